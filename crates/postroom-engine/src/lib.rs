@@ -1,0 +1,1 @@
+//! The processor: supervisor, survey, the receive path and the send path.

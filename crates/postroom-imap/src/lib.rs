@@ -1,0 +1,1 @@
+//! An IMAP client: tokenizer, session without I/O, connection.

@@ -1,0 +1,1 @@
+//! Mail messages: decomposition into fields and parts, and composition.

@@ -1,0 +1,1 @@
+//! Classes, properties, entities, filters, states and options: values without I/O.

@@ -1,0 +1,1 @@
+//! Dialing, TLS and SASL.

@@ -1,0 +1,1 @@
+//! A scriptable IMAP and SMTP server with faults, for demos and tests.

@@ -1,0 +1,1 @@
+//! An SMTP submission client: replies, session without I/O, connection.

@@ -1,0 +1,1 @@
+//! The store: SQL, blobs, ledger, queue and change feed.

@@ -1,0 +1,1 @@
+//! Real mail servers, private and on loopback, for tests and benchmarks.

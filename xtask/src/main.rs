@@ -1,0 +1,2 @@
+//! Tidy and benchmarks.
+fn main() {}
