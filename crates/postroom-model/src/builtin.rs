@@ -1,0 +1,81 @@
+//! The four classes that exist from the start, as JSON definitions.
+
+use crate::class::Class;
+
+/// The class name of profiles.
+pub const PROFILES: &str = "email/Profiles";
+/// The class name of accounts.
+pub const ACCOUNTS: &str = "email/Accounts";
+/// The class name of folders.
+pub const FOLDERS: &str = "email/Folders";
+/// The class name of messages.
+pub const MESSAGES: &str = "email/Messages";
+
+/// The files of a message, by the name of their property.
+pub mod files {
+    /// Attachments; the path segment `attachments` is its alias.
+    pub const ATTACHMENTS: &str = "file";
+    /// The html body.
+    pub const HTML: &str = "html";
+    /// Files that the html refers to.
+    pub const INLINES: &str = "inlines";
+    /// The message in its original form.
+    pub const RAW_MESSAGE: &str = "rawMessage";
+}
+
+const DEFINITIONS: [&str; 4] = [
+    include_str!("builtin/profiles.json"),
+    include_str!("builtin/accounts.json"),
+    include_str!("builtin/folders.json"),
+    include_str!("builtin/messages.json"),
+];
+
+/// The built-in classes: profiles, accounts, folders, messages.
+///
+/// # Errors
+///
+/// When a definition is not of the form of [`Class`]; a test of this module proves that none is.
+pub fn classes() -> Result<Vec<Class>, serde_json::Error> {
+    DEFINITIONS.into_iter().map(serde_json::from_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::property::DataType;
+
+    #[test]
+    fn definitions_are_classes() {
+        let classes = classes().unwrap();
+        let names: Vec<_> = classes
+            .iter()
+            .map(|class| class.classname.as_str())
+            .collect();
+        assert_eq!(names, [PROFILES, ACCOUNTS, FOLDERS, MESSAGES]);
+        for class in &classes {
+            for property in &class.properties {
+                let at = format!("{}.{}", class.classname, property.name);
+                assert!(!property.caption.is_empty(), "{at} has no caption");
+                assert_eq!(
+                    property.data_type == DataType::Enum,
+                    !property.items.is_empty(),
+                    "{at}"
+                );
+                let target = property
+                    .idclass
+                    .map(|id| classes.iter().any(|class| class.id == id));
+                let is_reference = property.data_type == DataType::Entity;
+                assert_eq!(target, is_reference.then_some(true), "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn attachments_are_reached_by_both_names() {
+        let messages = classes().unwrap().remove(3);
+        for (segment, want) in [("file", "file"), ("attachments", "file"), ("html", "html")] {
+            assert_eq!(messages.file_property(segment).unwrap().name, want);
+        }
+        assert!(messages.file_property("subject").is_none());
+    }
+}

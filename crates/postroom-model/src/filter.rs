@@ -1,0 +1,116 @@
+//! Filters: which entities of a class are meant, in prefix notation.
+//!
+//! ```text
+//!   ["and", ["==", ["property","messageState"], "received"],
+//!           [">=", ["property","dateTime"], "2026-11-01T00:00:00Z"]]
+//! ```
+//! Names are looked up in the class and literals take the type of their property when the filter
+//! is read, so that what the store gets is already well formed. Depth, node count and literal size
+//! are bounded ([`crate::limits`]).
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use parse::equality;
+pub use parse::parse;
+
+use crate::property::DataType;
+
+/// How two values compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`; with `null` it asks whether the property is unset.
+    Equal,
+    /// `!=`; true for unset properties too, unless the literal is `null`.
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+/// A value of the type of the property that it is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// Unset.
+    Null,
+    /// A boolean.
+    Boolean(bool),
+    /// A whole number.
+    Whole(i64),
+    /// A floating point number.
+    Float(f64),
+    /// Text: strings, words of an enum, days, times of day.
+    Text(String),
+    /// A moment, in milliseconds since 1970.
+    Moment(i64),
+    /// A UUID.
+    Id(uuid::Uuid),
+}
+
+/// A property of the class, or a value inside its JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operand {
+    /// The property; `id` and `version` too.
+    pub property: String,
+    /// The path inside the JSON of a property of type `any`; empty for the property itself.
+    pub path: Vec<String>,
+    /// What its values are.
+    pub data_type: DataType,
+    /// Whether it holds a list.
+    pub multi: bool,
+}
+
+/// A condition on one entity.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    /// A comparison with a value.
+    Compare(Operand, Comparison, Literal),
+    /// `in`: equal to one of the values.
+    In(Operand, Vec<Literal>),
+    /// `between`: at least the first and at most the second.
+    Between(Operand, Literal, Literal),
+    /// `like`: SQL's pattern, `%` for any text and `_` for one character; letters of ASCII in
+    /// either case.
+    Like(Operand, String),
+    /// `contains`: a list property holds the value, or a text has it somewhere (letters of ASCII
+    /// in either case).
+    Contains(Operand, Literal),
+    /// `startswith`: the text begins so.
+    StartsWith(Operand, String),
+    /// `isnull`: the property is unset.
+    IsNull(Operand),
+    /// All of them; true when there is none.
+    And(Vec<Filter>),
+    /// One of them; false when there is none.
+    Or(Vec<Filter>),
+    /// The contrary.
+    Not(Box<Filter>),
+}
+
+impl Filter {
+    /// Both of them.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match self {
+            Self::And(mut all) => {
+                all.push(other);
+                Self::And(all)
+            }
+            Self::Compare(..)
+            | Self::In(..)
+            | Self::Between(..)
+            | Self::Like(..)
+            | Self::Contains(..)
+            | Self::StartsWith(..)
+            | Self::IsNull(..)
+            | Self::Or(..)
+            | Self::Not(..) => Self::And(vec![self, other]),
+        }
+    }
+}

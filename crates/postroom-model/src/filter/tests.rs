@@ -1,0 +1,145 @@
+//! Tables of filters, good and bad.
+
+use super::*;
+use crate::builtin;
+use crate::class::Class;
+use proptest::prelude::*;
+use serde_json::Value as Json;
+use serde_json::json;
+
+fn messages() -> Class {
+    builtin::classes().unwrap().remove(3)
+}
+
+fn operand(property: &str, data_type: DataType) -> Operand {
+    Operand {
+        property: property.to_owned(),
+        path: vec![],
+        data_type,
+        multi: false,
+    }
+}
+
+#[test]
+fn filters_take_the_types_of_their_properties() {
+    let state = || operand("messageState", DataType::Enum);
+    let moment = || operand("dateTime", DataType::Datetime);
+    let received = || Literal::Text("received".to_owned());
+    #[rustfmt::skip]
+    let table = [
+        (json!(["==", ["property", "messageState"], "received"]), Filter::Compare(state(), Comparison::Equal, received())),
+        (json!(["==", "received", ["property", "messageState"]]), Filter::Compare(state(), Comparison::Equal, received())),
+        (json!(["<", ["const", 5], ["property", "size"]]), Filter::Compare(operand("size", DataType::Long), Comparison::Greater, Literal::Whole(5))),
+        (json!([">=", ["property", "dateTime"], "1970-01-01T01:00:00+01:00"]), Filter::Compare(moment(), Comparison::GreaterOrEqual, Literal::Moment(0))),
+        (json!(["in", ["property", "messageState"], ["received", null]]), Filter::In(state(), vec![received(), Literal::Null])),
+        (json!(["isnull", ["property", "messageState"]]), Filter::IsNull(state())),
+        (json!(["not", ["or", ["isnull", ["property", "messageState"]]]]), Filter::Not(Box::new(Filter::Or(vec![Filter::IsNull(state())])))),
+        (json!(["like", ["property", "subject"], "a%"]), Filter::Like(operand("subject", DataType::String), "a%".to_owned())),
+        (json!(["==", ["property", "headers.x"], 5]), Filter::Compare(Operand { path: vec!["x".to_owned()], ..operand("headers", DataType::Any) }, Comparison::Equal, Literal::Whole(5))),
+        (json!(["contains", ["property", "to"], "a@b.test"]), Filter::Contains(Operand { multi: true, ..operand("to", DataType::String) }, Literal::Text("a@b.test".to_owned()))),
+    ];
+    for (json, want) in table {
+        assert_eq!(parse(&messages(), &json).as_ref(), Ok(&want), "{json}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let long = "x".repeat(20_000);
+    #[rustfmt::skip]
+    let table = [
+        (json!("x"), "begins with an operator"),
+        (json!([]), "begins with an operator"),
+        (json!(["=~", ["property", "subject"], "x"]), "no operator `=~`"),
+        (json!(["==", ["property", "subjekt"], "x"]), "no property `subjekt`"),
+        (json!(["==", ["property", "subject"]]), "==: takes 2 operands"),
+        (json!(["==", "a", "b"]), "takes a property first"),
+        (json!(["==", ["property", "uid"], "x"]), "`uid` takes a whole number"),
+        (json!(["==", ["property", "messageState"], "gone"]), "`messageState` takes one of sending"),
+        (json!(["==", ["property", "to"], "x"]), "`to` is a list"),
+        (json!(["==", ["property", "rawMessage"], "x"]), "cannot be filtered by"),
+        (json!(["==", ["property", "headers"], "x"]), "name a value inside"),
+        (json!(["<", ["property", "uid"], null]), "nothing is smaller"),
+        (json!(["in", ["property", "uid"], 5]), "takes a list of at most"),
+        (json!(["==", ["property", "subject"], long]), "at most 16384 bytes"),
+        (json!(["not"]), "not: takes 1 operand"),
+        (json!(["==", ["property", "id"], "x"]), "`id` takes a UUID"),
+        (json!(["==", ["property", "subject.x"], "x"]), "holds no JSON"),
+    ];
+    for (json, want) in table {
+        let problem = parse(&messages(), &json).unwrap_err().to_string();
+        assert!(problem.contains(want), "{problem} for {want}");
+    }
+}
+
+#[test]
+fn size_is_bounded() {
+    let mut deep = json!(["isnull", ["property", "uid"]]);
+    for _ in 0..20 {
+        deep = json!(["not", deep]);
+    }
+    assert!(
+        parse(&messages(), &deep)
+            .unwrap_err()
+            .reason
+            .contains("too large")
+    );
+    let wide: Vec<Json> = (0..300)
+        .map(|_| json!(["isnull", ["property", "uid"]]))
+        .collect();
+    let wide = [vec![json!("and")], wide].concat();
+    assert!(
+        parse(&messages(), &Json::Array(wide))
+            .unwrap_err()
+            .reason
+            .contains("too large")
+    );
+}
+
+#[test]
+fn equality_reads_the_text_as_the_type() {
+    let uid = equality(&messages(), "uid", "7").unwrap();
+    let want = Filter::Compare(
+        operand("uid", DataType::Long),
+        Comparison::Equal,
+        Literal::Whole(7),
+    );
+    assert_eq!(uid, want);
+    assert!(matches!(
+        equality(&messages(), "to", "a@b.test").unwrap(),
+        Filter::Contains(..)
+    ));
+    assert!(matches!(
+        equality(&messages(), "messageState", "null").unwrap(),
+        Filter::IsNull(_)
+    ));
+    assert!(equality(&messages(), "uid", "seven").is_err());
+    assert!(
+        equality(&messages(), "nope", "1")
+            .unwrap_err()
+            .reason
+            .contains("no such parameter")
+    );
+}
+
+fn any_json() -> impl Strategy<Value = Json> {
+    const WORDS: &[&str] = &[
+        "and", "or", "not", "==", "<", "in", "property", "uid", "to", "const", "isnull",
+    ];
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        proptest::sample::select(WORDS).prop_map(Json::from),
+    ];
+    leaf.prop_recursive(6, 64, 4, |inner| {
+        proptest::collection::vec(inner, 0..4).prop_map(Json::Array)
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_read_or_refused(json in any_json()) {
+        let _ = parse(&messages(), &json);
+    }
+}

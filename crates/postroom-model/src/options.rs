@@ -1,0 +1,397 @@
+//! The options of folders, accounts and profiles: each declared once, with unit, range and default.
+//!
+//! A value is looked up in the folder, then in its account, then in its profile; else the default
+//! holds. Durations are seconds: the ranges refuse a value that was meant as milliseconds.
+
+use crate::invalid::Invalid;
+use serde_json::Map;
+use serde_json::Value as Json;
+use std::time::Duration;
+
+/// What the values of an option are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Boolean {
+        /// Used when nothing is set.
+        default: bool,
+    },
+    /// A whole number.
+    Count {
+        /// The smallest value.
+        minimum: u64,
+        /// The largest value.
+        maximum: u64,
+        /// Used when nothing is set.
+        default: u64,
+    },
+    /// A duration in seconds, fractions allowed.
+    Seconds {
+        /// The smallest value.
+        minimum: f64,
+        /// The largest value.
+        maximum: f64,
+        /// Used when nothing is set.
+        default: f64,
+    },
+    /// One of a few words; the first is the default.
+    Word {
+        /// What may be said.
+        words: &'static [&'static str],
+    },
+}
+
+/// One option.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Declaration {
+    /// Its name in `options`.
+    pub name: &'static str,
+    /// The unit of its number, for people: `seconds`, `messages`, `bytes`, or empty.
+    pub unit: &'static str,
+    /// What its values are, with range and default.
+    pub kind: Kind,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+const fn flag(name: &'static str, default: bool, doc: &'static str) -> Declaration {
+    Declaration {
+        name,
+        unit: "",
+        kind: Kind::Boolean { default },
+        doc,
+    }
+}
+
+const fn seconds(
+    name: &'static str,
+    [minimum, maximum, default]: [f64; 3],
+    doc: &'static str,
+) -> Declaration {
+    Declaration {
+        name,
+        unit: "seconds",
+        kind: Kind::Seconds {
+            minimum,
+            maximum,
+            default,
+        },
+        doc,
+    }
+}
+
+const fn count(
+    name: &'static str,
+    unit: &'static str,
+    [minimum, maximum, default]: [u64; 3],
+    doc: &'static str,
+) -> Declaration {
+    Declaration {
+        name,
+        unit,
+        kind: Kind::Count {
+            minimum,
+            maximum,
+            default,
+        },
+        doc,
+    }
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// Every option there is.
+pub const DECLARATIONS: &[Declaration] = &[
+    seconds(
+        "after_read_timeout",
+        [0.1, 3600.0, 30.0],
+        "The time between two polls of a folder.",
+    ),
+    seconds(
+        "survey_interval",
+        [1.0, 7200.0, 600.0],
+        "The time between two surveys of the mailboxes of an account.",
+    ),
+    count(
+        "portion_limit",
+        "messages",
+        [1, 10_000, 200],
+        "How many messages are asked for, and committed, at once.",
+    ),
+    count(
+        "portion_bytes",
+        "bytes",
+        [64 * 1024, 256 * MIB, 8 * MIB],
+        "A portion is committed as soon as it holds that much.",
+    ),
+    count(
+        "message_bytes_max",
+        "bytes",
+        [1024, 2048 * MIB, 150 * MIB],
+        "A larger message is not loaded: it ends as `error` with the code `too_big`.",
+    ),
+    count(
+        "text_bytes_max",
+        "bytes",
+        [0, 16 * MIB, 256 * 1024],
+        "How much of the text body stands in `text`; the whole is in the original message.",
+    ),
+    flag(
+        "load_existing",
+        true,
+        "Whether the messages that are in a folder when it is enabled, or when its UIDVALIDITY \
+         changes, are loaded too.",
+    ),
+    flag(
+        "keep_unseen",
+        true,
+        "Whether the mailbox is left as it is; with `false` a stored message is marked \\Seen.",
+    ),
+    flag(
+        "store_raw_as_file",
+        true,
+        "Whether the original message is kept in `rawMessage`.",
+    ),
+    flag(
+        "store_html_as_file",
+        true,
+        "Whether the html body is reached at `html`.",
+    ),
+    seconds(
+        "retry_first",
+        [0.1, 3600.0, 60.0],
+        "The delay before the second attempt to send; each further one is twice as long.",
+    ),
+    seconds(
+        "retry_longest",
+        [0.1, 7200.0, 3600.0],
+        "The longest delay between two attempts.",
+    ),
+    seconds(
+        "retry_for",
+        [0.0, 2_592_000.0, 432_000.0],
+        "How long a message is tried before it ends as `error` with the code `gave_up`.",
+    ),
+    Declaration {
+        name: "uncertain",
+        unit: "",
+        kind: Kind::Word {
+            words: &["hold", "resend"],
+        },
+        doc: "What becomes of a message whose connection was lost after its last byte: `hold` ends \
+              it as `error` with the code `uncertain`, `resend` sends it again.",
+    },
+];
+
+/// The declaration of that name.
+#[must_use]
+pub fn declaration(name: &str) -> Option<&'static Declaration> {
+    DECLARATIONS
+        .iter()
+        .find(|declaration| declaration.name == name)
+}
+
+impl Declaration {
+    /// Says what is wrong with a value; `None` when nothing is.
+    #[must_use]
+    pub fn problem(&self, value: &Json) -> Option<String> {
+        let wanted = match self.kind {
+            Kind::Boolean { .. } => {
+                return (!value.is_boolean()).then(|| "takes true or false".to_owned());
+            }
+            Kind::Count {
+                minimum, maximum, ..
+            } => {
+                let good = value
+                    .as_u64()
+                    .is_some_and(|n| (minimum..=maximum).contains(&n));
+                if good {
+                    return None;
+                }
+                format!(
+                    "takes a whole number of {} from {minimum} to {maximum}",
+                    self.unit
+                )
+            }
+            Kind::Seconds {
+                minimum, maximum, ..
+            } => {
+                let good = value
+                    .as_f64()
+                    .is_some_and(|n| (minimum..=maximum).contains(&n));
+                if good {
+                    return None;
+                }
+                format!("takes seconds (not milliseconds) from {minimum} to {maximum}")
+            }
+            Kind::Word { words } => {
+                if value.as_str().is_some_and(|word| words.contains(&word)) {
+                    return None;
+                }
+                format!("takes one of {}", words.join(", "))
+            }
+        };
+        Some(wanted)
+    }
+}
+
+/// Checks the value of an `options` property; `property` is its name, for the reasons.
+///
+/// `null` takes an option back to what the next level says.
+#[must_use]
+pub fn problems(property: &str, options: &Json) -> Vec<Invalid> {
+    let Some(options) = options.as_object() else {
+        return vec![Invalid::new(property, "takes a JSON object of options")];
+    };
+    let problem = |(name, value): (&String, &Json)| {
+        let at = format!("{property}.{name}");
+        match declaration(name) {
+            None => {
+                let names: Vec<_> = DECLARATIONS.iter().map(|known| known.name).collect();
+                Some(Invalid::new(
+                    at,
+                    format!("no such option; there are {}", names.join(", ")),
+                ))
+            }
+            Some(_) if value.is_null() => None,
+            Some(known) => known.problem(value).map(|reason| Invalid::new(at, reason)),
+        }
+    };
+    options.iter().filter_map(problem).collect()
+}
+
+/// The options that hold for one folder (or account, when no folder is given).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Options {
+    levels: Vec<Map<String, Json>>,
+}
+
+impl Options {
+    /// Looks values up in `levels` in their order: folder, account, profile. What is no object
+    /// counts as empty.
+    #[must_use]
+    pub fn cascade<'a>(levels: impl IntoIterator<Item = &'a Json>) -> Self {
+        let levels = levels
+            .into_iter()
+            .filter_map(Json::as_object)
+            .cloned()
+            .collect();
+        Self { levels }
+    }
+
+    /// The value of a boolean option; `false` when there is no such option.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        let default = match declaration(name).map(|known| known.kind) {
+            Some(Kind::Boolean { default }) => default,
+            Some(Kind::Count { .. } | Kind::Seconds { .. } | Kind::Word { .. }) | None => false,
+        };
+        self.value(name).and_then(Json::as_bool).unwrap_or(default)
+    }
+
+    /// The value of a whole number; 0 when there is no such option.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        let default = match declaration(name).map(|known| known.kind) {
+            Some(Kind::Count { default, .. }) => default,
+            Some(Kind::Boolean { .. } | Kind::Seconds { .. } | Kind::Word { .. }) | None => 0,
+        };
+        self.value(name).and_then(Json::as_u64).unwrap_or(default)
+    }
+
+    /// The value of a duration; zero when there is no such option.
+    #[must_use]
+    pub fn duration(&self, name: &str) -> Duration {
+        let default = match declaration(name).map(|known| known.kind) {
+            Some(Kind::Seconds { default, .. }) => default,
+            Some(Kind::Boolean { .. } | Kind::Count { .. } | Kind::Word { .. }) | None => 0.0,
+        };
+        let seconds = self.value(name).and_then(Json::as_f64).unwrap_or(default);
+        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    }
+
+    /// The word of an option; empty when there is no such option.
+    #[must_use]
+    pub fn word(&self, name: &str) -> &str {
+        let default = match declaration(name).map(|known| known.kind) {
+            Some(Kind::Word { words }) => words.first().copied().unwrap_or_default(),
+            Some(Kind::Boolean { .. } | Kind::Count { .. } | Kind::Seconds { .. }) | None => "",
+        };
+        self.value(name).and_then(Json::as_str).unwrap_or(default)
+    }
+
+    /// The nearest valid value; one that was stored before its range was narrowed is passed over.
+    fn value(&self, name: &str) -> Option<&Json> {
+        let known = declaration(name)?;
+        let valid = |value: &&Json| !value.is_null() && known.problem(value).is_none();
+        self.levels
+            .iter()
+            .filter_map(|level| level.get(name))
+            .find(valid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_folder_wins_then_the_account_then_the_profile() {
+        let folder = json!({"portion_limit": 7, "keep_unseen": null});
+        let account = json!({"portion_limit": 8, "after_read_timeout": 1.5});
+        let profile = json!({"after_read_timeout": 9, "keep_unseen": false, "uncertain": "resend"});
+        let options = Options::cascade([&folder, &account, &profile]);
+        assert_eq!(options.count("portion_limit"), 7);
+        assert_eq!(
+            options.duration("after_read_timeout"),
+            Duration::from_millis(1500)
+        );
+        assert!(!options.flag("keep_unseen"));
+        assert_eq!(options.word("uncertain"), "resend");
+        assert_eq!(options.count("portion_bytes"), 8 * MIB);
+        assert!(options.flag("load_existing"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        #[rustfmt::skip]
+        let table = [
+            (json!({"after_read_timeout": 30000}), "options.after_read_timeout: takes seconds (not milliseconds) from 0.1 to 3600"),
+            (json!({"portion_limit": 0}),          "options.portion_limit: takes a whole number of messages from 1 to 10000"),
+            (json!({"portion_limit": "9"}),        "options.portion_limit: takes a whole number of messages from 1 to 10000"),
+            (json!({"keep_unseen": 1}),            "options.keep_unseen: takes true or false"),
+            (json!({"uncertain": "maybe"}),        "options.uncertain: takes one of hold, resend"),
+            (json!([]),                            "options: takes a JSON object of options"),
+        ];
+        for (options, want) in table {
+            let found = problems("options", &options);
+            assert_eq!(
+                found.first().map(ToString::to_string).as_deref(),
+                Some(want),
+                "{options}"
+            );
+        }
+        let unknown = problems("options", &json!({"poll": 1}));
+        assert!(
+            unknown[0]
+                .to_string()
+                .starts_with("options.poll: no such option; there are after")
+        );
+        assert!(problems("options", &json!({"portion_limit": 5, "uncertain": null})).is_empty());
+    }
+
+    #[test]
+    fn every_default_is_in_its_range() {
+        for known in DECLARATIONS {
+            let default = match known.kind {
+                Kind::Boolean { default } => json!(default),
+                Kind::Count { default, .. } => json!(default),
+                Kind::Seconds { default, .. } => json!(default),
+                Kind::Word { words } => json!(words[0]),
+            };
+            assert_eq!(known.problem(&default), None, "{}", known.name);
+            assert!(known.doc.ends_with('.'), "{}", known.name);
+        }
+    }
+}

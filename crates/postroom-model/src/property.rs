@@ -1,0 +1,115 @@
+//! One property of a class, as `/rest/v1/design/classes` shows it.
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// What the values of a property are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataType {
+    /// Unicode text.
+    String,
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number of 32 bits, signed.
+    Integer,
+    /// A whole number of 64 bits, signed.
+    Long,
+    /// A number of 64 bits in floating point.
+    Float,
+    /// A whole number that the store counts up.
+    Increment,
+    /// A moment (RFC 3339, UTC, milliseconds).
+    Datetime,
+    /// A day: `2026-11-23`.
+    Date,
+    /// A time of day: `10:00:00`.
+    Time,
+    /// A UUID.
+    Uuid,
+    /// The id of an entity of the class `idclass`.
+    Entity,
+    /// One of `items`.
+    Enum,
+    /// Any JSON.
+    Any,
+    /// A file, or a list of files with `multi`; reached by its own endpoint.
+    Attachment,
+}
+
+/// One property of a class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Property {
+    /// The name in JSON and in filters.
+    pub name: String,
+    /// What its values are.
+    pub data_type: DataType,
+    /// Whether it holds a list.
+    #[serde(default)]
+    pub multi: bool,
+    /// Whether a new entity must have it.
+    #[serde(default)]
+    pub required: bool,
+    /// The value of a new entity that does not bring one; `null` for none.
+    #[serde(default)]
+    pub default: Json,
+    /// The class that an `entity` refers to.
+    #[serde(default)]
+    pub idclass: Option<Uuid>,
+    /// The values of an `enum`.
+    #[serde(default)]
+    pub items: Vec<String>,
+    /// What it means, for people.
+    #[serde(default)]
+    pub caption: String,
+    /// Further rules, by name: `read_only`, `write_only`, `single_line`, `minimum`, `maximum`,
+    /// `max_length`, `max_bytes`, `alias`, `options`.
+    #[serde(default)]
+    pub opts: Map<String, Json>,
+}
+
+impl Property {
+    /// Whether only Postroom itself sets it.
+    #[must_use]
+    pub fn read_only(&self) -> bool {
+        self.flag("read_only") || self.data_type == DataType::Increment
+    }
+
+    /// Whether it is kept secret: taken, encrypted, and never shown.
+    #[must_use]
+    pub fn write_only(&self) -> bool {
+        self.flag("write_only")
+    }
+
+    /// Whether a line break or another control character is refused.
+    #[must_use]
+    pub fn single_line(&self) -> bool {
+        self.flag("single_line")
+    }
+
+    /// Whether it is reached by an endpoint of its own instead of standing in the entity's JSON.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.data_type == DataType::Attachment
+    }
+
+    /// The bound `name` of `opts`, when it is given.
+    #[must_use]
+    pub fn bound(&self, name: &str) -> Option<i64> {
+        self.opts.get(name).and_then(Json::as_i64)
+    }
+
+    /// The text `name` of `opts`, when it is given.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.opts.get(name).and_then(Json::as_str)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.opts.get(name) == Some(&Json::Bool(true))
+    }
+}

@@ -1,0 +1,110 @@
+//! What a list asks for: which entities, in which order, how many.
+
+use crate::class::Class;
+use crate::filter::Filter;
+use crate::invalid::Invalid;
+use crate::limits::LIST_LIMIT_DEFAULT;
+use crate::property::DataType;
+
+/// One step of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The property to sort by; `id` and `version` too.
+    pub property: String,
+    /// Whether the largest comes first.
+    pub descending: bool,
+}
+
+/// What a list asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Which entities; `None` for all.
+    pub filter: Option<Filter>,
+    /// The order; ties, and everything when it is empty, go by `id`.
+    pub order: Vec<Order>,
+    /// How many at the most.
+    pub limit: u32,
+    /// How many to pass over first.
+    pub offset: u64,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            filter: None,
+            order: vec![],
+            limit: LIST_LIMIT_DEFAULT,
+            offset: 0,
+        }
+    }
+}
+
+impl Query {
+    /// Everything that `filter` lets through, up to `limit`.
+    #[must_use]
+    pub fn filtered(filter: Filter, limit: u32) -> Self {
+        Self {
+            filter: Some(filter),
+            limit,
+            ..Self::default()
+        }
+    }
+}
+
+/// Reads the parameter `order`: names separated by commas, `-` before a name for descending.
+///
+/// # Errors
+///
+/// Names what cannot be sorted by.
+pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
+    let mut order = vec![];
+    for item in text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+    {
+        let (name, descending) = match item.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (item.strip_prefix('+').unwrap_or(item), false),
+        };
+        let sortable = match class.property(name) {
+            Some(property) => {
+                let opaque = matches!(property.data_type, DataType::Any | DataType::Attachment);
+                !property.multi && !property.write_only() && !opaque
+            }
+            None => matches!(name, "id" | "version"),
+        };
+        if !sortable {
+            let reason = format!("{} has no property `{name}` to sort by", class.classname);
+            return Err(Invalid::new("order", reason));
+        }
+        order.push(Order {
+            property: name.to_owned(),
+            descending,
+        });
+    }
+    Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin;
+
+    #[test]
+    fn an_order_is_a_list_of_names() {
+        let messages = builtin::classes().unwrap().remove(3);
+        let order = parse_order(&messages, "-dateTime, subject,id").unwrap();
+        let names: Vec<_> = order
+            .iter()
+            .map(|o| (o.property.as_str(), o.descending))
+            .collect();
+        assert_eq!(
+            names,
+            [("dateTime", true), ("subject", false), ("id", false)]
+        );
+        for bad in ["nope", "to", "headers", "rawMessage", "--dateTime"] {
+            assert!(parse_order(&messages, bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The states of a message, and every step between them.
+//!
+//! ```text
+//!   null ──submit──► sending ──accept──► sent
+//!     ▲                │  ▲ └─postpone─┘
+//!     └───withdraw─────┤  └──submit──┐
+//!                      └──refuse──► error
+//!   in:  decompose ► received      keep ► raw      miss ► error
+//! ```
+//! Values that an extension adds belong to the business logic: the processor acts on `sending`
+//! only, and never overwrites a state that it did not set.
+
+use std::fmt;
+
+/// A state that the processor knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageState {
+    /// To be sent as soon as `dateTime` and the server allow.
+    Sending,
+    /// The server took the message for at least one recipient, and refused none.
+    Sent,
+    /// Sending ended without success, or the message could not be had from the server.
+    Error,
+    /// Received and decomposed.
+    Received,
+    /// Received, but no honest decomposition is possible: only the original is there.
+    Raw,
+}
+
+/// What can happen to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// The client asks to send it.
+    Submit,
+    /// The client takes it back.
+    Withdraw,
+    /// The server answered 250 after the end of data.
+    Accept,
+    /// 4yz, or no connection: later.
+    Postpone,
+    /// 5yz, given up, invalid, or outcome unknown.
+    Refuse,
+    /// Arrived, and decomposed into fields.
+    Decompose,
+    /// Arrived, and kept as it is.
+    Keep,
+    /// Announced, but could not be had.
+    Miss,
+}
+
+/// The step is not possible from that state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{step:?} is not possible from {}", .state.map_or("null", MessageState::as_str))]
+pub struct IllegalStep {
+    /// Where the message stood; `None` for null.
+    pub state: Option<MessageState>,
+    /// What was to happen.
+    pub step: Step,
+}
+
+impl MessageState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [
+        Self::Sending,
+        Self::Sent,
+        Self::Error,
+        Self::Received,
+        Self::Raw,
+    ];
+
+    /// The value in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Error => "error",
+            Self::Received => "received",
+            Self::Raw => "raw",
+        }
+    }
+
+    /// The state of that value; `None` for a value that an extension added.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+impl fmt::Display for MessageState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Applies `step` to `state` (`None` is null). Every pair that is not listed is an [`IllegalStep`].
+///
+/// # Errors
+///
+/// [`IllegalStep`] names both.
+pub fn next(state: Option<MessageState>, step: Step) -> Result<Option<MessageState>, IllegalStep> {
+    use MessageState::*;
+    match (state, step) {
+        (None | Some(Error), Step::Submit) => Ok(Some(Sending)),
+        (Some(Sending | Error), Step::Withdraw) => Ok(None),
+        (Some(Sending), Step::Accept) => Ok(Some(Sent)),
+        (Some(Sending), Step::Postpone) => Ok(Some(Sending)),
+        (Some(Sending), Step::Refuse) => Ok(Some(Error)),
+        (None, Step::Decompose) => Ok(Some(Received)),
+        (None, Step::Keep) => Ok(Some(Raw)),
+        (None, Step::Miss) => Ok(Some(Error)),
+        (state, step) => Err(IllegalStep { state, step }),
+    }
+}
+
+/// Says why a client may not change `messageState` from `from` to `to`; `None` when it may.
+///
+/// `outgoing` is whether `messageDirection` is `out`. A client may submit and withdraw an outgoing
+/// message; it may set values that extensions added, and leave them, on any message that is not
+/// being sent. What the processor concludes (`sent`, `received`, `raw`, `error`) only it says.
+#[must_use]
+pub fn client_problem(from: Option<&str>, to: Option<&str>, outgoing: bool) -> Option<String> {
+    if from == to {
+        return None;
+    }
+    let own = |name: &str| MessageState::from_name(name).is_none();
+    let from_state = from.and_then(MessageState::from_name);
+    match to.map(|name| (name, MessageState::from_name(name))) {
+        Some((_, Some(MessageState::Sending))) if !outgoing => {
+            Some("`sending` needs messageDirection `out`".to_owned())
+        }
+        Some((_, Some(MessageState::Sending))) if from.is_some_and(own) => None,
+        Some((_, Some(MessageState::Sending))) => next(from_state, Step::Submit)
+            .err()
+            .map(|illegal| illegal.to_string()),
+        Some((name, Some(_))) => Some(format!("only Postroom sets `{name}`")),
+        Some((_, None)) if from_state == Some(MessageState::Sending) => {
+            Some("the message is being sent; withdraw it first by setting null".to_owned())
+        }
+        Some((_, None)) => None,
+        None if from.is_some_and(own) => None,
+        None => next(from_state, Step::Withdraw)
+            .err()
+            .map(|illegal| illegal.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_from_every_state() {
+        use MessageState::*;
+        use Step::*;
+        const STEPS: [Step; 8] = [
+            Submit, Withdraw, Accept, Postpone, Refuse, Decompose, Keep, Miss,
+        ];
+        const NO: Option<Option<MessageState>> = None;
+        const NULL: Option<Option<MessageState>> = Some(None);
+        let to = |state| Some(Some(state));
+        #[rustfmt::skip]
+        let table = [
+            // from            submit       withdraw accept    postpone     refuse     decompose     keep     miss
+            (None,           [to(Sending), NO,      NO,       NO,          NO,        to(Received), to(Raw), to(Error)]),
+            (Some(Sending),  [NO,          NULL,    to(Sent), to(Sending), to(Error), NO,           NO,      NO]),
+            (Some(Sent),     [NO; 8]),
+            (Some(Error),    [to(Sending), NULL,    NO,       NO,          NO,        NO,           NO,      NO]),
+            (Some(Received), [NO; 8]),
+            (Some(Raw),      [NO; 8]),
+        ];
+        for (state, row) in table {
+            for (step, want) in STEPS.into_iter().zip(row) {
+                assert_eq!(next(state, step).ok(), want, "{step:?} from {state:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_client_may_say() {
+        let table = [
+            // from, to, outgoing, allowed
+            (None, Some("sending"), true, true),
+            (None, Some("sending"), false, false),
+            (Some("error"), Some("sending"), true, true),
+            (Some("sent"), Some("sending"), true, false),
+            (Some("received"), Some("handled"), false, true),
+            (Some("handled"), Some("sending"), true, true),
+            (Some("handled"), None, false, true),
+            (Some("sending"), None, true, true),
+            (Some("sending"), Some("handled"), true, false),
+            (Some("received"), None, false, false),
+            (None, Some("sent"), true, false),
+            (None, Some("received"), false, false),
+            (Some("sent"), Some("sent"), true, true),
+        ];
+        for (from, to, outgoing, allowed) in table {
+            let problem = client_problem(from, to, outgoing);
+            assert_eq!(
+                problem.is_none(),
+                allowed,
+                "{from:?} to {to:?}: {problem:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Checks what a client sends against the class: names, types, ranges. Each problem names its
+//! property; nothing is guessed and nothing unknown is dropped.
+
+use crate::class::Class;
+use crate::entity::Entity;
+use crate::invalid::Invalid;
+use crate::limits::ANY_BYTES_MAX;
+use crate::limits::MULTI_VALUES_MAX;
+use crate::limits::STRING_BYTES_MAX;
+use crate::options;
+use crate::property::DataType;
+use crate::property::Property;
+use crate::timestamp::Timestamp;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// What a client sends for a new entity, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The id that the client chose; `None` to have one made.
+    pub id: Option<Uuid>,
+    /// The values, in their canonical form, defaults filled in; unset ones are absent.
+    pub properties: Map<String, Json>,
+}
+
+/// Checks the JSON of a new entity. File properties are not part of it.
+///
+/// # Errors
+///
+/// Every problem found, in the order of the properties sent, missing ones last.
+pub fn create(class: &Class, json: &Json) -> Result<Draft, Vec<Invalid>> {
+    let sent = object(json)?;
+    let mut problems = vec![];
+    let mut properties = Map::new();
+    let mut id = None;
+    for (name, value) in sent {
+        match (name.as_str(), class.property(name)) {
+            ("id", None) if value.is_null() => {}
+            ("id", None) => match value.as_str().and_then(|text| text.parse().ok()) {
+                Some(given) => id = Some(given),
+                None => problems.push(Invalid::new("id", "takes a UUID")),
+            },
+            (_, None) => problems.push(unknown(class, name)),
+            (_, Some(property)) if property.read_only() && !value.is_null() => {
+                problems.push(Invalid::new(name, "is set by Postroom alone"));
+            }
+            (_, Some(property)) => {
+                keep(property, value, &mut properties, &mut problems);
+            }
+        }
+    }
+    for property in class.columns() {
+        if !properties.contains_key(&property.name) && !property.default.is_null() {
+            properties.insert(property.name.clone(), property.default.clone());
+        }
+        let missing = property.required && !properties.contains_key(&property.name);
+        if missing
+            && !problems
+                .iter()
+                .any(|problem| problem.property == property.name)
+        {
+            problems.push(Invalid::new(&property.name, "is required"));
+        }
+    }
+    if problems.is_empty() {
+        Ok(Draft { id, properties })
+    } else {
+        Err(problems)
+    }
+}
+
+/// Checks the JSON of a change to `current`. The result holds what changes; `null` unsets.
+///
+/// What the client may not set it may still repeat as it is, so that an entity that was read can
+/// be sent back.
+///
+/// # Errors
+///
+/// Every problem found, in the order of the properties sent.
+pub fn change(
+    class: &Class,
+    json: &Json,
+    current: &Entity,
+) -> Result<Map<String, Json>, Vec<Invalid>> {
+    let mut problems = vec![];
+    let mut changes = Map::new();
+    for (name, value) in object(json)? {
+        let property = class.property(name);
+        match (name.as_str(), property) {
+            ("id", None) if value.as_str() == Some(&current.id.to_string()) => {}
+            ("version", None) if value.as_i64() == Some(current.version) => {}
+            ("id" | "version", None) => {
+                problems.push(Invalid::new(name, "cannot be changed"));
+            }
+            (_, None) => problems.push(unknown(class, name)),
+            (_, Some(property)) if property.read_only() => {
+                let empty_list = property.multi && value.as_array().is_some_and(Vec::is_empty);
+                let unset = current.get(name).is_null() && empty_list;
+                if value != current.get(name) && !unset {
+                    problems.push(Invalid::new(name, "is set by Postroom alone"));
+                }
+            }
+            (_, Some(property)) => {
+                keep(property, value, &mut changes, &mut problems);
+                if value.is_null() && property.required {
+                    problems.push(Invalid::new(name, "is required"));
+                } else if !changes.contains_key(name) {
+                    changes.insert(name.clone(), Json::Null);
+                }
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(changes)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Checks one value, as for an equality parameter or a single property, and gives its canonical
+/// form: times in UTC with milliseconds, ids in lower case.
+///
+/// # Errors
+///
+/// What the property takes instead.
+pub fn value(property: &Property, value: &Json) -> Result<Json, String> {
+    if property.multi {
+        let Some(list) = value.as_array() else {
+            return Err(format!("takes a list; each value {}", takes(property)));
+        };
+        if list.len() > MULTI_VALUES_MAX {
+            return Err(format!("takes at most {MULTI_VALUES_MAX} values"));
+        }
+        let checked = list.iter().enumerate().map(|(at, value)| {
+            scalar(property, value).map_err(|reason| format!("value {}: {reason}", at + 1))
+        });
+        return checked.collect::<Result<Vec<_>, _>>().map(Json::Array);
+    }
+    scalar(property, value)
+}
+
+/// Checks one value that is no list.
+///
+/// # Errors
+///
+/// What the property takes instead.
+pub fn scalar(property: &Property, value: &Json) -> Result<Json, String> {
+    let canonical = match property.data_type {
+        DataType::String => return string(property, value),
+        DataType::Any => return any(property, value),
+        DataType::Attachment => return Err("is a file; use its own endpoint".to_owned()),
+        DataType::Boolean => value.as_bool().map(Json::from),
+        DataType::Integer => whole(property, value, i64::from(i32::MIN), i64::from(i32::MAX)),
+        DataType::Long | DataType::Increment => whole(property, value, i64::MIN, i64::MAX),
+        DataType::Float => value.as_f64().map(Json::from),
+        DataType::Datetime => {
+            let moment = value.as_str().and_then(|text| Timestamp::parse(text).ok());
+            moment.map(|moment| Json::String(moment.to_string()))
+        }
+        DataType::Date => {
+            let day = value
+                .as_str()
+                .and_then(|text| text.parse::<jiff::civil::Date>().ok());
+            day.map(|day| Json::String(day.to_string()))
+        }
+        DataType::Time => {
+            let time = value
+                .as_str()
+                .and_then(|text| text.parse::<jiff::civil::Time>().ok());
+            time.map(|time| Json::String(time.to_string()))
+        }
+        DataType::Uuid | DataType::Entity => {
+            let id = value.as_str().and_then(|text| text.parse::<Uuid>().ok());
+            id.map(|id| Json::String(id.to_string()))
+        }
+        DataType::Enum => {
+            let known = |word: &str| property.items.iter().any(|item| item == word);
+            value.as_str().filter(|word| known(word)).map(Json::from)
+        }
+    };
+    canonical.ok_or_else(|| takes(property))
+}
+
+fn object(json: &Json) -> Result<&Map<String, Json>, Vec<Invalid>> {
+    json.as_object()
+        .ok_or_else(|| vec![Invalid::new("", "takes a JSON object of properties")])
+}
+
+fn unknown(class: &Class, name: &str) -> Invalid {
+    Invalid::new(name, format!("no such property in {}", class.classname))
+}
+
+fn keep(
+    property: &Property,
+    sent: &Json,
+    properties: &mut Map<String, Json>,
+    problems: &mut Vec<Invalid>,
+) {
+    if sent.is_null() {
+        return;
+    }
+    if property.data_type == DataType::Any && property.text("options").is_some() {
+        problems.extend(options::problems(&property.name, sent));
+    }
+    match value(property, sent) {
+        Ok(canonical) => {
+            properties.insert(property.name.clone(), canonical);
+        }
+        Err(reason) => problems.push(Invalid::new(&property.name, reason)),
+    }
+}
+
+fn string(property: &Property, value: &Json) -> Result<Json, String> {
+    let Some(text) = value.as_str() else {
+        return Err(takes(property));
+    };
+    let bound = property
+        .bound("max_length")
+        .and_then(|bound| usize::try_from(bound).ok());
+    let bytes_max = bound.unwrap_or(STRING_BYTES_MAX);
+    if text.len() > bytes_max {
+        return Err(format!("is longer than {bytes_max} bytes"));
+    }
+    if text.contains('\0') {
+        return Err("has a NUL character".to_owned());
+    }
+    if property.single_line() && text.chars().any(|char| char.is_control() && char != '\t') {
+        return Err("has a control character (a line break, for example)".to_owned());
+    }
+    Ok(Json::String(text.to_owned()))
+}
+
+fn any(property: &Property, value: &Json) -> Result<Json, String> {
+    let bound = property
+        .bound("max_bytes")
+        .and_then(|bound| usize::try_from(bound).ok());
+    let bytes_max = bound.unwrap_or(ANY_BYTES_MAX);
+    if value.to_string().len() > bytes_max {
+        return Err(format!("is longer than {bytes_max} bytes of JSON"));
+    }
+    Ok(value.clone())
+}
+
+fn whole(property: &Property, value: &Json, minimum: i64, maximum: i64) -> Option<Json> {
+    let low = property.bound("minimum").unwrap_or(minimum);
+    let high = property.bound("maximum").unwrap_or(maximum);
+    value
+        .as_i64()
+        .filter(|number| (low..=high).contains(number))
+        .map(Json::from)
+}
+
+/// What a property takes, for people.
+fn takes(property: &Property) -> String {
+    let range = |minimum: i64, maximum: i64| {
+        let low = property.bound("minimum").unwrap_or(minimum);
+        let high = property.bound("maximum").unwrap_or(maximum);
+        format!("takes a whole number from {low} to {high}")
+    };
+    match property.data_type {
+        DataType::String => "takes a string".to_owned(),
+        DataType::Boolean => "takes true or false".to_owned(),
+        DataType::Integer => range(i64::from(i32::MIN), i64::from(i32::MAX)),
+        DataType::Long | DataType::Increment => range(i64::MIN, i64::MAX),
+        DataType::Float => "takes a number".to_owned(),
+        DataType::Datetime => {
+            "takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z".to_owned()
+        }
+        DataType::Date => "takes a day: 2026-11-23".to_owned(),
+        DataType::Time => "takes a time of day: 10:00:00".to_owned(),
+        DataType::Uuid => "takes a UUID".to_owned(),
+        DataType::Entity => "takes the id (a UUID) of an entity".to_owned(),
+        DataType::Enum => format!("takes one of {}", property.items.join(", ")),
+        DataType::Any => "takes any JSON".to_owned(),
+        DataType::Attachment => "is a file".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin;
+    use serde_json::json;
+
+    fn refused(classname: &str, sent: &Json) -> Vec<String> {
+        let classes = builtin::classes().unwrap();
+        let class = classes
+            .iter()
+            .find(|class| class.classname == classname)
+            .unwrap();
+        let problems = create(class, sent).unwrap_err();
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_problem_names_its_property() {
+        #[rustfmt::skip]
+        let table = [
+            (builtin::PROFILES, json!({"name": "p", "imapHots": "x"}), "imapHots: no such property in email/Profiles"),
+            (builtin::PROFILES, json!({"imapHost": "x"}),              "name: is required"),
+            (builtin::PROFILES, json!({"name": 5}),                    "name: takes a string"),
+            (builtin::PROFILES, json!({"name": "p", "imapPort": 70000}), "imapPort: takes a whole number from 1 to 65535"),
+            (builtin::PROFILES, json!({"name": "p", "imapSecurity": "ssl"}), "imapSecurity: takes one of tls, starttls, none"),
+            (builtin::PROFILES, json!({"name": "p\r\nx"}),             "name: has a control character (a line break, for example)"),
+            (builtin::PROFILES, json!({"name": "p", "id": "7"}),       "id: takes a UUID"),
+            (builtin::ACCOUNTS, json!({"address": "a@b.test", "profile_id": "x"}), "profile_id: takes the id (a UUID) of an entity"),
+            (builtin::FOLDERS,  json!({"account_id": "018f0000-0000-7000-8000-000000000000", "uidNext": 5}), "uidNext: is set by Postroom alone"),
+            (builtin::MESSAGES, json!({"messageDirection": "out", "to": "a@b.test"}), "to: takes a list; each value takes a string"),
+            (builtin::MESSAGES, json!({"messageDirection": "out", "to": ["a", 5]}), "to: value 2: takes a string"),
+            (builtin::MESSAGES, json!({"messageDirection": "out", "html": "<p>"}), "html: is a file; use its own endpoint"),
+            (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "now"}), "dateTime: takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z"),
+            (builtin::MESSAGES, json!([]), ": takes a JSON object of properties"),
+        ];
+        for (class, sent, want) in table {
+            assert_eq!(refused(class, &sent), [want], "{sent}");
+        }
+        let options = json!({"name": "p", "options": {"after_read_timeout": 30000}});
+        assert!(refused(builtin::PROFILES, &options)[0].starts_with("options.after_read_timeout"));
+    }
+
+    #[test]
+    fn a_new_entity_gets_its_defaults() {
+        let classes = builtin::classes().unwrap();
+        let draft = create(&classes[0], &json!({"name": "p", "imapHost": null})).unwrap();
+        assert_eq!(draft.properties["imapSecurity"], "tls");
+        assert!(!draft.properties.contains_key("imapHost"));
+        assert_eq!(draft.id, None);
+    }
+
+    #[test]
+    fn an_entity_that_was_read_can_be_sent_back() {
+        let classes = builtin::classes().unwrap();
+        let values = json!({"account_id": "018f0000-0000-7000-8000-000000000000", "uidNext": 5});
+        let folder = Entity::new(Uuid::nil(), values.as_object().unwrap().clone());
+        let mut shown = folder.to_json(&classes[2]);
+        shown["enabled"] = json!(true);
+        let changes = change(&classes[2], &shown, &folder).unwrap();
+        assert_eq!(changes["enabled"], true);
+        assert!(!changes.contains_key("uidNext"));
+        shown["uidNext"] = json!(6);
+        let problems = change(&classes[2], &shown, &folder).unwrap_err();
+        assert_eq!(problems[0].to_string(), "uidNext: is set by Postroom alone");
+        let problems = change(&classes[2], &json!({"account_id": null}), &folder).unwrap_err();
+        assert_eq!(problems[0].to_string(), "account_id: is required");
+    }
+
+    #[test]
+    fn values_take_their_canonical_form() {
+        let classes = builtin::classes().unwrap();
+        let moment = classes[3].property("dateTime").unwrap();
+        let given = json!("2026-11-23T12:00:00+02:00");
+        assert_eq!(
+            value(moment, &given).unwrap(),
+            json!("2026-11-23T10:00:00.000Z")
+        );
+    }
+}
