@@ -1,1 +1,2 @@
 //! Mail messages: decomposition into fields and parts, and composition.
+pub mod compose;

@@ -1,0 +1,259 @@
+//! Composition: from the fields of a message to be sent to its bytes.
+//!
+//! ```text
+//!   Draft ──► check ──► header fields ──► mixed( alternative( text, related( html, inlines ) ), attachments )
+//! ```
+//!
+//! Levels that would hold one part are left out. The result is a list of [`Piece`]s: ready bytes,
+//! and places where a file's content is put in, base64 in lines ([`Base64Lines`]). So a message with
+//! large attachments is written with the memory of one buffer.
+//!
+//! What is promised:
+//!
+//! - The same draft gives the same bytes; nothing is taken from a clock or from chance.
+//! - Every line ends in CRLF and has at most 998 octets, encoded lines at most 76 characters.
+//! - The bytes are ASCII, unless [`Composed::needs_smtp_utf8`].
+//! - No field of the draft can start a header field or end a line: CR, LF and NUL are refused.
+//! - Blind copies have no place in a draft, so they cannot be written.
+//!
+//! Standards: RFC 5322, 2045 to 2047, 2231, 2183, 2387, 2392, 6532.
+
+use std::io;
+
+use bytes::Bytes;
+use postroom_model::Invalid;
+
+use crate::compose::base64_lines::base64_lines_size_bytes;
+use crate::compose::structure::Writer;
+
+mod base64_lines;
+mod body;
+mod check;
+mod field;
+mod file;
+mod header;
+mod mailbox;
+mod parameter;
+mod structure;
+mod word;
+
+pub use crate::compose::base64_lines::Base64Lines;
+pub use crate::compose::mailbox::{Address, WireAddress, wire_address};
+
+/// A message to be composed. Times and identifiers are the caller's.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    /// The author (`From`).
+    pub from: Address,
+    /// Who sends for the author, when it is another (`Sender`).
+    pub sender: Option<Address>,
+    /// Where answers shall go (`Reply-To`).
+    pub reply_to: Vec<Address>,
+    /// The recipients (`To`). When `cc` is empty too, `undisclosed-recipients:;` is written.
+    pub to: Vec<Address>,
+    /// Who gets a copy (`Cc`).
+    pub cc: Vec<Address>,
+    /// The subject; empty means no field.
+    pub subject: String,
+    /// The plain text body. CR, LF and CRLF all end a line.
+    pub text: Option<String>,
+    /// The HTML body.
+    pub html: Option<String>,
+    /// Files that the HTML refers to as `cid:`; attachments when there is no HTML.
+    pub inlines: Vec<File>,
+    /// Files beside the bodies.
+    pub attachments: Vec<File>,
+    /// The Message-ID, with or without angle brackets.
+    pub message_id: String,
+    /// Message-IDs that this message answers. Ones that cannot stand in a header field (not
+    /// printable ASCII, over 900 octets) are left out here and in `references`: an answer that is
+    /// threaded worse is better than none.
+    pub in_reply_to: Vec<String>,
+    /// Message-IDs of the thread, oldest first.
+    pub references: Vec<String>,
+    /// When it was written: Unix time in milliseconds. Written in whole seconds of UTC.
+    pub date_ms: i64,
+    /// Further header fields, name and decoded value, in this order.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A file of a message.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// The file name, any characters but CR, LF and NUL. Empty means none.
+    pub name: String,
+    /// The media type, with parameters if any. Empty means `application/octet-stream`.
+    pub media_type: String,
+    /// What the HTML calls the file (`cid:`, RFC 2392), with or without angle brackets.
+    pub content_id: Option<String>,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// Where the content of a file is.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Here.
+    Bytes(Bytes),
+    /// With the caller, who puts it in when the message is written.
+    Elsewhere {
+        /// Its exact size in bytes.
+        size_bytes: u64,
+    },
+}
+
+impl Content {
+    /// Returns the size in bytes, before any encoding.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Elsewhere { size_bytes } => *size_bytes,
+        }
+    }
+}
+
+/// Names one file of a draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileAt {
+    /// The file at this index of [`Draft::inlines`].
+    Inline(usize),
+    /// The file at this index of [`Draft::attachments`].
+    Attachment(usize),
+}
+
+/// A stretch of a composed message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Bytes as they are sent.
+    Bytes(Vec<u8>),
+    /// The content of a file belongs here, through [`Base64Lines`].
+    File {
+        /// Which file.
+        at: FileAt,
+        /// The size of its content in bytes, before the encoding.
+        size_bytes: u64,
+    },
+}
+
+/// A composed message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Composed {
+    /// The message from its first byte to its last.
+    pub pieces: Vec<Piece>,
+    /// Whether the header holds an address whose local part is not ASCII: the message can only be
+    /// sent with SMTPUTF8 (RFC 6531).
+    pub needs_smtp_utf8: bool,
+}
+
+impl Composed {
+    /// Returns the exact size of the message in bytes, as for SIZE (RFC 1870).
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        let size = |piece: &Piece| match piece {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::File { size_bytes, .. } => base64_lines_size_bytes(*size_bytes),
+        };
+        self.pieces.iter().map(size).sum()
+    }
+
+    /// Writes the message. `open` is asked for each content that is [`Content::Elsewhere`].
+    ///
+    /// # Errors
+    ///
+    /// What `out`, `open` or a reader reports; [`io::ErrorKind::InvalidInput`] when `draft` is not
+    /// the draft that this was composed from, or a content has not the size it was said to have.
+    pub fn write_to<'a>(
+        &self,
+        draft: &Draft,
+        out: &mut impl io::Write,
+        mut open: impl FnMut(FileAt) -> io::Result<Box<dyn io::Read + 'a>>,
+    ) -> io::Result<()> {
+        for piece in &self.pieces {
+            let (at, size_bytes) = match piece {
+                Piece::Bytes(bytes) => {
+                    out.write_all(bytes)?;
+                    continue;
+                }
+                Piece::File { at, size_bytes } => (*at, *size_bytes),
+            };
+            let written = match draft.file(at).map(|file| &file.content) {
+                Some(Content::Bytes(bytes)) => write_content(bytes.as_ref(), out)?,
+                Some(Content::Elsewhere { .. }) => write_content(open(at)?, out)?,
+                None => return Err(io::ErrorKind::InvalidInput.into()),
+            };
+            if written != size_bytes {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Draft {
+    /// Returns a file of this draft.
+    #[must_use]
+    pub fn file(&self, at: FileAt) -> Option<&File> {
+        match at {
+            FileAt::Inline(index) => self.inlines.get(index),
+            FileAt::Attachment(index) => self.attachments.get(index),
+        }
+    }
+}
+
+/// Composes `draft`.
+///
+/// # Errors
+///
+/// The first property, in the order of the header, that cannot be sent as it is, and why.
+pub fn compose(draft: &Draft) -> Result<Composed, Invalid> {
+    check::draft(draft)?;
+    let mut writer = Writer::default();
+    let needs_smtp_utf8 = header::write(draft, writer.bytes())?;
+    structure::write(draft, &mut writer)?;
+    Ok(Composed {
+        pieces: writer.finish(),
+        needs_smtp_utf8,
+    })
+}
+
+/// Composes `draft`, all of whose contents are [`Content::Bytes`], in memory.
+///
+/// # Errors
+///
+/// As [`compose`]; also a content that is not here.
+pub fn compose_bytes(draft: &Draft) -> Result<Vec<u8>, Invalid> {
+    let composed = compose(draft)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(composed.size_bytes()).unwrap_or(0));
+    composed
+        .write_to(draft, &mut bytes, |_| Err(io::ErrorKind::NotFound.into()))
+        .map_err(|_| Invalid::new("attachments", "the content is not here"))?;
+    Ok(bytes)
+}
+
+/// Copies a content as base64 lines; returns how many bytes it had.
+fn write_content(mut content: impl io::Read, out: &mut impl io::Write) -> io::Result<u64> {
+    const READ_BYTES: usize = 48 * 1024;
+    let mut lines = Base64Lines::default();
+    let mut raw = vec![0; READ_BYTES];
+    let mut encoded = Vec::with_capacity(READ_BYTES * 3 / 2);
+    let mut count = 0;
+    loop {
+        let read = match content.read(&mut raw) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        lines.push(raw.get(..read).unwrap_or_default(), &mut encoded);
+        out.write_all(&encoded)?;
+        encoded.clear();
+        count += read as u64;
+    }
+    lines.finish(&mut encoded);
+    out.write_all(&encoded)?;
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! The header of a message, but for the fields of its content (RFC 5322 §3.6).
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use postroom_model::Invalid;
+
+use crate::compose::field::Field;
+use crate::compose::mailbox;
+use crate::compose::{Address, Draft};
+
+/// The longest Message-ID that is written; a line has at most 998 octets.
+const MESSAGE_ID_BYTES_MAX: usize = 900;
+/// How many Message-IDs `References` keeps: the first and the last ones.
+const REFERENCES_COUNT_MAX: usize = 50;
+
+/// Fields that a draft sets by its own properties, or that are for the transport to write.
+const RESERVED: [&str; 17] = [
+    "from",
+    "sender",
+    "reply-to",
+    "to",
+    "cc",
+    "bcc",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "references",
+    "mime-version",
+    "return-path",
+    "received",
+    "resent-bcc",
+    "delivered-to",
+    "apparently-to",
+];
+
+/// Writes the header of `draft`; tells whether it needs SMTPUTF8.
+pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
+    let mut utf8 = false;
+    utf8 |= addresses(out, "From", "from", std::slice::from_ref(&draft.from))?;
+    utf8 |= addresses(out, "Sender", "sender", draft.sender.as_slice())?;
+    utf8 |= addresses(out, "Reply-To", "replyTo", &draft.reply_to)?;
+    utf8 |= addresses(out, "To", "to", &draft.to)?;
+    utf8 |= addresses(out, "Cc", "cc", &draft.cc)?;
+    if draft.to.is_empty() && draft.cc.is_empty() {
+        out.extend_from_slice(b"To: undisclosed-recipients:;\r\n");
+    }
+    if !draft.subject.is_empty() {
+        let mut field = Field::begin(out, "Subject");
+        field.text(&draft.subject);
+        field.end();
+    }
+    date(out, draft.date_ms)?;
+    let message_id = message_id(&draft.message_id).ok_or_else(|| {
+        Invalid::new(
+            "messageId",
+            "is not an identifier: printable ASCII, no spaces",
+        )
+    })?;
+    message_ids(out, "Message-ID", vec![message_id]);
+    message_ids(out, "In-Reply-To", ids(&draft.in_reply_to));
+    let mut references = ids(&draft.references);
+    if references.len() > REFERENCES_COUNT_MAX {
+        // Readers thread by the ends of the list: the root and the nearest messages.
+        let surplus = references.len() - REFERENCES_COUNT_MAX;
+        references.drain(1..=surplus);
+    }
+    message_ids(out, "References", references);
+    for (at, (name, value)) in draft.headers.iter().enumerate() {
+        extra(out, at, name, value)?;
+    }
+    out.extend_from_slice(b"MIME-Version: 1.0\r\n");
+    Ok(utf8)
+}
+
+fn addresses(
+    out: &mut Vec<u8>,
+    name: &str,
+    property: &str,
+    list: &[Address],
+) -> Result<bool, Invalid> {
+    let mut utf8 = false;
+    if list.is_empty() {
+        return Ok(utf8);
+    }
+    let mut field = Field::begin(out, name);
+    for (at, item) in list.iter().enumerate() {
+        let wire = mailbox::wire_address(&item.address)
+            .map_err(|reason| Invalid::new(path(property, at), reason))?;
+        utf8 |= wire.needs_smtp_utf8;
+        let tail = if at + 1 < list.len() { "," } else { "" };
+        mailbox::write(&mut field, item.name.as_deref(), &wire, tail);
+    }
+    field.end();
+    Ok(utf8)
+}
+
+/// Names the address at `at` of a property.
+fn path(property: &str, at: usize) -> String {
+    match property {
+        "from" | "sender" => format!("{property}.address"),
+        list => format!("{list}[{at}].address"),
+    }
+}
+
+fn date(out: &mut Vec<u8>, date_ms: i64) -> Result<(), Invalid> {
+    let date = Timestamp::from_millisecond(date_ms)
+        .map(|timestamp| Offset::UTC.to_datetime(timestamp))
+        .ok()
+        .filter(|date| (1900..=9999).contains(&date.year()))
+        .ok_or_else(|| Invalid::new("dateTime", "is not between the years 1900 and 9999"))?;
+    let text = date.strftime("Date: %a, %d %b %Y %H:%M:%S +0000\r\n");
+    out.extend_from_slice(text.to_string().as_bytes());
+    Ok(())
+}
+
+/// Returns an identifier in angle brackets, if it can stand in a header field.
+pub fn message_id(id: &str) -> Option<String> {
+    let id = id.trim();
+    let id = id.strip_prefix('<').unwrap_or(id);
+    let id = id.strip_suffix('>').unwrap_or(id);
+    let fit = |byte: u8| byte.is_ascii_graphic() && !b"<>".contains(&byte);
+    let good = !id.is_empty() && id.len() <= MESSAGE_ID_BYTES_MAX && id.bytes().all(fit);
+    good.then(|| format!("<{id}>"))
+}
+
+fn ids(list: &[String]) -> Vec<String> {
+    list.iter().filter_map(|id| message_id(id)).collect()
+}
+
+fn message_ids(out: &mut Vec<u8>, name: &str, ids: Vec<String>) {
+    if ids.is_empty() {
+        return;
+    }
+    let mut field = Field::begin(out, name);
+    for id in &ids {
+        field.token(id);
+    }
+    field.end();
+}
+
+fn extra(out: &mut Vec<u8>, at: usize, name: &str, value: &str) -> Result<(), Invalid> {
+    let invalid = |reason: &str| Err(Invalid::new(format!("headers[{at}].name"), reason));
+    let fit = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    if name.is_empty() || name.len() > 100 || !name.bytes().all(fit) {
+        return invalid("is not the name of a header field");
+    }
+    let lower = name.to_ascii_lowercase();
+    if RESERVED.contains(&lower.as_str()) || lower.starts_with("content-") {
+        return invalid("is a field that is not set here");
+    }
+    let mut field = Field::begin(out, name);
+    field.text(value);
+    field.end();
+    Ok(())
+}

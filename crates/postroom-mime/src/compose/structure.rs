@@ -1,0 +1,160 @@
+//! The parts of a message, from the outermost in (RFC 2046 §5.1, RFC 2387).
+
+use postroom_model::Invalid;
+
+use crate::compose::file::Transfer;
+use crate::compose::{Content, Draft, FileAt, Piece, body, file};
+
+/// Collects the pieces of a message.
+#[derive(Debug, Default)]
+pub struct Writer {
+    pieces: Vec<Piece>,
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    /// Returns the end of the message so far, to append to.
+    pub fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    fn content(&mut self, at: FileAt, size_bytes: u64) {
+        self.pieces
+            .push(Piece::Bytes(std::mem::take(&mut self.bytes)));
+        self.pieces.push(Piece::File { at, size_bytes });
+    }
+
+    /// Ends the message with a line end.
+    pub fn finish(mut self) -> Vec<Piece> {
+        if !self.bytes.ends_with(b"\r\n") {
+            self.bytes.extend_from_slice(b"\r\n");
+        }
+        self.pieces.push(Piece::Bytes(self.bytes));
+        self.pieces
+    }
+}
+
+/// A multipart that is being written.
+struct Multipart {
+    boundary: String,
+}
+
+impl Multipart {
+    /// Begins a multipart. `level` tells the boundaries of one message apart.
+    ///
+    /// `=_` cannot occur in base64 or quoted-printable, and what is sent as it is has been searched
+    /// for it, so no content can hold the boundary.
+    fn begin(writer: &mut Writer, draft: &Draft, level: &str, media_type: &str) -> Self {
+        let boundary = format!("=_{level}_{:016x}", seed(draft));
+        let header = format!("Content-Type: {media_type};\r\n boundary=\"{boundary}\"\r\n");
+        writer.bytes.extend_from_slice(header.as_bytes());
+        Self { boundary }
+    }
+
+    fn part(&self, writer: &mut Writer) {
+        let delimiter = format!("\r\n--{}\r\n", self.boundary);
+        writer.bytes.extend_from_slice(delimiter.as_bytes());
+    }
+
+    fn end(self, writer: &mut Writer) {
+        let delimiter = format!("\r\n--{}--\r\n", self.boundary);
+        writer.bytes.extend_from_slice(delimiter.as_bytes());
+    }
+}
+
+/// Writes the fields of the content and the content.
+pub fn write(draft: &Draft, writer: &mut Writer) -> Result<(), Invalid> {
+    let mut files: Vec<FileAt> = vec![];
+    if draft.html.is_none() {
+        files.extend((0..draft.inlines.len()).map(FileAt::Inline));
+    }
+    files.extend((0..draft.attachments.len()).map(FileAt::Attachment));
+    let has_body = draft.text.is_some() || draft.html.is_some();
+    match files.as_slice() {
+        [] => bodies(draft, writer),
+        [only] if !has_body => write_file(draft, *only, writer),
+        [..] => {
+            let mixed = Multipart::begin(writer, draft, "m", "multipart/mixed");
+            if has_body {
+                mixed.part(writer);
+                bodies(draft, writer)?;
+            }
+            for at in files {
+                mixed.part(writer);
+                write_file(draft, at, writer)?;
+            }
+            mixed.end(writer);
+            Ok(())
+        }
+    }
+}
+
+/// Writes the bodies; an empty text if there are none.
+fn bodies(draft: &Draft, writer: &mut Writer) -> Result<(), Invalid> {
+    match (&draft.text, &draft.html) {
+        (text, None) => {
+            write_text("plain", text.as_deref().unwrap_or_default(), writer);
+            Ok(())
+        }
+        (None, Some(html)) => related(draft, html, writer),
+        (Some(text), Some(html)) => {
+            let alternative = Multipart::begin(writer, draft, "a", "multipart/alternative");
+            alternative.part(writer);
+            write_text("plain", text, writer);
+            alternative.part(writer);
+            related(draft, html, writer)?;
+            alternative.end(writer);
+            Ok(())
+        }
+    }
+}
+
+/// Writes the HTML with what it refers to.
+fn related(draft: &Draft, html: &str, writer: &mut Writer) -> Result<(), Invalid> {
+    if draft.inlines.is_empty() {
+        write_text("html", html, writer);
+        return Ok(());
+    }
+    let media_type = "multipart/related; type=\"text/html\"";
+    let related = Multipart::begin(writer, draft, "r", media_type);
+    related.part(writer);
+    write_text("html", html, writer);
+    for index in 0..draft.inlines.len() {
+        related.part(writer);
+        write_file(draft, FileAt::Inline(index), writer)?;
+    }
+    related.end(writer);
+    Ok(())
+}
+
+fn write_text(subtype: &str, text: &str, writer: &mut Writer) {
+    let encoded = body::encode(text);
+    let header = format!(
+        "Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {}\r\n\r\n",
+        encoded.encoding
+    );
+    writer.bytes.extend_from_slice(header.as_bytes());
+    writer.bytes.extend_from_slice(&encoded.body);
+}
+
+fn write_file(draft: &Draft, at: FileAt, writer: &mut Writer) -> Result<(), Invalid> {
+    let Some(file) = draft.file(at) else {
+        return Ok(());
+    };
+    let transfer = file::write_header(file, at, &mut writer.bytes)?;
+    writer.bytes.extend_from_slice(b"\r\n");
+    match (transfer, &file.content) {
+        (Transfer::SevenBit, Content::Bytes(bytes)) => writer.bytes.extend_from_slice(bytes),
+        (Transfer::SevenBit | Transfer::Base64, content) => {
+            writer.content(at, content.size_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// Makes a number of the Message-ID (FNV-1a), so that boundaries differ from message to message and
+/// are the same for the same draft.
+fn seed(draft: &Draft) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    draft.message_id.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
