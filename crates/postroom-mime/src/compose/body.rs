@@ -48,11 +48,12 @@ pub fn encode(text: &str) -> Encoded {
 }
 
 /// Tells whether `content` can be sent without encoding as the body of a part, and arrives as it is:
-/// ASCII in lines that end in CRLF, none of them a boundary of ours.
-pub fn is_seven_bit(content: &[u8]) -> bool {
+/// ASCII in lines that end in CRLF. `delimiter` begins the boundaries of the message around it, so
+/// no line may begin with it.
+pub fn is_seven_bit(content: &[u8], delimiter: &[u8]) -> bool {
     let content_is_fit = |line: &[u8]| {
         line.len() <= 998
-            && !line.starts_with(b"--=_")
+            && !line.starts_with(delimiter)
             && line
                 .iter()
                 .all(|byte| byte.is_ascii() && !matches!(byte, 0 | b'\r'))
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_needs_no_encoding_as_an_attached_message() {
-        assert!(is_seven_bit(b"Subject: a\r\n\r\nb\r\n"));
+        assert!(is_seven_bit(b"Subject: a\r\n\r\nb\r\n--=_y\r\n", b"--=_x"));
         for content in [
             &b"Subject: a\n\nb\n"[..],
             b"a\r\nb",
@@ -209,8 +210,15 @@ mod tests {
             b"\r\r\n",
             b"",
         ] {
-            assert!(!is_seven_bit(content), "{}", content.escape_ascii());
+            assert!(
+                !is_seven_bit(content, b"--=_x"),
+                "{}",
+                content.escape_ascii()
+            );
         }
-        assert!(!is_seven_bit(&[&[b'a'; 999][..], b"\r\n"].concat()));
+        assert!(!is_seven_bit(
+            &[&[b'a'; 999][..], b"\r\n"].concat(),
+            b"--=_x"
+        ));
     }
 }

@@ -16,8 +16,14 @@ pub enum Transfer {
     Base64,
 }
 
-/// Writes the header of the part for `file`, without the empty line behind it.
-pub fn write_header(file: &File, at: FileAt, out: &mut Vec<u8>) -> Result<Transfer, Invalid> {
+/// Writes the header of the part for `file`, without the empty line behind it. `delimiter` begins
+/// the boundaries of the message.
+pub fn write_header(
+    file: &File,
+    at: FileAt,
+    delimiter: &str,
+    out: &mut Vec<u8>,
+) -> Result<Transfer, Invalid> {
     let (property, disposition) = match at {
         FileAt::Inline(index) => (format!("inlines[{index}]"), "inline"),
         FileAt::Attachment(index) => (format!("attachments[{index}]"), "attachment"),
@@ -28,7 +34,7 @@ pub fn write_header(file: &File, at: FileAt, out: &mut Vec<u8>) -> Result<Transf
             "is not of the form type/subtype",
         )
     })?;
-    let transfer = transfer(file, &media_type);
+    let transfer = transfer(file, &media_type, delimiter);
     let composite = media_type.is_composite() && transfer == Transfer::Base64;
     let mut field = Field::begin(out, "Content-Type");
     if composite {
@@ -71,9 +77,11 @@ pub fn write_header(file: &File, at: FileAt, out: &mut Vec<u8>) -> Result<Transf
     Ok(transfer)
 }
 
-fn transfer(file: &File, media_type: &MediaType) -> Transfer {
+fn transfer(file: &File, media_type: &MediaType, delimiter: &str) -> Transfer {
     match &file.content {
-        Content::Bytes(content) if media_type.is_message() && body::is_seven_bit(content) => {
+        Content::Bytes(content)
+            if media_type.is_message() && body::is_seven_bit(content, delimiter.as_bytes()) =>
+        {
             Transfer::SevenBit
         }
         Content::Bytes(_) | Content::Elsewhere { .. } => Transfer::Base64,

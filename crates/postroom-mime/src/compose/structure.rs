@@ -45,7 +45,7 @@ impl Multipart {
     /// `=_` cannot occur in base64 or quoted-printable, and what is sent as it is has been searched
     /// for it, so no content can hold the boundary.
     fn begin(writer: &mut Writer, draft: &Draft, level: &str, media_type: &str) -> Self {
-        let boundary = format!("=_{level}_{:016x}", seed(draft));
+        let boundary = format!("{}{level}", boundary_stem(draft));
         let header = format!("Content-Type: {media_type};\r\n boundary=\"{boundary}\"\r\n");
         writer.bytes.extend_from_slice(header.as_bytes());
         Self { boundary }
@@ -141,7 +141,12 @@ fn write_file(draft: &Draft, at: FileAt, writer: &mut Writer) -> Result<(), Inva
     let Some(file) = draft.file(at) else {
         return Ok(());
     };
-    let transfer = file::write_header(file, at, &mut writer.bytes)?;
+    let transfer = file::write_header(
+        file,
+        at,
+        &format!("--{}", boundary_stem(draft)),
+        &mut writer.bytes,
+    )?;
     writer.bytes.extend_from_slice(b"\r\n");
     match (transfer, &file.content) {
         (Transfer::SevenBit, Content::Bytes(bytes)) => writer.bytes.extend_from_slice(bytes),
@@ -152,9 +157,10 @@ fn write_file(draft: &Draft, at: FileAt, writer: &mut Writer) -> Result<(), Inva
     Ok(())
 }
 
-/// Makes a number of the Message-ID (FNV-1a), so that boundaries differ from message to message and
-/// are the same for the same draft.
-fn seed(draft: &Draft) -> u64 {
+/// Returns what the boundaries of a message begin with, made of its Message-ID (FNV-1a): they differ
+/// from message to message and are the same for the same draft.
+fn boundary_stem(draft: &Draft) -> String {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    draft.message_id.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    let seed = draft.message_id.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    format!("=_{seed:016x}_")
 }

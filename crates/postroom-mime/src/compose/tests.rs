@@ -208,11 +208,13 @@ fn an_attached_message_is_not_encoded_or_goes_as_a_file() {
         coded.contains("application/octet-stream") && coded.contains("base64"),
         "{coded}"
     );
-    // A message that holds the boundary of the message around it.
     draft.text = Some(String::new());
+    draft.attachments = vec![file("a", "", b"")];
     let own = compose_bytes(&draft).unwrap();
     draft.attachments = vec![file("m.eml", "message/rfc822", &own)];
-    assert!(text(&draft).contains("application/octet-stream"));
+    assert!(text(&draft).contains("m.eml\"\r\nContent-Transfer-Encoding: base64"));
+    draft.message_id = "2@demo.test".to_owned();
+    assert!(text(&draft).contains("m.eml\"\r\nContent-Transfer-Encoding: 7bit"));
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! The tokens of RTF.
+
+/// A token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// `{`
+    Open,
+    /// `}`
+    Close,
+    /// `\*`
+    Star,
+    /// Characters that mean themselves.
+    Text(&'a [u8]),
+    /// `\'hh`
+    Byte(u8),
+    /// Any other `\` with a character that is no letter.
+    Symbol(u8),
+    /// `\word` with its number.
+    Word(&'a [u8], Option<i32>),
+}
+
+/// Splits RTF into tokens. Line ends mean nothing and are left out.
+#[derive(Debug)]
+pub struct Tokens<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Tokens<'a> {
+    /// Begins at the start of `rtf`.
+    pub fn new(rtf: &'a [u8]) -> Self {
+        Self { rest: rtf }
+    }
+
+    fn control(&mut self) -> Option<Token<'a>> {
+        let (first, rest) = self.rest.split_first()?;
+        if !first.is_ascii_alphabetic() {
+            self.rest = rest;
+            return Some(match first {
+                b'*' => Token::Star,
+                b'\'' => self.byte(),
+                symbol => Token::Symbol(*symbol),
+            });
+        }
+        let word = self.take_while(u8::is_ascii_alphabetic);
+        let negative =
+            self.rest.first() == Some(&b'-') && self.rest.get(1).is_some_and(u8::is_ascii_digit);
+        if negative {
+            self.skip(1);
+        }
+        let digits = self.take_while(u8::is_ascii_digit);
+        let number = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse().ok());
+        let number = number.map(|number: i32| if negative { -number } else { number });
+        if self.rest.first() == Some(&b' ') {
+            self.skip(1);
+        }
+        if word == b"bin" {
+            self.skip(
+                number
+                    .and_then(|count| usize::try_from(count).ok())
+                    .unwrap_or(0),
+            );
+        }
+        Some(Token::Word(word, number))
+    }
+
+    fn byte(&mut self) -> Token<'a> {
+        let digit = |at: usize| {
+            let digit = self.rest.get(at).copied().unwrap_or_default();
+            char::from(digit)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
+        match (digit(0), digit(1)) {
+            (Some(high), Some(low)) => {
+                self.skip(2);
+                Token::Byte(high << 4 | low)
+            }
+            (Some(_) | None, Some(_) | None) => Token::Symbol(b'\''),
+        }
+    }
+
+    fn take_while(&mut self, fits: impl Fn(&u8) -> bool) -> &'a [u8] {
+        let end = self
+            .rest
+            .iter()
+            .position(|byte| !fits(byte))
+            .unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at_checked(end).unwrap_or_default();
+        self.rest = rest;
+        taken
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let _line_ends = self.take_while(|byte| matches!(byte, b'\r' | b'\n' | 0));
+        match self.rest.first()? {
+            b'{' => {
+                self.skip(1);
+                Some(Token::Open)
+            }
+            b'}' => {
+                self.skip(1);
+                Some(Token::Close)
+            }
+            b'\\' => {
+                self.skip(1);
+                self.control()
+            }
+            _ => {
+                let text = self
+                    .take_while(|byte| !matches!(byte, b'{' | b'}' | b'\\' | b'\r' | b'\n' | 0));
+                Some(Token::Text(text))
+            }
+        }
+    }
+}
