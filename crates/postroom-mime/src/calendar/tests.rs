@@ -1,0 +1,172 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn event(lines: &str) -> Calendar {
+    let text =
+        format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n");
+    summarise(&text).unwrap()
+}
+
+fn moment(local: &str, zone: Option<&str>, utc_ms: Option<i64>) -> Option<Moment> {
+    Some(Moment {
+        local: local.to_owned(),
+        zone: zone.map(str::to_owned),
+        utc_ms,
+        is_day: !local.contains('T'),
+    })
+}
+
+#[test]
+fn an_invitation() {
+    let text = "\u{feff}begin:vcalendar\nVERSION:2.0\nMETHOD:request\n\
+        BEGIN:VTIMEZONE\nTZID:Europe/Berlin\nBEGIN:STANDARD\nDTSTART:19701025T030000\nEND:STANDARD\nEND:VTIMEZONE\n\
+        BEGIN:VEVENT\nUID:1@demo.test\nSEQUENCE:2\nSTATUS:CONFIRMED\n\
+        SUMMARY:Plan\\, and\\n more\\; of\n  it\n\
+        LOCATION;LANGUAGE=de:Raum \\\\7\n\
+        DTSTART;TZID=Europe/Berlin:20260725T100000\nDTEND;TZID=\"Europe/Berlin\":20260725T113000\n\
+        RRULE:FREQ=WEEKLY;COUNT=3\nRECURRENCE-ID:20260725T080000Z\n\
+        ORGANIZER;CN=\"Berg; Anna: x\":MAILTO:anna@demo.test\n\
+        ATTENDEE;PARTSTAT=ACCEPTED;CN=Bob;ROLE=REQ-PARTICIPANT:mailto:bob@demo.test\n\
+        ATTENDEE:mailto:carl@demo.\n test\n\
+        ATTENDEE;EMAIL=dora@demo.test:/principals/dora\n\
+        BEGIN:VALARM\nSUMMARY:no\nUID:no\nATTENDEE:mailto:no@demo.test\nEND:VALARM\n\
+        SUMMARY:second\nEND:VEVENT\nBEGIN:VEVENT\nUID:2@demo.test\nLOCATION:x\nEND:VEVENT\nEND:VCALENDAR";
+    let person = |address: &str, name: Option<&str>, state: &str| Attendee {
+        address: address.to_owned(),
+        name: name.map(str::to_owned),
+        state: state.to_owned(),
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let want = Calendar {
+        method: some("REQUEST"),
+        component: some("VEVENT"),
+        uid: some("1@demo.test"),
+        sequence: Some(2),
+        status: some("CONFIRMED"),
+        summary: some("Plan, and\n more; of it"),
+        location: some("Raum \\7"),
+        start: moment(
+            "2026-07-25T10:00:00",
+            Some("Europe/Berlin"),
+            Some(1_784_966_400_000),
+        ),
+        end: moment(
+            "2026-07-25T11:30:00",
+            Some("Europe/Berlin"),
+            Some(1_784_971_800_000),
+        ),
+        recurrence: some("FREQ=WEEKLY;COUNT=3"),
+        recurrence_id: moment("2026-07-25T08:00:00", Some("UTC"), Some(1_784_966_400_000)),
+        organizer: Some(person(
+            "anna@demo.test",
+            Some("Berg; Anna: x"),
+            "needs-action",
+        )),
+        attendees: vec![
+            person("bob@demo.test", Some("Bob"), "accepted"),
+            person("carl@demo.test", None, "needs-action"),
+            person("dora@demo.test", None, "needs-action"),
+        ],
+    };
+    assert_eq!(summarise(text), Some(want));
+}
+
+#[test]
+fn moments() {
+    let start = |line: &str| event(line).start;
+    assert_eq!(
+        start("DTSTART;VALUE=DATE:20260725"),
+        moment("2026-07-25", None, None)
+    );
+    assert_eq!(
+        start("DTSTART:20260725T1000"),
+        moment("2026-07-25T10:00:00", None, None)
+    );
+    assert_eq!(
+        start("DTSTART;TZID=W. Europe Standard Time:20260125T100000"),
+        moment(
+            "2026-01-25T10:00:00",
+            Some("W. Europe Standard Time"),
+            Some(1_769_331_600_000)
+        )
+    );
+    assert_eq!(
+        start("DTSTART;TZID=My Zone:20260725T235960"),
+        moment("2026-07-25T23:59:59", Some("My Zone"), None)
+    );
+    for line in [
+        "DTSTART:20261325",
+        "DTSTART:tomorrow",
+        "DTSTART:20260725T",
+        "DTSTART:",
+        "DTSTART",
+    ] {
+        assert_eq!(start(line), None, "{line}");
+    }
+}
+
+#[test]
+fn ends_by_duration() {
+    let end = |line: &str| event(line).end;
+    assert_eq!(
+        end("DTSTART:20260725T100000Z\nDURATION:P1DT2H30M"),
+        moment("2026-07-26T12:30:00", Some("UTC"), Some(1_785_069_000_000))
+    );
+    assert_eq!(
+        end("DTSTART;VALUE=DATE:20260730\nDURATION:P1W"),
+        moment("2026-08-06", None, None)
+    );
+    // The clocks go back at three: four hours later it is five.
+    assert_eq!(
+        end("DTSTART;TZID=Europe/Berlin:20261025T020000\nDURATION:PT4H").map(|end| end.local),
+        Some("2026-10-25T05:00:00".to_owned())
+    );
+    assert_eq!(
+        end("DTSTART:20260725T100000\nDURATION:-PT15M"),
+        moment("2026-07-25T09:45:00", None, None)
+    );
+    for duration in [
+        "",
+        "P",
+        "1D",
+        "PX",
+        "P99999999999999999999D",
+        "P9999999999D",
+        "P-1D",
+    ] {
+        let end = end(&format!("DTSTART:20260725T100000Z\nDURATION:{duration}"));
+        assert!(end.is_none() || duration == "P", "{duration} {end:?}");
+    }
+}
+
+#[test]
+fn other_components_and_other_texts() {
+    let task = "BEGIN:VCALENDAR\nBEGIN:VTODO\nUID:t\nDUE:20260725T100000Z\nEND:VTODO\n";
+    let task_only = summarise(task).unwrap();
+    assert_eq!(
+        (task_only.component.as_deref(), task_only.uid.as_deref()),
+        (Some("VTODO"), Some("t"))
+    );
+    let both = summarise(&format!(
+        "{task}BEGIN:VEVENT\nUID:e\nMETHOD:X\nEND:VEVENT\nMETHOD:PUBLISH\nEND:VCALENDAR"
+    ))
+    .unwrap();
+    assert_eq!(
+        (both.uid.as_deref(), both.end, both.method.as_deref()),
+        (Some("e"), None, Some("PUBLISH"))
+    );
+    assert_eq!(summarise("BEGIN:VCALENDAR"), Some(Calendar::default()));
+    for text in ["", "BEGIN:VCARD\nEND:VCARD", "hello", "BEGIN:VCALENDÄR"] {
+        assert_eq!(summarise(text), None, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_lines(lines in proptest::collection::vec(
+        "(BEGIN|END):V(EVENT|ALARM|TODO|CALENDAR)|(DTSTART|DTEND|DURATION|ATTENDEE|UID|METHOD)(;[A-Z]{0,4}=?\"?[^\n]{0,9}){0,2}:\\PC{0,20}|DTSTART:[0-9TZ]{8,16}|DURATION:-?P[0-9WDTHMS]{0,12}| \\PC{0,9}", 0..30,
+    )) {
+        let _ = summarise(&format!("BEGIN:VCALENDAR\n{}", lines.join("\n")));
+    }
+}

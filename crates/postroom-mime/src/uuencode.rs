@@ -1,0 +1,292 @@
+//! Files that were put into a text with uuencode.
+//!
+//! ```text
+//!   begin 644 name
+//!   #0V%T            each line: its length in bytes, then four characters for three bytes
+//!   `
+//!   end
+//! ```
+//!
+//! Read as leniently as mail needs: stripped spaces at the ends of lines, a check character behind
+//! them, a missing `end`. Words like "begin 100 things" in a text are no file: the line behind
+//! must be one that uuencode writes.
+
+use std::ops::Range;
+
+use base64::Engine as _;
+
+use crate::uuencode::lines::Lines;
+
+mod lines;
+
+/// A file in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Where in the text it is, from `begin` to the end of the line with `end`.
+    pub range: Range<usize>,
+    /// The file name; not made harmless.
+    pub name: String,
+    /// What is in it.
+    pub content: Vec<u8>,
+    /// Whether its end was there.
+    pub is_complete: bool,
+}
+
+/// How many files of a text are read.
+const BLOCKS_MAX: usize = 1_000;
+
+/// Finds the files in a text.
+#[must_use]
+pub fn blocks(text: &[u8]) -> Vec<Block> {
+    let mut blocks = vec![];
+    let mut from = 0;
+    while let Some(found) = memchr::memmem::find(text.get(from..).unwrap_or_default(), b"begin") {
+        let at = from + found;
+        from = at + 1;
+        if at > 0 && !matches!(text.get(at - 1), Some(b'\n' | b'\r')) {
+            continue;
+        }
+        if let Some(block) = block(text, at) {
+            from = block.range.end;
+            blocks.push(block);
+            if blocks.len() == BLOCKS_MAX {
+                break;
+            }
+        }
+    }
+    blocks
+}
+
+/// Reads the file whose `begin` is at `start`.
+fn block(text: &[u8], start: usize) -> Option<Block> {
+    let mut lines = Lines::new(text, start);
+    let (base64, name) = begin(lines.next()?)?;
+    if base64 {
+        return base64_block(lines, start, name);
+    }
+    let mut content = vec![];
+    let (mut count, mut empty) = (0, 0);
+    let mut end = lines.at();
+    while let Some(line) = lines.next() {
+        let is_end = line.trim_ascii_end() == b"end";
+        if is_end && count + empty > 0 {
+            let range = start..lines.at();
+            return Some(Block {
+                range,
+                name,
+                content,
+                is_complete: true,
+            });
+        }
+        // An empty line stands for the one of length zero, whose only character is a space.
+        if line.is_empty() {
+            empty += 1;
+        } else if decode_line(line, &mut content) {
+            count += 1;
+        } else {
+            break;
+        }
+        end = lines.at();
+    }
+    (count > 0).then_some(Block {
+        range: start..end,
+        name,
+        content,
+        is_complete: false,
+    })
+}
+
+/// Reads `begin 644 name` or `begin-base64 644 name`.
+fn begin(line: &[u8]) -> Option<(bool, String)> {
+    let rest = line.strip_prefix(b"begin")?;
+    let (base64, rest) = match rest.strip_prefix(b"-base64") {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
+    let rest = rest.strip_prefix(b" ")?;
+    let digits = rest
+        .iter()
+        .take_while(|byte| matches!(byte, b'0'..=b'7'))
+        .count();
+    let name = rest.get(digits..)?.strip_prefix(b" ")?.trim_ascii();
+    if !(3..=6).contains(&digits) || name.is_empty() || name.len() > 1_000 {
+        return None;
+    }
+    let name = match std::str::from_utf8(name) {
+        Ok(name) => name.to_owned(),
+        Err(_) => encoding_rs::WINDOWS_1252.decode(name).0.into_owned(),
+    };
+    Some((base64, name))
+}
+
+/// Appends what a line holds; tells whether it is a line that uuencode writes.
+fn decode_line(line: &[u8], content: &mut Vec<u8>) -> bool {
+    let Some((length, codes)) = line.split_first() else {
+        return false;
+    };
+    let is_code = |byte: &u8| (b' '..=b'`').contains(byte);
+    if !is_code(length) || !codes.iter().all(is_code) {
+        return false;
+    }
+    let count = usize::from(length.wrapping_sub(b' ') & 63);
+    let wanted = count.div_ceil(3) * 4;
+    let there = codes.trim_ascii_end().len();
+    // Some writers leave out what only fills the last group, some append a check character.
+    if there > wanted + 2 || (there < count.div_ceil(3) && there + 8 < wanted && there > 0) {
+        return false;
+    }
+    let mut left = count;
+    for group in 0..count.div_ceil(3) {
+        let code = |at: usize| {
+            codes
+                .get(group * 4 + at)
+                .map_or(0, |code| code.wrapping_sub(b' ') & 63)
+        };
+        let bytes = [
+            code(0) << 2 | code(1) >> 4,
+            code(1) << 4 | code(2) >> 2,
+            code(2) << 6 | code(3),
+        ];
+        content.extend(bytes.iter().take(left));
+        left = left.saturating_sub(3);
+    }
+    true
+}
+
+fn base64_block(mut lines: Lines<'_>, start: usize, name: String) -> Option<Block> {
+    let mut codes = vec![];
+    let mut end = lines.at();
+    let mut is_complete = false;
+    while let Some(line) = lines.next() {
+        let line = line.trim_ascii();
+        is_complete = line == b"====";
+        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+        if !is_complete && !line.iter().all(fits) {
+            break;
+        }
+        end = lines.at();
+        if is_complete {
+            break;
+        }
+        codes.extend(line.iter().filter(|byte| **byte != b'='));
+    }
+    codes.truncate(codes.len() - usize::from(codes.len() % 4 == 1));
+    let lenient = base64::engine::GeneralPurposeConfig::new()
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let engine = base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, lenient);
+    let content = engine.decode(codes).ok()?;
+    (is_complete || !content.is_empty()).then_some(Block {
+        range: start..end,
+        name,
+        content,
+        is_complete,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Writes a file as uuencode does; `zero` is the character for zero.
+    fn encode(name: &str, content: &[u8], zero: u8) -> Vec<u8> {
+        let code = |bits: u8| {
+            if bits & 63 == 0 {
+                zero
+            } else {
+                (bits & 63) + b' '
+            }
+        };
+        let mut out = format!("begin 644 {name}\r\n").into_bytes();
+        for line in content.chunks(45) {
+            out.push(code(line.len() as u8));
+            for group in line.chunks(3) {
+                let byte = |at: usize| group.get(at).copied().unwrap_or(0);
+                let (a, b, c) = (byte(0), byte(1), byte(2));
+                out.extend([a >> 2, a << 4 | b >> 4, b << 2 | c >> 6, c].map(code));
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        out.push(zero);
+        out.extend_from_slice(b"\r\nend\r\n");
+        out
+    }
+
+    #[test]
+    fn files_between_text() {
+        let text = b"see:\nbegin 644 cat.txt\n#0V%T\n`\nend\nand\nbegin 755 d g.txt\n#9&]G\n \nend";
+        let got = blocks(text);
+        let names: Vec<_> = got
+            .iter()
+            .map(|b| (b.name.as_str(), b.content.as_slice()))
+            .collect();
+        assert_eq!(names, [("cat.txt", &b"Cat"[..]), ("d g.txt", b"dog")]);
+        assert!(got.iter().all(|block| block.is_complete));
+        assert_eq!(got[0].range, 5..35);
+        assert_eq!(&text[got[1].range.clone()], &text[39..]);
+        let base64 = blocks(b"begin-base64 644 a\nQ2F0\nQ2E=\n====\nx");
+        assert_eq!(
+            (base64[0].content.as_slice(), base64[0].range.clone()),
+            (&b"CatCa"[..], 0..34)
+        );
+    }
+
+    #[test]
+    fn what_is_only_like_a_file() {
+        for text in [
+            "begin 644 times\nand more lower case text",
+            "begin 100 things",
+            "we begin 644 x\n#0V%T\n`\nend",
+            "begin 6 x\n#0V%T\n`\nend",
+            "begin 644 \n#0V%T\n`\nend",
+            "begin 644 x\nA SHORT LINE THAT CLAIMS TO HOLD MORE THAN IT DOES, AND LONGER THAN ANY LINE\n",
+        ] {
+            assert_eq!(blocks(text.as_bytes()), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_end_and_stripped_spaces() {
+        let cut = blocks(b"begin 644 a\r\n#0V%T\r\nlower case text\r\n");
+        assert_eq!(
+            (cut[0].content.as_slice(), cut[0].is_complete),
+            (&b"Cat"[..], false)
+        );
+        assert_eq!(cut[0].range, 0..20);
+        let stripped = blocks(b"begin 644 a\n&0V%T\n\nend\n");
+        assert_eq!(stripped[0].content, b"Cat\0\0\0");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_found(
+            before in "[a-z \n]{0,20}",
+            content in proptest::collection::vec(any::<u8>(), 0..300),
+            zero in prop_oneof![Just(b' '), Just(b'`')],
+            strip in any::<bool>(),
+        ) {
+            let mut text = format!("{before}\n").into_bytes();
+            let start = text.len();
+            text.extend(encode("имя 1.bin", &content, zero));
+            if strip {
+                let lines: Vec<_> = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).collect();
+                text = lines.join(&b"\r\n"[..]);
+            }
+            let got = blocks(&text);
+            prop_assert_eq!(got.len(), 1);
+            prop_assert_eq!(&got[0].content, &content);
+            prop_assert_eq!(&got[0].name, "имя 1.bin");
+            prop_assert!(got[0].is_complete && got[0].range.start >= start.min(got[0].range.start));
+        }
+
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), lines in "(begin(-base64)? 644 a|end|[ -`]{0,9}|====|\n){0,9}") {
+            for block in blocks(&[&bytes, lines.as_bytes()].concat()) {
+                prop_assert!(block.range.start < block.range.end);
+            }
+            let _ = blocks(lines.as_bytes());
+        }
+    }
+}
