@@ -1,12 +1,12 @@
 //! Composition: from the fields of a message to be sent to its bytes.
 //!
 //! ```text
-//!   Draft ──► check ──► header fields ──► mixed( alternative( text, related( html, inlines ) ), attachments )
+//!   Draft ──► check ──► header ──► mixed( alternative( text, related( html, inlines ) ), files )
 //! ```
 //!
 //! Levels that would hold one part are left out. The result is a list of [`Piece`]s: ready bytes,
-//! and places where a file's content is put in, base64 in lines ([`Base64Lines`]). So a message with
-//! large attachments is written with the memory of one buffer.
+//! and places where a file's content is put in, base64 in lines ([`Base64Lines`]). So a message
+//! with large attachments is written with the memory of one buffer.
 //!
 //! What is promised:
 //!

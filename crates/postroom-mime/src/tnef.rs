@@ -148,7 +148,7 @@ impl<'a> Opened<'a> {
             .collect()
     }
 
-    /// Makes a message of what the attachment at `file` holds; it stays as it is if it cannot be one.
+    /// Makes a message of what the attachment at `file` holds; if none can be made, it stays.
     fn put(&mut self, file: usize, embedded: Tnef, found: &Found<'_>, number: usize) {
         let Some(file) = self.tnef.attachments.get_mut(file) else {
             return;

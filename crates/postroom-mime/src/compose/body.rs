@@ -47,9 +47,9 @@ pub fn encode(text: &str) -> Encoded {
     }
 }
 
-/// Tells whether `content` can be sent without encoding as the body of a part, and arrives as it is:
-/// ASCII in lines that end in CRLF. `delimiter` begins the boundaries of the message around it, so
-/// no line may begin with it.
+/// Tells whether `content` can be sent without encoding as the body of a part and arrives as it
+/// is: ASCII in lines that end in CRLF. `delimiter` begins the boundaries of the message around it,
+/// so no line may begin with it.
 pub fn is_seven_bit(content: &[u8], delimiter: &[u8]) -> bool {
     let content_is_fit = |line: &[u8]| {
         line.len() <= 998

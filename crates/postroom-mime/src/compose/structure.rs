@@ -157,8 +157,8 @@ fn write_file(draft: &Draft, at: FileAt, writer: &mut Writer) -> Result<(), Inva
     Ok(())
 }
 
-/// Returns what the boundaries of a message begin with, made of its Message-ID (FNV-1a): they differ
-/// from message to message and are the same for the same draft.
+/// Returns what the boundaries of a message begin with, made of its Message-ID (FNV-1a): they
+/// differ from message to message and are the same for the same draft.
 fn boundary_stem(draft: &Draft) -> String {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let seed = draft.message_id.bytes().fold(0xcbf2_9ce4_8422_2325, step);

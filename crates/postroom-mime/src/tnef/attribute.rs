@@ -1,4 +1,4 @@
-//! The outermost layer of TNEF: attributes of the message and of its attachments (MS-OXTNEF §2.1.3).
+//! The outermost layer of TNEF: attributes of the message and its attachments (MS-OXTNEF §2.1.3).
 
 use crate::tnef::cursor::Cursor;
 

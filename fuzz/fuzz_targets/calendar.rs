@@ -1,0 +1,13 @@
+//! Calendars of any content, with and without their first line.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let _ = postroom_mime::calendar::summarise(text);
+    let begun = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\n{text}");
+    assert!(postroom_mime::calendar::summarise(&begun).is_some());
+});
