@@ -1,1 +1,76 @@
-//! The store: SQL, blobs, ledger, queue and change feed.
+//! The store: everything durable, in one database, behind functions named noun first.
+//!
+//! ```text
+//!   entity  file  token          what clients see
+//!   receipt  delivery  account   what the engine keeps: ledger, queue, reports
+//!        │ statements and batches
+//!   database (the seam) ──► sqlite (writer thread with group commit, readers)
+//! ```
+//! No SQL outside this crate, and no value formatted into SQL: values are bound, and names of
+//! tables and columns come from class definitions. A batch commits or fails as one; its conditions
+//! stand in the SQL. Each change of an entity writes its row of the feed in the same batch.
+
+pub mod clock;
+
+pub mod error;
+
+pub mod key;
+
+pub mod database;
+
+mod sqlite;
+
+mod schema;
+
+mod columns;
+
+mod condition;
+
+mod feed;
+
+pub mod store;
+
+pub mod blob;
+
+pub mod file;
+
+pub mod entity;
+
+pub mod receipt;
+
+pub mod delivery;
+
+pub mod account;
+
+pub mod token;
+
+pub use account::AccountReport;
+pub use account::AccountRow;
+pub use account::FolderReport;
+pub use account::Secrets;
+pub use account::SurveyedFolder;
+pub use blob::BlobId;
+pub use blob::BlobReader;
+pub use blob::BlobWriter;
+pub use blob::Content;
+pub use delivery::Claimed;
+pub use delivery::Prepared;
+pub use delivery::Settlement;
+pub use entity::NewEntity;
+pub use entity::Updated;
+pub use error::Error;
+pub use file::FileRow;
+pub use file::FileSource;
+pub use file::NewContent;
+pub use file::NewFile;
+pub use key::MasterKey;
+pub use key::random_token;
+pub use receipt::Ledger;
+pub use receipt::Miss;
+pub use receipt::Pending;
+pub use receipt::ReceiveBatch;
+pub use receipt::ReceiveOutcome;
+pub use receipt::ReceivedMessage;
+pub use receipt::Wish;
+pub use store::Store;
+pub use store::StoreConfig;

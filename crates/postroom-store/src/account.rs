@@ -1,0 +1,415 @@
+//! What the engine asks and says of accounts and folders, in all domains.
+
+use crate::columns;
+use crate::columns::quoted;
+use crate::columns::secret;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::feed;
+use crate::feed::Operation;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::Timestamp;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::PROFILES;
+use secrecy::SecretString;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// An account with all that belongs to it.
+#[derive(Debug, Clone)]
+pub struct AccountRow {
+    /// The tenant.
+    pub domain: Domain,
+    /// The account.
+    pub account: Entity,
+    /// Its profile.
+    pub profile: Entity,
+    /// Its folders, by title.
+    pub folders: Vec<Entity>,
+    /// Its secrets.
+    pub secrets: Secrets,
+}
+
+/// The secrets of an account.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    /// The password at the servers.
+    pub password: Option<SecretString>,
+    /// The password at the SMTP server, when it differs.
+    pub smtp_password: Option<SecretString>,
+}
+
+/// What the engine says of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountReport {
+    /// The property `state`.
+    pub state: &'static str,
+    /// The property `statusText`.
+    pub status_text: String,
+    /// The property `lastConnectedAt`; `None` leaves it.
+    pub last_connected_at: Option<Timestamp>,
+}
+
+/// What the engine says of a folder; `None` leaves a property as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FolderReport {
+    /// The property `statusText`.
+    pub status_text: Option<String>,
+    /// The property `uidValidity`.
+    pub uid_validity: Option<u32>,
+    /// The property `uidNext`.
+    pub uid_next: Option<u32>,
+    /// The property `serverCount`.
+    pub server_count: Option<u64>,
+    /// The property `storedCount`.
+    pub stored_count: Option<u64>,
+    /// The property `pendingCount`.
+    pub pending_count: Option<u64>,
+    /// The property `lastPollAt`.
+    pub last_poll_at: Option<Timestamp>,
+    /// The property `lastProofAt`.
+    pub last_proof_at: Option<Timestamp>,
+}
+
+/// A mailbox that a survey found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SurveyedFolder {
+    /// Its name exactly as the server gave it, bytes outside ASCII percent-encoded.
+    pub mailbox: String,
+    /// Its name for people.
+    pub name: String,
+    /// The title of the folder.
+    pub title: String,
+    /// The hierarchy delimiter; empty for none.
+    pub delimiter: String,
+    /// Its attributes.
+    pub flags: Vec<String>,
+    /// Its special use.
+    pub special_use: Option<String>,
+}
+
+impl Store {
+    /// All accounts of all domains whose profile is there, with what belongs to them.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, or a secret cannot be decrypted.
+    pub async fn account_list(&self) -> Result<Vec<AccountRow>, Error> {
+        let accounts = self.builtin(ACCOUNTS)?;
+        let profiles: HashMap<Uuid, Entity> = self
+            .all(PROFILES)
+            .await?
+            .into_iter()
+            .map(|(_, profile)| (profile.id, profile))
+            .collect();
+        let mut folders: HashMap<Uuid, Vec<Entity>> = HashMap::new();
+        for (_, folder) in self.all(FOLDERS).await? {
+            if let Some(account) = folder.reference("account_id") {
+                folders.entry(account).or_default().push(folder);
+            }
+        }
+        let mut found = vec![];
+        for row in self.read(Statement::new(Self::select(&accounts))).await? {
+            let account = columns::to_entity(&accounts, &row)?;
+            let profile = account
+                .reference("profile_id")
+                .and_then(|id| profiles.get(&id));
+            let Some(profile) = profile else {
+                continue;
+            };
+            let of = |name| secret(&self.inner.key, &accounts, &row, name);
+            let secrets = Secrets {
+                password: of("password")?,
+                smtp_password: of("smtpPassword")?,
+            };
+            let mut folders = folders.remove(&account.id).unwrap_or_default();
+            folders.sort_by(|a, b| a.text("title").cmp(&b.text("title")));
+            let domain = domain(&row)?;
+            found.push(AccountRow {
+                domain,
+                account,
+                profile: profile.clone(),
+                folders,
+                secrets,
+            });
+        }
+        Ok(found)
+    }
+
+    async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {
+        let class = self.builtin(class)?;
+        let rows = self.read(Statement::new(Self::select(&class))).await?;
+        rows.iter()
+            .map(|row| Ok((domain(row)?, columns::to_entity(&class, row)?)))
+            .collect()
+    }
+
+    /// Says how an account fares.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn account_report(
+        &self,
+        domain: &Domain,
+        account: Uuid,
+        report: &AccountReport,
+    ) -> Result<(), Error> {
+        let mut values = Map::new();
+        values.insert("state".to_owned(), json!(report.state));
+        let text = Some(&report.status_text).filter(|text| !text.is_empty());
+        values.insert("statusText".to_owned(), json!(text));
+        if let Some(at) = report.last_connected_at {
+            values.insert("lastConnectedAt".to_owned(), json!(at.to_string()));
+        }
+        let class = self.builtin(ACCOUNTS)?;
+        self.report((domain, &class, account), &values).await
+    }
+
+    /// Says how a folder fares.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn folder_report(
+        &self,
+        domain: &Domain,
+        folder: Uuid,
+        report: &FolderReport,
+    ) -> Result<(), Error> {
+        let moment = |at: Option<Timestamp>| at.map(|at| Json::from(at.to_string()));
+        let text = report.status_text.as_ref();
+        let all = [
+            (
+                "statusText",
+                text.map(|text| {
+                    if text.is_empty() {
+                        Json::Null
+                    } else {
+                        json!(text)
+                    }
+                }),
+            ),
+            ("uidValidity", report.uid_validity.map(Json::from)),
+            ("uidNext", report.uid_next.map(Json::from)),
+            ("serverCount", report.server_count.map(Json::from)),
+            ("storedCount", report.stored_count.map(Json::from)),
+            ("pendingCount", report.pending_count.map(Json::from)),
+            ("lastPollAt", moment(report.last_poll_at)),
+            ("lastProofAt", moment(report.last_proof_at)),
+        ];
+        let values = all
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let class = self.builtin(FOLDERS)?;
+        self.report((domain, &class, folder), &values.collect())
+            .await
+    }
+
+    /// Sets properties that only the engine sets. The version stays: what a client may change did
+    /// not change, and its `If-Match` shall hold. What tells only of time writes no feed.
+    async fn report(
+        &self,
+        (domain, class, id): (&Domain, &Class, Uuid),
+        values: &Map<String, Json>,
+    ) -> Result<(), Error> {
+        let Some(current) = self.entity_get(domain, class, id).await? else {
+            return Ok(());
+        };
+        let differs = |(name, value): &(&String, &Json)| current.get(name) != *value;
+        let changing: Vec<_> = values.iter().filter(differs).collect();
+        if changing.is_empty() {
+            return Ok(());
+        }
+        let mut set = vec![];
+        let mut bound = vec![];
+        let mut replaced = Map::new();
+        for (name, value) in changing {
+            if let Some(property) = class.property(name) {
+                set.push(format!("{} = ${}", quoted(name), bound.len() + 3));
+                bound.push(columns::to_value(
+                    &self.inner.key,
+                    class,
+                    id,
+                    (property, value),
+                ));
+                replaced.insert(name.clone(), current.get(name).clone());
+            }
+        }
+        let table = quoted(&class.classname);
+        let sql = format!(
+            "UPDATE {table} SET {} WHERE \"id\" = $1 AND \"domain\" = $2",
+            set.join(", ")
+        );
+        let mut batch = vec![
+            Statement::new(sql)
+                .bind(id)
+                .bind(domain.as_str())
+                .bind_all(bound),
+        ];
+        if replaced
+            .keys()
+            .any(|name| !matches!(name.as_str(), "lastPollAt" | "lastProofAt"))
+        {
+            batch.push(feed::row(
+                domain,
+                class,
+                (id, Operation::Change),
+                Some(&replaced),
+            ));
+        }
+        self.write(batch).await.map(drop)
+    }
+
+    /// Brings the folders of an account in line with what a survey found: new ones are made, not
+    /// enabled; those that are gone say so.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn survey_commit(
+        &self,
+        domain: &Domain,
+        account: Uuid,
+        surveyed: &[SurveyedFolder],
+    ) -> Result<(), Error> {
+        const GONE: &str = "the server no longer has this mailbox";
+        let class = self.builtin(FOLDERS)?;
+        let folders = self.folders_of(domain, account).await?;
+        let mut batch = vec![account_must_be(domain, account)];
+        for found in surveyed {
+            let same = |folder: &&Entity| {
+                folder.text("mailbox") == Some(&found.mailbox)
+                    || (folder.get("mailbox").is_null()
+                        && folder.text("title") == Some(&found.title))
+            };
+            let mut values = Map::new();
+            values.insert("mailbox".to_owned(), json!(found.mailbox));
+            values.insert("name".to_owned(), json!(found.name));
+            values.insert("delimiter".to_owned(), json!(found.delimiter));
+            values.insert("flags".to_owned(), json!(found.flags));
+            values.insert("specialUse".to_owned(), json!(found.special_use));
+            match folders.iter().find(same) {
+                Some(folder) => {
+                    if folder.text("statusText") == Some(GONE) {
+                        values.insert("statusText".to_owned(), Json::Null);
+                    }
+                    self.report((domain, &class, folder.id), &values).await?;
+                }
+                None => {
+                    values.insert("title".to_owned(), json!(found.title));
+                    batch.extend(self.new_folder((domain, account), &class, values));
+                }
+            }
+        }
+        if batch.len() > 1 {
+            match self.write(batch).await {
+                Ok(_) | Err(Error::Condition { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            self.changed(&class);
+        }
+        for folder in &folders {
+            let Some(mailbox) = folder.text("mailbox") else {
+                continue;
+            };
+            if !surveyed.iter().any(|found| found.mailbox == mailbox) {
+                let report = FolderReport {
+                    status_text: Some(GONE.to_owned()),
+                    ..FolderReport::default()
+                };
+                self.folder_report(domain, folder.id, &report).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes care that an account has a folder of this name for outgoing mail.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn send_box_ensure(
+        &self,
+        domain: &Domain,
+        (account, address): (Uuid, &str),
+        name: &str,
+    ) -> Result<(), Error> {
+        let class = self.builtin(FOLDERS)?;
+        let folders = self.folders_of(domain, account).await?;
+        if folders
+            .iter()
+            .any(|folder| folder.text("name") == Some(name))
+        {
+            return Ok(());
+        }
+        let mut values = Map::new();
+        values.insert("title".to_owned(), json!(format!("{address}/{name}")));
+        values.insert("name".to_owned(), json!(name));
+        values.insert("mode".to_owned(), json!("sendOnly"));
+        values.insert("enabled".to_owned(), json!(true));
+        let mut batch = vec![account_must_be(domain, account)];
+        batch.extend(self.new_folder((domain, account), &class, values));
+        match self.write(batch).await {
+            Ok(_) | Err(Error::Condition { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn new_folder(
+        &self,
+        (domain, account): (&Domain, Uuid),
+        class: &Class,
+        mut values: Map<String, Json>,
+    ) -> Vec<Statement> {
+        values.insert("account_id".to_owned(), json!(account.to_string()));
+        for property in class
+            .columns()
+            .filter(|property| !property.default.is_null())
+        {
+            values
+                .entry(property.name.clone())
+                .or_insert_with(|| property.default.clone());
+        }
+        let folder = Entity::new(crate::clock::new_id(), values);
+        let row = feed::row(domain, class, (folder.id, Operation::Create), None);
+        vec![self.insert(domain, class, &folder), row]
+    }
+
+    async fn folders_of(&self, domain: &Domain, account: Uuid) -> Result<Vec<Entity>, Error> {
+        let class = self.builtin(FOLDERS)?;
+        let sql = format!(
+            "{} WHERE \"account_id\" = $1 AND \"domain\" = $2",
+            Self::select(&class)
+        );
+        let rows = self
+            .read(Statement::new(sql).bind(account).bind(domain.as_str()))
+            .await?;
+        rows.iter()
+            .map(|row| columns::to_entity(&class, row))
+            .collect()
+    }
+}
+
+/// Makes a batch fail when the account is not there.
+fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
+    let table = quoted(ACCOUNTS);
+    let sql = format!("UPDATE {table} SET \"id\" = \"id\" WHERE \"id\" = $1 AND \"domain\" = $2");
+    Statement::new(sql)
+        .bind(account)
+        .bind(domain.as_str())
+        .must_change()
+}
+
+fn domain(row: &Row) -> Result<Domain, Error> {
+    let name = row.text(0).and_then(|name| Domain::new(name).ok());
+    name.ok_or(Error::Damaged { what: "a domain" })
+}

@@ -1,0 +1,151 @@
+//! Between the JSON of properties and the columns of class tables.
+
+use crate::database::ColumnKind;
+use crate::database::Row;
+use crate::database::Value;
+use crate::error::Error;
+use crate::key::MasterKey;
+use postroom_model::Class;
+use postroom_model::DataType;
+use postroom_model::Entity;
+use postroom_model::Property;
+use postroom_model::Timestamp;
+use secrecy::SecretString;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// The columns that lead each class table, before those of the properties.
+pub const LEADING: usize = 3;
+
+/// A quoted name. Quotes inside are doubled, though no name of a class may have any.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `"domain", "id", "version"` and the columns of the properties, quoted, in the order of the class.
+pub fn column_list(class: &Class) -> String {
+    let leading = ["domain", "id", "version"].into_iter();
+    let names = leading.chain(class.columns().map(|property| property.name.as_str()));
+    names.map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+/// What the column of a property holds.
+pub fn kind(property: &Property) -> ColumnKind {
+    if property.write_only() {
+        return ColumnKind::Bytes;
+    }
+    if property.multi {
+        return ColumnKind::Json;
+    }
+    match property.data_type {
+        DataType::String | DataType::Enum | DataType::Date | DataType::Time => ColumnKind::Text,
+        DataType::Boolean => ColumnKind::Boolean,
+        DataType::Integer | DataType::Long | DataType::Increment => ColumnKind::Whole,
+        DataType::Float => ColumnKind::Float,
+        DataType::Datetime => ColumnKind::Moment,
+        DataType::Uuid | DataType::Entity => ColumnKind::Id,
+        DataType::Any | DataType::Attachment => ColumnKind::Json,
+    }
+}
+
+/// Where a secret belongs, so that it opens nowhere else.
+pub fn secret_place(class: &Class, id: Uuid, property: &str) -> String {
+    format!("{}/{id}/{property}", class.classname)
+}
+
+/// The value that is bound for a property of an entity. Secrets are encrypted on the way.
+pub fn to_value(
+    key: &MasterKey,
+    class: &Class,
+    id: Uuid,
+    (property, json): (&Property, &Json),
+) -> Value {
+    if json.is_null() {
+        return Value::Null;
+    }
+    if property.write_only() {
+        let secret = json.as_str().unwrap_or_default();
+        return Value::Bytes(key.seal(&secret_place(class, id, &property.name), secret));
+    }
+    let value = match kind(property) {
+        ColumnKind::Text => json.as_str().map(Value::from),
+        ColumnKind::Boolean => json.as_bool().map(Value::from),
+        ColumnKind::Whole => json.as_i64().map(Value::from),
+        ColumnKind::Float => json.as_f64().map(Value::from),
+        ColumnKind::Moment => {
+            let moment = json.as_str().and_then(|text| Timestamp::parse(text).ok());
+            moment.map(|moment| Value::Moment(moment.as_ms()))
+        }
+        ColumnKind::Id => json
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .map(Value::Id),
+        ColumnKind::Json => Some(Value::Json(json.to_string())),
+        ColumnKind::Bytes => None,
+    };
+    value.unwrap_or(Value::Null)
+}
+
+/// Reads an entity from a row of [`column_list`]. Secrets are left out; [`secret`] reads them.
+pub fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
+    const DAMAGED: Error = Error::Damaged { what: "an entity" };
+    let id = row.id(1).ok_or(DAMAGED)?;
+    let version = row.whole(2).ok_or(DAMAGED)?;
+    let mut properties = Map::new();
+    for (at, property) in class.columns().enumerate() {
+        if property.write_only() {
+            continue;
+        }
+        if let Some(json) = to_json(property, row, LEADING + at) {
+            properties.insert(property.name.clone(), json);
+        }
+    }
+    Ok(Entity {
+        id,
+        version,
+        properties,
+    })
+}
+
+fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
+    match kind(property) {
+        ColumnKind::Text => row.text(column).map(Json::from),
+        ColumnKind::Boolean => row.whole(column).map(|flag| Json::from(flag != 0)),
+        ColumnKind::Whole => row.whole(column).map(Json::from),
+        ColumnKind::Float => match row.value(column) {
+            Value::Float(number) => Some(Json::from(*number)),
+            Value::Whole(number) => Some(Json::from(*number)),
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Text(_)
+            | Value::Json(_)
+            | Value::Bytes(_)
+            | Value::Moment(_)
+            | Value::Id(_) => None,
+        },
+        ColumnKind::Moment => row
+            .whole(column)
+            .map(|ms| Json::from(Timestamp::from_ms(ms).to_string())),
+        ColumnKind::Id => row.id(column).map(|id| Json::from(id.to_string())),
+        ColumnKind::Json => row
+            .text(column)
+            .and_then(|text| serde_json::from_str(text).ok()),
+        ColumnKind::Bytes => None,
+    }
+}
+
+/// Reads a secret from a row of [`column_list`]; `None` when it is unset.
+pub fn secret(
+    key: &MasterKey,
+    class: &Class,
+    row: &Row,
+    name: &str,
+) -> Result<Option<SecretString>, Error> {
+    let at = class.columns().position(|property| property.name == name);
+    let sealed = at.and_then(|at| row.bytes(LEADING + at));
+    match (row.id(1), sealed) {
+        (Some(id), Some(sealed)) => key.open(&secret_place(class, id, name), sealed).map(Some),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,229 @@
+//! The seam between Postroom and a database.
+//!
+//! A statement is portable SQL with `$1 … $n` and the values that are bound to it. A batch is a list
+//! of statements that commits or fails as one; there are no interactive transactions: conditions
+//! stand in the SQL, and [`Statement::must_change`] makes a batch fail when one does not hold.
+
+use crate::error::Error;
+use std::borrow::Cow;
+use std::pin::Pin;
+use uuid::Uuid;
+
+/// A value that is bound, or that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// SQL's NULL.
+    Null,
+    /// A boolean.
+    Boolean(bool),
+    /// A whole number.
+    Whole(i64),
+    /// A floating point number.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// JSON, as text.
+    Json(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A moment, in milliseconds since 1970.
+    Moment(i64),
+    /// A UUID.
+    Id(Uuid),
+}
+
+macro_rules! from {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self { Self::$variant(value.into()) }
+        }
+    )*};
+}
+from!(bool => Boolean, i64 => Whole, i32 => Whole, u32 => Whole, f64 => Float, &str => Text,
+      String => Text, Vec<u8> => Bytes, Uuid => Id);
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// One SQL statement with its values.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// The SQL, with `$1 … $n`.
+    pub sql: Cow<'static, str>,
+    /// The values of `$1 … $n`.
+    pub values: Vec<Value>,
+    /// Whether the batch fails when this changes no row.
+    pub must_change: bool,
+}
+
+impl Statement {
+    /// A statement without values so far.
+    pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            sql: sql.into(),
+            values: vec![],
+            must_change: false,
+        }
+    }
+
+    /// Binds the next value.
+    #[must_use]
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Binds the next values.
+    #[must_use]
+    pub fn bind_all(mut self, values: impl IntoIterator<Item = Value>) -> Self {
+        self.values.extend(values);
+        self
+    }
+
+    /// Makes the batch fail with [`Error::Condition`] when this changes no row.
+    #[must_use]
+    pub fn must_change(mut self) -> Self {
+        self.must_change = true;
+        self
+    }
+}
+
+/// One row of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row(pub Vec<Value>);
+
+impl Row {
+    /// The value of a column, from 0; NULL when there is no such column.
+    #[must_use]
+    pub fn value(&self, column: usize) -> &Value {
+        self.0.get(column).unwrap_or(&Value::Null)
+    }
+
+    /// The whole number of a column; a moment counts as one.
+    #[must_use]
+    pub fn whole(&self, column: usize) -> Option<i64> {
+        match self.value(column) {
+            Value::Whole(number) | Value::Moment(number) => Some(*number),
+            Value::Boolean(flag) => Some(i64::from(*flag)),
+            Value::Null
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Json(_)
+            | Value::Bytes(_)
+            | Value::Id(_) => None,
+        }
+    }
+
+    /// The text of a column.
+    #[must_use]
+    pub fn text(&self, column: usize) -> Option<&str> {
+        match self.value(column) {
+            Value::Text(text) | Value::Json(text) => Some(text),
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Float(_)
+            | Value::Bytes(_)
+            | Value::Moment(_)
+            | Value::Id(_) => None,
+        }
+    }
+
+    /// The bytes of a column.
+    #[must_use]
+    pub fn bytes(&self, column: usize) -> Option<&[u8]> {
+        match self.value(column) {
+            Value::Bytes(bytes) => Some(bytes),
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Json(_)
+            | Value::Moment(_)
+            | Value::Id(_) => None,
+        }
+    }
+
+    /// The id of a column; 16 bytes count as one.
+    #[must_use]
+    pub fn id(&self, column: usize) -> Option<Uuid> {
+        match self.value(column) {
+            Value::Id(id) => Some(*id),
+            Value::Bytes(bytes) => Uuid::from_slice(bytes).ok(),
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Json(_)
+            | Value::Moment(_) => None,
+        }
+    }
+}
+
+/// What a statement of a batch did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// How many rows it changed.
+    pub changed: usize,
+    /// The rows of its RETURNING clause.
+    pub rows: Vec<Row>,
+}
+
+/// An answer that is on its way. Dropping it does not undo what was asked.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// A database.
+pub trait Database: Send + Sync + std::fmt::Debug {
+    /// Reads.
+    fn read(&self, statement: Statement) -> Answer<Vec<Row>>;
+
+    /// Writes all statements or none. Waiting batches may be committed together; each still
+    /// succeeds or fails by itself. The answer comes when it is durable.
+    fn write(&self, batch: Vec<Statement>) -> Answer<Vec<Outcome>>;
+
+    /// What cannot be said in portable SQL.
+    fn dialect(&self) -> &'static dyn Dialect;
+}
+
+/// What differs between databases, as pieces of SQL. Arguments are column names and placeholders,
+/// never values.
+pub trait Dialect: Send + Sync {
+    /// The type of a column for values of this kind.
+    fn column_type(&self, kind: ColumnKind) -> &'static str;
+
+    /// The value at a JSON path, which is bound at `placeholder` as `$.a.b`.
+    fn json_value(&self, column: &str, placeholder: &str) -> String;
+
+    /// Whether a JSON list holds the value bound at `placeholder`.
+    fn json_contains(&self, column: &str, placeholder: &str) -> String;
+
+    /// The place of the text bound at `placeholder` in a column, ASCII letters in either case; 0
+    /// when it is not there.
+    fn position(&self, column: &str, placeholder: &str) -> String;
+}
+
+/// What the values of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// `true` or `false`.
+    Boolean,
+    /// Whole numbers of 64 bits.
+    Whole,
+    /// Floating point numbers.
+    Float,
+    /// Text.
+    Text,
+    /// JSON.
+    Json,
+    /// Bytes.
+    Bytes,
+    /// Moments.
+    Moment,
+    /// UUIDs.
+    Id,
+}

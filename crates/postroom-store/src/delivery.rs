@@ -1,0 +1,417 @@
+//! Deliveries: the queue of outgoing messages.
+//!
+//! ```text
+//!   (message becomes `sending`) ─ prepare ─► due ─ claim ─► claimed ─ dot_sent ─► dot-sent
+//!                                             ▲                │                    │
+//!                                             └─ settle: later, release ◄───────────┤
+//!                              settle: sent, error ─► (the row goes)  ◄─────────────┘
+//! ```
+//! `messageState` is what clients see; the row of this table is how far the engine has got. Every
+//! step changes the message's row only while its state is still `sending`: a state that somebody
+//! else has set stays. What is claimed cannot be changed by clients; what is only due can, and is
+//! then composed anew.
+
+use crate::blob::BlobId;
+use crate::blob::Content;
+use crate::columns;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::file;
+use crate::file::NewFile;
+use crate::store::Store;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::Timestamp;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::files;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+use uuid::Uuid;
+
+/// A composed message to be put in the queue.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The account that sends it.
+    pub account: Uuid,
+    /// Its place in the order, and when it is due, in milliseconds since 1970.
+    pub due_ms: i64,
+    /// The reverse path of its envelope.
+    pub reverse_path: String,
+    /// Whether it needs SMTPUTF8.
+    pub smtp_utf8: bool,
+    /// Its bytes.
+    pub content: Content,
+    /// What composition adds to the properties of the message.
+    pub changes: Map<String, Json>,
+}
+
+/// A delivery that was claimed for one attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// The message.
+    pub message: Uuid,
+    /// Attempts so far, the present one included.
+    pub attempts: u32,
+    /// When it was first due, in milliseconds since 1970.
+    pub first_due_ms: i64,
+    /// The reverse path of its envelope.
+    pub reverse_path: String,
+    /// Whether it needs SMTPUTF8.
+    pub smtp_utf8: bool,
+    /// Its bytes.
+    pub blob: BlobId,
+    /// How many.
+    pub size_bytes: u64,
+    /// Its recipients, as the message's property has them.
+    pub recipients: Vec<Json>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settlement {
+    /// The server took it for every recipient.
+    Sent {
+        /// When.
+        at: Timestamp,
+    },
+    /// It is tried again.
+    Later {
+        /// When, in milliseconds since 1970.
+        next_attempt_ms: i64,
+        /// Why not now, in words.
+        reason: String,
+    },
+    /// It ends without success.
+    Error {
+        /// Why, as a stable word.
+        code: String,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// The statement that takes a message out of the queue while it is only due.
+pub(crate) fn invalidate(message: Uuid) -> Vec<Statement> {
+    let sql = "DELETE FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" = 'due'";
+    vec![Statement::new(sql).bind(message)]
+}
+
+/// The statement that makes a batch fail when a message is in the queue.
+pub(crate) fn none_of(message: Uuid) -> Statement {
+    let sql = "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
+        AND NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1)";
+    Statement::new(sql).bind(message).must_change()
+}
+
+impl Store {
+    /// Outgoing messages of an account in state `sending` that are not in the queue, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_unprepared(
+        &self,
+        domain: &Domain,
+        account: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Entity>, Error> {
+        let class = self.builtin(MESSAGES)?;
+        let sql = format!(
+            "{} WHERE \"account_id\" = $1 AND \"messageState\" = 'sending'
+             AND \"messageDirection\" = 'out' AND \"domain\" = $2
+             AND NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\")
+             ORDER BY \"dateTime\", \"id\" LIMIT $3",
+            Self::select(&class)
+        );
+        let statement = Statement::new(sql)
+            .bind(account)
+            .bind(domain.as_str())
+            .bind(limit);
+        self.read(statement)
+            .await?
+            .iter()
+            .map(|row| columns::to_entity(&class, row))
+            .collect()
+    }
+
+    /// Puts a composed message in the queue: its bytes become the original of the message, and
+    /// both are durable together. `false` when the message was changed since it was read.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_prepare(
+        &self,
+        domain: &Domain,
+        message: &Entity,
+        prepared: Prepared,
+    ) -> Result<bool, Error> {
+        let class = self.builtin(MESSAGES)?;
+        let mut batch = self.change((domain, &class), message, &prepared.changes);
+        for former in self
+            .file_list(domain, message.id, files::RAW_MESSAGE)
+            .await?
+        {
+            batch.extend(file::take_away(message.id, &former));
+        }
+        let size_bytes = prepared.content.size_bytes;
+        let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+        let (blob, chunks) = prepared.content.statements(self);
+        batch.extend(chunks);
+        let original = NewFile::original(size_bytes);
+        batch.extend(file::insert(
+            self,
+            (domain, message.id),
+            (original, 0),
+            Some(blob),
+        )?);
+        let sql = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
+            \"order\", \"due\", \"first_due\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
+            \"blob\", \"size\") VALUES ($1, $2, $3, 'due', $4, $5, $6, 0, $7, $8, $9, $10)";
+        let row = Statement::new(sql)
+            .bind(message.id)
+            .bind(domain.as_str())
+            .bind(prepared.account)
+            .bind(prepared.due_ms)
+            .bind(prepared.due_ms)
+            .bind(prepared.due_ms.max(crate::clock::now_ms()))
+            .bind(prepared.reverse_path)
+            .bind(prepared.smtp_utf8)
+            .bind(blob.0)
+            .bind(size);
+        batch.push(row);
+        match self.write(batch).await {
+            Ok(_) => Ok(true),
+            Err(Error::Condition { statement: 0 }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes due deliveries of an account, in the order of `dateTime`, each for one attempt.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_claim(
+        &self,
+        account: Uuid,
+        now_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, Error> {
+        let due = "SELECT d.\"message\" FROM \"delivery\" d
+            JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
+            WHERE d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"due\" <= $2
+              AND m.\"messageState\" = 'sending' ORDER BY d.\"order\", d.\"message\" LIMIT $3";
+        let due = Statement::new(due).bind(account).bind(now_ms).bind(limit);
+        let mut claimed = vec![];
+        for message in self.read(due).await?.iter().filter_map(|row| row.id(0)) {
+            let sql =
+                "UPDATE \"delivery\" SET \"phase\" = 'claimed', \"attempts\" = \"attempts\" + 1
+                WHERE \"message\" = $1 AND \"phase\" = 'due'";
+            let claim = Statement::new(sql).bind(message).must_change();
+            match self.write(vec![claim]).await {
+                Ok(_) => claimed.extend(self.claimed("d.\"message\" = $1", message).await?),
+                // It was changed in between, and is not due any more.
+                Err(Error::Condition { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Deliveries whose final dot went out before an earlier process ended.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_in_doubt(&self, account: Uuid) -> Result<Vec<Claimed>, Error> {
+        self.claimed("d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'", account)
+            .await
+    }
+
+    async fn claimed(&self, condition: &'static str, id: Uuid) -> Result<Vec<Claimed>, Error> {
+        let sql = format!(
+            "SELECT d.\"message\", d.\"attempts\", d.\"first_due\", d.\"reverse_path\",
+               d.\"smtp_utf8\", d.\"blob\", d.\"size\", m.\"recipients\"
+             FROM \"delivery\" d JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
+             WHERE {condition} ORDER BY d.\"order\", d.\"message\""
+        );
+        let rows = self.read(Statement::new(sql).bind(id)).await?;
+        rows.iter()
+            .map(|row| from_row(row).ok_or(Error::Damaged { what: "a delivery" }))
+            .collect()
+    }
+
+    /// Makes it durable that the final dot goes out now; `false` when the message may no longer be
+    /// sent.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_dot_sent(&self, message: Uuid) -> Result<bool, Error> {
+        let sql = "UPDATE \"delivery\" SET \"phase\" = 'dot-sent'
+            WHERE \"message\" = $1 AND \"phase\" = 'claimed' AND EXISTS (
+              SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND \"messageState\" = 'sending')";
+        match self
+            .write(vec![Statement::new(sql).bind(message).must_change()])
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::Condition { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a claimed delivery back: no attempt was made.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_release(&self, message: Uuid) -> Result<(), Error> {
+        let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"attempts\" = \"attempts\" - 1
+            WHERE \"message\" = $1 AND \"phase\" = 'claimed'";
+        self.write(vec![Statement::new(sql).bind(message)])
+            .await
+            .map(drop)
+    }
+
+    /// Records how an attempt ended, with each recipient's result, in the queue and the message.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_settle(
+        &self,
+        domain: &Domain,
+        claimed: &Claimed,
+        settlement: &Settlement,
+    ) -> Result<(), Error> {
+        let mut changes = changes(settlement);
+        changes.insert("attempts".to_owned(), json!(claimed.attempts));
+        changes.insert("recipients".to_owned(), json!(claimed.recipients));
+        let queue = match settlement {
+            Settlement::Sent { .. } | Settlement::Error { .. } => {
+                Statement::new("DELETE FROM \"delivery\" WHERE \"message\" = $1")
+                    .bind(claimed.message)
+            }
+            Settlement::Later {
+                next_attempt_ms, ..
+            } => {
+                let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"due\" = $2 WHERE \"message\" = $1";
+                Statement::new(sql)
+                    .bind(claimed.message)
+                    .bind(*next_attempt_ms)
+            }
+        };
+        self.settle((domain, claimed.message), &changes, queue)
+            .await
+    }
+
+    /// Ends a message that cannot be put in the queue as `error`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_refuse(
+        &self,
+        domain: &Domain,
+        message: Uuid,
+        (code, reason): (&str, &str),
+    ) -> Result<(), Error> {
+        let settlement = Settlement::Error {
+            code: code.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let queue = invalidate(message).into_iter().next();
+        let queue = queue.unwrap_or_else(|| Statement::new("SELECT 1"));
+        self.settle((domain, message), &changes(&settlement), queue)
+            .await
+    }
+
+    /// Changes the message while it is `sending`, and the queue in the same transaction.
+    async fn settle(
+        &self,
+        (domain, message): (&Domain, Uuid),
+        changes: &Map<String, Json>,
+        queue: Statement,
+    ) -> Result<(), Error> {
+        let class = self.builtin(MESSAGES)?;
+        loop {
+            let current = self.entity_get(domain, &class, message).await?;
+            let current = current.filter(|now| now.text("messageState") == Some("sending"));
+            let mut batch = match &current {
+                Some(current) => self.change((domain, &class), current, changes),
+                None => vec![],
+            };
+            batch.push(queue.clone());
+            match self.write(batch).await {
+                Ok(_) => return Ok(()),
+                // Somebody changed the message in between: look again.
+                Err(Error::Condition { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// When the next delivery of an account is due, in milliseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_next_due(&self, account: Uuid) -> Result<Option<i64>, Error> {
+        let sql =
+            "SELECT MIN(\"due\") FROM \"delivery\" WHERE \"account\" = $1 AND \"phase\" = 'due'";
+        let rows = self.read(Statement::new(sql).bind(account)).await?;
+        Ok(rows.first().and_then(|row| row.whole(0)))
+    }
+
+    /// Takes up what an earlier process left: claimed deliveries are due again, those after their
+    /// final dot are in doubt.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_recover(&self) -> Result<(), Error> {
+        let due = "UPDATE \"delivery\" SET \"phase\" = 'due' WHERE \"phase\" = 'claimed'";
+        let doubt = "UPDATE \"delivery\" SET \"phase\" = 'in-doubt' WHERE \"phase\" = 'dot-sent'";
+        self.write(vec![Statement::new(due), Statement::new(doubt)])
+            .await
+            .map(drop)
+    }
+}
+
+fn changes(settlement: &Settlement) -> Map<String, Json> {
+    let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
+    let changes = match settlement {
+        Settlement::Sent { at } => json!({
+            "messageState": "sent", "sentAt": at.to_string(), "nextAttemptAt": null,
+            "errorText": null, "errorCode": null,
+        }),
+        Settlement::Later {
+            next_attempt_ms,
+            reason,
+        } => json!({
+            "nextAttemptAt": moment(*next_attempt_ms), "errorText": reason, "errorCode": "postponed",
+        }),
+        Settlement::Error { code, reason } => json!({
+            "messageState": "error", "errorCode": code, "errorText": reason, "nextAttemptAt": null,
+        }),
+    };
+    changes.as_object().cloned().unwrap_or_default()
+}
+
+fn from_row(row: &Row) -> Option<Claimed> {
+    let recipients = row.text(7).and_then(|text| serde_json::from_str(text).ok());
+    Some(Claimed {
+        message: row.id(0)?,
+        attempts: u32::try_from(row.whole(1)?).ok()?,
+        first_due_ms: row.whole(2)?,
+        reverse_path: row.text(3)?.to_owned(),
+        smtp_utf8: row.whole(4)? != 0,
+        blob: BlobId(row.whole(5)?),
+        size_bytes: u64::try_from(row.whole(6)?).ok()?,
+        recipients: recipients.unwrap_or_default(),
+    })
+}

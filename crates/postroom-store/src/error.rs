@@ -1,0 +1,82 @@
+//! What the store could not do.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is one of that name or id already.
+    #[error("{what} exists already")]
+    Exists {
+        /// What exists.
+        what: String,
+    },
+    /// A property refers to an entity that is not there.
+    #[error("{property} refers to an entity that does not exist")]
+    Reference {
+        /// The property.
+        property: String,
+    },
+    /// Something else still needs the entity.
+    #[error("still used by {by}")]
+    InUse {
+        /// What uses it.
+        by: String,
+    },
+    /// The entity cannot be changed just now.
+    #[error("{reason}")]
+    Busy {
+        /// Why.
+        reason: String,
+    },
+    /// A condition of a batch did not hold; nothing of it was done.
+    #[error("the condition of statement {statement} does not hold")]
+    Condition {
+        /// Which statement of the batch, from 0.
+        statement: usize,
+    },
+    /// There is no space left for the database.
+    #[error("the disk is full")]
+    Full,
+    /// The database's file cannot be read or written.
+    #[error("the database does not work")]
+    Database(#[source] rusqlite::Error),
+    /// The database has ended.
+    #[error("the database is closed")]
+    Closed,
+    /// What was read is not what was written.
+    #[error("the database holds {what} that cannot be read")]
+    Damaged {
+        /// What it is.
+        what: &'static str,
+    },
+    /// The data directory is used by another process.
+    #[error("the data directory {} is in use by another process", .directory.display())]
+    Locked {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A file of the data directory cannot be read or written.
+    #[error("{}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key is of another form.
+    #[error("a key is 64 hexadecimal digits")]
+    KeyForm,
+    /// The key is not the one that the database was made with.
+    #[error("the key is not the one that this data directory was made with")]
+    KeyDiffers,
+    /// The database was made by a later version.
+    #[error("the database has schema {found}; this version knows {known}: use a newer Postroom")]
+    Newer {
+        /// The version of its schema.
+        found: i64,
+        /// The latest version known here.
+        known: i64,
+    },
+}

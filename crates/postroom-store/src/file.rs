@@ -1,0 +1,364 @@
+//! Files of entities: attachments, inlines, html, the original.
+//!
+//! A file has a blob of its own, or it is a part of the original by offset: then it is decoded
+//! while it streams out, and cannot be changed.
+
+use crate::blob;
+use crate::blob::BlobId;
+use crate::blob::Content;
+use crate::columns::quoted;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::builtin::files;
+use uuid::Uuid;
+
+/// A file to be kept.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// The property of the class.
+    pub property: String,
+    /// The name, unique within the property.
+    pub name: String,
+    /// The media type.
+    pub media_type: String,
+    /// The Content-ID, without angle brackets.
+    pub content_id: Option<String>,
+    /// What is in it.
+    pub content: NewContent,
+}
+
+impl NewFile {
+    /// The original of a message, whose blob is kept in the same batch.
+    pub(crate) fn original(size_bytes: u64) -> Self {
+        Self {
+            property: files::RAW_MESSAGE.to_owned(),
+            name: "message.eml".to_owned(),
+            media_type: "message/rfc822".to_owned(),
+            content_id: None,
+            content: NewContent::Part {
+                offset: 0,
+                length: size_bytes,
+                size_bytes,
+                transfer_encoding: "binary".to_owned(),
+                charset: None,
+            },
+        }
+    }
+}
+
+/// The content of a file to be kept.
+#[derive(Debug, Clone)]
+pub enum NewContent {
+    /// Its own.
+    Own(Content),
+    /// A part of the original, which is kept in the same batch.
+    Part {
+        /// Where it begins in the original, in bytes.
+        offset: u64,
+        /// How long it is there, encoded.
+        length: u64,
+        /// How many bytes it has when decoded.
+        size_bytes: u64,
+        /// Its Content-Transfer-Encoding.
+        transfer_encoding: String,
+        /// Its charset, when it is text.
+        charset: Option<String>,
+    },
+}
+
+/// A file that is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileRow {
+    /// The property of the class.
+    pub property: String,
+    /// The name, unique within the property.
+    pub name: String,
+    /// Its place among the files of the property, from 0.
+    pub position: i64,
+    /// The media type.
+    pub media_type: String,
+    /// The Content-ID, without angle brackets.
+    pub content_id: Option<String>,
+    /// How many bytes it has, decoded; of a part before its charset is changed.
+    pub size_bytes: u64,
+    /// Where its bytes are.
+    pub source: FileSource,
+}
+
+/// Where the bytes of a file are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FileSource {
+    /// In a blob of its own.
+    Blob(BlobId),
+    /// In a part of the original.
+    Part {
+        /// The blob of the original.
+        blob: BlobId,
+        /// Where the part begins in it, in bytes.
+        offset: u64,
+        /// How long it is there, encoded.
+        length: u64,
+        /// Its Content-Transfer-Encoding.
+        transfer_encoding: String,
+        /// Its charset, when it is text.
+        charset: Option<String>,
+    },
+}
+
+impl FileRow {
+    /// A validator for this content: it changes whenever the content may have changed.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        match &self.source {
+            FileSource::Blob(blob) => format!("{:x}-{:x}", blob.0, self.size_bytes),
+            FileSource::Part {
+                blob,
+                offset,
+                length,
+                ..
+            } => {
+                format!("{:x}-{offset:x}-{length:x}", blob.0)
+            }
+        }
+    }
+
+    fn blob(&self) -> BlobId {
+        match self.source {
+            FileSource::Blob(blob) | FileSource::Part { blob, .. } => blob,
+        }
+    }
+
+    fn is_part(&self) -> bool {
+        matches!(self.source, FileSource::Part { .. })
+    }
+
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        const DAMAGED: Error = Error::Damaged { what: "a file" };
+        let text = |column| row.text(column).map(str::to_owned);
+        let size = |column| row.whole(column).and_then(|size| u64::try_from(size).ok());
+        let blob = BlobId(row.whole(6).ok_or(DAMAGED)?);
+        let source = match (size(7), size(8)) {
+            (Some(offset), Some(length)) => FileSource::Part {
+                blob,
+                offset,
+                length,
+                transfer_encoding: text(9).unwrap_or_default(),
+                charset: text(10),
+            },
+            _ => FileSource::Blob(blob),
+        };
+        Ok(Self {
+            property: text(0).ok_or(DAMAGED)?,
+            name: text(1).ok_or(DAMAGED)?,
+            position: row.whole(2).ok_or(DAMAGED)?,
+            media_type: text(3).ok_or(DAMAGED)?,
+            content_id: text(4),
+            size_bytes: size(5).ok_or(DAMAGED)?,
+            source,
+        })
+    }
+}
+
+const SELECT: &str = "SELECT \"property\", \"name\", \"position\", \"media_type\", \"content_id\", \
+    \"size\", \"blob\", \"offset\", \"length\", \"transfer_encoding\", \"charset\" FROM \"file\"";
+
+/// The statements that keep a file. `original` is the blob of the original, for its parts.
+pub(crate) fn insert(
+    store: &Store,
+    (domain, entity): (&Domain, Uuid),
+    (file, position): (NewFile, i64),
+    original: Option<BlobId>,
+) -> Result<Vec<Statement>, Error> {
+    const SQL: &str = "INSERT INTO \"file\" (\"domain\", \"entity\", \"property\", \"name\", \
+        \"position\", \"media_type\", \"content_id\", \"size\", \"blob\", \"offset\", \"length\", \
+        \"transfer_encoding\", \"charset\") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)";
+    let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let row = Statement::new(SQL)
+        .bind(domain.as_str())
+        .bind(entity)
+        .bind(file.property)
+        .bind(file.name)
+        .bind(position)
+        .bind(file.media_type)
+        .bind(file.content_id);
+    match file.content {
+        NewContent::Own(content) => {
+            let size = whole(content.size_bytes);
+            let (blob, mut statements) = content.statements(store);
+            let none = || None::<String>;
+            let row = row
+                .bind(size)
+                .bind(blob.0)
+                .bind(None::<i64>)
+                .bind(None::<i64>);
+            statements.push(row.bind(none()).bind(none()));
+            Ok(statements)
+        }
+        NewContent::Part {
+            offset,
+            length,
+            size_bytes,
+            transfer_encoding,
+            charset,
+        } => {
+            let blob = original.ok_or(Error::Damaged {
+                what: "a part without its original",
+            })?;
+            let row = row.bind(whole(size_bytes)).bind(blob.0).bind(whole(offset));
+            Ok(vec![
+                row.bind(whole(length))
+                    .bind(transfer_encoding)
+                    .bind(charset),
+            ])
+        }
+    }
+}
+
+/// The statements that throw away all files of an entity, with their blobs.
+pub(crate) async fn delete_all(store: &Store, entity: Uuid) -> Result<Vec<Statement>, Error> {
+    let rows = store
+        .read(
+            Statement::new("SELECT DISTINCT \"blob\" FROM \"file\" WHERE \"entity\" = $1")
+                .bind(entity),
+        )
+        .await?;
+    let blobs = rows.iter().filter_map(|row| row.whole(0));
+    let mut statements: Vec<_> = blobs.map(|id| blob::delete(BlobId(id))).collect();
+    statements.push(Statement::new("DELETE FROM \"file\" WHERE \"entity\" = $1").bind(entity));
+    Ok(statements)
+}
+
+impl Store {
+    /// The files of one property of an entity, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn file_list(
+        &self,
+        domain: &Domain,
+        entity: Uuid,
+        property: &str,
+    ) -> Result<Vec<FileRow>, Error> {
+        let sql = format!(
+            "{SELECT} WHERE \"entity\" = $1 AND \"domain\" = $2 AND \"property\" = $3
+             ORDER BY \"position\", \"name\""
+        );
+        let statement = Statement::new(sql)
+            .bind(entity)
+            .bind(domain.as_str())
+            .bind(property);
+        self.read(statement)
+            .await?
+            .iter()
+            .map(FileRow::from_row)
+            .collect()
+    }
+
+    /// Adds files to an entity, all or none; with `replace`, one of the same name is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] names the one that is there already; [`Error::Busy`] when the entity is
+    /// being sent, is no longer there, or a file to be replaced is part of the original.
+    pub async fn file_add(
+        &self,
+        (domain, class, entity): (&Domain, &Class, Uuid),
+        files: Vec<NewFile>,
+        replace: bool,
+    ) -> Result<(), Error> {
+        let mut batch = self.touch((domain, class, entity));
+        for file in files {
+            let present = self.file_list(domain, entity, &file.property).await?;
+            if let Some(same) = present.iter().find(|present| present.name == file.name) {
+                if !replace {
+                    return Err(Error::Exists {
+                        what: format!("a file `{}`", file.name),
+                    });
+                }
+                batch.extend(removal(entity, same)?);
+            }
+            let position = present
+                .iter()
+                .map(|file| file.position + 1)
+                .max()
+                .unwrap_or(0);
+            batch.extend(insert(self, (domain, entity), (file, position), None)?);
+        }
+        self.write_touching(batch, class).await
+    }
+
+    /// Deletes one file; `false` when there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when the entity is being sent, or the file is part of the original.
+    pub async fn file_delete(
+        &self,
+        (domain, class, entity): (&Domain, &Class, Uuid),
+        property: &str,
+        name: &str,
+    ) -> Result<bool, Error> {
+        let present = self.file_list(domain, entity, property).await?;
+        let Some(file) = present.iter().find(|file| file.name == name) else {
+            return Ok(false);
+        };
+        let mut batch = self.touch((domain, class, entity));
+        batch.extend(removal(entity, file)?);
+        self.write_touching(batch, class).await.map(|()| true)
+    }
+
+    /// A change of files is a change of the entity: its version grows, what was composed is void.
+    fn touch(&self, (domain, class, entity): (&Domain, &Class, Uuid)) -> Vec<Statement> {
+        let table = quoted(&class.classname);
+        let mut batch = crate::delivery::invalidate(entity);
+        let grow = format!(
+            "UPDATE {table} SET \"version\" = \"version\" + 1 WHERE \"id\" = $1 AND \"domain\" = $2
+             AND NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1)"
+        );
+        batch.push(
+            Statement::new(grow)
+                .bind(entity)
+                .bind(domain.as_str())
+                .must_change(),
+        );
+        let change = (entity, crate::feed::Operation::Change);
+        batch.push(crate::feed::row(domain, class, change, None));
+        batch
+    }
+
+    async fn write_touching(&self, batch: Vec<Statement>, class: &Class) -> Result<(), Error> {
+        match self.write(batch).await {
+            Ok(_) => {
+                self.changed(class);
+                Ok(())
+            }
+            Err(Error::Condition { .. }) => Err(Error::Busy {
+                reason: "the message is being sent just now".to_owned(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn removal(entity: Uuid, file: &FileRow) -> Result<Vec<Statement>, Error> {
+    if file.is_part() {
+        let reason = format!("`{}` is part of the original message", file.name);
+        return Err(Error::Busy { reason });
+    }
+    Ok(take_away(entity, file))
+}
+
+/// The statements that take a file away with its blob.
+pub(crate) fn take_away(entity: Uuid, file: &FileRow) -> Vec<Statement> {
+    let gone = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2 AND \"name\" = $3";
+    let gone = Statement::new(gone)
+        .bind(entity)
+        .bind(file.property.as_str())
+        .bind(file.name.as_str());
+    vec![gone, blob::delete(file.blob())]
+}

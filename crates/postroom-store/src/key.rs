@@ -1,0 +1,186 @@
+//! The key that secrets are encrypted with, and what it is used for.
+//!
+//! Standards: RFC 8439 (ChaCha20-Poly1305).
+
+use crate::error::Error;
+use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::Key;
+use chacha20poly1305::KeyInit;
+use chacha20poly1305::Nonce;
+use chacha20poly1305::aead::Aead;
+use chacha20poly1305::aead::Payload;
+use secrecy::ExposeSecret;
+use secrecy::SecretBox;
+use secrecy::SecretString;
+use std::io;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 12;
+
+/// 32 secret bytes. Shown nowhere, not even in debug output.
+pub struct MasterKey(SecretBox<[u8; KEY_BYTES]>);
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(…)")
+    }
+}
+
+impl Clone for MasterKey {
+    fn clone(&self) -> Self {
+        Self(SecretBox::new(Box::new(*self.0.expose_secret())))
+    }
+}
+
+impl MasterKey {
+    /// Reads 64 hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyForm`] when it is something else.
+    pub fn from_hex(text: &SecretString) -> Result<Self, Error> {
+        let bytes =
+            blake3::Hash::from_hex(text.expose_secret().trim()).map_err(|_| Error::KeyForm)?;
+        Ok(Self(SecretBox::new(Box::new(*bytes.as_bytes()))))
+    }
+
+    /// Takes the key from the file `key` of the data directory; makes it, readable by the owner
+    /// alone (0600), when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or made, or holds something else.
+    pub fn in_directory(directory: &Path) -> Result<Self, Error> {
+        let path = directory.join("key");
+        let failed = |source| Error::File {
+            path: path.clone(),
+            source,
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::from_hex(&SecretString::from(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let bytes: [u8; KEY_BYTES] = random_bytes();
+                let mut file = std::fs::OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&path)
+                    .map_err(failed)?;
+                let hex = blake3::Hash::from_bytes(bytes).to_hex();
+                writeln!(file, "{hex}").map_err(failed)?;
+                file.sync_all().map_err(failed)?;
+                Ok(Self(SecretBox::new(Box::new(bytes))))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Encrypts a secret for one place (`context`); it opens nowhere else.
+    #[must_use]
+    pub fn seal(&self, context: &str, secret: &str) -> Vec<u8> {
+        let nonce: [u8; NONCE_BYTES] = random_bytes();
+        let payload = Payload {
+            msg: secret.as_bytes(),
+            aad: context.as_bytes(),
+        };
+        // Encryption of less than 256 GB into memory cannot fail.
+        let sealed = self
+            .cipher()
+            .encrypt(&Nonce::from(nonce), payload)
+            .unwrap_or_default();
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// Decrypts what was sealed for the same place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] when it was not sealed with this key for this place.
+    pub fn open(&self, context: &str, sealed: &[u8]) -> Result<SecretString, Error> {
+        const DAMAGED: Error = Error::Damaged { what: "a secret" };
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(DAMAGED)?;
+        let payload = Payload {
+            msg: sealed,
+            aad: context.as_bytes(),
+        };
+        let opened = self
+            .cipher()
+            .decrypt(&Nonce::from(*nonce), payload)
+            .map_err(|_| DAMAGED)?;
+        String::from_utf8(opened)
+            .map(SecretString::from)
+            .map_err(|_| DAMAGED)
+    }
+
+    /// The hash that stands for a token in the database; useless without the key.
+    #[must_use]
+    pub fn token_hash(&self, token: &str) -> [u8; 32] {
+        *blake3::keyed_hash(self.0.expose_secret(), token.as_bytes()).as_bytes()
+    }
+
+    fn cipher(&self) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(&Key::from(*self.0.expose_secret()))
+    }
+}
+
+/// A new token: 64 hexadecimal digits.
+#[must_use]
+pub fn random_token() -> SecretString {
+    let bytes: [u8; KEY_BYTES] = random_bytes();
+    SecretString::from(blake3::Hash::from_bytes(bytes).to_hex().to_string())
+}
+
+/// Random bytes of the operating system, by way of the ids that are made of them.
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut hasher = blake3::Hasher::new();
+    for _ in 0..4 {
+        hasher.update(uuid::Uuid::new_v4().as_bytes());
+    }
+    let mut bytes = [0; N];
+    hasher.finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(digit: &str) -> MasterKey {
+        MasterKey::from_hex(&SecretString::from(digit.repeat(64))).unwrap()
+    }
+
+    #[test]
+    fn a_secret_opens_only_with_its_key_in_its_place() {
+        let sealed = key("a").seal("account/1", "hush");
+        assert_ne!(
+            sealed,
+            key("a").seal("account/1", "hush"),
+            "the nonce differs"
+        );
+        assert_eq!(
+            key("a").open("account/1", &sealed).unwrap().expose_secret(),
+            "hush"
+        );
+        assert!(key("a").open("account/2", &sealed).is_err());
+        assert!(key("b").open("account/1", &sealed).is_err());
+        assert!(key("a").open("account/1", b"short").is_err());
+    }
+
+    #[test]
+    fn the_key_file_is_made_once_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let made = MasterKey::in_directory(directory.path()).unwrap();
+        let read = MasterKey::in_directory(directory.path()).unwrap();
+        assert_eq!(made.token_hash("t"), read.token_hash("t"));
+        let mode = std::fs::metadata(directory.path().join("key"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(format!("{made:?}"), "MasterKey(…)");
+    }
+}

@@ -1,0 +1,210 @@
+//! SQLite: one file, one thread that writes, a few that read.
+//!
+//! The writer takes all batches that wait into one transaction, a savepoint for each, and answers
+//! when it is durable (WAL, `synchronous=FULL`): one flush of the disk serves many batches.
+
+mod dialect;
+mod statement;
+
+use crate::database::Answer;
+use crate::database::Database;
+use crate::database::Dialect;
+use crate::database::Outcome;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::thread;
+use tokio::sync::oneshot;
+
+/// How many batches are committed together at the most.
+const GROUP_MAX: usize = 256;
+/// How many prepared statements a connection keeps.
+const STATEMENTS_MAX: usize = 128;
+
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+struct Write {
+    batch: Vec<Statement>,
+    reply: Reply<Vec<Outcome>>,
+}
+
+struct Read {
+    statement: Statement,
+    reply: Reply<Vec<Row>>,
+}
+
+/// A SQLite database. Its threads end when the last reference is gone.
+#[derive(Debug)]
+pub struct Sqlite {
+    writes: mpsc::Sender<Write>,
+    reads: mpsc::Sender<Read>,
+}
+
+impl Sqlite {
+    /// Opens the database in `file`, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened, or is no database.
+    pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
+        let writer = connect(file)?;
+        writer
+            .pragma_update(None, "journal_mode", "WAL")
+            .map_err(statement::failed)?;
+        writer
+            .pragma_update(None, "wal_autocheckpoint", 4096)
+            .map_err(statement::failed)?;
+        let (writes, waiting) = mpsc::channel();
+        start("postroom-write", move || write_loop(&writer, &waiting))?;
+        let (reads, questions) = mpsc::channel();
+        let questions = Arc::new(Mutex::new(questions));
+        for _ in 0..readers.max(1) {
+            let reader = connect(file)?;
+            reader
+                .pragma_update(None, "query_only", true)
+                .map_err(statement::failed)?;
+            let questions = Arc::clone(&questions);
+            start("postroom-read", move || read_loop(&reader, &questions))?;
+        }
+        Ok(Self { writes, reads })
+    }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|source| Error::File {
+        path: name.into(),
+        source,
+    })
+}
+
+fn connect(file: &Path) -> Result<Connection, Error> {
+    let connection = Connection::open(file).map_err(statement::failed)?;
+    for (pragma, value) in [
+        ("page_size", "16384"),
+        ("synchronous", "FULL"),
+        ("cache_size", "-32768"),
+        ("temp_store", "MEMORY"),
+        ("busy_timeout", "10000"),
+    ] {
+        connection
+            .pragma_update(None, pragma, value)
+            .map_err(statement::failed)?;
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+impl Database for Sqlite {
+    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
+        let (reply, answer) = oneshot::channel();
+        // When the threads are gone, so is `reply`, and the answer says that it is closed.
+        let _ = self.reads.send(Read { statement, reply });
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn write(&self, batch: Vec<Statement>) -> Answer<Vec<Outcome>> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.writes.send(Write { batch, reply });
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        &dialect::SqliteDialect
+    }
+}
+
+fn read_loop(connection: &Connection, questions: &Mutex<mpsc::Receiver<Read>>) {
+    loop {
+        let next = match questions.lock() {
+            Ok(questions) => questions.recv(),
+            Err(_) => return,
+        };
+        let Ok(Read { statement, reply }) = next else {
+            return;
+        };
+        let answer = statement::run(connection, &statement).map(|outcome| outcome.rows);
+        // Nobody may be waiting any more.
+        let _ = reply.send(answer);
+    }
+}
+
+fn write_loop(connection: &Connection, waiting: &mpsc::Receiver<Write>) {
+    while let Ok(first) = waiting.recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP_MAX {
+            match waiting.try_recv() {
+                Ok(next) => group.push(next),
+                Err(_) => break,
+            }
+        }
+        commit_group(connection, group);
+    }
+}
+
+/// Commits a group: each batch in a savepoint of its own, all in one transaction.
+fn commit_group(connection: &Connection, group: Vec<Write>) {
+    if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+        return refuse_all(group.into_iter().map(|write| write.reply), &error);
+    }
+    let mut done = vec![];
+    for Write { batch, reply } in group {
+        match run_batch(connection, &batch) {
+            Ok(outcomes) => done.push((reply, outcomes)),
+            Err(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+    match execute(connection, "COMMIT") {
+        Ok(()) => {
+            for (reply, outcomes) in done {
+                let _ = reply.send(Ok(outcomes));
+            }
+        }
+        Err(error) => {
+            if let Err(error) = execute(connection, "ROLLBACK") {
+                tracing::error!(%error, "a failed transaction was not rolled back");
+            }
+            refuse_all(done.into_iter().map(|(reply, _)| reply), &error);
+        }
+    }
+}
+
+fn refuse_all<T>(replies: impl Iterator<Item = Reply<T>>, error: &Error) {
+    for reply in replies {
+        let _ = reply.send(Err(statement::again(error)));
+    }
+}
+
+fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
+    execute(connection, "SAVEPOINT batch")?;
+    let mut outcomes = Vec::with_capacity(batch.len());
+    let mut result = Ok(());
+    for (at, statement) in batch.iter().enumerate() {
+        match statement::run(connection, statement) {
+            Ok(outcome) if statement.must_change && outcome.changed == 0 => {
+                result = Err(Error::Condition { statement: at });
+            }
+            Ok(outcome) => {
+                outcomes.push(outcome);
+                continue;
+            }
+            Err(error) => result = Err(error),
+        }
+        execute(connection, "ROLLBACK TO batch")?;
+        break;
+    }
+    execute(connection, "RELEASE batch")?;
+    result.map(|()| outcomes)
+}
+
+fn execute(connection: &Connection, sql: &'static str) -> Result<(), Error> {
+    let mut prepared = connection.prepare_cached(sql).map_err(statement::failed)?;
+    prepared.raw_execute().map(drop).map_err(statement::failed)
+}

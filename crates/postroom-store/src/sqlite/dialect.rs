@@ -1,0 +1,30 @@
+//! SQLite's way of saying what is not portable.
+
+use crate::database::ColumnKind;
+use crate::database::Dialect;
+
+/// The dialect of SQLite.
+pub struct SqliteDialect;
+
+impl Dialect for SqliteDialect {
+    fn column_type(&self, kind: ColumnKind) -> &'static str {
+        match kind {
+            ColumnKind::Boolean | ColumnKind::Whole | ColumnKind::Moment => "INTEGER",
+            ColumnKind::Float => "REAL",
+            ColumnKind::Text | ColumnKind::Json => "TEXT",
+            ColumnKind::Bytes | ColumnKind::Id => "BLOB",
+        }
+    }
+
+    fn json_value(&self, column: &str, placeholder: &str) -> String {
+        format!("json_extract({column}, {placeholder})")
+    }
+
+    fn json_contains(&self, column: &str, placeholder: &str) -> String {
+        format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {placeholder})")
+    }
+
+    fn position(&self, column: &str, placeholder: &str) -> String {
+        format!("instr(lower({column}), lower({placeholder}))")
+    }
+}

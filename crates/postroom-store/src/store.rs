@@ -1,0 +1,249 @@
+//! The store itself: opening, the classes, wake-ups.
+
+use crate::blob::BlobCounter;
+use crate::columns::LEADING;
+use crate::columns::column_list;
+use crate::columns::quoted;
+use crate::database::Database;
+use crate::database::Outcome;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::feed;
+use crate::key::MasterKey;
+use crate::schema;
+use crate::sqlite::Sqlite;
+use postroom_model::Class;
+use postroom_model::builtin;
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What is sealed under the key, to know it again.
+const KEY_CHECK: &str = "postroom";
+/// The time between two looks at what may be thrown away.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// What a store is opened with.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The data directory; it exists.
+    pub directory: PathBuf,
+    /// The key that secrets are encrypted with.
+    pub key: MasterKey,
+    /// The classes.
+    pub classes: Vec<Class>,
+    /// How many threads read.
+    pub readers: usize,
+}
+
+/// Everything durable. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub database: Box<dyn Database>,
+    pub key: MasterKey,
+    pub blobs: BlobCounter,
+    classes: Vec<Arc<Class>>,
+    configuration: watch::Sender<u64>,
+    outgoing: watch::Sender<u64>,
+    /// Held as long as the store is: one process for one directory.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store of a directory, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// When another process uses the directory, the key is another, the schema is newer, or the
+    /// disk does not work.
+    pub async fn open(config: &StoreConfig) -> Result<Self, Error> {
+        let lock = lock(&config.directory)?;
+        let path = config.directory.join("postroom.db");
+        let database: Box<dyn Database> = Box::new(Sqlite::open(&path, config.readers)?);
+        set_up(database.as_ref(), config).await?;
+        let last = read_one(database.as_ref(), "SELECT MAX(\"id\") FROM \"chunk\"").await?;
+        let last = last.and_then(|row| row.whole(0)).unwrap_or(0);
+        let store = Self {
+            inner: Arc::new(Inner {
+                database,
+                key: config.key.clone(),
+                blobs: BlobCounter::after_chunk(last),
+                classes: config.classes.iter().cloned().map(Arc::new).collect(),
+                configuration: watch::Sender::new(0),
+                outgoing: watch::Sender::new(0),
+                _lock: lock,
+            }),
+        };
+        store.blob_sweep().await?;
+        tokio::spawn(sweep(Arc::downgrade(&store.inner)));
+        Ok(store)
+    }
+
+    /// The classes.
+    #[must_use]
+    pub fn classes(&self) -> &[Arc<Class>] {
+        &self.inner.classes
+    }
+
+    /// The class of that name.
+    #[must_use]
+    pub fn class(&self, name: &str) -> Option<Arc<Class>> {
+        self.inner
+            .classes
+            .iter()
+            .find(|class| class.classname == name)
+            .cloned()
+    }
+
+    /// A built-in class.
+    ///
+    /// # Errors
+    ///
+    /// When the store was opened without it.
+    pub(crate) fn builtin(&self, name: &'static str) -> Result<Arc<Class>, Error> {
+        self.class(name).ok_or(Error::Damaged { what: name })
+    }
+
+    /// Wakes when a profile, an account or a folder was changed by a client.
+    #[must_use]
+    pub fn watch_configuration(&self) -> watch::Receiver<u64> {
+        self.inner.configuration.subscribe()
+    }
+
+    /// Wakes when an outgoing message was changed by a client.
+    #[must_use]
+    pub fn watch_outgoing(&self) -> watch::Receiver<u64> {
+        self.inner.outgoing.subscribe()
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.read(Statement::new("SELECT 1")).await.map(drop)
+    }
+
+    /// Tells those who watch that a client changed something of a class.
+    pub(crate) fn changed(&self, class: &Class) {
+        let watched = if class.classname == builtin::MESSAGES {
+            &self.inner.outgoing
+        } else {
+            &self.inner.configuration
+        };
+        watched.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
+        self.inner.database.read(statement).await
+    }
+
+    pub(crate) async fn write(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
+        self.inner.database.write(batch).await
+    }
+
+    /// `SELECT` of all columns of a class, up to and without its `WHERE`.
+    pub(crate) fn select(class: &Class) -> String {
+        format!(
+            "SELECT {} FROM {}",
+            column_list(class),
+            quoted(&class.classname)
+        )
+    }
+}
+
+impl Inner {
+    /// The INSERT of a class with all its columns.
+    pub fn inserts(&self, class: &Class) -> String {
+        let count = class.columns().count() + LEADING;
+        let places: Vec<_> = (1..=count).map(|at| format!("${at}")).collect();
+        let table = quoted(&class.classname);
+        format!(
+            "INSERT INTO {table} ({}) VALUES ({})",
+            column_list(class),
+            places.join(", ")
+        )
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join("lock");
+    let failed = |source| Error::File {
+        path: path.clone(),
+        source,
+    };
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Locked {
+            directory: directory.to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(Error::File { path, source }),
+    }
+}
+
+async fn read_one(database: &dyn Database, sql: &'static str) -> Result<Option<Row>, Error> {
+    Ok(database.read(Statement::new(sql)).await?.into_iter().next())
+}
+
+async fn set_up(database: &dyn Database, config: &StoreConfig) -> Result<(), Error> {
+    let mut batch = schema::own_tables(database.dialect());
+    for class in &config.classes {
+        batch.extend(schema::class_table(database.dialect(), class));
+    }
+    database.write(batch).await?;
+    let version = "SELECT \"value\" FROM \"meta\" WHERE \"name\" = 'schema'";
+    match read_one(database, version)
+        .await?
+        .and_then(|row| row.whole(0))
+    {
+        None => {
+            let check = config.key.seal(KEY_CHECK, KEY_CHECK);
+            let put = "INSERT INTO \"meta\" (\"name\", \"value\") VALUES ($1, $2)";
+            let version = Statement::new(put).bind("schema").bind(schema::VERSION);
+            database
+                .write(vec![version, Statement::new(put).bind("key").bind(check)])
+                .await?;
+        }
+        Some(found) if found > schema::VERSION => {
+            return Err(Error::Newer {
+                found,
+                known: schema::VERSION,
+            });
+        }
+        Some(_) => {}
+    }
+    let check = "SELECT \"value\" FROM \"meta\" WHERE \"name\" = 'key'";
+    let row = read_one(database, check).await?.ok_or(Error::Damaged {
+        what: "a key check",
+    })?;
+    let sealed = row.bytes(0).unwrap_or_default();
+    config
+        .key
+        .open(KEY_CHECK, sealed)
+        .map(drop)
+        .map_err(|_| Error::KeyDiffers)
+}
+
+/// Throws away, from time to time, what is no longer kept.
+async fn sweep(inner: std::sync::Weak<Inner>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        if let Err(error) = inner.database.write(vec![feed::trim()]).await {
+            tracing::error!(%error, "the change feed was not trimmed");
+        }
+    }
+}
