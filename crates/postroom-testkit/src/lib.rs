@@ -1,1 +1,47 @@
 //! Real mail servers, private and on loopback, for tests and benchmarks.
+//!
+//! [`Dovecot`] and [`Postfix`] start the programs of the Debian packages with configurations,
+//! mail and queues of their own below `/tmp`, on free ports; [`Postroom`] runs the built binary and
+//! talks to it by REST. Each ends with its value, and also when this process dies.
+//!
+//! A test that needs them begins with [`require`], which says what is missing.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a JSON value answers null for a missing key"
+)]
+
+mod packages;
+mod process;
+
+mod authority;
+mod corpus;
+mod imap;
+
+mod dovecot;
+mod postfix;
+mod postroom;
+
+mod kill_loop;
+
+pub use authority::Authority;
+pub use authority::Flaw;
+pub use authority::Identity;
+pub use corpus::corpus_write;
+pub use corpus::sample;
+pub use dovecot::Dovecot;
+pub use dovecot::DovecotOptions;
+pub use imap::Delivered;
+pub use imap::ImapClient;
+pub use imap::sha256;
+pub use kill_loop::KillLoop;
+pub use kill_loop::KillLoopResult;
+pub use packages::Missing;
+pub use packages::Need;
+pub use packages::missing;
+pub use packages::require;
+pub use postfix::Postfix;
+pub use postfix::PostfixOptions;
+pub use postroom::Postroom;
+pub use postroom::PostroomOptions;
+pub use postroom::wait_until;

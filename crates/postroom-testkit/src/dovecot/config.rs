@@ -1,0 +1,141 @@
+//! The configuration of a private Dovecot, in the words of 2.3 and of 2.4.
+
+use crate::dovecot::Dovecot;
+use crate::dovecot::DovecotOptions;
+use crate::dovecot::Ports;
+use crate::dovecot::mark;
+use crate::dovecot::version;
+use crate::packages;
+use anyhow::Result;
+use std::path::Path;
+use std::process::Command;
+
+/// What stands in the greeting of the Dovecot of `directory` and of no other.
+pub fn greeting(directory: &Path) -> String {
+    format!("{} ready", mark(directory))
+}
+
+/// The whole configuration file.
+pub fn text(
+    directory: &Path,
+    ports: Ports,
+    owner: (u32, u32),
+    options: &DovecotOptions,
+) -> Result<String> {
+    let words = if version()? >= (2, 4) {
+        mail_2_4
+    } else {
+        mail_2_3
+    };
+    let parts = [
+        words(&directory.display().to_string(), owner),
+        shared_part(directory, options),
+        services(directory, ports, options.user_connections_max),
+        if packages::is_root() {
+            String::new()
+        } else {
+            without_root()?
+        },
+        options.extra.clone(),
+    ];
+    Ok(parts.join("\n"))
+}
+
+fn mail_2_3(at: &str, (uid, gid): (u32, u32)) -> String {
+    let password = Dovecot::PASSWORD;
+    format!(
+        "ssl_cert = <{at}/certificate.pem\n\
+         ssl_key = <{at}/key.pem\n\
+         disable_plaintext_auth = no\n\
+         mail_location = maildir:~/Maildir\n\
+         passdb {{\n driver = static\n args = password={password}\n}}\n\
+         userdb {{\n driver = static\n \
+         args = allow_all_users=yes uid={uid} gid={gid} home={at}/mail/%u\n}}\n"
+    )
+}
+
+fn mail_2_4(at: &str, (uid, gid): (u32, u32)) -> String {
+    let password = Dovecot::PASSWORD;
+    format!(
+        "dovecot_config_version = 2.4.0\n\
+         dovecot_storage_version = 2.4.0\n\
+         ssl_server_cert_file = {at}/certificate.pem\n\
+         ssl_server_key_file = {at}/key.pem\n\
+         auth_allow_cleartext = yes\n\
+         mail_driver = maildir\n\
+         mail_path = ~/Maildir\n\
+         passdb static {{\n password = {password}\n}}\n\
+         userdb static {{\n allow_all_users = yes\n fields {{\n \
+         uid = {uid}\n gid = {gid}\n home = {at}/mail/%{{user}}\n }}\n}}\n"
+    )
+}
+
+fn shared_part(directory: &Path, options: &DovecotOptions) -> String {
+    let at = directory.display();
+    let greeting = greeting(directory);
+    let connections_max = options.user_connections_max;
+    format!(
+        "base_dir = {at}/run\n\
+         state_dir = {at}/state\n\
+         log_path = {at}/log\n\
+         login_greeting = {greeting}\n\
+         protocols = imap lmtp\n\
+         listen = 127.0.0.1\n\
+         ssl = yes\n\
+         auth_mechanisms = plain login\n\
+         auth_failure_delay = 0\n\
+         first_valid_uid = 1\n\
+         mail_max_userip_connections = {connections_max}\n\
+         # New mail is seen by inotify; the interval is only the fallback.\n\
+         mailbox_idle_check_interval = 5s\n\
+         namespace inbox {{\n inbox = yes\n separator = .\n \
+         mailbox Sent {{\n  auto = create\n  special_use = \\Sent\n }}\n \
+         mailbox Junk {{\n  auto = create\n  special_use = \\Junk\n }}\n}}\n"
+    )
+}
+
+fn services(directory: &Path, ports: Ports, connections_max: u32) -> String {
+    let at = directory.display();
+    let Ports { imap, imaps, lmtp } = ports;
+    let processes_max = connections_max.max(200);
+    let clients_max = processes_max * 4;
+    // One login process serves many connections: connecting is not what is tested.
+    format!(
+        "service imap-login {{\n service_count = 0\n client_limit = {clients_max}\n \
+         process_min_avail = 1\n process_limit = 2\n \
+         inet_listener imap {{\n  port = {imap}\n }}\n \
+         inet_listener imaps {{\n  port = {imaps}\n  ssl = yes\n }}\n}}\n\
+         service imap {{\n process_limit = {processes_max}\n}}\n\
+         service lmtp {{\n inet_listener lmtp {{\n  port = {lmtp}\n }}\n}}\n\
+         service anvil {{\n client_limit = {clients_max}\n \
+         unix_listener anvil-auth-penalty {{\n  mode = 0\n }}\n}}\n\
+         service auth {{\n client_limit = {clients_max}\n \
+         unix_listener {at}/auth {{\n  mode = 0666\n }}\n}}\n\
+         service stats {{\n client_limit = {clients_max}\n}}\n"
+    )
+}
+
+/// What lets it run without root: no changed roots, and every user is the present one.
+fn without_root() -> Result<String> {
+    let name = |flag| -> Result<String> {
+        let said = Command::new("id").arg(flag).output()?.stdout;
+        Ok(String::from_utf8_lossy(&said).trim().to_owned())
+    };
+    let (user, group) = (name("-un")?, name("-gn")?);
+    let mut text = format!(
+        "default_internal_user = {user}\n\
+         default_internal_group = {group}\n\
+         default_login_user = {user}\n"
+    );
+    for service in [
+        "anvil",
+        "imap-login",
+        "stats",
+        "auth",
+        "auth-worker",
+        "lmtp",
+    ] {
+        text += &format!("service {service} {{\n chroot =\n user = {user}\n}}\n");
+    }
+    Ok(text)
+}

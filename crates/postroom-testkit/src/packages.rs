@@ -1,0 +1,91 @@
+//! Which programs are there, and which Debian package brings a missing one.
+
+use std::env;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// What a test or a benchmark needs beyond Rust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Dovecot with IMAP and LMTP.
+    Dovecot,
+    /// Postfix; it runs only as root.
+    Postfix,
+    /// mbsync, a program that benchmarks are compared with.
+    Mbsync,
+}
+
+/// Something that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The program, as a person calls it.
+    pub program: &'static str,
+    /// What to do about it, as a command or a condition.
+    pub remedy: &'static str,
+}
+
+/// What of `needs` is missing here, in the same order. Empty when all is there.
+pub fn missing(needs: &[Need]) -> Vec<Missing> {
+    needs.iter().filter_map(|need| missing_one(*need)).collect()
+}
+
+fn missing_one(need: Need) -> Option<Missing> {
+    let (program, remedy) = match need {
+        Need::Dovecot if program_path("dovecot").is_none() || !dovecot_speaks_imap_and_lmtp() => {
+            ("dovecot", "apt-get install dovecot-imapd dovecot-lmtpd")
+        }
+        Need::Postfix if program_path("postfix").is_none() => {
+            ("postfix", "apt-get install postfix")
+        }
+        Need::Postfix if !is_root() => ("postfix", "run as root"),
+        Need::Mbsync if program_path("mbsync").is_none() => ("mbsync", "apt-get install isync"),
+        Need::Dovecot | Need::Postfix | Need::Mbsync => return None,
+    };
+    Some(Missing { program, remedy })
+}
+
+/// Whether all of `needs` are there. If not, says so in one visible line per missing program, even
+/// when the test harness captures output; the caller then returns.
+pub fn require(needs: &[Need]) -> bool {
+    let missing = missing(needs);
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    for Missing { program, remedy } in &missing {
+        // Not println!: the harness swallows that for tests that pass.
+        let line = format!("SKIPPED {test}: needs {program} ({remedy})\n");
+        let _ = std::io::stdout().lock().write_all(line.as_bytes());
+    }
+    missing.is_empty()
+}
+
+/// Where `program` is: in PATH or in the places for system programs that PATH may lack.
+pub fn program_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(system)
+        .map(|at| at.join(program))
+        .find(|at| at.is_file())
+}
+
+/// Whether this process runs as root.
+pub fn is_root() -> bool {
+    owner_of("/proc/self").is_some_and(|(uid, _)| uid == 0)
+}
+
+/// User and group that own `path`.
+pub fn owner_of(path: impl AsRef<Path>) -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.uid(), metadata.gid()))
+}
+
+fn dovecot_speaks_imap_and_lmtp() -> bool {
+    let directory = Path::new("/usr/lib/dovecot");
+    // Elsewhere than on Debian the place is another; then the start itself will tell.
+    !directory.is_dir()
+        || ["imap", "lmtp"]
+            .iter()
+            .all(|name| directory.join(name).is_file())
+}

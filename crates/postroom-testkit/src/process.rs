@@ -1,0 +1,182 @@
+//! Processes that end with their owner, free ports, and waiting for a server to answer.
+//!
+//! A guard (a shell that reads a pipe of ours) stands beside each process: when this process is
+//! killed, the pipe closes and the guard ends what we started and removes its directory.
+
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use std::fs;
+use std::io::Read;
+use std::net::Ipv4Addr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a condition is looked at while we wait for it.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How long a process may take to end after it was asked to.
+const END: Duration = Duration::from_secs(20);
+
+/// `$1` is the process (and group) to end, `$2` the directory to remove.
+const GUARD: &str = r#"
+cat >/dev/null
+kill -KILL -- "-$1" 2>/dev/null
+case "$2" in /tmp/*) rm -rf -- "$2" ;; esac
+"#;
+
+/// A running process with its guard.
+pub struct Process {
+    child: Child,
+    guard: Child,
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own. `directory` is what belongs to it alone.
+    pub fn start(command: &mut Command, directory: &Path) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("starting {program}"))?;
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "guard", &child.id().to_string()])
+            .arg(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("starting the guard of a process")?;
+        Ok(Self { child, guard })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The status if it has ended.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Takes the pipe of its standard output, once.
+    pub fn take_output(&mut self) -> Option<std::process::ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Ends it at once (SIGKILL) and waits until it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Ends it and its whole process group at once. For servers whose files go with them.
+    pub fn kill_group(&mut self) {
+        let _ = signal("-KILL", &format!("-{}", self.child.id()));
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end (SIGTERM) and waits; kills its group when it does not obey in time.
+    pub fn stop(&mut self) -> Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status);
+        }
+        signal("-TERM", &self.child.id().to_string())?;
+        let deadline = Instant::now() + END;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(LOOK);
+        }
+        signal("-KILL", &format!("-{}", self.child.id()))?;
+        self.child.wait()?;
+        bail!("did not end within {} s of SIGTERM", END.as_secs())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.stop();
+        // The guard goes only now: had we died before, it would have done the same.
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
+    }
+}
+
+fn signal(signal: &str, target: &str) -> Result<()> {
+    let status = Command::new("kill")
+        .args([signal, "--", target])
+        .stderr(Stdio::null())
+        .status();
+    status.context("running kill")?;
+    Ok(())
+}
+
+/// CPU time that process `id` used so far, user and system, its ended children included.
+/// `None` when it is not there (or the system has no `/proc`).
+pub fn cpu_time(id: &str) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks: u64 = fields
+        .split(' ')
+        .skip(11)
+        .take(4)
+        .filter_map(|f| f.parse::<u64>().ok())
+        .sum();
+    // USER_HZ is 100 on every Linux that is in use.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+/// `N` different ports of 127.0.0.1 that were free a moment ago.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+/// Waits until `port` answers with a greeting that holds `mark`, so that it is our server and not
+/// another that took the port before ours could.
+pub fn await_greeting(process: &mut Process, port: u16, mark: &str) -> Result<()> {
+    let deadline = Instant::now() + END;
+    while Instant::now() < deadline {
+        if let Some(status) = process.ended()? {
+            bail!("ended at its start, {status}");
+        }
+        match greeting(port) {
+            Some(line) if line.contains(mark) => return Ok(()),
+            Some(line) if !line.is_empty() => bail!("port {port} belongs to another: {line}"),
+            Some(_) | None => std::thread::sleep(LOOK),
+        }
+    }
+    bail!("nothing answers on port {port} after {} s", END.as_secs())
+}
+
+fn greeting(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < 1000 && stream.read(&mut byte).is_ok_and(|n| n == 1) && byte != *b"\n" {
+        line.extend_from_slice(&byte);
+    }
+    Some(String::from_utf8_lossy(&line).into_owned())
+}
