@@ -1,1 +1,27 @@
-//! Dialing, TLS and SASL.
+//! Connections: name lookup, TCP, TLS, and the words of SASL.
+//!
+//! ```text
+//!   Dialer ──connect──► Stream (plain or TLS) ──start_tls──► Stream (TLS)
+//! ```
+//! Certificates are always verified. Each error says what is wrong and what a person can do.
+
+pub mod error;
+
+pub mod endpoint;
+
+pub mod credentials;
+
+pub mod sasl;
+
+pub mod stream;
+
+pub mod dialer;
+
+pub use credentials::Credentials;
+pub use credentials::Secret;
+pub use dialer::Dialer;
+pub use dialer::Trust;
+pub use endpoint::Endpoint;
+pub use endpoint::Security;
+pub use error::Error;
+pub use stream::Stream;

@@ -1,0 +1,64 @@
+//! Why there is no connection, in words that a person can act on.
+
+use std::io;
+
+/// Why a connection was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name of the host has no address.
+    #[error("the host {host} has no address: check the name")]
+    Lookup {
+        /// The host.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No address of the host takes the connection.
+    #[error("{host} does not take connections on port {port}: check host, port and firewall")]
+    Connect {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why, of the last address tried.
+        source: io::Error,
+    },
+    /// It took too long.
+    #[error("{host}:{port} did not answer in time ({phase}): check port, security and firewall")]
+    Timeout {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What was waited for.
+        phase: &'static str,
+    },
+    /// The certificate of the server was refused.
+    #[error("the certificate of {host} is not accepted: {reason}")]
+    Certificate {
+        /// The host.
+        host: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// TLS did not come about.
+    #[error("TLS with {host} failed: is the security setting right for this port?")]
+    Handshake {
+        /// The host.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The host cannot be named in TLS.
+    #[error("{host} is no host name or IP address that a certificate could be for")]
+    Name {
+        /// The host.
+        host: String,
+    },
+    /// The certificates to trust cannot be used.
+    #[error("the certificates to trust cannot be used: {reason}")]
+    Trust {
+        /// Why, and what to do.
+        reason: String,
+    },
+}

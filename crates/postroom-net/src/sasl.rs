@@ -1,0 +1,74 @@
+//! The messages of SASL mechanisms, in base64 as both protocols send them.
+//!
+//! Standards: RFC 4616 (PLAIN), RFC 4954 §4 and RFC 9051 §6.2.2 (base64), XOAUTH2 and LOGIN as
+//! their inventors describe them.
+
+use crate::credentials::Credentials;
+use crate::credentials::Secret;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+
+/// The message of PLAIN: no authorization identity, login, password (RFC 4616 §2).
+#[must_use]
+pub fn plain(credentials: &Credentials) -> SecretString {
+    encode(&format!(
+        "\0{}\0{}",
+        credentials.login,
+        exposed(credentials)
+    ))
+}
+
+/// The first answer of LOGIN: the login.
+#[must_use]
+pub fn login_name(credentials: &Credentials) -> SecretString {
+    encode(&credentials.login)
+}
+
+/// The second answer of LOGIN: the password.
+#[must_use]
+pub fn login_password(credentials: &Credentials) -> SecretString {
+    encode(exposed(credentials))
+}
+
+/// The message of XOAUTH2: login and access token.
+#[must_use]
+pub fn xoauth2(credentials: &Credentials) -> SecretString {
+    let token = exposed(credentials);
+    encode(&format!(
+        "user={}\x01auth=Bearer {token}\x01\x01",
+        credentials.login
+    ))
+}
+
+fn exposed(credentials: &Credentials) -> &str {
+    match &credentials.secret {
+        Secret::Password(secret) | Secret::OAuth2(secret) => secret.expose_secret(),
+    }
+}
+
+fn encode(text: &str) -> SecretString {
+    SecretString::from(STANDARD.encode(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_those_of_the_standards() {
+        let password = SecretString::from("tanstaaftanstaaf");
+        let tim = Credentials {
+            login: "tim".to_owned(),
+            secret: Secret::Password(password),
+        };
+        assert_eq!(plain(&tim).expose_secret(), "AHRpbQB0YW5zdGFhZnRhbnN0YWFm");
+        assert_eq!(login_name(&tim).expose_secret(), "dGlt");
+        assert_eq!(
+            login_password(&tim).expose_secret(),
+            "dGFuc3RhYWZ0YW5zdGFhZg=="
+        );
+        assert!(!format!("{tim:?}").contains("tanstaaf"));
+    }
+}
