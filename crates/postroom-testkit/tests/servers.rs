@@ -67,7 +67,6 @@ fn a_corpus_is_the_same_for_two_servers_at_once() {
             .unwrap()
             .contains("Sent")
     );
-    assert!(one.cpu_time() > Duration::ZERO);
 }
 
 #[test]
