@@ -1,0 +1,101 @@
+//! What a server offers in its answer to EHLO.
+//!
+//! Standards: RFC 5321 §4.1.1.1; the old form `AUTH=LOGIN` is understood too.
+
+use crate::reply::Reply;
+
+/// The extensions that a server offers; empty after HELO.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// STARTTLS (RFC 3207).
+    pub start_tls: bool,
+    /// PIPELINING (RFC 2920).
+    pub pipelining: bool,
+    /// 8BITMIME (RFC 6152).
+    pub eight_bit_mime: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub smtp_utf8: bool,
+    /// SIZE (RFC 1870): whether it is offered, and the largest message in bytes when it says so.
+    pub size: Option<Option<u64>>,
+    /// Mechanisms of AUTH (RFC 4954), in upper case.
+    pub auth: Vec<String>,
+}
+
+impl Capabilities {
+    /// Reads the answer to EHLO. The first line is the greeting.
+    #[must_use]
+    pub fn from_reply(reply: &Reply) -> Self {
+        let mut found = Self::default();
+        for line in reply.lines.iter().skip(1) {
+            found.add(&line.to_ascii_uppercase());
+        }
+        found
+    }
+
+    fn add(&mut self, line: &str) {
+        let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+        let keyword = words.next().unwrap_or_default();
+        match keyword {
+            "STARTTLS" => self.start_tls = true,
+            "PIPELINING" => self.pipelining = true,
+            "8BITMIME" => self.eight_bit_mime = true,
+            "SMTPUTF8" => self.smtp_utf8 = true,
+            "SIZE" => {
+                let bytes = words.next().and_then(|number| number.parse().ok());
+                self.size = Some(bytes.filter(|bytes| *bytes > 0));
+            }
+            "AUTH" => self.add_mechanisms(words),
+            _ => {
+                if let Some(first) = keyword.strip_prefix("AUTH=") {
+                    self.add_mechanisms(std::iter::once(first).chain(words));
+                }
+            }
+        }
+    }
+
+    fn add_mechanisms<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
+        for word in words {
+            if !word.is_empty() && !self.auth.iter().any(|known| known == word) {
+                self.auth.push(word.to_owned());
+            }
+        }
+    }
+
+    /// Whether any mechanism of AUTH is offered.
+    #[must_use]
+    pub fn offers_auth(&self) -> bool {
+        !self.auth.is_empty()
+    }
+
+    /// Whether a mechanism of AUTH is offered; `mechanism` in upper case.
+    #[must_use]
+    pub fn offers(&self, mechanism: &str) -> bool {
+        self.auth.iter().any(|known| known == mechanism)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_to_ehlo() {
+        let lines = [
+            "mx greets you",
+            "size 1000",
+            "AUTH=LOGIN",
+            "AUTH PLAIN LOGIN",
+            "8bitmime",
+            "X",
+        ];
+        let lines = lines.map(str::to_owned).to_vec();
+        let found = Capabilities::from_reply(&Reply {
+            code: 250,
+            enhanced: None,
+            lines,
+        });
+        assert_eq!(found.size, Some(Some(1000)));
+        assert_eq!(found.auth, ["LOGIN", "PLAIN"]);
+        assert!(found.eight_bit_mime && !found.pipelining && found.offers("PLAIN"));
+    }
+}

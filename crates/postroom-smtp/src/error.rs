@@ -1,0 +1,98 @@
+//! Why the server did not take the message.
+
+use crate::reply::Reply;
+use std::io;
+
+/// Why something did not work. The variants exist for people; code decides by [`Error::verdict`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] postroom_net::Error),
+    /// The server answered a command with a 4yz or 5yz reply.
+    #[error("the server answered {command} with {reply}")]
+    Reply {
+        /// The command, without its arguments.
+        command: &'static str,
+        /// What it answered.
+        reply: Reply,
+    },
+    /// The server does not take this login.
+    #[error("the server does not take this login and password: {reply}")]
+    Credentials {
+        /// What it answered.
+        reply: Reply,
+    },
+    /// The server cannot do what is needed.
+    #[error("{reason}")]
+    Unsupported {
+        /// What, and what to do.
+        reason: String,
+    },
+    /// The server said something that is no SMTP.
+    #[error("the server does not speak SMTP as it should: {reason}")]
+    Protocol {
+        /// What it said.
+        reason: &'static str,
+    },
+    /// The connection broke before the final dot: the server does not have the message.
+    #[error("the connection was lost during {command}")]
+    Lost {
+        /// What was going on.
+        command: &'static str,
+        /// How it broke.
+        source: io::Error,
+    },
+    /// The server did not answer in time, before the final dot.
+    #[error("the server did not answer {command} in time")]
+    Timeout {
+        /// What was going on.
+        command: &'static str,
+    },
+    /// The message was withdrawn, or could not be read, before the final dot.
+    #[error("the message was not finished: {reason}")]
+    Abandoned {
+        /// Why.
+        reason: String,
+    },
+    /// There was no answer to the final dot: the server may have the message (RFC 1047).
+    #[error("no answer to the end of the message: {reason}")]
+    InDoubt {
+        /// How it ended.
+        reason: String,
+    },
+}
+
+/// What an error means for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may go later.
+    Postpone,
+    /// It will not go.
+    Refuse,
+    /// The login has to be mended first; no fault of the message.
+    Credentials,
+    /// The server may have it.
+    InDoubt,
+}
+
+impl Error {
+    /// Sorts the error: 5yz is permanent, all else may pass (RFC 5321 §4.2.1), but for a login that
+    /// is not taken and an answer that is missing after the final dot.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Reply { reply, .. } if reply.is_permanent() => Verdict::Refuse,
+            Self::Unsupported { .. } => Verdict::Refuse,
+            Self::Credentials { reply } if reply.is_permanent() => Verdict::Credentials,
+            Self::Connect(_)
+            | Self::Reply { .. }
+            | Self::Credentials { .. }
+            | Self::Protocol { .. }
+            | Self::Lost { .. }
+            | Self::Timeout { .. }
+            | Self::Abandoned { .. } => Verdict::Postpone,
+            Self::InDoubt { .. } => Verdict::InDoubt,
+        }
+    }
+}
