@@ -71,13 +71,13 @@ pub enum Defect {
     TrailingBytes,
     /// A list of properties is cut off or makes no sense.
     Properties,
-    /// There are more attachments than are read.
+    /// There are more attachments or recipients than are read.
     Count,
     /// Messages are embedded deeper than is read; the deeper ones stay as they are.
     Depth,
 }
 
-/// RTF is read up to this size.
+/// How much RTF of a stream is read, decompressed.
 const RTF_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How deep messages are embedded in messages: three levels are opened.
 const DEPTH_MAX: usize = 3;
@@ -88,7 +88,8 @@ const MESSAGES_MAX: usize = 200;
 /// `message/rfc822`.
 #[must_use]
 pub fn open(bytes: &[u8]) -> Option<Tnef> {
-    let mut opened = vec![Opened::new(message::read(bytes)?, None, 0)];
+    let mut rtf_left = RTF_BYTES_MAX;
+    let mut opened = vec![Opened::new(message::read(bytes)?, None, 0, &mut rtf_left)];
     let mut next = 0;
     while let Some(at) = opened.get(next) {
         let children: Vec<_> = if at.depth < DEPTH_MAX {
@@ -99,7 +100,7 @@ pub fn open(bytes: &[u8]) -> Option<Tnef> {
         for (place, found) in children {
             if opened.len() < MESSAGES_MAX {
                 let depth = opened.get(place.0).map_or(0, |parent| parent.depth) + 1;
-                opened.push(Opened::new(found, Some(place), depth));
+                opened.push(Opened::new(found, Some(place), depth, &mut rtf_left));
             }
         }
         next += 1;
@@ -127,8 +128,13 @@ struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    fn new(found: Found<'a>, place: Option<(usize, usize)>, depth: usize) -> Self {
-        let mut tnef = read(&found);
+    fn new(
+        found: Found<'a>,
+        place: Option<(usize, usize)>,
+        depth: usize,
+        rtf_left: &mut usize,
+    ) -> Self {
+        let mut tnef = read(&found, rtf_left);
         if depth == DEPTH_MAX && found.attachments.iter().any(|file| file.message.is_some()) {
             tnef.defects.push(Defect::Depth);
         }
@@ -150,6 +156,11 @@ impl<'a> Opened<'a> {
 
     /// Makes a message of what the attachment at `file` holds; if none can be made, it stays.
     fn put(&mut self, file: usize, embedded: Tnef, found: &Found<'_>, number: usize) {
+        for defect in &embedded.defects {
+            if !self.tnef.defects.contains(defect) {
+                self.tnef.defects.push(*defect);
+            }
+        }
         let Some(file) = self.tnef.attachments.get_mut(file) else {
             return;
         };
@@ -163,7 +174,7 @@ impl<'a> Opened<'a> {
 }
 
 /// Decodes what was found.
-fn read(found: &Found<'_>) -> Tnef {
+fn read(found: &Found<'_>, rtf_left: &mut usize) -> Tnef {
     let code_page = found.code_page;
     let line = |text: Option<message::Text<'_>>| text.and_then(|text| text.line(code_page));
     let mut tnef = Tnef {
@@ -186,16 +197,17 @@ fn read(found: &Found<'_>) -> Tnef {
     if let Some(rtf) = found.rtf
         && tnef.html.is_none()
     {
-        body_of_rtf(rtf, &mut tnef);
+        body_of_rtf(rtf, rtf_left, &mut tnef);
     }
     tnef
 }
 
 /// Takes the body out of compressed RTF.
-fn body_of_rtf(rtf: &[u8], tnef: &mut Tnef) {
-    let Some(rtf) = lzfu::decompress(rtf, RTF_BYTES_MAX) else {
+fn body_of_rtf(rtf: &[u8], rtf_left: &mut usize, tnef: &mut Tnef) {
+    let Some(rtf) = lzfu::decompress(rtf, *rtf_left) else {
         return;
     };
+    *rtf_left = rtf_left.saturating_sub(rtf.len());
     match rtf::read(&rtf) {
         Some(rtf::Body::Html(html)) if !html.trim().is_empty() => tnef.html = Some(html),
         Some(rtf::Body::Text(text)) if tnef.text.is_none() && !text.trim().is_empty() => {

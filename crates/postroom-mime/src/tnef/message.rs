@@ -1,6 +1,7 @@
 //! One message in TNEF, read from its attributes; embedded messages are left for later.
 
 use crate::tnef::attribute::{Attributes, Level};
+use crate::tnef::cursor::Cursor;
 use crate::tnef::mapi::{BINARY, OBJECT, Properties, Property, STRING8, UNICODE};
 use crate::tnef::{Defect, code_page};
 
@@ -184,9 +185,15 @@ impl<'a> Found<'a> {
     }
 
     fn recipients(&mut self, value: &'a [u8]) {
-        let mut cursor = crate::tnef::cursor::Cursor::new(value);
-        let count = cursor.length().unwrap_or(0).min(COUNT_MAX);
-        for _ in 0..count {
+        let mut cursor = Cursor::new(value);
+        let mut left = cursor.u32().unwrap_or(0);
+        // A row takes four octets at least, so a count that lies ends with the octets.
+        while left > 0 && cursor.rest().len() >= 4 {
+            left -= 1;
+            if self.recipients.len() == COUNT_MAX {
+                self.defect(Defect::Count);
+                return;
+            }
             let mut properties = Properties::at(cursor);
             let mut recipient = Recipient::default();
             for property in properties.by_ref() {
@@ -204,9 +211,8 @@ impl<'a> Found<'a> {
                 return;
             }
             cursor = properties.into_cursor();
-            self.recipients.push(recipient);
-            if cursor.rest().is_empty() {
-                return;
+            if recipient.name.is_some() || recipient.address.is_some() {
+                self.recipients.push(recipient);
             }
         }
     }

@@ -210,8 +210,37 @@ fn messages_are_opened_to_a_limited_depth() {
         stream = Stream::new().file(b"", b"", &[embedded(stream)]);
     }
     let tnef = open(&stream.bytes).unwrap();
+    assert_eq!(tnef.defects, [Defect::Depth]);
     let text = std::str::from_utf8(&tnef.attachments[0].content).unwrap();
     assert_eq!(text.matches("Content-Type: message/rfc822").count(), 2);
+}
+
+#[test]
+fn recipients_of_an_embedded_message() {
+    let row = |kind: u32, name: &str, address: &str| {
+        list(&[
+            number(3, 0x0c15, &kind.to_le_bytes()),
+            wide(0x3001, name),
+            wide(0x39fe, address),
+        ])
+    };
+    let rows = [
+        3_u32.to_le_bytes().to_vec(),
+        row(1, "Bob", "bob@demo.test"),
+        row(2, "Zoë", "zoe@demo.test"),
+        row(3, "Eve", "eve@demo.test"),
+    ];
+    let inner = Stream::new().attribute(1, 0x9004, &rows.concat());
+    let outer = Stream::new().file(b"x\0", b"", &[embedded(inner)]);
+    let tnef = open(&outer.bytes).unwrap();
+    let text = std::str::from_utf8(&tnef.attachments[0].content).unwrap();
+    assert!(text.contains("To: Bob <bob@demo.test>\r\n"), "{text}");
+    assert!(
+        text.contains("Cc: =?utf-8?Q?Zo=C3=AB?= <zoe@demo.test>\r\n"),
+        "{text}"
+    );
+    assert!(!text.contains("eve@"), "{text}");
+    assert_eq!(tnef.attachments[0].name.as_deref(), Some("x.eml"));
 }
 
 #[test]
@@ -231,6 +260,10 @@ fn what_is_malformed_is_told_and_the_rest_read() {
     assert_eq!(cut.attachments[0].name.as_deref(), Some("a"));
     let lying = Stream::new().attribute(1, 0x9003, &[255; 4]).bytes;
     assert_eq!(open(&lying).unwrap().defects, [Defect::Properties]);
+    let lying = Stream::new()
+        .attribute(1, 0x9004, &[255, 255, 255, 255, 0, 0, 0])
+        .bytes;
+    assert!(open(&lying).is_some());
     assert_eq!(open(b""), None);
     assert_eq!(open(b"PK\x03\x04 not TNEF"), None);
 }
