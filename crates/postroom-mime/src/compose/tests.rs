@@ -242,6 +242,24 @@ fn identifiers_that_cannot_be_written_are_left_out() {
 }
 
 #[test]
+fn the_longest_words_fit_into_lines() {
+    let mut draft = draft();
+    for chars in [799, 800, 801, 5000] {
+        draft.subject = "x".repeat(chars);
+        draft.headers = vec![("X".repeat(100), "y".repeat(chars))];
+        draft.message_id = "z".repeat(900);
+        draft.references = vec![draft.message_id.clone()];
+        draft.attachments = vec![file(
+            &"n".repeat(chars),
+            &format!("a/{}", "b".repeat(90)),
+            b"",
+        )];
+        let text = text(&draft);
+        assert!(text.split("\r\n").all(|line| line.len() <= 998), "{text}");
+    }
+}
+
+#[test]
 fn contents_elsewhere_stream_and_sizes_are_exact() {
     let content: Vec<u8> = (0..300_000_u32).map(|n| (n * 7) as u8).collect();
     let mut draft = draft();

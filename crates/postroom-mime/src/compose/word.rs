@@ -24,7 +24,7 @@ pub fn is_plain(text: &str) -> bool {
         && !text.contains("=?")
         && !text.starts_with(' ')
         && !text.ends_with(' ')
-        && text.split(' ').all(|word| word.len() <= 900)
+        && text.split(' ').all(|word| word.len() <= 800)
 }
 
 /// Encodes all of `text` as words that are to be set off by line breaks or spaces. The first has at
@@ -144,7 +144,7 @@ mod tests {
             "é",
             "=?utf-8?Q?a?=",
             "\u{7f}",
-            &"x".repeat(901),
+            &"x".repeat(801),
         ] {
             assert!(!is_plain(odd), "{odd:?}");
         }
