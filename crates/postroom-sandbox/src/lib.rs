@@ -1,1 +1,71 @@
-//! A scriptable IMAP and SMTP server with faults, for demos and tests.
+//! A scriptable IMAP and SMTP server with faults, in process: for demos, our tests and the tests
+//! of those who integrate Postroom.
+//!
+//! ```text
+//!                    ┌─────────────┐   script(Rule { on, when, act })
+//!   IMAP client ───► │ imap        │ ◄──────────────┐
+//!                    │  peer, wire │                │
+//!   SMTP client ───► │ smtp        │ ───► state ◄── Sandbox ◄── the test
+//!                    └─────────────┘  mailboxes, accepted mail, transcript
+//! ```
+//!
+//! Everything is in memory and on loopback. Without rules it behaves as a good server does; a
+//! [`Rule`] makes one point of one dialogue go wrong in one way, and can be removed again.
+//!
+//! The command parser is our own: `imap-codec` decodes a command only from one buffer that holds
+//! it whole, refuses NUL in a message, and does not know `SEARCH RETURN`.
+//!
+//! Standards: RFC 3501 (IMAP4rev1), RFC 2177, 2342, 2971, 3691, 4315, 4731, 4959, 6154, 6851,
+//! 7888, RFC 5321 (SMTP), RFC 1870, 2034, 2920, 3207, 4954, 6152, 6531.
+
+mod error;
+
+mod clock;
+
+mod certificate;
+
+mod mailbox_name;
+
+mod script;
+
+mod mailbox;
+
+mod transcript;
+
+mod state;
+
+mod stream;
+
+mod wire;
+
+mod peer;
+
+mod imap;
+
+mod smtp;
+
+pub mod demo_mail;
+
+mod sandbox;
+
+pub use certificate::Certificate;
+pub use error::Error;
+pub use mailbox::Mailbox;
+pub use mailbox::Stored;
+pub use sandbox::Sandbox;
+pub use sandbox::SandboxConfig;
+pub use script::Action;
+pub use script::Ending;
+pub use script::ImapCommand;
+pub use script::MessageFault;
+pub use script::Point;
+pub use script::Rule;
+pub use script::RuleId;
+pub use script::SmtpCommand;
+pub use script::When;
+pub use state::AcceptedMail;
+pub use state::Capabilities;
+pub use state::OpenConnection;
+pub use state::State;
+pub use transcript::CommandLine;
+pub use transcript::Protocol;

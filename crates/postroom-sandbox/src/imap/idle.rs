@@ -1,0 +1,41 @@
+//! IDLE (RFC 2177): news as they happen, until DONE.
+
+use crate::imap::session::Session;
+use crate::wire::Line;
+use std::io;
+
+/// `DONE` is short.
+const LINE_BYTES_MAX: usize = 1024;
+
+impl Session {
+    /// Tells news until the client says DONE.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost.
+    pub async fn idle(&mut self) -> io::Result<String> {
+        self.peer.wire.push(b"+ idling\r\n");
+        self.peer.wire.flush().await?;
+        self.peer.idling(true);
+        let line = self.news_until_line().await;
+        self.peer.idling(false);
+        match line? {
+            Line::Text(line) if line.eq_ignore_ascii_case(b"DONE") => Ok("OK done".to_owned()),
+            Line::Text(_) | Line::TooLong => Ok("BAD expected DONE".to_owned()),
+        }
+    }
+
+    async fn news_until_line(&mut self) -> io::Result<Line> {
+        let mut changed = self.peer.house.shared.watch();
+        loop {
+            // Marked as seen before looking, so that no change falls between the two.
+            changed.mark_unchanged();
+            self.tell_news();
+            self.peer.wire.flush().await?;
+            tokio::select! {
+                line = self.peer.wire.line(LINE_BYTES_MAX) => return line,
+                _ = changed.changed() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the server knows of one dialogue.
+
+use crate::imap::view::View;
+use crate::mailbox::Mailbox;
+use crate::peer::Peer;
+
+/// One dialogue.
+pub struct Session {
+    /// The client.
+    pub peer: Peer,
+    /// The selected mailbox.
+    pub view: Option<View>,
+    /// What the rules want to be left out of the responses to this command.
+    pub without: Option<String>,
+    /// How many of the sayings of [`crate::State::say`] the client has heard.
+    pub heard_count: usize,
+}
+
+impl Session {
+    /// With a client that has just connected.
+    pub fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            view: None,
+            without: None,
+            heard_count: 0,
+        }
+    }
+
+    /// Who is logged in; empty before that.
+    pub fn user(&self) -> &str {
+        self.peer.user.as_deref().unwrap_or_default()
+    }
+
+    /// What CAPABILITY says now.
+    pub fn capabilities(&self) -> Vec<String> {
+        let house = &self.peer.house;
+        let plain = !self.peer.wire.is_tls();
+        let mut usual = vec!["IMAP4rev1", "LITERAL+", "ID", "NAMESPACE", "CHILDREN"];
+        if self.peer.user.is_none() {
+            usual.push("SASL-IR");
+            if plain && house.tls {
+                usual.push("STARTTLS");
+            }
+            let refused = plain && house.login_needs_tls;
+            usual.push(if refused {
+                "LOGINDISABLED"
+            } else {
+                "AUTH=PLAIN"
+            });
+        }
+        usual.extend([
+            "UIDPLUS",
+            "SPECIAL-USE",
+            "ESEARCH",
+            "IDLE",
+            "MOVE",
+            "UNSELECT",
+        ]);
+        let usual = usual.into_iter().map(str::to_owned).collect();
+        house
+            .shared
+            .look(|state| state.imap_capabilities.applied(usual))
+    }
+
+    /// Whether CAPABILITY says this.
+    pub fn offers(&self, capability: &str) -> bool {
+        self.capabilities()
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(capability))
+    }
+
+    /// Reads a mailbox of the user, by wire name.
+    pub fn mailbox<T>(&self, name: &str, read: impl FnOnce(&Mailbox) -> T) -> Option<T> {
+        let user = self.user();
+        self.peer
+            .house
+            .shared
+            .look(|state| state.wire_mailbox(user, name).map(read))
+    }
+
+    /// Changes a mailbox of the user, by wire name.
+    pub fn mailbox_edit<T>(&self, name: &str, change: impl FnOnce(&mut Mailbox) -> T) -> Option<T> {
+        let user = self.user();
+        self.peer.house.shared.edit(|state| {
+            state
+                .wire_mailboxes_mut(user)
+                .and_then(|mailboxes| mailboxes.get_mut(name))
+                .map(change)
+        })
+    }
+
+    /// Gathers what has happened and the client does not know yet.
+    pub fn tell_news(&mut self) {
+        let said = self
+            .peer
+            .house
+            .shared
+            .look(|state| state.said_since(self.user(), self.heard_count).to_vec());
+        self.heard_count += said.len();
+        for bytes in said {
+            self.peer.wire.push(&bytes);
+        }
+        let Some(mut view) = self.view.take() else {
+            return;
+        };
+        let id = self.peer.id();
+        let name = view.mailbox.clone();
+        let news = self.mailbox(&name, |mailbox| view.news(mailbox, id));
+        self.peer.wire.push(&news.unwrap_or_default());
+        self.view = Some(view);
+    }
+
+    /// The selected messages that a command means, as positions in the view.
+    pub fn uids(&self) -> &[u32] {
+        self.view.as_ref().map_or(&[], |view| &view.uids)
+    }
+}

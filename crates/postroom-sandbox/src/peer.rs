@@ -1,0 +1,237 @@
+//! One client: its wire, what is known of it, and the rules that concern it.
+
+use crate::certificate::Authority;
+use crate::script::Action;
+use crate::script::Ending;
+use crate::script::MessageFault;
+use crate::script::Moment;
+use crate::script::Point;
+use crate::script::RuleId;
+use crate::state::Shared;
+use crate::stream::Stream;
+use crate::transcript;
+use crate::transcript::CommandLine;
+use crate::transcript::Protocol;
+use crate::wire::Wire;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// What both servers share and never changes while the sandbox runs.
+pub struct House {
+    /// The state.
+    pub shared: Shared,
+    /// The certificates.
+    pub authority: Authority,
+    /// Whether plain ports offer STARTTLS.
+    pub tls: bool,
+    /// Whether a password is only taken under TLS.
+    pub login_needs_tls: bool,
+    /// Whether MAIL is only taken after AUTH.
+    pub mail_needs_login: bool,
+    /// Messages above this many bytes are refused, by APPEND and by SMTP.
+    pub message_bytes_max: u64,
+    /// What stands between the levels of mailbox names.
+    pub delimiter: char,
+}
+
+/// What is left to do at a point after the rules were asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// What is ordinary.
+    Go,
+    /// What is ordinary, with these bytes behind the reply.
+    Then(Vec<u8>),
+    /// These bytes instead of the reply, and then perhaps the end.
+    Instead(Vec<u8>, Option<Ending>),
+    /// What is ordinary, without the item of this name.
+    Without(String),
+    /// What is ordinary, with something wrong in the FETCH response.
+    Fault(MessageFault),
+}
+
+/// One client.
+pub struct Peer {
+    /// The house it is in.
+    pub house: Arc<House>,
+    /// Its connection.
+    pub wire: Wire,
+    /// Who is logged in.
+    pub user: Option<String>,
+    id: u64,
+    protocol: Protocol,
+}
+
+impl Peer {
+    /// A client that has just connected. It counts as open until this is dropped.
+    pub fn new(house: Arc<House>, tcp: TcpStream, protocol: Protocol) -> Self {
+        let id = house.shared.edit(|state| state.connection_open(protocol));
+        Self {
+            house,
+            wire: Wire::new(Stream::Plain(tcp)),
+            user: None,
+            id,
+            protocol,
+        }
+    }
+
+    /// The number of the connection.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Takes note of who is logged in.
+    pub fn logged_in(&mut self, user: &str) {
+        self.user = Some(user.to_owned());
+        self.house.shared.edit(|state| {
+            if let Some(connection) = state.connection_mut(self.id) {
+                connection.user.clone_from(&self.user);
+            }
+        });
+    }
+
+    /// Takes note of whether IDLE is in progress.
+    pub fn idling(&self, idling: bool) {
+        self.house.shared.edit(|state| {
+            if let Some(connection) = state.connection_mut(self.id) {
+                connection.idling = idling;
+            }
+        });
+    }
+
+    /// Adds a line to the transcript.
+    pub fn record(&self, command: &str, line: &[u8], pipelined: bool) {
+        let line = CommandLine {
+            connection: self.id,
+            protocol: self.protocol,
+            user: self.user.clone(),
+            tls: self.wire.is_tls(),
+            pipelined,
+            command: command.to_owned(),
+            text: transcript::shown(line),
+        };
+        self.house.shared.edit(|state| state.transcript.add(line));
+    }
+
+    /// Asks the rules what is to happen at a point, for the user and these addresses.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost, or ended by a rule.
+    pub async fn at(&mut self, point: Point, addresses: &[&str]) -> io::Result<Flow> {
+        self.reach(Moment::At(point), addresses).await
+    }
+
+    /// As `at`, for any moment.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost, or ended by a rule.
+    pub async fn reach(&mut self, moment: Moment, addresses: &[&str]) -> io::Result<Flow> {
+        let user = self.user.as_deref();
+        let subjects: Vec<&str> = addresses.iter().copied().chain(user).collect();
+        match self.house.shared.take(moment, &subjects) {
+            None => Ok(Flow::Go),
+            Some((rule, action)) => self.act(rule, action).await,
+        }
+    }
+
+    async fn act(&mut self, rule: RuleId, action: Action) -> io::Result<Flow> {
+        match action {
+            Action::Reply(bytes) => return Ok(Flow::Instead(bytes, None)),
+            Action::ReplyThenEnd(bytes, ending) => return Ok(Flow::Instead(bytes, Some(ending))),
+            Action::After(bytes) => return Ok(Flow::Then(bytes)),
+            Action::Without(name) => return Ok(Flow::Without(name)),
+            Action::Message(fault) => return Ok(Flow::Fault(fault)),
+            Action::Before(bytes) => self.wire.push(&bytes),
+            Action::End(ending) => {
+                self.wire.flush().await?;
+                return Err(self.wire.end(ending).await);
+            }
+            Action::EndAfter { bytes, ending } => {
+                self.wire.flush().await?;
+                self.wire.end_after(bytes, ending);
+            }
+            Action::Delay(pause) => {
+                self.wire.flush().await?;
+                tokio::time::sleep(pause).await;
+            }
+            Action::Hold => {
+                self.wire.flush().await?;
+                self.until_removed(rule).await;
+            }
+            Action::Slow { bytes, every } => {
+                self.wire.flush().await?;
+                self.wire.slow(bytes, every);
+            }
+            Action::Endless { first, then } => return Err(self.endless(&first, &then).await),
+        }
+        Ok(Flow::Go)
+    }
+
+    async fn until_removed(&self, rule: RuleId) {
+        let mut changed = self.house.shared.watch();
+        // The sender lives in the house, so the wait can only end because of a change.
+        while self.house.shared.look(|state| state.rules.holds(rule)) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn endless(&mut self, first: &[u8], then: &[u8]) -> io::Error {
+        self.wire.push(first);
+        if let Err(error) = self.wire.flush().await {
+            return error;
+        }
+        // Nothing to repeat would be a loop without a wait in it.
+        if then.is_empty() {
+            return self.wire.end(Ending::Stall).await;
+        }
+        loop {
+            if let Err(error) = self.wire.write(then).await {
+                return error;
+            }
+        }
+    }
+
+    /// Says these bytes, and ends the connection if that is wanted.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost, or ended as wanted.
+    pub async fn say(&mut self, bytes: &[u8], ending: Option<Ending>) -> io::Result<()> {
+        self.wire.push(bytes);
+        match ending {
+            None => Ok(()),
+            Some(ending) => {
+                self.wire.flush().await?;
+                Err(self.wire.end(ending).await)
+            }
+        }
+    }
+
+    /// Performs the TLS handshake with the certificate of the day.
+    ///
+    /// # Errors
+    ///
+    /// What the handshake failed with, or the connection is ended by a rule at `point`.
+    pub async fn start_tls(&mut self, point: Point) -> io::Result<()> {
+        self.wire.flush().await?;
+        if let Flow::Instead(bytes, ending) = self.at(point, &[]).await? {
+            self.say(&bytes, ending).await?;
+        }
+        let certificate = self.house.shared.look(|state| state.certificate);
+        self.wire
+            .start_tls(self.house.authority.acceptor(certificate))
+            .await
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.house
+            .shared
+            .edit(|state| state.connection_closed(self.id));
+    }
+}

@@ -1,0 +1,397 @@
+//! The handle that a test or a demo holds: start, script, look, stop.
+
+use crate::certificate::Authority;
+use crate::certificate::Certificate;
+use crate::error::Error;
+use crate::imap;
+use crate::mailbox::Stored;
+use crate::peer::House;
+use crate::peer::Peer;
+use crate::script::Rule;
+use crate::script::RuleId;
+use crate::smtp;
+use crate::state::AcceptedMail;
+use crate::state::Capabilities;
+use crate::state::Shared;
+use crate::state::State;
+use crate::transcript::CommandLine;
+use crate::transcript::Protocol;
+use bytes::Bytes;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How many lines of the transcript an [`Error::Deadline`] shows.
+const LAST_LINES: usize = 12;
+
+/// How long nothing is accepted after the system refused to.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a sandbox is to be. The default: on 127.0.0.1, free ports, no user, everything offered.
+#[derive(Clone)]
+pub struct SandboxConfig {
+    /// The address to listen on.
+    pub listen: IpAddr,
+    /// The port of IMAP, plain and STARTTLS; 0 means any that is free, as for the next three.
+    pub imap_port: u16,
+    /// The port of IMAP under TLS from the first byte.
+    pub imaps_port: u16,
+    /// The port of SMTP, plain and STARTTLS.
+    pub smtp_port: u16,
+    /// The port of SMTP under TLS from the first byte.
+    pub smtps_port: u16,
+    /// Whether the plain ports offer STARTTLS.
+    pub tls: bool,
+    /// The certificate that is shown.
+    pub certificate: Certificate,
+    /// Addresses, which are the names to log in with, and passwords.
+    pub users: Vec<(String, String)>,
+    /// Whether passwords are only taken under TLS (`LOGINDISABLED`, no AUTH).
+    pub login_needs_tls: bool,
+    /// Whether MAIL is only taken after AUTH.
+    pub mail_needs_login: bool,
+    /// What the IMAP server lacks or has in addition.
+    pub imap_capabilities: Capabilities,
+    /// What the SMTP server lacks or has in addition.
+    pub smtp_capabilities: Capabilities,
+    /// What stands between the levels of mailbox names.
+    pub delimiter: char,
+    /// Messages above this many bytes are refused, by APPEND and by SMTP. Default 64 MiB.
+    pub message_bytes_max: u64,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self {
+            listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            imap_port: 0,
+            imaps_port: 0,
+            smtp_port: 0,
+            smtps_port: 0,
+            tls: true,
+            certificate: Certificate::Good,
+            users: Vec::new(),
+            login_needs_tls: false,
+            mail_needs_login: false,
+            imap_capabilities: Capabilities::default(),
+            smtp_capabilities: Capabilities::default(),
+            delimiter: '/',
+            message_bytes_max: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// A running IMAP and SMTP server. All its tasks end when it is dropped.
+pub struct Sandbox {
+    house: Arc<House>,
+    imap: SocketAddr,
+    imaps: SocketAddr,
+    smtp: SocketAddr,
+    smtps: SocketAddr,
+    hang_up: watch::Sender<()>,
+    stopping: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+}
+
+impl Sandbox {
+    /// Listens on its four ports and serves from now on, on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if a port is taken; [`Error::Certificate`].
+    pub async fn start(config: SandboxConfig) -> Result<Self, Error> {
+        let mut state = State::new();
+        state.certificate = config.certificate;
+        state.imap_capabilities = config.imap_capabilities;
+        state.smtp_capabilities = config.smtp_capabilities;
+        for (address, password) in &config.users {
+            state.add_user(address, password);
+        }
+        let house = House {
+            shared: Shared::new(state),
+            authority: Authority::new()?,
+            tls: config.tls,
+            login_needs_tls: config.login_needs_tls,
+            mail_needs_login: config.mail_needs_login,
+            message_bytes_max: config.message_bytes_max,
+            delimiter: config.delimiter,
+        };
+        let unset = SocketAddr::new(config.listen, 0);
+        let mut sandbox = Self {
+            house: Arc::new(house),
+            imap: unset,
+            imaps: unset,
+            smtp: unset,
+            smtps: unset,
+            hang_up: watch::Sender::new(()),
+            stopping: watch::Sender::new(false),
+            listeners: JoinSet::new(),
+        };
+        let at = |port| SocketAddr::new(config.listen, port);
+        sandbox.imap = sandbox
+            .listen(at(config.imap_port), Protocol::Imap, false)
+            .await?;
+        sandbox.imaps = sandbox
+            .listen(at(config.imaps_port), Protocol::Imap, true)
+            .await?;
+        sandbox.smtp = sandbox
+            .listen(at(config.smtp_port), Protocol::Smtp, false)
+            .await?;
+        sandbox.smtps = sandbox
+            .listen(at(config.smtps_port), Protocol::Smtp, true)
+            .await?;
+        Ok(sandbox)
+    }
+
+    async fn listen(
+        &mut self,
+        address: SocketAddr,
+        protocol: Protocol,
+        implicit_tls: bool,
+    ) -> Result<SocketAddr, Error> {
+        let refused = |source| Error::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let bound = listener.local_addr().map_err(refused)?;
+        let house = Arc::clone(&self.house);
+        let (hang_up, stopping) = (self.hang_up.subscribe(), self.stopping.subscribe());
+        self.listeners.spawn(async move {
+            let port = Port {
+                house,
+                protocol,
+                implicit_tls,
+                hang_up,
+            };
+            port.accept_until(listener, stopping).await;
+        });
+        Ok(bound)
+    }
+
+    /// Where IMAP is served, plain and STARTTLS.
+    pub fn imap(&self) -> SocketAddr {
+        self.imap
+    }
+
+    /// Where IMAP is served under TLS from the first byte.
+    pub fn imaps(&self) -> SocketAddr {
+        self.imaps
+    }
+
+    /// Where SMTP is served, plain and STARTTLS.
+    pub fn smtp(&self) -> SocketAddr {
+        self.smtp
+    }
+
+    /// Where SMTP is served under TLS from the first byte.
+    pub fn smtps(&self) -> SocketAddr {
+        self.smtps
+    }
+
+    /// The certificate of the authority that a client has to trust, in PEM.
+    pub fn ca_pem(&self) -> &str {
+        self.house.authority.ca_pem()
+    }
+
+    /// Reads the state.
+    pub fn look<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        self.house.shared.look(read)
+    }
+
+    /// Changes the state; clients that idle are told.
+    pub fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        self.house.shared.edit(change)
+    }
+
+    /// Adds a user with the usual mailboxes; if the user is there, only the password changes.
+    pub fn add_user(&self, address: &str, password: &str) {
+        self.edit(|state| state.add_user(address, password));
+    }
+
+    /// Puts a message into a mailbox, byte for byte, and returns its UID.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::NoMailbox`].
+    pub fn deliver(
+        &self,
+        user: &str,
+        mailbox: &str,
+        bytes: impl Into<Bytes>,
+    ) -> Result<u32, Error> {
+        self.edit(|state| state.deliver(user, mailbox, bytes))
+    }
+
+    /// The messages of a mailbox by ascending UID; none if there is no such mailbox.
+    pub fn messages(&self, user: &str, mailbox: &str) -> Vec<Stored> {
+        self.look(|state| match state.mailbox(user, mailbox) {
+            Ok(found) => found.messages().cloned().collect(),
+            Err(_) => Vec::new(),
+        })
+    }
+
+    /// The names of a user's mailboxes, as people write them.
+    pub fn mailboxes(&self, user: &str) -> Vec<String> {
+        self.look(|state| state.mailboxes(user))
+    }
+
+    /// Makes an empty mailbox.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::MailboxExists`].
+    pub fn create_mailbox(&self, user: &str, mailbox: &str) -> Result<(), Error> {
+        self.edit(|state| state.create_mailbox(user, mailbox).map(|_| ()))
+    }
+
+    /// Changes UIDVALIDITY to anything, zero and smaller included; the UIDs stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::NoMailbox`].
+    pub fn set_uid_validity(&self, user: &str, mailbox: &str, value: u32) -> Result<(), Error> {
+        self.edit(|state| Ok(state.mailbox_mut(user, mailbox)?.set_uid_validity(value)))
+    }
+
+    /// The messages that the SMTP server has taken, oldest first.
+    pub fn accepted(&self) -> Vec<AcceptedMail> {
+        self.look(|state| state.accepted().to_vec())
+    }
+
+    /// Adds a rule behind all others; it acts from now on.
+    pub fn script(&self, rule: Rule) -> RuleId {
+        self.edit(|state| state.rules.add(rule))
+    }
+
+    /// Removes a rule. False if it was not there.
+    pub fn unscript(&self, rule: RuleId) -> bool {
+        self.edit(|state| state.rules.remove(rule))
+    }
+
+    /// Removes all rules.
+    pub fn unscript_all(&self) {
+        self.edit(|state| state.rules.clear());
+    }
+
+    /// How often a rule has acted; zero once it is removed.
+    pub fn acted_count(&self, rule: RuleId) -> u32 {
+        self.look(|state| state.acted_count(rule))
+    }
+
+    /// Every command line that clients sent, oldest first, `***` where a secret was.
+    pub fn transcript(&self) -> Vec<CommandLine> {
+        self.look(|state| state.transcript().cloned().collect())
+    }
+
+    /// Forgets the transcript so far.
+    pub fn transcript_clear(&self) {
+        self.edit(|state| state.transcript.clear());
+    }
+
+    /// Closes every connection that is open now, without a word; new ones are served.
+    pub fn hang_up(&self) {
+        self.hang_up.send_replace(());
+    }
+
+    /// Waits until `condition` is true of the state.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Deadline`] if that takes longer than `deadline`.
+    pub async fn wait_for(
+        &self,
+        mut condition: impl FnMut(&State) -> bool,
+        deadline: Duration,
+    ) -> Result<(), Error> {
+        let mut changed = self.house.shared.watch();
+        let until_true = async {
+            while !self.look(&mut condition) {
+                // The sender lives as long as `self`.
+                if changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        match tokio::time::timeout(deadline, until_true).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Error::Deadline {
+                waited: deadline,
+                last: self.last_lines(),
+            }),
+        }
+    }
+
+    fn last_lines(&self) -> String {
+        self.look(|state| {
+            let newest = state.transcript().rev().take(LAST_LINES);
+            let mut lines: Vec<String> = newest
+                .map(|line| format!("[{}] {}", line.connection, line.text))
+                .collect();
+            lines.reverse();
+            lines.join(" | ")
+        })
+    }
+
+    /// Stops listening, closes all connections, and waits until nothing of it runs any more.
+    pub async fn stop(mut self) {
+        self.stopping.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+    }
+}
+
+/// One listener with the connections that came by it.
+struct Port {
+    house: Arc<House>,
+    protocol: Protocol,
+    implicit_tls: bool,
+    hang_up: watch::Receiver<()>,
+}
+
+impl Port {
+    async fn accept_until(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = stopping.changed() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => {
+                    let Ok((tcp, _)) = accepted else {
+                        // Out of descriptors: they come back when a connection ends.
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    };
+                    // A failure only costs speed.
+                    let _ = tcp.set_nodelay(true);
+                    let peer = Peer::new(Arc::clone(&self.house), tcp, self.protocol);
+                    connections.spawn(self.serve(peer));
+                }
+            }
+        }
+        drop(listener);
+        connections.shutdown().await;
+    }
+
+    fn serve(&self, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
+        let (protocol, implicit_tls) = (self.protocol, self.implicit_tls);
+        let mut hang_up = self.hang_up.clone();
+        hang_up.mark_unchanged();
+        let id = peer.id();
+        let dialogue = async move {
+            match protocol {
+                Protocol::Imap => imap::serve(peer, implicit_tls).await,
+                Protocol::Smtp => smtp::serve(peer, implicit_tls).await,
+            }
+        };
+        async move {
+            tokio::select! {
+                ended = dialogue => if let Err(error) = ended {
+                    tracing::debug!(connection = id, %error, "connection ended");
+                },
+                _ = hang_up.changed() => {}
+            }
+        }
+    }
+}

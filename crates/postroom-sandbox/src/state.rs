@@ -1,0 +1,413 @@
+//! All that the sandbox holds: users with their mailboxes, accepted mail, rules, the transcript.
+//!
+//! One lock guards it; nobody waits for anything while holding it. Whoever changes it wakes all
+//! who wait for a change: IDLE, and tests.
+
+use crate::certificate::Certificate;
+use crate::clock;
+use crate::error::Error;
+use crate::mailbox::Mailbox;
+use crate::mailbox_name;
+use crate::script::Action;
+use crate::script::Moment;
+use crate::script::RuleId;
+use crate::script::Rules;
+use crate::transcript::CommandLine;
+use crate::transcript::Protocol;
+use crate::transcript::Transcript;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use tokio::sync::watch;
+
+/// The mailboxes of a new user, with their special use (RFC 6154).
+const MAILBOXES: [(&str, Option<&str>); 6] = [
+    ("INBOX", None),
+    ("Archive", Some("\\Archive")),
+    ("Drafts", Some("\\Drafts")),
+    ("Junk", Some("\\Junk")),
+    ("Sent", Some("\\Sent")),
+    ("Trash", Some("\\Trash")),
+];
+
+/// A message that the SMTP server has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedMail {
+    /// The connection it came on.
+    pub connection: u64,
+    /// Whether it came under TLS.
+    pub tls: bool,
+    /// Who was logged in.
+    pub login: Option<String>,
+    /// The address of MAIL; empty for `<>`.
+    pub reverse_path: String,
+    /// The addresses of RCPT that were accepted, in their order.
+    pub forward_paths: Vec<String>,
+    /// The parameters of MAIL, such as `SIZE=1000` and `BODY=8BITMIME`.
+    pub parameters: Vec<String>,
+    /// The message without dot-stuffing.
+    pub bytes: Bytes,
+}
+
+/// What a server says of its capabilities beside, or without, the usual ones. What is not said is
+/// not done either.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// Capabilities or EHLO keywords that it lacks: `UIDPLUS`, `AUTH=PLAIN`, `PIPELINING`, `AUTH`.
+    pub without: Vec<String>,
+    /// What it says in addition. `LOGINDISABLED` among them makes LOGIN fail.
+    pub with: Vec<String>,
+}
+
+impl Capabilities {
+    /// The `usual` ones without those that are to be left out, and with those in addition.
+    pub(crate) fn applied(&self, usual: Vec<String>) -> Vec<String> {
+        let lacks = |line: &String| {
+            let keyword = line.split(' ').next().unwrap_or(line);
+            self.without
+                .iter()
+                .any(|out| out.eq_ignore_ascii_case(line) || out.eq_ignore_ascii_case(keyword))
+        };
+        let kept = usual.into_iter().filter(|line| !lacks(line));
+        kept.chain(self.with.iter().cloned()).collect()
+    }
+}
+
+/// A connection that is open now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenConnection {
+    /// Its number, as in the transcript.
+    pub id: u64,
+    /// Which server.
+    pub protocol: Protocol,
+    /// Who is logged in.
+    pub user: Option<String>,
+    /// Whether IDLE is in progress.
+    pub idling: bool,
+}
+
+struct User {
+    password: String,
+    mailboxes: BTreeMap<String, Mailbox>,
+    said: Vec<Bytes>,
+}
+
+/// All that the sandbox holds.
+pub struct State {
+    /// What the IMAP server lacks or has in addition.
+    pub imap_capabilities: Capabilities,
+    /// What the SMTP server lacks or has in addition.
+    pub smtp_capabilities: Capabilities,
+    /// The certificate that the next TLS handshakes show.
+    pub certificate: Certificate,
+    users: BTreeMap<String, User>,
+    accepted: Vec<AcceptedMail>,
+    connections: BTreeMap<u64, OpenConnection>,
+    connection_last: u64,
+    uid_validity_last: u32,
+    pub(crate) rules: Rules,
+    pub(crate) transcript: Transcript,
+}
+
+impl State {
+    /// Without any user.
+    pub(crate) fn new() -> Self {
+        Self {
+            imap_capabilities: Capabilities::default(),
+            smtp_capabilities: Capabilities::default(),
+            certificate: Certificate::Good,
+            users: BTreeMap::new(),
+            accepted: Vec::new(),
+            connections: BTreeMap::new(),
+            connection_last: 0,
+            uid_validity_last: 1_700_000_000,
+            rules: Rules::default(),
+            transcript: Transcript::default(),
+        }
+    }
+
+    /// Adds a user with the usual mailboxes; if the user is there, only the password changes.
+    pub fn add_user(&mut self, address: &str, password: &str) {
+        if let Some(user) = self.users.get_mut(&key(address)) {
+            password.clone_into(&mut user.password);
+            return;
+        }
+        let mut mailboxes = BTreeMap::new();
+        for (name, special_use) in MAILBOXES {
+            let mut mailbox = self.new_mailbox();
+            mailbox.attributes = special_use.map(str::to_owned).into_iter().collect();
+            mailboxes.insert(name.to_owned(), mailbox);
+        }
+        let user = User {
+            password: password.to_owned(),
+            mailboxes,
+            said: Vec::new(),
+        };
+        self.users.insert(key(address), user);
+    }
+
+    /// A mailbox with a UIDVALIDITY that no other has.
+    pub(crate) fn new_mailbox(&mut self) -> Mailbox {
+        self.uid_validity_last += 1;
+        Mailbox::new(self.uid_validity_last)
+    }
+
+    /// Whether there is this user.
+    pub fn has_user(&self, address: &str) -> bool {
+        self.users.contains_key(&key(address))
+    }
+
+    /// Whether some user has an address in the same domain as `address`.
+    pub(crate) fn is_local(&self, address: &str) -> bool {
+        let domain = |address: &str| address.rsplit('@').next().map(str::to_ascii_lowercase);
+        self.users.keys().any(|own| domain(own) == domain(address))
+    }
+
+    /// Whether this is the user's password. False if there is no such user.
+    pub(crate) fn password_is(&self, address: &str, password: &str) -> bool {
+        self.users
+            .get(&key(address))
+            .is_some_and(|user| user.password == password)
+    }
+
+    /// The mailboxes of a user by name, as people write them.
+    pub fn mailboxes(&self, user: &str) -> Vec<String> {
+        self.wire_mailboxes(user)
+            .map(|(name, _)| mailbox_name::decode(name))
+            .collect()
+    }
+
+    /// The mailboxes of a user by wire name; none if there is no such user.
+    pub(crate) fn wire_mailboxes(&self, user: &str) -> impl Iterator<Item = (&String, &Mailbox)> {
+        self.users
+            .get(&key(user))
+            .into_iter()
+            .flat_map(|user| &user.mailboxes)
+    }
+
+    /// The map that holds a user's mailboxes by wire name.
+    pub(crate) fn wire_mailboxes_mut(
+        &mut self,
+        user: &str,
+    ) -> Option<&mut BTreeMap<String, Mailbox>> {
+        self.users
+            .get_mut(&key(user))
+            .map(|user| &mut user.mailboxes)
+    }
+
+    /// One mailbox by wire name.
+    pub(crate) fn wire_mailbox(&self, user: &str, name: &str) -> Option<&Mailbox> {
+        self.users.get(&key(user))?.mailboxes.get(name)
+    }
+
+    /// One mailbox, by the name that people write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::NoMailbox`].
+    pub fn mailbox(&self, user: &str, name: &str) -> Result<&Mailbox, Error> {
+        let found = self.users.get(&key(user)).ok_or_else(|| no_user(user))?;
+        found
+            .mailboxes
+            .get(&mailbox_name::encode(name))
+            .ok_or_else(|| no_mailbox(user, name))
+    }
+
+    /// One mailbox, to change it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::NoMailbox`].
+    pub fn mailbox_mut(&mut self, user: &str, name: &str) -> Result<&mut Mailbox, Error> {
+        let found = self
+            .users
+            .get_mut(&key(user))
+            .ok_or_else(|| no_user(user))?;
+        found
+            .mailboxes
+            .get_mut(&mailbox_name::encode(name))
+            .ok_or_else(|| no_mailbox(user, name))
+    }
+
+    /// Makes an empty mailbox.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::MailboxExists`].
+    pub fn create_mailbox(&mut self, user: &str, name: &str) -> Result<&mut Mailbox, Error> {
+        let created = self.new_mailbox();
+        let wire = mailbox_name::encode(name);
+        let mailboxes = self.wire_mailboxes_mut(user).ok_or_else(|| no_user(user))?;
+        if mailboxes.contains_key(&wire) {
+            return Err(Error::MailboxExists {
+                user: user.to_owned(),
+                mailbox: name.to_owned(),
+            });
+        }
+        Ok(mailboxes.entry(wire).or_insert(created))
+    }
+
+    /// Puts a message into a mailbox, without flags, as of now; returns its UID.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::NoMailbox`].
+    pub fn deliver(
+        &mut self,
+        user: &str,
+        mailbox: &str,
+        bytes: impl Into<Bytes>,
+    ) -> Result<u32, Error> {
+        let mailbox = self.mailbox_mut(user, mailbox)?;
+        Ok(mailbox.append(bytes.into(), Vec::new(), clock::now_ms()))
+    }
+
+    /// Sends these bytes to each IMAP connection of the user: at once in IDLE, else before the
+    /// next tagged reply.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`].
+    pub fn say(&mut self, user: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
+        let found = self
+            .users
+            .get_mut(&key(user))
+            .ok_or_else(|| no_user(user))?;
+        found.said.push(bytes.into());
+        Ok(())
+    }
+
+    /// What was said to the user since the first `count` sayings.
+    pub(crate) fn said_since(&self, user: &str, count: usize) -> &[Bytes] {
+        self.users
+            .get(&key(user))
+            .and_then(|user| user.said.get(count..))
+            .unwrap_or_default()
+    }
+
+    /// The messages that the SMTP server has taken, oldest first.
+    pub fn accepted(&self) -> &[AcceptedMail] {
+        &self.accepted
+    }
+
+    /// Records a message, and puts it into INBOX of each known user among its recipients.
+    pub(crate) fn accept(&mut self, mail: AcceptedMail) {
+        let mut users: Vec<String> = mail.forward_paths.iter().map(|path| key(path)).collect();
+        users.sort_unstable();
+        users.dedup();
+        for user in users {
+            if let Some(inbox) = self
+                .users
+                .get_mut(&user)
+                .and_then(|user| user.mailboxes.get_mut("INBOX"))
+            {
+                inbox.append(mail.bytes.clone(), Vec::new(), clock::now_ms());
+            }
+        }
+        self.accepted.push(mail);
+    }
+
+    /// The lines that clients sent, oldest first.
+    pub fn transcript(&self) -> impl DoubleEndedIterator<Item = &CommandLine> {
+        self.transcript.lines()
+    }
+
+    /// How often a rule has acted; zero once it is removed.
+    pub fn acted_count(&self, rule: RuleId) -> u32 {
+        self.rules.acted_count(rule)
+    }
+
+    /// The connections that are open.
+    pub fn connections(&self) -> impl Iterator<Item = &OpenConnection> {
+        self.connections.values()
+    }
+
+    pub(crate) fn connection_open(&mut self, protocol: Protocol) -> u64 {
+        self.connection_last += 1;
+        let id = self.connection_last;
+        self.connections.insert(
+            id,
+            OpenConnection {
+                id,
+                protocol,
+                user: None,
+                idling: false,
+            },
+        );
+        id
+    }
+
+    pub(crate) fn connection_mut(&mut self, id: u64) -> Option<&mut OpenConnection> {
+        self.connections.get_mut(&id)
+    }
+
+    pub(crate) fn connection_closed(&mut self, id: u64) {
+        self.connections.remove(&id);
+    }
+}
+
+fn key(address: &str) -> String {
+    address.to_ascii_lowercase()
+}
+
+fn no_user(user: &str) -> Error {
+    Error::NoUser {
+        user: user.to_owned(),
+    }
+}
+
+fn no_mailbox(user: &str, mailbox: &str) -> Error {
+    Error::NoMailbox {
+        user: user.to_owned(),
+        mailbox: mailbox.to_owned(),
+    }
+}
+
+/// The state with its lock and its wake-up.
+pub struct Shared {
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// Guards `state`.
+    pub fn new(state: State) -> Self {
+        Self {
+            state: Mutex::new(state),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Reads the state.
+    pub fn look<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.lock())
+    }
+
+    /// Changes the state and wakes all who wait.
+    pub fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
+        result
+    }
+
+    /// What is to happen at `moment`; wakes those who wait only if something is.
+    pub fn take(&self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
+        let taken = self.lock().rules.take(moment, subjects)?;
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
+        Some(taken)
+    }
+
+    /// Is told of every change from now on.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    // A test whose condition panics while it holds the lock must not fail all later ones.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

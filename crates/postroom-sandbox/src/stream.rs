@@ -1,0 +1,116 @@
+//! One TCP connection, plain or under TLS.
+
+use crate::script::Ending;
+use std::io;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::Interest;
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// A connection with a client.
+pub enum Stream {
+    /// Without TLS.
+    Plain(TcpStream),
+    /// Under TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// No more.
+    Closed,
+}
+
+impl Stream {
+    /// Whether TLS is on.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Performs the server's side of the TLS handshake.
+    ///
+    /// # Errors
+    ///
+    /// What the handshake failed with; also if TLS is on already.
+    pub async fn accept_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
+        match self {
+            Self::Plain(tcp) => Ok(Self::Tls(Box::new(acceptor.accept(tcp).await?))),
+            Self::Tls(_) | Self::Closed => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// Ends the connection in the given way. A stalled one is held until the client hangs up.
+    pub async fn end(self, ending: Ending) {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.into_inner().0,
+            Self::Closed => return,
+        };
+        match ending {
+            Ending::Close => drop(tcp),
+            // Failing to say RST leaves FIN, which is the best that remains.
+            Ending::Reset => drop(tcp.set_zero_linger()),
+            Ending::Stall => until_hung_up(&tcp).await,
+        }
+    }
+}
+
+/// Waits for the client's FIN or RST without reading what comes before it.
+async fn until_hung_up(tcp: &TcpStream) {
+    while let Ok(ready) = tcp.ready(Interest::READABLE | Interest::ERROR).await {
+        if ready.is_read_closed() || ready.is_error() {
+            return;
+        }
+        // Marks what is readable as seen, so that the next wait is for something new.
+        let unread = tcp.try_io(Interest::READABLE, || {
+            Err::<(), io::Error>(io::ErrorKind::WouldBlock.into())
+        });
+        drop(unread);
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buffer),
+            Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, bytes),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Self::Closed => Poll::Ready(Ok(())),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Lines and literals in, bytes out: the buffers of one connection, and the faults that concern
+//! bytes rather than words.
+//!
+//! Output is gathered and sent when nothing more is to be said or the buffer is full, so memory
+//! stays bounded however large a mailbox is. Any error ends the connection.
+
+use crate::script::Ending;
+use crate::stream::Stream;
+use bytes::Buf;
+use bytes::Bytes;
+use bytes::BytesMut;
+use std::io;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::TlsAcceptor;
+
+/// How much output is gathered before it is sent.
+const OUTPUT_BYTES: usize = 64 * 1024;
+/// How much is read at once.
+const INPUT_BYTES: usize = 16 * 1024;
+/// How much room is made for a literal before any of it has come.
+const LITERAL_ROOM_BYTES: usize = 1024 * 1024;
+
+/// A line from the client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Without its line end.
+    Text(Vec<u8>),
+    /// It was longer than allowed, and is dropped.
+    TooLong,
+}
+
+/// The buffers of one connection.
+pub struct Wire {
+    stream: Stream,
+    input: BytesMut,
+    /// How much of `input` is known to have no LF.
+    searched: usize,
+    /// The line that is being read is too long already.
+    dropping: bool,
+    output: Vec<u8>,
+    pace: Option<(usize, Duration)>,
+    budget: Option<(u64, Ending)>,
+}
+
+impl Wire {
+    /// With empty buffers.
+    pub fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            input: BytesMut::new(),
+            searched: 0,
+            dropping: false,
+            output: Vec::new(),
+            pace: None,
+            budget: None,
+        }
+    }
+
+    /// Whether TLS is on.
+    pub fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
+    /// What has come and is not used yet.
+    pub fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Marks the first `count` bytes of the input as used.
+    pub fn used(&mut self, count: usize) {
+        self.input.advance(count.min(self.input.len()));
+        self.searched = 0;
+    }
+
+    /// Waits for more input. Can be canceled at any time without loss.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` when the client has hung up.
+    pub async fn fill(&mut self) -> io::Result<()> {
+        self.input.reserve(INPUT_BYTES);
+        match self.stream.read_buf(&mut self.input).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a line of at most `bytes_max`. Can be canceled at any time without loss.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` when the client has hung up.
+    pub async fn line(&mut self, bytes_max: usize) -> io::Result<Line> {
+        loop {
+            let fresh = self.input.get(self.searched..).unwrap_or_default();
+            if let Some(at) = fresh.iter().position(|byte| *byte == b'\n') {
+                let end = self.searched + at;
+                let mut line = self.input.split_to(end + 1).to_vec();
+                self.searched = 0;
+                line.pop();
+                line.pop_if(|byte| *byte == b'\r');
+                let too_long = std::mem::take(&mut self.dropping) || line.len() > bytes_max;
+                return Ok(if too_long {
+                    Line::TooLong
+                } else {
+                    Line::Text(line)
+                });
+            }
+            self.searched = self.input.len();
+            if self.input.len() > bytes_max {
+                self.dropping = true;
+                self.used(self.input.len());
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Reads exactly `count` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` when the client has hung up.
+    pub async fn literal(&mut self, count: usize) -> io::Result<Bytes> {
+        let mut body = BytesMut::with_capacity(count.min(LITERAL_ROOM_BYTES));
+        body.extend_from_slice(&self.input.split_to(count.min(self.input.len())));
+        self.searched = 0;
+        while body.len() < count {
+            let missing = (count - body.len()) as u64;
+            if body.capacity() == body.len() {
+                body.reserve(body.len().min(count - body.len()));
+            }
+            if (&mut self.stream).take(missing).read_buf(&mut body).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(body.freeze())
+    }
+
+    /// Reads `count` bytes and drops them.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` when the client has hung up.
+    pub async fn skip(&mut self, count: u64) -> io::Result<()> {
+        let mut left = count;
+        loop {
+            let here = self
+                .input
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.used(here);
+            left -= here as u64;
+            if left == 0 {
+                return Ok(());
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Gathers output.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    /// Gathers output that may be large, and sends when there is enough of it.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost, or ended by a rule.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() >= OUTPUT_BYTES {
+            self.flush().await?;
+            return self.send(bytes).await;
+        }
+        self.push(bytes);
+        if self.output.len() >= OUTPUT_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is gathered.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost, or ended by a rule.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let mut output = std::mem::take(&mut self.output);
+        let result = self.send(&output).await;
+        output.clear();
+        self.output = output;
+        result
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some((left, ending)) = self.budget else {
+            return self.send_paced(bytes).await;
+        };
+        if left > bytes.len() as u64 {
+            self.budget = Some((left - bytes.len() as u64, ending));
+            return self.send_paced(bytes).await;
+        }
+        let last = bytes
+            .get(..usize::try_from(left).unwrap_or(usize::MAX))
+            .unwrap_or(bytes);
+        self.send_paced(last).await?;
+        Err(self.end(ending).await)
+    }
+
+    async fn send_paced(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some((piece_bytes, every)) = self.pace else {
+            self.stream.write_all(bytes).await?;
+            return self.stream.flush().await;
+        };
+        for piece in bytes.chunks(piece_bytes.max(1)) {
+            self.stream.write_all(piece).await?;
+            self.stream.flush().await?;
+            tokio::time::sleep(every).await;
+        }
+        Ok(())
+    }
+
+    /// From now on sends in pieces of at most this many bytes, with a pause after each.
+    pub fn slow(&mut self, bytes: usize, every: Duration) {
+        self.pace = Some((bytes, every));
+    }
+
+    /// Ends the connection after this many more bytes of output.
+    pub fn end_after(&mut self, bytes: u64, ending: Ending) {
+        self.budget = Some((bytes, ending));
+    }
+
+    /// Ends the connection and returns the error that says so.
+    pub async fn end(&mut self, ending: Ending) -> io::Error {
+        std::mem::replace(&mut self.stream, Stream::Closed)
+            .end(ending)
+            .await;
+        io::ErrorKind::ConnectionAborted.into()
+    }
+
+    /// Ends the connection as a good server does: all is sent, TLS is closed, then TCP.
+    pub async fn close(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.stream.shutdown().await
+    }
+
+    /// Performs the TLS handshake. What came before it is forgotten (RFC 3207 §4.2).
+    ///
+    /// # Errors
+    ///
+    /// What the handshake failed with.
+    pub async fn start_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
+        self.flush().await?;
+        self.input.clear();
+        self.searched = 0;
+        let plain = std::mem::replace(&mut self.stream, Stream::Closed);
+        self.stream = plain.accept_tls(acceptor).await?;
+        Ok(())
+    }
+}
