@@ -1,0 +1,376 @@
+//! What becomes of a message when the server answers, falls silent or goes away at each point of
+//! the protocol: the verdict for each stands in one table.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use bytes::Bytes;
+use postroom_net::Credentials;
+use postroom_net::Dialer;
+use postroom_net::Endpoint;
+use postroom_net::Secret;
+use postroom_net::Security;
+use postroom_net::Trust;
+use postroom_smtp::Connection;
+use postroom_smtp::Envelope;
+use postroom_smtp::Error;
+use postroom_smtp::Options;
+use postroom_smtp::Outcome;
+use postroom_smtp::Verdict;
+use postroom_smtp::connection::Deadlines;
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::io::AsyncBufReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::io::BufReader;
+use tokio::net::TcpListener;
+
+/// What the server does at a point.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    /// Answers so, instead of what it usually does.
+    Say(&'static str),
+    /// Closes the connection.
+    Drop,
+    /// Says nothing any more.
+    Stall,
+}
+
+/// A server that does one thing differently at one point, and keeps what it was told.
+struct Server {
+    port: u16,
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+const EHLO: &str =
+    "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME\r\n";
+const NO_PIPELINING: &str = "250-mx.test\r\n250 SIZE 1000\r\n";
+
+impl Server {
+    async fn start(point: &'static str, act: Act) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let told = Arc::new(Mutex::new(vec![]));
+        let heard = Arc::clone(&told);
+        tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            // The client may be gone at any time.
+            let _ = serve(socket, (point, act), &heard).await;
+        });
+        Self { port, told }
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
+    async fn open(&self) -> Result<Connection, Error> {
+        let short = Duration::from_millis(200);
+        let deadlines = Deadlines {
+            command: short,
+            data: short,
+            block: short,
+            dot: short,
+            courtesy: short,
+        };
+        let options = Options {
+            ehlo_name: "client.test".to_owned(),
+            deadlines,
+        };
+        let host = "127.0.0.1".to_owned();
+        let endpoint = Endpoint {
+            host,
+            port: self.port,
+            security: Security::None,
+        };
+        let dialer = Dialer::new(&Trust::default()).unwrap();
+        Connection::open(&dialer, &endpoint, &options).await
+    }
+}
+
+async fn serve(
+    socket: tokio::net::TcpStream,
+    (point, act): (&str, Act),
+    heard: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let (reading, mut writing) = socket.into_split();
+    let mut lines = BufReader::new(reading).lines();
+    let mut in_data = false;
+    let mut at = "greeting".to_owned();
+    loop {
+        let usual = match at.as_str() {
+            "greeting" => "220 mx.test\r\n",
+            "EHLO" => EHLO,
+            "DATA" => "354 go on\r\n",
+            "QUIT" => "221 bye\r\n",
+            "AUTH" => "235 ok\r\n",
+            "body" => "",
+            _ => "250 ok\r\n",
+        };
+        let answer = if at == point { act } else { Act::Say(usual) };
+        match answer {
+            Act::Say(text) => {
+                in_data |= at == "DATA" && text.starts_with("354");
+                writing.write_all(text.as_bytes()).await?;
+            }
+            Act::Drop => return Ok(()),
+            Act::Stall => std::future::pending().await,
+        }
+        let Some(line) = lines.next_line().await? else {
+            return Ok(());
+        };
+        at = match (in_data, line.as_str()) {
+            (true, ".") => "dot".to_owned(),
+            (true, _) => "body".to_owned(),
+            (false, "RCPT TO:<two@b.test>") => "RCPT two".to_owned(),
+            (false, line) => line.split(' ').next().unwrap_or_default().to_owned(),
+        };
+        in_data &= at != "dot";
+        heard.lock().unwrap().push(line);
+    }
+}
+
+fn envelope() -> Envelope {
+    Envelope {
+        reverse_path: "a@b.test".to_owned(),
+        forward_paths: vec!["one@b.test".to_owned(), "two@b.test".to_owned()],
+        smtp_utf8: false,
+        eight_bit: false,
+        size_bytes: 20,
+    }
+}
+
+async fn send(connection: &mut Connection) -> Result<Outcome, Error> {
+    let mut body = Some(Bytes::from_static(b"Subject: x\r\n\r\n.\r\nbye\r\n"));
+    connection
+        .send(&envelope(), &mut body, async || Ok(()))
+        .await
+}
+
+/// Opens, sends, and says how it ended: the codes of the recipients and of the data, or the verdict.
+async fn attempt(server: &Server) -> String {
+    let ended = match server.open().await {
+        Ok(mut connection) => send(&mut connection).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(outcome) => {
+            let codes: Vec<_> = outcome
+                .recipients
+                .iter()
+                .map(|r| r.reply.code.to_string())
+                .collect();
+            format!(
+                "{} {:?}",
+                codes.join(","),
+                outcome.data.map(|reply| reply.code)
+            )
+        }
+        Err(error) => format!("{:?}", error.verdict()),
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_message_at_each_point() {
+    use Act::*;
+    #[rustfmt::skip]
+    let table = [
+        ("nowhere",  Stall,               "250,250 Some(250)"),
+        ("greeting", Say("554 no\r\n"),   "Refuse"),
+        ("greeting", Say("421 no\r\n"),   "Postpone"),
+        ("greeting", Say("hello\r\n"),    "Postpone"),
+        ("greeting", Drop,                "Postpone"),
+        ("greeting", Stall,               "Postpone"),
+        ("EHLO",     Say("500 what\r\n"), "250,250 Some(250)"),
+        ("EHLO",     Say(NO_PIPELINING),  "250,250 Some(250)"),
+        ("EHLO",     Say("421 no\r\n"),   "Postpone"),
+        ("EHLO",     Drop,                "Postpone"),
+        ("MAIL",     Say("451 x\r\n"),    "Postpone"),
+        ("MAIL",     Say("550 x\r\n"),    "Refuse"),
+        ("MAIL",     Drop,                "Postpone"),
+        ("MAIL",     Stall,               "Postpone"),
+        ("RCPT two", Say("450 x\r\n"),    "250,450 Some(250)"),
+        ("RCPT two", Say("550 x\r\n"),    "250,550 Some(250)"),
+        ("RCPT two", Say("421 x\r\n"),    "Postpone"),
+        ("RCPT two", Drop,                "Postpone"),
+        ("RCPT two", Stall,               "Postpone"),
+        ("DATA",     Say("451 x\r\n"),    "250,250 Some(451)"),
+        ("DATA",     Say("554 x\r\n"),    "250,250 Some(554)"),
+        ("DATA",     Drop,                "Postpone"),
+        ("DATA",     Stall,               "Postpone"),
+        ("body",     Drop,                "InDoubt"),
+        ("dot",      Say("451 x\r\n"),    "250,250 Some(451)"),
+        ("dot",      Say("554 x\r\n"),    "250,250 Some(554)"),
+        ("dot",      Say("354 x\r\n"),    "InDoubt"),
+        ("dot",      Say("what\r\n"),     "InDoubt"),
+        ("dot",      Drop,                "InDoubt"),
+        ("dot",      Stall,               "InDoubt"),
+    ];
+    for (point, act, want) in table {
+        let server = Server::start(point, act).await;
+        let got = attempt(&server).await;
+        assert_eq!(got, want, "{act:?} at {point}");
+    }
+}
+
+#[tokio::test]
+async fn the_bytes_are_those_of_the_message_and_the_connection_is_used_again() {
+    let server = Server::start("nowhere", Act::Stall).await;
+    let mut connection = server.open().await.unwrap();
+    send(&mut connection).await.unwrap();
+    assert!(connection.is_reusable());
+    assert!(connection.is_alive().await);
+    send(&mut connection).await.unwrap();
+    connection.quit().await;
+    let told = server.told();
+    assert_eq!(told.first().unwrap(), "EHLO client.test");
+    let mail = told
+        .iter()
+        .filter(|line| *line == "MAIL FROM:<a@b.test> SIZE=20")
+        .count();
+    assert_eq!(mail, 2);
+    let body: Vec<_> = told
+        .iter()
+        .skip_while(|line| *line != "DATA")
+        .skip(1)
+        .take(5)
+        .collect();
+    assert_eq!(body, ["Subject: x", "", "..", "bye", "."]);
+}
+
+#[tokio::test]
+async fn when_nobody_is_accepted_nothing_is_sent() {
+    let server = Server::start("RCPT", Act::Say("550 5.1.1 no\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    let mut envelope = envelope();
+    envelope.forward_paths.truncate(1);
+    let mut body = Some(Bytes::from_static(b"secret\r\n"));
+    let outcome = connection
+        .send(&envelope, &mut body, async || Ok(()))
+        .await
+        .unwrap();
+    assert_eq!(outcome.data, None);
+    assert_eq!(
+        outcome.recipients.first().unwrap().reply.enhanced,
+        Some((5, 1, 1))
+    );
+    assert!(connection.is_reusable());
+    assert!(!server.told().iter().any(|line| line == "secret"));
+}
+
+#[tokio::test]
+async fn a_withdrawn_message_gets_no_final_dot() {
+    let server = Server::start("nowhere", Act::Stall).await;
+    let mut connection = server.open().await.unwrap();
+    let mut body = Some(Bytes::from_static(b"x\r\n"));
+    let withdrawn = async || Err("withdrawn".to_owned());
+    let error = connection
+        .send(&envelope(), &mut body, withdrawn)
+        .await
+        .unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Postpone);
+    assert!(!connection.is_reusable());
+    assert!(!server.told().iter().any(|line| line == "."));
+}
+
+#[tokio::test]
+async fn what_the_server_cannot_take_is_refused_before_a_word() {
+    let server = Server::start("nowhere", Act::Stall).await;
+    let mut connection = server.open().await.unwrap();
+    let broken = [
+        Envelope {
+            size_bytes: 1001,
+            ..envelope()
+        },
+        Envelope {
+            smtp_utf8: true,
+            ..envelope()
+        },
+        Envelope {
+            reverse_path: "a@b.test>\r\nRCPT TO:<x@y.test".to_owned(),
+            ..envelope()
+        },
+        Envelope {
+            forward_paths: vec!["jürgen@b.test".to_owned()],
+            ..envelope()
+        },
+    ];
+    for envelope in broken {
+        let mut body = Some(Bytes::from_static(b"x\r\n"));
+        let error = connection
+            .send(&envelope, &mut body, async || Ok(()))
+            .await
+            .unwrap_err();
+        assert_eq!(error.verdict(), Verdict::Refuse, "{error}");
+    }
+    assert_eq!(server.told(), ["EHLO client.test"]);
+    send(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_login_that_is_not_taken_is_no_fault_of_the_message() {
+    let credentials = Credentials {
+        login: "anna".to_owned(),
+        secret: Secret::Password(SecretString::from("hush")),
+    };
+    for (reply, want) in [
+        ("535 no\r\n", Verdict::Credentials),
+        ("454 later\r\n", Verdict::Postpone),
+    ] {
+        let server = Server::start("AUTH", Act::Say(reply)).await;
+        let mut connection = server.open().await.unwrap();
+        let error = connection.login(&credentials).await.unwrap_err();
+        assert_eq!(error.verdict(), want);
+        assert!(!format!("{error:?}").contains("hush"));
+    }
+    let server = Server::start("nowhere", Act::Stall).await;
+    server
+        .open()
+        .await
+        .unwrap()
+        .login(&credentials)
+        .await
+        .unwrap();
+    assert_eq!(server.told().last().unwrap(), "AUTH PLAIN AGFubmEAaHVzaA==");
+}
+
+/// A server that answers STARTTLS and sends something more before the handshake, or offers none.
+async fn starttls(ehlo: &'static str, answer: &'static str) -> Error {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let (reading, mut writing) = socket.into_split();
+        let mut lines = BufReader::new(reading).lines();
+        writing.write_all(b"220 mx.test\r\n").await.unwrap();
+        lines.next_line().await.unwrap();
+        writing.write_all(ehlo.as_bytes()).await.unwrap();
+        if let Ok(Some(_)) = lines.next_line().await {
+            let _ = writing.write_all(answer.as_bytes()).await;
+            let _ = lines.next_line().await;
+        }
+    });
+    let host = "localhost".to_owned();
+    let endpoint = Endpoint {
+        host,
+        port,
+        security: Security::StartTls,
+    };
+    let dialer = Dialer::new(&Trust::default()).unwrap();
+    Connection::open(&dialer, &endpoint, &Options::default())
+        .await
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn starttls_is_neither_stripped_nor_injected_into() {
+    let stripped = starttls("250 mx.test\r\n", "").await;
+    assert!(matches!(stripped, Error::Unsupported { .. }), "{stripped}");
+    let offered = "250-mx.test\r\n250 STARTTLS\r\n";
+    let injected = starttls(offered, "220 go\r\n250 AUTH PLAIN\r\n").await;
+    assert!(matches!(injected, Error::Protocol { .. }), "{injected}");
+    let refused = starttls(offered, "454 not now\r\n").await;
+    assert_eq!(refused.verdict(), Verdict::Postpone);
+    let no_tls = starttls(offered, "220 go\r\n").await;
+    assert!(matches!(no_tls, Error::Connect(_)), "{no_tls}");
+}
