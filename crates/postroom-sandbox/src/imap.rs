@@ -25,6 +25,8 @@ mod search;
 
 mod command;
 
+mod parse;
+
 mod view;
 
 mod session;
@@ -34,6 +36,9 @@ mod idle;
 mod login;
 mod mailboxes;
 mod selected;
+
+mod receive;
+mod stage;
 
 mod serve;
 

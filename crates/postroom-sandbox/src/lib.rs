@@ -34,6 +34,8 @@ mod transcript;
 
 mod state;
 
+mod shared;
+
 mod stream;
 
 mod wire;
@@ -43,6 +45,8 @@ mod peer;
 mod imap;
 
 mod smtp;
+
+mod port;
 
 pub mod demo_mail;
 

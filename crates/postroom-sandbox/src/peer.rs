@@ -7,7 +7,7 @@ use crate::script::MessageFault;
 use crate::script::Moment;
 use crate::script::Point;
 use crate::script::RuleId;
-use crate::state::Shared;
+use crate::shared::Shared;
 use crate::stream::Stream;
 use crate::transcript;
 use crate::transcript::CommandLine;

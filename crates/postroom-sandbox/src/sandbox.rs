@@ -3,16 +3,14 @@
 use crate::certificate::Authority;
 use crate::certificate::Certificate;
 use crate::error::Error;
-use crate::imap;
 use crate::mailbox::Stored;
 use crate::peer::House;
-use crate::peer::Peer;
+use crate::port::Port;
 use crate::script::Rule;
 use crate::script::RuleId;
-use crate::smtp;
+use crate::shared::Shared;
 use crate::state::AcceptedMail;
 use crate::state::Capabilities;
-use crate::state::Shared;
 use crate::state::State;
 use crate::transcript::CommandLine;
 use crate::transcript::Protocol;
@@ -28,9 +26,6 @@ use tokio::task::JoinSet;
 
 /// How many lines of the transcript an [`Error::Deadline`] shows.
 const LAST_LINES: usize = 12;
-
-/// How long nothing is accepted after the system refused to.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a sandbox is to be. The default: on 127.0.0.1, free ports, no user, everything offered.
 #[derive(Clone)]
@@ -253,7 +248,11 @@ impl Sandbox {
     ///
     /// [`Error::NoUser`], [`Error::NoMailbox`].
     pub fn set_uid_validity(&self, user: &str, mailbox: &str, value: u32) -> Result<(), Error> {
-        self.edit(|state| Ok(state.mailbox_mut(user, mailbox)?.set_uid_validity(value)))
+        self.edit(|state| {
+            state
+                .mailbox_mut(user, mailbox)
+                .map(|found| found.set_uid_validity(value))
+        })
     }
 
     /// The messages that the SMTP server has taken, oldest first.
@@ -339,59 +338,5 @@ impl Sandbox {
     pub async fn stop(mut self) {
         self.stopping.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
-    }
-}
-
-/// One listener with the connections that came by it.
-struct Port {
-    house: Arc<House>,
-    protocol: Protocol,
-    implicit_tls: bool,
-    hang_up: watch::Receiver<()>,
-}
-
-impl Port {
-    async fn accept_until(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                _ = stopping.changed() => break,
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => {
-                    let Ok((tcp, _)) = accepted else {
-                        // Out of descriptors: they come back when a connection ends.
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    };
-                    // A failure only costs speed.
-                    let _ = tcp.set_nodelay(true);
-                    let peer = Peer::new(Arc::clone(&self.house), tcp, self.protocol);
-                    connections.spawn(self.serve(peer));
-                }
-            }
-        }
-        drop(listener);
-        connections.shutdown().await;
-    }
-
-    fn serve(&self, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
-        let (protocol, implicit_tls) = (self.protocol, self.implicit_tls);
-        let mut hang_up = self.hang_up.clone();
-        hang_up.mark_unchanged();
-        let id = peer.id();
-        let dialogue = async move {
-            match protocol {
-                Protocol::Imap => imap::serve(peer, implicit_tls).await,
-                Protocol::Smtp => smtp::serve(peer, implicit_tls).await,
-            }
-        };
-        async move {
-            tokio::select! {
-                ended = dialogue => if let Err(error) = ended {
-                    tracing::debug!(connection = id, %error, "connection ended");
-                },
-                _ = hang_up.changed() => {}
-            }
-        }
     }
 }

@@ -1,15 +1,10 @@
 //! All that the sandbox holds: users with their mailboxes, accepted mail, rules, the transcript.
-//!
-//! One lock guards it; nobody waits for anything while holding it. Whoever changes it wakes all
-//! who wait for a change: IDLE, and tests.
 
 use crate::certificate::Certificate;
 use crate::clock;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::mailbox_name;
-use crate::script::Action;
-use crate::script::Moment;
 use crate::script::RuleId;
 use crate::script::Rules;
 use crate::transcript::CommandLine;
@@ -17,10 +12,6 @@ use crate::transcript::Protocol;
 use crate::transcript::Transcript;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use tokio::sync::watch;
 
 /// The mailboxes of a new user, with their special use (RFC 6154).
 const MAILBOXES: [(&str, Option<&str>); 6] = [
@@ -362,52 +353,5 @@ fn no_mailbox(user: &str, mailbox: &str) -> Error {
     Error::NoMailbox {
         user: user.to_owned(),
         mailbox: mailbox.to_owned(),
-    }
-}
-
-/// The state with its lock and its wake-up.
-pub struct Shared {
-    state: Mutex<State>,
-    changed: watch::Sender<u64>,
-}
-
-impl Shared {
-    /// Guards `state`.
-    pub fn new(state: State) -> Self {
-        Self {
-            state: Mutex::new(state),
-            changed: watch::Sender::new(0),
-        }
-    }
-
-    /// Reads the state.
-    pub fn look<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        read(&self.lock())
-    }
-
-    /// Changes the state and wakes all who wait.
-    pub fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let result = change(&mut self.lock());
-        self.changed
-            .send_modify(|count| *count = count.wrapping_add(1));
-        result
-    }
-
-    /// What is to happen at `moment`; wakes those who wait only if something is.
-    pub fn take(&self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
-        let taken = self.lock().rules.take(moment, subjects)?;
-        self.changed
-            .send_modify(|count| *count = count.wrapping_add(1));
-        Some(taken)
-    }
-
-    /// Is told of every change from now on.
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    // A test whose condition panics while it holds the lock must not fail all later ones.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn a_path_is_an_address_with_parameters() {
-        let table: &[(&str, Option<(&str, &[&str])>)] = &[
+        type Want = Option<(&'static str, &'static [&'static str])>;
+        let table: &[(&str, Want)] = &[
             ("FROM:<a@b.test>", Some(("a@b.test", &[]))),
             (
                 "from: <a@b.test> SIZE=3 BODY=8BITMIME",

@@ -47,7 +47,7 @@ fn each_item_has_its_form() {
         ("BODY[]<99.9>", "BODY[]<99> {0}\r\n"),
         (
             "BODY[HEADER.FIELDS (to)]",
-            "BODY[HEADER.FIELDS (to)] {18}\r\nTo: a@b.test\r\n\r\n",
+            "BODY[HEADER.FIELDS (to)] {16}\r\nTo: a@b.test\r\n\r\n",
         ),
         (
             "BODY[HEADER.FIELDS.NOT (\"to\")]",

@@ -1,0 +1,74 @@
+//! One listening port with the connections that came by it.
+
+use crate::imap;
+use crate::peer::House;
+use crate::peer::Peer;
+use crate::smtp;
+use crate::transcript::Protocol;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long nothing is accepted after the system refused to.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// One listener with the connections that came by it.
+pub struct Port {
+    /// What all connections share.
+    pub house: Arc<House>,
+    /// What is spoken here.
+    pub protocol: Protocol,
+    /// Whether TLS begins with the first byte.
+    pub implicit_tls: bool,
+    /// All open connections end when this changes.
+    pub hang_up: watch::Receiver<()>,
+}
+
+impl Port {
+    /// Serves whoever connects until `stopping` changes; then nothing of it runs any more.
+    pub async fn accept_until(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = stopping.changed() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => {
+                    let Ok((tcp, _)) = accepted else {
+                        // Out of descriptors: they come back when a connection ends.
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    };
+                    // A failure only costs speed.
+                    let _ = tcp.set_nodelay(true);
+                    let peer = Peer::new(Arc::clone(&self.house), tcp, self.protocol);
+                    connections.spawn(self.serve(peer));
+                }
+            }
+        }
+        drop(listener);
+        connections.shutdown().await;
+    }
+
+    fn serve(&self, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
+        let (protocol, implicit_tls) = (self.protocol, self.implicit_tls);
+        let mut hang_up = self.hang_up.clone();
+        hang_up.mark_unchanged();
+        let id = peer.id();
+        let dialogue = async move {
+            match protocol {
+                Protocol::Imap => imap::serve(peer, implicit_tls).await,
+                Protocol::Smtp => smtp::serve(peer, implicit_tls).await,
+            }
+        };
+        async move {
+            tokio::select! {
+                ended = dialogue => if let Err(error) = ended {
+                    tracing::debug!(connection = id, %error, "connection ended");
+                },
+                _ = hang_up.changed() => {}
+            }
+        }
+    }
+}

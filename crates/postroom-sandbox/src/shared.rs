@@ -1,0 +1,58 @@
+//! The state with its lock. Nobody waits for anything while holding it; whoever changes something
+//! wakes all who wait for a change: IDLE, rules that hold, and tests.
+
+use crate::script::Action;
+use crate::script::Moment;
+use crate::script::RuleId;
+use crate::state::State;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use tokio::sync::watch;
+
+/// The state with its lock and its wake-up.
+pub struct Shared {
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+impl Shared {
+    /// Guards `state`.
+    pub fn new(state: State) -> Self {
+        Self {
+            state: Mutex::new(state),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// Reads the state.
+    pub fn look<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.lock())
+    }
+
+    /// Changes the state and wakes all who wait.
+    pub fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
+        result
+    }
+
+    /// What is to happen at `moment`; wakes those who wait only if something is.
+    pub fn take(&self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
+        let taken = self.lock().rules.take(moment, subjects)?;
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
+        Some(taken)
+    }
+
+    /// Is told of every change from now on.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    // A test whose condition panics while it holds the lock must not fail all later ones.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
