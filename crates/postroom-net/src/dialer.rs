@@ -212,6 +212,10 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Says what is wrong with a certificate and what to do, or that TLS failed in another way.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of a library, which grows"
+)]
 fn refused(host: &str, source: io::Error) -> Error {
     let inner = source
         .get_ref()
@@ -234,6 +238,9 @@ fn refused(host: &str, source: io::Error) -> Error {
         }
         CertificateError::UnknownIssuer => {
             "its issuer is not trusted; add the issuer with --trust-ca if it is your own".to_owned()
+        }
+        CertificateError::BadSignature => {
+            "it is signed by another key than its issuer's; was the authority made anew?".to_owned()
         }
         CertificateError::Revoked => "it was revoked".to_owned(),
         other => format!("{other:?}; if it signs itself, add it with --trust-ca"),

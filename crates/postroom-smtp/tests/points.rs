@@ -1,6 +1,6 @@
 //! What becomes of a message when the server answers, falls silent or goes away at each point of
 //! the protocol: the verdict for each stands in one table.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use bytes::Bytes;
 use postroom_net::Credentials;

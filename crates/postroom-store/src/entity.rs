@@ -83,17 +83,16 @@ impl Store {
             ));
             entities.push(entity);
         }
-        self.write(batch).await.map_err(|error| match error {
-            Error::Exists { what } if what.ends_with(".id") => Error::Exists {
-                what: "an entity of this id".to_owned(),
-            },
-            Error::Exists { what } if what.starts_with("file.") => Error::Exists {
-                what: "a file of this name".to_owned(),
-            },
-            other => other,
-        })?;
-        self.changed(class);
-        Ok(entities)
+        match self.write(batch).await {
+            Err(Error::Exists { what }) => Err(Error::Exists {
+                what: taken(&what).to_owned(),
+            }),
+            Err(error) => Err(error),
+            Ok(_) => {
+                self.changed(class);
+                Ok(entities)
+            }
+        }
     }
 
     /// The statement that inserts an entity.
@@ -421,6 +420,15 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// What is there already, from the columns of a violated constraint.
+fn taken(columns: &str) -> &'static str {
+    if columns.starts_with("file.") {
+        "a file of this name"
+    } else {
+        "an entity of this id"
     }
 }
 

@@ -1,0 +1,215 @@
+//! Which servers the dialer talks to, and what it says of the others.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use postroom_net::Dialer;
+use postroom_net::Endpoint;
+use postroom_net::Security;
+use postroom_net::Trust;
+use rcgen::CertificateParams;
+use rcgen::CertifiedIssuer;
+use rcgen::KeyPair;
+use rustls::ServerConfig;
+use rustls_pki_types::PrivateKeyDer;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Self {
+            issuer: CertifiedIssuer::self_signed(params, key).unwrap(),
+        }
+    }
+
+    fn trust(&self) -> Trust {
+        Trust {
+            system: false,
+            extra_ca_pem: self.issuer.pem().into_bytes(),
+        }
+    }
+
+    /// Starts a TLS server for `name`, valid in these years, that echoes.
+    async fn serve(&self, name: &str, years: [i32; 2]) -> u16 {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let [from, to] = years;
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], secret)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                // A client that refuses the certificate goes away.
+                if let Ok(mut stream) = acceptor.accept(socket).await {
+                    let mut byte = [0];
+                    let _ = stream.read_exact(&mut byte).await;
+                    let _ = stream.write_all(&byte).await;
+                }
+            }
+        });
+        port
+    }
+}
+
+async fn connect(trust: &Trust, host: &str, port: u16, security: Security) -> Result<(), String> {
+    let dialer = Dialer::new(trust)
+        .unwrap()
+        .with_deadline(Duration::from_secs(2));
+    let endpoint = Endpoint {
+        host: host.to_owned(),
+        port,
+        security,
+    };
+    let mut stream = dialer
+        .connect(&endpoint)
+        .await
+        .map_err(|error| error.to_string())?;
+    if security == Security::StartTls {
+        stream = dialer
+            .start_tls(stream, host)
+            .await
+            .map_err(|error| error.to_string())?;
+    }
+    assert!(stream.is_tls());
+    stream.write_all(b"x").await.unwrap();
+    stream.flush().await.unwrap();
+    let mut byte = [0];
+    stream.read_exact(&mut byte).await.unwrap();
+    assert_eq!(&byte, b"x");
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_a_certificate_that_is_good_is_accepted() {
+    let authority = Authority::new("ours");
+    let good = [2020, 2090];
+    let trusted = authority.trust();
+    let stranger = Authority::new("another").trust();
+    let impostor = Authority::new("ours").trust();
+    #[rustfmt::skip]
+    let table = [
+        ("localhost",   good,         &trusted,  ""),
+        ("127.0.0.1",   good,         &trusted,  "is for another name"),
+        ("mail.test",   good,         &trusted,  "is for another name"),
+        ("localhost",   [2020, 2021], &trusted,  "has expired"),
+        ("localhost",   [2080, 2090], &trusted,  "is not valid yet"),
+        ("localhost",   good,         &stranger, "its issuer is not trusted; add the issuer with --trust-ca"),
+        ("localhost",   good,         &impostor, "is signed by another key than its issuer's"),
+    ];
+    for (name, years, trust, want) in table {
+        let port = authority.serve(name, years).await;
+        for security in [Security::Tls, Security::StartTls] {
+            match connect(trust, "localhost", port, security).await {
+                Ok(()) => assert_eq!(want, "", "{name} {years:?} was accepted"),
+                Err(error) => {
+                    assert!(
+                        !want.is_empty() && error.contains(want),
+                        "{error}, not {want}"
+                    );
+                    assert!(error.contains("localhost"), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_a_name_too() {
+    let authority = Authority::new("ours");
+    let port = authority.serve("127.0.0.1", [2020, 2090]).await;
+    connect(&authority.trust(), "127.0.0.1", port, Security::Tls)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn each_failure_says_what_to_do() {
+    let trust = Authority::new("another").trust();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let error = connect(&trust, "127.0.0.1", port, Security::Tls)
+        .await
+        .unwrap_err();
+    assert!(
+        error.contains("does not take connections on port"),
+        "{error}"
+    );
+
+    let error = connect(&trust, "no-such-host.invalid", 1, Security::Tls)
+        .await
+        .unwrap_err();
+    assert!(
+        error.contains("no-such-host.invalid has no address"),
+        "{error}"
+    );
+
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = plain.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut socket, _) = plain.accept().await.unwrap();
+        socket.write_all(b"220 mx.test ESMTP\r\n").await.unwrap();
+        let mut rest = vec![];
+        let _ = socket.read_to_end(&mut rest).await;
+    });
+    let error = connect(&trust, "127.0.0.1", port, Security::Tls)
+        .await
+        .unwrap_err();
+    assert!(
+        error.contains("is the security setting right for this port"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let dialer = Dialer::new(&Trust::default())
+        .unwrap()
+        .with_deadline(Duration::from_millis(100));
+    let host = "127.0.0.1".to_owned();
+    let endpoint = Endpoint {
+        host,
+        port,
+        security: Security::Tls,
+    };
+    let error = dialer.connect(&endpoint).await.unwrap_err().to_string();
+    assert!(
+        error.contains("did not answer in time (TLS handshake)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_without_certificates_is_no_trust() {
+    let trust = Trust {
+        system: false,
+        extra_ca_pem: b"nothing here".to_vec(),
+    };
+    let error = Dialer::new(&trust).unwrap_err().to_string();
+    assert!(error.contains("holds no certificate"), "{error}");
+}
