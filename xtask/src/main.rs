@@ -1,2 +1,61 @@
-//! Tidy and benchmarks.
-fn main() {}
+//! Chores of this repository: `cargo xtask` lists them.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a JSON value answers null for a missing key"
+)]
+
+mod terminal;
+mod workspace;
+
+mod arguments;
+mod bench;
+mod fuzz;
+mod kill_loop;
+mod test;
+mod tidy;
+
+use crate::arguments::Arguments;
+use anyhow::Result;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask CHORE
+
+  tidy                        check what rustfmt and clippy cannot: layers, headers, names, ..
+  test [--fuzz-seconds N]     all tests, then each fuzz target for N seconds; one closing line
+  fuzz [NAME] [--seconds N]   one fuzz target, or all, for N seconds each (default 60)
+  kill-loop [--kills N] [--count N] [--seed N]
+                              kill Postroom again and again while it loads a mailbox
+  bench receive [--count N] [--runs N] [--kind a|b|c|t]
+                              Postroom and mbsync on the same mailbox, in turns
+  bench mime | bench memory   figures of the parser; memory of IMAP connections
+  oracle                      compare the parser with independent ones
+";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_command_line();
+    match run(&mut arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &mut Arguments) -> Result<()> {
+    let chore = arguments.word().unwrap_or_default();
+    match chore.as_str() {
+        "tidy" => tidy::run(),
+        "test" => test::run(arguments),
+        "fuzz" => fuzz::run(arguments),
+        "kill-loop" => kill_loop::run(arguments),
+        "bench" => bench::run(arguments),
+        "oracle" => bench::example("postroom-mime", "oracle", arguments),
+        "" | "help" | "--help" | "-h" => {
+            terminal::say(HELP.trim_end());
+            Ok(())
+        }
+        unknown => anyhow::bail!("there is no chore `{unknown}`\n\n{HELP}"),
+    }
+}

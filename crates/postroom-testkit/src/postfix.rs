@@ -28,9 +28,9 @@ use tempfile::TempDir;
 /// How often a start is tried, each time on other ports.
 const STARTS_MAX: usize = 5;
 
-/// The services that taking mail and handing it on needs, in the form of `master.cf`; none has its
+/// The programs that taking mail and handing it on needs, in the form of `master.cf`; none has its
 /// root changed, so that no files need copying.
-const SERVICES: &str = "\
+const PROGRAMS: &str = "\
 cleanup   unix  n       -       n       -       0       cleanup
 qmgr      unix  n       -       n       300     1       qmgr
 tlsmgr    unix  -       -       n       1000?   1       tlsmgr
@@ -241,7 +241,7 @@ fn mark(directory: &Path) -> String {
 fn master_cf(smtp_port: u16, smtps_port: u16) -> String {
     format!(
         "127.0.0.1:{smtp_port} inet n - n - - smtpd\n\
-         127.0.0.1:{smtps_port} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode=yes\n{SERVICES}"
+         127.0.0.1:{smtps_port} inet n - n - - smtpd\n  -o smtpd_tls_wrappermode=yes\n{PROGRAMS}"
     )
 }
 

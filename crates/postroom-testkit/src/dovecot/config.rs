@@ -30,7 +30,7 @@ pub fn text(
     let parts = [
         words(&directory.display().to_string(), owner),
         shared_part(directory, options),
-        services(directory, ports, options.user_connections_max),
+        listeners(directory, ports, options.user_connections_max),
         if packages::is_root() {
             String::new()
         } else {
@@ -94,7 +94,7 @@ fn shared_part(directory: &Path, options: &DovecotOptions) -> String {
     )
 }
 
-fn services(directory: &Path, ports: Ports, connections_max: u32) -> String {
+fn listeners(directory: &Path, ports: Ports, connections_max: u32) -> String {
     let at = directory.display();
     let Ports { imap, imaps, lmtp } = ports;
     let processes_max = connections_max.max(200);

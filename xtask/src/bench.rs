@@ -1,0 +1,46 @@
+//! Measurements. Only figures of the same run, taken in turns, are comparable.
+
+use crate::arguments::Arguments;
+use crate::workspace;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+
+mod mbsync;
+mod receive;
+
+/// `cargo xtask bench WHAT`.
+///
+/// # Errors
+///
+/// When a program is missing or fails.
+pub fn run(arguments: &mut Arguments) -> Result<()> {
+    match arguments.word().as_deref() {
+        Some("receive") => receive::run(arguments),
+        Some("mime") => example("postroom-mime", "bench", arguments),
+        Some("memory") => example("postroom-imap", "memory", arguments),
+        Some(_) | None => bail!("what to measure: receive, mime or memory"),
+    }
+}
+
+/// Runs an example of a crate as a release build, with what is left of the arguments.
+///
+/// # Errors
+///
+/// When there is none of that name, or it fails.
+pub fn example(package: &str, name: &str, arguments: &mut Arguments) -> Result<()> {
+    let source = workspace::root().join(format!("crates/{package}/examples/{name}.rs"));
+    ensure!(source.is_file(), "{package} has no example {name}");
+    let mut cargo = workspace::cargo();
+    cargo.args([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        package,
+        "--example",
+        name,
+        "--",
+    ]);
+    workspace::run(cargo.args(arguments.rest()))
+}
