@@ -1,0 +1,102 @@
+use super::*;
+use crate::defect::Defects;
+use proptest::prelude::*;
+
+fn list(text: &[u8]) -> Vec<(String, String)> {
+    let mut defects = Defects::default();
+    let mut field = FieldText {
+        fallback: None,
+        words_left: 1_000,
+        defects: &mut defects,
+    };
+    let found = parse(text, &mut field);
+    found
+        .into_iter()
+        .map(|found| (found.name.unwrap_or_default(), found.address))
+        .collect()
+}
+
+fn check(text: &str, want: &[(&str, &str)]) {
+    let got = list(text.as_bytes());
+    let got: Vec<_> = got
+        .iter()
+        .map(|(name, address)| (name.as_str(), address.as_str()))
+        .collect();
+    assert_eq!(got, want, "{text}");
+}
+
+#[test]
+fn lists_are_read_as_they_arrive() {
+    #[rustfmt::skip]
+    let table: &[(&str, &[(&str, &str)])] = &[
+        ("a@b.example",                               &[("", "a@b.example")]),
+        ("Anna Bee <a@b.example>",                    &[("Anna Bee", "a@b.example")]),
+        ("\"Bee, Anna\" <a@b.example>, c@d.example",  &[("Bee, Anna", "a@b.example"), ("", "c@d.example")]),
+        ("a@b.example (Anna (the) Bee)",              &[("Anna (the) Bee", "a@b.example")]),
+        ("<a@b.example> (Anna)",                      &[("Anna", "a@b.example")]),
+        ("Anna (x) Bee <a@b.example>",                &[("Anna Bee", "a@b.example")]),
+        ("=?utf-8?Q?Bee,_Anna?= <a@b.example>",       &[("Bee, Anna", "a@b.example")]),
+        ("=?utf-8?Q?Bee, Anna?= <a@b.example>",       &[("Bee, Anna", "a@b.example")]),
+        ("\"=?utf-8?Q?Bee=2C?= Anna\" <a@b.example>", &[("Bee, Anna", "a@b.example")]),
+        ("=?utf-8?Q?A?=\r\n =?utf-8?Q?nna?= <a@b.example>", &[("Anna", "a@b.example")]),
+        ("team: a@b.example, C <c@d.example>;, e@f.example",
+            &[("", "a@b.example"), ("C", "c@d.example"), ("", "e@f.example")]),
+        ("undisclosed-recipients:;",                  &[]),
+        ("<@one.example,@two.example:a@b.example>",   &[("", "a@b.example")]),
+        ("a@b.example c@d.example",                   &[("", "a@b.example"), ("", "c@d.example")]),
+        ("<a@b.example> <c@d.example>",               &[("", "a@b.example"), ("", "c@d.example")]),
+        ("a@b.example; c@d.example",                  &[("", "a@b.example"), ("", "c@d.example")]),
+        ("user0",                                     &[("", "user0")]),
+        ("Mail Delivery System",                      &[("Mail Delivery System", "")]),
+        ("MAILER-DAEMON <>",                          &[("MAILER-DAEMON", "")]),
+        ("<>",                                        &[]),
+        ("\"a b\"@c.example",                         &[("", "\"a b\"@c.example")]),
+        ("a . b @ c . example",                       &[("", "a.b@c.example")]),
+        ("Anna <a@b.example",                         &[("Anna", "a@b.example")]),
+        ("Anna <a@b.example, c@d.example",            &[("Anna", "a@b.example"), ("", "c@d.example")]),
+        ("Anna a@b.example",                          &[("", "a@b.example")]),
+        ("'a@b.example'",                             &[("", "a@b.example")]),
+        ("\"a@b.example\" <a@b.example>",             &[("a@b.example", "a@b.example")]),
+        ("<mailto:a@b.example>",                      &[("", "a@b.example")]),
+        ("a@[192.0.2.1]",                             &[("", "a@[192.0.2.1]")]),
+        ("a@[IPv6:2001:db8::1]",                      &[("", "a@[IPv6:2001:db8::1]")]),
+        ("Änne <änne@bücher.example>",                &[("Änne", "änne@bücher.example")]),
+        ("a@xn--bcher-kva.example",                   &[("", "a@bücher.example")]),
+        ("O\"Neil <a@b.example>",                     &[("O\"Neil", "a@b.example")]),
+        ("a@b.example,,, ,c@d.example,",              &[("", "a@b.example"), ("", "c@d.example")]),
+        ("\"Anna \\\"B\\\" C\" <a@b.example>",        &[("Anna \"B\" C", "a@b.example")]),
+        ("(only a comment)",                          &[]),
+        ("",                                          &[]),
+    ];
+    for (text, want) in table {
+        check(text, want);
+    }
+}
+
+#[test]
+fn depth_and_length_cost_only_their_size() {
+    let comments = format!("{}{} a@b.example", "(".repeat(20_000), ")".repeat(20_000));
+    assert_eq!(list(comments.as_bytes()).len(), 1);
+    assert_eq!(
+        list(format!("{} a@b.example", "(".repeat(200_000)).as_bytes()).len(),
+        1
+    );
+    assert_eq!(
+        list(format!("{} a@b.example", "g:".repeat(200_000)).as_bytes()).len(),
+        1
+    );
+    list("<".repeat(200_000).as_bytes());
+    list("\"\\".repeat(200_000).as_bytes());
+    list("=?a?q?".repeat(50_000).as_bytes());
+    assert_eq!(list("a@b.example,".repeat(50_000).as_bytes()).len(), 50_000);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes(text in proptest::collection::vec(prop_oneof![
+        Just(b'"'), Just(b'<'), Just(b'>'), Just(b','), Just(b'('), Just(b')'), Just(b':'), Just(b';'),
+        Just(b'@'), Just(b'.'), Just(b'['), Just(b']'), Just(b'='), Just(b'?'), Just(b'\\'), any::<u8>(),
+    ], 0..80)) {
+        list(&text);
+    }
+}

@@ -1,0 +1,213 @@
+//! The tokens of a list of addresses.
+
+/// A piece of a list.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// A comma, or a semicolon in its place.
+    Comma,
+    /// The end of a group's name.
+    Colon,
+    /// What stands between angle brackets.
+    Angle(&'a str),
+    /// A comment, without its outer parentheses.
+    Comment(&'a str),
+    /// A word: characters without blanks, an encoded word, or what stands in quotes.
+    Word {
+        /// The word; of a quoted one, what stands between the quotes.
+        text: &'a str,
+        /// Whether it was quoted.
+        is_quoted: bool,
+        /// Whether no blank stands before it.
+        is_glued: bool,
+    },
+}
+
+/// Reads tokens from the front of a text.
+pub struct Tokens<'a> {
+    text: &'a str,
+    at: usize,
+    /// Whether no quote, no closing parenthesis is left: each is searched in vain once.
+    quotes_end: bool,
+    comments_end: bool,
+    /// Where the next closing angle bracket is, as far as it was searched.
+    angle: usize,
+}
+
+impl<'a> Tokens<'a> {
+    /// Begins to read.
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            quotes_end: false,
+            comments_end: false,
+            angle: 0,
+        }
+    }
+
+    /// The next token.
+    pub fn next_token(&mut self) -> Option<Token<'a>> {
+        let rest = self.text.get(self.at..)?;
+        let trimmed = rest.trim_start();
+        let is_glued = trimmed.len() == rest.len() && self.at > 0;
+        self.at += rest.len() - trimmed.len();
+        let first = *trimmed.as_bytes().first()?;
+        match first {
+            b',' | b';' => self.step(Token::Comma),
+            b':' => self.step(Token::Colon),
+            b'>' => {
+                self.at += 1;
+                self.next_token_after_stray()
+            }
+            b'<' => Some(self.angle()),
+            b'(' if !self.comments_end => self.comment(),
+            b'"' if !self.quotes_end => self.quoted(is_glued),
+            _ => Some(self.word(is_glued)),
+        }
+    }
+
+    fn step(&mut self, token: Token<'a>) -> Option<Token<'a>> {
+        self.at += 1;
+        Some(token)
+    }
+
+    /// Leaves out closing brackets that close nothing.
+    fn next_token_after_stray(&mut self) -> Option<Token<'a>> {
+        let rest = self.text.get(self.at..)?;
+        self.at += rest.len() - rest.trim_start_matches(['>', ' ', '\t']).len();
+        let rest = self.text.get(self.at..)?;
+        match rest.as_bytes().first()? {
+            b',' | b';' => self.step(Token::Comma),
+            b':' => self.step(Token::Colon),
+            b'<' => Some(self.angle()),
+            b'(' if !self.comments_end => self.comment(),
+            b'"' if !self.quotes_end => self.quoted(false),
+            _ => Some(self.word(false)),
+        }
+    }
+
+    /// What stands in angle brackets; without a closing one, as far as the next comma.
+    fn angle(&mut self) -> Token<'a> {
+        let rest = self.text.get(self.at + 1..).unwrap_or_default();
+        let start = self.at + 1;
+        if self.angle < start {
+            self.angle = rest.find('>').map_or(usize::MAX, |end| start + end);
+        }
+        let end = match (self.angle != usize::MAX).then(|| self.angle - start) {
+            // Another bracket opens before: this one is not closed.
+            Some(end) if rest.get(..end).is_some_and(|inner| inner.contains('<')) => {
+                rest.find([',', '<'])
+            }
+            Some(end) => Some(end),
+            None => rest.find([',', ';', '<']),
+        };
+        let end = end.unwrap_or(rest.len());
+        let is_closed = rest.as_bytes().get(end) == Some(&b'>');
+        self.at += 1 + end + usize::from(is_closed);
+        Token::Angle(rest.get(..end).unwrap_or_default())
+    }
+
+    fn comment(&mut self) -> Option<Token<'a>> {
+        let rest = self.text.get(self.at..)?;
+        let (mut depth, mut skip) = (0_usize, false);
+        for (at, byte) in rest.bytes().enumerate() {
+            match byte {
+                _ if skip => skip = false,
+                b'\\' => skip = true,
+                b'(' => depth += 1,
+                b')' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                self.at += at + 1;
+                return Some(Token::Comment(rest.get(1..at)?));
+            }
+        }
+        self.comments_end = true;
+        Some(self.word(false))
+    }
+
+    fn quoted(&mut self, is_glued: bool) -> Option<Token<'a>> {
+        let rest = self.text.get(self.at + 1..)?;
+        let mut skip = false;
+        for (at, byte) in rest.bytes().enumerate() {
+            match byte {
+                _ if skip => skip = false,
+                b'\\' => skip = true,
+                b'"' => {
+                    self.at += at + 2;
+                    return Some(Token::Word {
+                        text: rest.get(..at)?,
+                        is_quoted: true,
+                        is_glued,
+                    });
+                }
+                _ => {}
+            }
+        }
+        // A quote that nothing closes is a character like any other.
+        self.quotes_end = true;
+        Some(self.word(is_glued))
+    }
+
+    /// Characters up to a blank or a separator. An encoded word is taken as a whole, and so is an
+    /// address literal.
+    fn word(&mut self, is_glued: bool) -> Token<'a> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let end = encoded_word_end(rest)
+            .or_else(|| literal_end(rest))
+            .unwrap_or_else(|| {
+                let is_end = |(at, char): (usize, char)| {
+                    let is_separator = matches!(char, ',' | ';' | ':' | '<' | '>')
+                        || (char == '(' && !self.comments_end)
+                        || (char == '"' && !self.quotes_end)
+                        || (char == '['
+                            && rest.get(..at).is_some_and(|start| start.ends_with('@')))
+                        || char.is_whitespace();
+                    (at > 0 && is_separator).then_some(at)
+                };
+                rest.char_indices().find_map(is_end).unwrap_or(rest.len())
+            });
+        self.at += end;
+        Token::Word {
+            text: rest.get(..end).unwrap_or_default(),
+            is_quoted: false,
+            is_glued,
+        }
+    }
+}
+
+/// How long an encoded word with blanks and commas in it may be.
+const WORD_BYTES_MAX: usize = 1_000;
+
+/// The end of the encoded word at the front of a text.
+fn encoded_word_end(rest: &str) -> Option<usize> {
+    let after = rest.strip_prefix("=?")?;
+    let start = rest.len() - after.len();
+    let mut marks = after
+        .bytes()
+        .enumerate()
+        .take(WORD_BYTES_MAX)
+        .filter(|(_, byte)| *byte == b'?');
+    let (_, (encoding, _)) = (marks.next()?, marks.next()?);
+    let content = after.get(encoding + 1..)?;
+    let limit = (0..=WORD_BYTES_MAX.min(content.len()))
+        .rev()
+        .find(|at| content.is_char_boundary(*at))?;
+    let end = content.get(..limit)?.find("?=")?;
+    Some(start + encoding + 1 + end + 2)
+}
+
+/// The end of the address literal (`[..]`) at the front of a text.
+fn literal_end(rest: &str) -> Option<usize> {
+    let inner = rest.strip_prefix('[')?;
+    let end = inner
+        .bytes()
+        .take(WORD_BYTES_MAX)
+        .position(|byte| byte == b']')?;
+    inner
+        .get(..end)?
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic())
+        .then_some(end + 2)
+}

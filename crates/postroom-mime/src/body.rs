@@ -1,0 +1,423 @@
+//! What a message shows and what it carries: its leaves sorted into text, html and files.
+//!
+//! ```text
+//!   leaves ──► text/plain, text/html, not an attachment ──► text, html (joined in order)
+//!         └──► all else ──► files ──► referred to by the html? inlines : attachments
+//!                             └──► TNEF is opened; encoded files come out of the texts
+//! ```
+//!
+//! Nothing is lost: what is not shown is a file.
+//!
+//! Standards: RFC 2046, 2183, 2387, 2392, 2557, 3676.
+
+use crate::charset;
+use crate::charset::Charset;
+use crate::content::Content;
+use crate::content::Disposition;
+use crate::defect::Defect;
+use crate::defect::Defects;
+use crate::flowed;
+use crate::html;
+use crate::limits::Limits;
+use crate::message::Container;
+use crate::message::PartSource;
+use crate::source;
+use crate::source::Source;
+use crate::structure::Entity;
+use crate::structure::Structure;
+use crate::transfer::Declared;
+use crate::uuencode;
+use crate::yenc;
+use std::io;
+use std::ops::Range;
+
+/// The bodies and files of a message, before files get their names.
+#[derive(Debug, Default)]
+pub struct Bodies {
+    /// The plain text, if there is a part for it.
+    pub text: Option<String>,
+    /// The html as text.
+    pub html: Option<String>,
+    /// The html as a file; `None` when several parts were joined.
+    pub html_source: Option<(PartSource, u64)>,
+    /// Content-Location of the html: what relative addresses in it mean.
+    pub html_location: Option<String>,
+    /// All other leaves.
+    pub files: Vec<File>,
+}
+
+/// A leaf that is a file.
+#[derive(Debug)]
+pub struct File {
+    /// Its name, as it is declared.
+    pub declared_name: Option<String>,
+    /// What it is to be named after.
+    pub name: Option<String>,
+    /// The media type.
+    pub media_type: String,
+    /// Content-ID.
+    pub content_id: Option<String>,
+    /// Content-Location.
+    pub location: Option<String>,
+    /// Where its bytes are.
+    pub source: PartSource,
+    /// How many there are, decoded.
+    pub size_bytes: u64,
+    /// What it was taken out of.
+    pub container: Option<Container>,
+}
+
+/// What is read into a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Text,
+    Html,
+}
+
+/// Reads the leaves of a message.
+pub struct Reader<'a, S> {
+    /// The message.
+    pub source: &'a mut S,
+    /// The limits.
+    pub limits: &'a Limits,
+    /// What was met.
+    pub defects: &'a mut Defects,
+    /// What was read.
+    pub bodies: Bodies,
+}
+
+impl<S: Source> Reader<'_, S> {
+    /// Sorts the leaves of a message.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file.
+    pub fn read(&mut self, structure: &Structure) -> io::Result<()> {
+        for entity in structure.entities.iter().filter(|entity| !entity.has_parts) {
+            match shown(entity) {
+                Some(kind) => self.text(entity, kind)?,
+                None if entity.content.is_multipart() && entity.body.is_empty() => {}
+                None => self.file(entity)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a leaf to a body.
+    fn text(&mut self, entity: &Entity, shown: Shown) -> io::Result<()> {
+        let have = match shown {
+            Shown::Text => self.bodies.text.as_ref(),
+            Shown::Html => self.bodies.html.as_ref(),
+        };
+        let is_first = have.is_none();
+        let max = self
+            .limits
+            .text_bytes_max
+            .saturating_sub(have.map_or(0, String::len));
+        let (content, size_bytes) = self.content(entity, max)?;
+        let content = self.encoded_files(&entity.content, content, shown);
+        let declared = declared(&entity.content, shown, &content);
+        let decoded = charset::decode(content, declared.as_deref());
+        let is_cut = size_bytes.is_none();
+        match decoded.defect {
+            // The cut may have split a character.
+            Some(Defect::CharsetWrong) if is_cut => {}
+            Some(defect) => self.defects.note(defect),
+            None => {}
+        }
+        let mut text = self.plain(decoded.text, max);
+        match (shown, entity.content.flowed) {
+            (Shown::Text, Some(del_sp)) => text = flowed::unflow(&text, del_sp),
+            (Shown::Html, _) => self.html(entity, (is_first, decoded.charset), size_bytes)?,
+            (Shown::Text, None) => {}
+        }
+        let body = match shown {
+            Shown::Text => &mut self.bodies.text,
+            Shown::Html => &mut self.bodies.html,
+        };
+        match body {
+            Some(body) => {
+                if !body.is_empty() && !body.ends_with('\n') {
+                    body.push('\n');
+                }
+                body.push_str(&text);
+            }
+            None => *body = Some(text),
+        }
+        Ok(())
+    }
+
+    /// Notes where the html is: several parts are joined, so they are no range of the message.
+    fn html(
+        &mut self,
+        entity: &Entity,
+        (is_first, charset): (bool, Option<Charset>),
+        size_bytes: Option<u64>,
+    ) -> io::Result<()> {
+        if !is_first {
+            self.bodies.html_source = None;
+            return Ok(());
+        }
+        self.bodies
+            .html_location
+            .clone_from(&entity.content.location);
+        let size_bytes = match size_bytes {
+            Some(size_bytes) => size_bytes,
+            None => self.size(&entity.body, &entity.content)?,
+        };
+        let charset = charset.map(|charset| charset.name().to_owned());
+        self.bodies.html_source = Some((range(entity, charset), size_bytes));
+        Ok(())
+    }
+
+    /// The content of a leaf, at most `max` bytes of it, and its size unless it was cut.
+    fn content(&mut self, entity: &Entity, max: usize) -> io::Result<(Vec<u8>, Option<u64>)> {
+        let mut decoder = entity.content.encoding.decoder();
+        let mut content = Vec::new();
+        let mut is_cut = false;
+        source::pieces(self.source, &entity.body, |piece| {
+            for piece in piece.chunks(PIECE_BYTES) {
+                decoder.push(piece, &mut content);
+                // A character more than the limit, so that what is cut is known to be.
+                is_cut = content.len() > max.saturating_add(4);
+                if is_cut {
+                    return false;
+                }
+            }
+            true
+        })?;
+        if is_cut {
+            self.defects.note(Defect::TextOver);
+            content.truncate(max);
+            return Ok((content, None));
+        }
+        decoder.finish(&mut content);
+        if decoder.is_malformed() {
+            self.malformed(&entity.content);
+        }
+        let size_bytes = content.len() as u64;
+        Ok((content, Some(size_bytes)))
+    }
+
+    fn malformed(&mut self, content: &Content) {
+        match content.encoding {
+            crate::transfer::TransferEncoding::Base64 => self.defects.note(Defect::Base64Malformed),
+            crate::transfer::TransferEncoding::QuotedPrintable => {
+                self.defects.note(Defect::QuotedPrintableMalformed);
+            }
+            crate::transfer::TransferEncoding::Identity => {}
+        }
+    }
+
+    /// Takes encoded files out of a text.
+    fn encoded_files(&mut self, part: &Content, content: Vec<u8>, shown: Shown) -> Vec<u8> {
+        if shown == Shown::Html || content.len() > self.limits.open_bytes_max {
+            return content;
+        }
+        let mut blocks: Vec<(Range<usize>, Container)> = vec![];
+        for block in uuencode::blocks(&content) {
+            self.encoded_file(
+                (block.name, block.content),
+                block.is_complete,
+                Container::Uuencode,
+            );
+            blocks.push((block.range, Container::Uuencode));
+        }
+        let is_yenc = blocks.is_empty() && part.file_encoding != Some(Declared::Uuencode);
+        for block in if is_yenc {
+            yenc::blocks(&content)
+        } else {
+            vec![]
+        } {
+            self.encoded_file(
+                (block.name, block.content),
+                block.is_complete,
+                Container::Yenc,
+            );
+            blocks.push((block.range, Container::Yenc));
+        }
+        if blocks.is_empty() {
+            return content;
+        }
+        let (mut rest, mut at) = (Vec::new(), 0);
+        for (range, _) in blocks {
+            rest.extend_from_slice(content.get(at..range.start).unwrap_or_default());
+            at = range.end;
+        }
+        rest.extend_from_slice(content.get(at..).unwrap_or_default());
+        rest
+    }
+
+    fn encoded_file(
+        &mut self,
+        (name, bytes): (String, Vec<u8>),
+        is_complete: bool,
+        container: Container,
+    ) {
+        if !is_complete {
+            self.defects.note(Defect::EncodedFileMalformed);
+        }
+        self.bodies.files.push(File {
+            declared_name: Some(name.clone()),
+            name: Some(name),
+            media_type: "application/octet-stream".to_owned(),
+            content_id: None,
+            location: None,
+            size_bytes: bytes.len() as u64,
+            source: PartSource::Bytes(bytes),
+            container: Some(container),
+        });
+    }
+
+    /// Makes the lines of a text end in LF, and leaves out NUL.
+    fn plain(&mut self, text: String, max: usize) -> String {
+        let mut text = text;
+        if memchr::memchr2(b'\r', b'\0', text.as_bytes()).is_some() {
+            if text.contains('\0') {
+                self.defects.note(Defect::Nul);
+            }
+            text = text
+                .replace("\r\n", "\n")
+                .replace('\r', "\n")
+                .replace('\0', "");
+        }
+        if text.len() > max {
+            self.defects.note(Defect::TextOver);
+            let mut end = max;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+        }
+        text
+    }
+
+    /// Adds a leaf to the files.
+    fn file(&mut self, entity: &Entity) -> io::Result<()> {
+        let content = &entity.content;
+        if let Some(encoding) = content.file_encoding
+            && self.encoded_part(entity, encoding)?
+        {
+            return Ok(());
+        }
+        let size_bytes = self.size(&entity.body, content)?;
+        let charset = content
+            .charset
+            .clone()
+            .filter(|_| content.media_type.starts_with("text/"));
+        self.bodies.files.push(File {
+            declared_name: content.name().map(str::to_owned),
+            name: content.name().map(str::to_owned),
+            media_type: content.media_type.clone(),
+            content_id: content.content_id.clone(),
+            location: content.location.clone(),
+            source: range(entity, charset),
+            size_bytes,
+            container: None,
+        });
+        Ok(())
+    }
+
+    /// Adds a part that is one encoded file as a whole; returns whether it is.
+    fn encoded_part(&mut self, entity: &Entity, encoding: Declared) -> io::Result<bool> {
+        let length = entity.body.end - entity.body.start;
+        if length > self.limits.open_bytes_max as u64 {
+            self.defects.note(Defect::OpenOver);
+            return Ok(false);
+        }
+        let body = source::read(self.source, &entity.body, self.limits.open_bytes_max)?;
+        let (name, bytes, container) = if encoding == Declared::Yenc {
+            let Some(block) = yenc::blocks(&body).into_iter().next() else {
+                return Ok(false);
+            };
+            (block.name, block.content, Container::Yenc)
+        } else {
+            let Some(block) = uuencode::blocks(&body).into_iter().next() else {
+                return Ok(false);
+            };
+            (block.name, block.content, Container::Uuencode)
+        };
+        let content = &entity.content;
+        self.bodies.files.push(File {
+            declared_name: content.name().map(str::to_owned),
+            name: content.name().map(str::to_owned).or(Some(name)),
+            media_type: content.media_type.clone(),
+            content_id: content.content_id.clone(),
+            location: content.location.clone(),
+            size_bytes: bytes.len() as u64,
+            source: PartSource::Bytes(bytes),
+            container: Some(container),
+        });
+        Ok(true)
+    }
+
+    /// How many bytes a leaf has when its transfer encoding is undone.
+    fn size(&mut self, body: &Range<u64>, content: &Content) -> io::Result<u64> {
+        if content.encoding == crate::transfer::TransferEncoding::Identity {
+            return Ok(body.end.saturating_sub(body.start));
+        }
+        let mut decoder = content.encoding.decoder();
+        let (mut scratch, mut size_bytes) = (Vec::new(), 0);
+        source::pieces(self.source, body, |piece| {
+            for piece in piece.chunks(PIECE_BYTES) {
+                scratch.clear();
+                decoder.push(piece, &mut scratch);
+                size_bytes += scratch.len() as u64;
+            }
+            true
+        })?;
+        scratch.clear();
+        decoder.finish(&mut scratch);
+        if decoder.is_malformed() {
+            self.malformed(content);
+        }
+        Ok(size_bytes + scratch.len() as u64)
+    }
+}
+
+/// How much is decoded at once.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// Which body a leaf belongs to, if any.
+fn shown(entity: &Entity) -> Option<Shown> {
+    let content = &entity.content;
+    if content.disposition == Some(Disposition::Attachment) {
+        return None;
+    }
+    match content.media_type.as_str() {
+        "text/plain" => Some(Shown::Text),
+        "text/html" => Some(Shown::Html),
+        // Nothing delimits its parts: what stands there is all that can be shown.
+        _ if content.is_multipart() && !entity.body.is_empty() && !entity.is_opaque => {
+            Some(Shown::Text)
+        }
+        _ => None,
+    }
+}
+
+/// The charset that a text declares. Html may name it itself, where it is not UTF-8 all the same; it
+/// is never in UTF-7, in which markup would hide.
+fn declared(part: &Content, shown: Shown, content: &[u8]) -> Option<String> {
+    let is_plain = |label: &String| match Charset::for_label(label) {
+        Some(Charset::Utf7 | Charset::Utf32 { .. }) => false,
+        Some(Charset::Whatwg(encoding)) => encoding.is_ascii_compatible() || part.charset.is_some(),
+        Some(Charset::Page(_) | Charset::Iso2022Kr | Charset::Iso2022Cn | Charset::Hz) | None => {
+            true
+        }
+    };
+    match shown {
+        Shown::Text => part.charset.clone(),
+        Shown::Html if part.charset.is_some() => part.charset.clone().filter(is_plain),
+        Shown::Html if std::str::from_utf8(content).is_ok() => None,
+        Shown::Html => html::charset(content).filter(is_plain),
+    }
+}
+
+fn range(entity: &Entity, charset: Option<String>) -> PartSource {
+    PartSource::Range {
+        offset: entity.body.start,
+        length: entity.body.end.saturating_sub(entity.body.start),
+        encoding: entity.content.encoding,
+        charset,
+    }
+}

@@ -1,0 +1,215 @@
+//! What the header of a part says of its content: the fields `Content-*`.
+//!
+//! Of repeated fields the first counts. What is missing or malformed means `text/plain`
+//! (RFC 2045 §5.2), or `message/rfc822` within a digest.
+//!
+//! Standards: RFC 2045, 2183, 2392, 2557.
+
+use crate::charset::Charset;
+use crate::defect::Defect;
+use crate::defect::Defects;
+use crate::field_text::FieldText;
+use crate::parameter::Parameters;
+use crate::transfer::Declared;
+use crate::transfer::TransferEncoding;
+
+/// A longer boundary delimits nothing.
+const BOUNDARY_BYTES_MAX: usize = 256 << 10;
+/// How much is kept of an identifier.
+const ID_BYTES_MAX: usize = 8 << 10;
+
+/// What is to be done with a part (RFC 2183).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// It is shown.
+    Inline,
+    /// It is a file.
+    Attachment,
+    /// Something that is not known.
+    Other,
+}
+
+/// What is known of the content of a part.
+#[derive(Debug, Clone, Default)]
+pub struct Content {
+    /// The media type, lower case, without parameters.
+    pub media_type: String,
+    /// Whether a field says so.
+    pub is_typed: bool,
+    /// The parameter `charset`.
+    pub charset: Option<String>,
+    /// The boundary of a multipart.
+    pub boundary: Option<Vec<u8>>,
+    /// Whether the text is flowed (RFC 3676), and then whether `DelSp` is set.
+    pub flowed: Option<bool>,
+    /// `protocol` of signed and encrypted multiparts, `smime-type` of S/MIME.
+    pub security_type: Option<String>,
+    /// How the content is written.
+    pub encoding: TransferEncoding,
+    /// Whether the whole body is one encoded file, uuencode or yEnc.
+    pub file_encoding: Option<Declared>,
+    /// What is to be done with the part.
+    pub disposition: Option<Disposition>,
+    /// `filename` of the disposition, decoded.
+    pub file_name: Option<String>,
+    /// `name` of the type, decoded.
+    pub type_name: Option<String>,
+    /// Content-ID without its angle brackets.
+    pub content_id: Option<String>,
+    /// Content-Location.
+    pub location: Option<String>,
+    has_encoding: bool,
+    has_disposition: bool,
+}
+
+impl Content {
+    /// The content of a part without any field.
+    #[must_use]
+    pub fn new(is_digest: bool) -> Self {
+        let media_type = if is_digest {
+            "message/rfc822"
+        } else {
+            "text/plain"
+        };
+        Self {
+            media_type: media_type.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// The content of a part that is not looked into.
+    #[must_use]
+    pub fn opaque() -> Self {
+        let media_type = "application/octet-stream".to_owned();
+        Self {
+            media_type,
+            disposition: Some(Disposition::Attachment),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is a multipart.
+    #[must_use]
+    pub fn is_multipart(&self) -> bool {
+        self.media_type.starts_with("multipart/")
+    }
+
+    /// The name of the file, as it is declared.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.file_name.as_deref().or(self.type_name.as_deref())
+    }
+
+    /// Takes a field.
+    pub fn field(&mut self, name: &[u8], value: &[u8], defects: &mut Defects) {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if is("content-type") {
+            self.media_type(value, defects);
+        } else if is("content-transfer-encoding") {
+            self.encoding(value, defects);
+        } else if is("content-disposition") {
+            self.disposition(value, defects);
+        } else if is("content-id") && self.content_id.is_none() {
+            self.content_id = text(value, defects).map(|id| bare_id(&id).to_owned());
+        } else if is("content-location") && self.location.is_none() {
+            self.location = text(value, defects);
+        }
+    }
+
+    fn media_type(&mut self, value: &[u8], defects: &mut Defects) {
+        if self.is_typed {
+            defects.note(Defect::FieldRepeated);
+            return;
+        }
+        self.is_typed = true;
+        let parameters = Parameters::parse(value);
+        if is_media_type(&parameters.head) {
+            parameters.head.clone_into(&mut self.media_type);
+        } else {
+            // RFC 2045 §5.2: what is no media type is text/plain.
+            "text/plain".clone_into(&mut self.media_type);
+            defects.note(Defect::MediaTypeMalformed);
+        }
+        self.charset = parameters.token("charset");
+        let charset = self.charset.as_deref().and_then(Charset::for_label);
+        self.type_name = parameters.text("name", charset);
+        if self.media_type.starts_with("text/") {
+            let is = |name, value| {
+                parameters
+                    .token(name)
+                    .is_some_and(|found: String| found.eq_ignore_ascii_case(value))
+            };
+            self.flowed = is("format", "flowed").then(|| is("delsp", "yes"));
+        }
+        if self.is_multipart() {
+            let boundary = parameters.bytes("boundary").map(<[u8]>::trim_ascii_end);
+            let is_boundary = |bytes: &&[u8]| (1..=BOUNDARY_BYTES_MAX).contains(&bytes.len());
+            self.boundary = boundary.filter(is_boundary).map(<[u8]>::to_vec);
+        }
+        let security = parameters
+            .token("protocol")
+            .or_else(|| parameters.token("smime-type"));
+        self.security_type = security.map(|value| value.to_ascii_lowercase());
+    }
+
+    fn encoding(&mut self, value: &[u8], defects: &mut Defects) {
+        if self.has_encoding {
+            defects.note(Defect::FieldRepeated);
+            return;
+        }
+        self.has_encoding = true;
+        match Declared::from_value(value) {
+            Declared::Known(encoding) => self.encoding = encoding,
+            file @ (Declared::Uuencode | Declared::Yenc) => self.file_encoding = Some(file),
+            Declared::Unknown => defects.note(Defect::TransferEncodingUnknown),
+        }
+    }
+
+    fn disposition(&mut self, value: &[u8], defects: &mut Defects) {
+        if self.has_disposition {
+            defects.note(Defect::FieldRepeated);
+            return;
+        }
+        self.has_disposition = true;
+        let parameters = Parameters::parse(value);
+        self.disposition = match parameters.head.as_str() {
+            "" => None,
+            "inline" => Some(Disposition::Inline),
+            "attachment" => Some(Disposition::Attachment),
+            _ => Some(Disposition::Other),
+        };
+        let charset = self.charset.as_deref().and_then(Charset::for_label);
+        self.file_name = parameters.text("filename", charset);
+        if self.file_name.is_none() {
+            self.file_name = parameters.text("name", charset);
+        }
+    }
+}
+
+/// Whether a text is `type/subtype`.
+fn is_media_type(text: &str) -> bool {
+    let is_token = |part: &str| {
+        let is_character =
+            |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte);
+        !part.is_empty() && part.bytes().all(is_character)
+    };
+    text.split_once('/')
+        .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+}
+
+fn text(value: &[u8], defects: &mut Defects) -> Option<String> {
+    let value = value.get(..ID_BYTES_MAX).unwrap_or(value);
+    let mut field = FieldText {
+        fallback: None,
+        words_left: 100,
+        defects,
+    };
+    let text = field.unstructured(value);
+    (!text.is_empty()).then_some(text)
+}
+
+/// An identifier without angle brackets and what stands around them.
+fn bare_id(text: &str) -> &str {
+    let inner = text.split_once('<').map_or(text, |(_, inner)| inner);
+    inner.split('>').next().unwrap_or(inner).trim()
+}

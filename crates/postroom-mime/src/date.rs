@@ -1,0 +1,401 @@
+//! Dates as mail writes them.
+//!
+//! Day or month first, names in full or short in any case, years of two digits, no seconds, no zone,
+//! zones of three digits or by name, the forms of RFC 850, asctime and ISO 8601. What cannot be a
+//! date of a mail (30 February, the year 9999, a zone of 24 hours) is none.
+//!
+//! Standards: RFC 5322 §3.3, §4.3.
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+const WEEKDAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
+/// Zones by name, in minutes east of Greenwich.
+const ZONES: &[(&str, i64)] = &[
+    ("ut", 0),
+    ("utc", 0),
+    ("gmt", 0),
+    ("z", 0),
+    ("wet", 0),
+    ("west", 60),
+    ("bst", 60),
+    ("est", -300),
+    ("edt", -240),
+    ("cst", -360),
+    ("cdt", -300),
+    ("mst", -420),
+    ("mdt", -360),
+    ("pst", -480),
+    ("pdt", -420),
+    ("ast", -240),
+    ("adt", -180),
+    ("nst", -210),
+    ("ndt", -150),
+    ("akst", -540),
+    ("akdt", -480),
+    ("hst", -600),
+    ("brt", -180),
+    ("brst", -120),
+    ("art", -180),
+    ("cet", 60),
+    ("cest", 120),
+    ("met", 60),
+    ("mest", 120),
+    ("mez", 60),
+    ("mesz", 120),
+    ("eet", 120),
+    ("eest", 180),
+    ("sast", 120),
+    ("msk", 180),
+    ("msd", 240),
+    ("ist", 330),
+    ("ict", 420),
+    ("wib", 420),
+    ("hkt", 480),
+    ("sgt", 480),
+    ("awst", 480),
+    ("jst", 540),
+    ("kst", 540),
+    ("acst", 570),
+    ("aest", 600),
+    ("aedt", 660),
+    ("nzst", 720),
+    ("nzdt", 780),
+];
+/// Years that a mail can be of.
+const YEARS: std::ops::RangeInclusive<i64> = 1970..=2199;
+/// A longer text is no date.
+const TEXT_BYTES_MAX: usize = 400;
+
+/// What was read so far.
+#[derive(Debug, Default)]
+struct Date<'a> {
+    /// Words that are still to be read, the next one last; each is shorter than what it came from.
+    pending: Vec<&'a str>,
+    day: Option<i64>,
+    month: Option<i64>,
+    year: Option<i64>,
+    /// Seconds since midnight.
+    time: Option<i64>,
+    /// Minutes east of Greenwich.
+    zone: Option<i64>,
+    is_wrong: bool,
+}
+
+/// Reads a date; Unix time in milliseconds. Without a zone it is taken as UTC.
+#[must_use]
+pub fn parse(text: &str) -> Option<i64> {
+    let text: String = text.chars().take(TEXT_BYTES_MAX).collect();
+    let text = without_comments(&text).to_lowercase();
+    let mut date = Date::default();
+    for word in text
+        .split([' ', '\t', ',', '\r', '\n', '\u{a0}'])
+        .filter(|word| !word.is_empty())
+    {
+        date.pending.push(word);
+        while let Some(word) = date.pending.pop() {
+            date.word(word);
+        }
+    }
+    date.unix_ms()
+}
+
+fn without_comments(text: &str) -> String {
+    let mut depth = 0_usize;
+    let mut plain = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '(' => depth += 1,
+            ')' if depth > 0 => {
+                depth -= 1;
+                plain.push(' ');
+            }
+            _ if depth == 0 => plain.push(char),
+            _ => {}
+        }
+    }
+    plain
+}
+
+fn number(word: &str) -> Option<i64> {
+    (word.len() <= 9 && word.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| word.parse().ok())?
+}
+
+fn month(word: &str) -> Option<i64> {
+    let word = word.trim_end_matches('.');
+    let is_it = |name: &&str| {
+        word.len() >= 3 && (name.starts_with(word) || word == "sept" && name.starts_with("sep"))
+    };
+    let at = MONTHS.iter().position(|name| is_it(&name))?;
+    i64::try_from(at + 1).ok()
+}
+
+impl<'a> Date<'a> {
+    fn word(&mut self, word: &'a str) {
+        let is_weekday =
+            |name: &&str| word.len() >= 2 && name.starts_with(word.trim_end_matches('.'));
+        if let Some((date, time)) = word.split_once('t').filter(|(date, _)| is_iso(date)) {
+            self.pending.push(time);
+            self.date_word(date);
+        } else if word.starts_with(['+', '-']) {
+            self.numeric_zone(word);
+        } else if word.contains(':') {
+            self.clock(word);
+        } else if let Some(month) = month(word) {
+            self.month = self.month.or(Some(month));
+        } else if let Some(value) = number(word) {
+            self.number(word, value);
+        } else if matches!(word, "am" | "pm") {
+            self.half(word);
+        } else if let Some((first, _)) = word.split_once(['-', '/'])
+            && (number(first).is_some() || WEEKDAYS.iter().any(|name| name.starts_with(first)))
+        {
+            self.date_word(word);
+        } else if WEEKDAYS.iter().any(|name| is_weekday(&name)) {
+        } else if let Some(day) = ordinal(word) {
+            self.day = self.day.or(Some(day));
+        } else if word.contains('.') && self.time.is_none() && self.day.is_some() {
+            self.clock(word);
+        } else {
+            self.named_zone(word);
+        }
+    }
+
+    /// A number by itself: the day first, then the year, then a time without its colon.
+    fn number(&mut self, word: &str, value: i64) {
+        if self.day.is_none() && word.len() <= 2 {
+            self.day = Some(value);
+        } else if self.year.is_none() {
+            self.year = Some(full_year(word, value));
+        } else if self.time.is_none() && word.len() == 4 {
+            self.set_time(value / 100, value % 100, 0);
+        } else if self.day.is_none() {
+            self.day = Some(value);
+        }
+    }
+
+    /// `21-nov-1997`, `2026-11-23`, `11/23/2026`.
+    fn date_word(&mut self, word: &'a str) {
+        let fields: Vec<_> = word
+            .split(['-', '/'])
+            .filter(|field| !field.is_empty())
+            .collect();
+        let numbers: Vec<_> = fields.iter().map(|field| number(field)).collect();
+        match (fields.as_slice(), numbers.as_slice()) {
+            ([first, ..], [Some(year), Some(month), Some(day)]) if first.len() == 4 => {
+                (self.year, self.month, self.day) = (Some(*year), Some(*month), Some(*day));
+            }
+            ([_, _, last], [Some(first), Some(second), Some(year)]) => {
+                let (month, day) = if *first > 12 {
+                    (second, first)
+                } else {
+                    (first, second)
+                };
+                (self.month, self.day) = (Some(*month), Some(*day));
+                self.year = Some(full_year(last, *year));
+            }
+            _ if fields.len() > 1 => self.pending.extend(fields.iter().rev()),
+            _ => self.is_wrong = true,
+        }
+    }
+
+    /// `10:00`, `10:00:00.5`, with a zone or `pm` glued on.
+    fn clock(&mut self, word: &'a str) {
+        if self.time.is_some() {
+            return;
+        }
+        let end = word.find(|char: char| !char.is_ascii_digit() && char != ':' && char != '.');
+        let (clock, rest) = word
+            .split_at_checked(end.unwrap_or(word.len()))
+            .unwrap_or((word, ""));
+        let is_dotted = !clock.contains(':');
+        let mut fields = clock
+            .trim_end_matches('.')
+            .split(if is_dotted { '.' } else { ':' });
+        let seconds = |text: &str| number(text.split('.').next().unwrap_or(text));
+        let hour = fields.next().and_then(number);
+        let minute = fields.next().and_then(number);
+        let second = fields.next().map_or(Some(0), seconds);
+        match (hour, minute, second) {
+            (Some(hour), Some(minute), Some(second)) => self.set_time(hour, minute, second),
+            _ => self.is_wrong = true,
+        }
+        if !rest.is_empty() && rest.len() < word.len() {
+            self.pending.push(rest);
+        }
+    }
+
+    fn set_time(&mut self, hour: i64, minute: i64, second: i64) {
+        self.is_wrong |= hour > 23 || minute > 59 || second > 60;
+        self.time = Some(hour * 3600 + minute * 60 + second);
+    }
+
+    fn half(&mut self, word: &str) {
+        const NOON: i64 = 12 * 3600;
+        match self.time {
+            Some(time) if word == "pm" && time < NOON => self.time = Some(time + NOON),
+            Some(time) if word == "am" && (NOON..NOON + 3600).contains(&time) => {
+                self.time = Some(time - NOON);
+            }
+            _ => {}
+        }
+    }
+
+    fn numeric_zone(&mut self, word: &str) {
+        let digits = word.get(1..).unwrap_or_default();
+        let (hours, minutes) = match digits.split_once(':') {
+            Some((hours, minutes)) => (number(hours), number(minutes)),
+            None => match number(digits) {
+                Some(value) if digits.len() <= 2 => (Some(value), Some(0)),
+                Some(value) if digits.len() <= 4 => (Some(value / 100), Some(value % 100)),
+                _ => (None, None),
+            },
+        };
+        match (hours, minutes) {
+            (Some(hours @ ..24), Some(minutes @ ..60)) => {
+                let zone = hours * 60 + minutes;
+                let is_west = word.starts_with('-');
+                self.zone = Some(self.zone.unwrap_or(0) + if is_west { -zone } else { zone });
+            }
+            // A sign that begins no zone (`- 0500`, `--`) says nothing; one of 24 hours is wrong.
+            (Some(_), _) => self.is_wrong = true,
+            (None, _) => {}
+        }
+    }
+
+    fn named_zone(&mut self, word: &str) {
+        let end = word
+            .find(['+', '-'])
+            .filter(|at| *at > 0)
+            .unwrap_or(word.len());
+        let (name, rest) = word.split_at_checked(end).unwrap_or((word, ""));
+        let name = name.trim_matches(['"', '.', ';']);
+        let known = ZONES.iter().find(|(known, _)| *known == name);
+        if self.zone.is_none() {
+            self.zone = known.map(|(_, minutes)| *minutes);
+        }
+        if !rest.is_empty() && known.is_some() {
+            self.numeric_zone(rest);
+        }
+    }
+
+    fn unix_ms(&self) -> Option<i64> {
+        let (day, month, year) = (self.day?, self.month?, self.year?);
+        let is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        let last = match month {
+            2 if is_leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        if self.is_wrong || !YEARS.contains(&year) || !(1..=last).contains(&day) {
+            return None;
+        }
+        // Days since 1970 of the proleptic Gregorian calendar; years begin in March.
+        let shifted = if month <= 2 { year - 1 } else { year };
+        let era = shifted / 400;
+        let of_era = shifted % 400;
+        let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+        let seconds = days * 86_400 + self.time.unwrap_or(0) - self.zone.unwrap_or(0) * 60;
+        Some(seconds * 1000)
+    }
+}
+
+fn is_iso(date: &str) -> bool {
+    date.len() == 10 && date.bytes().filter(|byte| *byte == b'-').count() == 2
+}
+
+fn ordinal(word: &str) -> Option<i64> {
+    let digits = word.strip_suffix("st").or_else(|| word.strip_suffix("nd"));
+    let digits = digits
+        .or_else(|| word.strip_suffix("rd"))
+        .or_else(|| word.strip_suffix("th"));
+    digits.and_then(number)
+}
+
+/// A year with its century (RFC 5322 §4.3).
+fn full_year(word: &str, value: i64) -> i64 {
+    match word.len() {
+        ..=2 if value < 50 => value + 2000,
+        ..=3 => value + 1900,
+        _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(text: &str, want: Option<&str>) {
+        let got = parse(text).and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        assert_eq!(got.map(|time| time.to_string()).as_deref(), want, "{text}");
+    }
+
+    #[test]
+    fn dates_are_read_as_they_arrive() {
+        #[rustfmt::skip]
+        let table = [
+            ("Mon, 23 Nov 2026 10:00:00 +0000",       Some("2026-11-23T10:00:00Z")),
+            ("Mon, 23 Nov 2026 10:00:00 +0530 (IST)", Some("2026-11-23T04:30:00Z")),
+            ("23 Nov 26 10:00 -0800",                 Some("2026-11-23T18:00:00Z")),
+            ("Sun, 06 Nov 94 08:49:37 GMT",           Some("1994-11-06T08:49:37Z")),
+            ("Sunday, 06-Nov-94 08:49:37 GMT",        Some("1994-11-06T08:49:37Z")),
+            ("Sun Nov  6 08:49:37 1994",              Some("1994-11-06T08:49:37Z")),
+            ("Sun Nov  6 08:49:37 PST 1994",          Some("1994-11-06T16:49:37Z")),
+            ("November 6, 1994 8:49 PM",              Some("1994-11-06T20:49:00Z")),
+            ("6 november 1994 08:49:37 gmt",          Some("1994-11-06T08:49:37Z")),
+            ("Tue, 1 Jul 2003 10:52:37 +200",         Some("2003-07-01T08:52:37Z")),
+            ("Tue, 1 Jul 2003 10:52:37 GMT+0200",     Some("2003-07-01T08:52:37Z")),
+            ("Tue, 1 Jul 2003 10:52:37 +02:00",       Some("2003-07-01T08:52:37Z")),
+            ("Tue, 1 Jul 103 10:52:37",               Some("2003-07-01T10:52:37Z")),
+            ("Tue,  1 Jul 2003 10.52.37 est",         Some("2003-07-01T15:52:37Z")),
+            ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", None),
+            ("27 Aug 76 0932 PDT",                    Some("1976-08-27T16:32:00Z")),
+            ("2026-11-23T10:00:00Z",                  Some("2026-11-23T10:00:00Z")),
+            ("2026-11-23T10:00:00.123+01:00",         Some("2026-11-23T09:00:00Z")),
+            ("Mon, 23 Nov 2026",                      Some("2026-11-23T00:00:00Z")),
+            ("Tue, 19 Jan 2038 03:14:08 +0000",       Some("2038-01-19T03:14:08Z")),
+            ("Thu, 29 Feb 2024 23:59:60 +0000",       Some("2024-03-01T00:00:00Z")),
+            ("Sat, 29 Feb 2023 10:00:00 +0000",       None),
+            ("Fri, 31 Dec 9999 23:59:59 +0000",       None),
+            ("Mon, 1 Jan 0001 00:00:00 +0000",        None),
+            ("Mon, 23 Nov 2026 10:00:60 -2400",       None),
+            ("Fri, 99 Foo 99999 99:99:99 +9999",      None),
+            ("yesterday",                             None),
+            ("",                                      None),
+        ];
+        for (text, want) in table {
+            check(text, want);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text(text in "\\PC{0,40}", words in "([0-9]{1,5}|[-+:/., ]|mon|jan|pm|gmt|t){0,20}") {
+            let _ = (parse(&text), parse(&words));
+        }
+    }
+}

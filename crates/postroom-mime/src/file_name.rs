@@ -1,0 +1,219 @@
+//! Names of files: harmless wherever they are saved, and unique within their message.
+
+use std::collections::HashSet;
+
+/// How many bytes a name has at most; file systems take 255.
+const NAME_BYTES_MAX: usize = 200;
+/// What is kept of an extension.
+const EXTENSION_BYTES_MAX: usize = 16;
+/// Names that Windows takes for devices.
+const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
+
+/// The names of one message.
+#[derive(Debug, Default)]
+pub struct FileNames {
+    /// In lower case: not every file system tells cases apart.
+    taken: HashSet<String>,
+}
+
+impl FileNames {
+    /// A harmless name that no file of the message has yet.
+    pub fn name(&mut self, declared: Option<&str>, media_type: &str) -> String {
+        let name = declared.map(harmless).filter(|name| !name.is_empty());
+        let name =
+            name.unwrap_or_else(|| format!("{}{}", stem_of(media_type), extension_of(media_type)));
+        if self.taken.insert(name.to_lowercase()) {
+            return name;
+        }
+        let (stem, extension) = split(&name);
+        // As many tries as there are names suffice.
+        for number in 2..=self.taken.len() + 2 {
+            let numbered = format!("{stem} ({number}){extension}");
+            if self.taken.insert(numbered.to_lowercase()) {
+                return numbered;
+            }
+        }
+        name
+    }
+}
+
+/// The name without what could harm: paths, control and invisible characters, characters and names
+/// that file systems reserve. May be empty.
+#[must_use]
+pub fn harmless(declared: &str) -> String {
+    let declared = declared.trim();
+    let is_path = declared.starts_with(['/', '\\', '.'])
+        || declared
+            .get(1..3)
+            .is_some_and(|drive| drive == ":\\" || drive == ":/")
+        || declared.contains("://")
+        || declared.contains('\\');
+    let last = if is_path {
+        declared.rsplit(['/', '\\']).next()
+    } else {
+        Some(declared)
+    };
+    let last = last.unwrap_or_default();
+    let plain = |char: char| match char {
+        '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*' => Some('_'),
+        '\t' | '\n' | '\r' => Some(' '),
+        _ if is_invisible(char) => None,
+        _ => Some(char),
+    };
+    let name: String = last.chars().filter_map(plain).collect();
+    let name = name.trim_matches([' ', '.']);
+    let name = shortened(name);
+    let stem = name
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+        .to_lowercase();
+    let is_numbered = stem
+        .strip_prefix("com")
+        .or_else(|| stem.strip_prefix("lpt"));
+    let is_device = DEVICES.contains(&stem.as_str())
+        || is_numbered.is_some_and(|number| {
+            number.chars().count() == 1 && !number.starts_with(char::is_alphabetic)
+        });
+    if is_device { format!("_{name}") } else { name }
+}
+
+fn is_invisible(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+            | '\u{FEFF}' | '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFC}' | '\u{AD}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// Cuts a name that is too long, in its stem.
+fn shortened(name: &str) -> String {
+    if name.len() <= NAME_BYTES_MAX {
+        return name.to_owned();
+    }
+    let (stem, extension) = split(name);
+    let mut end = NAME_BYTES_MAX - extension.len();
+    while !stem.is_char_boundary(end.min(stem.len())) {
+        end -= 1;
+    }
+    format!("{}{extension}", stem.get(..end).unwrap_or(stem).trim_end())
+}
+
+/// The name before its extension, and the extension with its dot.
+fn split(name: &str) -> (&str, &str) {
+    match name.rfind('.') {
+        Some(at) if at > 0 && name.len() - at <= EXTENSION_BYTES_MAX => {
+            name.split_at_checked(at).unwrap_or((name, ""))
+        }
+        _ => (name, ""),
+    }
+}
+
+fn stem_of(media_type: &str) -> &'static str {
+    match media_type.split('/').next() {
+        Some("image") => "image",
+        Some("message") => "message",
+        Some("audio") => "audio",
+        Some("video") => "video",
+        Some("text") => "text",
+        _ => "attachment",
+    }
+}
+
+fn extension_of(media_type: &str) -> &'static str {
+    match media_type {
+        "text/plain" => ".txt",
+        "text/html" => ".html",
+        "text/calendar" | "application/ics" => ".ics",
+        "text/csv" => ".csv",
+        "text/xml" | "application/xml" => ".xml",
+        "text/vcard" | "text/x-vcard" | "text/directory" => ".vcf",
+        "text/rtf" | "application/rtf" => ".rtf",
+        "message/rfc822" | "message/global" => ".eml",
+        "message/delivery-status"
+        | "message/disposition-notification"
+        | "text/rfc822-headers"
+        | "message/feedback-report" => ".txt",
+        "image/jpeg" | "image/jpg" | "image/pjpeg" => ".jpg",
+        "image/png" => ".png",
+        "image/gif" => ".gif",
+        "image/bmp" => ".bmp",
+        "image/tiff" => ".tif",
+        "image/svg+xml" => ".svg",
+        "image/webp" => ".webp",
+        "application/pdf" => ".pdf",
+        "application/zip" | "application/x-zip-compressed" => ".zip",
+        "application/json" => ".json",
+        "application/msword" => ".doc",
+        "application/vnd.ms-excel" => ".xls",
+        "application/pgp-signature" => ".asc",
+        "application/pkcs7-signature" | "application/x-pkcs7-signature" => ".p7s",
+        "application/pkcs7-mime" | "application/x-pkcs7-mime" => ".p7m",
+        "application/ms-tnef" | "application/vnd.ms-tnef" => ".dat",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_are_harmless() {
+        #[rustfmt::skip]
+        let table = [
+            ("report.pdf",                     "report.pdf"),
+            ("Jahresbericht 1/2.pdf",          "Jahresbericht 1_2.pdf"),
+            ("../../../../etc/passwd",         "passwd"),
+            ("..\\..\\windows\\x.dll",         "x.dll"),
+            ("C:\\boot.ini",                   "boot.ini"),
+            ("C:/boot.ini",                    "boot.ini"),
+            ("file:///etc/passwd",             "passwd"),
+            ("a\0b.txt",                       "ab.txt"),
+            ("a\r\nX-Injected: 1.txt",         "a  X-Injected_ 1.txt"),
+            ("invoice\u{202e}txt.exe",         "invoicetxt.exe"),
+            ("con",                            "_con"),
+            ("nul.txt",                        "_nul.txt"),
+            ("COM1.doc",                       "_COM1.doc"),
+            ("company.doc",                    "company.doc"),
+            (".",                              ""),
+            ("..",                             ""),
+            ("\u{feff}\u{200b}.txt",           "txt"),
+            ("aux.tar.gz:stream",              "_aux.tar.gz_stream"),
+            ("日本語.txt",                      "日本語.txt"),
+        ];
+        for (declared, want) in table {
+            assert_eq!(harmless(declared), want, "{declared:?}");
+        }
+        assert_eq!(
+            harmless(&format!("{}.pdf", "ü".repeat(500))),
+            format!("{}.pdf", "ü".repeat(98))
+        );
+    }
+
+    #[test]
+    fn names_are_unique_in_any_case() {
+        let mut names = FileNames::default();
+        for (declared, want) in [
+            (Some("a.txt"), "a.txt"),
+            (Some("A.TXT"), "A (2).TXT"),
+            (Some("a.txt"), "a (3).txt"),
+            (None, "attachment"),
+            (Some(".."), "attachment (2)"),
+        ] {
+            assert_eq!(names.name(declared, "application/x-anything"), want);
+        }
+        assert_eq!(names.name(None, "image/png"), "image.png");
+        assert_eq!(names.name(None, "message/rfc822"), "message.eml");
+    }
+
+    proptest! {
+        #[test]
+        fn any_name(declared in "\\PC{0,20}", path in "[./\\\\:a]{0,20}") {
+            for name in [harmless(&declared), harmless(&path)] {
+                prop_assert!(!name.contains(['/', '\\', '\0', ':']) && name != "." && name != "..");
+                prop_assert!(name.len() <= NAME_BYTES_MAX + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Files that lie in other files, the names of those without one, and what the html refers to.
+
+use crate::body::Bodies;
+use crate::body::File;
+use crate::defect::Defect;
+use crate::defect::Defects;
+use crate::field_text::FieldText;
+use crate::header;
+use crate::header::LineEnd;
+use crate::header::Scan;
+use crate::html;
+use crate::limits::Limits;
+use crate::message::Container;
+use crate::message::PartSource;
+use crate::source;
+use crate::source::Slice;
+use crate::source::Source;
+use crate::tnef;
+use std::collections::HashMap;
+use std::io;
+
+/// How much of an attached message is read to find its subject.
+const HEADER_BYTES_MAX: usize = 64 << 10;
+/// How many messages are looked into for that.
+const MESSAGES_MAX: usize = 200;
+
+/// The content of a file, decoded, at most `max` bytes of it or a little more.
+///
+/// # Errors
+///
+/// Those of the message's file.
+pub fn content<S: Source>(source: &mut S, file: &File, max: usize) -> io::Result<Vec<u8>> {
+    let (offset, length, encoding) = match &file.source {
+        PartSource::Bytes(bytes) => return Ok(bytes.clone()),
+        PartSource::Range {
+            offset,
+            length,
+            encoding,
+            ..
+        } => (*offset, *length, *encoding),
+    };
+    let mut decoder = encoding.decoder();
+    let mut content = Vec::new();
+    let mut is_whole = true;
+    source::pieces(source, &(offset..offset + length), |piece| {
+        for piece in piece.chunks(max.clamp(1, 32 << 10)) {
+            decoder.push(piece, &mut content);
+            is_whole = content.len() <= max;
+            if !is_whole {
+                break;
+            }
+        }
+        is_whole
+    })?;
+    if is_whole {
+        decoder.finish(&mut content);
+    }
+    Ok(content)
+}
+
+/// Opens TNEF: its files become files of the message, the original stays; its bodies count where
+/// the message has none of its own.
+///
+/// # Errors
+///
+/// Those of the message's file.
+pub fn open_tnef<S: Source>(
+    source: &mut S,
+    limits: &Limits,
+    bodies: &mut Bodies,
+    defects: &mut Defects,
+) -> io::Result<()> {
+    let is_tnef = |file: &File| {
+        matches!(
+            file.media_type.as_str(),
+            "application/ms-tnef" | "application/vnd.ms-tnef"
+        ) || file
+            .name
+            .as_deref()
+            .is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"))
+    };
+    let mut opened = vec![];
+    let mut left = limits.open_bytes_max as u64;
+    for file in bodies.files.iter().filter(|file| is_tnef(file)) {
+        if file.size_bytes > left {
+            defects.note(Defect::OpenOver);
+            continue;
+        }
+        left -= file.size_bytes;
+        match tnef::open(&content(source, file, limits.open_bytes_max)?) {
+            Some(found) => opened.push(found),
+            None => defects.note(Defect::TnefMalformed),
+        }
+    }
+    for found in opened {
+        if !found.defects.is_empty() {
+            defects.note(Defect::TnefMalformed);
+        }
+        let is_blank =
+            |body: &Option<String>| body.as_ref().is_none_or(|body| body.trim().is_empty());
+        if is_blank(&bodies.text) && is_blank(&bodies.html) {
+            bodies.text = found.text.or(bodies.text.take());
+            if let Some(html) = found.html {
+                bodies.html_source = None;
+                bodies.html = Some(html);
+            }
+        }
+        let rtf = found
+            .rtf
+            .map(|rtf| of_tnef(Some("body.rtf".to_owned()), "application/rtf", rtf));
+        bodies.files.extend(rtf);
+        for attachment in found.attachments {
+            let media_type = attachment
+                .media_type
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            let media_type = if media_type.contains('/') {
+                &media_type
+            } else {
+                "application/octet-stream"
+            };
+            let mut file = of_tnef(attachment.name, media_type, attachment.content);
+            file.content_id = attachment.content_id;
+            file.location = attachment.content_location;
+            bodies.files.push(file);
+        }
+    }
+    Ok(())
+}
+
+fn of_tnef(name: Option<String>, media_type: &str, bytes: Vec<u8>) -> File {
+    File {
+        declared_name: name.clone(),
+        name,
+        media_type: media_type.to_owned(),
+        content_id: None,
+        location: None,
+        size_bytes: bytes.len() as u64,
+        source: PartSource::Bytes(bytes),
+        container: Some(Container::Tnef),
+    }
+}
+
+/// Names attached messages after their subjects.
+///
+/// # Errors
+///
+/// Those of the message's file.
+pub fn name_messages<S: Source>(source: &mut S, bodies: &mut Bodies) -> io::Result<()> {
+    let is_unnamed = |file: &&mut File| {
+        file.name.is_none()
+            && matches!(
+                file.media_type.as_str(),
+                "message/rfc822" | "message/global"
+            )
+    };
+    for file in bodies
+        .files
+        .iter_mut()
+        .filter(is_unnamed)
+        .take(MESSAGES_MAX)
+    {
+        let start = content(source, file, HEADER_BYTES_MAX)?;
+        if let Some(subject) = subject(&start)? {
+            file.name = Some(format!("{}.eml", subject.trim_end_matches('.')));
+        }
+    }
+    Ok(())
+}
+
+/// The subject of a message of which `start` is the beginning.
+fn subject(start: &[u8]) -> io::Result<Option<String>> {
+    let limits = Limits::default();
+    let mut defects = Defects::default();
+    let scan = Scan {
+        start: 0,
+        line_end: LineEnd::detect(start),
+        is_root: true,
+        limits: &limits,
+    };
+    let header = header::scan(&mut Slice(start), scan, |_| false, &mut defects)?;
+    let bytes =
+        |range: &std::ops::Range<u64>| source::read(&mut Slice(start), range, HEADER_BYTES_MAX);
+    for field in &header.fields {
+        if bytes(&field.name)?.eq_ignore_ascii_case(b"subject") {
+            let mut text = FieldText {
+                fallback: None,
+                words_left: 1_000,
+                defects: &mut defects,
+            };
+            let subject = text.unstructured(&bytes(&field.value)?);
+            return Ok((!subject.is_empty()).then_some(subject));
+        }
+    }
+    Ok(None)
+}
+
+/// For each file, whether the html refers to it: by its Content-ID, or by its Content-Location as
+/// it is or as it follows from where the html is.
+#[must_use]
+pub fn referred(bodies: &Bodies) -> Vec<bool> {
+    let mut referred = vec![false; bodies.files.len()];
+    let mut by_id: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut by_location: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, file) in bodies.files.iter().enumerate() {
+        if let Some(id) = &file.content_id {
+            by_id.entry(id).or_default().push(at);
+        }
+        if let Some(location) = &file.location {
+            by_location.entry(location.trim()).or_default().push(at);
+        }
+    }
+    let Some(html) = bodies
+        .html
+        .as_deref()
+        .filter(|_| !by_id.is_empty() || !by_location.is_empty())
+    else {
+        return referred;
+    };
+    let base = bodies
+        .html_location
+        .as_deref()
+        .and_then(|base| Some(base.rsplit_once('/')?.0));
+    html::references(html, |url| {
+        let found = match url
+            .get(..4)
+            .filter(|scheme| scheme.eq_ignore_ascii_case("cid:"))
+        {
+            Some(_) => {
+                let id = url.get(4..).unwrap_or_default().trim();
+                by_id.get(id).or_else(|| by_id.get(unpercent(id).as_str()))
+            }
+            None if by_location.is_empty() => None,
+            None => {
+                let resolved = base.map(|base| format!("{base}/{url}")).unwrap_or_default();
+                let found = by_location
+                    .get(url)
+                    .or_else(|| by_location.get(resolved.as_str()));
+                found.or_else(|| by_location.get(unpercent(url).as_str()))
+            }
+        };
+        for at in found.into_iter().flatten() {
+            if let Some(referred) = referred.get_mut(*at) {
+                *referred = true;
+            }
+        }
+    });
+    referred
+}
+
+/// An address without percent encoding.
+fn unpercent(url: &str) -> String {
+    let mut bytes = Vec::with_capacity(url.len());
+    crate::parameter::percent(url.as_bytes(), &mut bytes);
+    crate::charset::decode_raw(&bytes, None)
+}

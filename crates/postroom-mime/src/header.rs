@@ -1,0 +1,342 @@
+//! The header of a message or part: where its fields are, whatever stands between them.
+//!
+//! Lines that are no fields are left out as long as another field follows; otherwise they are where
+//! the body begins. Blanks before the colon are allowed. Only places are noted, in linear time.
+//!
+//! Standards: RFC 5322 §2.2, §4.5.
+
+use crate::defect::Defect;
+use crate::defect::Defects;
+use crate::limits::Limits;
+use crate::source::Source;
+use std::io;
+use std::ops::Range;
+
+/// A longer field name is none.
+const NAME_BYTES_MAX: usize = 200;
+/// How much of a header is looked at at once.
+const STEP_BYTES: usize = 4096;
+/// What is kept free for the fields behind one that is too large.
+const RESERVE_BYTES: u64 = 64 << 10;
+
+/// Where a field is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: Range<u64>,
+    /// Its value: what follows the colon, without the end of its last line.
+    pub value: Range<u64>,
+}
+
+/// Where a header is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Its fields, in order; those beyond the limits are missing.
+    pub fields: Vec<Field>,
+    /// Where the body begins.
+    pub body: u64,
+    /// Where the delimiter is that cuts the header off.
+    pub cut: Option<u64>,
+}
+
+/// What a line of a header is.
+enum Line {
+    Blank,
+    Continuation,
+    Field { name_bytes: usize, colon: usize },
+    Mbox,
+    Other,
+}
+
+/// How a message ends its lines: LF, with or without CR, or CR alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineEnd(pub u8);
+
+/// What a header is read for.
+#[derive(Debug, Clone, Copy)]
+pub struct Scan<'a> {
+    /// Where it begins.
+    pub start: u64,
+    /// How lines end.
+    pub line_end: LineEnd,
+    /// Whether it is the message's own.
+    pub is_root: bool,
+    /// The limits.
+    pub limits: &'a Limits,
+}
+
+/// The state of a header that is being read.
+struct Reading<'a> {
+    scan: Scan<'a>,
+    header: Header,
+    /// Where the first line that is no field stands, of those behind the last field.
+    junk: Option<u64>,
+    kept_bytes: u64,
+    /// Whether the field that is open is kept.
+    is_kept: bool,
+    is_done: bool,
+}
+
+impl LineEnd {
+    /// Finds out how lines end, from the first bytes of a message.
+    #[must_use]
+    pub fn detect(start: &[u8]) -> Self {
+        let is_cr =
+            memchr::memchr(b'\n', start).is_none() && memchr::memchr(b'\r', start).is_some();
+        Self(if is_cr { b'\r' } else { b'\n' })
+    }
+}
+
+/// Reads a header; `is_delimiter` tells whether a line ends the part that it belongs to.
+///
+/// # Errors
+///
+/// Those of the file.
+pub fn scan<S: Source>(
+    source: &mut S,
+    scan: Scan<'_>,
+    is_delimiter: impl Fn(&[u8]) -> bool,
+    defects: &mut Defects,
+) -> io::Result<Header> {
+    let header = Header {
+        body: scan.start,
+        ..Header::default()
+    };
+    let mut reading = Reading {
+        scan,
+        header,
+        junk: None,
+        kept_bytes: 0,
+        is_kept: false,
+        is_done: false,
+    };
+    let size_bytes = source.size_bytes();
+    let mut at = scan.start;
+    while !reading.is_done && at < size_bytes {
+        let window = source.window(at, STEP_BYTES)?;
+        let is_last = at + window.len() as u64 >= size_bytes;
+        let mut rest = window;
+        while !reading.is_done
+            && let Some(end) = memchr::memchr(scan.line_end.0, rest)
+        {
+            let (line, after) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
+            reading.line(at, line, (line.len() as u64, &is_delimiter), defects);
+            at += line.len() as u64;
+            rest = after;
+        }
+        if reading.is_done || rest.is_empty() {
+            continue;
+        }
+        if is_last {
+            reading.line(at, rest, (rest.len() as u64, &is_delimiter), defects);
+            at = size_bytes;
+        } else if rest.len() >= STEP_BYTES {
+            // A long line: its beginning says what it is.
+            let rest = rest.to_vec();
+            let length = line_length(source, at, scan.line_end)?;
+            reading.line(at, &rest, (length, &is_delimiter), defects);
+            at += length;
+        }
+    }
+    Ok(reading.finish(size_bytes, defects))
+}
+
+/// The length of a line, with its end.
+fn line_length<S: Source>(source: &mut S, start: u64, line_end: LineEnd) -> io::Result<u64> {
+    let mut at = start;
+    loop {
+        let window = source.window(at, STEP_BYTES)?;
+        if let Some(end) = memchr::memchr(line_end.0, window) {
+            return Ok(at - start + end as u64 + 1);
+        }
+        if window.is_empty() {
+            return Ok(at - start);
+        }
+        at += window.len() as u64;
+    }
+}
+
+impl Reading<'_> {
+    /// Takes a line that begins at `at`. Of a long one, `line` is only the beginning.
+    fn line(
+        &mut self,
+        at: u64,
+        line: &[u8],
+        (length, is_delimiter): (u64, &impl Fn(&[u8]) -> bool),
+        defects: &mut Defects,
+    ) {
+        if line.starts_with(b"--") && is_delimiter(line) {
+            self.header.cut = Some(at);
+            self.is_done = true;
+            return;
+        }
+        let is_first = self.header.fields.is_empty() && self.kept_bytes == 0;
+        match classify(line) {
+            Line::Blank if is_first && self.scan.is_root && self.junk.is_none() => {
+                defects.note(Defect::BlankFirstLine);
+            }
+            Line::Blank => {
+                self.header.body = at + length;
+                self.is_done = true;
+            }
+            Line::Continuation if is_first || self.junk.is_some() => {
+                self.junk.get_or_insert(at);
+            }
+            Line::Continuation => self.extend(at, line, length, defects),
+            Line::Field { name_bytes, colon } => {
+                if self.junk.take().is_some() {
+                    defects.note(Defect::HeaderJunk);
+                }
+                if colon > name_bytes {
+                    defects.note(Defect::BlankBeforeColon);
+                }
+                self.field(at, (name_bytes, colon), length, defects);
+                self.trim(at, line, length);
+            }
+            Line::Mbox if is_first && self.scan.is_root && self.junk.is_none() => {
+                defects.note(Defect::MboxLine);
+            }
+            Line::Mbox | Line::Other => {
+                self.junk.get_or_insert(at);
+            }
+        }
+    }
+
+    fn field(
+        &mut self,
+        at: u64,
+        (name_bytes, colon): (usize, usize),
+        length: u64,
+        defects: &mut Defects,
+    ) {
+        let limits = self.scan.limits;
+        let max = limits.header_bytes_max as u64;
+        let is_over = self.kept_bytes + length > max;
+        self.is_kept = self.header.fields.len() < limits.header_fields_max
+            && (!is_over || self.kept_bytes + RESERVE_BYTES < max);
+        if self.header.fields.len() >= limits.header_fields_max {
+            defects.note(Defect::HeaderFieldsOver);
+        } else if is_over {
+            defects.note(Defect::HeaderBytesOver);
+        }
+        if self.is_kept {
+            let end = at + length.min(max.saturating_sub(self.kept_bytes + RESERVE_BYTES).max(1));
+            let end = if is_over { end } else { at + length };
+            let value = (at + colon as u64 + 1).min(end);
+            self.header.fields.push(Field {
+                name: at..at + name_bytes as u64,
+                value: value..end,
+            });
+            self.kept_bytes += end - at;
+            self.is_kept = !is_over;
+        } else {
+            self.kept_bytes = self.kept_bytes.max(1);
+        }
+    }
+
+    /// Adds a continuation to the field that is open.
+    fn extend(&mut self, at: u64, line: &[u8], length: u64, defects: &mut Defects) {
+        if !self.is_kept {
+            return;
+        }
+        let max = self.scan.limits.header_bytes_max as u64;
+        if self.kept_bytes + length + RESERVE_BYTES > max && self.kept_bytes + RESERVE_BYTES <= max
+            || self.kept_bytes + length > max
+        {
+            defects.note(Defect::HeaderBytesOver);
+            self.is_kept = false;
+            return;
+        }
+        if let Some(field) = self.header.fields.last_mut() {
+            self.kept_bytes += at + length - field.value.end;
+            field.value.end = at + length;
+        }
+        self.trim(at, line, length);
+    }
+
+    /// Leaves the end of the last line out of the field.
+    fn trim(&mut self, at: u64, line: &[u8], length: u64) {
+        let Some(field) = self.header.fields.last_mut() else {
+            return;
+        };
+        if line.len() as u64 == length && field.value.end == at + length {
+            let content = line.trim_ascii_end().len() as u64;
+            field.value.end = field.value.start.max(at + content);
+        }
+    }
+
+    fn finish(mut self, size_bytes: u64, defects: &mut Defects) -> Header {
+        let is_blank_ended = self.is_done && self.header.cut.is_none();
+        let end = self.header.cut.unwrap_or(size_bytes);
+        let has_fields = !self.header.fields.is_empty() || self.kept_bytes > 0;
+        if !has_fields {
+            // No header at all: everything is body, as RFC 2046 §5.1 allows it for parts.
+            if self.junk.is_some() || (self.scan.is_root && !is_blank_ended) {
+                self.header.body = self.scan.start;
+            } else if !is_blank_ended {
+                self.header.body = end;
+            }
+            return self.header;
+        }
+        match self.junk {
+            // Nothing but text since the last field: the blank line is what is missing.
+            Some(junk) => {
+                defects.note(Defect::HeaderUnterminated);
+                self.header.body = junk;
+            }
+            None if !is_blank_ended => {
+                if self.header.cut.is_some() {
+                    defects.note(Defect::HeaderUnterminated);
+                }
+                self.header.body = end;
+            }
+            None => {}
+        }
+        self.header
+    }
+}
+
+/// Tells what a line is, its end included.
+fn classify(line: &[u8]) -> Line {
+    match line {
+        [b' ' | b'\t', ..] => return Line::Continuation,
+        [b'F', b'r', b'o', b'm', b' ', ..] | [b'>', b'F', b'r', b'o', b'm', b' ', ..] => {
+            return if colon_of(line).is_some() {
+                field(line)
+            } else {
+                Line::Mbox
+            };
+        }
+        _ => {}
+    }
+    if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+        return Line::Blank;
+    }
+    field(line)
+}
+
+/// The place of the colon behind a field name and blanks.
+fn colon_of(line: &[u8]) -> Option<usize> {
+    let name = line
+        .iter()
+        .position(|byte| !(b'!'..=b'~').contains(byte) || *byte == b':')?;
+    let blanks = line
+        .get(name..)?
+        .iter()
+        .position(|byte| !matches!(byte, b' ' | b'\t'))?;
+    (name > 0 && line.get(name + blanks) == Some(&b':')).then_some(name + blanks)
+}
+
+fn field(line: &[u8]) -> Line {
+    let line = line.get(..NAME_BYTES_MAX).unwrap_or(line);
+    match colon_of(line) {
+        Some(colon) => {
+            let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
+            Line::Field {
+                name_bytes: name.len(),
+                colon,
+            }
+        }
+        None => Line::Other,
+    }
+}

@@ -1,0 +1,171 @@
+//! Html as far as mail needs it: what it refers to, what it says, the charset it names.
+//!
+//! A scanner, no parser: tags, attributes, styles and text in one pass without recursion, whatever
+//! is nested. Nothing is fetched and nothing is made safe here.
+//!
+//! Standards: RFC 2392 (cid), RFC 2557 (Content-Location).
+
+use crate::html::scan::Event;
+
+mod entity;
+mod scan;
+
+/// Attributes whose values are addresses of what is shown with the html.
+const LINKS: [&str; 12] = [
+    "src",
+    "href",
+    "background",
+    "poster",
+    "data",
+    "srcset",
+    "lowsrc",
+    "dynsrc",
+    "xlink:href",
+    "longdesc",
+    "imagesrcset",
+    "content",
+];
+/// Elements that begin a line of their own.
+const BLOCKS: [&str; 18] = [
+    "p",
+    "div",
+    "br",
+    "tr",
+    "td",
+    "th",
+    "li",
+    "ul",
+    "ol",
+    "table",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "hr",
+    "blockquote",
+    "pre",
+    "section",
+];
+/// A longer address in a style is none.
+const URL_BYTES_MAX: usize = 1024;
+/// How much of a body is searched for the charset it names.
+const META_BYTES_MAX: usize = 4096;
+
+/// Calls `each` with what an html body refers to, as it is written but for entities: addresses in
+/// attributes and in styles.
+pub fn references(html: &str, mut each: impl FnMut(&str)) {
+    scan::scan(html, |event| {
+        match event {
+            Event::Attribute { name, value } => {
+                let name = name.to_ascii_lowercase();
+                if name == "style" {
+                    css(&entity::decode(value), &mut each);
+                } else if name.ends_with("srcset") {
+                    let value = entity::decode(value);
+                    value
+                        .split(',')
+                        .filter_map(|one| one.split_whitespace().next())
+                        .for_each(&mut each);
+                } else if LINKS.contains(&name.as_str()) || is_cid(value) {
+                    each(&entity::decode(value.trim()));
+                }
+            }
+            Event::Style(text) => css(text, &mut each),
+            Event::Open(_) | Event::Close(_) | Event::Text(_) => {}
+        }
+        true
+    });
+}
+
+fn is_cid(value: &str) -> bool {
+    value
+        .trim_start()
+        .get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case("cid:"))
+}
+
+/// Addresses in a style: `url(..)` and `@import`.
+fn css(text: &str, each: &mut impl FnMut(&str)) {
+    let lower = text.to_ascii_lowercase();
+    for (word, ends) in [("url(", ")\n"), ("@import", ";\n")] {
+        for at in memchr::memmem::find_iter(lower.as_bytes(), word) {
+            let rest = text.get(at + word.len()..).unwrap_or_default().trim_start();
+            let mut end = URL_BYTES_MAX.min(rest.len());
+            while !rest.is_char_boundary(end) {
+                end -= 1;
+            }
+            let rest = rest.get(..end).unwrap_or_default();
+            let inner = match rest.chars().next() {
+                Some(quote @ ('"' | '\'')) => {
+                    rest.get(1..).and_then(|rest| rest.split(quote).next())
+                }
+                Some(_) | None => rest.split(|char| ends.contains(char)).next(),
+            };
+            inner.map(str::trim).into_iter().for_each(&mut *each);
+        }
+    }
+}
+
+/// What an html body says, as plain text of at most `bytes_max` bytes or a little more.
+#[must_use]
+pub fn text(html: &str, bytes_max: usize) -> String {
+    let mut text = String::new();
+    let mut hidden = 0_usize;
+    scan::scan(html, |event| {
+        match event {
+            Event::Open(name) => {
+                let name = name.to_ascii_lowercase();
+                if matches!(name.as_str(), "title" | "head") {
+                    hidden += 1;
+                } else if name == "body" {
+                    hidden = 0;
+                }
+                if BLOCKS.contains(&name.as_str()) && !text.is_empty() && !text.ends_with('\n') {
+                    text.push('\n');
+                }
+            }
+            Event::Close(name) => {
+                let name = name.to_ascii_lowercase();
+                if matches!(name.as_str(), "title" | "head") {
+                    hidden = hidden.saturating_sub(1);
+                }
+                if BLOCKS.contains(&name.as_str()) && !text.is_empty() && !text.ends_with('\n') {
+                    text.push('\n');
+                }
+            }
+            Event::Text(piece) if hidden == 0 => text.push_str(&entity::decode(piece)),
+            Event::Text(_) | Event::Attribute { .. } | Event::Style(_) => {}
+        }
+        text.len() < bytes_max
+    });
+    text
+}
+
+/// The charset that an html body names in a `meta` element.
+#[must_use]
+pub fn charset(html: &[u8]) -> Option<String> {
+    let start = html.get(..META_BYTES_MAX).unwrap_or(html);
+    let start: String = start
+        .iter()
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
+        .collect();
+    let mut rest = start.as_str();
+    while let Some((_, after)) = rest.split_once("<meta") {
+        let element = after.split('>').next().unwrap_or(after);
+        if let Some((_, value)) = element.split_once("charset") {
+            let value = value.trim_start_matches([' ', '=', '"', '\'']);
+            let end = value
+                .find([' ', '"', '\'', ';', '/', '>'])
+                .unwrap_or(value.len());
+            return value
+                .get(..end)
+                .filter(|label| !label.is_empty())
+                .map(str::to_owned);
+        }
+        rest = after;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! A decomposed message.
+
+use crate::calendar::Calendar;
+use crate::compose::Address;
+use crate::defect::Defect;
+use crate::source;
+use crate::source::Slice;
+use crate::source::Source;
+use crate::source::Windows;
+use crate::transfer::TransferEncoding;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// A message, decomposed. Whatever is malformed, this is what could be read of it.
+#[derive(Debug, Clone, Default)]
+pub struct Message {
+    /// The authors (`From`). An address may be empty when the field has only a name.
+    pub from: Vec<Address>,
+    /// Who sent it for the authors (`Sender`).
+    pub sender: Option<Address>,
+    /// Where answers shall go (`Reply-To`).
+    pub reply_to: Vec<Address>,
+    /// The recipients (`To`), without the names of groups.
+    pub to: Vec<Address>,
+    /// Who gets a copy (`Cc`).
+    pub cc: Vec<Address>,
+    /// Who gets a blind copy (`Bcc`).
+    pub bcc: Vec<Address>,
+    /// The subject; `None` if the field is missing or empty.
+    pub subject: Option<String>,
+    /// When it was written (`Date`), Unix time in milliseconds; `None` if missing or absurd.
+    pub date_ms: Option<i64>,
+    /// When the last hop got it (the topmost `Received`), Unix time in milliseconds.
+    pub received_ms: Option<i64>,
+    /// The Message-ID, without angle brackets.
+    pub message_id: Option<String>,
+    /// The Message-IDs that it answers, without angle brackets.
+    pub in_reply_to: Vec<String>,
+    /// The Message-IDs of its thread, without angle brackets.
+    pub references: Vec<String>,
+    /// All header fields in order: names as written, values decoded.
+    pub headers: Vec<(String, String)>,
+    /// The plain text body, lines ended by LF; bounded by [`crate::Limits::text_bytes_max`].
+    pub text: Option<String>,
+    /// The html body as a file.
+    pub html: Option<Part>,
+    /// The html body as text, bounded as `text` is.
+    pub html_text: Option<String>,
+    /// The beginning of what it says, in one line.
+    pub preview: Option<String>,
+    /// Which bodies there are.
+    pub kind: Kind,
+    /// The files that the html does not refer to.
+    pub attachments: Vec<Part>,
+    /// The files that the html refers to.
+    pub inlines: Vec<Part>,
+    /// What is malformed, each once.
+    pub defects: Vec<Defect>,
+    /// The event of its first calendar part.
+    pub calendar: Option<Calendar>,
+    /// Whether it is signed or encrypted.
+    pub security: Option<Security>,
+    /// Why there is no honest decomposition; then the rest is what could be read all the same.
+    pub raw_reason: Option<String>,
+    /// The version of the parser, [`crate::PARSER_VERSION`].
+    pub parser_version: u32,
+}
+
+/// Which bodies a message has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Plain text alone.
+    Text,
+    /// Html alone.
+    Html,
+    /// Both.
+    Alternative,
+    /// None.
+    #[default]
+    Undefined,
+}
+
+/// How a message is protected. Nothing is verified or decrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// It carries a signature beside its content, which is decomposed.
+    Signed,
+    /// Its content is encrypted.
+    Encrypted,
+    /// Its content lies within a signature that must be opened to read it.
+    Opaque,
+}
+
+/// A file of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// A name that is harmless and unique within the message.
+    pub name: String,
+    /// The name that the message gives, decoded and nothing else; never a path on a disk.
+    pub declared_name: Option<String>,
+    /// The media type, lower case, without parameters.
+    pub media_type: String,
+    /// Content-ID without angle brackets.
+    pub content_id: Option<String>,
+    /// Content-Location.
+    pub location: Option<String>,
+    /// How many bytes it has when its transfer encoding is undone.
+    pub size_bytes: u64,
+    /// Where its bytes are.
+    pub source: PartSource,
+    /// What it was taken out of, if it is no part of its own.
+    pub container: Option<Container>,
+}
+
+/// Where the bytes of a part are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartSource {
+    /// In the message, in its transfer encoding.
+    Range {
+        /// The first byte.
+        offset: u64,
+        /// How many bytes, as they are written.
+        length: u64,
+        /// How they are written.
+        encoding: TransferEncoding,
+        /// The charset of a text, unless it is UTF-8 or ASCII.
+        charset: Option<String>,
+    },
+    /// Here: what was opened, or joined from several parts.
+    Bytes(Vec<u8>),
+}
+
+/// What holds files that are no parts of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// `winmail.dat`.
+    Tnef,
+    /// A text with uuencode in it.
+    Uuencode,
+    /// A text with yEnc in it.
+    Yenc,
+}
+
+impl Kind {
+    /// The word for it, as clients see it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Html => "html",
+            Self::Alternative => "alternative",
+            Self::Undefined => "undefined",
+        }
+    }
+}
+
+impl Security {
+    /// The word for it, as clients see it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Signed => "signed",
+            Self::Encrypted => "encrypted",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
+impl Part {
+    /// The bytes of the part, of a message in memory; its charset is left as it is.
+    #[must_use]
+    pub fn decode(&self, message: &[u8]) -> Vec<u8> {
+        // Memory cannot fail.
+        self.read(&mut Slice(message)).unwrap_or_default()
+    }
+
+    /// The bytes of the part, of a message in a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file.
+    pub fn decode_from(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read(&mut Windows::new(File::open(path)?)?)
+    }
+
+    fn read<S: Source>(&self, message: &mut S) -> io::Result<Vec<u8>> {
+        let (offset, length, encoding) = match &self.source {
+            PartSource::Bytes(bytes) => return Ok(bytes.clone()),
+            PartSource::Range {
+                offset,
+                length,
+                encoding,
+                ..
+            } => (*offset, *length, *encoding),
+        };
+        let mut content = Vec::new();
+        let mut decoder = encoding.decoder();
+        source::pieces(message, &(offset..offset.saturating_add(length)), |piece| {
+            decoder.push(piece, &mut content);
+            true
+        })?;
+        decoder.finish(&mut content);
+        Ok(content)
+    }
+}

@@ -1,0 +1,203 @@
+//! Decomposition: from the bytes of a message to its fields, bodies and files.
+//!
+//! ```text
+//!   bytes ──► structure ──► fields (charset of the body known)
+//!                 └───────► bodies and files ──► TNEF ──► inlines, names ──► preview, security
+//! ```
+//!
+//! It never fails but for its file, and takes the same way for messages in memory and in files.
+
+use crate::body::Bodies;
+use crate::body::File;
+use crate::body::Reader;
+use crate::calendar;
+use crate::charset;
+use crate::charset::Charset;
+use crate::defect::Defect;
+use crate::defect::Defects;
+use crate::field_text::FieldText;
+use crate::fields;
+use crate::file_name::FileNames;
+use crate::files;
+use crate::html;
+use crate::limits::Limits;
+use crate::message::Kind;
+use crate::message::Message;
+use crate::message::Part;
+use crate::message::PartSource;
+use crate::preview;
+use crate::security;
+use crate::source::Slice;
+use crate::source::Source;
+use crate::source::Windows;
+use crate::structure;
+use crate::structure::Structure;
+use std::io;
+use std::io::Read;
+use std::io::Seek;
+
+/// The version of the decomposition. It grows when the same bytes give something else.
+pub const PARSER_VERSION: u32 = 1;
+
+/// How much html is read for a preview.
+const PREVIEW_HTML_BYTES: usize = 4 << 10;
+
+/// Decomposes a message in memory, with the usual limits.
+#[must_use]
+pub fn parse(message: &[u8]) -> Message {
+    // Memory cannot fail.
+    parse_source(&mut Slice(message), &Limits::default()).unwrap_or_default()
+}
+
+/// Decomposes a message in a file, of which only windows are in memory.
+///
+/// # Errors
+///
+/// Those of the file.
+pub fn parse_reader(message: impl Read + Seek, limits: &Limits) -> io::Result<Message> {
+    parse_source(&mut Windows::new(message)?, limits)
+}
+
+/// Decomposes a message of any source.
+///
+/// # Errors
+///
+/// Those of the source.
+pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Message> {
+    let mut defects = Defects::default();
+    let structure = structure::scan(source, limits, &mut defects)?;
+    let mut message = Message {
+        parser_version: PARSER_VERSION,
+        ..Message::default()
+    };
+    let mut text = FieldText {
+        fallback: body_charset(&structure),
+        words_left: limits.encoded_words_max,
+        defects: &mut defects,
+    };
+    if structure.fields.is_empty() {
+        text.defects.note(Defect::HeaderMissing);
+        message.raw_reason = Some("the message has no header field".to_owned());
+    } else {
+        fields::read(source, &structure.fields, &mut text, &mut message)?;
+    }
+    let mut reader = Reader {
+        source,
+        limits,
+        defects: &mut defects,
+        bodies: Bodies::default(),
+    };
+    reader.read(&structure)?;
+    let mut bodies = reader.bodies;
+    files::open_tnef(source, limits, &mut bodies, &mut defects)?;
+    files::name_messages(source, &mut bodies)?;
+    message.calendar = calendar_of(source, limits, &bodies)?;
+    message.security = security::recognise(&structure.entities, bodies.text.as_deref());
+    show(bodies, limits, &mut message);
+    message.defects = defects.into_list();
+    Ok(message)
+}
+
+/// The charset of the first text that declares one: what bytes in the header may be in.
+fn body_charset(structure: &Structure) -> Option<Charset> {
+    let texts = structure
+        .entities
+        .iter()
+        .filter(|entity| entity.content.media_type.starts_with("text/"));
+    texts
+        .filter_map(|entity| entity.content.charset.as_deref())
+        .find_map(Charset::for_label)
+}
+
+/// The first calendar among the files.
+fn calendar_of<S: Source>(
+    source: &mut S,
+    limits: &Limits,
+    bodies: &Bodies,
+) -> io::Result<Option<calendar::Calendar>> {
+    let is_calendar = |file: &&File| {
+        matches!(
+            file.media_type.as_str(),
+            "text/calendar" | "application/ics" | "text/x-vcalendar"
+        )
+    };
+    for file in bodies.files.iter().filter(is_calendar) {
+        let content = files::content(source, file, limits.open_bytes_max)?;
+        let label = match &file.source {
+            PartSource::Range { charset, .. } => charset.clone(),
+            PartSource::Bytes(_) => None,
+        };
+        let text = charset::decode(content, label.as_deref()).text;
+        if let Some(found) = calendar::summarise(&text) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Gives the bodies and files their places in the message.
+fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
+    let referred = files::referred(&bodies);
+    let Bodies {
+        text,
+        html,
+        html_source,
+        files,
+        ..
+    } = bodies;
+    let mut names = FileNames::default();
+    if let Some(html) = &html {
+        let joined = || {
+            (
+                PartSource::Bytes(html.clone().into_bytes()),
+                html.len() as u64,
+            )
+        };
+        let (source, size_bytes) = html_source.unwrap_or_else(joined);
+        message.html = Some(Part {
+            name: FileNames::default().name(Some("message.html"), "text/html"),
+            declared_name: None,
+            media_type: "text/html".to_owned(),
+            content_id: None,
+            location: None,
+            size_bytes,
+            source,
+            container: None,
+        });
+    }
+    for (file, is_inline) in files.into_iter().zip(referred) {
+        let part = Part {
+            name: names.name(file.name.as_deref(), &file.media_type),
+            declared_name: file.declared_name,
+            media_type: file.media_type,
+            content_id: file.content_id,
+            location: file.location,
+            size_bytes: file.size_bytes,
+            source: file.source,
+            container: file.container,
+        };
+        if is_inline {
+            message.inlines.push(part);
+        } else {
+            message.attachments.push(part);
+        }
+    }
+    let is_filled =
+        |body: &Option<String>| body.as_ref().is_some_and(|body| !body.trim().is_empty());
+    message.kind = match (is_filled(&text), html.is_some()) {
+        (true, true) => Kind::Alternative,
+        (false, true) => Kind::Html,
+        (true, false) => Kind::Text,
+        (false, false) if text.is_some() => Kind::Text,
+        (false, false) => Kind::Undefined,
+    };
+    let of_text = text
+        .as_deref()
+        .and_then(|text| preview::preview(text, limits.preview_chars_max));
+    message.preview = of_text.or_else(|| {
+        let shown = html::text(html.as_deref()?, PREVIEW_HTML_BYTES);
+        preview::preview(&shown, limits.preview_chars_max)
+    });
+    message.text = text;
+    message.html_text = html;
+}

@@ -1,0 +1,354 @@
+//! The structure of a message: its parts, each with the places of its header and body.
+//!
+//! ```text
+//!   source ──► header ──► content fields ──► multipart? ──► next delimiter ──► header ──► ..
+//!                                              └─► leaf: the body ends before the delimiter
+//! ```
+//!
+//! One pass over the bytes without recursion; time is linear, memory depends on the number of parts
+//! alone. Bodies are only searched for lines that could be delimiters, and not at all when no
+//! multipart is open. `message/rfc822` is a leaf. Beyond the limits the rest is one opaque part.
+//!
+//! Standards: RFC 2045, 2046.
+
+use crate::content::Content;
+use crate::defect::Defect;
+use crate::defect::Defects;
+use crate::header;
+use crate::header::Field;
+use crate::header::LineEnd;
+use crate::header::Scan;
+use crate::limits::Limits;
+use crate::source;
+use crate::source::Source;
+use crate::structure::boundary::Boundaries;
+use crate::structure::boundary::Delimiter;
+use memchr::memmem::Finder;
+use std::io;
+use std::ops::Range;
+
+mod boundary;
+
+/// How much of a body is searched at once.
+const STEP_BYTES: usize = 64 << 10;
+/// How much of a field about the content is read.
+const FIELD_BYTES_MAX: usize = 512 << 10;
+
+/// One part: the message itself, a multipart or a leaf.
+#[derive(Debug, Clone)]
+pub struct Entity {
+    /// The place of the multipart that holds it; `None` for the message.
+    pub parent: Option<usize>,
+    /// How many multiparts hold it.
+    pub depth: usize,
+    /// Its header, as far as the body.
+    pub header: Range<u64>,
+    /// Its body. That of a multipart holds all of its parts.
+    pub body: Range<u64>,
+    /// What its header says of its content.
+    pub content: Content,
+    /// Whether parts lie in it.
+    pub has_parts: bool,
+    /// Whether it is a multipart that was not looked into, because it lies too deep.
+    pub is_opaque: bool,
+}
+
+/// The structure of a message.
+#[derive(Debug, Clone, Default)]
+pub struct Structure {
+    /// The parts in the order of their beginnings; the message comes first.
+    pub entities: Vec<Entity>,
+    /// The fields of the message's own header.
+    pub fields: Vec<Field>,
+}
+
+/// A delimiter line in its place.
+struct Found {
+    delimiter: Delimiter,
+    start: u64,
+    end: u64,
+}
+
+struct Scanner<'a, S> {
+    source: &'a mut S,
+    size_bytes: u64,
+    line_end: LineEnd,
+    limits: &'a Limits,
+    defects: &'a mut Defects,
+    boundaries: Boundaries,
+    /// The entity of each open boundary.
+    open: Vec<usize>,
+    structure: Structure,
+}
+
+/// Finds the parts of a message.
+///
+/// # Errors
+///
+/// Those of the file.
+pub fn scan<S: Source>(
+    source: &mut S,
+    limits: &Limits,
+    defects: &mut Defects,
+) -> io::Result<Structure> {
+    let start = source.window(0, STEP_BYTES)?;
+    let line_end = LineEnd::detect(start.get(..STEP_BYTES).unwrap_or(start));
+    if line_end.0 == b'\r' {
+        defects.note(Defect::BareCr);
+    }
+    let mut scanner = Scanner {
+        size_bytes: source.size_bytes(),
+        source,
+        line_end,
+        limits,
+        defects,
+        boundaries: Boundaries::default(),
+        open: vec![],
+        structure: Structure::default(),
+    };
+    scanner.run()?;
+    Ok(scanner.structure)
+}
+
+impl<S: Source> Scanner<'_, S> {
+    fn run(&mut self) -> io::Result<()> {
+        let needle = [self.line_end.0, b'-', b'-'];
+        let finder = Finder::new(&needle);
+        let mut at = self.entity(0)?;
+        while self.boundaries.count() > 0 {
+            let Some(found) = self.next_delimiter(at, &finder)? else {
+                break;
+            };
+            at = found.end;
+            self.close_to(found.delimiter.level + 1, found.start)?;
+            if found.delimiter.has_junk {
+                self.defects.note(Defect::BoundaryJunk);
+            }
+            if found.delimiter.is_close {
+                self.close(found.delimiter.level, found.end);
+            } else if self.structure.entities.len() >= self.limits.parts_max {
+                self.rest(found.end);
+                return Ok(());
+            } else {
+                at = self.entity(found.end)?;
+            }
+        }
+        if self.boundaries.count() > 0 {
+            self.defects.note(Defect::BoundaryUnclosed);
+        }
+        self.close_to(0, self.size_bytes)
+    }
+
+    /// Adds the part that begins at `start`; returns where to look for the next delimiter.
+    fn entity(&mut self, start: u64) -> io::Result<u64> {
+        let is_root = self.structure.entities.is_empty();
+        let scan = Scan {
+            start,
+            line_end: self.line_end,
+            is_root,
+            limits: self.limits,
+        };
+        let boundaries = &self.boundaries;
+        let is_delimiter = |line: &[u8]| boundaries.find(line).is_some();
+        let header = header::scan(self.source, scan, is_delimiter, self.defects)?;
+        let parent = self.open.last().copied();
+        let is_digest = parent
+            .and_then(|parent| self.structure.entities.get(parent))
+            .is_some_and(|parent| parent.content.media_type == "multipart/digest");
+        let content = self.content(&header.fields, is_digest)?;
+        let depth = self.open.len();
+        let boundary = self.boundary(&content, depth);
+        let is_opaque = content.is_multipart() && depth >= self.limits.depth_max;
+        let body = header.body.min(self.size_bytes);
+        self.structure.entities.push(Entity {
+            parent,
+            depth,
+            header: start..body,
+            body: body..self.size_bytes,
+            content,
+            has_parts: false,
+            is_opaque,
+        });
+        if let Some(parent) = parent.and_then(|parent| self.structure.entities.get_mut(parent)) {
+            parent.has_parts = true;
+        }
+        if is_root {
+            self.structure.fields = header.fields;
+        }
+        if let Some(boundary) = boundary {
+            self.boundaries.push(boundary);
+            self.open.push(self.structure.entities.len() - 1);
+        }
+        Ok(header.cut.unwrap_or(body))
+    }
+
+    /// What the fields of a header say of the content.
+    fn content(&mut self, fields: &[Field], is_digest: bool) -> io::Result<Content> {
+        let mut content = Content::new(is_digest);
+        for field in fields {
+            // Most fields are told by the length of their names.
+            let name_bytes = field.name.end - field.name.start;
+            if !(10..=25).contains(&name_bytes) {
+                continue;
+            }
+            let length = usize::try_from(field.value.end - field.name.start).unwrap_or(usize::MAX);
+            let length = length.min(FIELD_BYTES_MAX);
+            let window = self.source.window(field.name.start, length)?;
+            if !matches!(window.first(), Some(b'c' | b'C')) {
+                continue;
+            }
+            let window = window.get(..length).unwrap_or(window);
+            let name = usize::try_from(name_bytes).unwrap_or(usize::MAX);
+            let value = usize::try_from(field.value.start - field.name.start).unwrap_or(usize::MAX);
+            let name = window.get(..name).unwrap_or_default();
+            content.field(name, window.get(value..).unwrap_or_default(), self.defects);
+        }
+        Ok(content)
+    }
+
+    /// The boundary of a multipart that is to be opened.
+    fn boundary(&mut self, content: &Content, depth: usize) -> Option<Vec<u8>> {
+        if !content.is_multipart() {
+            return None;
+        }
+        if depth >= self.limits.depth_max {
+            self.defects.note(Defect::DepthOver);
+            return None;
+        }
+        if content.boundary.is_none() {
+            self.defects.note(Defect::BoundaryMissing);
+        }
+        if content.encoding != crate::transfer::TransferEncoding::Identity {
+            self.defects.note(Defect::TransferEncodingComposite);
+        }
+        content.boundary.clone()
+    }
+
+    /// Finds the next delimiter line at or behind `at`, which begins a line.
+    fn next_delimiter(&mut self, mut at: u64, finder: &Finder<'_>) -> io::Result<Option<Found>> {
+        let line_bytes_max = self.boundaries.line_bytes_max() + 2;
+        let mut is_line_start = true;
+        loop {
+            let window = self.source.window(at, STEP_BYTES + line_bytes_max)?;
+            let is_last = at + window.len() as u64 >= self.size_bytes;
+            let mut from = 0;
+            loop {
+                let rest = window.get(from..).unwrap_or_default();
+                let line = if is_line_start && rest.starts_with(b"--") {
+                    from
+                } else if let Some(found) = finder.find(rest) {
+                    from + found + 1
+                } else {
+                    break;
+                };
+                is_line_start = false;
+                if !is_last && line + line_bytes_max > window.len() {
+                    // Too near to the end of the window to tell: it begins the next one.
+                    break;
+                }
+                let rest = window.get(line..).unwrap_or_default();
+                let found = delimiter_at(rest, &self.boundaries, self.line_end);
+                if let Some((delimiter, length)) = found {
+                    let start = at + line as u64;
+                    return Ok(Some(Found {
+                        delimiter,
+                        start,
+                        end: start + length as u64,
+                    }));
+                }
+                from = line;
+            }
+            if is_last {
+                return Ok(None);
+            }
+            // The line end before a delimiter must be seen again.
+            at += window.len().saturating_sub(line_bytes_max).max(1) as u64;
+            is_line_start = false;
+        }
+    }
+
+    /// Ends the leaf before a delimiter, and the multiparts that it does not belong to.
+    fn close_to(&mut self, count: usize, at: u64) -> io::Result<()> {
+        let end = self.before_line_end(at)?;
+        let is_leaf_last =
+            self.structure.entities.len().checked_sub(1) != self.open.last().copied();
+        if let Some(last) = self.structure.entities.last_mut()
+            && is_leaf_last
+            && last.body.end == self.size_bytes
+        {
+            last.body.end = end.max(last.body.start);
+        }
+        if self.open.len() > count && at < self.size_bytes {
+            self.defects.note(Defect::BoundaryCrossed);
+        }
+        while self.open.len() > count
+            && let Some(entity) = self.open.pop()
+        {
+            self.end_multipart(entity, end);
+        }
+        self.boundaries.truncate(count);
+        Ok(())
+    }
+
+    fn close(&mut self, level: usize, end: u64) {
+        if let Some(entity) = self.open.pop() {
+            self.end_multipart(entity, end);
+        }
+        self.boundaries.truncate(level);
+    }
+
+    fn end_multipart(&mut self, entity: usize, end: u64) {
+        if let Some(entity) = self.structure.entities.get_mut(entity) {
+            entity.body.end = end.max(entity.body.start);
+            if !entity.has_parts {
+                self.defects.note(Defect::BoundaryUnused);
+            }
+        }
+    }
+
+    /// Makes one part of everything from `start` on.
+    fn rest(&mut self, start: u64) {
+        self.defects.note(Defect::PartsOver);
+        let content = Content::opaque();
+        self.structure.entities.push(Entity {
+            parent: self.open.last().copied(),
+            depth: self.open.len(),
+            header: start..start,
+            body: start..self.size_bytes,
+            content,
+            has_parts: false,
+            is_opaque: true,
+        });
+    }
+
+    /// The end of what stands before the line at `at`: its line end belongs to the delimiter.
+    fn before_line_end(&mut self, at: u64) -> io::Result<u64> {
+        if at >= self.size_bytes || at == 0 {
+            return Ok(at);
+        }
+        let from = at.saturating_sub(2);
+        let before = source::read(self.source, &(from..at), 2)?;
+        let bytes = match (before.as_slice(), self.line_end.0) {
+            ([b'\r', b'\n'], b'\n') => 2,
+            ([.., last], end) if *last == end => 1,
+            _ => 0,
+        };
+        Ok(at - bytes)
+    }
+}
+
+/// The delimiter at the beginning of `rest`, and the length of its line.
+fn delimiter_at(
+    rest: &[u8],
+    boundaries: &Boundaries,
+    line_end: LineEnd,
+) -> Option<(Delimiter, usize)> {
+    let line = rest.get(..boundaries.line_bytes_max() + 2).unwrap_or(rest);
+    let length = match memchr::memchr(line_end.0, line) {
+        Some(end) => end + 1,
+        None if line.len() == rest.len() => rest.len(),
+        None => return None,
+    };
+    let delimiter = boundaries.find(line.get(..length)?)?;
+    Some((delimiter, length))
+}

@@ -1,0 +1,149 @@
+//! Transfer encodings: from the bytes of a body to those of its content, piece by piece.
+//!
+//! As lenient as mail needs it: nothing is refused, what cannot be decoded stays as it is written.
+//! Memory does not depend on what arrives.
+//!
+//! Standards: RFC 2045 §6.
+
+use crate::transfer::base64::Base64;
+use crate::transfer::quoted_printable::QuotedPrintable;
+
+mod base64;
+mod quoted_printable;
+
+/// How the content of a part is written down in the message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum TransferEncoding {
+    /// As it is (`7bit`, `8bit`, `binary`, or nothing that is known).
+    #[default]
+    Identity,
+    /// `base64` (RFC 2045 §6.8).
+    Base64,
+    /// `quoted-printable` (RFC 2045 §6.7).
+    QuotedPrintable,
+}
+
+/// What a field `Content-Transfer-Encoding` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Declared {
+    /// One of the encodings that are decoded here.
+    Known(TransferEncoding),
+    /// `x-uuencode` and its other names.
+    Uuencode,
+    /// `x-yencode`.
+    Yenc,
+    /// Something else; the content stays as it is.
+    Unknown,
+}
+
+impl TransferEncoding {
+    /// The encoding of a name, any case; unknown names mean [`TransferEncoding::Identity`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match Declared::from_value(name.as_bytes()) {
+            Declared::Known(encoding) => encoding,
+            Declared::Uuencode | Declared::Yenc | Declared::Unknown => Self::Identity,
+        }
+    }
+
+    /// The name, as RFC 2045 writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "binary",
+            Self::Base64 => "base64",
+            Self::QuotedPrintable => "quoted-printable",
+        }
+    }
+
+    /// Begins to decode.
+    #[must_use]
+    pub fn decoder(self) -> TransferDecoder {
+        TransferDecoder(match self {
+            Self::Identity => State::Identity,
+            Self::Base64 => State::Base64(Base64::default()),
+            Self::QuotedPrintable => State::QuotedPrintable(QuotedPrintable::default()),
+        })
+    }
+
+    /// Decodes what is in memory.
+    #[must_use]
+    pub fn decode(self, body: &[u8]) -> Vec<u8> {
+        let mut content = Vec::new();
+        let mut decoder = self.decoder();
+        decoder.push(body, &mut content);
+        decoder.finish(&mut content);
+        content
+    }
+}
+
+impl Declared {
+    /// Reads the value of a field, with comments, quotes and the misspellings that occur.
+    #[must_use]
+    pub fn from_value(value: &[u8]) -> Self {
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let name = value
+            .iter()
+            .skip_while(|byte| !is_name(byte))
+            .take_while(|byte| is_name(byte));
+        // Longer names than these are none.
+        let name: Vec<u8> = name.take(24).map(u8::to_ascii_lowercase).collect();
+        match name.as_slice() {
+            b"base64" | b"base-64" | b"base" | b"b" | b"x-base64" => {
+                Self::Known(TransferEncoding::Base64)
+            }
+            b"quoted-printable" | b"quoted" | b"quotedprintable" | b"quoted_printable"
+            | b"quoted-printeable" | b"q" | b"qp" => Self::Known(TransferEncoding::QuotedPrintable),
+            b"7bit" | b"8bit" | b"binary" | b"7-bit" | b"8-bit" | b"7" | b"8" | b"none" | b"" => {
+                Self::Known(TransferEncoding::Identity)
+            }
+            b"x-uuencode" | b"x-uue" | b"uuencode" | b"uue" | b"x-uuencoded" => Self::Uuencode,
+            b"x-yencode" | b"x-yenc" | b"yenc" => Self::Yenc,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Undoes a transfer encoding, piece by piece.
+#[derive(Debug, Clone)]
+pub struct TransferDecoder(State);
+
+#[derive(Debug, Clone)]
+enum State {
+    Identity,
+    Base64(Base64),
+    QuotedPrintable(QuotedPrintable),
+}
+
+impl TransferDecoder {
+    /// Decodes the next bytes and appends the content to `content`.
+    pub fn push(&mut self, body: &[u8], content: &mut Vec<u8>) {
+        match &mut self.0 {
+            State::Identity => content.extend_from_slice(body),
+            State::Base64(decoder) => decoder.push(body, content),
+            State::QuotedPrintable(decoder) => decoder.push(body, content),
+        }
+    }
+
+    /// Appends what was held back: call once, after the last bytes.
+    pub fn finish(&mut self, content: &mut Vec<u8>) {
+        match &mut self.0 {
+            State::Identity => {}
+            State::Base64(decoder) => decoder.finish(content),
+            State::QuotedPrintable(decoder) => decoder.finish(content),
+        }
+    }
+
+    /// Whether something was met that does not belong into the encoding.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        match &self.0 {
+            State::Identity => false,
+            State::Base64(decoder) => decoder.is_malformed(),
+            State::QuotedPrintable(decoder) => decoder.is_malformed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Base64 as it arrives.
+//!
+//! Characters outside the alphabet are skipped. After padding the text is over, unless the next line
+//! is base64 again (several encodings one after the other): what mailing lists append to a base64
+//! body is left out.
+//!
+//! Standards: RFC 2045 §6.8.
+
+/// What a byte is worth; [`NONE`] outside the alphabet.
+const VALUES: [u8; 256] = values();
+const NONE: u8 = 0xFF;
+/// How many groups are decoded at once: a line.
+const GROUPS_MAX: usize = 32;
+/// How many characters of a line decide whether it is base64.
+const LOOK_CHARS: usize = 80;
+
+const fn values() -> [u8; 256] {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [NONE; 256];
+    let mut at = 0;
+    while at < 64 {
+        #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+        {
+            values[alphabet[at] as usize] = at as u8;
+        }
+        at += 1;
+    }
+    values
+}
+
+fn value(byte: u8) -> u8 {
+    // Always there: the table has a place for each byte.
+    VALUES.get(usize::from(byte)).copied().unwrap_or(NONE)
+}
+
+/// A base64 text that is being decoded.
+#[derive(Debug, Clone, Default)]
+pub struct Base64 {
+    /// Bits of the group of four that is not complete.
+    bits: u32,
+    /// How many characters of it there are, 0 to 3.
+    count: u8,
+    /// How many padding characters of the group were seen.
+    pads: u8,
+    after: After,
+    malformed: bool,
+}
+
+/// Where the text is with regard to its padding.
+#[derive(Debug, Clone, Default)]
+enum After {
+    #[default]
+    Nothing,
+    /// Padding ended the text; the next line so far.
+    Padding(Vec<u8>),
+    /// What follows is not base64.
+    End,
+}
+
+impl Base64 {
+    /// Decodes the next bytes.
+    pub fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {
+        content.reserve(body.len() / 4 * 3 + 3);
+        while !body.is_empty() {
+            body = match &self.after {
+                After::Nothing => self.text(body, content),
+                After::Padding(_) => self.look(body, content),
+                After::End => return,
+            };
+        }
+    }
+
+    /// Decodes what is left of an incomplete group.
+    pub fn finish(&mut self, content: &mut Vec<u8>) {
+        if let After::Padding(line) = &mut self.after {
+            let line = std::mem::take(line);
+            self.decide(&line, content);
+        }
+        self.malformed |= self.count != 0;
+        self.flush(content);
+    }
+
+    /// Whether characters were skipped, or a group is incomplete.
+    pub fn is_malformed(&self) -> bool {
+        self.malformed
+    }
+
+    /// Decodes up to the end of the text or of `body`; returns the rest.
+    fn text<'a>(&mut self, mut body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
+        while !body.is_empty() {
+            if self.count == 0 && self.pads == 0 {
+                body = groups(body, content);
+            }
+            let Some((&byte, rest)) = body.split_first() else {
+                break;
+            };
+            body = rest;
+            if self.character(byte, content) {
+                self.after = After::Padding(Vec::new());
+                break;
+            }
+        }
+        body
+    }
+
+    /// Takes one character; returns whether padding ended the text.
+    fn character(&mut self, byte: u8, content: &mut Vec<u8>) -> bool {
+        let value = value(byte);
+        if value != NONE {
+            // Padding in mid-group that did not complete it: skipped, as other clients do.
+            self.malformed |= self.pads > 0;
+            self.pads = 0;
+            self.bits = self.bits << 6 | u32::from(value);
+            self.count += 1;
+            if self.count == 4 {
+                let [_, a, b, c] = self.bits.to_be_bytes();
+                content.extend_from_slice(&[a, b, c]);
+                (self.bits, self.count) = (0, 0);
+            }
+            return false;
+        }
+        if byte != b'=' {
+            self.malformed |= !matches!(byte, b'\r' | b'\n' | b' ' | b'\t');
+            return false;
+        }
+        self.pads += 1;
+        let ends = self.count >= 2 && self.count + self.pads >= 4;
+        if ends {
+            self.flush(content);
+        } else if self.count < 2 {
+            self.malformed = true;
+            self.pads = 0;
+        }
+        ends
+    }
+
+    /// Decodes the characters of an incomplete group: two make a byte, three make two.
+    fn flush(&mut self, content: &mut Vec<u8>) {
+        let [_, a, b, _] = (self.bits << (6 * (4 - u32::from(self.count)))).to_be_bytes();
+        match self.count {
+            2 => content.push(a),
+            3 => content.extend_from_slice(&[a, b]),
+            _ => {}
+        }
+        (self.bits, self.count, self.pads) = (0, 0, 0);
+    }
+
+    /// Gathers the line after the padding; returns the rest.
+    fn look<'a>(&mut self, body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
+        let After::Padding(line) = &mut self.after else {
+            return body;
+        };
+        for (at, &byte) in body.iter().enumerate() {
+            let ends = matches!(byte, b'\r' | b'\n');
+            if ends && line.is_empty() {
+                continue;
+            }
+            if ends || line.len() >= LOOK_CHARS {
+                let line = std::mem::take(line);
+                self.decide(&line, content);
+                return body.get(at..).unwrap_or_default();
+            }
+            // Padding beyond what is needed, and blanks at the end of the line.
+            if !(line.is_empty() && matches!(byte, b'=' | b' ' | b'\t')) {
+                line.push(byte);
+            }
+        }
+        &[]
+    }
+
+    /// Goes on with `line` if it is base64, else ends.
+    fn decide(&mut self, line: &[u8], content: &mut Vec<u8>) {
+        let line = line.trim_ascii_end();
+        let is_text = line.len() % 4 == 0 || line.len() >= LOOK_CHARS;
+        let is_base64 = line
+            .iter()
+            .all(|byte| value(*byte) != NONE || *byte == b'=');
+        if line.is_empty() {
+            return;
+        }
+        self.malformed = true;
+        self.after = if is_text && is_base64 {
+            After::Nothing
+        } else {
+            After::End
+        };
+        if matches!(self.after, After::Nothing) {
+            let rest = self.text(line, content);
+            debug_assert!(rest.len() < LOOK_CHARS);
+        }
+    }
+}
+
+/// Decodes whole groups of four from the front, a line or so; returns what follows them.
+fn groups<'a>(body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
+    let mut room = [0; GROUPS_MAX * 3];
+    let mut done = 0;
+    for (group, room) in body.chunks_exact(4).zip(room.chunks_exact_mut(3)) {
+        let &[a, b, c, d] = group else { break };
+        let [a, b, c, d] = [value(a), value(b), value(c), value(d)];
+        if (a | b | c | d) & 0xC0 != 0 {
+            break;
+        }
+        let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        room.copy_from_slice(&bytes);
+        done += 1;
+    }
+    content.extend_from_slice(room.get(..done * 3).unwrap_or_default());
+    body.get(done * 4..).unwrap_or_default()
+}

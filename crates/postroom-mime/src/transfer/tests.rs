@@ -1,0 +1,112 @@
+use super::*;
+use proptest::prelude::*;
+
+fn check(encoding: TransferEncoding, body: &[u8], want: &[u8]) {
+    let got = encoding.decode(body);
+    assert_eq!(
+        got.escape_ascii().to_string(),
+        want.escape_ascii().to_string()
+    );
+    // The same, byte by byte.
+    let (mut decoder, mut pieces) = (encoding.decoder(), Vec::new());
+    for byte in body {
+        decoder.push(&[*byte], &mut pieces);
+    }
+    decoder.finish(&mut pieces);
+    assert_eq!(pieces, got, "{}", body.escape_ascii());
+}
+
+#[test]
+fn base64_is_decoded_as_it_arrives() {
+    #[rustfmt::skip]
+    let table: &[(&str, &[u8], &[u8])] = &[
+        ("lines",                     b"Z3L8\r\nbmVyIFRl\r\neHQ=\r\n", b"gr\xFCner Text"),
+        ("no padding",                b"eHQ",                       b"xt"),
+        ("one character too many",    b"eHR0eA==e",                 b"xttx"),
+        ("a lone character",          b"eHR0e",                     b"xtt"),
+        ("blanks and junk within",    b"e H\tR!0*e-A==",            b"xttx"),
+        ("padding in between",        b"eA==\r\neHR0\r\neA==\r\n",  b"xxttx"),
+        ("a footer behind the end",   b"eA==\r\n\r\n____\r\nThis list is free\r\n", b"x"),
+        ("padding too long",          b"eHR0eA====\r\n",            b"xttx"),
+        ("padding cut",               b"eHR0eA=",                   b"xttx"),
+        ("padding first",             b"=eHR0",                     b"xtt"),
+        ("nothing",                   b"",                          b""),
+    ];
+    for (why, body, want) in table {
+        println!("{why}");
+        check(TransferEncoding::Base64, body, want);
+    }
+}
+
+#[test]
+fn quoted_printable_is_decoded_as_it_arrives() {
+    #[rustfmt::skip]
+    let table: &[(&str, &[u8], &[u8])] = &[
+        ("escapes",               b"gr=FCn =e4=3D",         b"gr\xFCn \xE4="),
+        ("soft line break",       b"one=\r\n two=\nthree",  b"one twothree"),
+        ("blanks behind it",      b"one= \t\r\ntwo",        b"onetwo"),
+        ("bare CR behind it",     b"one=\rtwo",             b"onetwo"),
+        ("at the end",            b"one=",                  b"one"),
+        ("no escape",             b"a=b c=XYd=",            b"a=b c=XYd"),
+        ("half an escape",        b"=4",                    b"=4"),
+        ("an escape in escape",   b"==41",                  b"=A"),
+        ("blanks then text",      b"a=  b",                 b"a=  b"),
+        ("blanks before the end", b"a \r\nb",               b"a \r\nb"),
+        ("eight bit",             b"\xC3\xBC=C3=BC",        b"\xC3\xBC\xC3\xBC"),
+    ];
+    for (why, body, want) in table {
+        println!("{why}");
+        check(TransferEncoding::QuotedPrintable, body, want);
+    }
+}
+
+#[test]
+fn names_of_encodings_are_found_in_what_mail_writes() {
+    let table: &[(&[u8], Declared)] = &[
+        (b"Base64", Declared::Known(TransferEncoding::Base64)),
+        (
+            b" \"base64\" (a comment);",
+            Declared::Known(TransferEncoding::Base64),
+        ),
+        (
+            b"QUOTED-PRINTABLE",
+            Declared::Known(TransferEncoding::QuotedPrintable),
+        ),
+        (b"8bit", Declared::Known(TransferEncoding::Identity)),
+        (b"", Declared::Known(TransferEncoding::Identity)),
+        (b"x-uuencode", Declared::Uuencode),
+        (b"zip", Declared::Unknown),
+    ];
+    for (value, want) in table {
+        assert_eq!(
+            Declared::from_value(value),
+            *want,
+            "{}",
+            value.escape_ascii()
+        );
+    }
+    for encoding in [
+        TransferEncoding::Identity,
+        TransferEncoding::Base64,
+        TransferEncoding::QuotedPrintable,
+    ] {
+        assert_eq!(TransferEncoding::from_name(encoding.as_str()), encoding);
+    }
+}
+
+proptest! {
+    #[test]
+    fn pieces_make_no_difference(
+        body in proptest::collection::vec(prop_oneof![Just(b'='), Just(b'\n'), Just(b'\r'), Just(b' '), Just(b'4'), any::<u8>()], 0..300),
+        at in 0_usize..300,
+    ) {
+        for encoding in [TransferEncoding::Base64, TransferEncoding::QuotedPrintable] {
+            let (first, second) = body.split_at(at.min(body.len()));
+            let (mut decoder, mut content) = (encoding.decoder(), Vec::new());
+            decoder.push(first, &mut content);
+            decoder.push(second, &mut content);
+            decoder.finish(&mut content);
+            prop_assert_eq!(content, encoding.decode(&body));
+        }
+    }
+}
