@@ -1,1 +1,40 @@
-//! The processor: supervisor, survey, the receive path and the send path.
+//! The processor: what moves mail between the servers and the data model.
+//!
+//! ```text
+//!   supervisor ──► one receiver and one sender for each enabled account
+//!   receiver:  survey │ watch ──► fetch ──► decompose ──► commit ──► wishes      (receive/)
+//!   sender:    prepare ──► claim ──► transmit ──► settle                         (send/)
+//! ```
+//! Wake-ups carry nothing: each loop asks the store what to do, so start, crash and failover are
+//! one code path. Rules that hold here: nothing is changed at a server before its record is
+//! durable; one bad message never stops a folder; one bad server never delays another account.
+
+pub mod error;
+
+pub mod backoff;
+
+pub mod settings;
+
+pub mod account;
+
+pub mod report;
+
+pub mod content;
+
+pub mod outgoing;
+
+pub mod survey;
+
+pub mod receive;
+
+pub mod send;
+
+pub mod receiver;
+
+pub mod sender;
+
+pub mod supervisor;
+
+pub use error::Error;
+pub use settings::Settings;
+pub use supervisor::Supervisor;

@@ -1,0 +1,241 @@
+//! What the data model says of an account, in the terms of the engine.
+
+use postroom_imap::MailboxName;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::options::Options;
+use postroom_net::Credentials;
+use postroom_net::Endpoint;
+use postroom_net::Secret;
+use postroom_net::Security;
+use postroom_store::AccountRow;
+use postroom_store::Secrets;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+/// The name of the folder that a system account gets for its outgoing mail.
+pub const SYSTEM_SEND_BOX: &str = "Virtual_System_Send_Box";
+
+/// One server of an account, and how to log in there.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Who we are; `None` when the account has no password for it.
+    pub credentials: Option<Credentials>,
+}
+
+/// A folder that may be monitored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Folder {
+    /// Its id in the data model.
+    pub id: Uuid,
+    /// The mailbox at the server, byte for byte.
+    pub mailbox: MailboxName,
+    /// The title, for people and logs.
+    pub title: String,
+    /// Whether it is to be monitored: enabled, and not of mode `sendOnly`.
+    pub monitored: bool,
+    /// Whether messages are deleted at the server once they are stored.
+    pub delete_on_server: bool,
+    /// The options that hold for it.
+    pub options: Options,
+}
+
+/// An account with its servers and folders, as the data model has it now.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The tenant.
+    pub domain: Domain,
+    /// Its id in the data model.
+    pub id: Uuid,
+    /// Its mail address.
+    pub address: String,
+    /// The display name of its outgoing mail, when a message has none.
+    pub display_name: Option<String>,
+    /// The reply address of its outgoing mail, when a message has none.
+    pub reply_to: Option<String>,
+    /// Whether it is to be worked for.
+    pub enabled: bool,
+    /// Whether it gets [`SYSTEM_SEND_BOX`].
+    pub is_system: bool,
+    /// Where mail is received; `None`: the account only sends.
+    pub imap: Option<Server>,
+    /// Where mail is sent; `None`: the account only receives.
+    pub smtp: Option<Server>,
+    /// The options that hold for the account itself.
+    pub options: Options,
+    /// Its folders.
+    pub folders: Vec<Folder>,
+    /// The state that the data model shows.
+    pub state: String,
+}
+
+impl Account {
+    /// Reads an account from its rows.
+    #[must_use]
+    pub fn from_row(row: &AccountRow) -> Self {
+        let (account, profile) = (&row.account, &row.profile);
+        let text = |name: &str| account.text(name).filter(|text| !text.is_empty());
+        let address = text("address").unwrap_or_default().to_owned();
+        let levels = [account.get("options"), profile.get("options")];
+        let folders = row
+            .folders
+            .iter()
+            .map(|folder| Folder::from_entity(folder, levels));
+        let login = text("login").unwrap_or(&address).to_owned();
+        let smtp_login = text("smtpLogin").unwrap_or(&login).to_owned();
+        let Secrets {
+            password,
+            smtp_password,
+        } = &row.secrets;
+        let smtp_password = smtp_password.as_ref().or(password.as_ref());
+        let oauth = profile.text("auth") == Some("oauth2");
+        let server = |kind: Kind, login: String, password: Option<&SecretString>| {
+            let endpoint = kind.endpoint(profile)?;
+            let credentials = password.map(|password| {
+                let secret = password.clone();
+                let secret = if oauth {
+                    Secret::OAuth2(secret)
+                } else {
+                    Secret::Password(secret)
+                };
+                Credentials { login, secret }
+            });
+            Some(Server {
+                endpoint,
+                credentials,
+            })
+        };
+        Self {
+            domain: row.domain.clone(),
+            id: account.id,
+            display_name: text("fromDisplayName").map(str::to_owned),
+            reply_to: text("replyTo").map(str::to_owned),
+            enabled: account.is_set("enabled"),
+            is_system: account.is_set("isSystem"),
+            imap: server(Kind::Imap, login, password.as_ref()),
+            smtp: server(Kind::Smtp, smtp_login, smtp_password),
+            options: Options::cascade(levels),
+            folders: folders.collect(),
+            state: text("state").unwrap_or_default().to_owned(),
+            address,
+        }
+    }
+
+    /// The monitored folders.
+    pub fn monitored(&self) -> impl Iterator<Item = &Folder> {
+        self.folders.iter().filter(|folder| folder.monitored)
+    }
+
+    /// Whether a connection made for `other` serves this account too.
+    #[must_use]
+    pub fn connects_like(&self, other: &Self) -> bool {
+        same_server(self.imap.as_ref(), other.imap.as_ref())
+            && same_server(self.smtp.as_ref(), other.smtp.as_ref())
+    }
+
+    /// Whether the engine would do the same for both.
+    #[must_use]
+    pub fn works_like(&self, other: &Self) -> bool {
+        self.connects_like(other)
+            && self.enabled == other.enabled
+            && self.is_system == other.is_system
+            && self.address == other.address
+            && self.display_name == other.display_name
+            && self.reply_to == other.reply_to
+            && self.options == other.options
+            && self.folders == other.folders
+    }
+}
+
+impl Folder {
+    fn from_entity(folder: &Entity, levels: [&serde_json::Value; 2]) -> Self {
+        let [account, profile] = levels;
+        let mailbox = match folder.text("mailbox") {
+            Some(encoded) => MailboxName::from_percent_encoded(encoded),
+            None => MailboxName::from_display(folder.text("name").unwrap_or_default()),
+        };
+        let nameless = folder
+            .text("mailbox")
+            .or(folder.text("name"))
+            .is_none_or(str::is_empty);
+        let sends_only = folder.text("mode") == Some("sendOnly");
+        Self {
+            id: folder.id,
+            mailbox,
+            title: folder.text("title").unwrap_or_default().to_owned(),
+            monitored: folder.is_set("enabled") && !sends_only && !nameless,
+            delete_on_server: folder.is_set("deleteOnServer"),
+            options: Options::cascade([folder.get("options"), account, profile]),
+        }
+    }
+}
+
+/// Which of the two servers of a profile.
+#[derive(Clone, Copy)]
+enum Kind {
+    Imap,
+    Smtp,
+}
+
+impl Kind {
+    fn endpoint(self, profile: &Entity) -> Option<Endpoint> {
+        let (host, port, security) = match self {
+            Self::Imap => ("imapHost", "imapPort", "imapSecurity"),
+            Self::Smtp => ("smtpHost", "smtpPort", "smtpSecurity"),
+        };
+        let host = profile
+            .text(host)
+            .map(str::trim)
+            .filter(|host| !host.is_empty())?;
+        let security = match profile.text(security) {
+            Some("starttls") => Security::StartTls,
+            Some("none") => Security::None,
+            _ => Security::Tls,
+        };
+        let given = profile
+            .number(port)
+            .and_then(|port| u16::try_from(port).ok());
+        let port = given.unwrap_or(match (self, security) {
+            (Self::Imap, Security::Tls) => 993,
+            (Self::Imap, Security::StartTls | Security::None) => 143,
+            (Self::Smtp, Security::Tls) => 465,
+            (Self::Smtp, Security::StartTls | Security::None) => 587,
+        });
+        Some(Endpoint {
+            host: host.to_owned(),
+            port,
+            security,
+        })
+    }
+}
+
+fn same_server(one: Option<&Server>, other: Option<&Server>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => {
+            one.endpoint == other.endpoint
+                && match (&one.credentials, &other.credentials) {
+                    (None, None) => true,
+                    (Some(one), Some(other)) => same_credentials(one, other),
+                    (None, Some(_)) | (Some(_), None) => false,
+                }
+        }
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+fn same_credentials(one: &Credentials, other: &Credentials) -> bool {
+    let same_secret = match (&one.secret, &other.secret) {
+        (Secret::Password(one), Secret::Password(other))
+        | (Secret::OAuth2(one), Secret::OAuth2(other)) => {
+            one.expose_secret() == other.expose_secret()
+        }
+        (Secret::Password(_), Secret::OAuth2(_)) | (Secret::OAuth2(_), Secret::Password(_)) => {
+            false
+        }
+    };
+    one.login == other.login && same_secret
+}

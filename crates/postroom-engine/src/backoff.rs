@@ -1,0 +1,40 @@
+//! Delays between attempts: twice as long each time, with jitter, within bounds.
+
+use std::time::Duration;
+
+/// The delay before attempt `failures + 1`, when `failures` (at least 1) have gone before.
+///
+/// It doubles from `first` up to `longest`; a random tenth is taken off or added, so that many
+/// accounts of one server do not come back in step.
+#[must_use]
+pub fn delay(failures: u32, first: Duration, longest: Duration) -> Duration {
+    let doublings = failures.saturating_sub(1).min(30);
+    let delay = first.saturating_mul(1 << doublings).min(longest);
+    delay.mul_f64(0.9 + 0.2 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_longest() {
+        let delay = |failures| {
+            delay(failures, Duration::from_secs(10), Duration::from_secs(60)).as_secs_f64()
+        };
+        for (failures, want) in [
+            (0, 10.0),
+            (1, 10.0),
+            (2, 20.0),
+            (3, 40.0),
+            (4, 60.0),
+            (99, 60.0),
+        ] {
+            let got = delay(failures);
+            assert!(
+                (want * 0.89..=want * 1.11).contains(&got),
+                "{failures}: {got}"
+            );
+        }
+    }
+}

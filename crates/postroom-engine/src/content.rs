@@ -1,0 +1,198 @@
+//! Content: the bytes of a file as a client downloads them.
+//!
+//! A part of a received message is an extent of the original; it is decoded (transfer encoding, and
+//! for html the charset) while it streams out, so that no second copy is kept.
+
+use bytes::Bytes;
+use postroom_mime::TransferDecoder;
+use postroom_mime::TransferEncoding;
+use postroom_mime::charset;
+use postroom_store::BlobReader;
+use postroom_store::Error;
+use postroom_store::FileRow;
+use postroom_store::FileSource;
+use postroom_store::Store;
+use std::ops::Range;
+
+/// A file that is being read.
+#[derive(Debug)]
+pub struct Download {
+    /// How many bytes the whole file has; `None` when only reading it would tell: html whose
+    /// charset is changed to UTF-8.
+    pub size_bytes: Option<u64>,
+    reader: BlobReader,
+    decoders: Option<Decoders>,
+    /// What is still to be given, in bytes of the download: first to pass over, then to give.
+    skip: u64,
+    left: u64,
+}
+
+/// What is undone on the way: the transfer encoding, then the charset.
+#[derive(Debug)]
+struct Decoders {
+    transfer: TransferDecoder,
+    charset: Option<charset::Decoder>,
+}
+
+/// Opens a file, or a range of it (in bytes of what is downloaded; within its size).
+#[must_use]
+pub fn open(store: &Store, file: &FileRow, range: Option<Range<u64>>) -> Download {
+    let wanted = range.unwrap_or(0..u64::MAX);
+    match &file.source {
+        FileSource::Blob(blob) => as_it_is(
+            store.blob_read(*blob, within(&wanted, 0, file.size_bytes)),
+            file,
+        ),
+        FileSource::Part {
+            blob,
+            offset,
+            length,
+            transfer_encoding,
+            charset,
+        } => {
+            let encoding = TransferEncoding::from_name(transfer_encoding);
+            let charset = charset.as_deref().filter(|_| is_html(file));
+            if encoding == TransferEncoding::Identity && charset.is_none() {
+                return as_it_is(
+                    store.blob_read(*blob, within(&wanted, *offset, *length)),
+                    file,
+                );
+            }
+            Download {
+                size_bytes: charset.is_none().then_some(file.size_bytes),
+                reader: store.blob_read(*blob, *offset..*offset + *length),
+                decoders: Some(Decoders {
+                    transfer: encoding.decoder(),
+                    charset: charset.map(charset::decoder),
+                }),
+                skip: wanted.start,
+                left: wanted.end.saturating_sub(wanted.start),
+            }
+        }
+    }
+}
+
+fn as_it_is(reader: BlobReader, file: &FileRow) -> Download {
+    Download {
+        size_bytes: Some(file.size_bytes),
+        reader,
+        decoders: None,
+        skip: 0,
+        left: u64::MAX,
+    }
+}
+
+/// The part of an extent that a range of it means.
+fn within(wanted: &Range<u64>, offset: u64, length: u64) -> Range<u64> {
+    offset + wanted.start.min(length)..offset + wanted.end.min(length)
+}
+
+fn is_html(file: &FileRow) -> bool {
+    file.media_type
+        .to_ascii_lowercase()
+        .starts_with("text/html")
+}
+
+impl Download {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if self.left == 0 {
+                return Ok(None);
+            }
+            let piece = match (self.reader.next().await?, &mut self.decoders) {
+                (piece, None) => return Ok(piece),
+                (Some(piece), Some(decoders)) => decoders.push(&piece),
+                (None, decoders) => match decoders.take() {
+                    Some(decoders) => decoders.finish(),
+                    None => return Ok(None),
+                },
+            };
+            let piece = self.cut(piece);
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+            if self.decoders.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The part of a piece that lies in the range.
+    fn cut(&mut self, piece: Vec<u8>) -> Bytes {
+        let length = piece.len() as u64;
+        let from = self.skip.min(length);
+        let to = length.min(from.saturating_add(self.left));
+        self.skip -= from;
+        self.left -= to - from;
+        let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        Bytes::from(piece).slice(index(from)..index(to))
+    }
+}
+
+impl Decoders {
+    fn push(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut plain = vec![];
+        self.transfer.push(piece, &mut plain);
+        match &mut self.charset {
+            Some(charset) => charset.push(&plain).into_bytes(),
+            None => plain,
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let mut plain = vec![];
+        self.transfer.finish(&mut plain);
+        match &mut self.charset {
+            Some(charset) => {
+                let mut text = charset.push(&plain);
+                text.push_str(&charset.finish());
+                text.into_bytes()
+            }
+            None => plain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(encoding: TransferEncoding, charset: Option<&str>, pieces: &[&[u8]]) -> Vec<u8> {
+        let charset = charset.map(charset::decoder);
+        let mut decoders = Decoders {
+            transfer: encoding.decoder(),
+            charset,
+        };
+        let mut all: Vec<u8> = pieces
+            .iter()
+            .flat_map(|piece| decoders.push(piece))
+            .collect();
+        all.extend(decoders.finish());
+        all
+    }
+
+    #[test]
+    fn a_part_is_decoded_across_pieces() {
+        let got = decode(TransferEncoding::Base64, None, &[b"Z3I", b"8w\r", b"\nw=="]);
+        assert_eq!(got, b"gr\xFC\xC3");
+        let latin = Some("iso-8859-1");
+        let got = decode(
+            TransferEncoding::QuotedPrintable,
+            latin,
+            &[b"gr=F", b"C=\r\nn"],
+        );
+        assert_eq!(String::from_utf8(got).unwrap(), "grün");
+    }
+
+    #[test]
+    fn a_range_lies_within_its_extent() {
+        assert_eq!(within(&(0..u64::MAX), 10, 5), 10..15);
+        assert_eq!(within(&(2..4), 10, 5), 12..14);
+        assert_eq!(within(&(4..99), 10, 5), 14..15);
+    }
+}

@@ -1,0 +1,32 @@
+//! What the engine could not do.
+
+use std::io;
+
+/// Why a piece of the engine's work ended. Each account's loop handles it and goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store did not do what it was asked.
+    #[error("the store did not answer")]
+    Store(#[from] postroom_store::Error),
+    /// The IMAP server, or the way to it.
+    #[error(transparent)]
+    Imap(#[from] postroom_imap::Error),
+    /// The SMTP server, or the way to it.
+    #[error(transparent)]
+    Smtp(#[from] postroom_smtp::Error),
+    /// A large message could not be put aside on its way.
+    #[error("the spool directory cannot be written: is the disk full?")]
+    Spool(#[source] io::Error),
+    /// The account has no password.
+    #[error("the account has no password: set `password`")]
+    NoPassword,
+    /// The folder was deleted while it was read.
+    #[error("the folder is no longer in the data model")]
+    FolderGone,
+    /// A fault of our own in a background task.
+    #[error("a background task ended by a fault of its own")]
+    Fault(#[source] tokio::task::JoinError),
+    /// A message cannot be composed.
+    #[error("the message cannot be composed: {0}")]
+    Compose(String),
+}

@@ -1,0 +1,132 @@
+//! Commit: one transaction for each portion, with messages, files, ledger and feed together.
+
+use crate::account::Account;
+use crate::account::Folder;
+use crate::backoff;
+use crate::error::Error;
+use crate::receive::Portion;
+use crate::receive::Shared;
+use crate::receive::decompose::Decomposed;
+use crate::receive::fetch::Missed;
+use crate::receive::watch::News;
+use postroom_store::Miss;
+use postroom_store::ReceiveBatch;
+use postroom_store::ReceiveOutcome;
+use postroom_store::ReceivedMessage;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+
+/// The delay before a message that could not be had is asked for again; it doubles.
+const RETRY_FIRST: Duration = Duration::from_secs(60);
+/// The longest such delay.
+const RETRY_LONGEST: Duration = Duration::from_secs(86_400);
+/// How much of a spool file is read at once.
+const SPOOL_PIECE_BYTES: usize = 256 * 1024;
+
+/// What one call of the receive path has recorded.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Messages that are new.
+    pub stored: u64,
+    /// Messages that had been recorded before.
+    pub repeated: u64,
+}
+
+/// Commits portions in the order in which they were fetched, until there are no more.
+///
+/// # Errors
+///
+/// When the store fails; then nothing after the last whole portion is recorded.
+pub async fn commit(
+    shared: &Shared,
+    (account, folder): (&Account, &Folder),
+    news: &News,
+    mut portions: mpsc::Receiver<Portion>,
+) -> Result<Committed, Error> {
+    let mut all = Committed::default();
+    while let Some(portion) = portions.recv().await {
+        let portion = portion.await.map_err(Error::Fault)??;
+        let mut messages = Vec::with_capacity(portion.messages.len());
+        for decomposed in portion.messages {
+            messages.push(with_original(shared, decomposed).await?);
+        }
+        let batch = ReceiveBatch {
+            domain: account.domain.clone(),
+            folder: folder.id,
+            uid_validity: news.uid_validity,
+            messages,
+            relink: news.relink,
+        };
+        match shared.store.receive_commit(batch).await? {
+            ReceiveOutcome::Done { stored, repeated } => {
+                all.stored += stored;
+                all.repeated += repeated;
+            }
+            ReceiveOutcome::FolderGone => return Err(Error::FolderGone),
+        }
+        drop(portion.permit);
+    }
+    Ok(all)
+}
+
+/// Takes the original of a large message from its spool file into the store, piece by piece.
+async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<ReceivedMessage, Error> {
+    let Decomposed { mut message, spool } = decomposed;
+    if let Some(spool) = spool {
+        let mut file = tokio::fs::File::from_std(spool.reopen().map_err(Error::Spool)?);
+        let mut writer = shared.store.blob_writer();
+        let mut piece = vec![0; SPOOL_PIECE_BYTES];
+        loop {
+            let count = file.read(&mut piece).await.map_err(Error::Spool)?;
+            match piece.get(..count) {
+                None | Some([]) => break,
+                Some(read) => writer.write(read).await?,
+            }
+        }
+        message.original = Some(writer.finish());
+    }
+    Ok(message)
+}
+
+/// Records what could not be had: as pending, to be tried again later; what never can be, as a
+/// message in state `error`.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn record_missed(
+    shared: &Shared,
+    (account, folder): (&Account, &Folder),
+    news: &News,
+    missed: &[Missed],
+) -> Result<(), Error> {
+    if missed.is_empty() {
+        return Ok(());
+    }
+    let miss = |missed: &Missed| Miss {
+        uid: missed.uid,
+        reason: missed.reason.clone(),
+        code: if missed.forever {
+            "too_big"
+        } else {
+            "not_given"
+        }
+        .to_owned(),
+        forever: missed.forever,
+    };
+    let delay_ms = |attempts: u32| {
+        let delay = backoff::delay(attempts, RETRY_FIRST, RETRY_LONGEST);
+        i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2)
+    };
+    let misses: Vec<_> = missed.iter().map(miss).collect();
+    let (who, at) = (
+        (&account.domain, account.id),
+        (folder.id, news.uid_validity),
+    );
+    shared
+        .store
+        .receive_missed(who, at, &misses, delay_ms)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! Prepare: checks a message, composes it once, and makes its bytes durable.
+
+use crate::account::Account;
+use crate::content;
+use crate::error::Error;
+use crate::outgoing;
+use crate::outgoing::Recipient;
+use crate::receive::Shared;
+use postroom_mime::compose::Address;
+use postroom_mime::compose::Base64Lines;
+use postroom_mime::compose::Content;
+use postroom_mime::compose::Draft;
+use postroom_mime::compose::File;
+use postroom_mime::compose::FileAt;
+use postroom_mime::compose::Piece;
+use postroom_mime::compose::wire_address;
+use postroom_model::Entity;
+use postroom_model::Invalid;
+use postroom_model::Timestamp;
+use postroom_model::builtin::files;
+use postroom_store::BlobWriter;
+use postroom_store::FileRow;
+use postroom_store::Prepared;
+use postroom_store::clock;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+
+/// An html body larger than this is refused: it is composed in memory.
+const HTML_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// The files of a message that is being composed.
+struct Files {
+    inlines: Vec<FileRow>,
+    attachments: Vec<FileRow>,
+}
+
+/// Prepares every message of the account that waits for it.
+///
+/// # Errors
+///
+/// When the store fails. A message that cannot be composed ends as `error`, and the next goes on.
+pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error> {
+    loop {
+        let messages = shared
+            .store
+            .delivery_unprepared(&account.domain, account.id, 100)
+            .await?;
+        if messages.is_empty() {
+            return Ok(());
+        }
+        for message in messages {
+            match prepare(shared, account, &message).await {
+                Ok(()) => {}
+                Err(Error::Compose(reason)) => {
+                    let why = ("invalid", reason.as_str());
+                    shared
+                        .store
+                        .delivery_refuse(&account.domain, message.id, why)
+                        .await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result<(), Error> {
+    outgoing::check(message).map_err(|problems| invalid(&problems))?;
+    let recipients = outgoing::recipients(message).map_err(|problems| invalid(&problems))?;
+    let (draft, files) = draft(shared, account, (message, &recipients)).await?;
+    let composed =
+        postroom_mime::compose::compose(&draft).map_err(|problem| invalid(&[problem]))?;
+    let mut writer = shared.store.blob_writer();
+    for piece in &composed.pieces {
+        match piece {
+            Piece::Bytes(bytes) => writer.write(bytes).await?,
+            Piece::File { at, .. } => write_file(shared, &files, *at, &mut writer).await?,
+        }
+    }
+    let content = writer.finish();
+    let prepared = Prepared {
+        account: account.id,
+        due_ms: message
+            .text("dateTime")
+            .and_then(|text| Timestamp::parse(text).ok())
+            .map_or_else(clock::now_ms, Timestamp::as_ms),
+        reverse_path: wire(&draft.from.address),
+        smtp_utf8: composed.needs_smtp_utf8,
+        changes: changes(&draft, &recipients, content.size_bytes),
+        content,
+    };
+    shared
+        .store
+        .delivery_prepare(&account.domain, message, prepared)
+        .await?;
+    Ok(())
+}
+
+/// What composition adds to the message's row.
+fn changes(draft: &Draft, recipients: &[Recipient], size_bytes: u64) -> Map<String, Json> {
+    let kind = match (draft.text.is_some(), draft.html.is_some()) {
+        (true, true) => "alternative",
+        (true, false) => "text",
+        (false, true) => "html",
+        (false, false) => "undefined",
+    };
+    let recipient = |recipient: &Recipient| {
+        json!({
+            "kind": recipient.kind, "name": recipient.name, "address": recipient.address,
+            "state": "waiting", "reply": null,
+        })
+    };
+    let changes = json!({
+        "from": draft.from.address, "fromDisplayName": draft.from.name,
+        "messageId": draft.message_id, "messageType": kind, "size": size_bytes,
+        "dateTime": Timestamp::from_ms(draft.date_ms).to_string(),
+        "attachmentCount": draft.attachments.len(),
+        "recipients": recipients.iter().map(recipient).collect::<Vec<_>>(),
+    });
+    match changes {
+        Json::Object(changes) => changes,
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
+            Map::new()
+        }
+    }
+}
+
+async fn draft(
+    shared: &Shared,
+    account: &Account,
+    (message, recipients): (&Entity, &[Recipient]),
+) -> Result<(Draft, Files), Error> {
+    let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
+    let from = text("from").unwrap_or(&account.address).to_owned();
+    let name = text("fromDisplayName")
+        .map(str::to_owned)
+        .or_else(|| account.display_name.clone());
+    let of_kind = |kind: &str| {
+        let these = recipients.iter().filter(|recipient| recipient.kind == kind);
+        these
+            .map(|r| Address {
+                name: r.name.clone(),
+                address: r.address.clone(),
+            })
+            .collect()
+    };
+    let bare = |address: &str| Address {
+        name: None,
+        address: address.to_owned(),
+    };
+    let mut reply_to: Vec<_> = message.texts("replyTo").map(bare).collect();
+    if reply_to.is_empty() {
+        reply_to.extend(account.reply_to.as_deref().map(bare));
+    }
+    let files = Files {
+        inlines: file_rows(shared, account, message, files::INLINES).await?,
+        attachments: file_rows(shared, account, message, files::ATTACHMENTS).await?,
+    };
+    let date = text("dateTime").and_then(|text| Timestamp::parse(text).ok());
+    let message_id = text("messageId").map(str::to_owned);
+    let draft = Draft {
+        message_id: message_id.unwrap_or_else(|| new_message_id(&from)),
+        from: Address {
+            name,
+            address: from,
+        },
+        sender: None,
+        reply_to,
+        to: of_kind("to"),
+        cc: of_kind("cc"),
+        subject: text("subject").unwrap_or_default().to_owned(),
+        text: text("text").map(str::to_owned),
+        html: html(shared, account, message).await?,
+        inlines: files.inlines.iter().map(file).collect(),
+        attachments: files.attachments.iter().map(file).collect(),
+        in_reply_to: message.texts("inReplyTo").map(str::to_owned).collect(),
+        references: message.texts("references").map(str::to_owned).collect(),
+        date_ms: date.map_or_else(clock::now_ms, Timestamp::as_ms),
+        headers: headers(message),
+    };
+    Ok((draft, files))
+}
+
+async fn file_rows(
+    shared: &Shared,
+    account: &Account,
+    message: &Entity,
+    property: &str,
+) -> Result<Vec<FileRow>, Error> {
+    Ok(shared
+        .store
+        .file_list(&account.domain, message.id, property)
+        .await?)
+}
+
+fn file(row: &FileRow) -> File {
+    File {
+        name: row.name.clone(),
+        media_type: row.media_type.clone(),
+        content_id: row.content_id.clone(),
+        content: Content::Elsewhere {
+            size_bytes: row.size_bytes,
+        },
+    }
+}
+
+async fn html(
+    shared: &Shared,
+    account: &Account,
+    message: &Entity,
+) -> Result<Option<String>, Error> {
+    let rows = file_rows(shared, account, message, files::HTML).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    if row.size_bytes > HTML_BYTES_MAX {
+        return Err(Error::Compose(format!(
+            "html: is larger than {HTML_BYTES_MAX} bytes"
+        )));
+    }
+    let mut bytes = vec![];
+    let mut download = content::open(&shared.store, row, None);
+    while let Some(piece) = download.next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    let html = String::from_utf8(bytes);
+    html.map(Some)
+        .map_err(|_| Error::Compose("html: is not UTF-8".to_owned()))
+}
+
+fn headers(message: &Entity) -> Vec<(String, String)> {
+    let field = |field: &Json| match field.as_array().map(Vec::as_slice) {
+        Some([Json::String(name), Json::String(value)]) => Some((name.clone(), value.clone())),
+        _ => None,
+    };
+    message
+        .get("headers")
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(field)
+        .collect()
+}
+
+/// A Message-ID of our own: unique, under the domain of the author (RFC 5322 §3.6.4).
+fn new_message_id(from: &str) -> String {
+    let wire = wire(from);
+    let domain = wire
+        .rsplit_once('@')
+        .map_or("localhost", |(_, domain)| domain);
+    format!("{}@{domain}", clock::new_id())
+}
+
+/// An address as it goes over the wire: its domain in ASCII.
+pub fn wire(address: &str) -> String {
+    wire_address(address).map_or_else(|_| address.to_owned(), |wire| wire.address)
+}
+
+async fn write_file(
+    shared: &Shared,
+    files: &Files,
+    at: FileAt,
+    writer: &mut BlobWriter,
+) -> Result<(), Error> {
+    let row = match at {
+        FileAt::Inline(index) => files.inlines.get(index),
+        FileAt::Attachment(index) => files.attachments.get(index),
+    };
+    let Some(row) = row else {
+        return Err(Error::Compose("a file of the message is gone".to_owned()));
+    };
+    let mut lines = Base64Lines::default();
+    let mut encoded = vec![];
+    let mut download = content::open(&shared.store, row, None);
+    while let Some(piece) = download.next().await? {
+        lines.push(&piece, &mut encoded);
+        writer.write(&encoded).await?;
+        encoded.clear();
+    }
+    lines.finish(&mut encoded);
+    writer.write(&encoded).await?;
+    Ok(())
+}
+
+fn invalid(problems: &[Invalid]) -> Error {
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    Error::Compose(problems.join("; "))
+}

@@ -1,0 +1,52 @@
+//! What the engine is told once, at start.
+
+use postroom_net::Dialer;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the whole engine; what differs by account stands in the data model's options.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Makes connections, and knows which certificates to trust.
+    pub dialer: Dialer,
+    /// The name that EHLO gives; a host name or an address literal (RFC 5321 §4.1.4).
+    pub ehlo_name: String,
+    /// Where messages too large for memory are put while they arrive; emptied at start.
+    pub spool_directory: PathBuf,
+    /// How many portions are decomposed at once, over all accounts.
+    pub decompositions_max: usize,
+    /// How many bytes of arriving messages may be in memory at once, over all accounts.
+    pub bytes_in_flight_max: usize,
+    /// A message larger than this goes through the spool directory.
+    pub in_memory_bytes_max: usize,
+    /// How many connections may be in the making at once, over all accounts.
+    pub connects_max: usize,
+    /// The delay before a failed connection is tried again; it doubles with each failure.
+    pub reconnect_first: Duration,
+    /// The longest delay between two attempts to connect.
+    pub reconnect_longest: Duration,
+    /// The delay between attempts after the server refused the password several times.
+    pub credentials_probe: Duration,
+    /// How long stopping waits for what is after its final dot.
+    pub stop_within: Duration,
+}
+
+impl Settings {
+    /// Usual settings.
+    #[must_use]
+    pub fn new(dialer: Dialer, ehlo_name: String, spool_directory: PathBuf) -> Self {
+        Self {
+            dialer,
+            ehlo_name,
+            spool_directory,
+            decompositions_max: std::thread::available_parallelism().map_or(2, usize::from),
+            bytes_in_flight_max: 64 * 1024 * 1024,
+            in_memory_bytes_max: 1024 * 1024,
+            connects_max: 32,
+            reconnect_first: Duration::from_secs(2),
+            reconnect_longest: Duration::from_secs(300),
+            credentials_probe: Duration::from_secs(3600),
+            stop_within: Duration::from_secs(20),
+        }
+    }
+}
