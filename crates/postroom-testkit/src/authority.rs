@@ -45,10 +45,12 @@ impl Authority {
     ///
     /// When the key cannot be made.
     pub fn new() -> Result<Self> {
+        Self::named("Postroom test authority")
+    }
+
+    fn named(name: &str) -> Result<Self> {
         let mut params = CertificateParams::new(vec![])?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Postroom test authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
@@ -82,7 +84,7 @@ impl Authority {
         }
         let key = KeyPair::generate()?;
         let certificate = if flaw == Flaw::UnknownIssuer {
-            params.signed_by(&key, &Self::new()?.issuer)?
+            params.signed_by(&key, &Self::named("An authority that nobody knows")?.issuer)?
         } else {
             params.signed_by(&key, &self.issuer)?
         };

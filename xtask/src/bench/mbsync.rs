@@ -53,3 +53,24 @@ pub fn receive(dovecot: &Dovecot, user: &str, count: usize, directory: &Path) ->
     );
     Ok(took)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_testkit::DovecotOptions;
+    use postroom_testkit::Need;
+    use postroom_testkit::require;
+    use postroom_testkit::sample;
+
+    #[test]
+    fn it_receives_the_whole_mailbox() {
+        if !require(&[Need::Dovecot, Need::Mbsync]) {
+            return;
+        }
+        let dovecot = Dovecot::start(&DovecotOptions::default()).unwrap();
+        let messages = (0..30).map(|number| sample(number, 2000));
+        dovecot.fill("anna@demo.test", "INBOX", messages).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        receive(&dovecot, "anna@demo.test", 30, directory.path()).unwrap();
+    }
+}
