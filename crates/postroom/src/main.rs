@@ -1,2 +1,45 @@
-//! The binary.
-fn main() {}
+//! Postroom: one binary that exchanges email between mail servers and a data model.
+//!
+//! ```text
+//!   cli ──► serve:    configuration ──► store, engine, api ──► until a signal
+//!       ──► sandbox:  a mail server to try integrations against
+//!       ──► demo:     both, and a client that shows the main job step by step
+//! ```
+//! The only place with `anyhow`, arguments and the environment.
+
+mod config;
+
+mod cli;
+
+mod logging;
+
+mod serve;
+
+mod sandbox;
+
+mod demo;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = cli::Cli::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: cli::Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match arguments.command {
+            cli::Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+            cli::Command::Sandbox(arguments) => Box::pin(sandbox::run(arguments)).await,
+            cli::Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+        }
+    })
+}

@@ -1,0 +1,120 @@
+//! The configuration file: the instances of all roles, of which one is this process.
+//!
+//! ```json
+//! { "roles": [ { "name": "email1", "roletype": "email", "iface": "lo", "group": 11330, "order": 1,
+//!                "data": "/var/lib/postroom", "listen": "127.0.0.1:8025" } ] }
+//! ```
+//! Instances of other role types are none of our business; in ours an unknown key is an error.
+
+use anyhow::Context;
+use anyhow::bail;
+use serde::Deserialize;
+use serde_json::Value as Json;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// The role type of the instances that this program runs.
+const ROLE_TYPE: &str = "email";
+
+/// One instance of the role `email`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// The name of the instance, unique in the file.
+    pub name: String,
+    /// Always `email`.
+    pub roletype: String,
+    /// The network interface of the instance; informative.
+    pub iface: Option<String>,
+    /// Instances of one group take over from each other (active-passive).
+    pub group: Option<u64>,
+    /// The sequence in which they take over.
+    pub order: Option<u32>,
+    /// The data directory.
+    pub data: Option<PathBuf>,
+    /// Where to answer REST requests, as `HOST:PORT`.
+    pub listen: Option<String>,
+    /// Certificates (PEM) of authorities to trust beside those of the system.
+    pub trust_ca: Option<PathBuf>,
+    /// The name that this host gives to SMTP servers.
+    pub ehlo_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    roles: Vec<Json>,
+}
+
+/// Reads the file and finds this instance: the one called `name`, or the only one of type `email`.
+pub fn instance(path: &Path, name: Option<&str>) -> anyhow::Result<Instance> {
+    let at = || format!("configuration file {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(at)?;
+    parse(&text, name).with_context(at)
+}
+
+fn parse(text: &str, name: Option<&str>) -> anyhow::Result<Instance> {
+    let file: File = serde_json::from_str(text)?;
+    let mut found = vec![];
+    for (at, role) in file.roles.into_iter().enumerate() {
+        if role.get("roletype").and_then(Json::as_str) != Some(ROLE_TYPE) {
+            continue;
+        }
+        let instance: Instance =
+            serde_json::from_value(role).with_context(|| format!("roles[{at}]"))?;
+        if name.is_none_or(|name| name == instance.name) {
+            found.push(instance);
+        }
+    }
+    let names: Vec<_> = found.iter().map(|instance| instance.name.clone()).collect();
+    match (found.pop(), found.is_empty(), name) {
+        (Some(instance), true, _) => Ok(instance),
+        (Some(_), false, _) => {
+            bail!("it has several instances ({}): choose one with --instance", names.join(", "))
+        }
+        (None, _, Some(name)) => bail!("it has no instance `{name}` of the role type `email`"),
+        (None, _, None) => bail!("it has no instance of the role type `email` in `roles`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = r#"{"roles": [
+        {"name": "im1", "roletype": "im", "iface": "eth0", "group": 1, "order": 1, "x": 1},
+        {"name": "e1", "roletype": "email", "iface": "lo", "group": 11330, "order": 1},
+        {"name": "e2", "roletype": "email", "group": 11330, "order": 2, "listen": "0.0.0.0:80"}]}"#;
+
+    #[test]
+    fn an_instance_is_found_by_name() {
+        let instance = parse(TWO, Some("e2")).unwrap();
+        assert_eq!(instance.listen.as_deref(), Some("0.0.0.0:80"));
+        assert_eq!(instance.order, Some(2));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let table = [
+            (TWO, None, "several instances (e1, e2)"),
+            (TWO, Some("im1"), "no instance `im1`"),
+            (r#"{"roles": []}"#, None, "no instance of the role type `email`"),
+            (r#"{"rolls": []}"#, None, "unknown field `rolls`"),
+            ("{", None, "EOF while parsing"),
+            (
+                r#"{"roles": [{"name": "e", "roletype": "email", "lisen": "x"}]}"#,
+                None,
+                "roles[0]: unknown field `lisen`",
+            ),
+            (
+                r#"{"roles": [{"name": "e", "roletype": "email", "group": "x"}]}"#,
+                None,
+                "roles[0]: invalid type: string \"x\"",
+            ),
+        ];
+        for (text, name, want) in table {
+            let error = format!("{:#}", parse(text, name).unwrap_err());
+            assert!(error.contains(want), "{error}");
+        }
+    }
+}
