@@ -102,7 +102,7 @@ impl Action {
 pub enum Ending {
     /// It is closed without a word (TCP FIN, no TLS `close_notify`).
     Close,
-    /// It is reset (TCP RST).
+    /// It is reset (TCP RST). What the client has not read yet may be lost to it, as in life.
     Reset,
     /// It stays open, and nothing is read or written any more.
     Stall,

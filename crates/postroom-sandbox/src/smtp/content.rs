@@ -21,10 +21,10 @@ impl Session {
     ///
     /// The connection is lost, or ended by a rule.
     pub async fn content(&mut self) -> io::Result<()> {
+        let early = !self.peer.wire.input().is_empty();
         self.peer.wire.flush().await?;
         let message = self.read_message().await?;
-        self.peer
-            .record(".", b".", !self.peer.wire.input().is_empty());
+        self.peer.record(".", b".", early);
         let Some(transaction) = self.transaction.take() else {
             return Ok(());
         };
