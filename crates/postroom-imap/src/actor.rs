@@ -1,0 +1,190 @@
+//! The task that owns a connection's socket. It takes one request at a time, and watches for the
+//! server's BYE in between.
+//!
+//! A caller that goes away leaves no half-read connection: a command runs to its end without it,
+//! a FETCH is read to its end if that is near, and else the connection is closed. When the handle
+//! is dropped the task ends at once.
+
+use crate::answer::Answer;
+use crate::command::Command;
+use crate::error::Error;
+use crate::fetch::Delivery;
+use crate::fetch::FetchEvent;
+use crate::patience::Patience;
+use crate::response::Response;
+use crate::session::Event;
+use crate::wire::Wire;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+/// A command, and where its outcome goes.
+pub struct Request {
+    /// The command.
+    pub command: Command,
+    /// Where its outcome goes.
+    pub reply: Reply,
+}
+
+/// Where the outcome of a command goes.
+pub enum Reply {
+    /// At the end, as a whole.
+    Answer(oneshot::Sender<Result<Answer, Error>>),
+    /// As it comes in: a FETCH.
+    Events(mpsc::Sender<Delivery>),
+}
+
+impl Reply {
+    async fn fail(self, error: Error) {
+        // Who has gone does not care.
+        match self {
+            Self::Answer(sender) => drop(sender.send(Err(error))),
+            Self::Events(sender) => drop(sender.send(Delivery::Done(Err(error))).await),
+        }
+    }
+}
+
+/// Serves requests until the handle is gone. After the connection's end every request fails: the
+/// first with the reason.
+pub async fn run<S>(
+    wire: Wire<S>,
+    mut requests: mpsc::Receiver<Box<Request>>,
+    handle: oneshot::Receiver<()>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let serving = async move {
+        let mut reason = serve(wire, &mut requests).await;
+        while let Some(request) = requests.recv().await {
+            request
+                .reply
+                .fail(reason.take().unwrap_or(Error::Ended))
+                .await;
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        _ = handle => {}
+    }
+}
+
+/// Serves until the connection ends; gives the reason, unless a caller has it already.
+async fn serve<S>(mut wire: Wire<S>, requests: &mut mpsc::Receiver<Box<Request>>) -> Option<Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let request = tokio::select! {
+            biased;
+            request = requests.recv() => request?,
+            heard = wire.unasked() => match heard {
+                Ok(()) => continue,
+                Err(error) => return Some(error),
+            },
+        };
+        let Request { command, reply } = *request;
+        let is_last = command.name == "LOGOUT";
+        let goes_on = match reply {
+            Reply::Answer(sender) => {
+                let answer = wire.command(command).await;
+                let goes_on = answer
+                    .as_ref()
+                    .map_or_else(Error::leaves_connection_open, |_| true);
+                drop(sender.send(answer));
+                goes_on
+            }
+            Reply::Events(sender) => {
+                let result = fetch(&mut wire, command, &sender).await;
+                let goes_on = result
+                    .as_ref()
+                    .map_or_else(Error::leaves_connection_open, |()| true);
+                drop(sender.send(Delivery::Done(result)).await);
+                goes_on
+            }
+        };
+        if is_last || !goes_on {
+            return None;
+        }
+    }
+}
+
+/// Runs a FETCH; what one read brings goes out together.
+async fn fetch<S>(
+    wire: &mut Wire<S>,
+    command: Command,
+    sender: &mpsc::Sender<Delivery>,
+) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let deadlines = &wire.options().deadlines;
+    let mut patience = Patience::by_rate(deadlines.silence, deadlines.bytes_per_second_min);
+    let name = command.name;
+    wire.session().start(command);
+    wire.send().await?;
+    let mut given_up: Option<u64> = None;
+    let mut events = vec![];
+    loop {
+        match wire.ready_event() {
+            Ok(Some(Event::Completed(completion))) => {
+                deliver(sender, &mut events).await;
+                return completion.refused(name).map(drop);
+            }
+            Ok(Some(event)) => {
+                if let Some(event) = fetch_event(event) {
+                    patience.renew();
+                    events.push(event);
+                }
+            }
+            Ok(None) => {
+                if !deliver(sender, &mut events).await && given_up.is_none() {
+                    given_up = Some(wire.received());
+                    wire.session().discard_bodies();
+                }
+                check_given_up(wire, given_up)?;
+                tokio::select! {
+                    filled = wire.fill(&mut patience) => filled?,
+                    () = sender.closed(), if given_up.is_none() => {}
+                }
+            }
+            Err(error) => {
+                deliver(sender, &mut events).await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Hands events on; `false` when nobody wants them any more.
+async fn deliver(sender: &mpsc::Sender<Delivery>, events: &mut Vec<FetchEvent>) -> bool {
+    if events.is_empty() {
+        return !sender.is_closed();
+    }
+    sender
+        .send(Delivery::Events(std::mem::take(events)))
+        .await
+        .is_ok()
+}
+
+/// A FETCH that was given up is read to its end only if that is near.
+fn check_given_up<S>(wire: &Wire<S>, given_up: Option<u64>) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let drained = given_up.map_or(0, |from| wire.received() - from);
+    if drained > wire.options().limits.drain_bytes_max {
+        return Err(Error::Abandoned);
+    }
+    Ok(())
+}
+
+fn fetch_event(event: Event) -> Option<FetchEvent> {
+    match event {
+        Event::Response(Response::Fetch(fetched)) => Some(FetchEvent::Message(fetched)),
+        Event::BodyStart { size_bytes } => Some(FetchEvent::BodyStart { size_bytes }),
+        Event::Chunk(bytes) => Some(FetchEvent::Chunk(bytes)),
+        Event::BodyEnd => Some(FetchEvent::BodyEnd),
+        Event::Response(_) | Event::Continue | Event::Completed(_) => None,
+    }
+}

@@ -1,0 +1,188 @@
+//! What a server answered to one command, collected from its responses.
+//!
+//! Standards: RFC 3501 §7.
+
+use crate::capabilities::Capabilities;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::mailbox::MailboxName;
+use crate::response::Code;
+use crate::response::Listed;
+use crate::response::Namespaces;
+use crate::response::Response;
+use crate::response::Selected;
+use crate::response::Status;
+use crate::token::number;
+use crate::token::uid;
+use std::sync::Arc;
+
+/// How many octets a UID takes in a SEARCH response, at most, with its blank.
+const UID_OCTETS_MAX: u64 = 11;
+
+/// The answer to one command.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// What was said of the selected mailbox.
+    pub selected: Selected,
+    /// The UIDs found, in the server's order.
+    pub uids: Vec<u32>,
+    /// The mailboxes listed.
+    pub listed: Vec<Listed>,
+    /// The counts of mailboxes.
+    pub statuses: Vec<(MailboxName, Status)>,
+    /// Where mailboxes live.
+    pub namespaces: Option<Namespaces>,
+    /// The code of the tagged response.
+    pub code: Option<Code>,
+    /// What the server can do now.
+    pub capabilities: Arc<Capabilities>,
+}
+
+impl Answer {
+    /// Takes one response. `received_bytes`: how much came in for this command so far.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Limit`] when it is too much.
+    pub fn take(
+        &mut self,
+        response: Response,
+        received_bytes: u64,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        let mut uids_count = self.uids.len() as u64;
+        match response {
+            Response::State(line) => self.take_code(line.code),
+            Response::Exists(exists) => self.selected.exists = exists,
+            Response::Flags(flags) => self.selected.flags = flags,
+            Response::Search(uids) => self.uids.extend(uids),
+            Response::Esearch(set) => {
+                uids_count += set.count();
+                check("UIDs", uids_count, limits.uids_count_max as u64)?;
+                self.uids.extend(set.iter());
+            }
+            Response::List(listed) => self.listed.push(listed),
+            Response::Status(name, status) => self.statuses.push((name, status)),
+            Response::Namespace(namespaces) => self.namespaces = Some(namespaces),
+            Response::Capability(_) | Response::Fetch(_) | Response::Other => {}
+        }
+        uids_count = self.uids.len() as u64;
+        check("UIDs", uids_count, limits.uids_count_max as u64)?;
+        let bytes_max = limits.answer_bytes_max as u64 + uids_count * UID_OCTETS_MAX;
+        check("bytes of an answer", received_bytes, bytes_max)
+    }
+
+    /// Takes a response code.
+    pub fn take_code(&mut self, code: Option<Code>) {
+        let Some(code) = code else {
+            return;
+        };
+        let mut words = code.arguments.split_ascii_whitespace();
+        let argument = words.next().unwrap_or_default().as_bytes();
+        let selected = &mut self.selected;
+        match code.name.as_str() {
+            "UIDVALIDITY" => selected.uid_validity = uid(argument),
+            "UIDNEXT" => selected.uid_next = uid(argument),
+            "HIGHESTMODSEQ" => selected.highest_mod_seq = number(argument).filter(|n| *n > 0),
+            "READ-ONLY" => selected.read_only = true,
+            "READ-WRITE" => selected.read_only = false,
+            "PERMANENTFLAGS" => {
+                let flags = code
+                    .arguments
+                    .trim_matches(['(', ')'])
+                    .split_ascii_whitespace();
+                selected.permanent_flags = flags.map(str::to_owned).collect();
+            }
+            _ => {}
+        }
+        self.code = Some(code);
+    }
+
+    /// UIDVALIDITY and UID of an appended message (RFC 4315 §3).
+    pub fn appended(&self) -> Option<(u32, u32)> {
+        let code = self.code.as_ref().filter(|code| code.name == "APPENDUID")?;
+        let mut numbers = code
+            .arguments
+            .split_ascii_whitespace()
+            .map(|n| uid(n.as_bytes()));
+        Some((numbers.next()??, numbers.next()??))
+    }
+
+    /// The UIDs found, ascending, each once.
+    pub fn sorted_uids(mut self) -> Vec<u32> {
+        if !self.uids.is_sorted() {
+            self.uids.sort_unstable();
+        }
+        self.uids.dedup();
+        self.uids
+    }
+
+    /// The counts of one mailbox; of whichever there are, if the server writes its name otherwise.
+    pub fn status(&self, mailbox: &MailboxName) -> Status {
+        let named = self.statuses.iter().find(|(name, _)| name == mailbox);
+        named
+            .or(self.statuses.last())
+            .map(|(_, status)| *status)
+            .unwrap_or_default()
+    }
+}
+
+fn check(what: &'static str, count: u64, max: u64) -> Result<(), Error> {
+    if count > max {
+        return Err(Error::Limit { what, max });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::set::UidSet;
+
+    #[test]
+    fn a_search_result_is_bounded_however_it_is_written() {
+        let limits = Limits {
+            uids_count_max: 10,
+            answer_bytes_max: 1000,
+            ..Limits::default()
+        };
+        let mut answer = Answer::default();
+        let mut take = |response, bytes| answer.take(response, bytes, &limits).is_ok();
+        assert!(take(Response::Esearch(UidSet::from_range(5..=9)), 40));
+        assert!(take(Response::Search(vec![9, 1, 2, 1]), 60));
+        assert!(!take(
+            Response::Esearch(UidSet::from_range(1..=u32::MAX)),
+            70
+        ));
+        assert!(!take(Response::Other, 1100));
+        assert_eq!(answer.sorted_uids(), [1, 2, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn codes_tell_of_the_mailbox() {
+        let mut answer = Answer::default();
+        for (name, arguments) in [
+            ("UIDVALIDITY", "7"),
+            ("UIDNEXT", "0"),
+            ("HIGHESTMODSEQ", "715194045007"),
+            ("PERMANENTFLAGS", "(\\Seen \\*)"),
+            ("READ-ONLY", ""),
+            ("APPENDUID", "3 9"),
+        ] {
+            let code = Code {
+                name: name.to_owned(),
+                arguments: arguments.to_owned(),
+            };
+            answer.take_code(Some(code));
+        }
+        assert_eq!(answer.appended(), Some((3, 9)));
+        let want = Selected {
+            uid_validity: Some(7),
+            highest_mod_seq: Some(715_194_045_007),
+            permanent_flags: vec!["\\Seen".to_owned(), "\\*".to_owned()],
+            read_only: true,
+            ..Selected::default()
+        };
+        assert_eq!(answer.selected, want);
+    }
+}

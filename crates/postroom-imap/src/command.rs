@@ -1,0 +1,335 @@
+//! Commands. What cannot be sent safely is refused before anything is sent.
+//!
+//! Standards: RFC 3501 §6, RFC 2971 (ID), RFC 4315 (UID EXPUNGE), RFC 4731 (ESEARCH), RFC 4959
+//! (SASL-IR), RFC 6154 §3 (SPECIAL-USE).
+
+use crate::capabilities::Capabilities;
+use crate::date;
+use crate::encoder::Encoder;
+use crate::encoder::Part;
+use crate::error::Error;
+use crate::mailbox::MailboxName;
+use crate::set::UidSet;
+use bytes::Bytes;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+
+/// How a mailbox is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// SELECT: messages can be changed.
+    Select,
+    /// EXAMINE: nothing changes, not even `\Recent`.
+    Examine,
+}
+
+/// What a FETCH asks for. ENVELOPE and BODYSTRUCTURE are never asked for: servers get them wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchItems {
+    /// All of the message, without setting `\Seen`.
+    Message,
+    /// UID and size.
+    Sizes,
+    /// UID and flags.
+    Flags,
+}
+
+/// A change of the flags of messages. The server is asked not to answer with the new flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlagChange {
+    sign: char,
+    flags: Vec<String>,
+}
+
+impl FlagChange {
+    /// Adds a flag.
+    #[must_use]
+    pub fn add_silent(flag: &str) -> Self {
+        Self {
+            sign: '+',
+            flags: vec![flag.to_owned()],
+        }
+    }
+
+    /// Removes a flag.
+    #[must_use]
+    pub fn remove_silent(flag: &str) -> Self {
+        Self {
+            sign: '-',
+            flags: vec![flag.to_owned()],
+        }
+    }
+}
+
+/// A command without its tag, ready to be sent.
+pub struct Command {
+    /// Its name, for errors.
+    pub name: &'static str,
+    /// Its pieces; the last ends with CRLF.
+    pub parts: Vec<Part>,
+    /// What to answer when the server asks for more than there is.
+    pub last_answer: Option<&'static [u8]>,
+    /// Whether it asks for whole messages.
+    pub wants_bodies: bool,
+}
+
+impl Command {
+    fn of(name: &'static str, encoder: Encoder) -> Self {
+        Self {
+            name,
+            parts: encoder.finish(),
+            last_answer: None,
+            wants_bodies: false,
+        }
+    }
+
+    fn plain(name: &'static str, text: &str) -> Self {
+        let mut encoder = Encoder::new(&Capabilities::default());
+        encoder.text(text);
+        Self::of(name, encoder)
+    }
+
+    /// CAPABILITY.
+    pub fn capability() -> Self {
+        Self::plain("CAPABILITY", "CAPABILITY")
+    }
+
+    /// STARTTLS.
+    pub fn start_tls() -> Self {
+        Self::plain("STARTTLS", "STARTTLS")
+    }
+
+    /// NAMESPACE (RFC 2342).
+    pub fn namespace() -> Self {
+        Self::plain("NAMESPACE", "NAMESPACE")
+    }
+
+    /// NOOP.
+    pub fn noop() -> Self {
+        Self::plain("NOOP", "NOOP")
+    }
+
+    /// LOGOUT.
+    pub fn logout() -> Self {
+        Self::plain("LOGOUT", "LOGOUT")
+    }
+
+    /// LIST of all mailboxes, with their special uses where that has to be asked for.
+    pub fn list(with_special_use: bool) -> Self {
+        let options = if with_special_use {
+            " RETURN (SPECIAL-USE)"
+        } else {
+            ""
+        };
+        Self::plain("LIST", &format!("LIST \"\" \"*\"{options}"))
+    }
+
+    /// LOGIN.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if login or password has a NUL.
+    pub fn login(
+        capabilities: &Capabilities,
+        login: &str,
+        password: &SecretString,
+    ) -> Result<Self, Error> {
+        let mut encoder = Encoder::new(capabilities);
+        encoder.text("LOGIN ");
+        encoder.string(login.as_bytes(), "the login name")?;
+        encoder.text(" ");
+        encoder.string(password.expose_secret().as_bytes(), "the password")?;
+        Ok(Self::of("LOGIN", encoder))
+    }
+
+    /// AUTHENTICATE with one message. `last_answer` is for a server that is not content with it.
+    pub fn authenticate(
+        capabilities: &Capabilities,
+        mechanism: &str,
+        message: &SecretString,
+        last_answer: &'static [u8],
+    ) -> Self {
+        let mut encoder = Encoder::new(capabilities);
+        encoder.text(&format!("AUTHENTICATE {mechanism}"));
+        if capabilities.has("SASL-IR") {
+            encoder.text(" ");
+        } else {
+            encoder.text("\r\n");
+            encoder.next_part(true);
+        }
+        encoder.text(message.expose_secret());
+        let mut command = Self::of("AUTHENTICATE", encoder);
+        command.last_answer = Some(last_answer);
+        command
+    }
+
+    /// ID with our fields (RFC 2971).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if a field has a NUL.
+    pub fn id(capabilities: &Capabilities, fields: &[(String, String)]) -> Result<Self, Error> {
+        let mut encoder = Encoder::new(capabilities);
+        for (at, (field, value)) in fields.iter().enumerate() {
+            encoder.text(if at == 0 { "ID (" } else { " " });
+            encoder.string(field.as_bytes(), "a field of ID")?;
+            encoder.text(" ");
+            encoder.string(value.as_bytes(), "a value of ID")?;
+        }
+        encoder.text(")");
+        Ok(Self::of("ID", encoder))
+    }
+
+    /// SELECT or EXAMINE.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if the name has a NUL.
+    pub fn select(
+        capabilities: &Capabilities,
+        mailbox: &MailboxName,
+        mode: Mode,
+    ) -> Result<Self, Error> {
+        let name = match mode {
+            Mode::Select => "SELECT",
+            Mode::Examine => "EXAMINE",
+        };
+        let mut encoder = Encoder::new(capabilities);
+        encoder.text(name);
+        encoder.text(" ");
+        encoder.mailbox(mailbox)?;
+        Ok(Self::of(name, encoder))
+    }
+
+    /// STATUS.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if the name has a NUL.
+    pub fn status(capabilities: &Capabilities, mailbox: &MailboxName) -> Result<Self, Error> {
+        let mut encoder = Encoder::new(capabilities);
+        encoder.text("STATUS ");
+        encoder.mailbox(mailbox)?;
+        let more = if capabilities.has("CONDSTORE") {
+            " HIGHESTMODSEQ"
+        } else {
+            ""
+        };
+        encoder.text(&format!(" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN{more})"));
+        Ok(Self::of("STATUS", encoder))
+    }
+
+    /// UID SEARCH; `compact` asks for ranges (RFC 4731).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if the criteria are not printable ASCII.
+    pub fn uid_search(criteria: &str, compact: bool) -> Result<Self, Error> {
+        if criteria.is_empty() || !criteria.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(Error::Unsendable { what: "a search" });
+        }
+        let options = if compact { "RETURN (ALL) " } else { "" };
+        Ok(Self::plain(
+            "UID SEARCH",
+            &format!("UID SEARCH {options}{criteria}"),
+        ))
+    }
+
+    /// UID FETCH.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if the set is empty.
+    pub fn uid_fetch(set: &UidSet, items: FetchItems) -> Result<Self, Error> {
+        let set = written(set)?;
+        let names = match items {
+            FetchItems::Message => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
+            FetchItems::Sizes => "(UID RFC822.SIZE)",
+            FetchItems::Flags => "(UID FLAGS)",
+        };
+        let mut command = Self::plain("UID FETCH", &format!("UID FETCH {set} {names}"));
+        command.wants_bodies = items == FetchItems::Message;
+        Ok(command)
+    }
+
+    /// UID STORE.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if the set is empty, or a flag is none.
+    pub fn uid_store(set: &UidSet, change: &FlagChange) -> Result<Self, Error> {
+        let (set, sign, flags) = (written(set)?, change.sign, flag_list(&change.flags)?);
+        Ok(Self::plain(
+            "UID STORE",
+            &format!("UID STORE {set} {sign}FLAGS.SILENT {flags}"),
+        ))
+    }
+
+    /// UID EXPUNGE (RFC 4315 §2.1).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if the set is empty.
+    pub fn uid_expunge(set: &UidSet) -> Result<Self, Error> {
+        Ok(Self::plain(
+            "UID EXPUNGE",
+            &format!("UID EXPUNGE {}", written(set)?),
+        ))
+    }
+
+    /// APPEND.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if the name or the message has a NUL, or a flag is none.
+    pub fn append(
+        capabilities: &Capabilities,
+        mailbox: &MailboxName,
+        (flags, date_ms): (&[String], Option<i64>),
+        body: Bytes,
+    ) -> Result<Self, Error> {
+        if memchr::memchr(0, &body).is_some() {
+            return Err(Error::Unsendable {
+                what: "the message",
+            });
+        }
+        let mut encoder = Encoder::new(capabilities);
+        encoder.text("APPEND ");
+        encoder.mailbox(mailbox)?;
+        encoder.text(&format!(" {} ", flag_list(flags)?));
+        if let Some(date_ms) = date_ms {
+            encoder.text(&date::write(date_ms));
+            encoder.text(" ");
+        }
+        encoder.body(body);
+        Ok(Self::of("APPEND", encoder))
+    }
+}
+
+/// A set as the argument of a command; an empty one would mean something else, or nothing.
+fn written(set: &UidSet) -> Result<String, Error> {
+    if set.is_empty() {
+        return Err(Error::Unsendable {
+            what: "an empty set of UIDs",
+        });
+    }
+    Ok(set.to_string())
+}
+
+fn flag_list(flags: &[String]) -> Result<String, Error> {
+    let is_letter = |byte: u8| {
+        matches!(byte, b'!'..=b'~')
+            && !matches!(byte, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\' | b']')
+    };
+    let is_flag = |flag: &String| {
+        let atom = flag.strip_prefix('\\').unwrap_or(flag);
+        !atom.is_empty() && atom.bytes().all(is_letter)
+    };
+    if !flags.iter().all(is_flag) {
+        return Err(Error::Unsendable { what: "a flag" });
+    }
+    Ok(format!("({})", flags.join(" ")))
+}
+
+#[cfg(test)]
+mod tests;

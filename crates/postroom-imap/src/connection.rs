@@ -1,0 +1,283 @@
+//! A connection to an IMAP server, as callers hold it. The socket belongs to a task of its own.
+//!
+//! Standards: RFC 3501 §6, RFC 2342, RFC 2971, RFC 4315, RFC 4731, RFC 4959, RFC 6154.
+
+mod login;
+
+use crate::actor::Reply;
+use crate::actor::Request;
+use crate::actor::run;
+use crate::answer::Answer;
+use crate::capabilities::Capabilities;
+use crate::command::Command;
+use crate::command::FetchItems;
+use crate::command::FlagChange;
+use crate::command::Mode;
+use crate::error::Error;
+use crate::error::Refusal;
+use crate::fetch::Fetch;
+use crate::limits::Options;
+use crate::mailbox::MailboxName;
+use crate::opening::Opened;
+use crate::opening::adopt;
+use crate::opening::dial;
+use crate::response::Listed;
+use crate::response::Namespaces;
+use crate::response::Selected;
+use crate::response::Status;
+use crate::set::UidSet;
+use bytes::Bytes;
+use postroom_net::Dialer;
+use postroom_net::Endpoint;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+/// How many reads may wait for the reader of a FETCH.
+const DELIVERIES_AHEAD: usize = 2;
+
+/// A connection. Every method waits within the deadlines of its [`Options`]; one whose future is
+/// dropped leaves the connection in order. Dropping the connection closes it.
+#[derive(Debug)]
+pub struct Connection {
+    requests: mpsc::Sender<Box<Request>>,
+    _alive: oneshot::Sender<()>,
+    capabilities: Arc<Capabilities>,
+    options: Arc<Options>,
+    is_logged_in: bool,
+}
+
+impl Connection {
+    /// Connects, secures the connection as the endpoint demands, and asks for the capabilities.
+    ///
+    /// # Errors
+    ///
+    /// No connection ([`Error::Connect`]), no safe one ([`Error::StartTls`]), or a server that
+    /// does not greet.
+    pub async fn open(
+        dialer: &Dialer,
+        endpoint: &Endpoint,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let options = Arc::new(options.clone());
+        Ok(Self::start(
+            dial(dialer, endpoint, Arc::clone(&options)).await?,
+            options,
+        ))
+    }
+
+    /// As [`Self::open`], on a stream that leads to a server already, such as a pipe.
+    ///
+    /// # Errors
+    ///
+    /// A server that does not greet.
+    pub async fn over<S>(stream: S, options: &Options) -> Result<Self, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let options = Arc::new(options.clone());
+        Ok(Self::start(
+            adopt(stream, Arc::clone(&options)).await?,
+            options,
+        ))
+    }
+
+    fn start<S>(opened: Opened<S>, options: Arc<Options>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Opened {
+            mut wire,
+            is_logged_in,
+        } = opened;
+        let capabilities = Arc::clone(wire.session().capabilities());
+        let (requests, receiver) = mpsc::channel(1);
+        let (alive, handle) = oneshot::channel();
+        tokio::spawn(run(wire, receiver, handle));
+        Self {
+            requests,
+            _alive: alive,
+            capabilities,
+            options,
+            is_logged_in,
+        }
+    }
+
+    /// What the server can do.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Where mailboxes live; `None` where the server cannot say.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub async fn namespace(&mut self) -> Result<Option<Namespaces>, Error> {
+        if !self.capabilities.has("NAMESPACE") {
+            return Ok(None);
+        }
+        match self.ask(Command::namespace()).await {
+            Ok(answer) => Ok(answer.namespaces),
+            Err(Error::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All mailboxes, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], or what ended the connection.
+    pub async fn list(&mut self) -> Result<Vec<Listed>, Error> {
+        let extended =
+            self.capabilities.has("LIST-EXTENDED") && self.capabilities.has("SPECIAL-USE");
+        let answer = match self.ask(Command::list(extended)).await {
+            // QUIRK(ProtonMail): https://github.com/jstedfast/MailKit/issues/674
+            Err(Error::Refused { .. }) if extended => self.ask(Command::list(false)).await?,
+            result => result?,
+        };
+        let mut listed = BTreeMap::new();
+        for mailbox in answer.listed {
+            listed.entry(mailbox.name.clone()).or_insert(mailbox);
+        }
+        Ok(listed.into_values().collect())
+    }
+
+    /// Opens a mailbox; the commands on messages mean this one until the next is opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], and then no mailbox is open; or what ended the connection.
+    pub async fn select(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
+        let command = Command::select(&self.capabilities, mailbox, mode)?;
+        let mut selected = self.ask(command).await?.selected;
+        selected.read_only |= mode == Mode::Examine;
+        if selected.uid_validity.is_none() {
+            // QUIRK: zero, or nothing at all. STATUS may know it.
+            match self.status(mailbox).await {
+                Ok(status) => selected.uid_validity = status.uid_validity,
+                Err(error) if error.leaves_connection_open() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(selected)
+    }
+
+    /// Counts of a mailbox, which need not be open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], or what ended the connection.
+    pub async fn status(&mut self, mailbox: &MailboxName) -> Result<Status, Error> {
+        let command = Command::status(&self.capabilities, mailbox)?;
+        Ok(self.ask(command).await?.status(mailbox))
+    }
+
+    /// The UIDs of the messages that match, ascending. The criteria are those of RFC 3501 §6.4.4,
+    /// in printable ASCII; [`crate::quoted`] makes a string of any text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
+    pub async fn uid_search(&mut self, criteria: &str) -> Result<Vec<u32>, Error> {
+        let compact = self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2");
+        let answer = match self.ask(Command::uid_search(criteria, compact)?).await {
+            Err(Error::Refused {
+                refusal: Refusal::Bad,
+                ..
+            }) if compact => self.ask(Command::uid_search(criteria, false)?).await?,
+            result => result?,
+        };
+        Ok(answer.sorted_uids())
+    }
+
+    /// Begins to fetch. Messages that are not there are passed over by the server without a word.
+    ///
+    /// The set goes in one command; [`UidSet::split`] makes it short enough for a server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] for an empty set, or what ended the connection.
+    pub async fn uid_fetch(&mut self, set: &UidSet, items: FetchItems) -> Result<Fetch<'_>, Error> {
+        let command = Command::uid_fetch(set, items)?;
+        let (sender, receiver) = mpsc::channel(DELIVERIES_AHEAD);
+        self.request(command, Reply::Events(sender)).await?;
+        Ok(Fetch::new(receiver))
+    }
+
+    /// Changes the flags of messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
+    pub async fn uid_store(&mut self, set: &UidSet, change: &FlagChange) -> Result<(), Error> {
+        self.ask(Command::uid_store(set, change)?).await.map(drop)
+    }
+
+    /// Removes those of the messages that are `\Deleted` (RFC 4315 §2.1).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where only a bare EXPUNGE is possible, which could take messages
+    /// that others marked; [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
+    pub async fn uid_expunge(&mut self, set: &UidSet) -> Result<(), Error> {
+        if !self.capabilities.has("UIDPLUS") && !self.capabilities.has("IMAP4REV2") {
+            return Err(Error::Unsupported {
+                extension: "UIDPLUS",
+            });
+        }
+        self.ask(Command::uid_expunge(set)?).await.map(drop)
+    }
+
+    /// Adds a message; gives UIDVALIDITY and UID where the server says them (RFC 4315 §3).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
+    pub async fn append(
+        &mut self,
+        mailbox: &MailboxName,
+        flags: &[String],
+        date_ms: Option<i64>,
+        body: Bytes,
+    ) -> Result<Option<(u32, u32)>, Error> {
+        let command = Command::append(&self.capabilities, mailbox, (flags, date_ms), body)?;
+        Ok(self.ask(command).await?.appended())
+    }
+
+    /// Does nothing, and so tells whether the connection is alive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], or what ended the connection.
+    pub async fn noop(&mut self) -> Result<(), Error> {
+        self.ask(Command::noop()).await.map(drop)
+    }
+
+    /// Says farewell and closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection before the server could answer.
+    pub async fn logout(mut self) -> Result<(), Error> {
+        self.ask(Command::logout()).await.map(drop)
+    }
+
+    async fn ask(&mut self, command: Command) -> Result<Answer, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.request(command, Reply::Answer(sender)).await?;
+        let answer = receiver.await.map_err(|_| Error::Ended)??;
+        self.capabilities = Arc::clone(&answer.capabilities);
+        Ok(answer)
+    }
+
+    async fn request(&mut self, command: Command, reply: Reply) -> Result<(), Error> {
+        let request = Box::new(Request { command, reply });
+        self.requests.send(request).await.map_err(|_| Error::Ended)
+    }
+}

@@ -1,0 +1,89 @@
+//! Logging in.
+//!
+//! Standards: RFC 3501 §6.2.2 and §6.2.3, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 4616 (PLAIN).
+
+use crate::capabilities::Capabilities;
+use crate::command::Command;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::error::Refusal;
+use postroom_net::Credentials;
+use postroom_net::Secret;
+use postroom_net::sasl;
+use std::sync::Arc;
+
+impl Connection {
+    /// Logs in, asks anew for the capabilities where the server does not say them, and says who we
+    /// are (ID). Does only the latter two if the server greeted with PREAUTH.
+    ///
+    /// A password goes by AUTHENTICATE PLAIN where offered, else by LOGIN; a token by XOAUTH2.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoMechanism`], [`Error::Refused`], or what ended the connection.
+    pub async fn login(&mut self, credentials: &Credentials) -> Result<(), Error> {
+        if !self.is_logged_in {
+            let before = std::mem::take(&mut self.capabilities);
+            let logged_in = self.authenticate(&before, credentials).await;
+            self.is_logged_in = logged_in.is_ok();
+            // Nothing new was said: what held before may hold no longer.
+            if Arc::ptr_eq(&self.capabilities, &before) || self.capabilities.is_empty() {
+                self.capabilities = before;
+                logged_in?;
+                self.ask(Command::capability()).await?;
+            } else {
+                logged_in?;
+            }
+        }
+        self.identify().await
+    }
+
+    async fn authenticate(
+        &mut self,
+        offers: &Capabilities,
+        credentials: &Credentials,
+    ) -> Result<(), Error> {
+        let no_mechanism = || Error::NoMechanism {
+            offered: offers.to_string(),
+        };
+        let password = match &credentials.secret {
+            Secret::OAuth2(_) if !offers.has("AUTH=XOAUTH2") => return Err(no_mechanism()),
+            Secret::OAuth2(_) => {
+                // What is wrong with the token comes as a request that wants an empty answer.
+                let message = sasl::xoauth2(credentials);
+                let command = Command::authenticate(offers, "XOAUTH2", &message, b"\r\n");
+                return self.ask(command).await.map(drop);
+            }
+            Secret::Password(password) => password,
+        };
+        let can_login = !offers.has("LOGINDISABLED");
+        if offers.has("AUTH=PLAIN") {
+            let message = sasl::plain(credentials);
+            let command = Command::authenticate(offers, "PLAIN", &message, b"*\r\n");
+            match self.ask(command).await {
+                Err(Error::Refused {
+                    refusal: Refusal::Bad,
+                    ..
+                }) if can_login => {}
+                result => return result.map(drop),
+            }
+        } else if !can_login {
+            return Err(no_mechanism());
+        }
+        let command = Command::login(offers, &credentials.login, password)?;
+        self.ask(command).await.map(drop)
+    }
+
+    /// Says who we are. Some providers let nobody in who does not; a refusal is of no consequence.
+    async fn identify(&mut self) -> Result<(), Error> {
+        if !self.capabilities.has("ID") || self.options.client_id.is_empty() {
+            return Ok(());
+        }
+        let command = Command::id(&self.capabilities, &self.options.client_id)?;
+        match self.ask(command).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.leaves_connection_open() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

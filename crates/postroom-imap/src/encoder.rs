@@ -1,0 +1,163 @@
+//! Writes commands. Strings leave as quoted strings or literals, never bare.
+//!
+//! Standards: RFC 3501 §4.3 and §9, RFC 7888 (LITERAL+, LITERAL-).
+
+use crate::capabilities::Capabilities;
+use crate::error::Error;
+use crate::mailbox::MailboxName;
+use bytes::Bytes;
+use secrecy::zeroize::Zeroizing;
+
+/// The longest string that is sent quoted.
+const QUOTED_OCTETS_MAX: usize = 1000;
+/// The longest literal that LITERAL- allows without asking (RFC 7888 §5).
+const LITERAL_MINUS_OCTETS_MAX: usize = 4096;
+
+/// A piece of a command.
+pub struct Part {
+    /// Whether the server has to ask for it.
+    pub waits: bool,
+    /// Its octets.
+    pub octets: Octets,
+}
+
+/// The octets of a piece of a command.
+pub enum Octets {
+    /// Text, which may hold a secret.
+    Text(Zeroizing<Vec<u8>>),
+    /// A message.
+    Body(Bytes),
+}
+
+/// Which literals the server takes without being asked.
+#[derive(Clone, Copy)]
+enum Unasked {
+    None,
+    Short,
+    All,
+}
+
+/// Writes one command.
+pub struct Encoder {
+    unasked: Unasked,
+    parts: Vec<Part>,
+    text: Zeroizing<Vec<u8>>,
+    waits: bool,
+}
+
+impl Encoder {
+    /// Begins, with what the server can do.
+    pub fn new(capabilities: &Capabilities) -> Self {
+        let unasked = if capabilities.has("LITERAL+") {
+            Unasked::All
+        } else if capabilities.has("LITERAL-") {
+            Unasked::Short
+        } else {
+            Unasked::None
+        };
+        Self {
+            unasked,
+            parts: vec![],
+            text: Zeroizing::new(vec![]),
+            waits: false,
+        }
+    }
+
+    /// Writes what stands bare: names of commands, numbers, parentheses.
+    pub fn text(&mut self, text: &str) {
+        self.text.extend_from_slice(text.as_bytes());
+    }
+
+    /// Writes the name of a mailbox.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if it has a NUL.
+    pub fn mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.string(name.as_bytes(), "the name of the mailbox")
+    }
+
+    /// Writes a string; `what` names it for the error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if it has a NUL.
+    pub fn string(&mut self, octets: &[u8], what: &'static str) -> Result<(), Error> {
+        if octets.contains(&0) {
+            return Err(Error::Unsendable { what });
+        }
+        if is_quotable(octets) {
+            self.text.push(b'"');
+            for byte in octets {
+                if matches!(byte, b'"' | b'\\') {
+                    self.text.push(b'\\');
+                }
+                self.text.push(*byte);
+            }
+            self.text.push(b'"');
+        } else {
+            self.announce(octets.len());
+            self.text.extend_from_slice(octets);
+        }
+        Ok(())
+    }
+
+    /// Writes a message as a literal.
+    pub fn body(&mut self, body: Bytes) {
+        self.announce(body.len());
+        let waits = std::mem::take(&mut self.waits);
+        self.parts.push(Part {
+            waits,
+            octets: Octets::Body(body),
+        });
+    }
+
+    fn announce(&mut self, octets: usize) {
+        let waits = match self.unasked {
+            Unasked::None => true,
+            Unasked::Short => octets > LITERAL_MINUS_OCTETS_MAX,
+            Unasked::All => false,
+        };
+        let plus = if waits { "" } else { "+" };
+        self.text(&format!("{{{octets}{plus}}}\r\n"));
+        self.next_part(waits);
+    }
+
+    /// Ends a piece; the next one has to be asked for if `waits`.
+    pub fn next_part(&mut self, waits: bool) {
+        let text = std::mem::take(&mut self.text);
+        let waits = std::mem::replace(&mut self.waits, waits);
+        self.parts.push(Part {
+            waits,
+            octets: Octets::Text(text),
+        });
+    }
+
+    /// Ends the line; gives the pieces.
+    pub fn finish(mut self) -> Vec<Part> {
+        self.text("\r\n");
+        self.next_part(false);
+        self.parts
+    }
+}
+
+/// A string in quotes (RFC 3501 §9, `quoted`), for the criteria of a search.
+///
+/// # Errors
+///
+/// [`Error::Unsendable`] if it has other characters than printable ASCII.
+pub fn quoted(text: &str) -> Result<String, Error> {
+    if !is_quotable(text.as_bytes()) {
+        return Err(Error::Unsendable {
+            what: "a quoted string",
+        });
+    }
+    Ok(format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\").replace('"', "\\\"")
+    ))
+}
+
+fn is_quotable(octets: &[u8]) -> bool {
+    octets.len() <= QUOTED_OCTETS_MAX && octets.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}

@@ -1,0 +1,314 @@
+//! What an IMAP server did not do for us, and what that means for the next attempt.
+//!
+//! Standards: RFC 3501 §7.1 (status responses), RFC 5530 (response codes).
+
+use std::io;
+use std::time::Duration;
+
+/// Why a command has no result.
+///
+/// The variants exist for people: the log and the status text of an account. Code decides by
+/// [`Error::verdict`] alone.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection: name lookup, TCP, or TLS.
+    #[error(transparent)]
+    Connect(#[from] postroom_net::Error),
+    /// The connection broke.
+    #[error("the connection was lost during {command}")]
+    Lost {
+        /// The command that was running.
+        command: &'static str,
+        /// What the network said.
+        source: io::Error,
+    },
+    /// The server closed the connection without a word.
+    #[error("the server closed the connection during {command}")]
+    Closed {
+        /// The command that was running.
+        command: &'static str,
+    },
+    /// The server did not answer in time, or too slowly to be of use.
+    #[error("the server did not answer {command} within {} seconds", waited.as_secs())]
+    Timeout {
+        /// The command that was running.
+        command: &'static str,
+        /// How long we waited for it.
+        waited: Duration,
+    },
+    /// The server said BYE (RFC 3501 §7.1.5).
+    #[error("the server ended the session: {text}")]
+    Bye {
+        /// The response code, without its arguments.
+        code: Option<String>,
+        /// The server's words.
+        text: String,
+    },
+    /// The server answered a command with NO or BAD.
+    #[error("{command} was answered {refusal}: {text}")]
+    Refused {
+        /// The command that was refused.
+        command: &'static str,
+        /// NO or BAD.
+        refusal: Refusal,
+        /// The response code, without its arguments (RFC 5530).
+        code: Option<String>,
+        /// The server's words.
+        text: String,
+    },
+    /// The server offers no way to log in that we know.
+    #[error("the server offers no way to log in that we know; it offers: {offered}")]
+    NoMechanism {
+        /// What it offers, as it says in CAPABILITY.
+        offered: String,
+    },
+    /// STARTTLS is required, and cannot be had safely.
+    #[error("no safe connection by STARTTLS: {reason}")]
+    StartTls {
+        /// What was wrong.
+        reason: &'static str,
+    },
+    /// The server did what no reading of the protocol allows.
+    #[error("the server broke the protocol: {what}")]
+    Protocol {
+        /// What it did.
+        what: &'static str,
+    },
+    /// The server sent more than we are ready to take.
+    #[error("the server sent {what} of more than {max} bytes")]
+    Limit {
+        /// What was too large.
+        what: &'static str,
+        /// How large it may be.
+        max: u64,
+    },
+    /// The server lacks an extension that the command needs.
+    #[error("the server does not support {extension}")]
+    Unsupported {
+        /// The extension, as CAPABILITY would name it.
+        extension: &'static str,
+    },
+    /// An argument has characters that no IMAP command can carry.
+    #[error("{what} cannot be sent: it has characters that IMAP does not allow")]
+    Unsendable {
+        /// Which argument.
+        what: &'static str,
+    },
+    /// An earlier command ended the connection.
+    #[error("the connection has ended")]
+    Ended,
+    /// A FETCH was given up by its caller with too much of it still to come.
+    #[error("the connection was closed because a FETCH was given up")]
+    Abandoned,
+}
+
+/// The two ways to refuse a command (RFC 3501 §7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The command is valid but was not done.
+    No,
+    /// The server did not understand the command.
+    Bad,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::No => "NO",
+            Self::Bad => "BAD",
+        })
+    }
+}
+
+/// What to do after an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The connection is gone or the trouble may pass: try again with the usual back-off.
+    Retry,
+    /// The server asks for patience: too many connections, too much traffic, maintenance.
+    RetryLater {
+        /// How long, when the server said so.
+        after: Option<Duration>,
+    },
+    /// The server does not let us in: a person has to change something.
+    Credentials,
+    /// This command was refused; the connection is good for others.
+    Refused,
+    /// The server does not speak IMAP as we know it; the connection is closed.
+    Protocol,
+}
+
+/// Codes that say "not now" (RFC 5530 §3, and what providers made up).
+const LATER_CODES: [&str; 6] = [
+    "UNAVAILABLE",
+    "INUSE",
+    "LIMIT",
+    "THROTTLED",
+    "OVERLOADED",
+    "SERVERBUG",
+];
+/// Codes that say "not you" (RFC 5530 §3).
+const CREDENTIAL_CODES: [&str; 5] = [
+    "AUTHENTICATIONFAILED",
+    "AUTHORIZATIONFAILED",
+    "EXPIRED",
+    "PRIVACYREQUIRED",
+    "CONTACTADMIN",
+];
+/// Words of servers that say "not now" without a code.
+const LATER_WORDS: [&str; 11] = [
+    "throttl",
+    "backoff time",
+    "too many",
+    "rate limit",
+    "maximum number of connections",
+    "connection limit",
+    "temporar",
+    "try again",
+    "try later",
+    "unavailable",
+    "overloaded",
+];
+
+impl Error {
+    /// Sorts the error by what to do next.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Connect(_)
+            | Self::Lost { .. }
+            | Self::Closed { .. }
+            | Self::Timeout { .. }
+            | Self::Ended
+            | Self::Abandoned => Verdict::Retry,
+            Self::Bye { code, text } => later(code.as_deref(), text).unwrap_or(Verdict::Retry),
+            Self::Refused {
+                command,
+                code,
+                text,
+                ..
+            } => refused(command, code.as_deref(), text),
+            Self::NoMechanism { .. } => Verdict::Credentials,
+            Self::Unsupported { .. } | Self::Unsendable { .. } => Verdict::Refused,
+            Self::StartTls { .. } | Self::Protocol { .. } | Self::Limit { .. } => Verdict::Protocol,
+        }
+    }
+
+    /// Whether the connection is still good for other commands.
+    #[must_use]
+    pub fn leaves_connection_open(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Unsupported { .. } | Self::Unsendable { .. } => true,
+            Self::Connect(_)
+            | Self::Lost { .. }
+            | Self::Closed { .. }
+            | Self::Timeout { .. }
+            | Self::Bye { .. }
+            | Self::NoMechanism { .. }
+            | Self::StartTls { .. }
+            | Self::Protocol { .. }
+            | Self::Limit { .. }
+            | Self::Ended
+            | Self::Abandoned => false,
+        }
+    }
+}
+
+fn refused(command: &str, code: Option<&str>, text: &str) -> Verdict {
+    let login = matches!(command, "LOGIN" | "AUTHENTICATE");
+    if let Some(code) = code
+        && login
+        && CREDENTIAL_CODES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(code))
+    {
+        return Verdict::Credentials;
+    }
+    // QUIRK(Exchange): LOGIN succeeds, and the next command is answered so, when the account has
+    // no licence or no mailbox: https://github.com/jstedfast/MailKit/issues/1494
+    if text.contains("authenticated but not connected") {
+        return Verdict::Credentials;
+    }
+    match later(code, text) {
+        Some(verdict) => verdict,
+        None if login => Verdict::Credentials,
+        None => Verdict::Refused,
+    }
+}
+
+fn later(code: Option<&str>, text: &str) -> Option<Verdict> {
+    let text = text.to_ascii_lowercase();
+    let by_code = code.is_some_and(|code| LATER_CODES.iter().any(|l| l.eq_ignore_ascii_case(code)));
+    let by_words = LATER_WORDS.iter().any(|words| text.contains(words));
+    (by_code || by_words).then(|| Verdict::RetryLater {
+        after: suggested(&text),
+    })
+}
+
+/// QUIRK(Exchange): "Request is throttled. Suggested Backoff Time: 299961 milliseconds",
+/// see `imapsync`'s FAQ.Exchange.
+fn suggested(text: &str) -> Option<Duration> {
+    let (_, after) = text.split_once("backoff time:")?;
+    let after = after.trim_start();
+    let digits = after
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(after.len());
+    let (number, unit) = after.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let longest = Duration::from_secs(24 * 3600);
+    let wait = if unit.trim_start().starts_with("sec") {
+        Duration::from_secs(number)
+    } else {
+        Duration::from_millis(number)
+    };
+    Some(wait.min(longest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no(command: &'static str, code: Option<&str>, text: &str) -> Verdict {
+        let code = code.map(str::to_owned);
+        Error::Refused {
+            command,
+            refusal: Refusal::No,
+            code,
+            text: text.to_owned(),
+        }
+        .verdict()
+    }
+
+    #[test]
+    fn refusals_are_sorted_by_code_then_words_then_command() {
+        let later = Verdict::RetryLater { after: None };
+        let hint = Verdict::RetryLater {
+            after: Some(Duration::from_millis(299_961)),
+        };
+        let throttled = "Request is throttled. Suggested Backoff Time: 299961 milliseconds";
+        #[rustfmt::skip]
+        let table = [
+            (no("LOGIN", Some("AUTHENTICATIONFAILED"), "no"), Verdict::Credentials),
+            (no("LOGIN", Some("authenticationfailed"), "try again"), Verdict::Credentials),
+            (no("LOGIN", None, "wrong"), Verdict::Credentials),
+            (no("LOGIN", Some("UNAVAILABLE"), "x"), later),
+            (no("LOGIN", None, "Too many simultaneous connections"), later),
+            (no("AUTHENTICATE", Some("LIMIT"), "x"), later),
+            (no("SELECT", Some("NONEXISTENT"), "x"), Verdict::Refused),
+            (no("SELECT", None, "x"), Verdict::Refused),
+            (no("SELECT", Some("INUSE"), "x"), later),
+            (no("UID FETCH", None, throttled), hint),
+            (no("SELECT", None, "User is authenticated but not connected"), Verdict::Credentials),
+        ];
+        for (at, (got, want)) in table.into_iter().enumerate() {
+            assert_eq!(got, want, "row {at}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_bounded() {
+        let day = Some(Duration::from_secs(86_400));
+        assert_eq!(suggested("backoff time: 99999999999 sec"), day);
+        assert_eq!(suggested("backoff time: soon"), None);
+    }
+}

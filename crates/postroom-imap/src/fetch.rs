@@ -1,0 +1,80 @@
+//! What a FETCH brings, as its caller reads it.
+
+use crate::error::Error;
+use crate::response::Fetched;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+/// A piece of what a FETCH brings.
+///
+/// A message is one event, unless it is large: then `BodyStart`, `Chunk`s and `BodyEnd` come
+/// first, and the `Message` that follows has [`crate::Body::Streamed`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum FetchEvent {
+    /// All that the server said of one message.
+    Message(Fetched),
+    /// A large message begins.
+    BodyStart {
+        /// The size that the server announced.
+        size_bytes: u64,
+    },
+    /// The next bytes of the large message.
+    Chunk(Bytes),
+    /// The bytes of the large message are complete.
+    BodyEnd,
+}
+
+/// From the connection's task to the reader of a FETCH.
+#[derive(Debug)]
+pub enum Delivery {
+    /// What came in with one read.
+    Events(Vec<FetchEvent>),
+    /// The end, good or bad.
+    Done(Result<(), Error>),
+}
+
+/// A running FETCH. Dropping it gives it up: the connection stays good if little is left to come.
+#[derive(Debug)]
+pub struct Fetch<'a> {
+    deliveries: Option<mpsc::Receiver<Delivery>>,
+    events: std::vec::IntoIter<FetchEvent>,
+    connection: std::marker::PhantomData<&'a mut ()>,
+}
+
+impl Fetch<'_> {
+    pub(crate) fn new(deliveries: mpsc::Receiver<Delivery>) -> Self {
+        Self {
+            deliveries: Some(deliveries),
+            events: vec![].into_iter(),
+            connection: std::marker::PhantomData,
+        }
+    }
+
+    /// The next event; `None` after the last. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection, or [`Error::Refused`] when the server did not do all of it: what
+    /// came before is good.
+    pub async fn next(&mut self) -> Result<Option<FetchEvent>, Error> {
+        loop {
+            if let Some(event) = self.events.next() {
+                return Ok(Some(event));
+            }
+            let Some(deliveries) = &mut self.deliveries else {
+                return Ok(None);
+            };
+            match deliveries.recv().await {
+                Some(Delivery::Events(events)) => self.events = events.into_iter(),
+                Some(Delivery::Done(result)) => {
+                    self.deliveries = None;
+                    result?;
+                }
+                None => {
+                    self.deliveries = None;
+                    return Err(Error::Ended);
+                }
+            }
+        }
+    }
+}

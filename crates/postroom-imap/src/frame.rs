@@ -1,0 +1,332 @@
+//! Cuts the byte stream into lines and literals. Any bytes are framed; only sizes are checked.
+//!
+//! ```text
+//!   * 1 FETCH (UID 5 BODY[] {3}CRLF  abc  )CRLF
+//!   └──── text, announces 3 ─────┘ literal └text┘ ──► the response ends
+//! ```
+//!
+//! How the stream is split into reads makes no difference to what comes out, except for the
+//! sizes of chunks.
+//!
+//! Standards: RFC 3501 §2.2, §4.3; RFC 7888 §4 (`{n+}`); RFC 3516 §4.4 (`~{n}`).
+
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::response::is_state_line;
+use crate::token::number;
+use bytes::Buf;
+use bytes::Bytes;
+use bytes::BytesMut;
+
+/// A SEARCH response longer than this is handed on in pieces: its line has no useful bound.
+const SEARCH_PIECE_BYTES: usize = 64 << 10;
+
+/// A piece of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// Text without its line end, and without the announcement of the literal that follows.
+    Text(Bytes, After),
+    /// A literal, whole.
+    Literal(Bytes),
+    /// A part of a literal.
+    Chunk(Bytes),
+    /// A literal was handed on, or thrown away, to its end.
+    LiteralEnd,
+}
+
+/// What follows a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Another response.
+    End,
+    /// A literal of so many octets; [`Framer::deliver`] says what becomes of it.
+    Literal(u64),
+    /// More of this SEARCH response.
+    More,
+}
+
+/// What is to become of a literal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// One piece of so many octets.
+    Whole(usize),
+    /// Chunks, so many octets in all.
+    Chunks(u64),
+    /// Nothing: so many octets are thrown away.
+    Skip(u64),
+}
+
+/// Where in the stream we are.
+#[derive(Debug)]
+pub struct Framer {
+    inside: Option<Delivery>,
+    /// How much of the buffer is known to have no line end.
+    scanned: usize,
+    /// Octets of text of the running response; `None` before its first.
+    text_bytes: Option<usize>,
+    in_search: bool,
+}
+
+impl Framer {
+    /// At the start of a stream.
+    pub fn new() -> Self {
+        Self {
+            inside: None,
+            scanned: 0,
+            text_bytes: None,
+            in_search: false,
+        }
+    }
+
+    /// How many more octets are needed, at least, before anything comes out.
+    pub fn wanted(&self, buffer: &BytesMut) -> usize {
+        match self.inside {
+            Some(Delivery::Whole(left)) => left.saturating_sub(buffer.len()),
+            Some(Delivery::Chunks(_) | Delivery::Skip(_)) | None => 1,
+        }
+    }
+
+    /// Says what is to become of the literal that was just announced.
+    pub fn deliver(&mut self, delivery: Delivery) {
+        self.inside = Some(delivery);
+    }
+
+    /// The text that seemed to be the end of the response was not: it goes on.
+    pub fn go_on(&mut self) {
+        self.text_bytes.get_or_insert(0);
+    }
+
+    /// Takes the next piece from the buffer; `None` if it is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Limit`] if a response has too much text.
+    pub fn next(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>, Error> {
+        let Some(delivery) = self.inside else {
+            return self.text(buffer, limits);
+        };
+        let (frame, inside) = match delivery {
+            Delivery::Whole(size) if buffer.len() >= size => {
+                (Some(Frame::Literal(buffer.split_to(size).freeze())), None)
+            }
+            Delivery::Whole(_) => (None, Some(delivery)),
+            Delivery::Chunks(0) | Delivery::Skip(0) => (Some(Frame::LiteralEnd), None),
+            Delivery::Chunks(_) | Delivery::Skip(_) if buffer.is_empty() => (None, Some(delivery)),
+            Delivery::Chunks(left) => {
+                let length = usize::try_from(left)
+                    .unwrap_or(usize::MAX)
+                    .min(buffer.len());
+                let chunk = buffer.split_to(length).freeze();
+                (
+                    Some(Frame::Chunk(chunk)),
+                    Some(Delivery::Chunks(left - length as u64)),
+                )
+            }
+            Delivery::Skip(left) => {
+                let length = usize::try_from(left)
+                    .unwrap_or(usize::MAX)
+                    .min(buffer.len());
+                buffer.advance(length);
+                match left - length as u64 {
+                    0 => (Some(Frame::LiteralEnd), None),
+                    left => (None, Some(Delivery::Skip(left))),
+                }
+            }
+        };
+        self.inside = inside;
+        Ok(frame)
+    }
+
+    fn text(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>, Error> {
+        let unseen = buffer.get(self.scanned..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', unseen).map(|at| self.scanned + at);
+        let length = end.unwrap_or(buffer.len());
+        if length > SEARCH_PIECE_BYTES && (self.in_search || self.begins_search(buffer)) {
+            self.scanned = 0;
+            return self.search_piece(buffer).map(Some);
+        }
+        let text_bytes = self.text_bytes.unwrap_or(0).saturating_add(length);
+        self.check_length(buffer.get(..length).unwrap_or_default(), text_bytes, limits)?;
+        let Some(end) = end else {
+            self.scanned = buffer.len();
+            return Ok(None);
+        };
+        self.scanned = 0;
+        let mut line = buffer.split_to(end + 1).freeze();
+        let mut kept = end;
+        while line.get(..kept).is_some_and(|kept| kept.ends_with(b"\r")) {
+            kept -= 1;
+        }
+        line.truncate(kept);
+        let fresh = self.text_bytes.is_none();
+        if fresh {
+            // QUIRK: some servers send NULs before a response, see imapflow's stream reader.
+            let nuls = line.iter().take_while(|byte| **byte == 0).count();
+            line.advance(nuls);
+        }
+        let after = match announced(&line, fresh) {
+            Some((length, size)) => {
+                line.truncate(length);
+                self.text_bytes = Some(text_bytes);
+                After::Literal(size)
+            }
+            None => {
+                self.text_bytes = None;
+                self.in_search = false;
+                After::End
+            }
+        };
+        Ok(Some(Frame::Text(line, after)))
+    }
+
+    fn check_length(&self, line: &[u8], text_bytes: usize, limits: &Limits) -> Result<(), Error> {
+        let short = text_bytes > limits.status_line_bytes_max
+            && self.text_bytes.is_none()
+            && (is_state_line(line) || !line.starts_with(b"*"));
+        let max = if short {
+            limits.status_line_bytes_max
+        } else {
+            limits.line_bytes_max
+        };
+        if text_bytes <= max {
+            return Ok(());
+        }
+        Err(Error::Limit {
+            what: "a line",
+            max: max as u64,
+        })
+    }
+
+    fn begins_search(&self, line: &[u8]) -> bool {
+        const SEARCH: &[u8] = b"* SEARCH ";
+        self.text_bytes.is_none()
+            && line
+                .get(..SEARCH.len())
+                .is_some_and(|word| word.eq_ignore_ascii_case(SEARCH))
+    }
+
+    /// Cuts a long SEARCH response at the last blank within one piece.
+    fn search_piece(&mut self, buffer: &mut BytesMut) -> Result<Frame, Error> {
+        let piece = buffer.get(..SEARCH_PIECE_BYTES).unwrap_or_default();
+        let Some(at) = memchr::memrchr(b' ', piece).filter(|at| *at > 0) else {
+            return Err(Error::Limit {
+                what: "a number",
+                max: SEARCH_PIECE_BYTES as u64,
+            });
+        };
+        self.in_search = true;
+        self.go_on();
+        Ok(Frame::Text(buffer.split_to(at).freeze(), After::More))
+    }
+}
+
+/// The literal that a text announces: where its announcement begins, and its size.
+///
+/// Status responses and what is no untagged response announce none, whatever they end with.
+fn announced(line: &[u8], fresh: bool) -> Option<(usize, u64)> {
+    let inside = line.strip_suffix(b"}")?;
+    if fresh && (!line.starts_with(b"*") || is_state_line(line)) {
+        return None;
+    }
+    let open = memchr::memrchr(b'{', inside)?;
+    let digits = inside.get(open + 1..)?;
+    let digits = digits.strip_suffix(b"+").unwrap_or(digits);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let before = inside.get(..open)?;
+    let before = before.strip_suffix(b"~").unwrap_or(before);
+    Some((before.len(), number(digits)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Announced = Option<(usize, u64)>;
+
+    fn check(line: &[u8], fresh: bool, want: Announced) {
+        assert_eq!(announced(line, fresh), want, "{}", line.escape_ascii());
+    }
+
+    #[test]
+    fn only_data_announces_literals() {
+        #[rustfmt::skip]
+        let table: &[(&[u8], bool, Announced)] = &[
+            (b"* 1 FETCH (BODY[] {5}",   true,  Some((18, 5))),
+            (b"* 1 FETCH (BODY[] {5+}",  true,  Some((18, 5))),
+            (b"* 1 FETCH (X ~{5}",       true,  Some((13, 5))),
+            (b"* X {99999999999999999999999}", true, Some((4, u64::MAX))),
+            (b" BODY[] {5}",             false, Some((8, 5))),
+            (b"A1 OK {5}",               false, Some((6, 5))),
+            (b"* OK see item {5}",       true,  None),
+            (b"A1 OK {5}",               true,  None),
+            (b"+ {5}",                   true,  None),
+            (b"* X {}",                  true,  None),
+            (b"* X {-1}",                true,  None),
+            (b"* X {5",                  true,  None),
+            (b"* X 5}",                  true,  None),
+            (b"}",                       false, None),
+        ];
+        for (line, fresh, want) in table {
+            check(line, *fresh, *want);
+        }
+    }
+
+    #[test]
+    fn lines_are_bounded_by_their_kind() {
+        let limits = Limits::default();
+        let framed = |start: &[u8], length: usize| {
+            let mut buffer = BytesMut::from(start);
+            buffer.resize(length, b'x');
+            let early = Framer::new().next(&mut buffer.clone(), &limits).is_err();
+            buffer.extend_from_slice(b"\r\n");
+            let late = Framer::new().next(&mut buffer, &limits).is_err();
+            assert_eq!(early, late);
+            !early
+        };
+        #[rustfmt::skip]
+        let table: &[(&[u8], usize, bool)] = &[
+            (b"* OK ",     (64 << 10) - 1,  true),
+            (b"* OK ",     (64 << 10) + 2,  false),
+            (b"+ ",        (64 << 10) + 2,  false),
+            (b"x",         (64 << 10) + 2,  false),
+            (b"* 1 FETCH", (64 << 10) + 2,  true),
+            (b"* 1 FETCH", (1 << 20) - 2,   true),
+            (b"* 1 FETCH", (1 << 20) + 2,   false),
+            (b"* SEARCH x", (64 << 10) + 2, true),
+        ];
+        for (start, length, want) in table {
+            assert_eq!(
+                framed(start, *length),
+                *want,
+                "{} {length}",
+                start.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn a_search_is_as_long_as_it_likes_but_a_number_is_not() {
+        let limits = Limits::default();
+        let mut buffer = BytesMut::from(&b"* SEARCH"[..]);
+        for uid in 0..200_000 {
+            buffer.extend_from_slice(format!(" {uid}").as_bytes());
+        }
+        buffer.extend_from_slice(b"\r\n");
+        let (mut framer, mut pieces) = (Framer::new(), 0);
+        while let Some(frame) = framer.next(&mut buffer, &limits).unwrap() {
+            pieces += 1;
+            assert!(matches!(frame, Frame::Text(text, _) if text.len() <= SEARCH_PIECE_BYTES));
+        }
+        assert!(pieces > 10 && buffer.is_empty());
+
+        let mut endless = BytesMut::from(&b"* SEARCH 1 "[..]);
+        endless.resize(SEARCH_PIECE_BYTES * 2, b'7');
+        assert!(matches!(framer.next(&mut endless, &limits), Ok(Some(_))));
+        assert!(matches!(
+            framer.next(&mut endless, &limits),
+            Err(Error::Limit { .. })
+        ));
+    }
+}

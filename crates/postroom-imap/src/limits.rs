@@ -1,0 +1,99 @@
+//! What we take from a server at most, and how long we wait for it.
+
+use std::time::Duration;
+
+/// How large what a server sends may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Text of one response outside literals. Longer: the connection ends.
+    pub line_bytes_max: usize,
+    /// The same for greetings, status responses and continuation requests.
+    pub status_line_bytes_max: usize,
+    /// The largest message that is delivered; a larger one is reported as `Body::TooBig`.
+    pub literal_bytes_max: u64,
+    /// Messages up to here arrive as one piece, larger ones stream.
+    pub literal_in_memory_bytes: usize,
+    /// Literals that are not message bodies (names, header fields); larger ones are skipped.
+    pub string_bytes_max: usize,
+    /// How much of one response may be read only to be thrown away; more ends the connection.
+    pub skip_bytes_max: u64,
+    /// How much of a given-up FETCH is read to its end; more ends the connection.
+    pub drain_bytes_max: u64,
+    /// All responses to one command that are kept until it ends (LIST, STATUS, ..).
+    pub answer_bytes_max: usize,
+    /// UIDs that one search may give.
+    pub uids_count_max: usize,
+    /// How many octets the read buffer asks for at a time while messages stream.
+    pub read_buffer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line_bytes_max: 1 << 20,
+            status_line_bytes_max: 64 << 10,
+            literal_bytes_max: 100 << 20,
+            literal_in_memory_bytes: 1 << 20,
+            string_bytes_max: 64 << 10,
+            skip_bytes_max: 256 << 20,
+            drain_bytes_max: 4 << 20,
+            answer_bytes_max: 16 << 20,
+            uids_count_max: 10_000_000,
+            read_buffer_bytes: 128 << 10,
+        }
+    }
+}
+
+/// How long we wait for a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the greeting, after the connection stands.
+    pub greeting: Duration,
+    /// For the next octet of an answer.
+    pub silence: Duration,
+    /// For the whole answer to a command, except FETCH and APPEND, which take as long as they
+    /// make progress.
+    pub command: Duration,
+    /// For the server to take the next piece of what we send.
+    pub write: Duration,
+    /// For the farewell.
+    pub logout: Duration,
+    /// The slowest rate at which one response of a FETCH may come in, after a grace of `silence`.
+    pub bytes_per_second_min: u64,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            greeting: Duration::from_secs(30),
+            silence: Duration::from_secs(120),
+            command: Duration::from_secs(600),
+            write: Duration::from_secs(60),
+            logout: Duration::from_secs(5),
+            bytes_per_second_min: 512,
+        }
+    }
+}
+
+/// How a connection is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// What we take at most.
+    pub limits: Limits,
+    /// How long we wait.
+    pub deadlines: Deadlines,
+    /// What ID tells the server of us, field and value (RFC 2971 §3.3). Empty: ID is not sent.
+    pub client_id: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Self {
+            limits: Limits::default(),
+            deadlines: Deadlines::default(),
+            client_id: vec![field("name", "Postroom"), field("version", version)],
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! From a dialed socket to a session that is ready to log in.
+//!
+//! ```text
+//!   greeting ──► [CAPABILITY ──► STARTTLS ──► handshake, all forgotten] ──► CAPABILITY
+//! ```
+//!
+//! Nothing that was read before a handshake is used after it, and there is no way around the
+//! handshake once STARTTLS is required: a PREAUTH greeting, which would make STARTTLS impossible,
+//! ends the attempt.
+//!
+//! Standards: RFC 3501 §6.2.1 and §7.1.4, RFC 8314 §3.
+
+use crate::command::Command;
+use crate::error::Error;
+use crate::error::Refusal;
+use crate::limits::Options;
+use crate::patience::Patience;
+use crate::response::Response;
+use crate::response::State;
+use crate::session::Event;
+use crate::wire::Wire;
+use postroom_net::Dialer;
+use postroom_net::Endpoint;
+use postroom_net::Security;
+use postroom_net::Stream;
+use std::sync::Arc;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+
+/// An open session, and whether the server takes us as logged in already.
+pub struct Opened<S> {
+    /// The session.
+    pub wire: Wire<S>,
+    /// Whether the greeting was PREAUTH.
+    pub is_logged_in: bool,
+}
+
+/// Dials, secures the connection as the endpoint demands, and asks for the capabilities.
+///
+/// # Errors
+///
+/// No connection, no safe connection, or a server that does not greet.
+pub async fn dial(
+    dialer: &Dialer,
+    endpoint: &Endpoint,
+    options: Arc<Options>,
+) -> Result<Opened<Stream>, Error> {
+    let stream = dialer.connect(endpoint).await?;
+    let opened = greet(stream, Arc::clone(&options)).await?;
+    let mut opened = match endpoint.security {
+        Security::Tls | Security::None => opened,
+        Security::StartTls => {
+            let plain = start_tls(opened).await?;
+            let stream = dialer.start_tls(plain, endpoint.bare_host()).await?;
+            Opened {
+                wire: Wire::new(stream, options),
+                is_logged_in: false,
+            }
+        }
+    };
+    know_capabilities(&mut opened.wire).await?;
+    Ok(opened)
+}
+
+/// Takes a stream that leads to a server, such as a pipe, and asks for the capabilities.
+///
+/// # Errors
+///
+/// A server that does not greet.
+pub async fn adopt<S>(stream: S, options: Arc<Options>) -> Result<Opened<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut opened = greet(stream, options).await?;
+    know_capabilities(&mut opened.wire).await?;
+    Ok(opened)
+}
+
+async fn greet<S>(stream: S, options: Arc<Options>) -> Result<Opened<S>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let deadline = options.deadlines.greeting;
+    let mut patience = Patience::whole(deadline, deadline);
+    let mut wire = Wire::new(stream, options);
+    loop {
+        if let Event::Response(Response::State(line)) = wire.event(&mut patience).await? {
+            let is_logged_in = match line.state {
+                State::Ok => false,
+                State::Preauth => true,
+                State::No | State::Bad | State::Bye => {
+                    let code = line.code.map(|code| code.name);
+                    return Err(Error::Bye {
+                        code,
+                        text: line.text,
+                    });
+                }
+            };
+            return Ok(Opened { wire, is_logged_in });
+        }
+    }
+}
+
+/// Has the server agree to STARTTLS; gives the socket, ready for the handshake.
+async fn start_tls<S>(mut opened: Opened<S>) -> Result<S, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if opened.is_logged_in {
+        return Err(Error::StartTls {
+            reason: "the server greets with PREAUTH",
+        });
+    }
+    know_capabilities(&mut opened.wire).await?;
+    if !opened.wire.session().capabilities().has("STARTTLS") {
+        return Err(Error::StartTls {
+            reason: "the server does not offer STARTTLS",
+        });
+    }
+    match opened.wire.command(Command::start_tls()).await {
+        Ok(_) => opened.wire.into_stream(),
+        Err(Error::Refused {
+            refusal: Refusal::No | Refusal::Bad,
+            ..
+        }) => Err(Error::StartTls {
+            reason: "the server refuses STARTTLS",
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks for the capabilities, unless the server has said them by itself.
+///
+/// # Errors
+///
+/// What ended the connection, or the server's refusal.
+pub async fn know_capabilities<S>(wire: &mut Wire<S>) -> Result<(), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if wire.session().capabilities().is_empty() {
+        wire.command(Command::capability()).await?;
+    }
+    Ok(())
+}

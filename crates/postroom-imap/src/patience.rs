@@ -1,0 +1,95 @@
+//! How long to wait for one answer. Only time in which we are ready to read counts: a slow reader
+//! of ours is no fault of the server.
+
+use std::time::Duration;
+
+/// How long to wait while one thing comes in.
+#[derive(Debug)]
+pub struct Patience {
+    silence: Duration,
+    whole: Duration,
+    bytes_per_second_min: u64,
+    waited: Duration,
+    received: u64,
+}
+
+impl Patience {
+    /// Bounded as a whole, however much comes in.
+    pub fn whole(silence: Duration, whole: Duration) -> Self {
+        let silence = silence.min(whole);
+        Self {
+            silence,
+            whole,
+            bytes_per_second_min: u64::MAX,
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    /// Extended by what comes in.
+    pub fn by_rate(silence: Duration, bytes_per_second_min: u64) -> Self {
+        let bytes_per_second_min = bytes_per_second_min.max(1);
+        let (waited, received) = (Duration::ZERO, 0);
+        Self {
+            silence,
+            whole: silence,
+            bytes_per_second_min,
+            waited,
+            received,
+        }
+    }
+
+    /// Begins anew: a response came in whole.
+    pub fn renew(&mut self) {
+        (self.waited, self.received) = (Duration::ZERO, 0);
+    }
+
+    /// Notes what was waited.
+    pub fn spend(&mut self, waited: Duration) {
+        self.waited += waited;
+    }
+
+    /// Notes what came in.
+    pub fn earn(&mut self, received: u64) {
+        self.received += received;
+    }
+
+    /// How long was waited since the beginning.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// How long the next wait may be.
+    pub fn left(&self) -> Duration {
+        let earned = Duration::from_secs(self.received / self.bytes_per_second_min);
+        self.silence
+            .min((self.whole + earned).saturating_sub(self.waited))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_trickle_ends_but_a_stream_does_not() {
+        let mut whole = Patience::whole(SECOND * 2, SECOND * 5);
+        let mut by_rate = Patience::by_rate(SECOND * 2, 100);
+        for patience in [&mut whole, &mut by_rate] {
+            assert_eq!(patience.left(), SECOND * 2);
+            patience.spend(SECOND);
+            patience.earn(1);
+        }
+        assert_eq!((whole.left(), by_rate.left()), (SECOND * 2, SECOND));
+        by_rate.earn(1000);
+        assert_eq!(by_rate.left(), SECOND * 2);
+        by_rate.spend(SECOND * 11);
+        assert_eq!(by_rate.left(), Duration::ZERO);
+        by_rate.renew();
+        assert_eq!(by_rate.left(), SECOND * 2);
+        whole.spend(SECOND * 10);
+        assert_eq!(whole.left(), Duration::ZERO);
+    }
+}

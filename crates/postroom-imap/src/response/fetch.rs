@@ -1,0 +1,132 @@
+//! One message, as a FETCH response gives it.
+//!
+//! Standards: RFC 3501 §7.4.2, RFC 3516 §4.3.
+
+use crate::date;
+use crate::token::Token;
+use crate::token::Tokens;
+use crate::token::number;
+use crate::token::skip_list;
+use crate::token::strings;
+use crate::token::uid;
+use bytes::Bytes;
+
+/// What the server told of one message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fetched {
+    /// Its UID; `None`: the response was not asked for, or is of no use.
+    pub uid: Option<u32>,
+    /// Its flags.
+    pub flags: Vec<String>,
+    /// INTERNALDATE in Unix milliseconds; `None` where it is missing or cannot be true.
+    pub internal_date_ms: Option<i64>,
+    /// RFC822.SIZE: a hint, which servers get wrong.
+    pub size_bytes: Option<u64>,
+    /// Its bytes.
+    pub body: Body,
+}
+
+/// The bytes of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Body {
+    /// The response had none.
+    #[default]
+    Missing,
+    /// The server said NIL.
+    Nil,
+    /// All of it.
+    Bytes(Bytes),
+    /// It went before, chunk by chunk.
+    Streamed,
+    /// It is larger than a message may be and was not taken.
+    TooBig {
+        /// The size that the server announced.
+        size_bytes: u64,
+    },
+    /// It has another size than the server announced, so nobody knows where it ends.
+    WrongSize,
+}
+
+/// Reads the items of a FETCH response. What is not known is passed over; `None` if there is no
+/// list at all.
+pub fn parse_fetch(tokens: &mut Tokens<'_>) -> Option<Fetched> {
+    if tokens.next()? != Token::Open {
+        return None;
+    }
+    let mut fetched = Fetched::default();
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Atom(name) => item(name, tokens, &mut fetched),
+            Token::Open => skip_list(tokens),
+            Token::Close => break,
+            Token::Quoted(_)
+            | Token::Literal(_)
+            | Token::Streamed
+            | Token::TooBig(_)
+            | Token::Skipped => {}
+        }
+    }
+    Some(fetched)
+}
+
+/// Reads the value of one item. Where it is missing and the next item follows, nothing is taken.
+fn item(name: &[u8], tokens: &mut Tokens<'_>, fetched: &mut Fetched) {
+    let mut ahead = tokens.clone();
+    let Some(value) = ahead.next() else {
+        return;
+    };
+    let is_item = matches!(value, Token::Atom(next) if kind(next) != Kind::Other);
+    if is_item || value == Token::Close {
+        return;
+    }
+    *tokens = ahead;
+    match (kind(name), value) {
+        (Kind::Flags, Token::Open) => fetched.flags = strings(tokens),
+        (_, Token::Open) => skip_list(tokens),
+        (Kind::Uid, value) => fetched.uid = value.string().and_then(uid),
+        (Kind::Size, value) => fetched.size_bytes = value.string().and_then(number),
+        (Kind::Date, value) => fetched.internal_date_ms = value.string().and_then(date::parse),
+        (Kind::Body, value) if fetched.body == Body::Missing => fetched.body = body(value),
+        (Kind::Body | Kind::Flags | Kind::Other, _) => {}
+    }
+}
+
+fn body(value: Token<'_>) -> Body {
+    match value {
+        Token::Literal(bytes) => Body::Bytes(bytes.clone()),
+        Token::Quoted(bytes) => Body::Bytes(Bytes::copy_from_slice(&bytes)),
+        Token::Streamed => Body::Streamed,
+        Token::TooBig(size_bytes) => Body::TooBig { size_bytes },
+        value if value.is_nil() => Body::Nil,
+        Token::Atom(_) | Token::Open | Token::Close | Token::Skipped => Body::Missing,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Uid,
+    Flags,
+    Date,
+    Size,
+    Body,
+    Other,
+}
+
+fn kind(name: &[u8]) -> Kind {
+    match name {
+        _ if name.eq_ignore_ascii_case(b"UID") => Kind::Uid,
+        _ if name.eq_ignore_ascii_case(b"FLAGS") => Kind::Flags,
+        _ if name.eq_ignore_ascii_case(b"INTERNALDATE") => Kind::Date,
+        _ if name.eq_ignore_ascii_case(b"RFC822.SIZE") => Kind::Size,
+        _ if is_whole_body(name) => Kind::Body,
+        _ => Kind::Other,
+    }
+}
+
+/// Whether the item is the whole message.
+pub fn is_whole_body(name: &[u8]) -> bool {
+    let name = name.strip_suffix(b"<0>").unwrap_or(name);
+    [&b"BODY[]"[..], b"BODY.PEEK[]", b"BINARY[]", b"RFC822"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}

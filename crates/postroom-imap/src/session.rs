@@ -1,0 +1,319 @@
+//! One IMAP session as a state machine without I/O: bytes go in, events come out.
+//!
+//! ```text
+//!   received bytes ──► receive() ──► Event        start(command) ──► take_output() ──► bytes to send
+//! ```
+//!
+//! One command runs at a time. Only a response with its tag completes it; responses with other
+//! tags, and everything that cannot be understood, are passed over. The first BYE is the end.
+//!
+//! Standards: RFC 3501 §2.2, §5.5, §7.
+
+use crate::assembly::Assembled;
+use crate::assembly::Assembly;
+use crate::capabilities::Capabilities;
+use crate::command::Command;
+use crate::encoder::Octets;
+use crate::encoder::Part;
+use crate::error::Error;
+use crate::error::Refusal;
+use crate::limits::Options;
+use crate::response::Body;
+use crate::response::Code;
+use crate::response::Response;
+use crate::response::State;
+use crate::response::StateLine;
+use crate::response::parse;
+use crate::response::parse_more_search;
+use crate::response::parse_state;
+use crate::token::Segment;
+use bytes::Bytes;
+use bytes::BytesMut;
+use secrecy::zeroize::Zeroizing;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How often a server may ask a command for more than it has to say.
+const SURPLUS_REQUESTS_MAX: u32 = 5;
+
+/// What came in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// An untagged response.
+    Response(Response),
+    /// The bytes of a large message begin; its other items follow after them.
+    BodyStart {
+        /// The size that the server announced.
+        size_bytes: u64,
+    },
+    /// Bytes of a large message.
+    Chunk(Bytes),
+    /// The large message is complete.
+    BodyEnd,
+    /// The server is ready for the next part of the command.
+    Continue,
+    /// The running command is complete.
+    Completed(Completion),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// Whether it was done.
+    pub result: Result<(), Refusal>,
+    /// The response code.
+    pub code: Option<Code>,
+    /// Words for people.
+    pub text: String,
+}
+
+impl Completion {
+    /// The response code, if the command was done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if it was not.
+    pub fn refused(self, command: &'static str) -> Result<Option<Code>, Error> {
+        match self.result {
+            Ok(()) => Ok(self.code),
+            Err(refusal) => {
+                let code = self.code.map(|code| code.name);
+                Err(Error::Refused {
+                    command,
+                    refusal,
+                    code,
+                    text: self.text,
+                })
+            }
+        }
+    }
+}
+
+/// The running command.
+#[derive(Debug)]
+struct Running {
+    tag: String,
+    name: &'static str,
+    last_answer: Option<&'static [u8]>,
+    takes_bodies: bool,
+    surplus_requests: u32,
+}
+
+/// A session.
+pub struct Session {
+    options: Arc<Options>,
+    assembly: Assembly,
+    tag_count: u32,
+    running: Option<Running>,
+    parts: VecDeque<Part>,
+    go_ahead: bool,
+    capabilities: Arc<Capabilities>,
+}
+
+impl Session {
+    /// A session at its beginning: the greeting comes first.
+    #[must_use]
+    pub fn new(options: Arc<Options>) -> Self {
+        Self {
+            options,
+            assembly: Assembly::new(),
+            tag_count: 0,
+            running: None,
+            parts: VecDeque::new(),
+            go_ahead: false,
+            capabilities: Arc::default(),
+        }
+    }
+
+    /// What the server can do, as far as it said.
+    #[must_use]
+    pub fn capabilities(&self) -> &Arc<Capabilities> {
+        &self.capabilities
+    }
+
+    /// The name of the running command, for errors.
+    #[must_use]
+    pub fn running(&self) -> &'static str {
+        self.running
+            .as_ref()
+            .map_or("the greeting", |running| running.name)
+    }
+
+    /// Begins a command; [`Self::take_output`] then gives what is to be sent.
+    pub fn start(&mut self, command: Command) {
+        self.tag_count = self.tag_count.wrapping_add(1);
+        let tag = format!("P{}", self.tag_count);
+        tracing::trace!(tag, command = command.name, "command");
+        self.parts = VecDeque::from(command.parts);
+        let octets = Octets::Text(Zeroizing::new(format!("{tag} ").into_bytes()));
+        self.parts.push_front(Part {
+            waits: false,
+            octets,
+        });
+        self.go_ahead = false;
+        self.running = Some(Running {
+            tag,
+            name: command.name,
+            last_answer: command.last_answer,
+            takes_bodies: command.wants_bodies,
+            surplus_requests: 0,
+        });
+    }
+
+    /// What is to be sent next, if anything is to be sent now.
+    pub fn take_output(&mut self) -> Option<Octets> {
+        if self.parts.front()?.waits && !std::mem::take(&mut self.go_ahead) {
+            return None;
+        }
+        self.parts.pop_front().map(|part| part.octets)
+    }
+
+    /// From now on no message bodies are wanted.
+    pub fn discard_bodies(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.takes_bodies = false;
+        }
+    }
+
+    /// How many more octets are needed, at least, before anything comes out.
+    #[must_use]
+    pub fn wanted(&self, buffer: &BytesMut) -> usize {
+        self.assembly.wanted(buffer)
+    }
+
+    /// Gives back memory that an idle session does not need.
+    pub fn shrink(&mut self) {
+        self.assembly.shrink();
+        self.parts = VecDeque::new();
+    }
+
+    /// Takes the next event from the bytes that were received; `None` if more are needed.
+    ///
+    /// # Errors
+    ///
+    /// What ends the connection: BYE, a limit, a message whose end nobody knows.
+    pub fn receive(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, Error> {
+        let takes_bodies = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.takes_bodies);
+        let options = Arc::clone(&self.options);
+        let limits = &options.limits;
+        while let Some(assembled) = self.assembly.receive(buffer, limits, takes_bodies)? {
+            let event = match assembled {
+                Assembled::Response {
+                    segments,
+                    is_more_search: true,
+                    ..
+                } => Some(Event::Response(parse_more_search(&segments))),
+                Assembled::Response {
+                    segments,
+                    is_broken,
+                    ..
+                } => {
+                    let event = self.read(&segments, is_broken)?;
+                    self.assembly.recycle(segments);
+                    event
+                }
+                Assembled::BodyStart { size_bytes } => Some(Event::BodyStart { size_bytes }),
+                Assembled::Chunk(bytes) => Some(Event::Chunk(bytes)),
+                Assembled::BodyEnd => Some(Event::BodyEnd),
+            };
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a response; `is_broken`: a literal in it has the wrong size.
+    fn read(&mut self, segments: &[Segment], is_broken: bool) -> Result<Option<Event>, Error> {
+        let Some(Segment::Text(line)) = segments.first() else {
+            return Ok(None);
+        };
+        match line.first() {
+            Some(b'*') => self.untagged(parse(segments), is_broken).map(Some),
+            Some(b'+') => Ok(self.continued()),
+            Some(_) | None => Ok(self.tagged(line)),
+        }
+    }
+
+    fn untagged(&mut self, mut response: Response, is_broken: bool) -> Result<Event, Error> {
+        match &mut response {
+            Response::Capability(capabilities) => {
+                self.capabilities = Arc::new(capabilities.clone());
+            }
+            Response::State(line) => {
+                self.learn(line.code.as_ref());
+                if line.state == State::Bye && self.running() != "LOGOUT" {
+                    let code = line.code.as_ref().map(|code| code.name.clone());
+                    return Err(Error::Bye {
+                        code,
+                        text: line.text.clone(),
+                    });
+                }
+            }
+            Response::Fetch(fetched) => {
+                if is_broken && matches!(fetched.body, Body::Bytes(_) | Body::Streamed) {
+                    fetched.body = Body::WrongSize;
+                }
+            }
+            Response::Exists(_)
+            | Response::Flags(_)
+            | Response::Search(_)
+            | Response::Esearch(_)
+            | Response::List(_)
+            | Response::Status(..)
+            | Response::Namespace(_)
+            | Response::Other => {}
+        }
+        Ok(Event::Response(response))
+    }
+
+    /// Servers may say their capabilities in a code (RFC 3501 §7.1).
+    fn learn(&mut self, code: Option<&Code>) {
+        if let Some(code) = code.filter(|code| code.name == "CAPABILITY") {
+            self.capabilities = Arc::new(Capabilities::parse(code.arguments.as_bytes()));
+        }
+    }
+
+    fn continued(&mut self) -> Option<Event> {
+        let running = self.running.as_mut()?;
+        if let Some(part) = self.parts.front() {
+            self.go_ahead = part.waits;
+            return Some(Event::Continue);
+        }
+        let answer = running.last_answer?;
+        running.surplus_requests += 1;
+        if running.surplus_requests > SURPLUS_REQUESTS_MAX {
+            return None;
+        }
+        let octets = Octets::Text(Zeroizing::new(answer.to_vec()));
+        self.parts.push_back(Part {
+            waits: false,
+            octets,
+        });
+        Some(Event::Continue)
+    }
+
+    fn tagged(&mut self, line: &[u8]) -> Option<Event> {
+        let running = self.running.as_ref()?;
+        let rest = line.strip_prefix(running.tag.as_bytes())?;
+        if !matches!(rest.first(), Some(b' ') | None) {
+            return None;
+        }
+        let StateLine { state, code, text } = parse_state(line)?;
+        let result = match state {
+            State::Ok | State::Preauth => Ok(()),
+            State::No => Err(Refusal::No),
+            State::Bad | State::Bye => Err(Refusal::Bad),
+        };
+        self.learn(code.as_ref());
+        self.running = None;
+        self.parts.clear();
+        Some(Event::Completed(Completion { result, code, text }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

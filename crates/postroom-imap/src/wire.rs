@@ -1,0 +1,303 @@
+//! A session on its socket: reads and writes with deadlines, and a buffer that is there only while
+//! something moves.
+//!
+//! ```text
+//!   idle: no buffer, reads land on the stack · busy: 4 KiB, doubled while reads fill it
+//! ```
+//! Message bodies leave as slices of the buffer, so a buffer is never reused but replaced; a
+//! message that does not fit gets one of its own size, into which the socket reads directly.
+
+use crate::answer::Answer;
+use crate::command::Command;
+use crate::encoder::Octets;
+use crate::error::Error;
+use crate::limits::Options;
+use crate::patience::Patience;
+use crate::session::Event;
+use crate::session::Session;
+use bytes::BytesMut;
+use secrecy::zeroize::Zeroizing;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::ready;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+use tokio::time::timeout;
+
+/// The first buffer of a busy connection.
+const BUFFER_BYTES_MIN: usize = 4 << 10;
+/// How much an idle connection reads at once.
+const IDLE_READ_BYTES: usize = 2 << 10;
+/// Room for what stands around a message in its response.
+const AROUND_BYTES: usize = 1 << 10;
+/// How much is written under one deadline.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// A session and its socket.
+pub struct Wire<S> {
+    stream: S,
+    session: Session,
+    options: Arc<Options>,
+    buffer: BytesMut,
+    read_bytes: usize,
+    received: u64,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// A session at its beginning.
+    pub fn new(stream: S, options: Arc<Options>) -> Self {
+        let session = Session::new(Arc::clone(&options));
+        let (buffer, read_bytes) = (BytesMut::new(), BUFFER_BYTES_MIN);
+        Self {
+            stream,
+            session,
+            options,
+            buffer,
+            read_bytes,
+            received: 0,
+        }
+    }
+
+    /// Gives the socket back, if nothing was read that was not understood.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StartTls`]: bytes that came in the clear would be taken for bytes under TLS.
+    pub fn into_stream(self) -> Result<S, Error> {
+        if !self.buffer.is_empty() {
+            return Err(Error::StartTls {
+                reason: "bytes came in the clear after the server's OK",
+            });
+        }
+        Ok(self.stream)
+    }
+
+    /// The session.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// How we use the connection.
+    pub fn options(&self) -> &Arc<Options> {
+        &self.options
+    }
+
+    /// How many octets came in so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The next event that is there already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::receive`].
+    pub fn ready_event(&mut self) -> Result<Option<Event>, Error> {
+        self.session.receive(&mut self.buffer)
+    }
+
+    /// The next event.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fill`] and [`Session::receive`].
+    pub async fn event(&mut self, patience: &mut Patience) -> Result<Event, Error> {
+        loop {
+            if let Some(event) = self.ready_event()? {
+                return Ok(event);
+            }
+            self.fill(patience).await?;
+        }
+    }
+
+    /// Waits, without a deadline, until the server says something unasked.
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub async fn unasked(&mut self) -> Result<(), Error> {
+        while self.ready_event()?.is_some() {}
+        self.release();
+        let read = self.read().await;
+        self.took(read)
+    }
+
+    /// Waits for more bytes. Dropping the future loses none.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost, or `patience` is at its end.
+    pub async fn fill(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        let (started, before) = (Instant::now(), self.received);
+        let read = timeout(patience.left(), self.read()).await;
+        patience.spend(started.elapsed());
+        let Ok(read) = read else {
+            let waited = patience.waited();
+            return Err(Error::Timeout {
+                command: self.session.running(),
+                waited,
+            });
+        };
+        self.took(read)?;
+        patience.earn(self.received - before);
+        Ok(())
+    }
+
+    fn took(&mut self, read: io::Result<usize>) -> Result<(), Error> {
+        let command = self.session.running();
+        match read {
+            Ok(0) => Err(Error::Closed { command }),
+            Ok(count) => {
+                self.received += count as u64;
+                Ok(())
+            }
+            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(Error::Closed { command })
+            }
+            Err(source) => Err(Error::Lost { command, source }),
+        }
+    }
+
+    async fn read(&mut self) -> io::Result<usize> {
+        if self.buffer.capacity() == 0 {
+            return self.read_small().await;
+        }
+        self.make_room();
+        let room = self.buffer.capacity() - self.buffer.len();
+        let count = self.stream.read_buf(&mut self.buffer).await?;
+        if count >= room.min(self.read_bytes) {
+            self.read_bytes = (self.read_bytes * 2).min(self.options.limits.read_buffer_bytes);
+        }
+        Ok(count)
+    }
+
+    /// Reads without a buffer that would be held while waiting.
+    async fn read_small(&mut self) -> io::Result<usize> {
+        let (stream, buffer) = (&mut self.stream, &mut self.buffer);
+        poll_fn(|context| {
+            let mut small = [0; IDLE_READ_BYTES];
+            let mut small = ReadBuf::new(&mut small);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut small))?;
+            if !small.filled().is_empty() {
+                buffer.reserve(BUFFER_BYTES_MIN);
+                buffer.extend_from_slice(small.filled());
+            }
+            Ok(small.filled().len()).into()
+        })
+        .await
+    }
+
+    fn make_room(&mut self) {
+        let (length, room) = (
+            self.buffer.len(),
+            self.buffer.capacity() - self.buffer.len(),
+        );
+        let wanted = self.session.wanted(&self.buffer);
+        let enough = if wanted > 1 {
+            wanted
+        } else {
+            (self.read_bytes / 8).max(512)
+        };
+        if room >= enough {
+            return;
+        }
+        let bytes = self.read_bytes.max(wanted + AROUND_BYTES);
+        if !self.buffer.try_reclaim(bytes) {
+            let mut larger = BytesMut::with_capacity(length + bytes);
+            larger.extend_from_slice(&self.buffer);
+            self.buffer = larger;
+        }
+    }
+
+    /// Gives back the memory that an idle connection does not need.
+    fn release(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+            self.read_bytes = BUFFER_BYTES_MIN;
+            self.session.shrink();
+        }
+    }
+
+    /// Sends what the session has to send now.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost, or the server does not take what we send.
+    pub async fn send(&mut self) -> Result<(), Error> {
+        let mut line: Option<Zeroizing<Vec<u8>>> = None;
+        while let Some(octets) = self.session.take_output() {
+            match (octets, &mut line) {
+                (Octets::Text(text), Some(line)) => line.extend_from_slice(&text),
+                (Octets::Text(text), None) => line = Some(text),
+                (Octets::Body(body), _) => {
+                    if let Some(line) = line.take() {
+                        self.write(&line).await?;
+                    }
+                    self.write(&body).await?;
+                }
+            }
+        }
+        if let Some(line) = line {
+            self.write(&line).await?;
+        }
+        self.within(|stream| stream.flush()).await
+    }
+
+    async fn write(&mut self, octets: &[u8]) -> Result<(), Error> {
+        for piece in octets.chunks(WRITE_BYTES) {
+            self.within(|stream| stream.write_all(piece)).await?;
+        }
+        Ok(())
+    }
+
+    async fn within<'a, F>(&'a mut self, write: impl FnOnce(&'a mut S) -> F) -> Result<(), Error>
+    where
+        F: Future<Output = io::Result<()>>,
+    {
+        let (command, waited) = (self.session.running(), self.options.deadlines.write);
+        match timeout(waited, write(&mut self.stream)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(Error::Lost { command, source }),
+            Err(_) => Err(Error::Timeout { command, waited }),
+        }
+    }
+
+    /// Runs one command to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], which leaves the connection good for more, or what ended it.
+    pub async fn command(&mut self, command: Command) -> Result<Answer, Error> {
+        let (name, deadlines) = (command.name, &self.options.deadlines);
+        let mut patience = match name {
+            "LOGOUT" => Patience::whole(deadlines.logout, deadlines.logout),
+            _ => Patience::whole(deadlines.silence, deadlines.command),
+        };
+        self.session.start(command);
+        self.send().await?;
+        let (mut answer, before) = (Answer::default(), self.received);
+        loop {
+            match self.event(&mut patience).await? {
+                Event::Continue => self.send().await?,
+                Event::Completed(completion) => {
+                    answer.take_code(completion.refused(name)?);
+                    answer.capabilities = Arc::clone(self.session.capabilities());
+                    return Ok(answer);
+                }
+                Event::Response(response) => {
+                    let received_bytes = self.received - before;
+                    answer.take(response, received_bytes, &self.options.limits)?;
+                }
+                Event::BodyStart { .. } | Event::Chunk(_) | Event::BodyEnd => {}
+            }
+        }
+    }
+}
