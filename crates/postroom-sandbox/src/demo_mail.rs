@@ -1,5 +1,5 @@
 //! The messages of the demo: one of each kind that mail programs send, and one that is no message
-//! at all. All of it is made here; the picture is drawn by [`picture`].
+//! at all. All of it is our own, even the picture.
 
 mod picture;
 

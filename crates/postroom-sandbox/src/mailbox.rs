@@ -28,7 +28,7 @@ impl Stored {
 /// One mailbox of one user.
 #[derive(Debug, Clone)]
 pub struct Mailbox {
-    /// LIST attributes such as `\Sent` (RFC 6154) or `\Noselect`; those about children are computed.
+    /// LIST attributes such as `\Sent` (RFC 6154) or `\Noselect`, without those about children.
     pub attributes: Vec<String>,
     /// Whether LSUB lists it.
     pub subscribed: bool,

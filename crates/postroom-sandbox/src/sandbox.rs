@@ -82,6 +82,30 @@ impl Default for SandboxConfig {
 }
 
 /// A running IMAP and SMTP server. All its tasks end when it is dropped.
+///
+/// ```
+/// use postroom_sandbox::{Action, Point, Rule, Sandbox, SandboxConfig, SmtpCommand, When};
+///
+/// # async fn example() -> Result<(), postroom_sandbox::Error> {
+/// let users = vec![("anna@demo.test".to_owned(), "secret".to_owned())];
+/// let sandbox = Sandbox::start(SandboxConfig { users, ..SandboxConfig::default() }).await?;
+/// sandbox.deliver("anna@demo.test", "INBOX", "Subject: hello\r\n\r\nhello\r\n")?;
+///
+/// // The first recipient that a client names is put off.
+/// let rule = sandbox.script(Rule {
+///     on: Point::SmtpCommand(SmtpCommand::Rcpt),
+///     when: When::Nth(1),
+///     act: Action::line("450 4.2.1 greylisted"),
+/// });
+///
+/// // Here the client under test talks to `sandbox.smtp()` and `sandbox.imap()`.
+/// let put_off = sandbox.wait_for(|state| state.acted_count(rule) == 1, PATIENCE).await;
+/// # put_off?;
+/// sandbox.stop().await;
+/// # Ok(())
+/// # }
+/// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// ```
 pub struct Sandbox {
     house: Arc<House>,
     imap: SocketAddr,
