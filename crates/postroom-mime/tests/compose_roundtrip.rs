@@ -1,5 +1,5 @@
 //! What is composed is what is parsed: fields, bodies, file names and bytes, in all scripts.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::indexing_slicing, reason = "tests")]
 
 use bytes::Bytes;
 use postroom_mime::compose::{Address, Content, Draft, File, compose_bytes};
@@ -131,7 +131,7 @@ fn check_files(raw: &[u8], parts: &[Part], files: &[File]) -> Result<(), TestCas
 
 fn check(raw: &[u8], message: &Message, draft: &Draft) -> Result<(), TestCaseError> {
     prop_assert_eq!(&message.defects, &[]);
-    prop_assert_eq!(&message.from, &[draft.from.clone()]);
+    prop_assert_eq!(&message.from, std::slice::from_ref(&draft.from));
     prop_assert_eq!(&message.reply_to, &draft.reply_to);
     prop_assert_eq!(&message.to, &draft.to);
     prop_assert_eq!(&message.cc, &draft.cc);
