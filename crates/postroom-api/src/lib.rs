@@ -1,1 +1,79 @@
-//! The REST interface.
+//! The REST interface: the data model over HTTP, on axum.
+//!
+//! ```text
+//!   routes ──► caller (whose domain?) ──► place (what of it?) ──► entity │ create │ change │ file
+//!                                                                    │ one call each
+//!                                                                  store, engine::content
+//! ```
+//! A function at the end of a route does four things: it extracts, it is authorised, it calls what
+//! is below, and it gives a view. Every refusal is a [`problem::Problem`]. Nothing of a request is
+//! kept in memory that a bound does not hold, and files stream both ways.
+
+pub mod limits;
+
+pub mod problem;
+
+pub mod lockout;
+
+pub mod app;
+
+pub mod caller;
+
+pub mod trace;
+
+pub mod percent;
+
+pub mod place;
+
+pub mod mask;
+
+pub mod cursor;
+
+pub mod listing;
+
+pub mod range;
+
+pub mod etag;
+
+pub mod media_type;
+
+pub mod disposition;
+
+pub mod attributes;
+
+pub mod enclosed;
+
+pub mod body;
+
+pub mod form;
+
+pub mod view;
+
+pub mod message;
+
+pub mod references;
+
+pub mod upload;
+
+pub mod create;
+
+pub mod change;
+
+pub mod entity;
+
+pub mod download;
+
+pub mod file;
+
+pub mod design;
+
+pub mod health;
+
+pub mod routes;
+
+pub mod serve;
+
+pub use app::App;
+pub use limits::Limits;
+pub use routes::router;
+pub use serve::serve;

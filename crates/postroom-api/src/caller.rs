@@ -1,0 +1,86 @@
+//! Who asks: the bearer token, and the domain that it opens.
+//!
+//! Standards: RFC 6750.
+
+use crate::app::App;
+use crate::problem::Problem;
+use axum::extract::ConnectInfo;
+use axum::extract::FromRequestParts;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::http::request::Parts;
+use postroom_model::Domain;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use tokio::time::Instant;
+
+/// An authorised caller. A function that takes one cannot be reached without a good token.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The domain of the token: all that the caller can see.
+    pub domain: Domain,
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let token = bearer(parts)?;
+        let (source, now) = (source(parts), Instant::now());
+        if let Some(wait) = app.lockout.wait(source, token, now) {
+            return Err(locked_out(wait.as_secs() + 1));
+        }
+        match app.store.token_verify(token).await? {
+            Some(domain) => {
+                app.lockout.worked(source, token, now);
+                Ok(Self { domain })
+            }
+            None => {
+                app.lockout.failed(source, now);
+                let challenge = "Bearer realm=\"postroom\", error=\"invalid_token\"";
+                Err(Problem::unauthenticated(
+                    challenge,
+                    "the token is not known",
+                ))
+            }
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer <token>`.
+fn bearer(parts: &Parts) -> Result<&str, Problem> {
+    let missing = || {
+        let detail = "a token is required: Authorization: Bearer <token>";
+        Problem::unauthenticated("Bearer realm=\"postroom\"", detail)
+    };
+    let field = parts
+        .headers
+        .get(header::AUTHORIZATION)
+        .ok_or_else(missing)?;
+    let (scheme, token) = field
+        .to_str()
+        .ok()
+        .and_then(|f| f.split_once(' '))
+        .ok_or_else(missing)?;
+    let token = token.trim();
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+        return Err(missing());
+    }
+    Ok(token)
+}
+
+/// The address that the request comes from. Where the server does not say, all are one source.
+fn source(parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| {
+        peer.ip()
+    })
+}
+
+fn locked_out(seconds: u64) -> Problem {
+    let detail = format!("too many wrong tokens from this address; try again in {seconds} s");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "locked-out", detail)
+        .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+}

@@ -1,0 +1,168 @@
+//! Changes of one entity: `PATCH`, `PUT`, `DELETE`, each only of the version that was checked.
+
+use crate::app::Asked;
+use crate::body;
+use crate::etag;
+use crate::message;
+use crate::problem::Problem;
+use crate::references;
+use crate::view;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use postroom_model::Class;
+use postroom_model::Entity;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::validate;
+use postroom_store::Updated;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// How often a change is tried when others change the same entity meanwhile.
+const TRIES_MAX: usize = 20;
+
+/// `PATCH` of an entity: the properties sent change, the others stay.
+///
+/// # Errors
+///
+/// 404, 412 for another version, 422 with everything that is wrong, 409 for a message that is being
+/// sent at this moment.
+pub async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
+    let sent = body::json(&asked.headers, body, &asked.app.limits).await?;
+    apply(&asked, id, &sent).await
+}
+
+/// `PUT` of an entity: the properties that are not sent take their default. Secrets stay: what is
+/// never shown cannot be sent back.
+///
+/// # Errors
+///
+/// As [`patch`].
+pub async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
+    let mut sent = body::json(&asked.headers, body, &asked.app.limits).await?;
+    if let Some(members) = sent.as_object_mut() {
+        fill(&asked.class, members);
+    }
+    apply(&asked, id, &sent).await
+}
+
+/// `DELETE` of an entity.
+///
+/// # Errors
+///
+/// 404, 412 for another version, 409 when something still needs it.
+pub async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+    let store = &asked.app.store;
+    for _ in 0..TRIES_MAX {
+        let current = find(&asked, id).await?;
+        let conditional = etag::check(&asked.headers, current.version)?;
+        let gone = store
+            .entity_delete((&asked.domain, &asked.class, id), Some(current.version))
+            .await?;
+        match gone {
+            Updated::Done(_) => return Ok(StatusCode::NO_CONTENT.into_response()),
+            Updated::Missing => return Err(missing(&asked.class)),
+            Updated::Stale { version } if conditional => return Err(Problem::stale(version)),
+            Updated::Stale { .. } => {}
+        }
+    }
+    Err(too_busy())
+}
+
+/// The entity, or 404.
+///
+/// # Errors
+///
+/// 404 when the domain has none of that id.
+pub async fn find(asked: &Asked, id: Uuid) -> Result<Entity, Problem> {
+    let found = asked
+        .app
+        .store
+        .entity_get(&asked.domain, &asked.class, id)
+        .await?;
+    found.ok_or_else(|| missing(&asked.class))
+}
+
+async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem> {
+    let class = &asked.class;
+    for _ in 0..TRIES_MAX {
+        let current = find(asked, id).await?;
+        let conditional = etag::check(&asked.headers, current.version)?;
+        let mut changes = validate::change(class, sent, &current)?;
+        changes.retain(|name, value| is_secret(class, name) || value != current.get(name));
+        if class.classname == MESSAGES {
+            check_message(asked, &current, &mut changes).await?;
+        }
+        if changes.is_empty() {
+            return Ok(view::entity(class, &current, None));
+        }
+        let place = (&asked.domain, class.as_ref(), id);
+        let version = Some(current.version);
+        match asked
+            .app
+            .store
+            .entity_update(place, &changes, version)
+            .await?
+        {
+            Updated::Done(entity) => return Ok(view::entity(class, &entity, None)),
+            Updated::Missing => return Err(missing(class)),
+            Updated::Stale { version } if conditional => return Err(Problem::stale(version)),
+            // Somebody was faster: what was checked may no longer hold.
+            Updated::Stale { .. } => {}
+        }
+    }
+    Err(too_busy())
+}
+
+/// Checks a change of a message against its rules, and adds what it implies.
+async fn check_message(
+    asked: &Asked,
+    current: &Entity,
+    changes: &mut Map<String, Json>,
+) -> Result<(), Problem> {
+    message::complete(current, changes);
+    let mut after = current.clone();
+    for (name, value) in changes.iter() {
+        if value.is_null() {
+            after.properties.remove(name);
+        } else {
+            after.properties.insert(name.clone(), value.clone());
+        }
+    }
+    if !changes.is_empty() {
+        references::complete(asked, &mut after).await?;
+    }
+    let account = after.get("account_id");
+    if account != current.get("account_id") {
+        changes.insert("account_id".to_owned(), account.clone());
+    }
+    Ok(message::check(Some(current), &after)?)
+}
+
+/// Adds what a replacement leaves out, as unset or with its default.
+fn fill(class: &Class, members: &mut Map<String, Json>) {
+    let settable = class
+        .columns()
+        .filter(|p| !p.read_only() && !p.write_only());
+    for property in settable {
+        if !members.contains_key(&property.name) {
+            members.insert(property.name.clone(), property.default.clone());
+        }
+    }
+}
+
+fn is_secret(class: &Class, name: &str) -> bool {
+    class
+        .property(name)
+        .is_some_and(postroom_model::Property::write_only)
+}
+
+fn missing(class: &Class) -> Problem {
+    Problem::not_found(format!("{} has no entity of this id", class.classname))
+}
+
+fn too_busy() -> Problem {
+    Problem::conflict("busy", "the entity is changed by many at once; try again")
+}

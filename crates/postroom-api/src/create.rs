@@ -1,0 +1,175 @@
+//! New entities: from JSON, a list of them, or a form with files, to what the store keeps.
+
+use crate::app::Asked;
+use crate::body;
+use crate::enclosed;
+use crate::form::Form;
+use crate::media_type::MediaType;
+use crate::message;
+use crate::problem::Problem;
+use crate::references;
+use crate::upload;
+use crate::view;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use futures_util::StreamExt;
+use postroom_model::Entity;
+use postroom_model::Invalid;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::validate;
+use postroom_store::NewEntity;
+use postroom_store::NewFile;
+use postroom_store::clock;
+use serde_json::Value as Json;
+use std::collections::HashSet;
+
+/// The part of a form that holds the JSON.
+const JSON_PART: &str = "message";
+
+/// `POST` of a collection: one entity, or a list of which all are created or none.
+///
+/// # Errors
+///
+/// 422 with everything that is wrong, in a list with its index; what reading and storing fail with.
+pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
+    let is_form = MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form());
+    let (json, files) = if is_form {
+        from_form(&asked, body).await?
+    } else {
+        (
+            body::json(&asked.headers, body, &asked.app.limits).await?,
+            vec![],
+        )
+    };
+    if is_form && json.is_array() {
+        return Err(Invalid::new(JSON_PART, "is one entity; a list comes without files").into());
+    }
+    if let Json::Array(list) = json {
+        return create_all(&asked, list).await;
+    }
+    let new = entity(&asked, json, files).await?;
+    let created = store(&asked, vec![new]).await?;
+    let created = created
+        .first()
+        .ok_or_else(|| Problem::fault("nothing was created"))?;
+    Ok(view::created(&asked.class, created))
+}
+
+async fn create_all(asked: &Asked, list: Vec<Json>) -> Result<Response, Problem> {
+    let count_max = asked.app.limits.create_count_max;
+    if list.len() > count_max {
+        return Err(Invalid::new("", format!("creates at most {count_max} at once")).into());
+    }
+    let mut all = vec![];
+    let mut problems = vec![];
+    for (at, one) in list.into_iter().enumerate() {
+        match entity(asked, one, vec![]).await {
+            Ok(new) => all.push(new),
+            Err(problem) => problems.extend(problem.within(&format!("[{at}]"))?),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Problem::invalid(problems));
+    }
+    let created = store(asked, all).await?;
+    let list = view::entities(&asked.class, &created, None);
+    Ok((StatusCode::CREATED, list).into_response())
+}
+
+async fn store(asked: &Asked, new: Vec<NewEntity>) -> Result<Vec<Entity>, Problem> {
+    let store = &asked.app.store;
+    Ok(store
+        .entity_create(&asked.domain, &asked.class, new)
+        .await?)
+}
+
+/// Reads a form: the part `message` is JSON, each other a file of the property it is named after.
+async fn from_form(asked: &Asked, body: Body) -> Result<(Json, Vec<NewFile>), Problem> {
+    let (class, app) = (&asked.class, &asked.app);
+    let mut form = Form::open(&asked.headers, body, &app.limits).await?;
+    let (mut json, mut files) = (None, vec![]);
+    while let Some(mut field) = form.next().await? {
+        let name = field.name().unwrap_or_default().to_owned();
+        if name == JSON_PART && json.is_none() {
+            let mut bytes = vec![];
+            while let Some(piece) = field.next().await {
+                let piece = piece.map_err(|_| Problem::malformed("the form broke off"))?;
+                bytes.extend_from_slice(&piece);
+                if bytes.len() as u64 > app.limits.json_bytes_max {
+                    return Err(Problem::too_large("the JSON", app.limits.json_bytes_max));
+                }
+            }
+            json = Some(body::parse_json("the part `message`", &bytes)?);
+        } else if let Some(property) = class.file_property(&name) {
+            let part = (field, name);
+            files.push(upload::take_field(&app.store, &app.limits, property, part).await?);
+        } else {
+            let reason = format!(
+                "no such part; there are `{JSON_PART}` (JSON, once) and the properties of {} that \
+                 hold files",
+                class.classname
+            );
+            return Err(Invalid::new(name, reason).into());
+        }
+    }
+    let json = json.ok_or_else(|| Invalid::new(JSON_PART, "the form has no such part"))?;
+    Ok((json, files))
+}
+
+/// Checks the JSON of one entity and takes its files into the store.
+async fn entity(
+    asked: &Asked,
+    mut json: Json,
+    mut files: Vec<NewFile>,
+) -> Result<NewEntity, Problem> {
+    let (class, app) = (&asked.class, &asked.app);
+    let enclosed = enclosed::take(class, &mut json);
+    let draft = validate::create(class, &json);
+    let (enclosed, draft) = match (enclosed, draft) {
+        (Ok(enclosed), Ok(draft)) => (enclosed, draft),
+        (enclosed, draft) => {
+            let problems = enclosed.err().into_iter().chain(draft.err());
+            return Err(Problem::invalid(problems.flatten().collect()));
+        }
+    };
+    let id = draft.id.unwrap_or_else(clock::new_id);
+    let mut entity = Entity::new(id, draft.properties);
+    if class.classname == MESSAGES {
+        references::complete(asked, &mut entity).await?;
+        message::check(None, &entity)?;
+    }
+    if enclosed.len() > app.limits.files_count_max {
+        return Err(Invalid::new("", "has too many files").into());
+    }
+    for file in enclosed {
+        if let Some(property) = class.property(&file.property) {
+            files.push(upload::take_enclosed(&app.store, &app.limits, property, file).await?);
+        }
+    }
+    check_files(asked, &entity, &files)?;
+    Ok(NewEntity { entity, files })
+}
+
+/// Checks that no two files have the same place.
+fn check_files(asked: &Asked, entity: &Entity, files: &[NewFile]) -> Result<(), Problem> {
+    let mut known = HashSet::new();
+    for file in files {
+        let multi = asked
+            .class
+            .property(&file.property)
+            .is_some_and(|property| property.multi);
+        if !known.insert((&file.property, multi.then_some(&file.name))) {
+            let reason = format!(
+                "has two files, `{}` among them, where one can be",
+                file.name
+            );
+            return Err(Invalid::new(&file.property, reason).into());
+        }
+        if asked.class.classname == MESSAGES {
+            message::check_files(entity, &file.property)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Cursors: where in an order a list went on from, for `after` and `Link: rel="next"`.
+//!
+//! A cursor holds the order and the values that the last entity shown has in it; the next page is
+//! what comes behind them. Entities that come or go meanwhile neither shift nor repeat others.
+//! Unset values come first in an ascending order, as in the store.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use postroom_model::Class;
+use postroom_model::Entity;
+use postroom_model::Filter;
+use postroom_model::Invalid;
+use postroom_model::Order;
+use postroom_model::filter;
+use postroom_model::filter::Comparison;
+use postroom_model::filter::Literal;
+use postroom_model::filter::Operand;
+use serde_json::Value as Json;
+use serde_json::json;
+
+/// How many properties an order with a cursor may name.
+const KEYS_MAX: usize = 8;
+
+/// The cursor behind `entity`.
+#[must_use]
+pub fn behind(order: &[Order], entity: &Entity) -> String {
+    let key = |order: &Order| json!([sign(order), value(entity, &order.property)]);
+    let keys: Vec<Json> = complete(order).iter().map(key).collect();
+    URL_SAFE_NO_PAD.encode(Json::Array(keys).to_string())
+}
+
+/// The filter that lets through what comes behind the cursor.
+///
+/// # Errors
+///
+/// When the text is no cursor, or one of another order.
+pub fn filter(class: &Class, order: &[Order], cursor: &str) -> Result<Filter, Invalid> {
+    let other = || Invalid::new("after", "is no cursor of this list and order");
+    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| other())?;
+    let keys: Vec<(String, Json)> = serde_json::from_slice(&json).map_err(|_| other())?;
+    let order = complete(order);
+    if keys.len() != order.len() || keys.len() > KEYS_MAX + 1 {
+        return Err(other());
+    }
+    let mut same = vec![];
+    let mut one_of = vec![];
+    for (order, (signed, value)) in order.iter().zip(keys) {
+        if signed != sign(order) {
+            return Err(other());
+        }
+        let key = Key::read(class, order, &value).ok_or_else(other)?;
+        if let Some(beyond) = key.beyond() {
+            let mut all = same.clone();
+            all.push(beyond);
+            one_of.push(Filter::And(all));
+        }
+        same.push(key.same());
+    }
+    Ok(Filter::Or(one_of))
+}
+
+/// The order with the id at its end, which makes it total. What follows the id changes nothing.
+fn complete(order: &[Order]) -> Vec<Order> {
+    let mut order: Vec<Order> = order.to_vec();
+    if let Some(at) = order.iter().position(|order| order.property == "id") {
+        order.truncate(at + 1);
+    } else {
+        order.push(Order {
+            property: "id".to_owned(),
+            descending: false,
+        });
+    }
+    order
+}
+
+fn sign(order: &Order) -> String {
+    let sign = if order.descending { "-" } else { "+" };
+    format!("{sign}{}", order.property)
+}
+
+fn value(entity: &Entity, property: &str) -> Json {
+    match property {
+        "id" => Json::String(entity.id.to_string()),
+        "version" => Json::from(entity.version),
+        name => entity.get(name).clone(),
+    }
+}
+
+/// One property of the order with the value that the last entity has.
+struct Key {
+    operand: Operand,
+    literal: Literal,
+    descending: bool,
+}
+
+impl Key {
+    fn read(class: &Class, order: &Order, value: &Json) -> Option<Self> {
+        let equal = json!(["==", ["property", order.property], ["const", value]]);
+        match filter::parse(class, &equal).ok()? {
+            Filter::Compare(operand, Comparison::Equal, literal) => Some(Self {
+                operand,
+                literal,
+                descending: order.descending,
+            }),
+            Filter::Compare(..)
+            | Filter::In(..)
+            | Filter::Between(..)
+            | Filter::Like(..)
+            | Filter::Contains(..)
+            | Filter::StartsWith(..)
+            | Filter::IsNull(..)
+            | Filter::And(..)
+            | Filter::Or(..)
+            | Filter::Not(..) => None,
+        }
+    }
+
+    fn unset(&self) -> Filter {
+        Filter::IsNull(self.operand.clone())
+    }
+
+    fn same(&self) -> Filter {
+        if self.literal == Literal::Null {
+            return self.unset();
+        }
+        Filter::Compare(
+            self.operand.clone(),
+            Comparison::Equal,
+            self.literal.clone(),
+        )
+    }
+
+    /// What comes behind; `None` when nothing can.
+    fn beyond(&self) -> Option<Filter> {
+        let compare =
+            |comparison| Filter::Compare(self.operand.clone(), comparison, self.literal.clone());
+        match (self.literal == Literal::Null, self.descending) {
+            (true, true) => None,
+            (true, false) => Some(Filter::Not(Box::new(self.unset()))),
+            (false, false) => Some(compare(Comparison::Greater)),
+            (false, true) => Some(Filter::Or(vec![compare(Comparison::Less), self.unset()])),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_model::builtin;
+    use postroom_model::query::parse_order;
+    use uuid::Uuid;
+
+    fn message(values: Json) -> Entity {
+        Entity::new(Uuid::nil(), values.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn a_cursor_is_read_back_as_a_filter() {
+        let messages = builtin::classes().unwrap().remove(3);
+        let entity = message(json!({"dateTime": "2026-11-23T10:00:00.000Z", "subject": "s"}));
+        #[rustfmt::skip]
+        let table = [
+            // order, conditions joined by `or`
+            ("",                      1),
+            ("dateTime",              2),
+            ("-dateTime,subject",     3),
+            ("size,-id",              2),
+            ("-size",                 1), // Unset and descending: only the id can go on.
+            ("id,dateTime",           1),
+        ];
+        for (text, count) in table {
+            let order = parse_order(&messages, text).unwrap();
+            let cursor = behind(&order, &entity);
+            let Filter::Or(conditions) = filter(&messages, &order, &cursor).unwrap() else {
+                panic!("{text}");
+            };
+            assert_eq!(conditions.len(), count, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        let messages = builtin::classes().unwrap().remove(3);
+        let order = parse_order(&messages, "-dateTime").unwrap();
+        let other = behind(
+            &parse_order(&messages, "dateTime").unwrap(),
+            &message(json!({})),
+        );
+        let odd = URL_SAFE_NO_PAD.encode("[[\"-dateTime\",{\"a\":1}],[\"+id\",\"x\"]]");
+        for cursor in ["", "x", "!!", "W10", other.as_str(), odd.as_str()] {
+            let refused = filter(&messages, &order, cursor).unwrap_err();
+            assert_eq!(refused.property, "after", "{cursor}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `/rest/v1/design/classes`: the classes as they are.
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::percent;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::IntoResponse;
+use axum::response::Response;
+
+/// Where the classes are.
+pub const CLASSES: &str = "/rest/v1/design/classes";
+
+/// `GET` of all classes.
+pub async fn list(State(app): State<App>, _: Caller) -> Response {
+    let classes: Vec<_> = app.store.classes().iter().map(AsRef::as_ref).collect();
+    Json(classes).into_response()
+}
+
+/// `GET` of one class, by its name (with slashes) or its id.
+///
+/// # Errors
+///
+/// 404 when there is none.
+pub async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
+    let name = uri
+        .path()
+        .strip_prefix(CLASSES)
+        .and_then(|path| path.strip_prefix('/'));
+    let name = name.and_then(percent::decode).unwrap_or_default();
+    let id = name.parse().ok();
+    let mut classes = app.store.classes().iter();
+    let class = classes.find(|class| class.classname == name || Some(class.id) == id);
+    match class {
+        Some(class) => Ok(Json(class.as_ref()).into_response()),
+        None => Err(Problem::not_found("no class of that name or id")),
+    }
+}

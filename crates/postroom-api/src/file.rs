@@ -1,0 +1,255 @@
+//! `/rest/v1/model/<class>/<id>/<property>` and below: the files of an entity.
+
+use crate::app::Asked;
+use crate::body::Incoming;
+use crate::change;
+use crate::download::download;
+use crate::etag;
+use crate::form::Form;
+use crate::listing;
+use crate::media_type::MediaType;
+use crate::message;
+use crate::problem::Problem;
+use crate::upload;
+use crate::upload::Said;
+use crate::view;
+use axum::Json;
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use futures_util::StreamExt;
+use postroom_model::Invalid;
+use postroom_model::Property;
+use postroom_model::builtin::MESSAGES;
+use postroom_store::FileRow;
+use postroom_store::NewFile;
+use uuid::Uuid;
+
+/// Where a file is: entity, property, and name within a list.
+type At<'a> = (Uuid, &'a str, Option<&'a str>);
+
+/// `GET` of a list of files: what is known of each.
+///
+/// # Errors
+///
+/// 404 when the entity is not there.
+pub async fn list(asked: Asked, id: Uuid, property: &str) -> Result<Response, Problem> {
+    change::find(&asked, id).await?;
+    let rows = rows(&asked, id, property).await?;
+    Ok(Json(rows.iter().map(view::file).collect::<Vec<_>>()).into_response())
+}
+
+/// `GET` of a file: its bytes.
+///
+/// # Errors
+///
+/// 404 when it is not there, 416 for a range that it does not have.
+pub async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
+    let as_attachment = as_attachment(&asked)?;
+    let file = find(&asked, at).await?.ok_or_else(missing)?;
+    download(&asked.app.store, &file, &asked.headers, as_attachment).await
+}
+
+/// `POST` to a list of files: a form whose parts are the files, all added or none.
+///
+/// # Errors
+///
+/// 409 for a name that exists or files that do not change, 415 for a body that is no form.
+pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<Response, Problem> {
+    let property = writable(&asked, (id, property)).await?;
+    if !MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form()) {
+        return Err(Problem::unsupported(
+            "takes multipart/form-data with the files",
+        ));
+    }
+    let app = &asked.app;
+    let mut form = Form::open(&asked.headers, body, &app.limits).await?;
+    let mut files: Vec<NewFile> = vec![];
+    while let Some(field) = form.next().await? {
+        let part = (field, format!("files[{}]", files.len()));
+        let file = upload::take_field(&app.store, &app.limits, &property, part).await?;
+        if files.iter().any(|other| other.name == file.name) {
+            let detail = format!("the form has two files of the name `{}`", file.name);
+            return Err(Problem::conflict("exists", detail));
+        }
+        files.push(file);
+    }
+    if files.is_empty() {
+        return Err(Invalid::new("files", "the form has no file").into());
+    }
+    let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+    let place = (&asked.domain, asked.class.as_ref(), id);
+    app.store.file_add(place, files, false).await?;
+    let rows = rows(&asked, id, &property.name).await?;
+    let added = rows
+        .iter()
+        .filter(|row| names.contains(&row.name))
+        .map(view::file);
+    Ok((StatusCode::CREATED, Json(added.collect::<Vec<_>>())).into_response())
+}
+
+/// `PUT` of a file: the body, or the first part of a form. 201 when it is new, else 200.
+///
+/// # Errors
+///
+/// 409 for files that do not change, 412 for another content, 413, 415 and 422 for the content.
+pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Problem> {
+    let (id, property, name) = at;
+    let property = writable(&asked, (id, property)).await?;
+    let present = find(&asked, at).await?;
+    check_condition(&asked.headers, present.as_ref())?;
+    // A single file keeps the name it has, so that the new one replaces it.
+    let kept = present.as_ref().map(|row| row.name.clone());
+    let name = match name {
+        Some(name) => Some(name.to_owned()),
+        None => kept.or_else(|| Some(upload::default_name(&property).to_owned())),
+    };
+    let app = &asked.app;
+    let file = if MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form()) {
+        let mut form = Form::open(&asked.headers, body, &app.limits).await?;
+        let field = form.next().await?;
+        let field = field.ok_or_else(|| Invalid::new("files", "the form has no file"))?;
+        let said = Said {
+            name,
+            ..Said::by(&field, String::new())
+        };
+        let pieces = crate::form::bytes(field);
+        upload::take(&app.store, &app.limits, &property, said, pieces).await?
+    } else {
+        let incoming = Incoming::new(
+            &asked.headers,
+            body,
+            app.limits.upload_bytes_max,
+            &app.limits,
+        )?;
+        let said = Said {
+            name,
+            ..said_by(&asked.headers)
+        };
+        let pieces = incoming
+            .pieces()
+            .map(|piece| piece.map_err(Problem::from))
+            .boxed();
+        upload::take(&app.store, &app.limits, &property, said, pieces).await?
+    };
+    let place = (&asked.domain, asked.class.as_ref(), id);
+    let name = file.name.clone();
+    app.store.file_add(place, vec![file], true).await?;
+    let row = find(&asked, (id, &property.name, Some(&name)))
+        .await?
+        .ok_or_else(missing)?;
+    let status = if present.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    Ok((status, Json(view::file(&row))).into_response())
+}
+
+/// `DELETE` of a file.
+///
+/// # Errors
+///
+/// 404 when it is not there, 409 for files that do not change, 412 for another content.
+pub async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
+    let (id, property, _) = at;
+    let file = find(&asked, at).await?.ok_or_else(missing)?;
+    writable(&asked, (id, property)).await?;
+    check_condition(&asked.headers, Some(&file))?;
+    let place = (&asked.domain, asked.class.as_ref(), id);
+    if asked
+        .app
+        .store
+        .file_delete(place, property, &file.name)
+        .await?
+    {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Err(missing())
+}
+
+/// The property, when the entity is there and its files may be changed.
+async fn writable(asked: &Asked, (id, property): (Uuid, &str)) -> Result<Property, Problem> {
+    let entity = change::find(asked, id).await?;
+    if asked.class.classname == MESSAGES {
+        message::check_files(&entity, property)?;
+    }
+    asked.class.property(property).cloned().ok_or_else(missing)
+}
+
+async fn rows(asked: &Asked, id: Uuid, property: &str) -> Result<Vec<FileRow>, Problem> {
+    Ok(asked
+        .app
+        .store
+        .file_list(&asked.domain, id, property)
+        .await?)
+}
+
+/// The file at a place; without a name, the only one of its property.
+async fn find(asked: &Asked, (id, property, name): At<'_>) -> Result<Option<FileRow>, Problem> {
+    let rows = rows(asked, id, property).await?;
+    Ok(rows
+        .into_iter()
+        .find(|row| name.is_none_or(|name| row.name == name)))
+}
+
+/// What the header fields say of a file whose bytes are the body.
+fn said_by(headers: &HeaderMap) -> Said {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &str| {
+        text(name)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    // Clients such as curl send this type for every body whose type they are not told.
+    let media_type =
+        text("content-type").filter(|text| text != "application/x-www-form-urlencoded");
+    Said {
+        place: String::new(),
+        name: None,
+        media_type,
+        content_id: text("content-id"),
+    }
+}
+
+/// Checks `If-Match` and `If-None-Match: *` against the content that is there.
+fn check_condition(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
+    let tag = present.map(|row| format!("\"{}\"", row.etag()));
+    let failed = |detail| {
+        Err(Problem::new(
+            StatusCode::PRECONDITION_FAILED,
+            "stale",
+            detail,
+        ))
+    };
+    if headers.contains_key(header::IF_MATCH) && !etag::matches(headers, tag.as_deref()) {
+        return failed("the file has another content now");
+    }
+    if tag.is_some_and(|tag| etag::is_known(headers, &tag)) {
+        return failed("there is such a file already");
+    }
+    Ok(())
+}
+
+/// Whether `?attachment=true` is asked for.
+fn as_attachment(asked: &Asked) -> Result<bool, Problem> {
+    let mut wanted = false;
+    for (name, text) in listing::parameters(&asked.uri)? {
+        wanted = match (name.as_str(), text.as_str()) {
+            ("attachment", "true") => true,
+            ("attachment", "false") => false,
+            ("attachment", _) => return Err(Invalid::new(name, "takes true or false").into()),
+            (_, _) => {
+                return Err(Invalid::new(name, "no such parameter; there is attachment").into());
+            }
+        };
+    }
+    Ok(wanted)
+}
+
+fn missing() -> Problem {
+    Problem::not_found("there is no such file")
+}

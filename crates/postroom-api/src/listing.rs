@@ -1,0 +1,250 @@
+//! The parameters of a list: filter, order, page, mask.
+
+use crate::cursor;
+use crate::mask::Mask;
+use crate::percent;
+use crate::problem::Problem;
+use axum::extract::Query as Parameters;
+use axum::http::Uri;
+use postroom_model::Class;
+use postroom_model::Entity;
+use postroom_model::Filter;
+use postroom_model::Invalid;
+use postroom_model::Query;
+use postroom_model::filter;
+use postroom_model::query::parse_order;
+
+/// How many parameters a request may have.
+const PARAMETERS_MAX: usize = 64;
+
+/// What a list asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// Which entities, in which order, how many.
+    pub query: Query,
+    /// Which of them are counted: those before and behind the page too.
+    pub counted: Option<Filter>,
+    /// Whether `X-Total-Count` is wanted.
+    pub count: bool,
+    /// What of them is shown; `None` for all.
+    pub mask: Option<Mask>,
+}
+
+/// The parameters of a request, in their order.
+///
+/// # Errors
+///
+/// 400 when they are not well formed or too many.
+pub fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    let odd = || Problem::malformed("the query is not name=value&…, percent-encoded");
+    let Parameters(pairs) =
+        Parameters::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| odd())?;
+    if pairs.len() > PARAMETERS_MAX {
+        return Err(Problem::malformed(format!(
+            "more than {PARAMETERS_MAX} parameters"
+        )));
+    }
+    Ok(pairs)
+}
+
+/// Reads the parameters of a list. What is none of them is an equality on the property of that
+/// name.
+///
+/// # Errors
+///
+/// 422 with every parameter that is unknown or wrong; 400 when `filter` is no JSON.
+pub fn parse(class: &Class, pairs: &[(String, String)]) -> Result<Listing, Problem> {
+    let mut reader = Reader::default();
+    for (at, (name, text)) in pairs.iter().enumerate() {
+        let twice = pairs.iter().skip(at + 1).any(|(other, _)| other == name);
+        let read = match name.as_str() {
+            _ if twice && is_own(name) => Err(Invalid::new(name, "is given twice")),
+            "filter" => {
+                let json = serde_json::from_str(text);
+                let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
+                filter::parse(class, &json).map(|filter| reader.filters.push(filter))
+            }
+            "order" => parse_order(class, text).map(|order| reader.query.order = order),
+            "mask" => Mask::parse(class, text).map(|mask| reader.mask = Some(mask)),
+            "limit" => number(name, text).map(|limit| {
+                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                reader.query.limit = limit.min(class.limit_max());
+            }),
+            "offset" => number(name, text).map(|offset| reader.query.offset = offset),
+            "after" => {
+                reader.after = Some(text.clone());
+                Ok(())
+            }
+            "count" => flag(name, text).map(|count| reader.count = count),
+            _ => filter::equality(class, name, text).map(|filter| reader.filters.push(filter)),
+        };
+        reader.errors.extend(read.err());
+    }
+    reader.finish(class)
+}
+
+/// The parameter `mask` alone, for one entity.
+///
+/// # Errors
+///
+/// 422 with every other parameter, or the field that is not shown.
+pub fn mask_only(class: &Class, pairs: &[(String, String)]) -> Result<Option<Mask>, Problem> {
+    let mut mask = None;
+    for (name, text) in pairs {
+        if name != "mask" {
+            return Err(Invalid::new(name, "no such parameter; there is mask").into());
+        }
+        mask = Some(Mask::parse(class, text)?);
+    }
+    Ok(mask)
+}
+
+/// The reference to the page behind `last`: the same request, going on after it.
+#[must_use]
+pub fn next_page(path: &str, pairs: &[(String, String)], query: &Query, last: &Entity) -> String {
+    let kept = pairs
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "after" | "offset"));
+    let mut reference = format!("{path}?");
+    for (name, text) in kept {
+        reference.push_str(&percent::encode(name));
+        reference.push('=');
+        reference.push_str(&percent::encode(text));
+        reference.push('&');
+    }
+    reference.push_str("after=");
+    reference.push_str(&cursor::behind(&query.order, last));
+    reference
+}
+
+#[derive(Default)]
+struct Reader {
+    query: Query,
+    filters: Vec<Filter>,
+    after: Option<String>,
+    count: bool,
+    mask: Option<Mask>,
+    errors: Vec<Invalid>,
+}
+
+impl Reader {
+    fn finish(mut self, class: &Class) -> Result<Listing, Problem> {
+        let counted = self.filters.into_iter().reduce(Filter::and);
+        self.query.filter.clone_from(&counted);
+        if let Some(after) = self.after {
+            match cursor::filter(class, &self.query.order, &after) {
+                Ok(filter) => {
+                    let both = match self.query.filter.take() {
+                        Some(first) => first.and(filter),
+                        None => filter,
+                    };
+                    self.query.filter = Some(both);
+                }
+                Err(invalid) => self.errors.push(invalid),
+            }
+        }
+        if !self.errors.is_empty() {
+            return Err(Problem::invalid(self.errors));
+        }
+        let (query, count, mask) = (self.query, self.count, self.mask);
+        Ok(Listing {
+            query,
+            counted,
+            count,
+            mask,
+        })
+    }
+}
+
+fn is_own(name: &str) -> bool {
+    matches!(
+        name,
+        "filter" | "order" | "mask" | "limit" | "offset" | "after" | "count"
+    )
+}
+
+fn number(name: &str, text: &str) -> Result<u64, Invalid> {
+    let number = text.parse::<u64>().ok();
+    // Larger than SQL's whole numbers is as good as refused: nothing is there.
+    number
+        .filter(|number| i64::try_from(*number).is_ok())
+        .ok_or_else(|| Invalid::new(name, "takes a whole number, 0 or more"))
+}
+
+fn flag(name: &str, text: &str) -> Result<bool, Invalid> {
+    text.parse()
+        .map_err(|_| Invalid::new(name, "takes true or false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_model::builtin;
+
+    fn read(query: &str) -> Result<Listing, u16> {
+        let messages = builtin::classes().unwrap().remove(3);
+        let uri: Uri = format!("/x?{query}").parse().unwrap();
+        let listing = parameters(&uri).and_then(|pairs| parse(&messages, &pairs));
+        listing.map_err(|problem| problem.status().as_u16())
+    }
+
+    #[test]
+    fn parameters_of_a_list() {
+        let listing = read("").unwrap();
+        assert_eq!(listing.query, Query::default());
+        let listing = read("limit=5&offset=7&count=true&mask=id&order=-dateTime").unwrap();
+        assert_eq!(
+            (listing.query.limit, listing.query.offset, listing.count),
+            (5, 7, true)
+        );
+        assert!(listing.query.order[0].descending && listing.mask.is_some());
+        assert_eq!(read("limit=1000000").unwrap().query.limit, 1000);
+        assert_eq!(read("limit=99999999999").unwrap().query.limit, 1000);
+        let both = read(
+            "messageState=received&filter=%5B%22isnull%22%2C%5B%22property%22%2C%22text%22%5D%5D",
+        );
+        assert!(matches!(both.unwrap().query.filter, Some(Filter::And(all)) if all.len() == 2));
+        assert!(read("to=a%40b.test&from=c%40d.test&uid=5&dateTime=null").is_ok());
+    }
+
+    #[test]
+    fn what_is_unknown_or_wrong_is_refused() {
+        #[rustfmt::skip]
+        let table = [
+            ("nope=1", 422), ("limit=x", 422), ("limit=-1", 422), ("offset=1e3", 422), ("count=yes", 422),
+            ("order=nope", 422), ("mask=nope", 422), ("after=x", 422), ("limit=1&limit=2", 422),
+            ("uid=five", 422), ("folder_id=7", 422), ("messageState=nope", 422), ("rawMessage=x", 422),
+            ("filter=%5B", 400), ("filter=%5B%22drop%22%5D", 422), ("offset=99999999999999999999", 422),
+        ];
+        for (query, status) in table {
+            assert_eq!(read(query), Err(status), "{query}");
+        }
+        let many = "uid=1&".repeat(65);
+        assert_eq!(read(&many), Err(400));
+    }
+
+    #[test]
+    fn the_next_page_is_the_same_request() {
+        let order = vec![];
+        let query = Query {
+            order,
+            ..Query::default()
+        };
+        let entity = Entity::new(uuid::Uuid::nil(), serde_json::Map::new());
+        let pairs = [
+            ("limit", "5"),
+            ("offset", "9"),
+            ("subject", "a&b ü"),
+            ("after", "x"),
+        ];
+        let pairs = pairs.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let next = next_page("/p", &pairs, &query, &entity);
+        assert!(
+            next.starts_with("/p?limit=5&subject=a%26b%20%C3%BC&after="),
+            "{next}"
+        );
+        assert_eq!(next.matches("after").count(), 1);
+        let messages = builtin::classes().unwrap().remove(3);
+        assert!(parse(&messages, &parameters(&next.parse().unwrap()).unwrap()).is_ok());
+    }
+}

@@ -1,0 +1,176 @@
+//! The rules of messages: what a client may make of one, and of its files, in which state.
+//!
+//! What is being sent at this very moment the store keeps as it is; before that a client may still
+//! change it, and it is composed anew. Pure functions; the table of states is
+//! `postroom_model::state`, and what a message needs before it is sent `postroom_engine::outgoing`.
+
+use crate::problem::Problem;
+use postroom_engine::outgoing;
+use postroom_model::Entity;
+use postroom_model::Invalid;
+use postroom_model::MessageState;
+use postroom_model::builtin::files;
+use postroom_model::state;
+use serde_json::Map;
+use serde_json::Value as Json;
+
+/// The property that says where a message stands.
+const STATE: &str = "messageState";
+/// Checks a message as a client wants it: its state, and when it is to be sent, all that sending
+/// needs. `before` is the message as it is; `None` for a new one.
+///
+/// # Errors
+///
+/// Every problem found, each with its property.
+pub fn check(before: Option<&Entity>, after: &Entity) -> Result<(), Vec<Invalid>> {
+    let mut problems = vec![];
+    let from = before.and_then(|message| message.text(STATE));
+    let to = after.text(STATE);
+    let is_out = after.text("messageDirection") == Some("out");
+    problems.extend(state::client_problem(from, to, is_out).map(|p| Invalid::new(STATE, p)));
+    problems.extend(before.and_then(|before| direction_problem(before, after)));
+    if to == Some(MessageState::Sending.as_str()) && problems.is_empty() {
+        problems.extend(outgoing::check(after).err().into_iter().flatten());
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
+}
+
+/// A received message stays one.
+fn direction_problem(before: &Entity, after: &Entity) -> Option<Invalid> {
+    let name = "messageDirection";
+    let changed = !before.get("uid").is_null() && before.get(name) != after.get(name);
+    changed.then(|| Invalid::new(name, "the message was received; that does not change"))
+}
+
+/// What a client's change implies: a message that is sent again forgets its error.
+pub fn complete(before: &Entity, changes: &mut Map<String, Json>) {
+    let sending = MessageState::Sending.as_str();
+    let again = changes.get(STATE).and_then(Json::as_str) == Some(sending)
+        && before.text(STATE) != Some(sending);
+    if again {
+        for name in ["errorText", "errorCode", "nextAttemptAt"] {
+            changes.insert(name.to_owned(), Json::Null);
+        }
+    }
+}
+
+/// Checks whether the files of a property may be changed.
+///
+/// # Errors
+///
+/// 409 that says why they may not.
+pub fn check_files(message: &Entity, property: &str) -> Result<(), Problem> {
+    let state = message.text(STATE).and_then(MessageState::from_name);
+    let received = !message.get("uid").is_null();
+    let reason = match state {
+        _ if received => "the files of a received message are parts of its original",
+        Some(MessageState::Received | MessageState::Raw) => {
+            "the files of a received message are parts of its original"
+        }
+        Some(MessageState::Sent) => "the message was sent, and its files are what was sent",
+        Some(MessageState::Sending | MessageState::Error) | None => {
+            let is_out = message.text("messageDirection") == Some("out");
+            if property != files::RAW_MESSAGE || !is_out {
+                return Ok(());
+            }
+            "the original of an outgoing message is made by Postroom from its properties"
+        }
+    };
+    Err(Problem::conflict("read-only", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    fn message(values: &Json) -> Entity {
+        let mut all = json!({
+            "messageDirection": "out", "account_id": "018f0000-0000-7000-8000-000000000000",
+            "to": ["a@b.test"],
+        });
+        let members = all.as_object_mut().unwrap();
+        members.extend(values.as_object().unwrap().clone());
+        members.retain(|_, value| !value.is_null());
+        Entity::new(Uuid::nil(), members.clone())
+    }
+
+    #[test]
+    fn what_may_become_of_a_message() {
+        let sending = json!({"messageState": "sending"});
+        let received = json!({"messageState": "received", "messageDirection": "in", "uid": 5});
+        #[rustfmt::skip]
+        let table = [
+            (None,                                   sending.clone(),                                          ""),
+            (None,                                   json!({"messageState": "sending", "to": []}),             "to: names no"),
+            (None,                                   json!({"messageState": "sending", "account_id": null}),   "account_id: is required"),
+            (None,                                   json!({"messageState": "sending", "messageDirection": "in"}), "messageState: `sending` needs"),
+            (None,                                   json!({"messageState": "sent"}),                          "messageState: only Postroom"),
+            (None,                                   json!({"to": ["nobody"]}),                                ""),
+            (Some(json!({"to": []})),                sending.clone(),                                          ""),
+            (Some(json!({})),                        json!({"messageState": "sending", "from": "x"}),          "from: has no '@'"),
+            (Some(json!({"messageState": "error"})), sending.clone(),                                          ""),
+            (Some(json!({"messageState": "sent"})),  sending.clone(),                                          "messageState: Submit is not possible from sent"),
+            (Some(received.clone()),                 json!({"messageState": "sending", "uid": 5}),             "messageState: Submit"),
+            (Some(received.clone()),                 json!({"messageState": "received", "uid": 5}),            "messageDirection: the message was received"),
+            (Some(received),                         json!({"messageState": "done", "messageDirection": "in", "uid": 5}), ""),
+            (Some(sending.clone()),                  json!({"messageState": "sending", "subject": "new"}),     ""),
+            (Some(sending.clone()),                  json!({"messageState": "sending", "to": ["nobody"]}),     "to[0]: has no '@'"),
+            (Some(sending.clone()),                  json!({"messageState": "handled"}),                       "messageState: the message is being sent"),
+            (Some(sending),                          json!({"to": ["nobody"]}),                                ""),
+        ];
+        for (before, after, want) in table {
+            let before = before.map(|values| message(&values));
+            let found = check(before.as_ref(), &message(&after))
+                .err()
+                .unwrap_or_default();
+            let found = found.first().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                found.starts_with(want),
+                "{found:?}, not {want:?} for {after}"
+            );
+            assert_eq!(found.is_empty(), want.is_empty(), "{found:?} for {after}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_sent_again_forgets_its_error() {
+        let before = message(&json!({"messageState": "error", "errorCode": "refused"}));
+        let mut changes = Map::from_iter([("messageState".to_owned(), json!("sending"))]);
+        complete(&before, &mut changes);
+        assert_eq!(changes["errorCode"], Json::Null);
+        let mut changes = Map::from_iter([("subject".to_owned(), json!("s"))]);
+        complete(&before, &mut changes);
+        assert_eq!(changes.len(), 1);
+    }
+
+    #[test]
+    fn files_of_what_was_received_or_is_sent_stay() {
+        #[rustfmt::skip]
+        let table = [
+            (json!({}),                                                 "file",       true),
+            (json!({"messageState": "error"}),                          "html",       true),
+            (json!({"messageState": "handled"}),                        "inlines",    true),
+            (json!({"messageDirection": "in"}),                         "rawMessage", true),
+            (json!({}),                                                 "rawMessage", false),
+            (json!({"messageState": "sending"}),                        "file",       true),
+            (json!({"messageState": "sending"}),                        "rawMessage", false),
+            (json!({"messageState": "sent"}),                           "file",       false),
+            (json!({"messageState": "received"}),                       "file",       false),
+            (json!({"messageState": "raw"}),                            "rawMessage", false),
+            (json!({"messageState": "handled", "uid": 7}),              "file",       false),
+        ];
+        for (values, property, allowed) in table {
+            assert_eq!(
+                check_files(&message(&values), property).is_ok(),
+                allowed,
+                "{values}"
+            );
+        }
+    }
+}

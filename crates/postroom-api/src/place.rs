@@ -1,0 +1,195 @@
+//! Places: what a path below `/rest/v1/model/` names.
+//!
+//! ```text
+//!   email/Messages                                    a collection: the class name has slashes
+//!   email/Messages/<id>                               one entity
+//!   email/Messages/<id>/html                          a property that holds one file
+//!   email/Messages/<id>/attachments                   a property that holds a list of files
+//!   email/Messages/<id>/attachments/Summer%202026.pdf one of them
+//! ```
+//! Segments are split before they are decoded, so that a file name may hold a slash.
+
+use crate::percent;
+use crate::problem::Problem;
+use postroom_model::Class;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A class and what of it a path names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// The class.
+    pub class: Arc<Class>,
+    /// What of it.
+    pub part: Part,
+}
+
+/// What of a class a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// All entities.
+    Collection,
+    /// One entity.
+    Entity(Uuid),
+    /// The files of a property that holds a list.
+    FileList(Uuid, String),
+    /// One file: of a property that holds a list, by its name; else the only one.
+    File(Uuid, String, Option<String>),
+}
+
+impl Part {
+    /// The methods that the place takes, for `Allow`.
+    #[must_use]
+    pub fn methods(&self) -> &'static str {
+        match self {
+            Self::Collection => "GET, HEAD, POST",
+            Self::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
+            Self::FileList(..) => "GET, HEAD, POST",
+            Self::File(..) => "GET, HEAD, PUT, DELETE",
+        }
+    }
+}
+
+/// Finds what a path names. `path` is what follows `/rest/v1/model/`, still percent-encoded.
+///
+/// # Errors
+///
+/// 404 that says which segment names nothing; 400 when a segment is not well encoded.
+pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
+    let segments: Vec<String> = path
+        .split('/')
+        .map(percent::decode)
+        .collect::<Option<_>>()
+        .ok_or_else(|| Problem::malformed("the path is not percent-encoded UTF-8"))?;
+    let (class, rest) = class_of(&segments, classes)?;
+    let part = match rest {
+        [] => Part::Collection,
+        [id] => Part::Entity(id_of(id)?),
+        [id, property] => {
+            let id = id_of(id)?;
+            match files_of(&class, property)? {
+                (name, true) => Part::FileList(id, name),
+                (name, false) => Part::File(id, name, None),
+            }
+        }
+        [id, property, file] => {
+            let id = id_of(id)?;
+            match files_of(&class, property)? {
+                (name, true) => Part::File(id, name, Some(file.clone())),
+                (_, false) => {
+                    let detail = format!("`{property}` is one file; nothing is below it");
+                    return Err(Problem::not_found(detail));
+                }
+            }
+        }
+        _ => return Err(Problem::not_found("the path has too many segments")),
+    };
+    Ok(Place { class, part })
+}
+
+/// The class with the longest name that the path begins with, and the segments behind it.
+fn class_of<'a>(
+    segments: &'a [String],
+    classes: &[Arc<Class>],
+) -> Result<(Arc<Class>, &'a [String]), Problem> {
+    let behind = |class: &Arc<Class>| {
+        let mut rest = segments.iter();
+        let same = class
+            .classname
+            .split('/')
+            .all(|word| rest.next().is_some_and(|s| s == word));
+        same.then(|| (Arc::clone(class), rest.as_slice()))
+    };
+    let found = classes.iter().filter_map(behind);
+    found.min_by_key(|(_, rest)| rest.len()).ok_or_else(|| {
+        Problem::not_found("no class of that name; /rest/v1/design/classes lists those that exist")
+    })
+}
+
+fn id_of(segment: &str) -> Result<Uuid, Problem> {
+    // Only the canonical form: one entity has one path.
+    let id = segment.parse::<Uuid>().ok();
+    id.filter(|_| segment.len() == 36)
+        .ok_or_else(|| Problem::not_found("an entity is named by its id, a UUID"))
+}
+
+/// The name of a file property, and whether it holds a list.
+fn files_of(class: &Class, segment: &str) -> Result<(String, bool), Problem> {
+    if let Some(property) = class.file_property(segment) {
+        return Ok((property.name.clone(), property.multi));
+    }
+    let name = &class.classname;
+    let detail = match class.property(segment) {
+        Some(_) => format!("`{segment}` of {name} is no file; it stands in the entity"),
+        None => format!("{name} has no property `{segment}` that holds files"),
+    };
+    Err(Problem::not_found(detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_model::builtin;
+
+    const ID: &str = "018f0000-0000-7000-8000-000000000000";
+
+    fn look(path: &str) -> Result<(String, Part), String> {
+        let classes: Vec<_> = builtin::classes()
+            .unwrap()
+            .into_iter()
+            .map(Arc::new)
+            .collect();
+        match find(path, &classes) {
+            Ok(place) => Ok((place.class.classname.clone(), place.part)),
+            Err(problem) => Err(problem.status().as_u16().to_string()),
+        }
+    }
+
+    #[test]
+    fn paths_name_places() {
+        let id: Uuid = ID.parse().unwrap();
+        let file = || "file".to_owned();
+        #[rustfmt::skip]
+        let table = [
+            ("email/Messages".to_owned(),                     "email/Messages", Part::Collection),
+            ("email/Profiles".to_owned(),                     "email/Profiles", Part::Collection),
+            ("email%2FProfiles".replace("%2F", "/"),          "email/Profiles", Part::Collection),
+            (format!("email/Accounts/{ID}"),                  "email/Accounts", Part::Entity(id)),
+            (format!("email/Messages/{}", ID.to_uppercase()), "email/Messages", Part::Entity(id)),
+            (format!("email/Messages/{ID}/file"),             "email/Messages", Part::FileList(id, file())),
+            (format!("email/Messages/{ID}/attachments"),      "email/Messages", Part::FileList(id, file())),
+            (format!("email/Messages/{ID}/inlines"),          "email/Messages", Part::FileList(id, "inlines".to_owned())),
+            (format!("email/Messages/{ID}/html"),             "email/Messages", Part::File(id, "html".to_owned(), None)),
+            (format!("email/Messages/{ID}/rawMessage"),       "email/Messages", Part::File(id, "rawMessage".to_owned(), None)),
+            (format!("email/Messages/{ID}/file/a%2Fb%20%C3%BC.txt"), "email/Messages", Part::File(id, file(), Some("a/b ü.txt".to_owned()))),
+        ];
+        for (path, class, part) in table {
+            assert_eq!(look(&path), Ok((class.to_owned(), part)), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_names_nothing_is_not_found() {
+        #[rustfmt::skip]
+        let table = [
+            ("email".to_owned(),                             "404"),
+            ("email/Nothing".to_owned(),                     "404"),
+            ("Email/messages".to_owned(),                    "404"),
+            ("email/Messages/".to_owned(),                   "404"),
+            ("email/Messages/7".to_owned(),                  "404"),
+            ("email/Messages/..".to_owned(),                 "404"),
+            (format!("email/Messages/{}", ID.replace('-', "")), "404"),
+            (format!("email/Messages/{{{ID}}}"),             "404"),
+            (format!("email/Messages/{ID}/subject"),         "404"),
+            (format!("email/Messages/{ID}/nope"),            "404"),
+            (format!("email/Accounts/{ID}/file"),            "404"),
+            (format!("email/Messages/{ID}/html/x"),          "404"),
+            (format!("email/Messages/{ID}/file/x/y"),        "404"),
+            (format!("email/Messages/{ID}/file/%FF"),        "400"),
+            (format!("email/Messages/{ID}/file/%2"),         "400"),
+        ];
+        for (path, want) in table {
+            assert_eq!(look(&path), Err(want.to_owned()), "{path}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Problems: what a client is told when it does not get what it asked for.
+//!
+//! One type for every refusal, so that all of them look alike. What the store or the engine could
+//! not do becomes a fault: the client sees a request id, the log has the same id and the causes.
+//!
+//! Standards: RFC 9457 (problem details), RFC 9110 §15 (status codes).
+
+use axum::Json;
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use postroom_model::Invalid;
+use serde_json::json;
+
+/// A refusal, as `application/problem+json`.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    detail: String,
+    errors: Vec<Invalid>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    fault: Option<Fault>,
+}
+
+/// What went wrong inside, for the log only; carried by the response to where it is logged.
+#[derive(Debug, Clone)]
+pub struct Fault(pub String);
+
+impl Problem {
+    /// A refusal with a stable word for programs and a sentence for people.
+    #[must_use]
+    pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind,
+            detail: detail.into(),
+            errors: vec![],
+            headers: vec![],
+            fault: None,
+        }
+    }
+
+    /// 400: the request is not well formed.
+    #[must_use]
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
+    }
+
+    /// 400: the body is not JSON.
+    #[must_use]
+    pub fn not_json(what: &str, error: &serde_json::Error) -> Self {
+        let detail = format!("{what} is no valid JSON: {error}");
+        Self::new(StatusCode::BAD_REQUEST, "invalid-json", detail)
+    }
+
+    /// 401: no token, or none that is known.
+    #[must_use]
+    pub fn unauthenticated(challenge: &'static str, detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).with(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge),
+        )
+    }
+
+    /// 404: nothing is there, or it belongs to another domain.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// 405: the path exists, but not for this method.
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("the path takes {allow}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+            .with(header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// 409: what is there already, or its state, does not allow it.
+    #[must_use]
+    pub fn conflict(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, detail)
+    }
+
+    /// 412: the entity has changed since the client read it.
+    #[must_use]
+    pub fn stale(version: i64) -> Self {
+        let detail = format!("the entity has changed: its ETag is \"{version}\" now");
+        Self::new(StatusCode::PRECONDITION_FAILED, "stale", detail)
+    }
+
+    /// 413: more than `bytes_max`.
+    #[must_use]
+    pub fn too_large(what: &str, bytes_max: u64) -> Self {
+        let detail = format!("{what} is larger than {bytes_max} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    }
+
+    /// 415: a body of another media type.
+    #[must_use]
+    pub fn unsupported(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            detail,
+        )
+    }
+
+    /// 422: well formed, but not allowed by the class or its rules.
+    #[must_use]
+    pub fn invalid(errors: Vec<Invalid>) -> Self {
+        let detail = errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ");
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail);
+        problem.errors = errors;
+        problem
+    }
+
+    /// 500: a fault of ours. `cause` goes to the log and nowhere else.
+    #[must_use]
+    pub fn fault(cause: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "");
+        problem.fault = Some(Fault(cause.into()));
+        problem
+    }
+
+    /// 503 or 507: it may work later. `cause` goes to the log and nowhere else.
+    #[must_use]
+    pub fn later(status: StatusCode, detail: &str, cause: impl Into<String>) -> Self {
+        let mut problem = Self::new(status, "unavailable", detail)
+            .with(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        problem.fault = Some(Fault(cause.into()));
+        problem
+    }
+
+    /// Adds a header field.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Adds where the request can be found in the log; without another detail, that is all a
+    /// client gets to see.
+    #[must_use]
+    pub fn of_request(mut self, id: &str) -> Self {
+        let place = format!("the log has more under request id {id}");
+        self.detail = if self.detail.is_empty() {
+            place
+        } else {
+            format!("{}; {place}", self.detail)
+        };
+        self
+    }
+
+    /// What is wrong, within a list at `place`.
+    ///
+    /// # Errors
+    ///
+    /// Gives the problem back when it is not about properties.
+    pub fn within(self, place: &str) -> Result<Vec<Invalid>, Self> {
+        if self.errors.is_empty() {
+            return Err(self);
+        }
+        let at = |error: Invalid| {
+            let dot = if error.property.is_empty() { "" } else { "." };
+            Invalid::new(format!("{place}{dot}{}", error.property), error.reason)
+        };
+        Ok(self.errors.into_iter().map(at).collect())
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl From<Vec<Invalid>> for Problem {
+    fn from(errors: Vec<Invalid>) -> Self {
+        Self::invalid(errors)
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(error: Invalid) -> Self {
+        Self::invalid(vec![error])
+    }
+}
+
+impl From<postroom_store::Error> for Problem {
+    fn from(error: postroom_store::Error) -> Self {
+        use postroom_store::Error;
+        let text = error.to_string();
+        match error {
+            Error::Exists { .. } => Self::conflict("exists", text),
+            Error::Reference { property } => {
+                Invalid::new(property, "refers to an entity that does not exist").into()
+            }
+            Error::InUse { .. } => Self::conflict("in-use", text),
+            Error::Busy { .. } => Self::conflict("busy", text),
+            Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
+            Error::Closed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
+            Error::Condition { .. }
+            | Error::Database(_)
+            | Error::Damaged { .. }
+            | Error::Locked { .. }
+            | Error::File { .. }
+            | Error::KeyForm
+            | Error::KeyDiffers
+            | Error::Newer { .. } => Self::fault(chain(&error)),
+        }
+    }
+}
+
+/// The error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Refused");
+        let message = if self.detail.is_empty() {
+            title
+        } else {
+            &self.detail
+        };
+        let mut body = json!({
+            "type": format!("urn:postroom:problem:{}", self.kind),
+            "title": title,
+            "status": self.status.as_u16(),
+            "detail": message,
+            "error_code": 1000 + self.status.as_u16(),
+            "error_message": message,
+        });
+        if let (false, Some(members)) = (self.errors.is_empty(), body.as_object_mut()) {
+            let errors = self.errors.iter();
+            let errors = errors.map(|e| json!({"property": e.property, "reason": e.reason}));
+            members.insert("errors".to_owned(), errors.collect());
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.extend(
+            self.headers
+                .into_iter()
+                .map(|(name, value)| (Some(name), value)),
+        );
+        if let Some(fault) = self.fault {
+            response.extensions_mut().insert(fault);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn shown(problem: Problem) -> (Response<()>, serde_json::Value) {
+        let (parts, body) = problem.into_response().into_parts();
+        let bytes = axum::body::to_bytes(body, 10_000).await.unwrap();
+        (
+            Response::from_parts(parts, ()),
+            serde_json::from_slice(&bytes).unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn every_problem_has_the_same_form() {
+        let invalid = vec![Invalid::new("to[1]", "has no '@'")];
+        let bad: Result<serde_json::Value, _> = serde_json::from_str("{\n \"a\": }");
+        #[rustfmt::skip]
+        let table = [
+            (Problem::malformed("odd"),                         400, "malformed",              "odd"),
+            (Problem::not_json("the body", &bad.unwrap_err()),  400, "invalid-json",           "the body is no valid JSON: expected value at line 2 column 7"),
+            (Problem::unauthenticated("Bearer", "who?"),        401, "unauthenticated",        "who?"),
+            (Problem::not_found("gone"),                        404, "not-found",              "gone"),
+            (Problem::method_not_allowed("GET, PUT"),           405, "method-not-allowed",     "the path takes GET, PUT"),
+            (Problem::conflict("exists", "twice"),              409, "exists",                 "twice"),
+            (Problem::stale(4),                                 412, "stale",                  "the entity has changed: its ETag is \"4\" now"),
+            (Problem::too_large("the body", 5),                 413, "too-large",              "the body is larger than 5 bytes"),
+            (Problem::unsupported("takes JSON"),                415, "unsupported-media-type", "takes JSON"),
+            (Problem::invalid(invalid),                         422, "invalid",                "to[1]: has no '@'"),
+            (Problem::fault("secret path").of_request("7"),     500, "fault",                  "the log has more under request id 7"),
+        ];
+        for (problem, status, kind, detail) in table {
+            let (response, body) = shown(problem).await;
+            assert_eq!(response.status(), status);
+            assert_eq!(
+                response.headers()["content-type"],
+                "application/problem+json"
+            );
+            assert_eq!(body["type"], format!("urn:postroom:problem:{kind}"));
+            assert_eq!(body["status"], status);
+            assert_eq!(body["error_code"], 1000 + status);
+            assert_eq!(body["detail"], detail);
+            assert_eq!(body["error_message"], detail);
+            assert!(body["title"].is_string());
+            assert_eq!(body.get("errors").is_some(), status == 422);
+            assert!(!body.to_string().contains("secret"));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_invalid_property_is_named() {
+        let (_, body) = shown(Invalid::new("name", "is required").into()).await;
+        assert_eq!(
+            body["errors"],
+            json!([{"property": "name", "reason": "is required"}])
+        );
+    }
+}

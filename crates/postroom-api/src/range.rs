@@ -1,0 +1,100 @@
+//! The header field `Range`: which bytes of a file are wanted.
+//!
+//! One range is served; several at once are answered with the whole file, which RFC 9110 §14.2
+//! allows and every client understands.
+//!
+//! Standards: RFC 9110 §14.
+
+use std::ops::Range;
+
+/// What a `Range` asks of a file of a given size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The whole file.
+    Whole,
+    /// These bytes; never empty.
+    Bytes(Range<u64>),
+    /// Bytes that the file does not have.
+    Unsatisfiable,
+}
+
+/// Reads a `Range` for a file of `size_bytes`. What is malformed is ignored, as is its unit when
+/// it is not `bytes`.
+#[must_use]
+pub fn parse(field: &str, size_bytes: u64) -> Wanted {
+    let Some((unit, set)) = field.split_once('=') else {
+        return Wanted::Whole;
+    };
+    let Some((first, last)) = set.trim().split_once('-') else {
+        return Wanted::Whole;
+    };
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
+        return Wanted::Whole;
+    }
+    match (number(first), number(last)) {
+        (Some(Some(first)), Some(None)) => bytes(first..size_bytes, size_bytes),
+        (Some(Some(first)), Some(Some(last))) if first <= last => {
+            bytes(first..last.saturating_add(1), size_bytes)
+        }
+        (Some(None), Some(Some(suffix))) => {
+            bytes(size_bytes.saturating_sub(suffix)..size_bytes, size_bytes)
+        }
+        _ => Wanted::Whole,
+    }
+}
+
+fn bytes(range: Range<u64>, size_bytes: u64) -> Wanted {
+    let range = range.start..range.end.min(size_bytes);
+    if range.is_empty() {
+        Wanted::Unsatisfiable
+    } else {
+        Wanted::Bytes(range)
+    }
+}
+
+/// The number; `Some(None)` when the text is empty, `None` when it is no number. A number beyond
+/// 64 bits is larger than any file.
+fn number(text: &str) -> Option<Option<u64>> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Some(None);
+    }
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| Some(text.parse().unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_of_ranges() {
+        #[rustfmt::skip]
+        let table = [
+            ("bytes=0-0",                     Wanted::Bytes(0..1)),
+            ("bytes=2-5",                     Wanted::Bytes(2..6)),
+            ("bytes=2-",                      Wanted::Bytes(2..10)),
+            ("bytes=-3",                      Wanted::Bytes(7..10)),
+            ("bytes=-99",                     Wanted::Bytes(0..10)),
+            ("bytes=8-99",                    Wanted::Bytes(8..10)),
+            ("BYTES = 1-2",                   Wanted::Bytes(1..3)),
+            ("bytes=0-99999999999999999999",  Wanted::Bytes(0..10)),
+            ("bytes=10-",                     Wanted::Unsatisfiable),
+            ("bytes=99999999999999999999-",   Wanted::Unsatisfiable),
+            ("bytes=-0",                      Wanted::Unsatisfiable),
+            ("bytes=5-2",                     Wanted::Whole),
+            ("bytes=1-2,4-5",                 Wanted::Whole),
+            ("bytes=-",                       Wanted::Whole),
+            ("bytes=a-b",                     Wanted::Whole),
+            ("bytes=+1-2",                    Wanted::Whole),
+            ("lines=1-2",                     Wanted::Whole),
+            ("bytes",                         Wanted::Whole),
+            ("",                              Wanted::Whole),
+        ];
+        for (field, want) in table {
+            assert_eq!(parse(field, 10), want, "{field}");
+        }
+        assert_eq!(parse("bytes=0-", 0), Wanted::Unsatisfiable);
+        assert_eq!(parse("bytes=-5", 0), Wanted::Unsatisfiable);
+    }
+}

@@ -1,0 +1,58 @@
+//! References of a message: the account that its folder implies, and whether they agree.
+
+use crate::app::Asked;
+use crate::problem::Problem;
+use postroom_model::Entity;
+use postroom_model::Invalid;
+use postroom_model::MessageState;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// Gives a message the account of its folder when it has none of its own, and checks that both
+/// exist in the domain and agree.
+///
+/// # Errors
+///
+/// 422 that names `folder_id` or `account_id`.
+pub async fn complete(asked: &Asked, message: &mut Entity) -> Result<(), Problem> {
+    if let Some(folder) = message.reference("folder_id") {
+        let folder = find(asked, FOLDERS, folder).await?;
+        let folder = folder.ok_or_else(|| nothing("folder_id"))?;
+        match (
+            message.reference("account_id"),
+            folder.reference("account_id"),
+        ) {
+            (None, Some(account)) => {
+                let account = Json::String(account.to_string());
+                message.properties.insert("account_id".to_owned(), account);
+            }
+            (Some(own), Some(its)) if own != its => {
+                return Err(Invalid::new("folder_id", "is a folder of another account").into());
+            }
+            (_, _) => {}
+        }
+    }
+    let sending = message.text("messageState") == Some(MessageState::Sending.as_str());
+    if let (true, Some(account)) = (sending, message.reference("account_id"))
+        && find(asked, ACCOUNTS, account).await?.is_none()
+    {
+        return Err(nothing("account_id"));
+    }
+    Ok(())
+}
+
+async fn find(asked: &Asked, class: &str, id: Uuid) -> Result<Option<Entity>, Problem> {
+    let class = asked.app.store.class(class);
+    let class = class.ok_or_else(|| Problem::fault("a built-in class is missing"))?;
+    Ok(asked
+        .app
+        .store
+        .entity_get(&asked.domain, &class, id)
+        .await?)
+}
+
+fn nothing(property: &str) -> Problem {
+    Invalid::new(property, "refers to an entity that does not exist").into()
+}

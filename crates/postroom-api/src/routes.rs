@@ -1,0 +1,111 @@
+//! The routes, all of them.
+
+use crate::app::App;
+use crate::app::Asked;
+use crate::caller::Caller;
+use crate::change;
+use crate::create;
+use crate::design;
+use crate::entity;
+use crate::file;
+use crate::health;
+use crate::place;
+use crate::place::Part;
+use crate::problem::Problem;
+use crate::trace;
+use axum::Router;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::any;
+use axum::routing::get;
+
+/// Where the entities are.
+const MODEL: &str = "/rest/v1/model/";
+
+/// The REST interface. Everything but `/healthz` asks for a token first.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/healthz", get(health::show))
+        .route(design::CLASSES, get(design::list))
+        .route("/rest/v1/design/classes/{*classname}", get(design::show))
+        .route("/rest/v1/model/{*path}", any(model))
+        .fallback(nothing)
+        .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn(trace::trace))
+        .with_state(app)
+}
+
+/// Everything under `/rest/v1/model/`, where class names have slashes.
+async fn model(
+    State(app): State<App>,
+    Caller { domain }: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
+    let place = place::find(path, app.store.classes())?;
+    let (class, uri, headers) = (place.class, head.uri, head.headers);
+    let asked = Asked {
+        app,
+        domain,
+        class,
+        uri,
+        headers,
+    };
+    let (part, method) = (place.part, Verb::of(&head.method));
+    #[rustfmt::skip]
+    let answered = match (&part, method) {
+        (Part::Collection, Verb::Get)      => entity::list(asked).await,
+        (Part::Collection, Verb::Post)     => create::create(asked, body).await,
+        (Part::Entity(id), Verb::Get)      => entity::show(asked, *id).await,
+        (Part::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
+        (Part::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
+        (Part::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
+        (Part::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
+        (Part::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
+        (Part::File(id, p, n), Verb::Get)    => file::show(asked, (*id, p, n.as_deref())).await,
+        (Part::File(id, p, n), Verb::Put)    => file::put(asked, (*id, p, n.as_deref()), body).await,
+        (Part::File(id, p, n), Verb::Delete) => file::delete(asked, (*id, p, n.as_deref())).await,
+        (part, _)                            => Err(Problem::method_not_allowed(part.methods())),
+    };
+    answered
+}
+
+/// What a method asks for.
+#[derive(Clone, Copy)]
+enum Verb {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Other,
+}
+
+impl Verb {
+    fn of(method: &Method) -> Self {
+        match *method {
+            // The server leaves the body out.
+            Method::GET | Method::HEAD => Self::Get,
+            Method::POST => Self::Post,
+            Method::PUT => Self::Put,
+            Method::PATCH => Self::Patch,
+            Method::DELETE => Self::Delete,
+            _ => Self::Other,
+        }
+    }
+}
+
+async fn nothing(_: Caller) -> Problem {
+    Problem::not_found("nothing is here; the model is under /rest/v1/model/<class>")
+}
+
+/// `Allow` is added by the router, which knows the methods.
+async fn other_method() -> Problem {
+    let detail = "the path does not take this method; see Allow";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+}

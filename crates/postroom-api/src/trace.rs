@@ -1,0 +1,93 @@
+//! Around every request: its id, the log of what went wrong, and no fault that ends more than it.
+
+use crate::problem::Fault;
+use crate::problem::Problem;
+use axum::extract::Request;
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use futures_util::FutureExt;
+use postroom_store::clock;
+use std::panic::AssertUnwindSafe;
+
+/// The header field that names the request in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request an id, logs its faults under it, and shows the client nothing else of them.
+///
+/// Paths and parameters are not logged: they hold addresses and names of files.
+pub async fn trace(request: Request, next: Next) -> Response {
+    let id = clock::new_id().to_string();
+    let method = request.method().clone();
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answered
+        .unwrap_or_else(|_| Problem::fault("a fault of its own ended the request").into_response());
+    let status = response.status();
+    if let Some(Fault(cause)) = response.extensions_mut().remove::<Fault>() {
+        tracing::error!(request = id, %method, status = status.as_u16(), cause, "request failed");
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            response = Problem::fault("").of_request(&id).into_response();
+        }
+    } else {
+        tracing::debug!(request = id, %method, status = status.as_u16(), "request");
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware;
+    use axum::routing::get;
+    use tower::Service;
+
+    async fn asked(path: &str) -> (StatusCode, String, serde_json::Value) {
+        let fault = || async { Problem::fault("the disk at /secret is gone") };
+        let full = || async {
+            let status = StatusCode::INSUFFICIENT_STORAGE;
+            Problem::later(status, "the disk is full", "the disk at /secret is full")
+        };
+        let mut router: Router = Router::new()
+            .route(
+                "/panic",
+                get(|| async { panic!("a secret") }.map(|never: ()| never)),
+            )
+            .route("/fault", get(fault))
+            .route("/full", get(full))
+            .layer(middleware::from_fn(trace));
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.call(request).await.unwrap();
+        let (status, id) = (
+            response.status(),
+            response.headers()["x-request-id"].clone(),
+        );
+        let bytes = axum::body::to_bytes(response.into_body(), 10_000)
+            .await
+            .unwrap();
+        let json = serde_json::from_slice(&bytes).unwrap();
+        (status, id.to_str().unwrap().to_owned(), json)
+    }
+
+    #[tokio::test]
+    async fn a_fault_shows_its_request_id_and_nothing_else() {
+        for path in ["/fault", "/panic"] {
+            let (status, id, body) = asked(path).await;
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+            assert!(body["detail"].as_str().unwrap().ends_with(&id), "{body}");
+            assert!(!body.to_string().contains("secret"), "{body}");
+        }
+        let (status, _, body) = asked("/full").await;
+        assert_eq!(
+            (status, &body["detail"]),
+            (StatusCode::INSUFFICIENT_STORAGE, &"the disk is full".into())
+        );
+    }
+}

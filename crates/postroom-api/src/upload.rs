@@ -1,0 +1,285 @@
+//! Uploads: the bytes of a file on their way into the store, and what is said about them.
+
+use crate::attributes;
+use crate::enclosed::Enclosed;
+use crate::form;
+use crate::limits::Limits;
+use crate::media_type::MediaType;
+use crate::media_type::OCTETS;
+use crate::problem::Problem;
+use axum::extract::multipart::Field;
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::StreamExt;
+use postroom_model::Invalid;
+use postroom_model::Property;
+use postroom_model::builtin::files;
+use postroom_store::Content;
+use postroom_store::NewContent;
+use postroom_store::NewFile;
+use postroom_store::Store;
+
+/// What a client says of a file, and where: the place names what is wrong with it.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// Where the file stands in the request, such as `attachments[2]`; empty for the body itself.
+    pub place: String,
+    /// The name; `None` when the client says none.
+    pub name: Option<String>,
+    /// The media type; `None` when the client says none.
+    pub media_type: Option<String>,
+    /// The content id; `None` when the client says none.
+    pub content_id: Option<String>,
+}
+
+impl Said {
+    /// What a part of a form says of its file.
+    #[must_use]
+    pub fn by(field: &Field<'_>, place: String) -> Self {
+        let content_id = field.headers().get("content-id");
+        let content_id = content_id.and_then(|value| value.to_str().ok());
+        Self {
+            place,
+            name: field
+                .file_name()
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
+            media_type: field.content_type().map(str::to_owned),
+            content_id: content_id.map(str::to_owned),
+        }
+    }
+
+    fn invalid(&self, what: &str, problem: &str) -> Problem {
+        let dot = if self.place.is_empty() { "" } else { "." };
+        Invalid::new(format!("{}{dot}{what}", self.place), problem).into()
+    }
+
+    /// The file without its content, checked.
+    fn file(self, property: &Property, content: Content) -> Result<NewFile, Problem> {
+        let name = match &self.name {
+            Some(name) => match attributes::name_problem(name) {
+                Some(problem) => return Err(self.invalid("name", problem)),
+                None => name.clone(),
+            },
+            None if property.multi => return Err(self.invalid("name", "is required")),
+            None => default_name(property).to_owned(),
+        };
+        let media_type = self
+            .media_type
+            .clone()
+            .filter(|said| said != OCTETS || !is_html(property));
+        let media_type = media_type.unwrap_or_else(|| default_media_type(property).to_owned());
+        if let Some(problem) = attributes::media_type_problem(&media_type) {
+            return Err(self.invalid("contentType", problem));
+        }
+        let content_id = match &self.content_id {
+            Some(said) => {
+                Some(attributes::content_id(said).map_err(|p| self.invalid("contentId", p))?)
+            }
+            None if property.name == files::INLINES => attributes::content_id_from_name(&name),
+            None => None,
+        };
+        let (property, content) = (property.name.clone(), NewContent::Own(content));
+        Ok(NewFile {
+            property,
+            name,
+            media_type,
+            content_id,
+            content,
+        })
+    }
+}
+
+/// Takes a file into the store, piece by piece. It is kept with the batch that refers to it.
+///
+/// # Errors
+///
+/// 422 for what is wrong with its name, type or text; 413 when it is too large; what the pieces or
+/// the store fail with.
+pub async fn take(
+    store: &Store,
+    limits: &Limits,
+    property: &Property,
+    said: Said,
+    mut pieces: impl Stream<Item = Result<Bytes, Problem>> + Unpin,
+) -> Result<NewFile, Problem> {
+    let html = is_html(property);
+    let bytes_max = if html {
+        limits.html_bytes_max
+    } else {
+        limits.upload_bytes_max
+    };
+    if html {
+        check_html_type(&said)?;
+    }
+    let (mut writer, mut text) = (store.blob_writer(), Utf8::default());
+    let mut size_bytes = 0;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        size_bytes += piece.len() as u64;
+        if size_bytes > bytes_max {
+            return Err(Problem::too_large("the file", bytes_max));
+        }
+        if html && !text.push(&piece) {
+            return Err(not_utf8(&said));
+        }
+        writer.write(&piece).await?;
+    }
+    if html && !text.is_complete() {
+        return Err(not_utf8(&said));
+    }
+    said.file(property, writer.finish())
+}
+
+/// Takes a part of a form into the store; see [`take`].
+///
+/// # Errors
+///
+/// As [`take`].
+pub async fn take_field(
+    store: &Store,
+    limits: &Limits,
+    property: &Property,
+    (field, place): (Field<'_>, String),
+) -> Result<NewFile, Problem> {
+    let said = Said::by(&field, place);
+    take(store, limits, property, said, form::bytes(field)).await
+}
+
+/// Takes a file out of JSON into the store; see [`take`].
+///
+/// # Errors
+///
+/// As [`take`].
+pub async fn take_enclosed(
+    store: &Store,
+    limits: &Limits,
+    property: &Property,
+    enclosed: Enclosed,
+) -> Result<NewFile, Problem> {
+    let Enclosed {
+        place,
+        name,
+        media_type,
+        content_id,
+        bytes,
+        ..
+    } = enclosed;
+    let said = Said {
+        place,
+        name,
+        media_type,
+        content_id,
+    };
+    let pieces = futures_util::stream::iter([Ok(Bytes::from(bytes))]);
+    take(store, limits, property, said, pieces).await
+}
+
+/// The name of a single file whose client says none.
+#[must_use]
+pub fn default_name(property: &Property) -> &str {
+    match property.name.as_str() {
+        files::HTML => "message.html",
+        files::RAW_MESSAGE => "message.eml",
+        other => other,
+    }
+}
+
+fn default_media_type(property: &Property) -> &'static str {
+    match property.name.as_str() {
+        files::HTML => "text/html",
+        files::RAW_MESSAGE => "message/rfc822",
+        _ => OCTETS,
+    }
+}
+
+/// Whether the file is an html body: it is sent as UTF-8, so it has to be that.
+fn is_html(property: &Property) -> bool {
+    property.name == files::HTML && !property.multi
+}
+
+fn check_html_type(said: &Said) -> Result<(), Problem> {
+    let Some(media_type) = said.media_type.as_deref().and_then(MediaType::parse) else {
+        return Ok(());
+    };
+    if !matches!(media_type.essence.as_str(), "text/html" | OCTETS) {
+        let detail = format!("an html body is text/html, not {}", media_type.essence);
+        return Err(Problem::unsupported(detail));
+    }
+    if !media_type.is_utf8() {
+        return Err(Problem::unsupported("an html body is in UTF-8"));
+    }
+    Ok(())
+}
+
+fn not_utf8(said: &Said) -> Problem {
+    let place = if said.place.is_empty() {
+        files::HTML
+    } else {
+        &said.place
+    };
+    Invalid::new(place, "is not UTF-8").into()
+}
+
+/// Checks UTF-8 that comes in pieces.
+#[derive(Default)]
+struct Utf8 {
+    /// The bytes of a character that the piece before began.
+    begun: Vec<u8>,
+}
+
+impl Utf8 {
+    /// Takes a piece; `false` when it cannot be UTF-8.
+    fn push(&mut self, piece: &[u8]) -> bool {
+        let mut rest = piece;
+        while !self.begun.is_empty() {
+            let Some((byte, behind)) = rest.split_first() else {
+                return true;
+            };
+            self.begun.push(*byte);
+            rest = behind;
+            match std::str::from_utf8(&self.begun) {
+                Ok(_) => self.begun.clear(),
+                Err(error) if error.error_len().is_some() => return false,
+                Err(_) => {}
+            }
+        }
+        match std::str::from_utf8(rest) {
+            Ok(_) => true,
+            Err(error) if error.error_len().is_some() => false,
+            Err(error) => {
+                self.begun.extend(rest.iter().skip(error.valid_up_to()));
+                true
+            }
+        }
+    }
+
+    /// Whether no character is cut off at the end.
+    fn is_complete(&self) -> bool {
+        self.begun.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_utf8(pieces: &[&[u8]]) -> bool {
+        let mut text = Utf8::default();
+        pieces.iter().all(|piece| text.push(piece)) && text.is_complete()
+    }
+
+    #[test]
+    fn utf8_is_checked_across_pieces() {
+        let text = "aü€😀z".as_bytes();
+        for cut in 0..=text.len() {
+            let (first, second) = text.split_at(cut);
+            assert!(is_utf8(&[first, &[], second]), "{cut}");
+        }
+        let single: Vec<&[u8]> = text.chunks(1).collect();
+        assert!(is_utf8(&single));
+        assert!(!is_utf8(&[b"\xE2\x82"]));
+        assert!(!is_utf8(&[b"\xE2", b"x"]));
+        assert!(!is_utf8(&[b"gr\xFCn"]));
+    }
+}

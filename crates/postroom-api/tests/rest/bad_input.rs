@@ -1,0 +1,280 @@
+//! Bad input: each gets a clear problem, and none an effect.
+
+use crate::server::Server;
+use crate::server::TOKEN;
+use crate::server::answer;
+use postroom_api::Limits;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::PROFILES;
+use reqwest::multipart::Form;
+use reqwest::multipart::Part;
+use serde_json::json;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+
+/// Stands for a body that is nested deeper than JSON may be.
+const DEEP: &str = "deep";
+
+/// Method, path, body; status, and what the detail says.
+#[rustfmt::skip]
+const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
+    ("POST",   "email/Profiles",              "{\"name\": }",                       400, "line 1 column 10"),
+    ("POST",   "email/Profiles",              "{\n\"name\": \"a\",\n}",             400, "line 3 column 1"),
+    ("POST",   "email/Profiles",              "",                                   400, "empty"),
+    ("POST",   "email/Profiles",              "{} trailing",                        400, "trailing"),
+    ("POST",   "email/Profiles",              DEEP,                                 400, "recursion limit"),
+    ("POST",   "email/Profiles",              "5",                                  422, "takes a JSON object"),
+    ("POST",   "email/Profiles",              "[5]",                                422, "[0]: takes a JSON object"),
+    ("POST",   "email/Profiles",              "{}",                                 422, "name: is required"),
+    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"nope\":1}",        422, "nope: no such property"),
+    ("POST",   "email/Profiles",              "{\"name\":5}",                       422, "name: takes a string"),
+    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"auth\":\"x\"}",    422, "auth: takes one of password, oauth2"),
+    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"imapPort\":0}",    422, "imapPort: takes a whole number from 1"),
+    ("POST",   "email/Profiles",              "{\"name\":\"a\\r\\nb\"}",            422, "name: has a control character"),
+    ("POST",   "email/Profiles",              "{\"name\":\"a\\u0000b\"}",           422, "name: has a NUL"),
+    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"version\":7}",     422, "version: no such property"),
+    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"options\":{\"after_read_timeout\":30000}}", 422, "options.after_read_timeout"),
+    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"options\":{\"nope\":1}}", 422, "options.nope"),
+    ("POST",   "email/Accounts",              "{\"profile_id\":\"018f0000-0000-7000-8000-000000000000\",\"address\":\"a@b.test\"}", 422, "profile_id: refers to an entity that does not exist"),
+    ("POST",   "email/Accounts",              "{\"profile_id\":\"x\",\"address\":\"a@b.test\"}", 422, "profile_id: takes the id"),
+    ("POST",   "email/Accounts",              "{\"statusText\":\"x\"}",             422, "statusText: is set by Postroom alone"),
+    ("GET",    "email/Profiles?nope=1",       "",                                   422, "nope: no such parameter"),
+    ("GET",    "email/Profiles?limit=x",      "",                                   422, "limit: takes a whole number"),
+    ("GET",    "email/Profiles?order=nope",   "",                                   422, "order: email/Profiles has no property `nope`"),
+    ("GET",    "email/Profiles?filter=%5B1",  "",                                   400, "`filter` is no valid JSON"),
+    ("GET",    "email/Profiles?filter=%5B%22%3D%3D%22%2C%5B%22property%22%2C%22x%22%5D%2C1%5D", "", 422, "filter: email/Profiles has no property `x`"),
+    ("GET",    "email/Profiles?%FF=1",        "",                                   422, "no such parameter"),
+    ("GET",    "email/Nothing",               "",                                   404, "no class of that name"),
+    ("GET",    "email/Profiles/7",            "",                                   404, "a UUID"),
+    ("GET",    "email/Profiles/018f0000-0000-7000-8000-000000000000", "",           404, "no entity of this id"),
+    ("GET",    "email/Profiles/018f0000-0000-7000-8000-000000000000?x=1", "",       422, "x: no such parameter"),
+    ("GET",    "email/Messages/018f0000-0000-7000-8000-000000000000/file", "",      404, "no entity of this id"),
+    ("GET",    "email/Messages/018f0000-0000-7000-8000-000000000000/html", "",      404, "no such file"),
+    ("GET",    "email/Messages/018f0000-0000-7000-8000-000000000000/html?x=1", "",  422, "x: no such parameter; there is attachment"),
+    ("GET",    "email/Messages/018f0000-0000-7000-8000-000000000000/subject", "",   404, "is no file"),
+    ("PUT",    "email/Messages/018f0000-0000-7000-8000-000000000000/html", "x",     404, "no entity of this id"),
+    ("DELETE", "email/Profiles",              "",                                   405, "GET, HEAD, POST"),
+    ("CLEAR",  "email/Profiles",              "",                                   405, "GET, HEAD, POST"),
+    ("POST",   "email/Profiles/018f0000-0000-7000-8000-000000000000", "{}",         405, "PATCH"),
+    ("PATCH",  "email/Messages/018f0000-0000-7000-8000-000000000000/file", "{}",    405, "POST"),
+    ("POST",   "email/Messages/018f0000-0000-7000-8000-000000000000/html", "{}",    405, "PUT, DELETE"),
+    ("GET",    "/rest/v1/nothing",            "",                                   404, "nothing is here"),
+    ("POST",   "/healthz",                    "",                                   405, "Allow"),
+];
+
+const ID: &str = "018f0000-0000-7000-8000-000000000000";
+
+#[tokio::test]
+async fn every_refusal_is_a_problem_with_a_reason() {
+    let server = Server::start().await;
+    let deep = format!("{{\"name\":{}{}}}", "[".repeat(500), "]".repeat(500));
+    for (method, path, body, status, says) in REFUSED {
+        let body = if *body == DEEP {
+            deep.clone()
+        } else {
+            (*body).to_owned()
+        };
+        let refused = answer(server.request(method, path).body(body)).await;
+        let problem = refused.expect(*status);
+        let at = format!("{method} {path}: {problem}");
+        assert_eq!(
+            refused.header("content-type"),
+            "application/problem+json",
+            "{at}"
+        );
+        assert!(problem["detail"].as_str().unwrap().contains(says), "{at}");
+        assert_eq!(
+            (&problem["status"], &problem["error_code"]),
+            (&json!(status), &json!(1000 + status))
+        );
+        assert_eq!(problem["error_message"], problem["detail"], "{at}");
+        assert!(
+            problem["type"].is_string() && problem["title"].is_string(),
+            "{at}"
+        );
+        assert_eq!(problem["errors"].is_array(), *status == 422, "{at}");
+        assert_eq!(
+            refused.headers.contains_key("allow"),
+            *status == 405,
+            "{at}"
+        );
+    }
+    assert_eq!(server.get(PROFILES).await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn other_media_types_are_refused() {
+    let server = Server::start().await;
+    let message = server
+        .create(MESSAGES, &json!({"messageDirection": "out"}))
+        .await;
+    let message = format!("{MESSAGES}/{message}");
+    let (file, html) = (format!("{message}/file"), format!("{message}/html"));
+    #[rustfmt::skip]
+    let table = [
+        ("POST",  PROFILES,  "text/plain",                       "{}", 415),
+        ("POST",  PROFILES,  "application/x-www-form-urlencoded", "a", 415),
+        ("PATCH", &message,  "multipart/form-data; boundary=x",  "",   415),
+        ("POST",  &file,     "application/json",                 "{}", 415),
+        ("POST",  &file,     "multipart/form-data",              "",   400),
+        ("POST",  &file,     "multipart/form-data; boundary=x",  "",   400),
+        ("POST",  &file,     "multipart/form-data; boundary=x",  "--x--\r\n", 422),
+        ("PUT",   &html,     "text/html; charset=iso-8859-1",    "x",  415),
+        ("PUT",   &html,     "image/png",                        "x",  415),
+        ("PUT",   &html,     "no media type",                    "x",  422),
+    ];
+    for (method, path, media_type, body, status) in table {
+        let request = server
+            .request(method, path)
+            .header("content-type", media_type);
+        let refused = answer(request.body(body)).await;
+        assert_eq!(
+            refused.status, status,
+            "{method} {path} {media_type}: {:?}",
+            refused.bytes
+        );
+    }
+    let latin = answer(server.request("PUT", &html).body(b"gr\xFCn".as_slice())).await;
+    assert_eq!(latin.expect(422)["errors"][0]["reason"], "is not UTF-8");
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused() {
+    let limits = Limits {
+        json_bytes_max: 10_000,
+        upload_bytes_max: 100_000,
+        html_bytes_max: 20_000,
+        files_count_max: 3,
+        ..Limits::default()
+    };
+    let server = Server::start_with(limits).await;
+    let message = server
+        .create(MESSAGES, &json!({"messageDirection": "out"}))
+        .await;
+    let message = format!("{MESSAGES}/{message}");
+    let long = |count: usize| "x".repeat(count);
+    let body = json!({"messageDirection": "out", "text": long(20_000)});
+    assert_eq!(
+        server.send("POST", MESSAGES, &body).await.expect(413)["error_code"],
+        1413
+    );
+    assert_eq!(server.send("PATCH", &message, &body).await.status, 413);
+    let put = |path: &str, body: String| {
+        answer(
+            server
+                .request("PUT", &format!("{message}/{path}"))
+                .body(body),
+        )
+    };
+    assert_eq!(put("file/a", long(100_001)).await.status, 413);
+    assert_eq!(put("file/a", long(100_000)).await.status, 201);
+    assert_eq!(put("html", long(20_001)).await.status, 413);
+    let streamed =
+        futures_util::stream::iter((0..50).map(|_| Ok::<_, std::io::Error>(vec![0; 10_000])));
+    let request = server.request("PUT", &format!("{message}/file/b"));
+    assert_eq!(
+        answer(request.body(reqwest::Body::wrap_stream(streamed)))
+            .await
+            .status,
+        413
+    );
+    let post = async |form: Form| {
+        answer(
+            server
+                .request("POST", &format!("{message}/file"))
+                .multipart(form),
+        )
+        .await
+        .status
+    };
+    let part = |name: &str, count: usize| Part::text(long(count)).file_name(name.to_owned());
+    assert_eq!(post(Form::new().part("x", part("c", 200_000))).await, 413);
+    let many = (0..9).fold(Form::new(), |form, at| {
+        form.part("x", part(&at.to_string(), 1))
+    });
+    assert_eq!(post(many).await, 422);
+    let list = server.get(&format!("{message}/file")).await.expect(200);
+    assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+}
+
+#[tokio::test]
+async fn a_gigabyte_is_refused_before_it_is_sent() {
+    let server = Server::start().await;
+    let url = server
+        .request("GET", "/healthz")
+        .build()
+        .unwrap()
+        .url()
+        .clone();
+    let mut socket = tokio::net::TcpSocket::new_v4()
+        .unwrap()
+        .connect(url.socket_addrs(|| None).unwrap()[0])
+        .await
+        .unwrap();
+    let head = format!(
+        "POST /rest/v1/model/email/Profiles HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Length: 1000000000\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut reply = [0; 12];
+    let read = socket.read_exact(&mut reply);
+    tokio::time::timeout(Duration::from_secs(5), read)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn hostile_names_of_files_have_no_effect() {
+    let server = Server::start().await;
+    let message = server
+        .create(MESSAGES, &json!({"messageDirection": "out"}))
+        .await;
+    for name in [
+        "..%2F..%2Fetc%2Fpasswd",
+        "a%00b",
+        "a%0D%0Ab",
+        "%2E",
+        "%2E%2E%5Cx",
+        "%20%2F",
+        "a%7F",
+    ] {
+        let path = format!("{MESSAGES}/{message}/file/{name}");
+        let refused = answer(server.request("PUT", &path).body("x")).await;
+        assert!(
+            matches!(refused.status, 404 | 405 | 422),
+            "{name}: {}",
+            refused.status
+        );
+    }
+    let list = server.get(&format!("{MESSAGES}/{message}/file")).await;
+    assert_eq!(list.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn filters_beyond_their_bounds_are_refused() {
+    let server = Server::start().await;
+    let one = json!(["isnull", ["property", "name"]]);
+    let deep = (0..20).fold(one.clone(), |inner, _| json!(["not", inner]));
+    let wide = json!(
+        std::iter::once(json!("or"))
+            .chain((0..300).map(|_| one.clone()))
+            .collect::<Vec<_>>()
+    );
+    let long = json!(["==", ["property", "name"], "x".repeat(20_000)]);
+    for filter in [deep, wide, long] {
+        let request = server
+            .request("GET", PROFILES)
+            .query(&[("filter", filter.to_string())]);
+        assert_eq!(
+            answer(request).await.expect(422)["errors"][0]["property"],
+            "filter"
+        );
+    }
+    assert_eq!(
+        server.get(&format!("{PROFILES}/{ID}/name")).await.status,
+        404
+    );
+}

@@ -1,0 +1,178 @@
+//! Lists: filters, order, pages, masks.
+
+use crate::server::Server;
+use postroom_model::builtin::MESSAGES;
+use serde_json::Value as Json;
+use serde_json::json;
+
+/// Parameters, and the subjects of what they find.
+type Case = (
+    &'static [(&'static str, &'static str)],
+    &'static [&'static str],
+);
+
+async fn filled() -> Server {
+    let server = Server::start().await;
+    let days = [Some(3), None, Some(1), Some(2), Some(2), None, Some(3)];
+    let messages: Vec<Json> = days
+        .iter()
+        .enumerate()
+        .map(|(at, day)| {
+            let date = day.map(|day| format!("2026-11-0{day}T10:00:00Z"));
+            json!({
+                "messageDirection": if at % 2 == 0 { "out" } else { "in" }, "dateTime": date,
+                "subject": format!("s{at}"), "to": [format!("u{at}@b.test"), "all@b.test"],
+                "recipients": [{"kind": "to", "address": format!("u{at}@b.test")}],
+            })
+        })
+        .collect();
+    server
+        .send("POST", MESSAGES, &json!(messages))
+        .await
+        .expect(201);
+    server
+}
+
+fn subjects(list: &Json) -> Vec<&str> {
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|entity| entity["subject"].as_str().unwrap())
+        .collect()
+}
+
+async fn found(server: &Server, query: &[(&str, &str)]) -> Vec<String> {
+    let request = server.request("GET", MESSAGES).query(query);
+    let list = crate::server::answer(request).await.expect(200);
+    subjects(&list).iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn filters_and_equality_find_what_they_say() {
+    let server = filled().await;
+    #[rustfmt::skip]
+    let table: &[Case] = &[
+        (&[("subject", "s2")],                                                             &["s2"]),
+        (&[("messageDirection", "in")],                                                    &["s1", "s3", "s5"]),
+        (&[("to", "u4@b.test")],                                                           &["s4"]),
+        (&[("dateTime", "2026-11-02T12:00:00+02:00")],                                     &["s3", "s4"]),
+        (&[("dateTime", "null"), ("messageDirection", "in")],                              &["s1", "s5"]),
+        (&[("filter", r#"["==",["property","subject"],"s1"]"#)],                           &["s1"]),
+        (&[("filter", r#"["!=",["property","messageDirection"],["const","in"]]"#)],        &["s0", "s2", "s4", "s6"]),
+        (&[("filter", r#"["<",["property","dateTime"],"2026-11-02T00:00:00Z"]"#)],         &["s2"]),
+        (&[("filter", r#"[">=",["property","dateTime"],"2026-11-03T10:00:00Z"]"#)],        &["s0", "s6"]),
+        (&[("filter", r#"["in",["property","subject"],["s0","s5","none"]]"#)],             &["s0", "s5"]),
+        (&[("filter", r#"["between",["property","subject"],"s2","s4"]"#)],                 &["s2", "s3", "s4"]),
+        (&[("filter", r#"["isnull",["property","dateTime"]]"#)],                           &["s1", "s5"]),
+        (&[("filter", r#"["not",["isnull",["property","dateTime"]]]"#), ("subject", "s0")], &["s0"]),
+        (&[("filter", r#"["and",["contains",["property","to"],"all@b.test"],["like",["property","subject"],"%6"]]"#)], &["s6"]),
+        (&[("filter", r#"["or",["==",["property","subject"],"s0"],["startswith",["property","subject"],"s6"]]"#)], &["s0", "s6"]),
+        (&[("filter", r#"["and"]"#), ("limit", "2")],                                      &["s0", "s1"]),
+        (&[("subject", "' OR 1=1 --")],                                                    &[]),
+        (&[("filter", r#"["==",["property","subject"],"x'; DROP TABLE \"email/Messages\"; --"]"#)], &[]),
+        (&[("subject", "")],                                                               &[]),
+    ];
+    for (query, want) in table {
+        assert_eq!(found(&server, query).await, *want, "{query:?}");
+    }
+    assert_eq!(found(&server, &[]).await.len(), 7);
+}
+
+#[tokio::test]
+async fn a_long_list_of_values_is_found() {
+    let server = filled().await;
+    let values: Vec<String> = (0..900).map(|at| format!("s{at}")).collect();
+    let filter = json!(["in", ["property", "subject"], values]).to_string();
+    assert_eq!(found(&server, &[("filter", &filter)]).await.len(), 7);
+}
+
+#[tokio::test]
+async fn lists_are_ordered_and_cut() {
+    let server = filled().await;
+    #[rustfmt::skip]
+    let table: &[Case] = &[
+        (&[("order", "-subject"), ("limit", "2")],                     &["s6", "s5"]),
+        (&[("order", "subject"), ("limit", "2"), ("offset", "3")],     &["s3", "s4"]),
+        (&[("order", "dateTime,-subject"), ("limit", "4")],            &["s5", "s1", "s2", "s4"]),
+        (&[("limit", "0")],                                            &[]),
+        (&[("offset", "7")],                                           &[]),
+    ];
+    for (query, want) in table {
+        assert_eq!(found(&server, query).await, *want, "{query:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_link_leads_through_the_whole_list_in_any_order() {
+    let server = filled().await;
+    for order in [
+        "",
+        "dateTime",
+        "-dateTime",
+        "dateTime,-subject",
+        "-dateTime,subject",
+        "-id",
+    ] {
+        let whole = found(&server, &[("order", order)]).await;
+        for limit in ["1", "2", "3", "7"] {
+            let mut next = format!("{MESSAGES}?order={order}&limit={limit}&mask=subject");
+            let mut walked = vec![];
+            while !next.is_empty() {
+                let page = server.get(&next).await;
+                walked.extend(subjects(&page.expect(200)).iter().map(ToString::to_string));
+                assert!(walked.len() <= 7, "{order} {limit}: {walked:?}");
+                let link = page.header("link").strip_suffix(">; rel=\"next\"");
+                next = link.map(|link| link[1..].to_owned()).unwrap_or_default();
+            }
+            assert_eq!(walked, whole, "{order} by {limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_count_is_of_all_that_match() {
+    let server = filled().await;
+    let page = server
+        .get(&format!(
+            "{MESSAGES}?messageDirection=in&count=true&limit=1&offset=1"
+        ))
+        .await;
+    assert_eq!(
+        (
+            page.header("x-total-count"),
+            subjects(&page.expect(200)).len()
+        ),
+        ("3", 1)
+    );
+    assert_eq!(server.get(MESSAGES).await.header("x-total-count"), "");
+    let next = page
+        .header("link")
+        .split(['<', '>'])
+        .nth(1)
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        server.get(&next).await.header("x-total-count"),
+        "3",
+        "on each page"
+    );
+}
+
+#[tokio::test]
+async fn a_mask_shows_only_what_it_names() {
+    let server = filled().await;
+    let masked = server
+        .get(&format!(
+            "{MESSAGES}?mask=subject,recipients.address&limit=1"
+        ))
+        .await;
+    let want = json!([{"recipients": [{"address": "u0@b.test"}], "subject": "s0"}]);
+    assert_eq!(masked.expect(200), want);
+    let whole = server.get(&format!("{MESSAGES}?limit=1")).await.expect(200);
+    let id = whole[0]["id"].as_str().unwrap();
+    let one = server
+        .get(&format!("{MESSAGES}/{id}?mask=id"))
+        .await
+        .expect(200);
+    assert_eq!(one, json!({"id": id}));
+}

@@ -1,0 +1,16 @@
+//! The REST interface against a real store, over HTTP on loopback: what a client may rely on.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod server;
+
+mod access;
+mod bad_input;
+mod entities;
+mod files;
+mod lists;
+mod messages;

@@ -1,0 +1,232 @@
+//! Messages: with their files in one request, and from state to state.
+
+use crate::server::Server;
+use crate::server::answer;
+use postroom_model::builtin::MESSAGES;
+use reqwest::multipart::Form;
+use reqwest::multipart::Part;
+use serde_json::Value as Json;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_message_brings_its_files_in_json() {
+    let server = Server::start().await;
+    let (account, _) = server.account().await;
+    let message = json!({
+        "account_id": account, "messageDirection": "out", "messageState": "sending",
+        "to": ["b@c.test"], "subject": "Grüße", "html": "<img src='cid:logo.png'>ü",
+        "attachments": [{"name": "Übersicht 1.txt", "contentType": "text/plain", "content": "aGVsbG8="}],
+        "inlines": [{"name": "logo.png", "contentType": "image/png", "content": "UE5H"}],
+    });
+    let created = server.send("POST", MESSAGES, &message).await.expect(201);
+    assert_eq!(created["messageState"], "sending");
+    assert!(created.get("html").is_none() && created.get("attachments").is_none());
+    let path = format!("{MESSAGES}/{}", created["id"].as_str().unwrap());
+    let html = server.get(&format!("{path}/html")).await;
+    assert_eq!(html.bytes, "<img src='cid:logo.png'>ü");
+    assert_eq!(html.header("content-type"), "text/html; charset=utf-8");
+    let attachment = server
+        .get(&format!("{path}/attachments/%C3%9Cbersicht%201.txt"))
+        .await;
+    assert_eq!(
+        (attachment.status, attachment.bytes.as_ref()),
+        (200, b"hello".as_slice())
+    );
+    let inlines = server.get(&format!("{path}/inlines")).await.expect(200);
+    assert_eq!(
+        inlines[0]["contentId"], "logo.png",
+        "so that cid:logo.png finds it"
+    );
+    assert_eq!(
+        (&inlines[0]["size"], &inlines[0]["contentType"]),
+        (&json!(3), &json!("image/png"))
+    );
+}
+
+#[tokio::test]
+async fn a_message_brings_its_files_as_a_form() {
+    let server = Server::start().await;
+    let message = json!({"messageDirection": "out", "subject": "s"}).to_string();
+    let large = vec![7_u8; 9 * 1024 * 1024];
+    let form = Form::new()
+        .part(
+            "attachments",
+            Part::bytes(large.clone()).file_name("large ü.bin"),
+        )
+        .part("html", Part::text("<p>hi"))
+        .part(
+            "inlines",
+            Part::bytes(b"PNG".as_slice())
+                .file_name("a.png")
+                .mime_str("image/png")
+                .unwrap(),
+        )
+        .part(
+            "message",
+            Part::text(message).mime_str("application/json").unwrap(),
+        );
+    let created = answer(server.request("POST", MESSAGES).multipart(form))
+        .await
+        .expect(201);
+    let path = format!("{MESSAGES}/{}", created["id"].as_str().unwrap());
+    let got = server.get(&format!("{path}/file/large%20%C3%BC.bin")).await;
+    assert_eq!(got.header("content-length"), large.len().to_string());
+    assert_eq!(got.bytes, large);
+    assert_eq!(server.get(&format!("{path}/html")).await.bytes, "<p>hi");
+    assert_eq!(
+        server.get(&format!("{path}/inlines/a.png")).await.bytes,
+        "PNG"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_message_that_is_refused() {
+    let server = Server::start().await;
+    let good = || Part::text(json!({"messageDirection": "out"}).to_string());
+    let file = || Part::bytes(b"x".as_slice()).file_name("a");
+    #[rustfmt::skip]
+    let table = [
+        ("no message",       Form::new().part("file", file()),                                                     422, "message"),
+        ("unknown part",     Form::new().part("message", good()).part("nope", file()),                             422, "nope"),
+        ("second message",   Form::new().part("message", good()).part("message", good()),                          422, "message"),
+        ("no name",          Form::new().part("message", good()).part("file", Part::text("x")),                    422, "file.name"),
+        ("a path as a name", Form::new().part("message", good()).part("file", file().file_name("a/b")),            422, "file.name"),
+        ("twice",            Form::new().part("message", good()).part("file", file()).part("attachments", file()), 422, "file"),
+        ("two bodies",       Form::new().part("message", good()).part("html", file()).part("html", file()),        422, "html"),
+        ("html in Latin-1",  Form::new().part("message", good()).part("html", Part::bytes(b"\xFC".as_slice())),    422, "html"),
+        ("an original",      Form::new().part("message", good()).part("rawMessage", file()),                       409, ""),
+        ("a list",           Form::new().part("message", Part::text("[]")),                                        422, "message"),
+        ("no JSON",          Form::new().part("message", Part::text("{")),                                         400, ""),
+        ("an html picture",  Form::new().part("message", good()).part("html", file().mime_str("image/png").unwrap()), 415, ""),
+    ];
+    for (why, form, status, property) in table {
+        let refused = answer(server.request("POST", MESSAGES).multipart(form)).await;
+        let problem = refused.expect(status);
+        let named = problem["errors"][0]["property"]
+            .as_str()
+            .unwrap_or_default();
+        assert_eq!(named, property, "{why}: {problem}");
+    }
+    assert_eq!(server.get(MESSAGES).await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn a_folder_implies_its_account() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let (other, _) = server.account().await;
+    let message = json!({
+        "folder_id": folder, "messageDirection": "out", "messageState": "sending", "to": ["b@c.test"],
+    });
+    let created = server.send("POST", MESSAGES, &message).await.expect(201);
+    assert_eq!(created["account_id"], account.as_str());
+    let id = server
+        .create(
+            MESSAGES,
+            &json!({"messageDirection": "out", "to": ["b@c.test"]}),
+        )
+        .await;
+    let path = format!("{MESSAGES}/{id}");
+    let changed = json!({"folder_id": folder, "messageState": "sending"});
+    let changed = server.send("PATCH", &path, &changed).await.expect(200);
+    assert_eq!(changed["account_id"], account.as_str());
+    let mut disagreeing = message;
+    disagreeing["account_id"] = json!(other);
+    let problem = server
+        .send("POST", MESSAGES, &disagreeing)
+        .await
+        .expect(422);
+    assert_eq!(problem["errors"][0]["property"], "folder_id");
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_refused_at_once() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let nobody = "018f0000-0000-7000-8000-000000000000";
+    #[rustfmt::skip]
+    let table = [
+        (json!({"to": []}),                                        "to"),
+        (json!({"to": ["nobody"]}),                                "to[0]"),
+        (json!({"cc": ["a@b.test\r\nBcc: x@y.test"]}),             "cc"),
+        (json!({"bcc": ["a@b.test\0"]}),                           "bcc"),
+        (json!({"subject": "a\nb"}),                               "subject"),
+        (json!({"fromDisplayName": "a\rb"}),                       "fromDisplayName"),
+        (json!({"replyTo": ["x"]}),                                "replyTo[0]"),
+        (json!({"headers": [["X-A", "b\r\nc"]]}),                  "headers[0]"),
+        (json!({"recipients": [{"address": "a@b.test\nX"}]}),      "recipients[0].address"),
+        (json!({"account_id": null}),                              "account_id"),
+        (json!({"account_id": nobody}),                            "account_id"),
+        (json!({"account_id": null, "folder_id": nobody}),         "folder_id"),
+        (json!({"messageDirection": "in"}),                        "messageState"),
+        (json!({"messageState": "sent"}),                          "messageState"),
+        (json!({"messageState": "received"}),                      "messageState"),
+        (json!({"messageState": "nope"}),                          "messageState"),
+    ];
+    let good = json!({
+        "account_id": account, "messageDirection": "out", "messageState": "sending", "to": ["b@c.test"],
+    });
+    for (wrong, property) in &table {
+        let mut message = good.clone();
+        message
+            .as_object_mut()
+            .unwrap()
+            .extend(wrong.as_object().unwrap().clone());
+        let problem = server.send("POST", MESSAGES, &message).await.expect(422);
+        assert_eq!(problem["errors"][0]["property"], *property, "{wrong}");
+    }
+    assert_eq!(
+        server.get(MESSAGES).await.expect(200),
+        json!([]),
+        "nothing is half-written"
+    );
+    let received = server.received(&account, &folder).await;
+    let path = format!("{MESSAGES}/{received}");
+    for state in ["sending", "sent", "raw"] {
+        let refused = server
+            .send("PATCH", &path, &json!({"messageState": state}))
+            .await
+            .expect(422);
+        assert_eq!(refused["errors"][0]["property"], "messageState", "{state}");
+    }
+    let turned = json!({"messageDirection": "out", "to": ["b@c.test"]});
+    let refused = server.send("PATCH", &path, &turned).await.expect(422);
+    assert_eq!(refused["errors"][0]["property"], "messageDirection");
+}
+
+#[tokio::test]
+async fn a_draft_is_sent_withdrawn_and_sent_again() {
+    let server = Server::start().await;
+    let (account, _) = server.account().await;
+    let draft = json!({"account_id": account, "messageDirection": "out", "to": ["nobody"]});
+    let path = format!("{MESSAGES}/{}", server.create(MESSAGES, &draft).await);
+    let patch =
+        async |body: Json, status: u16| server.send("PATCH", &path, &body).await.expect(status);
+    patch(json!({"messageState": "sending"}), 422).await;
+    let sending = patch(json!({"messageState": "sending", "to": ["b@c.test"]}), 200).await;
+    assert_eq!(sending["messageState"], "sending");
+    patch(json!({"to": []}), 422).await;
+    patch(json!({"subject": "still time to change it"}), 200).await;
+    assert_eq!(
+        patch(json!({"messageState": null}), 200).await["messageState"],
+        json!(null)
+    );
+    patch(json!({"messageState": "sending"}), 200).await;
+    let domain = postroom_model::Domain::default_domain();
+    let id = path.rsplit('/').next().unwrap().parse().unwrap();
+    server
+        .store
+        .delivery_refuse(&domain, id, ("refused", "550 no"))
+        .await
+        .unwrap();
+    let failed = server.get(&path).await.expect(200);
+    assert_eq!(
+        (&failed["messageState"], &failed["errorText"]),
+        (&json!("error"), &json!("550 no"))
+    );
+    let again = patch(json!({"messageState": "sending"}), 200).await;
+    assert_eq!(
+        (&again["messageState"], &again["errorText"]),
+        (&json!("sending"), &json!(null))
+    );
+}

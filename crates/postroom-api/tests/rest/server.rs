@@ -1,0 +1,210 @@
+//! The interface on a free port of loopback, with a store in a directory of its own.
+
+use bytes::Bytes;
+use postroom_api::App;
+use postroom_api::Limits;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin;
+use postroom_store::Content;
+use postroom_store::MasterKey;
+use postroom_store::NewContent;
+use postroom_store::NewFile;
+use postroom_store::ReceiveBatch;
+use postroom_store::ReceivedMessage;
+use postroom_store::Store;
+use postroom_store::StoreConfig;
+use postroom_store::clock;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use secrecy::SecretString;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::net::SocketAddr;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub const TOKEN: &str = "a-token-of-the-default-domain";
+pub const OTHER_TOKEN: &str = "a-token-of-another-domain";
+
+/// The original of a received message with an html body in Latin-1, an inline and an attachment.
+pub const ORIGINAL: &[u8] = b"Subject: hi\r\n\r\n<p>gr\xFCn</p>aGVsbG8=PNG";
+
+pub struct Server {
+    pub store: Store,
+    base: String,
+    client: reqwest::Client,
+    directory: TempDir,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub bytes: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Json {
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|_| panic!("{}: {:?}", self.status, self.bytes))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The answer's JSON, when it has the status.
+    pub fn expect(&self, status: u16) -> Json {
+        assert_eq!(self.status, status, "{:?}", self.bytes);
+        if self.bytes.is_empty() {
+            Json::Null
+        } else {
+            self.json()
+        }
+    }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::start_with(Limits::default()).await
+    }
+
+    pub async fn start_with(limits: Limits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            directory: directory.path().to_owned(),
+            key: MasterKey::in_directory(directory.path()).unwrap(),
+            classes: builtin::classes().unwrap(),
+            readers: 2,
+        };
+        let store = Store::open(&config).await.unwrap();
+        let other = Domain::new("other").unwrap();
+        for (domain, token) in [(&Domain::default_domain(), TOKEN), (&other, OTHER_TOKEN)] {
+            store
+                .token_set(domain, "admin", &SecretString::from(token))
+                .await
+                .unwrap();
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let router = postroom_api::router(App::with_limits(store.clone(), limits));
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self {
+            store,
+            base,
+            client: reqwest::Client::new(),
+            directory,
+        }
+    }
+
+    /// A request to a path under `/rest/v1/model/`, or from the root when it begins with a slash.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.anonymous(method, path).bearer_auth(TOKEN)
+    }
+
+    pub fn anonymous(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let root = if path.starts_with('/') {
+            ""
+        } else {
+            "/rest/v1/model/"
+        };
+        let url = format!("{}{root}{path}", self.base);
+        self.client
+            .request(Method::from_bytes(method.as_bytes()).unwrap(), url)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.request("GET", path)).await
+    }
+
+    pub async fn send(&self, method: &str, path: &str, body: &Json) -> Answer {
+        answer(self.request(method, path).json(body)).await
+    }
+
+    /// Creates an entity and gives its id.
+    pub async fn create(&self, class: &str, body: &Json) -> String {
+        let created = self.send("POST", class, body).await.expect(201);
+        created["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A profile with an account and a folder: the ids of the latter.
+    pub async fn account(&self) -> (String, String) {
+        let profile = self.create(builtin::PROFILES, &json!({"name": "p"})).await;
+        let account =
+            json!({"profile_id": profile, "address": "anna@b.test", "password": "canary"});
+        let account = self.create(builtin::ACCOUNTS, &account).await;
+        let folder = json!({"account_id": account, "name": "INBOX", "title": "anna@b.test/INBOX"});
+        (account, self.create(builtin::FOLDERS, &folder).await)
+    }
+
+    /// A received message, as the engine records it.
+    pub async fn received(&self, account: &str, folder: &str) -> String {
+        let values = json!({
+            "account_id": account, "folder_id": folder, "messageDirection": "in", "uid": 1,
+            "messageState": "received", "subject": "hi", "uidValidity": 1,
+        });
+        let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
+        let id = entity.id.to_string();
+        let part =
+            |property: &str, name: &str, (offset, length, size_bytes): (u64, u64, u64)| NewFile {
+                property: property.to_owned(),
+                name: name.to_owned(),
+                media_type: if property == "html" {
+                    "text/html"
+                } else {
+                    "text/plain"
+                }
+                .to_owned(),
+                content_id: None,
+                content: NewContent::Part {
+                    offset,
+                    length,
+                    size_bytes,
+                    transfer_encoding: if size_bytes == 5 { "base64" } else { "8bit" }.to_owned(),
+                    charset: Some("iso-8859-1".to_owned()),
+                },
+            };
+        let message = ReceivedMessage {
+            uid: 1,
+            entity,
+            files: vec![
+                part("html", "message.html", (15, 11, 11)),
+                part("file", "hello.txt", (26, 8, 5)),
+                part("inlines", "a/b \"ü\".png", (34, 3, 3)),
+            ],
+            original: Some(Content::prepare(ORIGINAL)),
+            hash: [0; 16],
+            wish: None,
+        };
+        let batch = ReceiveBatch {
+            domain: Domain::default_domain(),
+            folder: folder.parse::<Uuid>().unwrap(),
+            uid_validity: 1,
+            messages: vec![message],
+            relink: false,
+        };
+        self.store.receive_commit(batch).await.unwrap();
+        id
+    }
+
+    /// Every byte of the data directory.
+    pub fn stored_bytes(&self) -> Vec<u8> {
+        let entries = std::fs::read_dir(self.directory.path()).unwrap();
+        entries
+            .flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+            .collect()
+    }
+}
+
+pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answer {
+        status,
+        headers,
+        bytes: response.bytes().await.unwrap(),
+    }
+}
