@@ -1,0 +1,117 @@
+//! What the stories share: a Postroom, accounts, and waiting for conditions.
+
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxConfig;
+use postroom_testkit::Postroom;
+use postroom_testkit::PostroomOptions;
+use postroom_testkit::wait_until;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a condition may take to hold.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The user of a sandbox.
+pub const ANNA: &str = "anna@demo.test";
+
+/// Starts the binary under test, which trusts an authority.
+pub fn postroom(ca_pem: &str) -> Postroom {
+    let options = PostroomOptions {
+        trust_ca_pem: ca_pem.to_owned(),
+        ..PostroomOptions::default()
+    };
+    Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), options).unwrap()
+}
+
+/// Starts a sandbox that knows anna, and a Postroom with her account and options.
+pub async fn sandbox(options: Json) -> (Sandbox, Postroom, String) {
+    let users = vec![(ANNA.to_owned(), "secret".to_owned())];
+    let config = SandboxConfig {
+        users,
+        ..SandboxConfig::default()
+    };
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let postroom = postroom(sandbox.ca_pem());
+    let profile = json!({
+        "name": "sandbox", "options": options,
+        "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+        "smtpHost": "localhost", "smtpPort": sandbox.smtps().port(),
+    });
+    let account = json!({"address": ANNA, "password": "secret", "fromDisplayName": "Anna"});
+    let account = account_of(&postroom, profile, account).await;
+    (sandbox, postroom, account)
+}
+
+/// Creates a profile and an account of it; gives the id of the account.
+pub async fn account_of(postroom: &Postroom, profile: Json, mut account: Json) -> String {
+    let profile = postroom.post("email/Profiles", &profile).await.unwrap();
+    account["profile_id"] = profile["id"].clone();
+    id(&postroom.post("email/Accounts", &account).await.unwrap())
+}
+
+/// Enables a mailbox of an account once it was surveyed; gives the id of the folder.
+pub async fn enable(postroom: &Postroom, account: &str, mailbox: &str, mut more: Json) -> String {
+    let folder = id(&postroom.folder(account, mailbox).await.unwrap());
+    more["enabled"] = json!(true);
+    postroom
+        .patch(&format!("email/Folders/{folder}"), &more)
+        .await
+        .unwrap();
+    folder
+}
+
+/// Waits until `path` answers what `wanted` looks for.
+pub async fn until<T>(
+    postroom: &Postroom,
+    path: &str,
+    what: &str,
+    wanted: impl Fn(&Json) -> Option<T>,
+) -> T {
+    let found = wait_until(what, PATIENCE, async || {
+        Ok(wanted(&postroom.get(path).await?))
+    });
+    match found.await {
+        Ok(found) => found,
+        Err(error) => {
+            panic!(
+                "{error:#}: {:#}\n{}",
+                postroom.get(path).await.unwrap(),
+                postroom.log()
+            )
+        }
+    }
+}
+
+/// Waits until a folder has at least so many messages; gives them by UID.
+pub async fn messages(postroom: &Postroom, folder: &str, count: usize) -> Vec<Json> {
+    let path = format!("email/Messages?folder_id={folder}&order=uid&limit=1000");
+    let enough = |json: &Json| json.as_array().filter(|list| list.len() >= count).cloned();
+    until(postroom, &path, &format!("{count} messages"), enough).await
+}
+
+/// Waits until a message is no longer `sending`; gives it.
+pub async fn settled(postroom: &Postroom, message: &str) -> Json {
+    let path = format!("email/Messages/{message}");
+    let ended = |json: &Json| (json["messageState"] != "sending").then(|| json.clone());
+    until(postroom, &path, "the end of sending", ended).await
+}
+
+/// A text message to be sent to anna.
+pub fn outgoing(account: &str, subject: &str) -> Json {
+    json!({
+        "account_id": account, "messageDirection": "out", "messageState": "sending",
+        "to": [ANNA], "subject": subject, "text": "Hello.\n",
+    })
+}
+
+/// The id of an entity.
+pub fn id(entity: &Json) -> String {
+    entity["id"].as_str().unwrap().to_owned()
+}
+
+/// A small message with a subject.
+pub fn mail(subject: &str) -> Vec<u8> {
+    format!("From: ben@demo.test\r\nTo: anna@demo.test\r\nSubject: {subject}\r\n\r\nHello.\r\n")
+        .into_bytes()
+}
