@@ -60,6 +60,7 @@ pub struct Content {
     pub location: Option<String>,
     has_encoding: bool,
     has_disposition: bool,
+    is_malformed: bool,
 }
 
 impl Content {
@@ -116,6 +117,14 @@ impl Content {
         }
     }
 
+    /// Ends the fields: a file whose media type is none is no text.
+    pub fn end(&mut self) {
+        let is_file = self.disposition == Some(Disposition::Attachment) || self.name().is_some();
+        if self.is_malformed && is_file {
+            "application/octet-stream".clone_into(&mut self.media_type);
+        }
+    }
+
     fn media_type(&mut self, value: &[u8], defects: &mut Defects) {
         if self.is_typed {
             defects.note(Defect::FieldRepeated);
@@ -129,6 +138,7 @@ impl Content {
             // RFC 2045 §5.2: what is no media type is text/plain.
             "text/plain".clone_into(&mut self.media_type);
             defects.note(Defect::MediaTypeMalformed);
+            self.is_malformed = true;
         }
         self.charset = parameters.token("charset");
         let charset = self.charset.as_deref().and_then(Charset::for_label);

@@ -82,7 +82,7 @@ const ZONES: &[(&str, i64)] = &[
     ("nzdt", 780),
 ];
 /// Years that a mail can be of.
-const YEARS: std::ops::RangeInclusive<i64> = 1970..=2199;
+const YEARS: std::ops::RangeInclusive<i64> = 1900..=2199;
 /// A longer text is no date.
 const TEXT_BYTES_MAX: usize = 400;
 
@@ -183,7 +183,7 @@ impl<'a> Date<'a> {
 
     /// A number by itself: the day first, then the year, then a time without its colon.
     fn number(&mut self, word: &str, value: i64) {
-        if self.day.is_none() && word.len() <= 2 {
+        if self.day.is_none() && word.len() <= 3 && value <= 31 {
             self.day = Some(value);
         } else if self.year.is_none() {
             self.year = Some(full_year(word, value));
@@ -377,6 +377,8 @@ mod tests {
             ("2026-11-23T10:00:00Z",                  Some("2026-11-23T10:00:00Z")),
             ("2026-11-23T10:00:00.123+01:00",         Some("2026-11-23T09:00:00Z")),
             ("Mon, 23 Nov 2026",                      Some("2026-11-23T00:00:00Z")),
+            ("Mon, 023 Nov 2026 1:02 +0",             Some("2026-11-23T01:02:00Z")),
+            ("Thu, 13 Feb 1969 23:32 -0330",          Some("1969-02-14T03:02:00Z")),
             ("Tue, 19 Jan 2038 03:14:08 +0000",       Some("2038-01-19T03:14:08Z")),
             ("Thu, 29 Feb 2024 23:59:60 +0000",       Some("2024-03-01T00:00:00Z")),
             ("Sat, 29 Feb 2023 10:00:00 +0000",       None),

@@ -75,6 +75,8 @@ struct Reading<'a> {
     /// Whether the field that is open is kept.
     is_kept: bool,
     is_done: bool,
+    /// Whether blank lines stand before everything else.
+    is_late: bool,
 }
 
 impl LineEnd {
@@ -109,6 +111,7 @@ pub fn scan<S: Source>(
         kept_bytes: 0,
         is_kept: false,
         is_done: false,
+        is_late: false,
     };
     let size_bytes = source.size_bytes();
     let mut at = scan.start;
@@ -174,6 +177,7 @@ impl Reading<'_> {
         match classify(line) {
             Line::Blank if is_first && self.scan.is_root && self.junk.is_none() => {
                 defects.note(Defect::BlankFirstLine);
+                self.is_late = true;
             }
             Line::Blank => {
                 self.header.body = at + length;
@@ -198,6 +202,8 @@ impl Reading<'_> {
             }
             Line::Mbox | Line::Other => {
                 self.junk.get_or_insert(at);
+                // Blank lines and then text: this is no header.
+                self.is_done |= is_first && self.is_late;
             }
         }
     }

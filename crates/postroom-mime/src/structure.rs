@@ -203,6 +203,7 @@ impl<S: Source> Scanner<'_, S> {
             let name = window.get(..name).unwrap_or_default();
             content.field(name, window.get(value..).unwrap_or_default(), self.defects);
         }
+        content.end();
         Ok(content)
     }
 

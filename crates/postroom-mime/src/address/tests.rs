@@ -78,15 +78,15 @@ fn depth_and_length_cost_only_their_size() {
     let comments = format!("{}{} a@b.example", "(".repeat(20_000), ")".repeat(20_000));
     assert_eq!(list(comments.as_bytes()).len(), 1);
     assert_eq!(
-        list(format!("{} a@b.example", "(".repeat(200_000)).as_bytes()).len(),
+        list(format!("{} a@b.example", "(".repeat(50_000)).as_bytes()).len(),
         1
     );
     assert_eq!(
-        list(format!("{} a@b.example", "g:".repeat(200_000)).as_bytes()).len(),
+        list(format!("{} a@b.example", "g:".repeat(50_000)).as_bytes()).len(),
         1
     );
-    list("<".repeat(200_000).as_bytes());
-    list("\"\\".repeat(200_000).as_bytes());
+    list("<".repeat(50_000).as_bytes());
+    list("\"\\".repeat(50_000).as_bytes());
     list("=?a?q?".repeat(50_000).as_bytes());
     assert_eq!(list("a@b.example,".repeat(50_000).as_bytes()).len(), 50_000);
 }

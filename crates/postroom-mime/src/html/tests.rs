@@ -63,7 +63,7 @@ fn hostile_html_costs_only_its_size() {
     for piece in [
         "<div>", "<!--", "<a b=\"", "<a b='", "</", "<style>", "&#x", "<a ", "<", "url(",
     ] {
-        let html = piece.repeat(100_000);
+        let html = piece.repeat(20_000);
         found(&html);
         found(&format!("<style>{html}"));
         let _ = text(&html, usize::MAX);

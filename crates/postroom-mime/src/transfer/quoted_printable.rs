@@ -1,17 +1,18 @@
 //! Quoted-printable as it arrives.
 //!
-//! Escapes in either case; blanks between `=` and the end of a line are dropped with it; an `=` that
-//! escapes nothing stands for itself; at the end of the body it is dropped.
+//! Escapes in either case; blanks at the end of a line were added on the way and are dropped, behind
+//! a soft line break too; an `=` that escapes nothing stands for itself; at the end of the body it is
+//! dropped.
 //!
 //! Standards: RFC 2045 §6.7.
 
-/// How many blanks may stand between `=` and the end of its line.
-const BLANKS_MAX: usize = 256;
+/// How many blanks are held back to see whether they end a line.
+const BLANKS_MAX: usize = 1 << 10;
 
 /// A quoted-printable text that is being decoded.
 #[derive(Debug, Clone, Default)]
 pub struct QuotedPrintable {
-    /// An escape that is not complete: `=` and what followed.
+    /// An escape that is not complete (`=` and what followed), or blanks that may end a line.
     held: Vec<u8>,
     malformed: bool,
 }
@@ -20,12 +21,15 @@ impl QuotedPrintable {
     /// Decodes the next bytes.
     pub fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {
         while let Some(&byte) = body.first() {
-            if self.held.is_empty() {
-                let plain = memchr::memchr(b'=', body).unwrap_or(body.len());
-                let (plain, rest) = body.split_at_checked(plain).unwrap_or_default();
-                content.extend_from_slice(plain);
-                body = self.escapes(rest, content);
-            } else if self.escape(byte, content) {
+            let takes = match self.held.first() {
+                None => {
+                    body = self.plain(body, content);
+                    continue;
+                }
+                Some(b'=') => self.escape(byte, content),
+                Some(_) => self.blank(byte, content),
+            };
+            if takes {
                 body = body.get(1..).unwrap_or_default();
             }
         }
@@ -45,25 +49,72 @@ impl QuotedPrintable {
         self.malformed
     }
 
-    /// Decodes escapes that stand one behind the other; returns what follows. What is not plain is
-    /// left to [`Self::escape`].
-    fn escapes<'a>(&mut self, mut body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
+    /// Decodes up to an escape, or blanks at the end of a line, that are not complete; returns what
+    /// follows.
+    fn plain<'a>(&mut self, mut body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
         loop {
-            match body {
-                [b'=', b'\r', b'\n', rest @ ..] | [b'=', b'\n', rest @ ..] => body = rest,
-                [b'=', high, low, rest @ ..] => {
+            let end = memchr::memchr2(b'=', b'\n', body).unwrap_or(body.len());
+            let (plain, rest) = body.split_at_checked(end).unwrap_or_default();
+            if !rest.starts_with(b"=") {
+                // The end of a line, or of what there is so far.
+                return self.line_end(plain, rest, content);
+            }
+            content.extend_from_slice(plain);
+            match rest {
+                [b'=', b'\r', b'\n', after @ ..] | [b'=', b'\n', after @ ..] => body = after,
+                [b'=', high, low, after @ ..] => {
                     let (Some(high), Some(low)) = (hex(*high), hex(*low)) else {
-                        break;
+                        self.held.push(b'=');
+                        return rest.get(1..).unwrap_or_default();
                     };
                     content.push(high << 4 | low);
-                    body = rest;
+                    body = after;
                 }
-                _ => break,
+                _ => {
+                    self.held.push(b'=');
+                    return rest.get(1..).unwrap_or_default();
+                }
             }
         }
-        let [b'=', rest @ ..] = body else { return body };
-        self.held.push(b'=');
-        rest
+    }
+
+    /// Takes what stands before the end of a line, and the end (empty at the end of the piece).
+    fn line_end<'a>(&mut self, plain: &[u8], rest: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
+        let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+        let blanks = plain.iter().rev().take_while(|byte| is_end(byte)).count();
+        let (text, blanks) = plain
+            .split_at_checked(plain.len() - blanks)
+            .unwrap_or_default();
+        content.extend_from_slice(text);
+        match rest.split_first() {
+            None => {
+                self.held.extend_from_slice(blanks);
+                rest
+            }
+            Some((_, after)) => {
+                end_line(blanks, content);
+                after
+            }
+        }
+    }
+
+    /// Takes a byte behind blanks that were held back; returns whether it belongs to them.
+    fn blank(&mut self, byte: u8, content: &mut Vec<u8>) -> bool {
+        match byte {
+            b'\n' => {
+                end_line(&self.held, content);
+                self.held.clear();
+                true
+            }
+            b' ' | b'\t' | b'\r' if self.held.len() < BLANKS_MAX => {
+                self.held.push(byte);
+                true
+            }
+            _ => {
+                content.append(&mut self.held);
+                false
+            }
+        }
     }
 
     /// Takes the next byte of an escape; returns whether it belongs to it.
@@ -105,6 +156,20 @@ impl QuotedPrintable {
         }
         belongs
     }
+}
+
+/// Ends a line without the blanks before its end.
+fn end_line(blanks: &[u8], content: &mut Vec<u8>) {
+    // Bare CRs are no blanks; the last one belongs to the end of the line.
+    let kept = blanks.iter().rposition(|byte| *byte == b'\r');
+    let is_last = kept.is_some_and(|at| at + 1 == blanks.len());
+    let text = blanks.get(..kept.unwrap_or(0)).unwrap_or_default();
+    if text.contains(&b'\r') {
+        content.extend_from_slice(text);
+    } else if kept.is_some() && !is_last {
+        content.push(b'\r');
+    }
+    content.extend_from_slice(if is_last { b"\r\n" } else { b"\n" });
 }
 
 fn hex(byte: u8) -> Option<u8> {

@@ -51,7 +51,8 @@ fn quoted_printable_is_decoded_as_it_arrives() {
         ("half an escape",        b"=4",                    b"=4"),
         ("an escape in escape",   b"==41",                  b"=A"),
         ("blanks then text",      b"a=  b",                 b"a=  b"),
-        ("blanks before the end", b"a \r\nb",               b"a \r\nb"),
+        ("blanks before the end", b"a \t\r\nb \nc ",        b"a\r\nb\nc"),
+        ("blanks that stay",      b"a=20\r\n  b",           b"a \r\n  b"),
         ("eight bit",             b"\xC3\xBC=C3=BC",        b"\xC3\xBC\xC3\xBC"),
     ];
     for (why, body, want) in table {

@@ -1,0 +1,231 @@
+//! Decompositions as JSON lines, in the form in which independent parsers are compared with ours.
+//!
+//! `oracle FILE-OR-DIRECTORY..` writes one line per message; mbox files are split. The comparison has
+//! conventions of its own, and this is where they are applied: bodies are those of the parts alone
+//! (no files taken out of them, nothing out of `winmail.dat`, no text of a multipart that nothing
+//! delimits), and files are those that are parts, with the names that the message gives.
+
+#![expect(clippy::print_stdout, reason = "the lines are what it is for")]
+
+use postroom_mime::Address;
+use postroom_mime::Defect;
+use postroom_mime::Limits;
+use postroom_mime::Message;
+use postroom_mime::Part;
+use postroom_mime::charset;
+use postroom_mime::content::Disposition;
+use postroom_mime::defect::Defects;
+use postroom_mime::flowed;
+use postroom_mime::source::Slice;
+use postroom_mime::structure;
+use serde_json::Value as Json;
+use serde_json::json;
+use sha2::Digest;
+use sha2::Sha256;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+fn main() -> io::Result<()> {
+    let mut files: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    files.reverse();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            let mut entries = fs::read_dir(&path)?
+                .map(|entry| Ok(entry?.path()))
+                .collect::<io::Result<Vec<_>>>()?;
+            entries.sort();
+            files.extend(entries.into_iter().rev());
+            continue;
+        }
+        let bytes = fs::read(&path)?;
+        let messages = split_mbox(&bytes);
+        for (at, message) in messages.iter().enumerate() {
+            let id = if messages.len() > 1 {
+                format!("{}#{at}", path.display())
+            } else {
+                path.display().to_string()
+            };
+            println!("{}", line(&id, message, &path));
+        }
+    }
+    Ok(())
+}
+
+fn line(id: &str, raw: &[u8], path: &Path) -> Json {
+    let message = postroom_mime::parse(raw);
+    let (texts, htmls) = bodies(&message, raw);
+    let parts = message.attachments.iter().chain(&message.inlines);
+    let attachments: Json = parts
+        .filter(|part| part.container.is_none())
+        .map(|part| file(part, raw))
+        .collect();
+    let defects: Vec<_> = message
+        .defects
+        .iter()
+        .map(|defect| defect.as_str())
+        .collect();
+    json!({
+        "id": id,
+        "file": path.file_name().map(|name| name.to_string_lossy()),
+        "sha256": hex(raw),
+        "subject": message.subject,
+        "from": addresses(&message.from),
+        "to": addresses(&message.to),
+        "cc": addresses(&message.cc),
+        "date": message.date_ms.map(|ms| ms.div_euclid(1000)),
+        "message_id": message.message_id,
+        "texts": texts,
+        "htmls": htmls,
+        "attachments": attachments,
+        "defects": defects,
+        "raw_reason": message.raw_reason,
+    })
+}
+
+fn addresses(list: &[Address]) -> Json {
+    let real = list.iter().filter(|address| !address.address.is_empty());
+    real.map(|address| json!({"name": address.name.as_deref().unwrap_or_default(), "address": address.address})).collect()
+}
+
+fn file(part: &Part, raw: &[u8]) -> Json {
+    let bytes = part.decode(raw);
+    json!({
+        "filename": part.declared_name,
+        "content_type": part.media_type,
+        "size": part.size_bytes,
+        "sha256": hex(&normal(&part.media_type, bytes)),
+    })
+}
+
+/// Texts and embedded messages are compared with LF and without line ends at the end.
+fn normal(media_type: &str, bytes: Vec<u8>) -> Vec<u8> {
+    if !media_type.starts_with("text/") && !media_type.starts_with("message/") {
+        return bytes;
+    }
+    let mut lines = Vec::with_capacity(bytes.len());
+    let mut bytes = bytes.into_iter().peekable();
+    while let Some(byte) = bytes.next() {
+        if byte == b'\r' {
+            bytes.next_if_eq(&b'\n');
+            lines.push(b'\n');
+        } else {
+            lines.push(byte);
+        }
+    }
+    while lines.last() == Some(&b'\n') {
+        lines.pop();
+    }
+    lines
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The bodies of the message, or those of its parts alone where the two differ.
+fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
+    let is_opened = message
+        .attachments
+        .iter()
+        .chain(&message.inlines)
+        .any(|part| part.container.is_some());
+    let conventions = [
+        Defect::BoundaryMissing,
+        Defect::BoundaryUnused,
+        Defect::TextOver,
+    ];
+    if !is_opened
+        && !message
+            .defects
+            .iter()
+            .any(|defect| conventions.contains(defect))
+    {
+        return (
+            message.text.clone().into_iter().collect(),
+            message.html_text.clone().into_iter().collect(),
+        );
+    }
+    let limits = Limits::default();
+    let Ok(structure) = structure::scan(&mut Slice(raw), &limits, &mut Defects::default()) else {
+        return (vec![], vec![]);
+    };
+    let (mut texts, mut htmls) = (vec![], vec![]);
+    for entity in structure.entities.iter().filter(|entity| !entity.has_parts) {
+        let content = &entity.content;
+        let range = usize::try_from(entity.body.start)
+            .ok()
+            .zip(usize::try_from(entity.body.end).ok());
+        let body = range
+            .and_then(|(start, end)| raw.get(start..end))
+            .unwrap_or_default();
+        let decode =
+            || charset::decode(content.encoding.decode(body), content.charset.as_deref()).text;
+        match content.media_type.as_str() {
+            _ if content.disposition == Some(Disposition::Attachment) => {}
+            "text/plain" => {
+                let text = decode().replace("\r\n", "\n");
+                texts.push(
+                    content
+                        .flowed
+                        .map_or(text.clone(), |del_sp| flowed::unflow(&text, del_sp)),
+                );
+            }
+            "text/html" => htmls.push(decode()),
+            _ => {}
+        }
+    }
+    (texts, htmls)
+}
+
+/// The messages of an mbox file: each begins behind a line `From ..` with a year in it, at the
+/// beginning or after an empty line. What is no mbox file is one message.
+fn split_mbox(bytes: &[u8]) -> Vec<&[u8]> {
+    if !bytes.starts_with(b"From ") {
+        return vec![bytes];
+    }
+    let mut starts = vec![];
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let end = rest
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(rest.len(), |end| end + 1);
+        let line = rest.get(..end).unwrap_or_default();
+        let before = bytes.get(..at).unwrap_or_default();
+        let is_apart =
+            before.is_empty() || before.ends_with(b"\n\n") || before.ends_with(b"\n\r\n");
+        if is_apart && line.starts_with(b"From ") && line.ends_with(b"\n") && has_year(line) {
+            starts.push(at..at + end);
+        }
+        at += end;
+    }
+    if starts.len() < 2 {
+        return vec![bytes];
+    }
+    let ends = starts
+        .iter()
+        .skip(1)
+        .map(|next| next.start)
+        .chain([bytes.len()]);
+    starts
+        .iter()
+        .zip(ends)
+        .filter_map(|(start, end)| bytes.get(start.end..end))
+        .collect()
+}
+
+fn has_year(line: &[u8]) -> bool {
+    let is_year = |four: &[u8]| {
+        (four.starts_with(b"19") || four.starts_with(b"20")) && four.iter().all(u8::is_ascii_digit)
+    };
+    line.get(8..)
+        .unwrap_or_default()
+        .windows(4)
+        .take(200)
+        .any(is_year)
+}
