@@ -35,14 +35,7 @@ impl<'a> Conditions<'a> {
             Filter::Compare(operand, comparison, literal) => {
                 self.compare(operand, *comparison, literal)
             }
-            Filter::In(operand, literals) => {
-                let each = |literal| self.compare(operand, Comparison::Equal, literal);
-                joined(
-                    &literals.iter().map(each).collect::<Vec<_>>(),
-                    " OR ",
-                    "1=0",
-                )
-            }
+            Filter::In(operand, literals) => self.one_of(operand, literals),
             Filter::Between(operand, low, high) => {
                 let low = self.compare(operand, Comparison::GreaterOrEqual, low);
                 let high = self.compare(operand, Comparison::LessOrEqual, high);
@@ -97,19 +90,29 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// A list of values stays flat, however long it is: databases bound how deep a condition nests.
+    fn one_of(&mut self, operand: &Operand, literals: &[Literal]) -> String {
+        let null = Literal::Null;
+        let mut any = vec![];
+        if literals.contains(&null) {
+            any.push(self.compare(operand, Comparison::Equal, &null));
+        }
+        let set = literals.iter().filter(|literal| **literal != null);
+        let column = self.operand(operand);
+        let places: Vec<_> = set.map(|literal| self.literal(literal)).collect();
+        if !places.is_empty() {
+            any.push(format!("COALESCE({column} IN ({}), 1=0)", places.join(", ")));
+        }
+        joined(&any, " OR ", "1=0")
+    }
+
     fn contains(&mut self, operand: &Operand, literal: &Literal) -> String {
         let column = self.operand(operand);
         let value = self.literal(literal);
         if operand.multi {
-            return format!(
-                "COALESCE({}, 1=0)",
-                self.dialect.json_contains(&column, &value)
-            );
+            return format!("COALESCE({}, 1=0)", self.dialect.json_contains(&column, &value));
         }
-        format!(
-            "(COALESCE({}, 0) > 0)",
-            self.dialect.position(&column, &value)
-        )
+        format!("(COALESCE({}, 0) > 0)", self.dialect.position(&column, &value))
     }
 
     fn operand(&mut self, operand: &Operand) -> String {
@@ -138,9 +141,5 @@ impl<'a> Conditions<'a> {
 }
 
 fn joined(all: &[String], operator: &str, none: &str) -> String {
-    if all.is_empty() {
-        format!("({none})")
-    } else {
-        format!("({})", all.join(operator))
-    }
+    if all.is_empty() { format!("({none})") } else { format!("({})", all.join(operator)) }
 }

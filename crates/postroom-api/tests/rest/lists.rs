@@ -81,9 +81,16 @@ async fn filters_and_equality_find_what_they_say() {
 #[tokio::test]
 async fn a_long_list_of_values_is_found() {
     let server = filled().await;
-    let values: Vec<String> = (0..900).map(|at| format!("s{at}")).collect();
+    let values: Vec<String> = (0..1000).map(|at| format!("s{at}")).collect();
     let filter = json!(["in", ["property", "subject"], values]).to_string();
     assert_eq!(found(&server, &[("filter", &filter)]).await.len(), 7);
+    let some = r#"["in",["property","dateTime"],[null,"2026-11-01T10:00:00Z"]]"#;
+    assert_eq!(
+        found(&server, &[("filter", some)]).await,
+        ["s1", "s2", "s5"]
+    );
+    let none = r#"["in",["property","subject"],[]]"#;
+    assert!(found(&server, &[("filter", none)]).await.is_empty());
 }
 
 #[tokio::test]

@@ -9,25 +9,21 @@ use rusqlite::Connection;
 use rusqlite::ErrorCode;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::types::ValueRef;
+use std::borrow::Cow;
 
 /// Runs a statement. `changed` counts the rows of RETURNING when there is one.
 pub fn run(connection: &Connection, statement: &Statement) -> Result<Outcome, Error> {
     let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
     for (at, value) in statement.values.iter().enumerate() {
         // `$3` is a name to SQLite: its index is that of its first place in the text.
-        if let Some(index) = prepared.parameter_index(name(at + 1)).map_err(failed)? {
-            prepared
-                .raw_bind_parameter(index, bound(value))
-                .map_err(failed)?;
+        if let Some(index) = prepared.parameter_index(&name(at + 1)).map_err(failed)? {
+            prepared.raw_bind_parameter(index, bound(value)).map_err(failed)?;
         }
     }
     let columns = prepared.column_count();
     if columns == 0 {
         let changed = prepared.raw_execute().map_err(failed)?;
-        return Ok(Outcome {
-            changed,
-            rows: vec![],
-        });
+        return Ok(Outcome { changed, rows: vec![] });
     }
     let mut found = prepared.raw_query();
     let mut rows = vec![];
@@ -35,14 +31,11 @@ pub fn run(connection: &Connection, statement: &Statement) -> Result<Outcome, Er
         let values: Result<_, _> = (0..columns).map(|at| row.get_ref(at).map(read)).collect();
         rows.push(Row(values.map_err(failed)?));
     }
-    Ok(Outcome {
-        changed: rows.len(),
-        rows,
-    })
+    Ok(Outcome { changed: rows.len(), rows })
 }
 
-/// The name of a placeholder, from 1.
-fn name(number: usize) -> &'static str {
+/// The name of a placeholder, from 1. Those of every day are not made anew.
+fn name(number: usize) -> Cow<'static, str> {
     const NAMES: [&str; 80] = [
         "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14",
         "$15", "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24", "$25", "$26", "$27",
@@ -52,7 +45,10 @@ fn name(number: usize) -> &'static str {
         "$67", "$68", "$69", "$70", "$71", "$72", "$73", "$74", "$75", "$76", "$77", "$78", "$79",
         "$80",
     ];
-    NAMES.get(number - 1).copied().unwrap_or("")
+    match NAMES.get(number - 1) {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(format!("${number}")),
+    }
 }
 
 fn bound(value: &Value) -> ToSqlOutput<'_> {
@@ -84,9 +80,7 @@ fn read(value: ValueRef<'_>) -> Value {
 pub fn failed(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full,
-        Some(ErrorCode::ConstraintViolation) => Error::Exists {
-            what: constraint(&error),
-        },
+        Some(ErrorCode::ConstraintViolation) => Error::Exists { what: constraint(&error) },
         _ => Error::Database(error),
     }
 }
