@@ -80,33 +80,20 @@ impl Account {
         let text = |name: &str| account.text(name).filter(|text| !text.is_empty());
         let address = text("address").unwrap_or_default().to_owned();
         let levels = [account.get("options"), profile.get("options")];
-        let folders = row
-            .folders
-            .iter()
-            .map(|folder| Folder::from_entity(folder, levels));
+        let folders = row.folders.iter().map(|folder| Folder::from_entity(folder, levels));
         let login = text("login").unwrap_or(&address).to_owned();
         let smtp_login = text("smtpLogin").unwrap_or(&login).to_owned();
-        let Secrets {
-            password,
-            smtp_password,
-        } = &row.secrets;
+        let Secrets { password, smtp_password } = &row.secrets;
         let smtp_password = smtp_password.as_ref().or(password.as_ref());
         let oauth = profile.text("auth") == Some("oauth2");
         let server = |kind: Kind, login: String, password: Option<&SecretString>| {
             let endpoint = kind.endpoint(profile)?;
             let credentials = password.map(|password| {
                 let secret = password.clone();
-                let secret = if oauth {
-                    Secret::OAuth2(secret)
-                } else {
-                    Secret::Password(secret)
-                };
+                let secret = if oauth { Secret::OAuth2(secret) } else { Secret::Password(secret) };
                 Credentials { login, secret }
             });
-            Some(Server {
-                endpoint,
-                credentials,
-            })
+            Some(Server { endpoint, credentials })
         };
         Self {
             domain: row.domain.clone(),
@@ -157,10 +144,7 @@ impl Folder {
             Some(encoded) => MailboxName::from_percent_encoded(encoded),
             None => MailboxName::from_display(folder.text("name").unwrap_or_default()),
         };
-        let nameless = folder
-            .text("mailbox")
-            .or(folder.text("name"))
-            .is_none_or(str::is_empty);
+        let nameless = folder.text("mailbox").or(folder.text("name")).is_none_or(str::is_empty);
         let sends_only = folder.text("mode") == Some("sendOnly");
         Self {
             id: folder.id,
@@ -186,29 +170,20 @@ impl Kind {
             Self::Imap => ("imapHost", "imapPort", "imapSecurity"),
             Self::Smtp => ("smtpHost", "smtpPort", "smtpSecurity"),
         };
-        let host = profile
-            .text(host)
-            .map(str::trim)
-            .filter(|host| !host.is_empty())?;
+        let host = profile.text(host).map(str::trim).filter(|host| !host.is_empty())?;
         let security = match profile.text(security) {
             Some("starttls") => Security::StartTls,
             Some("none") => Security::None,
             _ => Security::Tls,
         };
-        let given = profile
-            .number(port)
-            .and_then(|port| u16::try_from(port).ok());
+        let given = profile.number(port).and_then(|port| u16::try_from(port).ok());
         let port = given.unwrap_or(match (self, security) {
             (Self::Imap, Security::Tls) => 993,
             (Self::Imap, Security::StartTls | Security::None) => 143,
             (Self::Smtp, Security::Tls) => 465,
             (Self::Smtp, Security::StartTls | Security::None) => 587,
         });
-        Some(Endpoint {
-            host: host.to_owned(),
-            port,
-            security,
-        })
+        Some(Endpoint { host: host.to_owned(), port, security })
     }
 }
 

@@ -22,19 +22,10 @@ mod tests {
         let delay = |failures| {
             delay(failures, Duration::from_secs(10), Duration::from_secs(60)).as_secs_f64()
         };
-        for (failures, want) in [
-            (0, 10.0),
-            (1, 10.0),
-            (2, 20.0),
-            (3, 40.0),
-            (4, 60.0),
-            (99, 60.0),
-        ] {
+        for (failures, want) in [(0, 10.0), (1, 10.0), (2, 20.0), (3, 40.0), (4, 60.0), (99, 60.0)]
+        {
             let got = delay(failures);
-            assert!(
-                (want * 0.89..=want * 1.11).contains(&got),
-                "{failures}: {got}"
-            );
+            assert!((want * 0.89..=want * 1.11).contains(&got), "{failures}: {got}");
         }
     }
 }

@@ -39,24 +39,14 @@ struct Decoders {
 pub fn open(store: &Store, file: &FileRow, range: Option<Range<u64>>) -> Download {
     let wanted = range.unwrap_or(0..u64::MAX);
     match &file.source {
-        FileSource::Blob(blob) => as_it_is(
-            store.blob_read(*blob, within(&wanted, 0, file.size_bytes)),
-            file,
-        ),
-        FileSource::Part {
-            blob,
-            offset,
-            length,
-            transfer_encoding,
-            charset,
-        } => {
+        FileSource::Blob(blob) => {
+            as_it_is(store.blob_read(*blob, within(&wanted, 0, file.size_bytes)), file)
+        }
+        FileSource::Part { blob, offset, length, transfer_encoding, charset } => {
             let encoding = TransferEncoding::from_name(transfer_encoding);
             let charset = charset.as_deref().filter(|_| is_html(file));
             if encoding == TransferEncoding::Identity && charset.is_none() {
-                return as_it_is(
-                    store.blob_read(*blob, within(&wanted, *offset, *length)),
-                    file,
-                );
+                return as_it_is(store.blob_read(*blob, within(&wanted, *offset, *length)), file);
             }
             Download {
                 size_bytes: charset.is_none().then_some(file.size_bytes),
@@ -73,13 +63,7 @@ pub fn open(store: &Store, file: &FileRow, range: Option<Range<u64>>) -> Downloa
 }
 
 fn as_it_is(reader: BlobReader, file: &FileRow) -> Download {
-    Download {
-        size_bytes: Some(file.size_bytes),
-        reader,
-        decoders: None,
-        skip: 0,
-        left: u64::MAX,
-    }
+    Download { size_bytes: Some(file.size_bytes), reader, decoders: None, skip: 0, left: u64::MAX }
 }
 
 /// The part of an extent that a range of it means.
@@ -88,9 +72,7 @@ fn within(wanted: &Range<u64>, offset: u64, length: u64) -> Range<u64> {
 }
 
 fn is_html(file: &FileRow) -> bool {
-    file.media_type
-        .to_ascii_lowercase()
-        .starts_with("text/html")
+    file.media_type.to_ascii_lowercase().starts_with("text/html")
 }
 
 impl Download {
@@ -164,14 +146,8 @@ mod tests {
 
     fn decode(encoding: TransferEncoding, charset: Option<&str>, pieces: &[&[u8]]) -> Vec<u8> {
         let charset = charset.map(charset::decoder);
-        let mut decoders = Decoders {
-            transfer: encoding.decoder(),
-            charset,
-        };
-        let mut all: Vec<u8> = pieces
-            .iter()
-            .flat_map(|piece| decoders.push(piece))
-            .collect();
+        let mut decoders = Decoders { transfer: encoding.decoder(), charset };
+        let mut all: Vec<u8> = pieces.iter().flat_map(|piece| decoders.push(piece)).collect();
         all.extend(decoders.finish());
         all
     }
@@ -181,11 +157,7 @@ mod tests {
         let got = decode(TransferEncoding::Base64, None, &[b"Z3I", b"8w\r", b"\nw=="]);
         assert_eq!(got, b"gr\xFC\xC3");
         let latin = Some("iso-8859-1");
-        let got = decode(
-            TransferEncoding::QuotedPrintable,
-            latin,
-            &[b"gr=F", b"C=\r\nn"],
-        );
+        let got = decode(TransferEncoding::QuotedPrintable, latin, &[b"gr=F", b"C=\r\nn"]);
         assert_eq!(String::from_utf8(got).unwrap(), "grün");
     }
 

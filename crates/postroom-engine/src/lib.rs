@@ -15,6 +15,8 @@ pub mod backoff;
 
 pub mod settings;
 
+pub mod shared;
+
 pub mod account;
 
 pub mod report;

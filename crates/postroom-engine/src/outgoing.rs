@@ -31,10 +31,7 @@ pub struct Recipient {
 pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     let mut problems = vec![];
     if message.text("messageDirection") != Some("out") {
-        problems.push(Invalid::new(
-            "messageDirection",
-            "must be `out` for a message to be sent",
-        ));
+        problems.push(Invalid::new("messageDirection", "must be `out` for a message to be sent"));
     }
     if message.reference("account_id").is_none() {
         let reason = "is required for a message to be sent (or a folder_id of the account)";
@@ -42,16 +39,10 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     }
     match recipients(message) {
         Ok(recipients) if recipients.is_empty() => {
-            problems.push(Invalid::new(
-                "to",
-                "names no recipient; nor does cc, bcc or recipients",
-            ));
+            problems.push(Invalid::new("to", "names no recipient; nor does cc, bcc or recipients"));
         }
         Ok(recipients) if recipients.len() > RECIPIENTS_MAX => {
-            problems.push(Invalid::new(
-                "to",
-                format!("has more than {RECIPIENTS_MAX} recipients"),
-            ));
+            problems.push(Invalid::new("to", format!("has more than {RECIPIENTS_MAX} recipients")));
         }
         Ok(_) => {}
         Err(invalid) => problems.extend(invalid),
@@ -64,11 +55,7 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
         problems.extend(problem.map(|p| Invalid::new(format!("replyTo[{at}]"), p)));
     }
     problems.extend(header_problems(message.get("headers")));
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The recipients of a message, each address once: those of `recipients` with their names first,
@@ -79,11 +66,7 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
 /// Every recipient that mail cannot be sent to.
 pub fn recipients(message: &Entity) -> Result<Vec<Recipient>, Vec<Invalid>> {
     let mut found = Found::default();
-    let listed = message
-        .get("recipients")
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let listed = message.get("recipients").as_array().map(Vec::as_slice).unwrap_or_default();
     for (at, item) in listed.iter().enumerate() {
         let place = format!("recipients[{at}]");
         let kind = match item.get("kind") {
@@ -96,10 +79,7 @@ pub fn recipients(message: &Entity) -> Result<Vec<Recipient>, Vec<Invalid>> {
             (Some(_), None) => found.refuse(format!("{place}.address"), "is required"),
             (Some(kind), Some(address)) => {
                 let name = item.get("name").and_then(Json::as_str).map(str::to_owned);
-                if name
-                    .as_ref()
-                    .is_some_and(|name| name.chars().any(char::is_control))
-                {
+                if name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
                     found.refuse(format!("{place}.name"), "has a control character");
                 }
                 found.add(format!("{place}.address"), kind, name, address);
@@ -111,11 +91,7 @@ pub fn recipients(message: &Entity) -> Result<Vec<Recipient>, Vec<Invalid>> {
             found.add(format!("{kind}[{at}]"), kind, None, address);
         }
     }
-    if found.problems.is_empty() {
-        Ok(found.recipients)
-    } else {
-        Err(found.problems)
-    }
+    if found.problems.is_empty() { Ok(found.recipients) } else { Err(found.problems) }
 }
 
 #[derive(Default)]
@@ -131,11 +107,7 @@ impl Found {
         if let Some(problem) = address::problem(address) {
             self.refuse(place, problem);
         } else if self.known.insert(address.to_owned()) {
-            self.recipients.push(Recipient {
-                kind,
-                name,
-                address: address.to_owned(),
-            });
+            self.recipients.push(Recipient { kind, name, address: address.to_owned() });
         }
     }
 
@@ -243,14 +215,7 @@ mod tests {
         }));
         let found = recipients(&message).unwrap();
         let found: Vec<_> = found.iter().map(|r| (r.kind, r.address.as_str())).collect();
-        assert_eq!(
-            found,
-            [
-                ("cc", "ben@b.test"),
-                ("to", "anna@b.test"),
-                ("bcc", "eve@b.test")
-            ]
-        );
+        assert_eq!(found, [("cc", "ben@b.test"), ("to", "anna@b.test"), ("bcc", "eve@b.test")]);
         assert_eq!(check(&message), Ok(()));
     }
 }

@@ -23,33 +23,16 @@ pub mod wishes;
 use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
-use crate::settings::Settings;
+use crate::shared::Shared;
 use commit::Committed;
 use postroom_imap::Connection;
-use postroom_store::Store;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use watch::Known;
 
 /// How many portions may be between fetch and commit.
 const PORTIONS_IN_FLIGHT: usize = 2;
-
-/// What all accounts share.
-#[derive(Debug)]
-pub struct Shared {
-    /// The store.
-    pub store: Store,
-    /// The settings.
-    pub settings: Settings,
-    /// One permit for each decomposition.
-    pub decompositions: Semaphore,
-    /// One permit for each byte of arriving messages in memory.
-    pub bytes_in_flight: Arc<Semaphore>,
-    /// One permit for each connection in the making.
-    pub connects: Semaphore,
-}
 
 /// A portion that is being decomposed.
 type Portion = JoinHandle<Result<fetch::Ready, Error>>;

@@ -9,12 +9,12 @@ use crate::account::Folder;
 use crate::backoff;
 use crate::error::Error;
 use crate::receive;
-use crate::receive::Shared;
 use crate::receive::watch::Known;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
 use crate::report::needs_a_person;
+use crate::shared::Shared;
 use crate::survey::survey;
 use postroom_imap::Connection;
 use postroom_imap::Limits;
@@ -87,16 +87,9 @@ impl Receiver {
     async fn failed(&mut self, error: &Error) -> Instant {
         self.failures += 1;
         let settings = &self.shared.settings;
-        let mut delay = backoff::delay(
-            self.failures,
-            settings.reconnect_first,
-            settings.reconnect_longest,
-        );
-        let mut state = if self.surveyed.is_some() {
-            State::Degraded
-        } else {
-            State::Failed
-        };
+        let mut delay =
+            backoff::delay(self.failures, settings.reconnect_first, settings.reconnect_longest);
+        let mut state = if self.surveyed.is_some() { State::Degraded } else { State::Failed };
         let mut text = chain(error);
         if needs_a_person(error) {
             state = State::Failed;
@@ -139,9 +132,7 @@ impl Receiver {
                 let _ = connection.logout().await;
                 return Ok(Ended::Idle(next_survey));
             }
-            let wait = polls
-                .next(&account)
-                .map_or(next_survey, |next| next.min(next_survey));
+            let wait = polls.next(&account).map_or(next_survey, |next| next.min(next_survey));
             tokio::select! {
                 changed = setup.changed() => {
                     if changed.is_err() {
@@ -171,10 +162,7 @@ impl Receiver {
             literal_in_memory_bytes: settings.in_memory_bytes_max,
             ..Limits::default()
         };
-        let options = Options {
-            limits,
-            ..Options::default()
-        };
+        let options = Options { limits, ..Options::default() };
         // The semaphore is never closed.
         let _turn = self.shared.connects.acquire().await;
         let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
@@ -232,14 +220,9 @@ impl Receiver {
             Err(Error::FolderGone) => Ok(None),
             Err(Error::Imap(error)) if error.verdict() == Verdict::Refused => {
                 let text = chain(&error);
-                let report = FolderReport {
-                    status_text: Some(text.clone()),
-                    ..FolderReport::default()
-                };
-                self.shared
-                    .store
-                    .folder_report(&account.domain, folder.id, &report)
-                    .await?;
+                let report =
+                    FolderReport { status_text: Some(text.clone()), ..FolderReport::default() };
+                self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
                 Ok(Some(format!("{}: {text}", folder.title)))
             }
             Err(error) => Err(error),
@@ -273,9 +256,7 @@ impl Polls {
     }
 
     fn trouble(&self, account: &Account) -> Option<String> {
-        account
-            .monitored()
-            .find_map(|folder| self.folders.get(&folder.id)?.1.clone())
+        account.monitored().find_map(|folder| self.folders.get(&folder.id)?.1.clone())
     }
 }
 

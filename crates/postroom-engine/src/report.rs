@@ -51,23 +51,14 @@ impl Reporter {
     /// Reports for one account.
     #[must_use]
     pub fn new(store: &Store, domain: &Domain, account: Uuid) -> Self {
-        Self {
-            store: store.clone(),
-            domain: domain.clone(),
-            account,
-            last: None,
-        }
+        Self { store: store.clone(), domain: domain.clone(), account, last: None }
     }
 
     /// Reports a state with what a person should know; empty when all is well.
     ///
     /// A report that cannot be written is logged: the next change is reported again.
     pub async fn report(&mut self, state: State, text: &str) {
-        if self
-            .last
-            .as_ref()
-            .is_some_and(|(last, said)| *last == state && said == text)
-        {
+        if self.last.as_ref().is_some_and(|(last, said)| *last == state && said == text) {
             return;
         }
         tracing::info!(account = %self.account, state = state.as_str(), text, "account");
@@ -77,11 +68,7 @@ impl Reporter {
             status_text: text.to_owned(),
             last_connected_at: connected,
         };
-        match self
-            .store
-            .account_report(&self.domain, self.account, &report)
-            .await
-        {
+        match self.store.account_report(&self.domain, self.account, &report).await {
             Ok(()) => self.last = Some((state, text.to_owned())),
             Err(error) => tracing::error!(account = %self.account, %error, "report not written"),
         }

@@ -6,7 +6,6 @@
 use crate::account::Account;
 use crate::backoff;
 use crate::error::Error;
-use crate::receive::Shared;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
@@ -15,6 +14,7 @@ use crate::send::prepare;
 use crate::send::settle;
 use crate::send::settle::Verdict;
 use crate::send::transmit;
+use crate::shared::Shared;
 use postroom_smtp::Connection;
 use postroom_smtp::Options;
 use postroom_store::Claimed;
@@ -87,14 +87,8 @@ impl Sender {
         } else {
             (settings.reconnect_first, settings.reconnect_longest)
         };
-        let state = if account.imap.is_some() {
-            State::Degraded
-        } else {
-            State::Failed
-        };
-        self.reporter
-            .report(state, &format!("sending: {}", chain(error)))
-            .await;
+        let state = if account.imap.is_some() { State::Degraded } else { State::Failed };
+        self.reporter.report(state, &format!("sending: {}", chain(error))).await;
         Instant::now() + backoff::delay(self.failures, first, longest)
     }
 
@@ -108,9 +102,7 @@ impl Sender {
         self.settle_doubts(account).await?;
         loop {
             let store = self.shared.store.clone();
-            let claimed = store
-                .delivery_claim(account.id, clock::now_ms(), CLAIM)
-                .await?;
+            let claimed = store.delivery_claim(account.id, clock::now_ms(), CLAIM).await?;
             if claimed.is_empty() {
                 break;
             }
@@ -189,10 +181,7 @@ impl Sender {
         // An account without SMTP has no sender.
         let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
         let settings = &self.shared.settings;
-        let options = Options {
-            ehlo_name: settings.ehlo_name.clone(),
-            ..Options::default()
-        };
+        let options = Options { ehlo_name: settings.ehlo_name.clone(), ..Options::default() };
         // The semaphore is never closed.
         let _turn = self.shared.connects.acquire().await;
         let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
@@ -224,17 +213,10 @@ impl Sender {
         let wait = due_ms.map_or(LOOK_AGAIN, |due_ms| {
             Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0)).min(LOOK_AGAIN)
         });
-        if self
-            .connection
-            .as_ref()
-            .is_some_and(|(_, since)| since.elapsed() >= KEEP_IDLE)
-        {
+        if self.connection.as_ref().is_some_and(|(_, since)| since.elapsed() >= KEEP_IDLE) {
             self.close().await;
         }
-        let idle = self
-            .connection
-            .as_ref()
-            .map(|(_, since)| *since + KEEP_IDLE);
+        let idle = self.connection.as_ref().map(|(_, since)| *since + KEEP_IDLE);
         let next = Instant::now() + wait;
         Ok(idle.map_or(next, |idle| next.min(idle)))
     }

@@ -7,13 +7,13 @@
 use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
 use crate::error::Error;
-use crate::receive::Shared;
 use crate::receiver;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
 use crate::sender;
 use crate::settings::Settings;
+use crate::shared::Shared;
 use postroom_store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,9 +88,7 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(READ_AGAIN) => {}
         }
     }
-    let all = running
-        .into_values()
-        .map(|running| running.stop(shared.settings.stop_within));
+    let all = running.into_values().map(|running| running.stop(shared.settings.stop_within));
     futures_util::future::join_all(all).await;
 }
 
@@ -140,12 +138,7 @@ impl Running {
         }
         let (setup, _) = watch::channel(Arc::clone(account));
         let stop = CancellationToken::new();
-        let mut running = Self {
-            setup,
-            stop,
-            receiver: None,
-            sender: None,
-        };
+        let mut running = Self { setup, stop, receiver: None, sender: None };
         running.start_tasks(shared, account);
         running
     }
@@ -160,11 +153,7 @@ impl Running {
             self.receiver = Some(tokio::spawn(task));
         }
         if account.smtp.is_some() && ended(&self.sender) {
-            let task = sender::run(
-                Arc::clone(shared),
-                self.setup.subscribe(),
-                self.stop.clone(),
-            );
+            let task = sender::run(Arc::clone(shared), self.setup.subscribe(), self.stop.clone());
             self.sender = Some(tokio::spawn(task));
         }
     }
@@ -210,10 +199,7 @@ impl Running {
 /// A system account has a folder for its outgoing mail.
 async fn ensure_send_box(shared: &Shared, account: &Account) {
     let owner = (account.id, account.address.as_str());
-    let made = shared
-        .store
-        .send_box_ensure(&account.domain, owner, SYSTEM_SEND_BOX)
-        .await;
+    let made = shared.store.send_box_ensure(&account.domain, owner, SYSTEM_SEND_BOX).await;
     if let Err(error) = made {
         tracing::error!(account = %account.id, error = chain(&error), "send box not made");
     }

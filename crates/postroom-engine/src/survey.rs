@@ -5,7 +5,7 @@
 
 use crate::account::Account;
 use crate::error::Error;
-use crate::receive::Shared;
+use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::Listed;
 use postroom_store::SurveyedFolder;
@@ -26,19 +26,15 @@ pub async fn survey(
     let listed = connection.list().await?;
     let selectable = listed.iter().filter(|listed| is_selectable(listed));
     let folders: Vec<_> = selectable.map(|listed| folder(account, listed)).collect();
-    shared
-        .store
-        .survey_commit(&account.domain, account.id, &folders)
-        .await?;
+    shared.store.survey_commit(&account.domain, account.id, &folders).await?;
     Ok(())
 }
 
 fn is_selectable(listed: &Listed) -> bool {
-    !listed.attributes.iter().any(|attribute| {
-        NOT_SELECTABLE
-            .iter()
-            .any(|not| attribute.eq_ignore_ascii_case(not))
-    })
+    !listed
+        .attributes
+        .iter()
+        .any(|attribute| NOT_SELECTABLE.iter().any(|not| attribute.eq_ignore_ascii_case(not)))
 }
 
 fn folder(account: &Account, listed: &Listed) -> SurveyedFolder {

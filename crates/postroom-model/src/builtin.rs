@@ -47,10 +47,7 @@ mod tests {
     #[test]
     fn definitions_are_classes() {
         let classes = classes().unwrap();
-        let names: Vec<_> = classes
-            .iter()
-            .map(|class| class.classname.as_str())
-            .collect();
+        let names: Vec<_> = classes.iter().map(|class| class.classname.as_str()).collect();
         assert_eq!(names, [PROFILES, ACCOUNTS, FOLDERS, MESSAGES]);
         for class in &classes {
             for property in &class.properties {
@@ -61,9 +58,7 @@ mod tests {
                     !property.items.is_empty(),
                     "{at}"
                 );
-                let target = property
-                    .idclass
-                    .map(|id| classes.iter().any(|class| class.id == id));
+                let target = property.idclass.map(|id| classes.iter().any(|class| class.id == id));
                 let is_reference = property.data_type == DataType::Entity;
                 assert_eq!(target, is_reference.then_some(true), "{at}");
             }

@@ -47,9 +47,7 @@ impl Class {
     /// The property of that name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&Property> {
-        self.properties
-            .iter()
-            .find(|property| property.name == name)
+        self.properties.iter().find(|property| property.name == name)
     }
 
     /// The file property that a segment of a path names: by its own name or by its alias, as
@@ -64,17 +62,13 @@ impl Class {
 
     /// The properties that stand in an entity's JSON and in its table: all but files.
     pub fn columns(&self) -> impl Iterator<Item = &Property> {
-        self.properties
-            .iter()
-            .filter(|property| property.data_type != DataType::Attachment)
+        self.properties.iter().filter(|property| property.data_type != DataType::Attachment)
     }
 
     /// How many entities a list answers at the most.
     #[must_use]
     pub fn limit_max(&self) -> u32 {
         let limit = self.opts.get("max_limit").and_then(Json::as_u64);
-        limit
-            .and_then(|limit| u32::try_from(limit).ok())
-            .unwrap_or(LIST_LIMIT_MAX)
+        limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(LIST_LIMIT_MAX)
     }
 }

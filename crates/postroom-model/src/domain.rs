@@ -22,9 +22,7 @@ impl Domain {
     pub fn new(name: &str) -> Result<Self, NotADomain> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let first = name.bytes().next().is_some_and(plain);
-        let rest = name
-            .bytes()
-            .all(|byte| plain(byte) || matches!(byte, b'-' | b'_' | b'.'));
+        let rest = name.bytes().all(|byte| plain(byte) || matches!(byte, b'-' | b'_' | b'.'));
         if first && rest && name.len() <= 63 {
             return Ok(Self(name.to_owned()));
         }

@@ -20,11 +20,7 @@ impl Entity {
     /// A new entity.
     #[must_use]
     pub fn new(id: Uuid, properties: Map<String, Json>) -> Self {
-        Self {
-            id,
-            version: 1,
-            properties,
-        }
+        Self { id, version: 1, properties }
     }
 
     /// The value of a property; `null` when it is unset.
@@ -59,11 +55,7 @@ impl Entity {
 
     /// The texts of a list property; empty when it is unset.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.get(name)
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_str)
+        self.get(name).as_array().into_iter().flatten().filter_map(Json::as_str)
     }
 
     /// The entity as a client sees it: every property of the class in its order, an unset one as
@@ -73,16 +65,9 @@ impl Entity {
         let mut shown = Map::new();
         shown.insert("id".to_owned(), Json::String(self.id.to_string()));
         for property in class.columns().filter(|property| !property.write_only()) {
-            let unset = if property.multi {
-                Json::Array(vec![])
-            } else {
-                Json::Null
-            };
+            let unset = if property.multi { Json::Array(vec![]) } else { Json::Null };
             let value = self.properties.get(&property.name);
-            let value = value
-                .filter(|value| !value.is_null())
-                .cloned()
-                .unwrap_or(unset);
+            let value = value.filter(|value| !value.is_null()).cloned().unwrap_or(unset);
             shown.insert(property.name.clone(), value);
         }
         shown.insert("version".to_owned(), Json::from(self.version));

@@ -14,10 +14,7 @@ pub struct Invalid {
 impl Invalid {
     /// Names the property and the reason.
     pub fn new(property: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            property: property.into(),
-            reason: reason.into(),
-        }
+        Self { property: property.into(), reason: reason.into() }
     }
 }
 

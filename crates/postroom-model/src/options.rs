@@ -55,12 +55,7 @@ pub struct Declaration {
 }
 
 const fn flag(name: &'static str, default: bool, doc: &'static str) -> Declaration {
-    Declaration {
-        name,
-        unit: "",
-        kind: Kind::Boolean { default },
-        doc,
-    }
+    Declaration { name, unit: "", kind: Kind::Boolean { default }, doc }
 }
 
 const fn seconds(
@@ -68,16 +63,7 @@ const fn seconds(
     [minimum, maximum, default]: [f64; 3],
     doc: &'static str,
 ) -> Declaration {
-    Declaration {
-        name,
-        unit: "seconds",
-        kind: Kind::Seconds {
-            minimum,
-            maximum,
-            default,
-        },
-        doc,
-    }
+    Declaration { name, unit: "seconds", kind: Kind::Seconds { minimum, maximum, default }, doc }
 }
 
 const fn count(
@@ -86,27 +72,14 @@ const fn count(
     [minimum, maximum, default]: [u64; 3],
     doc: &'static str,
 ) -> Declaration {
-    Declaration {
-        name,
-        unit,
-        kind: Kind::Count {
-            minimum,
-            maximum,
-            default,
-        },
-        doc,
-    }
+    Declaration { name, unit, kind: Kind::Count { minimum, maximum, default }, doc }
 }
 
 const MIB: u64 = 1024 * 1024;
 
 /// Every option there is.
 pub const DECLARATIONS: &[Declaration] = &[
-    seconds(
-        "after_read_timeout",
-        [0.1, 3600.0, 30.0],
-        "The time between two polls of a folder.",
-    ),
+    seconds("after_read_timeout", [0.1, 3600.0, 30.0], "The time between two polls of a folder."),
     seconds(
         "survey_interval",
         [1.0, 7200.0, 600.0],
@@ -147,26 +120,14 @@ pub const DECLARATIONS: &[Declaration] = &[
         true,
         "Whether the mailbox is left as it is; with `false` a stored message is marked \\Seen.",
     ),
-    flag(
-        "store_raw_as_file",
-        true,
-        "Whether the original message is kept in `rawMessage`.",
-    ),
-    flag(
-        "store_html_as_file",
-        true,
-        "Whether the html body is reached at `html`.",
-    ),
+    flag("store_raw_as_file", true, "Whether the original message is kept in `rawMessage`."),
+    flag("store_html_as_file", true, "Whether the html body is reached at `html`."),
     seconds(
         "retry_first",
         [0.1, 3600.0, 60.0],
         "The delay before the second attempt to send; each further one is twice as long.",
     ),
-    seconds(
-        "retry_longest",
-        [0.1, 7200.0, 3600.0],
-        "The longest delay between two attempts.",
-    ),
+    seconds("retry_longest", [0.1, 7200.0, 3600.0], "The longest delay between two attempts."),
     seconds(
         "retry_for",
         [0.0, 2_592_000.0, 432_000.0],
@@ -175,9 +136,7 @@ pub const DECLARATIONS: &[Declaration] = &[
     Declaration {
         name: "uncertain",
         unit: "",
-        kind: Kind::Word {
-            words: &["hold", "resend"],
-        },
+        kind: Kind::Word { words: &["hold", "resend"] },
         doc: "What becomes of a message whose connection was lost after its last byte: `hold` ends \
               it as `error` with the code `uncertain`, `resend` sends it again.",
     },
@@ -186,9 +145,7 @@ pub const DECLARATIONS: &[Declaration] = &[
 /// The declaration of that name.
 #[must_use]
 pub fn declaration(name: &str) -> Option<&'static Declaration> {
-    DECLARATIONS
-        .iter()
-        .find(|declaration| declaration.name == name)
+    DECLARATIONS.iter().find(|declaration| declaration.name == name)
 }
 
 impl Declaration {
@@ -199,26 +156,15 @@ impl Declaration {
             Kind::Boolean { .. } => {
                 return (!value.is_boolean()).then(|| "takes true or false".to_owned());
             }
-            Kind::Count {
-                minimum, maximum, ..
-            } => {
-                let good = value
-                    .as_u64()
-                    .is_some_and(|n| (minimum..=maximum).contains(&n));
+            Kind::Count { minimum, maximum, .. } => {
+                let good = value.as_u64().is_some_and(|n| (minimum..=maximum).contains(&n));
                 if good {
                     return None;
                 }
-                format!(
-                    "takes a whole number of {} from {minimum} to {maximum}",
-                    self.unit
-                )
+                format!("takes a whole number of {} from {minimum} to {maximum}", self.unit)
             }
-            Kind::Seconds {
-                minimum, maximum, ..
-            } => {
-                let good = value
-                    .as_f64()
-                    .is_some_and(|n| (minimum..=maximum).contains(&n));
+            Kind::Seconds { minimum, maximum, .. } => {
+                let good = value.as_f64().is_some_and(|n| (minimum..=maximum).contains(&n));
                 if good {
                     return None;
                 }
@@ -248,10 +194,7 @@ pub fn problems(property: &str, options: &Json) -> Vec<Invalid> {
         match declaration(name) {
             None => {
                 let names: Vec<_> = DECLARATIONS.iter().map(|known| known.name).collect();
-                Some(Invalid::new(
-                    at,
-                    format!("no such option; there are {}", names.join(", ")),
-                ))
+                Some(Invalid::new(at, format!("no such option; there are {}", names.join(", "))))
             }
             Some(_) if value.is_null() => None,
             Some(known) => known.problem(value).map(|reason| Invalid::new(at, reason)),
@@ -271,11 +214,7 @@ impl Options {
     /// counts as empty.
     #[must_use]
     pub fn cascade<'a>(levels: impl IntoIterator<Item = &'a Json>) -> Self {
-        let levels = levels
-            .into_iter()
-            .filter_map(Json::as_object)
-            .cloned()
-            .collect();
+        let levels = levels.into_iter().filter_map(Json::as_object).cloned().collect();
         Self { levels }
     }
 
@@ -324,10 +263,7 @@ impl Options {
     fn value(&self, name: &str) -> Option<&Json> {
         let known = declaration(name)?;
         let valid = |value: &&Json| !value.is_null() && known.problem(value).is_none();
-        self.levels
-            .iter()
-            .filter_map(|level| level.get(name))
-            .find(valid)
+        self.levels.iter().filter_map(|level| level.get(name)).find(valid)
     }
 }
 
@@ -343,10 +279,7 @@ mod tests {
         let profile = json!({"after_read_timeout": 9, "keep_unseen": false, "uncertain": "resend"});
         let options = Options::cascade([&folder, &account, &profile]);
         assert_eq!(options.count("portion_limit"), 7);
-        assert_eq!(
-            options.duration("after_read_timeout"),
-            Duration::from_millis(1500)
-        );
+        assert_eq!(options.duration("after_read_timeout"), Duration::from_millis(1500));
         assert!(!options.flag("keep_unseen"));
         assert_eq!(options.word("uncertain"), "resend");
         assert_eq!(options.count("portion_bytes"), 8 * MIB);
@@ -366,17 +299,11 @@ mod tests {
         ];
         for (options, want) in table {
             let found = problems("options", &options);
-            assert_eq!(
-                found.first().map(ToString::to_string).as_deref(),
-                Some(want),
-                "{options}"
-            );
+            assert_eq!(found.first().map(ToString::to_string).as_deref(), Some(want), "{options}");
         }
         let unknown = problems("options", &json!({"poll": 1}));
         assert!(
-            unknown[0]
-                .to_string()
-                .starts_with("options.poll: no such option; there are after")
+            unknown[0].to_string().starts_with("options.poll: no such option; there are after")
         );
         assert!(problems("options", &json!({"portion_limit": 5, "uncertain": null})).is_empty());
     }

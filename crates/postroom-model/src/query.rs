@@ -30,12 +30,7 @@ pub struct Query {
 
 impl Default for Query {
     fn default() -> Self {
-        Self {
-            filter: None,
-            order: vec![],
-            limit: LIST_LIMIT_DEFAULT,
-            offset: 0,
-        }
+        Self { filter: None, order: vec![], limit: LIST_LIMIT_DEFAULT, offset: 0 }
     }
 }
 
@@ -43,11 +38,7 @@ impl Query {
     /// Everything that `filter` lets through, up to `limit`.
     #[must_use]
     pub fn filtered(filter: Filter, limit: u32) -> Self {
-        Self {
-            filter: Some(filter),
-            limit,
-            ..Self::default()
-        }
+        Self { filter: Some(filter), limit, ..Self::default() }
     }
 }
 
@@ -58,11 +49,7 @@ impl Query {
 /// Names what cannot be sorted by.
 pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
     let mut order = vec![];
-    for item in text
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-    {
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let (name, descending) = match item.strip_prefix('-') {
             Some(name) => (name, true),
             None => (item.strip_prefix('+').unwrap_or(item), false),
@@ -78,10 +65,7 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
             let reason = format!("{} has no property `{name}` to sort by", class.classname);
             return Err(Invalid::new("order", reason));
         }
-        order.push(Order {
-            property: name.to_owned(),
-            descending,
-        });
+        order.push(Order { property: name.to_owned(), descending });
     }
     Ok(order)
 }
@@ -95,14 +79,8 @@ mod tests {
     fn an_order_is_a_list_of_names() {
         let messages = builtin::classes().unwrap().remove(3);
         let order = parse_order(&messages, "-dateTime, subject,id").unwrap();
-        let names: Vec<_> = order
-            .iter()
-            .map(|o| (o.property.as_str(), o.descending))
-            .collect();
-        assert_eq!(
-            names,
-            [("dateTime", true), ("subject", false), ("id", false)]
-        );
+        let names: Vec<_> = order.iter().map(|o| (o.property.as_str(), o.descending)).collect();
+        assert_eq!(names, [("dateTime", true), ("subject", false), ("id", false)]);
         for bad in ["nope", "to", "headers", "rawMessage", "--dateTime"] {
             assert!(parse_order(&messages, bad).is_err(), "{bad}");
         }

@@ -60,13 +60,7 @@ pub struct IllegalStep {
 
 impl MessageState {
     /// Every state.
-    pub const ALL: [Self; 5] = [
-        Self::Sending,
-        Self::Sent,
-        Self::Error,
-        Self::Received,
-        Self::Raw,
-    ];
+    pub const ALL: [Self; 5] = [Self::Sending, Self::Sent, Self::Error, Self::Received, Self::Raw];
 
     /// The value in JSON.
     #[must_use]
@@ -130,18 +124,16 @@ pub fn client_problem(from: Option<&str>, to: Option<&str>, outgoing: bool) -> O
             Some("`sending` needs messageDirection `out`".to_owned())
         }
         Some((_, Some(MessageState::Sending))) if from.is_some_and(own) => None,
-        Some((_, Some(MessageState::Sending))) => next(from_state, Step::Submit)
-            .err()
-            .map(|illegal| illegal.to_string()),
+        Some((_, Some(MessageState::Sending))) => {
+            next(from_state, Step::Submit).err().map(|illegal| illegal.to_string())
+        }
         Some((name, Some(_))) => Some(format!("only Postroom sets `{name}`")),
         Some((_, None)) if from_state == Some(MessageState::Sending) => {
             Some("the message is being sent; withdraw it first by setting null".to_owned())
         }
         Some((_, None)) => None,
         None if from.is_some_and(own) => None,
-        None => next(from_state, Step::Withdraw)
-            .err()
-            .map(|illegal| illegal.to_string()),
+        None => next(from_state, Step::Withdraw).err().map(|illegal| illegal.to_string()),
     }
 }
 
@@ -153,9 +145,8 @@ mod tests {
     fn every_step_from_every_state() {
         use MessageState::*;
         use Step::*;
-        const STEPS: [Step; 8] = [
-            Submit, Withdraw, Accept, Postpone, Refuse, Decompose, Keep, Miss,
-        ];
+        const STEPS: [Step; 8] =
+            [Submit, Withdraw, Accept, Postpone, Refuse, Decompose, Keep, Miss];
         const NO: Option<Option<MessageState>> = None;
         const NULL: Option<Option<MessageState>> = Some(None);
         let to = |state| Some(Some(state));
@@ -196,11 +187,7 @@ mod tests {
         ];
         for (from, to, outgoing, allowed) in table {
             let problem = client_problem(from, to, outgoing);
-            assert_eq!(
-                problem.is_none(),
-                allowed,
-                "{from:?} to {to:?}: {problem:?}"
-            );
+            assert_eq!(problem.is_none(), allowed, "{from:?} to {to:?}: {problem:?}");
         }
     }
 }

@@ -55,19 +55,11 @@ pub fn create(class: &Class, json: &Json) -> Result<Draft, Vec<Invalid>> {
             properties.insert(property.name.clone(), property.default.clone());
         }
         let missing = property.required && !properties.contains_key(&property.name);
-        if missing
-            && !problems
-                .iter()
-                .any(|problem| problem.property == property.name)
-        {
+        if missing && !problems.iter().any(|problem| problem.property == property.name) {
             problems.push(Invalid::new(&property.name, "is required"));
         }
     }
-    if problems.is_empty() {
-        Ok(Draft { id, properties })
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(Draft { id, properties }) } else { Err(problems) }
 }
 
 /// Checks the JSON of a change to `current`. The result holds what changes; `null` unsets.
@@ -111,11 +103,7 @@ pub fn change(
             }
         }
     }
-    if problems.is_empty() {
-        Ok(changes)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(changes) } else { Err(problems) }
 }
 
 /// Checks one value, as for an equality parameter or a single property, and gives its canonical
@@ -159,15 +147,11 @@ pub fn scalar(property: &Property, value: &Json) -> Result<Json, String> {
             moment.map(|moment| Json::String(moment.to_string()))
         }
         DataType::Date => {
-            let day = value
-                .as_str()
-                .and_then(|text| text.parse::<jiff::civil::Date>().ok());
+            let day = value.as_str().and_then(|text| text.parse::<jiff::civil::Date>().ok());
             day.map(|day| Json::String(day.to_string()))
         }
         DataType::Time => {
-            let time = value
-                .as_str()
-                .and_then(|text| text.parse::<jiff::civil::Time>().ok());
+            let time = value.as_str().and_then(|text| text.parse::<jiff::civil::Time>().ok());
             time.map(|time| Json::String(time.to_string()))
         }
         DataType::Uuid | DataType::Entity => {
@@ -183,8 +167,7 @@ pub fn scalar(property: &Property, value: &Json) -> Result<Json, String> {
 }
 
 fn object(json: &Json) -> Result<&Map<String, Json>, Vec<Invalid>> {
-    json.as_object()
-        .ok_or_else(|| vec![Invalid::new("", "takes a JSON object of properties")])
+    json.as_object().ok_or_else(|| vec![Invalid::new("", "takes a JSON object of properties")])
 }
 
 fn unknown(class: &Class, name: &str) -> Invalid {
@@ -215,9 +198,7 @@ fn string(property: &Property, value: &Json) -> Result<Json, String> {
     let Some(text) = value.as_str() else {
         return Err(takes(property));
     };
-    let bound = property
-        .bound("max_length")
-        .and_then(|bound| usize::try_from(bound).ok());
+    let bound = property.bound("max_length").and_then(|bound| usize::try_from(bound).ok());
     let bytes_max = bound.unwrap_or(STRING_BYTES_MAX);
     if text.len() > bytes_max {
         return Err(format!("is longer than {bytes_max} bytes"));
@@ -232,9 +213,7 @@ fn string(property: &Property, value: &Json) -> Result<Json, String> {
 }
 
 fn any(property: &Property, value: &Json) -> Result<Json, String> {
-    let bound = property
-        .bound("max_bytes")
-        .and_then(|bound| usize::try_from(bound).ok());
+    let bound = property.bound("max_bytes").and_then(|bound| usize::try_from(bound).ok());
     let bytes_max = bound.unwrap_or(ANY_BYTES_MAX);
     if value.to_string().len() > bytes_max {
         return Err(format!("is longer than {bytes_max} bytes of JSON"));
@@ -245,10 +224,7 @@ fn any(property: &Property, value: &Json) -> Result<Json, String> {
 fn whole(property: &Property, value: &Json, minimum: i64, maximum: i64) -> Option<Json> {
     let low = property.bound("minimum").unwrap_or(minimum);
     let high = property.bound("maximum").unwrap_or(maximum);
-    value
-        .as_i64()
-        .filter(|number| (low..=high).contains(number))
-        .map(Json::from)
+    value.as_i64().filter(|number| (low..=high).contains(number)).map(Json::from)
 }
 
 /// What a property takes, for people.
@@ -285,10 +261,7 @@ mod tests {
 
     fn refused(classname: &str, sent: &Json) -> Vec<String> {
         let classes = builtin::classes().unwrap();
-        let class = classes
-            .iter()
-            .find(|class| class.classname == classname)
-            .unwrap();
+        let class = classes.iter().find(|class| class.classname == classname).unwrap();
         let problems = create(class, sent).unwrap_err();
         problems.iter().map(ToString::to_string).collect()
     }
@@ -350,9 +323,6 @@ mod tests {
         let classes = builtin::classes().unwrap();
         let moment = classes[3].property("dateTime").unwrap();
         let given = json!("2026-11-23T12:00:00+02:00");
-        assert_eq!(
-            value(moment, &given).unwrap(),
-            json!("2026-11-23T10:00:00.000Z")
-        );
+        assert_eq!(value(moment, &given).unwrap(), json!("2026-11-23T10:00:00.000Z"));
     }
 }

@@ -45,9 +45,7 @@ pub struct Dialer {
 
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer")
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+        f.debug_struct("Dialer").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
@@ -72,15 +70,10 @@ impl Dialer {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Trust {
-                reason: error.to_string(),
-            })?
+            .map_err(|error| Error::Trust { reason: error.to_string() })?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self {
-            tls: Arc::new(config),
-            deadline: DEADLINE,
-        })
+        Ok(Self { tls: Arc::new(config), deadline: DEADLINE })
     }
 
     /// The same with another deadline for making a connection.
@@ -97,21 +90,15 @@ impl Dialer {
     ///
     /// Each way in which this can fail has its own; see [`Error`].
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, Error> {
-        let slow = |phase| Error::Timeout {
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            phase,
-        };
-        let plain = timeout(self.deadline, tcp(endpoint))
-            .await
-            .map_err(|_| slow("connecting"))??;
+        let slow =
+            |phase| Error::Timeout { host: endpoint.host.clone(), port: endpoint.port, phase };
+        let plain =
+            timeout(self.deadline, tcp(endpoint)).await.map_err(|_| slow("connecting"))??;
         let plain = Stream::Plain(plain);
         match endpoint.security {
             Security::Tls => {
                 let handshake = self.handshake(plain, endpoint.bare_host());
-                timeout(self.deadline, handshake)
-                    .await
-                    .map_err(|_| slow("TLS handshake"))?
+                timeout(self.deadline, handshake).await.map_err(|_| slow("TLS handshake"))?
             }
             Security::StartTls | Security::None => Ok(plain),
         }
@@ -125,22 +112,19 @@ impl Dialer {
     /// When the handshake fails, or takes too long.
     pub async fn start_tls(&self, plain: Stream, host: &str) -> Result<Stream, Error> {
         let handshake = self.handshake(plain, host);
-        timeout(self.deadline, handshake)
-            .await
-            .map_err(|_| Error::Timeout {
-                host: host.to_owned(),
-                port: 0,
-                phase: "TLS handshake",
-            })?
+        timeout(self.deadline, handshake).await.map_err(|_| Error::Timeout {
+            host: host.to_owned(),
+            port: 0,
+            phase: "TLS handshake",
+        })?
     }
 
     async fn handshake(&self, plain: Stream, host: &str) -> Result<Stream, Error> {
         let Stream::Plain(tcp) = plain else {
             return Ok(plain);
         };
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Name {
-            host: host.to_owned(),
-        })?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| Error::Name { host: host.to_owned() })?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         match Box::pin(connector.connect(name, tcp)).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
@@ -152,12 +136,9 @@ impl Dialer {
 fn add_extra(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), Error> {
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| Error::Trust {
-            reason: format!("not PEM: {error}"),
-        })?;
-        roots.add(certificate).map_err(|error| Error::Trust {
-            reason: error.to_string(),
-        })?;
+        let certificate =
+            certificate.map_err(|error| Error::Trust { reason: format!("not PEM: {error}") })?;
+        roots.add(certificate).map_err(|error| Error::Trust { reason: error.to_string() })?;
         count += 1;
     }
     if count == 0 {
@@ -169,41 +150,24 @@ fn add_extra(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), Error> {
 
 async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Error> {
     let host = endpoint.bare_host();
-    let lookup = |source| Error::Lookup {
-        host: endpoint.host.clone(),
-        source,
-    };
-    let found = tokio::net::lookup_host((host, endpoint.port))
-        .await
-        .map_err(lookup)?;
+    let lookup = |source| Error::Lookup { host: endpoint.host.clone(), source };
+    let found = tokio::net::lookup_host((host, endpoint.port)).await.map_err(lookup)?;
     let addresses: Vec<SocketAddr> = found.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
     let count = addresses.len();
     for (at, address) in addresses.into_iter().enumerate() {
-        let patience = if at + 1 == count {
-            DEADLINE
-        } else {
-            PER_ADDRESS
-        };
+        let patience = if at + 1 == count { DEADLINE } else { PER_ADDRESS };
         match timeout(patience, dial(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
-    Err(Error::Connect {
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        source: last,
-    })
+    Err(Error::Connect { host: endpoint.host.clone(), port: endpoint.port, source: last })
 }
 
 async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
     socket2::SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
     let stream = socket.connect(address).await?;
@@ -212,19 +176,11 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Says what is wrong with a certificate and what to do, or that TLS failed in another way.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "an enum of a library, which grows"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of a library, which grows")]
 fn refused(host: &str, source: io::Error) -> Error {
-    let inner = source
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let Some(rustls::Error::InvalidCertificate(problem)) = inner else {
-        return Error::Handshake {
-            host: host.to_owned(),
-            source,
-        };
+        return Error::Handshake { host: host.to_owned(), source };
     };
     let reason = match problem {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -245,8 +201,5 @@ fn refused(host: &str, source: io::Error) -> Error {
         CertificateError::Revoked => "it was revoked".to_owned(),
         other => format!("{other:?}; if it signs itself, add it with --trust-ca"),
     };
-    Error::Certificate {
-        host: host.to_owned(),
-        reason,
-    }
+    Error::Certificate { host: host.to_owned(), reason }
 }

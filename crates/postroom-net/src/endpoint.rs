@@ -28,10 +28,7 @@ impl Endpoint {
     /// The host without the brackets of an IPv6 address.
     #[must_use]
     pub fn bare_host(&self) -> &str {
-        let inner = self
-            .host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
+        let inner = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         inner.unwrap_or(&self.host)
     }
 }

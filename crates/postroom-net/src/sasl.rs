@@ -13,11 +13,7 @@ use secrecy::SecretString;
 /// The message of PLAIN: no authorization identity, login, password (RFC 4616 §2).
 #[must_use]
 pub fn plain(credentials: &Credentials) -> SecretString {
-    encode(&format!(
-        "\0{}\0{}",
-        credentials.login,
-        exposed(credentials)
-    ))
+    encode(&format!("\0{}\0{}", credentials.login, exposed(credentials)))
 }
 
 /// The first answer of LOGIN: the login.
@@ -36,10 +32,7 @@ pub fn login_password(credentials: &Credentials) -> SecretString {
 #[must_use]
 pub fn xoauth2(credentials: &Credentials) -> SecretString {
     let token = exposed(credentials);
-    encode(&format!(
-        "user={}\x01auth=Bearer {token}\x01\x01",
-        credentials.login
-    ))
+    encode(&format!("user={}\x01auth=Bearer {token}\x01\x01", credentials.login))
 }
 
 fn exposed(credentials: &Credentials) -> &str {
@@ -59,16 +52,10 @@ mod tests {
     #[test]
     fn messages_are_those_of_the_standards() {
         let password = SecretString::from("tanstaaftanstaaf");
-        let tim = Credentials {
-            login: "tim".to_owned(),
-            secret: Secret::Password(password),
-        };
+        let tim = Credentials { login: "tim".to_owned(), secret: Secret::Password(password) };
         assert_eq!(plain(&tim).expose_secret(), "AHRpbQB0YW5zdGFhZnRhbnN0YWFm");
         assert_eq!(login_name(&tim).expose_secret(), "dGlt");
-        assert_eq!(
-            login_password(&tim).expose_secret(),
-            "dGFuc3RhYWZ0YW5zdGFhZg=="
-        );
+        assert_eq!(login_password(&tim).expose_secret(), "dGFuc3RhYWZ0YW5zdGFhZg==");
         assert!(!format!("{tim:?}").contains("tanstaaf"));
     }
 }

@@ -24,21 +24,14 @@ struct Authority {
 impl Authority {
     fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, name);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
-        Self {
-            issuer: CertifiedIssuer::self_signed(params, key).unwrap(),
-        }
+        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
     }
 
     fn trust(&self) -> Trust {
-        Trust {
-            system: false,
-            extra_ca_pem: self.issuer.pem().into_bytes(),
-        }
+        Trust { system: false, extra_ca_pem: self.issuer.pem().into_bytes() }
     }
 
     /// Starts a TLS server for `name`, valid in these years, that echoes.
@@ -75,23 +68,11 @@ impl Authority {
 }
 
 async fn connect(trust: &Trust, host: &str, port: u16, security: Security) -> Result<(), String> {
-    let dialer = Dialer::new(trust)
-        .unwrap()
-        .with_deadline(Duration::from_secs(2));
-    let endpoint = Endpoint {
-        host: host.to_owned(),
-        port,
-        security,
-    };
-    let mut stream = dialer
-        .connect(&endpoint)
-        .await
-        .map_err(|error| error.to_string())?;
+    let dialer = Dialer::new(trust).unwrap().with_deadline(Duration::from_secs(2));
+    let endpoint = Endpoint { host: host.to_owned(), port, security };
+    let mut stream = dialer.connect(&endpoint).await.map_err(|error| error.to_string())?;
     if security == Security::StartTls {
-        stream = dialer
-            .start_tls(stream, host)
-            .await
-            .map_err(|error| error.to_string())?;
+        stream = dialer.start_tls(stream, host).await.map_err(|error| error.to_string())?;
     }
     assert!(stream.is_tls());
     stream.write_all(b"x").await.unwrap();
@@ -125,10 +106,7 @@ async fn only_a_certificate_that_is_good_is_accepted() {
             match connect(trust, "localhost", port, security).await {
                 Ok(()) => assert_eq!(want, "", "{name} {years:?} was accepted"),
                 Err(error) => {
-                    assert!(
-                        !want.is_empty() && error.contains(want),
-                        "{error}, not {want}"
-                    );
+                    assert!(!want.is_empty() && error.contains(want), "{error}, not {want}");
                     assert!(error.contains("localhost"), "{error}");
                 }
             }
@@ -140,9 +118,7 @@ async fn only_a_certificate_that_is_good_is_accepted() {
 async fn an_address_is_a_name_too() {
     let authority = Authority::new("ours");
     let port = authority.serve("127.0.0.1", [2020, 2090]).await;
-    connect(&authority.trust(), "127.0.0.1", port, Security::Tls)
-        .await
-        .unwrap();
+    connect(&authority.trust(), "127.0.0.1", port, Security::Tls).await.unwrap();
 }
 
 #[tokio::test]
@@ -151,21 +127,11 @@ async fn each_failure_says_what_to_do() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    let error = connect(&trust, "127.0.0.1", port, Security::Tls)
-        .await
-        .unwrap_err();
-    assert!(
-        error.contains("does not take connections on port"),
-        "{error}"
-    );
+    let error = connect(&trust, "127.0.0.1", port, Security::Tls).await.unwrap_err();
+    assert!(error.contains("does not take connections on port"), "{error}");
 
-    let error = connect(&trust, "no-such-host.invalid", 1, Security::Tls)
-        .await
-        .unwrap_err();
-    assert!(
-        error.contains("no-such-host.invalid has no address"),
-        "{error}"
-    );
+    let error = connect(&trust, "no-such-host.invalid", 1, Security::Tls).await.unwrap_err();
+    assert!(error.contains("no-such-host.invalid has no address"), "{error}");
 
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = plain.local_addr().unwrap().port();
@@ -175,41 +141,24 @@ async fn each_failure_says_what_to_do() {
         let mut rest = vec![];
         let _ = socket.read_to_end(&mut rest).await;
     });
-    let error = connect(&trust, "127.0.0.1", port, Security::Tls)
-        .await
-        .unwrap_err();
-    assert!(
-        error.contains("is the security setting right for this port"),
-        "{error}"
-    );
+    let error = connect(&trust, "127.0.0.1", port, Security::Tls).await.unwrap_err();
+    assert!(error.contains("is the security setting right for this port"), "{error}");
 }
 
 #[tokio::test]
 async fn a_server_that_says_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
-    let dialer = Dialer::new(&Trust::default())
-        .unwrap()
-        .with_deadline(Duration::from_millis(100));
+    let dialer = Dialer::new(&Trust::default()).unwrap().with_deadline(Duration::from_millis(100));
     let host = "127.0.0.1".to_owned();
-    let endpoint = Endpoint {
-        host,
-        port,
-        security: Security::Tls,
-    };
+    let endpoint = Endpoint { host, port, security: Security::Tls };
     let error = dialer.connect(&endpoint).await.unwrap_err().to_string();
-    assert!(
-        error.contains("did not answer in time (TLS handshake)"),
-        "{error}"
-    );
+    assert!(error.contains("did not answer in time (TLS handshake)"), "{error}");
 }
 
 #[test]
 fn a_file_without_certificates_is_no_trust() {
-    let trust = Trust {
-        system: false,
-        extra_ca_pem: b"nothing here".to_vec(),
-    };
+    let trust = Trust { system: false, extra_ca_pem: b"nothing here".to_vec() };
     let error = Dialer::new(&trust).unwrap_err().to_string();
     assert!(error.contains("holds no certificate"), "{error}");
 }

@@ -9,9 +9,7 @@ pub fn problem(text: &str) -> Option<&'static str> {
     if text.len() > 1000 {
         return Some("is longer than 1000 octets");
     }
-    text.chars()
-        .any(char::is_control)
-        .then_some("has a control character")
+    text.chars().any(char::is_control).then_some("has a control character")
 }
 
 /// `MAIL FROM` with the parameters that the server understands.
@@ -21,9 +19,7 @@ pub fn mail(
     size_bytes: Option<u64>,
     (eight_bit, utf8): (bool, bool),
 ) -> String {
-    let size = size_bytes
-        .map(|bytes| format!(" SIZE={bytes}"))
-        .unwrap_or_default();
+    let size = size_bytes.map(|bytes| format!(" SIZE={bytes}")).unwrap_or_default();
     let body = if eight_bit { " BODY=8BITMIME" } else { "" };
     let utf8 = if utf8 { " SMTPUTF8" } else { "" };
     format!("MAIL FROM:<{reverse_path}>{size}{body}{utf8}\r\n")

@@ -12,10 +12,7 @@ pub struct DotStuffer {
 
 impl Default for DotStuffer {
     fn default() -> Self {
-        Self {
-            at_line_start: true,
-            after_cr: false,
-        }
+        Self { at_line_start: true, after_cr: false }
     }
 }
 
@@ -99,12 +96,7 @@ mod tests {
             assert_eq!(stuff(&[input]), *want, "{}", input.escape_ascii());
             for at in 0..=input.len() {
                 let (one, two) = input.split_at(at);
-                assert_eq!(
-                    stuff(&[one, two]),
-                    *want,
-                    "{} cut at {at}",
-                    input.escape_ascii()
-                );
+                assert_eq!(stuff(&[one, two]), *want, "{} cut at {at}", input.escape_ascii());
             }
         }
     }

@@ -9,9 +9,9 @@
 //! can have the message: only after the final dot, and without an answer, is that in doubt.
 //! Standards: RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152, 6531, 2034.
 
-pub mod error;
-
 pub mod reply;
+
+pub mod error;
 
 pub mod capabilities;
 
@@ -23,13 +23,15 @@ mod wire;
 
 pub mod connection;
 
+pub mod transaction;
+
 pub use capabilities::Capabilities;
 pub use connection::Connection;
-pub use connection::Envelope;
-pub use connection::MessageSource;
 pub use connection::Options;
-pub use connection::Outcome;
-pub use connection::RecipientReply;
 pub use error::Error;
 pub use error::Verdict;
 pub use reply::Reply;
+pub use transaction::Envelope;
+pub use transaction::MessageSource;
+pub use transaction::Outcome;
+pub use transaction::RecipientReply;

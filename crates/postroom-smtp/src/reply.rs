@@ -71,25 +71,11 @@ pub fn parse_reply_line(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
     let [a @ b'2'..=b'5', b @ b'0'..=b'5', c @ b'0'..=b'9', rest @ ..] = line else {
         return Err(NotAReply);
     };
-    let code = [a, b, c]
-        .iter()
-        .fold(0, |code, digit| code * 10 + u16::from(**digit - b'0'));
+    let code = [a, b, c].iter().fold(0, |code, digit| code * 10 + u16::from(**digit - b'0'));
     match rest {
-        [] => Ok(ReplyLine {
-            code,
-            more: false,
-            text: b"",
-        }),
-        [b' ', text @ ..] => Ok(ReplyLine {
-            code,
-            more: false,
-            text,
-        }),
-        [b'-', text @ ..] => Ok(ReplyLine {
-            code,
-            more: true,
-            text,
-        }),
+        [] => Ok(ReplyLine { code, more: false, text: b"" }),
+        [b' ', text @ ..] => Ok(ReplyLine { code, more: false, text }),
+        [b'-', text @ ..] => Ok(ReplyLine { code, more: true, text }),
         _ => Err(NotAReply),
     }
 }
@@ -123,42 +109,25 @@ impl Collector {
         if line.more {
             return Ok(None);
         }
-        let Self {
-            enhanced, lines, ..
-        } = std::mem::take(self);
-        Ok(Some(Reply {
-            code: line.code,
-            enhanced,
-            lines,
-        }))
+        let Self { enhanced, lines, .. } = std::mem::take(self);
+        Ok(Some(Reply { code: line.code, enhanced, lines }))
     }
 }
 
 /// Splits an enhanced code off the text (RFC 2034 §3).
 fn enhanced(text: &[u8]) -> (Option<(u8, u16, u16)>, &[u8]) {
-    let end = text
-        .iter()
-        .position(|byte| *byte == b' ')
-        .unwrap_or(text.len());
+    let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
     let mut numbers = word.split(|byte| *byte == b'.').map(|digits| {
         let digits = std::str::from_utf8(digits).ok()?;
         let plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
         digits.parse::<u16>().ok().filter(|_| plain)
     });
-    let found = (
-        numbers.next(),
-        numbers.next(),
-        numbers.next(),
-        numbers.next(),
-    );
+    let found = (numbers.next(), numbers.next(), numbers.next(), numbers.next());
     match found {
         (Some(Some(class @ (2 | 4 | 5))), Some(Some(subject)), Some(Some(detail)), None) => {
             let class = u8::try_from(class).unwrap_or(5);
-            (
-                Some((class, subject, detail)),
-                rest.strip_prefix(b" ").unwrap_or(rest),
-            )
+            (Some((class, subject, detail)), rest.strip_prefix(b" ").unwrap_or(rest))
         }
         _ => (None, text),
     }
@@ -168,12 +137,7 @@ fn enhanced(text: &[u8]) -> (Option<(u8, u16, u16)>, &[u8]) {
 fn shown(text: &[u8]) -> String {
     let mut shown = String::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
-        shown.extend(
-            chunk
-                .valid()
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c }),
-        );
+        shown.extend(chunk.valid().chars().map(|c| if c.is_control() { ' ' } else { c }));
         if !chunk.invalid().is_empty() {
             shown.push(char::REPLACEMENT_CHARACTER);
         }
@@ -201,12 +165,7 @@ mod tests {
             ("empty",                   b"",               no()),
         ];
         for (why, input, want) in table {
-            assert_eq!(
-                parse_reply_line(input),
-                *want,
-                "{why}: {}",
-                input.escape_ascii()
-            );
+            assert_eq!(parse_reply_line(input), *want, "{why}: {}", input.escape_ascii());
         }
     }
 
@@ -221,21 +180,13 @@ mod tests {
 
     #[test]
     fn replies_are_collected_with_their_enhanced_code() {
-        let got = reply(&[b"550-5.1.1 no such", b"550 5.1.1 user\x07 n\xE9"])
-            .unwrap()
-            .unwrap();
+        let got = reply(&[b"550-5.1.1 no such", b"550 5.1.1 user\x07 n\xE9"]).unwrap().unwrap();
         assert_eq!(got.enhanced, Some((5, 1, 1)));
         assert_eq!(got.to_string(), "550 5.1.1 no such user  n\u{FFFD}");
         assert!(got.is_permanent() && !got.is_success());
         let plain = reply(&[b"250 1.2.3.4 is welcome"]).unwrap().unwrap();
-        assert_eq!(
-            (plain.enhanced, plain.lines),
-            (None, vec!["1.2.3.4 is welcome".to_owned()])
-        );
-        assert_eq!(
-            reply(&[b"250-a", b"251 b"]),
-            Err("the code changes within a reply")
-        );
+        assert_eq!((plain.enhanced, plain.lines), (None, vec!["1.2.3.4 is welcome".to_owned()]));
+        assert_eq!(reply(&[b"250-a", b"251 b"]), Err("the code changes within a reply"));
         let endless = vec![b"250-x".as_slice(); LINES_MAX + 1];
         assert_eq!(reply(&endless), Err("a reply has too many lines"));
     }

@@ -23,11 +23,7 @@ pub struct Wire {
 impl Wire {
     /// A fresh connection.
     pub fn new(stream: Stream) -> Self {
-        Self {
-            stream: Some(stream),
-            buffer: vec![],
-            used: 0,
-        }
+        Self { stream: Some(stream), buffer: vec![], used: 0 }
     }
 
     /// Whether there are bytes that were not asked for.
@@ -69,9 +65,7 @@ impl Wire {
                 return Ok(self.used + at + 1);
             }
             if unused.len() > LINE_OCTETS_MAX {
-                return Err(Error::Protocol {
-                    reason: "a line of a reply is too long",
-                });
+                return Err(Error::Protocol { reason: "a line of a reply is too long" });
             }
             self.buffer.drain(..self.used);
             self.used = 0;
@@ -98,10 +92,7 @@ impl Wire {
             stream.write_all(bytes).await?;
             stream.flush().await
         });
-        written
-            .await
-            .map_err(|_| Error::Timeout { command })?
-            .map_err(lost)
+        written.await.map_err(|_| Error::Timeout { command })?.map_err(lost)
     }
 
     /// Makes TLS. What the server sent before the handshake without being asked is an attack or a
@@ -119,8 +110,5 @@ impl Wire {
 }
 
 fn closed() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "the server closed the connection",
-    )
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
 }

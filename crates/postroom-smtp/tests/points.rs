@@ -66,23 +66,11 @@ impl Server {
 
     async fn open(&self) -> Result<Connection, Error> {
         let short = Duration::from_millis(200);
-        let deadlines = Deadlines {
-            command: short,
-            data: short,
-            block: short,
-            dot: short,
-            courtesy: short,
-        };
-        let options = Options {
-            ehlo_name: "client.test".to_owned(),
-            deadlines,
-        };
+        let deadlines =
+            Deadlines { command: short, data: short, block: short, dot: short, courtesy: short };
+        let options = Options { ehlo_name: "client.test".to_owned(), deadlines };
         let host = "127.0.0.1".to_owned();
-        let endpoint = Endpoint {
-            host,
-            port: self.port,
-            security: Security::None,
-        };
+        let endpoint = Endpoint { host, port: self.port, security: Security::None };
         let dialer = Dialer::new(&Trust::default()).unwrap();
         Connection::open(&dialer, &endpoint, &options).await
     }
@@ -142,9 +130,7 @@ fn envelope() -> Envelope {
 
 async fn send(connection: &mut Connection) -> Result<Outcome, Error> {
     let mut body = Some(Bytes::from_static(b"Subject: x\r\n\r\n.\r\nbye\r\n"));
-    connection
-        .send(&envelope(), &mut body, async || Ok(()))
-        .await
+    connection.send(&envelope(), &mut body, async || Ok(())).await
 }
 
 /// Opens, sends, and says how it ended: the codes of the recipients and of the data, or the verdict.
@@ -155,16 +141,9 @@ async fn attempt(server: &Server) -> String {
     };
     match ended {
         Ok(outcome) => {
-            let codes: Vec<_> = outcome
-                .recipients
-                .iter()
-                .map(|r| r.reply.code.to_string())
-                .collect();
-            format!(
-                "{} {:?}",
-                codes.join(","),
-                outcome.data.map(|reply| reply.code)
-            )
+            let codes: Vec<_> =
+                outcome.recipients.iter().map(|r| r.reply.code.to_string()).collect();
+            format!("{} {:?}", codes.join(","), outcome.data.map(|reply| reply.code))
         }
         Err(error) => format!("{:?}", error.verdict()),
     }
@@ -224,17 +203,9 @@ async fn the_bytes_are_those_of_the_message_and_the_connection_is_used_again() {
     connection.quit().await;
     let told = server.told();
     assert_eq!(told.first().unwrap(), "EHLO client.test");
-    let mail = told
-        .iter()
-        .filter(|line| *line == "MAIL FROM:<a@b.test> SIZE=20")
-        .count();
+    let mail = told.iter().filter(|line| *line == "MAIL FROM:<a@b.test> SIZE=20").count();
     assert_eq!(mail, 2);
-    let body: Vec<_> = told
-        .iter()
-        .skip_while(|line| *line != "DATA")
-        .skip(1)
-        .take(5)
-        .collect();
+    let body: Vec<_> = told.iter().skip_while(|line| *line != "DATA").skip(1).take(5).collect();
     assert_eq!(body, ["Subject: x", "", "..", "bye", "."]);
 }
 
@@ -245,15 +216,9 @@ async fn when_nobody_is_accepted_nothing_is_sent() {
     let mut envelope = envelope();
     envelope.forward_paths.truncate(1);
     let mut body = Some(Bytes::from_static(b"secret\r\n"));
-    let outcome = connection
-        .send(&envelope, &mut body, async || Ok(()))
-        .await
-        .unwrap();
+    let outcome = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap();
     assert_eq!(outcome.data, None);
-    assert_eq!(
-        outcome.recipients.first().unwrap().reply.enhanced,
-        Some((5, 1, 1))
-    );
+    assert_eq!(outcome.recipients.first().unwrap().reply.enhanced, Some((5, 1, 1)));
     assert!(connection.is_reusable());
     assert!(!server.told().iter().any(|line| line == "secret"));
 }
@@ -264,10 +229,7 @@ async fn a_withdrawn_message_gets_no_final_dot() {
     let mut connection = server.open().await.unwrap();
     let mut body = Some(Bytes::from_static(b"x\r\n"));
     let withdrawn = async || Err("withdrawn".to_owned());
-    let error = connection
-        .send(&envelope(), &mut body, withdrawn)
-        .await
-        .unwrap_err();
+    let error = connection.send(&envelope(), &mut body, withdrawn).await.unwrap_err();
     assert_eq!(error.verdict(), Verdict::Postpone);
     assert!(!connection.is_reusable());
     assert!(!server.told().iter().any(|line| line == "."));
@@ -278,29 +240,14 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     let server = Server::start("nowhere", Act::Stall).await;
     let mut connection = server.open().await.unwrap();
     let broken = [
-        Envelope {
-            size_bytes: 1001,
-            ..envelope()
-        },
-        Envelope {
-            smtp_utf8: true,
-            ..envelope()
-        },
-        Envelope {
-            reverse_path: "a@b.test>\r\nRCPT TO:<x@y.test".to_owned(),
-            ..envelope()
-        },
-        Envelope {
-            forward_paths: vec!["jürgen@b.test".to_owned()],
-            ..envelope()
-        },
+        Envelope { size_bytes: 1001, ..envelope() },
+        Envelope { smtp_utf8: true, ..envelope() },
+        Envelope { reverse_path: "a@b.test>\r\nRCPT TO:<x@y.test".to_owned(), ..envelope() },
+        Envelope { forward_paths: vec!["jürgen@b.test".to_owned()], ..envelope() },
     ];
     for envelope in broken {
         let mut body = Some(Bytes::from_static(b"x\r\n"));
-        let error = connection
-            .send(&envelope, &mut body, async || Ok(()))
-            .await
-            .unwrap_err();
+        let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err();
         assert_eq!(error.verdict(), Verdict::Refuse, "{error}");
     }
     assert_eq!(server.told(), ["EHLO client.test"]);
@@ -313,10 +260,9 @@ async fn a_login_that_is_not_taken_is_no_fault_of_the_message() {
         login: "anna".to_owned(),
         secret: Secret::Password(SecretString::from("hush")),
     };
-    for (reply, want) in [
-        ("535 no\r\n", Verdict::Credentials),
-        ("454 later\r\n", Verdict::Postpone),
-    ] {
+    for (reply, want) in
+        [("535 no\r\n", Verdict::Credentials), ("454 later\r\n", Verdict::Postpone)]
+    {
         let server = Server::start("AUTH", Act::Say(reply)).await;
         let mut connection = server.open().await.unwrap();
         let error = connection.login(&credentials).await.unwrap_err();
@@ -324,13 +270,7 @@ async fn a_login_that_is_not_taken_is_no_fault_of_the_message() {
         assert!(!format!("{error:?}").contains("hush"));
     }
     let server = Server::start("nowhere", Act::Stall).await;
-    server
-        .open()
-        .await
-        .unwrap()
-        .login(&credentials)
-        .await
-        .unwrap();
+    server.open().await.unwrap().login(&credentials).await.unwrap();
     assert_eq!(server.told().last().unwrap(), "AUTH PLAIN AGFubmEAaHVzaA==");
 }
 
@@ -351,15 +291,9 @@ async fn starttls(ehlo: &'static str, answer: &'static str) -> Error {
         }
     });
     let host = "localhost".to_owned();
-    let endpoint = Endpoint {
-        host,
-        port,
-        security: Security::StartTls,
-    };
+    let endpoint = Endpoint { host, port, security: Security::StartTls };
     let dialer = Dialer::new(&Trust::default()).unwrap();
-    Connection::open(&dialer, &endpoint, &Options::default())
-        .await
-        .unwrap_err()
+    Connection::open(&dialer, &endpoint, &Options::default()).await.unwrap_err()
 }
 
 #[tokio::test]

@@ -119,27 +119,16 @@ impl Store {
         let mut found = vec![];
         for row in self.read(Statement::new(Self::select(&accounts))).await? {
             let account = columns::to_entity(&accounts, &row)?;
-            let profile = account
-                .reference("profile_id")
-                .and_then(|id| profiles.get(&id));
+            let profile = account.reference("profile_id").and_then(|id| profiles.get(&id));
             let Some(profile) = profile else {
                 continue;
             };
             let of = |name| secret(&self.inner.key, &accounts, &row, name);
-            let secrets = Secrets {
-                password: of("password")?,
-                smtp_password: of("smtpPassword")?,
-            };
+            let secrets = Secrets { password: of("password")?, smtp_password: of("smtpPassword")? };
             let mut folders = folders.remove(&account.id).unwrap_or_default();
             folders.sort_by(|a, b| a.text("title").cmp(&b.text("title")));
             let domain = domain(&row)?;
-            found.push(AccountRow {
-                domain,
-                account,
-                profile: profile.clone(),
-                folders,
-                secrets,
-            });
+            found.push(AccountRow { domain, account, profile: profile.clone(), folders, secrets });
         }
         Ok(found)
     }
@@ -147,9 +136,7 @@ impl Store {
     async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {
         let class = self.builtin(class)?;
         let rows = self.read(Statement::new(Self::select(&class))).await?;
-        rows.iter()
-            .map(|row| Ok((domain(row)?, columns::to_entity(&class, row)?)))
-            .collect()
+        rows.iter().map(|row| Ok((domain(row)?, columns::to_entity(&class, row)?))).collect()
     }
 
     /// Says how an account fares.
@@ -188,16 +175,7 @@ impl Store {
         let moment = |at: Option<Timestamp>| at.map(|at| Json::from(at.to_string()));
         let text = report.status_text.as_ref();
         let all = [
-            (
-                "statusText",
-                text.map(|text| {
-                    if text.is_empty() {
-                        Json::Null
-                    } else {
-                        json!(text)
-                    }
-                }),
-            ),
+            ("statusText", text.map(|text| if text.is_empty() { Json::Null } else { json!(text) })),
             ("uidValidity", report.uid_validity.map(Json::from)),
             ("uidNext", report.uid_next.map(Json::from)),
             ("serverCount", report.server_count.map(Json::from)),
@@ -206,12 +184,9 @@ impl Store {
             ("lastPollAt", moment(report.last_poll_at)),
             ("lastProofAt", moment(report.last_proof_at)),
         ];
-        let values = all
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let values = all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let class = self.builtin(FOLDERS)?;
-        self.report((domain, &class, folder), &values.collect())
-            .await
+        self.report((domain, &class, folder), &values.collect()).await
     }
 
     /// Sets properties that only the engine sets. The version stays: what a client may change did
@@ -235,36 +210,16 @@ impl Store {
         for (name, value) in changing {
             if let Some(property) = class.property(name) {
                 set.push(format!("{} = ${}", quoted(name), bound.len() + 3));
-                bound.push(columns::to_value(
-                    &self.inner.key,
-                    class,
-                    id,
-                    (property, value),
-                ));
+                bound.push(columns::to_value(&self.inner.key, class, id, (property, value)));
                 replaced.insert(name.clone(), current.get(name).clone());
             }
         }
         let table = quoted(&class.classname);
-        let sql = format!(
-            "UPDATE {table} SET {} WHERE \"id\" = $1 AND \"domain\" = $2",
-            set.join(", ")
-        );
-        let mut batch = vec![
-            Statement::new(sql)
-                .bind(id)
-                .bind(domain.as_str())
-                .bind_all(bound),
-        ];
-        if replaced
-            .keys()
-            .any(|name| !matches!(name.as_str(), "lastPollAt" | "lastProofAt"))
-        {
-            batch.push(feed::row(
-                domain,
-                class,
-                (id, Operation::Change),
-                Some(&replaced),
-            ));
+        let sql =
+            format!("UPDATE {table} SET {} WHERE \"id\" = $1 AND \"domain\" = $2", set.join(", "));
+        let mut batch = vec![Statement::new(sql).bind(id).bind(domain.as_str()).bind_all(bound)];
+        if replaced.keys().any(|name| !matches!(name.as_str(), "lastPollAt" | "lastProofAt")) {
+            batch.push(feed::row(domain, class, (id, Operation::Change), Some(&replaced)));
         }
         self.write(batch).await.map(drop)
     }
@@ -322,10 +277,8 @@ impl Store {
                 continue;
             };
             if !surveyed.iter().any(|found| found.mailbox == mailbox) {
-                let report = FolderReport {
-                    status_text: Some(GONE.to_owned()),
-                    ..FolderReport::default()
-                };
+                let report =
+                    FolderReport { status_text: Some(GONE.to_owned()), ..FolderReport::default() };
                 self.folder_report(domain, folder.id, &report).await?;
             }
         }
@@ -345,10 +298,7 @@ impl Store {
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
         let folders = self.folders_of(domain, account).await?;
-        if folders
-            .iter()
-            .any(|folder| folder.text("name") == Some(name))
-        {
+        if folders.iter().any(|folder| folder.text("name") == Some(name)) {
             return Ok(());
         }
         let mut values = Map::new();
@@ -371,13 +321,8 @@ impl Store {
         mut values: Map<String, Json>,
     ) -> Vec<Statement> {
         values.insert("account_id".to_owned(), json!(account.to_string()));
-        for property in class
-            .columns()
-            .filter(|property| !property.default.is_null())
-        {
-            values
-                .entry(property.name.clone())
-                .or_insert_with(|| property.default.clone());
+        for property in class.columns().filter(|property| !property.default.is_null()) {
+            values.entry(property.name.clone()).or_insert_with(|| property.default.clone());
         }
         let folder = Entity::new(crate::clock::new_id(), values);
         let row = feed::row(domain, class, (folder.id, Operation::Create), None);
@@ -386,16 +331,9 @@ impl Store {
 
     async fn folders_of(&self, domain: &Domain, account: Uuid) -> Result<Vec<Entity>, Error> {
         let class = self.builtin(FOLDERS)?;
-        let sql = format!(
-            "{} WHERE \"account_id\" = $1 AND \"domain\" = $2",
-            Self::select(&class)
-        );
-        let rows = self
-            .read(Statement::new(sql).bind(account).bind(domain.as_str()))
-            .await?;
-        rows.iter()
-            .map(|row| columns::to_entity(&class, row))
-            .collect()
+        let sql = format!("{} WHERE \"account_id\" = $1 AND \"domain\" = $2", Self::select(&class));
+        let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;
+        rows.iter().map(|row| columns::to_entity(&class, row)).collect()
     }
 }
 
@@ -403,10 +341,7 @@ impl Store {
 fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
     let table = quoted(ACCOUNTS);
     let sql = format!("UPDATE {table} SET \"id\" = \"id\" WHERE \"id\" = $1 AND \"domain\" = $2");
-    Statement::new(sql)
-        .bind(account)
-        .bind(domain.as_str())
-        .must_change()
+    Statement::new(sql).bind(account).bind(domain.as_str()).must_change()
 }
 
 fn domain(row: &Row) -> Result<Domain, Error> {

@@ -5,76 +5,18 @@
 //! written ahead in batches of its own, marked as unfinished until the batch that refers to it;
 //! what is unfinished at start is thrown away.
 
+use crate::chunk;
+use crate::chunk::BlobId;
+use crate::chunk::CHUNK_BYTES;
+use crate::chunk::Chunk;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
 use bytes::Bytes;
 use std::ops::Range;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering;
 
-/// How many bytes of content a chunk has, but for the last.
-pub const CHUNK_BYTES: usize = 256 * 1024;
-/// How many chunks a blob may have: the low bits of a chunk's id.
-const CHUNKS_MAX: i64 = 1 << 20;
 /// How many bytes are held back before they are written ahead.
 const HOLD_BYTES: usize = 4 * 1024 * 1024;
-/// The chunk is as it is.
-const PLAIN: i64 = 0;
-/// The chunk is compressed with zstd.
-const ZSTD: i64 = 1;
-/// Fast enough that the disk is slower.
-const ZSTD_LEVEL: i32 = 1;
-
-/// A blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct BlobId(pub(crate) i64);
-
-/// Gives out the ids of blobs.
-#[derive(Debug)]
-pub struct BlobCounter(AtomicI64);
-
-impl BlobCounter {
-    /// Goes on after the last chunk there is.
-    #[must_use]
-    pub fn after_chunk(last: i64) -> Self {
-        Self(AtomicI64::new(last / CHUNKS_MAX + 1))
-    }
-
-    /// The next id.
-    pub fn next(&self) -> BlobId {
-        BlobId(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Chunk {
-    codec: i64,
-    bytes: Vec<u8>,
-}
-
-impl Chunk {
-    /// Compresses a piece; keeps it as it is when that saves less than a tenth.
-    fn prepare(plain: &[u8]) -> Self {
-        match zstd::bulk::compress(plain, ZSTD_LEVEL) {
-            Ok(bytes) if bytes.len() < plain.len() - plain.len() / 10 => {
-                Self { codec: ZSTD, bytes }
-            }
-            Ok(_) | Err(_) => Self {
-                codec: PLAIN,
-                bytes: plain.to_vec(),
-            },
-        }
-    }
-
-    fn insert(self, blob: BlobId, number: i64) -> Statement {
-        Statement::new("INSERT INTO \"chunk\" (\"id\", \"codec\", \"bytes\") VALUES ($1, $2, $3)")
-            .bind(blob.0 * CHUNKS_MAX + number)
-            .bind(self.codec)
-            .bind(self.bytes)
-    }
-}
-
 /// A content that is ready to be referred to: compressed, and written ahead when it is large.
 #[derive(Debug, Clone)]
 pub struct Content {
@@ -90,11 +32,7 @@ impl Content {
     #[must_use]
     pub fn prepare(bytes: &[u8]) -> Self {
         let chunks = bytes.chunks(CHUNK_BYTES).map(Chunk::prepare).collect();
-        Self {
-            size_bytes: bytes.len() as u64,
-            chunks,
-            ahead: None,
-        }
+        Self { size_bytes: bytes.len() as u64, chunks, ahead: None }
     }
 
     /// The statements that belong in the batch that refers to this content, and its blob.
@@ -175,12 +113,7 @@ impl BlobWriter {
         };
         let chunks = std::mem::take(&mut self.content.chunks);
         let count = i64::try_from(chunks.len()).unwrap_or(0);
-        batch.extend(
-            chunks
-                .into_iter()
-                .zip(written..)
-                .map(|(chunk, at)| chunk.insert(blob, at)),
-        );
+        batch.extend(chunks.into_iter().zip(written..).map(|(chunk, at)| chunk.insert(blob, at)));
         self.held_bytes = 0;
         self.content.ahead = Some((blob, written + count));
         self.store.write(batch).await.map(drop)
@@ -207,16 +140,8 @@ impl BlobReader {
             return Ok(None);
         }
         let number = i64::try_from(self.range.start / CHUNK_BYTES as u64).map_err(|_| DAMAGED)?;
-        let sql = "SELECT \"codec\", \"bytes\" FROM \"chunk\" WHERE \"id\" = $1";
-        let statement = Statement::new(sql).bind(self.blob.0 * CHUNKS_MAX + number);
-        let rows = self.store.read(statement).await?;
-        let row = rows.first().ok_or(DAMAGED)?;
-        let stored = row.bytes(1).ok_or(DAMAGED)?;
-        let plain = match row.whole(0) {
-            Some(PLAIN) => stored.to_vec(),
-            Some(ZSTD) => zstd::bulk::decompress(stored, CHUNK_BYTES).map_err(|_| DAMAGED)?,
-            Some(_) | None => return Err(DAMAGED),
-        };
+        let rows = self.store.read(chunk::select(self.blob, number)).await?;
+        let plain = chunk::plain(rows.first().ok_or(DAMAGED)?)?;
         let from = usize::try_from(self.range.start % CHUNK_BYTES as u64).map_err(|_| DAMAGED)?;
         let wanted = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
         let to = plain.len().min(from.saturating_add(wanted));
@@ -232,45 +157,23 @@ impl Store {
     /// Begins to take a content.
     #[must_use]
     pub fn blob_writer(&self) -> BlobWriter {
-        let content = Content {
-            size_bytes: 0,
-            chunks: vec![],
-            ahead: None,
-        };
-        BlobWriter {
-            store: self.clone(),
-            content,
-            piece: vec![],
-            held_bytes: 0,
-        }
+        let content = Content { size_bytes: 0, chunks: vec![], ahead: None };
+        BlobWriter { store: self.clone(), content, piece: vec![], held_bytes: 0 }
     }
 
     /// Begins to read a range of a blob; it must lie within the blob.
     #[must_use]
     pub fn blob_read(&self, blob: BlobId, range: Range<u64>) -> BlobReader {
-        BlobReader {
-            store: self.clone(),
-            blob,
-            range,
-        }
+        BlobReader { store: self.clone(), blob, range }
     }
 
     /// Throws away what was being written when an earlier process ended.
     pub(crate) async fn blob_sweep(&self) -> Result<(), Error> {
-        let rows = self
-            .read(Statement::new("SELECT \"blob\" FROM \"unfinished\""))
-            .await?;
+        let rows = self.read(Statement::new("SELECT \"blob\" FROM \"unfinished\"")).await?;
         for blob in rows.iter().filter_map(|row| row.whole(0)) {
             let done = Statement::new("DELETE FROM \"unfinished\" WHERE \"blob\" = $1").bind(blob);
-            self.write(vec![delete(BlobId(blob)), done]).await?;
+            self.write(vec![chunk::delete(BlobId(blob)), done]).await?;
         }
         Ok(())
     }
-}
-
-/// The statement that throws away a blob.
-pub(crate) fn delete(blob: BlobId) -> Statement {
-    Statement::new("DELETE FROM \"chunk\" WHERE \"id\" >= $1 AND \"id\" < $2")
-        .bind(blob.0 * CHUNKS_MAX)
-        .bind((blob.0 + 1) * CHUNKS_MAX)
 }

@@ -6,14 +6,9 @@ use uuid::Uuid;
 
 /// Now, in milliseconds since 1970; 0 when the clock stands before that.
 #[must_use]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the place that reads the time of day"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the time of day")]
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -23,7 +23,7 @@ pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `"domain", "id", "version"` and the columns of the properties, quoted, in the order of the class.
+/// `"domain", "id", "version"` and the columns of the properties, quoted, in the class's order.
 pub fn column_list(class: &Class) -> String {
     let leading = ["domain", "id", "version"].into_iter();
     let names = leading.chain(class.columns().map(|property| property.name.as_str()));
@@ -77,10 +77,7 @@ pub fn to_value(
             let moment = json.as_str().and_then(|text| Timestamp::parse(text).ok());
             moment.map(|moment| Value::Moment(moment.as_ms()))
         }
-        ColumnKind::Id => json
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            .map(Value::Id),
+        ColumnKind::Id => json.as_str().and_then(|text| text.parse().ok()).map(Value::Id),
         ColumnKind::Json => Some(Value::Json(json.to_string())),
         ColumnKind::Bytes => None,
     };
@@ -101,11 +98,7 @@ pub fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
             properties.insert(property.name.clone(), json);
         }
     }
-    Ok(Entity {
-        id,
-        version,
-        properties,
-    })
+    Ok(Entity { id, version, properties })
 }
 
 fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
@@ -124,13 +117,11 @@ fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
             | Value::Moment(_)
             | Value::Id(_) => None,
         },
-        ColumnKind::Moment => row
-            .whole(column)
-            .map(|ms| Json::from(Timestamp::from_ms(ms).to_string())),
+        ColumnKind::Moment => {
+            row.whole(column).map(|ms| Json::from(Timestamp::from_ms(ms).to_string()))
+        }
         ColumnKind::Id => row.id(column).map(|id| Json::from(id.to_string())),
-        ColumnKind::Json => row
-            .text(column)
-            .and_then(|text| serde_json::from_str(text).ok()),
+        ColumnKind::Json => row.text(column).and_then(|text| serde_json::from_str(text).ok()),
         ColumnKind::Bytes => None,
     }
 }

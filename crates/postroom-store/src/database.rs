@@ -1,8 +1,8 @@
 //! The seam between Postroom and a database.
 //!
-//! A statement is portable SQL with `$1 … $n` and the values that are bound to it. A batch is a list
-//! of statements that commits or fails as one; there are no interactive transactions: conditions
-//! stand in the SQL, and [`Statement::must_change`] makes a batch fail when one does not hold.
+//! A statement is portable SQL with `$1 … $n` and the values that are bound to it. A batch is a
+//! list of statements that commits or fails as one; there are no interactive transactions:
+//! conditions stand in the SQL, and [`Statement::must_change`] makes a batch fail when one does not hold.
 
 use crate::error::Error;
 use std::borrow::Cow;
@@ -62,11 +62,7 @@ pub struct Statement {
 impl Statement {
     /// A statement without values so far.
     pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            sql: sql.into(),
-            values: vec![],
-            must_change: false,
-        }
+        Self { sql: sql.into(), values: vec![], must_change: false }
     }
 
     /// Binds the next value.

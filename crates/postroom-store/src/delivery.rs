@@ -11,14 +11,15 @@
 //! else has set stays. What is claimed cannot be changed by clients; what is only due can, and is
 //! then composed anew.
 
-use crate::blob::BlobId;
 use crate::blob::Content;
+use crate::chunk::BlobId;
 use crate::columns;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::file;
 use crate::file::NewFile;
+use crate::queue;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -92,19 +93,6 @@ pub enum Settlement {
     },
 }
 
-/// The statement that takes a message out of the queue while it is only due.
-pub(crate) fn invalidate(message: Uuid) -> Vec<Statement> {
-    let sql = "DELETE FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" = 'due'";
-    vec![Statement::new(sql).bind(message)]
-}
-
-/// The statement that makes a batch fail when a message is in the queue.
-pub(crate) fn none_of(message: Uuid) -> Statement {
-    let sql = "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
-        AND NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1)";
-    Statement::new(sql).bind(message).must_change()
-}
-
 impl Store {
     /// Outgoing messages of an account in state `sending` that are not in the queue, oldest first.
     ///
@@ -125,15 +113,8 @@ impl Store {
              ORDER BY \"dateTime\", \"id\" LIMIT $3",
             Self::select(&class)
         );
-        let statement = Statement::new(sql)
-            .bind(account)
-            .bind(domain.as_str())
-            .bind(limit);
-        self.read(statement)
-            .await?
-            .iter()
-            .map(|row| columns::to_entity(&class, row))
-            .collect()
+        let statement = Statement::new(sql).bind(account).bind(domain.as_str()).bind(limit);
+        self.read(statement).await?.iter().map(|row| columns::to_entity(&class, row)).collect()
     }
 
     /// Puts a composed message in the queue: its bytes become the original of the message, and
@@ -150,10 +131,7 @@ impl Store {
     ) -> Result<bool, Error> {
         let class = self.builtin(MESSAGES)?;
         let mut batch = self.change((domain, &class), message, &prepared.changes);
-        for former in self
-            .file_list(domain, message.id, files::RAW_MESSAGE)
-            .await?
-        {
+        for former in self.file_list(domain, message.id, files::RAW_MESSAGE).await? {
             batch.extend(file::take_away(message.id, &former));
         }
         let size_bytes = prepared.content.size_bytes;
@@ -161,12 +139,7 @@ impl Store {
         let (blob, chunks) = prepared.content.statements(self);
         batch.extend(chunks);
         let original = NewFile::original(size_bytes);
-        batch.extend(file::insert(
-            self,
-            (domain, message.id),
-            (original, 0),
-            Some(blob),
-        )?);
+        batch.extend(file::insert(self, (domain, message.id), (original, 0), Some(blob))?);
         let sql = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
             \"order\", \"due\", \"first_due\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
             \"blob\", \"size\") VALUES ($1, $2, $3, 'due', $4, $5, $6, 0, $7, $8, $9, $10)";
@@ -227,8 +200,7 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn delivery_in_doubt(&self, account: Uuid) -> Result<Vec<Claimed>, Error> {
-        self.claimed("d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'", account)
-            .await
+        self.claimed("d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'", account).await
     }
 
     async fn claimed(&self, condition: &'static str, id: Uuid) -> Result<Vec<Claimed>, Error> {
@@ -239,9 +211,7 @@ impl Store {
              WHERE {condition} ORDER BY d.\"order\", d.\"message\""
         );
         let rows = self.read(Statement::new(sql).bind(id)).await?;
-        rows.iter()
-            .map(|row| from_row(row).ok_or(Error::Damaged { what: "a delivery" }))
-            .collect()
+        rows.iter().map(|row| from_row(row).ok_or(Error::Damaged { what: "a delivery" })).collect()
     }
 
     /// Makes it durable that the final dot goes out now; `false` when the message may no longer be
@@ -254,10 +224,7 @@ impl Store {
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'dot-sent'
             WHERE \"message\" = $1 AND \"phase\" = 'claimed' AND EXISTS (
               SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND \"messageState\" = 'sending')";
-        match self
-            .write(vec![Statement::new(sql).bind(message).must_change()])
-            .await
-        {
+        match self.write(vec![Statement::new(sql).bind(message).must_change()]).await {
             Ok(_) => Ok(true),
             Err(Error::Condition { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -272,9 +239,7 @@ impl Store {
     pub async fn delivery_release(&self, message: Uuid) -> Result<(), Error> {
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"attempts\" = \"attempts\" - 1
             WHERE \"message\" = $1 AND \"phase\" = 'claimed'";
-        self.write(vec![Statement::new(sql).bind(message)])
-            .await
-            .map(drop)
+        self.write(vec![Statement::new(sql).bind(message)]).await.map(drop)
     }
 
     /// Records how an attempt ended, with each recipient's result, in the queue and the message.
@@ -296,17 +261,13 @@ impl Store {
                 Statement::new("DELETE FROM \"delivery\" WHERE \"message\" = $1")
                     .bind(claimed.message)
             }
-            Settlement::Later {
-                next_attempt_ms, ..
-            } => {
-                let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"due\" = $2 WHERE \"message\" = $1";
-                Statement::new(sql)
-                    .bind(claimed.message)
-                    .bind(*next_attempt_ms)
+            Settlement::Later { next_attempt_ms, .. } => {
+                let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"due\" = $2
+                    WHERE \"message\" = $1";
+                Statement::new(sql).bind(claimed.message).bind(*next_attempt_ms)
             }
         };
-        self.settle((domain, claimed.message), &changes, queue)
-            .await
+        self.settle((domain, claimed.message), &changes, queue).await
     }
 
     /// Ends a message that cannot be put in the queue as `error`.
@@ -320,14 +281,9 @@ impl Store {
         message: Uuid,
         (code, reason): (&str, &str),
     ) -> Result<(), Error> {
-        let settlement = Settlement::Error {
-            code: code.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let queue = invalidate(message).into_iter().next();
-        let queue = queue.unwrap_or_else(|| Statement::new("SELECT 1"));
-        self.settle((domain, message), &changes(&settlement), queue)
-            .await
+        let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
+        let queue = queue::invalidate(message);
+        self.settle((domain, message), &changes(&settlement), queue).await
     }
 
     /// Changes the message while it is `sending`, and the queue in the same transaction.
@@ -376,9 +332,7 @@ impl Store {
     pub async fn delivery_recover(&self) -> Result<(), Error> {
         let due = "UPDATE \"delivery\" SET \"phase\" = 'due' WHERE \"phase\" = 'claimed'";
         let doubt = "UPDATE \"delivery\" SET \"phase\" = 'in-doubt' WHERE \"phase\" = 'dot-sent'";
-        self.write(vec![Statement::new(due), Statement::new(doubt)])
-            .await
-            .map(drop)
+        self.write(vec![Statement::new(due), Statement::new(doubt)]).await.map(drop)
     }
 }
 
@@ -389,11 +343,9 @@ fn changes(settlement: &Settlement) -> Map<String, Json> {
             "messageState": "sent", "sentAt": at.to_string(), "nextAttemptAt": null,
             "errorText": null, "errorCode": null,
         }),
-        Settlement::Later {
-            next_attempt_ms,
-            reason,
-        } => json!({
-            "nextAttemptAt": moment(*next_attempt_ms), "errorText": reason, "errorCode": "postponed",
+        Settlement::Later { next_attempt_ms, reason } => json!({
+            "nextAttemptAt": moment(*next_attempt_ms), "errorText": reason,
+            "errorCode": "postponed",
         }),
         Settlement::Error { code, reason } => json!({
             "messageState": "error", "errorCode": code, "errorText": reason, "nextAttemptAt": null,

@@ -40,7 +40,8 @@ pub fn row(
     };
     let replaced = replaced.and_then(|replaced| serde_json::to_string(replaced).ok());
     Statement::new(
-        "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\", \"operation\", \"at\", \"replaced\")
+        "INSERT INTO \"change\"
+           (\"domain\", \"class\", \"entity\", \"operation\", \"at\", \"replaced\")
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(domain.as_str())
@@ -54,7 +55,8 @@ pub fn row(
 /// The statement that takes away the rows that are no longer kept.
 pub fn trim() -> Statement {
     Statement::new(
-        "DELETE FROM \"change\" WHERE \"seq\" <= (SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\") - $1",
+        "DELETE FROM \"change\"
+         WHERE \"seq\" <= (SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\") - $1",
     )
     .bind(RETAINED)
 }

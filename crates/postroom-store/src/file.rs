@@ -3,13 +3,14 @@
 //! A file has a blob of its own, or it is a part of the original by offset: then it is decoded
 //! while it streams out, and cannot be changed.
 
-use crate::blob;
-use crate::blob::BlobId;
 use crate::blob::Content;
+use crate::chunk;
+use crate::chunk::BlobId;
 use crate::columns::quoted;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::queue;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -115,12 +116,7 @@ impl FileRow {
     pub fn etag(&self) -> String {
         match &self.source {
             FileSource::Blob(blob) => format!("{:x}-{:x}", blob.0, self.size_bytes),
-            FileSource::Part {
-                blob,
-                offset,
-                length,
-                ..
-            } => {
+            FileSource::Part { blob, offset, length, .. } => {
                 format!("{:x}-{offset:x}-{length:x}", blob.0)
             }
         }
@@ -190,30 +186,14 @@ pub(crate) fn insert(
             let size = whole(content.size_bytes);
             let (blob, mut statements) = content.statements(store);
             let none = || None::<String>;
-            let row = row
-                .bind(size)
-                .bind(blob.0)
-                .bind(None::<i64>)
-                .bind(None::<i64>);
+            let row = row.bind(size).bind(blob.0).bind(None::<i64>).bind(None::<i64>);
             statements.push(row.bind(none()).bind(none()));
             Ok(statements)
         }
-        NewContent::Part {
-            offset,
-            length,
-            size_bytes,
-            transfer_encoding,
-            charset,
-        } => {
-            let blob = original.ok_or(Error::Damaged {
-                what: "a part without its original",
-            })?;
+        NewContent::Part { offset, length, size_bytes, transfer_encoding, charset } => {
+            let blob = original.ok_or(Error::Damaged { what: "a part without its original" })?;
             let row = row.bind(whole(size_bytes)).bind(blob.0).bind(whole(offset));
-            Ok(vec![
-                row.bind(whole(length))
-                    .bind(transfer_encoding)
-                    .bind(charset),
-            ])
+            Ok(vec![row.bind(whole(length)).bind(transfer_encoding).bind(charset)])
         }
     }
 }
@@ -227,7 +207,7 @@ pub(crate) async fn delete_all(store: &Store, entity: Uuid) -> Result<Vec<Statem
         )
         .await?;
     let blobs = rows.iter().filter_map(|row| row.whole(0));
-    let mut statements: Vec<_> = blobs.map(|id| blob::delete(BlobId(id))).collect();
+    let mut statements: Vec<_> = blobs.map(|id| chunk::delete(BlobId(id))).collect();
     statements.push(Statement::new("DELETE FROM \"file\" WHERE \"entity\" = $1").bind(entity));
     Ok(statements)
 }
@@ -248,15 +228,8 @@ impl Store {
             "{SELECT} WHERE \"entity\" = $1 AND \"domain\" = $2 AND \"property\" = $3
              ORDER BY \"position\", \"name\""
         );
-        let statement = Statement::new(sql)
-            .bind(entity)
-            .bind(domain.as_str())
-            .bind(property);
-        self.read(statement)
-            .await?
-            .iter()
-            .map(FileRow::from_row)
-            .collect()
+        let statement = Statement::new(sql).bind(entity).bind(domain.as_str()).bind(property);
+        self.read(statement).await?.iter().map(FileRow::from_row).collect()
     }
 
     /// Adds files to an entity, all or none; with `replace`, one of the same name is replaced.
@@ -276,17 +249,11 @@ impl Store {
             let present = self.file_list(domain, entity, &file.property).await?;
             if let Some(same) = present.iter().find(|present| present.name == file.name) {
                 if !replace {
-                    return Err(Error::Exists {
-                        what: format!("a file `{}`", file.name),
-                    });
+                    return Err(Error::Exists { what: format!("a file `{}`", file.name) });
                 }
                 batch.extend(removal(entity, same)?);
             }
-            let position = present
-                .iter()
-                .map(|file| file.position + 1)
-                .max()
-                .unwrap_or(0);
+            let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
             batch.extend(insert(self, (domain, entity), (file, position), None)?);
         }
         self.write_touching(batch, class).await
@@ -315,17 +282,12 @@ impl Store {
     /// A change of files is a change of the entity: its version grows, what was composed is void.
     fn touch(&self, (domain, class, entity): (&Domain, &Class, Uuid)) -> Vec<Statement> {
         let table = quoted(&class.classname);
-        let mut batch = crate::delivery::invalidate(entity);
+        let mut batch = vec![queue::invalidate(entity)];
         let grow = format!(
             "UPDATE {table} SET \"version\" = \"version\" + 1 WHERE \"id\" = $1 AND \"domain\" = $2
              AND NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1)"
         );
-        batch.push(
-            Statement::new(grow)
-                .bind(entity)
-                .bind(domain.as_str())
-                .must_change(),
-        );
+        batch.push(Statement::new(grow).bind(entity).bind(domain.as_str()).must_change());
         let change = (entity, crate::feed::Operation::Change);
         batch.push(crate::feed::row(domain, class, change, None));
         batch
@@ -337,9 +299,9 @@ impl Store {
                 self.changed(class);
                 Ok(())
             }
-            Err(Error::Condition { .. }) => Err(Error::Busy {
-                reason: "the message is being sent just now".to_owned(),
-            }),
+            Err(Error::Condition { .. }) => {
+                Err(Error::Busy { reason: "the message is being sent just now".to_owned() })
+            }
             Err(error) => Err(error),
         }
     }
@@ -356,9 +318,7 @@ fn removal(entity: Uuid, file: &FileRow) -> Result<Vec<Statement>, Error> {
 /// The statements that take a file away with its blob.
 pub(crate) fn take_away(entity: Uuid, file: &FileRow) -> Vec<Statement> {
     let gone = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2 AND \"name\" = $3";
-    let gone = Statement::new(gone)
-        .bind(entity)
-        .bind(file.property.as_str())
-        .bind(file.name.as_str());
-    vec![gone, blob::delete(file.blob())]
+    let gone =
+        Statement::new(gone).bind(entity).bind(file.property.as_str()).bind(file.name.as_str());
+    vec![gone, chunk::delete(file.blob())]
 }

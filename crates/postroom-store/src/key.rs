@@ -55,10 +55,7 @@ impl MasterKey {
     /// When the file cannot be read or made, or holds something else.
     pub fn in_directory(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("key");
-        let failed = |source| Error::File {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| Error::File { path: path.clone(), source };
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::from_hex(&SecretString::from(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -82,15 +79,9 @@ impl MasterKey {
     #[must_use]
     pub fn seal(&self, context: &str, secret: &str) -> Vec<u8> {
         let nonce: [u8; NONCE_BYTES] = random_bytes();
-        let payload = Payload {
-            msg: secret.as_bytes(),
-            aad: context.as_bytes(),
-        };
+        let payload = Payload { msg: secret.as_bytes(), aad: context.as_bytes() };
         // Encryption of less than 256 GB into memory cannot fail.
-        let sealed = self
-            .cipher()
-            .encrypt(&Nonce::from(nonce), payload)
-            .unwrap_or_default();
+        let sealed = self.cipher().encrypt(&Nonce::from(nonce), payload).unwrap_or_default();
         [nonce.as_slice(), &sealed].concat()
     }
 
@@ -102,17 +93,9 @@ impl MasterKey {
     pub fn open(&self, context: &str, sealed: &[u8]) -> Result<SecretString, Error> {
         const DAMAGED: Error = Error::Damaged { what: "a secret" };
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(DAMAGED)?;
-        let payload = Payload {
-            msg: sealed,
-            aad: context.as_bytes(),
-        };
-        let opened = self
-            .cipher()
-            .decrypt(&Nonce::from(*nonce), payload)
-            .map_err(|_| DAMAGED)?;
-        String::from_utf8(opened)
-            .map(SecretString::from)
-            .map_err(|_| DAMAGED)
+        let payload = Payload { msg: sealed, aad: context.as_bytes() };
+        let opened = self.cipher().decrypt(&Nonce::from(*nonce), payload).map_err(|_| DAMAGED)?;
+        String::from_utf8(opened).map(SecretString::from).map_err(|_| DAMAGED)
     }
 
     /// The hash that stands for a token in the database; useless without the key.
@@ -155,15 +138,8 @@ mod tests {
     #[test]
     fn a_secret_opens_only_with_its_key_in_its_place() {
         let sealed = key("a").seal("account/1", "hush");
-        assert_ne!(
-            sealed,
-            key("a").seal("account/1", "hush"),
-            "the nonce differs"
-        );
-        assert_eq!(
-            key("a").open("account/1", &sealed).unwrap().expose_secret(),
-            "hush"
-        );
+        assert_ne!(sealed, key("a").seal("account/1", "hush"), "the nonce differs");
+        assert_eq!(key("a").open("account/1", &sealed).unwrap().expose_secret(), "hush");
         assert!(key("a").open("account/2", &sealed).is_err());
         assert!(key("b").open("account/1", &sealed).is_err());
         assert!(key("a").open("account/1", b"short").is_err());
@@ -176,10 +152,7 @@ mod tests {
         let made = MasterKey::in_directory(directory.path()).unwrap();
         let read = MasterKey::in_directory(directory.path()).unwrap();
         assert_eq!(made.token_hash("t"), read.token_hash("t"));
-        let mode = std::fs::metadata(directory.path().join("key"))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(directory.path().join("key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(format!("{made:?}"), "MasterKey(…)");
     }

@@ -20,13 +20,17 @@ pub mod database;
 
 mod sqlite;
 
-mod schema;
-
 mod columns;
+
+mod schema;
 
 mod condition;
 
 mod feed;
+
+mod chunk;
+
+mod queue;
 
 pub mod store;
 
@@ -36,7 +40,11 @@ pub mod file;
 
 pub mod entity;
 
+pub mod change;
+
 pub mod receipt;
+
+pub mod receive;
 
 pub mod delivery;
 
@@ -49,15 +57,15 @@ pub use account::AccountRow;
 pub use account::FolderReport;
 pub use account::Secrets;
 pub use account::SurveyedFolder;
-pub use blob::BlobId;
 pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
+pub use change::Updated;
+pub use chunk::BlobId;
 pub use delivery::Claimed;
 pub use delivery::Prepared;
 pub use delivery::Settlement;
 pub use entity::NewEntity;
-pub use entity::Updated;
 pub use error::Error;
 pub use file::FileRow;
 pub use file::FileSource;
@@ -66,11 +74,11 @@ pub use file::NewFile;
 pub use key::MasterKey;
 pub use key::random_token;
 pub use receipt::Ledger;
-pub use receipt::Miss;
 pub use receipt::Pending;
-pub use receipt::ReceiveBatch;
-pub use receipt::ReceiveOutcome;
-pub use receipt::ReceivedMessage;
 pub use receipt::Wish;
+pub use receive::Miss;
+pub use receive::ReceiveBatch;
+pub use receive::ReceiveOutcome;
+pub use receive::ReceivedMessage;
 pub use store::Store;
 pub use store::StoreConfig;

@@ -23,9 +23,9 @@ pub fn own_tables(dialect: &dyn Dialect) -> Vec<Statement> {
             ("{moment}", ColumnKind::Moment),
             ("{boolean}", ColumnKind::Boolean),
         ];
-        kinds.into_iter().fold(sql.to_owned(), |sql, (name, kind)| {
-            sql.replace(name, dialect.column_type(kind))
-        })
+        kinds
+            .into_iter()
+            .fold(sql.to_owned(), |sql, (name, kind)| sql.replace(name, dialect.column_type(kind)))
     };
     OWN.iter().map(|sql| Statement::new(types(sql))).collect()
 }
@@ -71,11 +71,7 @@ const OWN: &[&str] = &[
 pub fn class_table(dialect: &dyn Dialect, class: &Class) -> Vec<Statement> {
     let table = quoted(&class.classname);
     let column = |property: &postroom_model::Property| {
-        format!(
-            "{} {}",
-            quoted(&property.name),
-            dialect.column_type(kind(property))
-        )
+        format!("{} {}", quoted(&property.name), dialect.column_type(kind(property)))
     };
     let columns: Vec<_> = class.columns().map(column).collect();
     let text = dialect.column_type(ColumnKind::Text);
@@ -101,20 +97,10 @@ fn indexes(class: &Class) -> Vec<String> {
         return vec![
             index("by folder", "(\"folder_id\", \"dateTime\")"),
             index("by time", "(\"domain\", \"dateTime\")"),
-            index(
-                "outgoing",
-                "(\"account_id\") WHERE \"messageState\" = 'sending'",
-            ),
-            index(
-                "by message id",
-                "(\"messageId\") WHERE \"messageDirection\" = 'out'",
-            ),
+            index("outgoing", "(\"account_id\") WHERE \"messageState\" = 'sending'"),
+            index("by message id", "(\"messageId\") WHERE \"messageDirection\" = 'out'"),
         ];
     }
-    let references = class
-        .columns()
-        .filter(|property| property.idclass.is_some());
-    references
-        .map(|p| index(&p.name, &format!("({})", quoted(&p.name))))
-        .collect()
+    let references = class.columns().filter(|property| property.idclass.is_some());
+    references.map(|p| index(&p.name, &format!("({})", quoted(&p.name)))).collect()
 }

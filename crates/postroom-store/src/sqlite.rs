@@ -53,21 +53,15 @@ impl Sqlite {
     /// When the file cannot be opened, or is no database.
     pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
         let writer = connect(file)?;
-        writer
-            .pragma_update(None, "journal_mode", "WAL")
-            .map_err(statement::failed)?;
-        writer
-            .pragma_update(None, "wal_autocheckpoint", 4096)
-            .map_err(statement::failed)?;
+        writer.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
+        writer.pragma_update(None, "wal_autocheckpoint", 4096).map_err(statement::failed)?;
         let (writes, waiting) = mpsc::channel();
         start("postroom-write", move || write_loop(&writer, &waiting))?;
         let (reads, questions) = mpsc::channel();
         let questions = Arc::new(Mutex::new(questions));
         for _ in 0..readers.max(1) {
             let reader = connect(file)?;
-            reader
-                .pragma_update(None, "query_only", true)
-                .map_err(statement::failed)?;
+            reader.pragma_update(None, "query_only", true).map_err(statement::failed)?;
             let questions = Arc::clone(&questions);
             start("postroom-read", move || read_loop(&reader, &questions))?;
         }
@@ -77,10 +71,7 @@ impl Sqlite {
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let started = thread::Builder::new().name(name.to_owned()).spawn(work);
-    started.map(drop).map_err(|source| Error::File {
-        path: name.into(),
-        source,
-    })
+    started.map(drop).map_err(|source| Error::File { path: name.into(), source })
 }
 
 fn connect(file: &Path) -> Result<Connection, Error> {
@@ -92,9 +83,7 @@ fn connect(file: &Path) -> Result<Connection, Error> {
         ("temp_store", "MEMORY"),
         ("busy_timeout", "10000"),
     ] {
-        connection
-            .pragma_update(None, pragma, value)
-            .map_err(statement::failed)?;
+        connection.pragma_update(None, pragma, value).map_err(statement::failed)?;
     }
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)

@@ -1,6 +1,6 @@
 //! The store itself: opening, the classes, wake-ups.
 
-use crate::blob::BlobCounter;
+use crate::chunk::BlobCounter;
 use crate::columns::LEADING;
 use crate::columns::column_list;
 use crate::columns::quoted;
@@ -97,11 +97,7 @@ impl Store {
     /// The class of that name.
     #[must_use]
     pub fn class(&self, name: &str) -> Option<Arc<Class>> {
-        self.inner
-            .classes
-            .iter()
-            .find(|class| class.classname == name)
-            .cloned()
+        self.inner.classes.iter().find(|class| class.classname == name).cloned()
     }
 
     /// A built-in class.
@@ -154,11 +150,7 @@ impl Store {
 
     /// `SELECT` of all columns of a class, up to and without its `WHERE`.
     pub(crate) fn select(class: &Class) -> String {
-        format!(
-            "SELECT {} FROM {}",
-            column_list(class),
-            quoted(&class.classname)
-        )
+        format!("SELECT {} FROM {}", column_list(class), quoted(&class.classname))
     }
 }
 
@@ -168,26 +160,19 @@ impl Inner {
         let count = class.columns().count() + LEADING;
         let places: Vec<_> = (1..=count).map(|at| format!("${at}")).collect();
         let table = quoted(&class.classname);
-        format!(
-            "INSERT INTO {table} ({}) VALUES ({})",
-            column_list(class),
-            places.join(", ")
-        )
+        format!("INSERT INTO {table} ({}) VALUES ({})", column_list(class), places.join(", "))
     }
 }
 
 fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
-    let failed = |source| Error::File {
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| Error::File { path: path.clone(), source };
     let file = File::create(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Locked {
-            directory: directory.to_owned(),
-        }),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Error::Locked { directory: directory.to_owned() })
+        }
         Err(std::fs::TryLockError::Error(source)) => Err(Error::File { path, source }),
     }
 }
@@ -203,36 +188,22 @@ async fn set_up(database: &dyn Database, config: &StoreConfig) -> Result<(), Err
     }
     database.write(batch).await?;
     let version = "SELECT \"value\" FROM \"meta\" WHERE \"name\" = 'schema'";
-    match read_one(database, version)
-        .await?
-        .and_then(|row| row.whole(0))
-    {
+    match read_one(database, version).await?.and_then(|row| row.whole(0)) {
         None => {
             let check = config.key.seal(KEY_CHECK, KEY_CHECK);
             let put = "INSERT INTO \"meta\" (\"name\", \"value\") VALUES ($1, $2)";
             let version = Statement::new(put).bind("schema").bind(schema::VERSION);
-            database
-                .write(vec![version, Statement::new(put).bind("key").bind(check)])
-                .await?;
+            database.write(vec![version, Statement::new(put).bind("key").bind(check)]).await?;
         }
         Some(found) if found > schema::VERSION => {
-            return Err(Error::Newer {
-                found,
-                known: schema::VERSION,
-            });
+            return Err(Error::Newer { found, known: schema::VERSION });
         }
         Some(_) => {}
     }
     let check = "SELECT \"value\" FROM \"meta\" WHERE \"name\" = 'key'";
-    let row = read_one(database, check).await?.ok_or(Error::Damaged {
-        what: "a key check",
-    })?;
+    let row = read_one(database, check).await?.ok_or(Error::Damaged { what: "a key check" })?;
     let sealed = row.bytes(0).unwrap_or_default();
-    config
-        .key
-        .open(KEY_CHECK, sealed)
-        .map(drop)
-        .map_err(|_| Error::KeyDiffers)
+    config.key.open(KEY_CHECK, sealed).map(drop).map_err(|_| Error::KeyDiffers)
 }
 
 /// Throws away, from time to time, what is no longer kept.

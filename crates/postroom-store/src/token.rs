@@ -23,10 +23,7 @@ impl Store {
         let gone = "DELETE FROM \"token\" WHERE \"domain\" = $1 AND \"name\" = $2";
         let gone = Statement::new(gone).bind(domain.as_str()).bind(name);
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)";
-        let put = Statement::new(put)
-            .bind(hash)
-            .bind(domain.as_str())
-            .bind(name);
+        let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
         self.write(vec![gone, put]).await.map(drop)
     }
 
@@ -50,9 +47,6 @@ impl Store {
         let hash = self.inner.key.token_hash(token).to_vec();
         let sql = "SELECT \"domain\" FROM \"token\" WHERE \"hash\" = $1";
         let rows = self.read(Statement::new(sql).bind(hash)).await?;
-        Ok(rows
-            .first()
-            .and_then(|row| row.text(0))
-            .and_then(|name| Domain::new(name).ok()))
+        Ok(rows.first().and_then(|row| row.text(0)).and_then(|name| Domain::new(name).ok()))
     }
 }

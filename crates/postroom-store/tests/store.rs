@@ -1,10 +1,5 @@
 //! The store as its callers use it, on a real database in a temporary directory.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::too_many_lines,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -41,11 +36,7 @@ fn config(directory: &TempDir, digit: &str) -> StoreConfig {
 async fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&config(&directory, "a")).await.unwrap();
-    Fixture {
-        directory,
-        store,
-        domain: Domain::default_domain(),
-    }
+    Fixture { directory, store, domain: Domain::default_domain() }
 }
 
 impl Fixture {
@@ -55,24 +46,14 @@ impl Fixture {
 
     async fn create(&self, class: &str, values: Json) -> Entity {
         let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
-        let new = NewEntity {
-            entity,
-            files: vec![],
-        };
+        let new = NewEntity { entity, files: vec![] };
         let class = self.class(class);
-        self.store
-            .entity_create(&self.domain, &class, vec![new])
-            .await
-            .unwrap()
-            .remove(0)
+        self.store.entity_create(&self.domain, &class, vec![new]).await.unwrap().remove(0)
     }
 
     /// An account with one folder.
     async fn account(&self) -> (Uuid, Uuid) {
-        let profile = self
-            .create(builtin::PROFILES, json!({"name": "p"}))
-            .await
-            .id;
+        let profile = self.create(builtin::PROFILES, json!({"name": "p"})).await.id;
         let account = json!({
             "profile_id": profile.to_string(), "address": "a@b.test", "password": "hush-7391",
         });
@@ -82,38 +63,20 @@ impl Fixture {
     }
 
     async fn get(&self, class: &str, id: Uuid) -> Entity {
-        self.store
-            .entity_get(&self.domain, &self.class(class), id)
-            .await
-            .unwrap()
-            .unwrap()
+        self.store.entity_get(&self.domain, &self.class(class), id).await.unwrap().unwrap()
     }
 
     async fn list(&self, filter: Json) -> Vec<Json> {
         let class = self.class(builtin::MESSAGES);
         let filter = filter::parse(&class, &filter).unwrap();
         let order = query::parse_order(&class, "subject").unwrap();
-        let query = Query {
-            filter: Some(filter),
-            order,
-            ..Query::default()
-        };
-        let found = self
-            .store
-            .entity_list(&self.domain, &class, &query)
-            .await
-            .unwrap();
+        let query = Query { filter: Some(filter), order, ..Query::default() };
+        let found = self.store.entity_list(&self.domain, &class, &query).await.unwrap();
         assert_eq!(
-            self.store
-                .entity_count(&self.domain, &class, &query)
-                .await
-                .unwrap(),
+            self.store.entity_count(&self.domain, &class, &query).await.unwrap(),
             found.len() as u64
         );
-        found
-            .iter()
-            .map(|entity| entity.get("subject").clone())
-            .collect()
+        found.iter().map(|entity| entity.get("subject").clone()).collect()
     }
 
     async fn receive(
@@ -123,31 +86,15 @@ impl Fixture {
         messages: Vec<ReceivedMessage>,
     ) -> ReceiveOutcome {
         let domain = self.domain.clone();
-        let relink = self
-            .store
-            .ledger(folder, validity)
-            .await
-            .unwrap()
-            .had_other_validity;
-        let batch = ReceiveBatch {
-            domain,
-            folder,
-            uid_validity: validity,
-            messages,
-            relink,
-        };
+        let relink = self.store.ledger(folder, validity).await.unwrap().had_other_validity;
+        let batch = ReceiveBatch { domain, folder, uid_validity: validity, messages, relink };
         self.store.receive_commit(batch).await.unwrap()
     }
 
     async fn read(&self, file: &FileRow) -> Vec<u8> {
         let (blob, range) = match file.source {
             FileSource::Blob(blob) => (blob, 0..file.size_bytes),
-            FileSource::Part {
-                blob,
-                offset,
-                length,
-                ..
-            } => (blob, offset..offset + length),
+            FileSource::Part { blob, offset, length, .. } => (blob, offset..offset + length),
         };
         let mut reader = self.store.blob_read(blob, range);
         let mut all = vec![];
@@ -192,9 +139,7 @@ const fn done(stored: u64, repeated: u64) -> ReceiveOutcome {
 
 #[tokio::test]
 async fn a_second_process_and_another_key_are_refused() {
-    let Fixture {
-        directory, store, ..
-    } = fixture().await;
+    let Fixture { directory, store, .. } = fixture().await;
     let again = Store::open(&config(&directory, "a")).await.unwrap_err();
     assert!(matches!(again, Error::Locked { .. }), "{again}");
     drop(store);
@@ -205,48 +150,23 @@ async fn a_second_process_and_another_key_are_refused() {
 
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_restart() {
-    let Fixture {
-        directory,
-        store,
-        domain,
-    } = fixture().await;
+    let Fixture { directory, store, domain } = fixture().await;
     let class = store.class(builtin::PROFILES).unwrap();
-    let entity = Entity::new(
-        clock::new_id(),
-        json!({"name": "p"}).as_object().unwrap().clone(),
-    );
-    let new = NewEntity {
-        entity: entity.clone(),
-        files: vec![],
-    };
-    store
-        .entity_create(&domain, &class, vec![new])
-        .await
-        .unwrap();
+    let entity = Entity::new(clock::new_id(), json!({"name": "p"}).as_object().unwrap().clone());
+    let new = NewEntity { entity: entity.clone(), files: vec![] };
+    store.entity_create(&domain, &class, vec![new]).await.unwrap();
     drop(store);
     let store = Store::open(&config(&directory, "a")).await.unwrap();
-    assert_eq!(
-        store.entity_get(&domain, &class, entity.id).await.unwrap(),
-        Some(entity)
-    );
+    assert_eq!(store.entity_get(&domain, &class, entity.id).await.unwrap(), Some(entity));
 }
 
 #[tokio::test]
 async fn secrets_are_encrypted_and_come_back_for_the_engine_alone() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
-    assert!(
-        fixture
-            .get(builtin::ACCOUNTS, account)
-            .await
-            .get("password")
-            .is_null()
-    );
+    assert!(fixture.get(builtin::ACCOUNTS, account).await.get("password").is_null());
     let rows = fixture.store.account_list().await.unwrap();
-    assert_eq!(
-        rows[0].secrets.password.as_ref().unwrap().expose_secret(),
-        "hush-7391"
-    );
+    assert_eq!(rows[0].secrets.password.as_ref().unwrap().expose_secret(), "hush-7391");
     assert_eq!(rows[0].folders.len(), 1);
     for file in std::fs::read_dir(fixture.directory.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
@@ -303,52 +223,29 @@ async fn filters_find_what_they_say() {
 async fn a_stale_version_changes_nothing() {
     let fixture = fixture().await;
     let class = fixture.class(builtin::PROFILES);
-    let id = fixture
-        .create(builtin::PROFILES, json!({"name": "p"}))
-        .await
-        .id;
+    let id = fixture.create(builtin::PROFILES, json!({"name": "p"})).await.id;
     let at = (&fixture.domain, &*class, id);
     let name = |name: &str| json!({"name": name}).as_object().unwrap().clone();
-    let first = fixture
-        .store
-        .entity_update(at, &name("q"), Some(1))
-        .await
-        .unwrap();
+    let first = fixture.store.entity_update(at, &name("q"), Some(1)).await.unwrap();
     assert!(matches!(first, Updated::Done(entity) if entity.version == 2));
-    let second = fixture
-        .store
-        .entity_update(at, &name("r"), Some(1))
-        .await
-        .unwrap();
+    let second = fixture.store.entity_update(at, &name("r"), Some(1)).await.unwrap();
     assert_eq!(second, Updated::Stale { version: 2 });
     let deleted = fixture.store.entity_delete(at, Some(1)).await.unwrap();
     assert_eq!(deleted, Updated::Stale { version: 2 });
-    assert!(matches!(
-        fixture.store.entity_delete(at, Some(2)).await.unwrap(),
-        Updated::Done(_)
-    ));
-    assert_eq!(
-        fixture.store.entity_delete(at, None).await.unwrap(),
-        Updated::Missing
-    );
+    assert!(matches!(fixture.store.entity_delete(at, Some(2)).await.unwrap(), Updated::Done(_)));
+    assert_eq!(fixture.store.entity_delete(at, None).await.unwrap(), Updated::Missing);
 }
 
 #[tokio::test]
 async fn of_many_changes_at_once_none_is_lost() {
     let fixture = fixture().await;
     let class = fixture.class(builtin::PROFILES);
-    let id = fixture
-        .create(builtin::PROFILES, json!({"name": "p"}))
-        .await
-        .id;
+    let id = fixture.create(builtin::PROFILES, json!({"name": "p"})).await.id;
     let changes = (0..8).map(|at| {
         let (store, domain, class) = (fixture.store.clone(), fixture.domain.clone(), class.clone());
         tokio::spawn(async move {
             let value = json!({"imapPort": at + 1}).as_object().unwrap().clone();
-            store
-                .entity_update((&domain, &class, id), &value, None)
-                .await
-                .unwrap()
+            store.entity_update((&domain, &class, id), &value, None).await.unwrap()
         })
     });
     for change in changes.collect::<Vec<_>>() {
@@ -363,45 +260,20 @@ async fn references_must_exist_and_are_protected() {
     let class = fixture.class(builtin::ACCOUNTS);
     let values = json!({"profile_id": Uuid::nil().to_string(), "address": "a@b.test"});
     let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
-    let new = NewEntity {
-        entity,
-        files: vec![],
-    };
-    let refused = fixture
-        .store
-        .entity_create(&fixture.domain, &class, vec![new])
-        .await;
+    let new = NewEntity { entity, files: vec![] };
+    let refused = fixture.store.entity_create(&fixture.domain, &class, vec![new]).await;
     assert!(matches!(refused, Err(Error::Reference { property }) if property == "profile_id"));
 
     let (account, folder) = fixture.account().await;
     fixture.receive(folder, 7, vec![received(1, b"one")]).await;
-    let profile = fixture
-        .get(builtin::ACCOUNTS, account)
-        .await
-        .reference("profile_id")
-        .unwrap();
+    let profile = fixture.get(builtin::ACCOUNTS, account).await.reference("profile_id").unwrap();
     let profiles = fixture.class(builtin::PROFILES);
-    let used = fixture
-        .store
-        .entity_delete((&fixture.domain, &profiles, profile), None)
-        .await;
+    let used = fixture.store.entity_delete((&fixture.domain, &profiles, profile), None).await;
     assert!(matches!(used, Err(Error::InUse { by }) if by == "the account a@b.test"));
 
-    fixture
-        .store
-        .entity_delete((&fixture.domain, &class, account), None)
-        .await
-        .unwrap();
+    fixture.store.entity_delete((&fixture.domain, &class, account), None).await.unwrap();
     assert!(fixture.store.account_list().await.unwrap().is_empty());
-    assert!(
-        fixture
-            .store
-            .ledger(folder, 7)
-            .await
-            .unwrap()
-            .recorded
-            .is_empty()
-    );
+    assert!(fixture.store.ledger(folder, 7).await.unwrap().recorded.is_empty());
     assert_eq!(fixture.list(json!(["and"])).await.len(), 1, "messages stay");
     let gone = fixture.receive(folder, 7, vec![received(2, b"two")]).await;
     assert_eq!(gone, ReceiveOutcome::FolderGone);
@@ -410,28 +282,14 @@ async fn references_must_exist_and_are_protected() {
 #[tokio::test]
 async fn another_domain_sees_nothing() {
     let fixture = fixture().await;
-    let id = fixture
-        .create(builtin::PROFILES, json!({"name": "p"}))
-        .await
-        .id;
+    let id = fixture.create(builtin::PROFILES, json!({"name": "p"})).await.id;
     let class = fixture.class(builtin::PROFILES);
     let other = Domain::new("other").unwrap();
-    assert_eq!(
-        fixture.store.entity_get(&other, &class, id).await.unwrap(),
-        None
-    );
+    assert_eq!(fixture.store.entity_get(&other, &class, id).await.unwrap(), None);
     let change = json!({"name": "q"}).as_object().unwrap().clone();
-    let changed = fixture
-        .store
-        .entity_update((&other, &class, id), &change, None)
-        .await
-        .unwrap();
+    let changed = fixture.store.entity_update((&other, &class, id), &change, None).await.unwrap();
     assert_eq!(changed, Updated::Missing);
-    let all = fixture
-        .store
-        .entity_list(&other, &class, &Query::default())
-        .await
-        .unwrap();
+    let all = fixture.store.entity_list(&other, &class, &Query::default()).await.unwrap();
     assert!(all.is_empty());
 }
 
@@ -444,58 +302,27 @@ async fn a_uid_is_recorded_once_with_its_files() {
     let id = first.entity.id;
     let both = vec![received(1, b"one"), first];
     assert_eq!(fixture.receive(folder, 7, both).await, done(2, 0));
-    assert_eq!(
-        fixture
-            .receive(folder, 7, vec![received(2, b"again")])
-            .await,
-        done(0, 1)
-    );
+    assert_eq!(fixture.receive(folder, 7, vec![received(2, b"again")]).await, done(0, 1));
     let ledger = fixture.store.ledger(folder, 7).await.unwrap();
     assert_eq!(ledger.recorded, [1, 2]);
-    let raw = fixture
-        .store
-        .file_list(&fixture.domain, id, "rawMessage")
-        .await
-        .unwrap();
+    let raw = fixture.store.file_list(&fixture.domain, id, "rawMessage").await.unwrap();
     assert_eq!(fixture.read(&raw[0]).await, bytes);
-    let part = fixture
-        .store
-        .file_list(&fixture.domain, id, "file")
-        .await
-        .unwrap();
+    let part = fixture.store.file_list(&fixture.domain, id, "file").await.unwrap();
     assert_eq!(fixture.read(&part[0]).await, b"xx");
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, id);
     let kept = fixture.store.file_delete(at, "file", "a.txt").await;
-    assert!(
-        matches!(kept, Err(Error::Busy { .. })),
-        "a part of the original stays"
-    );
+    assert!(matches!(kept, Err(Error::Busy { .. })), "a part of the original stays");
     fixture.store.entity_delete(at, None).await.unwrap();
-    assert_eq!(
-        fixture.store.ledger(folder, 7).await.unwrap().recorded,
-        [1, 2],
-        "receipts stay"
-    );
-    assert!(
-        fixture
-            .store
-            .file_list(&fixture.domain, id, "file")
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert_eq!(fixture.store.ledger(folder, 7).await.unwrap().recorded, [1, 2], "receipts stay");
+    assert!(fixture.store.file_list(&fixture.domain, id, "file").await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn after_a_change_of_uidvalidity_equal_bytes_are_linked_one_to_one() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;
-    let first = vec![
-        received(1, b"same"),
-        received(2, b"same"),
-        received(3, b"other"),
-    ];
+    let first = vec![received(1, b"same"), received(2, b"same"), received(3, b"other")];
     assert_eq!(fixture.receive(folder, 7, first).await, done(3, 0));
     let second = vec![
         received(10, b"same"),
@@ -504,11 +331,7 @@ async fn after_a_change_of_uidvalidity_equal_bytes_are_linked_one_to_one() {
         received(13, b"new"),
     ];
     assert_eq!(fixture.receive(folder, 8, second).await, done(2, 2));
-    let back = vec![
-        received(20, b"same"),
-        received(21, b"other"),
-        received(22, b"new"),
-    ];
+    let back = vec![received(20, b"same"), received(21, b"other"), received(22, b"new")];
     assert_eq!(fixture.receive(folder, 9, back).await, done(0, 3));
     assert_eq!(fixture.list(json!(["and"])).await.len(), 5);
 }
@@ -517,93 +340,43 @@ async fn after_a_change_of_uidvalidity_equal_bytes_are_linked_one_to_one() {
 async fn what_could_not_be_had_is_pending_until_it_is() {
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
-    let miss = |uid, forever| Miss {
-        uid,
-        reason: "NIL".to_owned(),
-        code: "too_big".to_owned(),
-        forever,
-    };
+    let miss =
+        |uid, forever| Miss { uid, reason: "NIL".to_owned(), code: "too_big".to_owned(), forever };
     let misses = [miss(4, false), miss(5, true)];
     let who = (&fixture.domain, account);
-    fixture
-        .store
-        .receive_missed(who, (folder, 7), &misses, |_| 60_000)
-        .await
-        .unwrap();
-    fixture
-        .store
-        .receive_missed(who, (folder, 7), &misses[..1], |_| 60_000)
-        .await
-        .unwrap();
+    fixture.store.receive_missed(who, (folder, 7), &misses, |_| 60_000).await.unwrap();
+    fixture.store.receive_missed(who, (folder, 7), &misses[..1], |_| 60_000).await.unwrap();
     let ledger = fixture.store.ledger(folder, 7).await.unwrap();
     assert_eq!(ledger.recorded, [4, 5]);
     assert_eq!((ledger.pending[0].uid, ledger.pending[0].attempts), (4, 2));
-    assert_eq!(
-        fixture
-            .list(json!(["==", ["property", "errorCode"], "too_big"]))
-            .await
-            .len(),
-        1
-    );
-    assert_eq!(
-        fixture.receive(folder, 7, vec![received(4, b"four")]).await,
-        done(1, 0)
-    );
-    assert!(
-        fixture
-            .store
-            .ledger(folder, 7)
-            .await
-            .unwrap()
-            .pending
-            .is_empty()
-    );
+    assert_eq!(fixture.list(json!(["==", ["property", "errorCode"], "too_big"])).await.len(), 1);
+    assert_eq!(fixture.receive(folder, 7, vec![received(4, b"four")]).await, done(1, 0));
+    assert!(fixture.store.ledger(folder, 7).await.unwrap().pending.is_empty());
 }
 
 #[tokio::test]
 async fn wishes_stay_until_they_are_done() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;
-    fixture
-        .receive(folder, 7, vec![received(1, b"one"), received(2, b"two")])
-        .await;
+    fixture.receive(folder, 7, vec![received(1, b"one"), received(2, b"two")]).await;
     let wishes = fixture.store.wish_list(folder, 7, 10).await.unwrap();
     assert_eq!(wishes, [(1, Wish::Delete)]);
     fixture.store.wish_done(folder, 7, &[1]).await.unwrap();
-    assert!(
-        fixture
-            .store
-            .wish_list(folder, 7, 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(fixture.store.wish_list(folder, 7, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
-    let Fixture {
-        directory,
-        store,
-        domain,
-    } = fixture().await;
+    let Fixture { directory, store, domain } = fixture().await;
     let mut writer = store.blob_writer();
-    let noise: Vec<u8> = (0..6_000_000_u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
+    let noise: Vec<u8> =
+        (0..6_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     writer.write(&noise).await.unwrap();
     let abandoned = writer.finish();
     drop((abandoned, store));
     let store = Store::open(&config(&directory, "a")).await.unwrap();
-    let fixture = Fixture {
-        directory,
-        store,
-        domain,
-    };
-    let id = fixture
-        .create(builtin::MESSAGES, json!({"messageDirection": "out"}))
-        .await
-        .id;
+    let fixture = Fixture { directory, store, domain };
+    let id = fixture.create(builtin::MESSAGES, json!({"messageDirection": "out"})).await.id;
     let mut writer = fixture.store.blob_writer();
     for piece in noise.chunks(99_991) {
         writer.write(piece).await.unwrap();
@@ -617,27 +390,14 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
     };
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, id);
-    fixture
-        .store
-        .file_add(at, vec![file.clone()], false)
-        .await
-        .unwrap();
+    fixture.store.file_add(at, vec![file.clone()], false).await.unwrap();
     let twice = fixture.store.file_add(at, vec![file], false).await;
     assert!(matches!(twice, Err(Error::Exists { .. })));
-    let files = fixture
-        .store
-        .file_list(&fixture.domain, id, "file")
-        .await
-        .unwrap();
+    let files = fixture.store.file_list(&fixture.domain, id, "file").await.unwrap();
     assert!(fixture.read(&files[0]).await == noise);
-    let FileSource::Blob(blob) = files[0].source else {
-        panic!("not a blob")
-    };
+    let FileSource::Blob(blob) = files[0].source else { panic!("not a blob") };
     let mut reader = fixture.store.blob_read(blob, 300_000..300_010);
-    assert_eq!(
-        reader.next().await.unwrap().unwrap(),
-        noise[300_000..300_010]
-    );
+    assert_eq!(reader.next().await.unwrap().unwrap(), noise[300_000..300_010]);
     assert_eq!(reader.next().await.unwrap(), None);
     assert_eq!(fixture.get(builtin::MESSAGES, id).await.version, 2);
 }
@@ -658,15 +418,9 @@ impl Fixture {
             reverse_path: "a@b.test".to_owned(),
             smtp_utf8: false,
             content: Content::prepare(b"From: a@b.test\r\n\r\nhi\r\n"),
-            changes: json!({"recipients": [{"address": "x@b.test"}]})
-                .as_object()
-                .unwrap()
-                .clone(),
+            changes: json!({"recipients": [{"address": "x@b.test"}]}).as_object().unwrap().clone(),
         };
-        self.store
-            .delivery_prepare(&self.domain, message, prepared)
-            .await
-            .unwrap()
+        self.store.delivery_prepare(&self.domain, message, prepared).await.unwrap()
     }
 }
 
@@ -675,87 +429,37 @@ async fn a_delivery_goes_from_due_to_sent() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
-    let waiting = fixture
-        .store
-        .delivery_unprepared(&fixture.domain, account, 9)
-        .await
-        .unwrap();
+    let waiting = fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap();
     assert_eq!(waiting.len(), 1);
     assert!(fixture.prepare(account, &waiting[0]).await);
     assert!(
-        fixture
-            .store
-            .delivery_unprepared(&fixture.domain, account, 9)
-            .await
-            .unwrap()
-            .is_empty()
+        fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap().is_empty()
     );
-    assert!(
-        fixture
-            .store
-            .delivery_claim(account, 4, 9)
-            .await
-            .unwrap()
-            .is_empty(),
-        "not due yet"
-    );
+    assert!(fixture.store.delivery_claim(account, 4, 9).await.unwrap().is_empty(), "not due yet");
     let mut claimed = fixture.store.delivery_claim(account, 5, 9).await.unwrap();
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
-    assert!(
-        fixture
-            .store
-            .delivery_claim(account, 5, 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(fixture.store.delivery_claim(account, 5, 9).await.unwrap().is_empty());
 
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, message.id);
     let change = json!({"subject": "t"}).as_object().unwrap().clone();
     let busy = fixture.store.entity_update(at, &change, None).await;
-    assert!(
-        matches!(busy, Err(Error::Busy { .. })),
-        "claimed messages are not changed"
-    );
-    assert!(matches!(
-        fixture.store.entity_delete(at, None).await,
-        Err(Error::Busy { .. })
-    ));
+    assert!(matches!(busy, Err(Error::Busy { .. })), "claimed messages are not changed");
+    assert!(matches!(fixture.store.entity_delete(at, None).await, Err(Error::Busy { .. })));
 
-    let later = Settlement::Later {
-        next_attempt_ms: 50,
-        reason: "451".to_owned(),
-    };
-    fixture
-        .store
-        .delivery_settle(&fixture.domain, &claimed[0], &later)
-        .await
-        .unwrap();
-    assert_eq!(
-        fixture.store.delivery_next_due(account).await.unwrap(),
-        Some(50)
-    );
+    let later = Settlement::Later { next_attempt_ms: 50, reason: "451".to_owned() };
+    fixture.store.delivery_settle(&fixture.domain, &claimed[0], &later).await.unwrap();
+    assert_eq!(fixture.store.delivery_next_due(account).await.unwrap(), Some(50));
     claimed = fixture.store.delivery_claim(account, 50, 9).await.unwrap();
     assert_eq!(claimed[0].attempts, 2);
     assert!(fixture.store.delivery_dot_sent(message.id).await.unwrap());
-    let sent = Settlement::Sent {
-        at: Timestamp::from_ms(60),
-    };
-    fixture
-        .store
-        .delivery_settle(&fixture.domain, &claimed[0], &sent)
-        .await
-        .unwrap();
+    let sent = Settlement::Sent { at: Timestamp::from_ms(60) };
+    fixture.store.delivery_settle(&fixture.domain, &claimed[0], &sent).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("messageState"), Some("sent"));
     assert_eq!(message.number("attempts"), Some(2));
     assert!(message.get("nextAttemptAt").is_null() && message.get("errorText").is_null());
-    let raw = fixture
-        .store
-        .file_list(&fixture.domain, message.id, "rawMessage")
-        .await
-        .unwrap();
+    let raw = fixture.store.file_list(&fixture.domain, message.id, "rawMessage").await.unwrap();
     assert_eq!(fixture.read(&raw[0]).await, b"From: a@b.test\r\n\r\nhi\r\n");
 }
 
@@ -767,75 +471,30 @@ async fn a_message_that_was_changed_or_withdrawn_is_not_sent_as_it_was() {
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, message.id);
     let change = |json: Json| json.as_object().unwrap().clone();
-    fixture
-        .store
-        .entity_update(at, &change(json!({"subject": "t"})), None)
-        .await
-        .unwrap();
-    assert!(
-        !fixture.prepare(account, &message).await,
-        "composed from an older version"
-    );
+    fixture.store.entity_update(at, &change(json!({"subject": "t"})), None).await.unwrap();
+    assert!(!fixture.prepare(account, &message).await, "composed from an older version");
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
-    fixture
-        .store
-        .entity_update(at, &change(json!({"subject": "u"})), None)
-        .await
-        .unwrap();
-    assert!(
-        fixture
-            .store
-            .delivery_claim(account, 9, 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    let again = fixture
-        .store
-        .delivery_unprepared(&fixture.domain, account, 9)
-        .await
-        .unwrap();
+    fixture.store.entity_update(at, &change(json!({"subject": "u"})), None).await.unwrap();
+    assert!(fixture.store.delivery_claim(account, 9, 9).await.unwrap().is_empty());
+    let again = fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap();
     assert_eq!(again.len(), 1, "it is composed anew");
     assert!(fixture.prepare(account, &again[0]).await);
-    fixture
-        .store
-        .entity_update(at, &change(json!({"messageState": null})), None)
-        .await
-        .unwrap();
-    assert!(
-        fixture
-            .store
-            .delivery_claim(account, 9, 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    fixture.store.entity_update(at, &change(json!({"messageState": null})), None).await.unwrap();
+    assert!(fixture.store.delivery_claim(account, 9, 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_restart_makes_claims_due_again_and_dots_doubtful() {
-    let Fixture {
-        directory,
-        store,
-        domain,
-    } = fixture().await;
-    let fixture = Fixture {
-        directory,
-        store,
-        domain,
-    };
+    let Fixture { directory, store, domain } = fixture().await;
+    let fixture = Fixture { directory, store, domain };
     let (account, _) = fixture.account().await;
     for subject in ["s", "t"] {
         let message = fixture.outgoing(account, subject).await;
         assert!(fixture.prepare(account, &message).await);
     }
     let claimed = fixture.store.delivery_claim(account, 9, 9).await.unwrap();
-    fixture
-        .store
-        .delivery_dot_sent(claimed[1].message)
-        .await
-        .unwrap();
+    fixture.store.delivery_dot_sent(claimed[1].message).await.unwrap();
     fixture.store.delivery_recover().await.unwrap();
     let doubtful = fixture.store.delivery_in_doubt(account).await.unwrap();
     assert_eq!(doubtful.len(), 1);
@@ -859,46 +518,21 @@ async fn a_survey_makes_folders_and_says_which_are_gone() {
     };
     let both = [mailbox("INBOX"), mailbox("Sent")];
     for _ in 0..2 {
-        fixture
-            .store
-            .survey_commit(&fixture.domain, account, &both)
-            .await
-            .unwrap();
+        fixture.store.survey_commit(&fixture.domain, account, &both).await.unwrap();
     }
-    fixture
-        .store
-        .survey_commit(&fixture.domain, account, &both[..1])
-        .await
-        .unwrap();
+    fixture.store.survey_commit(&fixture.domain, account, &both[..1]).await.unwrap();
     let row = fixture.store.account_list().await.unwrap().remove(0);
-    let titles: Vec<_> = row
-        .folders
-        .iter()
-        .map(|folder| folder.text("title").unwrap())
-        .collect();
+    let titles: Vec<_> = row.folders.iter().map(|folder| folder.text("title").unwrap()).collect();
     assert_eq!(titles, ["a@b.test/INBOX", "a@b.test/Sent"]);
     assert!(!row.folders[1].is_set("enabled"));
-    assert!(
-        row.folders[1]
-            .text("statusText")
-            .unwrap()
-            .contains("no longer")
-    );
+    assert!(row.folders[1].text("statusText").unwrap().contains("no longer"));
     assert!(row.folders[0].get("statusText").is_null());
     let owner = (account, "a@b.test");
     for _ in 0..2 {
-        fixture
-            .store
-            .send_box_ensure(&fixture.domain, owner, "Box")
-            .await
-            .unwrap();
+        fixture.store.send_box_ensure(&fixture.domain, owner, "Box").await.unwrap();
     }
     let row = fixture.store.account_list().await.unwrap().remove(0);
-    let boxes: Vec<_> = row
-        .folders
-        .iter()
-        .filter(|f| f.text("mode") == Some("sendOnly"))
-        .collect();
+    let boxes: Vec<_> = row.folders.iter().filter(|f| f.text("mode") == Some("sendOnly")).collect();
     assert_eq!(boxes.len(), 1);
 }
 
@@ -906,38 +540,13 @@ async fn a_survey_makes_folders_and_says_which_are_gone() {
 async fn tokens_open_their_domain_only() {
     let fixture = fixture().await;
     let token = random_token();
-    fixture
-        .store
-        .token_set(&fixture.domain, "admin", &token)
-        .await
-        .unwrap();
-    assert!(
-        fixture
-            .store
-            .token_exists(&fixture.domain, "admin")
-            .await
-            .unwrap()
-    );
-    let found = fixture
-        .store
-        .token_verify(token.expose_secret())
-        .await
-        .unwrap();
+    fixture.store.token_set(&fixture.domain, "admin", &token).await.unwrap();
+    assert!(fixture.store.token_exists(&fixture.domain, "admin").await.unwrap());
+    let found = fixture.store.token_verify(token.expose_secret()).await.unwrap();
     assert_eq!(found.as_ref(), Some(&fixture.domain));
     assert_eq!(fixture.store.token_verify("wrong").await.unwrap(), None);
-    fixture
-        .store
-        .token_set(&fixture.domain, "admin", &random_token())
-        .await
-        .unwrap();
-    assert_eq!(
-        fixture
-            .store
-            .token_verify(token.expose_secret())
-            .await
-            .unwrap(),
-        None
-    );
+    fixture.store.token_set(&fixture.domain, "admin", &random_token()).await.unwrap();
+    assert_eq!(fixture.store.token_verify(token.expose_secret()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -948,28 +557,16 @@ async fn many_writers_share_their_commits() {
         let (store, domain) = (fixture.store.clone(), fixture.domain.clone());
         let class = fixture.class(builtin::PROFILES);
         tasks.push(tokio::spawn(async move {
-            let values = json!({"name": format!("p{at}")})
-                .as_object()
-                .unwrap()
-                .clone();
-            let new = NewEntity {
-                entity: Entity::new(clock::new_id(), values),
-                files: vec![],
-            };
-            store
-                .entity_create(&domain, &class, vec![new])
-                .await
-                .unwrap();
+            let values = json!({"name": format!("p{at}")}).as_object().unwrap().clone();
+            let new = NewEntity { entity: Entity::new(clock::new_id(), values), files: vec![] };
+            store.entity_create(&domain, &class, vec![new]).await.unwrap();
         }));
     }
     for task in tasks {
         task.await.unwrap();
     }
     let class = fixture.class(builtin::PROFILES);
-    let count = fixture
-        .store
-        .entity_count(&fixture.domain, &class, &Query::default())
-        .await
-        .unwrap();
+    let count =
+        fixture.store.entity_count(&fixture.domain, &class, &Query::default()).await.unwrap();
     assert_eq!(count, 200);
 }

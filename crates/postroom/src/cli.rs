@@ -102,10 +102,7 @@ pub fn complain(error: &anyhow::Error) {
 /// # Errors
 ///
 /// When the variable is set but empty or not Unicode.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the place that reads the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
 pub fn secret_from_environment(name: &str) -> anyhow::Result<Option<SecretString>> {
     match std::env::var(name) {
         Ok(value) if value.is_empty() => anyhow::bail!("{name} is set but empty"),

@@ -70,10 +70,7 @@ fn parse(text: &str, name: Option<&str>) -> anyhow::Result<Instance> {
     match (found.pop(), found.is_empty(), name) {
         (Some(instance), true, _) => Ok(instance),
         (Some(_), false, _) => {
-            bail!(
-                "it has several instances ({}): choose one with --instance",
-                names.join(", ")
-            )
+            bail!("it has several instances ({}): choose one with --instance", names.join(", "))
         }
         (None, _, Some(name)) => bail!("it has no instance `{name}` of the role type `email`"),
         (None, _, None) => bail!("it has no instance of the role type `email` in `roles`"),
@@ -101,11 +98,7 @@ mod tests {
         let table = [
             (TWO, None, "several instances (e1, e2)"),
             (TWO, Some("im1"), "no instance `im1`"),
-            (
-                r#"{"roles": []}"#,
-                None,
-                "no instance of the role type `email`",
-            ),
+            (r#"{"roles": []}"#, None, "no instance of the role type `email`"),
             (r#"{"rolls": []}"#, None, "unknown field `rolls`"),
             ("{", None, "EOF while parsing"),
             (

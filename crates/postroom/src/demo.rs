@@ -29,13 +29,8 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
 
     let directory = tempfile::tempdir().context("temporary directory")?;
     let users = vec![(ADDRESS.to_owned(), PASSWORD.to_owned())];
-    let config = SandboxConfig {
-        users,
-        ..SandboxConfig::default()
-    };
-    let sandbox = Sandbox::start(config)
-        .await
-        .context("sandbox mail server")?;
+    let config = SandboxConfig { users, ..SandboxConfig::default() };
+    let sandbox = Sandbox::start(config).await.context("sandbox mail server")?;
     terminal.step("A mail server of our own, in memory");
     terminal.fact("IMAP", &sandbox.imap().to_string());
     terminal.fact("SMTP", &sandbox.smtp().to_string());
@@ -58,10 +53,7 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     let base = format!("http://{}", postroom.address);
     terminal.step("Postroom, with a temporary data directory");
     terminal.fact("REST", &base);
-    terminal.shell(&format!(
-        "export POSTROOM={base} TOKEN={}",
-        token.expose_secret()
-    ));
+    terminal.shell(&format!("export POSTROOM={base} TOKEN={}", token.expose_secret()));
 
     let client = Client::new(&base, token, terminal)?;
     let told = story::tell(&client, &sandbox).await;

@@ -12,9 +12,5 @@ pub fn start(json: bool, quiet: bool) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // A second start, as in `demo`, keeps the first: that is no error.
-    let _started = if json {
-        log.json().try_init()
-    } else {
-        log.try_init()
-    };
+    let _started = if json { log.json().try_init() } else { log.try_init() };
 }

@@ -34,9 +34,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: cli::Cli) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match arguments.command {
             cli::Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,

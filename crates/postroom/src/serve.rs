@@ -85,27 +85,19 @@ pub async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let ehlo_name = ehlo_name.unwrap_or_else(host_name);
 
     // Bound first: a second instance on one port ends before it touches anything.
-    let listener = TcpListener::bind(&listen)
-        .await
-        .with_context(|| format!("listening on {listen}"))?;
+    let listener =
+        TcpListener::bind(&listen).await.with_context(|| format!("listening on {listen}"))?;
     let address = listener.local_addr()?;
     let store = open_store(&data, arguments).await?;
     let settings = Settings::new(dialer, ehlo_name, data.join("spool"));
-    let supervisor = Supervisor::start(store.clone(), settings)
-        .await
-        .context("engine")?;
+    let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
     let router = postroom_api::router(postroom_api::App::new(store));
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
     let api = tokio::spawn(postroom_api::serve(listener, router, async move {
         // An error means that the sender is gone, which is an end too.
         let _ = stopped.await;
     }));
-    Ok(Running {
-        address,
-        supervisor,
-        api,
-        stop_api,
-    })
+    Ok(Running { address, supervisor, api, stop_api })
 }
 
 async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<Store> {
@@ -115,12 +107,7 @@ async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<S
         None => MasterKey::in_directory(data).context("key file")?,
     };
     let classes = builtin::classes().context("built-in classes")?;
-    let config = StoreConfig {
-        directory: data.to_owned(),
-        key,
-        classes,
-        readers: READERS,
-    };
+    let config = StoreConfig { directory: data.to_owned(), key, classes, readers: READERS };
     let store = Store::open(&config).await.context("store")?;
     ensure_token(&store, arguments.admin_token.as_ref()).await?;
     Ok(store)
@@ -133,23 +120,14 @@ async fn ensure_token(store: &Store, given: Option<&SecretString>) -> anyhow::Re
         if token.expose_secret().chars().count() < TOKEN_CHARACTERS_MIN {
             bail!("POSTROOM_ADMIN_TOKEN needs at least {TOKEN_CHARACTERS_MIN} characters");
         }
-        return store
-            .token_set(&domain, "admin", token)
-            .await
-            .context("administrator's token");
+        return store.token_set(&domain, "admin", token).await.context("administrator's token");
     }
     if store.token_exists(&domain, "admin").await? {
         return Ok(());
     }
     let token = postroom_store::random_token();
-    store
-        .token_set(&domain, "admin", &token)
-        .await
-        .context("administrator's token")?;
-    say(&format!(
-        "administrator's token, shown this once: {}",
-        token.expose_secret()
-    ));
+    store.token_set(&domain, "admin", &token).await.context("administrator's token")?;
+    say(&format!("administrator's token, shown this once: {}", token.expose_secret()));
     Ok(())
 }
 
@@ -159,28 +137,18 @@ fn trust(ca_file: Option<PathBuf>) -> anyhow::Result<Trust> {
             .with_context(|| format!("certificates to trust: {}", path.display()))?,
         None => vec![],
     };
-    Ok(Trust {
-        system: true,
-        extra_ca_pem,
-    })
+    Ok(Trust { system: true, extra_ca_pem })
 }
 
 /// The name of this host as the kernel has it; `localhost` when it has none.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
-    if name.is_empty() {
-        "localhost".to_owned()
-    } else {
-        name.to_owned()
-    }
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
 }
 
 /// What a person or a script that started us waits for goes to standard output.
-#[expect(
-    clippy::print_stdout,
-    reason = "the first line tells a script where we listen"
-)]
+#[expect(clippy::print_stdout, reason = "the first line tells a script where we listen")]
 fn say(line: &str) {
     println!("{line}");
 }

@@ -5,10 +5,10 @@ use crate::account::Folder;
 use crate::backoff;
 use crate::error::Error;
 use crate::receive::Portion;
-use crate::receive::Shared;
 use crate::receive::decompose::Decomposed;
 use crate::receive::fetch::Missed;
 use crate::receive::watch::News;
+use crate::shared::Shared;
 use postroom_store::Miss;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
@@ -107,12 +107,7 @@ pub async fn record_missed(
     let miss = |missed: &Missed| Miss {
         uid: missed.uid,
         reason: missed.reason.clone(),
-        code: if missed.forever {
-            "too_big"
-        } else {
-            "not_given"
-        }
-        .to_owned(),
+        code: if missed.forever { "too_big" } else { "not_given" }.to_owned(),
         forever: missed.forever,
     };
     let delay_ms = |attempts: u32| {
@@ -120,13 +115,7 @@ pub async fn record_missed(
         i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2)
     };
     let misses: Vec<_> = missed.iter().map(miss).collect();
-    let (who, at) = (
-        (&account.domain, account.id),
-        (folder.id, news.uid_validity),
-    );
-    shared
-        .store
-        .receive_missed(who, at, &misses, delay_ms)
-        .await?;
+    let (who, at) = ((&account.domain, account.id), (folder.id, news.uid_validity));
+    shared.store.receive_missed(who, at, &misses, delay_ms).await?;
     Ok(())
 }

@@ -138,12 +138,7 @@ fn parse(body: &Body) -> io::Result<Message> {
 }
 
 /// What is known of the message besides its bytes.
-fn envelope(
-    arrived: &Arrived,
-    wanted: &Wanted,
-    message: &Message,
-    values: &mut Map<String, Json>,
-) {
+fn envelope(arrived: &Arrived, wanted: &Wanted, message: &Message, values: &mut Map<String, Json>) {
     let now_ms = clock::now_ms();
     let mut put = |name: &str, value: Json| values.insert(name.to_owned(), value);
     put("account_id", json!(wanted.account.to_string()));
@@ -159,10 +154,7 @@ fn envelope(
     }
     // The time of receipt: what the server says, else the last hop, else the author's, else now.
     let found = [internal, message.received_ms, message.date_ms].into_iter().flatten();
-    let date_time = found
-        .into_iter()
-        .find(|ms| is_sane(*ms, now_ms))
-        .unwrap_or(now_ms);
+    let date_time = found.into_iter().find(|ms| is_sane(*ms, now_ms)).unwrap_or(now_ms);
     put("dateTime", moment(date_time));
     put("parserVersion", json!(postroom_mime::PARSER_VERSION));
 }
@@ -192,9 +184,7 @@ fn fields(message: &Message, wanted: &Wanted, values: &mut Map<String, Json>) {
         }
     };
     let bare = |list: &[Address]| -> Json {
-        list.iter()
-            .map(|address| Json::from(address.address.as_str()))
-            .collect()
+        list.iter().map(|address| Json::from(address.address.as_str())).collect()
     };
     if let Some(from) = message.from.first().or(message.sender.as_ref()) {
         put("from", json!(from.address));
@@ -212,10 +202,7 @@ fn fields(message: &Message, wanted: &Wanted, values: &mut Map<String, Json>) {
     put("headers", json!(message.headers));
     put("preview", json!(message.preview));
     put("messageType", json!(message.kind.as_str()));
-    put(
-        "security",
-        json!(message.security.map(|security| security.as_str())),
-    );
+    put("security", json!(message.security.map(|security| security.as_str())));
     put("errorText", json!(message.raw_reason));
     if let Some(text) = &message.text {
         let mut end = wanted.text_bytes_max.min(text.len());
@@ -224,11 +211,7 @@ fn fields(message: &Message, wanted: &Wanted, values: &mut Map<String, Json>) {
         }
         put("text", json!(text.get(..end)));
     }
-    let defects: Json = message
-        .defects
-        .iter()
-        .map(|defect| Json::from(defect.as_str()))
-        .collect();
+    let defects: Json = message.defects.iter().map(|defect| Json::from(defect.as_str())).collect();
     put("defects", defects);
     if let Some(calendar) = &message.calendar {
         put("calendar", summary(calendar));
@@ -236,13 +219,10 @@ fn fields(message: &Message, wanted: &Wanted, values: &mut Map<String, Json>) {
 }
 
 fn recipients(message: &Message) -> Json {
-    let kinds = [
-        ("to", &message.to),
-        ("cc", &message.cc),
-        ("bcc", &message.bcc),
-    ];
+    let kinds = [("to", &message.to), ("cc", &message.cc), ("bcc", &message.bcc)];
     let each = |(kind, list): (&'static str, &Vec<Address>)| {
-        let row = move |address: &Address| json!({"kind": kind, "name": address.name, "address": address.address});
+        let row =
+            move |who: &Address| json!({"kind": kind, "name": who.name, "address": who.address});
         list.iter().map(row).collect::<Vec<_>>()
     };
     kinds.into_iter().flat_map(each).collect()

@@ -8,11 +8,11 @@ use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
 use crate::receive::Portion;
-use crate::receive::Shared;
 use crate::receive::decompose::Decomposed;
 use crate::receive::decompose::Wanted;
 use crate::receive::decompose::decompose;
 use crate::receive::watch::News;
+use crate::shared::Shared;
 use bytes::Bytes;
 use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
@@ -111,17 +111,11 @@ pub async fn fetch(
     connection: &mut Connection,
     (news, sender): (&News, mpsc::Sender<Portion>),
 ) -> Result<Vec<Missed>, Error> {
-    let portion_limit = usize::try_from(folder.options.count("portion_limit"))
-        .unwrap_or(1)
-        .max(1);
+    let portion_limit = usize::try_from(folder.options.count("portion_limit")).unwrap_or(1).max(1);
     let mut collector = Collector::new(shared, (account, folder), news.uid_validity, sender);
     let mut missed = vec![];
     // The last one is asked for next.
-    let mut sets: Vec<Vec<u32>> = news
-        .uids
-        .chunks(portion_limit)
-        .map(<[u32]>::to_vec)
-        .collect();
+    let mut sets: Vec<Vec<u32>> = news.uids.chunks(portion_limit).map(<[u32]>::to_vec).collect();
     sets.reverse();
     while let Some(uids) = sets.pop() {
         let asked = UidSet::from_uids(&uids);
@@ -137,11 +131,9 @@ pub async fn fetch(
             Err(Error::Imap(error)) if error.verdict() == Verdict::Refused => match rest.as_slice()
             {
                 [] => {}
-                [uid] => missed.push(Missed {
-                    uid: *uid,
-                    reason: error.to_string(),
-                    forever: false,
-                }),
+                [uid] => {
+                    missed.push(Missed { uid: *uid, reason: error.to_string(), forever: false })
+                }
                 _ => sets.extend(halves(rest)),
             },
             Err(error) => {
@@ -164,23 +156,13 @@ async fn not_given(connection: &mut Connection, uids: Vec<u32>) -> Result<Vec<Mi
     if uids.is_empty() {
         return Ok(vec![]);
     }
-    let listed = connection
-        .uid_search(&format!("UID {}", UidSet::from_uids(&uids)))
-        .await?;
+    let listed = connection.uid_search(&format!("UID {}", UidSet::from_uids(&uids))).await?;
     let listed: HashSet<u32> = listed.into_iter().collect();
     let missed = |uid| {
         let reason = "the server lists the message but does not give it".to_owned();
-        Missed {
-            uid,
-            reason,
-            forever: false,
-        }
+        Missed { uid, reason, forever: false }
     };
-    Ok(uids
-        .into_iter()
-        .filter(|uid| listed.contains(uid))
-        .map(missed)
-        .collect())
+    Ok(uids.into_iter().filter(|uid| listed.contains(uid)).map(missed).collect())
 }
 
 async fn fetch_set(
@@ -236,12 +218,7 @@ async fn fetch_set(
 }
 
 fn arrived(message: Fetched, uid: u32, body: Body) -> Arrived {
-    Arrived {
-        uid,
-        flags: message.flags,
-        internal_date_ms: message.internal_date_ms,
-        body,
-    }
+    Arrived { uid, flags: message.flags, internal_date_ms: message.internal_date_ms, body }
 }
 
 /// The bytes of a message; else why there are none (`None`: the response was about something else).
@@ -249,13 +226,7 @@ async fn body(
     message: &Fetched,
     spool: Option<Spool>,
 ) -> Result<Result<Body, Option<Missed>>, Error> {
-    let miss = |reason: String, forever| {
-        Some(Missed {
-            uid: 0,
-            reason,
-            forever,
-        })
-    };
+    let miss = |reason: String, forever| Some(Missed { uid: 0, reason, forever });
     Ok(match &message.body {
         postroom_imap::Body::Bytes(bytes) => Ok(Body::Memory(bytes.clone())),
         postroom_imap::Body::Streamed => match spool {
@@ -285,11 +256,7 @@ impl Spool {
     async fn create(directory: &std::path::Path) -> Result<Self, Error> {
         let path = NamedTempFile::new_in(directory).map_err(Error::Spool)?;
         let file = tokio::fs::File::from_std(path.reopen().map_err(Error::Spool)?);
-        Ok(Self {
-            path,
-            file,
-            size_bytes: 0,
-        })
+        Ok(Self { path, file, size_bytes: 0 })
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -299,10 +266,7 @@ impl Spool {
 
     async fn finish(mut self) -> Result<Body, Error> {
         self.file.flush().await.map_err(Error::Spool)?;
-        Ok(Body::Spool {
-            file: self.path,
-            size_bytes: self.size_bytes,
-        })
+        Ok(Body::Spool { file: self.path, size_bytes: self.size_bytes })
     }
 }
 
@@ -398,12 +362,7 @@ impl<'a> Collector<'a> {
         let (shared, wanted) = (Arc::clone(self.shared), self.wanted.clone());
         let portion = tokio::spawn(async move {
             let turn = shared.decompositions.acquire().await;
-            let work = move || {
-                messages
-                    .into_iter()
-                    .map(|m| decompose(m, &wanted))
-                    .collect()
-            };
+            let work = move || messages.into_iter().map(|m| decompose(m, &wanted)).collect();
             let messages: io::Result<Vec<_>> =
                 tokio::task::spawn_blocking(work).await.map_err(Error::Fault)?;
             drop(turn);

@@ -7,7 +7,7 @@
 use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
-use crate::receive::Shared;
+use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::Mode;
 use postroom_model::Timestamp;
@@ -69,37 +69,20 @@ pub async fn watch(
         exists: selected.exists,
         uid_next,
     });
-    let retry = ledger
-        .pending
-        .iter()
-        .any(|pending| pending.next_attempt_ms <= now_ms);
+    let retry = ledger.pending.iter().any(|pending| pending.next_attempt_ms <= now_ms);
     if glance.is_some() && glance == known.proven && !retry {
         let report = FolderReport {
             last_poll_at: Some(Timestamp::from_ms(now_ms)),
             ..FolderReport::default()
         };
-        shared
-            .store
-            .folder_report(&account.domain, folder.id, &report)
-            .await?;
+        shared.store.folder_report(&account.domain, folder.id, &report).await?;
         return Ok(None);
     }
-    let listed = if selected.exists == 0 {
-        vec![]
-    } else {
-        connection.uid_search("ALL").await?
-    };
+    let listed = if selected.exists == 0 { vec![] } else { connection.uid_search("ALL").await? };
     let baseline = if ledger.is_new {
         let last = listed.last().copied().unwrap_or(0);
-        let baseline = if folder.options.flag("load_existing") {
-            0
-        } else {
-            last
-        };
-        shared
-            .store
-            .folder_baseline(folder.id, uid_validity, baseline)
-            .await?;
+        let baseline = if folder.options.flag("load_existing") { 0 } else { last };
+        shared.store.folder_baseline(folder.id, uid_validity, baseline).await?;
         baseline
     } else {
         ledger.baseline
@@ -108,20 +91,9 @@ pub async fn watch(
         Some(pending) => pending.next_attempt_ms <= now_ms,
         None => !ledger.has(*uid),
     };
-    let uids = listed
-        .iter()
-        .copied()
-        .filter(|uid| *uid > baseline)
-        .filter(due)
-        .collect();
+    let uids = listed.iter().copied().filter(|uid| *uid > baseline).filter(due).collect();
     let relink = ledger.had_other_validity;
-    Ok(Some(News {
-        uid_validity,
-        uid_next: selected.uid_next,
-        listed,
-        uids,
-        relink,
-    }))
+    Ok(Some(News { uid_validity, uid_next: selected.uid_next, listed, uids, relink }))
 }
 
 /// Compares what the server listed with what is recorded now, and says so in the folder.
@@ -136,11 +108,8 @@ pub async fn prove(
     known: &mut Known,
 ) -> Result<(), Error> {
     let ledger = shared.store.ledger(folder.id, news.uid_validity).await?;
-    let pending = ledger
-        .pending
-        .iter()
-        .filter(|p| news.listed.binary_search(&p.uid).is_ok())
-        .count();
+    let pending =
+        ledger.pending.iter().filter(|p| news.listed.binary_search(&p.uid).is_ok()).count();
     let counted = news.listed.iter().filter(|uid| **uid > ledger.baseline);
     let stored = counted.clone().filter(|uid| ledger.has(**uid)).count() - pending;
     let complete = counted.count() == stored + pending;
@@ -160,34 +129,21 @@ pub async fn prove(
         last_proof_at: complete.then_some(now),
         status_text: Some(status),
     };
-    shared
-        .store
-        .folder_report(&account.domain, folder.id, &report)
-        .await?;
+    shared.store.folder_report(&account.domain, folder.id, &report).await?;
     let exists = u32::try_from(news.listed.len()).unwrap_or(u32::MAX);
     let uid_validity = news.uid_validity;
-    let glance = news.uid_next.map(|uid_next| Glance {
-        uid_validity,
-        exists,
-        uid_next,
-    });
+    let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
     known.proven = glance.filter(|_| complete);
     Ok(())
 }
 
 fn pending_text(pending: &[postroom_store::Pending]) -> String {
-    let shown: Vec<_> = pending
-        .iter()
-        .take(3)
-        .map(|p| format!("UID {}: {}", p.uid, p.reason))
-        .collect();
+    let shown: Vec<_> =
+        pending.iter().take(3).map(|p| format!("UID {}: {}", p.uid, p.reason)).collect();
     let more = if pending.len() > 3 {
         format!(" (and {} more)", pending.len() - 3)
     } else {
         String::new()
     };
-    format!(
-        "not to be had yet, tried again later: {}{more}",
-        shown.join("; ")
-    )
+    format!("not to be had yet, tried again later: {}{more}", shown.join("; "))
 }

@@ -5,7 +5,7 @@
 
 use crate::account::Folder;
 use crate::error::Error;
-use crate::receive::Shared;
+use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::FlagChange;
 use postroom_imap::UidSet;
@@ -30,10 +30,7 @@ pub async fn fulfil(
     uid_validity: u32,
 ) -> Result<(), Error> {
     loop {
-        let wishes = shared
-            .store
-            .wish_list(folder.id, uid_validity, PORTION)
-            .await?;
+        let wishes = shared.store.wish_list(folder.id, uid_validity, PORTION).await?;
         if wishes.is_empty() {
             return Ok(());
         }
@@ -44,24 +41,15 @@ pub async fn fulfil(
             }
             let set = UidSet::from_uids(&uids);
             match wish {
-                Wish::Seen => {
-                    connection
-                        .uid_store(&set, &FlagChange::add_silent("\\Seen"))
-                        .await?
-                }
+                Wish::Seen => connection.uid_store(&set, &FlagChange::add_silent("\\Seen")).await?,
                 Wish::Delete => {
-                    connection
-                        .uid_store(&set, &FlagChange::add_silent("\\Deleted"))
-                        .await?;
+                    connection.uid_store(&set, &FlagChange::add_silent("\\Deleted")).await?;
                     if connection.capabilities().has("UIDPLUS") {
                         connection.uid_expunge(&set).await?;
                     }
                 }
             }
-            shared
-                .store
-                .wish_done(folder.id, uid_validity, &uids)
-                .await?;
+            shared.store.wish_done(folder.id, uid_validity, &uids).await?;
         }
     }
 }

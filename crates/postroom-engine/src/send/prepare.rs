@@ -5,7 +5,7 @@ use crate::content;
 use crate::error::Error;
 use crate::outgoing;
 use crate::outgoing::Recipient;
-use crate::receive::Shared;
+use crate::shared::Shared;
 use postroom_mime::compose::Address;
 use postroom_mime::compose::Base64Lines;
 use postroom_mime::compose::Content;
@@ -42,10 +42,7 @@ struct Files {
 /// When the store fails. A message that cannot be composed ends as `error`, and the next goes on.
 pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error> {
     loop {
-        let messages = shared
-            .store
-            .delivery_unprepared(&account.domain, account.id, 100)
-            .await?;
+        let messages = shared.store.delivery_unprepared(&account.domain, account.id, 100).await?;
         if messages.is_empty() {
             return Ok(());
         }
@@ -54,10 +51,7 @@ pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error
                 Ok(()) => {}
                 Err(Error::Compose(reason)) => {
                     let why = ("invalid", reason.as_str());
-                    shared
-                        .store
-                        .delivery_refuse(&account.domain, message.id, why)
-                        .await?;
+                    shared.store.delivery_refuse(&account.domain, message.id, why).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -90,10 +84,7 @@ async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result
         changes: changes(&draft, &recipients, content.size_bytes),
         content,
     };
-    shared
-        .store
-        .delivery_prepare(&account.domain, message, prepared)
-        .await?;
+    shared.store.delivery_prepare(&account.domain, message, prepared).await?;
     Ok(())
 }
 
@@ -133,22 +124,12 @@ async fn draft(
 ) -> Result<(Draft, Files), Error> {
     let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
     let from = text("from").unwrap_or(&account.address).to_owned();
-    let name = text("fromDisplayName")
-        .map(str::to_owned)
-        .or_else(|| account.display_name.clone());
+    let name = text("fromDisplayName").map(str::to_owned).or_else(|| account.display_name.clone());
     let of_kind = |kind: &str| {
         let these = recipients.iter().filter(|recipient| recipient.kind == kind);
-        these
-            .map(|r| Address {
-                name: r.name.clone(),
-                address: r.address.clone(),
-            })
-            .collect()
+        these.map(|r| Address { name: r.name.clone(), address: r.address.clone() }).collect()
     };
-    let bare = |address: &str| Address {
-        name: None,
-        address: address.to_owned(),
-    };
+    let bare = |address: &str| Address { name: None, address: address.to_owned() };
     let mut reply_to: Vec<_> = message.texts("replyTo").map(bare).collect();
     if reply_to.is_empty() {
         reply_to.extend(account.reply_to.as_deref().map(bare));
@@ -161,10 +142,7 @@ async fn draft(
     let message_id = text("messageId").map(str::to_owned);
     let draft = Draft {
         message_id: message_id.unwrap_or_else(|| new_message_id(&from)),
-        from: Address {
-            name,
-            address: from,
-        },
+        from: Address { name, address: from },
         sender: None,
         reply_to,
         to: of_kind("to"),
@@ -188,10 +166,7 @@ async fn file_rows(
     message: &Entity,
     property: &str,
 ) -> Result<Vec<FileRow>, Error> {
-    Ok(shared
-        .store
-        .file_list(&account.domain, message.id, property)
-        .await?)
+    Ok(shared.store.file_list(&account.domain, message.id, property).await?)
 }
 
 fn file(row: &FileRow) -> File {
@@ -199,9 +174,7 @@ fn file(row: &FileRow) -> File {
         name: row.name.clone(),
         media_type: row.media_type.clone(),
         content_id: row.content_id.clone(),
-        content: Content::Elsewhere {
-            size_bytes: row.size_bytes,
-        },
+        content: Content::Elsewhere { size_bytes: row.size_bytes },
     }
 }
 
@@ -215,9 +188,7 @@ async fn html(
         return Ok(None);
     };
     if row.size_bytes > HTML_BYTES_MAX {
-        return Err(Error::Compose(format!(
-            "html: is larger than {HTML_BYTES_MAX} bytes"
-        )));
+        return Err(Error::Compose(format!("html: is larger than {HTML_BYTES_MAX} bytes")));
     }
     let mut bytes = vec![];
     let mut download = content::open(&shared.store, row, None);
@@ -225,8 +196,7 @@ async fn html(
         bytes.extend_from_slice(&piece);
     }
     let html = String::from_utf8(bytes);
-    html.map(Some)
-        .map_err(|_| Error::Compose("html: is not UTF-8".to_owned()))
+    html.map(Some).map_err(|_| Error::Compose("html: is not UTF-8".to_owned()))
 }
 
 fn headers(message: &Entity) -> Vec<(String, String)> {
@@ -234,21 +204,13 @@ fn headers(message: &Entity) -> Vec<(String, String)> {
         Some([Json::String(name), Json::String(value)]) => Some((name.clone(), value.clone())),
         _ => None,
     };
-    message
-        .get("headers")
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(field)
-        .collect()
+    message.get("headers").as_array().into_iter().flatten().filter_map(field).collect()
 }
 
 /// A Message-ID of our own: unique, under the domain of the author (RFC 5322 §3.6.4).
 fn new_message_id(from: &str) -> String {
     let wire = wire(from);
-    let domain = wire
-        .rsplit_once('@')
-        .map_or("localhost", |(_, domain)| domain);
+    let domain = wire.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
     format!("{}@{domain}", clock::new_id())
 }
 

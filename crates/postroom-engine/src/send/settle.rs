@@ -42,17 +42,10 @@ pub struct Tried {
 #[must_use]
 pub fn waiting(recipients: &[Json]) -> Vec<String> {
     let waits = |recipient: &&Json| {
-        !matches!(
-            recipient.get("state").and_then(Json::as_str),
-            Some("sent" | "refused")
-        )
+        !matches!(recipient.get("state").and_then(Json::as_str), Some("sent" | "refused"))
     };
     let address = |recipient: &Json| recipient.get("address")?.as_str().map(str::to_owned);
-    recipients
-        .iter()
-        .filter(waits)
-        .filter_map(address)
-        .collect()
+    recipients.iter().filter(waits).filter_map(address).collect()
 }
 
 /// Writes each recipient's answer into its row: `sent`, `deferred` or `refused`, with the reply.
@@ -64,10 +57,7 @@ pub fn record(recipients: &mut [Json], outcome: &Outcome, wire: impl Fn(&str) ->
         let Some(address) = recipient.get("address").and_then(Json::as_str).map(&wire) else {
             continue;
         };
-        let answer = outcome
-            .recipients
-            .iter()
-            .find(|answer| answer.address == address);
+        let answer = outcome.recipients.iter().find(|answer| answer.address == address);
         let Some(answer) = answer else {
             continue;
         };
@@ -95,10 +85,7 @@ pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict 
         return Verdict::Sent;
     }
     if count("sent") + count("refused") == recipients.len() {
-        return Verdict::Error {
-            code: "refused",
-            reason: replies(recipients, "refused"),
-        };
+        return Verdict::Error { code: "refused", reason: replies(recipients, "refused") };
     }
     later(replies(recipients, "deferred"), tried, options)
 }
@@ -108,10 +95,7 @@ pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict 
 pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
     if tried.since >= options.duration("retry_for") {
         let reason = format!("given up after {} attempts: {reason}", tried.attempts);
-        return Verdict::Error {
-            code: "gave_up",
-            reason,
-        };
+        return Verdict::Error { code: "gave_up", reason };
     }
     let first = options.duration("retry_first");
     let after = backoff::delay(tried.attempts, first, options.duration("retry_longest"));
@@ -120,15 +104,10 @@ pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
 
 /// The replies to the recipients in `state`, for a person.
 fn replies(recipients: &[Json], state: &str) -> String {
-    let these = recipients
-        .iter()
-        .filter(|recipient| recipient["state"] == state);
+    let these = recipients.iter().filter(|recipient| recipient["state"] == state);
     let reply = |recipient: &Json| {
         let address = recipient["address"].as_str().unwrap_or_default();
-        format!(
-            "{address}: {}",
-            recipient["reply"].as_str().unwrap_or("no answer")
-        )
+        format!("{address}: {}", recipient["reply"].as_str().unwrap_or("no answer"))
     };
     these.map(reply).collect::<Vec<_>>().join("; ")
 }

@@ -2,11 +2,11 @@
 
 use crate::account::Account;
 use crate::error::Error;
-use crate::receive::Shared;
 use crate::send::prepare::wire;
 use crate::send::settle;
 use crate::send::settle::Tried;
 use crate::send::settle::Verdict;
+use crate::shared::Shared;
 use bytes::Bytes;
 use postroom_model::Timestamp;
 use postroom_smtp::Connection;
@@ -80,10 +80,9 @@ async fn settle_attempt(
                 shared.store.delivery_release(claimed.message).await?;
                 return Err(Error::Smtp(error));
             }
-            postroom_smtp::Verdict::Refuse => Verdict::Error {
-                code: "refused",
-                reason: error.to_string(),
-            },
+            postroom_smtp::Verdict::Refuse => {
+                Verdict::Error { code: "refused", reason: error.to_string() }
+            }
             postroom_smtp::Verdict::Postpone => settle::later(error.to_string(), tried, options),
             postroom_smtp::Verdict::InDoubt => in_doubt(error.to_string(), tried, account),
         },
@@ -98,13 +97,11 @@ pub fn in_doubt(reason: String, tried: Tried, account: &Account) -> Verdict {
         return settle::later(reason, tried, &account.options);
     }
     let reason = format!(
-        "the connection was lost after the last byte, so the server may have the message: {reason}; \
+        "the connection was lost after the last byte, so the server may have the message: \
+         {reason}; \
          set `sending` to send it again"
     );
-    Verdict::Error {
-        code: "uncertain",
-        reason,
-    }
+    Verdict::Error { code: "uncertain", reason }
 }
 
 /// Records a verdict.
@@ -120,29 +117,18 @@ pub async fn settle_as(
 ) -> Result<(), Error> {
     let now_ms = clock::now_ms();
     let settlement = match verdict {
-        Verdict::Sent => Settlement::Sent {
-            at: Timestamp::from_ms(now_ms),
-        },
+        Verdict::Sent => Settlement::Sent { at: Timestamp::from_ms(now_ms) },
         Verdict::Later { after, reason } => {
             tracing::info!(message = %claimed.message, reason, "sending is postponed");
             let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 4);
-            Settlement::Later {
-                next_attempt_ms: now_ms + after_ms,
-                reason,
-            }
+            Settlement::Later { next_attempt_ms: now_ms + after_ms, reason }
         }
         Verdict::Error { code, reason } => {
             tracing::warn!(message = %claimed.message, code, "sending ended without success");
-            Settlement::Error {
-                code: code.to_owned(),
-                reason,
-            }
+            Settlement::Error { code: code.to_owned(), reason }
         }
     };
-    shared
-        .store
-        .delivery_settle(&account.domain, &claimed, &settlement)
-        .await?;
+    shared.store.delivery_settle(&account.domain, &claimed, &settlement).await?;
     Ok(())
 }
 
@@ -151,8 +137,5 @@ pub async fn settle_as(
 pub fn tried(claimed: &Claimed) -> Tried {
     let since_ms = clock::now_ms().saturating_sub(claimed.first_due_ms);
     let since = Duration::from_millis(u64::try_from(since_ms).unwrap_or(0));
-    Tried {
-        attempts: claimed.attempts,
-        since,
-    }
+    Tried { attempts: claimed.attempts, since }
 }

@@ -23,9 +23,7 @@ use serde_json::Value as Json;
 /// Says which operator or operand is wrong, and what would be right.
 pub fn parse(class: &Class, json: &Json) -> Result<Filter, Invalid> {
     let mut reader = Reader { class, nodes: 0 };
-    reader
-        .filter(json, 0)
-        .map_err(|reason| Invalid::new("filter", reason))
+    reader.filter(json, 0).map_err(|reason| Invalid::new("filter", reason))
 }
 
 /// The filter of a plain equality parameter: `name=text`, the text read as the property's type.
@@ -38,10 +36,7 @@ pub fn parse(class: &Class, json: &Json) -> Result<Filter, Invalid> {
 pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid> {
     let reader = Reader { class, nodes: 0 };
     let operand = reader.property(name).map_err(|_| {
-        let reason = format!(
-            "no such parameter, and no such property in {}",
-            class.classname
-        );
+        let reason = format!("no such parameter, and no such property in {}", class.classname);
         Invalid::new(name, reason)
     })?;
     if text == "null" {
@@ -51,9 +46,7 @@ pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid
         DataType::Boolean | DataType::Integer | DataType::Long | DataType::Increment => {
             serde_json::from_str(text).unwrap_or_else(|_| Json::from(text))
         }
-        DataType::Float => text
-            .parse::<f64>()
-            .map_or_else(|_| Json::from(text), Json::from),
+        DataType::Float => text.parse::<f64>().map_or_else(|_| Json::from(text), Json::from),
         DataType::String
         | DataType::Datetime
         | DataType::Date
@@ -64,9 +57,7 @@ pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid
         | DataType::Any
         | DataType::Attachment => Json::from(text),
     };
-    let literal = reader
-        .literal(&operand, &json)
-        .map_err(|reason| Invalid::new(name, reason))?;
+    let literal = reader.literal(&operand, &json).map_err(|reason| Invalid::new(name, reason))?;
     if operand.multi {
         return Ok(Filter::Contains(operand, literal));
     }
@@ -104,10 +95,7 @@ impl Reader<'_> {
     }
 
     fn all(&mut self, operands: &[Json], depth: usize) -> Result<Vec<Filter>, String> {
-        operands
-            .iter()
-            .map(|operand| self.filter(operand, depth + 1))
-            .collect()
+        operands.iter().map(|operand| self.filter(operand, depth + 1)).collect()
     }
 
     fn condition(&mut self, operator: &str, operands: &[Json]) -> Result<Filter, String> {
@@ -128,11 +116,7 @@ impl Reader<'_> {
                 let left = self.text_operand(operator, left)?;
                 let text = text_of(operator, text)?;
                 let like = operator == "like";
-                Ok(if like {
-                    Filter::Like(left, text)
-                } else {
-                    Filter::StartsWith(left, text)
-                })
+                Ok(if like { Filter::Like(left, text) } else { Filter::StartsWith(left, text) })
             }
             "contains" => {
                 let [left, value] = exactly(operator, operands)?;
@@ -176,9 +160,7 @@ impl Reader<'_> {
         };
         let ordered = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
         if ordered && matches!(literal, Literal::Null | Literal::Boolean(_)) {
-            return Err(format!(
-                "{operator}: nothing is smaller or larger than this value"
-            ));
+            return Err(format!("{operator}: nothing is smaller or larger than this value"));
         }
         Ok(Filter::Compare(operand, comparison, literal))
     }
@@ -187,24 +169,16 @@ impl Reader<'_> {
         let left = self.scalar_operand(left)?;
         let list = constant(list).as_array();
         let Some(list) = list.filter(|list| list.len() <= FILTER_IN_VALUES_MAX) else {
-            return Err(format!(
-                "in: takes a list of at most {FILTER_IN_VALUES_MAX} values"
-            ));
+            return Err(format!("in: takes a list of at most {FILTER_IN_VALUES_MAX} values"));
         };
-        let values: Result<_, _> = list
-            .iter()
-            .map(|value| self.literal(&left, value))
-            .collect();
+        let values: Result<_, _> = list.iter().map(|value| self.literal(&left, value)).collect();
         Ok(Filter::In(left, values?))
     }
 
     fn scalar_operand(&self, json: &Json) -> Result<Operand, String> {
         let operand = self.operand(json)?;
         if operand.multi {
-            return Err(format!(
-                "`{}` is a list: use contains or isnull",
-                operand.property
-            ));
+            return Err(format!("`{}` is a list: use contains or isnull", operand.property));
         }
         if operand.data_type == DataType::Any && operand.path.is_empty() {
             return Err(format!(
@@ -256,19 +230,10 @@ impl Reader<'_> {
             return Err(format!("`{name}` cannot be filtered by"));
         }
         if !path.is_empty() && property.data_type != DataType::Any {
-            return Err(format!(
-                "`{name}` holds no JSON that `{dotted}` could be in"
-            ));
+            return Err(format!("`{name}` holds no JSON that `{dotted}` could be in"));
         }
-        let Property {
-            data_type, multi, ..
-        } = *property;
-        Ok(Operand {
-            property: name.to_owned(),
-            path,
-            data_type,
-            multi,
-        })
+        let Property { data_type, multi, .. } = *property;
+        Ok(Operand { property: name.to_owned(), path, data_type, multi })
     }
 
     fn literal(&self, operand: &Operand, json: &Json) -> Result<Literal, String> {
@@ -276,32 +241,19 @@ impl Reader<'_> {
         if value.is_null() {
             return Ok(Literal::Null);
         }
-        let long = value
-            .as_str()
-            .is_some_and(|text| text.len() > FILTER_LITERAL_BYTES_MAX);
+        let long = value.as_str().is_some_and(|text| text.len() > FILTER_LITERAL_BYTES_MAX);
         if long {
-            return Err(format!(
-                "a literal has at most {FILTER_LITERAL_BYTES_MAX} bytes"
-            ));
+            return Err(format!("a literal has at most {FILTER_LITERAL_BYTES_MAX} bytes"));
         }
         if operand.data_type == DataType::Any {
             return inside(value).ok_or_else(|| {
-                format!(
-                    "`{}` is compared with a string, number or boolean",
-                    operand.property
-                )
+                format!("`{}` is compared with a string, number or boolean", operand.property)
             });
         }
-        let canonical = match (
-            operand.property.as_str(),
-            self.class.property(&operand.property),
-        ) {
+        let canonical = match (operand.property.as_str(), self.class.property(&operand.property)) {
             (_, Some(property)) => by_type(property, value)?,
             ("version", None) => value.clone(),
-            (_, None) => match value
-                .as_str()
-                .and_then(|text| text.parse::<uuid::Uuid>().ok())
-            {
+            (_, None) => match value.as_str().and_then(|text| text.parse::<uuid::Uuid>().ok()) {
                 Some(id) => return Ok(Literal::Id(id)),
                 None => return Err("`id` takes a UUID".to_owned()),
             },
@@ -329,10 +281,9 @@ fn typed(data_type: DataType, value: &Json) -> Option<Literal> {
             let moment = value.as_str().and_then(|text| Timestamp::parse(text).ok());
             moment.map(|moment| Literal::Moment(moment.as_ms()))
         }
-        DataType::Uuid | DataType::Entity => value
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            .map(Literal::Id),
+        DataType::Uuid | DataType::Entity => {
+            value.as_str().and_then(|text| text.parse().ok()).map(Literal::Id)
+        }
         DataType::String | DataType::Enum | DataType::Date | DataType::Time => {
             value.as_str().map(|text| Literal::Text(text.to_owned()))
         }
@@ -344,10 +295,9 @@ fn typed(data_type: DataType, value: &Json) -> Option<Literal> {
 fn inside(value: &Json) -> Option<Literal> {
     match value {
         Json::Bool(value) => Some(Literal::Boolean(*value)),
-        Json::Number(number) => number
-            .as_i64()
-            .map(Literal::Whole)
-            .or_else(|| number.as_f64().map(Literal::Float)),
+        Json::Number(number) => {
+            number.as_i64().map(Literal::Whole).or_else(|| number.as_f64().map(Literal::Float))
+        }
         Json::String(text) => Some(Literal::Text(text.clone())),
         Json::Null | Json::Array(_) | Json::Object(_) => None,
     }
@@ -366,17 +316,13 @@ fn is_property(json: &Json) -> bool {
 }
 
 fn is_text(operand: &Operand) -> bool {
-    matches!(
-        operand.data_type,
-        DataType::String | DataType::Enum | DataType::Any
-    )
+    matches!(operand.data_type, DataType::String | DataType::Enum | DataType::Any)
 }
 
 fn text_of(operator: &str, json: &Json) -> Result<String, String> {
     let text = constant(json).as_str();
     let text = text.filter(|text| text.len() <= FILTER_LITERAL_BYTES_MAX);
-    text.map(str::to_owned)
-        .ok_or_else(|| format!("{operator}: takes a string"))
+    text.map(str::to_owned).ok_or_else(|| format!("{operator}: takes a string"))
 }
 
 fn exactly<'a, const N: usize>(
@@ -384,10 +330,6 @@ fn exactly<'a, const N: usize>(
     operands: &'a [Json],
 ) -> Result<[&'a Json; N], String> {
     let all: Vec<&Json> = operands.iter().collect();
-    all.try_into().map_err(|_| {
-        format!(
-            "{operator}: takes {N} operand{}",
-            if N == 1 { "" } else { "s" }
-        )
-    })
+    all.try_into()
+        .map_err(|_| format!("{operator}: takes {N} operand{}", if N == 1 { "" } else { "s" }))
 }

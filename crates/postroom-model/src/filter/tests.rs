@@ -12,12 +12,7 @@ fn messages() -> Class {
 }
 
 fn operand(property: &str, data_type: DataType) -> Operand {
-    Operand {
-        property: property.to_owned(),
-        path: vec![],
-        data_type,
-        multi: false,
-    }
+    Operand { property: property.to_owned(), path: vec![], data_type, multi: false }
 }
 
 #[test]
@@ -78,54 +73,27 @@ fn size_is_bounded() {
     for _ in 0..20 {
         deep = json!(["not", deep]);
     }
-    assert!(
-        parse(&messages(), &deep)
-            .unwrap_err()
-            .reason
-            .contains("too large")
-    );
-    let wide: Vec<Json> = (0..300)
-        .map(|_| json!(["isnull", ["property", "uid"]]))
-        .collect();
+    assert!(parse(&messages(), &deep).unwrap_err().reason.contains("too large"));
+    let wide: Vec<Json> = (0..300).map(|_| json!(["isnull", ["property", "uid"]])).collect();
     let wide = [vec![json!("and")], wide].concat();
-    assert!(
-        parse(&messages(), &Json::Array(wide))
-            .unwrap_err()
-            .reason
-            .contains("too large")
-    );
+    assert!(parse(&messages(), &Json::Array(wide)).unwrap_err().reason.contains("too large"));
 }
 
 #[test]
 fn equality_reads_the_text_as_the_type() {
     let uid = equality(&messages(), "uid", "7").unwrap();
-    let want = Filter::Compare(
-        operand("uid", DataType::Long),
-        Comparison::Equal,
-        Literal::Whole(7),
-    );
+    let want =
+        Filter::Compare(operand("uid", DataType::Long), Comparison::Equal, Literal::Whole(7));
     assert_eq!(uid, want);
-    assert!(matches!(
-        equality(&messages(), "to", "a@b.test").unwrap(),
-        Filter::Contains(..)
-    ));
-    assert!(matches!(
-        equality(&messages(), "messageState", "null").unwrap(),
-        Filter::IsNull(_)
-    ));
+    assert!(matches!(equality(&messages(), "to", "a@b.test").unwrap(), Filter::Contains(..)));
+    assert!(matches!(equality(&messages(), "messageState", "null").unwrap(), Filter::IsNull(_)));
     assert!(equality(&messages(), "uid", "seven").is_err());
-    assert!(
-        equality(&messages(), "nope", "1")
-            .unwrap_err()
-            .reason
-            .contains("no such parameter")
-    );
+    assert!(equality(&messages(), "nope", "1").unwrap_err().reason.contains("no such parameter"));
 }
 
 fn any_json() -> impl Strategy<Value = Json> {
-    const WORDS: &[&str] = &[
-        "and", "or", "not", "==", "<", "in", "property", "uid", "to", "const", "isnull",
-    ];
+    const WORDS: &[&str] =
+        &["and", "or", "not", "==", "<", "in", "property", "uid", "to", "const", "isnull"];
     let leaf = prop_oneof![
         Just(Json::Null),
         any::<bool>().prop_map(Json::from),

@@ -25,16 +25,8 @@ pub struct Client {
 impl Client {
     /// A client of the Postroom at `base`.
     pub fn new(base: &str, token: SecretString, terminal: Terminal) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(PATIENCE)
-            .build()?;
-        Ok(Self {
-            base: base.to_owned(),
-            token,
-            http,
-            terminal,
-        })
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        Ok(Self { base: base.to_owned(), token, http, terminal })
     }
 
     /// Creates an entity, and shows how.
@@ -55,18 +47,14 @@ impl Client {
              $POSTROOM{MODEL}{class}/{id} -d '{}'",
             shown(body)
         ));
-        let request = self
-            .http
-            .patch(self.url(&format!("{class}/{id}")))
-            .json(body);
+        let request = self.http.patch(self.url(&format!("{class}/{id}"))).json(body);
         self.answer(request).await
     }
 
     /// Shows how a collection, or something below it, is read.
     pub fn show_get(&self, path: &str) {
-        self.terminal.shell(&format!(
-            "curl -H \"Authorization: Bearer $TOKEN\" \"$POSTROOM{MODEL}{path}\""
-        ));
+        self.terminal
+            .shell(&format!("curl -H \"Authorization: Bearer $TOKEN\" \"$POSTROOM{MODEL}{path}\""));
     }
 
     /// Reads a collection, or something below it, as JSON.
@@ -76,10 +64,7 @@ impl Client {
 
     /// Downloads a file.
     pub async fn download(&self, path: &str) -> anyhow::Result<Vec<u8>> {
-        let request = self
-            .http
-            .get(self.url(path))
-            .bearer_auth(self.token.expose_secret());
+        let request = self.http.get(self.url(path)).bearer_auth(self.token.expose_secret());
         let response = request.send().await?.error_for_status()?;
         Ok(response.bytes().await?.to_vec())
     }
@@ -98,20 +83,14 @@ impl Client {
                 return Ok(found);
             }
             if tokio::time::Instant::now() > deadline {
-                bail!(
-                    "{what} did not happen within {} s; last answer: {json}",
-                    PATIENCE.as_secs()
-                );
+                bail!("{what} did not happen within {} s; last answer: {json}", PATIENCE.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Json> {
-        let response = request
-            .bearer_auth(self.token.expose_secret())
-            .send()
-            .await?;
+        let response = request.bearer_auth(self.token.expose_secret()).send().await?;
         let status = response.status();
         let json: Json = response.json().await.context("the answer is no JSON")?;
         if !status.is_success() {

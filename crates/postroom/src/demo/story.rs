@@ -25,9 +25,7 @@ pub async fn tell(client: &Client, sandbox: &Sandbox) -> anyhow::Result<()> {
 }
 
 async fn create_account(client: &Client, sandbox: &Sandbox) -> anyhow::Result<String> {
-    client
-        .terminal
-        .step("A profile (where the servers are) and an account (who we are)");
+    client.terminal.step("A profile (where the servers are) and an account (who we are)");
     let profile = json!({
         "name": "Demo", "options": {"after_read_timeout": 0.5},
         "imapHost": "localhost", "imapPort": sandbox.imaps().port(), "imapSecurity": "tls",
@@ -39,45 +37,28 @@ async fn create_account(client: &Client, sandbox: &Sandbox) -> anyhow::Result<St
         "fromDisplayName": "Anna Demo", "password": PASSWORD,
     });
     let account = client.post("email/Accounts", &account).await?;
-    let id = account["id"]
-        .as_str()
-        .context("the account has no id")?
-        .to_owned();
+    let id = account["id"].as_str().context("the account has no id")?.to_owned();
     client.show_get(&format!("email/Accounts/{id}"));
     let path = format!("email/Accounts/{id}");
     let ready = |json: &Json| (json["state"] == "ready").then_some(());
-    client
-        .wait_for(&path, "connecting the account", ready)
-        .await?;
+    client.wait_for(&path, "connecting the account", ready).await?;
     client.terminal.done("the account is `ready`");
     Ok(id)
 }
 
 async fn enable_inbox(client: &Client, account: &str) -> anyhow::Result<String> {
-    client
-        .terminal
-        .step("Its folders were surveyed; INBOX is to be monitored");
+    client.terminal.step("Its folders were surveyed; INBOX is to be monitored");
     let path = format!("email/Folders?account_id={account}&order=title");
     client.show_get(&path);
     let surveyed = |json: &Json| json.as_array().filter(|list| !list.is_empty()).cloned();
-    let folders = client
-        .wait_for(&path, "the survey of folders", surveyed)
-        .await?;
+    let folders = client.wait_for(&path, "the survey of folders", surveyed).await?;
     for folder in &folders {
         let (title, special) = (text(&folder["title"]), text(&folder["specialUse"]));
-        client.terminal.result(&format!(
-            "{title:<28} {special:<9} enabled {}",
-            folder["enabled"]
-        ));
+        client.terminal.result(&format!("{title:<28} {special:<9} enabled {}", folder["enabled"]));
     }
-    let inbox = folders
-        .iter()
-        .find(|folder| folder["name"] == "INBOX")
-        .context("no INBOX")?;
+    let inbox = folders.iter().find(|folder| folder["name"] == "INBOX").context("no INBOX")?;
     let id = text(&inbox["id"]).to_owned();
-    client
-        .patch("email/Folders", &id, &json!({"enabled": true}))
-        .await?;
+    client.patch("email/Folders", &id, &json!({"enabled": true})).await?;
     Ok(id)
 }
 
@@ -85,34 +66,23 @@ async fn arrive(client: &Client, sandbox: &Sandbox, folder: &str) -> anyhow::Res
     client.terminal.step("Mail arrives");
     let mails = demo_mail::messages();
     for mail in &mails {
-        sandbox
-            .deliver(ADDRESS, "INBOX", mail.clone())
-            .context("delivering to the sandbox")?;
+        sandbox.deliver(ADDRESS, "INBOX", mail.clone()).context("delivering to the sandbox")?;
     }
     let path = format!("email/Messages?folder_id={folder}&order=uid&limit=100");
     client.show_get(&path);
     let count = mails.len();
     let all = |json: &Json| json.as_array().filter(|list| list.len() >= count).cloned();
-    let messages = client
-        .wait_for(&path, "receiving the messages", all)
-        .await?;
+    let messages = client.wait_for(&path, "receiving the messages", all).await?;
     for message in &messages {
         client.terminal.result(&line(message));
     }
-    ensure!(
-        messages.iter().any(|m| m["messageState"] == "raw"),
-        "no message became `raw`"
-    );
-    client
-        .terminal
-        .done("what cannot be decomposed is kept as it is: `raw`");
+    ensure!(messages.iter().any(|m| m["messageState"] == "raw"), "no message became `raw`");
+    client.terminal.done("what cannot be decomposed is kept as it is: `raw`");
     Ok(count)
 }
 
 async fn look_inside(client: &Client, folder: &str) -> anyhow::Result<()> {
-    client
-        .terminal
-        .step("Bodies, attachments and inline pictures are files of the message");
+    client.terminal.step("Bodies, attachments and inline pictures are files of the message");
     let path = format!("email/Messages?folder_id={folder}&order=uid");
     let messages = client.get(&path).await?;
     for message in messages.as_array().into_iter().flatten() {
@@ -128,9 +98,7 @@ async fn look_inside(client: &Client, folder: &str) -> anyhow::Result<()> {
             for file in files {
                 let (name, size) = (text(&file["name"]), &file["size"]);
                 let media_type = text(&file["contentType"]);
-                client
-                    .terminal
-                    .result(&format!("{kind}: {name} ({media_type}, {size} bytes)"));
+                client.terminal.result(&format!("{kind}: {name} ({media_type}, {size} bytes)"));
             }
         }
     }
@@ -138,9 +106,7 @@ async fn look_inside(client: &Client, folder: &str) -> anyhow::Result<()> {
 }
 
 async fn send(client: &Client, account: &str, folder: &str, before: usize) -> anyhow::Result<()> {
-    client
-        .terminal
-        .step("A message leaves: html, text and an attachment, in state `sending`");
+    client.terminal.step("A message leaves: html, text and an attachment, in state `sending`");
     let message = json!({
         "account_id": account, "messageDirection": "out", "messageState": "sending",
         "to": [ADDRESS], "subject": SUBJECT,
@@ -156,9 +122,7 @@ async fn send(client: &Client, account: &str, folder: &str, before: usize) -> an
         let state = json["messageState"].clone();
         (state != "sending").then(|| (state, json["errorText"].clone()))
     };
-    let (state, error) = client
-        .wait_for(&path, "sending the message", settled)
-        .await?;
+    let (state, error) = client.wait_for(&path, "sending the message", settled).await?;
     ensure!(state == "sent", "the message became {state}: {error}");
     client.terminal.done("the server took it: `sent`");
 
@@ -166,30 +130,16 @@ async fn send(client: &Client, account: &str, folder: &str, before: usize) -> an
     let path = format!("email/Messages?folder_id={folder}&order=uid&limit=100");
     let back = |json: &Json| {
         let list = json.as_array().filter(|list| list.len() > before)?;
-        list.iter()
-            .find(|message| message["subject"] == SUBJECT)
-            .cloned()
+        list.iter().find(|message| message["subject"] == SUBJECT).cloned()
     };
-    let message = client
-        .wait_for(&path, "receiving the message", back)
-        .await?;
+    let message = client.wait_for(&path, "receiving the message", back).await?;
     client.terminal.result(&line(&message));
-    let path = format!(
-        "email/Messages/{}/attachments/men%C3%BC.txt",
-        text(&message["id"])
-    );
+    let path = format!("email/Messages/{}/attachments/men%C3%BC.txt", text(&message["id"]));
     client.show_get(&path);
     let attachment = client.download(&path).await?;
-    ensure!(
-        attachment == b"Menu of the week: borscht\n",
-        "the attachment came back changed"
-    );
-    client
-        .terminal
-        .result(String::from_utf8_lossy(&attachment).trim_end());
-    client
-        .terminal
-        .done("`received`, with its attachment byte for byte");
+    ensure!(attachment == b"Menu of the week: borscht\n", "the attachment came back changed");
+    client.terminal.result(String::from_utf8_lossy(&attachment).trim_end());
+    client.terminal.done("`received`, with its attachment byte for byte");
     Ok(())
 }
 

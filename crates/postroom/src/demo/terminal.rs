@@ -14,27 +14,17 @@ pub struct Terminal {
 impl Terminal {
     /// Looks whether standard output is a terminal.
     pub fn new() -> Self {
-        Self {
-            colours: std::io::stdout().is_terminal(),
-        }
+        Self { colours: std::io::stdout().is_terminal() }
     }
 
     /// The title of the whole.
     pub fn title(self, text: &str) {
-        self.line(&format!(
-            "\n{}\n{}",
-            self.paint("1", text),
-            "=".repeat(text.chars().count())
-        ));
+        self.line(&format!("\n{}\n{}", self.paint("1", text), "=".repeat(text.chars().count())));
     }
 
     /// A step begins.
     pub fn step(self, text: &str) {
-        self.line(&format!(
-            "\n{} {}",
-            self.paint("1;34", "▸"),
-            self.paint("1", text)
-        ));
+        self.line(&format!("\n{} {}", self.paint("1;34", "▸"), self.paint("1", text)));
     }
 
     /// A fact with its name.
@@ -61,21 +51,14 @@ impl Terminal {
     pub fn closing(self, sandbox: &Sandbox, base: &str) {
         self.step("Everything keeps running: play with it, Ctrl-C ends it");
         self.fact("REST", &format!("{base}/rest/v1/model/email/Messages"));
-        self.fact(
-            "mail",
-            &format!("anything sent to {ADDRESS} at {} arrives", sandbox.smtp()),
-        );
+        self.fact("mail", &format!("anything sent to {ADDRESS} at {} arrives", sandbox.smtp()));
         let list = "curl -s -H \"Authorization: Bearer $TOKEN\" \
                     \"$POSTROOM/rest/v1/model/email/Messages?order=-dateTime&limit=5\"";
         self.shell(list);
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.colours {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn line(self, text: &str) {

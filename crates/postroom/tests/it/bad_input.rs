@@ -20,34 +20,22 @@ async fn each_bad_request_is_answered_with_what_is_wrong() {
         (Method::POST,  "email/Messages", Some(json!({"messageDirection": "out", "messageState": "sending"})), 422, "recipient"),
         (Method::GET,   unknown, None, 404, "no entity of this id"),
         (Method::PATCH, unknown, Some(json!({"name": "q"})), 404, "no entity of this id"),
-        (Method::GET,   "email/Nonsense", None, 404, "email/Nonsense"),
+        (Method::GET,   "email/Nonsense", None, 404, "no class of that name"),
         (Method::GET,   "email/Profiles?nonsense=1", None, 422, "nonsense"),
         (Method::GET,   "email/Profiles?filter=%5B%22%3D~%22%5D", None, 422, "no operator"),
         (Method::GET,   "email/Profiles?limit=-1", None, 422, "limit"),
         (Method::DELETE, "email/Profiles", None, 405, "GET"),
     ];
     for (method, path, body, status, want) in table {
-        let response = postroom
-            .request(method.clone(), path, body.as_ref())
-            .await
-            .unwrap();
+        let response = postroom.request(method.clone(), path, body.as_ref()).await.unwrap();
         let got = response.status().as_u16();
-        let kind = response.headers()["content-type"]
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
         let text = response.text().await.unwrap();
-        assert!(
-            got == status || (status == 422 && got == 400),
-            "{method} {path}: {got} {text}"
-        );
+        assert!(got == status || (status == 422 && got == 400), "{method} {path}: {got} {text}");
         assert!(kind.starts_with("application/problem+json"), "{kind}");
         let json: Json = serde_json::from_str(&text).unwrap();
         assert_eq!(json["error_code"], json!(1000 + i32::from(got)), "{text}");
-        assert!(
-            text.contains(want),
-            "{method} {path}: {text} without {want}"
-        );
+        assert!(text.contains(want), "{method} {path}: {text} without {want}");
     }
 }
 
@@ -61,11 +49,7 @@ async fn only_the_token_opens_and_health_needs_none() {
     assert!(none.headers().contains_key("www-authenticate"));
     let wrong = client.get(&url).bearer_auth("wrong").send().await.unwrap();
     assert_eq!(wrong.status(), 401);
-    let health = client
-        .get(format!("{}/healthz", postroom.url()))
-        .send()
-        .await
-        .unwrap();
+    let health = client.get(format!("{}/healthz", postroom.url())).send().await.unwrap();
     assert_eq!(health.status(), 200);
     let classes = postroom.get("/rest/v1/design/classes").await.unwrap();
     assert_eq!(classes.as_array().unwrap().len(), 4);

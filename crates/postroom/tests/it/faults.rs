@@ -21,24 +21,16 @@ fn quick() -> Json {
 async fn a_connection_lost_within_a_message_costs_nothing() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     for number in 0..30 {
-        sandbox
-            .deliver(ANNA, "INBOX", mail(&format!("n{number}")))
-            .unwrap();
+        sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
     }
     for (uid, ending) in [(5, Ending::Close), (17, Ending::Reset)] {
         let act = Action::EndAfter { bytes: 90, ending };
-        sandbox.script(Rule {
-            on: Point::ImapMessage(Some(uid)),
-            when: When::Nth(1),
-            act,
-        });
+        sandbox.script(Rule { on: Point::ImapMessage(Some(uid)), when: When::Nth(1), act });
     }
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     let found = messages(&postroom, &folder, 30).await;
-    let subjects: Vec<_> = found
-        .iter()
-        .map(|m| m["subject"].as_str().unwrap().to_owned())
-        .collect();
+    let subjects: Vec<_> =
+        found.iter().map(|m| m["subject"].as_str().unwrap().to_owned()).collect();
     let want: Vec<_> = (0..30).map(|number| format!("n{number}")).collect();
     assert_eq!(subjects, want);
 }
@@ -47,17 +39,11 @@ async fn a_connection_lost_within_a_message_costs_nothing() {
 async fn one_bad_message_stops_no_other_and_is_not_passed_over_in_silence() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     for number in 0..6 {
-        sandbox
-            .deliver(ANNA, "INBOX", mail(&format!("n{number}")))
-            .unwrap();
+        sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
     }
     for (uid, fault) in [(2, MessageFault::Omit), (4, MessageFault::BodyNil)] {
         let act = Action::Message(fault);
-        sandbox.script(Rule {
-            on: Point::ImapMessage(Some(uid)),
-            when: When::Always,
-            act,
-        });
+        sandbox.script(Rule { on: Point::ImapMessage(Some(uid)), when: When::Always, act });
     }
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     let found = messages(&postroom, &folder, 4).await;
@@ -65,15 +51,9 @@ async fn one_bad_message_stops_no_other_and_is_not_passed_over_in_silence() {
     let path = format!("email/Folders/{folder}");
     let pending = |folder: &Json| (folder["pendingCount"] == 2).then(|| folder.clone());
     let shown = until(&postroom, &path, "two pending", pending).await;
-    assert_eq!(
-        (&shown["serverCount"], &shown["storedCount"]),
-        (&json!(6), &json!(4))
-    );
+    assert_eq!((&shown["serverCount"], &shown["storedCount"]), (&json!(6), &json!(4)));
     let text = shown["statusText"].as_str().unwrap();
-    assert!(
-        text.contains("UID 2") && text.contains("UID 4: the server gave NIL"),
-        "{text}"
-    );
+    assert!(text.contains("UID 2") && text.contains("UID 4: the server gave NIL"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,14 +64,8 @@ async fn a_message_that_is_too_large_ends_as_an_error() {
     sandbox.deliver(ANNA, "INBOX", mail("small")).unwrap();
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     let found = messages(&postroom, &folder, 2).await;
-    let states: Vec<_> = found
-        .iter()
-        .map(|m| (&m["messageState"], &m["errorCode"]))
-        .collect();
-    let want = [
-        (&json!("error"), &json!("too_big")),
-        (&json!("received"), &Json::Null),
-    ];
+    let states: Vec<_> = found.iter().map(|m| (&m["messageState"], &m["errorCode"])).collect();
+    let want = [(&json!("error"), &json!("too_big")), (&json!("received"), &Json::Null)];
     assert_eq!(states, want);
 }
 
@@ -127,16 +101,8 @@ async fn nothing_is_deleted_before_it_is_recorded() {
         act: Action::End(Ending::Stall),
     };
     let hold = sandbox.script(hold);
-    let folder = enable(
-        &postroom,
-        &account,
-        "INBOX",
-        json!({"deleteOnServer": true}),
-    )
-    .await;
-    sandbox.wait_for(|state| state.acted_count(hold) > 0, PATIENCE)
-        .await
-        .unwrap();
+    let folder = enable(&postroom, &account, "INBOX", json!({"deleteOnServer": true})).await;
+    sandbox.wait_for(|state| state.acted_count(hold) > 0, PATIENCE).await.unwrap();
     // The server has heard STORE: the message must be durable by now.
     postroom.kill().unwrap();
     postroom.restart().unwrap();
@@ -145,16 +111,9 @@ async fn nothing_is_deleted_before_it_is_recorded() {
     let gone = |state: &State| {
         state.mailbox(ANNA, "INBOX").is_ok_and(|mailbox| mailbox.messages().next().is_none())
     };
-    sandbox.wait_for(gone, PATIENCE)
-        .await
-        .unwrap();
+    sandbox.wait_for(gone, PATIENCE).await.unwrap();
     assert_eq!(messages(&postroom, &folder, 1).await.len(), 1);
-    assert!(
-        !sandbox
-            .transcript()
-            .iter()
-            .any(|line| line.text.ends_with(" EXPUNGE"))
-    );
+    assert!(!sandbox.transcript().iter().any(|line| line.text.ends_with(" EXPUNGE")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,16 +131,9 @@ async fn what_a_server_answers_decides_what_becomes_of_a_message() {
         (Point::SmtpAccepted,                   drop(()),                          "error", json!("uncertain")),
     ];
     for (number, (on, act, state, code)) in table.into_iter().enumerate() {
-        let rule = sandbox.script(Rule {
-            on,
-            when: When::Nth(1),
-            act,
-        });
+        let rule = sandbox.script(Rule { on, when: When::Nth(1), act });
         let subject = format!("case {number}");
-        let sent = postroom
-            .post("email/Messages", &outgoing(&account, &subject))
-            .await
-            .unwrap();
+        let sent = postroom.post("email/Messages", &outgoing(&account, &subject)).await.unwrap();
         let sent = settled(&postroom, &id(&sent)).await;
         assert_eq!(
             (&sent["messageState"], &sent["errorCode"]),
@@ -203,27 +155,14 @@ async fn what_a_server_answers_decides_what_becomes_of_a_message() {
 async fn a_message_that_ended_is_sent_again_under_the_same_message_id() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let act = Action::line("550 5.1.1 nobody");
-    sandbox.script(Rule {
-        on: Point::SmtpCommand(SmtpCommand::Rcpt),
-        when: When::Nth(1),
-        act,
-    });
-    let sent = postroom
-        .post("email/Messages", &outgoing(&account, "again"))
-        .await
-        .unwrap();
+    sandbox.script(Rule { on: Point::SmtpCommand(SmtpCommand::Rcpt), when: When::Nth(1), act });
+    let sent = postroom.post("email/Messages", &outgoing(&account, "again")).await.unwrap();
     let failed = settled(&postroom, &id(&sent)).await;
     assert_eq!(failed["messageState"], "error");
     let path = format!("email/Messages/{}", id(&sent));
-    postroom
-        .patch(&path, &json!({"messageState": "sending"}))
-        .await
-        .unwrap();
+    postroom.patch(&path, &json!({"messageState": "sending"})).await.unwrap();
     let sent = settled(&postroom, &id(&sent)).await;
-    assert_eq!(
-        (&sent["messageState"], &sent["errorText"]),
-        (&json!("sent"), &Json::Null)
-    );
+    assert_eq!((&sent["messageState"], &sent["errorText"]), (&json!("sent"), &Json::Null));
     assert_eq!(sent["messageId"], failed["messageId"]);
     assert_eq!(sandbox.accepted().len(), 1);
 }
@@ -231,38 +170,24 @@ async fn a_message_that_ended_is_sent_again_under_the_same_message_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_leave_in_the_order_of_their_time_and_not_before_it() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
-    let hold = Rule {
-        on: Point::SmtpConnect,
-        when: When::First(1),
-        act: Action::Hold,
-    };
+    let hold = Rule { on: Point::SmtpConnect, when: When::First(1), act: Action::Hold };
     let hold = sandbox.script(hold);
-    for (subject, time) in [
-        ("third", "2026-01-03"),
-        ("first", "2026-01-01"),
-        ("second", "2026-01-02"),
-    ] {
+    for (subject, time) in
+        [("third", "2026-01-03"), ("first", "2026-01-01"), ("second", "2026-01-02")]
+    {
         let mut message = outgoing(&account, subject);
         message["dateTime"] = json!(format!("{time}T00:00:00Z"));
         message["messageState"] = Json::Null;
         let draft = postroom.post("email/Messages", &message).await.unwrap();
         let path = format!("email/Messages/{}", id(&draft));
-        postroom
-            .patch(&path, &json!({"messageState": "sending"}))
-            .await
-            .unwrap();
+        postroom.patch(&path, &json!({"messageState": "sending"})).await.unwrap();
     }
     let mut future = outgoing(&account, "never");
     future["dateTime"] = json!("2099-01-01T00:00:00Z");
     let future = postroom.post("email/Messages", &future).await.unwrap();
     sandbox.unscript(hold);
     let three = |state: &State| state.accepted().len() == 3;
-    sandbox.wait_for(three, PATIENCE)
-        .await
-        .unwrap();
-    let future = postroom
-        .get(&format!("email/Messages/{}", id(&future)))
-        .await
-        .unwrap();
+    sandbox.wait_for(three, PATIENCE).await.unwrap();
+    let future = postroom.get(&format!("email/Messages/{}", id(&future))).await.unwrap();
     assert_eq!(future["messageState"], "sending");
 }

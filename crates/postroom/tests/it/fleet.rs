@@ -33,15 +33,8 @@ async fn sixty_four_accounts_are_not_delayed_by_a_silent_one() {
     let mut accounts = vec![];
     for number in 0..ACCOUNTS {
         let user = format!("user{number}@test.test");
-        dovecot
-            .fill(&user, "INBOX", (0..5).map(|n| sample(n, 2000)))
-            .unwrap();
-        accounts.push(
-            postroom
-                .account_create(&dovecot, &user, &options)
-                .await
-                .unwrap(),
-        );
+        dovecot.fill(&user, "INBOX", (0..5).map(|n| sample(n, 2000))).unwrap();
+        accounts.push(postroom.account_create(&dovecot, &user, &options).await.unwrap());
     }
     let mut folders = vec![];
     for account in &accounts {
@@ -49,16 +42,11 @@ async fn sixty_four_accounts_are_not_delayed_by_a_silent_one() {
     }
     for (number, folder) in folders.iter().enumerate() {
         messages(&postroom, folder, 5).await;
-        dovecot
-            .append(&format!("user{number}@test.test"), "INBOX", &mail("live"))
-            .unwrap();
+        dovecot.append(&format!("user{number}@test.test"), "INBOX", &mail("live")).unwrap();
     }
     for folder in &folders {
         assert_eq!(messages(&postroom, folder, 6).await.len(), 6);
     }
-    let silent = postroom
-        .get(&format!("email/Accounts/{silent}"))
-        .await
-        .unwrap();
+    let silent = postroom.get(&format!("email/Accounts/{silent}")).await.unwrap();
     assert_ne!(silent["state"], "ready");
 }

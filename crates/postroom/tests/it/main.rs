@@ -1,11 +1,6 @@
 //! Stories: the whole binary as a user runs it, against real servers and against the sandbox with
 //! faults. What needs a Debian package that is not there says so and is passed over.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod world;
 

@@ -25,9 +25,7 @@ async fn compare(postroom: &Postroom, dovecot: &Dovecot, user: &str, folder: &st
     assert_eq!(stored.len(), digests.len());
     for message in stored {
         let uid = u32::try_from(message["uid"].as_u64().unwrap()).unwrap();
-        let raw = postroom
-            .bytes(&format!("email/Messages/{}/rawMessage", id(&message)))
-            .await;
+        let raw = postroom.bytes(&format!("email/Messages/{}/rawMessage", id(&message))).await;
         assert_eq!(sha256(&raw.unwrap()), digests[&uid], "UID {uid}");
         assert_eq!(message["messageState"], "received");
     }
@@ -59,17 +57,10 @@ async fn messages_arrive_byte_for_byte_over_each_kind_of_connection() {
             (folder["storedCount"] == 20).then(|| folder.clone())
         });
         let proof = proof.await;
-        assert_eq!(
-            (&proof["serverCount"], &proof["pendingCount"]),
-            (&json!(20), &json!(0))
-        );
+        assert_eq!((&proof["serverCount"], &proof["pendingCount"]), (&json!(20), &json!(0)));
         assert!(proof["lastProofAt"].is_string());
         let flags = dovecot.fetch(&user, "INBOX").unwrap();
-        assert!(
-            flags
-                .values()
-                .all(|mail| !mail.flags.iter().any(|flag| flag == "\\Seen"))
-        );
+        assert!(flags.values().all(|mail| !mail.flags.iter().any(|flag| flag == "\\Seen")));
     }
 }
 
@@ -80,29 +71,16 @@ async fn enabling_and_disabling_take_effect_at_once() {
     let user = "switch@test.test";
     dovecot.fill(user, "INBOX", [sample(1, 500)]).unwrap();
     let options = json!({"after_read_timeout": 0.2});
-    let account = postroom
-        .account_create(&dovecot, user, &options)
-        .await
-        .unwrap();
+    let account = postroom.account_create(&dovecot, user, &options).await.unwrap();
     postroom.folder(&account, "INBOX").await.unwrap();
     let begun = Instant::now();
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     messages(&postroom, &folder, 1).await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "a poll does not wait for its interval"
-    );
+    assert!(begun.elapsed() < Duration::from_secs(10), "a poll does not wait for its interval");
     let disabled = json!({"enabled": false});
-    postroom
-        .patch(&format!("email/Folders/{folder}"), &disabled)
-        .await
-        .unwrap();
+    postroom.patch(&format!("email/Folders/{folder}"), &disabled).await.unwrap();
     let polled = async || {
-        postroom
-            .get(&format!("email/Folders/{folder}"))
-            .await
-            .unwrap()["lastPollAt"]
-            .clone()
+        postroom.get(&format!("email/Folders/{folder}")).await.unwrap()["lastPollAt"].clone()
     };
     // Polls end: ten intervals pass without one.
     let mut last = polled().await;
@@ -128,20 +106,11 @@ async fn the_wishes_of_a_folder_are_fulfilled_at_the_server() {
     for (user, more) in [
         ("delete@test.test", json!({"deleteOnServer": true})),
         ("seen@test.test", json!({"options": {"keep_unseen": false}})),
-        (
-            "new@test.test",
-            json!({"options": {"load_existing": false}}),
-        ),
-        (
-            "bare@test.test",
-            json!({"options": {"store_raw_as_file": false}}),
-        ),
+        ("new@test.test", json!({"options": {"load_existing": false}})),
+        ("bare@test.test", json!({"options": {"store_raw_as_file": false}})),
     ] {
         dovecot.fill(user, "INBOX", mails()).unwrap();
-        let account = postroom
-            .account_create(&dovecot, user, &options)
-            .await
-            .unwrap();
+        let account = postroom.account_create(&dovecot, user, &options).await.unwrap();
         let folder = enable(&postroom, &account, "INBOX", more).await;
         let path = format!("email/Folders/{folder}");
         let read = |folder: &serde_json::Value| folder["lastProofAt"].is_string().then_some(());
@@ -150,9 +119,7 @@ async fn the_wishes_of_a_folder_are_fulfilled_at_the_server() {
             "delete@test.test" => {
                 messages(&postroom, &folder, 5).await;
                 let gone = async || Ok(dovecot.fetch(user, "INBOX")?.is_empty().then_some(()));
-                postroom_testkit::wait_until("deleting", PATIENCE, gone)
-                    .await
-                    .unwrap();
+                postroom_testkit::wait_until("deleting", PATIENCE, gone).await.unwrap();
             }
             "seen@test.test" => {
                 let seen = async || {
@@ -162,9 +129,7 @@ async fn the_wishes_of_a_folder_are_fulfilled_at_the_server() {
                     };
                     Ok(all.values().all(seen).then_some(()))
                 };
-                postroom_testkit::wait_until("marking", PATIENCE, seen)
-                    .await
-                    .unwrap();
+                postroom_testkit::wait_until("marking", PATIENCE, seen).await.unwrap();
             }
             "new@test.test" => {
                 dovecot.append(user, "INBOX", &mail("after")).unwrap();
@@ -175,10 +140,7 @@ async fn the_wishes_of_a_folder_are_fulfilled_at_the_server() {
             _ => {
                 let found = messages(&postroom, &folder, 5).await;
                 let path = format!("email/Messages/{}/rawMessage", id(&found[0]));
-                assert!(
-                    postroom.bytes(&path).await.is_err(),
-                    "the original is not kept"
-                );
+                assert!(postroom.bytes(&path).await.is_err(), "the original is not kept");
             }
         }
     }
@@ -190,8 +152,5 @@ async fn a_kill_at_any_moment_neither_loses_nor_repeats() {
         return;
     }
     let kill_loop = KillLoop { count: 1500, kills: 8, kind: 't', seed: 1 };
-    kill_loop
-        .run(Path::new(env!("CARGO_BIN_EXE_postroom")))
-        .await
-        .unwrap();
+    kill_loop.run(Path::new(env!("CARGO_BIN_EXE_postroom"))).await.unwrap();
 }

@@ -23,17 +23,10 @@ async fn round(auth: bool) -> Option<Round> {
         return None;
     }
     let dovecot = Dovecot::start(&DovecotOptions::default()).unwrap();
-    let options = PostfixOptions {
-        auth,
-        ..PostfixOptions::default()
-    };
+    let options = PostfixOptions { auth, ..PostfixOptions::default() };
     let postfix = Postfix::start(&dovecot, &options).unwrap();
     let postroom = postroom(&dovecot.ca_pem());
-    Some(Round {
-        postfix,
-        _dovecot: dovecot,
-        postroom,
-    })
+    Some(Round { postfix, _dovecot: dovecot, postroom })
 }
 
 impl Round {
@@ -59,9 +52,7 @@ impl Round {
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let each = bytes.chunks(3).flat_map(|chunk| {
-        let bits = chunk
-            .iter()
-            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
         let bits = bits << (8 * (3 - chunk.len()));
         (0..4).map(move |at| match at <= chunk.len() {
             true => char::from(ALPHABET[(bits >> (18 - 6 * at) & 63) as usize]),
@@ -77,24 +68,14 @@ async fn what_is_sent_comes_back_as_it_was() {
         return;
     };
     let (account, folder) = round.account("anna@test.test", "none").await;
-    let noise: Vec<u8> = (0..300_000_u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
+    let noise: Vec<u8> =
+        (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let pixel = b"\x89PNG\r\n\x1a\n not much of a picture";
     let html = "<p>Grüße, <b>世界</b> <img src=\"cid:pixel@test\"></p>";
     let table = [
-        (
-            "text",
-            json!({"text": "Hello\n.\n..dots\nFrom here\n\ttab and ünïcode 🙂\n"}),
-        ),
-        (
-            "html",
-            json!({"html": "<p>Only <i>html</i> – ohne Text</p>"}),
-        ),
-        (
-            "alternative",
-            json!({"text": "plain", "html": "<p>rich</p>"}),
-        ),
+        ("text", json!({"text": "Hello\n.\n..dots\nFrom here\n\ttab and ünïcode 🙂\n"})),
+        ("html", json!({"html": "<p>Only <i>html</i> – ohne Text</p>"})),
+        ("alternative", json!({"text": "plain", "html": "<p>rich</p>"})),
         (
             "html",
             json!({
@@ -117,27 +98,12 @@ async fn what_is_sent_comes_back_as_it_was() {
             "recipients": [{"kind": "to", "name": "Ańna, \"Q\"", "address": "anna@test.test"}],
             "subject": subject,
         });
-        message
-            .as_object_mut()
-            .unwrap()
-            .extend(parts.as_object().unwrap().clone());
-        let sent = round
-            .postroom
-            .post("email/Messages", &message)
-            .await
-            .unwrap();
+        message.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
+        let sent = round.postroom.post("email/Messages", &message).await.unwrap();
         let sent = settled(&round.postroom, &id(&sent)).await;
-        assert_eq!(
-            sent["messageState"],
-            "sent",
-            "{sent:#}\n{}",
-            round.postfix.log()
-        );
+        assert_eq!(sent["messageState"], "sent", "{sent:#}\n{}", round.postfix.log());
         assert_eq!(sent["recipients"][0]["state"], "sent");
-        let back = messages(&round.postroom, &folder, number + 1)
-            .await
-            .pop()
-            .unwrap();
+        let back = messages(&round.postroom, &folder, number + 1).await.pop().unwrap();
         assert_eq!(back["subject"], json!(subject));
         assert_eq!(back["messageType"], kind);
         assert_eq!(back["messageId"], sent["messageId"]);
@@ -163,16 +129,9 @@ async fn compare(postroom: &Postroom, message: &str, parts: &Json) {
         for (sent, got) in sent.iter().zip(got.as_array().unwrap()) {
             let name = sent["name"].as_str().unwrap().replace('"', "_");
             assert_eq!(got["name"].as_str().unwrap().replace('"', "_"), name);
-            let encoded: String = got["name"]
-                .as_str()
-                .unwrap()
-                .bytes()
-                .map(|byte| format!("%{byte:02X}"))
-                .collect();
-            let bytes = postroom
-                .bytes(&format!("{at}/{kind}/{encoded}"))
-                .await
-                .unwrap();
+            let encoded: String =
+                got["name"].as_str().unwrap().bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let bytes = postroom.bytes(&format!("{at}/{kind}/{encoded}")).await.unwrap();
             assert_eq!(base64(&bytes), sent["content"].as_str().unwrap());
         }
     }
@@ -184,16 +143,10 @@ async fn each_kind_of_connection_and_login_sends() {
         return;
     };
     for security in ["starttls", "tls"] {
-        let (account, folder) = round
-            .account(&format!("{security}@test.test"), security)
-            .await;
+        let (account, folder) = round.account(&format!("{security}@test.test"), security).await;
         let mut message = outgoing(&account, security);
         message["to"] = json!([format!("{security}@test.test")]);
-        let sent = round
-            .postroom
-            .post("email/Messages", &message)
-            .await
-            .unwrap();
+        let sent = round.postroom.post("email/Messages", &message).await.unwrap();
         let sent = settled(&round.postroom, &id(&sent)).await;
         assert_eq!(sent["messageState"], "sent", "{sent:#}");
         messages(&round.postroom, &folder, 1).await;
@@ -209,30 +162,16 @@ async fn each_recipient_has_its_own_result() {
     let mut message = outgoing(&account, "mixed");
     message["to"] = json!(["anna@test.test", "nobody@test.test"]);
     message["bcc"] = json!(["hidden@test.test"]);
-    let sent = round
-        .postroom
-        .post("email/Messages", &message)
-        .await
-        .unwrap();
+    let sent = round.postroom.post("email/Messages", &message).await.unwrap();
     let sent = settled(&round.postroom, &id(&sent)).await;
-    assert_eq!(
-        (&sent["messageState"], &sent["errorCode"]),
-        (&json!("error"), &json!("refused"))
-    );
+    assert_eq!((&sent["messageState"], &sent["errorCode"]), (&json!("error"), &json!("refused")));
     let text = sent["errorText"].as_str().unwrap();
     assert!(text.contains("nobody@test.test: 550 5.1.1"), "{text}");
-    let states: Vec<_> = sent["recipients"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| &r["state"])
-        .collect();
+    let states: Vec<_> =
+        sent["recipients"].as_array().unwrap().iter().map(|r| &r["state"]).collect();
     assert_eq!(states, ["sent", "refused", "sent"]);
     let back = messages(&round.postroom, &folder, 1).await.remove(0);
-    let raw = round
-        .postroom
-        .bytes(&format!("email/Messages/{}/rawMessage", id(&back)))
-        .await;
+    let raw = round.postroom.bytes(&format!("email/Messages/{}/rawMessage", id(&back))).await;
     assert!(
         !String::from_utf8(raw.unwrap()).unwrap().contains("hidden"),
         "blind copies stay blind"

@@ -10,13 +10,7 @@ use tokio::net::TcpListener;
 
 async fn sandbox_with(certificate: Certificate) -> Sandbox {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
-    Sandbox::start(SandboxConfig {
-        users,
-        certificate,
-        ..SandboxConfig::default()
-    })
-    .await
-    .unwrap()
+    Sandbox::start(SandboxConfig { users, certificate, ..SandboxConfig::default() }).await.unwrap()
 }
 
 fn failed(account: &Json) -> Option<String> {
@@ -55,10 +49,7 @@ async fn the_account_says_what_is_wrong_with_its_server() {
         let text = until(&postroom, &path, want, failed).await;
         assert!(text.contains(want), "{text}, not {want}");
     }
-    assert!(
-        !postroom.log().contains("wrong\""),
-        "no password in the log"
-    );
+    assert!(!postroom.log().contains("wrong\""), "no password in the log");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,26 +58,16 @@ async fn a_mended_account_works_at_once() {
     let postroom = postroom(sandbox.ca_pem());
     let port = sandbox.imaps().port();
     let profile = json!({"name": "p", "imapHost": "localhost", "imapPort": port});
-    let account = account_of(
-        &postroom,
-        profile,
-        json!({"address": ANNA, "password": "wrong"}),
-    )
-    .await;
+    let account =
+        account_of(&postroom, profile, json!({"address": ANNA, "password": "wrong"})).await;
     let path = format!("email/Accounts/{account}");
     until(&postroom, &path, "the failure", failed).await;
-    postroom
-        .patch(&path, &json!({"password": "secret"}))
-        .await
-        .unwrap();
+    postroom.patch(&path, &json!({"password": "secret"})).await.unwrap();
     let ready = |account: &Json| (account["state"] == "ready").then(|| account.clone());
     let account = until(&postroom, &path, "the account to be ready", ready).await;
     assert_eq!(account["statusText"], Json::Null);
     assert!(account["lastConnectedAt"].is_string());
-    postroom
-        .patch(&path, &json!({"enabled": false}))
-        .await
-        .unwrap();
+    postroom.patch(&path, &json!({"enabled": false})).await.unwrap();
     let disabled = |account: &Json| (account["state"] == "disabled").then_some(());
     until(&postroom, &path, "the account to be disabled", disabled).await;
 }
@@ -100,23 +81,12 @@ async fn a_system_account_has_a_box_that_never_touches_imap() {
     });
     let account = json!({"address": ANNA, "password": "secret", "isSystem": true});
     let account = account_of(&postroom, profile, account).await;
-    let folder = postroom
-        .folder(&account, "Virtual_System_Send_Box")
-        .await
-        .unwrap();
-    assert_eq!(
-        (&folder["mode"], &folder["enabled"]),
-        (&json!("sendOnly"), &json!(true))
-    );
+    let folder = postroom.folder(&account, "Virtual_System_Send_Box").await.unwrap();
+    assert_eq!((&folder["mode"], &folder["enabled"]), (&json!("sendOnly"), &json!(true)));
     let mut message = outgoing(&account, "from the system");
     message["folder_id"] = folder["id"].clone();
     message.as_object_mut().unwrap().remove("account_id");
     let sent = postroom.post("email/Messages", &message).await.unwrap();
     assert_eq!(settled(&postroom, &id(&sent)).await["messageState"], "sent");
-    assert!(
-        !sandbox
-            .transcript()
-            .iter()
-            .any(|line| line.text.contains("LOGIN"))
-    );
+    assert!(!sandbox.transcript().iter().any(|line| line.text.contains("LOGIN")));
 }

@@ -17,20 +17,14 @@ pub const ANNA: &str = "anna@demo.test";
 
 /// Starts the binary under test, which trusts an authority.
 pub fn postroom(ca_pem: &str) -> Postroom {
-    let options = PostroomOptions {
-        trust_ca_pem: ca_pem.to_owned(),
-        ..PostroomOptions::default()
-    };
+    let options = PostroomOptions { trust_ca_pem: ca_pem.to_owned(), ..PostroomOptions::default() };
     Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), options).unwrap()
 }
 
 /// Starts a sandbox that knows anna, and a Postroom with her account and options.
 pub async fn sandbox(options: Json) -> (Sandbox, Postroom, String) {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
-    let config = SandboxConfig {
-        users,
-        ..SandboxConfig::default()
-    };
+    let config = SandboxConfig { users, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(config).await.unwrap();
     let postroom = postroom(sandbox.ca_pem());
     let profile = json!({
@@ -54,10 +48,7 @@ pub async fn account_of(postroom: &Postroom, profile: Json, mut account: Json) -
 pub async fn enable(postroom: &Postroom, account: &str, mailbox: &str, mut more: Json) -> String {
     let folder = id(&postroom.folder(account, mailbox).await.unwrap());
     more["enabled"] = json!(true);
-    postroom
-        .patch(&format!("email/Folders/{folder}"), &more)
-        .await
-        .unwrap();
+    postroom.patch(&format!("email/Folders/{folder}"), &more).await.unwrap();
     folder
 }
 
@@ -68,17 +59,11 @@ pub async fn until<T>(
     what: &str,
     wanted: impl Fn(&Json) -> Option<T>,
 ) -> T {
-    let found = wait_until(what, PATIENCE, async || {
-        Ok(wanted(&postroom.get(path).await?))
-    });
+    let found = wait_until(what, PATIENCE, async || Ok(wanted(&postroom.get(path).await?)));
     match found.await {
         Ok(found) => found,
         Err(error) => {
-            panic!(
-                "{error:#}: {:#}\n{}",
-                postroom.get(path).await.unwrap(),
-                postroom.log()
-            )
+            panic!("{error:#}: {:#}\n{}", postroom.get(path).await.unwrap(), postroom.log())
         }
     }
 }

@@ -1,0 +1,212 @@
+//! Changes and deletions of entities, each only while the entity has the version that was read.
+
+use crate::columns;
+use crate::columns::quoted;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::feed;
+use crate::feed::Operation;
+use crate::file;
+use crate::queue;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// How a change or a deletion went.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Updated {
+    /// It was done; this is the entity as it is now, or as it was before it was deleted.
+    Done(Entity),
+    /// There is no such entity in the domain.
+    Missing,
+    /// The entity has another version by now.
+    Stale {
+        /// Its version.
+        version: i64,
+    },
+}
+
+/// How often a change is tried again when others change the same entity.
+const ATTEMPTS: usize = 20;
+
+impl Store {
+    /// Changes properties of one entity; `null` unsets. With `if_version`, only that version.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Reference`] for a property that refers to nothing; [`Error::Busy`] for a message
+    /// that is being sent.
+    pub async fn entity_update(
+        &self,
+        (domain, class, id): (&Domain, &Class, Uuid),
+        changes: &Map<String, Json>,
+        if_version: Option<i64>,
+    ) -> Result<Updated, Error> {
+        self.check_references(domain, class, changes).await?;
+        for _ in 0..ATTEMPTS {
+            let Some(current) = self.entity_get(domain, class, id).await? else {
+                return Ok(Updated::Missing);
+            };
+            if if_version.is_some_and(|version| version != current.version) {
+                return Ok(Updated::Stale { version: current.version });
+            }
+            let mut batch = vec![queue::invalidate(id)];
+            batch.push(queue::none_of(id));
+            batch.extend(self.change((domain, class), &current, changes));
+            match self.write(batch).await {
+                Ok(_) => {
+                    self.changed(class);
+                    return Ok(Updated::Done(changed(current, class, changes)));
+                }
+                Err(Error::Condition { statement: 1 }) => {
+                    let reason = "the message is being sent just now".to_owned();
+                    return Err(Error::Busy { reason });
+                }
+                // Somebody was faster: look again.
+                Err(Error::Condition { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Busy { reason: "the entity is changed by many at once".to_owned() })
+    }
+
+    /// The statements of a change; they hold only while the entity has the version of `current`.
+    pub(crate) fn change(
+        &self,
+        (domain, class): (&Domain, &Class),
+        current: &Entity,
+        changes: &Map<String, Json>,
+    ) -> Vec<Statement> {
+        let changing = class.columns().filter(|property| changes.contains_key(&property.name));
+        let mut set = String::new();
+        let mut values = vec![];
+        let mut replaced = Map::new();
+        for property in changing {
+            let json = changes.get(&property.name).unwrap_or(&Json::Null);
+            set.push_str(&format!(", {} = ${}", quoted(&property.name), values.len() + 4));
+            values.push(columns::to_value(&self.inner.key, class, current.id, (property, json)));
+            if !property.write_only() {
+                replaced.insert(property.name.clone(), current.get(&property.name).clone());
+            }
+        }
+        let sql = format!(
+            "UPDATE {} SET \"version\" = \"version\" + 1{set}
+             WHERE \"id\" = $1 AND \"domain\" = $2 AND \"version\" = $3",
+            quoted(&class.classname)
+        );
+        let update = Statement::new(sql)
+            .bind(current.id)
+            .bind(domain.as_str())
+            .bind(current.version)
+            .bind_all(values)
+            .must_change();
+        let change = (current.id, Operation::Change);
+        vec![update, feed::row(domain, class, change, Some(&replaced))]
+    }
+
+    /// Deletes one entity with its files. With an account go its folders and their ledgers, and
+    /// what it has in the queue; messages stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] for a profile that accounts use; [`Error::Busy`] for a message that is
+    /// being sent.
+    pub async fn entity_delete(
+        &self,
+        (domain, class, id): (&Domain, &Class, Uuid),
+        if_version: Option<i64>,
+    ) -> Result<Updated, Error> {
+        let Some(current) = self.entity_get(domain, class, id).await? else {
+            return Ok(Updated::Missing);
+        };
+        if if_version.is_some_and(|version| version != current.version) {
+            return Ok(Updated::Stale { version: current.version });
+        }
+        let mut batch = vec![queue::invalidate(id)];
+        batch.push(queue::none_of(id));
+        batch.extend(self.dependents(domain, class, id).await?);
+        batch.extend(file::delete_all(self, id).await?);
+        let table = quoted(&class.classname);
+        let gone = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
+        batch.push(Statement::new(gone).bind(id).bind(current.version).must_change());
+        let change = (id, Operation::Delete);
+        batch.push(feed::row(domain, class, change, Some(&current.properties)));
+        match self.write(batch).await {
+            Ok(_) => {
+                self.changed(class);
+                Ok(Updated::Done(current))
+            }
+            Err(Error::Condition { statement: 1 }) => {
+                Err(Error::Busy { reason: "the message is being sent just now".to_owned() })
+            }
+            Err(Error::Condition { .. }) => {
+                let now = self.entity_get(domain, class, id).await?;
+                Ok(now.map_or(Updated::Missing, |now| Updated::Stale { version: now.version }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What goes with an entity, or what keeps it.
+    async fn dependents(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        id: Uuid,
+    ) -> Result<Vec<Statement>, Error> {
+        match class.classname.as_str() {
+            builtin::PROFILES => {
+                let sql =
+                    "SELECT \"address\" FROM \"email/Accounts\" WHERE \"profile_id\" = $1 LIMIT 1";
+                let rows = self.read(Statement::new(sql).bind(id)).await?;
+                match rows.first().and_then(|row| row.text(0)) {
+                    Some(address) => Err(Error::InUse { by: format!("the account {address}") }),
+                    None => Ok(vec![]),
+                }
+            }
+            builtin::ACCOUNTS => {
+                let folders = self.builtin(builtin::FOLDERS)?;
+                let sql = "SELECT \"id\" FROM \"email/Folders\" WHERE \"account_id\" = $1";
+                let mut batch = vec![];
+                for row in self.read(Statement::new(sql).bind(id)).await? {
+                    let Some(folder) = row.id(0) else {
+                        continue;
+                    };
+                    batch.push(receipts_gone(folder));
+                    let change = (folder, Operation::Delete);
+                    batch.push(feed::row(domain, &folders, change, None));
+                }
+                let sql = "DELETE FROM \"email/Folders\" WHERE \"account_id\" = $1";
+                batch.push(Statement::new(sql).bind(id));
+                let sql = "DELETE FROM \"delivery\" WHERE \"account\" = $1 AND \"phase\" = 'due'";
+                batch.push(Statement::new(sql).bind(id));
+                Ok(batch)
+            }
+            builtin::FOLDERS => Ok(vec![receipts_gone(id)]),
+            _ => Ok(vec![]),
+        }
+    }
+}
+
+fn receipts_gone(folder: Uuid) -> Statement {
+    Statement::new("DELETE FROM \"receipt\" WHERE \"folder\" = $1").bind(folder)
+}
+
+/// The entity after a change.
+fn changed(mut entity: Entity, class: &Class, changes: &Map<String, Json>) -> Entity {
+    entity.version += 1;
+    for (name, json) in changes {
+        let secret = class.property(name).is_some_and(postroom_model::Property::write_only);
+        if json.is_null() || secret {
+            entity.properties.remove(name);
+        } else {
+            entity.properties.insert(name.clone(), json.clone());
+        }
+    }
+    entity
+}
