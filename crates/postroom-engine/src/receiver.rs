@@ -40,10 +40,13 @@ enum Ended {
 }
 
 /// Receives for one account until the sender of `setup` is gone.
-pub async fn run(shared: Arc<Shared>, mut setup: watch::Receiver<Arc<Account>>) {
-    let account = Arc::clone(&setup.borrow_and_update());
+pub async fn run(
+    shared: Arc<Shared>,
+    reporter: Arc<Reporter>,
+    mut setup: watch::Receiver<Arc<Account>>,
+) {
     let mut receiver = Receiver {
-        reporter: Reporter::new(&shared.store, &account.domain, account.id),
+        reporter,
         shared,
         known: HashMap::new(),
         surveyed: None,
@@ -69,7 +72,7 @@ pub async fn run(shared: Arc<Shared>, mut setup: watch::Receiver<Arc<Account>>) 
 
 struct Receiver {
     shared: Arc<Shared>,
-    reporter: Reporter,
+    reporter: Arc<Reporter>,
     known: HashMap<Uuid, Known>,
     surveyed: Option<Instant>,
     failures: u32,
@@ -93,6 +96,7 @@ impl Receiver {
         let mut text = chain(error);
         if needs_a_person(error) {
             state = State::Failed;
+            text.push_str("; check login and password");
             self.refusals += 1;
             if self.refusals >= REFUSALS_MAX {
                 delay = settings.credentials_probe;
@@ -104,7 +108,7 @@ impl Receiver {
         {
             delay = delay.max(hint);
         }
-        self.reporter.report(state, &text).await;
+        self.reporter.receiving(state, &text).await;
         Instant::now() + delay
     }
 
@@ -113,8 +117,8 @@ impl Receiver {
         account: &Arc<Account>,
         setup: &mut watch::Receiver<Arc<Account>>,
     ) -> Result<Ended, Error> {
-        if self.failures == 0 {
-            self.reporter.report(State::Connecting, "").await;
+        if self.failures == 0 && self.surveyed.is_none() {
+            self.reporter.receiving(State::Connecting, "").await;
         }
         let mut connection = self.connect(account).await?;
         self.forgive();
@@ -124,8 +128,8 @@ impl Receiver {
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
             let trouble = self.poll_due(&account, &mut connection, &mut polls).await?;
             match trouble {
-                None => self.reporter.report(State::Ready, "").await,
-                Some(text) => self.reporter.report(State::Degraded, &text).await,
+                None => self.reporter.receiving(State::Ready, "").await,
+                Some(text) => self.reporter.receiving(State::Degraded, &text).await,
             }
             if account.monitored().next().is_none() && !setup.has_changed().unwrap_or(true) {
                 // Nobody is kept waiting by a goodbye that is not answered.

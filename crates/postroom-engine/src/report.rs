@@ -7,6 +7,7 @@ use postroom_model::Timestamp;
 use postroom_store::AccountReport;
 use postroom_store::Store;
 use postroom_store::clock;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// How the connection of an account fares.
@@ -38,39 +39,80 @@ impl State {
     }
 }
 
-/// Writes the state of an account, once for each change.
+/// Writes the state of an account, once for each change. Its receiver and its sender each say how
+/// they fare; the account shows the worse of it.
 #[derive(Debug)]
 pub struct Reporter {
     store: Store,
     domain: Domain,
     account: Uuid,
-    last: Option<(State, String)>,
+    said: Mutex<Said>,
+}
+
+/// What was said last.
+#[derive(Debug, Default)]
+struct Said {
+    /// By the receiver; `None` when the account has none.
+    receiving: Option<(State, String)>,
+    /// What the sender's trouble is; `None` when it has none.
+    sending: Option<String>,
+    /// What the row shows.
+    shown: Option<(State, String)>,
 }
 
 impl Reporter {
     /// Reports for one account.
     #[must_use]
     pub fn new(store: &Store, domain: &Domain, account: Uuid) -> Self {
-        Self { store: store.clone(), domain: domain.clone(), account, last: None }
+        let said = Mutex::new(Said::default());
+        Self { store: store.clone(), domain: domain.clone(), account, said }
     }
 
-    /// Reports a state with what a person should know; empty when all is well.
-    ///
-    /// A report that cannot be written is logged: the next change is reported again.
-    pub async fn report(&mut self, state: State, text: &str) {
-        if self.last.as_ref().is_some_and(|(last, said)| *last == state && said == text) {
+    /// The receiver says how it fares, with what a person should know; empty when all is well.
+    pub async fn receiving(&self, state: State, text: &str) {
+        let mut said = self.said.lock().await;
+        said.receiving = Some((state, text.to_owned()));
+        self.show(&mut said).await;
+    }
+
+    /// The sender says what its trouble is; `None` when all is well.
+    pub async fn sending(&self, trouble: Option<String>) {
+        let mut said = self.said.lock().await;
+        said.sending = trouble.map(|text| format!("sending: {text}"));
+        self.show(&mut said).await;
+    }
+
+    /// A report that cannot be written is logged; the next one is written again.
+    async fn show(&self, said: &mut Said) {
+        let (state, text) = said.together();
+        if said.shown.as_ref() == Some(&(state, text.clone())) {
             return;
         }
         tracing::info!(account = %self.account, state = state.as_str(), text, "account");
         let connected = matches!(state, State::Ready).then(|| Timestamp::from_ms(clock::now_ms()));
         let report = AccountReport {
             state: state.as_str(),
-            status_text: text.to_owned(),
+            status_text: text.clone(),
             last_connected_at: connected,
         };
         match self.store.account_report(&self.domain, self.account, &report).await {
-            Ok(()) => self.last = Some((state, text.to_owned())),
+            Ok(()) => said.shown = Some((state, text)),
             Err(error) => tracing::error!(account = %self.account, %error, "report not written"),
+        }
+    }
+}
+
+impl Said {
+    fn together(&self) -> (State, String) {
+        match (&self.receiving, &self.sending) {
+            (None, None) => (State::Ready, String::new()),
+            (None, Some(text)) => (State::Failed, text.clone()),
+            (Some((state, text)), None) => (*state, text.clone()),
+            (Some((State::Ready | State::Connecting, _)), Some(text)) => {
+                (State::Degraded, text.clone())
+            }
+            (Some((state, text)), Some(sending)) if text.is_empty() => (*state, sending.clone()),
+            (Some((state, text)), Some(sending)) => (*state, format!("{text}; {sending}")),
         }
     }
 }
@@ -103,5 +145,30 @@ pub fn needs_a_person(error: &Error) -> bool {
         | Error::FolderGone
         | Error::Fault(_)
         | Error::Compose(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worse_of_receiving_and_sending_is_shown() {
+        let said = |receiving: Option<(State, &str)>, sending: Option<&str>| {
+            let receiving = receiving.map(|(state, text)| (state, text.to_owned()));
+            Said { receiving, sending: sending.map(str::to_owned), shown: None }.together()
+        };
+        #[rustfmt::skip]
+        let table = [
+            (None,                        None,      (State::Ready, "")),
+            (None,                        Some("s"), (State::Failed, "s")),
+            (Some((State::Ready, "")),    None,      (State::Ready, "")),
+            (Some((State::Ready, "")),    Some("s"), (State::Degraded, "s")),
+            (Some((State::Failed, "r")),  Some("s"), (State::Failed, "r; s")),
+            (Some((State::Disabled, "")), Some("s"), (State::Disabled, "s")),
+        ];
+        for (receiving, sending, (state, text)) in table {
+            assert_eq!(said(receiving, sending), (state, text.to_owned()));
+        }
     }
 }

@@ -7,7 +7,6 @@ use crate::account::Account;
 use crate::backoff;
 use crate::error::Error;
 use crate::report::Reporter;
-use crate::report::State;
 use crate::report::chain;
 use crate::report::needs_a_person;
 use crate::send::prepare;
@@ -35,23 +34,22 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Sends for one account until `stop`.
 pub async fn run(
     shared: Arc<Shared>,
+    reporter: Arc<Reporter>,
     mut setup: watch::Receiver<Arc<Account>>,
     stop: CancellationToken,
 ) {
-    let account = Arc::clone(&setup.borrow_and_update());
     let mut queue = shared.store.watch_outgoing();
-    let mut sender = Sender {
-        reporter: Reporter::new(&shared.store, &account.domain, account.id),
-        shared,
-        connection: None,
-        failures: 0,
-    };
+    let mut sender = Sender { reporter, shared, connection: None, failures: 0, is_probed: false };
+    let mut is_recovered = false;
     while !stop.is_cancelled() {
         queue.borrow_and_update();
         let account = Arc::clone(&setup.borrow_and_update());
+        if !is_recovered {
+            is_recovered = sender.recover(&account).await;
+        }
         let wait = match sender.work(&account, &stop).await {
             Ok(next) => next,
-            Err(error) => sender.failed(&account, &error).await,
+            Err(error) => sender.failed(&error).await,
         };
         tokio::select! {
             () = stop.cancelled() => break,
@@ -59,6 +57,7 @@ pub async fn run(
             changed = setup.changed() => {
                 sender.close().await;
                 sender.failures = 0;
+                sender.is_probed = false;
                 if changed.is_err() {
                     break;
                 }
@@ -71,14 +70,16 @@ pub async fn run(
 
 struct Sender {
     shared: Arc<Shared>,
-    reporter: Reporter,
+    reporter: Arc<Reporter>,
     connection: Option<(Connection, Instant)>,
     failures: u32,
+    /// Whether a connection was made since the account was last changed.
+    is_probed: bool,
 }
 
 impl Sender {
     /// Reports what is wrong with the account's server, and says when to try again.
-    async fn failed(&mut self, account: &Account, error: &Error) -> Instant {
+    async fn failed(&mut self, error: &Error) -> Instant {
         self.connection = None;
         self.failures += 1;
         let settings = &self.shared.settings;
@@ -87,9 +88,18 @@ impl Sender {
         } else {
             (settings.reconnect_first, settings.reconnect_longest)
         };
-        let state = if account.imap.is_some() { State::Degraded } else { State::Failed };
-        self.reporter.report(state, &format!("sending: {}", chain(error))).await;
+        let advice = if needs_a_person(error) { "; check login and password" } else { "" };
+        self.reporter.sending(Some(format!("{}{advice}", chain(error)))).await;
         Instant::now() + backoff::delay(self.failures, first, longest)
+    }
+
+    /// Takes up what an earlier sender of the account left, in this process or one before it.
+    async fn recover(&self, account: &Account) -> bool {
+        let recovered = self.shared.store.delivery_recover(account.id).await;
+        if let Err(error) = &recovered {
+            tracing::error!(account = %account.id, %error, "the queue was not taken up");
+        }
+        recovered.is_ok()
     }
 
     /// Does what is to be done now; says when there is something to do again.
@@ -100,6 +110,11 @@ impl Sender {
     ) -> Result<Instant, Error> {
         prepare::prepare_all(&self.shared, account).await?;
         self.settle_doubts(account).await?;
+        if !self.is_probed {
+            // What is wrong with the server is to be known before the first message.
+            let connection = self.connection(account).await?;
+            self.connection = Some((connection, Instant::now()));
+        }
         loop {
             let store = self.shared.store.clone();
             let claimed = store.delivery_claim(account.id, clock::now_ms(), CLAIM).await?;
@@ -191,9 +206,8 @@ impl Sender {
             connection.login(credentials).await?;
         }
         self.failures = 0;
-        if account.imap.is_none() {
-            self.reporter.report(State::Ready, "").await;
-        }
+        self.is_probed = true;
+        self.reporter.sending(None).await;
         Ok(connection)
     }
 

@@ -48,7 +48,6 @@ impl Supervisor {
             std::fs::remove_dir_all(spool).map_err(Error::Spool)?;
         }
         std::fs::create_dir_all(spool).map_err(Error::Spool)?;
-        store.delivery_recover().await?;
         let shared = Arc::new(Shared {
             decompositions: Semaphore::new(settings.decompositions_max.max(1)),
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
@@ -72,13 +71,13 @@ impl Supervisor {
 
 async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
     let mut changes = shared.store.watch_configuration();
-    let mut running: HashMap<Uuid, Running> = HashMap::new();
+    let mut fleet = Fleet { shared, running: HashMap::new(), stopping: HashMap::new() };
     loop {
         changes.borrow_and_update();
-        match shared.store.account_list().await {
+        match fleet.shared.store.account_list().await {
             Ok(rows) => {
                 let accounts = rows.iter().map(Account::from_row).map(Arc::new).collect();
-                align(&shared, &mut running, accounts).await;
+                fleet.align(accounts).await;
             }
             Err(error) => tracing::error!(error = chain(&error), "configuration not read"),
         }
@@ -88,43 +87,112 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(READ_AGAIN) => {}
         }
     }
-    let all = running.into_values().map(|running| running.stop(shared.settings.stop_within));
-    futures_util::future::join_all(all).await;
+    fleet.stop_all().await;
 }
 
-/// Starts, changes and stops accounts until what runs is what the data model says.
-async fn align(
-    shared: &Arc<Shared>,
-    running: &mut HashMap<Uuid, Running>,
-    accounts: Vec<Arc<Account>>,
-) {
-    let mut former = std::mem::take(running);
-    for account in accounts {
-        match (former.remove(&account.id), account.enabled) {
-            (Some(old), true) => {
-                running.insert(account.id, old.keep(shared, &account).await);
-            }
-            (None, true) => {
-                running.insert(account.id, Running::start(shared, &account).await);
-            }
-            (old, false) => {
-                if let Some(old) = old {
-                    old.stop(shared.settings.stop_within).await;
-                }
-                if account.state != State::Disabled.as_str() {
-                    let mut reporter = Reporter::new(&shared.store, &account.domain, account.id);
-                    reporter.report(State::Disabled, "").await;
+/// What runs.
+struct Fleet {
+    shared: Arc<Shared>,
+    running: HashMap<Uuid, Running>,
+    /// Accounts whose sender still finishes what is after its final dot. Nobody waits for it but a
+    /// new sender of the same account.
+    stopping: HashMap<Uuid, JoinHandle<()>>,
+}
+
+impl Fleet {
+    /// Starts, changes and stops accounts until what runs is what the data model says.
+    async fn align(&mut self, accounts: Vec<Arc<Account>>) {
+        self.stopping.retain(|_, stopping| !stopping.is_finished());
+        let mut former = std::mem::take(&mut self.running);
+        for account in accounts {
+            match (former.remove(&account.id), account.enabled) {
+                (Some(old), true) => self.keep(old, &account).await,
+                (None, true) => self.start(&account).await,
+                (old, false) => {
+                    if let Some(old) = old {
+                        self.stop(account.id, old);
+                    }
+                    if account.state != State::Disabled.as_str() {
+                        let store = &self.shared.store;
+                        let reporter = Reporter::new(store, &account.domain, account.id);
+                        reporter.receiving(State::Disabled, "").await;
+                    }
                 }
             }
         }
+        for (id, gone) in former {
+            self.stop(id, gone);
+        }
     }
-    for gone in former.into_values() {
-        gone.stop(shared.settings.stop_within).await;
+
+    async fn start(&mut self, account: &Arc<Account>) {
+        if account.is_system {
+            ensure_send_box(&self.shared, account).await;
+        }
+        let (setup, _) = watch::channel(Arc::clone(account));
+        let mut running = Running {
+            reporter: Arc::new(Reporter::new(&self.shared.store, &account.domain, account.id)),
+            setup,
+            stop: CancellationToken::new(),
+            receiver: None,
+            sender: None,
+        };
+        let former = self.stopping.remove(&account.id);
+        running.start_tasks(&self.shared, account, former);
+        self.running.insert(account.id, running);
+    }
+
+    /// Takes on a configuration. What lost or got a server is begun anew.
+    async fn keep(&mut self, mut old: Running, account: &Arc<Account>) {
+        let former = Arc::clone(&old.setup.borrow());
+        let servers = |account: &Account| (account.imap.is_some(), account.smtp.is_some());
+        if servers(&former) != servers(account) {
+            self.stop(account.id, old);
+            return self.start(account).await;
+        }
+        if !account.works_like(&former) {
+            if account.is_system && !former.is_system {
+                ensure_send_box(&self.shared, account).await;
+            }
+            old.setup.send_replace(Arc::clone(account));
+        }
+        old.start_tasks(&self.shared, account, None);
+        self.running.insert(account.id, old);
+    }
+
+    /// Stops an account in the background: no other waits for its server.
+    fn stop(&mut self, id: Uuid, running: Running) {
+        let former = self.stopping.remove(&id);
+        let within = self.shared.settings.stop_within;
+        let stopping = tokio::spawn(async move {
+            running.stop(within).await;
+            wait_for(former).await;
+        });
+        self.stopping.insert(id, stopping);
+    }
+
+    async fn stop_all(mut self) {
+        for (id, running) in std::mem::take(&mut self.running) {
+            self.stop(id, running);
+        }
+        for (_, stopping) in self.stopping {
+            wait_for(Some(stopping)).await;
+        }
+    }
+}
+
+/// Waits for a task; a fault of its own has been logged by the time.
+async fn wait_for(task: Option<JoinHandle<()>>) {
+    if let Some(task) = task
+        && let Err(error) = task.await
+    {
+        tracing::error!(%error, "a task ended by a fault of its own");
     }
 }
 
 /// The tasks of one account.
 struct Running {
+    reporter: Arc<Reporter>,
     setup: watch::Sender<Arc<Account>>,
     stop: CancellationToken,
     receiver: Option<JoinHandle<()>>,
@@ -132,52 +200,27 @@ struct Running {
 }
 
 impl Running {
-    async fn start(shared: &Arc<Shared>, account: &Arc<Account>) -> Self {
-        if account.is_system {
-            ensure_send_box(shared, account).await;
-        }
-        let (setup, _) = watch::channel(Arc::clone(account));
-        let stop = CancellationToken::new();
-        let mut running = Self { setup, stop, receiver: None, sender: None };
-        running.start_tasks(shared, account);
-        running
-    }
-
     /// Starts the tasks that the account needs and that do not run: all at first, later those that
-    /// ended by a fault, or whose server was added.
-    fn start_tasks(&mut self, shared: &Arc<Shared>, account: &Account) {
-        let ended =
-            |task: &Option<JoinHandle<()>>| task.as_ref().is_none_or(JoinHandle::is_finished);
-        if account.imap.is_some() && ended(&self.receiver) {
-            let task = receiver::run(Arc::clone(shared), self.setup.subscribe());
+    /// ended by a fault. A sender begins when the `former` one of the account has ended.
+    fn start_tasks(
+        &mut self,
+        shared: &Arc<Shared>,
+        account: &Account,
+        former: Option<JoinHandle<()>>,
+    ) {
+        if account.imap.is_some() && is_due(self.receiver.as_ref(), account) {
+            let (shared, reporter) = (Arc::clone(shared), Arc::clone(&self.reporter));
+            let task = receiver::run(shared, reporter, self.setup.subscribe());
             self.receiver = Some(tokio::spawn(task));
         }
-        if account.smtp.is_some() && ended(&self.sender) {
-            let task = sender::run(Arc::clone(shared), self.setup.subscribe(), self.stop.clone());
-            self.sender = Some(tokio::spawn(task));
+        if account.smtp.is_some() && is_due(self.sender.as_ref(), account) {
+            let (shared, reporter) = (Arc::clone(shared), Arc::clone(&self.reporter));
+            let task = sender::run(shared, reporter, self.setup.subscribe(), self.stop.clone());
+            self.sender = Some(tokio::spawn(async move {
+                wait_for(former).await;
+                task.await;
+            }));
         }
-    }
-
-    /// Takes on a configuration. A server that was taken away ends its task.
-    async fn keep(mut self, shared: &Arc<Shared>, account: &Arc<Account>) -> Self {
-        let former = Arc::clone(&self.setup.borrow());
-        if account.imap.is_none()
-            && let Some(receiver) = self.receiver.take()
-        {
-            receiver.abort();
-        }
-        if account.smtp.is_some() != former.smtp.is_some() {
-            self.stop(shared.settings.stop_within).await;
-            return Self::start(shared, account).await;
-        }
-        if !account.works_like(&former) {
-            if account.is_system && !former.is_system {
-                ensure_send_box(shared, account).await;
-            }
-            self.setup.send_replace(Arc::clone(account));
-        }
-        self.start_tasks(shared, account);
-        self
     }
 
     /// Stops both tasks. A receiver may be dropped anywhere; a sender finishes what is after its
@@ -193,6 +236,18 @@ impl Running {
             tracing::warn!("a sender did not end in time and is cut off");
             sender.abort();
         }
+    }
+}
+
+/// Whether a task is to be started: it never was, or it ended by a fault, which is logged.
+fn is_due(task: Option<&JoinHandle<()>>, account: &Account) -> bool {
+    match task {
+        None => true,
+        Some(task) if task.is_finished() => {
+            tracing::error!(account = %account.id, "a task ended by a fault of its own; again");
+            true
+        }
+        Some(_) => false,
     }
 }
 

@@ -323,16 +323,20 @@ impl Store {
         Ok(rows.first().and_then(|row| row.whole(0)))
     }
 
-    /// Takes up what an earlier process left: claimed deliveries are due again, those after their
-    /// final dot are in doubt.
+    /// Takes up what an earlier sender of an account left: claimed deliveries are due again, those
+    /// after their final dot are in doubt. No other sender of the account may be at work.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_recover(&self) -> Result<(), Error> {
-        let due = "UPDATE \"delivery\" SET \"phase\" = 'due' WHERE \"phase\" = 'claimed'";
-        let doubt = "UPDATE \"delivery\" SET \"phase\" = 'in-doubt' WHERE \"phase\" = 'dot-sent'";
-        self.write(vec![Statement::new(due), Statement::new(doubt)]).await.map(drop)
+    pub async fn delivery_recover(&self, account: Uuid) -> Result<(), Error> {
+        let from_to = |from: &'static str, to: &'static str| {
+            let sql = "UPDATE \"delivery\" SET \"phase\" = $3
+                WHERE \"account\" = $1 AND \"phase\" = $2";
+            Statement::new(sql).bind(account).bind(from).bind(to)
+        };
+        let batch = vec![from_to("claimed", "due"), from_to("dot-sent", "in-doubt")];
+        self.write(batch).await.map(drop)
     }
 }
 

@@ -495,7 +495,7 @@ async fn a_restart_makes_claims_due_again_and_dots_doubtful() {
     }
     let claimed = fixture.store.delivery_claim(account, 9, 9).await.unwrap();
     fixture.store.delivery_dot_sent(claimed[1].message).await.unwrap();
-    fixture.store.delivery_recover().await.unwrap();
+    fixture.store.delivery_recover(account).await.unwrap();
     let doubtful = fixture.store.delivery_in_doubt(account).await.unwrap();
     assert_eq!(doubtful.len(), 1);
     assert_eq!(doubtful[0].message, claimed[1].message);

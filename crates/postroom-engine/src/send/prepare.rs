@@ -28,6 +28,8 @@ use serde_json::json;
 
 /// An html body larger than this is refused: it is composed in memory.
 const HTML_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// An attached message up to this size is looked into when it is composed.
+const MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The files of a message that is being composed.
 struct Files {
@@ -150,8 +152,8 @@ async fn draft(
         subject: text("subject").unwrap_or_default().to_owned(),
         text: text("text").map(str::to_owned),
         html: html(shared, account, message).await?,
-        inlines: files.inlines.iter().map(file).collect(),
-        attachments: files.attachments.iter().map(file).collect(),
+        inlines: contents(shared, &files.inlines).await?,
+        attachments: contents(shared, &files.attachments).await?,
         in_reply_to: message.texts("inReplyTo").map(str::to_owned).collect(),
         references: message.texts("references").map(str::to_owned).collect(),
         date_ms: date.map_or_else(clock::now_ms, Timestamp::as_ms),
@@ -169,13 +171,34 @@ async fn file_rows(
     Ok(shared.store.file_list(&account.domain, message.id, property).await?)
 }
 
-fn file(row: &FileRow) -> File {
-    File {
-        name: row.name.clone(),
-        media_type: row.media_type.clone(),
-        content_id: row.content_id.clone(),
-        content: Content::Elsewhere { size_bytes: row.size_bytes },
+/// The files with their contents: elsewhere, but for small messages, which must not be encoded and
+/// so are looked into when they are composed (RFC 2046 §5.2.1).
+async fn contents(shared: &Shared, rows: &[FileRow]) -> Result<Vec<File>, Error> {
+    let mut contents = vec![];
+    for row in rows {
+        let is_message = row.media_type.to_ascii_lowercase().starts_with("message/");
+        let content = if is_message && row.size_bytes <= MESSAGE_BYTES_MAX {
+            Content::Bytes(read(shared, row).await?.into())
+        } else {
+            Content::Elsewhere { size_bytes: row.size_bytes }
+        };
+        contents.push(File {
+            name: row.name.clone(),
+            media_type: row.media_type.clone(),
+            content_id: row.content_id.clone(),
+            content,
+        });
     }
+    Ok(contents)
+}
+
+async fn read(shared: &Shared, row: &FileRow) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![];
+    let mut download = content::open(&shared.store, row, None);
+    while let Some(piece) = download.next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 async fn html(
@@ -190,12 +213,7 @@ async fn html(
     if row.size_bytes > HTML_BYTES_MAX {
         return Err(Error::Compose(format!("html: is larger than {HTML_BYTES_MAX} bytes")));
     }
-    let mut bytes = vec![];
-    let mut download = content::open(&shared.store, row, None);
-    while let Some(piece) = download.next().await? {
-        bytes.extend_from_slice(&piece);
-    }
-    let html = String::from_utf8(bytes);
+    let html = String::from_utf8(read(shared, row).await?);
     html.map(Some).map_err(|_| Error::Compose("html: is not UTF-8".to_owned()))
 }
 

@@ -47,7 +47,8 @@ pub async fn transmit(
         reverse_path: claimed.reverse_path.clone(),
         forward_paths: waiting.iter().map(|address| wire(address)).collect(),
         smtp_utf8: claimed.smtp_utf8,
-        eight_bit: false,
+        // What we compose is ASCII but for such addresses.
+        eight_bit: claimed.smtp_utf8,
         size_bytes: claimed.size_bytes,
     };
     let reader = shared.store.blob_read(claimed.blob, 0..claimed.size_bytes);

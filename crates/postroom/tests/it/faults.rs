@@ -170,24 +170,27 @@ async fn a_message_that_ended_is_sent_again_under_the_same_message_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_leave_in_the_order_of_their_time_and_not_before_it() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
-    let hold = Rule { on: Point::SmtpConnect, when: When::First(1), act: Action::Hold };
-    let hold = sandbox.script(hold);
-    for (subject, time) in
-        [("third", "2026-01-03"), ("first", "2026-01-01"), ("second", "2026-01-02")]
-    {
+    let dated = |(subject, day): (&str, &str)| {
         let mut message = outgoing(&account, subject);
-        message["dateTime"] = json!(format!("{time}T00:00:00Z"));
-        message["messageState"] = Json::Null;
-        let draft = postroom.post("email/Messages", &message).await.unwrap();
-        let path = format!("email/Messages/{}", id(&draft));
-        postroom.patch(&path, &json!({"messageState": "sending"})).await.unwrap();
-    }
+        message["dateTime"] = json!(format!("2026-01-{day}T00:00:00Z"));
+        message
+    };
+    // A list is created all at once: the sender sees all three together.
+    let list: Vec<Json> =
+        [("third", "03"), ("first", "01"), ("second", "02")].into_iter().map(dated).collect();
+    postroom.post("email/Messages", &json!(list)).await.unwrap();
     let mut future = outgoing(&account, "never");
     future["dateTime"] = json!("2099-01-01T00:00:00Z");
     let future = postroom.post("email/Messages", &future).await.unwrap();
-    sandbox.unscript(hold);
     let three = |state: &State| state.accepted().len() == 3;
     sandbox.wait_for(three, PATIENCE).await.unwrap();
+    let accepted = sandbox.accepted();
+    let subject = |mail: &postroom_sandbox::AcceptedMail| {
+        let text = String::from_utf8_lossy(&mail.bytes).into_owned();
+        text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).unwrap()
+    };
+    let order: Vec<_> = accepted.iter().map(subject).collect();
+    assert_eq!(order, ["first", "second", "third"]);
     let future = postroom.get(&format!("email/Messages/{}", id(&future))).await.unwrap();
     assert_eq!(future["messageState"], "sending");
 }

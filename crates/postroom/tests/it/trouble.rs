@@ -73,6 +73,34 @@ async fn a_mended_account_works_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn trouble_with_sending_is_known_before_the_first_message_and_ends_with_it() {
+    let sandbox = sandbox_with(Certificate::Good).await;
+    let postroom = postroom(sandbox.ca_pem());
+    let profile = json!({
+        "name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+        "smtpHost": "localhost", "smtpPort": sandbox.smtps().port(),
+    });
+    let account = json!({"address": ANNA, "password": "secret", "smtpPassword": "wrong"});
+    let account = account_of(&postroom, profile, account).await;
+    let path = format!("email/Accounts/{account}");
+    let degraded = |account: &Json| {
+        let text = account["statusText"].as_str()?;
+        (account["state"] == "degraded").then(|| text.to_owned())
+    };
+    let text = until(&postroom, &path, "the account to be degraded", degraded).await;
+    assert!(
+        text.starts_with("sending: the server does not take this login and password"),
+        "{text}"
+    );
+    let waiting = postroom.post("email/Messages", &outgoing(&account, "waits")).await.unwrap();
+    postroom.patch(&path, &json!({"smtpPassword": null})).await.unwrap();
+    let sent = settled(&postroom, &id(&waiting)).await;
+    assert_eq!((&sent["messageState"], &sent["attempts"]), (&json!("sent"), &json!(1)));
+    let ready = |account: &Json| (account["state"] == "ready").then_some(());
+    until(&postroom, &path, "the account to be ready", ready).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_system_account_has_a_box_that_never_touches_imap() {
     let sandbox = sandbox_with(Certificate::Good).await;
     let postroom = postroom(sandbox.ca_pem());
