@@ -138,7 +138,7 @@ impl Sender {
     ) -> Result<(), Error> {
         let mut claimed = claimed.into_iter();
         let mut result = Ok(());
-        while let Some(delivery) = claimed.next() {
+        for delivery in claimed.by_ref() {
             if stop.is_cancelled() {
                 self.shared.store.delivery_release(delivery.message).await?;
                 break;

@@ -146,7 +146,7 @@ fn month(word: &str) -> Option<i64> {
     let is_it = |name: &&str| {
         word.len() >= 3 && (name.starts_with(word) || word == "sept" && name.starts_with("sep"))
     };
-    let at = MONTHS.iter().position(|name| is_it(&name))?;
+    let at = MONTHS.iter().position(is_it)?;
     i64::try_from(at + 1).ok()
 }
 
@@ -171,7 +171,7 @@ impl<'a> Date<'a> {
             && (number(first).is_some() || WEEKDAYS.iter().any(|name| name.starts_with(first)))
         {
             self.date_word(word);
-        } else if WEEKDAYS.iter().any(|name| is_weekday(&name)) {
+        } else if WEEKDAYS.iter().any(is_weekday) {
         } else if let Some(day) = ordinal(word) {
             self.day = self.day.or(Some(day));
         } else if word.contains('.') && self.time.is_none() && self.day.is_some() {

@@ -171,7 +171,7 @@ impl Base64 {
     /// Goes on with `line` if it is base64, else ends.
     fn decide(&mut self, line: &[u8], content: &mut Vec<u8>) {
         let line = line.trim_ascii_end();
-        let is_text = line.len() % 4 == 0 || line.len() >= LOOK_CHARS;
+        let is_text = line.len().is_multiple_of(4) || line.len() >= LOOK_CHARS;
         let is_base64 = line
             .iter()
             .all(|byte| value(*byte) != NONE || *byte == b'=');
