@@ -2,7 +2,8 @@
 //!
 //! A statement is portable SQL with `$1 … $n` and the values that are bound to it. A batch is a
 //! list of statements that commits or fails as one; there are no interactive transactions:
-//! conditions stand in the SQL, and [`Statement::must_change`] makes a batch fail when one does not hold.
+//! conditions stand in the SQL, and [`Statement::must_change`] makes a batch fail when one does
+//! not hold.
 
 use crate::error::Error;
 use std::borrow::Cow;

@@ -115,3 +115,64 @@ fn replies(recipients: &[Json], state: &str) -> String {
 fn shown(reply: &Reply) -> String {
     reply.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_smtp::RecipientReply;
+
+    fn reply(code: u16) -> Reply {
+        Reply { code, enhanced: None, lines: vec!["x".to_owned()] }
+    }
+
+    /// The states of the recipients and the verdict, after RCPT and data were answered so.
+    fn after(rcpt: &[u16], data: Option<u16>, since: u64) -> (Vec<String>, Verdict) {
+        let address = |at: usize| format!("r{at}@b.test");
+        let mut recipients: Vec<Json> =
+            (0..rcpt.len()).map(|at| json!({"address": address(at), "state": "waiting"})).collect();
+        let replies = rcpt.iter().enumerate();
+        let replies =
+            replies.map(|(at, code)| RecipientReply { address: address(at), reply: reply(*code) });
+        let outcome = Outcome { recipients: replies.collect(), data: data.map(reply) };
+        record(&mut recipients, &outcome, str::to_owned);
+        let states = recipients.iter().map(|r| r["state"].as_str().unwrap().to_owned()).collect();
+        let tried = Tried { attempts: 1, since: Duration::from_secs(since) };
+        let options = Options::cascade([&json!({"retry_for": 100})]);
+        (states, verdict(&recipients, tried, &options))
+    }
+
+    #[test]
+    fn each_answer_has_its_consequence() {
+        const NOW: u64 = 0;
+        const TOO_LONG: u64 = 100;
+        #[rustfmt::skip]
+        let table: &[(&[u16], Option<u16>, u64, &[&str], &str)] = &[
+            (&[250],           Some(250), NOW,      &["sent"],                        "sent"),
+            (&[250, 251],      Some(250), NOW,      &["sent", "sent"],                "sent"),
+            (&[250],           Some(451), NOW,      &["deferred"],                    "later"),
+            (&[250],           Some(554), NOW,      &["refused"],                     "refused"),
+            (&[550],           None,      NOW,      &["refused"],                     "refused"),
+            (&[450],           None,      NOW,      &["deferred"],                    "later"),
+            (&[250, 450, 550], Some(250), NOW,      &["sent", "deferred", "refused"], "later"),
+            (&[250, 550],      Some(250), NOW,      &["sent", "refused"],             "refused"),
+            (&[250, 450],      Some(250), TOO_LONG, &["sent", "deferred"],            "gave_up"),
+        ];
+        for (rcpt, data, since, states, want) in table {
+            let (got, verdict) = after(rcpt, *data, *since);
+            assert_eq!(got, *states, "{rcpt:?} {data:?}");
+            let verdict = match verdict {
+                Verdict::Sent => "sent",
+                Verdict::Later { .. } => "later",
+                Verdict::Error { code, .. } => code,
+            };
+            assert_eq!(verdict, *want, "{rcpt:?} {data:?}");
+        }
+    }
+
+    #[test]
+    fn only_those_wait_who_neither_have_it_nor_refused() {
+        let recipients = [("a", "sent"), ("b", "deferred"), ("c", "refused"), ("d", "waiting")];
+        let recipients = recipients.map(|(a, s)| json!({"address": a, "state": s}));
+        assert_eq!(waiting(&recipients), ["b", "d"]);
+    }
+}
