@@ -79,7 +79,7 @@ fn connect(file: &Path) -> Result<Connection, Error> {
     for (pragma, value) in [
         ("page_size", "16384"),
         ("synchronous", "FULL"),
-        ("cache_size", "-32768"),
+        ("cache_size", "-8192"),
         ("temp_store", "MEMORY"),
         ("busy_timeout", "10000"),
     ] {
