@@ -17,8 +17,7 @@ impl Arguments {
 
     /// Takes the next word if it is no option.
     pub fn word(&mut self) -> Option<String> {
-        self.0
-            .pop_front_if(|word| !word.starts_with("--") || word == "--help")
+        self.0.pop_front_if(|word| !word.starts_with("--") || word == "--help")
     }
 
     /// Takes the value of `--name VALUE`, or gives `default` when it is not there.
@@ -31,14 +30,8 @@ impl Arguments {
             return Ok(default);
         };
         self.0.remove(at);
-        let value = self
-            .0
-            .remove(at)
-            .with_context(|| format!("{name} needs a value"))?;
-        value
-            .parse()
-            .ok()
-            .with_context(|| format!("{name} cannot be {value}"))
+        let value = self.0.remove(at).with_context(|| format!("{name} needs a value"))?;
+        value.parse().ok().with_context(|| format!("{name} cannot be {value}"))
     }
 
     /// Takes all that is left.
@@ -52,11 +45,7 @@ impl Arguments {
     ///
     /// When something is.
     pub fn end(&self) -> Result<()> {
-        ensure!(
-            self.0.is_empty(),
-            "not understood: {}",
-            Vec::from(self.0.clone()).join(" ")
-        );
+        ensure!(self.0.is_empty(), "not understood: {}", Vec::from(self.0.clone()).join(" "));
         Ok(())
     }
 }
@@ -74,10 +63,7 @@ mod tests {
         assert_eq!(arguments.word(), None);
         assert_eq!(arguments.option("--kind", 'a').unwrap(), 'a');
         assert_eq!(arguments.option("--runs", 5).unwrap(), 3);
-        assert_eq!(
-            arguments.option("--count", 5).unwrap_err().to_string(),
-            "--count cannot be x"
-        );
+        assert_eq!(arguments.option("--count", 5).unwrap_err().to_string(), "--count cannot be x");
         arguments.end().unwrap();
     }
 }

@@ -32,15 +32,6 @@ pub fn example(package: &str, name: &str, arguments: &mut Arguments) -> Result<(
     let source = workspace::root().join(format!("crates/{package}/examples/{name}.rs"));
     ensure!(source.is_file(), "{package} has no example {name}");
     let mut cargo = workspace::cargo();
-    cargo.args([
-        "run",
-        "--release",
-        "--quiet",
-        "--package",
-        package,
-        "--example",
-        name,
-        "--",
-    ]);
+    cargo.args(["run", "--release", "--quiet", "--package", package, "--example", name, "--"]);
     workspace::run(cargo.args(arguments.rest()))
 }

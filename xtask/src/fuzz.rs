@@ -55,11 +55,7 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
             run_target(&target, seconds)?;
         }
     }
-    ensure!(
-        found,
-        "there is no fuzz target {}",
-        name.unwrap_or_default()
-    );
+    ensure!(found, "there is no fuzz target {}", name.unwrap_or_default());
     Ok(())
 }
 
@@ -79,9 +75,7 @@ pub fn build() -> Result<Option<Vec<Target>>> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--release", "--bins", "--target", &host]);
     cargo.arg("--manifest-path").arg(&manifest);
-    cargo
-        .env("RUSTFLAGS", FLAGS.join(" "))
-        .env("CARGO_TARGET_DIR", directory());
+    cargo.env("RUSTFLAGS", FLAGS.join(" ")).env("CARGO_TARGET_DIR", directory());
     workspace::run(&mut cargo)?;
     let mut targets = vec![];
     for package in workspace::packages(&manifest)? {
@@ -125,16 +119,9 @@ pub fn run_target(target: &Target, seconds: u32) -> Result<()> {
         for line in tail.into_iter().rev() {
             terminal::say(line);
         }
-        anyhow::bail!(
-            "fuzz target {name} failed; the input is below {}",
-            artifacts.display()
-        );
+        anyhow::bail!("fuzz target {name} failed; the input is below {}", artifacts.display());
     }
-    let done = said
-        .lines()
-        .rev()
-        .find(|line| line.starts_with("Done "))
-        .unwrap_or_default();
+    let done = said.lines().rev().find(|line| line.starts_with("Done ")).unwrap_or_default();
     terminal::say(&format!("fuzz {name} ... ok ({})", done.to_lowercase()));
     Ok(())
 }
@@ -145,13 +132,8 @@ fn directory() -> PathBuf {
 
 fn host() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let said = Command::new(rustc)
-        .arg("-vV")
-        .output()
-        .context("running rustc")?
-        .stdout;
+    let said = Command::new(rustc).arg("-vV").output().context("running rustc")?.stdout;
     let said = String::from_utf8(said)?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned)
-        .context("rustc does not tell its host")
+    host.map(str::to_owned).context("rustc does not tell its host")
 }

@@ -25,9 +25,7 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     let missing = missing(&[Need::Dovecot]);
     ensure!(missing.is_empty(), "missing: {missing:?}");
     let binary = workspace::release_binary()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(plan.run(&binary))?;
     terminal::say(&format!(
         "{} kills, {} of them while messages were still to come, {} starts in between;\n\

@@ -1,8 +1,5 @@
 //! Chores of this repository: `cargo xtask` lists them.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a JSON value answers null for a missing key"
-)]
+#![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a missing key")]
 
 mod terminal;
 mod workspace;

@@ -32,9 +32,7 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     let seconds = arguments.option("--fuzz-seconds", 0)?;
     let mut sums = Sums::default();
     let mut tests = workspace::cargo();
-    tests
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .args(arguments.rest());
+    tests.args(["test", "--workspace", "--no-fail-fast"]).args(arguments.rest());
     let built = sums.follow(&mut tests)?;
     if seconds > 0 {
         sums.fuzz(seconds)?;
@@ -66,24 +64,15 @@ impl Sums {
     fn add(&mut self, line: &str) {
         // With one thread, the harness has begun the line already.
         let told = line.split_once(" ... ").map_or(line, |(_, told)| told);
-        if let Some((test, _)) = told
-            .strip_prefix("SKIPPED ")
-            .and_then(|t| t.split_once(':'))
-        {
+        if let Some((test, _)) = told.strip_prefix("SKIPPED ").and_then(|t| t.split_once(':')) {
             self.skipped.insert(test.to_owned());
         }
         let Some((_, counts)) = line.split_once("test result: ") else {
             return;
         };
         let number = |word: &str| -> u64 {
-            let before = counts
-                .split_once(word)
-                .map_or("", |(before, _)| before.trim_end());
-            before
-                .rsplit(' ')
-                .next()
-                .and_then(|digits| digits.parse().ok())
-                .unwrap_or_default()
+            let before = counts.split_once(word).map_or("", |(before, _)| before.trim_end());
+            before.rsplit(' ').next().and_then(|digits| digits.parse().ok()).unwrap_or_default()
         };
         self.passed += number(" passed");
         self.failed += number(" failed");

@@ -65,21 +65,11 @@ pub fn run() -> Result<()> {
 
 fn sources() -> Result<Vec<Source>> {
     let listed = Command::new("git")
-        .args([
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "-z",
-        ])
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
         .current_dir(workspace::root())
         .output()
         .context("running git")?;
-    ensure!(
-        listed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&listed.stderr)
-    );
+    ensure!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let listed = String::from_utf8(listed.stdout)?;
     let mut sources = vec![];
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
@@ -98,15 +88,10 @@ fn sources() -> Result<Vec<Source>> {
 fn is_checked(path: &Path) -> bool {
     let written = ["rs", "toml", "md", "txt", "sh", "json", "yml"];
     let extension = path.extension().and_then(|extension| extension.to_str());
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let folder = path.components().any(|part| {
-        ["testdata", "seeds", "corpus"]
-            .iter()
-            .any(|name| part.as_os_str() == *name)
-    });
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let folder = path
+        .components()
+        .any(|part| ["testdata", "seeds", "corpus"].iter().any(|name| part.as_os_str() == *name));
     !folder
         && (extension.is_some_and(|e| written.contains(&e)) || ["Makefile", "run"].contains(&name))
 }

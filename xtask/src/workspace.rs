@@ -36,9 +36,7 @@ pub fn cargo() -> Command {
 /// When it cannot be run or fails.
 pub fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .with_context(|| format!("running {program}"))?;
+    let status = command.status().with_context(|| format!("running {program}"))?;
     ensure!(status.success(), "{program} ended with {status}");
     Ok(())
 }
@@ -50,22 +48,9 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// When cargo cannot read it.
 pub fn packages(manifest: &Path) -> Result<Vec<Value>> {
     let mut command = cargo();
-    command.args([
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-        "--manifest-path",
-    ]);
-    let ran = command
-        .arg(manifest)
-        .output()
-        .context("running cargo metadata")?;
-    ensure!(
-        ran.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
+    command.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]);
+    let ran = command.arg(manifest).output().context("running cargo metadata")?;
+    ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let metadata: Value = serde_json::from_slice(&ran.stdout)?;
     Ok(metadata["packages"].as_array().cloned().unwrap_or_default())
 }

@@ -30,11 +30,7 @@ impl App {
     /// The interface of a store, with other bounds.
     #[must_use]
     pub fn with_limits(store: Store, limits: Limits) -> Self {
-        Self {
-            store,
-            limits: Arc::new(limits),
-            lockout: Arc::default(),
-        }
+        Self { store, limits: Arc::new(limits), lockout: Arc::default() }
     }
 }
 

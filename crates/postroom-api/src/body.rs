@@ -89,9 +89,7 @@ impl Incoming {
         };
         self.read_bytes += piece.len() as u64;
         if self.read_bytes > self.bytes_max {
-            return Err(BodyError::TooLarge {
-                bytes_max: self.bytes_max,
-            });
+            return Err(BodyError::TooLarge { bytes_max: self.bytes_max });
         }
         Ok(Some(piece))
     }
@@ -135,9 +133,7 @@ pub async fn json(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Js
 /// 400 with line and column when it is no JSON, or nested deeper than 127 levels.
 pub fn parse_json(what: &str, bytes: &[u8]) -> Result<Json, Problem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(Problem::malformed(format!(
-            "{what} is empty; it takes JSON"
-        )));
+        return Err(Problem::malformed(format!("{what} is empty; it takes JSON")));
     }
     serde_json::from_slice(bytes).map_err(|error| Problem::not_json(what, &error))
 }
@@ -148,10 +144,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     async fn read(media_type: Option<&'static str>, body: impl Into<Body>) -> Result<Json, u16> {
-        let limits = Limits {
-            json_bytes_max: 1000,
-            ..Limits::default()
-        };
+        let limits = Limits { json_bytes_max: 1000, ..Limits::default() };
         let media_type = media_type.map(HeaderValue::from_static);
         let headers = media_type.map(|value| (header::CONTENT_TYPE, value));
         let json = json(&headers.into_iter().collect(), body.into(), &limits).await;
@@ -161,10 +154,7 @@ mod tests {
     #[tokio::test]
     async fn only_bounded_json_is_read() {
         assert_eq!(read(None, "{}").await, Ok(serde_json::json!({})));
-        assert_eq!(
-            read(Some("application/json"), "[1]").await,
-            Ok(serde_json::json!([1]))
-        );
+        assert_eq!(read(Some("application/json"), "[1]").await, Ok(serde_json::json!([1])));
         #[rustfmt::skip]
         let table = [
             (Some("text/plain"),       "{}".to_owned(),                        415),
@@ -184,9 +174,7 @@ mod tests {
     async fn what_says_that_it_is_too_large_is_not_read() {
         let headers =
             HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from(1_u64 << 30))]);
-        let refused = json(&headers, Body::empty(), &Limits::default())
-            .await
-            .unwrap_err();
+        let refused = json(&headers, Body::empty(), &Limits::default()).await.unwrap_err();
         assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 }

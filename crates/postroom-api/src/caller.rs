@@ -40,10 +40,7 @@ impl FromRequestParts<App> for Caller {
             None => {
                 app.lockout.failed(source, now);
                 let challenge = "Bearer realm=\"postroom\", error=\"invalid_token\"";
-                Err(Problem::unauthenticated(
-                    challenge,
-                    "the token is not known",
-                ))
+                Err(Problem::unauthenticated(challenge, "the token is not known"))
             }
         }
     }
@@ -55,15 +52,9 @@ fn bearer(parts: &Parts) -> Result<&str, Problem> {
         let detail = "a token is required: Authorization: Bearer <token>";
         Problem::unauthenticated("Bearer realm=\"postroom\"", detail)
     };
-    let field = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        .ok_or_else(missing)?;
-    let (scheme, token) = field
-        .to_str()
-        .ok()
-        .and_then(|f| f.split_once(' '))
-        .ok_or_else(missing)?;
+    let field = parts.headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let (scheme, token) =
+        field.to_str().ok().and_then(|f| f.split_once(' ')).ok_or_else(missing)?;
     let token = token.trim();
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
         return Err(missing());
@@ -74,9 +65,7 @@ fn bearer(parts: &Parts) -> Result<&str, Problem> {
 /// The address that the request comes from. Where the server does not say, all are one source.
 fn source(parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| {
-        peer.ip()
-    })
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip())
 }
 
 fn locked_out(seconds: u64) -> Problem {

@@ -58,9 +58,8 @@ pub async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
     for _ in 0..TRIES_MAX {
         let current = find(&asked, id).await?;
         let conditional = etag::check(&asked.headers, current.version)?;
-        let gone = store
-            .entity_delete((&asked.domain, &asked.class, id), Some(current.version))
-            .await?;
+        let gone =
+            store.entity_delete((&asked.domain, &asked.class, id), Some(current.version)).await?;
         match gone {
             Updated::Done(_) => return Ok(StatusCode::NO_CONTENT.into_response()),
             Updated::Missing => return Err(missing(&asked.class)),
@@ -77,11 +76,7 @@ pub async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
 ///
 /// 404 when the domain has none of that id.
 pub async fn find(asked: &Asked, id: Uuid) -> Result<Entity, Problem> {
-    let found = asked
-        .app
-        .store
-        .entity_get(&asked.domain, &asked.class, id)
-        .await?;
+    let found = asked.app.store.entity_get(&asked.domain, &asked.class, id).await?;
     found.ok_or_else(|| missing(&asked.class))
 }
 
@@ -100,12 +95,7 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
         }
         let place = (&asked.domain, class.as_ref(), id);
         let version = Some(current.version);
-        match asked
-            .app
-            .store
-            .entity_update(place, &changes, version)
-            .await?
-        {
+        match asked.app.store.entity_update(place, &changes, version).await? {
             Updated::Done(entity) => return Ok(view::entity(class, &entity, None)),
             Updated::Missing => return Err(missing(class)),
             Updated::Stale { version } if conditional => return Err(Problem::stale(version)),
@@ -143,9 +133,7 @@ async fn check_message(
 
 /// Adds what a replacement leaves out, as unset or with its default.
 fn fill(class: &Class, members: &mut Map<String, Json>) {
-    let settable = class
-        .columns()
-        .filter(|p| !p.read_only() && !p.write_only());
+    let settable = class.columns().filter(|p| !p.read_only() && !p.write_only());
     for property in settable {
         if !members.contains_key(&property.name) {
             members.insert(property.name.clone(), property.default.clone());
@@ -154,9 +142,7 @@ fn fill(class: &Class, members: &mut Map<String, Json>) {
 }
 
 fn is_secret(class: &Class, name: &str) -> bool {
-    class
-        .property(name)
-        .is_some_and(postroom_model::Property::write_only)
+    class.property(name).is_some_and(postroom_model::Property::write_only)
 }
 
 fn missing(class: &Class) -> Problem {

@@ -38,10 +38,7 @@ pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     let (json, files) = if is_form {
         from_form(&asked, body).await?
     } else {
-        (
-            body::json(&asked.headers, body, &asked.app.limits).await?,
-            vec![],
-        )
+        (body::json(&asked.headers, body, &asked.app.limits).await?, vec![])
     };
     if is_form && json.is_array() {
         return Err(Invalid::new(JSON_PART, "is one entity; a list comes without files").into());
@@ -51,9 +48,7 @@ pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     }
     let new = entity(&asked, json, files).await?;
     let created = store(&asked, vec![new]).await?;
-    let created = created
-        .first()
-        .ok_or_else(|| Problem::fault("nothing was created"))?;
+    let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
     Ok(view::created(&asked.class, created))
 }
 
@@ -80,9 +75,7 @@ async fn create_all(asked: &Asked, list: Vec<Json>) -> Result<Response, Problem>
 
 async fn store(asked: &Asked, new: Vec<NewEntity>) -> Result<Vec<Entity>, Problem> {
     let store = &asked.app.store;
-    Ok(store
-        .entity_create(&asked.domain, &asked.class, new)
-        .await?)
+    Ok(store.entity_create(&asked.domain, &asked.class, new).await?)
 }
 
 /// Reads a form: the part `message` is JSON, each other a file of the property it is named after.
@@ -156,15 +149,9 @@ async fn entity(
 fn check_files(asked: &Asked, entity: &Entity, files: &[NewFile]) -> Result<(), Problem> {
     let mut known = HashSet::new();
     for file in files {
-        let multi = asked
-            .class
-            .property(&file.property)
-            .is_some_and(|property| property.multi);
+        let multi = asked.class.property(&file.property).is_some_and(|property| property.multi);
         if !known.insert((&file.property, multi.then_some(&file.name))) {
-            let reason = format!(
-                "has two files, `{}` among them, where one can be",
-                file.name
-            );
+            let reason = format!("has two files, `{}` among them, where one can be", file.name);
             return Err(Invalid::new(&file.property, reason).into());
         }
         if asked.class.classname == MESSAGES {

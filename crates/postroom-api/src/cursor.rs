@@ -65,10 +65,7 @@ fn complete(order: &[Order]) -> Vec<Order> {
     if let Some(at) = order.iter().position(|order| order.property == "id") {
         order.truncate(at + 1);
     } else {
-        order.push(Order {
-            property: "id".to_owned(),
-            descending: false,
-        });
+        order.push(Order { property: "id".to_owned(), descending: false });
     }
     order
 }
@@ -97,11 +94,9 @@ impl Key {
     fn read(class: &Class, order: &Order, value: &Json) -> Option<Self> {
         let equal = json!(["==", ["property", order.property], ["const", value]]);
         match filter::parse(class, &equal).ok()? {
-            Filter::Compare(operand, Comparison::Equal, literal) => Some(Self {
-                operand,
-                literal,
-                descending: order.descending,
-            }),
+            Filter::Compare(operand, Comparison::Equal, literal) => {
+                Some(Self { operand, literal, descending: order.descending })
+            }
             Filter::Compare(..)
             | Filter::In(..)
             | Filter::Between(..)
@@ -123,11 +118,7 @@ impl Key {
         if self.literal == Literal::Null {
             return self.unset();
         }
-        Filter::Compare(
-            self.operand.clone(),
-            Comparison::Equal,
-            self.literal.clone(),
-        )
+        Filter::Compare(self.operand.clone(), Comparison::Equal, self.literal.clone())
     }
 
     /// What comes behind; `None` when nothing can.
@@ -182,10 +173,7 @@ mod tests {
     fn what_is_no_cursor_is_refused() {
         let messages = builtin::classes().unwrap().remove(3);
         let order = parse_order(&messages, "-dateTime").unwrap();
-        let other = behind(
-            &parse_order(&messages, "dateTime").unwrap(),
-            &message(json!({})),
-        );
+        let other = behind(&parse_order(&messages, "dateTime").unwrap(), &message(json!({})));
         let odd = URL_SAFE_NO_PAD.encode("[[\"-dateTime\",{\"a\":1}],[\"+id\",\"x\"]]");
         for cursor in ["", "x", "!!", "W10", other.as_str(), odd.as_str()] {
             let refused = filter(&messages, &order, cursor).unwrap_err();

@@ -25,10 +25,7 @@ pub async fn list(State(app): State<App>, _: Caller) -> Response {
 ///
 /// 404 when there is none.
 pub async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
-    let name = uri
-        .path()
-        .strip_prefix(CLASSES)
-        .and_then(|path| path.strip_prefix('/'));
+    let name = uri.path().strip_prefix(CLASSES).and_then(|path| path.strip_prefix('/'));
     let name = name.and_then(percent::decode).unwrap_or_default();
     let id = name.parse().ok();
     let mut classes = app.store.classes().iter();

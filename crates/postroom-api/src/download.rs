@@ -53,36 +53,23 @@ pub async fn download(
     if etag::is_known(headers, &tag) {
         return Ok(view::not_modified(&tag));
     }
-    let range = if_range(headers, &tag)
-        .then(|| headers.get(header::RANGE))
-        .flatten();
+    let range = if_range(headers, &tag).then(|| headers.get(header::RANGE)).flatten();
     let range = range.and_then(|range| range.to_str().ok());
     let mut response = respond(store, file, range).await?;
     let shown = response.headers_mut();
-    shown.insert(
-        header::CONTENT_TYPE,
-        media_type::shown(&file.media_type, charset(file)),
-    );
+    shown.insert(header::CONTENT_TYPE, media_type::shown(&file.media_type, charset(file)));
     shown.extend(etag::header(&tag).map(|tag| (header::ETAG, tag)));
-    shown.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    shown.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     shown.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     if as_attachment {
-        shown.insert(
-            header::CONTENT_DISPOSITION,
-            disposition::attachment(&file.name),
-        );
+        shown.insert(header::CONTENT_DISPOSITION, disposition::attachment(&file.name));
     }
     Ok(response)
 }
 
 /// Whether a `Range` still holds: `If-Range` names this content, or is not there.
 fn if_range(headers: &HeaderMap, tag: &str) -> bool {
-    headers
-        .get(header::IF_RANGE)
-        .is_none_or(|field| field.as_bytes() == tag.as_bytes())
+    headers.get(header::IF_RANGE).is_none_or(|field| field.as_bytes() == tag.as_bytes())
 }
 
 async fn respond(store: &Store, file: &FileRow, range: Option<&str>) -> Result<Response, Problem> {
@@ -144,11 +131,7 @@ fn whole(body: Body, size_bytes: u64) -> Response {
 fn partial(body: Body, range: &Range<u64>, size_bytes: u64) -> Response {
     let mut response = whole(body, range.end - range.start);
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let said = format!(
-        "bytes {}-{}/{size_bytes}",
-        range.start,
-        range.end.saturating_sub(1)
-    );
+    let said = format!("bytes {}-{}/{size_bytes}", range.start, range.end.saturating_sub(1));
     if let Ok(said) = HeaderValue::from_str(&said) {
         response.headers_mut().insert(header::CONTENT_RANGE, said);
     }
@@ -168,10 +151,7 @@ fn pieces(download: Download) -> impl Stream<Item = Result<Bytes, Error>> + Send
             Ok(None) => None,
             Ok(Some(piece)) => Some((Ok(piece), Some(download))),
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "download broke off"
-                );
+                tracing::error!(error = &error as &dyn std::error::Error, "download broke off");
                 Some((Err(error), None))
             }
         }

@@ -59,20 +59,13 @@ pub fn take(class: &Class, json: &mut Json) -> Result<Vec<Enclosed>, Vec<Invalid
                 }
             }
             Some(_) if property.multi => {
-                reader.refuse(
-                    name,
-                    "takes a list of {name, contentType, contentId, content}",
-                );
+                reader.refuse(name, "takes a list of {name, contentType, contentId, content}");
             }
             Some(Json::String(text)) => reader.text(property, name, text),
             Some(file) => reader.file(property, name, &file),
         }
     }
-    if reader.problems.is_empty() {
-        Ok(reader.files)
-    } else {
-        Err(reader.problems)
-    }
+    if reader.problems.is_empty() { Ok(reader.files) } else { Err(reader.problems) }
 }
 
 #[derive(Default)]
@@ -103,10 +96,7 @@ impl Reader {
             return self.refuse(place, "takes {name, contentType, contentId, content}");
         };
         for name in members.keys() {
-            if !matches!(
-                name.as_str(),
-                "name" | "contentType" | "contentId" | "content"
-            ) {
+            if !matches!(name.as_str(), "name" | "contentType" | "contentId" | "content") {
                 let reason = "no such field; there are name, contentType, contentId and content";
                 self.refuse(format!("{place}.{name}"), reason);
             }
@@ -119,30 +109,18 @@ impl Reader {
             self.refuse(format!("{place}.name"), problem);
         }
         let media_type = self.string(members, &place, "contentType");
-        if let Some(problem) = media_type
-            .as_deref()
-            .and_then(attributes::media_type_problem)
-        {
+        if let Some(problem) = media_type.as_deref().and_then(attributes::media_type_problem) {
             self.refuse(format!("{place}.contentType"), problem);
         }
         let content_id = self.string(members, &place, "contentId");
-        let content_id = content_id
-            .map(|text| attributes::content_id(&text))
-            .transpose();
+        let content_id = content_id.map(|text| attributes::content_id(&text)).transpose();
         let content_id = content_id.unwrap_or_else(|problem| {
             self.refuse(format!("{place}.contentId"), problem);
             None
         });
         let bytes = self.content(members, &place);
         let property = property.name.clone();
-        self.files.push(Enclosed {
-            property,
-            place,
-            name,
-            media_type,
-            content_id,
-            bytes,
-        });
+        self.files.push(Enclosed { property, place, name, media_type, content_id, bytes });
     }
 
     fn string(&mut self, members: &Map<String, Json>, place: &str, name: &str) -> Option<String> {
@@ -158,17 +136,11 @@ impl Reader {
 
     fn content(&mut self, members: &Map<String, Json>, place: &str) -> Vec<u8> {
         let Some(text) = members.get("content").and_then(Json::as_str) else {
-            self.refuse(
-                format!("{place}.content"),
-                "takes the bytes of the file in base64",
-            );
+            self.refuse(format!("{place}.content"), "takes the bytes of the file in base64");
             return vec![];
         };
         let decoded = if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
-            let dense: Vec<u8> = text
-                .bytes()
-                .filter(|byte| !byte.is_ascii_whitespace())
-                .collect();
+            let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
             BASE64.decode(dense)
         } else {
             BASE64.decode(text)

@@ -24,9 +24,7 @@ pub async fn list(asked: Asked) -> Result<Response, Problem> {
     let (store, class) = (&asked.app.store, &asked.class);
     let pairs = listing::parameters(&asked.uri)?;
     let listing = listing::parse(class, &pairs)?;
-    let entities = store
-        .entity_list(&asked.domain, class, &listing.query)
-        .await?;
+    let entities = store.entity_list(&asked.domain, class, &listing.query).await?;
     let mut response = view::entities(class, &entities, listing.mask.as_ref());
     let is_full = entities.len() as u64 == u64::from(listing.query.limit);
     if let (true, Some(last)) = (is_full, entities.last()) {
@@ -36,14 +34,9 @@ pub async fn list(asked: Asked) -> Result<Response, Problem> {
         }
     }
     if listing.count {
-        let counted = Query {
-            filter: listing.counted,
-            ..Query::default()
-        };
+        let counted = Query { filter: listing.counted, ..Query::default() };
         let count = store.entity_count(&asked.domain, class, &counted).await?;
-        response
-            .headers_mut()
-            .insert(TOTAL_COUNT, HeaderValue::from(count));
+        response.headers_mut().insert(TOTAL_COUNT, HeaderValue::from(count));
     }
     Ok(response)
 }

@@ -30,11 +30,7 @@ pub fn check(headers: &HeaderMap, version: i64) -> Result<bool, Problem> {
         return Ok(false);
     }
     let tag = of_version(version);
-    if matches(headers, Some(&tag)) {
-        Ok(true)
-    } else {
-        Err(Problem::stale(version))
-    }
+    if matches(headers, Some(&tag)) { Ok(true) } else { Err(Problem::stale(version)) }
 }
 
 /// Whether `If-Match` names the tag; `None` when nothing is there that it could name.
@@ -80,10 +76,7 @@ mod tests {
     #[test]
     fn if_none_match_compares_weakly() {
         for known in ["\"3\"", "W/\"3\"", "*", "\"9\",\"3\""] {
-            assert!(
-                is_known(&sent(header::IF_NONE_MATCH, known), "\"3\""),
-                "{known}"
-            );
+            assert!(is_known(&sent(header::IF_NONE_MATCH, known), "\"3\""), "{known}");
         }
         assert!(!is_known(&sent(header::IF_NONE_MATCH, "\"4\""), "\"3\""));
         assert!(!is_known(&HeaderMap::new(), "\"3\""));

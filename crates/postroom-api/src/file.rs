@@ -61,9 +61,7 @@ pub async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
 pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<Response, Problem> {
     let property = writable(&asked, (id, property)).await?;
     if !MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form()) {
-        return Err(Problem::unsupported(
-            "takes multipart/form-data with the files",
-        ));
+        return Err(Problem::unsupported("takes multipart/form-data with the files"));
     }
     let app = &asked.app;
     let mut form = Form::open(&asked.headers, body, &app.limits).await?;
@@ -84,10 +82,7 @@ pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<R
     let place = (&asked.domain, asked.class.as_ref(), id);
     app.store.file_add(place, files, false).await?;
     let rows = rows(&asked, id, &property.name).await?;
-    let added = rows
-        .iter()
-        .filter(|row| names.contains(&row.name))
-        .map(view::file);
+    let added = rows.iter().filter(|row| names.contains(&row.name)).map(view::file);
     Ok((StatusCode::CREATED, Json(added.collect::<Vec<_>>())).into_response())
 }
 
@@ -112,40 +107,21 @@ pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Probl
         let mut form = Form::open(&asked.headers, body, &app.limits).await?;
         let field = form.next().await?;
         let field = field.ok_or_else(|| Invalid::new("files", "the form has no file"))?;
-        let said = Said {
-            name,
-            ..Said::by(&field, String::new())
-        };
+        let said = Said { name, ..Said::by(&field, String::new()) };
         let pieces = crate::form::bytes(field);
         upload::take(&app.store, &app.limits, &property, said, pieces).await?
     } else {
-        let incoming = Incoming::new(
-            &asked.headers,
-            body,
-            app.limits.upload_bytes_max,
-            &app.limits,
-        )?;
-        let said = Said {
-            name,
-            ..said_by(&asked.headers)
-        };
-        let pieces = incoming
-            .pieces()
-            .map(|piece| piece.map_err(Problem::from))
-            .boxed();
+        let incoming =
+            Incoming::new(&asked.headers, body, app.limits.upload_bytes_max, &app.limits)?;
+        let said = Said { name, ..said_by(&asked.headers) };
+        let pieces = incoming.pieces().map(|piece| piece.map_err(Problem::from)).boxed();
         upload::take(&app.store, &app.limits, &property, said, pieces).await?
     };
     let place = (&asked.domain, asked.class.as_ref(), id);
     let name = file.name.clone();
     app.store.file_add(place, vec![file], true).await?;
-    let row = find(&asked, (id, &property.name, Some(&name)))
-        .await?
-        .ok_or_else(missing)?;
-    let status = if present.is_some() {
-        StatusCode::OK
-    } else {
-        StatusCode::CREATED
-    };
+    let row = find(&asked, (id, &property.name, Some(&name))).await?.ok_or_else(missing)?;
+    let status = if present.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(view::file(&row))).into_response())
 }
 
@@ -160,12 +136,7 @@ pub async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
     writable(&asked, (id, property)).await?;
     check_condition(&asked.headers, Some(&file))?;
     let place = (&asked.domain, asked.class.as_ref(), id);
-    if asked
-        .app
-        .store
-        .file_delete(place, property, &file.name)
-        .await?
-    {
+    if asked.app.store.file_delete(place, property, &file.name).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Err(missing())
@@ -181,50 +152,29 @@ async fn writable(asked: &Asked, (id, property): (Uuid, &str)) -> Result<Propert
 }
 
 async fn rows(asked: &Asked, id: Uuid, property: &str) -> Result<Vec<FileRow>, Problem> {
-    Ok(asked
-        .app
-        .store
-        .file_list(&asked.domain, id, property)
-        .await?)
+    Ok(asked.app.store.file_list(&asked.domain, id, property).await?)
 }
 
 /// The file at a place; without a name, the only one of its property.
 async fn find(asked: &Asked, (id, property, name): At<'_>) -> Result<Option<FileRow>, Problem> {
     let rows = rows(asked, id, property).await?;
-    Ok(rows
-        .into_iter()
-        .find(|row| name.is_none_or(|name| row.name == name)))
+    Ok(rows.into_iter().find(|row| name.is_none_or(|name| row.name == name)))
 }
 
 /// What the header fields say of a file whose bytes are the body.
 fn said_by(headers: &HeaderMap) -> Said {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let text = |name: &str| {
-        text(name)
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
-    };
+    let text = |name: &str| text(name).filter(|text| !text.is_empty()).map(str::to_owned);
     // Clients such as curl send this type for every body whose type they are not told.
     let media_type =
         text("content-type").filter(|text| text != "application/x-www-form-urlencoded");
-    Said {
-        place: String::new(),
-        name: None,
-        media_type,
-        content_id: text("content-id"),
-    }
+    Said { place: String::new(), name: None, media_type, content_id: text("content-id") }
 }
 
 /// Checks `If-Match` and `If-None-Match: *` against the content that is there.
 fn check_condition(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
     let tag = present.map(|row| format!("\"{}\"", row.etag()));
-    let failed = |detail| {
-        Err(Problem::new(
-            StatusCode::PRECONDITION_FAILED,
-            "stale",
-            detail,
-        ))
-    };
+    let failed = |detail| Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
     if headers.contains_key(header::IF_MATCH) && !etag::matches(headers, tag.as_deref()) {
         return failed("the file has another content now");
     }

@@ -37,17 +37,12 @@ impl Form {
         let incoming = Incoming::new(headers, body, limits.upload_bytes_max, limits)?;
         let mut request = Request::new(Body::from_stream(incoming.pieces()));
         if let Some(media_type) = headers.get(header::CONTENT_TYPE) {
-            request
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, media_type.clone());
+            request.headers_mut().insert(header::CONTENT_TYPE, media_type.clone());
         }
         DefaultBodyLimit::disable().apply(&mut request);
         let parts = Multipart::from_request(request, &()).await;
         let parts = parts.map_err(|rejection| Problem::malformed(rejection.body_text()))?;
-        Ok(Self {
-            parts,
-            left: limits.files_count_max + 1,
-        })
+        Ok(Self { parts, left: limits.files_count_max + 1 })
     }
 
     /// The next part; `None` at the end. What was not read of the part before is passed over.
@@ -56,11 +51,7 @@ impl Form {
     ///
     /// As the body's; 422 when there are too many parts.
     pub async fn next(&mut self) -> Result<Option<Field<'_>>, Problem> {
-        let next = self
-            .parts
-            .next_field()
-            .await
-            .map_err(|error| problem(&error))?;
+        let next = self.parts.next_field().await.map_err(|error| problem(&error))?;
         if next.is_some() {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;

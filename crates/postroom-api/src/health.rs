@@ -26,10 +26,6 @@ pub async fn show(State(app): State<App>) -> Result<Response, Problem> {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             Err(Problem::later(status, detail, error.to_string()))
         }
-        Err(_) => Err(Problem::later(
-            StatusCode::SERVICE_UNAVAILABLE,
-            detail,
-            "deadline",
-        )),
+        Err(_) => Err(Problem::later(StatusCode::SERVICE_UNAVAILABLE, detail, "deadline")),
     }
 }

@@ -40,9 +40,7 @@ pub fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     let Parameters(pairs) =
         Parameters::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| odd())?;
     if pairs.len() > PARAMETERS_MAX {
-        return Err(Problem::malformed(format!(
-            "more than {PARAMETERS_MAX} parameters"
-        )));
+        return Err(Problem::malformed(format!("more than {PARAMETERS_MAX} parameters")));
     }
     Ok(pairs)
 }
@@ -102,9 +100,7 @@ pub fn mask_only(class: &Class, pairs: &[(String, String)]) -> Result<Option<Mas
 /// The reference to the page behind `last`: the same request, going on after it.
 #[must_use]
 pub fn next_page(path: &str, pairs: &[(String, String)], query: &Query, last: &Entity) -> String {
-    let kept = pairs
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "after" | "offset"));
+    let kept = pairs.iter().filter(|(name, _)| !matches!(name.as_str(), "after" | "offset"));
     let mut reference = format!("{path}?");
     for (name, text) in kept {
         reference.push_str(&percent::encode(name));
@@ -147,20 +143,12 @@ impl Reader {
             return Err(Problem::invalid(self.errors));
         }
         let (query, count, mask) = (self.query, self.count, self.mask);
-        Ok(Listing {
-            query,
-            counted,
-            count,
-            mask,
-        })
+        Ok(Listing { query, counted, count, mask })
     }
 }
 
 fn is_own(name: &str) -> bool {
-    matches!(
-        name,
-        "filter" | "order" | "mask" | "limit" | "offset" | "after" | "count"
-    )
+    matches!(name, "filter" | "order" | "mask" | "limit" | "offset" | "after" | "count")
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Invalid> {
@@ -172,8 +160,7 @@ fn number(name: &str, text: &str) -> Result<u64, Invalid> {
 }
 
 fn flag(name: &str, text: &str) -> Result<bool, Invalid> {
-    text.parse()
-        .map_err(|_| Invalid::new(name, "takes true or false"))
+    text.parse().map_err(|_| Invalid::new(name, "takes true or false"))
 }
 
 #[cfg(test)]
@@ -193,10 +180,7 @@ mod tests {
         let listing = read("").unwrap();
         assert_eq!(listing.query, Query::default());
         let listing = read("limit=5&offset=7&count=true&mask=id&order=-dateTime").unwrap();
-        assert_eq!(
-            (listing.query.limit, listing.query.offset, listing.count),
-            (5, 7, true)
-        );
+        assert_eq!((listing.query.limit, listing.query.offset, listing.count), (5, 7, true));
         assert!(listing.query.order[0].descending && listing.mask.is_some());
         assert_eq!(read("limit=1000000").unwrap().query.limit, 1000);
         assert_eq!(read("limit=99999999999").unwrap().query.limit, 1000);
@@ -226,23 +210,12 @@ mod tests {
     #[test]
     fn the_next_page_is_the_same_request() {
         let order = vec![];
-        let query = Query {
-            order,
-            ..Query::default()
-        };
+        let query = Query { order, ..Query::default() };
         let entity = Entity::new(uuid::Uuid::nil(), serde_json::Map::new());
-        let pairs = [
-            ("limit", "5"),
-            ("offset", "9"),
-            ("subject", "a&b ü"),
-            ("after", "x"),
-        ];
+        let pairs = [("limit", "5"), ("offset", "9"), ("subject", "a&b ü"), ("after", "x")];
         let pairs = pairs.map(|(name, text)| (name.to_owned(), text.to_owned()));
         let next = next_page("/p", &pairs, &query, &entity);
-        assert!(
-            next.starts_with("/p?limit=5&subject=a%26b%20%C3%BC&after="),
-            "{next}"
-        );
+        assert!(next.starts_with("/p?limit=5&subject=a%26b%20%C3%BC&after="), "{next}");
         assert_eq!(next.matches("after").count(), 1);
         let messages = builtin::classes().unwrap().remove(3);
         assert!(parse(&messages, &parameters(&next.parse().unwrap()).unwrap()).is_ok());

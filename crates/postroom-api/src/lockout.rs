@@ -56,9 +56,7 @@ impl Lockout {
     pub fn failed(&self, source: IpAddr, now: Instant) {
         self.with(source, now, |source| {
             source.failures.push_back(now);
-            source
-                .failures
-                .retain(|at| now.saturating_duration_since(*at) < WINDOW);
+            source.failures.retain(|at| now.saturating_duration_since(*at) < WINDOW);
             if source.failures.len() >= FAILURES_MAX {
                 source.failures.clear();
                 source.locked_until = Some(now + LOCKED);
@@ -173,10 +171,6 @@ mod tests {
             lockout.failed(address, now + Duration::from_millis(u64::from(number)));
         }
         assert!(lockout.sources.lock().unwrap().len() <= SOURCES_MAX);
-        assert!(
-            lockout
-                .wait(HERE, "x", now + Duration::from_secs(60))
-                .is_some()
-        );
+        assert!(lockout.wait(HERE, "x", now + Duration::from_secs(60)).is_some());
     }
 }

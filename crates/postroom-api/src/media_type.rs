@@ -38,10 +38,7 @@ impl MediaType {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let field = headers.get(header::CONTENT_TYPE)?;
-        let unknown = Self {
-            essence: OCTETS.to_owned(),
-            charset: None,
-        };
+        let unknown = Self { essence: OCTETS.to_owned(), charset: None };
         Some(field.to_str().ok().and_then(Self::parse).unwrap_or(unknown))
     }
 
@@ -96,30 +93,10 @@ mod tests {
         let json = MediaType::parse("Application/JSON; Charset=\"UTF-8\"").unwrap();
         assert_eq!(json.essence, "application/json");
         assert!(json.is_json() && json.is_utf8());
-        assert!(
-            MediaType::parse("application/merge-patch+json")
-                .unwrap()
-                .is_json()
-        );
-        assert!(
-            !MediaType::parse("text/html;charset=windows-1251")
-                .unwrap()
-                .is_utf8()
-        );
-        assert!(
-            MediaType::parse("multipart/form-data; boundary=x")
-                .unwrap()
-                .is_form()
-        );
-        for bad in [
-            "",
-            "text",
-            "text/",
-            "/html",
-            "text/ht ml",
-            "text/html\r\nX: y",
-            "a/b/c",
-        ] {
+        assert!(MediaType::parse("application/merge-patch+json").unwrap().is_json());
+        assert!(!MediaType::parse("text/html;charset=windows-1251").unwrap().is_utf8());
+        assert!(MediaType::parse("multipart/form-data; boundary=x").unwrap().is_form());
+        for bad in ["", "text", "text/", "/html", "text/ht ml", "text/html\r\nX: y", "a/b/c"] {
             assert_eq!(MediaType::parse(bad), None, "{bad}");
         }
     }

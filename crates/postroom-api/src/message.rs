@@ -32,11 +32,7 @@ pub fn check(before: Option<&Entity>, after: &Entity) -> Result<(), Vec<Invalid>
     if to == Some(MessageState::Sending.as_str()) && problems.is_empty() {
         problems.extend(outgoing::check(after).err().into_iter().flatten());
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// A received message stays one.
@@ -126,14 +122,9 @@ mod tests {
         ];
         for (before, after, want) in table {
             let before = before.map(|values| message(&values));
-            let found = check(before.as_ref(), &message(&after))
-                .err()
-                .unwrap_or_default();
+            let found = check(before.as_ref(), &message(&after)).err().unwrap_or_default();
             let found = found.first().map(ToString::to_string).unwrap_or_default();
-            assert!(
-                found.starts_with(want),
-                "{found:?}, not {want:?} for {after}"
-            );
+            assert!(found.starts_with(want), "{found:?}, not {want:?} for {after}");
             assert_eq!(found.is_empty(), want.is_empty(), "{found:?} for {after}");
         }
     }
@@ -166,11 +157,7 @@ mod tests {
             (json!({"messageState": "handled", "uid": 7}),              "file",       false),
         ];
         for (values, property, allowed) in table {
-            assert_eq!(
-                check_files(&message(&values), property).is_ok(),
-                allowed,
-                "{values}"
-            );
+            assert_eq!(check_files(&message(&values), property).is_ok(), allowed, "{values}");
         }
     }
 }

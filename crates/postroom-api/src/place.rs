@@ -94,10 +94,7 @@ fn class_of<'a>(
 ) -> Result<(Arc<Class>, &'a [String]), Problem> {
     let behind = |class: &Arc<Class>| {
         let mut rest = segments.iter();
-        let same = class
-            .classname
-            .split('/')
-            .all(|word| rest.next().is_some_and(|s| s == word));
+        let same = class.classname.split('/').all(|word| rest.next().is_some_and(|s| s == word));
         same.then(|| (Arc::clone(class), rest.as_slice()))
     };
     let found = classes.iter().filter_map(behind);
@@ -134,11 +131,7 @@ mod tests {
     const ID: &str = "018f0000-0000-7000-8000-000000000000";
 
     fn look(path: &str) -> Result<(String, Part), String> {
-        let classes: Vec<_> = builtin::classes()
-            .unwrap()
-            .into_iter()
-            .map(Arc::new)
-            .collect();
+        let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
         match find(path, &classes) {
             Ok(place) => Ok((place.class.classname.clone(), place.part)),
             Err(problem) => Err(problem.status().as_u16().to_string()),

@@ -34,14 +34,7 @@ impl Problem {
     /// A refusal with a stable word for programs and a sentence for people.
     #[must_use]
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            kind,
-            detail: detail.into(),
-            errors: vec![],
-            headers: vec![],
-            fault: None,
-        }
+        Self { status, kind, detail: detail.into(), errors: vec![], headers: vec![], fault: None }
     }
 
     /// 400: the request is not well formed.
@@ -60,10 +53,8 @@ impl Problem {
     /// 401: no token, or none that is known.
     #[must_use]
     pub fn unauthenticated(challenge: &'static str, detail: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).with(
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static(challenge),
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
     /// 404: nothing is there, or it belongs to another domain.
@@ -103,21 +94,13 @@ impl Problem {
     /// 415: a body of another media type.
     #[must_use]
     pub fn unsupported(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
-            detail,
-        )
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
     }
 
     /// 422: well formed, but not allowed by the class or its rules.
     #[must_use]
     pub fn invalid(errors: Vec<Invalid>) -> Self {
-        let detail = errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ");
+        let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail);
         problem.errors = errors;
         problem
@@ -152,11 +135,8 @@ impl Problem {
     #[must_use]
     pub fn of_request(mut self, id: &str) -> Self {
         let place = format!("the log has more under request id {id}");
-        self.detail = if self.detail.is_empty() {
-            place
-        } else {
-            format!("{}; {place}", self.detail)
-        };
+        self.detail =
+            if self.detail.is_empty() { place } else { format!("{}; {place}", self.detail) };
         self
     }
 
@@ -235,11 +215,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Refused");
-        let message = if self.detail.is_empty() {
-            title
-        } else {
-            &self.detail
-        };
+        let message = if self.detail.is_empty() { title } else { &self.detail };
         let mut body = json!({
             "type": format!("urn:postroom:problem:{}", self.kind),
             "title": title,
@@ -255,15 +231,8 @@ impl IntoResponse for Problem {
         }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
-        headers.extend(
-            self.headers
-                .into_iter()
-                .map(|(name, value)| (Some(name), value)),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
         if let Some(fault) = self.fault {
             response.extensions_mut().insert(fault);
         }
@@ -278,10 +247,7 @@ mod tests {
     async fn shown(problem: Problem) -> (Response<()>, serde_json::Value) {
         let (parts, body) = problem.into_response().into_parts();
         let bytes = axum::body::to_bytes(body, 10_000).await.unwrap();
-        (
-            Response::from_parts(parts, ()),
-            serde_json::from_slice(&bytes).unwrap(),
-        )
+        (Response::from_parts(parts, ()), serde_json::from_slice(&bytes).unwrap())
     }
 
     #[tokio::test]
@@ -305,10 +271,7 @@ mod tests {
         for (problem, status, kind, detail) in table {
             let (response, body) = shown(problem).await;
             assert_eq!(response.status(), status);
-            assert_eq!(
-                response.headers()["content-type"],
-                "application/problem+json"
-            );
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
             assert_eq!(body["type"], format!("urn:postroom:problem:{kind}"));
             assert_eq!(body["status"], status);
             assert_eq!(body["error_code"], 1000 + status);
@@ -323,9 +286,6 @@ mod tests {
     #[tokio::test]
     async fn an_invalid_property_is_named() {
         let (_, body) = shown(Invalid::new("name", "is required").into()).await;
-        assert_eq!(
-            body["errors"],
-            json!([{"property": "name", "reason": "is required"}])
-        );
+        assert_eq!(body["errors"], json!([{"property": "name", "reason": "is required"}]));
     }
 }

@@ -45,11 +45,7 @@ pub fn parse(field: &str, size_bytes: u64) -> Wanted {
 
 fn bytes(range: Range<u64>, size_bytes: u64) -> Wanted {
     let range = range.start..range.end.min(size_bytes);
-    if range.is_empty() {
-        Wanted::Unsatisfiable
-    } else {
-        Wanted::Bytes(range)
-    }
+    if range.is_empty() { Wanted::Unsatisfiable } else { Wanted::Bytes(range) }
 }
 
 /// The number; `Some(None)` when the text is empty, `None` when it is no number. A number beyond

@@ -20,10 +20,7 @@ pub async fn complete(asked: &Asked, message: &mut Entity) -> Result<(), Problem
     if let Some(folder) = message.reference("folder_id") {
         let folder = find(asked, FOLDERS, folder).await?;
         let folder = folder.ok_or_else(|| nothing("folder_id"))?;
-        match (
-            message.reference("account_id"),
-            folder.reference("account_id"),
-        ) {
+        match (message.reference("account_id"), folder.reference("account_id")) {
             (None, Some(account)) => {
                 let account = Json::String(account.to_string());
                 message.properties.insert("account_id".to_owned(), account);
@@ -46,11 +43,7 @@ pub async fn complete(asked: &Asked, message: &mut Entity) -> Result<(), Problem
 async fn find(asked: &Asked, class: &str, id: Uuid) -> Result<Option<Entity>, Problem> {
     let class = asked.app.store.class(class);
     let class = class.ok_or_else(|| Problem::fault("a built-in class is missing"))?;
-    Ok(asked
-        .app
-        .store
-        .entity_get(&asked.domain, &class, id)
-        .await?)
+    Ok(asked.app.store.entity_get(&asked.domain, &class, id).await?)
 }
 
 fn nothing(property: &str) -> Problem {

@@ -49,13 +49,7 @@ async fn model(
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
     let place = place::find(path, app.store.classes())?;
     let (class, uri, headers) = (place.class, head.uri, head.headers);
-    let asked = Asked {
-        app,
-        domain,
-        class,
-        uri,
-        headers,
-    };
+    let asked = Asked { app, domain, class, uri, headers };
     let (part, method) = (place.part, Verb::of(&head.method));
     #[rustfmt::skip]
     let answered = match (&part, method) {

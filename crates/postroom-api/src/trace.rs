@@ -56,22 +56,14 @@ mod tests {
             Problem::later(status, "the disk is full", "the disk at /secret is full")
         };
         let mut router: Router = Router::new()
-            .route(
-                "/panic",
-                get(|| async { panic!("a secret") }.map(|never: ()| never)),
-            )
+            .route("/panic", get(|| async { panic!("a secret") }.map(|never: ()| never)))
             .route("/fault", get(fault))
             .route("/full", get(full))
             .layer(middleware::from_fn(trace));
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router.call(request).await.unwrap();
-        let (status, id) = (
-            response.status(),
-            response.headers()["x-request-id"].clone(),
-        );
-        let bytes = axum::body::to_bytes(response.into_body(), 10_000)
-            .await
-            .unwrap();
+        let (status, id) = (response.status(), response.headers()["x-request-id"].clone());
+        let bytes = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         let json = serde_json::from_slice(&bytes).unwrap();
         (status, id.to_str().unwrap().to_owned(), json)
     }

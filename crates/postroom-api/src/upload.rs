@@ -40,10 +40,7 @@ impl Said {
         let content_id = content_id.and_then(|value| value.to_str().ok());
         Self {
             place,
-            name: field
-                .file_name()
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned),
+            name: field.file_name().filter(|name| !name.is_empty()).map(str::to_owned),
             media_type: field.content_type().map(str::to_owned),
             content_id: content_id.map(str::to_owned),
         }
@@ -64,10 +61,8 @@ impl Said {
             None if property.multi => return Err(self.invalid("name", "is required")),
             None => default_name(property).to_owned(),
         };
-        let media_type = self
-            .media_type
-            .clone()
-            .filter(|said| said != OCTETS || !is_html(property));
+        let media_type =
+            self.media_type.clone().filter(|said| said != OCTETS || !is_html(property));
         let media_type = media_type.unwrap_or_else(|| default_media_type(property).to_owned());
         if let Some(problem) = attributes::media_type_problem(&media_type) {
             return Err(self.invalid("contentType", problem));
@@ -80,13 +75,7 @@ impl Said {
             None => None,
         };
         let (property, content) = (property.name.clone(), NewContent::Own(content));
-        Ok(NewFile {
-            property,
-            name,
-            media_type,
-            content_id,
-            content,
-        })
+        Ok(NewFile { property, name, media_type, content_id, content })
     }
 }
 
@@ -104,11 +93,7 @@ pub async fn take(
     mut pieces: impl Stream<Item = Result<Bytes, Problem>> + Unpin,
 ) -> Result<NewFile, Problem> {
     let html = is_html(property);
-    let bytes_max = if html {
-        limits.html_bytes_max
-    } else {
-        limits.upload_bytes_max
-    };
+    let bytes_max = if html { limits.html_bytes_max } else { limits.upload_bytes_max };
     if html {
         check_html_type(&said)?;
     }
@@ -157,20 +142,8 @@ pub async fn take_enclosed(
     property: &Property,
     enclosed: Enclosed,
 ) -> Result<NewFile, Problem> {
-    let Enclosed {
-        place,
-        name,
-        media_type,
-        content_id,
-        bytes,
-        ..
-    } = enclosed;
-    let said = Said {
-        place,
-        name,
-        media_type,
-        content_id,
-    };
+    let Enclosed { place, name, media_type, content_id, bytes, .. } = enclosed;
+    let said = Said { place, name, media_type, content_id };
     let pieces = futures_util::stream::iter([Ok(Bytes::from(bytes))]);
     take(store, limits, property, said, pieces).await
 }
@@ -213,11 +186,7 @@ fn check_html_type(said: &Said) -> Result<(), Problem> {
 }
 
 fn not_utf8(said: &Said) -> Problem {
-    let place = if said.place.is_empty() {
-        files::HTML
-    } else {
-        &said.place
-    };
+    let place = if said.place.is_empty() { files::HTML } else { &said.place };
     Invalid::new(place, "is not UTF-8").into()
 }
 

@@ -102,9 +102,7 @@ fn acceptor(
 ) -> Result<TlsAcceptor, Boxed> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Postroom sandbox");
+    params.distinguished_name.push(DnType::CommonName, "Postroom sandbox");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;

@@ -154,10 +154,7 @@ mod tests {
         assert_eq!(all.len(), 4);
         for message in &all {
             let text = std::str::from_utf8(message).unwrap();
-            assert!(
-                text.split("\r\n")
-                    .all(|line| line.len() < 79 * 2 && !line.contains('\n'))
-            );
+            assert!(text.split("\r\n").all(|line| line.len() < 79 * 2 && !line.contains('\n')));
             assert!(!text.contains("{file}") && !text.contains("\r\n\r\n\r\n"));
         }
         let headless = std::str::from_utf8(&all[3]).unwrap();

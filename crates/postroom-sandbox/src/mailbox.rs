@@ -88,20 +88,11 @@ impl Mailbox {
 
     /// Adds a message and returns its UID.
     pub fn append(&mut self, bytes: Bytes, flags: Vec<String>, internal_date_ms: i64) -> u32 {
-        let above = self
-            .messages
-            .last_key_value()
-            .map_or(1, |(uid, _)| uid.saturating_add(1));
+        let above = self.messages.last_key_value().map_or(1, |(uid, _)| uid.saturating_add(1));
         let uid = self.uid_next.max(above);
         self.uid_next = uid.saturating_add(1);
         self.version += 1;
-        let stored = Stored {
-            uid,
-            flags,
-            internal_date_ms,
-            bytes,
-            flags_changed: (0, 0),
-        };
+        let stored = Stored { uid, flags, internal_date_ms, bytes, flags_changed: (0, 0) };
         self.messages.insert(uid, stored);
         uid
     }

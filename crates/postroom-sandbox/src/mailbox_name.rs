@@ -70,11 +70,7 @@ fn decoded(wire: &str) -> Option<String> {
 
 /// INBOX is the one name that is the same in any case (RFC 3501 §5.1).
 pub fn fold_inbox(wire: String) -> String {
-    if wire.eq_ignore_ascii_case("INBOX") {
-        "INBOX".to_owned()
-    } else {
-        wire
-    }
+    if wire.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { wire }
 }
 
 #[cfg(test)]

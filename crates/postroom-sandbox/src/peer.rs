@@ -66,13 +66,7 @@ impl Peer {
     /// A client that has just connected. It counts as open until this is dropped.
     pub fn new(house: Arc<House>, tcp: TcpStream, protocol: Protocol) -> Self {
         let id = house.shared.edit(|state| state.connection_open(protocol));
-        Self {
-            house,
-            wire: Wire::new(Stream::Plain(tcp)),
-            user: None,
-            id,
-            protocol,
-        }
+        Self { house, wire: Wire::new(Stream::Plain(tcp)), user: None, id, protocol }
     }
 
     /// The number of the connection.
@@ -222,16 +216,12 @@ impl Peer {
             self.say(&bytes, ending).await?;
         }
         let certificate = self.house.shared.look(|state| state.certificate);
-        self.wire
-            .start_tls(self.house.authority.acceptor(certificate))
-            .await
+        self.wire.start_tls(self.house.authority.acceptor(certificate)).await
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.house
-            .shared
-            .edit(|state| state.connection_closed(self.id));
+        self.house.shared.edit(|state| state.connection_closed(self.id));
     }
 }

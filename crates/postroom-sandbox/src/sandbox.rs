@@ -152,18 +152,10 @@ impl Sandbox {
             listeners: JoinSet::new(),
         };
         let at = |port| SocketAddr::new(config.listen, port);
-        sandbox.imap = sandbox
-            .listen(at(config.imap_port), Protocol::Imap, false)
-            .await?;
-        sandbox.imaps = sandbox
-            .listen(at(config.imaps_port), Protocol::Imap, true)
-            .await?;
-        sandbox.smtp = sandbox
-            .listen(at(config.smtp_port), Protocol::Smtp, false)
-            .await?;
-        sandbox.smtps = sandbox
-            .listen(at(config.smtps_port), Protocol::Smtp, true)
-            .await?;
+        sandbox.imap = sandbox.listen(at(config.imap_port), Protocol::Imap, false).await?;
+        sandbox.imaps = sandbox.listen(at(config.imaps_port), Protocol::Imap, true).await?;
+        sandbox.smtp = sandbox.listen(at(config.smtp_port), Protocol::Smtp, false).await?;
+        sandbox.smtps = sandbox.listen(at(config.smtps_port), Protocol::Smtp, true).await?;
         Ok(sandbox)
     }
 
@@ -179,12 +171,7 @@ impl Sandbox {
         let house = Arc::clone(&self.house);
         let (hang_up, stopping) = (self.hang_up.subscribe(), self.stopping.subscribe());
         self.listeners.spawn(async move {
-            let port = Port {
-                house,
-                protocol,
-                implicit_tls,
-                hang_up,
-            };
+            let port = Port { house, protocol, implicit_tls, hang_up };
             port.accept_until(listener, stopping).await;
         });
         Ok(bound)
@@ -273,9 +260,7 @@ impl Sandbox {
     /// [`Error::NoUser`], [`Error::NoMailbox`].
     pub fn set_uid_validity(&self, user: &str, mailbox: &str, value: u32) -> Result<(), Error> {
         self.edit(|state| {
-            state
-                .mailbox_mut(user, mailbox)
-                .map(|found| found.set_uid_validity(value))
+            state.mailbox_mut(user, mailbox).map(|found| found.set_uid_validity(value))
         })
     }
 
@@ -340,19 +325,15 @@ impl Sandbox {
         };
         match tokio::time::timeout(deadline, until_true).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(Error::Deadline {
-                waited: deadline,
-                last: self.last_lines(),
-            }),
+            Err(_) => Err(Error::Deadline { waited: deadline, last: self.last_lines() }),
         }
     }
 
     fn last_lines(&self) -> String {
         self.look(|state| {
             let newest = state.transcript().rev().take(LAST_LINES);
-            let mut lines: Vec<String> = newest
-                .map(|line| format!("[{}] {}", line.connection, line.text))
-                .collect();
+            let mut lines: Vec<String> =
+                newest.map(|line| format!("[{}] {}", line.connection, line.text)).collect();
             lines.reverse();
             lines.join(" | ")
         })

@@ -67,12 +67,7 @@ impl Rules {
     pub fn add(&mut self, rule: Rule) -> RuleId {
         self.last += 1;
         let id = RuleId(self.last);
-        self.active.push(Active {
-            id,
-            rule,
-            reached_count: 0,
-            acted_count: 0,
-        });
+        self.active.push(Active { id, rule, reached_count: 0, acted_count: 0 });
         id
     }
 
@@ -95,20 +90,13 @@ impl Rules {
 
     /// How often the rule has acted; zero once it is removed.
     pub fn acted_count(&self, id: RuleId) -> u32 {
-        self.active
-            .iter()
-            .find(|active| active.id == id)
-            .map_or(0, |active| active.acted_count)
+        self.active.iter().find(|active| active.id == id).map_or(0, |active| active.acted_count)
     }
 
     /// What is to happen at `moment`, which concerns the `subjects` (user, addresses).
     pub fn take(&mut self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let mut taken = None;
-        for active in self
-            .active
-            .iter_mut()
-            .filter(|active| moment.is_at(active.rule.on))
-        {
+        for active in self.active.iter_mut().filter(|active| moment.is_at(active.rule.on)) {
             if !active.rule.when.concerns(subjects) {
                 continue;
             }
@@ -126,9 +114,9 @@ impl When {
     fn concerns(&self, subjects: &[&str]) -> bool {
         match self {
             Self::Always | Self::Nth(_) | Self::First(_) | Self::From(_) => true,
-            Self::For(who) | Self::NthFor(_, who) => subjects
-                .iter()
-                .any(|subject| subject.eq_ignore_ascii_case(who)),
+            Self::For(who) | Self::NthFor(_, who) => {
+                subjects.iter().any(|subject| subject.eq_ignore_ascii_case(who))
+            }
         }
     }
 
@@ -150,11 +138,7 @@ mod tests {
 
     fn times(when: When, subjects: &[&[&str]]) -> Vec<bool> {
         let mut rules = Rules::default();
-        rules.add(Rule {
-            on: NOOP,
-            when,
-            act: Action::End(Ending::Close),
-        });
+        rules.add(Rule { on: NOOP, when, act: Action::End(Ending::Close) });
         let reach = |who: &&[&str]| rules.take(Moment::At(NOOP), who).is_some();
         subjects.iter().map(reach).collect()
     }
@@ -169,10 +153,7 @@ mod tests {
             (When::First(2), [true, true, false, false]),
             (When::From(3), [false, false, true, true]),
             (When::For("A@x.test".to_owned()), [true, false, true, true]),
-            (
-                When::NthFor(2, "a@x.test".to_owned()),
-                [false, false, true, false],
-            ),
+            (When::NthFor(2, "a@x.test".to_owned()), [false, false, true, false]),
         ] {
             assert_eq!(times(when.clone(), &four), want, "{when:?}");
         }
@@ -181,25 +162,15 @@ mod tests {
     #[test]
     fn the_first_of_two_rules_acts_and_a_removed_one_does_not() {
         let mut rules = Rules::default();
-        let close = Rule {
-            on: NOOP,
-            when: When::Always,
-            act: Action::End(Ending::Close),
-        };
-        let reset = Rule {
-            act: Action::End(Ending::Reset),
-            ..close.clone()
-        };
+        let close = Rule { on: NOOP, when: When::Always, act: Action::End(Ending::Close) };
+        let reset = Rule { act: Action::End(Ending::Reset), ..close.clone() };
         let first = rules.add(close);
         let second = rules.add(reset);
         let take = |rules: &mut Rules| rules.take(Moment::At(NOOP), &[]).map(|taken| taken.1);
         assert_eq!(take(&mut rules), Some(Action::End(Ending::Close)));
         assert!(rules.remove(first) && !rules.remove(first));
         assert_eq!(take(&mut rules), Some(Action::End(Ending::Reset)));
-        assert_eq!(
-            (rules.acted_count(first), rules.acted_count(second)),
-            (0, 1)
-        );
+        assert_eq!((rules.acted_count(first), rules.acted_count(second)), (0, 1));
         rules.clear();
         assert_eq!(take(&mut rules), None);
     }

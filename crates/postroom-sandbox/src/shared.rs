@@ -19,10 +19,7 @@ pub struct Shared {
 impl Shared {
     /// Guards `state`.
     pub fn new(state: State) -> Self {
-        Self {
-            state: Mutex::new(state),
-            changed: watch::Sender::new(0),
-        }
+        Self { state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
 
     /// Reads the state.
@@ -33,16 +30,14 @@ impl Shared {
     /// Changes the state and wakes all who wait.
     pub fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
-        self.changed
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
         result
     }
 
     /// What is to happen at `moment`; wakes those who wait only if something is.
     pub fn take(&self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let taken = self.lock().rules.take(moment, subjects)?;
-        self.changed
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
         Some(taken)
     }
 

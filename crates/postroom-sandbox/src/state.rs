@@ -131,11 +131,7 @@ impl State {
             mailbox.attributes = special_use.map(str::to_owned).into_iter().collect();
             mailboxes.insert(name.to_owned(), mailbox);
         }
-        let user = User {
-            password: password.to_owned(),
-            mailboxes,
-            said: Vec::new(),
-        };
+        let user = User { password: password.to_owned(), mailboxes, said: Vec::new() };
         self.users.insert(key(address), user);
     }
 
@@ -158,24 +154,17 @@ impl State {
 
     /// Whether this is the user's password. False if there is no such user.
     pub(crate) fn password_is(&self, address: &str, password: &str) -> bool {
-        self.users
-            .get(&key(address))
-            .is_some_and(|user| user.password == password)
+        self.users.get(&key(address)).is_some_and(|user| user.password == password)
     }
 
     /// The mailboxes of a user by name, as people write them.
     pub fn mailboxes(&self, user: &str) -> Vec<String> {
-        self.wire_mailboxes(user)
-            .map(|(name, _)| mailbox_name::decode(name))
-            .collect()
+        self.wire_mailboxes(user).map(|(name, _)| mailbox_name::decode(name)).collect()
     }
 
     /// The mailboxes of a user by wire name; none if there is no such user.
     pub(crate) fn wire_mailboxes(&self, user: &str) -> impl Iterator<Item = (&String, &Mailbox)> {
-        self.users
-            .get(&key(user))
-            .into_iter()
-            .flat_map(|user| &user.mailboxes)
+        self.users.get(&key(user)).into_iter().flat_map(|user| &user.mailboxes)
     }
 
     /// The map that holds a user's mailboxes by wire name.
@@ -183,9 +172,7 @@ impl State {
         &mut self,
         user: &str,
     ) -> Option<&mut BTreeMap<String, Mailbox>> {
-        self.users
-            .get_mut(&key(user))
-            .map(|user| &mut user.mailboxes)
+        self.users.get_mut(&key(user)).map(|user| &mut user.mailboxes)
     }
 
     /// One mailbox by wire name.
@@ -200,10 +187,7 @@ impl State {
     /// [`Error::NoUser`], [`Error::NoMailbox`].
     pub fn mailbox(&self, user: &str, name: &str) -> Result<&Mailbox, Error> {
         let found = self.users.get(&key(user)).ok_or_else(|| no_user(user))?;
-        found
-            .mailboxes
-            .get(&mailbox_name::encode(name))
-            .ok_or_else(|| no_mailbox(user, name))
+        found.mailboxes.get(&mailbox_name::encode(name)).ok_or_else(|| no_mailbox(user, name))
     }
 
     /// One mailbox, to change it.
@@ -212,14 +196,8 @@ impl State {
     ///
     /// [`Error::NoUser`], [`Error::NoMailbox`].
     pub fn mailbox_mut(&mut self, user: &str, name: &str) -> Result<&mut Mailbox, Error> {
-        let found = self
-            .users
-            .get_mut(&key(user))
-            .ok_or_else(|| no_user(user))?;
-        found
-            .mailboxes
-            .get_mut(&mailbox_name::encode(name))
-            .ok_or_else(|| no_mailbox(user, name))
+        let found = self.users.get_mut(&key(user)).ok_or_else(|| no_user(user))?;
+        found.mailboxes.get_mut(&mailbox_name::encode(name)).ok_or_else(|| no_mailbox(user, name))
     }
 
     /// Makes an empty mailbox.
@@ -232,10 +210,7 @@ impl State {
         let wire = mailbox_name::encode(name);
         let mailboxes = self.wire_mailboxes_mut(user).ok_or_else(|| no_user(user))?;
         if mailboxes.contains_key(&wire) {
-            return Err(Error::MailboxExists {
-                user: user.to_owned(),
-                mailbox: name.to_owned(),
-            });
+            return Err(Error::MailboxExists { user: user.to_owned(), mailbox: name.to_owned() });
         }
         Ok(mailboxes.entry(wire).or_insert(created))
     }
@@ -262,20 +237,14 @@ impl State {
     ///
     /// [`Error::NoUser`].
     pub fn say(&mut self, user: &str, bytes: impl Into<Bytes>) -> Result<(), Error> {
-        let found = self
-            .users
-            .get_mut(&key(user))
-            .ok_or_else(|| no_user(user))?;
+        let found = self.users.get_mut(&key(user)).ok_or_else(|| no_user(user))?;
         found.said.push(bytes.into());
         Ok(())
     }
 
     /// What was said to the user since the first `count` sayings.
     pub(crate) fn said_since(&self, user: &str, count: usize) -> &[Bytes] {
-        self.users
-            .get(&key(user))
-            .and_then(|user| user.said.get(count..))
-            .unwrap_or_default()
+        self.users.get(&key(user)).and_then(|user| user.said.get(count..)).unwrap_or_default()
     }
 
     /// The messages that the SMTP server has taken, oldest first.
@@ -289,10 +258,8 @@ impl State {
         users.sort_unstable();
         users.dedup();
         for user in users {
-            if let Some(inbox) = self
-                .users
-                .get_mut(&user)
-                .and_then(|user| user.mailboxes.get_mut("INBOX"))
+            if let Some(inbox) =
+                self.users.get_mut(&user).and_then(|user| user.mailboxes.get_mut("INBOX"))
             {
                 inbox.append(mail.bytes.clone(), Vec::new(), clock::now_ms());
             }
@@ -318,15 +285,7 @@ impl State {
     pub(crate) fn connection_open(&mut self, protocol: Protocol) -> u64 {
         self.connection_last += 1;
         let id = self.connection_last;
-        self.connections.insert(
-            id,
-            OpenConnection {
-                id,
-                protocol,
-                user: None,
-                idling: false,
-            },
-        );
+        self.connections.insert(id, OpenConnection { id, protocol, user: None, idling: false });
         id
     }
 
@@ -344,14 +303,9 @@ fn key(address: &str) -> String {
 }
 
 fn no_user(user: &str) -> Error {
-    Error::NoUser {
-        user: user.to_owned(),
-    }
+    Error::NoUser { user: user.to_owned() }
 }
 
 fn no_mailbox(user: &str, mailbox: &str) -> Error {
-    Error::NoMailbox {
-        user: user.to_owned(),
-        mailbox: mailbox.to_owned(),
-    }
+    Error::NoMailbox { user: user.to_owned(), mailbox: mailbox.to_owned() }
 }

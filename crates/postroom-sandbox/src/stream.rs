@@ -64,9 +64,8 @@ async fn until_hung_up(tcp: &TcpStream) {
             return;
         }
         // Marks what is readable as seen, so that the next wait is for something new.
-        let unread = tcp.try_io(Interest::READABLE, || {
-            Err::<(), io::Error>(io::ErrorKind::WouldBlock.into())
-        });
+        let unread = tcp
+            .try_io(Interest::READABLE, || Err::<(), io::Error>(io::ErrorKind::WouldBlock.into()));
         drop(unread);
     }
 }

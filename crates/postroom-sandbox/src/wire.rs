@@ -102,11 +102,7 @@ impl Wire {
                 line.pop();
                 line.pop_if(|byte| *byte == b'\r');
                 let too_long = std::mem::take(&mut self.dropping) || line.len() > bytes_max;
-                return Ok(if too_long {
-                    Line::TooLong
-                } else {
-                    Line::Text(line)
-                });
+                return Ok(if too_long { Line::TooLong } else { Line::Text(line) });
             }
             self.searched = self.input.len();
             if self.input.len() > bytes_max {
@@ -146,10 +142,7 @@ impl Wire {
     pub async fn skip(&mut self, count: u64) -> io::Result<()> {
         let mut left = count;
         loop {
-            let here = self
-                .input
-                .len()
-                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            let here = self.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             self.used(here);
             left -= here as u64;
             if left == 0 {
@@ -205,9 +198,7 @@ impl Wire {
             self.budget = Some((left - bytes.len() as u64, ending));
             return self.send_paced(bytes).await;
         }
-        let last = bytes
-            .get(..usize::try_from(left).unwrap_or(usize::MAX))
-            .unwrap_or(bytes);
+        let last = bytes.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(bytes);
         self.send_paced(last).await?;
         Err(self.end(ending).await)
     }
@@ -237,9 +228,7 @@ impl Wire {
 
     /// Ends the connection and returns the error that says so.
     pub async fn end(&mut self, ending: Ending) -> io::Error {
-        std::mem::replace(&mut self.stream, Stream::Closed)
-            .end(ending)
-            .await;
+        std::mem::replace(&mut self.stream, Stream::Closed).end(ending).await;
         io::ErrorKind::ConnectionAborted.into()
     }
 

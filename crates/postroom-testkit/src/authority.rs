@@ -70,14 +70,12 @@ impl Authority {
     pub fn identity(&self, flaw: Flaw) -> Result<Identity> {
         let names = match flaw {
             Flaw::WrongName => vec!["elsewhere.example".to_owned()],
-            Flaw::None | Flaw::UnknownIssuer | Flaw::Expired => ["localhost", "127.0.0.1", "::1"]
-                .map(str::to_owned)
-                .to_vec(),
+            Flaw::None | Flaw::UnknownIssuer | Flaw::Expired => {
+                ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec()
+            }
         };
         let mut params = CertificateParams::new(names)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "localhost");
+        params.distinguished_name.push(DnType::CommonName, "localhost");
         if flaw == Flaw::Expired {
             params.not_before = date_time_ymd(2001, 1, 1);
             params.not_after = date_time_ymd(2002, 1, 1);
@@ -88,9 +86,6 @@ impl Authority {
         } else {
             params.signed_by(&key, &self.issuer)?
         };
-        Ok(Identity {
-            certificate_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-        })
+        Ok(Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 }

@@ -12,10 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The generator of the baselines, if it is there.
-const GENERATOR: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../../shared/bench/corpus.py"
-);
+const GENERATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/bench/corpus.py");
 
 /// The Unix time of the first message; the others follow in order.
 const EPOCH_S: u64 = 1_700_000_000;
@@ -68,11 +65,7 @@ pub fn corpus_write(kind: char, count: usize, maildir: &Path, owner: (u32, u32))
         .arg(maildir)
         .output()
         .context("running the generator of messages")?;
-    ensure!(
-        ran.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
+    ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     maildir_own(maildir, owner)
 }
 
@@ -125,9 +118,7 @@ pub fn maildir_write<M: AsRef<[u8]>>(
         let bytes = message.as_ref();
         number += 1;
         let bare = bytes.iter().zip([&b'\n'].into_iter().chain(bytes));
-        let bare = bare
-            .filter(|(byte, previous)| **byte == b'\n' && **previous != b'\r')
-            .count();
+        let bare = bare.filter(|(byte, previous)| **byte == b'\n' && **previous != b'\r').count();
         // Sizes in the name spare the server from opening files for RFC822.SIZE.
         let size = bytes.len();
         let name = format!(

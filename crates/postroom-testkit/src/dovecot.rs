@@ -47,11 +47,7 @@ pub struct DovecotOptions {
 
 impl Default for DovecotOptions {
     fn default() -> Self {
-        Self {
-            user_connections_max: 2000,
-            flaw: Flaw::None,
-            extra: String::new(),
-        }
+        Self { user_connections_max: 2000, flaw: Flaw::None, extra: String::new() }
     }
 }
 
@@ -107,23 +103,12 @@ impl Dovecot {
         } else {
             packages::owner_of(at).context("reading the owner of a directory")?
         };
-        fs::write(
-            at.join("dovecot.conf"),
-            config::text(at, ports, owner, options)?,
-        )?;
+        fs::write(at.join("dovecot.conf"), config::text(at, ports, owner, options)?)?;
         let mut command = dovecot()?;
         command.arg("-F").arg("-c").arg(at.join("dovecot.conf"));
-        command
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(at.join("start"))?);
+        command.stdout(Stdio::null()).stderr(fs::File::create(at.join("start"))?);
         let process = Process::start(&mut command, at)?;
-        let mut dovecot = Self {
-            process,
-            ports,
-            owner,
-            authority,
-            directory,
-        };
+        let mut dovecot = Self { process, ports, owner, authority, directory };
         let mark = config::greeting(dovecot.directory.path());
         let answered = process::await_greeting(&mut dovecot.process, imap, &mark)
             .and_then(|()| dovecot.is_whole());
@@ -189,17 +174,9 @@ impl Dovecot {
     pub fn doveadm(&self, arguments: &[&str]) -> Result<String> {
         let program = packages::program_path("doveadm").context("doveadm is not installed")?;
         let config = self.directory.path().join("dovecot.conf");
-        let ran = Command::new(program)
-            .arg("-c")
-            .arg(config)
-            .args(arguments)
-            .output()?;
+        let ran = Command::new(program).arg("-c").arg(config).args(arguments).output()?;
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-        ensure!(
-            ran.status.success(),
-            "doveadm {}: {said}",
-            arguments.join(" ")
-        );
+        ensure!(ran.status.success(), "doveadm {}: {said}", arguments.join(" "));
         Ok(String::from_utf8_lossy(&ran.stdout).into_owned())
     }
 
@@ -273,11 +250,7 @@ impl Dovecot {
         for directory in [&home, &maildir] {
             chown(directory, Some(self.owner.0), Some(self.owner.1))?;
         }
-        Ok(if mailbox == "INBOX" {
-            maildir
-        } else {
-            maildir.join(format!(".{mailbox}"))
-        })
+        Ok(if mailbox == "INBOX" { maildir } else { maildir.join(format!(".{mailbox}")) })
     }
 }
 
@@ -304,20 +277,11 @@ fn dovecot() -> Result<Command> {
 fn version() -> Result<(u32, u32)> {
     let said = dovecot()?.arg("--version").output()?.stdout;
     let said = String::from_utf8_lossy(&said).into_owned();
-    let mut numbers = said
-        .split(['.', ' '])
-        .map_while(|number| number.parse().ok());
-    numbers
-        .next()
-        .zip(numbers.next())
-        .with_context(|| format!("odd version of Dovecot: {said}"))
+    let mut numbers = said.split(['.', ' ']).map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).with_context(|| format!("odd version of Dovecot: {said}"))
 }
 
 /// The file name of a directory: unlike any other at this time.
 fn mark(directory: &Path) -> String {
-    directory
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -50,10 +50,7 @@ impl ImapClient {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting")?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.set_nodelay(true)?;
-        let mut client = Self {
-            input: BufReader::with_capacity(1 << 16, stream),
-            tag: 0,
-        };
+        let mut client = Self { input: BufReader::with_capacity(1 << 16, stream), tag: 0 };
         client.answer()?;
         client.command(&format!("LOGIN {} {}", quoted(user), quoted(password)))?;
         Ok(client)
@@ -136,9 +133,7 @@ impl ImapClient {
     fn exchange(&mut self, command: &str, take: impl FnMut(Answer)) -> Result<()> {
         self.tag += 1;
         let tag = format!("t{}", self.tag);
-        self.input
-            .get_mut()
-            .write_all(format!("{tag} {command}\r\n").as_bytes())?;
+        self.input.get_mut().write_all(format!("{tag} {command}\r\n").as_bytes())?;
         let name = command.split(' ').next().unwrap_or_default().to_owned();
         self.until(&tag, &name, take)
     }
@@ -146,11 +141,7 @@ impl ImapClient {
     fn until(&mut self, tag: &str, name: &str, mut take: impl FnMut(Answer)) -> Result<()> {
         loop {
             let answer = self.answer()?;
-            match answer
-                .line
-                .strip_prefix(tag)
-                .and_then(|rest| rest.strip_prefix(' '))
-            {
+            match answer.line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(' ')) {
                 Some(text) if text.starts_with("OK") => return Ok(()),
                 Some(text) => bail!("{name} was answered {text}"),
                 None => take(answer),
@@ -159,10 +150,7 @@ impl ImapClient {
     }
 
     fn answer(&mut self) -> Result<Answer> {
-        let mut answer = Answer {
-            line: String::new(),
-            literals: vec![],
-        };
+        let mut answer = Answer { line: String::new(), literals: vec![] };
         loop {
             let mut line = Vec::new();
             if self.input.read_until(b'\n', &mut line)? == 0 {

@@ -60,11 +60,7 @@ impl KillLoop {
         let dovecot = Dovecot::start(&DovecotOptions::default())?;
         dovecot.fill_corpus(self.kind, USER, self.count)?;
         let want = dovecot.digests(USER, "INBOX")?;
-        ensure!(
-            want.len() == self.count,
-            "the server holds {} messages",
-            want.len()
-        );
+        ensure!(want.len() == self.count, "the server holds {} messages", want.len());
 
         let begin = Instant::now();
         let mut postroom = Postroom::start(binary, PostroomOptions::default())?;
@@ -72,27 +68,14 @@ impl KillLoop {
         let options = json!({"portion_limit": 20});
         let account = postroom.account_create(&dovecot, USER, &options).await?;
         let folder = postroom.folder(&account, "INBOX").await?;
-        let folder = folder["id"]
-            .as_str()
-            .context("a folder without id")?
-            .to_owned();
-        postroom
-            .patch(
-                &format!("email/Folders/{folder}"),
-                &json!({"enabled": true}),
-            )
-            .await?;
+        let folder = folder["id"].as_str().context("a folder without id")?.to_owned();
+        postroom.patch(&format!("email/Folders/{folder}"), &json!({"enabled": true})).await?;
 
-        let mut result = KillLoopResult {
-            kills_during_load: 0,
-            starts_in_between: 0,
-            took: Duration::ZERO,
-        };
+        let mut result =
+            KillLoopResult { kills_during_load: 0, starts_in_between: 0, took: Duration::ZERO };
         let mut random = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         for kill in 0..self.kills {
-            let stored = self
-                .let_it_load(&postroom, &folder, kill, &mut random)
-                .await?;
+            let stored = self.let_it_load(&postroom, &folder, kill, &mut random).await?;
             result.kills_during_load += usize::from(stored < self.count);
             result.starts_in_between += usize::from(stored > 0 && stored < self.count);
             postroom.kill()?;
@@ -143,20 +126,14 @@ impl KillLoop {
 }
 
 async fn stored_count(postroom: &Postroom, folder: &str) -> Result<usize> {
-    let count = postroom
-        .count(&format!("email/Messages?folder_id={folder}"))
-        .await?;
+    let count = postroom.count(&format!("email/Messages?folder_id={folder}")).await?;
     Ok(usize::try_from(count)?)
 }
 
 /// Compares all messages of the folder with what the server's FETCH gave.
 async fn prove(postroom: &Postroom, folder: &str, want: &BTreeMap<u32, String>) -> Result<()> {
     let count = stored_count(postroom, folder).await?;
-    ensure!(
-        count == want.len(),
-        "{count} messages instead of {}",
-        want.len()
-    );
+    ensure!(count == want.len(), "{count} messages instead of {}", want.len());
     let mut open = want.clone();
     for offset in (0..count).step_by(PAGE) {
         let page =
@@ -165,13 +142,9 @@ async fn prove(postroom: &Postroom, folder: &str, want: &BTreeMap<u32, String>) 
         for message in messages.as_array().context("a list that is none")? {
             let uid = message["uid"].as_u64().context("a message without uid")?;
             let uid = u32::try_from(uid)?;
-            let digest = open
-                .remove(&uid)
-                .with_context(|| format!("UID {uid} twice or unknown"))?;
-            ensure!(
-                raw_digest(postroom, message).await? == digest,
-                "UID {uid} differs"
-            );
+            let digest =
+                open.remove(&uid).with_context(|| format!("UID {uid} twice or unknown"))?;
+            ensure!(raw_digest(postroom, message).await? == digest, "UID {uid} differs");
         }
     }
     ensure!(open.is_empty(), "missing UIDs: {:?}", open.keys());
@@ -180,8 +153,6 @@ async fn prove(postroom: &Postroom, folder: &str, want: &BTreeMap<u32, String>) 
 
 async fn raw_digest(postroom: &Postroom, message: &Value) -> Result<String> {
     let id = message["id"].as_str().context("a message without id")?;
-    let raw = postroom
-        .bytes(&format!("email/Messages/{id}/rawMessage"))
-        .await?;
+    let raw = postroom.bytes(&format!("email/Messages/{id}/rawMessage")).await?;
     Ok(imap::sha256(&raw))
 }

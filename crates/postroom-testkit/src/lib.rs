@@ -6,10 +6,7 @@
 //!
 //! A test that needs them begins with [`require`], which says what is missing.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a JSON value answers null for a missing key"
-)]
+#![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a missing key")]
 
 mod packages;
 mod process;

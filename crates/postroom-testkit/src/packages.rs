@@ -63,10 +63,7 @@ pub fn require(needs: &[Need]) -> bool {
 pub fn program_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
-    env::split_paths(&path)
-        .chain(system)
-        .map(|at| at.join(program))
-        .find(|at| at.is_file())
+    env::split_paths(&path).chain(system).map(|at| at.join(program)).find(|at| at.is_file())
 }
 
 /// Whether this process runs as root.
@@ -84,8 +81,5 @@ pub fn owner_of(path: impl AsRef<Path>) -> Option<(u32, u32)> {
 fn dovecot_speaks_imap_and_lmtp() -> bool {
     let directory = Path::new("/usr/lib/dovecot");
     // Elsewhere than on Debian the place is another; then the start itself will tell.
-    !directory.is_dir()
-        || ["imap", "lmtp"]
-            .iter()
-            .all(|name| directory.join(name).is_file())
+    !directory.is_dir() || ["imap", "lmtp"].iter().all(|name| directory.join(name).is_file())
 }

@@ -75,12 +75,7 @@ pub struct PostfixOptions {
 impl Default for PostfixOptions {
     fn default() -> Self {
         let message_bytes_max = 100 << 20;
-        Self {
-            auth: false,
-            flaw: Flaw::None,
-            message_bytes_max,
-            extra: String::new(),
-        }
+        Self { auth: false, flaw: Flaw::None, message_bytes_max, extra: String::new() }
     }
 }
 
@@ -116,51 +111,30 @@ impl Postfix {
         for part in ["config", "queue", "variable"] {
             fs::create_dir(at.join(part))?;
         }
-        let owned = Command::new("chown")
-            .arg("postfix")
-            .arg(at.join("variable"))
-            .status()?;
+        let owned = Command::new("chown").arg("postfix").arg(at.join("variable")).status()?;
         ensure!(owned.success(), "there is no user postfix");
         let identity = dovecot.authority().identity(options.flaw)?;
-        fs::write(
-            at.join("certificate.pem"),
-            identity.key_pem + &identity.certificate_pem,
-        )?;
+        fs::write(at.join("certificate.pem"), identity.key_pem + &identity.certificate_pem)?;
         fs::write(at.join("config/recipients"), RECIPIENTS)?;
         let [smtp_port, smtps_port] = process::free_ports()?;
         let main = main_cf(at, dovecot, options) + &options.extra;
         fs::write(at.join("config/main.cf"), main)?;
         // Postfix waits for seconds when this file is new, in case someone is still writing it.
-        let main = fs::File::options()
-            .write(true)
-            .open(at.join("config/main.cf"))?;
+        let main = fs::File::options().write(true).open(at.join("config/main.cf"))?;
         main.set_modified(SystemTime::UNIX_EPOCH)?;
-        fs::write(
-            at.join("config/master.cf"),
-            master_cf(smtp_port, smtps_port),
-        )?;
+        fs::write(at.join("config/master.cf"), master_cf(smtp_port, smtps_port))?;
         make_queue(&at.join("queue"))?;
         // Started without Postfix's script, which takes seconds for what is checked here anyway,
         // and puts the master beyond our reach in a session of its own.
         let postconf = packages::program_path("postconf").context("postfix is not installed")?;
-        let programs = Command::new(postconf)
-            .args(["-dh", "daemon_directory"])
-            .output()?;
+        let programs = Command::new(postconf).args(["-dh", "daemon_directory"]).output()?;
         let programs = String::from_utf8(programs.stdout)?;
         let mut command = Command::new(Path::new(programs.trim()).join("master"));
         command.arg("-d").arg("-c").arg(at.join("config"));
-        command
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(at.join("start"))?);
+        command.stdout(Stdio::null()).stderr(fs::File::create(at.join("start"))?);
         let process = Process::start(&mut command, at)?;
         let ca_pem = dovecot.ca_pem();
-        let mut postfix = Self {
-            smtp_port,
-            smtps_port,
-            ca_pem,
-            process,
-            directory,
-        };
+        let mut postfix = Self { smtp_port, smtps_port, ca_pem, process, directory };
         let mark = mark(postfix.directory.path());
         process::await_greeting(&mut postfix.process, smtp_port, &mark)
             .with_context(|| format!("starting Postfix:\n{}", postfix.log()))?;
@@ -191,10 +165,7 @@ impl Postfix {
     /// How many messages wait in its queues.
     pub fn queued_count(&self) -> usize {
         let queue = self.directory.path().join("queue");
-        ["incoming", "active", "deferred"]
-            .iter()
-            .map(|part| files_below(&queue.join(part)))
-            .sum()
+        ["incoming", "active", "deferred"].iter().map(|part| files_below(&queue.join(part))).sum()
     }
 }
 
@@ -219,22 +190,14 @@ fn make_queue(at: &Path) -> Result<()> {
         install.args(["-d", "-o", user, "-g", group, "-m", mode]);
         install.args(names.split(' ').map(|name| at.join(name)));
         let ran = install.output().context("running install")?;
-        ensure!(
-            ran.status.success(),
-            "{}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
+        ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     }
     Ok(())
 }
 
 /// Stands in its greeting: unlike any other at this time.
 fn mark(directory: &Path) -> String {
-    let name = directory
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase();
+    let name = directory.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     format!("{name}.test")
 }
 
@@ -300,7 +263,5 @@ fn files_below(directory: &Path) -> usize {
         return 0;
     };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths
-        .map(|path| if path.is_dir() { files_below(&path) } else { 1 })
-        .sum()
+    paths.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
 }

@@ -74,14 +74,8 @@ impl Postroom {
         fs::write(directory.path().join("ca.pem"), &options.trust_ca_pem)?;
         let client = reqwest::Client::builder().timeout(REQUEST).build()?;
         let binary = binary.to_owned();
-        let mut postroom = Self {
-            process: None,
-            url: String::new(),
-            client,
-            binary,
-            options,
-            directory,
-        };
+        let mut postroom =
+            Self { process: None, url: String::new(), client, binary, options, directory };
         postroom.restart()?;
         Ok(postroom)
     }
@@ -94,10 +88,7 @@ impl Postroom {
     pub fn restart(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "it is running already");
         let at = self.directory.path();
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(at.join("log"))?;
+        let log = OpenOptions::new().create(true).append(true).open(at.join("log"))?;
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--data").arg(at.join("data"));
         command.args(["--listen", "127.0.0.1:0"]);
@@ -106,12 +97,7 @@ impl Postroom {
         }
         command.args(&self.options.arguments);
         command.env("POSTROOM_ADMIN_TOKEN", Self::TOKEN);
-        command.envs(
-            self.options
-                .environment
-                .iter()
-                .map(|(name, value)| (name, value)),
-        );
+        command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(Stdio::piped()).stderr(log.try_clone()?);
         let mut process = Process::start(&mut command, at)?;
         let output = process.take_output().context("no standard output")?;
@@ -179,20 +165,13 @@ impl Postroom {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Response> {
-        let base = if path.starts_with('/') {
-            ""
-        } else {
-            "/rest/v1/model/"
-        };
+        let base = if path.starts_with('/') { "" } else { "/rest/v1/model/" };
         let url = format!("{}{base}{path}", self.url);
         let mut request = self.client.request(method, &url).bearer_auth(Self::TOKEN);
         if let Some(body) = body {
             request = request.json(body);
         }
-        request
-            .send()
-            .await
-            .with_context(|| format!("requesting {url}"))
+        request.send().await.with_context(|| format!("requesting {url}"))
     }
 
     /// GET of JSON.
@@ -230,11 +209,7 @@ impl Postroom {
     pub async fn delete(&self, path: &str) -> Result<()> {
         let response = self.request(Method::DELETE, path, None).await?;
         let status = response.status();
-        ensure!(
-            status.is_success(),
-            "DELETE {path}: {status} {}",
-            response.text().await?
-        );
+        ensure!(status.is_success(), "DELETE {path}: {status} {}", response.text().await?);
         Ok(())
     }
 
@@ -246,11 +221,7 @@ impl Postroom {
     pub async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
         let response = self.request(Method::GET, path, None).await?;
         let status = response.status();
-        ensure!(
-            status.is_success(),
-            "GET {path}: {status} {}",
-            response.text().await?
-        );
+        ensure!(status.is_success(), "GET {path}: {status} {}", response.text().await?);
         Ok(response.bytes().await?.to_vec())
     }
 
@@ -264,10 +235,7 @@ impl Postroom {
         let path = format!("{path}{sign}count=true&limit=1");
         let response = self.request(Method::GET, &path, None).await?;
         let status = response.status();
-        let count = response
-            .headers()
-            .get("x-total-count")
-            .and_then(|v| v.to_str().ok());
+        let count = response.headers().get("x-total-count").and_then(|v| v.to_str().ok());
         let count = count.and_then(|digits| digits.parse().ok());
         count.with_context(|| format!("GET {path}: {status} without a count"))
     }
@@ -302,10 +270,7 @@ impl Postroom {
             "password": Dovecot::PASSWORD, "enabled": true, "options": options,
         });
         let account = self.post("email/Accounts", &account).await?;
-        account["id"]
-            .as_str()
-            .map(str::to_owned)
-            .context("an account without id")
+        account["id"].as_str().map(str::to_owned).context("an account without id")
     }
 
     /// Waits until the survey has found a mailbox of an account. Returns the folder.
@@ -363,6 +328,5 @@ fn address(output: ChildStdout, mut log: fs::File) -> Result<String> {
             }
         }
     });
-    told.recv_timeout(START)
-        .context("it did not say where it listens")
+    told.recv_timeout(START).context("it did not say where it listens")
 }

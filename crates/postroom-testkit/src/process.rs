@@ -117,10 +117,7 @@ impl Drop for Process {
 }
 
 fn signal(signal: &str, target: &str) -> Result<()> {
-    let status = Command::new("kill")
-        .args([signal, "--", target])
-        .stderr(Stdio::null())
-        .status();
+    let status = Command::new("kill").args([signal, "--", target]).stderr(Stdio::null()).status();
     status.context("running kill")?;
     Ok(())
 }
@@ -130,12 +127,7 @@ fn signal(signal: &str, target: &str) -> Result<()> {
 pub fn cpu_time(id: &str) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
-    let ticks: u64 = fields
-        .split(' ')
-        .skip(11)
-        .take(4)
-        .filter_map(|f| f.parse::<u64>().ok())
-        .sum();
+    let ticks: u64 = fields.split(' ').skip(11).take(4).filter_map(|f| f.parse::<u64>().ok()).sum();
     // USER_HZ is 100 on every Linux that is in use.
     Some(Duration::from_millis(ticks * 10))
 }

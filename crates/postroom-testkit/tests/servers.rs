@@ -25,21 +25,11 @@ fn filled_messages_come_back_in_order_with_crlf() {
     let dovecot = Dovecot::start(&DovecotOptions::default()).unwrap();
     let messages: Vec<Vec<u8>> = (0..20).map(|number| sample(number, 3000)).collect();
     assert_eq!(dovecot.fill(USER, "INBOX", &messages).unwrap(), 20);
-    assert_eq!(
-        dovecot
-            .fill(USER, "Archive", ["Subject: kept\r\n\r\nhere\r\n"])
-            .unwrap(),
-        1
-    );
-    dovecot
-        .append(USER, "INBOX", b"Subject: last\r\n\r\nand least\r\n")
-        .unwrap();
+    assert_eq!(dovecot.fill(USER, "Archive", ["Subject: kept\r\n\r\nhere\r\n"]).unwrap(), 1);
+    dovecot.append(USER, "INBOX", b"Subject: last\r\n\r\nand least\r\n").unwrap();
 
     let inbox = dovecot.fetch(USER, "INBOX").unwrap();
-    assert_eq!(
-        inbox.keys().copied().collect::<Vec<_>>(),
-        (1..=21).collect::<Vec<_>>()
-    );
+    assert_eq!(inbox.keys().copied().collect::<Vec<_>>(), (1..=21).collect::<Vec<_>>());
     for (delivered, message) in inbox.values().zip(&messages) {
         let with_crlf = String::from_utf8_lossy(message).replace('\n', "\r\n");
         assert_eq!(String::from_utf8_lossy(&delivered.bytes), with_crlf);
@@ -62,11 +52,7 @@ fn a_corpus_is_the_same_for_two_servers_at_once() {
     let digests = one.digests(USER, "INBOX").unwrap();
     assert_eq!(digests.len(), 50);
     assert_eq!(digests, two.digests(USER, "INBOX").unwrap());
-    assert!(
-        one.doveadm(&["mailbox", "list", "-u", USER])
-            .unwrap()
-            .contains("Sent")
-    );
+    assert!(one.doveadm(&["mailbox", "list", "-u", USER]).unwrap().contains("Sent"));
 }
 
 #[test]
@@ -87,40 +73,19 @@ async fn mail_given_to_postfix_arrives_in_dovecot() {
     }
     let dovecot = Dovecot::start(&DovecotOptions::default()).unwrap();
     let postfix = Postfix::start(&dovecot, &PostfixOptions::default()).unwrap();
-    let other = Postfix::start(
-        &dovecot,
-        &PostfixOptions {
-            auth: true,
-            ..Default::default()
-        },
-    );
+    let other = Postfix::start(&dovecot, &PostfixOptions { auth: true, ..Default::default() });
     let other = other.unwrap();
 
     let mut smtp = Smtp::open(postfix.smtp_port());
     let offers = smtp.say("EHLO client.test");
-    assert!(
-        offers.contains("STARTTLS") && offers.contains("SMTPUTF8"),
-        "{offers}"
-    );
+    assert!(offers.contains("STARTTLS") && offers.contains("SMTPUTF8"), "{offers}");
     assert!(smtp.say("MAIL FROM:<ben@demo.test>").starts_with("250"));
-    assert!(
-        smtp.say("RCPT TO:<nobody@demo.test>")
-            .starts_with("550 5.1.1")
-    );
-    assert!(
-        smtp.say("RCPT TO:<later@demo.test>")
-            .starts_with("451 4.2.0")
-    );
-    assert!(
-        smtp.say("RCPT TO:<eve@elsewhere.example>")
-            .starts_with("554 5.7.1")
-    );
+    assert!(smtp.say("RCPT TO:<nobody@demo.test>").starts_with("550 5.1.1"));
+    assert!(smtp.say("RCPT TO:<later@demo.test>").starts_with("451 4.2.0"));
+    assert!(smtp.say("RCPT TO:<eve@elsewhere.example>").starts_with("554 5.7.1"));
     assert!(smtp.say("RCPT TO:<anna@demo.test>").starts_with("250"));
     assert!(smtp.say("DATA").starts_with("354"));
-    assert!(
-        smtp.say("Subject: hello\r\n\r\nby post\r\n.")
-            .starts_with("250")
-    );
+    assert!(smtp.say("Subject: hello\r\n\r\nby post\r\n.").starts_with("250"));
 
     let arrived = wait_until("the message", Duration::from_secs(30), async || {
         let inbox = dovecot.fetch(USER, "INBOX")?;
@@ -138,10 +103,7 @@ async fn mail_given_to_postfix_arrives_in_dovecot() {
     let mut smtp = Smtp::open(other.smtp_port());
     assert!(smtp.say("EHLO client.test").contains("AUTH PLAIN LOGIN"));
     assert!(smtp.say("MAIL FROM:<ben@demo.test>").starts_with("250"));
-    assert!(
-        smtp.say("RCPT TO:<anna@demo.test>")
-            .starts_with("554 5.7.1")
-    );
+    assert!(smtp.say("RCPT TO:<anna@demo.test>").starts_with("554 5.7.1"));
     // "\0anna@demo.test\0" and the password, in base64.
     let login = "AGFubmFAZGVtby50ZXN0AHNlY3JldC1vZi10aGUtdGVzdHM=";
     assert!(smtp.say("RSET").starts_with("250"));
@@ -154,19 +116,14 @@ struct Smtp(BufReader<TcpStream>);
 impl Smtp {
     fn open(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let mut smtp = Self(BufReader::new(stream));
         smtp.reply();
         smtp
     }
 
     fn say(&mut self, line: &str) -> String {
-        self.0
-            .get_mut()
-            .write_all(format!("{line}\r\n").as_bytes())
-            .unwrap();
+        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.reply()
     }
 
@@ -174,11 +131,7 @@ impl Smtp {
         let mut reply = String::new();
         loop {
             let mut line = String::new();
-            assert_ne!(
-                self.0.read_line(&mut line).unwrap(),
-                0,
-                "closed after {reply}"
-            );
+            assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "closed after {reply}");
             reply += &line;
             if line.as_bytes()[3] == b' ' {
                 return reply;

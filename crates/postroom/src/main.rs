@@ -22,6 +22,10 @@ mod demo;
 use clap::Parser;
 use std::process::ExitCode;
 
+/// Gives memory back after a burst, where the system's allocator keeps it in each thread's arena.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = cli::Cli::parse();
     match run(arguments) {

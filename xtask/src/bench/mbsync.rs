@@ -30,27 +30,15 @@ pub fn receive(dovecot: &Dovecot, user: &str, count: usize, directory: &Path) ->
     fs::write(directory.join("mbsyncrc"), config)?;
     let begin = Instant::now();
     let mut mbsync = Command::new("mbsync");
-    let ran = mbsync
-        .arg("-q")
-        .arg("-c")
-        .arg(directory.join("mbsyncrc"))
-        .arg("-a")
-        .output()?;
+    let ran = mbsync.arg("-q").arg("-c").arg(directory.join("mbsyncrc")).arg("-a").output()?;
     let took = begin.elapsed();
-    ensure!(
-        ran.status.success(),
-        "mbsync: {}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
+    ensure!(ran.status.success(), "mbsync: {}", String::from_utf8_lossy(&ran.stderr));
     let received: usize = ["new", "cur"]
         .iter()
         .filter_map(|part| fs::read_dir(directory.join("mail/INBOX").join(part)).ok())
         .map(Iterator::count)
         .sum();
-    ensure!(
-        received == count,
-        "mbsync received {received} messages instead of {count}"
-    );
+    ensure!(received == count, "mbsync received {received} messages instead of {count}");
     Ok(took)
 }
 

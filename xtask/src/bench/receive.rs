@@ -49,38 +49,22 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     let missing = missing(&[Need::Dovecot, Need::Mbsync]);
     ensure!(missing.is_empty(), "missing: {missing:?}");
     let binary = workspace::release_binary()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
 
     let dovecot = Dovecot::start(&DovecotOptions::default())?;
-    terminal::say(&format!(
-        "filling a mailbox with {count} messages of kind {kind} .."
-    ));
+    terminal::say(&format!("filling a mailbox with {count} messages of kind {kind} .."));
     dovecot.fill_corpus(kind, USER, count)?;
     let sizes = dovecot.doveadm(&["fetch", "-u", USER, "size.virtual", "mailbox", "INBOX"])?;
-    let bytes = sizes
-        .lines()
-        .filter_map(|line| line.strip_prefix("size.virtual: "));
-    let bytes: u64 = bytes
-        .filter_map(|digits| digits.trim().parse::<u64>().ok())
-        .sum();
+    let bytes = sizes.lines().filter_map(|line| line.strip_prefix("size.virtual: "));
+    let bytes: u64 = bytes.filter_map(|digits| digits.trim().parse::<u64>().ok()).sum();
     terminal::say(&format!("{count} messages, {:.1} MB", bytes as f64 / 1e6));
 
-    let mailbox = Mailbox {
-        dovecot,
-        count,
-        bytes,
-    };
+    let mailbox = Mailbox { dovecot, count, bytes };
     let (mut ours, mut theirs) = (vec![], vec![]);
     for number in 0..=runs {
         let postroom = runtime.block_on(mailbox.postroom(&binary))?;
         let mbsync = mailbox.mbsync()?;
-        let warm = if number == 0 {
-            " (warming up, not counted)"
-        } else {
-            ""
-        };
+        let warm = if number == 0 { " (warming up, not counted)" } else { "" };
         mailbox.tell("postroom", &postroom, warm);
         mailbox.tell("mbsync", &mbsync, warm);
         if number > 0 {
@@ -108,9 +92,7 @@ struct Mailbox {
 impl Mailbox {
     async fn postroom(&self, binary: &Path) -> Result<Measured> {
         let mut postroom = Postroom::start(binary, PostroomOptions::default())?;
-        let account = postroom
-            .account_create(&self.dovecot, USER, &json!({}))
-            .await?;
+        let account = postroom.account_create(&self.dovecot, USER, &json!({})).await?;
         let folder = postroom.folder(&account, "INBOX").await?;
         let id = folder["id"].as_str().context("a folder without id")?;
         let path = format!("email/Folders/{id}");
@@ -129,32 +111,20 @@ impl Mailbox {
             cpu: postroom.cpu_time().saturating_sub(before),
             server_cpu: self.dovecot.cpu_time().saturating_sub(server),
         };
-        let stored = postroom
-            .count(&format!("email/Messages?folder_id={id}"))
-            .await?;
-        ensure!(
-            stored == self.count as u64,
-            "{stored} messages instead of {}",
-            self.count
-        );
+        let stored = postroom.count(&format!("email/Messages?folder_id={id}")).await?;
+        ensure!(stored == self.count as u64, "{stored} messages instead of {}", self.count);
         postroom.stop()?;
         Ok(measured)
     }
 
     fn mbsync(&self) -> Result<Measured> {
-        let directory = tempfile::Builder::new()
-            .prefix("postroom-mbsync-")
-            .tempdir_in("/tmp")?;
+        let directory = tempfile::Builder::new().prefix("postroom-mbsync-").tempdir_in("/tmp")?;
         let server = self.dovecot.cpu_time();
         let before = children_cpu_time();
         let took = mbsync::receive(&self.dovecot, USER, self.count, directory.path())?;
         let cpu = children_cpu_time().saturating_sub(before);
         let server_cpu = self.dovecot.cpu_time().saturating_sub(server);
-        Ok(Measured {
-            took,
-            cpu,
-            server_cpu,
-        })
+        Ok(Measured { took, cpu, server_cpu })
     }
 
     fn tell(&self, who: &str, measured: &Measured, remark: &str) {
@@ -169,10 +139,8 @@ impl Mailbox {
 
     fn rates(&self, took: Duration) -> String {
         let seconds = took.as_secs_f64();
-        let (messages, megabytes) = (
-            self.count as f64 / seconds,
-            self.bytes as f64 / 1e6 / seconds,
-        );
+        let (messages, megabytes) =
+            (self.count as f64 / seconds, self.bytes as f64 / 1e6 / seconds);
         format!("{messages:7.0} messages/s {megabytes:6.1} MB/s")
     }
 }
@@ -180,15 +148,8 @@ impl Mailbox {
 /// CPU time of all children of this process that have ended.
 fn children_cpu_time() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat
-        .rsplit_once(") ")
-        .map_or("", |(_, fields)| fields)
-        .split(' ');
-    let ticks: u64 = fields
-        .skip(13)
-        .take(2)
-        .filter_map(|ticks| ticks.parse::<u64>().ok())
-        .sum();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+    let ticks: u64 = fields.skip(13).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }
 

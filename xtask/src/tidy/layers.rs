@@ -25,10 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "postroom-model",
         ],
     ),
-    (
-        "postroom-api",
-        &["postroom-engine", "postroom-store", "postroom-model"],
-    ),
+    ("postroom-api", &["postroom-engine", "postroom-store", "postroom-model"]),
     (
         "postroom",
         &[
@@ -50,19 +47,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Dependencies that only some crates may have, with the rule behind it.
 const RESTRICTED: &[(&str, &[&str], &str)] = &[
-    (
-        "anyhow",
-        &["postroom", "postroom-testkit", "xtask"],
-        "libraries have an error enum",
-    ),
+    ("anyhow", &["postroom", "postroom-testkit", "xtask"], "libraries have an error enum"),
     ("rusqlite", &["postroom-store"], "SQL stays in the store"),
     ("axum", &["postroom-api"], "HTTP stays in the api"),
     ("clap", &["postroom"], "arguments stay in the binary"),
-    (
-        "tokio-rustls",
-        &["postroom-net", "postroom-sandbox"],
-        "TLS stays in net",
-    ),
+    ("tokio-rustls", &["postroom-net", "postroom-sandbox"], "TLS stays in net"),
 ];
 
 /// Checks the packages of `cargo metadata`.
@@ -72,20 +61,11 @@ pub fn check(packages: &[Value]) -> Vec<Offence> {
 
 fn check_package(package: &Value) -> Vec<Offence> {
     let name = package["name"].as_str().unwrap_or_default();
-    let path = if name == "xtask" {
-        "xtask/Cargo.toml"
-    } else {
-        &format!("crates/{name}/Cargo.toml")
-    };
-    let offence = |text| Offence {
-        path: path.to_owned(),
-        line: 1,
-        text,
-    };
+    let path =
+        if name == "xtask" { "xtask/Cargo.toml" } else { &format!("crates/{name}/Cargo.toml") };
+    let offence = |text| Offence { path: path.to_owned(), line: 1, text };
     let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == name) else {
-        return vec![offence(format!(
-            "{name} has no place in the layers of xtask/src/tidy"
-        ))];
+        return vec![offence(format!("{name} has no place in the layers of xtask/src/tidy"))];
     };
     let mut offences = vec![];
     for dependency in package["dependencies"].as_array().into_iter().flatten() {
@@ -95,9 +75,7 @@ fn check_package(package: &Value) -> Vec<Offence> {
         }
         let ours = used == "xtask" || used == "postroom" || used.starts_with("postroom-");
         if ours && !allowed.contains(&used) {
-            offences.push(offence(format!(
-                "{name} may not use {used}: see the layers"
-            )));
+            offences.push(offence(format!("{name} may not use {used}: see the layers")));
         }
         for (restricted, users, rule) in RESTRICTED {
             if used == *restricted && !users.contains(&name) {
@@ -115,10 +93,7 @@ mod tests {
 
     fn check(name: &str, used: &str, kind: Option<&str>) -> Vec<String> {
         let package = json!({"name": name, "dependencies": [{"name": used, "kind": kind}]});
-        check_package(&package)
-            .into_iter()
-            .map(|offence| offence.to_string())
-            .collect()
+        check_package(&package).into_iter().map(|offence| offence.to_string()).collect()
     }
 
     #[test]
@@ -126,10 +101,8 @@ mod tests {
         assert!(check("postroom-imap", "postroom-net", None).is_empty());
         assert_eq!(
             check("postroom-imap", "postroom-store", None),
-            [
-                "crates/postroom-imap/Cargo.toml:1: postroom-imap may not use postroom-store: \
-              see the layers"
-            ]
+            ["crates/postroom-imap/Cargo.toml:1: postroom-imap may not use postroom-store: \
+              see the layers"]
         );
         assert_eq!(check("postroom-model", "postroom-mime", None).len(), 1);
         assert!(check("postroom-model", "postroom-testkit", Some("dev")).is_empty());

@@ -13,35 +13,16 @@ const BANNED: &[&str] = &[
 /// Names that hold such a word and are right, each with the reason.
 const ALLOWED: &[(&str, &str)] = &[
     ("DataType", "`data_type` is a word of the class definitions"),
-    (
-        "data_type",
-        "`data_type` is a word of the class definitions",
-    ),
-    (
-        "data",
-        "the SMTP command, RFC 5321 §4.1.1.4, and the argument --data",
-    ),
+    ("data_type", "`data_type` is a word of the class definitions"),
+    ("data", "the SMTP command, RFC 5321 §4.1.1.4, and the argument --data"),
     ("Data", "the SMTP command, RFC 5321 §4.1.1.4"),
     ("REND_DATA", "an attribute of TNEF, attAttachRendData"),
-    (
-        "data_directory",
-        "the directory that the argument --data names",
-    ),
+    ("data_directory", "the directory that the argument --data names"),
 ];
 
 /// What stands before a name that is being defined.
-const KEYWORDS: &[&str] = &[
-    "fn",
-    "struct",
-    "enum",
-    "trait",
-    "mod",
-    "type",
-    "const",
-    "static",
-    "union",
-    "macro_rules!",
-];
+const KEYWORDS: &[&str] =
+    &["fn", "struct", "enum", "trait", "mod", "type", "const", "static", "union", "macro_rules!"];
 
 /// Checks one Rust file.
 pub fn check(source: &Source) -> Vec<Offence> {
@@ -73,18 +54,14 @@ fn defined_name(line: &str) -> Option<&str> {
     if ["fn", "mut"].contains(&name) {
         name = words.next()?;
     }
-    name.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .next()
-        .filter(|name| !name.is_empty())
+    name.split(|c: char| !c.is_alphanumeric() && c != '_').next().filter(|name| !name.is_empty())
 }
 
 fn banned_word(name: &str) -> Option<String> {
     if ALLOWED.iter().any(|(allowed, _)| *allowed == name) {
         return None;
     }
-    words(name)
-        .into_iter()
-        .find(|word| BANNED.contains(&word.as_str()))
+    words(name).into_iter().find(|word| BANNED.contains(&word.as_str()))
 }
 
 /// The words of `snake_case`, `CamelCase`, `kebab-case` and `SCREAMING_CASE`, in lower case.
@@ -114,10 +91,7 @@ mod tests {
 
     fn offences(path: &str, line: &str) -> Vec<String> {
         let source = Source::new(path, &format!("//! A.\n{line}\n"));
-        check(&source)
-            .into_iter()
-            .map(|offence| offence.text)
-            .collect()
+        check(&source).into_iter().map(|offence| offence.text).collect()
     }
 
     #[test]

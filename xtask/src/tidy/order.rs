@@ -16,14 +16,8 @@ pub fn check(sources: &[Source]) -> Vec<Offence> {
 }
 
 fn check_crate(root: &Source, sources: &[Source]) -> Vec<Offence> {
-    let directory = root
-        .path
-        .rsplit_once('/')
-        .map_or("", |(directory, _)| directory);
-    let modules: Vec<&str> = root
-        .product()
-        .filter_map(|(_, line)| module_of(line))
-        .collect();
+    let directory = root.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let modules: Vec<&str> = root.product().filter_map(|(_, line)| module_of(line)).collect();
     let mut offences = vec![];
     for (at, module) in modules.iter().enumerate() {
         let file = format!("{directory}/{module}.rs");
@@ -33,10 +27,8 @@ fn check_crate(root: &Source, sources: &[Source]) -> Vec<Offence> {
         for source in sources.iter().filter(of_module) {
             for (number, line) in source.product() {
                 for later in later.iter().filter(|later| uses(line, later)) {
-                    let text = format!(
-                        "`{module}` uses `{later}`, which {} declares below it",
-                        root.path
-                    );
+                    let text =
+                        format!("`{module}` uses `{later}`, which {} declares below it", root.path);
                     offences.push(source.offence(number, text));
                 }
             }
@@ -48,9 +40,7 @@ fn check_crate(root: &Source, sources: &[Source]) -> Vec<Offence> {
 /// The module that a line declares without a body.
 fn module_of(line: &str) -> Option<&str> {
     let line = code_of(line).trim();
-    let rest = ["pub mod ", "pub(crate) mod ", "mod "]
-        .iter()
-        .find_map(|p| line.strip_prefix(p))?;
+    let rest = ["pub mod ", "pub(crate) mod ", "mod "].iter().find_map(|p| line.strip_prefix(p))?;
     rest.strip_suffix(';')
 }
 
@@ -69,27 +59,12 @@ mod tests {
     #[test]
     fn a_module_uses_only_what_is_declared_above_it() {
         let sources = [
-            (
-                "crates/x/src/lib.rs",
-                "//! X.\nmod token;\npub mod session;\n",
-            ),
-            (
-                "crates/x/src/token.rs",
-                "//! T.\nuse crate::session::State;\n",
-            ),
+            ("crates/x/src/lib.rs", "//! X.\nmod token;\npub mod session;\n"),
+            ("crates/x/src/token.rs", "//! T.\nuse crate::session::State;\n"),
             ("crates/x/src/session.rs", "//! S.\nuse crate::token;\n"),
-            (
-                "crates/x/src/token/number.rs",
-                "//! N.\nfn f(s: &crate::session::State) {}\n",
-            ),
-            (
-                "crates/x/src/token/tests.rs",
-                "//! N.\nuse crate::session::State;\n",
-            ),
-            (
-                "crates/x/src/token/other.rs",
-                "//! N.\n// crate::session is above\n",
-            ),
+            ("crates/x/src/token/number.rs", "//! N.\nfn f(s: &crate::session::State) {}\n"),
+            ("crates/x/src/token/tests.rs", "//! N.\nuse crate::session::State;\n"),
+            ("crates/x/src/token/other.rs", "//! N.\n// crate::session is above\n"),
         ];
         let sources = sources.map(|(path, text)| Source::new(path, text));
         let found: Vec<String> = check(&sources).iter().map(ToString::to_string).collect();

@@ -20,15 +20,8 @@ pub fn check(packages: &[Value], sources: &[Source]) -> Vec<Offence> {
             let name = dependency["name"].as_str().unwrap_or_default();
             // What lies in the workspace has a path.
             if dependency["path"].is_null() && !reasons.contains(name) {
-                let text = format!(
-                    "no line `# {name}: reason`, but {} uses it",
-                    package["name"]
-                );
-                offences.push(Offence {
-                    path: LIST.to_owned(),
-                    line: 1,
-                    text,
-                });
+                let text = format!("no line `# {name}: reason`, but {} uses it", package["name"]);
+                offences.push(Offence { path: LIST.to_owned(), line: 1, text });
             }
         }
     }
@@ -46,10 +39,7 @@ mod tests {
         let package = json!({"name": "postroom-x", "dependencies": [
             {"name": "tokio"}, {"name": "leftpad"}, {"name": "postroom-y", "path": "../y"},
         ]});
-        let found: Vec<String> = check(&[package], &list)
-            .iter()
-            .map(|o| o.to_string())
-            .collect();
+        let found: Vec<String> = check(&[package], &list).iter().map(|o| o.to_string()).collect();
         let want = "deny.toml:1: no line `# leftpad: reason`, but \"postroom-x\" uses it";
         assert_eq!(found, [want]);
     }

@@ -67,9 +67,7 @@ fn header(source: &Source, offences: &mut Vec<Offence>) {
     if line.trim_end() == "//!" {
         offences.push(source.offence(number, "the header begins with an empty line"));
     }
-    let length = 1 + lines
-        .take_while(|(_, line)| line.starts_with("//!"))
-        .count();
+    let length = 1 + lines.take_while(|(_, line)| line.starts_with("//!")).count();
     if length > HEADER_LINES_MAX {
         let text = format!("a header of {length} lines, more than {HEADER_LINES_MAX}");
         offences.push(source.offence(number, text));
@@ -81,10 +79,7 @@ mod tests {
     use super::*;
 
     fn lines(path: &str, text: &str) -> Vec<usize> {
-        check(&Source::new(path, text))
-            .into_iter()
-            .map(|offence| offence.line)
-            .collect()
+        check(&Source::new(path, text)).into_iter().map(|offence| offence.line).collect()
     }
 
     #[test]
@@ -93,11 +88,7 @@ mod tests {
         assert!(lines(path, "//! A.\n\nfn a() {}\n").is_empty());
         assert!(lines(path, "#![no_main]\n//! A.\n").is_empty());
         assert!(
-            lines(
-                path,
-                "#![expect(\n    lint,\n    reason = \"tests\"\n)]\n\n//! A.\n"
-            )
-            .is_empty()
+            lines(path, "#![expect(\n    lint,\n    reason = \"tests\"\n)]\n\n//! A.\n").is_empty()
         );
         assert_eq!(lines(path, "fn a() {}\n"), [1]);
         assert_eq!(lines(path, ""), [1]);
@@ -126,11 +117,7 @@ mod tests {
         assert_eq!(lines(path, "//! A.\nuse super::a;\n"), [2]);
         assert_eq!(lines(path, "//! A.\nuse a::*;\n"), [2]);
         assert!(
-            lines(
-                path,
-                "//! A.\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n"
-            )
-            .is_empty()
+            lines(path, "//! A.\n#[cfg(test)]\nmod tests {\n    use super::*;\n}\n").is_empty()
         );
     }
 }

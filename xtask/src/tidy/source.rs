@@ -34,22 +34,11 @@ impl Source {
     pub fn new(path: &str, text: &str) -> Self {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let whole = is_test_file(path);
-        let tests = lines
-            .iter()
-            .zip(lines.iter().skip(1))
-            .position(|(attribute, module)| {
-                attribute.trim() == "#[cfg(test)]" && module.trim_start().starts_with("mod tests")
-            });
-        let lines_before_tests = if whole {
-            0
-        } else {
-            tests.unwrap_or(lines.len())
-        };
-        Self {
-            path: path.to_owned(),
-            lines,
-            lines_before_tests,
-        }
+        let tests = lines.iter().zip(lines.iter().skip(1)).position(|(attribute, module)| {
+            attribute.trim() == "#[cfg(test)]" && module.trim_start().starts_with("mod tests")
+        });
+        let lines_before_tests = if whole { 0 } else { tests.unwrap_or(lines.len()) };
+        Self { path: path.to_owned(), lines, lines_before_tests }
     }
 
     /// Whether it is Rust.
@@ -59,10 +48,7 @@ impl Source {
 
     /// All lines with their number, counted from 1.
     pub fn numbered(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.lines
-            .iter()
-            .enumerate()
-            .map(|(at, line)| (at + 1, line.as_str()))
+        self.lines.iter().enumerate().map(|(at, line)| (at + 1, line.as_str()))
     }
 
     /// The lines before the tests, with their number.
@@ -72,11 +58,7 @@ impl Source {
 
     /// An offence in this file.
     pub fn offence(&self, line: usize, text: impl Into<String>) -> Offence {
-        Offence {
-            path: self.path.clone(),
-            line,
-            text: text.into(),
-        }
+        Offence { path: self.path.clone(), line, text: text.into() }
     }
 }
 
@@ -109,25 +91,14 @@ mod tests {
     fn tests_begin_at_their_module_or_fill_the_file() {
         let text = "//! A.\nfn a() {}\n\n#[cfg(test)]\nmod tests {\n}\n";
         assert_eq!(Source::new("crates/x/src/a.rs", text).product().count(), 3);
-        assert_eq!(
-            Source::new("crates/x/src/a/tests.rs", text)
-                .product()
-                .count(),
-            0
-        );
-        assert_eq!(
-            Source::new("crates/x/tests/a.rs", text).product().count(),
-            0
-        );
+        assert_eq!(Source::new("crates/x/src/a/tests.rs", text).product().count(), 0);
+        assert_eq!(Source::new("crates/x/tests/a.rs", text).product().count(), 0);
     }
 
     #[test]
     fn comments_are_told_from_strings() {
         assert_eq!(code_of("let a = 1; // one"), "let a = 1; ");
-        assert_eq!(
-            code_of("let a = \"http://x\"; // x"),
-            "let a = \"http://x\"; "
-        );
+        assert_eq!(code_of("let a = \"http://x\"; // x"), "let a = \"http://x\"; ");
         assert_eq!(code_of("/// doc"), "");
     }
 }

@@ -35,10 +35,7 @@ pub fn check(sources: &[Source]) -> Vec<Offence> {
 fn listed_numbers(list: &Source) -> impl Iterator<Item = &str> {
     list.lines.iter().filter_map(|line| {
         let first = line.split_whitespace().next()?;
-        first
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then_some(first)
+        first.bytes().all(|byte| byte.is_ascii_digit()).then_some(first)
     })
 }
 
@@ -51,10 +48,7 @@ fn references(line: &str) -> Vec<Result<&str, &str>> {
         // Names such as RFC822.SIZE are words of protocols.
         let inside_name = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
         let next = rest.trim_start_matches([' ', '-']);
-        let digits = next
-            .split(|c: char| !c.is_ascii_digit())
-            .next()
-            .unwrap_or_default();
+        let digits = next.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
         if inside_name || digits.is_empty() {
             continue;
         }
@@ -62,21 +56,12 @@ fn references(line: &str) -> Vec<Result<&str, &str>> {
         if rest.starts_with(digits) && (digits == "822" || digits == "2822") {
             continue;
         }
-        let section = [
-            "section ",
-            " section ",
-            ", section ",
-            " Section ",
-            ", §",
-            " sec. ",
-        ];
+        let section = ["section ", " section ", ", section ", " Section ", ", §", " sec. "];
         if !rest.starts_with(' ')
             || rest.starts_with("  ")
             || section.iter().any(|s| after.starts_with(s))
         {
-            found.push(Err(line
-                .get(at..at + 3 + rest.len() - after.len())
-                .unwrap_or(line)));
+            found.push(Err(line.get(at..at + 3 + rest.len() - after.len()).unwrap_or(line)));
         } else {
             found.push(Ok(digits));
         }
@@ -90,26 +75,11 @@ mod tests {
 
     #[test]
     fn references_have_one_form() {
-        assert_eq!(
-            references("// RFC 9051 §6.3.5 and RFC 5321."),
-            [Ok("9051"), Ok("5321")]
-        );
-        assert_eq!(
-            references("//! Standards: RFC 2045, RFC 2047 §2."),
-            [Ok("2045"), Ok("2047")]
-        );
-        assert_eq!(
-            references(concat!("// RF", "C5321")),
-            [Err(concat!("RF", "C5321"))]
-        );
-        assert_eq!(
-            references(concat!("// RF", "C-5321")),
-            [Err(concat!("RF", "C-5321"))]
-        );
-        assert_eq!(
-            references(concat!("// RF", "C 5321, section 4")),
-            [Err("RFC 5321")]
-        );
+        assert_eq!(references("// RFC 9051 §6.3.5 and RFC 5321."), [Ok("9051"), Ok("5321")]);
+        assert_eq!(references("//! Standards: RFC 2045, RFC 2047 §2."), [Ok("2045"), Ok("2047")]);
+        assert_eq!(references(concat!("// RF", "C5321")), [Err(concat!("RF", "C5321"))]);
+        assert_eq!(references(concat!("// RF", "C-5321")), [Err(concat!("RF", "C-5321"))]);
+        assert_eq!(references(concat!("// RF", "C 5321, section 4")), [Err("RFC 5321")]);
         assert_eq!(references("b\"RFC822.SIZE\""), []);
         assert_eq!(references("// an RFC that says so"), []);
     }
@@ -118,10 +88,7 @@ mod tests {
     fn an_rfc_must_be_listed() {
         let list = Source::new("docs/rfc.txt", "RFC   support\n\n9051  full  IMAP4rev2\n");
         let code = Source::new("crates/x/src/a.rs", "// RFC 9051 §1\n// RFC 5321 §1\n");
-        let found: Vec<String> = check(&[list, code])
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let found: Vec<String> = check(&[list, code]).iter().map(ToString::to_string).collect();
         let want = "crates/x/src/a.rs:2: RFC 5321 is not in docs/rfc.txt: add it with its support";
         assert_eq!(found, [want]);
     }

@@ -67,8 +67,7 @@ fn words_of(line: &str) -> impl Iterator<Item = &str> {
 
 fn has_issue(line: &str, mark: &str) -> bool {
     line.split(mark).skip(1).all(|rest| {
-        rest.strip_prefix("(#")
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        rest.strip_prefix("(#").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     })
 }
 
@@ -90,9 +89,7 @@ fn owned_domains(line: &str) -> Vec<&str> {
         let of_address =
             before.ends_with('@') && last.starts_with(|c: char| c.is_ascii_alphabetic());
         let link = before.ends_with("https://") || before.ends_with("http://");
-        let reserved = RESERVED
-            .iter()
-            .any(|end| name.to_ascii_lowercase().ends_with(end));
+        let reserved = RESERVED.iter().any(|end| name.to_ascii_lowercase().ends_with(end));
         if (of_address || OWNED.contains(&last)) && !link && !reserved && !name.starts_with('.') {
             found.push(name);
         }

@@ -12,31 +12,19 @@ async fn everything_but_health_asks_for_a_token() {
     let server = Server::start().await;
     let health = answer(server.anonymous("GET", "/healthz")).await;
     assert_eq!(health.expect(200), json!({"status": "ok"}));
-    for path in [
-        "email/Profiles",
-        "email/Nothing",
-        "/rest/v1/design/classes",
-        "/",
-        "/nothing",
-    ] {
+    for path in ["email/Profiles", "email/Nothing", "/rest/v1/design/classes", "/", "/nothing"] {
         let refused = answer(server.anonymous("GET", path)).await;
         let problem = refused.expect(401);
         assert_eq!(problem["error_code"], 1401, "{path}");
-        assert!(
-            refused.header("www-authenticate").starts_with("Bearer"),
-            "{path}"
-        );
+        assert!(refused.header("www-authenticate").starts_with("Bearer"), "{path}");
         assert_eq!(refused.header("content-type"), "application/problem+json");
     }
     for odd in ["Basic YTpi", "Bearer", "Bearer ", TOKEN] {
-        let request = server
-            .anonymous("GET", PROFILES)
-            .header("authorization", odd);
+        let request = server.anonymous("GET", PROFILES).header("authorization", odd);
         assert_eq!(answer(request).await.status, 401, "{odd}");
     }
-    let lower = server
-        .anonymous("GET", PROFILES)
-        .header("authorization", format!("bearer {TOKEN}"));
+    let lower =
+        server.anonymous("GET", PROFILES).header("authorization", format!("bearer {TOKEN}"));
     assert_eq!(answer(lower).await.status, 200);
 }
 
@@ -53,20 +41,9 @@ async fn five_wrong_tokens_lock_their_source_out() {
     let locked = with("another-wrong-token").await;
     assert_eq!(locked.expect(429)["error_code"], 1429);
     assert!(locked.header("retry-after").parse::<u64>().unwrap() <= 181);
-    assert_eq!(
-        with(OTHER_TOKEN).await.status,
-        429,
-        "a token that has not worked here before"
-    );
-    assert_eq!(
-        with(TOKEN).await.status,
-        200,
-        "a client that works is not locked out by another"
-    );
-    assert_eq!(
-        answer(server.anonymous("GET", "/healthz")).await.status,
-        200
-    );
+    assert_eq!(with(OTHER_TOKEN).await.status, 429, "a token that has not worked here before");
+    assert_eq!(with(TOKEN).await.status, 200, "a client that works is not locked out by another");
+    assert_eq!(answer(server.anonymous("GET", "/healthz")).await.status, 200);
 }
 
 #[tokio::test]
@@ -75,12 +52,7 @@ async fn a_token_sees_only_its_domain() {
     let (account, folder) = server.account().await;
     let message = server.received(&account, &folder).await;
     let other = |method: &str, path: &str| {
-        answer(
-            server
-                .anonymous(method, path)
-                .bearer_auth(OTHER_TOKEN)
-                .json(&json!({})),
-        )
+        answer(server.anonymous(method, path).bearer_auth(OTHER_TOKEN).json(&json!({})))
     };
     assert_eq!(other("GET", "email/Accounts").await.expect(200), json!([]));
     let message = format!("email/Messages/{message}");
@@ -90,16 +62,10 @@ async fn a_token_sees_only_its_domain() {
         }
     }
     for below in ["file", "html", "rawMessage", "file/hello.txt"] {
-        assert_eq!(
-            other("GET", &format!("{message}/{below}")).await.status,
-            404,
-            "{below}"
-        );
+        assert_eq!(other("GET", &format!("{message}/{below}")).await.status, 404, "{below}");
     }
     let stolen = json!({"profile_id": account, "address": "x@y.test"});
-    let request = server
-        .anonymous("POST", "email/Accounts")
-        .bearer_auth(OTHER_TOKEN);
+    let request = server.anonymous("POST", "email/Accounts").bearer_auth(OTHER_TOKEN);
     assert_eq!(
         answer(request.json(&stolen)).await.expect(422)["errors"][0]["property"],
         "profile_id"
@@ -111,45 +77,16 @@ async fn a_token_sees_only_its_domain() {
 async fn classes_are_shown_in_their_own_form() {
     let server = Server::start().await;
     let classes = server.get("/rest/v1/design/classes").await.expect(200);
-    let names: Vec<_> = classes
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|c| c["classname"].clone())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "email/Profiles",
-            "email/Accounts",
-            "email/Folders",
-            "email/Messages"
-        ]
-    );
-    let one = server
-        .get("/rest/v1/design/classes/email/Messages")
-        .await
-        .expect(200);
+    let names: Vec<_> =
+        classes.as_array().unwrap().iter().map(|c| c["classname"].clone()).collect();
+    assert_eq!(names, ["email/Profiles", "email/Accounts", "email/Folders", "email/Messages"]);
+    let one = server.get("/rest/v1/design/classes/email/Messages").await.expect(200);
     assert_eq!(one, classes[3]);
-    assert!(
-        one["properties"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|p| p["data_type"] == "attachment")
-    );
+    assert!(one["properties"].as_array().unwrap().iter().any(|p| p["data_type"] == "attachment"));
     let by_id = format!("/rest/v1/design/classes/{}", one["id"].as_str().unwrap());
     assert_eq!(server.get(&by_id).await.expect(200), one);
-    assert_eq!(
-        server
-            .get("/rest/v1/design/classes/email/Nothing")
-            .await
-            .status,
-        404
-    );
-    let refused = server
-        .send("POST", "/rest/v1/design/classes", &json!({}))
-        .await;
+    assert_eq!(server.get("/rest/v1/design/classes/email/Nothing").await.status, 404);
+    let refused = server.send("POST", "/rest/v1/design/classes", &json!({})).await;
     assert_eq!(refused.expect(405)["error_code"], 1405);
     assert_eq!(refused.header("allow"), "GET,HEAD");
 }
@@ -157,10 +94,7 @@ async fn classes_are_shown_in_their_own_form() {
 #[tokio::test]
 async fn every_answer_names_its_request() {
     let server = Server::start().await;
-    let ids = [
-        server.get(PROFILES).await,
-        server.get("email/Nothing").await,
-    ];
+    let ids = [server.get(PROFILES).await, server.get("email/Nothing").await];
     assert_eq!(ids[0].header("x-request-id").len(), 36);
     assert_ne!(ids[0].header("x-request-id"), ids[1].header("x-request-id"));
 }

@@ -70,35 +70,20 @@ async fn every_refusal_is_a_problem_with_a_reason() {
     let server = Server::start().await;
     let deep = format!("{{\"name\":{}{}}}", "[".repeat(500), "]".repeat(500));
     for (method, path, body, status, says) in REFUSED {
-        let body = if *body == DEEP {
-            deep.clone()
-        } else {
-            (*body).to_owned()
-        };
+        let body = if *body == DEEP { deep.clone() } else { (*body).to_owned() };
         let refused = answer(server.request(method, path).body(body)).await;
         let problem = refused.expect(*status);
         let at = format!("{method} {path}: {problem}");
-        assert_eq!(
-            refused.header("content-type"),
-            "application/problem+json",
-            "{at}"
-        );
+        assert_eq!(refused.header("content-type"), "application/problem+json", "{at}");
         assert!(problem["detail"].as_str().unwrap().contains(says), "{at}");
         assert_eq!(
             (&problem["status"], &problem["error_code"]),
             (&json!(status), &json!(1000 + status))
         );
         assert_eq!(problem["error_message"], problem["detail"], "{at}");
-        assert!(
-            problem["type"].is_string() && problem["title"].is_string(),
-            "{at}"
-        );
+        assert!(problem["type"].is_string() && problem["title"].is_string(), "{at}");
         assert_eq!(problem["errors"].is_array(), *status == 422, "{at}");
-        assert_eq!(
-            refused.headers.contains_key("allow"),
-            *status == 405,
-            "{at}"
-        );
+        assert_eq!(refused.headers.contains_key("allow"), *status == 405, "{at}");
     }
     assert_eq!(server.get(PROFILES).await.expect(200), json!([]));
 }
@@ -106,9 +91,7 @@ async fn every_refusal_is_a_problem_with_a_reason() {
 #[tokio::test]
 async fn other_media_types_are_refused() {
     let server = Server::start().await;
-    let message = server
-        .create(MESSAGES, &json!({"messageDirection": "out"}))
-        .await;
+    let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
     let message = format!("{MESSAGES}/{message}");
     let (file, html) = (format!("{message}/file"), format!("{message}/html"));
     #[rustfmt::skip]
@@ -125,15 +108,9 @@ async fn other_media_types_are_refused() {
         ("PUT",   &html,     "no media type",                    "x",  422),
     ];
     for (method, path, media_type, body, status) in table {
-        let request = server
-            .request(method, path)
-            .header("content-type", media_type);
+        let request = server.request(method, path).header("content-type", media_type);
         let refused = answer(request.body(body)).await;
-        assert_eq!(
-            refused.status, status,
-            "{method} {path} {media_type}: {:?}",
-            refused.bytes
-        );
+        assert_eq!(refused.status, status, "{method} {path} {media_type}: {:?}", refused.bytes);
     }
     let latin = answer(server.request("PUT", &html).body(b"gr\xFCn".as_slice())).await;
     assert_eq!(latin.expect(422)["errors"][0]["reason"], "is not UTF-8");
@@ -149,23 +126,14 @@ async fn what_is_too_large_is_refused() {
         ..Limits::default()
     };
     let server = Server::start_with(limits).await;
-    let message = server
-        .create(MESSAGES, &json!({"messageDirection": "out"}))
-        .await;
+    let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
     let message = format!("{MESSAGES}/{message}");
     let long = |count: usize| "x".repeat(count);
     let body = json!({"messageDirection": "out", "text": long(20_000)});
-    assert_eq!(
-        server.send("POST", MESSAGES, &body).await.expect(413)["error_code"],
-        1413
-    );
+    assert_eq!(server.send("POST", MESSAGES, &body).await.expect(413)["error_code"], 1413);
     assert_eq!(server.send("PATCH", &message, &body).await.status, 413);
     let put = |path: &str, body: String| {
-        answer(
-            server
-                .request("PUT", &format!("{message}/{path}"))
-                .body(body),
-        )
+        answer(server.request("PUT", &format!("{message}/{path}")).body(body))
     };
     assert_eq!(put("file/a", long(100_001)).await.status, 413);
     assert_eq!(put("file/a", long(100_000)).await.status, 201);
@@ -173,26 +141,13 @@ async fn what_is_too_large_is_refused() {
     let streamed =
         futures_util::stream::iter((0..50).map(|_| Ok::<_, std::io::Error>(vec![0; 10_000])));
     let request = server.request("PUT", &format!("{message}/file/b"));
-    assert_eq!(
-        answer(request.body(reqwest::Body::wrap_stream(streamed)))
-            .await
-            .status,
-        413
-    );
+    assert_eq!(answer(request.body(reqwest::Body::wrap_stream(streamed))).await.status, 413);
     let post = async |form: Form| {
-        answer(
-            server
-                .request("POST", &format!("{message}/file"))
-                .multipart(form),
-        )
-        .await
-        .status
+        answer(server.request("POST", &format!("{message}/file")).multipart(form)).await.status
     };
     let part = |name: &str, count: usize| Part::text(long(count)).file_name(name.to_owned());
     assert_eq!(post(Form::new().part("x", part("c", 200_000))).await, 413);
-    let many = (0..9).fold(Form::new(), |form, at| {
-        form.part("x", part(&at.to_string(), 1))
-    });
+    let many = (0..9).fold(Form::new(), |form, at| form.part("x", part(&at.to_string(), 1)));
     assert_eq!(post(many).await, 422);
     let list = server.get(&format!("{message}/file")).await.expect(200);
     assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
@@ -201,12 +156,7 @@ async fn what_is_too_large_is_refused() {
 #[tokio::test]
 async fn a_gigabyte_is_refused_before_it_is_sent() {
     let server = Server::start().await;
-    let url = server
-        .request("GET", "/healthz")
-        .build()
-        .unwrap()
-        .url()
-        .clone();
+    let url = server.request("GET", "/healthz").build().unwrap().url().clone();
     let mut socket = tokio::net::TcpSocket::new_v4()
         .unwrap()
         .connect(url.socket_addrs(|| None).unwrap()[0])
@@ -219,35 +169,20 @@ async fn a_gigabyte_is_refused_before_it_is_sent() {
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut reply = [0; 12];
     let read = socket.read_exact(&mut reply);
-    tokio::time::timeout(Duration::from_secs(5), read)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), read).await.unwrap().unwrap();
     assert_eq!(&reply, b"HTTP/1.1 413");
 }
 
 #[tokio::test]
 async fn hostile_names_of_files_have_no_effect() {
     let server = Server::start().await;
-    let message = server
-        .create(MESSAGES, &json!({"messageDirection": "out"}))
-        .await;
-    for name in [
-        "..%2F..%2Fetc%2Fpasswd",
-        "a%00b",
-        "a%0D%0Ab",
-        "%2E",
-        "%2E%2E%5Cx",
-        "%20%2F",
-        "a%7F",
-    ] {
+    let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
+    for name in
+        ["..%2F..%2Fetc%2Fpasswd", "a%00b", "a%0D%0Ab", "%2E", "%2E%2E%5Cx", "%20%2F", "a%7F"]
+    {
         let path = format!("{MESSAGES}/{message}/file/{name}");
         let refused = answer(server.request("PUT", &path).body("x")).await;
-        assert!(
-            matches!(refused.status, 404 | 405 | 422),
-            "{name}: {}",
-            refused.status
-        );
+        assert!(matches!(refused.status, 404 | 405 | 422), "{name}: {}", refused.status);
     }
     let list = server.get(&format!("{MESSAGES}/{message}/file")).await;
     assert_eq!(list.expect(200), json!([]));
@@ -259,22 +194,12 @@ async fn filters_beyond_their_bounds_are_refused() {
     let one = json!(["isnull", ["property", "name"]]);
     let deep = (0..20).fold(one.clone(), |inner, _| json!(["not", inner]));
     let wide = json!(
-        std::iter::once(json!("or"))
-            .chain((0..300).map(|_| one.clone()))
-            .collect::<Vec<_>>()
+        std::iter::once(json!("or")).chain((0..300).map(|_| one.clone())).collect::<Vec<_>>()
     );
     let long = json!(["==", ["property", "name"], "x".repeat(20_000)]);
     for filter in [deep, wide, long] {
-        let request = server
-            .request("GET", PROFILES)
-            .query(&[("filter", filter.to_string())]);
-        assert_eq!(
-            answer(request).await.expect(422)["errors"][0]["property"],
-            "filter"
-        );
+        let request = server.request("GET", PROFILES).query(&[("filter", filter.to_string())]);
+        assert_eq!(answer(request).await.expect(422)["errors"][0]["property"], "filter");
     }
-    assert_eq!(
-        server.get(&format!("{PROFILES}/{ID}/name")).await.status,
-        404
-    );
+    assert_eq!(server.get(&format!("{PROFILES}/{ID}/name")).await.status, 404);
 }

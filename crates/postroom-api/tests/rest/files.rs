@@ -10,9 +10,7 @@ use reqwest::multipart::Part;
 use serde_json::json;
 
 async fn draft(server: &Server) -> String {
-    let id = server
-        .create(MESSAGES, &json!({"messageDirection": "out"}))
-        .await;
+    let id = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
     format!("{MESSAGES}/{id}")
 }
 
@@ -25,9 +23,7 @@ async fn upload(server: &Server, path: &str, form: Form) -> Answer {
 }
 
 async fn put(server: &Server, path: &str, media_type: &str, bytes: &'static [u8]) -> Answer {
-    let request = server
-        .request("PUT", path)
-        .header("content-type", media_type);
+    let request = server.request("PUT", path).header("content-type", media_type);
     answer(request.body(bytes)).await
 }
 
@@ -36,55 +32,24 @@ async fn files_are_added_listed_and_deleted() {
     let server = Server::start().await;
     let message = draft(&server).await;
     let form = Form::new()
-        .part(
-            "a",
-            file("1 Ü.txt", b"one")
-                .mime_str("text/plain; charset=utf-8")
-                .unwrap(),
-        )
+        .part("a", file("1 Ü.txt", b"one").mime_str("text/plain; charset=utf-8").unwrap())
         .part("b", file("two", b""));
-    let added = upload(&server, &format!("{message}/attachments"), form)
-        .await
-        .expect(201);
-    assert_eq!(
-        (&added[0]["name"], &added[0]["size"]),
-        (&json!("1 Ü.txt"), &json!(3))
-    );
+    let added = upload(&server, &format!("{message}/attachments"), form).await.expect(201);
+    assert_eq!((&added[0]["name"], &added[0]["size"]), (&json!("1 Ü.txt"), &json!(3)));
     assert_eq!(added[1]["contentType"], "application/octet-stream");
     for alias in ["file", "attachments"] {
-        assert_eq!(
-            server.get(&format!("{message}/{alias}")).await.expect(200),
-            added
-        );
+        assert_eq!(server.get(&format!("{message}/{alias}")).await.expect(200), added);
     }
-    assert_eq!(
-        server.get(&message).await.expect(200)["version"],
-        2,
-        "files are of the entity"
-    );
+    assert_eq!(server.get(&message).await.expect(200)["version"], 2, "files are of the entity");
     let empty = server.get(&format!("{message}/file/two")).await;
-    assert_eq!(
-        (
-            empty.status,
-            empty.header("content-length"),
-            empty.bytes.len()
-        ),
-        (200, "0", 0)
-    );
+    assert_eq!((empty.status, empty.header("content-length"), empty.bytes.len()), (200, "0", 0));
 
     let gone = format!("{message}/file/1%20%C3%9C.txt");
     assert_eq!(server.send("DELETE", &gone, &json!({})).await.status, 204);
     for method in ["GET", "DELETE"] {
-        assert_eq!(
-            server.send(method, &gone, &json!({})).await.status,
-            404,
-            "{method}"
-        );
+        assert_eq!(server.send(method, &gone, &json!({})).await.status, 404, "{method}");
     }
-    assert_eq!(
-        server.get(&format!("{message}/file")).await.expect(200),
-        json!([added[1]])
-    );
+    assert_eq!(server.get(&format!("{message}/file")).await.expect(200), json!([added[1]]));
 }
 
 #[tokio::test]
@@ -93,17 +58,10 @@ async fn files_are_added_whole_or_not_at_all() {
     let files = format!("{}/file", draft(&server).await);
     let two = Form::new().part("x", file("two", b"2"));
     let added = upload(&server, &files, two).await.expect(201);
-    let twice = Form::new()
-        .part("x", file("three", b"3"))
-        .part("y", file("two", b"2"));
+    let twice = Form::new().part("x", file("three", b"3")).part("y", file("two", b"2"));
     let refused = upload(&server, &files, twice).await.expect(409);
-    assert!(
-        refused["detail"].as_str().unwrap().contains("`two`"),
-        "{refused}"
-    );
-    let twins = Form::new()
-        .part("x", file("four", b"4"))
-        .part("y", file("four", b"4"));
+    assert!(refused["detail"].as_str().unwrap().contains("`two`"), "{refused}");
+    let twins = Form::new().part("x", file("four", b"4")).part("y", file("four", b"4"));
     assert_eq!(upload(&server, &files, twins).await.status, 409);
     assert_eq!(server.get(&files).await.expect(200), added, "all or none");
 }
@@ -118,47 +76,21 @@ async fn one_file_is_put_as_it_is_or_as_a_form() {
         (&created["name"], &created["contentId"]),
         (&json!("logo+.png"), &json!("logo+.png"))
     );
-    let form = Form::new().part(
-        "x",
-        file("another-name", b"PNG2").mime_str("image/x").unwrap(),
-    );
-    let replaced = answer(server.request("PUT", &path).multipart(form))
-        .await
-        .expect(200);
-    assert_eq!(
-        (&replaced["name"], &replaced["size"]),
-        (&json!("logo+.png"), &json!(4))
-    );
+    let form = Form::new().part("x", file("another-name", b"PNG2").mime_str("image/x").unwrap());
+    let replaced = answer(server.request("PUT", &path).multipart(form)).await.expect(200);
+    assert_eq!((&replaced["name"], &replaced["size"]), (&json!("logo+.png"), &json!(4)));
     assert_ne!(replaced["etag"], created["etag"]);
     assert_eq!(server.get(&path).await.bytes, "PNG2");
-    assert_eq!(
-        server.get(&format!("{message}/inlines")).await.expect(200),
-        json!([replaced])
-    );
+    assert_eq!(server.get(&format!("{message}/inlines")).await.expect(200), json!([replaced]));
 
     let html = format!("{message}/html");
     assert_eq!(server.get(&html).await.status, 404);
     assert_eq!(
-        put(
-            &server,
-            &html,
-            "text/html; charset=UTF-8",
-            "<p>ü".as_bytes()
-        )
-        .await
-        .status,
+        put(&server, &html, "text/html; charset=UTF-8", "<p>ü".as_bytes()).await.status,
         201
     );
-    assert_eq!(
-        put(&server, &html, "application/octet-stream", b"<p>2")
-            .await
-            .status,
-        200
-    );
-    assert_eq!(
-        server.get(&html).await.header("content-type"),
-        "text/html; charset=utf-8"
-    );
+    assert_eq!(put(&server, &html, "application/octet-stream", b"<p>2").await.status, 200);
+    assert_eq!(server.get(&html).await.header("content-type"), "text/html; charset=utf-8");
     assert_eq!(server.get(&html).await.bytes, "<p>2");
     assert_eq!(server.send("DELETE", &html, &json!({})).await.status, 204);
     assert_eq!(server.get(&html).await.status, 404);
@@ -186,9 +118,7 @@ async fn conditions_guard_a_file() {
 async fn downloads_are_whole_or_a_range() {
     let server = Server::start().await;
     let path = format!("{}/file/ten", draft(&server).await);
-    put(&server, &path, "text/plain", b"0123456789")
-        .await
-        .expect(201);
+    put(&server, &path, "text/plain", b"0123456789").await.expect(201);
     let whole = server.get(&path).await;
     let tag = whole.header("etag").to_owned();
     assert_eq!(
@@ -206,27 +136,16 @@ async fn downloads_are_whole_or_a_range() {
     ];
     for (range, status, bytes, said) in table {
         let part = answer(server.request("GET", &path).header("range", range)).await;
-        assert_eq!(
-            (part.status, part.header("content-range")),
-            (status, said),
-            "{range}"
-        );
+        assert_eq!((part.status, part.header("content-range")), (status, said), "{range}");
         assert_eq!(part.bytes, bytes, "{range}");
-        assert_eq!(
-            part.header("content-length"),
-            bytes.len().to_string(),
-            "{range}"
-        );
+        assert_eq!(part.header("content-length"), bytes.len().to_string(), "{range}");
         assert_eq!(part.header("etag"), tag);
     }
     let beyond = answer(server.request("GET", &path).header("range", "bytes=10-")).await;
     assert_eq!(beyond.expect(416)["error_code"], 1416);
     assert_eq!(beyond.header("content-range"), "bytes */10");
     let range = |tag: &str| {
-        server
-            .request("GET", &path)
-            .header("range", "bytes=0-0")
-            .header("if-range", tag)
+        server.request("GET", &path).header("range", "bytes=0-0").header("if-range", tag)
     };
     assert_eq!(answer(range(&tag)).await.status, 206);
     assert_eq!(answer(range("\"old\"")).await.status, 200);
@@ -244,12 +163,8 @@ async fn a_range_of_a_large_file_is_cut_at_the_right_byte() {
     let uploaded = answer(server.request("PUT", &path).body(large.clone())).await;
     assert_eq!(uploaded.expect(201)["size"], large.len());
     assert_eq!(server.get(&path).await.bytes, large);
-    for (from, to) in [
-        (0, 0),
-        (262_143, 262_144),
-        (4_000_001, 9_000_000),
-        (19_999_999, 19_999_999),
-    ] {
+    for (from, to) in [(0, 0), (262_143, 262_144), (4_000_001, 9_000_000), (19_999_999, 19_999_999)]
+    {
         let range = format!("bytes={from}-{to}");
         let part = answer(server.request("GET", &path).header("range", &range)).await;
         assert_eq!(part.bytes, large[from..=to], "{range}");
@@ -266,44 +181,22 @@ async fn what_mail_brings_is_shown_without_trust() {
     assert_eq!(html.bytes, "<p>grün</p>", "shown in UTF-8");
     assert_eq!(html.header("content-length"), "12");
     assert_eq!(html.header("x-content-type-options"), "nosniff");
-    assert!(
-        html.header("content-security-policy")
-            .starts_with("sandbox;")
-    );
-    let request = server
-        .request("GET", &format!("{message}/html"))
-        .header("range", "bytes=-4");
+    assert!(html.header("content-security-policy").starts_with("sandbox;"));
+    let request = server.request("GET", &format!("{message}/html")).header("range", "bytes=-4");
     assert_eq!(answer(request).await.bytes, "</p>");
-    let named = server
-        .get(&format!(
-            "{message}/inlines/a%2Fb%20%22%C3%BC%22.png?attachment=true"
-        ))
-        .await;
+    let named =
+        server.get(&format!("{message}/inlines/a%2Fb%20%22%C3%BC%22.png?attachment=true")).await;
     assert_eq!(named.bytes, "PNG");
     let want = "attachment; filename=\"a_b ____.png\"; filename*=UTF-8''a%2Fb%20%22%C3%BC%22.png";
-    assert_eq!(
-        named.header("content-disposition"),
-        want.replace("____", "___")
-    );
-    assert_eq!(
-        server
-            .get(&format!("{message}/html"))
-            .await
-            .header("content-disposition"),
-        ""
-    );
-    let text = server
-        .get(&format!("{message}/attachments/hello.txt"))
-        .await;
+    assert_eq!(named.header("content-disposition"), want.replace("____", "___"));
+    assert_eq!(server.get(&format!("{message}/html")).await.header("content-disposition"), "");
+    let text = server.get(&format!("{message}/attachments/hello.txt")).await;
     assert_eq!(
         (text.bytes.as_ref(), text.header("content-type")),
         (b"hello".as_slice(), "text/plain; charset=iso-8859-1")
     );
     let raw = server.get(&format!("{message}/rawMessage")).await;
-    assert_eq!(
-        (raw.bytes.as_ref(), raw.header("content-type")),
-        (ORIGINAL, "message/rfc822")
-    );
+    assert_eq!((raw.bytes.as_ref(), raw.header("content-type")), (ORIGINAL, "message/rfc822"));
 }
 
 #[tokio::test]
@@ -314,50 +207,23 @@ async fn files_of_a_received_message_do_not_change() {
     for path in ["html", "rawMessage", "file/hello.txt"] {
         let path = format!("{message}/{path}");
         let refused = put(&server, &path, "text/html", b"x").await.expect(409);
-        assert!(
-            refused["detail"].as_str().unwrap().contains("received"),
-            "{refused}"
-        );
-        assert_eq!(
-            server.send("DELETE", &path, &json!({})).await.status,
-            409,
-            "{path}"
-        );
+        assert!(refused["detail"].as_str().unwrap().contains("received"), "{refused}");
+        assert_eq!(server.send("DELETE", &path, &json!({})).await.status, 409, "{path}");
     }
     let form = Form::new().part("x", file("new", b"x"));
-    assert_eq!(
-        upload(&server, &format!("{message}/file"), form)
-            .await
-            .status,
-        409
-    );
+    assert_eq!(upload(&server, &format!("{message}/file"), form).await.status, 409);
     let raw = format!("{}/rawMessage", draft(&server).await);
     let refused = put(&server, &raw, "message/rfc822", b"x").await.expect(409);
-    assert!(
-        refused["detail"]
-            .as_str()
-            .unwrap()
-            .contains("made by Postroom"),
-        "{refused}"
-    );
+    assert!(refused["detail"].as_str().unwrap().contains("made by Postroom"), "{refused}");
 }
 
 #[tokio::test]
 async fn a_message_that_is_deleted_takes_its_files_along() {
     let server = Server::start().await;
     let message = draft(&server).await;
-    put(&server, &format!("{message}/file/a"), "a/b", b"1")
-        .await
-        .expect(201);
-    assert_eq!(
-        server.send("DELETE", &message, &json!({})).await.status,
-        204
-    );
+    put(&server, &format!("{message}/file/a"), "a/b", b"1").await.expect(201);
+    assert_eq!(server.send("DELETE", &message, &json!({})).await.status, 204);
     for path in ["file", "file/a", "html"] {
-        assert_eq!(
-            server.get(&format!("{message}/{path}")).await.status,
-            404,
-            "{path}"
-        );
+        assert_eq!(server.get(&format!("{message}/{path}")).await.status, 404, "{path}");
     }
 }

@@ -6,10 +6,7 @@ use serde_json::Value as Json;
 use serde_json::json;
 
 /// Parameters, and the subjects of what they find.
-type Case = (
-    &'static [(&'static str, &'static str)],
-    &'static [&'static str],
-);
+type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
 
 async fn filled() -> Server {
     let server = Server::start().await;
@@ -26,19 +23,12 @@ async fn filled() -> Server {
             })
         })
         .collect();
-    server
-        .send("POST", MESSAGES, &json!(messages))
-        .await
-        .expect(201);
+    server.send("POST", MESSAGES, &json!(messages)).await.expect(201);
     server
 }
 
 fn subjects(list: &Json) -> Vec<&str> {
-    list.as_array()
-        .unwrap()
-        .iter()
-        .map(|entity| entity["subject"].as_str().unwrap())
-        .collect()
+    list.as_array().unwrap().iter().map(|entity| entity["subject"].as_str().unwrap()).collect()
 }
 
 async fn found(server: &Server, query: &[(&str, &str)]) -> Vec<String> {
@@ -85,10 +75,7 @@ async fn a_long_list_of_values_is_found() {
     let filter = json!(["in", ["property", "subject"], values]).to_string();
     assert_eq!(found(&server, &[("filter", &filter)]).await.len(), 7);
     let some = r#"["in",["property","dateTime"],[null,"2026-11-01T10:00:00Z"]]"#;
-    assert_eq!(
-        found(&server, &[("filter", some)]).await,
-        ["s1", "s2", "s5"]
-    );
+    assert_eq!(found(&server, &[("filter", some)]).await, ["s1", "s2", "s5"]);
     let none = r#"["in",["property","subject"],[]]"#;
     assert!(found(&server, &[("filter", none)]).await.is_empty());
 }
@@ -112,14 +99,7 @@ async fn lists_are_ordered_and_cut() {
 #[tokio::test]
 async fn the_link_leads_through_the_whole_list_in_any_order() {
     let server = filled().await;
-    for order in [
-        "",
-        "dateTime",
-        "-dateTime",
-        "dateTime,-subject",
-        "-dateTime,subject",
-        "-id",
-    ] {
+    for order in ["", "dateTime", "-dateTime", "dateTime,-subject", "-dateTime,subject", "-id"] {
         let whole = found(&server, &[("order", order)]).await;
         for limit in ["1", "2", "3", "7"] {
             let mut next = format!("{MESSAGES}?order={order}&limit={limit}&mask=subject");
@@ -139,47 +119,22 @@ async fn the_link_leads_through_the_whole_list_in_any_order() {
 #[tokio::test]
 async fn the_count_is_of_all_that_match() {
     let server = filled().await;
-    let page = server
-        .get(&format!(
-            "{MESSAGES}?messageDirection=in&count=true&limit=1&offset=1"
-        ))
-        .await;
-    assert_eq!(
-        (
-            page.header("x-total-count"),
-            subjects(&page.expect(200)).len()
-        ),
-        ("3", 1)
-    );
+    let page =
+        server.get(&format!("{MESSAGES}?messageDirection=in&count=true&limit=1&offset=1")).await;
+    assert_eq!((page.header("x-total-count"), subjects(&page.expect(200)).len()), ("3", 1));
     assert_eq!(server.get(MESSAGES).await.header("x-total-count"), "");
-    let next = page
-        .header("link")
-        .split(['<', '>'])
-        .nth(1)
-        .unwrap()
-        .to_owned();
-    assert_eq!(
-        server.get(&next).await.header("x-total-count"),
-        "3",
-        "on each page"
-    );
+    let next = page.header("link").split(['<', '>']).nth(1).unwrap().to_owned();
+    assert_eq!(server.get(&next).await.header("x-total-count"), "3", "on each page");
 }
 
 #[tokio::test]
 async fn a_mask_shows_only_what_it_names() {
     let server = filled().await;
-    let masked = server
-        .get(&format!(
-            "{MESSAGES}?mask=subject,recipients.address&limit=1"
-        ))
-        .await;
+    let masked = server.get(&format!("{MESSAGES}?mask=subject,recipients.address&limit=1")).await;
     let want = json!([{"recipients": [{"address": "u0@b.test"}], "subject": "s0"}]);
     assert_eq!(masked.expect(200), want);
     let whole = server.get(&format!("{MESSAGES}?limit=1")).await.expect(200);
     let id = whole[0]["id"].as_str().unwrap();
-    let one = server
-        .get(&format!("{MESSAGES}/{id}?mask=id"))
-        .await
-        .expect(200);
+    let one = server.get(&format!("{MESSAGES}/{id}?mask=id")).await.expect(200);
     assert_eq!(one, json!({"id": id}));
 }

@@ -25,22 +25,11 @@ async fn a_message_brings_its_files_in_json() {
     let html = server.get(&format!("{path}/html")).await;
     assert_eq!(html.bytes, "<img src='cid:logo.png'>ü");
     assert_eq!(html.header("content-type"), "text/html; charset=utf-8");
-    let attachment = server
-        .get(&format!("{path}/attachments/%C3%9Cbersicht%201.txt"))
-        .await;
-    assert_eq!(
-        (attachment.status, attachment.bytes.as_ref()),
-        (200, b"hello".as_slice())
-    );
+    let attachment = server.get(&format!("{path}/attachments/%C3%9Cbersicht%201.txt")).await;
+    assert_eq!((attachment.status, attachment.bytes.as_ref()), (200, b"hello".as_slice()));
     let inlines = server.get(&format!("{path}/inlines")).await.expect(200);
-    assert_eq!(
-        inlines[0]["contentId"], "logo.png",
-        "so that cid:logo.png finds it"
-    );
-    assert_eq!(
-        (&inlines[0]["size"], &inlines[0]["contentType"]),
-        (&json!(3), &json!("image/png"))
-    );
+    assert_eq!(inlines[0]["contentId"], "logo.png", "so that cid:logo.png finds it");
+    assert_eq!((&inlines[0]["size"], &inlines[0]["contentType"]), (&json!(3), &json!("image/png")));
 }
 
 #[tokio::test]
@@ -49,34 +38,20 @@ async fn a_message_brings_its_files_as_a_form() {
     let message = json!({"messageDirection": "out", "subject": "s"}).to_string();
     let large = vec![7_u8; 9 * 1024 * 1024];
     let form = Form::new()
-        .part(
-            "attachments",
-            Part::bytes(large.clone()).file_name("large ü.bin"),
-        )
+        .part("attachments", Part::bytes(large.clone()).file_name("large ü.bin"))
         .part("html", Part::text("<p>hi"))
         .part(
             "inlines",
-            Part::bytes(b"PNG".as_slice())
-                .file_name("a.png")
-                .mime_str("image/png")
-                .unwrap(),
+            Part::bytes(b"PNG".as_slice()).file_name("a.png").mime_str("image/png").unwrap(),
         )
-        .part(
-            "message",
-            Part::text(message).mime_str("application/json").unwrap(),
-        );
-    let created = answer(server.request("POST", MESSAGES).multipart(form))
-        .await
-        .expect(201);
+        .part("message", Part::text(message).mime_str("application/json").unwrap());
+    let created = answer(server.request("POST", MESSAGES).multipart(form)).await.expect(201);
     let path = format!("{MESSAGES}/{}", created["id"].as_str().unwrap());
     let got = server.get(&format!("{path}/file/large%20%C3%BC.bin")).await;
     assert_eq!(got.header("content-length"), large.len().to_string());
     assert_eq!(got.bytes, large);
     assert_eq!(server.get(&format!("{path}/html")).await.bytes, "<p>hi");
-    assert_eq!(
-        server.get(&format!("{path}/inlines/a.png")).await.bytes,
-        "PNG"
-    );
+    assert_eq!(server.get(&format!("{path}/inlines/a.png")).await.bytes, "PNG");
 }
 
 #[tokio::test]
@@ -102,9 +77,7 @@ async fn nothing_is_kept_of_a_message_that_is_refused() {
     for (why, form, status, property) in table {
         let refused = answer(server.request("POST", MESSAGES).multipart(form)).await;
         let problem = refused.expect(status);
-        let named = problem["errors"][0]["property"]
-            .as_str()
-            .unwrap_or_default();
+        let named = problem["errors"][0]["property"].as_str().unwrap_or_default();
         assert_eq!(named, property, "{why}: {problem}");
     }
     assert_eq!(server.get(MESSAGES).await.expect(200), json!([]));
@@ -120,22 +93,14 @@ async fn a_folder_implies_its_account() {
     });
     let created = server.send("POST", MESSAGES, &message).await.expect(201);
     assert_eq!(created["account_id"], account.as_str());
-    let id = server
-        .create(
-            MESSAGES,
-            &json!({"messageDirection": "out", "to": ["b@c.test"]}),
-        )
-        .await;
+    let id = server.create(MESSAGES, &json!({"messageDirection": "out", "to": ["b@c.test"]})).await;
     let path = format!("{MESSAGES}/{id}");
     let changed = json!({"folder_id": folder, "messageState": "sending"});
     let changed = server.send("PATCH", &path, &changed).await.expect(200);
     assert_eq!(changed["account_id"], account.as_str());
     let mut disagreeing = message;
     disagreeing["account_id"] = json!(other);
-    let problem = server
-        .send("POST", MESSAGES, &disagreeing)
-        .await
-        .expect(422);
+    let problem = server.send("POST", MESSAGES, &disagreeing).await.expect(422);
     assert_eq!(problem["errors"][0]["property"], "folder_id");
 }
 
@@ -168,25 +133,16 @@ async fn what_cannot_be_sent_is_refused_at_once() {
     });
     for (wrong, property) in &table {
         let mut message = good.clone();
-        message
-            .as_object_mut()
-            .unwrap()
-            .extend(wrong.as_object().unwrap().clone());
+        message.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
         let problem = server.send("POST", MESSAGES, &message).await.expect(422);
         assert_eq!(problem["errors"][0]["property"], *property, "{wrong}");
     }
-    assert_eq!(
-        server.get(MESSAGES).await.expect(200),
-        json!([]),
-        "nothing is half-written"
-    );
+    assert_eq!(server.get(MESSAGES).await.expect(200), json!([]), "nothing is half-written");
     let received = server.received(&account, &folder).await;
     let path = format!("{MESSAGES}/{received}");
     for state in ["sending", "sent", "raw"] {
-        let refused = server
-            .send("PATCH", &path, &json!({"messageState": state}))
-            .await
-            .expect(422);
+        let refused =
+            server.send("PATCH", &path, &json!({"messageState": state})).await.expect(422);
         assert_eq!(refused["errors"][0]["property"], "messageState", "{state}");
     }
     let turned = json!({"messageDirection": "out", "to": ["b@c.test"]});
@@ -207,26 +163,16 @@ async fn a_draft_is_sent_withdrawn_and_sent_again() {
     assert_eq!(sending["messageState"], "sending");
     patch(json!({"to": []}), 422).await;
     patch(json!({"subject": "still time to change it"}), 200).await;
-    assert_eq!(
-        patch(json!({"messageState": null}), 200).await["messageState"],
-        json!(null)
-    );
+    assert_eq!(patch(json!({"messageState": null}), 200).await["messageState"], json!(null));
     patch(json!({"messageState": "sending"}), 200).await;
     let domain = postroom_model::Domain::default_domain();
     let id = path.rsplit('/').next().unwrap().parse().unwrap();
-    server
-        .store
-        .delivery_refuse(&domain, id, ("refused", "550 no"))
-        .await
-        .unwrap();
+    server.store.delivery_refuse(&domain, id, ("refused", "550 no")).await.unwrap();
     let failed = server.get(&path).await.expect(200);
     assert_eq!(
         (&failed["messageState"], &failed["errorText"]),
         (&json!("error"), &json!("550 no"))
     );
     let again = patch(json!({"messageState": "sending"}), 200).await;
-    assert_eq!(
-        (&again["messageState"], &again["errorText"]),
-        (&json!("sending"), &json!(null))
-    );
+    assert_eq!((&again["messageState"], &again["errorText"]), (&json!("sending"), &json!(null)));
 }

@@ -50,19 +50,13 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The answer's JSON, when it has the status.
     pub fn expect(&self, status: u16) -> Json {
         assert_eq!(self.status, status, "{:?}", self.bytes);
-        if self.bytes.is_empty() {
-            Json::Null
-        } else {
-            self.json()
-        }
+        if self.bytes.is_empty() { Json::Null } else { self.json() }
     }
 }
 
@@ -82,22 +76,14 @@ impl Server {
         let store = Store::open(&config).await.unwrap();
         let other = Domain::new("other").unwrap();
         for (domain, token) in [(&Domain::default_domain(), TOKEN), (&other, OTHER_TOKEN)] {
-            store
-                .token_set(domain, "admin", &SecretString::from(token))
-                .await
-                .unwrap();
+            store.token_set(domain, "admin", &SecretString::from(token)).await.unwrap();
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let router = postroom_api::router(App::with_limits(store.clone(), limits));
         let router = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self {
-            store,
-            base,
-            client: reqwest::Client::new(),
-            directory,
-        }
+        Self { store, base, client: reqwest::Client::new(), directory }
     }
 
     /// A request to a path under `/rest/v1/model/`, or from the root when it begins with a slash.
@@ -106,14 +92,9 @@ impl Server {
     }
 
     pub fn anonymous(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
-        let root = if path.starts_with('/') {
-            ""
-        } else {
-            "/rest/v1/model/"
-        };
+        let root = if path.starts_with('/') { "" } else { "/rest/v1/model/" };
         let url = format!("{}{root}{path}", self.base);
-        self.client
-            .request(Method::from_bytes(method.as_bytes()).unwrap(), url)
+        self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), url)
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -152,12 +133,7 @@ impl Server {
             |property: &str, name: &str, (offset, length, size_bytes): (u64, u64, u64)| NewFile {
                 property: property.to_owned(),
                 name: name.to_owned(),
-                media_type: if property == "html" {
-                    "text/html"
-                } else {
-                    "text/plain"
-                }
-                .to_owned(),
+                media_type: if property == "html" { "text/html" } else { "text/plain" }.to_owned(),
                 content_id: None,
                 content: NewContent::Part {
                     offset,
@@ -193,18 +169,12 @@ impl Server {
     /// Every byte of the data directory.
     pub fn stored_bytes(&self) -> Vec<u8> {
         let entries = std::fs::read_dir(self.directory.path()).unwrap();
-        entries
-            .flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
-            .collect()
+        entries.flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
     }
 }
 
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    Answer {
-        status,
-        headers,
-        bytes: response.bytes().await.unwrap(),
-    }
+    Answer { status, headers, bytes: response.bytes().await.unwrap() }
 }

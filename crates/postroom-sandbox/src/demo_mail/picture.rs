@@ -11,11 +11,7 @@ const PALETTE: [u8; 9] = [0xfb, 0xd7, 0xa8, 0xf0, 0x7f, 0x2f, 0x2f, 0x6d, 0x8c];
 pub fn picture() -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     // Eight bits per pixel, palette, no interlace.
-    chunk(
-        &mut png,
-        b"IHDR",
-        &[0, 0, 0, WIDTH, 0, 0, 0, HEIGHT, 8, 3, 0, 0, 0],
-    );
+    chunk(&mut png, b"IHDR", &[0, 0, 0, WIDTH, 0, 0, 0, HEIGHT, 8, 3, 0, 0, 0]);
     chunk(&mut png, b"PLTE", &PALETTE);
     chunk(&mut png, b"IDAT", &stored(&pixels()));
     chunk(&mut png, b"IEND", &[]);

@@ -13,10 +13,7 @@ pub enum Command {
     /// LOGIN.
     Login { user: String, password: String },
     /// AUTHENTICATE, perhaps with an initial response (RFC 4959).
-    Authenticate {
-        mechanism: String,
-        initial: Option<String>,
-    },
+    Authenticate { mechanism: String, initial: Option<String> },
     /// One about mailboxes as such.
     Mailbox(OnMailbox),
     /// One about messages in the selected mailbox.
@@ -44,19 +41,11 @@ pub enum Plain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnMailbox {
     /// LIST, or LSUB.
-    List {
-        subscribed: bool,
-        special_use: bool,
-        reference: String,
-        patterns: Vec<String>,
-    },
+    List { subscribed: bool, special_use: bool, reference: String, patterns: Vec<String> },
     /// SUBSCRIBE, or UNSUBSCRIBE.
     Subscribe { mailbox: String, subscribe: bool },
     /// CREATE.
-    Create {
-        mailbox: String,
-        special_use: Vec<String>,
-    },
+    Create { mailbox: String, special_use: Vec<String> },
     /// DELETE.
     Delete { mailbox: String },
     /// RENAME.
@@ -66,47 +55,22 @@ pub enum OnMailbox {
     /// STATUS.
     Status { mailbox: String, items: Vec<String> },
     /// APPEND.
-    Append {
-        mailbox: String,
-        flags: Vec<String>,
-        date_ms: Option<i64>,
-        bytes: Bytes,
-    },
+    Append { mailbox: String, flags: Vec<String>, date_ms: Option<i64>, bytes: Bytes },
 }
 
 /// Commands about messages; `uid` says that their numbers are UIDs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnMessages {
     /// SEARCH; `returns` is what RETURN asks for (RFC 4731).
-    Search {
-        uid: bool,
-        returns: Option<Vec<String>>,
-        charset: Option<String>,
-        key: Key,
-    },
+    Search { uid: bool, returns: Option<Vec<String>>, charset: Option<String>, key: Key },
     /// FETCH.
-    Fetch {
-        uid: bool,
-        set: Set,
-        items: Vec<Item>,
-    },
+    Fetch { uid: bool, set: Set, items: Vec<Item> },
     /// STORE.
-    Store {
-        uid: bool,
-        set: Set,
-        change: Change,
-        silent: bool,
-        flags: Vec<String>,
-    },
+    Store { uid: bool, set: Set, change: Change, silent: bool, flags: Vec<String> },
     /// EXPUNGE; with a set it is UID EXPUNGE (RFC 4315).
     Expunge { set: Option<Set> },
     /// COPY, or MOVE.
-    Copy {
-        uid: bool,
-        set: Set,
-        mailbox: String,
-        remove: bool,
-    },
+    Copy { uid: bool, set: Set, mailbox: String, remove: bool },
 }
 
 /// What STORE does with the flags.

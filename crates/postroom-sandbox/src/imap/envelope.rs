@@ -35,15 +35,8 @@ fn addresses(header: &[u8], name: &str) -> Vec<u8> {
         return b"NIL".to_vec();
     };
     let pieces = split_outside_quotes(&value, b',');
-    let found: Vec<Vec<u8>> = pieces
-        .iter()
-        .filter_map(|piece| address(piece.trim()))
-        .collect();
-    if found.is_empty() {
-        b"NIL".to_vec()
-    } else {
-        [b"(", &*found.concat(), b")"].concat()
-    }
+    let found: Vec<Vec<u8>> = pieces.iter().filter_map(|piece| address(piece.trim())).collect();
+    if found.is_empty() { b"NIL".to_vec() } else { [b"(", &*found.concat(), b")"].concat() }
 }
 
 /// `(name NIL mailbox host)`, or `None` for what is no address, such as an empty group.
@@ -65,20 +58,10 @@ fn address(text: &str) -> Option<Vec<u8>> {
 /// The structure of a part of `message`; `extended` for BODYSTRUCTURE, not for BODY.
 pub fn structure(message: &[u8], part: &Part, extended: bool) -> Vec<u8> {
     let header = message.get(part.header.clone()).unwrap_or_default();
-    let (kind, subtype) = part
-        .content_type
-        .value
-        .split_once('/')
-        .unwrap_or(("TEXT", "PLAIN"));
+    let (kind, subtype) = part.content_type.value.split_once('/').unwrap_or(("TEXT", "PLAIN"));
     if kind == "MULTIPART" && !part.children.is_empty() {
-        let children = part
-            .children
-            .iter()
-            .map(|child| structure(message, child, extended));
-        let mut members = vec![
-            children.collect::<Vec<_>>().concat(),
-            string(subtype.as_bytes()),
-        ];
+        let children = part.children.iter().map(|child| structure(message, child, extended));
+        let mut members = vec![children.collect::<Vec<_>>().concat(), string(subtype.as_bytes())];
         if extended {
             members.push(parameters(&part.content_type.parameters));
             members.extend(disposition_language_location(header));
@@ -96,18 +79,10 @@ pub fn structure(message: &[u8], part: &Part, extended: bool) -> Vec<u8> {
         string(&encoding.to_ascii_uppercase()),
         body.len().to_string().into_bytes(),
     ];
-    let lines = || {
-        body.iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            .to_string()
-            .into_bytes()
-    };
+    let lines = || body.iter().filter(|byte| **byte == b'\n').count().to_string().into_bytes();
     match part.children.as_slice() {
         [inner] if part.content_type.value == "MESSAGE/RFC822" => {
-            members.push(envelope(
-                message.get(inner.header.clone()).unwrap_or_default(),
-            ));
+            members.push(envelope(message.get(inner.header.clone()).unwrap_or_default()));
             members.push(structure(message, inner, extended));
             members.push(lines());
         }
@@ -124,10 +99,7 @@ pub fn structure(message: &[u8], part: &Part, extended: bool) -> Vec<u8> {
 fn disposition_language_location(header: &[u8]) -> [Vec<u8>; 3] {
     let disposition = field(header, "Content-Disposition").map(|value| {
         let parsed = parameterized(&value);
-        list(&[
-            string(parsed.value.as_bytes()),
-            parameters(&parsed.parameters),
-        ])
+        list(&[string(parsed.value.as_bytes()), parameters(&parsed.parameters)])
     });
     [
         disposition.unwrap_or(b"NIL".to_vec()),
@@ -141,11 +113,7 @@ fn parameters(parameters: &[(String, String)]) -> Vec<u8> {
         return b"NIL".to_vec();
     }
     let pairs = parameters.iter().flat_map(|(name, value)| [name, value]);
-    list(
-        &pairs
-            .map(|text| string(text.as_bytes()))
-            .collect::<Vec<_>>(),
-    )
+    list(&pairs.map(|text| string(text.as_bytes())).collect::<Vec<_>>())
 }
 
 fn nstring(bytes: Option<&[u8]>) -> Vec<u8> {

@@ -48,9 +48,7 @@ impl Session {
         let sees = !view.read_only && items.iter().any(sees);
         let find = |session: &Self| {
             let view = session.view.as_ref()?;
-            session
-                .mailbox(&view.mailbox, |mailbox| mailbox.message(uid).cloned())
-                .flatten()
+            session.mailbox(&view.mailbox, |mailbox| mailbox.message(uid).cloned()).flatten()
         };
         let message = find(self)?;
         if !sees || message.has_flag("\\Seen") {
@@ -93,22 +91,13 @@ impl Session {
         let Some(view) = &self.view else {
             return not_selected();
         };
-        let (sequence_last, uid_last) = (
-            view.uids.len() as u32,
-            view.uids.last().copied().unwrap_or(0),
-        );
+        let (sequence_last, uid_last) =
+            (view.uids.len() as u32, view.uids.last().copied().unwrap_or(0));
         let found = self.mailbox(&view.mailbox, |mailbox| {
             let mut found = Vec::new();
             for (sequence, own) in (1..).zip(&view.uids) {
-                let place = Place {
-                    sequence,
-                    sequence_last,
-                    uid_last,
-                };
-                if mailbox
-                    .message(*own)
-                    .is_some_and(|message| key.matches(message, place))
-                {
+                let place = Place { sequence, sequence_last, uid_last };
+                if mailbox.message(*own).is_some_and(|message| key.matches(message, place)) {
                     found.push(if uid { *own } else { sequence });
                 }
             }
@@ -119,10 +108,7 @@ impl Session {
             Some(returns) => esearch(tag, uid, returns, &found),
             None => {
                 let numbers: Vec<String> = found.iter().map(u32::to_string).collect();
-                format!("* SEARCH {}", numbers.join(" "))
-                    .trim_end()
-                    .to_owned()
-                    + "\r\n"
+                format!("* SEARCH {}", numbers.join(" ")).trim_end().to_owned() + "\r\n"
             }
         };
         self.peer.wire.push(line.as_bytes());
@@ -168,18 +154,9 @@ mod tests {
             let returns: Vec<String> = returns.iter().map(|own| (*own).to_owned()).collect();
             esearch("a", true, &returns, found)
         };
-        assert_eq!(
-            of(&[], &[1, 2, 5]),
-            "* ESEARCH (TAG \"a\") UID ALL 1:2,5\r\n"
-        );
+        assert_eq!(of(&[], &[1, 2, 5]), "* ESEARCH (TAG \"a\") UID ALL 1:2,5\r\n");
         let all = ["MIN", "MAX", "COUNT"];
-        assert_eq!(
-            of(&all, &[1, 2, 5]),
-            "* ESEARCH (TAG \"a\") UID MIN 1 MAX 5 COUNT 3\r\n"
-        );
-        assert_eq!(
-            of(&["ALL", "COUNT"], &[]),
-            "* ESEARCH (TAG \"a\") UID COUNT 0\r\n"
-        );
+        assert_eq!(of(&all, &[1, 2, 5]), "* ESEARCH (TAG \"a\") UID MIN 1 MAX 5 COUNT 3\r\n");
+        assert_eq!(of(&["ALL", "COUNT"], &[]), "* ESEARCH (TAG \"a\") UID COUNT 0\r\n");
     }
 }

@@ -87,21 +87,11 @@ pub fn parse(arguments: &mut Arguments<'_>) -> Result<Vec<Item>, Malformed> {
             _ => items.push(Item::Section(section(&word)?)),
         }
     }
-    if items.is_empty() {
-        Err(Malformed("nothing to fetch"))
-    } else {
-        Ok(items)
-    }
+    if items.is_empty() { Err(Malformed("nothing to fetch")) } else { Ok(items) }
 }
 
 fn rfc822(label: &str, what: What, peek: bool) -> Item {
-    Item::Section(Section {
-        label: label.to_owned(),
-        path: vec![],
-        what,
-        peek,
-        partial: None,
-    })
+    Item::Section(Section { label: label.to_owned(), path: vec![], what, peek, partial: None })
 }
 
 /// Reads `BODY.PEEK[1.2.HEADER]<0.100>`.
@@ -120,11 +110,7 @@ fn section(word: &str) -> Result<Section, Malformed> {
     };
     let mut path = Vec::new();
     let mut what = inside;
-    while let Some(number) = what
-        .split('.')
-        .next()
-        .and_then(|first| first.parse::<usize>().ok())
-    {
+    while let Some(number) = what.split('.').next().and_then(|first| first.parse::<usize>().ok()) {
         path.push(number);
         what = what.split_once('.').map_or("", |(_, rest)| rest);
     }
@@ -133,20 +119,11 @@ fn section(word: &str) -> Result<Section, Malformed> {
         None => format!("BODY[{inside}]"),
         Some((first, _)) => format!("BODY[{inside}]<{first}>"),
     };
-    Ok(Section {
-        label,
-        path,
-        what,
-        peek,
-        partial,
-    })
+    Ok(Section { label, path, what, peek, partial })
 }
 
 fn partial(range: &str) -> Option<(usize, usize)> {
-    let (first, count) = range
-        .strip_prefix('<')?
-        .strip_suffix('>')?
-        .split_once('.')?;
+    let (first, count) = range.strip_prefix('<')?.strip_suffix('>')?.split_once('.')?;
     Some((first.parse().ok()?, count.parse().ok()?))
 }
 
@@ -155,9 +132,7 @@ fn what(text: &str, of_part: bool) -> Option<What> {
     let (keyword, list) = upper.split_once(' ').unwrap_or((&upper, ""));
     let names = || {
         let inside = list.strip_prefix('(')?.strip_suffix(')')?;
-        let names = inside
-            .split_ascii_whitespace()
-            .map(|name| name.trim_matches('"').to_owned());
+        let names = inside.split_ascii_whitespace().map(|name| name.trim_matches('"').to_owned());
         Some(names.collect())
     };
     match keyword {
@@ -165,14 +140,8 @@ fn what(text: &str, of_part: bool) -> Option<What> {
         "HEADER" => Some(What::Header),
         "TEXT" => Some(What::Text),
         "MIME" if of_part => Some(What::Mime),
-        "HEADER.FIELDS" => Some(What::Fields {
-            names: names()?,
-            wanted: true,
-        }),
-        "HEADER.FIELDS.NOT" => Some(What::Fields {
-            names: names()?,
-            wanted: false,
-        }),
+        "HEADER.FIELDS" => Some(What::Fields { names: names()?, wanted: true }),
+        "HEADER.FIELDS.NOT" => Some(What::Fields { names: names()?, wanted: false }),
         _ => None,
     }
 }
@@ -275,12 +244,8 @@ fn said(
     message: &Stored,
     fault: Option<&MessageFault>,
 ) -> Option<(Vec<u8>, Option<Bytes>)> {
-    let header = || {
-        message
-            .bytes
-            .get(..structure::header_bytes(&message.bytes))
-            .unwrap_or_default()
-    };
+    let header =
+        || message.bytes.get(..structure::header_bytes(&message.bytes)).unwrap_or_default();
     let said = match item {
         Item::Uid => match fault {
             Some(MessageFault::UidMissing) => return None,
@@ -293,33 +258,19 @@ fn said(
         },
         Item::InternalDate => match fault {
             Some(MessageFault::InternalDate(value)) => format!("INTERNALDATE {value}").into_bytes(),
-            _ => format!(
-                "INTERNALDATE \"{}\"",
-                date::internal_date(message.internal_date_ms)
-            )
-            .into(),
+            _ => {
+                format!("INTERNALDATE \"{}\"", date::internal_date(message.internal_date_ms)).into()
+            }
         },
         Item::Size => {
-            let off = if let Some(MessageFault::SizeOffBy(off)) = fault {
-                *off
-            } else {
-                0
-            };
+            let off = if let Some(MessageFault::SizeOffBy(off)) = fault { *off } else { 0 };
             format!("RFC822.SIZE {}", message.bytes.len() as i64 + off).into_bytes()
         }
         Item::Envelope => [b"ENVELOPE ", &*envelope::envelope(header())].concat(),
         Item::Structure { extended } => {
-            let name: &[u8] = if *extended {
-                b"BODYSTRUCTURE "
-            } else {
-                b"BODY "
-            };
+            let name: &[u8] = if *extended { b"BODYSTRUCTURE " } else { b"BODY " };
             let part = structure::parse(&message.bytes);
-            [
-                name,
-                &*envelope::structure(&message.bytes, &part, *extended),
-            ]
-            .concat()
+            [name, &*envelope::structure(&message.bytes, &part, *extended)].concat()
         }
         Item::Section(section) => return body(section, message, fault),
     };
@@ -340,16 +291,9 @@ fn body(
     let Some(content) = content else {
         return Some((format!("{} NIL", section.label).into_bytes(), None));
     };
-    let off = if let Some(MessageFault::LiteralOffBy(off)) = fault {
-        *off
-    } else {
-        0
-    };
+    let off = if let Some(MessageFault::LiteralOffBy(off)) = fault { *off } else { 0 };
     let announced = (content.len() as i64 + off).max(0);
-    Some((
-        format!("{} {{{announced}}}\r\n", section.label).into_bytes(),
-        Some(content),
-    ))
+    Some((format!("{} {{{announced}}}\r\n", section.label).into_bytes(), Some(content)))
 }
 
 #[cfg(test)]

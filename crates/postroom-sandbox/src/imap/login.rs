@@ -27,10 +27,7 @@ impl Session {
 
     /// NAMESPACE: one personal namespace without prefix.
     pub fn namespace(&mut self) -> String {
-        let line = format!(
-            "* NAMESPACE ((\"\" \"{}\")) NIL NIL\r\n",
-            self.peer.house.delimiter
-        );
+        let line = format!("* NAMESPACE ((\"\" \"{}\")) NIL NIL\r\n", self.peer.house.delimiter);
         self.peer.wire.push(line.as_bytes());
         "OK said".to_owned()
     }
@@ -74,10 +71,7 @@ impl Session {
         if answer == b"*" {
             return Ok("BAD as you like".to_owned());
         }
-        let decoded = STANDARD
-            .decode(answer)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = STANDARD.decode(answer).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let mut parts = decoded.as_deref().unwrap_or_default().split('\0').skip(1);
         match (parts.next(), parts.next(), parts.next()) {
             (Some(user), Some(password), None) => Ok(self.check(user, password)),

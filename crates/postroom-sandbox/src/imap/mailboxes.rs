@@ -38,16 +38,11 @@ impl Session {
         }
         let special_use = self.offers("SPECIAL-USE");
         let lines = self.peer.house.shared.look(|state| {
-            let names: Vec<&String> = state
-                .wire_mailboxes(self.user())
-                .map(|(name, _)| name)
-                .collect();
+            let names: Vec<&String> =
+                state.wire_mailboxes(self.user()).map(|(name, _)| name).collect();
             let mut lines = Vec::new();
             for (name, mailbox) in state.wire_mailboxes(self.user()) {
-                let special = mailbox
-                    .attributes
-                    .iter()
-                    .any(|attribute| is_special_use(attribute));
+                let special = mailbox.attributes.iter().any(|attribute| is_special_use(attribute));
                 let shown = (mailbox.subscribed || !wanted.subscribed)
                     && (special || !wanted.special_use)
                     && wanted.has(name, delimiter);
@@ -56,11 +51,7 @@ impl Session {
                 }
                 let below = format!("{name}{delimiter}");
                 let parent = names.iter().any(|other| other.starts_with(&below));
-                let children = if parent {
-                    "\\HasChildren"
-                } else {
-                    "\\HasNoChildren"
-                };
+                let children = if parent { "\\HasChildren" } else { "\\HasNoChildren" };
                 let own = mailbox.attributes.iter().map(String::as_str);
                 let attributes: Vec<&str> = std::iter::once(children)
                     .chain(own.filter(|attribute| special_use || !is_special_use(attribute)))
@@ -78,12 +69,8 @@ impl Session {
     pub fn status(&mut self, name: &str, items: &[String]) -> String {
         let without = self.without.take();
         let said = self.mailbox(name, |mailbox| {
-            let unseen = || {
-                mailbox
-                    .messages()
-                    .filter(|message| !message.has_flag("\\Seen"))
-                    .count()
-            };
+            let unseen =
+                || mailbox.messages().filter(|message| !message.has_flag("\\Seen")).count();
             let mut said = Vec::new();
             for item in items.iter().filter(|item| without.as_ref() != Some(*item)) {
                 let value = match item.as_str() {
@@ -92,10 +79,7 @@ impl Session {
                     "UIDNEXT" => u64::from(mailbox.uid_next()),
                     "UIDVALIDITY" => u64::from(mailbox.uid_validity()),
                     "UNSEEN" => unseen() as u64,
-                    "SIZE" => mailbox
-                        .messages()
-                        .map(|message| message.bytes.len() as u64)
-                        .sum(),
+                    "SIZE" => mailbox.messages().map(|message| message.bytes.len() as u64).sum(),
                     _ => return Err("BAD no such STATUS item".to_owned()),
                 };
                 said.push(format!("{item} {value}"));
@@ -138,9 +122,7 @@ impl Session {
         }
         let user = self.user();
         let removed = self.peer.house.shared.edit(|state| {
-            state
-                .wire_mailboxes_mut(user)
-                .and_then(|mailboxes| mailboxes.remove(name))
+            state.wire_mailboxes_mut(user).and_then(|mailboxes| mailboxes.remove(name))
         });
         removed.map_or_else(no_such_mailbox, |_| "OK deleted".to_owned())
     }
@@ -203,11 +185,7 @@ impl Wanted<'_> {
         self.patterns.iter().any(|pattern| {
             let pattern = format!("{}{pattern}", self.reference);
             // INBOX is INBOX in any case, but only as a whole.
-            let pattern = if pattern.eq_ignore_ascii_case("INBOX") {
-                "INBOX"
-            } else {
-                &pattern
-            };
+            let pattern = if pattern.eq_ignore_ascii_case("INBOX") { "INBOX" } else { &pattern };
             is_like(name.as_bytes(), pattern.as_bytes(), delimiter as u32)
         })
     }
@@ -242,17 +220,9 @@ fn is_like(name: &[u8], pattern: &[u8], delimiter: u32) -> bool {
 }
 
 fn is_special_use(attribute: &str) -> bool {
-    const USES: [&str; 7] = [
-        "\\All",
-        "\\Archive",
-        "\\Drafts",
-        "\\Flagged",
-        "\\Junk",
-        "\\Sent",
-        "\\Trash",
-    ];
-    USES.iter()
-        .any(|special| special.eq_ignore_ascii_case(attribute))
+    const USES: [&str; 7] =
+        ["\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash"];
+    USES.iter().any(|special| special.eq_ignore_ascii_case(attribute))
 }
 
 /// The tagged response for a mailbox that is not there.

@@ -36,51 +36,21 @@ pub fn parse(name: ImapCommand, uid: bool, tokens: &[Token]) -> Result<Command, 
 
 fn on_uids(name: ImapCommand, arguments: &mut Arguments<'_>) -> Result<OnMessages, Malformed> {
     if name == ImapCommand::Expunge {
-        return Ok(OnMessages::Expunge {
-            set: Some(set(arguments)?),
-        });
+        return Ok(OnMessages::Expunge { set: Some(set(arguments)?) });
     }
     match without_uid(name, arguments)? {
-        Command::Messages(OnMessages::Search {
-            returns,
-            charset,
-            key,
-            ..
-        }) => Ok(OnMessages::Search {
-            uid: true,
-            returns,
-            charset,
-            key,
-        }),
-        Command::Messages(OnMessages::Fetch { set, items, .. }) => Ok(OnMessages::Fetch {
-            uid: true,
-            set,
-            items,
-        }),
-        Command::Messages(OnMessages::Store {
-            set,
-            change,
-            silent,
-            flags,
-            ..
-        }) => Ok(OnMessages::Store {
-            uid: true,
-            set,
-            change,
-            silent,
-            flags,
-        }),
-        Command::Messages(OnMessages::Copy {
-            set,
-            mailbox,
-            remove,
-            ..
-        }) => Ok(OnMessages::Copy {
-            uid: true,
-            set,
-            mailbox,
-            remove,
-        }),
+        Command::Messages(OnMessages::Search { returns, charset, key, .. }) => {
+            Ok(OnMessages::Search { uid: true, returns, charset, key })
+        }
+        Command::Messages(OnMessages::Fetch { set, items, .. }) => {
+            Ok(OnMessages::Fetch { uid: true, set, items })
+        }
+        Command::Messages(OnMessages::Store { set, change, silent, flags, .. }) => {
+            Ok(OnMessages::Store { uid: true, set, change, silent, flags })
+        }
+        Command::Messages(OnMessages::Copy { set, mailbox, remove, .. }) => {
+            Ok(OnMessages::Copy { uid: true, set, mailbox, remove })
+        }
         Command::Messages(OnMessages::Expunge { .. })
         | Command::Plain(_)
         | Command::Login { .. }
@@ -103,17 +73,12 @@ fn without_uid(name: ImapCommand, arguments: &mut Arguments<'_>) -> Result<Comma
         ImapCommand::Close => Command::Plain(Plain::Close),
         ImapCommand::Check => Command::Plain(Plain::Check),
         ImapCommand::Unknown => Command::Unknown,
-        ImapCommand::Login => Command::Login {
-            user: arguments.text()?,
-            password: arguments.text()?,
-        },
+        ImapCommand::Login => {
+            Command::Login { user: arguments.text()?, password: arguments.text()? }
+        }
         ImapCommand::Authenticate => {
             let mechanism = arguments.word()?.to_ascii_uppercase();
-            let initial = if arguments.is_empty() {
-                None
-            } else {
-                Some(arguments.text()?)
-            };
+            let initial = if arguments.is_empty() { None } else { Some(arguments.text()?) };
             Command::Authenticate { mechanism, initial }
         }
         ImapCommand::List
@@ -130,23 +95,14 @@ fn without_uid(name: ImapCommand, arguments: &mut Arguments<'_>) -> Result<Comma
         ImapCommand::Search => Command::Messages(search(arguments)?),
         ImapCommand::Fetch => {
             let (set, items) = (set(arguments)?, items::parse(arguments)?);
-            Command::Messages(OnMessages::Fetch {
-                uid: false,
-                set,
-                items,
-            })
+            Command::Messages(OnMessages::Fetch { uid: false, set, items })
         }
         ImapCommand::Store => Command::Messages(store(arguments)?),
         ImapCommand::Expunge => Command::Messages(OnMessages::Expunge { set: None }),
         ImapCommand::Copy | ImapCommand::Move => {
             let (set, mailbox) = (set(arguments)?, mailbox(arguments)?);
             let remove = name == ImapCommand::Move;
-            Command::Messages(OnMessages::Copy {
-                uid: false,
-                set,
-                mailbox,
-                remove,
-            })
+            Command::Messages(OnMessages::Copy { uid: false, set, mailbox, remove })
         }
     })
 }
@@ -165,44 +121,28 @@ fn on_mailbox(name: ImapCommand, arguments: &mut Arguments<'_>) -> Result<OnMail
         return Ok(OnMailbox::Status { mailbox, items });
     }
     if name == ImapCommand::Create {
-        return Ok(OnMailbox::Create {
-            mailbox,
-            special_use: create_use(arguments)?,
-        });
+        return Ok(OnMailbox::Create { mailbox, special_use: create_use(arguments)? });
     }
     if name == ImapCommand::Delete {
         return Ok(OnMailbox::Delete { mailbox });
     }
     if name == ImapCommand::Rename {
-        return Ok(OnMailbox::Rename {
-            from: mailbox,
-            to: self::mailbox(arguments)?,
-        });
+        return Ok(OnMailbox::Rename { from: mailbox, to: self::mailbox(arguments)? });
     }
     if matches!(name, ImapCommand::Subscribe | ImapCommand::Unsubscribe) {
         let subscribe = name == ImapCommand::Subscribe;
         return Ok(OnMailbox::Subscribe { mailbox, subscribe });
     }
-    Ok(OnMailbox::Select {
-        mailbox,
-        read_only: name == ImapCommand::Examine,
-    })
+    Ok(OnMailbox::Select { mailbox, read_only: name == ImapCommand::Examine })
 }
 
 /// LIST with the parts of RFC 5258 that matter here: `LIST (SPECIAL-USE) "" "*" RETURN (..)`.
 fn list(name: ImapCommand, arguments: &mut Arguments<'_>) -> Result<OnMailbox, Malformed> {
-    let options = if arguments.opens() {
-        arguments.list()?.texts()?
-    } else {
-        Vec::new()
-    };
+    let options = if arguments.opens() { arguments.list()?.texts()? } else { Vec::new() };
     let wants = |option: &str| options.iter().any(|own| own.eq_ignore_ascii_case(option));
     let reference = arguments.text()?;
-    let patterns = if arguments.opens() {
-        arguments.list()?.texts()?
-    } else {
-        vec![arguments.text()?]
-    };
+    let patterns =
+        if arguments.opens() { arguments.list()?.texts()? } else { vec![arguments.text()?] };
     if arguments.keyword().as_deref() == Some("RETURN") {
         arguments.word()?;
         arguments.list()?;
@@ -239,11 +179,7 @@ fn create_use(arguments: &mut Arguments<'_>) -> Result<Vec<String>, Malformed> {
 }
 
 fn append(mailbox: String, arguments: &mut Arguments<'_>) -> Result<OnMailbox, Malformed> {
-    let flags = if arguments.opens() {
-        arguments.list()?.texts()?
-    } else {
-        Vec::new()
-    };
+    let flags = if arguments.opens() { arguments.list()?.texts()? } else { Vec::new() };
     let (first, second) = (arguments.token(), arguments.token());
     let (date, message) = match (first, second) {
         (Some(Token::Text(date)), Some(Token::Text(message))) => (Some(date), message),
@@ -255,12 +191,7 @@ fn append(mailbox: String, arguments: &mut Arguments<'_>) -> Result<OnMailbox, M
         Some(date) => Some(parse(date).ok_or(Malformed("not a date"))?),
         None => None,
     };
-    Ok(OnMailbox::Append {
-        mailbox,
-        flags,
-        date_ms,
-        bytes: message.clone(),
-    })
+    Ok(OnMailbox::Append { mailbox, flags, date_ms, bytes: message.clone() })
 }
 
 fn search(arguments: &mut Arguments<'_>) -> Result<OnMessages, Malformed> {
@@ -268,12 +199,7 @@ fn search(arguments: &mut Arguments<'_>) -> Result<OnMessages, Malformed> {
     if arguments.keyword().as_deref() == Some("RETURN") {
         arguments.word()?;
         let options = arguments.list()?.texts()?;
-        returns = Some(
-            options
-                .iter()
-                .map(|option| option.to_ascii_uppercase())
-                .collect(),
-        );
+        returns = Some(options.iter().map(|option| option.to_ascii_uppercase()).collect());
     }
     let mut charset = None;
     if arguments.keyword().as_deref() == Some("CHARSET") {
@@ -281,12 +207,7 @@ fn search(arguments: &mut Arguments<'_>) -> Result<OnMessages, Malformed> {
         charset = Some(arguments.text()?);
     }
     let key = search::parse(arguments)?;
-    Ok(OnMessages::Search {
-        uid: false,
-        returns,
-        charset,
-        key,
-    })
+    Ok(OnMessages::Search { uid: false, returns, charset, key })
 }
 
 fn store(arguments: &mut Arguments<'_>) -> Result<OnMessages, Malformed> {
@@ -303,13 +224,7 @@ fn store(arguments: &mut Arguments<'_>) -> Result<OnMessages, Malformed> {
         _ => return Err(Malformed("STORE changes FLAGS only")),
     };
     let flags = arguments.list_or_rest()?.texts()?;
-    Ok(OnMessages::Store {
-        uid: false,
-        set,
-        change,
-        silent,
-        flags,
-    })
+    Ok(OnMessages::Store { uid: false, set, change, silent, flags })
 }
 
 #[cfg(test)]
@@ -326,37 +241,20 @@ mod tests {
     #[test]
     fn arguments_are_read() {
         let set = |text: &str| Set::parse(text).unwrap();
-        let login = Command::Login {
-            user: "a b".to_owned(),
-            password: "c".to_owned(),
-        };
+        let login = Command::Login { user: "a b".to_owned(), password: "c".to_owned() };
         assert_eq!(parsed("LOGIN", false, "\"a b\" c"), Ok(login));
         let (set_1, flags) = (set("1:*"), vec!["\\Seen".to_owned()]);
-        let store = OnMessages::Store {
-            uid: true,
-            set: set_1,
-            change: Change::Add,
-            silent: true,
-            flags,
-        };
+        let store =
+            OnMessages::Store { uid: true, set: set_1, change: Change::Add, silent: true, flags };
         let want = Ok(Command::Messages(store));
         assert_eq!(parsed("STORE", true, "1:* +flags.silent \\Seen"), want);
         assert_eq!(parsed("STORE", true, "1:* +FLAGS.SILENT (\\Seen)"), want);
         let expunge = |set| Ok(Command::Messages(OnMessages::Expunge { set }));
         assert_eq!(parsed("EXPUNGE", true, "5"), expunge(Some(set("5"))));
         assert_eq!(parsed("EXPUNGE", false, ""), expunge(None));
-        let select = OnMailbox::Select {
-            mailbox: "INBOX".to_owned(),
-            read_only: true,
-        };
-        assert_eq!(
-            parsed("EXAMINE", false, "inbox"),
-            Ok(Command::Mailbox(select))
-        );
-        assert_eq!(
-            parsed("ID", false, "(\"name\" NIL)"),
-            Ok(Command::Plain(Plain::Id))
-        );
+        let select = OnMailbox::Select { mailbox: "INBOX".to_owned(), read_only: true };
+        assert_eq!(parsed("EXAMINE", false, "inbox"), Ok(Command::Mailbox(select)));
+        assert_eq!(parsed("ID", false, "(\"name\" NIL)"), Ok(Command::Plain(Plain::Id)));
     }
 
     #[test]

@@ -46,9 +46,7 @@ impl Session {
         let head = Head::of(&first);
         self.record(&head, &first, pipelined);
         if head.tag.is_empty() || head.word.is_empty() {
-            self.peer
-                .wire
-                .push(b"* BAD a command has a tag and a name\r\n");
+            self.peer.wire.push(b"* BAD a command has a tag and a name\r\n");
             return Ok(None);
         }
         let arguments = first.get(head.bytes..).unwrap_or_default().to_vec();
@@ -57,12 +55,7 @@ impl Session {
         };
         let tokens = token::tokens(&segments);
         let command = tokens.and_then(|tokens| parse::parse(head.name, head.uid, &tokens));
-        Ok(Some(Received {
-            tag: head.tag,
-            name: head.name,
-            uid: head.uid,
-            command,
-        }))
+        Ok(Some(Received { tag: head.tag, name: head.name, uid: head.uid, command }))
     }
 
     /// The rest of the command: its first line and, as long as lines end with `{n}`, what follows.
@@ -87,9 +80,7 @@ impl Session {
                 refused = Some("BAD LITERAL+ is not offered");
             }
             if let (Some(text), true) = (refused, mark.waits) {
-                self.peer
-                    .wire
-                    .push(format!("{} {text}\r\n", head.tag).as_bytes());
+                self.peer.wire.push(format!("{} {text}\r\n", head.tag).as_bytes());
                 return Ok(None);
             }
             if mark.waits && !self.let_go_on(&head.tag).await? {
@@ -116,9 +107,7 @@ impl Session {
         }
         segments.push(Segment::Line(line));
         if let Some(text) = refused {
-            self.peer
-                .wire
-                .push(format!("{} {text}\r\n", head.tag).as_bytes());
+            self.peer.wire.push(format!("{} {text}\r\n", head.tag).as_bytes());
             return Ok(None);
         }
         Ok(Some(segments))
@@ -173,11 +162,7 @@ impl Head {
         let mut next = || {
             let rest = line.get(bytes..).unwrap_or_default();
             let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-            let word = rest
-                .iter()
-                .skip(spaces)
-                .take_while(|byte| **byte != b' ')
-                .count();
+            let word = rest.iter().skip(spaces).take_while(|byte| **byte != b' ').count();
             bytes += spaces + word;
             as_text(rest.get(spaces..spaces + word).unwrap_or_default())
         };
@@ -188,21 +173,11 @@ impl Head {
             word = next().to_ascii_uppercase();
         }
         let name = ImapCommand::named(&word);
-        Self {
-            tag,
-            word,
-            uid,
-            name,
-            bytes,
-        }
+        Self { tag, word, uid, name, bytes }
     }
 
     fn command(&self) -> String {
-        if self.uid {
-            format!("UID {}", self.word)
-        } else {
-            self.word.clone()
-        }
+        if self.uid { format!("UID {}", self.word) } else { self.word.clone() }
     }
 }
 
@@ -227,16 +202,9 @@ impl LiteralMark {
         if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
             return None;
         }
-        let bytes = std::str::from_utf8(number)
-            .ok()?
-            .parse()
-            .unwrap_or(u64::MAX);
+        let bytes = std::str::from_utf8(number).ok()?.parse().unwrap_or(u64::MAX);
         let before = open.checked_sub(1).and_then(|before| line.get(before));
-        let at = if before == Some(&b'~') {
-            open - 1
-        } else {
-            open
-        };
+        let at = if before == Some(&b'~') { open - 1 } else { open };
         Some(Self { at, bytes, waits })
     }
 }

@@ -111,10 +111,7 @@ fn key(arguments: &mut Arguments<'_>, depth: usize) -> Result<Key, Malformed> {
         "NOT" => Ok(Key::Not(Box::new(key(arguments, depth + 1)?))),
         "OR" => {
             let either = key(arguments, depth + 1)?;
-            Ok(Key::Or(
-                Box::new(either),
-                Box::new(key(arguments, depth + 1)?),
-            ))
+            Ok(Key::Or(Box::new(either), Box::new(key(arguments, depth + 1)?)))
         }
         "UID" => set(&arguments.text()?).map(Key::Uid),
         "KEYWORD" => Ok(Key::Flag(arguments.text()?)),
@@ -198,31 +195,21 @@ impl Key {
                 field.name.eq_ignore_ascii_case(name.as_bytes())
                     && contains(&field.unfolded(), text)
             }),
-            Self::Body(text) => contains(
-                message
-                    .bytes
-                    .get(header(message).len()..)
-                    .unwrap_or_default(),
-                text,
-            ),
+            Self::Body(text) => {
+                contains(message.bytes.get(header(message).len()..).unwrap_or_default(), text)
+            }
             Self::Text(text) => contains(&message.bytes, text),
         }
     }
 }
 
 fn header(message: &Stored) -> &[u8] {
-    message
-        .bytes
-        .get(..structure::header_bytes(&message.bytes))
-        .unwrap_or_default()
+    message.bytes.get(..structure::header_bytes(&message.bytes)).unwrap_or_default()
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
     let text = text.as_bytes();
-    text.is_empty()
-        || bytes
-            .windows(text.len())
-            .any(|window| window.eq_ignore_ascii_case(text))
+    text.is_empty() || bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text))
 }
 
 #[cfg(test)]
@@ -247,11 +234,7 @@ mod tests {
             ),
             flags_changed: (0, 0),
         };
-        let place = Place {
-            sequence: 2,
-            sequence_last: 5,
-            uid_last: 30,
-        };
+        let place = Place { sequence: 2, sequence_last: 5, uid_last: 30 };
         for (text, want) in [
             ("ALL", true),
             ("UID 10:20", true),
@@ -280,27 +263,14 @@ mod tests {
             ("LARGER 60 SMALLER 80", true),
             ("NEW", false),
         ] {
-            assert_eq!(
-                parsed(text).unwrap().matches(&message, place),
-                want,
-                "{text}"
-            );
+            assert_eq!(parsed(text).unwrap().matches(&message, place), want, "{text}");
         }
     }
 
     #[test]
     fn what_is_no_key_is_malformed() {
         let deep = format!("{}ALL", "NOT ".repeat(60));
-        for text in [
-            "",
-            "FOO",
-            "NOT",
-            "SINCE soon",
-            "LARGER x",
-            "(ALL",
-            "()",
-            &deep,
-        ] {
+        for text in ["", "FOO", "NOT", "SINCE soon", "LARGER x", "(ALL", "()", &deep] {
             assert!(parsed(text).is_err(), "{text}");
         }
     }

@@ -27,16 +27,9 @@ impl Session {
     pub fn select(&mut self, name: &str, read_only: bool) -> String {
         self.view = None;
         let opened = self.mailbox(name, |mailbox| {
-            let closed = mailbox
-                .attributes
-                .iter()
-                .any(|own| own.eq_ignore_ascii_case("\\Noselect"));
-            (!closed).then(|| {
-                (
-                    View::new(name, mailbox, read_only),
-                    greeting(mailbox, read_only),
-                )
-            })
+            let closed =
+                mailbox.attributes.iter().any(|own| own.eq_ignore_ascii_case("\\Noselect"));
+            (!closed).then(|| (View::new(name, mailbox, read_only), greeting(mailbox, read_only)))
         });
         let Some(Some((view, lines))) = opened else {
             return no_such_mailbox();
@@ -44,9 +37,7 @@ impl Session {
         let without = self.without.take();
         for line in lines {
             let code = line.split_once('[').map_or("", |(_, code)| code);
-            let left_out = without
-                .as_deref()
-                .is_some_and(|without| code.starts_with(without));
+            let left_out = without.as_deref().is_some_and(|without| code.starts_with(without));
             if !left_out {
                 self.peer.wire.push(line.as_bytes());
             }
@@ -86,11 +77,8 @@ impl Session {
             let gone = |message: &&Stored| {
                 message.has_flag("\\Deleted") && set.is_none_or(|set| set.has(message.uid, last))
             };
-            let gone: Vec<u32> = mailbox
-                .messages()
-                .filter(gone)
-                .map(|message| message.uid)
-                .collect();
+            let gone: Vec<u32> =
+                mailbox.messages().filter(gone).map(|message| message.uid).collect();
             for uid in gone {
                 mailbox.expunge(uid);
             }
@@ -145,10 +133,7 @@ impl Session {
                 if was_current {
                     view.now_current(mailbox);
                 }
-                Some(format!(
-                    "* {} FETCH (UID {uid} FLAGS ({text}))\r\n",
-                    position + 1
-                ))
+                Some(format!("* {} FETCH (UID {uid} FLAGS ({text}))\r\n", position + 1))
             })
         });
         self.view = Some(view);
@@ -164,20 +149,14 @@ impl Session {
             return read_only();
         }
         let positions = messages.set.positions(&view.uids, messages.uid);
-        let uids: Vec<u32> = positions
-            .iter()
-            .filter_map(|at| view.uids.get(*at))
-            .copied()
-            .collect();
+        let uids: Vec<u32> =
+            positions.iter().filter_map(|at| view.uids.get(*at)).copied().collect();
         let user = self.user();
         let copied = self.peer.house.shared.edit(|state| {
             let mailboxes = state.wire_mailboxes_mut(user)?;
             let from = mailboxes.get(&view.mailbox)?;
-            let found: Vec<Stored> = uids
-                .iter()
-                .filter_map(|uid| from.message(*uid))
-                .cloned()
-                .collect();
+            let found: Vec<Stored> =
+                uids.iter().filter_map(|uid| from.message(*uid)).cloned().collect();
             let target = mailboxes.get_mut(to)?;
             let (mut old, mut new) = (Vec::new(), Vec::new());
             for message in found {
@@ -205,9 +184,7 @@ impl Session {
         }
         // RFC 6851 §4.3: COPYUID comes before the EXPUNGE responses.
         if !code.is_empty() {
-            self.peer
-                .wire
-                .push(format!("* OK {code}moved\r\n").as_bytes());
+            self.peer.wire.push(format!("* OK {code}moved\r\n").as_bytes());
         }
         self.tell_news();
         "OK moved".to_owned()
@@ -216,23 +193,14 @@ impl Session {
 
 /// The untagged responses to SELECT.
 fn greeting(mailbox: &Mailbox, read_only: bool) -> Vec<String> {
-    let permanent = if read_only {
-        String::new()
-    } else {
-        format!("{FLAGS} \\*")
-    };
-    let unseen = mailbox
-        .messages()
-        .position(|message| !message.has_flag("\\Seen"));
+    let permanent = if read_only { String::new() } else { format!("{FLAGS} \\*") };
+    let unseen = mailbox.messages().position(|message| !message.has_flag("\\Seen"));
     let mut lines = vec![
         format!("* FLAGS ({FLAGS})\r\n"),
         format!("* {} EXISTS\r\n", mailbox.len()),
         "* 0 RECENT\r\n".to_owned(),
         format!("* OK [PERMANENTFLAGS ({permanent})] flags that stay\r\n"),
-        format!(
-            "* OK [UIDVALIDITY {}] UIDs are valid\r\n",
-            mailbox.uid_validity()
-        ),
+        format!("* OK [UIDVALIDITY {}] UIDs are valid\r\n", mailbox.uid_validity()),
         format!("* OK [UIDNEXT {}] the next UID\r\n", mailbox.uid_next()),
     ];
     lines.extend(unseen.map(|at| format!("* OK [UNSEEN {}] the first unseen\r\n", at + 1)));
@@ -244,11 +212,7 @@ fn changed(own: &[String], change: Change, flags: &[String]) -> Vec<String> {
         |flag: &String, set: &[String]| set.iter().any(|one| one.eq_ignore_ascii_case(flag));
     match change {
         Change::Replace => flags.to_vec(),
-        Change::Remove => own
-            .iter()
-            .filter(|flag| !among(flag, flags))
-            .cloned()
-            .collect(),
+        Change::Remove => own.iter().filter(|flag| !among(flag, flags)).cloned().collect(),
         Change::Add => {
             let new = flags.iter().filter(|flag| !among(flag, own));
             own.iter().chain(new).cloned().collect()

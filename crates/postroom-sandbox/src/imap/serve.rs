@@ -30,16 +30,10 @@ pub async fn serve(mut peer: Peer, implicit_tls: bool) -> io::Result<()> {
         peer.start_tls(Point::ImapTls).await?;
     }
     let mut session = Session::new(peer);
-    let greeting = format!(
-        "* OK [CAPABILITY {}] sandbox\r\n",
-        session.capabilities().join(" ")
-    );
+    let greeting = format!("* OK [CAPABILITY {}] sandbox\r\n", session.capabilities().join(" "));
     match session.peer.at(Point::ImapGreeting, &[]).await? {
         Flow::Instead(bytes, ending) => session.peer.say(&bytes, ending).await?,
-        Flow::Then(bytes) => session
-            .peer
-            .wire
-            .push(&[greeting.as_bytes(), &bytes].concat()),
+        Flow::Then(bytes) => session.peer.wire.push(&[greeting.as_bytes(), &bytes].concat()),
         Flow::Go | Flow::Without(_) | Flow::Fault(_) => {
             session.peer.wire.push(greeting.as_bytes());
         }
@@ -70,12 +64,7 @@ impl Session {
 
     /// Carries out one command as the rules want. True if it is done and was answered OK.
     async fn step(&mut self, received: Received) -> io::Result<bool> {
-        let Received {
-            tag,
-            name,
-            uid,
-            command,
-        } = received;
+        let Received { tag, name, uid, command } = received;
         let claimed = match &command {
             Ok(Command::Login { user, .. }) => Some(user.clone()),
             _ => None,
@@ -98,10 +87,7 @@ impl Session {
         };
         self.without = None;
         // RFC 3501 §7.4.1: EXPUNGE would shift the numbers that these commands use.
-        let counts = matches!(
-            name,
-            ImapCommand::Fetch | ImapCommand::Store | ImapCommand::Search
-        );
+        let counts = matches!(name, ImapCommand::Fetch | ImapCommand::Store | ImapCommand::Search);
         if uid || !counts {
             self.tell_news();
         }
@@ -152,93 +138,51 @@ impl Session {
 
     fn on_mailbox(&mut self, command: OnMailbox) -> String {
         match command {
-            OnMailbox::List {
-                subscribed,
-                special_use,
-                reference,
-                patterns,
-            } => {
+            OnMailbox::List { subscribed, special_use, reference, patterns } => {
                 let word = if subscribed { "LSUB" } else { "LIST" };
                 let (reference, patterns) = (reference.as_str(), patterns.as_slice());
-                self.list(
-                    word,
-                    &Wanted {
-                        subscribed,
-                        special_use,
-                        reference,
-                        patterns,
-                    },
-                )
+                self.list(word, &Wanted { subscribed, special_use, reference, patterns })
             }
             OnMailbox::Subscribe { mailbox, subscribe } => self.subscribe(&mailbox, subscribe),
-            OnMailbox::Create {
-                mailbox,
-                special_use,
-            } => self.create(&mailbox, special_use),
+            OnMailbox::Create { mailbox, special_use } => self.create(&mailbox, special_use),
             OnMailbox::Delete { mailbox } => self.delete(&mailbox),
             OnMailbox::Rename { from, to } => self.rename(&from, &to),
             OnMailbox::Select { mailbox, read_only } => self.select(&mailbox, read_only),
             OnMailbox::Status { mailbox, items } => self.status(&mailbox, &items),
-            OnMailbox::Append {
-                mailbox,
-                flags,
-                date_ms,
-                bytes,
-            } => self.append(
-                &mailbox,
-                Appended {
-                    flags,
-                    date_ms,
-                    bytes,
-                },
-            ),
+            OnMailbox::Append { mailbox, flags, date_ms, bytes } => {
+                self.append(&mailbox, Appended { flags, date_ms, bytes })
+            }
         }
     }
 
     async fn on_messages(&mut self, tag: &str, command: OnMessages) -> io::Result<String> {
         Ok(match command {
-            OnMessages::Search {
-                returns: Some(_), ..
-            } if !self.offers("ESEARCH") => "BAD RETURN is not offered".to_owned(),
-            OnMessages::Search {
-                charset: Some(charset),
-                ..
-            } if !is_known_charset(&charset) => {
+            OnMessages::Search { returns: Some(_), .. } if !self.offers("ESEARCH") => {
+                "BAD RETURN is not offered".to_owned()
+            }
+            OnMessages::Search { charset: Some(charset), .. } if !is_known_charset(&charset) => {
                 "NO [BADCHARSET (US-ASCII UTF-8)] charset not known".to_owned()
             }
-            OnMessages::Search {
-                uid, returns, key, ..
-            } => self.search(tag, uid, returns.as_deref(), &key),
+            OnMessages::Search { uid, returns, key, .. } => {
+                self.search(tag, uid, returns.as_deref(), &key)
+            }
             OnMessages::Fetch { uid, set, items } => {
                 return self.fetch(Messages { set: &set, uid }, items).await;
             }
-            OnMessages::Store {
-                uid,
-                set,
-                change,
-                silent,
-                flags,
-            } => {
-                return self
-                    .store(Messages { set: &set, uid }, change, &flags, silent)
-                    .await;
+            OnMessages::Store { uid, set, change, silent, flags } => {
+                return self.store(Messages { set: &set, uid }, change, &flags, silent).await;
             }
             OnMessages::Expunge { set: Some(_) } if !self.offers("UIDPLUS") => {
                 "BAD UID EXPUNGE is not offered".to_owned()
             }
             OnMessages::Expunge { set } => self.expunge(set.as_ref()),
-            OnMessages::Copy {
-                uid,
-                set,
-                mailbox,
-                remove,
-            } => self.copy(Messages { set: &set, uid }, &mailbox, remove),
+            OnMessages::Copy { uid, set, mailbox, remove } => {
+                self.copy(Messages { set: &set, uid }, &mailbox, remove)
+            }
         })
     }
 }
 
 fn is_known_charset(charset: &str) -> bool {
-    ["UTF-8", "US-ASCII"]
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(charset))
+    ["UTF-8", "US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(charset))
 }

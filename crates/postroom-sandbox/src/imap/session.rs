@@ -19,12 +19,7 @@ pub struct Session {
 impl Session {
     /// With a client that has just connected.
     pub fn new(peer: Peer) -> Self {
-        Self {
-            peer,
-            view: None,
-            without: None,
-            heard_count: 0,
-        }
+        Self { peer, view: None, without: None, heard_count: 0 }
     }
 
     /// Who is logged in; empty before that.
@@ -43,50 +38,29 @@ impl Session {
                 usual.push("STARTTLS");
             }
             let refused = plain && house.login_needs_tls;
-            usual.push(if refused {
-                "LOGINDISABLED"
-            } else {
-                "AUTH=PLAIN"
-            });
+            usual.push(if refused { "LOGINDISABLED" } else { "AUTH=PLAIN" });
         }
-        usual.extend([
-            "UIDPLUS",
-            "SPECIAL-USE",
-            "ESEARCH",
-            "IDLE",
-            "MOVE",
-            "UNSELECT",
-        ]);
+        usual.extend(["UIDPLUS", "SPECIAL-USE", "ESEARCH", "IDLE", "MOVE", "UNSELECT"]);
         let usual = usual.into_iter().map(str::to_owned).collect();
-        house
-            .shared
-            .look(|state| state.imap_capabilities.applied(usual))
+        house.shared.look(|state| state.imap_capabilities.applied(usual))
     }
 
     /// Whether CAPABILITY says this.
     pub fn offers(&self, capability: &str) -> bool {
-        self.capabilities()
-            .iter()
-            .any(|own| own.eq_ignore_ascii_case(capability))
+        self.capabilities().iter().any(|own| own.eq_ignore_ascii_case(capability))
     }
 
     /// Reads a mailbox of the user, by wire name.
     pub fn mailbox<T>(&self, name: &str, read: impl FnOnce(&Mailbox) -> T) -> Option<T> {
         let user = self.user();
-        self.peer
-            .house
-            .shared
-            .look(|state| state.wire_mailbox(user, name).map(read))
+        self.peer.house.shared.look(|state| state.wire_mailbox(user, name).map(read))
     }
 
     /// Changes a mailbox of the user, by wire name.
     pub fn mailbox_edit<T>(&self, name: &str, change: impl FnOnce(&mut Mailbox) -> T) -> Option<T> {
         let user = self.user();
         self.peer.house.shared.edit(|state| {
-            state
-                .wire_mailboxes_mut(user)
-                .and_then(|mailboxes| mailboxes.get_mut(name))
-                .map(change)
+            state.wire_mailboxes_mut(user).and_then(|mailboxes| mailboxes.get_mut(name)).map(change)
         })
     }
 

@@ -27,11 +27,7 @@ impl Set {
     ///
     /// `n:*` means the last message even if its number is below `n` (RFC 3501 §6.4.8).
     pub fn positions(&self, uids: &[u32], by_uid: bool) -> Vec<usize> {
-        let last = if by_uid {
-            uids.last().copied().unwrap_or(0)
-        } else {
-            uids.len() as u32
-        };
+        let last = if by_uid { uids.last().copied().unwrap_or(0) } else { uids.len() as u32 };
         let mut ranges: Vec<Range<usize>> = Vec::with_capacity(self.0.len());
         for (from, to) in &self.0 {
             let (a, b) = (from.unwrap_or(last), to.unwrap_or(last));
@@ -93,11 +89,7 @@ mod tests {
             ("12:*", true, &[3]),
             ("1:4294967295", true, &[0, 1, 2, 3]),
         ] {
-            assert_eq!(
-                Set::parse(text).unwrap().positions(&uids, by_uid),
-                want,
-                "{text}"
-            );
+            assert_eq!(Set::parse(text).unwrap().positions(&uids, by_uid), want, "{text}");
         }
         assert_eq!(Set::parse("1:*").unwrap().positions(&[], true), [0; 0]);
         for bad in ["", "0", "1,", "a", "1:2:3", "+1", "4294967296"] {

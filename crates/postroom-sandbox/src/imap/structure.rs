@@ -24,12 +24,8 @@ pub struct Field<'a> {
 impl Field<'_> {
     /// The value on one line, without spaces around it.
     pub fn unfolded(&self) -> Vec<u8> {
-        let flat: Vec<u8> = self
-            .value
-            .iter()
-            .copied()
-            .filter(|byte| !matches!(byte, b'\r' | b'\n'))
-            .collect();
+        let flat: Vec<u8> =
+            self.value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
         flat.trim_ascii().to_vec()
     }
 }
@@ -73,20 +69,14 @@ pub fn fields(header: &[u8]) -> Vec<Field<'_>> {
     let mut fields = Vec::new();
     let mut rest = header;
     while !rest.is_empty() {
-        let (raw, after) = rest
-            .split_at_checked(folded_bytes(rest))
-            .unwrap_or((rest, b""));
+        let (raw, after) = rest.split_at_checked(folded_bytes(rest)).unwrap_or((rest, b""));
         rest = after;
         let Some(colon) = raw.iter().position(|byte| *byte == b':') else {
             continue;
         };
         if let Some((name, value)) = raw.split_at_checked(colon) {
             let value = value.strip_prefix(b":").unwrap_or(value);
-            fields.push(Field {
-                name: name.trim_ascii_end(),
-                value,
-                raw,
-            });
+            fields.push(Field { name: name.trim_ascii_end(), value, raw });
         }
     }
     fields
@@ -106,9 +96,7 @@ fn folded_bytes(bytes: &[u8]) -> usize {
 
 /// The first field of a name, on one line.
 pub fn field(header: &[u8], name: &str) -> Option<Vec<u8>> {
-    let found = fields(header)
-        .into_iter()
-        .find(|f| f.name.eq_ignore_ascii_case(name.as_bytes()));
+    let found = fields(header).into_iter().find(|f| f.name.eq_ignore_ascii_case(name.as_bytes()));
     found.map(|field| field.unfolded())
 }
 
@@ -121,10 +109,7 @@ fn part(message: &[u8], at: Range<usize>, default_type: &[u8], depth: usize) -> 
     let bytes = message.get(at.clone()).unwrap_or_default();
     let header_end = at.start + header_bytes(bytes);
     let (header, body) = (at.start..header_end, header_end..at.end);
-    let value = field(
-        message.get(header.clone()).unwrap_or_default(),
-        "Content-Type",
-    );
+    let value = field(message.get(header.clone()).unwrap_or_default(), "Content-Type");
     let mut content_type = parameterized(value.as_deref().unwrap_or(default_type));
     if !content_type.value.contains('/') {
         content_type = parameterized(b"TEXT/PLAIN");
@@ -132,29 +117,17 @@ fn part(message: &[u8], at: Range<usize>, default_type: &[u8], depth: usize) -> 
     let mut children = Vec::new();
     if depth < DEPTH_MAX {
         if let Some(subtype) = content_type.value.strip_prefix("MULTIPART/") {
-            let default: &[u8] = if subtype == "DIGEST" {
-                b"MESSAGE/RFC822"
-            } else {
-                b"TEXT/PLAIN"
-            };
+            let default: &[u8] =
+                if subtype == "DIGEST" { b"MESSAGE/RFC822" } else { b"TEXT/PLAIN" };
             if let Some(boundary) = content_type.parameter("BOUNDARY") {
                 let ranges = between(message, body.clone(), boundary.as_bytes());
-                children.extend(
-                    ranges
-                        .into_iter()
-                        .map(|at| part(message, at, default, depth + 1)),
-                );
+                children.extend(ranges.into_iter().map(|at| part(message, at, default, depth + 1)));
             }
         } else if content_type.value == "MESSAGE/RFC822" {
             children.push(part(message, body.clone(), b"TEXT/PLAIN", depth + 1));
         }
     }
-    Part {
-        header,
-        body,
-        content_type,
-        children,
-    }
+    Part { header, body, content_type, children }
 }
 
 /// What stands between the lines with the boundary, each without its last line end.
@@ -165,9 +138,7 @@ fn between(message: &[u8], body: Range<usize>, boundary: &[u8]) -> Vec<Range<usi
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let line_start = at;
         at += line.len();
-        let Some(behind) = line
-            .strip_prefix(b"--")
-            .and_then(|line| line.strip_prefix(boundary))
+        let Some(behind) = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary))
         else {
             continue;
         };
@@ -190,10 +161,7 @@ fn between(message: &[u8], body: Range<usize>, boundary: &[u8]) -> Vec<Range<usi
 
 fn without_line_end(message: &[u8], start: usize, end: usize) -> usize {
     let bytes = message.get(start..end).unwrap_or_default();
-    let kept = bytes
-        .strip_suffix(b"\r\n")
-        .or_else(|| bytes.strip_suffix(b"\n"))
-        .unwrap_or(bytes);
+    let kept = bytes.strip_suffix(b"\r\n").or_else(|| bytes.strip_suffix(b"\n")).unwrap_or(bytes);
     start + kept.len()
 }
 
@@ -205,10 +173,7 @@ pub fn parameterized(text: &[u8]) -> Parameterized {
         let (name, value) = piece.split_once('=')?;
         Some((name.trim().to_ascii_uppercase(), unquoted(value.trim())))
     });
-    Parameterized {
-        value: value.trim().to_owned(),
-        parameters: parameters.collect(),
-    }
+    Parameterized { value: value.trim().to_owned(), parameters: parameters.collect() }
 }
 
 impl Parameterized {
@@ -243,20 +208,13 @@ pub fn split_outside_quotes(text: &[u8], separator: u8) -> Vec<String> {
 
 /// The text of a quoted string; any other text as it stands.
 pub fn unquoted(text: &str) -> String {
-    let Some(inside) = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-    else {
+    let Some(inside) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
         return text.to_owned();
     };
     let mut plain = String::with_capacity(inside.len());
     let mut characters = inside.chars();
     while let Some(character) = characters.next() {
-        let escaped = if character == '\\' {
-            characters.next()
-        } else {
-            None
-        };
+        let escaped = if character == '\\' { characters.next() } else { None };
         plain.push(escaped.unwrap_or(character));
     }
     plain
@@ -276,13 +234,8 @@ mod tests {
         let whole = parse(NESTED);
         let text = |range: &Range<usize>| NESTED.get(range.clone()).unwrap();
         assert_eq!(whole.content_type.value, "MULTIPART/MIXED");
-        let [one, two] = whole.children.as_slice() else {
-            panic!("{whole:?}")
-        };
-        assert_eq!(
-            (text(&one.header), text(&one.body)),
-            (&b"\r\n"[..], &b"one"[..])
-        );
+        let [one, two] = whole.children.as_slice() else { panic!("{whole:?}") };
+        assert_eq!((text(&one.header), text(&one.body)), (&b"\r\n"[..], &b"one"[..]));
         assert_eq!(two.content_type.value, "MESSAGE/RFC822");
         assert_eq!(text(&two.children[0].header), b"Subject: in\r\n\r\n");
         assert_eq!(text(&two.children[0].body), b"two");
@@ -291,10 +244,7 @@ mod tests {
     #[test]
     fn fields_are_unfolded() {
         assert_eq!(field(NESTED, "subject").unwrap(), b"a b");
-        assert_eq!(
-            fields(b"junk\r\nA : b\r\n c\r\n\r\n")[0].raw,
-            b"A : b\r\n c\r\n"
-        );
+        assert_eq!(fields(b"junk\r\nA : b\r\n c\r\n\r\n")[0].raw, b"A : b\r\n c\r\n");
         assert_eq!(fields(b"junk\r\nA : b\r\n")[0].name, b"A");
         assert_eq!(header_bytes(b"\r\nbody"), 2);
         assert_eq!(header_bytes(b"no end"), 6);
@@ -304,11 +254,7 @@ mod tests {
     fn a_multipart_without_end_ends_where_it_ends() {
         let cut = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b\n\ntw";
         let whole = parse(cut);
-        let bodies: Vec<_> = whole
-            .children
-            .iter()
-            .map(|part| &cut[part.body.clone()])
-            .collect();
+        let bodies: Vec<_> = whole.children.iter().map(|part| &cut[part.body.clone()]).collect();
         assert_eq!(bodies, [b"one".as_slice(), b"tw"]);
     }
 }

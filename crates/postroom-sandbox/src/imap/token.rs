@@ -197,13 +197,7 @@ impl<'a> Arguments<'a> {
     ///
     /// [`Malformed`] if the parentheses are not closed.
     pub fn list_or_rest(&mut self) -> Result<Arguments<'a>, Malformed> {
-        if self.opens() {
-            self.list()
-        } else {
-            Ok(Self {
-                rest: std::mem::take(&mut self.rest),
-            })
-        }
+        if self.opens() { self.list() } else { Ok(Self { rest: std::mem::take(&mut self.rest) }) }
     }
 
     /// All that is left, as strings.
@@ -225,11 +219,7 @@ impl<'a> Arguments<'a> {
     ///
     /// [`Malformed`] if something is.
     pub fn end(&self) -> Result<(), Malformed> {
-        if self.is_empty() {
-            Ok(())
-        } else {
-            Err(Malformed("too many arguments"))
-        }
+        if self.is_empty() { Ok(()) } else { Err(Malformed("too many arguments")) }
     }
 }
 
@@ -273,13 +263,7 @@ mod tests {
     #[test]
     fn a_line_is_taken_into_tokens() {
         let fetch = "BODY.PEEK[HEADER.FIELDS (To \"x\")]<0.9>";
-        let want = vec![
-            word("1:*"),
-            Token::Open,
-            word("UID"),
-            word(fetch),
-            Token::Close,
-        ];
+        let want = vec![word("1:*"), Token::Open, word("UID"), word(fetch), Token::Close];
         assert_eq!(of(format!("1:* (UID {fetch})").as_bytes()), Ok(want));
         let want = vec![Token::Text(Bytes::from_static(b"a\"\\b")), word("x[y")];
         assert_eq!(of(b"\"a\\\"\\\\b\" x[y"), Ok(want));

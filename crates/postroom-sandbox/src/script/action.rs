@@ -71,29 +71,20 @@ impl Action {
 
     /// A line that begins with `start` and has no end.
     pub fn endless_line(start: &str) -> Self {
-        Self::Endless {
-            first: start.into(),
-            then: vec![b'x'; 8192],
-        }
+        Self::Endless { first: start.into(), then: vec![b'x'; 8192] }
     }
 
     /// The same line over and over: `endless_lines("* 1 EXISTS")` or `endless_lines("250-more")`.
     pub fn endless_lines(line: &str) -> Self {
         let line = format!("{line}\r\n");
         let count = (8192 / line.len()).max(1);
-        Self::Endless {
-            first: Vec::new(),
-            then: line.repeat(count).into_bytes(),
-        }
+        Self::Endless { first: Vec::new(), then: line.repeat(count).into_bytes() }
     }
 
     /// A FETCH response whose literal is announced with `announced_bytes` and has no end.
     pub fn endless_literal(announced_bytes: u64) -> Self {
         let first = format!("* 1 FETCH (BODY[] {{{announced_bytes}}}\r\n");
-        Self::Endless {
-            first: first.into_bytes(),
-            then: vec![b'x'; 8192],
-        }
+        Self::Endless { first: first.into_bytes(), then: vec![b'x'; 8192] }
     }
 }
 

@@ -38,10 +38,7 @@ pub enum Point {
 
 /// The IMAP commands, each with and without `UID`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the names are those of RFC 3501 §6 and its extensions"
-)]
+#[expect(missing_docs, reason = "the names are those of RFC 3501 §6 and its extensions")]
 pub enum ImapCommand {
     Capability,
     Noop,
@@ -116,10 +113,7 @@ impl ImapCommand {
 
 /// The SMTP commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the names are those of RFC 5321 §4.1 and its extensions"
-)]
+#[expect(missing_docs, reason = "the names are those of RFC 5321 §4.1 and its extensions")]
 pub enum SmtpCommand {
     Ehlo,
     Helo,

@@ -25,19 +25,13 @@ pub fn path(argument: &str, keyword: &str) -> Option<Path> {
     if !parameters.is_empty() && !parameters.starts_with(' ') {
         return None;
     }
-    let address = match address
-        .strip_prefix('@')
-        .and_then(|route| route.split_once(':'))
-    {
+    let address = match address.strip_prefix('@').and_then(|route| route.split_once(':')) {
         Some((_, routed)) => routed,
         None => address,
     };
     Some(Path {
         address: address.to_owned(),
-        parameters: parameters
-            .split_ascii_whitespace()
-            .map(str::to_owned)
-            .collect(),
+        parameters: parameters.split_ascii_whitespace().map(str::to_owned).collect(),
     })
 }
 
@@ -71,10 +65,7 @@ mod tests {
             ),
             ("FROM:<>", Some(("", &[]))),
             ("FROM:<@x.test,@y.test:a@b.test>", Some(("a@b.test", &[]))),
-            (
-                r#"FROM:<"a> \" b"@b.test>"#,
-                Some((r#""a> \" b"@b.test"#, &[])),
-            ),
+            (r#"FROM:<"a> \" b"@b.test>"#, Some((r#""a> \" b"@b.test"#, &[]))),
             ("FROM:<müller@b.test>", Some(("müller@b.test", &[]))),
             ("FROM:<a@b.test>x", None),
             ("FROM:a@b.test", None),

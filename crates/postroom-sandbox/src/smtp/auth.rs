@@ -67,10 +67,7 @@ impl Session {
             Ok(user) => user,
             Err(refused) => return Ok(Err(refused)),
         };
-        Ok(self
-            .prompt("Password:")
-            .await?
-            .map(|password| (user, password)))
+        Ok(self.prompt("Password:").await?.map(|password| (user, password)))
     }
 
     async fn prompt(&mut self, text: &str) -> io::Result<Result<String, Refused>> {
@@ -85,12 +82,7 @@ impl Session {
     }
 
     fn check(&mut self, user: &str, password: &str) -> Reply {
-        if !self
-            .peer
-            .house
-            .shared
-            .look(|state| state.password_is(user, password))
-        {
+        if !self.peer.house.shared.look(|state| state.password_is(user, password)) {
             return Reply::new(535, "5.7.8", "wrong user or password");
         }
         self.peer.logged_in(user);

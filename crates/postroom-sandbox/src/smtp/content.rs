@@ -46,10 +46,7 @@ impl Session {
             if too_big {
                 message.clear();
             }
-            let moment = Moment::Content {
-                from: count,
-                to: count + used as u64,
-            };
+            let moment = Moment::Content { from: count, to: count + used as u64 };
             count += used as u64;
             match self.peer.reach(moment, &[]).await? {
                 Flow::Instead(bytes, ending) => self.peer.say(&bytes, ending).await?,
@@ -71,10 +68,7 @@ impl Session {
         {
             return self.peer.say(bytes, *ending).await;
         }
-        let addresses = Transaction {
-            parameters: Vec::new(),
-            ..transaction
-        };
+        let addresses = Transaction { parameters: Vec::new(), ..transaction };
         let mail = AcceptedMail {
             connection: self.peer.id(),
             tls: self.peer.wire.is_tls(),

@@ -11,20 +11,12 @@ pub struct Reply {
 impl Reply {
     /// A reply of one line; `enhanced` may be empty (RFC 2034 §4: EHLO, 3yz).
     pub fn new(code: u16, enhanced: &'static str, text: &str) -> Self {
-        Self {
-            code,
-            enhanced,
-            lines: vec![text.to_owned()],
-        }
+        Self { code, enhanced, lines: vec![text.to_owned()] }
     }
 
     /// A reply of several lines without enhanced codes.
     pub fn of_lines(code: u16, lines: Vec<String>) -> Self {
-        Self {
-            code,
-            enhanced: "",
-            lines,
-        }
+        Self { code, enhanced: "", lines }
     }
 
     /// The bytes on the wire, without enhanced codes if the server does not offer them.

@@ -75,22 +75,14 @@ impl Session {
         let mut words = text.split_ascii_whitespace().skip(1);
         let mechanism = words.next().unwrap_or_default();
         let secret = if words.next().is_some() { " ***" } else { "" };
-        self.peer.record(
-            verb,
-            format!("AUTH {mechanism}{secret}").as_bytes(),
-            pipelined,
-        );
+        self.peer.record(verb, format!("AUTH {mechanism}{secret}").as_bytes(), pipelined);
     }
 
     /// Carries out one command as the rules want. False if the dialogue is over.
     async fn step(&mut self, command: SmtpCommand, argument: &str) -> io::Result<bool> {
         let address = subject(command, argument);
         let addresses: Vec<&str> = address.as_deref().into_iter().collect();
-        let (instead, behind) = match self
-            .peer
-            .at(Point::SmtpCommand(command), &addresses)
-            .await?
-        {
+        let (instead, behind) = match self.peer.at(Point::SmtpCommand(command), &addresses).await? {
             Flow::Instead(bytes, ending) => (Some((bytes, ending)), Vec::new()),
             Flow::Then(bytes) => (None, bytes),
             Flow::Go | Flow::Without(_) | Flow::Fault(_) => (None, Vec::new()),
@@ -118,11 +110,7 @@ impl Session {
         };
         let done = is_positive(&reply.bytes(false));
         self.answer(instead, &reply, behind).await?;
-        if done {
-            self.follow(command).await
-        } else {
-            Ok(true)
-        }
+        if done { self.follow(command).await } else { Ok(true) }
     }
 
     async fn answer(

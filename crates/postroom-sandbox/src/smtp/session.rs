@@ -32,26 +32,17 @@ pub struct Transaction {
 impl Session {
     /// With a client that has just connected.
     pub fn new(peer: Peer) -> Self {
-        Self {
-            peer,
-            greeted: false,
-            transaction: None,
-        }
+        Self { peer, greeted: false, transaction: None }
     }
 
     /// What EHLO says after the first line.
     pub fn keywords(&self) -> Vec<String> {
         let house = &self.peer.house;
         let plain = !self.peer.wire.is_tls();
-        let mut usual: Vec<String> = [
-            "PIPELINING",
-            "8BITMIME",
-            "SMTPUTF8",
-            "ENHANCEDSTATUSCODES",
-            "HELP",
-        ]
-        .map(str::to_owned)
-        .into();
+        let mut usual: Vec<String> =
+            ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "HELP"]
+                .map(str::to_owned)
+                .into();
         usual.push(format!("SIZE {}", house.message_bytes_max));
         if plain && house.tls {
             usual.push("STARTTLS".to_owned());
@@ -59,17 +50,13 @@ impl Session {
         if !(plain && house.login_needs_tls) {
             usual.push("AUTH PLAIN LOGIN".to_owned());
         }
-        house
-            .shared
-            .look(|state| state.smtp_capabilities.applied(usual))
+        house.shared.look(|state| state.smtp_capabilities.applied(usual))
     }
 
     /// Whether EHLO says the keyword.
     pub fn offers(&self, keyword: &str) -> bool {
         let is = |line: &String| {
-            line.split([' ', '='])
-                .next()
-                .is_some_and(|first| first.eq_ignore_ascii_case(keyword))
+            line.split([' ', '=']).next().is_some_and(|first| first.eq_ignore_ascii_case(keyword))
         };
         self.keywords().iter().any(is)
     }
@@ -138,10 +125,8 @@ impl Session {
                 return refusal;
             }
         }
-        let utf8 = path
-            .parameters
-            .iter()
-            .any(|parameter| parameter.eq_ignore_ascii_case("SMTPUTF8"));
+        let utf8 =
+            path.parameters.iter().any(|parameter| parameter.eq_ignore_ascii_case("SMTPUTF8"));
         if !path.address.is_ascii() && !utf8 {
             return Reply::new(553, "5.6.7", "the address needs SMTPUTF8");
         }
@@ -162,9 +147,8 @@ impl Session {
                 Err(_) => Some(Reply::new(501, "5.5.4", "SIZE is a number")),
             },
             "BODY" if self.offers("8BITMIME") => {
-                let known = ["7BIT", "8BITMIME"]
-                    .iter()
-                    .any(|body| body.eq_ignore_ascii_case(value));
+                let known =
+                    ["7BIT", "8BITMIME"].iter().any(|body| body.eq_ignore_ascii_case(value));
                 (!known).then(|| Reply::new(501, "5.5.4", "BODY is 7BIT or 8BITMIME"))
             }
             "SMTPUTF8" if self.offers("SMTPUTF8") && value.is_empty() => None,

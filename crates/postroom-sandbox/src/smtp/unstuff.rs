@@ -72,11 +72,8 @@ mod tests {
                 let mut unstuffer = Unstuffer::default();
                 let mut message = Vec::new();
                 let first = unstuffer.push(&stream[..cut], &mut message);
-                let end = if first.1 {
-                    first
-                } else {
-                    unstuffer.push(&stream[cut..], &mut message)
-                };
+                let end =
+                    if first.1 { first } else { unstuffer.push(&stream[cut..], &mut message) };
                 assert!(end.1, "{} cut at {cut}", stream.escape_ascii());
                 assert_eq!(message, want, "{} cut at {cut}", stream.escape_ascii());
             }
@@ -86,9 +83,6 @@ mod tests {
     #[test]
     fn what_is_behind_the_end_is_left() {
         let mut message = Vec::new();
-        assert_eq!(
-            Unstuffer::default().push(b"a\r\n.\r\nQUIT\r\n", &mut message),
-            (6, true)
-        );
+        assert_eq!(Unstuffer::default().push(b"a\r\n.\r\nQUIT\r\n", &mut message), (6, true));
     }
 }

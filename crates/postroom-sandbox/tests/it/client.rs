@@ -33,10 +33,7 @@ pub async fn sandbox() -> Sandbox {
 
 pub async fn sandbox_with(config: SandboxConfig) -> Sandbox {
     let user = |address: &str| (address.to_owned(), PASSWORD.to_owned());
-    let config = SandboxConfig {
-        users: vec![user(ANNA), user(BEN)],
-        ..config
-    };
+    let config = SandboxConfig { users: vec![user(ANNA), user(BEN)], ..config };
     Sandbox::start(config).await.unwrap()
 }
 
@@ -51,18 +48,11 @@ pub struct Client {
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream: Box<dyn Both> = Box::new(TcpStream::connect(address).await.unwrap());
-        Self {
-            stream: BufReader::new(stream),
-            tag: 0,
-        }
+        Self { stream: BufReader::new(stream), tag: 0 }
     }
 
     pub async fn connect_tls(address: SocketAddr, ca_pem: &str) -> Self {
-        Self::connect(address)
-            .await
-            .start_tls(ca_pem)
-            .await
-            .unwrap()
+        Self::connect(address).await.start_tls(ca_pem).await.unwrap()
     }
 
     /// Connects, reads the greeting and logs in.
@@ -83,9 +73,7 @@ impl Client {
 
     pub async fn start_tls(self, ca_pem: &str) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap())
-            .unwrap();
+        roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -94,10 +82,7 @@ impl Client {
         let name = ServerName::try_from("localhost").unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         let tls = connector.connect(name, self.stream.into_inner()).await?;
-        Ok(Self {
-            stream: BufReader::new(Box::new(tls)),
-            tag: self.tag,
-        })
+        Ok(Self { stream: BufReader::new(Box::new(tls)), tag: self.tag })
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -122,10 +107,7 @@ impl Client {
     /// As `command`, which is to be answered OK.
     pub async fn ok(&mut self, command: &str) -> String {
         let said = self.command(command).await;
-        assert!(
-            said.lines().last().unwrap_or_default().starts_with("OK"),
-            "{command}: {said}"
-        );
+        assert!(said.lines().last().unwrap_or_default().starts_with("OK"), "{command}: {said}");
         said
     }
 
@@ -142,10 +124,7 @@ impl Client {
         loop {
             let line = self.line().await;
             assert!(!line.is_empty(), "closed after: {said}");
-            if let Some(rest) = line
-                .strip_prefix(tag)
-                .and_then(|rest| rest.strip_prefix(' '))
-            {
+            if let Some(rest) = line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(' ')) {
                 return said + rest;
             }
             said.push_str(&line);

@@ -17,11 +17,7 @@ use postroom_sandbox::When;
 use std::time::Duration;
 
 fn always(sandbox: &Sandbox, on: Point, act: Action) -> RuleId {
-    sandbox.script(Rule {
-        on,
-        when: When::Always,
-        act,
-    })
+    sandbox.script(Rule { on, when: When::Always, act })
 }
 
 fn command(name: ImapCommand) -> Point {
@@ -44,10 +40,7 @@ async fn a_reply_stands_in_for_the_nth_command() {
     });
     let mut client = Client::imap(&sandbox, ANNA).await;
     client.ok("SELECT INBOX").await;
-    assert_eq!(
-        client.command("SELECT INBOX").await,
-        "NO [UNAVAILABLE] not now\r\n"
-    );
+    assert_eq!(client.command("SELECT INBOX").await, "NO [UNAVAILABLE] not now\r\n");
     client.ok("SELECT INBOX").await;
     assert_eq!(sandbox.acted_count(rule), 1);
     assert!(sandbox.unscript(rule) && !sandbox.unscript(rule));
@@ -64,12 +57,7 @@ async fn a_rule_for_one_user_leaves_the_others_alone() {
     Client::imap(&sandbox, ANNA).await;
     let mut client = Client::connect(sandbox.imap()).await;
     client.line().await;
-    assert!(
-        client
-            .command(&format!("LOGIN {BEN} secret"))
-            .await
-            .contains("blocked")
-    );
+    assert!(client.command(&format!("LOGIN {BEN} secret")).await.contains("blocked"));
 }
 
 #[tokio::test]
@@ -88,21 +76,11 @@ async fn before_after_and_after_being_done() {
     let done = Point::ImapDone(ImapCommand::Create);
     always(&sandbox, done, Action::tagged("BAD or not"));
     assert!(client.command("CREATE New").await.starts_with("BAD or not"));
-    assert!(
-        sandbox.mailboxes(ANNA).contains(&"New".to_owned()),
-        "it is done"
-    );
+    assert!(sandbox.mailboxes(ANNA).contains(&"New".to_owned()), "it is done");
     always(&sandbox, command(ImapCommand::Delete), Action::tagged("NO"));
     client.command("DELETE New").await;
-    assert!(
-        sandbox.mailboxes(ANNA).contains(&"New".to_owned()),
-        "it is not done"
-    );
-    always(
-        &sandbox,
-        command(ImapCommand::List),
-        Action::farewell("* BYE enough"),
-    );
+    assert!(sandbox.mailboxes(ANNA).contains(&"New".to_owned()), "it is not done");
+    always(&sandbox, command(ImapCommand::List), Action::farewell("* BYE enough"));
     client.begin("LIST \"\" *").await;
     assert_eq!(client.rest().await.0, "* BYE enough\r\n");
 }
@@ -112,11 +90,7 @@ async fn connections_end_where_the_rule_says() {
     let sandbox = sandbox().await;
     for point in [Point::ImapConnect, Point::ImapGreeting] {
         let rule = always(&sandbox, point, Action::End(Ending::Close));
-        assert_eq!(
-            Client::connect(sandbox.imap()).await.rest().await.0,
-            "",
-            "{point:?}"
-        );
+        assert_eq!(Client::connect(sandbox.imap()).await.rest().await.0, "", "{point:?}");
         sandbox.unscript(rule);
     }
     let rule = always(&sandbox, Point::ImapTls, Action::End(Ending::Close));
@@ -125,17 +99,10 @@ async fn connections_end_where_the_rule_says() {
     sandbox.unscript(rule);
 
     let mut client = selected(&sandbox).await;
-    always(
-        &sandbox,
-        command(ImapCommand::Noop),
-        Action::End(Ending::Reset),
-    );
+    always(&sandbox, command(ImapCommand::Noop), Action::End(Ending::Reset));
     client.begin("NOOP").await;
     let (rest, end) = client.rest().await;
-    assert_eq!(
-        (rest.as_str(), end.unwrap_err().kind()),
-        ("", std::io::ErrorKind::ConnectionReset)
-    );
+    assert_eq!((rest.as_str(), end.unwrap_err().kind()), ("", std::io::ErrorKind::ConnectionReset));
 
     sandbox.unscript_all();
     let mut client = selected(&sandbox).await;
@@ -150,15 +117,10 @@ async fn a_literal_is_cut_in_the_middle() {
     let sandbox = sandbox().await;
     let mail = "Subject: x\r\n\r\n".to_owned() + &"y".repeat(200_000);
     for _ in 0..3 {
-        sandbox
-            .deliver(ANNA, "INBOX", mail.clone().into_bytes())
-            .unwrap();
+        sandbox.deliver(ANNA, "INBOX", mail.clone().into_bytes()).unwrap();
     }
     for (ending, want) in [(Ending::Close, true), (Ending::Reset, false)] {
-        let act = Action::EndAfter {
-            bytes: 100_000,
-            ending,
-        };
+        let act = Action::EndAfter { bytes: 100_000, ending };
         let rule = always(&sandbox, Point::ImapMessage(Some(2)), act);
         let mut client = selected(&sandbox).await;
         client.begin("UID FETCH 1:* (UID BODY.PEEK[])").await;
@@ -166,10 +128,7 @@ async fn a_literal_is_cut_in_the_middle() {
         let head = "* 1 FETCH (UID 1 BODY[] {200014}\r\n".len();
         let whole = head + 200_014 + ")\r\n".len() + 100_000;
         // A reset takes what is still on its way along with it.
-        assert!(
-            rest.len() == whole || (!want && rest.len() < whole),
-            "{ending:?}"
-        );
+        assert!(rest.len() == whole || (!want && rest.len() < whole), "{ending:?}");
         assert_eq!(end.is_ok(), want, "{ending:?}");
         sandbox.unscript(rule);
     }
@@ -178,58 +137,33 @@ async fn a_literal_is_cut_in_the_middle() {
 #[tokio::test]
 async fn a_stalled_connection_stays_open_until_the_client_leaves() {
     let sandbox = sandbox().await;
-    let rule = always(
-        &sandbox,
-        command(ImapCommand::Noop),
-        Action::End(Ending::Stall),
-    );
+    let rule = always(&sandbox, command(ImapCommand::Noop), Action::End(Ending::Stall));
     let mut client = Client::imap(&sandbox, ANNA).await;
     client.send("x NOOP\r\ny NOOP\r\n").await;
-    sandbox
-        .wait_for(|state| state.acted_count(rule) == 1, PATIENCE)
-        .await
-        .unwrap();
+    sandbox.wait_for(|state| state.acted_count(rule) == 1, PATIENCE).await.unwrap();
     client.send("z NOOP\r\n").await;
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), client.line())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(50), client.line()).await.is_err());
     assert_eq!(sandbox.look(|state| state.connections().count()), 1);
     drop(client);
-    sandbox
-        .wait_for(|state| state.connections().count() == 0, PATIENCE)
-        .await
-        .unwrap();
+    sandbox.wait_for(|state| state.connections().count() == 0, PATIENCE).await.unwrap();
 
     let rule = always(&sandbox, Point::ImapTls, Action::End(Ending::Stall));
     let client = Client::connect(sandbox.imaps()).await;
-    sandbox
-        .wait_for(|state| state.acted_count(rule) == 1, PATIENCE)
-        .await
-        .unwrap();
+    sandbox.wait_for(|state| state.acted_count(rule) == 1, PATIENCE).await.unwrap();
     drop(client);
-    sandbox
-        .wait_for(|state| state.connections().count() == 0, PATIENCE)
-        .await
-        .unwrap();
+    sandbox.wait_for(|state| state.connections().count() == 0, PATIENCE).await.unwrap();
 }
 
 #[tokio::test]
 async fn hold_lets_a_test_change_things_in_between() {
     let sandbox = sandbox().await;
     for _ in 0..2 {
-        sandbox
-            .deliver(ANNA, "INBOX", "Subject: x\r\n\r\n")
-            .unwrap();
+        sandbox.deliver(ANNA, "INBOX", "Subject: x\r\n\r\n").unwrap();
     }
     let mut client = selected(&sandbox).await;
     let rule = always(&sandbox, Point::ImapMessage(Some(1)), Action::Hold);
     let tag = client.begin("UID FETCH 1:* (UID)").await;
-    sandbox
-        .wait_for(|state| state.acted_count(rule) == 1, PATIENCE)
-        .await
-        .unwrap();
+    sandbox.wait_for(|state| state.acted_count(rule) == 1, PATIENCE).await.unwrap();
     sandbox.edit(|state| {
         let inbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
         inbox.expunge(2);
@@ -250,53 +184,22 @@ async fn each_message_fault_is_served() {
     let mut client = selected(&sandbox).await;
     for (fault, want) in [
         (MessageFault::Omit, ""),
-        (
-            MessageFault::BodyNil,
-            "* 1 FETCH (UID 1 RFC822.SIZE 3 BODY[] NIL)\r\n",
-        ),
-        (
-            MessageFault::BodyMissing,
-            "* 1 FETCH (UID 1 RFC822.SIZE 3)\r\n",
-        ),
-        (
-            MessageFault::LiteralOffBy(1),
-            "* 1 FETCH (UID 1 RFC822.SIZE 3 BODY[] {4}\r\nabc)\r\n",
-        ),
-        (
-            MessageFault::LiteralOffBy(-1),
-            "* 1 FETCH (UID 1 RFC822.SIZE 3 BODY[] {2}\r\nabc)\r\n",
-        ),
-        (
-            MessageFault::SizeOffBy(9),
-            "* 1 FETCH (UID 1 RFC822.SIZE 12 BODY[] {3}\r\nabc)\r\n",
-        ),
-        (
-            MessageFault::UidMissing,
-            "* 1 FETCH (RFC822.SIZE 3 BODY[] {3}\r\nabc)\r\n",
-        ),
+        (MessageFault::BodyNil, "* 1 FETCH (UID 1 RFC822.SIZE 3 BODY[] NIL)\r\n"),
+        (MessageFault::BodyMissing, "* 1 FETCH (UID 1 RFC822.SIZE 3)\r\n"),
+        (MessageFault::LiteralOffBy(1), "* 1 FETCH (UID 1 RFC822.SIZE 3 BODY[] {4}\r\nabc)\r\n"),
+        (MessageFault::LiteralOffBy(-1), "* 1 FETCH (UID 1 RFC822.SIZE 3 BODY[] {2}\r\nabc)\r\n"),
+        (MessageFault::SizeOffBy(9), "* 1 FETCH (UID 1 RFC822.SIZE 12 BODY[] {3}\r\nabc)\r\n"),
+        (MessageFault::UidMissing, "* 1 FETCH (RFC822.SIZE 3 BODY[] {3}\r\nabc)\r\n"),
     ] {
-        let rule = always(
-            &sandbox,
-            Point::ImapMessage(Some(1)),
-            Action::Message(fault.clone()),
-        );
-        let said = client
-            .ok("UID FETCH 1:2 (UID RFC822.SIZE BODY.PEEK[])")
-            .await;
+        let rule = always(&sandbox, Point::ImapMessage(Some(1)), Action::Message(fault.clone()));
+        let said = client.ok("UID FETCH 1:2 (UID RFC822.SIZE BODY.PEEK[])").await;
         let second = "* 2 FETCH (UID 2 RFC822.SIZE 3 BODY[] {3}\r\nabc)\r\nOK fetched\r\n";
         assert_eq!(said, format!("{want}{second}"), "{fault:?}");
         sandbox.unscript(rule);
     }
     let junk = Action::Before(b"* 1 FETCH (FLAGS (\\Seen))\r\n* JUNK\r\n".to_vec());
     always(&sandbox, Point::ImapMessage(None), junk);
-    assert_eq!(
-        client
-            .ok("FETCH 1:2 UID")
-            .await
-            .matches("* JUNK\r\n")
-            .count(),
-        2
-    );
+    assert_eq!(client.ok("FETCH 1:2 UID").await.matches("* JUNK\r\n").count(), 2);
 }
 
 #[tokio::test]
@@ -306,20 +209,10 @@ async fn codes_and_items_are_left_out() {
     let without = |name: &str| Action::Without(name.to_owned());
     always(&sandbox, command(ImapCommand::Select), without("UIDNEXT"));
     let opened = client.ok("SELECT INBOX").await;
-    assert!(
-        !opened.contains("UIDNEXT") && opened.contains("UIDVALIDITY"),
-        "{opened}"
-    );
-    always(
-        &sandbox,
-        command(ImapCommand::Status),
-        without("UIDVALIDITY"),
-    );
+    assert!(!opened.contains("UIDNEXT") && opened.contains("UIDVALIDITY"), "{opened}");
+    always(&sandbox, command(ImapCommand::Status), without("UIDVALIDITY"));
     let status = client.ok("STATUS INBOX (UIDNEXT UIDVALIDITY)").await;
-    assert!(
-        status.starts_with("* STATUS \"INBOX\" (UIDNEXT 1)\r\n"),
-        "{status}"
-    );
+    assert!(status.starts_with("* STATUS \"INBOX\" (UIDNEXT 1)\r\n"), "{status}");
 }
 
 #[tokio::test]
@@ -327,10 +220,7 @@ async fn endless_answers_go_on_until_the_client_leaves() {
     let sandbox = sandbox().await;
     let lines = "* 1 EXISTS\r\n".repeat(1000);
     for (act, want) in [
-        (
-            Action::endless_line("* OK "),
-            "* OK xxxxxxxxxxxxxxxxx".to_owned(),
-        ),
+        (Action::endless_line("* OK "), "* OK xxxxxxxxxxxxxxxxx".to_owned()),
         (Action::endless_lines("* 1 EXISTS"), lines),
         (
             Action::endless_literal(4_294_967_295),
@@ -343,10 +233,7 @@ async fn endless_answers_go_on_until_the_client_leaves() {
         let start = client.bytes(1_000_000).await;
         assert!(start.starts_with(want.as_bytes()), "{act:?}");
         drop(client);
-        sandbox
-            .wait_for(|state| state.connections().count() == 0, PATIENCE)
-            .await
-            .unwrap();
+        sandbox.wait_for(|state| state.connections().count() == 0, PATIENCE).await.unwrap();
         sandbox.unscript(rule);
     }
 }
@@ -354,25 +241,14 @@ async fn endless_answers_go_on_until_the_client_leaves() {
 #[tokio::test]
 async fn slow_means_piece_by_piece() {
     let sandbox = sandbox().await;
-    let act = Action::Slow {
-        bytes: 1,
-        every: Duration::from_millis(1),
-    };
+    let act = Action::Slow { bytes: 1, every: Duration::from_millis(1) };
     always(&sandbox, Point::ImapGreeting, act);
     let started = tokio::time::Instant::now();
     let greeting = Client::connect(sandbox.imap()).await.line().await;
     assert!(greeting.starts_with("* OK ") && greeting.len() > 40);
-    assert!(
-        started.elapsed() >= Duration::from_millis(40),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() >= Duration::from_millis(40), "{:?}", started.elapsed());
     sandbox.unscript_all();
-    always(
-        &sandbox,
-        command(ImapCommand::Noop),
-        Action::Delay(Duration::from_millis(20)),
-    );
+    always(&sandbox, command(ImapCommand::Noop), Action::Delay(Duration::from_millis(20)));
     let mut client = Client::imap(&sandbox, ANNA).await;
     let started = tokio::time::Instant::now();
     client.ok("NOOP").await;
@@ -383,22 +259,13 @@ async fn slow_means_piece_by_piece() {
 async fn plain_text_is_injected_at_starttls() {
     let sandbox = sandbox().await;
     let starttls = command(ImapCommand::StartTls);
-    let rule = always(
-        &sandbox,
-        starttls,
-        Action::After(b"* CAPABILITY EVIL\r\n".to_vec()),
-    );
+    let rule = always(&sandbox, starttls, Action::After(b"* CAPABILITY EVIL\r\n".to_vec()));
     let mut client = Client::connect(sandbox.imap()).await;
     client.line().await;
     client.begin("STARTTLS").await;
     assert!(client.line().await.contains("OK"));
     assert_eq!(client.line().await, "* CAPABILITY EVIL\r\n");
-    client
-        .start_tls(sandbox.ca_pem())
-        .await
-        .unwrap()
-        .ok("CAPABILITY")
-        .await;
+    client.start_tls(sandbox.ca_pem()).await.unwrap().ok("CAPABILITY").await;
     sandbox.unscript(rule);
 
     always(&sandbox, Point::ImapTls, Action::line("* surprise"));
@@ -412,34 +279,16 @@ async fn plain_text_is_injected_at_starttls() {
 #[tokio::test]
 async fn greetings_and_continuations_can_be_replaced() {
     let sandbox = sandbox().await;
-    let rule = always(
-        &sandbox,
-        Point::ImapGreeting,
-        Action::line("* PREAUTH welcome back"),
-    );
+    let rule = always(&sandbox, Point::ImapGreeting, Action::line("* PREAUTH welcome back"));
     let mut client = Client::connect(sandbox.imap()).await;
     assert_eq!(client.line().await, "* PREAUTH welcome back\r\n");
     sandbox.unscript(rule);
-    let rule = always(
-        &sandbox,
-        Point::ImapGreeting,
-        Action::farewell("* BYE full"),
-    );
-    assert_eq!(
-        Client::connect(sandbox.imap()).await.rest().await.0,
-        "* BYE full\r\n"
-    );
+    let rule = always(&sandbox, Point::ImapGreeting, Action::farewell("* BYE full"));
+    assert_eq!(Client::connect(sandbox.imap()).await.rest().await.0, "* BYE full\r\n");
     sandbox.unscript(rule);
-    always(
-        &sandbox,
-        Point::ImapContinue,
-        Action::tagged("NO [OVERQUOTA] full"),
-    );
+    always(&sandbox, Point::ImapContinue, Action::tagged("NO [OVERQUOTA] full"));
     let mut client = Client::imap(&sandbox, ANNA).await;
-    assert_eq!(
-        client.command("APPEND INBOX {3}").await,
-        "NO [OVERQUOTA] full\r\n"
-    );
+    assert_eq!(client.command("APPEND INBOX {3}").await, "NO [OVERQUOTA] full\r\n");
     client.ok("NOOP").await;
 }
 
@@ -451,16 +300,8 @@ async fn uid_validity_and_numbers_change() {
     }
     sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().renumber(5, 100));
     let mut client = selected(&sandbox).await;
-    assert!(
-        client
-            .ok("UID SEARCH ALL")
-            .await
-            .contains("* SEARCH 100 101 102\r\n")
-    );
+    assert!(client.ok("UID SEARCH ALL").await.contains("* SEARCH 100 101 102\r\n"));
     sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().set_uid_next(0));
     let opened = client.ok("SELECT INBOX").await;
-    assert!(
-        opened.contains("[UIDVALIDITY 5]") && opened.contains("[UIDNEXT 0]"),
-        "{opened}"
-    );
+    assert!(opened.contains("[UIDVALIDITY 5]") && opened.contains("[UIDNEXT 0]"), "{opened}");
 }

@@ -17,18 +17,9 @@ async fn mail_is_accepted_and_delivered() {
     let sandbox = sandbox().await;
     let mut client = Client::connect(sandbox.smtp()).await;
     starts(&client.line().await, "220 ");
-    starts(
-        &client.reply("MAIL FROM:<a@far.example>").await,
-        "503 5.5.1 ",
-    );
+    starts(&client.reply("MAIL FROM:<a@far.example>").await, "503 5.5.1 ");
     let hello = client.reply("EHLO client.test").await;
-    for keyword in [
-        "PIPELINING",
-        "8BITMIME",
-        "SMTPUTF8",
-        "SIZE 67108864",
-        "AUTH PLAIN LOGIN",
-    ] {
+    for keyword in ["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 67108864", "AUTH PLAIN LOGIN"] {
         assert!(
             hello.contains(&format!("250-{keyword}\r\n")) || hello.contains(keyword),
             "{hello}"
@@ -36,27 +27,14 @@ async fn mail_is_accepted_and_delivered() {
     }
     starts(&client.reply("RCPT TO:<x@far.example>").await, "503");
     starts(&client.reply("DATA").await, "503");
-    starts(
-        &client
-            .reply("MAIL FROM:<a@far.example> SIZE=100 BODY=8BITMIME")
-            .await,
-        "250 2.1.0 ",
-    );
+    starts(&client.reply("MAIL FROM:<a@far.example> SIZE=100 BODY=8BITMIME").await, "250 2.1.0 ");
     starts(&client.reply("MAIL FROM:<a@far.example>").await, "503");
     starts(&client.reply("DATA").await, "554 5.5.1 ");
-    starts(
-        &client.reply(&format!("RCPT TO:<{ANNA}>")).await,
-        "250 2.1.5 ",
-    );
-    starts(
-        &client.reply("RCPT TO:<nobody@demo.test>").await,
-        "550 5.1.1 ",
-    );
+    starts(&client.reply(&format!("RCPT TO:<{ANNA}>")).await, "250 2.1.5 ");
+    starts(&client.reply("RCPT TO:<nobody@demo.test>").await, "550 5.1.1 ");
     starts(&client.reply("RCPT TO:<who@else.example>").await, "250");
     starts(&client.reply("DATA").await, "354 ");
-    client
-        .send(b"Subject: dots\r\n\r\n..\r\n...x\r\nbare\n.\nlf \xff\x00\r\n.\r\n")
-        .await;
+    client.send(b"Subject: dots\r\n\r\n..\r\n...x\r\nbare\n.\nlf \xff\x00\r\n.\r\n").await;
     starts(&client.next_reply().await, "250 2.0.0 ");
     let want = b"Subject: dots\r\n\r\n.\r\n..x\r\nbare\n.\nlf \xff\x00\r\n";
     let accepted = sandbox.accepted();
@@ -93,28 +71,14 @@ async fn commands_may_be_pipelined() {
     assert_eq!(sandbox.messages(ANNA, "INBOX").len(), 1);
     assert_eq!(sandbox.messages(BEN, "INBOX").len(), 1);
     let early = |line: &postroom_sandbox::CommandLine| line.pipelined;
-    assert_eq!(
-        sandbox
-            .transcript()
-            .iter()
-            .filter(|line| early(line))
-            .count(),
-        4 + 6
-    );
-    let commands: Vec<String> = sandbox
-        .transcript()
-        .into_iter()
-        .map(|line| line.command)
-        .collect();
+    assert_eq!(sandbox.transcript().iter().filter(|line| early(line)).count(), 4 + 6);
+    let commands: Vec<String> = sandbox.transcript().into_iter().map(|line| line.command).collect();
     assert!(commands.contains(&".".to_owned()), "{commands:?}");
 }
 
 #[tokio::test]
 async fn bad_arguments_are_refused() {
-    let config = SandboxConfig {
-        message_bytes_max: 20,
-        ..SandboxConfig::default()
-    };
+    let config = SandboxConfig { message_bytes_max: 20, ..SandboxConfig::default() };
     let sandbox = sandbox_with(config).await;
     let mut client = Client::smtp(&sandbox).await;
     for (command, code) in [
@@ -137,9 +101,7 @@ async fn bad_arguments_are_refused() {
     starts(&client.reply("DATA").await, "354");
     client.send(format!("{}\r\n.\r\n", "x".repeat(100))).await;
     starts(&client.next_reply().await, "552 5.3.4 ");
-    client
-        .send(format!("NOOP {}\r\n", "x".repeat(100_000)))
-        .await;
+    client.send(format!("NOOP {}\r\n", "x".repeat(100_000))).await;
     starts(&client.next_reply().await, "500 5.5.6");
     starts(&client.reply("NOOP").await, "250");
     assert!(sandbox.accepted().is_empty());
@@ -147,10 +109,7 @@ async fn bad_arguments_are_refused() {
 
 #[tokio::test]
 async fn auth_plain_and_login() {
-    let config = SandboxConfig {
-        mail_needs_login: true,
-        ..SandboxConfig::default()
-    };
+    let config = SandboxConfig { mail_needs_login: true, ..SandboxConfig::default() };
     let sandbox = sandbox_with(config).await;
     let (user, password) = ("YW5uYUBkZW1vLnRlc3Q=", "c2VjcmV0");
     let plain = "AGFubmFAZGVtby50ZXN0AHNlY3JldA==";
@@ -173,16 +132,11 @@ async fn auth_plain_and_login() {
     starts(&client.reply(user).await, "334 UGFzc3dvcmQ6");
     starts(&client.reply(password).await, "235");
     let mut client = Client::smtp(&sandbox).await;
-    starts(
-        &client.reply(&format!("AUTH LOGIN {user}")).await,
-        "334 UGFzc3dvcmQ6",
-    );
+    starts(&client.reply(&format!("AUTH LOGIN {user}")).await, "334 UGFzc3dvcmQ6");
     starts(&client.reply(password).await, "235");
     for line in sandbox.transcript() {
         assert!(
-            ![plain, user, password]
-                .iter()
-                .any(|secret| line.text.contains(secret)),
+            ![plain, user, password].iter().any(|secret| line.text.contains(secret)),
             "{line:?}"
         );
     }
@@ -202,34 +156,16 @@ async fn tls_at_once_and_by_starttls() {
     starts(&client.reply("MAIL FROM:<a@b.example>").await, "503");
     assert!(!client.reply("EHLO x").await.contains("STARTTLS"));
     starts(&client.reply("STARTTLS").await, "502");
-    assert!(
-        !sandbox
-            .transcript()
-            .iter()
-            .any(|line| line.text.contains("evil"))
-    );
+    assert!(!sandbox.transcript().iter().any(|line| line.text.contains("evil")));
 }
 
 #[tokio::test]
 async fn what_is_not_offered_is_not_done() {
-    let lacks = [
-        "STARTTLS",
-        "AUTH",
-        "SIZE",
-        "8BITMIME",
-        "ENHANCEDSTATUSCODES",
-        "PIPELINING",
-    ];
+    let lacks = ["STARTTLS", "AUTH", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES", "PIPELINING"];
     let without = lacks.iter().map(|name| (*name).to_owned()).collect();
-    let smtp_capabilities = Capabilities {
-        without,
-        with: vec!["XFOO bar".to_owned()],
-    };
-    let sandbox = sandbox_with(SandboxConfig {
-        smtp_capabilities,
-        ..SandboxConfig::default()
-    })
-    .await;
+    let smtp_capabilities = Capabilities { without, with: vec!["XFOO bar".to_owned()] };
+    let sandbox =
+        sandbox_with(SandboxConfig { smtp_capabilities, ..SandboxConfig::default() }).await;
     let mut client = Client::connect(sandbox.smtp()).await;
     client.line().await;
     starts(&client.reply("HELO x").await, "250 sandbox.test");

@@ -22,20 +22,12 @@ pub fn text(
     owner: (u32, u32),
     options: &DovecotOptions,
 ) -> Result<String> {
-    let words = if version()? >= (2, 4) {
-        mail_2_4
-    } else {
-        mail_2_3
-    };
+    let words = if version()? >= (2, 4) { mail_2_4 } else { mail_2_3 };
     let parts = [
         words(&directory.display().to_string(), owner),
         shared_part(directory, options),
         listeners(directory, ports, options.user_connections_max),
-        if packages::is_root() {
-            String::new()
-        } else {
-            without_root()?
-        },
+        if packages::is_root() { String::new() } else { without_root()? },
         options.extra.clone(),
     ];
     Ok(parts.join("\n"))
@@ -127,14 +119,7 @@ fn without_root() -> Result<String> {
          default_internal_group = {group}\n\
          default_login_user = {user}\n"
     );
-    for service in [
-        "anvil",
-        "imap-login",
-        "stats",
-        "auth",
-        "auth-worker",
-        "lmtp",
-    ] {
+    for service in ["anvil", "imap-login", "stats", "auth", "auth-worker", "lmtp"] {
         text += &format!("service {service} {{\n chroot =\n user = {user}\n}}\n");
     }
     Ok(text)

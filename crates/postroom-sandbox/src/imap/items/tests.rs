@@ -29,26 +29,14 @@ fn each_item_has_its_form() {
     for (items, want) in [
         ("(UID FLAGS)", "UID 7 FLAGS (\\Seen $Later)"),
         ("RFC822.SIZE", "RFC822.SIZE 35"),
-        (
-            "INTERNALDATE",
-            "INTERNALDATE \"01-Feb-2024 10:00:00 +0000\"",
-        ),
-        (
-            "BODY.PEEK[]",
-            "BODY[] {35}\r\nSubject: hi\r\nTo: a@b.test\r\n\r\nbody\r\n",
-        ),
+        ("INTERNALDATE", "INTERNALDATE \"01-Feb-2024 10:00:00 +0000\""),
+        ("BODY.PEEK[]", "BODY[] {35}\r\nSubject: hi\r\nTo: a@b.test\r\n\r\nbody\r\n"),
         ("BODY[TEXT]", "BODY[TEXT] {6}\r\nbody\r\n"),
-        (
-            "BODY[HEADER]",
-            "BODY[HEADER] {29}\r\nSubject: hi\r\nTo: a@b.test\r\n\r\n",
-        ),
+        ("BODY[HEADER]", "BODY[HEADER] {29}\r\nSubject: hi\r\nTo: a@b.test\r\n\r\n"),
         ("BODY[]<30.3>", "BODY[]<30> {3}\r\nody"),
         ("BODY[]<34.9>", "BODY[]<34> {1}\r\n\n"),
         ("BODY[]<99.9>", "BODY[]<99> {0}\r\n"),
-        (
-            "BODY[HEADER.FIELDS (to)]",
-            "BODY[HEADER.FIELDS (to)] {16}\r\nTo: a@b.test\r\n\r\n",
-        ),
+        ("BODY[HEADER.FIELDS (to)]", "BODY[HEADER.FIELDS (to)] {16}\r\nTo: a@b.test\r\n\r\n"),
         (
             "BODY[HEADER.FIELDS.NOT (\"to\")]",
             "BODY[HEADER.FIELDS.NOT (\"to\")] {15}\r\nSubject: hi\r\n\r\n",
@@ -58,11 +46,7 @@ fn each_item_has_its_form() {
         ("RFC822.TEXT", "RFC822.TEXT {6}\r\nbody\r\n"),
         ("BODY", "BODY (\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 6 1)"),
     ] {
-        assert_eq!(
-            fetch(items, MESSAGE, None),
-            format!("* 1 FETCH ({want})\r\n"),
-            "{items}"
-        );
+        assert_eq!(fetch(items, MESSAGE, None), format!("* 1 FETCH ({want})\r\n"), "{items}");
     }
 }
 
@@ -80,11 +64,7 @@ fn parts_are_found_by_their_numbers() {
         ("BODY[3]", "BODY[3] NIL"),
         ("BODY[0]", "BODY[0] NIL"),
     ] {
-        assert_eq!(
-            fetch(items, NESTED, None),
-            format!("* 1 FETCH ({want})\r\n"),
-            "{items}"
-        );
+        assert_eq!(fetch(items, NESTED, None), format!("* 1 FETCH ({want})\r\n"), "{items}");
     }
 }
 
@@ -93,55 +73,26 @@ fn each_fault_changes_one_thing() {
     for (fault, want) in [
         (MessageFault::BodyNil, "UID 7 RFC822.SIZE 3 BODY[] NIL"),
         (MessageFault::BodyMissing, "UID 7 RFC822.SIZE 3"),
-        (
-            MessageFault::Body(b"x".to_vec()),
-            "UID 7 RFC822.SIZE 3 BODY[] {1}\r\nx",
-        ),
-        (
-            MessageFault::LiteralOffBy(2),
-            "UID 7 RFC822.SIZE 3 BODY[] {5}\r\nabc",
-        ),
-        (
-            MessageFault::LiteralOffBy(-9),
-            "UID 7 RFC822.SIZE 3 BODY[] {0}\r\nabc",
-        ),
-        (
-            MessageFault::SizeOffBy(-1),
-            "UID 7 RFC822.SIZE 2 BODY[] {3}\r\nabc",
-        ),
+        (MessageFault::Body(b"x".to_vec()), "UID 7 RFC822.SIZE 3 BODY[] {1}\r\nx"),
+        (MessageFault::LiteralOffBy(2), "UID 7 RFC822.SIZE 3 BODY[] {5}\r\nabc"),
+        (MessageFault::LiteralOffBy(-9), "UID 7 RFC822.SIZE 3 BODY[] {0}\r\nabc"),
+        (MessageFault::SizeOffBy(-1), "UID 7 RFC822.SIZE 2 BODY[] {3}\r\nabc"),
         (MessageFault::UidMissing, "RFC822.SIZE 3 BODY[] {3}\r\nabc"),
-        (
-            MessageFault::Uid(9),
-            "UID 9 RFC822.SIZE 3 BODY[] {3}\r\nabc",
-        ),
+        (MessageFault::Uid(9), "UID 9 RFC822.SIZE 3 BODY[] {3}\r\nabc"),
     ] {
         let got = fetch("(UID RFC822.SIZE BODY.PEEK[])", b"abc", Some(&fault));
         assert_eq!(got, format!("* 1 FETCH ({want})\r\n"), "{fault:?}");
     }
     assert_eq!(fetch("UID", b"abc", Some(&MessageFault::Omit)), "");
     let flags = MessageFault::Flags("NIL".to_owned());
-    assert_eq!(
-        fetch("FLAGS", b"", Some(&flags)),
-        "* 1 FETCH (FLAGS NIL)\r\n"
-    );
+    assert_eq!(fetch("FLAGS", b"", Some(&flags)), "* 1 FETCH (FLAGS NIL)\r\n");
     let date = MessageFault::InternalDate("NIL".to_owned());
-    assert_eq!(
-        fetch("INTERNALDATE", b"", Some(&date)),
-        "* 1 FETCH (INTERNALDATE NIL)\r\n"
-    );
+    assert_eq!(fetch("INTERNALDATE", b"", Some(&date)), "* 1 FETCH (INTERNALDATE NIL)\r\n");
 }
 
 #[test]
 fn what_is_no_item_is_malformed() {
-    for items in [
-        "BODY[",
-        "BODY[X]",
-        "BODY[MIME]",
-        "BODY[]<1>",
-        "FOO[]",
-        "FOO",
-        "()",
-    ] {
+    for items in ["BODY[", "BODY[X]", "BODY[MIME]", "BODY[]<1>", "FOO[]", "FOO", "()"] {
         let line = tokens(&[Segment::Line(items.into())]).unwrap();
         assert!(parse(&mut Arguments::new(&line)).is_err(), "{items}");
     }
