@@ -61,8 +61,8 @@ async fn model(
         (Part::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
         (Part::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
         (Part::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
-        (Part::File(id, p, n), Verb::Get)    => file::show(asked, (*id, p, n.as_deref())).await,
-        (Part::File(id, p, n), Verb::Put)    => file::put(asked, (*id, p, n.as_deref()), body).await,
+        (Part::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,
+        (Part::File(id, p, n), Verb::Put)   => file::put(asked, (*id, p, n.as_deref()), body).await,
         (Part::File(id, p, n), Verb::Delete) => file::delete(asked, (*id, p, n.as_deref())).await,
         (part, _)                            => Err(Problem::method_not_allowed(part.methods())),
     };

@@ -57,10 +57,7 @@ pub async fn run<S>(
     let serving = async move {
         let mut reason = serve(wire, &mut requests).await;
         while let Some(request) = requests.recv().await {
-            request
-                .reply
-                .fail(reason.take().unwrap_or(Error::Ended))
-                .await;
+            request.reply.fail(reason.take().unwrap_or(Error::Ended)).await;
         }
     };
     tokio::select! {
@@ -88,17 +85,13 @@ where
         let goes_on = match reply {
             Reply::Answer(sender) => {
                 let answer = wire.command(command).await;
-                let goes_on = answer
-                    .as_ref()
-                    .map_or_else(Error::leaves_connection_open, |_| true);
+                let goes_on = answer.as_ref().map_or_else(Error::leaves_connection_open, |_| true);
                 drop(sender.send(answer));
                 goes_on
             }
             Reply::Events(sender) => {
                 let result = fetch(&mut wire, command, &sender).await;
-                let goes_on = result
-                    .as_ref()
-                    .map_or_else(Error::leaves_connection_open, |()| true);
+                let goes_on = result.as_ref().map_or_else(Error::leaves_connection_open, |()| true);
                 drop(sender.send(Delivery::Done(result)).await);
                 goes_on
             }
@@ -161,10 +154,7 @@ async fn deliver(sender: &mpsc::Sender<Delivery>, events: &mut Vec<FetchEvent>) 
     if events.is_empty() {
         return !sender.is_closed();
     }
-    sender
-        .send(Delivery::Events(std::mem::take(events)))
-        .await
-        .is_ok()
+    sender.send(Delivery::Events(std::mem::take(events))).await.is_ok()
 }
 
 /// A FETCH that was given up is read to its end only if that is near.

@@ -87,10 +87,7 @@ impl Answer {
             "READ-ONLY" => selected.read_only = true,
             "READ-WRITE" => selected.read_only = false,
             "PERMANENTFLAGS" => {
-                let flags = code
-                    .arguments
-                    .trim_matches(['(', ')'])
-                    .split_ascii_whitespace();
+                let flags = code.arguments.trim_matches(['(', ')']).split_ascii_whitespace();
                 selected.permanent_flags = flags.map(str::to_owned).collect();
             }
             _ => {}
@@ -101,10 +98,7 @@ impl Answer {
     /// UIDVALIDITY and UID of an appended message (RFC 4315 §3).
     pub fn appended(&self) -> Option<(u32, u32)> {
         let code = self.code.as_ref().filter(|code| code.name == "APPENDUID")?;
-        let mut numbers = code
-            .arguments
-            .split_ascii_whitespace()
-            .map(|n| uid(n.as_bytes()));
+        let mut numbers = code.arguments.split_ascii_whitespace().map(|n| uid(n.as_bytes()));
         Some((numbers.next()??, numbers.next()??))
     }
 
@@ -120,10 +114,7 @@ impl Answer {
     /// The counts of one mailbox; of whichever there are, if the server writes its name otherwise.
     pub fn status(&self, mailbox: &MailboxName) -> Status {
         let named = self.statuses.iter().find(|(name, _)| name == mailbox);
-        named
-            .or(self.statuses.last())
-            .map(|(_, status)| *status)
-            .unwrap_or_default()
+        named.or(self.statuses.last()).map(|(_, status)| *status).unwrap_or_default()
     }
 }
 
@@ -141,19 +132,12 @@ mod tests {
 
     #[test]
     fn a_search_result_is_bounded_however_it_is_written() {
-        let limits = Limits {
-            uids_count_max: 10,
-            answer_bytes_max: 1000,
-            ..Limits::default()
-        };
+        let limits = Limits { uids_count_max: 10, answer_bytes_max: 1000, ..Limits::default() };
         let mut answer = Answer::default();
         let mut take = |response, bytes| answer.take(response, bytes, &limits).is_ok();
         assert!(take(Response::Esearch(UidSet::from_range(5..=9)), 40));
         assert!(take(Response::Search(vec![9, 1, 2, 1]), 60));
-        assert!(!take(
-            Response::Esearch(UidSet::from_range(1..=u32::MAX)),
-            70
-        ));
+        assert!(!take(Response::Esearch(UidSet::from_range(1..=u32::MAX)), 70));
         assert!(!take(Response::Other, 1100));
         assert_eq!(answer.sorted_uids(), [1, 2, 5, 6, 7, 8, 9]);
     }
@@ -169,10 +153,7 @@ mod tests {
             ("READ-ONLY", ""),
             ("APPENDUID", "3 9"),
         ] {
-            let code = Code {
-                name: name.to_owned(),
-                arguments: arguments.to_owned(),
-            };
+            let code = Code { name: name.to_owned(), arguments: arguments.to_owned() };
             answer.take_code(Some(code));
         }
         assert_eq!(answer.appended(), Some((3, 9)));

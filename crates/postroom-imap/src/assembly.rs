@@ -189,9 +189,7 @@ impl Assembly {
         takes_bodies: bool,
     ) -> Result<Option<Assembled>, Error> {
         let whole = usize::try_from(size).unwrap_or(usize::MAX);
-        let room = limits
-            .line_bytes_max
-            .saturating_sub(self.progress.kept_bytes);
+        let room = limits.line_bytes_max.saturating_sub(self.progress.kept_bytes);
         if !self.is_body() {
             if whole <= limits.string_bytes_max.min(room) {
                 self.progress.kept_bytes += whole;
@@ -210,11 +208,7 @@ impl Assembly {
             return Ok(Some(Assembled::BodyStart { size_bytes: size }));
         } else {
             self.progress.has_body = true;
-            self.segments.push(if takes_bodies {
-                Segment::TooBig(size)
-            } else {
-                Segment::Skipped
-            });
+            self.segments.push(if takes_bodies { Segment::TooBig(size) } else { Segment::Skipped });
         }
         self.skip(size, limits)
     }
@@ -223,10 +217,7 @@ impl Assembly {
         self.progress.skipped_bytes = self.progress.skipped_bytes.saturating_add(size);
         if self.progress.skipped_bytes > limits.skip_bytes_max {
             // What is known of the message is reported first.
-            self.failed = Some(Error::Limit {
-                what: "a literal",
-                max: limits.skip_bytes_max,
-            });
+            self.failed = Some(Error::Limit { what: "a literal", max: limits.skip_bytes_max });
             return Ok(Some(self.finish(false)));
         }
         self.framer.deliver(Delivery::Skip(size));
@@ -236,10 +227,7 @@ impl Assembly {
     /// Whether the response is a FETCH.
     fn is_fetch(&self) -> bool {
         let third = Tokens::new(&self.segments).nth(2);
-        third
-            .as_ref()
-            .and_then(Token::atom)
-            .is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"))
+        third.as_ref().and_then(Token::atom).is_some_and(|word| word.eq_ignore_ascii_case(b"FETCH"))
     }
 
     /// Whether the literal that was just announced is the message itself.
@@ -256,10 +244,6 @@ impl Assembly {
     fn finish(&mut self, is_broken: bool) -> Assembled {
         let segments = std::mem::take(&mut self.segments);
         let is_more_search = std::mem::take(&mut self.progress).is_more_search;
-        Assembled::Response {
-            segments,
-            is_broken,
-            is_more_search,
-        }
+        Assembled::Response { segments, is_broken, is_more_search }
     }
 }

@@ -45,19 +45,13 @@ impl FlagChange {
     /// Adds a flag.
     #[must_use]
     pub fn add_silent(flag: &str) -> Self {
-        Self {
-            sign: '+',
-            flags: vec![flag.to_owned()],
-        }
+        Self { sign: '+', flags: vec![flag.to_owned()] }
     }
 
     /// Removes a flag.
     #[must_use]
     pub fn remove_silent(flag: &str) -> Self {
-        Self {
-            sign: '-',
-            flags: vec![flag.to_owned()],
-        }
+        Self { sign: '-', flags: vec![flag.to_owned()] }
     }
 }
 
@@ -75,12 +69,7 @@ pub struct Command {
 
 impl Command {
     fn of(name: &'static str, encoder: Encoder) -> Self {
-        Self {
-            name,
-            parts: encoder.finish(),
-            last_answer: None,
-            wants_bodies: false,
-        }
+        Self { name, parts: encoder.finish(), last_answer: None, wants_bodies: false }
     }
 
     fn plain(name: &'static str, text: &str) -> Self {
@@ -116,11 +105,7 @@ impl Command {
 
     /// LIST of all mailboxes, with their special uses where that has to be asked for.
     pub fn list(with_special_use: bool) -> Self {
-        let options = if with_special_use {
-            " RETURN (SPECIAL-USE)"
-        } else {
-            ""
-        };
+        let options = if with_special_use { " RETURN (SPECIAL-USE)" } else { "" };
         Self::plain("LIST", &format!("LIST \"\" \"*\"{options}"))
     }
 
@@ -210,11 +195,7 @@ impl Command {
         let mut encoder = Encoder::new(capabilities);
         encoder.text("STATUS ");
         encoder.mailbox(mailbox)?;
-        let more = if capabilities.has("CONDSTORE") {
-            " HIGHESTMODSEQ"
-        } else {
-            ""
-        };
+        let more = if capabilities.has("CONDSTORE") { " HIGHESTMODSEQ" } else { "" };
         encoder.text(&format!(" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN{more})"));
         Ok(Self::of("STATUS", encoder))
     }
@@ -229,10 +210,7 @@ impl Command {
             return Err(Error::Unsendable { what: "a search" });
         }
         let options = if compact { "RETURN (ALL) " } else { "" };
-        Ok(Self::plain(
-            "UID SEARCH",
-            &format!("UID SEARCH {options}{criteria}"),
-        ))
+        Ok(Self::plain("UID SEARCH", &format!("UID SEARCH {options}{criteria}")))
     }
 
     /// UID FETCH.
@@ -259,10 +237,7 @@ impl Command {
     /// [`Error::Unsendable`] if the set is empty, or a flag is none.
     pub fn uid_store(set: &UidSet, change: &FlagChange) -> Result<Self, Error> {
         let (set, sign, flags) = (written(set)?, change.sign, flag_list(&change.flags)?);
-        Ok(Self::plain(
-            "UID STORE",
-            &format!("UID STORE {set} {sign}FLAGS.SILENT {flags}"),
-        ))
+        Ok(Self::plain("UID STORE", &format!("UID STORE {set} {sign}FLAGS.SILENT {flags}")))
     }
 
     /// UID EXPUNGE (RFC 4315 §2.1).
@@ -271,10 +246,7 @@ impl Command {
     ///
     /// [`Error::Unsendable`] if the set is empty.
     pub fn uid_expunge(set: &UidSet) -> Result<Self, Error> {
-        Ok(Self::plain(
-            "UID EXPUNGE",
-            &format!("UID EXPUNGE {}", written(set)?),
-        ))
+        Ok(Self::plain("UID EXPUNGE", &format!("UID EXPUNGE {}", written(set)?)))
     }
 
     /// APPEND.
@@ -289,9 +261,7 @@ impl Command {
         body: Bytes,
     ) -> Result<Self, Error> {
         if memchr::memchr(0, &body).is_some() {
-            return Err(Error::Unsendable {
-                what: "the message",
-            });
+            return Err(Error::Unsendable { what: "the message" });
         }
         let mut encoder = Encoder::new(capabilities);
         encoder.text("APPEND ");
@@ -309,9 +279,7 @@ impl Command {
 /// A set as the argument of a command; an empty one would mean something else, or nothing.
 fn written(set: &UidSet) -> Result<String, Error> {
     if set.is_empty() {
-        return Err(Error::Unsendable {
-            what: "an empty set of UIDs",
-        });
+        return Err(Error::Unsendable { what: "an empty set of UIDs" });
     }
     Ok(set.to_string())
 }

@@ -63,10 +63,7 @@ impl Connection {
         options: &Options,
     ) -> Result<Self, Error> {
         let options = Arc::new(options.clone());
-        Ok(Self::start(
-            dial(dialer, endpoint, Arc::clone(&options)).await?,
-            options,
-        ))
+        Ok(Self::start(dial(dialer, endpoint, Arc::clone(&options)).await?, options))
     }
 
     /// As [`Self::open`], on a stream that leads to a server already, such as a pipe.
@@ -79,31 +76,19 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let options = Arc::new(options.clone());
-        Ok(Self::start(
-            adopt(stream, Arc::clone(&options)).await?,
-            options,
-        ))
+        Ok(Self::start(adopt(stream, Arc::clone(&options)).await?, options))
     }
 
     fn start<S>(opened: Opened<S>, options: Arc<Options>) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Opened {
-            mut wire,
-            is_logged_in,
-        } = opened;
+        let Opened { mut wire, is_logged_in } = opened;
         let capabilities = Arc::clone(wire.session().capabilities());
         let (requests, receiver) = mpsc::channel(1);
         let (alive, handle) = oneshot::channel();
         tokio::spawn(run(wire, receiver, handle));
-        Self {
-            requests,
-            _alive: alive,
-            capabilities,
-            options,
-            is_logged_in,
-        }
+        Self { requests, _alive: alive, capabilities, options, is_logged_in }
     }
 
     /// What the server can do.
@@ -187,10 +172,9 @@ impl Connection {
     pub async fn uid_search(&mut self, criteria: &str) -> Result<Vec<u32>, Error> {
         let compact = self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2");
         let answer = match self.ask(Command::uid_search(criteria, compact)?).await {
-            Err(Error::Refused {
-                refusal: Refusal::Bad,
-                ..
-            }) if compact => self.ask(Command::uid_search(criteria, false)?).await?,
+            Err(Error::Refused { refusal: Refusal::Bad, .. }) if compact => {
+                self.ask(Command::uid_search(criteria, false)?).await?
+            }
             result => result?,
         };
         Ok(answer.sorted_uids())
@@ -227,9 +211,7 @@ impl Connection {
     /// that others marked; [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
     pub async fn uid_expunge(&mut self, set: &UidSet) -> Result<(), Error> {
         if !self.capabilities.has("UIDPLUS") && !self.capabilities.has("IMAP4REV2") {
-            return Err(Error::Unsupported {
-                extension: "UIDPLUS",
-            });
+            return Err(Error::Unsupported { extension: "UIDPLUS" });
         }
         self.ask(Command::uid_expunge(set)?).await.map(drop)
     }

@@ -2,9 +2,8 @@
 //!
 //! Standards: RFC 3501 §9 (`date-time`).
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAY_MS: i64 = 86_400_000;
 
 /// Reads `" 1-Jan-2020 00:00:00 +0100"` as Unix milliseconds.
@@ -19,9 +18,7 @@ pub fn parse(text: &[u8]) -> Option<i64> {
     let mut parts = date.splitn(3, '-');
     let day: i64 = parts.next()?.parse().ok()?;
     let name = parts.next()?;
-    let month = MONTHS
-        .iter()
-        .position(|month| month.eq_ignore_ascii_case(name))?;
+    let month = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;
     let month = i64::try_from(month).ok()? + 1;
     let year: i64 = parts.next()?.parse().ok()?;
     let mut parts = time.splitn(3, ':');
@@ -42,10 +39,7 @@ pub fn write(ms: i64) -> String {
     let ms = ms.clamp(-62_135_596_800_000, 253_402_300_799_000);
     let (days, rest) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS) / 1000);
     let (year, month, day) = civil_from_days(days);
-    let name = usize::try_from(month - 1)
-        .ok()
-        .and_then(|at| MONTHS.get(at))
-        .unwrap_or(&"Jan");
+    let name = usize::try_from(month - 1).ok().and_then(|at| MONTHS.get(at)).unwrap_or(&"Jan");
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
     format!("\"{day:2}-{name}-{year:04} {hour:02}:{minute:02}:{second:02} +0000\"")
 }
@@ -56,13 +50,7 @@ fn zone_seconds(zone: &str) -> Option<i64> {
         [b'-', digits @ ..] => (-1, digits),
         _ => return matches!(zone, "UT" | "UTC" | "GMT" | "Z").then_some(0),
     };
-    let [
-        a @ b'0'..=b'9',
-        b @ b'0'..=b'9',
-        c @ b'0'..=b'9',
-        d @ b'0'..=b'9',
-    ] = digits
-    else {
+    let [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', d @ b'0'..=b'9'] = digits else {
         return None;
     };
     let number = |high: &u8, low: &u8| i64::from(high - b'0') * 10 + i64::from(low - b'0');
@@ -96,11 +84,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     (era * 400 + year + carry, month, day)
 }
 

@@ -55,12 +55,7 @@ impl Encoder {
         } else {
             Unasked::None
         };
-        Self {
-            unasked,
-            parts: vec![],
-            text: Zeroizing::new(vec![]),
-            waits: false,
-        }
+        Self { unasked, parts: vec![], text: Zeroizing::new(vec![]), waits: false }
     }
 
     /// Writes what stands bare: names of commands, numbers, parentheses.
@@ -106,10 +101,7 @@ impl Encoder {
     pub fn body(&mut self, body: Bytes) {
         self.announce(body.len());
         let waits = std::mem::take(&mut self.waits);
-        self.parts.push(Part {
-            waits,
-            octets: Octets::Body(body),
-        });
+        self.parts.push(Part { waits, octets: Octets::Body(body) });
     }
 
     fn announce(&mut self, octets: usize) {
@@ -127,10 +119,7 @@ impl Encoder {
     pub fn next_part(&mut self, waits: bool) {
         let text = std::mem::take(&mut self.text);
         let waits = std::mem::replace(&mut self.waits, waits);
-        self.parts.push(Part {
-            waits,
-            octets: Octets::Text(text),
-        });
+        self.parts.push(Part { waits, octets: Octets::Text(text) });
     }
 
     /// Ends the line; gives the pieces.
@@ -148,14 +137,9 @@ impl Encoder {
 /// [`Error::Unsendable`] if it has other characters than printable ASCII.
 pub fn quoted(text: &str) -> Result<String, Error> {
     if !is_quotable(text.as_bytes()) {
-        return Err(Error::Unsendable {
-            what: "a quoted string",
-        });
+        return Err(Error::Unsendable { what: "a quoted string" });
     }
-    Ok(format!(
-        "\"{}\"",
-        text.replace('\\', "\\\\").replace('"', "\\\"")
-    ))
+    Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 fn is_quotable(octets: &[u8]) -> bool {

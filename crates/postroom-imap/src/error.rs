@@ -139,22 +139,11 @@ pub enum Verdict {
 }
 
 /// Codes that say "not now" (RFC 5530 §3, and what providers made up).
-const LATER_CODES: [&str; 6] = [
-    "UNAVAILABLE",
-    "INUSE",
-    "LIMIT",
-    "THROTTLED",
-    "OVERLOADED",
-    "SERVERBUG",
-];
+const LATER_CODES: [&str; 6] =
+    ["UNAVAILABLE", "INUSE", "LIMIT", "THROTTLED", "OVERLOADED", "SERVERBUG"];
 /// Codes that say "not you" (RFC 5530 §3).
-const CREDENTIAL_CODES: [&str; 5] = [
-    "AUTHENTICATIONFAILED",
-    "AUTHORIZATIONFAILED",
-    "EXPIRED",
-    "PRIVACYREQUIRED",
-    "CONTACTADMIN",
-];
+const CREDENTIAL_CODES: [&str; 5] =
+    ["AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN"];
 /// Words of servers that say "not now" without a code.
 const LATER_WORDS: [&str; 11] = [
     "throttl",
@@ -182,12 +171,7 @@ impl Error {
             | Self::Ended
             | Self::Abandoned => Verdict::Retry,
             Self::Bye { code, text } => later(code.as_deref(), text).unwrap_or(Verdict::Retry),
-            Self::Refused {
-                command,
-                code,
-                text,
-                ..
-            } => refused(command, code.as_deref(), text),
+            Self::Refused { command, code, text, .. } => refused(command, code.as_deref(), text),
             Self::NoMechanism { .. } => Verdict::Credentials,
             Self::Unsupported { .. } | Self::Unsendable { .. } => Verdict::Refused,
             Self::StartTls { .. } | Self::Protocol { .. } | Self::Limit { .. } => Verdict::Protocol,
@@ -218,9 +202,7 @@ fn refused(command: &str, code: Option<&str>, text: &str) -> Verdict {
     let login = matches!(command, "LOGIN" | "AUTHENTICATE");
     if let Some(code) = code
         && login
-        && CREDENTIAL_CODES
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(code))
+        && CREDENTIAL_CODES.iter().any(|known| known.eq_ignore_ascii_case(code))
     {
         return Verdict::Credentials;
     }
@@ -240,9 +222,7 @@ fn later(code: Option<&str>, text: &str) -> Option<Verdict> {
     let text = text.to_ascii_lowercase();
     let by_code = code.is_some_and(|code| LATER_CODES.iter().any(|l| l.eq_ignore_ascii_case(code)));
     let by_words = LATER_WORDS.iter().any(|words| text.contains(words));
-    (by_code || by_words).then(|| Verdict::RetryLater {
-        after: suggested(&text),
-    })
+    (by_code || by_words).then(|| Verdict::RetryLater { after: suggested(&text) })
 }
 
 /// QUIRK(Exchange): "Request is throttled. Suggested Backoff Time: 299961 milliseconds",
@@ -250,9 +230,7 @@ fn later(code: Option<&str>, text: &str) -> Option<Verdict> {
 fn suggested(text: &str) -> Option<Duration> {
     let (_, after) = text.split_once("backoff time:")?;
     let after = after.trim_start();
-    let digits = after
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(after.len());
+    let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
     let (number, unit) = after.split_at(digits);
     let number: u64 = number.parse().ok()?;
     let longest = Duration::from_secs(24 * 3600);
@@ -270,21 +248,13 @@ mod tests {
 
     fn no(command: &'static str, code: Option<&str>, text: &str) -> Verdict {
         let code = code.map(str::to_owned);
-        Error::Refused {
-            command,
-            refusal: Refusal::No,
-            code,
-            text: text.to_owned(),
-        }
-        .verdict()
+        Error::Refused { command, refusal: Refusal::No, code, text: text.to_owned() }.verdict()
     }
 
     #[test]
     fn refusals_are_sorted_by_code_then_words_then_command() {
         let later = Verdict::RetryLater { after: None };
-        let hint = Verdict::RetryLater {
-            after: Some(Duration::from_millis(299_961)),
-        };
+        let hint = Verdict::RetryLater { after: Some(Duration::from_millis(299_961)) };
         let throttled = "Request is throttled. Suggested Backoff Time: 299961 milliseconds";
         #[rustfmt::skip]
         let table = [

@@ -70,12 +70,7 @@ pub struct Framer {
 impl Framer {
     /// At the start of a stream.
     pub fn new() -> Self {
-        Self {
-            inside: None,
-            scanned: 0,
-            text_bytes: None,
-            in_search: false,
-        }
+        Self { inside: None, scanned: 0, text_bytes: None, in_search: false }
     }
 
     /// How many more octets are needed, at least, before anything comes out.
@@ -113,19 +108,12 @@ impl Framer {
             Delivery::Chunks(0) | Delivery::Skip(0) => (Some(Frame::LiteralEnd), None),
             Delivery::Chunks(_) | Delivery::Skip(_) if buffer.is_empty() => (None, Some(delivery)),
             Delivery::Chunks(left) => {
-                let length = usize::try_from(left)
-                    .unwrap_or(usize::MAX)
-                    .min(buffer.len());
+                let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
                 let chunk = buffer.split_to(length).freeze();
-                (
-                    Some(Frame::Chunk(chunk)),
-                    Some(Delivery::Chunks(left - length as u64)),
-                )
+                (Some(Frame::Chunk(chunk)), Some(Delivery::Chunks(left - length as u64)))
             }
             Delivery::Skip(left) => {
-                let length = usize::try_from(left)
-                    .unwrap_or(usize::MAX)
-                    .min(buffer.len());
+                let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
                 buffer.advance(length);
                 match left - length as u64 {
                     0 => (Some(Frame::LiteralEnd), None),
@@ -183,36 +171,24 @@ impl Framer {
         let short = text_bytes > limits.status_line_bytes_max
             && self.text_bytes.is_none()
             && (is_state_line(line) || !line.starts_with(b"*"));
-        let max = if short {
-            limits.status_line_bytes_max
-        } else {
-            limits.line_bytes_max
-        };
+        let max = if short { limits.status_line_bytes_max } else { limits.line_bytes_max };
         if text_bytes <= max {
             return Ok(());
         }
-        Err(Error::Limit {
-            what: "a line",
-            max: max as u64,
-        })
+        Err(Error::Limit { what: "a line", max: max as u64 })
     }
 
     fn begins_search(&self, line: &[u8]) -> bool {
         const SEARCH: &[u8] = b"* SEARCH ";
         self.text_bytes.is_none()
-            && line
-                .get(..SEARCH.len())
-                .is_some_and(|word| word.eq_ignore_ascii_case(SEARCH))
+            && line.get(..SEARCH.len()).is_some_and(|word| word.eq_ignore_ascii_case(SEARCH))
     }
 
     /// Cuts a long SEARCH response at the last blank within one piece.
     fn search_piece(&mut self, buffer: &mut BytesMut) -> Result<Frame, Error> {
         let piece = buffer.get(..SEARCH_PIECE_BYTES).unwrap_or_default();
         let Some(at) = memchr::memrchr(b' ', piece).filter(|at| *at > 0) else {
-            return Err(Error::Limit {
-                what: "a number",
-                max: SEARCH_PIECE_BYTES as u64,
-            });
+            return Err(Error::Limit { what: "a number", max: SEARCH_PIECE_BYTES as u64 });
         };
         self.in_search = true;
         self.go_on();
@@ -297,12 +273,7 @@ mod tests {
             (b"* SEARCH x", (64 << 10) + 2, true),
         ];
         for (start, length, want) in table {
-            assert_eq!(
-                framed(start, *length),
-                *want,
-                "{} {length}",
-                start.escape_ascii()
-            );
+            assert_eq!(framed(start, *length), *want, "{} {length}", start.escape_ascii());
         }
     }
 
@@ -324,9 +295,6 @@ mod tests {
         let mut endless = BytesMut::from(&b"* SEARCH 1 "[..]);
         endless.resize(SEARCH_PIECE_BYTES * 2, b'7');
         assert!(matches!(framer.next(&mut endless, &limits), Ok(Some(_))));
-        assert!(matches!(
-            framer.next(&mut endless, &limits),
-            Err(Error::Limit { .. })
-        ));
+        assert!(matches!(framer.next(&mut endless, &limits), Err(Error::Limit { .. })));
     }
 }

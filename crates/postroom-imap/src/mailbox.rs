@@ -23,11 +23,7 @@ impl MailboxName {
     /// Takes the server's bytes. INBOX in any case becomes `INBOX`.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        if bytes.eq_ignore_ascii_case(b"INBOX") {
-            Self::inbox()
-        } else {
-            Self(Box::from(bytes))
-        }
+        if bytes.eq_ignore_ascii_case(b"INBOX") { Self::inbox() } else { Self(Box::from(bytes)) }
     }
 
     /// Takes a name as people write it, and encodes it as modified UTF-7 (RFC 3501 §5.1.3).
@@ -95,9 +91,7 @@ impl std::fmt::Debug for MailboxName {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
@@ -121,23 +115,14 @@ mod tests {
             assert_eq!(name.to_percent_encoded(), *text);
             assert_eq!(MailboxName::from_percent_encoded(text), name);
         }
-        assert_eq!(
-            MailboxName::from_percent_encoded("a%zz%4").as_bytes(),
-            b"a%zz%4"
-        );
+        assert_eq!(MailboxName::from_percent_encoded("a%zz%4").as_bytes(), b"a%zz%4");
     }
 
     #[test]
     fn only_inbox_is_folded() {
         assert_eq!(MailboxName::from_bytes(b"Inbox"), MailboxName::inbox());
-        assert_ne!(
-            MailboxName::from_bytes(b"sent"),
-            MailboxName::from_bytes(b"Sent")
-        );
-        assert_ne!(
-            MailboxName::from_bytes(b"Inbox.a"),
-            MailboxName::from_bytes(b"INBOX.a")
-        );
+        assert_ne!(MailboxName::from_bytes(b"sent"), MailboxName::from_bytes(b"Sent"));
+        assert_ne!(MailboxName::from_bytes(b"Inbox.a"), MailboxName::from_bytes(b"INBOX.a"));
     }
 
     proptest! {

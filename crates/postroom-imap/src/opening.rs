@@ -52,10 +52,7 @@ pub async fn dial(
         Security::StartTls => {
             let plain = start_tls(opened).await?;
             let stream = dialer.start_tls(plain, endpoint.bare_host()).await?;
-            Opened {
-                wire: Wire::new(stream, options),
-                is_logged_in: false,
-            }
+            Opened { wire: Wire::new(stream, options), is_logged_in: false }
         }
     };
     know_capabilities(&mut opened.wire).await?;
@@ -90,10 +87,7 @@ where
                 State::Preauth => true,
                 State::No | State::Bad | State::Bye => {
                     let code = line.code.map(|code| code.name);
-                    return Err(Error::Bye {
-                        code,
-                        text: line.text,
-                    });
+                    return Err(Error::Bye { code, text: line.text });
                 }
             };
             return Ok(Opened { wire, is_logged_in });
@@ -107,24 +101,17 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if opened.is_logged_in {
-        return Err(Error::StartTls {
-            reason: "the server greets with PREAUTH",
-        });
+        return Err(Error::StartTls { reason: "the server greets with PREAUTH" });
     }
     know_capabilities(&mut opened.wire).await?;
     if !opened.wire.session().capabilities().has("STARTTLS") {
-        return Err(Error::StartTls {
-            reason: "the server does not offer STARTTLS",
-        });
+        return Err(Error::StartTls { reason: "the server does not offer STARTTLS" });
     }
     match opened.wire.command(Command::start_tls()).await {
         Ok(_) => opened.wire.into_stream(),
-        Err(Error::Refused {
-            refusal: Refusal::No | Refusal::Bad,
-            ..
-        }) => Err(Error::StartTls {
-            reason: "the server refuses STARTTLS",
-        }),
+        Err(Error::Refused { refusal: Refusal::No | Refusal::Bad, .. }) => {
+            Err(Error::StartTls { reason: "the server refuses STARTTLS" })
+        }
         Err(error) => Err(error),
     }
 }

@@ -17,26 +17,14 @@ impl Patience {
     /// Bounded as a whole, however much comes in.
     pub fn whole(silence: Duration, whole: Duration) -> Self {
         let silence = silence.min(whole);
-        Self {
-            silence,
-            whole,
-            bytes_per_second_min: u64::MAX,
-            waited: Duration::ZERO,
-            received: 0,
-        }
+        Self { silence, whole, bytes_per_second_min: u64::MAX, waited: Duration::ZERO, received: 0 }
     }
 
     /// Extended by what comes in.
     pub fn by_rate(silence: Duration, bytes_per_second_min: u64) -> Self {
         let bytes_per_second_min = bytes_per_second_min.max(1);
         let (waited, received) = (Duration::ZERO, 0);
-        Self {
-            silence,
-            whole: silence,
-            bytes_per_second_min,
-            waited,
-            received,
-        }
+        Self { silence, whole: silence, bytes_per_second_min, waited, received }
     }
 
     /// Begins anew: a response came in whole.
@@ -62,8 +50,7 @@ impl Patience {
     /// How long the next wait may be.
     pub fn left(&self) -> Duration {
         let earned = Duration::from_secs(self.received / self.bytes_per_second_min);
-        self.silence
-            .min((self.whole + earned).saturating_sub(self.waited))
+        self.silence.min((self.whole + earned).saturating_sub(self.waited))
     }
 }
 

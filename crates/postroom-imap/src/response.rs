@@ -176,10 +176,7 @@ fn numbered(count: u32, tokens: &mut Tokens<'_>) -> Response {
 
 /// The numbers up to `(MODSEQ n)` (RFC 7162 §3.1.5).
 fn search_uids(tokens: &mut Tokens<'_>) -> Vec<u32> {
-    tokens
-        .map_while(|token| token.atom().map(uid))
-        .flatten()
-        .collect()
+    tokens.map_while(|token| token.atom().map(uid)).flatten().collect()
 }
 
 fn esearch(tokens: &mut Tokens<'_>) -> UidSet {
@@ -187,10 +184,7 @@ fn esearch(tokens: &mut Tokens<'_>) -> UidSet {
         if token == Token::Open {
             skip_list(tokens);
         }
-        if token
-            .atom()
-            .is_some_and(|word| word.eq_ignore_ascii_case(b"ALL"))
-        {
+        if token.atom().is_some_and(|word| word.eq_ignore_ascii_case(b"ALL")) {
             let set = tokens.next();
             let set = set.as_ref().and_then(Token::string).unwrap_or_default();
             return UidSet::parse_lenient(set);
@@ -213,21 +207,12 @@ fn list(tokens: &mut Tokens<'_>) -> Option<Listed> {
     };
     let display = name.to_display();
     let special_use = special_use(&attributes);
-    Some(Listed {
-        name,
-        display,
-        delimiter,
-        attributes,
-        special_use,
-    })
+    Some(Listed { name, display, delimiter, attributes, special_use })
 }
 
 /// A bare name without the extended items that may follow it (RFC 5258 §6).
 fn bare_name(rest: &[u8]) -> &[u8] {
-    let extended = rest
-        .ends_with(b")")
-        .then(|| memchr::memmem::find(rest, b" (\""))
-        .flatten();
+    let extended = rest.ends_with(b")").then(|| memchr::memmem::find(rest, b" (\"")).flatten();
     extended.and_then(|at| rest.get(..at)).unwrap_or(rest)
 }
 
@@ -251,9 +236,7 @@ fn special_use(attributes: &[String]) -> Option<String> {
         ("\\Starred", "\\Flagged"),
     ];
     let known = |attribute: &String| {
-        USES.iter()
-            .find(|(name, _)| attribute.eq_ignore_ascii_case(name))
-            .map(|(_, is)| *is)
+        USES.iter().find(|(name, _)| attribute.eq_ignore_ascii_case(name)).map(|(_, is)| *is)
     };
     attributes.iter().find_map(known).map(str::to_owned)
 }
@@ -267,10 +250,7 @@ fn status(tokens: &mut Tokens<'_>) -> Option<Response> {
             let (name, counts) = rest.split_at_checked(at)?;
             let counts = [Segment::Text(bytes::Bytes::copy_from_slice(counts))];
             let name = MailboxName::from_bytes(name.trim_ascii());
-            return Some(Response::Status(
-                name,
-                status_counts(&mut Tokens::new(&counts)),
-            ));
+            return Some(Response::Status(name, status_counts(&mut Tokens::new(&counts))));
         }
     };
     Some(Response::Status(name, status_counts(tokens)))
@@ -306,15 +286,10 @@ fn namespaces(tokens: &mut Tokens<'_>) -> Vec<Namespace> {
         return found;
     }
     while let Some(Token::Open) = tokens.next() {
-        let prefix = tokens
-            .next()
-            .and_then(|token| token.string().map(<[u8]>::to_vec));
+        let prefix = tokens.next().and_then(|token| token.string().map(<[u8]>::to_vec));
         let delimiter = tokens.next().and_then(|token| delimiter(&token));
         skip_list(tokens);
-        found.push(Namespace {
-            prefix: prefix.unwrap_or_default(),
-            delimiter,
-        });
+        found.push(Namespace { prefix: prefix.unwrap_or_default(), delimiter });
     }
     found
 }

@@ -1,8 +1,8 @@
 //! One IMAP session as a state machine without I/O: bytes go in, events come out.
 //!
 //! ```text
-//!   received bytes ──► receive() ──► Event        start(command) ──► take_output() ──► bytes to send
-//! ```
+//!   received bytes ──► receive() ──► Event        start(command) ──► take_output() ──► bytes to
+//! send ```
 //!
 //! One command runs at a time. Only a response with its tag completes it; responses with other
 //! tags, and everything that cannot be understood, are passed over. The first BYE is the end.
@@ -78,12 +78,7 @@ impl Completion {
             Ok(()) => Ok(self.code),
             Err(refusal) => {
                 let code = self.code.map(|code| code.name);
-                Err(Error::Refused {
-                    command,
-                    refusal,
-                    code,
-                    text: self.text,
-                })
+                Err(Error::Refused { command, refusal, code, text: self.text })
             }
         }
     }
@@ -134,9 +129,7 @@ impl Session {
     /// The name of the running command, for errors.
     #[must_use]
     pub fn running(&self) -> &'static str {
-        self.running
-            .as_ref()
-            .map_or("the greeting", |running| running.name)
+        self.running.as_ref().map_or("the greeting", |running| running.name)
     }
 
     /// Begins a command; [`Self::take_output`] then gives what is to be sent.
@@ -146,10 +139,7 @@ impl Session {
         tracing::trace!(tag, command = command.name, "command");
         self.parts = VecDeque::from(command.parts);
         let octets = Octets::Text(Zeroizing::new(format!("{tag} ").into_bytes()));
-        self.parts.push_front(Part {
-            waits: false,
-            octets,
-        });
+        self.parts.push_front(Part { waits: false, octets });
         self.go_ahead = false;
         self.running = Some(Running {
             tag,
@@ -193,24 +183,15 @@ impl Session {
     ///
     /// What ends the connection: BYE, a limit, a message whose end nobody knows.
     pub fn receive(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, Error> {
-        let takes_bodies = self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.takes_bodies);
+        let takes_bodies = self.running.as_ref().is_some_and(|running| running.takes_bodies);
         let options = Arc::clone(&self.options);
         let limits = &options.limits;
         while let Some(assembled) = self.assembly.receive(buffer, limits, takes_bodies)? {
             let event = match assembled {
-                Assembled::Response {
-                    segments,
-                    is_more_search: true,
-                    ..
-                } => Some(Event::Response(parse_more_search(&segments))),
-                Assembled::Response {
-                    segments,
-                    is_broken,
-                    ..
-                } => {
+                Assembled::Response { segments, is_more_search: true, .. } => {
+                    Some(Event::Response(parse_more_search(&segments)))
+                }
+                Assembled::Response { segments, is_broken, .. } => {
                     let event = self.read(&segments, is_broken)?;
                     self.assembly.recycle(segments);
                     event
@@ -247,10 +228,7 @@ impl Session {
                 self.learn(line.code.as_ref());
                 if line.state == State::Bye && self.running() != "LOGOUT" {
                     let code = line.code.as_ref().map(|code| code.name.clone());
-                    return Err(Error::Bye {
-                        code,
-                        text: line.text.clone(),
-                    });
+                    return Err(Error::Bye { code, text: line.text.clone() });
                 }
             }
             Response::Fetch(fetched) => {
@@ -289,10 +267,7 @@ impl Session {
             return None;
         }
         let octets = Octets::Text(Zeroizing::new(answer.to_vec()));
-        self.parts.push_back(Part {
-            waits: false,
-            octets,
-        });
+        self.parts.push_back(Part { waits: false, octets });
         Some(Event::Continue)
     }
 

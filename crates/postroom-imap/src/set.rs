@@ -72,10 +72,7 @@ impl UidSet {
     /// How many UIDs the set has.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.ranges
-            .iter()
-            .map(|(first, last)| u64::from(last - first) + 1)
-            .sum()
+        self.ranges.iter().map(|(first, last)| u64::from(last - first) + 1).sum()
     }
 
     /// Whether the set has no UID. Such a set cannot be sent.
@@ -103,9 +100,7 @@ impl UidSet {
                     octets += 1 + more;
                 }
                 Some(_) | None => {
-                    sets.push(Self {
-                        ranges: vec![(*first, *last)],
-                    });
+                    sets.push(Self { ranges: vec![(*first, *last)] });
                     octets = more;
                 }
             }
@@ -116,11 +111,7 @@ impl UidSet {
 
 fn written_octets(first: u32, last: u32) -> usize {
     let digits = |number: u32| number.checked_ilog10().map_or(1, |log| log as usize + 1);
-    if first == last {
-        digits(first)
-    } else {
-        digits(first) + 1 + digits(last)
-    }
+    if first == last { digits(first) } else { digits(first) + 1 + digits(last) }
 }
 
 impl fmt::Display for UidSet {
@@ -159,10 +150,7 @@ mod tests {
             assert_eq!(UidSet::from_uids(uids).to_string(), *text);
         }
         let all = UidSet::from_range(0..=u32::MAX);
-        assert_eq!(
-            (all.to_string().as_str(), all.count()),
-            ("1:4294967295", u64::from(u32::MAX))
-        );
+        assert_eq!((all.to_string().as_str(), all.count()), ("1:4294967295", u64::from(u32::MAX)));
         assert!(UidSet::from_range(RangeInclusive::new(5, 4)).is_empty());
     }
 

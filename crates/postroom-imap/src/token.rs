@@ -60,11 +60,7 @@ impl<'a> Token<'a> {
 
     /// The bytes of an atom.
     pub fn atom(&self) -> Option<&'a [u8]> {
-        if let Self::Atom(atom) = self {
-            Some(atom)
-        } else {
-            None
-        }
+        if let Self::Atom(atom) = self { Some(atom) } else { None }
     }
 
     /// Whether this is the atom NIL.
@@ -83,10 +79,7 @@ pub struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     /// Starts at the first segment.
     pub fn new(segments: &'a [Segment]) -> Self {
-        Self {
-            text: &[],
-            later: segments.iter(),
-        }
+        Self { text: &[], later: segments.iter() }
     }
 
     /// The text up to the next literal, without blanks around it.
@@ -195,15 +188,9 @@ impl<'a> Iterator for Tokens<'a> {
 /// Whether a `[` after this begins a section, which may have blanks and parentheses inside
 /// (RFC 3501 §7.4.2, RFC 3516 §4.3); elsewhere it is a letter like others: `[Gmail]`.
 fn has_section(before: &[u8]) -> bool {
-    [
-        &b"BODY"[..],
-        b"BODY.PEEK",
-        b"BINARY",
-        b"BINARY.SIZE",
-        b"BINARY.PEEK",
-    ]
-    .iter()
-    .any(|name| before.eq_ignore_ascii_case(name))
+    [&b"BODY"[..], b"BODY.PEEK", b"BINARY", b"BINARY.SIZE", b"BINARY.PEEK"]
+        .iter()
+        .any(|name| before.eq_ignore_ascii_case(name))
 }
 
 /// Passes over the rest of a list whose `(` was taken.
@@ -268,9 +255,7 @@ pub fn number(text: &[u8]) -> Option<u64> {
         && text.iter().all(u8::is_ascii_digit)
     {
         let digit = |number: u64, byte: &u8| {
-            number
-                .saturating_mul(10)
-                .saturating_add(u64::from(byte - b'0'))
+            number.saturating_mul(10).saturating_add(u64::from(byte - b'0'))
         };
         return Some(text.iter().fold(0, digit));
     }
@@ -289,9 +274,7 @@ pub fn number_u32(text: &[u8]) -> Option<u32> {
 
 /// Reads a UID; `None` for zero and for what does not fit, which cannot be one.
 pub fn uid(text: &[u8]) -> Option<u32> {
-    number(text)
-        .and_then(|number| u32::try_from(number).ok())
-        .filter(|uid| *uid > 0)
+    number(text).and_then(|number| u32::try_from(number).ok()).filter(|uid| *uid > 0)
 }
 
 /// The octets as text: UTF-8, else Latin-1; control characters become blanks.
@@ -301,10 +284,7 @@ pub fn readable(bytes: &[u8]) -> String {
         Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
     };
     if text.chars().any(char::is_control) {
-        text = text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     }
     text
 }
@@ -370,10 +350,7 @@ mod tests {
             assert_eq!(number(text), *want, "{}", text.escape_ascii());
         }
         assert_eq!(number_u32(b"4294967297"), Some(u32::MAX));
-        assert_eq!(
-            (uid(b"0"), uid(b"7"), uid(b"4294967296")),
-            (None, Some(7), None)
-        );
+        assert_eq!((uid(b"0"), uid(b"7"), uid(b"4294967296")), (None, Some(7), None));
     }
 
     #[test]

@@ -54,14 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub fn new(stream: S, options: Arc<Options>) -> Self {
         let session = Session::new(Arc::clone(&options));
         let (buffer, read_bytes) = (BytesMut::new(), BUFFER_BYTES_MIN);
-        Self {
-            stream,
-            session,
-            options,
-            buffer,
-            read_bytes,
-            received: 0,
-        }
+        Self { stream, session, options, buffer, read_bytes, received: 0 }
     }
 
     /// Gives the socket back, if nothing was read that was not understood.
@@ -141,10 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         patience.spend(started.elapsed());
         let Ok(read) = read else {
             let waited = patience.waited();
-            return Err(Error::Timeout {
-                command: self.session.running(),
-                waited,
-            });
+            return Err(Error::Timeout { command: self.session.running(), waited });
         };
         self.took(read)?;
         patience.earn(self.received - before);
@@ -196,16 +186,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     fn make_room(&mut self) {
-        let (length, room) = (
-            self.buffer.len(),
-            self.buffer.capacity() - self.buffer.len(),
-        );
+        let (length, room) = (self.buffer.len(), self.buffer.capacity() - self.buffer.len());
         let wanted = self.session.wanted(&self.buffer);
-        let enough = if wanted > 1 {
-            wanted
-        } else {
-            (self.read_bytes / 8).max(512)
-        };
+        let enough = if wanted > 1 { wanted } else { (self.read_bytes / 8).max(512) };
         if room >= enough {
             return;
         }

@@ -1,9 +1,9 @@
 //! Decompositions as JSON lines, in the form in which independent parsers are compared with ours.
 //!
-//! `oracle FILE-OR-DIRECTORY..` writes one line per message; mbox files are split. The comparison has
-//! conventions of its own, and this is where they are applied: bodies are those of the parts alone
-//! (no files taken out of them, nothing out of `winmail.dat`, no text of a multipart that nothing
-//! delimits), and files are those that are parts, with the names that the message gives.
+//! `oracle FILE-OR-DIRECTORY..` writes one line per message; mbox files are split. The comparison
+//! has conventions of its own, and this is where they are applied: bodies are those of the parts
+//! alone (no files taken out of them, nothing out of `winmail.dat`, no text of a multipart that
+//! nothing delimits), and files are those that are parts, with the names that the message gives.
 
 #![expect(clippy::print_stdout, reason = "the lines are what it is for")]
 
@@ -57,15 +57,9 @@ fn line(id: &str, raw: &[u8], path: &Path) -> Json {
     let message = postroom_mime::parse(raw);
     let (texts, htmls) = bodies(&message, raw);
     let parts = message.attachments.iter().chain(&message.inlines);
-    let attachments: Json = parts
-        .filter(|part| part.container.is_none())
-        .map(|part| file(part, raw))
-        .collect();
-    let defects: Vec<_> = message
-        .defects
-        .iter()
-        .map(|defect| defect.as_str())
-        .collect();
+    let attachments: Json =
+        parts.filter(|part| part.container.is_none()).map(|part| file(part, raw)).collect();
+    let defects: Vec<_> = message.defects.iter().map(|defect| defect.as_str()).collect();
     json!({
         "id": id,
         "file": path.file_name().map(|name| name.to_string_lossy()),
@@ -86,7 +80,11 @@ fn line(id: &str, raw: &[u8], path: &Path) -> Json {
 
 fn addresses(list: &[Address]) -> Json {
     let real = list.iter().filter(|address| !address.address.is_empty());
-    real.map(|address| json!({"name": address.name.as_deref().unwrap_or_default(), "address": address.address})).collect()
+    let shown = |who: &Address| {
+        let name = who.name.as_deref().unwrap_or_default();
+        json!({"name": name, "address": who.address})
+    };
+    real.map(shown).collect()
 }
 
 fn file(part: &Part, raw: &[u8]) -> Json {
@@ -121,30 +119,15 @@ fn normal(media_type: &str, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bodies of the message, or those of its parts alone where the two differ.
 fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
-    let is_opened = message
-        .attachments
-        .iter()
-        .chain(&message.inlines)
-        .any(|part| part.container.is_some());
-    let conventions = [
-        Defect::BoundaryMissing,
-        Defect::BoundaryUnused,
-        Defect::TextOver,
-    ];
-    if !is_opened
-        && !message
-            .defects
-            .iter()
-            .any(|defect| conventions.contains(defect))
-    {
+    let is_opened =
+        message.attachments.iter().chain(&message.inlines).any(|part| part.container.is_some());
+    let conventions = [Defect::BoundaryMissing, Defect::BoundaryUnused, Defect::TextOver];
+    if !is_opened && !message.defects.iter().any(|defect| conventions.contains(defect)) {
         return (
             message.text.clone().into_iter().collect(),
             message.html_text.clone().into_iter().collect(),
@@ -157,12 +140,9 @@ fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
     let (mut texts, mut htmls) = (vec![], vec![]);
     for entity in structure.entities.iter().filter(|entity| !entity.has_parts) {
         let content = &entity.content;
-        let range = usize::try_from(entity.body.start)
-            .ok()
-            .zip(usize::try_from(entity.body.end).ok());
-        let body = range
-            .and_then(|(start, end)| raw.get(start..end))
-            .unwrap_or_default();
+        let range =
+            usize::try_from(entity.body.start).ok().zip(usize::try_from(entity.body.end).ok());
+        let body = range.and_then(|(start, end)| raw.get(start..end)).unwrap_or_default();
         let decode =
             || charset::decode(content.encoding.decode(body), content.charset.as_deref()).text;
         match content.media_type.as_str() {
@@ -170,9 +150,7 @@ fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
             "text/plain" => {
                 let text = decode().replace("\r\n", "\n");
                 texts.push(
-                    content
-                        .flowed
-                        .map_or(text.clone(), |del_sp| flowed::unflow(&text, del_sp)),
+                    content.flowed.map_or(text.clone(), |del_sp| flowed::unflow(&text, del_sp)),
                 );
             }
             "text/html" => htmls.push(decode()),
@@ -191,10 +169,7 @@ fn split_mbox(bytes: &[u8]) -> Vec<&[u8]> {
     let mut starts = vec![];
     let mut at = 0;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        let end = rest
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(rest.len(), |end| end + 1);
+        let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
         let line = rest.get(..end).unwrap_or_default();
         let before = bytes.get(..at).unwrap_or_default();
         let is_apart =
@@ -207,25 +182,13 @@ fn split_mbox(bytes: &[u8]) -> Vec<&[u8]> {
     if starts.len() < 2 {
         return vec![bytes];
     }
-    let ends = starts
-        .iter()
-        .skip(1)
-        .map(|next| next.start)
-        .chain([bytes.len()]);
-    starts
-        .iter()
-        .zip(ends)
-        .filter_map(|(start, end)| bytes.get(start.end..end))
-        .collect()
+    let ends = starts.iter().skip(1).map(|next| next.start).chain([bytes.len()]);
+    starts.iter().zip(ends).filter_map(|(start, end)| bytes.get(start.end..end)).collect()
 }
 
 fn has_year(line: &[u8]) -> bool {
     let is_year = |four: &[u8]| {
         (four.starts_with(b"19") || four.starts_with(b"20")) && four.iter().all(u8::is_ascii_digit)
     };
-    line.get(8..)
-        .unwrap_or_default()
-        .windows(4)
-        .take(200)
-        .any(is_year)
+    line.get(8..).unwrap_or_default().windows(4).take(200).any(is_year)
 }

@@ -25,12 +25,7 @@ const ADDRESSES_MAX: usize = 100_000;
 #[must_use]
 pub fn parse(value: &[u8], field: &mut FieldText<'_>) -> Vec<Address> {
     let text = field.unfolded(value);
-    let mut list = List {
-        field,
-        found: vec![],
-        words: vec![],
-        comments: vec![],
-    };
+    let mut list = List { field, found: vec![], words: vec![], comments: vec![] };
     let mut tokens = Tokens::new(&text);
     while let Some(token) = tokens.next_token() {
         if list.found.len() >= ADDRESSES_MAX {
@@ -42,11 +37,7 @@ pub fn parse(value: &[u8], field: &mut FieldText<'_>) -> Vec<Address> {
             Token::Colon => list.group(),
             Token::Angle(inner) => list.angle(inner),
             Token::Comment(comment) => list.comments.push(comment),
-            Token::Word {
-                text,
-                is_quoted,
-                is_glued,
-            } => list.word(text, is_quoted, is_glued),
+            Token::Word { text, is_quoted, is_glued } => list.word(text, is_quoted, is_glued),
         }
     }
     list.end();
@@ -70,20 +61,12 @@ struct List<'a, 'b, 'f> {
 
 impl<'a> List<'a, '_, '_> {
     fn word(&mut self, text: &'a str, is_quoted: bool, is_glued: bool) {
-        self.words.push(Word {
-            text,
-            is_quoted,
-            is_glued,
-        });
+        self.words.push(Word { text, is_quoted, is_glued });
     }
 
     /// What was read is the name of a group, or `mailto:`.
     fn group(&mut self) {
-        if self
-            .words
-            .iter()
-            .any(|word| !word.is_quoted && word.text.contains('@'))
-        {
+        if self.words.iter().any(|word| !word.is_quoted && word.text.contains('@')) {
             self.end();
         }
         self.words.clear();
@@ -129,10 +112,7 @@ impl<'a> List<'a, '_, '_> {
                     self.field.defects.note(Defect::AddressMalformed);
                     let name = self.name(words);
                     if name.is_some() {
-                        self.found.push(Address {
-                            name,
-                            address: String::new(),
-                        });
+                        self.found.push(Address { name, address: String::new() });
                     }
                 }
             }
@@ -185,21 +165,14 @@ impl<'a> List<'a, '_, '_> {
         {
             text = routed;
         }
-        if text
-            .get(..7)
-            .is_some_and(|start| start.eq_ignore_ascii_case("mailto:"))
-        {
+        if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("mailto:")) {
             text = text.get(7..).unwrap_or_default();
         }
         let mut address = String::with_capacity(text.len());
         let mut tokens = Tokens::new(text);
         while let Some(token) = tokens.next_token() {
             match token {
-                Token::Word {
-                    text,
-                    is_quoted: true,
-                    ..
-                } => {
+                Token::Word { text, is_quoted: true, .. } => {
                     address.push('"');
                     address.push_str(text);
                     address.push('"');
@@ -234,11 +207,7 @@ enum Bare<'w, 'a> {
 impl Word<'_> {
     /// The word as it is written.
     fn source(&self) -> String {
-        if self.is_quoted {
-            format!("\"{}\"", self.text)
-        } else {
-            self.text.to_owned()
-        }
+        if self.is_quoted { format!("\"{}\"", self.text) } else { self.text.to_owned() }
     }
 
     fn has_at(&self) -> bool {
@@ -282,11 +251,7 @@ fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
-        plain.push(if char == '\\' {
-            chars.next().unwrap_or(char)
-        } else {
-            char
-        });
+        plain.push(if char == '\\' { chars.next().unwrap_or(char) } else { char });
     }
     plain
 }
@@ -294,9 +259,7 @@ fn unescaped(text: &str) -> String {
 /// An address that is quoted as a whole, without its quotes.
 fn unquoted(address: String) -> String {
     for quote in ['"', '\''] {
-        let inner = address
-            .strip_prefix(quote)
-            .and_then(|inner| inner.strip_suffix(quote));
+        let inner = address.strip_prefix(quote).and_then(|inner| inner.strip_suffix(quote));
         if let Some(inner) = inner.filter(|inner| inner.contains('@') && !inner.contains(quote)) {
             return inner.to_owned();
         }
@@ -309,11 +272,7 @@ fn in_unicode(address: String) -> String {
     let Some((local, domain)) = address.rsplit_once('@') else {
         return address;
     };
-    if !domain
-        .to_ascii_lowercase()
-        .split('.')
-        .any(|label| label.starts_with("xn--"))
-    {
+    if !domain.to_ascii_lowercase().split('.').any(|label| label.starts_with("xn--")) {
         return address;
     }
     match idna::domain_to_unicode(domain) {

@@ -110,10 +110,7 @@ impl<S: Source> Reader<'_, S> {
             Shown::Html => self.bodies.html.as_ref(),
         };
         let is_first = have.is_none();
-        let max = self
-            .limits
-            .text_bytes_max
-            .saturating_sub(have.map_or(0, String::len));
+        let max = self.limits.text_bytes_max.saturating_sub(have.map_or(0, String::len));
         let (content, size_bytes) = self.content(entity, max)?;
         let content = self.encoded_files(&entity.content, content, shown);
         let declared = declared(&entity.content, shown, &content);
@@ -158,9 +155,7 @@ impl<S: Source> Reader<'_, S> {
             self.bodies.html_source = None;
             return Ok(());
         }
-        self.bodies
-            .html_location
-            .clone_from(&entity.content.location);
+        self.bodies.html_location.clone_from(&entity.content.location);
         let size_bytes = match size_bytes {
             Some(size_bytes) => size_bytes,
             None => self.size(&entity.body, &entity.content)?,
@@ -216,24 +211,12 @@ impl<S: Source> Reader<'_, S> {
         }
         let mut blocks: Vec<(Range<usize>, Container)> = vec![];
         for block in uuencode::blocks(&content) {
-            self.encoded_file(
-                (block.name, block.content),
-                block.is_complete,
-                Container::Uuencode,
-            );
+            self.encoded_file((block.name, block.content), block.is_complete, Container::Uuencode);
             blocks.push((block.range, Container::Uuencode));
         }
         let is_yenc = blocks.is_empty() && part.file_encoding != Some(Declared::Uuencode);
-        for block in if is_yenc {
-            yenc::blocks(&content)
-        } else {
-            vec![]
-        } {
-            self.encoded_file(
-                (block.name, block.content),
-                block.is_complete,
-                Container::Yenc,
-            );
+        for block in if is_yenc { yenc::blocks(&content) } else { vec![] } {
+            self.encoded_file((block.name, block.content), block.is_complete, Container::Yenc);
             blocks.push((block.range, Container::Yenc));
         }
         if blocks.is_empty() {
@@ -276,10 +259,7 @@ impl<S: Source> Reader<'_, S> {
             if text.contains('\0') {
                 self.defects.note(Defect::Nul);
             }
-            text = text
-                .replace("\r\n", "\n")
-                .replace('\r', "\n")
-                .replace('\0', "");
+            text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
         }
         if text.len() > max {
             self.defects.note(Defect::TextOver);
@@ -301,10 +281,7 @@ impl<S: Source> Reader<'_, S> {
             return Ok(());
         }
         let size_bytes = self.size(&entity.body, content)?;
-        let charset = content
-            .charset
-            .clone()
-            .filter(|_| content.media_type.starts_with("text/"));
+        let charset = content.charset.clone().filter(|_| content.media_type.starts_with("text/"));
         self.bodies.files.push(File {
             declared_name: content.name().map(str::to_owned),
             name: content.name().map(str::to_owned),
@@ -395,8 +372,8 @@ fn shown(entity: &Entity) -> Option<Shown> {
     }
 }
 
-/// The charset that a text declares. Html may name it itself, where it is not UTF-8 all the same; it
-/// is never in UTF-7, in which markup would hide.
+/// The charset that a text declares. Html may name it itself, where it is not UTF-8 all the same;
+/// it is never in UTF-7, in which markup would hide.
 fn declared(part: &Content, shown: Shown, content: &[u8]) -> Option<String> {
     let is_plain = |label: &String| match Charset::for_label(label) {
         Some(Charset::Utf7 | Charset::Utf32 { .. }) => false,

@@ -67,9 +67,8 @@ const VALUE_CHARS_MAX: usize = 4_000;
 #[must_use]
 pub fn summarise(text: &str) -> Option<Calendar> {
     let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
-    let is_calendar = text
-        .get(..15)
-        .is_some_and(|head| head.eq_ignore_ascii_case("BEGIN:VCALENDAR"));
+    let is_calendar =
+        text.get(..15).is_some_and(|head| head.eq_ignore_ascii_case("BEGIN:VCALENDAR"));
     if !is_calendar {
         return None;
     }
@@ -120,10 +119,7 @@ impl Reader {
         };
         if is_kind && better {
             let method = self.calendar.method.take();
-            self.calendar = Calendar {
-                method,
-                ..Calendar::default()
-            };
+            self.calendar = Calendar { method, ..Calendar::default() };
             self.calendar.component = Some(component);
             self.duration = None;
             self.active = true;
@@ -185,14 +181,8 @@ fn attendee(line: &ContentLine) -> Attendee {
         .filter(|scheme| scheme.eq_ignore_ascii_case("mailto:"))
         .and_then(|_| value.get(7..));
     // Some name a principal of their server, and the address beside it.
-    let address = mail
-        .or_else(|| line.parameter("EMAIL"))
-        .unwrap_or(value)
-        .trim();
-    let name = line
-        .parameter("CN")
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
+    let address = mail.or_else(|| line.parameter("EMAIL")).unwrap_or(value).trim();
+    let name = line.parameter("CN").map(str::trim).filter(|name| !name.is_empty());
     let state = line.parameter("PARTSTAT").unwrap_or("needs-action");
     Attendee {
         address: address.chars().take(VALUE_CHARS_MAX).collect(),

@@ -78,12 +78,8 @@ impl Charset {
             Self::Iso2022Kr => "iso-2022-kr",
             Self::Iso2022Cn => "iso-2022-cn",
             Self::Hz => "hz-gb-2312",
-            Self::Utf32 {
-                little_endian: true,
-            } => "utf-32le",
-            Self::Utf32 {
-                little_endian: false,
-            } => "utf-32be",
+            Self::Utf32 { little_endian: true } => "utf-32le",
+            Self::Utf32 { little_endian: false } => "utf-32be",
         }
     }
 
@@ -114,9 +110,7 @@ impl Charset {
 /// Begins to decode bytes of the charset that `label` names, as UTF-8 if it is unknown.
 #[must_use]
 pub fn decoder(label: &str) -> Decoder {
-    Charset::for_label(label)
-        .unwrap_or(Charset::Whatwg(UTF_8))
-        .decoder()
+    Charset::for_label(label).unwrap_or(Charset::Whatwg(UTF_8)).decoder()
 }
 
 /// Decodes a text whose charset may be declared, wrong or missing.
@@ -132,11 +126,7 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>) -> Text {
                 Some(rest) => rest.to_owned(),
                 None => text,
             };
-            return Text {
-                text,
-                charset: None,
-                defect: unknown.or(defect),
-            };
+            return Text { text, charset: None, defect: unknown.or(defect) };
         }
         Ok(text) => text.into_bytes(),
         Err(error) => error.into_bytes(),
@@ -151,11 +141,7 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>) -> Text {
             };
             let charset = detect(&bytes);
             let (text, _) = charset.decode(&bytes);
-            Text {
-                text,
-                charset: Some(charset),
-                defect: Some(defect),
-            }
+            Text { text, charset: Some(charset), defect: Some(defect) }
         }
     }
 }
@@ -180,27 +166,15 @@ fn takes_utf8(charset: Option<Charset>, text: &str) -> bool {
 fn decode_declared(bytes: &[u8], charset: Charset) -> Text {
     let (text, is_clean) = charset.decode(bytes);
     if is_clean {
-        return Text {
-            text,
-            charset: Some(charset),
-            defect: None,
-        };
+        return Text { text, charset: Some(charset), defect: None };
     }
     let defect = Some(Defect::CharsetWrong);
     if let Ok(text) = std::str::from_utf8(bytes)
         && !text.is_ascii()
     {
-        return Text {
-            text: text.to_owned(),
-            charset: None,
-            defect,
-        };
+        return Text { text: text.to_owned(), charset: None, defect };
     }
-    Text {
-        text,
-        charset: Some(charset),
-        defect,
-    }
+    Text { text, charset: Some(charset), defect }
 }
 
 /// Whether the bytes switch character sets as ISO-2022-JP does.
@@ -219,11 +193,7 @@ pub fn detect(bytes: &[u8]) -> Charset {
     }
     let (mut right, mut wrong) = (0_usize, 0_usize);
     for chunk in bytes.utf8_chunks() {
-        right += chunk
-            .valid()
-            .chars()
-            .filter(|char| !char.is_ascii())
-            .count();
+        right += chunk.valid().chars().filter(|char| !char.is_ascii()).count();
         wrong += usize::from(!chunk.invalid().is_empty());
     }
     // A damaged or cut text in UTF-8 is still one: other charsets hardly ever look like it.
@@ -233,11 +203,7 @@ pub fn detect(bytes: &[u8]) -> Charset {
     let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
     let found = detector.guess(None, chardetng::Utf8Detection::Deny);
-    Charset::Whatwg(if found == GBK {
-        encoding_rs::GB18030
-    } else {
-        found
-    })
+    Charset::Whatwg(if found == GBK { encoding_rs::GB18030 } else { found })
 }
 
 /// Decodes bytes of a header, which declare nothing: UTF-8, then `fallback` (the charset of the

@@ -211,10 +211,7 @@ pub fn compose(draft: &Draft) -> Result<Composed, Invalid> {
     let mut writer = Writer::default();
     let needs_smtp_utf8 = header::write(draft, writer.bytes())?;
     structure::write(draft, &mut writer)?;
-    Ok(Composed {
-        pieces: writer.finish(),
-        needs_smtp_utf8,
-    })
+    Ok(Composed { pieces: writer.finish(), needs_smtp_utf8 })
 }
 
 /// Composes `draft`, all of whose contents are [`Content::Bytes`], in memory.

@@ -67,26 +67,15 @@ impl Content {
     /// The content of a part without any field.
     #[must_use]
     pub fn new(is_digest: bool) -> Self {
-        let media_type = if is_digest {
-            "message/rfc822"
-        } else {
-            "text/plain"
-        };
-        Self {
-            media_type: media_type.to_owned(),
-            ..Self::default()
-        }
+        let media_type = if is_digest { "message/rfc822" } else { "text/plain" };
+        Self { media_type: media_type.to_owned(), ..Self::default() }
     }
 
     /// The content of a part that is not looked into.
     #[must_use]
     pub fn opaque() -> Self {
         let media_type = "application/octet-stream".to_owned();
-        Self {
-            media_type,
-            disposition: Some(Disposition::Attachment),
-            ..Self::default()
-        }
+        Self { media_type, disposition: Some(Disposition::Attachment), ..Self::default() }
     }
 
     /// Whether it is a multipart.
@@ -156,9 +145,7 @@ impl Content {
             let is_boundary = |bytes: &&[u8]| (1..=BOUNDARY_BYTES_MAX).contains(&bytes.len());
             self.boundary = boundary.filter(is_boundary).map(<[u8]>::to_vec);
         }
-        let security = parameters
-            .token("protocol")
-            .or_else(|| parameters.token("smime-type"));
+        let security = parameters.token("protocol").or_else(|| parameters.token("smime-type"));
         self.security_type = security.map(|value| value.to_ascii_lowercase());
     }
 
@@ -203,17 +190,12 @@ fn is_media_type(text: &str) -> bool {
             |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte);
         !part.is_empty() && part.bytes().all(is_character)
     };
-    text.split_once('/')
-        .is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+    text.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
 }
 
 fn text(value: &[u8], defects: &mut Defects) -> Option<String> {
     let value = value.get(..ID_BYTES_MAX).unwrap_or(value);
-    let mut field = FieldText {
-        fallback: None,
-        words_left: 100,
-        defects,
-    };
+    let mut field = FieldText { fallback: None, words_left: 100, defects };
     let text = field.unstructured(value);
     (!text.is_empty()).then_some(text)
 }

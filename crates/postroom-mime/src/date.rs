@@ -1,6 +1,7 @@
 //! Dates as mail writes them.
 //!
-//! Day or month first, names in full or short in any case, years of two digits, no seconds, no zone,
+//! Day or month first, names in full or short in any case, years of two digits, no seconds, no
+//! zone,
 //! zones of three digits or by name, the forms of RFC 850, asctime and ISO 8601. What cannot be a
 //! date of a mail (30 February, the year 9999, a zone of 24 hours) is none.
 //!
@@ -20,15 +21,8 @@ const MONTHS: [&str; 12] = [
     "november",
     "december",
 ];
-const WEEKDAYS: [&str; 7] = [
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-];
+const WEEKDAYS: [&str; 7] =
+    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 /// Zones by name, in minutes east of Greenwich.
 const ZONES: &[(&str, i64)] = &[
     ("ut", 0),
@@ -107,10 +101,7 @@ pub fn parse(text: &str) -> Option<i64> {
     let text: String = text.chars().take(TEXT_BYTES_MAX).collect();
     let text = without_comments(&text).to_lowercase();
     let mut date = Date::default();
-    for word in text
-        .split([' ', '\t', ',', '\r', '\n', '\u{a0}'])
-        .filter(|word| !word.is_empty())
-    {
+    for word in text.split([' ', '\t', ',', '\r', '\n', '\u{a0}']).filter(|word| !word.is_empty()) {
         date.pending.push(word);
         while let Some(word) = date.pending.pop() {
             date.word(word);
@@ -196,21 +187,14 @@ impl<'a> Date<'a> {
 
     /// `21-nov-1997`, `2026-11-23`, `11/23/2026`.
     fn date_word(&mut self, word: &'a str) {
-        let fields: Vec<_> = word
-            .split(['-', '/'])
-            .filter(|field| !field.is_empty())
-            .collect();
+        let fields: Vec<_> = word.split(['-', '/']).filter(|field| !field.is_empty()).collect();
         let numbers: Vec<_> = fields.iter().map(|field| number(field)).collect();
         match (fields.as_slice(), numbers.as_slice()) {
             ([first, ..], [Some(year), Some(month), Some(day)]) if first.len() == 4 => {
                 (self.year, self.month, self.day) = (Some(*year), Some(*month), Some(*day));
             }
             ([_, _, last], [Some(first), Some(second), Some(year)]) => {
-                let (month, day) = if *first > 12 {
-                    (second, first)
-                } else {
-                    (first, second)
-                };
+                let (month, day) = if *first > 12 { (second, first) } else { (first, second) };
                 (self.month, self.day) = (Some(*month), Some(*day));
                 self.year = Some(full_year(last, *year));
             }
@@ -225,13 +209,9 @@ impl<'a> Date<'a> {
             return;
         }
         let end = word.find(|char: char| !char.is_ascii_digit() && char != ':' && char != '.');
-        let (clock, rest) = word
-            .split_at_checked(end.unwrap_or(word.len()))
-            .unwrap_or((word, ""));
+        let (clock, rest) = word.split_at_checked(end.unwrap_or(word.len())).unwrap_or((word, ""));
         let is_dotted = !clock.contains(':');
-        let mut fields = clock
-            .trim_end_matches('.')
-            .split(if is_dotted { '.' } else { ':' });
+        let mut fields = clock.trim_end_matches('.').split(if is_dotted { '.' } else { ':' });
         let seconds = |text: &str| number(text.split('.').next().unwrap_or(text));
         let hour = fields.next().and_then(number);
         let minute = fields.next().and_then(number);
@@ -284,10 +264,7 @@ impl<'a> Date<'a> {
     }
 
     fn named_zone(&mut self, word: &str) {
-        let end = word
-            .find(['+', '-'])
-            .filter(|at| *at > 0)
-            .unwrap_or(word.len());
+        let end = word.find(['+', '-']).filter(|at| *at > 0).unwrap_or(word.len());
         let (name, rest) = word.split_at_checked(end).unwrap_or((word, ""));
         let name = name.trim_matches(['"', '.', ';']);
         let known = ZONES.iter().find(|(known, _)| *known == name);
@@ -329,9 +306,7 @@ fn is_iso(date: &str) -> bool {
 
 fn ordinal(word: &str) -> Option<i64> {
     let digits = word.strip_suffix("st").or_else(|| word.strip_suffix("nd"));
-    let digits = digits
-        .or_else(|| word.strip_suffix("rd"))
-        .or_else(|| word.strip_suffix("th"));
+    let digits = digits.or_else(|| word.strip_suffix("rd")).or_else(|| word.strip_suffix("th"));
     digits.and_then(number)
 }
 

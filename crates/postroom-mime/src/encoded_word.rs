@@ -1,6 +1,7 @@
 //! Encoded words: text outside ASCII in header fields.
 //!
-//! Taken as they are found: within quotes and words, with blanks in them, with base64 that is cut in
+//! Taken as they are found: within quotes and words, with blanks in them, with base64 that is cut
+//! in
 //! the middle of a group, with characters that are split between two words. What is no encoded word
 //! stays as it is written. Time is linear.
 //!
@@ -40,10 +41,7 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
     let mut run: Option<Run<'_>> = None;
     let (mut copied, mut from) = (0, 0);
     let mut ends = Ends { text, next: 0 };
-    while let Some(found) = text
-        .get(from..)
-        .and_then(|rest| memmem::find(rest.as_bytes(), b"=?"))
-    {
+    while let Some(found) = text.get(from..).and_then(|rest| memmem::find(rest.as_bytes(), b"=?")) {
         let start = from + found;
         let Some(word) = word(text, start, &mut ends) else {
             from = start + 2;
@@ -57,9 +55,7 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
         let between = text.get(copied..start).unwrap_or_default();
         let is_joined = run.is_some() && between.chars().all(char::is_whitespace);
         let continues = is_joined
-            && run
-                .as_ref()
-                .is_some_and(|run| run.charset.eq_ignore_ascii_case(word.charset));
+            && run.as_ref().is_some_and(|run| run.charset.eq_ignore_ascii_case(word.charset));
         if !continues {
             flush(run.take(), &mut decoded);
         }
@@ -103,10 +99,7 @@ impl Ends<'_> {
 /// Reads the word at `start`, which begins with `=?`.
 fn word<'a>(text: &'a str, start: usize, ends: &mut Ends<'a>) -> Option<Word<'a>> {
     let rest = text.get(start + 2..)?;
-    let mark = rest
-        .bytes()
-        .take(CHARSET_BYTES_MAX + 1)
-        .position(|byte| byte == b'?')?;
+    let mark = rest.bytes().take(CHARSET_BYTES_MAX + 1).position(|byte| byte == b'?')?;
     let charset = rest.get(..mark)?;
     if charset.contains(|char: char| char.is_whitespace() || char == '=') {
         return None;
@@ -126,12 +119,7 @@ fn word<'a>(text: &'a str, start: usize, ends: &mut Ends<'a>) -> Option<Word<'a>
         return None;
     }
     let charset = charset.split('*').next().unwrap_or(charset);
-    Some(Word {
-        charset,
-        is_base64,
-        content,
-        end: end + 2,
-    })
+    Some(Word { charset, is_base64, content, end: end + 2 })
 }
 
 impl Run<'_> {
@@ -142,8 +130,7 @@ impl Run<'_> {
             return;
         }
         let is_character = |char: &char| char.is_ascii() && !char.is_ascii_whitespace();
-        self.base64
-            .extend(word.content.chars().filter(is_character));
+        self.base64.extend(word.content.chars().filter(is_character));
         if self.base64.len().is_multiple_of(4) || self.base64.ends_with('=') {
             self.end_base64();
         }
@@ -151,8 +138,7 @@ impl Run<'_> {
 
     fn end_base64(&mut self) {
         let base64 = std::mem::take(&mut self.base64);
-        self.bytes
-            .extend(TransferEncoding::Base64.decode(base64.as_bytes()));
+        self.bytes.extend(TransferEncoding::Base64.decode(base64.as_bytes()));
     }
 }
 
@@ -192,9 +178,7 @@ fn quoted(content: &str, bytes: &mut Vec<u8>) {
 /// The value of a hexadecimal digit.
 #[must_use]
 pub fn hex(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
@@ -243,10 +227,7 @@ mod tests {
     #[test]
     fn beyond_the_limit_words_stay_as_they_are() {
         let mut defects = Defects::default();
-        assert_eq!(
-            decode("=?utf-8?q?a?= =?utf-8?q?b?=", &mut 1, &mut defects),
-            "a =?utf-8?q?b?="
-        );
+        assert_eq!(decode("=?utf-8?q?a?= =?utf-8?q?b?=", &mut 1, &mut defects), "a =?utf-8?q?b?=");
         assert!(defects.has(Defect::EncodedWordsOver));
     }
 

@@ -66,10 +66,7 @@ fn unfold(text: &str) -> String {
     let mut chars = text.chars().filter(|char| *char != '\0').peekable();
     while let Some(char) = chars.next() {
         if matches!(char, '\r' | '\n') {
-            while chars
-                .next_if(|char| matches!(char, '\r' | '\n' | ' ' | '\t'))
-                .is_some()
-            {}
+            while chars.next_if(|char| matches!(char, '\r' | '\n' | ' ' | '\t')).is_some() {}
             line.push(' ');
         } else {
             line.push(char);

@@ -31,12 +31,8 @@ pub fn read<S: Source>(
         let bytes = length(whole.start, whole.end);
         let window = source.window(whole.start, bytes)?;
         let window = window.get(..bytes).unwrap_or(window);
-        let name = window
-            .get(..length(whole.start, field.name.end))
-            .unwrap_or_default();
-        let value = window
-            .get(length(whole.start, field.value.start)..)
-            .unwrap_or_default();
+        let name = window.get(..length(whole.start, field.name.end)).unwrap_or_default();
+        let value = window.get(length(whole.start, field.value.start)..).unwrap_or_default();
         let Ok(name) = std::str::from_utf8(name) else {
             continue;
         };
@@ -118,9 +114,7 @@ impl Seen {
             }
             b"received" if !self.received => {
                 self.received = true;
-                message.received_ms = line
-                    .rsplit_once(';')
-                    .and_then(|(_, date)| date::parse(date));
+                message.received_ms = line.rsplit_once(';').and_then(|(_, date)| date::parse(date));
             }
             _ => {}
         }
@@ -149,10 +143,7 @@ fn recipients(value: &[u8], text: &mut FieldText<'_>) -> Vec<crate::compose::Add
 /// The identifier of a field: what stands in angle brackets, else all of it.
 fn message_id(line: &str) -> Option<String> {
     message_ids(line).into_iter().next().or_else(|| {
-        let id: String = line
-            .trim_matches(['<', '>', ' '])
-            .split_whitespace()
-            .collect();
+        let id: String = line.trim_matches(['<', '>', ' ']).split_whitespace().collect();
         (!id.is_empty()).then_some(id)
     })
 }
@@ -163,20 +154,14 @@ fn message_ids(line: &str) -> Vec<String> {
     let mut rest = line;
     while let Some((_, after)) = rest.split_once('<') {
         let end = after.find(['>', '<']).unwrap_or(after.len());
-        let id: String = after
-            .get(..end)
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
+        let id: String = after.get(..end).unwrap_or_default().split_whitespace().collect();
         if !id.is_empty() {
             ids.push(id);
         }
         rest = after.get(end..).unwrap_or_default();
     }
     if ids.is_empty() {
-        let words = line
-            .split([' ', '\t', ','])
-            .filter(|word| word.contains('@'));
+        let words = line.split([' ', '\t', ',']).filter(|word| word.contains('@'));
         ids.extend(words.map(str::to_owned));
     }
     ids

@@ -43,16 +43,10 @@ impl FileNames {
 pub fn harmless(declared: &str) -> String {
     let declared = declared.trim();
     let is_path = declared.starts_with(['/', '\\', '.'])
-        || declared
-            .get(1..3)
-            .is_some_and(|drive| drive == ":\\" || drive == ":/")
+        || declared.get(1..3).is_some_and(|drive| drive == ":\\" || drive == ":/")
         || declared.contains("://")
         || declared.contains('\\');
-    let last = if is_path {
-        declared.rsplit(['/', '\\']).next()
-    } else {
-        Some(declared)
-    };
+    let last = if is_path { declared.rsplit(['/', '\\']).next() } else { Some(declared) };
     let last = last.unwrap_or_default();
     let plain = |char: char| match char {
         '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*' => Some('_'),
@@ -63,15 +57,8 @@ pub fn harmless(declared: &str) -> String {
     let name: String = last.chars().filter_map(plain).collect();
     let name = name.trim_matches([' ', '.']);
     let name = shortened(name);
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .trim_end()
-        .to_lowercase();
-    let is_numbered = stem
-        .strip_prefix("com")
-        .or_else(|| stem.strip_prefix("lpt"));
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
+    let is_numbered = stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt"));
     let is_device = DEVICES.contains(&stem.as_str())
         || is_numbered.is_some_and(|number| {
             number.chars().count() == 1 && !number.starts_with(char::is_alphabetic)
@@ -81,8 +68,9 @@ pub fn harmless(declared: &str) -> String {
 
 fn is_invisible(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
-            | '\u{FEFF}' | '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFC}' | '\u{AD}' | '\u{E0000}'..='\u{E007F}')
+        || matches!(char, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}')
+        || matches!(char, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{2028}' | '\u{2029}')
+        || matches!(char, '\u{FFF9}'..='\u{FFFC}' | '\u{AD}' | '\u{E0000}'..='\u{E007F}')
 }
 
 /// Cuts a name that is too long, in its stem.

@@ -32,12 +32,7 @@ const MESSAGES_MAX: usize = 200;
 pub fn content<S: Source>(source: &mut S, file: &File, max: usize) -> io::Result<Vec<u8>> {
     let (offset, length, encoding) = match &file.source {
         PartSource::Bytes(bytes) => return Ok(bytes.clone()),
-        PartSource::Range {
-            offset,
-            length,
-            encoding,
-            ..
-        } => (*offset, *length, *encoding),
+        PartSource::Range { offset, length, encoding, .. } => (*offset, *length, *encoding),
     };
     let mut decoder = encoding.decoder();
     let mut content = Vec::new();
@@ -71,13 +66,8 @@ pub fn open_tnef<S: Source>(
     defects: &mut Defects,
 ) -> io::Result<()> {
     let is_tnef = |file: &File| {
-        matches!(
-            file.media_type.as_str(),
-            "application/ms-tnef" | "application/vnd.ms-tnef"
-        ) || file
-            .name
-            .as_deref()
-            .is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"))
+        matches!(file.media_type.as_str(), "application/ms-tnef" | "application/vnd.ms-tnef")
+            || file.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"))
     };
     let mut opened = vec![];
     let mut left = limits.open_bytes_max as u64;
@@ -105,20 +95,12 @@ pub fn open_tnef<S: Source>(
                 bodies.html = Some(html);
             }
         }
-        let rtf = found
-            .rtf
-            .map(|rtf| of_tnef(Some("body.rtf".to_owned()), "application/rtf", rtf));
+        let rtf = found.rtf.map(|rtf| of_tnef(Some("body.rtf".to_owned()), "application/rtf", rtf));
         bodies.files.extend(rtf);
         for attachment in found.attachments {
-            let media_type = attachment
-                .media_type
-                .unwrap_or_default()
-                .to_ascii_lowercase();
-            let media_type = if media_type.contains('/') {
-                &media_type
-            } else {
-                "application/octet-stream"
-            };
+            let media_type = attachment.media_type.unwrap_or_default().to_ascii_lowercase();
+            let media_type =
+                if media_type.contains('/') { &media_type } else { "application/octet-stream" };
             let mut file = of_tnef(attachment.name, media_type, attachment.content);
             file.content_id = attachment.content_id;
             file.location = attachment.content_location;
@@ -149,17 +131,9 @@ fn of_tnef(name: Option<String>, media_type: &str, bytes: Vec<u8>) -> File {
 pub fn name_messages<S: Source>(source: &mut S, bodies: &mut Bodies) -> io::Result<()> {
     let is_unnamed = |file: &&mut File| {
         file.name.is_none()
-            && matches!(
-                file.media_type.as_str(),
-                "message/rfc822" | "message/global"
-            )
+            && matches!(file.media_type.as_str(), "message/rfc822" | "message/global")
     };
-    for file in bodies
-        .files
-        .iter_mut()
-        .filter(is_unnamed)
-        .take(MESSAGES_MAX)
-    {
+    for file in bodies.files.iter_mut().filter(is_unnamed).take(MESSAGES_MAX) {
         let start = content(source, file, HEADER_BYTES_MAX)?;
         if let Some(subject) = subject(&start)? {
             file.name = Some(format!("{}.eml", subject.trim_end_matches('.')));
@@ -172,22 +146,13 @@ pub fn name_messages<S: Source>(source: &mut S, bodies: &mut Bodies) -> io::Resu
 fn subject(start: &[u8]) -> io::Result<Option<String>> {
     let limits = Limits::default();
     let mut defects = Defects::default();
-    let scan = Scan {
-        start: 0,
-        line_end: LineEnd::detect(start),
-        is_root: true,
-        limits: &limits,
-    };
+    let scan = Scan { start: 0, line_end: LineEnd::detect(start), is_root: true, limits: &limits };
     let header = header::scan(&mut Slice(start), scan, |_| false, &mut defects)?;
     let bytes =
         |range: &std::ops::Range<u64>| source::read(&mut Slice(start), range, HEADER_BYTES_MAX);
     for field in &header.fields {
         if bytes(&field.name)?.eq_ignore_ascii_case(b"subject") {
-            let mut text = FieldText {
-                fallback: None,
-                words_left: 1_000,
-                defects: &mut defects,
-            };
+            let mut text = FieldText { fallback: None, words_left: 1_000, defects: &mut defects };
             let subject = text.unstructured(&bytes(&field.value)?);
             return Ok((!subject.is_empty()).then_some(subject));
         }
@@ -210,22 +175,14 @@ pub fn referred(bodies: &Bodies) -> Vec<bool> {
             by_location.entry(location.trim()).or_default().push(at);
         }
     }
-    let Some(html) = bodies
-        .html
-        .as_deref()
-        .filter(|_| !by_id.is_empty() || !by_location.is_empty())
+    let Some(html) =
+        bodies.html.as_deref().filter(|_| !by_id.is_empty() || !by_location.is_empty())
     else {
         return referred;
     };
-    let base = bodies
-        .html_location
-        .as_deref()
-        .and_then(|base| Some(base.rsplit_once('/')?.0));
+    let base = bodies.html_location.as_deref().and_then(|base| Some(base.rsplit_once('/')?.0));
     html::references(html, |url| {
-        let found = match url
-            .get(..4)
-            .filter(|scheme| scheme.eq_ignore_ascii_case("cid:"))
-        {
+        let found = match url.get(..4).filter(|scheme| scheme.eq_ignore_ascii_case("cid:")) {
             Some(_) => {
                 let id = url.get(4..).unwrap_or_default().trim();
                 by_id.get(id).or_else(|| by_id.get(unpercent(id).as_str()))
@@ -233,9 +190,7 @@ pub fn referred(bodies: &Bodies) -> Vec<bool> {
             None if by_location.is_empty() => None,
             None => {
                 let resolved = base.map(|base| format!("{base}/{url}")).unwrap_or_default();
-                let found = by_location
-                    .get(url)
-                    .or_else(|| by_location.get(resolved.as_str()));
+                let found = by_location.get(url).or_else(|| by_location.get(resolved.as_str()));
                 found.or_else(|| by_location.get(unpercent(url).as_str()))
             }
         };

@@ -20,10 +20,7 @@ pub fn unflow(text: &str, del_sp: bool) -> String {
         if is_open && (is_quoted || is_signature) {
             joined.push('\n');
         }
-        let line = line
-            .strip_prefix(' ')
-            .filter(|_| !is_quoted)
-            .unwrap_or(line);
+        let line = line.strip_prefix(' ').filter(|_| !is_quoted).unwrap_or(line);
         if line.ends_with(' ') && !is_quoted && !is_signature {
             joined.push_str(line.strip_suffix(' ').filter(|_| del_sp).unwrap_or(line));
             is_open = true;

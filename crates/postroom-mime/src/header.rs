@@ -100,10 +100,7 @@ pub fn scan<S: Source>(
     is_delimiter: impl Fn(&[u8]) -> bool,
     defects: &mut Defects,
 ) -> io::Result<Header> {
-    let header = Header {
-        body: scan.start,
-        ..Header::default()
-    };
+    let header = Header { body: scan.start, ..Header::default() };
     let mut reading = Reading {
         scan,
         header,
@@ -229,10 +226,7 @@ impl Reading<'_> {
             let end = at + length.min(max.saturating_sub(self.kept_bytes + RESERVE_BYTES).max(1));
             let end = if is_over { end } else { at + length };
             let value = (at + colon as u64 + 1).min(end);
-            self.header.fields.push(Field {
-                name: at..at + name_bytes as u64,
-                value: value..end,
-            });
+            self.header.fields.push(Field { name: at..at + name_bytes as u64, value: value..end });
             self.kept_bytes += end - at;
             self.is_kept = !is_over;
         } else {
@@ -307,11 +301,7 @@ fn classify(line: &[u8]) -> Line {
     match line {
         [b' ' | b'\t', ..] => return Line::Continuation,
         [b'F', b'r', b'o', b'm', b' ', ..] | [b'>', b'F', b'r', b'o', b'm', b' ', ..] => {
-            return if colon_of(line).is_some() {
-                field(line)
-            } else {
-                Line::Mbox
-            };
+            return if colon_of(line).is_some() { field(line) } else { Line::Mbox };
         }
         _ => {}
     }
@@ -323,13 +313,8 @@ fn classify(line: &[u8]) -> Line {
 
 /// The place of the colon behind a field name and blanks.
 fn colon_of(line: &[u8]) -> Option<usize> {
-    let name = line
-        .iter()
-        .position(|byte| !(b'!'..=b'~').contains(byte) || *byte == b':')?;
-    let blanks = line
-        .get(name..)?
-        .iter()
-        .position(|byte| !matches!(byte, b' ' | b'\t'))?;
+    let name = line.iter().position(|byte| !(b'!'..=b'~').contains(byte) || *byte == b':')?;
+    let blanks = line.get(name..)?.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
     (name > 0 && line.get(name + blanks) == Some(&b':')).then_some(name + blanks)
 }
 
@@ -338,10 +323,7 @@ fn field(line: &[u8]) -> Line {
     match colon_of(line) {
         Some(colon) => {
             let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
-            Line::Field {
-                name_bytes: name.len(),
-                colon,
-            }
+            Line::Field { name_bytes: name.len(), colon }
         }
         None => Line::Other,
     }

@@ -78,10 +78,7 @@ pub fn references(html: &str, mut each: impl FnMut(&str)) {
 }
 
 fn is_cid(value: &str) -> bool {
-    value
-        .trim_start()
-        .get(..4)
-        .is_some_and(|start| start.eq_ignore_ascii_case("cid:"))
+    value.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("cid:"))
 }
 
 /// Addresses in a style: `url(..)` and `@import`.
@@ -145,22 +142,14 @@ pub fn text(html: &str, bytes_max: usize) -> String {
 #[must_use]
 pub fn charset(html: &[u8]) -> Option<String> {
     let start = html.get(..META_BYTES_MAX).unwrap_or(html);
-    let start: String = start
-        .iter()
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect();
+    let start: String = start.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
     let mut rest = start.as_str();
     while let Some((_, after)) = rest.split_once("<meta") {
         let element = after.split('>').next().unwrap_or(after);
         if let Some((_, value)) = element.split_once("charset") {
             let value = value.trim_start_matches([' ', '=', '"', '\'']);
-            let end = value
-                .find([' ', '"', '\'', ';', '/', '>'])
-                .unwrap_or(value.len());
-            return value
-                .get(..end)
-                .filter(|label| !label.is_empty())
-                .map(str::to_owned);
+            let end = value.find([' ', '"', '\'', ';', '/', '>']).unwrap_or(value.len());
+            return value.get(..end).filter(|label| !label.is_empty()).map(str::to_owned);
         }
         rest = after;
     }

@@ -187,12 +187,7 @@ impl Part {
     fn read<S: Source>(&self, message: &mut S) -> io::Result<Vec<u8>> {
         let (offset, length, encoding) = match &self.source {
             PartSource::Bytes(bytes) => return Ok(bytes.clone()),
-            PartSource::Range {
-                offset,
-                length,
-                encoding,
-                ..
-            } => (*offset, *length, *encoding),
+            PartSource::Range { offset, length, encoding, .. } => (*offset, *length, *encoding),
         };
         let mut content = Vec::new();
         let mut decoder = encoding.decoder();

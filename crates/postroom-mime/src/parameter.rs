@@ -1,7 +1,7 @@
 //! Values with parameters: `Content-Type`, `Content-Disposition`.
 //!
 //! ```text
-//!   head ; name=value ; name="value" ; name*=charset'language'%C3%BC ; name*0=first ; name*1=second
+//!   head ; name=value ; name="value" ; name*=charset'language'%C3%BC ; name*0=one ; name*1=two
 //! ```
 //!
 //! Read as mail writes them: missing semicolons, blanks in unquoted values, quotes in quoted ones,
@@ -55,20 +55,13 @@ impl Parameters {
     /// Reads the value of a field.
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
-        let mut reader = Reader {
-            rest: value,
-            quotes_end: false,
-            comments_end: false,
-        };
+        let mut reader = Reader { rest: value, quotes_end: false, comments_end: false };
         let head = reader.head();
         let mut pieces = vec![];
         while let Some(piece) = reader.piece() {
             pieces.push(piece);
         }
-        Self {
-            head,
-            list: join(pieces),
-        }
+        Self { head, list: join(pieces) }
     }
 
     /// The bytes of a parameter.
@@ -90,11 +83,7 @@ impl Parameters {
     pub fn text(&self, name: &str, fallback: Option<Charset>) -> Option<String> {
         let parameter = self.find(name)?;
         let mut defects = Defects::default();
-        let mut field = FieldText {
-            fallback,
-            words_left: WORDS_MAX,
-            defects: &mut defects,
-        };
+        let mut field = FieldText { fallback, words_left: WORDS_MAX, defects: &mut defects };
         let text = match parameter.charset {
             Some(charset) => charset::decode_named(&parameter.value, Some(charset)),
             None => field.unfolded(&parameter.value),
@@ -114,9 +103,8 @@ const WORDS_MAX: usize = 1_000;
 
 /// Joins the pieces of each parameter.
 fn join(pieces: Vec<Piece>) -> Vec<Parameter> {
-    let (mut sections, whole): (Vec<_>, Vec<_>) = pieces
-        .into_iter()
-        .partition(|piece| piece.section.is_some());
+    let (mut sections, whole): (Vec<_>, Vec<_>) =
+        pieces.into_iter().partition(|piece| piece.section.is_some());
     // Stable: of two pieces with one number the first comes first.
     sections.sort_by(|a, b| (&a.name, a.section).cmp(&(&b.name, b.section)));
     let mut list: Vec<_> = whole.into_iter().map(whole_piece).collect();
@@ -129,10 +117,7 @@ fn join(pieces: Vec<Piece>) -> Vec<Parameter> {
             Some(open) => open.value.extend(&piece.value),
             None => joined.push(Parameter {
                 rank: Rank::Continued,
-                ..whole_piece(Piece {
-                    section: None,
-                    ..piece
-                })
+                ..whole_piece(Piece { section: None, ..piece })
             }),
         }
         last_section = piece.section;
@@ -143,19 +128,9 @@ fn join(pieces: Vec<Piece>) -> Vec<Parameter> {
 
 /// A parameter, or the first piece of one: an extended value begins with charset and language.
 fn whole_piece(piece: Piece) -> Parameter {
-    let Piece {
-        name,
-        is_extended,
-        value,
-        ..
-    } = piece;
+    let Piece { name, is_extended, value, .. } = piece;
     if !is_extended {
-        return Parameter {
-            name,
-            rank: Rank::Plain,
-            value,
-            charset: None,
-        };
+        return Parameter { name, rank: Rank::Plain, value, charset: None };
     }
     let mut fields = value.splitn(3, |byte| *byte == b'\'');
     let (label, text) = match (fields.next(), fields.next(), fields.next()) {
@@ -165,12 +140,7 @@ fn whole_piece(piece: Piece) -> Parameter {
     let charset = std::str::from_utf8(label).ok().and_then(Charset::for_label);
     let mut bytes = Vec::with_capacity(text.len());
     percent(text, &mut bytes);
-    Parameter {
-        name,
-        rank: Rank::Extended,
-        value: bytes,
-        charset,
-    }
+    Parameter { name, rank: Rank::Extended, value: bytes, charset }
 }
 
 /// Undoes percent encoding; what is none stays as it is.
@@ -254,12 +224,7 @@ impl<'a> Reader<'a> {
                 }
                 _ => self.unquoted(matches!(name.as_str(), "name" | "filename")),
             };
-            return Some(Piece {
-                name,
-                section,
-                is_extended,
-                value,
-            });
+            return Some(Piece { name, section, is_extended, value });
         }
     }
 
@@ -304,11 +269,8 @@ impl<'a> Reader<'a> {
     /// Whether a quote that stands before `at` ends a parameter.
     fn closes(&self, at: usize) -> bool {
         let rest = self.rest.get(at..).unwrap_or_default();
-        let blanks = rest
-            .iter()
-            .take(BLANKS_MAX)
-            .take_while(|byte| byte.is_ascii_whitespace())
-            .count();
+        let blanks =
+            rest.iter().take(BLANKS_MAX).take_while(|byte| byte.is_ascii_whitespace()).count();
         match rest.get(blanks) {
             None | Some(b';' | b'(' | b',') => true,
             Some(_) => blanks > 0 && begins_parameter(rest.get(blanks..).unwrap_or_default()),
@@ -317,11 +279,7 @@ impl<'a> Reader<'a> {
 
     /// An unquoted value. That of a name may have blanks in it.
     fn unquoted(&mut self, is_name: bool) -> Vec<u8> {
-        let mut end = self
-            .rest
-            .iter()
-            .position(|byte| *byte == b';')
-            .unwrap_or(self.rest.len());
+        let mut end = self.rest.iter().position(|byte| *byte == b';').unwrap_or(self.rest.len());
         if !is_name {
             let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'(';
             let value = self.rest.get(..end).unwrap_or_default();
@@ -329,11 +287,7 @@ impl<'a> Reader<'a> {
         }
         let value = self.take(end).trim_ascii();
         let value = value.strip_suffix(b"\"").unwrap_or(value);
-        value
-            .iter()
-            .copied()
-            .filter(|byte| !matches!(byte, b'\r' | b'\n'))
-            .collect()
+        value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
     }
 
     fn blanks(&mut self) {
@@ -376,10 +330,7 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(count)
-            .unwrap_or((self.rest, &[]));
+        let (taken, rest) = self.rest.split_at_checked(count).unwrap_or((self.rest, &[]));
         self.rest = rest;
         taken
     }
@@ -391,11 +342,7 @@ const BLANKS_MAX: usize = 64;
 /// Whether `rest` begins with a name and an equals sign.
 fn begins_parameter(rest: &[u8]) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'*' | b'_');
-    let name = rest
-        .iter()
-        .take(BLANKS_MAX)
-        .take_while(|byte| is_name(byte))
-        .count();
+    let name = rest.iter().take(BLANKS_MAX).take_while(|byte| is_name(byte)).count();
     name > 0 && rest.get(name) == Some(&b'=')
 }
 
@@ -406,9 +353,8 @@ fn split_name(name: &[u8]) -> (String, Option<u32>, bool) {
         Some(base) => (base, true),
         None => (name.as_str(), false),
     };
-    let section = base
-        .rsplit_once('*')
-        .and_then(|(base, number)| Some((base, number.parse().ok()?)));
+    let section =
+        base.rsplit_once('*').and_then(|(base, number)| Some((base, number.parse().ok()?)));
     match section {
         Some((base, number)) => (base.to_owned(), Some(number), is_extended),
         None => (base.to_owned(), None, is_extended),

@@ -66,10 +66,7 @@ pub fn parse_reader(message: impl Read + Seek, limits: &Limits) -> io::Result<Me
 pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Message> {
     let mut defects = Defects::default();
     let structure = structure::scan(source, limits, &mut defects)?;
-    let mut message = Message {
-        parser_version: PARSER_VERSION,
-        ..Message::default()
-    };
+    let mut message = Message { parser_version: PARSER_VERSION, ..Message::default() };
     let mut text = FieldText {
         fallback: body_charset(&structure),
         words_left: limits.encoded_words_max,
@@ -81,12 +78,7 @@ pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Me
     } else {
         fields::read(source, &structure.fields, &mut text, &mut message)?;
     }
-    let mut reader = Reader {
-        source,
-        limits,
-        defects: &mut defects,
-        bodies: Bodies::default(),
-    };
+    let mut reader = Reader { source, limits, defects: &mut defects, bodies: Bodies::default() };
     reader.read(&structure)?;
     let mut bodies = reader.bodies;
     files::open_tnef(source, limits, &mut bodies, &mut defects)?;
@@ -100,13 +92,9 @@ pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Me
 
 /// The charset of the first text that declares one: what bytes in the header may be in.
 fn body_charset(structure: &Structure) -> Option<Charset> {
-    let texts = structure
-        .entities
-        .iter()
-        .filter(|entity| entity.content.media_type.starts_with("text/"));
-    texts
-        .filter_map(|entity| entity.content.charset.as_deref())
-        .find_map(Charset::for_label)
+    let texts =
+        structure.entities.iter().filter(|entity| entity.content.media_type.starts_with("text/"));
+    texts.filter_map(|entity| entity.content.charset.as_deref()).find_map(Charset::for_label)
 }
 
 /// The first calendar among the files.
@@ -116,10 +104,7 @@ fn calendar_of<S: Source>(
     bodies: &Bodies,
 ) -> io::Result<Option<calendar::Calendar>> {
     let is_calendar = |file: &&File| {
-        matches!(
-            file.media_type.as_str(),
-            "text/calendar" | "application/ics" | "text/x-vcalendar"
-        )
+        matches!(file.media_type.as_str(), "text/calendar" | "application/ics" | "text/x-vcalendar")
     };
     for file in bodies.files.iter().filter(is_calendar) {
         let content = files::content(source, file, limits.open_bytes_max)?;
@@ -138,21 +123,10 @@ fn calendar_of<S: Source>(
 /// Gives the bodies and files their places in the message.
 fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
     let referred = files::referred(&bodies);
-    let Bodies {
-        text,
-        html,
-        html_source,
-        files,
-        ..
-    } = bodies;
+    let Bodies { text, html, html_source, files, .. } = bodies;
     let mut names = FileNames::default();
     if let Some(html) = &html {
-        let joined = || {
-            (
-                PartSource::Bytes(html.clone().into_bytes()),
-                html.len() as u64,
-            )
-        };
+        let joined = || (PartSource::Bytes(html.clone().into_bytes()), html.len() as u64);
         let (source, size_bytes) = html_source.unwrap_or_else(joined);
         message.html = Some(Part {
             name: FileNames::default().name(Some("message.html"), "text/html"),
@@ -191,9 +165,7 @@ fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
         (false, false) if text.is_some() => Kind::Text,
         (false, false) => Kind::Undefined,
     };
-    let of_text = text
-        .as_deref()
-        .and_then(|text| preview::preview(text, limits.preview_chars_max));
+    let of_text = text.as_deref().and_then(|text| preview::preview(text, limits.preview_chars_max));
     message.preview = of_text.or_else(|| {
         let shown = html::text(html.as_deref()?, PREVIEW_HTML_BYTES);
         preview::preview(&shown, limits.preview_chars_max)

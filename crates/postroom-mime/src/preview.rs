@@ -21,10 +21,7 @@ fn line<'a>(lines: impl Iterator<Item = &'a str>, chars_max: usize) -> Option<St
             preview.push(' ');
             left -= 1;
         }
-        let kept = word
-            .char_indices()
-            .nth(left)
-            .map_or(word.len(), |(at, _)| at);
+        let kept = word.char_indices().nth(left).map_or(word.len(), |(at, _)| at);
         preview.push_str(word.get(..kept).unwrap_or_default());
         left = left.saturating_sub(word.chars().count());
         if left == 0 {
@@ -36,10 +33,7 @@ fn line<'a>(lines: impl Iterator<Item = &'a str>, chars_max: usize) -> Option<St
 
 /// Invisible characters that newsletters fill their preview with.
 fn is_filler(char: char) -> bool {
-    matches!(
-        char,
-        '\u{200B}' | '\u{200C}' | '\u{FEFF}' | '\u{34F}' | '\u{AD}' | '\u{2007}'
-    )
+    matches!(char, '\u{200B}' | '\u{200C}' | '\u{FEFF}' | '\u{34F}' | '\u{AD}' | '\u{2007}')
 }
 
 #[cfg(test)]

@@ -71,13 +71,7 @@ impl<R: Read + Seek> Windows<R> {
     /// Those of the file.
     pub fn with_read_bytes(mut file: R, read_bytes: usize) -> io::Result<Self> {
         let size_bytes = file.seek(SeekFrom::End(0))?;
-        Ok(Self {
-            file,
-            size_bytes,
-            read_bytes: read_bytes.max(1),
-            start: 0,
-            window: vec![],
-        })
+        Ok(Self { file, size_bytes, read_bytes: read_bytes.max(1), start: 0, window: vec![] })
     }
 
     fn end(&self) -> u64 {
@@ -107,9 +101,7 @@ impl<R: Read + Seek> Source for Windows<R> {
             let missing = usize::try_from(need - self.end().min(need)).unwrap_or(usize::MAX);
             let more = missing.max(self.read_bytes);
             self.file.seek(SeekFrom::Start(self.end()))?;
-            (&mut self.file)
-                .take(more as u64)
-                .read_to_end(&mut self.window)?;
+            (&mut self.file).take(more as u64).read_to_end(&mut self.window)?;
             if self.end() < need {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

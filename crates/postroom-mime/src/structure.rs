@@ -142,12 +142,7 @@ impl<S: Source> Scanner<'_, S> {
     /// Adds the part that begins at `start`; returns where to look for the next delimiter.
     fn entity(&mut self, start: u64) -> io::Result<u64> {
         let is_root = self.structure.entities.is_empty();
-        let scan = Scan {
-            start,
-            line_end: self.line_end,
-            is_root,
-            limits: self.limits,
-        };
+        let scan = Scan { start, line_end: self.line_end, is_root, limits: self.limits };
         let boundaries = &self.boundaries;
         let is_delimiter = |line: &[u8]| boundaries.find(line).is_some();
         let header = header::scan(self.source, scan, is_delimiter, self.defects)?;
@@ -251,11 +246,7 @@ impl<S: Source> Scanner<'_, S> {
                 let found = delimiter_at(rest, &self.boundaries, self.line_end);
                 if let Some((delimiter, length)) = found {
                     let start = at + line as u64;
-                    return Ok(Some(Found {
-                        delimiter,
-                        start,
-                        end: start + length as u64,
-                    }));
+                    return Ok(Some(Found { delimiter, start, end: start + length as u64 }));
                 }
                 from = line;
             }

@@ -92,11 +92,7 @@ pub fn open(bytes: &[u8]) -> Option<Tnef> {
     let mut opened = vec![Opened::new(message::read(bytes)?, None, 0, &mut rtf_left)];
     let mut next = 0;
     while let Some(at) = opened.get(next) {
-        let children: Vec<_> = if at.depth < DEPTH_MAX {
-            at.embedded(next)
-        } else {
-            vec![]
-        };
+        let children: Vec<_> = if at.depth < DEPTH_MAX { at.embedded(next) } else { vec![] };
         for (place, found) in children {
             if opened.len() < MESSAGES_MAX {
                 let depth = opened.get(place.0).map_or(0, |parent| parent.depth) + 1;
@@ -138,20 +134,13 @@ impl<'a> Opened<'a> {
         if depth == DEPTH_MAX && found.attachments.iter().any(|file| file.message.is_some()) {
             tnef.defects.push(Defect::Depth);
         }
-        Self {
-            tnef,
-            found,
-            place,
-            depth,
-        }
+        Self { tnef, found, place, depth }
     }
 
     /// Reads the messages that are embedded in this one, which is at `index`.
     fn embedded(&self, index: usize) -> Vec<((usize, usize), Found<'a>)> {
         let files = self.found.attachments.iter().enumerate();
-        files
-            .filter_map(|(at, file)| Some(((index, at), message::read(file.message?)?)))
-            .collect()
+        files.filter_map(|(at, file)| Some(((index, at), message::read(file.message?)?))).collect()
     }
 
     /// Makes a message of what the attachment at `file` holds; if none can be made, it stays.
@@ -183,15 +172,9 @@ fn read(found: &Found<'_>, rtf_left: &mut usize) -> Tnef {
         message_id: line(found.message_id),
         sent_ms: found.sent.and_then(unix_ms),
         text: found.text.and_then(|text| text.body(code_page)),
-        html: found
-            .html
-            .and_then(|html| html.body(found.internet_code_page)),
+        html: found.html.and_then(|html| html.body(found.internet_code_page)),
         rtf: None,
-        attachments: found
-            .attachments
-            .iter()
-            .map(|file| attachment(file, code_page))
-            .collect(),
+        attachments: found.attachments.iter().map(|file| attachment(file, code_page)).collect(),
         defects: found.defects.clone(),
     };
     if let Some(rtf) = found.rtf

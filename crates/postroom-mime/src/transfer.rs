@@ -82,10 +82,7 @@ impl Declared {
     #[must_use]
     pub fn from_value(value: &[u8]) -> Self {
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let name = value
-            .iter()
-            .skip_while(|byte| !is_name(byte))
-            .take_while(|byte| is_name(byte));
+        let name = value.iter().skip_while(|byte| !is_name(byte)).take_while(|byte| is_name(byte));
         // Longer names than these are none.
         let name: Vec<u8> = name.take(24).map(u8::to_ascii_lowercase).collect();
         match name.as_slice() {

@@ -71,12 +71,7 @@ fn block(text: &[u8], start: usize) -> Option<Block> {
         let is_end = line.trim_ascii_end() == b"end";
         if is_end && count + empty > 0 {
             let range = start..lines.at();
-            return Some(Block {
-                range,
-                name,
-                content,
-                is_complete: true,
-            });
+            return Some(Block { range, name, content, is_complete: true });
         }
         // An empty line stands for the one of length zero, whose only character is a space.
         if line.is_empty() {
@@ -88,12 +83,7 @@ fn block(text: &[u8], start: usize) -> Option<Block> {
         }
         end = lines.at();
     }
-    (count > 0).then_some(Block {
-        range: start..end,
-        name,
-        content,
-        is_complete: false,
-    })
+    (count > 0).then_some(Block { range: start..end, name, content, is_complete: false })
 }
 
 /// Reads `begin 644 name` or `begin-base64 644 name`.
@@ -104,10 +94,7 @@ fn begin(line: &[u8]) -> Option<(bool, String)> {
         None => (false, rest),
     };
     let rest = rest.strip_prefix(b" ")?;
-    let digits = rest
-        .iter()
-        .take_while(|byte| matches!(byte, b'0'..=b'7'))
-        .count();
+    let digits = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'7')).count();
     let name = rest.get(digits..)?.strip_prefix(b" ")?.trim_ascii();
     if !(3..=6).contains(&digits) || name.is_empty() || name.len() > 1_000 {
         return None;
@@ -137,16 +124,10 @@ fn decode_line(line: &[u8], content: &mut Vec<u8>) -> bool {
     }
     let mut left = count;
     for group in 0..count.div_ceil(3) {
-        let code = |at: usize| {
-            codes
-                .get(group * 4 + at)
-                .map_or(0, |code| code.wrapping_sub(b' ') & 63)
-        };
-        let bytes = [
-            code(0) << 2 | code(1) >> 4,
-            code(1) << 4 | code(2) >> 2,
-            code(2) << 6 | code(3),
-        ];
+        let code =
+            |at: usize| codes.get(group * 4 + at).map_or(0, |code| code.wrapping_sub(b' ') & 63);
+        let bytes =
+            [code(0) << 2 | code(1) >> 4, code(1) << 4 | code(2) >> 2, code(2) << 6 | code(3)];
         content.extend(bytes.iter().take(left));
         left = left.saturating_sub(3);
     }
@@ -193,11 +174,7 @@ mod tests {
     /// Writes a file as uuencode does; `zero` is the character for zero.
     fn encode(name: &str, content: &[u8], zero: u8) -> Vec<u8> {
         let code = |bits: u8| {
-            if bits & 63 == 0 {
-                zero
-            } else {
-                (bits & 63) + b' '
-            }
+            if bits & 63 == 0 { zero } else { (bits & 63) + b' ' }
         };
         let mut out = format!("begin 644 {name}\r\n").into_bytes();
         for line in content.chunks(45) {
@@ -218,19 +195,13 @@ mod tests {
     fn files_between_text() {
         let text = b"see:\nbegin 644 cat.txt\n#0V%T\n`\nend\nand\nbegin 755 d g.txt\n#9&]G\n \nend";
         let got = blocks(text);
-        let names: Vec<_> = got
-            .iter()
-            .map(|b| (b.name.as_str(), b.content.as_slice()))
-            .collect();
+        let names: Vec<_> = got.iter().map(|b| (b.name.as_str(), b.content.as_slice())).collect();
         assert_eq!(names, [("cat.txt", &b"Cat"[..]), ("d g.txt", b"dog")]);
         assert!(got.iter().all(|block| block.is_complete));
         assert_eq!(got[0].range, 5..35);
         assert_eq!(&text[got[1].range.clone()], &text[39..]);
         let base64 = blocks(b"begin-base64 644 a\nQ2F0\nQ2E=\n====\nx");
-        assert_eq!(
-            (base64[0].content.as_slice(), base64[0].range.clone()),
-            (&b"CatCa"[..], 0..34)
-        );
+        assert_eq!((base64[0].content.as_slice(), base64[0].range.clone()), (&b"CatCa"[..], 0..34));
     }
 
     #[test]
@@ -250,10 +221,7 @@ mod tests {
     #[test]
     fn a_missing_end_and_stripped_spaces() {
         let cut = blocks(b"begin 644 a\r\n#0V%T\r\nlower case text\r\n");
-        assert_eq!(
-            (cut[0].content.as_slice(), cut[0].is_complete),
-            (&b"Cat"[..], false)
-        );
+        assert_eq!((cut[0].content.as_slice(), cut[0].is_complete), (&b"Cat"[..], false));
         assert_eq!(cut[0].range, 0..20);
         let stripped = blocks(b"begin 644 a\n&0V%T\n\nend\n");
         assert_eq!(stripped[0].content, b"Cat\0\0\0");

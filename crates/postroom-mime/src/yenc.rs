@@ -85,13 +85,7 @@ fn block(body: &[u8], start: usize) -> Option<Block> {
         Ok(name) => name.to_owned(),
         Err(_) => encoding_rs::WINDOWS_1252.decode(name).0.into_owned(),
     };
-    Some(Block {
-        range: start..end,
-        name,
-        content,
-        part,
-        is_complete,
-    })
+    Some(Block { range: start..end, name, content, part, is_complete })
 }
 
 /// Takes the next line, without its end.
@@ -147,10 +141,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 const CRC_TABLE: [u32; 256] = crc_table();
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "runs at compile time, below the length"
-)]
+#[expect(clippy::indexing_slicing, reason = "runs at compile time, below the length")]
 const fn crc_table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut at = 0;
@@ -158,11 +149,7 @@ const fn crc_table() -> [u32; 256] {
         let mut crc = at as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 {
-                0xedb8_8320 ^ (crc >> 1)
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
             bit += 1;
         }
         table[at] = crc;
@@ -225,10 +212,7 @@ mod tests {
         assert_eq!(blocks(b"=ybegin in a text"), []);
         assert_eq!(blocks(b"x =ybegin line=1 size=1 name=x\n"), []);
         let cut = blocks(b"=ybegin line=128 size=3 name=a\r\nm\x8b=");
-        assert_eq!(
-            (cut[0].content.as_slice(), cut[0].is_complete),
-            (&b"Ca"[..], false)
-        );
+        assert_eq!((cut[0].content.as_slice(), cut[0].is_complete), (&b"Ca"[..], false));
         let wrong = blocks(b"=ybegin line=128 size=3 name=a\nm\x8b\n=yend size=3\n");
         assert!(!wrong[0].is_complete);
     }

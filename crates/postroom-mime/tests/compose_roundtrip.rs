@@ -34,18 +34,11 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn address() -> impl Strategy<Value = Address> {
-    const ADDRESSES: [&str; 5] = [
-        "a@b.test",
-        "x.y+z@mail.example",
-        "o'neil@h.test",
-        "\"a b\"@c.test",
-        "info@bücher.test",
-    ];
+    const ADDRESSES: [&str; 5] =
+        ["a@b.test", "x.y+z@mail.example", "o'neil@h.test", "\"a b\"@c.test", "info@bücher.test"];
     let name = proptest::option::of(words());
-    (name, proptest::sample::select(&ADDRESSES[..])).prop_map(|(name, address)| Address {
-        name,
-        address: address.to_owned(),
-    })
+    (name, proptest::sample::select(&ADDRESSES[..]))
+        .prop_map(|(name, address)| Address { name, address: address.to_owned() })
 }
 
 fn file(content_id: Option<String>) -> impl Strategy<Value = File> {
@@ -141,18 +134,12 @@ fn check(raw: &[u8], message: &Message, draft: &Draft) -> Result<(), TestCaseErr
     prop_assert_eq!(&message.references, &draft.references);
     prop_assert_eq!(message.date_ms, Some(draft.date_ms));
     prop_assert!(message.headers.contains(&draft.headers[0]));
-    let text = message
-        .text
-        .as_deref()
-        .map(|text| unix(text.trim_end_matches('\n')));
+    let text = message.text.as_deref().map(|text| unix(text.trim_end_matches('\n')));
     let has_files = !draft.attachments.is_empty();
     if draft.text.is_some() || draft.html.is_some() || has_files {
         prop_assert_eq!(&text, &draft.text);
     }
-    let html = message
-        .html_text
-        .as_deref()
-        .map(|html| unix(html.trim_end()));
+    let html = message.html_text.as_deref().map(|html| unix(html.trim_end()));
     prop_assert_eq!(&html, &draft.html);
     check_files(raw, &message.attachments, &draft.attachments)?;
     check_files(raw, &message.inlines, &draft.inlines)

@@ -5,7 +5,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::disallowed_methods,
     clippy::print_stderr,
     reason = "tests; times are measured"
@@ -25,65 +24,41 @@ use std::time::Instant;
 
 /// How long a message may take; builds without optimisation are slow.
 const TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 4_000 } else { 200 });
-const TIME_BIG_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) {
-    40_000
-} else {
-    1_000
-});
+const TIME_BIG_MAX: Duration =
+    Duration::from_millis(if cfg!(debug_assertions) { 40_000 } else { 1_000 });
 const STACK_BYTES: usize = 1 << 20;
 
 /// Runs `work` on a small stack; gives its result, its time and by how much the process grew.
 fn measured<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (T, Duration, u64) {
-    let worker = thread::Builder::new()
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            let _ = fs::write("/proc/self/clear_refs", "5");
-            let before = status_kb("VmRSS");
-            let start = Instant::now();
-            let result = work();
-            let time = start.elapsed();
-            (
-                result,
-                time,
-                status_kb("VmHWM").saturating_sub(before) * 1024,
-            )
-        });
+    let worker = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let _ = fs::write("/proc/self/clear_refs", "5");
+        let before = status_kb("VmRSS");
+        let start = Instant::now();
+        let result = work();
+        let time = start.elapsed();
+        (result, time, status_kb("VmHWM").saturating_sub(before) * 1024)
+    });
     worker.unwrap().join().unwrap()
 }
 
 fn status_kb(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with(name))
-        .unwrap_or_default();
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kb| kb.parse().ok())
-        .unwrap_or(0)
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).unwrap_or(0)
 }
 
 fn generate(directory: &Path, big: bool) -> Option<Vec<PathBuf>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/tools/hostile_gen.py");
     if !script.is_file() {
-        eprintln!(
-            "SKIPPED: the generator of hostile messages is not there ({})",
-            script.display()
-        );
+        eprintln!("SKIPPED: the generator of hostile messages is not there ({})", script.display());
         return None;
     }
     let mut command = Command::new("python3");
-    command
-        .arg(script)
-        .arg(directory)
-        .args(big.then_some("--big"));
+    command.arg(script).arg(directory).args(big.then_some("--big"));
     assert!(command.output().unwrap().status.success());
-    let entries = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries
-        .filter(|path| path.extension().is_some_and(|end| end == "eml"))
-        .collect();
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect();
     files.sort();
     Some(files)
 }
@@ -111,16 +86,9 @@ fn hostile_messages_cost_only_their_size() {
             })
         };
         let (time, grown) = (time.max(reader_time), grown.max(reader_grown));
-        let time_max = if size_bytes > 4 << 20 {
-            TIME_BIG_MAX
-        } else {
-            TIME_MAX
-        };
+        let time_max = if size_bytes > 4 << 20 { TIME_BIG_MAX } else { TIME_MAX };
         assert!(time <= time_max, "{name} took {time:?}");
-        assert!(
-            grown <= 2 * size_bytes.min(16 << 20) + (16 << 20),
-            "{name} took {grown} bytes"
-        );
+        assert!(grown <= 2 * size_bytes.min(16 << 20) + (16 << 20), "{name} took {grown} bytes");
         slowest = slowest.max((time, name.clone()));
         largest = largest.max((grown, name));
     }
@@ -141,11 +109,9 @@ fn deep_and_wide_messages_are_cut_at_the_limits() {
         "Content-Type: multipart/mixed; boundary=b\r\n\r\n{}",
         "--b\r\n\r\nx\r\n".repeat(20_000)
     );
-    for (text, defect) in [
-        (deep, Defect::DepthOver),
-        (same, Defect::DepthOver),
-        (wide, Defect::PartsOver),
-    ] {
+    for (text, defect) in
+        [(deep, Defect::DepthOver), (same, Defect::DepthOver), (wide, Defect::PartsOver)]
+    {
         let raw = format!("{head}{text}");
         let (message, time, _) = measured(move || postroom_mime::parse(raw.as_bytes()));
         assert!(message.defects.contains(&defect), "{:?}", message.defects);

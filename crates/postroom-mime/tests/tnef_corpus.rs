@@ -56,17 +56,13 @@ fn the_attachments_are_those_of_the_lists() {
         };
         // The lists name bodies as files as well.
         let want = fs::read_to_string(&list).unwrap();
-        let (bodies, want): (BTreeSet<_>, BTreeSet<_>) = want
-            .lines()
-            .partition(|name| name.starts_with(&format!("{stem}-body.")));
+        let (bodies, want): (BTreeSet<_>, BTreeSet<_>) =
+            want.lines().partition(|name| name.starts_with(&format!("{stem}-body.")));
         let mut got = names(&tnef);
         got.retain(|name| !UNLISTED.contains(name));
         assert_eq!(got, want, "{stem}");
         for body in bodies {
-            assert!(
-                tnef.html.is_some() || tnef.text.is_some() || tnef.rtf.is_some(),
-                "{body}"
-            );
+            assert!(tnef.html.is_some() || tnef.text.is_some() || tnef.rtf.is_some(), "{body}");
             assert!(tnef.html.is_some() || !body.ends_with(".html"), "{body}");
         }
         count += 1;
@@ -77,10 +73,7 @@ fn the_attachments_are_those_of_the_lists() {
 #[test]
 fn contents_are_those_of_the_files() {
     let Some(corpus) = corpus() else { return };
-    for (stem, names) in [
-        ("one-file", &["AUTHORS"][..]),
-        ("two-files", &["AUTHORS", "README"]),
-    ] {
+    for (stem, names) in [("one-file", &["AUTHORS"][..]), ("two-files", &["AUTHORS", "README"])] {
         let tnef = open(&corpus, stem).unwrap();
         for (file, name) in tnef.attachments.iter().zip(names) {
             let want = fs::read(streams(&corpus).join(stem).join(name)).unwrap();
@@ -105,12 +98,7 @@ fn streams_without_a_list() {
         assert_eq!(names(&tnef), want.iter().copied().collect(), "{stem}");
         assert!(tnef.html.is_some() || tnef.text.is_some(), "{stem}");
         for file in &tnef.attachments {
-            eprintln!(
-                "{stem}: {:?} {:?} {} bytes",
-                file.name,
-                file.media_type,
-                file.content.len()
-            );
+            eprintln!("{stem}: {:?} {:?} {} bytes", file.name, file.media_type, file.content.len());
         }
     }
 }

@@ -141,12 +141,15 @@ mod tests {
         (states, verdict(&recipients, tried, &options))
     }
 
+    /// Replies to RCPT and to the data, seconds of trying; the states that follow, and the verdict.
+    type Case = (&'static [u16], Option<u16>, u64, &'static [&'static str], &'static str);
+
     #[test]
     fn each_answer_has_its_consequence() {
         const NOW: u64 = 0;
         const TOO_LONG: u64 = 100;
         #[rustfmt::skip]
-        let table: &[(&[u16], Option<u16>, u64, &[&str], &str)] = &[
+        let table: &[Case] = &[
             (&[250],           Some(250), NOW,      &["sent"],                        "sent"),
             (&[250, 251],      Some(250), NOW,      &["sent", "sent"],                "sent"),
             (&[250],           Some(451), NOW,      &["deferred"],                    "later"),

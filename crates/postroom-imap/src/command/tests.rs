@@ -1,3 +1,5 @@
+//! Tables of commands as they are written.
+
 use super::*;
 use crate::encoder::Octets;
 use crate::encoder::quoted;
@@ -50,12 +52,7 @@ fn a_message_is_appended_as_a_literal() {
     let append = |offers: &str, body: Vec<u8>| {
         let flags = ["\\Seen".to_owned(), "$Forwarded".to_owned()];
         let sent = (flags.as_slice(), Some(1_577_836_800_000));
-        Command::append(
-            &capabilities(offers),
-            &MailboxName::inbox(),
-            sent,
-            Bytes::from(body),
-        )
+        Command::append(&capabilities(offers), &MailboxName::inbox(), sent, Bytes::from(body))
     };
     let start = r#"APPEND \"INBOX\" (\\Seen $Forwarded) \" 1-Jan-2020 00:00:00 +0000\" "#;
     let shown = |offers, body: &[u8]| shown(append(offers, body.to_vec()).unwrap());
@@ -69,18 +66,12 @@ fn a_message_is_appended_as_a_literal() {
 #[test]
 fn the_first_message_of_a_mechanism_goes_with_the_command_where_it_may() {
     let secret = Secret::Password(SecretString::from("tanstaaftanstaaf"));
-    let message = sasl::plain(&Credentials {
-        login: "tim".to_owned(),
-        secret,
-    });
+    let message = sasl::plain(&Credentials { login: "tim".to_owned(), secret });
     let command =
         |offers| Command::authenticate(&capabilities(offers), "PLAIN", &message, b"*\r\n");
     let (ir, asked) = (shown(command("SASL-IR")), shown(command("")));
     assert_eq!(ir, r"AUTHENTICATE PLAIN AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n");
-    assert_eq!(
-        asked,
-        r"AUTHENTICATE PLAIN\r\n…AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n"
-    );
+    assert_eq!(asked, r"AUTHENTICATE PLAIN\r\n…AHRpbQB0YW5zdGFhZnRhbnN0YWFm\r\n");
 }
 
 #[test]
@@ -89,14 +80,8 @@ fn a_password_may_have_any_characters() {
         let password = SecretString::from(password.to_owned());
         Command::login(&Capabilities::default(), "anna", &password)
     };
-    assert_eq!(
-        shown(login("a\"b\\").unwrap()),
-        r#"LOGIN \"anna\" \"a\\\"b\\\\\"\r\n"#
-    );
-    assert_eq!(
-        shown(login("é\r\n").unwrap()),
-        r#"LOGIN \"anna\" {4}\r\n…\xc3\xa9\r\n\r\n"#
-    );
+    assert_eq!(shown(login("a\"b\\").unwrap()), r#"LOGIN \"anna\" \"a\\\"b\\\\\"\r\n"#);
+    assert_eq!(shown(login("é\r\n").unwrap()), r#"LOGIN \"anna\" {4}\r\n…\xc3\xa9\r\n\r\n"#);
     assert!(login("a\0").is_err());
 }
 
@@ -104,21 +89,12 @@ fn a_password_may_have_any_characters() {
 fn what_would_be_another_command_is_refused() {
     let set = UidSet::from_uids(&[1, 2, 5]);
     let store = |flag: &str| Command::uid_store(&set, &FlagChange::add_silent(flag));
-    assert_eq!(
-        shown(store("\\Seen").unwrap()),
-        r"UID STORE 1:2,5 +FLAGS.SILENT (\\Seen)\r\n"
-    );
+    assert_eq!(shown(store("\\Seen").unwrap()), r"UID STORE 1:2,5 +FLAGS.SILENT (\\Seen)\r\n");
     for flag in ["", "\\", "a b", "a\r\nB", "a)", "{5}", "é", "\\*"] {
-        assert!(
-            matches!(store(flag), Err(Error::Unsendable { .. })),
-            "{flag}"
-        );
+        assert!(matches!(store(flag), Err(Error::Unsendable { .. })), "{flag}");
     }
     for criteria in ["", "ALL\r\nA2 LOGOUT", "TEXT é", "A\0"] {
-        assert!(matches!(
-            Command::uid_search(criteria, true),
-            Err(Error::Unsendable { .. })
-        ));
+        assert!(matches!(Command::uid_search(criteria, true), Err(Error::Unsendable { .. })));
     }
     let empty = UidSet::default();
     assert!(Command::uid_fetch(&empty, FetchItems::Flags).is_err());

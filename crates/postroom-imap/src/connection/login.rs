@@ -43,9 +43,7 @@ impl Connection {
         offers: &Capabilities,
         credentials: &Credentials,
     ) -> Result<(), Error> {
-        let no_mechanism = || Error::NoMechanism {
-            offered: offers.to_string(),
-        };
+        let no_mechanism = || Error::NoMechanism { offered: offers.to_string() };
         let password = match &credentials.secret {
             Secret::OAuth2(_) if !offers.has("AUTH=XOAUTH2") => return Err(no_mechanism()),
             Secret::OAuth2(_) => {
@@ -61,10 +59,7 @@ impl Connection {
             let message = sasl::plain(credentials);
             let command = Command::authenticate(offers, "PLAIN", &message, b"*\r\n");
             match self.ask(command).await {
-                Err(Error::Refused {
-                    refusal: Refusal::Bad,
-                    ..
-                }) if can_login => {}
+                Err(Error::Refused { refusal: Refusal::Bad, .. }) if can_login => {}
                 result => return result.map(drop),
             }
         } else if !can_login {

@@ -49,9 +49,7 @@ fn flush(shifted: &mut Vec<u16>, encoded: &mut String) {
 }
 
 fn digit(bits: u32) -> char {
-    ALPHABET
-        .get((bits & 63) as usize)
-        .map_or('-', |byte| char::from(*byte))
+    ALPHABET.get((bits & 63) as usize).map_or('-', |byte| char::from(*byte))
 }
 
 /// Decodes a name as far as it is valid. Bare UTF-8 is taken as such, other octets as Latin-1,
@@ -59,23 +57,12 @@ fn digit(bits: u32) -> char {
 pub fn decode(name: &[u8]) -> String {
     let decoded = match std::str::from_utf8(name) {
         Ok(text) => decode_text(text),
-        Err(_) => decode_text(
-            &name
-                .iter()
-                .map(|byte| char::from(*byte))
-                .collect::<String>(),
-        ),
+        Err(_) => decode_text(&name.iter().map(|byte| char::from(*byte)).collect::<String>()),
     };
     if decoded.chars().any(char::is_control) {
         decoded
             .chars()
-            .map(|c| {
-                if c.is_control() {
-                    char::REPLACEMENT_CHARACTER
-                } else {
-                    c
-                }
-            })
+            .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
             .collect()
     } else {
         decoded

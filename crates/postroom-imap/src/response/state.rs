@@ -90,10 +90,7 @@ fn split_code(rest: &[u8]) -> Option<(Code, &[u8])> {
     let (code, text) = rest.split_at_checked(end)?;
     let code = readable(code);
     let (name, arguments) = code.split_once(' ').unwrap_or((&code, ""));
-    let code = Code {
-        name: name.to_ascii_uppercase(),
-        arguments: arguments.trim().to_owned(),
-    };
+    let code = Code { name: name.to_ascii_uppercase(), arguments: arguments.trim().to_owned() };
     Some((code, text.get(1..).unwrap_or_default()))
 }
 
@@ -107,10 +104,7 @@ mod tests {
     fn check(line: &[u8], want: Read<'_>) {
         let got = parse_state(line);
         let got = got.as_ref().map(|line| {
-            let code = line
-                .code
-                .as_ref()
-                .map(|c| (c.name.as_str(), c.arguments.as_str()));
+            let code = line.code.as_ref().map(|c| (c.name.as_str(), c.arguments.as_str()));
             (line.state, code, line.text.as_str())
         });
         assert_eq!(got, want, "{}", line.escape_ascii());

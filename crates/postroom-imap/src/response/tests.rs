@@ -1,3 +1,5 @@
+//! Tables of responses, ordinary and odd.
+
 use super::*;
 use crate::frame::After;
 use crate::frame::Delivery;
@@ -94,10 +96,7 @@ fn mailboxes_are_listed_in_many_ways() {
             panic!("{}", bytes.escape_ascii());
         };
         assert_eq!(listed.name.as_bytes(), *name);
-        assert_eq!(
-            (listed.delimiter, listed.special_use.as_deref()),
-            (*delimiter, *special_use)
-        );
+        assert_eq!((listed.delimiter, listed.special_use.as_deref()), (*delimiter, *special_use));
     }
 }
 
@@ -109,11 +108,7 @@ fn counts_and_sets() {
         };
         (name.to_percent_encoded(), status)
     };
-    let counts = Status {
-        messages: Some(1),
-        uid_next: Some(2),
-        ..Status::default()
-    };
+    let counts = Status { messages: Some(1), uid_next: Some(2), ..Status::default() };
     let (name, got) = status(b"* STATUS \"a b\" (MESSAGES 1 X (2 3) UIDNEXT 2) \r\n");
     assert_eq!((name.as_str(), got), ("a b", counts));
     let (name, got) = status(b"* STATUS a (b) (MESSAGES 1 UIDNEXT 2)\r\n");
@@ -122,10 +117,7 @@ fn counts_and_sets() {
     let zero = status(b"* STATUS x (UIDVALIDITY 0 UIDNEXT 0)\r\n").1;
     assert_eq!(zero, Status::default());
 
-    assert_eq!(
-        read(b"* SEARCH 2 84  882 (MODSEQ 9)\r\n"),
-        Response::Search(vec![2, 84, 882])
-    );
+    assert_eq!(read(b"* SEARCH 2 84  882 (MODSEQ 9)\r\n"), Response::Search(vec![2, 84, 882]));
     assert_eq!(read(b"* SEARCH\r\n"), Response::Search(vec![]));
     let esearch = |bytes: &[u8]| {
         let Response::Esearch(set) = read(bytes) else {
@@ -133,16 +125,10 @@ fn counts_and_sets() {
         };
         set.to_string()
     };
-    assert_eq!(
-        esearch(b"* ESEARCH (TAG \"P1\") UID COUNT 5 ALL 4:18,21\r\n"),
-        "4:18,21"
-    );
+    assert_eq!(esearch(b"* ESEARCH (TAG \"P1\") UID COUNT 5 ALL 4:18,21\r\n"), "4:18,21");
     assert_eq!(esearch(b"* ESEARCH (TAG \"P1\") UID\r\n"), "");
     assert_eq!(read(b"* 23 EXISTS \r\n"), Response::Exists(23));
-    assert_eq!(
-        read(b"* 99999999999 EXISTS\r\n"),
-        Response::Exists(u32::MAX)
-    );
+    assert_eq!(read(b"* 99999999999 EXISTS\r\n"), Response::Exists(u32::MAX));
 }
 
 #[test]
@@ -151,14 +137,8 @@ fn namespaces_have_extensions() {
     let Response::Namespace(namespaces) = read(line) else {
         panic!("no namespaces");
     };
-    let namespace = |prefix: &str, delimiter| Namespace {
-        prefix: prefix.into(),
-        delimiter,
-    };
-    assert_eq!(
-        namespaces.personal,
-        [namespace("", Some('/')), namespace("#mh/", Some('/'))]
-    );
+    let namespace = |prefix: &str, delimiter| Namespace { prefix: prefix.into(), delimiter };
+    assert_eq!(namespaces.personal, [namespace("", Some('/')), namespace("#mh/", Some('/'))]);
     assert_eq!(namespaces.other_users, []);
     assert_eq!(namespaces.shared, [namespace("Shared.", None)]);
 }

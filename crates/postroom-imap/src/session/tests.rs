@@ -1,3 +1,5 @@
+//! The session, fed with scripted bytes.
+
 use super::*;
 use crate::command::FetchItems;
 use crate::limits::Limits;
@@ -89,10 +91,7 @@ fn small(limits: &mut Limits) {
 #[test]
 fn an_odd_fetch_is_read_to_its_end() {
     let got = events(&mut fetching(small), &[ODD_FETCH]);
-    let got: Vec<_> = got
-        .iter()
-        .filter(|line| !line.starts_with("Response"))
-        .collect();
+    let got: Vec<_> = got.iter().filter(|line| !line.starts_with("Response")).collect();
     let want = [
         "11 Subject: a\\r\\n",
         "0 Missing",
@@ -116,11 +115,7 @@ fn how_bytes_are_split_makes_no_difference() {
     let want = events(&mut fetching(small), &[ODD_FETCH]);
     for at in 0..=ODD_FETCH.len() {
         let (first, second) = ODD_FETCH.split_at(at);
-        assert_eq!(
-            events(&mut fetching(small), &[first, second]),
-            want,
-            "split at {at}"
-        );
+        assert_eq!(events(&mut fetching(small), &[first, second]), want, "split at {at}");
     }
     let single: Vec<&[u8]> = ODD_FETCH.chunks(1).collect();
     assert_eq!(events(&mut fetching(small), &single), want);
@@ -129,10 +124,7 @@ fn how_bytes_are_split_makes_no_difference() {
 #[test]
 fn a_command_waits_for_its_tag() {
     let mut session = session(|_| {});
-    assert_eq!(
-        events(&mut session, &[b"* OK [CAPABILITY IMAP4rev1 ID] hi\r\n"]).len(),
-        1
-    );
+    assert_eq!(events(&mut session, &[b"* OK [CAPABILITY IMAP4rev1 ID] hi\r\n"]).len(), 1);
     assert!(session.capabilities().has("ID"));
     session.start(Command::noop());
     let others = b"P2 OK x\r\nP11 OK x\r\nP OK x\r\n* P1 OK x\r\np1 OK x\r\nP1OK x\r\nP1 FOO\r\n";
@@ -162,17 +154,11 @@ fn a_part_waits_until_it_is_asked_for() {
     assert_eq!(events(&mut session, &[b"+\r\n"]), ["Continue"]);
     assert_eq!(sent(&mut session), r"\xc3\xa9\r\n");
     assert!(events(&mut session, &[b"+ more?\r\n"]).is_empty());
-    assert_eq!(
-        events(&mut session, &[b"P1 OK x\r\n"]),
-        ["completed Ok(())"]
-    );
+    assert_eq!(events(&mut session, &[b"P1 OK x\r\n"]), ["completed Ok(())"]);
 
     session.start(select());
     assert_eq!(sent(&mut session), r"P2 SELECT {2}\r\n");
-    assert_eq!(
-        events(&mut session, &[b"P2 NO too long\r\n"]),
-        ["completed Err(No)"]
-    );
+    assert_eq!(events(&mut session, &[b"P2 NO too long\r\n"]), ["completed Err(No)"]);
     assert_eq!(sent(&mut session), "", "what was refused is not sent");
 }
 
@@ -180,10 +166,7 @@ fn a_part_waits_until_it_is_asked_for() {
 fn the_first_bye_is_the_end() {
     let mut session = session(|_| {});
     session.start(Command::noop());
-    let got = events(
-        &mut session,
-        &[b"* BYE [UNAVAILABLE] down\r\n* BYE again\r\n"],
-    );
+    let got = events(&mut session, &[b"* BYE [UNAVAILABLE] down\r\n* BYE again\r\n"]);
     assert_eq!(got, ["the server ended the session: down"]);
 }
 
@@ -204,26 +187,14 @@ fn too_large_literals_are_skipped_up_to_a_bound() {
             limits.literal_bytes_max = 3;
             limits.skip_bytes_max = bound;
         });
-        events(
-            &mut fetching,
-            &[b"* 1 FETCH (UID 5 BODY[] {6}\r\nabcdef)\r\nP1 OK\r\n"],
-        )
+        events(&mut fetching, &[b"* 1 FETCH (UID 5 BODY[] {6}\r\nabcdef)\r\nP1 OK\r\n"])
     };
     let too_big = "5 TooBig { size_bytes: 6 }";
     assert_eq!(skips(6), [too_big, "completed Ok(())"]);
-    assert_eq!(
-        skips(5),
-        [too_big, "the server sent a literal of more than 5 bytes"]
-    );
+    assert_eq!(skips(5), [too_big, "the server sent a literal of more than 5 bytes"]);
     let mut endless = fetching(|_| {});
-    let got = events(
-        &mut endless,
-        &[b"* 1 FETCH (UID 5 BODY[] {18446744073709551615}\r\nab"],
-    );
-    assert_eq!(
-        got.first().unwrap(),
-        "5 TooBig { size_bytes: 18446744073709551615 }"
-    );
+    let got = events(&mut endless, &[b"* 1 FETCH (UID 5 BODY[] {18446744073709551615}\r\nab"]);
+    assert_eq!(got.first().unwrap(), "5 TooBig { size_bytes: 18446744073709551615 }");
     assert_eq!(got.len(), 2);
 }
 
@@ -232,10 +203,7 @@ fn strings_that_nobody_asked_for_are_skipped() {
     let mut session = session(|limits| limits.string_bytes_max = 4);
     let bytes =
         b"* 1 FETCH (X {5}\r\nabcde UID 5 BODY[] {3}\r\nabc)\r\n* LIST () \"/\" {5}\r\nabcde\r\n";
-    assert_eq!(
-        events(&mut session, &[bytes]),
-        ["5 Missing", "Response(Other)"]
-    );
+    assert_eq!(events(&mut session, &[bytes]), ["5 Missing", "Response(Other)"]);
 }
 
 #[test]

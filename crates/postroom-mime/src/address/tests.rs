@@ -1,27 +1,19 @@
+//! Tables of address lists, well formed and not.
+
 use super::*;
 use crate::defect::Defects;
 use proptest::prelude::*;
 
 fn list(text: &[u8]) -> Vec<(String, String)> {
     let mut defects = Defects::default();
-    let mut field = FieldText {
-        fallback: None,
-        words_left: 1_000,
-        defects: &mut defects,
-    };
+    let mut field = FieldText { fallback: None, words_left: 1_000, defects: &mut defects };
     let found = parse(text, &mut field);
-    found
-        .into_iter()
-        .map(|found| (found.name.unwrap_or_default(), found.address))
-        .collect()
+    found.into_iter().map(|found| (found.name.unwrap_or_default(), found.address)).collect()
 }
 
 fn check(text: &str, want: &[(&str, &str)]) {
     let got = list(text.as_bytes());
-    let got: Vec<_> = got
-        .iter()
-        .map(|(name, address)| (name.as_str(), address.as_str()))
-        .collect();
+    let got: Vec<_> = got.iter().map(|(name, address)| (name.as_str(), address.as_str())).collect();
     assert_eq!(got, want, "{text}");
 }
 
@@ -77,14 +69,8 @@ fn lists_are_read_as_they_arrive() {
 fn depth_and_length_cost_only_their_size() {
     let comments = format!("{}{} a@b.example", "(".repeat(20_000), ")".repeat(20_000));
     assert_eq!(list(comments.as_bytes()).len(), 1);
-    assert_eq!(
-        list(format!("{} a@b.example", "(".repeat(50_000)).as_bytes()).len(),
-        1
-    );
-    assert_eq!(
-        list(format!("{} a@b.example", "g:".repeat(50_000)).as_bytes()).len(),
-        1
-    );
+    assert_eq!(list(format!("{} a@b.example", "(".repeat(50_000)).as_bytes()).len(), 1);
+    assert_eq!(list(format!("{} a@b.example", "g:".repeat(50_000)).as_bytes()).len(), 1);
     list("<".repeat(50_000).as_bytes());
     list("\"\\".repeat(50_000).as_bytes());
     list("=?a?q?".repeat(50_000).as_bytes());

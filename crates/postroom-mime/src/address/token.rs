@@ -36,13 +36,7 @@ pub struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     /// Begins to read.
     pub fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            quotes_end: false,
-            comments_end: false,
-            angle: 0,
-        }
+        Self { text, at: 0, quotes_end: false, comments_end: false, angle: 0 }
     }
 
     /// The next token.
@@ -136,11 +130,7 @@ impl<'a> Tokens<'a> {
                 b'\\' => skip = true,
                 b'"' => {
                     self.at += at + 2;
-                    return Some(Token::Word {
-                        text: rest.get(..at)?,
-                        is_quoted: true,
-                        is_glued,
-                    });
+                    return Some(Token::Word { text: rest.get(..at)?, is_quoted: true, is_glued });
                 }
                 _ => {}
             }
@@ -154,26 +144,19 @@ impl<'a> Tokens<'a> {
     /// address literal.
     fn word(&mut self, is_glued: bool) -> Token<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let end = encoded_word_end(rest)
-            .or_else(|| literal_end(rest))
-            .unwrap_or_else(|| {
-                let is_end = |(at, char): (usize, char)| {
-                    let is_separator = matches!(char, ',' | ';' | ':' | '<' | '>')
-                        || (char == '(' && !self.comments_end)
-                        || (char == '"' && !self.quotes_end)
-                        || (char == '['
-                            && rest.get(..at).is_some_and(|start| start.ends_with('@')))
-                        || char.is_whitespace();
-                    (at > 0 && is_separator).then_some(at)
-                };
-                rest.char_indices().find_map(is_end).unwrap_or(rest.len())
-            });
+        let end = encoded_word_end(rest).or_else(|| literal_end(rest)).unwrap_or_else(|| {
+            let is_end = |(at, char): (usize, char)| {
+                let is_separator = matches!(char, ',' | ';' | ':' | '<' | '>')
+                    || (char == '(' && !self.comments_end)
+                    || (char == '"' && !self.quotes_end)
+                    || (char == '[' && rest.get(..at).is_some_and(|start| start.ends_with('@')))
+                    || char.is_whitespace();
+                (at > 0 && is_separator).then_some(at)
+            };
+            rest.char_indices().find_map(is_end).unwrap_or(rest.len())
+        });
         self.at += end;
-        Token::Word {
-            text: rest.get(..end).unwrap_or_default(),
-            is_quoted: false,
-            is_glued,
-        }
+        Token::Word { text: rest.get(..end).unwrap_or_default(), is_quoted: false, is_glued }
     }
 }
 
@@ -184,16 +167,12 @@ const WORD_BYTES_MAX: usize = 1_000;
 fn encoded_word_end(rest: &str) -> Option<usize> {
     let after = rest.strip_prefix("=?")?;
     let start = rest.len() - after.len();
-    let mut marks = after
-        .bytes()
-        .enumerate()
-        .take(WORD_BYTES_MAX)
-        .filter(|(_, byte)| *byte == b'?');
+    let mut marks =
+        after.bytes().enumerate().take(WORD_BYTES_MAX).filter(|(_, byte)| *byte == b'?');
     let (_, (encoding, _)) = (marks.next()?, marks.next()?);
     let content = after.get(encoding + 1..)?;
-    let limit = (0..=WORD_BYTES_MAX.min(content.len()))
-        .rev()
-        .find(|at| content.is_char_boundary(*at))?;
+    let limit =
+        (0..=WORD_BYTES_MAX.min(content.len())).rev().find(|at| content.is_char_boundary(*at))?;
     let end = content.get(..limit)?.find("?=")?;
     Some(start + encoding + 1 + end + 2)
 }
@@ -201,13 +180,6 @@ fn encoded_word_end(rest: &str) -> Option<usize> {
 /// The end of the address literal (`[..]`) at the front of a text.
 fn literal_end(rest: &str) -> Option<usize> {
     let inner = rest.strip_prefix('[')?;
-    let end = inner
-        .bytes()
-        .take(WORD_BYTES_MAX)
-        .position(|byte| byte == b']')?;
-    inner
-        .get(..end)?
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic())
-        .then_some(end + 2)
+    let end = inner.bytes().take(WORD_BYTES_MAX).position(|byte| byte == b']')?;
+    inner.get(..end)?.bytes().all(|byte| byte.is_ascii_graphic()).then_some(end + 2)
 }

@@ -17,10 +17,7 @@ const PARAMETERS_MAX: usize = 50;
 /// Splits a text into lines and unfolds them: a line that begins with a space or a tab continues
 /// the one before it.
 pub fn content_lines(text: &str) -> impl Iterator<Item = String> {
-    let mut lines = text
-        .split('\n')
-        .map(|line| line.strip_suffix('\r').unwrap_or(line))
-        .peekable();
+    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).peekable();
     std::iter::from_fn(move || {
         let mut whole = lines.next()?.to_owned();
         while let Some(more) = lines.next_if(|line| line.starts_with([' ', '\t'])) {
@@ -35,12 +32,7 @@ impl ContentLine {
     pub fn read(line: &str) -> Option<Self> {
         let end = line.find([';', ':'])?;
         let (name, mut rest) = line.split_at_checked(end)?;
-        let name = name
-            .rsplit('.')
-            .next()
-            .unwrap_or(name)
-            .trim()
-            .to_ascii_uppercase();
+        let name = name.rsplit('.').next().unwrap_or(name).trim().to_ascii_uppercase();
         let mut parameters = vec![];
         while let Some(parameter) = rest.strip_prefix(';') {
             let end = unquoted(parameter)?;
@@ -53,19 +45,13 @@ impl ContentLine {
             rest = tail;
         }
         let value = rest.strip_prefix(':')?.to_owned();
-        Some(Self {
-            name,
-            parameters,
-            value,
-        })
+        Some(Self { name, parameters, value })
     }
 
     /// Returns the value of a parameter. `name` is in capitals.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let mut parameters = self.parameters.iter();
-        parameters
-            .find(|parameter| parameter.0 == name)
-            .map(|parameter| parameter.1.as_str())
+        parameters.find(|parameter| parameter.0 == name).map(|parameter| parameter.1.as_str())
     }
 
     /// Returns the value with its escapes resolved (RFC 5545 §3.3.11).

@@ -35,19 +35,13 @@ impl Moment {
         let zone = if is_utc {
             Some("UTC".to_owned())
         } else {
-            line.parameter("TZID")
-                .map(|zone| zone.trim().chars().take(200).collect())
+            line.parameter("TZID").map(|zone| zone.trim().chars().take(200).collect())
         };
         Some(Self::time(datetime, zone))
     }
 
     fn day(date: Date) -> Self {
-        Self {
-            local: date.to_string(),
-            zone: None,
-            utc_ms: None,
-            is_day: true,
-        }
+        Self { local: date.to_string(), zone: None, utc_ms: None, is_day: true }
     }
 
     fn time(datetime: DateTime, zone: Option<String>) -> Self {
@@ -79,10 +73,7 @@ pub fn duration_end(start: &Moment, duration: &str) -> Option<Moment> {
     let exact = jiff::SignedDuration::from_secs(seconds);
     let zone = start.zone.as_deref().and_then(known_zone);
     let Some(zone) = zone else {
-        return Some(Moment::time(
-            datetime.checked_add(exact).ok()?,
-            start.zone.clone(),
-        ));
+        return Some(Moment::time(datetime.checked_add(exact).ok()?, start.zone.clone()));
     };
     let end = zone.to_timestamp(datetime).ok()?.checked_add(exact).ok()?;
     let mut moment = Moment::time(zone.to_datetime(end), start.zone.clone());
@@ -109,12 +100,7 @@ fn duration_of(text: &str) -> Option<(i64, i64)> {
     let mut number: Option<i64> = None;
     for char in text.strip_prefix('P')?.chars() {
         if let Some(digit) = char.to_digit(10) {
-            number = Some(
-                number
-                    .unwrap_or(0)
-                    .checked_mul(10)?
-                    .checked_add(digit.into())?,
-            );
+            number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(digit.into())?);
             continue;
         }
         if char == 'T' {
@@ -146,11 +132,7 @@ fn date(text: &str) -> Option<Date> {
 
 fn clock(text: &str) -> Option<Time> {
     // Seconds are left out by some, and may be those of a leap second.
-    let digits = if text.len() == 4 {
-        digits(text, 4)? * 100
-    } else {
-        digits(text, 6)?
-    };
+    let digits = if text.len() == 4 { digits(text, 4)? * 100 } else { digits(text, 6)? };
     Time::new(
         i8::try_from(digits / 10_000).ok()?,
         i8::try_from(digits / 100 % 100).ok()?,

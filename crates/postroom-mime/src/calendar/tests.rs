@@ -1,3 +1,5 @@
+//! Calendars and what is summarised of them.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -48,23 +50,11 @@ fn an_invitation() {
         status: some("CONFIRMED"),
         summary: some("Plan, and\n more; of it"),
         location: some("Raum \\7"),
-        start: moment(
-            "2026-07-25T10:00:00",
-            Some("Europe/Berlin"),
-            Some(1_784_966_400_000),
-        ),
-        end: moment(
-            "2026-07-25T11:30:00",
-            Some("Europe/Berlin"),
-            Some(1_784_971_800_000),
-        ),
+        start: moment("2026-07-25T10:00:00", Some("Europe/Berlin"), Some(1_784_966_400_000)),
+        end: moment("2026-07-25T11:30:00", Some("Europe/Berlin"), Some(1_784_971_800_000)),
         recurrence: some("FREQ=WEEKLY;COUNT=3"),
         recurrence_id: moment("2026-07-25T08:00:00", Some("UTC"), Some(1_784_966_400_000)),
-        organizer: Some(person(
-            "anna@demo.test",
-            Some("Berg; Anna: x"),
-            "needs-action",
-        )),
+        organizer: Some(person("anna@demo.test", Some("Berg; Anna: x"), "needs-action")),
         attendees: vec![
             person("bob@demo.test", Some("Bob"), "accepted"),
             person("carl@demo.test", None, "needs-action"),
@@ -77,33 +67,18 @@ fn an_invitation() {
 #[test]
 fn moments() {
     let start = |line: &str| event(line).start;
-    assert_eq!(
-        start("DTSTART;VALUE=DATE:20260725"),
-        moment("2026-07-25", None, None)
-    );
-    assert_eq!(
-        start("DTSTART:20260725T1000"),
-        moment("2026-07-25T10:00:00", None, None)
-    );
+    assert_eq!(start("DTSTART;VALUE=DATE:20260725"), moment("2026-07-25", None, None));
+    assert_eq!(start("DTSTART:20260725T1000"), moment("2026-07-25T10:00:00", None, None));
     assert_eq!(
         start("DTSTART;TZID=W. Europe Standard Time:20260125T100000"),
-        moment(
-            "2026-01-25T10:00:00",
-            Some("W. Europe Standard Time"),
-            Some(1_769_331_600_000)
-        )
+        moment("2026-01-25T10:00:00", Some("W. Europe Standard Time"), Some(1_769_331_600_000))
     );
     assert_eq!(
         start("DTSTART;TZID=My Zone:20260725T235960"),
         moment("2026-07-25T23:59:59", Some("My Zone"), None)
     );
-    for line in [
-        "DTSTART:20261325",
-        "DTSTART:tomorrow",
-        "DTSTART:20260725T",
-        "DTSTART:",
-        "DTSTART",
-    ] {
+    for line in ["DTSTART:20261325", "DTSTART:tomorrow", "DTSTART:20260725T", "DTSTART:", "DTSTART"]
+    {
         assert_eq!(start(line), None, "{line}");
     }
 }
@@ -115,10 +90,7 @@ fn ends_by_duration() {
         end("DTSTART:20260725T100000Z\nDURATION:P1DT2H30M"),
         moment("2026-07-26T12:30:00", Some("UTC"), Some(1_785_069_000_000))
     );
-    assert_eq!(
-        end("DTSTART;VALUE=DATE:20260730\nDURATION:P1W"),
-        moment("2026-08-06", None, None)
-    );
+    assert_eq!(end("DTSTART;VALUE=DATE:20260730\nDURATION:P1W"), moment("2026-08-06", None, None));
     // The clocks go back at three: four hours later it is five.
     assert_eq!(
         end("DTSTART;TZID=Europe/Berlin:20261025T020000\nDURATION:PT4H").map(|end| end.local),
@@ -128,15 +100,7 @@ fn ends_by_duration() {
         end("DTSTART:20260725T100000\nDURATION:-PT15M"),
         moment("2026-07-25T09:45:00", None, None)
     );
-    for duration in [
-        "",
-        "P",
-        "1D",
-        "PX",
-        "P99999999999999999999D",
-        "P9999999999D",
-        "P-1D",
-    ] {
+    for duration in ["", "P", "1D", "PX", "P99999999999999999999D", "P9999999999D", "P-1D"] {
         let end = end(&format!("DTSTART:20260725T100000Z\nDURATION:{duration}"));
         assert!(end.is_none() || duration == "P", "{duration} {end:?}");
     }

@@ -62,9 +62,7 @@ const WINDOWS: [(&str, &str); 52] = [
 /// Finds a zone by the name of the IANA database, also at the end of a path as some programs write
 /// it, or by the name that Windows has for it.
 pub fn find(name: &str) -> Option<TimeZone> {
-    if let Some((_, zone)) = WINDOWS
-        .iter()
-        .find(|(windows, _)| windows.eq_ignore_ascii_case(name))
+    if let Some((_, zone)) = WINDOWS.iter().find(|(windows, _)| windows.eq_ignore_ascii_case(name))
     {
         return TimeZone::get(zone).ok();
     }
@@ -73,9 +71,7 @@ pub fn find(name: &str) -> Option<TimeZone> {
         None => name,
         Some(path) => {
             let before_last = path.rmatch_indices('/').nth(1);
-            before_last
-                .and_then(|(at, _)| path.get(at + 1..))
-                .unwrap_or(path)
+            before_last.and_then(|(at, _)| path.get(at + 1..)).unwrap_or(path)
         }
     };
     // The database may be a folder of files, so nothing but a name may reach it.

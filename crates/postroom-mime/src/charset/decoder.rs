@@ -33,9 +33,7 @@ enum State {
 
 impl std::fmt::Debug for Decoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Decoder")
-            .field("malformed", &self.malformed)
-            .finish_non_exhaustive()
+        f.debug_struct("Decoder").field("malformed", &self.malformed).finish_non_exhaustive()
     }
 }
 
@@ -49,10 +47,7 @@ impl Decoder {
         let state = match charset {
             Charset::Whatwg(encoding) if encoding == encoding_rs::ISO_2022_JP => {
                 let decoder = encoding.new_decoder_without_bom_handling();
-                State::Escapes {
-                    decoder,
-                    held: vec![],
-                }
+                State::Escapes { decoder, held: vec![] }
             }
             Charset::Whatwg(encoding)
                 if encoding == encoding_rs::UTF_16LE || encoding == encoding_rs::UTF_16BE =>
@@ -60,27 +55,16 @@ impl Decoder {
                 State::Whatwg(encoding.new_decoder())
             }
             Charset::Whatwg(encoding) => State::Whatwg(encoding.new_decoder_without_bom_handling()),
-            Charset::Page(page) => State::Page(
-                PAGES
-                    .get(page)
-                    .map_or("", |(_, upper)| upper)
-                    .chars()
-                    .collect(),
-            ),
+            Charset::Page(page) => {
+                State::Page(PAGES.get(page).map_or("", |(_, upper)| upper).chars().collect())
+            }
             Charset::Utf7 => State::Utf7(Utf7::default()),
             Charset::Iso2022Kr => shifted(Shifted::iso_2022(), encoding_rs::EUC_KR),
             Charset::Iso2022Cn => shifted(Shifted::iso_2022(), encoding_rs::GBK),
             Charset::Hz => shifted(Shifted::hz(), encoding_rs::GBK),
-            Charset::Utf32 { little_endian } => State::Utf32 {
-                little_endian,
-                held: vec![],
-            },
+            Charset::Utf32 { little_endian } => State::Utf32 { little_endian, held: vec![] },
         };
-        Self {
-            state,
-            at_start: true,
-            malformed: false,
-        }
+        Self { state, at_start: true, malformed: false }
     }
 
     /// Decodes the next bytes.
@@ -111,10 +95,7 @@ impl Decoder {
             State::Shifted(shifted, decoder) => {
                 whatwg(decoder, &shifted.decode(bytes, last), last, malformed)
             }
-            State::Utf32 {
-                little_endian,
-                held,
-            } => {
+            State::Utf32 { little_endian, held } => {
                 held.extend_from_slice(bytes);
                 utf32(held, little_endian, (last, malformed))
             }
@@ -204,11 +185,8 @@ fn utf32(
         if bytes == [0xFF, 0xFE, 0, 0] {
             *little_endian = true;
         }
-        let value = if *little_endian {
-            u32::from_le_bytes(bytes)
-        } else {
-            u32::from_be_bytes(bytes)
-        };
+        let value =
+            if *little_endian { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) };
         *malformed |= char::from_u32(value).is_none();
         text.push(char::from_u32(value).unwrap_or('\u{FFFD}'));
     }

@@ -77,10 +77,7 @@ const ALIASES: &[(&str, &str)] = &[
 pub fn is_ascii(label: &str) -> bool {
     let label = label.trim().to_ascii_lowercase();
     label.contains("ascii")
-        || matches!(
-            label.as_str(),
-            "ansi_x3.4-1968" | "iso646-us" | "646" | "ibm367"
-        )
+        || matches!(label.as_str(), "ansi_x3.4-1968" | "iso646-us" | "646" | "ibm367")
 }
 
 /// The charset of a label.
@@ -95,9 +92,7 @@ pub fn resolve(label: &str) -> Option<Charset> {
     own(&label).or_else(|| whatwg(&label)).or_else(|| {
         let plain = label.replace('_', "-");
         let plain = plain.strip_prefix("x-").unwrap_or(&plain);
-        own(plain)
-            .or_else(|| whatwg(plain))
-            .or_else(|| spelled(plain))
+        own(plain).or_else(|| whatwg(plain)).or_else(|| spelled(plain))
     })
 }
 
@@ -109,12 +104,10 @@ fn own(label: &str) -> Option<Charset> {
         "iso-2022-kr" | "csiso2022kr" | "cp50225" => Charset::Iso2022Kr,
         "iso-2022-cn" | "iso-2022-cn-ext" => Charset::Iso2022Cn,
         "hz-gb-2312" | "hz" | "hzgb2312" => Charset::Hz,
-        "utf-32" | "utf-32be" | "utf32" | "ucs-4" | "ucs-4be" => Charset::Utf32 {
-            little_endian: false,
-        },
-        "utf-32le" | "ucs-4le" => Charset::Utf32 {
-            little_endian: true,
-        },
+        "utf-32" | "utf-32be" | "utf32" | "ucs-4" | "ucs-4be" => {
+            Charset::Utf32 { little_endian: false }
+        }
+        "utf-32le" | "ucs-4le" => Charset::Utf32 { little_endian: true },
         _ => Charset::Page(PAGES.iter().position(|(names, _)| names.contains(&label))?),
     })
 }
@@ -123,9 +116,7 @@ fn whatwg(label: &str) -> Option<Charset> {
     let alias = ALIASES.iter().find(|(name, _)| *name == label);
     let label = alias.map_or(label, |(_, label)| *label);
     let found = Encoding::for_label_no_replacement(label.as_bytes());
-    found
-        .filter(|encoding| *encoding != encoding_rs::X_USER_DEFINED)
-        .map(Charset::Whatwg)
+    found.filter(|encoding| *encoding != encoding_rs::X_USER_DEFINED).map(Charset::Whatwg)
 }
 
 /// Labels with their parts written together or apart: `windows1251`, `win-1251`, `iso8859.2`.
@@ -141,7 +132,5 @@ fn spelled(label: &str) -> Option<Charset> {
         "iso" | "iso-ir" | "" => [format!("iso-{number}"), format!("iso-8859-{number}")],
         _ => [format!("{word}{number}"), format!("{word}-{number}")],
     };
-    tries
-        .iter()
-        .find_map(|label| own(label).or_else(|| whatwg(label)))
+    tries.iter().find_map(|label| own(label).or_else(|| whatwg(label)))
 }

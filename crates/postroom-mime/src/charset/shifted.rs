@@ -14,20 +14,12 @@ pub struct Shifted {
 impl Shifted {
     /// Shifts by SO and SI, and names its sets by escapes.
     pub fn iso_2022() -> Self {
-        Self {
-            is_hz: false,
-            is_double: false,
-            held: vec![],
-        }
+        Self { is_hz: false, is_double: false, held: vec![] }
     }
 
     /// Shifts by `~{` and `~}`.
     pub fn hz() -> Self {
-        Self {
-            is_hz: true,
-            is_double: false,
-            held: vec![],
-        }
+        Self { is_hz: true, is_double: false, held: vec![] }
     }
 
     /// Rewrites the next bytes.

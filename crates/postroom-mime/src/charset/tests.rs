@@ -1,3 +1,5 @@
+//! Tables of charsets and labels.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -69,16 +71,8 @@ fn what_is_not_declared_is_found_out() {
 
 #[test]
 fn escapes_that_switch_nothing_are_left_out() {
-    check(
-        Some("iso-2022-jp"),
-        b"\x1B$BF|\x1B(B\x1B$BK\\\x1B(B\x1B(B",
-        "日本",
-    );
-    check(
-        Some("iso-2022-jp"),
-        b"a\x1B$BF|\x1B(J\x1B$BK\\\x1B(Bb",
-        "a日本b",
-    );
+    check(Some("iso-2022-jp"), b"\x1B$BF|\x1B(B\x1B$BK\\\x1B(B\x1B(B", "日本");
+    check(Some("iso-2022-jp"), b"a\x1B$BF|\x1B(J\x1B$BK\\\x1B(Bb", "a日本b");
 }
 
 #[test]
@@ -86,14 +80,8 @@ fn defects_say_what_is_wrong() {
     let defect = |bytes: &[u8], label| decode(bytes.to_vec(), label).defect;
     assert_eq!(defect(b"a", None), None);
     assert_eq!(defect(b"\xFC", None), Some(Defect::CharsetMissing));
-    assert_eq!(
-        defect("ü".as_bytes(), Some("us-ascii")),
-        Some(Defect::CharsetMissing)
-    );
-    assert_eq!(
-        defect(b"\xFC", Some("klingon")),
-        Some(Defect::CharsetUnknown)
-    );
+    assert_eq!(defect("ü".as_bytes(), Some("us-ascii")), Some(Defect::CharsetMissing));
+    assert_eq!(defect(b"\xFC", Some("klingon")), Some(Defect::CharsetUnknown));
     assert_eq!(defect(b"\xFC", Some("utf-8")), Some(Defect::CharsetWrong));
     assert_eq!(defect(b"\xFC", Some("iso-8859-1")), None);
 }

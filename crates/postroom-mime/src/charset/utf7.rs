@@ -54,10 +54,7 @@ impl Utf7 {
         self.bits = Some((bits & ((1 << rest) - 1), rest));
         let unit = u16::from_be_bytes([a, b]);
         let is_high = (0xD800..0xDC00).contains(&unit);
-        let units = [
-            self.high.take().filter(|_| !is_high),
-            (!is_high).then_some(unit),
-        ];
+        let units = [self.high.take().filter(|_| !is_high), (!is_high).then_some(unit)];
         if is_high {
             self.high = Some(unit);
             return;
@@ -79,11 +76,7 @@ impl Utf7 {
 
 fn plain(byte: u8, text: &mut String, malformed: &mut bool) {
     *malformed |= !byte.is_ascii();
-    text.push(if byte.is_ascii() {
-        char::from(byte)
-    } else {
-        '\u{FFFD}'
-    });
+    text.push(if byte.is_ascii() { char::from(byte) } else { '\u{FFFD}' });
 }
 
 fn value(byte: u8) -> Option<u32> {

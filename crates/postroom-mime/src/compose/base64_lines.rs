@@ -81,11 +81,7 @@ mod tests {
             lines.push(&content, &mut whole);
             lines.finish(&mut whole);
             assert_eq!(whole.len() as u64, base64_lines_size_bytes(size.into()));
-            assert!(
-                whole
-                    .split(|byte| *byte == b'\n')
-                    .all(|line| line.len() <= 77)
-            );
+            assert!(whole.split(|byte| *byte == b'\n').all(|line| line.len() <= 77));
             for step in [1, 2, 7, 57, 60] {
                 let mut parts = vec![];
                 for chunk in content.chunks(step) {
@@ -94,10 +90,8 @@ mod tests {
                 lines.finish(&mut parts);
                 assert_eq!(parts, whole, "{size} bytes in chunks of {step}");
             }
-            let joined: Vec<u8> = whole
-                .into_iter()
-                .filter(|byte| !byte.is_ascii_whitespace())
-                .collect();
+            let joined: Vec<u8> =
+                whole.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
             assert_eq!(STANDARD.decode(joined).unwrap(), content);
         }
     }

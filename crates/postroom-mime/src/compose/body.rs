@@ -24,27 +24,18 @@ pub fn encode(text: &str) -> Encoded {
     let text = canonical(text);
     if is_safe(&text) {
         let body = text.into_owned().into_bytes();
-        return Encoded {
-            encoding: "7bit",
-            body,
-        };
+        return Encoded { encoding: "7bit", body };
     }
     let base64_bytes = base64_lines_size_bytes(text.len() as u64);
     if let Some(body) = quoted_printable(&text, usize::try_from(base64_bytes).unwrap_or(usize::MAX))
     {
-        return Encoded {
-            encoding: "quoted-printable",
-            body,
-        };
+        return Encoded { encoding: "quoted-printable", body };
     }
     let mut body = vec![];
     let mut lines = Base64Lines::default();
     lines.push(text.as_bytes(), &mut body);
     lines.finish(&mut body);
-    Encoded {
-        encoding: "base64",
-        body,
-    }
+    Encoded { encoding: "base64", body }
 }
 
 /// Tells whether `content` can be sent without encoding as the body of a part and arrives as it
@@ -54,9 +45,7 @@ pub fn is_seven_bit(content: &[u8], delimiter: &[u8]) -> bool {
     let content_is_fit = |line: &[u8]| {
         line.len() <= 998
             && !line.starts_with(delimiter)
-            && line
-                .iter()
-                .all(|byte| byte.is_ascii() && !matches!(byte, 0 | b'\r'))
+            && line.iter().all(|byte| byte.is_ascii() && !matches!(byte, 0 | b'\r'))
     };
     let Some(content) = content.strip_suffix(b"\r\n") else {
         return false;
@@ -91,10 +80,7 @@ fn canonical(text: &str) -> Cow<'_, str> {
         let (line, end) = rest.split_at_checked(at).unwrap_or((rest, ""));
         out.push_str(line);
         out.push_str("\r\n");
-        rest = end
-            .strip_prefix("\r\n")
-            .or_else(|| end.get(1..))
-            .unwrap_or_default();
+        rest = end.strip_prefix("\r\n").or_else(|| end.get(1..)).unwrap_or_default();
     }
     out.push_str(rest);
     Cow::Owned(out)
@@ -171,16 +157,8 @@ mod tests {
         check("a\rb\nc\r\nd\n\re", "7bit", "a\r\nb\r\nc\r\nd\r\n\r\ne");
         check("trailing \nx", "quoted-printable", "trailing=20\r\nx");
         check("From me\n.\nF", "quoted-printable", "=46rom me\r\n=2E\r\nF");
-        check(
-            "--=_x and more text",
-            "quoted-printable",
-            "--=3D_x and more text",
-        );
-        check(
-            "one é in a text",
-            "quoted-printable",
-            "one =C3=A9 in a text",
-        );
+        check("--=_x and more text", "quoted-printable", "--=3D_x and more text");
+        check("one é in a text", "quoted-printable", "one =C3=A9 in a text");
         check("Привет", "base64", "0J/RgNC40LLQtdGC");
         check("nul \0 in a text", "quoted-printable", "nul =00 in a text");
     }
@@ -210,15 +188,8 @@ mod tests {
             b"\r\r\n",
             b"",
         ] {
-            assert!(
-                !is_seven_bit(content, b"--=_x"),
-                "{}",
-                content.escape_ascii()
-            );
+            assert!(!is_seven_bit(content, b"--=_x"), "{}", content.escape_ascii());
         }
-        assert!(!is_seven_bit(
-            &[&[b'a'; 999][..], b"\r\n"].concat(),
-            b"--=_x"
-        ));
+        assert!(!is_seven_bit(&[&[b'a'; 999][..], b"\r\n"].concat(), b"--=_x"));
     }
 }

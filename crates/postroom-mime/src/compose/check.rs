@@ -12,21 +12,14 @@ pub fn draft(draft: &Draft) -> Result<(), Invalid> {
     if let Some(sender) = &draft.sender {
         address("sender", sender)?;
     }
-    for (property, list) in [
-        ("replyTo", &draft.reply_to),
-        ("to", &draft.to),
-        ("cc", &draft.cc),
-    ] {
+    for (property, list) in [("replyTo", &draft.reply_to), ("to", &draft.to), ("cc", &draft.cc)] {
         for (at, item) in list.iter().enumerate() {
             address(&format!("{property}[{at}]"), item)?;
         }
     }
     line("subject", &draft.subject)?;
     line("messageId", &draft.message_id)?;
-    for (property, list) in [
-        ("inReplyTo", &draft.in_reply_to),
-        ("references", &draft.references),
-    ] {
+    for (property, list) in [("inReplyTo", &draft.in_reply_to), ("references", &draft.references)] {
         for (at, item) in list.iter().enumerate() {
             line(&format!("{property}[{at}]"), item)?;
         }
@@ -40,10 +33,7 @@ pub fn draft(draft: &Draft) -> Result<(), Invalid> {
 }
 
 fn address(property: &str, address: &Address) -> Result<(), Invalid> {
-    line(
-        &format!("{property}.name"),
-        address.name.as_deref().unwrap_or_default(),
-    )?;
+    line(&format!("{property}.name"), address.name.as_deref().unwrap_or_default())?;
     line(&format!("{property}.address"), &address.address)
 }
 

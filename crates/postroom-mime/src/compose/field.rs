@@ -19,10 +19,7 @@ impl<'a> Field<'a> {
     pub fn begin(out: &'a mut Vec<u8>, name: &str) -> Self {
         out.extend_from_slice(name.as_bytes());
         out.push(b':');
-        Self {
-            out,
-            column: name.len() + 1,
-        }
+        Self { out, column: name.len() + 1 }
     }
 
     /// Writes a token that is never broken, after a space or a fold. The first one stays beside the
@@ -115,10 +112,7 @@ mod tests {
         let text = "word  and   more ".repeat(20);
         let folded = field("Subject", text.trim());
         assert!(folded.lines().all(|line| line.len() <= 76), "{folded}");
-        assert_eq!(
-            folded.replace("\r\n", ""),
-            format!("Subject: {}", text.trim())
-        );
+        assert_eq!(folded.replace("\r\n", ""), format!("Subject: {}", text.trim()));
         assert!(folded.lines().all(|line| !line.trim().is_empty()));
     }
 
@@ -128,10 +122,7 @@ mod tests {
             let folded = field(&"X".repeat(name_chars), &"日本🦀".repeat(40));
             let mut lines = folded.lines();
             assert!(lines.next().is_some_and(|line| line.len() <= 81));
-            assert!(
-                lines.all(|line| line.len() <= 76 && line.starts_with(" =?")),
-                "{folded}"
-            );
+            assert!(lines.all(|line| line.len() <= 76 && line.starts_with(" =?")), "{folded}");
         }
     }
 }

@@ -29,10 +29,7 @@ pub fn write_header(
         FileAt::Attachment(index) => (format!("attachments[{index}]"), "attachment"),
     };
     let media_type = MediaType::read(&file.media_type).ok_or_else(|| {
-        Invalid::new(
-            format!("{property}.contentType"),
-            "is not of the form type/subtype",
-        )
+        Invalid::new(format!("{property}.contentType"), "is not of the form type/subtype")
     })?;
     let transfer = transfer(file, &media_type, delimiter);
     let composite = media_type.is_composite() && transfer == Transfer::Base64;
@@ -111,10 +108,7 @@ impl MediaType {
             return None;
         }
         let parameters = sections.filter_map(parameter_of).collect();
-        Some(Self {
-            essence,
-            parameters,
-        })
+        Some(Self { essence, parameters })
     }
 
     fn is_message(&self) -> bool {
@@ -129,10 +123,7 @@ impl MediaType {
 fn parameter_of(section: &str) -> Option<(String, String)> {
     let (name, value) = section.split_once('=')?;
     let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
-    let value = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'))
-        .unwrap_or(value);
+    let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
     let ours = ["name", "boundary"].contains(&name.as_str()) || name.contains('*');
     let good = is_token(&name) && !ours && parameter::is_plain(value);
     good.then(|| (name, value.to_owned()))
@@ -160,14 +151,8 @@ mod tests {
         let table = [
             ("", Some("application/octet-stream ")),
             ("Image/PNG", Some("image/png ")),
-            (
-                "text/plain; charset=utf-8",
-                Some("text/plain charset=utf-8"),
-            ),
-            (
-                "text/calendar; method=\"REQUEST\"; name=x",
-                Some("text/calendar method=REQUEST"),
-            ),
+            ("text/plain; charset=utf-8", Some("text/plain charset=utf-8")),
+            ("text/calendar; method=\"REQUEST\"; name=x", Some("text/calendar method=REQUEST")),
             ("text/plain; junk; =; a=\"", Some("text/plain ")),
             ("text", None),
             ("a/b/c", None),

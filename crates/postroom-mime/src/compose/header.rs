@@ -52,10 +52,7 @@ pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
     }
     date(out, draft.date_ms)?;
     let message_id = message_id(&draft.message_id).ok_or_else(|| {
-        Invalid::new(
-            "messageId",
-            "is not an identifier: printable ASCII, no spaces",
-        )
+        Invalid::new("messageId", "is not an identifier: printable ASCII, no spaces")
     })?;
     message_ids(out, "Message-ID", vec![message_id]);
     message_ids(out, "In-Reply-To", ids(&draft.in_reply_to));

@@ -54,10 +54,7 @@ pub fn wire_address(address: &str) -> Result<WireAddress, &'static str> {
     if let Some(problem) = problem(&address) {
         return Err(problem);
     }
-    Ok(WireAddress {
-        needs_smtp_utf8: !address.is_ascii(),
-        address,
-    })
+    Ok(WireAddress { needs_smtp_utf8: !address.is_ascii(), address })
 }
 
 /// Tells whether a local part whose characters are all fit for atoms has its dots in place
@@ -100,18 +97,12 @@ mod tests {
             ("anna@b.test", Ok(("anna@b.test", false))),
             ("Anna.B+tag@B.test", Ok(("Anna.B+tag@B.test", false))),
             ("a@bücher.test", Ok(("a@xn--bcher-kva.test", false))),
-            (
-                "jürgen@bücher.test",
-                Ok(("jürgen@xn--bcher-kva.test", true)),
-            ),
+            ("jürgen@bücher.test", Ok(("jürgen@xn--bcher-kva.test", true))),
             ("\"a b\"@b.test", Ok(("\"a b\"@b.test", false))),
             ("a..b@b.test", Ok(("\"a..b\"@b.test", false))),
             ("a.@b.test", Ok(("\"a.\"@b.test", false))),
             ("a@[127.0.0.1]", Ok(("a@[127.0.0.1]", false))),
-            (
-                "a@b\u{ff1e}c.test",
-                Err("has a domain that is not well formed"),
-            ),
+            ("a@b\u{ff1e}c.test", Err("has a domain that is not well formed")),
         ];
         for (address, want) in table {
             let want = want.map(|(address, needs_smtp_utf8)| WireAddress {
@@ -127,27 +118,16 @@ mod tests {
         let table = [
             ("Anna Berg", "To: Anna Berg <a@b.test>"),
             ("Berg, Anna", "To: \"Berg, Anna\" <a@b.test>"),
-            (
-                "A (b) <c> \"d\" \\e",
-                "To: \"A (b) <c> \\\"d\\\" \\\\e\" <a@b.test>",
-            ),
+            ("A (b) <c> \"d\" \\e", "To: \"A (b) <c> \\\"d\\\" \\\\e\" <a@b.test>"),
             ("Jürgen, Öz", "To: =?utf-8?B?SsO8cmdlbiwgw5Z6?= <a@b.test>"),
-            (
-                "=?utf-8?Q?x?=",
-                "To: =?utf-8?B?PT91dGYtOD9RP3g/PQ==?= <a@b.test>",
-            ),
+            ("=?utf-8?Q?x?=", "To: =?utf-8?B?PT91dGYtOD9RP3g/PQ==?= <a@b.test>"),
             (" a ", "To: =?utf-8?Q?_a_?= <a@b.test>"),
             ("  ", "To: a@b.test"),
         ];
         for (name, want) in table {
             let mut out = vec![];
             let mut field = Field::begin(&mut out, "To");
-            write(
-                &mut field,
-                Some(name),
-                &wire_address("a@b.test").unwrap(),
-                "",
-            );
+            write(&mut field, Some(name), &wire_address("a@b.test").unwrap(), "");
             assert_eq!(String::from_utf8(out).unwrap(), want);
         }
     }

@@ -18,11 +18,7 @@ pub fn write(field: &mut Field<'_>, name: &str, value: &str) {
     let pieces = pieces(value);
     let many = pieces.len() > 1;
     for (at, piece) in pieces.iter().enumerate() {
-        let position = if many {
-            format!("*{at}")
-        } else {
-            String::new()
-        };
+        let position = if many { format!("*{at}") } else { String::new() };
         let charset = if at == 0 { "utf-8''" } else { "" };
         field.glue(";");
         field.token(&format!("{name}{position}*={charset}{piece}"));
@@ -35,11 +31,8 @@ pub fn ascii_form(value: &str) -> String {
     const CHARS: usize = 60;
     let skip = value.chars().count().saturating_sub(CHARS);
     let fit = |char: char| (' '..='~').contains(&char) && !"\"\\".contains(char);
-    let ascii: String = value
-        .chars()
-        .skip(skip)
-        .map(|char| if fit(char) { char } else { '_' })
-        .collect();
+    let ascii: String =
+        value.chars().skip(skip).map(|char| if fit(char) { char } else { '_' }).collect();
     ascii.replace("=?", "__").trim().to_owned()
 }
 
@@ -82,10 +75,7 @@ mod tests {
             ("a b;c.txt", "X: y; filename=\"a b;c.txt\""),
             ("a\"b.txt", "X: y; filename*=utf-8''a%22b.txt"),
             ("it's 5%.txt", "X: y; filename=\"it's 5%.txt\""),
-            (
-                "Привет.txt",
-                "X: y; filename*=utf-8''%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82.txt",
-            ),
+            ("Привет.txt", "X: y; filename*=utf-8''%D0%9F%D1%80%D0%B8%D0%B2%D0%B5%D1%82.txt"),
         ];
         for (value, want) in table {
             let mut out = vec![];
@@ -101,11 +91,7 @@ mod tests {
         let mut out = vec![];
         let mut field = Field::begin(&mut out, "Content-Disposition");
         field.token("attachment");
-        write(
-            &mut field,
-            "filename",
-            &format!("{}.pdf", "日本 \"語".repeat(40)),
-        );
+        write(&mut field, "filename", &format!("{}.pdf", "日本 \"語".repeat(40)));
         let text = String::from_utf8(out).unwrap();
         assert!(text.lines().all(|line| line.len() <= 76), "{text}");
         assert!(

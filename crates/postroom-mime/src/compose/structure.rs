@@ -19,8 +19,7 @@ impl Writer {
     }
 
     fn content(&mut self, at: FileAt, size_bytes: u64) {
-        self.pieces
-            .push(Piece::Bytes(std::mem::take(&mut self.bytes)));
+        self.pieces.push(Piece::Bytes(std::mem::take(&mut self.bytes)));
         self.pieces.push(Piece::File { at, size_bytes });
     }
 
@@ -141,12 +140,8 @@ fn write_file(draft: &Draft, at: FileAt, writer: &mut Writer) -> Result<(), Inva
     let Some(file) = draft.file(at) else {
         return Ok(());
     };
-    let transfer = file::write_header(
-        file,
-        at,
-        &format!("--{}", boundary_stem(draft)),
-        &mut writer.bytes,
-    )?;
+    let transfer =
+        file::write_header(file, at, &format!("--{}", boundary_stem(draft)), &mut writer.bytes)?;
     writer.bytes.extend_from_slice(b"\r\n");
     match (transfer, &file.content) {
         (Transfer::SevenBit, Content::Bytes(bytes)) => writer.bytes.extend_from_slice(bytes),

@@ -1,3 +1,5 @@
+//! Messages as they are written.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -35,12 +37,8 @@ fn text(draft: &Draft) -> String {
 
 /// The structure of a message: each line that tells a media type, boundaries left out.
 fn media_types(message: &str) -> Vec<&str> {
-    let types = message
-        .lines()
-        .filter_map(|line| line.strip_prefix("Content-Type: "));
-    types
-        .map(|value| value.split(';').next().unwrap())
-        .collect()
+    let types = message.lines().filter_map(|line| line.strip_prefix("Content-Type: "));
+    types.map(|value| value.split(';').next().unwrap()).collect()
 }
 
 #[test]
@@ -82,16 +80,10 @@ fn all_levels_and_none_too_many() {
     draft.html = None;
     assert_eq!(media_types(&text(&draft)), ["image/png"]);
     draft.text = Some("t".to_owned());
-    assert_eq!(
-        media_types(&text(&draft)),
-        ["multipart/mixed", "text/plain", "image/png"]
-    );
+    assert_eq!(media_types(&text(&draft)), ["multipart/mixed", "text/plain", "image/png"]);
     draft.inlines.clear();
     draft.html = Some("h".to_owned());
-    assert_eq!(
-        media_types(&text(&draft)),
-        ["multipart/alternative", "text/plain", "text/html"]
-    );
+    assert_eq!(media_types(&text(&draft)), ["multipart/alternative", "text/plain", "text/html"]);
     draft.text = None;
     assert_eq!(media_types(&text(&draft)), ["text/html"]);
     draft.html = None;
@@ -112,30 +104,18 @@ fn line_breaks_are_refused_by_name_of_the_property() {
         ("from.name", |d, s| d.from.name = Some(s)),
         ("from.address", |d, s| d.from.address = s),
         ("sender.address", |d, s| d.sender = Some(address("", &s))),
-        ("replyTo[0].address", |d, s| {
-            d.reply_to = vec![address("", &s)]
-        }),
+        ("replyTo[0].address", |d, s| d.reply_to = vec![address("", &s)]),
         ("to[1].name", |d, s| d.to.push(address(&s, "x@y.test"))),
         ("cc[0].address", |d, s| d.cc = vec![address("", &s)]),
         ("subject", |d, s| d.subject = s),
         ("messageId", |d, s| d.message_id = s),
         ("inReplyTo[0]", |d, s| d.in_reply_to = vec![s]),
         ("references[0]", |d, s| d.references = vec![s]),
-        ("headers[0].name", |d, s| {
-            d.headers = vec![(s, String::new())]
-        }),
-        ("headers[0].value", |d, s| {
-            d.headers = vec![("X".to_owned(), s)]
-        }),
-        ("attachments[0].name", |d, s| {
-            d.attachments = vec![file(&s, "", b"")]
-        }),
-        ("attachments[0].contentType", |d, s| {
-            d.attachments = vec![file("", &s, b"")]
-        }),
-        ("inlines[0].name", |d, s| {
-            d.inlines = vec![file(&s, "", b"")]
-        }),
+        ("headers[0].name", |d, s| d.headers = vec![(s, String::new())]),
+        ("headers[0].value", |d, s| d.headers = vec![("X".to_owned(), s)]),
+        ("attachments[0].name", |d, s| d.attachments = vec![file(&s, "", b"")]),
+        ("attachments[0].contentType", |d, s| d.attachments = vec![file("", &s, b"")]),
+        ("inlines[0].name", |d, s| d.inlines = vec![file(&s, "", b"")]),
         ("inlines[0].contentId", |d, s| {
             let mut file = file("", "", b"");
             file.content_id = Some(s);
@@ -143,13 +123,7 @@ fn line_breaks_are_refused_by_name_of_the_property() {
         }),
     ];
     for (property, spoil) in table {
-        for evil in [
-            "a\r\nBcc: x@y.test",
-            "a\nb",
-            "a\rb",
-            "a\0b",
-            "\"a\r\nRCPT\"@y.test",
-        ] {
+        for evil in ["a\r\nBcc: x@y.test", "a\nb", "a\rb", "a\0b", "\"a\r\nRCPT\"@y.test"] {
             let mut draft = draft();
             spoil(&mut draft, evil.to_owned());
             let invalid = compose(&draft).unwrap_err();
@@ -163,24 +137,14 @@ fn what_else_is_refused() {
     type Spoil = fn(&mut Draft);
     let table: [(&str, Spoil); 9] = [
         ("from.address", |d| d.from.address.clear()),
-        ("to[0].address", |d| {
-            d.to[0].address = "Bob <b@c.test>".to_owned()
-        }),
+        ("to[0].address", |d| d.to[0].address = "Bob <b@c.test>".to_owned()),
         ("messageId", |d| d.message_id.clear()),
         ("messageId", |d| d.message_id = "a b".to_owned()),
         ("dateTime", |d| d.date_ms = i64::MAX),
-        ("headers[0].name", |d| {
-            d.headers = vec![("Bcc".to_owned(), "x".to_owned())]
-        }),
-        ("headers[0].name", |d| {
-            d.headers = vec![("content-type".to_owned(), "x".to_owned())]
-        }),
-        ("headers[0].name", |d| {
-            d.headers = vec![("A B".to_owned(), "x".to_owned())]
-        }),
-        ("attachments[0].contentType", |d| {
-            d.attachments = vec![file("a", "b", b"")]
-        }),
+        ("headers[0].name", |d| d.headers = vec![("Bcc".to_owned(), "x".to_owned())]),
+        ("headers[0].name", |d| d.headers = vec![("content-type".to_owned(), "x".to_owned())]),
+        ("headers[0].name", |d| d.headers = vec![("A B".to_owned(), "x".to_owned())]),
+        ("attachments[0].contentType", |d| d.attachments = vec![file("a", "b", b"")]),
     ];
     for (property, spoil) in table {
         let mut draft = draft();
@@ -192,22 +156,12 @@ fn what_else_is_refused() {
 #[test]
 fn an_attached_message_is_not_encoded_or_goes_as_a_file() {
     let mut draft = draft();
-    draft.attachments = vec![file(
-        "m.eml",
-        "message/rfc822",
-        b"Subject: x\r\n\r\nbody\r\n",
-    )];
+    draft.attachments = vec![file("m.eml", "message/rfc822", b"Subject: x\r\n\r\nbody\r\n")];
     let plain = text(&draft);
-    assert!(
-        plain.contains("message/rfc822") && plain.ends_with("\r\n\r\nbody\r\n"),
-        "{plain}"
-    );
+    assert!(plain.contains("message/rfc822") && plain.ends_with("\r\n\r\nbody\r\n"), "{plain}");
     draft.attachments = vec![file("m.eml", "message/rfc822", b"Subject: x\n\n\xE9\n")];
     let coded = text(&draft);
-    assert!(
-        coded.contains("application/octet-stream") && coded.contains("base64"),
-        "{coded}"
-    );
+    assert!(coded.contains("application/octet-stream") && coded.contains("base64"), "{coded}");
     draft.text = Some(String::new());
     draft.attachments = vec![file("a", "", b"")];
     let own = compose_bytes(&draft).unwrap();
@@ -249,11 +203,7 @@ fn the_longest_words_fit_into_lines() {
         draft.headers = vec![("X".repeat(100), "y".repeat(chars))];
         draft.message_id = "z".repeat(900);
         draft.references = vec![draft.message_id.clone()];
-        draft.attachments = vec![file(
-            &"n".repeat(chars),
-            &format!("a/{}", "b".repeat(90)),
-            b"",
-        )];
+        draft.attachments = vec![file(&"n".repeat(chars), &format!("a/{}", "b".repeat(90)), b"")];
         let text = text(&draft);
         assert!(text.split("\r\n").all(|line| line.len() <= 998), "{text}");
     }
@@ -279,9 +229,7 @@ fn contents_elsewhere_stream_and_sizes_are_exact() {
     composed.write_to(&draft, &mut streamed, open).unwrap();
     assert!(streamed == here);
     let short = |_| Ok(Box::new(&content[1..]) as Box<dyn io::Read>);
-    let error = composed
-        .write_to(&draft, &mut io::sink(), short)
-        .unwrap_err();
+    let error = composed.write_to(&draft, &mut io::sink(), short).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
 

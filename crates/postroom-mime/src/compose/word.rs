@@ -40,11 +40,7 @@ pub fn encode(text: &str, place: Place, first_chars_max: usize) -> Vec<String> {
     let (mut start, mut used) = (0, 0);
     for (at, char) in text.char_indices() {
         let end = at + char.len_utf8();
-        let next = if base64 {
-            (end - start).div_ceil(3) * 4
-        } else {
-            used + q_chars(char, place)
-        };
+        let next = if base64 { (end - start).div_ceil(3) * 4 } else { used + q_chars(char, place) };
         if next + FRAME_CHARS > room && at > start {
             words.push(word(text.get(start..at).unwrap_or_default(), place, base64));
             (start, room) = (at, WORD_CHARS_MAX);
@@ -78,11 +74,7 @@ fn word(text: &str, place: Place, base64: bool) -> String {
 }
 
 fn q_chars(char: char, place: Place) -> usize {
-    if char == ' ' || is_q_plain(char, place) {
-        1
-    } else {
-        char.len_utf8() * 3
-    }
+    if char == ' ' || is_q_plain(char, place) { 1 } else { char.len_utf8() * 3 }
 }
 
 fn is_q_plain(char: char, place: Place) -> bool {
@@ -98,22 +90,12 @@ mod tests {
 
     #[test]
     fn words_are_split_between_characters() {
-        for text in [
-            "д".repeat(200),
-            "日本語".repeat(70),
-            "a🦀".repeat(90),
-            "é a".repeat(90),
-        ] {
+        for text in ["д".repeat(200), "日本語".repeat(70), "a🦀".repeat(90), "é a".repeat(90)]
+        {
             for place in [Place::Text, Place::Phrase] {
                 let words = encode(&text, place, 40);
-                assert!(
-                    words.iter().all(|word| word.len() <= WORD_CHARS_MAX),
-                    "{words:?}"
-                );
-                assert!(
-                    words.iter().take(1).all(|word| word.len() <= 40),
-                    "{words:?}"
-                );
+                assert!(words.iter().all(|word| word.len() <= WORD_CHARS_MAX), "{words:?}");
+                assert!(words.iter().take(1).all(|word| word.len() <= 40), "{words:?}");
                 assert!(words.len() > 2);
             }
         }
@@ -121,14 +103,8 @@ mod tests {
 
     #[test]
     fn the_shorter_encoding_is_taken() {
-        assert_eq!(
-            encode("Grüße", Place::Text, 75),
-            ["=?utf-8?B?R3LDvMOfZQ==?="]
-        );
-        assert_eq!(
-            encode("Café to go", Place::Text, 75),
-            ["=?utf-8?Q?Caf=C3=A9_to_go?="]
-        );
+        assert_eq!(encode("Grüße", Place::Text, 75), ["=?utf-8?B?R3LDvMOfZQ==?="]);
+        assert_eq!(encode("Café to go", Place::Text, 75), ["=?utf-8?Q?Caf=C3=A9_to_go?="]);
         assert_eq!(encode("O. é", Place::Phrase, 75), ["=?utf-8?B?Ty4gw6k=?="]);
     }
 
@@ -137,15 +113,7 @@ mod tests {
         for plain in ["", "a", "a  b", "Re: [x] (y) \"z\" = ?"] {
             assert!(is_plain(plain), "{plain:?}");
         }
-        for odd in [
-            " a",
-            "a ",
-            "a\tb",
-            "é",
-            "=?utf-8?Q?a?=",
-            "\u{7f}",
-            &"x".repeat(801),
-        ] {
+        for odd in [" a", "a ", "a\tb", "é", "=?utf-8?Q?a?=", "\u{7f}", &"x".repeat(801)] {
             assert!(!is_plain(odd), "{odd:?}");
         }
     }

@@ -108,16 +108,11 @@ pub fn decode(text: &str) -> String {
 
 fn character(name: &str) -> Option<String> {
     let Some(number) = name.strip_prefix('#') else {
-        return NAMED
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, text)| (*text).to_owned());
+        return NAMED.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
     };
     let code = match number.strip_prefix(['x', 'X']) {
         Some(hex) => u32::from_str_radix(hex, 16).ok()?,
         None => number.parse().ok()?,
     };
-    char::from_u32(code)
-        .filter(|char| *char != '\0')
-        .map(String::from)
+    char::from_u32(code).filter(|char| *char != '\0').map(String::from)
 }

@@ -36,15 +36,9 @@ pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
         if let Some(comment) = inner.strip_prefix("!--") {
             // What is conditional is shown by some.
             let is_conditional = comment.trim_start().starts_with('[');
-            let end = if is_conditional || comments_end {
-                None
-            } else {
-                comment.find("-->")
-            };
+            let end = if is_conditional || comments_end { None } else { comment.find("-->") };
             comments_end |= end.is_none() && !is_conditional;
-            rest = end
-                .and_then(|end| comment.get(end + 3..))
-                .unwrap_or(comment);
+            rest = end.and_then(|end| comment.get(end + 3..)).unwrap_or(comment);
         } else if let Some(close) = inner.strip_prefix('/') {
             let name = name(close);
             let end = memchr::memchr(b'>', close.as_bytes()).map_or(close.len(), |end| end + 1);
@@ -102,10 +96,7 @@ fn attributes<'a>(mut rest: &'a str, each: &mut impl FnMut(Event<'a>) -> bool) -
             continue;
         };
         let after = after.trim_start();
-        let quote = after
-            .chars()
-            .next()
-            .filter(|char| matches!(char, '"' | '\''));
+        let quote = after.chars().next().filter(|char| matches!(char, '"' | '\''));
         let (value, after) = match quote {
             Some(quote) => {
                 let inner = after.get(1..).unwrap_or_default();
@@ -113,9 +104,7 @@ fn attributes<'a>(mut rest: &'a str, each: &mut impl FnMut(Event<'a>) -> bool) -
             }
             None => {
                 let end = after.find(|char: char| char.is_whitespace() || char == '>');
-                after
-                    .split_at_checked(end.unwrap_or(after.len()))
-                    .unwrap_or((after, ""))
+                after.split_at_checked(end.unwrap_or(after.len())).unwrap_or((after, ""))
             }
         };
         each(Event::Attribute { name, value });
@@ -130,6 +119,5 @@ fn raw_text<'a>(rest: &'a str, name: &str) -> (&'a str, &'a str) {
         after.is_some_and(|after| after.eq_ignore_ascii_case(name))
     };
     let end = memchr::memmem::find_iter(rest.as_bytes(), b"</").find(is_end);
-    rest.split_at_checked(end.unwrap_or(rest.len()))
-        .unwrap_or((rest, ""))
+    rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""))
 }

@@ -1,3 +1,5 @@
+//! References of html to the parts of a message.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -60,9 +62,8 @@ fn a_meta_element_names_the_charset() {
 
 #[test]
 fn hostile_html_costs_only_its_size() {
-    for piece in [
-        "<div>", "<!--", "<a b=\"", "<a b='", "</", "<style>", "&#x", "<a ", "<", "url(",
-    ] {
+    for piece in ["<div>", "<!--", "<a b=\"", "<a b='", "</", "<style>", "&#x", "<a ", "<", "url("]
+    {
         let html = piece.repeat(20_000);
         found(&html);
         found(&format!("<style>{html}"));

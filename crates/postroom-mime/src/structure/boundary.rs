@@ -38,11 +38,7 @@ impl Boundaries {
     /// Opens a multipart.
     pub fn push(&mut self, boundary: Vec<u8>) {
         self.hashes.push(self.hasher.hash_one(boundary.as_slice()));
-        self.longest.push(
-            boundary
-                .len()
-                .max(self.longest.last().copied().unwrap_or(0)),
-        );
+        self.longest.push(boundary.len().max(self.longest.last().copied().unwrap_or(0)));
         self.open.push(boundary);
     }
 
@@ -71,21 +67,11 @@ impl Boundaries {
         }
         let content = content.trim_ascii_end();
         if let Some(level) = self.level(content) {
-            return Some(Delimiter {
-                level,
-                is_close: false,
-                has_junk: false,
-            });
+            return Some(Delimiter { level, is_close: false, has_junk: false });
         }
-        let close = content
-            .strip_suffix(b"--")
-            .and_then(|boundary| self.level(boundary));
+        let close = content.strip_suffix(b"--").and_then(|boundary| self.level(boundary));
         if let Some(level) = close {
-            return Some(Delimiter {
-                level,
-                is_close: true,
-                has_junk: false,
-            });
+            return Some(Delimiter { level, is_close: true, has_junk: false });
         }
         self.with_junk(content)
     }
@@ -107,16 +93,10 @@ impl Boundaries {
     /// footers there without starting a line.
     fn with_junk(&self, content: &[u8]) -> Option<Delimiter> {
         let innermost = self.open.last().filter(|boundary| !boundary.is_empty())?;
-        let rest = content
-            .strip_prefix(innermost.as_slice())?
-            .strip_prefix(b"--")?;
+        let rest = content.strip_prefix(innermost.as_slice())?.strip_prefix(b"--")?;
         let level = self.open.len() - 1;
         let is_junk = rest.first().is_some_and(|byte| byte.is_ascii_whitespace());
-        is_junk.then_some(Delimiter {
-            level,
-            is_close: true,
-            has_junk: true,
-        })
+        is_junk.then_some(Delimiter { level, is_close: true, has_junk: true })
     }
 }
 
@@ -129,16 +109,17 @@ mod tests {
         for boundary in open {
             boundaries.push(boundary.as_bytes().to_vec());
         }
-        let got = boundaries
-            .find(line)
-            .map(|found| (found.level, found.is_close));
+        let got = boundaries.find(line).map(|found| (found.level, found.is_close));
         assert_eq!(got, want, "{open:?} {}", line.escape_ascii());
     }
+
+    /// Open boundaries, a line, and which of them it is, and whether the last of its kind.
+    type Case = (&'static [&'static str], &'static [u8], Option<(usize, bool)>);
 
     #[test]
     fn a_line_delimits_the_boundary_that_it_holds_as_a_whole() {
         #[rustfmt::skip]
-        let table: &[(&[&str], &[u8], Option<(usize, bool)>)] = &[
+        let table: &[Case] = &[
             (&["a"],           b"--a\r\n",     Some((0, false))),
             (&["a"],           b"--a--\r\n",   Some((0, true))),
             (&["a"],           b"--a-- \t\n",  Some((0, true))),

@@ -69,16 +69,9 @@ impl<'a> Iterator for Attributes<'a> {
                 cursor.take(rest.len())?
             }
         };
-        let sum = value
-            .iter()
-            .fold(0_u16, |sum, byte| sum.wrapping_add(u16::from(*byte)));
+        let sum = value.iter().fold(0_u16, |sum, byte| sum.wrapping_add(u16::from(*byte)));
         let is_sound = whole.is_some() && cursor.u16() == Some(sum);
         self.cursor = cursor;
-        Some(Attribute {
-            level,
-            id,
-            value,
-            is_sound,
-        })
+        Some(Attribute { level, id, value, is_sound })
     }
 }

@@ -57,10 +57,7 @@ pub fn decode(bytes: &[u8], code_page: Option<u32>) -> String {
 
 /// Decodes UTF-16, little-endian.
 pub fn decode_utf16(bytes: &[u8]) -> String {
-    encoding_rs::UTF_16LE
-        .decode_without_bom_handling(bytes)
-        .0
-        .into_owned()
+    encoding_rs::UTF_16LE.decode_without_bom_handling(bytes).0.into_owned()
 }
 
 #[cfg(test)]

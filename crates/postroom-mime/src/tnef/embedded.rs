@@ -56,26 +56,16 @@ pub fn name(tnef: &Tnef, name: Option<&str>) -> String {
 fn recipients(found: &Found<'_>, fits: impl Fn(u32) -> bool) -> Vec<Address> {
     let line = |recipient: &Recipient<'_>| {
         let name = recipient.name.and_then(|name| name.line(found.code_page));
-        let address = recipient
-            .address
-            .and_then(|address| address.line(found.code_page));
+        let address = recipient.address.and_then(|address| address.line(found.code_page));
         to_address(name.as_deref(), address.as_deref())
     };
-    found
-        .recipients
-        .iter()
-        .filter(|recipient| fits(recipient.kind))
-        .map(line)
-        .collect()
+    found.recipients.iter().filter(|recipient| fits(recipient.kind)).map(line).collect()
 }
 
 fn to_address(name: Option<&str>, address: Option<&str>) -> Address {
     let sound = address
         .filter(|address| compose::wire_address(address).is_ok_and(|wire| !wire.needs_smtp_utf8));
-    Address {
-        name: name.map(flat),
-        address: sound.unwrap_or(NO_ADDRESS).to_owned(),
-    }
+    Address { name: name.map(flat), address: sound.unwrap_or(NO_ADDRESS).to_owned() }
 }
 
 fn file(file: Attachment) -> File {
@@ -88,11 +78,7 @@ fn file(file: Attachment) -> File {
     let content_id = file.content_id.as_deref().map(flat);
     File {
         name: flat(file.name.as_deref().unwrap_or_default()),
-        media_type: if sound {
-            essence.to_owned()
-        } else {
-            String::new()
-        },
+        media_type: if sound { essence.to_owned() } else { String::new() },
         content_id: content_id.filter(|id| id.bytes().all(named)),
         content: Content::Bytes(Bytes::from(file.content)),
     }

@@ -98,9 +98,7 @@ mod tests {
     fn any_bytes_are_read_as_far_as_they_go() {
         assert_eq!(decompress(b"short", 9), None);
         assert_eq!(decompress(&[0; 16], 9), None);
-        let plain = [
-            0, 0, 0, 0, 9, 0, 0, 0, 0x4d, 0x45, 0x4c, 0x41, 0, 0, 0, 0, b'{',
-        ];
+        let plain = [0, 0, 0, 0, 9, 0, 0, 0, 0x4d, 0x45, 0x4c, 0x41, 0, 0, 0, 0, b'{'];
         assert_eq!(decompress(&plain, 9).unwrap(), b"{");
     }
 }

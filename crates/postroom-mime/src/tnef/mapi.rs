@@ -137,15 +137,9 @@ mod tests {
         bytes.extend_from_slice(&[1, 0, 0, 0, 3, 0, 0, 0, b'a', b'b', 0, 0]);
         bytes.extend_from_slice(&[0x0b, 0, 2, 0, 1, 0, 0, 0]);
         let mut properties = Properties::new(&bytes);
-        let got: Vec<_> = properties
-            .by_ref()
-            .map(|p| (p.id, p.kind, p.value))
-            .collect();
-        let want: [(u16, u16, &[u8]); 3] = [
-            (1, 2, &[7, 0]),
-            (0x8000, STRING8, b"ab\0"),
-            (2, 11, &[1, 0]),
-        ];
+        let got: Vec<_> = properties.by_ref().map(|p| (p.id, p.kind, p.value)).collect();
+        let want: [(u16, u16, &[u8]); 3] =
+            [(1, 2, &[7, 0]), (0x8000, STRING8, b"ab\0"), (2, 11, &[1, 0])];
         assert_eq!(got, want);
         assert!(properties.is_done());
     }

@@ -116,12 +116,8 @@ impl Reader {
     }
 
     fn text(&mut self, text: &[u8]) {
-        let skipped = usize::try_from(self.stand_ins)
-            .unwrap_or(usize::MAX)
-            .min(text.len());
-        self.stand_ins = self
-            .stand_ins
-            .saturating_sub(u32::try_from(skipped).unwrap_or(u32::MAX));
+        let skipped = usize::try_from(self.stand_ins).unwrap_or(usize::MAX).min(text.len());
+        self.stand_ins = self.stand_ins.saturating_sub(u32::try_from(skipped).unwrap_or(u32::MAX));
         self.bytes(text.get(skipped..).unwrap_or_default());
     }
 
@@ -274,20 +270,14 @@ mod tests {
             "Пр\u{1f600}и x"
         );
         assert_eq!(text(b"{\\rtf1 a\\bin3 {{{b\\{\\}\\\\}"), "ab{}\\");
-        assert_eq!(
-            text(br"{\rtf1{\fonttbl{\f7\fcharset128 x;}}\f7\'93\'fa\'96\'7b}"),
-            "日本"
-        );
+        assert_eq!(text(br"{\rtf1{\fonttbl{\f7\fcharset128 x;}}\f7\'93\'fa\'96\'7b}"), "日本");
     }
 
     #[test]
     fn what_is_no_rtf() {
         assert_eq!(read(b""), None);
         assert_eq!(read(b"<p>"), None);
-        assert_eq!(
-            text(&[&b"{\\rtf1 "[..], &b"{".repeat(100_000), b"x"].concat()),
-            "x"
-        );
+        assert_eq!(text(&[&b"{\\rtf1 "[..], &b"{".repeat(100_000), b"x"].concat()), "x");
         assert_eq!(text(b"{\\rtf1}}}}}a"), "a");
     }
 }

@@ -1,3 +1,5 @@
+//! TNEF streams, built here.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -10,9 +12,7 @@ struct Stream {
 
 impl Stream {
     fn new() -> Self {
-        let mut stream = Self {
-            bytes: 0x223e_9f78_u32.to_le_bytes().to_vec(),
-        };
+        let mut stream = Self { bytes: 0x223e_9f78_u32.to_le_bytes().to_vec() };
         stream.bytes.extend_from_slice(&[1, 0]);
         stream.attribute(1, 0x9006, &[0, 0, 1, 0])
     }
@@ -21,12 +21,9 @@ impl Stream {
         self.bytes.push(level);
         self.bytes.extend_from_slice(&id.to_le_bytes());
         self.bytes.extend_from_slice(&[6, 0]);
-        self.bytes
-            .extend_from_slice(&(value.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(value);
-        let sum = value
-            .iter()
-            .fold(0_u16, |sum, byte| sum.wrapping_add((*byte).into()));
+        let sum = value.iter().fold(0_u16, |sum, byte| sum.wrapping_add((*byte).into()));
         self.bytes.extend_from_slice(&sum.to_le_bytes());
         self
     }
@@ -68,11 +65,7 @@ fn property(kind: u16, id: u16, value: &[u8]) -> Vec<u8> {
 }
 
 fn wide(id: u16, text: &str) -> Vec<u8> {
-    let units: Vec<u8> = text
-        .encode_utf16()
-        .chain([0])
-        .flat_map(u16::to_le_bytes)
-        .collect();
+    let units: Vec<u8> = text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
     property(mapi::UNICODE, id, &units)
 }
 
@@ -153,24 +146,16 @@ fn a_message_with_everything() {
 fn bodies_in_rtf() {
     let body = |text: &[u8]| open(&Stream::new().message(&[rtf(text)]).bytes).unwrap();
     let html = body(br"{\rtf1\ansi\fromhtml1{\*\htmltag <b>}x{\*\htmltag </b>}}");
-    assert_eq!(
-        (html.html.as_deref(), html.text, html.rtf),
-        (Some("<b>x</b>"), None, None)
-    );
+    assert_eq!((html.html.as_deref(), html.text, html.rtf), (Some("<b>x</b>"), None, None));
     let text = body(br"{\rtf1\ansi x\par y}");
-    assert_eq!(
-        (text.html, text.text.as_deref(), text.rtf),
-        (None, Some("x\r\ny"), None)
-    );
+    assert_eq!((text.html, text.text.as_deref(), text.rtf), (None, Some("x\r\ny"), None));
     let empty = body(br"{\rtf1\ansi{\pict 00}}");
     assert!(empty.rtf.is_some() && empty.text.is_none());
 }
 
 #[test]
 fn embedded_messages_become_messages() {
-    let innermost = Stream::new()
-        .attribute(1, 0x8004, b"third\0")
-        .attribute(1, 0x800c, b"deep\0");
+    let innermost = Stream::new().attribute(1, 0x8004, b"third\0").attribute(1, 0x800c, b"deep\0");
     let inner = Stream::new()
         .attribute(1, 0x8004, b"second\0")
         .message(&[wide(0x0c1a, "Bob"), wide(0x0c1f, "/O=X/CN=BOB")])
@@ -179,28 +164,14 @@ fn embedded_messages_become_messages() {
     let outer = Stream::new().file(b"", b"", &[embedded(inner)]);
     let tnef = open(&outer.bytes).unwrap();
     assert_eq!(tnef.defects, []);
-    let [second] = &tnef.attachments[..] else {
-        panic!("{tnef:?}")
-    };
+    let [second] = &tnef.attachments[..] else { panic!("{tnef:?}") };
     assert_eq!(second.name.as_deref(), Some("second.eml"));
     assert_eq!(second.media_type.as_deref(), Some("message/rfc822"));
     let text = std::str::from_utf8(&second.content).unwrap();
-    assert!(
-        text.contains("From: Bob <unknown@tnef.invalid>\r\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("filename=\"a.txt\"") && text.contains("Y29udGVudCBvZiBh"),
-        "{text}"
-    );
-    assert!(
-        text.contains("Content-Type: message/rfc822; name=\"third.eml\""),
-        "{text}"
-    );
-    assert!(
-        text.contains("Subject: third\r\n") && text.contains("\r\ndeep\r\n"),
-        "{text}"
-    );
+    assert!(text.contains("From: Bob <unknown@tnef.invalid>\r\n"), "{text}");
+    assert!(text.contains("filename=\"a.txt\"") && text.contains("Y29udGVudCBvZiBh"), "{text}");
+    assert!(text.contains("Content-Type: message/rfc822; name=\"third.eml\""), "{text}");
+    assert!(text.contains("Subject: third\r\n") && text.contains("\r\ndeep\r\n"), "{text}");
 }
 
 #[test]
@@ -218,11 +189,7 @@ fn messages_are_opened_to_a_limited_depth() {
 #[test]
 fn recipients_of_an_embedded_message() {
     let row = |kind: u32, name: &str, address: &str| {
-        list(&[
-            number(3, 0x0c15, &kind.to_le_bytes()),
-            wide(0x3001, name),
-            wide(0x39fe, address),
-        ])
+        list(&[number(3, 0x0c15, &kind.to_le_bytes()), wide(0x3001, name), wide(0x39fe, address)])
     };
     let rows = [
         3_u32.to_le_bytes().to_vec(),
@@ -235,10 +202,7 @@ fn recipients_of_an_embedded_message() {
     let tnef = open(&outer.bytes).unwrap();
     let text = std::str::from_utf8(&tnef.attachments[0].content).unwrap();
     assert!(text.contains("To: Bob <bob@demo.test>\r\n"), "{text}");
-    assert!(
-        text.contains("Cc: =?utf-8?Q?Zo=C3=AB?= <zoe@demo.test>\r\n"),
-        "{text}"
-    );
+    assert!(text.contains("Cc: =?utf-8?Q?Zo=C3=AB?= <zoe@demo.test>\r\n"), "{text}");
     assert!(!text.contains("eve@"), "{text}");
     assert_eq!(tnef.attachments[0].name.as_deref(), Some("x.eml"));
 }
@@ -260,9 +224,7 @@ fn what_is_malformed_is_told_and_the_rest_read() {
     assert_eq!(cut.attachments[0].name.as_deref(), Some("a"));
     let lying = Stream::new().attribute(1, 0x9003, &[255; 4]).bytes;
     assert_eq!(open(&lying).unwrap().defects, [Defect::Properties]);
-    let lying = Stream::new()
-        .attribute(1, 0x9004, &[255, 255, 255, 255, 0, 0, 0])
-        .bytes;
+    let lying = Stream::new().attribute(1, 0x9004, &[255, 255, 255, 255, 0, 0, 0]).bytes;
     assert!(open(&lying).is_some());
     assert_eq!(open(b""), None);
     assert_eq!(open(b"PK\x03\x04 not TNEF"), None);
@@ -272,17 +234,12 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     let value = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..60),
         proptest::collection::vec(
-            (
-                any::<u16>(),
-                any::<u16>(),
-                proptest::collection::vec(any::<u8>(), 0..20)
-            ),
+            (any::<u16>(), any::<u16>(), proptest::collection::vec(any::<u8>(), 0..20)),
             0..4
         )
         .prop_map(|properties| {
-            let properties = properties
-                .iter()
-                .map(|(kind, id, value)| property(kind % 0x20, *id, value));
+            let properties =
+                properties.iter().map(|(kind, id, value)| property(kind % 0x20, *id, value));
             list(&properties.collect::<Vec<_>>())
         }),
     ];
@@ -300,9 +257,8 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     ];
     proptest::collection::vec((1..=2_u8, ids, value), 0..12).prop_map(|attributes| {
         let attributes = attributes.into_iter();
-        let stream = attributes.fold(Stream::new(), |stream, (level, id, value)| {
-            stream.attribute(level, id, &value)
-        });
+        let stream = attributes
+            .fold(Stream::new(), |stream, (level, id, value)| stream.attribute(level, id, &value));
         stream.bytes
     })
 }

@@ -1,6 +1,7 @@
 //! Base64 as it arrives.
 //!
-//! Characters outside the alphabet are skipped. After padding the text is over, unless the next line
+//! Characters outside the alphabet are skipped. After padding the text is over, unless the next
+//! line
 //! is base64 again (several encodings one after the other): what mailing lists append to a base64
 //! body is left out.
 //!
@@ -172,18 +173,12 @@ impl Base64 {
     fn decide(&mut self, line: &[u8], content: &mut Vec<u8>) {
         let line = line.trim_ascii_end();
         let is_text = line.len().is_multiple_of(4) || line.len() >= LOOK_CHARS;
-        let is_base64 = line
-            .iter()
-            .all(|byte| value(*byte) != NONE || *byte == b'=');
+        let is_base64 = line.iter().all(|byte| value(*byte) != NONE || *byte == b'=');
         if line.is_empty() {
             return;
         }
         self.malformed = true;
-        self.after = if is_text && is_base64 {
-            After::Nothing
-        } else {
-            After::End
-        };
+        self.after = if is_text && is_base64 { After::Nothing } else { After::End };
         if matches!(self.after, After::Nothing) {
             let rest = self.text(line, content);
             debug_assert!(rest.len() < LOOK_CHARS);

@@ -1,8 +1,8 @@
 //! Quoted-printable as it arrives.
 //!
-//! Escapes in either case; blanks at the end of a line were added on the way and are dropped, behind
-//! a soft line break too; an `=` that escapes nothing stands for itself; at the end of the body it is
-//! dropped.
+//! Escapes in either case; blanks at the end of a line were added on the way and are dropped,
+//! behind a soft line break too; an `=` that escapes nothing stands for itself; at the end of the
+//! body it is dropped.
 //!
 //! Standards: RFC 2045 §6.7.
 
@@ -82,9 +82,7 @@ impl QuotedPrintable {
     fn line_end<'a>(&mut self, plain: &[u8], rest: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
         let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
         let blanks = plain.iter().rev().take_while(|byte| is_end(byte)).count();
-        let (text, blanks) = plain
-            .split_at_checked(plain.len() - blanks)
-            .unwrap_or_default();
+        let (text, blanks) = plain.split_at_checked(plain.len() - blanks).unwrap_or_default();
         content.extend_from_slice(text);
         match rest.split_first() {
             None => {

@@ -1,12 +1,11 @@
+//! Tables of encoded bodies, well formed and not.
+
 use super::*;
 use proptest::prelude::*;
 
 fn check(encoding: TransferEncoding, body: &[u8], want: &[u8]) {
     let got = encoding.decode(body);
-    assert_eq!(
-        got.escape_ascii().to_string(),
-        want.escape_ascii().to_string()
-    );
+    assert_eq!(got.escape_ascii().to_string(), want.escape_ascii().to_string());
     // The same, byte by byte.
     let (mut decoder, mut pieces) = (encoding.decoder(), Vec::new());
     for byte in body {
@@ -65,32 +64,19 @@ fn quoted_printable_is_decoded_as_it_arrives() {
 fn names_of_encodings_are_found_in_what_mail_writes() {
     let table: &[(&[u8], Declared)] = &[
         (b"Base64", Declared::Known(TransferEncoding::Base64)),
-        (
-            b" \"base64\" (a comment);",
-            Declared::Known(TransferEncoding::Base64),
-        ),
-        (
-            b"QUOTED-PRINTABLE",
-            Declared::Known(TransferEncoding::QuotedPrintable),
-        ),
+        (b" \"base64\" (a comment);", Declared::Known(TransferEncoding::Base64)),
+        (b"QUOTED-PRINTABLE", Declared::Known(TransferEncoding::QuotedPrintable)),
         (b"8bit", Declared::Known(TransferEncoding::Identity)),
         (b"", Declared::Known(TransferEncoding::Identity)),
         (b"x-uuencode", Declared::Uuencode),
         (b"zip", Declared::Unknown),
     ];
     for (value, want) in table {
-        assert_eq!(
-            Declared::from_value(value),
-            *want,
-            "{}",
-            value.escape_ascii()
-        );
+        assert_eq!(Declared::from_value(value), *want, "{}", value.escape_ascii());
     }
-    for encoding in [
-        TransferEncoding::Identity,
-        TransferEncoding::Base64,
-        TransferEncoding::QuotedPrintable,
-    ] {
+    for encoding in
+        [TransferEncoding::Identity, TransferEncoding::Base64, TransferEncoding::QuotedPrintable]
+    {
         assert_eq!(TransferEncoding::from_name(encoding.as_str()), encoding);
     }
 }

@@ -70,10 +70,7 @@ impl Output {
 
     fn flush(&mut self) {
         if !self.bytes.is_empty() {
-            self.text.push_str(&code_page::decode(
-                &self.bytes,
-                self.code_page.or(Some(1252)),
-            ));
+            self.text.push_str(&code_page::decode(&self.bytes, self.code_page.or(Some(1252))));
             self.bytes.clear();
         }
     }

@@ -40,12 +40,7 @@ pub struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self {
-            destination: Destination::Body,
-            only_rtf: false,
-            font: None,
-            stand_ins: 1,
-        }
+        Self { destination: Destination::Body, only_rtf: false, font: None, stand_ins: 1 }
     }
 }
 

@@ -48,19 +48,13 @@ impl<'a> Tokens<'a> {
             self.skip(1);
         }
         let digits = self.take_while(u8::is_ascii_digit);
-        let number = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| digits.parse().ok());
+        let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         let number = number.map(|number: i32| if negative { -number } else { number });
         if self.rest.first() == Some(&b' ') {
             self.skip(1);
         }
         if word == b"bin" {
-            self.skip(
-                number
-                    .and_then(|count| usize::try_from(count).ok())
-                    .unwrap_or(0),
-            );
+            self.skip(number.and_then(|count| usize::try_from(count).ok()).unwrap_or(0));
         }
         Some(Token::Word(word, number))
     }
@@ -68,9 +62,7 @@ impl<'a> Tokens<'a> {
     fn byte(&mut self) -> Token<'a> {
         let digit = |at: usize| {
             let digit = self.rest.get(at).copied().unwrap_or_default();
-            char::from(digit)
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
+            char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
         };
         match (digit(0), digit(1)) {
             (Some(high), Some(low)) => {
@@ -82,11 +74,7 @@ impl<'a> Tokens<'a> {
     }
 
     fn take_while(&mut self, fits: impl Fn(&u8) -> bool) -> &'a [u8] {
-        let end = self
-            .rest
-            .iter()
-            .position(|byte| !fits(byte))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.iter().position(|byte| !fits(byte)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at_checked(end).unwrap_or_default();
         self.rest = rest;
         taken

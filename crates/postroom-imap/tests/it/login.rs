@@ -1,0 +1,153 @@
+//! Logging in, and what servers leave out.
+
+use crate::peer::connect;
+use crate::peer::credentials;
+use postroom_imap::MailboxName;
+use postroom_imap::Verdict;
+use postroom_net::Credentials;
+use postroom_net::Secret;
+
+#[tokio::test(start_paused = true)]
+async fn plain_goes_with_the_command_and_id_follows() {
+    let (mut connection, mut peer) = connect("AUTH=PLAIN SASL-IR").await;
+    let server = async {
+        let said = "OK [CAPABILITY IMAP4rev1 ID UIDPLUS] in";
+        let line = peer.complete("AUTHENTICATE", "", said).await;
+        assert_eq!(line, "AUTHENTICATE PLAIN AGFubmEAc2VjcmV0");
+        let line = peer.answer("ID", "* ID NIL\r\n").await;
+        assert!(line.starts_with("ID (\"name\" \"Postroom\" \"version\" "), "{line}");
+    };
+    let client = async { connection.login(&credentials()).await.unwrap() };
+    tokio::join!(server, client);
+    assert!(connection.capabilities().has("UIDPLUS"));
+    assert!(!connection.capabilities().has("AUTH=PLAIN"), "capabilities before the login are void");
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_waits_where_it_must_and_capabilities_are_asked_for() {
+    let (mut connection, mut peer) = connect("AUTH=PLAIN").await;
+    let server = async {
+        assert!(peer.take_command().await.ends_with("AUTHENTICATE PLAIN"));
+        peer.send(b"+ \r\n").await;
+        assert_eq!(peer.take_command().await, "AGFubmEAc2VjcmV0");
+        peer.send(b"P1 OK in\r\n").await;
+        peer.answer("CAPABILITY", "* CAPABILITY IMAP4rev1 MOVE\r\n").await;
+    };
+    let client = async { connection.login(&credentials()).await.unwrap() };
+    tokio::join!(server, client);
+    assert_eq!(connection.capabilities().to_string(), "IMAP4REV1 MOVE");
+}
+
+#[tokio::test(start_paused = true)]
+async fn login_stands_in_for_a_broken_plain() {
+    let (mut connection, mut peer) = connect("AUTH=PLAIN SASL-IR").await;
+    let server = async {
+        peer.complete("AUTHENTICATE", "", "BAD what?").await;
+        let line = peer.answer("LOGIN", "* CAPABILITY X\r\n").await;
+        assert_eq!(line, "LOGIN \"anna\" \"secret\"");
+    };
+    let client = async { connection.login(&credentials()).await.unwrap() };
+    tokio::join!(server, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_is_told_and_not_tried_again() {
+    let (mut connection, mut peer) = connect("AUTH=PLAIN SASL-IR").await;
+    let server = async {
+        let no = "NO [AUTHENTICATIONFAILED] Authentication failed.";
+        peer.complete("AUTHENTICATE", "", no).await;
+    };
+    let client = async { connection.login(&credentials()).await.unwrap_err() };
+    let ((), error) = tokio::join!(server, client);
+    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert_eq!(error.to_string(), "AUTHENTICATE was answered NO: Authentication failed.");
+    assert!(!format!("{error:?}").contains("secret"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_a_token_is_heard_out() {
+    let (mut connection, mut peer) = connect("AUTH=XOAUTH2 SASL-IR").await;
+    let server = async {
+        let line = peer.take_command().await;
+        assert!(
+            line.starts_with("P1 AUTHENTICATE XOAUTH2 dXNlcj1hbm5hAWF1dGg9QmVhcmVyIHRva2VuAQE=")
+        );
+        peer.send(b"+ eyJzdGF0dXMiOiI0MDAifQ==\r\n").await;
+        assert_eq!(peer.take_command().await, "");
+        peer.send(b"P1 NO invalid credentials\r\n").await;
+    };
+    let secret = Secret::OAuth2("token".into());
+    let credentials = Credentials { login: "anna".to_owned(), secret };
+    let client = async { connection.login(&credentials).await.unwrap_err() };
+    let ((), error) = tokio::join!(server, client);
+    assert_eq!(error.verdict(), Verdict::Credentials);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_never_sent_as_a_password() {
+    let (mut connection, _peer) = connect("AUTH=PLAIN SASL-IR").await;
+    let secret = Secret::OAuth2("token".into());
+    let credentials = Credentials { login: "anna".to_owned(), secret };
+    let error = connection.login(&credentials).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Credentials);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_falls_back_to_the_long_form() {
+    let (mut connection, mut peer) = connect("ESEARCH").await;
+    let server = async {
+        peer.complete("UID SEARCH RETURN (ALL) ALL", "", "BAD what?").await;
+        peer.answer("UID SEARCH ALL", "* SEARCH 5 3\r\n* SEARCH 3 4\r\n").await;
+        peer.answer("UID SEARCH RETURN (ALL) UID 7", "* ESEARCH (TAG \"P3\") UID ALL 9,1:3\r\n")
+            .await;
+        peer.answer("UID SEARCH RETURN (ALL) UID 8", "").await;
+    };
+    let client = async {
+        assert_eq!(connection.uid_search("ALL").await.unwrap(), [3, 4, 5]);
+        assert_eq!(connection.uid_search("UID 7").await.unwrap(), [1, 2, 3, 9]);
+        assert!(connection.uid_search("UID 8").await.unwrap().is_empty());
+    };
+    tokio::join!(server, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_falls_back_to_the_plain_form() {
+    let (mut connection, mut peer) = connect("LIST-EXTENDED SPECIAL-USE NAMESPACE").await;
+    let server = async {
+        peer.complete("LIST \"\" \"*\" RETURN (SPECIAL-USE)", "", "BAD what?").await;
+        let listed = "* LIST () \"/\" b\r\n* LIST (\\Sent) \"/\" a\r\n* LIST () \"/\" Inbox\r\n* LIST () \"/\" INBOX\r\n";
+        assert_eq!(peer.answer("LIST", listed).await, "LIST \"\" \"*\"");
+        peer.complete("NAMESPACE", "", "BAD what?").await;
+    };
+    let client = async {
+        let listed = connection.list().await.unwrap();
+        let names: Vec<_> = listed.iter().map(|listed| listed.display.as_str()).collect();
+        assert_eq!(names, ["INBOX", "a", "b"]);
+        assert_eq!(listed[1].special_use.as_deref(), Some("\\Sent"));
+        assert_eq!(connection.namespace().await.unwrap(), None);
+    };
+    tokio::join!(server, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_sent_only_when_it_is_asked_for() {
+    let (mut connection, mut peer) = connect("UIDPLUS").await;
+    let server = async {
+        assert!(peer.take_command().await.ends_with("APPEND \"INBOX\" () {3}"));
+        peer.send(b"P1 NO [OVERQUOTA] full\r\n").await;
+        assert!(peer.take_command().await.ends_with("APPEND \"INBOX\" () {3}"));
+        peer.send(b"+ go on\r\n").await;
+        assert_eq!(peer.take_command().await, "a");
+        assert_eq!(peer.take_command().await, "");
+        peer.send(b"P2 OK [APPENDUID 7 12] done\r\n").await;
+    };
+    let client = async {
+        let inbox = MailboxName::inbox();
+        let body = bytes::Bytes::from_static(b"a\r\n");
+        let refused = connection.append(&inbox, &[], None, body.clone()).await.unwrap_err();
+        assert_eq!(refused.verdict(), Verdict::Refused);
+        let appended = connection.append(&inbox, &[], None, body).await.unwrap();
+        assert_eq!(appended, Some((7, 12)));
+    };
+    tokio::join!(server, client);
+}

@@ -1,0 +1,11 @@
+//! The client against odd bytes, faulty servers and a real one.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod peer;
+
+mod dovecot;
+mod faults;
+mod login;
+mod odd_responses;
+mod start_tls;
