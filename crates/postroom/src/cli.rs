@@ -32,7 +32,7 @@ pub struct ServeArguments {
     /// The directory that holds everything; made when it is missing.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Where to answer REST requests [default: 127.0.0.1:8025]; port 0 takes a free one.
+    /// Where to answer REST requests (default: 127.0.0.1:8025); port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
     /// A configuration file: JSON with a section `roles` that holds this instance.
@@ -44,7 +44,7 @@ pub struct ServeArguments {
     /// Certificates (PEM) of authorities to trust beside those of the system.
     #[arg(long, value_name = "FILE")]
     pub trust_ca: Option<PathBuf>,
-    /// The name that this host gives to SMTP servers [default: the host's name].
+    /// The name that this host gives to SMTP servers (default: the name of the host).
     #[arg(long, value_name = "NAME")]
     pub ehlo_name: Option<String>,
     /// Log lines as JSON.
@@ -62,8 +62,8 @@ pub struct ServeArguments {
 /// Arguments of `postroom sandbox`.
 #[derive(Debug, Clone, Args)]
 pub struct SandboxArguments {
-    /// A user to know, as `address:password`; may be repeated [default: anna@demo.test:secret and
-    /// ben@demo.test:secret].
+    /// A user to know, as `address:password`; may be repeated (default: anna@demo.test:secret and
+    /// ben@demo.test:secret).
     #[arg(long = "user", value_name = "ADDRESS:PASSWORD")]
     pub users: Vec<String>,
     /// The port for IMAP, plain and STARTTLS.
