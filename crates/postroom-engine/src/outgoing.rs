@@ -1,5 +1,6 @@
 //! What a message needs before it can be sent, and what it is made of.
 
+use postroom_mime::compose::is_reserved;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::address;
@@ -142,29 +143,7 @@ fn field_problem(name: &str, value: &str) -> Option<&'static str> {
     if value.chars().any(|char| char.is_control() && char != '\t') {
         return Some("has a value with a control character (a line break, for example)");
     }
-    is_written_by_us(name).then_some("is a field that Postroom writes from other properties")
-}
-
-/// Whether composition writes this field itself.
-#[must_use]
-pub fn is_written_by_us(name: &str) -> bool {
-    const OURS: [&str; 14] = [
-        "from",
-        "sender",
-        "to",
-        "cc",
-        "bcc",
-        "reply-to",
-        "subject",
-        "date",
-        "message-id",
-        "in-reply-to",
-        "references",
-        "mime-version",
-        "content-type",
-        "content-transfer-encoding",
-    ];
-    OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+    is_reserved(name).then_some("is a field that Postroom writes from other properties")
 }
 
 #[cfg(test)]

@@ -106,17 +106,7 @@ fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
         ColumnKind::Text => row.text(column).map(Json::from),
         ColumnKind::Boolean => row.whole(column).map(|flag| Json::from(flag != 0)),
         ColumnKind::Whole => row.whole(column).map(Json::from),
-        ColumnKind::Float => match row.value(column) {
-            Value::Float(number) => Some(Json::from(*number)),
-            Value::Whole(number) => Some(Json::from(*number)),
-            Value::Null
-            | Value::Boolean(_)
-            | Value::Text(_)
-            | Value::Json(_)
-            | Value::Bytes(_)
-            | Value::Moment(_)
-            | Value::Id(_) => None,
-        },
+        ColumnKind::Float => row.float(column).map(Json::from),
         ColumnKind::Moment => {
             row.whole(column).map(|ms| Json::from(Timestamp::from_ms(ms).to_string()))
         }

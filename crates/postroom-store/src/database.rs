@@ -99,66 +99,43 @@ impl Row {
         self.0.get(column).unwrap_or(&Value::Null)
     }
 
-    /// The whole number of a column; a moment counts as one.
+    /// The whole number of a column; a moment counts as one, and so does a boolean.
     #[must_use]
     pub fn whole(&self, column: usize) -> Option<i64> {
-        match self.value(column) {
-            Value::Whole(number) | Value::Moment(number) => Some(*number),
-            Value::Boolean(flag) => Some(i64::from(*flag)),
-            Value::Null
-            | Value::Float(_)
-            | Value::Text(_)
-            | Value::Json(_)
-            | Value::Bytes(_)
-            | Value::Id(_) => None,
+        if let Value::Whole(number) | Value::Moment(number) = self.value(column) {
+            return Some(*number);
         }
+        if let Value::Boolean(flag) = self.value(column) { Some(i64::from(*flag)) } else { None }
+    }
+
+    /// The floating point number of a column.
+    #[must_use]
+    pub fn float(&self, column: usize) -> Option<f64> {
+        if let Value::Float(number) = self.value(column) { Some(*number) } else { None }
     }
 
     /// The text of a column.
     #[must_use]
     pub fn text(&self, column: usize) -> Option<&str> {
-        match self.value(column) {
-            Value::Text(text) | Value::Json(text) => Some(text),
-            Value::Null
-            | Value::Boolean(_)
-            | Value::Whole(_)
-            | Value::Float(_)
-            | Value::Bytes(_)
-            | Value::Moment(_)
-            | Value::Id(_) => None,
+        if let Value::Text(text) | Value::Json(text) = self.value(column) {
+            return Some(text);
         }
+        None
     }
 
     /// The bytes of a column.
     #[must_use]
     pub fn bytes(&self, column: usize) -> Option<&[u8]> {
-        match self.value(column) {
-            Value::Bytes(bytes) => Some(bytes),
-            Value::Null
-            | Value::Boolean(_)
-            | Value::Whole(_)
-            | Value::Float(_)
-            | Value::Text(_)
-            | Value::Json(_)
-            | Value::Moment(_)
-            | Value::Id(_) => None,
-        }
+        if let Value::Bytes(bytes) = self.value(column) { Some(bytes) } else { None }
     }
 
     /// The id of a column; 16 bytes count as one.
     #[must_use]
     pub fn id(&self, column: usize) -> Option<Uuid> {
-        match self.value(column) {
-            Value::Id(id) => Some(*id),
-            Value::Bytes(bytes) => Uuid::from_slice(bytes).ok(),
-            Value::Null
-            | Value::Boolean(_)
-            | Value::Whole(_)
-            | Value::Float(_)
-            | Value::Text(_)
-            | Value::Json(_)
-            | Value::Moment(_) => None,
+        if let Value::Id(id) = self.value(column) {
+            return Some(*id);
         }
+        self.bytes(column).and_then(|bytes| Uuid::from_slice(bytes).ok())
     }
 }
 

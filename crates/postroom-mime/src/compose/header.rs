@@ -34,6 +34,13 @@ const RESERVED: [&str; 17] = [
     "apparently-to",
 ];
 
+/// Whether a header field is written from other properties of a draft, or by the transport.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    RESERVED.contains(&lower.as_str()) || lower.starts_with("content-")
+}
+
 /// Writes the header of `draft`; tells whether it needs SMTPUTF8.
 pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
     let mut utf8 = false;
@@ -142,8 +149,7 @@ fn extra(out: &mut Vec<u8>, at: usize, name: &str, value: &str) -> Result<(), In
     if name.is_empty() || name.len() > 100 || !name.bytes().all(fit) {
         return invalid("is not the name of a header field");
     }
-    let lower = name.to_ascii_lowercase();
-    if RESERVED.contains(&lower.as_str()) || lower.starts_with("content-") {
+    if is_reserved(name) {
         return invalid("is a field that is not set here");
     }
     let mut field = Field::begin(out, name);
