@@ -2,8 +2,8 @@
 //!
 //! `memory [CONNECTIONS]` prints two figures with their bounds: what an idle connection over TLS
 //! takes beyond what the TLS library takes for a bare one (at most 12 KB), and how far the memory
-//! grows while a message of 50 MB streams through (at most 4 MB). It ends with an error when a bound
-//! is passed.
+//! grows while a message of 50 MB streams through (at most 4 MB). It ends with an error when a
+//! bound is passed.
 #![expect(clippy::print_stdout, reason = "a program that prints figures")]
 
 use postroom_imap::Connection;
