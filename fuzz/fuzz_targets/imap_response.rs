@@ -14,7 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
         let (client, mut server) = tokio::io::duplex(bytes.len() + 4096);
-        server.write_all(b"* PREAUTH [CAPABILITY IMAP4rev1 ESEARCH UIDPLUS] hi\r\n").await.expect("room");
+        let greeting = b"* PREAUTH [CAPABILITY IMAP4rev1 ESEARCH UIDPLUS] hi\r\n";
+        server.write_all(greeting).await.expect("room");
         server.write_all(bytes).await.expect("room");
         server.shutdown().await.expect("an open pipe");
         let Ok(mut connection) = Connection::over(client, &Options::default()).await else {
