@@ -141,9 +141,14 @@ impl Content {
             self.flowed = is("format", "flowed").then(|| is("delsp", "yes"));
         }
         if self.is_multipart() {
-            let boundary = parameters.bytes("boundary").map(<[u8]>::trim_ascii_end);
-            let is_boundary = |bytes: &&[u8]| (1..=BOUNDARY_BYTES_MAX).contains(&bytes.len());
-            self.boundary = boundary.filter(is_boundary).map(<[u8]>::to_vec);
+            // One that no semicolon introduces is none to all parsers that were compared, and so to
+            // the scanners in front of us: files must not appear here alone. The text has it all.
+            let is_boundary = |bytes: &&[u8]| {
+                !parameters.is_loose
+                    && !bytes.trim_ascii().is_empty()
+                    && bytes.len() <= BOUNDARY_BYTES_MAX
+            };
+            self.boundary = parameters.bytes("boundary").filter(is_boundary).map(<[u8]>::to_vec);
         }
         let security = parameters.token("protocol").or_else(|| parameters.token("smime-type"));
         self.security_type = security.map(|value| value.to_ascii_lowercase());

@@ -7,6 +7,8 @@
 //!
 //! Standards: RFC 5322 §3.3, §4.3.
 
+/// No zone is that far from Greenwich.
+const DAY_MINUTES: i64 = 24 * 60;
 const MONTHS: [&str; 12] = [
     "january",
     "february",
@@ -99,7 +101,7 @@ struct Date<'a> {
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
     let text: String = text.chars().take(TEXT_BYTES_MAX).collect();
-    let text = without_comments(&text).to_lowercase();
+    let text = joined_clock(&without_comments(&text)).to_lowercase();
     let mut date = Date::default();
     for word in text.split([' ', '\t', ',', '\r', '\n', '\u{a0}']).filter(|word| !word.is_empty()) {
         date.pending.push(word);
@@ -125,6 +127,21 @@ fn without_comments(text: &str) -> String {
         }
     }
     plain
+}
+
+/// Leaves out the blanks around colons (obsolete, RFC 5322 §4.3).
+fn joined_clock(text: &str) -> String {
+    let fields: Vec<&str> = text.split(':').collect();
+    let last = fields.len() - 1;
+    let mut joined = String::with_capacity(text.len());
+    for (at, field) in fields.into_iter().enumerate() {
+        let field = if at > 0 { field.trim_start() } else { field };
+        joined.push_str(if at < last { field.trim_end() } else { field });
+        if at < last {
+            joined.push(':');
+        }
+    }
+    joined
 }
 
 fn number(word: &str) -> Option<i64> {
@@ -253,9 +270,10 @@ impl<'a> Date<'a> {
         };
         match (hours, minutes) {
             (Some(hours @ ..24), Some(minutes @ ..60)) => {
-                let zone = hours * 60 + minutes;
-                let is_west = word.starts_with('-');
-                self.zone = Some(self.zone.unwrap_or(0) + if is_west { -zone } else { zone });
+                let east = if word.starts_with('-') { -1 } else { 1 };
+                let zone = self.zone.unwrap_or(0) + east * (hours * 60 + minutes);
+                self.is_wrong |= zone.abs() >= DAY_MINUTES;
+                self.zone = Some(zone);
             }
             // A sign that begins no zone (`- 0500`, `--`) says nothing; one of 24 hours is wrong.
             (Some(_), _) => self.is_wrong = true,
@@ -347,7 +365,8 @@ mod tests {
             ("Tue, 1 Jul 2003 10:52:37 +02:00",       Some("2003-07-01T08:52:37Z")),
             ("Tue, 1 Jul 103 10:52:37",               Some("2003-07-01T10:52:37Z")),
             ("Tue,  1 Jul 2003 10.52.37 est",         Some("2003-07-01T15:52:37Z")),
-            ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", None),
+            ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", Some("1997-11-21T15:55:06Z")),
+            ("Fri, 21 Nov 1997 09:55:06 +1200 +1200", None),
             ("27 Aug 76 0932 PDT",                    Some("1976-08-27T16:32:00Z")),
             ("2026-11-23T10:00:00Z",                  Some("2026-11-23T10:00:00Z")),
             ("2026-11-23T10:00:00.123+01:00",         Some("2026-11-23T09:00:00Z")),

@@ -21,6 +21,8 @@ use crate::field_text::FieldText;
 pub struct Parameters {
     /// What stands before the first parameter, lower case.
     pub head: String,
+    /// Whether something stands behind the head that no semicolon introduces.
+    pub is_loose: bool,
     list: Vec<Parameter>,
 }
 
@@ -57,11 +59,13 @@ impl Parameters {
     pub fn parse(value: &[u8]) -> Self {
         let mut reader = Reader { rest: value, quotes_end: false, comments_end: false };
         let head = reader.head();
+        reader.blanks();
+        let is_loose = reader.rest.first().is_some_and(|byte| *byte != b';');
         let mut pieces = vec![];
         while let Some(piece) = reader.piece() {
             pieces.push(piece);
         }
-        Self { head, list: join(pieces) }
+        Self { head, is_loose, list: join(pieces) }
     }
 
     /// The bytes of a parameter.

@@ -120,6 +120,7 @@ impl<S: Source> Scanner<'_, S> {
                 break;
             };
             at = found.end;
+            self.boundaries.learn(found.delimiter);
             self.close_to(found.delimiter.level + 1, found.start)?;
             if found.delimiter.has_junk {
                 self.defects.note(Defect::BoundaryJunk);

@@ -2,7 +2,8 @@
 //!
 //! A delimiter is a whole line: `--`, the boundary, perhaps `--`, then blanks. So the longest
 //! boundary that a line could mean is the one it means, and boundaries may be prefixes of others.
-//! The innermost multipart with a boundary owns its delimiters.
+//! The innermost multipart with a boundary owns its delimiters. Blanks at the end of a boundary are
+//! not allowed; where they stand nevertheless, the first delimiter tells whether they count.
 //!
 //! Standards: RFC 2046 §5.1.1.
 
@@ -15,12 +16,23 @@ const BLANKS_MAX: usize = 256;
 /// The open boundaries, outermost first.
 #[derive(Debug, Default)]
 pub struct Boundaries {
-    open: Vec<Vec<u8>>,
+    open: Vec<Boundary>,
     /// A hash of each, looked at before the bytes.
     hashes: Vec<u64>,
     /// The longest boundary from the outermost to each.
     longest: Vec<usize>,
     hasher: RandomState,
+}
+
+/// One boundary.
+#[derive(Debug)]
+struct Boundary {
+    /// Without blanks at its end.
+    name: Vec<u8>,
+    /// The blanks at its end.
+    blanks: Vec<u8>,
+    /// Whether its delimiters have been seen to have these blanks.
+    needs_blanks: bool,
 }
 
 /// What a line delimits.
@@ -32,14 +44,25 @@ pub struct Delimiter {
     pub is_close: bool,
     /// Whether something but blanks follows the boundary.
     pub has_junk: bool,
+    /// Whether the blanks at the end of the boundary stand in the line.
+    pub has_blanks: bool,
 }
 
 impl Boundaries {
     /// Opens a multipart.
-    pub fn push(&mut self, boundary: Vec<u8>) {
-        self.hashes.push(self.hasher.hash_one(boundary.as_slice()));
+    pub fn push(&mut self, mut boundary: Vec<u8>) {
+        let name_bytes = boundary.trim_ascii_end().len();
         self.longest.push(boundary.len().max(self.longest.last().copied().unwrap_or(0)));
-        self.open.push(boundary);
+        let blanks = boundary.split_off(name_bytes);
+        self.hashes.push(self.hasher.hash_one(boundary.as_slice()));
+        self.open.push(Boundary { name: boundary, blanks, needs_blanks: false });
+    }
+
+    /// Takes note of a delimiter that was found.
+    pub fn learn(&mut self, delimiter: Delimiter) {
+        if let Some(boundary) = self.open.get_mut(delimiter.level) {
+            boundary.needs_blanks |= delimiter.has_blanks;
+        }
     }
 
     /// Closes multiparts until `count` are open.
@@ -61,29 +84,43 @@ impl Boundaries {
 
     /// What a line delimits. The line begins with `--`; its end may be there.
     pub fn find(&self, line: &[u8]) -> Option<Delimiter> {
-        let content = line.strip_prefix(b"--")?;
-        if content.len() > self.line_bytes_max() {
+        let line = line.strip_prefix(b"--")?;
+        if line.len() > self.line_bytes_max() {
             return None;
         }
-        let content = content.trim_ascii_end();
-        if let Some(level) = self.level(content) {
-            return Some(Delimiter { level, is_close: false, has_junk: false });
+        let content = line.trim_ascii_end();
+        if let Some(delimiter) = self.named(content, line.get(content.len()..)?, false) {
+            return Some(delimiter);
         }
-        let close = content.strip_suffix(b"--").and_then(|boundary| self.level(boundary));
-        if let Some(level) = close {
-            return Some(Delimiter { level, is_close: true, has_junk: false });
-        }
-        self.with_junk(content)
+        let before_close = content.strip_suffix(b"--");
+        let close = before_close.and_then(|before| {
+            let name = before.trim_ascii_end();
+            self.named(name, before.get(name.len()..)?, true)
+        });
+        close.or_else(|| self.with_junk(content))
     }
 
-    fn level(&self, boundary: &[u8]) -> Option<usize> {
-        let longest = self.longest.last()?;
-        if boundary.len() > *longest {
+    /// The delimiter of a boundary with what stands behind its name: only blanks.
+    fn named(&self, name: &[u8], tail: &[u8], is_close: bool) -> Option<Delimiter> {
+        let level = self.level(name)?;
+        let boundary = self.open.get(level)?;
+        let has_blanks = !boundary.blanks.is_empty() && tail.starts_with(&boundary.blanks);
+        // Before the dashes of a close delimiter only the blanks of the boundary may stand.
+        let is_it = match is_close {
+            true => tail.is_empty() || tail == boundary.blanks,
+            false => true,
+        };
+        let is_it = is_it && (has_blanks || !boundary.needs_blanks);
+        is_it.then_some(Delimiter { level, is_close, has_junk: false, has_blanks })
+    }
+
+    fn level(&self, name: &[u8]) -> Option<usize> {
+        if name.len() > *self.longest.last()? {
             return None;
         }
-        let hash = self.hasher.hash_one(boundary);
+        let hash = self.hasher.hash_one(name);
         let is_it = |(at, found): (usize, &u64)| {
-            let is_it = *found == hash && self.open.get(at).is_some_and(|open| open == boundary);
+            let is_it = *found == hash && self.open.get(at).is_some_and(|open| open.name == name);
             is_it.then_some(at)
         };
         self.hashes.iter().enumerate().rev().find_map(is_it)
@@ -92,17 +129,33 @@ impl Boundaries {
     /// A close delimiter with text behind it, of the innermost multipart: some gateways put their
     /// footers there without starting a line.
     fn with_junk(&self, content: &[u8]) -> Option<Delimiter> {
-        let innermost = self.open.last().filter(|boundary| !boundary.is_empty())?;
-        let rest = content.strip_prefix(innermost.as_slice())?.strip_prefix(b"--")?;
+        let innermost = self.open.last().filter(|boundary| !boundary.name.is_empty())?;
+        let rest = content.strip_prefix(innermost.name.as_slice())?.strip_prefix(b"--")?;
         let level = self.open.len() - 1;
         let is_junk = rest.first().is_some_and(|byte| byte.is_ascii_whitespace());
-        is_junk.then_some(Delimiter { level, is_close: true, has_junk: true })
+        is_junk.then_some(Delimiter { level, is_close: true, has_junk: true, has_blanks: false })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blanks_at_the_end_of_a_boundary_count_once_a_delimiter_had_them() {
+        let mut boundaries = Boundaries::default();
+        boundaries.push(b"b  ".to_vec());
+        let is_close = |found: Option<Delimiter>| found.map(|found| found.is_close);
+        assert_eq!(is_close(boundaries.find(b"--b\r\n")), Some(false));
+        assert_eq!(is_close(boundaries.find(b"--b--\r\n")), Some(true));
+        let with_blanks = boundaries.find(b"--b  \r\n").unwrap();
+        assert!(with_blanks.has_blanks);
+        boundaries.learn(with_blanks);
+        assert_eq!(boundaries.find(b"--b \r\n"), None);
+        assert_eq!(is_close(boundaries.find(b"--b  \r\n")), Some(false));
+        assert_eq!(is_close(boundaries.find(b"--b  --\r\n")), Some(true));
+        assert_eq!(boundaries.find(b"--b--\r\n"), None);
+    }
 
     fn check(open: &[&str], line: &[u8], want: Option<(usize, bool)>) {
         let mut boundaries = Boundaries::default();
