@@ -2,7 +2,8 @@
 //!
 //! `bench [FILE-OR-DIRECTORY..]` takes the messages of a corpus (all of it in memory), or without
 //! one messages made here, and prints MB/s on one core: structure alone, structure and fields and
-//! bodies (`parse`), and that with every file decoded. Peers decode what they parse as well.
+//! bodies (`parse`), and that with every file decoded. Peers decode what they parse as well. All of
+//! them run on the allocator of the binary.
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement, for people")]
 
@@ -23,6 +24,9 @@ const ROUND: Duration = Duration::from_millis(700);
 const ROUNDS: usize = 5;
 
 type Work = fn(&[u8]);
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> io::Result<()> {
     let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();

@@ -168,6 +168,9 @@ impl<'a> List<'a, '_, '_> {
         if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("mailto:")) {
             text = text.get(7..).unwrap_or_default();
         }
+        if is_simple(text) {
+            return in_unicode(text.to_owned());
+        }
         let mut address = String::with_capacity(text.len());
         let mut tokens = Tokens::new(text);
         while let Some(token) = tokens.next_token() {
@@ -243,6 +246,16 @@ fn is_one_address(words: &[Word<'_>]) -> bool {
     })
 }
 
+/// Whether a text is an address that needs no second look.
+fn is_simple(text: &str) -> bool {
+    let is_usual =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
+    text.split_once('@').is_some_and(|(local, domain)| {
+        let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_usual);
+        is_part(local) && is_part(domain)
+    })
+}
+
 /// A text of quotes or comments without its backslashes.
 fn unescaped(text: &str) -> String {
     if !text.contains('\\') {
@@ -272,7 +285,9 @@ fn in_unicode(address: String) -> String {
     let Some((local, domain)) = address.rsplit_once('@') else {
         return address;
     };
-    if !domain.to_ascii_lowercase().split('.').any(|label| label.starts_with("xn--")) {
+    let is_encoded =
+        |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
+    if !domain.split('.').any(is_encoded) {
         return address;
     }
     match idna::domain_to_unicode(domain) {

@@ -18,6 +18,7 @@ use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::flowed;
 use crate::html;
+use crate::leaf;
 use crate::limits::Limits;
 use crate::message::Container;
 use crate::message::PartSource;
@@ -29,7 +30,6 @@ use crate::transfer::Declared;
 use crate::uuencode;
 use crate::yenc;
 use std::io;
-use std::ops::Range;
 
 /// The bodies and files of a message, before files get their names.
 #[derive(Debug, Default)]
@@ -111,7 +111,7 @@ impl<S: Source> Reader<'_, S> {
         };
         let is_first = have.is_none();
         let max = self.limits.text_bytes_max.saturating_sub(have.map_or(0, String::len));
-        let (content, size_bytes) = self.content(entity, max)?;
+        let (content, size_bytes) = leaf::content(self.source, entity, max, self.defects)?;
         let content = self.encoded_files(&entity.content, content, shown);
         let declared = declared(&entity.content, shown, &content);
         let decoded = charset::decode(content, declared.as_deref());
@@ -158,50 +158,11 @@ impl<S: Source> Reader<'_, S> {
         self.bodies.html_location.clone_from(&entity.content.location);
         let size_bytes = match size_bytes {
             Some(size_bytes) => size_bytes,
-            None => self.size(&entity.body, &entity.content)?,
+            None => leaf::size_bytes(self.source, entity, self.defects)?,
         };
         let charset = charset.map(|charset| charset.name().to_owned());
         self.bodies.html_source = Some((range(entity, charset), size_bytes));
         Ok(())
-    }
-
-    /// The content of a leaf, at most `max` bytes of it, and its size unless it was cut.
-    fn content(&mut self, entity: &Entity, max: usize) -> io::Result<(Vec<u8>, Option<u64>)> {
-        let mut decoder = entity.content.encoding.decoder();
-        let mut content = Vec::new();
-        let mut is_cut = false;
-        source::pieces(self.source, &entity.body, |piece| {
-            for piece in piece.chunks(PIECE_BYTES) {
-                decoder.push(piece, &mut content);
-                // A character more than the limit, so that what is cut is known to be.
-                is_cut = content.len() > max.saturating_add(4);
-                if is_cut {
-                    return false;
-                }
-            }
-            true
-        })?;
-        if is_cut {
-            self.defects.note(Defect::TextOver);
-            content.truncate(max);
-            return Ok((content, None));
-        }
-        decoder.finish(&mut content);
-        if decoder.is_malformed() {
-            self.malformed(&entity.content);
-        }
-        let size_bytes = content.len() as u64;
-        Ok((content, Some(size_bytes)))
-    }
-
-    fn malformed(&mut self, content: &Content) {
-        match content.encoding {
-            crate::transfer::TransferEncoding::Base64 => self.defects.note(Defect::Base64Malformed),
-            crate::transfer::TransferEncoding::QuotedPrintable => {
-                self.defects.note(Defect::QuotedPrintableMalformed);
-            }
-            crate::transfer::TransferEncoding::Identity => {}
-        }
     }
 
     /// Takes encoded files out of a text.
@@ -209,21 +170,21 @@ impl<S: Source> Reader<'_, S> {
         if shown == Shown::Html || content.len() > self.limits.open_bytes_max {
             return content;
         }
-        let mut blocks: Vec<(Range<usize>, Container)> = vec![];
+        let mut blocks = vec![];
         for block in uuencode::blocks(&content) {
             self.encoded_file((block.name, block.content), block.is_complete, Container::Uuencode);
-            blocks.push((block.range, Container::Uuencode));
+            blocks.push(block.range);
         }
         let is_yenc = blocks.is_empty() && part.file_encoding != Some(Declared::Uuencode);
         for block in if is_yenc { yenc::blocks(&content) } else { vec![] } {
             self.encoded_file((block.name, block.content), block.is_complete, Container::Yenc);
-            blocks.push((block.range, Container::Yenc));
+            blocks.push(block.range);
         }
         if blocks.is_empty() {
             return content;
         }
         let (mut rest, mut at) = (Vec::new(), 0);
-        for (range, _) in blocks {
+        for range in blocks {
             rest.extend_from_slice(content.get(at..range.start).unwrap_or_default());
             at = range.end;
         }
@@ -280,7 +241,7 @@ impl<S: Source> Reader<'_, S> {
         {
             return Ok(());
         }
-        let size_bytes = self.size(&entity.body, content)?;
+        let size_bytes = leaf::size_bytes(self.source, entity, self.defects)?;
         let charset = content.charset.clone().filter(|_| content.media_type.starts_with("text/"));
         self.bodies.files.push(File {
             declared_name: content.name().map(str::to_owned),
@@ -327,33 +288,7 @@ impl<S: Source> Reader<'_, S> {
         });
         Ok(true)
     }
-
-    /// How many bytes a leaf has when its transfer encoding is undone.
-    fn size(&mut self, body: &Range<u64>, content: &Content) -> io::Result<u64> {
-        if content.encoding == crate::transfer::TransferEncoding::Identity {
-            return Ok(body.end.saturating_sub(body.start));
-        }
-        let mut decoder = content.encoding.decoder();
-        let (mut scratch, mut size_bytes) = (Vec::new(), 0);
-        source::pieces(self.source, body, |piece| {
-            for piece in piece.chunks(PIECE_BYTES) {
-                scratch.clear();
-                decoder.push(piece, &mut scratch);
-                size_bytes += scratch.len() as u64;
-            }
-            true
-        })?;
-        scratch.clear();
-        decoder.finish(&mut scratch);
-        if decoder.is_malformed() {
-            self.malformed(content);
-        }
-        Ok(size_bytes + scratch.len() as u64)
-    }
 }
-
-/// How much is decoded at once.
-const PIECE_BYTES: usize = 32 << 10;
 
 /// Which body a leaf belongs to, if any.
 fn shown(entity: &Entity) -> Option<Shown> {

@@ -24,6 +24,8 @@ pub use crate::charset::decoder::Decoder;
 
 /// How many bytes of a text are looked at to find out its charset.
 const DETECT_BYTES_MAX: usize = 16 << 10;
+/// In pieces of which size long lines are looked at.
+const DETECT_PIECE_BYTES: usize = 1 << 10;
 
 /// A charset that can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +189,7 @@ fn has_escapes(bytes: &[u8]) -> bool {
 /// Finds out the charset of bytes that are no valid UTF-8 as a whole, or hold escapes.
 #[must_use]
 pub fn detect(bytes: &[u8]) -> Charset {
+    let text = bytes;
     let bytes = bytes.get(..DETECT_BYTES_MAX).unwrap_or(bytes);
     if has_escapes(bytes) && bytes.is_ascii() {
         return Charset::Whatwg(ISO_2022_JP);
@@ -201,7 +204,18 @@ pub fn detect(bytes: &[u8]) -> Charset {
         return Charset::Whatwg(UTF_8);
     }
     let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
-    detector.feed(bytes, true);
+    // Lines in ASCII say nothing.
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let pieces = lines.flat_map(|line| line.chunks(DETECT_PIECE_BYTES));
+    let mut left = DETECT_BYTES_MAX;
+    for piece in pieces.filter(|piece| !piece.is_ascii()) {
+        detector.feed(piece, false);
+        left = left.saturating_sub(piece.len());
+        if left == 0 {
+            break;
+        }
+    }
+    detector.feed(&[], true);
     let found = detector.guess(None, chardetng::Utf8Detection::Deny);
     Charset::Whatwg(if found == GBK { encoding_rs::GB18030 } else { found })
 }

@@ -92,17 +92,15 @@ impl Content {
 
     /// Takes a field.
     pub fn field(&mut self, name: &[u8], value: &[u8], defects: &mut Defects) {
+        // Told by their lengths, all different.
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        if is("content-type") {
-            self.media_type(value, defects);
-        } else if is("content-transfer-encoding") {
-            self.encoding(value, defects);
-        } else if is("content-disposition") {
-            self.disposition(value, defects);
-        } else if is("content-id") && self.content_id.is_none() {
-            self.content_id = text(value, defects).map(|id| bare_id(&id).to_owned());
-        } else if is("content-location") && self.location.is_none() {
-            self.location = text(value, defects);
+        match name.len() {
+            10 if is("content-id") => self.id(value, defects),
+            12 if is("content-type") => self.media_type(value, defects),
+            16 if is("content-location") => self.place(value, defects),
+            19 if is("content-disposition") => self.disposition(value, defects),
+            25 if is("content-transfer-encoding") => self.encoding(value, defects),
+            _ => {}
         }
     }
 
@@ -152,6 +150,18 @@ impl Content {
         }
         let security = parameters.token("protocol").or_else(|| parameters.token("smime-type"));
         self.security_type = security.map(|value| value.to_ascii_lowercase());
+    }
+
+    fn id(&mut self, value: &[u8], defects: &mut Defects) {
+        if self.content_id.is_none() {
+            self.content_id = text(value, defects).map(|id| bare_id(&id).to_owned());
+        }
+    }
+
+    fn place(&mut self, value: &[u8], defects: &mut Defects) {
+        if self.location.is_none() {
+            self.location = text(value, defects);
+        }
     }
 
     fn encoding(&mut self, value: &[u8], defects: &mut Defects) {

@@ -100,8 +100,15 @@ struct Date<'a> {
 /// Reads a date; Unix time in milliseconds. Without a zone it is taken as UTC.
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
-    let text: String = text.chars().take(TEXT_BYTES_MAX).collect();
-    let text = joined_clock(&without_comments(&text)).to_lowercase();
+    let mut end = TEXT_BYTES_MAX.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut text = without_comments(text.get(..end).unwrap_or_default());
+    if text.contains(" :") || text.contains(": ") {
+        text = joined_clock(&text);
+    }
+    text.make_ascii_lowercase();
     let mut date = Date::default();
     for word in text.split([' ', '\t', ',', '\r', '\n', '\u{a0}']).filter(|word| !word.is_empty()) {
         date.pending.push(word);
@@ -113,6 +120,9 @@ pub fn parse(text: &str) -> Option<i64> {
 }
 
 fn without_comments(text: &str) -> String {
+    if !text.contains('(') {
+        return text.to_owned();
+    }
     let mut depth = 0_usize;
     let mut plain = String::with_capacity(text.len());
     for char in text.chars() {

@@ -12,7 +12,6 @@ use crate::charset::Charset;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::transfer::TransferEncoding;
-use memchr::memmem;
 
 /// A longer name of a charset is none.
 const CHARSET_BYTES_MAX: usize = 64;
@@ -34,6 +33,14 @@ struct Run<'a> {
     base64: String,
 }
 
+/// Where `=?` stands for the first time: an encoded word may begin there.
+#[must_use]
+pub fn begins(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let start = |mark: usize| mark.checked_sub(1).filter(|at| bytes.get(*at) == Some(&b'='));
+    memchr::memchr_iter(b'?', bytes).find_map(start)
+}
+
 /// Decodes the encoded words of a text. `left` is how many may still be decoded.
 #[must_use]
 pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
@@ -41,7 +48,7 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
     let mut run: Option<Run<'_>> = None;
     let (mut copied, mut from) = (0, 0);
     let mut ends = Ends { text, next: 0 };
-    while let Some(found) = text.get(from..).and_then(|rest| memmem::find(rest.as_bytes(), b"=?")) {
+    while let Some(found) = text.get(from..).and_then(begins) {
         let start = from + found;
         let Some(word) = word(text, start, &mut ends) else {
             from = start + 2;
@@ -72,7 +79,7 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
     }
     flush(run, &mut decoded);
     let rest = text.get(copied..).unwrap_or_default();
-    if rest.contains("=?") {
+    if begins(rest).is_some() {
         defects.note(Defect::EncodedWordMalformed);
     }
     decoded.push_str(rest);
@@ -90,7 +97,9 @@ impl Ends<'_> {
     fn behind(&mut self, at: usize) -> Option<usize> {
         if self.next < at {
             let rest = self.text.get(at..)?;
-            self.next = memmem::find(rest.as_bytes(), b"?=").map_or(usize::MAX, |found| at + found);
+            let is_end = |mark: &usize| rest.as_bytes().get(mark + 1) == Some(&b'=');
+            let end = memchr::memchr_iter(b'?', rest.as_bytes()).find(is_end);
+            self.next = end.map_or(usize::MAX, |end| at + end);
         }
         (self.next != usize::MAX).then_some(self.next)
     }
@@ -115,7 +124,7 @@ fn word<'a>(text: &'a str, start: usize, ends: &mut Ends<'a>) -> Option<Word<'a>
     let content = start + 2 + mark + 3;
     let end = ends.behind(content)?;
     let content = text.get(content..end)?;
-    if content.contains("=?") {
+    if begins(content).is_some() {
         return None;
     }
     let charset = charset.split('*').next().unwrap_or(charset);
@@ -152,7 +161,11 @@ fn flush(run: Option<Run<'_>>, decoded: &mut String) {
         '\0' => None,
         other => Some(other),
     };
-    decoded.extend(text.chars().filter_map(plain));
+    if memchr::memchr3(b'\r', b'\n', b'\0', text.as_bytes()).is_none() {
+        decoded.push_str(&text);
+    } else {
+        decoded.extend(text.chars().filter_map(plain));
+    }
 }
 
 /// Decodes the "Q" encoding (RFC 2047 §4.2).

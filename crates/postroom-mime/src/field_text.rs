@@ -10,6 +10,7 @@ use crate::charset::Charset;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::encoded_word;
+use std::borrow::Cow;
 
 /// What is needed to read the fields of one message.
 #[derive(Debug)]
@@ -32,17 +33,16 @@ impl FieldText<'_> {
     /// The text with its encoded words as they are written.
     pub fn unfolded(&mut self, value: &[u8]) -> String {
         let value = value.trim_ascii();
-        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-        if value.iter().all(is_plain) {
-            return std::str::from_utf8(value).unwrap_or_default().to_owned();
-        }
-        let is_utf8 = std::str::from_utf8(value).is_ok();
-        if !is_utf8 {
-            self.defects.note(Defect::HeaderRawBytes);
-        }
-        let text = charset::decode_raw(value, self.fallback);
+        let text = match std::str::from_utf8(value) {
+            Ok(text) if memchr::memchr(0x1B, value).is_none() => Cow::Borrowed(text),
+            Ok(_) => Cow::Owned(charset::decode_raw(value, self.fallback)),
+            Err(_) => {
+                self.defects.note(Defect::HeaderRawBytes);
+                Cow::Owned(charset::decode_raw(value, self.fallback))
+            }
+        };
         if memchr::memchr3(b'\r', b'\n', b'\0', text.as_bytes()).is_none() {
-            return text;
+            return text.into_owned();
         }
         if text.contains('\0') {
             self.defects.note(Defect::Nul);
@@ -52,7 +52,7 @@ impl FieldText<'_> {
 
     /// Decodes the encoded words of a text.
     pub fn words(&mut self, text: String) -> String {
-        if text.contains("=?") {
+        if encoded_word::begins(&text).is_some() {
             encoded_word::decode(&text, &mut self.words_left, self.defects)
         } else {
             text
@@ -60,17 +60,20 @@ impl FieldText<'_> {
     }
 }
 
-/// Joins folded lines: an end of line with the blanks behind it is one blank.
+/// Joins folded lines: an end of line with the blanks behind it is one blank. NUL is left out.
 fn unfold(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
-    let mut chars = text.chars().filter(|char| *char != '\0').peekable();
-    while let Some(char) = chars.next() {
-        if matches!(char, '\r' | '\n') {
-            while chars.next_if(|char| matches!(char, '\r' | '\n' | ' ' | '\t')).is_some() {}
-            line.push(' ');
+    let mut rest = text;
+    while let Some(at) = memchr::memchr3(b'\r', b'\n', b'\0', rest.as_bytes()) {
+        let (piece, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        line.push_str(piece);
+        if after.starts_with('\0') {
+            rest = after.strip_prefix('\0').unwrap_or(after);
         } else {
-            line.push(char);
+            line.push(' ');
+            rest = after.trim_start_matches(['\r', '\n', ' ', '\t', '\0']);
         }
     }
+    line.push_str(rest);
     line
 }

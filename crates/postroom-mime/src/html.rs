@@ -81,8 +81,8 @@ fn is_cid(value: &str) -> bool {
     value.trim_start().get(..4).is_some_and(|start| start.eq_ignore_ascii_case("cid:"))
 }
 
-/// Addresses in a style: `url(..)` and `@import`. Each ends at the latest where the next one begins,
-/// so that time is linear.
+/// Addresses in a style: `url(..)` and `@import`. Each ends at the latest where the next one
+/// begins, so that time is linear.
 fn css(text: &str, each: &mut impl FnMut(&str)) {
     let lower = text.to_ascii_lowercase();
     for (word, ends) in [("url(", ")\n"), ("@import", ";\n")] {

@@ -46,6 +46,8 @@ mod fields;
 mod preview;
 mod security;
 
+mod leaf;
+
 mod body;
 mod file_name;
 

@@ -5,30 +5,56 @@
 #[must_use]
 pub fn preview(text: &str, chars_max: usize) -> Option<String> {
     let own = |line: &&str| !line.starts_with('>');
-    line(text.lines().filter(own), chars_max).or_else(|| line(text.lines(), chars_max))
+    joined(text.lines().filter(own), chars_max).or_else(|| joined(text.lines(), chars_max))
 }
 
-fn line<'a>(lines: impl Iterator<Item = &'a str>, chars_max: usize) -> Option<String> {
-    let is_rule =
-        |word: &&str| word.len() > 3 && word.bytes().all(|byte| b"-_=*#~".contains(&byte));
-    let is_blank = |char: char| char.is_whitespace() || char.is_control() || is_filler(char);
-    let words = lines
-        .flat_map(|line| line.split(is_blank))
-        .filter(|word| !word.is_empty() && !is_rule(word));
+fn joined<'a>(lines: impl Iterator<Item = &'a str>, chars_max: usize) -> Option<String> {
     let (mut preview, mut left) = (String::new(), chars_max);
-    for word in words {
-        if !preview.is_empty() && left > 0 {
-            preview.push(' ');
-            left -= 1;
-        }
-        let kept = word.char_indices().nth(left).map_or(word.len(), |(at, _)| at);
-        preview.push_str(word.get(..kept).unwrap_or_default());
-        left = left.saturating_sub(word.chars().count());
-        if left == 0 {
-            break;
+    for mut line in lines {
+        while let Some(word) = next_word(&mut line) {
+            if is_rule(word) {
+                continue;
+            }
+            if !preview.is_empty() && left > 0 {
+                preview.push(' ');
+                left -= 1;
+            }
+            let chars = word.chars().count();
+            if chars >= left {
+                let kept = word.char_indices().nth(left).map_or(word.len(), |(at, _)| at);
+                preview.push_str(word.get(..kept).unwrap_or_default());
+                return Some(preview);
+            }
+            preview.push_str(word);
+            left -= chars;
         }
     }
     (!preview.is_empty()).then_some(preview)
+}
+
+/// Takes the next word off the front of a line.
+fn next_word<'a>(line: &mut &'a str) -> Option<&'a str> {
+    let is_usual = |byte: &u8| byte.is_ascii_graphic();
+    let is_blank = |char: char| char.is_whitespace() || char.is_control() || is_filler(char);
+    let rest = line.trim_start_matches(is_blank);
+    let mut end = 0;
+    loop {
+        // Most characters are told by their byte alone.
+        let bytes = rest.as_bytes().get(end..).unwrap_or_default();
+        end += bytes.iter().take_while(|byte| is_usual(byte)).count();
+        match rest.get(end..).and_then(|rest| rest.chars().next()) {
+            Some(char) if !is_blank(char) => end += char.len_utf8(),
+            _ => break,
+        }
+    }
+    let (word, after) = rest.split_at_checked(end)?;
+    *line = after;
+    (!word.is_empty()).then_some(word)
+}
+
+/// Whether a word is a line that is drawn.
+fn is_rule(word: &str) -> bool {
+    word.len() > 3 && word.bytes().all(|byte| b"-_=*#~".contains(&byte))
 }
 
 /// Invisible characters that newsletters fill their preview with.

@@ -4,8 +4,12 @@
 
 use crate::message::Security;
 use crate::structure::Entity;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
-/// How much of a text is searched for PGP.
+/// What PGP begins with in a text.
+static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-----BEGIN PGP "));
+/// How much of a text is searched for it.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// What protects a message: encryption counts before signatures.
@@ -56,9 +60,16 @@ fn in_text(text: &str) -> Option<Security> {
         end -= 1;
     }
     let text = text.get(..end).unwrap_or_default();
-    text.lines().find_map(|line| match line.trim_end() {
-        "-----BEGIN PGP MESSAGE-----" => Some(Security::Encrypted),
-        "-----BEGIN PGP SIGNED MESSAGE-----" => Some(Security::Signed),
-        _ => None,
-    })
+    let found = |at: usize| {
+        let (before, line) = text.split_at_checked(at)?;
+        if !before.is_empty() && !before.ends_with('\n') {
+            return None;
+        }
+        match line.lines().next()?.trim_end() {
+            "-----BEGIN PGP MESSAGE-----" => Some(Security::Encrypted),
+            "-----BEGIN PGP SIGNED MESSAGE-----" => Some(Security::Signed),
+            _ => None,
+        }
+    };
+    BEGIN.find_iter(text.as_bytes()).find_map(found)
 }

@@ -112,9 +112,12 @@ pub fn scan<S: Source>(
 
 impl<S: Source> Scanner<'_, S> {
     fn run(&mut self) -> io::Result<()> {
+        let mut at = self.entity(0)?;
+        if self.boundaries.count() == 0 {
+            return self.close_to(0, self.size_bytes);
+        }
         let needle = [self.line_end.0, b'-', b'-'];
         let finder = Finder::new(&needle);
-        let mut at = self.entity(0)?;
         while self.boundaries.count() > 0 {
             let Some(found) = self.next_delimiter(at, &finder)? else {
                 break;

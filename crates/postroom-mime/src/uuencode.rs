@@ -11,11 +11,11 @@
 //! them, a missing `end`. Words like "begin 100 things" in a text are no file: the line behind
 //! must be one that uuencode writes.
 
-use std::ops::Range;
-
-use base64::Engine as _;
-
 use crate::uuencode::lines::Lines;
+use base64::Engine as _;
+use memchr::memmem::Finder;
+use std::ops::Range;
+use std::sync::LazyLock;
 
 mod lines;
 
@@ -32,6 +32,8 @@ pub struct Block {
     pub is_complete: bool,
 }
 
+/// What each file begins with; every text of every message is searched for it.
+static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"begin"));
 /// How many files of a text are read.
 const BLOCKS_MAX: usize = 1_000;
 
@@ -40,7 +42,7 @@ const BLOCKS_MAX: usize = 1_000;
 pub fn blocks(text: &[u8]) -> Vec<Block> {
     let mut blocks = vec![];
     let mut from = 0;
-    while let Some(found) = memchr::memmem::find(text.get(from..).unwrap_or_default(), b"begin") {
+    while let Some(found) = BEGIN.find(text.get(from..).unwrap_or_default()) {
         let at = from + found;
         from = at + 1;
         if at > 0 && !matches!(text.get(at - 1), Some(b'\n' | b'\r')) {

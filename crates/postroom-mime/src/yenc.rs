@@ -8,7 +8,9 @@
 //!
 //! Text that went through another charset is no longer yEnc, so this reads bodies as octets.
 
+use memchr::memmem::Finder;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// A file, or a part of one, in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Block {
     pub is_complete: bool,
 }
 
+/// What each file begins with; every text of every message is searched for it.
+static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"=ybegin "));
 /// How many files of a text are read.
 const BLOCKS_MAX: usize = 1_000;
 
@@ -33,8 +37,7 @@ const BLOCKS_MAX: usize = 1_000;
 pub fn blocks(body: &[u8]) -> Vec<Block> {
     let mut blocks = vec![];
     let mut from = 0;
-    while let Some(found) = memchr::memmem::find(body.get(from..).unwrap_or_default(), b"=ybegin ")
-    {
+    while let Some(found) = BEGIN.find(body.get(from..).unwrap_or_default()) {
         let at = from + found;
         from = at + 1;
         if at > 0 && body.get(at - 1) != Some(&b'\n') {

@@ -89,6 +89,14 @@ pub fn resolve(label: &str) -> Option<Charset> {
         return None;
     }
     let label = label.to_ascii_lowercase();
+    // Nearly all mail says one of these.
+    match label.as_str() {
+        "utf-8" => return Some(Charset::Whatwg(encoding_rs::UTF_8)),
+        "us-ascii" | "iso-8859-1" | "windows-1252" => {
+            return Some(Charset::Whatwg(encoding_rs::WINDOWS_1252));
+        }
+        _ => {}
+    }
     own(&label).or_else(|| whatwg(&label)).or_else(|| {
         let plain = label.replace('_', "-");
         let plain = plain.strip_prefix("x-").unwrap_or(&plain);

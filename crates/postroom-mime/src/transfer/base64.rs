@@ -186,17 +186,37 @@ impl Base64 {
     }
 }
 
+/// What the characters of a group are worth in their places; [`BAD`] is set for what is none.
+static GROUP: [[u32; 256]; 4] = [group(18), group(12), group(6), group(0)];
+const BAD: u32 = 1 << 24;
+
+const fn group(shift: u32) -> [u32; 256] {
+    let values = values();
+    let mut group = [BAD; 256];
+    let mut at = 0;
+    while at < 256 {
+        #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+        if values[at] != NONE {
+            group[at] = (values[at] as u32) << shift;
+        }
+        at += 1;
+    }
+    group
+}
+
 /// Decodes whole groups of four from the front, a line or so; returns what follows them.
 fn groups<'a>(body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
+    let [first, second, third, fourth] = &GROUP;
+    // Always there: the tables have a place for each byte.
+    let at = |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(BAD);
     let mut room = [0; GROUPS_MAX * 3];
     let mut done = 0;
     for (group, room) in body.chunks_exact(4).zip(room.chunks_exact_mut(3)) {
         let &[a, b, c, d] = group else { break };
-        let [a, b, c, d] = [value(a), value(b), value(c), value(d)];
-        if (a | b | c | d) & 0xC0 != 0 {
+        let bits = at(first, a) | at(second, b) | at(third, c) | at(fourth, d);
+        if bits & BAD != 0 {
             break;
         }
-        let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
         let [_, bytes @ ..] = bits.to_be_bytes();
         room.copy_from_slice(&bytes);
         done += 1;

@@ -1,0 +1,91 @@
+//! The content of one leaf, its transfer encoding undone.
+
+use crate::defect::Defect;
+use crate::defect::Defects;
+use crate::source;
+use crate::source::Source;
+use crate::structure::Entity;
+use crate::transfer::TransferEncoding;
+use std::io;
+
+/// How much is decoded at once.
+const PIECE_BYTES: usize = 32 << 10;
+
+/// At most `max` bytes of the content of a leaf, and its size unless it was cut.
+///
+/// # Errors
+///
+/// Those of the file.
+pub fn content<S: Source>(
+    source: &mut S,
+    entity: &Entity,
+    max: usize,
+    defects: &mut Defects,
+) -> io::Result<(Vec<u8>, Option<u64>)> {
+    let mut decoder = entity.content.encoding.decoder();
+    let body_bytes = usize::try_from(entity.body.end - entity.body.start).unwrap_or(max);
+    let mut content = Vec::with_capacity(body_bytes.min(max));
+    let mut is_cut = false;
+    source::pieces(source, &entity.body, |piece| {
+        for piece in piece.chunks(PIECE_BYTES) {
+            decoder.push(piece, &mut content);
+            // A character more than the limit, so that what is cut is known to be.
+            is_cut = content.len() > max.saturating_add(4);
+            if is_cut {
+                return false;
+            }
+        }
+        true
+    })?;
+    if is_cut {
+        defects.note(Defect::TextOver);
+        content.truncate(max);
+        return Ok((content, None));
+    }
+    decoder.finish(&mut content);
+    if decoder.is_malformed() {
+        malformed(entity.content.encoding, defects);
+    }
+    let size_bytes = content.len() as u64;
+    Ok((content, Some(size_bytes)))
+}
+
+/// How many bytes the content of a leaf has.
+///
+/// # Errors
+///
+/// Those of the file.
+pub fn size_bytes<S: Source>(
+    source: &mut S,
+    entity: &Entity,
+    defects: &mut Defects,
+) -> io::Result<u64> {
+    let encoding = entity.content.encoding;
+    if encoding == TransferEncoding::Identity {
+        return Ok(entity.body.end.saturating_sub(entity.body.start));
+    }
+    let mut decoder = encoding.decoder();
+    let (mut scratch, mut size_bytes) = (Vec::new(), 0);
+    source::pieces(source, &entity.body, |piece| {
+        for piece in piece.chunks(PIECE_BYTES) {
+            scratch.clear();
+            decoder.push(piece, &mut scratch);
+            size_bytes += scratch.len() as u64;
+        }
+        true
+    })?;
+    scratch.clear();
+    decoder.finish(&mut scratch);
+    if decoder.is_malformed() {
+        malformed(encoding, defects);
+    }
+    Ok(size_bytes + scratch.len() as u64)
+}
+
+fn malformed(encoding: TransferEncoding, defects: &mut Defects) {
+    match encoding {
+        TransferEncoding::Base64 => defects.note(Defect::Base64Malformed),
+        TransferEncoding::QuotedPrintable => defects.note(Defect::QuotedPrintableMalformed),
+        TransferEncoding::Identity => {}
+    }
+}
