@@ -65,6 +65,8 @@ pub mod download;
 
 pub mod file;
 
+pub mod job;
+
 pub mod design;
 
 pub mod health;

@@ -12,6 +12,7 @@
 use crate::percent;
 use crate::problem::Problem;
 use postroom_model::Class;
+use postroom_model::builtin::MESSAGES;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -37,15 +38,15 @@ pub enum Part {
     File(Uuid, String, Option<String>),
 }
 
-impl Part {
+impl Place {
     /// The methods that the place takes, for `Allow`.
     #[must_use]
     pub fn methods(&self) -> &'static str {
-        match self {
-            Self::Collection => "GET, HEAD, POST",
-            Self::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
-            Self::FileList(..) => "GET, HEAD, POST",
-            Self::File(..) => "GET, HEAD, PUT, DELETE",
+        match self.part {
+            Part::Collection if self.class.classname == MESSAGES => "GET, HEAD, POST, REDECOMPOSE",
+            Part::Collection | Part::FileList(..) => "GET, HEAD, POST",
+            Part::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
+            Part::File(..) => "GET, HEAD, PUT, DELETE",
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::design;
 use crate::entity;
 use crate::file;
 use crate::health;
+use crate::job;
 use crate::place;
 use crate::place::Part;
 use crate::problem::Problem;
@@ -22,6 +23,7 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::any;
 use axum::routing::get;
+use postroom_model::builtin::MESSAGES;
 
 /// Where the entities are.
 const MODEL: &str = "/rest/v1/model/";
@@ -32,6 +34,8 @@ pub fn router(app: App) -> Router {
         .route("/healthz", get(health::show))
         .route(design::CLASSES, get(design::list))
         .route("/rest/v1/design/classes/{*classname}", get(design::show))
+        .route(job::JOBS, get(job::list))
+        .route("/rest/v1/jobs/{id}", get(job::show).delete(job::delete))
         .route("/rest/v1/model/{*path}", any(model))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
@@ -48,6 +52,7 @@ async fn model(
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
     let place = place::find(path, app.store.classes())?;
+    let methods = place.methods();
     let (class, uri, headers) = (place.class, head.uri, head.headers);
     let asked = Asked { app, domain, class, uri, headers };
     let (part, method) = (place.part, Verb::of(&head.method));
@@ -55,6 +60,7 @@ async fn model(
     let answered = match (&part, method) {
         (Part::Collection, Verb::Get)      => entity::list(asked).await,
         (Part::Collection, Verb::Post)     => create::create(asked, body).await,
+        (Part::Collection, Verb::Redecompose) if asked.class.classname == MESSAGES => job::redecompose(asked).await,
         (Part::Entity(id), Verb::Get)      => entity::show(asked, *id).await,
         (Part::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
         (Part::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
@@ -64,7 +70,7 @@ async fn model(
         (Part::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,
         (Part::File(id, p, n), Verb::Put)   => file::put(asked, (*id, p, n.as_deref()), body).await,
         (Part::File(id, p, n), Verb::Delete) => file::delete(asked, (*id, p, n.as_deref())).await,
-        (part, _)                            => Err(Problem::method_not_allowed(part.methods())),
+        (_, _)                               => Err(Problem::method_not_allowed(methods)),
     };
     answered
 }
@@ -77,6 +83,7 @@ enum Verb {
     Put,
     Patch,
     Delete,
+    Redecompose,
     Other,
 }
 
@@ -89,6 +96,7 @@ impl Verb {
             Method::PUT => Self::Put,
             Method::PATCH => Self::Patch,
             Method::DELETE => Self::Delete,
+            _ if method.as_str() == "REDECOMPOSE" => Self::Redecompose,
             _ => Self::Other,
         }
     }

@@ -23,6 +23,10 @@ pub mod report;
 
 pub mod content;
 
+pub mod original;
+
+pub mod derive;
+
 pub mod outgoing;
 
 pub mod survey;
@@ -34,6 +38,8 @@ pub mod send;
 pub mod receiver;
 
 pub mod sender;
+
+pub mod redecompose;
 
 pub mod supervisor;
 

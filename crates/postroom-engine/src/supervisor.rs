@@ -8,6 +8,7 @@ use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
 use crate::error::Error;
 use crate::receiver;
+use crate::redecompose;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
@@ -18,7 +19,6 @@ use postroom_store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -43,18 +43,7 @@ impl Supervisor {
     ///
     /// When the spool directory cannot be made, or what was left half done cannot be taken up.
     pub async fn start(store: Store, settings: Settings) -> Result<Self, Error> {
-        let spool = &settings.spool_directory;
-        if spool.exists() {
-            std::fs::remove_dir_all(spool).map_err(Error::Spool)?;
-        }
-        std::fs::create_dir_all(spool).map_err(Error::Spool)?;
-        let shared = Arc::new(Shared {
-            decompositions: Semaphore::new(settings.decompositions_max.max(1)),
-            bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
-            connects: Semaphore::new(settings.connects_max.max(1)),
-            store,
-            settings,
-        });
+        let shared = Shared::new(store, settings)?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(supervise(shared, stop.clone()));
         Ok(Self { stop, task })
@@ -71,8 +60,13 @@ impl Supervisor {
 
 async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
     let mut changes = shared.store.watch_configuration();
+    let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
     let mut fleet = Fleet { shared, running: HashMap::new(), stopping: HashMap::new() };
     loop {
+        if jobs.is_finished() && !stop.is_cancelled() {
+            wait_for(Some(jobs)).await;
+            jobs = tokio::spawn(redecompose::run(Arc::clone(&fleet.shared), stop.clone()));
+        }
         changes.borrow_and_update();
         match fleet.shared.store.account_list().await {
             Ok(rows) => {
@@ -88,6 +82,7 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
         }
     }
     fleet.stop_all().await;
+    wait_for(Some(jobs)).await;
 }
 
 /// What runs.

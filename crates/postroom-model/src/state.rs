@@ -6,6 +6,7 @@
 //!     └───withdraw─────┤  └──submit──┐
 //!                      └──refuse──► error
 //!   in:  decompose ► received      keep ► raw      miss ► error
+//!        received ◄──decompose, keep──► raw, when what is stored is decomposed again
 //! ```
 //! Values that an extension adds belong to the business logic: the processor acts on `sending`
 //! only, and never overwrites a state that it did not set.
@@ -40,9 +41,9 @@ pub enum Step {
     Postpone,
     /// 5yz, given up, invalid, or outcome unknown.
     Refuse,
-    /// Arrived, and decomposed into fields.
+    /// Arrived, or decomposed again: there are fields.
     Decompose,
-    /// Arrived, and kept as it is.
+    /// Arrived, or decomposed again: it is kept as it is.
     Keep,
     /// Announced, but could not be had.
     Miss,
@@ -100,8 +101,8 @@ pub fn next(state: Option<MessageState>, step: Step) -> Result<Option<MessageSta
         (Some(Sending), Step::Accept) => Ok(Some(Sent)),
         (Some(Sending), Step::Postpone) => Ok(Some(Sending)),
         (Some(Sending), Step::Refuse) => Ok(Some(Error)),
-        (None, Step::Decompose) => Ok(Some(Received)),
-        (None, Step::Keep) => Ok(Some(Raw)),
+        (None | Some(Received | Raw), Step::Decompose) => Ok(Some(Received)),
+        (None | Some(Received | Raw), Step::Keep) => Ok(Some(Raw)),
         (None, Step::Miss) => Ok(Some(Error)),
         (state, step) => Err(IllegalStep { state, step }),
     }
@@ -157,8 +158,8 @@ mod tests {
             (Some(Sending),  [NO,          NULL,    to(Sent), to(Sending), to(Error), NO,           NO,      NO]),
             (Some(Sent),     [NO; 8]),
             (Some(Error),    [to(Sending), NULL,    NO,       NO,          NO,        NO,           NO,      NO]),
-            (Some(Received), [NO; 8]),
-            (Some(Raw),      [NO; 8]),
+            (Some(Received), [NO,          NO,      NO,       NO,          NO,        to(Received), to(Raw), NO]),
+            (Some(Raw),      [NO,          NO,      NO,       NO,          NO,        to(Received), to(Raw), NO]),
         ];
         for (state, row) in table {
             for (step, want) in STEPS.into_iter().zip(row) {

@@ -17,6 +17,7 @@ use std::ops::Range;
 
 /// How many bytes are held back before they are written ahead.
 const HOLD_BYTES: usize = 4 * 1024 * 1024;
+
 /// A content that is ready to be referred to: compressed, and written ahead when it is large.
 #[derive(Debug, Clone)]
 pub struct Content {
@@ -33,6 +34,11 @@ impl Content {
     pub fn prepare(bytes: &[u8]) -> Self {
         let chunks = bytes.chunks(CHUNK_BYTES).map(Chunk::prepare).collect();
         Self { size_bytes: bytes.len() as u64, chunks, ahead: None }
+    }
+
+    /// The chunks that are in memory: all of them, unless it was written ahead.
+    pub(crate) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
     }
 
     /// The statements that belong in the batch that refers to this content, and its blob.

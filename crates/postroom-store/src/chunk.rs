@@ -56,6 +56,11 @@ impl Chunk {
         }
     }
 
+    /// Whether a chunk that was read is the same: equal contents are compressed to equal bytes.
+    pub fn equals(&self, row: &Row) -> bool {
+        row.whole(0) == Some(self.codec) && row.bytes(1) == Some(self.bytes.as_slice())
+    }
+
     /// The statement that keeps it as chunk `number` of a blob.
     pub fn insert(self, blob: BlobId, number: i64) -> Statement {
         Statement::new("INSERT INTO \"chunk\" (\"id\", \"codec\", \"bytes\") VALUES ($1, $2, $3)")

@@ -170,6 +170,9 @@ pub trait Dialect: Send + Sync {
     /// The type of a column for values of this kind.
     fn column_type(&self, kind: ColumnKind) -> &'static str;
 
+    /// The query for the names of the columns of the table bound at `$1`.
+    fn columns(&self) -> &'static str;
+
     /// The value at a JSON path, which is bound at `placeholder` as `$.a.b`.
     fn json_value(&self, column: &str, placeholder: &str) -> String;
 

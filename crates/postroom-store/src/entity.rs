@@ -154,7 +154,7 @@ impl Store {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    fn conditions(&self, domain: &Domain) -> Conditions<'_> {
+    pub(crate) fn conditions(&self, domain: &Domain) -> Conditions<'_> {
         let values = vec![Value::Text(domain.as_str().to_owned())];
         Conditions::new(self.inner.database.dialect(), values)
     }

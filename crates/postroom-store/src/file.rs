@@ -122,13 +122,13 @@ impl FileRow {
         }
     }
 
-    fn blob(&self) -> BlobId {
+    pub(crate) fn blob(&self) -> BlobId {
         match self.source {
             FileSource::Blob(blob) | FileSource::Part { blob, .. } => blob,
         }
     }
 
-    fn is_part(&self) -> bool {
+    pub(crate) fn is_part(&self) -> bool {
         matches!(self.source, FileSource::Part { .. })
     }
 
@@ -232,6 +232,21 @@ impl Store {
         self.read(statement).await?.iter().map(FileRow::from_row).collect()
     }
 
+    /// All files of an entity.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn file_list_all(
+        &self,
+        domain: &Domain,
+        entity: Uuid,
+    ) -> Result<Vec<FileRow>, Error> {
+        let sql = format!("{SELECT} WHERE \"entity\" = $1 AND \"domain\" = $2");
+        let statement = Statement::new(sql).bind(entity).bind(domain.as_str());
+        self.read(statement).await?.iter().map(FileRow::from_row).collect()
+    }
+
     /// Adds files to an entity, all or none; with `replace`, one of the same name is replaced.
     ///
     /// # Errors
@@ -317,8 +332,11 @@ fn removal(entity: Uuid, file: &FileRow) -> Result<Vec<Statement>, Error> {
 
 /// The statements that take a file away with its blob.
 pub(crate) fn take_away(entity: Uuid, file: &FileRow) -> Vec<Statement> {
-    let gone = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2 AND \"name\" = $3";
-    let gone =
-        Statement::new(gone).bind(entity).bind(file.property.as_str()).bind(file.name.as_str());
-    vec![gone, chunk::delete(file.blob())]
+    vec![forget(entity, file), chunk::delete(file.blob())]
+}
+
+/// The statement that takes a file away and leaves its blob: parts have that of the original.
+pub(crate) fn forget(entity: Uuid, file: &FileRow) -> Statement {
+    let sql = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2 AND \"name\" = $3";
+    Statement::new(sql).bind(entity).bind(file.property.as_str()).bind(file.name.as_str())
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   entity  file  token          what clients see
-//!   receipt  delivery  account   what the engine keeps: ledger, queue, reports
+//!   receipt  delivery  account  job   what the engine keeps: ledger, queue, reports
 //!        │ statements and batches
 //!   database (the seam) ──► sqlite (writer thread with group commit, readers)
 //! ```
@@ -46,6 +46,10 @@ pub mod receipt;
 
 pub mod receive;
 
+pub mod redecompose;
+
+pub mod job;
+
 pub mod delivery;
 
 pub mod account;
@@ -71,6 +75,9 @@ pub use file::FileRow;
 pub use file::FileSource;
 pub use file::NewContent;
 pub use file::NewFile;
+pub use job::Job;
+pub use job::JobCounts;
+pub use job::JobState;
 pub use key::MasterKey;
 pub use key::random_token;
 pub use receipt::Ledger;

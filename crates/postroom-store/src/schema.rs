@@ -9,29 +9,42 @@ use postroom_model::Class;
 use postroom_model::builtin::MESSAGES;
 
 /// The version of the schema that this program knows.
-pub const VERSION: i64 = 1;
+#[expect(clippy::cast_possible_wrap, reason = "a few steps")]
+pub const VERSION: i64 = STEPS.len() as i64;
 
-/// Makes the tables of our own. Statements of an existing database do nothing.
-pub fn own_tables(dialect: &dyn Dialect) -> Vec<Statement> {
-    let types = |sql: &str| {
-        let kinds = [
-            ("{id}", ColumnKind::Id),
-            ("{text}", ColumnKind::Text),
-            ("{json}", ColumnKind::Json),
-            ("{bytes}", ColumnKind::Bytes),
-            ("{whole}", ColumnKind::Whole),
-            ("{moment}", ColumnKind::Moment),
-            ("{boolean}", ColumnKind::Boolean),
-        ];
-        kinds
-            .into_iter()
-            .fold(sql.to_owned(), |sql, (name, kind)| sql.replace(name, dialect.column_type(kind)))
-    };
-    OWN.iter().map(|sql| Statement::new(types(sql))).collect()
+/// The table that says which version the others have; there from the start.
+pub fn meta_table(dialect: &dyn Dialect) -> Statement {
+    with_types(
+        dialect,
+        "CREATE TABLE IF NOT EXISTS \"meta\" (\"name\" {text} PRIMARY KEY, \"value\" {bytes})",
+    )
 }
 
+/// The steps that lead from a version (0: nothing is there) to the present one, each with the
+/// version that it leads to. A step is one transaction; those that were released never change.
+pub fn steps_from(dialect: &dyn Dialect, version: i64) -> Vec<(i64, Vec<Statement>)> {
+    let statements = |step: &&[&str]| step.iter().map(|sql| with_types(dialect, sql)).collect();
+    let all = (1..).zip(STEPS.iter().map(statements));
+    all.filter(|(leads_to, _)| *leads_to > version).collect()
+}
+
+fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
+    let kinds = [
+        ("{id}", ColumnKind::Id),
+        ("{text}", ColumnKind::Text),
+        ("{json}", ColumnKind::Json),
+        ("{bytes}", ColumnKind::Bytes),
+        ("{whole}", ColumnKind::Whole),
+        ("{moment}", ColumnKind::Moment),
+        ("{boolean}", ColumnKind::Boolean),
+    ];
+    let put = |sql: String, (name, kind): (&str, _)| sql.replace(name, dialect.column_type(kind));
+    Statement::new(kinds.into_iter().fold(sql.to_owned(), put))
+}
+
+const STEPS: &[&[&str]] = &[OWN, JOBS];
+
 const OWN: &[&str] = &[
-    "CREATE TABLE IF NOT EXISTS \"meta\" (\"name\" {text} PRIMARY KEY, \"value\" {bytes})",
     "CREATE TABLE IF NOT EXISTS \"token\" (
        \"hash\" {bytes} PRIMARY KEY, \"domain\" {text} NOT NULL, \"name\" {text} NOT NULL,
        UNIQUE (\"domain\", \"name\"))",
@@ -67,21 +80,37 @@ const OWN: &[&str] = &[
        \"at\" {moment} NOT NULL, \"replaced\" {json})",
 ];
 
-/// Makes the table of a class.
-pub fn class_table(dialect: &dyn Dialect, class: &Class) -> Vec<Statement> {
+/// Work in the background that goes on after a restart.
+const JOBS: &[&str] = &["CREATE TABLE \"job\" (
+    \"id\" {id} PRIMARY KEY, \"domain\" {text} NOT NULL, \"class\" {text} NOT NULL,
+    \"filter\" {json}, \"state\" {text} NOT NULL, \"behind\" {id},
+    \"total\" {whole} NOT NULL, \"done\" {whole} NOT NULL, \"changed\" {whole} NOT NULL,
+    \"failed\" {whole} NOT NULL, \"begun\" {moment} NOT NULL, \"ended\" {moment},
+    \"reason\" {text})"];
+
+/// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;
+/// empty when there is no table), and makes its indexes.
+pub fn class_table(dialect: &dyn Dialect, class: &Class, present: &[String]) -> Vec<Statement> {
     let table = quoted(&class.classname);
     let column = |property: &postroom_model::Property| {
         format!("{} {}", quoted(&property.name), dialect.column_type(kind(property)))
     };
-    let columns: Vec<_> = class.columns().map(column).collect();
-    let text = dialect.column_type(ColumnKind::Text);
-    let id = dialect.column_type(ColumnKind::Id);
-    let whole = dialect.column_type(ColumnKind::Whole);
-    let mut statements = vec![Statement::new(format!(
-        "CREATE TABLE IF NOT EXISTS {table} (\"domain\" {text} NOT NULL, \"id\" {id} PRIMARY KEY, \
-         \"version\" {whole} NOT NULL, {})",
-        columns.join(", ")
-    ))];
+    let mut statements = vec![];
+    if present.is_empty() {
+        let columns: Vec<_> = class.columns().map(column).collect();
+        let text = dialect.column_type(ColumnKind::Text);
+        let id = dialect.column_type(ColumnKind::Id);
+        let whole = dialect.column_type(ColumnKind::Whole);
+        statements.push(Statement::new(format!(
+            "CREATE TABLE {table} (\"domain\" {text} NOT NULL, \"id\" {id} PRIMARY KEY, \
+             \"version\" {whole} NOT NULL, {})",
+            columns.join(", ")
+        )));
+    } else {
+        let missing = class.columns().filter(|property| !present.contains(&property.name));
+        let add = |property| format!("ALTER TABLE {table} ADD COLUMN {}", column(property));
+        statements.extend(missing.map(add).map(Statement::new));
+    }
     statements.extend(indexes(class).into_iter().map(Statement::new));
     statements
 }

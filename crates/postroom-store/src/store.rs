@@ -54,6 +54,7 @@ pub(crate) struct Inner {
     classes: Vec<Arc<Class>>,
     configuration: watch::Sender<u64>,
     outgoing: watch::Sender<u64>,
+    pub jobs: watch::Sender<u64>,
     /// Held as long as the store is: one process for one directory.
     _lock: File,
 }
@@ -80,6 +81,7 @@ impl Store {
                 classes: config.classes.iter().cloned().map(Arc::new).collect(),
                 configuration: watch::Sender::new(0),
                 outgoing: watch::Sender::new(0),
+                jobs: watch::Sender::new(0),
                 _lock: lock,
             }),
         };
@@ -119,6 +121,12 @@ impl Store {
     #[must_use]
     pub fn watch_outgoing(&self) -> watch::Receiver<u64> {
         self.inner.outgoing.subscribe()
+    }
+
+    /// Wakes when there is a new job.
+    #[must_use]
+    pub fn watch_jobs(&self) -> watch::Receiver<u64> {
+        self.inner.jobs.subscribe()
     }
 
     /// Whether the database answers.
@@ -181,25 +189,39 @@ async fn read_one(database: &dyn Database, sql: &'static str) -> Result<Option<R
     Ok(database.read(Statement::new(sql)).await?.into_iter().next())
 }
 
+/// Makes the tables, or brings them to the present version, and checks the key.
 async fn set_up(database: &dyn Database, config: &StoreConfig) -> Result<(), Error> {
-    let mut batch = schema::own_tables(database.dialect());
-    for class in &config.classes {
-        batch.extend(schema::class_table(database.dialect(), class));
-    }
-    database.write(batch).await?;
+    let dialect = database.dialect();
+    database.write(vec![schema::meta_table(dialect)]).await?;
     let version = "SELECT \"value\" FROM \"meta\" WHERE \"name\" = 'schema'";
-    match read_one(database, version).await?.and_then(|row| row.whole(0)) {
-        None => {
-            let check = config.key.seal(KEY_CHECK, KEY_CHECK);
-            let put = "INSERT INTO \"meta\" (\"name\", \"value\") VALUES ($1, $2)";
-            let version = Statement::new(put).bind("schema").bind(schema::VERSION);
-            database.write(vec![version, Statement::new(put).bind("key").bind(check)]).await?;
-        }
-        Some(found) if found > schema::VERSION => {
-            return Err(Error::Newer { found, known: schema::VERSION });
-        }
-        Some(_) => {}
+    let found = read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0);
+    if found > schema::VERSION {
+        return Err(Error::Newer { found, known: schema::VERSION });
     }
+    if found > 0 {
+        check_key(database, config).await?;
+    }
+    const PUT: &str = "INSERT INTO \"meta\" (\"name\", \"value\") VALUES ($1, $2)
+        ON CONFLICT (\"name\") DO UPDATE SET \"value\" = excluded.\"value\"";
+    for (version, mut step) in schema::steps_from(dialect, found) {
+        step.push(Statement::new(PUT).bind("schema").bind(version));
+        if found == 0 {
+            let check = config.key.seal(KEY_CHECK, KEY_CHECK);
+            step.push(Statement::new(PUT).bind("key").bind(check));
+        }
+        database.write(step).await?;
+    }
+    for class in &config.classes {
+        let columns = Statement::new(dialect.columns()).bind(class.classname.as_str());
+        let rows = database.read(columns).await?;
+        let present: Vec<_> =
+            rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect();
+        database.write(schema::class_table(dialect, class, &present)).await?;
+    }
+    Ok(())
+}
+
+async fn check_key(database: &dyn Database, config: &StoreConfig) -> Result<(), Error> {
     let check = "SELECT \"value\" FROM \"meta\" WHERE \"name\" = 'key'";
     let row = read_one(database, check).await?.ok_or(Error::Damaged { what: "a key check" })?;
     let sealed = row.bytes(0).unwrap_or_default();

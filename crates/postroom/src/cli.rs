@@ -22,6 +22,8 @@ pub enum Command {
     Serve(ServeArguments),
     /// Runs a mail server in memory (IMAP and SMTP) to test an integration against.
     Sandbox(SandboxArguments),
+    /// Decomposes stored messages again with the present parser, while Postroom does not run.
+    Redecompose(RedecomposeArguments),
     /// Shows the main job on a mail server of its own, then keeps running to play with.
     Demo(DemoArguments),
 }
@@ -81,6 +83,21 @@ pub struct SandboxArguments {
     /// Where to write the certificate of the sandbox's own authority, for `--trust-ca`.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+}
+
+/// Arguments of `postroom redecompose`.
+#[derive(Debug, Clone, Args)]
+pub struct RedecomposeArguments {
+    /// The directory that holds everything.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The class of the messages.
+    #[arg(long, value_name = "CLASS", default_value = "email/Messages")]
+    pub class: String,
+    /// Which of them, as a filter of the REST interface, such as
+    /// '["<", ["property", "parserVersion"], 2]' (default: all).
+    #[arg(long, value_name = "JSON")]
+    pub filter: Option<String>,
 }
 
 /// Arguments of `postroom demo`.

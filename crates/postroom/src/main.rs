@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   cli ──► serve:    configuration ──► store, engine, api ──► until a signal
+//!       ──► redecompose: store, engine ──► the present parser over stored messages
 //!       ──► sandbox:  a mail server to try integrations against
 //!       ──► demo:     both, and a client that shows the main job step by step
 //! ```
@@ -13,7 +14,11 @@ mod cli;
 
 mod logging;
 
+mod data;
+
 mod serve;
+
+mod redecompose;
 
 mod sandbox;
 
@@ -42,6 +47,7 @@ fn run(arguments: cli::Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         match arguments.command {
             cli::Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+            cli::Command::Redecompose(arguments) => Box::pin(redecompose::run(arguments)).await,
             cli::Command::Sandbox(arguments) => Box::pin(sandbox::run(arguments)).await,
             cli::Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         }

@@ -5,18 +5,16 @@ use crate::cli;
 use crate::cli::ServeArguments;
 use crate::config;
 use crate::config::Instance;
+use crate::data;
 use crate::logging;
 use anyhow::Context;
 use anyhow::bail;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
 use postroom_model::Domain;
-use postroom_model::builtin;
 use postroom_net::Dialer;
 use postroom_net::Trust;
-use postroom_store::MasterKey;
 use postroom_store::Store;
-use postroom_store::StoreConfig;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -30,8 +28,6 @@ use tokio::signal::unix::signal;
 const LISTEN_DEFAULT: &str = "127.0.0.1:8025";
 /// How short an administrator's token may be.
 const TOKEN_CHARACTERS_MIN: usize = 20;
-/// How many threads read the database.
-const READERS: usize = 4;
 
 /// Runs the command until a signal.
 pub async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
@@ -102,13 +98,7 @@ pub async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
 
 async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<Store> {
     std::fs::create_dir_all(data).with_context(|| format!("data directory {}", data.display()))?;
-    let key = match &arguments.master_key {
-        Some(given) => MasterKey::from_hex(given).context("POSTROOM_MASTER_KEY")?,
-        None => MasterKey::in_directory(data).context("key file")?,
-    };
-    let classes = builtin::classes().context("built-in classes")?;
-    let config = StoreConfig { directory: data.to_owned(), key, classes, readers: READERS };
-    let store = Store::open(&config).await.context("store")?;
+    let store = data::open(data, arguments.master_key.as_ref()).await?;
     ensure_token(&store, arguments.admin_token.as_ref()).await?;
     Ok(store)
 }

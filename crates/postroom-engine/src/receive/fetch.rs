@@ -6,14 +6,16 @@
 
 use crate::account::Account;
 use crate::account::Folder;
+use crate::derive::Keep;
 use crate::error::Error;
+use crate::original::Original;
+use crate::original::Spool;
 use crate::receive::Portion;
 use crate::receive::decompose::Decomposed;
 use crate::receive::decompose::Wanted;
 use crate::receive::decompose::decompose;
 use crate::receive::watch::News;
 use crate::shared::Shared;
-use bytes::Bytes;
 use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
@@ -25,8 +27,6 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
 
@@ -45,39 +45,7 @@ pub struct Arrived {
     /// INTERNALDATE in milliseconds since 1970, when the server gave a true one.
     pub internal_date_ms: Option<i64>,
     /// Its bytes.
-    pub body: Body,
-}
-
-/// The bytes of a message.
-#[derive(Debug)]
-pub enum Body {
-    /// In memory.
-    Memory(Bytes),
-    /// In a file of the spool directory, which goes away with this value.
-    Spool {
-        /// The file.
-        file: NamedTempFile,
-        /// How many bytes it has.
-        size_bytes: u64,
-    },
-}
-
-impl Body {
-    /// How many bytes the message has.
-    #[must_use]
-    pub fn size_bytes(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::Spool { size_bytes, .. } => *size_bytes,
-        }
-    }
-
-    fn memory_bytes(&self) -> usize {
-        match self {
-            Self::Memory(bytes) => bytes.len(),
-            Self::Spool { .. } => 0,
-        }
-    }
+    pub original: Original,
 }
 
 /// A portion after decomposition, with its share of the memory.
@@ -184,11 +152,12 @@ async fn fetch_set(
         match event {
             None => return Ok(()),
             Some(FetchEvent::BodyStart { .. }) => {
-                spool = Some(Spool::create(&collector.shared.settings.spool_directory).await?);
+                let directory = &collector.shared.settings.spool_directory;
+                spool = Some(Spool::create(directory).map_err(Error::Spool)?);
             }
             Some(FetchEvent::Chunk(bytes)) => {
                 if let Some(spool) = &mut spool {
-                    spool.write(&bytes).await?;
+                    spool.write(&bytes).await.map_err(Error::Spool)?;
                 }
             }
             Some(FetchEvent::BodyEnd) => {}
@@ -217,20 +186,20 @@ async fn fetch_set(
     }
 }
 
-fn arrived(message: Fetched, uid: u32, body: Body) -> Arrived {
-    Arrived { uid, flags: message.flags, internal_date_ms: message.internal_date_ms, body }
+fn arrived(message: Fetched, uid: u32, original: Original) -> Arrived {
+    Arrived { uid, flags: message.flags, internal_date_ms: message.internal_date_ms, original }
 }
 
 /// The bytes of a message; else why there are none (`None`: the response was about something else).
 async fn body(
     message: &Fetched,
     spool: Option<Spool>,
-) -> Result<Result<Body, Option<Missed>>, Error> {
+) -> Result<Result<Original, Option<Missed>>, Error> {
     let miss = |reason: String, forever| Some(Missed { uid: 0, reason, forever });
     Ok(match &message.body {
-        postroom_imap::Body::Bytes(bytes) => Ok(Body::Memory(bytes.clone())),
+        postroom_imap::Body::Bytes(bytes) => Ok(Original::Memory(bytes.clone())),
         postroom_imap::Body::Streamed => match spool {
-            Some(spool) => Ok(spool.finish().await?),
+            Some(spool) => Ok(spool.finish().await.map_err(Error::Spool)?),
             None => Err(None),
         },
         postroom_imap::Body::TooBig { size_bytes } => Err(miss(
@@ -243,31 +212,6 @@ async fn body(
         postroom_imap::Body::Nil => Err(miss("the server gave NIL for its body".to_owned(), false)),
         postroom_imap::Body::Missing => Err(None),
     })
-}
-
-/// A message on its way into a file.
-struct Spool {
-    path: NamedTempFile,
-    file: tokio::fs::File,
-    size_bytes: u64,
-}
-
-impl Spool {
-    async fn create(directory: &std::path::Path) -> Result<Self, Error> {
-        let path = NamedTempFile::new_in(directory).map_err(Error::Spool)?;
-        let file = tokio::fs::File::from_std(path.reopen().map_err(Error::Spool)?);
-        Ok(Self { path, file, size_bytes: 0 })
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.size_bytes += bytes.len() as u64;
-        self.file.write_all(bytes).await.map_err(Error::Spool)
-    }
-
-    async fn finish(mut self) -> Result<Body, Error> {
-        self.file.flush().await.map_err(Error::Spool)?;
-        Ok(Body::Spool { file: self.path, size_bytes: self.size_bytes })
-    }
 }
 
 /// Collects messages into portions and starts their decomposition.
@@ -302,9 +246,7 @@ impl<'a> Collector<'a> {
             account: account.id,
             folder: folder.id,
             uid_validity,
-            store_raw: options.flag("store_raw_as_file"),
-            store_html: options.flag("store_html_as_file"),
-            text_bytes_max: count("text_bytes_max"),
+            keep: Keep::from_options(options),
             wish,
         };
         Self {
@@ -321,7 +263,7 @@ impl<'a> Collector<'a> {
 
     /// Takes one message; hands the portion on when it is full.
     async fn add(&mut self, message: Arrived) {
-        let bytes = message.body.memory_bytes();
+        let bytes = message.original.memory_bytes();
         self.reserve(bytes).await;
         self.bytes += bytes;
         self.messages.push(message);

@@ -16,6 +16,10 @@ impl Dialect for SqliteDialect {
         }
     }
 
+    fn columns(&self) -> &'static str {
+        "SELECT \"name\" FROM pragma_table_info($1)"
+    }
+
     fn json_value(&self, column: &str, placeholder: &str) -> String {
         format!("json_extract({column}, {placeholder})")
     }

@@ -8,6 +8,8 @@ mod receive;
 
 mod send;
 
+mod redecompose;
+
 mod trouble;
 
 mod faults;

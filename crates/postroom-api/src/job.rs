@@ -1,0 +1,98 @@
+//! `/rest/v1/jobs`: work in the background; and the verb that asks for one, `REDECOMPOSE` on a
+//! collection.
+
+use crate::app::App;
+use crate::app::Asked;
+use crate::caller::Caller;
+use crate::listing;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::Path;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use postroom_model::Invalid;
+use postroom_model::filter;
+use postroom_store::Job;
+use uuid::Uuid;
+
+/// Where the jobs are.
+pub const JOBS: &str = "/rest/v1/jobs";
+/// How many are listed: the newest.
+const LIST_MAX: u32 = 100;
+
+/// `REDECOMPOSE` of the messages: they are decomposed again by the present parser, those of the
+/// parameter `filter` or all. Answers 202 with the job; what it does is seen there.
+///
+/// # Errors
+///
+/// 400 and 422 for a filter that is none.
+pub async fn redecompose(asked: Asked) -> Result<Response, Problem> {
+    let mut wanted = None;
+    for (name, text) in listing::parameters(&asked.uri)? {
+        if name != "filter" || wanted.is_some() {
+            return Err(Invalid::new(name, "REDECOMPOSE takes one parameter, filter").into());
+        }
+        let json = serde_json::from_str(&text);
+        let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
+        wanted = Some((filter::parse(&asked.class, &json)?, json));
+    }
+    let store = &asked.app.store;
+    let job = store.job_create((&asked.domain, asked.class.as_ref()), wanted).await?;
+    let mut response = (StatusCode::ACCEPTED, Json(job.to_json())).into_response();
+    if let Ok(place) = HeaderValue::from_str(&format!("{JOBS}/{}", job.id)) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// `GET` of the jobs, the newest first.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
+    let jobs = app.store.job_list(&caller.domain, LIST_MAX).await?;
+    Ok(Json(jobs.iter().map(Job::to_json).collect::<Vec<_>>()).into_response())
+}
+
+/// `GET` of a job: how far it is.
+///
+/// # Errors
+///
+/// 404 when there is none of that id.
+pub async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let job = app.store.job_get(&caller.domain, id_of(&id)?).await?;
+    Ok(Json(job.ok_or_else(missing)?.to_json()).into_response())
+}
+
+/// `DELETE` of a job: it stops, and is forgotten. What it has done stays.
+///
+/// # Errors
+///
+/// 404 when there is none of that id.
+pub async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    if app.store.job_delete(&caller.domain, id_of(&id)?).await? {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Err(missing())
+}
+
+fn id_of(text: &str) -> Result<Uuid, Problem> {
+    text.parse().map_err(|_| missing())
+}
+
+fn missing() -> Problem {
+    Problem::not_found("there is no job of this id")
+}

@@ -1,0 +1,270 @@
+//! What a message says of itself: the values and files of its entity that are derived from its
+//! bytes alone, when it arrives and whenever it is decomposed again.
+//!
+//! CPU work on a blocking thread. It never fails but for a file: what has no honest decomposition
+//! becomes `raw`, and a fault in the parser would cost that one message its fields.
+
+use crate::original::Original;
+use postroom_mime::Address;
+use postroom_mime::Message;
+use postroom_mime::Part;
+use postroom_mime::PartSource;
+use postroom_mime::calendar::Attendee;
+use postroom_mime::calendar::Calendar;
+use postroom_mime::calendar::Moment;
+use postroom_model::Timestamp;
+use postroom_model::builtin::files;
+use postroom_model::options::Options;
+use postroom_model::state::Step;
+use postroom_store::Content;
+use postroom_store::NewContent;
+use postroom_store::NewFile;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use uuid::Uuid;
+
+/// The properties that are derived; those that are not among [`Derived::values`] are unset.
+pub const PROPERTIES: &[&str] = &[
+    "from",
+    "fromDisplayName",
+    "to",
+    "cc",
+    "bcc",
+    "replyTo",
+    "recipients",
+    "subject",
+    "text",
+    "preview",
+    "messageId",
+    "inReplyTo",
+    "references",
+    "headers",
+    "messageType",
+    "attachmentCount",
+    "defects",
+    "calendar",
+    "security",
+    "parserVersion",
+];
+
+/// `errorCode` of a message in state `raw`.
+pub const NOT_DECOMPOSABLE: &str = "not_decomposable";
+
+/// What of a message is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    /// Whether the original is kept.
+    pub raw: bool,
+    /// Whether the html body is kept as a file.
+    pub html: bool,
+    /// How many bytes of the text stand in `text`.
+    pub text_bytes_max: usize,
+}
+
+impl Keep {
+    /// What the options of a folder say.
+    #[must_use]
+    pub fn from_options(options: &Options) -> Self {
+        Self {
+            raw: options.flag("store_raw_as_file"),
+            html: options.flag("store_html_as_file"),
+            text_bytes_max: usize::try_from(options.count("text_bytes_max")).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// What was derived.
+#[derive(Debug)]
+pub struct Derived {
+    /// The values of [`PROPERTIES`] that are set.
+    pub values: Map<String, Json>,
+    /// The files but for the original: html, inlines, attachments.
+    pub files: Vec<NewFile>,
+    /// Why there is no honest decomposition, if there is none.
+    pub raw_reason: Option<String>,
+    /// When the last server on its way took it, in milliseconds since 1970.
+    pub received_ms: Option<i64>,
+    /// When its author says it was written.
+    pub date_ms: Option<i64>,
+}
+
+impl Derived {
+    /// The step that this is for the state of the message.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        if self.raw_reason.is_some() { Step::Keep } else { Step::Decompose }
+    }
+
+    /// The time of receipt as the message tells it, and who says so: the last server on its way,
+    /// else its author. What cannot be true counts for nothing.
+    #[must_use]
+    pub fn date_time(&self, now_ms: i64) -> Option<(i64, &'static str)> {
+        let told = [(self.received_ms, "received"), (self.date_ms, "date")];
+        let sane =
+            |(ms, source): (Option<i64>, _)| Some((ms.filter(|ms| is_sane(*ms, now_ms))?, source));
+        told.into_iter().find_map(sane)
+    }
+}
+
+/// Whether a time of receipt can be true: after 1971 (servers say 1970 for "unknown") and not in
+/// the future by more than two days.
+#[must_use]
+pub fn is_sane(ms: i64, now_ms: i64) -> bool {
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    const SLACK_MS: i64 = 2 * 86_400_000;
+    (YEAR_MS..now_ms + SLACK_MS).contains(&ms)
+}
+
+/// Derives what there is to derive. `id` names the message in the log.
+///
+/// # Errors
+///
+/// When the file of a large message cannot be read again.
+pub fn derive(original: &Original, keep: Keep, id: Uuid) -> io::Result<Derived> {
+    let read = || -> io::Result<(Message, Vec<NewFile>)> {
+        let message = original.parse()?;
+        let files = file_rows(&message, original, keep)?;
+        Ok((message, files))
+    };
+    let (message, files) = match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(read) => read?,
+        Err(_) => {
+            let reason = "the decomposition met a fault of its own; the original is kept";
+            tracing::error!(message = %id, "{reason}");
+            let raw_reason = Some(reason.to_owned());
+            (Message { raw_reason, ..Message::default() }, vec![])
+        }
+    };
+    let mut values = fields(&message, keep.text_bytes_max);
+    let attachments = files.iter().filter(|file| file.property == files::ATTACHMENTS);
+    values.insert("attachmentCount".to_owned(), json!(attachments.count()));
+    values.insert("parserVersion".to_owned(), json!(postroom_mime::PARSER_VERSION));
+    Ok(Derived {
+        values,
+        files,
+        raw_reason: message.raw_reason,
+        received_ms: message.received_ms,
+        date_ms: message.date_ms,
+    })
+}
+
+fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
+    let mut values = Map::new();
+    let mut put = |name: &str, value: Json| {
+        let empty = match &value {
+            Json::Null => true,
+            Json::Array(list) => list.is_empty(),
+            Json::String(text) => text.is_empty(),
+            Json::Bool(_) | Json::Number(_) | Json::Object(_) => false,
+        };
+        if !empty {
+            values.insert(name.to_owned(), value);
+        }
+    };
+    let bare = |list: &[Address]| -> Json {
+        list.iter().map(|address| Json::from(address.address.as_str())).collect()
+    };
+    if let Some(from) = message.from.first().or(message.sender.as_ref()) {
+        put("from", json!(from.address));
+        put("fromDisplayName", json!(from.name));
+    }
+    put("to", bare(&message.to));
+    put("cc", bare(&message.cc));
+    put("bcc", bare(&message.bcc));
+    put("replyTo", bare(&message.reply_to));
+    put("recipients", recipients(message));
+    put("subject", json!(message.subject));
+    put("messageId", json!(message.message_id));
+    put("inReplyTo", json!(message.in_reply_to));
+    put("references", json!(message.references));
+    put("headers", json!(message.headers));
+    put("preview", json!(message.preview));
+    put("messageType", json!(message.kind.as_str()));
+    put("security", json!(message.security.map(|security| security.as_str())));
+    if let Some(text) = &message.text {
+        let mut end = text_bytes_max.min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        put("text", json!(text.get(..end)));
+    }
+    let defects: Json = message.defects.iter().map(|defect| Json::from(defect.as_str())).collect();
+    put("defects", defects);
+    if let Some(calendar) = &message.calendar {
+        put("calendar", summary(calendar));
+    }
+    values
+}
+
+fn recipients(message: &Message) -> Json {
+    let kinds = [("to", &message.to), ("cc", &message.cc), ("bcc", &message.bcc)];
+    let each = |(kind, list): (&'static str, &Vec<Address>)| {
+        let row =
+            move |who: &Address| json!({"kind": kind, "name": who.name, "address": who.address});
+        list.iter().map(row).collect::<Vec<_>>()
+    };
+    kinds.into_iter().flat_map(each).collect()
+}
+
+fn summary(calendar: &Calendar) -> Json {
+    let moment = |moment: &Moment| match moment.utc_ms {
+        Some(ms) if !moment.is_day => json!(Timestamp::from_ms(ms).to_string()),
+        Some(_) | None => json!(moment.local),
+    };
+    let attendee = |who: &Attendee| json!({"address": who.address, "state": who.state});
+    json!({
+        "method": calendar.method, "uid": calendar.uid, "summary": calendar.summary,
+        "start": calendar.start.as_ref().map(moment), "end": calendar.end.as_ref().map(moment),
+        "organizer": calendar.organizer.as_ref().map(|who| who.address.clone()),
+        "attendees": calendar.attendees.iter().map(attendee).collect::<Vec<_>>(),
+    })
+}
+
+/// The files of the message. What is a part of the original is referred to by offset; without the
+/// original it is decoded and kept by itself.
+fn file_rows(message: &Message, original: &Original, keep: Keep) -> io::Result<Vec<NewFile>> {
+    let html = message.html.iter().filter(|_| keep.html).map(|part| (files::HTML, part));
+    let inlines = message.inlines.iter().map(|part| (files::INLINES, part));
+    let attachments = message.attachments.iter().map(|part| (files::ATTACHMENTS, part));
+    let row = |(property, part): (&'static str, &Part)| {
+        let content = match &part.source {
+            PartSource::Bytes(bytes) => NewContent::Own(Content::prepare(bytes)),
+            PartSource::Range { .. } if !keep.raw => {
+                NewContent::Own(Content::prepare(&decoded(part, original)?))
+            }
+            PartSource::Range { offset, length, encoding, charset } => NewContent::Part {
+                offset: *offset,
+                length: *length,
+                size_bytes: part.size_bytes,
+                transfer_encoding: encoding.as_str().to_owned(),
+                charset: charset.clone(),
+            },
+        };
+        Ok(NewFile {
+            property: property.to_owned(),
+            name: part.name.clone(),
+            media_type: part.media_type.clone(),
+            content_id: part.content_id.clone(),
+            content,
+        })
+    };
+    html.chain(inlines).chain(attachments).map(row).collect()
+}
+
+/// The bytes of a part that is kept without the original; html as UTF-8.
+fn decoded(part: &Part, original: &Original) -> io::Result<Vec<u8>> {
+    let bytes = original.decode(part)?;
+    match &part.source {
+        PartSource::Range { charset: Some(charset), .. } if part.media_type == "text/html" => {
+            let mut decoder = postroom_mime::charset::decoder(charset);
+            let mut text = decoder.push(&bytes);
+            text.push_str(&decoder.finish());
+            Ok(text.into_bytes())
+        }
+        PartSource::Range { .. } | PartSource::Bytes(_) => Ok(bytes),
+    }
+}

@@ -1,0 +1,326 @@
+//! Decomposing again: the present parser over originals that are stored, as a job that goes on
+//! after a restart.
+//!
+//! ```text
+//!   job ──► page of messages ──► original ──► derive ──► what differs ──► one change each
+//!    ▲                           (a few at once)                           with its feed row
+//!    └── how far it is, after each page
+//! ```
+//! A page that was not recorded as done is done again, which changes nothing. Only what is derived
+//! from the bytes changes; a state that business logic has set stays.
+
+use crate::derive;
+use crate::derive::Derived;
+use crate::derive::Keep;
+use crate::error::Error;
+use crate::original::Original;
+use crate::original::Spool;
+use crate::report::chain;
+use crate::shared::Shared;
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::Filter;
+use postroom_model::MessageState;
+use postroom_model::Timestamp;
+use postroom_model::builtin;
+use postroom_model::builtin::files;
+use postroom_model::filter;
+use postroom_model::options::Options;
+use postroom_model::state;
+use postroom_store::FileRow;
+use postroom_store::FileSource;
+use postroom_store::Job;
+use postroom_store::JobState;
+use postroom_store::clock;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How many messages are recorded as done together.
+const PAGE: u32 = 100;
+/// How many messages are worked on at once.
+const AT_ONCE: usize = 4;
+/// How long the store is left alone after it failed.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Does the jobs there are, in the order in which they were asked for, until it is stopped.
+pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut news = shared.store.watch_jobs();
+    loop {
+        news.borrow_and_update();
+        let step = async {
+            match shared.store.job_next().await? {
+                Some(job) => work(&shared, job).await.map(|()| true),
+                None => Ok(false),
+            }
+        };
+        // Whatever is cut off here is done again.
+        let wait = tokio::select! {
+            () = stop.cancelled() => return,
+            done = step => match done {
+                Ok(true) => continue,
+                Ok(false) => None,
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "a job waits");
+                    Some(RETRY)
+                }
+            },
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = news.changed() => {}
+            () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}
+        }
+    }
+}
+
+/// Does a job to its end, or until it is taken away.
+///
+/// # Errors
+///
+/// When the store fails; the job goes on from its last page.
+pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
+    let Some(class) = shared.store.class(&job.class) else {
+        return end(shared, job, Some("its class does not exist")).await;
+    };
+    let filter = match job.filter.as_ref().map(|json| filter::parse(&class, json)).transpose() {
+        Ok(filter) => filter,
+        Err(_) => return end(shared, job, Some("its filter does not fit the class")).await,
+    };
+    let mut keeps = Keeps { shared, domain: job.domain.clone(), known: HashMap::new() };
+    loop {
+        let page = page(shared, (&job, &class), filter.as_ref()).await?;
+        let Some(last) = page.last().map(|message| message.id) else {
+            return end(shared, job, None).await;
+        };
+        let mut tasks = vec![];
+        for message in page {
+            let keep = keeps.of(&message).await?;
+            let place = (&job.domain, class.as_ref());
+            tasks.push(async move { (message.id, again(shared, place, message, keep).await) });
+        }
+        let mut results = futures_util::stream::iter(tasks).buffer_unordered(AT_ONCE);
+        let mut counts = job.counts;
+        let mut reason = None;
+        while let Some((id, result)) = results.next().await {
+            counts.done += 1;
+            match result? {
+                Outcome::Same => {}
+                Outcome::Changed => counts.changed += 1,
+                Outcome::Failed(why) => {
+                    tracing::warn!(message = %id, why, "not decomposed again");
+                    counts.failed += 1;
+                    reason = Some(format!("{id}: {why}"));
+                }
+            }
+        }
+        drop(results);
+        (job.counts, job.behind) = (counts, Some(last));
+        job.reason = reason.or(job.reason);
+        if !shared.store.job_progress(&job).await? {
+            return Ok(());
+        }
+    }
+}
+
+async fn page(
+    shared: &Shared,
+    (job, class): (&Job, &Class),
+    filter: Option<&Filter>,
+) -> Result<Vec<Entity>, Error> {
+    Ok(shared.store.original_list((&job.domain, class), filter, job.behind, PAGE).await?)
+}
+
+async fn end(shared: &Shared, mut job: Job, reason: Option<&str>) -> Result<(), Error> {
+    job.state = JobState::Done;
+    job.ended_ms = Some(clock::now_ms());
+    job.reason = reason.map(str::to_owned).or(job.reason);
+    // Taken away at this very moment: then it has ended as well.
+    shared.store.job_progress(&job).await?;
+    Ok(())
+}
+
+/// What came of one message.
+enum Outcome {
+    Same,
+    Changed,
+    Failed(String),
+}
+
+/// Decomposes one message again. Somebody who changes it meanwhile goes first.
+async fn again(
+    shared: &Arc<Shared>,
+    (domain, class): (&Domain, &Class),
+    mut message: Entity,
+    keep: Keep,
+) -> Result<Outcome, Error> {
+    loop {
+        let rows = shared.store.file_list_all(domain, message.id).await?;
+        let original = match original(shared, &rows).await {
+            Ok(Some(original)) => original,
+            // Deleted meanwhile.
+            Ok(None) => return Ok(Outcome::Same),
+            Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
+                return Ok(Outcome::Failed(error.to_string()));
+            }
+            Err(error) => return Err(error),
+        };
+        let id = message.id;
+        // The semaphore is never closed.
+        let turn = shared.decompositions.acquire().await;
+        let work = tokio::task::spawn_blocking(move || derive::derive(&original, keep, id));
+        let derived = work.await.map_err(Error::Fault)?.map_err(Error::Spool)?;
+        drop(turn);
+        let changes = changes(&message, &derived);
+        let same_files = shared.store.files_equal(&rows, &derived.files).await?;
+        if changes.is_empty() && same_files {
+            return Ok(Outcome::Same);
+        }
+        let files = (!same_files).then_some((rows.as_slice(), derived.files));
+        let place = (domain, class);
+        if shared.store.message_redecompose(place, &message, &changes, files).await? {
+            return Ok(Outcome::Changed);
+        }
+        match shared.store.entity_get(domain, class, id).await? {
+            Some(present) => message = present,
+            None => return Ok(Outcome::Same),
+        }
+    }
+}
+
+/// The original of a message; `None` when it has none any more. A large one goes through the spool
+/// directory.
+async fn original(shared: &Shared, rows: &[FileRow]) -> Result<Option<Original>, Error> {
+    let Some(row) = rows.iter().find(|row| row.property == files::RAW_MESSAGE) else {
+        return Ok(None);
+    };
+    let (FileSource::Blob(blob) | FileSource::Part { blob, .. }) = &row.source;
+    let mut reader = shared.store.blob_read(*blob, 0..row.size_bytes);
+    if row.size_bytes <= shared.settings.in_memory_bytes_max as u64 {
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = reader.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        return Ok(Some(Original::Memory(bytes.freeze())));
+    }
+    let mut spool = Spool::create(&shared.settings.spool_directory).map_err(Error::Spool)?;
+    while let Some(piece) = reader.next().await? {
+        spool.write(&piece).await.map_err(Error::Spool)?;
+    }
+    spool.finish().await.map(Some).map_err(Error::Spool)
+}
+
+/// The properties that have another value now; null unsets.
+fn changes(message: &Entity, derived: &Derived) -> Map<String, Json> {
+    let mut changes = Map::new();
+    let mut put = |name: &str, value: Json| {
+        if *message.get(name) != value {
+            changes.insert(name.to_owned(), value);
+        }
+    };
+    for name in derive::PROPERTIES {
+        put(name, derived.values.get(*name).cloned().unwrap_or_default());
+    }
+    // A state that business logic has set stays, and so does what belongs to it.
+    let before = message.text("messageState").and_then(MessageState::from_name);
+    if let (Some(_), Ok(Some(after))) = (before, state::next(before, derived.step())) {
+        put("messageState", json!(after.as_str()));
+        put("errorCode", derived.raw_reason.as_ref().map(|_| derive::NOT_DECOMPOSABLE).into());
+        put("errorText", json!(derived.raw_reason));
+    }
+    if message.text("dateTimeSource") != Some("internalDate")
+        && message.get("internalDate").is_null()
+        && let Some((ms, source)) = derived.date_time(clock::now_ms())
+    {
+        put("dateTime", json!(Timestamp::from_ms(ms).to_string()));
+        put("dateTimeSource", json!(source));
+    }
+    changes
+}
+
+/// What is kept of the messages of each folder, by the options that hold now.
+struct Keeps<'a> {
+    shared: &'a Shared,
+    domain: Domain,
+    known: HashMap<Option<Uuid>, Keep>,
+}
+
+impl Keeps<'_> {
+    /// What is kept of a message. Its original is here, so that stays.
+    async fn of(&mut self, message: &Entity) -> Result<Keep, Error> {
+        let id = |entity: &Entity, name: &str| entity.text(name).and_then(|id| id.parse().ok());
+        let folder_id: Option<Uuid> = id(message, "folder_id");
+        if let Some(keep) = self.known.get(&folder_id) {
+            return Ok(*keep);
+        }
+        let folder = self.entity(builtin::FOLDERS, folder_id).await?;
+        let account_id = folder.as_ref().and_then(|folder| id(folder, "account_id"));
+        let account = self.entity(builtin::ACCOUNTS, account_id).await?;
+        let profile_id = account.as_ref().and_then(|account| id(account, "profile_id"));
+        let profile = self.entity(builtin::PROFILES, profile_id).await?;
+        let levels = [&folder, &account, &profile];
+        let options =
+            levels.map(|level| level.as_ref().map_or(&Json::Null, |level| level.get("options")));
+        let keep = Keep { raw: true, ..Keep::from_options(&Options::cascade(options)) };
+        self.known.insert(folder_id, keep);
+        Ok(keep)
+    }
+
+    async fn entity(&self, class: &str, id: Option<Uuid>) -> Result<Option<Entity>, Error> {
+        match (self.shared.store.class(class), id) {
+            (Some(class), Some(id)) => {
+                Ok(self.shared.store.entity_get(&self.domain, &class, id).await?)
+            }
+            (_, _) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derived(values: &Json, raw_reason: Option<&str>) -> Derived {
+        Derived {
+            values: values.as_object().unwrap().clone(),
+            files: vec![],
+            raw_reason: raw_reason.map(str::to_owned),
+            received_ms: None,
+            date_ms: Some(1_700_000_000_000),
+        }
+    }
+
+    #[test]
+    fn only_what_is_derived_changes() {
+        let at = "2020-01-01T00:00:00.000Z";
+        #[rustfmt::skip]
+        let table = [
+            // the message as it is, what is derived, why it is raw, what changes
+            (json!({"messageState": "received", "subject": "a", "internalDate": at}), json!({"subject": "a"}), None, json!({})),
+            (json!({"messageState": "received", "subject": "a", "internalDate": at}), json!({"subject": "b"}), None, json!({"subject": "b"})),
+            (json!({"messageState": "received", "text": "a", "internalDate": at}), json!({}), None, json!({"text": null})),
+            (json!({"messageState": "received", "flags": ["x"], "uid": 4, "internalDate": at}), json!({}), None, json!({})),
+            (json!({"messageState": "raw", "errorCode": "not_decomposable", "errorText": "r", "internalDate": at}), json!({}), None,
+             json!({"messageState": "received", "errorCode": null, "errorText": null})),
+            (json!({"messageState": "received", "internalDate": at}), json!({}), Some("r"),
+             json!({"messageState": "raw", "errorCode": "not_decomposable", "errorText": "r"})),
+            (json!({"messageState": "handled", "internalDate": at}), json!({}), Some("r"), json!({})),
+            (json!({"internalDate": at}), json!({}), Some("r"), json!({})),
+            (json!({"messageState": "received", "dateTime": at}), json!({}), None,
+             json!({"dateTime": "2023-11-14T22:13:20.000Z", "dateTimeSource": "date"})),
+        ];
+        for (before, values, raw_reason, want) in table {
+            let entity = Entity::new(Uuid::nil(), before.as_object().unwrap().clone());
+            let found = changes(&entity, &derived(&values, raw_reason));
+            assert_eq!(Json::Object(found), want, "{before} {values}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Jobs: work in the background that goes on after a restart.
+//!
+//! A job says which messages are to be decomposed again, how far it is, and what came of it. It
+//! goes through them in the order of their ids: `behind` is the last one that is done.
+
+use crate::clock;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::store::Store;
+use postroom_model::Domain;
+use postroom_model::Timestamp;
+use postroom_model::filter::Filter;
+use serde_json::Value as Json;
+use serde_json::json;
+use uuid::Uuid;
+
+/// The state of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// It waits for its turn, or it is being done.
+    Open,
+    /// All of it is done.
+    Done,
+}
+
+impl JobState {
+    /// The value in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// What came of the messages of a job so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// How many were looked at.
+    pub done: u64,
+    /// How many of them have other values or files now.
+    pub changed: u64,
+    /// How many of them could not be read.
+    pub failed: u64,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its id.
+    pub id: Uuid,
+    /// The tenant.
+    pub domain: Domain,
+    /// The class of what it works on.
+    pub class: String,
+    /// Which of its entities, as it was asked for; `None` for all.
+    pub filter: Option<Json>,
+    /// Its state.
+    pub state: JobState,
+    /// The last entity that is done, in the order of ids.
+    pub behind: Option<Uuid>,
+    /// How many entities there were when it was asked for.
+    pub total: u64,
+    /// What came of it so far.
+    pub counts: JobCounts,
+    /// When it was asked for, in milliseconds since 1970.
+    pub begun_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// Why the last of those that failed could not be read.
+    pub reason: Option<String>,
+}
+
+impl Job {
+    /// The job as clients see it.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
+        json!({
+            "id": self.id.to_string(),
+            "kind": "redecompose",
+            "classname": self.class,
+            "filter": self.filter,
+            "state": self.state.as_str(),
+            "total": self.total.max(self.counts.done),
+            "done": self.counts.done,
+            "changed": self.counts.changed,
+            "failed": self.counts.failed,
+            "begunAt": moment(self.begun_ms),
+            "endedAt": self.ended_ms.map(moment),
+            "errorText": self.reason,
+        })
+    }
+
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        const DAMAGED: Error = Error::Damaged { what: "a job" };
+        let text = |column| row.text(column).map(str::to_owned);
+        let count = |column| row.whole(column).and_then(|count| u64::try_from(count).ok());
+        Ok(Self {
+            id: row.id(0).ok_or(DAMAGED)?,
+            domain: text(1).and_then(|name| Domain::new(&name).ok()).ok_or(DAMAGED)?,
+            class: text(2).ok_or(DAMAGED)?,
+            filter: match text(3) {
+                Some(filter) => Some(serde_json::from_str(&filter).map_err(|_| DAMAGED)?),
+                None => None,
+            },
+            state: match row.text(4) {
+                Some("open") => JobState::Open,
+                Some("done") => JobState::Done,
+                Some(_) | None => return Err(DAMAGED),
+            },
+            behind: row.id(5),
+            total: count(6).ok_or(DAMAGED)?,
+            counts: JobCounts {
+                done: count(7).ok_or(DAMAGED)?,
+                changed: count(8).ok_or(DAMAGED)?,
+                failed: count(9).ok_or(DAMAGED)?,
+            },
+            begun_ms: row.whole(10).ok_or(DAMAGED)?,
+            ended_ms: row.whole(11),
+            reason: text(12),
+        })
+    }
+}
+
+const SELECT: &str = "SELECT \"id\", \"domain\", \"class\", \"filter\", \"state\", \"behind\", \
+    \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"ended\", \"reason\" FROM \"job\"";
+
+impl Store {
+    /// Keeps a new job: to decompose again what a filter of a class lets through. `filter` comes
+    /// with the JSON that it was read from.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn job_create(
+        &self,
+        (domain, class): (&Domain, &postroom_model::Class),
+        filter: Option<(Filter, Json)>,
+    ) -> Result<Job, Error> {
+        let total = self.original_count(domain, class, filter.as_ref().map(|(f, _)| f)).await?;
+        let job = Job {
+            id: clock::new_id(),
+            domain: domain.clone(),
+            class: class.classname.clone(),
+            filter: filter.map(|(_, json)| json),
+            state: JobState::Open,
+            behind: None,
+            total,
+            counts: JobCounts::default(),
+            begun_ms: clock::now_ms(),
+            ended_ms: None,
+            reason: None,
+        };
+        let sql = "INSERT INTO \"job\" (\"id\", \"domain\", \"class\", \"filter\", \"state\",
+             \"total\", \"done\", \"changed\", \"failed\", \"begun\")
+             VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7)";
+        let insert = Statement::new(sql)
+            .bind(job.id)
+            .bind(domain.as_str())
+            .bind(job.class.as_str())
+            .bind(job.filter.as_ref().map(Json::to_string))
+            .bind(job.state.as_str())
+            .bind(whole(total))
+            .bind(job.begun_ms);
+        self.write(vec![insert]).await?;
+        self.inner.jobs.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(job)
+    }
+
+    /// One job; `None` when the domain has none of that id.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn job_get(&self, domain: &Domain, id: Uuid) -> Result<Option<Job>, Error> {
+        let sql = format!("{SELECT} WHERE \"id\" = $1 AND \"domain\" = $2");
+        let rows = self.read(Statement::new(sql).bind(id).bind(domain.as_str())).await?;
+        rows.first().map(Job::from_row).transpose()
+    }
+
+    /// The jobs of a domain, the newest first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn job_list(&self, domain: &Domain, limit: u32) -> Result<Vec<Job>, Error> {
+        let sql = format!("{SELECT} WHERE \"domain\" = $1 ORDER BY \"id\" DESC LIMIT $2");
+        let rows = self.read(Statement::new(sql).bind(domain.as_str()).bind(limit)).await?;
+        rows.iter().map(Job::from_row).collect()
+    }
+
+    /// The job that is to be done now, of any domain: the oldest that is open.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn job_next(&self) -> Result<Option<Job>, Error> {
+        let sql = format!("{SELECT} WHERE \"state\" = 'open' ORDER BY \"id\" LIMIT 1");
+        self.read(Statement::new(sql)).await?.first().map(Job::from_row).transpose()
+    }
+
+    /// Records how far an open job is; `false` when it was taken away meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn job_progress(&self, job: &Job) -> Result<bool, Error> {
+        let sql = "UPDATE \"job\" SET \"state\" = $2, \"behind\" = $3, \"done\" = $4,
+             \"changed\" = $5, \"failed\" = $6, \"ended\" = $7, \"reason\" = $8
+             WHERE \"id\" = $1 AND \"state\" = 'open'";
+        let update = Statement::new(sql)
+            .bind(job.id)
+            .bind(job.state.as_str())
+            .bind(job.behind)
+            .bind(whole(job.counts.done))
+            .bind(whole(job.counts.changed))
+            .bind(whole(job.counts.failed))
+            .bind(job.ended_ms)
+            .bind(job.reason.as_deref());
+        match self.write(vec![update.must_change()]).await {
+            Ok(_) => Ok(true),
+            Err(Error::Condition { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stops a job and forgets it; `false` when the domain has none of that id. What it has done
+    /// stays.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn job_delete(&self, domain: &Domain, id: Uuid) -> Result<bool, Error> {
+        let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
+        let delete = Statement::new(sql).bind(id).bind(domain.as_str()).must_change();
+        match self.write(vec![delete]).await {
+            Ok(_) => Ok(true),
+            Err(Error::Condition { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,176 @@
+//! Decomposing again: the messages whose originals are here, and what is derived of each.
+
+use crate::blob::Content;
+use crate::chunk;
+use crate::chunk::BlobId;
+use crate::columns;
+use crate::columns::quoted;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::file;
+use crate::file::FileRow;
+use crate::file::FileSource;
+use crate::file::NewContent;
+use crate::file::NewFile;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::Filter;
+use postroom_model::builtin::files;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// What a message must be to be decomposed again: received, and its original is here.
+const HAS_ORIGINAL: &str = "\"uid\" IS NOT NULL AND EXISTS (SELECT 1 FROM \"file\"
+    WHERE \"file\".\"entity\" = \"id\" AND \"file\".\"property\" = 'rawMessage')";
+
+impl Store {
+    /// How many received messages of a filter have their original here.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn original_count(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        filter: Option<&Filter>,
+    ) -> Result<u64, Error> {
+        let mut conditions = self.conditions(domain);
+        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
+        let sql = format!(
+            "SELECT COUNT(*) FROM {} WHERE \"domain\" = $1 AND {HAS_ORIGINAL}{}",
+            quoted(&class.classname),
+            filter.unwrap_or_default()
+        );
+        let rows = self.read(Statement::new(sql).bind_all(conditions.values)).await?;
+        let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// The next of those messages behind an id, at most `limit`, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn original_list(
+        &self,
+        (domain, class): (&Domain, &Class),
+        filter: Option<&Filter>,
+        behind: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<Entity>, Error> {
+        let mut conditions = self.conditions(domain);
+        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
+        let behind = conditions.bind(Value::Id(behind.unwrap_or(Uuid::nil())));
+        let limit = conditions.bind(Value::Whole(i64::from(limit)));
+        let sql = format!(
+            "{} WHERE \"domain\" = $1 AND \"id\" > {behind} AND {HAS_ORIGINAL}{}
+             ORDER BY \"id\" LIMIT {limit}",
+            Self::select(class),
+            filter.unwrap_or_default()
+        );
+        let rows = self.read(Statement::new(sql).bind_all(conditions.values)).await?;
+        rows.iter().map(|row| columns::to_entity(class, row)).collect()
+    }
+
+    /// Whether the files of a message are those that were derived, in content too.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn files_equal(&self, rows: &[FileRow], derived: &[NewFile]) -> Result<bool, Error> {
+        let mut rows: Vec<_> = rows.iter().filter(|row| !is_original(row)).collect();
+        if rows.len() != derived.len() {
+            return Ok(false);
+        }
+        for (position, file) in (0..).zip(derived) {
+            let same = |row: &&FileRow| row.property == file.property && row.name == file.name;
+            let Some(at) = rows.iter().position(same) else {
+                return Ok(false);
+            };
+            let row = rows.swap_remove(at);
+            let described = row.position == position
+                && row.media_type == file.media_type
+                && row.content_id == file.content_id;
+            if !described || !self.content_equals(row, &file.content).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn content_equals(&self, row: &FileRow, content: &NewContent) -> Result<bool, Error> {
+        match (&row.source, content) {
+            (FileSource::Blob(blob), NewContent::Own(own)) => {
+                Ok(row.size_bytes == own.size_bytes && self.blob_equals(*blob, own).await?)
+            }
+            (
+                FileSource::Part { offset, length, transfer_encoding, charset, .. },
+                NewContent::Part {
+                    offset: new_offset,
+                    length: new_length,
+                    size_bytes,
+                    transfer_encoding: new_encoding,
+                    charset: new_charset,
+                },
+            ) => Ok((offset, length, transfer_encoding) == (new_offset, new_length, new_encoding)
+                && (charset, row.size_bytes) == (new_charset, *size_bytes)),
+            (FileSource::Blob(_), NewContent::Part { .. })
+            | (FileSource::Part { .. }, NewContent::Own(_)) => Ok(false),
+        }
+    }
+
+    async fn blob_equals(&self, blob: BlobId, content: &Content) -> Result<bool, Error> {
+        for (number, chunk) in (0..).zip(content.chunks()) {
+            let rows = self.read(chunk::select(blob, number)).await?;
+            if !rows.first().is_some_and(|row| chunk.equals(row)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Records what was derived of a message again: the properties that changed, and all its files
+    /// in place of those it had, when they are given. `false` when somebody else changed or deleted
+    /// the message meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails; then nothing of it is kept.
+    pub async fn message_redecompose(
+        &self,
+        (domain, class): (&Domain, &Class),
+        current: &Entity,
+        changes: &Map<String, Json>,
+        files: Option<(&[FileRow], Vec<NewFile>)>,
+    ) -> Result<bool, Error> {
+        let mut batch = self.change((domain, class), current, changes);
+        if let Some((rows, derived)) = files {
+            let original = rows.iter().find(|row| is_original(row)).map(FileRow::blob);
+            for row in rows.iter().filter(|row| !is_original(row)) {
+                if row.is_part() {
+                    batch.push(file::forget(current.id, row));
+                } else {
+                    batch.extend(file::take_away(current.id, row));
+                }
+            }
+            for (position, file) in (0..).zip(derived) {
+                let at = (domain, current.id);
+                batch.extend(file::insert(self, at, (file, position), original)?);
+            }
+        }
+        match self.write(batch).await {
+            Ok(_) => Ok(true),
+            Err(Error::Condition { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_original(row: &FileRow) -> bool {
+    row.property == files::RAW_MESSAGE
+}

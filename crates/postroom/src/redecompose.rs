@@ -1,0 +1,87 @@
+//! `postroom redecompose`: the present parser over stored messages, while Postroom does not run.
+//!
+//! It is the job that `REDECOMPOSE` of the REST interface asks for: what is cut off here goes on
+//! when Postroom runs again.
+
+use crate::cli;
+use crate::cli::RedecomposeArguments;
+use crate::data;
+use crate::logging;
+use anyhow::Context;
+use anyhow::anyhow;
+use anyhow::ensure;
+use postroom_engine::Settings;
+use postroom_engine::redecompose;
+use postroom_engine::shared::Shared;
+use postroom_model::Domain;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::filter;
+use postroom_net::Dialer;
+use postroom_net::Trust;
+use postroom_store::Job;
+use postroom_store::JobState;
+use postroom_store::Store;
+use serde_json::Value as Json;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The time between two lines of progress.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// Runs the command to the end of the job.
+pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
+    logging::start(false, true);
+    ensure!(arguments.class == MESSAGES, "only {MESSAGES} has originals to decompose again");
+    let directory = &arguments.data;
+    ensure!(directory.join("postroom.db").is_file(), "{} holds no data", directory.display());
+    let key = cli::secret_from_environment("POSTROOM_MASTER_KEY")?;
+    let store = data::open(directory, key.as_ref()).await.context(
+        "while Postroom runs, ask it instead: curl -X REDECOMPOSE \
+         http://HOST:PORT/rest/v1/model/email/Messages",
+    )?;
+    let class = store.class(MESSAGES).context("built-in classes")?;
+    let filter = match &arguments.filter {
+        Some(text) => {
+            let json: Json = serde_json::from_str(text).context("--filter is no valid JSON")?;
+            let filter = filter::parse(&class, &json).map_err(|invalid| anyhow!("--{invalid}"))?;
+            Some((filter, json))
+        }
+        None => None,
+    };
+    let job = store.job_create((&Domain::default_domain(), class.as_ref()), filter).await?;
+    say(&format!("{} messages have their original here", job.total));
+    // Nothing is dialed, so nobody need be trusted.
+    let dialer = Dialer::new(&Trust { system: false, extra_ca_pem: vec![] })?;
+    let settings = Settings::new(dialer, "localhost".to_owned(), directory.join("spool"));
+    let shared = Shared::new(store.clone(), settings)?;
+    let stop = CancellationToken::new();
+    let work = tokio::spawn(redecompose::run(shared, stop.clone()));
+    let job = follow(&store, &job).await?;
+    stop.cancel();
+    work.await?;
+    let counts = job.counts;
+    say(&format!("done: {} changed, {} could not be read", counts.changed, counts.failed));
+    ensure!(counts.failed == 0, "{}", job.reason.unwrap_or_default());
+    Ok(())
+}
+
+/// Shows how far a job is until it has ended.
+async fn follow(store: &Store, job: &Job) -> anyhow::Result<Job> {
+    let mut shown = 0;
+    loop {
+        let now = store.job_get(&job.domain, job.id).await?.context("the job was taken away")?;
+        if now.state == JobState::Done {
+            return Ok(now);
+        }
+        if now.counts.done != shown {
+            shown = now.counts.done;
+            say(&format!("{shown} of {}, {} changed", now.total, now.counts.changed));
+        }
+        tokio::time::sleep(PROGRESS).await;
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what a person waits for")]
+fn say(line: &str) {
+    println!("{line}");
+}

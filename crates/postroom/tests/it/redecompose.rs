@@ -1,0 +1,136 @@
+//! Decomposing again what is stored: by the REST interface, and by the command.
+
+use crate::world::*;
+use postroom_testkit::Postroom;
+use postroom_testkit::wait_until;
+use reqwest::Method;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::process::Command;
+use std::process::Output;
+
+/// A message with an html body, an inline, and a file within its text.
+const MAIL: &[u8] = b"From: Ben <ben@demo.test>\r\nTo: anna@demo.test\r\n\
+    Subject: =?utf-8?Q?gr=C3=BCn?=\r\nMIME-Version: 1.0\r\n\
+    Content-Type: multipart/related; boundary=b\r\n\r\n\
+    --b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<img src=\"cid:pic\">\r\n\
+    --b\r\nContent-Type: image/png\r\nContent-ID: <pic>\r\n\
+    Content-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n\
+    --b\r\nContent-Type: text/plain\r\n\r\nHere it is:\r\nbegin 644 b.txt\r\n#86)C\r\n`\r\nend\r\n\
+    --b--\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_messages_are_decomposed_again() {
+    let narrow = json!({"after_read_timeout": 0.2, "text_bytes_max": 4});
+    let (sandbox, mut postroom, account) = sandbox(narrow).await;
+    for _ in 0..2 {
+        sandbox.deliver(ANNA, "INBOX", MAIL).unwrap();
+    }
+    let options = json!({"options": {"store_html_as_file": false}});
+    let folder = enable(&postroom, &account, "INBOX", options).await;
+    let stored = messages(&postroom, &folder, 2).await;
+    let (first, second) = (path(&stored[0]), path(&stored[1]));
+    assert_eq!(stored[0]["text"], "Here");
+    let files = files_of(&postroom, &first).await;
+    let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["b.txt", "image.png"]);
+
+    // Nothing differs, so nothing changes.
+    let job = redecompose(&postroom, "").await;
+    assert_eq!((&job["total"], &job["done"], &job["changed"]), (&json!(2), &json!(2), &json!(0)));
+    assert_eq!(postroom.get(&first).await.unwrap()["version"], stored[0]["version"]);
+
+    // What is to be kept is more now, of the one that is asked for; business values stay.
+    let wide = json!({"options": {"store_html_as_file": true, "text_bytes_max": 1000}});
+    postroom.patch(&format!("email/Folders/{folder}"), &wide).await.unwrap();
+    let filter = format!(r#"["==",["property","id"],"{}"]"#, id(&stored[0]));
+    let job = redecompose(&postroom, &filter).await;
+    assert_eq!((&job["total"], &job["changed"], &job["failed"]), (&json!(1), &json!(1), &json!(0)));
+    let now = postroom.get(&first).await.unwrap();
+    assert_eq!(now["text"], "Here it is:\n");
+    for same in ["subject", "dateTime", "messageState", "uid", "attachmentCount", "folder_id"] {
+        assert_eq!(now[same], stored[0][same], "{same}");
+    }
+    assert_eq!(postroom.bytes(&format!("{first}/html")).await.unwrap(), b"<img src=\"cid:pic\">");
+    assert_eq!(files_of(&postroom, &first).await, files);
+    assert_eq!(postroom.bytes(&format!("{first}/rawMessage")).await.unwrap(), MAIL);
+    assert_eq!(postroom.get(&second).await.unwrap()["text"], "Here");
+
+    // The command does the same while Postroom does not run, and says so when it does.
+    let refused = command(&postroom);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("curl -X REDECOMPOSE"), "{said}");
+    postroom.stop().unwrap();
+    let done = command(&postroom);
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success() && said.contains("1 changed"), "{said}");
+    postroom.restart().unwrap();
+    assert_eq!(postroom.get(&second).await.unwrap()["text"], "Here it is:\n");
+    assert_eq!(files_of(&postroom, &second).await, files);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_after_a_crash() {
+    let narrow = json!({"after_read_timeout": 0.2, "text_bytes_max": 4});
+    let (sandbox, mut postroom, account) = sandbox(narrow).await;
+    for _ in 0..300 {
+        sandbox.deliver(ANNA, "INBOX", MAIL).unwrap();
+    }
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 300).await;
+    let wide = json!({"options": {"text_bytes_max": 1000}});
+    postroom.patch(&format!("email/Folders/{folder}"), &wide).await.unwrap();
+    let job = ask(&postroom, "").await;
+    let place = format!("/rest/v1/jobs/{}", job["id"].as_str().unwrap());
+    until(&postroom, &place, "some progress", |job| (job["done"] != 0).then_some(())).await;
+    postroom.kill().unwrap();
+    postroom.restart().unwrap();
+    until(&postroom, &place, "the end", |job| (job["state"] == "done").then_some(())).await;
+    let count = postroom.count("email/Messages?text=Here%20it%20is%3A%0A").await.unwrap();
+    assert_eq!(count, 300);
+    postroom.delete(&place).await.unwrap();
+    assert_eq!(postroom.get("/rest/v1/jobs").await.unwrap(), json!([]));
+}
+
+fn path(message: &Json) -> String {
+    format!("email/Messages/{}", id(message))
+}
+
+fn command(postroom: &Postroom) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
+    command.arg("redecompose").arg("--data").arg(postroom.data_directory()).output().unwrap()
+}
+
+/// The names and contents of attachments and inlines.
+async fn files_of(postroom: &Postroom, message: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![];
+    for property in ["attachments", "inlines"] {
+        let list = postroom.get(&format!("{message}/{property}")).await.unwrap();
+        for file in list.as_array().unwrap() {
+            let name = file["name"].as_str().unwrap().to_owned();
+            let content = postroom.bytes(&format!("{message}/{property}/{name}")).await.unwrap();
+            files.push((name, content));
+        }
+    }
+    files
+}
+
+async fn ask(postroom: &Postroom, filter: &str) -> Json {
+    let method = Method::from_bytes(b"REDECOMPOSE").unwrap();
+    let parameter = if filter.is_empty() { String::new() } else { format!("?filter={filter}") };
+    let path = format!("email/Messages{parameter}");
+    let answer = postroom.request(method, &path, None).await.unwrap();
+    assert_eq!(answer.status(), 202);
+    answer.json().await.unwrap()
+}
+
+/// Asks for a job and waits for its end.
+async fn redecompose(postroom: &Postroom, filter: &str) -> Json {
+    let job = ask(postroom, filter).await;
+    let path = format!("/rest/v1/jobs/{}", job["id"].as_str().unwrap());
+    let ended = wait_until("the job", PATIENCE, async || {
+        let job = postroom.get(&path).await?;
+        Ok((job["state"] == "done").then_some(job))
+    });
+    ended.await.unwrap()
+}
