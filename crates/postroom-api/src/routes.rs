@@ -52,7 +52,7 @@ async fn model(
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
     let place = place::find(path, app.store.classes())?;
-    let methods = place.methods();
+    let (methods, is_messages) = (place.methods(), place.class.classname == MESSAGES);
     let (class, uri, headers) = (place.class, head.uri, head.headers);
     let asked = Asked { app, domain, class, uri, headers };
     let (part, method) = (place.part, Verb::of(&head.method));
@@ -60,7 +60,7 @@ async fn model(
     let answered = match (&part, method) {
         (Part::Collection, Verb::Get)      => entity::list(asked).await,
         (Part::Collection, Verb::Post)     => create::create(asked, body).await,
-        (Part::Collection, Verb::Redecompose) if asked.class.classname == MESSAGES => job::redecompose(asked).await,
+        (Part::Collection, Verb::Redecompose) if is_messages => job::redecompose(asked).await,
         (Part::Entity(id), Verb::Get)      => entity::show(asked, *id).await,
         (Part::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
         (Part::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
