@@ -2,8 +2,8 @@
 //! same database.
 //!
 //! A content that fits in a few chunks is written in the batch that refers to it. A large one is
-//! written ahead in batches of its own, marked as unfinished until the batch that refers to it;
-//! what is unfinished at start is thrown away.
+//! written ahead in batches of its own, marked as unfinished until the batch that refers to it.
+//! What is abandoned on that way is thrown away soon after, and at start what is unfinished then.
 
 use crate::chunk;
 use crate::chunk::BlobId;
@@ -14,9 +14,15 @@ use crate::error::Error;
 use crate::store::Store;
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many bytes are held back before they are written ahead.
 const HOLD_BYTES: usize = 4 * 1024 * 1024;
+/// How long the batch that refers to a content may take once nobody holds it any more.
+pub const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// A content that is ready to be referred to: compressed, and written ahead when it is large.
 #[derive(Debug, Clone)]
@@ -24,9 +30,37 @@ pub struct Content {
     /// How many bytes it has.
     pub size_bytes: u64,
     chunks: Vec<Chunk>,
-    /// The blob it was begun in, and how many chunks of it are written.
-    ahead: Option<(BlobId, i64)>,
+    /// The blob it was begun in.
+    ahead: Option<Ahead>,
 }
+
+/// A blob that is written ahead.
+#[derive(Debug, Clone)]
+struct Ahead {
+    begun: Arc<Begun>,
+    /// How many chunks of it are written.
+    written: i64,
+}
+
+/// Held as long as somebody may still refer to a blob that is unfinished.
+#[derive(Debug)]
+struct Begun {
+    store: Store,
+    blob: BlobId,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // Most of them were referred to; the sweep tells which were not.
+        if let Ok(mut abandoned) = self.store.inner.abandoned.0.lock() {
+            abandoned.push((Instant::now(), self.blob));
+        }
+    }
+}
+
+/// Blobs that were written ahead and let go, and when.
+#[derive(Debug, Default)]
+pub(crate) struct Abandoned(Mutex<Vec<(Instant, BlobId)>>);
 
 impl Content {
     /// Prepares a content in memory. This compresses: call it where that work belongs.
@@ -43,13 +77,20 @@ impl Content {
 
     /// The statements that belong in the batch that refers to this content, and its blob.
     pub(crate) fn statements(self, store: &Store) -> (BlobId, Vec<Statement>) {
-        let (blob, written) = self.ahead.unwrap_or_else(|| (store.inner.blobs.next(), 0));
+        let (blob, written) = match &self.ahead {
+            Some(ahead) => (ahead.begun.blob, ahead.written),
+            None => (store.inner.blobs.next(), 0),
+        };
         let mut statements: Vec<_> = self
             .chunks
             .into_iter()
             .zip(written..)
             .map(|(chunk, at)| chunk.insert(blob, at))
             .collect();
+        if self.size_bytes == 0 {
+            // The chunk takes the id: no other content gets it.
+            statements.push(Chunk::prepare(&[]).insert(blob, 0));
+        }
         if self.ahead.is_some() {
             let finished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
             statements.push(Statement::new(finished).bind(blob.0).must_change());
@@ -108,20 +149,22 @@ impl BlobWriter {
 
     async fn write_ahead(&mut self) -> Result<(), Error> {
         let mut batch = vec![];
-        let (blob, written) = match self.content.ahead {
-            Some(ahead) => ahead,
-            None => {
-                let blob = self.store.inner.blobs.next();
-                let begun = "INSERT INTO \"unfinished\" (\"blob\") VALUES ($1)";
-                batch.push(Statement::new(begun).bind(blob.0));
-                (blob, 0)
-            }
-        };
+        let mut ahead = self.content.ahead.clone().unwrap_or_else(|| {
+            let blob = self.store.inner.blobs.next();
+            Ahead { begun: Arc::new(Begun { store: self.store.clone(), blob }), written: 0 }
+        });
+        let blob = ahead.begun.blob;
+        if self.content.ahead.is_none() {
+            let begun = "INSERT INTO \"unfinished\" (\"blob\") VALUES ($1)";
+            batch.push(Statement::new(begun).bind(blob.0));
+        }
         let chunks = std::mem::take(&mut self.content.chunks);
         let count = i64::try_from(chunks.len()).unwrap_or(0);
-        batch.extend(chunks.into_iter().zip(written..).map(|(chunk, at)| chunk.insert(blob, at)));
+        let numbered = chunks.into_iter().zip(ahead.written..);
+        batch.extend(numbered.map(|(chunk, at)| chunk.insert(blob, at)));
         self.held_bytes = 0;
-        self.content.ahead = Some((blob, written + count));
+        ahead.written += count;
+        self.content.ahead = Some(ahead);
         self.store.write(batch).await.map(drop)
     }
 }
@@ -173,6 +216,34 @@ impl Store {
         BlobReader { store: self.clone(), blob, range }
     }
 
+    /// Throws away what was written ahead, let go at least `after` ago, and is referred to by no
+    /// batch.
+    pub(crate) async fn blob_sweep_abandoned(&self, after: Duration) -> Result<(), Error> {
+        let let_go = match self.inner.abandoned.0.lock() {
+            Ok(mut abandoned) => {
+                abandoned.extract_if(.., |(at, _)| at.elapsed() >= after).collect::<Vec<_>>()
+            }
+            // Whoever held it is gone by a fault of its own; the next start sweeps.
+            Err(_) => return Ok(()),
+        };
+        let mut result = Ok(());
+        for (at, blob) in let_go {
+            let unfinished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
+            let unfinished = Statement::new(unfinished).bind(blob.0).must_change();
+            match self.write(vec![unfinished, chunk::delete(blob)]).await {
+                // It is finished: something refers to it.
+                Ok(_) | Err(Error::Condition { .. }) => {}
+                Err(error) => {
+                    result = Err(error);
+                    if let Ok(mut abandoned) = self.inner.abandoned.0.lock() {
+                        abandoned.push((at, blob));
+                    }
+                }
+            }
+        }
+        result
+    }
+
     /// Throws away what was being written when an earlier process ended.
     pub(crate) async fn blob_sweep(&self) -> Result<(), Error> {
         let rows = self.read(Statement::new("SELECT \"blob\" FROM \"unfinished\"")).await?;
@@ -181,5 +252,53 @@ impl Store {
             self.write(vec![chunk::delete(BlobId(blob)), done]).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MasterKey;
+    use crate::StoreConfig;
+
+    async fn open(directory: &std::path::Path) -> Store {
+        let key = MasterKey::in_directory(directory).unwrap();
+        let classes = postroom_model::builtin::classes().unwrap();
+        let directory = directory.to_owned();
+        Store::open(&StoreConfig { directory, key, classes, readers: 1 }).await.unwrap()
+    }
+
+    async fn count(store: &Store, table: &str) -> i64 {
+        let sql = format!("SELECT COUNT(*) FROM \"{table}\"");
+        store.read(Statement::new(sql)).await.unwrap()[0].whole(0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_abandoned_is_thrown_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).await;
+        let mut writer = store.blob_writer();
+        writer.write(&vec![7; HOLD_BYTES + 1]).await.unwrap();
+        assert!(count(&store, "chunk").await > 0);
+        store.blob_sweep_abandoned(Duration::ZERO).await.unwrap();
+        assert_eq!(count(&store, "unfinished").await, 1, "somebody still holds it");
+        drop(writer);
+        store.blob_sweep_abandoned(ABANDONED_AFTER).await.unwrap();
+        assert_eq!(count(&store, "unfinished").await, 1, "its batch may be on its way");
+        store.blob_sweep_abandoned(Duration::ZERO).await.unwrap();
+        assert_eq!((count(&store, "chunk").await, count(&store, "unfinished").await), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn no_id_is_given_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ids = vec![];
+        for content in [&b""[..], b"a", b""] {
+            let store = open(directory.path()).await;
+            let (blob, statements) = Content::prepare(content).statements(&store);
+            store.write(statements).await.unwrap();
+            ids.push(blob.0);
+        }
+        assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
     }
 }

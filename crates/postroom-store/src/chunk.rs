@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 /// How many bytes of content a chunk has, but for the last.
 pub const CHUNK_BYTES: usize = 256 * 1024;
-/// How many chunks a blob may have: the low bits of a chunk's id.
+/// How many chunks a blob may have: the low bits of a chunk's id. The bits above hold milliseconds
+/// since 1970 until the year 2248.
 const CHUNKS_MAX: i64 = 1 << 20;
 /// The chunk is as it is.
 const PLAIN: i64 = 0;
@@ -26,10 +27,11 @@ pub struct BlobId(pub(crate) i64);
 pub struct BlobCounter(AtomicI64);
 
 impl BlobCounter {
-    /// Goes on after the last chunk there is.
+    /// Goes on after the last chunk there is, and after all that came before `now_ms`: what was
+    /// thrown away keeps its id, so that no validator of a client means another content.
     #[must_use]
-    pub fn after_chunk(last: i64) -> Self {
-        Self(AtomicI64::new(last / CHUNKS_MAX + 1))
+    pub fn after(last_chunk: i64, now_ms: i64) -> Self {
+        Self(AtomicI64::new((last_chunk / CHUNKS_MAX + 1).max(now_ms)))
     }
 
     /// The next id.

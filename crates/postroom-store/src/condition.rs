@@ -14,12 +14,14 @@ pub struct Conditions<'a> {
     dialect: &'a dyn Dialect,
     /// The values of `$1 … $n` so far.
     pub values: Vec<Value>,
+    /// Whether what is written stands within a `not`.
+    negated: bool,
 }
 
 impl<'a> Conditions<'a> {
     /// Begins with values that are bound already.
     pub fn new(dialect: &'a dyn Dialect, values: Vec<Value>) -> Self {
-        Self { dialect, values }
+        Self { dialect, values, negated: false }
     }
 
     /// Binds a value and gives its placeholder.
@@ -28,8 +30,8 @@ impl<'a> Conditions<'a> {
         format!("${}", self.values.len())
     }
 
-    /// A filter as SQL. It is two-valued: an unset property makes a comparison false, not unknown,
-    /// so that `not` means what it says.
+    /// A filter as SQL. An unset property makes a comparison false, so that `not` means what it
+    /// says.
     pub fn filter(&mut self, filter: &Filter) -> String {
         match filter {
             Filter::Compare(operand, comparison, literal) => {
@@ -44,14 +46,14 @@ impl<'a> Conditions<'a> {
             Filter::Like(operand, pattern) => {
                 let column = self.operand(operand);
                 let pattern = self.bind(Value::Text(pattern.clone()));
-                format!("COALESCE(lower({column}) LIKE lower({pattern}), 1=0)")
+                self.or_false(format!("lower({column}) LIKE lower({pattern})"))
             }
             Filter::StartsWith(operand, text) => {
                 let column = self.operand(operand);
                 let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
                 let text = self.bind(Value::Text(text.clone()));
                 let length = self.bind(Value::Whole(length));
-                format!("COALESCE(substr({column}, 1, {length}) = {text}, 1=0)")
+                self.or_false(format!("substr({column}, 1, {length}) = {text}"))
             }
             Filter::Contains(operand, literal) => self.contains(operand, literal),
             Filter::IsNull(operand) => format!("({} IS NULL)", self.operand(operand)),
@@ -63,8 +65,19 @@ impl<'a> Conditions<'a> {
                 let any: Vec<_> = any.iter().map(|one| self.filter(one)).collect();
                 joined(&any, " OR ", "1=0")
             }
-            Filter::Not(one) => format!("(NOT {})", self.filter(one)),
+            Filter::Not(one) => {
+                let outside = std::mem::replace(&mut self.negated, true);
+                let one = self.filter(one);
+                self.negated = outside;
+                format!("(NOT {one})")
+            }
         }
+    }
+
+    /// A condition that is unknown for an unset property, made false for it. Only `not` tells the
+    /// difference; elsewhere it stays bare, so that an index serves it.
+    fn or_false(&self, condition: String) -> String {
+        if self.negated { format!("COALESCE({condition}, 1=0)") } else { format!("({condition})") }
     }
 
     fn compare(&mut self, operand: &Operand, comparison: Comparison, literal: &Literal) -> String {
@@ -81,12 +94,12 @@ impl<'a> Conditions<'a> {
         }
         let value = self.literal(literal);
         match comparison {
-            Comparison::Equal => format!("COALESCE({column} = {value}, 1=0)"),
+            Comparison::Equal => self.or_false(format!("{column} = {value}")),
             Comparison::NotEqual => format!("COALESCE({column} <> {value}, 1=1)"),
-            Comparison::Less => format!("COALESCE({column} < {value}, 1=0)"),
-            Comparison::LessOrEqual => format!("COALESCE({column} <= {value}, 1=0)"),
-            Comparison::Greater => format!("COALESCE({column} > {value}, 1=0)"),
-            Comparison::GreaterOrEqual => format!("COALESCE({column} >= {value}, 1=0)"),
+            Comparison::Less => self.or_false(format!("{column} < {value}")),
+            Comparison::LessOrEqual => self.or_false(format!("{column} <= {value}")),
+            Comparison::Greater => self.or_false(format!("{column} > {value}")),
+            Comparison::GreaterOrEqual => self.or_false(format!("{column} >= {value}")),
         }
     }
 
@@ -101,7 +114,7 @@ impl<'a> Conditions<'a> {
         let column = self.operand(operand);
         let places: Vec<_> = set.map(|literal| self.literal(literal)).collect();
         if !places.is_empty() {
-            any.push(format!("COALESCE({column} IN ({}), 1=0)", places.join(", ")));
+            any.push(self.or_false(format!("{column} IN ({})", places.join(", "))));
         }
         joined(&any, " OR ", "1=0")
     }
@@ -110,7 +123,7 @@ impl<'a> Conditions<'a> {
         let column = self.operand(operand);
         let value = self.literal(literal);
         if operand.multi {
-            return format!("COALESCE({}, 1=0)", self.dialect.json_contains(&column, &value));
+            return self.or_false(self.dialect.json_contains(&column, &value));
         }
         format!("(COALESCE({}, 0) > 0)", self.dialect.position(&column, &value))
     }
@@ -142,4 +155,34 @@ impl<'a> Conditions<'a> {
 
 fn joined(all: &[String], operator: &str, none: &str) -> String {
     if all.is_empty() { format!("({none})") } else { format!("({})", all.join(operator)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::SqliteDialect;
+    use postroom_model::builtin;
+    use postroom_model::filter;
+    use serde_json::json;
+
+    #[test]
+    fn comparisons_are_bare_where_an_index_may_serve() {
+        let messages = builtin::classes().unwrap().remove(3);
+        let state = json!(["property", "messageState"]);
+        #[rustfmt::skip]
+        let table = [
+            (json!(["==", state, "raw"]),          r#"("messageState" = $1)"#),
+            (json!(["!=", state, "raw"]),          r#"COALESCE("messageState" <> $1, 1=1)"#),
+            (json!(["in", state, ["raw", "sent"]]),   r#"(("messageState" IN ($1, $2)))"#),
+            (json!(["==", state, null]),           r#"("messageState" IS NULL)"#),
+            (json!(["not", ["==", state, "raw"]]), r#"(NOT COALESCE("messageState" = $1, 1=0))"#),
+            (json!(["and", ["not", ["isnull", state]], ["==", state, "raw"]]),
+             r#"((NOT ("messageState" IS NULL)) AND ("messageState" = $1))"#),
+        ];
+        for (json, want) in table {
+            let filter = filter::parse(&messages, &json).unwrap();
+            let found = Conditions::new(&SqliteDialect, vec![]).filter(&filter);
+            assert_eq!(found, want, "{json}");
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub struct Statement {
     pub sql: Cow<'static, str>,
     /// The values of `$1 … $n`.
     pub values: Vec<Value>,
-    /// Whether the batch fails when this changes no row.
+    /// Whether the batch fails when this changes no row, or finds none.
     pub must_change: bool,
 }
 
@@ -80,7 +80,7 @@ impl Statement {
         self
     }
 
-    /// Makes the batch fail with [`Error::Condition`] when this changes no row.
+    /// Makes the batch fail with [`Error::Condition`] when this changes no row, or finds none.
     #[must_use]
     pub fn must_change(mut self) -> Self {
         self.must_change = true;
@@ -169,6 +169,12 @@ pub trait Database: Send + Sync + std::fmt::Debug {
 pub trait Dialect: Send + Sync {
     /// The type of a column for values of this kind.
     fn column_type(&self, kind: ColumnKind) -> &'static str;
+
+    /// The definition of a column whose values the database counts up, as the primary key.
+    fn serial(&self) -> &'static str;
+
+    /// What keeps the rows of a table in the order of its primary key; may be empty.
+    fn clustered(&self) -> &'static str;
 
     /// The query for the names of the columns of the table bound at `$1`.
     fn columns(&self) -> &'static str;

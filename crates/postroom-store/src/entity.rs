@@ -16,9 +16,11 @@ use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::Property;
 use postroom_model::Query;
 use serde_json::Map;
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// An entity to be kept, with its files.
@@ -43,10 +45,13 @@ impl Store {
         class: &Class,
         new: Vec<NewEntity>,
     ) -> Result<Vec<Entity>, Error> {
-        let mut batch = vec![];
+        let references = new.iter().flat_map(|new| self.references(class, &new.entity.properties));
+        let references: BTreeSet<_> = references.collect();
+        // Whatever is referred to is there when this is durable, not only when it was looked up.
+        let mut batch: Vec<_> =
+            references.iter().map(|reference| reference.condition(domain)).collect();
         let mut entities = vec![];
         for NewEntity { entity, files } in new {
-            self.check_references(domain, class, &entity.properties).await?;
             batch.push(self.insert(domain, class, &entity));
             let mut counts = std::collections::HashMap::new();
             for new_file in files {
@@ -59,6 +64,7 @@ impl Store {
             entities.push(entity);
         }
         match self.write(batch).await {
+            Err(Error::Condition { statement }) => Err(missing(references, statement)),
             Err(Error::Exists { what }) => Err(Error::Exists { what: taken(&what).to_owned() }),
             Err(error) => Err(error),
             Ok(_) => {
@@ -159,27 +165,56 @@ impl Store {
         Conditions::new(self.inner.database.dialect(), values)
     }
 
+    /// What the values of an entity refer to.
+    fn references(&self, class: &Class, values: &Map<String, Json>) -> Vec<Reference> {
+        let properties = class.columns().filter(|p| p.data_type == DataType::Entity && !p.multi);
+        let reference = |property: &Property| {
+            let id = values.get(&property.name)?.as_str()?.parse().ok()?;
+            let mut classes = self.classes().iter();
+            let target = classes.find(|class| Some(class.id) == property.idclass);
+            let table = target.map(|class| class.classname.clone()).unwrap_or_default();
+            Some(Reference { property: property.name.clone(), table, id })
+        };
+        properties.filter_map(reference).collect()
+    }
+
     pub(crate) async fn check_references(
         &self,
         domain: &Domain,
         class: &Class,
         values: &Map<String, Json>,
     ) -> Result<(), Error> {
-        for property in class.columns().filter(|p| p.data_type == DataType::Entity && !p.multi) {
-            let id = values.get(&property.name).and_then(Json::as_str);
-            let Some(id) = id.and_then(|id| id.parse::<Uuid>().ok()) else {
-                continue;
-            };
-            let target = self.classes().iter().find(|class| Some(class.id) == property.idclass);
-            let found = match target {
-                Some(target) => self.row(domain, target, id).await?.is_some(),
-                None => false,
-            };
-            if !found {
-                return Err(Error::Reference { property: property.name.clone() });
+        for reference in self.references(class, values) {
+            if self.read(reference.condition(domain)).await?.is_empty() {
+                return Err(Error::Reference { property: reference.property });
             }
         }
         Ok(())
+    }
+}
+
+/// An entity that another refers to.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reference {
+    property: String,
+    table: String,
+    id: Uuid,
+}
+
+impl Reference {
+    /// The statement that finds it, and makes a batch fail when it is not there.
+    fn condition(&self, domain: &Domain) -> Statement {
+        let table = quoted(&self.table);
+        let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
+        Statement::new(sql).bind(self.id).bind(domain.as_str()).must_change()
+    }
+}
+
+/// The error of the reference whose condition did not hold.
+fn missing(references: BTreeSet<Reference>, statement: usize) -> Error {
+    match references.into_iter().nth(statement) {
+        Some(reference) => Error::Reference { property: reference.property },
+        None => Error::Condition { statement },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ pub enum Error {
     Full,
     /// The database's file cannot be read or written.
     #[error("the database does not work")]
-    Database(#[source] rusqlite::Error),
+    Database(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The database has ended.
     #[error("the database is closed")]
     Closed,

@@ -20,6 +20,22 @@ use std::path::Path;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 
+/// Makes a file whole or not at all, whenever the process ends.
+fn make(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let begun = directory.join("key.new");
+    // What an earlier start left half done.
+    match std::fs::remove_file(&begun) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&begun)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&begun, path)?;
+    std::fs::File::open(directory)?.sync_all()
+}
+
 /// 32 secret bytes. Shown nowhere, not even in debug output.
 pub struct MasterKey(SecretBox<[u8; KEY_BYTES]>);
 
@@ -60,15 +76,8 @@ impl MasterKey {
             Ok(text) => Self::from_hex(&SecretString::from(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes: [u8; KEY_BYTES] = random_bytes();
-                let mut file = std::fs::OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&path)
-                    .map_err(failed)?;
                 let hex = blake3::Hash::from_bytes(bytes).to_hex();
-                writeln!(file, "{hex}").map_err(failed)?;
-                file.sync_all().map_err(failed)?;
+                make(directory, &path, &format!("{hex}\n")).map_err(failed)?;
                 Ok(Self(SecretBox::new(Box::new(bytes))))
             }
             Err(error) => Err(failed(error)),

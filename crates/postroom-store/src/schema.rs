@@ -16,7 +16,7 @@ pub const VERSION: i64 = STEPS.len() as i64;
 pub fn meta_table(dialect: &dyn Dialect) -> Statement {
     with_types(
         dialect,
-        "CREATE TABLE IF NOT EXISTS \"meta\" (\"name\" {text} PRIMARY KEY, \"value\" {bytes})",
+        "CREATE TABLE IF NOT EXISTS \"meta\" (\"name\" {text} PRIMARY KEY, \"number\" {whole}, \"bytes\" {bytes})",
     )
 }
 
@@ -39,7 +39,8 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
         ("{boolean}", ColumnKind::Boolean),
     ];
     let put = |sql: String, (name, kind): (&str, _)| sql.replace(name, dialect.column_type(kind));
-    Statement::new(kinds.into_iter().fold(sql.to_owned(), put))
+    let sql = sql.replace("{serial}", dialect.serial()).replace("{clustered}", dialect.clustered());
+    Statement::new(kinds.into_iter().fold(sql, put))
 }
 
 const STEPS: &[&[&str]] = &[OWN, JOBS];
@@ -50,7 +51,7 @@ const OWN: &[&str] = &[
        UNIQUE (\"domain\", \"name\"))",
     // id = blob * 2^20 + number of the chunk: appended in order, read in order.
     "CREATE TABLE IF NOT EXISTS \"chunk\" (
-       \"id\" INTEGER PRIMARY KEY, \"codec\" {whole} NOT NULL, \"bytes\" {bytes} NOT NULL)",
+       \"id\" {whole} PRIMARY KEY, \"codec\" {whole} NOT NULL, \"bytes\" {bytes} NOT NULL)",
     // Blobs that are being written; what is still here at start belongs to nothing.
     "CREATE TABLE IF NOT EXISTS \"unfinished\" (\"blob\" {whole} PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS \"file\" (
@@ -58,13 +59,13 @@ const OWN: &[&str] = &[
        \"name\" {text} NOT NULL, \"position\" {whole} NOT NULL, \"media_type\" {text} NOT NULL,
        \"content_id\" {text}, \"size\" {whole} NOT NULL, \"blob\" {whole} NOT NULL,
        \"offset\" {whole}, \"length\" {whole}, \"transfer_encoding\" {text}, \"charset\" {text},
-       PRIMARY KEY (\"entity\", \"property\", \"name\")) WITHOUT ROWID",
+       PRIMARY KEY (\"entity\", \"property\", \"name\")) {clustered}",
     // The ledger. `message` is null while the message could not be had.
     "CREATE TABLE IF NOT EXISTS \"receipt\" (
        \"folder\" {id} NOT NULL, \"uid_validity\" {whole} NOT NULL, \"uid\" {whole} NOT NULL,
        \"message\" {id}, \"hash\" {bytes}, \"relinked\" {whole}, \"wish\" {whole},
        \"reason\" {text}, \"attempts\" {whole}, \"next_attempt\" {moment},
-       PRIMARY KEY (\"folder\", \"uid_validity\", \"uid\")) WITHOUT ROWID",
+       PRIMARY KEY (\"folder\", \"uid_validity\", \"uid\")) {clustered}",
     "CREATE INDEX IF NOT EXISTS \"receipt wish\" ON \"receipt\" (\"folder\", \"uid_validity\")
        WHERE \"wish\" IS NOT NULL",
     "CREATE TABLE IF NOT EXISTS \"delivery\" (
@@ -75,7 +76,7 @@ const OWN: &[&str] = &[
        \"blob\" {whole} NOT NULL, \"size\" {whole} NOT NULL)",
     "CREATE INDEX IF NOT EXISTS \"delivery due\" ON \"delivery\" (\"account\", \"phase\", \"due\")",
     "CREATE TABLE IF NOT EXISTS \"change\" (
-       \"seq\" INTEGER PRIMARY KEY AUTOINCREMENT, \"domain\" {text} NOT NULL,
+       \"seq\" {serial}, \"domain\" {text} NOT NULL,
        \"class\" {text} NOT NULL, \"entity\" {id} NOT NULL, \"operation\" {whole} NOT NULL,
        \"at\" {moment} NOT NULL, \"replaced\" {json})",
 ];

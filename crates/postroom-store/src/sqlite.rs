@@ -6,6 +6,8 @@
 mod dialect;
 mod statement;
 
+pub use dialect::SqliteDialect;
+
 use crate::database::Answer;
 use crate::database::Database;
 use crate::database::Dialect;
@@ -104,7 +106,7 @@ impl Database for Sqlite {
     }
 
     fn dialect(&self) -> &'static dyn Dialect {
-        &dialect::SqliteDialect
+        &SqliteDialect
     }
 }
 
@@ -136,33 +138,57 @@ fn write_loop(connection: &Connection, waiting: &mpsc::Receiver<Write>) {
     }
 }
 
-/// Commits a group: each batch in a savepoint of its own, all in one transaction.
+/// Commits a group: each batch in a savepoint of its own, all in one transaction. An error that
+/// takes the whole transaction with it (a full disk) is that of every batch in it so far; the
+/// batches behind it begin anew.
 fn commit_group(connection: &Connection, group: Vec<Write>) {
-    if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
-        return refuse_all(group.into_iter().map(|write| write.reply), &error);
-    }
-    let mut done = vec![];
-    for Write { batch, reply } in group {
-        match run_batch(connection, &batch) {
-            Ok(outcomes) => done.push((reply, outcomes)),
-            Err(error) => {
-                let _ = reply.send(Err(error));
+    let mut waiting = group.into_iter();
+    while waiting.len() > 0 {
+        if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+            return refuse_all(waiting.map(|write| write.reply), &error);
+        }
+        let mut done = vec![];
+        let mut lost = None;
+        for Write { batch, reply } in waiting.by_ref() {
+            match run_batch(connection, &batch) {
+                Ok(outcomes) => done.push((reply, outcomes)),
+                Err(error) if connection.is_autocommit() => {
+                    lost = Some(statement::again(&error));
+                    let _ = reply.send(Err(error));
+                    break;
+                }
+                Err(error) => {
+                    let _ = reply.send(Err(error));
+                }
             }
         }
+        let committed = match lost {
+            Some(error) => Err(error),
+            None => execute(connection, "COMMIT"),
+        };
+        settle(connection, committed, done);
     }
-    match execute(connection, "COMMIT") {
-        Ok(()) => {
-            for (reply, outcomes) in done {
-                let _ = reply.send(Ok(outcomes));
-            }
+}
+
+/// Tells those who wait how the transaction ended.
+fn settle(
+    connection: &Connection,
+    committed: Result<(), Error>,
+    done: Vec<(Reply<Vec<Outcome>>, Vec<Outcome>)>,
+) {
+    let Err(error) = committed else {
+        for (reply, outcomes) in done {
+            // Nobody may be waiting any more.
+            let _ = reply.send(Ok(outcomes));
         }
-        Err(error) => {
-            if let Err(error) = execute(connection, "ROLLBACK") {
-                tracing::error!(%error, "a failed transaction was not rolled back");
-            }
-            refuse_all(done.into_iter().map(|(reply, _)| reply), &error);
-        }
+        return;
+    };
+    if !connection.is_autocommit()
+        && let Err(error) = execute(connection, "ROLLBACK")
+    {
+        tracing::error!(%error, "a failed transaction was not rolled back");
     }
+    refuse_all(done.into_iter().map(|(reply, _)| reply), &error);
 }
 
 fn refuse_all<T>(replies: impl Iterator<Item = Reply<T>>, error: &Error) {
@@ -173,27 +199,59 @@ fn refuse_all<T>(replies: impl Iterator<Item = Reply<T>>, error: &Error) {
 
 fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
     execute(connection, "SAVEPOINT batch")?;
-    let mut outcomes = Vec::with_capacity(batch.len());
-    let mut result = Ok(());
-    for (at, statement) in batch.iter().enumerate() {
-        match statement::run(connection, statement) {
-            Ok(outcome) if statement.must_change && outcome.changed == 0 => {
-                result = Err(Error::Condition { statement: at });
-            }
-            Ok(outcome) => {
-                outcomes.push(outcome);
-                continue;
-            }
-            Err(error) => result = Err(error),
+    let ran = run_all(connection, batch);
+    // With the transaction the savepoint is gone too.
+    if !connection.is_autocommit() {
+        if ran.is_err() {
+            execute(connection, "ROLLBACK TO batch")?;
         }
-        execute(connection, "ROLLBACK TO batch")?;
-        break;
+        execute(connection, "RELEASE batch")?;
     }
-    execute(connection, "RELEASE batch")?;
-    result.map(|()| outcomes)
+    ran
+}
+
+fn run_all(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for (at, statement) in batch.iter().enumerate() {
+        let outcome = statement::run(connection, statement)?;
+        if statement.must_change && outcome.changed == 0 {
+            return Err(Error::Condition { statement: at });
+        }
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
 }
 
 fn execute(connection: &Connection, sql: &'static str) -> Result<(), Error> {
     let mut prepared = connection.prepare_cached(sql).map_err(statement::failed)?;
     prepared.raw_execute().map(drop).map_err(statement::failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Asked = (Write, oneshot::Receiver<Result<Vec<Outcome>, Error>>);
+
+    fn insert(bytes: usize) -> Asked {
+        let (reply, answer) = oneshot::channel();
+        let sql = "INSERT INTO t VALUES ($1)";
+        (Write { batch: vec![Statement::new(sql).bind(vec![7; bytes])], reply }, answer)
+    }
+
+    #[test]
+    fn a_full_disk_refuses_what_is_lost_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = connect(&directory.path().join("db")).unwrap();
+        connection.execute_batch("CREATE TABLE t (b BLOB); PRAGMA max_page_count = 20").unwrap();
+        let asked = [10, 10_000_000, 20, 30].map(insert);
+        let (group, answers): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        commit_group(&connection, group);
+        let answers = answers.into_iter().map(|answer| answer.blocking_recv().unwrap());
+        let said: Vec<_> = answers.map(|answer| answer.map(drop)).collect();
+        assert!(matches!(said.as_slice(), [Err(Error::Full), Err(Error::Full), Ok(()), Ok(())]));
+        let sizes = "SELECT GROUP_CONCAT(LENGTH(b)) FROM t";
+        let kept: String = connection.query_row(sizes, [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "20,30");
+    }
 }

@@ -1,6 +1,9 @@
 //! The store itself: opening, the classes, wake-ups.
 
+use crate::blob::ABANDONED_AFTER;
+use crate::blob::Abandoned;
 use crate::chunk::BlobCounter;
+use crate::clock;
 use crate::columns::LEADING;
 use crate::columns::column_list;
 use crate::columns::quoted;
@@ -19,13 +22,15 @@ use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// What is sealed under the key, to know it again.
 const KEY_CHECK: &str = "postroom";
 /// The time between two looks at what may be thrown away.
-const SWEEP: Duration = Duration::from_secs(600);
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// What a store is opened with.
 #[derive(Debug, Clone)]
@@ -51,6 +56,8 @@ pub(crate) struct Inner {
     pub database: Box<dyn Database>,
     pub key: MasterKey,
     pub blobs: BlobCounter,
+    pub abandoned: Abandoned,
+    full: AtomicBool,
     classes: Vec<Arc<Class>>,
     configuration: watch::Sender<u64>,
     outgoing: watch::Sender<u64>,
@@ -77,7 +84,9 @@ impl Store {
             inner: Arc::new(Inner {
                 database,
                 key: config.key.clone(),
-                blobs: BlobCounter::after_chunk(last),
+                blobs: BlobCounter::after(last, clock::now_ms()),
+                abandoned: Abandoned::default(),
+                full: AtomicBool::new(false),
                 classes: config.classes.iter().cloned().map(Arc::new).collect(),
                 configuration: watch::Sender::new(0),
                 outgoing: watch::Sender::new(0),
@@ -129,13 +138,15 @@ impl Store {
         self.inner.jobs.subscribe()
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers both who reads and who writes.
     ///
     /// # Errors
     ///
-    /// When it does not.
+    /// When it does not; [`Error::Full`] when the last that was to be kept found no space.
     pub async fn check(&self) -> Result<(), Error> {
-        self.read(Statement::new("SELECT 1")).await.map(drop)
+        self.read(Statement::new("SELECT 1")).await?;
+        self.inner.database.write(vec![]).await?;
+        if self.inner.full.load(Ordering::Relaxed) { Err(Error::Full) } else { Ok(()) }
     }
 
     /// Tells those who watch that a client changed something of a class.
@@ -153,7 +164,13 @@ impl Store {
     }
 
     pub(crate) async fn write(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
-        self.inner.database.write(batch).await
+        let wrote = self.inner.database.write(batch).await;
+        match &wrote {
+            Ok(_) => self.inner.full.store(false, Ordering::Relaxed),
+            Err(Error::Full) => self.inner.full.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        wrote
     }
 
     /// `SELECT` of all columns of a class, up to and without its `WHERE`.
@@ -193,22 +210,23 @@ async fn read_one(database: &dyn Database, sql: &'static str) -> Result<Option<R
 async fn set_up(database: &dyn Database, config: &StoreConfig) -> Result<(), Error> {
     let dialect = database.dialect();
     database.write(vec![schema::meta_table(dialect)]).await?;
-    let version = "SELECT \"value\" FROM \"meta\" WHERE \"name\" = 'schema'";
+    let version = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'";
     let found = read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0);
     if found > schema::VERSION {
         return Err(Error::Newer { found, known: schema::VERSION });
     }
     if found > 0 {
         check_key(database, config).await?;
+    } else {
+        let check = config.key.seal(KEY_CHECK, KEY_CHECK);
+        let put = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ('key', $1)
+            ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
+        database.write(vec![Statement::new(put).bind(check)]).await?;
     }
-    const PUT: &str = "INSERT INTO \"meta\" (\"name\", \"value\") VALUES ($1, $2)
-        ON CONFLICT (\"name\") DO UPDATE SET \"value\" = excluded.\"value\"";
     for (version, mut step) in schema::steps_from(dialect, found) {
-        step.push(Statement::new(PUT).bind("schema").bind(version));
-        if found == 0 {
-            let check = config.key.seal(KEY_CHECK, KEY_CHECK);
-            step.push(Statement::new(PUT).bind("key").bind(check));
-        }
+        let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('schema', $1)
+            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+        step.push(Statement::new(put).bind(version));
         database.write(step).await?;
     }
     for class in &config.classes {
@@ -222,7 +240,7 @@ async fn set_up(database: &dyn Database, config: &StoreConfig) -> Result<(), Err
 }
 
 async fn check_key(database: &dyn Database, config: &StoreConfig) -> Result<(), Error> {
-    let check = "SELECT \"value\" FROM \"meta\" WHERE \"name\" = 'key'";
+    let check = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = 'key'";
     let row = read_one(database, check).await?.ok_or(Error::Damaged { what: "a key check" })?;
     let sealed = row.bytes(0).unwrap_or_default();
     config.key.open(KEY_CHECK, sealed).map(drop).map_err(|_| Error::KeyDiffers)
@@ -235,8 +253,12 @@ async fn sweep(inner: std::sync::Weak<Inner>) {
         let Some(inner) = inner.upgrade() else {
             return;
         };
-        if let Err(error) = inner.database.write(vec![feed::trim()]).await {
+        let store = Store { inner };
+        if let Err(error) = store.write(vec![feed::trim()]).await {
             tracing::error!(%error, "the change feed was not trimmed");
+        }
+        if let Err(error) = store.blob_sweep_abandoned(ABANDONED_AFTER).await {
+            tracing::error!(%error, "contents that nothing refers to were not thrown away");
         }
     }
 }

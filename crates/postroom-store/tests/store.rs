@@ -570,3 +570,31 @@ async fn many_writers_share_their_commits() {
         fixture.store.entity_count(&fixture.domain, &class, &Query::default()).await.unwrap();
     assert_eq!(count, 200);
 }
+
+#[tokio::test]
+async fn an_older_schema_is_brought_forward() {
+    let fixture = fixture().await;
+    let kept = fixture.create(builtin::PROFILES, json!({"name": "kept"})).await;
+    let Fixture { directory, store, domain } = fixture;
+    drop(store);
+    // As the first step left it, before jobs and before a property was added.
+    let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
+    let older = "DROP TABLE \"job\"; UPDATE \"meta\" SET \"number\" = 1 WHERE \"name\" = 'schema';
+        ALTER TABLE \"email/Messages\" DROP COLUMN \"dateTimeSource\"";
+    database.execute_batch(older).unwrap();
+    drop(database);
+    let store = loop {
+        // The threads of the first store end by themselves.
+        match Store::open(&config(&directory, "a")).await {
+            Ok(store) => break store,
+            Err(Error::Locked { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let class = store.class(builtin::PROFILES).unwrap();
+    assert_eq!(store.entity_get(&domain, &class, kept.id).await.unwrap().unwrap(), kept);
+    let messages = store.class(builtin::MESSAGES).unwrap();
+    assert!(store.entity_list(&domain, &messages, &Query::default()).await.unwrap().is_empty());
+    let job = store.job_create((&domain, &messages), None).await.unwrap();
+    assert_eq!(store.job_next().await.unwrap(), Some(job));
+}

@@ -16,6 +16,14 @@ impl Dialect for SqliteDialect {
         }
     }
 
+    fn serial(&self) -> &'static str {
+        "INTEGER PRIMARY KEY AUTOINCREMENT"
+    }
+
+    fn clustered(&self) -> &'static str {
+        "WITHOUT ROWID"
+    }
+
     fn columns(&self) -> &'static str {
         "SELECT \"name\" FROM pragma_table_info($1)"
     }

@@ -10,6 +10,7 @@ use rusqlite::ErrorCode;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::types::ValueRef;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Runs a statement. `changed` counts the rows of RETURNING when there is one.
 pub fn run(connection: &Connection, statement: &Statement) -> Result<Outcome, Error> {
@@ -81,7 +82,7 @@ pub fn failed(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full,
         Some(ErrorCode::ConstraintViolation) => Error::Exists { what: constraint(&error) },
-        _ => Error::Database(error),
+        _ => Error::Database(Arc::new(error)),
     }
 }
 
@@ -95,15 +96,12 @@ fn constraint(error: &rusqlite::Error) -> String {
 pub fn again(error: &Error) -> Error {
     match error {
         Error::Full => Error::Full,
-        Error::Database(rusqlite::Error::SqliteFailure(code, text)) => {
-            Error::Database(rusqlite::Error::SqliteFailure(*code, text.clone()))
-        }
+        Error::Database(source) => Error::Database(Arc::clone(source)),
         Error::Exists { .. }
         | Error::Reference { .. }
         | Error::InUse { .. }
         | Error::Busy { .. }
         | Error::Condition { .. }
-        | Error::Database(_)
         | Error::Closed
         | Error::Damaged { .. }
         | Error::Locked { .. }
