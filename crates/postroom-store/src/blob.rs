@@ -15,14 +15,11 @@ use crate::store::Store;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many bytes are held back before they are written ahead.
 const HOLD_BYTES: usize = 4 * 1024 * 1024;
-/// How long the batch that refers to a content may take once nobody holds it any more.
-pub const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// A content that is ready to be referred to: compressed, and written ahead when it is large.
 #[derive(Debug, Clone)]
@@ -52,15 +49,9 @@ struct Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         // Most of them were referred to; the sweep tells which were not.
-        if let Ok(mut abandoned) = self.store.inner.abandoned.0.lock() {
-            abandoned.push((Instant::now(), self.blob));
-        }
+        self.store.inner.abandoned.add(Instant::now(), self.blob);
     }
 }
-
-/// Blobs that were written ahead and let go, and when.
-#[derive(Debug, Default)]
-pub(crate) struct Abandoned(Mutex<Vec<(Instant, BlobId)>>);
 
 impl Content {
     /// Prepares a content in memory. This compresses: call it where that work belongs.
@@ -219,13 +210,7 @@ impl Store {
     /// Throws away what was written ahead, let go at least `after` ago, and is referred to by no
     /// batch.
     pub(crate) async fn blob_sweep_abandoned(&self, after: Duration) -> Result<(), Error> {
-        let let_go = match self.inner.abandoned.0.lock() {
-            Ok(mut abandoned) => {
-                abandoned.extract_if(.., |(at, _)| at.elapsed() >= after).collect::<Vec<_>>()
-            }
-            // Whoever held it is gone by a fault of its own; the next start sweeps.
-            Err(_) => return Ok(()),
-        };
+        let let_go = self.inner.abandoned.take(after);
         let mut result = Ok(());
         for (at, blob) in let_go {
             let unfinished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
@@ -235,9 +220,7 @@ impl Store {
                 Ok(_) | Err(Error::Condition { .. }) => {}
                 Err(error) => {
                     result = Err(error);
-                    if let Ok(mut abandoned) = self.inner.abandoned.0.lock() {
-                        abandoned.push((at, blob));
-                    }
+                    self.inner.abandoned.add(at, blob);
                 }
             }
         }
@@ -283,7 +266,7 @@ mod tests {
         store.blob_sweep_abandoned(Duration::ZERO).await.unwrap();
         assert_eq!(count(&store, "unfinished").await, 1, "somebody still holds it");
         drop(writer);
-        store.blob_sweep_abandoned(ABANDONED_AFTER).await.unwrap();
+        store.blob_sweep_abandoned(Duration::from_secs(3600)).await.unwrap();
         assert_eq!(count(&store, "unfinished").await, 1, "its batch may be on its way");
         store.blob_sweep_abandoned(Duration::ZERO).await.unwrap();
         assert_eq!((count(&store, "chunk").await, count(&store, "unfinished").await), (0, 0));

@@ -3,8 +3,12 @@
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many bytes of content a chunk has, but for the last.
 pub const CHUNK_BYTES: usize = 256 * 1024;
@@ -37,6 +41,23 @@ impl BlobCounter {
     /// The next id.
     pub fn next(&self) -> BlobId {
         BlobId(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Blobs that were written ahead and let go, and when.
+#[derive(Debug, Default)]
+pub struct Abandoned(Mutex<Vec<(Instant, BlobId)>>);
+
+impl Abandoned {
+    /// Adds one that was let go at that time.
+    pub fn add(&self, at: Instant, blob: BlobId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((at, blob));
+    }
+
+    /// Takes those that were let go at least `after` ago.
+    pub fn take(&self, after: Duration) -> Vec<(Instant, BlobId)> {
+        let mut abandoned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        abandoned.extract_if(.., |(at, _)| at.elapsed() >= after).collect()
     }
 }
 

@@ -16,7 +16,8 @@ pub const VERSION: i64 = STEPS.len() as i64;
 pub fn meta_table(dialect: &dyn Dialect) -> Statement {
     with_types(
         dialect,
-        "CREATE TABLE IF NOT EXISTS \"meta\" (\"name\" {text} PRIMARY KEY, \"number\" {whole}, \"bytes\" {bytes})",
+        "CREATE TABLE IF NOT EXISTS \"meta\" (
+           \"name\" {text} PRIMARY KEY, \"number\" {whole}, \"bytes\" {bytes})",
     )
 }
 

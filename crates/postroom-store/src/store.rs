@@ -1,7 +1,6 @@
 //! The store itself: opening, the classes, wake-ups.
 
-use crate::blob::ABANDONED_AFTER;
-use crate::blob::Abandoned;
+use crate::chunk::Abandoned;
 use crate::chunk::BlobCounter;
 use crate::clock;
 use crate::columns::LEADING;
@@ -31,6 +30,8 @@ use tokio::sync::watch;
 const KEY_CHECK: &str = "postroom";
 /// The time between two looks at what may be thrown away.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How long the batch that refers to a content may take once nobody holds it any more.
+const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// What a store is opened with.
 #[derive(Debug, Clone)]
