@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_store::Error;
 use serde_json::json;
 use std::time::Duration;
 
@@ -17,11 +18,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// 503 when it does not, or not in time.
+/// 503 when it does not, or not in time; 507 when the disk is full.
 pub async fn show(State(app): State<App>) -> Result<Response, Problem> {
     let detail = "the store does not answer";
     match tokio::time::timeout(ANSWER_WITHIN, app.store.check()).await {
         Ok(Ok(())) => Ok(Json(json!({"status": "ok"})).into_response()),
+        Ok(Err(Error::Full)) => Err(Error::Full.into()),
         Ok(Err(error)) => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             Err(Problem::later(status, detail, error.to_string()))

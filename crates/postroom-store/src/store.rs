@@ -167,9 +167,11 @@ impl Store {
     pub(crate) async fn write(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
         let wrote = self.inner.database.write(batch).await;
         match &wrote {
-            Ok(_) => self.inner.full.store(false, Ordering::Relaxed),
+            Ok(outcomes) if outcomes.iter().any(|outcome| outcome.changed > 0) => {
+                self.inner.full.store(false, Ordering::Relaxed);
+            }
             Err(Error::Full) => self.inner.full.store(true, Ordering::Relaxed),
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
         wrote
     }

@@ -20,12 +20,15 @@ use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
 /// The address that is listened on unless another is given.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8025";
+/// How long stopping waits for requests that are under way, after the engine has stopped.
+const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 /// How short an administrator's token may be.
 const TOKEN_CHARACTERS_MIN: usize = 20;
 
@@ -42,7 +45,11 @@ pub async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
         _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
         _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
     }
-    running.stop().await
+    tokio::select! {
+        ended = running.stop() => ended,
+        _ = terminate.recv() => bail!("stopped at once by a second signal"),
+        _ = interrupt.recv() => bail!("stopped at once by a second signal"),
+    }
 }
 
 /// A Postroom that runs.
@@ -60,7 +67,13 @@ impl Running {
         // The API may have ended by itself; its result below tells.
         let _ = self.stop_api.send(());
         self.supervisor.stop().await;
-        self.api.await?.context("REST interface")
+        match tokio::time::timeout(REQUESTS_WITHIN, self.api).await {
+            Ok(ended) => ended?.context("REST interface"),
+            Err(_) => {
+                tracing::warn!("requests that did not end in time are cut off");
+                Ok(())
+            }
+        }
     }
 }
 
