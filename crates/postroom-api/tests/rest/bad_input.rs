@@ -59,6 +59,13 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Profiles/018f0000-0000-7000-8000-000000000000", "{}",         405, "PATCH"),
     ("PATCH",  "email/Messages/018f0000-0000-7000-8000-000000000000/file", "{}",    405, "POST"),
     ("POST",   "email/Messages/018f0000-0000-7000-8000-000000000000/html", "{}",    405, "PUT, DELETE"),
+    ("REDECOMPOSE", "email/Profiles",         "",                                   405, "GET, HEAD, POST"),
+    ("REDECOMPOSE", "email/Messages?x=1",     "",                                   422, "x: REDECOMPOSE takes one parameter, filter"),
+    ("REDECOMPOSE", "email/Messages?filter=%5B1", "",                               400, "`filter` is no valid JSON"),
+    ("REDECOMPOSE", "email/Messages?filter=%5B%22x%22%5D", "",                      422, "filter"),
+    ("GET",    "/rest/v1/jobs/7",             "",                                   404, "no job of this id"),
+    ("DELETE", "/rest/v1/jobs/018f0000-0000-7000-8000-000000000000", "",            404, "no job of this id"),
+    ("POST",   "/rest/v1/jobs",               "",                                   405, "Allow"),
     ("GET",    "/rest/v1/nothing",            "",                                   404, "nothing is here"),
     ("POST",   "/healthz",                    "",                                   405, "Allow"),
 ];

@@ -7,5 +7,7 @@ mod access;
 mod bad_input;
 mod entities;
 mod files;
+mod jobs;
+
 mod lists;
 mod messages;
