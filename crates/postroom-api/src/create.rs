@@ -55,7 +55,7 @@ pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
 async fn create_all(asked: &Asked, list: Vec<Json>) -> Result<Response, Problem> {
     let count_max = asked.app.limits.create_count_max;
     if list.len() > count_max {
-        return Err(Invalid::new("", format!("creates at most {count_max} at once")).into());
+        return Err(Invalid::new("body", format!("creates at most {count_max} at once")).into());
     }
     let mut all = vec![];
     let mut problems = vec![];
@@ -134,7 +134,7 @@ async fn entity(
         message::check(None, &entity)?;
     }
     if enclosed.len() > app.limits.files_count_max {
-        return Err(Invalid::new("", "has too many files").into());
+        return Err(Invalid::new("body", "has too many files").into());
     }
     for file in enclosed {
         if let Some(property) = class.property(&file.property) {
@@ -145,14 +145,25 @@ async fn entity(
     Ok(NewEntity { entity, files })
 }
 
+/// The name that clients know a property by: its alias, if it has one.
+fn shown_name(asked: &Asked, property: &str) -> String {
+    let alias = asked.class.property(property).and_then(|property| property.text("alias"));
+    alias.unwrap_or(property).to_owned()
+}
+
 /// Checks that no two files have the same place.
 fn check_files(asked: &Asked, entity: &Entity, files: &[NewFile]) -> Result<(), Problem> {
     let mut known = HashSet::new();
     for file in files {
-        let multi = asked.class.property(&file.property).is_some_and(|property| property.multi);
+        let property = asked.class.property(&file.property);
+        let multi = property.is_some_and(|property| property.multi);
         if !known.insert((&file.property, multi.then_some(&file.name))) {
-            let reason = format!("has two files, `{}` among them, where one can be", file.name);
-            return Err(Invalid::new(&file.property, reason).into());
+            let reason = if multi {
+                format!("has two files of the name `{}`", file.name)
+            } else {
+                "takes one file, not two".to_owned()
+            };
+            return Err(Invalid::new(shown_name(asked, &file.property), reason).into());
         }
         if asked.class.classname == MESSAGES {
             message::check_files(entity, &file.property)?;

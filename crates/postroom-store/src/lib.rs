@@ -78,6 +78,7 @@ pub use file::NewFile;
 pub use job::Job;
 pub use job::JobCounts;
 pub use job::JobState;
+pub use key::DATABASE_FILE;
 pub use key::MasterKey;
 pub use key::random_token;
 pub use receipt::Ledger;

@@ -12,6 +12,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::feed;
+use crate::key::DATABASE_FILE;
 use crate::key::MasterKey;
 use crate::schema;
 use crate::sqlite::Sqlite;
@@ -76,7 +77,7 @@ impl Store {
     /// disk does not work.
     pub async fn open(config: &StoreConfig) -> Result<Self, Error> {
         let lock = lock(&config.directory)?;
-        let path = config.directory.join("postroom.db");
+        let path = config.directory.join(DATABASE_FILE);
         let database: Box<dyn Database> = Box::new(Sqlite::open(&path, config.readers)?);
         set_up(database.as_ref(), config).await?;
         let last = read_one(database.as_ref(), "SELECT MAX(\"id\") FROM \"chunk\"").await?;
