@@ -55,7 +55,7 @@ pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
 async fn create_all(asked: &Asked, list: Vec<Json>) -> Result<Response, Problem> {
     let count_max = asked.app.limits.create_count_max;
     if list.len() > count_max {
-        return Err(Invalid::new("body", format!("creates at most {count_max} at once")).into());
+        return Err(Invalid::new("", format!("creates at most {count_max} at once")).into());
     }
     let mut all = vec![];
     let mut problems = vec![];
@@ -134,7 +134,7 @@ async fn entity(
         message::check(None, &entity)?;
     }
     if enclosed.len() > app.limits.files_count_max {
-        return Err(Invalid::new("body", "has too many files").into());
+        return Err(Invalid::new("", "has too many files").into());
     }
     for file in enclosed {
         if let Some(property) = class.property(&file.property) {

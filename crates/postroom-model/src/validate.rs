@@ -171,7 +171,7 @@ pub fn scalar(property: &Property, value: &Json) -> Result<Json, String> {
 }
 
 fn object(json: &Json) -> Result<&Map<String, Json>, Vec<Invalid>> {
-    json.as_object().ok_or_else(|| vec![Invalid::new("body", "takes a JSON object of properties")])
+    json.as_object().ok_or_else(|| vec![Invalid::new("", "takes a JSON object of properties")])
 }
 
 fn unknown(class: &Class, name: &str) -> Invalid {
@@ -310,7 +310,7 @@ mod tests {
             (builtin::MESSAGES, json!({"messageDirection": "out", "to": ["a", 5]}), "to[1]: takes a string"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "html": "<p>"}), "html: is a file; use its own endpoint"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "now"}), "dateTime: takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z"),
-            (builtin::MESSAGES, json!([]), "body: takes a JSON object of properties"),
+            (builtin::MESSAGES, json!([]), "takes a JSON object of properties"),
         ];
         for (class, sent, want) in table {
             assert_eq!(refused(class, &sent), [want], "{sent}");

@@ -58,6 +58,9 @@ async fn only_the_token_opens_and_health_needs_none() {
     assert_eq!(classes.as_array().unwrap().len(), 4);
 }
 
+/// Arguments and environment of a start, and what is said of it.
+type Start<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 /// Starts the binary where it cannot start; gives what it says.
 fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
@@ -85,7 +88,7 @@ fn a_start_that_cannot_be_says_why() {
     let (file, config) = (path("file"), path("config"));
     let free = "127.0.0.1:0";
     #[rustfmt::skip]
-    let table: &[(&[&str], &[(&str, &str)], &str)] = &[
+    let table: &[Start<'_>] = &[
         (&[],                                          &[], "--data DIR"),
         (&["--data", &file, "--listen", free],         &[], "something else of that name"),
         (&["--data", &data, "--listen", &taken],       &[], &taken),
