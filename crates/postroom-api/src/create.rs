@@ -6,6 +6,7 @@ use crate::enclosed;
 use crate::form::Form;
 use crate::media_type::MediaType;
 use crate::message;
+use crate::once;
 use crate::problem::Problem;
 use crate::references;
 use crate::upload;
@@ -21,6 +22,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::validate;
 use postroom_store::NewEntity;
 use postroom_store::NewFile;
+use postroom_store::Once;
 use postroom_store::clock;
 use serde_json::Value as Json;
 use std::collections::HashSet;
@@ -28,7 +30,8 @@ use std::collections::HashSet;
 /// The part of a form that holds the JSON.
 const JSON_PART: &str = "message";
 
-/// `POST` of a collection: one entity, or a list of which all are created or none.
+/// `POST` of a collection: one entity, or a list of which all are created or none; under an
+/// `Idempotency-Key` once, however often it comes.
 ///
 /// # Errors
 ///
@@ -43,16 +46,32 @@ pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     if is_form && json.is_array() {
         return Err(Invalid::new(JSON_PART, "is one entity; a list comes without files").into());
     }
-    if let Json::Array(list) = json {
-        return create_all(&asked, list).await;
+    let once = once::of(&asked.headers, &json, &files)?;
+    let is_list = json.is_array();
+    let created = match &once {
+        Some(once) => once::before(&asked, once).await?,
+        None => None,
+    };
+    let created = match created {
+        Some(created) => created,
+        None => {
+            let new = if let Json::Array(list) = json {
+                all(&asked, list).await?
+            } else {
+                vec![entity(&asked, json, files).await?]
+            };
+            store(&asked, new, once.as_ref()).await?
+        }
+    };
+    if is_list {
+        let list = view::entities(&asked.class, &created, None);
+        return Ok((StatusCode::CREATED, list).into_response());
     }
-    let new = entity(&asked, json, files).await?;
-    let created = store(&asked, vec![new]).await?;
     let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
     Ok(view::created(&asked.class, created))
 }
 
-async fn create_all(asked: &Asked, list: Vec<Json>) -> Result<Response, Problem> {
+async fn all(asked: &Asked, list: Vec<Json>) -> Result<Vec<NewEntity>, Problem> {
     let count_max = asked.app.limits.create_count_max;
     if list.len() > count_max {
         return Err(Invalid::new("", format!("creates at most {count_max} at once")).into());
@@ -65,17 +84,25 @@ async fn create_all(asked: &Asked, list: Vec<Json>) -> Result<Response, Problem>
             Err(problem) => problems.extend(problem.within(&format!("[{at}]"))?),
         }
     }
-    if !problems.is_empty() {
-        return Err(Problem::invalid(problems));
-    }
-    let created = store(asked, all).await?;
-    let list = view::entities(&asked.class, &created, None);
-    Ok((StatusCode::CREATED, list).into_response())
+    if problems.is_empty() { Ok(all) } else { Err(Problem::invalid(problems)) }
 }
 
-async fn store(asked: &Asked, new: Vec<NewEntity>) -> Result<Vec<Entity>, Problem> {
-    let store = &asked.app.store;
-    Ok(store.entity_create(&asked.domain, &asked.class, new).await?)
+async fn store(
+    asked: &Asked,
+    new: Vec<NewEntity>,
+    once: Option<&Once>,
+) -> Result<Vec<Entity>, Problem> {
+    let place = (&asked.domain, asked.class.as_ref());
+    let created = asked.app.store.entity_create_once(place, new, once).await?;
+    match (created, once) {
+        (Some(created), _) => Ok(created),
+        // The same request was faster by another connection.
+        (None, Some(once)) => {
+            let before = once::before(asked, once).await?;
+            before.ok_or_else(|| Problem::fault("a key vanished"))
+        }
+        (None, None) => Err(Problem::fault("nothing was created")),
+    }
 }
 
 /// Reads a form: the part `message` is JSON, each other a file of the property it is named after.

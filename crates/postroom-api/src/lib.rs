@@ -55,6 +55,8 @@ pub mod references;
 
 pub mod upload;
 
+pub mod once;
+
 pub mod create;
 
 pub mod change;

@@ -38,6 +38,8 @@ pub mod blob;
 
 pub mod file;
 
+pub mod once;
+
 pub mod entity;
 
 pub mod change;
@@ -81,6 +83,8 @@ pub use job::JobState;
 pub use key::DATABASE_FILE;
 pub use key::MasterKey;
 pub use key::random_token;
+pub use once::Before;
+pub use once::Once;
 pub use receipt::Ledger;
 pub use receipt::Pending;
 pub use receipt::Wish;

@@ -261,6 +261,9 @@ async fn sweep(inner: std::sync::Weak<Inner>) {
         if let Err(error) = store.write(vec![feed::trim()]).await {
             tracing::error!(%error, "the change feed was not trimmed");
         }
+        if let Err(error) = store.once_trim().await {
+            tracing::error!(%error, "old keys of clients were not thrown away");
+        }
         if let Err(error) = store.blob_sweep_abandoned(ABANDONED_AFTER).await {
             tracing::error!(%error, "contents that nothing refers to were not thrown away");
         }
