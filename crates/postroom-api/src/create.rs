@@ -3,6 +3,7 @@
 use crate::app::Asked;
 use crate::body;
 use crate::enclosed;
+use crate::folder;
 use crate::form::Form;
 use crate::media_type::MediaType;
 use crate::message;
@@ -18,6 +19,7 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use postroom_model::Entity;
 use postroom_model::Invalid;
+use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::validate;
 use postroom_store::NewEntity;
@@ -159,6 +161,9 @@ async fn entity(
     if class.classname == MESSAGES {
         references::complete(asked, &mut entity).await?;
         message::check(None, &entity)?;
+    }
+    if class.classname == FOLDERS {
+        folder::check(asked, &entity).await?;
     }
     if enclosed.len() > app.limits.files_count_max {
         return Err(Invalid::new("", "has too many files").into());

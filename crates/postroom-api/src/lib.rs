@@ -53,6 +53,8 @@ pub mod message;
 
 pub mod references;
 
+pub mod folder;
+
 pub mod upload;
 
 pub mod once;
