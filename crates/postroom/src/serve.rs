@@ -57,7 +57,7 @@ pub struct Running {
     /// Where REST requests are answered.
     pub address: SocketAddr,
     supervisor: Supervisor,
-    api: tokio::task::JoinHandle<std::io::Result<()>>,
+    api: tokio::task::JoinHandle<()>,
     stop_api: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -68,7 +68,7 @@ impl Running {
         let _ = self.stop_api.send(());
         self.supervisor.stop().await;
         match tokio::time::timeout(REQUESTS_WITHIN, self.api).await {
-            Ok(ended) => ended?.context("REST interface"),
+            Ok(ended) => ended.context("REST interface"),
             Err(_) => {
                 tracing::warn!("requests that did not end in time are cut off");
                 Ok(())
@@ -103,9 +103,9 @@ pub async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let store = open_store(&data, arguments).await?;
     let settings = Settings::new(dialer, ehlo_name, data.join("spool"));
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
-    let router = postroom_api::router(postroom_api::App::new(store));
+    let app = postroom_api::App::new(store);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
-    let api = tokio::spawn(postroom_api::serve(listener, router, async move {
+    let api = tokio::spawn(postroom_api::serve(listener, app, async move {
         // An error means that the sender is gone, which is an end too.
         let _ = stopped.await;
     }));
