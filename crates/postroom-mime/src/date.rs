@@ -253,7 +253,9 @@ impl<'a> Date<'a> {
     }
 
     fn set_time(&mut self, hour: i64, minute: i64, second: i64) {
-        self.is_wrong |= hour > 23 || minute > 59 || second > 60;
+        // 24:00 is the end of the day (ISO 8601).
+        let is_midnight = (hour, minute, second) == (24, 0, 0);
+        self.is_wrong |= (hour > 23 && !is_midnight) || minute > 59 || second > 60;
         self.time = Some(hour * 3600 + minute * 60 + second);
     }
 
@@ -385,6 +387,8 @@ mod tests {
             ("Thu, 13 Feb 1969 23:32 -0330",          Some("1969-02-14T03:02:00Z")),
             ("Tue, 19 Jan 2038 03:14:08 +0000",       Some("2038-01-19T03:14:08Z")),
             ("Thu, 29 Feb 2024 23:59:60 +0000",       Some("2024-03-01T00:00:00Z")),
+            ("Mon, 23 Nov 2026 24:00:00 +0000",       Some("2026-11-24T00:00:00Z")),
+            ("Mon, 23 Nov 2026 24:01:00 +0000",       None),
             ("Sat, 29 Feb 2023 10:00:00 +0000",       None),
             ("Fri, 31 Dec 9999 23:59:59 +0000",       None),
             ("Mon, 1 Jan 0001 00:00:00 +0000",        None),
