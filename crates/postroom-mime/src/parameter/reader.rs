@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
                     self.take(1);
                     self.quoted()
                 }
-                _ => (self.unquoted(Blanks::of(&name)), true),
+                _ => (self.unquoted(Until::of(&name)), true),
             };
             let is_sound = is_introduced && is_closed;
             return Some(Piece { name, section, is_extended, value, is_sound });
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
             value.truncate(length);
             return (value, true);
         }
-        (self.unquoted(Blanks::Within), false)
+        (self.unquoted(Until::SemicolonOrQuote), false)
     }
 
     /// Whether a quote that stands before `at` ends a parameter.
@@ -145,17 +145,15 @@ impl<'a> Reader<'a> {
     }
 
     /// An unquoted value.
-    fn unquoted(&mut self, blanks: Blanks) -> Vec<u8> {
+    fn unquoted(&mut self, until: Until) -> Vec<u8> {
         let mut end = self.rest.iter().position(|byte| *byte == b';').unwrap_or(self.rest.len());
-        let is_end = |byte: &u8| match blanks {
-            Blanks::Within => false,
-            Blanks::End => byte.is_ascii_whitespace(),
-            Blanks::OrCommentEnd => byte.is_ascii_whitespace() || *byte == b'(',
-        };
-        let value = self.rest.get(..end).unwrap_or_default();
-        end = value.iter().position(is_end).unwrap_or(end);
+        if matches!(until, Until::BlankOrComment) {
+            let is_end = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'(';
+            let value = self.rest.get(..end).unwrap_or_default();
+            end = value.iter().position(is_end).unwrap_or(end);
+        }
         let mut value = self.take(end).trim_ascii();
-        if !matches!(blanks, Blanks::End) {
+        if !matches!(until, Until::Semicolon) {
             value = value.strip_suffix(b"\"").unwrap_or(value);
         }
         value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
@@ -212,23 +210,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What ends an unquoted value besides a semicolon.
+/// What ends an unquoted value.
 #[derive(Debug, Clone, Copy)]
-enum Blanks {
-    /// Nothing: names have blanks in them.
-    Within,
-    /// Blanks; all else belongs to the value, as it does in boundaries.
-    End,
-    /// Blanks and comments.
-    OrCommentEnd,
+enum Until {
+    /// A semicolon: all else belongs to a boundary.
+    Semicolon,
+    /// A semicolon, with a stray quote before it: names have blanks in them.
+    SemicolonOrQuote,
+    /// A semicolon, a blank or a comment, with a stray quote before it.
+    BlankOrComment,
 }
 
-impl Blanks {
+impl Until {
     fn of(name: &str) -> Self {
         match name {
-            "name" | "filename" => Self::Within,
-            "boundary" => Self::End,
-            _ => Self::OrCommentEnd,
+            "boundary" => Self::Semicolon,
+            "name" | "filename" => Self::SemicolonOrQuote,
+            _ => Self::BlankOrComment,
         }
     }
 }
