@@ -340,10 +340,10 @@ fn ordinal(word: &str) -> Option<i64> {
     digits.and_then(number)
 }
 
-/// A year with its century (RFC 5322 §4.3).
+/// A year with its century (RFC 5322 §4.3). One of three digits that begins with 0 has two.
 fn full_year(word: &str, value: i64) -> i64 {
     match word.len() {
-        ..=2 if value < 50 => value + 2000,
+        ..=3 if value < 50 => value + 2000,
         ..=3 => value + 1900,
         _ => value,
     }
@@ -375,6 +375,7 @@ mod tests {
             ("Tue, 1 Jul 2003 10:52:37 +200",         Some("2003-07-01T08:52:37Z")),
             ("Tue, 1 Jul 2003 10:52:37 GMT+0200",     Some("2003-07-01T08:52:37Z")),
             ("Tue, 1 Jul 2003 10:52:37 +02:00",       Some("2003-07-01T08:52:37Z")),
+            ("Fri, 5 Aug 022 05:22:50 +0900",         Some("2022-08-04T20:22:50Z")),
             ("Tue, 1 Jul 103 10:52:37",               Some("2003-07-01T10:52:37Z")),
             ("Tue,  1 Jul 2003 10.52.37 est",         Some("2003-07-01T15:52:37Z")),
             ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", Some("1997-11-21T15:55:06Z")),
