@@ -139,14 +139,16 @@ impl Content {
             self.flowed = is("format", "flowed").then(|| is("delsp", "yes"));
         }
         if self.is_multipart() {
-            // One that no semicolon introduces is none to all parsers that were compared, and so to
-            // the scanners in front of us: files must not appear here alone. The text has it all.
+            // One that no semicolon introduces, or whose quote is not closed, is none to the other
+            // parsers that were compared, and so to the scanners in front of us: files must not
+            // appear here alone. The text has it all.
             let is_boundary = |bytes: &&[u8]| {
                 !parameters.is_loose
                     && !bytes.trim_ascii().is_empty()
                     && bytes.len() <= BOUNDARY_BYTES_MAX
             };
-            self.boundary = parameters.bytes("boundary").filter(is_boundary).map(<[u8]>::to_vec);
+            self.boundary =
+                parameters.sound_bytes("boundary").filter(is_boundary).map(<[u8]>::to_vec);
         }
         let security = parameters.token("protocol").or_else(|| parameters.token("smime-type"));
         self.security_type = security.map(|value| value.to_ascii_lowercase());

@@ -253,7 +253,9 @@ impl<'a> Date<'a> {
     }
 
     fn set_time(&mut self, hour: i64, minute: i64, second: i64) {
-        self.is_wrong |= hour > 23 || minute > 59 || second > 60;
+        // 24:00 is the end of the day (ISO 8601).
+        let is_midnight = (hour, minute, second) == (24, 0, 0);
+        self.is_wrong |= (hour > 23 && !is_midnight) || minute > 59 || second > 60;
         self.time = Some(hour * 3600 + minute * 60 + second);
     }
 
@@ -338,10 +340,10 @@ fn ordinal(word: &str) -> Option<i64> {
     digits.and_then(number)
 }
 
-/// A year with its century (RFC 5322 §4.3).
+/// A year with its century (RFC 5322 §4.3). One of three digits that begins with 0 has two.
 fn full_year(word: &str, value: i64) -> i64 {
     match word.len() {
-        ..=2 if value < 50 => value + 2000,
+        ..=3 if value < 50 => value + 2000,
         ..=3 => value + 1900,
         _ => value,
     }
@@ -373,6 +375,7 @@ mod tests {
             ("Tue, 1 Jul 2003 10:52:37 +200",         Some("2003-07-01T08:52:37Z")),
             ("Tue, 1 Jul 2003 10:52:37 GMT+0200",     Some("2003-07-01T08:52:37Z")),
             ("Tue, 1 Jul 2003 10:52:37 +02:00",       Some("2003-07-01T08:52:37Z")),
+            ("Fri, 5 Aug 022 05:22:50 +0900",         Some("2022-08-04T20:22:50Z")),
             ("Tue, 1 Jul 103 10:52:37",               Some("2003-07-01T10:52:37Z")),
             ("Tue,  1 Jul 2003 10.52.37 est",         Some("2003-07-01T15:52:37Z")),
             ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", Some("1997-11-21T15:55:06Z")),
@@ -385,6 +388,8 @@ mod tests {
             ("Thu, 13 Feb 1969 23:32 -0330",          Some("1969-02-14T03:02:00Z")),
             ("Tue, 19 Jan 2038 03:14:08 +0000",       Some("2038-01-19T03:14:08Z")),
             ("Thu, 29 Feb 2024 23:59:60 +0000",       Some("2024-03-01T00:00:00Z")),
+            ("Mon, 23 Nov 2026 24:00:00 +0000",       Some("2026-11-24T00:00:00Z")),
+            ("Mon, 23 Nov 2026 24:01:00 +0000",       None),
             ("Sat, 29 Feb 2023 10:00:00 +0000",       None),
             ("Fri, 31 Dec 9999 23:59:59 +0000",       None),
             ("Mon, 1 Jan 0001 00:00:00 +0000",        None),

@@ -54,6 +54,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("latin-9", "iso-8859-15"),
     ("latin9", "iso-8859-15"),
     ("macroman", "macintosh"),
+    ("mac-roman", "macintosh"),
+    ("apple-roman", "macintosh"),
     ("x-mac-latin1", "macintosh"),
     ("mac-cyrillic", "x-mac-cyrillic"),
     ("maccyrillic", "x-mac-cyrillic"),

@@ -35,6 +35,8 @@ fn labels_mean_what_mail_means_by_them() {
         ("cp850",             b"gr\x81n",                   "grün"),
         ("ibm437",            b"\xE3",                      "π"),
         ("x-mac-roman",       b"\x9F",                      "ü"),
+        ("mac-roman",         b"\x9F",                      "ü"),
+        ("viscii",            b"Vi\xAEt",                   "Việt"),
         ("windows1251",       b"\xCF\xF0\xE8",              "При"),
         ("win-1251",          b"\xCF\xF0\xE8",              "При"),
         ("koi8-r",            b"\xF0\xD2\xC9",              "При"),
