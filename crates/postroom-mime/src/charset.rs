@@ -196,7 +196,8 @@ pub fn detect(bytes: &[u8]) -> Charset {
     }
     let (mut right, mut wrong) = (0_usize, 0_usize);
     for chunk in bytes.utf8_chunks() {
-        right += chunk.valid().chars().filter(|char| !char.is_ascii()).count();
+        // Each character outside ASCII has one byte that leads it.
+        right += chunk.valid().bytes().filter(|byte| *byte >= 0xC0).count();
         wrong += usize::from(!chunk.invalid().is_empty());
     }
     // A damaged or cut text in UTF-8 is still one: other charsets hardly ever look like it.

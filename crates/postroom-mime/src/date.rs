@@ -161,17 +161,19 @@ fn number(word: &str) -> Option<i64> {
 
 fn month(word: &str) -> Option<i64> {
     let word = word.trim_end_matches('.');
-    let is_it = |name: &&str| {
-        word.len() >= 3 && (name.starts_with(word) || word == "sept" && name.starts_with("sep"))
-    };
-    let at = MONTHS.iter().position(is_it)?;
+    let word = if word == "sept" { "sep" } else { word };
+    let at = MONTHS.iter().position(|name| word.len() >= 3 && begins(name, word))?;
     i64::try_from(at + 1).ok()
+}
+
+/// Whether a name begins with a word; told by the first byte, mostly.
+fn begins(name: &str, word: &str) -> bool {
+    word.len() <= name.len() && word.bytes().zip(name.bytes()).all(|(a, b)| a == b)
 }
 
 impl<'a> Date<'a> {
     fn word(&mut self, word: &'a str) {
-        let is_weekday =
-            |name: &&str| word.len() >= 2 && name.starts_with(word.trim_end_matches('.'));
+        let is_weekday = |name: &&str| word.len() >= 2 && begins(name, word.trim_end_matches('.'));
         if let Some((date, time)) = word.split_once('t').filter(|(date, _)| is_iso(date)) {
             self.pending.push(time);
             self.date_word(date);

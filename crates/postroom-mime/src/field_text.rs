@@ -71,7 +71,9 @@ fn unfold(text: &str) -> String {
             rest = after.strip_prefix('\0').unwrap_or(after);
         } else {
             line.push(' ');
-            rest = after.trim_start_matches(['\r', '\n', ' ', '\t', '\0']);
+            let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n' | b' ' | b'\t' | b'\0');
+            let blanks = after.bytes().take_while(is_blank).count();
+            rest = after.get(blanks..).unwrap_or_default();
         }
     }
     line.push_str(rest);

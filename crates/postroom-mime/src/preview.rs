@@ -36,7 +36,10 @@ fn joined<'a>(lines: impl Iterator<Item = &'a str>, chars_max: usize) -> Option<
 fn next_word<'a>(line: &mut &'a str) -> Option<&'a str> {
     let is_usual = |byte: &u8| byte.is_ascii_graphic();
     let is_blank = |char: char| char.is_whitespace() || char.is_control() || is_filler(char);
-    let rest = line.trim_start_matches(is_blank);
+    let mut rest = line.trim_ascii_start();
+    if !rest.as_bytes().first().is_some_and(is_usual) {
+        rest = rest.trim_start_matches(is_blank);
+    }
     let mut end = 0;
     loop {
         // Most characters are told by their byte alone.
@@ -54,7 +57,8 @@ fn next_word<'a>(line: &mut &'a str) -> Option<&'a str> {
 
 /// Whether a word is a line that is drawn.
 fn is_rule(word: &str) -> bool {
-    word.len() > 3 && word.bytes().all(|byte| b"-_=*#~".contains(&byte))
+    let is_drawn = |byte| matches!(byte, b'-' | b'_' | b'=' | b'*' | b'#' | b'~');
+    word.len() > 3 && word.bytes().all(is_drawn)
 }
 
 /// Invisible characters that newsletters fill their preview with.
