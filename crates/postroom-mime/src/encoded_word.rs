@@ -171,7 +171,8 @@ fn flush(run: Option<Run<'_>>, decoded: &mut String) {
 fn quoted(content: &str, bytes: &mut Vec<u8>) {
     let mut rest = content.as_bytes();
     bytes.reserve(rest.len());
-    while let Some(at) = memchr::memchr2(b'=', b'_', rest) {
+    // Escapes stand close together where there are any: no search in bulk.
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'=' | b'_')) {
         let (plain, marked) = rest.split_at_checked(at).unwrap_or((rest, &[]));
         bytes.extend_from_slice(plain);
         let after = marked.get(1..).unwrap_or_default();
