@@ -316,7 +316,8 @@ fn in_unicode(address: String) -> String {
     };
     let is_encoded =
         |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
-    if !domain.split('.').any(is_encoded) {
+    let may_be_encoded = domain.bytes().any(|byte| byte == b'-');
+    if !may_be_encoded || !domain.split('.').any(is_encoded) {
         return address;
     }
     match idna::domain_to_unicode(domain) {

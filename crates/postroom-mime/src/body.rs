@@ -220,7 +220,7 @@ impl<S: Source> Reader<'_, S> {
             if text.contains('\0') {
                 self.defects.note(Defect::Nul);
             }
-            text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
+            text = plain_lines(&text);
         }
         if text.len() > max {
             self.defects.note(Defect::TextOver);
@@ -288,6 +288,23 @@ impl<S: Source> Reader<'_, S> {
         });
         Ok(true)
     }
+}
+
+/// The text with its lines ended by LF, without NUL.
+fn plain_lines(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'\r', b'\0', rest.as_bytes()) {
+        let (line, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        plain.push_str(line);
+        rest = after.get(1..).unwrap_or_default();
+        if after.starts_with('\r') {
+            plain.push('\n');
+            rest = rest.strip_prefix('\n').unwrap_or(rest);
+        }
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// Which body a leaf belongs to, if any.

@@ -194,10 +194,16 @@ pub fn detect(bytes: &[u8]) -> Charset {
     if has_escapes(bytes) && bytes.is_ascii() {
         return Charset::Whatwg(ISO_2022_JP);
     }
-    let (mut right, mut wrong) = (0_usize, 0_usize);
+    let (mut right, mut wrong, mut left) = (0_usize, 0_usize, bytes.len());
     for chunk in bytes.utf8_chunks() {
-        right += chunk.valid().chars().filter(|char| !char.is_ascii()).count();
+        // Each character outside ASCII has one byte that leads it.
+        right += chunk.valid().bytes().filter(|byte| *byte >= 0xC0).count();
         wrong += usize::from(!chunk.invalid().is_empty());
+        left -= chunk.valid().len() + chunk.invalid().len();
+        // No longer UTF-8, whatever follows.
+        if wrong > 1 && right + left / 2 <= 2 * wrong {
+            break;
+        }
     }
     // A damaged or cut text in UTF-8 is still one: other charsets hardly ever look like it.
     if right > 2 * wrong || (wrong <= 1 && right > 0) {

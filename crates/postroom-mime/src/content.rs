@@ -203,9 +203,11 @@ impl Content {
 /// Whether a text is `type/subtype`.
 fn is_media_type(text: &str) -> bool {
     let is_token = |part: &str| {
-        let is_character =
-            |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte);
-        !part.is_empty() && part.bytes().all(is_character)
+        let is_special = |byte| {
+            matches!(byte, b'(' | b')' | b'<' | b'>' | b'@' | b',' | b';' | b':' | b'\\')
+                || matches!(byte, b'"' | b'/' | b'[' | b']' | b'?' | b'=')
+        };
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !is_special(byte))
     };
     text.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
 }

@@ -7,6 +7,8 @@
 //!
 //! Standards: RFC 5322 §3.3, §4.3.
 
+mod usual;
+
 /// No zone is that far from Greenwich.
 const DAY_MINUTES: i64 = 24 * 60;
 const MONTHS: [&str; 12] = [
@@ -79,6 +81,8 @@ const ZONES: &[(&str, i64)] = &[
 ];
 /// Years that a mail can be of.
 const YEARS: std::ops::RangeInclusive<i64> = 1900..=2199;
+/// `2026-11-23`.
+const ISO_DATE_BYTES: usize = 10;
 /// A longer text is no date.
 const TEXT_BYTES_MAX: usize = 400;
 
@@ -100,6 +104,14 @@ struct Date<'a> {
 /// Reads a date; Unix time in milliseconds. Without a zone it is taken as UTC.
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
+    match usual::read(text) {
+        Some(date) => date.unix_ms(),
+        None => by_words(text),
+    }
+}
+
+/// Reads a date of any form.
+fn by_words(text: &str) -> Option<i64> {
     let mut end = TEXT_BYTES_MAX.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -110,7 +122,8 @@ pub fn parse(text: &str) -> Option<i64> {
     }
     text.make_ascii_lowercase();
     let mut date = Date::default();
-    for word in text.split([' ', '\t', ',', '\r', '\n', '\u{a0}']).filter(|word| !word.is_empty()) {
+    let is_blank = |char| matches!(char, ' ' | '\t' | ',' | '\r' | '\n' | '\u{a0}');
+    for word in text.split(is_blank).filter(|word| !word.is_empty()) {
         date.pending.push(word);
         while let Some(word) = date.pending.pop() {
             date.word(word);
@@ -161,28 +174,31 @@ fn number(word: &str) -> Option<i64> {
 
 fn month(word: &str) -> Option<i64> {
     let word = word.trim_end_matches('.');
-    let is_it = |name: &&str| {
-        word.len() >= 3 && (name.starts_with(word) || word == "sept" && name.starts_with("sep"))
-    };
-    let at = MONTHS.iter().position(is_it)?;
+    let word = if word == "sept" { "sep" } else { word };
+    let at = MONTHS.iter().position(|name| word.len() >= 3 && begins(name, word))?;
     i64::try_from(at + 1).ok()
+}
+
+/// Whether a name begins with a word; told by the first byte, mostly.
+fn begins(name: &str, word: &str) -> bool {
+    word.len() <= name.len() && word.bytes().zip(name.bytes()).all(|(a, b)| a == b)
 }
 
 impl<'a> Date<'a> {
     fn word(&mut self, word: &'a str) {
-        let is_weekday =
-            |name: &&str| word.len() >= 2 && name.starts_with(word.trim_end_matches('.'));
-        if let Some((date, time)) = word.split_once('t').filter(|(date, _)| is_iso(date)) {
+        let is_weekday = |name: &&str| word.len() >= 2 && begins(name, word.trim_end_matches('.'));
+        let iso = (word.len() > ISO_DATE_BYTES).then(|| word.split_once('t')).flatten();
+        if let Some(value) = number(word) {
+            self.number(word, value);
+        } else if let Some((date, time)) = iso.filter(|(date, _)| is_iso(date)) {
             self.pending.push(time);
             self.date_word(date);
         } else if word.starts_with(['+', '-']) {
             self.numeric_zone(word);
-        } else if word.contains(':') {
+        } else if word.bytes().any(|byte| byte == b':') {
             self.clock(word);
         } else if let Some(month) = month(word) {
             self.month = self.month.or(Some(month));
-        } else if let Some(value) = number(word) {
-            self.number(word, value);
         } else if matches!(word, "am" | "pm") {
             self.half(word);
         } else if let Some((first, _)) = word.split_once(['-', '/'])
@@ -331,7 +347,7 @@ impl<'a> Date<'a> {
 }
 
 fn is_iso(date: &str) -> bool {
-    date.len() == 10 && date.bytes().filter(|byte| *byte == b'-').count() == 2
+    date.len() == ISO_DATE_BYTES && date.bytes().filter(|byte| *byte == b'-').count() == 2
 }
 
 fn ordinal(word: &str) -> Option<i64> {
@@ -407,6 +423,13 @@ mod tests {
         #[test]
         fn any_text(text in "\\PC{0,40}", words in "([0-9]{1,5}|[-+:/., ]|mon|jan|pm|gmt|t){0,20}") {
             let _ = (parse(&text), parse(&words));
+        }
+
+        #[test]
+        fn dates_of_the_usual_form_are_read_alike(
+            text in " ?(mon|Tue|Oct), [0-9]{1,4} (jan|Feb|sun) [0-9]{4} [0-2][0-9]:[0-6][0-9]:[0-6][0-9] [-+][012][0-9][0-6][0-9]( \\([A-Z(]{0,2}\\))?",
+        ) {
+            prop_assert_eq!(parse(&text), by_words(&text), "{}", text);
         }
     }
 }

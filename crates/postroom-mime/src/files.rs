@@ -151,7 +151,8 @@ fn subject(start: &[u8]) -> io::Result<Option<String>> {
     let bytes =
         |range: &std::ops::Range<u64>| source::read(&mut Slice(start), range, HEADER_BYTES_MAX);
     for field in &header.fields {
-        if bytes(&field.name)?.eq_ignore_ascii_case(b"subject") {
+        let name_bytes = field.name.end - field.name.start;
+        if name_bytes == 7 && bytes(&field.name)?.eq_ignore_ascii_case(b"subject") {
             let mut text = FieldText { fallback: None, words_left: 1_000, defects: &mut defects };
             let subject = text.unstructured(&bytes(&field.value)?);
             return Ok((!subject.is_empty()).then_some(subject));

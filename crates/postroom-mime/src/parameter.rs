@@ -109,6 +109,9 @@ const WORDS_MAX: usize = 1_000;
 
 /// Joins the pieces of each parameter.
 fn join(pieces: Vec<Piece>) -> Vec<Parameter> {
+    if pieces.iter().all(|piece| piece.section.is_none()) {
+        return pieces.into_iter().map(whole_piece).collect();
+    }
     let (mut sections, whole): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| piece.section.is_some());
     // Stable: of two pieces with one number the first comes first.

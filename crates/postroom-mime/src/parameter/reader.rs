@@ -119,7 +119,13 @@ impl<'a> Reader<'a> {
                     value.push(byte);
                 }
                 b'\r' | b'\n' => {}
-                _ => value.push(byte),
+                _ => {
+                    let rest = self.rest.get(at..).unwrap_or_default();
+                    let is_plain = |byte: &&u8| !matches!(byte, b'\\' | b'"' | b'\r' | b'\n');
+                    let count = rest.iter().skip(1).take_while(is_plain).count();
+                    value.extend_from_slice(rest.get(..=count).unwrap_or_default());
+                    at += count;
+                }
             }
             at += 1;
         }
@@ -244,6 +250,9 @@ fn begins_parameter(rest: &[u8]) -> bool {
 /// Splits `name*3*` into its parts.
 fn split_name(name: &[u8]) -> (String, Option<u32>, bool) {
     let name = String::from_utf8(name.to_ascii_lowercase()).unwrap_or_default();
+    if !name.bytes().any(|byte| byte == b'*') {
+        return (name, None, false);
+    }
     let (base, is_extended) = match name.strip_suffix('*') {
         Some(base) => (base, true),
         None => (name.as_str(), false),
