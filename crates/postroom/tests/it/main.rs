@@ -8,6 +8,8 @@ mod receive;
 
 mod send;
 
+mod disk;
+
 mod redecompose;
 
 mod trouble;
