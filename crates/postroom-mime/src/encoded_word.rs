@@ -143,6 +143,9 @@ impl Run<'_> {
     }
 
     fn end_base64(&mut self) {
+        if self.base64.is_empty() {
+            return;
+        }
         let mut decoder = TransferEncoding::Base64.decoder();
         decoder.push(&self.base64, &mut self.bytes);
         decoder.finish(&mut self.bytes);
