@@ -14,6 +14,7 @@ use postroom_mime::Limits;
 use postroom_mime::Message;
 use postroom_mime::Part;
 use postroom_mime::charset;
+use postroom_mime::charset::Detection;
 use postroom_mime::content::Disposition;
 use postroom_mime::defect::Defects;
 use postroom_mime::flowed;
@@ -149,8 +150,14 @@ fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
         let range =
             usize::try_from(entity.body.start).ok().zip(usize::try_from(entity.body.end).ok());
         let body = range.and_then(|(start, end)| raw.get(start..end)).unwrap_or_default();
-        let decode =
-            || charset::decode(content.encoding.decode(body), content.charset.as_deref()).text;
+        let decode = || {
+            charset::decode(
+                content.encoding.decode(body),
+                content.charset.as_deref(),
+                &mut Detection::default(),
+            )
+            .text
+        };
         match content.media_type.as_str() {
             _ if content.disposition == Some(Disposition::Attachment) => {}
             "text/plain" => {

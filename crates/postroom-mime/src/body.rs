@@ -12,6 +12,7 @@
 
 use crate::charset;
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::content::Content;
 use crate::content::Disposition;
 use crate::defect::Defect;
@@ -80,6 +81,8 @@ pub struct Reader<'a, S> {
     pub source: &'a mut S,
     /// The limits.
     pub limits: &'a Limits,
+    /// Finds out charsets.
+    pub detection: Detection,
     /// What was met.
     pub defects: &'a mut Defects,
     /// What was read.
@@ -114,7 +117,7 @@ impl<S: Source> Reader<'_, S> {
         let (content, size_bytes) = leaf::content(self.source, entity, max, self.defects)?;
         let content = self.encoded_files(&entity.content, content, shown);
         let declared = declared(&entity.content, shown, &content);
-        let decoded = charset::decode(content, declared.as_deref());
+        let decoded = charset::decode(content, declared.as_deref(), &mut self.detection);
         let is_cut = size_bytes.is_none();
         match decoded.defect {
             // The cut may have split a character.

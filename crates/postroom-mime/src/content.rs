@@ -6,6 +6,7 @@
 //! Standards: RFC 2045, 2183, 2392, 2557.
 
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::field_text::FieldText;
@@ -214,7 +215,8 @@ fn is_media_type(text: &str) -> bool {
 
 fn text(value: &[u8], defects: &mut Defects) -> Option<String> {
     let value = value.get(..ID_BYTES_MAX).unwrap_or(value);
-    let mut field = FieldText { fallback: None, words_left: 100, defects };
+    let mut field =
+        FieldText { fallback: None, words_left: 100, detection: Detection::of_field(), defects };
     let text = field.unstructured(value);
     (!text.is_empty()).then_some(text)
 }

@@ -7,6 +7,7 @@
 
 use crate::charset;
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::encoded_word;
@@ -19,6 +20,8 @@ pub struct FieldText<'a> {
     pub fallback: Option<Charset>,
     /// How many encoded words may still be decoded.
     pub words_left: usize,
+    /// Finds out the charset of bytes.
+    pub detection: Detection,
     /// What was met.
     pub defects: &'a mut Defects,
 }
@@ -38,10 +41,10 @@ impl FieldText<'_> {
         }
         let text = match std::str::from_utf8(value) {
             Ok(text) if memchr::memchr(0x1B, value).is_none() => Cow::Borrowed(text),
-            Ok(_) => Cow::Owned(charset::decode_raw(value, self.fallback)),
+            Ok(_) => Cow::Owned(self.raw(value)),
             Err(_) => {
                 self.defects.note(Defect::HeaderRawBytes);
-                Cow::Owned(charset::decode_raw(value, self.fallback))
+                Cow::Owned(self.raw(value))
             }
         };
         if memchr::memchr3(b'\r', b'\n', b'\0', text.as_bytes()).is_none() {
@@ -51,6 +54,10 @@ impl FieldText<'_> {
             self.defects.note(Defect::Nul);
         }
         unfold(&text)
+    }
+
+    fn raw(&mut self, value: &[u8]) -> String {
+        charset::decode_raw(value, self.fallback, &mut self.detection)
     }
 
     /// Decodes the encoded words of a text.

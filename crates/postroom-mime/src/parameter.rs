@@ -12,6 +12,7 @@
 
 use crate::charset;
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::defect::Defects;
 use crate::encoded_word;
 use crate::field_text::FieldText;
@@ -89,7 +90,12 @@ impl Parameters {
     pub fn text(&self, name: &str, fallback: Option<Charset>) -> Option<String> {
         let parameter = self.find(name)?;
         let mut defects = Defects::default();
-        let mut field = FieldText { fallback, words_left: WORDS_MAX, defects: &mut defects };
+        let mut field = FieldText {
+            fallback,
+            words_left: WORDS_MAX,
+            detection: Detection::of_field(),
+            defects: &mut defects,
+        };
         let text = match parameter.charset {
             Some(charset) => charset::decode_named(&parameter.value, Some(charset)),
             None => field.unfolded(&parameter.value),

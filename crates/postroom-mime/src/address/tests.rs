@@ -1,12 +1,18 @@
 //! Tables of address lists, well formed and not.
 
 use super::*;
+use crate::charset::Detection;
 use crate::defect::Defects;
 use proptest::prelude::*;
 
 fn list(text: &[u8]) -> Vec<(String, String)> {
     let mut defects = Defects::default();
-    let mut field = FieldText { fallback: None, words_left: 1_000, defects: &mut defects };
+    let mut field = FieldText {
+        fallback: None,
+        words_left: 1_000,
+        detection: Detection::default(),
+        defects: &mut defects,
+    };
     let found = parse(text, &mut field);
     found.into_iter().map(|found| (found.name.unwrap_or_default(), found.address)).collect()
 }

@@ -3,6 +3,7 @@
 
 use crate::world::*;
 use postroom_testkit::PostroomOptions;
+use postroom_testkit::skipped;
 use postroom_testkit::wait_until;
 use reqwest::Method;
 use serde_json::json;
@@ -23,7 +24,7 @@ impl Disk {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(directory.path());
         if !mount.output().is_ok_and(|output| output.status.success()) {
-            println!("SKIPPED a full disk: mounting one takes root");
+            skipped("mounting a file system takes root");
             return None;
         }
         Some(Self(directory))
