@@ -25,8 +25,14 @@ const ADDRESSES_MAX: usize = 100_000;
 #[must_use]
 pub fn parse(value: &[u8], field: &mut FieldText<'_>) -> Vec<Address> {
     let text = field.unfolded(value);
-    let mut list =
-        List { field, found: vec![], words: vec![], comments: vec![], is_addressed: false };
+    let mut list = List {
+        field,
+        found: vec![],
+        words: vec![],
+        comments: vec![],
+        is_addressed: false,
+        loose: Loose::No,
+    };
     let mut tokens = Tokens::new(&text);
     while let Some(token) = tokens.next_token() {
         if list.found.len() >= ADDRESSES_MAX {
@@ -60,6 +66,17 @@ struct List<'a, 'b, 'f> {
     comments: Vec<&'a str>,
     /// Whether angle brackets stood here since the last separator.
     is_addressed: bool,
+    loose: Loose,
+}
+
+/// Whether the last one that was found has neither brackets nor an `@`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loose {
+    No,
+    /// It has not, but the one before it has.
+    Once,
+    /// Several have not.
+    Often,
 }
 
 impl<'a> List<'a, '_, '_> {
@@ -75,10 +92,27 @@ impl<'a> List<'a, '_, '_> {
         self.words.clear();
         self.comments.clear();
         self.is_addressed = false;
+        self.loose = Loose::No;
     }
 
     /// An address in angle brackets; the words before it are its name.
     fn angle(&mut self, inner: &'a str) {
+        // Several addresses within one pair of brackets; commas may stand in quotes and routes.
+        let is_list = inner.contains(',') && !inner.contains(['"', '(', ':']);
+        let Some((first, others)) = inner.split_once(',').filter(|_| is_list) else {
+            self.bracketed(inner);
+            return;
+        };
+        self.bracketed(first);
+        for other in others.split(',').filter(|other| !other.trim().is_empty()) {
+            let address = self.spec(other);
+            if !address.is_empty() {
+                self.found.push(Address { name: None, address });
+            }
+        }
+    }
+
+    fn bracketed(&mut self, inner: &'a str) {
         let words = std::mem::take(&mut self.words);
         // Two addresses without a comma, the first one bare: `a@b <c@d>` is a name all the same.
         let mut name = self.name(&words);
@@ -95,8 +129,19 @@ impl<'a> List<'a, '_, '_> {
                 address = in_unicode(bare);
             }
         }
+        let loose = std::mem::replace(&mut self.loose, Loose::No);
+        if let Some(name) = name.as_mut().filter(|_| loose == Loose::Once && !address.is_empty()) {
+            self.take_comma(name);
+        }
         if !address.is_empty() || name.is_some() {
             self.found.push(Address { name, address });
+        }
+    }
+
+    /// Puts what stands before a comma in front of a name: `Bee, Anna <a@b.example>`.
+    fn take_comma(&mut self, name: &mut String) {
+        if let Some(Address { name: first, address }) = self.found.pop() {
+            *name = format!("{}, {name}", first.unwrap_or(address));
         }
     }
 
@@ -114,6 +159,12 @@ impl<'a> List<'a, '_, '_> {
             self.comments.clear();
             return;
         }
+        self.loose = match self.loose {
+            _ if words.iter().any(Word::has_at) => Loose::No,
+            Loose::No => Loose::Once,
+            Loose::Once | Loose::Often => Loose::Often,
+        };
+        let count = self.found.len();
         for group in bare_addresses(&words) {
             match group {
                 Bare::Address(words) => {
@@ -140,6 +191,9 @@ impl<'a> List<'a, '_, '_> {
                     }
                 }
             }
+        }
+        if self.found.len() == count {
+            self.loose = Loose::No;
         }
         self.comments.clear();
     }
