@@ -30,6 +30,7 @@ use crate::structure::Structure;
 use crate::transfer::Declared;
 use crate::uuencode;
 use crate::yenc;
+use std::collections::HashMap;
 use std::io;
 
 /// The bodies and files of a message, before files get their names.
@@ -69,7 +70,7 @@ pub struct File {
 }
 
 /// What is read into a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Shown {
     Text,
     Html,
@@ -96,8 +97,11 @@ impl<S: Source> Reader<'_, S> {
     ///
     /// Those of the file.
     pub fn read(&mut self, structure: &Structure) -> io::Result<()> {
-        for entity in structure.entities.iter().filter(|entity| !entity.has_parts) {
+        let last = last_alternatives(structure);
+        for (at, entity) in structure.entities.iter().enumerate() {
             match shown(entity) {
+                _ if entity.has_parts => {}
+                Some(kind) if is_outdone(&last, (at, entity, kind)) => {}
                 Some(kind) => self.text(entity, kind)?,
                 None if entity.content.is_multipart() && entity.body.is_empty() => {}
                 None => self.file(entity)?,
@@ -325,6 +329,33 @@ fn shown(entity: &Entity) -> Option<Shown> {
         }
         _ => None,
     }
+}
+
+/// The last part of each kind in each `multipart/alternative`, empty ones aside: of alternatives
+/// the last that is understood counts (RFC 2046 §5.1.4).
+fn last_alternatives(structure: &Structure) -> HashMap<(usize, Shown), usize> {
+    let mut last = HashMap::new();
+    for (at, entity) in structure.entities.iter().enumerate() {
+        let holder =
+            entity.parent.and_then(|parent| Some((parent, structure.entities.get(parent)?)));
+        if let (Some((parent, holder)), Some(kind)) = (holder, shown(entity))
+            && holder.content.media_type == "multipart/alternative"
+            && !entity.has_parts
+            && !entity.body.is_empty()
+        {
+            last.insert((parent, kind), at);
+        }
+    }
+    last
+}
+
+/// Whether a later part of the same alternative says it better.
+fn is_outdone(
+    last: &HashMap<(usize, Shown), usize>,
+    (at, entity, kind): (usize, &Entity, Shown),
+) -> bool {
+    let best = entity.parent.and_then(|parent| last.get(&(parent, kind)));
+    best.is_some_and(|best| *best != at)
 }
 
 /// The charset that a text declares. Html may name it itself, where it is not UTF-8 all the same;

@@ -79,8 +79,8 @@ const ZONES: &[(&str, i64)] = &[
     ("nzst", 720),
     ("nzdt", 780),
 ];
-/// Years that a mail can be of.
-const YEARS: std::ops::RangeInclusive<i64> = 1900..=2199;
+/// Years that a date can be of. 9999 is what programs write for "never".
+const YEARS: std::ops::RangeInclusive<i64> = 1900..=9998;
 /// `2026-11-23`.
 const ISO_DATE_BYTES: usize = 10;
 /// A longer text is no date.

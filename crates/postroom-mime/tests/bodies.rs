@@ -260,3 +260,28 @@ fn names_are_harmless_and_unique() {
     let want = ["a.txt", "a (2).txt", "A (3).TXT", "_nul", "attachment", "a_b_c.txt"];
     assert_eq!(names(&message.attachments), want);
 }
+
+#[test]
+fn of_alternatives_the_last_of_each_kind_counts() {
+    const PLAIN: &str = "Content-Type: text/plain\n\nplain";
+    const BETTER: &str = "Content-Type: text/plain\n\nbetter";
+    const EMPTY: &str = "Content-Type: text/plain\n\n";
+    const HTML: &str = "Content-Type: text/html\n\n<p>html";
+    #[rustfmt::skip]
+    let table: &[(&str, &[&str], Option<&str>, Kind)] = &[
+        ("alternative", &[PLAIN, HTML],                Some("plain"),           Kind::Alternative),
+        ("alternative", &[HTML, PLAIN],                Some("plain"),           Kind::Alternative),
+        ("alternative", &[PLAIN, BETTER, HTML, HTML],  Some("better"),          Kind::Alternative),
+        ("alternative", &[PLAIN, EMPTY],               Some("plain"),           Kind::Text),
+        ("mixed",       &[PLAIN, BETTER],              Some("plain\nbetter"),   Kind::Text),
+    ];
+    for (kind, parts, text, want) in table {
+        let (_, message) = multipart(kind, parts);
+        assert_eq!(message.text.as_deref(), *text, "{kind} {parts:?}");
+        assert_eq!(message.kind, *want, "{kind} {parts:?}");
+        assert!(message.attachments.is_empty());
+        if parts.contains(&HTML) {
+            assert_eq!(message.html_text.as_deref(), Some("<p>html"));
+        }
+    }
+}

@@ -105,7 +105,12 @@ fn only_what_is_malformed_is_a_defect() {
     ];
     for (text, want) in table {
         let mut defects = Defects::default();
-        let mut field = FieldText { fallback: None, words_left: 1_000, defects: &mut defects };
+        let mut field = FieldText {
+            fallback: None,
+            words_left: 1_000,
+            detection: Detection::default(),
+            defects: &mut defects,
+        };
         let _ = parse(text.as_bytes(), &mut field);
         assert_eq!(defects.has(Defect::AddressMalformed), want, "{text}");
     }
