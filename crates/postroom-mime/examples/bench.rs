@@ -107,7 +107,8 @@ fn mailparse_decoding_peer(message: &[u8]) {
     });
 }
 
-/// Messages under the paths; mbox files count as one, what is too large for a peer is left out.
+/// Messages under the paths: mbox files count as one; what has no header field is none, and what is
+/// too large for a peer is left out.
 fn read(mut paths: Vec<PathBuf>) -> io::Result<Vec<Vec<u8>>> {
     const BYTES_MAX: u64 = 1 << 20;
     let mut messages = vec![];
@@ -115,7 +116,10 @@ fn read(mut paths: Vec<PathBuf>) -> io::Result<Vec<Vec<u8>>> {
         if path.is_dir() {
             paths.extend(fs::read_dir(&path)?.filter_map(|entry| Some(entry.ok()?.path())));
         } else if fs::metadata(&path)?.len() <= BYTES_MAX {
-            messages.push(fs::read(&path)?);
+            let bytes = fs::read(&path)?;
+            if postroom_mime::parse(&bytes).raw_reason.is_none() {
+                messages.push(bytes);
+            }
         }
     }
     Ok(messages)
