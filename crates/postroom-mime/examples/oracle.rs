@@ -20,10 +20,13 @@ use postroom_mime::defect::Defects;
 use postroom_mime::flowed;
 use postroom_mime::source::Slice;
 use postroom_mime::structure;
+use postroom_mime::structure::Entity;
+use postroom_mime::structure::Structure;
 use serde_json::Value as Json;
 use serde_json::json;
 use sha2::Digest;
 use sha2::Sha256;
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -129,21 +132,36 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether an alternative has several parts of one kind: the comparison joins them.
+fn has_twins(structure: &Structure) -> bool {
+    let holder = |entity: &Entity| {
+        let parent = entity.parent?;
+        let media_type = &structure.entities.get(parent)?.content.media_type;
+        (media_type == "multipart/alternative").then_some(parent)
+    };
+    let mut known = HashSet::new();
+    structure.entities.iter().any(|entity| match holder(entity) {
+        Some(parent) => !known.insert((parent, entity.content.media_type.as_str())),
+        None => false,
+    })
+}
+
 /// The bodies of the message, or those of its parts alone where the two differ.
 fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
     let is_opened =
         message.attachments.iter().chain(&message.inlines).any(|part| part.container.is_some());
     let conventions = [Defect::BoundaryMissing, Defect::BoundaryUnused, Defect::TextOver];
-    if !is_opened && !message.defects.iter().any(|defect| conventions.contains(defect)) {
+    let limits = Limits::default();
+    let Ok(structure) = structure::scan(&mut Slice(raw), &limits, &mut Defects::default()) else {
+        return (vec![], vec![]);
+    };
+    let is_odd = message.defects.iter().any(|defect| conventions.contains(defect));
+    if !is_opened && !is_odd && !has_twins(&structure) {
         return (
             message.text.clone().into_iter().collect(),
             message.html_text.clone().into_iter().collect(),
         );
     }
-    let limits = Limits::default();
-    let Ok(structure) = structure::scan(&mut Slice(raw), &limits, &mut Defects::default()) else {
-        return (vec![], vec![]);
-    };
     let (mut texts, mut htmls) = (vec![], vec![]);
     for entity in structure.entities.iter().filter(|entity| !entity.has_parts) {
         let content = &entity.content;

@@ -332,7 +332,8 @@ fn shown(entity: &Entity) -> Option<Shown> {
 }
 
 /// The last part of each kind in each `multipart/alternative`, empty ones aside: of alternatives
-/// the last that is understood counts (RFC 2046 §5.1.4).
+/// the last that is understood counts (RFC 2046 §5.1.4). A part that does not say what it is may be
+/// the rest of a damaged one, and is none.
 fn last_alternatives(structure: &Structure) -> HashMap<(usize, Shown), usize> {
     let mut last = HashMap::new();
     for (at, entity) in structure.entities.iter().enumerate() {
@@ -341,6 +342,7 @@ fn last_alternatives(structure: &Structure) -> HashMap<(usize, Shown), usize> {
         if let (Some((parent, holder)), Some(kind)) = (holder, shown(entity))
             && holder.content.media_type == "multipart/alternative"
             && !entity.has_parts
+            && entity.content.is_typed
             && !entity.body.is_empty()
         {
             last.insert((parent, kind), at);
@@ -355,7 +357,7 @@ fn is_outdone(
     (at, entity, kind): (usize, &Entity, Shown),
 ) -> bool {
     let best = entity.parent.and_then(|parent| last.get(&(parent, kind)));
-    best.is_some_and(|best| *best != at)
+    entity.content.is_typed && best.is_some_and(|best| *best != at)
 }
 
 /// The charset that a text declares. Html may name it itself, where it is not UTF-8 all the same;

@@ -273,6 +273,7 @@ fn of_alternatives_the_last_of_each_kind_counts() {
         ("alternative", &[HTML, PLAIN],                Some("plain"),           Kind::Alternative),
         ("alternative", &[PLAIN, BETTER, HTML, HTML],  Some("better"),          Kind::Alternative),
         ("alternative", &[PLAIN, EMPTY],               Some("plain"),           Kind::Text),
+        ("alternative", &[PLAIN, "\nuntyped"],         Some("plain\nuntyped"),  Kind::Text),
         ("mixed",       &[PLAIN, BETTER],              Some("plain\nbetter"),   Kind::Text),
     ];
     for (kind, parts, text, want) in table {
