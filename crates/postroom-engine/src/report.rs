@@ -143,6 +143,34 @@ pub fn needs_a_person(error: &Error) -> bool {
         Error::Store(_)
         | Error::Spool(_)
         | Error::FolderGone
+        | Error::Unlisted { .. }
+        | Error::NoMailbox
+        | Error::Unheard
+        | Error::Fault(_)
+        | Error::Compose(_) => false,
+    }
+}
+
+/// Whether the server does not take the login and password that it was given.
+#[must_use]
+pub fn is_wrong_login(error: &Error) -> bool {
+    let no_login =
+        matches!(error, Error::NoPassword | Error::Imap(postroom_imap::Error::NoMechanism { .. }));
+    needs_a_person(error) && !no_login
+}
+
+/// Whether one mailbox, or one list, cannot be had: the connection is good for all others.
+#[must_use]
+pub fn leaves_others(error: &Error) -> bool {
+    match error {
+        Error::Imap(imap) => imap.leaves_connection_open() && !needs_a_person(error),
+        Error::Unlisted { .. } | Error::NoMailbox => true,
+        Error::Store(_)
+        | Error::Smtp(_)
+        | Error::Spool(_)
+        | Error::NoPassword
+        | Error::FolderGone
+        | Error::Unheard
         | Error::Fault(_)
         | Error::Compose(_) => false,
     }

@@ -84,7 +84,8 @@ impl Connection {
     }
 }
 
-/// The error without the words of a server that echo what we sent it: `BAD unknown command: LOGIN anna secret` is seen.
+/// The error without the words of a server that echo what we sent it, such as `BAD unknown
+/// command: LOGIN anna secret`.
 fn discreet(mut error: Error, credentials: &Credentials) -> Error {
     if let Error::Refused { text, .. } | Error::Bye { text, .. } = &mut error
         && credentials.is_echoed_in(text)
