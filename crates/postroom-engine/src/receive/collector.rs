@@ -1,6 +1,5 @@
 //! Collector: messages become portions, bounded by count and bytes, and go on to decomposition.
 
-use crate::account::Account;
 use crate::account::Folder;
 use crate::derive::Keep;
 use crate::error::Error;
@@ -16,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 /// A portion after decomposition, with its share of the memory.
 #[derive(Debug)]
@@ -46,14 +46,14 @@ impl<'a> Collector<'a> {
     /// With nothing in it.
     pub fn new(
         shared: &'a Arc<Shared>,
-        (account, folder): (&Account, &Folder),
+        (account, folder): (Uuid, &Folder),
         uid_validity: u32,
         sender: mpsc::Sender<Portion>,
     ) -> Self {
         let options = &folder.options;
         let count = |name: &str| usize::try_from(options.count(name)).unwrap_or(usize::MAX);
         let wanted = Wanted {
-            account: account.id,
+            account,
             folder: folder.id,
             uid_validity,
             keep: Keep::from_options(options),
@@ -142,5 +142,85 @@ impl<'a> Collector<'a> {
             Ok(Ready { messages: messages.map_err(Error::Spool)?, permit })
         });
         self.sender.send(portion).await.map_err(|_| Error::Unheard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::original::Spool;
+    use crate::settings::Settings;
+    use postroom_imap::MailboxName;
+    use postroom_model::builtin;
+    use postroom_model::options::Options;
+    use postroom_net::Dialer;
+    use postroom_net::Trust;
+    use postroom_store::MasterKey;
+    use postroom_store::Store;
+    use postroom_store::StoreConfig;
+    use serde_json::json;
+
+    const LARGE_BYTES: usize = 3_000_000;
+
+    async fn shared(directory: &Path) -> Arc<Shared> {
+        let config = StoreConfig {
+            directory: directory.to_owned(),
+            key: MasterKey::in_directory(directory).unwrap(),
+            classes: builtin::classes().unwrap(),
+            readers: 1,
+        };
+        let store = Store::open(&config).await.unwrap();
+        let dialer = Dialer::new(&Trust::default()).unwrap();
+        let settings = Settings::new(dialer, "x.test".to_owned(), directory.join("spool"));
+        Shared::new(store, settings).unwrap()
+    }
+
+    fn folder() -> Folder {
+        Folder {
+            id: Uuid::nil(),
+            mailbox: MailboxName::inbox(),
+            title: String::new(),
+            monitored: true,
+            delete_on_server: false,
+            options: Options::cascade([&json!({"portion_bytes": 8_000_000})]),
+        }
+    }
+
+    async fn spooled(shared: &Shared, uid: u32) -> Arrived {
+        let mut spool = Spool::create(&shared.settings.spool_directory).unwrap();
+        spool.write(&vec![b'x'; LARGE_BYTES]).await.unwrap();
+        let original = spool.finish().await.unwrap();
+        Arrived { uid, flags: vec![], internal_date_ms: None, original }
+    }
+
+    #[tokio::test]
+    async fn a_portion_counts_the_bytes_of_messages_that_are_put_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let shared = shared(directory.path()).await;
+        let (sender, mut receiver) = mpsc::channel(9);
+        let mut collector = Collector::new(&shared, (Uuid::nil(), &folder()), 1, sender);
+        for uid in 1..=6 {
+            collector.add(spooled(&shared, uid).await).await.unwrap();
+        }
+        drop(collector);
+        let mut counts = vec![];
+        while let Some(portion) = receiver.recv().await {
+            counts.push(portion.await.unwrap().unwrap().messages.len());
+        }
+        assert_eq!(counts, [3, 3]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_collected_for_a_store_that_takes_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let shared = shared(directory.path()).await;
+        let (sender, receiver) = mpsc::channel(9);
+        let mut collector = Collector::new(&shared, (Uuid::nil(), &folder()), 1, sender);
+        drop(receiver);
+        let mut result = Ok(());
+        for uid in 1..=3 {
+            result = collector.add(spooled(&shared, uid).await).await;
+        }
+        assert!(matches!(result, Err(Error::Unheard)));
     }
 }

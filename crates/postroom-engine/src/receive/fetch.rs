@@ -60,7 +60,7 @@ pub async fn fetch(
     (asks, turn): (&mut Asks, &Turn<'_>),
     (uid_validity, sender): (u32, mpsc::Sender<Portion>),
 ) -> Outcome {
-    let collector = Collector::new(shared, (account, folder), uid_validity, sender);
+    let collector = Collector::new(shared, (account.id, folder), uid_validity, sender);
     let mut fetching = Fetching { connection, asks, collector, missed: vec![], refused: 0 };
     let mut result = fetching.all(turn).await;
     let flushed = fetching.collector.flush().await;

@@ -112,12 +112,45 @@ pub async fn watch(
         return Ok(None);
     }
     let listed = list(connection, &selected).await?;
-    let mut ledger = shared.store.ledger(folder.id, uid_validity).await?;
-    if ledger.is_new {
-        ledger.baseline = baseline(folder, &ledger, &listed, connection).await?;
-        shared.store.folder_baseline(folder.id, uid_validity, ledger.baseline).await?;
-    }
+    let ledger = ledger_of((account, folder), (shared, connection), uid_validity, &listed).await?;
     Ok(Some(found(known, listed, &ledger, &selected)))
+}
+
+/// The ledger of a mailbox, its baseline set when it is read for the first time: under this
+/// UIDVALIDITY, or at this server.
+async fn ledger_of(
+    (account, folder): (&Account, &Folder),
+    (shared, connection): (&Shared, &mut Connection),
+    uid_validity: u32,
+    listed: &[u32],
+) -> Result<Ledger, Error> {
+    let store = &shared.store;
+    let (origin, noted) = (account.mailbox_origin(), store.origin(folder.id).await?);
+    let has_moved = noted.as_ref().is_some_and(|noted| *noted != origin);
+    let mut ledger = store.ledger(folder.id, uid_validity).await?;
+    if has_moved {
+        let last_proof_ms = ledger.last_proof_ms;
+        let had_other_validity = ledger.had_other_validity || !ledger.recorded.is_empty();
+        ledger = Ledger {
+            is_new: true,
+            is_changed: true,
+            had_other_validity,
+            last_proof_ms,
+            ..Ledger::default()
+        };
+    }
+    if ledger.is_new {
+        ledger.baseline = baseline(folder, &ledger, listed, connection).await?;
+    }
+    if noted.is_none() {
+        store.origin_note(folder.id, &origin).await?;
+    }
+    if has_moved {
+        store.origin_move(folder.id, &origin, (uid_validity, ledger.baseline)).await?;
+    } else if ledger.is_new {
+        store.folder_baseline(folder.id, uid_validity, ledger.baseline).await?;
+    }
+    Ok(ledger)
 }
 
 fn glance(selected: &Selected) -> Option<Glance> {

@@ -284,3 +284,40 @@ async fn without_existing_mail_a_change_of_uidvalidity_passes_over_nothing_new()
     subjects.sort_unstable();
     assert_eq!(subjects, ["first", "second"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_moves_to_another_server_loses_nothing_to_equal_uids() {
+    let users = vec![(ANNA.to_owned(), "secret".to_owned())];
+    let config = || SandboxConfig { users: users.clone(), ..SandboxConfig::default() };
+    let former = Sandbox::start(config()).await.unwrap();
+    let present = Sandbox::start(config()).await.unwrap();
+    let bring = |sandbox: &Sandbox, subjects: &[&str]| {
+        sandbox.set_uid_validity(ANNA, "INBOX", 1).unwrap();
+        for subject in subjects {
+            sandbox.deliver(ANNA, "INBOX", mail(subject)).unwrap();
+        }
+    };
+    bring(&former, &["a", "b"]);
+    bring(&present, &["c", "a", "d"]);
+    let postroom = postroom(&[former.ca_pem(), present.ca_pem()].concat());
+    let profile = |sandbox: &Sandbox| {
+        json!({
+            "name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+            "options": {"after_read_timeout": 0.1},
+        })
+    };
+    let account = json!({"address": ANNA, "password": "secret"});
+    let account = account_of(&postroom, profile(&former), account).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 2).await;
+    let moved = postroom.post("email/Profiles", &profile(&present)).await.unwrap();
+    let moved = json!({"profile_id": moved["id"]});
+    postroom.patch(&format!("email/Accounts/{account}"), &moved).await.unwrap();
+    let path = format!("email/Folders/{folder}");
+    let proven = |folder: &Json| (folder["storedCount"] == 3).then_some(());
+    until(&postroom, &path, "the proof at the other server", proven).await;
+    let found = messages(&postroom, &folder, 4).await;
+    let mut subjects: Vec<_> = found.iter().map(|m| m["subject"].as_str().unwrap()).collect();
+    subjects.sort_unstable();
+    assert_eq!(subjects, ["a", "b", "c", "d"]);
+}
