@@ -181,6 +181,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_login_that_is_refused_is_to_be_checked() {
+        let refused = |command, text: &str| {
+            let refusal = postroom_imap::Refusal::No;
+            let (code, text) = (None, text.to_owned());
+            Error::Imap(postroom_imap::Error::Refused { command, refusal, code, text })
+        };
+        let no_mechanism = postroom_imap::Error::NoMechanism { offered: String::new() };
+        let exchange = "User is authenticated but not connected.";
+        #[rustfmt::skip]
+        let table = [
+            // A person is needed, the login is wrong, other folders go on.
+            (refused("LOGIN", "no"),            true,  true,  false),
+            (refused("LIST", exchange),         true,  true,  false),
+            (refused("SELECT", "no"),           false, false, true),
+            (refused("SELECT", "unavailable"),  false, false, true),
+            (Error::Imap(no_mechanism),         true,  false, false),
+            (Error::NoPassword,                 true,  false, false),
+            (Error::Unlisted { count: 1 },      false, false, true),
+            (Error::Unheard,                    false, false, false),
+        ];
+        for (error, person, login, others) in table {
+            let got = (needs_a_person(&error), is_wrong_login(&error), leaves_others(&error));
+            assert_eq!(got, (person, login, others), "{error}");
+        }
+    }
+
+    #[test]
     fn the_worse_of_receiving_and_sending_is_shown() {
         let said = |receiving: Option<(State, &str)>, sending: Option<&str>| {
             let receiving = receiving.map(|(state, text)| (state, text.to_owned()));
