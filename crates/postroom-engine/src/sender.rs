@@ -197,8 +197,7 @@ impl Sender {
         let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
         let settings = &self.shared.settings;
         let options = Options { ehlo_name: settings.ehlo_name.clone(), ..Options::default() };
-        // The semaphore is never closed.
-        let _turn = self.shared.connects.acquire().await;
+        let _turn = self.shared.turn(&server.endpoint).await;
         let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
         if let Some(credentials) = &server.credentials
             && connection.capabilities().offers_auth()

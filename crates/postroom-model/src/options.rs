@@ -112,8 +112,7 @@ pub const DECLARATIONS: &[Declaration] = &[
     flag(
         "load_existing",
         true,
-        "Whether the messages that are in a folder when it is enabled, or when its UIDVALIDITY \
-         changes, are loaded too.",
+        "Whether the messages that are in a folder when it is enabled are loaded too.",
     ),
     flag(
         "keep_unseen",

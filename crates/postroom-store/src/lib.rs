@@ -46,6 +46,8 @@ pub mod change;
 
 pub mod receipt;
 
+pub mod origin;
+
 pub mod receive;
 
 pub mod redecompose;

@@ -44,7 +44,7 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
-const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE];
+const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -98,6 +98,10 @@ const ONCE: &[&str] = &[
        PRIMARY KEY (\"domain\", \"class\", \"key\"))",
     "CREATE INDEX \"once by time\" ON \"once\" (\"at\")",
 ];
+
+/// At which server, and under which login, the mailbox of a folder was read.
+const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
+    \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];
 
 /// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;
 /// empty when there is no table), and makes its indexes.

@@ -16,6 +16,8 @@ mod trouble;
 
 mod faults;
 
+mod bad_server;
+
 mod fleet;
 
 mod bad_input;
