@@ -242,9 +242,12 @@ impl Store {
         let mut batch = vec![account_must_be(domain, account)];
         for found in surveyed {
             let same = |folder: &&Entity| {
+                // One that a client made is known by its name or title.
                 folder.text("mailbox") == Some(&found.mailbox)
                     || (folder.get("mailbox").is_null()
-                        && folder.text("title") == Some(&found.title))
+                        && folder.text("mode") != Some("sendOnly")
+                        && (folder.text("title") == Some(&found.title)
+                            || folder.text("name") == Some(&found.name)))
             };
             let mut values = Map::new();
             values.insert("mailbox".to_owned(), json!(found.mailbox));

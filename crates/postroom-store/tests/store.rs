@@ -527,6 +527,19 @@ async fn a_survey_makes_folders_and_says_which_are_gone() {
     assert!(!row.folders[1].is_set("enabled"));
     assert!(row.folders[1].text("statusText").unwrap().contains("no longer"));
     assert!(row.folders[0].get("statusText").is_null());
+    // One that a client made beforehand is taken for the mailbox of its name.
+    let made = json!({"account_id": account.to_string(), "name": "Archive", "title": "mine"});
+    let made = fixture.create(builtin::FOLDERS, made).await;
+    let archive = SurveyedFolder {
+        mailbox: "Archive".to_owned(),
+        name: "Archive".to_owned(),
+        title: "a@b.test/Archive".to_owned(),
+        ..both[0].clone()
+    };
+    fixture.store.survey_commit(&fixture.domain, account, &[archive]).await.unwrap();
+    let row = fixture.store.account_list().await.unwrap().remove(0);
+    let named: Vec<_> = row.folders.iter().filter(|f| f.text("name") == Some("Archive")).collect();
+    assert_eq!((named.len(), named[0].id), (1, made.id));
     let owner = (account, "a@b.test");
     for _ in 0..2 {
         fixture.store.send_box_ensure(&fixture.domain, owner, "Box").await.unwrap();
