@@ -47,6 +47,19 @@ impl Reply {
     pub fn is_permanent(&self) -> bool {
         (500..600).contains(&self.code)
     }
+
+    /// Whether it refuses a command for want of a login that is taken (RFC 4954 §6).
+    #[must_use]
+    pub fn wants_login(&self) -> bool {
+        matches!(self.code, 530 | 534 | 535 | 538)
+    }
+
+    /// Whether it says that there are too many recipients, which others may be sent to next (RFC
+    /// 5321 §4.5.3.1.10: 552 counts as 452).
+    #[must_use]
+    pub fn is_too_many(&self) -> bool {
+        matches!(self.code, 452 | 552) || matches!(self.enhanced, Some((_, 5, 3)))
+    }
 }
 
 impl fmt::Display for Reply {

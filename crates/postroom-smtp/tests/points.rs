@@ -24,12 +24,15 @@ use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// What the server does at a point.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// Answers so, instead of what it usually does.
     Say(&'static str),
+    /// Answers so, and closes the connection.
+    SayAndDrop(&'static str),
     /// Closes the connection.
     Drop,
     /// Says nothing any more.
@@ -40,6 +43,7 @@ enum Act {
 struct Server {
     port: u16,
     told: Arc<Mutex<Vec<String>>>,
+    acted: Arc<Notify>,
 }
 
 const EHLO: &str =
@@ -51,13 +55,15 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let told = Arc::new(Mutex::new(vec![]));
-        let heard = Arc::clone(&told);
+        let acted = Arc::new(Notify::new());
+        let (heard, tell) = (Arc::clone(&told), Arc::clone(&acted));
         tokio::spawn(async move {
             let (socket, _) = listener.accept().await.unwrap();
             // The client may be gone at any time.
-            let _ = serve(socket, (point, act), &heard).await;
+            let _ = serve(socket, (point, act), (&heard, &tell)).await;
+            tell.notify_one();
         });
-        Self { port, told }
+        Self { port, told, acted }
     }
 
     fn told(&self) -> Vec<String> {
@@ -79,7 +85,7 @@ impl Server {
 async fn serve(
     socket: tokio::net::TcpStream,
     (point, act): (&str, Act),
-    heard: &Mutex<Vec<String>>,
+    (heard, acted): (&Mutex<Vec<String>>, &Notify),
 ) -> std::io::Result<()> {
     let (reading, mut writing) = socket.into_split();
     let mut lines = BufReader::new(reading).lines();
@@ -100,7 +106,11 @@ async fn serve(
             Act::Say(text) => {
                 in_data |= at == "DATA" && text.starts_with("354");
                 writing.write_all(text.as_bytes()).await?;
+                if at == point {
+                    acted.notify_one();
+                }
             }
+            Act::SayAndDrop(text) => return writing.write_all(text.as_bytes()).await,
             Act::Drop => return Ok(()),
             Act::Stall => std::future::pending().await,
         }
@@ -134,8 +144,17 @@ async fn send(connection: &mut Connection) -> Result<Outcome, Error> {
 }
 
 /// Opens, sends, and says how it ended: the codes of the recipients and of the data, or the verdict.
-async fn attempt(server: &Server) -> String {
+async fn attempt(server: &Server, point: &str) -> String {
     let ended = match server.open().await {
+        // What happens within the body happens before the dot goes out.
+        Ok(mut connection) if point == "body" => {
+            let mut body = Some(Bytes::from_static(b"x\r\n"));
+            let acted = async || {
+                server.acted.notified().await;
+                Ok(())
+            };
+            connection.send(&envelope(), &mut body, acted).await
+        }
         Ok(mut connection) => send(&mut connection).await,
         Err(error) => Err(error),
     };
@@ -166,6 +185,8 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("EHLO",     Drop,                "Postpone"),
         ("MAIL",     Say("451 x\r\n"),    "Postpone"),
         ("MAIL",     Say("550 x\r\n"),    "Refuse"),
+        ("MAIL",     SayAndDrop("550 x\r\n"), "Refuse"),
+        ("MAIL",     Say("530 x\r\n"),    "Credentials"),
         ("MAIL",     Drop,                "Postpone"),
         ("MAIL",     Stall,               "Postpone"),
         ("RCPT two", Say("450 x\r\n"),    "250,450 Some(250)"),
@@ -175,9 +196,18 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("RCPT two", Stall,               "Postpone"),
         ("DATA",     Say("451 x\r\n"),    "250,250 Some(451)"),
         ("DATA",     Say("554 x\r\n"),    "250,250 Some(554)"),
+        ("DATA",     Say("250 ok\r\n"),   "Postpone"),
+        ("DATA",     Say("250 ok\r\n250 ok\r\n"), "Postpone"),
+        ("DATA",     Say("399 x\r\n"),    "Postpone"),
+        ("DATA",     Say("354 go\r\n250 ok\r\n"), "Postpone"),
+        ("DATA",     Say("354 go\r\n354 go\r\n"), "Postpone"),
+        ("DATA",     Say("354 go\r\n552 x\r\n"), "250,250 Some(552)"),
+        ("DATA",     Say("421 x\r\n"),    "Postpone"),
         ("DATA",     Drop,                "Postpone"),
         ("DATA",     Stall,               "Postpone"),
-        ("body",     Drop,                "InDoubt"),
+        ("body",     Say("250 ok\r\n"),   "Postpone"),
+        ("body",     Say("552 x\r\n"),    "250,250 Some(552)"),
+        ("body",     Drop,                "Postpone"),
         ("dot",      Say("451 x\r\n"),    "250,250 Some(451)"),
         ("dot",      Say("554 x\r\n"),    "250,250 Some(554)"),
         ("dot",      Say("354 x\r\n"),    "InDoubt"),
@@ -187,7 +217,7 @@ async fn what_becomes_of_a_message_at_each_point() {
     ];
     for (point, act, want) in table {
         let server = Server::start(point, act).await;
-        let got = attempt(&server).await;
+        let got = attempt(&server, point).await;
         assert_eq!(got, want, "{act:?} at {point}");
     }
 }
@@ -224,6 +254,41 @@ async fn when_nobody_is_accepted_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn many_recipients_do_not_fill_both_ways_at_once() {
+    let long: &'static str = format!("250 {}\r\n", "x".repeat(3000)).leak();
+    let server = Server::start("RCPT", Act::Say(long)).await;
+    let mut connection = server.open().await.unwrap();
+    let paths = (0..2000).map(|at| format!("{at}-{}@b.test", "y".repeat(800)));
+    let envelope = Envelope { forward_paths: paths.collect(), ..envelope() };
+    let mut body = Some(Bytes::from_static(b"x\r\n"));
+    let outcome = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap();
+    assert_eq!((outcome.recipients.len(), outcome.data.map(|reply| reply.code)), (2000, Some(250)));
+    assert!(connection.is_reusable());
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_a_message_is_heard() {
+    let server = Server::start("body", Act::SayAndDrop("552 5.3.4 too big\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    let mut body = Some(Bytes::from(b"x\r\n".repeat(8_000_000)));
+    let outcome = connection.send(&envelope(), &mut body, async || Ok(())).await.unwrap();
+    assert_eq!(outcome.data.map(|reply| reply.code), Some(552));
+    assert!(!connection.is_reusable());
+}
+
+#[tokio::test]
+async fn a_login_that_rcpt_wants_is_no_fault_of_the_message() {
+    let server = Server::start("RCPT", Act::Say("530 5.7.0 log in\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    let forward_paths = vec!["one@b.test".to_owned()];
+    let envelope = Envelope { forward_paths, ..envelope() };
+    let mut body = Some(Bytes::from_static(b"x\r\n"));
+    let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert!(connection.is_reusable());
+}
+
+#[tokio::test]
 async fn a_withdrawn_message_gets_no_final_dot() {
     let server = Server::start("nowhere", Act::Stall).await;
     let mut connection = server.open().await.unwrap();
@@ -242,6 +307,7 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     let broken = [
         Envelope { size_bytes: 1001, ..envelope() },
         Envelope { smtp_utf8: true, ..envelope() },
+        Envelope { forward_paths: vec![], ..envelope() },
         Envelope { reverse_path: "a@b.test>\r\nRCPT TO:<x@y.test".to_owned(), ..envelope() },
         Envelope { forward_paths: vec!["jürgen@b.test".to_owned()], ..envelope() },
     ];
