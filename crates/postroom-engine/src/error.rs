@@ -23,6 +23,9 @@ pub enum Error {
     /// The folder was deleted while it was read.
     #[error("the folder is no longer in the data model")]
     FolderGone,
+    /// The account was changed, or is stopped, while a connection was made for it.
+    #[error("the account was changed meanwhile")]
+    Superseded,
     /// A fault of our own in a background task.
     #[error("a background task ended by a fault of its own")]
     Fault(#[source] tokio::task::JoinError),

@@ -87,7 +87,14 @@ impl Connection {
             deadlines: options.deadlines,
             idle: false,
         };
-        let greeting = connection.wire.reply("the connection", options.deadlines.command).await?;
+        // Where TLS is expected from the first byte, nobody greets in the clear.
+        let what = match endpoint.security {
+            Security::Tls => "the connection",
+            Security::StartTls | Security::None => {
+                "the connection (does this port want smtpSecurity `tls`?)"
+            }
+        };
+        let greeting = connection.wire.reply(what, options.deadlines.command).await?;
         accepted("the connection", greeting)?;
         connection.hello(&options.ehlo_name).await?;
         if endpoint.security == Security::StartTls {
@@ -150,9 +157,7 @@ impl Connection {
                 self.auth_login(credentials).await?
             }
             (Secret::Password(_) | Secret::OAuth2(_), caps) => {
-                let reason =
-                    format!("the server offers no way to log in that we know: {:?}", caps.auth);
-                return Err(Error::Unsupported { reason });
+                return Err(Error::Unsupported { reason: no_mechanism(caps) });
             }
         };
         if !reply.is_success() {
@@ -218,6 +223,17 @@ impl Connection {
         still_there(name, &reply)?;
         Ok(reply)
     }
+}
+
+/// What to tell a person whose login the server does not ask for.
+fn no_mechanism(capabilities: &Capabilities) -> String {
+    if capabilities.offers_auth() {
+        let known = capabilities.auth.join(", ");
+        return format!("the server offers no way to log in that we know, only {known}");
+    }
+    "the account has a login for sending, but the server offers none (no AUTH): are smtpPort and \
+     smtpSecurity right? A server that wants no login needs no smtpLogin and smtpPassword"
+        .to_owned()
 }
 
 /// 421 can come at any time, and ends the connection (RFC 5321 §3.8).

@@ -50,7 +50,11 @@ pub mod redecompose;
 
 pub mod job;
 
+pub mod delivered;
+
 pub mod delivery;
+
+pub mod waiting;
 
 pub mod account;
 
@@ -66,6 +70,7 @@ pub use blob::BlobWriter;
 pub use blob::Content;
 pub use change::Updated;
 pub use chunk::BlobId;
+pub use delivered::Delivered;
 pub use delivery::Claimed;
 pub use delivery::Prepared;
 pub use delivery::Settlement;
@@ -89,3 +94,5 @@ pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
 pub use store::Store;
 pub use store::StoreConfig;
+pub use waiting::Stranded;
+pub use waiting::Why;

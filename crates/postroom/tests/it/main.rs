@@ -14,6 +14,8 @@ mod trouble;
 
 mod faults;
 
+mod deliveries;
+
 mod fleet;
 
 mod bad_input;
