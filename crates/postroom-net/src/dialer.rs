@@ -111,10 +111,14 @@ impl Dialer {
     ///
     /// When the handshake fails, or takes too long.
     pub async fn start_tls(&self, plain: Stream, host: &str) -> Result<Stream, Error> {
+        let port = match &plain {
+            Stream::Plain(tcp) => tcp.peer_addr().map_or(0, |address| address.port()),
+            Stream::Tls(_) => 0,
+        };
         let handshake = self.handshake(plain, host);
         timeout(self.deadline, handshake).await.map_err(|_| Error::Timeout {
             host: host.to_owned(),
-            port: 0,
+            port,
             phase: "TLS handshake",
         })?
     }

@@ -35,6 +35,21 @@ pub fn xoauth2(credentials: &Credentials) -> SecretString {
     encode(&format!("user={}\x01auth=Bearer {token}\x01\x01", credentials.login))
 }
 
+impl Credentials {
+    /// Whether words of a server give the secret away: some echo the command that they refuse. It
+    /// is looked for as it stands and in each base64 form in which it may have been sent.
+    #[must_use]
+    pub fn is_echoed_in(&self, text: &str) -> bool {
+        let secret = exposed(self);
+        // In a quoted string both stand behind a backslash (RFC 3501 §4.3).
+        let quoted = SecretString::from(secret.replace('\\', "\\\\").replace('"', "\\\""));
+        let sent = [plain(self), login_password(self), xoauth2(self), quoted];
+        let is_there = |form: &str| text.contains(form.trim_end_matches('='));
+        !secret.is_empty()
+            && (text.contains(secret) || sent.iter().any(|form| is_there(form.expose_secret())))
+    }
+}
+
 fn exposed(credentials: &Credentials) -> &str {
     match &credentials.secret {
         Secret::Password(secret) | Secret::OAuth2(secret) => secret.expose_secret(),
@@ -57,5 +72,31 @@ mod tests {
         assert_eq!(login_name(&tim).expose_secret(), "dGlt");
         assert_eq!(login_password(&tim).expose_secret(), "dGFuc3RhYWZ0YW5zdGFhZg==");
         assert!(!format!("{tim:?}").contains("tanstaaf"));
+    }
+
+    #[test]
+    fn a_secret_is_known_in_each_form_in_which_it_was_sent() {
+        let of = |secret: &str| {
+            let secret = Secret::Password(SecretString::from(secret));
+            Credentials { login: "tim".to_owned(), secret }
+        };
+        #[rustfmt::skip]
+        let table = [
+            ("hush",             "unknown command: LOGIN tim hush",           true),
+            ("hush",             "unknown command: LOGIN tim \"hush\"",       true),
+            ("hu\"sh",           "unknown command: LOGIN tim \"hu\\\"sh\"",   true),
+            ("tanstaaftanstaaf", "bad: AHRpbQB0YW5zdGFhZnRhbnN0YWFm",         true),
+            ("tanstaaftanstaaf", "bad: dGFuc3RhYWZ0YW5zdGFhZg==",             true),
+            ("tanstaaftanstaaf", "bad: dGFuc3RhYWZ0YW5zdGFhZg",               true),
+            ("hush",             "authentication failed for tim",             false),
+            ("",                 "authentication failed for tim",             false),
+        ];
+        for (secret, text, want) in table {
+            assert_eq!(of(secret).is_echoed_in(text), want, "{secret}: {text}");
+        }
+        let token = Secret::OAuth2(SecretString::from("ya29.token"));
+        let token = Credentials { login: "tim".to_owned(), secret: token };
+        let message = xoauth2(&token);
+        assert!(token.is_echoed_in(&format!("bad: {}", message.expose_secret())));
     }
 }

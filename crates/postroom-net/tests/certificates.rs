@@ -154,6 +154,10 @@ async fn a_server_that_says_nothing_is_given_up() {
     let endpoint = Endpoint { host, port, security: Security::Tls };
     let error = dialer.connect(&endpoint).await.unwrap_err().to_string();
     assert!(error.contains("did not answer in time (TLS handshake)"), "{error}");
+    let plain = Endpoint { security: Security::StartTls, ..endpoint };
+    let plain = dialer.connect(&plain).await.unwrap();
+    let error = dialer.start_tls(plain, "127.0.0.1").await.unwrap_err().to_string();
+    assert!(error.contains(&format!("127.0.0.1:{port} did not answer in time")), "{error}");
 }
 
 #[test]
