@@ -8,6 +8,7 @@ use postroom_net::Dialer;
 use postroom_net::Stream;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -27,6 +28,18 @@ impl Wire {
     /// A fresh connection.
     pub fn new(stream: Stream) -> Self {
         Self { stream: Some(stream), buffer: vec![], used: 0 }
+    }
+
+    /// Our own address as EHLO names it (RFC 5321 §4.1.3); `None` without a connection.
+    pub fn address_literal(&self) -> Option<String> {
+        let address = match self.stream.as_ref()? {
+            Stream::Plain(stream) => stream.local_addr(),
+            Stream::Tls(stream) => stream.get_ref().0.local_addr(),
+        };
+        match address.ok()?.ip().to_canonical() {
+            IpAddr::V4(ip) => Some(format!("[{ip}]")),
+            IpAddr::V6(ip) => Some(format!("[IPv6:{ip}]")),
+        }
     }
 
     /// Whether there are bytes that were not asked for.

@@ -71,10 +71,14 @@ impl Server {
     }
 
     async fn open(&self) -> Result<Connection, Error> {
+        self.open_as("client.test").await
+    }
+
+    async fn open_as(&self, name: &str) -> Result<Connection, Error> {
         let short = Duration::from_millis(200);
         let deadlines =
             Deadlines { command: short, data: short, block: short, dot: short, courtesy: short };
-        let options = Options { ehlo_name: "client.test".to_owned(), deadlines };
+        let options = Options { ehlo_name: name.to_owned(), deadlines };
         let host = "127.0.0.1".to_owned();
         let endpoint = Endpoint { host, port: self.port, security: Security::None };
         let dialer = Dialer::new(&Trust::default()).unwrap();
@@ -320,12 +324,14 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     send(&mut connection).await.unwrap();
 }
 
+fn anna() -> Credentials {
+    let secret = Secret::Password(SecretString::from("hush"));
+    Credentials { login: "anna".to_owned(), secret }
+}
+
 #[tokio::test]
 async fn a_login_that_is_not_taken_is_no_fault_of_the_message() {
-    let credentials = Credentials {
-        login: "anna".to_owned(),
-        secret: Secret::Password(SecretString::from("hush")),
-    };
+    let credentials = anna();
     for (reply, want) in
         [("535 no\r\n", Verdict::Credentials), ("454 later\r\n", Verdict::Postpone)]
     {
@@ -338,6 +344,52 @@ async fn a_login_that_is_not_taken_is_no_fault_of_the_message() {
     let server = Server::start("nowhere", Act::Stall).await;
     server.open().await.unwrap().login(&credentials).await.unwrap();
     assert_eq!(server.told().last().unwrap(), "AUTH PLAIN AGFubmEAaHVzaA==");
+}
+
+#[tokio::test]
+async fn no_error_shows_a_secret_that_the_server_echoes() {
+    for reply in [
+        "500 Command unrecognized: \"AGFubmEAaHVzaA==\"\r\n",
+        "535 hush is no password\r\n",
+        "421 AUTH PLAIN AGFubmEAaHVzaA\r\n",
+    ] {
+        let server = Server::start("AUTH", Act::Say(reply)).await;
+        let mut connection = server.open().await.unwrap();
+        let error = connection.login(&anna()).await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("(not shown)"), "{shown}");
+        assert!(!shown.contains("hush") && !shown.contains("AGFubmEAaHVzaA"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn another_mechanism_is_tried_where_one_is_not_taken() {
+    let server = Server::start("AUTH", Act::Say("504 5.5.4 not that one\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    let error = connection.login(&anna()).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Credentials);
+    let told = server.told();
+    let auth: Vec<_> = told.iter().filter(|line| line.starts_with("AUTH")).collect();
+    assert_eq!(auth, ["AUTH PLAIN AGFubmEAaHVzaA==", "AUTH LOGIN"]);
+}
+
+#[tokio::test]
+async fn an_initial_response_that_was_overlooked_is_sent_again() {
+    let server = Server::start("AUTH", Act::Say("334 \r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    connection.login(&anna()).await.unwrap();
+    assert_eq!(server.told().last().unwrap(), "AGFubmEAaHVzaA==");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_or_likes_gives_way_to_our_address() {
+    let server = Server::start("nowhere", Act::Stall).await;
+    let mut connection = server.open_as("my_host").await.unwrap();
+    assert_eq!(server.told(), ["EHLO [127.0.0.1]"]);
+    send(&mut connection).await.unwrap();
+    let server = Server::start("EHLO", Act::Say("501 5.5.2 who?\r\n")).await;
+    server.open().await.unwrap();
+    assert_eq!(server.told(), ["EHLO client.test", "EHLO [127.0.0.1]", "HELO [127.0.0.1]"]);
 }
 
 /// A server that answers STARTTLS and sends something more before the handshake, or offers none.
