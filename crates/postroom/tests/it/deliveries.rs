@@ -13,6 +13,7 @@ use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::SmtpCommand;
 use postroom_sandbox::When;
 use postroom_testkit::Postroom;
+use postroom_testkit::wait_until;
 use serde_json::Value as Json;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -148,6 +149,30 @@ async fn an_answer_that_the_store_does_not_take_is_not_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_ends_its_message_and_no_other() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    let mut draft = outgoing(&account, "damaged");
+    draft["messageState"] = Json::Null;
+    draft["attachments"] = json!([{"name": "a.bin", "contentType": "application/octet-stream",
+                                   "content": "aGVsbG8="}]);
+    let draft = post(&postroom, draft).await;
+    let database = postroom.data_directory().join("postroom.db");
+    let database = rusqlite::Connection::open(database).unwrap();
+    database.busy_timeout(PATIENCE).unwrap();
+    database.execute_batch("DELETE FROM \"chunk\"").unwrap();
+    let sending = json!({"messageState": "sending"});
+    postroom.patch(&format!("email/Messages/{draft}"), &sending).await.unwrap();
+    assert_eq!(settled(&postroom, &draft).await["errorCode"], "damaged");
+    let mut next = outgoing(&account, "next");
+    next["from"] = json!("team@demo.test");
+    let next = post(&postroom, next).await;
+    assert_eq!(settled(&postroom, &next).await["messageState"], "sent");
+    // Answers go to the account's own address.
+    let bytes = sandbox.accepted().remove(0).bytes;
+    assert!(String::from_utf8_lossy(&bytes).contains("\r\nReply-To: anna@demo.test\r\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_never_there_is_given_up_at_last() {
     let postroom = postroom("");
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -227,6 +252,27 @@ async fn what_a_killed_sender_left_of_a_disabled_account_is_taken_up() {
             postroom.delete(&place).await.unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_waits_for_the_answer_to_a_final_dot() {
+    let (sandbox, mut postroom, account) = sandbox(quick()).await;
+    let hold = sandbox.script(rule(Point::SmtpDot, When::Nth(1), Action::Hold));
+    let message = post(&postroom, outgoing(&account, "at the last")).await;
+    sandbox.wait_for(|state| state.acted_count(hold) > 0, PATIENCE).await.unwrap();
+    let address = postroom.url().trim_start_matches("http://").to_owned();
+    let stopping = tokio::task::spawn_blocking(move || {
+        postroom.stop().unwrap();
+        postroom
+    });
+    let gone = async || Ok(std::net::TcpStream::connect(&address).is_err().then_some(()));
+    wait_until("the end of the API", PATIENCE, gone).await.unwrap();
+    sandbox.unscript(hold);
+    postroom = stopping.await.unwrap();
+    postroom.restart().unwrap();
+    let sent = settled(&postroom, &message).await;
+    assert_eq!((&sent["messageState"], &sent["attempts"]), (&json!("sent"), &json!(1)));
+    assert_eq!(sandbox.accepted().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
