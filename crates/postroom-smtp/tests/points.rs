@@ -227,6 +227,12 @@ async fn what_becomes_of_a_message_at_each_point() {
 }
 
 #[tokio::test]
+async fn a_port_that_says_nothing_in_the_clear_may_want_tls() {
+    let error = Server::start("greeting", Act::Stall).await.open().await.unwrap_err();
+    assert!(error.to_string().contains("does this port want smtpSecurity `tls`?"), "{error}");
+}
+
+#[tokio::test]
 async fn the_bytes_are_those_of_the_message_and_the_connection_is_used_again() {
     let server = Server::start("nowhere", Act::Stall).await;
     let mut connection = server.open().await.unwrap();

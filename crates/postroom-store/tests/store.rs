@@ -535,6 +535,30 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
 }
 
 #[tokio::test]
+async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &message).await);
+    let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    let later = Settlement::Later { next_attempt_ms: 50, reason: "451".to_owned() };
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    let class = fixture.class(builtin::MESSAGES);
+    let at = (&fixture.domain, &*class, message.id);
+    let change = |json: Json| json.as_object().unwrap().clone();
+    let withdrawn = change(json!({"messageState": null}));
+    fixture.store.entity_update(at, &withdrawn, None).await.unwrap();
+    let message = fixture.get(builtin::MESSAGES, message.id).await;
+    assert!(message.get("nextAttemptAt").is_null() && message.get("errorText").is_null());
+    let again = change(json!({"messageState": "sending"}));
+    fixture.store.entity_update(at, &again, None).await.unwrap();
+    let message = fixture.get(builtin::MESSAGES, message.id).await;
+    assert!(fixture.prepare(account, &message).await);
+    let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    assert_eq!(claimed[0].attempts, 1);
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_delays_nothing_for_long() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
