@@ -3,12 +3,18 @@
 
 use libfuzzer_sys::fuzz_target;
 use postroom_mime::address;
+use postroom_mime::charset::Detection;
 use postroom_mime::defect::Defects;
 use postroom_mime::field_text::FieldText;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut defects = Defects::default();
-    let mut field = FieldText { fallback: None, words_left: 100, defects: &mut defects };
+    let mut field = FieldText {
+        fallback: None,
+        words_left: 100,
+        detection: Detection::default(),
+        defects: &mut defects,
+    };
     let found = address::parse(bytes, &mut field);
     assert!(found.len() <= bytes.len() + 1);
     for one in &found {

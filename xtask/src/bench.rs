@@ -18,8 +18,9 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     match arguments.word().as_deref() {
         Some("receive") => receive::run(arguments),
         Some("mime") => example("postroom-mime", "bench", arguments),
+        Some("large") => example("postroom-mime", "large", arguments),
         Some("memory") => example("postroom-imap", "memory", arguments),
-        Some(_) | None => bail!("what to measure: receive, mime or memory"),
+        Some(_) | None => bail!("what to measure: receive, mime, large or memory"),
     }
 }
 

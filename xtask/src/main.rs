@@ -25,7 +25,9 @@ cargo xtask CHORE
                               kill Postroom again and again while it loads a mailbox
   bench receive [--count N] [--runs N] [--kind a|b|c|t]
                               Postroom and mbsync on the same mailbox, in turns
-  bench mime | bench memory   figures of the parser; memory of IMAP connections
+  bench mime [FILE..]         the parser and two others on the same messages
+  bench large                 memory that a message of 100 MB in a file takes
+  bench memory                memory of IMAP connections
   oracle                      compare the parser with independent ones
 ";
 

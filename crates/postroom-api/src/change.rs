@@ -3,6 +3,7 @@
 use crate::app::Asked;
 use crate::body;
 use crate::etag;
+use crate::folder;
 use crate::message;
 use crate::problem::Problem;
 use crate::references;
@@ -13,6 +14,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Class;
 use postroom_model::Entity;
+use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::validate;
 use postroom_store::Updated;
@@ -90,6 +92,9 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
         if class.classname == MESSAGES {
             check_message(asked, &current, &mut changes).await?;
         }
+        if class.classname == FOLDERS && names_mailbox(&changes) {
+            folder::check(asked, &after(&current, &changes)).await?;
+        }
         if changes.is_empty() {
             return Ok(view::entity(class, &current, None));
         }
@@ -113,14 +118,7 @@ async fn check_message(
     changes: &mut Map<String, Json>,
 ) -> Result<(), Problem> {
     message::complete(current, changes);
-    let mut after = current.clone();
-    for (name, value) in changes.iter() {
-        if value.is_null() {
-            after.properties.remove(name);
-        } else {
-            after.properties.insert(name.clone(), value.clone());
-        }
-    }
+    let mut after = after(current, changes);
     if !changes.is_empty() {
         references::complete(asked, &mut after).await?;
     }
@@ -129,6 +127,24 @@ async fn check_message(
         changes.insert("account_id".to_owned(), account.clone());
     }
     Ok(message::check(Some(current), &after)?)
+}
+
+/// Whether a change of a folder says which mailbox it stands for.
+fn names_mailbox(changes: &Map<String, Json>) -> bool {
+    ["account_id", "name", "title"].into_iter().any(|name| changes.contains_key(name))
+}
+
+/// An entity as it is with changes.
+fn after(current: &Entity, changes: &Map<String, Json>) -> Entity {
+    let mut after = current.clone();
+    for (name, value) in changes {
+        if value.is_null() {
+            after.properties.remove(name);
+        } else {
+            after.properties.insert(name.clone(), value.clone());
+        }
+    }
+    after
 }
 
 /// Adds what a replacement leaves out, as unset or with its default.

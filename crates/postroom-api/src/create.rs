@@ -3,9 +3,11 @@
 use crate::app::Asked;
 use crate::body;
 use crate::enclosed;
+use crate::folder;
 use crate::form::Form;
 use crate::media_type::MediaType;
 use crate::message;
+use crate::once;
 use crate::problem::Problem;
 use crate::references;
 use crate::upload;
@@ -17,10 +19,12 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use postroom_model::Entity;
 use postroom_model::Invalid;
+use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::validate;
 use postroom_store::NewEntity;
 use postroom_store::NewFile;
+use postroom_store::Once;
 use postroom_store::clock;
 use serde_json::Value as Json;
 use std::collections::HashSet;
@@ -28,7 +32,8 @@ use std::collections::HashSet;
 /// The part of a form that holds the JSON.
 const JSON_PART: &str = "message";
 
-/// `POST` of a collection: one entity, or a list of which all are created or none.
+/// `POST` of a collection: one entity, or a list of which all are created or none; under an
+/// `Idempotency-Key` once, however often it comes.
 ///
 /// # Errors
 ///
@@ -43,16 +48,32 @@ pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     if is_form && json.is_array() {
         return Err(Invalid::new(JSON_PART, "is one entity; a list comes without files").into());
     }
-    if let Json::Array(list) = json {
-        return create_all(&asked, list).await;
+    let once = once::of(&asked.headers, &json, &files)?;
+    let is_list = json.is_array();
+    let created = match &once {
+        Some(once) => once::before(&asked, once).await?,
+        None => None,
+    };
+    let created = match created {
+        Some(created) => created,
+        None => {
+            let new = if let Json::Array(list) = json {
+                all(&asked, list).await?
+            } else {
+                vec![entity(&asked, json, files).await?]
+            };
+            store(&asked, new, once.as_ref()).await?
+        }
+    };
+    if is_list {
+        let list = view::entities(&asked.class, &created, None);
+        return Ok((StatusCode::CREATED, list).into_response());
     }
-    let new = entity(&asked, json, files).await?;
-    let created = store(&asked, vec![new]).await?;
     let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
     Ok(view::created(&asked.class, created))
 }
 
-async fn create_all(asked: &Asked, list: Vec<Json>) -> Result<Response, Problem> {
+async fn all(asked: &Asked, list: Vec<Json>) -> Result<Vec<NewEntity>, Problem> {
     let count_max = asked.app.limits.create_count_max;
     if list.len() > count_max {
         return Err(Invalid::new("", format!("creates at most {count_max} at once")).into());
@@ -65,17 +86,25 @@ async fn create_all(asked: &Asked, list: Vec<Json>) -> Result<Response, Problem>
             Err(problem) => problems.extend(problem.within(&format!("[{at}]"))?),
         }
     }
-    if !problems.is_empty() {
-        return Err(Problem::invalid(problems));
-    }
-    let created = store(asked, all).await?;
-    let list = view::entities(&asked.class, &created, None);
-    Ok((StatusCode::CREATED, list).into_response())
+    if problems.is_empty() { Ok(all) } else { Err(Problem::invalid(problems)) }
 }
 
-async fn store(asked: &Asked, new: Vec<NewEntity>) -> Result<Vec<Entity>, Problem> {
-    let store = &asked.app.store;
-    Ok(store.entity_create(&asked.domain, &asked.class, new).await?)
+async fn store(
+    asked: &Asked,
+    new: Vec<NewEntity>,
+    once: Option<&Once>,
+) -> Result<Vec<Entity>, Problem> {
+    let place = (&asked.domain, asked.class.as_ref());
+    let created = asked.app.store.entity_create_once(place, new, once).await?;
+    match (created, once) {
+        (Some(created), _) => Ok(created),
+        // The same request was faster by another connection.
+        (None, Some(once)) => {
+            let before = once::before(asked, once).await?;
+            before.ok_or_else(|| Problem::fault("a key vanished"))
+        }
+        (None, None) => Err(Problem::fault("nothing was created")),
+    }
 }
 
 /// Reads a form: the part `message` is JSON, each other a file of the property it is named after.
@@ -133,6 +162,9 @@ async fn entity(
         references::complete(asked, &mut entity).await?;
         message::check(None, &entity)?;
     }
+    if class.classname == FOLDERS {
+        folder::check(asked, &entity).await?;
+    }
     if enclosed.len() > app.limits.files_count_max {
         return Err(Invalid::new("", "has too many files").into());
     }
@@ -145,14 +177,25 @@ async fn entity(
     Ok(NewEntity { entity, files })
 }
 
+/// The name that clients know a property by: its alias, if it has one.
+fn shown_name(asked: &Asked, property: &str) -> String {
+    let alias = asked.class.property(property).and_then(|property| property.text("alias"));
+    alias.unwrap_or(property).to_owned()
+}
+
 /// Checks that no two files have the same place.
 fn check_files(asked: &Asked, entity: &Entity, files: &[NewFile]) -> Result<(), Problem> {
     let mut known = HashSet::new();
     for file in files {
-        let multi = asked.class.property(&file.property).is_some_and(|property| property.multi);
+        let property = asked.class.property(&file.property);
+        let multi = property.is_some_and(|property| property.multi);
         if !known.insert((&file.property, multi.then_some(&file.name))) {
-            let reason = format!("has two files, `{}` among them, where one can be", file.name);
-            return Err(Invalid::new(&file.property, reason).into());
+            let reason = if multi {
+                format!("has two files of the name `{}`", file.name)
+            } else {
+                "takes one file, not two".to_owned()
+            };
+            return Err(Invalid::new(shown_name(asked, &file.property), reason).into());
         }
         if asked.class.classname == MESSAGES {
             message::check_files(entity, &file.property)?;

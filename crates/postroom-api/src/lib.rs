@@ -53,7 +53,11 @@ pub mod message;
 
 pub mod references;
 
+pub mod folder;
+
 pub mod upload;
+
+pub mod once;
 
 pub mod create;
 

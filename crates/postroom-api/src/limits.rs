@@ -17,6 +17,10 @@ pub struct Limits {
     pub files_count_max: usize,
     /// How long a client may be silent in the middle of a body.
     pub silence_max: Duration,
+    /// How long a connection may take until the next request is there, its header fields included.
+    pub head_within: Duration,
+    /// How many connections there may be at once; others wait until one ends.
+    pub connections_max: usize,
 }
 
 impl Default for Limits {
@@ -28,6 +32,9 @@ impl Default for Limits {
             create_count_max: 1000,
             files_count_max: 1000,
             silence_max: Duration::from_secs(60),
+            // Clients keep idle connections for 90 seconds; they are not to be surprised.
+            head_within: Duration::from_secs(120),
+            connections_max: 1024,
         }
     }
 }

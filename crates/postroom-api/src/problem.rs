@@ -194,6 +194,7 @@ impl From<postroom_store::Error> for Problem {
             | Error::Locked { .. }
             | Error::File { .. }
             | Error::KeyForm
+            | Error::KeyMissing { .. }
             | Error::KeyDiffers
             | Error::Newer { .. } => Self::fault(chain(&error)),
         }

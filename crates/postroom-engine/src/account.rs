@@ -122,6 +122,22 @@ impl Account {
         self.folders.iter().filter(|folder| folder.monitored)
     }
 
+    /// At which server, and under which login, its mailboxes are: elsewhere, equal UIDs mean
+    /// other messages.
+    #[must_use]
+    pub fn mailbox_origin(&self) -> String {
+        let Some(server) = &self.imap else {
+            return String::new();
+        };
+        let login = server.credentials.as_ref().map_or("", |credentials| &credentials.login);
+        let host = server.endpoint.bare_host().to_ascii_lowercase();
+        match server.endpoint.port {
+            // The usual ports lead to the same server.
+            143 | 993 => format!("{login}@{host}"),
+            port => format!("{login}@{host}:{port}"),
+        }
+    }
+
     /// Whether a connection made for `other` serves this account too.
     #[must_use]
     pub fn connects_like(&self, other: &Self) -> bool {

@@ -26,6 +26,18 @@ pub enum Error {
     /// The account was changed, or is stopped, while a connection was made for it.
     #[error("the account was changed meanwhile")]
     Superseded,
+    /// The server counts messages in a mailbox but lists none.
+    #[error("the server counts {count} messages but lists none of them")]
+    Unlisted {
+        /// How many it counts.
+        count: u32,
+    },
+    /// The server lists no mailbox at all, not even INBOX.
+    #[error("the server lists no mailbox, not even INBOX")]
+    NoMailbox,
+    /// What was fetched is no longer taken: recording it has ended, and says why.
+    #[error("what was fetched is no longer recorded")]
+    Unheard,
     /// A fault of our own in a background task.
     #[error("a background task ended by a fault of its own")]
     Fault(#[source] tokio::task::JoinError),

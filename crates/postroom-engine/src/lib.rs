@@ -35,6 +35,8 @@ pub mod receive;
 
 pub mod send;
 
+pub mod polls;
+
 pub mod receiver;
 
 pub mod sender;

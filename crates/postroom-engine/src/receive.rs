@@ -10,34 +10,52 @@
 //! Nothing before `commit` has an effect that anyone can see, and `commit` does nothing the second
 //! time for the same (folder, UIDVALIDITY, UID).
 
-pub mod watch;
+pub mod asks;
 
-pub mod fetch;
+pub mod turn;
 
 pub mod decompose;
 
-pub mod commit;
-
 pub mod wishes;
+
+pub mod baseline;
+
+pub mod watch;
+
+mod collector;
+
+pub mod fetch;
+
+pub mod commit;
 
 use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
 use crate::shared::Shared;
-use commit::Committed;
 use postroom_imap::Connection;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use turn::Turn;
 use watch::Known;
 
 /// How many portions may be between fetch and commit.
 const PORTIONS_IN_FLIGHT: usize = 2;
 
 /// A portion that is being decomposed.
-type Portion = JoinHandle<Result<fetch::Ready, Error>>;
+type Portion = JoinHandle<Result<collector::Ready, Error>>;
 
-/// Takes what is new in one folder through the whole path.
+/// Whether a folder wants another turn at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// All that was announced is recorded, or pending.
+    Nothing,
+    /// There is more to be fetched.
+    More,
+}
+
+/// Takes what is new in one folder through the whole path, until nothing is left or its turn is
+/// over.
 ///
 /// # Errors
 ///
@@ -45,23 +63,43 @@ type Portion = JoinHandle<Result<fetch::Ready, Error>>;
 /// and the next call goes on from there.
 pub async fn receive(
     shared: &Arc<Shared>,
-    account: &Account,
-    folder: &Folder,
+    (account, folder): (&Account, &Folder),
     connection: &mut Connection,
     known: &mut Known,
-) -> Result<Committed, Error> {
-    let Some(news) = watch::watch(shared, account, folder, connection, known).await? else {
-        return Ok(Committed::default());
+    turn: &Turn<'_>,
+) -> Result<Left, Error> {
+    let who = (account, folder);
+    let Some(news) = watch::watch(shared, who, connection, known).await? else {
+        return Ok(Left::Nothing);
     };
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
-    let fetched = fetch::fetch(shared, (account, folder), connection, (&news, sender));
-    let committed = commit::commit(shared, (account, folder), &news, receiver);
+    let handed = (news.uid_validity, sender);
+    let mut count = 0;
+    let fetched = fetch::fetch(shared, who, connection, (&mut known.asks, turn), handed);
+    let committed = commit::commit(shared, who, (&news, &mut count), receiver);
     // Both run to their end: what was fetched before a connection broke is committed all the same.
     let (fetched, committed) = tokio::join!(fetched, committed);
-    let committed = committed?;
-    let missed = fetched?;
-    commit::record_missed(shared, (account, folder), &news, &missed).await?;
+    known.recorded += count;
+    known.has_progressed |= count > 0 || !fetched.missed.is_empty();
+    let recorded = match committed {
+        Ok(()) => commit::record_missed(shared, who, &news, &fetched.missed).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = recorded {
+        known.look_anew();
+        return Err(error);
+    }
+    known.has_wishes = true;
+    fetched.result?;
+    let left = if known.asks.is_empty() { Left::Nothing } else { Left::More };
+    match left {
+        Left::More => watch::tell_progress(shared, who, &news, known).await?,
+        Left::Nothing => {
+            known.news = None;
+            watch::prove(shared, who, &news, known).await?;
+        }
+    }
     wishes::fulfil(shared, folder, connection, news.uid_validity).await?;
-    watch::prove(shared, (account, folder), &news, known).await?;
-    Ok(committed)
+    known.has_wishes = false;
+    Ok(left)
 }

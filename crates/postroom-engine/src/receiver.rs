@@ -8,11 +8,18 @@ use crate::account::Account;
 use crate::account::Folder;
 use crate::backoff;
 use crate::error::Error;
+use crate::polls::Polls;
+use crate::polls::Trouble;
+use crate::polls::Visit;
 use crate::receive;
+use crate::receive::Left;
+use crate::receive::turn::Turn;
 use crate::receive::watch::Known;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
+use crate::report::is_wrong_login;
+use crate::report::leaves_others;
 use crate::report::needs_a_person;
 use crate::shared::Shared;
 use crate::survey::survey;
@@ -30,6 +37,9 @@ use uuid::Uuid;
 
 /// After so many refusals of the password in a row, it is tried at long intervals only.
 const REFUSALS_MAX: u32 = 3;
+
+/// The longest delay after our own store or disk failed: room may come back any moment.
+const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
 
 /// Why attending an account ended without an error.
 enum Ended {
@@ -49,23 +59,41 @@ pub async fn run(
         reporter,
         shared,
         known: HashMap::new(),
-        surveyed: None,
+        polls: Polls::default(),
+        survey: None,
+        has_surveyed: false,
+        has_progressed: false,
         failures: 0,
         refusals: 0,
     };
     loop {
         let account = Arc::clone(&setup.borrow_and_update());
-        let wait = match receiver.attend(&account, &mut setup).await {
-            Ok(Ended::Reconfigured) => continue,
-            Ok(Ended::Idle(until)) => until,
-            Err(error) => receiver.failed(&error).await,
+        let (until, is_idle) = match receiver.attend(&account, &mut setup).await {
+            Ok(Ended::Reconfigured) => {
+                receiver.begin_anew();
+                continue;
+            }
+            Ok(Ended::Idle(until)) => (until, true),
+            Err(error) => (receiver.failed(&error).await, false),
         };
-        tokio::select! {
-            changed = setup.changed() => match changed {
-                Ok(()) => receiver.forgive(),
-                Err(_) => return,
-            },
-            () = tokio::time::sleep_until(wait) => {}
+        loop {
+            tokio::select! {
+                changed = setup.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // Another server or password may mend what was wrong. Anything else does not,
+                    // and must not make another attempt with a password that was refused.
+                    if !setup.borrow_and_update().connects_like(&account) {
+                        receiver.begin_anew();
+                        break;
+                    }
+                    if is_idle {
+                        break;
+                    }
+                }
+                () = tokio::time::sleep_until(until) => break,
+            }
         }
     }
 }
@@ -74,13 +102,28 @@ struct Receiver {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
     known: HashMap<Uuid, Known>,
-    surveyed: Option<Instant>,
+    polls: Polls,
+    survey: Option<Visit>,
+    has_surveyed: bool,
+    /// Whether something was recorded since the last failure.
+    has_progressed: bool,
+    /// How often in a row a connection was not made, or ended before its first round was through.
     failures: u32,
+    /// How often in a row we were not let in.
     refusals: u32,
 }
 
 impl Receiver {
-    /// A new configuration may mend what was wrong: attempts begin anew.
+    /// What is known was learnt at another server, or under another name there.
+    fn begin_anew(&mut self) {
+        self.forgive();
+        self.known.clear();
+        self.polls = Polls::default();
+        self.survey = None;
+        self.has_surveyed = false;
+    }
+
+    /// Attempts begin anew.
     fn forgive(&mut self) {
         self.failures = 0;
         self.refusals = 0;
@@ -88,26 +131,34 @@ impl Receiver {
 
     /// Reports an error and says when to try again.
     async fn failed(&mut self, error: &Error) -> Instant {
-        self.failures += 1;
+        if std::mem::take(&mut self.has_progressed) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
         let settings = &self.shared.settings;
-        let mut delay =
-            backoff::delay(self.failures, settings.reconnect_first, settings.reconnect_longest);
-        let mut state = if self.surveyed.is_some() { State::Degraded } else { State::Failed };
+        let is_ours = matches!(error, Error::Store(_) | Error::Spool(_));
+        let bound = if is_ours { OWN_TROUBLE_LONGEST } else { settings.reconnect_longest };
+        let longest = bound.min(settings.reconnect_longest);
+        let mut delay = backoff::delay(self.failures, settings.reconnect_first, longest);
+        let mut state = if self.has_surveyed { State::Degraded } else { State::Failed };
         let mut text = chain(error);
         if needs_a_person(error) {
             state = State::Failed;
-            text.push_str("; check login and password");
-            self.refusals += 1;
+            self.refusals = self.refusals.saturating_add(1);
+            let is_wrong_login = is_wrong_login(error);
+            if is_wrong_login {
+                text.push_str("; check login and password");
+            }
             if self.refusals >= REFUSALS_MAX {
                 delay = settings.credentials_probe;
-                text.push_str("; it is not tried again soon, so that the account is not locked");
+                if is_wrong_login {
+                    text.push_str(
+                        "; it is not tried again soon, so that the account is not locked",
+                    );
+                }
             }
         }
-        if let Error::Imap(error) = error
-            && let Verdict::RetryLater { after: Some(hint) } = error.verdict()
-        {
-            delay = delay.max(hint);
-        }
+        delay = delay.max(hint(error));
         self.reporter.receiving(state, &text).await;
         Instant::now() + delay
     }
@@ -117,27 +168,28 @@ impl Receiver {
         account: &Arc<Account>,
         setup: &mut watch::Receiver<Arc<Account>>,
     ) -> Result<Ended, Error> {
-        if self.failures == 0 && self.surveyed.is_none() {
+        if self.failures == 0 && !self.has_surveyed {
             self.reporter.receiving(State::Connecting, "").await;
         }
         let mut connection = self.connect(account).await?;
-        self.forgive();
         let mut account = Arc::clone(account);
-        let mut polls = Polls::default();
         loop {
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
-            let trouble = self.poll_due(&account, &mut connection, &mut polls).await?;
-            match trouble {
-                None => self.reporter.receiving(State::Ready, "").await,
-                Some(text) => self.reporter.receiving(State::Degraded, &text).await,
+            let count = self.poll_due(&account, &mut connection, setup).await?;
+            let is_changed = setup.has_changed().unwrap_or(true);
+            if !is_changed && self.is_well(&account, count) {
+                self.forgive();
             }
-            if account.monitored().next().is_none() && !setup.has_changed().unwrap_or(true) {
+            self.report(&account).await;
+            if account.monitored().next().is_none() && !is_changed {
                 // Nobody is kept waiting by a goodbye that is not answered.
                 let _ = connection.logout().await;
                 return Ok(Ended::Idle(next_survey));
             }
-            let wait = polls.next(&account).map_or(next_survey, |next| next.min(next_survey));
+            let next_poll = self.polls.next(&account, None);
+            let wait = next_poll.map_or(next_survey, |next| next.min(next_survey));
             tokio::select! {
+                biased;
                 changed = setup.changed() => {
                     if changed.is_err() {
                         let _ = connection.logout().await;
@@ -155,6 +207,21 @@ impl Receiver {
         }
     }
 
+    /// Whether a whole round went well that polled so many folders: a login alone proves nothing.
+    fn is_well(&self, account: &Account, polled: usize) -> bool {
+        let has_listed = self.survey.as_ref().is_some_and(|survey| survey.trouble.is_none());
+        has_listed && (polled > 0 || self.polls.trouble(account).is_none())
+    }
+
+    /// Says how the account fares while its connection stands.
+    async fn report(&self, account: &Account) {
+        let surveyed = self.survey.as_ref().and_then(|survey| survey.trouble.as_deref());
+        match surveyed.or(self.polls.trouble(account)) {
+            None => self.reporter.receiving(State::Ready, "").await,
+            Some(text) => self.reporter.receiving(State::Degraded, text).await,
+        }
+    }
+
     async fn connect(&self, account: &Account) -> Result<Connection, Error> {
         // An account without IMAP has no receiver.
         let server = account.imap.as_ref().ok_or(Error::NoPassword)?;
@@ -167,103 +234,121 @@ impl Receiver {
             ..Limits::default()
         };
         let options = Options { limits, ..Options::default() };
-        // The semaphore is never closed.
-        let _turn = self.shared.connects.acquire().await;
+        let _turn = self.shared.turn(&server.endpoint).await;
         let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
         connection.login(credentials).await?;
         Ok(connection)
     }
 
+    /// Surveys when that is due; gives when it is due next. A list that is refused leaves the
+    /// folders that are known to be polled.
     async fn survey_if_due(
         &mut self,
         account: &Account,
         connection: &mut Connection,
     ) -> Result<Instant, Error> {
         let interval = account.options.duration("survey_interval");
-        let due = self.surveyed.map_or_else(Instant::now, |at| at + interval);
+        let due = self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval));
         if due > Instant::now() {
             return Ok(due);
         }
-        survey(&self.shared, account, connection).await?;
-        let now = Instant::now();
-        self.surveyed = Some(now);
-        Ok(now + interval)
+        let result = survey(&self.shared, account, connection).await;
+        let (visit, result) = match result {
+            Ok(()) => {
+                self.has_surveyed = true;
+                (Visit::good(false), Ok(()))
+            }
+            Err(error) => {
+                // The folders have their turn before it is tried again.
+                let least = (self.shared.settings.reconnect_first * 4).max(hint(&error));
+                let trouble = Trouble { text: chain(&error), least, has_progressed: false };
+                let visit = Visit::bad(self.survey.as_ref(), &self.shared.settings, trouble);
+                (visit, if leaves_others(&error) { Ok(()) } else { Err(error) })
+            }
+        };
+        let next = visit.next(interval);
+        self.survey = Some(visit);
+        result.map(|()| next)
     }
 
-    /// Polls the folders that are due, each in its turn; gives what is wrong with any of them.
+    /// Polls the folders that are due, each for one turn, the one that has waited longest first;
+    /// gives how many went well.
     async fn poll_due(
         &mut self,
         account: &Account,
         connection: &mut Connection,
-        polls: &mut Polls,
-    ) -> Result<Option<String>, Error> {
-        for folder in account.monitored() {
-            if polls.due(folder) {
-                let trouble = self.poll(account, folder, connection).await?;
-                polls.done(folder, trouble);
+        setup: &watch::Receiver<Arc<Account>>,
+    ) -> Result<usize, Error> {
+        let mut count = 0;
+        self.polls.retain_monitored(account);
+        self.known.retain(|id, _| account.monitored().any(|folder| folder.id == *id));
+        let interval = account.options.duration("survey_interval");
+        for folder in self.polls.due(account) {
+            if setup.has_changed().unwrap_or(true) {
+                break;
             }
+            let survey_due = self.survey.as_ref().map(|visit| visit.next(interval));
+            let poll_due = self.polls.next(account, Some(folder.id));
+            let far = Instant::now() + interval;
+            let others_due = survey_due.unwrap_or(far).min(poll_due.unwrap_or(far));
+            let turn = Turn { setup, others_due };
+            count += usize::from(self.poll((account, folder), connection, &turn).await?);
         }
-        Ok(polls.trouble(account))
+        Ok(count)
     }
 
-    /// Polls one folder; gives what is wrong with it, when the connection is still good.
+    /// Gives one folder its turn, and notes how it went; whether it went well.
+    ///
+    /// # Errors
+    ///
+    /// What takes the connection, or the account, with it.
     async fn poll(
         &mut self,
-        account: &Account,
-        folder: &Folder,
+        (account, folder): (&Account, &Folder),
         connection: &mut Connection,
-    ) -> Result<Option<String>, Error> {
+        turn: &Turn<'_>,
+    ) -> Result<bool, Error> {
         let known = self.known.entry(folder.id).or_default();
-        match receive::receive(&self.shared, account, folder, connection, known).await {
-            Ok(committed) => {
-                if committed.stored > 0 {
-                    tracing::debug!(folder = %folder.id, stored = committed.stored, "received");
-                }
-                Ok(None)
+        let result =
+            receive::receive(&self.shared, (account, folder), connection, known, turn).await;
+        let has_progressed = std::mem::take(&mut known.has_progressed);
+        self.has_progressed |= has_progressed;
+        let error = match result {
+            Ok(left) => {
+                self.polls.visited(folder.id, Visit::good(left == Left::More));
+                return Ok(true);
             }
-            Err(Error::FolderGone) => Ok(None),
-            Err(Error::Imap(error)) if error.verdict() == Verdict::Refused => {
-                let text = chain(&error);
-                let report =
-                    FolderReport { status_text: Some(text.clone()), ..FolderReport::default() };
-                self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
-                Ok(Some(format!("{}: {text}", folder.title)))
+            Err(Error::FolderGone) => {
+                self.polls.visited(folder.id, Visit::good(false));
+                return Ok(true);
             }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// When each folder is polled next, and what is wrong with it.
-#[derive(Default)]
-struct Polls {
-    folders: HashMap<Uuid, (Instant, Option<String>)>,
-}
-
-impl Polls {
-    fn due(&self, folder: &Folder) -> bool {
-        self.folders
-            .get(&folder.id)
-            .is_none_or(|(last, _)| *last + interval(folder) <= Instant::now())
-    }
-
-    fn done(&mut self, folder: &Folder, trouble: Option<String>) {
-        self.folders.insert(folder.id, (Instant::now(), trouble));
-    }
-
-    fn next(&self, account: &Account) -> Option<Instant> {
-        let at = |folder: &Folder| {
-            let polled = self.folders.get(&folder.id);
-            polled.map_or_else(Instant::now, |(last, _)| *last + interval(folder))
+            Err(error) => error,
         };
-        account.monitored().map(at).min()
-    }
-
-    fn trouble(&self, account: &Account) -> Option<String> {
-        account.monitored().find_map(|folder| self.folders.get(&folder.id)?.1.clone())
+        known.look_closely();
+        let text = chain(&error);
+        let leaves_others = leaves_others(&error);
+        let interval = folder.options.duration("after_read_timeout");
+        let least = if leaves_others { interval.max(hint(&error)) } else { Duration::ZERO };
+        let trouble = Trouble { text: format!("{}: {text}", folder.title), least, has_progressed };
+        let before = self.polls.visit(folder.id);
+        let visit = Visit::bad(before, &self.shared.settings, trouble);
+        let is_repeated = visit.is_repeated();
+        self.polls.visited(folder.id, visit);
+        // A connection that is lost once tells nothing of the folder.
+        if leaves_others || is_repeated {
+            let report = FolderReport { status_text: Some(text), ..FolderReport::default() };
+            self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
+        }
+        if leaves_others { Ok(false) } else { Err(error) }
     }
 }
 
-fn interval(folder: &Folder) -> Duration {
-    folder.options.duration("after_read_timeout")
+/// How long the server wants us to wait.
+fn hint(error: &Error) -> Duration {
+    if let Error::Imap(error) = error
+        && let Verdict::RetryLater { after: Some(hint) } = error.verdict()
+    {
+        return hint;
+    }
+    Duration::ZERO
 }

@@ -146,6 +146,35 @@ pub fn needs_a_person(error: &Error) -> bool {
         | Error::Spool(_)
         | Error::FolderGone
         | Error::Superseded
+        | Error::Unlisted { .. }
+        | Error::NoMailbox
+        | Error::Unheard
+        | Error::Fault(_)
+        | Error::Compose(_) => false,
+    }
+}
+
+/// Whether the server does not take the login and password that it was given.
+#[must_use]
+pub fn is_wrong_login(error: &Error) -> bool {
+    let no_login =
+        matches!(error, Error::NoPassword | Error::Imap(postroom_imap::Error::NoMechanism { .. }));
+    needs_a_person(error) && !no_login
+}
+
+/// Whether one mailbox, or one list, cannot be had: the connection is good for all others.
+#[must_use]
+pub fn leaves_others(error: &Error) -> bool {
+    match error {
+        Error::Imap(imap) => imap.leaves_connection_open() && !needs_a_person(error),
+        Error::Unlisted { .. } | Error::NoMailbox => true,
+        Error::Store(_)
+        | Error::Smtp(_)
+        | Error::Spool(_)
+        | Error::NoPassword
+        | Error::FolderGone
+        | Error::Superseded
+        | Error::Unheard
         | Error::Fault(_)
         | Error::Compose(_) => false,
     }
@@ -154,6 +183,33 @@ pub fn needs_a_person(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_login_that_is_refused_is_to_be_checked() {
+        let refused = |command, text: &str| {
+            let refusal = postroom_imap::Refusal::No;
+            let (code, text) = (None, text.to_owned());
+            Error::Imap(postroom_imap::Error::Refused { command, refusal, code, text })
+        };
+        let no_mechanism = postroom_imap::Error::NoMechanism { offered: String::new() };
+        let exchange = "User is authenticated but not connected.";
+        #[rustfmt::skip]
+        let table = [
+            // A person is needed, the login is wrong, other folders go on.
+            (refused("LOGIN", "no"),            true,  true,  false),
+            (refused("LIST", exchange),         true,  true,  false),
+            (refused("SELECT", "no"),           false, false, true),
+            (refused("SELECT", "unavailable"),  false, false, true),
+            (Error::Imap(no_mechanism),         true,  false, false),
+            (Error::NoPassword,                 true,  false, false),
+            (Error::Unlisted { count: 1 },      false, false, true),
+            (Error::Unheard,                    false, false, false),
+        ];
+        for (error, person, login, others) in table {
+            let got = (needs_a_person(&error), is_wrong_login(&error), leaves_others(&error));
+            assert_eq!(got, (person, login, others), "{error}");
+        }
+    }
 
     #[test]
     fn the_worse_of_receiving_and_sending_is_shown() {

@@ -19,8 +19,9 @@ pub struct Settings {
     pub bytes_in_flight_max: usize,
     /// A message larger than this goes through the spool directory.
     pub in_memory_bytes_max: usize,
-    /// How many connections may be in the making at once, over all accounts.
-    pub connects_max: usize,
+    /// How many connections to one server (host and port) may be in the making at once, over all
+    /// accounts.
+    pub connects_per_server_max: usize,
     /// The delay before a failed connection is tried again; it doubles with each failure.
     pub reconnect_first: Duration,
     /// The longest delay between two attempts to connect.
@@ -42,7 +43,7 @@ impl Settings {
             decompositions_max: std::thread::available_parallelism().map_or(2, usize::from),
             bytes_in_flight_max: 64 * 1024 * 1024,
             in_memory_bytes_max: 1024 * 1024,
-            connects_max: 32,
+            connects_per_server_max: 8,
             reconnect_first: Duration::from_secs(2),
             reconnect_longest: Duration::from_secs(300),
             credentials_probe: Duration::from_secs(3600),

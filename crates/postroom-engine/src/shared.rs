@@ -2,8 +2,13 @@
 
 use crate::error::Error;
 use crate::settings::Settings;
+use postroom_net::Endpoint;
 use postroom_store::Store;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 /// What all accounts share.
@@ -17,8 +22,15 @@ pub struct Shared {
     pub decompositions: Semaphore,
     /// One permit for each byte of arriving messages in memory.
     pub bytes_in_flight: Arc<Semaphore>,
-    /// One permit for each connection in the making.
-    pub connects: Semaphore,
+    /// One permit for each connection in the making, by server. None for all servers together: a
+    /// few that say nothing would keep all others waiting.
+    connects: Mutex<HashMap<(String, u16), Arc<Semaphore>>>,
+}
+
+/// The right to make a connection; given back when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Shared {
@@ -36,9 +48,26 @@ impl Shared {
         Ok(Arc::new(Self {
             decompositions: Semaphore::new(settings.decompositions_max.max(1)),
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
-            connects: Semaphore::new(settings.connects_max.max(1)),
+            connects: Mutex::default(),
             store,
             settings,
         }))
+    }
+
+    /// Waits for the right to make a connection to a server, which is to be held until the login
+    /// is through. Who waits, waits for connections to the same host and port alone.
+    pub async fn turn(&self, endpoint: &Endpoint) -> Turn {
+        let server = (endpoint.host.to_ascii_lowercase(), endpoint.port);
+        let semaphore = {
+            let mut connects = self.connects.lock().unwrap_or_else(PoisonError::into_inner);
+            if !connects.contains_key(&server) {
+                // Those that nobody holds or waits for are as good as new ones.
+                connects.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+            }
+            let new = || Arc::new(Semaphore::new(self.settings.connects_per_server_max.max(1)));
+            Arc::clone(connects.entry(server).or_insert_with(new))
+        };
+        // The semaphore is never closed.
+        Turn { _permit: semaphore.acquire_owned().await.ok() }
     }
 }

@@ -24,6 +24,10 @@ pub async fn survey(
     connection: &mut Connection,
 ) -> Result<(), Error> {
     let listed = connection.list().await?;
+    if listed.is_empty() {
+        // Every account has INBOX: folders are not gone because a server does not feel well.
+        return Err(Error::NoMailbox);
+    }
     let selectable = listed.iter().filter(|listed| is_selectable(listed));
     let folders: Vec<_> = selectable.map(|listed| folder(account, listed)).collect();
     shared.store.survey_commit(&account.domain, account.id, &folders).await?;

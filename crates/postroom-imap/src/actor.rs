@@ -11,9 +11,13 @@ use crate::error::Error;
 use crate::fetch::Delivery;
 use crate::fetch::FetchEvent;
 use crate::patience::Patience;
+use crate::response::Body;
+use crate::response::Fetched;
 use crate::response::Response;
 use crate::session::Event;
+use crate::set::UidSet;
 use crate::wire::Wire;
+use std::collections::HashSet;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
@@ -114,6 +118,7 @@ where
     let deadlines = &wire.options().deadlines;
     let mut patience = Patience::by_rate(deadlines.silence, deadlines.bytes_per_second_min);
     let name = command.name;
+    let mut progress = Progress::of(&command, wire.received());
     wire.session().start(command);
     wire.send().await?;
     let mut given_up: Option<u64> = None;
@@ -125,9 +130,15 @@ where
                 return completion.refused(name).map(drop);
             }
             Ok(Some(event)) => {
-                if let Some(event) = fetch_event(event) {
+                let (received, max) = (wire.received(), wire.options().limits.answer_bytes_max);
+                if progress.is_made(&event, received) {
                     patience.renew();
-                    events.push(event);
+                }
+                events.extend(fetch_event(event));
+                if progress.idle_bytes() > max as u64 {
+                    deliver(sender, &mut events).await;
+                    let what = "responses that nobody asked for";
+                    return Err(Error::Limit { what, max: max as u64 });
                 }
             }
             Ok(None) => {
@@ -146,6 +157,56 @@ where
                 return Err(error);
             }
         }
+    }
+}
+
+/// How far a FETCH has come. A server that talks of other things, or says the same again and
+/// again, makes none.
+struct Progress {
+    asked: UidSet,
+    wants_bodies: bool,
+    given: HashSet<u32>,
+    /// How much had come in at the last progress.
+    at_bytes: u64,
+    /// How much had come in after the last response without any.
+    seen_bytes: u64,
+}
+
+impl Progress {
+    fn of(command: &Command, received: u64) -> Self {
+        Self {
+            asked: command.asked.clone(),
+            wants_bodies: command.wants_bodies,
+            given: HashSet::new(),
+            at_bytes: received,
+            seen_bytes: received,
+        }
+    }
+
+    /// Whether the event is a message that was asked for and had not come yet.
+    fn is_made(&mut self, event: &Event, received: u64) -> bool {
+        match event {
+            Event::Response(Response::Fetch(fetched)) if self.is_news(fetched) => {
+                (self.at_bytes, self.seen_bytes) = (received, received);
+                return true;
+            }
+            Event::Response(_) => self.seen_bytes = received,
+            // The message that they belong to tells later whether it was asked for.
+            Event::BodyStart { .. } | Event::Chunk(_) | Event::BodyEnd => {}
+            Event::Continue | Event::Completed(_) => {}
+        }
+        false
+    }
+
+    fn is_news(&mut self, fetched: &Fetched) -> bool {
+        let has_all = !self.wants_bodies || !matches!(fetched.body, Body::Missing);
+        let asked = fetched.uid.filter(|uid| has_all && self.asked.contains(*uid));
+        asked.is_some_and(|uid| self.given.insert(uid))
+    }
+
+    /// How much came in without progress, up to the last response that made none.
+    fn idle_bytes(&self) -> u64 {
+        self.seen_bytes - self.at_bytes
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Answer {
     pub selected: Selected,
     /// The UIDs found, in the server's order.
     pub uids: Vec<u32>,
+    /// Whether it was said which were found, be it none.
+    pub has_found: bool,
     /// The mailboxes listed.
     pub listed: Vec<Listed>,
     /// The counts of mailboxes.
@@ -55,8 +57,12 @@ impl Answer {
             Response::State(line) => self.take_code(line.code),
             Response::Exists(exists) => self.selected.exists = exists,
             Response::Flags(flags) => self.selected.flags = flags,
-            Response::Search(uids) => self.uids.extend(uids),
+            Response::Search(uids) => {
+                self.has_found = true;
+                self.uids.extend(uids);
+            }
             Response::Esearch(set) => {
+                self.has_found = true;
                 uids_count += set.count();
                 check("UIDs", uids_count, limits.uids_count_max as u64)?;
                 self.uids.extend(set.iter());

@@ -65,11 +65,14 @@ pub struct Command {
     pub last_answer: Option<&'static [u8]>,
     /// Whether it asks for whole messages.
     pub wants_bodies: bool,
+    /// The messages that a FETCH asks for.
+    pub asked: UidSet,
 }
 
 impl Command {
     fn of(name: &'static str, encoder: Encoder) -> Self {
-        Self { name, parts: encoder.finish(), last_answer: None, wants_bodies: false }
+        let (parts, asked) = (encoder.finish(), UidSet::default());
+        Self { name, parts, last_answer: None, wants_bodies: false, asked }
     }
 
     fn plain(name: &'static str, text: &str) -> Self {
@@ -219,14 +222,15 @@ impl Command {
     ///
     /// [`Error::Unsendable`] if the set is empty.
     pub fn uid_fetch(set: &UidSet, items: FetchItems) -> Result<Self, Error> {
-        let set = written(set)?;
+        let written = written(set)?;
         let names = match items {
             FetchItems::Message => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
             FetchItems::Sizes => "(UID RFC822.SIZE)",
             FetchItems::Flags => "(UID FLAGS)",
         };
-        let mut command = Self::plain("UID FETCH", &format!("UID FETCH {set} {names}"));
+        let mut command = Self::plain("UID FETCH", &format!("UID FETCH {written} {names}"));
         command.wants_bodies = items == FetchItems::Message;
+        command.asked = set.clone();
         Ok(command)
     }
 

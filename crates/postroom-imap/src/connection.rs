@@ -124,6 +124,10 @@ impl Connection {
         let answer = match self.ask(Command::list(extended)).await {
             // QUIRK(ProtonMail): https://github.com/jstedfast/MailKit/issues/674
             Err(Error::Refused { .. }) if extended => self.ask(Command::list(false)).await?,
+            // QUIRK(Strato): https://github.com/jstedfast/MailKit/issues/1957
+            Ok(answer) if extended && answer.listed.is_empty() => {
+                self.ask(Command::list(false)).await?
+            }
             result => result?,
         };
         let mut listed = BTreeMap::new();
@@ -164,7 +168,8 @@ impl Connection {
     }
 
     /// The UIDs of the messages that match, ascending. The criteria are those of RFC 3501 §6.4.4,
-    /// in printable ASCII; [`crate::quoted`] makes a string of any text.
+    /// in printable ASCII; [`crate::quoted`] makes a string of any text. None where the server
+    /// does not say what it found, not even when it is asked in the oldest form.
     ///
     /// # Errors
     ///
@@ -173,6 +178,9 @@ impl Connection {
         let compact = self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2");
         let answer = match self.ask(Command::uid_search(criteria, compact)?).await {
             Err(Error::Refused { refusal: Refusal::Bad, .. }) if compact => {
+                self.ask(Command::uid_search(criteria, false)?).await?
+            }
+            Ok(answer) if compact && !answer.has_found => {
                 self.ask(Command::uid_search(criteria, false)?).await?
             }
             result => result?,

@@ -144,20 +144,15 @@ const LATER_CODES: [&str; 6] =
 /// Codes that say "not you" (RFC 5530 §3).
 const CREDENTIAL_CODES: [&str; 5] =
     ["AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN"];
-/// Words of servers that say "not now" without a code.
-const LATER_WORDS: [&str; 11] = [
-    "throttl",
-    "backoff time",
-    "too many",
-    "rate limit",
-    "maximum number of connections",
-    "connection limit",
-    "temporar",
-    "try again",
-    "try later",
-    "unavailable",
-    "overloaded",
-];
+/// Words of servers that say "not now" without a code, of traffic and connections.
+const TRAFFIC_WORDS: [&str; 6] =
+    ["throttl", "backoff time", "rate limit", "connections", "connection limit", "overloaded"];
+/// Words that say "not now" unless the login is what they speak of.
+const LATER_WORDS: [&str; 5] = ["too many", "temporar", "try again", "try later", "unavailable"];
+/// Words that blame the login: "Invalid password, please try again" does not mean that the same
+/// password is to be tried again.
+const BLAME_WORDS: [&str; 6] =
+    ["password", "credential", "invalid", "incorrect", "wrong", "failed"];
 
 impl Error {
     /// Sorts the error by what to do next.
@@ -170,7 +165,10 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Ended
             | Self::Abandoned => Verdict::Retry,
-            Self::Bye { code, text } => later(code.as_deref(), text).unwrap_or(Verdict::Retry),
+            Self::Bye { code, text } if blames_login(code.as_deref(), text) => Verdict::Credentials,
+            Self::Bye { code, text } => {
+                later(code.as_deref(), text, false).unwrap_or(Verdict::Retry)
+            }
             Self::Refused { command, code, text, .. } => refused(command, code.as_deref(), text),
             Self::NoMechanism { .. } => Verdict::Credentials,
             Self::Unsupported { .. } | Self::Unsendable { .. } => Verdict::Refused,
@@ -200,28 +198,29 @@ impl Error {
 
 fn refused(command: &str, code: Option<&str>, text: &str) -> Verdict {
     let login = matches!(command, "LOGIN" | "AUTHENTICATE");
-    if let Some(code) = code
-        && login
-        && CREDENTIAL_CODES.iter().any(|known| known.eq_ignore_ascii_case(code))
-    {
+    if blames_login(code.filter(|_| login), text) {
         return Verdict::Credentials;
     }
-    // QUIRK(Exchange): LOGIN succeeds, and the next command is answered so, when the account has
-    // no licence or no mailbox: https://github.com/jstedfast/MailKit/issues/1494
-    if text.contains("authenticated but not connected") {
-        return Verdict::Credentials;
-    }
-    match later(code, text) {
+    match later(code, text, login) {
         Some(verdict) => verdict,
         None if login => Verdict::Credentials,
         None => Verdict::Refused,
     }
 }
 
-fn later(code: Option<&str>, text: &str) -> Option<Verdict> {
+/// Whether it is said that we are not let in.
+fn blames_login(code: Option<&str>, text: &str) -> bool {
+    let is_known = |code| CREDENTIAL_CODES.iter().any(|known| known.eq_ignore_ascii_case(code));
+    // QUIRK(Exchange): LOGIN succeeds, and the next command is answered so, when the account has
+    // no licence or no mailbox: https://github.com/jstedfast/MailKit/issues/1494
+    code.is_some_and(is_known) || text.contains("authenticated but not connected")
+}
+
+fn later(code: Option<&str>, text: &str, login: bool) -> Option<Verdict> {
     let text = text.to_ascii_lowercase();
     let by_code = code.is_some_and(|code| LATER_CODES.iter().any(|l| l.eq_ignore_ascii_case(code)));
-    let by_words = LATER_WORDS.iter().any(|words| text.contains(words));
+    let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
+    let by_words = says(&TRAFFIC_WORDS) || says(&LATER_WORDS) && !(login && says(&BLAME_WORDS));
     (by_code || by_words).then(|| Verdict::RetryLater { after: suggested(&text) })
 }
 
@@ -263,6 +262,11 @@ mod tests {
             (no("LOGIN", None, "wrong"), Verdict::Credentials),
             (no("LOGIN", Some("UNAVAILABLE"), "x"), later),
             (no("LOGIN", None, "Too many simultaneous connections"), later),
+            (no("LOGIN", None, "Temporary authentication failure"), later),
+            (no("LOGIN", None, "Invalid password, please try again"), Verdict::Credentials),
+            (no("LOGIN", None, "Login failed. Try again later"), Verdict::Credentials),
+            (no("LOGIN", Some("UNAVAILABLE"), "Login failed"), later),
+            (no("SELECT", None, "failed, try again"), later),
             (no("AUTHENTICATE", Some("LIMIT"), "x"), later),
             (no("SELECT", Some("NONEXISTENT"), "x"), Verdict::Refused),
             (no("SELECT", None, "x"), Verdict::Refused),
@@ -273,6 +277,17 @@ mod tests {
         for (at, (got, want)) in table.into_iter().enumerate() {
             assert_eq!(got, want, "row {at}");
         }
+    }
+
+    #[test]
+    fn a_farewell_may_be_a_refusal() {
+        let bye = |code: Option<&str>, text: &str| {
+            Error::Bye { code: code.map(str::to_owned), text: text.to_owned() }.verdict()
+        };
+        assert_eq!(bye(Some("AUTHENTICATIONFAILED"), "no"), Verdict::Credentials);
+        assert_eq!(bye(None, "User is authenticated but not connected"), Verdict::Credentials);
+        assert_eq!(bye(Some("UNAVAILABLE"), "x"), Verdict::RetryLater { after: None });
+        assert_eq!(bye(None, "bye"), Verdict::Retry);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub enum After {
     End,
     /// A literal of so many octets; [`Framer::deliver`] says what becomes of it.
     Literal(u64),
-    /// More of this SEARCH response.
+    /// More of this SEARCH or ESEARCH response.
     More,
 }
 
@@ -64,13 +64,14 @@ pub struct Framer {
     scanned: usize,
     /// Octets of text of the running response; `None` before its first.
     text_bytes: Option<usize>,
-    in_search: bool,
+    /// What stands between the UIDs of the long SEARCH or ESEARCH response that we are in.
+    separator: Option<u8>,
 }
 
 impl Framer {
     /// At the start of a stream.
     pub fn new() -> Self {
-        Self { inside: None, scanned: 0, text_bytes: None, in_search: false }
+        Self { inside: None, scanned: 0, text_bytes: None, separator: None }
     }
 
     /// How many more octets are needed, at least, before anything comes out.
@@ -129,9 +130,11 @@ impl Framer {
         let unseen = buffer.get(self.scanned..).unwrap_or_default();
         let end = memchr::memchr(b'\n', unseen).map(|at| self.scanned + at);
         let length = end.unwrap_or(buffer.len());
-        if length > SEARCH_PIECE_BYTES && (self.in_search || self.begins_search(buffer)) {
+        if length > SEARCH_PIECE_BYTES
+            && let Some(separator) = self.separator.or_else(|| self.search_begun(buffer))
+        {
             self.scanned = 0;
-            return self.search_piece(buffer).map(Some);
+            return self.search_piece(buffer, separator).map(Some);
         }
         let text_bytes = self.text_bytes.unwrap_or(0).saturating_add(length);
         self.check_length(buffer.get(..length).unwrap_or_default(), text_bytes, limits)?;
@@ -160,7 +163,7 @@ impl Framer {
             }
             None => {
                 self.text_bytes = None;
-                self.in_search = false;
+                self.separator = None;
                 After::End
             }
         };
@@ -178,19 +181,23 @@ impl Framer {
         Err(Error::Limit { what: "a line", max: max as u64 })
     }
 
-    fn begins_search(&self, line: &[u8]) -> bool {
-        const SEARCH: &[u8] = b"* SEARCH ";
-        self.text_bytes.is_none()
-            && line.get(..SEARCH.len()).is_some_and(|word| word.eq_ignore_ascii_case(SEARCH))
+    /// What stands between the UIDs, if the line begins as a result of a search does.
+    fn search_begun(&self, line: &[u8]) -> Option<u8> {
+        const BEGINNINGS: [(&[u8], u8); 2] = [(b"* SEARCH ", b' '), (b"* ESEARCH ", b',')];
+        let is_there =
+            |word: &[u8]| line.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));
+        let found = BEGINNINGS.iter().find(|(word, _)| is_there(word));
+        found.filter(|_| self.text_bytes.is_none()).map(|(_, separator)| *separator)
     }
 
-    /// Cuts a long SEARCH response at the last blank within one piece.
-    fn search_piece(&mut self, buffer: &mut BytesMut) -> Result<Frame, Error> {
+    /// Cuts a long SEARCH or ESEARCH response at the last separator within one piece; the next
+    /// piece begins with it.
+    fn search_piece(&mut self, buffer: &mut BytesMut, separator: u8) -> Result<Frame, Error> {
         let piece = buffer.get(..SEARCH_PIECE_BYTES).unwrap_or_default();
-        let Some(at) = memchr::memrchr(b' ', piece).filter(|at| *at > 0) else {
+        let Some(at) = memchr::memrchr(separator, piece).filter(|at| *at > 0) else {
             return Err(Error::Limit { what: "a number", max: SEARCH_PIECE_BYTES as u64 });
         };
-        self.in_search = true;
+        self.separator = Some(separator);
         self.go_on();
         Ok(Frame::Text(buffer.split_to(at).freeze(), After::More))
     }
@@ -292,9 +299,11 @@ mod tests {
         }
         assert!(pieces > 10 && buffer.is_empty());
 
-        let mut endless = BytesMut::from(&b"* SEARCH 1 "[..]);
-        endless.resize(SEARCH_PIECE_BYTES * 2, b'7');
-        assert!(matches!(framer.next(&mut endless, &limits), Ok(Some(_))));
-        assert!(matches!(framer.next(&mut endless, &limits), Err(Error::Limit { .. })));
+        for begun in ["* SEARCH 1 ", "* ESEARCH (TAG \"P1\") UID ALL 1,"] {
+            let (mut framer, mut endless) = (Framer::new(), BytesMut::from(begun));
+            endless.resize(SEARCH_PIECE_BYTES * 2, b'7');
+            assert!(matches!(framer.next(&mut endless, &limits), Ok(Some(_))));
+            assert!(matches!(framer.next(&mut endless, &limits), Err(Error::Limit { .. })));
+        }
     }
 }

@@ -10,36 +10,41 @@ pub struct Patience {
     whole: Duration,
     bytes_per_second_min: u64,
     waited: Duration,
-    received: u64,
+    /// What is left of it. What comes in adds to it, but never beyond `whole`: a burst is no
+    /// leave to trickle afterwards.
+    left: Duration,
 }
 
 impl Patience {
     /// Bounded as a whole, however much comes in.
     pub fn whole(silence: Duration, whole: Duration) -> Self {
         let silence = silence.min(whole);
-        Self { silence, whole, bytes_per_second_min: u64::MAX, waited: Duration::ZERO, received: 0 }
+        let waited = Duration::ZERO;
+        Self { silence, whole, bytes_per_second_min: u64::MAX, waited, left: whole }
     }
 
     /// Extended by what comes in.
     pub fn by_rate(silence: Duration, bytes_per_second_min: u64) -> Self {
         let bytes_per_second_min = bytes_per_second_min.max(1);
-        let (waited, received) = (Duration::ZERO, 0);
-        Self { silence, whole: silence, bytes_per_second_min, waited, received }
+        let waited = Duration::ZERO;
+        Self { silence, whole: silence, bytes_per_second_min, waited, left: silence }
     }
 
     /// Begins anew: a response came in whole.
     pub fn renew(&mut self) {
-        (self.waited, self.received) = (Duration::ZERO, 0);
+        (self.waited, self.left) = (Duration::ZERO, self.whole);
     }
 
     /// Notes what was waited.
     pub fn spend(&mut self, waited: Duration) {
         self.waited += waited;
+        self.left = self.left.saturating_sub(waited);
     }
 
     /// Notes what came in.
     pub fn earn(&mut self, received: u64) {
-        self.received += received;
+        let nanoseconds = received.saturating_mul(1_000_000_000) / self.bytes_per_second_min;
+        self.left = (self.left + Duration::from_nanos(nanoseconds)).min(self.whole);
     }
 
     /// How long was waited since the beginning.
@@ -49,8 +54,7 @@ impl Patience {
 
     /// How long the next wait may be.
     pub fn left(&self) -> Duration {
-        let earned = Duration::from_secs(self.received / self.bytes_per_second_min);
-        self.silence.min((self.whole + earned).saturating_sub(self.waited))
+        self.silence.min(self.left)
     }
 }
 
@@ -69,7 +73,7 @@ mod tests {
             patience.spend(SECOND);
             patience.earn(1);
         }
-        assert_eq!((whole.left(), by_rate.left()), (SECOND * 2, SECOND));
+        assert_eq!((whole.left(), by_rate.left()), (SECOND * 2, SECOND + SECOND / 100));
         by_rate.earn(1000);
         assert_eq!(by_rate.left(), SECOND * 2);
         by_rate.spend(SECOND * 11);

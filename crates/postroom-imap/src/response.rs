@@ -159,9 +159,17 @@ pub fn parse(segments: &[Segment]) -> Response {
     }
 }
 
-/// The UIDs of a piece of a long SEARCH response.
+/// The UIDs of a later piece of a long SEARCH or ESEARCH response.
 pub fn parse_more_search(segments: &[Segment]) -> Response {
-    Response::Search(search_uids(&mut Tokens::new(segments)))
+    let mut tokens = Tokens::new(segments);
+    match segments {
+        [Segment::Text(text), ..] if text.starts_with(b",") => {
+            let set = tokens.next();
+            let set = set.as_ref().and_then(Token::string).unwrap_or_default();
+            Response::Esearch(UidSet::parse_lenient(set))
+        }
+        _ => Response::Search(search_uids(&mut tokens)),
+    }
 }
 
 fn numbered(count: u32, tokens: &mut Tokens<'_>) -> Response {

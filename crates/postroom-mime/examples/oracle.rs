@@ -3,7 +3,8 @@
 //! `oracle FILE-OR-DIRECTORY..` writes one line per message; mbox files are split. The comparison
 //! has conventions of its own, and this is where they are applied: bodies are those of the parts
 //! alone (no files taken out of them, nothing out of `winmail.dat`, no text of a multipart that
-//! nothing delimits), and files are those that are parts, with the names that the message gives.
+//! nothing delimits), and files are those that are parts and no multiparts, with the names that the
+//! message gives.
 
 #![expect(clippy::print_stdout, reason = "the lines are what it is for")]
 
@@ -13,6 +14,7 @@ use postroom_mime::Limits;
 use postroom_mime::Message;
 use postroom_mime::Part;
 use postroom_mime::charset;
+use postroom_mime::charset::Detection;
 use postroom_mime::content::Disposition;
 use postroom_mime::defect::Defects;
 use postroom_mime::flowed;
@@ -58,7 +60,7 @@ fn line(id: &str, raw: &[u8], path: &Path) -> Json {
     let (texts, htmls) = bodies(&message, raw);
     let parts = message.attachments.iter().chain(&message.inlines);
     let attachments: Json =
-        parts.filter(|part| part.container.is_none()).map(|part| file(part, raw)).collect();
+        parts.filter(|part| is_file(part)).map(|part| file(part, raw)).collect();
     let defects: Vec<_> = message.defects.iter().map(|defect| defect.as_str()).collect();
     json!({
         "id": id,
@@ -76,6 +78,11 @@ fn line(id: &str, raw: &[u8], path: &Path) -> Json {
         "defects": defects,
         "raw_reason": message.raw_reason,
     })
+}
+
+/// Whether a part counts: nothing out of another part, and no multipart that has no parts.
+fn is_file(part: &Part) -> bool {
+    part.container.is_none() && !part.media_type.starts_with("multipart/")
 }
 
 fn addresses(list: &[Address]) -> Json {
@@ -143,8 +150,14 @@ fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
         let range =
             usize::try_from(entity.body.start).ok().zip(usize::try_from(entity.body.end).ok());
         let body = range.and_then(|(start, end)| raw.get(start..end)).unwrap_or_default();
-        let decode =
-            || charset::decode(content.encoding.decode(body), content.charset.as_deref()).text;
+        let decode = || {
+            charset::decode(
+                content.encoding.decode(body),
+                content.charset.as_deref(),
+                &mut Detection::default(),
+            )
+            .text
+        };
         match content.media_type.as_str() {
             _ if content.disposition == Some(Disposition::Attachment) => {}
             "text/plain" => {

@@ -25,7 +25,14 @@ const ADDRESSES_MAX: usize = 100_000;
 #[must_use]
 pub fn parse(value: &[u8], field: &mut FieldText<'_>) -> Vec<Address> {
     let text = field.unfolded(value);
-    let mut list = List { field, found: vec![], words: vec![], comments: vec![] };
+    let mut list = List {
+        field,
+        found: vec![],
+        words: vec![],
+        comments: vec![],
+        is_addressed: false,
+        loose: Loose::No,
+    };
     let mut tokens = Tokens::new(&text);
     while let Some(token) = tokens.next_token() {
         if list.found.len() >= ADDRESSES_MAX {
@@ -57,6 +64,19 @@ struct List<'a, 'b, 'f> {
     found: Vec<Address>,
     words: Vec<Word<'a>>,
     comments: Vec<&'a str>,
+    /// Whether angle brackets stood here since the last separator.
+    is_addressed: bool,
+    loose: Loose,
+}
+
+/// Whether the last one that was found has neither brackets nor an `@`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loose {
+    No,
+    /// It has not, but the one before it has.
+    Once,
+    /// Several have not.
+    Often,
 }
 
 impl<'a> List<'a, '_, '_> {
@@ -71,10 +91,28 @@ impl<'a> List<'a, '_, '_> {
         }
         self.words.clear();
         self.comments.clear();
+        self.is_addressed = false;
+        self.loose = Loose::No;
     }
 
     /// An address in angle brackets; the words before it are its name.
     fn angle(&mut self, inner: &'a str) {
+        // Several addresses within one pair of brackets; commas may stand in quotes and routes.
+        let is_list = inner.contains(',') && !inner.contains(['"', '(', ':']);
+        let Some((first, others)) = inner.split_once(',').filter(|_| is_list) else {
+            self.bracketed(inner);
+            return;
+        };
+        self.bracketed(first);
+        for other in others.split(',').filter(|other| !other.trim().is_empty()) {
+            let address = self.spec(other);
+            if !address.is_empty() {
+                self.found.push(Address { name: None, address });
+            }
+        }
+    }
+
+    fn bracketed(&mut self, inner: &'a str) {
         let words = std::mem::take(&mut self.words);
         // Two addresses without a comma, the first one bare: `a@b <c@d>` is a name all the same.
         let mut name = self.name(&words);
@@ -82,22 +120,51 @@ impl<'a> List<'a, '_, '_> {
             name = self.comment();
         }
         self.comments.clear();
-        let address = self.spec(inner);
+        self.is_addressed = true;
+        let mut address = self.spec(inner);
         if address.is_empty() {
             self.field.defects.note(Defect::AddressMalformed);
+            // The brackets of an address that stands before them.
+            if let Some(bare) = name.take_if(|name| is_simple(name)) {
+                address = in_unicode(bare);
+            }
+        }
+        let loose = std::mem::replace(&mut self.loose, Loose::No);
+        if let Some(name) = name.as_mut().filter(|_| loose == Loose::Once && !address.is_empty()) {
+            self.take_comma(name);
         }
         if !address.is_empty() || name.is_some() {
             self.found.push(Address { name, address });
         }
     }
 
+    /// Puts what stands before a comma in front of a name: `Bee, Anna <a@b.example>`.
+    fn take_comma(&mut self, name: &mut String) {
+        if let Some(Address { name: first, address }) = self.found.pop() {
+            *name = format!("{}, {name}", first.unwrap_or(address));
+        }
+    }
+
     /// Ends what was read: an address without angle brackets, or a mere name.
     fn end(&mut self) {
         let words = std::mem::take(&mut self.words);
+        let is_addressed = std::mem::take(&mut self.is_addressed);
         if words.is_empty() {
             self.after_address();
             return;
         }
+        if is_addressed && !words.iter().any(Word::has_at) {
+            // Something behind an address that is none itself.
+            self.field.defects.note(Defect::AddressMalformed);
+            self.comments.clear();
+            return;
+        }
+        self.loose = match self.loose {
+            _ if words.iter().any(Word::has_at) => Loose::No,
+            Loose::No => Loose::Once,
+            Loose::Once | Loose::Often => Loose::Often,
+        };
+        let count = self.found.len();
         for group in bare_addresses(&words) {
             match group {
                 Bare::Address(words) => {
@@ -110,12 +177,23 @@ impl<'a> List<'a, '_, '_> {
                 }
                 Bare::Name(words) => {
                     self.field.defects.note(Defect::AddressMalformed);
-                    let name = self.name(words);
-                    if name.is_some() {
-                        self.found.push(Address { name, address: String::new() });
+                    match self.name(words) {
+                        // It is quoted as a whole.
+                        Some(name) if is_simple(&name) => {
+                            self.found.push(Address { name: None, address: in_unicode(name) });
+                        }
+                        Some(name) if name.contains(char::is_alphanumeric) => {
+                            let address = String::new();
+                            self.found.push(Address { name: Some(name), address });
+                        }
+                        // Stray characters.
+                        Some(_) | None => {}
                     }
                 }
             }
+        }
+        if self.found.len() == count {
+            self.loose = Loose::No;
         }
         self.comments.clear();
     }
@@ -213,6 +291,12 @@ impl Word<'_> {
         if self.is_quoted { format!("\"{}\"", self.text) } else { self.text.to_owned() }
     }
 
+    /// Whether it may be a user of this very server.
+    fn is_local(&self) -> bool {
+        let is_named = self.text.contains(char::is_alphanumeric);
+        is_named && !self.is_quoted && !self.text.contains("=?")
+    }
+
     fn has_at(&self) -> bool {
         !self.is_quoted && self.text.contains('@')
     }
@@ -223,7 +307,7 @@ fn bare_addresses<'w, 'a>(words: &'w [Word<'a>]) -> Vec<Bare<'w, 'a>> {
     let at_signs = words.iter().filter(|word| word.has_at()).count();
     match (at_signs, words) {
         // A local user, or nothing that is an address.
-        (0, [word]) if !word.is_quoted && !word.text.contains("=?") => vec![Bare::Address(words)],
+        (0, [word]) if word.is_local() => vec![Bare::Address(words)],
         (0, _) => vec![Bare::Name(words)],
         // Blanks around the signs of one address.
         (1, _) if is_one_address(words) => vec![Bare::Address(words)],
@@ -269,15 +353,14 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// An address that is quoted as a whole, without its quotes.
+/// An address that is quoted as a whole, without its quotes. Apostrophes are characters like any
+/// other (RFC 5322 §3.2.3), and stay.
 fn unquoted(address: String) -> String {
-    for quote in ['"', '\''] {
-        let inner = address.strip_prefix(quote).and_then(|inner| inner.strip_suffix(quote));
-        if let Some(inner) = inner.filter(|inner| inner.contains('@') && !inner.contains(quote)) {
-            return inner.to_owned();
-        }
+    let inner = address.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+    match inner.filter(|inner| inner.contains('@') && !inner.contains('"')) {
+        Some(inner) => inner.to_owned(),
+        None => address,
     }
-    address
 }
 
 /// The address with its domain in Unicode.
@@ -287,7 +370,8 @@ fn in_unicode(address: String) -> String {
     };
     let is_encoded =
         |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
-    if !domain.split('.').any(is_encoded) {
+    let may_be_encoded = domain.bytes().any(|byte| byte == b'-');
+    if !may_be_encoded || !domain.split('.').any(is_encoded) {
         return address;
     }
     match idna::domain_to_unicode(domain) {

@@ -12,6 +12,7 @@
 
 use crate::charset;
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::content::Content;
 use crate::content::Disposition;
 use crate::defect::Defect;
@@ -80,6 +81,8 @@ pub struct Reader<'a, S> {
     pub source: &'a mut S,
     /// The limits.
     pub limits: &'a Limits,
+    /// Finds out charsets.
+    pub detection: Detection,
     /// What was met.
     pub defects: &'a mut Defects,
     /// What was read.
@@ -114,7 +117,7 @@ impl<S: Source> Reader<'_, S> {
         let (content, size_bytes) = leaf::content(self.source, entity, max, self.defects)?;
         let content = self.encoded_files(&entity.content, content, shown);
         let declared = declared(&entity.content, shown, &content);
-        let decoded = charset::decode(content, declared.as_deref());
+        let decoded = charset::decode(content, declared.as_deref(), &mut self.detection);
         let is_cut = size_bytes.is_none();
         match decoded.defect {
             // The cut may have split a character.
@@ -220,7 +223,7 @@ impl<S: Source> Reader<'_, S> {
             if text.contains('\0') {
                 self.defects.note(Defect::Nul);
             }
-            text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
+            text = plain_lines(&text);
         }
         if text.len() > max {
             self.defects.note(Defect::TextOver);
@@ -288,6 +291,23 @@ impl<S: Source> Reader<'_, S> {
         });
         Ok(true)
     }
+}
+
+/// The text with its lines ended by LF, without NUL.
+fn plain_lines(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'\r', b'\0', rest.as_bytes()) {
+        let (line, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        plain.push_str(line);
+        rest = after.get(1..).unwrap_or_default();
+        if after.starts_with('\r') {
+            plain.push('\n');
+            rest = rest.strip_prefix('\n').unwrap_or(rest);
+        }
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// Which body a leaf belongs to, if any.

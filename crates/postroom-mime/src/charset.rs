@@ -10,22 +10,18 @@
 use crate::charset::pages::PAGES;
 use crate::defect::Defect;
 use encoding_rs::Encoding;
-use encoding_rs::GBK;
 use encoding_rs::ISO_2022_JP;
 use encoding_rs::UTF_8;
 
 mod decoder;
+mod detection;
 mod label;
 mod pages;
 mod shifted;
 mod utf7;
 
 pub use crate::charset::decoder::Decoder;
-
-/// How many bytes of a text are looked at to find out its charset.
-const DETECT_BYTES_MAX: usize = 16 << 10;
-/// In pieces of which size long lines are looked at.
-const DETECT_PIECE_BYTES: usize = 1 << 10;
+pub use crate::charset::detection::Detection;
 
 /// A charset that can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +113,7 @@ pub fn decoder(label: &str) -> Decoder {
 
 /// Decodes a text whose charset may be declared, wrong or missing.
 #[must_use]
-pub fn decode(bytes: Vec<u8>, declared: Option<&str>) -> Text {
+pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection) -> Text {
     let is_open = declared.is_none_or(label::is_ascii);
     let charset = declared.filter(|_| !is_open).and_then(Charset::for_label);
     let bytes = match String::from_utf8(bytes) {
@@ -141,7 +137,7 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>) -> Text {
                 None => Defect::CharsetUnknown,
                 Some(_) => Defect::CharsetWrong,
             };
-            let charset = detect(&bytes);
+            let charset = detection.of(&bytes);
             let (text, _) = charset.decode(&bytes);
             Text { text, charset: Some(charset), defect: Some(defect) }
         }
@@ -186,44 +182,10 @@ fn has_escapes(bytes: &[u8]) -> bool {
             .any(|at| matches!(bytes.get(at + 2), Some(b'@' | b'B')))
 }
 
-/// Finds out the charset of bytes that are no valid UTF-8 as a whole, or hold escapes.
-#[must_use]
-pub fn detect(bytes: &[u8]) -> Charset {
-    let text = bytes;
-    let bytes = bytes.get(..DETECT_BYTES_MAX).unwrap_or(bytes);
-    if has_escapes(bytes) && bytes.is_ascii() {
-        return Charset::Whatwg(ISO_2022_JP);
-    }
-    let (mut right, mut wrong) = (0_usize, 0_usize);
-    for chunk in bytes.utf8_chunks() {
-        right += chunk.valid().chars().filter(|char| !char.is_ascii()).count();
-        wrong += usize::from(!chunk.invalid().is_empty());
-    }
-    // A damaged or cut text in UTF-8 is still one: other charsets hardly ever look like it.
-    if right > 2 * wrong || (wrong <= 1 && right > 0) {
-        return Charset::Whatwg(UTF_8);
-    }
-    let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
-    // Lines in ASCII say nothing.
-    let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let pieces = lines.flat_map(|line| line.chunks(DETECT_PIECE_BYTES));
-    let mut left = DETECT_BYTES_MAX;
-    for piece in pieces.filter(|piece| !piece.is_ascii()) {
-        detector.feed(piece, false);
-        left = left.saturating_sub(piece.len());
-        if left == 0 {
-            break;
-        }
-    }
-    detector.feed(&[], true);
-    let found = detector.guess(None, chardetng::Utf8Detection::Deny);
-    Charset::Whatwg(if found == GBK { encoding_rs::GB18030 } else { found })
-}
-
 /// Decodes bytes of a header, which declare nothing: UTF-8, then `fallback` (the charset of the
 /// body) if the bytes are in it, then what they look like.
 #[must_use]
-pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>) -> String {
+pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>, detection: &mut Detection) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
         && !has_escapes(bytes)
     {
@@ -236,7 +198,7 @@ pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>) -> String {
             return text;
         }
     }
-    detect(bytes).decode(bytes).0
+    detection.of(bytes).decode(bytes).0
 }
 
 /// Decodes bytes that name their charset, as an encoded word or an extended parameter does. An
@@ -246,7 +208,7 @@ pub fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
     match charset {
         Some(Charset::Whatwg(encoding)) if encoding == UTF_8 => match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),
-            Err(_) => detect(bytes).decode(bytes).0,
+            Err(_) => Detection::of_field().of(bytes).decode(bytes).0,
         },
         Some(charset) => match charset.decode(bytes) {
             (text, true) => text,
@@ -255,7 +217,7 @@ pub fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
                 Ok(_) | Err(_) => text,
             },
         },
-        None => decode_raw(bytes, None),
+        None => decode_raw(bytes, None, &mut Detection::of_field()),
     }
 }
 

@@ -6,6 +6,7 @@
 //! Standards: RFC 2045, 2183, 2392, 2557.
 
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::field_text::FieldText;
@@ -139,14 +140,16 @@ impl Content {
             self.flowed = is("format", "flowed").then(|| is("delsp", "yes"));
         }
         if self.is_multipart() {
-            // One that no semicolon introduces is none to all parsers that were compared, and so to
-            // the scanners in front of us: files must not appear here alone. The text has it all.
+            // One that no semicolon introduces, or whose quote is not closed, is none to the other
+            // parsers that were compared, and so to the scanners in front of us: files must not
+            // appear here alone. The text has it all.
             let is_boundary = |bytes: &&[u8]| {
                 !parameters.is_loose
                     && !bytes.trim_ascii().is_empty()
                     && bytes.len() <= BOUNDARY_BYTES_MAX
             };
-            self.boundary = parameters.bytes("boundary").filter(is_boundary).map(<[u8]>::to_vec);
+            self.boundary =
+                parameters.sound_bytes("boundary").filter(is_boundary).map(<[u8]>::to_vec);
         }
         let security = parameters.token("protocol").or_else(|| parameters.token("smime-type"));
         self.security_type = security.map(|value| value.to_ascii_lowercase());
@@ -201,16 +204,19 @@ impl Content {
 /// Whether a text is `type/subtype`.
 fn is_media_type(text: &str) -> bool {
     let is_token = |part: &str| {
-        let is_character =
-            |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte);
-        !part.is_empty() && part.bytes().all(is_character)
+        let is_special = |byte| {
+            matches!(byte, b'(' | b')' | b'<' | b'>' | b'@' | b',' | b';' | b':' | b'\\')
+                || matches!(byte, b'"' | b'/' | b'[' | b']' | b'?' | b'=')
+        };
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !is_special(byte))
     };
     text.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
 }
 
 fn text(value: &[u8], defects: &mut Defects) -> Option<String> {
     let value = value.get(..ID_BYTES_MAX).unwrap_or(value);
-    let mut field = FieldText { fallback: None, words_left: 100, defects };
+    let mut field =
+        FieldText { fallback: None, words_left: 100, detection: Detection::of_field(), defects };
     let text = field.unstructured(value);
     (!text.is_empty()).then_some(text)
 }

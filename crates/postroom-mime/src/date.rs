@@ -7,6 +7,8 @@
 //!
 //! Standards: RFC 5322 §3.3, §4.3.
 
+mod usual;
+
 /// No zone is that far from Greenwich.
 const DAY_MINUTES: i64 = 24 * 60;
 const MONTHS: [&str; 12] = [
@@ -79,6 +81,8 @@ const ZONES: &[(&str, i64)] = &[
 ];
 /// Years that a mail can be of.
 const YEARS: std::ops::RangeInclusive<i64> = 1900..=2199;
+/// `2026-11-23`.
+const ISO_DATE_BYTES: usize = 10;
 /// A longer text is no date.
 const TEXT_BYTES_MAX: usize = 400;
 
@@ -100,6 +104,14 @@ struct Date<'a> {
 /// Reads a date; Unix time in milliseconds. Without a zone it is taken as UTC.
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
+    match usual::read(text) {
+        Some(date) => date.unix_ms(),
+        None => by_words(text),
+    }
+}
+
+/// Reads a date of any form.
+fn by_words(text: &str) -> Option<i64> {
     let mut end = TEXT_BYTES_MAX.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -110,7 +122,8 @@ pub fn parse(text: &str) -> Option<i64> {
     }
     text.make_ascii_lowercase();
     let mut date = Date::default();
-    for word in text.split([' ', '\t', ',', '\r', '\n', '\u{a0}']).filter(|word| !word.is_empty()) {
+    let is_blank = |char| matches!(char, ' ' | '\t' | ',' | '\r' | '\n' | '\u{a0}');
+    for word in text.split(is_blank).filter(|word| !word.is_empty()) {
         date.pending.push(word);
         while let Some(word) = date.pending.pop() {
             date.word(word);
@@ -161,28 +174,31 @@ fn number(word: &str) -> Option<i64> {
 
 fn month(word: &str) -> Option<i64> {
     let word = word.trim_end_matches('.');
-    let is_it = |name: &&str| {
-        word.len() >= 3 && (name.starts_with(word) || word == "sept" && name.starts_with("sep"))
-    };
-    let at = MONTHS.iter().position(is_it)?;
+    let word = if word == "sept" { "sep" } else { word };
+    let at = MONTHS.iter().position(|name| word.len() >= 3 && begins(name, word))?;
     i64::try_from(at + 1).ok()
+}
+
+/// Whether a name begins with a word; told by the first byte, mostly.
+fn begins(name: &str, word: &str) -> bool {
+    word.len() <= name.len() && word.bytes().zip(name.bytes()).all(|(a, b)| a == b)
 }
 
 impl<'a> Date<'a> {
     fn word(&mut self, word: &'a str) {
-        let is_weekday =
-            |name: &&str| word.len() >= 2 && name.starts_with(word.trim_end_matches('.'));
-        if let Some((date, time)) = word.split_once('t').filter(|(date, _)| is_iso(date)) {
+        let is_weekday = |name: &&str| word.len() >= 2 && begins(name, word.trim_end_matches('.'));
+        let iso = (word.len() > ISO_DATE_BYTES).then(|| word.split_once('t')).flatten();
+        if let Some(value) = number(word) {
+            self.number(word, value);
+        } else if let Some((date, time)) = iso.filter(|(date, _)| is_iso(date)) {
             self.pending.push(time);
             self.date_word(date);
         } else if word.starts_with(['+', '-']) {
             self.numeric_zone(word);
-        } else if word.contains(':') {
+        } else if word.bytes().any(|byte| byte == b':') {
             self.clock(word);
         } else if let Some(month) = month(word) {
             self.month = self.month.or(Some(month));
-        } else if let Some(value) = number(word) {
-            self.number(word, value);
         } else if matches!(word, "am" | "pm") {
             self.half(word);
         } else if let Some((first, _)) = word.split_once(['-', '/'])
@@ -253,7 +269,9 @@ impl<'a> Date<'a> {
     }
 
     fn set_time(&mut self, hour: i64, minute: i64, second: i64) {
-        self.is_wrong |= hour > 23 || minute > 59 || second > 60;
+        // 24:00 is the end of the day (ISO 8601).
+        let is_midnight = (hour, minute, second) == (24, 0, 0);
+        self.is_wrong |= (hour > 23 && !is_midnight) || minute > 59 || second > 60;
         self.time = Some(hour * 3600 + minute * 60 + second);
     }
 
@@ -329,7 +347,7 @@ impl<'a> Date<'a> {
 }
 
 fn is_iso(date: &str) -> bool {
-    date.len() == 10 && date.bytes().filter(|byte| *byte == b'-').count() == 2
+    date.len() == ISO_DATE_BYTES && date.bytes().filter(|byte| *byte == b'-').count() == 2
 }
 
 fn ordinal(word: &str) -> Option<i64> {
@@ -338,10 +356,10 @@ fn ordinal(word: &str) -> Option<i64> {
     digits.and_then(number)
 }
 
-/// A year with its century (RFC 5322 §4.3).
+/// A year with its century (RFC 5322 §4.3). One of three digits that begins with 0 has two.
 fn full_year(word: &str, value: i64) -> i64 {
     match word.len() {
-        ..=2 if value < 50 => value + 2000,
+        ..=3 if value < 50 => value + 2000,
         ..=3 => value + 1900,
         _ => value,
     }
@@ -373,6 +391,7 @@ mod tests {
             ("Tue, 1 Jul 2003 10:52:37 +200",         Some("2003-07-01T08:52:37Z")),
             ("Tue, 1 Jul 2003 10:52:37 GMT+0200",     Some("2003-07-01T08:52:37Z")),
             ("Tue, 1 Jul 2003 10:52:37 +02:00",       Some("2003-07-01T08:52:37Z")),
+            ("Fri, 5 Aug 022 05:22:50 +0900",         Some("2022-08-04T20:22:50Z")),
             ("Tue, 1 Jul 103 10:52:37",               Some("2003-07-01T10:52:37Z")),
             ("Tue,  1 Jul 2003 10.52.37 est",         Some("2003-07-01T15:52:37Z")),
             ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", Some("1997-11-21T15:55:06Z")),
@@ -385,6 +404,8 @@ mod tests {
             ("Thu, 13 Feb 1969 23:32 -0330",          Some("1969-02-14T03:02:00Z")),
             ("Tue, 19 Jan 2038 03:14:08 +0000",       Some("2038-01-19T03:14:08Z")),
             ("Thu, 29 Feb 2024 23:59:60 +0000",       Some("2024-03-01T00:00:00Z")),
+            ("Mon, 23 Nov 2026 24:00:00 +0000",       Some("2026-11-24T00:00:00Z")),
+            ("Mon, 23 Nov 2026 24:01:00 +0000",       None),
             ("Sat, 29 Feb 2023 10:00:00 +0000",       None),
             ("Fri, 31 Dec 9999 23:59:59 +0000",       None),
             ("Mon, 1 Jan 0001 00:00:00 +0000",        None),
@@ -402,6 +423,13 @@ mod tests {
         #[test]
         fn any_text(text in "\\PC{0,40}", words in "([0-9]{1,5}|[-+:/., ]|mon|jan|pm|gmt|t){0,20}") {
             let _ = (parse(&text), parse(&words));
+        }
+
+        #[test]
+        fn dates_of_the_usual_form_are_read_alike(
+            text in " ?(mon|Tue|Oct), [0-9]{1,4} (jan|Feb|sun) [0-9]{4} [0-2][0-9]:[0-6][0-9]:[0-6][0-9] [-+][012][0-9][0-6][0-9]( \\([A-Z(]{0,2}\\))?",
+        ) {
+            prop_assert_eq!(parse(&text), by_words(&text), "{}", text);
         }
     }
 }

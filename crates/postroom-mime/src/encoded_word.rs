@@ -30,7 +30,7 @@ struct Run<'a> {
     charset: &'a str,
     bytes: Vec<u8>,
     /// Base64 that does not end with a whole group.
-    base64: String,
+    base64: Vec<u8>,
 }
 
 /// Where `=?` stands for the first time: an encoded word may begin there.
@@ -69,11 +69,8 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
         if !is_joined {
             decoded.push_str(between);
         }
-        let run = run.get_or_insert_with(|| Run {
-            charset: word.charset,
-            bytes: vec![],
-            base64: String::new(),
-        });
+        let run =
+            run.get_or_insert_with(|| Run { charset: word.charset, bytes: vec![], base64: vec![] });
         run.push(&word);
         (copied, from) = (word.end, word.end);
     }
@@ -138,16 +135,21 @@ impl Run<'_> {
             quoted(word.content, &mut self.bytes);
             return;
         }
-        let is_character = |char: &char| char.is_ascii() && !char.is_ascii_whitespace();
-        self.base64.extend(word.content.chars().filter(is_character));
-        if self.base64.len().is_multiple_of(4) || self.base64.ends_with('=') {
+        let is_character = |byte: &u8| byte.is_ascii() && !byte.is_ascii_whitespace();
+        self.base64.extend(word.content.bytes().filter(is_character));
+        if self.base64.len().is_multiple_of(4) || self.base64.ends_with(b"=") {
             self.end_base64();
         }
     }
 
     fn end_base64(&mut self) {
-        let base64 = std::mem::take(&mut self.base64);
-        self.bytes.extend(TransferEncoding::Base64.decode(base64.as_bytes()));
+        if self.base64.is_empty() {
+            return;
+        }
+        let mut decoder = TransferEncoding::Base64.decoder();
+        decoder.push(&self.base64, &mut self.bytes);
+        decoder.finish(&mut self.bytes);
+        self.base64.clear();
     }
 }
 
@@ -171,21 +173,28 @@ fn flush(run: Option<Run<'_>>, decoded: &mut String) {
 /// Decodes the "Q" encoding (RFC 2047 §4.2).
 fn quoted(content: &str, bytes: &mut Vec<u8>) {
     let mut rest = content.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        let escaped = match after {
-            [high, low, ..] if byte == b'=' => hex(*high).zip(hex(*low)),
+    bytes.reserve(rest.len());
+    // Escapes stand close together where there are any: no search in bulk.
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'=' | b'_')) {
+        let (plain, marked) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        bytes.extend_from_slice(plain);
+        let after = marked.get(1..).unwrap_or_default();
+        let escaped = match marked {
+            [b'=', high, low, ..] => hex(*high).zip(hex(*low)),
             _ => None,
         };
-        match (byte, escaped) {
-            (b'=', Some((high, low))) => {
+        rest = match escaped {
+            Some((high, low)) => {
                 bytes.push(high << 4 | low);
-                rest = after.get(2..).unwrap_or_default();
+                after.get(2..).unwrap_or_default()
             }
-            (b'_', _) => bytes.push(b' '),
-            _ => bytes.push(byte),
-        }
+            None => {
+                bytes.push(if marked.starts_with(b"_") { b' ' } else { b'=' });
+                after
+            }
+        };
     }
+    bytes.extend_from_slice(rest);
 }
 
 /// The value of a hexadecimal digit.

@@ -7,6 +7,7 @@
 
 use crate::charset;
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::encoded_word;
@@ -19,6 +20,8 @@ pub struct FieldText<'a> {
     pub fallback: Option<Charset>,
     /// How many encoded words may still be decoded.
     pub words_left: usize,
+    /// Finds out the charset of bytes.
+    pub detection: Detection,
     /// What was met.
     pub defects: &'a mut Defects,
 }
@@ -33,21 +36,28 @@ impl FieldText<'_> {
     /// The text with its encoded words as they are written.
     pub fn unfolded(&mut self, value: &[u8]) -> String {
         let value = value.trim_ascii();
+        if let Some(text) = plain(value) {
+            return text.to_owned();
+        }
         let text = match std::str::from_utf8(value) {
             Ok(text) if memchr::memchr(0x1B, value).is_none() => Cow::Borrowed(text),
-            Ok(_) => Cow::Owned(charset::decode_raw(value, self.fallback)),
+            Ok(_) => Cow::Owned(self.raw(value)),
             Err(_) => {
                 self.defects.note(Defect::HeaderRawBytes);
-                Cow::Owned(charset::decode_raw(value, self.fallback))
+                Cow::Owned(self.raw(value))
             }
         };
         if memchr::memchr3(b'\r', b'\n', b'\0', text.as_bytes()).is_none() {
             return text.into_owned();
         }
-        if text.contains('\0') {
+        if memchr::memchr(b'\0', text.as_bytes()).is_some() {
             self.defects.note(Defect::Nul);
         }
         unfold(&text)
+    }
+
+    fn raw(&mut self, value: &[u8]) -> String {
+        charset::decode_raw(value, self.fallback, &mut self.detection)
     }
 
     /// Decodes the encoded words of a text.
@@ -58,6 +68,15 @@ impl FieldText<'_> {
             text
         }
     }
+}
+
+/// The text of most fields, which is as it is written: ASCII in one line, without control
+/// characters but tabs.
+fn plain(value: &[u8]) -> Option<&str> {
+    // All bytes are looked at, many at once.
+    let is_other = |byte: u8| (byte.wrapping_sub(b' ') > b'~' - b' ') & (byte != b'\t');
+    let others = value.iter().fold(0, |others, byte| others | u8::from(is_other(*byte)));
+    if others == 0 { std::str::from_utf8(value).ok() } else { None }
 }
 
 /// Joins folded lines: an end of line with the blanks behind it is one blank. NUL is left out.
@@ -71,7 +90,9 @@ fn unfold(text: &str) -> String {
             rest = after.strip_prefix('\0').unwrap_or(after);
         } else {
             line.push(' ');
-            rest = after.trim_start_matches(['\r', '\n', ' ', '\t', '\0']);
+            let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n' | b' ' | b'\t' | b'\0');
+            let blanks = after.bytes().take_while(is_blank).count();
+            rest = after.get(blanks..).unwrap_or_default();
         }
     }
     line.push_str(rest);

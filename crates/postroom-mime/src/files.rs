@@ -2,6 +2,7 @@
 
 use crate::body::Bodies;
 use crate::body::File;
+use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::field_text::FieldText;
@@ -151,8 +152,14 @@ fn subject(start: &[u8]) -> io::Result<Option<String>> {
     let bytes =
         |range: &std::ops::Range<u64>| source::read(&mut Slice(start), range, HEADER_BYTES_MAX);
     for field in &header.fields {
-        if bytes(&field.name)?.eq_ignore_ascii_case(b"subject") {
-            let mut text = FieldText { fallback: None, words_left: 1_000, defects: &mut defects };
+        let name_bytes = field.name.end - field.name.start;
+        if name_bytes == 7 && bytes(&field.name)?.eq_ignore_ascii_case(b"subject") {
+            let mut text = FieldText {
+                fallback: None,
+                words_left: 1_000,
+                detection: Detection::of_field(),
+                defects: &mut defects,
+            };
             let subject = text.unstructured(&bytes(&field.value)?);
             return Ok((!subject.is_empty()).then_some(subject));
         }
@@ -207,5 +214,5 @@ pub fn referred(bodies: &Bodies) -> Vec<bool> {
 fn unpercent(url: &str) -> String {
     let mut bytes = Vec::with_capacity(url.len());
     crate::parameter::percent(url.as_bytes(), &mut bytes);
-    crate::charset::decode_raw(&bytes, None)
+    crate::charset::decode_raw(&bytes, None, &mut Detection::of_field())
 }

@@ -14,6 +14,8 @@ use std::ops::Range;
 
 /// A longer field name is none.
 const NAME_BYTES_MAX: usize = 200;
+/// For how many fields of a message there is room from the start.
+const FIELDS_USUAL: usize = 32;
 /// How much of a header is looked at at once.
 const STEP_BYTES: usize = 4096;
 /// What is kept free for the fields behind one that is too large.
@@ -100,7 +102,8 @@ pub fn scan<S: Source>(
     is_delimiter: impl Fn(&[u8]) -> bool,
     defects: &mut Defects,
 ) -> io::Result<Header> {
-    let header = Header { body: scan.start, ..Header::default() };
+    let fields = Vec::with_capacity(if scan.is_root { FIELDS_USUAL } else { FIELDS_USUAL / 8 });
+    let header = Header { fields, body: scan.start, cut: None };
     let mut reading = Reading {
         scan,
         header,

@@ -68,9 +68,7 @@ pub fn size_bytes<S: Source>(
     let (mut scratch, mut size_bytes) = (Vec::new(), 0);
     source::pieces(source, &entity.body, |piece| {
         for piece in piece.chunks(PIECE_BYTES) {
-            scratch.clear();
-            decoder.push(piece, &mut scratch);
-            size_bytes += scratch.len() as u64;
+            size_bytes += decoder.count(piece, &mut scratch);
         }
         true
     })?;

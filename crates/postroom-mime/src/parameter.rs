@@ -12,9 +12,14 @@
 
 use crate::charset;
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::defect::Defects;
 use crate::encoded_word;
 use crate::field_text::FieldText;
+use crate::parameter::reader::Piece;
+use crate::parameter::reader::Reader;
+
+mod reader;
 
 /// A value with its parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,6 +39,7 @@ struct Parameter {
     rank: Rank,
     value: Vec<u8>,
     charset: Option<Charset>,
+    is_sound: bool,
 }
 
 /// Which form of a parameter is believed: the first of these.
@@ -44,23 +50,13 @@ enum Rank {
     Plain,
 }
 
-/// A piece of a parameter as it is written.
-struct Piece {
-    name: String,
-    /// The number of a continuation.
-    section: Option<u32>,
-    is_extended: bool,
-    value: Vec<u8>,
-}
-
 impl Parameters {
     /// Reads the value of a field.
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
-        let mut reader = Reader { rest: value, quotes_end: false, comments_end: false };
+        let mut reader = Reader::new(value);
         let head = reader.head();
-        reader.blanks();
-        let is_loose = reader.rest.first().is_some_and(|byte| *byte != b';');
+        let is_loose = reader.is_loose();
         let mut pieces = vec![];
         while let Some(piece) = reader.piece() {
             pieces.push(piece);
@@ -72,6 +68,13 @@ impl Parameters {
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.find(name).map(|parameter| parameter.value.as_slice())
+    }
+
+    /// The bytes of a parameter that a semicolon introduces and whose quote, if any, is closed.
+    #[must_use]
+    pub fn sound_bytes(&self, name: &str) -> Option<&[u8]> {
+        let found = self.find(name).filter(|parameter| parameter.is_sound);
+        found.map(|parameter| parameter.value.as_slice())
     }
 
     /// A parameter that is a word of a protocol.
@@ -87,7 +90,12 @@ impl Parameters {
     pub fn text(&self, name: &str, fallback: Option<Charset>) -> Option<String> {
         let parameter = self.find(name)?;
         let mut defects = Defects::default();
-        let mut field = FieldText { fallback, words_left: WORDS_MAX, defects: &mut defects };
+        let mut field = FieldText {
+            fallback,
+            words_left: WORDS_MAX,
+            detection: Detection::of_field(),
+            defects: &mut defects,
+        };
         let text = match parameter.charset {
             Some(charset) => charset::decode_named(&parameter.value, Some(charset)),
             None => field.unfolded(&parameter.value),
@@ -107,6 +115,9 @@ const WORDS_MAX: usize = 1_000;
 
 /// Joins the pieces of each parameter.
 fn join(pieces: Vec<Piece>) -> Vec<Parameter> {
+    if pieces.iter().all(|piece| piece.section.is_none()) {
+        return pieces.into_iter().map(whole_piece).collect();
+    }
     let (mut sections, whole): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| piece.section.is_some());
     // Stable: of two pieces with one number the first comes first.
@@ -132,9 +143,9 @@ fn join(pieces: Vec<Piece>) -> Vec<Parameter> {
 
 /// A parameter, or the first piece of one: an extended value begins with charset and language.
 fn whole_piece(piece: Piece) -> Parameter {
-    let Piece { name, is_extended, value, .. } = piece;
+    let Piece { name, is_extended, value, is_sound, .. } = piece;
     if !is_extended {
-        return Parameter { name, rank: Rank::Plain, value, charset: None };
+        return Parameter { name, rank: Rank::Plain, value, charset: None, is_sound };
     }
     let mut fields = value.splitn(3, |byte| *byte == b'\'');
     let (label, text) = match (fields.next(), fields.next(), fields.next()) {
@@ -144,7 +155,7 @@ fn whole_piece(piece: Piece) -> Parameter {
     let charset = std::str::from_utf8(label).ok().and_then(Charset::for_label);
     let mut bytes = Vec::with_capacity(text.len());
     percent(text, &mut bytes);
-    Parameter { name, rank: Rank::Extended, value: bytes, charset }
+    Parameter { name, rank: Rank::Extended, value: bytes, charset, is_sound }
 }
 
 /// Undoes percent encoding; what is none stays as it is.
@@ -164,204 +175,6 @@ pub fn percent(text: &[u8], bytes: &mut Vec<u8>) {
         } else {
             bytes.push(byte);
         }
-    }
-}
-
-/// Reads a value from its front.
-struct Reader<'a> {
-    rest: &'a [u8],
-    /// Whether no quote in the rest ends a parameter: known once, so that time stays linear.
-    quotes_end: bool,
-    /// Whether a comment in the rest is not closed.
-    comments_end: bool,
-}
-
-impl<'a> Reader<'a> {
-    /// What stands before the parameters, without comments.
-    fn head(&mut self) -> String {
-        self.blanks();
-        let is_end =
-            |byte: &u8| matches!(byte, b';' | b'(' | b'"' | b',') || byte.is_ascii_whitespace();
-        let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
-        let mut head = self.take(end).to_vec();
-        // Blanks around the slash.
-        self.blanks();
-        let mut is_open = head.ends_with(b"/");
-        if !is_open && self.rest.first() == Some(&b'/') {
-            head.extend(self.take(1));
-            self.blanks();
-            is_open = true;
-        }
-        if is_open {
-            let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
-            head.extend(self.take(end));
-        } else if head.is_empty() && self.rest.first() == Some(&b'"') {
-            self.take(1);
-            head = self.quoted();
-        }
-        head.make_ascii_lowercase();
-        String::from_utf8(head).unwrap_or_default()
-    }
-
-    /// The next piece of a parameter.
-    fn piece(&mut self) -> Option<Piece> {
-        loop {
-            self.separators();
-            if self.rest.is_empty() {
-                return None;
-            }
-            let is_end = |byte: &u8| matches!(byte, b'=' | b';') || byte.is_ascii_whitespace();
-            let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
-            let name = self.take(end);
-            self.blanks();
-            if self.rest.first() != Some(&b'=') {
-                // A word without a value.
-                continue;
-            }
-            self.take(1);
-            self.blanks();
-            let (name, section, is_extended) = split_name(name);
-            let value = match self.rest.first() {
-                Some(b'"') => {
-                    self.take(1);
-                    self.quoted()
-                }
-                _ => self.unquoted(matches!(name.as_str(), "name" | "filename")),
-            };
-            return Some(Piece { name, section, is_extended, value });
-        }
-    }
-
-    /// A quoted value, behind its opening quote. The closing one is that which ends the parameter:
-    /// names with quotes in them occur.
-    fn quoted(&mut self) -> Vec<u8> {
-        let mut value = Vec::new();
-        let (mut at, mut first) = (0, None);
-        while let Some(&byte) = self.rest.get(at) {
-            if self.quotes_end && first.is_some() {
-                break;
-            }
-            let next = self.rest.get(at + 1);
-            match byte {
-                b'\\' if matches!(next, Some(b'"' | b'\\')) => {
-                    value.extend(next);
-                    at += 1;
-                }
-                b'"' if self.closes(at + 1) => {
-                    self.take(at + 1);
-                    return value;
-                }
-                b'"' => {
-                    first.get_or_insert((at, value.len()));
-                    value.push(byte);
-                }
-                b'\r' | b'\n' => {}
-                _ => value.push(byte),
-            }
-            at += 1;
-        }
-        // Not closed: up to the first quote, else to the next parameter.
-        self.quotes_end = true;
-        if let Some((at, length)) = first {
-            self.take(at + 1);
-            value.truncate(length);
-            return value;
-        }
-        self.unquoted(true)
-    }
-
-    /// Whether a quote that stands before `at` ends a parameter.
-    fn closes(&self, at: usize) -> bool {
-        let rest = self.rest.get(at..).unwrap_or_default();
-        let blanks =
-            rest.iter().take(BLANKS_MAX).take_while(|byte| byte.is_ascii_whitespace()).count();
-        match rest.get(blanks) {
-            None | Some(b';' | b'(' | b',') => true,
-            Some(_) => blanks > 0 && begins_parameter(rest.get(blanks..).unwrap_or_default()),
-        }
-    }
-
-    /// An unquoted value. That of a name may have blanks in it.
-    fn unquoted(&mut self, is_name: bool) -> Vec<u8> {
-        let mut end = self.rest.iter().position(|byte| *byte == b';').unwrap_or(self.rest.len());
-        if !is_name {
-            let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'(';
-            let value = self.rest.get(..end).unwrap_or_default();
-            end = value.iter().position(is_blank).unwrap_or(end);
-        }
-        let value = self.take(end).trim_ascii();
-        let value = value.strip_suffix(b"\"").unwrap_or(value);
-        value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
-    }
-
-    fn blanks(&mut self) {
-        loop {
-            self.rest = self.rest.trim_ascii_start();
-            if self.rest.first() != Some(&b'(') {
-                return;
-            }
-            self.comment();
-        }
-    }
-
-    fn separators(&mut self) {
-        loop {
-            self.blanks();
-            match self.rest {
-                [b';' | b',' | b'=' | b'"', after @ ..] => self.rest = after,
-                _ => return,
-            }
-        }
-    }
-
-    /// Leaves out a comment; one that is not closed is none.
-    fn comment(&mut self) {
-        let (mut depth, mut at) = (0_usize, 0);
-        while let Some(byte) = self.rest.get(at).filter(|_| !self.comments_end) {
-            match byte {
-                b'\\' => at += 1,
-                b'(' => depth += 1,
-                b')' => depth -= 1,
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 {
-                break;
-            }
-        }
-        self.comments_end |= depth > 0;
-        self.take(if depth == 0 && at > 0 { at } else { 1 });
-    }
-
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at_checked(count).unwrap_or((self.rest, &[]));
-        self.rest = rest;
-        taken
-    }
-}
-
-/// How many blanks may stand between two parameters.
-const BLANKS_MAX: usize = 64;
-
-/// Whether `rest` begins with a name and an equals sign.
-fn begins_parameter(rest: &[u8]) -> bool {
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'*' | b'_');
-    let name = rest.iter().take(BLANKS_MAX).take_while(|byte| is_name(byte)).count();
-    name > 0 && rest.get(name) == Some(&b'=')
-}
-
-/// Splits `name*3*` into its parts.
-fn split_name(name: &[u8]) -> (String, Option<u32>, bool) {
-    let name = String::from_utf8(name.to_ascii_lowercase()).unwrap_or_default();
-    let (base, is_extended) = match name.strip_suffix('*') {
-        Some(base) => (base, true),
-        None => (name.as_str(), false),
-    };
-    let section =
-        base.rsplit_once('*').and_then(|(base, number)| Some((base, number.parse().ok()?)));
-    match section {
-        Some((base, number)) => (base.to_owned(), Some(number), is_extended),
-        None => (base.to_owned(), None, is_extended),
     }
 }
 
@@ -426,6 +239,31 @@ mod tests {
         let parameters = Parameters::parse(b"text/plain charset=utf-8 (why) format=flowed");
         assert_eq!(parameters.token("charset").as_deref(), Some("utf-8"));
         assert_eq!(parameters.token("format").as_deref(), Some("flowed"));
+    }
+
+    #[test]
+    fn sound_parameters_are_introduced_and_closed() {
+        #[rustfmt::skip]
+        let table: &[(&str, Option<&str>)] = &[
+            ("a; boundary=b",                      Some("b")),
+            ("a; boundary=\"b c\"; x=y",           Some("b c")),
+            ("a;boundary=Part_(ID_1);x=y",         Some("Part_(ID_1)")),
+            ("a; x=y (comment) ;; boundary=b",     Some("b")),
+            ("a; boundary=b c; x=y",               Some("b c")),
+            ("a; boundary= b \r\n; x=y",           Some("b")),
+            ("a; boundary=b\"; x=y",               Some("b\"")),
+            ("a boundary=b",                       None),
+            ("a; x=y\r\n boundary=b",              None),
+            ("a; x=\"y\" boundary=b",              None),
+            ("a; word boundary=b",                 None),
+            ("a, boundary=b",                      None),
+            ("a; boundary=\"b; x=y",               None),
+        ];
+        for (value, want) in table {
+            let parameters = Parameters::parse(value.as_bytes());
+            assert_eq!(parameters.sound_bytes("boundary"), want.map(str::as_bytes), "{value}");
+            assert!(parameters.bytes("boundary").is_some(), "{value}");
+        }
     }
 
     proptest! {

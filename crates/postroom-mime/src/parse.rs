@@ -13,6 +13,7 @@ use crate::body::Reader;
 use crate::calendar;
 use crate::charset;
 use crate::charset::Charset;
+use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::field_text::FieldText;
@@ -70,6 +71,7 @@ pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Me
     let mut text = FieldText {
         fallback: body_charset(&structure),
         words_left: limits.encoded_words_max,
+        detection: Detection::default(),
         defects: &mut defects,
     };
     if structure.fields.is_empty() {
@@ -78,7 +80,13 @@ pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Me
     } else {
         fields::read(source, &structure.fields, &mut text, &mut message)?;
     }
-    let mut reader = Reader { source, limits, defects: &mut defects, bodies: Bodies::default() };
+    let mut reader = Reader {
+        source,
+        limits,
+        detection: Detection::default(),
+        defects: &mut defects,
+        bodies: Bodies::default(),
+    };
     reader.read(&structure)?;
     let mut bodies = reader.bodies;
     files::open_tnef(source, limits, &mut bodies, &mut defects)?;
@@ -106,13 +114,14 @@ fn calendar_of<S: Source>(
     let is_calendar = |file: &&File| {
         matches!(file.media_type.as_str(), "text/calendar" | "application/ics" | "text/x-vcalendar")
     };
+    let mut detection = Detection::default();
     for file in bodies.files.iter().filter(is_calendar) {
         let content = files::content(source, file, limits.open_bytes_max)?;
         let label = match &file.source {
             PartSource::Range { charset, .. } => charset.clone(),
             PartSource::Bytes(_) => None,
         };
-        let text = charset::decode(content, label.as_deref()).text;
+        let text = charset::decode(content, label.as_deref(), &mut detection).text;
         if let Some(found) = calendar::summarise(&text) {
             return Ok(Some(found));
         }

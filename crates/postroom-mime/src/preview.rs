@@ -4,13 +4,21 @@
 /// none.
 #[must_use]
 pub fn preview(text: &str, chars_max: usize) -> Option<String> {
-    let own = |line: &&str| !line.starts_with('>');
-    joined(text.lines().filter(own), chars_max).or_else(|| joined(text.lines(), chars_max))
+    let is_own = |line: &str| !line.starts_with('>');
+    joined(text, chars_max, is_own).or_else(|| joined(text, chars_max, |_| true))
 }
 
-fn joined<'a>(lines: impl Iterator<Item = &'a str>, chars_max: usize) -> Option<String> {
-    let (mut preview, mut left) = (String::new(), chars_max);
-    for mut line in lines {
+/// Joins the lines that `is_shown` allows.
+fn joined(text: &str, chars_max: usize, is_shown: impl Fn(&str) -> bool) -> Option<String> {
+    let (mut preview, mut left) = (String::with_capacity(chars_max.min(text.len())), chars_max);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |end| end + 1);
+        let (mut line, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        rest = after;
+        if !is_shown(line) {
+            continue;
+        }
         while let Some(word) = next_word(&mut line) {
             if is_rule(word) {
                 continue;
@@ -36,14 +44,17 @@ fn joined<'a>(lines: impl Iterator<Item = &'a str>, chars_max: usize) -> Option<
 fn next_word<'a>(line: &mut &'a str) -> Option<&'a str> {
     let is_usual = |byte: &u8| byte.is_ascii_graphic();
     let is_blank = |char: char| char.is_whitespace() || char.is_control() || is_filler(char);
-    let rest = line.trim_start_matches(is_blank);
+    let mut rest = line.trim_ascii_start();
+    if !rest.as_bytes().first().is_some_and(is_usual) {
+        rest = rest.trim_start_matches(is_blank);
+    }
     let mut end = 0;
     loop {
         // Most characters are told by their byte alone.
         let bytes = rest.as_bytes().get(end..).unwrap_or_default();
-        end += bytes.iter().take_while(|byte| is_usual(byte)).count();
+        end += bytes.iter().position(|byte| !is_usual(byte)).unwrap_or(bytes.len());
         match rest.get(end..).and_then(|rest| rest.chars().next()) {
-            Some(char) if !is_blank(char) => end += char.len_utf8(),
+            Some(char) if !char.is_ascii() && !is_blank(char) => end += char.len_utf8(),
             _ => break,
         }
     }
@@ -54,7 +65,8 @@ fn next_word<'a>(line: &mut &'a str) -> Option<&'a str> {
 
 /// Whether a word is a line that is drawn.
 fn is_rule(word: &str) -> bool {
-    word.len() > 3 && word.bytes().all(|byte| b"-_=*#~".contains(&byte))
+    let is_drawn = |byte| matches!(byte, b'-' | b'_' | b'=' | b'*' | b'#' | b'~');
+    word.len() > 3 && word.bytes().all(is_drawn)
 }
 
 /// Invisible characters that newsletters fill their preview with.

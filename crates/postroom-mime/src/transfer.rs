@@ -122,6 +122,17 @@ impl TransferDecoder {
         }
     }
 
+    /// Takes the next bytes, and tells how many bytes of content they make. `scratch` is room
+    /// for what must be decoded to know.
+    pub fn count(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> u64 {
+        if let State::Base64(decoder) = &mut self.0 {
+            return decoder.count(body, scratch);
+        }
+        scratch.clear();
+        self.push(body, scratch);
+        scratch.len() as u64
+    }
+
     /// Appends what was held back: call once, after the last bytes.
     pub fn finish(&mut self, content: &mut Vec<u8>) {
         match &mut self.0 {

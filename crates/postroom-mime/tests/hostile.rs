@@ -50,7 +50,7 @@ fn status_kb(name: &str) -> u64 {
 fn generate(directory: &Path, big: bool) -> Option<Vec<PathBuf>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/tools/hostile_gen.py");
     if !script.is_file() {
-        eprintln!("SKIPPED: the generator of hostile messages is not there ({})", script.display());
+        eprintln!("SKIPPED hostile: no generator of messages at {}", script.display());
         return None;
     }
     let mut command = Command::new("python3");

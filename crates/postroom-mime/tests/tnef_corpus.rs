@@ -15,7 +15,7 @@ fn corpus() -> Option<PathBuf> {
     if streams(&open).is_dir() && lists.is_dir() {
         return Some(open);
     }
-    eprintln!("SKIPPED: no corpus of TNEF at {}", open.display());
+    eprintln!("SKIPPED tnef_corpus: no corpus at {}", open.display());
     None
 }
 
@@ -51,7 +51,7 @@ fn the_attachments_are_those_of_the_lists() {
         let list = entry.unwrap().path();
         let stem = list.file_stem().unwrap().to_str().unwrap();
         let Some(tnef) = open(&corpus, stem) else {
-            eprintln!("SKIPPED: {stem} has a list, but no stream");
+            eprintln!("SKIPPED tnef_corpus: {stem} has a list, but no stream");
             continue;
         };
         // The lists name bodies as files as well.

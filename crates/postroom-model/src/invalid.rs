@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     /// The name of the property; a path such as `recipients[2].address` inside a JSON property.
+    /// Empty for the whole.
     pub property: String,
     /// What is wrong, and what would be right.
     pub reason: String,
@@ -20,6 +21,9 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.property, self.reason)
+        match self.property.as_str() {
+            "" => f.write_str(&self.reason),
+            property => write!(f, "{property}: {}", self.reason),
+        }
     }
 }

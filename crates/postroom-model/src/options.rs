@@ -112,8 +112,7 @@ pub const DECLARATIONS: &[Declaration] = &[
     flag(
         "load_existing",
         true,
-        "Whether the messages that are in a folder when it is enabled, or when its UIDVALIDITY \
-         changes, are loaded too.",
+        "Whether the messages that are in a folder when it is enabled are loaded too.",
     ),
     flag(
         "keep_unseen",
@@ -270,6 +269,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -319,6 +319,46 @@ mod tests {
             };
             assert_eq!(known.problem(&default), None, "{}", known.name);
             assert!(known.doc.ends_with('.'), "{}", known.name);
+        }
+    }
+
+    /// Any value that a client, or a database of an older version, may hold for an option.
+    fn any_value() -> impl Strategy<Value = Json> {
+        prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            any::<f64>().prop_map(Json::from),
+            (0_u64..400 * MIB).prop_map(Json::from),
+            (0.0..10_000.0).prop_map(Json::from),
+            "hold|resend|[a-z]{0,8}".prop_map(Json::from),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_stored_what_holds_is_in_range(
+            at in 0..DECLARATIONS.len(), values in proptest::collection::vec(any_value(), 0..4),
+        ) {
+            let known = &DECLARATIONS[at];
+            let levels: Vec<_> = values.iter().map(|value| json!({known.name: value})).collect();
+            let options = Options::cascade(&levels);
+            let holds = match known.kind {
+                Kind::Boolean { .. } => json!(options.flag(known.name)),
+                Kind::Count { .. } => json!(options.count(known.name)),
+                Kind::Seconds { .. } => json!(options.duration(known.name).as_secs_f64()),
+                Kind::Word { .. } => json!(options.word(known.name)),
+            };
+            prop_assert_eq!(known.problem(&holds), None);
+            // What was checked holds, the nearest level first.
+            let nearest = values.iter().find(|value| {
+                !value.is_null() && problems("options", &json!({known.name: value})).is_empty()
+            });
+            if let (Some(nearest), Kind::Boolean { .. } | Kind::Count { .. } | Kind::Word { .. }) =
+                (nearest, known.kind)
+            {
+                prop_assert_eq!(&holds, nearest);
+            }
         }
     }
 }

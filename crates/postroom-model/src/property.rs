@@ -67,7 +67,7 @@ pub struct Property {
     #[serde(default)]
     pub caption: String,
     /// Further rules, by name: `read_only`, `write_only`, `single_line`, `minimum`, `maximum`,
-    /// `max_length`, `max_bytes`, `alias`, `options`.
+    /// `max_length`, `max_bytes`, `format` (`address`, `host`, `filled`), `alias`, `options`.
     #[serde(default)]
     pub opts: Map<String, Json>,
 }

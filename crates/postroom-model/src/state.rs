@@ -126,7 +126,8 @@ pub fn client_problem(from: Option<&str>, to: Option<&str>, outgoing: bool) -> O
         }
         Some((_, Some(MessageState::Sending))) if from.is_some_and(own) => None,
         Some((_, Some(MessageState::Sending))) => {
-            next(from_state, Step::Submit).err().map(|illegal| illegal.to_string())
+            let reason = "only a message without state, or in `error`, can be set to `sending`";
+            next(from_state, Step::Submit).is_err().then(|| reason.to_owned())
         }
         Some((name, Some(_))) => Some(format!("only Postroom sets `{name}`")),
         Some((_, None)) if from_state == Some(MessageState::Sending) => {
@@ -134,7 +135,10 @@ pub fn client_problem(from: Option<&str>, to: Option<&str>, outgoing: bool) -> O
         }
         Some((_, None)) => None,
         None if from.is_some_and(own) => None,
-        None => next(from_state, Step::Withdraw).err().map(|illegal| illegal.to_string()),
+        None => {
+            let reason = "only a message in `sending` or `error` can be taken back to null";
+            next(from_state, Step::Withdraw).is_err().then(|| reason.to_owned())
+        }
     }
 }
 

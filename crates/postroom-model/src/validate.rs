@@ -1,6 +1,7 @@
 //! Checks what a client sends against the class: names, types, ranges. Each problem names its
 //! property; nothing is guessed and nothing unknown is dropped.
 
+use crate::address;
 use crate::class::Class;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
@@ -62,7 +63,8 @@ pub fn create(class: &Class, json: &Json) -> Result<Draft, Vec<Invalid>> {
     if problems.is_empty() { Ok(Draft { id, properties }) } else { Err(problems) }
 }
 
-/// Checks the JSON of a change to `current`. The result holds what changes; `null` unsets.
+/// Checks the JSON of a change to `current`. The result holds what changes; `null` unsets, or sets
+/// the default where there is one.
 ///
 /// What the client may not set it may still repeat as it is, so that an entity that was read can
 /// be sent back.
@@ -97,8 +99,8 @@ pub fn change(
                 keep(property, value, &mut changes, &mut problems);
                 if value.is_null() && property.required {
                     problems.push(Invalid::new(name, "is required"));
-                } else if !changes.contains_key(name) {
-                    changes.insert(name.clone(), Json::Null);
+                } else if value.is_null() {
+                    changes.insert(name.clone(), property.default.clone());
                 }
             }
         }
@@ -106,26 +108,28 @@ pub fn change(
     if problems.is_empty() { Ok(changes) } else { Err(problems) }
 }
 
-/// Checks one value, as for an equality parameter or a single property, and gives its canonical
-/// form: times in UTC with milliseconds, ids in lower case.
+/// Checks the value of a property and gives its canonical form: times in UTC with milliseconds, ids
+/// in lower case.
 ///
 /// # Errors
 ///
-/// What the property takes instead.
-pub fn value(property: &Property, value: &Json) -> Result<Json, String> {
-    if property.multi {
-        let Some(list) = value.as_array() else {
-            return Err(format!("takes a list; each value {}", takes(property)));
-        };
-        if list.len() > MULTI_VALUES_MAX {
-            return Err(format!("takes at most {MULTI_VALUES_MAX} values"));
-        }
-        let checked = list.iter().enumerate().map(|(at, value)| {
-            scalar(property, value).map_err(|reason| format!("value {}: {reason}", at + 1))
-        });
-        return checked.collect::<Result<Vec<_>, _>>().map(Json::Array);
+/// The property, or the value of its list, and what it takes instead.
+pub fn value(property: &Property, value: &Json) -> Result<Json, Invalid> {
+    let name = &property.name;
+    if !property.multi {
+        return scalar(property, value).map_err(|reason| Invalid::new(name, reason));
     }
-    scalar(property, value)
+    let Some(list) = value.as_array() else {
+        let reason = format!("takes a list; each value {}", takes(property));
+        return Err(Invalid::new(name, reason));
+    };
+    if list.len() > MULTI_VALUES_MAX {
+        return Err(Invalid::new(name, format!("takes at most {MULTI_VALUES_MAX} values")));
+    }
+    let checked = list.iter().enumerate().map(|(at, value)| {
+        scalar(property, value).map_err(|reason| Invalid::new(format!("{name}[{at}]"), reason))
+    });
+    checked.collect::<Result<Vec<_>, _>>().map(Json::Array)
 }
 
 /// Checks one value that is no list.
@@ -190,7 +194,7 @@ fn keep(
         Ok(canonical) => {
             properties.insert(property.name.clone(), canonical);
         }
-        Err(reason) => problems.push(Invalid::new(&property.name, reason)),
+        Err(invalid) => problems.push(invalid),
     }
 }
 
@@ -209,7 +213,26 @@ fn string(property: &Property, value: &Json) -> Result<Json, String> {
     if property.single_line() && text.chars().any(|char| char.is_control() && char != '\t') {
         return Err("has a control character (a line break, for example)".to_owned());
     }
+    if let Some(problem) = property.text("format").and_then(|format| format_problem(format, text)) {
+        return Err(problem.to_owned());
+    }
     Ok(Json::String(text.to_owned()))
+}
+
+/// What keeps a text from the form that `format` names.
+fn format_problem(format: &str, text: &str) -> Option<&'static str> {
+    match format {
+        "address" => address::problem(text),
+        "host" if text.is_empty() => Some("is empty; use null for none"),
+        "host" if text.parse::<std::net::IpAddr>().is_ok() => None,
+        "host" => {
+            let is_part = |char: char| char.is_alphanumeric() || matches!(char, '.' | '-' | '_');
+            let problem = "takes the name of a host or its IP address, without scheme and port";
+            (!text.chars().all(is_part)).then_some(problem)
+        }
+        "filled" => text.trim().is_empty().then_some("is empty"),
+        _ => None,
+    }
 }
 
 fn any(property: &Property, value: &Json) -> Result<Json, String> {
@@ -277,13 +300,17 @@ mod tests {
             (builtin::PROFILES, json!({"name": "p", "imapSecurity": "ssl"}), "imapSecurity: takes one of tls, starttls, none"),
             (builtin::PROFILES, json!({"name": "p\r\nx"}),             "name: has a control character (a line break, for example)"),
             (builtin::PROFILES, json!({"name": "p", "id": "7"}),       "id: takes a UUID"),
+            (builtin::PROFILES, json!({"name": " "}),                  "name: is empty"),
+            (builtin::PROFILES, json!({"name": "p", "imapHost": "imaps://x:993"}), "imapHost: takes the name of a host or its IP address, without scheme and port"),
+            (builtin::PROFILES, json!({"name": "p", "smtpHost": ""}),  "smtpHost: is empty; use null for none"),
+            (builtin::ACCOUNTS, json!({"address": "anna", "profile_id": "018f0000-0000-7000-8000-000000000000"}), "address: has no '@': an address is local-part@domain"),
             (builtin::ACCOUNTS, json!({"address": "a@b.test", "profile_id": "x"}), "profile_id: takes the id (a UUID) of an entity"),
             (builtin::FOLDERS,  json!({"account_id": "018f0000-0000-7000-8000-000000000000", "uidNext": 5}), "uidNext: is set by Postroom alone"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "to": "a@b.test"}), "to: takes a list; each value takes a string"),
-            (builtin::MESSAGES, json!({"messageDirection": "out", "to": ["a", 5]}), "to: value 2: takes a string"),
+            (builtin::MESSAGES, json!({"messageDirection": "out", "to": ["a", 5]}), "to[1]: takes a string"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "html": "<p>"}), "html: is a file; use its own endpoint"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "now"}), "dateTime: takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z"),
-            (builtin::MESSAGES, json!([]), ": takes a JSON object of properties"),
+            (builtin::MESSAGES, json!([]), "takes a JSON object of properties"),
         ];
         for (class, sent, want) in table {
             assert_eq!(refused(class, &sent), [want], "{sent}");
@@ -316,6 +343,9 @@ mod tests {
         assert_eq!(problems[0].to_string(), "uidNext: is set by Postroom alone");
         let problems = change(&classes[2], &json!({"account_id": null}), &folder).unwrap_err();
         assert_eq!(problems[0].to_string(), "account_id: is required");
+        let changes =
+            change(&classes[2], &json!({"enabled": null, "name": null}), &folder).unwrap();
+        assert_eq!((&changes["enabled"], &changes["name"]), (&json!(false), &Json::Null));
     }
 
     #[test]

@@ -36,10 +36,12 @@ pub enum When {
     First(u32),
     /// Each time from the n-th on.
     From(u32),
-    /// Each time for this user, or for this address where the point has one: MAIL, RCPT, and the
-    /// end of the message (any of its addresses). Upper and lower case are the same.
+    /// Each time for this user, or for what the point is about: the address of MAIL, RCPT, and the
+    /// end of the message (any of its addresses); the mailbox, by its name on the wire, of SELECT,
+    /// EXAMINE, STATUS and APPEND, and of each command on the messages in it. Upper and lower case
+    /// are the same.
     For(String),
-    /// The n-th time for this user or address.
+    /// The n-th time for this user, address or mailbox.
     NthFor(u32, String),
 }
 

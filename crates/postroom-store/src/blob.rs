@@ -129,6 +129,20 @@ impl BlobWriter {
         self.content
     }
 
+    /// Ends the content with all of it written ahead, so that no memory is held for it until the
+    /// batch that refers to it.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails; what was written ahead goes away at the next start.
+    pub async fn finish_ahead(mut self) -> Result<Content, Error> {
+        self.cut();
+        if !self.content.chunks.is_empty() {
+            self.write_ahead().await?;
+        }
+        Ok(self.content)
+    }
+
     fn cut(&mut self) {
         if !self.piece.is_empty() {
             let chunk = Chunk::prepare(&self.piece);

@@ -11,6 +11,8 @@ use crate::feed;
 use crate::feed::Operation;
 use crate::file;
 use crate::file::NewFile;
+use crate::once;
+use crate::once::Once;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::DataType;
@@ -45,12 +47,30 @@ impl Store {
         class: &Class,
         new: Vec<NewEntity>,
     ) -> Result<Vec<Entity>, Error> {
+        let created = self.entity_create_once((domain, class), new, None).await?;
+        // Without a key nothing was created before.
+        created.ok_or(Error::Damaged { what: "a key of a client" })
+    }
+
+    /// The same under a key of the client; `None` when something was created under it before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::entity_create`].
+    pub async fn entity_create_once(
+        &self,
+        (domain, class): (&Domain, &Class),
+        new: Vec<NewEntity>,
+        once: Option<&Once>,
+    ) -> Result<Option<Vec<Entity>>, Error> {
         let references = new.iter().flat_map(|new| self.references(class, &new.entity.properties));
         let references: BTreeSet<_> = references.collect();
+        let entities: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
         // Whatever is referred to is there when this is durable, not only when it was looked up.
         let mut batch: Vec<_> =
             references.iter().map(|reference| reference.condition(domain)).collect();
-        let mut entities = vec![];
+        let keyed = batch.len();
+        batch.extend(once.map(|once| once::keep((domain, class), once, &entities)));
         for NewEntity { entity, files } in new {
             batch.push(self.insert(domain, class, &entity));
             let mut counts = std::collections::HashMap::new();
@@ -61,15 +81,15 @@ impl Store {
                 batch.extend(file::insert(self, (domain, entity.id), at, None)?);
             }
             batch.push(feed::row(domain, class, (entity.id, Operation::Create), None));
-            entities.push(entity);
         }
         match self.write(batch).await {
+            Err(Error::Condition { statement }) if once.is_some() && statement == keyed => Ok(None),
             Err(Error::Condition { statement }) => Err(missing(references, statement)),
             Err(Error::Exists { what }) => Err(Error::Exists { what: taken(&what).to_owned() }),
             Err(error) => Err(error),
             Ok(_) => {
                 self.changed(class);
-                Ok(entities)
+                Ok(Some(entities))
             }
         }
     }

@@ -69,6 +69,12 @@ pub enum Error {
     /// The key is of another form.
     #[error("a key is 64 hexadecimal digits")]
     KeyForm,
+    /// There is a database, but no key to it.
+    #[error("{} is missing: put it back, or set POSTROOM_MASTER_KEY", .path.display())]
+    KeyMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The key is not the one that the database was made with.
     #[error("the key is not the one that this data directory was made with")]
     KeyDiffers,

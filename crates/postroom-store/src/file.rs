@@ -33,6 +33,15 @@ pub struct NewFile {
 }
 
 impl NewFile {
+    /// How many bytes it has, decoded.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        match &self.content {
+            NewContent::Own(content) => content.size_bytes,
+            NewContent::Part { size_bytes, .. } => *size_bytes,
+        }
+    }
+
     /// The original of a message, whose blob is kept in the same batch.
     pub(crate) fn original(size_bytes: u64) -> Self {
         Self {

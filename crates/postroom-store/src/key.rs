@@ -17,6 +17,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// The name of the file in the data directory that holds the database.
+pub const DATABASE_FILE: &str = "postroom.db";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 
@@ -64,16 +66,25 @@ impl MasterKey {
     }
 
     /// Takes the key from the file `key` of the data directory; makes it, readable by the owner
-    /// alone (0600), when there is none.
+    /// alone (0600), when there is neither a key nor a database.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or made, or holds something else.
+    /// When the file cannot be read or made, is missing beside a database, or holds something else.
     pub fn in_directory(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("key");
         let failed = |source| Error::File { path: path.clone(), source };
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::from_hex(&SecretString::from(text)),
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| Error::KeyForm)?;
+                Self::from_hex(&SecretString::from(text))
+            }
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && directory.join(DATABASE_FILE).exists() =>
+            {
+                Err(Error::KeyMissing { path })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes: [u8; KEY_BYTES] = random_bytes();
                 let hex = blake3::Hash::from_bytes(bytes).to_hex();

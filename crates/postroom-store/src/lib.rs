@@ -38,11 +38,15 @@ pub mod blob;
 
 pub mod file;
 
+pub mod once;
+
 pub mod entity;
 
 pub mod change;
 
 pub mod receipt;
+
+pub mod origin;
 
 pub mod receive;
 
@@ -83,8 +87,11 @@ pub use file::NewFile;
 pub use job::Job;
 pub use job::JobCounts;
 pub use job::JobState;
+pub use key::DATABASE_FILE;
 pub use key::MasterKey;
 pub use key::random_token;
+pub use once::Before;
+pub use once::Once;
 pub use receipt::Ledger;
 pub use receipt::Pending;
 pub use receipt::Wish;

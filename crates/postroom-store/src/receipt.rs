@@ -6,6 +6,7 @@
 use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
+use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 /// What is wished of the server for a message that is recorded.
@@ -56,6 +57,10 @@ pub struct Ledger {
     pub is_new: bool,
     /// Whether there are receipts under another UIDVALIDITY.
     pub had_other_validity: bool,
+    /// Whether the folder was read before, under another UIDVALIDITY.
+    pub is_changed: bool,
+    /// When the folder was last proven complete, in milliseconds since 1970; `None`: never.
+    pub last_proof_ms: Option<i64>,
 }
 
 impl Ledger {
@@ -80,9 +85,35 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn ledger(&self, folder: Uuid, uid_validity: u32) -> Result<Ledger, Error> {
-        let sql = "SELECT \"uid\", \"message\" IS NULL, \"reason\", \"attempts\", \"next_attempt\"
-            FROM \"receipt\" WHERE \"folder\" = $1 AND \"uid_validity\" = $2 ORDER BY \"uid\"";
+        let mut ledger = self.ledger_part((folder, uid_validity), 0..=u32::MAX).await?;
+        let sql = "SELECT \"uidValidity\", \"uidBaseline\",
+              EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"uid_validity\" <> $2),
+              \"lastProofAt\"
+            FROM \"email/Folders\" WHERE \"id\" = $1";
         let rows = self.read(Statement::new(sql).bind(folder).bind(uid_validity)).await?;
+        if let Some(row) = rows.first() {
+            ledger.is_new = row.whole(0) != Some(i64::from(uid_validity));
+            ledger.is_changed = ledger.is_new && row.whole(0).is_some();
+            let baseline = row.whole(1).filter(|_| !ledger.is_new);
+            ledger.baseline = baseline.and_then(|uid| u32::try_from(uid).ok()).unwrap_or(0);
+            ledger.had_other_validity = row.whole(2) == Some(1);
+            ledger.last_proof_ms = row.whole(3);
+        }
+        Ok(ledger)
+    }
+
+    /// The receipts alone, of a range of UIDs: what one portion needs, however long the ledger is.
+    pub(crate) async fn ledger_part(
+        &self,
+        (folder, uid_validity): (Uuid, u32),
+        uids: RangeInclusive<u32>,
+    ) -> Result<Ledger, Error> {
+        let sql = "SELECT \"uid\", \"message\" IS NULL, \"reason\", \"attempts\", \"next_attempt\"
+            FROM \"receipt\" WHERE \"folder\" = $1 AND \"uid_validity\" = $2
+              AND \"uid\" BETWEEN $3 AND $4 ORDER BY \"uid\"";
+        let (first, last) = uids.into_inner();
+        let statement = Statement::new(sql).bind(folder).bind(uid_validity).bind(first).bind(last);
+        let rows = self.read(statement).await?;
         let mut ledger = Ledger::default();
         for row in rows {
             let Some(uid) = row.whole(0).and_then(|uid| u32::try_from(uid).ok()) else {
@@ -98,17 +129,25 @@ impl Store {
                 });
             }
         }
-        let sql = "SELECT \"uidValidity\", \"uidBaseline\",
-              EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"uid_validity\" <> $2)
-            FROM \"email/Folders\" WHERE \"id\" = $1";
-        let rows = self.read(Statement::new(sql).bind(folder).bind(uid_validity)).await?;
-        if let Some(row) = rows.first() {
-            ledger.is_new = row.whole(0) != Some(i64::from(uid_validity));
-            let baseline = row.whole(1).filter(|_| !ledger.is_new);
-            ledger.baseline = baseline.and_then(|uid| u32::try_from(uid).ok()).unwrap_or(0);
-            ledger.had_other_validity = row.whole(2) == Some(1);
-        }
         Ok(ledger)
+    }
+
+    /// Forgets pending receipts: the server no longer has the messages.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn pending_forget(
+        &self,
+        (folder, uid_validity): (Uuid, u32),
+        uids: &[u32],
+    ) -> Result<(), Error> {
+        let forget = |uid: &u32| {
+            let sql = "DELETE FROM \"receipt\" WHERE \"folder\" = $1 AND \"uid_validity\" = $2
+                AND \"uid\" = $3 AND \"message\" IS NULL";
+            Statement::new(sql).bind(folder).bind(uid_validity).bind(*uid)
+        };
+        self.write(uids.iter().map(forget).collect()).await.map(drop)
     }
 
     /// Wishes of a folder that are not fulfilled yet, by UID.

@@ -4,6 +4,7 @@ use crate::blob::Content;
 use crate::clock;
 use crate::columns::quoted;
 use crate::database::Statement;
+use crate::database::Value;
 use crate::error::Error;
 use crate::feed;
 use crate::feed::Operation;
@@ -19,7 +20,14 @@ use postroom_model::builtin::MESSAGES;
 use serde_json::Map;
 use serde_json::json;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use uuid::Uuid;
+
+/// How many hashes one query names: SQL knows no list as a value.
+const HASHES_MAX: usize = 200;
+
+/// Receipts under other UIDVALIDITYs by hash: UIDVALIDITY, UID, message.
+type Former = HashMap<[u8; 16], Vec<(i64, i64, Uuid)>>;
 
 /// A received message to be recorded.
 #[derive(Debug, Clone)]
@@ -89,13 +97,17 @@ impl Store {
     /// When the store fails; then nothing of it is kept.
     pub async fn receive_commit(&self, batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
         let class = self.builtin(MESSAGES)?;
-        let ledger = self.ledger(batch.folder, batch.uid_validity).await?;
+        let at = (batch.folder, batch.uid_validity);
+        let uids = range(batch.messages.iter().map(|message| message.uid));
+        let ledger = self.ledger_part(at, uids).await?;
         let mut former = if batch.relink {
-            self.receipts_by_hash(batch.folder, batch.uid_validity).await?
+            let mut hashes: Vec<_> = batch.messages.iter().map(|message| message.hash).collect();
+            hashes.sort_unstable();
+            hashes.dedup();
+            self.receipts_by_hash(at, &hashes).await?
         } else {
             HashMap::new()
         };
-        let at = (batch.folder, batch.uid_validity);
         let mut statements = vec![folder_must_be(&batch.domain, batch.folder)];
         let (mut stored, mut repeated) = (0, 0);
         for message in batch.messages {
@@ -151,15 +163,32 @@ impl Store {
     /// linked once, so that two equal messages stay two.
     async fn receipts_by_hash(
         &self,
-        folder: Uuid,
-        uid_validity: u32,
-    ) -> Result<HashMap<[u8; 16], Vec<(i64, i64, Uuid)>>, Error> {
-        let sql = "SELECT \"hash\", \"uid_validity\", \"uid\", \"message\" FROM \"receipt\"
+        (folder, uid_validity): (Uuid, u32),
+        hashes: &[[u8; 16]],
+    ) -> Result<Former, Error> {
+        let mut found = HashMap::new();
+        for hashes in hashes.chunks(HASHES_MAX) {
+            self.receipts_of_hashes((folder, uid_validity), hashes, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn receipts_of_hashes(
+        &self,
+        (folder, uid_validity): (Uuid, u32),
+        hashes: &[[u8; 16]],
+        found: &mut Former,
+    ) -> Result<(), Error> {
+        let places: Vec<_> = (3..).take(hashes.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT \"hash\", \"uid_validity\", \"uid\", \"message\" FROM \"receipt\"
             WHERE \"folder\" = $1 AND \"uid_validity\" <> $2 AND \"message\" IS NOT NULL
-              AND \"relinked\" IS NULL ORDER BY \"uid\" DESC";
-        let rows = self.read(Statement::new(sql).bind(folder).bind(uid_validity)).await?;
-        let mut found: HashMap<_, Vec<_>> = HashMap::new();
-        for row in rows {
+              AND \"relinked\" IS NULL AND \"hash\" IN ({}) ORDER BY \"uid\" DESC",
+            places.join(", ")
+        );
+        let hashes = hashes.iter().map(|hash| Value::from(hash.to_vec()));
+        let statement = Statement::new(sql).bind(folder).bind(uid_validity).bind_all(hashes);
+        for row in self.read(statement).await? {
             let hash = row.bytes(0).and_then(|hash| hash.try_into().ok());
             if let (Some(hash), Some(validity), Some(uid), Some(id)) =
                 (hash, row.whole(1), row.whole(2), row.id(3))
@@ -167,7 +196,7 @@ impl Store {
                 found.entry(hash).or_default().push((validity, uid, id));
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Records what could not be had: pending, to be tried again after `delay_ms` of its attempts
@@ -184,7 +213,8 @@ impl Store {
         delay_ms: impl Fn(u32) -> i64,
     ) -> Result<(), Error> {
         let class = self.builtin(MESSAGES)?;
-        let ledger = self.ledger(folder, uid_validity).await?;
+        let uids = range(misses.iter().map(|miss| miss.uid));
+        let ledger = self.ledger_part((folder, uid_validity), uids).await?;
         let now_ms = clock::now_ms();
         let mut batch = vec![folder_must_be(domain, folder)];
         for miss in misses {
@@ -211,6 +241,11 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+}
+
+/// From the least to the greatest.
+fn range(uids: impl Iterator<Item = u32> + Clone) -> RangeInclusive<u32> {
+    uids.clone().min().unwrap_or(0)..=uids.max().unwrap_or(0)
 }
 
 /// Makes a batch fail when the folder is not there.

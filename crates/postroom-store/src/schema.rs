@@ -44,7 +44,7 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
-const STEPS: &[&[&str]] = &[OWN, JOBS];
+const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -93,6 +93,19 @@ const JOBS: &[&str] = &["CREATE TABLE \"job\" (
     \"total\" {whole} NOT NULL, \"done\" {whole} NOT NULL, \"changed\" {whole} NOT NULL,
     \"failed\" {whole} NOT NULL, \"begun\" {moment} NOT NULL, \"ended\" {moment},
     \"reason\" {text})"];
+
+/// What was created under a key of the client, so that it is created once.
+const ONCE: &[&str] = &[
+    "CREATE TABLE \"once\" (
+       \"domain\" {text} NOT NULL, \"class\" {text} NOT NULL, \"key\" {text} NOT NULL,
+       \"request\" {bytes} NOT NULL, \"entities\" {json} NOT NULL, \"at\" {moment} NOT NULL,
+       PRIMARY KEY (\"domain\", \"class\", \"key\"))",
+    "CREATE INDEX \"once by time\" ON \"once\" (\"at\")",
+];
+
+/// At which server, and under which login, the mailbox of a folder was read.
+const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
+    \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];
 
 /// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;
 /// empty when there is no table), and makes its indexes.

@@ -16,6 +16,8 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use rusqlite::Connection;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -54,6 +56,7 @@ impl Sqlite {
     ///
     /// When the file cannot be opened, or is no database.
     pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
+        make(file)?;
         let writer = connect(file)?;
         writer.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
         writer.pragma_update(None, "wal_autocheckpoint", 4096).map_err(statement::failed)?;
@@ -74,6 +77,12 @@ impl Sqlite {
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let started = thread::Builder::new().name(name.to_owned()).spawn(work);
     started.map(drop).map_err(|source| Error::File { path: name.into(), source })
+}
+
+/// Makes the file, for its owner alone: SQLite gives those beside it the same permissions.
+fn make(file: &Path) -> Result<(), Error> {
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+    made.map(drop).map_err(|source| Error::File { path: file.to_owned(), source })
 }
 
 fn connect(file: &Path) -> Result<Connection, Error> {

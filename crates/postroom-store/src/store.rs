@@ -12,6 +12,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::feed;
+use crate::key::DATABASE_FILE;
 use crate::key::MasterKey;
 use crate::schema;
 use crate::sqlite::Sqlite;
@@ -76,7 +77,7 @@ impl Store {
     /// disk does not work.
     pub async fn open(config: &StoreConfig) -> Result<Self, Error> {
         let lock = lock(&config.directory)?;
-        let path = config.directory.join("postroom.db");
+        let path = config.directory.join(DATABASE_FILE);
         let database: Box<dyn Database> = Box::new(Sqlite::open(&path, config.readers)?);
         set_up(database.as_ref(), config).await?;
         let last = read_one(database.as_ref(), "SELECT MAX(\"id\") FROM \"chunk\"").await?;
@@ -259,6 +260,9 @@ async fn sweep(inner: std::sync::Weak<Inner>) {
         let store = Store { inner };
         if let Err(error) = store.write(vec![feed::trim()]).await {
             tracing::error!(%error, "the change feed was not trimmed");
+        }
+        if let Err(error) = store.once_trim().await {
+            tracing::error!(%error, "old keys of clients were not thrown away");
         }
         if let Err(error) = store.blob_sweep_abandoned(ABANDONED_AFTER).await {
             tracing::error!(%error, "contents that nothing refers to were not thrown away");

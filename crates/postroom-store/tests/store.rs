@@ -677,7 +677,7 @@ async fn an_older_schema_is_brought_forward() {
     drop(store);
     // As the first step left it, before jobs and before a property was added.
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
-    let older = "DROP TABLE \"job\"; UPDATE \"meta\" SET \"number\" = 1 WHERE \"name\" = 'schema';
+    let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; UPDATE \"meta\" SET \"number\" = 1 WHERE \"name\" = 'schema';
         ALTER TABLE \"email/Messages\" DROP COLUMN \"dateTimeSource\"";
     database.execute_batch(older).unwrap();
     drop(database);

@@ -37,6 +37,7 @@ pub use packages::Missing;
 pub use packages::Need;
 pub use packages::missing;
 pub use packages::require;
+pub use packages::skipped;
 pub use postfix::Postfix;
 pub use postfix::PostfixOptions;
 pub use postroom::Postroom;

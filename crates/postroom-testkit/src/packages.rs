@@ -49,14 +49,19 @@ fn missing_one(need: Need) -> Option<Missing> {
 /// when the test harness captures output; the caller then returns.
 pub fn require(needs: &[Need]) -> bool {
     let missing = missing(needs);
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
     for Missing { program, remedy } in &missing {
-        // Not println!: the harness swallows that for tests that pass.
-        let line = format!("SKIPPED {test}: needs {program} ({remedy})\n");
-        let _ = std::io::stdout().lock().write_all(line.as_bytes());
+        skipped(&format!("needs {program} ({remedy})"));
     }
     missing.is_empty()
+}
+
+/// Says in a visible line that the test that calls this is passed over, and why.
+pub fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not println!: the harness swallows that for tests that pass.
+    let line = format!("SKIPPED {test}: {why}\n");
+    let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }
 
 /// Where `program` is: in PATH or in the places for system programs that PATH may lack.

@@ -48,6 +48,8 @@ pub struct PostroomOptions {
     pub arguments: Vec<String>,
     /// More environment.
     pub environment: Vec<(String, String)>,
+    /// Where the data directory is made; `None` for a place of its own.
+    pub data_within: Option<PathBuf>,
 }
 
 /// A Postroom with a data directory of its own, running or stopped.
@@ -90,7 +92,7 @@ impl Postroom {
         let at = self.directory.path();
         let log = OpenOptions::new().create(true).append(true).open(at.join("log"))?;
         let mut command = Command::new(&self.binary);
-        command.arg("serve").arg("--data").arg(at.join("data"));
+        command.arg("serve").arg("--data").arg(self.data_directory());
         command.args(["--listen", "127.0.0.1:0"]);
         if !self.options.trust_ca_pem.is_empty() {
             command.arg("--trust-ca").arg(at.join("ca.pem"));
@@ -134,7 +136,8 @@ impl Postroom {
 
     /// The data directory.
     pub fn data_directory(&self) -> PathBuf {
-        self.directory.path().join("data")
+        let own = || self.directory.path().to_owned();
+        self.options.data_within.clone().unwrap_or_else(own).join("data")
     }
 
     /// The process id; `None` when it is stopped.

@@ -1,15 +1,31 @@
 //! The data directory: the store and its key.
 
 use anyhow::Context;
+use anyhow::ensure;
 use postroom_model::builtin;
 use postroom_store::MasterKey;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use secrecy::SecretString;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// How many threads read the database.
 const READERS: usize = 4;
+
+/// Makes the data directory, for its owner alone, when it is missing.
+pub fn make(data: &Path) -> anyhow::Result<()> {
+    let at = || format!("data directory {}", data.display());
+    if data.is_dir() {
+        return Ok(());
+    }
+    ensure!(
+        !data.exists(),
+        "data directory {}: there is something else of that name",
+        data.display()
+    );
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(at)
+}
 
 /// Opens the store of a data directory, with the key that was given or the one kept there.
 pub async fn open(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<Store> {

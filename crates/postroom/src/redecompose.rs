@@ -18,6 +18,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::filter;
 use postroom_net::Dialer;
 use postroom_net::Trust;
+use postroom_store::DATABASE_FILE;
 use postroom_store::Job;
 use postroom_store::JobState;
 use postroom_store::Store;
@@ -33,7 +34,7 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     logging::start(false, true);
     ensure!(arguments.class == MESSAGES, "only {MESSAGES} has originals to decompose again");
     let directory = &arguments.data;
-    ensure!(directory.join("postroom.db").is_file(), "{} holds no data", directory.display());
+    ensure!(directory.join(DATABASE_FILE).is_file(), "{} holds no data", directory.display());
     let key = cli::secret_from_environment("POSTROOM_MASTER_KEY")?;
     let store = data::open(directory, key.as_ref()).await.context(
         "while Postroom runs, ask it instead: curl -X REDECOMPOSE \

@@ -6,6 +6,9 @@ use anyhow::Context;
 use anyhow::bail;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
+use std::path::Path;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 
 /// Runs the command until a signal.
 pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
@@ -24,8 +27,12 @@ pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
         std::fs::write(path, sandbox.ca_pem())
             .with_context(|| format!("certificate authority: {}", path.display()))?;
     }
-    describe(&sandbox, &users);
-    tokio::signal::ctrl_c().await?;
+    describe(&sandbox, &users, arguments.ca_file.as_deref());
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended?,
+        _ = terminate.recv() => {}
+    }
     sandbox.stop().await;
     Ok(())
 }
@@ -45,13 +52,17 @@ fn users(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 #[expect(clippy::print_stdout, reason = "tells the person where to connect")]
-fn describe(sandbox: &Sandbox, users: &[(String, String)]) {
+fn describe(sandbox: &Sandbox, users: &[(String, String)], ca_file: Option<&Path>) {
     println!("imap://{}   plain and STARTTLS", sandbox.imap());
     println!("imaps://{}  TLS", sandbox.imaps());
     println!("smtp://{}   plain and STARTTLS", sandbox.smtp());
     println!("smtps://{}  TLS", sandbox.smtps());
     for (address, password) in users {
         println!("user {address}, password {password}");
+    }
+    match ca_file {
+        Some(file) => println!("TLS: start Postroom with --trust-ca {}", file.display()),
+        None => println!("TLS: --ca-file FILE here, --trust-ca FILE where Postroom is started"),
     }
     println!("Mail to these users arrives in their INBOX. Ctrl-C ends it; nothing is kept.");
 }

@@ -57,7 +57,7 @@ pub struct Running {
     /// Where REST requests are answered.
     pub address: SocketAddr,
     supervisor: Supervisor,
-    api: tokio::task::JoinHandle<std::io::Result<()>>,
+    api: tokio::task::JoinHandle<()>,
     stop_api: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -68,7 +68,7 @@ impl Running {
         let _ = self.stop_api.send(());
         self.supervisor.stop().await;
         match tokio::time::timeout(REQUESTS_WITHIN, self.api).await {
-            Ok(ended) => ended?.context("REST interface"),
+            Ok(ended) => ended.context("REST interface"),
             Err(_) => {
                 tracing::warn!("requests that did not end in time are cut off");
                 Ok(())
@@ -91,7 +91,10 @@ pub async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let trust = trust(arguments.trust_ca.clone().or(instance.trust_ca))?;
     let dialer = Dialer::new(&trust).context("certificates to trust")?;
     let ehlo_name = arguments.ehlo_name.clone().or(instance.ehlo_name);
-    let ehlo_name = ehlo_name.unwrap_or_else(host_name);
+    let ehlo_name = match ehlo_name {
+        Some(given) => checked_name(given)?,
+        None => host_name(),
+    };
 
     // Bound first: a second instance on one port ends before it touches anything.
     let listener =
@@ -100,9 +103,9 @@ pub async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let store = open_store(&data, arguments).await?;
     let settings = Settings::new(dialer, ehlo_name, data.join("spool"));
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
-    let router = postroom_api::router(postroom_api::App::new(store));
+    let app = postroom_api::App::new(store);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
-    let api = tokio::spawn(postroom_api::serve(listener, router, async move {
+    let api = tokio::spawn(postroom_api::serve(listener, app, async move {
         // An error means that the sender is gone, which is an end too.
         let _ = stopped.await;
     }));
@@ -110,7 +113,7 @@ pub async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
 }
 
 async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<Store> {
-    std::fs::create_dir_all(data).with_context(|| format!("data directory {}", data.display()))?;
+    data::make(data)?;
     let store = data::open(data, arguments.master_key.as_ref()).await?;
     ensure_token(&store, arguments.admin_token.as_ref()).await?;
     Ok(store)
@@ -141,6 +144,16 @@ fn trust(ca_file: Option<PathBuf>) -> anyhow::Result<Trust> {
         None => vec![],
     };
     Ok(Trust { system: true, extra_ca_pem })
+}
+
+/// The name that was given for this host, if it can be one: a domain, or an address literal
+/// (RFC 5321 §4.1.3).
+fn checked_name(given: String) -> anyhow::Result<String> {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || "-.:[]".contains(char);
+    if given.is_empty() || !given.chars().all(is_part) {
+        bail!("--ehlo-name takes the name of a host, or its address in brackets; not {given:?}");
+    }
+    Ok(given)
 }
 
 /// The name of this host as the kernel has it; `localhost` when it has none.

@@ -4,8 +4,12 @@ use crate::server::OTHER_TOKEN;
 use crate::server::Server;
 use crate::server::TOKEN;
 use crate::server::answer;
+use postroom_api::Limits;
 use postroom_model::builtin::PROFILES;
 use serde_json::json;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test]
 async fn everything_but_health_asks_for_a_token() {
@@ -97,4 +101,24 @@ async fn every_answer_names_its_request() {
     let ids = [server.get(PROFILES).await, server.get("email/Nothing").await];
     assert_eq!(ids[0].header("x-request-id").len(), 36);
     assert_ne!(ids[0].header("x-request-id"), ids[1].header("x-request-id"));
+}
+
+#[tokio::test]
+async fn half_a_request_takes_nothing_from_others() {
+    let head_within = Duration::from_millis(300);
+    let limits = Limits { connections_max: 2, head_within, ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    let mut half = vec![];
+    for _ in 0..2 {
+        let mut connection = server.connect().await;
+        connection.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-").await.unwrap();
+        half.push(connection);
+    }
+    // All places are taken until the server gives up on them; then others have their turn.
+    server.get("/healthz").await.expect(200);
+    for mut connection in half {
+        let mut rest = vec![];
+        connection.read_to_end(&mut rest).await.unwrap();
+        assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", rest.escape_ascii());
+    }
 }

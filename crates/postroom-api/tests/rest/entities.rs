@@ -184,3 +184,19 @@ async fn head_is_get_without_the_body() {
         assert_eq!(head.header(name), get.header(name), "{name}");
     }
 }
+
+#[tokio::test]
+async fn an_account_has_one_folder_for_a_mailbox() {
+    let server = Server::start().await;
+    let (account, inbox) = server.account().await;
+    let folder =
+        |name: &str, title: &str| json!({"account_id": account, "name": name, "title": title});
+    for (name, title) in [("INBOX", "another title"), ("another", "anna@b.test/INBOX")] {
+        let problem = server.send("POST", FOLDERS, &folder(name, title)).await.expect(409);
+        assert!(problem["detail"].as_str().unwrap().contains(&inbox), "{problem}");
+    }
+    let other = server.create(FOLDERS, &folder("Sent", "anna@b.test/Sent")).await;
+    let path = format!("{FOLDERS}/{other}");
+    server.send("PATCH", &path, &json!({"name": "INBOX"})).await.expect(409);
+    server.send("PATCH", &path, &json!({"name": "Sent", "enabled": true})).await.expect(200);
+}

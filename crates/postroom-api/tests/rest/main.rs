@@ -11,3 +11,4 @@ mod jobs;
 
 mod lists;
 mod messages;
+mod once;

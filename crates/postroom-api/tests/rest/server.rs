@@ -20,7 +20,6 @@ use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde_json::Value as Json;
 use serde_json::json;
-use std::net::SocketAddr;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -80,9 +79,8 @@ impl Server {
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let router = postroom_api::router(App::with_limits(store.clone(), limits));
-        let router = router.into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let app = App::with_limits(store.clone(), limits);
+        tokio::spawn(postroom_api::serve(listener, app, std::future::pending()));
         Self { store, base, client: reqwest::Client::new(), directory }
     }
 
@@ -95,6 +93,13 @@ impl Server {
         let root = if path.starts_with('/') { "" } else { "/rest/v1/model/" };
         let url = format!("{}{root}{path}", self.base);
         self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), url)
+    }
+
+    /// A connection of its own, for what no client sends.
+    #[expect(clippy::disallowed_methods, reason = "a test of our own listener")]
+    pub async fn connect(&self) -> tokio::net::TcpStream {
+        let address = self.base.strip_prefix("http://").unwrap();
+        tokio::net::TcpStream::connect(address).await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Answer {

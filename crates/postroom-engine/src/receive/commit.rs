@@ -24,16 +24,8 @@ const RETRY_LONGEST: Duration = Duration::from_secs(86_400);
 /// How much of a spool file is read at once.
 const SPOOL_PIECE_BYTES: usize = 256 * 1024;
 
-/// What one call of the receive path has recorded.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
-    /// Messages that are new.
-    pub stored: u64,
-    /// Messages that had been recorded before.
-    pub repeated: u64,
-}
-
-/// Commits portions in the order in which they were fetched, until there are no more.
+/// Commits portions in the order in which they were fetched, until there are no more; counts what
+/// is durable.
 ///
 /// # Errors
 ///
@@ -41,10 +33,9 @@ pub struct Committed {
 pub async fn commit(
     shared: &Shared,
     (account, folder): (&Account, &Folder),
-    news: &News,
+    (news, recorded): (&News, &mut u64),
     mut portions: mpsc::Receiver<Portion>,
-) -> Result<Committed, Error> {
-    let mut all = Committed::default();
+) -> Result<(), Error> {
     while let Some(portion) = portions.recv().await {
         let portion = portion.await.map_err(Error::Fault)??;
         let mut messages = Vec::with_capacity(portion.messages.len());
@@ -60,14 +51,13 @@ pub async fn commit(
         };
         match shared.store.receive_commit(batch).await? {
             ReceiveOutcome::Done { stored, repeated } => {
-                all.stored += stored;
-                all.repeated += repeated;
+                *recorded += stored + repeated;
             }
             ReceiveOutcome::FolderGone => return Err(Error::FolderGone),
         }
         drop(portion.permit);
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Takes the original of a large message from its spool file into the store, piece by piece.
@@ -84,7 +74,7 @@ async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<Receiv
                 Some(read) => writer.write(read).await?,
             }
         }
-        message.original = Some(writer.finish());
+        message.original = Some(writer.finish_ahead().await?);
     }
     Ok(message)
 }

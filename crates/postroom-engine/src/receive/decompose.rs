@@ -7,7 +7,6 @@ use crate::derive;
 use crate::derive::Derived;
 use crate::derive::Keep;
 use crate::original::Original;
-use crate::receive::fetch::Arrived;
 use postroom_model::Entity;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
@@ -22,6 +21,19 @@ use serde_json::json;
 use std::io;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
+
+/// One message as FETCH gave it.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Its UID.
+    pub uid: u32,
+    /// Its flags.
+    pub flags: Vec<String>,
+    /// INTERNALDATE in milliseconds since 1970, when the server gave a true one.
+    pub internal_date_ms: Option<i64>,
+    /// Its bytes.
+    pub original: Original,
+}
 
 /// How a folder wants its messages.
 #[derive(Debug, Clone)]

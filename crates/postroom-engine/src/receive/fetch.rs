@@ -1,20 +1,20 @@
 //! Fetch: asks for what is new, in portions bounded by count and bytes.
 //!
 //! A portion goes on to decomposition as soon as it is full, or when the server lets us wait: a
-//! slow server holds no memory that others need. What is refused is asked for in halves down to a
-//! single message, so that one bad message costs no other.
+//! slow server holds no memory that others need. What is refused, or ends the connection, is asked
+//! for again as [`crate::receive::asks`] has it, so that one bad message costs no other.
 
 use crate::account::Account;
 use crate::account::Folder;
-use crate::derive::Keep;
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
 use crate::receive::Portion;
-use crate::receive::decompose::Decomposed;
-use crate::receive::decompose::Wanted;
-use crate::receive::decompose::decompose;
-use crate::receive::watch::News;
+use crate::receive::asks::Asks;
+use crate::receive::asks::SET_OCTETS_MAX;
+use crate::receive::collector::Collector;
+use crate::receive::decompose::Arrived;
+use crate::receive::turn::Turn;
 use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
@@ -22,40 +22,15 @@ use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
 use postroom_imap::UidSet;
 use postroom_imap::Verdict;
-use postroom_store::Wish;
 use std::collections::HashSet;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
 
 /// How long a portion that is not full waits for the next message.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How many octets a UID set may have in one command; some servers take no longer lines.
-const SET_OCTETS_MAX: usize = 900;
-
-/// One message as FETCH gave it.
-#[derive(Debug)]
-pub struct Arrived {
-    /// Its UID.
-    pub uid: u32,
-    /// Its flags.
-    pub flags: Vec<String>,
-    /// INTERNALDATE in milliseconds since 1970, when the server gave a true one.
-    pub internal_date_ms: Option<i64>,
-    /// Its bytes.
-    pub original: Original,
-}
-
-/// A portion after decomposition, with its share of the memory.
-#[derive(Debug)]
-pub struct Ready {
-    /// The messages, in the order of their arrival.
-    pub messages: Vec<Decomposed>,
-    /// What they take of [`Shared::bytes_in_flight`]; given back when they are committed.
-    pub permit: Option<OwnedSemaphorePermit>,
-}
+/// How many messages are refused in a row before the rest of the mailbox is left for later.
+const REFUSED_MAX: u32 = 10;
 
 /// A message that the server announced but did not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,118 +43,178 @@ pub struct Missed {
     pub forever: bool,
 }
 
-/// Fetches what is new and hands it on; gives what could not be had.
-///
-/// # Errors
-///
-/// What ended the connection; whole messages that came before it were handed on.
+/// How fetching went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What could not be had, whatever the result is.
+    pub missed: Vec<Missed>,
+    /// What ended it early; whole messages that came before were handed on.
+    pub result: Result<(), Error>,
+}
+
+/// Fetches what is to be asked for and hands it on, until nothing is left or the turn is over.
 pub async fn fetch(
     shared: &Arc<Shared>,
     (account, folder): (&Account, &Folder),
     connection: &mut Connection,
-    (news, sender): (&News, mpsc::Sender<Portion>),
-) -> Result<Vec<Missed>, Error> {
-    let portion_limit = usize::try_from(folder.options.count("portion_limit")).unwrap_or(1).max(1);
-    let mut collector = Collector::new(shared, (account, folder), news.uid_validity, sender);
-    let mut missed = vec![];
-    // The last one is asked for next.
-    let mut sets: Vec<Vec<u32>> = news.uids.chunks(portion_limit).map(<[u32]>::to_vec).collect();
-    sets.reverse();
-    while let Some(uids) = sets.pop() {
-        let asked = UidSet::from_uids(&uids);
-        if asked.to_string().len() > SET_OCTETS_MAX && uids.len() > 1 {
-            sets.extend(halves(uids));
-            continue;
-        }
-        let mut got = HashSet::with_capacity(uids.len());
-        let result = fetch_set(connection, &asked, &mut collector, (&mut got, &mut missed)).await;
-        let rest: Vec<u32> = uids.into_iter().filter(|uid| !got.contains(uid)).collect();
-        match result {
-            Ok(()) => missed.extend(not_given(connection, rest).await?),
-            Err(Error::Imap(error)) if error.verdict() == Verdict::Refused => match rest.as_slice()
-            {
-                [] => {}
-                [uid] => {
-                    missed.push(Missed { uid: *uid, reason: error.to_string(), forever: false })
+    (asks, turn): (&mut Asks, &Turn<'_>),
+    (uid_validity, sender): (u32, mpsc::Sender<Portion>),
+) -> Outcome {
+    let collector = Collector::new(shared, (account.id, folder), uid_validity, sender);
+    let mut fetching = Fetching { connection, asks, collector, missed: vec![], refused: 0 };
+    let mut result = fetching.all(turn).await;
+    let flushed = fetching.collector.flush().await;
+    if result.is_ok() {
+        result = flushed;
+    }
+    Outcome { missed: fetching.missed, result }
+}
+
+/// A fetch on its way.
+struct Fetching<'a, 'b> {
+    connection: &'a mut Connection,
+    asks: &'a mut Asks,
+    collector: Collector<'b>,
+    missed: Vec<Missed>,
+    /// How many messages in a row were refused.
+    refused: u32,
+}
+
+/// What came of one set.
+#[derive(Default)]
+struct Got {
+    uids: HashSet<u32>,
+    bytes: u64,
+}
+
+impl Fetching<'_, '_> {
+    async fn all(&mut self, turn: &Turn<'_>) -> Result<(), Error> {
+        let (count_max, bytes_max) = (self.collector.count_max, self.collector.bytes_max);
+        while !turn.is_over(self.collector.portions) {
+            let Some(uids) = self.asks.next(count_max, bytes_max) else {
+                return Ok(());
+            };
+            let mut got = Got::default();
+            let result = self.set(&UidSet::from_uids(&uids), &mut got).await;
+            let rest: Vec<u32> = uids.into_iter().filter(|uid| !got.uids.contains(uid)).collect();
+            if !got.uids.is_empty() {
+                self.refused = 0;
+            }
+            self.asks.came(got.uids.into_iter(), got.bytes);
+            match result {
+                Ok(()) => self.not_given(rest).await?,
+                Err(Error::Imap(error)) => self.rest_of(rest, error)?,
+                Err(error) => {
+                    self.asks.put_back(rest);
+                    return Err(error);
                 }
-                _ => sets.extend(halves(rest)),
-            },
-            Err(error) => {
-                collector.flush().await;
-                return Err(error);
             }
         }
+        Ok(())
     }
-    collector.flush().await;
-    Ok(missed)
-}
 
-fn halves(mut uids: Vec<u32>) -> [Vec<u32>; 2] {
-    let later = uids.split_off(uids.len() / 2);
-    [later, uids]
-}
-
-/// Of what FETCH passed over: what is still there counts as missed, the rest was expunged.
-async fn not_given(connection: &mut Connection, uids: Vec<u32>) -> Result<Vec<Missed>, Error> {
-    if uids.is_empty() {
-        return Ok(vec![]);
-    }
-    let listed = connection.uid_search(&format!("UID {}", UidSet::from_uids(&uids))).await?;
-    let listed: HashSet<u32> = listed.into_iter().collect();
-    let missed = |uid| {
-        let reason = "the server lists the message but does not give it".to_owned();
-        Missed { uid, reason, forever: false }
-    };
-    Ok(uids.into_iter().filter(|uid| listed.contains(uid)).map(missed).collect())
-}
-
-async fn fetch_set(
-    connection: &mut Connection,
-    asked: &UidSet,
-    collector: &mut Collector<'_>,
-    (got, missed): (&mut HashSet<u32>, &mut Vec<Missed>),
-) -> Result<(), Error> {
-    let mut fetch = connection.uid_fetch(asked, FetchItems::Message).await?;
-    let mut spool: Option<Spool> = None;
-    loop {
-        let event = match tokio::time::timeout(PATIENCE, fetch.next()).await {
-            Ok(event) => event?,
-            Err(_) => {
-                collector.flush().await;
-                fetch.next().await?
+    /// Decides what becomes of the rest of a set; gives the error when nothing more is to be
+    /// asked for now.
+    fn rest_of(&mut self, rest: Vec<u32>, error: postroom_imap::Error) -> Result<(), Error> {
+        if !error.leaves_connection_open() {
+            if let Some(uid) = self.asks.ended(&rest) {
+                let reason = format!("the connection ends when it is asked for: {error}");
+                self.missed.push(Missed { uid, reason, forever: false });
             }
+            return Err(error.into());
+        }
+        match error.verdict() {
+            // The server speaks of us, not of a message.
+            Verdict::Credentials | Verdict::RetryLater { after: Some(_) } => {
+                self.asks.put_back(rest);
+                return Err(error.into());
+            }
+            Verdict::Retry
+            | Verdict::RetryLater { after: None }
+            | Verdict::Refused
+            | Verdict::Protocol => {}
+        }
+        if let Some(uid) = self.asks.refused(rest) {
+            self.missed.push(Missed { uid, reason: error.to_string(), forever: false });
+            self.refused += 1;
+        }
+        if self.refused >= REFUSED_MAX { Err(error.into()) } else { Ok(()) }
+    }
+
+    /// Of what FETCH passed over: what is still there counts as missed, the rest was expunged.
+    async fn not_given(&mut self, uids: Vec<u32>) -> Result<(), Error> {
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let mut still_there = HashSet::new();
+        let mut result = Ok(());
+        for set in UidSet::from_uids(&uids).split(SET_OCTETS_MAX) {
+            match self.connection.uid_search(&format!("UID {set}")).await {
+                Ok(listed) => still_there.extend(listed),
+                // When they are gone, the next proof forgets them.
+                Err(error) => {
+                    still_there.extend(set.iter());
+                    if !error.leaves_connection_open() {
+                        result = Err(error.into());
+                    }
+                }
+            }
+        }
+        let missed = |uid| {
+            let reason = "the server lists the message but does not give it".to_owned();
+            Missed { uid, reason, forever: false }
         };
-        match event {
-            None => return Ok(()),
-            Some(FetchEvent::BodyStart { .. }) => {
-                let directory = &collector.shared.settings.spool_directory;
-                spool = Some(Spool::create(directory).map_err(Error::Spool)?);
-            }
-            Some(FetchEvent::Chunk(bytes)) => {
-                if let Some(spool) = &mut spool {
-                    spool.write(&bytes).await.map_err(Error::Spool)?;
+        self.missed.extend(uids.into_iter().filter(|uid| still_there.contains(uid)).map(missed));
+        result
+    }
+
+    async fn set(&mut self, asked: &UidSet, got: &mut Got) -> Result<(), Error> {
+        let mut fetch = self.connection.uid_fetch(asked, FetchItems::Message).await?;
+        let collector = &mut self.collector;
+        let mut spool: Option<Spool> = None;
+        loop {
+            let event = match tokio::time::timeout(PATIENCE, fetch.next()).await {
+                Ok(event) => event?,
+                Err(_) => {
+                    collector.flush().await?;
+                    fetch.next().await?
                 }
-            }
-            Some(FetchEvent::BodyEnd) => {}
-            Some(FetchEvent::Message(message)) => {
-                let Some(uid) = message.uid.filter(|uid| asked.contains(*uid)) else {
-                    spool = None;
-                    continue;
-                };
-                if got.contains(&uid) {
-                    continue;
+            };
+            match event {
+                None => return Ok(()),
+                Some(FetchEvent::BodyStart { .. }) => {
+                    // A large message may take its time: no memory waits for it.
+                    collector.flush().await?;
+                    let directory = collector.spool_directory();
+                    spool = Some(Spool::create(directory).map_err(Error::Spool)?);
                 }
-                match body(&message, spool.take()).await? {
-                    Ok(body) => {
-                        got.insert(uid);
-                        collector.add(arrived(message, uid, body)).await;
+                Some(FetchEvent::Chunk(bytes)) => {
+                    if let Some(spool) = &mut spool {
+                        spool.write(&bytes).await.map_err(Error::Spool)?;
                     }
-                    Err(Some(miss)) => {
-                        got.insert(uid);
-                        missed.push(Missed { uid, ..miss });
+                }
+                Some(FetchEvent::BodyEnd) => {}
+                Some(FetchEvent::Message(message)) => {
+                    let spool = spool.take();
+                    let Some(uid) = message.uid.filter(|uid| asked.contains(*uid)) else {
+                        continue;
+                    };
+                    if got.uids.contains(&uid) {
+                        continue;
                     }
-                    // Flags alone, told without being asked.
-                    Err(None) => {}
+                    match body(&message, spool).await? {
+                        Ok(body) => {
+                            got.uids.insert(uid);
+                            got.bytes += body.size_bytes();
+                            collector.add(arrived(message, uid, body)).await?;
+                        }
+                        Err(Some(miss)) => {
+                            got.uids.insert(uid);
+                            self.missed.push(Missed { uid, ..miss });
+                        }
+                        // Flags alone, told without being asked.
+                        Err(None) => {}
+                    }
                 }
             }
         }
@@ -212,104 +247,4 @@ async fn body(
         postroom_imap::Body::Nil => Err(miss("the server gave NIL for its body".to_owned(), false)),
         postroom_imap::Body::Missing => Err(None),
     })
-}
-
-/// Collects messages into portions and starts their decomposition.
-struct Collector<'a> {
-    shared: &'a Arc<Shared>,
-    wanted: Wanted,
-    count_max: usize,
-    bytes_max: usize,
-    sender: mpsc::Sender<Portion>,
-    messages: Vec<Arrived>,
-    bytes: usize,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl<'a> Collector<'a> {
-    fn new(
-        shared: &'a Arc<Shared>,
-        (account, folder): (&Account, &Folder),
-        uid_validity: u32,
-        sender: mpsc::Sender<Portion>,
-    ) -> Self {
-        let options = &folder.options;
-        let count = |name: &str| usize::try_from(options.count(name)).unwrap_or(usize::MAX);
-        let wish = if folder.delete_on_server {
-            Some(Wish::Delete)
-        } else if options.flag("keep_unseen") {
-            None
-        } else {
-            Some(Wish::Seen)
-        };
-        let wanted = Wanted {
-            account: account.id,
-            folder: folder.id,
-            uid_validity,
-            keep: Keep::from_options(options),
-            wish,
-        };
-        Self {
-            shared,
-            wanted,
-            count_max: count("portion_limit").max(1),
-            bytes_max: count("portion_bytes"),
-            sender,
-            messages: vec![],
-            bytes: 0,
-            permit: None,
-        }
-    }
-
-    /// Takes one message; hands the portion on when it is full.
-    async fn add(&mut self, message: Arrived) {
-        let bytes = message.original.memory_bytes();
-        self.reserve(bytes).await;
-        self.bytes += bytes;
-        self.messages.push(message);
-        if self.messages.len() >= self.count_max || self.bytes >= self.bytes_max {
-            self.flush().await;
-        }
-    }
-
-    /// Takes a share of the memory. When there is none, the portion goes on first: nobody waits
-    /// for memory while holding some that nothing will free.
-    async fn reserve(&mut self, bytes: usize) {
-        let all = self.shared.settings.bytes_in_flight_max;
-        let permits = u32::try_from(bytes.min(all)).unwrap_or(u32::MAX);
-        let semaphore = Arc::clone(&self.shared.bytes_in_flight);
-        let permit = match Arc::clone(&semaphore).try_acquire_many_owned(permits) {
-            Ok(permit) => Some(permit),
-            Err(_) => {
-                self.flush().await;
-                // The semaphore is never closed.
-                semaphore.acquire_many_owned(permits).await.ok()
-            }
-        };
-        match (&mut self.permit, permit) {
-            (Some(held), Some(permit)) => held.merge(permit),
-            (held, permit) => *held = permit,
-        }
-    }
-
-    /// Hands on what was collected. When nobody takes it any more, the store has failed, and what
-    /// reads the other end reports that.
-    async fn flush(&mut self) {
-        if self.messages.is_empty() {
-            return;
-        }
-        let messages = std::mem::take(&mut self.messages);
-        let permit = self.permit.take();
-        self.bytes = 0;
-        let (shared, wanted) = (Arc::clone(self.shared), self.wanted.clone());
-        let portion = tokio::spawn(async move {
-            let turn = shared.decompositions.acquire().await;
-            let work = move || messages.into_iter().map(|m| decompose(m, &wanted)).collect();
-            let messages: io::Result<Vec<_>> =
-                tokio::task::spawn_blocking(work).await.map_err(Error::Fault)?;
-            drop(turn);
-            Ok(Ready { messages: messages.map_err(Error::Spool)?, permit })
-        });
-        let _ = self.sender.send(portion).await;
-    }
 }

@@ -42,8 +42,7 @@ async fn open_at_last(shared: &Shared, account: &Account) -> Result<Connection, 
     let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
     let settings = &shared.settings;
     let options = Options { ehlo_name: settings.ehlo_name.clone(), ..Options::default() };
-    // The semaphore is never closed.
-    let _turn = shared.connects.acquire().await;
+    let _turn = shared.turn(&server.endpoint).await;
     let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
     if let Some(credentials) = &server.credentials
         && (server.must_log_in || connection.capabilities().offers_auth())

@@ -25,6 +25,7 @@ impl Connection {
         if !self.is_logged_in {
             let before = std::mem::take(&mut self.capabilities);
             let logged_in = self.authenticate(&before, credentials).await;
+            let logged_in = logged_in.map_err(|error| discreet(error, credentials));
             self.is_logged_in = logged_in.is_ok();
             // Nothing new was said: what held before may hold no longer.
             if Arc::ptr_eq(&self.capabilities, &before) || self.capabilities.is_empty() {
@@ -81,4 +82,15 @@ impl Connection {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The error without the words of a server that echo what we sent it, such as `BAD unknown
+/// command: LOGIN anna secret`.
+fn discreet(mut error: Error, credentials: &Credentials) -> Error {
+    if let Error::Refused { text, .. } | Error::Bye { text, .. } = &mut error
+        && credentials.is_echoed_in(text)
+    {
+        *text = "(not shown)".to_owned();
+    }
+    error
 }

@@ -95,6 +95,70 @@ async fn a_trickle_is_a_stall() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_burst_is_no_leave_to_trickle_afterwards() {
+    let mut options = options();
+    options.limits.literal_in_memory_bytes = 100;
+    let (mut connection, mut peer) = connect_with("", &options).await;
+    let server = async {
+        peer.take_command().await;
+        peer.send(b"* 1 FETCH (UID 1 BODY[] {9999999}\r\n").await;
+        peer.send(&[b'x'; 1_000_000]).await;
+        loop {
+            tokio::time::sleep(std::time::Duration::from_secs(100)).await;
+            peer.send(b"x").await;
+        }
+    };
+    tokio::select! {
+        () = server => {}
+        (seen, error) = fetched(&mut connection) => {
+            assert_eq!(seen, ["start 9999999"]);
+            assert!(matches!(error, Some(Error::Timeout { .. })), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_brings_only_what_nobody_asked_for_ends() {
+    let big = |uid: u32| {
+        let body = "x".repeat(30_000);
+        format!("* 1 FETCH (UID {uid} BODY[] {{30000}}\r\n{body})\r\n")
+    };
+    for flood in ["* 1 EXISTS\r\n".repeat(1000), big(77), big(1)] {
+        let mut options = options();
+        options.limits.answer_bytes_max = 1 << 20;
+        options.limits.literal_in_memory_bytes = 10_000;
+        let (mut connection, mut peer) = connect_with("", &options).await;
+        let server = async {
+            peer.take_command().await;
+            while peer.try_send(flood.as_bytes()).await {}
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = server => {}
+            (_, error) = fetched(&mut connection) => {
+                assert!(matches!(error, Some(Error::Limit { .. })), "{error:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_fetch_of_what_was_asked_for_does_not_end() {
+    let mut options = options();
+    options.limits.answer_bytes_max = 40_000;
+    options.limits.literal_in_memory_bytes = 10_000;
+    let (mut connection, mut peer) = connect_with("", &options).await;
+    let server = async {
+        let body = "x".repeat(30_000);
+        let one = |uid| format!("* 1 FETCH (UID {uid} BODY[] {{30000}}\r\n{body})\r\n");
+        peer.answer("UID FETCH", &(1..=9).map(one).collect::<String>()).await;
+    };
+    let (_, (seen, error)) = tokio::join!(server, fetched(&mut connection));
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(seen.len(), 27);
+}
+
+#[tokio::test(start_paused = true)]
 async fn chatter_does_not_keep_a_command_alive() {
     let (mut connection, mut peer) = connect("").await;
     let server = async {

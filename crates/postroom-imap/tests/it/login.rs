@@ -65,6 +65,34 @@ async fn a_wrong_password_is_told_and_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_password_that_the_server_echoes_is_not_shown() {
+    for (offers, command, echo, shown) in [
+        ("", "LOGIN", "BAD unknown: LOGIN anna secret", "LOGIN was answered BAD: (not shown)"),
+        (
+            "AUTH=PLAIN SASL-IR LOGINDISABLED",
+            "AUTHENTICATE",
+            "NO what is AGFubmEAc2VjcmV0?",
+            "AUTHENTICATE was answered NO: (not shown)",
+        ),
+    ] {
+        let (mut connection, mut peer) = connect(offers).await;
+        let server = async { peer.complete(command, "", echo).await };
+        let client = async { connection.login(&credentials()).await.unwrap_err() };
+        let (_, error) = tokio::join!(server, client);
+        assert_eq!(error.to_string(), shown);
+        assert_eq!(error.verdict(), Verdict::Credentials);
+    }
+    let (mut connection, mut peer) = connect("").await;
+    let server = async {
+        peer.take_command().await;
+        peer.send(b"* BYE no LOGIN with secret\r\n").await;
+    };
+    let client = async { connection.login(&credentials()).await.unwrap_err() };
+    let ((), error) = tokio::join!(server, client);
+    assert_eq!(error.to_string(), "the server ended the session: (not shown)");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_a_token_is_heard_out() {
     let (mut connection, mut peer) = connect("AUTH=XOAUTH2 SASL-IR").await;
     let server = async {
@@ -100,7 +128,7 @@ async fn a_search_falls_back_to_the_long_form() {
         peer.answer("UID SEARCH ALL", "* SEARCH 5 3\r\n* SEARCH 3 4\r\n").await;
         peer.answer("UID SEARCH RETURN (ALL) UID 7", "* ESEARCH (TAG \"P3\") UID ALL 9,1:3\r\n")
             .await;
-        peer.answer("UID SEARCH RETURN (ALL) UID 8", "").await;
+        peer.answer("UID SEARCH RETURN (ALL) UID 8", "* ESEARCH (TAG \"P4\") UID\r\n").await;
     };
     let client = async {
         assert_eq!(connection.uid_search("ALL").await.unwrap(), [3, 4, 5]);
@@ -148,6 +176,36 @@ async fn a_message_is_sent_only_when_it_is_asked_for() {
         assert_eq!(refused.verdict(), Verdict::Refused);
         let appended = connection.append(&inbox, &[], None, body).await.unwrap();
         assert_eq!(appended, Some((7, 12)));
+    };
+    tokio::join!(server, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compact_search_is_as_long_as_it_likes() {
+    let (mut connection, mut peer) = connect("ESEARCH").await;
+    let want: Vec<u32> = (0..200_000).map(|n| 1 + n * 3).collect();
+    let set: Vec<String> = want.iter().map(u32::to_string).collect();
+    let line = format!("* ESEARCH (TAG \"P1\") UID ALL {}\r\n", set.join(","));
+    assert!(line.len() > 1 << 20);
+    let server = async { peer.answer("UID SEARCH", &line).await };
+    let client = async { connection.uid_search("ALL").await.unwrap() };
+    let (_, found) = tokio::join!(server, client);
+    assert_eq!(found, want);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_said_is_asked_for_in_the_plain_form() {
+    let (mut connection, mut peer) = connect("ESEARCH LIST-EXTENDED SPECIAL-USE").await;
+    let server = async {
+        assert!(peer.answer("UID SEARCH", "").await.contains("RETURN"));
+        assert_eq!(peer.answer("UID SEARCH", "* SEARCH 4 7\r\n").await, "UID SEARCH ALL");
+        assert!(peer.answer("LIST", "").await.contains("RETURN"));
+        let listed = "* LIST () \"/\" INBOX\r\n";
+        assert_eq!(peer.answer("LIST", listed).await, "LIST \"\" \"*\"");
+    };
+    let client = async {
+        assert_eq!(connection.uid_search("ALL").await.unwrap(), [4, 7]);
+        assert_eq!(connection.list().await.unwrap().len(), 1);
     };
     tokio::join!(server, client);
 }

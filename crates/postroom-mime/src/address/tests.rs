@@ -1,12 +1,18 @@
 //! Tables of address lists, well formed and not.
 
 use super::*;
+use crate::charset::Detection;
 use crate::defect::Defects;
 use proptest::prelude::*;
 
 fn list(text: &[u8]) -> Vec<(String, String)> {
     let mut defects = Defects::default();
-    let mut field = FieldText { fallback: None, words_left: 1_000, defects: &mut defects };
+    let mut field = FieldText {
+        fallback: None,
+        words_left: 1_000,
+        detection: Detection::default(),
+        defects: &mut defects,
+    };
     let found = parse(text, &mut field);
     found.into_iter().map(|found| (found.name.unwrap_or_default(), found.address)).collect()
 }
@@ -47,7 +53,26 @@ fn lists_are_read_as_they_arrive() {
         ("Anna <a@b.example",                         &[("Anna", "a@b.example")]),
         ("Anna <a@b.example, c@d.example",            &[("Anna", "a@b.example"), ("", "c@d.example")]),
         ("Anna a@b.example",                          &[("", "a@b.example")]),
-        ("'a@b.example'",                             &[("", "a@b.example")]),
+        ("\"a@b.example\"",                           &[("", "a@b.example")]),
+        ("<\"a@b.example\">",                         &[("", "a@b.example")]),
+        ("'a@b.example'",                             &[("", "'a@b.example'")]),
+        ("Anna <'a@b.example'>",                      &[("Anna", "'a@b.example'")]),
+        ("=?utf-8?Q?a=40b.example?=",                 &[("", "a@b.example")]),
+        ("Bee, Anna <a@b.example>",                   &[("Bee, Anna", "a@b.example")]),
+        ("c@d.example, Bee, Anna <a@b.example>, e",   &[("", "c@d.example"), ("Bee, Anna", "a@b.example"), ("", "e")]),
+        ("Anna Bee, Ph.D. <a@b.example>",             &[("Anna Bee, Ph.D.", "a@b.example")]),
+        ("one, two, Anna <a@b.example>",              &[("", "one"), ("", "two"), ("Anna", "a@b.example")]),
+        ("one, <a@b.example>",                        &[("", "one"), ("", "a@b.example")]),
+        ("team: Bee, Anna <a@b.example>;",            &[("Bee, Anna", "a@b.example")]),
+        ("<a@b.example, c@d.example>",                &[("", "a@b.example"), ("", "c@d.example")]),
+        ("Anna <a@b.example,>",                       &[("Anna", "a@b.example")]),
+        ("a@b.example <>",                            &[("", "a@b.example")]),
+        ("Anna <a@b.example> Bee",                    &[("Anna", "a@b.example")]),
+        ("Anna <a@b.example> Bee, c",                 &[("Anna", "a@b.example"), ("", "c")]),
+        ("Anna <a@b.example> Bee <c@d.example>",      &[("Anna", "a@b.example"), ("Bee", "c@d.example")]),
+        ("Anna <a@b.example> c@d.example",            &[("Anna", "a@b.example"), ("", "c@d.example")]),
+        ("., -- , a@b.example",                       &[("", "a@b.example")]),
+        ("Anna <a@b.example>.",                       &[("Anna", "a@b.example")]),
         ("\"a@b.example\" <a@b.example>",             &[("a@b.example", "a@b.example")]),
         ("<mailto:a@b.example>",                      &[("", "a@b.example")]),
         ("a@[192.0.2.1]",                             &[("", "a@[192.0.2.1]")]),
@@ -62,6 +87,27 @@ fn lists_are_read_as_they_arrive() {
     ];
     for (text, want) in table {
         check(text, want);
+    }
+}
+
+#[test]
+fn only_what_is_malformed_is_a_defect() {
+    #[rustfmt::skip]
+    let table = [
+        ("a@b.example, Anna <c@d.example>, \"Bee, C\" <e@f.example>", false),
+        ("team: a@b.example, <c@d.example>;, e@f.example (E)",        false),
+        ("<@one.example,@two.example:a@b.example>",                   false),
+        ("\"a, b\"@c.example, <\"a, b\"@c.example>",                  false),
+        ("<a@b.example> Anna",                                        true),
+        ("Mail Delivery System",                                      true),
+        ("Anna <>",                                                   true),
+        ("Anna <b>",                                                  true),
+    ];
+    for (text, want) in table {
+        let mut defects = Defects::default();
+        let mut field = FieldText { fallback: None, words_left: 1_000, defects: &mut defects };
+        let _ = parse(text.as_bytes(), &mut field);
+        assert_eq!(defects.has(Defect::AddressMalformed), want, "{text}");
     }
 }
 

@@ -54,6 +54,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("latin-9", "iso-8859-15"),
     ("latin9", "iso-8859-15"),
     ("macroman", "macintosh"),
+    ("mac-roman", "macintosh"),
+    ("apple-roman", "macintosh"),
     ("x-mac-latin1", "macintosh"),
     ("mac-cyrillic", "x-mac-cyrillic"),
     ("maccyrillic", "x-mac-cyrillic"),
@@ -75,13 +77,30 @@ const ALIASES: &[(&str, &str)] = &[
 
 /// Whether a label means ASCII, and so nothing for other bytes.
 pub fn is_ascii(label: &str) -> bool {
-    let label = label.trim().to_ascii_lowercase();
-    label.contains("ascii")
-        || matches!(label.as_str(), "ansi_x3.4-1968" | "iso646-us" | "646" | "ibm367")
+    let label = label.trim();
+    let is = |name: &&str| label.eq_ignore_ascii_case(name);
+    label.as_bytes().windows(5).any(|part| part.eq_ignore_ascii_case(b"ascii"))
+        || ["ansi_x3.4-1968", "iso646-us", "646", "ibm367"].iter().any(is)
 }
 
 /// The charset of a label.
 pub fn resolve(label: &str) -> Option<Charset> {
+    usual(label).or_else(|| any(label))
+}
+
+/// The labels of nearly all mail.
+fn usual(label: &str) -> Option<Charset> {
+    let is = |name: &str| label.eq_ignore_ascii_case(name);
+    match label.len() {
+        5 if is("utf-8") => Some(Charset::Whatwg(encoding_rs::UTF_8)),
+        8 if is("us-ascii") => Some(Charset::Whatwg(encoding_rs::WINDOWS_1252)),
+        10 if is("iso-8859-1") => Some(Charset::Whatwg(encoding_rs::WINDOWS_1252)),
+        12 if is("windows-1252") => Some(Charset::Whatwg(encoding_rs::WINDOWS_1252)),
+        _ => None,
+    }
+}
+
+fn any(label: &str) -> Option<Charset> {
     let is_edge = |char: char| char.is_whitespace() || matches!(char, '"' | '\'' | '<' | '>' | '=');
     let label = label.trim_matches(is_edge);
     let label = label.split([';', ' ', ',', '(']).next().unwrap_or_default();
@@ -89,14 +108,6 @@ pub fn resolve(label: &str) -> Option<Charset> {
         return None;
     }
     let label = label.to_ascii_lowercase();
-    // Nearly all mail says one of these.
-    match label.as_str() {
-        "utf-8" => return Some(Charset::Whatwg(encoding_rs::UTF_8)),
-        "us-ascii" | "iso-8859-1" | "windows-1252" => {
-            return Some(Charset::Whatwg(encoding_rs::WINDOWS_1252));
-        }
-        _ => {}
-    }
     own(&label).or_else(|| whatwg(&label)).or_else(|| {
         let plain = label.replace('_', "-");
         let plain = plain.strip_prefix("x-").unwrap_or(&plain);

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn check(label: Option<&str>, bytes: &[u8], want: &str) {
-    let got = decode(bytes.to_vec(), label);
+    let got = decode(bytes.to_vec(), label, &mut Detection::default());
     assert_eq!(got.text, want, "{label:?} {}", bytes.escape_ascii());
     if let Some(charset) = got.charset {
         // The same, byte by byte.
@@ -35,6 +35,8 @@ fn labels_mean_what_mail_means_by_them() {
         ("cp850",             b"gr\x81n",                   "grün"),
         ("ibm437",            b"\xE3",                      "π"),
         ("x-mac-roman",       b"\x9F",                      "ü"),
+        ("mac-roman",         b"\x9F",                      "ü"),
+        ("viscii",            b"Vi\xAEt",                   "Việt"),
         ("windows1251",       b"\xCF\xF0\xE8",              "При"),
         ("win-1251",          b"\xCF\xF0\xE8",              "При"),
         ("koi8-r",            b"\xF0\xD2\xC9",              "При"),
@@ -77,7 +79,8 @@ fn escapes_that_switch_nothing_are_left_out() {
 
 #[test]
 fn defects_say_what_is_wrong() {
-    let defect = |bytes: &[u8], label| decode(bytes.to_vec(), label).defect;
+    let defect =
+        |bytes: &[u8], label| decode(bytes.to_vec(), label, &mut Detection::default()).defect;
     assert_eq!(defect(b"a", None), None);
     assert_eq!(defect(b"\xFC", None), Some(Defect::CharsetMissing));
     assert_eq!(defect("ü".as_bytes(), Some("us-ascii")), Some(Defect::CharsetMissing));
@@ -109,8 +112,25 @@ proptest! {
             let mut want = whole.push(&bytes);
             want.push_str(&whole.finish());
             prop_assert_eq!(text, want);
-            let _ = decode(bytes.clone(), Some(label));
+            let _ = decode(bytes.clone(), Some(label), &mut Detection::default());
         }
-        let _ = decode_raw(&bytes, Charset::for_label("iso-2022-jp"));
+        let _ = decode_raw(&bytes, Charset::for_label("iso-2022-jp"), &mut Detection::default());
     }
+}
+
+#[test]
+fn a_cut_sample_and_a_spent_budget_still_find_the_charset() {
+    // 東京の桜は春に咲く in Shift_JIS, so often that any sample is cut somewhere in it.
+    let (line, ..) = encoding_rs::SHIFT_JIS.encode("東京の桜は春に咲く、と彼女は言った。");
+    for cut in 0..4 {
+        let text = [&b"abc"[..cut.min(3)], &line.repeat(4_000)].concat();
+        let mut detection = Detection::default();
+        for _ in 0..20 {
+            assert_eq!(detection.of(&text), Charset::Whatwg(encoding_rs::SHIFT_JIS), "{cut}");
+        }
+        // What does not fit the charset found last is taken byte by byte.
+        assert_eq!(detection.of(b"gr\xFC\xDF"), Charset::Whatwg(encoding_rs::WINDOWS_1252));
+    }
+    let binary: Vec<u8> = (0..=255).cycle().take(5_000).collect();
+    assert_eq!(Detection::default().of(&binary), Charset::Whatwg(encoding_rs::WINDOWS_1252));
 }

@@ -12,6 +12,8 @@ const VALUES: [u8; 256] = values();
 const NONE: u8 = 0xFF;
 /// How many groups are decoded at once: a line.
 const GROUPS_MAX: usize = 32;
+/// How many bytes are counted at once.
+const COUNT_BYTES: usize = 128;
 /// How many characters of a line decide whether it is base64.
 const LOOK_CHARS: usize = 80;
 
@@ -69,6 +71,31 @@ impl Base64 {
                 After::End => return,
             };
         }
+    }
+
+    /// Takes the next bytes; returns how many bytes they make. After that, `finish` tells how many
+    /// more there are, but not which.
+    pub fn count(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> u64 {
+        let mut size_bytes = 0;
+        for piece in body.chunks(COUNT_BYTES) {
+            let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+            let is_character =
+                |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+            // One byte holds these sums: they are made for many bytes at once.
+            let characters: u8 = piece.iter().map(|byte| u8::from(is_character(byte))).sum();
+            let line_ends: u8 = piece.iter().map(|byte| u8::from(is_line_end(byte))).sum();
+            let is_text = usize::from(characters) + usize::from(line_ends) == piece.len();
+            if is_text && self.pads == 0 && matches!(self.after, After::Nothing) {
+                let characters = self.count + characters;
+                size_bytes += u64::from(characters / 4 * 3);
+                self.count = characters % 4;
+            } else {
+                scratch.clear();
+                self.push(piece, scratch);
+                size_bytes += scratch.len() as u64;
+            }
+        }
+        size_bytes
     }
 
     /// Decodes what is left of an incomplete group.

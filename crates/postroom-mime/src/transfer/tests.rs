@@ -93,7 +93,14 @@ proptest! {
             decoder.push(first, &mut content);
             decoder.push(second, &mut content);
             decoder.finish(&mut content);
-            prop_assert_eq!(content, encoding.decode(&body));
+            prop_assert_eq!(&content, &encoding.decode(&body));
+            let (mut counter, mut scratch) = (encoding.decoder(), Vec::new());
+            let pieces = first.chunks(3).chain([second]);
+            let counted: u64 = pieces.map(|piece| counter.count(piece, &mut scratch)).sum();
+            scratch.clear();
+            counter.finish(&mut scratch);
+            prop_assert_eq!(counted + scratch.len() as u64, content.len() as u64);
+            prop_assert_eq!(counter.is_malformed(), decoder.is_malformed());
         }
     }
 }

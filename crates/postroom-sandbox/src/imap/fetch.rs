@@ -67,8 +67,10 @@ impl Session {
         message: &Stored,
         items: &[Item],
     ) -> io::Result<()> {
+        let mailbox = self.view.as_ref().map(|view| view.mailbox.clone());
+        let subjects: Vec<&str> = mailbox.as_deref().into_iter().collect();
         let (fault, behind): (Option<MessageFault>, Vec<u8>) =
-            match self.peer.reach(Moment::Message(message.uid), &[]).await? {
+            match self.peer.reach(Moment::Message(message.uid), &subjects).await? {
                 Flow::Instead(bytes, ending) => return self.peer.say(&bytes, ending).await,
                 Flow::Fault(fault) => (Some(fault), Vec::new()),
                 Flow::Then(bytes) => (None, bytes),

@@ -65,13 +65,10 @@ impl Session {
     /// Carries out one command as the rules want. True if it is done and was answered OK.
     async fn step(&mut self, received: Received) -> io::Result<bool> {
         let Received { tag, name, uid, command } = received;
-        let claimed = match &command {
-            Ok(Command::Login { user, .. }) => Some(user.clone()),
-            _ => None,
-        };
-        let claimed: Vec<&str> = claimed.as_deref().into_iter().collect();
+        let subject = self.subject(command.as_ref().ok());
+        let subjects: Vec<&str> = subject.as_deref().into_iter().collect();
         let mut behind = Vec::new();
-        match self.peer.at(Point::ImapCommand(name), &claimed).await? {
+        match self.peer.at(Point::ImapCommand(name), &subjects).await? {
             Flow::Instead(bytes, ending) => {
                 self.peer.say(&with_tag(&bytes, &tag), ending).await?;
                 return Ok(false);
@@ -92,7 +89,7 @@ impl Session {
             self.tell_news();
         }
         let mut tagged = format!("{tag} {text}\r\n").into_bytes();
-        match self.peer.at(Point::ImapDone(name), &claimed).await? {
+        match self.peer.at(Point::ImapDone(name), &subjects).await? {
             Flow::Instead(bytes, ending) => {
                 self.peer.say(&with_tag(&bytes, &tag), ending).await?;
                 tagged.clear();
@@ -103,6 +100,24 @@ impl Session {
         self.peer.wire.push(&tagged);
         self.peer.wire.push(&behind);
         Ok(text.starts_with("OK"))
+    }
+
+    /// Whom or what a command is about besides the user who is logged in: who logs in, or the
+    /// mailbox.
+    fn subject(&self, command: Option<&Command>) -> Option<String> {
+        match command? {
+            Command::Login { user, .. } => Some(user.clone()),
+            Command::Mailbox(
+                OnMailbox::Select { mailbox, .. }
+                | OnMailbox::Status { mailbox, .. }
+                | OnMailbox::Append { mailbox, .. },
+            ) => Some(mailbox.clone()),
+            Command::Messages(_) => self.view.as_ref().map(|view| view.mailbox.clone()),
+            Command::Plain(_)
+            | Command::Authenticate { .. }
+            | Command::Mailbox(_)
+            | Command::Unknown => None,
+        }
     }
 
     /// Carries out a command; the text of its tagged response.

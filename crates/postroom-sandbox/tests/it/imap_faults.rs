@@ -47,6 +47,26 @@ async fn a_reply_stands_in_for_the_nth_command() {
 }
 
 #[tokio::test]
+async fn a_rule_for_one_mailbox_leaves_the_others_alone() {
+    let sandbox = sandbox().await;
+    for (on, act) in [
+        (command(ImapCommand::Examine), Action::tagged("NO [INUSE] busy")),
+        (Point::ImapMessage(None), Action::Message(MessageFault::Omit)),
+    ] {
+        sandbox.script(Rule { on, when: When::For("Drafts".to_owned()), act });
+    }
+    for mailbox in ["INBOX", "Drafts"] {
+        sandbox.deliver(ANNA, mailbox, "Subject: a\r\n\r\n").unwrap();
+    }
+    let mut client = Client::imap(&sandbox, ANNA).await;
+    assert_eq!(client.command("EXAMINE drafts").await, "NO [INUSE] busy\r\n");
+    client.ok("EXAMINE INBOX").await;
+    assert!(client.ok("FETCH 1 UID").await.contains("FETCH"));
+    client.ok("SELECT Drafts").await;
+    assert!(!client.ok("FETCH 1 UID").await.contains("FETCH"));
+}
+
+#[tokio::test]
 async fn a_rule_for_one_user_leaves_the_others_alone() {
     let sandbox = sandbox().await;
     sandbox.script(Rule {

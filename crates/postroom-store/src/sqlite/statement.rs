@@ -107,6 +107,7 @@ pub fn again(error: &Error) -> Error {
         | Error::Locked { .. }
         | Error::File { .. }
         | Error::KeyForm
+        | Error::KeyMissing { .. }
         | Error::KeyDiffers
         | Error::Newer { .. } => Error::Closed,
     }

@@ -4,6 +4,9 @@ use crate::world::*;
 use reqwest::Method;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_bad_request_is_answered_with_what_is_wrong() {
@@ -53,4 +56,62 @@ async fn only_the_token_opens_and_health_needs_none() {
     assert_eq!(health.status(), 200);
     let classes = postroom.get("/rest/v1/design/classes").await.unwrap();
     assert_eq!(classes.as_array().unwrap().len(), 4);
+}
+
+/// Arguments and environment of a start, and what is said of it.
+type Start<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
+/// Starts the binary where it cannot start; gives what it says.
+fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
+    command.arg("serve").args(arguments).envs(environment.iter().copied());
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{arguments:?} started: {said}");
+    said
+}
+
+#[test]
+fn a_start_that_cannot_be_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    std::fs::write(path("file"), "x").unwrap();
+    std::fs::write(path("config"), r#"{"roles":[{"name":"a","roletype":"email","dat":"x"}]}"#)
+        .unwrap();
+    std::fs::create_dir(path("keyless")).unwrap();
+    std::fs::write(path("keyless/postroom.db"), "").unwrap();
+    std::fs::create_dir(path("garbled")).unwrap();
+    std::fs::write(path("garbled/key"), b"\xFF\xFE").unwrap();
+    let (data, keyless, garbled) = (path("data"), path("keyless"), path("garbled"));
+    let (file, config) = (path("file"), path("config"));
+    let free = "127.0.0.1:0";
+    #[rustfmt::skip]
+    let table: &[Start<'_>] = &[
+        (&[],                                          &[], "--data DIR"),
+        (&["--data", &file, "--listen", free],         &[], "something else of that name"),
+        (&["--data", &data, "--listen", &taken],       &[], &taken),
+        (&["--config", &config],                       &[], "unknown field `dat`"),
+        (&["--data", &keyless, "--listen", free],      &[], "key is missing"),
+        (&["--data", &garbled, "--listen", free],      &[], "64 hexadecimal digits"),
+        (&["--data", &data, "--listen", free],         &[("POSTROOM_MASTER_KEY", "abc")], "64 hexadecimal digits"),
+        (&["--data", &data, "--listen", free],         &[("POSTROOM_ADMIN_TOKEN", "short")], "at least 20 characters"),
+        (&["--data", &data, "--ehlo-name", "a b"],     &[], "--ehlo-name takes"),
+    ];
+    for (arguments, environment, want) in table {
+        let said = refused(arguments, environment);
+        assert!(said.contains(want), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_for_its_owner_alone() {
+    let postroom = postroom("");
+    let directory = postroom.data_directory();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    for name in ["postroom.db", "postroom.db-wal", "key"] {
+        assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
+    }
 }

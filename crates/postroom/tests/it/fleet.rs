@@ -1,4 +1,4 @@
-//! Many accounts at once, and one whose server says nothing.
+//! Many accounts at once, and some whose servers say nothing.
 
 use crate::world::*;
 use postroom_testkit::Dovecot;
@@ -7,9 +7,51 @@ use postroom_testkit::Need;
 use postroom_testkit::require;
 use postroom_testkit::sample;
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 const ACCOUNTS: usize = 64;
+/// More than connections could ever be in the making at once.
+const SILENT: usize = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_servers_keep_no_account_of_another_server_waiting() {
+    let (sandbox, postroom, _) = sandbox(json!({})).await;
+    let held = Arc::new(Mutex::new(vec![]));
+    for number in 0..SILENT {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let held = Arc::clone(&held);
+        tokio::spawn(async move {
+            while let Ok(connection) = silent.accept().await {
+                held.lock().await.push(connection);
+            }
+        });
+        for address in [format!("a{number}@silent.test"), format!("b{number}@silent.test")] {
+            let profile = json!({
+                "name": "silent", "imapHost": "127.0.0.1", "imapPort": port, "imapSecurity": "none",
+            });
+            account_of(&postroom, profile, json!({"address": address, "password": "x"})).await;
+        }
+    }
+    let many = async || Ok((held.lock().await.len() >= SILENT).then_some(()));
+    postroom_testkit::wait_until("silent connections", PATIENCE, many).await.unwrap();
+    let begun = Instant::now();
+    sandbox.add_user("good@demo.test", "secret");
+    sandbox.deliver("good@demo.test", "INBOX", mail("one")).unwrap();
+    let profile = json!({
+        "name": "good", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+    });
+    let account = json!({"address": "good@demo.test", "password": "secret"});
+    let account = account_of(&postroom, profile, account).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 1).await;
+    // A silent server is given up after 30 seconds.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_accounts_are_not_delayed_by_a_silent_one() {

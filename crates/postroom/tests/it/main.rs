@@ -8,12 +8,15 @@ mod receive;
 
 mod send;
 
+mod disk;
+
 mod redecompose;
 
 mod trouble;
 
 mod faults;
 
+mod bad_server;
 mod deliveries;
 
 mod fleet;

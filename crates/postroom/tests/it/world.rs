@@ -23,10 +23,16 @@ pub fn postroom(ca_pem: &str) -> Postroom {
 
 /// Starts a sandbox that knows anna, and a Postroom with her account and options.
 pub async fn sandbox(options: Json) -> (Sandbox, Postroom, String) {
+    sandbox_with(options, PostroomOptions::default()).await
+}
+
+/// The same with a Postroom that is started in another way.
+pub async fn sandbox_with(options: Json, start: PostroomOptions) -> (Sandbox, Postroom, String) {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
     let config = SandboxConfig { users, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(config).await.unwrap();
-    let postroom = postroom(sandbox.ca_pem());
+    let start = PostroomOptions { trust_ca_pem: sandbox.ca_pem().to_owned(), ..start };
+    let postroom = Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), start).unwrap();
     let profile = json!({
         "name": "sandbox", "options": options,
         "imapHost": "localhost", "imapPort": sandbox.imaps().port(),

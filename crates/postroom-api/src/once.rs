@@ -1,0 +1,64 @@
+//! `Idempotency-Key`: what is asked for twice under one key is created once.
+
+use crate::app::Asked;
+use crate::problem::Problem;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use postroom_model::Entity;
+use postroom_store::NewFile;
+use postroom_store::Once;
+use serde_json::Value as Json;
+
+/// The header field.
+const FIELD: &str = "idempotency-key";
+/// How long a key may be.
+const KEY_BYTES_MAX: usize = 255;
+
+/// The key of a request with a hash of what it asks for; `None` when it brings none.
+///
+/// # Errors
+///
+/// 400 when it is empty, too long, or not printable ASCII.
+pub fn of(headers: &HeaderMap, json: &Json, files: &[NewFile]) -> Result<Option<Once>, Problem> {
+    let Some(field) = headers.get(FIELD) else {
+        return Ok(None);
+    };
+    let key = field.to_str().ok().map(str::trim);
+    let key = key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())).ok_or_else(|| {
+        let detail = format!("Idempotency-Key takes 1 to {KEY_BYTES_MAX} characters of ASCII");
+        Problem::malformed(detail)
+    })?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(json.to_string().as_bytes());
+    for file in files {
+        let said = [file.property.as_str(), &file.name, &file.media_type];
+        hasher.update(said.join("\0").as_bytes());
+        hasher.update(&file.size_bytes().to_le_bytes());
+    }
+    Ok(Some(Once { key: key.to_owned(), request: *hasher.finalize().as_bytes() }))
+}
+
+/// What was created under a key before, as it is now; `None` when nothing was.
+///
+/// # Errors
+///
+/// 422 when the key was used for another request, 410 when what was created is no longer there.
+pub async fn before(asked: &Asked, once: &Once) -> Result<Option<Vec<Entity>>, Problem> {
+    let store = &asked.app.store;
+    let Some(before) = store.once_find(&asked.domain, &asked.class, &once.key).await? else {
+        return Ok(None);
+    };
+    if before.request != once.request {
+        let detail = "the Idempotency-Key was used for another request within 24 hours";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail));
+    }
+    let mut entities = vec![];
+    for id in before.entities {
+        let found = store.entity_get(&asked.domain, &asked.class, id).await?;
+        entities.push(found.ok_or_else(|| {
+            let detail = format!("it was created as {id}, and deleted since");
+            Problem::new(StatusCode::GONE, "gone", detail)
+        })?);
+    }
+    Ok(Some(entities))
+}

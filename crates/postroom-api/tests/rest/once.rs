@@ -1,0 +1,49 @@
+//! `Idempotency-Key`: what is asked for twice is created once.
+
+use crate::server::Answer;
+use crate::server::OTHER_TOKEN;
+use crate::server::Server;
+use crate::server::TOKEN;
+use crate::server::answer;
+use postroom_model::builtin::PROFILES;
+use serde_json::Value as Json;
+use serde_json::json;
+
+async fn post(server: &Server, (token, key): (&str, &str), body: &Json) -> Answer {
+    let request = server.anonymous("POST", PROFILES).bearer_auth(token);
+    answer(request.header("Idempotency-Key", key).json(body)).await
+}
+
+#[tokio::test]
+async fn a_key_creates_once() {
+    let server = Server::start().await;
+    let (one, two) = (json!({"name": "one"}), json!({"name": "two"}));
+    let first = post(&server, (TOKEN, "k1"), &one).await.expect(201);
+    assert_eq!(post(&server, (TOKEN, "k1"), &one).await.expect(201), first);
+    let reused = post(&server, (TOKEN, "k1"), &two).await.expect(422);
+    assert!(reused["detail"].as_str().unwrap().contains("another request"), "{reused}");
+    let other = post(&server, (OTHER_TOKEN, "k1"), &two).await.expect(201);
+    assert_ne!(other["id"], first["id"]);
+    let list = post(&server, (TOKEN, "k2"), &json!([one, two])).await.expect(201);
+    assert_eq!(post(&server, (TOKEN, "k2"), &json!([one, two])).await.expect(201), list);
+    let path = format!("{PROFILES}/{}", first["id"].as_str().unwrap());
+    let changed = server.send("PATCH", &path, &json!({"name": "new"})).await.expect(200);
+    assert_eq!(post(&server, (TOKEN, "k1"), &one).await.expect(201), changed);
+    answer(server.request("DELETE", &path)).await.expect(204);
+    post(&server, (TOKEN, "k1"), &one).await.expect(410);
+    for bad in ["", &"x".repeat(256)] {
+        post(&server, (TOKEN, bad), &one).await.expect(400);
+    }
+    assert_eq!(server.get(PROFILES).await.expect(200).as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn many_at_once_create_one() {
+    let server = Server::start().await;
+    let body = json!({"name": "p"});
+    let posts = (0..20).map(|_| post(&server, (TOKEN, "same"), &body));
+    let answers = futures_util::future::join_all(posts).await;
+    let ids: Vec<_> = answers.iter().map(|answer| answer.expect(201)["id"].clone()).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_eq!(server.get(PROFILES).await.expect(200).as_array().unwrap().len(), 1);
+}

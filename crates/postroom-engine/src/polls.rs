@@ -1,0 +1,128 @@
+//! Polls: when each folder of an account is visited next, and what is wrong with it.
+//!
+//! A visit that went well is repeated after the folder's interval, one that went wrong after a
+//! delay that grows; so a folder that ends every connection costs the others a connection now and
+//! then, and no more.
+
+use crate::account::Account;
+use crate::account::Folder;
+use crate::backoff;
+use crate::settings::Settings;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// The last visit to a folder, or the last survey.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    at: Instant,
+    /// When it is due again; `None`: after its interval.
+    wait: Option<Duration>,
+    /// How often in a row it went wrong.
+    failures: u32,
+    /// What is wrong.
+    pub trouble: Option<String>,
+}
+
+impl Visit {
+    /// It went well; `at_once`: there is more to be done.
+    #[must_use]
+    pub fn good(at_once: bool) -> Self {
+        let wait = at_once.then_some(Duration::ZERO);
+        Self { at: Instant::now(), wait, failures: 0, trouble: None }
+    }
+
+    /// It went wrong, as it may have done before. It is due again after a delay that is at least
+    /// `least`, and that begins anew when something was achieved.
+    #[must_use]
+    pub fn bad(before: Option<&Self>, settings: &Settings, trouble: Trouble) -> Self {
+        let Trouble { text, least, has_progressed } = trouble;
+        let before = before.filter(|_| !has_progressed);
+        let failures = before.map_or(0, |visit| visit.failures).saturating_add(1);
+        let delay = backoff::delay(failures, settings.reconnect_first, settings.reconnect_longest);
+        let wait = Some(delay.max(least));
+        Self { at: Instant::now(), wait, failures, trouble: Some(text) }
+    }
+
+    /// Whether it went wrong several times in a row.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.failures > 1
+    }
+
+    /// When it is due again.
+    #[must_use]
+    pub fn next(&self, interval: Duration) -> Instant {
+        self.at + self.wait.unwrap_or(interval)
+    }
+}
+
+/// What went wrong with a visit.
+#[derive(Debug)]
+pub struct Trouble {
+    /// In words.
+    pub text: String,
+    /// How long to wait at least.
+    pub least: Duration,
+    /// Whether something was achieved all the same.
+    pub has_progressed: bool,
+}
+
+/// The visits to the folders of an account.
+#[derive(Debug, Default)]
+pub struct Polls {
+    visits: HashMap<Uuid, Visit>,
+}
+
+impl Polls {
+    /// Forgets what is no longer monitored: when it is again, it is due at once.
+    pub fn retain_monitored(&mut self, account: &Account) {
+        let is_monitored = |id: &Uuid| account.monitored().any(|folder| folder.id == *id);
+        self.visits.retain(|id, _| is_monitored(id));
+    }
+
+    /// The folders that are due, the one that has waited longest first.
+    #[must_use]
+    pub fn due<'a>(&self, account: &'a Account) -> Vec<&'a Folder> {
+        let now = Instant::now();
+        let mut due: Vec<_> = account
+            .monitored()
+            .map(|folder| (self.next_of(folder), folder))
+            .filter(|(next, _)| next.is_none_or(|next| next <= now))
+            .collect();
+        due.sort_by_key(|(next, _)| *next);
+        due.into_iter().map(|(_, folder)| folder).collect()
+    }
+
+    /// When the next folder is due, `but` for one; `None` when nothing else is monitored.
+    #[must_use]
+    pub fn next(&self, account: &Account, but: Option<Uuid>) -> Option<Instant> {
+        let others = account.monitored().filter(|folder| Some(folder.id) != but);
+        others.map(|folder| self.next_of(folder).unwrap_or_else(Instant::now)).min()
+    }
+
+    /// The last visit to a folder.
+    #[must_use]
+    pub fn visit(&self, folder: Uuid) -> Option<&Visit> {
+        self.visits.get(&folder)
+    }
+
+    /// Notes a visit.
+    pub fn visited(&mut self, folder: Uuid, visit: Visit) {
+        self.visits.insert(folder, visit);
+    }
+
+    /// What is wrong with any of the folders.
+    #[must_use]
+    pub fn trouble(&self, account: &Account) -> Option<&str> {
+        let trouble = |folder: &Folder| self.visits.get(&folder.id)?.trouble.as_deref();
+        account.monitored().find_map(trouble)
+    }
+
+    /// `None`: never visited.
+    fn next_of(&self, folder: &Folder) -> Option<Instant> {
+        let interval = folder.options.duration("after_read_timeout");
+        self.visits.get(&folder.id).map(|visit| visit.next(interval))
+    }
+}

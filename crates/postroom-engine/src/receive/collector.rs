@@ -1,0 +1,226 @@
+//! Collector: messages become portions, bounded by count and bytes, and go on to decomposition.
+
+use crate::account::Folder;
+use crate::derive::Keep;
+use crate::error::Error;
+use crate::receive::Portion;
+use crate::receive::decompose::Arrived;
+use crate::receive::decompose::Decomposed;
+use crate::receive::decompose::Wanted;
+use crate::receive::decompose::decompose;
+use crate::receive::wishes;
+use crate::shared::Shared;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// A portion after decomposition, with its share of the memory.
+#[derive(Debug)]
+pub struct Ready {
+    /// The messages, in the order of their arrival.
+    pub messages: Vec<Decomposed>,
+    /// What they take of [`Shared::bytes_in_flight`]; given back when they are committed.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Collects messages into portions and starts their decomposition.
+pub struct Collector<'a> {
+    shared: &'a Arc<Shared>,
+    wanted: Wanted,
+    /// How many messages a portion has at most.
+    pub count_max: usize,
+    /// A portion is handed on as soon as it has so many bytes.
+    pub bytes_max: usize,
+    sender: mpsc::Sender<Portion>,
+    messages: Vec<Arrived>,
+    bytes: usize,
+    permit: Option<OwnedSemaphorePermit>,
+    /// How many portions were handed on.
+    pub portions: u32,
+}
+
+impl<'a> Collector<'a> {
+    /// With nothing in it.
+    pub fn new(
+        shared: &'a Arc<Shared>,
+        (account, folder): (Uuid, &Folder),
+        uid_validity: u32,
+        sender: mpsc::Sender<Portion>,
+    ) -> Self {
+        let options = &folder.options;
+        let count = |name: &str| usize::try_from(options.count(name)).unwrap_or(usize::MAX);
+        let wanted = Wanted {
+            account,
+            folder: folder.id,
+            uid_validity,
+            keep: Keep::from_options(options),
+            wish: wishes::wished(folder),
+        };
+        Self {
+            shared,
+            wanted,
+            count_max: count("portion_limit").max(1),
+            bytes_max: count("portion_bytes"),
+            sender,
+            messages: vec![],
+            bytes: 0,
+            permit: None,
+            portions: 0,
+        }
+    }
+
+    /// Where large messages are put while they arrive.
+    pub fn spool_directory(&self) -> &Path {
+        &self.shared.settings.spool_directory
+    }
+
+    /// Takes one message; hands the portion on when it is full.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unheard`].
+    pub async fn add(&mut self, message: Arrived) -> Result<(), Error> {
+        let all = usize::try_from(message.original.size_bytes()).unwrap_or(usize::MAX);
+        let in_memory = message.original.memory_bytes();
+        // Parts that are kept without their original are decoded into memory.
+        self.reserve(if self.wanted.keep.raw { in_memory } else { all }).await?;
+        self.bytes = self.bytes.saturating_add(all);
+        self.messages.push(message);
+        if self.messages.len() >= self.count_max || self.bytes >= self.bytes_max {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a share of the memory. When there is none, the portion goes on first: nobody waits
+    /// for memory while holding some that nothing will free.
+    async fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
+        let all = self.shared.settings.bytes_in_flight_max;
+        let permits = u32::try_from(bytes.min(all)).unwrap_or(u32::MAX);
+        let semaphore = Arc::clone(&self.shared.bytes_in_flight);
+        let permit = match Arc::clone(&semaphore).try_acquire_many_owned(permits) {
+            Ok(permit) => Some(permit),
+            Err(_) => {
+                self.flush().await?;
+                // The semaphore is never closed.
+                semaphore.acquire_many_owned(permits).await.ok()
+            }
+        };
+        match (&mut self.permit, permit) {
+            (Some(held), Some(permit)) => held.merge(permit),
+            (held, permit) => *held = permit,
+        }
+        Ok(())
+    }
+
+    /// Hands on what was collected.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unheard`]: nobody takes it any more, and what reads the other end says why.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        if self.sender.is_closed() {
+            return Err(Error::Unheard);
+        }
+        if self.messages.is_empty() {
+            return Ok(());
+        }
+        self.portions += 1;
+        let messages = std::mem::take(&mut self.messages);
+        let permit = self.permit.take();
+        self.bytes = 0;
+        let (shared, wanted) = (Arc::clone(self.shared), self.wanted.clone());
+        let portion = tokio::spawn(async move {
+            let turn = shared.decompositions.acquire().await;
+            let work = move || messages.into_iter().map(|m| decompose(m, &wanted)).collect();
+            let messages: io::Result<Vec<_>> =
+                tokio::task::spawn_blocking(work).await.map_err(Error::Fault)?;
+            drop(turn);
+            Ok(Ready { messages: messages.map_err(Error::Spool)?, permit })
+        });
+        self.sender.send(portion).await.map_err(|_| Error::Unheard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::original::Spool;
+    use crate::settings::Settings;
+    use postroom_imap::MailboxName;
+    use postroom_model::builtin;
+    use postroom_model::options::Options;
+    use postroom_net::Dialer;
+    use postroom_net::Trust;
+    use postroom_store::MasterKey;
+    use postroom_store::Store;
+    use postroom_store::StoreConfig;
+    use serde_json::json;
+
+    const LARGE_BYTES: usize = 3_000_000;
+
+    async fn shared(directory: &Path) -> Arc<Shared> {
+        let config = StoreConfig {
+            directory: directory.to_owned(),
+            key: MasterKey::in_directory(directory).unwrap(),
+            classes: builtin::classes().unwrap(),
+            readers: 1,
+        };
+        let store = Store::open(&config).await.unwrap();
+        let dialer = Dialer::new(&Trust::default()).unwrap();
+        let settings = Settings::new(dialer, "x.test".to_owned(), directory.join("spool"));
+        Shared::new(store, settings).unwrap()
+    }
+
+    fn folder() -> Folder {
+        Folder {
+            id: Uuid::nil(),
+            mailbox: MailboxName::inbox(),
+            title: String::new(),
+            monitored: true,
+            delete_on_server: false,
+            options: Options::cascade([&json!({"portion_bytes": 8_000_000})]),
+        }
+    }
+
+    async fn spooled(shared: &Shared, uid: u32) -> Arrived {
+        let mut spool = Spool::create(&shared.settings.spool_directory).unwrap();
+        spool.write(&vec![b'x'; LARGE_BYTES]).await.unwrap();
+        let original = spool.finish().await.unwrap();
+        Arrived { uid, flags: vec![], internal_date_ms: None, original }
+    }
+
+    #[tokio::test]
+    async fn a_portion_counts_the_bytes_of_messages_that_are_put_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let shared = shared(directory.path()).await;
+        let (sender, mut receiver) = mpsc::channel(9);
+        let mut collector = Collector::new(&shared, (Uuid::nil(), &folder()), 1, sender);
+        for uid in 1..=6 {
+            collector.add(spooled(&shared, uid).await).await.unwrap();
+        }
+        drop(collector);
+        let mut counts = vec![];
+        while let Some(portion) = receiver.recv().await {
+            counts.push(portion.await.unwrap().unwrap().messages.len());
+        }
+        assert_eq!(counts, [3, 3]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_collected_for_a_store_that_takes_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let shared = shared(directory.path()).await;
+        let (sender, receiver) = mpsc::channel(9);
+        let mut collector = Collector::new(&shared, (Uuid::nil(), &folder()), 1, sender);
+        drop(receiver);
+        let mut result = Ok(());
+        for uid in 1..=3 {
+            result = collector.add(spooled(&shared, uid).await).await;
+        }
+        assert!(matches!(result, Err(Error::Unheard)));
+    }
+}

@@ -1,0 +1,120 @@
+//! Finding out the charset of bytes that declare none, or a wrong one.
+//!
+//! Guessing is slow, some megabytes a second; so a message has a budget of bytes that are looked
+//! at, and beyond it what was found last is taken for the rest.
+
+use crate::charset::Charset;
+use crate::charset::has_escapes;
+use chardetng::EncodingDetector;
+use encoding_rs::GB18030;
+use encoding_rs::GBK;
+use encoding_rs::ISO_2022_JP;
+use encoding_rs::UTF_8;
+use encoding_rs::WINDOWS_1252;
+
+/// How many bytes of one text are looked at.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+/// How many bytes are looked at in the texts of one message together.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// How many bytes are looked at in one field by itself: a name of a file, an identifier.
+const FIELD_BYTES_MAX: usize = 256;
+/// In pieces of which size long lines are looked at.
+const PIECE_BYTES: usize = 1 << 10;
+/// How many control characters a text may hold, however short it is.
+const CONTROLS_MAX: usize = 4;
+
+/// What charsets were found out so far, and how many bytes may still be looked at.
+#[derive(Debug, Clone)]
+pub struct Detection {
+    left: usize,
+    last: Option<Charset>,
+}
+
+impl Default for Detection {
+    /// The budget of one message.
+    fn default() -> Self {
+        Self { left: MESSAGE_BYTES_MAX, last: None }
+    }
+}
+
+impl Detection {
+    /// The budget of one field by itself.
+    #[must_use]
+    pub fn of_field() -> Self {
+        Self { left: FIELD_BYTES_MAX, last: None }
+    }
+
+    /// Finds out the charset of bytes that are no valid UTF-8 as a whole, or hold escapes.
+    pub fn of(&mut self, text: &[u8]) -> Charset {
+        let bytes = text.get(..TEXT_BYTES_MAX).unwrap_or(text);
+        if has_escapes(bytes) && bytes.is_ascii() {
+            return Charset::Whatwg(ISO_2022_JP);
+        }
+        if is_damaged_utf8(bytes) {
+            return Charset::Whatwg(UTF_8);
+        }
+        if is_binary(bytes) {
+            return Charset::Whatwg(WINDOWS_1252);
+        }
+        if self.left == 0 {
+            // Without its end: a sample may be cut within a character.
+            let fits = |charset: &Charset| {
+                let mut decoder = charset.decoder();
+                decoder.push(bytes);
+                !decoder.is_malformed()
+            };
+            return self.last.filter(fits).unwrap_or(Charset::Whatwg(WINDOWS_1252));
+        }
+        let found = self.guess(text);
+        self.last = Some(found);
+        found
+    }
+
+    fn guess(&mut self, text: &[u8]) -> Charset {
+        let mut detector = EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
+        // Lines in ASCII say nothing.
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let pieces = lines.flat_map(|line| line.chunks(PIECE_BYTES));
+        let mut wanted = TEXT_BYTES_MAX.min(self.left);
+        for piece in pieces.filter(|piece| !piece.is_ascii()) {
+            let piece = piece.get(..wanted).unwrap_or(piece);
+            detector.feed(piece, false);
+            wanted -= piece.len();
+            self.left -= piece.len();
+            if wanted == 0 {
+                break;
+            }
+        }
+        // A sample may end within a character; a text may not.
+        if wanted > 0 {
+            detector.feed(&[], true);
+        }
+        let found = detector.guess(None, chardetng::Utf8Detection::Deny);
+        Charset::Whatwg(if found == GBK { GB18030 } else { found })
+    }
+}
+
+/// Whether bytes are UTF-8 but for a few: other charsets hardly ever look like it.
+fn is_damaged_utf8(bytes: &[u8]) -> bool {
+    let (mut right, mut wrong, mut left) = (0_usize, 0_usize, bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        // Each character outside ASCII has one byte that leads it.
+        right += chunk.valid().bytes().filter(|byte| *byte >= 0xC0).count();
+        wrong += usize::from(!chunk.invalid().is_empty());
+        left -= chunk.valid().len() + chunk.invalid().len();
+        // No longer UTF-8, whatever follows.
+        if wrong > 1 && right + left / 2 <= 2 * wrong {
+            return false;
+        }
+    }
+    right > 2 * wrong || (wrong <= 1 && right > 0)
+}
+
+/// Whether bytes are no text: many are control characters that texts do not hold.
+fn is_binary(bytes: &[u8]) -> bool {
+    let is_control = |byte: &&u8| {
+        **byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0C | 0x0E | 0x0F | 0x1B)
+    };
+    let controls = bytes.iter().filter(is_control).count();
+    controls > CONTROLS_MAX && controls > bytes.len() / 32
+}

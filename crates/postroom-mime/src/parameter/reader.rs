@@ -1,0 +1,266 @@
+//! The pieces of a value with parameters, as they are written.
+//!
+//! Time is linear: what has no end is searched for it once.
+
+/// A piece of a parameter as it is written.
+pub struct Piece {
+    /// Lower case, without asterisks.
+    pub name: String,
+    /// The number of a continuation.
+    pub section: Option<u32>,
+    /// Whether it is percent-encoded.
+    pub is_extended: bool,
+    /// Without quotes.
+    pub value: Vec<u8>,
+    /// Whether a semicolon introduces it, and its quote is closed.
+    pub is_sound: bool,
+}
+
+/// Reads a value from its front.
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    /// Whether no quote in the rest ends a parameter: known once, so that time stays linear.
+    quotes_end: bool,
+    /// Whether a comment in the rest is not closed.
+    comments_end: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Begins to read.
+    pub fn new(value: &'a [u8]) -> Self {
+        Self { rest: value, quotes_end: false, comments_end: false }
+    }
+
+    /// Whether no semicolon stands where the head ends.
+    pub fn is_loose(&mut self) -> bool {
+        self.blanks();
+        self.rest.first().is_some_and(|byte| *byte != b';')
+    }
+
+    /// What stands before the parameters, without comments.
+    pub fn head(&mut self) -> String {
+        self.blanks();
+        let is_end =
+            |byte: &u8| matches!(byte, b';' | b'(' | b'"' | b',') || byte.is_ascii_whitespace();
+        let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
+        let mut head = self.take(end).to_vec();
+        // Blanks around the slash.
+        self.blanks();
+        let mut is_open = head.ends_with(b"/");
+        if !is_open && self.rest.first() == Some(&b'/') {
+            head.extend(self.take(1));
+            self.blanks();
+            is_open = true;
+        }
+        if is_open {
+            let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
+            head.extend(self.take(end));
+        } else if head.is_empty() && self.rest.first() == Some(&b'"') {
+            self.take(1);
+            (head, _) = self.quoted();
+        }
+        head.make_ascii_lowercase();
+        String::from_utf8(head).unwrap_or_default()
+    }
+
+    /// The next piece of a parameter.
+    pub fn piece(&mut self) -> Option<Piece> {
+        let mut is_introduced = false;
+        loop {
+            is_introduced |= self.separators();
+            if self.rest.is_empty() {
+                return None;
+            }
+            let is_end = |byte: &u8| matches!(byte, b'=' | b';') || byte.is_ascii_whitespace();
+            let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
+            let name = self.take(end);
+            self.blanks();
+            if self.rest.first() != Some(&b'=') {
+                // A word without a value.
+                is_introduced = false;
+                continue;
+            }
+            self.take(1);
+            self.blanks();
+            let (name, section, is_extended) = split_name(name);
+            let (value, is_closed) = match self.rest.first() {
+                Some(b'"') => {
+                    self.take(1);
+                    self.quoted()
+                }
+                _ => (self.unquoted(Until::of(&name)), true),
+            };
+            let is_sound = is_introduced && is_closed;
+            return Some(Piece { name, section, is_extended, value, is_sound });
+        }
+    }
+
+    /// A quoted value, behind its opening quote. The closing one is that which ends the parameter:
+    /// names with quotes in them occur. Tells whether there is one.
+    fn quoted(&mut self) -> (Vec<u8>, bool) {
+        let mut value = Vec::new();
+        let (mut at, mut first) = (0, None);
+        while let Some(&byte) = self.rest.get(at) {
+            if self.quotes_end && first.is_some() {
+                break;
+            }
+            let next = self.rest.get(at + 1);
+            match byte {
+                b'\\' if matches!(next, Some(b'"' | b'\\')) => {
+                    value.extend(next);
+                    at += 1;
+                }
+                b'"' if self.closes(at + 1) => {
+                    self.take(at + 1);
+                    return (value, true);
+                }
+                b'"' => {
+                    first.get_or_insert((at, value.len()));
+                    value.push(byte);
+                }
+                b'\r' | b'\n' => {}
+                _ => {
+                    let rest = self.rest.get(at..).unwrap_or_default();
+                    let is_plain = |byte: &&u8| !matches!(byte, b'\\' | b'"' | b'\r' | b'\n');
+                    let count = rest.iter().skip(1).take_while(is_plain).count();
+                    value.extend_from_slice(rest.get(..=count).unwrap_or_default());
+                    at += count;
+                }
+            }
+            at += 1;
+        }
+        // Not closed: up to the first quote, else to the next parameter.
+        self.quotes_end = true;
+        if let Some((at, length)) = first {
+            self.take(at + 1);
+            value.truncate(length);
+            return (value, true);
+        }
+        (self.unquoted(Until::SemicolonOrQuote), false)
+    }
+
+    /// Whether a quote that stands before `at` ends a parameter.
+    fn closes(&self, at: usize) -> bool {
+        let rest = self.rest.get(at..).unwrap_or_default();
+        let blanks =
+            rest.iter().take(BLANKS_MAX).take_while(|byte| byte.is_ascii_whitespace()).count();
+        match rest.get(blanks) {
+            None | Some(b';' | b'(' | b',') => true,
+            Some(_) => blanks > 0 && begins_parameter(rest.get(blanks..).unwrap_or_default()),
+        }
+    }
+
+    /// An unquoted value.
+    fn unquoted(&mut self, until: Until) -> Vec<u8> {
+        let mut end = self.rest.iter().position(|byte| *byte == b';').unwrap_or(self.rest.len());
+        if matches!(until, Until::BlankOrComment) {
+            let is_end = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'(';
+            let value = self.rest.get(..end).unwrap_or_default();
+            end = value.iter().position(is_end).unwrap_or(end);
+        }
+        let mut value = self.take(end).trim_ascii();
+        if !matches!(until, Until::Semicolon) {
+            value = value.strip_suffix(b"\"").unwrap_or(value);
+        }
+        value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
+    }
+
+    fn blanks(&mut self) {
+        loop {
+            self.rest = self.rest.trim_ascii_start();
+            if self.rest.first() != Some(&b'(') {
+                return;
+            }
+            self.comment();
+        }
+    }
+
+    /// Leaves out what stands between parameters; tells whether a semicolon was there.
+    fn separators(&mut self) -> bool {
+        let mut has_semicolon = false;
+        loop {
+            self.blanks();
+            match self.rest {
+                [byte @ (b';' | b',' | b'=' | b'"'), after @ ..] => {
+                    has_semicolon |= *byte == b';';
+                    self.rest = after;
+                }
+                _ => return has_semicolon,
+            }
+        }
+    }
+
+    /// Leaves out a comment; one that is not closed is none.
+    fn comment(&mut self) {
+        let (mut depth, mut at) = (0_usize, 0);
+        while let Some(byte) = self.rest.get(at).filter(|_| !self.comments_end) {
+            match byte {
+                b'\\' => at += 1,
+                b'(' => depth += 1,
+                b')' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+            if depth == 0 {
+                break;
+            }
+        }
+        self.comments_end |= depth > 0;
+        self.take(if depth == 0 && at > 0 { at } else { 1 });
+    }
+
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at_checked(count).unwrap_or((self.rest, &[]));
+        self.rest = rest;
+        taken
+    }
+}
+
+/// What ends an unquoted value.
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    /// A semicolon: all else belongs to a boundary.
+    Semicolon,
+    /// A semicolon, with a stray quote before it: names have blanks in them.
+    SemicolonOrQuote,
+    /// A semicolon, a blank or a comment, with a stray quote before it.
+    BlankOrComment,
+}
+
+impl Until {
+    fn of(name: &str) -> Self {
+        match name {
+            "boundary" => Self::Semicolon,
+            "name" | "filename" => Self::SemicolonOrQuote,
+            _ => Self::BlankOrComment,
+        }
+    }
+}
+
+/// How many blanks may stand between two parameters.
+const BLANKS_MAX: usize = 64;
+
+/// Whether `rest` begins with a name and an equals sign.
+fn begins_parameter(rest: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'*' | b'_');
+    let name = rest.iter().take(BLANKS_MAX).take_while(|byte| is_name(byte)).count();
+    name > 0 && rest.get(name) == Some(&b'=')
+}
+
+/// Splits `name*3*` into its parts.
+fn split_name(name: &[u8]) -> (String, Option<u32>, bool) {
+    let name = String::from_utf8(name.to_ascii_lowercase()).unwrap_or_default();
+    if !name.bytes().any(|byte| byte == b'*') {
+        return (name, None, false);
+    }
+    let (base, is_extended) = match name.strip_suffix('*') {
+        Some(base) => (base, true),
+        None => (name.as_str(), false),
+    };
+    let section =
+        base.rsplit_once('*').and_then(|(base, number)| Some((base, number.parse().ok()?)));
+    match section {
+        Some((base, number)) => (base.to_owned(), Some(number), is_extended),
+        None => (base.to_owned(), None, is_extended),
+    }
+}

@@ -1,0 +1,262 @@
+//! Bodies and files of messages as they arrive: charsets, encodings, what is shown and what is a
+//! file. Tables of single charsets, encodings and formats stand beside the code that reads them.
+
+use postroom_mime::Container;
+use postroom_mime::Defect;
+use postroom_mime::Kind;
+use postroom_mime::Message;
+use postroom_mime::Security;
+
+fn parse(raw: &[u8]) -> Message {
+    postroom_mime::parse(raw)
+}
+
+/// A message of one part with these fields and this body.
+fn single(fields: &str, body: &[u8]) -> Message {
+    let mut raw = format!("From: a@b.example\r\n{fields}\r\n\r\n").into_bytes();
+    raw.extend_from_slice(body);
+    parse(&raw)
+}
+
+/// A multipart of this kind with these parts.
+fn multipart(kind: &str, parts: &[&str]) -> (Vec<u8>, Message) {
+    let mut raw = format!("From: a@b.example\nContent-Type: multipart/{kind}; boundary=b\n\n");
+    for part in parts {
+        raw.push_str(&format!("--b\n{part}\n"));
+    }
+    raw.push_str("--b--\n");
+    let message = parse(raw.as_bytes());
+    (raw.into_bytes(), message)
+}
+
+fn names(parts: &[postroom_mime::Part]) -> Vec<&str> {
+    parts.iter().map(|part| part.name.as_str()).collect()
+}
+
+#[test]
+fn charsets_are_believed_as_far_as_the_bytes_allow() {
+    #[rustfmt::skip]
+    let table: &[(&str, &[u8], &str, Option<Defect>)] = &[
+        ("; charset=utf-8",              "grün".as_bytes(),              "grün", None),
+        ("; charset=iso-8859-1",         b"\x93gr\xFCn\x94",             "“grün”", None),
+        ("; charset=gb2312",             b"\xD6\xD0\x87\xE5",            "中囧", None),
+        ("; charset=ks_c_5601-1987",     b"\xC7\xD1\xB1\xDB",            "한글", None),
+        ("; charset=cp932",              b"\x93\xFA\x96\x7B",            "日本", None),
+        ("; charset=unicode-1-1-utf-7",  b"+ZeVnLIqe-",                  "日本語", None),
+        ("; charset=iso-2022-jp-ms",     b"\x1B$BF|K\\\x1B(B",           "日本", None),
+        ("; charset=us-ascii",           "grün".as_bytes(),              "grün", Some(Defect::CharsetMissing)),
+        ("",                             b"Die B\xE4ume sind gr\xFCn",   "Die Bäume sind grün", Some(Defect::CharsetMissing)),
+        ("",                             b"\x1B$BF|K\\\x1B(B",           "日本", Some(Defect::CharsetMissing)),
+        ("; charset=utf-8",              b"Die B\xE4ume sind gr\xFCn",   "Die Bäume sind grün", Some(Defect::CharsetWrong)),
+        ("; charset=shift_jis",          "日本語テスト".as_bytes(),        "日本語テスト", Some(Defect::CharsetWrong)),
+        ("; charset=x-nothing",          "grün".as_bytes(),              "grün", Some(Defect::CharsetUnknown)),
+    ];
+    for (charset, body, want, defect) in table {
+        let message = single(&format!("Content-Type: text/plain{charset}"), body);
+        assert_eq!(message.text.as_deref(), Some(*want), "{charset}");
+        let unusual = [Defect::CharsetMissing, Defect::CharsetWrong, Defect::CharsetUnknown];
+        let found = message.defects.iter().copied().find(|found| unusual.contains(found));
+        assert_eq!(found, *defect, "{charset} {}", body.escape_ascii());
+    }
+    let html = b"<meta http-equiv=Content-Type content='text/html; charset=koi8-r'>\xF0\xD2\xC9";
+    let message = single("Content-Type: text/html", html);
+    assert!(message.html_text.unwrap().ends_with("При"));
+}
+
+#[test]
+fn texts_are_decoded_and_flowed() {
+    #[rustfmt::skip]
+    let table: &[(&str, &str, &str)] = &[
+        ("Content-Transfer-Encoding: quoted-printable", "one=\r\ntwo=20\r\n=3D=",       "onetwo \n="),
+        ("Content-Transfer-Encoding: base64",           "b25l\r\n\r\nLCB0d28",           "one, two"),
+        ("Content-Transfer-Encoding: \"BASE64\" (x);",  "b25l",                          "one"),
+        ("Content-Transfer-Encoding: zip",              "b25l",                          "b25l"),
+        ("Content-Type: text/plain; format=flowed",     "one \r\ntwo\r\n>a \r\n-- \r\nb", "one two\n>a \n-- \nb"),
+        ("Content-Type: text/plain; format=flowed; DelSp=yes", "one \r\ntwo\r\n",        "onetwo\n"),
+        ("Content-Type: text/plain>",                   "one",                           "one"),
+        ("Content-Type: text",                          "one",                           "one"),
+        ("Content-Type: =?x?=; charset=utf-8",          "one",                           "one"),
+    ];
+    for (field, body, want) in table {
+        let message = single(field, body.as_bytes());
+        assert_eq!(message.text.as_deref(), Some(*want), "{field}");
+        assert_eq!(message.attachments, [], "{field}");
+    }
+}
+
+/// The kind of a multipart and its parts; the kind of the message, its text and its files.
+type Case<'a> = (&'a str, &'a [&'a str], Kind, &'a str, &'a [&'a str]);
+
+#[test]
+fn text_and_html_are_told_from_files() {
+    let (text, html) = ("\none", "Content-Type: text/html\n\n<p>one</p>");
+    let two = "Content-Type: text/plain\nContent-Disposition: inline\n\ntwo";
+    let file = "Content-Type: text/plain; name=a.txt\nContent-Disposition: attachment\n\nthree";
+    let other = "Content-Type: text/html\nContent-Disposition: inline\n\n<p>two</p>";
+    let page = "Content-Type: text/html\nContent-Disposition: attachment\n\n<p>three</p>";
+    let odd = "Content-Type: application/pdf\nContent-Disposition: odd\n\nPDF";
+    #[rustfmt::skip]
+    let table: &[Case] = &[
+        ("alternative", &[text, html],              Kind::Alternative, "one",      &[]),
+        ("mixed",       &[text, two],               Kind::Text,        "one\ntwo", &[]),
+        ("mixed",       &[text, file, two],         Kind::Text,        "one\ntwo", &["a.txt"]),
+        ("mixed",       &[html, other, page],       Kind::Html,        "",         &["text.html"]),
+        ("mixed",       &[file, file],              Kind::Undefined,   "",         &["a.txt", "a (2).txt"]),
+        ("mixed",       &[text, odd, odd],          Kind::Text,        "one",      &["attachment.pdf", "attachment (2).pdf"]),
+        ("x-odd",       &[text, html],              Kind::Alternative, "one",      &[]),
+    ];
+    for (kind, parts, want_kind, want_text, want_files) in table {
+        let (_, message) = multipart(kind, parts);
+        assert_eq!(message.kind, *want_kind, "{kind} {parts:?}");
+        assert_eq!(message.text.as_deref().unwrap_or_default(), *want_text, "{kind} {parts:?}");
+        assert_eq!(names(&message.attachments), *want_files, "{kind} {parts:?}");
+    }
+    let (_, message) = multipart("mixed", &[html, other]);
+    assert_eq!(message.html_text.as_deref(), Some("<p>one</p>\n<p>two</p>"));
+    assert_eq!(message.preview.as_deref(), Some("one two"));
+    let preview = single("X: y", b"\r\n one\r\n\r\ntwo\tthree\r\n").preview;
+    assert_eq!(preview.as_deref(), Some("one two three"));
+}
+
+#[test]
+fn inlines_are_what_the_html_refers_to() {
+    let image = |field: &str| format!("Content-Type: image/png\n{field}\n\nPNG");
+    let html = "Content-Type: text/html\nContent-Location: http://a.example/x/page.html\n\n\
+        <img src=\"CID:i@b.example\"><p style='background: url(cid:j%40b.example)'>\
+        <img src=k.png><img src='http://a.example/l.png'>";
+    let images = [
+        image("Content-ID: <i@b.example>"),
+        image("Content-ID: <j@b.example>"),
+        image("Content-Location: http://a.example/x/k.png"),
+        image("Content-Location: http://a.example/l.png"),
+        image("Content-ID: <m@b.example>\nContent-Disposition: inline; filename=m.png"),
+    ];
+    let mut parts = vec![html];
+    parts.extend(images.iter().map(String::as_str));
+    let (_, message) = multipart("related", &parts);
+    assert_eq!(message.inlines.len(), 4, "{:?}", message.inlines);
+    assert_eq!(names(&message.attachments), ["m.png"]);
+}
+
+#[test]
+fn attached_messages_are_named_after_their_subjects() {
+    let inner = "Content-Type: message/rfc822\n\nSubject: =?utf-8?Q?gr=C3=BCn/blau?=\n\none";
+    let named = "Content-Type: message/rfc822; name=a.eml\n\nSubject: b\n\ntwo";
+    let bare = "Content-Type: message/rfc822\n\n\nthree";
+    let encoded = "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n\
+        U3ViamVjdDogYwoKZm91cg==";
+    let (raw, message) = multipart("mixed", &[inner, named, bare, encoded]);
+    let want = ["grün_blau.eml", "a.eml", "message.eml", "c.eml"];
+    assert_eq!(names(&message.attachments), want);
+    let last = message.attachments.last().unwrap();
+    assert_eq!(last.decode(&raw), b"Subject: c\n\nfour");
+    assert_eq!(message.text, None);
+}
+
+#[test]
+fn encoded_files_come_out_of_texts() {
+    let uuencoded = b"one\r\nbegin 644 a.txt\r\n#86)C\r\n`\r\nend\r\ntwo\r\n";
+    let yenc =
+        b"one\r\n=ybegin line=128 size=3 name=a.txt\r\n\x8b\x8c\x8d\r\n=yend size=3\r\ntwo\r\n";
+    for (body, container) in [(&uuencoded[..], Container::Uuencode), (&yenc[..], Container::Yenc)] {
+        let message = single("Subject: s", body);
+        assert_eq!(names(&message.attachments), ["a.txt"]);
+        let file = message.attachments.first().unwrap();
+        assert_eq!((file.container, file.decode(b"")), (Some(container), b"abc".to_vec()));
+        assert_eq!(message.text.as_deref(), Some("one\ntwo\n"));
+    }
+    let whole = "Content-Type: image/png; name=b.png\r\nContent-Transfer-Encoding: x-uuencode";
+    let message = single(whole, b"begin 644 a.txt\r\n#86)C\r\n`\r\nend\r\n");
+    assert_eq!(names(&message.attachments), ["b.png"]);
+    assert_eq!(message.attachments.first().unwrap().decode(b""), b"abc");
+}
+
+#[test]
+fn tnef_is_opened_and_stays() {
+    let attribute = |level: u8, id: u32, content: &[u8]| {
+        let mut bytes = vec![level];
+        bytes.extend(id.to_le_bytes());
+        bytes.extend(u32::try_from(content.len()).unwrap().to_le_bytes());
+        bytes.extend(content);
+        let sum = content.iter().fold(0_u16, |sum, byte| sum.wrapping_add(u16::from(*byte)));
+        bytes.extend(sum.to_le_bytes());
+        bytes
+    };
+    let mut tnef = vec![0x78, 0x9F, 0x3E, 0x22, 1, 0];
+    tnef.extend(attribute(1, 0x0002_800C, b"one\0"));
+    tnef.extend(attribute(2, 0x0006_9002, &[0; 14]));
+    tnef.extend(attribute(2, 0x0001_8010, b"a.txt\0"));
+    tnef.extend(attribute(2, 0x0006_800F, b"abc"));
+    for (field, body, damaged) in [
+        ("Content-Type: application/ms-tnef; name=winmail.dat", tnef.as_slice(), false),
+        ("Content-Type: application/octet-stream; name=WinMail.dat", &tnef, false),
+        ("Content-Type: application/ms-tnef; name=winmail.dat", b"no tnef", true),
+    ] {
+        let message = single(field, body);
+        assert_eq!(message.defects.contains(&Defect::TnefMalformed), damaged, "{field}");
+        let want = if damaged { 1 } else { 2 };
+        assert_eq!(message.attachments.len(), want, "{field}");
+        assert!(
+            names(&message.attachments).iter().any(|name| name.to_lowercase() == "winmail.dat")
+        );
+        if let Some(file) = message.attachments.iter().find(|file| file.container.is_some()) {
+            assert_eq!((file.name.as_str(), file.container), ("a.txt", Some(Container::Tnef)));
+            assert_eq!(file.decode(b""), b"abc");
+            assert_eq!(message.text.as_deref(), Some("one"));
+        }
+    }
+}
+
+#[test]
+fn calendars_are_files_and_summarised() {
+    let event = "BEGIN:VCALENDAR\nMETHOD:REQUEST\nBEGIN:VEVENT\nUID:u@b.example\n\
+        DTSTART:20261123T100000Z\nDTEND:20261123T110000Z\nORGANIZER;CN=Anna:mailto:a@b.example\n\
+        ATTENDEE;PARTSTAT=ACCEPTED:mailto:c@d.example\nEND:VEVENT\nEND:VCALENDAR";
+    let part = format!("Content-Type: text/calendar; method=REQUEST\n\n{event}");
+    let (_, message) = multipart("alternative", &["\none", &part]);
+    assert_eq!(names(&message.attachments).len(), 1);
+    let calendar = format!("{:?}", message.calendar.unwrap());
+    for want in ["REQUEST", "u@b.example", "a@b.example", "c@d.example"] {
+        assert!(calendar.to_uppercase().contains(&want.to_uppercase()), "{want}: {calendar}");
+    }
+}
+
+#[test]
+fn signatures_and_encryption_are_recognised() {
+    let (signed, encrypted, opaque) =
+        (Some(Security::Signed), Some(Security::Encrypted), Some(Security::Opaque));
+    let smime = "Content-Type: application/pkcs7-mime; name=smime.p7m; smime-type=";
+    #[rustfmt::skip]
+    let table: &[(String, Option<Security>)] = &[
+        ("Content-Type: multipart/signed; protocol=\"application/pgp-signature\"; boundary=b\n\n--b\n\none\n--b--\n".to_owned(), signed),
+        ("Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=b\n\n--b\n\none\n--b--\n".to_owned(), encrypted),
+        (format!("{smime}enveloped-data\n\nx"),   encrypted),
+        (format!("{smime}signed-data\n\nx"),      opaque),
+        (format!("{smime}certs-only\n\nx"),       None),
+        ("X: y\n\n-----BEGIN PGP SIGNED MESSAGE-----\n\none\n-----BEGIN PGP SIGNATURE-----\n".to_owned(), signed),
+        ("X: y\n\n-----BEGIN PGP MESSAGE-----\n".to_owned(), encrypted),
+        ("X: y\n\none\n".to_owned(),              None),
+    ];
+    for (raw, want) in table {
+        assert_eq!(parse(raw.as_bytes()).security, *want, "{raw}");
+    }
+    // What is signed is decomposed.
+    let part = "Content-Type: application/pkcs7-signature; name=smime.p7s\n\nx";
+    let (_, message) = multipart("signed", &["\none", part]);
+    assert_eq!(message.text.as_deref(), Some("one"));
+    assert_eq!(names(&message.attachments), ["smime.p7s"]);
+}
+
+#[test]
+fn names_are_harmless_and_unique() {
+    let file = |name: &str| {
+        format!(
+            "Content-Type: application/x\nContent-Disposition: attachment; filename=\"{name}\"\n\nx"
+        )
+    };
+    let files = ["../../a.txt", "C:\\dir\\a.txt", "A.TXT", "nul", "", "a/b:c.txt"].map(file);
+    let parts: Vec<_> = files.iter().map(String::as_str).collect();
+    let (_, message) = multipart("mixed", &parts);
+    let want = ["a.txt", "a (2).txt", "A (3).TXT", "_nul", "attachment", "a_b_c.txt"];
+    assert_eq!(names(&message.attachments), want);
+}

@@ -1,0 +1,198 @@
+//! The structure of messages, well formed and not: which parts there are, and what is malformed.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use postroom_mime::Defect;
+use postroom_mime::Limits;
+use postroom_mime::Message;
+use std::io::Cursor;
+
+/// Text, html and files of a message, a line for each.
+fn show(message: &Message, raw: &[u8]) -> Vec<String> {
+    let text = message.text.iter().map(|text| format!("text {}", text.trim_end()));
+    let html = message.html_text.iter().map(|html| format!("html {}", html.trim_end()));
+    let files = message.attachments.iter().chain(&message.inlines);
+    let files = files.map(|part| {
+        let content = part.decode(raw).escape_ascii().to_string();
+        format!("{} {} {content}", part.media_type, part.name)
+    });
+    text.chain(html).chain(files).collect()
+}
+
+/// Decomposes a message as a whole and by windows of a file; both must agree.
+fn parse(raw: &[u8]) -> Message {
+    let message = postroom_mime::parse(raw);
+    let windows = postroom_mime::parse_reader(Cursor::new(raw), &Limits::default()).unwrap();
+    assert_eq!(format!("{message:?}"), format!("{windows:?}"));
+    message
+}
+
+fn check(why: &str, raw: &[u8], want: &[&str], defect: Option<Defect>) {
+    let message = parse(raw);
+    assert_eq!(show(&message, raw), want, "{why}");
+    // Of the test messages only `From` is there.
+    let usual = [Defect::DateMissing, Defect::MessageIdMissing];
+    let defects: Vec<_> = message.defects.iter().filter(|found| !usual.contains(found)).collect();
+    match defect {
+        Some(defect) => assert!(defects.contains(&&defect), "{why}: {defects:?}"),
+        None => assert!(defects.is_empty(), "{why}: {defects:?}"),
+    }
+    // Ends of lines make no difference.
+    if !raw.contains(&b'\r') {
+        let lines: Vec<_> = raw.split(|byte| *byte == b'\n').collect();
+        let crlf = lines.join(b"\r\n".as_slice());
+        assert_eq!(show(&parse(&crlf), &crlf).len(), want.len(), "{why}, with CRLF");
+    }
+}
+
+/// A multipart of the boundary `b` with this body.
+fn multipart(body: &str) -> Vec<u8> {
+    format!("From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n{body}").into_bytes()
+}
+
+#[test]
+fn delimiters_are_found_as_they_arrive() {
+    let file = "Content-Type: image/png\n\nPNG";
+    let (text, png) = ("text one", "image/png image.png PNG");
+    let inner = "Content-Type: multipart/alternative; boundary=c\n\n--c\n\none";
+    let prefix = "Content-Type: multipart/alternative; boundary=bb\n\n--bb\n\none";
+    let same = "Content-Type: multipart/alternative; boundary=b\n\n--b\n\none";
+    let unclosed = Some(Defect::BoundaryUnclosed);
+    #[rustfmt::skip]
+    let table: &[(&str, String, &[&str], Option<Defect>)] = &[
+        ("well formed",           format!("pre\n--b\n\none\n--b\n{file}\n--b--\nepilogue\n"), &[text, png], None),
+        ("blanks at the end",     format!("--b \t\n\none\n--b\t\n{file}\n--b-- \n"),  &[text, png], None),
+        ("not closed",            format!("--b\n\none\n--b\n{file}\n"),              &[text, "image/png image.png PNG\\n"], unclosed),
+        ("cut in a part",         format!("--b\n\none\n--b\n{file}"),                &[text, png], unclosed),
+        ("cut in a delimiter",    "--b\n\none\n--".to_owned(),                       &["text one\n--"], unclosed),
+        ("cut in a header",       "--b\n\none\n--b\nContent-Type: image/png".to_owned(), &[text, "image/png image.png "], unclosed),
+        ("text behind it",        "--b\n\none\n--b two\nthree\n--b--\n".to_owned(),  &["text one\n--b two\nthree"], None),
+        ("text behind the last",  format!("--b\n\none\n--b\n{file}\n--b-- bye\nepilogue"), &[text, png], Some(Defect::BoundaryJunk)),
+        ("in the middle of a line", "--b\n\none --b\ntwo\n--b--\n".to_owned(),       &["text one --b\ntwo"], None),
+        ("a longer word",         "--b\n\none\n--bc\ntwo\n--b--\n".to_owned(),       &["text one\n--bc\ntwo"], None),
+        ("closed twice",          format!("--b\n\none\n--b--\n--b\n{file}\n--b--\n"), &[text], None),
+        ("inner not closed",      format!("--b\n{inner}\n--b\n{file}\n--b--\n"),      &[text, png], Some(Defect::BoundaryCrossed)),
+        ("outer a prefix of inner", format!("--b\n{prefix}\n--bb--\n--b\n{file}\n--b--\n"), &[text, png], None),
+        ("inner like outer",      format!("--b\n{same}\n--b--\n--b\n{file}\n--b--\n"), &[text, png], None),
+        ("nothing delimited",     "only text\n".to_owned(),                          &["text only text"], Some(Defect::BoundaryUnused)),
+        ("nothing there",         String::new(),                                     &[], Some(Defect::BoundaryUnused)),
+        ("empty parts",           format!("--b\n--b\n\n--b\n{file}\n--b--\n"),        &["text ", png], None),
+        ("no header, no blank line", format!("--b\none\n--b\n{file}\n--b--\n"),       &[text, png], None),
+        ("a header cut by it",    format!("--b\nContent-Type: text/plain\n--b\n{file}\n--b--\n"), &["text ", png], Some(Defect::HeaderUnterminated)),
+    ];
+    for (why, body, want, defect) in table {
+        check(why, &multipart(body), want, *defect);
+    }
+}
+
+#[test]
+fn boundaries_are_read_as_they_are_written() {
+    let body = |boundary: &str| format!("--{boundary}\n\none\n--{boundary}--\nno more\n");
+    let all = |boundary: &str| format!("text {}", body(boundary).trim_end());
+    #[rustfmt::skip]
+    let table: &[(&str, &str, String, Option<Defect>)] = &[
+        ("; boundary=\"b c\"",               "b c",   "text one".to_owned(), None),
+        ("; boundary=b c; x=y",              "b c",   "text one".to_owned(), None),
+        ("; boundary=b_(c)",                 "b_(c)", "text one".to_owned(), None),
+        (";\n\tBOUNDARY = b ",               "b",     "text one".to_owned(), None),
+        ("; x=y;; boundary=b;",              "b",     "text one".to_owned(), None),
+        ("; boundary=b; boundary=c",         "b",     "text one".to_owned(), None),
+        ("; boundary*0=b; boundary*1=c",     "bc",    "text one".to_owned(), None),
+        ("",                                 "b",     all("b"), Some(Defect::BoundaryMissing)),
+        ("; boundary=",                      "b",     all("b"), Some(Defect::BoundaryMissing)),
+        (" boundary=b",                      "b",     all("b"), Some(Defect::BoundaryMissing)),
+        ("; x=y\n boundary=b",               "b",     all("b"), Some(Defect::BoundaryMissing)),
+        ("; boundary=\"b; x=y",              "b",     all("b"), Some(Defect::BoundaryMissing)),
+        ("; boundary=b\"; x=y",              "b",     all("b"), Some(Defect::BoundaryUnused)),
+    ];
+    for (parameter, boundary, want, defect) in table {
+        let head = format!("From: a@b.example\nContent-Type: multipart/mixed{parameter}\n\n");
+        check(parameter, format!("{head}{}", body(boundary)).as_bytes(), &[want], *defect);
+    }
+}
+
+#[test]
+fn headers_are_read_as_they_arrive() {
+    #[rustfmt::skip]
+    let table: &[(&str, &[u8], &str, Option<Defect>)] = &[
+        ("well formed",           b"From: a@b.example\nSubject: s\n\none",            "one", None),
+        ("bare CR",               b"From: a@b.example\rSubject: s\r\rone",            "one", Some(Defect::BareCr)),
+        ("mixed line ends",       b"From: a@b.example\r\nSubject: s\n\r\none",        "one", None),
+        ("NUL",                   b"From: a@b.example\nSubject: s\0\n\no\0ne",        "one", Some(Defect::Nul)),
+        ("the line of an mbox",   b"From x Mon Nov 23 10:00:00 2026\nFrom: a@b.example\nSubject: s\n\none", "one", Some(Defect::MboxLine)),
+        ("the same, quoted",      b">From x Mon Nov 23 10:00:00 2026\nFrom: a@b.example\nSubject: s\n\none", "one", Some(Defect::MboxLine)),
+        ("blank first line",      b"\n\nFrom: a@b.example\nSubject: s\n\none",        "one", Some(Defect::BlankFirstLine)),
+        ("a line that is no field", b"From: a@b.example\nno field\n folded\nSubject: s\n\none", "one", Some(Defect::HeaderJunk)),
+        ("blanks before the colon", b"From : a@b.example\nSubject \t: s\n\none",      "one", Some(Defect::BlankBeforeColon)),
+        ("no blank line",         b"From: a@b.example\nSubject: s\none and\ntwo",     "one and\ntwo", Some(Defect::HeaderUnterminated)),
+        ("a line of blanks in a field", b"From: a@b.example\nSubject:\n \n s\n\none", "one", None),
+        ("a field twice",         b"From: a@b.example\nSubject: s\nSubject: t\n\none", "one", Some(Defect::FieldRepeated)),
+        ("the other way round",   b"From: a@b.example\nFrom: c@d.example\nSubject: s\n\none", "one", Some(Defect::FieldRepeated)),
+    ];
+    for (why, raw, want, defect) in table {
+        let text = format!("text {want}");
+        check(why, raw, &[&text], *defect);
+        let message = parse(raw);
+        assert_eq!(message.subject.as_deref(), Some("s"), "{why}");
+        let from: Vec<_> = message.from.iter().map(|from| from.address.as_str()).collect();
+        assert_eq!(from, ["a@b.example"], "{why}");
+        assert_eq!(message.raw_reason, None, "{why}");
+    }
+}
+
+#[test]
+fn a_message_without_any_field_is_raw() {
+    for raw in
+        ["", "\n\n", "one\ntwo\n", "no field here\n\ntext: later\n", "\n\none: two words\nthree"]
+    {
+        let message = parse(raw.as_bytes());
+        let has_field = raw.contains("one: ");
+        assert_eq!(message.raw_reason.is_some(), !has_field, "{raw:?}");
+        assert_eq!(message.defects.contains(&Defect::HeaderMissing), !has_field, "{raw:?}");
+    }
+    // What can be read of it is its text.
+    assert_eq!(parse(b"one\ntwo\n").text.as_deref(), Some("one\ntwo\n"));
+}
+
+#[test]
+fn digests_hold_messages_and_encoded_multiparts_are_opened_all_the_same() {
+    let digest = "From: a@b.example\nContent-Type: multipart/digest; boundary=b\n\n\
+        --b\n\nSubject: inner\n\none\n--b\nContent-Type: text/plain\n\ntwo\n--b--\n";
+    let want = ["text two", "message/rfc822 inner.eml Subject: inner\\n\\none"];
+    check("a digest", digest.as_bytes(), &want, None);
+    let encoded = "From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\
+        Content-Transfer-Encoding: base64\n\n--b\n\none\n--b--\n";
+    let defect = Some(Defect::TransferEncodingComposite);
+    check("base64 around parts", encoded.as_bytes(), &["text one"], defect);
+}
+
+#[test]
+fn beyond_the_limits_the_rest_stays_as_it_is() {
+    let limits = Limits {
+        depth_max: 1,
+        parts_max: 3,
+        header_bytes_max: 80 << 10,
+        header_fields_max: 3,
+        encoded_words_max: 1,
+        text_bytes_max: 4,
+        ..Limits::default()
+    };
+    let parse =
+        |raw: &str| postroom_mime::parse_reader(Cursor::new(raw.to_owned()), &limits).unwrap();
+    let check = |raw: &str, defect| {
+        let message = parse(raw);
+        assert!(message.defects.contains(&defect), "{defect:?}: {:?}", message.defects);
+        message
+    };
+    let inner = "Content-Type: multipart/mixed; boundary=c\n\n--c\n\none\n--c--\n";
+    let outer = "X: y\nContent-Type: multipart/mixed; boundary=b\n\n";
+    let message = check(&format!("{outer}--b\n{inner}\n--b--\n"), Defect::DepthOver);
+    assert_eq!(message.attachments.len(), 1);
+    let message = check(&format!("{outer}{}", "--b\n\none\n".repeat(9)), Defect::PartsOver);
+    assert_eq!(message.attachments.first().map(|part| part.size_bytes), Some(59));
+    check(&format!("X: {}\nSubject: s\n\none", "y".repeat(100 << 10)), Defect::HeaderBytesOver);
+    let message = check(&format!("{}\none", "X: y\n".repeat(9)), Defect::HeaderFieldsOver);
+    assert_eq!(message.headers.len(), 3);
+    check("X: y\nSubject: =?utf-8?q?a?= =?utf-8?q?b?=\n\none", Defect::EncodedWordsOver);
+    assert_eq!(check("X: y\n\nlonger", Defect::TextOver).text.as_deref(), Some("long"));
+}

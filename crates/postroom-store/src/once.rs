@@ -1,0 +1,87 @@
+//! Keys of clients under which something is created once, however often it is asked for
+//! (`Idempotency-Key`). A key is kept in the transaction that creates, for [`KEPT_MS`].
+
+use crate::clock;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// How long a key is kept: more than the 24 hours that are promised.
+const KEPT_MS: i64 = 25 * 3_600_000;
+
+/// A key, and what it was sent with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The key.
+    pub key: String,
+    /// A hash of the request: the same key with another request is a mistake.
+    pub request: [u8; 32],
+}
+
+/// What was created under a key before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// The hash of the request that created it.
+    pub request: [u8; 32],
+    /// The ids.
+    pub entities: Vec<Uuid>,
+}
+
+impl Store {
+    /// What was created under a key; `None` when nothing was.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn once_find(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        key: &str,
+    ) -> Result<Option<Before>, Error> {
+        const DAMAGED: Error = Error::Damaged { what: "a key of a client" };
+        let sql = "SELECT \"request\", \"entities\" FROM \"once\"
+            WHERE \"domain\" = $1 AND \"class\" = $2 AND \"key\" = $3";
+        let select =
+            Statement::new(sql).bind(domain.as_str()).bind(class.classname.as_str()).bind(key);
+        let rows = self.read(select).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let request = row.bytes(0).and_then(|bytes| bytes.try_into().ok()).ok_or(DAMAGED)?;
+        let entities = row.text(1).and_then(|text| serde_json::from_str(text).ok());
+        Ok(Some(Before { request, entities: entities.ok_or(DAMAGED)? }))
+    }
+
+    /// Takes away the keys that are no longer kept.
+    pub(crate) async fn once_trim(&self) -> Result<(), Error> {
+        let old = Statement::new("DELETE FROM \"once\" WHERE \"at\" < $1");
+        self.write(vec![old.bind(clock::now_ms() - KEPT_MS)]).await.map(drop)
+    }
+}
+
+/// The statement that keeps a key; it makes the batch fail when the key is there already.
+pub(crate) fn keep(
+    (domain, class): (&Domain, &Class),
+    once: &Once,
+    entities: &[Entity],
+) -> Statement {
+    let ids: Json = entities.iter().map(|entity| Json::from(entity.id.to_string())).collect();
+    let sql = "INSERT INTO \"once\"
+          (\"domain\", \"class\", \"key\", \"request\", \"entities\", \"at\")
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (\"domain\", \"class\", \"key\") DO NOTHING";
+    Statement::new(sql)
+        .bind(domain.as_str())
+        .bind(class.classname.as_str())
+        .bind(once.key.as_str())
+        .bind(once.request.to_vec())
+        .bind(ids.to_string())
+        .bind(clock::now_ms())
+        .must_change()
+}

@@ -1,0 +1,329 @@
+//! One message, one folder, one server that is bad: all others go on.
+
+use crate::world::*;
+use postroom_sandbox::Action;
+use postroom_sandbox::Ending;
+use postroom_sandbox::ImapCommand;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxConfig;
+use postroom_sandbox::State;
+use postroom_sandbox::When;
+use serde_json::Value as Json;
+use serde_json::json;
+
+fn quick() -> Json {
+    json!({"after_read_timeout": 0.1})
+}
+
+fn always(sandbox: &Sandbox, on: Point, act: Action) {
+    sandbox.script(Rule { on, when: When::Always, act });
+}
+
+fn in_mailbox(sandbox: &Sandbox, mailbox: &str, on: Point, act: Action) {
+    sandbox.script(Rule { on, when: When::For(mailbox.to_owned()), act });
+}
+
+fn count(state: &State, command: &str) -> usize {
+    state.transcript().filter(|line| line.command == command).count()
+}
+
+/// Waits until the status text of a folder or account tells of something; gives it.
+async fn told(postroom: &postroom_testkit::Postroom, path: &str, what: &str) -> String {
+    let says = |entity: &Json| {
+        let text = entity["statusText"].as_str().filter(|text| text.contains(what))?;
+        Some(text.to_owned())
+    };
+    until(postroom, path, what, says).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_ends_every_connection_costs_no_other_message_and_no_other_folder() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    for number in 0..30 {
+        sandbox.deliver(ANNA, "Drafts", mail(&format!("n{number}"))).unwrap();
+    }
+    sandbox.deliver(ANNA, "INBOX", mail("one")).unwrap();
+    let bad = Point::ImapMessage(Some(7));
+    in_mailbox(&sandbox, "Drafts", bad, Action::End(Ending::Close));
+    let drafts = enable(&postroom, &account, "Drafts", json!({})).await;
+    let inbox = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &inbox, 1).await;
+    let found = messages(&postroom, &drafts, 29).await;
+    assert!(found.iter().all(|message| message["uid"] != 7));
+    let path = format!("email/Folders/{drafts}");
+    let pending = |folder: &Json| (folder["pendingCount"] == 1).then(|| folder.clone());
+    let shown = until(&postroom, &path, "one pending", pending).await;
+    assert_eq!((&shown["serverCount"], &shown["storedCount"]), (&json!(30), &json!(29)));
+    let text = shown["statusText"].as_str().unwrap();
+    assert!(text.contains("UID 7: the connection ends when it is asked for"), "{text}");
+    // The folder and the others go on.
+    sandbox.deliver(ANNA, "Drafts", mail("later")).unwrap();
+    sandbox.deliver(ANNA, "INBOX", mail("two")).unwrap();
+    messages(&postroom, &drafts, 30).await;
+    messages(&postroom, &inbox, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_is_asked_for_in_halves_whatever_the_refusal_is_called() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    for number in 0..12 {
+        sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
+    }
+    let act = Action::tagged("NO [SERVERBUG] internal error");
+    let fetch = Point::ImapCommand(ImapCommand::Fetch);
+    sandbox.script(Rule { on: fetch, when: When::First(2), act });
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 12).await;
+    let transcript = sandbox.transcript();
+    let fetches = transcript.iter().filter(|line| line.command == "UID FETCH");
+    let connections: std::collections::HashSet<_> = fetches.map(|line| line.connection).collect();
+    assert_eq!(connections.len(), 1, "a refusal ends no connection");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_beyond_all_bounds_is_recorded_as_too_big() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    for number in 0..3 {
+        sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
+    }
+    let announced = b"* 2 FETCH (UID 2 BODY[] {4294967000}\r\nhello".to_vec();
+    let act = Action::ReplyThenEnd(announced, Ending::Close);
+    always(&sandbox, Point::ImapMessage(Some(2)), act);
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let found = messages(&postroom, &folder, 3).await;
+    let states: Vec<_> = found.iter().map(|m| (&m["messageState"], &m["errorCode"])).collect();
+    let received = (&json!("received"), &Json::Null);
+    assert_eq!(states, [received, (&json!("error"), &json!("too_big")), received]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_opened_is_trouble_of_its_own() {
+    for act in [Action::tagged("NO [INUSE] try again later"), Action::End(Ending::Close)] {
+        let (sandbox, postroom, account) = sandbox(quick()).await;
+        in_mailbox(&sandbox, "Drafts", Point::ImapCommand(ImapCommand::Examine), act);
+        let drafts = enable(&postroom, &account, "Drafts", json!({})).await;
+        let inbox = enable(&postroom, &account, "INBOX", json!({})).await;
+        told(&postroom, &format!("email/Folders/{drafts}"), "EXAMINE").await;
+        for number in 1..=3 {
+            sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
+            messages(&postroom, &inbox, number).await;
+        }
+        let account = format!("email/Accounts/{account}");
+        let degraded = |account: &Json| (account["state"] == "degraded").then_some(());
+        until(&postroom, &account, "the account to be degraded", degraded).await;
+        told(&postroom, &account, "Drafts: ").await;
+        sandbox.unscript_all();
+        sandbox.deliver(ANNA, "Drafts", mail("at last")).unwrap();
+        messages(&postroom, &drafts, 1).await;
+        let well = |folder: &Json| folder["statusText"].is_null().then_some(());
+        until(&postroom, &format!("email/Folders/{drafts}"), "the text to go", well).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_refused_or_empty_leaves_the_folders_as_they_are() {
+    let options = json!({"after_read_timeout": 0.1, "survey_interval": 1.0});
+    let (sandbox, postroom, account) = sandbox(options).await;
+    let inbox = enable(&postroom, &account, "INBOX", json!({})).await;
+    let path = format!("email/Accounts/{account}");
+    for (number, (act, text)) in (1..).zip([
+        (Action::tagged("OK nothing"), "lists no mailbox"),
+        (Action::tagged("NO [UNAVAILABLE] later"), "LIST was answered NO"),
+    ]) {
+        always(&sandbox, Point::ImapCommand(ImapCommand::List), act);
+        told(&postroom, &path, text).await;
+        sandbox.deliver(ANNA, "INBOX", mail("still")).unwrap();
+        messages(&postroom, &inbox, number).await;
+        let folder = postroom.get(&format!("email/Folders/{inbox}")).await.unwrap();
+        assert_eq!(folder["statusText"], Json::Null);
+        sandbox.unscript_all();
+        let ready = |account: &Json| (account["state"] == "ready").then_some(());
+        until(&postroom, &path, "the account to be ready", ready).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_counts_but_does_not_list_proves_nothing() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    sandbox.deliver(ANNA, "INBOX", mail("one")).unwrap();
+    always(&sandbox, Point::ImapCommand(ImapCommand::Search), Action::tagged("OK done"));
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let path = format!("email/Folders/{folder}");
+    told(&postroom, &path, "counts 1 messages but lists none").await;
+    assert_eq!(postroom.get(&path).await.unwrap()["lastProofAt"], Json::Null);
+    sandbox.unscript_all();
+    messages(&postroom, &folder, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_message_that_is_gone_is_forgotten() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    let omit = Action::Message(postroom_sandbox::MessageFault::Omit);
+    for uid in [1, 2] {
+        sandbox.deliver(ANNA, "INBOX", mail("here today")).unwrap();
+        always(&sandbox, Point::ImapMessage(Some(uid)), omit.clone());
+    }
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let path = format!("email/Folders/{folder}");
+    let pending =
+        |count: u64| move |folder: &Json| (folder["pendingCount"] == count).then(|| folder.clone());
+    until(&postroom, &path, "two pending", pending(2)).await;
+    sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").map(|m| m.expunge(1)).unwrap());
+    until(&postroom, &path, "one pending", pending(1)).await;
+    let text = |folder: &Json| {
+        let text = folder["statusText"].as_str().unwrap_or_default();
+        (text.contains("UID 2") && !text.contains("UID 1")).then_some(())
+    };
+    until(&postroom, &path, "the text without it", text).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_password_is_not_tried_for_each_change_of_a_folder() {
+    let users = vec![(ANNA.to_owned(), "secret".to_owned())];
+    let sandbox =
+        Sandbox::start(SandboxConfig { users, ..SandboxConfig::default() }).await.unwrap();
+    let postroom = postroom(sandbox.ca_pem());
+    let profile = json!({
+        "name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+    });
+    let account = json!({"address": ANNA, "password": "secret"});
+    let account = account_of(&postroom, profile, account).await;
+    let folder = id(&postroom.folder(&account, "INBOX").await.unwrap());
+    let path = format!("email/Accounts/{account}");
+    postroom.patch(&path, &json!({"password": "wrong"})).await.unwrap();
+    let logins = |state: &State| count(state, "AUTHENTICATE");
+    told(&postroom, &path, "not tried again soon").await;
+    let before = sandbox.look(logins);
+    for number in 0..10 {
+        let change = json!({"enabled": number % 2 == 0});
+        postroom.patch(&format!("email/Folders/{folder}"), &change).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(sandbox.look(logins), before);
+    postroom.patch(&path, &json!({"password": "secret"})).await.unwrap();
+    let ready = |account: &Json| (account["state"] == "ready").then_some(());
+    until(&postroom, &path, "the account to be ready", ready).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_login_alone_does_not_make_attempts_begin_anew() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    enable(&postroom, &account, "INBOX", json!({})).await;
+    let act = Action::farewell("{tag} BAD User is authenticated but not connected.");
+    for command in [ImapCommand::List, ImapCommand::Examine] {
+        always(&sandbox, Point::ImapCommand(command), act.clone());
+    }
+    let path = format!("email/Accounts/{account}");
+    told(&postroom, &path, "not tried again soon").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_load_lets_the_other_folders_have_their_turn_and_ends_when_it_is_disabled() {
+    let options = json!({"after_read_timeout": 0.1, "portion_limit": 5});
+    let (sandbox, postroom, account) = sandbox(options).await;
+    const LARGE: usize = 3000;
+    for number in 0..LARGE {
+        sandbox.deliver(ANNA, "Archive", mail(&format!("n{number}"))).unwrap();
+    }
+    let archive = enable(&postroom, &account, "Archive", json!({})).await;
+    messages(&postroom, &archive, 1).await;
+    let inbox = enable(&postroom, &account, "INBOX", json!({})).await;
+    sandbox.deliver(ANNA, "INBOX", mail("quick")).unwrap();
+    messages(&postroom, &inbox, 1).await;
+    let path = format!("email/Folders/{archive}");
+    let stored = async || postroom.get(&path).await.unwrap()["storedCount"].as_u64().unwrap_or(0);
+    assert!(stored().await < LARGE as u64, "INBOX had to wait for all of Archive");
+    postroom.patch(&path, &json!({"enabled": false})).await.unwrap();
+    sandbox.deliver(ANNA, "INBOX", mail("after")).unwrap();
+    messages(&postroom, &inbox, 2).await;
+    let fetched = sandbox.look(|state| count(state, "UID FETCH"));
+    assert!(fetched < LARGE / 5, "disabling ends a load: {fetched}");
+    postroom.patch(&path, &json!({"enabled": true})).await.unwrap();
+    let complete = |folder: &Json| (folder["storedCount"] == LARGE).then_some(());
+    until(&postroom, &path, "the archive to be complete", complete).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_that_is_withdrawn_is_not_fulfilled() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    sandbox.deliver(ANNA, "INBOX", mail("stays")).unwrap();
+    let store = Point::ImapCommand(ImapCommand::Store);
+    let refused =
+        sandbox.script(Rule { on: store, when: When::Always, act: Action::tagged("NO read-only") });
+    let folder = enable(&postroom, &account, "INBOX", json!({"deleteOnServer": true})).await;
+    let path = format!("email/Folders/{folder}");
+    told(&postroom, &path, "UID STORE was answered NO").await;
+    let proven = |folder: &Json| folder["lastProofAt"].is_string().then_some(());
+    until(&postroom, &path, "the proof", proven).await;
+    postroom.patch(&path, &json!({"deleteOnServer": false})).await.unwrap();
+    sandbox.unscript(refused);
+    let well = |folder: &Json| folder["statusText"].is_null().then_some(());
+    until(&postroom, &path, "the text to go", well).await;
+    sandbox.deliver(ANNA, "INBOX", mail("too")).unwrap();
+    messages(&postroom, &folder, 2).await;
+    assert_eq!(sandbox.messages(ANNA, "INBOX").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_existing_mail_a_change_of_uidvalidity_passes_over_nothing_new() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    let long_ago_ms = 1_500_000_000_000;
+    sandbox.edit(|state| {
+        let inbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+        inbox.append(mail("old").into(), vec![], long_ago_ms)
+    });
+    let more = json!({"options": {"load_existing": false, "after_read_timeout": 0.1}});
+    let folder = enable(&postroom, &account, "INBOX", more).await;
+    let path = format!("email/Folders/{folder}");
+    let proven = |folder: &Json| folder["lastProofAt"].is_string().then_some(());
+    until(&postroom, &path, "the proof", proven).await;
+    sandbox.deliver(ANNA, "INBOX", mail("first")).unwrap();
+    messages(&postroom, &folder, 1).await;
+    sandbox.edit(|state| {
+        state.deliver(ANNA, "INBOX", mail("second")).unwrap();
+        state.mailbox_mut(ANNA, "INBOX").map(|found| found.set_uid_validity(77)).unwrap();
+    });
+    let found = messages(&postroom, &folder, 2).await;
+    let mut subjects: Vec<_> = found.iter().map(|m| m["subject"].as_str().unwrap()).collect();
+    subjects.sort_unstable();
+    assert_eq!(subjects, ["first", "second"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_moves_to_another_server_loses_nothing_to_equal_uids() {
+    let users = vec![(ANNA.to_owned(), "secret".to_owned())];
+    let config = || SandboxConfig { users: users.clone(), ..SandboxConfig::default() };
+    let former = Sandbox::start(config()).await.unwrap();
+    let present = Sandbox::start(config()).await.unwrap();
+    let bring = |sandbox: &Sandbox, subjects: &[&str]| {
+        sandbox.set_uid_validity(ANNA, "INBOX", 1).unwrap();
+        for subject in subjects {
+            sandbox.deliver(ANNA, "INBOX", mail(subject)).unwrap();
+        }
+    };
+    bring(&former, &["a", "b"]);
+    bring(&present, &["c", "a", "d"]);
+    let postroom = postroom(&[former.ca_pem(), present.ca_pem()].concat());
+    let profile = |sandbox: &Sandbox| {
+        json!({
+            "name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+            "options": {"after_read_timeout": 0.1},
+        })
+    };
+    let account = json!({"address": ANNA, "password": "secret"});
+    let account = account_of(&postroom, profile(&former), account).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 2).await;
+    let moved = postroom.post("email/Profiles", &profile(&present)).await.unwrap();
+    let moved = json!({"profile_id": moved["id"]});
+    postroom.patch(&format!("email/Accounts/{account}"), &moved).await.unwrap();
+    let path = format!("email/Folders/{folder}");
+    let proven = |folder: &Json| (folder["storedCount"] == 3).then_some(());
+    until(&postroom, &path, "the proof at the other server", proven).await;
+    let found = messages(&postroom, &folder, 4).await;
+    let mut subjects: Vec<_> = found.iter().map(|m| m["subject"].as_str().unwrap()).collect();
+    subjects.sort_unstable();
+    assert_eq!(subjects, ["a", "b", "c", "d"]);
+}

@@ -1,0 +1,97 @@
+//! A disk that gets full, and gets space again. It is a file system in memory, which takes root to
+//! mount; without that the test says so and is passed over.
+
+use crate::world::*;
+use postroom_testkit::PostroomOptions;
+use postroom_testkit::skipped;
+use postroom_testkit::wait_until;
+use reqwest::Method;
+use serde_json::json;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+const COUNT: usize = 24;
+const MESSAGE_BYTES: usize = 1_000_000;
+
+/// A mounted file system of a given size; it goes away with this value.
+struct Disk(TempDir);
+
+impl Disk {
+    fn mount(size: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(directory.path());
+        if !mount.output().is_ok_and(|output| output.status.success()) {
+            skipped("mounting a file system takes root");
+            return None;
+        }
+        Some(Self(directory))
+    }
+
+    fn grow(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-o", &options]).arg(self.0.path()).status().unwrap().success());
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a process that a failed test leaves behind may still hold it.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// A message that does not get smaller by compression.
+fn noise(number: u64) -> Vec<u8> {
+    let mut random = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut mail = format!("Subject: noise {number}\r\n\r\n").into_bytes();
+    while mail.len() < MESSAGE_BYTES {
+        for _ in 0..76 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            mail.push(b'0' + u8::try_from(random % 64).unwrap());
+        }
+        mail.extend(b"\r\n");
+    }
+    mail
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing_and_receiving_goes_on_by_itself() {
+    let Some(disk) = Disk::mount("12m") else { return };
+    let start =
+        PostroomOptions { data_within: Some(disk.path().to_owned()), ..PostroomOptions::default() };
+    let options = json!({"after_read_timeout": 0.2, "portion_limit": 2});
+    let (sandbox, mut postroom, account) = sandbox_with(options, start).await;
+    for number in 0..COUNT as u64 {
+        sandbox.deliver(ANNA, "INBOX", noise(number)).unwrap();
+    }
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let full = wait_until("a full disk", PATIENCE, async || {
+        let health = postroom.request(Method::GET, "/healthz", None).await?;
+        Ok((health.status() == 507).then_some(()))
+    });
+    full.await.unwrap();
+    // What was recorded stays readable; what was not is not half there.
+    let kept = postroom.count(&format!("email/Messages?folder_id={folder}")).await.unwrap();
+    assert!(kept < COUNT as u64, "{kept}");
+    disk.grow("200m");
+    let found = messages(&postroom, &folder, COUNT).await;
+    assert_eq!(found.len(), COUNT);
+    for message in &found {
+        let number: u64 = message["subject"].as_str().unwrap()[6..].parse().unwrap();
+        let raw = postroom.bytes(&format!("email/Messages/{}/rawMessage", id(message))).await;
+        assert_eq!(raw.unwrap(), noise(number));
+    }
+    let health = postroom.request(Method::GET, "/healthz", None).await.unwrap();
+    assert_eq!(health.status(), 200);
+    postroom.stop().unwrap();
+}
