@@ -24,6 +24,9 @@ pub struct Server {
     pub endpoint: Endpoint,
     /// Who we are; `None` when the account has no password for it.
     pub credentials: Option<Credentials>,
+    /// Whether they are meant for this server, so that it has to take them; else they are those of
+    /// the other server, and used where a login is offered.
+    pub must_log_in: bool,
 }
 
 /// A folder that may be monitored.
@@ -84,6 +87,8 @@ impl Account {
         let login = text("login").unwrap_or(&address).to_owned();
         let smtp_login = text("smtpLogin").unwrap_or(&login).to_owned();
         let Secrets { password, smtp_password } = &row.secrets;
+        let sends_only = Kind::Imap.endpoint(profile).is_none();
+        let must_log_in = sends_only || smtp_password.is_some() || text("smtpLogin").is_some();
         let smtp_password = smtp_password.as_ref().or(password.as_ref());
         let oauth = profile.text("auth") == Some("oauth2");
         let server = |kind: Kind, login: String, password: Option<&SecretString>| {
@@ -93,7 +98,8 @@ impl Account {
                 let secret = if oauth { Secret::OAuth2(secret) } else { Secret::Password(secret) };
                 Credentials { login, secret }
             });
-            Some(Server { endpoint, credentials })
+            let must_log_in = must_log_in || matches!(kind, Kind::Imap);
+            Some(Server { endpoint, credentials, must_log_in })
         };
         Self {
             domain: row.domain.clone(),
@@ -208,6 +214,7 @@ fn same_server(one: Option<&Server>, other: Option<&Server>) -> bool {
         (None, None) => true,
         (Some(one), Some(other)) => {
             one.endpoint == other.endpoint
+                && one.must_log_in == other.must_log_in
                 && match (&one.credentials, &other.credentials) {
                     (None, None) => true,
                     (Some(one), Some(other)) => same_credentials(one, other),

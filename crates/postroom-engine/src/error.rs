@@ -23,6 +23,9 @@ pub enum Error {
     /// The folder was deleted while it was read.
     #[error("the folder is no longer in the data model")]
     FolderGone,
+    /// The account was changed, or is stopped, while a connection was made for it.
+    #[error("the account was changed meanwhile")]
+    Superseded,
     /// The server counts messages in a mailbox but lists none.
     #[error("the server counts {count} messages but lists none of them")]
     Unlisted {

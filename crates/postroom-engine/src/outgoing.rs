@@ -4,6 +4,7 @@ use postroom_mime::compose::is_reserved;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::address;
+use postroom_model::builtin::COMPOSED;
 use serde_json::Value as Json;
 use std::collections::HashSet;
 
@@ -22,6 +23,15 @@ pub struct Recipient {
     pub name: Option<String>,
     /// The address.
     pub address: String,
+}
+
+/// The message with the properties that it is composed of alone: a property that is read here and
+/// not listed there is not found, and so no change of it can be overlooked.
+#[must_use]
+pub fn composed_of(message: &Entity) -> Entity {
+    let mut message = message.clone();
+    message.properties.retain(|name, _| COMPOSED.contains(&name.as_str()));
+    message
 }
 
 /// Checks a message that is to be sent: direction, account, recipients, addresses.

@@ -133,16 +133,19 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whether trying the same again soon is of no use: wrong password, no password.
+/// Whether trying the same again soon is of no use: wrong password, no password, a server that
+/// cannot do what the account asks of it.
 #[must_use]
 pub fn needs_a_person(error: &Error) -> bool {
     match error {
         Error::Imap(error) => error.verdict() == Verdict::Credentials,
+        Error::Smtp(postroom_smtp::Error::Unsupported { .. }) => true,
         Error::Smtp(error) => error.verdict() == postroom_smtp::Verdict::Credentials,
         Error::NoPassword => true,
         Error::Store(_)
         | Error::Spool(_)
         | Error::FolderGone
+        | Error::Superseded
         | Error::Unlisted { .. }
         | Error::NoMailbox
         | Error::Unheard
@@ -170,6 +173,7 @@ pub fn leaves_others(error: &Error) -> bool {
         | Error::Spool(_)
         | Error::NoPassword
         | Error::FolderGone
+        | Error::Superseded
         | Error::Unheard
         | Error::Fault(_)
         | Error::Compose(_) => false,

@@ -9,8 +9,12 @@
 //! sends the same bytes. `dot-sent` is durable before the final dot goes out: a claim without it is
 //! a safe retry, one with it and without an answer is in doubt.
 
+pub mod settle;
+
 pub mod prepare;
 
 pub mod transmit;
 
-pub mod settle;
+pub mod stranded;
+
+pub mod connect;

@@ -1,7 +1,9 @@
 //! The sender of one account: prepares what waits, sends what is due, in the order of `dateTime`.
 //!
 //! It owns the account's SMTP connection, and keeps it for a while between messages. It is not
-//! dropped between a final dot and its answer: stopping waits for it, within a bound.
+//! dropped between a final dot and its answer: stopping waits for it, within a bound. What a server
+//! answered is held until the store has it, before anything else is done; after trouble with the
+//! store the queue is taken up anew.
 
 use crate::account::Account;
 use crate::backoff;
@@ -9,20 +11,23 @@ use crate::error::Error;
 use crate::report::Reporter;
 use crate::report::chain;
 use crate::report::needs_a_person;
+use crate::send::connect;
 use crate::send::prepare;
 use crate::send::settle;
 use crate::send::settle::Verdict;
 use crate::send::transmit;
 use crate::shared::Shared;
+use postroom_model::Timestamp;
 use postroom_smtp::Connection;
-use postroom_smtp::Options;
 use postroom_store::Claimed;
+use postroom_store::Settlement;
 use postroom_store::clock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// How long an unused connection is kept.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
@@ -30,6 +35,8 @@ const KEEP_IDLE: Duration = Duration::from_secs(15);
 const CLAIM: u32 = 20;
 /// The queue is looked at again at least so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The delay before the store is tried again when all else has ended.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Sends for one account until `stop`.
 pub async fn run(
@@ -39,25 +46,20 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut queue = shared.store.watch_outgoing();
-    let mut sender = Sender { reporter, shared, connection: None, failures: 0, is_probed: false };
-    let mut is_recovered = false;
+    let mut sender = Sender::new(shared, reporter, setup.clone(), stop.clone());
     while !stop.is_cancelled() {
         queue.borrow_and_update();
         let account = Arc::clone(&setup.borrow_and_update());
-        if !is_recovered {
-            is_recovered = sender.recover(&account).await;
-        }
-        let wait = match sender.work(&account, &stop).await {
+        let wait = match sender.work(&account).await {
             Ok(next) => next,
-            Err(error) => sender.failed(&error).await,
+            Err(error) => sender.failed(&account, &error).await,
         };
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = queue.changed(), if sender.failures == 0 => {}
+            _ = queue.changed(), if sender.is_recovered => {}
             changed = setup.changed() => {
-                sender.close().await;
-                sender.failures = 0;
-                sender.is_probed = false;
+                let now = Arc::clone(&setup.borrow());
+                sender.reconfigure(&account, &now).await;
                 if changed.is_err() {
                     break;
                 }
@@ -66,163 +68,309 @@ pub async fn run(
         }
     }
     sender.close().await;
+    while sender.write_held().await.is_err() {
+        tokio::time::sleep(STORE_AGAIN).await;
+    }
 }
 
 struct Sender {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
+    setup: watch::Receiver<Arc<Account>>,
+    stop: CancellationToken,
     connection: Option<(Connection, Instant)>,
+    /// What servers answered and the store did not take.
+    held: Vec<(Claimed, Settlement)>,
+    /// Whether nothing is claimed or in doubt but by this sender.
+    is_recovered: bool,
     failures: u32,
-    /// Whether a connection was made since the account was last changed.
+    /// Why no connection is tried for a while.
+    pause: Option<Pause>,
+    /// Whether a connection was made since the account was last changed, or in trouble.
     is_probed: bool,
 }
 
-impl Sender {
-    /// Reports what is wrong with the account's server, and says when to try again.
-    async fn failed(&mut self, error: &Error) -> Instant {
-        self.connection = None;
-        self.failures += 1;
-        let settings = &self.shared.settings;
-        let (first, longest) = if needs_a_person(error) {
-            (settings.credentials_probe / 10, settings.credentials_probe)
-        } else {
-            (settings.reconnect_first, settings.reconnect_longest)
-        };
-        let advice = if needs_a_person(error) { "; check login and password" } else { "" };
-        self.reporter.sending(Some(format!("{}{advice}", chain(error)))).await;
-        Instant::now() + backoff::delay(self.failures, first, longest)
-    }
+struct Pause {
+    until: Instant,
+    reason: String,
+    /// Whether somebody has to act first.
+    needs_a_person: bool,
+}
 
-    /// Takes up what an earlier sender of the account left, in this process or one before it.
-    async fn recover(&self, account: &Account) -> bool {
-        let recovered = self.shared.store.delivery_recover(account.id).await;
-        if let Err(error) = &recovered {
-            tracing::error!(account = %account.id, %error, "the queue was not taken up");
+impl Sender {
+    fn new(
+        shared: Arc<Shared>,
+        reporter: Arc<Reporter>,
+        setup: watch::Receiver<Arc<Account>>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            shared,
+            reporter,
+            setup,
+            stop,
+            connection: None,
+            held: vec![],
+            is_recovered: false,
+            failures: 0,
+            pause: None,
+            is_probed: false,
         }
-        recovered.is_ok()
     }
 
     /// Does what is to be done now; says when there is something to do again.
-    async fn work(
-        &mut self,
-        account: &Account,
-        stop: &CancellationToken,
-    ) -> Result<Instant, Error> {
+    async fn work(&mut self, account: &Account) -> Result<Instant, Error> {
+        self.write_held().await?;
+        if !self.is_recovered {
+            self.shared.store.delivery_recover(Some(account.id)).await?;
+            self.is_recovered = true;
+        }
         prepare::prepare_all(&self.shared, account).await?;
-        self.settle_doubts(account).await?;
+        for claimed in self.shared.store.delivery_in_doubt(account.id).await? {
+            transmit::settle_doubt(&self.shared, claimed, &account.options).await?;
+        }
+        if let Some(pause) = self.pause.as_ref().filter(|pause| Instant::now() < pause.until) {
+            let until = pause.until;
+            self.explain(account).await?;
+            return Ok(until);
+        }
         if !self.is_probed {
             // What is wrong with the server is to be known before the first message.
-            let connection = self.connection(account).await?;
-            self.connection = Some((connection, Instant::now()));
+            match self.connection(account).await {
+                Ok((connection, _)) => self.connection = Some((connection, Instant::now())),
+                Err(error) => return Err(self.postpone_all(account, error).await?),
+            }
         }
         loop {
-            let store = self.shared.store.clone();
-            let claimed = store.delivery_claim(account.id, clock::now_ms(), CLAIM).await?;
-            if claimed.is_empty() {
+            let due = self.claim(account, clock::now_ms()).await?;
+            if due.is_empty() {
                 break;
             }
-            self.send_all(account, claimed, stop).await?;
-            if stop.is_cancelled() {
+            self.send_all(account, due).await?;
+            if self.stop.is_cancelled() {
                 break;
             }
         }
+        self.well().await;
         self.next(account).await
     }
 
+    async fn claim(&self, account: &Account, now_ms: i64) -> Result<Vec<Claimed>, Error> {
+        let due = (now_ms, latest_ms(account, now_ms));
+        Ok(self.shared.store.delivery_claim(account.id, due, CLAIM).await?)
+    }
+
     /// Sends what was claimed; what is not begun when something fails is given back.
-    async fn send_all(
-        &mut self,
-        account: &Account,
-        claimed: Vec<Claimed>,
-        stop: &CancellationToken,
-    ) -> Result<(), Error> {
+    async fn send_all(&mut self, account: &Account, claimed: Vec<Claimed>) -> Result<(), Error> {
         let mut claimed = claimed.into_iter();
         let mut result = Ok(());
-        for delivery in claimed.by_ref() {
-            if stop.is_cancelled() {
-                self.shared.store.delivery_release(delivery.message).await?;
+        while result.is_ok() && !self.stop.is_cancelled() {
+            let Some(delivery) = claimed.next() else {
                 break;
-            }
+            };
             result = self.send(account, delivery).await;
-            if result.is_err() {
-                break;
-            }
         }
         for left in claimed {
-            self.shared.store.delivery_release(left.message).await?;
+            self.release(left.message).await?;
         }
         result
     }
 
-    async fn send(&mut self, account: &Account, delivery: Claimed) -> Result<(), Error> {
-        let mut connection = match self.connection(account).await {
+    async fn release(&self, message: Uuid) -> Result<(), Error> {
+        Ok(self.shared.store.delivery_release(message).await?)
+    }
+
+    /// Sends one delivery, and settles it.
+    async fn send(&mut self, account: &Account, mut claimed: Claimed) -> Result<(), Error> {
+        let (mut connection, is_new) = match self.connection(account).await {
             Ok(connection) => connection,
-            Err(error) => return self.no_connection(account, delivery, error).await,
+            Err(error) => return self.no_connection(account, claimed, error).await,
         };
-        transmit::transmit(&self.shared, account, &mut connection, delivery).await?;
+        let mut ended = transmit::hand_over(&self.shared, &mut connection, &mut claimed).await;
+        if !is_new && ended.as_ref().is_err_and(postroom_smtp::Error::was_stale) {
+            connection = match self.open(account).await {
+                Ok(connection) => connection,
+                Err(error) => return self.no_connection(account, claimed, error).await,
+            };
+            ended = transmit::hand_over(&self.shared, &mut connection, &mut claimed).await;
+        }
         if connection.is_reusable() {
             self.connection = Some((connection, Instant::now()));
         }
-        Ok(())
+        if let Err(error @ postroom_smtp::Error::Credentials { .. }) = ended {
+            self.release(claimed.message).await?;
+            return Err(error.into());
+        }
+        let verdict = transmit::verdict(&claimed, &ended, &account.options);
+        self.settle(claimed, verdict).await?;
+        match ended {
+            Err(error) if error.concerns_all() => Err(error.into()),
+            Ok(()) | Err(_) => {
+                self.well().await;
+                Ok(())
+            }
+        }
     }
 
     /// No session: the delivery waits; the attempt counts unless a person has to act first.
     async fn no_connection(
         &mut self,
         account: &Account,
-        delivery: Claimed,
+        claimed: Claimed,
         error: Error,
     ) -> Result<(), Error> {
-        if needs_a_person(&error) {
-            self.shared.store.delivery_release(delivery.message).await?;
-            return Err(error);
+        if needs_a_person(&error) || matches!(error, Error::Superseded) {
+            self.release(claimed.message).await?;
+        } else {
+            let tried = transmit::tried(&claimed);
+            let verdict = settle::later(chain(&error), tried, &account.options);
+            self.settle(claimed, verdict).await?;
         }
-        let tried = transmit::tried(&delivery);
-        let verdict = settle::later(chain(&error), tried, &account.options);
-        let ended = matches!(verdict, Verdict::Error { .. });
-        transmit::settle_as(&self.shared, account, delivery, verdict).await?;
-        // The others wait for the server too, unless this one has just been given up.
-        if ended { Ok(()) } else { Err(error) }
+        // The others wait for the server too.
+        Err(error)
     }
 
-    /// The connection at hand when it is still good, else a new one.
-    async fn connection(&mut self, account: &Account) -> Result<Connection, Error> {
-        if let Some((mut connection, since)) = self.connection.take() {
-            let fresh = since.elapsed() < Duration::from_secs(1);
-            if fresh || (since.elapsed() < KEEP_IDLE && connection.is_alive().await) {
-                return Ok(connection);
-            }
-        }
-        // An account without SMTP has no sender.
-        let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
-        let settings = &self.shared.settings;
-        let options = Options { ehlo_name: settings.ehlo_name.clone(), ..Options::default() };
-        let _turn = self.shared.turn(&server.endpoint).await;
-        let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
-        if let Some(credentials) = &server.credentials
-            && connection.capabilities().offers_auth()
-        {
-            connection.login(credentials).await?;
-        }
-        self.failures = 0;
-        self.is_probed = true;
-        self.reporter.sending(None).await;
-        Ok(connection)
+    /// Records how an attempt ended. What the store does not take is held: a server's answer must
+    /// not be forgotten.
+    async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
+        let settlement = transmit::settlement(&claimed, verdict);
+        self.held.push((claimed, settlement));
+        self.write_held().await
     }
 
-    /// Settles what was after its final dot when an earlier process ended.
-    async fn settle_doubts(&mut self, account: &Account) -> Result<(), Error> {
-        for claimed in self.shared.store.delivery_in_doubt(account.id).await? {
-            let reason = "Postroom was stopped before the answer came".to_owned();
-            let verdict = transmit::in_doubt(reason, transmit::tried(&claimed), account);
-            transmit::settle_as(&self.shared, account, claimed, verdict).await?;
+    async fn write_held(&mut self) -> Result<(), Error> {
+        while let Some((claimed, settlement)) = self.held.first() {
+            self.shared.store.delivery_settle(claimed, settlement).await?;
+            self.held.remove(0);
         }
         Ok(())
     }
 
+    /// The connection at hand when it is still good, else a new one, and whether it is new.
+    async fn connection(&mut self, account: &Account) -> Result<(Connection, bool), Error> {
+        if let Some((mut connection, since)) = self.connection.take() {
+            let fresh = since.elapsed() < Duration::from_secs(1);
+            if fresh || (since.elapsed() < KEEP_IDLE && connection.is_alive().await) {
+                return Ok((connection, false));
+            }
+        }
+        Ok((self.open(account).await?, true))
+    }
+
+    /// A new connection, unless the account is changed meanwhile.
+    async fn open(&mut self, account: &Account) -> Result<Connection, Error> {
+        let superseded = async {
+            tokio::select! {
+                () = connect::server_changed(self.setup.clone(), account) => {}
+                () = self.stop.cancelled() => {}
+            }
+        };
+        let opening = connect::open(&self.shared, &self.reporter, account);
+        let connection = tokio::select! {
+            opened = opening => opened?,
+            () = superseded => return Err(Error::Superseded),
+        };
+        self.is_probed = true;
+        self.pause = None;
+        Ok(connection)
+    }
+
+    /// Nothing is wrong any more.
+    async fn well(&mut self) {
+        self.failures = 0;
+        self.reporter.sending(None).await;
+    }
+
+    /// Reports what is wrong with the account's server, and says when to try again.
+    async fn failed(&mut self, account: &Account, error: &Error) -> Instant {
+        if matches!(error, Error::Superseded) {
+            return Instant::now();
+        }
+        self.connection = None;
+        self.is_probed = false;
+        self.failures += 1;
+        let needs_a_person = needs_a_person(error);
+        let settings = &self.shared.settings;
+        let (first, longest) = if needs_a_person {
+            (settings.credentials_probe / 10, settings.credentials_probe)
+        } else {
+            (settings.reconnect_first, settings.reconnect_longest)
+        };
+        let until = Instant::now() + backoff::delay(self.failures, first, longest);
+        let is_login = matches!(error, Error::Smtp(postroom_smtp::Error::Credentials { .. }));
+        let advice = if is_login { "; check login and password" } else { "" };
+        let reason = format!("{}{advice}", chain(error));
+        self.reporter.sending(Some(reason.clone())).await;
+        if matches!(error, Error::Store(_)) {
+            self.is_recovered = false;
+            return until;
+        }
+        self.pause = Some(Pause { until, reason, needs_a_person });
+        if let Err(error) = self.explain(account).await {
+            tracing::error!(account = %account.id, error = chain(&error), "reasons not written");
+            self.is_recovered = false;
+        }
+        until
+    }
+
+    /// Says in the messages that are due why they wait. What waits for a person for too long ends.
+    async fn explain(&mut self, account: &Account) -> Result<(), Error> {
+        let Some(pause) = &self.pause else {
+            return Ok(());
+        };
+        let now_ms = clock::now_ms();
+        let reason = pause.reason.clone();
+        let left = pause.until.saturating_duration_since(Instant::now());
+        let until = Timestamp::from_ms(now_ms.saturating_add(ms(left)));
+        let until = (!pause.needs_a_person).then_some(until);
+        if pause.needs_a_person && self.failures > 1 {
+            let first_ms = now_ms.saturating_sub(ms(account.options.duration("retry_for")));
+            for claimed in self.shared.store.delivery_overdue(account.id, first_ms).await? {
+                let reason = format!("given up: {reason}");
+                self.settle(claimed, Verdict::Error { code: "gave_up", reason }).await?;
+            }
+        }
+        Ok(self.shared.store.delivery_wait(account.id, (now_ms, until), &reason).await?)
+    }
+
+    /// There is no connection: what is due goes later, unless a person has to act first.
+    async fn postpone_all(&mut self, account: &Account, error: Error) -> Result<Error, Error> {
+        if needs_a_person(&error) || matches!(error, Error::Superseded) {
+            return Ok(error);
+        }
+        let now_ms = clock::now_ms();
+        loop {
+            let due = self.claim(account, now_ms).await?;
+            if due.is_empty() {
+                return Ok(error);
+            }
+            for claimed in due {
+                let tried = transmit::tried(&claimed);
+                let verdict = settle::later(chain(&error), tried, &account.options);
+                self.settle(claimed, verdict).await?;
+            }
+        }
+    }
+
+    /// Takes on another configuration; with another server or login, what waits is due at once.
+    async fn reconfigure(&mut self, former: &Account, account: &Account) {
+        self.close().await;
+        self.failures = 0;
+        self.is_probed = false;
+        self.pause = None;
+        if former.connects_like(account) {
+            return;
+        }
+        let hastened = self.shared.store.delivery_hasten(account.id, clock::now_ms()).await;
+        if let Err(error) = hastened {
+            tracing::error!(account = %account.id, %error, "what waits was not made due");
+        }
+    }
+
     async fn next(&mut self, account: &Account) -> Result<Instant, Error> {
         let now_ms = clock::now_ms();
-        let due_ms = self.shared.store.delivery_next_due(account.id).await?;
+        let latest_ms = latest_ms(account, now_ms);
+        let due_ms = self.shared.store.delivery_next_due(account.id, latest_ms).await?;
         let wait = due_ms.map_or(LOOK_AGAIN, |due_ms| {
             Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0)).min(LOOK_AGAIN)
         });
@@ -239,4 +387,14 @@ impl Sender {
             connection.quit().await;
         }
     }
+}
+
+/// No retry is farther off than this: what seems so was planned before the clock was set back.
+fn latest_ms(account: &Account, now_ms: i64) -> i64 {
+    // Delays have jitter.
+    now_ms.saturating_add(ms(account.options.duration("retry_longest").mul_f64(1.25)))
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -12,6 +12,7 @@ use crate::redecompose;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
+use crate::send::stranded;
 use crate::sender;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -44,6 +45,8 @@ impl Supervisor {
     /// When the spool directory cannot be made, or what was left half done cannot be taken up.
     pub async fn start(store: Store, settings: Settings) -> Result<Self, Error> {
         let shared = Shared::new(store, settings)?;
+        // Nobody sends yet: nothing may stay claimed, whether its account has a sender or not.
+        shared.store.delivery_recover(None).await?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(supervise(shared, stop.clone()));
         Ok(Self { stop, task })
@@ -61,11 +64,17 @@ impl Supervisor {
 async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
     let mut changes = shared.store.watch_configuration();
     let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
-    let mut fleet = Fleet { shared, running: HashMap::new(), stopping: HashMap::new() };
+    let mut stranded = tokio::spawn(stranded::run(Arc::clone(&shared), stop.clone()));
+    let mut fleet =
+        Fleet { shared, running: HashMap::new(), stopping: HashMap::new(), is_ending: false };
     loop {
         if jobs.is_finished() && !stop.is_cancelled() {
             wait_for(Some(jobs)).await;
             jobs = tokio::spawn(redecompose::run(Arc::clone(&fleet.shared), stop.clone()));
+        }
+        if stranded.is_finished() && !stop.is_cancelled() {
+            wait_for(Some(stranded)).await;
+            stranded = tokio::spawn(stranded::run(Arc::clone(&fleet.shared), stop.clone()));
         }
         changes.borrow_and_update();
         match fleet.shared.store.account_list().await {
@@ -82,6 +91,7 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
         }
     }
     fleet.stop_all().await;
+    wait_for(Some(stranded)).await;
     wait_for(Some(jobs)).await;
 }
 
@@ -92,6 +102,8 @@ struct Fleet {
     /// Accounts whose sender still finishes what is after its final dot. Nobody waits for it but a
     /// new sender of the same account.
     stopping: HashMap<Uuid, JoinHandle<()>>,
+    /// Whether the engine ends: what is left half done is taken up at the next start.
+    is_ending: bool,
 }
 
 impl Fleet {
@@ -158,15 +170,19 @@ impl Fleet {
     /// Stops an account in the background: no other waits for its server.
     fn stop(&mut self, id: Uuid, running: Running) {
         let former = self.stopping.remove(&id);
-        let within = self.shared.settings.stop_within;
+        let (shared, is_ending) = (Arc::clone(&self.shared), self.is_ending);
         let stopping = tokio::spawn(async move {
-            running.stop(within).await;
+            running.stop(shared.settings.stop_within).await;
             wait_for(former).await;
+            if !is_ending && let Err(error) = stranded::take_up(&shared, id).await {
+                tracing::error!(account = %id, error = chain(&error), "the queue was not taken up");
+            }
         });
         self.stopping.insert(id, stopping);
     }
 
     async fn stop_all(mut self) {
+        self.is_ending = true;
         for (id, running) in std::mem::take(&mut self.running) {
             self.stop(id, running);
         }

@@ -21,7 +21,31 @@ pub mod files {
     pub const INLINES: &str = "inlines";
     /// The message in its original form.
     pub const RAW_MESSAGE: &str = "rawMessage";
+    /// Those that an outgoing message is composed of.
+    pub const COMPOSED: [&str; 3] = [ATTACHMENTS, HTML, INLINES];
 }
+
+/// The properties that an outgoing message is composed of and sent by: a change of one of them, and
+/// of no other, makes void what was composed.
+pub const COMPOSED: [&str; 17] = [
+    "account_id",
+    "messageDirection",
+    "messageState",
+    "dateTime",
+    "messageId",
+    "from",
+    "fromDisplayName",
+    "to",
+    "cc",
+    "bcc",
+    "recipients",
+    "replyTo",
+    "subject",
+    "text",
+    "inReplyTo",
+    "references",
+    "headers",
+];
 
 const DEFINITIONS: [&str; 4] = [
     include_str!("builtin/profiles.json"),

@@ -30,3 +30,31 @@ pub fn mail(
 pub fn rcpt(forward_path: &str) -> String {
     format!("RCPT TO:<{forward_path}>\r\n")
 }
+
+/// Whether `name` can stand for us in EHLO: a domain name of several labels, or an address literal
+/// (RFC 5321 §4.1.2). `localhost` and names with an underscore cannot.
+#[must_use]
+pub fn is_public_name(name: &str) -> bool {
+    let of_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let label = |label: &str| {
+        let edges = label.starts_with('-') || label.ends_with('-');
+        (1..=63).contains(&label.len()) && !edges && label.bytes().all(of_label)
+    };
+    let is_literal = name.starts_with('[') && name.ends_with(']');
+    is_literal || (name.contains('.') && name.len() <= 253 && name.split('.').all(label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_others_could_know() {
+        for name in ["mx.example.test", "a-1.test", "[192.0.2.1]", "[IPv6:2001:db8::1]"] {
+            assert!(is_public_name(name), "{name}");
+        }
+        for name in ["localhost", "", "my_host.test", "-a.test", "a..test", "a.test.", "ä.test"] {
+            assert!(!is_public_name(name), "{name}");
+        }
+    }
+}

@@ -15,6 +15,7 @@ use postroom_net::Secret;
 use postroom_net::Security;
 use postroom_net::sasl;
 use secrecy::ExposeSecret;
+use secrecy::SecretString;
 use std::time::Duration;
 
 /// How long each step may take (RFC 5321 §4.5.3.2).
@@ -87,7 +88,14 @@ impl Connection {
             deadlines: options.deadlines,
             idle: false,
         };
-        let greeting = connection.wire.reply("the connection", options.deadlines.command).await?;
+        // Where TLS is expected from the first byte, nobody greets in the clear.
+        let what = match endpoint.security {
+            Security::Tls => "the connection",
+            Security::StartTls | Security::None => {
+                "the connection (does this port want smtpSecurity `tls`?)"
+            }
+        };
+        let greeting = connection.wire.reply(what, options.deadlines.command).await?;
         accepted("the connection", greeting)?;
         connection.hello(&options.ehlo_name).await?;
         if endpoint.security == Security::StartTls {
@@ -98,11 +106,20 @@ impl Connection {
         Ok(connection)
     }
 
+    /// EHLO with our name, or our address where the name is none that others could know (RFC 5321
+    /// §4.1.4) or the server does not like it; HELO where there is no EHLO.
     async fn hello(&mut self, name: &str) -> Result<(), Error> {
         if let Some(problem) = command::problem(name) {
             return Err(Error::Unsupported { reason: format!("the EHLO name {problem}") });
         }
-        let reply = self.command("EHLO", &format!("EHLO {name}\r\n")).await?;
+        let literal = self.wire.address_literal().unwrap_or_else(|| name.to_owned());
+        let mut name = if command::is_public_name(name) { name } else { &literal };
+        let mut reply = self.command("EHLO", &format!("EHLO {name}\r\n")).await?;
+        let is_known = !matches!(reply.code, 500 | 502);
+        if reply.is_permanent() && is_known && name != literal {
+            name = &literal;
+            reply = self.command("EHLO", &format!("EHLO {name}\r\n")).await?;
+        }
         if reply.is_success() {
             self.capabilities = Capabilities::from_reply(&reply);
             return Ok(());
@@ -131,55 +148,72 @@ impl Connection {
         &self.capabilities
     }
 
-    /// Logs in, with the first mechanism of PLAIN and LOGIN that the server offers, or XOAUTH2 for
-    /// an access token.
+    /// Logs in with PLAIN or LOGIN, whichever the server offers and takes, or XOAUTH2 for an access
+    /// token.
     ///
     /// # Errors
     ///
-    /// [`Error::Credentials`] when the server does not take them.
+    /// [`Error::Credentials`] when the server does not take them; no error shows them.
     pub async fn login(&mut self, credentials: &Credentials) -> Result<(), Error> {
         self.idle = false;
-        let reply = match (&credentials.secret, &self.capabilities) {
-            (Secret::OAuth2(_), caps) if caps.offers("XOAUTH2") => {
-                self.auth_initial("XOAUTH2", sasl::xoauth2(credentials)).await?
-            }
-            (Secret::Password(_), caps) if caps.offers("PLAIN") => {
-                self.auth_initial("PLAIN", sasl::plain(credentials)).await?
-            }
-            (Secret::Password(_), caps) if caps.offers("LOGIN") => {
-                self.auth_login(credentials).await?
-            }
-            (Secret::Password(_) | Secret::OAuth2(_), caps) => {
-                let reason =
-                    format!("the server offers no way to log in that we know: {:?}", caps.auth);
-                return Err(Error::Unsupported { reason });
-            }
+        let known: &[_] = match &credentials.secret {
+            Secret::OAuth2(_) => &["XOAUTH2"],
+            Secret::Password(_) => &["PLAIN", "LOGIN"],
         };
-        if !reply.is_success() {
-            return Err(Error::Credentials { reply });
+        let mut last = Error::Unsupported { reason: no_mechanism(&self.capabilities) };
+        for mechanism in known {
+            if !self.capabilities.offers(mechanism) {
+                continue;
+            }
+            let reply = match self.authenticate(mechanism, credentials).await {
+                Ok(reply) if reply.is_success() => {
+                    self.idle = true;
+                    return Ok(());
+                }
+                Ok(reply) => without_secret(reply, credentials),
+                Err(Error::Reply { command, reply }) => {
+                    return Err(Error::Reply {
+                        command,
+                        reply: without_secret(reply, credentials),
+                    });
+                }
+                Err(error) => return Err(error),
+            };
+            // The mechanism is not taken after all, or too weak for this login (RFC 4954 §6).
+            let try_another = matches!(reply.code, 504 | 534);
+            last = Error::Credentials { reply };
+            if !try_another {
+                break;
+            }
         }
-        self.idle = true;
-        Ok(())
+        Err(last)
     }
 
-    async fn auth_initial(
+    async fn authenticate(
         &mut self,
         mechanism: &str,
-        message: secrecy::SecretString,
+        credentials: &Credentials,
     ) -> Result<Reply, Error> {
-        let line = format!("AUTH {mechanism} {}\r\n", message.expose_secret());
-        let reply = self.command("AUTH", &line).await?;
-        // XOAUTH2 tells what is wrong in a challenge that wants an empty answer.
-        if reply.code == 334 { self.command("AUTH", "\r\n").await } else { Ok(reply) }
-    }
-
-    async fn auth_login(&mut self, credentials: &Credentials) -> Result<Reply, Error> {
-        let mut reply = self.command("AUTH", "AUTH LOGIN\r\n").await?;
-        for answer in [sasl::login_name(credentials), sasl::login_password(credentials)] {
+        let nothing = SecretString::default();
+        let (initial, answers) = match mechanism {
+            "LOGIN" => {
+                let answers = [sasl::login_name(credentials), sasl::login_password(credentials)];
+                (nothing, answers.to_vec())
+            }
+            // XOAUTH2 tells what is wrong in a challenge that wants an empty answer.
+            "XOAUTH2" => (sasl::xoauth2(credentials), vec![nothing]),
+            // A server that overlooks the initial response asks for it.
+            _ => (sasl::plain(credentials), vec![sasl::plain(credentials)]),
+        };
+        let blank = if initial.expose_secret().is_empty() { "" } else { " " };
+        let begin = secret_line(&["AUTH ", mechanism, blank, initial.expose_secret()]);
+        let mut reply = self.command("AUTH", begin.expose_secret()).await?;
+        for answer in answers {
             if reply.code != 334 {
                 break;
             }
-            reply = self.command("AUTH", &format!("{}\r\n", answer.expose_secret())).await?;
+            let line = secret_line(&[answer.expose_secret()]);
+            reply = self.command("AUTH", line.expose_secret()).await?;
         }
         Ok(reply)
     }
@@ -218,6 +252,33 @@ impl Connection {
         still_there(name, &reply)?;
         Ok(reply)
     }
+}
+
+/// A line with a secret in it: its memory is overwritten when it is dropped.
+fn secret_line(parts: &[&str]) -> SecretString {
+    let octets = parts.iter().map(|part| part.len()).sum::<usize>() + 2;
+    let mut line = String::with_capacity(octets);
+    line.extend(parts.iter().chain(&["\r\n"]).copied());
+    SecretString::from(line)
+}
+
+/// The reply as it may be shown: some servers echo the command that they refuse.
+fn without_secret(mut reply: Reply, credentials: &Credentials) -> Reply {
+    if credentials.is_echoed_in(&reply.lines.concat()) {
+        reply.lines = vec!["(not shown)".to_owned()];
+    }
+    reply
+}
+
+/// What to tell a person whose login the server does not ask for.
+fn no_mechanism(capabilities: &Capabilities) -> String {
+    if capabilities.offers_auth() {
+        let known = capabilities.auth.join(", ");
+        return format!("the server offers no way to log in that we know, only {known}");
+    }
+    "the account has a login for sending, but the server offers none (no AUTH): are smtpPort and \
+     smtpSecurity right? A server that wants no login needs no smtpLogin and smtpPassword"
+        .to_owned()
 }
 
 /// 421 can come at any time, and ends the connection (RFC 5321 §3.8).

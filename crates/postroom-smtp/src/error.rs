@@ -95,4 +95,40 @@ impl Error {
             Self::InDoubt { .. } => Verdict::InDoubt,
         }
     }
+
+    /// Whether it has to do with the server or the account, so that other messages would fare no
+    /// better just now.
+    #[must_use]
+    pub fn concerns_all(&self) -> bool {
+        match self {
+            Self::Connect(_)
+            | Self::Credentials { .. }
+            | Self::Protocol { .. }
+            | Self::Lost { .. }
+            | Self::Timeout { .. } => true,
+            Self::Reply { command, reply } => {
+                reply.code == 421 || (*command == "MAIL" && !reply.is_permanent())
+            }
+            Self::Unsupported { .. } | Self::Abandoned { .. } | Self::InDoubt { .. } => false,
+        }
+    }
+
+    /// Whether a connection ended while it was idle, or as if it had been: before any data of the
+    /// message, so that another one may be tried at once.
+    #[must_use]
+    pub fn was_stale(&self) -> bool {
+        match self {
+            Self::Lost { command, .. } => matches!(*command, "MAIL" | "RCPT" | "DATA"),
+            Self::Reply { command, reply } => {
+                reply.code == 421 && matches!(*command, "MAIL" | "RCPT" | "DATA")
+            }
+            Self::Connect(_)
+            | Self::Credentials { .. }
+            | Self::Protocol { .. }
+            | Self::Timeout { .. }
+            | Self::Unsupported { .. }
+            | Self::Abandoned { .. }
+            | Self::InDoubt { .. } => false,
+        }
+    }
 }

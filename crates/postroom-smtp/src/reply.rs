@@ -47,6 +47,19 @@ impl Reply {
     pub fn is_permanent(&self) -> bool {
         (500..600).contains(&self.code)
     }
+
+    /// Whether it refuses a command for want of a login that is taken (RFC 4954 §6).
+    #[must_use]
+    pub fn wants_login(&self) -> bool {
+        matches!(self.code, 530 | 534 | 535 | 538)
+    }
+
+    /// Whether it says that there are too many recipients, which others may be sent to next (RFC
+    /// 5321 §4.5.3.1.10: 552 counts as 452).
+    #[must_use]
+    pub fn is_too_many(&self) -> bool {
+        matches!(self.code, 452 | 552) || matches!(self.enhanced, Some((_, 5, 3)))
+    }
 }
 
 impl fmt::Display for Reply {
@@ -189,5 +202,38 @@ mod tests {
         assert_eq!(reply(&[b"250-a", b"251 b"]), Err("the code changes within a reply"));
         let endless = vec![b"250-x".as_slice(); LINES_MAX + 1];
         assert_eq!(reply(&endless), Err("a reply has too many lines"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_a_reply_or_is_none(
+            lines in proptest::collection::vec(proptest::collection::vec(0_u8.., 0..40), 0..6),
+        ) {
+            let mut collector = Collector::default();
+            for line in &lines {
+                if let Ok(Some(reply)) = collector.push(line) {
+                    assert!((200..560).contains(&reply.code));
+                    assert!(!reply.to_string().chars().any(char::is_control));
+                }
+            }
+        }
+
+        #[test]
+        fn a_reply_is_read_as_it_was_written(
+            (class, subject, detail) in (2_u16..6, 0_u16..6, 0_u16..10),
+            texts in proptest::collection::vec("[a-z]{0,9}", 1..9),
+        ) {
+            let code = class * 100 + subject * 10 + detail;
+            let mut collector = Collector::default();
+            for (at, text) in texts.iter().enumerate() {
+                let is_last = at + 1 == texts.len();
+                let line = format!("{code}{}{text}", if is_last { ' ' } else { '-' });
+                let got = collector.push(line.as_bytes()).unwrap();
+                assert_eq!(got.is_some(), is_last);
+                if let Some(reply) = got {
+                    assert_eq!((reply.code, &reply.lines), (code, &texts));
+                }
+            }
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! A transaction: one message to some recipients over an open connection.
 //!
 //! MAIL, each RCPT and DATA go out together where the server offers PIPELINING. The final dot goes
-//! out only after the caller's word; from then on, and only then, a lost connection is in doubt.
+//! out only after the caller's word, and only while no byte is there that could be mistaken for its
+//! answer; from then on, and only then, a lost connection is in doubt.
 
 use crate::command;
 use crate::connection::Connection;
-use crate::connection::accepted;
 use crate::connection::still_there;
 use crate::dot::DotStuffer;
 use crate::error::Error;
@@ -15,6 +15,8 @@ use std::io;
 
 /// How many bytes of data are written at once.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// How many RCPT go out before their answers are read.
+const GROUP: usize = 100;
 
 /// Who sends to whom (RFC 5321 §2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,33 +91,38 @@ impl Connection {
             self.envelope_in_turn(envelope).await?
         };
         let any = recipients.iter().any(|recipient| recipient.reply.is_success());
-        match (any, data) {
-            (true, Some(data)) if data.code == 354 => {
-                let reply = self.data(source, before_dot).await?;
-                self.idle = reply.code != 421;
-                Ok(Outcome { recipients, data: Some(reply) })
+        let data = match data {
+            Some(go) if go.code == 354 && any => Some(self.data(source, before_dot).await?),
+            Some(go) if go.code == 354 => {
+                self.end_for_nobody().await;
+                None
             }
-            (true, Some(data)) => {
-                self.reset().await?;
-                Ok(Outcome { recipients, data: Some(data) })
+            Some(refusal) if refusal.code >= 400 => {
+                self.reset().await;
+                any.then_some(refusal)
             }
-            (false, Some(data)) if data.code == 354 => {
-                // Nobody was accepted, but the server waits for data: an empty message to no one
-                // (RFC 2920 §3.1).
-                self.wire.write(b".\r\n", "end of data", self.deadlines.block).await?;
-                self.wire.reply("end of data", self.deadlines.dot).await?;
-                self.reset().await?;
-                Ok(Outcome { recipients, data: None })
+            // Neither a go nor a refusal: what comes next would be taken for another answer.
+            Some(_) => {
+                let reason = "it answered DATA with neither 354 nor a refusal";
+                return Err(Error::Protocol { reason });
             }
-            (_, _) => {
-                self.reset().await?;
-                Ok(Outcome { recipients, data: None })
+            None => {
+                self.reset().await;
+                None
             }
+        };
+        let login = recipients.iter().find(|recipient| recipient.reply.wants_login());
+        match login {
+            Some(wants) if !any => Err(Error::Credentials { reply: wants.reply.clone() }),
+            Some(_) | None => Ok(Outcome { recipients, data }),
         }
     }
 
     /// Refuses what the server cannot take, or must not be given.
     fn check(&self, envelope: &Envelope) -> Result<(), Error> {
+        if envelope.forward_paths.is_empty() {
+            return Err(Error::Unsupported { reason: "there is no recipient".to_owned() });
+        }
         let paths = envelope.forward_paths.iter().chain([&envelope.reverse_path]);
         for path in paths {
             if let Some(problem) = command::problem(path) {
@@ -149,29 +156,52 @@ impl Connection {
         command::mail(&envelope.reverse_path, size, (envelope.eight_bit, envelope.smtp_utf8))
     }
 
-    /// MAIL, each RCPT and DATA in one go, then their answers in turn (RFC 2920).
+    /// MAIL, each RCPT and DATA in one go, then their answers in turn (RFC 2920). Of many
+    /// recipients a group at a time: both sides would wait for ever with full buffers (§3.1).
     async fn envelope_pipelined(
         &mut self,
         envelope: &Envelope,
     ) -> Result<(Vec<RecipientReply>, Option<Reply>), Error> {
         let mut commands = self.mail(envelope);
-        for path in &envelope.forward_paths {
-            commands.push_str(&command::rcpt(path));
-        }
-        commands.push_str("DATA\r\n");
-        self.wire.write(commands.as_bytes(), "MAIL", self.deadlines.command).await?;
-        let mail = self.wire.reply("MAIL", self.deadlines.command).await?;
         let mut recipients = vec![];
-        for path in &envelope.forward_paths {
-            let reply = self.wire.reply("RCPT", self.deadlines.command).await?;
-            still_there("RCPT", &reply)?;
-            recipients.push(RecipientReply { address: path.clone(), reply });
+        let mut groups = envelope.forward_paths.chunks(GROUP).peekable();
+        while let Some(group) = groups.next() {
+            let mail_is_open = recipients.is_empty();
+            commands.extend(group.iter().map(|path| command::rcpt(path)));
+            let is_last = groups.peek().is_none();
+            if is_last {
+                commands.push_str("DATA\r\n");
+            }
+            self.wire.write(commands.as_bytes(), "MAIL", self.deadlines.command).await?;
+            commands.clear();
+            if mail_is_open {
+                let mail = self.wire.reply("MAIL", self.deadlines.command).await?;
+                if !mail.is_success() {
+                    self.drain(group.len() + usize::from(is_last)).await;
+                    return Err(refused_mail(mail));
+                }
+            }
+            for path in group {
+                let reply = self.wire.reply("RCPT", self.deadlines.command).await?;
+                still_there("RCPT", &reply)?;
+                recipients.push(RecipientReply { address: path.clone(), reply });
+            }
         }
         let data = self.wire.reply("DATA", self.deadlines.data).await?;
-        // What follows a refused MAIL is refused as well, whatever the server says of it. A server
-        // that goes on to 354 all the same is left waiting: the connection is not used again.
-        accepted("MAIL", mail)?;
+        still_there("DATA", &data)?;
         Ok((recipients, Some(data)))
+    }
+
+    /// Reads the answers to what went out behind a refused MAIL. A server that goes on to 354 all
+    /// the same is left waiting, and one that has closed changes nothing of its refusal.
+    async fn drain(&mut self, count: usize) {
+        for _ in 0..count {
+            match self.wire.reply("MAIL", self.deadlines.courtesy).await {
+                Ok(reply) if reply.code >= 400 && reply.code != 421 => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+        self.reset().await;
     }
 
     async fn envelope_in_turn(
@@ -181,13 +211,12 @@ impl Connection {
         let mail = self.mail(envelope);
         let mail = self.command("MAIL", &mail).await?;
         if !mail.is_success() {
-            self.reset().await?;
-            return Err(Error::Reply { command: "MAIL", reply: mail });
+            self.reset().await;
+            return Err(refused_mail(mail));
         }
         let mut recipients = vec![];
         for path in &envelope.forward_paths {
             let reply = self.command("RCPT", &command::rcpt(path)).await?;
-            still_there("RCPT", &reply)?;
             recipients.push(RecipientReply { address: path.clone(), reply });
         }
         if !recipients.iter().any(|recipient| recipient.reply.is_success()) {
@@ -195,6 +224,7 @@ impl Connection {
         }
         self.wire.write(b"DATA\r\n", "DATA", self.deadlines.command).await?;
         let data = self.wire.reply("DATA", self.deadlines.data).await?;
+        still_there("DATA", &data)?;
         Ok((recipients, Some(data)))
     }
 
@@ -203,14 +233,34 @@ impl Connection {
         S: MessageSource,
         D: AsyncFnOnce() -> Result<(), String>,
     {
-        let abandoned = |reason: String| Error::Abandoned { reason };
+        if let Err(error) = self.content(source).await {
+            let broken = matches!(error, Error::Lost { .. } | Error::Timeout { .. });
+            return if broken { self.early_refusal(error).await } else { Err(error) };
+        }
+        before_dot().await.map_err(|reason| Error::Abandoned { reason })?;
+        // An answer that is there before the dot is no answer to the dot.
+        if self.wire.has_arrived("the message").await? {
+            let reason = "it answered the message before its end";
+            return self.early_refusal(Error::Protocol { reason }).await;
+        }
+        let doubt = |error: Error| Error::InDoubt { reason: reason(&error) };
+        self.wire.write(b".\r\n", "end of data", self.deadlines.block).await.map_err(doubt)?;
+        let reply = self.wire.reply("end of data", self.deadlines.dot).await.map_err(doubt)?;
+        match reply.code {
+            200..=299 | 400..=599 => {
+                self.idle = reply.code != 421;
+                Ok(reply)
+            }
+            _ => Err(Error::InDoubt { reason: format!("the server answered {reply}") }),
+        }
+    }
+
+    /// All of the message but its final dot.
+    async fn content<S: MessageSource>(&mut self, source: &mut S) -> Result<(), Error> {
+        let abandoned = |error: io::Error| Error::Abandoned { reason: error.to_string() };
         let mut stuffer = DotStuffer::default();
         let mut block = vec![];
-        loop {
-            let piece = source.next().await.map_err(|error| abandoned(error.to_string()))?;
-            let Some(piece) = piece else {
-                break;
-            };
+        while let Some(piece) = source.next().await.map_err(abandoned)? {
             for piece in piece.chunks(BLOCK_BYTES) {
                 stuffer.push(piece, &mut block);
                 if block.len() >= BLOCK_BYTES {
@@ -220,26 +270,42 @@ impl Connection {
             }
         }
         stuffer.finish(&mut block);
-        self.wire.write(&block, "the message", self.deadlines.block).await?;
-        before_dot().await.map_err(abandoned)?;
-        let doubt = |error: Error| Error::InDoubt { reason: reason(&error) };
-        self.wire.write(b".\r\n", "end of data", self.deadlines.block).await.map_err(doubt)?;
-        let reply = self.wire.reply("end of data", self.deadlines.dot).await.map_err(doubt)?;
-        match reply.code {
-            200..=299 | 400..=599 => Ok(reply),
-            _ => Err(Error::InDoubt { reason: format!("the server answered {reply}") }),
+        self.wire.write(&block, "the message", self.deadlines.block).await
+    }
+
+    /// What the server says of a message whose end it has not seen: only a refusal counts.
+    async fn early_refusal(&mut self, otherwise: Error) -> Result<Reply, Error> {
+        match self.wire.reply("the message", self.deadlines.courtesy).await {
+            Ok(reply) if reply.code >= 400 => Ok(reply),
+            Ok(_) | Err(_) => Err(otherwise),
         }
     }
 
-    /// Takes the connection back to a known-idle point.
-    async fn reset(&mut self) -> Result<(), Error> {
-        // A server that is going away need not answer this; the transaction has its answers.
+    /// Nobody was accepted, but the server waits for data: an empty message to no one (RFC 2920
+    /// §3.1). Its answer changes nothing.
+    async fn end_for_nobody(&mut self) {
+        let ended = self.wire.write(b".\r\n", "end of data", self.deadlines.block).await;
+        if ended.is_ok() && self.wire.reply("end of data", self.deadlines.dot).await.is_ok() {
+            self.reset().await;
+        }
+    }
+
+    /// Takes the connection back to a known-idle point. A server that is going away need not answer
+    /// this; the transaction has its answers.
+    async fn reset(&mut self) {
         let reply = match self.wire.write(b"RSET\r\n", "RSET", self.deadlines.courtesy).await {
             Ok(()) => self.wire.reply("RSET", self.deadlines.courtesy).await,
             Err(error) => Err(error),
         };
         self.idle = reply.is_ok_and(|reply| reply.is_success());
-        Ok(())
+    }
+}
+
+fn refused_mail(reply: Reply) -> Error {
+    if reply.wants_login() {
+        Error::Credentials { reply }
+    } else {
+        Error::Reply { command: "MAIL", reply }
     }
 }
 

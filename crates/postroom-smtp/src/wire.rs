@@ -6,7 +6,11 @@ use crate::reply::LINE_OCTETS_MAX;
 use crate::reply::Reply;
 use postroom_net::Dialer;
 use postroom_net::Stream;
+use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -26,9 +30,45 @@ impl Wire {
         Self { stream: Some(stream), buffer: vec![], used: 0 }
     }
 
+    /// Our own address as EHLO names it (RFC 5321 §4.1.3); `None` without a connection.
+    pub fn address_literal(&self) -> Option<String> {
+        let address = match self.stream.as_ref()? {
+            Stream::Plain(stream) => stream.local_addr(),
+            Stream::Tls(stream) => stream.get_ref().0.local_addr(),
+        };
+        match address.ok()?.ip().to_canonical() {
+            IpAddr::V4(ip) => Some(format!("[{ip}]")),
+            IpAddr::V6(ip) => Some(format!("[IPv6:{ip}]")),
+        }
+    }
+
     /// Whether there are bytes that were not asked for.
     pub fn has_unread(&self) -> bool {
         self.used < self.buffer.len()
+    }
+
+    /// Whether something has come that was not asked for; it is kept for the next reply.
+    pub async fn has_arrived(&mut self, command: &'static str) -> Result<bool, Error> {
+        for _ in 0..2 {
+            if self.has_unread() {
+                return Ok(true);
+            }
+            let lost = |source| Error::Lost { command, source };
+            let stream = self.stream.as_mut().ok_or_else(|| lost(closed()))?;
+            let buffer = &mut self.buffer;
+            buffer.reserve(1024);
+            let read = poll_fn(|context| {
+                let mut reading = pin!(stream.read_buf(&mut *buffer));
+                Poll::Ready(reading.as_mut().poll(context))
+            });
+            match read.await {
+                Poll::Ready(Ok(0)) => return Err(lost(closed())),
+                Poll::Ready(read) => drop(read.map_err(lost)?),
+                // What the kernel has may not be known here before others had their turn.
+                Poll::Pending => tokio::task::yield_now().await,
+            }
+        }
+        Ok(self.has_unread())
     }
 
     /// Reads one reply.

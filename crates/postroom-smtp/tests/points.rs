@@ -24,12 +24,15 @@ use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// What the server does at a point.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// Answers so, instead of what it usually does.
     Say(&'static str),
+    /// Answers so, and closes the connection.
+    SayAndDrop(&'static str),
     /// Closes the connection.
     Drop,
     /// Says nothing any more.
@@ -40,6 +43,7 @@ enum Act {
 struct Server {
     port: u16,
     told: Arc<Mutex<Vec<String>>>,
+    acted: Arc<Notify>,
 }
 
 const EHLO: &str =
@@ -51,13 +55,15 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let told = Arc::new(Mutex::new(vec![]));
-        let heard = Arc::clone(&told);
+        let acted = Arc::new(Notify::new());
+        let (heard, tell) = (Arc::clone(&told), Arc::clone(&acted));
         tokio::spawn(async move {
             let (socket, _) = listener.accept().await.unwrap();
             // The client may be gone at any time.
-            let _ = serve(socket, (point, act), &heard).await;
+            let _ = serve(socket, (point, act), (&heard, &tell)).await;
+            tell.notify_one();
         });
-        Self { port, told }
+        Self { port, told, acted }
     }
 
     fn told(&self) -> Vec<String> {
@@ -65,10 +71,14 @@ impl Server {
     }
 
     async fn open(&self) -> Result<Connection, Error> {
+        self.open_as("client.test").await
+    }
+
+    async fn open_as(&self, name: &str) -> Result<Connection, Error> {
         let short = Duration::from_millis(200);
         let deadlines =
             Deadlines { command: short, data: short, block: short, dot: short, courtesy: short };
-        let options = Options { ehlo_name: "client.test".to_owned(), deadlines };
+        let options = Options { ehlo_name: name.to_owned(), deadlines };
         let host = "127.0.0.1".to_owned();
         let endpoint = Endpoint { host, port: self.port, security: Security::None };
         let dialer = Dialer::new(&Trust::default()).unwrap();
@@ -79,7 +89,7 @@ impl Server {
 async fn serve(
     socket: tokio::net::TcpStream,
     (point, act): (&str, Act),
-    heard: &Mutex<Vec<String>>,
+    (heard, acted): (&Mutex<Vec<String>>, &Notify),
 ) -> std::io::Result<()> {
     let (reading, mut writing) = socket.into_split();
     let mut lines = BufReader::new(reading).lines();
@@ -100,7 +110,11 @@ async fn serve(
             Act::Say(text) => {
                 in_data |= at == "DATA" && text.starts_with("354");
                 writing.write_all(text.as_bytes()).await?;
+                if at == point {
+                    acted.notify_one();
+                }
             }
+            Act::SayAndDrop(text) => return writing.write_all(text.as_bytes()).await,
             Act::Drop => return Ok(()),
             Act::Stall => std::future::pending().await,
         }
@@ -134,8 +148,17 @@ async fn send(connection: &mut Connection) -> Result<Outcome, Error> {
 }
 
 /// Opens, sends, and says how it ended: the codes of the recipients and of the data, or the verdict.
-async fn attempt(server: &Server) -> String {
+async fn attempt(server: &Server, point: &str) -> String {
     let ended = match server.open().await {
+        // What happens within the body happens before the dot goes out.
+        Ok(mut connection) if point == "body" => {
+            let mut body = Some(Bytes::from_static(b"x\r\n"));
+            let acted = async || {
+                server.acted.notified().await;
+                Ok(())
+            };
+            connection.send(&envelope(), &mut body, acted).await
+        }
         Ok(mut connection) => send(&mut connection).await,
         Err(error) => Err(error),
     };
@@ -166,6 +189,8 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("EHLO",     Drop,                "Postpone"),
         ("MAIL",     Say("451 x\r\n"),    "Postpone"),
         ("MAIL",     Say("550 x\r\n"),    "Refuse"),
+        ("MAIL",     SayAndDrop("550 x\r\n"), "Refuse"),
+        ("MAIL",     Say("530 x\r\n"),    "Credentials"),
         ("MAIL",     Drop,                "Postpone"),
         ("MAIL",     Stall,               "Postpone"),
         ("RCPT two", Say("450 x\r\n"),    "250,450 Some(250)"),
@@ -175,9 +200,18 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("RCPT two", Stall,               "Postpone"),
         ("DATA",     Say("451 x\r\n"),    "250,250 Some(451)"),
         ("DATA",     Say("554 x\r\n"),    "250,250 Some(554)"),
+        ("DATA",     Say("250 ok\r\n"),   "Postpone"),
+        ("DATA",     Say("250 ok\r\n250 ok\r\n"), "Postpone"),
+        ("DATA",     Say("399 x\r\n"),    "Postpone"),
+        ("DATA",     Say("354 go\r\n250 ok\r\n"), "Postpone"),
+        ("DATA",     Say("354 go\r\n354 go\r\n"), "Postpone"),
+        ("DATA",     Say("354 go\r\n552 x\r\n"), "250,250 Some(552)"),
+        ("DATA",     Say("421 x\r\n"),    "Postpone"),
         ("DATA",     Drop,                "Postpone"),
         ("DATA",     Stall,               "Postpone"),
-        ("body",     Drop,                "InDoubt"),
+        ("body",     Say("250 ok\r\n"),   "Postpone"),
+        ("body",     Say("552 x\r\n"),    "250,250 Some(552)"),
+        ("body",     Drop,                "Postpone"),
         ("dot",      Say("451 x\r\n"),    "250,250 Some(451)"),
         ("dot",      Say("554 x\r\n"),    "250,250 Some(554)"),
         ("dot",      Say("354 x\r\n"),    "InDoubt"),
@@ -187,9 +221,15 @@ async fn what_becomes_of_a_message_at_each_point() {
     ];
     for (point, act, want) in table {
         let server = Server::start(point, act).await;
-        let got = attempt(&server).await;
+        let got = attempt(&server, point).await;
         assert_eq!(got, want, "{act:?} at {point}");
     }
+}
+
+#[tokio::test]
+async fn a_port_that_says_nothing_in_the_clear_may_want_tls() {
+    let error = Server::start("greeting", Act::Stall).await.open().await.unwrap_err();
+    assert!(error.to_string().contains("does this port want smtpSecurity `tls`?"), "{error}");
 }
 
 #[tokio::test]
@@ -224,6 +264,41 @@ async fn when_nobody_is_accepted_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn many_recipients_do_not_fill_both_ways_at_once() {
+    let long: &'static str = format!("250 {}\r\n", "x".repeat(3000)).leak();
+    let server = Server::start("RCPT", Act::Say(long)).await;
+    let mut connection = server.open().await.unwrap();
+    let paths = (0..2000).map(|at| format!("{at}-{}@b.test", "y".repeat(800)));
+    let envelope = Envelope { forward_paths: paths.collect(), ..envelope() };
+    let mut body = Some(Bytes::from_static(b"x\r\n"));
+    let outcome = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap();
+    assert_eq!((outcome.recipients.len(), outcome.data.map(|reply| reply.code)), (2000, Some(250)));
+    assert!(connection.is_reusable());
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_a_message_is_heard() {
+    let server = Server::start("body", Act::SayAndDrop("552 5.3.4 too big\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    let mut body = Some(Bytes::from(b"x\r\n".repeat(8_000_000)));
+    let outcome = connection.send(&envelope(), &mut body, async || Ok(())).await.unwrap();
+    assert_eq!(outcome.data.map(|reply| reply.code), Some(552));
+    assert!(!connection.is_reusable());
+}
+
+#[tokio::test]
+async fn a_login_that_rcpt_wants_is_no_fault_of_the_message() {
+    let server = Server::start("RCPT", Act::Say("530 5.7.0 log in\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    let forward_paths = vec!["one@b.test".to_owned()];
+    let envelope = Envelope { forward_paths, ..envelope() };
+    let mut body = Some(Bytes::from_static(b"x\r\n"));
+    let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert!(connection.is_reusable());
+}
+
+#[tokio::test]
 async fn a_withdrawn_message_gets_no_final_dot() {
     let server = Server::start("nowhere", Act::Stall).await;
     let mut connection = server.open().await.unwrap();
@@ -242,6 +317,7 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     let broken = [
         Envelope { size_bytes: 1001, ..envelope() },
         Envelope { smtp_utf8: true, ..envelope() },
+        Envelope { forward_paths: vec![], ..envelope() },
         Envelope { reverse_path: "a@b.test>\r\nRCPT TO:<x@y.test".to_owned(), ..envelope() },
         Envelope { forward_paths: vec!["jürgen@b.test".to_owned()], ..envelope() },
     ];
@@ -254,12 +330,14 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     send(&mut connection).await.unwrap();
 }
 
+fn anna() -> Credentials {
+    let secret = Secret::Password(SecretString::from("hush"));
+    Credentials { login: "anna".to_owned(), secret }
+}
+
 #[tokio::test]
 async fn a_login_that_is_not_taken_is_no_fault_of_the_message() {
-    let credentials = Credentials {
-        login: "anna".to_owned(),
-        secret: Secret::Password(SecretString::from("hush")),
-    };
+    let credentials = anna();
     for (reply, want) in
         [("535 no\r\n", Verdict::Credentials), ("454 later\r\n", Verdict::Postpone)]
     {
@@ -272,6 +350,52 @@ async fn a_login_that_is_not_taken_is_no_fault_of_the_message() {
     let server = Server::start("nowhere", Act::Stall).await;
     server.open().await.unwrap().login(&credentials).await.unwrap();
     assert_eq!(server.told().last().unwrap(), "AUTH PLAIN AGFubmEAaHVzaA==");
+}
+
+#[tokio::test]
+async fn no_error_shows_a_secret_that_the_server_echoes() {
+    for reply in [
+        "500 Command unrecognized: \"AGFubmEAaHVzaA==\"\r\n",
+        "535 hush is no password\r\n",
+        "421 AUTH PLAIN AGFubmEAaHVzaA\r\n",
+    ] {
+        let server = Server::start("AUTH", Act::Say(reply)).await;
+        let mut connection = server.open().await.unwrap();
+        let error = connection.login(&anna()).await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("(not shown)"), "{shown}");
+        assert!(!shown.contains("hush") && !shown.contains("AGFubmEAaHVzaA"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn another_mechanism_is_tried_where_one_is_not_taken() {
+    let server = Server::start("AUTH", Act::Say("504 5.5.4 not that one\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    let error = connection.login(&anna()).await.unwrap_err();
+    assert_eq!(error.verdict(), Verdict::Credentials);
+    let told = server.told();
+    let auth: Vec<_> = told.iter().filter(|line| line.starts_with("AUTH")).collect();
+    assert_eq!(auth, ["AUTH PLAIN AGFubmEAaHVzaA==", "AUTH LOGIN"]);
+}
+
+#[tokio::test]
+async fn an_initial_response_that_was_overlooked_is_sent_again() {
+    let server = Server::start("AUTH", Act::Say("334 \r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    connection.login(&anna()).await.unwrap();
+    assert_eq!(server.told().last().unwrap(), "AGFubmEAaHVzaA==");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_or_likes_gives_way_to_our_address() {
+    let server = Server::start("nowhere", Act::Stall).await;
+    let mut connection = server.open_as("my_host").await.unwrap();
+    assert_eq!(server.told(), ["EHLO [127.0.0.1]"]);
+    send(&mut connection).await.unwrap();
+    let server = Server::start("EHLO", Act::Say("501 5.5.2 who?\r\n")).await;
+    server.open().await.unwrap();
+    assert_eq!(server.told(), ["EHLO client.test", "EHLO [127.0.0.1]", "HELO [127.0.0.1]"]);
 }
 
 /// A server that answers STARTTLS and sends something more before the handshake, or offers none.

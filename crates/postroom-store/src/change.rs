@@ -55,13 +55,13 @@ impl Store {
             if if_version.is_some_and(|version| version != current.version) {
                 return Ok(Updated::Stale { version: current.version });
             }
-            let mut batch = vec![queue::invalidate(id)];
-            batch.push(queue::none_of(id));
-            batch.extend(self.change((domain, class), &current, changes));
+            let changes = queue::completed(class, &current, changes);
+            let mut batch = queue::before_change(class, id, &changes);
+            batch.extend(self.change((domain, class), &current, &changes));
             match self.write(batch).await {
                 Ok(_) => {
                     self.changed(class);
-                    return Ok(Updated::Done(changed(current, class, changes)));
+                    return Ok(Updated::Done(changed(current, class, &changes)));
                 }
                 Err(Error::Condition { statement: 1 }) => {
                     let reason = "the message is being sent just now".to_owned();
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Deletes one entity with its files. With an account go its folders and their ledgers, and
-    /// what it has in the queue; messages stay.
+    /// what it has in the queue; messages stay, and those that were to be sent end as `error`.
     ///
     /// # Errors
     ///
@@ -129,6 +129,7 @@ impl Store {
         }
         let mut batch = vec![queue::invalidate(id)];
         batch.push(queue::none_of(id));
+        batch.extend([queue::leave(id), queue::forget_delivered(id)]);
         batch.extend(self.dependents(domain, class, id).await?);
         batch.extend(file::delete_all(self, id).await?);
         let table = quoted(&class.classname);
@@ -183,7 +184,8 @@ impl Store {
                 }
                 let sql = "DELETE FROM \"email/Folders\" WHERE \"account_id\" = $1";
                 batch.push(Statement::new(sql).bind(id));
-                let sql = "DELETE FROM \"delivery\" WHERE \"account\" = $1 AND \"phase\" = 'due'";
+                let sql = "DELETE FROM \"delivery\"
+                    WHERE \"account\" = $1 AND \"phase\" IN ('due', 'void')";
                 batch.push(Statement::new(sql).bind(id));
                 Ok(batch)
             }

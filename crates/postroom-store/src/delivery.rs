@@ -2,20 +2,23 @@
 //!
 //! ```text
 //!   (message becomes `sending`) ─ prepare ─► due ─ claim ─► claimed ─ dot_sent ─► dot-sent
-//!                                             ▲                │                    │
-//!                                             └─ settle: later, release ◄───────────┤
+//!                           a client's change ▼▲               │                    │
+//!                                           void               │                    │
+//!                                             ▲─ settle: later, release ◄───────────┤
 //!                              settle: sent, error ─► (the row goes)  ◄─────────────┘
 //! ```
 //! `messageState` is what clients see; the row of this table is how far the engine has got. Every
 //! step changes the message's row only while its state is still `sending`: a state that somebody
-//! else has set stays. What is claimed cannot be changed by clients; what is only due can, and is
-//! then composed anew.
+//! else has set stays. What is claimed is not composed anew; what is only due is, after a change,
+//! and keeps its attempts. Who has the message stands in `delivered`, whatever clients write.
 
 use crate::blob::Content;
 use crate::chunk::BlobId;
 use crate::columns;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::database::Value;
+use crate::delivered;
 use crate::error::Error;
 use crate::file;
 use crate::file::NewFile;
@@ -23,9 +26,12 @@ use crate::queue;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
+use postroom_model::state;
+use postroom_model::state::Step;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -51,6 +57,8 @@ pub struct Prepared {
 /// A delivery that was claimed for one attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
+    /// The tenant.
+    pub domain: Domain,
     /// The message.
     pub message: Uuid,
     /// Attempts so far, the present one included.
@@ -109,7 +117,8 @@ impl Store {
         let sql = format!(
             "{} WHERE \"account_id\" = $1 AND \"messageState\" = 'sending'
              AND \"messageDirection\" = 'out' AND \"domain\" = $2
-             AND NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\")
+             AND NOT EXISTS (
+               SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\" AND \"phase\" <> 'void')
              ORDER BY \"dateTime\", \"id\" LIMIT $3",
             Self::select(&class)
         );
@@ -142,7 +151,15 @@ impl Store {
         batch.extend(file::insert(self, (domain, message.id), (original, 0), Some(blob))?);
         let sql = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
             \"order\", \"due\", \"first_due\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
-            \"blob\", \"size\") VALUES ($1, $2, $3, 'due', $4, $5, $6, 0, $7, $8, $9, $10)";
+            \"blob\", \"size\") VALUES ($1, $2, $3, 'due', $4, $5, $6, 0, $7, $8, $9, $10)
+            ON CONFLICT (\"message\") DO UPDATE SET \"phase\" = 'due',
+              \"account\" = excluded.\"account\", \"order\" = excluded.\"order\",
+              \"due\" = excluded.\"due\", \"reverse_path\" = excluded.\"reverse_path\",
+              \"smtp_utf8\" = excluded.\"smtp_utf8\", \"blob\" = excluded.\"blob\",
+              \"size\" = excluded.\"size\", \"first_due\" =
+                CASE WHEN excluded.\"due\" = excluded.\"first_due\" THEN excluded.\"first_due\"
+                ELSE \"delivery\".\"first_due\" END
+            WHERE \"delivery\".\"phase\" = 'void'";
         let row = Statement::new(sql)
             .bind(message.id)
             .bind(domain.as_str())
@@ -154,44 +171,45 @@ impl Store {
             .bind(prepared.smtp_utf8)
             .bind(blob.0)
             .bind(size);
-        batch.push(row);
+        batch.push(row.must_change());
         match self.write(batch).await {
             Ok(_) => Ok(true),
-            Err(Error::Condition { statement: 0 }) => Ok(false),
+            Err(Error::Condition { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Takes due deliveries of an account, in the order of `dateTime`, each for one attempt.
+    /// Takes due deliveries of an account, in the order of `dateTime`, each for one attempt. One
+    /// that was tried and waits until after `latest_ms` is due too: the clock was set back.
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// When the store fails; then none is taken.
     pub async fn delivery_claim(
         &self,
         account: Uuid,
-        now_ms: i64,
+        (now_ms, latest_ms): (i64, i64),
         limit: u32,
     ) -> Result<Vec<Claimed>, Error> {
-        let due = "SELECT d.\"message\" FROM \"delivery\" d
-            JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
-            WHERE d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"due\" <= $2
-              AND m.\"messageState\" = 'sending' ORDER BY d.\"order\", d.\"message\" LIMIT $3";
-        let due = Statement::new(due).bind(account).bind(now_ms).bind(limit);
-        let mut claimed = vec![];
-        for message in self.read(due).await?.iter().filter_map(|row| row.id(0)) {
-            let sql =
-                "UPDATE \"delivery\" SET \"phase\" = 'claimed', \"attempts\" = \"attempts\" + 1
-                WHERE \"message\" = $1 AND \"phase\" = 'due'";
-            let claim = Statement::new(sql).bind(message).must_change();
-            match self.write(vec![claim]).await {
-                Ok(_) => claimed.extend(self.claimed("d.\"message\" = $1", message).await?),
-                // It was changed in between, and is not due any more.
-                Err(Error::Condition { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due'
+            AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND d.\"attempts\" > 0))
+            AND m.\"messageState\" = 'sending'";
+        let values = vec![account.into(), now_ms.into(), latest_ms.into(), limit.into()];
+        let due = self.deliveries(condition, values, "LIMIT $4").await?;
+        let claim = |claimed: &Claimed| {
+            let sql = "UPDATE \"delivery\" SET \"phase\" = 'claimed', \"attempts\" = $3
+                WHERE \"message\" = $1 AND \"phase\" = 'due' AND \"blob\" = $2";
+            let claim = Statement::new(sql).bind(claimed.message).bind(claimed.blob.0);
+            claim.bind(claimed.attempts + 1)
+        };
+        if due.is_empty() {
+            return Ok(due);
         }
-        Ok(claimed)
+        let taken = self.write(due.iter().map(claim).collect()).await?;
+        // What was changed in between is not due any more.
+        let taken = due.into_iter().zip(taken).filter(|(_, outcome)| outcome.changed > 0);
+        let attempt = |claimed: Claimed| Claimed { attempts: claimed.attempts + 1, ..claimed };
+        Ok(taken.map(|(claimed, _)| attempt(claimed)).collect())
     }
 
     /// Deliveries whose final dot went out before an earlier process ended.
@@ -200,18 +218,33 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn delivery_in_doubt(&self, account: Uuid) -> Result<Vec<Claimed>, Error> {
-        self.claimed("d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'", account).await
+        let condition = "d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'";
+        self.deliveries(condition, vec![account.into()], "").await
     }
 
-    async fn claimed(&self, condition: &'static str, id: Uuid) -> Result<Vec<Claimed>, Error> {
+    /// Deliveries that fulfil a condition, in the order of `dateTime`.
+    pub(crate) async fn deliveries(
+        &self,
+        condition: &'static str,
+        values: Vec<Value>,
+        limit: &'static str,
+    ) -> Result<Vec<Claimed>, Error> {
         let sql = format!(
             "SELECT d.\"message\", d.\"attempts\", d.\"first_due\", d.\"reverse_path\",
-               d.\"smtp_utf8\", d.\"blob\", d.\"size\", m.\"recipients\"
+               d.\"smtp_utf8\", d.\"blob\", d.\"size\", m.\"recipients\", d.\"domain\"
              FROM \"delivery\" d JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
-             WHERE {condition} ORDER BY d.\"order\", d.\"message\""
+             WHERE {condition} ORDER BY d.\"order\", d.\"message\" {limit}"
         );
-        let rows = self.read(Statement::new(sql).bind(id)).await?;
-        rows.iter().map(|row| from_row(row).ok_or(Error::Damaged { what: "a delivery" })).collect()
+        let mut found = vec![];
+        for row in self.read(Statement::new(sql).bind_all(values)).await? {
+            let mut claimed = from_row(&row).ok_or(Error::Damaged { what: "a delivery" })?;
+            let delivered = self.delivery_delivered(claimed.message).await?;
+            for recipient in &mut claimed.recipients {
+                delivered::mark(recipient, &delivered);
+            }
+            found.push(claimed);
+        }
+        Ok(found)
     }
 
     /// Makes it durable that the final dot goes out now; `false` when the message may no longer be
@@ -249,25 +282,27 @@ impl Store {
     /// When the store fails.
     pub async fn delivery_settle(
         &self,
-        domain: &Domain,
         claimed: &Claimed,
         settlement: &Settlement,
     ) -> Result<(), Error> {
         let mut changes = changes(settlement);
         changes.insert("attempts".to_owned(), json!(claimed.attempts));
         changes.insert("recipients".to_owned(), json!(claimed.recipients));
-        let queue = match settlement {
-            Settlement::Sent { .. } | Settlement::Error { .. } => {
-                Statement::new("DELETE FROM \"delivery\" WHERE \"message\" = $1")
-                    .bind(claimed.message)
-            }
+        let gone = "DELETE FROM \"delivery\" WHERE \"message\" = $1";
+        let gone = Statement::new(gone).bind(claimed.message);
+        let mut queue = match settlement {
+            Settlement::Sent { .. } => vec![queue::forget_delivered(claimed.message), gone],
+            Settlement::Error { .. } => vec![gone],
             Settlement::Later { next_attempt_ms, .. } => {
                 let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"due\" = $2
                     WHERE \"message\" = $1";
-                Statement::new(sql).bind(claimed.message).bind(*next_attempt_ms)
+                vec![Statement::new(sql).bind(claimed.message).bind(*next_attempt_ms)]
             }
         };
-        self.settle((domain, claimed.message), &changes, queue).await
+        if !matches!(settlement, Settlement::Sent { .. }) {
+            queue.extend(self.newly_delivered(claimed.message, &claimed.recipients).await?);
+        }
+        self.settle((&claimed.domain, claimed.message), &changes, queue).await
     }
 
     /// Ends a message that cannot be put in the queue as `error`.
@@ -282,16 +317,16 @@ impl Store {
         (code, reason): (&str, &str),
     ) -> Result<(), Error> {
         let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
-        let queue = queue::invalidate(message);
+        let queue = vec![queue::leave(message)];
         self.settle((domain, message), &changes(&settlement), queue).await
     }
 
     /// Changes the message while it is `sending`, and the queue in the same transaction.
-    async fn settle(
+    pub(crate) async fn settle(
         &self,
         (domain, message): (&Domain, Uuid),
         changes: &Map<String, Json>,
-        queue: Statement,
+        queue: Vec<Statement>,
     ) -> Result<(), Error> {
         let class = self.builtin(MESSAGES)?;
         loop {
@@ -301,7 +336,7 @@ impl Store {
                 Some(current) => self.change((domain, &class), current, changes),
                 None => vec![],
             };
-            batch.push(queue.clone());
+            batch.extend(queue.iter().cloned());
             match self.write(batch).await {
                 Ok(_) => return Ok(()),
                 // Somebody changed the message in between: look again.
@@ -310,41 +345,15 @@ impl Store {
             }
         }
     }
-
-    /// When the next delivery of an account is due, in milliseconds since 1970.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn delivery_next_due(&self, account: Uuid) -> Result<Option<i64>, Error> {
-        let sql =
-            "SELECT MIN(\"due\") FROM \"delivery\" WHERE \"account\" = $1 AND \"phase\" = 'due'";
-        let rows = self.read(Statement::new(sql).bind(account)).await?;
-        Ok(rows.first().and_then(|row| row.whole(0)))
-    }
-
-    /// Takes up what an earlier sender of an account left: claimed deliveries are due again, those
-    /// after their final dot are in doubt. No other sender of the account may be at work.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn delivery_recover(&self, account: Uuid) -> Result<(), Error> {
-        let from_to = |from: &'static str, to: &'static str| {
-            let sql = "UPDATE \"delivery\" SET \"phase\" = $3
-                WHERE \"account\" = $1 AND \"phase\" = $2";
-            Statement::new(sql).bind(account).bind(from).bind(to)
-        };
-        let batch = vec![from_to("claimed", "due"), from_to("dot-sent", "in-doubt")];
-        self.write(batch).await.map(drop)
-    }
 }
 
 fn changes(settlement: &Settlement) -> Map<String, Json> {
     let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
+    let sending = Some(MessageState::Sending);
+    let after = |step| state::next(sending, step).ok().flatten().map(MessageState::as_str);
     let changes = match settlement {
         Settlement::Sent { at } => json!({
-            "messageState": "sent", "sentAt": at.to_string(), "nextAttemptAt": null,
+            "messageState": after(Step::Accept), "sentAt": at.to_string(), "nextAttemptAt": null,
             "errorText": null, "errorCode": null,
         }),
         Settlement::Later { next_attempt_ms, reason } => json!({
@@ -352,7 +361,8 @@ fn changes(settlement: &Settlement) -> Map<String, Json> {
             "errorCode": "postponed",
         }),
         Settlement::Error { code, reason } => json!({
-            "messageState": "error", "errorCode": code, "errorText": reason, "nextAttemptAt": null,
+            "messageState": after(Step::Refuse), "errorCode": code, "errorText": reason,
+            "nextAttemptAt": null,
         }),
     };
     changes.as_object().cloned().unwrap_or_default()
@@ -361,6 +371,7 @@ fn changes(settlement: &Settlement) -> Map<String, Json> {
 fn from_row(row: &Row) -> Option<Claimed> {
     let recipients = row.text(7).and_then(|text| serde_json::from_str(text).ok());
     Some(Claimed {
+        domain: Domain::new(row.text(8)?).ok()?,
         message: row.id(0)?,
         attempts: u32::try_from(row.whole(1)?).ok()?,
         first_due_ms: row.whole(2)?,

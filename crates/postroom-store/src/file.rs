@@ -268,7 +268,8 @@ impl Store {
         files: Vec<NewFile>,
         replace: bool,
     ) -> Result<(), Error> {
-        let mut batch = self.touch((domain, class, entity));
+        let composed = files.iter().any(|file| is_composed(&file.property));
+        let mut batch = self.touch((domain, class, entity), composed);
         for file in files {
             let present = self.file_list(domain, entity, &file.property).await?;
             if let Some(same) = present.iter().find(|present| present.name == file.name) {
@@ -298,18 +299,25 @@ impl Store {
         let Some(file) = present.iter().find(|file| file.name == name) else {
             return Ok(false);
         };
-        let mut batch = self.touch((domain, class, entity));
+        let mut batch = self.touch((domain, class, entity), is_composed(property));
         batch.extend(removal(entity, file)?);
         self.write_touching(batch, class).await.map(|()| true)
     }
 
-    /// A change of files is a change of the entity: its version grows, what was composed is void.
-    fn touch(&self, (domain, class, entity): (&Domain, &Class, Uuid)) -> Vec<Statement> {
+    /// A change of files is a change of the entity: its version grows. What was composed of them is
+    /// void, and while that is being sent they stay.
+    fn touch(
+        &self,
+        (domain, class, entity): (&Domain, &Class, Uuid),
+        composed: bool,
+    ) -> Vec<Statement> {
+        let mut batch = vec![];
+        if composed {
+            batch.extend([queue::invalidate(entity), queue::none_of(entity)]);
+        }
         let table = quoted(&class.classname);
-        let mut batch = vec![queue::invalidate(entity)];
         let grow = format!(
-            "UPDATE {table} SET \"version\" = \"version\" + 1 WHERE \"id\" = $1 AND \"domain\" = $2
-             AND NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1)"
+            "UPDATE {table} SET \"version\" = \"version\" + 1 WHERE \"id\" = $1 AND \"domain\" = $2"
         );
         batch.push(Statement::new(grow).bind(entity).bind(domain.as_str()).must_change());
         let change = (entity, crate::feed::Operation::Change);
@@ -329,6 +337,10 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_composed(property: &str) -> bool {
+    files::COMPOSED.contains(&property)
 }
 
 fn removal(entity: Uuid, file: &FileRow) -> Result<Vec<Statement>, Error> {

@@ -54,7 +54,11 @@ pub mod redecompose;
 
 pub mod job;
 
+pub mod delivered;
+
 pub mod delivery;
+
+pub mod waiting;
 
 pub mod account;
 
@@ -70,6 +74,7 @@ pub use blob::BlobWriter;
 pub use blob::Content;
 pub use change::Updated;
 pub use chunk::BlobId;
+pub use delivered::Delivered;
 pub use delivery::Claimed;
 pub use delivery::Prepared;
 pub use delivery::Settlement;
@@ -96,3 +101,5 @@ pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
 pub use store::Store;
 pub use store::StoreConfig;
+pub use waiting::Stranded;
+pub use waiting::Why;

@@ -76,6 +76,10 @@ const OWN: &[&str] = &[
        \"reverse_path\" {text} NOT NULL, \"smtp_utf8\" {boolean} NOT NULL,
        \"blob\" {whole} NOT NULL, \"size\" {whole} NOT NULL)",
     "CREATE INDEX IF NOT EXISTS \"delivery due\" ON \"delivery\" (\"account\", \"phase\", \"due\")",
+    // Recipients that have a message which is not `sent` as a whole.
+    "CREATE TABLE IF NOT EXISTS \"delivered\" (
+       \"message\" {id} NOT NULL, \"address\" {text} NOT NULL, \"reply\" {text},
+       PRIMARY KEY (\"message\", \"address\")) {clustered}",
     "CREATE TABLE IF NOT EXISTS \"change\" (
        \"seq\" {serial}, \"domain\" {text} NOT NULL,
        \"class\" {text} NOT NULL, \"entity\" {id} NOT NULL, \"operation\" {whole} NOT NULL,

@@ -435,10 +435,13 @@ async fn a_delivery_goes_from_due_to_sent() {
     assert!(
         fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap().is_empty()
     );
-    assert!(fixture.store.delivery_claim(account, 4, 9).await.unwrap().is_empty(), "not due yet");
-    let mut claimed = fixture.store.delivery_claim(account, 5, 9).await.unwrap();
+    assert!(
+        fixture.store.delivery_claim(account, (4, 9_000), 9).await.unwrap().is_empty(),
+        "not due yet"
+    );
+    let mut claimed = fixture.store.delivery_claim(account, (5, 9_000), 9).await.unwrap();
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
-    assert!(fixture.store.delivery_claim(account, 5, 9).await.unwrap().is_empty());
+    assert!(fixture.store.delivery_claim(account, (5, 9_000), 9).await.unwrap().is_empty());
 
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, message.id);
@@ -448,13 +451,13 @@ async fn a_delivery_goes_from_due_to_sent() {
     assert!(matches!(fixture.store.entity_delete(at, None).await, Err(Error::Busy { .. })));
 
     let later = Settlement::Later { next_attempt_ms: 50, reason: "451".to_owned() };
-    fixture.store.delivery_settle(&fixture.domain, &claimed[0], &later).await.unwrap();
-    assert_eq!(fixture.store.delivery_next_due(account).await.unwrap(), Some(50));
-    claimed = fixture.store.delivery_claim(account, 50, 9).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
+    claimed = fixture.store.delivery_claim(account, (50, 9_000), 9).await.unwrap();
     assert_eq!(claimed[0].attempts, 2);
     assert!(fixture.store.delivery_dot_sent(message.id).await.unwrap());
     let sent = Settlement::Sent { at: Timestamp::from_ms(60) };
-    fixture.store.delivery_settle(&fixture.domain, &claimed[0], &sent).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &sent).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("messageState"), Some("sent"));
     assert_eq!(message.number("attempts"), Some(2));
@@ -476,12 +479,12 @@ async fn a_message_that_was_changed_or_withdrawn_is_not_sent_as_it_was() {
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
     fixture.store.entity_update(at, &change(json!({"subject": "u"})), None).await.unwrap();
-    assert!(fixture.store.delivery_claim(account, 9, 9).await.unwrap().is_empty());
+    assert!(fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap().is_empty());
     let again = fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap();
     assert_eq!(again.len(), 1, "it is composed anew");
     assert!(fixture.prepare(account, &again[0]).await);
     fixture.store.entity_update(at, &change(json!({"messageState": null})), None).await.unwrap();
-    assert!(fixture.store.delivery_claim(account, 9, 9).await.unwrap().is_empty());
+    assert!(fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -493,15 +496,110 @@ async fn a_restart_makes_claims_due_again_and_dots_doubtful() {
         let message = fixture.outgoing(account, subject).await;
         assert!(fixture.prepare(account, &message).await);
     }
-    let claimed = fixture.store.delivery_claim(account, 9, 9).await.unwrap();
+    let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
     fixture.store.delivery_dot_sent(claimed[1].message).await.unwrap();
-    fixture.store.delivery_recover(account).await.unwrap();
+    fixture.store.delivery_recover(Some(account)).await.unwrap();
     let doubtful = fixture.store.delivery_in_doubt(account).await.unwrap();
     assert_eq!(doubtful.len(), 1);
     assert_eq!(doubtful[0].message, claimed[1].message);
-    let due = fixture.store.delivery_claim(account, 9, 9).await.unwrap();
+    let due = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].message, claimed[0].message);
+}
+
+#[tokio::test]
+async fn a_change_keeps_attempts_and_who_has_the_message() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &message).await);
+    let mut claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    let first_due = claimed[0].first_due_ms;
+    claimed[0].recipients = vec![json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
+    let later = Settlement::Later { next_attempt_ms: 50, reason: "451".to_owned() };
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    let class = fixture.class(builtin::MESSAGES);
+    let at = (&fixture.domain, &*class, message.id);
+    let change = |json: Json| json.as_object().unwrap().clone();
+    fixture.store.entity_update(at, &change(json!({"flags": ["x"]})), None).await.unwrap();
+    assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
+    let other = change(json!({"subject": "u", "recipients": null}));
+    fixture.store.entity_update(at, &other, None).await.unwrap();
+    assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), None);
+    let message = fixture.get(builtin::MESSAGES, message.id).await;
+    assert!(fixture.prepare(account, &message).await);
+    let claimed = fixture.store.delivery_claim(account, (60, 9_000), 9).await.unwrap();
+    assert_eq!((claimed[0].attempts, claimed[0].first_due_ms), (2, first_due));
+    assert_eq!(claimed[0].recipients[0]["state"], "sent");
+    assert_eq!(fixture.store.delivery_delivered(message.id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &message).await);
+    let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    let later = Settlement::Later { next_attempt_ms: 50, reason: "451".to_owned() };
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    let class = fixture.class(builtin::MESSAGES);
+    let at = (&fixture.domain, &*class, message.id);
+    let change = |json: Json| json.as_object().unwrap().clone();
+    let withdrawn = change(json!({"messageState": null}));
+    fixture.store.entity_update(at, &withdrawn, None).await.unwrap();
+    let message = fixture.get(builtin::MESSAGES, message.id).await;
+    assert!(message.get("nextAttemptAt").is_null() && message.get("errorText").is_null());
+    let again = change(json!({"messageState": "sending"}));
+    fixture.store.entity_update(at, &again, None).await.unwrap();
+    let message = fixture.get(builtin::MESSAGES, message.id).await;
+    assert!(fixture.prepare(account, &message).await);
+    let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    assert_eq!(claimed[0].attempts, 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_delays_nothing_for_long() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &message).await);
+    let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+    let later = Settlement::Later { next_attempt_ms: 5_000, reason: "451".to_owned() };
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    assert_eq!(fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap(), []);
+    assert_eq!(fixture.store.delivery_next_due(account, 90).await.unwrap(), Some(0));
+    assert_eq!(fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn messages_of_accounts_that_are_gone_or_disabled_are_found() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &message).await);
+    let why = async || {
+        let found = fixture.store.delivery_stranded().await.unwrap();
+        found.iter().map(|stranded| stranded.why).collect::<Vec<_>>()
+    };
+    assert_eq!(why().await, [Why::NoServer]);
+    let accounts = fixture.class(builtin::ACCOUNTS);
+    let profile = fixture.get(builtin::ACCOUNTS, account).await.reference("profile_id").unwrap();
+    let profiles = fixture.class(builtin::PROFILES);
+    let host = json!({"smtpHost": "b.test"}).as_object().unwrap().clone();
+    let at = (&fixture.domain, &*profiles, profile);
+    fixture.store.entity_update(at, &host, None).await.unwrap();
+    let at = (&fixture.domain, &*accounts, account);
+    let mut enabled = json!({"enabled": true}).as_object().unwrap().clone();
+    fixture.store.entity_update(at, &enabled, None).await.unwrap();
+    assert_eq!(why().await, []);
+    enabled.insert("enabled".to_owned(), json!(false));
+    fixture.store.entity_update(at, &enabled, None).await.unwrap();
+    assert_eq!(why().await, [Why::Disabled]);
+    fixture.store.delivery_disabled(&fixture.domain, message.id, Some("off")).await.unwrap();
+    assert_eq!(why().await, []);
+    assert!(matches!(fixture.store.entity_delete(at, None).await, Ok(Updated::Done(_))));
+    assert_eq!(why().await, [Why::NoAccount]);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use postroom_model::Invalid;
 use postroom_model::Timestamp;
 use postroom_model::builtin::files;
 use postroom_store::BlobWriter;
+use postroom_store::Delivered;
 use postroom_store::FileRow;
 use postroom_store::Prepared;
 use postroom_store::clock;
@@ -55,6 +56,11 @@ pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error
                     let why = ("invalid", reason.as_str());
                     shared.store.delivery_refuse(&account.domain, message.id, why).await?;
                 }
+                Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
+                    tracing::error!(message = %message.id, %error, "a message is not composed");
+                    let why = ("damaged", "a file of the message cannot be read any more");
+                    shared.store.delivery_refuse(&account.domain, message.id, why).await?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -62,6 +68,8 @@ pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error
 }
 
 async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result<(), Error> {
+    let read = message;
+    let message = &outgoing::composed_of(read);
     outgoing::check(message).map_err(|problems| invalid(&problems))?;
     let recipients = outgoing::recipients(message).map_err(|problems| invalid(&problems))?;
     let (draft, files) = draft(shared, account, (message, &recipients)).await?;
@@ -75,6 +83,8 @@ async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result
         }
     }
     let content = writer.finish();
+    let delivered = shared.store.delivery_delivered(message.id).await?;
+    let recipients = recipients.iter().map(|recipient| state(recipient, &delivered)).collect();
     let prepared = Prepared {
         account: account.id,
         due_ms: message
@@ -83,33 +93,36 @@ async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result
             .map_or_else(clock::now_ms, Timestamp::as_ms),
         reverse_path: wire(&draft.from.address),
         smtp_utf8: composed.needs_smtp_utf8,
-        changes: changes(&draft, &recipients, content.size_bytes),
+        changes: changes(&draft, recipients, content.size_bytes),
         content,
     };
-    shared.store.delivery_prepare(&account.domain, message, prepared).await?;
+    shared.store.delivery_prepare(&account.domain, read, prepared).await?;
     Ok(())
 }
 
-/// What composition adds to the message's row.
-fn changes(draft: &Draft, recipients: &[Recipient], size_bytes: u64) -> Map<String, Json> {
+/// A recipient with its result so far: whoever has the message is not sent it again.
+fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
+    let reply = delivered.get(&recipient.address);
+    json!({
+        "kind": recipient.kind, "name": recipient.name, "address": recipient.address,
+        "state": if reply.is_some() { "sent" } else { "waiting" }, "reply": reply,
+    })
+}
+
+/// What composition adds to the message's row; what an earlier attempt said of it is past.
+fn changes(draft: &Draft, recipients: Vec<Json>, size_bytes: u64) -> Map<String, Json> {
     let kind = match (draft.text.is_some(), draft.html.is_some()) {
         (true, true) => "alternative",
         (true, false) => "text",
         (false, true) => "html",
         (false, false) => "undefined",
     };
-    let recipient = |recipient: &Recipient| {
-        json!({
-            "kind": recipient.kind, "name": recipient.name, "address": recipient.address,
-            "state": "waiting", "reply": null,
-        })
-    };
     let changes = json!({
         "from": draft.from.address, "fromDisplayName": draft.from.name,
         "messageId": draft.message_id, "messageType": kind, "size": size_bytes,
         "dateTime": Timestamp::from_ms(draft.date_ms).to_string(),
         "attachmentCount": draft.attachments.len(),
-        "recipients": recipients.iter().map(recipient).collect::<Vec<_>>(),
+        "recipients": recipients, "errorText": null, "errorCode": null, "nextAttemptAt": null,
     });
     match changes {
         Json::Object(changes) => changes,
@@ -134,7 +147,9 @@ async fn draft(
     let bare = |address: &str| Address { name: None, address: address.to_owned() };
     let mut reply_to: Vec<_> = message.texts("replyTo").map(bare).collect();
     if reply_to.is_empty() {
-        reply_to.extend(account.reply_to.as_deref().map(bare));
+        // Answers go to the account's own address; a field that says what From says is left out.
+        let default = Some(account.address.as_str()).filter(|address| *address != from);
+        reply_to.extend(account.reply_to.as_deref().or(default).map(bare));
     }
     let files = Files {
         inlines: file_rows(shared, account, message, files::INLINES).await?,

@@ -3,7 +3,6 @@
 use crate::backoff;
 use postroom_model::options::Options;
 use postroom_smtp::Outcome;
-use postroom_smtp::Reply;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
@@ -61,25 +60,42 @@ pub fn record(recipients: &mut [Json], outcome: &Outcome, wire: impl Fn(&str) ->
         let Some(answer) = answer else {
             continue;
         };
-        let decisive = match (&outcome.data, answer.reply.is_success()) {
-            (Some(data), true) => data,
-            (_, _) => &answer.reply,
+        let (decisive, may_pass) = match (&outcome.data, answer.reply.is_success()) {
+            (Some(data), true) => (data, false),
+            (_, _) => (&answer.reply, answer.reply.is_too_many() || answer.reply.wants_login()),
         };
         let state = match decisive.code {
             200..=299 => "sent",
-            500..=599 => "refused",
+            500..=599 if !may_pass => "refused",
             _ => "deferred",
         };
-        if let Some(row) = recipient.as_object_mut() {
-            row.insert("state".to_owned(), json!(state));
-            row.insert("reply".to_owned(), json!(shown(decisive)));
+        put(recipient, state, &decisive.to_string());
+    }
+}
+
+/// Says of those recipients whose server may have the message that nobody knows.
+pub fn doubt(recipients: &mut [Json], addresses: &[String], reason: &str) {
+    for recipient in recipients {
+        let address = recipient.get("address").and_then(Json::as_str);
+        if address.is_some_and(|address| addresses.iter().any(|doubtful| doubtful == address)) {
+            put(recipient, "uncertain", reason);
         }
+    }
+}
+
+fn put(recipient: &mut Json, state: &str, reply: &str) {
+    if let Some(row) = recipient.as_object_mut() {
+        row.insert("state".to_owned(), json!(state));
+        row.insert("reply".to_owned(), json!(reply));
     }
 }
 
 /// What becomes of the delivery, now that each recipient's row says how it went.
 #[must_use]
 pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict {
+    if recipients.is_empty() {
+        return Verdict::Error { code: "invalid", reason: "there is no recipient".to_owned() };
+    }
     let count = |state: &str| recipients.iter().filter(|r| r["state"] == state).count();
     if count("sent") == recipients.len() {
         return Verdict::Sent;
@@ -87,13 +103,19 @@ pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict 
     if count("sent") + count("refused") == recipients.len() {
         return Verdict::Error { code: "refused", reason: replies(recipients, "refused") };
     }
-    later(replies(recipients, "deferred"), tried, options)
+    let reason = if count("deferred") > 0 {
+        replies(recipients, "deferred")
+    } else {
+        "the connection ended before all recipients were named".to_owned()
+    };
+    later(reason, tried, options)
 }
 
-/// Tries again later, or gives up when it has been tried for too long.
+/// Tries again later, or gives up when it has been tried for too long, and more than once: a clock
+/// that was set forward is no reason.
 #[must_use]
 pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
-    if tried.since >= options.duration("retry_for") {
+    if tried.since >= options.duration("retry_for") && tried.attempts > 1 {
         let reason = format!("given up after {} attempts: {reason}", tried.attempts);
         return Verdict::Error { code: "gave_up", reason };
     }
@@ -112,14 +134,11 @@ fn replies(recipients: &[Json], state: &str) -> String {
     these.map(reply).collect::<Vec<_>>().join("; ")
 }
 
-fn shown(reply: &Reply) -> String {
-    reply.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use postroom_smtp::RecipientReply;
+    use postroom_smtp::Reply;
 
     fn reply(code: u16) -> Reply {
         Reply { code, enhanced: None, lines: vec!["x".to_owned()] }
@@ -136,7 +155,7 @@ mod tests {
         let outcome = Outcome { recipients: replies.collect(), data: data.map(reply) };
         record(&mut recipients, &outcome, str::to_owned);
         let states = recipients.iter().map(|r| r["state"].as_str().unwrap().to_owned()).collect();
-        let tried = Tried { attempts: 1, since: Duration::from_secs(since) };
+        let tried = Tried { attempts: 2, since: Duration::from_secs(since) };
         let options = Options::cascade([&json!({"retry_for": 100})]);
         (states, verdict(&recipients, tried, &options))
     }
@@ -158,6 +177,10 @@ mod tests {
             (&[450],           None,      NOW,      &["deferred"],                    "later"),
             (&[250, 450, 550], Some(250), NOW,      &["sent", "deferred", "refused"], "later"),
             (&[250, 550],      Some(250), NOW,      &["sent", "refused"],             "refused"),
+            (&[250, 552],      Some(250), NOW,      &["sent", "deferred"],            "later"),
+            (&[250],           Some(552), NOW,      &["refused"],                     "refused"),
+            (&[250, 530],      Some(250), NOW,      &["sent", "deferred"],            "later"),
+            (&[],              None,      NOW,      &[],                              "invalid"),
             (&[250, 450],      Some(250), TOO_LONG, &["sent", "deferred"],            "gave_up"),
         ];
         for (rcpt, data, since, states, want) in table {
@@ -170,6 +193,14 @@ mod tests {
             };
             assert_eq!(verdict, *want, "{rcpt:?} {data:?}");
         }
+    }
+
+    #[test]
+    fn nothing_is_given_up_at_the_first_attempt() {
+        let tried = Tried { attempts: 1, since: Duration::from_secs(100) };
+        let options = Options::cascade([&json!({"retry_for": 100})]);
+        let verdict = later("451".to_owned(), tried, &options);
+        assert!(matches!(verdict, Verdict::Later { .. }));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Transmit: one attempt to hand one delivery to the server.
 
-use crate::account::Account;
 use crate::error::Error;
 use crate::send::prepare::wire;
 use crate::send::settle;
@@ -9,6 +8,7 @@ use crate::send::settle::Verdict;
 use crate::shared::Shared;
 use bytes::Bytes;
 use postroom_model::Timestamp;
+use postroom_model::options::Options;
 use postroom_smtp::Connection;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
@@ -18,6 +18,9 @@ use postroom_store::Settlement;
 use postroom_store::clock;
 use std::io;
 use std::time::Duration;
+
+/// How many recipients one transaction names (RFC 5321 §4.5.3.1.8: each server takes so many).
+const RECIPIENTS_MAX: usize = 100;
 
 /// The bytes of a composed message on their way out of the store.
 struct Stored {
@@ -30,22 +33,53 @@ impl MessageSource for Stored {
     }
 }
 
-/// Sends one claimed delivery over a connection, and settles it.
+/// Sends one claimed delivery over a connection, in as many transactions as its recipients need;
+/// the rows of the recipients say how it went. Who has the message is durable before the next
+/// transaction.
 ///
 /// # Errors
 ///
-/// When the store fails, or when the account's server wants a person: then the delivery is due
-/// again, and no attempt is counted.
-pub async fn transmit(
+/// What ended the attempt; the recipients of earlier transactions have their results.
+pub async fn hand_over(
     shared: &Shared,
-    account: &Account,
     connection: &mut Connection,
-    claimed: Claimed,
-) -> Result<(), Error> {
+    claimed: &mut Claimed,
+) -> Result<(), postroom_smtp::Error> {
     let waiting = settle::waiting(&claimed.recipients);
+    let mut groups = waiting.chunks(RECIPIENTS_MAX).peekable();
+    while let Some(group) = groups.next() {
+        let outcome = match one(shared, connection, (claimed, group)).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if error.verdict() == postroom_smtp::Verdict::InDoubt {
+                    settle::doubt(&mut claimed.recipients, group, &error.to_string());
+                }
+                return Err(error);
+            }
+        };
+        settle::record(&mut claimed.recipients, &outcome, wire);
+        if groups.peek().is_none() {
+            break;
+        }
+        let kept = shared.store.delivery_part(claimed.message, &claimed.recipients).await;
+        if let Err(error) = &kept {
+            tracing::error!(message = %claimed.message, %error, "results were not written");
+        }
+        if kept.is_err() || !connection.is_reusable() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn one(
+    shared: &Shared,
+    connection: &mut Connection,
+    (claimed, addresses): (&Claimed, &[String]),
+) -> Result<postroom_smtp::Outcome, postroom_smtp::Error> {
     let envelope = Envelope {
         reverse_path: claimed.reverse_path.clone(),
-        forward_paths: waiting.iter().map(|address| wire(address)).collect(),
+        forward_paths: addresses.iter().map(|address| wire(address)).collect(),
         smtp_utf8: claimed.smtp_utf8,
         // What we compose is ASCII but for such addresses.
         eight_bit: claimed.smtp_utf8,
@@ -59,43 +93,36 @@ pub async fn transmit(
         Ok(false) => Err("the message was withdrawn".to_owned()),
         Err(error) => Err(error.to_string()),
     };
-    let sent = connection.send(&envelope, &mut source, before_dot).await;
-    settle_attempt(shared, account, claimed, sent).await
+    connection.send(&envelope, &mut source, before_dot).await
 }
 
-async fn settle_attempt(
-    shared: &Shared,
-    account: &Account,
-    mut claimed: Claimed,
-    sent: Result<postroom_smtp::Outcome, postroom_smtp::Error>,
-) -> Result<(), Error> {
-    let options = &account.options;
-    let tried = tried(&claimed);
-    let verdict = match sent {
-        Ok(outcome) => {
-            settle::record(&mut claimed.recipients, &outcome, wire);
-            settle::verdict(&claimed.recipients, tried, options)
-        }
-        Err(error) => match error.verdict() {
-            postroom_smtp::Verdict::Credentials => {
-                shared.store.delivery_release(claimed.message).await?;
-                return Err(Error::Smtp(error));
-            }
-            postroom_smtp::Verdict::Refuse => {
-                Verdict::Error { code: "refused", reason: error.to_string() }
-            }
-            postroom_smtp::Verdict::Postpone => settle::later(error.to_string(), tried, options),
-            postroom_smtp::Verdict::InDoubt => in_doubt(error.to_string(), tried, account),
-        },
+/// What becomes of a delivery after an attempt that ended so.
+#[must_use]
+pub fn verdict(
+    claimed: &Claimed,
+    ended: &Result<(), postroom_smtp::Error>,
+    options: &Options,
+) -> Verdict {
+    let tried = tried(claimed);
+    let Err(error) = ended else {
+        return settle::verdict(&claimed.recipients, tried, options);
     };
-    settle_as(shared, account, claimed, verdict).await
+    match error.verdict() {
+        postroom_smtp::Verdict::Refuse => {
+            Verdict::Error { code: "refused", reason: error.to_string() }
+        }
+        postroom_smtp::Verdict::Postpone | postroom_smtp::Verdict::Credentials => {
+            settle::later(error.to_string(), tried, options)
+        }
+        postroom_smtp::Verdict::InDoubt => in_doubt(error.to_string(), tried, options),
+    }
 }
 
 /// What becomes of a delivery whose connection was lost after its final dot.
 #[must_use]
-pub fn in_doubt(reason: String, tried: Tried, account: &Account) -> Verdict {
-    if account.options.word("uncertain") == "resend" {
-        return settle::later(reason, tried, &account.options);
+pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
+    if options.word("uncertain") == "resend" {
+        return settle::later(reason, tried, options);
     }
     let reason = format!(
         "the connection was lost after the last byte, so the server may have the message: \
@@ -105,19 +132,30 @@ pub fn in_doubt(reason: String, tried: Tried, account: &Account) -> Verdict {
     Verdict::Error { code: "uncertain", reason }
 }
 
-/// Records a verdict.
+/// Settles what was after its final dot when its sender ended.
 ///
 /// # Errors
 ///
 /// When the store fails.
-pub async fn settle_as(
+pub async fn settle_doubt(
     shared: &Shared,
-    account: &Account,
-    claimed: Claimed,
-    verdict: Verdict,
+    mut claimed: Claimed,
+    options: &Options,
 ) -> Result<(), Error> {
+    let reason = "Postroom was stopped before the answer came".to_owned();
+    let mut doubtful = settle::waiting(&claimed.recipients);
+    doubtful.truncate(RECIPIENTS_MAX);
+    settle::doubt(&mut claimed.recipients, &doubtful, &reason);
+    let verdict = in_doubt(reason, tried(&claimed), options);
+    let settlement = settlement(&claimed, verdict);
+    Ok(shared.store.delivery_settle(&claimed, &settlement).await?)
+}
+
+/// A verdict as the store records it.
+#[must_use]
+pub fn settlement(claimed: &Claimed, verdict: Verdict) -> Settlement {
     let now_ms = clock::now_ms();
-    let settlement = match verdict {
+    match verdict {
         Verdict::Sent => Settlement::Sent { at: Timestamp::from_ms(now_ms) },
         Verdict::Later { after, reason } => {
             tracing::info!(message = %claimed.message, reason, "sending is postponed");
@@ -128,9 +166,7 @@ pub async fn settle_as(
             tracing::warn!(message = %claimed.message, code, "sending ended without success");
             Settlement::Error { code: code.to_owned(), reason }
         }
-    };
-    shared.store.delivery_settle(&account.domain, &claimed, &settlement).await?;
-    Ok(())
+    }
 }
 
 /// How long a delivery has been tried.

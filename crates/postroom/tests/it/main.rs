@@ -17,6 +17,7 @@ mod trouble;
 mod faults;
 
 mod bad_server;
+mod deliveries;
 
 mod fleet;
 

@@ -1,0 +1,62 @@
+//! Connect: a connection that is ready for messages, logged in where the account has a login.
+
+use crate::account::Account;
+use crate::error::Error;
+use crate::report::Reporter;
+use crate::shared::Shared;
+use postroom_smtp::Connection;
+use postroom_smtp::Options;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A server that says nothing for so long is spoken of, though it is waited for.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// Opens a connection to the account's server and logs in. A server that is silent for long is
+/// reported meanwhile.
+///
+/// # Errors
+///
+/// When there is no connection, or the server does not take the login.
+pub async fn open(
+    shared: &Shared,
+    reporter: &Reporter,
+    account: &Account,
+) -> Result<Connection, Error> {
+    let mut opening = pin!(open_at_last(shared, account));
+    tokio::select! {
+        opened = &mut opening => return opened,
+        () = tokio::time::sleep(SILENT) => {}
+    }
+    let text = "the server says nothing: are smtpHost, smtpPort and smtpSecurity right?";
+    reporter.sending(Some(text.to_owned())).await;
+    opening.await
+}
+
+/// A password that is there for IMAP only is used where the server asks for one; one that is meant
+/// for SMTP must be.
+async fn open_at_last(shared: &Shared, account: &Account) -> Result<Connection, Error> {
+    // An account without SMTP has no sender.
+    let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
+    let settings = &shared.settings;
+    let options = Options { ehlo_name: settings.ehlo_name.clone(), ..Options::default() };
+    let _turn = shared.turn(&server.endpoint).await;
+    let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
+    if let Some(credentials) = &server.credentials
+        && (server.must_log_in || connection.capabilities().offers_auth())
+    {
+        connection.login(credentials).await?;
+    }
+    Ok(connection)
+}
+
+/// Waits until the account has another server or login than `account` has.
+pub async fn server_changed(mut setup: watch::Receiver<Arc<Account>>, account: &Account) {
+    loop {
+        if !setup.borrow_and_update().connects_like(account) || setup.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Stranded: messages in state `sending` whose account has no sender.
+//!
+//! Nothing waits in silence: without an account, or a server that sends, a message ends as `error`;
+//! that of a disabled account says that it waits. What was after its final dot when its sender
+//! ended is settled, so that clients can change the message again.
+
+use crate::account::Account;
+use crate::error::Error;
+use crate::report::chain;
+use crate::send::transmit;
+use crate::shared::Shared;
+use postroom_model::options::Options;
+use postroom_store::Why;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The shortest time between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// It is looked again at least so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Looks after them until `stop`, whenever a message or the configuration was changed.
+pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut outgoing = shared.store.watch_outgoing();
+    let mut configuration = shared.store.watch_configuration();
+    while !stop.is_cancelled() {
+        outgoing.borrow_and_update();
+        configuration.borrow_and_update();
+        if let Err(error) = look(&shared).await {
+            tracing::error!(error = chain(&error), "messages without a sender were not looked at");
+        }
+        let woken = async {
+            tokio::time::sleep(PAUSE).await;
+            tokio::select! {
+                _ = outgoing.changed() => {}
+                _ = configuration.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = woken => {}
+        }
+    }
+}
+
+/// Takes up what the sender of an account left that has just ended.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn take_up(shared: &Shared, account: Uuid) -> Result<(), Error> {
+    shared.store.delivery_recover(Some(account)).await?;
+    look(shared).await
+}
+
+async fn look(shared: &Shared) -> Result<(), Error> {
+    settle_doubts(shared).await?;
+    loop {
+        let stranded = shared.store.delivery_stranded().await?;
+        if stranded.is_empty() {
+            return Ok(());
+        }
+        for found in stranded {
+            let at = (&found.domain, found.message);
+            let (store, (domain, message)) = (&shared.store, at);
+            match found.why {
+                Why::NoAccount => {
+                    let why = ("account_deleted", "the account of the message was deleted");
+                    store.delivery_refuse(domain, message, why).await?;
+                }
+                Why::NoServer => {
+                    let reason = "the account only receives: its profile has no smtpHost";
+                    store.delivery_refuse(domain, message, ("cannot_send", reason)).await?;
+                }
+                Why::Disabled => {
+                    let reason = Some("the account is disabled; the message waits until it is not");
+                    store.delivery_disabled(domain, message, reason).await?;
+                }
+                Why::Enabled => store.delivery_disabled(domain, message, None).await?,
+            }
+        }
+    }
+}
+
+/// Settles what is in doubt for accounts that have no sender to do it.
+async fn settle_doubts(shared: &Shared) -> Result<(), Error> {
+    let doubtful = shared.store.delivery_doubtful().await?;
+    if doubtful.is_empty() {
+        return Ok(());
+    }
+    let accounts = shared.store.account_list().await?;
+    let accounts: Vec<_> = accounts.iter().map(Account::from_row).collect();
+    for id in doubtful {
+        let account = accounts.iter().find(|account| account.id == id);
+        if account.is_some_and(|account| account.enabled && account.smtp.is_some()) {
+            continue;
+        }
+        let options = account.map_or_else(|| Options::cascade([]), |found| found.options.clone());
+        for claimed in shared.store.delivery_in_doubt(id).await? {
+            transmit::settle_doubt(shared, claimed, &options).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Waiting: what becomes of deliveries that nobody sends just now.
+//!
+//! Their sender has ended, has no connection, or there is none for their account: nothing of them
+//! stays claimed, and each message says why it waits.
+
+use crate::database::Row;
+use crate::database::Statement;
+use crate::delivery::Claimed;
+use crate::error::Error;
+use crate::store::Store;
+use postroom_model::Domain;
+use postroom_model::Timestamp;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+use uuid::Uuid;
+
+/// The `errorCode` of messages that wait for their account to be enabled.
+const DISABLED: &str = "account_disabled";
+/// How many messages are told at a time why they wait.
+const AT_ONCE: u32 = 100;
+
+/// A message in state `sending` whose account has no sender, or had none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranded {
+    /// The tenant.
+    pub domain: Domain,
+    /// The message.
+    pub message: Uuid,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a message is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its account is gone.
+    NoAccount,
+    /// Its account has no server that sends.
+    NoServer,
+    /// Its account is disabled.
+    Disabled,
+    /// It waited for its account, which is enabled now.
+    Enabled,
+}
+
+impl Store {
+    /// When the next delivery of an account is due, in milliseconds since 1970; one that waits
+    /// until after `latest_ms` is due at 0, as for [`Store::delivery_claim`].
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_next_due(
+        &self,
+        account: Uuid,
+        latest_ms: i64,
+    ) -> Result<Option<i64>, Error> {
+        let sql = "SELECT MIN(CASE WHEN \"due\" > $2 AND \"attempts\" > 0 THEN 0 ELSE \"due\" END)
+            FROM \"delivery\" WHERE \"account\" = $1 AND \"phase\" = 'due'";
+        let rows = self.read(Statement::new(sql).bind(account).bind(latest_ms)).await?;
+        Ok(rows.first().and_then(|row| row.whole(0)))
+    }
+
+    /// Takes up what an earlier sender of an account left (`None`: of each): claimed deliveries are
+    /// due again, those after their final dot are in doubt. No other sender of it may be at work.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_recover(&self, account: Option<Uuid>) -> Result<(), Error> {
+        let from_to = |from: &'static str, to: &'static str| {
+            let sql = "UPDATE \"delivery\" SET \"phase\" = $3
+                WHERE \"phase\" = $2 AND ($1 IS NULL OR \"account\" = $1)";
+            Statement::new(sql).bind(account).bind(from).bind(to)
+        };
+        let batch = vec![from_to("claimed", "due"), from_to("dot-sent", "in-doubt")];
+        self.write(batch).await.map(drop)
+    }
+
+    /// The accounts, there or gone, with deliveries in doubt.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_doubtful(&self) -> Result<Vec<Uuid>, Error> {
+        let sql = "SELECT DISTINCT \"account\" FROM \"delivery\" WHERE \"phase\" = 'in-doubt'";
+        Ok(self.read(Statement::new(sql)).await?.iter().filter_map(|row| row.id(0)).collect())
+    }
+
+    /// Makes what an account has tried already due now: its server is another one.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_hasten(&self, account: Uuid, now_ms: i64) -> Result<(), Error> {
+        let sql = "UPDATE \"delivery\" SET \"due\" = $2 WHERE \"account\" = $1
+            AND \"phase\" = 'due' AND \"attempts\" > 0 AND \"due\" > $2 AND \"order\" <= $2";
+        self.write(vec![Statement::new(sql).bind(account).bind(now_ms)]).await.map(drop)
+    }
+
+    /// Deliveries of an account that are due and were first due at `first_ms` or before.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_overdue(
+        &self,
+        account: Uuid,
+        first_ms: i64,
+    ) -> Result<Vec<Claimed>, Error> {
+        let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"first_due\" <= $2";
+        let values = vec![account.into(), first_ms.into(), AT_ONCE.into()];
+        self.deliveries(condition, values, "LIMIT $3").await
+    }
+
+    /// Says in the messages of an account that are due why they wait, and until when; those that
+    /// say so already stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_wait(
+        &self,
+        account: Uuid,
+        (now_ms, until): (i64, Option<Timestamp>),
+        reason: &str,
+    ) -> Result<(), Error> {
+        let sql = "SELECT d.\"domain\", d.\"message\" FROM \"delivery\" d
+            JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
+            WHERE d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"due\" <= $2
+              AND m.\"messageState\" = 'sending' AND COALESCE(m.\"errorText\", '') <> $3
+            ORDER BY d.\"order\", d.\"message\" LIMIT $4";
+        let waits = text(reason, "postponed", until);
+        loop {
+            let due = Statement::new(sql).bind(account).bind(now_ms).bind(reason).bind(AT_ONCE);
+            let rows = self.read(due).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows {
+                let (domain, message) = place(&row)?;
+                self.settle((&domain, message), &waits, vec![]).await?;
+            }
+        }
+    }
+
+    /// Messages in state `sending` that no sender cares for, and those that say so no longer truly.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_stranded(&self) -> Result<Vec<Stranded>, Error> {
+        let sql = "SELECT * FROM (
+              SELECT m.\"domain\", m.\"id\", a.\"id\" IS NULL AS \"gone\",
+                p.\"id\" IS NULL OR TRIM(COALESCE(p.\"smtpHost\", '')) = '' AS \"mute\",
+                COALESCE(a.\"enabled\", $1) AS \"enabled\",
+                COALESCE(m.\"errorCode\", '') = $2 AS \"told\"
+              FROM \"email/Messages\" m
+              LEFT JOIN \"email/Accounts\" a ON a.\"id\" = m.\"account_id\"
+              LEFT JOIN \"email/Profiles\" p ON p.\"id\" = a.\"profile_id\"
+              WHERE m.\"messageState\" = 'sending' AND m.\"messageDirection\" = 'out'
+                AND NOT EXISTS (SELECT 1 FROM \"delivery\" d WHERE d.\"message\" = m.\"id\"
+                  AND d.\"phase\" NOT IN ('due', 'void'))) AS \"waiting\"
+            WHERE \"gone\" OR \"mute\" OR \"enabled\" = \"told\" LIMIT $3";
+        let sql = Statement::new(sql).bind(false).bind(DISABLED).bind(AT_ONCE);
+        let stranded = |row: &Row| {
+            let (domain, message) = place(row)?;
+            let is = |column| row.whole(column) == Some(1);
+            let why = match (is(2), is(3), is(4)) {
+                (true, _, _) => Why::NoAccount,
+                (false, true, _) => Why::NoServer,
+                (false, false, false) => Why::Disabled,
+                (false, false, true) => Why::Enabled,
+            };
+            Ok(Stranded { domain, message, why })
+        };
+        self.read(sql).await?.iter().map(stranded).collect()
+    }
+
+    /// Says in a message that it waits for its account to be enabled, or no longer.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_disabled(
+        &self,
+        domain: &Domain,
+        message: Uuid,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let says = match reason {
+            Some(reason) => text(reason, DISABLED, None),
+            None => text(None::<&str>, None::<&str>, None),
+        };
+        self.settle((domain, message), &says, vec![]).await
+    }
+}
+
+/// Why a message waits.
+fn text<'a>(
+    reason: impl Into<Option<&'a str>>,
+    code: impl Into<Option<&'a str>>,
+    until: Option<Timestamp>,
+) -> Map<String, Json> {
+    let (reason, code) = (reason.into(), code.into());
+    let until = until.map(|until| until.to_string());
+    let changes = json!({"errorText": reason, "errorCode": code, "nextAttemptAt": until});
+    changes.as_object().cloned().unwrap_or_default()
+}
+
+fn place(row: &Row) -> Result<(Domain, Uuid), Error> {
+    let domain = row.text(0).and_then(|name| Domain::new(name).ok());
+    let place = domain.zip(row.id(1));
+    place.ok_or(Error::Damaged { what: "a message in the queue" })
+}
