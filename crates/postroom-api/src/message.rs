@@ -9,6 +9,7 @@ use postroom_engine::outgoing;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::MessageState;
+use postroom_model::builtin::COMPOSED;
 use postroom_model::builtin::files;
 use postroom_model::state;
 use serde_json::Map;
@@ -16,6 +17,9 @@ use serde_json::Value as Json;
 
 /// The property that says where a message stands.
 const STATE: &str = "messageState";
+/// The property that lists whom it goes to, with names and results.
+const RECIPIENTS: &str = "recipients";
+
 /// Checks a message as a client wants it: its state, and when it is to be sent, all that sending
 /// needs. `before` is the message as it is; `None` for a new one.
 ///
@@ -29,6 +33,7 @@ pub fn check(before: Option<&Entity>, after: &Entity) -> Result<(), Vec<Invalid>
     let is_out = after.text("messageDirection") == Some("out");
     problems.extend(state::client_problem(from, to, is_out).map(|p| Invalid::new(STATE, p)));
     problems.extend(before.and_then(|before| direction_problem(before, after)));
+    problems.extend(before.map(|before| sent_problems(before, after)).unwrap_or_default());
     if to == Some(MessageState::Sending.as_str()) && problems.is_empty() {
         problems.extend(outgoing::check(after).err().into_iter().flatten());
     }
@@ -42,7 +47,8 @@ fn direction_problem(before: &Entity, after: &Entity) -> Option<Invalid> {
     changed.then(|| Invalid::new(name, "the message was received; that does not change"))
 }
 
-/// What a client's change implies: a message that is sent again forgets its error.
+/// What a client's change implies: a message that is sent again forgets its error, and who is taken
+/// out of `to`, `cc` or `bcc` is taken out of `recipients` too.
 pub fn complete(before: &Entity, changes: &mut Map<String, Json>) {
     let sending = MessageState::Sending.as_str();
     let again = changes.get(STATE).and_then(Json::as_str) == Some(sending)
@@ -52,6 +58,32 @@ pub fn complete(before: &Entity, changes: &mut Map<String, Json>) {
             changes.insert(name.to_owned(), Json::Null);
         }
     }
+    let listed = before.get(RECIPIENTS).as_array();
+    let Some(listed) = listed.filter(|_| !changes.contains_key(RECIPIENTS)) else {
+        return;
+    };
+    let stays = |recipient: &&Json| {
+        let kind = recipient.get("kind").and_then(Json::as_str).unwrap_or("to");
+        let Some(now) = changes.get(kind) else {
+            return true;
+        };
+        let address = recipient.get("address");
+        now.as_array().is_some_and(|list| list.iter().any(|one| Some(one) == address))
+    };
+    let left: Vec<_> = listed.iter().filter(stays).cloned().collect();
+    if left.len() < listed.len() {
+        changes.insert(RECIPIENTS.to_owned(), Json::Array(left));
+    }
+}
+
+/// What was sent stays as it was sent.
+fn sent_problems(before: &Entity, after: &Entity) -> Vec<Invalid> {
+    if before.get("sentAt").is_null() || after.text(STATE) == Some(MessageState::Sending.as_str()) {
+        return vec![];
+    }
+    let changed = COMPOSED.into_iter().filter(|name| *name != STATE);
+    let changed = changed.filter(|name| before.get(name) != after.get(name));
+    changed.map(|name| Invalid::new(name, "the message was sent; that does not change")).collect()
 }
 
 /// Checks whether the files of a property may be changed.
@@ -138,6 +170,40 @@ mod tests {
         let mut changes = Map::from_iter([("subject".to_owned(), json!("s"))]);
         complete(&before, &mut changes);
         assert_eq!(changes.len(), 1);
+    }
+
+    #[test]
+    fn who_is_taken_out_of_a_list_is_no_recipient_any_more() {
+        let who = |kind: &str, address: &str| json!({"kind": kind, "address": address});
+        let (a, b, c) = (who("to", "a@b.test"), who("to", "b@b.test"), who("cc", "c@b.test"));
+        let before = message(&json!({"recipients": [a, b, c]}));
+        #[rustfmt::skip]
+        let table = [
+            (json!({"to": ["b@b.test", "d@b.test"]}),        Some(json!([b, c]))),
+            (json!({"to": ["a@b.test", "b@b.test"]}),        None),
+            (json!({"cc": null}),                            Some(json!([a, b]))),
+            (json!({"bcc": ["x@b.test"]}),                   None),
+            (json!({"to": [], "recipients": [c]}),           Some(json!([c]))),
+        ];
+        for (sent, want) in table {
+            let mut changes = sent.as_object().unwrap().clone();
+            complete(&before, &mut changes);
+            assert_eq!(changes.get("recipients"), want.as_ref(), "{sent}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_does_not_change() {
+        let sent = json!({"messageState": "sent", "sentAt": "2026-01-01T00:00:00.000Z"});
+        let with = |name: &str, value: Json| {
+            let mut after = sent.clone();
+            after[name] = value;
+            check(Some(&message(&sent)), &message(&after)).err().unwrap_or_default()
+        };
+        assert_eq!(with("subject", json!("new"))[0].property, "subject");
+        assert_eq!(with("to", json!(["x@b.test"]))[0].property, "to");
+        assert_eq!(with("messageState", json!("handled")), []);
+        assert_eq!(with("size", json!(5)), []);
     }
 
     #[test]

@@ -138,11 +138,20 @@ impl Account {
         }
     }
 
+    /// How large a message may be for any of its folders: the bound of its connection.
+    #[must_use]
+    pub fn message_bytes_max(&self) -> u64 {
+        let folders = self.monitored().map(|folder| &folder.options);
+        let options = folders.chain([&self.options]);
+        options.map(|options| options.count("message_bytes_max")).max().unwrap_or(0)
+    }
+
     /// Whether a connection made for `other` serves this account too.
     #[must_use]
     pub fn connects_like(&self, other: &Self) -> bool {
         same_server(self.imap.as_ref(), other.imap.as_ref())
             && same_server(self.smtp.as_ref(), other.smtp.as_ref())
+            && self.message_bytes_max() == other.message_bytes_max()
     }
 
     /// Whether the engine would do the same for both.

@@ -13,6 +13,12 @@ pub fn delay(failures: u32, first: Duration, longest: Duration) -> Duration {
     delay.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 
+/// A duration in milliseconds, as moments are counted.
+#[must_use]
+pub fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -227,9 +227,8 @@ impl Receiver {
         let server = account.imap.as_ref().ok_or(Error::NoPassword)?;
         let credentials = server.credentials.as_ref().ok_or(Error::NoPassword)?;
         let settings = &self.shared.settings;
-        let bytes_max = account.options.count("message_bytes_max");
         let limits = Limits {
-            literal_bytes_max: bytes_max,
+            literal_bytes_max: account.message_bytes_max(),
             literal_in_memory_bytes: settings.in_memory_bytes_max,
             ..Limits::default()
         };

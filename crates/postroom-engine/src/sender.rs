@@ -125,12 +125,13 @@ impl Sender {
             self.shared.store.delivery_recover(Some(account.id)).await?;
             self.is_recovered = true;
         }
-        prepare::prepare_all(&self.shared, account).await?;
+        let mut has_more = prepare::prepare_page(&self.shared, account).await?;
         for claimed in self.shared.store.delivery_in_doubt(account.id).await? {
             transmit::settle_doubt(&self.shared, claimed, &account.options).await?;
         }
         if let Some(pause) = self.pause.as_ref().filter(|pause| Instant::now() < pause.until) {
             let until = pause.until;
+            prepare::prepare_all(&self.shared, account).await?;
             self.explain(account).await?;
             return Ok(until);
         }
@@ -143,10 +144,13 @@ impl Sender {
         }
         loop {
             let due = self.claim(account, clock::now_ms()).await?;
-            if due.is_empty() {
+            if due.is_empty() && !has_more {
                 break;
             }
             self.send_all(account, due).await?;
+            if has_more {
+                has_more = prepare::prepare_page(&self.shared, account).await?;
+            }
             if self.stop.is_cancelled() {
                 break;
             }
@@ -321,10 +325,11 @@ impl Sender {
         let now_ms = clock::now_ms();
         let reason = pause.reason.clone();
         let left = pause.until.saturating_duration_since(Instant::now());
-        let until = Timestamp::from_ms(now_ms.saturating_add(ms(left)));
+        let until = Timestamp::from_ms(now_ms.saturating_add(backoff::ms(left)));
         let until = (!pause.needs_a_person).then_some(until);
         if pause.needs_a_person && self.failures > 1 {
-            let first_ms = now_ms.saturating_sub(ms(account.options.duration("retry_for")));
+            let first_ms =
+                now_ms.saturating_sub(backoff::ms(account.options.duration("retry_for")));
             for claimed in self.shared.store.delivery_overdue(account.id, first_ms).await? {
                 let reason = format!("given up: {reason}");
                 self.settle(claimed, Verdict::Error { code: "gave_up", reason }).await?;
@@ -338,6 +343,7 @@ impl Sender {
         if needs_a_person(&error) || matches!(error, Error::Superseded) {
             return Ok(error);
         }
+        prepare::prepare_all(&self.shared, account).await?;
         let now_ms = clock::now_ms();
         loop {
             let due = self.claim(account, now_ms).await?;
@@ -371,9 +377,8 @@ impl Sender {
         let now_ms = clock::now_ms();
         let latest_ms = latest_ms(account, now_ms);
         let due_ms = self.shared.store.delivery_next_due(account.id, latest_ms).await?;
-        let wait = due_ms.map_or(LOOK_AGAIN, |due_ms| {
-            Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0)).min(LOOK_AGAIN)
-        });
+        let until = |due_ms| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
+        let wait = due_ms.map_or(LOOK_AGAIN, |due_ms: i64| until(due_ms).min(LOOK_AGAIN));
         if self.connection.as_ref().is_some_and(|(_, since)| since.elapsed() >= KEEP_IDLE) {
             self.close().await;
         }
@@ -389,12 +394,7 @@ impl Sender {
     }
 }
 
-/// No retry is farther off than this: what seems so was planned before the clock was set back.
+/// No retry is farther off, jitter included: what seems so was planned before the clock went back.
 fn latest_ms(account: &Account, now_ms: i64) -> i64 {
-    // Delays have jitter.
-    now_ms.saturating_add(ms(account.options.duration("retry_longest").mul_f64(1.25)))
-}
-
-fn ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    now_ms.saturating_add(backoff::ms(account.options.duration("retry_longest").mul_f64(1.25)))
 }

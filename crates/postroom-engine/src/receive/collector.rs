@@ -30,6 +30,8 @@ pub struct Ready {
 pub struct Collector<'a> {
     shared: &'a Arc<Shared>,
     wanted: Wanted,
+    /// How large a message may be to be kept.
+    pub message_bytes_max: u64,
     /// How many messages a portion has at most.
     pub count_max: usize,
     /// A portion is handed on as soon as it has so many bytes.
@@ -62,6 +64,7 @@ impl<'a> Collector<'a> {
         Self {
             shared,
             wanted,
+            message_bytes_max: options.count("message_bytes_max"),
             count_max: count("portion_limit").max(1),
             bytes_max: count("portion_bytes"),
             sender,

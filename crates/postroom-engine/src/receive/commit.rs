@@ -100,10 +100,8 @@ pub async fn record_missed(
         code: if missed.forever { "too_big" } else { "not_given" }.to_owned(),
         forever: missed.forever,
     };
-    let delay_ms = |attempts: u32| {
-        let delay = backoff::delay(attempts, RETRY_FIRST, RETRY_LONGEST);
-        i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2)
-    };
+    let delay_ms =
+        |attempts: u32| backoff::ms(backoff::delay(attempts, RETRY_FIRST, RETRY_LONGEST));
     let misses: Vec<_> = missed.iter().map(miss).collect();
     let (who, at) = ((&account.domain, account.id), (folder.id, news.uid_validity));
     shared.store.receive_missed(who, at, &misses, delay_ms).await?;

@@ -203,6 +203,10 @@ impl Fetching<'_, '_> {
                         continue;
                     }
                     match body(&message, spool).await? {
+                        Ok(body) if body.size_bytes() > collector.message_bytes_max => {
+                            got.uids.insert(uid);
+                            self.missed.push(Missed { uid, ..too_big(body.size_bytes()) });
+                        }
                         Ok(body) => {
                             got.uids.insert(uid);
                             got.bytes += body.size_bytes();
@@ -225,6 +229,12 @@ fn arrived(message: Fetched, uid: u32, original: Original) -> Arrived {
     Arrived { uid, flags: message.flags, internal_date_ms: message.internal_date_ms, original }
 }
 
+/// What is said of a message that is too large; it is never asked for again.
+fn too_big(size_bytes: u64) -> Missed {
+    let reason = format!("the message has {size_bytes} bytes, more than message_bytes_max");
+    Missed { uid: 0, reason, forever: true }
+}
+
 /// The bytes of a message; else why there are none (`None`: the response was about something else).
 async fn body(
     message: &Fetched,
@@ -237,10 +247,7 @@ async fn body(
             Some(spool) => Ok(spool.finish().await.map_err(Error::Spool)?),
             None => Err(None),
         },
-        postroom_imap::Body::TooBig { size_bytes } => Err(miss(
-            format!("the message has {size_bytes} bytes, more than message_bytes_max"),
-            true,
-        )),
+        postroom_imap::Body::TooBig { size_bytes } => Err(Some(too_big(*size_bytes))),
         postroom_imap::Body::WrongSize => {
             Err(miss("the server gave another size than it announced".to_owned(), false))
         }

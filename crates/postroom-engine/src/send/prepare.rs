@@ -27,6 +27,8 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
+/// How many messages are prepared before what is due is sent.
+const PAGE: u32 = 50;
 /// An html body larger than this is refused: it is composed in memory.
 const HTML_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// An attached message up to this size is looked into when it is composed.
@@ -38,33 +40,41 @@ struct Files {
     attachments: Vec<FileRow>,
 }
 
-/// Prepares every message of the account that waits for it.
+/// Prepares the oldest messages of the account that wait for it, at most [`PAGE`]; says whether
+/// there may be more, so that the first ones leave before the last ones are composed.
 ///
 /// # Errors
 ///
 /// When the store fails. A message that cannot be composed ends as `error`, and the next goes on.
-pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error> {
-    loop {
-        let messages = shared.store.delivery_unprepared(&account.domain, account.id, 100).await?;
-        if messages.is_empty() {
-            return Ok(());
-        }
-        for message in messages {
-            match prepare(shared, account, &message).await {
-                Ok(()) => {}
-                Err(Error::Compose(reason)) => {
-                    let why = ("invalid", reason.as_str());
-                    shared.store.delivery_refuse(&account.domain, message.id, why).await?;
-                }
-                Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
-                    tracing::error!(message = %message.id, %error, "a message is not composed");
-                    let why = ("damaged", "a file of the message cannot be read any more");
-                    shared.store.delivery_refuse(&account.domain, message.id, why).await?;
-                }
-                Err(error) => return Err(error),
+pub async fn prepare_page(shared: &Shared, account: &Account) -> Result<bool, Error> {
+    let messages = shared.store.delivery_unprepared(&account.domain, account.id, PAGE).await?;
+    let is_full = messages.len() >= PAGE as usize;
+    for message in messages {
+        match prepare(shared, account, &message).await {
+            Ok(()) => {}
+            Err(Error::Compose(reason)) => {
+                let why = ("invalid", reason.as_str());
+                shared.store.delivery_refuse(&account.domain, message.id, why).await?;
             }
+            Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
+                tracing::error!(message = %message.id, %error, "a message is not composed");
+                let why = ("damaged", "a file of the message cannot be read any more");
+                shared.store.delivery_refuse(&account.domain, message.id, why).await?;
+            }
+            Err(error) => return Err(error),
         }
     }
+    Ok(is_full)
+}
+
+/// Prepares all of them.
+///
+/// # Errors
+///
+/// As [`prepare_page`].
+pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error> {
+    while prepare_page(shared, account).await? {}
+    Ok(())
 }
 
 async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result<(), Error> {

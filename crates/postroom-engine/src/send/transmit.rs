@@ -1,5 +1,6 @@
 //! Transmit: one attempt to hand one delivery to the server.
 
+use crate::backoff;
 use crate::error::Error;
 use crate::send::prepare::wire;
 use crate::send::settle;
@@ -159,8 +160,7 @@ pub fn settlement(claimed: &Claimed, verdict: Verdict) -> Settlement {
         Verdict::Sent => Settlement::Sent { at: Timestamp::from_ms(now_ms) },
         Verdict::Later { after, reason } => {
             tracing::info!(message = %claimed.message, reason, "sending is postponed");
-            let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 4);
-            Settlement::Later { next_attempt_ms: now_ms + after_ms, reason }
+            Settlement::Later { next_attempt_ms: now_ms + backoff::ms(after), reason }
         }
         Verdict::Error { code, reason } => {
             tracing::warn!(message = %claimed.message, code, "sending ended without success");

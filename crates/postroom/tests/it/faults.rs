@@ -58,15 +58,20 @@ async fn one_bad_message_stops_no_other_and_is_not_passed_over_in_silence() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_too_large_ends_as_an_error() {
-    let (sandbox, postroom, account) = sandbox(json!({"message_bytes_max": 5000})).await;
-    let large = [mail("large"), b"x".repeat(6000)].concat();
-    sandbox.deliver(ANNA, "INBOX", large).unwrap();
-    sandbox.deliver(ANNA, "INBOX", mail("small")).unwrap();
-    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
-    let found = messages(&postroom, &folder, 2).await;
-    let states: Vec<_> = found.iter().map(|m| (&m["messageState"], &m["errorCode"])).collect();
-    let want = [(&json!("error"), &json!("too_big")), (&json!("received"), &Json::Null)];
-    assert_eq!(states, want);
+    let bound = json!({"message_bytes_max": 5000});
+    // The nearest level holds, the folder's before that of the profile.
+    for (profile, folder) in [(bound.clone(), json!({})), (json!({}), bound)] {
+        let (sandbox, postroom, account) = sandbox(profile).await;
+        let large = [mail("large"), b"x".repeat(6000)].concat();
+        sandbox.deliver(ANNA, "INBOX", large).unwrap();
+        sandbox.deliver(ANNA, "INBOX", mail("small")).unwrap();
+        let folder = enable(&postroom, &account, "INBOX", json!({"options": folder})).await;
+        let found = messages(&postroom, &folder, 2).await;
+        let mut states: Vec<_> =
+            found.iter().map(|m| (m["messageState"].clone(), m["errorCode"].clone())).collect();
+        states.sort_by_key(|(state, _)| state.to_string());
+        assert_eq!(states, [(json!("error"), json!("too_big")), (json!("received"), Json::Null)]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
