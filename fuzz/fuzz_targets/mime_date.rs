@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 
-/// From 1 January 1900 to 2200 and the day on either side that a zone can make, in milliseconds.
-const YEARS: std::ops::Range<i64> = -2_209_075_200_000..7_258_204_800_000;
+/// From 1 January 1900 to 9999 and the day on either side that a zone can make, in milliseconds.
+const YEARS: std::ops::Range<i64> = -2_209_075_200_000..253_370_851_200_000;
 
 fuzz_target!(|text: &str| {
     if let Some(ms) = postroom_mime::date::parse(text) {
