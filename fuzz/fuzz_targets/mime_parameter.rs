@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let _ = parameters.token(name);
         let text = parameters.text(name, None).unwrap_or_default();
-        // A byte outside ASCII becomes three of UTF-8, and within an encoded word each of them again.
+        // A byte outside ASCII becomes three of UTF-8; within an encoded word, each of them again.
         assert!(text.len() <= bytes.len() * 9 + 16);
     }
 });
