@@ -40,7 +40,7 @@ struct Files {
     attachments: Vec<FileRow>,
 }
 
-/// Prepares the oldest messages of the account that wait for it, at most [`PAGE`]; says whether
+/// Prepares the oldest messages of the account that wait for it, at most a page; says whether
 /// there may be more, so that the first ones leave before the last ones are composed.
 ///
 /// # Errors
