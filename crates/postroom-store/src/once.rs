@@ -1,5 +1,5 @@
 //! Keys of clients under which something is created once, however often it is asked for
-//! (`Idempotency-Key`). A key is kept in the transaction that creates, for [`KEPT_MS`].
+//! (`Idempotency-Key`). A key is kept in the transaction that creates, for a day and an hour.
 
 use crate::clock;
 use crate::database::Statement;
