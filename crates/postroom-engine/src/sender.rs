@@ -358,15 +358,15 @@ impl Sender {
         }
     }
 
-    /// Takes on another configuration; with another server or login, what waits is due at once.
+    /// Takes on another server or login: the connection goes, a pause ends, and what waits is due.
     async fn reconfigure(&mut self, former: &Account, account: &Account) {
+        if former.connects_like(account) {
+            return;
+        }
         self.close().await;
         self.failures = 0;
         self.is_probed = false;
         self.pause = None;
-        if former.connects_like(account) {
-            return;
-        }
         let hastened = self.shared.store.delivery_hasten(account.id, clock::now_ms()).await;
         if let Err(error) = hastened {
             tracing::error!(account = %account.id, %error, "what waits was not made due");
