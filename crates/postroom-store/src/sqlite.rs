@@ -32,6 +32,9 @@ const STATEMENTS_MAX: usize = 128;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
+/// A batch that was run, and who waits for it.
+type Ran = (Reply<Vec<Outcome>>, Result<Vec<Outcome>, Error>);
+
 struct Write {
     batch: Vec<Statement>,
     reply: Reply<Vec<Outcome>>,
@@ -159,16 +162,13 @@ fn commit_group(connection: &Connection, group: Vec<Write>) {
         let mut done = vec![];
         let mut lost = None;
         for Write { batch, reply } in waiting.by_ref() {
-            match run_batch(connection, &batch) {
-                Ok(outcomes) => done.push((reply, outcomes)),
-                Err(error) if connection.is_autocommit() => {
-                    lost = Some(statement::again(&error));
-                    let _ = reply.send(Err(error));
-                    break;
-                }
-                Err(error) => {
-                    let _ = reply.send(Err(error));
-                }
+            let ran = run_batch(connection, &batch);
+            if connection.is_autocommit() {
+                lost = ran.as_ref().err().map(statement::again);
+            }
+            done.push((reply, ran));
+            if lost.is_some() {
+                break;
             }
         }
         let committed = match lost {
@@ -179,16 +179,13 @@ fn commit_group(connection: &Connection, group: Vec<Write>) {
     }
 }
 
-/// Tells those who wait how the transaction ended.
-fn settle(
-    connection: &Connection,
-    committed: Result<(), Error>,
-    done: Vec<(Reply<Vec<Outcome>>, Vec<Outcome>)>,
-) {
+/// Tells those who wait how it went. A batch that was refused hears it no sooner than the others:
+/// what refused it may be one of them, and whoever looks must find it there.
+fn settle(connection: &Connection, committed: Result<(), Error>, done: Vec<Ran>) {
     let Err(error) = committed else {
-        for (reply, outcomes) in done {
+        for (reply, ran) in done {
             // Nobody may be waiting any more.
-            let _ = reply.send(Ok(outcomes));
+            let _ = reply.send(ran);
         }
         return;
     };
@@ -262,5 +259,31 @@ mod tests {
         let sizes = "SELECT GROUP_CONCAT(LENGTH(b)) FROM t";
         let kept: String = connection.query_row(sizes, [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "20,30");
+    }
+
+    #[test]
+    fn who_is_refused_by_another_batch_hears_it_when_that_one_is_kept() {
+        let connection = Connection::open_in_memory().unwrap();
+        let tables = "PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
+            CREATE TABLE c (p INTEGER UNIQUE REFERENCES p (id) DEFERRABLE INITIALLY DEFERRED)";
+        connection.execute_batch(tables).unwrap();
+        let once = || {
+            let (reply, answer) = oneshot::channel();
+            let sql = "INSERT INTO c VALUES (7) ON CONFLICT DO NOTHING";
+            (Write { batch: vec![Statement::new(sql).must_change()], reply }, answer)
+        };
+        // The first is not kept, for COMMIT fails: then it was no reason to refuse the second.
+        let ((first, kept), (second, refused)) = (once(), once());
+        commit_group(&connection, vec![first, second]);
+        for answer in [kept, refused] {
+            let error = answer.blocking_recv().unwrap().unwrap_err();
+            assert!(!matches!(error, Error::Condition { .. }), "{error}");
+        }
+        connection.execute_batch("INSERT INTO p VALUES (7)").unwrap();
+        let ((first, kept), (second, refused)) = (once(), once());
+        commit_group(&connection, vec![first, second]);
+        assert!(kept.blocking_recv().unwrap().is_ok());
+        let error = refused.blocking_recv().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Condition { statement: 0 }), "{error}");
     }
 }
