@@ -4,7 +4,6 @@
 //! mislead the programs of whoever gets the file are refused all the same.
 
 use crate::media_type::MediaType;
-use crate::media_type::OCTETS;
 
 /// How many bytes a file name may have.
 const NAME_BYTES_MAX: usize = 255;
@@ -60,12 +59,6 @@ pub fn content_id(text: &str) -> Result<String, &'static str> {
 #[must_use]
 pub fn content_id_from_name(name: &str) -> Option<String> {
     is_content_id(name).then(|| name.to_owned())
-}
-
-/// The media type to store.
-#[must_use]
-pub fn media_type(said: Option<&str>) -> String {
-    said.map_or_else(|| OCTETS.to_owned(), str::to_owned)
 }
 
 fn is_content_id(text: &str) -> bool {

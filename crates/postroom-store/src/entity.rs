@@ -18,6 +18,7 @@ use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::Filter;
 use postroom_model::Property;
 use postroom_model::Query;
 use serde_json::Map;
@@ -170,11 +171,21 @@ impl Store {
         class: &Class,
         query: &Query,
     ) -> Result<u64, Error> {
+        self.count((domain, class), query.filter.as_ref(), "1=1").await
+    }
+
+    /// How many entities a filter lets through that are also as the condition `also` says.
+    pub(crate) async fn count(
+        &self,
+        (domain, class): (&Domain, &Class),
+        filter: Option<&Filter>,
+        also: &'static str,
+    ) -> Result<u64, Error> {
         let mut conditions = self.conditions(domain);
-        let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
-        let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
+        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
+        let filter = filter.unwrap_or_default();
         let table = quoted(&class.classname);
-        let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1{filter}");
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1 AND {also}{filter}");
         let rows = self.read(Statement::new(sql).bind_all(conditions.values)).await?;
         let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))

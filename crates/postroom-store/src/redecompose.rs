@@ -4,7 +4,6 @@ use crate::blob::Content;
 use crate::chunk;
 use crate::chunk::BlobId;
 use crate::columns;
-use crate::columns::quoted;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
@@ -39,16 +38,7 @@ impl Store {
         class: &Class,
         filter: Option<&Filter>,
     ) -> Result<u64, Error> {
-        let mut conditions = self.conditions(domain);
-        let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
-        let sql = format!(
-            "SELECT COUNT(*) FROM {} WHERE \"domain\" = $1 AND {HAS_ORIGINAL}{}",
-            quoted(&class.classname),
-            filter.unwrap_or_default()
-        );
-        let rows = self.read(Statement::new(sql).bind_all(conditions.values)).await?;
-        let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
-        Ok(u64::try_from(count).unwrap_or(0))
+        self.count((domain, class), filter, HAS_ORIGINAL).await
     }
 
     /// The next of those messages behind an id, at most `limit`, in the order of their ids.
