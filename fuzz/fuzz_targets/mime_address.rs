@@ -15,7 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
         detection: Detection::default(),
         defects: &mut defects,
     };
-    let found = address::parse(bytes, &mut field);
+    let text = field.unfolded(bytes);
+    let found = address::parse(&text, &mut field);
     assert!(found.len() <= bytes.len() + 1);
     for one in &found {
         assert!(!one.address.contains(['\r', '\n', '\0']), "{:?}", one.address);

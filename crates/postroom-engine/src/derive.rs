@@ -181,7 +181,7 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
     put("messageId", json!(message.message_id));
     put("inReplyTo", json!(message.in_reply_to));
     put("references", json!(message.references));
-    put("headers", json!(message.headers));
+    put("headers", message.headers.iter().map(|(name, value)| json!([name, value])).collect());
     put("preview", json!(message.preview));
     put("messageType", json!(message.kind.as_str()));
     put("security", json!(message.security.map(|security| security.as_str())));
@@ -247,7 +247,7 @@ fn file_rows(message: &Message, original: &Original, keep: Keep) -> io::Result<V
         Ok(NewFile {
             property: property.to_owned(),
             name: part.name.clone(),
-            media_type: part.media_type.clone(),
+            media_type: part.media_type.to_string(),
             content_id: part.content_id.clone(),
             content,
         })

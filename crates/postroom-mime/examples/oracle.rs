@@ -141,7 +141,7 @@ fn has_twins(structure: &Structure) -> bool {
     };
     let mut known = HashSet::new();
     structure.entities.iter().any(|entity| match holder(entity) {
-        Some(parent) => !known.insert((parent, entity.content.media_type.as_str())),
+        Some(parent) => !known.insert((parent, &*entity.content.media_type)),
         None => false,
     })
 }
@@ -176,7 +176,7 @@ fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
             )
             .text
         };
-        match content.media_type.as_str() {
+        match content.media_type.as_ref() {
             _ if content.disposition == Some(Disposition::Attachment) => {}
             "text/plain" => {
                 let text = decode().replace("\r\n", "\n");

@@ -12,19 +12,24 @@
 
 use crate::address::token::Token;
 use crate::address::token::Tokens;
+use crate::address::word::Bare;
+use crate::address::word::Word;
+use crate::address::word::bare_addresses;
 use crate::compose::Address;
 use crate::defect::Defect;
+use crate::encoded_word;
 use crate::field_text::FieldText;
+use std::borrow::Cow;
 
 mod token;
+mod word;
 
 /// How many addresses of one field are kept.
 const ADDRESSES_MAX: usize = 100_000;
 
-/// Reads a list of addresses.
+/// Reads a list of addresses, unfolded; encoded words are as they are written.
 #[must_use]
-pub fn parse(value: &[u8], field: &mut FieldText<'_>) -> Vec<Address> {
-    let text = field.unfolded(value);
+pub fn parse(text: &str, field: &mut FieldText<'_>) -> Vec<Address> {
     let mut list = List {
         field,
         found: vec![],
@@ -33,7 +38,7 @@ pub fn parse(value: &[u8], field: &mut FieldText<'_>) -> Vec<Address> {
         is_addressed: false,
         loose: Loose::No,
     };
-    let mut tokens = Tokens::new(&text);
+    let mut tokens = Tokens::new(text);
     while let Some(token) = tokens.next_token() {
         if list.found.len() >= ADDRESSES_MAX {
             break;
@@ -49,14 +54,6 @@ pub fn parse(value: &[u8], field: &mut FieldText<'_>) -> Vec<Address> {
     }
     list.end();
     list.found
-}
-
-/// One word of what was read since the last separator.
-struct Word<'a> {
-    text: &'a str,
-    is_quoted: bool,
-    /// Whether no blank stands before it.
-    is_glued: bool,
 }
 
 struct List<'a, 'b, 'f> {
@@ -98,7 +95,8 @@ impl<'a> List<'a, '_, '_> {
     /// An address in angle brackets; the words before it are its name.
     fn angle(&mut self, inner: &'a str) {
         // Several addresses within one pair of brackets; commas may stand in quotes and routes.
-        let is_list = inner.contains(',') && !inner.contains(['"', '(', ':']);
+        let has_comma = memchr::memchr(b',', inner.as_bytes()).is_some();
+        let is_list = has_comma && !inner.contains(['"', '(', ':']);
         let Some((first, others)) = inner.split_once(',').filter(|_| is_list) else {
             self.bracketed(inner);
             return;
@@ -113,9 +111,11 @@ impl<'a> List<'a, '_, '_> {
     }
 
     fn bracketed(&mut self, inner: &'a str) {
-        let words = std::mem::take(&mut self.words);
+        let mut words = std::mem::take(&mut self.words);
         // Two addresses without a comma, the first one bare: `a@b <c@d>` is a name all the same.
         let mut name = self.name(&words);
+        words.clear();
+        self.words = words;
         if name.is_none() {
             name = self.comment();
         }
@@ -147,16 +147,33 @@ impl<'a> List<'a, '_, '_> {
 
     /// Ends what was read: an address without angle brackets, or a mere name.
     fn end(&mut self) {
-        let words = std::mem::take(&mut self.words);
         let is_addressed = std::mem::take(&mut self.is_addressed);
-        if words.is_empty() {
+        if self.words.is_empty() {
             self.after_address();
+            return;
+        }
+        let mut words = std::mem::take(&mut self.words);
+        self.bare(&words, is_addressed);
+        self.comments.clear();
+        words.clear();
+        self.words = words;
+    }
+
+    /// Takes the words of an address without angle brackets, or of a mere name.
+    fn bare(&mut self, words: &[Word<'a>], is_addressed: bool) {
+        if let [word] = words
+            && !word.is_quoted
+            && is_simple(word.text)
+        {
+            // Nothing else stands here.
+            self.loose = Loose::No;
+            let name = self.comment();
+            self.found.push(Address { name, address: in_unicode(word.text.to_owned()) });
             return;
         }
         if is_addressed && !words.iter().any(Word::has_at) {
             // Something behind an address that is none itself.
             self.field.defects.note(Defect::AddressMalformed);
-            self.comments.clear();
             return;
         }
         self.loose = match self.loose {
@@ -165,7 +182,7 @@ impl<'a> List<'a, '_, '_> {
             Loose::Once | Loose::Often => Loose::Often,
         };
         let count = self.found.len();
-        for group in bare_addresses(&words) {
+        for group in bare_addresses(words) {
             match group {
                 Bare::Address(words) => {
                     let text: String = words.iter().map(Word::source).collect();
@@ -195,7 +212,6 @@ impl<'a> List<'a, '_, '_> {
         if self.found.len() == count {
             self.loose = Loose::No;
         }
-        self.comments.clear();
     }
 
     /// A comment behind an address in angle brackets is its name if it has none.
@@ -212,14 +228,13 @@ impl<'a> List<'a, '_, '_> {
 
     fn comment(&mut self) -> Option<String> {
         let comment = self.comments.first()?;
-        let text = self.field.words(unescaped(comment.trim()));
-        let text = text.trim();
-        (!text.is_empty()).then(|| text.to_owned())
+        trimmed(self.field.words(unescaped(comment.trim()).into_owned()))
     }
 
     /// The display name that words make.
     fn name(&mut self, words: &[Word<'_>]) -> Option<String> {
-        let mut name = String::new();
+        let bytes = words.iter().map(|word| word.text.len() + 1).sum();
+        let mut name = String::with_capacity(bytes);
         for word in words {
             if !word.is_glued && !name.is_empty() {
                 name.push(' ');
@@ -230,14 +245,15 @@ impl<'a> List<'a, '_, '_> {
                 name.push_str(word.text);
             }
         }
-        let name = self.field.words(name);
-        let name = name.trim();
-        (!name.is_empty()).then(|| name.to_owned())
+        trimmed(self.field.words(name))
     }
 
     /// An address without what may stand around it: a source route, comments, blanks.
     fn spec(&mut self, text: &str) -> String {
         let mut text = text.trim();
+        if is_simple(text) {
+            return in_unicode(text.to_owned());
+        }
         if text.starts_with('@')
             && let Some((_, routed)) = text.split_once(':')
         {
@@ -245,9 +261,6 @@ impl<'a> List<'a, '_, '_> {
         }
         if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("mailto:")) {
             text = text.get(7..).unwrap_or_default();
-        }
-        if is_simple(text) {
-            return in_unicode(text.to_owned());
         }
         let mut address = String::with_capacity(text.len());
         let mut tokens = Tokens::new(text);
@@ -265,7 +278,7 @@ impl<'a> List<'a, '_, '_> {
                 Token::Comment(_) => {}
             }
         }
-        if address.contains("=?") {
+        if encoded_word::begins(&address).is_some() {
             address = self.field.words(address);
         }
         let address = unquoted(address);
@@ -279,78 +292,40 @@ impl<'a> List<'a, '_, '_> {
     }
 }
 
-/// Words that are an address, or are none.
-enum Bare<'w, 'a> {
-    Address(&'w [Word<'a>]),
-    Name(&'w [Word<'a>]),
-}
-
-impl Word<'_> {
-    /// The word as it is written.
-    fn source(&self) -> String {
-        if self.is_quoted { format!("\"{}\"", self.text) } else { self.text.to_owned() }
-    }
-
-    /// Whether it may be a user of this very server.
-    fn is_local(&self) -> bool {
-        let is_named = self.text.contains(char::is_alphanumeric);
-        is_named && !self.is_quoted && !self.text.contains("=?")
-    }
-
-    fn has_at(&self) -> bool {
-        !self.is_quoted && self.text.contains('@')
-    }
-}
-
-/// Finds the addresses among words without angle brackets.
-fn bare_addresses<'w, 'a>(words: &'w [Word<'a>]) -> Vec<Bare<'w, 'a>> {
-    let at_signs = words.iter().filter(|word| word.has_at()).count();
-    match (at_signs, words) {
-        // A local user, or nothing that is an address.
-        (0, [word]) if word.is_local() => vec![Bare::Address(words)],
-        (0, _) => vec![Bare::Name(words)],
-        // Blanks around the signs of one address.
-        (1, _) if is_one_address(words) => vec![Bare::Address(words)],
-        _ => {
-            let is_edge = |word: &&Word<'_>| word.has_at();
-            let pieces = words.chunk_by(|_, next| next.is_glued);
-            pieces
-                .filter(|piece| piece.iter().any(|word| is_edge(&word)))
-                .map(Bare::Address)
-                .collect()
-        }
-    }
-}
-
-/// Whether words with blanks between them are one address: each blank is beside `@` or a dot.
-fn is_one_address(words: &[Word<'_>]) -> bool {
-    words.windows(2).all(|pair| match pair {
-        [a, b] => b.is_glued || a.text.ends_with(['@', '.']) || b.text.starts_with(['@', '.']),
-        _ => true,
-    })
-}
-
 /// Whether a text is an address that needs no second look.
 fn is_simple(text: &str) -> bool {
-    let is_usual =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
-    text.split_once('@').is_some_and(|(local, domain)| {
-        let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_usual);
-        is_part(local) && is_part(domain)
-    })
+    let mut at_sign = None;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'+' => {}
+            b'@' if at > 0 && at_sign.is_none() => at_sign = Some(at),
+            _ => return false,
+        }
+    }
+    at_sign.is_some_and(|at| at + 1 < text.len())
+}
+
+/// A text without blanks around it; `None` if there is nothing else.
+fn trimmed(text: String) -> Option<String> {
+    let inner = text.trim();
+    match inner.len() {
+        0 => None,
+        length if length == text.len() => Some(text),
+        _ => Some(inner.to_owned()),
+    }
 }
 
 /// A text of quotes or comments without its backslashes.
-fn unescaped(text: &str) -> String {
-    if !text.contains('\\') {
-        return text.to_owned();
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
     }
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
         plain.push(if char == '\\' { chars.next().unwrap_or(char) } else { char });
     }
-    plain
+    Cow::Owned(plain)
 }
 
 /// An address that is quoted as a whole, without its quotes. Apostrophes are characters like any
@@ -365,13 +340,15 @@ fn unquoted(address: String) -> String {
 
 /// The address with its domain in Unicode.
 fn in_unicode(address: String) -> String {
+    if memchr::memchr(b'-', address.as_bytes()).is_none() {
+        return address;
+    }
     let Some((local, domain)) = address.rsplit_once('@') else {
         return address;
     };
     let is_encoded =
         |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
-    let may_be_encoded = domain.bytes().any(|byte| byte == b'-');
-    if !may_be_encoded || !domain.split('.').any(is_encoded) {
+    if !domain.split('.').any(is_encoded) {
         return address;
     }
     match idna::domain_to_unicode(domain) {

@@ -30,6 +30,7 @@ use crate::structure::Structure;
 use crate::transfer::Declared;
 use crate::uuencode;
 use crate::yenc;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 
@@ -56,7 +57,7 @@ pub struct File {
     /// What it is to be named after.
     pub name: Option<String>,
     /// The media type.
-    pub media_type: String,
+    pub media_type: Cow<'static, str>,
     /// Content-ID.
     pub content_id: Option<String>,
     /// Content-Location.
@@ -211,7 +212,7 @@ impl<S: Source> Reader<'_, S> {
         self.bodies.files.push(File {
             declared_name: Some(name.clone()),
             name: Some(name),
-            media_type: "application/octet-stream".to_owned(),
+            media_type: Cow::Borrowed("application/octet-stream"),
             content_id: None,
             location: None,
             size_bytes: bytes.len() as u64,
@@ -223,10 +224,11 @@ impl<S: Source> Reader<'_, S> {
     /// Makes the lines of a text end in LF, and leaves out NUL.
     fn plain(&mut self, text: String, max: usize) -> String {
         let mut text = text;
-        if memchr::memchr2(b'\r', b'\0', text.as_bytes()).is_some() {
-            if text.contains('\0') {
-                self.defects.note(Defect::Nul);
-            }
+        if memchr::memchr(b'\0', text.as_bytes()).is_some() {
+            self.defects.note(Defect::Nul);
+            text = without_nul(text);
+        }
+        if memchr::memchr(b'\r', text.as_bytes()).is_some() {
             text = plain_lines(&text);
         }
         if text.len() > max {
@@ -297,18 +299,23 @@ impl<S: Source> Reader<'_, S> {
     }
 }
 
-/// The text with its lines ended by LF, without NUL.
+/// The text without NUL, of which there are as many as characters in UTF-16 that says it is not.
+fn without_nul(text: String) -> String {
+    let mut bytes = text.into_bytes();
+    bytes.retain(|byte| *byte != 0);
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The text with its lines ended by LF.
 fn plain_lines(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = memchr::memchr2(b'\r', b'\0', rest.as_bytes()) {
+    while let Some(at) = memchr::memchr(b'\r', rest.as_bytes()) {
         let (line, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
         plain.push_str(line);
+        plain.push('\n');
         rest = after.get(1..).unwrap_or_default();
-        if after.starts_with('\r') {
-            plain.push('\n');
-            rest = rest.strip_prefix('\n').unwrap_or(rest);
-        }
+        rest = rest.strip_prefix('\n').unwrap_or(rest);
     }
     plain.push_str(rest);
     plain
@@ -320,7 +327,7 @@ fn shown(entity: &Entity) -> Option<Shown> {
     if content.disposition == Some(Disposition::Attachment) {
         return None;
     }
-    match content.media_type.as_str() {
+    match &*content.media_type {
         "text/plain" => Some(Shown::Text),
         "text/html" => Some(Shown::Html),
         // Nothing delimits its parts: what stands there is all that can be shown.

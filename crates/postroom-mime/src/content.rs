@@ -13,6 +13,7 @@ use crate::field_text::FieldText;
 use crate::parameter::Parameters;
 use crate::transfer::Declared;
 use crate::transfer::TransferEncoding;
+use std::borrow::Cow;
 
 /// A longer boundary delimits nothing.
 const BOUNDARY_BYTES_MAX: usize = 256 << 10;
@@ -34,7 +35,7 @@ pub enum Disposition {
 #[derive(Debug, Clone, Default)]
 pub struct Content {
     /// The media type, lower case, without parameters.
-    pub media_type: String,
+    pub media_type: Cow<'static, str>,
     /// Whether a field says so.
     pub is_typed: bool,
     /// The parameter `charset`.
@@ -69,13 +70,13 @@ impl Content {
     #[must_use]
     pub fn new(is_digest: bool) -> Self {
         let media_type = if is_digest { "message/rfc822" } else { "text/plain" };
-        Self { media_type: media_type.to_owned(), ..Self::default() }
+        Self { media_type: Cow::Borrowed(media_type), ..Self::default() }
     }
 
     /// The content of a part that is not looked into.
     #[must_use]
     pub fn opaque() -> Self {
-        let media_type = "application/octet-stream".to_owned();
+        let media_type = Cow::Borrowed("application/octet-stream");
         Self { media_type, disposition: Some(Disposition::Attachment), ..Self::default() }
     }
 
@@ -109,7 +110,7 @@ impl Content {
     pub fn end(&mut self) {
         let is_file = self.disposition == Some(Disposition::Attachment) || self.name().is_some();
         if self.is_malformed && is_file {
-            "application/octet-stream".clone_into(&mut self.media_type);
+            self.media_type = Cow::Borrowed("application/octet-stream");
         }
     }
 
@@ -120,14 +121,12 @@ impl Content {
         }
         self.is_typed = true;
         let parameters = Parameters::parse(value);
-        if is_media_type(&parameters.head) {
-            parameters.head.clone_into(&mut self.media_type);
-        } else {
+        self.media_type = media_type(&parameters.head).unwrap_or_else(|| {
             // RFC 2045 §5.2: what is no media type is text/plain.
-            "text/plain".clone_into(&mut self.media_type);
             defects.note(Defect::MediaTypeMalformed);
             self.is_malformed = true;
-        }
+            Cow::Borrowed("text/plain")
+        });
         self.charset = parameters.token("charset");
         let charset = self.charset.as_deref().and_then(Charset::for_label);
         self.type_name = parameters.text("name", charset);
@@ -187,10 +186,11 @@ impl Content {
         }
         self.has_disposition = true;
         let parameters = Parameters::parse(value);
-        self.disposition = match parameters.head.as_str() {
-            "" => None,
-            "inline" => Some(Disposition::Inline),
-            "attachment" => Some(Disposition::Attachment),
+        let is = |word: &[u8]| parameters.head.eq_ignore_ascii_case(word);
+        self.disposition = match parameters.head.len() {
+            0 => None,
+            6 if is(b"inline") => Some(Disposition::Inline),
+            10 if is(b"attachment") => Some(Disposition::Attachment),
             _ => Some(Disposition::Other),
         };
         let charset = self.charset.as_deref().and_then(Charset::for_label);
@@ -201,8 +201,32 @@ impl Content {
     }
 }
 
-/// Whether a text is `type/subtype`.
-fn is_media_type(text: &str) -> bool {
+/// The media types of nearly all mail.
+const USUAL: [&str; 16] = [
+    "text/plain",
+    "text/html",
+    "multipart/mixed",
+    "multipart/alternative",
+    "multipart/related",
+    "multipart/report",
+    "multipart/signed",
+    "message/rfc822",
+    "message/delivery-status",
+    "text/rfc822-headers",
+    "text/calendar",
+    "application/octet-stream",
+    "application/pdf",
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+];
+
+/// The media type that is written; `None` if it is no `type/subtype`.
+fn media_type(written: &[u8]) -> Option<Cow<'static, str>> {
+    let is_written = |usual: &&&str| written.eq_ignore_ascii_case(usual.as_bytes());
+    if let Some(usual) = USUAL.iter().find(is_written) {
+        return Some(Cow::Borrowed(usual));
+    }
     let is_token = |part: &str| {
         let is_special = |byte| {
             matches!(byte, b'(' | b')' | b'<' | b'>' | b'@' | b',' | b';' | b':' | b'\\')
@@ -210,7 +234,9 @@ fn is_media_type(text: &str) -> bool {
         };
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !is_special(byte))
     };
-    text.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+    let text = std::str::from_utf8(written).ok()?;
+    let (kind, subtype) = text.split_once('/')?;
+    (is_token(kind) && is_token(subtype)).then(|| Cow::Owned(text.to_ascii_lowercase()))
 }
 
 fn text(value: &[u8], defects: &mut Defects) -> Option<String> {

@@ -174,14 +174,15 @@ fn number(word: &str) -> Option<i64> {
 
 fn month(word: &str) -> Option<i64> {
     let word = word.trim_end_matches('.');
-    let word = if word == "sept" { "sep" } else { word };
+    let word = if word.eq_ignore_ascii_case("sept") { "sep" } else { word };
     let at = MONTHS.iter().position(|name| word.len() >= 3 && begins(name, word))?;
     i64::try_from(at + 1).ok()
 }
 
-/// Whether a name begins with a word; told by the first byte, mostly.
+/// Whether a name begins with a word of any case; told by the first byte, mostly.
 fn begins(name: &str, word: &str) -> bool {
-    word.len() <= name.len() && word.bytes().zip(name.bytes()).all(|(a, b)| a == b)
+    let mut pairs = word.bytes().zip(name.bytes());
+    word.len() <= name.len() && pairs.all(|(a, b)| a.to_ascii_lowercase() == b)
 }
 
 impl<'a> Date<'a> {

@@ -26,8 +26,10 @@ struct Word<'a> {
 }
 
 /// Words side by side in one charset, joined before they are decoded: characters may be split.
+#[derive(Default)]
 struct Run<'a> {
-    charset: &'a str,
+    /// The charset of its words; `None` if there is none.
+    charset: Option<&'a str>,
     bytes: Vec<u8>,
     /// Base64 that does not end with a whole group.
     base64: Vec<u8>,
@@ -45,12 +47,12 @@ pub fn begins(text: &str) -> Option<usize> {
 #[must_use]
 pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
     let mut decoded = String::with_capacity(text.len());
-    let mut run: Option<Run<'_>> = None;
+    let mut run = Run::default();
     let (mut copied, mut from) = (0, 0);
     let mut ends = Ends { text, next: 0 };
     while let Some(found) = text.get(from..).and_then(begins) {
         let start = from + found;
-        let Some(word) = word(text, start, &mut ends) else {
+        let Some(word) = word(text, start, (run.charset, &mut ends)) else {
             from = start + 2;
             continue;
         };
@@ -60,21 +62,20 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
         }
         *left -= 1;
         let between = text.get(copied..start).unwrap_or_default();
-        let is_joined = run.is_some() && between.chars().all(char::is_whitespace);
-        let continues = is_joined
-            && run.as_ref().is_some_and(|run| run.charset.eq_ignore_ascii_case(word.charset));
-        if !continues {
-            flush(run.take(), &mut decoded);
+        let is_joined =
+            run.charset.is_some() && (between == " " || between.chars().all(char::is_whitespace));
+        let is_open = |open: &str| open == word.charset || open.eq_ignore_ascii_case(word.charset);
+        let continues = run.charset.is_some_and(is_open);
+        if !(is_joined && continues) {
+            run.flush(&mut decoded);
         }
         if !is_joined {
             decoded.push_str(between);
         }
-        let run =
-            run.get_or_insert_with(|| Run { charset: word.charset, bytes: vec![], base64: vec![] });
         run.push(&word);
         (copied, from) = (word.end, word.end);
     }
-    flush(run, &mut decoded);
+    run.flush(&mut decoded);
     let rest = text.get(copied..).unwrap_or_default();
     if begins(rest).is_some() {
         defects.note(Defect::EncodedWordMalformed);
@@ -102,41 +103,56 @@ impl Ends<'_> {
     }
 }
 
-/// Reads the word at `start`, which begins with `=?`.
-fn word<'a>(text: &'a str, start: usize, ends: &mut Ends<'a>) -> Option<Word<'a>> {
+/// Reads the word at `start`, which begins with `=?`. Its charset is `open` more often than not.
+fn word<'a>(
+    text: &'a str,
+    start: usize,
+    (open, ends): (Option<&'a str>, &mut Ends<'a>),
+) -> Option<Word<'a>> {
     let rest = text.get(start + 2..)?;
-    let mark = rest.bytes().take(CHARSET_BYTES_MAX + 1).position(|byte| byte == b'?')?;
-    let charset = rest.get(..mark)?;
-    if charset.contains(|char: char| char.is_whitespace() || char == '=') {
-        return None;
-    }
-    let is_base64 = match rest.as_bytes().get(mark + 1)? {
-        b'B' | b'b' => true,
-        b'Q' | b'q' => false,
+    let is_open = |open: &&str| rest.strip_prefix(open).is_some_and(|after| after.starts_with('?'));
+    let (charset, mark) = match open.filter(is_open) {
+        Some(open) => (open, open.len()),
+        None => label(rest)?,
+    };
+    let is_base64 = match rest.as_bytes().get(mark..mark + 3)? {
+        [_, b'B' | b'b', b'?'] => true,
+        [_, b'Q' | b'q', b'?'] => false,
         _ => return None,
     };
-    if rest.as_bytes().get(mark + 2) != Some(&b'?') {
-        return None;
-    }
     let content = start + 2 + mark + 3;
     let end = ends.behind(content)?;
     let content = text.get(content..end)?;
     if begins(content).is_some() {
         return None;
     }
-    let charset = charset.split('*').next().unwrap_or(charset);
     Some(Word { charset, is_base64, content, end: end + 2 })
 }
 
-impl Run<'_> {
-    fn push(&mut self, word: &Word<'_>) {
+/// The name of a charset at the front of `rest` without its language, and where it ends.
+fn label(rest: &str) -> Option<(&str, usize)> {
+    let mark = rest.bytes().take(CHARSET_BYTES_MAX + 1).position(|byte| byte == b'?')?;
+    let label = rest.get(..mark)?;
+    if label.contains(|char: char| char.is_whitespace() || char == '=') {
+        return None;
+    }
+    Some((label.split('*').next().unwrap_or(label), mark))
+}
+
+impl<'a> Run<'a> {
+    fn push(&mut self, word: &Word<'a>) {
+        self.charset.get_or_insert(word.charset);
         if !word.is_base64 {
             self.end_base64();
-            quoted(word.content, &mut self.bytes);
+            quoted(word.content.as_bytes(), &mut self.bytes);
             return;
         }
         let is_character = |byte: &u8| byte.is_ascii() && !byte.is_ascii_whitespace();
-        self.base64.extend(word.content.bytes().filter(is_character));
+        if word.content.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.base64.extend_from_slice(word.content.as_bytes());
+        } else {
+            self.base64.extend(word.content.bytes().filter(is_character));
+        }
         if self.base64.len().is_multiple_of(4) || self.base64.ends_with(b"=") {
             self.end_base64();
         }
@@ -151,50 +167,61 @@ impl Run<'_> {
         decoder.finish(&mut self.bytes);
         self.base64.clear();
     }
+
+    /// Ends the run: its text goes to `decoded`.
+    fn flush(&mut self, decoded: &mut String) {
+        let Some(label) = self.charset.take() else { return };
+        self.end_base64();
+        let charset = Charset::for_label(label);
+        match std::str::from_utf8(&self.bytes) {
+            Ok(text) if charset == Some(Charset::Whatwg(encoding_rs::UTF_8)) => {
+                append(text, decoded);
+            }
+            Ok(_) | Err(_) => append(&charset::decode_named(&self.bytes, charset), decoded),
+        }
+        self.bytes.clear();
+    }
 }
 
-fn flush(run: Option<Run<'_>>, decoded: &mut String) {
-    let Some(mut run) = run else { return };
-    run.end_base64();
-    let text = charset::decode_named(&run.bytes, Charset::for_label(run.charset));
-    // Line ends in a field would be a field of their own when it is written again.
+/// Appends a text in one line: ends of lines in a field would begin a field of their own when it is
+/// written again.
+fn append(text: &str, line: &mut String) {
     let plain = |char: char| match char {
         '\r' | '\n' => Some(' '),
         '\0' => None,
         other => Some(other),
     };
     if memchr::memchr3(b'\r', b'\n', b'\0', text.as_bytes()).is_none() {
-        decoded.push_str(&text);
+        line.push_str(text);
     } else {
-        decoded.extend(text.chars().filter_map(plain));
+        line.extend(text.chars().filter_map(plain));
     }
 }
 
 /// Decodes the "Q" encoding (RFC 2047 §4.2).
-fn quoted(content: &str, bytes: &mut Vec<u8>) {
-    let mut rest = content.as_bytes();
-    bytes.reserve(rest.len());
-    // Escapes stand close together where there are any: no search in bulk.
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'=' | b'_')) {
-        let (plain, marked) = rest.split_at_checked(at).unwrap_or((rest, &[]));
-        bytes.extend_from_slice(plain);
-        let after = marked.get(1..).unwrap_or_default();
-        let escaped = match marked {
-            [b'=', high, low, ..] => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        rest = match escaped {
-            Some((high, low)) => {
-                bytes.push(high << 4 | low);
-                after.get(2..).unwrap_or_default()
-            }
-            None => {
-                bytes.push(if marked.starts_with(b"_") { b' ' } else { b'=' });
-                after
-            }
+fn quoted(content: &[u8], bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    bytes.resize(start + content.len(), 0);
+    let mut places = bytes.get_mut(start..).unwrap_or_default().iter_mut();
+    let mut rest = content.iter();
+    // No search in bulk: escapes stand close together where there are any.
+    while let Some(byte) = rest.next()
+        && let Some(place) = places.next()
+    {
+        *place = match (byte, rest.as_slice()) {
+            (b'_', _) => b' ',
+            (b'=', [high, low, after @ ..]) => match hex(*high).zip(hex(*low)) {
+                Some((high, low)) => {
+                    rest = after.iter();
+                    high << 4 | low
+                }
+                None => b'=',
+            },
+            (byte, _) => *byte,
         };
     }
-    bytes.extend_from_slice(rest);
+    let unused = places.len();
+    bytes.truncate(bytes.len() - unused);
 }
 
 /// The value of a hexadecimal digit.

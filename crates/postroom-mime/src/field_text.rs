@@ -29,34 +29,61 @@ pub struct FieldText<'a> {
 impl FieldText<'_> {
     /// The text of an unstructured field, as a person reads it.
     pub fn unstructured(&mut self, value: &[u8]) -> String {
-        let text = self.unfolded(value);
-        self.words(text)
+        let mut line = String::new();
+        self.append(value, &mut line);
+        line
+    }
+
+    /// Appends the text of an unstructured field; tells whether it differs from what is unfolded,
+    /// because encoded words may stand there.
+    pub fn append(&mut self, value: &[u8], line: &mut String) -> bool {
+        let start = line.len();
+        self.unfold(value, line);
+        self.decode_words(start, line)
+    }
+
+    /// The same for a value that is [`plain`], and may have words in it.
+    pub fn append_plain(&mut self, value: &str, may_have: bool, line: &mut String) -> bool {
+        let start = line.len();
+        unfold(value.trim_ascii(), line);
+        may_have && self.decode_words(start, line)
+    }
+
+    fn decode_words(&mut self, start: usize, line: &mut String) -> bool {
+        let text = line.get(start..).unwrap_or_default();
+        if encoded_word::begins(text).is_none() {
+            return false;
+        }
+        let decoded = encoded_word::decode(text, &mut self.words_left, self.defects);
+        line.truncate(start);
+        line.push_str(&decoded);
+        true
     }
 
     /// The text with its encoded words as they are written.
     pub fn unfolded(&mut self, value: &[u8]) -> String {
+        let mut line = String::new();
+        self.unfold(value, &mut line);
+        line
+    }
+
+    fn unfold(&mut self, value: &[u8], line: &mut String) {
         let value = value.trim_ascii();
-        if let Some(text) = plain(value) {
-            return text.to_owned();
-        }
-        let text = match std::str::from_utf8(value) {
-            Ok(text) if memchr::memchr(0x1B, value).is_none() => Cow::Borrowed(text),
-            Ok(_) => Cow::Owned(self.raw(value)),
-            Err(_) => {
-                self.defects.note(Defect::HeaderRawBytes);
-                Cow::Owned(self.raw(value))
-            }
+        let mut text = match plain(value) {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(self.raw(value)),
         };
-        if memchr::memchr3(b'\r', b'\n', b'\0', text.as_bytes()).is_none() {
-            return text.into_owned();
-        }
         if memchr::memchr(b'\0', text.as_bytes()).is_some() {
             self.defects.note(Defect::Nul);
+            text = Cow::Owned(text.replace('\0', ""));
         }
-        unfold(&text)
+        unfold(&text, line);
     }
 
     fn raw(&mut self, value: &[u8]) -> String {
+        if std::str::from_utf8(value).is_err() {
+            self.defects.note(Defect::HeaderRawBytes);
+        }
         charset::decode_raw(value, self.fallback, &mut self.detection)
     }
 
@@ -70,31 +97,26 @@ impl FieldText<'_> {
     }
 }
 
-/// The text of most fields, which is as it is written: ASCII in one line, without control
-/// characters but tabs.
-fn plain(value: &[u8]) -> Option<&str> {
-    // All bytes are looked at, many at once.
-    let is_other = |byte: u8| (byte.wrapping_sub(b' ') > b'~' - b' ') & (byte != b'\t');
-    let others = value.iter().fold(0, |others, byte| others | u8::from(is_other(*byte)));
-    if others == 0 { std::str::from_utf8(value).ok() } else { None }
+/// Bytes that are text without a second look: UTF-8 without NUL and without escapes.
+#[must_use]
+pub fn plain(bytes: &[u8]) -> Option<&str> {
+    if memchr::memchr2(0x1B, b'\0', bytes).is_some() {
+        return None;
+    }
+    std::str::from_utf8(bytes).ok()
 }
 
-/// Joins folded lines: an end of line with the blanks behind it is one blank. NUL is left out.
-fn unfold(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
+/// Appends folded lines as one: an end of line with the blanks behind it is one blank.
+fn unfold(text: &str, line: &mut String) {
+    line.reserve(text.len());
     let mut rest = text;
-    while let Some(at) = memchr::memchr3(b'\r', b'\n', b'\0', rest.as_bytes()) {
+    while let Some(at) = memchr::memchr2(b'\r', b'\n', rest.as_bytes()) {
         let (piece, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
         line.push_str(piece);
-        if after.starts_with('\0') {
-            rest = after.strip_prefix('\0').unwrap_or(after);
-        } else {
-            line.push(' ');
-            let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n' | b' ' | b'\t' | b'\0');
-            let blanks = after.bytes().take_while(is_blank).count();
-            rest = after.get(blanks..).unwrap_or_default();
-        }
+        line.push(' ');
+        let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n' | b' ' | b'\t');
+        let blanks = after.bytes().take_while(is_blank).count();
+        rest = after.get(blanks..).unwrap_or_default();
     }
     line.push_str(rest);
-    line
 }

@@ -5,13 +5,21 @@
 //! Standards: RFC 5322 §3.6.
 
 use crate::address;
+use crate::compose::Address;
 use crate::date;
 use crate::defect::Defect;
+use crate::encoded_word;
+use crate::field_text;
 use crate::field_text::FieldText;
 use crate::header::Field;
+use crate::headers::Headers;
 use crate::message::Message;
 use crate::source::Source;
 use std::io;
+use std::ops::Range;
+
+/// How much of the header is taken at once, if not one field alone is larger.
+const BATCH_BYTES: u64 = 64 << 10;
 
 /// Reads the fields into `message`.
 ///
@@ -20,32 +28,85 @@ use std::io;
 /// Those of the file.
 pub fn read<S: Source>(
     source: &mut S,
-    fields: &[Field],
+    mut fields: &[Field],
     text: &mut FieldText<'_>,
     message: &mut Message,
 ) -> io::Result<()> {
     let mut seen = Seen::default();
-    message.headers.reserve(fields.len());
-    for field in fields {
-        let whole = field.name.start..field.value.end;
-        let bytes = length(whole.start, whole.end);
-        let window = source.window(whole.start, bytes)?;
+    let bytes = fields.iter().map(|field| length(field.name.start, field.value.end)).sum();
+    let mut headers = Headers::with_capacity(fields.len(), bytes);
+    while let Some(first) = fields.first() {
+        let start = first.name.start;
+        let fits = |field: &&Field| field.value.end - start <= BATCH_BYTES;
+        let count = fields.iter().take_while(fits).count().max(1);
+        let (batch, rest) = fields.split_at_checked(count).unwrap_or((fields, &[]));
+        fields = rest;
+        let bytes = length(start, batch.last().map_or(start, |last| last.value.end));
+        let window = source.window(start, bytes)?;
         let window = window.get(..bytes).unwrap_or(window);
-        let name = window.get(..length(whole.start, field.name.end)).unwrap_or_default();
-        let value = window.get(length(whole.start, field.value.start)..).unwrap_or_default();
-        let Ok(name) = std::str::from_utf8(name) else {
-            continue;
-        };
-        let line = text.unstructured(value);
-        seen.field((name, value), &line, text, message);
-        message.headers.push((name.to_owned(), line));
+        // What is plain as a whole need not be looked at field by field.
+        let plain = field_text::plain(window);
+        let may_have_words = plain.is_none_or(|plain| encoded_word::begins(plain).is_some());
+        for field in batch {
+            let place = |range: &Range<u64>| length(start, range.start)..length(start, range.end);
+            let name = match plain {
+                Some(plain) => plain.get(place(&field.name)).unwrap_or_default(),
+                None => utf8(window.get(place(&field.name)).unwrap_or_default()),
+            };
+            let bytes = window.get(place(&field.value)).unwrap_or_default();
+            let has_words = headers.push(name, |line| match plain {
+                Some(plain) => {
+                    let value = plain.get(place(&field.value)).unwrap_or_default();
+                    text.append_plain(value, may_have_words, line)
+                }
+                None => text.append(bytes, line),
+            });
+            let value = Value { bytes, line: headers.last(), has_words };
+            seen.field(name, value, text, message);
+        }
     }
+    message.headers = headers;
     seen.missing(text, message);
     Ok(())
 }
 
+/// The name of a field, which is in ASCII.
+fn utf8(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
+}
+
 fn length(start: u64, end: u64) -> usize {
     usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX)
+}
+
+/// The value of a field.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    /// As it is written.
+    bytes: &'a [u8],
+    /// As a person reads it.
+    line: &'a str,
+    /// Whether encoded words stood there.
+    has_words: bool,
+}
+
+impl Value<'_> {
+    /// The addresses, of which encoded words are pieces.
+    fn addresses(self, text: &mut FieldText<'_>) -> Vec<Address> {
+        if self.has_words {
+            let unfolded = text.unfolded(self.bytes);
+            address::parse(&unfolded, text)
+        } else {
+            address::parse(self.line, text)
+        }
+    }
+
+    /// Addresses that mail can be sent to: mere names are left out.
+    fn recipients(self, text: &mut FieldText<'_>) -> Vec<Address> {
+        let mut list = self.addresses(text);
+        list.retain(|address| !address.address.is_empty());
+        list
+    }
 }
 
 /// Which of the fields that may occur once were met.
@@ -65,11 +126,12 @@ struct Seen {
 impl Seen {
     fn field(
         &mut self,
-        (name, value): (&str, &[u8]),
-        line: &str,
+        name: &str,
+        value: Value<'_>,
         text: &mut FieldText<'_>,
         message: &mut Message,
     ) {
+        let line = value.line;
         // The longest of these names.
         let mut lower = [0; 12];
         let Some(lower) = lower.get_mut(..name.len()) else {
@@ -84,16 +146,16 @@ impl Seen {
             !std::mem::replace(seen, true)
         };
         match &*lower {
-            b"from" if is_first(&mut self.from) => message.from = address::parse(value, text),
+            b"from" if is_first(&mut self.from) => message.from = value.addresses(text),
             b"sender" if is_first(&mut self.sender) => {
-                message.sender = address::parse(value, text).into_iter().next();
+                message.sender = value.addresses(text).into_iter().next();
             }
             b"reply-to" if is_first(&mut self.reply_to) => {
-                message.reply_to = recipients(value, text);
+                message.reply_to = value.recipients(text);
             }
-            b"to" => message.to.append(&mut recipients(value, text)),
-            b"cc" => message.cc.append(&mut recipients(value, text)),
-            b"bcc" => message.bcc.append(&mut recipients(value, text)),
+            b"to" => join(&mut message.to, value.recipients(text)),
+            b"cc" => join(&mut message.cc, value.recipients(text)),
+            b"bcc" => join(&mut message.bcc, value.recipients(text)),
             b"subject" if is_first(&mut self.subject) => {
                 message.subject = (!line.is_empty()).then(|| line.to_owned());
             }
@@ -133,28 +195,39 @@ impl Seen {
     }
 }
 
-/// Addresses that mail can be sent to: mere names are left out.
-fn recipients(value: &[u8], text: &mut FieldText<'_>) -> Vec<crate::compose::Address> {
-    let mut list = address::parse(value, text);
-    list.retain(|address| !address.address.is_empty());
-    list
+/// Appends a list to that of a field before it.
+fn join(list: &mut Vec<Address>, mut more: Vec<Address>) {
+    if list.is_empty() {
+        *list = more;
+    } else {
+        list.append(&mut more);
+    }
 }
 
 /// The identifier of a field: what stands in angle brackets, else all of it.
 fn message_id(line: &str) -> Option<String> {
     message_ids(line).into_iter().next().or_else(|| {
-        let id: String = line.trim_matches(['<', '>', ' ']).split_whitespace().collect();
+        let id = joined(line.trim_matches(['<', '>', ' ']));
         (!id.is_empty()).then_some(id)
     })
 }
 
-/// The identifiers of a list. Blanks in them come from folding.
+/// A text without its blanks, which come from folding.
+fn joined(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return text.to_owned();
+    }
+    text.split_whitespace().collect()
+}
+
+/// The identifiers of a list.
 fn message_ids(line: &str) -> Vec<String> {
     let mut ids = vec![];
     let mut rest = line;
-    while let Some((_, after)) = rest.split_once('<') {
-        let end = after.find(['>', '<']).unwrap_or(after.len());
-        let id: String = after.get(..end).unwrap_or_default().split_whitespace().collect();
+    while let Some(start) = memchr::memchr(b'<', rest.as_bytes()) {
+        let after = rest.get(start + 1..).unwrap_or_default();
+        let end = memchr::memchr2(b'>', b'<', after.as_bytes()).unwrap_or(after.len());
+        let id = joined(after.get(..end).unwrap_or_default());
         if !id.is_empty() {
             ids.push(id);
         }

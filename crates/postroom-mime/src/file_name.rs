@@ -1,6 +1,6 @@
 //! Names of files: harmless wherever they are saved, and unique within their message.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// How many bytes a name has at most; file systems take 255.
 const NAME_BYTES_MAX: usize = 200;
@@ -9,11 +9,14 @@ const EXTENSION_BYTES_MAX: usize = 16;
 /// Names that Windows takes for devices.
 const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 
+/// The longest of them.
+const DEVICE_BYTES_MAX: usize = 7;
+
 /// The names of one message.
 #[derive(Debug, Default)]
 pub struct FileNames {
     /// In lower case: not every file system tells cases apart.
-    taken: HashSet<String>,
+    taken: BTreeSet<String>,
 }
 
 impl FileNames {
@@ -42,6 +45,9 @@ impl FileNames {
 #[must_use]
 pub fn harmless(declared: &str) -> String {
     let declared = declared.trim();
+    if is_usual(declared) {
+        return declared.to_owned();
+    }
     let is_path = declared.starts_with(['/', '\\', '.'])
         || declared.get(1..3).is_some_and(|drive| drive == ":\\" || drive == ":/")
         || declared.contains("://")
@@ -64,6 +70,17 @@ pub fn harmless(declared: &str) -> String {
             number.chars().count() == 1 && !number.starts_with(char::is_alphabetic)
         });
     if is_device { format!("_{name}") } else { name }
+}
+
+/// Whether a name needs no second look.
+fn is_usual(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    // Longer than the name of any device.
+    let stem = name.bytes().position(|byte| byte == b'.').unwrap_or(name.len());
+    (DEVICE_BYTES_MAX + 1..=NAME_BYTES_MAX).contains(&name.len())
+        && stem > DEVICE_BYTES_MAX
+        && !name.ends_with('.')
+        && name.bytes().all(is_plain)
 }
 
 fn is_invisible(char: char) -> bool {

@@ -17,6 +17,7 @@ use crate::source;
 use crate::source::Slice;
 use crate::source::Source;
 use crate::tnef;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 
@@ -67,7 +68,7 @@ pub fn open_tnef<S: Source>(
     defects: &mut Defects,
 ) -> io::Result<()> {
     let is_tnef = |file: &File| {
-        matches!(file.media_type.as_str(), "application/ms-tnef" | "application/vnd.ms-tnef")
+        matches!(&*file.media_type, "application/ms-tnef" | "application/vnd.ms-tnef")
             || file.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"))
     };
     let mut opened = vec![];
@@ -96,12 +97,16 @@ pub fn open_tnef<S: Source>(
                 bodies.html = Some(html);
             }
         }
-        let rtf = found.rtf.map(|rtf| of_tnef(Some("body.rtf".to_owned()), "application/rtf", rtf));
+        let rtf = found
+            .rtf
+            .map(|rtf| of_tnef(Some("body.rtf".to_owned()), Cow::Borrowed("application/rtf"), rtf));
         bodies.files.extend(rtf);
         for attachment in found.attachments {
-            let media_type = attachment.media_type.unwrap_or_default().to_ascii_lowercase();
-            let media_type =
-                if media_type.contains('/') { &media_type } else { "application/octet-stream" };
+            let declared = attachment.media_type.map(|declared| declared.to_ascii_lowercase());
+            let media_type = match declared.filter(|declared| declared.contains('/')) {
+                Some(declared) => Cow::Owned(declared),
+                None => Cow::Borrowed("application/octet-stream"),
+            };
             let mut file = of_tnef(attachment.name, media_type, attachment.content);
             file.content_id = attachment.content_id;
             file.location = attachment.content_location;
@@ -111,11 +116,11 @@ pub fn open_tnef<S: Source>(
     Ok(())
 }
 
-fn of_tnef(name: Option<String>, media_type: &str, bytes: Vec<u8>) -> File {
+fn of_tnef(name: Option<String>, media_type: Cow<'static, str>, bytes: Vec<u8>) -> File {
     File {
         declared_name: name.clone(),
         name,
-        media_type: media_type.to_owned(),
+        media_type,
         content_id: None,
         location: None,
         size_bytes: bytes.len() as u64,
@@ -131,8 +136,7 @@ fn of_tnef(name: Option<String>, media_type: &str, bytes: Vec<u8>) -> File {
 /// Those of the message's file.
 pub fn name_messages<S: Source>(source: &mut S, bodies: &mut Bodies) -> io::Result<()> {
     let is_unnamed = |file: &&mut File| {
-        file.name.is_none()
-            && matches!(file.media_type.as_str(), "message/rfc822" | "message/global")
+        file.name.is_none() && matches!(&*file.media_type, "message/rfc822" | "message/global")
     };
     for file in bodies.files.iter_mut().filter(is_unnamed).take(MESSAGES_MAX) {
         let start = content(source, file, HEADER_BYTES_MAX)?;

@@ -316,17 +316,39 @@ fn classify(line: &[u8]) -> Line {
 
 /// The place of the colon behind a field name and blanks.
 fn colon_of(line: &[u8]) -> Option<usize> {
-    let name = line.iter().position(|byte| !(b'!'..=b'~').contains(byte) || *byte == b':')?;
+    let name = line.iter().position(|byte| !is_of_name(*byte))?;
+    if line.get(name) == Some(&b':') {
+        return (name > 0).then_some(name);
+    }
     let blanks = line.get(name..)?.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
     (name > 0 && line.get(name + blanks) == Some(&b':')).then_some(name + blanks)
+}
+
+/// Whether a byte may stand in the name of a field (RFC 5322 §2.2).
+fn is_of_name(byte: u8) -> bool {
+    const OF_NAME: [bool; 256] = {
+        let mut of_name = [false; 256];
+        let mut byte = b'!' as usize;
+        while byte <= b'~' as usize {
+            #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+            {
+                of_name[byte] = byte != b':' as usize;
+            }
+            byte += 1;
+        }
+        of_name
+    };
+    // Always there: the table has a place for each byte.
+    OF_NAME.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 fn field(line: &[u8]) -> Line {
     let line = line.get(..NAME_BYTES_MAX).unwrap_or(line);
     match colon_of(line) {
         Some(colon) => {
-            let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
-            Line::Field { name_bytes: name.len(), colon }
+            let blanks = line.get(..colon).unwrap_or_default().iter().rev();
+            let blanks = blanks.take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            Line::Field { name_bytes: colon - blanks, colon }
         }
         None => Line::Other,
     }

@@ -40,6 +40,8 @@ pub mod header;
 
 pub mod structure;
 
+pub mod headers;
+
 pub mod message;
 
 mod fields;
@@ -57,6 +59,7 @@ mod parse;
 
 pub use compose::Address;
 pub use defect::Defect;
+pub use headers::Headers;
 pub use limits::Limits;
 pub use message::Container;
 pub use message::Kind;

@@ -3,11 +3,13 @@
 use crate::calendar::Calendar;
 use crate::compose::Address;
 use crate::defect::Defect;
+use crate::headers::Headers;
 use crate::source;
 use crate::source::Slice;
 use crate::source::Source;
 use crate::source::Windows;
 use crate::transfer::TransferEncoding;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -40,7 +42,7 @@ pub struct Message {
     /// The Message-IDs of its thread, without angle brackets.
     pub references: Vec<String>,
     /// All header fields in order: names as written, values decoded.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// The plain text body, lines ended by LF; bounded by [`crate::Limits::text_bytes_max`].
     pub text: Option<String>,
     /// The html body as a file.
@@ -100,7 +102,7 @@ pub struct Part {
     /// The name that the message gives, decoded and nothing else; never a path on a disk.
     pub declared_name: Option<String>,
     /// The media type, lower case, without parameters.
-    pub media_type: String,
+    pub media_type: Cow<'static, str>,
     /// Content-ID without angle brackets.
     pub content_id: Option<String>,
     /// Content-Location.

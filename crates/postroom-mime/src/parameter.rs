@@ -18,26 +18,27 @@ use crate::encoded_word;
 use crate::field_text::FieldText;
 use crate::parameter::reader::Piece;
 use crate::parameter::reader::Reader;
+use std::borrow::Cow;
 
 mod reader;
 
 /// A value with its parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Parameters {
-    /// What stands before the first parameter, lower case.
-    pub head: String,
+pub struct Parameters<'a> {
+    /// What stands before the first parameter, in any case.
+    pub head: Cow<'a, [u8]>,
     /// Whether something stands behind the head that no semicolon introduces.
     pub is_loose: bool,
-    list: Vec<Parameter>,
+    list: Vec<Parameter<'a>>,
 }
 
 /// One parameter, its pieces joined.
 #[derive(Debug, PartialEq, Eq)]
-struct Parameter {
-    /// Lower case, without asterisks.
-    name: String,
+struct Parameter<'a> {
+    /// In any case, without asterisks.
+    name: &'a [u8],
     rank: Rank,
-    value: Vec<u8>,
+    value: Cow<'a, [u8]>,
     charset: Option<Charset>,
     is_sound: bool,
 }
@@ -50,10 +51,10 @@ enum Rank {
     Plain,
 }
 
-impl Parameters {
+impl<'a> Parameters<'a> {
     /// Reads the value of a field.
     #[must_use]
-    pub fn parse(value: &[u8]) -> Self {
+    pub fn parse(value: &'a [u8]) -> Self {
         let mut reader = Reader::new(value);
         let head = reader.head();
         let is_loose = reader.is_loose();
@@ -67,14 +68,14 @@ impl Parameters {
     /// The bytes of a parameter.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        self.find(name).map(|parameter| parameter.value.as_slice())
+        self.find(name).map(|parameter| &*parameter.value)
     }
 
     /// The bytes of a parameter that a semicolon introduces and whose quote, if any, is closed.
     #[must_use]
     pub fn sound_bytes(&self, name: &str) -> Option<&[u8]> {
         let found = self.find(name).filter(|parameter| parameter.is_sound);
-        found.map(|parameter| parameter.value.as_slice())
+        found.map(|parameter| &*parameter.value)
     }
 
     /// A parameter that is a word of a protocol.
@@ -104,8 +105,10 @@ impl Parameters {
         (!text.is_empty()).then_some(text)
     }
 
-    fn find(&self, name: &str) -> Option<&Parameter> {
-        let found = self.list.iter().filter(|parameter| parameter.name == name);
+    fn find(&self, name: &str) -> Option<&Parameter<'a>> {
+        let is_it =
+            |parameter: &&Parameter<'a>| parameter.name.eq_ignore_ascii_case(name.as_bytes());
+        let found = self.list.iter().filter(is_it);
         found.min_by_key(|parameter| parameter.rank)
     }
 }
@@ -114,22 +117,22 @@ impl Parameters {
 const WORDS_MAX: usize = 1_000;
 
 /// Joins the pieces of each parameter.
-fn join(pieces: Vec<Piece>) -> Vec<Parameter> {
+fn join(pieces: Vec<Piece<'_>>) -> Vec<Parameter<'_>> {
     if pieces.iter().all(|piece| piece.section.is_none()) {
         return pieces.into_iter().map(whole_piece).collect();
     }
     let (mut sections, whole): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| piece.section.is_some());
     // Stable: of two pieces with one number the first comes first.
-    sections.sort_by(|a, b| (&a.name, a.section).cmp(&(&b.name, b.section)));
+    sections.sort_by(|a, b| lower(a.name).cmp(lower(b.name)).then(a.section.cmp(&b.section)));
     let mut list: Vec<_> = whole.into_iter().map(whole_piece).collect();
     let mut last_section = None;
-    let mut joined: Vec<Parameter> = vec![];
+    let mut joined: Vec<Parameter<'_>> = vec![];
     for piece in sections {
-        match joined.last_mut().filter(|open| open.name == piece.name) {
+        match joined.last_mut().filter(|open| open.name.eq_ignore_ascii_case(piece.name)) {
             Some(_) if piece.section == last_section => {}
-            Some(open) if piece.is_extended => percent(&piece.value, &mut open.value),
-            Some(open) => open.value.extend(&piece.value),
+            Some(open) if piece.is_extended => percent(&piece.value, open.value.to_mut()),
+            Some(open) => open.value.to_mut().extend_from_slice(&piece.value),
             None => joined.push(Parameter {
                 rank: Rank::Continued,
                 ..whole_piece(Piece { section: None, ..piece })
@@ -141,8 +144,12 @@ fn join(pieces: Vec<Piece>) -> Vec<Parameter> {
     list
 }
 
+fn lower(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(u8::to_ascii_lowercase)
+}
+
 /// A parameter, or the first piece of one: an extended value begins with charset and language.
-fn whole_piece(piece: Piece) -> Parameter {
+fn whole_piece(piece: Piece<'_>) -> Parameter<'_> {
     let Piece { name, is_extended, value, is_sound, .. } = piece;
     if !is_extended {
         return Parameter { name, rank: Rank::Plain, value, charset: None, is_sound };
@@ -150,12 +157,12 @@ fn whole_piece(piece: Piece) -> Parameter {
     let mut fields = value.splitn(3, |byte| *byte == b'\'');
     let (label, text) = match (fields.next(), fields.next(), fields.next()) {
         (Some(label), Some(_), Some(text)) => (label, text),
-        _ => (&[][..], value.as_slice()),
+        _ => (&[][..], &*value),
     };
     let charset = std::str::from_utf8(label).ok().and_then(Charset::for_label);
     let mut bytes = Vec::with_capacity(text.len());
     percent(text, &mut bytes);
-    Parameter { name, rank: Rank::Extended, value: bytes, charset, is_sound }
+    Parameter { name, rank: Rank::Extended, value: Cow::Owned(bytes), charset, is_sound }
 }
 
 /// Undoes percent encoding; what is none stays as it is.
@@ -226,15 +233,16 @@ mod tests {
     }
 
     #[test]
-    fn the_head_is_lower_case_and_bare() {
+    fn the_head_is_bare() {
         for (value, want) in [
-            ("Text/Plain; a=b", "text/plain"),
+            ("Text/Plain; a=b", "Text/Plain"),
             (" text / html (comment)", "text/html"),
             ("text/plain charset=utf-8", "text/plain"),
             ("\"attachment\"; a=b", "attachment"),
             ("", ""),
         ] {
-            assert_eq!(Parameters::parse(value.as_bytes()).head, want, "{value}");
+            let head = Parameters::parse(value.as_bytes()).head;
+            assert_eq!(head, want.as_bytes(), "{value}");
         }
         let parameters = Parameters::parse(b"text/plain charset=utf-8 (why) format=flowed");
         assert_eq!(parameters.token("charset").as_deref(), Some("utf-8"));
@@ -273,7 +281,8 @@ mod tests {
         ], 0..80)) {
             let parameters = Parameters::parse(&value);
             for parameter in &parameters.list {
-                let _ = parameters.text(&parameter.name, None);
+                let name = String::from_utf8_lossy(parameter.name);
+                let _ = parameters.text(&name, None);
             }
         }
     }

@@ -33,6 +33,7 @@ use crate::source::Source;
 use crate::source::Windows;
 use crate::structure;
 use crate::structure::Structure;
+use std::borrow::Cow;
 use std::io;
 use std::io::Read;
 use std::io::Seek;
@@ -112,7 +113,7 @@ fn calendar_of<S: Source>(
     bodies: &Bodies,
 ) -> io::Result<Option<calendar::Calendar>> {
     let is_calendar = |file: &&File| {
-        matches!(file.media_type.as_str(), "text/calendar" | "application/ics" | "text/x-vcalendar")
+        matches!(&*file.media_type, "text/calendar" | "application/ics" | "text/x-vcalendar")
     };
     let mut detection = Detection::default();
     for file in bodies.files.iter().filter(is_calendar) {
@@ -138,9 +139,9 @@ fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
         let joined = || (PartSource::Bytes(html.clone().into_bytes()), html.len() as u64);
         let (source, size_bytes) = html_source.unwrap_or_else(joined);
         message.html = Some(Part {
-            name: FileNames::default().name(Some("message.html"), "text/html"),
+            name: "message.html".to_owned(),
             declared_name: None,
-            media_type: "text/html".to_owned(),
+            media_type: Cow::Borrowed("text/html"),
             content_id: None,
             location: None,
             size_bytes,

@@ -1,5 +1,8 @@
 //! The beginning of what a message says, in one line.
 
+/// Longer lines are taken word by word.
+const PLAIN_BYTES_MAX: usize = 1_000;
+
 /// The first `chars_max` characters of a text without quotes, blanks joined; `None` if there are
 /// none.
 #[must_use]
@@ -14,12 +17,14 @@ fn joined(text: &str, chars_max: usize, is_shown: impl Fn(&str) -> bool) -> Opti
     let mut rest = text;
     while !rest.is_empty() {
         let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |end| end + 1);
-        let (mut line, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let (line, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
         rest = after;
         if !is_shown(line) {
             continue;
         }
-        while let Some(word) = next_word(&mut line) {
+        let mut line = line.trim_ascii();
+        let next = if is_plain(line) { whole } else { next_word };
+        while let Some((word, chars)) = next(&mut line) {
             if is_rule(word) {
                 continue;
             }
@@ -27,7 +32,6 @@ fn joined(text: &str, chars_max: usize, is_shown: impl Fn(&str) -> bool) -> Opti
                 preview.push(' ');
                 left -= 1;
             }
-            let chars = word.chars().count();
             if chars >= left {
                 let kept = word.char_indices().nth(left).map_or(word.len(), |(at, _)| at);
                 preview.push_str(word.get(..kept).unwrap_or_default());
@@ -40,27 +44,59 @@ fn joined(text: &str, chars_max: usize, is_shown: impl Fn(&str) -> bool) -> Opti
     (!preview.is_empty()).then_some(preview)
 }
 
-/// Takes the next word off the front of a line.
-fn next_word<'a>(line: &mut &'a str) -> Option<&'a str> {
-    let is_usual = |byte: &u8| byte.is_ascii_graphic();
-    let is_blank = |char: char| char.is_whitespace() || char.is_control() || is_filler(char);
-    let mut rest = line.trim_ascii_start();
-    if !rest.as_bytes().first().is_some_and(is_usual) {
-        rest = rest.trim_start_matches(is_blank);
+/// Takes all of a line.
+fn whole<'a>(line: &mut &'a str) -> Option<(&'a str, usize)> {
+    let whole = std::mem::take(line);
+    (!whole.is_empty()).then_some((whole, whole.len()))
+}
+
+/// Whether a line is as it is shown: words in ASCII with one blank between them, none a rule. All
+/// bytes are looked at, many at once.
+fn is_plain(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    let is_drawn = |byte| matches!(byte, b'-' | b'_' | b'=' | b'*' | b'#' | b'~');
+    let is_other = |byte: u8| byte.wrapping_sub(b' ') > b'~' - b' ';
+    let next = bytes.get(1..).unwrap_or_default();
+    let pairs = bytes.iter().zip(next).fold(false, |found, (&a, &b)| {
+        found | ((a == b' ') & (b == b' ')) | (is_drawn(a) & is_drawn(b))
+    });
+    bytes.len() <= PLAIN_BYTES_MAX
+        && !pairs
+        && !bytes.iter().fold(false, |found, byte| found | is_other(*byte))
+}
+
+/// Takes the next word off the front of a line; with it, how many characters it has.
+fn next_word<'a>(line: &mut &'a str) -> Option<(&'a str, usize)> {
+    let rest = line.trim_ascii_start();
+    // Most words are ASCII up to a blank.
+    let end = usual(rest.as_bytes());
+    if end > 0 && matches!(rest.as_bytes().get(end), None | Some(b' ' | b'\n')) {
+        let (word, after) = rest.split_at_checked(end)?;
+        *line = after;
+        return Some((word, end));
     }
+    let (word, after) = any_word(rest)?;
+    *line = after;
+    (!word.is_empty()).then(|| (word, word.chars().count()))
+}
+
+/// The next word of any characters, and what follows it.
+fn any_word(rest: &str) -> Option<(&str, &str)> {
+    let is_blank = |char: char| char.is_whitespace() || char.is_control() || is_filler(char);
+    let rest = rest.trim_start_matches(is_blank);
     let mut end = 0;
     loop {
-        // Most characters are told by their byte alone.
-        let bytes = rest.as_bytes().get(end..).unwrap_or_default();
-        end += bytes.iter().position(|byte| !is_usual(byte)).unwrap_or(bytes.len());
+        end += usual(rest.as_bytes().get(end..).unwrap_or_default());
         match rest.get(end..).and_then(|rest| rest.chars().next()) {
             Some(char) if !char.is_ascii() && !is_blank(char) => end += char.len_utf8(),
-            _ => break,
+            _ => return rest.split_at_checked(end),
         }
     }
-    let (word, after) = rest.split_at_checked(end)?;
-    *line = after;
-    (!word.is_empty()).then_some(word)
+}
+
+/// How many characters at the front are told by their byte alone.
+fn usual(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(bytes.len())
 }
 
 /// Whether a word is a line that is drawn.
@@ -87,6 +123,9 @@ mod tests {
             ("> quoted only",                50, Some("> quoted only")),
             ("a\u{200c} \u{200c} b",         50, Some("a b")),
             ("------\nafter the rule",       50, Some("after the rule")),
+            ("=-=-=-=\nafter - it\n",        50, Some("after - it")),
+            ("one\n\ntwo",                   4,  Some("one ")),
+            ("one\ntwo three\n",             8,  Some("one two ")),
             ("grün",                         3,  Some("grü")),
             (" \n ",                         50, None),
         ];

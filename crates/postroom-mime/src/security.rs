@@ -33,7 +33,7 @@ pub fn recognise(entities: &[Entity], text: Option<&str>) -> Option<Security> {
 
 fn of_part(entity: &Entity) -> Option<Security> {
     let kind = entity.content.security_type.as_deref();
-    match entity.content.media_type.as_str() {
+    match &*entity.content.media_type {
         "multipart/signed" => Some(Security::Signed),
         "multipart/encrypted" | "application/pgp-encrypted" => Some(Security::Encrypted),
         "application/pkcs7-mime" | "application/x-pkcs7-mime" => match kind {

@@ -19,7 +19,6 @@ use crate::header::Field;
 use crate::header::LineEnd;
 use crate::header::Scan;
 use crate::limits::Limits;
-use crate::source;
 use crate::source::Source;
 use crate::structure::boundary::Boundaries;
 use crate::structure::boundary::Delimiter;
@@ -323,8 +322,9 @@ impl<S: Source> Scanner<'_, S> {
             return Ok(at);
         }
         let from = at.saturating_sub(2);
-        let before = source::read(self.source, &(from..at), 2)?;
-        let bytes = match (before.as_slice(), self.line_end.0) {
+        let length = usize::try_from(at - from).unwrap_or(usize::MAX);
+        let before = self.source.window(from, length)?.get(..length).unwrap_or_default();
+        let bytes = match (before, self.line_end.0) {
             ([b'\r', b'\n'], b'\n') => 2,
             ([.., last], end) if *last == end => 1,
             _ => 0,

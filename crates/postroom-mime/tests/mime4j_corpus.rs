@@ -108,7 +108,7 @@ impl Tree {
         let range =
             usize::try_from(entity.body.start).unwrap()..usize::try_from(entity.body.end).unwrap();
         let body = || entity.content.encoding.decode(raw.get(range).unwrap());
-        match entity.content.media_type.as_str() {
+        match &*entity.content.media_type {
             media_type if media_type.starts_with("multipart/") => self.line("multipart"),
             "message/rfc822" => self.message(&body()),
             _ => self.leaf(&body()),

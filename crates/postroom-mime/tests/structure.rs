@@ -119,6 +119,7 @@ fn headers_are_read_as_they_arrive() {
         ("bare CR",               b"From: a@b.example\rSubject: s\r\rone",            "one", Some(Defect::BareCr)),
         ("mixed line ends",       b"From: a@b.example\r\nSubject: s\n\r\none",        "one", None),
         ("NUL",                   b"From: a@b.example\nSubject: s\0\n\no\0ne",        "one", Some(Defect::Nul)),
+        ("NUL in a line end",     b"From: a@b.example\nSubject: s\n\no\r\0\nne",     "o\nne", Some(Defect::Nul)),
         ("the line of an mbox",   b"From x Mon Nov 23 10:00:00 2026\nFrom: a@b.example\nSubject: s\n\none", "one", Some(Defect::MboxLine)),
         ("the same, quoted",      b">From x Mon Nov 23 10:00:00 2026\nFrom: a@b.example\nSubject: s\n\none", "one", Some(Defect::MboxLine)),
         ("blank first line",      b"\n\nFrom: a@b.example\nSubject: s\n\none",        "one", Some(Defect::BlankFirstLine)),

@@ -13,7 +13,8 @@ fn list(text: &[u8]) -> Vec<(String, String)> {
         detection: Detection::default(),
         defects: &mut defects,
     };
-    let found = parse(text, &mut field);
+    let text = field.unfolded(text);
+    let found = parse(&text, &mut field);
     found.into_iter().map(|found| (found.name.unwrap_or_default(), found.address)).collect()
 }
 
@@ -111,7 +112,7 @@ fn only_what_is_malformed_is_a_defect() {
             detection: Detection::default(),
             defects: &mut defects,
         };
-        let _ = parse(text.as_bytes(), &mut field);
+        let _ = parse(text, &mut field);
         assert_eq!(defects.has(Defect::AddressMalformed), want, "{text}");
     }
 }

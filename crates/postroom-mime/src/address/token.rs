@@ -144,20 +144,45 @@ impl<'a> Tokens<'a> {
     /// address literal.
     fn word(&mut self, is_glued: bool) -> Token<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let end = encoded_word_end(rest).or_else(|| literal_end(rest)).unwrap_or_else(|| {
-            let is_end = |(at, char): (usize, char)| {
-                let is_separator = matches!(char, ',' | ';' | ':' | '<' | '>')
-                    || (char == '(' && !self.comments_end)
-                    || (char == '"' && !self.quotes_end)
-                    || (char == '[' && rest.get(..at).is_some_and(|start| start.ends_with('@')))
-                    || char.is_whitespace();
-                (at > 0 && is_separator).then_some(at)
-            };
-            rest.char_indices().find_map(is_end).unwrap_or(rest.len())
-        });
+        let end = match rest.as_bytes().first() {
+            Some(b'=') => encoded_word_end(rest),
+            Some(b'[') => literal_end(rest),
+            _ => None,
+        };
+        let end = end.unwrap_or_else(|| self.word_end(rest));
         self.at += end;
         Token::Word { text: rest.get(..end).unwrap_or_default(), is_quoted: false, is_glued }
     }
+
+    /// Where the word at the front of `rest` ends, which has one character at least.
+    fn word_end(&self, rest: &str) -> usize {
+        let mut end = 0;
+        loop {
+            // Most characters are told by their byte alone.
+            let bytes = rest.as_bytes().get(end..).unwrap_or_default();
+            end += bytes.iter().position(|byte| !is_usual(*byte)).unwrap_or(bytes.len());
+            let Some(char) = rest.get(end..).and_then(|rest| rest.chars().next()) else {
+                return rest.len();
+            };
+            let is_separator = match char {
+                ',' | ';' | ':' | '<' | '>' => true,
+                '(' => !self.comments_end,
+                '"' => !self.quotes_end,
+                '[' => rest.get(..end).is_some_and(|start| start.ends_with('@')),
+                _ => char.is_whitespace(),
+            };
+            if is_separator && end > 0 {
+                return end;
+            }
+            end += char.len_utf8();
+        }
+    }
+}
+
+/// Whether a byte belongs to a word wherever it stands.
+fn is_usual(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b',' | b';' | b':' | b'<' | b'>' | b'(' | b'"' | b'[')
 }
 
 /// How long an encoded word with blanks and commas in it may be.
@@ -165,16 +190,18 @@ const WORD_BYTES_MAX: usize = 1_000;
 
 /// The end of the encoded word at the front of a text.
 fn encoded_word_end(rest: &str) -> Option<usize> {
-    let after = rest.strip_prefix("=?")?;
-    let start = rest.len() - after.len();
-    let mut marks =
-        after.bytes().enumerate().take(WORD_BYTES_MAX).filter(|(_, byte)| *byte == b'?');
-    let (_, (encoding, _)) = (marks.next()?, marks.next()?);
-    let content = after.get(encoding + 1..)?;
-    let limit =
-        (0..=WORD_BYTES_MAX.min(content.len())).rev().find(|at| content.is_char_boundary(*at))?;
-    let end = content.get(..limit)?.find("?=")?;
-    Some(start + encoding + 1 + end + 2)
+    let bytes = rest.as_bytes().strip_prefix(b"=?")?;
+    let mark = |from: usize| {
+        let within = bytes.get(from..(from + WORD_BYTES_MAX).min(bytes.len()))?;
+        memchr::memchr(b'?', within).map(|at| from + at)
+    };
+    let charset = mark(0)?;
+    let encoding = mark(charset + 1)?;
+    let mut end = mark(encoding + 1)?;
+    while bytes.get(end + 1) != Some(&b'=') {
+        end = mark(end + 1).filter(|end| *end <= encoding + WORD_BYTES_MAX)?;
+    }
+    Some(end + 4)
 }
 
 /// The end of the address literal (`[..]`) at the front of a text.

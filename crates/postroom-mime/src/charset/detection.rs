@@ -12,13 +12,15 @@ use encoding_rs::ISO_2022_JP;
 use encoding_rs::UTF_8;
 use encoding_rs::WINDOWS_1252;
 
-/// How many bytes of one text are looked at.
-const TEXT_BYTES_MAX: usize = 16 << 10;
-/// How many bytes are looked at in the texts of one message together.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// How many bytes are looked at in one field by itself: a name of a file, an identifier.
+/// How many bytes of one text tell whether it is a text at all.
+const SAMPLE_BYTES_MAX: usize = 16 << 10;
+/// How many bytes in words outside ASCII are looked at in one text.
+const TEXT_BYTES_MAX: usize = 1 << 10;
+/// How many such bytes are looked at in the texts of one message together.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// How many are looked at in one field by itself: a name of a file, an identifier.
 const FIELD_BYTES_MAX: usize = 256;
-/// In pieces of which size long lines are looked at.
+/// In pieces of which size long words are looked at.
 const PIECE_BYTES: usize = 1 << 10;
 /// How many control characters a text may hold, however short it is.
 const CONTROLS_MAX: usize = 4;
@@ -46,7 +48,7 @@ impl Detection {
 
     /// Finds out the charset of bytes that are no valid UTF-8 as a whole, or hold escapes.
     pub fn of(&mut self, text: &[u8]) -> Charset {
-        let bytes = text.get(..TEXT_BYTES_MAX).unwrap_or(text);
+        let bytes = text.get(..SAMPLE_BYTES_MAX).unwrap_or(text);
         if has_escapes(bytes) && bytes.is_ascii() {
             return Charset::Whatwg(ISO_2022_JP);
         }
@@ -72,9 +74,9 @@ impl Detection {
 
     fn guess(&mut self, text: &[u8]) -> Charset {
         let mut detector = EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
-        // Lines in ASCII say nothing.
-        let lines = text.split_inclusive(|byte| *byte == b'\n');
-        let pieces = lines.flat_map(|line| line.chunks(PIECE_BYTES));
+        // Words in ASCII say nothing.
+        let words = text.split_inclusive(|byte| matches!(byte, b' ' | b'\n'));
+        let pieces = words.flat_map(|word| word.chunks(PIECE_BYTES));
         let mut wanted = TEXT_BYTES_MAX.min(self.left);
         for piece in pieces.filter(|piece| !piece.is_ascii()) {
             let piece = piece.get(..wanted).unwrap_or(piece);
@@ -99,7 +101,7 @@ fn is_damaged_utf8(bytes: &[u8]) -> bool {
     let (mut right, mut wrong, mut left) = (0_usize, 0_usize, bytes.len());
     for chunk in bytes.utf8_chunks() {
         // Each character outside ASCII has one byte that leads it.
-        right += chunk.valid().bytes().filter(|byte| *byte >= 0xC0).count();
+        right += count(chunk.valid().as_bytes(), |byte| byte >= 0xC0);
         wrong += usize::from(!chunk.invalid().is_empty());
         left -= chunk.valid().len() + chunk.invalid().len();
         // No longer UTF-8, whatever follows.
@@ -112,9 +114,17 @@ fn is_damaged_utf8(bytes: &[u8]) -> bool {
 
 /// Whether bytes are no text: many are control characters that texts do not hold.
 fn is_binary(bytes: &[u8]) -> bool {
-    let is_control = |byte: &&u8| {
-        **byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0C | 0x0E | 0x0F | 0x1B)
+    let is_control = |byte: u8| {
+        (byte < b' ')
+            & !(matches!(byte, b'\t' | b'\n' | b'\r') | matches!(byte, 0x0C | 0x0E | 0x0F | 0x1B))
     };
-    let controls = bytes.iter().filter(is_control).count();
+    let controls = count(bytes, is_control);
     controls > CONTROLS_MAX && controls > bytes.len() / 32
+}
+
+/// How many bytes `is_it` holds for. One byte holds the sum of each piece: the sums are made for
+/// many bytes at once.
+fn count(bytes: &[u8], is_it: impl Fn(u8) -> bool) -> usize {
+    let sum = |piece: &[u8]| piece.iter().map(|byte| u8::from(is_it(*byte))).sum::<u8>();
+    bytes.chunks(128).map(|piece| usize::from(sum(piece))).sum()
 }

@@ -26,16 +26,15 @@ pub fn read(text: &str) -> Option<Date<'static>> {
         b'-' => -1,
         _ => return None,
     };
-    let weekday = weekday.to_ascii_lowercase();
     let after = rest.get(23..)?;
     let comment = after.strip_prefix(" (").and_then(|after| after.strip_suffix(')'));
-    let is_usual = WEEKDAYS.iter().any(|name| begins(name, &weekday))
+    let is_usual = WEEKDAYS.iter().any(|name| begins(name, weekday))
         && (hour < 24 && minute < 60 && second < 60 && zone_hour < 24 && zone_minute < 60)
         && (after.is_empty() || comment.is_some_and(|comment| !comment.contains(['(', ')'])))
         && text.len() <= TEXT_BYTES_MAX;
     let date = Date {
         day: Some(number(day).filter(|value| day.len() <= 3 && *value <= 31)?),
-        month: Some(month(&rest.get(..3)?.to_ascii_lowercase())?),
+        month: Some(month(rest.get(..3)?)?),
         year: Some(digits(4, 8)?),
         time: Some(hour * 3600 + minute * 60 + second),
         zone: Some(east * (zone_hour * 60 + zone_minute)),

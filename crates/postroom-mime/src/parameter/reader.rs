@@ -2,16 +2,18 @@
 //!
 //! Time is linear: what has no end is searched for it once.
 
+use std::borrow::Cow;
+
 /// A piece of a parameter as it is written.
-pub struct Piece {
-    /// Lower case, without asterisks.
-    pub name: String,
+pub struct Piece<'a> {
+    /// In any case, without asterisks.
+    pub name: &'a [u8],
     /// The number of a continuation.
     pub section: Option<u32>,
     /// Whether it is percent-encoded.
     pub is_extended: bool,
     /// Without quotes.
-    pub value: Vec<u8>,
+    pub value: Cow<'a, [u8]>,
     /// Whether a semicolon introduces it, and its quote is closed.
     pub is_sound: bool,
 }
@@ -38,33 +40,32 @@ impl<'a> Reader<'a> {
     }
 
     /// What stands before the parameters, without comments.
-    pub fn head(&mut self) -> String {
+    pub fn head(&mut self) -> Cow<'a, [u8]> {
         self.blanks();
         let is_end =
             |byte: &u8| matches!(byte, b';' | b'(' | b'"' | b',') || byte.is_ascii_whitespace();
         let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
-        let mut head = self.take(end).to_vec();
+        let mut head = Cow::Borrowed(self.take(end));
         // Blanks around the slash.
         self.blanks();
         let mut is_open = head.ends_with(b"/");
         if !is_open && self.rest.first() == Some(&b'/') {
-            head.extend(self.take(1));
+            head.to_mut().extend(self.take(1));
             self.blanks();
             is_open = true;
         }
         if is_open {
             let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
-            head.extend(self.take(end));
+            head.to_mut().extend(self.take(end));
         } else if head.is_empty() && self.rest.first() == Some(&b'"') {
             self.take(1);
-            (head, _) = self.quoted();
+            head = self.quoted().0;
         }
-        head.make_ascii_lowercase();
-        String::from_utf8(head).unwrap_or_default()
+        head
     }
 
     /// The next piece of a parameter.
-    pub fn piece(&mut self) -> Option<Piece> {
+    pub fn piece(&mut self) -> Option<Piece<'a>> {
         let mut is_introduced = false;
         loop {
             is_introduced |= self.separators();
@@ -88,7 +89,7 @@ impl<'a> Reader<'a> {
                     self.take(1);
                     self.quoted()
                 }
-                _ => (self.unquoted(Until::of(&name)), true),
+                _ => (self.unquoted(Until::of(name)), true),
             };
             let is_sound = is_introduced && is_closed;
             return Some(Piece { name, section, is_extended, value, is_sound });
@@ -97,7 +98,20 @@ impl<'a> Reader<'a> {
 
     /// A quoted value, behind its opening quote. The closing one is that which ends the parameter:
     /// names with quotes in them occur. Tells whether there is one.
-    fn quoted(&mut self) -> (Vec<u8>, bool) {
+    fn quoted(&mut self) -> (Cow<'a, [u8]>, bool) {
+        let rest = self.rest;
+        if let Some(end) = rest.iter().position(|byte| is_marked(*byte))
+            && rest.get(end) == Some(&b'"')
+            && self.closes(end + 1)
+        {
+            self.take(end + 1);
+            return (Cow::Borrowed(rest.get(..end).unwrap_or_default()), true);
+        }
+        self.quoted_with_marks()
+    }
+
+    /// The same, with escapes, quotes or ends of lines in it.
+    fn quoted_with_marks(&mut self) -> (Cow<'a, [u8]>, bool) {
         let mut value = Vec::new();
         let (mut at, mut first) = (0, None);
         while let Some(&byte) = self.rest.get(at) {
@@ -112,7 +126,7 @@ impl<'a> Reader<'a> {
                 }
                 b'"' if self.closes(at + 1) => {
                     self.take(at + 1);
-                    return (value, true);
+                    return (Cow::Owned(value), true);
                 }
                 b'"' => {
                     first.get_or_insert((at, value.len()));
@@ -121,8 +135,7 @@ impl<'a> Reader<'a> {
                 b'\r' | b'\n' => {}
                 _ => {
                     let rest = self.rest.get(at..).unwrap_or_default();
-                    let is_plain = |byte: &&u8| !matches!(byte, b'\\' | b'"' | b'\r' | b'\n');
-                    let count = rest.iter().skip(1).take_while(is_plain).count();
+                    let count = rest.iter().skip(1).take_while(|byte| !is_marked(**byte)).count();
                     value.extend_from_slice(rest.get(..=count).unwrap_or_default());
                     at += count;
                 }
@@ -134,7 +147,7 @@ impl<'a> Reader<'a> {
         if let Some((at, length)) = first {
             self.take(at + 1);
             value.truncate(length);
-            return (value, true);
+            return (Cow::Owned(value), true);
         }
         (self.unquoted(Until::SemicolonOrQuote), false)
     }
@@ -151,7 +164,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unquoted value.
-    fn unquoted(&mut self, until: Until) -> Vec<u8> {
+    fn unquoted(&mut self, until: Until) -> Cow<'a, [u8]> {
         let mut end = self.rest.iter().position(|byte| *byte == b';').unwrap_or(self.rest.len());
         if matches!(until, Until::BlankOrComment) {
             let is_end = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'(';
@@ -162,7 +175,12 @@ impl<'a> Reader<'a> {
         if !matches!(until, Until::Semicolon) {
             value = value.strip_suffix(b"\"").unwrap_or(value);
         }
-        value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
+        let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        if value.iter().any(is_line_end) {
+            value.iter().copied().filter(|byte| !is_line_end(byte)).collect()
+        } else {
+            Cow::Borrowed(value)
+        }
     }
 
     fn blanks(&mut self) {
@@ -228,10 +246,12 @@ enum Until {
 }
 
 impl Until {
-    fn of(name: &str) -> Self {
-        match name {
-            "boundary" => Self::Semicolon,
-            "name" | "filename" => Self::SemicolonOrQuote,
+    fn of(name: &[u8]) -> Self {
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        match name.len() {
+            8 if is(b"boundary") => Self::Semicolon,
+            8 if is(b"filename") => Self::SemicolonOrQuote,
+            4 if is(b"name") => Self::SemicolonOrQuote,
             _ => Self::BlankOrComment,
         }
     }
@@ -247,20 +267,26 @@ fn begins_parameter(rest: &[u8]) -> bool {
     name > 0 && rest.get(name) == Some(&b'=')
 }
 
+/// Whether a byte means something in a quoted value.
+fn is_marked(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'"' | b'\r' | b'\n')
+}
+
 /// Splits `name*3*` into its parts.
-fn split_name(name: &[u8]) -> (String, Option<u32>, bool) {
-    let name = String::from_utf8(name.to_ascii_lowercase()).unwrap_or_default();
-    if !name.bytes().any(|byte| byte == b'*') {
+fn split_name(name: &[u8]) -> (&[u8], Option<u32>, bool) {
+    if memchr::memchr(b'*', name).is_none() {
         return (name, None, false);
     }
-    let (base, is_extended) = match name.strip_suffix('*') {
+    let (base, is_extended) = match name.strip_suffix(b"*") {
         Some(base) => (base, true),
-        None => (name.as_str(), false),
+        None => (name, false),
     };
-    let section =
-        base.rsplit_once('*').and_then(|(base, number)| Some((base, number.parse().ok()?)));
+    let section = memchr::memrchr(b'*', base).and_then(|at| {
+        let number = std::str::from_utf8(base.get(at + 1..)?).ok()?;
+        Some((base.get(..at)?, number.parse().ok()?))
+    });
     match section {
-        Some((base, number)) => (base.to_owned(), Some(number), is_extended),
-        None => (base.to_owned(), None, is_extended),
+        Some((base, number)) => (base, Some(number), is_extended),
+        None => (base, None, is_extended),
     }
 }

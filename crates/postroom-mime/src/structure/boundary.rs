@@ -13,11 +13,14 @@ use std::hash::RandomState;
 /// Blanks behind a boundary that still make it a delimiter.
 const BLANKS_MAX: usize = 256;
 
+/// So many are told apart by their bytes, more by their hashes.
+const FEW: usize = 4;
+
 /// The open boundaries, outermost first.
 #[derive(Debug, Default)]
 pub struct Boundaries {
     open: Vec<Boundary>,
-    /// A hash of each, looked at before the bytes.
+    /// A hash of each but the first [`FEW`], looked at before the bytes.
     hashes: Vec<u64>,
     /// The longest boundary from the outermost to each.
     longest: Vec<usize>,
@@ -54,7 +57,9 @@ impl Boundaries {
         let name_bytes = boundary.trim_ascii_end().len();
         self.longest.push(boundary.len().max(self.longest.last().copied().unwrap_or(0)));
         let blanks = boundary.split_off(name_bytes);
-        self.hashes.push(self.hasher.hash_one(boundary.as_slice()));
+        if self.open.len() >= FEW {
+            self.hashes.push(self.hasher.hash_one(boundary.as_slice()));
+        }
         self.open.push(Boundary { name: boundary, blanks, needs_blanks: false });
     }
 
@@ -68,7 +73,7 @@ impl Boundaries {
     /// Closes multiparts until `count` are open.
     pub fn truncate(&mut self, count: usize) {
         self.open.truncate(count);
-        self.hashes.truncate(count);
+        self.hashes.truncate(count.saturating_sub(FEW));
         self.longest.truncate(count);
     }
 
@@ -118,12 +123,16 @@ impl Boundaries {
         if name.len() > *self.longest.last()? {
             return None;
         }
-        let hash = self.hasher.hash_one(name);
-        let is_it = |(at, found): (usize, &u64)| {
-            let is_it = *found == hash && self.open.get(at).is_some_and(|open| open.name == name);
-            is_it.then_some(at)
-        };
-        self.hashes.iter().enumerate().rev().find_map(is_it)
+        let (few, many) = self.open.split_at_checked(FEW).unwrap_or((&self.open, &[]));
+        if !many.is_empty() {
+            let hash = self.hasher.hash_one(name);
+            let mut pairs = self.hashes.iter().zip(many);
+            let is_it = |(found, open): (&u64, &Boundary)| *found == hash && open.name == name;
+            if let Some(at) = pairs.rposition(is_it) {
+                return Some(FEW + at);
+            }
+        }
+        few.iter().rposition(|open| open.name == name)
     }
 
     /// A close delimiter with text behind it, of the innermost multipart: some gateways put their

@@ -1,0 +1,67 @@
+//! The words between two separators of a list of addresses, and the addresses among them.
+
+use crate::encoded_word;
+
+/// One word of what was read since the last separator.
+pub struct Word<'a> {
+    /// The word; of a quoted one, what stands between the quotes.
+    pub text: &'a str,
+    /// Whether it was quoted.
+    pub is_quoted: bool,
+    /// Whether no blank stands before it.
+    pub is_glued: bool,
+}
+
+/// Words that are an address, or are none.
+pub enum Bare<'w, 'a> {
+    /// An address.
+    Address(&'w [Word<'a>]),
+    /// None.
+    Name(&'w [Word<'a>]),
+}
+
+impl Word<'_> {
+    /// The word as it is written.
+    pub fn source(&self) -> String {
+        if self.is_quoted { format!("\"{}\"", self.text) } else { self.text.to_owned() }
+    }
+
+    /// Whether it may be a user of this very server.
+    fn is_local(&self) -> bool {
+        let is_named = self.text.contains(char::is_alphanumeric);
+        is_named && !self.is_quoted && encoded_word::begins(self.text).is_none()
+    }
+
+    /// Whether an address may be in it.
+    pub fn has_at(&self) -> bool {
+        !self.is_quoted && self.text.contains('@')
+    }
+}
+
+/// Finds the addresses among words without angle brackets.
+pub fn bare_addresses<'w, 'a>(words: &'w [Word<'a>]) -> Vec<Bare<'w, 'a>> {
+    let at_signs = words.iter().filter(|word| word.has_at()).count();
+    match (at_signs, words) {
+        // A local user, or nothing that is an address.
+        (0, [word]) if word.is_local() => vec![Bare::Address(words)],
+        (0, _) => vec![Bare::Name(words)],
+        // Blanks around the signs of one address.
+        (1, _) if is_one_address(words) => vec![Bare::Address(words)],
+        _ => {
+            let is_edge = |word: &&Word<'_>| word.has_at();
+            let pieces = words.chunk_by(|_, next| next.is_glued);
+            pieces
+                .filter(|piece| piece.iter().any(|word| is_edge(&word)))
+                .map(Bare::Address)
+                .collect()
+        }
+    }
+}
+
+/// Whether words with blanks between them are one address: each blank is beside `@` or a dot.
+fn is_one_address(words: &[Word<'_>]) -> bool {
+    words.windows(2).all(|pair| match pair {
+        [a, b] => b.is_glued || a.text.ends_with(['@', '.']) || b.text.starts_with(['@', '.']),
+        _ => true,
+    })
+}
