@@ -25,27 +25,8 @@ const LINKS: [&str; 12] = [
     "imagesrcset",
     "content",
 ];
-/// Elements that begin a line of their own.
-const BLOCKS: [&str; 18] = [
-    "p",
-    "div",
-    "br",
-    "tr",
-    "td",
-    "th",
-    "li",
-    "ul",
-    "ol",
-    "table",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "hr",
-    "blockquote",
-    "pre",
-    "section",
-];
+/// What the names of attributes end with that hold several addresses.
+const SET: &str = "srcset";
 /// A longer address in a style is none.
 const URL_BYTES_MAX: usize = 1024;
 /// How much of a body is searched for the charset it names.
@@ -57,16 +38,16 @@ pub fn references(html: &str, mut each: impl FnMut(&str)) {
     scan::scan(html, |event| {
         match event {
             Event::Attribute { name, value } => {
-                let name = name.to_ascii_lowercase();
-                if name == "style" {
+                let is_set = name.len().checked_sub(SET.len()).and_then(|at| name.get(at..));
+                if name.eq_ignore_ascii_case("style") {
                     css(&entity::decode(value), &mut each);
-                } else if name.ends_with("srcset") {
+                } else if is_set.is_some_and(|end| end.eq_ignore_ascii_case(SET)) {
                     let value = entity::decode(value);
                     value
                         .split(',')
                         .filter_map(|one| one.split_whitespace().next())
                         .for_each(&mut each);
-                } else if LINKS.contains(&name.as_str()) || is_cid(value) {
+                } else if is_one_of(name, &LINKS) || is_cid(value) {
                     each(&entity::decode(value.trim()));
                 }
             }
@@ -75,6 +56,10 @@ pub fn references(html: &str, mut each: impl FnMut(&str)) {
         }
         true
     });
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|one| name.eq_ignore_ascii_case(one))
 }
 
 fn is_cid(value: &str) -> bool {
@@ -113,32 +98,54 @@ pub fn text(html: &str, bytes_max: usize) -> String {
     let mut hidden = 0_usize;
     scan::scan(html, |event| {
         match event {
-            Event::Open(name) => {
-                let name = name.to_ascii_lowercase();
-                if matches!(name.as_str(), "title" | "head") {
-                    hidden += 1;
-                } else if name == "body" {
-                    hidden = 0;
-                }
-                if BLOCKS.contains(&name.as_str()) && !text.is_empty() && !text.ends_with('\n') {
+            Event::Open(name) | Event::Close(name) => match (element(name), &event) {
+                (Element::Hidden, Event::Open(_)) => hidden += 1,
+                (Element::Hidden, _) => hidden = hidden.saturating_sub(1),
+                (Element::Body, Event::Open(_)) => hidden = 0,
+                (Element::Block, _) if !text.is_empty() && !text.ends_with('\n') => {
                     text.push('\n');
                 }
-            }
-            Event::Close(name) => {
-                let name = name.to_ascii_lowercase();
-                if matches!(name.as_str(), "title" | "head") {
-                    hidden = hidden.saturating_sub(1);
-                }
-                if BLOCKS.contains(&name.as_str()) && !text.is_empty() && !text.ends_with('\n') {
-                    text.push('\n');
-                }
-            }
+                _ => {}
+            },
             Event::Text(piece) if hidden == 0 => text.push_str(&entity::decode(piece)),
             Event::Text(_) | Event::Attribute { .. } | Event::Style(_) => {}
         }
         text.len() < bytes_max
     });
     text
+}
+
+/// What an element means for the text.
+enum Element {
+    /// It is not shown.
+    Hidden,
+    /// What is shown begins.
+    Body,
+    /// It begins a line of its own.
+    Block,
+    /// Nothing.
+    Other,
+}
+
+fn element(name: &str) -> Element {
+    // The longest of these names.
+    let mut lower = [0; 10];
+    let Some(lower) = lower.get_mut(..name.len()) else {
+        return Element::Other;
+    };
+    lower.copy_from_slice(name.as_bytes());
+    lower.make_ascii_lowercase();
+    match &*lower {
+        b"title" | b"head" => Element::Hidden,
+        b"body" => Element::Body,
+        b"p" | b"div" | b"br" | b"tr" | b"td" | b"th" | b"li" | b"ul" | b"ol" | b"table" => {
+            Element::Block
+        }
+        b"h1" | b"h2" | b"h3" | b"h4" | b"hr" | b"blockquote" | b"pre" | b"section" => {
+            Element::Block
+        }
+        _ => Element::Other,
+    }
 }
 
 /// The charset that an html body names in a `meta` element.

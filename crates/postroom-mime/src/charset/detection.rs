@@ -74,8 +74,9 @@ impl Detection {
 
     fn guess(&mut self, text: &[u8]) -> Charset {
         let mut detector = EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
-        // Words in ASCII say nothing.
-        let words = text.split_inclusive(|byte| matches!(byte, b' ' | b'\n'));
+        // Words in ASCII say nothing, nor do lines of them.
+        let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.is_ascii());
+        let words = lines.flat_map(|line| line.split_inclusive(|byte| *byte == b' '));
         let pieces = words.flat_map(|word| word.chunks(PIECE_BYTES));
         let mut wanted = TEXT_BYTES_MAX.min(self.left);
         for piece in pieces.filter(|piece| !piece.is_ascii()) {
