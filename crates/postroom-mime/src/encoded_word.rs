@@ -12,6 +12,7 @@ use crate::charset::Charset;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::transfer::TransferEncoding;
+use crate::transfer::base64;
 
 /// A longer name of a charset is none.
 const CHARSET_BYTES_MAX: usize = 64;
@@ -148,10 +149,14 @@ impl<'a> Run<'a> {
             return;
         }
         let is_character = |byte: &u8| byte.is_ascii() && !byte.is_ascii_whitespace();
-        if word.content.bytes().all(|byte| byte.is_ascii_graphic()) {
-            self.base64.extend_from_slice(word.content.as_bytes());
+        let content = word.content.as_bytes();
+        if lacks_padding(&self.base64, content.len()) {
+            self.end_base64();
+        }
+        if content.iter().all(u8::is_ascii_graphic) {
+            self.base64.extend_from_slice(content);
         } else {
-            self.base64.extend(word.content.bytes().filter(is_character));
+            self.base64.extend(content.iter().copied().filter(is_character));
         }
         if self.base64.len().is_multiple_of(4) || self.base64.ends_with(b"=") {
             self.end_base64();
@@ -181,6 +186,19 @@ impl<'a> Run<'a> {
         }
         self.bytes.clear();
     }
+}
+
+/// Whether base64 with an incomplete group is a text of its own whose padding was left out, instead
+/// of one that goes on in the next word: the bits that make no whole byte are zero, and the next
+/// word is not of a length that only what goes on has.
+fn lacks_padding(base64: &[u8], next_chars: usize) -> bool {
+    let unused = match base64.len() % 4 {
+        2 => 0x0F,
+        3 => 0x03,
+        _ => return false,
+    };
+    let last = base64.last().and_then(|last| base64::value(*last));
+    next_chars % 4 != 1 && last.is_some_and(|value| value & unused == 0)
 }
 
 /// Appends a text in one line: ends of lines in a field would begin a field of their own when it is
@@ -254,6 +272,11 @@ mod tests {
             ("=?utf-8?B?Z3LDv?= =?utf-8?B?G4?=",              "grün"),
             ("=?utf-8?B?Z3LD vG4?=",                          "grün"),
             ("=?utf-8?B?Z3LDvG4?=",                           "grün"),
+            // Padding left out in the first of two.
+            ("=?utf-8?B?YQ?= =?utf-8?B?Yg?=",                 "ab"),
+            ("=?utf-8?B?YWI?= =?utf-8?B?Y2Q=?=",              "abcd"),
+            ("=?utf-8?B?YW?= =?utf-8?B?I=?=",                 "ab"),
+            ("=?utf-8?B?MTI?= =?utf-8?B?z?=",                 "123"),
             ("=?iso-2022-jp?B?GyRCRnwbKEI=?= =?iso-2022-jp?B?GyRCS1wbKEI=?=", "日本"),
             ("\"=?utf-8?Q?gr=C3=BCn?=\"",                     "\"grün\""),
             ("a=?utf-8?Q?b?=c",                               "abc"),

@@ -8,7 +8,7 @@
 use crate::transfer::base64::Base64;
 use crate::transfer::quoted_printable::QuotedPrintable;
 
-mod base64;
+pub mod base64;
 mod quoted_printable;
 
 /// How the content of a part is written down in the message.

@@ -33,7 +33,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("ms949", "euc-kr"),
     ("uhc", "euc-kr"),
     ("euckr", "euc-kr"),
-    ("johab", "euc-kr"),
     ("cp936", "gbk"),
     ("ms936", "gbk"),
     ("euc-cn", "gbk"),

@@ -31,9 +31,10 @@ const fn values() -> [u8; 256] {
     values
 }
 
-fn value(byte: u8) -> u8 {
-    // Always there: the table has a place for each byte.
-    VALUES.get(usize::from(byte)).copied().unwrap_or(NONE)
+/// What a character is worth, 0 to 63; `None` outside the alphabet.
+#[must_use]
+pub fn value(byte: u8) -> Option<u8> {
+    VALUES.get(usize::from(byte)).copied().filter(|value| *value != NONE)
 }
 
 /// A base64 text that is being decoded.
@@ -133,8 +134,7 @@ impl Base64 {
 
     /// Takes one character; returns whether padding ended the text.
     fn character(&mut self, byte: u8, content: &mut Vec<u8>) -> bool {
-        let value = value(byte);
-        if value != NONE {
+        if let Some(value) = value(byte) {
             // Padding in mid-group that did not complete it: skipped, as other clients do.
             self.malformed |= self.pads > 0;
             self.pads = 0;
@@ -200,7 +200,7 @@ impl Base64 {
     fn decide(&mut self, line: &[u8], content: &mut Vec<u8>) {
         let line = line.trim_ascii_end();
         let is_text = line.len().is_multiple_of(4) || line.len() >= LOOK_CHARS;
-        let is_base64 = line.iter().all(|byte| value(*byte) != NONE || *byte == b'=');
+        let is_base64 = line.iter().all(|byte| value(*byte).is_some() || *byte == b'=');
         if line.is_empty() {
             return;
         }
