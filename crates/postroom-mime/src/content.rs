@@ -48,6 +48,8 @@ pub struct Content {
     pub security_type: Option<String>,
     /// How the content is written.
     pub encoding: TransferEncoding,
+    /// Whether that is only guessed, from a name that is no encoding's.
+    pub is_misspelt: bool,
     /// Whether the whole body is one encoded file, uuencode or yEnc.
     pub file_encoding: Option<Declared>,
     /// What is to be done with the part.
@@ -174,6 +176,10 @@ impl Content {
         self.has_encoding = true;
         match Declared::from_value(value) {
             Declared::Known(encoding) => self.encoding = encoding,
+            Declared::Misspelt(encoding) => {
+                self.encoding = encoding;
+                self.is_misspelt = true;
+            }
             file @ (Declared::Uuencode | Declared::Yenc) => self.file_encoding = Some(file),
             Declared::Unknown => defects.note(Defect::TransferEncodingUnknown),
         }

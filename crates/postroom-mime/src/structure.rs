@@ -22,6 +22,8 @@ use crate::limits::Limits;
 use crate::source::Source;
 use crate::structure::boundary::Boundaries;
 use crate::structure::boundary::Delimiter;
+use crate::transfer::SAMPLE_BYTES;
+use crate::transfer::TransferEncoding;
 use memchr::memmem::Finder;
 use std::io;
 use std::ops::Range;
@@ -106,6 +108,7 @@ pub fn scan<S: Source>(
         structure: Structure::default(),
     };
     scanner.run()?;
+    scanner.check_misspelt()?;
     Ok(scanner.structure)
 }
 
@@ -217,7 +220,7 @@ impl<S: Source> Scanner<'_, S> {
         if content.boundary.is_none() {
             self.defects.note(Defect::BoundaryMissing);
         }
-        if content.encoding != crate::transfer::TransferEncoding::Identity {
+        if content.encoding != TransferEncoding::Identity {
             self.defects.note(Defect::TransferEncodingComposite);
         }
         content.boundary.clone()
@@ -314,6 +317,25 @@ impl<S: Source> Scanner<'_, S> {
             has_parts: false,
             is_opaque: true,
         });
+    }
+
+    /// Looks at the bodies whose encoding is misspelt: those that are not written so stay as they
+    /// are.
+    fn check_misspelt(&mut self) -> io::Result<()> {
+        for entity in &mut self.structure.entities {
+            let content = &mut entity.content;
+            if !content.is_misspelt || entity.has_parts {
+                continue;
+            }
+            let length = usize::try_from(entity.body.end - entity.body.start).unwrap_or(usize::MAX);
+            let window = self.source.window(entity.body.start, length.min(SAMPLE_BYTES))?;
+            let start = window.get(..length.min(SAMPLE_BYTES)).unwrap_or(window);
+            if !content.encoding.fits(start, length <= SAMPLE_BYTES) {
+                content.encoding = TransferEncoding::Identity;
+                self.defects.note(Defect::TransferEncodingUnknown);
+            }
+        }
+        Ok(())
     }
 
     /// The end of what stands before the line at `at`: its line end belongs to the delimiter.

@@ -28,6 +28,8 @@ pub enum TransferEncoding {
 pub enum Declared {
     /// One of the encodings that are decoded here.
     Known(TransferEncoding),
+    /// Probably one of them, misspelt: believed if the body is written so.
+    Misspelt(TransferEncoding),
     /// `x-uuencode` and its other names.
     Uuencode,
     /// `x-yencode`.
@@ -41,7 +43,7 @@ impl TransferEncoding {
     #[must_use]
     pub fn from_name(name: &str) -> Self {
         match Declared::from_value(name.as_bytes()) {
-            Declared::Known(encoding) => encoding,
+            Declared::Known(encoding) | Declared::Misspelt(encoding) => encoding,
             Declared::Uuencode | Declared::Yenc | Declared::Unknown => Self::Identity,
         }
     }
@@ -77,6 +79,21 @@ impl TransferEncoding {
     }
 }
 
+/// How much of a body tells whether it is written in an encoding.
+pub const SAMPLE_BYTES: usize = 4 << 10;
+
+impl TransferEncoding {
+    /// Whether a body that begins with `start`, or is `start` as a whole, may be written so.
+    #[must_use]
+    pub fn fits(self, start: &[u8], is_whole: bool) -> bool {
+        match self {
+            Self::Identity => true,
+            Self::Base64 => base64::fits(start, is_whole),
+            Self::QuotedPrintable => quoted_printable::fits(start, is_whole),
+        }
+    }
+}
+
 impl Declared {
     /// Reads the value of a field, with comments, quotes and the misspellings that occur.
     #[must_use]
@@ -85,12 +102,20 @@ impl Declared {
         let name = value.iter().skip_while(|byte| !is_name(byte)).take_while(|byte| is_name(byte));
         // Longer names than these are none.
         let name: Vec<u8> = name.take(24).map(u8::to_ascii_lowercase).collect();
+        // What may follow is a comment.
+        let rest = value.trim_ascii().get(name.len()..).unwrap_or_default().trim_ascii_start();
+        let is_bare = value.trim_ascii().to_ascii_lowercase().starts_with(&name)
+            && (rest.is_empty() || rest.starts_with(b"("));
         match name.as_slice() {
+            b"base64" if is_bare => Self::Known(TransferEncoding::Base64),
+            b"quoted-printable" if is_bare => Self::Known(TransferEncoding::QuotedPrintable),
             b"base64" | b"base-64" | b"base" | b"b" | b"x-base64" => {
-                Self::Known(TransferEncoding::Base64)
+                Self::Misspelt(TransferEncoding::Base64)
             }
             b"quoted-printable" | b"quoted" | b"quotedprintable" | b"quoted_printable"
-            | b"quoted-printeable" | b"q" | b"qp" => Self::Known(TransferEncoding::QuotedPrintable),
+            | b"quoted-printeable" | b"q" | b"qp" => {
+                Self::Misspelt(TransferEncoding::QuotedPrintable)
+            }
             b"7bit" | b"8bit" | b"binary" | b"7-bit" | b"8-bit" | b"7" | b"8" | b"none" | b"" => {
                 Self::Known(TransferEncoding::Identity)
             }

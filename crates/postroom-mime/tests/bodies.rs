@@ -34,6 +34,24 @@ fn names(parts: &[postroom_mime::Part]) -> Vec<&str> {
 }
 
 #[test]
+fn an_encoding_that_is_misspelt_is_believed_if_the_body_is_written_so() {
+    for (encoding, body, want, defect) in [
+        ("\"base64\"", "Z3LDvG4=", "gr\u{fc}n", None),
+        ("base64;", "Plain text.", "Plain text.", Some(Defect::TransferEncodingUnknown)),
+        ("quoted printable", "gr=C3=BCn", "gr\u{fc}n", None),
+        ("quoted printable", "a = b", "a = b", Some(Defect::TransferEncodingUnknown)),
+    ] {
+        let fields = format!(
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}"
+        );
+        let message = single(&fields, body.as_bytes());
+        assert_eq!(message.text.as_deref(), Some(want), "{encoding}");
+        let has = message.defects.contains(&Defect::TransferEncodingUnknown);
+        assert_eq!(has, defect.is_some(), "{encoding}");
+    }
+}
+
+#[test]
 fn charsets_are_believed_as_far_as_the_bytes_allow() {
     #[rustfmt::skip]
     let table: &[(&str, &[u8], &str, Option<Defect>)] = &[

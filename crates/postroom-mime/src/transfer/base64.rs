@@ -61,6 +61,26 @@ enum After {
     End,
 }
 
+/// Whether a body that begins with `start` may be base64: whole groups of its characters in lines
+/// without blanks, up to padding or an empty line.
+pub fn fits(start: &[u8], is_whole: bool) -> bool {
+    let is_character = |byte: &u8| value(*byte).is_some() || *byte == b'=';
+    let mut chars = 0;
+    for line in start.trim_ascii_start().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        if line.is_empty() {
+            return chars % 4 == 0;
+        }
+        if !line.iter().all(is_character) {
+            return false;
+        }
+        chars += line.len();
+        if line.ends_with(b"=") {
+            return true;
+        }
+    }
+    !is_whole || chars % 4 == 0
+}
+
 impl Base64 {
     /// Decodes the next bytes.
     pub fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {

@@ -17,6 +17,21 @@ pub struct QuotedPrintable {
     malformed: bool,
 }
 
+/// Whether a body that begins with `start` may be quoted-printable: most `=` are escapes.
+pub fn fits(start: &[u8], is_whole: bool) -> bool {
+    let (mut escapes, mut others) = (0_usize, 0_usize);
+    for at in memchr::memchr_iter(b'=', start) {
+        let is_escape = match start.get(at + 1..) {
+            Some([b'\r' | b'\n', ..]) => true,
+            Some([high, low, ..]) => hex(*high).is_some() && hex(*low).is_some(),
+            Some([] | [_]) | None => !is_whole,
+        };
+        escapes += usize::from(is_escape);
+        others += usize::from(!is_escape);
+    }
+    others == 0 || escapes > 2 * others
+}
+
 impl QuotedPrintable {
     /// Decodes the next bytes.
     pub fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {

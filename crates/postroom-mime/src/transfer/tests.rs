@@ -64,7 +64,10 @@ fn quoted_printable_is_decoded_as_it_arrives() {
 fn names_of_encodings_are_found_in_what_mail_writes() {
     let table: &[(&[u8], Declared)] = &[
         (b"Base64", Declared::Known(TransferEncoding::Base64)),
-        (b" \"base64\" (a comment);", Declared::Known(TransferEncoding::Base64)),
+        (b" base64 (a comment)", Declared::Known(TransferEncoding::Base64)),
+        (b" \"base64\" (a comment);", Declared::Misspelt(TransferEncoding::Base64)),
+        (b"base64;", Declared::Misspelt(TransferEncoding::Base64)),
+        (b"quoted printable", Declared::Misspelt(TransferEncoding::QuotedPrintable)),
         (b"QUOTED-PRINTABLE", Declared::Known(TransferEncoding::QuotedPrintable)),
         (b"8bit", Declared::Known(TransferEncoding::Identity)),
         (b"", Declared::Known(TransferEncoding::Identity)),
@@ -79,6 +82,30 @@ fn names_of_encodings_are_found_in_what_mail_writes() {
     {
         assert_eq!(TransferEncoding::from_name(encoding.as_str()), encoding);
     }
+}
+
+#[test]
+fn a_body_tells_whether_it_is_encoded() {
+    const BASE64: TransferEncoding = TransferEncoding::Base64;
+    const QUOTED: TransferEncoding = TransferEncoding::QuotedPrintable;
+    #[rustfmt::skip]
+    let table: &[(TransferEncoding, &[u8], bool)] = &[
+        (BASE64,                     b"\r\nQUJD\r\nQUJD\r\n",       true),
+        (BASE64,                     b"QUI=\n-- \nA list\n",        true),
+        (BASE64,                     b"QUJD\n\nA list\n",           true),
+        (BASE64,                     b"",                           true),
+        (BASE64,                     b"A text.\n",                  false),
+        (BASE64,                     b"Hello\n",                    false),
+        (QUOTED,                     b"gr=C3=BCn=\r\n!",            true),
+        (QUOTED,                     b"gr=c3=bcn",                  true),
+        (QUOTED,                     b"a = b",                      false),
+        (QUOTED,                     b"a=",                         false),
+        (TransferEncoding::Identity, b"a = b",                      true),
+    ];
+    for (encoding, body, want) in table {
+        assert_eq!(encoding.fits(body, true), *want, "{}", body.escape_ascii());
+    }
+    assert!(BASE64.fits(b"QUJ", false) && QUOTED.fits(b"a=", false));
 }
 
 proptest! {
