@@ -23,6 +23,7 @@ use crate::leaf;
 use crate::limits::Limits;
 use crate::message::Container;
 use crate::message::PartSource;
+use crate::plain;
 use crate::source;
 use crate::source::Source;
 use crate::structure::Entity;
@@ -30,9 +31,14 @@ use crate::structure::Structure;
 use crate::transfer::Declared;
 use crate::uuencode;
 use crate::yenc;
+use memchr::memmem::Finder;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
+use std::sync::LazyLock;
+
+/// What stands where an encoded file begins in a text, uuencode or yEnc.
+static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"begin"));
 
 /// The bodies and files of a message, before files get their names.
 #[derive(Debug, Default)]
@@ -130,7 +136,7 @@ impl<S: Source> Reader<'_, S> {
             Some(defect) => self.defects.note(defect),
             None => {}
         }
-        let mut text = self.plain(decoded.text, max);
+        let mut text = plain::plain(decoded.text, max, self.defects);
         match (shown, entity.content.flowed) {
             (Shown::Text, Some(del_sp)) => text = flowed::unflow(&text, del_sp),
             (Shown::Html, _) => self.html(entity, (is_first, decoded.charset), size_bytes)?,
@@ -175,7 +181,8 @@ impl<S: Source> Reader<'_, S> {
 
     /// Takes encoded files out of a text.
     fn encoded_files(&mut self, part: &Content, content: Vec<u8>, shown: Shown) -> Vec<u8> {
-        if shown == Shown::Html || content.len() > self.limits.open_bytes_max {
+        let is_html = shown == Shown::Html;
+        if is_html || content.len() > self.limits.open_bytes_max || BEGIN.find(&content).is_none() {
             return content;
         }
         let mut blocks = vec![];
@@ -219,27 +226,6 @@ impl<S: Source> Reader<'_, S> {
             source: PartSource::Bytes(bytes),
             container: Some(container),
         });
-    }
-
-    /// Makes the lines of a text end in LF, and leaves out NUL.
-    fn plain(&mut self, text: String, max: usize) -> String {
-        let mut text = text;
-        if memchr::memchr(b'\0', text.as_bytes()).is_some() {
-            self.defects.note(Defect::Nul);
-            text = without_nul(text);
-        }
-        if memchr::memchr(b'\r', text.as_bytes()).is_some() {
-            text = plain_lines(&text);
-        }
-        if text.len() > max {
-            self.defects.note(Defect::TextOver);
-            let mut end = max;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            text.truncate(end);
-        }
-        text
     }
 
     /// Adds a leaf to the files.
@@ -297,28 +283,6 @@ impl<S: Source> Reader<'_, S> {
         });
         Ok(true)
     }
-}
-
-/// The text without NUL, of which there are as many as characters in UTF-16 that says it is not.
-fn without_nul(text: String) -> String {
-    let mut bytes = text.into_bytes();
-    bytes.retain(|byte| *byte != 0);
-    String::from_utf8(bytes).unwrap_or_default()
-}
-
-/// The text with its lines ended by LF.
-fn plain_lines(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'\r', rest.as_bytes()) {
-        let (line, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
-        plain.push_str(line);
-        plain.push('\n');
-        rest = after.get(1..).unwrap_or_default();
-        rest = rest.strip_prefix('\n').unwrap_or(rest);
-    }
-    plain.push_str(rest);
-    plain
 }
 
 /// Which body a leaf belongs to, if any.

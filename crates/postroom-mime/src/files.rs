@@ -17,6 +17,7 @@ use crate::source;
 use crate::source::Slice;
 use crate::source::Source;
 use crate::tnef;
+use crate::transfer::TransferEncoding;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
@@ -139,8 +140,18 @@ pub fn name_messages<S: Source>(source: &mut S, bodies: &mut Bodies) -> io::Resu
         file.name.is_none() && matches!(&*file.media_type, "message/rfc822" | "message/global")
     };
     for file in bodies.files.iter_mut().filter(is_unnamed).take(MESSAGES_MAX) {
-        let start = content(source, file, HEADER_BYTES_MAX)?;
-        if let Some(subject) = subject(&start)? {
+        let subject = match &file.source {
+            // Its bytes are as they stand in the message.
+            PartSource::Range { offset, length, encoding: TransferEncoding::Identity, .. } => {
+                let length = usize::try_from(*length).unwrap_or(usize::MAX).min(HEADER_BYTES_MAX);
+                let window = source.window(*offset, length)?;
+                subject(window.get(..length).unwrap_or(window))?
+            }
+            PartSource::Range { .. } | PartSource::Bytes(_) => {
+                subject(&content(source, file, HEADER_BYTES_MAX)?)?
+            }
+        };
+        if let Some(subject) = subject {
             file.name = Some(format!("{}.eml", subject.trim_end_matches('.')));
         }
     }

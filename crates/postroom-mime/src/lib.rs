@@ -45,6 +45,7 @@ pub mod headers;
 pub mod message;
 
 mod fields;
+mod plain;
 mod preview;
 mod security;
 

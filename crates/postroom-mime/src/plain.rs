@@ -1,0 +1,68 @@
+//! Text as it is shown: lines ended by LF, without NUL, of bounded length.
+
+use crate::defect::Defect;
+use crate::defect::Defects;
+
+/// Makes a decoded text plain, at most `bytes_max` bytes of it.
+pub fn plain(mut text: String, bytes_max: usize, defects: &mut Defects) -> String {
+    if memchr::memchr(b'\0', text.as_bytes()).is_some() {
+        defects.note(Defect::Nul);
+        text = without_nul(text);
+    }
+    if memchr::memchr(b'\r', text.as_bytes()).is_some() {
+        text = unix_lines(&text);
+    }
+    if text.len() > bytes_max {
+        defects.note(Defect::TextOver);
+        let mut end = bytes_max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
+}
+
+/// The text without NUL, of which there are as many as characters in UTF-16 that says it is not.
+fn without_nul(text: String) -> String {
+    let mut bytes = text.into_bytes();
+    bytes.retain(|byte| *byte != 0);
+    // What is left is UTF-8 as before.
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The text with its lines ended by LF.
+fn unix_lines(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'\r', rest.as_bytes()) {
+        let (line, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        plain.push_str(line);
+        plain.push('\n');
+        rest = after.get(1..).unwrap_or_default();
+        rest = rest.strip_prefix('\n').unwrap_or(rest);
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_in_one_way() {
+        #[rustfmt::skip]
+        let table = [
+            ("a\r\nb\rc\n\r\n",  "a\nb\nc\n\n", None),
+            ("a\r\0\nb\0",       "a\nb",       Some(Defect::Nul)),
+            ("gr\u{fc}n, 12345",  "gr\u{fc}n, 12", Some(Defect::TextOver)),
+            ("12345678\u{fc}",    "12345678",   Some(Defect::TextOver)),
+        ];
+        for (text, want, defect) in table {
+            let mut defects = Defects::default();
+            assert_eq!(plain(text.to_owned(), 9, &mut defects), want, "{text:?}");
+            assert_eq!(defects.into_list().first().copied(), defect, "{text:?}");
+        }
+    }
+}
