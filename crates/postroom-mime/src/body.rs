@@ -31,14 +31,9 @@ use crate::structure::Structure;
 use crate::transfer::Declared;
 use crate::uuencode;
 use crate::yenc;
-use memchr::memmem::Finder;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::sync::LazyLock;
-
-/// What stands where an encoded file begins in a text, uuencode or yEnc.
-static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"begin"));
 
 /// The bodies and files of a message, before files get their names.
 #[derive(Debug, Default)]
@@ -182,7 +177,10 @@ impl<S: Source> Reader<'_, S> {
     /// Takes encoded files out of a text.
     fn encoded_files(&mut self, part: &Content, content: Vec<u8>, shown: Shown) -> Vec<u8> {
         let is_html = shown == Shown::Html;
-        if is_html || content.len() > self.limits.open_bytes_max || BEGIN.find(&content).is_none() {
+        if is_html
+            || content.len() > self.limits.open_bytes_max
+            || uuencode::BEGIN.find(&content).is_none()
+        {
             return content;
         }
         let mut blocks = vec![];

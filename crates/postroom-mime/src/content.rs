@@ -48,7 +48,7 @@ pub struct Content {
     pub security_type: Option<String>,
     /// How the content is written.
     pub encoding: TransferEncoding,
-    /// Whether that is only guessed, from a name that is no encoding's.
+    /// Whether that is only guessed, from a name that is not written as it is to be.
     pub is_misspelt: bool,
     /// Whether the whole body is one encoded file, uuencode or yEnc.
     pub file_encoding: Option<Declared>,

@@ -1,9 +1,8 @@
 //! Encoded words: text outside ASCII in header fields.
 //!
 //! Taken as they are found: within quotes and words, with blanks in them, with base64 that is cut
-//! in
-//! the middle of a group, with characters that are split between two words. What is no encoded word
-//! stays as it is written. Time is linear.
+//! in the middle of a group or lacks its padding, with characters that are split between two words.
+//! What is no encoded word stays as it is written. Time is linear.
 //!
 //! Standards: RFC 2047, RFC 2231 §5 (language suffix).
 
@@ -12,7 +11,6 @@ use crate::charset::Charset;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::transfer::TransferEncoding;
-use crate::transfer::base64;
 
 /// A longer name of a charset is none.
 const CHARSET_BYTES_MAX: usize = 64;
@@ -34,6 +32,8 @@ struct Run<'a> {
     bytes: Vec<u8>,
     /// Base64 that does not end with a whole group.
     base64: Vec<u8>,
+    /// Where in it the words after the first begin.
+    cuts: Vec<usize>,
 }
 
 /// Where `=?` stands for the first time: an encoded word may begin there.
@@ -150,8 +150,8 @@ impl<'a> Run<'a> {
         }
         let is_character = |byte: &u8| byte.is_ascii() && !byte.is_ascii_whitespace();
         let content = word.content.as_bytes();
-        if lacks_padding(&self.base64, content.len()) {
-            self.end_base64();
+        if !self.base64.is_empty() {
+            self.cuts.push(self.base64.len());
         }
         if content.iter().all(u8::is_ascii_graphic) {
             self.base64.extend_from_slice(content);
@@ -163,14 +163,47 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Decodes what there is of base64: joined, unless that makes rubbish and the words by
+    /// themselves do not, because their padding was left out.
     fn end_base64(&mut self) {
         if self.base64.is_empty() {
             return;
         }
-        let mut decoder = TransferEncoding::Base64.decoder();
-        decoder.push(&self.base64, &mut self.bytes);
-        decoder.finish(&mut self.bytes);
+        let joined = TransferEncoding::Base64.decode(&self.base64);
+        let apart = (!self.cuts.is_empty() && !self.is_sound(&joined)).then(|| self.apart());
+        match apart.filter(|apart| self.is_sound(apart)) {
+            Some(apart) => self.bytes.extend(apart),
+            None => self.bytes.extend(joined),
+        }
         self.base64.clear();
+        self.cuts.clear();
+    }
+
+    /// Decodes each word by itself.
+    fn apart(&self) -> Vec<u8> {
+        let mut bytes = vec![];
+        let mut start = 0;
+        for &end in self.cuts.iter().chain([&self.base64.len()]) {
+            let word = self.base64.get(start..end).unwrap_or_default();
+            bytes.extend(TransferEncoding::Base64.decode(word));
+            start = end;
+        }
+        bytes
+    }
+
+    /// Whether bytes of the run may be text: UTF-8 is valid but for a character that is split at
+    /// either end, and nothing holds control characters.
+    fn is_sound(&self, bytes: &[u8]) -> bool {
+        let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n' | 0x1B);
+        let is_utf8 =
+            self.charset.and_then(Charset::for_label) == Some(Charset::Whatwg(encoding_rs::UTF_8));
+        let rest = bytes.iter().take(3).take_while(|byte| (0x80..0xC0).contains(*byte)).count();
+        let whole = bytes.get(rest..).unwrap_or_default();
+        let is_valid = match std::str::from_utf8(whole) {
+            Ok(_) => true,
+            Err(error) => error.error_len().is_none(),
+        };
+        !bytes.iter().any(is_control) && (is_valid || !is_utf8)
     }
 
     /// Ends the run: its text goes to `decoded`.
@@ -186,19 +219,6 @@ impl<'a> Run<'a> {
         }
         self.bytes.clear();
     }
-}
-
-/// Whether base64 with an incomplete group is a text of its own whose padding was left out, instead
-/// of one that goes on in the next word: the bits that make no whole byte are zero, and the next
-/// word is not of a length that only what goes on has.
-fn lacks_padding(base64: &[u8], next_chars: usize) -> bool {
-    let unused = match base64.len() % 4 {
-        2 => 0x0F,
-        3 => 0x03,
-        _ => return false,
-    };
-    let last = base64.last().and_then(|last| base64::value(*last));
-    next_chars % 4 != 1 && last.is_some_and(|value| value & unused == 0)
 }
 
 /// Appends a text in one line: ends of lines in a field would begin a field of their own when it is
@@ -277,6 +297,9 @@ mod tests {
             ("=?utf-8?B?YWI?= =?utf-8?B?Y2Q=?=",              "abcd"),
             ("=?utf-8?B?YW?= =?utf-8?B?I=?=",                 "ab"),
             ("=?utf-8?B?MTI?= =?utf-8?B?z?=",                 "123"),
+            ("=?utf-8?B?YWIgMTI?= =?utf-8?B?zNDUgNz?= =?utf-8?B?ggMA==?=", "ab 12345 78 0"),
+            ("=?utf-8?B?Z3LDvA?= =?utf-8?B?bg?= =?utf-8?B?IQ==?=", "grün!"),
+            ("=?iso-8859-1?B?4A?= =?iso-8859-1?B?4Q?=",       "àá"),
             ("=?iso-2022-jp?B?GyRCRnwbKEI=?= =?iso-2022-jp?B?GyRCS1wbKEI=?=", "日本"),
             ("\"=?utf-8?Q?gr=C3=BCn?=\"",                     "\"grün\""),
             ("a=?utf-8?Q?b?=c",                               "abc"),

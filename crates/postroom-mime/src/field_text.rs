@@ -34,8 +34,8 @@ impl FieldText<'_> {
         line
     }
 
-    /// Appends the text of an unstructured field; tells whether it differs from what is unfolded,
-    /// because encoded words may stand there.
+    /// Appends the text of an unstructured field; tells whether it may differ from what is
+    /// unfolded, as something like an encoded word stands there.
     pub fn append(&mut self, value: &[u8], line: &mut String) -> bool {
         let start = line.len();
         self.unfold(value, line);

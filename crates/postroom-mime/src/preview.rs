@@ -54,15 +54,16 @@ fn whole<'a>(line: &mut &'a str) -> Option<(&'a str, usize)> {
 /// bytes are looked at, many at once.
 fn is_plain(line: &str) -> bool {
     let bytes = line.as_bytes();
+    if bytes.len() > PLAIN_BYTES_MAX {
+        return false;
+    }
     let is_drawn = |byte| matches!(byte, b'-' | b'_' | b'=' | b'*' | b'#' | b'~');
     let is_other = |byte: u8| byte.wrapping_sub(b' ') > b'~' - b' ';
     let next = bytes.get(1..).unwrap_or_default();
     let pairs = bytes.iter().zip(next).fold(false, |found, (&a, &b)| {
         found | ((a == b' ') & (b == b' ')) | (is_drawn(a) & is_drawn(b))
     });
-    bytes.len() <= PLAIN_BYTES_MAX
-        && !pairs
-        && !bytes.iter().fold(false, |found, byte| found | is_other(*byte))
+    !pairs && !bytes.iter().fold(false, |found, byte| found | is_other(*byte))
 }
 
 /// Takes the next word off the front of a line; with it, how many characters it has.

@@ -8,8 +8,11 @@
 use crate::transfer::base64::Base64;
 use crate::transfer::quoted_printable::QuotedPrintable;
 
-pub mod base64;
+mod base64;
 mod quoted_printable;
+
+/// How much of a body tells whether it is written in an encoding.
+pub const SAMPLE_BYTES: usize = 4 << 10;
 
 /// How the content of a part is written down in the message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -28,7 +31,7 @@ pub enum TransferEncoding {
 pub enum Declared {
     /// One of the encodings that are decoded here.
     Known(TransferEncoding),
-    /// Probably one of them, misspelt: believed if the body is written so.
+    /// Probably one of them, but not as it is to be written: believed if the body is encoded so.
     Misspelt(TransferEncoding),
     /// `x-uuencode` and its other names.
     Uuencode,
@@ -68,6 +71,16 @@ impl TransferEncoding {
         })
     }
 
+    /// Whether a body that begins with `start`, or is `start` as a whole, may be written so.
+    #[must_use]
+    pub fn fits(self, start: &[u8], is_whole: bool) -> bool {
+        match self {
+            Self::Identity => true,
+            Self::Base64 => base64::fits(start, is_whole),
+            Self::QuotedPrintable => quoted_printable::fits(start),
+        }
+    }
+
     /// Decodes what is in memory.
     #[must_use]
     pub fn decode(self, body: &[u8]) -> Vec<u8> {
@@ -76,21 +89,6 @@ impl TransferEncoding {
         decoder.push(body, &mut content);
         decoder.finish(&mut content);
         content
-    }
-}
-
-/// How much of a body tells whether it is written in an encoding.
-pub const SAMPLE_BYTES: usize = 4 << 10;
-
-impl TransferEncoding {
-    /// Whether a body that begins with `start`, or is `start` as a whole, may be written so.
-    #[must_use]
-    pub fn fits(self, start: &[u8], is_whole: bool) -> bool {
-        match self {
-            Self::Identity => true,
-            Self::Base64 => base64::fits(start, is_whole),
-            Self::QuotedPrintable => quoted_printable::fits(start, is_whole),
-        }
     }
 }
 
@@ -103,9 +101,11 @@ impl Declared {
         // Longer names than these are none.
         let name: Vec<u8> = name.take(24).map(u8::to_ascii_lowercase).collect();
         // What may follow is a comment.
-        let rest = value.trim_ascii().get(name.len()..).unwrap_or_default().trim_ascii_start();
-        let is_bare = value.trim_ascii().to_ascii_lowercase().starts_with(&name)
-            && (rest.is_empty() || rest.starts_with(b"("));
+        let value = value.trim_ascii();
+        let rest = value.get(name.len()..).unwrap_or_default().trim_ascii_start();
+        let is_first =
+            value.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(&name));
+        let is_bare = is_first && (rest.is_empty() || rest.starts_with(b"("));
         match name.as_slice() {
             b"base64" if is_bare => Self::Known(TransferEncoding::Base64),
             b"quoted-printable" if is_bare => Self::Known(TransferEncoding::QuotedPrintable),

@@ -32,8 +32,9 @@ pub struct Block {
     pub is_complete: bool,
 }
 
-/// What each file begins with; every text of every message is searched for it.
-static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"begin"));
+/// What each file begins with, and what stands where one in yEnc begins; every text of every
+/// message is searched for it.
+pub static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"begin"));
 /// How many files of a text are read.
 const BLOCKS_MAX: usize = 1_000;
 

@@ -119,3 +119,26 @@ fn deep_and_wide_messages_are_cut_at_the_limits() {
         assert!(!show(&message).is_empty());
     }
 }
+
+#[test]
+fn long_fields_of_repeated_pieces_cost_only_their_size() {
+    const FIELD_BYTES: usize = 400 << 10;
+    #[rustfmt::skip]
+    let pieces: &[(&str, &[&str])] = &[
+        ("Content-Type: text/plain; ", &["a=b ", "a=\"", "a=(", "a*0=b;", "a=\"b\\\"", "a=b\"", "(", "a*=''%"]),
+        ("Content-Disposition: ",      &["a; ", "filename=a ", "filename*1*=%41;", "\"", ";"]),
+        ("To: ",                       &["=? ", "=?;", "=?? ", "=?a?Q?", "=?a?Q?b ", "@[", "[ ", "<", "\"a", "(a", "a@b <", "a,"]),
+        ("Subject: ",                  &["=?", "=?a?", "=?a?B?", "=?a?B?YQ?= ", "=?a?Q??= ", "?="]),
+        ("Date: ",                     &["1 ", "a-", ":", "("]),
+        ("References: ",               &["<", "a@b ", "<>"]),
+    ];
+    for (name, units) in pieces {
+        for unit in *units {
+            let value = unit.repeat(FIELD_BYTES / unit.len());
+            let raw = format!("From: a@b.example\r\n{name}{value}\r\n\r\ntext\r\n");
+            let (message, time, _) = measured(move || postroom_mime::parse(raw.as_bytes()));
+            assert!(time <= TIME_MAX, "{name}{unit} took {time:?}");
+            assert_eq!(message.headers.len(), 2, "{name}{unit}");
+        }
+    }
+}

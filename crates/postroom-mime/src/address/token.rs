@@ -31,12 +31,14 @@ pub struct Tokens<'a> {
     comments_end: bool,
     /// Where the next closing angle bracket is, as far as it was searched.
     angle: usize,
+    /// Where the next end of an encoded word (`?=`) is, as far as it was searched.
+    encoded: usize,
 }
 
 impl<'a> Tokens<'a> {
     /// Begins to read.
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, quotes_end: false, comments_end: false, angle: 0 }
+        Self { text, at: 0, quotes_end: false, comments_end: false, angle: 0, encoded: 0 }
     }
 
     /// The next token.
@@ -145,13 +147,31 @@ impl<'a> Tokens<'a> {
     fn word(&mut self, is_glued: bool) -> Token<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let end = match rest.as_bytes().first() {
-            Some(b'=') => encoded_word_end(rest),
+            Some(b'=') => self.encoded_word_end(rest),
             Some(b'[') => literal_end(rest),
             _ => None,
         };
         let end = end.unwrap_or_else(|| self.word_end(rest));
         self.at += end;
         Token::Word { text: rest.get(..end).unwrap_or_default(), is_quoted: false, is_glued }
+    }
+
+    /// Where the encoded word at the front of `rest` ends, which is what is left of the text.
+    fn encoded_word_end(&mut self, rest: &str) -> Option<usize> {
+        let bytes = rest.as_bytes().strip_prefix(b"=?")?;
+        let charset = bytes.iter().take(CHARSET_BYTES_MAX).position(|byte| *byte == b'?')?;
+        let [b'?', b'B' | b'b' | b'Q' | b'q', b'?'] = bytes.get(charset..charset + 3)? else {
+            return None;
+        };
+        let content = self.at + 2 + charset + 3;
+        if self.encoded < content {
+            let bytes = self.text.as_bytes();
+            let is_end = |mark: &usize| bytes.get(content + mark + 1) == Some(&b'=');
+            let end = memchr::memchr_iter(b'?', bytes.get(content..)?).find(is_end);
+            self.encoded = end.map_or(usize::MAX, |end| content + end);
+        }
+        let end = self.encoded.checked_add(2)?;
+        (self.encoded - content <= WORD_BYTES_MAX).then_some(end - self.at)
     }
 
     /// Where the word at the front of `rest` ends, which has one character at least.
@@ -185,28 +205,15 @@ fn is_usual(byte: u8) -> bool {
         && !matches!(byte, b',' | b';' | b':' | b'<' | b'>' | b'(' | b'"' | b'[')
 }
 
+/// A longer name of a charset is none.
+const CHARSET_BYTES_MAX: usize = 64;
 /// How long an encoded word with blanks and commas in it may be.
 const WORD_BYTES_MAX: usize = 1_000;
-
-/// The end of the encoded word at the front of a text.
-fn encoded_word_end(rest: &str) -> Option<usize> {
-    let bytes = rest.as_bytes().strip_prefix(b"=?")?;
-    let mark = |from: usize| {
-        let within = bytes.get(from..(from + WORD_BYTES_MAX).min(bytes.len()))?;
-        memchr::memchr(b'?', within).map(|at| from + at)
-    };
-    let charset = mark(0)?;
-    let encoding = mark(charset + 1)?;
-    let mut end = mark(encoding + 1)?;
-    while bytes.get(end + 1) != Some(&b'=') {
-        end = mark(end + 1).filter(|end| *end <= encoding + WORD_BYTES_MAX)?;
-    }
-    Some(end + 4)
-}
 
 /// The end of the address literal (`[..]`) at the front of a text.
 fn literal_end(rest: &str) -> Option<usize> {
     let inner = rest.strip_prefix('[')?;
-    let end = inner.bytes().take(WORD_BYTES_MAX).position(|byte| byte == b']')?;
+    let within = inner.as_bytes().get(..WORD_BYTES_MAX).unwrap_or(inner.as_bytes());
+    let end = memchr::memchr(b']', within)?;
     inner.get(..end)?.bytes().all(|byte| byte.is_ascii_graphic()).then_some(end + 2)
 }

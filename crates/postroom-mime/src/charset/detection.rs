@@ -20,8 +20,9 @@ const TEXT_BYTES_MAX: usize = 1 << 10;
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// How many are looked at in one field by itself: a name of a file, an identifier.
 const FIELD_BYTES_MAX: usize = 256;
-/// In pieces of which size long words are looked at.
-const PIECE_BYTES: usize = 1 << 10;
+/// In pieces of which size long words are looked at. One outside ASCII must fill the sample: the
+/// next one might begin within a character.
+const PIECE_BYTES: usize = TEXT_BYTES_MAX;
 /// How many control characters a text may hold, however short it is.
 const CONTROLS_MAX: usize = 4;
 

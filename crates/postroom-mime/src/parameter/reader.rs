@@ -165,12 +165,11 @@ impl<'a> Reader<'a> {
 
     /// An unquoted value.
     fn unquoted(&mut self, until: Until) -> Cow<'a, [u8]> {
-        let mut end = self.rest.iter().position(|byte| *byte == b';').unwrap_or(self.rest.len());
-        if matches!(until, Until::BlankOrComment) {
-            let is_end = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'(';
-            let value = self.rest.get(..end).unwrap_or_default();
-            end = value.iter().position(is_end).unwrap_or(end);
-        }
+        let is_end = |byte: &u8| match until {
+            Until::Semicolon | Until::SemicolonOrQuote => *byte == b';',
+            Until::BlankOrComment => matches!(byte, b';' | b'(') || byte.is_ascii_whitespace(),
+        };
+        let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
         let mut value = self.take(end).trim_ascii();
         if !matches!(until, Until::Semicolon) {
             value = value.strip_suffix(b"\"").unwrap_or(value);

@@ -1,9 +1,8 @@
 //! Base64 as it arrives.
 //!
 //! Characters outside the alphabet are skipped. After padding the text is over, unless the next
-//! line
-//! is base64 again (several encodings one after the other): what mailing lists append to a base64
-//! body is left out.
+//! line is base64 again (several encodings one after the other): what mailing lists append to a
+//! base64 body is left out.
 //!
 //! Standards: RFC 2045 §6.8.
 
@@ -14,6 +13,8 @@ const NONE: u8 = 0xFF;
 const PAIRS_MAX: usize = 16;
 /// How many bytes are counted at once.
 const COUNT_BYTES: usize = 128;
+/// One character in so many may be none of base64 where a body is looked at.
+const OTHERS_RATIO: usize = 20;
 /// How many characters of a line decide whether it is base64.
 const LOOK_CHARS: usize = 80;
 
@@ -32,8 +33,7 @@ const fn values() -> [u8; 256] {
 }
 
 /// What a character is worth, 0 to 63; `None` outside the alphabet.
-#[must_use]
-pub fn value(byte: u8) -> Option<u8> {
+fn value(byte: u8) -> Option<u8> {
     VALUES.get(usize::from(byte)).copied().filter(|value| *value != NONE)
 }
 
@@ -61,24 +61,20 @@ enum After {
     End,
 }
 
-/// Whether a body that begins with `start` may be base64: whole groups of its characters in lines
-/// without blanks, up to padding or an empty line.
+/// Whether a body that begins with `start` may be base64: of its characters but for a few, up to
+/// padding or an empty line, and no character beyond a group.
 pub fn fits(start: &[u8], is_whole: bool) -> bool {
-    let is_character = |byte: &u8| value(*byte).is_some() || *byte == b'=';
-    let mut chars = 0;
-    for line in start.trim_ascii_start().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-        if line.is_empty() {
-            return chars % 4 == 0;
-        }
-        if !line.iter().all(is_character) {
-            return false;
-        }
-        chars += line.len();
-        if line.ends_with(b"=") {
-            return true;
+    let line_end = if memchr::memchr(b'\n', start).is_some() { b'\n' } else { b'\r' };
+    let (mut chars, mut others) = (0, 0);
+    for line in start.trim_ascii().split(|byte| *byte == line_end).map(<[u8]>::trim_ascii) {
+        let count = line.iter().filter(|byte| value(**byte).is_some() || **byte == b'=').count();
+        chars += count;
+        others += line.len() - count;
+        if line.is_empty() || line.ends_with(b"=") {
+            break;
         }
     }
-    !is_whole || chars % 4 == 0
+    others * OTHERS_RATIO <= chars && (!is_whole || others > 0 || chars % 4 != 1)
 }
 
 impl Base64 {
@@ -256,6 +252,9 @@ fn groups<'a>(body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
     let [first, second, third, fourth] = &GROUP;
     // Always there: the tables have a place for each byte.
     let at = |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(BAD);
+    if body.first().is_none_or(|byte| at(first, *byte) == BAD) {
+        return body;
+    }
     let mut room = [0; PAIRS_MAX * 6];
     let mut done = 0;
     // Two groups at once.

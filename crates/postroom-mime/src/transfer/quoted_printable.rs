@@ -18,13 +18,18 @@ pub struct QuotedPrintable {
 }
 
 /// Whether a body that begins with `start` may be quoted-printable: most `=` are escapes.
-pub fn fits(start: &[u8], is_whole: bool) -> bool {
+pub fn fits(start: &[u8]) -> bool {
     let (mut escapes, mut others) = (0_usize, 0_usize);
     for at in memchr::memchr_iter(b'=', start) {
-        let is_escape = match start.get(at + 1..) {
-            Some([b'\r' | b'\n', ..]) => true,
-            Some([high, low, ..]) => hex(*high).is_some() && hex(*low).is_some(),
-            Some([] | [_]) | None => !is_whole,
+        let after = start.get(at + 1..).unwrap_or_default();
+        let is_escape = match after {
+            [high, low, ..] if hex(*high).is_some() && hex(*low).is_some() => true,
+            // A soft line break, perhaps with blanks; the last one may end the sample or the part.
+            _ => {
+                let line = after.iter().take(BLANKS_MAX);
+                let end = line.skip_while(|byte| matches!(byte, b' ' | b'\t')).next();
+                matches!(end, None | Some(b'\r' | b'\n'))
+            }
         };
         escapes += usize::from(is_escape);
         others += usize::from(!is_escape);

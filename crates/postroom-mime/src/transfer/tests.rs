@@ -96,16 +96,20 @@ fn a_body_tells_whether_it_is_encoded() {
         (BASE64,                     b"",                           true),
         (BASE64,                     b"A text.\n",                  false),
         (BASE64,                     b"Hello\n",                    false),
+        (BASE64,                     b"QUJD\rQUJD\r",               true),
+        (BASE64,                     b"QUI\n",                      true),
+        (BASE64,                     b"QUJDQUJDQUJDQUJDQUJD QUJD",  true),
         (QUOTED,                     b"gr=C3=BCn=\r\n!",            true),
         (QUOTED,                     b"gr=c3=bcn",                  true),
         (QUOTED,                     b"a = b",                      false),
-        (QUOTED,                     b"a=",                         false),
+        (QUOTED,                     b"a=",                         true),
+        (QUOTED,                     b"a= \r\nb=  \nc",             true),
         (TransferEncoding::Identity, b"a = b",                      true),
     ];
     for (encoding, body, want) in table {
         assert_eq!(encoding.fits(body, true), *want, "{}", body.escape_ascii());
     }
-    assert!(BASE64.fits(b"QUJ", false) && QUOTED.fits(b"a=", false));
+    assert!(BASE64.fits(b"QUJDQ\n", false) && !BASE64.fits(b"QUJDQ\n", true));
 }
 
 proptest! {
