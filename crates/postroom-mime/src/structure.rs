@@ -161,7 +161,7 @@ impl<S: Source> Scanner<'_, S> {
         let boundary = self.boundary(&content, depth);
         let is_opaque = content.is_multipart() && depth >= self.limits.depth_max;
         let body = header.body.min(self.size_bytes);
-        self.structure.entities.push(Entity {
+        self.push(Entity {
             parent,
             depth,
             header: start..body,
@@ -170,9 +170,6 @@ impl<S: Source> Scanner<'_, S> {
             has_parts: false,
             is_opaque,
         });
-        if let Some(parent) = parent.and_then(|parent| self.structure.entities.get_mut(parent)) {
-            parent.has_parts = true;
-        }
         if is_root {
             self.structure.fields = header.fields;
         }
@@ -307,16 +304,24 @@ impl<S: Source> Scanner<'_, S> {
     /// Makes one part of everything from `start` on.
     fn rest(&mut self, start: u64) {
         self.defects.note(Defect::PartsOver);
-        let content = Content::opaque();
-        self.structure.entities.push(Entity {
+        self.push(Entity {
             parent: self.open.last().copied(),
             depth: self.open.len(),
             header: start..start,
             body: start..self.size_bytes,
-            content,
+            content: Content::opaque(),
             has_parts: false,
             is_opaque: true,
         });
+    }
+
+    /// Adds an entity, and tells the multipart that holds it.
+    fn push(&mut self, entity: Entity) {
+        let holder = entity.parent.and_then(|parent| self.structure.entities.get_mut(parent));
+        if let Some(holder) = holder {
+            holder.has_parts = true;
+        }
+        self.structure.entities.push(entity);
     }
 
     /// Looks at the bodies whose encoding is misspelt: those that are not written so stay as they

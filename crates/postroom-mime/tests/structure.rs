@@ -197,3 +197,14 @@ fn beyond_the_limits_the_rest_stays_as_it_is() {
     check("X: y\nSubject: =?utf-8?q?a?= =?utf-8?q?b?=\n\none", Defect::EncodedWordsOver);
     assert_eq!(check("X: y\n\nlonger", Defect::TextOver).text.as_deref(), Some("long"));
 }
+
+#[test]
+fn what_is_left_in_a_multipart_at_the_limit_is_one_file() {
+    let limits = Limits { parts_max: 2, ..Limits::default() };
+    let inner = "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nrest\n";
+    let raw = multipart(inner);
+    let message = postroom_mime::parse_reader(Cursor::new(raw), &limits).unwrap();
+    assert!(message.defects.contains(&Defect::PartsOver), "{:?}", message.defects);
+    let sizes: Vec<_> = message.attachments.iter().map(|part| part.size_bytes).collect();
+    assert_eq!((sizes.as_slice(), message.text), ([6].as_slice(), None));
+}

@@ -26,8 +26,8 @@ pub fn fits(start: &[u8]) -> bool {
             [high, low, ..] if hex(*high).is_some() && hex(*low).is_some() => true,
             // A soft line break, perhaps with blanks; the last one may end the sample or the part.
             _ => {
-                let line = after.iter().take(BLANKS_MAX);
-                let end = line.skip_while(|byte| matches!(byte, b' ' | b'\t')).next();
+                let mut line = after.iter().take(BLANKS_MAX);
+                let end = line.find(|byte| !matches!(byte, b' ' | b'\t'));
                 matches!(end, None | Some(b'\r' | b'\n'))
             }
         };
