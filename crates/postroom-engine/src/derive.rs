@@ -186,11 +186,7 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
     put("messageType", json!(message.kind.as_str()));
     put("security", json!(message.security.map(|security| security.as_str())));
     if let Some(text) = &message.text {
-        let mut end = text_bytes_max.min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        put("text", json!(text.get(..end)));
+        put("text", json!(text.get(..text.floor_char_boundary(text_bytes_max))));
     }
     let defects: Json = message.defects.iter().map(|defect| Json::from(defect.as_str())).collect();
     put("defects", defects);

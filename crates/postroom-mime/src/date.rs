@@ -112,11 +112,8 @@ pub fn parse(text: &str) -> Option<i64> {
 
 /// Reads a date of any form.
 fn by_words(text: &str) -> Option<i64> {
-    let mut end = TEXT_BYTES_MAX.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut text = without_comments(text.get(..end).unwrap_or_default());
+    let start = text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default();
+    let mut text = without_comments(start);
     if text.contains(" :") || text.contains(": ") {
         text = joined_clock(&text);
     }

@@ -75,10 +75,7 @@ fn css(text: &str, each: &mut impl FnMut(&str)) {
         while let Some(at) = starts.next() {
             let start = at + word.len();
             let next = starts.peek().copied().unwrap_or(text.len());
-            let mut end = next.min(start + URL_BYTES_MAX);
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
+            let end = text.floor_char_boundary(next.min(start + URL_BYTES_MAX));
             let rest = text.get(start..end).unwrap_or_default().trim_start();
             let inner = match rest.chars().next() {
                 Some(quote @ ('"' | '\'')) => {

@@ -14,11 +14,7 @@ pub fn plain(mut text: String, bytes_max: usize, defects: &mut Defects) -> Strin
     }
     if text.len() > bytes_max {
         defects.note(Defect::TextOver);
-        let mut end = bytes_max;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
+        text.truncate(text.floor_char_boundary(bytes_max));
     }
     text
 }

@@ -55,11 +55,7 @@ fn of_part(entity: &Entity) -> Option<Security> {
 }
 
 fn in_text(text: &str) -> Option<Security> {
-    let mut end = TEXT_BYTES_MAX.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let text = text.get(..end).unwrap_or_default();
+    let text = text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default();
     let found = |at: usize| {
         let (before, line) = text.split_at_checked(at)?;
         if !before.is_empty() && !before.ends_with('\n') {
