@@ -17,7 +17,6 @@ use crate::address::word::Word;
 use crate::address::word::bare_addresses;
 use crate::compose::Address;
 use crate::defect::Defect;
-use crate::encoded_word;
 use crate::field_text::FieldText;
 use std::borrow::Cow;
 
@@ -95,9 +94,8 @@ impl<'a> List<'a, '_, '_> {
     /// An address in angle brackets; the words before it are its name.
     fn angle(&mut self, inner: &'a str) {
         // Several addresses within one pair of brackets; commas may stand in quotes and routes.
-        let has_comma = memchr::memchr(b',', inner.as_bytes()).is_some();
-        let is_list = has_comma && !inner.contains(['"', '(', ':']);
-        let Some((first, others)) = inner.split_once(',').filter(|_| is_list) else {
+        let is_list = |_: &_| !inner.contains(['"', '(', ':']);
+        let Some((first, others)) = inner.split_once(',').filter(is_list) else {
             self.bracketed(inner);
             return;
         };
@@ -278,10 +276,7 @@ impl<'a> List<'a, '_, '_> {
                 Token::Comment(_) => {}
             }
         }
-        if encoded_word::begins(&address).is_some() {
-            address = self.field.words(address);
-        }
-        let address = unquoted(address);
+        let address = unquoted(self.field.words(address));
         let is_sound = address
             .split_once('@')
             .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());

@@ -149,15 +149,10 @@ impl<'a> Run<'a> {
             return;
         }
         let is_character = |byte: &u8| byte.is_ascii() && !byte.is_ascii_whitespace();
-        let content = word.content.as_bytes();
         if !self.base64.is_empty() {
             self.cuts.push(self.base64.len());
         }
-        if content.iter().all(u8::is_ascii_graphic) {
-            self.base64.extend_from_slice(content);
-        } else {
-            self.base64.extend(content.iter().copied().filter(is_character));
-        }
+        self.base64.extend(word.content.bytes().filter(is_character));
         if self.base64.len().is_multiple_of(4) || self.base64.ends_with(b"=") {
             self.end_base64();
         }

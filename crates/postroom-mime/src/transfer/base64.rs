@@ -9,8 +9,8 @@
 /// What a byte is worth; [`NONE`] outside the alphabet.
 const VALUES: [u8; 256] = values();
 const NONE: u8 = 0xFF;
-/// How many pairs of groups are decoded at once: a line or more.
-const PAIRS_MAX: usize = 16;
+/// How many groups are decoded at once: a line.
+const GROUPS_MAX: usize = 32;
 /// How many bytes are counted at once.
 const COUNT_BYTES: usize = 128;
 /// One character in so many may be none of base64 where a body is looked at.
@@ -252,34 +252,18 @@ fn groups<'a>(body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
     let [first, second, third, fourth] = &GROUP;
     // Always there: the tables have a place for each byte.
     let at = |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(BAD);
-    if body.first().is_none_or(|byte| at(first, *byte) == BAD) {
-        return body;
-    }
-    let mut room = [0; PAIRS_MAX * 6];
+    let mut room = [0; GROUPS_MAX * 3];
     let mut done = 0;
-    // Two groups at once.
-    for (pair, room) in body.chunks_exact(8).zip(room.chunks_exact_mut(6)) {
-        let &[a, b, c, d, e, f, g, h] = pair else { break };
-        let one = at(first, a) | at(second, b) | at(third, c) | at(fourth, d);
-        let two = at(first, e) | at(second, f) | at(third, g) | at(fourth, h);
-        if (one | two) & BAD != 0 {
+    for (group, room) in body.chunks_exact(4).zip(room.chunks_exact_mut(3)) {
+        let &[a, b, c, d] = group else { break };
+        let bits = at(first, a) | at(second, b) | at(third, c) | at(fourth, d);
+        if bits & BAD != 0 {
             break;
         }
-        let [_, _, bytes @ ..] = (u64::from(one) << 24 | u64::from(two)).to_be_bytes();
+        let [_, bytes @ ..] = bits.to_be_bytes();
         room.copy_from_slice(&bytes);
         done += 1;
     }
-    content.extend_from_slice(room.get(..done * 6).unwrap_or_default());
-    let mut rest = body.get(done * 8..).unwrap_or_default();
-    if let Some((&[a, b, c, d], after)) = rest.split_first_chunk::<4>()
-        && done < PAIRS_MAX
-    {
-        let bits = at(first, a) | at(second, b) | at(third, c) | at(fourth, d);
-        if bits & BAD == 0 {
-            let [_, bytes @ ..] = bits.to_be_bytes();
-            content.extend_from_slice(&bytes);
-            rest = after;
-        }
-    }
-    rest
+    content.extend_from_slice(room.get(..done * 3).unwrap_or_default());
+    body.get(done * 4..).unwrap_or_default()
 }
