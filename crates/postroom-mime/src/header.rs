@@ -116,29 +116,20 @@ pub fn scan<S: Source>(
     let size_bytes = source.size_bytes();
     let mut at = scan.start;
     while !reading.is_done && at < size_bytes {
-        let window = source.window(at, STEP_BYTES)?;
-        let is_last = at + window.len() as u64 >= size_bytes;
-        let mut rest = window;
-        while !reading.is_done
-            && let Some(end) = memchr::memchr(scan.line_end.0, rest)
-        {
-            let (line, after) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
-            reading.line(at, line, (line.len() as u64, &is_delimiter), defects);
-            at += line.len() as u64;
-            rest = after;
-        }
-        if reading.is_done || rest.is_empty() {
-            continue;
-        }
-        if is_last {
-            reading.line(at, rest, (rest.len() as u64, &is_delimiter), defects);
-            at = size_bytes;
-        } else if rest.len() >= STEP_BYTES {
-            // A long line: its beginning says what it is.
-            let rest = rest.to_vec();
-            let length = line_length(source, at, scan.line_end)?;
-            reading.line(at, &rest, (length, &is_delimiter), defects);
+        // Whole lines; of a long one the beginning says what it is.
+        let last = memchr::memrchr(scan.line_end.0, source.window(at, STEP_BYTES)?);
+        let end = match last {
+            Some(last) => at + last as u64 + 1,
+            None => at + line_length(source, at, scan.line_end)?,
+        };
+        let mut rest = source.window(at, STEP_BYTES)?;
+        while !reading.is_done && at < end {
+            let line_bytes = memchr::memchr(scan.line_end.0, rest).map_or(rest.len(), |at| at + 1);
+            let (line, after) = rest.split_at_checked(line_bytes).unwrap_or((rest, &[]));
+            let length = if after.is_empty() { end - at } else { line.len() as u64 };
+            reading.line(at, line, (length, &is_delimiter), defects);
             at += length;
+            rest = after;
         }
     }
     Ok(reading.finish(size_bytes, defects))
@@ -301,27 +292,25 @@ impl Reading<'_> {
 
 /// Tells what a line is, its end included.
 fn classify(line: &[u8]) -> Line {
-    match line {
-        [b' ' | b'\t', ..] => return Line::Continuation,
-        [b'F', b'r', b'o', b'm', b' ', ..] | [b'>', b'F', b'r', b'o', b'm', b' ', ..] => {
-            return if colon_of(line).is_some() { field(line) } else { Line::Mbox };
+    let start = line.get(..NAME_BYTES_MAX).unwrap_or(line);
+    let name = start.iter().position(|byte| !is_of_name(*byte)).unwrap_or(start.len());
+    match start.get(name) {
+        Some(b':') if name > 0 => return Line::Field { name_bytes: name, colon: name },
+        Some(b' ' | b'\t') if name == 0 => return Line::Continuation,
+        Some(b'\r' | b'\n') if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
+            return Line::Blank;
         }
         _ => {}
     }
-    if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-        return Line::Blank;
+    let after = start.get(name..).unwrap_or_default();
+    let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    if name > 0 && after.get(blanks) == Some(&b':') {
+        Line::Field { name_bytes: name, colon: name + blanks }
+    } else if line.starts_with(b"From ") || line.starts_with(b">From ") {
+        Line::Mbox
+    } else {
+        Line::Other
     }
-    field(line)
-}
-
-/// The place of the colon behind a field name and blanks.
-fn colon_of(line: &[u8]) -> Option<usize> {
-    let name = line.iter().position(|byte| !is_of_name(*byte))?;
-    if line.get(name) == Some(&b':') {
-        return (name > 0).then_some(name);
-    }
-    let blanks = line.get(name..)?.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
-    (name > 0 && line.get(name + blanks) == Some(&b':')).then_some(name + blanks)
 }
 
 /// Whether a byte may stand in the name of a field (RFC 5322 §2.2).
@@ -340,16 +329,4 @@ fn is_of_name(byte: u8) -> bool {
     };
     // Always there: the table has a place for each byte.
     OF_NAME.get(usize::from(byte)).copied().unwrap_or(false)
-}
-
-fn field(line: &[u8]) -> Line {
-    let line = line.get(..NAME_BYTES_MAX).unwrap_or(line);
-    match colon_of(line) {
-        Some(colon) => {
-            let blanks = line.get(..colon).unwrap_or_default().iter().rev();
-            let blanks = blanks.take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            Line::Field { name_bytes: colon - blanks, colon }
-        }
-        None => Line::Other,
-    }
 }

@@ -7,9 +7,8 @@ use crate::defect::Defects;
 pub fn plain(mut text: String, bytes_max: usize, defects: &mut Defects) -> String {
     if memchr::memchr(b'\0', text.as_bytes()).is_some() {
         defects.note(Defect::Nul);
-        text = without_nul(text);
     }
-    if memchr::memchr(b'\r', text.as_bytes()).is_some() {
+    if memchr::memchr2(b'\r', b'\0', text.as_bytes()).is_some() {
         text = unix_lines(&text);
     }
     if text.len() > bytes_max {
@@ -19,24 +18,20 @@ pub fn plain(mut text: String, bytes_max: usize, defects: &mut Defects) -> Strin
     text
 }
 
-/// The text without NUL, of which there are as many as characters in UTF-16 that says it is not.
-fn without_nul(text: String) -> String {
-    let mut bytes = text.into_bytes();
-    bytes.retain(|byte| *byte != 0);
-    // What is left is UTF-8 as before.
-    String::from_utf8(bytes).unwrap_or_default()
-}
-
-/// The text with its lines ended by LF.
+/// The text with its lines ended by LF, and without NUL, of which there are as many as characters
+/// in UTF-16 that says it is not.
 fn unix_lines(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = memchr::memchr(b'\r', rest.as_bytes()) {
-        let (line, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
-        plain.push_str(line);
-        plain.push('\n');
-        rest = after.get(1..).unwrap_or_default();
-        rest = rest.strip_prefix('\n').unwrap_or(rest);
+    while let Some(at) = memchr::memchr2(b'\r', b'\0', rest.as_bytes()) {
+        let (piece, mark) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        plain.push_str(piece);
+        rest = mark.trim_start_matches('\0');
+        if let Some(after) = rest.strip_prefix('\r') {
+            plain.push('\n');
+            rest = after.trim_start_matches('\0');
+            rest = rest.strip_prefix('\n').unwrap_or(rest);
+        }
     }
     plain.push_str(rest);
     plain

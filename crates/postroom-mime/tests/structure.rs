@@ -142,6 +142,23 @@ fn headers_are_read_as_they_arrive() {
 }
 
 #[test]
+fn lines_of_any_length_are_read_as_a_whole() {
+    for length in [100, 4_000, 4_090, 4_096, 4_100, 65_500, 65_536, 70_000, 200_000] {
+        for before in [10, 4_000, 65_000, 65_600] {
+            let (pad, word) = ("p".repeat(before), "w".repeat(length));
+            let raw = format!(
+                "From: a@b.example\nX-Pad: {pad}\nno field {word}\nSubject: {word}\n {word}\n\
+                 X-Last: {word}\n\n{word}",
+            );
+            let message = parse(raw.as_bytes());
+            assert_eq!(message.subject, Some(format!("{word} {word}")), "{before} {length}");
+            assert_eq!(message.text.as_ref(), Some(&word), "{before} {length}");
+            assert_eq!(message.headers.len(), 4, "{before} {length}");
+        }
+    }
+}
+
+#[test]
 fn a_message_without_any_field_is_raw() {
     for raw in
         ["", "\n\n", "one\ntwo\n", "no field here\n\ntext: later\n", "\n\none: two words\nthree"]
