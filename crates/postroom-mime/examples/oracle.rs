@@ -21,7 +21,6 @@ use postroom_mime::flowed;
 use postroom_mime::source::Slice;
 use postroom_mime::structure;
 use postroom_mime::structure::Entity;
-use postroom_mime::structure::Structure;
 use serde_json::Value as Json;
 use serde_json::json;
 use sha2::Digest;
@@ -60,10 +59,13 @@ fn main() -> io::Result<()> {
 
 fn line(id: &str, raw: &[u8], path: &Path) -> Json {
     let message = postroom_mime::parse(raw);
-    let (texts, htmls) = bodies(&message, raw);
+    let structure =
+        structure::scan(&mut Slice(raw), &Limits::default(), &mut Defects::default()).ok();
+    let entities = structure.map(|structure| structure.entities).unwrap_or_default();
+    let (texts, htmls) = bodies(&message, raw, &entities);
     let parts = message.attachments.iter().chain(&message.inlines);
     let attachments: Json =
-        parts.filter(|part| is_file(part)).map(|part| file(part, raw)).collect();
+        parts.filter(|part| is_file(part, &entities)).map(|part| file(part, raw)).collect();
     let defects: Vec<_> = message.defects.iter().map(|defect| defect.as_str()).collect();
     json!({
         "id": id,
@@ -83,9 +85,15 @@ fn line(id: &str, raw: &[u8], path: &Path) -> Json {
     })
 }
 
-/// Whether a part counts: nothing out of another part, and no multipart that has no parts.
-fn is_file(part: &Part) -> bool {
-    part.container.is_none() && !part.media_type.starts_with("multipart/")
+/// Whether a part counts: nothing out of another part, unless that is nothing but this file, and no
+/// multipart that has no parts.
+fn is_file(part: &Part, entities: &[Entity]) -> bool {
+    let is_alone = |entity: &Entity| {
+        entity.content.file_encoding.is_some()
+            && entity.content.name() == part.declared_name.as_deref()
+    };
+    (part.container.is_none() || entities.iter().any(is_alone))
+        && !part.media_type.starts_with("multipart/")
 }
 
 fn addresses(list: &[Address]) -> Json {
@@ -133,37 +141,33 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Whether an alternative has several parts of one kind: the comparison joins them.
-fn has_twins(structure: &Structure) -> bool {
+fn has_twins(entities: &[Entity]) -> bool {
     let holder = |entity: &Entity| {
         let parent = entity.parent?;
-        let media_type = &structure.entities.get(parent)?.content.media_type;
+        let media_type = &entities.get(parent)?.content.media_type;
         (media_type == "multipart/alternative").then_some(parent)
     };
     let mut known = HashSet::new();
-    structure.entities.iter().any(|entity| match holder(entity) {
+    entities.iter().any(|entity| match holder(entity) {
         Some(parent) => !known.insert((parent, &*entity.content.media_type)),
         None => false,
     })
 }
 
 /// The bodies of the message, or those of its parts alone where the two differ.
-fn bodies(message: &Message, raw: &[u8]) -> (Vec<String>, Vec<String>) {
+fn bodies(message: &Message, raw: &[u8], entities: &[Entity]) -> (Vec<String>, Vec<String>) {
     let is_opened =
         message.attachments.iter().chain(&message.inlines).any(|part| part.container.is_some());
     let conventions = [Defect::BoundaryMissing, Defect::BoundaryUnused, Defect::TextOver];
-    let limits = Limits::default();
-    let Ok(structure) = structure::scan(&mut Slice(raw), &limits, &mut Defects::default()) else {
-        return (vec![], vec![]);
-    };
     let is_odd = message.defects.iter().any(|defect| conventions.contains(defect));
-    if !is_opened && !is_odd && !has_twins(&structure) {
+    if !is_opened && !is_odd && !has_twins(entities) {
         return (
             message.text.clone().into_iter().collect(),
             message.html_text.clone().into_iter().collect(),
         );
     }
     let (mut texts, mut htmls) = (vec![], vec![]);
-    for entity in structure.entities.iter().filter(|entity| !entity.has_parts) {
+    for entity in entities.iter().filter(|entity| !entity.has_parts) {
         let content = &entity.content;
         let range =
             usize::try_from(entity.body.start).ok().zip(usize::try_from(entity.body.end).ok());

@@ -81,6 +81,12 @@ impl Charset {
         }
     }
 
+    /// Whether it is UTF-8.
+    #[must_use]
+    pub fn is_utf8(self) -> bool {
+        self == Self::Whatwg(UTF_8)
+    }
+
     /// Begins to decode.
     #[must_use]
     pub fn decoder(self) -> Decoder {
@@ -129,7 +135,7 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection)
         Ok(text) => text.into_bytes(),
         Err(error) => error.into_bytes(),
     };
-    match charset.filter(|charset| *charset != Charset::Whatwg(UTF_8)) {
+    match charset.filter(|charset| !charset.is_utf8()) {
         Some(charset) => decode_declared(&bytes, charset),
         None => {
             let defect = match charset {
@@ -191,7 +197,7 @@ pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>, detection: &mut Detec
     {
         return text.to_owned();
     }
-    let usable = fallback.filter(|charset| *charset != Charset::Whatwg(UTF_8));
+    let usable = fallback.filter(|charset| !charset.is_utf8());
     if let Some(charset) = usable {
         let (text, is_clean) = charset.decode(bytes);
         if is_clean {

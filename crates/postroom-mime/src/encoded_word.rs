@@ -44,6 +44,14 @@ pub fn begins(text: &str) -> Option<usize> {
     memchr::memchr_iter(b'?', bytes).find_map(start)
 }
 
+/// The charset of the first encoded word in bytes that are not read yet.
+#[must_use]
+pub fn charset(bytes: &[u8]) -> Option<Charset> {
+    let start = memchr::memmem::find(bytes, b"=?")? + 2;
+    let rest = bytes.get(start..)?.utf8_chunks().next()?.valid();
+    Charset::for_label(label(rest)?.0)
+}
+
 /// Decodes the encoded words of a text. `left` is how many may still be decoded.
 #[must_use]
 pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
@@ -73,7 +81,7 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
         if !is_joined {
             decoded.push_str(between);
         }
-        run.push(&word);
+        run.push(&word, &mut decoded);
         (copied, from) = (word.end, word.end);
     }
     run.flush(&mut decoded);
@@ -141,11 +149,12 @@ fn label(rest: &str) -> Option<(&str, usize)> {
 }
 
 impl<'a> Run<'a> {
-    fn push(&mut self, word: &Word<'a>) {
+    fn push(&mut self, word: &Word<'a>, decoded: &mut String) {
         self.charset.get_or_insert(word.charset);
         if !word.is_base64 {
             self.end_base64();
-            quoted(word.content.as_bytes(), &mut self.bytes);
+            let ascii = self.take_raw(word, decoded);
+            quoted(ascii.as_bytes(), &mut self.bytes);
             return;
         }
         let is_character = |byte: &u8| byte.is_ascii() && !byte.is_ascii_whitespace();
@@ -156,6 +165,24 @@ impl<'a> Run<'a> {
         if self.base64.len().is_multiple_of(4) || self.base64.ends_with(b"=") {
             self.end_base64();
         }
+    }
+
+    /// Takes a word up to the last character that is not encoded, though it should be: it is text
+    /// already. Returns the rest.
+    fn take_raw(&mut self, word: &Word<'a>, decoded: &mut String) -> &'a str {
+        let mut rest = word.content;
+        while !rest.is_ascii() {
+            let start = rest.find(|char: char| !char.is_ascii()).unwrap_or(rest.len());
+            let (encoded, raw) = rest.split_at_checked(start).unwrap_or((rest, ""));
+            let end = raw.find(|char: char| char.is_ascii()).unwrap_or(raw.len());
+            let (raw, after) = raw.split_at_checked(end).unwrap_or((raw, ""));
+            quoted(encoded.as_bytes(), &mut self.bytes);
+            self.flush(decoded);
+            decoded.push_str(raw);
+            self.charset = Some(word.charset);
+            rest = after;
+        }
+        rest
     }
 
     /// Decodes what there is of base64: joined, unless that makes rubbish and the words by
@@ -190,8 +217,7 @@ impl<'a> Run<'a> {
     /// either end, and nothing holds control characters.
     fn is_sound(&self, bytes: &[u8]) -> bool {
         let is_control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n' | 0x1B);
-        let is_utf8 =
-            self.charset.and_then(Charset::for_label) == Some(Charset::Whatwg(encoding_rs::UTF_8));
+        let is_utf8 = self.charset.and_then(Charset::for_label).is_some_and(Charset::is_utf8);
         let rest = bytes.iter().take(3).take_while(|byte| (0x80..0xC0).contains(*byte)).count();
         let whole = bytes.get(rest..).unwrap_or_default();
         let is_valid = match std::str::from_utf8(whole) {
@@ -207,9 +233,7 @@ impl<'a> Run<'a> {
         self.end_base64();
         let charset = Charset::for_label(label);
         match std::str::from_utf8(&self.bytes) {
-            Ok(text) if charset == Some(Charset::Whatwg(encoding_rs::UTF_8)) => {
-                append(text, decoded);
-            }
+            Ok(text) if charset.is_some_and(Charset::is_utf8) => append(text, decoded),
             Ok(_) | Err(_) => append(&charset::decode_named(&self.bytes, charset), decoded),
         }
         self.bytes.clear();
@@ -302,6 +326,9 @@ mod tests {
             ("=?utf-8?Q?a b?=",                               "a b"),
             ("=?utf-8?Q?a?b?=",                               "a?b"),
             ("=?utf-8?Q?=XY=?=",                              "=XY="),
+            // Characters that should be encoded.
+            ("=?iso-8859-1?Q?Frösche_und_Kr=F6ten?=",         "Frösche und Kröten"),
+            ("=?utf-8?Q?gr=C3=BCner_Frö?= =?utf-8?Q?sch?=",   "grüner Frösch"),
             ("=?x-nothing?Q?gr=C3=BCn?=",                     "grün"),
             ("=?utf-8?Q?a=0D=0AX: b?=",                       "a  X: b"),
             ("=?utf-8?X?a?=",                                 "=?utf-8?X?a?="),

@@ -79,6 +79,8 @@ struct Reading<'a> {
     is_done: bool,
     /// Whether blank lines stand before everything else.
     is_late: bool,
+    /// Whether the last line continues a field with nothing but blanks.
+    is_bare: bool,
 }
 
 impl LineEnd {
@@ -112,6 +114,7 @@ pub fn scan<S: Source>(
         is_kept: false,
         is_done: false,
         is_late: false,
+        is_bare: false,
     };
     let size_bytes = source.size_bytes();
     let mut at = scan.start;
@@ -165,6 +168,7 @@ impl Reading<'_> {
             return;
         }
         let is_first = self.header.fields.is_empty() && self.kept_bytes == 0;
+        let is_behind_bare = std::mem::take(&mut self.is_bare);
         match classify(line) {
             Line::Blank if is_first && self.scan.is_root && self.junk.is_none() => {
                 defects.note(Defect::BlankFirstLine);
@@ -177,7 +181,10 @@ impl Reading<'_> {
             Line::Continuation if is_first || self.junk.is_some() => {
                 self.junk.get_or_insert(at);
             }
-            Line::Continuation => self.extend(at, line, length, defects),
+            Line::Continuation => {
+                self.extend(at, line, length, defects);
+                self.is_bare = line.trim_ascii_start().is_empty();
+            }
             Line::Field { name_bytes, colon } => {
                 if self.junk.take().is_some() {
                     defects.note(Defect::HeaderJunk);
@@ -193,8 +200,9 @@ impl Reading<'_> {
             }
             Line::Mbox | Line::Other => {
                 self.junk.get_or_insert(at);
-                // Blank lines and then text: this is no header.
-                self.is_done |= is_first && self.is_late;
+                // Blank lines and then text: this is no header. Behind a header a line of blanks
+                // was meant to end it.
+                self.is_done |= is_first && self.is_late || is_behind_bare;
             }
         }
     }

@@ -28,6 +28,7 @@ fn subjects_are_one_line_of_text() {
         (b"Subject: =?utf-8?Q?open",                             Some("=?utf-8?Q?open"), Some(Defect::EncodedWordMalformed)),
         ("Subject: ä".as_bytes(),                                Some("ä"), None),
         (b"Subject: gr\xFCn und blau",                           Some("grün und blau"), Some(Defect::HeaderRawBytes)),
+        (b"Subject: =?koi8-r?Q?\xF0\xD2\xC9\xD7=C5=D4?=",          Some("Привет"), Some(Defect::HeaderRawBytes)),
         (b"Subject: a\0b",                                       Some("ab"), Some(Defect::Nul)),
     ];
     for (field, want, defect) in table {
