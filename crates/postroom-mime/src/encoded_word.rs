@@ -11,6 +11,7 @@ use crate::charset::Charset;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::transfer::TransferEncoding;
+use std::ops::Range;
 
 /// A longer name of a charset is none.
 const CHARSET_BYTES_MAX: usize = 64;
@@ -44,12 +45,42 @@ pub fn begins(text: &str) -> Option<usize> {
     memchr::memchr_iter(b'?', bytes).find_map(start)
 }
 
-/// The charset of the first encoded word in bytes that are not read yet.
+/// Encodes the bytes outside ASCII in words of the "Q" encoding, as they should have been: they are
+/// in the charset of their word.
 #[must_use]
-pub fn charset(bytes: &[u8]) -> Option<Charset> {
-    let start = memchr::memmem::find(bytes, b"=?")? + 2;
-    let rest = bytes.get(start..)?.utf8_chunks().next()?.valid();
-    Charset::for_label(label(rest)?.0)
+pub fn escape(bytes: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(bytes.len());
+    let mut copied = 0;
+    for word in quoted_contents(bytes) {
+        escaped.extend_from_slice(bytes.get(copied..word.start).unwrap_or_default());
+        for byte in bytes.get(word.clone()).unwrap_or_default() {
+            match byte {
+                0x80.. => escaped.extend(format!("={byte:02X}").into_bytes()),
+                _ => escaped.push(*byte),
+            }
+        }
+        copied = word.end;
+    }
+    escaped.extend_from_slice(bytes.get(copied..).unwrap_or_default());
+    escaped
+}
+
+/// Where the contents of words of the "Q" encoding are.
+fn quoted_contents(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut behind = 0;
+    memchr::memmem::find_iter(bytes, b"=?").filter_map(move |start| {
+        let rest = bytes.get(start + 2..).filter(|_| start >= behind)?;
+        let front = rest.get(..CHARSET_BYTES_MAX + 1).unwrap_or(rest).utf8_chunks().next()?;
+        let content = label(front.valid())?.1 + 3;
+        if !matches!(rest.get(content - 3..content), Some([_, b'Q' | b'q', b'?'])) {
+            return None;
+        }
+        let rest = rest.get(content..)?;
+        let end = memchr::memmem::find(rest, b"?=").unwrap_or(rest.len());
+        let content = start + 2 + content;
+        behind = content + end;
+        Some(content..behind)
+    })
 }
 
 /// Decodes the encoded words of a text. `left` is how many may still be decoded.
@@ -81,7 +112,7 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
         if !is_joined {
             decoded.push_str(between);
         }
-        run.push(&word, &mut decoded);
+        run.push(&word);
         (copied, from) = (word.end, word.end);
     }
     run.flush(&mut decoded);
@@ -149,12 +180,11 @@ fn label(rest: &str) -> Option<(&str, usize)> {
 }
 
 impl<'a> Run<'a> {
-    fn push(&mut self, word: &Word<'a>, decoded: &mut String) {
+    fn push(&mut self, word: &Word<'a>) {
         self.charset.get_or_insert(word.charset);
         if !word.is_base64 {
             self.end_base64();
-            let ascii = self.take_raw(word, decoded);
-            quoted(ascii.as_bytes(), &mut self.bytes);
+            quoted(word.content.as_bytes(), &mut self.bytes);
             return;
         }
         let is_character = |byte: &u8| byte.is_ascii() && !byte.is_ascii_whitespace();
@@ -165,24 +195,6 @@ impl<'a> Run<'a> {
         if self.base64.len().is_multiple_of(4) || self.base64.ends_with(b"=") {
             self.end_base64();
         }
-    }
-
-    /// Takes a word up to the last character that is not encoded, though it should be: it is text
-    /// already. Returns the rest.
-    fn take_raw(&mut self, word: &Word<'a>, decoded: &mut String) -> &'a str {
-        let mut rest = word.content;
-        while !rest.is_ascii() {
-            let start = rest.find(|char: char| !char.is_ascii()).unwrap_or(rest.len());
-            let (encoded, raw) = rest.split_at_checked(start).unwrap_or((rest, ""));
-            let end = raw.find(|char: char| char.is_ascii()).unwrap_or(raw.len());
-            let (raw, after) = raw.split_at_checked(end).unwrap_or((raw, ""));
-            quoted(encoded.as_bytes(), &mut self.bytes);
-            self.flush(decoded);
-            decoded.push_str(raw);
-            self.charset = Some(word.charset);
-            rest = after;
-        }
-        rest
     }
 
     /// Decodes what there is of base64: joined, unless that makes rubbish and the words by
@@ -326,8 +338,6 @@ mod tests {
             ("=?utf-8?Q?a b?=",                               "a b"),
             ("=?utf-8?Q?a?b?=",                               "a?b"),
             ("=?utf-8?Q?=XY=?=",                              "=XY="),
-            // Characters that should be encoded.
-            ("=?iso-8859-1?Q?Frösche_und_Kr=F6ten?=",         "Frösche und Kröten"),
             ("=?utf-8?Q?gr=C3=BCner_Frö?= =?utf-8?Q?sch?=",   "grüner Frösch"),
             ("=?x-nothing?Q?gr=C3=BCn?=",                     "grün"),
             ("=?utf-8?Q?a=0D=0AX: b?=",                       "a  X: b"),
@@ -346,6 +356,20 @@ mod tests {
         let mut defects = Defects::default();
         assert_eq!(decode("=?utf-8?q?a?= =?utf-8?q?b?=", &mut 1, &mut defects), "a =?utf-8?q?b?=");
         assert!(defects.has(Defect::EncodedWordsOver));
+    }
+
+    #[test]
+    fn raw_bytes_in_words_are_encoded() {
+        #[rustfmt::skip]
+        let table: &[(&[u8], &str)] = &[
+            (b"\xFC =?koi8-r?Q?\xF0=D2\xC9?= \xFC",    r"\xfc =?koi8-r?Q?=F0=D2=C9?= \xfc"),
+            (b"=?a?q?\xFC?==?b?Q?\xFC?=\xFC",           r"=?a?q?=FC?==?b?Q?=FC?=\xfc"),
+            (b"=?a?B?\xFC?= =?\xFC?Q?\xFC?=",           r"=?a?B?\xfc?= =?\xfc?Q?\xfc?="),
+            (b"=?a?Q?=?b?Q?\xFC?= =?a?Q?open \xFC",     r"=?a?Q?=?b?Q?=FC?= =?a?Q?open =FC"),
+        ];
+        for (bytes, want) in table {
+            assert_eq!(escape(bytes).escape_ascii().to_string(), *want);
+        }
     }
 
     proptest! {

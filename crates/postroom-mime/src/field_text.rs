@@ -1,7 +1,7 @@
 //! The text of header fields: bytes, folded lines and encoded words made into one line of text.
 //!
-//! Bytes outside ASCII declare nothing: they are UTF-8 if they can be, else in the charset of an
-//! encoded word beside them or that of the body, else what they look like.
+//! Bytes outside ASCII declare nothing: they are UTF-8 if they can be, else in the charset of the
+//! encoded word they stand in, else in that of the body, else what they look like.
 //!
 //! Standards: RFC 5322 §2.2.3, RFC 2047, RFC 6532.
 
@@ -81,11 +81,11 @@ impl FieldText<'_> {
     }
 
     fn raw(&mut self, value: &[u8]) -> String {
-        if std::str::from_utf8(value).is_err() {
-            self.defects.note(Defect::HeaderRawBytes);
+        if std::str::from_utf8(value).is_ok() {
+            return charset::decode_raw(value, self.fallback, &mut self.detection);
         }
-        let beside = encoded_word::charset(value).filter(|charset| !charset.is_utf8());
-        charset::decode_raw(value, beside.or(self.fallback), &mut self.detection)
+        self.defects.note(Defect::HeaderRawBytes);
+        charset::decode_raw(&encoded_word::escape(value), self.fallback, &mut self.detection)
     }
 
     /// Decodes the encoded words of a text.

@@ -1,7 +1,8 @@
 //! The header of a message or part: where its fields are, whatever stands between them.
 //!
 //! Lines that are no fields are left out as long as another field follows; otherwise they are where
-//! the body begins. Blanks before the colon are allowed. Only places are noted, in linear time.
+//! the body begins, as delimiters do and lines behind one of blanks. Blanks before the colon are
+//! allowed. Only places are noted, in linear time.
 //!
 //! Standards: RFC 5322 §2.2, §4.5.
 
@@ -200,9 +201,10 @@ impl Reading<'_> {
             }
             Line::Mbox | Line::Other => {
                 self.junk.get_or_insert(at);
-                // Blank lines and then text: this is no header. Behind a header a line of blanks
-                // was meant to end it.
-                self.is_done |= is_first && self.is_late || is_behind_bare;
+                // Blank lines and then text: this is no header. Behind fields a line of blanks was
+                // meant to end them, and two hyphens begin a delimiter of the body.
+                let is_body = is_behind_bare || (!is_first && line.starts_with(b"--"));
+                self.is_done |= is_body || (is_first && self.is_late);
             }
         }
     }

@@ -127,6 +127,7 @@ fn headers_are_read_as_they_arrive() {
         ("blanks before the colon", b"From : a@b.example\nSubject \t: s\n\none",      "one", Some(Defect::BlankBeforeColon)),
         ("no blank line",         b"From: a@b.example\nSubject: s\none and\ntwo",     "one and\ntwo", Some(Defect::HeaderUnterminated)),
         ("a line of blanks ends it", b"From: a@b.example\nSubject: s\n \none and\nX-Two: two", "one and\nX-Two: two", Some(Defect::HeaderUnterminated)),
+        ("a delimiter ends it",   b"From: a@b.example\nSubject: s\nContent-Type: multipart/mixed; boundary=b\njunk\n--b\nContent-Type: text/plain\n\none\n--b--", "one", Some(Defect::HeaderUnterminated)),
         ("a line of blanks in a field", b"From: a@b.example\nSubject:\n \n s\n\none", "one", None),
         ("a field twice",         b"From: a@b.example\nSubject: s\nSubject: t\n\none", "one", Some(Defect::FieldRepeated)),
         ("the other way round",   b"From: a@b.example\nFrom: c@d.example\nSubject: s\n\none", "one", Some(Defect::FieldRepeated)),
