@@ -95,12 +95,14 @@ impl<'a> List<'a, '_, '_> {
     fn angle(&mut self, inner: &'a str) {
         // Several addresses within one pair of brackets; commas may stand in quotes and routes.
         let is_list = |_: &_| !inner.contains(['"', '(', ':']);
-        let Some((first, others)) = inner.split_once(',').filter(is_list) else {
-            self.bracketed(inner);
+        let Some((first, others)) = inner.split_once([',', ';']).filter(is_list) else {
+            // A group without members is no address.
+            let is_group = !inner.contains('@') && inner.trim_end().ends_with([':', ';']);
+            self.bracketed(if is_group { "" } else { inner });
             return;
         };
         self.bracketed(first);
-        for other in others.split(',').filter(|other| !other.trim().is_empty()) {
+        for other in others.split([',', ';']).filter(|other| !other.trim().is_empty()) {
             let address = self.spec(other);
             if !address.is_empty() {
                 self.found.push(Address { name: None, address });
@@ -186,13 +188,16 @@ impl<'a> List<'a, '_, '_> {
                     let text: String = words.iter().map(Word::source).collect();
                     let address = self.spec(&text);
                     let name = self.comment();
-                    if !address.is_empty() {
+                    if let Some(whole) = mailbox(&address) {
+                        self.found.push(whole);
+                    } else if !address.is_empty() && !address.starts_with('@') {
                         self.found.push(Address { name, address });
                     }
                 }
                 Bare::Name(words) => {
                     self.field.defects.note(Defect::AddressMalformed);
                     match self.name(words) {
+                        Some(name) if mailbox(&name).is_some() => self.found.extend(mailbox(&name)),
                         // It is quoted as a whole.
                         Some(name) if is_simple(&name) => {
                             self.found.push(Address { name: None, address: in_unicode(name) });
@@ -298,6 +303,15 @@ fn is_simple(text: &str) -> bool {
         }
     }
     at_sign.is_some_and(|at| at + 1 < text.len())
+}
+
+/// The address that was encoded or quoted together with its name and its brackets.
+fn mailbox(text: &str) -> Option<Address> {
+    let (name, address) = text.strip_suffix('>')?.rsplit_once('<')?;
+    is_simple(address).then(|| Address {
+        name: trimmed(name.trim().trim_matches('"').to_owned()),
+        address: in_unicode(address.to_owned()),
+    })
 }
 
 /// A text without blanks around it; `None` if there is nothing else.

@@ -32,8 +32,10 @@ use crate::transfer::Declared;
 use crate::uuencode;
 use crate::yenc;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io;
+
+/// How much of a part tells whether it is blank.
+const BLANK_BYTES_MAX: usize = 1 << 10;
 
 /// The bodies and files of a message, before files get their names.
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ pub struct Bodies {
     pub html_source: Option<(PartSource, u64)>,
     /// Content-Location of the html: what relative addresses in it mean.
     pub html_location: Option<String>,
+    /// Whether the html stands before the plain text.
+    pub is_html_first: bool,
     /// All other leaves.
     pub files: Vec<File>,
 }
@@ -72,7 +76,7 @@ pub struct File {
 }
 
 /// What is read into a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Text,
     Html,
@@ -99,17 +103,43 @@ impl<S: Source> Reader<'_, S> {
     ///
     /// Those of the file.
     pub fn read(&mut self, structure: &Structure) -> io::Result<()> {
-        let last = last_alternatives(structure);
         for (at, entity) in structure.entities.iter().enumerate() {
             match shown(entity) {
                 _ if entity.has_parts => {}
-                Some(kind) if is_outdone(&last, (at, entity, kind)) => {}
+                Some(_) if self.is_outdone(structure, at)? => {}
                 Some(kind) => self.text(entity, kind)?,
                 None if entity.content.is_multipart() && entity.body.is_empty() => {}
                 None => self.file(entity)?,
             }
         }
         Ok(())
+    }
+
+    /// Whether the part behind one says the same better: of alternatives the last that is
+    /// understood counts (RFC 2046 §5.1.4). Parts that have names or do not say what they are, that
+    /// are blank, or have others between them are no alternatives.
+    fn is_outdone(&mut self, structure: &Structure, at: usize) -> io::Result<bool> {
+        let Some([one, next]) = structure.entities.get(at..at + 2) else {
+            return Ok(false);
+        };
+        let holder = one.parent.and_then(|parent| structure.entities.get(parent));
+        let is_alternative =
+            holder.is_some_and(|holder| holder.content.media_type == "multipart/alternative");
+        let is_plain = |entity: &Entity| {
+            let content = &entity.content;
+            content.is_typed && !content.is_multipart() && content.name().is_none()
+        };
+        if !is_alternative
+            || one.parent != next.parent
+            || shown(one) != shown(next)
+            || !is_plain(one)
+            || !is_plain(next)
+        {
+            return Ok(false);
+        }
+        let (start, _) =
+            leaf::content(self.source, next, BLANK_BYTES_MAX, &mut Defects::default())?;
+        Ok(!start.trim_ascii().is_empty())
     }
 
     /// Adds a leaf to a body.
@@ -134,7 +164,10 @@ impl<S: Source> Reader<'_, S> {
         let mut text = plain::plain(decoded.text, max, self.defects);
         match (shown, entity.content.flowed) {
             (Shown::Text, Some(del_sp)) => text = flowed::unflow(&text, del_sp),
-            (Shown::Html, _) => self.html(entity, (is_first, decoded.charset), size_bytes)?,
+            (Shown::Html, _) => {
+                self.bodies.is_html_first |= is_first && self.bodies.text.is_none();
+                self.html(entity, (is_first, decoded.charset), size_bytes)?;
+            }
             (Shown::Text, None) => {}
         }
         let body = match shown {
@@ -143,7 +176,7 @@ impl<S: Source> Reader<'_, S> {
         };
         match body {
             Some(body) => {
-                if !body.is_empty() && !body.ends_with('\n') {
+                if !body.is_empty() && !text.is_empty() && !body.ends_with('\n') {
                     body.push('\n');
                 }
                 body.push_str(&text);
@@ -183,21 +216,23 @@ impl<S: Source> Reader<'_, S> {
         {
             return content;
         }
-        let mut blocks = vec![];
-        for block in uuencode::blocks(&content) {
+        let uuencoded = uuencode::blocks(&content);
+        let is_yenc = uuencoded.is_empty() && part.file_encoding != Some(Declared::Uuencode);
+        // What has no end may be a text that speaks of such files: it stays.
+        let mut taken = vec![];
+        for block in uuencoded {
             self.encoded_file((block.name, block.content), block.is_complete, Container::Uuencode);
-            blocks.push(block.range);
+            taken.extend(block.is_complete.then_some(block.range));
         }
-        let is_yenc = blocks.is_empty() && part.file_encoding != Some(Declared::Uuencode);
         for block in if is_yenc { yenc::blocks(&content) } else { vec![] } {
             self.encoded_file((block.name, block.content), block.is_complete, Container::Yenc);
-            blocks.push(block.range);
+            taken.extend(block.is_closed.then_some(block.range));
         }
-        if blocks.is_empty() {
+        if taken.is_empty() {
             return content;
         }
         let (mut rest, mut at) = (Vec::new(), 0);
-        for range in blocks {
+        for range in taken {
             rest.extend_from_slice(content.get(at..range.start).unwrap_or_default());
             at = range.end;
         }
@@ -298,35 +333,6 @@ fn shown(entity: &Entity) -> Option<Shown> {
         }
         _ => None,
     }
-}
-
-/// The last part of each kind in each `multipart/alternative`, empty ones aside: of alternatives
-/// the last that is understood counts (RFC 2046 §5.1.4). A part that does not say what it is may be
-/// the rest of a damaged one, and is none.
-fn last_alternatives(structure: &Structure) -> HashMap<(usize, Shown), usize> {
-    let mut last = HashMap::new();
-    for (at, entity) in structure.entities.iter().enumerate() {
-        let holder =
-            entity.parent.and_then(|parent| Some((parent, structure.entities.get(parent)?)));
-        if let (Some((parent, holder)), Some(kind)) = (holder, shown(entity))
-            && holder.content.media_type == "multipart/alternative"
-            && !entity.has_parts
-            && entity.content.is_typed
-            && !entity.body.is_empty()
-        {
-            last.insert((parent, kind), at);
-        }
-    }
-    last
-}
-
-/// Whether a later part of the same alternative says it better.
-fn is_outdone(
-    last: &HashMap<(usize, Shown), usize>,
-    (at, entity, kind): (usize, &Entity, Shown),
-) -> bool {
-    let best = entity.parent.and_then(|parent| last.get(&(parent, kind)));
-    entity.content.is_typed && best.is_some_and(|best| *best != at)
 }
 
 /// The charset that a text declares. Html may name it itself, where it is not UTF-8 all the same;

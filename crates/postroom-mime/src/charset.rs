@@ -143,7 +143,10 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection)
                 None => Defect::CharsetUnknown,
                 Some(_) => Defect::CharsetWrong,
             };
-            let charset = detection.of(&bytes);
+            let charset = match charset {
+                Some(_) if detection::has_utf8(&bytes) => Charset::Whatwg(UTF_8),
+                Some(_) | None => detection.of(&bytes),
+            };
             let (text, _) = charset.decode(&bytes);
             Text { text, charset: Some(charset), defect: Some(defect) }
         }
@@ -205,6 +208,12 @@ pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>, detection: &mut Detec
         }
     }
     detection.of(bytes).decode(bytes).0
+}
+
+/// The charset of a label in a header field; ASCII is as good as none, for bytes outside it.
+#[must_use]
+pub fn named(label: &str) -> Option<Charset> {
+    (!label::is_ascii(label)).then(|| Charset::for_label(label))?
 }
 
 /// Decodes bytes that name their charset, as an encoded word or an extended parameter does. An

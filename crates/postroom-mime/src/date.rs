@@ -9,8 +9,6 @@
 
 mod usual;
 
-/// No zone is that far from Greenwich.
-const DAY_MINUTES: i64 = 24 * 60;
 const MONTHS: [&str; 12] = [
     "january",
     "february",
@@ -93,11 +91,15 @@ struct Date<'a> {
     pending: Vec<&'a str>,
     day: Option<i64>,
     month: Option<i64>,
+    /// Whether the month is `mar` before a day, which is Tuesday if another month follows.
+    may_be_weekday: bool,
     year: Option<i64>,
     /// Seconds since midnight.
     time: Option<i64>,
     /// Minutes east of Greenwich.
     zone: Option<i64>,
+    /// Whether these were written in digits, which count more than a name.
+    has_offset: bool,
     is_wrong: bool,
 }
 
@@ -118,6 +120,9 @@ fn by_words(text: &str) -> Option<i64> {
         text = joined_clock(&text);
     }
     text.make_ascii_lowercase();
+    // Tuesday in Romance languages, not March.
+    let text = text.trim_start();
+    let text = text.strip_prefix("mar,").or_else(|| text.strip_prefix("mar.,")).unwrap_or(text);
     let mut date = Date::default();
     let is_blank = |char| matches!(char, ' ' | '\t' | ',' | '\r' | '\n' | '\u{a0}');
     for word in text.split(is_blank).filter(|word| !word.is_empty()) {
@@ -185,6 +190,11 @@ fn begins(name: &str, word: &str) -> bool {
 impl<'a> Date<'a> {
     fn word(&mut self, word: &'a str) {
         let is_weekday = |name: &&str| word.len() >= 2 && begins(name, word.trim_end_matches('.'));
+        let word = if word.starts_with(|char: char| char.is_ascii_digit()) {
+            word.trim_end_matches('.')
+        } else {
+            word
+        };
         let iso = (word.len() > ISO_DATE_BYTES).then(|| word.split_once('t')).flatten();
         if let Some(value) = number(word) {
             self.number(word, value);
@@ -193,10 +203,12 @@ impl<'a> Date<'a> {
             self.date_word(date);
         } else if word.starts_with(['+', '-']) {
             self.numeric_zone(word);
-        } else if word.bytes().any(|byte| byte == b':') {
+        } else if word.starts_with(|char: char| char.is_ascii_digit()) && word.contains(':') {
             self.clock(word);
         } else if let Some(month) = month(word) {
-            self.month = self.month.or(Some(month));
+            let may_be_weekday = std::mem::take(&mut self.may_be_weekday);
+            self.may_be_weekday = matches!(word, "mar" | "mar.") && self.day.is_none();
+            self.month = self.month.filter(|_| !may_be_weekday).or(Some(month));
         } else if matches!(word, "am" | "pm") {
             self.half(word);
         } else if let Some((first, _)) = word.split_once(['-', '/'])
@@ -297,9 +309,9 @@ impl<'a> Date<'a> {
         match (hours, minutes) {
             (Some(hours @ ..24), Some(minutes @ ..60)) => {
                 let east = if word.starts_with('-') { -1 } else { 1 };
-                let zone = self.zone.unwrap_or(0) + east * (hours * 60 + minutes);
-                self.is_wrong |= zone.abs() >= DAY_MINUTES;
-                self.zone = Some(zone);
+                if !std::mem::replace(&mut self.has_offset, true) {
+                    self.zone = Some(east * (hours * 60 + minutes));
+                }
             }
             // A sign that begins no zone (`- 0500`, `--`) says nothing; one of 24 hours is wrong.
             (Some(_), _) => self.is_wrong = true,
@@ -393,7 +405,18 @@ mod tests {
             ("Tue, 1 Jul 103 10:52:37",               Some("2003-07-01T10:52:37Z")),
             ("Tue,  1 Jul 2003 10.52.37 est",         Some("2003-07-01T15:52:37Z")),
             ("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", Some("1997-11-21T15:55:06Z")),
-            ("Fri, 21 Nov 1997 09:55:06 +1200 +1200", None),
+            ("Fri, 21 Nov 1997 09:55:06 +1200 +1200", Some("1997-11-20T21:55:06Z")),
+            ("Tue, 1 Jul 2003 10:52:37 EST -0500",    Some("2003-07-01T15:52:37Z")),
+            ("Tue, 1 Jul 2003 10:52:37 CET+0100",     Some("2003-07-01T09:52:37Z")),
+            ("Tue, 1 Jul 2003 10:52:37 GMT+02:00",    Some("2003-07-01T08:52:37Z")),
+            ("Tue Jul 01 10:52:37 GMT-05:00 2003",    Some("2003-07-01T15:52:37Z")),
+            ("Mar, 24 Nov 2026 10:00:00 +0100",       Some("2026-11-24T09:00:00Z")),
+            ("mar. 24 nov. 2026 10:00:00 +0100",      Some("2026-11-24T09:00:00Z")),
+            ("mar nov 24 10:00:00 2026",              Some("2026-11-24T10:00:00Z")),
+            ("Mar, 01 Dic 2015 10:00:00 +0100",       None),
+            ("Tue Mar 24 10:00:00 2026",              Some("2026-03-24T10:00:00Z")),
+            ("Mon, 23. Nov 2026 10:00:00 +0000",      Some("2026-11-23T10:00:00Z")),
+            ("Date: Mon, 23 Nov 2026 10:00:00 +0000", Some("2026-11-23T10:00:00Z")),
             ("27 Aug 76 0932 PDT",                    Some("1976-08-27T16:32:00Z")),
             ("2026-11-23T10:00:00Z",                  Some("2026-11-23T10:00:00Z")),
             ("2026-11-23T10:00:00.123+01:00",         Some("2026-11-23T09:00:00Z")),

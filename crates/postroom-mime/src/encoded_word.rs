@@ -243,7 +243,7 @@ impl<'a> Run<'a> {
     fn flush(&mut self, decoded: &mut String) {
         let Some(label) = self.charset.take() else { return };
         self.end_base64();
-        let charset = Charset::for_label(label);
+        let charset = charset::named(label);
         match std::str::from_utf8(&self.bytes) {
             Ok(text) if charset.is_some_and(Charset::is_utf8) => append(text, decoded),
             Ok(_) | Err(_) => append(&charset::decode_named(&self.bytes, charset), decoded),
@@ -340,6 +340,7 @@ mod tests {
             ("=?utf-8?Q?=XY=?=",                              "=XY="),
             ("=?utf-8?Q?gr=C3=BCner_Frö?= =?utf-8?Q?sch?=",   "grüner Frösch"),
             ("=?x-nothing?Q?gr=C3=BCn?=",                     "grün"),
+            ("=?us-ascii?Q?gr=C3=BCn?=",                      "grün"),
             ("=?utf-8?Q?a=0D=0AX: b?=",                       "a  X: b"),
             ("=?utf-8?X?a?=",                                 "=?utf-8?X?a?="),
             ("=?utf-8?Q?a",                                   "=?utf-8?Q?a"),

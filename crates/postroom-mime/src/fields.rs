@@ -132,6 +132,9 @@ impl Seen {
         message: &mut Message,
     ) {
         let line = value.line;
+        if line.is_empty() {
+            return;
+        }
         // The longest of these names.
         let mut lower = [0; 12];
         let Some(lower) = lower.get_mut(..name.len()) else {
@@ -235,7 +238,7 @@ fn message_ids(line: &str) -> Vec<String> {
     }
     if ids.is_empty() {
         let words = line.split([' ', '\t', ',']).filter(|word| word.contains('@'));
-        ids.extend(words.map(str::to_owned));
+        ids.extend(words.map(|word| word.trim_matches('>').to_owned()));
     }
     ids
 }
@@ -255,6 +258,7 @@ mod tests {
             ("Your message of Monday <a@b>",     &["a@b"]),
             ("<a@b",                             &["a@b"]),
             ("a@b, c@d",                         &["a@b", "c@d"]),
+            ("a@b>",                             &["a@b"]),
             ("<>",                               &[]),
             ("",                                 &[]),
         ];

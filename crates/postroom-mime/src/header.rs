@@ -38,6 +38,8 @@ pub struct Header {
     pub fields: Vec<Field>,
     /// Where the body begins.
     pub body: u64,
+    /// Where it begins behind the blank line, if lines stand before that which may be its text.
+    pub behind_blank: Option<u64>,
     /// Where the delimiter is that cuts the header off.
     pub cut: Option<u64>,
 }
@@ -106,7 +108,7 @@ pub fn scan<S: Source>(
     defects: &mut Defects,
 ) -> io::Result<Header> {
     let fields = Vec::with_capacity(if scan.is_root { FIELDS_USUAL } else { FIELDS_USUAL / 8 });
-    let header = Header { fields, body: scan.start, cut: None };
+    let header = Header { fields, body: scan.start, ..Header::default() };
     let mut reading = Reading {
         scan,
         header,
@@ -286,6 +288,7 @@ impl Reading<'_> {
             // Nothing but text since the last field: the blank line is what is missing.
             Some(junk) => {
                 defects.note(Defect::HeaderUnterminated);
+                self.header.behind_blank = Some(self.header.body).filter(|body| *body > junk);
                 self.header.body = junk;
             }
             None if !is_blank_ended => {

@@ -109,7 +109,7 @@ impl<'a> Parameters<'a> {
         let is_it =
             |parameter: &&Parameter<'a>| parameter.name.eq_ignore_ascii_case(name.as_bytes());
         let found = self.list.iter().filter(is_it);
-        found.min_by_key(|parameter| parameter.rank)
+        found.min_by_key(|parameter| (parameter.value.is_empty(), parameter.rank))
     }
 }
 
@@ -159,7 +159,9 @@ fn whole_piece(piece: Piece<'_>) -> Parameter<'_> {
         (Some(label), Some(_), Some(text)) => (label, text),
         _ => (&[][..], &*value),
     };
-    let charset = std::str::from_utf8(label).ok().and_then(Charset::for_label);
+    let text =
+        text.strip_prefix(b"\"").map_or(text, |text| text.strip_suffix(b"\"").unwrap_or(text));
+    let charset = std::str::from_utf8(label).ok().and_then(charset::named);
     let mut bytes = Vec::with_capacity(text.len());
     percent(text, &mut bytes);
     Parameter { name, rank: Rank::Extended, value: Cow::Owned(bytes), charset, is_sound }
@@ -223,6 +225,8 @@ mod tests {
             ("a; name*0=b; name*2=d",                            Some("bd")),
             ("a; name*0=\"=?utf-8?Q?gr=C3\"; name*1=\"=BCn?=\"", Some("grün")),
             ("a; name*0*=utf-8''=?utf-8?Q?b?=",                  Some("b")),
+            ("a; name=b; name*=utf-8''",                         Some("b")),
+            ("a; name*=utf-8''\"b%20c\"",                        Some("b c")),
             ("a; name=",                                         None),
             ("a; name",                                          None),
             ("a; name=\"b\r\n\tc\"",                             Some("b\tc")),

@@ -160,7 +160,11 @@ impl<S: Source> Scanner<'_, S> {
         let depth = self.open.len();
         let boundary = self.boundary(&content, depth);
         let is_opaque = content.is_multipart() && depth >= self.limits.depth_max;
-        let body = header.body.min(self.size_bytes);
+        // Lines before the blank one are text, or would damage what is no text.
+        let is_text = content.encoding == TransferEncoding::Identity
+            && (content.media_type.starts_with("text/") || content.is_multipart());
+        let body = header.behind_blank.filter(|_| !is_text).unwrap_or(header.body);
+        let body = body.min(self.size_bytes);
         self.push(Entity {
             parent,
             depth,

@@ -96,6 +96,10 @@ impl Declared {
     /// Reads the value of a field, with comments, quotes and the misspellings that occur.
     #[must_use]
     pub fn from_value(value: &[u8]) -> Self {
+        let value = value.trim_ascii();
+        // A comment before it.
+        let behind = value.strip_prefix(b"(").and_then(|rest| memchr::memchr(b')', rest));
+        let value = behind.and_then(|end| value.get(end + 2..)).unwrap_or(value);
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let name = value.iter().skip_while(|byte| !is_name(byte)).take_while(|byte| is_name(byte));
         // Longer names than these are none.

@@ -23,7 +23,9 @@ pub struct Block {
     pub content: Vec<u8>,
     /// The number of this part and of all parts (0 when unknown), if the file has several.
     pub part: Option<(u32, u32)>,
-    /// Whether its end was there, and size and CRC are as it says.
+    /// Whether its end was there.
+    pub is_closed: bool,
+    /// Whether size and CRC are as that says besides.
     pub is_complete: bool,
 }
 
@@ -83,12 +85,13 @@ fn block(body: &[u8], start: usize) -> Option<Block> {
         }
         end = at;
     }
+    let is_closed = tail.is_some();
     let is_complete = tail.is_some_and(|tail| is_sound(tail, part.is_some(), size, &content));
     let name = match std::str::from_utf8(name) {
         Ok(name) => name.to_owned(),
         Err(_) => encoding_rs::WINDOWS_1252.decode(name).0.into_owned(),
     };
-    Some(Block { range: start..end, name, content, part, is_complete })
+    Some(Block { range: start..end, name, content, part, is_closed, is_complete })
 }
 
 /// Takes the next line, without its end.

@@ -66,6 +66,8 @@ fn charsets_are_believed_as_far_as_the_bytes_allow() {
         ("",                             b"Die B\xE4ume sind gr\xFCn",   "Die Bäume sind grün", Some(Defect::CharsetMissing)),
         ("",                             b"\x1B$BF|K\\\x1B(B",           "日本", Some(Defect::CharsetMissing)),
         ("; charset=utf-8",              b"Die B\xE4ume sind gr\xFCn",   "Die Bäume sind grün", Some(Defect::CharsetWrong)),
+        // A gateway's footer in another one.
+        ("; charset=utf-8",              b"gr\xC3\xBC\xC3\x9Fe M\xFCller & S\xF6hne, Stra\xDFe", "grüße M\u{FFFD}ller & S\u{FFFD}hne, Stra\u{FFFD}e", Some(Defect::CharsetWrong)),
         ("; charset=shift_jis",          "日本語テスト".as_bytes(),        "日本語テスト", Some(Defect::CharsetWrong)),
         ("; charset=x-nothing",          "grün".as_bytes(),              "grün", Some(Defect::CharsetUnknown)),
     ];
@@ -134,6 +136,10 @@ fn text_and_html_are_told_from_files() {
     assert_eq!(message.preview.as_deref(), Some("one two"));
     let preview = single("X: y", b"\r\n one\r\n\r\ntwo\tthree\r\n").preview;
     assert_eq!(preview.as_deref(), Some("one two three"));
+    // A footer behind the html says nothing.
+    let html = "Content-Type: text/html\n\n<p>html";
+    let (_, message) = multipart("mixed", &[html, "Content-Type: text/plain\n\nfooter"]);
+    assert_eq!(message.preview.as_deref(), Some("html"));
 }
 
 #[test]
@@ -182,6 +188,12 @@ fn encoded_files_come_out_of_texts() {
         let file = message.attachments.first().unwrap();
         assert_eq!((file.container, file.decode(b"")), (Some(container), b"abc".to_vec()));
         assert_eq!(message.text.as_deref(), Some("one\ntwo\n"));
+    }
+    // A text that speaks of them stays as it is.
+    for quoted in
+        ["one\n=ybegin line=128 size=9 name=a.txt\ntwo\n", "one\nbegin 644 a.txt\n#86)C\ntwo\n"]
+    {
+        assert_eq!(single("X: y", quoted.as_bytes()).text.as_deref(), Some(quoted));
     }
     let whole = "Content-Type: image/png; name=b.png\r\nContent-Transfer-Encoding: x-uuencode";
     let message = single(whole, b"begin 644 a.txt\r\n#86)C\r\n`\r\nend\r\n");
@@ -285,12 +297,19 @@ fn of_alternatives_the_last_of_each_kind_counts() {
     const BETTER: &str = "Content-Type: text/plain\n\nbetter";
     const EMPTY: &str = "Content-Type: text/plain\n\n";
     const HTML: &str = "Content-Type: text/html\n\n<p>html";
+    const BLANK: &str = "Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\nIAo=";
+    const NAMED: &str = "Content-Type: text/plain; name=a.txt\n\nnamed";
+    const BROKEN: &str = "Content-Type: multipart/related\n\nbroken";
     #[rustfmt::skip]
     let table: &[(&str, &[&str], Option<&str>, Kind)] = &[
         ("alternative", &[PLAIN, HTML],                Some("plain"),           Kind::Alternative),
         ("alternative", &[HTML, PLAIN],                Some("plain"),           Kind::Alternative),
         ("alternative", &[PLAIN, BETTER, HTML, HTML],  Some("better"),          Kind::Alternative),
         ("alternative", &[PLAIN, EMPTY],               Some("plain"),           Kind::Text),
+        ("alternative", &[PLAIN, BLANK],               Some("plain\n \n"),      Kind::Text),
+        ("alternative", &[PLAIN, NAMED],               Some("plain\nnamed"),    Kind::Text),
+        ("alternative", &[PLAIN, BROKEN],              Some("plain\nbroken"),   Kind::Text),
+        ("alternative", &[PLAIN, HTML, BETTER],        Some("plain\nbetter"),   Kind::Alternative),
         ("alternative", &[PLAIN, "\nuntyped"],         Some("plain\nuntyped"),  Kind::Text),
         ("mixed",       &[PLAIN, BETTER],              Some("plain\nbetter"),   Kind::Text),
     ];

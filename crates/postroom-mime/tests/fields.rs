@@ -82,7 +82,8 @@ fn dates_that_cannot_be_are_none_and_the_way_of_the_mail_is_known() {
         (b"Date: Fri, 31 Dec 9999 23:59:59 +0000",  None, Some(Defect::DateMalformed)),
         (b"Date: Mon, 30 Feb 2026 10:00:00 +0000",  None, Some(Defect::DateMalformed)),
         (b"Date: Mon, 23 Nov 2026 10:00:00 -2400",  None, Some(Defect::DateMalformed)),
-        (b"Date:",                                  None, Some(Defect::DateMalformed)),
+        (b"Date:",                                  None, Some(Defect::DateMissing)),
+        (b"Date:\r\nDate: 23 Nov 26 10:00:00 +100", Some(1_795_424_400_000), None),
         (b"Subject: s",                             None, Some(Defect::DateMissing)),
     ];
     for (field, want, defect) in table {
@@ -131,6 +132,7 @@ fn names_of_files_are_decoded_whatever_form_they_have() {
         (b"attachment; filename*=\"utf-8''=?utf-8?Q?gr=C3=BCn.txt?=\"",    "grün.txt"),
         ("attachment; filename=\"grün.txt\"".as_bytes(),                   "grün.txt"),
         (b"attachment; filename=\"gr\xFCn.txt\"",                          "grün.txt"),
+        (b"\r\nContent-Disposition: attachment; filename=a.txt",           "a.txt"),
         (b"attachment; name=\"a.txt\"",                                    "a.txt"),
         (b"attachment",                                                    "of the type.txt"),
     ];

@@ -92,6 +92,30 @@ fn lists_are_read_as_they_arrive() {
 }
 
 #[test]
+fn what_is_damaged_is_read_as_far_as_it_goes() {
+    #[rustfmt::skip]
+    let table: &[(&str, &[(&str, &str)])] = &[
+        ("=?utf-8?Q?Anna_Bee <a@b.example>, c@d.example, =?utf-8?B?Qm9i?= <e@f.example>",
+            &[("=?utf-8?Q?Anna_Bee", "a@b.example"), ("", "c@d.example"), ("Bob", "e@f.example")]),
+        ("=?utf-8?B?QW5uYSBCZWUgPGFAYi5leGFtcGxlPg==?=", &[("Anna Bee", "a@b.example")]),
+        ("=?utf-8?Q?Anna_Bee_<a@b.example>?=",        &[("Anna Bee", "a@b.example")]),
+        ("=?utf-8?Q?Anna?= =?utf-8?Q?_<a@b.example>?=", &[("", "a@b.example")]),
+        ("\"Anna Bee <a@b.example>\"",                &[("Anna Bee", "a@b.example")]),
+        ("Anna <a@b.example; Bob <c@d.example>",      &[("Anna", "a@b.example"), ("Bob", "c@d.example")]),
+        ("Anna Bee <a@b.example Bob <c@d.example>",   &[("Anna Bee", "a@b.example"), ("Bob", "c@d.example")]),
+        ("<a@b.example;c@d.example>",                 &[("", "a@b.example"), ("", "c@d.example")]),
+        ("<Anna Bee <a@b.example>>",                  &[("Anna Bee", "a@b.example")]),
+        ("Anna <<a@b.example>>",                      &[("Anna", "a@b.example")]),
+        ("<undisclosed-recipients:;>",                &[]),
+        ("undisclosed-recipients:;@host.example",     &[]),
+        ("@relay.example:a@b.example",                &[("", "a@b.example")]),
+    ];
+    for (text, want) in table {
+        check(text, want);
+    }
+}
+
+#[test]
 fn only_what_is_malformed_is_a_defect() {
     #[rustfmt::skip]
     let table = [

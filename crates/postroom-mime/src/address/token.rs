@@ -1,5 +1,7 @@
 //! The tokens of a list of addresses.
 
+use crate::encoded_word;
+
 /// A piece of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Token<'a> {
@@ -82,25 +84,29 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// What stands in angle brackets; without a closing one, as far as the next comma.
+    /// What stands in angle brackets; without a closing one, as far as the next comma. Of several
+    /// that open the last one counts: what stands behind the others is a name.
     fn angle(&mut self) -> Token<'a> {
-        let rest = self.text.get(self.at + 1..).unwrap_or_default();
-        let start = self.at + 1;
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let rest = rest.trim_start_matches(['<', ' ', '\t']);
+        let start = self.text.len() - rest.len();
         if self.angle < start {
             self.angle = rest.find('>').map_or(usize::MAX, |end| start + end);
         }
-        let end = match (self.angle != usize::MAX).then(|| self.angle - start) {
-            // Another bracket opens before: this one is not closed.
-            Some(end) if rest.get(..end).is_some_and(|inner| inner.contains('<')) => {
-                rest.find([',', '<'])
+        let closed = (self.angle != usize::MAX).then(|| self.angle - start);
+        let is_inner = |end: &usize| rest.get(..*end).is_some_and(|inner| !inner.contains('<'));
+        let end = closed.filter(is_inner).unwrap_or_else(|| unclosed_end(rest));
+        let inner = rest.get(..end).unwrap_or_default();
+        match rest.as_bytes().get(end) {
+            Some(b'<') if !inner.contains('@') => {
+                self.at = start + end;
+                Token::Word { text: inner, is_quoted: false, is_glued: false }
             }
-            Some(end) => Some(end),
-            None => rest.find([',', ';', '<']),
-        };
-        let end = end.unwrap_or(rest.len());
-        let is_closed = rest.as_bytes().get(end) == Some(&b'>');
-        self.at += 1 + end + usize::from(is_closed);
-        Token::Angle(rest.get(..end).unwrap_or_default())
+            closing => {
+                self.at = start + end + usize::from(closing == Some(&b'>'));
+                Token::Angle(inner)
+            }
+        }
     }
 
     fn comment(&mut self) -> Option<Token<'a>> {
@@ -171,7 +177,12 @@ impl<'a> Tokens<'a> {
             self.encoded = end.map_or(usize::MAX, |end| content + end);
         }
         let end = self.encoded.checked_add(2)?;
-        (self.encoded - content <= WORD_BYTES_MAX).then_some(end - self.at)
+        if self.encoded - content > WORD_BYTES_MAX {
+            return None;
+        }
+        // Another word begins before: this one is not closed.
+        let inner = self.text.get(content..self.encoded)?;
+        encoded_word::begins(inner).is_none().then_some(end - self.at)
     }
 
     /// Where the word at the front of `rest` ends, which has one character at least.
@@ -197,6 +208,16 @@ impl<'a> Tokens<'a> {
             end += char.len_utf8();
         }
     }
+}
+
+/// Where an address ends whose bracket is not closed.
+fn unclosed_end(rest: &str) -> usize {
+    let mut has_at = false;
+    let is_end = |char: char| {
+        has_at |= char == '@';
+        matches!(char, ',' | ';' | '<') || (has_at && char.is_whitespace())
+    };
+    rest.find(is_end).unwrap_or(rest.len())
 }
 
 /// Whether a byte belongs to a word wherever it stands.

@@ -114,6 +114,18 @@ fn is_damaged_utf8(bytes: &[u8]) -> bool {
     right > 2 * wrong || (wrong <= 1 && right > 0)
 }
 
+/// Whether there is UTF-8 in bytes that are said to be it: not much less than other bytes outside
+/// ASCII, which a gateway may have added.
+pub fn has_utf8(bytes: &[u8]) -> bool {
+    let sample = bytes.get(..SAMPLE_BYTES_MAX).unwrap_or(bytes);
+    let (mut right, mut wrong) = (0, 0);
+    for chunk in sample.utf8_chunks() {
+        right += count(chunk.valid().as_bytes(), |byte| byte >= 0xC0);
+        wrong += usize::from(!chunk.invalid().is_empty());
+    }
+    2 * right > wrong
+}
+
 /// Whether bytes are no text: many are control characters that texts do not hold.
 fn is_binary(bytes: &[u8]) -> bool {
     let is_control = |byte: u8| {

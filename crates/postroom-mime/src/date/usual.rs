@@ -38,6 +38,7 @@ pub fn read(text: &str) -> Option<Date<'static>> {
         year: Some(digits(4, 8)?),
         time: Some(hour * 3600 + minute * 60 + second),
         zone: Some(east * (zone_hour * 60 + zone_minute)),
+        has_offset: true,
         ..Date::default()
     };
     is_usual.then_some(date)
