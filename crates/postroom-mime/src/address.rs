@@ -184,9 +184,15 @@ impl<'a> List<'a, '_, '_> {
         let count = self.found.len();
         for group in bare_addresses(words) {
             match group {
+                Bare::Named(name, words) => {
+                    self.field.defects.note(Defect::AddressMalformed);
+                    let name = self.name(name);
+                    let address = self.spec(&source(words));
+                    let bare = mailbox(&address).map_or(address, |whole| whole.address);
+                    self.found.push(Address { name, address: bare });
+                }
                 Bare::Address(words) => {
-                    let text: String = words.iter().map(Word::source).collect();
-                    let address = self.spec(&text);
+                    let address = self.spec(&source(words));
                     let name = self.comment();
                     if let Some(whole) = mailbox(&address) {
                         self.found.push(whole);
@@ -290,6 +296,11 @@ impl<'a> List<'a, '_, '_> {
         }
         in_unicode(address)
     }
+}
+
+/// Words as they are written.
+fn source(words: &[Word<'_>]) -> String {
+    words.iter().map(Word::source).collect()
 }
 
 /// Whether a text is an address that needs no second look.

@@ -156,6 +156,8 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection)
 /// Whether bytes that are valid UTF-8 are to be taken as such.
 fn takes_utf8(charset: Option<Charset>, text: &str) -> bool {
     match charset {
+        // A byte order mark says more than a label.
+        _ if text.starts_with('\u{FEFF}') => true,
         None => !has_escapes(text.as_bytes()),
         Some(Charset::Whatwg(encoding)) if encoding == UTF_8 => true,
         Some(Charset::Whatwg(encoding)) => encoding.is_ascii_compatible() && text.is_ascii(),

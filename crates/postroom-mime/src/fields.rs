@@ -149,7 +149,7 @@ impl Seen {
             !std::mem::replace(seen, true)
         };
         match &*lower {
-            b"from" if is_first(&mut self.from) => message.from = value.addresses(text),
+            b"from" if is_first(&mut self.from) => message.from = one_sender(value.addresses(text)),
             b"sender" if is_first(&mut self.sender) => {
                 message.sender = value.addresses(text).into_iter().next();
             }
@@ -196,6 +196,22 @@ impl Seen {
             }
         }
     }
+}
+
+/// Senders of which only the last has an address are pieces of its name: `Bee, Anna, Ph.D. <..>`.
+fn one_sender(mut list: Vec<Address>) -> Vec<Address> {
+    let has_at = |who: &Address| who.address.contains('@');
+    let is_named = list.last().is_some_and(|last| has_at(last) && last.name.is_some());
+    if !is_named || list.iter().filter(|who| has_at(who)).count() > 1 {
+        return list;
+    }
+    let pieces = list.iter().map(|who| who.name.as_ref().unwrap_or(&who.address).as_str());
+    let name = pieces.collect::<Vec<_>>().join(", ");
+    list.drain(..list.len() - 1);
+    if let Some(sender) = list.first_mut() {
+        sender.name = Some(name);
+    }
+    list
 }
 
 /// Appends a list to that of a field before it.

@@ -108,7 +108,7 @@ pub fn scan<S: Source>(
         structure: Structure::default(),
     };
     scanner.run()?;
-    scanner.check_misspelt()?;
+    scanner.check_encodings()?;
     Ok(scanner.structure)
 }
 
@@ -328,18 +328,26 @@ impl<S: Source> Scanner<'_, S> {
         self.structure.entities.push(entity);
     }
 
-    /// Looks at the bodies whose encoding is misspelt: those that are not written so stay as they
-    /// are.
-    fn check_misspelt(&mut self) -> io::Result<()> {
+    /// Looks at the bodies whose encoding is misspelt, and at the first line of texts in base64:
+    /// those that are not written so stay as they are.
+    fn check_encodings(&mut self) -> io::Result<()> {
         for entity in &mut self.structure.entities {
             let content = &mut entity.content;
-            if !content.is_misspelt || entity.has_parts {
+            let is_text = content.encoding == TransferEncoding::Base64
+                && content.media_type.starts_with("text/");
+            if !(content.is_misspelt || is_text) || entity.has_parts {
                 continue;
             }
             let length = usize::try_from(entity.body.end - entity.body.start).unwrap_or(usize::MAX);
             let window = self.source.window(entity.body.start, length.min(SAMPLE_BYTES))?;
             let start = window.get(..length.min(SAMPLE_BYTES)).unwrap_or(window);
-            if !content.encoding.fits(start, length <= SAMPLE_BYTES) {
+            let (start, is_whole) = if content.is_misspelt {
+                (start, length <= SAMPLE_BYTES)
+            } else {
+                let start = start.trim_ascii_start();
+                (start.split(|byte| *byte == self.line_end.0).next().unwrap_or(start), false)
+            };
+            if !content.encoding.fits(start, is_whole) {
                 content.encoding = TransferEncoding::Identity;
                 self.defects.note(Defect::TransferEncodingUnknown);
             }

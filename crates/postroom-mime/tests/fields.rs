@@ -101,6 +101,16 @@ fn dates_that_cannot_be_are_none_and_the_way_of_the_mail_is_known() {
 }
 
 #[test]
+fn a_sender_may_have_commas_in_its_name() {
+    for name in ["Dr. Anna Bee, M.D., Ph.D.", "Widgets, Gadgets, and More", "Bee, Anna"] {
+        let message = parse(format!("From: {name} <a@b.example>").as_bytes());
+        let from = message.from.iter().map(|from| (from.name.as_deref(), from.address.as_str()));
+        assert_eq!(from.collect::<Vec<_>>(), [(Some(name), "a@b.example")]);
+    }
+    assert_eq!(parse(b"From: one, Anna <a@b.example>, c@d.example").from.len(), 2);
+}
+
+#[test]
 fn identifiers_are_bare() {
     let message = parse(
         b"Message-ID: (x) < i@b.example >\r\nIn-Reply-To: Yours of Monday <j@b.example>\r\n\

@@ -16,6 +16,8 @@ pub struct Word<'a> {
 pub enum Bare<'w, 'a> {
     /// An address.
     Address(&'w [Word<'a>]),
+    /// A name and its address without brackets.
+    Named(&'w [Word<'a>], &'w [Word<'a>]),
     /// None.
     Name(&'w [Word<'a>]),
 }
@@ -48,12 +50,17 @@ pub fn bare_addresses<'w, 'a>(words: &'w [Word<'a>]) -> Vec<Bare<'w, 'a>> {
         // Blanks around the signs of one address.
         (1, _) if is_one_address(words) => vec![Bare::Address(words)],
         _ => {
-            let is_edge = |word: &&Word<'_>| word.has_at();
-            let pieces = words.chunk_by(|_, next| next.is_glued);
-            pieces
-                .filter(|piece| piece.iter().any(|word| is_edge(&word)))
-                .map(Bare::Address)
-                .collect()
+            let pieces = || words.chunk_by(|_, next| next.is_glued);
+            let addresses: Vec<_> =
+                pieces().filter(|piece| piece.iter().any(Word::has_at)).collect();
+            // The only one, at the end: what stands before it is its name.
+            if let [address] = addresses.as_slice()
+                && pieces().next_back().is_some_and(|last| last.iter().any(Word::has_at))
+                && let Some(name) = words.get(..words.len() - address.len())
+            {
+                return vec![Bare::Named(name, address)];
+            }
+            addresses.into_iter().map(Bare::Address).collect()
         }
     }
 }
