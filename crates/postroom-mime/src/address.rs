@@ -95,10 +95,11 @@ impl<'a> List<'a, '_, '_> {
     fn angle(&mut self, inner: &'a str) {
         // Several addresses within one pair of brackets; commas may stand in quotes and routes.
         let is_list = |_: &_| !inner.contains(['"', '(', ':']);
+        // A group without members is no address.
+        let is_group = !inner.contains('@') && inner.trim_end().ends_with([':', ';']);
+        let inner = if is_group { "" } else { inner };
         let Some((first, others)) = inner.split_once([',', ';']).filter(is_list) else {
-            // A group without members is no address.
-            let is_group = !inner.contains('@') && inner.trim_end().ends_with([':', ';']);
-            self.bracketed(if is_group { "" } else { inner });
+            self.bracketed(inner);
             return;
         };
         self.bracketed(first);
@@ -184,14 +185,16 @@ impl<'a> List<'a, '_, '_> {
         let count = self.found.len();
         for group in bare_addresses(words) {
             match group {
-                Bare::Named(name, words) => {
+                Bare::Named(name, words) if !is_addressed => {
                     self.field.defects.note(Defect::AddressMalformed);
                     let name = self.name(name);
                     let address = self.spec(&source(words));
-                    let bare = mailbox(&address).map_or(address, |whole| whole.address);
-                    self.found.push(Address { name, address: bare });
+                    let whole = mailbox(&address).unwrap_or(Address { name: None, address });
+                    let names: Vec<_> = name.into_iter().chain(whole.name).collect();
+                    let name = (!names.is_empty()).then(|| names.join(" "));
+                    self.found.push(Address { name, address: whole.address });
                 }
-                Bare::Address(words) => {
+                Bare::Address(words) | Bare::Named(_, words) => {
                     let address = self.spec(&source(words));
                     let name = self.comment();
                     if let Some(whole) = mailbox(&address) {

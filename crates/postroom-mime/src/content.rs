@@ -96,9 +96,6 @@ impl Content {
 
     /// Takes a field.
     pub fn field(&mut self, name: &[u8], value: &[u8], defects: &mut Defects) {
-        if value.trim_ascii().is_empty() {
-            return;
-        }
         // Told by their lengths, all different.
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {

@@ -330,6 +330,9 @@ impl<'a> Date<'a> {
         if !rest.is_empty() && known.is_some() {
             self.numeric_zone(rest);
         }
+        // A time that is not read would be midnight.
+        let is_time = word.contains(':') && word.contains(|char: char| char.is_ascii_digit());
+        self.is_wrong |= known.is_none() && is_time;
     }
 
     fn unix_ms(&self) -> Option<i64> {
@@ -414,6 +417,7 @@ mod tests {
             ("mar. 24 nov. 2026 10:00:00 +0100",      Some("2026-11-24T09:00:00Z")),
             ("mar nov 24 10:00:00 2026",              Some("2026-11-24T10:00:00Z")),
             ("Mar, 01 Dic 2015 10:00:00 +0100",       None),
+            ("Mon, 23 Nov 2026 T10:00:00 +0100",      None),
             ("Tue Mar 24 10:00:00 2026",              Some("2026-03-24T10:00:00Z")),
             ("Mon, 23. Nov 2026 10:00:00 +0000",      Some("2026-11-23T10:00:00Z")),
             ("Date: Mon, 23 Nov 2026 10:00:00 +0000", Some("2026-11-23T10:00:00Z")),

@@ -46,7 +46,7 @@ pub fn begins(text: &str) -> Option<usize> {
 }
 
 /// Encodes the bytes outside ASCII in words of the "Q" encoding, as they should have been: they are
-/// in the charset of their word.
+/// in the charset of their word. Everything else stays.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(bytes.len());
@@ -55,7 +55,7 @@ pub fn escape(bytes: &[u8]) -> Vec<u8> {
         escaped.extend_from_slice(bytes.get(copied..word.start).unwrap_or_default());
         for byte in bytes.get(word.clone()).unwrap_or_default() {
             match byte {
-                0x80.. => escaped.extend(format!("={byte:02X}").into_bytes()),
+                0x80.. => escaped.extend([b'=', digit(byte >> 4), digit(byte & 0xF)]),
                 _ => escaped.push(*byte),
             }
         }
@@ -67,20 +67,27 @@ pub fn escape(bytes: &[u8]) -> Vec<u8> {
 
 /// Where the contents of words of the "Q" encoding are.
 fn quoted_contents(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut behind = 0;
+    let mut ends = memchr::memmem::find_iter(bytes, b"?=").peekable();
     memchr::memmem::find_iter(bytes, b"=?").filter_map(move |start| {
-        let rest = bytes.get(start + 2..).filter(|_| start >= behind)?;
-        let front = rest.get(..CHARSET_BYTES_MAX + 1).unwrap_or(rest).utf8_chunks().next()?;
-        let content = label(front.valid())?.1 + 3;
-        if !matches!(rest.get(content - 3..content), Some([_, b'Q' | b'q', b'?'])) {
-            return None;
-        }
-        let rest = rest.get(content..)?;
-        let end = memchr::memmem::find(rest, b"?=").unwrap_or(rest.len());
-        let content = start + 2 + content;
-        behind = content + end;
-        Some(content..behind)
+        let word = bytes.get(start..)?;
+        let content = start + front(word).filter(|(_, is_base64)| !is_base64)?.0;
+        while ends.next_if(|end| *end < content).is_some() {}
+        let end = *ends.peek()?;
+        let inner = bytes.get(content..end)?;
+        memchr::memmem::find(inner, b"=?").is_none().then_some(content..end)
     })
+}
+
+/// Where the content of the word at the front of bytes begins, and whether it is in base64.
+#[must_use]
+pub fn front(bytes: &[u8]) -> Option<(usize, bool)> {
+    let rest = bytes.strip_prefix(b"=?")?;
+    let mark = rest.iter().take(CHARSET_BYTES_MAX + 1).position(|byte| *byte == b'?')?;
+    match rest.get(mark..mark + 3)? {
+        [_, b'B' | b'b', b'?'] => Some((mark + 5, true)),
+        [_, b'Q' | b'q', b'?'] => Some((mark + 5, false)),
+        _ => None,
+    }
 }
 
 /// Decodes the encoded words of a text. `left` is how many may still be decoded.
@@ -293,6 +300,12 @@ fn quoted(content: &[u8], bytes: &mut Vec<u8>) {
     bytes.truncate(bytes.len() - unused);
 }
 
+/// The hexadecimal digit of a value up to 15.
+fn digit(value: u8) -> u8 {
+    let digit = char::from_digit(u32::from(value), 16).unwrap_or('0');
+    u8::try_from(digit.to_ascii_uppercase()).unwrap_or(b'0')
+}
+
 /// The value of a hexadecimal digit.
 #[must_use]
 pub fn hex(byte: u8) -> Option<u8> {
@@ -365,8 +378,9 @@ mod tests {
         let table: &[(&[u8], &str)] = &[
             (b"\xFC =?koi8-r?Q?\xF0=D2\xC9?= \xFC",    r"\xfc =?koi8-r?Q?=F0=D2=C9?= \xfc"),
             (b"=?a?q?\xFC?==?b?Q?\xFC?=\xFC",           r"=?a?q?=FC?==?b?Q?=FC?=\xfc"),
-            (b"=?a?B?\xFC?= =?\xFC?Q?\xFC?=",           r"=?a?B?\xfc?= =?\xfc?Q?\xfc?="),
-            (b"=?a?Q?=?b?Q?\xFC?= =?a?Q?open \xFC",     r"=?a?Q?=?b?Q?=FC?= =?a?Q?open =FC"),
+            (b"=?a?B?\xFC?= =?a?X?\xFC?=",           r"=?a?B?\xfc?= =?a?X?\xfc?="),
+            (b"=?a?Q?=?b?Q?\xFC?= =?a?Q?open \xFC",     r"=?a?Q?=?b?Q?=FC?= =?a?Q?open \xfc"),
+            (b"=?a?Q?open \xFC =?a?B?eA==?=",           r"=?a?Q?open \xfc =?a?B?eA==?="),
         ];
         for (bytes, want) in table {
             assert_eq!(escape(bytes).escape_ascii().to_string(), *want);

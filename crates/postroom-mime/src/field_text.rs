@@ -1,7 +1,7 @@
 //! The text of header fields: bytes, folded lines and encoded words made into one line of text.
 //!
 //! Bytes outside ASCII declare nothing: they are UTF-8 if they can be, else in the charset of the
-//! encoded word they stand in, else in that of the body, else what they look like.
+//! body, else what they look like; within encoded words they are in the charset of the word.
 //!
 //! Standards: RFC 5322 §2.2.3, RFC 2047, RFC 6532.
 

@@ -1,6 +1,6 @@
 //! The fields of a message's own header: all of them as text, and the ones that have a meaning.
 //!
-//! Of repeated fields the first counts; lists of recipients are joined.
+//! Of repeated fields the first that is not empty counts; lists of recipients are joined.
 //!
 //! Standards: RFC 5322 §3.6.
 
@@ -151,7 +151,7 @@ impl Seen {
         match &*lower {
             b"from" if is_first(&mut self.from) => message.from = one_sender(value.addresses(text)),
             b"sender" if is_first(&mut self.sender) => {
-                message.sender = value.addresses(text).into_iter().next();
+                message.sender = one_sender(value.addresses(text)).into_iter().next();
             }
             b"reply-to" if is_first(&mut self.reply_to) => {
                 message.reply_to = value.recipients(text);
@@ -160,7 +160,7 @@ impl Seen {
             b"cc" => join(&mut message.cc, value.recipients(text)),
             b"bcc" => join(&mut message.bcc, value.recipients(text)),
             b"subject" if is_first(&mut self.subject) => {
-                message.subject = (!line.is_empty()).then(|| line.to_owned());
+                message.subject = Some(line.to_owned());
             }
             b"date" if is_first(&mut self.date) => {
                 message.date_ms = date::parse(line);
@@ -200,18 +200,16 @@ impl Seen {
 
 /// Senders of which only the last has an address are pieces of its name: `Bee, Anna, Ph.D. <..>`.
 fn one_sender(mut list: Vec<Address>) -> Vec<Address> {
-    let has_at = |who: &Address| who.address.contains('@');
-    let is_named = list.last().is_some_and(|last| has_at(last) && last.name.is_some());
-    if !is_named || list.iter().filter(|who| has_at(who)).count() > 1 {
+    let is_piece = |who: &Address| {
+        !who.address.contains('@') && (who.name.is_none() || who.address.is_empty())
+    };
+    let Some((last, others)) = list.split_last() else { return list };
+    if is_piece(last) || last.name.is_none() || !others.iter().all(is_piece) {
         return list;
     }
     let pieces = list.iter().map(|who| who.name.as_ref().unwrap_or(&who.address).as_str());
     let name = pieces.collect::<Vec<_>>().join(", ");
-    list.drain(..list.len() - 1);
-    if let Some(sender) = list.first_mut() {
-        sender.name = Some(name);
-    }
-    list
+    list.pop().map(|sender| Address { name: Some(name), ..sender }).into_iter().collect()
 }
 
 /// Appends a list to that of a field before it.

@@ -1,8 +1,8 @@
 //! The header of a message or part: where its fields are, whatever stands between them.
 //!
 //! Lines that are no fields are left out as long as another field follows; otherwise they are where
-//! the body begins, as delimiters do and lines behind one of blanks. Blanks before the colon are
-//! allowed. Only places are noted, in linear time.
+//! the body begins, and so does what looks like a delimiter or stands behind a line of blanks.
+//! Blanks before the colon are allowed. Only places are noted, in linear time.
 //!
 //! Standards: RFC 5322 §2.2, §4.5.
 
@@ -38,7 +38,7 @@ pub struct Header {
     pub fields: Vec<Field>,
     /// Where the body begins.
     pub body: u64,
-    /// Where it begins behind the blank line, if lines stand before that which may be its text.
+    /// Where it begins behind the blank line, if lines stand before that which may belong to it.
     pub behind_blank: Option<u64>,
     /// Where the delimiter is that cuts the header off.
     pub cut: Option<u64>,
@@ -123,12 +123,12 @@ pub fn scan<S: Source>(
     let mut at = scan.start;
     while !reading.is_done && at < size_bytes {
         // Whole lines; of a long one the beginning says what it is.
-        let last = memchr::memrchr(scan.line_end.0, source.window(at, STEP_BYTES)?);
+        let last = memchr::memrchr(scan.line_end.0, step(source, at)?);
         let end = match last {
             Some(last) => at + last as u64 + 1,
             None => at + line_length(source, at, scan.line_end)?,
         };
-        let mut rest = source.window(at, STEP_BYTES)?;
+        let mut rest = step(source, at)?;
         while !reading.is_done && at < end {
             let line_bytes = memchr::memchr(scan.line_end.0, rest).map_or(rest.len(), |at| at + 1);
             let (line, after) = rest.split_at_checked(line_bytes).unwrap_or((rest, &[]));
@@ -139,6 +139,12 @@ pub fn scan<S: Source>(
         }
     }
     Ok(reading.finish(size_bytes, defects))
+}
+
+/// What is looked at at once.
+fn step<S: Source>(source: &mut S, at: u64) -> io::Result<&[u8]> {
+    let window = source.window(at, STEP_BYTES)?;
+    Ok(window.get(..STEP_BYTES).unwrap_or(window))
 }
 
 /// The length of a line, with its end.
@@ -165,7 +171,8 @@ impl Reading<'_> {
         (length, is_delimiter): (u64, &impl Fn(&[u8]) -> bool),
         defects: &mut Defects,
     ) {
-        if line.starts_with(b"--") && is_delimiter(line) {
+        let is_whole = line.len() as u64 == length;
+        if is_whole && line.starts_with(b"--") && is_delimiter(line) {
             self.header.cut = Some(at);
             self.is_done = true;
             return;
@@ -173,6 +180,10 @@ impl Reading<'_> {
         let is_first = self.header.fields.is_empty() && self.kept_bytes == 0;
         let is_behind_bare = std::mem::take(&mut self.is_bare);
         match classify(line) {
+            // Only the beginning of it.
+            Line::Blank if !is_whole => {
+                self.junk.get_or_insert(at);
+            }
             Line::Blank if is_first && self.scan.is_root && self.junk.is_none() => {
                 defects.note(Defect::BlankFirstLine);
                 self.is_late = true;
@@ -186,7 +197,7 @@ impl Reading<'_> {
             }
             Line::Continuation => {
                 self.extend(at, line, length, defects);
-                self.is_bare = line.trim_ascii_start().is_empty();
+                self.is_bare = is_whole && line.trim_ascii_start().is_empty();
             }
             Line::Field { name_bytes, colon } => {
                 if self.junk.take().is_some() {
@@ -204,8 +215,10 @@ impl Reading<'_> {
             Line::Mbox | Line::Other => {
                 self.junk.get_or_insert(at);
                 // Blank lines and then text: this is no header. Behind fields a line of blanks was
-                // meant to end them, and two hyphens begin a delimiter of the body.
-                let is_body = is_behind_bare || (!is_first && line.starts_with(b"--"));
+                // meant to end them, and one word behind two hyphens is a delimiter of the body.
+                let is_delimiter =
+                    line.starts_with(b"--") && !line.trim_ascii_end().contains(&b' ');
+                let is_body = is_behind_bare || (!is_first && is_delimiter);
                 self.is_done |= is_body || (is_first && self.is_late);
             }
         }

@@ -89,7 +89,9 @@ impl<'a> Parameters<'a> {
     /// A parameter that people read: charsets and encoded words are decoded.
     #[must_use]
     pub fn text(&self, name: &str, fallback: Option<Charset>) -> Option<String> {
-        let parameter = self.find(name)?;
+        // An empty one tells nobody anything.
+        let named = self.all(name).filter(|parameter| !parameter.value.is_empty());
+        let parameter = named.min_by_key(|parameter| parameter.rank)?;
         let mut defects = Defects::default();
         let mut field = FieldText {
             fallback,
@@ -106,10 +108,13 @@ impl<'a> Parameters<'a> {
     }
 
     fn find(&self, name: &str) -> Option<&Parameter<'a>> {
+        self.all(name).min_by_key(|parameter| parameter.rank)
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &Parameter<'a>> {
         let is_it =
             |parameter: &&Parameter<'a>| parameter.name.eq_ignore_ascii_case(name.as_bytes());
-        let found = self.list.iter().filter(is_it);
-        found.min_by_key(|parameter| (parameter.value.is_empty(), parameter.rank))
+        self.list.iter().filter(is_it)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::header;
 use crate::header::Field;
+use crate::header::Header;
 use crate::header::LineEnd;
 use crate::header::Scan;
 use crate::limits::Limits;
@@ -29,6 +30,7 @@ use std::io;
 use std::ops::Range;
 
 mod boundary;
+mod encoding;
 
 /// How much of a body is searched at once.
 const STEP_BYTES: usize = 64 << 10;
@@ -160,11 +162,7 @@ impl<S: Source> Scanner<'_, S> {
         let depth = self.open.len();
         let boundary = self.boundary(&content, depth);
         let is_opaque = content.is_multipart() && depth >= self.limits.depth_max;
-        // Lines before the blank one are text, or would damage what is no text.
-        let is_text = content.encoding == TransferEncoding::Identity
-            && (content.media_type.starts_with("text/") || content.is_multipart());
-        let body = header.behind_blank.filter(|_| !is_text).unwrap_or(header.body);
-        let body = body.min(self.size_bytes);
+        let body = self.body(&header, &content)?.min(self.size_bytes);
         self.push(Entity {
             parent,
             depth,
@@ -182,6 +180,16 @@ impl<S: Source> Scanner<'_, S> {
             self.open.push(self.structure.entities.len() - 1);
         }
         Ok(header.cut.unwrap_or(body))
+    }
+
+    /// Where the body begins: a line before the blank one belongs to it, unless that is in base64
+    /// and the line is not.
+    fn body(&mut self, header: &Header, content: &Content) -> io::Result<u64> {
+        let behind = header.behind_blank.filter(|_| content.encoding == TransferEncoding::Base64);
+        let Some(behind) = behind else { return Ok(header.body) };
+        let window = self.source.window(header.body, SAMPLE_BYTES)?;
+        let is_base64 = encoding::begins_in_base64(window, self.line_end);
+        Ok(if is_base64 { header.body } else { behind })
     }
 
     /// What the fields of a header say of the content.
@@ -328,8 +336,8 @@ impl<S: Source> Scanner<'_, S> {
         self.structure.entities.push(entity);
     }
 
-    /// Looks at the bodies whose encoding is misspelt, and at the first line of texts in base64:
-    /// those that are not written so stay as they are.
+    /// Looks at the bodies whose encoding is misspelt, and at texts in base64, whose first line may
+    /// be another: those that are not written so stay as they are.
     fn check_encodings(&mut self) -> io::Result<()> {
         for entity in &mut self.structure.entities {
             let content = &mut entity.content;
@@ -341,13 +349,7 @@ impl<S: Source> Scanner<'_, S> {
             let length = usize::try_from(entity.body.end - entity.body.start).unwrap_or(usize::MAX);
             let window = self.source.window(entity.body.start, length.min(SAMPLE_BYTES))?;
             let start = window.get(..length.min(SAMPLE_BYTES)).unwrap_or(window);
-            let (start, is_whole) = if content.is_misspelt {
-                (start, length <= SAMPLE_BYTES)
-            } else {
-                let start = start.trim_ascii_start();
-                (start.split(|byte| *byte == self.line_end.0).next().unwrap_or(start), false)
-            };
-            if !content.encoding.fits(start, is_whole) {
+            if !encoding::may_be_written(content, start, length <= SAMPLE_BYTES, self.line_end) {
                 content.encoding = TransferEncoding::Identity;
                 self.defects.note(Defect::TransferEncodingUnknown);
             }

@@ -99,13 +99,12 @@ impl Declared {
         let value = value.trim_ascii();
         // A comment before it.
         let behind = value.strip_prefix(b"(").and_then(|rest| memchr::memchr(b')', rest));
-        let value = behind.and_then(|end| value.get(end + 2..)).unwrap_or(value);
+        let value = behind.and_then(|end| value.get(end + 2..)).unwrap_or(value).trim_ascii();
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let name = value.iter().skip_while(|byte| !is_name(byte)).take_while(|byte| is_name(byte));
         // Longer names than these are none.
         let name: Vec<u8> = name.take(24).map(u8::to_ascii_lowercase).collect();
         // What may follow is a comment.
-        let value = value.trim_ascii();
         let rest = value.get(name.len()..).unwrap_or_default().trim_ascii_start();
         let is_first =
             value.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(&name));

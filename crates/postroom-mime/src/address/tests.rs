@@ -109,6 +109,10 @@ fn what_is_damaged_is_read_as_far_as_it_goes() {
         ("<Anna Bee <a@b.example>>",                  &[("Anna Bee", "a@b.example")]),
         ("Anna <<a@b.example>>",                      &[("Anna", "a@b.example")]),
         ("<undisclosed-recipients:;>",                &[]),
+        ("<undisclosed-recipients;>",                 &[]),
+        ("Anna =?utf-8?Q?Bee_<a@b.example>?=",        &[("Anna Bee", "a@b.example")]),
+        ("Anna <a@b.example> or c@d.example",         &[("Anna", "a@b.example"), ("", "c@d.example")]),
+        ("Anna <\"a<b\"@c.example>, <\"a>b\"@c.example>", &[("Anna", "\"a<b\"@c.example"), ("", "\"a>b\"@c.example")]),
         ("undisclosed-recipients:;@host.example",     &[]),
         ("@relay.example:a@b.example",                &[("", "a@b.example")]),
     ];

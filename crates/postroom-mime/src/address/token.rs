@@ -84,18 +84,21 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// What stands in angle brackets; without a closing one, as far as the next comma. Of several
-    /// that open the last one counts: what stands behind the others is a name.
+    /// What stands in angle brackets; without a closing one, as far as a separator, or a blank
+    /// behind an address. Of several that open the last one counts: what stands behind the others
+    /// is a name.
     fn angle(&mut self) -> Token<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let rest = rest.trim_start_matches(['<', ' ', '\t']);
         let start = self.text.len() - rest.len();
-        if self.angle < start {
-            self.angle = rest.find('>').map_or(usize::MAX, |end| start + end);
+        let quoted = quoted_end(rest);
+        let behind = rest.get(quoted..).unwrap_or_default();
+        if self.angle < start + quoted {
+            self.angle = behind.find('>').map_or(usize::MAX, |end| start + quoted + end);
         }
-        let closed = (self.angle != usize::MAX).then(|| self.angle - start);
-        let is_inner = |end: &usize| rest.get(..*end).is_some_and(|inner| !inner.contains('<'));
-        let end = closed.filter(is_inner).unwrap_or_else(|| unclosed_end(rest));
+        let closed = (self.angle != usize::MAX).then(|| self.angle - start - quoted);
+        let is_inner = |end: &usize| behind.get(..*end).is_some_and(|inner| !inner.contains('<'));
+        let end = quoted + closed.filter(is_inner).unwrap_or_else(|| unclosed_end(behind));
         let inner = rest.get(..end).unwrap_or_default();
         match rest.as_bytes().get(end) {
             Some(b'<') if !inner.contains('@') => {
@@ -164,12 +167,7 @@ impl<'a> Tokens<'a> {
 
     /// Where the encoded word at the front of `rest` ends, which is what is left of the text.
     fn encoded_word_end(&mut self, rest: &str) -> Option<usize> {
-        let bytes = rest.as_bytes().strip_prefix(b"=?")?;
-        let charset = bytes.iter().take(CHARSET_BYTES_MAX).position(|byte| *byte == b'?')?;
-        let [b'?', b'B' | b'b' | b'Q' | b'q', b'?'] = bytes.get(charset..charset + 3)? else {
-            return None;
-        };
-        let content = self.at + 2 + charset + 3;
+        let content = self.at + encoded_word::front(rest.as_bytes())?.0;
         if self.encoded < content {
             let bytes = self.text.as_bytes();
             let is_end = |mark: &usize| bytes.get(content + mark + 1) == Some(&b'=');
@@ -210,6 +208,25 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// Where the quoted local part at the front of a text ends; 0 if there is none.
+fn quoted_end(rest: &str) -> usize {
+    let inner = rest.strip_prefix('"').map(str::as_bytes).unwrap_or_default();
+    let within = inner.get(..WORD_BYTES_MAX).unwrap_or(inner);
+    let mut skip = false;
+    let end = within.iter().position(|byte| match byte {
+        _ if skip => {
+            skip = false;
+            false
+        }
+        b'\\' => {
+            skip = true;
+            false
+        }
+        byte => *byte == b'"',
+    });
+    end.map_or(0, |end| end + 2)
+}
+
 /// Where an address ends whose bracket is not closed.
 fn unclosed_end(rest: &str) -> usize {
     let mut has_at = false;
@@ -226,8 +243,6 @@ fn is_usual(byte: u8) -> bool {
         && !matches!(byte, b',' | b';' | b':' | b'<' | b'>' | b'(' | b'"' | b'[')
 }
 
-/// A longer name of a charset is none.
-const CHARSET_BYTES_MAX: usize = 64;
 /// How long an encoded word with blanks and commas in it may be.
 const WORD_BYTES_MAX: usize = 1_000;
 

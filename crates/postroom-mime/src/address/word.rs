@@ -50,13 +50,13 @@ pub fn bare_addresses<'w, 'a>(words: &'w [Word<'a>]) -> Vec<Bare<'w, 'a>> {
         // Blanks around the signs of one address.
         (1, _) if is_one_address(words) => vec![Bare::Address(words)],
         _ => {
-            let pieces = || words.chunk_by(|_, next| next.is_glued);
-            let addresses: Vec<_> =
-                pieces().filter(|piece| piece.iter().any(Word::has_at)).collect();
+            let pieces = words.chunk_by(|_, next| next.is_glued);
+            let addresses: Vec<_> = pieces.filter(|piece| piece.iter().any(Word::has_at)).collect();
             // The only one, at the end: what stands before it is its name.
             if let [address] = addresses.as_slice()
-                && pieces().next_back().is_some_and(|last| last.iter().any(Word::has_at))
                 && let Some(name) = words.get(..words.len() - address.len())
+                && !name.is_empty()
+                && !name.iter().any(Word::has_at)
             {
                 return vec![Bare::Named(name, address)];
             }

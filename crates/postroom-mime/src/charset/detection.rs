@@ -100,30 +100,34 @@ impl Detection {
 
 /// Whether bytes are UTF-8 but for a few: other charsets hardly ever look like it.
 fn is_damaged_utf8(bytes: &[u8]) -> bool {
-    let (mut right, mut wrong, mut left) = (0_usize, 0_usize, bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        // Each character outside ASCII has one byte that leads it.
-        right += count(chunk.valid().as_bytes(), |byte| byte >= 0xC0);
-        wrong += usize::from(!chunk.invalid().is_empty());
-        left -= chunk.valid().len() + chunk.invalid().len();
-        // No longer UTF-8, whatever follows.
-        if wrong > 1 && right + left / 2 <= 2 * wrong {
-            return false;
-        }
-    }
+    // No longer UTF-8, whatever follows.
+    let is_none = |right, wrong, left| wrong > 1 && right + left / 2 <= 2 * wrong;
+    let (right, wrong) = utf8_counts(bytes, is_none);
     right > 2 * wrong || (wrong <= 1 && right > 0)
 }
 
 /// Whether there is UTF-8 in bytes that are said to be it: not much less than other bytes outside
 /// ASCII, which a gateway may have added.
 pub fn has_utf8(bytes: &[u8]) -> bool {
-    let sample = bytes.get(..SAMPLE_BYTES_MAX).unwrap_or(bytes);
-    let (mut right, mut wrong) = (0, 0);
-    for chunk in sample.utf8_chunks() {
+    let (right, wrong) =
+        utf8_counts(bytes.get(..SAMPLE_BYTES_MAX).unwrap_or(bytes), |_, _, _| false);
+    wrong == 0 || 2 * right > wrong
+}
+
+/// How many characters of UTF-8 outside ASCII there are, and how many pieces that are none, until
+/// `is_enough` of both and of the bytes that are left.
+fn utf8_counts(bytes: &[u8], is_enough: impl Fn(usize, usize, usize) -> bool) -> (usize, usize) {
+    let (mut right, mut wrong, mut left) = (0, 0, bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        // Each character outside ASCII has one byte that leads it.
         right += count(chunk.valid().as_bytes(), |byte| byte >= 0xC0);
         wrong += usize::from(!chunk.invalid().is_empty());
+        left -= chunk.valid().len() + chunk.invalid().len();
+        if is_enough(right, wrong, left) {
+            break;
+        }
     }
-    2 * right > wrong
+    (right, wrong)
 }
 
 /// Whether bytes are no text: many are control characters that texts do not hold.
