@@ -48,8 +48,8 @@ pub struct Bodies {
     pub html_source: Option<(PartSource, u64)>,
     /// Content-Location of the html: what relative addresses in it mean.
     pub html_location: Option<String>,
-    /// Whether the html stands before the plain text.
-    pub is_html_first: bool,
+    /// Whether the text stands behind the html and is no alternative to it: a footer, often.
+    pub is_behind_html: bool,
     /// All other leaves.
     pub files: Vec<File>,
 }
@@ -107,7 +107,13 @@ impl<S: Source> Reader<'_, S> {
             match shown(entity) {
                 _ if entity.has_parts => {}
                 Some(_) if self.is_outdone(structure, at)? => {}
-                Some(kind) => self.text(entity, kind)?,
+                Some(kind) => {
+                    if kind == Shown::Text && self.bodies.text.is_none() {
+                        self.bodies.is_behind_html =
+                            self.bodies.html.is_some() && !is_alternative(structure, entity);
+                    }
+                    self.text(entity, kind)?;
+                }
                 None if entity.content.is_multipart() && entity.body.is_empty() => {}
                 None => self.file(entity)?,
             }
@@ -122,14 +128,11 @@ impl<S: Source> Reader<'_, S> {
         let Some([one, next]) = structure.entities.get(at..at + 2) else {
             return Ok(false);
         };
-        let holder = one.parent.and_then(|parent| structure.entities.get(parent));
-        let is_alternative =
-            holder.is_some_and(|holder| holder.content.media_type == "multipart/alternative");
         let is_plain = |entity: &Entity| {
             let content = &entity.content;
             content.is_typed && !content.is_multipart() && content.name().is_none()
         };
-        if !is_alternative
+        if !is_alternative(structure, one)
             || one.parent != next.parent
             || shown(one) != shown(next)
             || !is_plain(one)
@@ -164,10 +167,7 @@ impl<S: Source> Reader<'_, S> {
         let mut text = plain::plain(decoded.text, max, self.defects);
         match (shown, entity.content.flowed) {
             (Shown::Text, Some(del_sp)) => text = flowed::unflow(&text, del_sp),
-            (Shown::Html, _) => {
-                self.bodies.is_html_first |= is_first && self.bodies.text.is_none();
-                self.html(entity, (is_first, decoded.charset), size_bytes)?;
-            }
+            (Shown::Html, _) => self.html(entity, (is_first, decoded.charset), size_bytes)?,
             (Shown::Text, None) => {}
         }
         let body = match shown {
@@ -316,6 +316,12 @@ impl<S: Source> Reader<'_, S> {
         });
         Ok(true)
     }
+}
+
+/// Whether a part is an alternative to others.
+fn is_alternative(structure: &Structure, entity: &Entity) -> bool {
+    let holder = entity.parent.and_then(|parent| structure.entities.get(parent));
+    holder.is_some_and(|holder| holder.content.media_type == "multipart/alternative")
 }
 
 /// Which body a leaf belongs to, if any.

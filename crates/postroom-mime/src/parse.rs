@@ -133,7 +133,7 @@ fn calendar_of<S: Source>(
 /// Gives the bodies and files their places in the message.
 fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
     let referred = files::referred(&bodies);
-    let Bodies { text, html, html_source, is_html_first, files, .. } = bodies;
+    let Bodies { text, html, html_source, is_behind_html, files, .. } = bodies;
     let mut names = FileNames::default();
     if let Some(html) = &html {
         let joined = || (PartSource::Bytes(html.clone().into_bytes()), html.len() as u64);
@@ -180,9 +180,8 @@ fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
         let shown = html::text(html.as_deref()?, PREVIEW_HTML_BYTES);
         preview::preview(&shown, limits.preview_chars_max)
     };
-    // A text behind the html may be nothing but a footer.
     message.preview =
-        if is_html_first { of_html().or_else(of_text) } else { of_text().or_else(of_html) };
+        if is_behind_html { of_html().or_else(of_text) } else { of_text().or_else(of_html) };
     message.text = text;
     message.html_text = html;
 }

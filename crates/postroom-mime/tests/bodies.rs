@@ -143,6 +143,8 @@ fn text_and_html_are_told_from_files() {
     let html = "Content-Type: text/html\n\n<p>html";
     let (_, message) = multipart("mixed", &[html, "Content-Type: text/plain\n\nfooter"]);
     assert_eq!(message.preview.as_deref(), Some("html"));
+    let (_, message) = multipart("alternative", &[html, "Content-Type: text/plain\n\ntext"]);
+    assert_eq!(message.preview.as_deref(), Some("text"));
 }
 
 #[test]
