@@ -221,7 +221,8 @@ impl<'a> List<'a, '_, '_> {
                 }
             }
         }
-        if self.found.len() == count {
+        let found = self.found.get(count..).unwrap_or_default();
+        if found.is_empty() || found.iter().any(|found| found.address.contains('@')) {
             self.loose = Loose::No;
         }
     }

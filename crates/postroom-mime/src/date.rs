@@ -331,7 +331,9 @@ impl<'a> Date<'a> {
             self.numeric_zone(rest);
         }
         // A time that is not read would be midnight.
-        let is_time = word.contains(':') && word.contains(|char: char| char.is_ascii_digit());
+        let is_time = self.time.is_none()
+            && word.contains(':')
+            && word.contains(|char: char| char.is_ascii_digit());
         self.is_wrong |= known.is_none() && is_time;
     }
 

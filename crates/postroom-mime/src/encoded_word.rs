@@ -83,6 +83,10 @@ fn quoted_contents(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
 pub fn front(bytes: &[u8]) -> Option<(usize, bool)> {
     let rest = bytes.strip_prefix(b"=?")?;
     let mark = rest.iter().take(CHARSET_BYTES_MAX + 1).position(|byte| *byte == b'?')?;
+    let is_none = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'=';
+    if rest.iter().take(mark).any(is_none) {
+        return None;
+    }
     match rest.get(mark..mark + 3)? {
         [_, b'B' | b'b', b'?'] => Some((mark + 5, true)),
         [_, b'Q' | b'q', b'?'] => Some((mark + 5, false)),
@@ -380,6 +384,7 @@ mod tests {
             (b"=?a?q?\xFC?==?b?Q?\xFC?=\xFC",           r"=?a?q?=FC?==?b?Q?=FC?=\xfc"),
             (b"=?a?B?\xFC?= =?a?X?\xFC?=",           r"=?a?B?\xfc?= =?a?X?\xfc?="),
             (b"=?a?Q?=?b?Q?\xFC?= =?a?Q?open \xFC",     r"=?a?Q?=?b?Q?=FC?= =?a?Q?open \xfc"),
+            (b"=?=?Q?Q?\xFC?= =?a b?Q?\xFC?=",           r"=?=?Q?Q?=FC?= =?a b?Q?\xfc?="),
             (b"=?a?Q?open \xFC =?a?B?eA==?=",           r"=?a?Q?open \xfc =?a?B?eA==?="),
         ];
         for (bytes, want) in table {

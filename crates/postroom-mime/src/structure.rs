@@ -182,14 +182,18 @@ impl<S: Source> Scanner<'_, S> {
         Ok(header.cut.unwrap_or(body))
     }
 
-    /// Where the body begins: a line before the blank one belongs to it, unless that is in base64
-    /// and the line is not.
+    /// Where the body begins: a line before the blank one belongs to it, unless what stands behind
+    /// that is in base64 and the line is not.
     fn body(&mut self, header: &Header, content: &Content) -> io::Result<u64> {
         let behind = header.behind_blank.filter(|_| content.encoding == TransferEncoding::Base64);
         let Some(behind) = behind else { return Ok(header.body) };
-        let window = self.source.window(header.body, SAMPLE_BYTES)?;
-        let is_base64 = encoding::begins_in_base64(window, self.line_end);
-        Ok(if is_base64 { header.body } else { behind })
+        let line = sample(self.source.window(header.body, SAMPLE_BYTES)?);
+        if encoding::begins_in_base64(line, self.line_end) {
+            return Ok(header.body);
+        }
+        let start = sample(self.source.window(behind, SAMPLE_BYTES)?);
+        let is_behind = encoding::begins_in_base64(start, self.line_end);
+        Ok(if is_behind { behind } else { header.body })
     }
 
     /// What the fields of a header say of the content.
@@ -372,6 +376,11 @@ impl<S: Source> Scanner<'_, S> {
         };
         Ok(at - bytes)
     }
+}
+
+/// The beginning of a body, as far as it tells how it is written.
+fn sample(window: &[u8]) -> &[u8] {
+    window.get(..SAMPLE_BYTES).unwrap_or(window)
 }
 
 /// The delimiter at the beginning of `rest`, and the length of its line.

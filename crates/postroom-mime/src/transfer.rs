@@ -92,14 +92,26 @@ impl TransferEncoding {
     }
 }
 
+/// What stands behind a comment at the front of a value; all of it if nothing does.
+fn behind_comment(value: &[u8]) -> &[u8] {
+    let mut depth = 0_usize;
+    let end = value.iter().position(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    let behind = end.filter(|end| *end > 0).and_then(|end| value.get(end + 1..));
+    behind.map(<[u8]>::trim_ascii).filter(|behind| !behind.is_empty()).unwrap_or(value)
+}
+
 impl Declared {
     /// Reads the value of a field, with comments, quotes and the misspellings that occur.
     #[must_use]
     pub fn from_value(value: &[u8]) -> Self {
-        let value = value.trim_ascii();
-        // A comment before it.
-        let behind = value.strip_prefix(b"(").and_then(|rest| memchr::memchr(b')', rest));
-        let value = behind.and_then(|end| value.get(end + 2..)).unwrap_or(value).trim_ascii();
+        let value = behind_comment(value.trim_ascii());
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let name = value.iter().skip_while(|byte| !is_name(byte)).take_while(|byte| is_name(byte));
         // Longer names than these are none.

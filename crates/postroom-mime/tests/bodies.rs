@@ -39,7 +39,20 @@ fn an_encoding_is_believed_if_the_body_may_be_written_so() {
         ("\"base64\"", "Z3LDvG4=", "gr\u{fc}n", None),
         ("base64;", "Plain text.", "Plain text.", Some(Defect::TransferEncodingUnknown)),
         ("base64", "Plain text.", "Plain text.", Some(Defect::TransferEncodingUnknown)),
-        ("base64", "Z3LD\r\nvG4=\r\n--\r\nA footer, of http://lists.example", "gr\u{fc}n", None),
+        (
+            "base64",
+            "Hi, this is a text.\r\n\r\nAnna\r\n",
+            "Hi, this is a text.\n\nAnna\n",
+            Some(Defect::TransferEncodingUnknown),
+        ),
+        ("base64", "Z3LDvG4", "gr\u{fc}n", None),
+        ("base64", "Z3LD vG4=", "gr\u{fc}n", None),
+        (
+            "base64",
+            "YWFhYWFhYWFhYWFhYWFhYWFh\r\nYQ==\r\n--\r\nA footer, of http://lists.example",
+            "aaaaaaaaaaaaaaaaaaa",
+            None,
+        ),
         ("quoted printable", "gr=C3=BCn", "gr\u{fc}n", None),
         ("quoted printable", "a = b", "a = b", Some(Defect::TransferEncodingUnknown)),
     ] {
@@ -69,7 +82,7 @@ fn charsets_are_believed_as_far_as_the_bytes_allow() {
         ("",                             b"\x1B$BF|K\\\x1B(B",           "日本", Some(Defect::CharsetMissing)),
         ("; charset=utf-8",              b"Die B\xE4ume sind gr\xFCn",   "Die Bäume sind grün", Some(Defect::CharsetWrong)),
         // A gateway's footer in another one.
-        ("; charset=utf-8",              b"gr\xC3\xBC\xC3\x9Fe M\xFCller & S\xF6hne, Stra\xDFe", "grüße M\u{FFFD}ller & S\u{FFFD}hne, Stra\u{FFFD}e", Some(Defect::CharsetWrong)),
+        ("; charset=utf-8",              b"gr\xC3\xBC\xC3\x9Fe sch\xC3\xB6n M\xFCller & S\xF6hne, Stra\xDFe", "grüße schön M\u{FFFD}ller & S\u{FFFD}hne, Stra\u{FFFD}e", Some(Defect::CharsetWrong)),
         ("; charset=iso-8859-1",         "\u{FEFF}grün".as_bytes(),      "grün", None),
         ("; charset=shift_jis",          "日本語テスト".as_bytes(),        "日本語テスト", Some(Defect::CharsetWrong)),
         ("; charset=x-nothing",          "grün".as_bytes(),              "grün", Some(Defect::CharsetUnknown)),

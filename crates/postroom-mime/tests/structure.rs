@@ -80,6 +80,7 @@ fn delimiters_are_found_as_they_arrive() {
         ("no header, no blank line", format!("--b\none\n--b\n{file}\n--b--\n"),       &[text, png], None),
         ("no blank line, encoded", "--b\nContent-Type: image/png\nContent-Transfer-Encoding: base64\nb25l\n\n--b--\n".to_owned(), &["image/png image.png one"], Some(Defect::HeaderUnterminated)),
         ("no blank line, quoted", "--b\nContent-Transfer-Encoding: quoted-printable\none\n\ntwo\n--b--\n".to_owned(), &["text one\n\ntwo"], Some(Defect::HeaderUnterminated)),
+        ("text that is no base64", "--b\nContent-Transfer-Encoding: base64\nHello, this is\n\na text.\n--b--\n".to_owned(), &["text Hello, this is\n\na text."], Some(Defect::HeaderUnterminated)),
         ("a line before the blank one", "--b\nContent-Transfer-Encoding: base64\nfolded badly\n\nb25l\n--b--\n".to_owned(), &["text one"], Some(Defect::HeaderUnterminated)),
         ("a header cut by it",    format!("--b\nContent-Type: text/plain\n--b\n{file}\n--b--\n"), &["text ", png], Some(Defect::HeaderUnterminated)),
     ];

@@ -108,6 +108,8 @@ fn what_is_damaged_is_read_as_far_as_it_goes() {
         ("<a@b.example;c@d.example>",                 &[("", "a@b.example"), ("", "c@d.example")]),
         ("<Anna Bee <a@b.example>>",                  &[("Anna Bee", "a@b.example")]),
         ("Anna <<a@b.example>>",                      &[("Anna", "a@b.example")]),
+        ("\"Anna <a@b.example>\", Bob <c@d.example>", &[("Anna", "a@b.example"), ("Bob", "c@d.example")]),
+        ("\"a@b.example\", Bob <c@d.example>",        &[("", "a@b.example"), ("Bob", "c@d.example")]),
         ("<undisclosed-recipients:;>",                &[]),
         ("<undisclosed-recipients;>",                 &[]),
         ("Anna =?utf-8?Q?Bee_<a@b.example>?=",        &[("Anna Bee", "a@b.example")]),

@@ -106,12 +106,13 @@ fn is_damaged_utf8(bytes: &[u8]) -> bool {
     right > 2 * wrong || (wrong <= 1 && right > 0)
 }
 
-/// Whether there is UTF-8 in bytes that are said to be it: not much less than other bytes outside
-/// ASCII, which a gateway may have added.
+/// Whether there is UTF-8 in bytes that are said to be it: not less than other bytes outside ASCII,
+/// which a gateway may have added.
 pub fn has_utf8(bytes: &[u8]) -> bool {
+    let bytes = bytes.get(encoding_rs::Encoding::ascii_valid_up_to(bytes)..).unwrap_or_default();
     let (right, wrong) =
         utf8_counts(bytes.get(..SAMPLE_BYTES_MAX).unwrap_or(bytes), |_, _, _| false);
-    wrong == 0 || 2 * right > wrong
+    right > 0 && right >= wrong
 }
 
 /// How many characters of UTF-8 outside ASCII there are, and how many pieces that are none, until

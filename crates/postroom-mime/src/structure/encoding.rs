@@ -3,27 +3,47 @@
 use crate::content::Content;
 use crate::header::LineEnd;
 
-/// Whether the body that begins with `start`, or is `start` as a whole, may be in its encoding. Of
-/// one whose name is well written, the first line may be another that was added on the way.
+/// A line in base64 that is as long as this is hardly anything else.
+const LINE_BYTES_MIN: usize = 20;
+
+/// Whether the body that begins with `start`, or is `start` as a whole, may be in its encoding.
+///
+/// A text whose encoding is well written is in base64 if its first line is, or most of it: lines
+/// may have been added on the way.
 pub fn may_be_written(content: &Content, start: &[u8], is_whole: bool, line_end: LineEnd) -> bool {
-    let encoding = content.encoding;
     if content.is_misspelt {
-        return encoding.fits(start, is_whole);
+        return content.encoding.fits(start, is_whole);
     }
-    let start = start.trim_ascii();
-    let first = first_line(start, line_end);
-    let rest = start.get(first.len()..).unwrap_or_default();
-    encoding.fits(first, false) || (!rest.is_empty() && encoding.fits(rest, false))
+    let mut lines = lines(start, line_end).peekable();
+    if lines.peek().is_some_and(|first| first.len() >= LINE_BYTES_MIN && is_base64(first, false)) {
+        return true;
+    }
+    let (mut written_bytes, mut other_bytes) = (0, 0);
+    while let Some(line) = lines.next() {
+        // The last one may lack its padding, or its end.
+        if is_base64(line, lines.peek().is_none()) {
+            written_bytes += line.len();
+        } else {
+            other_bytes += line.len();
+        }
+    }
+    written_bytes >= other_bytes
 }
 
-/// Whether the first line of a body may be base64.
+/// Whether the first line of a body is base64.
 pub fn begins_in_base64(body: &[u8], line_end: LineEnd) -> bool {
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
-    first_line(body, line_end).trim_ascii().iter().all(is_base64)
+    lines(body, line_end).next().is_some_and(|line| is_base64(line, false))
 }
 
-/// The first line, with its end.
-fn first_line(bytes: &[u8], line_end: LineEnd) -> &[u8] {
-    let end = memchr::memchr(line_end.0, bytes).map_or(bytes.len(), |end| end + 1);
-    bytes.get(..end).unwrap_or(bytes)
+/// Lines that are not blank.
+fn lines(body: &[u8], line_end: LineEnd) -> impl Iterator<Item = &[u8]> {
+    let lines = body.split(move |byte| *byte == line_end.0).map(<[u8]>::trim_ascii);
+    lines.filter(|line| !line.is_empty())
+}
+
+/// Whether a line is made of whole groups, perhaps with blanks between them.
+fn is_base64(line: &[u8], is_cut: bool) -> bool {
+    let is_character = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    line.split(|byte| matches!(byte, b' ' | b'\t'))
+        .all(|groups| (is_cut || groups.len().is_multiple_of(4)) && groups.iter().all(is_character))
 }
