@@ -5,6 +5,8 @@ use crate::header::LineEnd;
 
 /// A line in base64 that is as long as this is hardly anything else.
 const LINE_BYTES_MIN: usize = 20;
+/// One character of so many may be damaged.
+const DAMAGE_RATIO: usize = 20;
 
 /// Whether the body that begins with `start`, or is `start` as a whole, may be in its encoding.
 ///
@@ -41,9 +43,15 @@ fn lines(body: &[u8], line_end: LineEnd) -> impl Iterator<Item = &[u8]> {
     lines.filter(|line| !line.is_empty())
 }
 
-/// Whether a line is made of whole groups, perhaps with blanks between them.
+/// Whether a line is made of whole groups, perhaps with blanks between them, or of other bytes by
+/// damage alone.
 fn is_base64(line: &[u8], is_cut: bool) -> bool {
     let is_character = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
-    line.split(|byte| matches!(byte, b' ' | b'\t'))
-        .all(|groups| (is_cut || groups.len().is_multiple_of(4)) && groups.iter().all(is_character))
+    let others = line.iter().filter(|byte| !is_character(byte)).count();
+    let is_damaged = others > 0 && !line.contains(&b' ') && others * DAMAGE_RATIO <= line.len();
+    let mut groups = line.split(|byte| matches!(byte, b' ' | b'\t'));
+    is_damaged
+        || groups.all(|groups| {
+            (is_cut || groups.len().is_multiple_of(4)) && groups.iter().all(is_character)
+        })
 }
