@@ -205,8 +205,12 @@ impl<'a> List<'a, '_, '_> {
                 }
                 Bare::Name(words) => {
                     self.field.defects.note(Defect::AddressMalformed);
-                    match self.name(words) {
-                        Some(name) if mailbox(&name).is_some() => self.found.extend(mailbox(&name)),
+                    let name = self.name(words);
+                    if let Some(whole) = name.as_deref().and_then(mailbox) {
+                        self.found.push(whole);
+                        continue;
+                    }
+                    match name {
                         // It is quoted as a whole.
                         Some(name) if is_simple(&name) => {
                             self.found.push(Address { name: None, address: in_unicode(name) });

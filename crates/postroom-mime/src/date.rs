@@ -190,11 +190,8 @@ fn begins(name: &str, word: &str) -> bool {
 impl<'a> Date<'a> {
     fn word(&mut self, word: &'a str) {
         let is_weekday = |name: &&str| word.len() >= 2 && begins(name, word.trim_end_matches('.'));
-        let word = if word.starts_with(|char: char| char.is_ascii_digit()) {
-            word.trim_end_matches('.')
-        } else {
-            word
-        };
+        let is_number = word.starts_with(|char: char| char.is_ascii_digit());
+        let word = if is_number { word.trim_end_matches('.') } else { word };
         let iso = (word.len() > ISO_DATE_BYTES).then(|| word.split_once('t')).flatten();
         if let Some(value) = number(word) {
             self.number(word, value);
@@ -203,7 +200,7 @@ impl<'a> Date<'a> {
             self.date_word(date);
         } else if word.starts_with(['+', '-']) {
             self.numeric_zone(word);
-        } else if word.starts_with(|char: char| char.is_ascii_digit()) && word.contains(':') {
+        } else if is_number && word.contains(':') {
             self.clock(word);
         } else if let Some(month) = month(word) {
             let may_be_weekday = std::mem::take(&mut self.may_be_weekday);

@@ -134,17 +134,9 @@ impl<'a> Tokens<'a> {
 
     fn quoted(&mut self, is_glued: bool) -> Option<Token<'a>> {
         let rest = self.text.get(self.at + 1..)?;
-        let mut skip = false;
-        for (at, byte) in rest.bytes().enumerate() {
-            match byte {
-                _ if skip => skip = false,
-                b'\\' => skip = true,
-                b'"' => {
-                    self.at += at + 2;
-                    return Some(Token::Word { text: rest.get(..at)?, is_quoted: true, is_glued });
-                }
-                _ => {}
-            }
+        if let Some(at) = closing_quote(rest.as_bytes()) {
+            self.at += at + 2;
+            return Some(Token::Word { text: rest.get(..at)?, is_quoted: true, is_glued });
         }
         // A quote that nothing closes is a character like any other.
         self.quotes_end = true;
@@ -212,19 +204,17 @@ impl<'a> Tokens<'a> {
 fn quoted_end(rest: &str) -> usize {
     let inner = rest.strip_prefix('"').map(str::as_bytes).unwrap_or_default();
     let within = inner.get(..WORD_BYTES_MAX).unwrap_or(inner);
+    closing_quote(within).map_or(0, |end| end + 2)
+}
+
+/// Where the quote stands that closes what is quoted; a backslash takes its meaning.
+fn closing_quote(quoted: &[u8]) -> Option<usize> {
     let mut skip = false;
-    let end = within.iter().position(|byte| match byte {
-        _ if skip => {
-            skip = false;
-            false
-        }
-        b'\\' => {
-            skip = true;
-            false
-        }
-        byte => *byte == b'"',
-    });
-    end.map_or(0, |end| end + 2)
+    quoted.iter().position(|byte| {
+        let is_escaped = std::mem::take(&mut skip);
+        skip = !is_escaped && *byte == b'\\';
+        !is_escaped && *byte == b'"'
+    })
 }
 
 /// Where an address ends whose bracket is not closed.
