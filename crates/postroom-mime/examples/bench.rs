@@ -53,17 +53,17 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// MB/s of one round.
+/// MB/s of the best pass over all messages in one round: the others shared the machine with more.
 fn rate(messages: &[Vec<u8>], work: Work) -> f64 {
-    let start = Instant::now();
-    let mut bytes = 0;
-    while start.elapsed() < ROUND {
-        for message in messages {
-            work(message);
-            bytes += message.len();
-        }
+    let bytes: usize = messages.iter().map(Vec::len).sum();
+    let round = Instant::now();
+    let mut best = Duration::MAX;
+    while round.elapsed() < ROUND {
+        let pass = Instant::now();
+        messages.iter().for_each(|message| work(message));
+        best = best.min(pass.elapsed());
     }
-    bytes as f64 / 1e6 / start.elapsed().as_secs_f64()
+    bytes as f64 / 1e6 / best.as_secs_f64()
 }
 
 fn structure_alone(message: &[u8]) {
