@@ -145,8 +145,15 @@ const LATER_CODES: [&str; 6] =
 const CREDENTIAL_CODES: [&str; 5] =
     ["AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN"];
 /// Words of servers that say "not now" without a code, of traffic and connections.
-const TRAFFIC_WORDS: [&str; 6] =
-    ["throttl", "backoff time", "rate limit", "connections", "connection limit", "overloaded"];
+const TRAFFIC_WORDS: [&str; 7] = [
+    "throttl",
+    "backoff time",
+    "rate limit",
+    "bandwidth limit",
+    "connections",
+    "connection limit",
+    "overloaded",
+];
 /// Words that say "not now" unless the login is what they speak of.
 const LATER_WORDS: [&str; 5] = ["too many", "temporar", "try again", "try later", "unavailable"];
 /// Words that blame the login: "Invalid password, please try again" does not mean that the same
@@ -263,6 +270,7 @@ mod tests {
             (no("LOGIN", Some("UNAVAILABLE"), "x"), later),
             (no("LOGIN", None, "Too many simultaneous connections"), later),
             (no("LOGIN", None, "Temporary authentication failure"), later),
+            (no("LOGIN", Some("ALERT"), "Account exceeded command or bandwidth limits"), later),
             (no("LOGIN", None, "Invalid password, please try again"), Verdict::Credentials),
             (no("LOGIN", None, "Login failed. Try again later"), Verdict::Credentials),
             (no("LOGIN", Some("UNAVAILABLE"), "Login failed"), later),

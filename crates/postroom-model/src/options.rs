@@ -124,9 +124,14 @@ pub const DECLARATIONS: &[Declaration] = &[
     seconds(
         "retry_first",
         [0.1, 3600.0, 60.0],
-        "The delay before the second attempt to send; each further one is twice as long.",
+        "The delay before the second attempt to send, or to load a message that the server lists \
+         but does not give; each further one is twice as long.",
     ),
-    seconds("retry_longest", [0.1, 7200.0, 3600.0], "The longest delay between two attempts."),
+    seconds(
+        "retry_longest",
+        [0.1, 7200.0, 3600.0],
+        "The longest delay between two attempts to send; for loading it is a day.",
+    ),
     seconds(
         "retry_for",
         [0.0, 2_592_000.0, 432_000.0],

@@ -107,7 +107,8 @@ impl Error {
             | Self::Lost { .. }
             | Self::Timeout { .. } => true,
             Self::Reply { command, reply } => {
-                reply.code == 421 || (*command == "MAIL" && !reply.is_permanent())
+                let may_pass = *command == "MAIL" && !reply.is_permanent();
+                reply.code == 421 || reply.is_over_limit() || may_pass
             }
             Self::Unsupported { .. } | Self::Abandoned { .. } | Self::InDoubt { .. } => false,
         }

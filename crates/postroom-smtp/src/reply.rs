@@ -42,10 +42,19 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// Whether it is 5yz.
+    /// Whether it is 5yz, and not of a limit that passes.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        (500..600).contains(&self.code)
+        (500..600).contains(&self.code) && !self.is_over_limit()
+    }
+
+    /// Whether the account has sent enough for now: whatever its class, congestion may pass (RFC
+    /// 3463 §3.5).
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        // QUIRK(Gmail): "550 5.4.5 Daily user sending limit exceeded".
+        // QUIRK(Exchange Online): "550 5.1.90" when the recipients of a day are used up.
+        matches!(self.enhanced, Some((_, 4, 5) | (_, 1, 90)))
     }
 
     /// Whether it refuses a command for want of a login that is taken (RFC 4954 §6).
@@ -55,10 +64,13 @@ impl Reply {
     }
 
     /// Whether it says that there are too many recipients, which others may be sent to next (RFC
-    /// 5321 §4.5.3.1.10: 552 counts as 452).
+    /// 5321 §4.5.3.1.10: 552 counts as 452, unless its enhanced code is of something else).
     #[must_use]
     pub fn is_too_many(&self) -> bool {
-        matches!(self.code, 452 | 552) || matches!(self.enhanced, Some((_, 5, 3)))
+        match (self.code, self.enhanced) {
+            (_, Some((_, 5, 3))) | (452, _) | (552, None | Some((_, 0, 0))) => true,
+            (_, _) => false,
+        }
     }
 }
 
@@ -202,6 +214,27 @@ mod tests {
         assert_eq!(reply(&[b"250-a", b"251 b"]), Err("the code changes within a reply"));
         let endless = vec![b"250-x".as_slice(); LINES_MAX + 1];
         assert_eq!(reply(&endless), Err("a reply has too many lines"));
+    }
+
+    #[test]
+    fn what_passes_is_told_by_the_enhanced_code() {
+        #[rustfmt::skip]
+        let table = [
+            // line,                                   permanent, too many
+            ("452 4.5.3 too many recipients",              false, true),
+            ("552 too many recipients",                    true,  true),
+            ("552 5.0.0 no",                               true,  true),
+            ("550 5.5.3 too many recipients",              true,  true),
+            ("552 5.3.4 message too big",                  true,  false),
+            ("552 5.2.2 mailbox full",                     true,  false),
+            ("550 5.4.5 Daily user sending limit reached", false, false),
+            ("550 5.1.90 daily limit for recipients",      false, false),
+            ("550 5.1.1 nobody",                           true,  false),
+        ];
+        for (line, permanent, too_many) in table {
+            let got = reply(&[line.as_bytes()]).unwrap().unwrap();
+            assert_eq!((got.is_permanent(), got.is_too_many()), (permanent, too_many), "{line}");
+        }
     }
 
     proptest::proptest! {

@@ -17,9 +17,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
-/// The delay before a message that could not be had is asked for again; it doubles.
-const RETRY_FIRST: Duration = Duration::from_secs(60);
-/// The longest such delay.
+/// The longest delay before a message that could not be had is asked for again.
 const RETRY_LONGEST: Duration = Duration::from_secs(86_400);
 /// How much of a spool file is read at once.
 const SPOOL_PIECE_BYTES: usize = 256 * 1024;
@@ -100,8 +98,8 @@ pub async fn record_missed(
         code: if missed.forever { "too_big" } else { "not_given" }.to_owned(),
         forever: missed.forever,
     };
-    let delay_ms =
-        |attempts: u32| backoff::ms(backoff::delay(attempts, RETRY_FIRST, RETRY_LONGEST));
+    let first = folder.options.duration("retry_first");
+    let delay_ms = |attempts: u32| backoff::ms(backoff::delay(attempts, first, RETRY_LONGEST));
     let misses: Vec<_> = missed.iter().map(miss).collect();
     let (who, at) = ((&account.domain, account.id), (folder.id, news.uid_validity));
     shared.store.receive_missed(who, at, &misses, delay_ms).await?;

@@ -64,10 +64,10 @@ pub fn record(recipients: &mut [Json], outcome: &Outcome, wire: impl Fn(&str) ->
             (Some(data), true) => (data, false),
             (_, _) => (&answer.reply, answer.reply.is_too_many() || answer.reply.wants_login()),
         };
-        let state = match decisive.code {
-            200..=299 => "sent",
-            500..=599 if !may_pass => "refused",
-            _ => "deferred",
+        let state = match (decisive.is_success(), decisive.is_permanent()) {
+            (true, _) => "sent",
+            (false, true) if !may_pass => "refused",
+            (false, _) => "deferred",
         };
         put(recipient, state, &decisive.to_string());
     }

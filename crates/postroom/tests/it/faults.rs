@@ -57,6 +57,47 @@ async fn one_bad_message_stops_no_other_and_is_not_passed_over_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_wrongly_once_arrives_whole_and_once() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    let faults = [
+        MessageFault::Omit,
+        MessageFault::BodyNil,
+        MessageFault::BodyMissing,
+        MessageFault::LiteralOffBy(7),
+        MessageFault::LiteralOffBy(-7),
+        MessageFault::SizeOffBy(1000),
+        MessageFault::SizeOffBy(-20),
+        MessageFault::UidMissing,
+        MessageFault::Uid(4711),
+        MessageFault::Flags("NIL".to_owned()),
+    ];
+    let count = 2 * faults.len();
+    for number in 0..count {
+        sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
+    }
+    let mut rules = vec![];
+    for (uid, fault) in (1..).step_by(2).zip(faults) {
+        let (on, act) = (Point::ImapMessage(Some(uid)), Action::Message(fault));
+        rules.push(sandbox.script(Rule { on, when: When::Nth(1), act }));
+    }
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let found = messages(&postroom, &folder, count).await;
+    let path = format!("email/Folders/{folder}");
+    let well = |folder: &Json| {
+        (folder["pendingCount"] == 0 && folder["statusText"].is_null()).then_some(())
+    };
+    until(&postroom, &path, "nothing to be pending", well).await;
+    assert!(rules.into_iter().all(|rule| sandbox.acted_count(rule) == 1));
+    let subjects: Vec<_> = found.iter().map(|m| m["subject"].as_str().unwrap()).collect();
+    let want: Vec<_> = (0..count).map(|number| format!("n{number}")).collect();
+    assert_eq!(subjects, want);
+    for (number, message) in found.iter().enumerate() {
+        let path = format!("email/Messages/{}/rawMessage", id(message));
+        assert_eq!(postroom.bytes(&path).await.unwrap(), mail(&format!("n{number}")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_too_large_ends_as_an_error() {
     let bound = json!({"message_bytes_max": 5000});
     // The nearest level holds, the folder's before that of the profile.
@@ -128,10 +169,13 @@ async fn what_a_server_answers_decides_what_becomes_of_a_message() {
     #[rustfmt::skip]
     let table = [
         (Point::SmtpCommand(SmtpCommand::Mail), Action::line("451 4.3.0 later"),   "sent",  Json::Null),
+        (Point::SmtpCommand(SmtpCommand::Mail), Action::line("550 5.4.5 limit"),   "sent",  Json::Null),
         (Point::SmtpCommand(SmtpCommand::Rcpt), Action::line("450 4.2.1 grey"),    "sent",  Json::Null),
+        (Point::SmtpCommand(SmtpCommand::Rcpt), Action::line("552 5.3.4 too big"), "error", json!("refused")),
         (Point::SmtpCommand(SmtpCommand::Rcpt), Action::line("550 5.1.1 nobody"),  "error", json!("refused")),
         (Point::SmtpCommand(SmtpCommand::Data), drop(()),                          "sent",  Json::Null),
         (Point::SmtpDot,                        Action::line("452 4.3.1 full"),    "sent",  Json::Null),
+        (Point::SmtpDot,                        Action::line("550 5.4.5 limit"),   "sent",  Json::Null),
         (Point::SmtpDot,                        Action::line("554 5.7.1 spam"),    "error", json!("refused")),
         (Point::SmtpAccepted,                   drop(()),                          "error", json!("uncertain")),
     ];

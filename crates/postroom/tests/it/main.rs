@@ -4,6 +4,7 @@
 
 mod world;
 
+mod odd_server;
 mod receive;
 
 mod send;
