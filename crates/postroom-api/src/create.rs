@@ -4,6 +4,7 @@ use crate::app::Asked;
 use crate::body;
 use crate::enclosed;
 use crate::folder;
+use crate::form;
 use crate::form::Form;
 use crate::media_type::MediaType;
 use crate::message;
@@ -11,11 +12,13 @@ use crate::once;
 use crate::problem::Problem;
 use crate::references;
 use crate::upload;
+use crate::upload::Said;
 use crate::view;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use postroom_model::Entity;
 use postroom_model::Invalid;
@@ -40,15 +43,16 @@ const JSON_PART: &str = "message";
 /// 422 with everything that is wrong, in a list with its index; what reading and storing fail with.
 pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     let is_form = MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form());
+    let mut contents = blake3::Hasher::new();
     let (json, files) = if is_form {
-        from_form(&asked, body).await?
+        from_form(&asked, body, &mut contents).await?
     } else {
         (body::json(&asked.headers, body, &asked.app.limits).await?, vec![])
     };
     if is_form && json.is_array() {
         return Err(Invalid::new(JSON_PART, "is one entity; a list comes without files").into());
     }
-    let once = once::of(&asked.headers, &json, &files)?;
+    let once = once::of(&asked.headers, &json, (&files, contents.finalize()))?;
     let is_list = json.is_array();
     let created = match &once {
         Some(once) => once::before(&asked, once).await?,
@@ -108,7 +112,12 @@ async fn store(
 }
 
 /// Reads a form: the part `message` is JSON, each other a file of the property it is named after.
-async fn from_form(asked: &Asked, body: Body) -> Result<(Json, Vec<NewFile>), Problem> {
+/// What is in the files goes into the hash.
+async fn from_form(
+    asked: &Asked,
+    body: Body,
+    contents: &mut blake3::Hasher,
+) -> Result<(Json, Vec<NewFile>), Problem> {
     let (class, app) = (&asked.class, &asked.app);
     let mut form = Form::open(&asked.headers, body, &app.limits).await?;
     let (mut json, mut files) = (None, vec![]);
@@ -125,8 +134,12 @@ async fn from_form(asked: &Asked, body: Body) -> Result<(Json, Vec<NewFile>), Pr
             }
             json = Some(body::parse_json("the part `message`", &bytes)?);
         } else if let Some(property) = class.file_property(&name) {
-            let part = (field, name);
-            files.push(upload::take_field(&app.store, &app.limits, property, part).await?);
+            let said = Said::by(&field, name);
+            let hashed = |piece: &Result<Bytes, Problem>| {
+                contents.update(piece.as_deref().unwrap_or_default());
+            };
+            let pieces = form::bytes(field).inspect(hashed);
+            files.push(upload::take(&app.store, &app.limits, property, said, pieces).await?);
         } else {
             let reason = format!(
                 "no such part; there are `{JSON_PART}` (JSON, once) and the properties of {} that \

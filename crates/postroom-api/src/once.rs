@@ -14,12 +14,17 @@ const FIELD: &str = "idempotency-key";
 /// How long a key may be.
 const KEY_BYTES_MAX: usize = 255;
 
-/// The key of a request with a hash of what it asks for; `None` when it brings none.
+/// The key of a request with a hash of what it asks for, its files with what is in them; `None` when
+/// it brings none.
 ///
 /// # Errors
 ///
 /// 400 when it is empty, too long, or not printable ASCII.
-pub fn of(headers: &HeaderMap, json: &Json, files: &[NewFile]) -> Result<Option<Once>, Problem> {
+pub fn of(
+    headers: &HeaderMap,
+    json: &Json,
+    (files, contents): (&[NewFile], blake3::Hash),
+) -> Result<Option<Once>, Problem> {
     let Some(field) = headers.get(FIELD) else {
         return Ok(None);
     };
@@ -30,6 +35,7 @@ pub fn of(headers: &HeaderMap, json: &Json, files: &[NewFile]) -> Result<Option<
     })?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(json.to_string().as_bytes());
+    hasher.update(contents.as_bytes());
     for file in files {
         let said = [file.property.as_str(), &file.name, &file.media_type];
         hasher.update(said.join("\0").as_bytes());

@@ -5,7 +5,10 @@ use crate::server::OTHER_TOKEN;
 use crate::server::Server;
 use crate::server::TOKEN;
 use crate::server::answer;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use reqwest::multipart::Form;
+use reqwest::multipart::Part;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -35,6 +38,22 @@ async fn a_key_creates_once() {
         post(&server, (TOKEN, bad), &one).await.expect(400);
     }
     assert_eq!(server.get(PROFILES).await.expect(200).as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_is_for_the_same_files_too() {
+    let server = Server::start().await;
+    let post = async |content: &'static [u8]| {
+        let file = Part::bytes(content).file_name("a.txt");
+        let draft = json!({"messageDirection": "out", "subject": "s"}).to_string();
+        let form = Form::new().text("message", draft).part("attachments", file);
+        let request = server.request("POST", MESSAGES).header("Idempotency-Key", "k");
+        answer(request.multipart(form)).await
+    };
+    let first = post(b"one").await.expect(201);
+    assert_eq!(post(b"one").await.expect(201), first);
+    post(b"two").await.expect(422);
+    assert_eq!(server.get(MESSAGES).await.expect(200).as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
