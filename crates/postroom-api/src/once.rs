@@ -14,8 +14,8 @@ const FIELD: &str = "idempotency-key";
 /// How long a key may be.
 const KEY_BYTES_MAX: usize = 255;
 
-/// The key of a request with a hash of what it asks for, its files with what is in them; `None` when
-/// it brings none.
+/// The key of a request with a hash of what it asks for, files and what is in them included; `None`
+/// when it brings none.
 ///
 /// # Errors
 ///

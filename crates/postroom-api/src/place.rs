@@ -105,6 +105,9 @@ fn class_of<'a>(
 }
 
 fn id_of(segment: &str) -> Result<Uuid, Problem> {
+    if segment.is_empty() {
+        return Err(Problem::not_found("a collection is named without a slash at its end"));
+    }
     // Only the canonical form: one entity has one path.
     let id = segment.parse::<Uuid>().ok();
     id.filter(|_| segment.len() == 36)

@@ -7,6 +7,7 @@ mod world;
 mod odd_server;
 mod receive;
 
+mod secrets;
 mod send;
 
 mod disk;
