@@ -341,3 +341,40 @@ fn of_alternatives_the_last_of_each_kind_counts() {
         }
     }
 }
+
+#[test]
+fn html_is_never_in_utf7_where_markup_would_hide() {
+    let body = b"<p>Hello +ADw-script+AD4-alert(1)+ADw-/script+AD4-</p>";
+    let meta = b"<meta charset=utf-7><p>+ADw-script+AD4-</p>";
+    for (charset, body) in [("; charset=utf-7", body.as_slice()), ("", meta.as_slice())] {
+        let message = single(&format!("Content-Type: text/html{charset}"), body);
+        let html = message.html_text.unwrap();
+        assert!(html.contains("+ADw-script+AD4-") && !html.contains("<script"), "{html}");
+    }
+}
+
+#[test]
+fn a_message_in_pieces_or_elsewhere_is_a_file_of_what_is_there() {
+    for (kind, parameters, body) in [
+        ("message/partial", "; id=\"a@b\"; number=2; total=3", "the second third\r\n"),
+        (
+            "message/external-body",
+            "; access-type=URL; URL=\"http://files.example/a\"",
+            "Content-Type: image/gif\r\n\r\n",
+        ),
+    ] {
+        let fields = format!("Content-Type: {kind}{parameters}");
+        let raw = format!("From: a@b.example\r\n{fields}\r\n\r\n{body}");
+        let message = parse(raw.as_bytes());
+        assert_eq!(
+            (message.kind, message.raw_reason.as_deref()),
+            (Kind::Undefined, None),
+            "{kind}"
+        );
+        let [file] = message.attachments.as_slice() else {
+            panic!("{kind}: {:?}", message.attachments);
+        };
+        assert_eq!(file.media_type, kind);
+        assert_eq!(file.decode(raw.as_bytes()), body.as_bytes(), "{kind}");
+    }
+}
