@@ -121,3 +121,43 @@ async fn what_cannot_be_selected_is_no_folder_and_what_is_gone_says_so() {
     sandbox.deliver(ANNA, "INBOX", mail("a")).unwrap();
     messages(&postroom, &inbox, 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_a_mailbox_is_fetched_is_noticed() {
+    type Change = fn(&mut State);
+    let comes_and_goes: Change = |state| {
+        state.deliver(ANNA, "INBOX", mail("new")).unwrap();
+        let mailbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+        assert!([5, 8].into_iter().all(|uid| mailbox.expunge(uid).is_some()));
+    };
+    let is_renumbered: Change =
+        |state| state.mailbox_mut(ANNA, "INBOX").unwrap().renumber(77, 1000);
+    let gone = ["n4", "n7"];
+    for (change, count) in [(comes_and_goes, 11 - gone.len()), (is_renumbered, 10)] {
+        let (sandbox, postroom, account) = sandbox(quick()).await;
+        for number in 0..10 {
+            sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
+        }
+        let (on, act) = (Point::ImapMessage(Some(3)), Action::Hold);
+        let hold = sandbox.script(Rule { on, when: When::Nth(1), act });
+        let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+        sandbox.wait_for(|state| state.acted_count(hold) > 0, PATIENCE).await.unwrap();
+        sandbox.edit(change);
+        sandbox.unscript(hold);
+        let path = format!("email/Folders/{folder}");
+        let proven = |folder: &Json| {
+            let counts = [&folder["serverCount"], &folder["storedCount"]];
+            (counts.iter().all(|told| **told == count) && folder["lastProofAt"].is_string())
+                .then_some(())
+        };
+        until(&postroom, &path, "the folder to be proven", proven).await;
+        let found = messages(&postroom, &folder, count).await;
+        let mut want: Vec<_> = (0..10).map(|number| format!("n{number}")).collect();
+        if count < 10 {
+            want.retain(|subject| !gone.contains(&subject.as_str()));
+            want.insert(0, "new".to_owned());
+        }
+        want.sort_unstable();
+        assert_eq!(subjects(&found), want);
+    }
+}
