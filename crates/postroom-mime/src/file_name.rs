@@ -1,6 +1,7 @@
 //! Names of files: harmless wherever they are saved, and unique within their message.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// How many bytes a name has at most; file systems take 255.
 const NAME_BYTES_MAX: usize = 200;
@@ -15,8 +16,9 @@ const DEVICE_BYTES_MAX: usize = 7;
 /// The names of one message.
 #[derive(Debug, Default)]
 pub struct FileNames {
-    /// In lower case: not every file system tells cases apart.
-    taken: BTreeSet<String>,
+    /// In lower case, for not every file system tells cases apart; each with the number that the
+    /// next file of that name gets.
+    taken: BTreeMap<String, usize>,
 }
 
 impl FileNames {
@@ -25,18 +27,23 @@ impl FileNames {
         let name = declared.map(harmless).filter(|name| !name.is_empty());
         let name =
             name.unwrap_or_else(|| format!("{}{}", stem_of(media_type), extension_of(media_type)));
-        if self.taken.insert(name.to_lowercase()) {
+        let folded = name.to_lowercase();
+        let Some(mut number) = self.taken.get(&folded).copied() else {
+            self.taken.insert(folded, 2);
             return name;
-        }
+        };
         let (stem, extension) = split(&name);
-        // As many tries as there are names suffice.
-        for number in 2..=self.taken.len() + 2 {
+        // Each try passes over a name that is taken: over all files there are as many as names.
+        let numbered = loop {
             let numbered = format!("{stem} ({number}){extension}");
-            if self.taken.insert(numbered.to_lowercase()) {
-                return numbered;
+            number += 1;
+            if let Entry::Vacant(free) = self.taken.entry(numbered.to_lowercase()) {
+                free.insert(2);
+                break numbered;
             }
-        }
-        name
+        };
+        self.taken.insert(folded, number);
+        numbered
     }
 }
 

@@ -13,6 +13,7 @@
 use postroom_mime::Defect;
 use postroom_mime::Limits;
 use postroom_mime::Message;
+use std::collections::HashSet;
 use std::fs;
 use std::fs::File;
 use std::path::Path;
@@ -129,6 +130,28 @@ fn parts_before_a_long_line_cost_only_their_size() {
     let (message, time, _) = measured(move || postroom_mime::parse(raw.as_bytes()));
     assert!(time <= TIME_MAX, "{time:?}");
     assert_eq!(message.text.map(|text| text.len()), Some(2 * 5_000 - 1));
+}
+
+#[test]
+fn files_of_one_name_cost_only_their_size() {
+    const FILES: usize = 9_500;
+    let head = "From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n";
+    let same = |_| "Content-Disposition: attachment; filename=a.txt".to_owned();
+    let nameless = |_| "Content-Type: image/png".to_owned();
+    // The numbers that names would get are taken already.
+    let taken = |at: usize| {
+        let number = if at < FILES / 2 { format!(" ({})", at + 2) } else { String::new() };
+        format!("Content-Disposition: attachment; filename=\"a{number}.txt\"")
+    };
+    let kinds: [&dyn Fn(usize) -> String; 3] = [&same, &nameless, &taken];
+    for (kind, fields) in kinds.into_iter().enumerate() {
+        let parts: String = (0..FILES).map(|at| format!("--b\n{}\n\nx\n", fields(at))).collect();
+        let raw = format!("{head}{parts}--b--\n");
+        let (message, time, _) = measured(move || postroom_mime::parse(raw.as_bytes()));
+        assert!(time <= TIME_MAX, "{kind}: {time:?}");
+        let names: HashSet<_> = message.attachments.iter().map(|file| &file.name).collect();
+        assert_eq!(names.len(), FILES, "{kind}");
+    }
 }
 
 #[test]
