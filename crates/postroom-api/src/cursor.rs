@@ -18,9 +18,6 @@ use postroom_model::filter::Operand;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// How many properties an order with a cursor may name.
-const KEYS_MAX: usize = 8;
-
 /// The cursor behind `entity`.
 #[must_use]
 pub fn behind(order: &[Order], entity: &Entity) -> String {
@@ -39,7 +36,7 @@ pub fn filter(class: &Class, order: &[Order], cursor: &str) -> Result<Filter, In
     let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| other())?;
     let keys: Vec<(String, Json)> = serde_json::from_slice(&json).map_err(|_| other())?;
     let order = complete(order);
-    if keys.len() != order.len() || keys.len() > KEYS_MAX + 1 {
+    if keys.len() != order.len() {
         return Err(other());
     }
     let mut same = vec![];

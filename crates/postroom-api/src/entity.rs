@@ -4,12 +4,14 @@ use crate::app::Asked;
 use crate::change;
 use crate::etag;
 use crate::listing;
+use crate::parts;
 use crate::problem::Problem;
 use crate::view;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::Response;
+use postroom_model::Entity;
 use postroom_model::Query;
 use uuid::Uuid;
 
@@ -24,21 +26,39 @@ pub async fn list(asked: Asked) -> Result<Response, Problem> {
     let (store, class) = (&asked.app.store, &asked.class);
     let pairs = listing::parameters(&asked.uri)?;
     let listing = listing::parse(class, &pairs)?;
-    let entities = store.entity_list(&asked.domain, class, &listing.query).await?;
-    let mut response = view::entities(class, &entities, listing.mask.as_ref());
-    let is_full = entities.len() as u64 == u64::from(listing.query.limit);
-    if let (true, Some(last)) = (is_full, entities.last()) {
+    let bytes_max = asked.app.limits.list_part_bytes_max;
+    let part = store.entity_part((&asked.domain, class), &listing.query, bytes_max).await?;
+    let is_full = part.entities.len() as u64 == u64::from(listing.query.limit);
+    let behind = if part.is_cut { last_of(&asked, &listing.query).await? } else { None };
+    let last = behind.as_ref().or(part.entities.last().filter(|_| is_full && !part.is_cut));
+    let link = last.and_then(|last| {
         let next = listing::next_page(asked.uri.path(), &pairs, &listing.query, last);
-        if let Ok(link) = HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")) {
-            response.headers_mut().insert(header::LINK, link);
-        }
-    }
+        HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok()
+    });
+    let mut response = if part.is_cut {
+        view::list(parts::body(&asked, &listing, part, behind.as_ref())?)
+    } else {
+        view::entities(class, part.entities, listing.mask.as_ref())
+    };
+    response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     if listing.count {
         let counted = Query { filter: listing.counted, ..Query::default() };
         let count = store.entity_count(&asked.domain, class, &counted).await?;
         response.headers_mut().insert(TOTAL_COUNT, HeaderValue::from(count));
     }
     Ok(response)
+}
+
+/// The last entity of a full page, with what the order needs of it.
+async fn last_of(asked: &Asked, query: &Query) -> Result<Option<Entity>, Problem> {
+    let last = Query {
+        limit: 1,
+        offset: query.offset.saturating_add(u64::from(query.limit.saturating_sub(1))),
+        shown: Some(vec![]),
+        ..query.clone()
+    };
+    let found = asked.app.store.entity_list(&asked.domain, &asked.class, &last).await?;
+    Ok(found.into_iter().next())
 }
 
 /// `GET` of an entity.

@@ -49,6 +49,8 @@ pub mod form;
 
 pub mod view;
 
+pub mod parts;
+
 pub mod message;
 
 pub mod references;

@@ -13,6 +13,8 @@ pub struct Limits {
     pub html_bytes_max: u64,
     /// How many entities one request may create.
     pub create_count_max: usize,
+    /// How many bytes of a list are in memory at once, as they stand in the store.
+    pub list_part_bytes_max: usize,
     /// How many files one request may bring.
     pub files_count_max: usize,
     /// How long a client may be silent in the middle of a body.
@@ -30,6 +32,7 @@ impl Default for Limits {
             upload_bytes_max: 512 * 1024 * 1024,
             html_bytes_max: 32 * 1024 * 1024,
             create_count_max: 1000,
+            list_part_bytes_max: 1024 * 1024,
             files_count_max: 1000,
             silence_max: Duration::from_secs(60),
             // Clients keep idle connections for 90 seconds; they are not to be surprised.

@@ -142,7 +142,8 @@ impl Reader {
         if !self.errors.is_empty() {
             return Err(Problem::invalid(self.errors));
         }
-        let (query, count, mask) = (self.query, self.count, self.mask);
+        let Self { mut query, count, mask, .. } = self;
+        query.shown = mask.as_ref().map(Mask::properties);
         Ok(Listing { query, counted, count, mask })
     }
 }
@@ -196,7 +197,7 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             ("nope=1", 422), ("limit=x", 422), ("limit=-1", 422), ("offset=1e3", 422), ("count=yes", 422),
-            ("order=nope", 422), ("mask=nope", 422), ("after=x", 422), ("limit=1&limit=2", 422),
+            ("order=nope", 422), ("order=uid,uid,uid,uid,uid,uid,uid,uid,uid", 422), ("mask=nope", 422), ("after=x", 422), ("limit=1&limit=2", 422),
             ("uid=five", 422), ("folder_id=7", 422), ("messageState=nope", 422), ("rawMessage=x", 422),
             ("filter=%5B", 400), ("filter=%5B%22drop%22%5D", 422), ("offset=99999999999999999999", 422),
         ];

@@ -43,6 +43,12 @@ impl Mask {
         Ok(Self(fields))
     }
 
+    /// The properties of which something is shown.
+    #[must_use]
+    pub fn properties(&self) -> Vec<String> {
+        self.0.iter().filter_map(|path| path.first().cloned()).collect()
+    }
+
     /// What of an entity is shown, in the order of the entity.
     #[must_use]
     pub fn apply(&self, entity: &Json) -> Json {

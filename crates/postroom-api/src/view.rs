@@ -3,6 +3,7 @@
 use crate::etag;
 use crate::mask::Mask;
 use axum::Json;
+use axum::body::Body;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
@@ -26,9 +27,27 @@ pub fn entity(class: &Class, entity: &Entity, mask: Option<&Mask>) -> Response {
 
 /// A list of entities.
 #[must_use]
-pub fn entities(class: &Class, entities: &[Entity], mask: Option<&Mask>) -> Response {
-    let list = entities.iter().map(|entity| fields(class, entity, mask));
-    Json(list.collect::<Vec<_>>()).into_response()
+pub fn entities(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> Response {
+    list(Body::from(["[", &elements(class, entities, mask), "]"].concat()))
+}
+
+/// A list whose JSON is that body.
+#[must_use]
+pub fn list(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The elements of a list, each forgotten as soon as it is written: some are large.
+#[must_use]
+pub fn elements(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> String {
+    let mut elements = String::new();
+    for entity in entities {
+        if !elements.is_empty() {
+            elements.push(',');
+        }
+        elements.push_str(&fields(class, &entity, mask).to_string());
+    }
+    elements
 }
 
 /// A new entity: 201 with its place.

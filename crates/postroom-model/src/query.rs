@@ -6,6 +6,9 @@ use crate::invalid::Invalid;
 use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::property::DataType;
 
+/// How many properties an order names at most.
+pub const ORDER_COUNT_MAX: usize = 8;
+
 /// One step of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -26,15 +29,27 @@ pub struct Query {
     pub limit: u32,
     /// How many to pass over first.
     pub offset: u64,
+    /// Which properties are read, besides those of the order; `None` for all.
+    pub shown: Option<Vec<String>>,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Self { filter: None, order: vec![], limit: LIST_LIMIT_DEFAULT, offset: 0 }
+        Self { filter: None, order: vec![], limit: LIST_LIMIT_DEFAULT, offset: 0, shown: None }
     }
 }
 
 impl Query {
+    /// Whether a property is read.
+    #[must_use]
+    pub fn shows(&self, property: &str) -> bool {
+        let Some(shown) = &self.shown else {
+            return true;
+        };
+        shown.iter().any(|shown| shown == property)
+            || self.order.iter().any(|order| order.property == property)
+    }
+
     /// Everything that `filter` lets through, up to `limit`.
     #[must_use]
     pub fn filtered(filter: Filter, limit: u32) -> Self {
@@ -66,6 +81,10 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
             return Err(Invalid::new("order", reason));
         }
         order.push(Order { property: name.to_owned(), descending });
+    }
+    if order.len() > ORDER_COUNT_MAX {
+        let reason = format!("names at most {ORDER_COUNT_MAX} properties");
+        return Err(Invalid::new("order", reason));
     }
     Ok(order)
 }

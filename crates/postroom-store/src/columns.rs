@@ -24,10 +24,12 @@ pub fn quoted(name: &str) -> String {
 }
 
 /// `"domain", "id", "version"` and the columns of the properties, quoted, in the class's order.
-pub fn column_list(class: &Class) -> String {
-    let leading = ["domain", "id", "version"].into_iter();
-    let names = leading.chain(class.columns().map(|property| property.name.as_str()));
-    names.map(quoted).collect::<Vec<_>>().join(", ")
+/// NULL stands for those that are not `shown`.
+pub fn column_list(class: &Class, shown: impl Fn(&str) -> bool) -> String {
+    let leading = ["domain", "id", "version"].into_iter().map(quoted);
+    let names = class.columns().map(|property| property.name.as_str());
+    let names = names.map(|name| if shown(name) { quoted(name) } else { "NULL".to_owned() });
+    leading.chain(names).collect::<Vec<_>>().join(", ")
 }
 
 /// What the column of a property holds.

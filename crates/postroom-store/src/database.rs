@@ -58,12 +58,14 @@ pub struct Statement {
     pub values: Vec<Value>,
     /// Whether the batch fails when this changes no row, or finds none.
     pub must_change: bool,
+    /// Reading ends behind the row with which the answer has more bytes than that.
+    pub bytes_max: usize,
 }
 
 impl Statement {
     /// A statement without values so far.
     pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Self { sql: sql.into(), values: vec![], must_change: false }
+        Self { sql: sql.into(), values: vec![], must_change: false, bytes_max: usize::MAX }
     }
 
     /// Binds the next value.
@@ -86,6 +88,13 @@ impl Statement {
         self.must_change = true;
         self
     }
+
+    /// Makes reading end behind the row with which the answer has more than so many bytes.
+    #[must_use]
+    pub fn at_most(mut self, bytes_max: usize) -> Self {
+        self.bytes_max = bytes_max;
+        self
+    }
 }
 
 /// One row of an answer.
@@ -93,6 +102,22 @@ impl Statement {
 pub struct Row(pub Vec<Value>);
 
 impl Row {
+    /// How many bytes its texts and bytes have.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let size_bytes = |value: &Value| match value {
+            Value::Text(text) | Value::Json(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Whole(_)
+            | Value::Float(_)
+            | Value::Moment(_)
+            | Value::Id(_) => 0,
+        };
+        self.0.iter().map(size_bytes).sum()
+    }
+
     /// The value of a column, from 0; NULL when there is no such column.
     #[must_use]
     pub fn value(&self, column: usize) -> &Value {

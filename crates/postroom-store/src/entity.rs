@@ -35,7 +35,48 @@ pub struct NewEntity {
     pub files: Vec<NewFile>,
 }
 
+/// An entity as a row of its class: lists are text, which takes a tenth of their memory.
+#[derive(Debug, Clone)]
+pub struct EntityRow {
+    /// The id of the entity.
+    pub id: Uuid,
+    version: i64,
+    /// Those of the columns, in the order of the class.
+    values: Vec<Value>,
+}
+
+/// A list, or its beginning when it is large.
+#[derive(Debug, Clone)]
+pub struct ListPart {
+    /// The entities.
+    pub entities: Vec<Entity>,
+    /// Whether it ended for its size: there may be more.
+    pub is_cut: bool,
+}
+
+impl ListPart {
+    /// Of the rows that were read with this bound.
+    pub(crate) fn new(class: &Class, rows: &[Row], bytes_max: usize) -> Result<Self, Error> {
+        let is_cut = rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
+        let entities: Result<_, _> =
+            rows.iter().map(|row| columns::to_entity(class, row)).collect();
+        Ok(Self { entities: entities?, is_cut })
+    }
+}
+
 impl Store {
+    /// The row that an entity of a class will be. With large values that is work: do it where such
+    /// work belongs.
+    #[must_use]
+    pub fn entity_row(&self, class: &Class, entity: &Entity) -> EntityRow {
+        let value = |property: &Property| {
+            let json = entity.get(&property.name);
+            columns::to_value(&self.inner.key, class, entity.id, (property, json))
+        };
+        let values = class.columns().map(value).collect();
+        EntityRow { id: entity.id, version: entity.version, values }
+    }
+
     /// Keeps new entities with their files, all or none.
     ///
     /// # Errors
@@ -97,16 +138,16 @@ impl Store {
 
     /// The statement that inserts an entity.
     pub(crate) fn insert(&self, domain: &Domain, class: &Class, entity: &Entity) -> Statement {
-        let columns = class.columns();
-        let values = columns.map(|property| {
-            let json = entity.get(&property.name);
-            columns::to_value(&self.inner.key, class, entity.id, (property, json))
-        });
+        self.insert_row(domain, class, self.entity_row(class, entity))
+    }
+
+    /// The statement that inserts a row of a class.
+    pub(crate) fn insert_row(&self, domain: &Domain, class: &Class, row: EntityRow) -> Statement {
         Statement::new(self.inner.inserts(class))
             .bind(domain.as_str())
-            .bind(entity.id)
-            .bind(entity.version)
-            .bind_all(values)
+            .bind(row.id)
+            .bind(row.version)
+            .bind_all(row.values)
     }
 
     /// One entity; `None` when the domain has none of that id.
@@ -141,6 +182,20 @@ impl Store {
         class: &Class,
         query: &Query,
     ) -> Result<Vec<Entity>, Error> {
+        Ok(self.entity_part((domain, class), query, usize::MAX).await?.entities)
+    }
+
+    /// The first of those entities, as many as have `bytes_max` bytes and one more.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn entity_part(
+        &self,
+        (domain, class): (&Domain, &Class),
+        query: &Query,
+        bytes_max: usize,
+    ) -> Result<ListPart, Error> {
         let mut conditions = self.conditions(domain);
         let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
         let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
@@ -154,10 +209,10 @@ impl Store {
         let offset = conditions.bind(Value::Whole(offset));
         let sql = format!(
             "{} WHERE \"domain\" = $1{filter} ORDER BY {order}\"id\" LIMIT {limit} OFFSET {offset}",
-            Self::select(class)
+            Self::select_some(class, |property| query.shows(property))
         );
-        let rows = self.read(Statement::new(sql).bind_all(conditions.values)).await?;
-        rows.iter().map(|row| columns::to_entity(class, row)).collect()
+        let statement = Statement::new(sql).bind_all(conditions.values).at_most(bytes_max);
+        ListPart::new(class, &self.read(statement).await?, bytes_max)
     }
 
     /// How many entities a query asks for, whatever its limit and offset.

@@ -78,6 +78,8 @@ pub use delivered::Delivered;
 pub use delivery::Claimed;
 pub use delivery::Prepared;
 pub use delivery::Settlement;
+pub use entity::EntityRow;
+pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use error::Error;
 pub use file::FileRow;

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::columns::quoted;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::entity::EntityRow;
 use crate::error::Error;
 use crate::feed;
 use crate::feed::Operation;
@@ -34,8 +35,8 @@ type Former = HashMap<[u8; 16], Vec<(i64, i64, Uuid)>>;
 pub struct ReceivedMessage {
     /// Its UID.
     pub uid: u32,
-    /// Its entity.
-    pub entity: Entity,
+    /// Its entity, a row of `email/Messages`.
+    pub row: EntityRow,
     /// Its files but for the original.
     pub files: Vec<NewFile>,
     /// The original; `None` when it is not to be kept (then no file is a part of it).
@@ -117,7 +118,7 @@ impl Store {
                 continue;
             }
             let known = former.get_mut(&message.hash).and_then(Vec::pop);
-            let id = known.as_ref().map_or(message.entity.id, |(_, _, id)| *id);
+            let id = known.as_ref().map_or(message.row.id, |(_, _, id)| *id);
             let tail = (message.hash, message.wish);
             statements.push(receipt(at, (message.uid, id), tail));
             if let Some((validity, uid, _)) = known {
@@ -126,8 +127,9 @@ impl Store {
                 continue;
             }
             stored += 1;
-            statements.push(self.insert(&batch.domain, &class, &message.entity));
-            statements.extend(self.received_files(&batch.domain, message)?);
+            let ReceivedMessage { row, files, original, .. } = message;
+            statements.push(self.insert_row(&batch.domain, &class, row));
+            statements.extend(self.received_files((&batch.domain, id), files, original)?);
             statements.push(feed::row(&batch.domain, &class, (id, Operation::Create), None));
         }
         match self.write(statements).await {
@@ -139,13 +141,13 @@ impl Store {
 
     fn received_files(
         &self,
-        domain: &Domain,
-        message: ReceivedMessage,
+        at: (&Domain, Uuid),
+        files: Vec<NewFile>,
+        original: Option<Content>,
     ) -> Result<Vec<Statement>, Error> {
         let mut statements = vec![];
         let mut blob = None;
-        let at = (domain, message.entity.id);
-        if let Some(original) = message.original {
+        if let Some(original) = original {
             let size_bytes = original.size_bytes;
             let (id, chunks) = original.statements(self);
             statements.extend(chunks);
@@ -153,7 +155,7 @@ impl Store {
             let file = NewFile::original(size_bytes);
             statements.extend(file::insert(self, at, (file, 0), blob)?);
         }
-        for (position, file) in (0..).zip(message.files) {
+        for (position, file) in (0..).zip(files) {
             statements.extend(file::insert(self, at, (file, position), blob)?);
         }
         Ok(statements)

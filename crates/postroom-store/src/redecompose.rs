@@ -3,9 +3,9 @@
 use crate::blob::Content;
 use crate::chunk;
 use crate::chunk::BlobId;
-use crate::columns;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::entity::ListPart;
 use crate::error::Error;
 use crate::file;
 use crate::file::FileRow;
@@ -26,6 +26,9 @@ use uuid::Uuid;
 const HAS_ORIGINAL: &str = "\"uid\" IS NOT NULL AND EXISTS (SELECT 1 FROM \"file\"
     WHERE \"file\".\"entity\" = \"id\" AND \"file\".\"property\" = 'rawMessage')";
 
+/// How many bytes of messages are read at once.
+const PART_BYTES: usize = 1 << 20;
+
 impl Store {
     /// How many received messages of a filter have their original here.
     ///
@@ -41,7 +44,8 @@ impl Store {
         self.count((domain, class), filter, HAS_ORIGINAL).await
     }
 
-    /// The next of those messages behind an id, at most `limit`, in the order of their ids.
+    /// The next of those messages behind an id, at most `limit` and fewer if they are large, in the
+    /// order of their ids.
     ///
     /// # Errors
     ///
@@ -63,8 +67,8 @@ impl Store {
             Self::select(class),
             filter.unwrap_or_default()
         );
-        let rows = self.read(Statement::new(sql).bind_all(conditions.values)).await?;
-        rows.iter().map(|row| columns::to_entity(class, row)).collect()
+        let statement = Statement::new(sql).bind_all(conditions.values).at_most(PART_BYTES);
+        Ok(ListPart::new(class, &self.read(statement).await?, PART_BYTES)?.entities)
     }
 
     /// Whether the files of a message are those that were derived, in content too.

@@ -118,7 +118,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store was opened without it.
-    pub(crate) fn builtin(&self, name: &'static str) -> Result<Arc<Class>, Error> {
+    pub fn builtin(&self, name: &'static str) -> Result<Arc<Class>, Error> {
         self.class(name).ok_or(Error::Damaged { what: name })
     }
 
@@ -179,7 +179,12 @@ impl Store {
 
     /// `SELECT` of all columns of a class, up to and without its `WHERE`.
     pub(crate) fn select(class: &Class) -> String {
-        format!("SELECT {} FROM {}", column_list(class), quoted(&class.classname))
+        Self::select_some(class, |_| true)
+    }
+
+    /// The same with NULL in place of the properties that are not `shown`.
+    pub(crate) fn select_some(class: &Class, shown: impl Fn(&str) -> bool) -> String {
+        format!("SELECT {} FROM {}", column_list(class, shown), quoted(&class.classname))
     }
 }
 
@@ -189,7 +194,11 @@ impl Inner {
         let count = class.columns().count() + LEADING;
         let places: Vec<_> = (1..=count).map(|at| format!("${at}")).collect();
         let table = quoted(&class.classname);
-        format!("INSERT INTO {table} ({}) VALUES ({})", column_list(class), places.join(", "))
+        format!(
+            "INSERT INTO {table} ({}) VALUES ({})",
+            column_list(class, |_| true),
+            places.join(", ")
+        )
     }
 }
 

@@ -103,33 +103,36 @@ impl Fixture {
         }
         all
     }
-}
 
-fn received(uid: u32, bytes: &[u8]) -> ReceivedMessage {
-    let values = json!({"messageDirection": "in", "messageState": "received", "uid": uid});
-    let mut hash = [0; 16];
-    hash[..bytes.len().min(16)].copy_from_slice(&bytes[..bytes.len().min(16)]);
-    let content = NewContent::Part {
-        offset: 0,
-        length: 2,
-        size_bytes: 2,
-        transfer_encoding: "7bit".to_owned(),
-        charset: None,
-    };
-    let file = NewFile {
-        property: "file".to_owned(),
-        name: "a.txt".to_owned(),
-        media_type: "text/plain".to_owned(),
-        content_id: None,
-        content,
-    };
-    ReceivedMessage {
-        uid,
-        entity: Entity::new(clock::new_id(), values.as_object().unwrap().clone()),
-        files: vec![file],
-        original: Some(Content::prepare(bytes)),
-        hash,
-        wish: (uid == 1).then_some(Wish::Delete),
+    fn received(&self, uid: u32, bytes: &[u8]) -> ReceivedMessage {
+        let values = json!({"messageDirection": "in", "messageState": "received", "uid": uid});
+        let mut hash = [0; 16];
+        hash[..bytes.len().min(16)].copy_from_slice(&bytes[..bytes.len().min(16)]);
+        let content = NewContent::Part {
+            offset: 0,
+            length: 2,
+            size_bytes: 2,
+            transfer_encoding: "7bit".to_owned(),
+            charset: None,
+        };
+        let file = NewFile {
+            property: "file".to_owned(),
+            name: "a.txt".to_owned(),
+            media_type: "text/plain".to_owned(),
+            content_id: None,
+            content,
+        };
+        ReceivedMessage {
+            uid,
+            row: self.store.entity_row(
+                &self.store.builtin(builtin::MESSAGES).unwrap(),
+                &Entity::new(clock::new_id(), values.as_object().unwrap().clone()),
+            ),
+            files: vec![file],
+            original: Some(Content::prepare(bytes)),
+            hash,
+            wish: (uid == 1).then_some(Wish::Delete),
+        }
     }
 }
 
@@ -265,7 +268,7 @@ async fn references_must_exist_and_are_protected() {
     assert!(matches!(refused, Err(Error::Reference { property }) if property == "profile_id"));
 
     let (account, folder) = fixture.account().await;
-    fixture.receive(folder, 7, vec![received(1, b"one")]).await;
+    fixture.receive(folder, 7, vec![fixture.received(1, b"one")]).await;
     let profile = fixture.get(builtin::ACCOUNTS, account).await.reference("profile_id").unwrap();
     let profiles = fixture.class(builtin::PROFILES);
     let used = fixture.store.entity_delete((&fixture.domain, &profiles, profile), None).await;
@@ -275,7 +278,7 @@ async fn references_must_exist_and_are_protected() {
     assert!(fixture.store.account_list().await.unwrap().is_empty());
     assert!(fixture.store.ledger(folder, 7).await.unwrap().recorded.is_empty());
     assert_eq!(fixture.list(json!(["and"])).await.len(), 1, "messages stay");
-    let gone = fixture.receive(folder, 7, vec![received(2, b"two")]).await;
+    let gone = fixture.receive(folder, 7, vec![fixture.received(2, b"two")]).await;
     assert_eq!(gone, ReceiveOutcome::FolderGone);
 }
 
@@ -298,11 +301,11 @@ async fn a_uid_is_recorded_once_with_its_files() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;
     let bytes = vec![b'x'; 700_000];
-    let first = received(2, &bytes);
-    let id = first.entity.id;
-    let both = vec![received(1, b"one"), first];
+    let first = fixture.received(2, &bytes);
+    let id = first.row.id;
+    let both = vec![fixture.received(1, b"one"), first];
     assert_eq!(fixture.receive(folder, 7, both).await, done(2, 0));
-    assert_eq!(fixture.receive(folder, 7, vec![received(2, b"again")]).await, done(0, 1));
+    assert_eq!(fixture.receive(folder, 7, vec![fixture.received(2, b"again")]).await, done(0, 1));
     let ledger = fixture.store.ledger(folder, 7).await.unwrap();
     assert_eq!(ledger.recorded, [1, 2]);
     let raw = fixture.store.file_list(&fixture.domain, id, "rawMessage").await.unwrap();
@@ -322,16 +325,24 @@ async fn a_uid_is_recorded_once_with_its_files() {
 async fn after_a_change_of_uidvalidity_equal_bytes_are_linked_one_to_one() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;
-    let first = vec![received(1, b"same"), received(2, b"same"), received(3, b"other")];
+    let first = vec![
+        fixture.received(1, b"same"),
+        fixture.received(2, b"same"),
+        fixture.received(3, b"other"),
+    ];
     assert_eq!(fixture.receive(folder, 7, first).await, done(3, 0));
     let second = vec![
-        received(10, b"same"),
-        received(11, b"same"),
-        received(12, b"same"),
-        received(13, b"new"),
+        fixture.received(10, b"same"),
+        fixture.received(11, b"same"),
+        fixture.received(12, b"same"),
+        fixture.received(13, b"new"),
     ];
     assert_eq!(fixture.receive(folder, 8, second).await, done(2, 2));
-    let back = vec![received(20, b"same"), received(21, b"other"), received(22, b"new")];
+    let back = vec![
+        fixture.received(20, b"same"),
+        fixture.received(21, b"other"),
+        fixture.received(22, b"new"),
+    ];
     assert_eq!(fixture.receive(folder, 9, back).await, done(0, 3));
     assert_eq!(fixture.list(json!(["and"])).await.len(), 5);
 }
@@ -350,7 +361,7 @@ async fn what_could_not_be_had_is_pending_until_it_is() {
     assert_eq!(ledger.recorded, [4, 5]);
     assert_eq!((ledger.pending[0].uid, ledger.pending[0].attempts), (4, 2));
     assert_eq!(fixture.list(json!(["==", ["property", "errorCode"], "too_big"])).await.len(), 1);
-    assert_eq!(fixture.receive(folder, 7, vec![received(4, b"four")]).await, done(1, 0));
+    assert_eq!(fixture.receive(folder, 7, vec![fixture.received(4, b"four")]).await, done(1, 0));
     assert!(fixture.store.ledger(folder, 7).await.unwrap().pending.is_empty());
 }
 
@@ -358,7 +369,9 @@ async fn what_could_not_be_had_is_pending_until_it_is() {
 async fn wishes_stay_until_they_are_done() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;
-    fixture.receive(folder, 7, vec![received(1, b"one"), received(2, b"two")]).await;
+    fixture
+        .receive(folder, 7, vec![fixture.received(1, b"one"), fixture.received(2, b"two")])
+        .await;
     let wishes = fixture.store.wish_list(folder, 7, 10).await.unwrap();
     assert_eq!(wishes, [(1, Wish::Delete)]);
     fixture.store.wish_done(folder, 7, &[1]).await.unwrap();

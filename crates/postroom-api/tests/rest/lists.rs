@@ -1,6 +1,7 @@
 //! Lists: filters, order, pages, masks.
 
 use crate::server::Server;
+use postroom_api::Limits;
 use postroom_model::builtin::MESSAGES;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -112,6 +113,29 @@ async fn the_link_leads_through_the_whole_list_in_any_order() {
                 next = link.map(|link| link[1..].to_owned()).unwrap_or_default();
             }
             assert_eq!(walked, whole, "{order} by {limit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_the_same_in_however_many_parts_it_is_read() {
+    let server = filled().await;
+    for list_part_bytes_max in [0, 80, 300] {
+        let limits = Limits { list_part_bytes_max, ..Limits::default() };
+        let in_parts = server.again(limits).await;
+        for order in ["", "dateTime", "-dateTime", "dateTime,-subject", "-dateTime,subject", "-id"]
+        {
+            for page in ["", "&limit=7", "&limit=3", "&limit=2&offset=3", "&limit=0", "&offset=9"] {
+                for more in
+                    ["", "&messageDirection=out", "&mask=subject", "&mask=id,recipients.kind"]
+                {
+                    let path = format!("{MESSAGES}?order={order}{page}{more}");
+                    let (whole, parts) = (server.get(&path).await, in_parts.get(&path).await);
+                    assert_eq!(parts.expect(200), whole.expect(200), "{path}");
+                    assert_eq!(parts.header("link"), whole.header("link"), "{path}");
+                    assert_eq!(parts.header("content-type"), "application/json");
+                }
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::sync::Arc;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ pub struct Server {
     pub store: Store,
     base: String,
     client: reqwest::Client,
-    directory: TempDir,
+    directory: Arc<TempDir>,
 }
 
 pub struct Answer {
@@ -77,6 +78,15 @@ impl Server {
         for (domain, token) in [(&Domain::default_domain(), TOKEN), (&other, OTHER_TOKEN)] {
             store.token_set(domain, "admin", &SecretString::from(token)).await.unwrap();
         }
+        Self::serve(store, limits, Arc::new(directory)).await
+    }
+
+    /// The same store with other limits.
+    pub async fn again(&self, limits: Limits) -> Self {
+        Self::serve(self.store.clone(), limits, Arc::clone(&self.directory)).await
+    }
+
+    async fn serve(store: Store, limits: Limits, directory: Arc<TempDir>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = App::with_limits(store.clone(), limits);
@@ -150,7 +160,7 @@ impl Server {
             };
         let message = ReceivedMessage {
             uid: 1,
-            entity,
+            row: self.store.entity_row(&self.store.builtin(builtin::MESSAGES).unwrap(), &entity),
             files: vec![
                 part("html", "message.html", (15, 11, 11)),
                 part("file", "hello.txt", (26, 8, 5)),

@@ -10,6 +10,8 @@ use crate::receive::decompose::Wanted;
 use crate::receive::decompose::decompose;
 use crate::receive::wishes;
 use crate::shared::Shared;
+use postroom_model::Entity;
+use postroom_model::builtin::MESSAGES;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -136,9 +138,14 @@ impl<'a> Collector<'a> {
         let permit = self.permit.take();
         self.bytes = 0;
         let (shared, wanted) = (Arc::clone(self.shared), self.wanted.clone());
+        let store = shared.store.clone();
         let portion = tokio::spawn(async move {
+            let class = store.builtin(MESSAGES)?;
             let turn = shared.decompositions.acquire().await;
-            let work = move || messages.into_iter().map(|m| decompose(m, &wanted)).collect();
+            let work = move || {
+                let row = |entity: Entity| store.entity_row(&class, &entity);
+                messages.into_iter().map(|message| decompose(message, &wanted, row)).collect()
+            };
             let messages: io::Result<Vec<_>> =
                 tokio::task::spawn_blocking(work).await.map_err(Error::Fault)?;
             drop(turn);

@@ -12,6 +12,7 @@ use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::state;
 use postroom_store::Content;
+use postroom_store::EntityRow;
 use postroom_store::ReceivedMessage;
 use postroom_store::Wish;
 use postroom_store::clock;
@@ -59,12 +60,16 @@ pub struct Decomposed {
     pub spool: Option<NamedTempFile>,
 }
 
-/// Decomposes one message.
+/// Decomposes one message; `row` makes its entity the row that is kept.
 ///
 /// # Errors
 ///
 /// When the file of a large message cannot be read again.
-pub fn decompose(arrived: Arrived, wanted: &Wanted) -> io::Result<Decomposed> {
+pub fn decompose(
+    arrived: Arrived,
+    wanted: &Wanted,
+    row: impl FnOnce(Entity) -> EntityRow,
+) -> io::Result<Decomposed> {
     let id = clock::new_id();
     let mut derived = derive::derive(&arrived.original, wanted.keep, id)?;
     let mut values = std::mem::take(&mut derived.values);
@@ -85,7 +90,7 @@ pub fn decompose(arrived: Arrived, wanted: &Wanted) -> io::Result<Decomposed> {
     };
     let message = ReceivedMessage {
         uid: arrived.uid,
-        entity: Entity::new(id, values),
+        row: row(Entity::new(id, values)),
         files: derived.files,
         original,
         hash,

@@ -27,10 +27,14 @@ pub fn run(connection: &Connection, statement: &Statement) -> Result<Outcome, Er
         return Ok(Outcome { changed, rows: vec![] });
     }
     let mut found = prepared.raw_query();
-    let mut rows = vec![];
-    while let Some(row) = found.next().map_err(failed)? {
+    let (mut rows, mut size_bytes) = (vec![], 0);
+    while size_bytes <= statement.bytes_max
+        && let Some(row) = found.next().map_err(failed)?
+    {
         let values: Result<_, _> = (0..columns).map(|at| row.get_ref(at).map(read)).collect();
-        rows.push(Row(values.map_err(failed)?));
+        let row = Row(values.map_err(failed)?);
+        size_bytes += row.size_bytes();
+        rows.push(row);
     }
     Ok(Outcome { changed: rows.len(), rows })
 }
