@@ -4,10 +4,11 @@
 //! ```text
 //!   job ──► page of messages ──► original ──► derive ──► what differs ──► one change each
 //!    ▲                           (a few at once)                           with its feed row
-//!    └── how far it is, after each page
+//!    └── how far it is, with each change
 //! ```
-//! A page that was not recorded as done is done again, which changes nothing. Only what is derived
-//! from the bytes changes; a state that business logic has set stays.
+//! How far a job is, is recorded with each change. What was not recorded as done is done again,
+//! which changes nothing. Only what is derived from the bytes changes; a state that business logic
+//! has set stays.
 
 use crate::derive;
 use crate::derive::Derived;
@@ -34,17 +35,20 @@ use postroom_store::FileRow;
 use postroom_store::FileSource;
 use postroom_store::Job;
 use postroom_store::JobState;
+use postroom_store::Recorded;
+use postroom_store::Redecomposed;
 use postroom_store::clock;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How many messages are recorded as done together.
+/// How many messages are read together.
 const PAGE: u32 = 100;
 /// How many messages are worked on at once.
 const AT_ONCE: usize = 4;
@@ -98,36 +102,67 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
     let mut keeps = Keeps { shared, domain: job.domain.clone(), known: HashMap::new() };
     loop {
         let page = page(shared, (&job, &class), filter.as_ref()).await?;
-        let Some(last) = page.last().map(|message| message.id) else {
+        if page.is_empty() {
             return end(shared, job, None).await;
-        };
+        }
         let mut tasks = vec![];
         for message in page {
             let keep = keeps.of(&message).await?;
-            let place = (&job.domain, class.as_ref());
-            tasks.push(async move { (message.id, again(shared, place, message, keep).await) });
+            let domain = job.domain.clone();
+            tasks.push(async move {
+                let id = message.id;
+                Ok::<_, Error>((id, keep, look(shared, &domain, message, keep).await?))
+            });
         }
-        let mut results = futures_util::stream::iter(tasks).buffer_unordered(AT_ONCE);
-        let mut counts = job.counts;
-        let mut reason = None;
-        while let Some((id, result)) = results.next().await {
-            counts.done += 1;
-            match result? {
-                Outcome::Same => {}
-                Outcome::Changed => counts.changed += 1,
-                Outcome::Failed(why) => {
-                    tracing::warn!(message = %id, why, "not decomposed again");
-                    counts.failed += 1;
-                    reason = Some(format!("{id}: {why}"));
-                }
+        // In their order: the job goes on behind the last one that is recorded.
+        let mut found = futures_util::stream::iter(tasks).buffered(AT_ONCE);
+        while let Some(found) = found.next().await {
+            let (id, keep, found) = found?;
+            match record(shared, (&job, &class), (id, keep), found).await? {
+                Some(next) => job = next,
+                None => return Ok(()),
             }
         }
-        drop(results);
-        (job.counts, job.behind) = (counts, Some(last));
-        job.reason = reason.or(job.reason);
         if !shared.store.job_progress(&job).await? {
             return Ok(());
         }
+    }
+}
+
+/// Records what was found of a message, unless nothing differs: that is recorded with the next
+/// change, or at the end of the page. Somebody who changes the message meanwhile goes first. Gives
+/// the job as it is then; `None` when it was stopped.
+async fn record(
+    shared: &Arc<Shared>,
+    (job, class): (&Job, &Class),
+    (id, keep): (Uuid, Keep),
+    mut found: Found,
+) -> Result<Option<Job>, Error> {
+    let mut next = Job { behind: Some(id), ..job.clone() };
+    next.counts.done += 1;
+    loop {
+        let again = match found {
+            Found::Same => return Ok(Some(next)),
+            Found::Failed(why) => {
+                tracing::warn!(message = %id, why, "not decomposed again");
+                next.counts.failed += 1;
+                next.reason = Some(format!("{id}: {why}"));
+                return Ok(Some(next));
+            }
+            Found::Different(again) => again,
+        };
+        let mut changed = next.clone();
+        changed.counts.changed += 1;
+        let place = (&job.domain, class);
+        match shared.store.message_redecompose(place, *again, &changed).await? {
+            Recorded::Done => return Ok(Some(changed)),
+            Recorded::JobGone => return Ok(None),
+            Recorded::Stale => {}
+        }
+        found = match shared.store.entity_get(&job.domain, class, id).await? {
+            Some(present) => look(shared, &job.domain, present, keep).await?,
+            None => Found::Same,
+        };
     }
 }
 
@@ -148,52 +183,43 @@ async fn end(shared: &Shared, mut job: Job, reason: Option<&str>) -> Result<(), 
     Ok(())
 }
 
-/// What came of one message.
-enum Outcome {
+/// What was found of one message.
+enum Found {
     Same,
-    Changed,
+    Different(Box<Redecomposed>),
     Failed(String),
 }
 
-/// Decomposes one message again. Somebody who changes it meanwhile goes first.
-async fn again(
+/// Decomposes one message again.
+async fn look(
     shared: &Arc<Shared>,
-    (domain, class): (&Domain, &Class),
-    mut message: Entity,
+    domain: &Domain,
+    message: Entity,
     keep: Keep,
-) -> Result<Outcome, Error> {
-    loop {
-        let rows = shared.store.file_list_all(domain, message.id).await?;
-        let original = match original(shared, &rows).await {
-            Ok(Some(original)) => original,
-            // Deleted meanwhile.
-            Ok(None) => return Ok(Outcome::Same),
-            Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
-                return Ok(Outcome::Failed(error.to_string()));
-            }
-            Err(error) => return Err(error),
-        };
-        let id = message.id;
-        // The semaphore is never closed.
-        let turn = shared.decompositions.acquire().await;
-        let work = tokio::task::spawn_blocking(move || derive::derive(&original, keep, id));
-        let derived = work.await.map_err(Error::Fault)?.map_err(Error::Spool)?;
-        drop(turn);
-        let changes = changes(&message, &derived);
-        let same_files = shared.store.files_equal(&rows, &derived.files).await?;
-        if changes.is_empty() && same_files {
-            return Ok(Outcome::Same);
+) -> Result<Found, Error> {
+    let rows = shared.store.file_list_all(domain, message.id).await?;
+    let original = match original(shared, &rows).await {
+        Ok(Some(original)) => original,
+        // Deleted meanwhile.
+        Ok(None) => return Ok(Found::Same),
+        Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
+            return Ok(Found::Failed(error.to_string()));
         }
-        let files = (!same_files).then_some((rows.as_slice(), derived.files));
-        let place = (domain, class);
-        if shared.store.message_redecompose(place, &message, &changes, files).await? {
-            return Ok(Outcome::Changed);
-        }
-        match shared.store.entity_get(domain, class, id).await? {
-            Some(present) => message = present,
-            None => return Ok(Outcome::Same),
-        }
+        Err(error) => return Err(error),
+    };
+    let id = message.id;
+    // The semaphore is never closed.
+    let turn = shared.decompositions.acquire().await;
+    let work = tokio::task::spawn_blocking(move || derive::derive(&original, keep, id));
+    let derived = work.await.map_err(Error::Fault)?.map_err(Error::Spool)?;
+    drop(turn);
+    let changes = changes(&message, &derived);
+    let same_files = shared.store.files_equal(&rows, &derived.files).await?;
+    if changes.is_empty() && same_files {
+        return Ok(Found::Same);
     }
+    let files = (!same_files).then_some((rows, derived.files));
+    Ok(Found::Different(Box::new(Redecomposed { message, changes, files })))
 }
 
 /// The original of a message; `None` when it has none any more. A large one goes through the spool
@@ -221,14 +247,15 @@ async fn original(shared: &Shared, rows: &[FileRow]) -> Result<Option<Original>,
 /// The properties that have another value now; null unsets.
 fn changes(message: &Entity, derived: &Derived) -> Map<String, Json> {
     let mut changes = Map::new();
-    let mut put = |name: &str, value: Json| {
-        if *message.get(name) != value {
-            changes.insert(name.to_owned(), value);
+    let mut put = |name: &str, value: Cow<'_, Json>| {
+        if *message.get(name) != *value {
+            changes.insert(name.to_owned(), value.into_owned());
         }
     };
     for name in derive::PROPERTIES {
-        put(name, derived.values.get(*name).cloned().unwrap_or_default());
+        put(name, Cow::Borrowed(derived.values.get(*name).unwrap_or(&Json::Null)));
     }
+    let mut put = |name: &str, value: Json| put(name, Cow::Owned(value));
     // A state that business logic has set stays, and so does what belongs to it.
     let before = message.text("messageState").and_then(MessageState::from_name);
     if let (Some(_), Ok(Some(after))) = (before, state::next(before, derived.step())) {

@@ -128,6 +128,23 @@ impl Job {
 const SELECT: &str = "SELECT \"id\", \"domain\", \"class\", \"filter\", \"state\", \"behind\", \
     \"total\", \"done\", \"changed\", \"failed\", \"begun\", \"ended\", \"reason\" FROM \"job\"";
 
+/// The statement that records how far a job is; it holds only while the job is open.
+pub(crate) fn progress(job: &Job) -> Statement {
+    let sql = "UPDATE \"job\" SET \"state\" = $2, \"behind\" = $3, \"done\" = $4,
+         \"changed\" = $5, \"failed\" = $6, \"ended\" = $7, \"reason\" = $8
+         WHERE \"id\" = $1 AND \"state\" = 'open'";
+    Statement::new(sql)
+        .bind(job.id)
+        .bind(job.state.as_str())
+        .bind(job.behind)
+        .bind(whole(job.counts.done))
+        .bind(whole(job.counts.changed))
+        .bind(whole(job.counts.failed))
+        .bind(job.ended_ms)
+        .bind(job.reason.as_deref())
+        .must_change()
+}
+
 impl Store {
     /// Keeps a new job: to decompose again what a filter of a class lets through. `filter` comes
     /// with the JSON that it was read from.
@@ -208,19 +225,7 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn job_progress(&self, job: &Job) -> Result<bool, Error> {
-        let sql = "UPDATE \"job\" SET \"state\" = $2, \"behind\" = $3, \"done\" = $4,
-             \"changed\" = $5, \"failed\" = $6, \"ended\" = $7, \"reason\" = $8
-             WHERE \"id\" = $1 AND \"state\" = 'open'";
-        let update = Statement::new(sql)
-            .bind(job.id)
-            .bind(job.state.as_str())
-            .bind(job.behind)
-            .bind(whole(job.counts.done))
-            .bind(whole(job.counts.changed))
-            .bind(whole(job.counts.failed))
-            .bind(job.ended_ms)
-            .bind(job.reason.as_deref());
-        match self.write(vec![update.must_change()]).await {
+        match self.write(vec![progress(job)]).await {
             Ok(_) => Ok(true),
             Err(Error::Condition { .. }) => Ok(false),
             Err(error) => Err(error),

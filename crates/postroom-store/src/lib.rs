@@ -101,6 +101,8 @@ pub use receive::Miss;
 pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
+pub use redecompose::Recorded;
+pub use redecompose::Redecomposed;
 pub use store::Store;
 pub use store::StoreConfig;
 pub use waiting::Stranded;

@@ -12,6 +12,8 @@ use crate::file::FileRow;
 use crate::file::FileSource;
 use crate::file::NewContent;
 use crate::file::NewFile;
+use crate::job;
+use crate::job::Job;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -25,6 +27,29 @@ use uuid::Uuid;
 /// What a message must be to be decomposed again: received, and its original is here.
 const HAS_ORIGINAL: &str = "\"uid\" IS NOT NULL AND EXISTS (SELECT 1 FROM \"file\"
     WHERE \"file\".\"entity\" = \"id\" AND \"file\".\"property\" = 'rawMessage')";
+
+/// A message that was decomposed again, and something differs.
+#[derive(Debug)]
+pub struct Redecomposed {
+    /// The message as it was.
+    pub message: Entity,
+    /// The properties that have another value now; null unsets.
+    pub changes: Map<String, Json>,
+    /// The files it had, the original among them, and those that take their place; `None` when they
+    /// are the same.
+    pub files: Option<(Vec<FileRow>, Vec<NewFile>)>,
+}
+
+/// How recording it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is durable.
+    Done,
+    /// Somebody else changed or deleted the message meanwhile; nothing was kept.
+    Stale,
+    /// The job was stopped; nothing was kept.
+    JobGone,
+}
 
 /// How many bytes of messages are read at once.
 const PART_BYTES: usize = 1 << 20;
@@ -128,9 +153,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Records what was derived of a message again: the properties that changed, and all its files
-    /// in place of those it had, when they are given. `false` when somebody else changed or deleted
-    /// the message meanwhile.
+    /// Records what was derived of a message again, and with it how far the job is: after a crash
+    /// nothing is counted twice or not at all.
     ///
     /// # Errors
     ///
@@ -138,12 +162,13 @@ impl Store {
     pub async fn message_redecompose(
         &self,
         (domain, class): (&Domain, &Class),
-        current: &Entity,
-        changes: &Map<String, Json>,
-        files: Option<(&[FileRow], Vec<NewFile>)>,
-    ) -> Result<bool, Error> {
-        let mut batch = self.change((domain, class), current, changes);
-        if let Some((rows, derived)) = files {
+        again: Redecomposed,
+        job: &Job,
+    ) -> Result<Recorded, Error> {
+        let current = &again.message;
+        let mut batch = vec![job::progress(job)];
+        batch.extend(self.change((domain, class), current, &again.changes));
+        if let Some((rows, derived)) = again.files {
             let original = rows.iter().find(|row| is_original(row)).map(FileRow::blob);
             for row in rows.iter().filter(|row| !is_original(row)) {
                 if row.is_part() {
@@ -158,8 +183,9 @@ impl Store {
             }
         }
         match self.write(batch).await {
-            Ok(_) => Ok(true),
-            Err(Error::Condition { .. }) => Ok(false),
+            Ok(_) => Ok(Recorded::Done),
+            Err(Error::Condition { statement: 0 }) => Ok(Recorded::JobGone),
+            Err(Error::Condition { .. }) => Ok(Recorded::Stale),
             Err(error) => Err(error),
         }
     }
