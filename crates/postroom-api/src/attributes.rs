@@ -7,6 +7,8 @@ use crate::media_type::MediaType;
 
 /// How many bytes a file name may have.
 const NAME_BYTES_MAX: usize = 255;
+/// What a control character is refused with.
+const CONTROL: &str = "has a control character (a line break, for example)";
 /// How many bytes a content id may have.
 const CONTENT_ID_BYTES_MAX: usize = 255;
 
@@ -20,7 +22,7 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
         return Some("is longer than 255 bytes");
     }
     if name.chars().any(char::is_control) {
-        return Some("has a control character (a line break, for example)");
+        return Some(CONTROL);
     }
     if name.contains(['/', '\\']) {
         return Some("has a slash; a file name is no path");
@@ -31,6 +33,9 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
 /// What keeps a text from being a media type; `None` when nothing does.
 #[must_use]
 pub fn media_type_problem(text: &str) -> Option<&'static str> {
+    if text.chars().any(char::is_control) {
+        return Some(CONTROL);
+    }
     match MediaType::parse(text) {
         None => Some("is no media type; one is type/subtype"),
         Some(media_type) if media_type.essence.starts_with("multipart/") => {
@@ -95,7 +100,9 @@ mod tests {
     #[test]
     fn a_file_is_no_multipart() {
         assert_eq!(media_type_problem("text/plain; charset=utf-8"), None);
-        for bad in ["", "text", "multipart/mixed; boundary=x", "a/b\r\nX: y"] {
+        for bad in
+            ["", "text", "multipart/mixed; boundary=x", "a/b\r\nX: y", "a/b; c=\"d\r\nX: y\""]
+        {
             assert!(media_type_problem(bad).is_some(), "{bad:?}");
         }
     }

@@ -46,10 +46,11 @@ pub async fn list(asked: Asked, id: Uuid, property: &str) -> Result<Response, Pr
 ///
 /// # Errors
 ///
-/// 404 when it is not there, 416 for a range that it does not have.
+/// 404 when it is not there, 412 for another content, 416 for a range that it does not have.
 pub async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
     let as_attachment = as_attachment(&asked)?;
     let file = find(&asked, at).await?.ok_or_else(missing)?;
+    check_match(&asked.headers, Some(&file))?;
     download(&asked.app.store, &file, &asked.headers, as_attachment).await
 }
 
@@ -171,17 +172,30 @@ fn said_by(headers: &HeaderMap) -> Said {
     Said { place: String::new(), name: None, media_type, content_id: text("content-id") }
 }
 
-/// Checks `If-Match` and `If-None-Match: *` against the content that is there.
-fn check_condition(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
-    let tag = present.map(|row| format!("\"{}\"", row.etag()));
-    let failed = |detail| Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
+/// Checks `If-Match` against the content that is there.
+fn check_match(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
+    let tag = present.map(tag_of);
     if headers.contains_key(header::IF_MATCH) && !etag::matches(headers, tag.as_deref()) {
-        return failed("the file has another content now");
-    }
-    if tag.is_some_and(|tag| etag::is_known(headers, &tag)) {
-        return failed("there is such a file already");
+        return Err(stale("the file has another content now"));
     }
     Ok(())
+}
+
+/// Checks `If-Match` and `If-None-Match: *` before a change of the content that is there.
+fn check_condition(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
+    check_match(headers, present)?;
+    if present.is_some_and(|present| etag::is_known(headers, &tag_of(present))) {
+        return Err(stale("there is such a file already"));
+    }
+    Ok(())
+}
+
+fn tag_of(file: &FileRow) -> String {
+    format!("\"{}\"", file.etag())
+}
+
+fn stale(detail: &str) -> Problem {
+    Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail)
 }
 
 /// Whether `?attachment=true` is asked for.

@@ -3,10 +3,12 @@
 
 use crate::app::App;
 use crate::app::Asked;
+use crate::body::Incoming;
 use crate::caller::Caller;
 use crate::listing;
 use crate::problem::Problem;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::Path;
 use axum::extract::State;
 use axum::http::HeaderValue;
@@ -29,8 +31,13 @@ const LIST_MAX: u32 = 100;
 ///
 /// # Errors
 ///
-/// 400 and 422 for a filter that is none.
-pub async fn redecompose(asked: Asked) -> Result<Response, Problem> {
+/// 400 and 422 for a filter that is none; 400 for a body, which would be another place for it.
+pub async fn redecompose(asked: Asked, body: Body) -> Result<Response, Problem> {
+    let limits = &asked.app.limits;
+    let mut incoming = Incoming::new(&asked.headers, body, limits.json_bytes_max, limits)?;
+    if incoming.next().await?.is_some() {
+        return Err(Problem::malformed("takes no body: the filter is the parameter `filter`"));
+    }
     let mut wanted = None;
     for (name, text) in listing::parameters(&asked.uri)? {
         if name != "filter" || wanted.is_some() {

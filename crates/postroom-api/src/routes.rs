@@ -19,6 +19,7 @@ use axum::extract::Request;
 use axum::extract::State;
 use axum::http::Method;
 use axum::http::StatusCode;
+use axum::http::header;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::any;
@@ -53,14 +54,18 @@ async fn model(
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
     let place = place::find(path, app.store.classes())?;
     let (methods, is_messages) = (place.methods(), place.class.classname == MESSAGES);
-    let (class, uri, headers) = (place.class, head.uri, head.headers);
+    let (class, uri, mut headers) = (place.class, head.uri, head.headers);
+    if head.method == Method::HEAD {
+        // A range is one of GET alone (RFC 9110 §14.2).
+        headers.remove(header::RANGE);
+    }
     let asked = Asked { app, domain, class, uri, headers };
     let (part, method) = (place.part, Verb::of(&head.method));
     #[rustfmt::skip]
     let answered = match (&part, method) {
         (Part::Collection, Verb::Get)      => entity::list(asked).await,
         (Part::Collection, Verb::Post)     => create::create(asked, body).await,
-        (Part::Collection, Verb::Redecompose) if is_messages => job::redecompose(asked).await,
+        (Part::Collection, Verb::Redecompose) if is_messages => job::redecompose(asked, body).await,
         (Part::Entity(id), Verb::Get)      => entity::show(asked, *id).await,
         (Part::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
         (Part::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,

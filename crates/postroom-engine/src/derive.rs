@@ -6,6 +6,7 @@
 
 use crate::original::Original;
 use postroom_mime::Address;
+use postroom_mime::Defect;
 use postroom_mime::Message;
 use postroom_mime::Part;
 use postroom_mime::PartSource;
@@ -185,11 +186,16 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
     put("preview", json!(message.preview));
     put("messageType", json!(message.kind.as_str()));
     put("security", json!(message.security.map(|security| security.as_str())));
+    let mut defects: Vec<_> = message.defects.iter().map(|defect| defect.as_str()).collect();
     if let Some(text) = &message.text {
-        put("text", json!(text.get(..text.floor_char_boundary(text_bytes_max))));
+        let kept = text.get(..text.floor_char_boundary(text_bytes_max)).unwrap_or_default();
+        put("text", json!(kept));
+        let over = Defect::TextOver.as_str();
+        if kept.len() < text.len() && !defects.contains(&over) {
+            defects.push(over);
+        }
     }
-    let defects: Json = message.defects.iter().map(|defect| Json::from(defect.as_str())).collect();
-    put("defects", defects);
+    put("defects", json!(defects));
     if let Some(calendar) = &message.calendar {
         put("calendar", summary(calendar));
     }

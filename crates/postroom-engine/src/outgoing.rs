@@ -1,6 +1,7 @@
 //! What a message needs before it can be sent, and what it is made of.
 
 use postroom_mime::compose::is_reserved;
+use postroom_mime::compose::message_id;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::address;
@@ -64,6 +65,11 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     for (at, reply_to) in message.texts("replyTo").enumerate() {
         let problem = address::problem(reply_to);
         problems.extend(problem.map(|p| Invalid::new(format!("replyTo[{at}]"), p)));
+    }
+    let message_id_given = message.text("messageId").filter(|id| !id.is_empty());
+    if message_id_given.is_some_and(|id| message_id(id).is_none()) {
+        let reason = "is no message id: ASCII such as id@host, without blanks";
+        problems.push(Invalid::new("messageId", reason));
     }
     problems.extend(header_problems(message.get("headers")));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -184,6 +190,7 @@ mod tests {
             (json!({"recipients": [{"address": "a@b.test", "name": "A\r\nB"}]}), "recipients[0].name: has a control"),
             (json!({"to": ["a@b.test"], "from": "me"}), "from: has no '@'"),
             (json!({"to": ["a@b.test"], "replyTo": ["x"]}), "replyTo[0]: has no '@'"),
+            (json!({"to": ["a@b.test"], "messageId": "a b@x"}), "messageId: is no message id"),
             (json!({"to": ["a@b.test"], "headers": [["X-A", "b\r\nc"]]}), "headers[0]: has a value with"),
             (json!({"to": ["a@b.test"], "headers": [["Subject", "x"]]}), "headers[0]: is a field that"),
             (json!({"to": ["a@b.test"], "headers": [["X A", "x"]]}), "headers[0]: has a name"),

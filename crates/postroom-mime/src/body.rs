@@ -24,15 +24,14 @@ use crate::limits::Limits;
 use crate::message::Container;
 use crate::message::PartSource;
 use crate::plain;
-use crate::source;
 use crate::source::Source;
 use crate::structure::Entity;
 use crate::structure::Structure;
-use crate::transfer::Declared;
 use crate::uuencode;
-use crate::yenc;
 use std::borrow::Cow;
 use std::io;
+
+mod encoded;
 
 /// How much of a part tells whether it is blank.
 const BLANK_BYTES_MAX: usize = 1 << 10;
@@ -153,11 +152,14 @@ impl<S: Source> Reader<'_, S> {
         };
         let is_first = have.is_none();
         let max = self.limits.text_bytes_max.saturating_sub(have.map_or(0, String::len));
-        let (content, size_bytes) = leaf::content(self.source, entity, max, self.defects)?;
-        let content = self.encoded_files(&entity.content, content, shown);
+        let (content, size_bytes) = self.content(entity, shown, max)?;
+        let is_cut = size_bytes.is_none();
+        let content = match shown {
+            Shown::Text => self.encoded_files(&entity.content, content, is_cut),
+            Shown::Html => content,
+        };
         let declared = declared(&entity.content, shown, &content);
         let decoded = charset::decode(content, declared.as_deref(), &mut self.detection);
-        let is_cut = size_bytes.is_none();
         match decoded.defect {
             // The cut may have split a character.
             Some(Defect::CharsetWrong) if is_cut => {}
@@ -186,6 +188,27 @@ impl<S: Source> Reader<'_, S> {
         Ok(())
     }
 
+    /// The content of a text, of which `max` bytes are shown, and its size unless it was cut. It is
+    /// read further where files stand in it.
+    fn content(
+        &mut self,
+        entity: &Entity,
+        shown: Shown,
+        max: usize,
+    ) -> io::Result<(Vec<u8>, Option<u64>)> {
+        let mut defects = Defects::default();
+        let mut read = leaf::content(self.source, entity, max, &mut defects)?;
+        let open_max = self.limits.open_bytes_max;
+        let (begin, size_bytes) = &read;
+        let has_file = size_bytes.is_none() && uuencode::BEGIN.find(begin).is_some();
+        if shown == Shown::Text && has_file && max < open_max {
+            defects = Defects::default();
+            read = leaf::content(self.source, entity, open_max, &mut defects)?;
+        }
+        defects.into_list().into_iter().for_each(|defect| self.defects.note(defect));
+        Ok(read)
+    }
+
     /// Notes where the html is: several parts are joined, so they are no range of the message.
     fn html(
         &mut self,
@@ -205,60 +228,6 @@ impl<S: Source> Reader<'_, S> {
         let charset = charset.map(|charset| charset.name().to_owned());
         self.bodies.html_source = Some((range(entity, charset), size_bytes));
         Ok(())
-    }
-
-    /// Takes encoded files out of a text.
-    fn encoded_files(&mut self, part: &Content, content: Vec<u8>, shown: Shown) -> Vec<u8> {
-        let is_html = shown == Shown::Html;
-        if is_html
-            || content.len() > self.limits.open_bytes_max
-            || uuencode::BEGIN.find(&content).is_none()
-        {
-            return content;
-        }
-        let uuencoded = uuencode::blocks(&content);
-        let is_yenc = uuencoded.is_empty() && part.file_encoding != Some(Declared::Uuencode);
-        // What has no end may be a text that speaks of such files: it stays.
-        let mut taken = vec![];
-        for block in uuencoded {
-            self.encoded_file((block.name, block.content), block.is_complete, Container::Uuencode);
-            taken.extend(block.is_complete.then_some(block.range));
-        }
-        for block in if is_yenc { yenc::blocks(&content) } else { vec![] } {
-            self.encoded_file((block.name, block.content), block.is_complete, Container::Yenc);
-            taken.extend(block.is_closed.then_some(block.range));
-        }
-        if taken.is_empty() {
-            return content;
-        }
-        let (mut rest, mut at) = (Vec::new(), 0);
-        for range in taken {
-            rest.extend_from_slice(content.get(at..range.start).unwrap_or_default());
-            at = range.end;
-        }
-        rest.extend_from_slice(content.get(at..).unwrap_or_default());
-        rest
-    }
-
-    fn encoded_file(
-        &mut self,
-        (name, bytes): (String, Vec<u8>),
-        is_complete: bool,
-        container: Container,
-    ) {
-        if !is_complete {
-            self.defects.note(Defect::EncodedFileMalformed);
-        }
-        self.bodies.files.push(File {
-            declared_name: Some(name.clone()),
-            name: Some(name),
-            media_type: Cow::Borrowed("application/octet-stream"),
-            content_id: None,
-            location: None,
-            size_bytes: bytes.len() as u64,
-            source: PartSource::Bytes(bytes),
-            container: Some(container),
-        });
     }
 
     /// Adds a leaf to the files.
@@ -282,39 +251,6 @@ impl<S: Source> Reader<'_, S> {
             container: None,
         });
         Ok(())
-    }
-
-    /// Adds a part that is one encoded file as a whole; returns whether it is.
-    fn encoded_part(&mut self, entity: &Entity, encoding: Declared) -> io::Result<bool> {
-        let length = entity.body.end - entity.body.start;
-        if length > self.limits.open_bytes_max as u64 {
-            self.defects.note(Defect::OpenOver);
-            return Ok(false);
-        }
-        let body = source::read(self.source, &entity.body, self.limits.open_bytes_max)?;
-        let (name, bytes, container) = if encoding == Declared::Yenc {
-            let Some(block) = yenc::blocks(&body).into_iter().next() else {
-                return Ok(false);
-            };
-            (block.name, block.content, Container::Yenc)
-        } else {
-            let Some(block) = uuencode::blocks(&body).into_iter().next() else {
-                return Ok(false);
-            };
-            (block.name, block.content, Container::Uuencode)
-        };
-        let content = &entity.content;
-        self.bodies.files.push(File {
-            declared_name: content.name().map(str::to_owned),
-            name: content.name().map(str::to_owned).or(Some(name)),
-            media_type: content.media_type.clone(),
-            content_id: content.content_id.clone(),
-            location: content.location.clone(),
-            size_bytes: bytes.len() as u64,
-            source: PartSource::Bytes(bytes),
-            container: Some(container),
-        });
-        Ok(true)
     }
 }
 

@@ -39,6 +39,7 @@ mod word;
 
 pub use crate::compose::base64_lines::Base64Lines;
 pub use crate::compose::header::is_reserved;
+pub use crate::compose::header::message_id;
 pub use crate::compose::mailbox::{Address, WireAddress, wire_address};
 
 /// A message to be composed. Times and identifiers are the caller's.

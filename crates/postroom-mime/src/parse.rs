@@ -39,7 +39,7 @@ use std::io::Read;
 use std::io::Seek;
 
 /// The version of the decomposition. It grows when the same bytes give something else.
-pub const PARSER_VERSION: u32 = 3;
+pub const PARSER_VERSION: u32 = 4;
 
 /// How much html is read for a preview.
 const PREVIEW_HTML_BYTES: usize = 4 << 10;

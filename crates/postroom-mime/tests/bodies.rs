@@ -378,3 +378,25 @@ fn a_message_in_pieces_or_elsewhere_is_a_file_of_what_is_there() {
         assert_eq!(file.decode(raw.as_bytes()), body.as_bytes(), "{kind}");
     }
 }
+
+#[test]
+fn a_file_in_a_long_text_is_whole_or_none() {
+    // 45 bytes a line; the text is cut at 4 MiB, and read up to 8 MiB for what lies inside.
+    let line = format!("M{}\r\n", "0".repeat(60));
+    for (lines, names) in [(100_000, ["a.bin"].as_slice()), (200_000, [].as_slice())] {
+        let lines_text = line.repeat(lines);
+        let body = format!("See:\r\nbegin 644 a.bin\r\n{lines_text}`\r\nend\r\nBye.\r\n");
+        let message = single("Content-Type: text/plain", body.as_bytes());
+        assert_eq!(self::names(&message.attachments), names, "{lines}");
+        for over in [Defect::TextOver, Defect::OpenOver] {
+            assert_eq!(message.defects.contains(&over), names.is_empty(), "{lines} {over:?}");
+        }
+        assert!(!message.defects.contains(&Defect::EncodedFileMalformed), "{lines}");
+        let text = message.text.unwrap();
+        if let [file] = message.attachments.as_slice() {
+            assert_eq!((file.size_bytes, text.as_str()), (45 * 100_000, "See:\nBye.\n"));
+        } else {
+            assert_eq!(text.len(), 4 << 20);
+        }
+    }
+}

@@ -50,9 +50,9 @@ pub mod origin;
 
 pub mod receive;
 
-pub mod redecompose;
-
 pub mod job;
+
+pub mod redecompose;
 
 pub mod delivered;
 

@@ -29,6 +29,10 @@ use tokio_util::sync::CancellationToken;
 /// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
 
+/// What to do while Postroom runs.
+const RUNS: &str = "while Postroom runs, ask it instead: curl -X REDECOMPOSE \
+    http://HOST:PORT/rest/v1/model/email/Messages";
+
 /// Runs the command to the end of the job.
 pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     logging::start(false, true);
@@ -36,10 +40,12 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     let directory = &arguments.data;
     ensure!(directory.join(DATABASE_FILE).is_file(), "{} holds no data", directory.display());
     let key = cli::secret_from_environment("POSTROOM_MASTER_KEY")?;
-    let store = data::open(directory, key.as_ref()).await.context(
-        "while Postroom runs, ask it instead: curl -X REDECOMPOSE \
-         http://HOST:PORT/rest/v1/model/email/Messages",
-    )?;
+    let store = data::open(directory, key.as_ref()).await.map_err(|error| {
+        match error.downcast_ref::<postroom_store::Error>() {
+            Some(postroom_store::Error::Locked { .. }) => error.context(RUNS),
+            Some(_) | None => error,
+        }
+    })?;
     let class = store.class(MESSAGES).context("built-in classes")?;
     let filter = match &arguments.filter {
         Some(text) => {

@@ -15,6 +15,9 @@ async fn a_job_is_seen_by_its_domain_until_it_is_taken_away() {
     let asked = server.request("REDECOMPOSE", MESSAGES).query(&[("filter", filter)]);
     let asked = answer(asked).await;
     let job = asked.expect(202);
+    let within = server.request("REDECOMPOSE", MESSAGES).json(&json!({"filter": filter}));
+    let refused = answer(within).await.expect(400);
+    assert!(refused["detail"].as_str().unwrap().contains("the parameter `filter`"), "{refused}");
     let place = asked.header("location").to_owned();
     assert_eq!(place, format!("/rest/v1/jobs/{}", job["id"].as_str().unwrap()));
     assert_eq!(

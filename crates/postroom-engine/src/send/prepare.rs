@@ -166,7 +166,8 @@ async fn draft(
         attachments: file_rows(shared, account, message, files::ATTACHMENTS).await?,
     };
     let date = text("dateTime").and_then(|text| Timestamp::parse(text).ok());
-    let message_id = text("messageId").map(str::to_owned);
+    // Without angle brackets, as that of a received message is.
+    let message_id = text("messageId").map(|id| id.trim().trim_matches(['<', '>']).to_owned());
     let draft = Draft {
         message_id: message_id.unwrap_or_else(|| new_message_id(&from)),
         from: Address { name, address: from },

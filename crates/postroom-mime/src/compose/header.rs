@@ -118,7 +118,9 @@ fn date(out: &mut Vec<u8>, date_ms: i64) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Returns an identifier in angle brackets, if it can stand in a header field.
+/// A message id in angle brackets (RFC 5322 §3.6.4), given with or without them; `None` if it
+/// cannot stand in a header field.
+#[must_use]
 pub fn message_id(id: &str) -> Option<String> {
     let id = id.trim();
     let id = id.strip_prefix('<').unwrap_or(id);

@@ -31,6 +31,9 @@ async fn stored_messages_are_decomposed_again() {
     let stored = messages(&postroom, &folder, 2).await;
     let (first, second) = (path(&stored[0]), path(&stored[1]));
     assert_eq!(stored[0]["text"], "Here");
+    let is_over =
+        |message: &Json| message["defects"].as_array().unwrap().contains(&json!("text_over"));
+    assert!(is_over(&stored[0]), "{}", stored[0]["defects"]);
     let files = files_of(&postroom, &first).await;
     let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["b.txt", "image.png"]);
@@ -48,6 +51,7 @@ async fn stored_messages_are_decomposed_again() {
     assert_eq!((&job["total"], &job["changed"], &job["failed"]), (&json!(1), &json!(1), &json!(0)));
     let now = postroom.get(&first).await.unwrap();
     assert_eq!(now["text"], "Here it is:\n");
+    assert!(!is_over(&now));
     for same in ["subject", "dateTime", "messageState", "uid", "attachmentCount", "folder_id"] {
         assert_eq!(now[same], stored[0][same], "{same}");
     }
