@@ -8,10 +8,12 @@
 use crate::calendar::moment::duration_end;
 
 mod content_line;
+mod defined_zone;
 mod moment;
 mod zone;
 
 use crate::calendar::content_line::{ContentLine, content_lines};
+use crate::calendar::defined_zone::DefinedZones;
 pub use crate::calendar::moment::Moment;
 
 /// The summary of a calendar part.
@@ -72,17 +74,18 @@ pub fn summarise(text: &str) -> Option<Calendar> {
     if !is_calendar {
         return None;
     }
-    let mut reader = Reader::default();
-    for line in content_lines(text) {
-        if let Some(line) = ContentLine::read(&line) {
-            reader.line(&line);
-        }
-    }
+    let lines = || content_lines(text).filter_map(|line| ContentLine::read(&line));
+    let mut zones = DefinedZones::default();
+    // They may stand behind the event.
+    lines().for_each(|line| zones.line(&line));
+    let mut reader = Reader { zones, ..Reader::default() };
+    lines().for_each(|line| reader.line(&line));
     Some(reader.finish())
 }
 
 #[derive(Default)]
 struct Reader {
+    zones: DefinedZones,
     calendar: Calendar,
     /// How many components are open.
     depth: usize,
@@ -134,11 +137,13 @@ impl Reader {
             "STATUS" => set(&mut calendar.status, upper(line)),
             "SUMMARY" => set(&mut calendar.summary, text(line)),
             "LOCATION" => set(&mut calendar.location, text(line)),
-            "DTSTART" => set(&mut calendar.start, Moment::read(line)),
-            "DTEND" | "DUE" => set(&mut calendar.end, Moment::read(line)),
+            "DTSTART" => set(&mut calendar.start, Moment::read(line, &self.zones)),
+            "DTEND" | "DUE" => set(&mut calendar.end, Moment::read(line, &self.zones)),
             "DURATION" => set(&mut self.duration, text(line)),
             "RRULE" => set(&mut calendar.recurrence, text(line)),
-            "RECURRENCE-ID" => set(&mut calendar.recurrence_id, Moment::read(line)),
+            "RECURRENCE-ID" => {
+                set(&mut calendar.recurrence_id, Moment::read(line, &self.zones));
+            }
             "ORGANIZER" => set(&mut calendar.organizer, Some(attendee(line))),
             "ATTENDEE" if calendar.attendees.len() < ATTENDEES_MAX => {
                 calendar.attendees.push(attendee(line));
@@ -151,7 +156,7 @@ impl Reader {
         if let (Some(start), Some(duration), None) =
             (&self.calendar.start, &self.duration, &self.calendar.end)
         {
-            self.calendar.end = duration_end(start, duration);
+            self.calendar.end = duration_end(start, duration, &self.zones);
         }
         self.calendar
     }

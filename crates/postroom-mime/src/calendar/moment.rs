@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::TimeZone;
 
 use crate::calendar::content_line::ContentLine;
+use crate::calendar::defined_zone::DefinedZones;
 use crate::calendar::zone;
 
 /// When something is, as the calendar says it and as everyone understands it.
@@ -22,7 +23,7 @@ pub struct Moment {
 
 impl Moment {
     /// Reads the value of a property; `None` if it is no date or time.
-    pub fn read(line: &ContentLine) -> Option<Self> {
+    pub fn read(line: &ContentLine, zones: &DefinedZones) -> Option<Self> {
         let value = line.value.trim();
         let Some((day, time)) = value.split_once(['T', 't']) else {
             return date(value).map(Self::day);
@@ -37,19 +38,16 @@ impl Moment {
         } else {
             line.parameter("TZID").map(|zone| zone.trim().chars().take(200).collect())
         };
-        Some(Self::time(datetime, zone))
+        Some(Self::time(datetime, zone, zones))
     }
 
     fn day(date: Date) -> Self {
         Self { local: date.to_string(), zone: None, utc_ms: None, is_day: true }
     }
 
-    fn time(datetime: DateTime, zone: Option<String>) -> Self {
-        let timestamp = match zone.as_deref() {
-            Some("UTC") => Offset::UTC.to_timestamp(datetime).ok(),
-            Some(name) => zone::find(name).and_then(|zone| zone.to_timestamp(datetime).ok()),
-            None => None,
-        };
+    fn time(datetime: DateTime, zone: Option<String>, zones: &DefinedZones) -> Self {
+        let known = zone.as_deref().and_then(|name| known_zone(name, zones));
+        let timestamp = known.and_then(|zone| zone.to_timestamp(datetime).ok());
         Self {
             local: datetime.strftime("%Y-%m-%dT%H:%M:%S").to_string(),
             zone,
@@ -61,7 +59,7 @@ impl Moment {
 
 /// Returns the end of what begins at `start` and lasts `duration`: days are days on the calendar,
 /// hours are exact.
-pub fn duration_end(start: &Moment, duration: &str) -> Option<Moment> {
+pub fn duration_end(start: &Moment, duration: &str, zones: &DefinedZones) -> Option<Moment> {
     let (days, seconds) = duration_of(duration)?;
     let days = jiff::Span::new().try_days(days).ok()?;
     if start.is_day {
@@ -71,21 +69,22 @@ pub fn duration_end(start: &Moment, duration: &str) -> Option<Moment> {
     let datetime: DateTime = start.local.parse().ok()?;
     let datetime = datetime.checked_add(days).ok()?;
     let exact = jiff::SignedDuration::from_secs(seconds);
-    let zone = start.zone.as_deref().and_then(known_zone);
+    let zone = start.zone.as_deref().and_then(|name| known_zone(name, zones));
     let Some(zone) = zone else {
-        return Some(Moment::time(datetime.checked_add(exact).ok()?, start.zone.clone()));
+        return Some(Moment::time(datetime.checked_add(exact).ok()?, start.zone.clone(), zones));
     };
     let end = zone.to_timestamp(datetime).ok()?.checked_add(exact).ok()?;
-    let mut moment = Moment::time(zone.to_datetime(end), start.zone.clone());
+    let mut moment = Moment::time(zone.to_datetime(end), start.zone.clone(), zones);
     moment.utc_ms = Some(end.as_millisecond());
     Some(moment)
 }
 
-fn known_zone(name: &str) -> Option<TimeZone> {
+/// The zone of a name that everybody knows, else of one that the calendar defines.
+fn known_zone(name: &str, zones: &DefinedZones) -> Option<TimeZone> {
     if name == "UTC" {
         return Some(TimeZone::UTC);
     }
-    zone::find(name)
+    zone::find(name).or_else(|| zones.find(name))
 }
 
 /// Reads a duration as days and seconds.

@@ -84,6 +84,32 @@ fn moments() {
 }
 
 #[test]
+fn a_zone_that_nobody_knows_is_as_the_calendar_defines_it() {
+    let zone = "BEGIN:VTIMEZONE\nTZID:Customized Time Zone\n\
+        BEGIN:STANDARD\nDTSTART:16010101T030000\nTZOFFSETFROM:+0200\nTZOFFSETTO:+0100\n\
+        RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=10\nEND:STANDARD\n\
+        BEGIN:DAYLIGHT\nDTSTART:16010101T020000\nTZOFFSETFROM:+0100\nTZOFFSETTO:+0200\n\
+        RRULE:FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=3\nEND:DAYLIGHT\nEND:VTIMEZONE\n";
+    let zone_name = Some("Customized Time Zone");
+    for (local, utc_ms) in [
+        ("20260725T100000", 1_784_966_400_000),
+        ("20260125T100000", 1_769_331_600_000),
+        ("20261025T043000", 1_792_899_000_000),
+    ] {
+        let event = format!(
+            "BEGIN:VEVENT\nDTSTART;TZID=\"Customized Time Zone\":{local}\nDURATION:PT1H\nEND:VEVENT\n"
+        );
+        for text in [format!("{zone}{event}"), format!("{event}{zone}")] {
+            let text = format!("BEGIN:VCALENDAR\n{text}END:VCALENDAR\n");
+            let calendar = summarise(&text).unwrap();
+            let start = calendar.start.unwrap();
+            assert_eq!((start.zone.as_deref(), start.utc_ms), (zone_name, Some(utc_ms)), "{local}");
+            assert_eq!(calendar.end.unwrap().utc_ms, Some(utc_ms + 3_600_000), "{local}");
+        }
+    }
+}
+
+#[test]
 fn ends_by_duration() {
     let end = |line: &str| event(line).end;
     assert_eq!(
@@ -131,7 +157,9 @@ fn other_components_and_other_texts() {
 proptest! {
     #[test]
     fn any_lines(lines in proptest::collection::vec(
-        "(BEGIN|END):V(EVENT|ALARM|TODO|CALENDAR)|\
+        "(BEGIN|END):(V(EVENT|ALARM|TODO|CALENDAR|TIMEZONE)|STANDARD|DAYLIGHT)|\
+         TZID:[ab]|DTSTART;TZID=[ab]:20260725T1000|TZOFFSETTO:[+-]?[0-9]{0,7}|\
+         RRULE:FREQ=YEARLY;(BYDAY=-?[0-9]?SU;BYMONTH=[0-9]{1,3}|BYMONTHDAY=\\PC{0,5}){0,2}|\
          (DTSTART|DURATION|ATTENDEE|METHOD)(;[A-Z]{0,4}=?\"?[^\n]{0,9}){0,2}:\\PC{0,20}|\
          DTSTART:[0-9TZ]{8,16}|DURATION:-?P[0-9WDTHMS]{0,12}| \\PC{0,9}",
         0..30,
