@@ -20,7 +20,6 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::Stream;
-use futures_util::StreamExt;
 use futures_util::stream;
 use postroom_engine::content;
 use postroom_engine::content::Download;
@@ -31,8 +30,6 @@ use postroom_store::FileSource;
 use postroom_store::Store;
 use std::ops::Range;
 
-/// A file whose size only reading tells is read into memory up to so many bytes, to know it.
-const MEASURED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What a browser may do with what it gets: show it, with pictures that are part of it.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'",
@@ -73,34 +70,27 @@ fn if_range(headers: &HeaderMap, tag: &str) -> bool {
 }
 
 async fn respond(store: &Store, file: &FileRow, range: Option<&str>) -> Result<Response, Problem> {
-    let mut download = content::open(store, file, None);
-    if let Some(size_bytes) = download.size_bytes {
-        return match wanted(range, size_bytes)? {
-            None => Ok(whole(body(download), size_bytes)),
-            Some(range) => {
-                let part = content::open(store, file, Some(range.clone()));
-                Ok(partial(body(part), &range, size_bytes))
-            }
-        };
-    }
-    let mut begin = vec![];
-    while let Some(piece) = download.next().await? {
-        begin.extend_from_slice(&piece);
-        if begin.len() > MEASURED_BYTES_MAX {
-            let begin = stream::iter([Ok(Bytes::from(begin))]);
-            return Ok(Body::from_stream(begin.chain(pieces(download))).into_response());
-        }
-    }
-    let size_bytes = begin.len() as u64;
+    let download = content::open(store, file, None);
+    let size_bytes = match download.size_bytes {
+        Some(size_bytes) => size_bytes,
+        None => measure(content::open(store, file, None)).await?,
+    };
     match wanted(range, size_bytes)? {
-        None => Ok(whole(Body::from(begin), size_bytes)),
+        None => Ok(whole(body(download), size_bytes)),
         Some(range) => {
-            let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(begin.len());
-            let part = index(range.start)..index(range.end);
-            let part = Bytes::from(begin).slice(part);
-            Ok(partial(Body::from(part), &range, size_bytes))
+            let part = content::open(store, file, Some(range.clone()));
+            Ok(partial(body(part), &range, size_bytes))
         }
     }
+}
+
+/// How many bytes a file has that only reading tells.
+async fn measure(mut download: Download) -> Result<u64, Error> {
+    let mut size_bytes = 0;
+    while let Some(piece) = download.next().await? {
+        size_bytes += piece.len() as u64;
+    }
+    Ok(size_bytes)
 }
 
 /// The range to serve; `None` for the whole file.

@@ -23,6 +23,8 @@ pub enum Defect {
     HeaderBytesOver,
     /// There are more header fields than are kept.
     HeaderFieldsOver,
+    /// There are more addresses than are kept.
+    AddressesOver,
     /// Bytes outside ASCII stand in the header and are not UTF-8.
     HeaderRawBytes,
     /// Lines end in a bare CR.
@@ -97,6 +99,7 @@ impl Defect {
             Self::FieldRepeated => "field_repeated",
             Self::HeaderBytesOver => "header_bytes_over",
             Self::HeaderFieldsOver => "header_fields_over",
+            Self::AddressesOver => "addresses_over",
             Self::HeaderRawBytes => "header_raw_bytes",
             Self::BareCr => "bare_cr",
             Self::Nul => "nul",

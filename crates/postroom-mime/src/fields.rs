@@ -8,6 +8,7 @@ use crate::address;
 use crate::compose::Address;
 use crate::date;
 use crate::defect::Defect;
+use crate::defect::Defects;
 use crate::encoded_word;
 use crate::field_text;
 use crate::field_text::FieldText;
@@ -68,6 +69,17 @@ pub fn read<S: Source>(
     message.headers = headers;
     seen.missing(text, message);
     Ok(())
+}
+
+/// Leaves out the addresses that are too many.
+pub fn bound(message: &mut Message, addresses_max: usize, defects: &mut Defects) {
+    let Message { from, reply_to, to, cc, bcc, .. } = message;
+    for list in [from, reply_to, to, cc, bcc] {
+        if list.len() > addresses_max {
+            defects.note(Defect::AddressesOver);
+            list.truncate(addresses_max);
+        }
+    }
 }
 
 /// The name of a field, which is in ASCII.

@@ -11,6 +11,8 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// How many header fields of one part are kept.
     pub header_fields_max: usize,
+    /// How many addresses of one kind of field (`To`, for example) are kept; the fields stay whole.
+    pub addresses_max: usize,
     /// How many encoded words are decoded in one message; later ones stay as they are written.
     pub encoded_words_max: usize,
     /// How many bytes (UTF-8) of `text`, and as many of `html_text`, are kept.
@@ -29,6 +31,7 @@ impl Default for Limits {
             parts_max: 10_000,
             header_bytes_max: 1 << 20,
             header_fields_max: 10_000,
+            addresses_max: 10_000,
             encoded_words_max: 20_000,
             text_bytes_max: 4 << 20,
             open_bytes_max: 8 << 20,

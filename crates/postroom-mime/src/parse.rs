@@ -80,6 +80,7 @@ pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Me
         message.raw_reason = Some("the message has no header field".to_owned());
     } else {
         fields::read(source, &structure.fields, &mut text, &mut message)?;
+        fields::bound(&mut message, limits.addresses_max, &mut defects);
     }
     let mut reader = Reader {
         source,

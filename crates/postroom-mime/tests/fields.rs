@@ -156,3 +156,19 @@ fn names_of_files_are_decoded_whatever_form_they_have() {
         assert_eq!(names, [&Some((*want).to_owned())], "{}", value.escape_ascii());
     }
 }
+
+#[test]
+fn addresses_are_kept_up_to_the_limit() {
+    let list = |count: usize| vec!["a@b.example"; count].join(",");
+    for (to, more, kept, is_over) in
+        [(10_000, 0, 10_000, false), (10_001, 0, 10_000, true), (6_000, 6_000, 10_000, true)]
+    {
+        let raw = format!("From: a@b.example\nTo: {}\nTo: {}\n\nx\n", list(to), list(more));
+        let message = postroom_mime::parse(raw.as_bytes());
+        assert_eq!(message.to.len(), kept, "{to} {more}");
+        assert_eq!(message.defects.contains(&Defect::AddressesOver), is_over, "{to} {more}");
+        let whole: usize =
+            message.headers.iter().map(|(_, value)| value.matches('@').count()).sum();
+        assert_eq!(whole, 1 + to + more, "the fields stay whole");
+    }
+}

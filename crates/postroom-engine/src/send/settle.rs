@@ -7,6 +7,9 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
 
+/// How many replies a reason names; `recipients` has all of them.
+const REPLIES_COUNT_MAX: usize = 20;
+
 /// What is to become of a delivery after one attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
@@ -124,14 +127,19 @@ pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
     Verdict::Later { after, reason }
 }
 
-/// The replies to the recipients in `state`, for a person.
+/// The replies to the first recipients in `state`, for a person.
 fn replies(recipients: &[Json], state: &str) -> String {
     let these = recipients.iter().filter(|recipient| recipient["state"] == state);
+    let count = these.clone().count();
     let reply = |recipient: &Json| {
         let address = recipient["address"].as_str().unwrap_or_default();
         format!("{address}: {}", recipient["reply"].as_str().unwrap_or("no answer"))
     };
-    these.map(reply).collect::<Vec<_>>().join("; ")
+    let mut shown: Vec<_> = these.take(REPLIES_COUNT_MAX).map(reply).collect();
+    if count > REPLIES_COUNT_MAX {
+        shown.push(format!("and {} more", count - REPLIES_COUNT_MAX));
+    }
+    shown.join("; ")
 }
 
 #[cfg(test)]
@@ -193,6 +201,15 @@ mod tests {
             };
             assert_eq!(verdict, *want, "{rcpt:?} {data:?}");
         }
+    }
+
+    #[test]
+    fn a_reason_names_the_first_of_many() {
+        let (_, verdict) = after(&[550; 2000], None, 0);
+        let Verdict::Error { reason, .. } = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert!(reason.ends_with("r19@b.test: 550 x; and 1980 more"), "{reason}");
     }
 
     #[test]
