@@ -186,6 +186,7 @@ impl From<postroom_store::Error> for Problem {
             }
             Error::InUse { .. } => Self::conflict("in-use", text),
             Error::Busy { .. } => Self::conflict("busy", text),
+            Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
             Error::Closed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
             Error::Condition { .. }

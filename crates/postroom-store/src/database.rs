@@ -8,6 +8,7 @@
 use crate::error::Error;
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A value that is bound, or that was read.
@@ -60,12 +61,20 @@ pub struct Statement {
     pub must_change: bool,
     /// Reading ends behind the row with which the answer has more bytes than that.
     pub bytes_max: usize,
+    /// Reading fails with [`Error::TooSlow`] when it takes longer; `None` for however long.
+    pub within: Option<Duration>,
 }
 
 impl Statement {
     /// A statement without values so far.
     pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Self { sql: sql.into(), values: vec![], must_change: false, bytes_max: usize::MAX }
+        Self {
+            sql: sql.into(),
+            values: vec![],
+            must_change: false,
+            bytes_max: usize::MAX,
+            within: None,
+        }
     }
 
     /// Binds the next value.
@@ -93,6 +102,13 @@ impl Statement {
     #[must_use]
     pub fn at_most(mut self, bytes_max: usize) -> Self {
         self.bytes_max = bytes_max;
+        self
+    }
+
+    /// Makes reading fail with [`Error::TooSlow`] when it takes longer.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
         self
     }
 }

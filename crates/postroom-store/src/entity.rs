@@ -24,7 +24,11 @@ use postroom_model::Query;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How long a query of a client may take: others wait for the same readers.
+const QUERY_WITHIN: Duration = Duration::from_secs(30);
 
 /// An entity to be kept, with its files.
 #[derive(Debug, Clone)]
@@ -211,7 +215,8 @@ impl Store {
             "{} WHERE \"domain\" = $1{filter} ORDER BY {order}\"id\" LIMIT {limit} OFFSET {offset}",
             Self::select_some(class, |property| query.shows(property))
         );
-        let statement = Statement::new(sql).bind_all(conditions.values).at_most(bytes_max);
+        let statement = Statement::new(sql).bind_all(conditions.values);
+        let statement = statement.at_most(bytes_max).within(QUERY_WITHIN);
         ListPart::new(class, &self.read(statement).await?, bytes_max)
     }
 
@@ -241,7 +246,8 @@ impl Store {
         let filter = filter.unwrap_or_default();
         let table = quoted(&class.classname);
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1 AND {also}{filter}");
-        let rows = self.read(Statement::new(sql).bind_all(conditions.values)).await?;
+        let statement = Statement::new(sql).bind_all(conditions.values).within(QUERY_WITHIN);
+        let rows = self.read(statement).await?;
         let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))
     }

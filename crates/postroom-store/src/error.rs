@@ -37,6 +37,9 @@ pub enum Error {
         /// Which statement of the batch, from 0.
         statement: usize,
     },
+    /// Reading took longer than it may.
+    #[error("the query takes too long: narrow its filter, or leave out the order or the count")]
+    TooSlow,
     /// There is no space left for the database.
     #[error("the disk is full")]
     Full,

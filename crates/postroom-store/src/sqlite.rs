@@ -4,6 +4,7 @@
 //! when it is durable (WAL, `synchronous=FULL`): one flush of the disk serves many batches.
 
 mod dialect;
+mod patience;
 mod statement;
 
 pub use dialect::SqliteDialect;
@@ -15,6 +16,7 @@ use crate::database::Outcome;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::sqlite::patience::Patience;
 use rusqlite::Connection;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -68,10 +70,11 @@ impl Sqlite {
         let (reads, questions) = mpsc::channel();
         let questions = Arc::new(Mutex::new(questions));
         for _ in 0..readers.max(1) {
-            let reader = connect(file)?;
+            let mut reader = connect(file)?;
             reader.pragma_update(None, "query_only", true).map_err(statement::failed)?;
+            let patience = Patience::of(&mut reader)?;
             let questions = Arc::clone(&questions);
-            start("postroom-read", move || read_loop(&reader, &questions))?;
+            start("postroom-read", move || read_loop((&reader, &patience), &questions))?;
         }
         Ok(Self { writes, reads })
     }
@@ -122,7 +125,10 @@ impl Database for Sqlite {
     }
 }
 
-fn read_loop(connection: &Connection, questions: &Mutex<mpsc::Receiver<Read>>) {
+fn read_loop(
+    (connection, patience): (&Connection, &Patience),
+    questions: &Mutex<mpsc::Receiver<Read>>,
+) {
     loop {
         let next = match questions.lock() {
             Ok(questions) => questions.recv(),
@@ -131,6 +137,7 @@ fn read_loop(connection: &Connection, questions: &Mutex<mpsc::Receiver<Read>>) {
         let Ok(Read { statement, reply }) = next else {
             return;
         };
+        patience.begin(statement.within);
         let answer = statement::run(connection, &statement).map(|outcome| outcome.rows);
         // Nobody may be waiting any more.
         let _ = reply.send(answer);

@@ -85,6 +85,7 @@ fn read(value: ValueRef<'_>) -> Value {
 pub fn failed(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full,
+        Some(ErrorCode::OperationInterrupted) => Error::TooSlow,
         Some(ErrorCode::ConstraintViolation) => Error::Exists { what: constraint(&error) },
         _ => Error::Database(Arc::new(error)),
     }
@@ -100,6 +101,7 @@ fn constraint(error: &rusqlite::Error) -> String {
 pub fn again(error: &Error) -> Error {
     match error {
         Error::Full => Error::Full,
+        Error::TooSlow => Error::TooSlow,
         Error::Database(source) => Error::Database(Arc::clone(source)),
         Error::Exists { .. }
         | Error::Reference { .. }

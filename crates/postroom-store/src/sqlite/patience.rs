@@ -1,0 +1,67 @@
+//! How long one connection may read: SQLite asks now and then whether it is to go on.
+
+use crate::error::Error;
+use crate::sqlite::statement;
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many instructions of SQLite's machine pass between two questions: less than a millisecond.
+const INSTRUCTIONS: i32 = 10_000;
+
+/// Until when the present statement may run.
+#[derive(Debug)]
+pub struct Patience {
+    start: Instant,
+    /// Milliseconds since the start.
+    until_ms: Arc<AtomicU64>,
+}
+
+impl Patience {
+    /// Watches a connection.
+    pub fn of(connection: &mut Connection) -> Result<Self, Error> {
+        let (start, until_ms) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
+        let until = Arc::clone(&until_ms);
+        let is_over = move || ms(start.elapsed()) > until.load(Ordering::Relaxed);
+        connection.progress_handler(INSTRUCTIONS, Some(is_over)).map_err(statement::failed)?;
+        Ok(Self { start, until_ms })
+    }
+
+    /// A statement begins that may take so long.
+    pub fn begin(&self, within: Option<Duration>) {
+        let until = within.map_or(u64::MAX, |within| ms(self.start.elapsed() + within));
+        self.until_ms.store(until, Ordering::Relaxed);
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Database;
+    use crate::database::Statement;
+    use crate::sqlite::Sqlite;
+
+    #[tokio::test]
+    async fn what_never_ends_is_ended_and_the_next_one_is_not() {
+        const ENDLESS: &str = "WITH RECURSIVE \"n\" (\"x\") AS \
+            (SELECT 1 UNION ALL SELECT \"x\" + 1 FROM \"n\") SELECT COUNT(*) FROM \"n\"";
+        const LONG: &str = "WITH RECURSIVE \"n\" (\"x\") AS \
+            (SELECT 1 UNION ALL SELECT \"x\" + 1 FROM \"n\" WHERE \"x\" < 100000) \
+            SELECT COUNT(*) FROM \"n\"";
+        let directory = tempfile::tempdir().unwrap();
+        let database = Sqlite::open(&directory.path().join("db"), 1).unwrap();
+        for _ in 0..2 {
+            let endless = Statement::new(ENDLESS).within(Duration::from_millis(20));
+            assert!(matches!(database.read(endless).await, Err(Error::TooSlow)));
+            let rows = database.read(Statement::new(LONG)).await.unwrap();
+            assert_eq!(rows[0].whole(0), Some(100_000));
+        }
+    }
+}
