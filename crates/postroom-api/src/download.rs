@@ -46,7 +46,7 @@ pub async fn download(
     headers: &HeaderMap,
     as_attachment: bool,
 ) -> Result<Response, Problem> {
-    let tag = format!("\"{}\"", file.etag());
+    let tag = etag::of_file(file);
     if etag::is_known(headers, &tag) {
         return Ok(view::not_modified(&tag));
     }

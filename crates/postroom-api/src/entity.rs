@@ -30,7 +30,7 @@ pub async fn list(asked: Asked) -> Result<Response, Problem> {
     let part = store.entity_part((&asked.domain, class), &listing.query, bytes_max).await?;
     let is_full = part.entities.len() as u64 == u64::from(listing.query.limit);
     let behind = if part.is_cut { last_of(&asked, &listing.query).await? } else { None };
-    let last = behind.as_ref().or(part.entities.last().filter(|_| is_full && !part.is_cut));
+    let last = behind.as_ref().or(part.entities.last().filter(|_| is_full));
     let link = last.and_then(|last| {
         let next = listing::next_page(asked.uri.path(), &pairs, &listing.query, last);
         HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok()

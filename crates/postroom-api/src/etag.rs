@@ -7,11 +7,18 @@ use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::header;
+use postroom_store::FileRow;
 
 /// The tag of an entity: its version.
 #[must_use]
 pub fn of_version(version: i64) -> String {
     format!("\"{version}\"")
+}
+
+/// The tag of a file: its content.
+#[must_use]
+pub fn of_file(file: &FileRow) -> String {
+    format!("\"{}\"", file.etag())
 }
 
 /// The tag as the value of a header field; `None` when it has bytes that none may have.

@@ -5,6 +5,7 @@ use crate::body::Incoming;
 use crate::change;
 use crate::download::download;
 use crate::etag;
+use crate::form;
 use crate::form::Form;
 use crate::listing;
 use crate::media_type::MediaType;
@@ -68,8 +69,9 @@ pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<R
     let mut form = Form::open(&asked.headers, body, &app.limits).await?;
     let mut files: Vec<NewFile> = vec![];
     while let Some(field) = form.next().await? {
-        let part = (field, format!("files[{}]", files.len()));
-        let file = upload::take_field(&app.store, &app.limits, &property, part).await?;
+        let said = Said::by(&field, format!("files[{}]", files.len()));
+        let pieces = form::bytes(field);
+        let file = upload::take(&app.store, &app.limits, &property, said, pieces).await?;
         if files.iter().any(|other| other.name == file.name) {
             let detail = format!("the form has two files of the name `{}`", file.name);
             return Err(Problem::conflict("exists", detail));
@@ -109,7 +111,7 @@ pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Probl
         let field = form.next().await?;
         let field = field.ok_or_else(|| Invalid::new("files", "the form has no file"))?;
         let said = Said { name, ..Said::by(&field, String::new()) };
-        let pieces = crate::form::bytes(field);
+        let pieces = form::bytes(field);
         upload::take(&app.store, &app.limits, &property, said, pieces).await?
     } else {
         let incoming =
@@ -174,7 +176,7 @@ fn said_by(headers: &HeaderMap) -> Said {
 
 /// Checks `If-Match` against the content that is there.
 fn check_match(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
-    let tag = present.map(tag_of);
+    let tag = present.map(etag::of_file);
     if headers.contains_key(header::IF_MATCH) && !etag::matches(headers, tag.as_deref()) {
         return Err(stale("the file has another content now"));
     }
@@ -184,14 +186,10 @@ fn check_match(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Pro
 /// Checks `If-Match` and `If-None-Match: *` before a change of the content that is there.
 fn check_condition(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
     check_match(headers, present)?;
-    if present.is_some_and(|present| etag::is_known(headers, &tag_of(present))) {
+    if present.is_some_and(|present| etag::is_known(headers, &etag::of_file(present))) {
         return Err(stale("there is such a file already"));
     }
     Ok(())
-}
-
-fn tag_of(file: &FileRow) -> String {
-    format!("\"{}\"", file.etag())
 }
 
 fn stale(detail: &str) -> Problem {

@@ -129,13 +129,7 @@ impl Reader {
         self.query.filter.clone_from(&counted);
         if let Some(after) = self.after {
             match cursor::filter(class, &self.query.order, &after) {
-                Ok(filter) => {
-                    let both = match self.query.filter.take() {
-                        Some(first) => first.and(filter),
-                        None => filter,
-                    };
-                    self.query.filter = Some(both);
-                }
+                Ok(filter) => self.query = self.query.and(filter),
                 Err(invalid) => self.errors.push(invalid),
             }
         }

@@ -38,7 +38,7 @@ pub fn body(
     let mut query = Query { limit: u32::MAX, offset: 0, ..listing.query.clone() };
     if let Some(last) = last {
         let behind = behind(&asked.class, &query.order, last)?;
-        query.filter = Some(both(query.filter.take(), Filter::Not(Box::new(behind))));
+        query = query.and(Filter::Not(Box::new(behind)));
     }
     let rest = Rest {
         store: asked.app.store.clone(),
@@ -88,8 +88,7 @@ impl Rest {
         let (front, part) = match next {
             Next::First(part) => ("[", part),
             Next::Behind(filter) => {
-                let filter = Some(both(self.query.filter.clone(), filter));
-                let query = Query { filter, ..self.query.clone() };
+                let query = self.query.clone().and(filter);
                 let place = (&self.domain, self.class.as_ref());
                 (",", self.store.entity_part(place, &query, self.bytes_max).await?)
             }
@@ -106,11 +105,4 @@ impl Rest {
 
 fn behind(class: &Class, order: &[Order], entity: &Entity) -> Result<Filter, Invalid> {
     cursor::filter(class, order, &cursor::behind(order, entity))
-}
-
-fn both(filter: Option<Filter>, other: Filter) -> Filter {
-    match filter {
-        Some(filter) => filter.and(other),
-        None => other,
-    }
 }

@@ -2,7 +2,6 @@
 
 use crate::attributes;
 use crate::enclosed::Enclosed;
-use crate::form;
 use crate::limits::Limits;
 use crate::media_type::MediaType;
 use crate::media_type::OCTETS;
@@ -114,21 +113,6 @@ pub async fn take(
         return Err(not_utf8(&said));
     }
     said.file(property, writer.finish())
-}
-
-/// Takes a part of a form into the store; see [`take`].
-///
-/// # Errors
-///
-/// As [`take`].
-pub async fn take_field(
-    store: &Store,
-    limits: &Limits,
-    property: &Property,
-    (field, place): (Field<'_>, String),
-) -> Result<NewFile, Problem> {
-    let said = Said::by(&field, place);
-    take(store, limits, property, said, form::bytes(field)).await
 }
 
 /// Takes a file out of JSON into the store; see [`take`].

@@ -99,7 +99,8 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
         Ok(filter) => filter,
         Err(_) => return end(shared, job, Some("its filter does not fit the class")).await,
     };
-    let mut keeps = Keeps { shared, domain: job.domain.clone(), known: HashMap::new() };
+    let domain = job.domain.clone();
+    let mut keeps = Keeps { shared, domain: &domain, known: HashMap::new() };
     loop {
         let page = page(shared, (&job, &class), filter.as_ref()).await?;
         if page.is_empty() {
@@ -108,10 +109,9 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
         let mut tasks = vec![];
         for message in page {
             let keep = keeps.of(&message).await?;
-            let domain = job.domain.clone();
+            let (id, domain) = (message.id, &domain);
             tasks.push(async move {
-                let id = message.id;
-                Ok::<_, Error>((id, keep, look(shared, &domain, message, keep).await?))
+                Ok::<_, Error>((id, keep, look(shared, domain, message, keep).await?))
             });
         }
         // In their order: the job goes on behind the last one that is recorded.
@@ -276,7 +276,7 @@ fn changes(message: &Entity, derived: &Derived) -> Map<String, Json> {
 /// What is kept of the messages of each folder, by the options that hold now.
 struct Keeps<'a> {
     shared: &'a Shared,
-    domain: Domain,
+    domain: &'a Domain,
     known: HashMap<Option<Uuid>, Keep>,
 }
 
@@ -304,7 +304,7 @@ impl Keeps<'_> {
     async fn entity(&self, class: &str, id: Option<Uuid>) -> Result<Option<Entity>, Error> {
         match (self.shared.store.class(class), id) {
             (Some(class), Some(id)) => {
-                Ok(self.shared.store.entity_get(&self.domain, &class, id).await?)
+                Ok(self.shared.store.entity_get(self.domain, &class, id).await?)
             }
             (_, _) => Ok(None),
         }

@@ -50,6 +50,16 @@ impl Query {
             || self.order.iter().any(|order| order.property == property)
     }
 
+    /// The same of what `filter` lets through as well.
+    #[must_use]
+    pub fn and(mut self, filter: Filter) -> Self {
+        self.filter = Some(match self.filter.take() {
+            Some(first) => first.and(filter),
+            None => filter,
+        });
+        self
+    }
+
     /// Everything that `filter` lets through, up to `limit`.
     #[must_use]
     pub fn filtered(filter: Filter, limit: u32) -> Self {

@@ -58,16 +58,6 @@ pub struct ListPart {
     pub is_cut: bool,
 }
 
-impl ListPart {
-    /// Of the rows that were read with this bound.
-    pub(crate) fn new(class: &Class, rows: &[Row], bytes_max: usize) -> Result<Self, Error> {
-        let is_cut = rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
-        let entities: Result<_, _> =
-            rows.iter().map(|row| columns::to_entity(class, row)).collect();
-        Ok(Self { entities: entities?, is_cut })
-    }
-}
-
 impl Store {
     /// The row that an entity of a class will be. With large values that is work: do it where such
     /// work belongs.
@@ -217,7 +207,12 @@ impl Store {
         );
         let statement = Statement::new(sql).bind_all(conditions.values);
         let statement = statement.at_most(bytes_max).within(QUERY_WITHIN);
-        ListPart::new(class, &self.read(statement).await?, bytes_max)
+        let rows = self.read(statement).await?;
+        let has_room = rows.len() as u64 != u64::from(query.limit);
+        let is_cut = has_room && rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
+        let entities: Result<_, _> =
+            rows.iter().map(|row| columns::to_entity(class, row)).collect();
+        Ok(ListPart { entities: entities?, is_cut })
     }
 
     /// How many entities a query asks for, whatever its limit and offset.

@@ -3,9 +3,9 @@
 use crate::blob::Content;
 use crate::chunk;
 use crate::chunk::BlobId;
+use crate::columns;
 use crate::database::Statement;
 use crate::database::Value;
-use crate::entity::ListPart;
 use crate::error::Error;
 use crate::file;
 use crate::file::FileRow;
@@ -93,7 +93,7 @@ impl Store {
             filter.unwrap_or_default()
         );
         let statement = Statement::new(sql).bind_all(conditions.values).at_most(PART_BYTES);
-        Ok(ListPart::new(class, &self.read(statement).await?, PART_BYTES)?.entities)
+        self.read(statement).await?.iter().map(|row| columns::to_entity(class, row)).collect()
     }
 
     /// Whether the files of a message are those that were derived, in content too.

@@ -13,6 +13,7 @@ use postroom_mime::compose::Draft;
 use postroom_mime::compose::File;
 use postroom_mime::compose::FileAt;
 use postroom_mime::compose::Piece;
+use postroom_mime::compose::message_id;
 use postroom_mime::compose::wire_address;
 use postroom_model::Entity;
 use postroom_model::Invalid;
@@ -167,7 +168,7 @@ async fn draft(
     };
     let date = text("dateTime").and_then(|text| Timestamp::parse(text).ok());
     // Without angle brackets, as that of a received message is.
-    let message_id = text("messageId").map(|id| id.trim().trim_matches(['<', '>']).to_owned());
+    let message_id = text("messageId").map(|id| message_id(id).unwrap_or(id).to_owned());
     let draft = Draft {
         message_id: message_id.unwrap_or_else(|| new_message_id(&from)),
         from: Address { name, address: from },

@@ -68,7 +68,7 @@ pub fn write_header(
             )
         })?;
         let mut field = Field::begin(out, "Content-ID");
-        field.token(&id);
+        field.token(&format!("<{id}>"));
         field.end();
     }
     Ok(transfer)

@@ -118,29 +118,29 @@ fn date(out: &mut Vec<u8>, date_ms: i64) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// A message id in angle brackets (RFC 5322 §3.6.4), given with or without them; `None` if it
-/// cannot stand in a header field.
+/// A message id without its angle brackets (RFC 5322 §3.6.4), given with or without them; `None` if
+/// it cannot stand in a header field.
 #[must_use]
-pub fn message_id(id: &str) -> Option<String> {
+pub fn message_id(id: &str) -> Option<&str> {
     let id = id.trim();
     let id = id.strip_prefix('<').unwrap_or(id);
     let id = id.strip_suffix('>').unwrap_or(id);
     let fit = |byte: u8| byte.is_ascii_graphic() && !b"<>".contains(&byte);
     let good = !id.is_empty() && id.len() <= MESSAGE_ID_BYTES_MAX && id.bytes().all(fit);
-    good.then(|| format!("<{id}>"))
+    good.then_some(id)
 }
 
-fn ids(list: &[String]) -> Vec<String> {
+fn ids(list: &[String]) -> Vec<&str> {
     list.iter().filter_map(|id| message_id(id)).collect()
 }
 
-fn message_ids(out: &mut Vec<u8>, name: &str, ids: Vec<String>) {
+fn message_ids(out: &mut Vec<u8>, name: &str, ids: Vec<&str>) {
     if ids.is_empty() {
         return;
     }
     let mut field = Field::begin(out, name);
-    for id in &ids {
-        field.token(id);
+    for id in ids {
+        field.token(&format!("<{id}>"));
     }
     field.end();
 }

@@ -17,10 +17,6 @@ fn quick() -> Json {
     json!({"after_read_timeout": 0.1})
 }
 
-fn always(sandbox: &Sandbox, on: Point, act: Action) {
-    sandbox.script(Rule { on, when: When::Always, act });
-}
-
 fn in_mailbox(sandbox: &Sandbox, mailbox: &str, on: Point, act: Action) {
     sandbox.script(Rule { on, when: When::For(mailbox.to_owned()), act });
 }

@@ -17,10 +17,6 @@ fn quick() -> Json {
     json!({"after_read_timeout": 0.1, "survey_interval": 1.0})
 }
 
-fn always(sandbox: &Sandbox, on: Point, act: Action) -> RuleId {
-    sandbox.script(Rule { on, when: When::Always, act })
-}
-
 /// The server has no such thing to tell of a mailbox.
 fn without(sandbox: &Sandbox, code: &str) -> [RuleId; 2] {
     [ImapCommand::Examine, ImapCommand::Status].map(|command| {

@@ -1,7 +1,12 @@
 //! What the stories share: a Postroom, accounts, and waiting for conditions.
 
+use postroom_sandbox::Action;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::RuleId;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
+use postroom_sandbox::When;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
 use postroom_testkit::wait_until;
@@ -41,6 +46,11 @@ pub async fn sandbox_with(options: Json, start: PostroomOptions) -> (Sandbox, Po
     let account = json!({"address": ANNA, "password": "secret", "fromDisplayName": "Anna"});
     let account = account_of(&postroom, profile, account).await;
     (sandbox, postroom, account)
+}
+
+/// From now on `act` happens at a point.
+pub fn always(sandbox: &Sandbox, on: Point, act: Action) -> RuleId {
+    sandbox.script(Rule { on, when: When::Always, act })
 }
 
 /// Creates a profile and an account of it; gives the id of the account.
