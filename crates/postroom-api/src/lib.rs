@@ -25,6 +25,8 @@ pub mod percent;
 
 pub mod place;
 
+pub mod verb;
+
 pub mod mask;
 
 pub mod cursor;

@@ -7,12 +7,12 @@
 //!   email/Messages/<id>/attachments                   a property that holds a list of files
 //!   email/Messages/<id>/attachments/Summer%202026.pdf one of them
 //! ```
-//! Segments are split before they are decoded, so that a file name may hold a slash.
+//! Segments are split before they are decoded, so that a file name may hold a slash. Behind a
+//! collection or an entity a colon names a verb: `email/Messages:redecompose` (`crate::verb`).
 
 use crate::percent;
 use crate::problem::Problem;
 use postroom_model::Class;
-use postroom_model::builtin::MESSAGES;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -23,6 +23,8 @@ pub struct Place {
     pub class: Arc<Class>,
     /// What of it.
     pub part: Part,
+    /// The word behind a colon, which is to be a verb; `None` as a rule.
+    pub word: Option<String>,
 }
 
 /// What of a class a path names.
@@ -38,19 +40,6 @@ pub enum Part {
     File(Uuid, String, Option<String>),
 }
 
-impl Place {
-    /// The methods that the place takes, for `Allow`.
-    #[must_use]
-    pub fn methods(&self) -> &'static str {
-        match self.part {
-            Part::Collection if self.class.classname == MESSAGES => "GET, HEAD, POST, REDECOMPOSE",
-            Part::Collection | Part::FileList(..) => "GET, HEAD, POST",
-            Part::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
-            Part::File(..) => "GET, HEAD, PUT, DELETE",
-        }
-    }
-}
-
 /// Finds what a path names. `path` is what follows `/rest/v1/model/`, still percent-encoded.
 ///
 /// # Errors
@@ -62,7 +51,20 @@ pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
         .map(percent::decode)
         .collect::<Option<_>>()
         .ok_or_else(|| Problem::malformed("the path is not percent-encoded UTF-8"))?;
-    let (class, rest) = class_of(&segments, classes)?;
+    // Neither class names nor ids have a colon; names of files may have one.
+    if let Some((last, before)) = segments.split_last()
+        && let Some((last, word)) = last.rsplit_once(':')
+    {
+        let place = named(&[before, &[last.to_owned()]].concat(), classes)?;
+        if matches!(place.part, Part::Collection | Part::Entity(_)) {
+            return Ok(Place { word: Some(word.to_owned()), ..place });
+        }
+    }
+    named(&segments, classes)
+}
+
+fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> {
+    let (class, rest) = class_of(segments, classes)?;
     let part = match rest {
         [] => Part::Collection,
         [id] => Part::Entity(id_of(id)?),
@@ -85,7 +87,7 @@ pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
         }
         _ => return Err(Problem::not_found("the path has too many segments")),
     };
-    Ok(Place { class, part })
+    Ok(Place { class, part, word: None })
 }
 
 /// The class with the longest name that the path begins with, and the segments behind it.
@@ -133,6 +135,25 @@ mod tests {
     use postroom_model::builtin;
 
     const ID: &str = "018f0000-0000-7000-8000-000000000000";
+
+    #[test]
+    fn a_colon_names_a_verb_but_not_in_names_of_files() {
+        let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
+        let word = |path: &str| find(path, &classes).map(|place| place.word).ok();
+        #[rustfmt::skip]
+        let table = [
+            ("email/Messages:redecompose".to_owned(),    Some(Some("redecompose"))),
+            ("email/Messages%3Aredecompose".to_owned(),  Some(Some("redecompose"))),
+            (format!("email/Messages/{ID}:x:y"),         None),
+            (format!("email/Messages/{ID}:"),            Some(Some(""))),
+            (format!("email/Messages/{ID}/file:x"),      None),
+            (format!("email/Messages/{ID}/file/a:b"),    Some(None)),
+            ("email/Nothing:redecompose".to_owned(),     None),
+        ];
+        for (path, want) in table {
+            assert_eq!(word(&path), want.map(|word| word.map(str::to_owned)), "{path}");
+        }
+    }
 
     fn look(path: &str) -> Result<(String, Part), String> {
         let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();

@@ -65,10 +65,12 @@ impl Problem {
 
     /// 405: the path exists, but not for this method.
     #[must_use]
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("the path takes {allow}");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
-            .with(header::ALLOW, HeaderValue::from_static(allow))
+        let mut problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
+        let value = HeaderValue::from_str(allow).ok();
+        problem.headers.extend(value.map(|value| (header::ALLOW, value)));
+        problem
     }
 
     /// 409: what is there already, or its state, does not allow it.

@@ -14,6 +14,8 @@ use crate::place;
 use crate::place::Part;
 use crate::problem::Problem;
 use crate::trace;
+use crate::verb;
+use crate::verb::Verb;
 use axum::Router;
 use axum::extract::Request;
 use axum::extract::State;
@@ -24,7 +26,6 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::any;
 use axum::routing::get;
-use postroom_model::builtin::MESSAGES;
 
 /// Where the entities are.
 const MODEL: &str = "/rest/v1/model/";
@@ -53,19 +54,19 @@ async fn model(
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
     let place = place::find(path, app.store.classes())?;
-    let (methods, is_messages) = (place.methods(), place.class.classname == MESSAGES);
+    let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
     if head.method == Method::HEAD {
         // A range is one of GET alone (RFC 9110 §14.2).
         headers.remove(header::RANGE);
     }
     let asked = Asked { app, domain, class, uri, headers };
-    let (part, method) = (place.part, Verb::of(&head.method));
+    let part = place.part;
     #[rustfmt::skip]
-    let answered = match (&part, method) {
+    let answered = match (&part, verb) {
         (Part::Collection, Verb::Get)      => entity::list(asked).await,
         (Part::Collection, Verb::Post)     => create::create(asked, body).await,
-        (Part::Collection, Verb::Redecompose) if is_messages => job::redecompose(asked, body).await,
+        (Part::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
         (Part::Entity(id), Verb::Get)      => entity::show(asked, *id).await,
         (Part::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
         (Part::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
@@ -75,36 +76,9 @@ async fn model(
         (Part::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,
         (Part::File(id, p, n), Verb::Put)   => file::put(asked, (*id, p, n.as_deref()), body).await,
         (Part::File(id, p, n), Verb::Delete) => file::delete(asked, (*id, p, n.as_deref())).await,
-        (_, _)                               => Err(Problem::method_not_allowed(methods)),
+        (_, _)                               => Err(Problem::method_not_allowed(&methods)),
     };
     answered
-}
-
-/// What a method asks for.
-#[derive(Clone, Copy)]
-enum Verb {
-    Get,
-    Post,
-    Put,
-    Patch,
-    Delete,
-    Redecompose,
-    Other,
-}
-
-impl Verb {
-    fn of(method: &Method) -> Self {
-        match *method {
-            // The server leaves the body out.
-            Method::GET | Method::HEAD => Self::Get,
-            Method::POST => Self::Post,
-            Method::PUT => Self::Put,
-            Method::PATCH => Self::Patch,
-            Method::DELETE => Self::Delete,
-            _ if method.as_str() == "REDECOMPOSE" => Self::Redecompose,
-            _ => Self::Other,
-        }
-    }
 }
 
 async fn nothing(_: Caller) -> Problem {

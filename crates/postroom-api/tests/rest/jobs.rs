@@ -12,6 +12,11 @@ async fn a_job_is_seen_by_its_domain_until_it_is_taken_away() {
     let (account, folder) = server.account().await;
     server.received(&account, &folder).await;
     let filter = r#"["==",["property","subject"],"hi"]"#;
+    let twin = server.request("POST", "email/Messages:redecompose").query(&[("filter", filter)]);
+    let asked = answer(twin).await;
+    let place = asked.header("location").to_owned();
+    assert_eq!(asked.expect(202)["total"], 1);
+    answer(server.request("DELETE", &place)).await.expect(204);
     let asked = server.request("REDECOMPOSE", MESSAGES).query(&[("filter", filter)]);
     let asked = answer(asked).await;
     let job = asked.expect(202);
