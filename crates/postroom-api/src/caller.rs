@@ -3,6 +3,7 @@
 //! Standards: RFC 6750.
 
 use crate::app::App;
+use crate::connections::Connection;
 use crate::problem::Problem;
 use axum::extract::ConnectInfo;
 use axum::extract::FromRequestParts;
@@ -14,6 +15,7 @@ use postroom_model::Domain;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// An authorised caller. A function that takes one cannot be reached without a good token.
@@ -28,21 +30,19 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let token = bearer(parts)?;
-        let (source, now) = (source(parts), Instant::now());
-        if let Some(wait) = app.lockout.wait(source, token, now) {
+        // A good token is always listened to: who sends wrong ones from the same address, behind a
+        // proxy for example, locks nobody else out.
+        if let Some(domain) = app.store.token_verify(token).await? {
+            if let Some(connection) = parts.extensions.get::<Arc<Connection>>() {
+                connection.is_known();
+            }
+            return Ok(Self { domain });
+        }
+        if let Some(wait) = app.lockout.failed(source(parts), Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));
         }
-        match app.store.token_verify(token).await? {
-            Some(domain) => {
-                app.lockout.worked(source, token, now);
-                Ok(Self { domain })
-            }
-            None => {
-                app.lockout.failed(source, now);
-                let challenge = "Bearer realm=\"postroom\", error=\"invalid_token\"";
-                Err(Problem::unauthenticated(challenge, "the token is not known"))
-            }
-        }
+        let challenge = "Bearer realm=\"postroom\", error=\"invalid_token\"";
+        Err(Problem::unauthenticated(challenge, "the token is not known"))
     }
 }
 

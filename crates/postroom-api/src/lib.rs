@@ -13,7 +13,13 @@ pub mod limits;
 
 pub mod problem;
 
+pub mod source;
+
 pub mod lockout;
+
+pub mod connections;
+
+pub mod socket;
 
 pub mod app;
 

@@ -21,8 +21,14 @@ pub struct Limits {
     pub silence_max: Duration,
     /// How long a connection may take until the next request is there, its header fields included.
     pub head_within: Duration,
-    /// How many connections there may be at once; others wait until one ends.
+    /// How long a new connection may take until its first request is there.
+    pub first_head_within: Duration,
+    /// How long a client may read nothing of what it is answered.
+    pub read_within: Duration,
+    /// How many connections there may be at once; others wait until one gives way.
     pub connections_max: usize,
+    /// How many of one source there may be that have not brought a good token.
+    pub anonymous_max: usize,
 }
 
 impl Default for Limits {
@@ -37,7 +43,10 @@ impl Default for Limits {
             silence_max: Duration::from_secs(60),
             // Clients keep idle connections for 90 seconds; they are not to be surprised.
             head_within: Duration::from_secs(120),
+            first_head_within: Duration::from_secs(10),
+            read_within: Duration::from_secs(30),
             connections_max: 1024,
+            anonymous_max: 256,
         }
     }
 }

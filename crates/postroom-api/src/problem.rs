@@ -158,6 +158,27 @@ impl Problem {
         Ok(self.errors.into_iter().map(at).collect())
     }
 
+    /// What the client is shown.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let title = self.status.canonical_reason().unwrap_or("Refused");
+        let message = if self.detail.is_empty() { title } else { &self.detail };
+        let mut body = json!({
+            "type": format!("urn:postroom:problem:{}", self.kind),
+            "title": title,
+            "status": self.status.as_u16(),
+            "detail": message,
+            "error_code": 1000 + self.status.as_u16(),
+            "error_message": message,
+        });
+        if let (false, Some(members)) = (self.errors.is_empty(), body.as_object_mut()) {
+            let errors = self.errors.iter();
+            let errors = errors.map(|e| json!({"property": e.property, "reason": e.reason}));
+            members.insert("errors".to_owned(), errors.collect());
+        }
+        body
+    }
+
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -218,21 +239,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("Refused");
-        let message = if self.detail.is_empty() { title } else { &self.detail };
-        let mut body = json!({
-            "type": format!("urn:postroom:problem:{}", self.kind),
-            "title": title,
-            "status": self.status.as_u16(),
-            "detail": message,
-            "error_code": 1000 + self.status.as_u16(),
-            "error_message": message,
-        });
-        if let (false, Some(members)) = (self.errors.is_empty(), body.as_object_mut()) {
-            let errors = self.errors.iter();
-            let errors = errors.map(|e| json!({"property": e.property, "reason": e.reason}));
-            members.insert("errors".to_owned(), errors.collect());
-        }
+        let body = self.to_json();
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

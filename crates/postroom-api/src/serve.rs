@@ -1,26 +1,40 @@
 //! Serving the interface on a listener, until it is told to stop.
 //!
-//! A connection has a bounded time for each request head, and there are only so many of them: a
-//! client that sends half a request takes nothing from the others.
+//! What a client does not do in time ends its connection and takes nothing from the others: the
+//! first head of a request comes soon, later ones too, and what is answered is read. How many
+//! connections there are is bounded, and who gives way is decided by `crate::connections`.
 
 use crate::app::App;
+use crate::connections::Connection;
+use crate::connections::Connections;
+use crate::connections::Leave;
+use crate::connections::Seat;
+use crate::limits::Limits;
 use crate::routes::router;
+use crate::socket::Answering;
+use crate::socket::Socket;
 use axum::Router;
 use axum::body::Body;
+use axum::body::Bytes;
 use axum::extract::ConnectInfo;
+use axum::response::Response;
 use hyper::Request;
+use hyper::body::Frame;
 use hyper::body::Incoming;
+use hyper::body::SizeHint;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
-use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tower::Service;
 
 /// How long accepting rests after it failed, for lack of file descriptors as a rule.
@@ -29,34 +43,29 @@ const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 /// Serves until `stop` is ready, then finishes the requests that are under way.
 pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send) {
     let limits = Arc::clone(&app.limits);
+    let connections = Connections::new(&limits);
     let router = router(app);
-    let places = Arc::new(Semaphore::new(limits.connections_max));
-    let graceful = GracefulShutdown::new();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
     tokio::pin!(stop);
     loop {
         let accepted = async {
-            // The semaphore is never closed.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (place, listener.accept().await)
+            let accepted = listener.accept().await?;
+            let seat = connections.seat(accepted.1.ip()).await;
+            std::io::Result::Ok((accepted, seat))
         };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = &mut stop => break,
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let service = answer(&router, peer);
-                let connection = http.serve_connection(io(stream), service);
-                let connection = graceful.watch(connection);
-                tokio::spawn(async move {
-                    // What ends a connection is the client's affair: a refusal was answered.
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended");
-                    }
-                    drop(place);
-                });
+            Ok(((stream, peer), seat)) => {
+                let one = One {
+                    router: router.clone(),
+                    peer,
+                    connections: connections.clone(),
+                    connection: Arc::clone(&seat.connection),
+                    answering: Answering::default(),
+                };
+                tokio::spawn(run(stream, one, seat, Arc::clone(&limits)));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -65,31 +74,110 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
         }
     }
     drop(listener);
-    graceful.shutdown().await;
+    connections.end().await;
 }
 
-fn io(stream: TcpStream) -> TokioIo<TcpStream> {
+/// Serves one connection to its end.
+async fn run(stream: TcpStream, one: One, seat: Seat, limits: Arc<Limits>) {
     // Answers go out at once: a small one must not wait for the client to acknowledge the last.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
-    TokioIo::new(stream)
+    let mut leaving = seat.connection.leaving();
+    let socket = Socket::new(stream, one.answering.clone(), limits.read_within);
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
+    let service = service_fn(move |request| one.answer(request));
+    let served = http.serve_connection(TokioIo::new(socket), service);
+    let silent = silent(&seat.connection, limits.first_head_within);
+    tokio::pin!(served, silent);
+    loop {
+        tokio::select! {
+            ended = served.as_mut() => {
+                // What ends a connection is the client's affair: a refusal was answered.
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended");
+                }
+                return;
+            }
+            () = silent.as_mut() => {
+                tracing::debug!("a connection brought no request in time");
+                return;
+            }
+            told = leaving.changed() => match *leaving.borrow_and_update() {
+                // An error cannot be: the seat is held here.
+                Leave::No if told.is_ok() => {}
+                Leave::WhenDone => served.as_mut().graceful_shutdown(),
+                Leave::No | Leave::Now => {
+                    tracing::debug!("a connection gave way to another");
+                    return;
+                }
+            }
+        }
+    }
 }
 
-/// The service of one connection: the router, which is told who asks.
-fn answer(
-    router: &Router,
+/// Ends when no request has come in time.
+async fn silent(connection: &Connection, within: Duration) {
+    tokio::time::sleep(within).await;
+    if connection.has_asked() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What answers on one connection: the router, which is told who asks.
+struct One {
+    router: Router,
     peer: SocketAddr,
-) -> impl hyper::service::Service<
-    Request<Incoming>,
-    Response = axum::response::Response,
-    Error = std::convert::Infallible,
-    Future: Send,
-> + use<> {
-    let router = router.clone();
-    service_fn(move |request: Request<Incoming>| {
+    connections: Connections,
+    connection: Arc<Connection>,
+    answering: Answering,
+}
+
+impl One {
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<> {
+        self.answering.begin();
+        self.connections.used(&self.connection);
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().call(request)
-    })
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        request.extensions_mut().insert(Arc::clone(&self.connection));
+        let answered = self.router.clone().call(request);
+        let answering = self.answering.clone();
+        async move { Ok(answered.await?.map(|body| Answer { body, answering })) }
+    }
+}
+
+/// The body of an answer, which says when the server has taken all of it.
+struct Answer {
+    body: Body,
+    answering: Answering,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.answering.end();
+    }
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

@@ -17,7 +17,9 @@ use crate::key::MasterKey;
 use crate::schema;
 use crate::sqlite::Sqlite;
 use postroom_model::Class;
+use postroom_model::Domain;
 use postroom_model::builtin;
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::RwLock;
 use tokio::sync::watch;
 
 /// What is sealed under the key, to know it again.
@@ -60,6 +63,8 @@ pub(crate) struct Inner {
     pub blobs: BlobCounter,
     pub abandoned: Abandoned,
     full: AtomicBool,
+    /// The domains by the hashes of their tokens; `None` until somebody asks.
+    pub tokens: RwLock<Option<HashMap<Vec<u8>, Domain>>>,
     classes: Vec<Arc<Class>>,
     configuration: watch::Sender<u64>,
     outgoing: watch::Sender<u64>,
@@ -89,6 +94,7 @@ impl Store {
                 blobs: BlobCounter::after(last, clock::now_ms()),
                 abandoned: Abandoned::default(),
                 full: AtomicBool::new(false),
+                tokens: RwLock::default(),
                 classes: config.classes.iter().cloned().map(Arc::new).collect(),
                 configuration: watch::Sender::new(0),
                 outgoing: watch::Sender::new(0),

@@ -6,6 +6,7 @@ use crate::store::Store;
 use postroom_model::Domain;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
+use std::collections::HashMap;
 
 impl Store {
     /// Sets the token of a name in a domain; a former one is no longer valid.
@@ -20,6 +21,9 @@ impl Store {
         token: &SecretString,
     ) -> Result<(), Error> {
         let hash = self.inner.key.token_hash(token.expose_secret()).to_vec();
+        // Who verifies meanwhile waits, and reads the tokens anew.
+        let mut known = self.inner.tokens.write().await;
+        *known = None;
         let gone = "DELETE FROM \"token\" WHERE \"domain\" = $1 AND \"name\" = $2";
         let gone = Statement::new(gone).bind(domain.as_str()).bind(name);
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)";
@@ -38,15 +42,30 @@ impl Store {
         Ok(!self.read(statement).await?.is_empty())
     }
 
-    /// The domain that a token may see; `None` when it is not valid.
+    /// The domain that a token may see; `None` when it is not valid. Their hashes are in memory, so
+    /// that a wrong one costs nothing that others wait for.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn token_verify(&self, token: &str) -> Result<Option<Domain>, Error> {
-        let hash = self.inner.key.token_hash(token).to_vec();
-        let sql = "SELECT \"domain\" FROM \"token\" WHERE \"hash\" = $1";
-        let rows = self.read(Statement::new(sql).bind(hash)).await?;
-        Ok(rows.first().and_then(|row| row.text(0)).and_then(|name| Domain::new(name).ok()))
+        let hash = self.inner.key.token_hash(token);
+        if let Some(known) = self.inner.tokens.read().await.as_ref() {
+            return Ok(known.get(hash.as_slice()).cloned());
+        }
+        let mut known = self.inner.tokens.write().await;
+        let sql = "SELECT \"hash\", \"domain\" FROM \"token\"";
+        let rows = self.read(Statement::new(sql)).await?;
+        let mut tokens = HashMap::new();
+        for row in rows {
+            let domain = row.text(1).and_then(|name| Domain::new(name).ok());
+            let (Some(hash), Some(domain)) = (row.bytes(0), domain) else {
+                return Err(Error::Damaged { what: "a token" });
+            };
+            tokens.insert(hash.to_vec(), domain);
+        }
+        let found = tokens.get(hash.as_slice()).cloned();
+        *known = Some(tokens);
+        Ok(found)
     }
 }

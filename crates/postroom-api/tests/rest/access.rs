@@ -36,7 +36,6 @@ async fn everything_but_health_asks_for_a_token() {
 async fn five_wrong_tokens_lock_their_source_out() {
     let server = Server::start().await;
     let with = |token: &str| answer(server.anonymous("GET", PROFILES).bearer_auth(token));
-    assert_eq!(with(TOKEN).await.status, 200);
     for _ in 0..5 {
         let refused = with("a-wrong-token-that-is-long").await;
         assert_eq!(refused.status, 401);
@@ -45,8 +44,10 @@ async fn five_wrong_tokens_lock_their_source_out() {
     let locked = with("another-wrong-token").await;
     assert_eq!(locked.expect(429)["error_code"], 1429);
     assert!(locked.header("retry-after").parse::<u64>().unwrap() <= 181);
-    assert_eq!(with(OTHER_TOKEN).await.status, 429, "a token that has not worked here before");
-    assert_eq!(with(TOKEN).await.status, 200, "a client that works is not locked out by another");
+    for good in [OTHER_TOKEN, TOKEN] {
+        assert_eq!(with(good).await.status, 200, "a good token is not locked out by a wrong one");
+    }
+    assert_eq!(with("another-wrong-token").await.status, 429);
     assert_eq!(answer(server.anonymous("GET", "/healthz")).await.status, 200);
 }
 
@@ -105,8 +106,7 @@ async fn every_answer_names_its_request() {
 
 #[tokio::test]
 async fn half_a_request_takes_nothing_from_others() {
-    let head_within = Duration::from_millis(300);
-    let limits = Limits { connections_max: 2, head_within, ..Limits::default() };
+    let limits = Limits { connections_max: 2, anonymous_max: 2, ..Limits::default() };
     let server = Server::start_with(limits).await;
     let mut half = vec![];
     for _ in 0..2 {
@@ -114,11 +114,94 @@ async fn half_a_request_takes_nothing_from_others() {
         connection.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-").await.unwrap();
         half.push(connection);
     }
-    // All places are taken until the server gives up on them; then others have their turn.
+    // All places are taken; the oldest gives way.
     server.get("/healthz").await.expect(200);
-    for mut connection in half {
+    let mut rest = vec![];
+    half[0].read_to_end(&mut rest).await.unwrap();
+    assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", rest.escape_ascii());
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_ends_soon() {
+    let first_head_within = Duration::from_millis(200);
+    let limits = Limits { first_head_within, ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    for begun in ["", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-"] {
+        let mut connection = server.connect().await;
+        connection.write_all(begun.as_bytes()).await.unwrap();
         let mut rest = vec![];
         connection.read_to_end(&mut rest).await.unwrap();
         assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", rest.escape_ascii());
+    }
+    // One that has asked stays for longer: it is there for the next request.
+    let mut connection = server.connect().await;
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    connection.write_all(request).await.unwrap();
+    let mut buffer = [0; 4096];
+    assert!(connection.read(&mut buffer).await.unwrap() > 0);
+    let silent = tokio::time::timeout(3 * first_head_within, connection.read(&mut buffer)).await;
+    assert!(silent.is_err(), "{silent:?}");
+    connection.write_all(request).await.unwrap();
+    assert!(connection.read(&mut buffer).await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn who_never_reads_keeps_nobody_out() {
+    let limits = Limits { connections_max: 8, anonymous_max: 8, ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    // A client with a good token keeps its connection, whoever else comes.
+    let mut known = server.connect().await;
+    let request = format!(
+        "GET /rest/v1/model/email/Profiles HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    let mut buffer = [0; 4096];
+    known.write_all(request.as_bytes()).await.unwrap();
+    assert!(known.read(&mut buffer).await.unwrap() > 0);
+    let pipelined = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    let mut deaf = vec![];
+    for _ in 0..40 {
+        let connection = server.connect().await;
+        // As much as goes; the server may have ended it already.
+        let _ = connection.try_write(&pipelined);
+        deaf.push(connection);
+        server.get(PROFILES).await.expect(200);
+        let mut stranger = server.connect().await;
+        stranger.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        assert!(stranger.read(&mut buffer).await.unwrap() > 0);
+        assert!(buffer.starts_with(b"HTTP/1.1 200"));
+    }
+    known.write_all(request.as_bytes()).await.unwrap();
+    assert!(known.read(&mut buffer).await.unwrap() > 0);
+    assert!(buffer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_by_itself_has_a_body_too() {
+    let server = Server::start().await;
+    let long = format!("GET /healthz?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000));
+    let fields = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-A: b\r\n".repeat(200));
+    let before = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (request, status, says) in [
+        (long.clone(), 414, "65,534"),
+        (fields, 431, "header fields"),
+        ("NONSENSE\r\n\r\n".to_owned(), 400, "no HTTP/1.1"),
+    ] {
+        for front in ["", before] {
+            let mut connection = server.connect().await;
+            let mut buffer = vec![0; 4096];
+            if !front.is_empty() {
+                connection.write_all(front.as_bytes()).await.unwrap();
+                assert!(connection.read(&mut buffer).await.unwrap() > 0);
+            }
+            connection.write_all(request.as_bytes()).await.unwrap();
+            let mut answered = String::new();
+            connection.read_to_string(&mut answered).await.unwrap();
+            let (head, body) = answered.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answered}");
+            assert!(head.contains("application/problem+json"), "{answered}");
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(body["status"], status);
+            assert!(body["detail"].as_str().unwrap().contains(says), "{body}");
+        }
     }
 }

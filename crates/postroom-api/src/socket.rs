@@ -1,0 +1,249 @@
+//! The byte stream of one connection, as the HTTP server sees it.
+//!
+//! It adds two things to a socket. A client that reads nothing for too long loses its connection.
+//! And where the server refuses a request by itself, because its head is malformed or too long, it
+//! does so without a body: that answer is replaced by one that says what is wrong.
+
+use crate::problem::Problem;
+use axum::http::StatusCode;
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+
+/// The requests of a connection. Shared with what answers them.
+#[derive(Debug, Clone, Default)]
+pub struct Answering(Arc<Requests>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Answering {
+    /// A request is there.
+    pub fn begin(&self) {
+        self.0.begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The server has taken all of its answer, or given up on it.
+    pub fn end(&self) {
+        self.0.ended.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::Acquire)
+    }
+
+    /// How many are answered, when none is under way.
+    fn all_ended(&self) -> Option<u64> {
+        let ended = self.0.ended.load(Ordering::Acquire);
+        (ended == self.begun()).then_some(ended)
+    }
+}
+
+/// A stream with a deadline for writing.
+#[derive(Debug)]
+pub struct Socket<S> {
+    stream: S,
+    answering: Answering,
+    /// How many requests have been answered to the last byte.
+    answered: u64,
+    /// What takes the place of the server's own refusal, and how much of it is written.
+    refusal: Option<(Vec<u8>, usize)>,
+    within: Duration,
+    /// Runs while the client takes nothing.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: AsyncWrite + Unpin> Socket<S> {
+    /// A stream whose client takes something at least every `within`.
+    pub fn new(stream: S, answering: Answering, within: Duration) -> Self {
+        let (answered, refusal, deadline) = (0, None, None);
+        Self { stream, answering, answered, refusal, within, deadline }
+    }
+
+    /// Passes a result on; one that is pending for too long is an error.
+    fn in_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.deadline = None;
+            return result;
+        }
+        let within = self.within;
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + within)));
+        ready!(deadline.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
+    }
+
+    /// Whether what is written now can only be a refusal of the server itself.
+    fn is_refusal(&self) -> bool {
+        self.answering.begun() == self.answered
+    }
+
+    /// Writes what is left of a refusal.
+    fn write_refusal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some((bytes, written)) = &mut self.refusal {
+            let left = bytes.get(*written..).unwrap_or_default();
+            if left.is_empty() {
+                self.refusal = None;
+                break;
+            }
+            let wrote = Pin::new(&mut self.stream).poll_write(context, left);
+            if let Poll::Ready(Ok(count)) = &wrote {
+                *written += *count;
+                if *count == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+            }
+            ready!(self.in_time(context, wrote))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.write_refusal(context))?;
+        if this.is_refusal()
+            && let Some(first) = slices.iter().find(|slice| !slice.is_empty())
+            && let Some(answer) = refusal(first)
+        {
+            this.refusal = Some((answer, 0));
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
+        let wrote = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.in_time(context, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        ready!(this.write_refusal(context))?;
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        ready!(this.in_time(context, flushed))?;
+        this.answered = this.answering.all_ended().unwrap_or(this.answered);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.write_refusal(context))?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// The whole answer in place of the server's head without a body; `None` when it is another head.
+fn refusal(head: &[u8]) -> Option<Vec<u8>> {
+    let code = head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    let code = StatusCode::from_bytes(code).ok().filter(|code| code.is_client_error())?;
+    let (kind, detail) = match code {
+        StatusCode::URI_TOO_LONG => (
+            "uri-too-long",
+            "the path with its parameters is longer than 65,534 bytes; ask for less at once, for \
+             example with a shorter filter",
+        ),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            ("head-too-large", "the header fields are too many (at most 100) or too long")
+        }
+        _ => ("malformed", "the head of the request is no HTTP/1.1"),
+    };
+    let body = Problem::new(code, kind, detail).to_json().to_string();
+    let reason = code.canonical_reason().unwrap_or_default();
+    let head = format!(
+        "HTTP/1.1 {} {reason}\r\nconnection: close\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\n\r\n",
+        code.as_str(),
+        body.len()
+    );
+    Some([head, body].concat().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_loses_its_connection() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let answering = Answering::default();
+        answering.begin();
+        let mut socket = Socket::new(near, answering, Duration::from_secs(30));
+        let begun = Instant::now();
+        socket.write_all(&[b'x'; 900]).await.unwrap();
+        let mut buffer = [0; 500];
+        let slow = async {
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_secs(29)).await;
+                far.read_exact(&mut buffer).await.unwrap();
+            }
+        };
+        let (wrote, ()) = tokio::join!(socket.write_all(&[b'x'; 3000]), slow);
+        assert_eq!(wrote.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= Duration::from_secs(4 * 29 + 30));
+    }
+
+    #[tokio::test]
+    async fn only_a_refusal_without_a_request_is_replaced() {
+        const BARE: &[u8] = b"HTTP/1.1 414 URI Too Long\r\ncontent-length: 0\r\n\r\n";
+        for (is_answering, replaced) in [(false, true), (true, false)] {
+            let (near, mut far) = tokio::io::duplex(10_000);
+            let answering = Answering::default();
+            if is_answering {
+                answering.begin();
+            }
+            let mut socket = Socket::new(near, answering, Duration::from_secs(30));
+            socket.write_all(BARE).await.unwrap();
+            socket.shutdown().await.unwrap();
+            let mut text = String::new();
+            far.read_to_string(&mut text).await.unwrap();
+            assert_eq!(text.contains("65,534"), replaced, "{text}");
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}", body.len())), "{text}");
+        }
+    }
+}
