@@ -1,21 +1,10 @@
 //! Messages of an open corpus beside the repository that are the expected results of its composer:
-//! what they hold is known. Without the corpus this test says that it is skipped.
-#![expect(clippy::print_stderr, reason = "tests")]
-
-use std::fs;
-use std::path::{Path, PathBuf};
+//! what they hold is known.
 
 use postroom_mime::Message;
+use std::fs;
 
-fn corpus() -> Option<PathBuf> {
-    let open = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora/open");
-    let encoded = open.join("enmime/testdata/encode");
-    if encoded.is_dir() {
-        return Some(encoded);
-    }
-    eprintln!("SKIPPED enmime_corpus: no corpus at {}", encoded.display());
-    None
-}
+use crate::place::find;
 
 /// What a message holds, a line for each thing. Addresses are shown by their names alone.
 fn show(message: &Message, raw: &[u8]) -> Vec<String> {
@@ -38,7 +27,7 @@ fn show(message: &Message, raw: &[u8]) -> Vec<String> {
 
 #[test]
 fn composed_messages_hold_what_was_composed() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = find("enmime/testdata/encode") else { return };
     let html = "html <!DOCTYPE html><html><body><h1>My First Heading</h1>\
         <p>My first paragraph éà.</p></body></html>";
     let zip = "file application/zip Some(\"árvíztűrő \\\"x\\\" tükörfúrógép.zip\") ZIPZIPZIP";

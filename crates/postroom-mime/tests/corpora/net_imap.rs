@@ -1,14 +1,15 @@
 //! The one message of an open corpus beside the repository of which both the header and what a
-//! server makes of it are there. Without the corpus this test says that it is skipped.
+//! server makes of it are there.
 //!
 //! All else in that corpus is responses of servers: a matter of the IMAP client.
 
 use std::fs;
-use std::path::Path;
 
 use postroom_mime::{Address, parse};
 
-const EXAMPLES: &str = "../../../shared/corpora/open/net-imap/test/net/imap/fixtures/\
+use crate::place::find;
+
+const EXAMPLES: &str = "net-imap/test/net/imap/fixtures/\
     response_parser/rfc3501_examples.yml";
 
 /// The values of a key behind the envelope's beginning, in order.
@@ -19,11 +20,8 @@ fn values<'a>(envelope: &'a str, key: &str) -> Vec<&'a str> {
 
 #[test]
 fn a_header_is_what_the_envelope_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLES);
-    let Ok(examples) = fs::read_to_string(&path) else {
-        eprintln!("SKIPPED net_imap_corpus: no corpus at {}", path.display());
-        return;
-    };
+    let Some(path) = find(EXAMPLES) else { return };
+    let examples = fs::read_to_string(path).unwrap();
     let (_, header) = examples.split_once("BODY[HEADER] {342}\n").unwrap();
     let lines = header.lines().map(|line| line.trim().strip_prefix("# S:").unwrap().trim());
     let lines: Vec<_> = lines.take_while(|line| *line != ")").collect();

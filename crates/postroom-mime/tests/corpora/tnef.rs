@@ -1,6 +1,6 @@
 //! TNEF streams of an open corpus beside the repository, against the lists of files that come with
-//! it. Without the corpus these tests say that they are skipped.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+//! it.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 use postroom_mime::tnef;
 use postroom_mime::tnef::Tnef;
 
+use crate::place::find;
+
 fn corpus() -> Option<PathBuf> {
-    let open = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora/open");
-    let lists = open.join("tnef-verdammelt/tests/files");
-    if streams(&open).is_dir() && lists.is_dir() {
-        return Some(open);
-    }
-    eprintln!("SKIPPED tnef_corpus: no corpus at {}", open.display());
-    None
+    find("tnef-verdammelt/tests/files")?;
+    find(STREAMS)?;
+    find("")
 }
 
+const STREAMS: &str = "mimekit/UnitTests/TestData/tnef";
+
 fn streams(corpus: &Path) -> PathBuf {
-    corpus.join("mimekit/UnitTests/TestData/tnef")
+    corpus.join(STREAMS)
 }
 
 fn open(corpus: &Path, stem: &str) -> Option<Tnef> {
@@ -51,7 +51,7 @@ fn the_attachments_are_those_of_the_lists() {
         let list = entry.unwrap().path();
         let stem = list.file_stem().unwrap().to_str().unwrap();
         let Some(tnef) = open(&corpus, stem) else {
-            eprintln!("SKIPPED tnef_corpus: {stem} has a list, but no stream");
+            // There is a list, but no stream.
             continue;
         };
         // The lists name bodies as files as well.
@@ -97,8 +97,5 @@ fn streams_without_a_list() {
         let tnef = open(&corpus, stem).unwrap();
         assert_eq!(names(&tnef), want.iter().copied().collect(), "{stem}");
         assert!(tnef.html.is_some() || tnef.text.is_some(), "{stem}");
-        for file in &tnef.attachments {
-            eprintln!("{stem}: {:?} {:?} {} bytes", file.name, file.media_type, file.content.len());
-        }
     }
 }

@@ -1,15 +1,17 @@
 //! Messages of an open corpus beside the repository, against the trees of parts and the decoded
-//! contents that come with them. Without the corpus this test says that it is skipped.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+//! contents that come with them.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use postroom_mime::Limits;
 use postroom_mime::defect::Defects;
 use postroom_mime::source::Slice;
 use postroom_mime::structure;
 use postroom_mime::structure::Entity;
+
+use crate::place::find;
 
 /// Files where we differ on purpose, and why.
 const DIFFERENT: &[(&str, &str)] = &[
@@ -21,16 +23,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("ending-boundaries", "a delimiter is a whole line: text behind a boundary makes it none"),
     ("multi-frag", "base64 that is cut within a group keeps the bytes that are whole"),
 ];
-
-fn corpus() -> Option<PathBuf> {
-    let open = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora/open");
-    let messages = open.join("mime4j/core/src/test/resources");
-    if messages.is_dir() {
-        return Some(messages);
-    }
-    eprintln!("SKIPPED mime4j_corpus: no corpus at {}", messages.display());
-    None
-}
 
 /// A leaf whose content is not known.
 const ANY_LEAF: &str = "leaf of any content";
@@ -118,7 +110,7 @@ impl Tree {
 
 #[test]
 fn parts_and_contents_are_those_that_are_described() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = find("mime4j/core/src/test/resources") else { return };
     let mut count = 0;
     for directory in ["testmsgs", "mimetools-testmsgs"] {
         let entries = fs::read_dir(corpus.join(directory)).unwrap();
