@@ -1,5 +1,6 @@
 //! What every request needs.
 
+use crate::budget::Budget;
 use crate::limits::Limits;
 use crate::lockout::Lockout;
 use axum::http::HeaderMap;
@@ -16,6 +17,8 @@ pub struct App {
     pub store: Store,
     /// How much a client may send.
     pub limits: Arc<Limits>,
+    /// How much JSON is in memory.
+    pub budget: Arc<Budget>,
     /// Who sends wrong tokens.
     pub lockout: Arc<Lockout>,
 }
@@ -30,7 +33,9 @@ impl App {
     /// The interface of a store, with other bounds.
     #[must_use]
     pub fn with_limits(store: Store, limits: Limits) -> Self {
-        Self { store, limits: Arc::new(limits), lockout: Arc::default() }
+        let budget = Budget::new(limits.json_read_bytes_max, limits.json_parsed_bytes_max);
+        let (limits, budget) = (Arc::new(limits), Arc::new(budget));
+        Self { store, limits, budget, lockout: Arc::default() }
     }
 }
 

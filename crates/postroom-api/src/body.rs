@@ -1,18 +1,23 @@
 //! Bodies of requests: counted while they are read, and never waited for without end.
 
+use crate::app::App;
+use crate::budget::SMALL_BYTES;
+use crate::budget::Share;
+use crate::json;
+use crate::json::Document;
 use crate::limits::Limits;
 use crate::media_type::MediaType;
 use crate::problem::Problem;
 use axum::body::Body;
 use axum::body::BodyDataStream;
 use axum::http::HeaderMap;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::StreamExt;
 use futures_util::stream;
-use serde_json::Value as Json;
 use std::time::Duration;
 
 /// Why a body could not be read to its end.
@@ -63,6 +68,7 @@ impl Incoming {
         bytes_max: u64,
         limits: &Limits,
     ) -> Result<Self, Problem> {
+        check_encoding(headers)?;
         let said = headers.get(header::CONTENT_LENGTH);
         let said = said.and_then(|field| field.to_str().ok()?.parse::<u64>().ok());
         if said.is_some_and(|said| said > bytes_max) {
@@ -107,74 +113,84 @@ impl Incoming {
     }
 }
 
+/// Checks that the bytes of a body are what they are said to be, and not compressed.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let fields = headers.get_all(header::CONTENT_ENCODING).into_iter();
+    let mut codings = fields.map(|field| field.to_str().unwrap_or("?").trim());
+    match codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
+        None => Ok(()),
+        Some(coding) => {
+            let detail = format!("takes no Content-Encoding, and not {coding}: send it as it is");
+            let identity = HeaderValue::from_static("identity");
+            Err(Problem::unsupported(detail).with(header::ACCEPT_ENCODING, identity))
+        }
+    }
+}
+
+/// What a JSON body says, with its share of the memory for such bodies.
+#[derive(Debug)]
+pub struct Sent {
+    /// What it says.
+    pub document: Document,
+    /// Is held as long as this is needed.
+    pub share: Share,
+}
+
 /// Reads a JSON body.
 ///
 /// # Errors
 ///
 /// 415 for another media type, 413 when it is too large, 400 with line and column when it is no
-/// JSON, or nested too deep.
-pub async fn json(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Json, Problem> {
-    if let Some(other) = MediaType::of(headers).filter(|media_type| !media_type.is_json()) {
+/// JSON, or nested too deep; 503 when there is no memory for it in time.
+pub async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Problem> {
+    let media_type = MediaType::of(headers);
+    if let Some(other) = media_type.as_ref().filter(|media_type| !media_type.is_json()) {
         let detail = format!("takes application/json, not {}", other.essence);
         return Err(Problem::unsupported(detail));
     }
+    if media_type.is_some_and(|media_type| !media_type.is_utf8()) {
+        return Err(Problem::unsupported("takes application/json in UTF-8, in no other charset"));
+    }
+    let limits = &app.limits;
     let mut incoming = Incoming::new(headers, body, limits.json_bytes_max, limits)?;
+    // Who says a length cannot send more; who says none may send all that is allowed.
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|field| field.to_str().ok());
+    let said = said.and_then(|said| said.parse().ok()).unwrap_or(limits.json_bytes_max);
+    let said = usize::try_from(said).unwrap_or(usize::MAX);
     let mut bytes = vec![];
+    let mut share = None;
     while let Some(piece) = incoming.next().await? {
+        if share.is_none() && bytes.len() + piece.len() > SMALL_BYTES {
+            share = Some(app.budget.to_read(said).await?);
+        }
         bytes.extend_from_slice(&piece);
     }
-    parse_json("the body", &bytes)
+    parse_json("the body", bytes, app).await
 }
 
-/// Reads JSON; `what` is what holds it.
+/// Reads JSON, which is work of its own when it is large; `what` is what holds it.
 ///
 /// # Errors
 ///
-/// 400 with line and column when it is no JSON, or nested deeper than 127 levels.
-pub fn parse_json(what: &str, bytes: &[u8]) -> Result<Json, Problem> {
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(Problem::malformed(format!("{what} is empty; it takes JSON")));
+/// 400 with line and column when it is no JSON, or nested too deep; 413 when it has too many
+/// values; 503 when there is no memory for it in time.
+pub async fn parse_json(what: &'static str, bytes: Vec<u8>, app: &App) -> Result<Sent, Problem> {
+    if bytes.len() <= SMALL_BYTES {
+        let values = json::count(what, &bytes)?;
+        let share = app.budget.to_parse(bytes.len() + values * json::VALUE_BYTES).await?;
+        return Ok(Sent { document: json::parse(what, &bytes)?, share });
     }
-    serde_json::from_slice(bytes).map_err(|error| Problem::not_json(what, &error))
+    let counted = move || json::count(what, &bytes).map(|values| (values, bytes));
+    let (values, bytes) = aside(counted).await?;
+    let share = app.budget.to_parse(bytes.len() + values * json::VALUE_BYTES).await?;
+    let document = aside(move || json::parse(what, &bytes)).await?;
+    Ok(Sent { document, share })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::HeaderValue;
-
-    async fn read(media_type: Option<&'static str>, body: impl Into<Body>) -> Result<Json, u16> {
-        let limits = Limits { json_bytes_max: 1000, ..Limits::default() };
-        let media_type = media_type.map(HeaderValue::from_static);
-        let headers = media_type.map(|value| (header::CONTENT_TYPE, value));
-        let json = json(&headers.into_iter().collect(), body.into(), &limits).await;
-        json.map_err(|problem| problem.status().as_u16())
-    }
-
-    #[tokio::test]
-    async fn only_bounded_json_is_read() {
-        assert_eq!(read(None, "{}").await, Ok(serde_json::json!({})));
-        assert_eq!(read(Some("application/json"), "[1]").await, Ok(serde_json::json!([1])));
-        #[rustfmt::skip]
-        let table = [
-            (Some("text/plain"),       "{}".to_owned(),                        415),
-            (Some("not a media type"), "{}".to_owned(),                        415),
-            (None,                     String::new(),                          400),
-            (None,                     "{\"a\":}".to_owned(),                  400),
-            (None,                     "\"\\ud800\"".to_owned(),               400),
-            (None,                     "[".repeat(200) + &"]".repeat(200),     400),
-            (None,                     format!("\"{}\"", "x".repeat(1000)),    413),
-        ];
-        for (media_type, body, status) in table {
-            assert_eq!(read(media_type, body.clone()).await, Err(status), "{body}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_says_that_it_is_too_large_is_not_read() {
-        let headers =
-            HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from(1_u64 << 30))]);
-        let refused = json(&headers, Body::empty(), &Limits::default()).await.unwrap_err();
-        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    }
+/// Does long work where nobody waits for the thread.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Problem::fault(error.to_string())))
 }

@@ -16,6 +16,7 @@ use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::standing;
 use postroom_model::validate;
 use postroom_store::Updated;
 use serde_json::Map;
@@ -32,8 +33,8 @@ const TRIES_MAX: usize = 20;
 /// 404, 412 for another version, 422 with everything that is wrong, 409 for a message that is being
 /// sent at this moment.
 pub async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
-    let sent = body::json(&asked.headers, body, &asked.app.limits).await?;
-    apply(&asked, id, &sent).await
+    let sent = body::json(&asked.headers, body, &asked.app).await?;
+    apply(&asked, id, &sent.document.json).await
 }
 
 /// `PUT` of an entity: the properties that are not sent take their default. Secrets stay: what is
@@ -43,11 +44,11 @@ pub async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Probl
 ///
 /// As [`patch`].
 pub async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
-    let mut sent = body::json(&asked.headers, body, &asked.app.limits).await?;
-    if let Some(members) = sent.as_object_mut() {
+    let mut sent = body::json(&asked.headers, body, &asked.app).await?;
+    if let Some(members) = sent.document.json.as_object_mut() {
         fill(&asked.class, members);
     }
-    apply(&asked, id, &sent).await
+    apply(&asked, id, &sent.document.json).await
 }
 
 /// `DELETE` of an entity.
@@ -119,11 +120,16 @@ async fn check_message(
 ) -> Result<(), Problem> {
     message::complete(current, changes);
     let mut after = after(current, changes);
-    if !changes.is_empty() {
-        references::complete(asked, &mut after).await?;
+    let refused = standing::problems(current, &after);
+    if !refused.is_empty() {
+        return Err(refused.into());
     }
+    references::complete(asked, &mut after, Some(current)).await?;
+    // Where the folder implies the account, it is that one, whatever was sent.
     let account = after.get("account_id");
-    if account != current.get("account_id") {
+    if account == current.get("account_id") {
+        changes.shift_remove("account_id");
+    } else {
         changes.insert("account_id".to_owned(), account.clone());
     }
     Ok(message::check(Some(current), &after)?)

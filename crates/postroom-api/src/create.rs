@@ -2,10 +2,12 @@
 
 use crate::app::Asked;
 use crate::body;
+use crate::body::Sent;
 use crate::enclosed;
 use crate::folder;
 use crate::form;
 use crate::form::Form;
+use crate::json::Document;
 use crate::media_type::MediaType;
 use crate::message;
 use crate::once;
@@ -24,6 +26,7 @@ use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::limits::PROBLEMS_MAX;
 use postroom_model::validate;
 use postroom_store::NewEntity;
 use postroom_store::NewFile;
@@ -44,15 +47,17 @@ const JSON_PART: &str = "message";
 pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     let is_form = MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form());
     let mut contents = blake3::Hasher::new();
-    let (json, files) = if is_form {
+    let (sent, files) = if is_form {
         from_form(&asked, body, &mut contents).await?
     } else {
-        (body::json(&asked.headers, body, &asked.app.limits).await?, vec![])
+        (body::json(&asked.headers, body, &asked.app).await?, vec![])
     };
+    // The share is held until all is created.
+    let Sent { document: Document { json, digest }, share: _share } = sent;
     if is_form && json.is_array() {
         return Err(Invalid::new(JSON_PART, "is one entity; a list comes without files").into());
     }
-    let once = once::of(&asked.headers, &json, (&files, contents.finalize()))?;
+    let once = once::of(&asked.headers, digest, (&files, contents.finalize()))?;
     let is_list = json.is_array();
     let created = match &once {
         Some(once) => once::before(&asked, once).await?,
@@ -89,6 +94,9 @@ async fn all(asked: &Asked, list: Vec<Json>) -> Result<Vec<NewEntity>, Problem> 
             Ok(new) => all.push(new),
             Err(problem) => problems.extend(problem.within(&format!("[{at}]"))?),
         }
+        if problems.len() > PROBLEMS_MAX {
+            break;
+        }
     }
     if problems.is_empty() { Ok(all) } else { Err(Problem::invalid(problems)) }
 }
@@ -117,7 +125,7 @@ async fn from_form(
     asked: &Asked,
     body: Body,
     contents: &mut blake3::Hasher,
-) -> Result<(Json, Vec<NewFile>), Problem> {
+) -> Result<(Sent, Vec<NewFile>), Problem> {
     let (class, app) = (&asked.class, &asked.app);
     let mut form = Form::open(&asked.headers, body, &app.limits).await?;
     let (mut json, mut files) = (None, vec![]);
@@ -132,7 +140,7 @@ async fn from_form(
                     return Err(Problem::too_large("the JSON", app.limits.json_bytes_max));
                 }
             }
-            json = Some(body::parse_json("the part `message`", &bytes)?);
+            json = Some(body::parse_json("the part `message`", bytes, app).await?);
         } else if let Some(property) = class.file_property(&name) {
             let said = Said::by(&field, name);
             let hashed = |piece: &Result<Bytes, Problem>| {
@@ -172,7 +180,7 @@ async fn entity(
     let id = draft.id.unwrap_or_else(clock::new_id);
     let mut entity = Entity::new(id, draft.properties);
     if class.classname == MESSAGES {
-        references::complete(asked, &mut entity).await?;
+        references::complete(asked, &mut entity, None).await?;
         message::check(None, &entity)?;
     }
     if class.classname == FOLDERS {

@@ -10,6 +10,7 @@ use base64::engine::GeneralPurposeConfig;
 use postroom_model::Class;
 use postroom_model::Invalid;
 use postroom_model::Property;
+use postroom_model::limits::PROBLEMS_MAX;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -76,7 +77,9 @@ struct Reader {
 
 impl Reader {
     fn refuse(&mut self, place: impl Into<String>, reason: impl Into<String>) {
-        self.problems.push(Invalid::new(place, reason));
+        if self.problems.len() <= PROBLEMS_MAX {
+            self.problems.push(Invalid::new(place, reason));
+        }
     }
 
     /// A single file given as its text: `"html": "<p>…"`.

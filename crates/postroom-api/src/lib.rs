@@ -15,6 +15,10 @@ pub mod problem;
 
 pub mod source;
 
+pub mod json;
+
+pub mod budget;
+
 pub mod lockout;
 
 pub mod connections;

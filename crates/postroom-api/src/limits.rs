@@ -7,6 +7,10 @@ use std::time::Duration;
 pub struct Limits {
     /// How many bytes a JSON body may have, with the files that it encloses in base64.
     pub json_bytes_max: u64,
+    /// How many bytes of JSON are read at once, over all requests.
+    pub json_read_bytes_max: usize,
+    /// How many bytes of memory the values of JSON take at once, over all requests.
+    pub json_parsed_bytes_max: usize,
     /// How many bytes one request may upload as files.
     pub upload_bytes_max: u64,
     /// How many bytes an html body may have: it is composed in memory.
@@ -35,6 +39,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             json_bytes_max: 64 * 1024 * 1024,
+            json_read_bytes_max: 128 * 1024 * 1024,
+            json_parsed_bytes_max: 192 * 1024 * 1024,
             upload_bytes_max: 512 * 1024 * 1024,
             html_bytes_max: 32 * 1024 * 1024,
             create_count_max: 1000,

@@ -2,15 +2,17 @@
 //!
 //! What is being sent at this very moment the store keeps as it is; before that a client may still
 //! change it, and it is composed anew. Pure functions; the table of states is
-//! `postroom_model::state`, and what a message needs before it is sent `postroom_engine::outgoing`.
+//! `postroom_model::state`, what may change where is `postroom_model::standing`, and what a message
+//! needs before it is sent `postroom_engine::outgoing`.
 
 use crate::problem::Problem;
 use postroom_engine::outgoing;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::MessageState;
-use postroom_model::builtin::COMPOSED;
+use postroom_model::Standing;
 use postroom_model::builtin::files;
+use postroom_model::standing;
 use postroom_model::state;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -31,20 +33,13 @@ pub fn check(before: Option<&Entity>, after: &Entity) -> Result<(), Vec<Invalid>
     let from = before.and_then(|message| message.text(STATE));
     let to = after.text(STATE);
     let is_out = after.text("messageDirection") == Some("out");
-    problems.extend(state::client_problem(from, to, is_out).map(|p| Invalid::new(STATE, p)));
-    problems.extend(before.and_then(|before| direction_problem(before, after)));
-    problems.extend(before.map(|before| sent_problems(before, after)).unwrap_or_default());
+    let given = before.and_then(standing::given);
+    problems.extend(state::client_problem(from, to, is_out, given).map(|p| Invalid::new(STATE, p)));
+    problems.extend(before.map(|before| standing::problems(before, after)).unwrap_or_default());
     if to == Some(MessageState::Sending.as_str()) && problems.is_empty() {
         problems.extend(outgoing::check(after).err().into_iter().flatten());
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-/// A received message stays one.
-fn direction_problem(before: &Entity, after: &Entity) -> Option<Invalid> {
-    let name = "messageDirection";
-    let changed = !before.get("uid").is_null() && before.get(name) != after.get(name);
-    changed.then(|| Invalid::new(name, "the message was received; that does not change"))
 }
 
 /// What a client's change implies: a message that is sent again forgets its error, and who is taken
@@ -76,31 +71,16 @@ pub fn complete(before: &Entity, changes: &mut Map<String, Json>) {
     }
 }
 
-/// What was sent stays as it was sent.
-fn sent_problems(before: &Entity, after: &Entity) -> Vec<Invalid> {
-    if before.get("sentAt").is_null() || after.text(STATE) == Some(MessageState::Sending.as_str()) {
-        return vec![];
-    }
-    let changed = COMPOSED.into_iter().filter(|name| *name != STATE);
-    let changed = changed.filter(|name| before.get(name) != after.get(name));
-    changed.map(|name| Invalid::new(name, "the message was sent; that does not change")).collect()
-}
-
 /// Checks whether the files of a property may be changed.
 ///
 /// # Errors
 ///
 /// 409 that says why they may not.
 pub fn check_files(message: &Entity, property: &str) -> Result<(), Problem> {
-    let state = message.text(STATE).and_then(MessageState::from_name);
-    let received = !message.get("uid").is_null();
-    let reason = match state {
-        _ if received => "the files of a received message are parts of its original",
-        Some(MessageState::Received | MessageState::Raw) => {
-            "the files of a received message are parts of its original"
-        }
-        Some(MessageState::Sent) => "the message was sent, and its files are what was sent",
-        Some(MessageState::Sending | MessageState::Error) | None => {
+    let reason = match Standing::of(message) {
+        Standing::Received => "the files of a received message are parts of its original",
+        Standing::Sent => "the message was sent, and its files are what was sent",
+        Standing::Queued | Standing::Failed | Standing::Draft => {
             let is_out = message.text("messageDirection") == Some("out");
             if property != files::RAW_MESSAGE || !is_out {
                 return Ok(());
@@ -145,7 +125,7 @@ mod tests {
             (Some(json!({"messageState": "error"})), sending.clone(),                                          ""),
             (Some(json!({"messageState": "sent"})),  sending.clone(),                                          "messageState: only a message without state"),
             (Some(received.clone()),                 json!({"messageState": "sending", "uid": 5}),             "messageState: only a message without state"),
-            (Some(received.clone()),                 json!({"messageState": "received", "uid": 5}),            "messageDirection: the message was received"),
+            (Some(received.clone()),                 json!({"messageState": "received", "uid": 5}),            "messageDirection: follows from what the mail server gave"),
             (Some(received),                         json!({"messageState": "done", "messageDirection": "in", "uid": 5}), ""),
             (Some(sending.clone()),                  json!({"messageState": "sending", "subject": "new"}),     ""),
             (Some(sending.clone()),                  json!({"messageState": "sending", "to": ["nobody"]}),     "to[0]: has no '@'"),

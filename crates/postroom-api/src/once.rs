@@ -7,22 +7,21 @@ use axum::http::StatusCode;
 use postroom_model::Entity;
 use postroom_store::NewFile;
 use postroom_store::Once;
-use serde_json::Value as Json;
 
 /// The header field.
 const FIELD: &str = "idempotency-key";
 /// How long a key may be.
 const KEY_BYTES_MAX: usize = 255;
 
-/// The key of a request with a hash of what it asks for, files and what is in them included; `None`
-/// when it brings none.
+/// The key of a request with a hash of what it asks for: of its JSON (`digest`), of its files and
+/// what is in them. `None` when it brings none.
 ///
 /// # Errors
 ///
 /// 400 when it is empty, too long, or not printable ASCII.
 pub fn of(
     headers: &HeaderMap,
-    json: &Json,
+    digest: blake3::Hash,
     (files, contents): (&[NewFile], blake3::Hash),
 ) -> Result<Option<Once>, Problem> {
     let Some(field) = headers.get(FIELD) else {
@@ -34,7 +33,7 @@ pub fn of(
         Problem::malformed(detail)
     })?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(json.to_string().as_bytes());
+    hasher.update(digest.as_bytes());
     hasher.update(contents.as_bytes());
     for file in files {
         let said = [file.property.as_str(), &file.name, &file.media_type];

@@ -13,7 +13,11 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Invalid;
+use postroom_model::limits::PROBLEMS_MAX;
 use serde_json::json;
+
+/// How many of several problems stand in the detail.
+const DETAILED: usize = 10;
 
 /// A refusal, as `application/problem+json`.
 #[derive(Debug)]
@@ -101,8 +105,19 @@ impl Problem {
 
     /// 422: well formed, but not allowed by the class or its rules.
     #[must_use]
-    pub fn invalid(errors: Vec<Invalid>) -> Self {
-        let detail = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    pub fn invalid(mut errors: Vec<Invalid>) -> Self {
+        if errors.len() > PROBLEMS_MAX {
+            errors.truncate(PROBLEMS_MAX);
+            errors.push(Invalid::new(
+                "",
+                format!("there is more; the first {PROBLEMS_MAX} stand here"),
+            ));
+        }
+        let mut detail: Vec<_> = errors.iter().take(DETAILED).map(ToString::to_string).collect();
+        if errors.len() > DETAILED {
+            detail.push(format!("and {} more, in `errors`", errors.len() - DETAILED));
+        }
+        let detail = detail.join("; ");
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail);
         problem.errors = errors;
         problem
@@ -292,6 +307,18 @@ mod tests {
             assert_eq!(body.get("errors").is_some(), status == 422);
             assert!(!body.to_string().contains("secret"));
         }
+    }
+
+    #[tokio::test]
+    async fn many_problems_are_a_short_answer() {
+        let long = "x".repeat(100_000);
+        let many = (0..5000).map(|at| Invalid::new(format!("{long}{at}"), long.clone())).collect();
+        let text = Problem::invalid(many).to_json().to_string();
+        assert!(text.len() < 200_000, "{}", text.len());
+        let few = (0..12).map(|at| Invalid::new(format!("p{at}"), "odd")).collect();
+        let json = Problem::invalid(few).to_json();
+        assert!(json["detail"].as_str().unwrap().ends_with("p9: odd; and 2 more, in `errors`"));
+        assert_eq!(json["errors"].as_array().unwrap().len(), 12);
     }
 
     #[tokio::test]

@@ -11,24 +11,25 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 /// Gives a message the account of its folder when it has none of its own, and checks that both
-/// exist in the domain and agree.
+/// exist in the domain and agree. `before` is the message as it is; what it refers to and does not
+/// change may have been deleted since.
 ///
 /// # Errors
 ///
 /// 422 that names `folder_id` or `account_id`.
-pub async fn complete(asked: &Asked, message: &mut Entity) -> Result<(), Problem> {
-    if let Some(folder) = message.reference("folder_id") {
-        let folder = find(asked, FOLDERS, folder).await?;
-        let folder = folder.ok_or_else(|| nothing("folder_id"))?;
-        match (message.reference("account_id"), folder.reference("account_id")) {
-            (None, Some(account)) => {
-                let account = Json::String(account.to_string());
-                message.properties.insert("account_id".to_owned(), account);
-            }
-            (Some(own), Some(its)) if own != its => {
-                return Err(Invalid::new("folder_id", "is a folder of another account").into());
-            }
-            (_, _) => {}
+pub async fn complete(
+    asked: &Asked,
+    message: &mut Entity,
+    before: Option<&Entity>,
+) -> Result<(), Problem> {
+    let changed = |name: &str| before.is_none_or(|before| before.get(name) != message.get(name));
+    let (folder_changed, account_changed) = (changed("folder_id"), changed("account_id"));
+    let folder = message.reference("folder_id").filter(|_| folder_changed || account_changed);
+    if let Some(folder) = folder {
+        match find(asked, FOLDERS, folder).await? {
+            Some(folder) => agree(message, &folder)?,
+            None if folder_changed => return Err(nothing("folder_id")),
+            None => {}
         }
     }
     let sending = message.text("messageState") == Some(MessageState::Sending.as_str());
@@ -38,6 +39,21 @@ pub async fn complete(asked: &Asked, message: &mut Entity) -> Result<(), Problem
         return Err(nothing("account_id"));
     }
     Ok(())
+}
+
+/// Takes care that a message is of the account that its folder is of.
+fn agree(message: &mut Entity, folder: &Entity) -> Result<(), Problem> {
+    match (message.reference("account_id"), folder.reference("account_id")) {
+        (None, Some(account)) => {
+            let account = Json::String(account.to_string());
+            message.properties.insert("account_id".to_owned(), account);
+            Ok(())
+        }
+        (Some(own), Some(its)) if own != its => {
+            Err(Invalid::new("folder_id", "is a folder of another account").into())
+        }
+        (_, _) => Ok(()),
+    }
 }
 
 async fn find(asked: &Asked, class: &str, id: Uuid) -> Result<Option<Entity>, Problem> {

@@ -52,9 +52,6 @@ pub const PROPERTIES: &[&str] = &[
     "parserVersion",
 ];
 
-/// `errorCode` of a message in state `raw`.
-pub const NOT_DECOMPOSABLE: &str = "not_decomposable";
-
 /// What of a message is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {

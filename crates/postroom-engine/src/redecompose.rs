@@ -30,6 +30,7 @@ use postroom_model::builtin;
 use postroom_model::builtin::files;
 use postroom_model::filter;
 use postroom_model::options::Options;
+use postroom_model::standing::NOT_DECOMPOSABLE;
 use postroom_model::state;
 use postroom_store::FileRow;
 use postroom_store::FileSource;
@@ -260,7 +261,7 @@ fn changes(message: &Entity, derived: &Derived) -> Map<String, Json> {
     let before = message.text("messageState").and_then(MessageState::from_name);
     if let (Some(_), Ok(Some(after))) = (before, state::next(before, derived.step())) {
         put("messageState", json!(after.as_str()));
-        put("errorCode", derived.raw_reason.as_ref().map(|_| derive::NOT_DECOMPOSABLE).into());
+        put("errorCode", derived.raw_reason.as_ref().map(|_| NOT_DECOMPOSABLE).into());
         put("errorText", json!(derived.raw_reason));
     }
     if message.text("dateTimeSource") != Some("internalDate")

@@ -1,5 +1,7 @@
 //! What is wrong with one property of what a client sent.
 
+use crate::limits::QUOTED_CHARS_MAX;
+use crate::limits::REASON_CHARS_MAX;
 use std::fmt;
 
 /// One reason to refuse an entity: the property and what is wrong with it.
@@ -13,10 +15,21 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// Names the property and the reason.
+    /// Names the property and the reason; both are cut where a client made them very long.
     pub fn new(property: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { property: property.into(), reason: reason.into() }
+        Self {
+            property: cut(property.into(), QUOTED_CHARS_MAX),
+            reason: cut(reason.into(), REASON_CHARS_MAX),
+        }
     }
+}
+
+fn cut(mut text: String, chars_max: usize) -> String {
+    if let Some((at, _)) = text.char_indices().nth(chars_max) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for Invalid {

@@ -27,6 +27,8 @@ pub mod entity;
 
 pub mod state;
 
+pub mod standing;
+
 pub mod options;
 
 pub mod validate;
@@ -45,5 +47,6 @@ pub use property::DataType;
 pub use property::Property;
 pub use query::Order;
 pub use query::Query;
+pub use standing::Standing;
 pub use state::MessageState;
 pub use timestamp::Timestamp;

@@ -26,3 +26,12 @@ pub const STRING_BYTES_MAX: usize = 64 * 1024;
 
 /// How many octets of JSON a property of type `any` may hold when it does not say so.
 pub const ANY_BYTES_MAX: usize = 64 * 1024;
+
+/// How many problems of one request are told.
+pub const PROBLEMS_MAX: usize = 100;
+
+/// How many characters of what a client sent are quoted to it.
+pub const QUOTED_CHARS_MAX: usize = 200;
+
+/// How many characters a reason has.
+pub const REASON_CHARS_MAX: usize = 1000;

@@ -4,6 +4,7 @@
 //! holds. Durations are seconds: the ranges refuse a value that was meant as milliseconds.
 
 use crate::invalid::Invalid;
+use crate::limits::PROBLEMS_MAX;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::time::Duration;
@@ -204,7 +205,7 @@ pub fn problems(property: &str, options: &Json) -> Vec<Invalid> {
             Some(known) => known.problem(value).map(|reason| Invalid::new(at, reason)),
         }
     };
-    options.iter().filter_map(problem).collect()
+    options.iter().filter_map(problem).take(PROBLEMS_MAX + 1).collect()
 }
 
 /// The options that hold for one folder (or account, when no folder is given).

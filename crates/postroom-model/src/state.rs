@@ -110,34 +110,45 @@ pub fn next(state: Option<MessageState>, step: Step) -> Result<Option<MessageSta
 
 /// Says why a client may not change `messageState` from `from` to `to`; `None` when it may.
 ///
-/// `outgoing` is whether `messageDirection` is `out`. A client may submit and withdraw an outgoing
-/// message; it may set values that extensions added, and leave them, on any message that is not
-/// being sent. What the processor concludes (`sent`, `received`, `raw`, `error`) only it says.
+/// `outgoing` is whether `messageDirection` is `out`, `given` the state that the processor gave the
+/// message. A client may submit and withdraw an outgoing message; it may set values that extensions
+/// added on any message that is not being sent, and the given state after them. What else the
+/// processor concludes (`sent`, `received`, `raw`, `error`) only it says.
 #[must_use]
-pub fn client_problem(from: Option<&str>, to: Option<&str>, outgoing: bool) -> Option<String> {
+pub fn client_problem(
+    from: Option<&str>,
+    to: Option<&str>,
+    outgoing: bool,
+    given: Option<MessageState>,
+) -> Option<String> {
     if from == to {
         return None;
     }
     let own = |name: &str| MessageState::from_name(name).is_none();
-    let from_state = from.and_then(MessageState::from_name);
+    // Behind a value of an extension stands what the processor had given.
+    let from_state =
+        if from.is_some_and(own) { given } else { from.and_then(MessageState::from_name) };
+    let possible = |step| outgoing && next(from_state, step).is_ok();
     match to.map(|name| (name, MessageState::from_name(name))) {
         Some((_, Some(MessageState::Sending))) if !outgoing => {
             Some("`sending` needs messageDirection `out`".to_owned())
         }
-        Some((_, Some(MessageState::Sending))) if from.is_some_and(own) => None,
         Some((_, Some(MessageState::Sending))) => {
-            let reason = "only a message without state, or in `error`, can be set to `sending`";
-            next(from_state, Step::Submit).is_err().then(|| reason.to_owned())
+            let reason = "only a message without state, or in `error`, can be set to `sending`; \
+                          to send one again, create another";
+            (!possible(Step::Submit)).then(|| reason.to_owned())
         }
+        Some((_, Some(state))) if from.is_some_and(own) && given == Some(state) => None,
         Some((name, Some(_))) => Some(format!("only Postroom sets `{name}`")),
         Some((_, None)) if from_state == Some(MessageState::Sending) => {
             Some("the message is being sent; withdraw it first by setting null".to_owned())
         }
         Some((_, None)) => None,
-        None if from.is_some_and(own) => None,
+        None if from_state.is_none() => None,
         None => {
-            let reason = "only a message in `sending` or `error` can be taken back to null";
-            next(from_state, Step::Withdraw).is_err().then(|| reason.to_owned())
+            let reason =
+                "only an outgoing message in `sending` or `error` can be taken back to null";
+            (!possible(Step::Withdraw)).then(|| reason.to_owned())
         }
     }
 }
@@ -174,25 +185,43 @@ mod tests {
 
     #[test]
     fn what_a_client_may_say() {
+        use MessageState::*;
+        #[rustfmt::skip]
         let table = [
-            // from, to, outgoing, allowed
-            (None, Some("sending"), true, true),
-            (None, Some("sending"), false, false),
-            (Some("error"), Some("sending"), true, true),
-            (Some("sent"), Some("sending"), true, false),
-            (Some("received"), Some("handled"), false, true),
-            (Some("handled"), Some("sending"), true, true),
-            (Some("handled"), None, false, true),
-            (Some("sending"), None, true, true),
-            (Some("sending"), Some("handled"), true, false),
-            (Some("received"), None, false, false),
-            (None, Some("sent"), true, false),
-            (None, Some("received"), false, false),
-            (Some("sent"), Some("sent"), true, true),
+            // from, to, outgoing, given, allowed
+            (None,             Some("sending"),  true,  None,           true),
+            (None,             Some("sending"),  false, None,           false),
+            (Some("error"),    Some("sending"),  true,  Some(Error),    true),
+            (Some("error"),    Some("sending"),  false, Some(Error),    false),
+            (Some("sent"),     Some("sending"),  true,  Some(Sent),     false),
+            (Some("received"), Some("handled"),  false, Some(Received), true),
+            (Some("handled"),  Some("sending"),  true,  None,           true),
+            (Some("handled"),  Some("sending"),  true,  Some(Error),    true),
+            (Some("handled"),  Some("sending"),  true,  Some(Sent),     false),
+            (Some("handled"),  Some("sending"),  false, Some(Received), false),
+            (Some("handled"),  Some("other"),    false, Some(Received), true),
+            (Some("handled"),  Some("received"), false, Some(Received), true),
+            (Some("handled"),  Some("raw"),      false, Some(Received), false),
+            (Some("handled"),  Some("raw"),      false, Some(Raw),      true),
+            (Some("handled"),  Some("sent"),     true,  Some(Sent),     true),
+            (Some("handled"),  Some("error"),    true,  Some(Error),    true),
+            (Some("handled"),  Some("error"),    true,  None,           false),
+            (Some("handled"),  None,             true,  None,           true),
+            (Some("handled"),  None,             true,  Some(Error),    true),
+            (Some("handled"),  None,             true,  Some(Sent),     false),
+            (Some("handled"),  None,             false, Some(Received), false),
+            (Some("sending"),  None,             true,  Some(Sending),  true),
+            (Some("error"),    None,             true,  Some(Error),    true),
+            (Some("error"),    None,             false, Some(Error),    false),
+            (Some("sending"),  Some("handled"),  true,  Some(Sending),  false),
+            (Some("received"), None,             false, Some(Received), false),
+            (None,             Some("sent"),     true,  None,           false),
+            (None,             Some("received"), false, None,           false),
+            (Some("sent"),     Some("sent"),     true,  Some(Sent),     true),
         ];
-        for (from, to, outgoing, allowed) in table {
-            let problem = client_problem(from, to, outgoing);
-            assert_eq!(problem.is_none(), allowed, "{from:?} to {to:?}: {problem:?}");
+        for (from, to, outgoing, given, allowed) in table {
+            let problem = client_problem(from, to, outgoing, given);
+            assert_eq!(problem.is_none(), allowed, "{from:?} to {to:?}, {given:?}: {problem:?}");
         }
     }
 }

@@ -2,16 +2,28 @@
 //!
 //! Standards: RFC 3339.
 
+use jiff::civil::DateTime;
+use jiff::civil::date;
+use jiff::fmt::temporal::Pieces;
 use std::fmt;
+
+/// 1970-01-01T00:00:00.
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
 /// A moment in UTC, in milliseconds since 1970-01-01T00:00:00Z; years 0000 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
-/// The text is not a moment.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a time is written as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z")]
-pub struct NotATimestamp;
+/// Why a text is no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotATimestamp {
+    /// It has another form.
+    #[error("takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z")]
+    Form,
+    /// It has the form, and a year outside of the range.
+    #[error("takes a time from 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z")]
+    Range,
+}
 
 /// 0000-01-01T00:00:00.000Z.
 const EARLIEST_MS: i64 = -62_167_219_200_000;
@@ -37,10 +49,20 @@ impl Timestamp {
     ///
     /// [`NotATimestamp`] when the text is of another form, or its year is outside 0000 to 9999.
     pub fn parse(text: &str) -> Result<Self, NotATimestamp> {
-        let moment: jiff::Timestamp = text.trim().parse().map_err(|_| NotATimestamp)?;
-        let ms = moment.as_millisecond();
+        // Date, time and offset apart: a moment of jiff ends a day before the year 9999 does.
+        let pieces = Pieces::parse(text.trim()).map_err(|_| NotATimestamp::Form)?;
+        let (Some(time), Some(offset)) = (pieces.time(), pieces.to_numeric_offset()) else {
+            return Err(NotATimestamp::Form);
+        };
+        if pieces.time_zone_annotation().is_some() {
+            return Err(NotATimestamp::Form);
+        }
+        let local = pieces.date().to_datetime(time).duration_since(EPOCH);
+        let local_ms =
+            local.as_secs() * 1000 + i64::from(local.subsec_nanos().div_euclid(1_000_000));
+        let ms = local_ms - i64::from(offset.seconds()) * 1000;
         if !(EARLIEST_MS..=LATEST_MS).contains(&ms) {
-            return Err(NotATimestamp);
+            return Err(NotATimestamp::Range);
         }
         Ok(Self(ms))
     }
@@ -85,7 +107,13 @@ mod tests {
             ("2026-11-23T10:00:00Z", "2026-11-23T10:00:00.000Z"),
             ("2026-11-23T10:00:00.1234+02:00", "2026-11-23T08:00:00.123Z"),
             ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"),
+            ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
             ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
+            ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999Z"),
+            ("9999-12-31T23:59:59.999+14:00", "9999-12-31T09:59:59.999Z"),
+            ("2026-11-23t10:00:00z", "2026-11-23T10:00:00.000Z"),
         ];
         for (text, want) in table {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), want, "{text}");
@@ -94,8 +122,19 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused() {
-        for text in ["", "yesterday", "2026-11-23", "2026-11-23T10:00:00", "1795428000000"] {
-            assert_eq!(Timestamp::parse(text), Err(NotATimestamp), "{text}");
+        #[rustfmt::skip]
+        let table = [
+            "", "yesterday", "2026-11-23", "2026-11-23T10:00:00", "1795428000000", "10:00:00Z",
+            "2026-02-30T10:00:00Z", "2026-11-23T25:00:00Z", "2026-11-23T10:00:00+01:00[Europe/Berlin]",
+            "10000-01-01T00:00:00Z",
+        ];
+        for text in table {
+            assert_eq!(Timestamp::parse(text), Err(NotATimestamp::Form), "{text}");
+        }
+        for text in
+            ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+00:01", "-000001-01-01T00:00:00Z"]
+        {
+            assert_eq!(Timestamp::parse(text), Err(NotATimestamp::Range), "{text}");
         }
     }
 

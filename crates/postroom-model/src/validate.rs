@@ -7,10 +7,12 @@ use crate::entity::Entity;
 use crate::invalid::Invalid;
 use crate::limits::ANY_BYTES_MAX;
 use crate::limits::MULTI_VALUES_MAX;
+use crate::limits::PROBLEMS_MAX;
 use crate::limits::STRING_BYTES_MAX;
 use crate::options;
 use crate::property::DataType;
 use crate::property::Property;
+use crate::timestamp::NotATimestamp;
 use crate::timestamp::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -36,6 +38,9 @@ pub fn create(class: &Class, json: &Json) -> Result<Draft, Vec<Invalid>> {
     let mut properties = Map::new();
     let mut id = None;
     for (name, value) in sent {
+        if problems.len() > PROBLEMS_MAX {
+            return Err(problems);
+        }
         match (name.as_str(), class.property(name)) {
             ("id", None) if value.is_null() => {}
             ("id", None) => match value.as_str().and_then(|text| text.parse().ok()) {
@@ -80,6 +85,9 @@ pub fn change(
     let mut problems = vec![];
     let mut changes = Map::new();
     for (name, value) in object(json)? {
+        if problems.len() > PROBLEMS_MAX {
+            return Err(problems);
+        }
         let property = class.property(name);
         match (name.as_str(), property) {
             ("id", None) if value.as_str() == Some(&current.id.to_string()) => {}
@@ -88,12 +96,10 @@ pub fn change(
                 problems.push(Invalid::new(name, "cannot be changed"));
             }
             (_, None) => problems.push(unknown(class, name)),
+            // What is stored came from a mail server, perhaps, and is as odd as it likes.
+            (_, Some(property)) if same(property, value, current) => {}
             (_, Some(property)) if property.read_only() => {
-                let empty_list = property.multi && value.as_array().is_some_and(Vec::is_empty);
-                let unset = current.get(name).is_null() && empty_list;
-                if value != current.get(name) && !unset {
-                    problems.push(Invalid::new(name, "is set by Postroom alone"));
-                }
+                problems.push(Invalid::new(name, "is set by Postroom alone"));
             }
             (_, Some(property)) => {
                 keep(property, value, &mut changes, &mut problems);
@@ -106,6 +112,14 @@ pub fn change(
         }
     }
     if problems.is_empty() { Ok(changes) } else { Err(problems) }
+}
+
+/// Whether a value is the one that is shown, an empty list for an unset one. Nobody can repeat a
+/// secret.
+fn same(property: &Property, value: &Json, current: &Entity) -> bool {
+    let present = current.get(&property.name);
+    let empty_list = property.multi && value.as_array().is_some_and(Vec::is_empty);
+    !property.write_only() && (value == present || (present.is_null() && empty_list))
 }
 
 /// Checks the value of a property and gives its canonical form: times in UTC with milliseconds, ids
@@ -147,8 +161,9 @@ pub fn scalar(property: &Property, value: &Json) -> Result<Json, String> {
         DataType::Long | DataType::Increment => whole(property, value, i64::MIN, i64::MAX),
         DataType::Float => value.as_f64().map(Json::from),
         DataType::Datetime => {
-            let moment = value.as_str().and_then(|text| Timestamp::parse(text).ok());
-            moment.map(|moment| Json::String(moment.to_string()))
+            let moment =
+                value.as_str().map(|text| Timestamp::parse(text).map_err(|e| e.to_string()));
+            moment.transpose()?.map(|moment| Json::String(moment.to_string()))
         }
         DataType::Date => {
             let day = value.as_str().and_then(|text| text.parse::<jiff::civil::Date>().ok());
@@ -241,7 +256,21 @@ fn any(property: &Property, value: &Json) -> Result<Json, String> {
     if value.to_string().len() > bytes_max {
         return Err(format!("is longer than {bytes_max} bytes of JSON"));
     }
+    if has_nul(value) {
+        return Err("has a NUL character".to_owned());
+    }
     Ok(value.clone())
+}
+
+fn has_nul(value: &Json) -> bool {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+        Json::String(text) => text.contains('\0'),
+        Json::Array(values) => values.iter().any(has_nul),
+        Json::Object(members) => {
+            members.iter().any(|(name, value)| name.contains('\0') || has_nul(value))
+        }
+    }
 }
 
 fn whole(property: &Property, value: &Json, minimum: i64, maximum: i64) -> Option<Json> {
@@ -263,9 +292,7 @@ fn takes(property: &Property) -> String {
         DataType::Integer => range(i64::from(i32::MIN), i64::from(i32::MAX)),
         DataType::Long | DataType::Increment => range(i64::MIN, i64::MAX),
         DataType::Float => "takes a number".to_owned(),
-        DataType::Datetime => {
-            "takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z".to_owned()
-        }
+        DataType::Datetime => NotATimestamp::Form.to_string(),
         DataType::Date => "takes a day: 2026-11-23".to_owned(),
         DataType::Time => "takes a time of day: 10:00:00".to_owned(),
         DataType::Uuid => "takes a UUID".to_owned(),
@@ -310,6 +337,7 @@ mod tests {
             (builtin::MESSAGES, json!({"messageDirection": "out", "to": ["a", 5]}), "to[1]: takes a string"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "html": "<p>"}), "html: is a file; use its own endpoint"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "now"}), "dateTime: takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z"),
+            (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "-000001-01-01T00:00:00Z"}), "dateTime: takes a time from 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z"),
             (builtin::MESSAGES, json!([]), "takes a JSON object of properties"),
         ];
         for (class, sent, want) in table {
@@ -336,16 +364,32 @@ mod tests {
         let mut shown = folder.to_json(&classes[2]);
         shown["enabled"] = json!(true);
         let changes = change(&classes[2], &shown, &folder).unwrap();
-        assert_eq!(changes["enabled"], true);
-        assert!(!changes.contains_key("uidNext"));
+        assert_eq!(changes, *json!({"enabled": true}).as_object().unwrap());
         shown["uidNext"] = json!(6);
         let problems = change(&classes[2], &shown, &folder).unwrap_err();
         assert_eq!(problems[0].to_string(), "uidNext: is set by Postroom alone");
         let problems = change(&classes[2], &json!({"account_id": null}), &folder).unwrap_err();
         assert_eq!(problems[0].to_string(), "account_id: is required");
+        let mut folder = folder;
+        folder
+            .properties
+            .extend(json!({"name": "INBOX", "enabled": true}).as_object().unwrap().clone());
         let changes =
             change(&classes[2], &json!({"enabled": null, "name": null}), &folder).unwrap();
         assert_eq!((&changes["enabled"], &changes["name"]), (&json!(false), &Json::Null));
+    }
+
+    #[test]
+    fn what_mail_brought_can_be_sent_back_however_odd() {
+        let messages = builtin::classes().unwrap().remove(3);
+        let odd =
+            json!({"messageDirection": "in", "text": "a\u{0}b", "headers": [["a\u{0}", "b"]]});
+        let message = Entity::new(Uuid::nil(), odd.as_object().unwrap().clone());
+        assert_eq!(change(&messages, &message.to_json(&messages), &message), Ok(Map::new()));
+        for name in ["text", "headers"] {
+            let sent = json!({name: ["b\u{0}"]});
+            assert!(change(&messages, &sent, &message).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -23,7 +23,9 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Profiles",              "{\n\"name\": \"a\",\n}",             400, "line 3 column 1"),
     ("POST",   "email/Profiles",              "",                                   400, "empty"),
     ("POST",   "email/Profiles",              "{} trailing",                        400, "trailing"),
-    ("POST",   "email/Profiles",              DEEP,                                 400, "recursion limit"),
+    ("POST",   "email/Profiles",              DEEP,                                 400, "deeper than 64 levels"),
+    ("POST",   "email/Profiles",              "{\"name\":\"a\",\"name\":\"b\"}", 400, "the name \"name\" is given twice"),
+    ("POST",   "email/Profiles",              "\"\\ud800\"",                    400, "line 1 column"),
     ("POST",   "email/Profiles",              "5",                                  422, "takes a JSON object"),
     ("POST",   "email/Profiles",              "[5]",                                422, "[0]: takes a JSON object"),
     ("POST",   "email/Profiles",              "{}",                                 422, "name: is required"),
@@ -109,6 +111,8 @@ async fn other_media_types_are_refused() {
     let table = [
         ("POST",  PROFILES,  "text/plain",                       "{}", 415),
         ("POST",  PROFILES,  "application/x-www-form-urlencoded", "a", 415),
+        ("POST",  PROFILES,  "not a media type",                 "{}", 415),
+        ("POST",  PROFILES,  "application/json; charset=latin1", "{}", 415),
         ("PATCH", &message,  "multipart/form-data; boundary=x",  "",   415),
         ("POST",  &file,     "application/json",                 "{}", 415),
         ("POST",  &file,     "multipart/form-data",              "",   400),
@@ -125,6 +129,35 @@ async fn other_media_types_are_refused() {
     }
     let latin = answer(server.request("PUT", &html).body(b"gr\xFCn".as_slice())).await;
     assert_eq!(latin.expect(422)["errors"][0]["reason"], "is not UTF-8");
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_not_taken_for_what_is_in_it() {
+    let server = Server::start().await;
+    let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
+    let file = format!("{MESSAGES}/{message}/file/a.csv");
+    for (method, path) in [("POST", PROFILES), ("PUT", file.as_str())] {
+        let gzip = server.request(method, path).header("content-encoding", "gzip").body("x");
+        let refused = answer(gzip).await;
+        assert!(refused.expect(415)["detail"].as_str().unwrap().contains("not gzip"));
+        assert_eq!(refused.header("accept-encoding"), "identity");
+    }
+    let plain = server.request("PUT", &file).header("content-encoding", "identity").body("x");
+    assert_eq!(answer(plain).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_body_of_many_mistakes_is_answered_shortly() {
+    let server = Server::start().await;
+    let many = |count: u32| -> String {
+        let members: Vec<_> = (0..count).map(|at| format!("\"{at:07}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let refused = answer(server.request("POST", PROFILES).body(many(100_000))).await;
+    assert_eq!(refused.expect(422)["errors"].as_array().unwrap().len(), 101);
+    assert!(refused.bytes.len() < 20_000, "{}", refused.bytes.len());
+    let refused = answer(server.request("POST", PROFILES).body(many(300_000))).await;
+    assert!(refused.expect(413)["detail"].as_str().unwrap().contains("500000 values"));
 }
 
 #[tokio::test]

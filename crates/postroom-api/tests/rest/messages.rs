@@ -176,3 +176,63 @@ async fn a_draft_is_sent_withdrawn_and_sent_again() {
     let again = patch(json!({"messageState": "sending"}), 200).await;
     assert_eq!((&again["messageState"], &again["errorText"]), (&json!("sending"), &json!(null)));
 }
+
+#[tokio::test]
+async fn what_follows_from_the_original_is_not_changed_by_clients() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let path = format!("{MESSAGES}/{}", server.received(&account, &folder).await);
+    let before = server.get(&path).await.expect(200);
+    #[rustfmt::skip]
+    let table = [
+        ("subject", json!("other")), ("text", json!("other")), ("dateTime", json!("2026-01-01T00:00:00Z")),
+        ("headers", json!([["X-A", "b"]])), ("from", json!("x@y.test")), ("to", json!(["x@y.test"])),
+        ("recipients", json!([])), ("messageId", json!("a@b.test")), ("messageType", json!("html")),
+        ("messageDirection", json!("out")), ("folder_id", Json::Null), ("account_id", Json::Null),
+        ("references", json!(["a@b.test"])),
+    ];
+    for (name, value) in table {
+        let refused = server.send("PATCH", &path, &json!({name: value})).await.expect(422);
+        assert_eq!(refused["errors"][0]["property"], name, "{refused}");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains("messageState does"), "{detail}");
+    }
+    let refused = server.send("PATCH", &path, &json!({"messageState": null})).await.expect(422);
+    assert_eq!(refused["errors"][0]["property"], "messageState");
+    assert_eq!(server.get(&path).await.expect(200), before);
+    // What was read can be sent back whole, and after its folder is gone too.
+    assert_eq!(server.send("PUT", &path, &before).await.expect(200), before);
+    let gone = answer(server.request("DELETE", &format!("email/Folders/{folder}"))).await;
+    gone.expect(204);
+    let now = server.get(&path).await.expect(200);
+    assert_eq!(
+        server.send("PATCH", &path, &json!({"messageState": "received"})).await.expect(200),
+        now
+    );
+}
+
+#[tokio::test]
+async fn the_account_of_a_folder_is_not_taken_from_its_message() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let draft = json!({"folder_id": folder, "messageDirection": "out"});
+    let path = format!("{MESSAGES}/{}", server.create(MESSAGES, &draft).await);
+    server.send("PATCH", &path, &json!({"account_id": null})).await.expect(200);
+    assert_eq!(server.get(&path).await.expect(200)["account_id"], json!(account));
+    server.send("PATCH", &path, &json!({"account_id": null, "folder_id": null})).await.expect(200);
+    assert_eq!(server.get(&path).await.expect(200)["account_id"], Json::Null);
+}
+
+#[tokio::test]
+async fn a_draft_whose_folder_is_gone_can_still_be_edited() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let draft = json!({"folder_id": folder, "messageDirection": "out", "to": ["b@c.test"]});
+    let path = format!("{MESSAGES}/{}", server.create(MESSAGES, &draft).await);
+    answer(server.request("DELETE", &format!("email/Folders/{folder}"))).await.expect(204);
+    server.send("PATCH", &path, &json!({"subject": "s"})).await.expect(200);
+    let sending = server.send("PATCH", &path, &json!({"messageState": "sending"})).await;
+    assert_eq!(sending.expect(200)["account_id"], json!(account));
+    let refused = server.send("PATCH", &path, &json!({"messageDirection": "in"})).await.expect(422);
+    assert!(refused["detail"].as_str().unwrap().contains("messageDirection"), "{refused}");
+}

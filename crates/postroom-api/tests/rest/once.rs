@@ -25,6 +25,17 @@ async fn a_key_creates_once() {
     assert_eq!(post(&server, (TOKEN, "k1"), &one).await.expect(201), first);
     let reused = post(&server, (TOKEN, "k1"), &two).await.expect(422);
     assert!(reused["detail"].as_str().unwrap().contains("another request"), "{reused}");
+    // The same in another order, as another run of the same program may write it.
+    let turned = r#"{"options":{"retry_for":60,"retry_first":5},"name":"p"}"#;
+    let straight = r#"{"name":"p","options":{"retry_first":5,"retry_for":60}}"#;
+    let raw = async |body: &'static str| {
+        let request = server.request("POST", PROFILES).header("Idempotency-Key", "order");
+        answer(request.header("content-type", "application/json").body(body)).await.expect(201)
+    };
+    let created = raw(turned).await;
+    assert_eq!(raw(straight).await, created);
+    let path = format!("{PROFILES}/{}", created["id"].as_str().unwrap());
+    answer(server.request("DELETE", &path)).await.expect(204);
     let other = post(&server, (OTHER_TOKEN, "k1"), &two).await.expect(201);
     assert_ne!(other["id"], first["id"]);
     let list = post(&server, (TOKEN, "k2"), &json!([one, two])).await.expect(201);

@@ -10,6 +10,7 @@ use crate::original::Original;
 use postroom_model::Entity;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
+use postroom_model::standing::NOT_DECOMPOSABLE;
 use postroom_model::state;
 use postroom_store::Content;
 use postroom_store::EntityRow;
@@ -78,7 +79,7 @@ pub fn decompose(
     values.insert("messageState".to_owned(), json!(state.as_str()));
     let is_raw = derived.raw_reason.is_some();
     if is_raw {
-        values.insert("errorCode".to_owned(), json!(derive::NOT_DECOMPOSABLE));
+        values.insert("errorCode".to_owned(), json!(NOT_DECOMPOSABLE));
         values.insert("errorText".to_owned(), json!(derived.raw_reason));
     }
     envelope(&arrived, wanted, &derived, &mut values);

@@ -220,6 +220,9 @@ impl Reader<'_> {
             "version" => return Ok(own(DataType::Long)),
             _ => {}
         }
+        if dotted.contains('\0') {
+            return Err("the name of a property has a NUL character".to_owned());
+        }
         let mut path = dotted.split('.');
         let name = path.next().unwrap_or_default();
         let path: Vec<String> = path.map(str::to_owned).collect();
@@ -241,9 +244,8 @@ impl Reader<'_> {
         if value.is_null() {
             return Ok(Literal::Null);
         }
-        let long = value.as_str().is_some_and(|text| text.len() > FILTER_LITERAL_BYTES_MAX);
-        if long {
-            return Err(format!("a literal has at most {FILTER_LITERAL_BYTES_MAX} bytes"));
+        if let Some(text) = value.as_str() {
+            check_text(text)?;
         }
         if operand.data_type == DataType::Any {
             return inside(value).ok_or_else(|| {
@@ -320,9 +322,20 @@ fn is_text(operand: &Operand) -> bool {
 }
 
 fn text_of(operator: &str, json: &Json) -> Result<String, String> {
-    let text = constant(json).as_str();
-    let text = text.filter(|text| text.len() <= FILTER_LITERAL_BYTES_MAX);
-    text.map(str::to_owned).ok_or_else(|| format!("{operator}: takes a string"))
+    let text = constant(json).as_str().ok_or_else(|| format!("{operator}: takes a string"))?;
+    check_text(text)?;
+    Ok(text.to_owned())
+}
+
+/// Checks a text that values are compared with. No value has a NUL, and databases end a text there.
+fn check_text(text: &str) -> Result<(), String> {
+    if text.len() > FILTER_LITERAL_BYTES_MAX {
+        return Err(format!("a literal has at most {FILTER_LITERAL_BYTES_MAX} bytes"));
+    }
+    if text.contains('\0') {
+        return Err("a literal has a NUL character".to_owned());
+    }
+    Ok(())
 }
 
 fn exactly<'a, const N: usize>(

@@ -68,6 +68,33 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn a_nul_is_refused_wherever_it_stands() {
+    let nul = "a\u{0}b";
+    let subject = json!(["property", "subject"]);
+    let operators = ["==", "!=", "<", "<=", ">", ">=", "like", "contains", "startswith"];
+    let mut filters: Vec<_> = operators.iter().map(|op| json!([op, subject, nul])).collect();
+    filters.extend([
+        json!(["in", subject, ["x", nul]]),
+        json!(["between", subject, "a", nul]),
+        json!(["between", subject, nul, "z"]),
+        json!(["==", subject, ["const", nul]]),
+        json!(["==", nul, subject]),
+        json!(["contains", ["property", "to"], nul]),
+        json!(["==", ["property", "headers.x"], nul]),
+        json!(["==", ["property", format!("headers.{nul}")], "x"]),
+        json!(["isnull", ["property", format!("headers.{nul}")]]),
+        json!(["not", ["or", ["like", subject, nul]]]),
+    ]);
+    for filter in filters {
+        let problem = parse(&messages(), &filter).unwrap_err();
+        assert!(problem.reason.contains("NUL"), "{filter}: {problem}");
+    }
+    for name in ["subject", "to", "headers.x"] {
+        assert!(equality(&messages(), name, nul).unwrap_err().reason.contains("NUL"), "{name}");
+    }
+}
+
+#[test]
 fn size_is_bounded() {
     let mut deep = json!(["isnull", ["property", "uid"]]);
     for _ in 0..20 {

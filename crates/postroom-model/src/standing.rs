@@ -1,0 +1,190 @@
+//! Where a message stands, and which of its properties a client may change there.
+//!
+//! | stands   | a client may change                | because |
+//! |----------|------------------------------------|---------|
+//! | draft    | all                                | nobody has seen it |
+//! | queued   | all but `messageDirection`         | it is composed anew |
+//! | failed   | all but `messageDirection`         | it may be sent again |
+//! | sent     | `messageState`, `folder_id`        | the rest is what was sent |
+//! | received | `messageState`                     | the rest follows from its original |
+//!
+//! What only Postroom sets, no client changes; properties of extensions it always may.
+
+use crate::builtin::COMPOSED;
+use crate::entity::Entity;
+use crate::invalid::Invalid;
+use crate::state::MessageState;
+
+/// The properties that a client may set besides those that a message is composed of.
+const OTHERS: [&str; 2] = ["folder_id", "messageType"];
+/// The `errorCode` of a received message that could not be decomposed.
+pub const NOT_DECOMPOSABLE: &str = "not_decomposable";
+
+/// Where a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It was neither received nor given to the queue, or was taken back.
+    Draft,
+    /// It is to be sent.
+    Queued,
+    /// It could not be sent.
+    Failed,
+    /// It was sent.
+    Sent,
+    /// A server gave it, or announced it.
+    Received,
+}
+
+impl Standing {
+    /// Where the message stands, whatever the business logic calls its state.
+    #[must_use]
+    pub fn of(message: &Entity) -> Self {
+        let state = message.text("messageState").and_then(MessageState::from_name);
+        if !message.get("uid").is_null() {
+            return Self::Received;
+        }
+        match state {
+            Some(MessageState::Received | MessageState::Raw) => Self::Received,
+            Some(MessageState::Sent) => Self::Sent,
+            _ if !message.get("sentAt").is_null() => Self::Sent,
+            Some(MessageState::Sending) => Self::Queued,
+            Some(MessageState::Error) => Self::Failed,
+            None => Self::Draft,
+        }
+    }
+
+    /// Whether a client may change a property here.
+    #[must_use]
+    pub fn may_change(self, property: &str) -> bool {
+        let known = COMPOSED.contains(&property) || OTHERS.contains(&property);
+        match self {
+            _ if !known || property == "messageState" => true,
+            Self::Draft => true,
+            Self::Queued | Self::Failed => property != "messageDirection",
+            Self::Sent => property == "folder_id",
+            Self::Received => false,
+        }
+    }
+
+    /// Why a client may not, and what it may.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Draft => "does not change",
+            Self::Queued | Self::Failed => {
+                "does not change once a message was given to be sent; create another one"
+            }
+            Self::Sent => {
+                "is part of what was sent, and does not change; messageState and folder_id do"
+            }
+            Self::Received => {
+                "follows from what the mail server gave, and does not change; messageState does"
+            }
+        }
+    }
+}
+
+/// What a client must not make of a message, each with its property.
+#[must_use]
+pub fn problems(before: &Entity, after: &Entity) -> Vec<Invalid> {
+    let standing = Standing::of(before);
+    let names = COMPOSED.into_iter().chain(OTHERS);
+    let changed = names.filter(|name| before.get(name) != after.get(name));
+    let refused = changed.filter(|name| !standing.may_change(name));
+    refused.map(|name| Invalid::new(name, standing.reason())).collect()
+}
+
+/// The state that Postroom gave the message, which a client may set again after one of its own;
+/// `None` for a message that it has given none.
+#[must_use]
+pub fn given(message: &Entity) -> Option<MessageState> {
+    let code = message.text("errorCode");
+    match Standing::of(message) {
+        Standing::Draft => code.map(|_| MessageState::Error),
+        Standing::Queued => Some(MessageState::Sending),
+        Standing::Failed => Some(MessageState::Error),
+        Standing::Sent => Some(MessageState::Sent),
+        Standing::Received => Some(match code {
+            None => MessageState::Received,
+            Some(NOT_DECOMPOSABLE) => MessageState::Raw,
+            Some(_) => MessageState::Error,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin;
+    use serde_json::Value as Json;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    fn message(values: &Json) -> Entity {
+        let mut values = values.as_object().unwrap().clone();
+        values.retain(|_, value| !value.is_null());
+        Entity::new(Uuid::nil(), values)
+    }
+
+    /// Every property that a client can set at all.
+    fn settable() -> Vec<String> {
+        let class = builtin::classes().unwrap().remove(3);
+        let settable = class.columns().filter(|property| !property.read_only());
+        settable.map(|property| property.name.clone()).collect()
+    }
+
+    #[test]
+    fn every_property_in_every_standing() {
+        let all = |_: &str| true;
+        let none = |_: &str| false;
+        let but_direction = |name: &str| name != "messageDirection";
+        let folder = |name: &str| name == "folder_id";
+        #[rustfmt::skip]
+        let table: [(Json, Standing, fn(&str) -> bool); 13] = [
+            (json!({}),                                                    Standing::Draft,    all),
+            (json!({"messageState": "handled"}),                           Standing::Draft,    all),
+            (json!({"messageDirection": "in"}),                            Standing::Draft,    all),
+            (json!({"errorCode": "refused"}),                              Standing::Draft,    all),
+            (json!({"messageState": "sending"}),                           Standing::Queued,   but_direction),
+            (json!({"messageState": "error"}),                             Standing::Failed,   but_direction),
+            (json!({"messageState": "sent"}),                              Standing::Sent,     folder),
+            (json!({"messageState": "handled", "sentAt": "2026-01-01T00:00:00.000Z"}), Standing::Sent, folder),
+            (json!({"messageState": "received", "uid": 5}),                Standing::Received, none),
+            (json!({"messageState": "raw", "uid": 5}),                     Standing::Received, none),
+            (json!({"messageState": "error", "uid": 5}),                   Standing::Received, none),
+            (json!({"messageState": "handled", "uid": 5}),                 Standing::Received, none),
+            (json!({"messageState": "received"}),                          Standing::Received, none),
+        ];
+        for (values, standing, allowed) in table {
+            let before = message(&values);
+            assert_eq!(Standing::of(&before), standing, "{values}");
+            for name in settable() {
+                let mut after = before.clone();
+                after.properties.insert(name.clone(), json!("other"));
+                let refused = problems(&before, &after);
+                let want = name == "messageState" || allowed(&name);
+                assert_eq!(refused.is_empty(), want, "{name} of {values}: {refused:?}");
+                assert!(refused.iter().all(|problem| problem.property == name), "{refused:?}");
+            }
+            assert!(standing.may_change("x_of_an_extension"));
+        }
+    }
+
+    #[test]
+    fn the_state_that_postroom_gave_is_known_behind_one_of_a_client() {
+        use MessageState::*;
+        #[rustfmt::skip]
+        let table = [
+            (json!({}),                                                None),
+            (json!({"errorCode": "refused"}),                          Some(Error)),
+            (json!({"sentAt": "2026-01-01T00:00:00.000Z"}),            Some(Sent)),
+            (json!({"uid": 5}),                                        Some(Received)),
+            (json!({"uid": 5, "errorCode": "not_decomposable"}),       Some(Raw)),
+            (json!({"uid": 5, "errorCode": "too_big"}),                Some(Error)),
+        ];
+        for (values, want) in table {
+            let mut values = values;
+            values["messageState"] = json!("handled");
+            assert_eq!(given(&message(&values)), want, "{values}");
+        }
+    }
+}
