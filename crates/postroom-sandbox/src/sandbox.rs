@@ -113,8 +113,27 @@ pub struct Sandbox {
     smtp: SocketAddr,
     smtps: SocketAddr,
     hang_up: watch::Sender<()>,
+    imap_ports: Ports,
+    smtp_ports: Ports,
+}
+
+/// The listeners of one protocol.
+struct Ports {
     stopping: watch::Sender<bool>,
     listeners: JoinSet<()>,
+}
+
+impl Ports {
+    fn new() -> Self {
+        Self { stopping: watch::Sender::new(false), listeners: JoinSet::new() }
+    }
+
+    /// Stops listening, closes what is connected, and waits until nothing of it runs any more.
+    async fn close(&mut self) {
+        self.stopping.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+        *self = Self::new();
+    }
 }
 
 impl Sandbox {
@@ -148,8 +167,8 @@ impl Sandbox {
             smtp: unset,
             smtps: unset,
             hang_up: watch::Sender::new(()),
-            stopping: watch::Sender::new(false),
-            listeners: JoinSet::new(),
+            imap_ports: Ports::new(),
+            smtp_ports: Ports::new(),
         };
         let at = |port| SocketAddr::new(config.listen, port);
         sandbox.imap = sandbox.listen(at(config.imap_port), Protocol::Imap, false).await?;
@@ -169,8 +188,13 @@ impl Sandbox {
         let listener = TcpListener::bind(address).await.map_err(refused)?;
         let bound = listener.local_addr().map_err(refused)?;
         let house = Arc::clone(&self.house);
-        let (hang_up, stopping) = (self.hang_up.subscribe(), self.stopping.subscribe());
-        self.listeners.spawn(async move {
+        let hang_up = self.hang_up.subscribe();
+        let ports = match protocol {
+            Protocol::Imap => &mut self.imap_ports,
+            Protocol::Smtp => &mut self.smtp_ports,
+        };
+        let stopping = ports.stopping.subscribe();
+        ports.listeners.spawn(async move {
             let port = Port { house, protocol, implicit_tls, hang_up };
             port.accept_until(listener, stopping).await;
         });
@@ -304,6 +328,23 @@ impl Sandbox {
         self.hang_up.send_replace(());
     }
 
+    /// Nothing listens for SMTP any more, as after a crash; what is connected is cut off.
+    pub async fn smtp_down(&mut self) {
+        self.smtp_ports.close().await;
+    }
+
+    /// SMTP is served again, on the ports of before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if another process has taken one of them.
+    pub async fn smtp_up(&mut self) -> Result<(), Error> {
+        self.smtp_ports.close().await;
+        self.listen(self.smtp, Protocol::Smtp, false).await?;
+        self.listen(self.smtps, Protocol::Smtp, true).await?;
+        Ok(())
+    }
+
     /// Waits until `condition` is true of the state.
     ///
     /// # Errors
@@ -341,7 +382,7 @@ impl Sandbox {
 
     /// Stops listening, closes all connections, and waits until nothing of it runs any more.
     pub async fn stop(mut self) {
-        self.stopping.send_replace(true);
-        while self.listeners.join_next().await.is_some() {}
+        self.imap_ports.close().await;
+        self.smtp_ports.close().await;
     }
 }

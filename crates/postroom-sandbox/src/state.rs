@@ -85,6 +85,14 @@ struct User {
     said: Vec<Bytes>,
 }
 
+/// Logins that are refused though the password is right.
+struct LoginRefusal {
+    /// Whose; `None`: of every user.
+    user: Option<String>,
+    /// How many are left; `None`: all.
+    left: Option<u32>,
+}
+
 /// All that the sandbox holds.
 pub struct State {
     /// What the IMAP server lacks or has in addition.
@@ -94,6 +102,7 @@ pub struct State {
     /// The certificate that the next TLS handshakes show.
     pub certificate: Certificate,
     users: BTreeMap<String, User>,
+    refusals: Vec<LoginRefusal>,
     accepted: Vec<AcceptedMail>,
     connections: BTreeMap<u64, OpenConnection>,
     connection_last: u64,
@@ -110,6 +119,7 @@ impl State {
             smtp_capabilities: Capabilities::default(),
             certificate: Certificate::Good,
             users: BTreeMap::new(),
+            refusals: Vec::new(),
             accepted: Vec::new(),
             connections: BTreeMap::new(),
             connection_last: 0,
@@ -152,9 +162,27 @@ impl State {
         self.users.keys().any(|own| domain(own) == domain(address))
     }
 
-    /// Whether this is the user's password. False if there is no such user.
-    pub(crate) fn password_is(&self, address: &str, password: &str) -> bool {
-        self.users.get(&key(address)).is_some_and(|user| user.password == password)
+    /// Whether the user is let in: the password is right, and no refusal is left.
+    pub(crate) fn lets_in(&mut self, address: &str, password: &str) -> bool {
+        let is_right = self.users.get(&key(address)).is_some_and(|user| user.password == password);
+        let user = key(address);
+        let refusal = self.refusals.iter_mut().find(|refusal| {
+            refusal.left != Some(0) && refusal.user.as_ref().is_none_or(|whose| *whose == user)
+        });
+        if !is_right {
+            return false;
+        }
+        let Some(refusal) = refusal else {
+            return true;
+        };
+        refusal.left = refusal.left.map(|left| left - 1);
+        false
+    }
+
+    /// From now on so many logins of a user (`None`: of every one) are refused, by IMAP and by
+    /// SMTP, though the password is right; `None`: all of them.
+    pub fn refuse_logins(&mut self, address: Option<&str>, times: Option<u32>) {
+        self.refusals.push(LoginRefusal { user: address.map(key), left: times });
     }
 
     /// The mailboxes of a user by name, as people write them.

@@ -1,19 +1,24 @@
 //! `postroom sandbox`: a mail server in memory, for those who test their own integration.
 
+mod fail;
+
 use crate::cli::SandboxArguments;
 use crate::logging;
 use anyhow::Context;
 use anyhow::bail;
+use fail::Fail;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use std::path::Path;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tracing::level_filters::LevelFilter;
 
 /// Runs the command until a signal.
 pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
-    logging::start(false, false);
+    logging::start(false, LevelFilter::INFO)?;
     let users = users(&arguments.users)?;
+    let fails = fail::parse(&arguments.fails, &users)?;
     let config = SandboxConfig {
         users: users.clone(),
         imap_port: arguments.imap_port,
@@ -22,16 +27,20 @@ pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
         smtps_port: arguments.smtps_port,
         ..SandboxConfig::default()
     };
-    let sandbox = Sandbox::start(config).await.context("sandbox")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut sandbox = Sandbox::start(config).await.context("sandbox")?;
     if let Some(path) = &arguments.ca_file {
         std::fs::write(path, sandbox.ca_pem())
             .with_context(|| format!("certificate authority: {}", path.display()))?;
     }
-    describe(&sandbox, &users, arguments.ca_file.as_deref());
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        ended = tokio::signal::ctrl_c() => ended?,
-        _ = terminate.recv() => {}
+    let mut events = fail::begin(&mut sandbox, &fails).await;
+    describe(&sandbox, &users, &arguments, &fails);
+    loop {
+        tokio::select! {
+            ended = tokio::signal::ctrl_c() => break ended?,
+            _ = terminate.recv() => break,
+            Some(event) = events.next() => say(&event.happen(&mut sandbox).await?),
+        }
     }
     sandbox.stop().await;
     Ok(())
@@ -51,20 +60,32 @@ fn users(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     given.iter().map(user).collect()
 }
 
-#[expect(clippy::print_stdout, reason = "tells the person where to connect")]
-fn describe(sandbox: &Sandbox, users: &[(String, String)], ca_file: Option<&Path>) {
-    println!("imap://{}   plain and STARTTLS", sandbox.imap());
-    println!("imaps://{}  TLS", sandbox.imaps());
-    println!("smtp://{}   plain and STARTTLS", sandbox.smtp());
-    println!("smtps://{}  TLS", sandbox.smtps());
+fn describe(
+    sandbox: &Sandbox,
+    users: &[(String, String)],
+    arguments: &SandboxArguments,
+    fails: &[Fail],
+) {
+    say(&format!("imap://{}   plain and STARTTLS", sandbox.imap()));
+    say(&format!("imaps://{}  TLS", sandbox.imaps()));
+    say(&format!("smtp://{}   plain and STARTTLS", sandbox.smtp()));
+    say(&format!("smtps://{}  TLS", sandbox.smtps()));
     for (address, password) in users {
-        println!("user {address}, password {password}");
+        say(&format!("user {address}, password {password}"));
     }
-    match ca_file {
-        Some(file) => println!("TLS: start Postroom with --trust-ca {}", file.display()),
-        None => println!("TLS: --ca-file FILE here, --trust-ca FILE where Postroom is started"),
+    match arguments.ca_file.as_deref().map(Path::display) {
+        Some(file) => say(&format!("TLS: start Postroom with --trust-ca {file}")),
+        None => say("TLS: --ca-file FILE here, --trust-ca FILE where Postroom is started"),
     }
-    println!("Mail to these users arrives in their INBOX. Ctrl-C ends it; nothing is kept.");
+    for fail in fails {
+        say(&format!("fails: {}", fail.describe()));
+    }
+    say("Mail to these users arrives in their INBOX. Ctrl-C ends it; nothing is kept.");
+}
+
+/// Tells the person what to connect to, and what happens.
+fn say(line: &str) {
+    logging::announce(false, line);
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Session {
 
     fn check(&mut self, user: &str, password: &str) -> String {
         let shared = &self.peer.house.shared;
-        if !shared.look(|state| state.password_is(user, password)) {
+        if !shared.edit(|state| state.lets_in(user, password)) {
             return "NO [AUTHENTICATIONFAILED] wrong user or password".to_owned();
         }
         self.heard_count = shared.look(|state| state.said_since(user, 0).len());

@@ -82,7 +82,7 @@ impl Session {
     }
 
     fn check(&mut self, user: &str, password: &str) -> Reply {
-        if !self.peer.house.shared.look(|state| state.password_is(user, password)) {
+        if !self.peer.house.shared.edit(|state| state.lets_in(user, password)) {
             return Reply::new(535, "5.7.8", "wrong user or password");
         }
         self.peer.logged_in(user);
