@@ -1,69 +1,63 @@
-//! `postroom demo`: the main job on a mail server of its own, step by step through the REST API,
-//! each step with the `curl` that does the same.
+//! `postroom demo`: a mail server of its own, and the real program beside it as a process that is
+//! killed, cut off and refused: what arrives and what leaves all the same.
 
+mod child;
 mod client;
 mod story;
 mod terminal;
 
 use crate::cli::DemoArguments;
-use crate::cli::ServeArguments;
 use crate::logging;
-use crate::serve;
 use anyhow::Context;
+use child::Child;
 use client::Client;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
-use secrecy::ExposeSecret;
 use terminal::Terminal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tracing::level_filters::LevelFilter;
 
 /// The user of the demo's mail server.
 pub const ADDRESS: &str = "anna@demo.test";
 /// Her password.
 pub const PASSWORD: &str = "secret";
 
-/// Runs the command: the story, and then on until Ctrl-C unless `--exit` is given.
+/// Runs the command: the story, and then on until a signal unless `--exit` is given.
 pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
-    logging::start(false, true);
-    let terminal = Terminal::new();
-    terminal.title("Postroom: email in and out of a data model, by REST alone");
+    logging::start(false, LevelFilter::ERROR)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        shown = show(&arguments) => shown,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+    }
+}
 
+/// Dropped in the middle, it takes the process and the directory along.
+async fn show(arguments: &DemoArguments) -> anyhow::Result<()> {
+    let terminal = Terminal::new();
     let directory = tempfile::tempdir().context("temporary directory")?;
     let users = vec![(ADDRESS.to_owned(), PASSWORD.to_owned())];
     let config = SandboxConfig { users, ..SandboxConfig::default() };
-    let sandbox = Sandbox::start(config).await.context("sandbox mail server")?;
-    terminal.step("A mail server of our own, in memory");
-    terminal.fact("IMAP", &sandbox.imap().to_string());
-    terminal.fact("SMTP", &sandbox.smtp().to_string());
-
+    let mut sandbox = Sandbox::start(config).await.context("sandbox mail server")?;
     let ca_file = directory.path().join("sandbox-ca.pem");
     std::fs::write(&ca_file, sandbox.ca_pem()).context("certificate of the sandbox")?;
-    let token = postroom_store::random_token();
-    let serve = ServeArguments {
-        data: Some(directory.path().join("data")),
-        listen: Some("127.0.0.1:0".to_owned()),
-        config: None,
-        instance: None,
-        trust_ca: Some(ca_file),
-        ehlo_name: None,
-        log_json: false,
-        admin_token: Some(token.clone()),
-        master_key: None,
-    };
-    let postroom = serve::start(&serve).await?;
-    let base = format!("http://{}", postroom.address);
-    terminal.step("Postroom, with a temporary data directory");
-    terminal.fact("REST", &base);
-    terminal.shell(&format!("export POSTROOM={base} TOKEN={}", token.expose_secret()));
 
-    let client = Client::new(&base, token, terminal)?;
-    let told = story::tell(&client, &sandbox).await;
-    if told.is_ok() && !arguments.exit {
-        terminal.closing(&sandbox, &base);
-        tokio::signal::ctrl_c().await?;
+    let token = postroom_store::random_token();
+    let mut child = Child::start(directory.path(), &ca_file, token.clone()).await?;
+    let client = Client::new(child.url(), token.clone())?;
+    terminal.title(child.url(), &sandbox);
+    let told = story::tell(&client, &mut child, &mut sandbox, terminal).await;
+    let told = told.map_err(|error| error.context(child.last_words()))?;
+    terminal.closing(child.url(), &sandbox, &told, &token);
+    if !arguments.exit {
+        child.wait().await?;
     }
-    postroom.stop().await?;
+    child.stop().await?;
     sandbox.stop().await;
-    told?;
-    terminal.done("The round trip is complete.");
     Ok(())
 }

@@ -1,35 +1,75 @@
-//! The story of the demo: an account, its folders, mail that arrives, mail that leaves.
+//! The story of the demo: mail arrives through crashes, waits for a server that is down, is refused
+//! with a reason, and is known again in a mailbox that was renumbered.
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a missing key")]
 
 use crate::demo::ADDRESS;
 use crate::demo::PASSWORD;
+use crate::demo::child::Child;
 use crate::demo::client::Client;
+use crate::demo::terminal::Terminal;
 use anyhow::Context;
 use anyhow::ensure;
+use postroom_sandbox::Action;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
 use postroom_sandbox::Sandbox;
+use postroom_sandbox::When;
 use postroom_sandbox::demo_mail;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::collections::HashSet;
+use std::time::Duration;
 
-/// The subject of the message that is sent and comes back.
-const SUBJECT: &str = "Grüße aus Postroom";
-/// What its attachment holds: `Menu of the week\n` and a dish, in base64.
-const ATTACHMENT: &str = "TWVudSBvZiB0aGUgd2VlazogYm9yc2NodAo=";
+/// How many mails arrive.
+const MAILS: usize = 1000;
+/// After how many of them Postroom is killed.
+const KILLS: [usize; 3] = [200, 450, 700];
+/// How long the mail server takes for each mail while Postroom is killed.
+const PACE: Duration = Duration::from_millis(1);
+/// The address that the mail server does not know.
+const NOBODY: &str = "nobody@demo.test";
+/// What is between the UIDs before and after the renumbering.
+const UID_FIRST: u32 = 50_001;
+
+/// What the last lines of the demo speak of.
+pub struct Told {
+    /// The account.
+    pub account: String,
+    /// The message that was refused.
+    pub refused: String,
+}
+
+/// Where it happens.
+struct Stage<'a> {
+    client: &'a Client,
+    sandbox: &'a mut Sandbox,
+    terminal: Terminal,
+    account: String,
+    folder: String,
+}
 
 /// Tells it all; fails with the first step that does not go as it should.
-pub async fn tell(client: &Client, sandbox: &Sandbox) -> anyhow::Result<()> {
+pub async fn tell(
+    client: &Client,
+    child: &mut Child,
+    sandbox: &mut Sandbox,
+    terminal: Terminal,
+) -> anyhow::Result<Told> {
     let account = create_account(client, sandbox).await?;
-    let folder = enable_inbox(client, &account).await?;
-    let count = arrive(client, sandbox, &folder).await?;
-    look_inside(client, &folder).await?;
-    send(client, &account, &folder, count).await
+    let folder = inbox(client, &account).await?;
+    let mut stage = Stage { client, sandbox, terminal, account, folder };
+    stage.arrive(child).await?;
+    stage.wait_for_server().await?;
+    let refused = stage.refused().await?;
+    stage.renumber().await?;
+    Ok(Told { account: stage.account, refused })
 }
 
 async fn create_account(client: &Client, sandbox: &Sandbox) -> anyhow::Result<String> {
-    client.terminal.step("A profile (where the servers are) and an account (who we are)");
     let profile = json!({
-        "name": "Demo", "options": {"after_read_timeout": 0.5},
+        "name": "Demo",
+        "options": {"after_read_timeout": 0.5, "portion_limit": 20, "retry_first": 1},
         "imapHost": "localhost", "imapPort": sandbox.imaps().port(), "imapSecurity": "tls",
         "smtpHost": "localhost", "smtpPort": sandbox.smtps().port(), "smtpSecurity": "tls",
     });
@@ -39,121 +79,190 @@ async fn create_account(client: &Client, sandbox: &Sandbox) -> anyhow::Result<St
         "fromDisplayName": "Anna Demo", "password": PASSWORD,
     });
     let account = client.post("email/Accounts", &account).await?;
-    let id = account["id"].as_str().context("the account has no id")?.to_owned();
-    client.show_get(&format!("email/Accounts/{id}"));
-    let path = format!("email/Accounts/{id}");
-    let ready = |json: &Json| (json["state"] == "ready").then_some(());
-    client.wait_for(&path, "connecting the account", ready).await?;
-    client.terminal.done("the account is `ready`");
-    Ok(id)
+    Ok(account["id"].as_str().context("the account has no id")?.to_owned())
 }
 
-async fn enable_inbox(client: &Client, account: &str) -> anyhow::Result<String> {
-    client.terminal.step("Its folders were surveyed; INBOX is to be monitored");
-    let path = format!("email/Folders?account_id={account}&order=title");
-    client.show_get(&path);
-    let surveyed = |json: &Json| json.as_array().filter(|list| !list.is_empty()).cloned();
-    let folders = client.wait_for(&path, "the survey of folders", surveyed).await?;
-    for folder in &folders {
-        let (title, special) = (text(&folder["title"]), text(&folder["specialUse"]));
-        client.terminal.result(&format!("{title:<28} {special:<9} enabled {}", folder["enabled"]));
-    }
-    let inbox = folders.iter().find(|folder| folder["name"] == "INBOX").context("no INBOX")?;
-    let id = text(&inbox["id"]).to_owned();
-    client.patch("email/Folders", &id, &json!({"enabled": true})).await?;
-    Ok(id)
+async fn inbox(client: &Client, account: &str) -> anyhow::Result<String> {
+    let path = format!("email/Folders?account_id={account}&name=INBOX");
+    let found = |json: &Json| json[0]["id"].as_str().map(str::to_owned);
+    client.wait_for(&path, "the survey of folders", found).await
 }
 
-async fn arrive(client: &Client, sandbox: &Sandbox, folder: &str) -> anyhow::Result<usize> {
-    client.terminal.step("Mail arrives");
-    let mails = demo_mail::messages();
-    for mail in &mails {
-        sandbox.deliver(ADDRESS, "INBOX", mail.clone()).context("delivering to the sandbox")?;
+impl Stage<'_> {
+    /// Mail arrives while Postroom is killed.
+    async fn arrive(&self, child: &mut Child) -> anyhow::Result<()> {
+        let mails = (0..MAILS).map(mail);
+        for mail in mails {
+            self.sandbox.deliver(ADDRESS, "INBOX", mail).context("delivering to the sandbox")?;
+        }
+        let pace = self.sandbox.script(Rule {
+            on: Point::ImapMessage(None),
+            when: When::Always,
+            act: Action::Delay(PACE),
+        });
+        self.terminal.step(&format!("{} mails are at the IMAP server", grouped(MAILS)));
+        let folder = format!("email/Folders/{}", self.folder);
+        self.client.patch(&folder, &json!({"enabled": true})).await?;
+        let path = format!("email/Messages?folder_id={}&mask=uid&limit=1000", self.folder);
+        for due in KILLS {
+            let enough = |json: &Json| json.as_array().map(Vec::len).filter(|count| *count >= due);
+            let what = format!("the arrival of {due} messages");
+            let count = self.client.wait_for(&path, &what, enough).await?;
+            child.kill_and_start().await?;
+            let count = format!("{} of {}", grouped(count), grouped(MAILS));
+            self.terminal.step(&format!("kill -9 after {count} arrived; started again"));
+        }
+        self.sandbox.unscript(pace);
+        self.await_all(MAILS).await?;
+        self.prove(MAILS).await?;
+        let count = grouped(MAILS);
+        self.terminal.done(&format!("{count} of {count} arrived, none twice"));
+        Ok(())
     }
-    let path = format!("email/Messages?folder_id={folder}&order=uid&limit=100");
-    client.show_get(&path);
-    let count = mails.len();
-    let all = |json: &Json| json.as_array().filter(|list| list.len() >= count).cloned();
-    let messages = client.wait_for(&path, "receiving the messages", all).await?;
-    for message in &messages {
-        client.terminal.result(&line(message));
-    }
-    ensure!(messages.iter().any(|m| m["messageState"] == "raw"), "no message became `raw`");
-    client.terminal.done("what cannot be decomposed is kept as it is: `raw`");
-    Ok(count)
-}
 
-async fn look_inside(client: &Client, folder: &str) -> anyhow::Result<()> {
-    client.terminal.step("Bodies, attachments and inline pictures are files of the message");
-    let path = format!("email/Messages?folder_id={folder}&order=uid");
-    let messages = client.get(&path).await?;
-    for message in messages.as_array().into_iter().flatten() {
-        let id = text(&message["id"]);
-        for kind in ["attachments", "inlines"] {
-            let path = format!("email/Messages/{id}/{kind}");
-            let files = client.get(&path).await?;
-            let files = files.as_array().cloned().unwrap_or_default();
-            if files.is_empty() {
-                continue;
+    /// The SMTP server is down, and comes back.
+    async fn wait_for_server(&mut self) -> anyhow::Result<()> {
+        self.sandbox.smtp_down().await;
+        let path = self.send(ADDRESS, "While the server was down").await?;
+        let waits = |json: &Json| {
+            let why = json["errorText"].as_str()?;
+            (json["messageState"] == "sending").then(|| why.to_owned())
+        };
+        let why = self.client.wait_for(&path, "the reason why a message waits", waits).await?;
+        self.terminal
+            .step("The SMTP server is down. The message waits in `sending`, and says why:");
+        self.terminal.quote(&why);
+        self.sandbox.smtp_up().await?;
+        let message = self.client.wait_for(&path, "sending the message", settled).await?;
+        ensure!(message["messageState"] == "sent", "the message was not sent: {message}");
+        self.terminal.done("The server is up: `sent`, and it came back into INBOX");
+        self.await_all(MAILS + 1).await
+    }
+
+    /// A recipient that the server does not know.
+    async fn refused(&self) -> anyhow::Result<String> {
+        let path = self.send(NOBODY, "Is anybody there?").await?;
+        let message = self.client.wait_for(&path, "refusing the message", settled).await?;
+        let code = (&message["messageState"], &message["errorCode"]);
+        ensure!(code == (&json!("error"), &json!("refused")), "not refused: {message}");
+        self.terminal
+            .done("A message to an unknown address: `error`, `refused`. The server's words:");
+        self.terminal.quote(message["errorText"].as_str().unwrap_or_default());
+        Ok(path)
+    }
+
+    /// The mailbox gets a new UIDVALIDITY and new UIDs, as when a server is moved.
+    async fn renumber(&self) -> anyhow::Result<()> {
+        let validity = self.sandbox.edit(|state| {
+            let inbox = state.mailbox_mut(ADDRESS, "INBOX")?;
+            let validity = inbox.uid_validity().saturating_add(1);
+            inbox.renumber(validity, UID_FIRST);
+            Ok::<_, postroom_sandbox::Error>(validity)
+        })?;
+        // What arrives afterwards shows that the mailbox was read under its new numbers.
+        self.sandbox.deliver(ADDRESS, "INBOX", mail(MAILS))?;
+        let path = format!("email/Folders/{}", self.folder);
+        let renumbered = |json: &Json| (json["uidValidity"] == validity).then_some(());
+        self.client.wait_for(&path, "reading the renumbered mailbox", renumbered).await?;
+        let count = MAILS + 2;
+        self.await_all(count).await?;
+        self.prove(count).await?;
+        let known = grouped(count - 1);
+        self.terminal.done(&format!(
+            "The mailbox is renumbered (new UIDVALIDITY): {known} known again, 1 new, none twice"
+        ));
+        Ok(())
+    }
+
+    async fn send(&self, to: &str, subject: &str) -> anyhow::Result<String> {
+        let message = json!({
+            "account_id": self.account, "messageDirection": "out", "messageState": "sending",
+            "to": [to], "subject": subject, "text": "Hello!\n",
+        });
+        let message = self.client.post("email/Messages", &message).await?;
+        let id = message["id"].as_str().context("the message has no id")?;
+        Ok(format!("email/Messages/{id}"))
+    }
+
+    /// Waits until the folder says that all is stored, and that the server was asked.
+    async fn await_all(&self, count: usize) -> anyhow::Result<()> {
+        let path = format!("email/Folders/{}", self.folder);
+        let all = |json: &Json| {
+            let is_all = json["storedCount"] == count && json["pendingCount"] == 0;
+            is_all.then_some(())
+        };
+        self.client.wait_for(&path, &format!("the arrival of {count} messages"), all).await
+    }
+
+    /// Compares what Postroom has with what lies at the server: each Message-ID once.
+    async fn prove(&self, count: usize) -> anyhow::Result<()> {
+        let mut seen = HashSet::new();
+        let mut offset = 0;
+        loop {
+            let folder = &self.folder;
+            let page = format!("mask=messageId&order=uid&limit=1000&offset={offset}");
+            let path = format!("email/Messages?folder_id={folder}&{page}");
+            let page = self.client.get(&path).await?;
+            let page = page.as_array().context("a list that is none")?;
+            for message in page {
+                let id = message["messageId"].as_str().context("a message without messageId")?;
+                ensure!(seen.insert(id.to_owned()), "{id} arrived twice");
             }
-            client.show_get(&path);
-            for file in files {
-                let (name, size) = (text(&file["name"]), &file["size"]);
-                let media_type = text(&file["contentType"]);
-                client.terminal.result(&format!("{kind}: {name} ({media_type}, {size} bytes)"));
+            offset += page.len();
+            if page.is_empty() {
+                break;
             }
         }
+        ensure!(seen.len() == count, "{} messages arrived, not {count}", seen.len());
+        Ok(())
     }
-    Ok(())
 }
 
-async fn send(client: &Client, account: &str, folder: &str, before: usize) -> anyhow::Result<()> {
-    client.terminal.step("A message leaves: html, text and an attachment, in state `sending`");
-    let message = json!({
-        "account_id": account, "messageDirection": "out", "messageState": "sending",
-        "to": [ADDRESS], "subject": SUBJECT,
-        "text": "Hello Anna,\n\nthis came through SMTP and back through IMAP.\n",
-        "html": "<p>Hello <b>Anna</b>,</p><p>this came through SMTP and back through IMAP.</p>",
-        "attachments": [{"name": "menü.txt", "contentType": "text/plain", "content": ATTACHMENT}],
-    });
-    let message = client.post("email/Messages", &message).await?;
-    let id = text(&message["id"]).to_owned();
-    let path = format!("email/Messages/{id}");
-    client.show_get(&path);
-    let settled = |json: &Json| {
-        let state = json["messageState"].clone();
-        (state != "sending").then(|| (state, json["errorText"].clone()))
-    };
-    let (state, error) = client.wait_for(&path, "sending the message", settled).await?;
-    ensure!(state == "sent", "the message became {state}: {error}");
-    client.terminal.done("the server took it: `sent`");
-
-    client.terminal.step("And comes back into INBOX");
-    let path = format!("email/Messages?folder_id={folder}&order=uid&limit=100");
-    let back = |json: &Json| {
-        let list = json.as_array().filter(|list| list.len() > before)?;
-        list.iter().find(|message| message["subject"] == SUBJECT).cloned()
-    };
-    let message = client.wait_for(&path, "receiving the message", back).await?;
-    client.terminal.result(&line(&message));
-    let path = format!("email/Messages/{}/attachments/men%C3%BC.txt", text(&message["id"]));
-    client.show_get(&path);
-    let attachment = client.download(&path).await?;
-    ensure!(attachment == b"Menu of the week: borscht\n", "the attachment came back changed");
-    client.terminal.result(String::from_utf8_lossy(&attachment).trim_end());
-    client.terminal.done("`received`, with its attachment byte for byte");
-    Ok(())
+/// The message once it is no longer `sending`.
+fn settled(json: &Json) -> Option<Json> {
+    (json["messageState"] != "sending").then(|| json.clone())
 }
 
-/// One message on one line.
-fn line(message: &Json) -> String {
-    let subject = message["subject"].as_str().unwrap_or("(no subject)");
-    let state = text(&message["messageState"]);
-    let kind = text(&message["messageType"]);
-    let attachments = message["attachmentCount"].as_i64().unwrap_or(0);
-    format!("{state:<9} {kind:<12} {subject}  [{attachments} attachments]")
+/// Mail number `at`: some with pictures and attachments, most of them short.
+fn mail(at: usize) -> Vec<u8> {
+    let special = demo_mail::messages().into_iter().nth(at);
+    // The one without header fields has no Message-ID to be known by.
+    if let Some(mail) = special.filter(|mail| mail.starts_with(b"From:")) {
+        return mail;
+    }
+    format!(
+        "From: Order desk <orders@shop.example>\r\nTo: {ADDRESS}\r\nSubject: Order {at}\r\n\
+         Date: Sat, 02 May 2026 08:12:00 +0200\r\nMessage-ID: <order.{at}@shop.example>\r\n\r\n\
+         Order {at} is on its way.\r\n"
+    )
+    .into_bytes()
 }
 
-fn text(json: &Json) -> &str {
-    json.as_str().unwrap_or_default()
+/// A number below a million as people write it.
+fn grouped(number: usize) -> String {
+    match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mail_has_a_message_id_of_its_own() {
+        let id = |at| {
+            let text = String::from_utf8_lossy(&mail(at)).into_owned();
+            let line = text.lines().find_map(|line| line.strip_prefix("Message-ID: "));
+            line.unwrap().to_owned()
+        };
+        let ids: HashSet<_> = (0..=MAILS).map(id).collect();
+        assert_eq!(ids.len(), MAILS + 1);
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([7, 1000, 1002].map(grouped), ["7", "1,000", "1,002"]);
+    }
 }

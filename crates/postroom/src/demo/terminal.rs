@@ -1,7 +1,11 @@
-//! What the demo writes for a person: titles, steps, commands, results.
+//! What the demo writes for a person.
 
 use crate::demo::ADDRESS;
+use crate::demo::client::MODEL;
+use crate::demo::story::Told;
 use postroom_sandbox::Sandbox;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
 use std::io::IsTerminal;
 use std::io::Write;
 
@@ -17,44 +21,50 @@ impl Terminal {
         Self { colours: std::io::stdout().is_terminal() }
     }
 
-    /// The title of the whole.
-    pub fn title(self, text: &str) {
-        self.line(&format!("\n{}\n{}", self.paint("1", text), "=".repeat(text.chars().count())));
+    /// What runs, and where.
+    pub fn title(self, url: &str, sandbox: &Sandbox) {
+        let (imap, smtp) = (sandbox.imaps(), sandbox.smtps());
+        let title = self.paint("1", "Postroom keeps mail through what goes wrong");
+        self.line(&format!("\n{title}\n"));
+        self.line(&format!(
+            "  Postroom at {url}, a mail server at {imap} (IMAP) and {smtp} (SMTP)"
+        ));
     }
 
-    /// A step begins.
+    /// Something was done, or happened.
     pub fn step(self, text: &str) {
-        self.line(&format!("\n{} {}", self.paint("1;34", "▸"), self.paint("1", text)));
-    }
-
-    /// A fact with its name.
-    pub fn fact(self, name: &str, value: &str) {
-        self.line(&format!("  {name:<10} {value}"));
-    }
-
-    /// A command that does the same.
-    pub fn shell(self, command: &str) {
-        self.line(&format!("  {}", self.paint("2", &format!("$ {command}"))));
-    }
-
-    /// A line of a result.
-    pub fn result(self, text: &str) {
-        self.line(&format!("    {text}"));
+        self.line(&format!("  {} {text}", self.paint("34", "▸")));
     }
 
     /// Something went as it should.
     pub fn done(self, text: &str) {
-        self.line(&format!("  {} {text}", self.paint("32", "✓")));
+        self.line(&format!("  {} {}", self.paint("32", "✓"), self.paint("1", text)));
     }
 
-    /// Where to go on by hand.
-    pub fn closing(self, sandbox: &Sandbox, base: &str) {
-        self.step("Everything keeps running: play with it, Ctrl-C ends it");
-        self.fact("REST", &format!("{base}/rest/v1/model/email/Messages"));
-        self.fact("mail", &format!("anything sent to {ADDRESS} at {} arrives", sandbox.smtp()));
-        let list = "curl -s -H \"Authorization: Bearer $TOKEN\" \
-                    \"$POSTROOM/rest/v1/model/email/Messages?order=-dateTime&limit=5\"";
-        self.shell(list);
+    /// Somebody's words.
+    pub fn quote(self, text: &str) {
+        self.line(&format!("      {}", self.paint("3", text)));
+    }
+
+    /// How to go on by hand.
+    pub fn closing(self, url: &str, sandbox: &Sandbox, told: &Told, token: &SecretString) {
+        let (account, refused) = (&told.account, &told.refused);
+        self.line("\nGo on while it runs (Ctrl-C ends it):\n");
+        let token = token.expose_secret();
+        self.line(&format!("  export TOKEN={token} M={url}{}", MODEL.trim_end_matches('/')));
+        self.line("  api() { curl -sS -H \"Authorization: Bearer $TOKEN\" \"$@\"; echo; }");
+        self.line(
+            "  api \"$M/email/Messages?order=-dateTime&limit=3&mask=subject,from,messageState\"",
+        );
+        self.line("  api \"$M/email/Messages?subject=Sunrise%20at%20the%20coast%20%E2%98%80\"");
+        self.line(&format!("  api $M/{refused}"));
+        self.line(&format!(
+            "  api $M/email/Messages --json '{{\"account_id\": \"{account}\", \
+             \"messageDirection\": \"out\", \"messageState\": \"sending\", \
+             \"to\": [\"{ADDRESS}\"], \"subject\": \"Hello\", \"text\": \"Hello!\"}}'"
+        ));
+        let smtp = sandbox.smtp();
+        self.line(&format!("\nMail that is sent to {ADDRESS} at smtp://{smtp} arrives too.\n"));
     }
 
     fn paint(self, code: &str, text: &str) -> String {
