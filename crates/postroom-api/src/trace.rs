@@ -12,32 +12,55 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use postroom_store::clock;
 use std::panic::AssertUnwindSafe;
+use tokio::time::Instant;
 
 /// The header field that names the request in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request an id, logs its faults under it, and shows the client nothing else of them.
+/// The longest part of a path that is logged.
+const PATH_BYTES_MAX: usize = 512;
+
+/// Gives the request an id, logs it and its faults under it, and shows the client nothing else of
+/// them. What changes something or is refused is logged as usual; what reads, for those who ask
+/// (`RUST_LOG=info,postroom_api=debug`).
 ///
-/// Paths and parameters are not logged: they hold addresses and names of files.
+/// Parameters are not logged: filters hold addresses and words of messages.
 pub async fn trace(request: Request, next: Next) -> Response {
     let id = clock::new_id().to_string();
     let method = request.method().clone();
+    let path = request.uri().path();
+    let path = path.get(..PATH_BYTES_MAX).unwrap_or(path).to_owned();
+    let begun = Instant::now();
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = answered
         .unwrap_or_else(|_| Problem::fault("a fault of its own ended the request").into_response());
     let status = response.status();
-    if let Some(Fault(cause)) = response.extensions_mut().remove::<Fault>() {
-        tracing::error!(request = id, %method, status = status.as_u16(), cause, "request failed");
+    let fault = response.extensions_mut().remove::<Fault>();
+    if let Some(Fault(cause)) = fault {
+        let (status, took_ms) = (status.as_u16(), milliseconds(begun));
+        tracing::error!(request = id, %method, path, status, took_ms, cause, "request failed");
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             response = Problem::fault("").of_request(&id).into_response();
         }
     } else {
-        tracing::debug!(request = id, %method, status = status.as_u16(), "request");
+        let (number, took_ms) = (status.as_u16(), milliseconds(begun));
+        let is_usual = method.is_safe() && !status.is_client_error() && !status.is_server_error();
+        if is_usual {
+            tracing::debug!(request = id, %method, path, status = number, took_ms, "request");
+        } else {
+            tracing::info!(request = id, %method, path, status = number, took_ms, "request");
+        }
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// From `begun` until the answer begins, to the microsecond.
+fn milliseconds(begun: Instant) -> f64 {
+    let micros = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1000.0
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub struct Account {
     pub folders: Vec<Folder>,
     /// The state that the data model shows.
     pub state: String,
+    /// How often the way in which connections are made has changed since the start.
+    pub dialing: u64,
 }
 
 impl Account {
@@ -113,6 +115,7 @@ impl Account {
             options: Options::cascade(levels),
             folders: folders.collect(),
             state: text("state").unwrap_or_default().to_owned(),
+            dialing: 0,
             address,
         }
     }
@@ -152,6 +155,7 @@ impl Account {
         same_server(self.imap.as_ref(), other.imap.as_ref())
             && same_server(self.smtp.as_ref(), other.smtp.as_ref())
             && self.message_bytes_max() == other.message_bytes_max()
+            && self.dialing == other.dialing
     }
 
     /// Whether the engine would do the same for both.

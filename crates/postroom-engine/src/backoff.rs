@@ -1,5 +1,6 @@
 //! Delays between attempts: twice as long each time, with jitter, within bounds.
 
+use postroom_model::options::Options;
 use std::time::Duration;
 
 /// The delay before attempt `failures + 1`, when `failures` (at least 1) have gone before.
@@ -17,6 +18,12 @@ pub fn delay(failures: u32, first: Duration, longest: Duration) -> Duration {
 #[must_use]
 pub fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// No retry is farther off, jitter included: what seems so was planned before the clock went back.
+#[must_use]
+pub fn latest_ms(options: &Options, now_ms: i64) -> i64 {
+    now_ms.saturating_add(ms(options.duration("retry_longest").mul_f64(1.25)))
 }
 
 #[cfg(test)]

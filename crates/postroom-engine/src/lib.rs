@@ -15,9 +15,13 @@ pub mod backoff;
 
 pub mod settings;
 
+pub mod under_way;
+
 pub mod shared;
 
 pub mod account;
+
+pub mod journal;
 
 pub mod report;
 
@@ -46,5 +50,6 @@ pub mod redecompose;
 pub mod supervisor;
 
 pub use error::Error;
+pub use settings::Dialing;
 pub use settings::Settings;
 pub use supervisor::Supervisor;

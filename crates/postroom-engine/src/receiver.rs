@@ -233,8 +233,9 @@ impl Receiver {
             ..Limits::default()
         };
         let options = Options { limits, ..Options::default() };
+        let dialing = self.shared.dialing();
         let _turn = self.shared.turn(&server.endpoint).await;
-        let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
+        let mut connection = Connection::open(&dialing.dialer, &server.endpoint, &options).await?;
         connection.login(credentials).await?;
         Ok(connection)
     }

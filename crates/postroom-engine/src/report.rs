@@ -1,5 +1,6 @@
 //! Reports: what an account's or a folder's row says about how it fares.
 
+use crate::account::Account;
 use crate::error::Error;
 use postroom_imap::Verdict;
 use postroom_model::Domain;
@@ -7,6 +8,7 @@ use postroom_model::Timestamp;
 use postroom_store::AccountReport;
 use postroom_store::Store;
 use postroom_store::clock;
+use std::sync::PoisonError;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -46,6 +48,8 @@ pub struct Reporter {
     store: Store,
     domain: Domain,
     account: Uuid,
+    /// Its address, for the log.
+    address: std::sync::Mutex<String>,
     said: Mutex<Said>,
 }
 
@@ -63,9 +67,23 @@ struct Said {
 impl Reporter {
     /// Reports for one account.
     #[must_use]
-    pub fn new(store: &Store, domain: &Domain, account: Uuid) -> Self {
-        let said = Mutex::new(Said::default());
-        Self { store: store.clone(), domain: domain.clone(), account, said }
+    pub fn new(store: &Store, account: &Account) -> Self {
+        Self {
+            store: store.clone(),
+            domain: account.domain.clone(),
+            account: account.id,
+            address: std::sync::Mutex::new(account.address.clone()),
+            said: Mutex::new(Said::default()),
+        }
+    }
+
+    /// The account may have another address now.
+    pub fn rename(&self, account: &Account) {
+        self.address().clone_from(&account.address);
+    }
+
+    fn address(&self) -> std::sync::MutexGuard<'_, String> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The receiver says how it fares, with what a person should know; empty when all is well.
@@ -88,7 +106,7 @@ impl Reporter {
         if said.shown.as_ref() == Some(&(state, text.clone())) {
             return;
         }
-        tracing::info!(account = %self.account, state = state.as_str(), text, "account");
+        tell(&self.address(), state, &text);
         let connected = matches!(state, State::Ready).then(|| Timestamp::from_ms(clock::now_ms()));
         let report = AccountReport {
             state: state.as_str(),
@@ -97,7 +115,25 @@ impl Reporter {
         };
         match self.store.account_report(&self.domain, self.account, &report).await {
             Ok(()) => said.shown = Some((state, text)),
-            Err(error) => tracing::error!(account = %self.account, %error, "report not written"),
+            Err(error) => {
+                let account = self.address().clone();
+                tracing::error!(account, %error, "report not written");
+            }
+        }
+    }
+}
+
+/// Writes to the log how an account fares.
+fn tell(account: &str, state: State, text: &str) {
+    let word = state.as_str();
+    match state {
+        State::Failed => tracing::error!(account, state = word, text, "account failed"),
+        State::Degraded => tracing::warn!(account, state = word, text, "account has trouble"),
+        State::Connecting | State::Ready | State::Disabled if text.is_empty() => {
+            tracing::info!(account, state = word, "account");
+        }
+        State::Connecting | State::Ready | State::Disabled => {
+            tracing::info!(account, state = word, text, "account");
         }
     }
 }

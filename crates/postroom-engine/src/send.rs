@@ -18,3 +18,5 @@ pub mod transmit;
 pub mod stranded;
 
 pub mod connect;
+
+pub mod held;

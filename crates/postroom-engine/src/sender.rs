@@ -12,6 +12,7 @@ use crate::report::Reporter;
 use crate::report::chain;
 use crate::report::needs_a_person;
 use crate::send::connect;
+use crate::send::held::Held;
 use crate::send::prepare;
 use crate::send::settle;
 use crate::send::settle::Verdict;
@@ -20,7 +21,6 @@ use crate::shared::Shared;
 use postroom_model::Timestamp;
 use postroom_smtp::Connection;
 use postroom_store::Claimed;
-use postroom_store::Settlement;
 use postroom_store::clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,7 @@ struct Sender {
     stop: CancellationToken,
     connection: Option<(Connection, Instant)>,
     /// What servers answered and the store did not take.
-    held: Vec<(Claimed, Settlement)>,
+    held: Held,
     /// Whether nothing is claimed or in doubt but by this sender.
     is_recovered: bool,
     failures: u32,
@@ -110,7 +110,7 @@ impl Sender {
             setup,
             stop,
             connection: None,
-            held: vec![],
+            held: Held::default(),
             is_recovered: false,
             failures: 0,
             pause: None,
@@ -127,7 +127,7 @@ impl Sender {
         }
         let mut has_more = prepare::prepare_page(&self.shared, account).await?;
         for claimed in self.shared.store.delivery_in_doubt(account.id).await? {
-            transmit::settle_doubt(&self.shared, claimed, &account.options).await?;
+            transmit::settle_doubt(&self.shared, claimed, Some(account)).await?;
         }
         if let Some(pause) = self.pause.as_ref().filter(|pause| Instant::now() < pause.until) {
             let until = pause.until;
@@ -160,7 +160,7 @@ impl Sender {
     }
 
     async fn claim(&self, account: &Account, now_ms: i64) -> Result<Vec<Claimed>, Error> {
-        let due = (now_ms, latest_ms(account, now_ms));
+        let due = (now_ms, backoff::latest_ms(&account.options, now_ms));
         Ok(self.shared.store.delivery_claim(account.id, due, CLAIM).await?)
     }
 
@@ -186,6 +186,8 @@ impl Sender {
 
     /// Sends one delivery, and settles it.
     async fn send(&mut self, account: &Account, mut claimed: Claimed) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let _under_way = shared.under_way.enter(&account.address, claimed.message);
         let (mut connection, is_new) = match self.connection(account).await {
             Ok(connection) => connection,
             Err(error) => return self.no_connection(account, claimed, error).await,
@@ -237,17 +239,14 @@ impl Sender {
     /// Records how an attempt ended. What the store does not take is held: a server's answer must
     /// not be forgotten.
     async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
-        let settlement = transmit::settlement(&claimed, verdict);
-        self.held.push((claimed, settlement));
+        let settlement = transmit::settlement(verdict);
+        self.held.keep(claimed, settlement);
         self.write_held().await
     }
 
     async fn write_held(&mut self) -> Result<(), Error> {
-        while let Some((claimed, settlement)) = self.held.first() {
-            self.shared.store.delivery_settle(claimed, settlement).await?;
-            self.held.remove(0);
-        }
-        Ok(())
+        let account = Arc::clone(&self.setup.borrow());
+        self.held.write(&self.shared, &account).await
     }
 
     /// The connection at hand when it is still good, else a new one, and whether it is new.
@@ -311,7 +310,11 @@ impl Sender {
         }
         self.pause = Some(Pause { until, reason, needs_a_person });
         if let Err(error) = self.explain(account).await {
-            tracing::error!(account = %account.id, error = chain(&error), "reasons not written");
+            tracing::error!(
+                account = account.address,
+                error = chain(&error),
+                "reasons not written"
+            );
             self.is_recovered = false;
         }
         until
@@ -369,13 +372,13 @@ impl Sender {
         self.pause = None;
         let hastened = self.shared.store.delivery_hasten(account.id, clock::now_ms()).await;
         if let Err(error) = hastened {
-            tracing::error!(account = %account.id, %error, "what waits was not made due");
+            tracing::error!(account = account.address, %error, "what waits was not made due");
         }
     }
 
     async fn next(&mut self, account: &Account) -> Result<Instant, Error> {
         let now_ms = clock::now_ms();
-        let latest_ms = latest_ms(account, now_ms);
+        let latest_ms = backoff::latest_ms(&account.options, now_ms);
         let due_ms = self.shared.store.delivery_next_due(account.id, latest_ms).await?;
         let until = |due_ms| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
         let wait = due_ms.map_or(LOOK_AGAIN, |due_ms: i64| until(due_ms).min(LOOK_AGAIN));
@@ -392,9 +395,4 @@ impl Sender {
             connection.quit().await;
         }
     }
-}
-
-/// No retry is farther off, jitter included: what seems so was planned before the clock went back.
-fn latest_ms(account: &Account, now_ms: i64) -> i64 {
-    now_ms.saturating_add(backoff::ms(account.options.duration("retry_longest").mul_f64(1.25)))
 }

@@ -4,13 +4,20 @@ use postroom_net::Dialer;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Settings of the whole engine; what differs by account stands in the data model's options.
+/// How connections are made.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct Dialing {
     /// Makes connections, and knows which certificates to trust.
     pub dialer: Dialer,
     /// The name that EHLO gives; a host name or an address literal (RFC 5321 §4.1.4).
     pub ehlo_name: String,
+}
+
+/// Settings of the whole engine; what differs by account stands in the data model's options.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How connections are made at first; it can be changed while the engine runs.
+    pub dialing: Dialing,
     /// Where messages too large for memory are put while they arrive; emptied at start.
     pub spool_directory: PathBuf,
     /// How many portions are decomposed at once, over all accounts.
@@ -35,10 +42,9 @@ pub struct Settings {
 impl Settings {
     /// Usual settings.
     #[must_use]
-    pub fn new(dialer: Dialer, ehlo_name: String, spool_directory: PathBuf) -> Self {
+    pub fn new(dialing: Dialing, spool_directory: PathBuf) -> Self {
         Self {
-            dialer,
-            ehlo_name,
+            dialing,
             spool_directory,
             decompositions_max: std::thread::available_parallelism().map_or(2, usize::from),
             bytes_in_flight_max: 64 * 1024 * 1024,

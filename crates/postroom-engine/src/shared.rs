@@ -1,13 +1,16 @@
 //! What the loops of all accounts share: the store, the settings, and budgets.
 
 use crate::error::Error;
+use crate::settings::Dialing;
 use crate::settings::Settings;
+use crate::under_way::UnderWay;
 use postroom_net::Endpoint;
 use postroom_store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::RwLock;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
@@ -25,6 +28,9 @@ pub struct Shared {
     /// One permit for each connection in the making, by server. None for all servers together: a
     /// few that say nothing would keep all others waiting.
     connects: Mutex<HashMap<(String, u16), Arc<Semaphore>>>,
+    /// What is being sent just now.
+    pub under_way: UnderWay,
+    dialing: RwLock<Arc<Dialing>>,
 }
 
 /// The right to make a connection; given back when it is dropped.
@@ -49,9 +55,22 @@ impl Shared {
             decompositions: Semaphore::new(settings.decompositions_max.max(1)),
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
             connects: Mutex::default(),
+            under_way: UnderWay::default(),
+            dialing: RwLock::new(Arc::new(settings.dialing.clone())),
             store,
             settings,
         }))
+    }
+
+    /// How connections are made now.
+    #[must_use]
+    pub fn dialing(&self) -> Arc<Dialing> {
+        Arc::clone(&self.dialing.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on connections are made in another way.
+    pub fn dial_by(&self, dialing: Dialing) {
+        *self.dialing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
     }
 
     /// Waits for the right to make a connection to a server, which is to be held until the login

@@ -14,6 +14,7 @@ use crate::report::State;
 use crate::report::chain;
 use crate::send::stranded;
 use crate::sender;
+use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use postroom_store::Store;
@@ -33,6 +34,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// The running engine.
 #[derive(Debug)]
 pub struct Supervisor {
+    shared: Arc<Shared>,
+    /// How often `dial_by` was called.
+    dialing: watch::Sender<u64>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -48,8 +52,34 @@ impl Supervisor {
         // Nobody sends yet: nothing may stay claimed, whether its account has a sender or not.
         shared.store.delivery_recover(None).await?;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(supervise(shared, stop.clone()));
-        Ok(Self { stop, task })
+        let (dialing, redialed) = watch::channel(0);
+        let task = tokio::spawn(supervise(Arc::clone(&shared), redialed, stop.clone()));
+        Ok(Self { shared, dialing, stop, task })
+    }
+
+    /// From now on connections are made in another way; those that stand are made anew.
+    pub fn dial_by(&self, dialing: Dialing) {
+        self.shared.dial_by(dialing);
+        self.dialing.send_modify(|count| *count += 1);
+    }
+
+    /// Which messages are being handed to a server just now: the address of the account and the id
+    /// of the message. Stopping waits for them.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<(String, Uuid)> {
+        self.shared.under_way.list()
+    }
+
+    /// The same, to be asked while it stops.
+    pub fn watch_under_way(&self) -> impl Fn() -> Vec<(String, Uuid)> + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.under_way.list()
+    }
+
+    /// How long stopping waits for them at most.
+    #[must_use]
+    pub fn stops_within(&self) -> Duration {
+        self.shared.settings.stop_within
     }
 
     /// Stops: nothing new is begun, what is after its final dot is finished, within a bound.
@@ -61,7 +91,11 @@ impl Supervisor {
     }
 }
 
-async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
+async fn supervise(
+    shared: Arc<Shared>,
+    mut redialed: watch::Receiver<u64>,
+    stop: CancellationToken,
+) {
     let mut changes = shared.store.watch_configuration();
     let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
     let mut stranded = tokio::spawn(stranded::run(Arc::clone(&shared), stop.clone()));
@@ -79,7 +113,9 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
         changes.borrow_and_update();
         match fleet.shared.store.account_list().await {
             Ok(rows) => {
-                let accounts = rows.iter().map(Account::from_row).map(Arc::new).collect();
+                let dialing = *redialed.borrow_and_update();
+                let account = |row| Arc::new(Account { dialing, ..Account::from_row(row) });
+                let accounts = rows.iter().map(account).collect();
                 fleet.align(accounts).await;
             }
             Err(error) => tracing::error!(error = chain(&error), "configuration not read"),
@@ -87,6 +123,7 @@ async fn supervise(shared: Arc<Shared>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = changes.changed() => tokio::time::sleep(SETTLE).await,
+            Ok(()) = redialed.changed() => {}
             () = tokio::time::sleep(READ_AGAIN) => {}
         }
     }
@@ -114,20 +151,25 @@ impl Fleet {
         for account in accounts {
             match (former.remove(&account.id), account.enabled) {
                 (Some(old), true) => self.keep(old, &account).await,
-                (None, true) => self.start(&account).await,
+                (None, true) => {
+                    tracing::info!(account = account.address, id = %account.id, "account taken up");
+                    self.start(&account).await;
+                }
                 (old, false) => {
                     if let Some(old) = old {
+                        tracing::info!(account = account.address, "account disabled");
                         self.stop(account.id, old);
                     }
                     if account.state != State::Disabled.as_str() {
                         let store = &self.shared.store;
-                        let reporter = Reporter::new(store, &account.domain, account.id);
+                        let reporter = Reporter::new(store, &account);
                         reporter.receiving(State::Disabled, "").await;
                     }
                 }
             }
         }
         for (id, gone) in former {
+            tracing::info!(account = gone.setup.borrow().address, %id, "account deleted");
             self.stop(id, gone);
         }
     }
@@ -138,7 +180,7 @@ impl Fleet {
         }
         let (setup, _) = watch::channel(Arc::clone(account));
         let mut running = Running {
-            reporter: Arc::new(Reporter::new(&self.shared.store, &account.domain, account.id)),
+            reporter: Arc::new(Reporter::new(&self.shared.store, account)),
             setup,
             stop: CancellationToken::new(),
             receiver: None,
@@ -161,6 +203,8 @@ impl Fleet {
             if account.is_system && !former.is_system {
                 ensure_send_box(&self.shared, account).await;
             }
+            tracing::info!(account = account.address, "account changed: the new settings hold");
+            old.reporter.rename(account);
             old.setup.send_replace(Arc::clone(account));
         }
         old.start_tasks(&self.shared, account, None);
@@ -244,7 +288,11 @@ impl Running {
         if let Some(mut sender) = self.sender
             && tokio::time::timeout(within, &mut sender).await.is_err()
         {
-            tracing::warn!("a sender did not end in time and is cut off");
+            tracing::warn!(
+                account = self.setup.borrow().address,
+                "the server did not answer in time: the message under way is settled at the next \
+                 start, as the option `uncertain` says"
+            );
             sender.abort();
         }
     }
@@ -255,7 +303,7 @@ fn is_due(task: Option<&JoinHandle<()>>, account: &Account) -> bool {
     match task {
         None => true,
         Some(task) if task.is_finished() => {
-            tracing::error!(account = %account.id, "a task ended by a fault of its own; again");
+            tracing::error!(account = account.address, "a task ended by a fault of its own; again");
             true
         }
         Some(_) => false,
@@ -267,6 +315,6 @@ async fn ensure_send_box(shared: &Shared, account: &Account) {
     let owner = (account.id, account.address.as_str());
     let made = shared.store.send_box_ensure(&account.domain, owner, SYSTEM_SEND_BOX).await;
     if let Err(error) = made {
-        tracing::error!(account = %account.id, error = chain(&error), "send box not made");
+        tracing::error!(account = account.address, error = chain(&error), "send box not made");
     }
 }

@@ -61,6 +61,8 @@ pub struct Claimed {
     pub domain: Domain,
     /// The message.
     pub message: Uuid,
+    /// Its Message-ID.
+    pub message_id: Option<String>,
     /// Attempts so far, the present one included.
     pub attempts: u32,
     /// When it was first due, in milliseconds since 1970.
@@ -231,7 +233,8 @@ impl Store {
     ) -> Result<Vec<Claimed>, Error> {
         let sql = format!(
             "SELECT d.\"message\", d.\"attempts\", d.\"first_due\", d.\"reverse_path\",
-               d.\"smtp_utf8\", d.\"blob\", d.\"size\", m.\"recipients\", d.\"domain\"
+               d.\"smtp_utf8\", d.\"blob\", d.\"size\", m.\"recipients\", d.\"domain\",
+               m.\"messageId\"
              FROM \"delivery\" d JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
              WHERE {condition} ORDER BY d.\"order\", d.\"message\" {limit}"
         );
@@ -373,6 +376,7 @@ fn from_row(row: &Row) -> Option<Claimed> {
     Some(Claimed {
         domain: Domain::new(row.text(8)?).ok()?,
         message: row.id(0)?,
+        message_id: row.text(9).map(str::to_owned),
         attempts: u32::try_from(row.whole(1)?).ok()?,
         first_due_ms: row.whole(2)?,
         reverse_path: row.text(3)?.to_owned(),

@@ -175,9 +175,18 @@ impl Store {
         let wrote = self.inner.database.write(batch).await;
         match &wrote {
             Ok(outcomes) if outcomes.iter().any(|outcome| outcome.changed > 0) => {
-                self.inner.full.store(false, Ordering::Relaxed);
+                if self.inner.full.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the disk has space again: mail is stored again");
+                }
             }
-            Err(Error::Full) => self.inner.full.store(true, Ordering::Relaxed),
+            Err(Error::Full) => {
+                if !self.inner.full.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        "the disk is full: no mail is stored or sent until there is space; \
+                         mail that waits stays at its server"
+                    );
+                }
+            }
             Ok(_) | Err(_) => {}
         }
         wrote

@@ -21,6 +21,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ChildStdout;
 use std::process::Command;
+use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ const START: Duration = Duration::from_secs(60);
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(120);
 
-/// Prefix of the line that tells the address.
+/// What stands before the address in the line that tells it.
 const LISTENING: &str = "listening on ";
 
 /// What a Postroom shall be like.
@@ -127,6 +128,31 @@ impl Postroom {
         let status = self.process.take().context("it is not running")?.stop()?;
         ensure!(status.success(), "ended with {status}:\n{}", self.log());
         Ok(())
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let id = self.id().context("it is not running")?;
+        process::signal(&format!("-{name}"), &id.to_string())
+    }
+
+    /// Waits until it has ended by itself or by a signal, and gives its exit status.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running, or does not end in time.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        let mut process = self.process.take().context("it is not running")?;
+        wait_until("the end of the process", START, async || process.ended()).await
+    }
+
+    /// The file of authorities that it trusts.
+    pub fn trust_ca_file(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
     }
 
     /// What it wrote so far, of all its starts.
@@ -326,7 +352,9 @@ fn address(output: ChildStdout, mut log: fs::File) -> Result<String> {
         for line in BufReader::new(output).lines() {
             let Ok(line) = line else { return };
             let _ = writeln!(log, "{line}");
-            if let Some(url) = line.strip_prefix(LISTENING) {
+            // Behind it stands the end of the line, or of the text in a line of JSON.
+            let url = line.split_once(LISTENING).and_then(|(_, rest)| rest.split('"').next());
+            if let Some(url) = url {
                 let _ = tell.send(url.trim().to_owned());
             }
         }

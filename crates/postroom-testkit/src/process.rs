@@ -116,7 +116,8 @@ impl Drop for Process {
     }
 }
 
-fn signal(signal: &str, target: &str) -> Result<()> {
+/// Sends a signal to a process, or to a group when `target` begins with a minus sign.
+pub fn signal(signal: &str, target: &str) -> Result<()> {
     let status = Command::new("kill").args([signal, "--", target]).stderr(Stdio::null()).status();
     status.context("running kill")?;
     Ok(())

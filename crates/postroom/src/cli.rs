@@ -4,11 +4,78 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use secrecy::SecretString;
+use std::ffi::OsString;
 use std::path::PathBuf;
+
+/// What the program returns.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it ended as it was asked to (SIGINT and SIGTERM end `serve` in order)
+  1  it could not start or go on; the last line of standard error says why
+  2  the arguments are wrong";
+
+/// Below the help of the program.
+const HELP: &str = "\
+Examples:
+  postroom demo                     see it work, with a mail server of its own
+  postroom serve --data ./data      run it; REST on http://127.0.0.1:8025
+  postroom sandbox                  a mail server to test your integration against
+
+Environment (`postroom serve --help` says more):
+  POSTROOM_ADMIN_TOKEN, POSTROOM_MASTER_KEY, RUST_LOG, SSL_CERT_FILE, SSL_CERT_DIR
+
+Exit codes:
+  0  it ended as it was asked to
+  1  it could not start or go on; the last line of standard error says why
+  2  the arguments are wrong";
+
+/// Below the help of `serve`.
+const SERVE_HELP: &str = "\
+Environment:
+  POSTROOM_ADMIN_TOKEN  the administrator's token, at least 20 characters. It replaces the
+                        former one at each start. Without it a token is made at the first
+                        start and printed once; with --log-json it is written to the file
+                        `admin-token` in the data directory instead.
+  POSTROOM_MASTER_KEY   the key that passwords are encrypted with, 64 hexadecimal digits.
+                        Without it the file `key` in the data directory is used, and made.
+  RUST_LOG              what is logged (default: info). A level (error, warn, info, debug,
+                        trace), or several, as in info,postroom_api=debug (every request).
+  SSL_CERT_FILE, SSL_CERT_DIR
+                        certificates to trust instead of those of the system.
+
+Signals:
+  SIGINT, SIGTERM  end it: no new work; a message that is being handed to a server is
+                   waited for, 20 seconds at most. A second signal ends it at once.
+  SIGHUP           reads the configuration file and the certificates again: `trust_ca` and
+                   `ehlo_name` hold at once, and all accounts connect anew.
+
+Examples:
+  postroom serve --data ./data
+  POSTROOM_ADMIN_TOKEN=$(cat token) postroom serve --data /var/lib/postroom --log-json
+  postroom serve --config /etc/postroom.json --instance email1";
+
+/// Below the help of `sandbox`.
+const SANDBOX_HELP: &str = "\
+What can be made to fail (ADDRESS may be `*`, which means all):
+  refuse=ADDRESS           the recipient is refused for good (550)
+  defer=ADDRESS[:TIMES]    the recipient is deferred (450), so many times or always
+  slow=ADDRESS:SECONDS     the recipient is answered that late
+  refuse-data=ADDRESS      a message from or to it is refused after its last byte (554)
+  cut=ADDRESS[:TIMES]      a message from or to it is taken, but the connection ends before
+                           the answer
+  login=ADDRESS[:TIMES]    the login is refused, by IMAP and by SMTP
+  smtp-down=SECONDS        nothing listens for SMTP for so long
+  imap-down=SECONDS        IMAP connections are closed at once for so long
+  renumber=ADDRESS:SECONDS after so long INBOX gets a new UIDVALIDITY and new UIDs
+
+Examples:
+  postroom sandbox --ca-file sandbox-ca.pem
+  postroom sandbox --fail refuse=gone@demo.test --fail defer=busy@demo.test:2
+  postroom sandbox --user me@demo.test:secret --fail renumber=me@demo.test:30";
 
 /// Exchanges email between mail servers and a data model that is reached by REST.
 #[derive(Debug, Parser)]
-#[command(name = "postroom", version, about)]
+#[command(name = "postroom", version, about, after_help = HELP)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -19,12 +86,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs Postroom: receives, sends, and answers REST requests until it is stopped.
+    #[command(after_help = [SERVE_HELP, EXIT_CODES].join("\n\n"))]
     Serve(ServeArguments),
     /// Runs a mail server in memory (IMAP and SMTP) to test an integration against.
+    #[command(after_help = SANDBOX_HELP)]
     Sandbox(SandboxArguments),
     /// Decomposes stored messages again with the present parser, while Postroom does not run.
     Redecompose(RedecomposeArguments),
-    /// Shows the main job on a mail server of its own, then keeps running to play with.
+    /// Shows what Postroom does when things go wrong, with a mail server of its own.
     Demo(DemoArguments),
 }
 
@@ -49,9 +118,13 @@ pub struct ServeArguments {
     /// The name that this host gives to SMTP servers (default: the name of the host).
     #[arg(long, value_name = "NAME")]
     pub ehlo_name: Option<String>,
-    /// Log lines as JSON.
+    /// Write nothing but JSON, a line for each event: the log to standard error, and where it
+    /// listens to standard output.
     #[arg(long)]
     pub log_json: bool,
+    /// End when standard input ends, so that a program that starts it takes it along.
+    #[arg(long, hide = true)]
+    pub end_with_stdin: bool,
     /// The token of the administrator, at least 20 characters; made up at first start when absent.
     #[arg(skip)]
     pub admin_token: Option<SecretString>,
@@ -80,6 +153,9 @@ pub struct SandboxArguments {
     /// The port for SMTP over TLS.
     #[arg(long, default_value_t = 1465)]
     pub smtps_port: u16,
+    /// What goes wrong, as KIND=WHAT; may be repeated. See below.
+    #[arg(long = "fail", value_name = "KIND=WHAT")]
+    pub fails: Vec<String>,
     /// Where to write the certificate of the sandbox's own authority, for `--trust-ca`.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
@@ -103,15 +179,21 @@ pub struct RedecomposeArguments {
 /// Arguments of `postroom demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArguments {
-    /// End after the round trip instead of running on.
+    /// End after the story instead of running on.
     #[arg(long)]
     pub exit: bool,
 }
 
-/// Writes an error with its causes for a person.
-#[expect(clippy::print_stderr, reason = "the end of the program, after the log")]
-pub fn complain(error: &anyhow::Error) {
-    eprintln!("postroom: {error:#}");
+impl Cli {
+    /// Whether the log is JSON.
+    pub fn logs_json(&self) -> bool {
+        matches!(&self.command, Command::Serve(serve) if serve.log_json)
+    }
+}
+
+/// Whether JSON is asked for by arguments that are wrong otherwise.
+pub fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--log-json")
 }
 
 /// Reads a secret from the environment, and takes care that it is not empty.

@@ -6,8 +6,11 @@ use postroom_model::builtin;
 use postroom_store::MasterKey;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
+use secrecy::ExposeSecret;
 use secrecy::SecretString;
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// How many threads read the database.
@@ -25,6 +28,19 @@ pub fn make(data: &Path) -> anyhow::Result<()> {
         data.display()
     );
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(at)
+}
+
+/// Writes a secret to a file that only its owner can read; one that is there is replaced.
+pub fn write_secret(file: &Path, secret: &SecretString) -> anyhow::Result<()> {
+    let at = || format!("writing {}", file.display());
+    if file.exists() {
+        std::fs::remove_file(file).with_context(at)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    let mut opened =
+        options.write(true).create_new(true).mode(0o600).open(file).with_context(at)?;
+    writeln!(opened, "{}", secret.expose_secret()).with_context(at)?;
+    opened.sync_all().with_context(at)
 }
 
 /// Opens the store of a data directory, with the key that was given or the one kept there.

@@ -1,16 +1,140 @@
-//! The log: lines on standard error.
+//! The log: one line for each event on standard error, as text or as JSON.
+//!
+//! What a server or a message put into a line cannot begin another one, or act on a terminal:
+//! control characters come out escaped, in both forms. With `--log-json` nothing else is written,
+//! from the first line on: not the address, not an error at the start, not a fault of our own.
 
-use std::io::IsTerminal;
+use anyhow::Context;
+use postroom_model::Timestamp;
+use postroom_store::clock;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io;
+use std::io::Write as _;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-/// Starts the log. `RUST_LOG` chooses what is logged; by default it is `info`.
-pub fn start(json: bool, quiet: bool) {
-    let usual = if quiet { "error" } else { "info" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+/// The environment variable that chooses what is logged.
+const VARIABLE: &str = "RUST_LOG";
+
+/// Starts the log. `RUST_LOG` chooses what is logged; without it, it is `usual` and worse.
+///
+/// # Errors
+///
+/// When `RUST_LOG` is set to what is no filter.
+pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder()
+        .with_env_var(VARIABLE)
+        .with_default_directive(usual.into())
+        .from_env()
+        .with_context(|| format!("{VARIABLE} takes a level, or CRATE=LEVEL,CRATE=LEVEL"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    // A second start, as in `demo`, keeps the first: that is no error.
+        // Colours are control characters; ours could not be told from those of a server.
+        .with_ansi(false)
+        .with_writer(|| Escaping);
+    // A second start keeps the first: that is no error.
     let _started = if json { log.json().try_init() } else { log.try_init() };
+    if json {
+        std::panic::set_hook(Box::new(|panic| {
+            tracing::error!(fault = %panic, "a fault of our own");
+        }));
+    }
+    Ok(())
+}
+
+/// Says why the program ends, on standard error.
+pub fn complain(json: bool, text: &str) {
+    // Nobody is left to hear that standard error does not work.
+    let _ = if json {
+        writeln!(io::stderr(), "{}", escaped(&line("ERROR", text)))
+    } else {
+        writeln!(io::stderr(), "postroom: {}", escaped(text))
+    };
+}
+
+/// Says what a person or a script that started us waits for, on standard output.
+pub fn announce(json: bool, text: &str) {
+    let text = if json { line("INFO", text) } else { text.to_owned() };
+    let mut out = io::stdout().lock();
+    // Who started us may have closed it.
+    let _ = writeln!(out, "{}", escaped(&text)).and_then(|()| out.flush());
+}
+
+/// A line in the form of the JSON log.
+fn line(level: &str, text: &str) -> String {
+    let now = Timestamp::from_ms(clock::now_ms()).to_string();
+    let fields = json!({"message": text});
+    json!({"timestamp": now, "level": level, "fields": fields, "target": "postroom"}).to_string()
+}
+
+/// Writes events to standard error, escaped. Each event comes in one piece.
+struct Escaping;
+
+impl io::Write for Escaping {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let mut line = escaped(text);
+        line.push('\n');
+        io::stderr().lock().write_all(line.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The text with every character escaped that ends a line, acts on a terminal, or changes the
+/// order in which text is shown. The escapes are those of JSON, where such characters only stand
+/// in strings.
+fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len() + 1);
+    for char in text.chars() {
+        match char {
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            char if acts(char) => {
+                // A String takes everything.
+                let _ = write!(line, "\\u{:04x}", u32::from(char));
+            }
+            char => line.push(char),
+        }
+    }
+    line
+}
+
+fn acts(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')
+        || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_and_acts_on_no_terminal() {
+        let table = [
+            ("a\r\n2026 INFO forged", "a\\r\\n2026 INFO forged"),
+            ("\u{1b}[2Jgone\u{7}\u{9b}31m\u{7f}", "\\u001b[2Jgone\\u0007\\u009b31m\\u007f"),
+            ("\u{2028}next\u{202e}txt.exe", "\\u2028next\\u202etxt.exe"),
+            ("Grüße 北京 😀 \"q\" \\n", "Grüße 北京 😀 \"q\" \\n"),
+        ];
+        for (text, want) in table {
+            assert_eq!(escaped(text), want);
+        }
+    }
+
+    #[test]
+    fn a_line_of_json_is_json_with_the_text_in_it() {
+        let text = "a\"b\r\n\u{9b}\u{7f}\u{2028}ü";
+        let line = escaped(&line("ERROR", text));
+        assert!(!line.chars().any(acts), "{line}");
+        let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&json["fields"]["message"], &json["level"]), (&text.into(), &"ERROR".into()));
+    }
 }

@@ -31,12 +31,24 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The exit code for arguments that are wrong, as clap has it.
+const WRONG_ARGUMENTS: u8 = 2;
+
 fn main() -> ExitCode {
-    let arguments = cli::Cli::parse();
+    let arguments = match cli::Cli::try_parse() {
+        Ok(arguments) => arguments,
+        // Even a wrong argument is told as JSON to those who asked for it.
+        Err(error) if error.use_stderr() && cli::asks_for_json(std::env::args_os()) => {
+            logging::complain(true, &error.to_string());
+            return ExitCode::from(WRONG_ARGUMENTS);
+        }
+        Err(error) => error.exit(),
+    };
+    let json = arguments.logs_json();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::complain(&error);
+            logging::complain(json, &format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

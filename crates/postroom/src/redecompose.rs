@@ -10,6 +10,7 @@ use crate::logging;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::ensure;
+use postroom_engine::Dialing;
 use postroom_engine::Settings;
 use postroom_engine::redecompose;
 use postroom_engine::shared::Shared;
@@ -25,6 +26,7 @@ use postroom_store::Store;
 use serde_json::Value as Json;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
 
 /// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -35,7 +37,7 @@ const RUNS: &str = "while Postroom runs, ask it instead: curl -X REDECOMPOSE \
 
 /// Runs the command to the end of the job.
 pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
-    logging::start(false, true);
+    logging::start(false, LevelFilter::ERROR)?;
     ensure!(arguments.class == MESSAGES, "only {MESSAGES} has originals to decompose again");
     let directory = &arguments.data;
     ensure!(directory.join(DATABASE_FILE).is_file(), "{} holds no data", directory.display());
@@ -59,7 +61,10 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     say(&format!("{} messages have their original here", job.total));
     // Nothing is dialed, so nobody need be trusted.
     let dialer = Dialer::new(&Trust { system: false, extra_ca_pem: vec![] })?;
-    let settings = Settings::new(dialer, "localhost".to_owned(), directory.join("spool"));
+    let settings = Settings::new(
+        Dialing { dialer, ehlo_name: "localhost".to_owned() },
+        directory.join("spool"),
+    );
     let shared = Shared::new(store.clone(), settings)?;
     let stop = CancellationToken::new();
     let work = tokio::spawn(redecompose::run(shared, stop.clone()));

@@ -9,6 +9,8 @@ use crate::data;
 use crate::logging;
 use anyhow::Context;
 use anyhow::bail;
+use futures_util::future::OptionFuture;
+use postroom_engine::Dialing;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
 use postroom_model::Domain;
@@ -16,14 +18,17 @@ use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
-use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::time::Instant;
+use tracing::level_filters::LevelFilter;
+use uuid::Uuid;
 
 /// The address that is listened on unless another is given.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8025";
@@ -32,42 +37,148 @@ const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 /// How short an administrator's token may be.
 const TOKEN_CHARACTERS_MIN: usize = 20;
 
+/// How often a stop says again what it waits for.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
+/// The file that holds a token that was made where nothing may be printed.
+const TOKEN_FILE: &str = "admin-token";
+
 /// Runs the command until a signal.
 pub async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
-    logging::start(arguments.log_json, false);
+    logging::start(arguments.log_json, LevelFilter::INFO)?;
     arguments.admin_token = cli::secret_from_environment("POSTROOM_ADMIN_TOKEN")?;
     arguments.master_key = cli::secret_from_environment("POSTROOM_MASTER_KEY")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let input = arguments.end_with_stdin.then(end_of_input);
+    let mut input = pin!(OptionFuture::from(input));
     let running = start(&arguments).await?;
-    say(&format!("listening on http://{}", running.address));
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+    logging::announce(arguments.log_json, &format!("listening on http://{}", running.address));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+            Some(_) = &mut input => tracing::info!("stopping: standard input has ended"),
+            _ = hangup.recv() => {
+                running.reload(&arguments);
+                continue;
+            }
+        }
+        break;
     }
     tokio::select! {
         ended = running.stop() => ended,
-        _ = terminate.recv() => bail!("stopped at once by a second signal"),
-        _ = interrupt.recv() => bail!("stopped at once by a second signal"),
+        _ = terminate.recv() => bail!(STOPPED_AT_ONCE),
+        _ = interrupt.recv() => bail!(STOPPED_AT_ONCE),
+    }
+}
+
+/// Why it ends after a second signal, and what that means.
+const STOPPED_AT_ONCE: &str = "stopped at once by a second signal; a message that was being handed \
+    to a server is settled at the next start";
+
+/// Is told when standard input has ended. A thread of its own reads it: one of the runtime's would
+/// keep the program from ending.
+fn end_of_input() -> tokio::sync::oneshot::Receiver<()> {
+    let (ended, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        // Whatever ends it, it has ended.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
+    told
+}
+
+/// What the arguments and the configuration file say together.
+struct Setup {
+    data: PathBuf,
+    listen: String,
+    trust_ca: Option<PathBuf>,
+    ehlo_name: Option<String>,
+}
+
+impl Setup {
+    fn of(arguments: &ServeArguments) -> anyhow::Result<Self> {
+        let instance = match &arguments.config {
+            Some(path) => config::instance(path, arguments.instance.as_deref())?,
+            None => Instance::default(),
+        };
+        let Some(data) = arguments.data.clone().or(instance.data) else {
+            bail!("say where everything is kept: --data DIR");
+        };
+        let listen = arguments.listen.clone().or(instance.listen);
+        Ok(Self {
+            data,
+            listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
+            trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
+            ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
+        })
+    }
+
+    /// How connections are made, with the certificates as they are now.
+    fn dialing(&self) -> anyhow::Result<Dialing> {
+        let trust = trust(self.trust_ca.as_deref())?;
+        let dialer = Dialer::new(&trust).context("certificates to trust")?;
+        let ehlo_name = match &self.ehlo_name {
+            Some(given) => checked_name(given)?,
+            None => host_name(),
+        };
+        Ok(Dialing { dialer, ehlo_name })
     }
 }
 
 /// A Postroom that runs.
-pub struct Running {
+struct Running {
     /// Where REST requests are answered.
-    pub address: SocketAddr,
+    address: SocketAddr,
+    /// What it was started with.
+    setup: Setup,
     supervisor: Supervisor,
     api: tokio::task::JoinHandle<()>,
     stop_api: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Running {
+    /// Reads again what can be changed while it runs. What is wrong changes nothing.
+    fn reload(&self, arguments: &ServeArguments) {
+        let read = Setup::of(arguments).and_then(|setup| Ok((setup.dialing()?, setup)));
+        let (dialing, setup) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "SIGHUP: nothing is changed, the former settings hold");
+                return;
+            }
+        };
+        let is_kept = (&setup.data, &setup.listen) == (&self.setup.data, &self.setup.listen);
+        if !is_kept {
+            tracing::warn!("SIGHUP: `data` and `listen` change with a restart only");
+        }
+        let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
+        let ehlo_name = dialing.ehlo_name.clone();
+        self.supervisor.dial_by(dialing);
+        tracing::info!(trust_ca, ehlo_name, "SIGHUP: settings read again; accounts connect anew");
+    }
+
     /// Ends it in order.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    async fn stop(self) -> anyhow::Result<()> {
+        let Self { supervisor, api, stop_api, .. } = self;
         // The API may have ended by itself; its result below tells.
-        let _ = self.stop_api.send(());
-        self.supervisor.stop().await;
-        match tokio::time::timeout(REQUESTS_WITHIN, self.api).await {
+        let _ = stop_api.send(());
+        let within = supervisor.stops_within();
+        tell_under_way(&supervisor.under_way(), within);
+        let begun = Instant::now();
+        let under_way = supervisor.watch_under_way();
+        let mut stopping = pin!(supervisor.stop());
+        loop {
+            tokio::select! {
+                () = &mut stopping => break,
+                () = tokio::time::sleep(TELL_AGAIN) => {
+                    tell_under_way(&under_way(), within.saturating_sub(begun.elapsed()));
+                }
+            }
+        }
+        match tokio::time::timeout(REQUESTS_WITHIN, api).await {
             Ok(ended) => ended.context("REST interface"),
             Err(_) => {
                 tracing::warn!("requests that did not end in time are cut off");
@@ -77,31 +188,29 @@ impl Running {
     }
 }
 
-/// Starts a Postroom.
-pub async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
-    let instance = match &arguments.config {
-        Some(path) => config::instance(path, arguments.instance.as_deref())?,
-        None => Instance::default(),
-    };
-    let Some(data) = arguments.data.clone().or(instance.data) else {
-        bail!("say where everything is kept: --data DIR");
-    };
-    let listen = arguments.listen.clone().or(instance.listen);
-    let listen = listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
-    let trust = trust(arguments.trust_ca.clone().or(instance.trust_ca))?;
-    let dialer = Dialer::new(&trust).context("certificates to trust")?;
-    let ehlo_name = arguments.ehlo_name.clone().or(instance.ehlo_name);
-    let ehlo_name = match ehlo_name {
-        Some(given) => checked_name(given)?,
-        None => host_name(),
-    };
+/// Says what a stop waits for.
+fn tell_under_way(under_way: &[(String, Uuid)], within: Duration) {
+    for (account, id) in under_way {
+        let seconds = within.as_secs();
+        tracing::info!(
+            account, %id, seconds,
+            "waiting for the server to take a message: at most so many seconds; \
+             a second signal ends at once"
+        );
+    }
+}
 
+/// Starts a Postroom.
+async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
+    let setup = Setup::of(arguments)?;
+    let dialing = setup.dialing()?;
     // Bound first: a second instance on one port ends before it touches anything.
+    let listen = &setup.listen;
     let listener =
-        TcpListener::bind(&listen).await.with_context(|| format!("listening on {listen}"))?;
+        TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
     let address = listener.local_addr()?;
-    let store = open_store(&data, arguments).await?;
-    let settings = Settings::new(dialer, ehlo_name, data.join("spool"));
+    let store = open_store(&setup.data, arguments).await?;
+    let settings = Settings::new(dialing, setup.data.join("spool"));
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
     let app = postroom_api::App::new(store);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -109,20 +218,27 @@ pub async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
         // An error means that the sender is gone, which is an end too.
         let _ = stopped.await;
     }));
-    Ok(Running { address, supervisor, api, stop_api })
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, data = %setup.data.display(), %address, "started");
+    Ok(Running { address, setup, supervisor, api, stop_api })
 }
 
 async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<Store> {
     data::make(data)?;
     let store = data::open(data, arguments.master_key.as_ref()).await?;
-    ensure_token(&store, arguments.admin_token.as_ref()).await?;
+    ensure_token(&store, data, arguments).await?;
     Ok(store)
 }
 
-/// Takes care that the administrator has a token: the one given, else one made up and shown once.
-async fn ensure_token(store: &Store, given: Option<&SecretString>) -> anyhow::Result<()> {
+/// Takes care that the administrator has a token: the one given, else one made up. That is shown
+/// once, but never in a log of JSON, which is collected and kept by others: there a file holds it.
+async fn ensure_token(
+    store: &Store,
+    data: &Path,
+    arguments: &ServeArguments,
+) -> anyhow::Result<()> {
     let domain = Domain::default_domain();
-    if let Some(token) = given {
+    if let Some(token) = &arguments.admin_token {
         if token.expose_secret().chars().count() < TOKEN_CHARACTERS_MIN {
             bail!("POSTROOM_ADMIN_TOKEN needs at least {TOKEN_CHARACTERS_MIN} characters");
         }
@@ -132,14 +248,23 @@ async fn ensure_token(store: &Store, given: Option<&SecretString>) -> anyhow::Re
         return Ok(());
     }
     let token = postroom_store::random_token();
+    if arguments.log_json {
+        let file = data.join(TOKEN_FILE);
+        data::write_secret(&file, &token)?;
+        let file = file.display().to_string();
+        tracing::warn!(file, "an administrator's token was made: read it there, delete the file");
+    }
     store.token_set(&domain, "admin", &token).await.context("administrator's token")?;
-    say(&format!("administrator's token, shown this once: {}", token.expose_secret()));
+    if !arguments.log_json {
+        let shown = token.expose_secret();
+        logging::announce(false, &format!("administrator's token, shown this once: {shown}"));
+    }
     Ok(())
 }
 
-fn trust(ca_file: Option<PathBuf>) -> anyhow::Result<Trust> {
+fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {
     let extra_ca_pem = match ca_file {
-        Some(path) => std::fs::read(&path)
+        Some(path) => std::fs::read(path)
             .with_context(|| format!("certificates to trust: {}", path.display()))?,
         None => vec![],
     };
@@ -148,12 +273,12 @@ fn trust(ca_file: Option<PathBuf>) -> anyhow::Result<Trust> {
 
 /// The name that was given for this host, if it can be one: a domain, or an address literal
 /// (RFC 5321 §4.1.3).
-fn checked_name(given: String) -> anyhow::Result<String> {
+fn checked_name(given: &str) -> anyhow::Result<String> {
     let is_part = |char: char| char.is_ascii_alphanumeric() || "-.:[]".contains(char);
     if given.is_empty() || !given.chars().all(is_part) {
         bail!("--ehlo-name takes the name of a host, or its address in brackets; not {given:?}");
     }
-    Ok(given)
+    Ok(given.to_owned())
 }
 
 /// The name of this host as the kernel has it; `localhost` when it has none.
@@ -161,10 +286,4 @@ fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
-}
-
-/// What a person or a script that started us waits for goes to standard output.
-#[expect(clippy::print_stdout, reason = "the first line tells a script where we listen")]
-fn say(line: &str) {
-    println!("{line}");
 }

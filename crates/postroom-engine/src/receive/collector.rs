@@ -159,6 +159,7 @@ impl<'a> Collector<'a> {
 mod tests {
     use super::*;
     use crate::original::Spool;
+    use crate::settings::Dialing;
     use crate::settings::Settings;
     use postroom_imap::MailboxName;
     use postroom_model::builtin;
@@ -181,7 +182,10 @@ mod tests {
         };
         let store = Store::open(&config).await.unwrap();
         let dialer = Dialer::new(&Trust::default()).unwrap();
-        let settings = Settings::new(dialer, "x.test".to_owned(), directory.join("spool"));
+        let settings = Settings::new(
+            Dialing { dialer, ehlo_name: "x.test".to_owned() },
+            directory.join("spool"),
+        );
         Shared::new(store, settings).unwrap()
     }
 

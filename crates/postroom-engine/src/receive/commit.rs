@@ -4,11 +4,14 @@ use crate::account::Account;
 use crate::account::Folder;
 use crate::backoff;
 use crate::error::Error;
+use crate::journal;
+use crate::journal::Arrival;
 use crate::receive::Portion;
 use crate::receive::decompose::Decomposed;
 use crate::receive::fetch::Missed;
 use crate::receive::watch::News;
 use crate::shared::Shared;
+use postroom_model::builtin::MESSAGES;
 use postroom_store::Miss;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
@@ -37,7 +40,9 @@ pub async fn commit(
     while let Some(portion) = portions.recv().await {
         let portion = portion.await.map_err(Error::Fault)??;
         let mut messages = Vec::with_capacity(portion.messages.len());
+        let mut arrivals = Vec::with_capacity(portion.messages.len());
         for decomposed in portion.messages {
+            arrivals.push(decomposed.arrival.clone());
             messages.push(with_original(shared, decomposed).await?);
         }
         let batch = ReceiveBatch {
@@ -50,6 +55,7 @@ pub async fn commit(
         match shared.store.receive_commit(batch).await? {
             ReceiveOutcome::Done { stored, repeated } => {
                 *recorded += stored + repeated;
+                tell(shared, (account, folder), &arrivals, (stored, repeated)).await;
             }
             ReceiveOutcome::FolderGone => return Err(Error::FolderGone),
         }
@@ -58,9 +64,39 @@ pub async fn commit(
     Ok(())
 }
 
+/// Writes the lines of what a portion brought. Of a portion that held known messages too, the store
+/// is asked which ones are new.
+async fn tell(
+    shared: &Shared,
+    (account, folder): (&Account, &Folder),
+    arrivals: &[Arrival],
+    (stored, repeated): (u64, u64),
+) {
+    if repeated > 0 {
+        journal::recognized(account, folder, repeated);
+    }
+    if stored == 0 {
+        return;
+    }
+    for arrival in arrivals {
+        if repeated == 0 || is_stored(shared, account, arrival).await {
+            journal::received(account, folder, arrival);
+        }
+    }
+}
+
+/// Whether the message became an entity. When the store does not say, its line is written.
+async fn is_stored(shared: &Shared, account: &Account, arrival: &Arrival) -> bool {
+    let Some(class) = shared.store.class(MESSAGES) else {
+        return true;
+    };
+    let found = shared.store.entity_get(&account.domain, &class, arrival.id).await;
+    !matches!(found, Ok(None))
+}
+
 /// Takes the original of a large message from its spool file into the store, piece by piece.
 async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<ReceivedMessage, Error> {
-    let Decomposed { mut message, spool } = decomposed;
+    let Decomposed { mut message, spool, .. } = decomposed;
     if let Some(spool) = spool {
         let mut file = tokio::fs::File::from_std(spool.reopen().map_err(Error::Spool)?);
         let mut writer = shared.store.blob_writer();
@@ -103,5 +139,8 @@ pub async fn record_missed(
     let misses: Vec<_> = missed.iter().map(miss).collect();
     let (who, at) = ((&account.domain, account.id), (folder.id, news.uid_validity));
     shared.store.receive_missed(who, at, &misses, delay_ms).await?;
+    for miss in &misses {
+        journal::missed(account, folder, miss);
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@
 use crate::derive;
 use crate::derive::Derived;
 use crate::derive::Keep;
+use crate::journal::Arrival;
 use crate::original::Original;
 use postroom_model::Entity;
 use postroom_model::MessageState;
@@ -57,6 +58,8 @@ pub struct Wanted {
 pub struct Decomposed {
     /// What is to be recorded; its original is still missing when `spool` has it.
     pub message: ReceivedMessage,
+    /// What the log says of it once it is recorded.
+    pub arrival: Arrival,
     /// The file with the original of a large message that is to be kept.
     pub spool: Option<NamedTempFile>,
 }
@@ -83,6 +86,8 @@ pub fn decompose(
         values.insert("errorText".to_owned(), json!(derived.raw_reason));
     }
     envelope(&arrived, wanted, &derived, &mut values);
+    let entity = Entity::new(id, values);
+    let arrival = Arrival::of(&entity);
     let keep = wanted.keep.raw || is_raw;
     let hash = arrived.original.hash()?;
     let (original, spool) = match arrived.original {
@@ -91,13 +96,13 @@ pub fn decompose(
     };
     let message = ReceivedMessage {
         uid: arrived.uid,
-        row: row(Entity::new(id, values)),
+        row: row(entity),
         files: derived.files,
         original,
         hash,
         wish: wanted.wish,
     };
-    Ok(Decomposed { message, spool })
+    Ok(Decomposed { message, arrival, spool })
 }
 
 /// What is known of the message besides its bytes.

@@ -40,10 +40,10 @@ pub async fn open(
 async fn open_at_last(shared: &Shared, account: &Account) -> Result<Connection, Error> {
     // An account without SMTP has no sender.
     let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
-    let settings = &shared.settings;
-    let options = Options { ehlo_name: settings.ehlo_name.clone(), ..Options::default() };
+    let dialing = shared.dialing();
+    let options = Options { ehlo_name: dialing.ehlo_name.clone(), ..Options::default() };
     let _turn = shared.turn(&server.endpoint).await;
-    let mut connection = Connection::open(&settings.dialer, &server.endpoint, &options).await?;
+    let mut connection = Connection::open(&dialing.dialer, &server.endpoint, &options).await?;
     if let Some(credentials) = &server.credentials
         && (server.must_log_in || connection.capabilities().offers_auth())
     {

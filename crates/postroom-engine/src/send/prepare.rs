@@ -3,6 +3,8 @@
 use crate::account::Account;
 use crate::content;
 use crate::error::Error;
+use crate::journal;
+use crate::journal::Outgoing;
 use crate::outgoing;
 use crate::outgoing::Recipient;
 use crate::shared::Shared;
@@ -54,18 +56,30 @@ pub async fn prepare_page(shared: &Shared, account: &Account) -> Result<bool, Er
         match prepare(shared, account, &message).await {
             Ok(()) => {}
             Err(Error::Compose(reason)) => {
-                let why = ("invalid", reason.as_str());
-                shared.store.delivery_refuse(&account.domain, message.id, why).await?;
+                refuse(shared, account, &message, ("invalid", &reason)).await?;
             }
             Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
                 tracing::error!(message = %message.id, %error, "a message is not composed");
                 let why = ("damaged", "a file of the message cannot be read any more");
-                shared.store.delivery_refuse(&account.domain, message.id, why).await?;
+                refuse(shared, account, &message, why).await?;
             }
             Err(error) => return Err(error),
         }
     }
     Ok(is_full)
+}
+
+/// Ends a message that cannot be composed.
+async fn refuse(
+    shared: &Shared,
+    account: &Account,
+    message: &Entity,
+    why: (&str, &str),
+) -> Result<(), Error> {
+    shared.store.delivery_refuse(&account.domain, message.id, why).await?;
+    let (code, reason) = why;
+    journal::refused(Outgoing::of(Some(account), message), code, reason);
+    Ok(())
 }
 
 /// Prepares all of them.

@@ -6,10 +6,11 @@
 
 use crate::account::Account;
 use crate::error::Error;
+use crate::journal;
+use crate::journal::Outgoing;
 use crate::report::chain;
 use crate::send::transmit;
 use crate::shared::Shared;
-use postroom_model::options::Options;
 use postroom_store::Why;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,14 +67,17 @@ async fn look(shared: &Shared) -> Result<(), Error> {
         for found in stranded {
             let at = (&found.domain, found.message);
             let (store, (domain, message)) = (&shared.store, at);
+            let outgoing = Outgoing { account: None, id: message, message_id: None };
             match found.why {
                 Why::NoAccount => {
-                    let why = ("account_deleted", "the account of the message was deleted");
-                    store.delivery_refuse(domain, message, why).await?;
+                    let reason = "the account of the message was deleted";
+                    store.delivery_refuse(domain, message, ("account_deleted", reason)).await?;
+                    journal::refused(outgoing, "account_deleted", reason);
                 }
                 Why::NoServer => {
                     let reason = "the account only receives: its profile has no smtpHost";
                     store.delivery_refuse(domain, message, ("cannot_send", reason)).await?;
+                    journal::refused(outgoing, "cannot_send", reason);
                 }
                 Why::Disabled => {
                     let reason = Some("the account is disabled; the message waits until it is not");
@@ -98,9 +102,8 @@ async fn settle_doubts(shared: &Shared) -> Result<(), Error> {
         if account.is_some_and(|account| account.enabled && account.smtp.is_some()) {
             continue;
         }
-        let options = account.map_or_else(|| Options::cascade([]), |found| found.options.clone());
         for claimed in shared.store.delivery_in_doubt(id).await? {
-            transmit::settle_doubt(shared, claimed, &options).await?;
+            transmit::settle_doubt(shared, claimed, account).await?;
         }
     }
     Ok(())

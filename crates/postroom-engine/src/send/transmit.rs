@@ -1,7 +1,9 @@
 //! Transmit: one attempt to hand one delivery to the server.
 
+use crate::account::Account;
 use crate::backoff;
 use crate::error::Error;
+use crate::journal;
 use crate::send::prepare::wire;
 use crate::send::settle;
 use crate::send::settle::Tried;
@@ -133,7 +135,7 @@ pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
     Verdict::Error { code: "uncertain", reason }
 }
 
-/// Settles what was after its final dot when its sender ended.
+/// Settles what was after its final dot when its sender ended; `None`: its account is gone.
 ///
 /// # Errors
 ///
@@ -141,31 +143,31 @@ pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
 pub async fn settle_doubt(
     shared: &Shared,
     mut claimed: Claimed,
-    options: &Options,
+    account: Option<&Account>,
 ) -> Result<(), Error> {
+    let none = Options::cascade([]);
+    let options = account.map_or(&none, |account| &account.options);
     let reason = "Postroom was stopped before the answer came".to_owned();
     let mut doubtful = settle::waiting(&claimed.recipients);
     doubtful.truncate(RECIPIENTS_MAX);
     settle::doubt(&mut claimed.recipients, &doubtful, &reason);
     let verdict = in_doubt(reason, tried(&claimed), options);
-    let settlement = settlement(&claimed, verdict);
-    Ok(shared.store.delivery_settle(&claimed, &settlement).await?)
+    let settlement = settlement(verdict);
+    shared.store.delivery_settle(&claimed, &settlement).await?;
+    journal::settled(account, &claimed, &settlement);
+    Ok(())
 }
 
 /// A verdict as the store records it.
 #[must_use]
-pub fn settlement(claimed: &Claimed, verdict: Verdict) -> Settlement {
+pub fn settlement(verdict: Verdict) -> Settlement {
     let now_ms = clock::now_ms();
     match verdict {
         Verdict::Sent => Settlement::Sent { at: Timestamp::from_ms(now_ms) },
         Verdict::Later { after, reason } => {
-            tracing::info!(message = %claimed.message, reason, "sending is postponed");
             Settlement::Later { next_attempt_ms: now_ms + backoff::ms(after), reason }
         }
-        Verdict::Error { code, reason } => {
-            tracing::warn!(message = %claimed.message, code, "sending ended without success");
-            Settlement::Error { code: code.to_owned(), reason }
-        }
+        Verdict::Error { code, reason } => Settlement::Error { code: code.to_owned(), reason },
     }
 }
 

@@ -4,6 +4,11 @@
 
 mod world;
 
+mod demo;
+mod log;
+mod sandbox_fails;
+mod signals;
+
 mod odd_server;
 mod receive;
 

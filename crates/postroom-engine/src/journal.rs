@@ -1,0 +1,195 @@
+//! The journal: one line of the log for each thing that happens to a message.
+//!
+//! Whoever asks why a mail did not arrive, or did not leave, finds the line by the address of the
+//! account, by Message-ID, or by the id of the message. Lines are written after what they say is
+//! durable. Texts of servers and of messages stand in fields; the log escapes what they hold.
+
+use crate::account::Account;
+use crate::account::Folder;
+use postroom_model::Entity;
+use postroom_model::Timestamp;
+use postroom_store::Claimed;
+use postroom_store::Miss;
+use postroom_store::Settlement;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// What the line of a received message shows; kept while its entity is on its way to the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its id in the data model.
+    pub id: Uuid,
+    uid: u64,
+    message_id: Option<String>,
+    from: Option<String>,
+    size_bytes: u64,
+    /// Why it could not be decomposed.
+    raw_reason: Option<String>,
+}
+
+impl Arrival {
+    /// What of a message's entity stands in its line.
+    #[must_use]
+    pub fn of(entity: &Entity) -> Self {
+        let text = |name: &str| entity.text(name).map(str::to_owned);
+        let is_raw = entity.text("messageState") == Some("raw");
+        Self {
+            id: entity.id,
+            uid: number(entity, "uid"),
+            message_id: text("messageId"),
+            from: text("from"),
+            size_bytes: number(entity, "size"),
+            raw_reason: text("errorText").filter(|_| is_raw),
+        }
+    }
+}
+
+fn number(entity: &Entity, name: &str) -> u64 {
+    entity.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or_default()
+}
+
+/// A message of the folder is recorded.
+pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
+    let Arrival { id, uid, message_id, from, size_bytes, raw_reason } = arrival;
+    let message_id = message_id.as_deref().unwrap_or("-");
+    let (account, folder) = (&account.address, &folder.title);
+    let from = from.as_deref().unwrap_or("-");
+    match raw_reason {
+        None => tracing::info!(
+            account, folder, message_id, %id, uid, from, size_bytes, "message received"
+        ),
+        Some(reason) => tracing::warn!(
+            account, folder, message_id, %id, uid, from, size_bytes, reason,
+            "message received, but it cannot be decomposed: it is kept as it came, state `raw`"
+        ),
+    }
+}
+
+/// Messages of a renumbered mailbox are the ones that are stored already.
+pub fn recognized(account: &Account, folder: &Folder, count: u64) {
+    let (account, folder) = (&account.address, &folder.title);
+    tracing::info!(account, folder, count, "messages are known already, and are not stored again");
+}
+
+/// A message that the server announced was not to be had.
+pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
+    let (account, folder) = (&account.address, &folder.title);
+    let Miss { uid, reason, code, forever } = miss;
+    match (forever, code.as_str()) {
+        (true, "too_big") => tracing::warn!(
+            account,
+            folder,
+            uid,
+            code,
+            reason,
+            "message not loaded: it is larger than `message_bytes_max`, and stays at the server"
+        ),
+        (true, code) => {
+            tracing::warn!(account, folder, uid, code, reason, "message not loaded");
+        }
+        (false, code) => tracing::warn!(
+            account,
+            folder,
+            uid,
+            code,
+            reason,
+            "message not received yet: it is asked for again later"
+        ),
+    }
+}
+
+/// What is known of an outgoing message.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The address of its account; `None` when the account is gone.
+    pub account: Option<&'a str>,
+    /// Its id in the data model.
+    pub id: Uuid,
+    /// Its Message-ID; `None` before it was composed for the first time.
+    pub message_id: Option<&'a str>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// What is known of an entity that is not in the queue.
+    #[must_use]
+    pub fn of(account: Option<&'a Account>, message: &'a Entity) -> Self {
+        let account = account.map(|account| account.address.as_str());
+        Self { account, id: message.id, message_id: message.text("messageId") }
+    }
+
+    /// What is known of a delivery.
+    #[must_use]
+    pub fn claimed(account: Option<&'a Account>, claimed: &'a Claimed) -> Self {
+        let account = account.map(|account| account.address.as_str());
+        Self { account, id: claimed.message, message_id: claimed.message_id.as_deref() }
+    }
+}
+
+/// An attempt to send ended, and its result is recorded.
+pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settlement) {
+    let Outgoing { account, id, message_id } = Outgoing::claimed(account, claimed);
+    let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
+    let (attempt, recipients) = (claimed.attempts, claimed.recipients.len());
+    match settlement {
+        Settlement::Sent { .. } => {
+            let reply = reply(&claimed.recipients);
+            tracing::info!(account, message_id, %id, recipients, attempt, reply, "message sent");
+        }
+        Settlement::Later { next_attempt_ms, reason } => {
+            let next_attempt = Timestamp::from_ms(*next_attempt_ms).to_string();
+            tracing::warn!(
+                account, message_id, %id, recipients, attempt, reason, next_attempt,
+                "message postponed: it is tried again"
+            );
+        }
+        Settlement::Error { code, reason } => tracing::warn!(
+            account, message_id, %id, recipients, attempt, code, reason,
+            "message not sent: it is in state `error` now"
+        ),
+    }
+}
+
+/// A message ended as `error` without an attempt.
+pub fn refused(outgoing: Outgoing<'_>, code: &str, reason: &str) {
+    let Outgoing { account, id, message_id } = outgoing;
+    let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
+    tracing::warn!(
+        account, message_id, %id, code, reason, "message not sent: it is in state `error` now"
+    );
+}
+
+/// What the server said when it took the message: of the last recipient, since one answer to the
+/// data stands for all of a transaction.
+fn reply(recipients: &[Json]) -> &str {
+    let reply = recipients.last().and_then(|recipient| recipient.get("reply"));
+    reply.and_then(Json::as_str).unwrap_or("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_line_of_a_message_names_what_people_search_for() {
+        let entity = |state: &str| {
+            let values = json!({
+                "messageState": state, "uid": 7, "messageId": "a@b.test", "from": "ben@demo.test",
+                "size": 1234, "errorText": "why",
+            });
+            Entity::new(Uuid::nil(), values.as_object().cloned().unwrap())
+        };
+        let arrival = Arrival::of(&entity("received"));
+        assert_eq!((arrival.uid, arrival.size_bytes), (7, 1234));
+        assert_eq!(arrival.message_id.as_deref(), Some("a@b.test"));
+        assert_eq!((arrival.from.as_deref(), arrival.raw_reason), (Some("ben@demo.test"), None));
+        assert_eq!(Arrival::of(&entity("raw")).raw_reason.as_deref(), Some("why"));
+    }
+
+    #[test]
+    fn the_reply_is_the_one_to_the_data() {
+        let recipients = [json!({"reply": "250 first"}), json!({"reply": "250 2.0.0 as 4F"})];
+        assert_eq!(reply(&recipients), "250 2.0.0 as 4F");
+        assert_eq!((reply(&[]), reply(&[json!({})])), ("-", "-"));
+    }
+}

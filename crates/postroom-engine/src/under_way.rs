@@ -1,0 +1,66 @@
+//! Under way: which messages are being handed to a server just now, so that a stop can say what it
+//! waits for.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use uuid::Uuid;
+
+/// The messages under way.
+#[derive(Debug, Default)]
+pub struct UnderWay {
+    /// The address of the account, by the id of the message.
+    messages: Mutex<HashMap<Uuid, String>>,
+}
+
+/// One message is under way for as long as this lives.
+#[derive(Debug)]
+pub struct OnItsWay<'a> {
+    under_way: &'a UnderWay,
+    message: Uuid,
+}
+
+impl UnderWay {
+    /// A message is begun.
+    pub fn enter(&self, account: &str, message: Uuid) -> OnItsWay<'_> {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.insert(message, account.to_owned());
+        OnItsWay { under_way: self, message }
+    }
+
+    /// All of them, with the address of their account, in the order of the addresses.
+    #[must_use]
+    pub fn list(&self) -> Vec<(String, Uuid)> {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<_> =
+            messages.iter().map(|(id, account)| (account.clone(), *id)).collect();
+        list.sort_unstable();
+        list
+    }
+}
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        let mut messages = self.under_way.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.remove(&self.message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_listed_until_it_ends() {
+        let under_way = UnderWay::default();
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let first = under_way.enter("b@x.test", one);
+        let second = under_way.enter("a@x.test", other);
+        assert_eq!(
+            under_way.list(),
+            [("a@x.test".to_owned(), other), ("b@x.test".to_owned(), one)]
+        );
+        drop((first, second));
+        assert_eq!(under_way.list(), []);
+    }
+}

@@ -1,0 +1,80 @@
+//! Signals: SIGHUP reads settings again, SIGTERM says what it waits for.
+
+use crate::world::*;
+use postroom_sandbox::Action;
+use postroom_sandbox::Point;
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxConfig;
+use postroom_testkit::Postroom;
+use postroom_testkit::wait_until;
+use serde_json::Value as Json;
+use serde_json::json;
+
+async fn logged(postroom: &Postroom, words: &str) {
+    let found =
+        wait_until(words, PATIENCE, async || Ok(postroom.log().contains(words).then_some(())));
+    if let Err(error) = found.await {
+        panic!("{error:#}\n{}", postroom.log());
+    }
+}
+
+fn state<'a>(wanted: &'a str) -> impl Fn(&Json) -> Option<()> + 'a {
+    move |account| (account["state"] == wanted).then_some(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
+    let users = vec![(ANNA.to_owned(), "secret".to_owned())];
+    let config = SandboxConfig { users, ..SandboxConfig::default() };
+    let (former, sandbox) =
+        (Sandbox::start(config.clone()).await.unwrap(), Sandbox::start(config).await.unwrap());
+    let postroom = postroom(former.ca_pem());
+    let profile = json!({
+        "name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+        "smtpHost": "localhost", "smtpPort": sandbox.smtps().port(),
+    });
+    let account = account_of(&postroom, profile, json!({"address": ANNA, "password": "secret"}));
+    let account = format!("email/Accounts/{}", account.await);
+    until(&postroom, &account, "the failure", state("failed")).await;
+    // What is wrong changes nothing, and is told.
+    std::fs::write(postroom.trust_ca_file(), "no certificate").unwrap();
+    postroom.signal("HUP").unwrap();
+    logged(&postroom, "SIGHUP: nothing is changed").await;
+    std::fs::write(postroom.trust_ca_file(), sandbox.ca_pem()).unwrap();
+    postroom.signal("HUP").unwrap();
+    logged(&postroom, "SIGHUP: settings read again").await;
+    until(&postroom, &account, "the account to be ready", state("ready")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_says_which_message_it_waits_for_and_lets_it_end() {
+    let (sandbox, mut postroom, account) = sandbox(json!({})).await;
+    let hold = always(&sandbox, Point::SmtpDot, Action::Hold);
+    let message = id(&postroom.post("email/Messages", &outgoing(&account, "slow")).await.unwrap());
+    sandbox.wait_for(|state| state.acted_count(hold) == 1, PATIENCE).await.unwrap();
+    postroom.signal("TERM").unwrap();
+    logged(&postroom, "waiting for the server to take a message").await;
+    let log = postroom.log();
+    let line = log.lines().find(|line| line.contains("waiting for the server")).unwrap();
+    for part in [ANNA, &message, "seconds=20", "a second signal ends at once"] {
+        assert!(line.contains(part), "{line}");
+    }
+    sandbox.unscript(hold);
+    assert_eq!(postroom.ended().await.unwrap().code(), Some(0));
+    assert_eq!(sandbox.accepted().len(), 1);
+    postroom.restart().unwrap();
+    assert_eq!(settled(&postroom, &message).await["messageState"], "sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once_and_says_what_that_means() {
+    let (sandbox, mut postroom, account) = sandbox(json!({})).await;
+    let hold = always(&sandbox, Point::SmtpDot, Action::Hold);
+    postroom.post("email/Messages", &outgoing(&account, "slow")).await.unwrap();
+    sandbox.wait_for(|state| state.acted_count(hold) == 1, PATIENCE).await.unwrap();
+    postroom.signal("TERM").unwrap();
+    logged(&postroom, "waiting for the server to take a message").await;
+    postroom.signal("INT").unwrap();
+    assert_eq!(postroom.ended().await.unwrap().code(), Some(1));
+    logged(&postroom, "settled at the next start").await;
+}
