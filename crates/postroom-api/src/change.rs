@@ -1,10 +1,13 @@
 //! Changes of one entity: `PATCH`, `PUT`, `DELETE`, each only of the version that was checked.
 
+use crate::account;
 use crate::app::Asked;
 use crate::body;
+use crate::create;
 use crate::etag;
 use crate::folder;
 use crate::message;
+use crate::parameters;
 use crate::problem::Problem;
 use crate::references;
 use crate::view;
@@ -18,6 +21,7 @@ use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::standing;
 use postroom_model::validate;
+use postroom_store::Error;
 use postroom_store::Updated;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -33,22 +37,38 @@ const TRIES_MAX: usize = 20;
 /// 404, 412 for another version, 422 with everything that is wrong, 409 for a message that is being
 /// sent at this moment.
 pub async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
+    account::same_login(&asked)?;
     let sent = body::json(&asked.headers, body, &asked.app).await?;
     apply(&asked, id, &sent.document.json).await
 }
 
 /// `PUT` of an entity: the properties that are not sent take their default. Secrets stay: what is
-/// never shown cannot be sent back.
+/// never shown cannot be sent back. An id that is not known is created.
 ///
 /// # Errors
 ///
-/// As [`patch`].
+/// As [`patch`], and as creating does.
 pub async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
+    account::same_login(&asked)?;
     let mut sent = body::json(&asked.headers, body, &asked.app).await?;
-    if let Some(members) = sent.document.json.as_object_mut() {
-        fill(&asked.class, members);
+    for _ in 0..TRIES_MAX {
+        let found = asked.app.store.entity_get(&asked.domain, &asked.class, id).await?;
+        if let Some(found) = found {
+            if etag::is_known(&asked.headers, &etag::of_version(found.version))? {
+                let detail = "If-None-Match: there is such an entity already";
+                return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
+            }
+            let json = &mut sent.document.json;
+            if let Some(members) = json.as_object_mut() {
+                fill(&asked.class, members);
+            }
+            return apply(&asked, id, json).await;
+        }
+        if let Some(created) = create::put(&asked, id, sent.document.json.clone()).await? {
+            return Ok(created);
+        }
     }
-    apply(&asked, id, &sent.document.json).await
+    Err(too_busy())
 }
 
 /// `DELETE` of an entity.
@@ -57,6 +77,7 @@ pub async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem
 ///
 /// 404, 412 for another version, 409 when something still needs it.
 pub async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+    parameters::of(&asked.uri, &[])?;
     let store = &asked.app.store;
     for _ in 0..TRIES_MAX {
         let current = find(&asked, id).await?;
@@ -84,7 +105,7 @@ pub async fn find(asked: &Asked, id: Uuid) -> Result<Entity, Problem> {
 }
 
 async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem> {
-    let class = &asked.class;
+    let (class, same_login) = (&asked.class, account::same_login(asked)?);
     for _ in 0..TRIES_MAX {
         let current = find(asked, id).await?;
         let conditional = etag::check(&asked.headers, current.version)?;
@@ -101,7 +122,11 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
         }
         let place = (&asked.domain, class.as_ref(), id);
         let version = Some(current.version);
-        match asked.app.store.entity_update(place, &changes, version).await? {
+        let updated = asked.app.store.entity_update_on(place, &changes, version, same_login).await;
+        if matches!(updated, Err(Error::SameLogin)) {
+            return Err(account::twin(asked, &[after(&current, &changes)]).await);
+        }
+        match updated? {
             Updated::Done(entity) => return Ok(view::entity(class, &entity, None)),
             Updated::Missing => return Err(missing(class)),
             Updated::Stale { version } if conditional => return Err(Problem::stale(version)),

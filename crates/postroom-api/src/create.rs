@@ -1,9 +1,11 @@
 //! New entities: from JSON, a list of them, or a form with files, to what the store keeps.
 
+use crate::account;
 use crate::app::Asked;
 use crate::body;
 use crate::body::Sent;
 use crate::enclosed;
+use crate::etag;
 use crate::folder;
 use crate::form;
 use crate::form::Form;
@@ -18,6 +20,7 @@ use crate::upload::Said;
 use crate::view;
 use axum::body::Body;
 use axum::http::StatusCode;
+use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use bytes::Bytes;
@@ -28,12 +31,14 @@ use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::limits::PROBLEMS_MAX;
 use postroom_model::validate;
+use postroom_store::Error;
 use postroom_store::NewEntity;
 use postroom_store::NewFile;
-use postroom_store::Once;
+use postroom_store::Terms;
 use postroom_store::clock;
 use serde_json::Value as Json;
 use std::collections::HashSet;
+use uuid::Uuid;
 
 /// The part of a form that holds the JSON.
 const JSON_PART: &str = "message";
@@ -45,6 +50,7 @@ const JSON_PART: &str = "message";
 ///
 /// 422 with everything that is wrong, in a list with its index; what reading and storing fail with.
 pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
+    let same_login = account::same_login(&asked)?;
     let is_form = MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form());
     let mut contents = blake3::Hasher::new();
     let (sent, files) = if is_form {
@@ -71,7 +77,7 @@ pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
             } else {
                 vec![entity(&asked, json, files).await?]
             };
-            store(&asked, new, once.as_ref()).await?
+            store(&asked, new, Terms { once: once.as_ref(), same_login }).await?
         }
     };
     if is_list {
@@ -101,21 +107,57 @@ async fn all(asked: &Asked, list: Vec<Json>) -> Result<Vec<NewEntity>, Problem> 
     if problems.is_empty() { Ok(all) } else { Err(Problem::invalid(problems)) }
 }
 
+/// Creates the entity of an id that the client chose, with `PUT`; `None` when it is there by now.
+///
+/// # Errors
+///
+/// As [`create`]; 412 when another version was to be replaced.
+pub async fn put(asked: &Asked, id: Uuid, mut json: Json) -> Result<Option<Response>, Problem> {
+    let same_login = account::same_login(asked)?;
+    if asked.headers.contains_key(header::IF_MATCH) {
+        etag::matches(&asked.headers, None)?;
+        let detail = "If-Match names a version, but there is no entity of this id";
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
+    }
+    if let Some(members) = json.as_object_mut() {
+        let path = Json::String(id.to_string());
+        if members.get("id").is_some_and(|sent| !sent.is_null() && *sent != path) {
+            return Err(Invalid::new("id", "is not the one of the path").into());
+        }
+        members.insert("id".to_owned(), path);
+    }
+    let new = entity(asked, json, vec![]).await?;
+    match store(asked, vec![new], Terms { once: None, same_login }).await {
+        Ok(created) => {
+            let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
+            Ok(Some(view::created(&asked.class, created)))
+        }
+        Err(_) if change_is_possible(asked, id).await? => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn change_is_possible(asked: &Asked, id: Uuid) -> Result<bool, Problem> {
+    Ok(asked.app.store.entity_get(&asked.domain, &asked.class, id).await?.is_some())
+}
+
 async fn store(
     asked: &Asked,
     new: Vec<NewEntity>,
-    once: Option<&Once>,
+    terms: Terms<'_>,
 ) -> Result<Vec<Entity>, Problem> {
     let place = (&asked.domain, asked.class.as_ref());
-    let created = asked.app.store.entity_create_once(place, new, once).await?;
-    match (created, once) {
-        (Some(created), _) => Ok(created),
+    let wanted: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
+    match (asked.app.store.entity_create_on(place, new, terms).await, terms.once) {
+        (Ok(Some(created)), _) => Ok(created),
         // The same request was faster by another connection.
-        (None, Some(once)) => {
+        (Ok(None), Some(once)) => {
             let before = once::before(asked, once).await?;
             before.ok_or_else(|| Problem::fault("a key vanished"))
         }
-        (None, None) => Err(Problem::fault("nothing was created")),
+        (Ok(None), None) => Err(Problem::fault("nothing was created")),
+        (Err(Error::SameLogin), _) => Err(account::twin(asked, &wanted).await),
+        (Err(error), _) => Err(error.into()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::parameters;
 use crate::percent;
 use crate::problem::Problem;
 use axum::Json;
@@ -14,9 +15,14 @@ use axum::response::Response;
 pub const CLASSES: &str = "/rest/v1/design/classes";
 
 /// `GET` of all classes.
-pub async fn list(State(app): State<App>, _: Caller) -> Response {
+///
+/// # Errors
+///
+/// 422 for parameters.
+pub async fn list(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
     let classes: Vec<_> = app.store.classes().iter().map(AsRef::as_ref).collect();
-    Json(classes).into_response()
+    Ok(Json(classes).into_response())
 }
 
 /// `GET` of one class, by its name (with slashes) or its id.
@@ -25,6 +31,7 @@ pub async fn list(State(app): State<App>, _: Caller) -> Response {
 ///
 /// 404 when there is none.
 pub async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
     let name = uri.path().strip_prefix(CLASSES).and_then(|path| path.strip_prefix('/'));
     let name = name.and_then(percent::decode).unwrap_or_default();
     let id = name.parse().ok();

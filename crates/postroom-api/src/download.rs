@@ -47,7 +47,7 @@ pub async fn download(
     as_attachment: bool,
 ) -> Result<Response, Problem> {
     let tag = etag::of_file(file);
-    if etag::is_known(headers, &tag) {
+    if etag::is_known(headers, &tag)? {
         return Ok(view::not_modified(&tag));
     }
     let range = if_range(headers, &tag).then(|| headers.get(header::RANGE)).flatten();

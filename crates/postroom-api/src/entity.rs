@@ -4,6 +4,8 @@ use crate::app::Asked;
 use crate::change;
 use crate::etag;
 use crate::listing;
+use crate::mask::Mask;
+use crate::parameters;
 use crate::parts;
 use crate::problem::Problem;
 use crate::view;
@@ -24,7 +26,7 @@ const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// 422 with every parameter that is unknown or wrong.
 pub async fn list(asked: Asked) -> Result<Response, Problem> {
     let (store, class) = (&asked.app.store, &asked.class);
-    let pairs = listing::parameters(&asked.uri)?;
+    let pairs = parameters::all(&asked.uri)?;
     let listing = listing::parse(class, &pairs)?;
     let bytes_max = asked.app.limits.list_part_bytes_max;
     let part = store.entity_part((&asked.domain, class), &listing.query, bytes_max).await?;
@@ -67,10 +69,11 @@ async fn last_of(asked: &Asked, query: &Query) -> Result<Option<Entity>, Problem
 ///
 /// 404 when the domain has none of that id.
 pub async fn show(asked: Asked, id: Uuid) -> Result<Response, Problem> {
-    let mask = listing::mask_only(&asked.class, &listing::parameters(&asked.uri)?)?;
+    let pairs = parameters::of(&asked.uri, &["mask"])?;
+    let mask = pairs.first().map(|(_, text)| Mask::parse(&asked.class, text)).transpose()?;
     let entity = change::find(&asked, id).await?;
     let tag = etag::of_version(entity.version);
-    if etag::is_known(&asked.headers, &tag) {
+    if etag::is_known(&asked.headers, &tag)? {
         return Ok(view::not_modified(&tag));
     }
     Ok(view::entity(&asked.class, &entity, mask.as_ref()))

@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::header;
+use postroom_model::limits::QUOTED_CHARS_MAX;
 use postroom_store::FileRow;
 
 /// The tag of an entity: its version.
@@ -31,39 +32,81 @@ pub fn header(tag: &str) -> Option<HeaderValue> {
 ///
 /// # Errors
 ///
-/// 412 when the field names other versions only.
+/// 412 when the field names other versions only; 400 when it names none.
 pub fn check(headers: &HeaderMap, version: i64) -> Result<bool, Problem> {
     if !headers.contains_key(header::IF_MATCH) {
         return Ok(false);
     }
     let tag = of_version(version);
-    if matches(headers, Some(&tag)) { Ok(true) } else { Err(Problem::stale(version)) }
+    if matches(headers, Some(&tag))? { Ok(true) } else { Err(Problem::stale(version)) }
 }
 
 /// Whether `If-Match` names the tag; `None` when nothing is there that it could name.
-#[must_use]
-pub fn matches(headers: &HeaderMap, tag: Option<&str>) -> bool {
-    let mut sent = tags(headers, &header::IF_MATCH);
-    tag.is_some_and(|tag| sent.any(|sent| sent == "*" || sent == tag))
+///
+/// # Errors
+///
+/// 400 when the field is malformed.
+pub fn matches(headers: &HeaderMap, tag: Option<&str>) -> Result<bool, Problem> {
+    let sent = tags(headers, &header::IF_MATCH)?;
+    Ok(tag.is_some_and(|tag| sent.iter().any(|sent| *sent == "*" || *sent == tag)))
 }
 
 /// Whether `If-None-Match` names the tag: the client has it already.
-#[must_use]
-pub fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+///
+/// # Errors
+///
+/// 400 when the field is malformed.
+pub fn is_known(headers: &HeaderMap, tag: &str) -> Result<bool, Problem> {
     let weak = |sent: &str| sent.strip_prefix("W/").unwrap_or(sent) == tag;
-    tags(headers, &header::IF_NONE_MATCH).any(|sent| sent == "*" || weak(sent))
+    Ok(tags(headers, &header::IF_NONE_MATCH)?.iter().any(|sent| *sent == "*" || weak(sent)))
 }
 
-/// The tags of a field. A comma inside a tag splits it; none of ours has one.
-fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let fields = headers.get_all(name).into_iter();
-    let fields = fields.filter_map(|field| field.to_str().ok());
-    fields.flat_map(|field| field.split(',').map(str::trim))
+/// The tags of a field.
+fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, Problem> {
+    let mut tags = vec![];
+    for field in headers.get_all(name) {
+        let mut rest = field.to_str().map_err(|_| malformed(name, "bytes beyond ASCII"))?.trim();
+        if rest.is_empty() {
+            return Err(malformed(name, "nothing"));
+        }
+        while !rest.is_empty() {
+            let (tag, behind) = first(rest).ok_or_else(|| malformed(name, rest))?;
+            tags.push(tag);
+            let behind = behind.trim_start();
+            rest = match behind.strip_prefix(',') {
+                Some(next) => next.trim_start(),
+                None if behind.is_empty() => behind,
+                None => return Err(malformed(name, rest)),
+            };
+        }
+    }
+    Ok(tags)
+}
+
+/// The tag that a text begins with, and what is behind it.
+fn first(text: &str) -> Option<(&str, &str)> {
+    if text.starts_with('*') {
+        return text.split_at_checked(1);
+    }
+    let front = if text.starts_with("W/") { 2 } else { 0 };
+    let quoted = text.get(front..)?.strip_prefix('"')?;
+    let end = front + 1 + quoted.find('"')? + 1;
+    text.split_at_checked(end)
+}
+
+fn malformed(name: &HeaderName, found: &str) -> Problem {
+    let found: String = found.chars().take(QUOTED_CHARS_MAX).collect();
+    let field = if *name == header::IF_MATCH { "If-Match" } else { "If-None-Match" };
+    let detail = format!(
+        "{field} takes * or entity tags in quotes, as ETag shows them: \"2\"; it has {found}"
+    );
+    Problem::malformed(detail)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::StatusCode;
 
     fn sent(name: HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
@@ -75,17 +118,25 @@ mod tests {
         for good in ["\"3\"", "*", "\"2\", \"3\""] {
             assert!(check(&sent(header::IF_MATCH, good), 3).unwrap(), "{good}");
         }
-        for bad in ["\"2\"", "W/\"3\"", "3", ""] {
-            assert!(check(&sent(header::IF_MATCH, bad), 3).is_err(), "{bad}");
+        for stale in ["\"2\"", "W/\"3\"", "\"1\",\"2\"", "\"3,\""] {
+            let refused = check(&sent(header::IF_MATCH, stale), 3).unwrap_err();
+            assert_eq!(refused.status(), StatusCode::PRECONDITION_FAILED, "{stale}");
+        }
+        for malformed in ["3", "", "\"3", "3\"", "\"3\" \"4\"", "w/\"3\"", ",", "'3'"] {
+            let refused = check(&sent(header::IF_MATCH, malformed), 3).unwrap_err();
+            assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{malformed}");
+            let detail = refused.to_json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains("in quotes") && detail.ends_with(malformed), "{detail}");
         }
     }
 
     #[test]
     fn if_none_match_compares_weakly() {
         for known in ["\"3\"", "W/\"3\"", "*", "\"9\",\"3\""] {
-            assert!(is_known(&sent(header::IF_NONE_MATCH, known), "\"3\""), "{known}");
+            assert!(is_known(&sent(header::IF_NONE_MATCH, known), "\"3\"").unwrap(), "{known}");
         }
-        assert!(!is_known(&sent(header::IF_NONE_MATCH, "\"4\""), "\"3\""));
-        assert!(!is_known(&HeaderMap::new(), "\"3\""));
+        assert!(!is_known(&sent(header::IF_NONE_MATCH, "\"4\""), "\"3\"").unwrap());
+        assert!(!is_known(&HeaderMap::new(), "\"3\"").unwrap());
+        assert!(is_known(&sent(header::IF_NONE_MATCH, "3"), "\"3\"").is_err());
     }
 }

@@ -7,9 +7,9 @@ use crate::download::download;
 use crate::etag;
 use crate::form;
 use crate::form::Form;
-use crate::listing;
 use crate::media_type::MediaType;
 use crate::message;
+use crate::parameters;
 use crate::problem::Problem;
 use crate::upload;
 use crate::upload::Said;
@@ -38,6 +38,7 @@ type At<'a> = (Uuid, &'a str, Option<&'a str>);
 ///
 /// 404 when the entity is not there.
 pub async fn list(asked: Asked, id: Uuid, property: &str) -> Result<Response, Problem> {
+    parameters::of(&asked.uri, &[])?;
     change::find(&asked, id).await?;
     let rows = rows(&asked, id, property).await?;
     Ok(Json(rows.iter().map(view::file).collect::<Vec<_>>()).into_response())
@@ -61,6 +62,7 @@ pub async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
 ///
 /// 409 for a name that exists or files that do not change, 415 for a body that is no form.
 pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<Response, Problem> {
+    parameters::of(&asked.uri, &[])?;
     let property = writable(&asked, (id, property)).await?;
     if !MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form()) {
         return Err(Problem::unsupported("takes multipart/form-data with the files"));
@@ -95,6 +97,7 @@ pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<R
 ///
 /// 409 for files that do not change, 412 for another content, 413, 415 and 422 for the content.
 pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Problem> {
+    parameters::of(&asked.uri, &[])?;
     let (id, property, name) = at;
     let property = writable(&asked, (id, property)).await?;
     let present = find(&asked, at).await?;
@@ -134,6 +137,7 @@ pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Probl
 ///
 /// 404 when it is not there, 409 for files that do not change, 412 for another content.
 pub async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
+    parameters::of(&asked.uri, &[])?;
     let (id, property, _) = at;
     let file = find(&asked, at).await?.ok_or_else(missing)?;
     writable(&asked, (id, property)).await?;
@@ -177,7 +181,7 @@ fn said_by(headers: &HeaderMap) -> Said {
 /// Checks `If-Match` against the content that is there.
 fn check_match(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
     let tag = present.map(etag::of_file);
-    if headers.contains_key(header::IF_MATCH) && !etag::matches(headers, tag.as_deref()) {
+    if headers.contains_key(header::IF_MATCH) && !etag::matches(headers, tag.as_deref())? {
         return Err(stale("the file has another content now"));
     }
     Ok(())
@@ -186,7 +190,8 @@ fn check_match(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Pro
 /// Checks `If-Match` and `If-None-Match: *` before a change of the content that is there.
 fn check_condition(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
     check_match(headers, present)?;
-    if present.is_some_and(|present| etag::is_known(headers, &etag::of_file(present))) {
+    let tag = present.map(etag::of_file);
+    if etag::is_known(headers, tag.as_deref().unwrap_or_default())? && tag.is_some() {
         return Err(stale("there is such a file already"));
     }
     Ok(())
@@ -199,15 +204,9 @@ fn stale(detail: &str) -> Problem {
 /// Whether `?attachment=true` is asked for.
 fn as_attachment(asked: &Asked) -> Result<bool, Problem> {
     let mut wanted = false;
-    for (name, text) in listing::parameters(&asked.uri)? {
-        wanted = match (name.as_str(), text.as_str()) {
-            ("attachment", "true") => true,
-            ("attachment", "false") => false,
-            ("attachment", _) => return Err(Invalid::new(name, "takes true or false").into()),
-            (_, _) => {
-                return Err(Invalid::new(name, "no such parameter; there is attachment").into());
-            }
-        };
+    for (name, text) in parameters::of(&asked.uri, &["attachment"])? {
+        let said = text.parse().map_err(|_| Invalid::new(name, "takes true or false"));
+        wanted = said?;
     }
     Ok(wanted)
 }

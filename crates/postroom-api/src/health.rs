@@ -1,10 +1,12 @@
 //! `/healthz`: whether this process can do its work. No token is needed, and nothing is told.
 
 use crate::app::App;
+use crate::parameters;
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_store::Error;
@@ -19,7 +21,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// 503 when it does not, or not in time; 507 when the disk is full.
-pub async fn show(State(app): State<App>) -> Result<Response, Problem> {
+pub async fn show(State(app): State<App>, uri: Uri) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
     let detail = "the store does not answer";
     match tokio::time::timeout(ANSWER_WITHIN, app.store.check()).await {
         Ok(Ok(())) => Ok(Json(json!({"status": "ok"})).into_response()),

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::app::Asked;
 use crate::body::Incoming;
 use crate::caller::Caller;
-use crate::listing;
+use crate::parameters;
 use crate::problem::Problem;
 use axum::Json;
 use axum::body::Body;
@@ -13,10 +13,10 @@ use axum::extract::Path;
 use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use postroom_model::Invalid;
 use postroom_model::filter;
 use postroom_store::Job;
 use uuid::Uuid;
@@ -33,16 +33,14 @@ const LIST_MAX: u32 = 100;
 ///
 /// 400 and 422 for a filter that is none; 400 for a body, which would be another place for it.
 pub async fn redecompose(asked: Asked, body: Body) -> Result<Response, Problem> {
+    let pairs = parameters::of(&asked.uri, &["filter"])?;
     let limits = &asked.app.limits;
     let mut incoming = Incoming::new(&asked.headers, body, limits.json_bytes_max, limits)?;
     if incoming.next().await?.is_some() {
         return Err(Problem::malformed("takes no body: the filter is the parameter `filter`"));
     }
     let mut wanted = None;
-    for (name, text) in listing::parameters(&asked.uri)? {
-        if name != "filter" || wanted.is_some() {
-            return Err(Invalid::new(name, "REDECOMPOSE takes one parameter, filter").into());
-        }
+    for (_, text) in pairs {
         let json = serde_json::from_str(&text);
         let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
         wanted = Some((filter::parse(&asked.class, &json)?, json));
@@ -61,7 +59,8 @@ pub async fn redecompose(asked: Asked, body: Body) -> Result<Response, Problem> 
 /// # Errors
 ///
 /// When the store fails.
-pub async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
+pub async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
     let jobs = app.store.job_list(&caller.domain, LIST_MAX).await?;
     Ok(Json(jobs.iter().map(Job::to_json).collect::<Vec<_>>()).into_response())
 }
@@ -75,7 +74,9 @@ pub async fn show(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
     let job = app.store.job_get(&caller.domain, id_of(&id)?).await?;
     Ok(Json(job.ok_or_else(missing)?.to_json()).into_response())
 }
@@ -89,7 +90,9 @@ pub async fn delete(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
     if app.store.job_delete(&caller.domain, id_of(&id)?).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

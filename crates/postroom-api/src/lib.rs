@@ -33,6 +33,8 @@ pub mod trace;
 
 pub mod percent;
 
+pub mod parameters;
+
 pub mod place;
 
 pub mod verb;
@@ -68,6 +70,8 @@ pub mod message;
 pub mod references;
 
 pub mod folder;
+
+pub mod account;
 
 pub mod upload;
 

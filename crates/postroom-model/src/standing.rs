@@ -119,6 +119,8 @@ mod tests {
     use serde_json::json;
     use uuid::Uuid;
 
+    type Allowed = fn(&str) -> bool;
+
     fn message(values: &Json) -> Entity {
         let mut values = values.as_object().unwrap().clone();
         values.retain(|_, value| !value.is_null());
@@ -139,7 +141,7 @@ mod tests {
         let but_direction = |name: &str| name != "messageDirection";
         let folder = |name: &str| name == "folder_id";
         #[rustfmt::skip]
-        let table: [(Json, Standing, fn(&str) -> bool); 13] = [
+        let table: [(Json, Standing, Allowed); 13] = [
             (json!({}),                                                    Standing::Draft,    all),
             (json!({"messageState": "handled"}),                           Standing::Draft,    all),
             (json!({"messageDirection": "in"}),                            Standing::Draft,    all),

@@ -7,6 +7,8 @@ use crate::error::Error;
 use crate::feed;
 use crate::feed::Operation;
 use crate::file;
+use crate::login;
+use crate::login::SameLogin;
 use crate::queue;
 use crate::store::Store;
 use postroom_model::Class;
@@ -47,6 +49,22 @@ impl Store {
         changes: &Map<String, Json>,
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
+        let place = (domain, class, id);
+        self.entity_update_on(place, changes, if_version, SameLogin::Refused).await
+    }
+
+    /// The same, where two accounts may have the same login at the same server.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::entity_update`]; [`Error::SameLogin`] where they may not, and would.
+    pub async fn entity_update_on(
+        &self,
+        (domain, class, id): (&Domain, &Class, Uuid),
+        changes: &Map<String, Json>,
+        if_version: Option<i64>,
+        same_login: SameLogin,
+    ) -> Result<Updated, Error> {
         self.check_references(domain, class, changes).await?;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
@@ -58,10 +76,17 @@ impl Store {
             let changes = queue::completed(class, &current, changes);
             let mut batch = queue::before_change(class, id, &changes);
             batch.extend(self.change((domain, class), &current, &changes));
+            let rule = batch.len();
+            if same_login == SameLogin::Refused {
+                batch.extend(login::rule(class, id, &changes));
+            }
             match self.write(batch).await {
                 Ok(_) => {
                     self.changed(class);
                     return Ok(Updated::Done(changed(current, class, &changes)));
+                }
+                Err(Error::Condition { statement }) if statement == rule => {
+                    return Err(Error::SameLogin);
                 }
                 Err(Error::Condition { statement: 1 }) => {
                     let reason = "the message is being sent just now".to_owned();

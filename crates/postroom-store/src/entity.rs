@@ -11,6 +11,8 @@ use crate::feed;
 use crate::feed::Operation;
 use crate::file;
 use crate::file::NewFile;
+use crate::login;
+use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
 use crate::store::Store;
@@ -37,6 +39,15 @@ pub struct NewEntity {
     pub entity: Entity,
     /// Its files; parts of an original are not among them.
     pub files: Vec<NewFile>,
+}
+
+/// The terms of a client for what is created.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms<'a> {
+    /// Creates it only when nothing was created under this key before.
+    pub once: Option<&'a Once>,
+    /// For accounts.
+    pub same_login: SameLogin,
 }
 
 /// An entity as a row of its class: lists are text, which takes a tenth of their memory.
@@ -83,21 +94,21 @@ impl Store {
         class: &Class,
         new: Vec<NewEntity>,
     ) -> Result<Vec<Entity>, Error> {
-        let created = self.entity_create_once((domain, class), new, None).await?;
+        let created = self.entity_create_on((domain, class), new, Terms::default()).await?;
         // Without a key nothing was created before.
         created.ok_or(Error::Damaged { what: "a key of a client" })
     }
 
-    /// The same under a key of the client; `None` when something was created under it before.
+    /// The same on terms of the client; `None` when something was created under its key before.
     ///
     /// # Errors
     ///
-    /// As [`Self::entity_create`].
-    pub async fn entity_create_once(
+    /// As [`Self::entity_create`]; [`Error::SameLogin`] for a second account of one login.
+    pub async fn entity_create_on(
         &self,
         (domain, class): (&Domain, &Class),
         new: Vec<NewEntity>,
-        once: Option<&Once>,
+        Terms { once, same_login }: Terms<'_>,
     ) -> Result<Option<Vec<Entity>>, Error> {
         let references = new.iter().flat_map(|new| self.references(class, &new.entity.properties));
         let references: BTreeSet<_> = references.collect();
@@ -118,8 +129,13 @@ impl Store {
             }
             batch.push(feed::row(domain, class, (entity.id, Operation::Create), None));
         }
+        let rules = batch.len();
+        if same_login == SameLogin::Refused {
+            batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));
+        }
         match self.write(batch).await {
             Err(Error::Condition { statement }) if once.is_some() && statement == keyed => Ok(None),
+            Err(Error::Condition { statement }) if statement >= rules => Err(Error::SameLogin),
             Err(Error::Condition { statement }) => Err(missing(references, statement)),
             Err(Error::Exists { what }) => Err(Error::Exists { what: taken(&what).to_owned() }),
             Err(error) => Err(error),

@@ -31,6 +31,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// Another account has this login at this server.
+    #[error("another account has this login at this server")]
+    SameLogin,
     /// A condition of a batch did not hold; nothing of it was done.
     #[error("the condition of statement {statement} does not hold")]
     Condition {

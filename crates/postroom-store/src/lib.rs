@@ -40,6 +40,8 @@ pub mod file;
 
 pub mod once;
 
+pub mod login;
+
 pub mod entity;
 
 pub mod change;
@@ -81,6 +83,7 @@ pub use delivery::Settlement;
 pub use entity::EntityRow;
 pub use entity::ListPart;
 pub use entity::NewEntity;
+pub use entity::Terms;
 pub use error::Error;
 pub use file::FileRow;
 pub use file::FileSource;
@@ -92,6 +95,8 @@ pub use job::JobState;
 pub use key::DATABASE_FILE;
 pub use key::MasterKey;
 pub use key::random_token;
+pub use login::SameLogin;
+pub use login::Twin;
 pub use once::Before;
 pub use once::Once;
 pub use receipt::Ledger;

@@ -6,6 +6,7 @@ use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::Statement;
 use postroom_model::Class;
+use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 
 /// The version of the schema that this program knows.
@@ -150,5 +151,9 @@ fn indexes(class: &Class) -> Vec<String> {
         ];
     }
     let references = class.columns().filter(|property| property.idclass.is_some());
-    references.map(|p| index(&p.name, &format!("({})", quoted(&p.name)))).collect()
+    let references = references.map(|p| index(&p.name, &format!("({})", quoted(&p.name))));
+    // As the rule about logins asks for it.
+    let by_login = "(LOWER(COALESCE(\"login\", \"address\")))";
+    let login = (class.classname == ACCOUNTS).then(|| index("by login", by_login));
+    references.chain(login).collect()
 }

@@ -4,6 +4,7 @@
 mod server;
 
 mod access;
+mod accounts;
 mod bad_input;
 mod entities;
 mod files;

@@ -107,6 +107,7 @@ pub fn again(error: &Error) -> Error {
         | Error::Reference { .. }
         | Error::InUse { .. }
         | Error::Busy { .. }
+        | Error::SameLogin
         | Error::Condition { .. }
         | Error::Closed
         | Error::Damaged { .. }

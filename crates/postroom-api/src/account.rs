@@ -1,0 +1,55 @@
+//! The rule of accounts: one for each login at a server, because two fetch every mail twice.
+//!
+//! The store keeps it, in the batch that creates or changes; here a client asks for an exception,
+//! and is told which account is there already.
+
+use crate::app::Asked;
+use crate::parameters;
+use crate::problem::Problem;
+use postroom_model::Entity;
+use postroom_model::Invalid;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::PROFILES;
+use postroom_store::SameLogin;
+
+/// The parameter that asks for the exception.
+const PARAMETER: &str = "duplicate";
+
+/// What a request that creates or changes says about accounts of the same login.
+///
+/// # Errors
+///
+/// 422 for every parameter that the request does not take.
+pub fn same_login(asked: &Asked) -> Result<SameLogin, Problem> {
+    let is_about = [ACCOUNTS, PROFILES].contains(&asked.class.classname.as_str());
+    let names: &[&str] = if is_about { &[PARAMETER] } else { &[] };
+    let mut said = SameLogin::Refused;
+    for (name, text) in parameters::of(&asked.uri, names)? {
+        said = match text.as_str() {
+            "allow" => SameLogin::Allowed,
+            "refuse" => SameLogin::Refused,
+            _ => return Err(Invalid::new(name, "takes allow or refuse").into()),
+        };
+    }
+    Ok(said)
+}
+
+/// The problem of new or changed accounts or profiles that lead to a second account of one login.
+pub async fn twin(asked: &Asked, wanted: &[Entity]) -> Problem {
+    let mut other = "another account of the same request".to_owned();
+    for wanted in wanted {
+        match asked.app.store.login_twin(&asked.domain, &asked.class, wanted).await {
+            Ok(Some(twin)) => {
+                other = format!("the account {} ({})", twin.id, twin.address);
+                break;
+            }
+            Ok(None) => {}
+            Err(error) => return error.into(),
+        }
+    }
+    let detail = format!(
+        "{other} has this login at this server, and two would fetch every mail twice; use the one \
+         that is there, or ask for two with ?{PARAMETER}=allow"
+    );
+    Problem::conflict("exists", detail)
+}

@@ -1,0 +1,132 @@
+//! One account for each login at a server: two would fetch every mail twice.
+//!
+//! The rule stands in the batch that creates or changes an account or a profile, behind the change
+//! itself, and compares what is stored then: host and login without case (the address where there
+//! is no login), and the port. A client may ask for an exception.
+
+use crate::database::Statement;
+use crate::error::Error;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::PROFILES;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// Whether two accounts may have the same login at the same server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SameLogin {
+    /// They may not.
+    #[default]
+    Refused,
+    /// They may.
+    Allowed,
+}
+
+/// An account that is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twin {
+    /// Its id.
+    pub id: Uuid,
+    /// Its address.
+    pub address: String,
+}
+
+/// The properties that say which mailboxes an account has, by class.
+const SAYING: [(&str, [&str; 3]); 2] = [
+    (ACCOUNTS, ["profile_id", "login", "address"]),
+    (PROFILES, ["imapHost", "imapPort", "imapSecurity"]),
+];
+
+/// The login of the account `x`. There is an index on it.
+const LOGIN: &str = "LOWER(COALESCE(x.\"login\", x.\"address\"))";
+/// The host of the profile `x`; NULL for one that only sends, which is equal to nothing.
+const HOST: &str = "LOWER(RTRIM(x.\"imapHost\", '.'))";
+/// The port of the profile `x`.
+const PORT: &str =
+    "COALESCE(x.\"imapPort\", CASE x.\"imapSecurity\" WHEN 'tls' THEN 993 ELSE 143 END)";
+
+/// The condition that a term is the same of two tables.
+fn same(term: &str, one: &str, other: &str) -> String {
+    format!("{} = {}", term.replace("x.", one), term.replace("x.", other))
+}
+
+/// The statement that makes a batch fail when what it has done before leads to a second account of
+/// one login; `None` when `values` say nothing about that.
+pub(crate) fn rule(class: &Class, id: Uuid, values: &Map<String, Json>) -> Option<Statement> {
+    let (_, saying) = SAYING.iter().find(|(name, _)| *name == class.classname)?;
+    if !saying.iter().any(|name| values.contains_key(*name)) {
+        return None;
+    }
+    let own = if class.classname == PROFILES { "a.\"profile_id\"" } else { "a.\"id\"" };
+    let (login, host, port) =
+        (same(LOGIN, "b.", "a."), same(HOST, "q.", "p."), same(PORT, "q.", "p."));
+    let sql = format!(
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1
+           FROM \"email/Accounts\" a JOIN \"email/Profiles\" p ON p.\"id\" = a.\"profile_id\"
+           JOIN \"email/Accounts\" b ON {login}
+           JOIN \"email/Profiles\" q ON q.\"id\" = b.\"profile_id\"
+           WHERE {own} = $1 AND b.\"domain\" = a.\"domain\" AND b.\"id\" <> a.\"id\"
+             AND {host} AND {port})"
+    );
+    Some(Statement::new(sql).bind(id).must_change())
+}
+
+impl Store {
+    /// The account that a new or changed account or profile, `wanted`, would be a second one of;
+    /// `None` when there is none by now.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn login_twin(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        wanted: &Entity,
+    ) -> Result<Option<Twin>, Error> {
+        let statement =
+            if class.classname == PROFILES { of_profile(wanted) } else { of_account(wanted) };
+        let rows = self.read(statement.bind(wanted.id).bind(domain.as_str())).await?;
+        let twin = rows.first().and_then(|row| Some((row.id(0)?, row.text(1)?)));
+        Ok(twin.map(|(id, address)| Twin { id, address: address.to_owned() }))
+    }
+}
+
+/// Finds the twin of an account: `$3` is its id, `$4` the domain.
+fn of_account(account: &Entity) -> Statement {
+    let login = account.text("login").or_else(|| account.text("address")).unwrap_or_default();
+    let (own, host, port) =
+        (LOGIN.replace("x.", "b."), same(HOST, "q.", "p."), same(PORT, "q.", "p."));
+    let sql = format!(
+        "SELECT b.\"id\", b.\"address\" FROM \"email/Accounts\" b
+           JOIN \"email/Profiles\" q ON q.\"id\" = b.\"profile_id\"
+           JOIN \"email/Profiles\" p ON p.\"id\" = $1
+           WHERE {own} = LOWER($2) AND b.\"id\" <> $3 AND b.\"domain\" = $4 AND {host} AND {port}
+           ORDER BY b.\"id\" LIMIT 1"
+    );
+    let profile = account.reference("profile_id").unwrap_or(Uuid::nil());
+    Statement::new(sql).bind(profile).bind(login)
+}
+
+/// Finds the twin of an account of a profile: `$3` is the profile's id, `$4` the domain.
+fn of_profile(profile: &Entity) -> Statement {
+    let host = profile.text("imapHost").unwrap_or_default().trim_end_matches('.');
+    let is_tls = profile.text("imapSecurity") == Some("tls");
+    let port = profile.number("imapPort").unwrap_or(if is_tls { 993 } else { 143 });
+    let (login, its_host, its_port) =
+        (same(LOGIN, "b.", "a."), HOST.replace("x.", "q."), PORT.replace("x.", "q."));
+    let sql = format!(
+        "SELECT b.\"id\", b.\"address\" FROM \"email/Accounts\" a
+           JOIN \"email/Accounts\" b ON {login}
+           JOIN \"email/Profiles\" q ON q.\"id\" = b.\"profile_id\"
+           WHERE a.\"profile_id\" = $3 AND b.\"id\" <> a.\"id\" AND a.\"domain\" = $4
+             AND b.\"domain\" = $4
+             AND (b.\"profile_id\" = $3 OR ({its_host} = LOWER($1) AND {its_port} = $2))
+           ORDER BY b.\"id\" LIMIT 1"
+    );
+    Statement::new(sql).bind(host).bind(port)
+}
