@@ -5,6 +5,7 @@
 mod world;
 
 mod demo;
+mod documents;
 mod log;
 mod sandbox_fails;
 mod signals;

@@ -1,0 +1,118 @@
+//! What README and the page "Integrate" show is run as it stands there, but for the ports.
+
+use crate::world::*;
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxConfig;
+use postroom_testkit::Postroom;
+use postroom_testkit::skipped;
+use std::path::Path;
+use std::process::Command;
+use std::process::Output;
+
+const README: &str = include_str!("../../../../README.md");
+const INTEGRATE: &str = include_str!("../../../../docs/integrate.md");
+
+/// The fenced blocks of a language, in order.
+fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let block = |rest: &'a str| rest.split_once("\n```").unwrap().0;
+    document.split(&fence).skip(1).map(block).collect()
+}
+
+/// A sandbox with the users of the README, and a Postroom that trusts it.
+async fn place() -> (Sandbox, Postroom) {
+    let users =
+        ["anna@demo.test", "ben@demo.test"].map(|user| (user.to_owned(), "secret".to_owned()));
+    let config = SandboxConfig { users: users.to_vec(), ..SandboxConfig::default() };
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let postroom = postroom(sandbox.ca_pem());
+    (sandbox, postroom)
+}
+
+/// The script with the ports of this test instead of the usual ones.
+fn here(script: &str, sandbox: &Sandbox, postroom: &Postroom) -> String {
+    script
+        .replace("http://127.0.0.1:8025", postroom.url())
+        .replace("1993", &sandbox.imaps().port().to_string())
+        .replace("1465", &sandbox.smtps().port().to_string())
+}
+
+fn run(program: &str, arguments: &[&str], (sandbox, postroom): (&Sandbox, &Postroom)) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(directory.path());
+    command.env("POSTROOM_ADMIN_TOKEN", Postroom::TOKEN).env("POSTROOM", postroom.url());
+    command.env("IMAPS", sandbox.imaps().port().to_string());
+    command.env("SMTPS", sandbox.smtps().port().to_string());
+    let output = command.output().unwrap();
+    let (out, error) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{error}\n{}", postroom.log());
+    assert!(!out.contains("urn:postroom:problem"), "{out}");
+    output
+}
+
+fn lacks(programs: &[&str]) -> bool {
+    let is_missing = |program: &&&str| Command::new(program).arg("--version").output().is_err();
+    let missing = programs.iter().find(is_missing);
+    if let Some(program) = missing {
+        skipped(&format!("needs {program} (apt-get install {program})"));
+    }
+    missing.is_some()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_readme_do_what_it_says() {
+    if lacks(&["bash", "curl"]) {
+        return;
+    }
+    let (sandbox, postroom) = place().await;
+    // What builds and starts is done already.
+    let starts =
+        |block: &&str| ["cargo ", "make ", "postroom sandbox"].iter().any(|s| block.contains(s));
+    let commands: Vec<_> =
+        blocks(README, "sh").into_iter().filter(|block| !starts(block)).collect();
+    assert!(commands.len() >= 7, "{commands:?}");
+    let script = here(&commands.join("\necho\n"), &sandbox, &postroom);
+    let output = run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
+    let out = String::from_utf8_lossy(&output.stdout);
+    for said in [
+        "\"enabled\":true",
+        "\"messageState\":\"received\"",
+        "second.pdf",
+        "\"kind\":\"redecompose\"",
+    ] {
+        assert!(out.contains(said), "{said} is not in {out}");
+    }
+    let to_ben =
+        || sandbox.accepted().iter().filter(|m| m.forward_paths == ["ben@demo.test"]).count();
+    sandbox.wait_for(|state| state.accepted().len() == 3, PATIENCE).await.unwrap();
+    assert_eq!(to_ben(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_code_of_the_page_integrate_runs() {
+    if lacks(&["bash", "curl", "python3"]) {
+        return;
+    }
+    let (sandbox, postroom) = place().await;
+    let code = blocks(INTEGRATE, "python").join("\n\n");
+    run("python3", &["-c", &code], (&sandbox, &postroom));
+    assert_eq!(sandbox.accepted().len(), 1);
+    let functions = blocks(README, "sh").into_iter().find(|block| block.contains("api()")).unwrap();
+    let commands = [&[functions][..], &blocks(INTEGRATE, "sh")].concat().join("\n");
+    let script = here(&commands, &sandbox, &postroom);
+    run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
+}
+
+#[test]
+fn the_pages_that_the_readme_leads_to_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let links = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let mut count = 0;
+    for link in links.filter(|link| !link.contains("://")) {
+        assert!(root.join(link).is_file(), "README leads to {link}, which is not there");
+        count += 1;
+    }
+    assert!(count >= 3);
+}
