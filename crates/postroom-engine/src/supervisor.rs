@@ -196,6 +196,7 @@ impl Fleet {
         let former = Arc::clone(&old.setup.borrow());
         let servers = |account: &Account| (account.imap.is_some(), account.smtp.is_some());
         if servers(&former) != servers(account) {
+            tell_changes(&former, account);
             self.stop(account.id, old);
             return self.start(account).await;
         }
@@ -203,7 +204,7 @@ impl Fleet {
             if account.is_system && !former.is_system {
                 ensure_send_box(&self.shared, account).await;
             }
-            tracing::info!(account = account.address, "account changed: the new settings hold");
+            tell_changes(&former, account);
             old.reporter.rename(account);
             old.setup.send_replace(Arc::clone(account));
         }
@@ -232,6 +233,25 @@ impl Fleet {
         }
         for (_, stopping) in self.stopping {
             wait_for(Some(stopping)).await;
+        }
+    }
+}
+
+/// Writes to the log what of an account is otherwise now.
+fn tell_changes(former: &Account, account: &Account) {
+    let address = account.address.as_str();
+    let with_former_folders = Account { folders: former.folders.clone(), ..account.clone() };
+    if !with_former_folders.works_like(former) {
+        tracing::info!(account = address, id = %account.id, "account changed");
+    }
+    for folder in account.monitored() {
+        if !former.monitored().any(|before| before.id == folder.id) {
+            tracing::info!(account = address, folder = folder.title, "folder is monitored");
+        }
+    }
+    for folder in former.monitored() {
+        if !account.monitored().any(|now| now.id == folder.id) {
+            tracing::info!(account = address, folder = folder.title, "folder is not monitored now");
         }
     }
 }

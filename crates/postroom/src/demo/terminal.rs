@@ -52,14 +52,15 @@ impl Terminal {
         self.line("\nGo on while it runs (Ctrl-C ends it):\n");
         let token = token.expose_secret();
         self.line(&format!("  export TOKEN={token} M={url}{}", MODEL.trim_end_matches('/')));
-        self.line("  api() { curl -sS -H \"Authorization: Bearer $TOKEN\" \"$@\"; echo; }");
+        self.line("  api()  { curl -sS -w '\\n' -H \"Authorization: Bearer $TOKEN\" \"$@\"; }");
+        self.line("  json() { api -H 'Content-Type: application/json' \"$@\"; }");
         self.line(
             "  api \"$M/email/Messages?order=-dateTime&limit=3&mask=subject,from,messageState\"",
         );
         self.line("  api \"$M/email/Messages?subject=Sunrise%20at%20the%20coast%20%E2%98%80\"");
         self.line(&format!("  api $M/{refused}"));
         self.line(&format!(
-            "  api $M/email/Messages --json '{{\"account_id\": \"{account}\", \
+            "  json $M/email/Messages -d '{{\"account_id\": \"{account}\", \
              \"messageDirection\": \"out\", \"messageState\": \"sending\", \
              \"to\": [\"{ADDRESS}\"], \"subject\": \"Hello\", \"text\": \"Hello!\"}}'"
         ));

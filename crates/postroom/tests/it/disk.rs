@@ -94,4 +94,10 @@ async fn a_full_disk_loses_nothing_and_receiving_goes_on_by_itself() {
     let health = postroom.request(Method::GET, "/healthz", None).await.unwrap();
     assert_eq!(health.status(), 200);
     postroom.stop().unwrap();
+    let log = postroom.log();
+    let said = |words: &str| log.lines().filter(|line| line.contains(words)).collect::<Vec<_>>();
+    let full = said("the disk is full: no mail is stored");
+    assert!(full.iter().all(|line| line.contains("ERROR")), "{log}");
+    // Once for each time that it gets full, not for each attempt.
+    assert!(!full.is_empty() && full.len() <= said("the disk has space again").len(), "{log}");
 }

@@ -97,6 +97,16 @@ async fn each_mail_that_leaves_or_does_not_has_its_line() {
     let later = ["WARN", "message postponed", "come back later", "anna@demo.test", "next_attempt="];
     assert!(line(&postroom, &later).await.contains(&busy));
     // Changes of accounts name the address, and requests what was asked and how it went.
+    let drafts = enable(&postroom, &account, "Drafts", json!({})).await;
+    line(&postroom, &["folder is monitored", "anna@demo.test/Drafts"]).await;
+    let drafts = format!("email/Folders/{drafts}");
+    postroom.patch(&drafts, &json!({"enabled": false})).await.unwrap();
+    line(&postroom, &["folder is not monitored now", "anna@demo.test/Drafts"]).await;
+    postroom
+        .patch(&format!("email/Accounts/{account}"), &json!({"fromDisplayName": "A"}))
+        .await
+        .unwrap();
+    line(&postroom, &["account changed", "anna@demo.test"]).await;
     postroom.patch(&format!("email/Accounts/{account}"), &json!({"enabled": false})).await.unwrap();
     line(&postroom, &["account disabled", "anna@demo.test"]).await;
     let path = format!("path=\"/rest/v1/model/email/Accounts/{account}\"");
