@@ -57,7 +57,8 @@ pub fn always(sandbox: &Sandbox, on: Point, act: Action) -> RuleId {
 pub async fn account_of(postroom: &Postroom, profile: Json, mut account: Json) -> String {
     let profile = postroom.post("email/Profiles", &profile).await.unwrap();
     account["profile_id"] = profile["id"].clone();
-    id(&postroom.post("email/Accounts", &account).await.unwrap())
+    // Several accounts of one login, where a test wants them.
+    id(&postroom.post("email/Accounts?duplicate=allow", &account).await.unwrap())
 }
 
 /// Enables a mailbox of an account once it was surveyed; gives the id of the folder.
