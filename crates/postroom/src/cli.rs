@@ -59,6 +59,8 @@ const SANDBOX_HELP: &str = "\
 What can be made to fail (ADDRESS may be `*`, which means all):
   refuse=ADDRESS           the recipient is refused for good (550)
   defer=ADDRESS[:TIMES]    the recipient is deferred (450), so many times or always
+  reply=ADDRESS:REPLY      the recipient is answered with these words, such as
+                           'full@demo.test:452 4.2.2 the mailbox is full'
   slow=ADDRESS:SECONDS     the recipient is answered that late
   refuse-data=ADDRESS      a message from or to it is refused after its last byte (554)
   cut=ADDRESS[:TIMES]      a message from or to it is taken, but the connection ends before

@@ -5,6 +5,7 @@
 //! from the first line on: not the address, not an error at the start, not a fault of our own.
 
 use anyhow::Context;
+use anyhow::ensure;
 use postroom_model::Timestamp;
 use postroom_store::clock;
 use serde_json::json;
@@ -23,6 +24,9 @@ const VARIABLE: &str = "RUST_LOG";
 ///
 /// When `RUST_LOG` is set to what is no filter.
 pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
+    if let Some(asked) = std::env::var_os(VARIABLE) {
+        check(&asked.to_string_lossy())?;
+    }
     let filter = EnvFilter::builder()
         .with_env_var(VARIABLE)
         .with_default_directive(usual.into())
@@ -39,6 +43,22 @@ pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
         std::panic::set_hook(Box::new(|panic| {
             tracing::error!(fault = %panic, "a fault of our own");
         }));
+    }
+    Ok(())
+}
+
+/// Refuses a word that is no level, such as `verbose`: as the name of a crate it would be taken to
+/// mean that nothing of all others is logged.
+fn check(asked: &str) -> anyhow::Result<()> {
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let is_ours = |word: &str| word.starts_with("postroom");
+    for word in asked.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let is_known = word.contains(['=', '[']) || is_level(word) || is_ours(word);
+        ensure!(
+            is_known,
+            "{VARIABLE}: `{word}` is no level; there are off, error, warn, info, debug and trace, \
+             and for a crate alone CRATE=LEVEL"
+        );
     }
     Ok(())
 }
@@ -126,6 +146,16 @@ mod tests {
         ];
         for (text, want) in table {
             assert_eq!(escaped(text), want);
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for good in ["", "info", "INFO", "warn,postroom_api=debug", "postroom_imap", "off", "3"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for bad in ["verbose", "info,all", "\u{fffd}"] {
+            assert!(check(bad).unwrap_err().to_string().contains("is no level"), "{bad}");
         }
     }
 

@@ -28,7 +28,9 @@ pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
         ..SandboxConfig::default()
     };
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut sandbox = Sandbox::start(config).await.context("sandbox")?;
+    let sandbox = Sandbox::start(config).await;
+    let ports = "sandbox (other ports: --imap-port, --imaps-port, --smtp-port, --smtps-port)";
+    let mut sandbox = sandbox.context(ports)?;
     if let Some(path) = &arguments.ca_file {
         std::fs::write(path, sandbox.ca_pem())
             .with_context(|| format!("certificate authority: {}", path.display()))?;

@@ -18,6 +18,7 @@ use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -178,6 +179,10 @@ impl Running {
                 }
             }
         }
+        if !api.is_finished() {
+            let seconds = REQUESTS_WITHIN.as_secs();
+            tracing::info!(seconds, "waiting for requests to end: at most so many seconds");
+        }
         match tokio::time::timeout(REQUESTS_WITHIN, api).await {
             Ok(ended) => ended.context("REST interface"),
             Err(_) => {
@@ -206,8 +211,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let dialing = setup.dialing()?;
     // Bound first: a second instance on one port ends before it touches anything.
     let listen = &setup.listen;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, error))?;
     let address = listener.local_addr()?;
     let store = open_store(&setup.data, arguments).await?;
     let settings = Settings::new(dialing, setup.data.join("spool"));
@@ -221,6 +225,18 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, data = %setup.data.display(), %address, "started");
     Ok(Running { address, setup, supervisor, api, stop_api })
+}
+
+/// Why nothing listens there, and what to do.
+fn cannot_listen(listen: &str, error: std::io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "another process listens there; choose another with --listen",
+        ErrorKind::InvalidInput => "--listen takes HOST:PORT, such as 127.0.0.1:8025",
+        ErrorKind::AddrNotAvailable => "this host does not have this address; see --listen",
+        ErrorKind::PermissionDenied => "ports below 1024 take a privilege; see --listen",
+        _ => "see --listen",
+    };
+    anyhow::Error::new(error).context(format!("cannot listen on {listen} ({advice})"))
 }
 
 async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<Store> {

@@ -18,6 +18,8 @@ use tokio::time::Instant;
 
 /// The longest time that an argument may name: a day.
 const SECONDS_MAX: f64 = 86_400.0;
+/// What a reply may look like.
+const REPLY_EXAMPLE: &str = "full@demo.test:452 4.2.2 the mailbox is full";
 /// The first UID after a renumbering.
 const UID_FIRST: u32 = 1001;
 
@@ -28,6 +30,8 @@ pub enum Fail {
     Refuse(Who),
     /// The recipient is deferred.
     Defer(Who, Option<u32>),
+    /// The recipient is answered with these words.
+    Reply(Who, String),
     /// The recipient is answered late.
     Slow(Who, Duration),
     /// The message to this recipient is refused after its last byte.
@@ -89,6 +93,17 @@ fn one(text: &str) -> anyhow::Result<Fail> {
             let (who, times) = who_times(what)?;
             Fail::Login(who, times)
         }
+        "reply" => {
+            let (address, reply) = what.split_once(':').with_context(|| {
+                format!("`{what}` is not of the form ADDRESS:REPLY, such as {REPLY_EXAMPLE}")
+            })?;
+            ensure!(
+                is_reply(reply),
+                "`{reply}` is no reply that refuses: it begins with a code from 400 to 599, and \
+                 stands on one line, such as {REPLY_EXAMPLE}"
+            );
+            Fail::Reply(who(address)?, reply.to_owned())
+        }
         "slow" => {
             let (address, after) = address_seconds(what)?;
             Fail::Slow(who(address)?, after)
@@ -101,7 +116,7 @@ fn one(text: &str) -> anyhow::Result<Fail> {
         "smtp-down" => Fail::SmtpDown(seconds(what)?),
         "imap-down" => Fail::ImapDown(seconds(what)?),
         _ => bail!(
-            "there is no `{kind}`; there are refuse, defer, slow, refuse-data, cut, login, \
+            "there is no `{kind}`; there are refuse, defer, reply, slow, refuse-data, cut, login, \
              smtp-down, imap-down and renumber"
         ),
     })
@@ -118,6 +133,15 @@ fn who(text: &str) -> anyhow::Result<Who> {
 fn is_address(text: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && !part.contains([' ', ':']);
     text.rsplit_once('@').is_some_and(|(local, domain)| is_part(local) && is_part(domain))
+}
+
+/// Whether a text is a reply of SMTP that says no (RFC 5321 §4.2).
+fn is_reply(text: &str) -> bool {
+    let (code, rest) = text.split_at_checked(3).unwrap_or_default();
+    let is_code = code.bytes().all(|byte| byte.is_ascii_digit())
+        && code.starts_with(['4', '5'])
+        && (rest.is_empty() || rest.starts_with(' '));
+    is_code && !text.contains(char::is_control)
 }
 
 fn who_times(text: &str) -> anyhow::Result<(Who, Option<u32>)> {
@@ -156,6 +180,7 @@ impl Fail {
         match self {
             Self::Refuse(who) => format!("{} is refused for good", who.recipient()),
             Self::Defer(who, count) => format!("{} is deferred, {}", who.recipient(), times(count)),
+            Self::Reply(who, reply) => format!("{} is answered `{reply}`", who.recipient()),
             Self::Slow(who, after) => {
                 format!("{} is answered after {} s", who.recipient(), after.as_secs_f64())
             }
@@ -195,6 +220,7 @@ impl Fail {
                 let act = Action::line("450 4.2.0 the mailbox is busy, try again later");
                 who.times(*times).into_iter().map(|when| rule(rcpt, when, act.clone())).collect()
             }
+            Self::Reply(who, reply) => vec![rule(rcpt, who.when(), Action::line(reply))],
             Self::Slow(who, after) => vec![rule(rcpt, who.when(), Action::Delay(*after))],
             Self::RefuseData(who) => {
                 let act = Action::line("554 5.7.1 the content is not wanted here");
@@ -343,6 +369,10 @@ mod tests {
             ("refuse-data=anna@demo.test", Fail::RefuseData(anna())),
             ("defer=anna@demo.test", Fail::Defer(anna(), None)),
             ("defer=anna@demo.test:2", Fail::Defer(anna(), Some(2))),
+            (
+                "reply=anna@demo.test:452 4.2.2 full: no",
+                Fail::Reply(anna(), "452 4.2.2 full: no".to_owned()),
+            ),
             ("cut=*:1", Fail::Cut(Who::All, Some(1))),
             ("login=anna@demo.test:3", Fail::Login(anna(), Some(3))),
             ("slow=anna@demo.test:1.5", Fail::Slow(anna(), Duration::from_millis(1500))),
@@ -369,6 +399,10 @@ mod tests {
             ("refuse=", "`` is neither an address nor `*`"),
             ("defer=anna@demo.test:0", "`0` is no number of times"),
             ("defer=anna@demo.test:x", "`x` is no number of times"),
+            ("reply=anna@demo.test", "not of the form ADDRESS:REPLY"),
+            ("reply=anna@demo.test:250 ok", "`250 ok` is no reply that refuses"),
+            ("reply=anna@demo.test:5.1.1 no", "is no reply that refuses"),
+            ("reply=anna@demo.test:550 a\r\n250 b", "is no reply that refuses"),
             ("slow=anna@demo.test", "ADDRESS:SECONDS"),
             ("slow=anna@demo.test:-1", "`-1` is no number of seconds"),
             ("smtp-down=NaN", "`NaN` is no number of seconds"),

@@ -35,6 +35,7 @@ fn here(script: &str, sandbox: &Sandbox, postroom: &Postroom) -> String {
         .replace("http://127.0.0.1:8025", postroom.url())
         .replace("1993", &sandbox.imaps().port().to_string())
         .replace("1465", &sandbox.smtps().port().to_string())
+        .replace("1587", &sandbox.smtp().port().to_string())
 }
 
 fn run(program: &str, arguments: &[&str], (sandbox, postroom): (&Sandbox, &Postroom)) -> Output {
@@ -86,7 +87,7 @@ async fn the_commands_of_the_readme_do_what_it_says() {
     }
     let to_ben =
         || sandbox.accepted().iter().filter(|m| m.forward_paths == ["ben@demo.test"]).count();
-    sandbox.wait_for(|state| state.accepted().len() == 3, PATIENCE).await.unwrap();
+    sandbox.wait_for(|state| state.accepted().len() == 4, PATIENCE).await.unwrap();
     assert_eq!(to_ben(), 2);
 }
 
