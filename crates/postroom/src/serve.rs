@@ -229,13 +229,14 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
 
 /// Why nothing listens there, and what to do.
 fn cannot_listen(listen: &str, error: std::io::Error) -> anyhow::Error {
-    let advice = match error.kind() {
-        ErrorKind::AddrInUse => "another process listens there; choose another with --listen",
-        ErrorKind::InvalidInput => "--listen takes HOST:PORT, such as 127.0.0.1:8025",
-        ErrorKind::AddrNotAvailable => "this host does not have this address; see --listen",
-        ErrorKind::PermissionDenied => "ports below 1024 take a privilege; see --listen",
-        _ => "see --listen",
-    };
+    let table = [
+        (ErrorKind::AddrInUse, "another process listens there; choose another with --listen"),
+        (ErrorKind::InvalidInput, "--listen takes HOST:PORT, such as 127.0.0.1:8025"),
+        (ErrorKind::AddrNotAvailable, "this host does not have this address; see --listen"),
+        (ErrorKind::PermissionDenied, "ports below 1024 take a privilege; see --listen"),
+    ];
+    let known = table.iter().find(|(kind, _)| *kind == error.kind());
+    let advice = known.map_or("see --listen", |(_, advice)| advice);
     anyhow::Error::new(error).context(format!("cannot listen on {listen} ({advice})"))
 }
 
