@@ -51,5 +51,5 @@ pub async fn twin(asked: &Asked, wanted: &[Entity]) -> Problem {
         "{other} has this login at this server, and two would fetch every mail twice; use the one \
          that is there, or ask for two with ?{PARAMETER}=allow"
     );
-    Problem::conflict("exists", detail)
+    Problem::conflict("same-login", detail)
 }

@@ -8,7 +8,9 @@ use axum::http::Uri;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_store::Store;
+use std::fmt;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The store, and the bounds of the interface. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -21,6 +23,10 @@ pub struct App {
     pub budget: Arc<Budget>,
     /// Who sends wrong tokens.
     pub lockout: Arc<Lockout>,
+    /// Whether the engine works.
+    pub engine: Engine,
+    /// Held by who looks whether the store is well: one at a time does.
+    pub looking: Arc<Mutex<()>>,
 }
 
 impl App {
@@ -35,7 +41,32 @@ impl App {
     pub fn with_limits(store: Store, limits: Limits) -> Self {
         let budget = Budget::new(limits.json_read_bytes_max, limits.json_parsed_bytes_max);
         let (limits, budget) = (Arc::new(limits), Arc::new(budget));
-        Self { store, limits, budget, lockout: Arc::default() }
+        let (lockout, looking) = (Arc::default(), Arc::default());
+        Self { store, limits, budget, lockout, engine: Engine::default(), looking }
+    }
+
+    /// The same, with a word for the health of the engine.
+    #[must_use]
+    pub fn with_engine(self, problem: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { engine: Engine(Some(Arc::new(problem))), ..self }
+    }
+}
+
+/// What says whether the engine works.
+#[derive(Clone, Default)]
+pub struct Engine(Option<Arc<dyn Fn() -> Option<String> + Send + Sync>>);
+
+impl Engine {
+    /// What of it does not work; `None` when all does, or there is none.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.0.as_ref().and_then(|problem| problem())
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Engine").field(&self.problem()).finish()
     }
 }
 

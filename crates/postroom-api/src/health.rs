@@ -1,12 +1,16 @@
-//! `/healthz`: whether this process can do its work. No token is needed, and nothing is told.
+//! `/healthz`: whether this process can do its work: the store answers, the disk takes more, and
+//! the engine runs. No token is needed, and nothing else is told without one.
 
 use crate::app::App;
+use crate::caller::Caller;
 use crate::parameters;
 use crate::problem::Problem;
 use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::extract::Request;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::Uri;
+use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_store::Error;
@@ -16,21 +20,44 @@ use std::time::Duration;
 /// How long the store may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// `GET`: 200 when the store answers.
+/// `GET`: 200 when all works; with a token, what the domain has to do: accounts by state, messages
+/// that are listed and not stored, and the queue.
 ///
 /// # Errors
 ///
-/// 503 when it does not, or not in time; 507 when the disk is full.
-pub async fn show(State(app): State<App>, uri: Uri) -> Result<Response, Problem> {
-    parameters::of(&uri, &[])?;
+/// 503 when the store does not answer in time or the engine does not work, 507 when the disk is
+/// full; 401 for a token that is not known.
+pub async fn show(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    parameters::of(&parts.uri, &[])?;
+    let caller = if parts.headers.contains_key(header::AUTHORIZATION) {
+        Some(Caller::from_request_parts(&mut parts, &app).await?)
+    } else {
+        None
+    };
     let detail = "the store does not answer";
-    match tokio::time::timeout(ANSWER_WITHIN, app.store.check()).await {
-        Ok(Ok(())) => Ok(Json(json!({"status": "ok"})).into_response()),
-        Ok(Err(Error::Full)) => Err(Error::Full.into()),
-        Ok(Err(error)) => {
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            Err(Problem::later(status, detail, error.to_string()))
-        }
-        Err(_) => Err(Problem::later(StatusCode::SERVICE_UNAVAILABLE, detail, "deadline")),
+    let checked = async {
+        let _looking = app.looking.lock().await;
+        app.store.check().await
+    };
+    match tokio::time::timeout(ANSWER_WITHIN, checked).await {
+        Ok(Ok(())) => {}
+        Ok(Err(Error::Full)) => return Err(Error::Full.into()),
+        Ok(Err(error)) => return Err(unavailable(detail, error.to_string())),
+        Err(_) => return Err(unavailable(detail, "deadline".to_owned())),
     }
+    if let Some(problem) = app.engine.problem() {
+        let told = if caller.is_some() { problem.as_str() } else { "the engine does not work" };
+        return Err(unavailable(told, problem.clone()));
+    }
+    let mut shown = json!({"status": "ok"});
+    if let (Some(Caller { domain }), Some(members)) = (caller, shown.as_object_mut()) {
+        let overview = app.store.overview(&domain).await?;
+        members.extend(overview.as_object().cloned().unwrap_or_default());
+    }
+    Ok(Json(shown).into_response())
+}
+
+fn unavailable(detail: &str, cause: String) -> Problem {
+    Problem::later(StatusCode::SERVICE_UNAVAILABLE, detail, cause)
 }

@@ -223,7 +223,7 @@ impl From<postroom_store::Error> for Problem {
                 Invalid::new(property, "refers to an entity that does not exist").into()
             }
             Error::InUse { .. } => Self::conflict("in-use", text),
-            Error::SameLogin => Self::conflict("exists", text),
+            Error::SameLogin => Self::conflict("same-login", text),
             Error::Busy { .. } => Self::conflict("busy", text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),

@@ -17,6 +17,8 @@ pub mod settings;
 
 pub mod under_way;
 
+pub mod pulse;
+
 pub mod shared;
 
 pub mod account;

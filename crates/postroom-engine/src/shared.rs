@@ -1,6 +1,7 @@
 //! What the loops of all accounts share: the store, the settings, and budgets.
 
 use crate::error::Error;
+use crate::pulse::Pulse;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
@@ -30,6 +31,8 @@ pub struct Shared {
     connects: Mutex<HashMap<(String, u16), Arc<Semaphore>>>,
     /// What is being sent just now.
     pub under_way: UnderWay,
+    /// Whether what should run does.
+    pub pulse: Pulse,
     dialing: RwLock<Arc<Dialing>>,
 }
 
@@ -56,6 +59,7 @@ impl Shared {
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
             connects: Mutex::default(),
             under_way: UnderWay::default(),
+            pulse: Pulse::default(),
             dialing: RwLock::new(Arc::new(settings.dialing.clone())),
             store,
             settings,

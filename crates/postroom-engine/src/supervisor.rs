@@ -82,6 +82,18 @@ impl Supervisor {
         self.shared.settings.stop_within
     }
 
+    /// What of the engine does not work, for people; `None` when all does. It may be asked for as
+    /// long as anybody wants to know.
+    pub fn watch_health(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
+        let (shared, task) = (Arc::clone(&self.shared), self.task.abort_handle());
+        move || {
+            if task.is_finished() {
+                return Some("the engine has ended".to_owned());
+            }
+            shared.pulse.problem()
+        }
+    }
+
     /// Stops: nothing new is begun, what is after its final dot is finished, within a bound.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -117,8 +129,13 @@ async fn supervise(
                 let account = |row| Arc::new(Account { dialing, ..Account::from_row(row) });
                 let accounts = rows.iter().map(account).collect();
                 fleet.align(accounts).await;
+                fleet.shared.pulse.read(None);
+                fleet.shared.pulse.all_run();
             }
-            Err(error) => tracing::error!(error = chain(&error), "configuration not read"),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "configuration not read");
+                fleet.shared.pulse.read(Some(error.to_string()));
+            }
         }
         tokio::select! {
             () = stop.cancelled() => break,
@@ -285,15 +302,16 @@ impl Running {
     ) {
         if account.imap.is_some() && is_due(self.receiver.as_ref(), account) {
             let (shared, reporter) = (Arc::clone(shared), Arc::clone(&self.reporter));
-            let task = receiver::run(shared, reporter, self.setup.subscribe());
-            self.receiver = Some(tokio::spawn(task));
+            let task = receiver::run(Arc::clone(&shared), reporter, self.setup.subscribe());
+            self.receiver = Some(tokio::spawn(async move { shared.pulse.watch(task).await }));
         }
         if account.smtp.is_some() && is_due(self.sender.as_ref(), account) {
             let (shared, reporter) = (Arc::clone(shared), Arc::clone(&self.reporter));
-            let task = sender::run(shared, reporter, self.setup.subscribe(), self.stop.clone());
+            let (setup, stop) = (self.setup.subscribe(), self.stop.clone());
+            let task = sender::run(Arc::clone(&shared), reporter, setup, stop);
             self.sender = Some(tokio::spawn(async move {
                 wait_for(former).await;
-                task.await;
+                shared.pulse.watch(task).await;
             }));
         }
     }

@@ -75,13 +75,12 @@ pub enum Filter {
     In(Operand, Vec<Literal>),
     /// `between`: at least the first and at most the second.
     Between(Operand, Literal, Literal),
-    /// `like`: SQL's pattern, `%` for any text and `_` for one character; letters of ASCII in
-    /// either case.
+    /// `like`: SQL's pattern, `%` for any text and `_` for one character; blind to case
+    /// (`crate::fold`).
     Like(Operand, String),
-    /// `contains`: a list property holds the value, or a text has it somewhere (letters of ASCII
-    /// in either case).
+    /// `contains`: a list property holds the very value, or a text has it somewhere, blind to case.
     Contains(Operand, Literal),
-    /// `startswith`: the text begins so.
+    /// `startswith`: the text begins so, blind to case.
     StartsWith(Operand, String),
     /// `isnull`: the property is unset.
     IsNull(Operand),

@@ -33,6 +33,8 @@ pub mod options;
 
 pub mod validate;
 
+pub mod fold;
+
 pub mod filter;
 
 pub mod query;

@@ -8,6 +8,7 @@ use postroom_model::filter::Comparison;
 use postroom_model::filter::Filter;
 use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
+use postroom_model::fold::fold;
 
 /// Writes conditions and collects the values that they bind.
 pub struct Conditions<'a> {
@@ -45,14 +46,18 @@ impl<'a> Conditions<'a> {
             }
             Filter::Like(operand, pattern) => {
                 let column = self.operand(operand);
-                let pattern = self.bind(Value::Text(pattern.clone()));
-                self.or_false(format!("lower({column}) LIKE lower({pattern})"))
+                let column = self.dialect.folded(&column);
+                let pattern = self.bind(Value::Text(fold(pattern)));
+                self.or_false(format!("{column} LIKE {pattern}"))
             }
             Filter::StartsWith(operand, text) => {
                 let column = self.operand(operand);
+                let text = fold(text);
+                // Folding makes no text shorter: so many characters hold as many folded ones.
                 let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-                let text = self.bind(Value::Text(text.clone()));
                 let length = self.bind(Value::Whole(length));
+                let column = self.dialect.folded(&format!("substr({column}, 1, {length})"));
+                let text = self.bind(Value::Text(text));
                 self.or_false(format!("substr({column}, 1, {length}) = {text}"))
             }
             Filter::Contains(operand, literal) => self.contains(operand, literal),
@@ -121,10 +126,16 @@ impl<'a> Conditions<'a> {
 
     fn contains(&mut self, operand: &Operand, literal: &Literal) -> String {
         let column = self.operand(operand);
-        let value = self.literal(literal);
         if operand.multi {
+            let value = self.literal(literal);
             return self.or_false(self.dialect.json_contains(&column, &value));
         }
+        let value = if let Literal::Text(text) = literal {
+            self.bind(Value::Text(fold(text)))
+        } else {
+            self.literal(literal)
+        };
+        let column = self.dialect.folded(&column);
         format!("(COALESCE({}, 0) > 0)", self.dialect.position(&column, &value))
     }
 

@@ -226,9 +226,11 @@ pub trait Dialect: Send + Sync {
     /// Whether a JSON list holds the value bound at `placeholder`.
     fn json_contains(&self, column: &str, placeholder: &str) -> String;
 
-    /// The place of the text bound at `placeholder` in a column, ASCII letters in either case; 0
-    /// when it is not there.
+    /// The place of the text bound at `placeholder` in a column; 0 when it is not there.
     fn position(&self, column: &str, placeholder: &str) -> String;
+
+    /// A text as `postroom_model::fold` has it.
+    fn folded(&self, term: &str) -> String;
 }
 
 /// What the values of a column are.

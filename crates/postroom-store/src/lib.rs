@@ -32,6 +32,8 @@ mod chunk;
 
 mod queue;
 
+mod disk;
+
 pub mod store;
 
 pub mod blob;
@@ -65,6 +67,8 @@ pub mod waiting;
 pub mod account;
 
 pub mod token;
+
+pub mod overview;
 
 pub use account::AccountReport;
 pub use account::AccountRow;

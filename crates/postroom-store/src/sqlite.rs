@@ -4,6 +4,7 @@
 //! when it is durable (WAL, `synchronous=FULL`): one flush of the disk serves many batches.
 
 mod dialect;
+mod folding;
 mod patience;
 mod statement;
 
@@ -102,6 +103,7 @@ fn connect(file: &Path) -> Result<Connection, Error> {
     ] {
         connection.pragma_update(None, pragma, value).map_err(statement::failed)?;
     }
+    folding::teach(&connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }

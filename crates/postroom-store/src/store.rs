@@ -10,6 +10,7 @@ use crate::database::Database;
 use crate::database::Outcome;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::disk;
 use crate::error::Error;
 use crate::feed;
 use crate::key::DATABASE_FILE;
@@ -37,6 +38,11 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How long the batch that refers to a content may take once nobody holds it any more.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
+/// How much the disk must take for the store to be well.
+const PROBE_BYTES: usize = 256 * 1024;
+/// The same after it took no more: as much as is received at once.
+const PROBE_AFTER_FULL_BYTES: usize = 8 * 1024 * 1024;
+
 /// What a store is opened with.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
@@ -63,6 +69,7 @@ pub(crate) struct Inner {
     pub blobs: BlobCounter,
     pub abandoned: Abandoned,
     full: AtomicBool,
+    directory: PathBuf,
     /// The domains by the hashes of their tokens; `None` until somebody asks.
     pub tokens: RwLock<Option<HashMap<Vec<u8>, Domain>>>,
     classes: Vec<Arc<Class>>,
@@ -94,6 +101,7 @@ impl Store {
                 blobs: BlobCounter::after(last, clock::now_ms()),
                 abandoned: Abandoned::default(),
                 full: AtomicBool::new(false),
+                directory: config.directory.clone(),
                 tokens: RwLock::default(),
                 classes: config.classes.iter().cloned().map(Arc::new).collect(),
                 configuration: watch::Sender::new(0),
@@ -146,15 +154,28 @@ impl Store {
         self.inner.jobs.subscribe()
     }
 
-    /// Whether the database answers both who reads and who writes.
+    /// Whether the database answers both who reads and who writes, and the disk takes more.
     ///
     /// # Errors
     ///
-    /// When it does not; [`Error::Full`] when the last that was to be kept found no space.
+    /// When it does not; [`Error::Full`] when there is no space for what comes next.
     pub async fn check(&self) -> Result<(), Error> {
         self.read(Statement::new("SELECT 1")).await?;
-        self.inner.database.write(vec![]).await?;
-        if self.inner.full.load(Ordering::Relaxed) { Err(Error::Full) } else { Ok(()) }
+        // Where the last that was to be kept found no space, there must be some for a large part.
+        let was_full = self.inner.full.load(Ordering::Relaxed);
+        let bytes = if was_full { PROBE_AFTER_FULL_BYTES } else { PROBE_BYTES };
+        let directory = self.inner.directory.clone();
+        let probed = tokio::task::spawn_blocking(move || disk::probe(&directory, bytes)).await;
+        probed.map_err(|_| Error::Closed)??;
+        if was_full {
+            // Nothing else may be waiting to be written: this says that it can be.
+            let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', $1)
+                ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+            self.write(vec![Statement::new(probe).bind(clock::now_ms())]).await?;
+        } else {
+            self.inner.database.write(vec![]).await?;
+        }
+        Ok(())
     }
 
     /// Tells those who watch that a client changed something of a class.

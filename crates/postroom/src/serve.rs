@@ -213,10 +213,17 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let listen = &setup.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, error))?;
     let address = listener.local_addr()?;
+    if !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            %address,
+            "REST is answered beyond this host without TLS: tokens and mail can be read on the \
+             way. Listen on loopback behind a proxy that speaks TLS, or in a network of your own"
+        );
+    }
     let store = open_store(&setup.data, arguments).await?;
     let settings = Settings::new(dialing, setup.data.join("spool"));
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
-    let app = postroom_api::App::new(store);
+    let app = postroom_api::App::new(store).with_engine(supervisor.watch_health());
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
     let api = tokio::spawn(postroom_api::serve(listener, app, async move {
         // An error means that the sender is gone, which is an end too.

@@ -162,3 +162,38 @@ async fn a_mask_shows_only_what_it_names() {
     let one = server.get(&format!("{MESSAGES}/{id}?mask=id")).await.expect(200);
     assert_eq!(one, json!({"id": id}));
 }
+
+#[tokio::test]
+async fn texts_are_found_whatever_their_case() {
+    let server = Server::start().await;
+    let subjects = ["GRÜSSE aus Köln", "Привет, мир", "ΟΔΟΣ", "100 % ok", "plain"];
+    for subject in subjects {
+        let message = json!({
+            "messageDirection": "in", "subject": subject, "to": ["Anna@B.test"],
+            "headers": [["X", subject]], "recipients": {"name": subject},
+        });
+        server.create(MESSAGES, &message).await;
+    }
+    #[rustfmt::skip]
+    let table = [
+        (json!(["contains", ["property", "subject"], "grüße"]),          &["GRÜSSE aus Köln"][..]),
+        (json!(["contains", ["property", "subject"], "KÖLN"]),           &["GRÜSSE aus Köln"]),
+        (json!(["startswith", ["property", "subject"], "grüße A"]),      &["GRÜSSE aus Köln"]),
+        (json!(["startswith", ["property", "subject"], "ПРИВЕТ"]),       &["Привет, мир"]),
+        (json!(["startswith", ["property", "subject"], ""]),             &subjects),
+        (json!(["like", ["property", "subject"], "%МИР"]),               &["Привет, мир"]),
+        (json!(["like", ["property", "subject"], "οδο_"]),               &["ΟΔΟΣ"]),
+        (json!(["contains", ["property", "subject"], "%"]),              &["100 % ok"]),
+        (json!(["contains", ["property", "recipients.name"], "ПРИВЕТ"]), &["Привет, мир"]),
+        (json!(["not", ["contains", ["property", "subject"], "A"]]),     &["Привет, мир", "ΟΔΟΣ", "100 % ok"]),
+        // These compare exactly.
+        (json!(["==", ["property", "subject"], "οδος"]),                 &[]),
+        (json!(["in", ["property", "subject"], ["PLAIN"]]),              &[]),
+        (json!(["contains", ["property", "to"], "anna@b.test"]),         &[]),
+        (json!(["contains", ["property", "to"], "Anna@B.test"]),         &subjects),
+    ];
+    for (filter, want) in table {
+        let filter = filter.to_string();
+        assert_eq!(found(&server, &[("filter", &filter)]).await, *want, "{filter}");
+    }
+}

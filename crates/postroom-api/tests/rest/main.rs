@@ -8,6 +8,7 @@ mod accounts;
 mod bad_input;
 mod entities;
 mod files;
+mod health;
 mod jobs;
 
 mod lists;

@@ -87,9 +87,23 @@ impl Server {
     }
 
     async fn serve(store: Store, limits: Limits, directory: Arc<TempDir>) -> Self {
+        let app = App::with_limits(store.clone(), limits);
+        Self::serve_app(app, directory).await
+    }
+
+    /// The same store with an engine that has a problem.
+    pub async fn with_engine(
+        &self,
+        problem: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let app = App::new(self.store.clone()).with_engine(problem);
+        Self::serve_app(app, Arc::clone(&self.directory)).await
+    }
+
+    async fn serve_app(app: App, directory: Arc<TempDir>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = App::with_limits(store.clone(), limits);
+        let store = app.store.clone();
         tokio::spawn(postroom_api::serve(listener, app, std::future::pending()));
         Self { store, base, client: reqwest::Client::new(), directory }
     }

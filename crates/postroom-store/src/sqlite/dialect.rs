@@ -3,6 +3,9 @@
 use crate::database::ColumnKind;
 use crate::database::Dialect;
 
+/// The function that folds a text, which each connection gets.
+pub const FOLD: &str = "postroom_fold";
+
 /// The dialect of SQLite.
 pub struct SqliteDialect;
 
@@ -37,6 +40,10 @@ impl Dialect for SqliteDialect {
     }
 
     fn position(&self, column: &str, placeholder: &str) -> String {
-        format!("instr(lower({column}), lower({placeholder}))")
+        format!("instr({column}, {placeholder})")
+    }
+
+    fn folded(&self, term: &str) -> String {
+        format!("{FOLD}({term})")
     }
 }

@@ -2,6 +2,7 @@
 //! mount; without that the test says so and is passed over.
 
 use crate::world::*;
+use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
 use postroom_testkit::skipped;
 use postroom_testkit::wait_until;
@@ -100,4 +101,24 @@ async fn a_full_disk_loses_nothing_and_receiving_goes_on_by_itself() {
     assert!(full.iter().all(|line| line.contains("ERROR")), "{log}");
     // Once for each time that it gets full, not for each attempt.
     assert!(!full.is_empty() && full.len() <= said("the disk has space again").len(), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_knows_a_full_disk_before_anything_is_written() {
+    let Some(disk) = Disk::mount("12m") else { return };
+    let start =
+        PostroomOptions { data_within: Some(disk.path().to_owned()), ..PostroomOptions::default() };
+    let binary = Path::new(env!("CARGO_BIN_EXE_postroom"));
+    let mut postroom = Postroom::start(binary, start).unwrap();
+    let health =
+        async || postroom.request(Method::GET, "/healthz", None).await.unwrap().status().as_u16();
+    assert_eq!(health().await, 200);
+    let others = disk.path().join("others");
+    let mut file = std::fs::File::create(&others).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
+    assert_eq!(health().await, 507);
+    std::fs::remove_file(&others).unwrap();
+    drop(file);
+    assert_eq!(health().await, 200);
+    postroom.stop().unwrap();
 }

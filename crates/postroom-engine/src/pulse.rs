@@ -1,0 +1,92 @@
+//! The pulse of the engine: whether what should run does, for who asks after its health.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+/// What is known to be wrong just now.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// Why the configuration could not be read the last time.
+    unread: Mutex<Option<String>>,
+    /// How many tasks ended by a fault, and are not begun anew yet.
+    ended: AtomicUsize,
+}
+
+impl Pulse {
+    /// The configuration was read, or why it was not.
+    pub fn read(&self, problem: Option<String>) {
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// All tasks run: those that ended were begun anew.
+    pub fn all_run(&self) {
+        self.ended.store(0, Ordering::Relaxed);
+    }
+
+    /// Runs a task, and notes when it ends by a fault.
+    pub async fn watch<T>(&self, task: impl Future<Output = T>) -> T {
+        let ended = Ended(self);
+        let done = task.await;
+        std::mem::forget(ended);
+        done
+    }
+
+    /// What is wrong, for people; `None` when all is well.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = &*unread {
+            return Some(format!("the configuration cannot be read: {reason}"));
+        }
+        let ended = self.ended.load(Ordering::Relaxed);
+        (ended > 0).then(|| {
+            format!("{ended} tasks of accounts ended by a fault; they begin anew within a minute")
+        })
+    }
+}
+
+/// Counts a task when it is dropped by a panic, not when it is aborted.
+struct Ended<'a>(&'a Pulse);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.ended.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_task_that_ends_by_a_fault_is_told_until_all_run() {
+        let pulse = Arc::new(Pulse::default());
+        let watched = |faulty: bool| {
+            let pulse = Arc::clone(&pulse);
+            tokio::spawn(async move { pulse.watch(async { assert!(!faulty) }).await })
+        };
+        watched(false).await.unwrap();
+        assert_eq!(pulse.problem(), None);
+        let aborted = {
+            let pulse = Arc::clone(&pulse);
+            tokio::spawn(async move { pulse.watch(std::future::pending::<()>()).await })
+        };
+        tokio::task::yield_now().await;
+        aborted.abort();
+        assert!(aborted.await.unwrap_err().is_cancelled());
+        assert_eq!(pulse.problem(), None);
+        watched(true).await.unwrap_err();
+        assert!(pulse.problem().unwrap().starts_with("1 tasks"));
+        pulse.all_run();
+        assert_eq!(pulse.problem(), None);
+        pulse.read(Some("why".to_owned()));
+        assert!(pulse.problem().unwrap().ends_with("why"));
+        pulse.read(None);
+        assert_eq!(pulse.problem(), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! The disk of the data directory: whether it takes more.
+
+use crate::error::Error;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// What is written as a probe.
+static BLOCK: [u8; 64 * 1024] = [0x5A; 64 * 1024];
+
+/// Writes so many bytes into a file of the directory, and removes it.
+///
+/// # Errors
+///
+/// [`Error::Full`] when there is no space for them, [`Error::File`] when nothing can be written.
+pub fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
+    let path = directory.join("probe");
+    let written = write(&path, bytes);
+    // What could not be made need not be removed.
+    let removed = match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    written.and(removed).map_err(|source| {
+        let is_full =
+            matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        if is_full { Error::Full } else { Error::File { path, source } }
+    })
+}
+
+fn write(path: &Path, bytes: usize) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    for _ in 0..bytes.div_ceil(BLOCK.len()) {
+        file.write_all(&BLOCK)?;
+    }
+    file.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        probe(directory.path(), 100_000).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        let gone = directory.path().join("gone");
+        assert!(matches!(probe(&gone, 1), Err(Error::File { .. })));
+    }
+}

@@ -1,0 +1,65 @@
+//! An overview of what a domain has to do: accounts by state, what is not received, what waits.
+
+use crate::clock;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::store::Store;
+use postroom_model::Domain;
+use postroom_model::Timestamp;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::time::Duration;
+
+/// How long a part of it may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// What a domain has to do, as JSON:
+    ///
+    /// - `accounts`: how many there are, by their `state`; those that were never tried are `new`.
+    /// - `pending`: how many messages folders list that are not stored, in how many folders, and
+    ///   the oldest moment at which one of these folders was last proven complete.
+    /// - `queue`: how many messages are due to be sent, and since when the oldest has been.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn overview(&self, domain: &Domain) -> Result<Json, Error> {
+        let accounts = "SELECT COALESCE(\"state\", 'new'), COUNT(*) FROM \"email/Accounts\"
+            WHERE \"domain\" = $1 GROUP BY 1 ORDER BY 1";
+        let rows = self.read(Statement::new(accounts).bind(domain.as_str()).within(WITHIN)).await?;
+        let count =
+            |row: &crate::database::Row| Some((row.text(0)?.to_owned(), Json::from(row.whole(1)?)));
+        let accounts: Map<String, Json> = rows.iter().filter_map(count).collect();
+        let pending = "SELECT COALESCE(SUM(\"pendingCount\"), 0), COUNT(*), MIN(\"lastProofAt\")
+            FROM \"email/Folders\" WHERE \"domain\" = $1 AND \"enabled\" AND \"pendingCount\" > 0";
+        let pending = self.numbers(Statement::new(pending).bind(domain.as_str())).await?;
+        let queue = "SELECT COUNT(*), MIN(COALESCE(\"dateTime\", $2)) FROM \"email/Messages\"
+            WHERE \"domain\" = $1 AND \"messageState\" = 'sending'
+              AND COALESCE(\"dateTime\", $2) <= $2";
+        let now_ms = clock::now_ms();
+        let queue = Statement::new(queue).bind(domain.as_str()).bind(now_ms);
+        let queue = self.numbers(queue).await?;
+        let moment = |ms: Option<i64>| ms.map(|ms| Timestamp::from_ms(ms).to_string());
+        let at = |numbers: &[Option<i64>], at: usize| numbers.get(at).copied().flatten();
+        let age = at(&queue, 1).map(|oldest_ms| (now_ms - oldest_ms).max(0) / 1000);
+        Ok(json!({
+            "accounts": accounts,
+            "pending": {
+                "messages": at(&pending, 0), "folders": at(&pending, 1),
+                "oldestProofAt": moment(at(&pending, 2)),
+            },
+            "queue": {
+                "messages": at(&queue, 0), "oldest": moment(at(&queue, 1)), "ageSeconds": age,
+            },
+        }))
+    }
+
+    /// The whole numbers of the only row; `None` for NULL.
+    async fn numbers(&self, statement: Statement) -> Result<Vec<Option<i64>>, Error> {
+        let rows = self.read(statement.within(WITHIN)).await?;
+        let row = rows.first().ok_or(Error::Damaged { what: "a count" })?;
+        Ok((0..3).map(|at| row.whole(at)).collect())
+    }
+}
