@@ -177,6 +177,9 @@ impl Connection {
                         reply: without_secret(reply, credentials),
                     });
                 }
+                Err(Error::Protocol { reason }) if credentials.is_echoed_in(&reason) => {
+                    return Err(Error::Protocol { reason: "(not shown)".to_owned() });
+                }
                 Err(error) => return Err(error),
             };
             // The mechanism is not taken after all, or too weak for this login (RFC 4954 §6).
@@ -221,7 +224,13 @@ impl Connection {
     /// Whether another transaction may use this connection.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
-        self.idle && !self.wire.has_unread()
+        self.idle && !self.wire.has_unread() && !self.wire.is_out_of_step()
+    }
+
+    /// Sends each command only after the answer to the one before, whatever the server offers:
+    /// its answers did not come in step.
+    pub fn in_turn(&mut self) {
+        self.capabilities.pipelining = false;
     }
 
     /// Asks the server whether it is still there.
@@ -247,6 +256,10 @@ impl Connection {
     }
 
     pub(crate) async fn command(&mut self, name: &'static str, line: &str) -> Result<Reply, Error> {
+        if self.wire.is_out_of_step() && self.wire.has_arrived(name).await? {
+            let reason = "the end of a reply came too late".to_owned();
+            return Err(Error::Protocol { reason });
+        }
         self.wire.write(line.as_bytes(), name, self.deadlines.command).await?;
         let reply = self.wire.reply(name, self.deadlines.command).await?;
         still_there(name, &reply)?;

@@ -1,5 +1,6 @@
 //! Why the server did not take the message.
 
+use crate::meaning::LoginRefusal;
 use crate::reply::Reply;
 use std::io;
 
@@ -17,8 +18,8 @@ pub enum Error {
         /// What it answered.
         reply: Reply,
     },
-    /// The server does not take this login.
-    #[error("the server does not take this login and password: {reply}")]
+    /// The server does not take this login, or wants one.
+    #[error("{}: {reply}", .reply.login_refusal().advice())]
     Credentials {
         /// What it answered.
         reply: Reply,
@@ -33,7 +34,7 @@ pub enum Error {
     #[error("the server does not speak SMTP as it should: {reason}")]
     Protocol {
         /// What it said.
-        reason: &'static str,
+        reason: String,
     },
     /// The connection broke before the final dot: the server does not have the message.
     #[error("the connection was lost during {command}")]
@@ -84,7 +85,7 @@ impl Error {
         match self {
             Self::Reply { reply, .. } if reply.is_permanent() => Verdict::Refuse,
             Self::Unsupported { .. } => Verdict::Refuse,
-            Self::Credentials { reply } if reply.is_permanent() => Verdict::Credentials,
+            Self::Credentials { reply } if !Self::passes(reply) => Verdict::Credentials,
             Self::Connect(_)
             | Self::Reply { .. }
             | Self::Credentials { .. }
@@ -93,6 +94,17 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Abandoned { .. } => Verdict::Postpone,
             Self::InDoubt { .. } => Verdict::InDoubt,
+        }
+    }
+
+    /// Whether the refusal of a login may be another one soon.
+    fn passes(reply: &Reply) -> bool {
+        match reply.login_refusal() {
+            LoginRefusal::Limit | LoginRefusal::Unavailable => true,
+            LoginRefusal::Password
+            | LoginRefusal::Encryption
+            | LoginRefusal::Policy
+            | LoginRefusal::Missing => false,
         }
     }
 
@@ -106,11 +118,27 @@ impl Error {
             | Self::Protocol { .. }
             | Self::Lost { .. }
             | Self::Timeout { .. } => true,
-            Self::Reply { command, reply } => {
-                let may_pass = *command == "MAIL" && !reply.is_permanent();
-                reply.code == 421 || reply.is_over_limit() || may_pass
-            }
+            Self::Reply { reply, .. } => reply.code == 421,
             Self::Unsupported { .. } | Self::Abandoned { .. } | Self::InDoubt { .. } => false,
+        }
+    }
+
+    /// The reply, when it says that the account has sent enough for now.
+    #[must_use]
+    pub fn limit(&self) -> Option<&Reply> {
+        match self {
+            Self::Reply { reply, .. } if reply.is_over_limit() || reply.hints_at_limit() => {
+                Some(reply)
+            }
+            Self::Reply { .. }
+            | Self::Connect(_)
+            | Self::Credentials { .. }
+            | Self::Protocol { .. }
+            | Self::Lost { .. }
+            | Self::Timeout { .. }
+            | Self::Unsupported { .. }
+            | Self::Abandoned { .. }
+            | Self::InDoubt { .. } => None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! An SMTP submission client: replies, commands, the data stream, the connection.
 //!
 //! ```text
-//!   reply, capabilities   what a server says
+//!   reply, meaning        what a server says, and what that means
+//!   capabilities          what it offers
 //!   command, dot          what we say: checked arguments, the dot-stuffed stream
 //!   connection            greeting, EHLO, STARTTLS, AUTH, then one transaction after another
 //! ```
@@ -10,6 +11,8 @@
 //! Standards: RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152, 6531, 2034.
 
 pub mod reply;
+
+pub mod meaning;
 
 pub mod error;
 
@@ -30,6 +33,7 @@ pub use connection::Connection;
 pub use connection::Options;
 pub use error::Error;
 pub use error::Verdict;
+pub use meaning::LoginRefusal;
 pub use reply::Reply;
 pub use transaction::Envelope;
 pub use transaction::MessageSource;

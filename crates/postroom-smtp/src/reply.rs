@@ -1,19 +1,24 @@
 //! Replies: `Reply-code ( "-" / SP ) textstring`, one or more lines.
 //!
+//! The first digit decides (RFC 5321 §4.2), so whatever shows one is a reply: any second and third
+//! digit, lines of text without a code in the middle, a code that changes, a last line that never
+//! comes, an enhanced code alone. What a server meant by it is `crate::meaning`.
 //! Standards: RFC 5321 §4.2, RFC 2034 and RFC 3463 (enhanced codes).
 
 use std::fmt;
 
-/// How many octets a line of a reply may have, with its end.
+/// How many octets of a line of a reply are read, with its end.
 pub const LINE_OCTETS_MAX: usize = 4096;
-/// How many lines a reply may have.
+/// How many lines of a reply are read.
 pub const LINES_MAX: usize = 200;
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The reply code, 200 to 599.
+    /// The reply code, 200 to 599; 200, 400 or 500 when the server gave only an enhanced code.
     pub code: u16,
+    /// Whether the server gave that code.
+    pub has_code: bool,
     /// The enhanced code of the first line that has one, as 5.1.1.
     pub enhanced: Option<(u8, u16, u16)>,
     /// The text of the lines, without codes; what is not UTF-8 is replaced.
@@ -23,15 +28,17 @@ pub struct Reply {
 /// One line of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplyLine<'a> {
-    /// The reply code.
+    /// The reply code; of a line with an enhanced code alone, its class.
     pub code: u16,
+    /// Whether the line has that code.
+    pub has_code: bool,
     /// Whether more lines follow.
     pub more: bool,
     /// The text.
     pub text: &'a [u8],
 }
 
-/// The line is no line of a reply.
+/// The line shows no class of replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAReply;
 
@@ -42,43 +49,22 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// Whether it is 5yz, and not of a limit that passes.
+    /// Whether it is 3yz: the server waits for more.
     #[must_use]
-    pub fn is_permanent(&self) -> bool {
-        (500..600).contains(&self.code) && !self.is_over_limit()
-    }
-
-    /// Whether the account has sent enough for now: whatever its class, congestion may pass (RFC
-    /// 3463 §3.5).
-    #[must_use]
-    pub fn is_over_limit(&self) -> bool {
-        // QUIRK(Gmail): "550 5.4.5 Daily user sending limit exceeded".
-        // QUIRK(Exchange Online): "550 5.1.90" when the recipients of a day are used up.
-        matches!(self.enhanced, Some((_, 4, 5) | (_, 1, 90)))
-    }
-
-    /// Whether it refuses a command for want of a login that is taken (RFC 4954 §6).
-    #[must_use]
-    pub fn wants_login(&self) -> bool {
-        matches!(self.code, 530 | 534 | 535 | 538)
-    }
-
-    /// Whether it says that there are too many recipients, which others may be sent to next (RFC
-    /// 5321 §4.5.3.1.10: 552 counts as 452, unless its enhanced code is of something else).
-    #[must_use]
-    pub fn is_too_many(&self) -> bool {
-        match (self.code, self.enhanced) {
-            (_, Some((_, 5, 3))) | (452, _) | (552, None | Some((_, 0, 0))) => true,
-            (_, _) => false,
-        }
+    pub fn is_go_on(&self) -> bool {
+        (300..400).contains(&self.code)
     }
 }
 
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.code)?;
+        let mut blank = "";
+        if self.has_code {
+            write!(f, "{}", self.code)?;
+            blank = " ";
+        }
         if let Some((class, subject, detail)) = self.enhanced {
-            write!(f, " {class}.{subject}.{detail}")?;
+            write!(f, "{blank}{class}.{subject}.{detail}")?;
         }
         for line in self.lines.iter().filter(|line| !line.is_empty()) {
             write!(f, " {line}")?;
@@ -91,51 +77,95 @@ impl fmt::Display for Reply {
 ///
 /// # Errors
 ///
-/// [`NotAReply`] when it does not begin with a code of 200 to 559, or goes on otherwise.
+/// [`NotAReply`] when it begins neither with a code of 200 to 599 nor with an enhanced code.
 pub fn parse_reply_line(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
-    let [a @ b'2'..=b'5', b @ b'0'..=b'5', c @ b'0'..=b'9', rest @ ..] = line else {
-        return Err(NotAReply);
+    let [a @ b'2'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] = line else {
+        return bare(line);
     };
     let code = [a, b, c].iter().fold(0, |code, digit| code * 10 + u16::from(**digit - b'0'));
-    match rest {
-        [] => Ok(ReplyLine { code, more: false, text: b"" }),
-        [b' ', text @ ..] => Ok(ReplyLine { code, more: false, text }),
-        [b'-', text @ ..] => Ok(ReplyLine { code, more: true, text }),
-        _ => Err(NotAReply),
-    }
+    let (more, text) = match rest {
+        [b'-', text @ ..] => (true, text),
+        [b' ' | b'\t' | b':' | b'.', text @ ..] => (false, text),
+        [b'0'..=b'9', ..] => return Err(NotAReply),
+        text => (false, text),
+    };
+    Ok(ReplyLine { code, has_code: true, more, text })
+}
+
+/// A line with an enhanced code and no reply code before it.
+fn bare(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
+    let (Some((class, _, _)), _) = enhanced(line) else {
+        return Err(NotAReply);
+    };
+    let code = u16::from(class) * 100;
+    Ok(ReplyLine { code, has_code: false, more: false, text: line })
+}
+
+/// How far a reply is after a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// More lines follow.
+    More,
+    /// That was its last line.
+    Whole(Reply),
+    /// It has more lines than are read.
+    Cut(Reply),
 }
 
 /// Collects the lines of one reply.
 #[derive(Debug, Default)]
 pub struct Collector {
-    code: Option<u16>,
-    enhanced: Option<(u8, u16, u16)>,
-    lines: Vec<String>,
+    reply: Option<Reply>,
 }
 
 impl Collector {
-    /// Takes the next line, without its line end; gives the reply when it was the last.
+    /// Takes the next line, without its line end. Where the codes of the lines differ, the last
+    /// one counts, but for a success after a refusal.
     ///
     /// # Errors
     ///
-    /// Says in words what is no reply: another form, another code than before, too many lines.
-    pub fn push(&mut self, line: &[u8]) -> Result<Option<Reply>, &'static str> {
-        let line = parse_reply_line(line).map_err(|NotAReply| "a line is no reply")?;
-        if self.code.is_some_and(|code| code != line.code) {
-            return Err("the code changes within a reply");
+    /// [`NotAReply`] when no line so far shows a class.
+    pub fn push(&mut self, line: &[u8]) -> Result<Progress, NotAReply> {
+        let parsed = match (parse_reply_line(line), &self.reply) {
+            (Ok(parsed), None) => parsed,
+            // In the middle, an enhanced code does not end a reply.
+            (Ok(parsed), Some(begun)) if parsed.has_code || !begun.has_code => parsed,
+            (Ok(_) | Err(NotAReply), Some(begun)) => {
+                let (code, has_code) = (begun.code, begun.has_code);
+                ReplyLine { code, has_code, more: true, text: line }
+            }
+            (Err(NotAReply), None) => return Err(NotAReply),
+        };
+        let (enhanced, text) = enhanced(parsed.text);
+        let reply = self.reply.get_or_insert(Reply {
+            code: parsed.code,
+            has_code: parsed.has_code,
+            enhanced: None,
+            lines: vec![],
+        });
+        if reply.code < 400 || parsed.code >= 400 {
+            reply.code = parsed.code;
         }
-        if self.lines.len() >= LINES_MAX {
-            return Err("a reply has too many lines");
+        reply.enhanced = reply.enhanced.or(enhanced);
+        reply.lines.push(shown(text));
+        let is_full = reply.lines.len() >= LINES_MAX;
+        match (parsed.more, is_full) {
+            (true, false) => Ok(Progress::More),
+            (false, _) => Ok(self.reply.take().map_or(Progress::More, Progress::Whole)),
+            (true, true) => Ok(self.reply.take().map_or(Progress::More, Progress::Cut)),
         }
-        self.code = Some(line.code);
-        let (enhanced, text) = enhanced(line.text);
-        self.enhanced = self.enhanced.or(enhanced);
-        self.lines.push(shown(text));
-        if line.more {
-            return Ok(None);
-        }
-        let Self { enhanced, lines, .. } = std::mem::take(self);
-        Ok(Some(Reply { code: line.code, enhanced, lines }))
+    }
+
+    /// Whether a line has shown the class of the reply.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.reply.is_some()
+    }
+
+    /// The reply so far: its last line does not come.
+    #[must_use]
+    pub fn finish(&mut self) -> Option<Reply> {
+        self.reply.take()
     }
 }
 
@@ -159,7 +189,8 @@ fn enhanced(text: &[u8]) -> (Option<(u8, u16, u16)>, &[u8]) {
 }
 
 /// The text of a line for people and logs: no control characters.
-fn shown(text: &[u8]) -> String {
+#[must_use]
+pub fn shown(text: &[u8]) -> String {
     let mut shown = String::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         shown.extend(chunk.valid().chars().map(|c| if c.is_control() { ' ' } else { c }));
@@ -176,65 +207,75 @@ mod tests {
 
     #[test]
     fn lines_of_replies() {
-        let line = |code, more, text| Ok(ReplyLine { code, more, text });
+        let line = |code, more, text| Ok(ReplyLine { code, has_code: true, more, text });
+        let bare = |code, text| Ok(ReplyLine { code, has_code: false, more: false, text });
         let no = || Err(NotAReply);
         #[rustfmt::skip]
         let table: &[(&str, &[u8], Result<ReplyLine<'_>, NotAReply>)] = &[
-            ("last line",               b"250 2.0.0 Ok",   line(250, false, b"2.0.0 Ok")),
-            ("more follows",            b"250-SIZE 1000",  line(250, true, b"SIZE 1000")),
-            ("no text, §4.2.1 allows",  b"354",            line(354, false, b"")),
-            ("text not in ASCII",       b"550 n\xE9ant",   line(550, false, b"n\xE9ant")),
-            ("1yz is not SMTP",         b"150 x",          no()),
-            ("second digit above 5",    b"260 x",          no()),
-            ("four digits",             b"2500 x",         no()),
-            ("empty",                   b"",               no()),
+            ("last line",               b"250 2.0.0 Ok",    line(250, false, b"2.0.0 Ok")),
+            ("more follows",            b"250-SIZE 1000",   line(250, true, b"SIZE 1000")),
+            ("no text, §4.2.1 allows",  b"354",             line(354, false, b"")),
+            ("text not in ASCII",       b"550 n\xE9ant",    line(550, false, b"n\xE9ant")),
+            ("second digit above 5",    b"571 x",           line(571, false, b"x")),
+            ("any digits",              b"499-x",           line(499, true, b"x")),
+            ("no separator",            b"554Spam",         line(554, false, b"Spam")),
+            ("a tab",                   b"554\tSpam",       line(554, false, b"Spam")),
+            ("a colon",                 b"554: Spam",       line(554, false, b" Spam")),
+            ("an enhanced code alone",  b"5.7.1 Spam",      bare(500, b"5.7.1 Spam")),
+            ("nothing else",            b"4.2.0",           bare(400, b"4.2.0")),
+            ("1yz is not SMTP",         b"150 x",           no()),
+            ("6yz is not SMTP",         b"650 x",           no()),
+            ("four digits",             b"2500 x",          no()),
+            ("a version",               b"3.1.1 x",         no()),
+            ("words",                   b"Message refused", no()),
+            ("empty",                   b"",                no()),
         ];
         for (why, input, want) in table {
             assert_eq!(parse_reply_line(input), *want, "{why}: {}", input.escape_ascii());
         }
     }
 
-    fn reply(lines: &[&[u8]]) -> Result<Option<Reply>, &'static str> {
+    /// The code and the words of a reply that consists of these lines, whole or not.
+    fn read(lines: &[&[u8]]) -> Option<(u16, String)> {
         let mut collector = Collector::default();
-        let mut last = Ok(None);
         for line in lines {
-            last = collector.push(line);
+            if let Ok(Progress::Whole(reply) | Progress::Cut(reply)) = collector.push(line) {
+                return Some((reply.code, reply.to_string()));
+            }
         }
-        last
+        collector.finish().map(|reply| (reply.code, reply.to_string()))
     }
 
     #[test]
-    fn replies_are_collected_with_their_enhanced_code() {
-        let got = reply(&[b"550-5.1.1 no such", b"550 5.1.1 user\x07 n\xE9"]).unwrap().unwrap();
-        assert_eq!(got.enhanced, Some((5, 1, 1)));
-        assert_eq!(got.to_string(), "550 5.1.1 no such user  n\u{FFFD}");
-        assert!(got.is_permanent() && !got.is_success());
-        let plain = reply(&[b"250 1.2.3.4 is welcome"]).unwrap().unwrap();
-        assert_eq!((plain.enhanced, plain.lines), (None, vec!["1.2.3.4 is welcome".to_owned()]));
-        assert_eq!(reply(&[b"250-a", b"251 b"]), Err("the code changes within a reply"));
-        let endless = vec![b"250-x".as_slice(); LINES_MAX + 1];
-        assert_eq!(reply(&endless), Err("a reply has too many lines"));
-    }
-
-    #[test]
-    fn what_passes_is_told_by_the_enhanced_code() {
+    fn a_reply_whose_class_is_clear_is_a_reply() {
         #[rustfmt::skip]
-        let table = [
-            // line,                                   permanent, too many
-            ("452 4.5.3 too many recipients",              false, true),
-            ("552 too many recipients",                    true,  true),
-            ("552 5.0.0 no",                               true,  true),
-            ("550 5.5.3 too many recipients",              true,  true),
-            ("552 5.3.4 message too big",                  true,  false),
-            ("552 5.2.2 mailbox full",                     true,  false),
-            ("550 5.4.5 Daily user sending limit reached", false, false),
-            ("550 5.1.90 daily limit for recipients",      false, false),
-            ("550 5.1.1 nobody",                           true,  false),
+        let table: &[(&[&[u8]], Option<(u16, &str)>)] = &[
+            (&[b"550-5.1.1 no such", b"550 5.1.1 user\x07 n\xE9"], Some((550, "550 5.1.1 no such user  n\u{FFFD}"))),
+            (&[b"250 1.2.3.4 is welcome"],                         Some((250, "250 1.2.3.4 is welcome"))),
+            (&[b"554-5.7.1 Blocked", b"see the policy", b"554 end"], Some((554, "554 5.7.1 Blocked see the policy end"))),
+            (&[b"550-5.7.1 Blocked", b"554 5.7.1 end"],            Some((554, "554 5.7.1 Blocked end"))),
+            (&[b"550-Blocked", b"", b"550 end"],                   Some((550, "550 Blocked end"))),
+            (&[b"550-Blocked", b"5.7.1 rule 7", b"550 end"],       Some((550, "550 5.7.1 Blocked rule 7 end"))),
+            (&[b"250-queued", b"451 4.3.0 not after all"],         Some((451, "451 4.3.0 queued not after all"))),
+            (&[b"550-Blocked", b"250 ok"],                         Some((550, "550 Blocked ok"))),
+            (&[b"554-never", b"554-ended"],                        Some((554, "554 never ended"))),
+            (&[b"5.7.1 Spam"],                                     Some((500, "5.7.1 Spam"))),
+            (&[b"what"],                                           None),
+            (&[],                                                  None),
         ];
-        for (line, permanent, too_many) in table {
-            let got = reply(&[line.as_bytes()]).unwrap().unwrap();
-            assert_eq!((got.is_permanent(), got.is_too_many()), (permanent, too_many), "{line}");
+        for (lines, want) in table {
+            let want = want.map(|(code, words)| (code, words.to_owned()));
+            assert_eq!(read(lines), want, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn an_endless_reply_is_cut() {
+        let mut collector = Collector::default();
+        for _ in 1..LINES_MAX {
+            assert_eq!(collector.push(b"550-x"), Ok(Progress::More));
+        }
+        assert!(matches!(collector.push(b"550-x"), Ok(Progress::Cut(reply)) if reply.code == 550));
     }
 
     proptest::proptest! {
@@ -244,8 +285,8 @@ mod tests {
         ) {
             let mut collector = Collector::default();
             for line in &lines {
-                if let Ok(Some(reply)) = collector.push(line) {
-                    assert!((200..560).contains(&reply.code));
+                if let Ok(Progress::Whole(reply)) = collector.push(line) {
+                    assert!((200..600).contains(&reply.code));
                     assert!(!reply.to_string().chars().any(char::is_control));
                 }
             }
@@ -253,7 +294,7 @@ mod tests {
 
         #[test]
         fn a_reply_is_read_as_it_was_written(
-            (class, subject, detail) in (2_u16..6, 0_u16..6, 0_u16..10),
+            (class, subject, detail) in (2_u16..6, 0_u16..10, 0_u16..10),
             texts in proptest::collection::vec("[a-z]{0,9}", 1..9),
         ) {
             let code = class * 100 + subject * 10 + detail;
@@ -261,10 +302,13 @@ mod tests {
             for (at, text) in texts.iter().enumerate() {
                 let is_last = at + 1 == texts.len();
                 let line = format!("{code}{}{text}", if is_last { ' ' } else { '-' });
-                let got = collector.push(line.as_bytes()).unwrap();
-                assert_eq!(got.is_some(), is_last);
-                if let Some(reply) = got {
-                    assert_eq!((reply.code, &reply.lines), (code, &texts));
+                match collector.push(line.as_bytes()).unwrap() {
+                    Progress::Whole(reply) => {
+                        assert!(is_last);
+                        assert_eq!((reply.code, &reply.lines), (code, &texts));
+                    }
+                    Progress::More => assert!(!is_last),
+                    Progress::Cut(_) => panic!("cut"),
                 }
             }
         }

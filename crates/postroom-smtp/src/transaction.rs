@@ -82,9 +82,15 @@ impl Connection {
     {
         self.check(envelope)?;
         if !self.is_reusable() {
-            return Err(Error::Protocol { reason: "the connection is not idle" });
+            let reason = "the connection is not idle".to_owned();
+            return Err(Error::Protocol { reason });
         }
         self.idle = false;
+        // What has come since the last answer, a farewell for example, is no answer to MAIL.
+        if self.wire.has_arrived("MAIL").await? {
+            let source = io::Error::other("the server spoke without being asked");
+            return Err(Error::Lost { command: "MAIL", source });
+        }
         let (recipients, data) = if self.capabilities.pipelining {
             self.envelope_pipelined(envelope).await?
         } else {
@@ -92,8 +98,8 @@ impl Connection {
         };
         let any = recipients.iter().any(|recipient| recipient.reply.is_success());
         let data = match data {
-            Some(go) if go.code == 354 && any => Some(self.data(source, before_dot).await?),
-            Some(go) if go.code == 354 => {
+            Some(go) if go.is_go_on() && any => Some(self.data(source, before_dot).await?),
+            Some(go) if go.is_go_on() => {
                 self.end_for_nobody().await;
                 None
             }
@@ -102,8 +108,8 @@ impl Connection {
                 any.then_some(refusal)
             }
             // Neither a go nor a refusal: what comes next would be taken for another answer.
-            Some(_) => {
-                let reason = "it answered DATA with neither 354 nor a refusal";
+            Some(other) => {
+                let reason = format!("it answered DATA with `{other}`, not with 354");
                 return Err(Error::Protocol { reason });
             }
             None => {
@@ -112,10 +118,23 @@ impl Connection {
             }
         };
         let login = recipients.iter().find(|recipient| recipient.reply.wants_login());
+        let login = login.filter(|_| recipients.iter().all(|r| r.reply.wants_login()));
         match login {
             Some(wants) if !any => Err(Error::Credentials { reply: wants.reply.clone() }),
             Some(_) | None => Ok(Outcome { recipients, data }),
         }
+    }
+
+    /// Whether the server takes such an address at all: letters outside ASCII need SMTPUTF8.
+    #[must_use]
+    pub fn takes_address(&self, path: &str) -> bool {
+        path.is_ascii() || self.capabilities.smtp_utf8
+    }
+
+    /// Whether the server takes messages with such addresses in the header.
+    #[must_use]
+    pub fn takes_utf8(&self) -> bool {
+        self.capabilities.smtp_utf8
     }
 
     /// Refuses what the server cannot take, or must not be given.
@@ -128,9 +147,8 @@ impl Connection {
             if let Some(problem) = command::problem(path) {
                 return Err(Error::Unsupported { reason: format!("an address {problem}") });
             }
-            if !path.is_ascii() && !self.capabilities.smtp_utf8 {
-                let reason = format!("the server takes no addresses like {path} (no SMTPUTF8)");
-                return Err(Error::Unsupported { reason });
+            if !self.takes_address(path) {
+                return Err(Error::Unsupported { reason: no_such_addresses(path) });
             }
         }
         if envelope.smtp_utf8 && !self.capabilities.smtp_utf8 {
@@ -240,15 +258,18 @@ impl Connection {
         before_dot().await.map_err(|reason| Error::Abandoned { reason })?;
         // An answer that is there before the dot is no answer to the dot.
         if self.wire.has_arrived("the message").await? {
-            let reason = "it answered the message before its end";
+            let reason = "it answered the message before its end".to_owned();
             return self.early_refusal(Error::Protocol { reason }).await;
         }
         let doubt = |error: Error| Error::InDoubt { reason: reason(&error) };
-        self.wire.write(b".\r\n", "end of data", self.deadlines.block).await.map_err(doubt)?;
+        let ended = self.wire.write(b".\r\n", "end of data", self.deadlines.block).await;
+        if let Err(error) = ended {
+            return self.early_refusal(doubt(error)).await;
+        }
         let reply = self.wire.reply("end of data", self.deadlines.dot).await.map_err(doubt)?;
         match reply.code {
             200..=299 | 400..=599 => {
-                self.idle = reply.code != 421;
+                self.idle = reply.code != 421 && !self.wire.is_out_of_step();
                 Ok(reply)
             }
             _ => Err(Error::InDoubt { reason: format!("the server answered {reply}") }),
@@ -297,8 +318,14 @@ impl Connection {
             Ok(()) => self.wire.reply("RSET", self.deadlines.courtesy).await,
             Err(error) => Err(error),
         };
-        self.idle = reply.is_ok_and(|reply| reply.is_success());
+        self.idle = reply.is_ok_and(|reply| reply.is_success()) && !self.wire.is_out_of_step();
     }
+}
+
+/// Why an address with letters outside ASCII is refused.
+#[must_use]
+pub fn no_such_addresses(path: &str) -> String {
+    format!("the server takes no addresses like {path} (no SMTPUTF8)")
 }
 
 fn refused_mail(reply: Reply) -> Error {

@@ -3,7 +3,10 @@
 use crate::error::Error;
 use crate::reply::Collector;
 use crate::reply::LINE_OCTETS_MAX;
+use crate::reply::NotAReply;
+use crate::reply::Progress;
 use crate::reply::Reply;
+use crate::reply::shown;
 use postroom_net::Dialer;
 use postroom_net::Stream;
 use std::future::poll_fn;
@@ -14,7 +17,18 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 use tokio::time::timeout;
+use tokio::time::timeout_at;
+
+/// How long the next line of a reply is waited for whose class is known.
+const REST_WITHIN: Duration = Duration::from_secs(30);
+/// How long a reply is waited for behind a line that is none.
+const BEHIND_NOISE_WITHIN: Duration = Duration::from_secs(1);
+/// How many lines that are no reply are read before one.
+const NOISE_LINES_MAX: usize = 10;
+/// How much of such a line an error shows.
+const NOISE_CHARS_MAX: usize = 200;
 
 /// A stream and what was read of it but not used yet.
 #[derive(Debug)]
@@ -22,12 +36,44 @@ pub struct Wire {
     stream: Option<Stream>,
     buffer: Vec<u8>,
     used: usize,
+    is_out_of_step: bool,
+}
+
+/// A line of a reply.
+struct Line {
+    bytes: Vec<u8>,
+    /// Whether it has more octets than these, or is not ended.
+    is_cut: bool,
+}
+
+/// Lines before a reply that show no class.
+#[derive(Debug, Default)]
+struct Noise {
+    lines: usize,
+    first: String,
+}
+
+impl Noise {
+    fn add(&mut self, line: &[u8]) {
+        self.lines += 1;
+        if self.first.is_empty() {
+            self.first = shown(line).chars().take(NOISE_CHARS_MAX).collect();
+        }
+    }
+
+    /// Why there is no reply: what was there instead, or `otherwise`.
+    fn error(self, otherwise: Error) -> Error {
+        if self.lines == 0 {
+            return otherwise;
+        }
+        Error::Protocol { reason: format!("it said `{}`", self.first) }
+    }
 }
 
 impl Wire {
     /// A fresh connection.
     pub fn new(stream: Stream) -> Self {
-        Self { stream: Some(stream), buffer: vec![], used: 0 }
+        Self { stream: Some(stream), buffer: vec![], used: 0, is_out_of_step: false }
     }
 
     /// Our own address as EHLO names it (RFC 5321 §4.1.3); `None` without a connection.
@@ -71,52 +117,93 @@ impl Wire {
         Ok(self.has_unread())
     }
 
-    /// Reads one reply.
+    /// Reads one reply. One whose class is clear counts though its end does not come.
     pub async fn reply(&mut self, command: &'static str, within: Duration) -> Result<Reply, Error> {
-        let reply = timeout(within, self.read_reply(command)).await;
-        reply.map_err(|_| Error::Timeout { command })?
-    }
-
-    async fn read_reply(&mut self, command: &'static str) -> Result<Reply, Error> {
+        let until = Instant::now() + within;
         let mut collector = Collector::default();
+        let mut noise = Noise::default();
         loop {
-            let end = self.line_end(command).await?;
-            let line = self.buffer.get(self.used..end).unwrap_or_default();
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let reply = collector.push(line);
-            self.used = end;
-            if let Some(reply) = reply.map_err(|reason| Error::Protocol { reason })? {
-                if !self.has_unread() {
-                    // An idle connection holds no memory.
-                    self.buffer = vec![];
-                    self.used = 0;
+            let wait = match (collector.has_begun(), noise.lines) {
+                (true, _) => Instant::now() + REST_WITHIN,
+                (false, 0) => until,
+                (false, _) => Instant::now() + BEHIND_NOISE_WITHIN,
+            };
+            let line = timeout_at(wait.min(until), self.line(command)).await;
+            let line = match line.unwrap_or(Err(Error::Timeout { command })) {
+                Ok(line) => line,
+                Err(error) => {
+                    self.is_out_of_step = true;
+                    return collector.finish().map_or_else(|| Err(noise.error(error)), Ok);
                 }
-                return Ok(reply);
+            };
+            self.is_out_of_step |= line.is_cut;
+            match collector.push(&line.bytes) {
+                Ok(Progress::More) => {}
+                Ok(Progress::Whole(reply)) => {
+                    self.shrink();
+                    return Ok(reply);
+                }
+                Ok(Progress::Cut(reply)) => {
+                    self.is_out_of_step = true;
+                    return Ok(reply);
+                }
+                Err(NotAReply) => {
+                    noise.add(&line.bytes);
+                    if noise.lines > NOISE_LINES_MAX {
+                        self.is_out_of_step = true;
+                        return Err(noise.error(Error::Timeout { command }));
+                    }
+                }
             }
         }
     }
 
-    /// Reads until there is a whole line; gives the place behind it.
-    async fn line_end(&mut self, command: &'static str) -> Result<usize, Error> {
+    /// Whether a reply was left before its end, so that what comes next may belong to it.
+    pub fn is_out_of_step(&self) -> bool {
+        self.is_out_of_step
+    }
+
+    /// An idle connection holds no memory.
+    fn shrink(&mut self) {
+        if !self.has_unread() {
+            self.buffer = vec![];
+            self.used = 0;
+        }
+    }
+
+    /// The next line without its end; the bytes before the end of the connection are one too, and
+    /// so is the beginning of one that is too long.
+    async fn line(&mut self, command: &'static str) -> Result<Line, Error> {
         loop {
             let unused = self.buffer.get(self.used..).unwrap_or_default();
-            if let Some(at) = unused.iter().position(|byte| *byte == b'\n') {
-                return Ok(self.used + at + 1);
+            let end = unused.iter().position(|byte| *byte == b'\n');
+            if let Some(end) = end {
+                return Ok(self.take(end + 1, false));
             }
             if unused.len() > LINE_OCTETS_MAX {
-                return Err(Error::Protocol { reason: "a line of a reply is too long" });
+                return Ok(self.take(LINE_OCTETS_MAX, true));
             }
             self.buffer.drain(..self.used);
             self.used = 0;
             let lost = |source| Error::Lost { command, source };
             let stream = self.stream.as_mut().ok_or_else(|| lost(closed()))?;
             self.buffer.reserve(1024);
-            let count = stream.read_buf(&mut self.buffer).await.map_err(lost)?;
-            if count == 0 {
-                return Err(lost(closed()));
+            match stream.read_buf(&mut self.buffer).await {
+                Ok(0) if !self.buffer.is_empty() => return Ok(self.take(self.buffer.len(), true)),
+                Ok(0) => return Err(lost(closed())),
+                Ok(_) => {}
+                Err(error) => return Err(lost(error)),
             }
         }
+    }
+
+    fn take(&mut self, octets: usize, is_cut: bool) -> Line {
+        let end = self.used + octets;
+        let line = self.buffer.get(self.used..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let bytes = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+        self.used = end;
+        Line { bytes, is_cut }
     }
 
     /// Writes bytes.
@@ -140,7 +227,7 @@ impl Wire {
     pub async fn start_tls(&mut self, dialer: &Dialer, host: &str) -> Result<(), Error> {
         if self.has_unread() {
             let reason = "it sent more than its answer to STARTTLS before the handshake";
-            return Err(Error::Protocol { reason });
+            return Err(Error::Protocol { reason: reason.to_owned() });
         }
         if let Some(stream) = self.stream.take() {
             self.stream = Some(dialer.start_tls(stream, host).await?);

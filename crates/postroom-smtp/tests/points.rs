@@ -202,7 +202,7 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("DATA",     Say("554 x\r\n"),    "250,250 Some(554)"),
         ("DATA",     Say("250 ok\r\n"),   "Postpone"),
         ("DATA",     Say("250 ok\r\n250 ok\r\n"), "Postpone"),
-        ("DATA",     Say("399 x\r\n"),    "Postpone"),
+        ("DATA",     Say("399 x\r\n"),    "250,250 Some(250)"),
         ("DATA",     Say("354 go\r\n250 ok\r\n"), "Postpone"),
         ("DATA",     Say("354 go\r\n354 go\r\n"), "Postpone"),
         ("DATA",     Say("354 go\r\n552 x\r\n"), "250,250 Some(552)"),
@@ -214,6 +214,24 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("body",     Drop,                "Postpone"),
         ("dot",      Say("451 x\r\n"),    "250,250 Some(451)"),
         ("dot",      Say("554 x\r\n"),    "250,250 Some(554)"),
+        // Whatever shows its class is an answer (RFC 5321 §4.2).
+        ("MAIL",     Say("571 x\r\n"),    "Refuse"),
+        ("RCPT two", Say("571 x\r\n"),    "250,571 Some(250)"),
+        ("RCPT two", Say("5.1.1 x\r\n"),  "250,500 Some(250)"),
+        ("RCPT two", Say("\r\n550 x\r\n"), "250,550 Some(250)"),
+        ("dot",      Say("299 x\r\n"),    "250,250 Some(299)"),
+        ("dot",      Say("571 x\r\n"),    "250,250 Some(571)"),
+        ("dot",      Say("471 x\r\n"),    "250,250 Some(471)"),
+        ("dot",      Say("554-x\r\nsee the policy\r\n554 x\r\n"), "250,250 Some(554)"),
+        ("dot",      Say("550-x\r\n554 x\r\n"), "250,250 Some(554)"),
+        ("dot",      Say("250-x\r\n451 x\r\n"), "250,250 Some(451)"),
+        ("dot",      Say("554-x\r\n"),    "250,250 Some(554)"),
+        ("dot",      SayAndDrop("554-x\r\n"), "250,250 Some(554)"),
+        ("dot",      SayAndDrop("554 x"), "250,250 Some(554)"),
+        ("dot",      SayAndDrop("250 x"), "250,250 Some(250)"),
+        ("dot",      Say("5.7.1 x\r\n"),  "250,250 Some(500)"),
+        ("dot",      Say("4.7.1 x\r\n"),  "250,250 Some(400)"),
+        ("dot",      Say("blocked\r\n550 x\r\n"), "250,250 Some(550)"),
         ("dot",      Say("354 x\r\n"),    "InDoubt"),
         ("dot",      Say("what\r\n"),     "InDoubt"),
         ("dot",      Drop,                "InDoubt"),
@@ -230,6 +248,53 @@ async fn what_becomes_of_a_message_at_each_point() {
 async fn a_port_that_says_nothing_in_the_clear_may_want_tls() {
     let error = Server::start("greeting", Act::Stall).await.open().await.unwrap_err();
     assert!(error.to_string().contains("does this port want smtpSecurity `tls`?"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_reply_is_shown() {
+    for point in ["greeting", "dot"] {
+        let server = Server::start(point, Act::Say("HTTP/1.1 400 Bad Request\r\n")).await;
+        let error = match server.open().await {
+            Ok(mut connection) => send(&mut connection).await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(error.to_string().contains("HTTP/1.1 400 Bad Request"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_without_its_end_keeps_nobody_from_the_message() {
+    let server = Server::start("RCPT two", Act::Say("550-nobody\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    connection.in_turn();
+    let outcome = send(&mut connection).await.unwrap();
+    let codes: Vec<_> = outcome.recipients.iter().map(|r| r.reply.code).collect();
+    assert_eq!((codes, outcome.data.map(|reply| reply.code)), (vec![250, 550], Some(250)));
+    // Its end may still come, and would be taken for the answer to something else.
+    assert!(!connection.is_reusable());
+}
+
+#[tokio::test]
+async fn a_line_without_end_shows_its_class() {
+    let long: &'static str = format!("554 5.7.1 {}\r\n", "x".repeat(100_000)).leak();
+    let server = Server::start("dot", Act::Say(long)).await;
+    let mut connection = server.open().await.unwrap();
+    let outcome = send(&mut connection).await.unwrap();
+    assert_eq!(outcome.data.map(|reply| reply.code), Some(554));
+    assert!(!connection.is_reusable());
+}
+
+#[tokio::test]
+async fn what_the_server_says_unasked_is_no_answer() {
+    let server = Server::start("dot", Act::Say("250 ok\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    send(&mut connection).await.unwrap();
+    assert!(connection.is_reusable());
+    let server = Server::start("dot", Act::Say("554 one\r\n554 two\r\n")).await;
+    let mut connection = server.open().await.unwrap();
+    send(&mut connection).await.unwrap();
+    let error = send(&mut connection).await.unwrap_err();
+    assert!(error.was_stale() || !connection.is_reusable(), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,274 @@
+//! What a reply means: whom it is about, and whether it passes.
+//!
+//! A reply to one message may be about the account: it has sent enough for now, or has to log in.
+//! Servers say the first with 421, with enhanced codes, and with words; the words count only where
+//! no enhanced code says that they are about a mailbox, a size or a loop.
+//! Standards: RFC 5321 §4.2 and §4.5.3.1.10, RFC 3463 §3, RFC 4954 §6, RFC 3207 §4.
+
+use crate::reply::Reply;
+
+/// Words for a bound on how much an account sends.
+const LIMIT_WORDS: [&str; 26] = [
+    "rate limit",
+    "ratelimit",
+    "rate-limit",
+    "rate exceeded",
+    "throttl",
+    "sending limit",
+    "sending rate",
+    "sending quota",
+    "send limit",
+    "send quota",
+    "message limit",
+    "messages limit",
+    "outgoing limit",
+    "submission limit",
+    "per second",
+    "per minute",
+    "per hour",
+    "per day",
+    "hourly",
+    "daily",
+    "too many messages",
+    "too many emails",
+    "too many mails",
+    "too much mail",
+    "too fast",
+    "unusual rate",
+];
+
+/// Words for a bound that are believed of a 4yz reply only.
+const PASSING_LIMIT_WORDS: [&str; 5] =
+    ["too many", "too frequent", "too quickly", "limit exceeded", "exceeded"];
+
+/// Words that show that a bound is one of a recipient, of the message itself, or no bound at all.
+const OTHER_WORDS: [&str; 11] = [
+    "greylist",
+    "graylist",
+    "grey-list",
+    "gray-list",
+    "hop",
+    "received header",
+    "size",
+    "too large",
+    "too big",
+    "mailbox",
+    "recipient has",
+];
+
+/// Why a server does not take a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginRefusal {
+    /// Login or password are wrong, as far as it says.
+    Password,
+    /// It takes a login over an encrypted connection only.
+    Encryption,
+    /// It was asked too often.
+    Limit,
+    /// It cannot tell just now.
+    Unavailable,
+    /// Its policy forbids this way of logging in.
+    Policy,
+    /// It wants a login before anything else.
+    Missing,
+}
+
+impl Reply {
+    /// Whether it is 5yz, and not about a limit that passes.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        (500..600).contains(&self.code) && !self.is_over_limit()
+    }
+
+    /// Whether the account, and not the message, has reached a limit: whatever the class of the
+    /// reply, it passes (RFC 3463 §3.5).
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        match self.enhanced {
+            // QUIRK(Gmail): "550 5.4.5 Daily user sending limit exceeded".
+            // QUIRK(Exchange Online): "550 5.1.90" when the recipients of a day are used up.
+            Some((_, 4, 5) | (_, 1, 90)) => true,
+            // Addresses, mailboxes, sizes, loops, too many recipients.
+            Some((_, 1 | 2 | 6, _) | (_, 3, 4) | (_, 4, 6) | (_, 5, 3)) => false,
+            Some(_) | None => self.code == 421 || self.has_limit_words(),
+        }
+    }
+
+    /// Whether it may be about the account, though it says so by its code alone.
+    #[must_use]
+    pub fn hints_at_limit(&self) -> bool {
+        let other = self.says_any(&OTHER_WORDS);
+        match (self.code, self.enhanced) {
+            (451, Some((_, 7, _))) | (454, None | Some((_, 0 | 3 | 7, _))) => !other,
+            (_, _) => false,
+        }
+    }
+
+    fn has_limit_words(&self) -> bool {
+        let passing = (400..500).contains(&self.code) && self.says_any(&PASSING_LIMIT_WORDS);
+        let said = self.code >= 400 && (self.says_any(&LIMIT_WORDS) || passing);
+        said && !self.says_any(&OTHER_WORDS) && !self.is_too_many()
+    }
+
+    /// Whether it refuses a command for want of a login that is taken (RFC 4954 §6).
+    #[must_use]
+    pub fn wants_login(&self) -> bool {
+        matches!(self.code, 530 | 534 | 535 | 538)
+    }
+
+    /// Whether it says that there are too many recipients, which others may be sent to next (RFC
+    /// 5321 §4.5.3.1.10: 552 counts as 452, unless its enhanced code is of something else).
+    #[must_use]
+    pub fn is_too_many(&self) -> bool {
+        match (self.code, self.enhanced) {
+            (_, Some((_, 5, 3))) => true,
+            (452 | 552, None | Some((_, 0, 0))) => true,
+            (400..600, None) => self.says_any(&["too many recipients", "too many rcpt"]),
+            (_, _) => false,
+        }
+    }
+
+    /// What the refusal of a login, or of a command for want of one, means.
+    #[must_use]
+    pub fn login_refusal(&self) -> LoginRefusal {
+        let encryption = ["starttls", "encrypt", "ssl", "tls "];
+        let policy = [
+            "disabled",
+            "blocked",
+            "suspended",
+            "locked",
+            "not allowed",
+            "not permitted",
+            "not enabled",
+            "policy",
+            "web browser",
+            "application-specific",
+            "app password",
+            "two-factor",
+            "2fa",
+        ];
+        let wanted = ["log in", "login first", "authentication required", "authenticate first"];
+        if self.code == 538 || self.says_any(&encryption) {
+            LoginRefusal::Encryption
+        } else if self.is_over_limit() || self.says_any(&["too many", "too often"]) {
+            LoginRefusal::Limit
+        } else if (400..500).contains(&self.code) {
+            LoginRefusal::Unavailable
+        } else if self.code == 534 || self.says_any(&policy) {
+            LoginRefusal::Policy
+        } else if self.code == 530 || self.says_any(&wanted) {
+            LoginRefusal::Missing
+        } else {
+            LoginRefusal::Password
+        }
+    }
+
+    fn says_any(&self, words: &[&str]) -> bool {
+        let said = self.lines.join(" ").to_lowercase();
+        words.iter().any(|word| said.contains(word))
+    }
+}
+
+impl LoginRefusal {
+    /// What happened, and what to do, before the server's words.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Password => {
+                "the server does not take this login and password (check login and password)"
+            }
+            Self::Encryption => {
+                "the server wants an encrypted connection (set smtpSecurity to `starttls` or `tls`)"
+            }
+            Self::Limit => "the server limits how often we may log in (we try again later)",
+            Self::Unavailable => {
+                "the server cannot check the login just now (we try again; the password may be \
+                 right)"
+            }
+            Self::Policy => {
+                "the server's policy forbids this login (the password may be right; allow SMTP for \
+                 this mailbox at the provider, or use an application password)"
+            }
+            Self::Missing => {
+                "the server wants a login (set smtpLogin and smtpPassword, or check that smtpPort \
+                 is its port for submission)"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply::Collector;
+    use crate::reply::Progress;
+
+    fn reply(line: &str) -> Reply {
+        match Collector::default().push(line.as_bytes()) {
+            Ok(Progress::Whole(reply)) => reply,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_passes_and_whom_it_is_about() {
+        #[rustfmt::skip]
+        let table = [
+            // line,                                                   permanent, limit, too many
+            ("452 4.5.3 too many recipients",                           false, false, true),
+            ("451 Too many recipients, slow down",                      false, false, true),
+            ("552 too many recipients",                                 true,  false, true),
+            ("552 5.0.0 no",                                            true,  false, true),
+            ("550 5.5.3 too many recipients",                           true,  false, true),
+            ("552 5.3.4 message too big",                               true,  false, false),
+            ("552 5.2.2 mailbox full",                                  true,  false, false),
+            ("452 4.2.2 over quota, limit exceeded",                    false, false, false),
+            ("452 4.3.1 out of memory",                                 false, false, false),
+            ("550 5.4.5 Daily user sending limit reached",              false, true,  false),
+            ("550 5.1.90 daily limit for recipients",                   false, true,  false),
+            ("550 5.1.1 nobody",                                        true,  false, false),
+            ("554 5.4.6 too many hops",                                 true,  false, false),
+            ("450 too many hops in a loop",                             false, false, false),
+            ("421 4.7.0 unusual rate of mail",                          false, true,  false),
+            ("421 closing",                                             false, true,  false),
+            ("454 Throttling failure: Maximum sending rate exceeded.",  false, true,  false),
+            ("450 4.7.1 hourly sending limit exceeded",                 false, true,  false),
+            ("450 4.2.1 user receives mail at a rate too fast",         false, false, false),
+            ("450 4.7.1 Greylisted, try again in an hour, too many",    false, false, false),
+            ("554 You have exceeded the max messages per hour",         false, true,  false),
+            ("550 Domain x has exceeded the max emails per hour (9/5)", false, true,  false),
+            ("550 5.7.1 spam: too many links",                          true,  false, false),
+            ("552 5.7.0 message size exceeds the daily maximum",        true,  false, false),
+        ];
+        for (line, permanent, limit, too_many) in table {
+            let got = reply(line);
+            let got = (got.is_permanent(), got.is_over_limit(), got.is_too_many());
+            assert_eq!(got, (permanent, limit, too_many), "{line}");
+        }
+        assert!(reply("451 4.7.1 please slow down").hints_at_limit());
+        assert!(reply("454 4.7.0 not now").hints_at_limit());
+        assert!(!reply("451 4.7.1 greylisting in action").hints_at_limit());
+        assert!(!reply("451 4.3.0 disk full").hints_at_limit());
+    }
+
+    #[test]
+    fn a_wrong_password_is_told_from_all_else() {
+        #[rustfmt::skip]
+        let table = [
+            ("535 5.7.8 authentication failed",                       LoginRefusal::Password),
+            ("500 what",                                              LoginRefusal::Password),
+            ("530 5.7.0 Must issue a STARTTLS command first",         LoginRefusal::Encryption),
+            ("538 5.7.11 no",                                         LoginRefusal::Encryption),
+            ("535 5.7.8 too many failed logins",                      LoginRefusal::Limit),
+            ("454 4.7.0 Too many login attempts, please try later",   LoginRefusal::Limit),
+            ("421 4.7.0 busy",                                        LoginRefusal::Limit),
+            ("454 4.7.0 temporary authentication failure",            LoginRefusal::Unavailable),
+            ("535 5.7.139 SmtpClientAuthentication is disabled",      LoginRefusal::Policy),
+            ("534 5.7.9 Application-specific password required",      LoginRefusal::Policy),
+            ("530 5.7.0 Authentication Required",                     LoginRefusal::Missing),
+        ];
+        for (line, want) in table {
+            assert_eq!(reply(line).login_refusal(), want, "{line}");
+        }
+    }
+}
