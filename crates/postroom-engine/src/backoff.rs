@@ -3,6 +3,9 @@
 use postroom_model::options::Options;
 use std::time::Duration;
 
+/// No pause of an account is longer that delays a message.
+pub const PAUSE_LONGEST: Duration = Duration::from_secs(900);
+
 /// The delay before attempt `failures + 1`, when `failures` (at least 1) have gone before.
 ///
 /// It doubles from `first` up to `longest`; a random tenth is taken off or added, so that many
@@ -20,10 +23,12 @@ pub fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// No retry is farther off, jitter included: what seems so was planned before the clock went back.
+/// No retry is farther off, jitter and pauses included: what seems so was planned before the clock
+/// went back.
 #[must_use]
 pub fn latest_ms(options: &Options, now_ms: i64) -> i64 {
-    now_ms.saturating_add(ms(options.duration("retry_longest").mul_f64(1.25)))
+    let longest = options.duration("retry_longest").mul_f64(1.25);
+    now_ms.saturating_add(ms(longest)).saturating_add(ms(PAUSE_LONGEST))
 }
 
 #[cfg(test)]

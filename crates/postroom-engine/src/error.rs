@@ -1,6 +1,7 @@
 //! What the engine could not do.
 
 use std::io;
+use std::time::Duration;
 
 /// Why a piece of the engine's work ended. Each account's loop handles it and goes on.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,17 @@ pub enum Error {
     /// A fault of our own in a background task.
     #[error("a background task ended by a fault of its own")]
     Fault(#[source] tokio::task::JoinError),
+    /// The server takes no more mail from the account just now.
+    #[error("the server takes no more mail from this account just now: {reply}")]
+    Limited {
+        /// What it said.
+        reply: postroom_smtp::Reply,
+        /// How long nothing is sent.
+        pause: Duration,
+    },
+    /// Two messages in a row got the same answer, so that a third would get it too.
+    #[error("{0}")]
+    Alike(#[source] postroom_smtp::Error),
     /// A message cannot be composed.
     #[error("the message cannot be composed: {0}")]
     Compose(String),

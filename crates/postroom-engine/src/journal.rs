@@ -135,7 +135,7 @@ pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settle
             let reply = reply(&claimed.recipients);
             tracing::info!(account, message_id, %id, recipients, attempt, reply, "message sent");
         }
-        Settlement::Later { next_attempt_ms, reason } => {
+        Settlement::Later { next_attempt_ms, reason, .. } => {
             let next_attempt = Timestamp::from_ms(*next_attempt_ms).to_string();
             tracing::warn!(
                 account, message_id, %id, recipients, attempt, reason, next_attempt,

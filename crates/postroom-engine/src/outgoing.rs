@@ -123,7 +123,7 @@ impl Found {
         let address = address.trim();
         if let Some(problem) = address::problem(address) {
             self.refuse(place, problem);
-        } else if self.known.insert(address.to_owned()) {
+        } else if self.known.insert(address::mailbox(address)) {
             self.recipients.push(Recipient { kind, name, address: address.to_owned() });
         }
     }
@@ -207,7 +207,8 @@ mod tests {
     fn each_address_is_sent_to_once() {
         let message = message(json!({
             "recipients": [{"kind": "cc", "name": "Ben", "address": "ben@b.test"}],
-            "to": ["anna@b.test", "ben@b.test"], "bcc": ["anna@b.test", "eve@b.test"],
+            "to": ["anna@b.test", "ben@B.test", "\"ben\"@b.test"],
+            "bcc": ["anna@b.test", "eve@b.test"],
         }));
         let found = recipients(&message).unwrap();
         let found: Vec<_> = found.iter().map(|r| (r.kind, r.address.as_str())).collect();

@@ -186,6 +186,8 @@ pub fn needs_a_person(error: &Error) -> bool {
         | Error::NoMailbox
         | Error::Unheard
         | Error::Fault(_)
+        | Error::Limited { .. }
+        | Error::Alike(_)
         | Error::Compose(_) => false,
     }
 }
@@ -212,6 +214,8 @@ pub fn leaves_others(error: &Error) -> bool {
         | Error::Superseded
         | Error::Unheard
         | Error::Fault(_)
+        | Error::Limited { .. }
+        | Error::Alike(_)
         | Error::Compose(_) => false,
     }
 }

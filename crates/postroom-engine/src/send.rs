@@ -19,4 +19,12 @@ pub mod stranded;
 
 pub mod connect;
 
+pub mod pace;
+
+pub mod pause;
+
+pub mod suspect;
+
+pub mod kept;
+
 pub mod held;

@@ -1,9 +1,9 @@
 //! The sender of one account: prepares what waits, sends what is due, in the order of `dateTime`.
 //!
 //! It owns the account's SMTP connection, and keeps it for a while between messages. It is not
-//! dropped between a final dot and its answer: stopping waits for it, within a bound. What a server
-//! answered is held until the store has it, before anything else is done; after trouble with the
-//! store the queue is taken up anew.
+//! dropped between a final dot and its answer: stopping waits for it, within a bound. After trouble
+//! with the store the queue is taken up anew. An answer to one message is that message's, unless it
+//! speaks of a limit of the account, or the next message gets the same one.
 
 use crate::account::Account;
 use crate::backoff;
@@ -11,15 +11,20 @@ use crate::error::Error;
 use crate::report::Reporter;
 use crate::report::chain;
 use crate::report::needs_a_person;
-use crate::send::connect;
 use crate::send::held::Held;
+use crate::send::kept::Kept;
+use crate::send::kept::Ready;
+use crate::send::pace::Pace;
+use crate::send::pause::Pause;
 use crate::send::prepare;
 use crate::send::settle;
 use crate::send::settle::Verdict;
+use crate::send::suspect::Suspect;
 use crate::send::transmit;
+use crate::send::transmit::HandedOver;
 use crate::shared::Shared;
-use postroom_model::Timestamp;
-use postroom_smtp::Connection;
+use postroom_smtp::LoginRefusal;
+use postroom_smtp::Reply;
 use postroom_store::Claimed;
 use postroom_store::clock;
 use std::sync::Arc;
@@ -29,8 +34,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long an unused connection is kept.
-const KEEP_IDLE: Duration = Duration::from_secs(15);
 /// How many deliveries are claimed at once.
 const CLAIM: u32 = 20;
 /// The queue is looked at again at least so often.
@@ -67,8 +70,8 @@ pub async fn run(
             () = tokio::time::sleep_until(wait) => {}
         }
     }
-    sender.close().await;
-    while sender.write_held().await.is_err() {
+    sender.kept.close().await;
+    while sender.held.write().await.is_err() {
         tokio::time::sleep(STORE_AGAIN).await;
     }
 }
@@ -76,25 +79,16 @@ pub async fn run(
 struct Sender {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
-    setup: watch::Receiver<Arc<Account>>,
     stop: CancellationToken,
-    connection: Option<(Connection, Instant)>,
-    /// What servers answered and the store did not take.
+    kept: Kept,
     held: Held,
+    pace: Pace,
     /// Whether nothing is claimed or in doubt but by this sender.
     is_recovered: bool,
     failures: u32,
     /// Why no connection is tried for a while.
     pause: Option<Pause>,
-    /// Whether a connection was made since the account was last changed, or in trouble.
-    is_probed: bool,
-}
-
-struct Pause {
-    until: Instant,
-    reason: String,
-    /// Whether somebody has to act first.
-    needs_a_person: bool,
+    suspect: Suspect,
 }
 
 impl Sender {
@@ -104,23 +98,25 @@ impl Sender {
         setup: watch::Receiver<Arc<Account>>,
         stop: CancellationToken,
     ) -> Self {
+        let held = Held::new(Arc::clone(&shared), setup.clone());
+        let kept = Kept::new(Arc::clone(&shared), Arc::clone(&reporter), setup, stop.clone());
         Self {
             shared,
             reporter,
-            setup,
             stop,
-            connection: None,
-            held: Held::default(),
+            kept,
+            held,
+            pace: Pace::default(),
             is_recovered: false,
             failures: 0,
             pause: None,
-            is_probed: false,
+            suspect: Suspect::default(),
         }
     }
 
     /// Does what is to be done now; says when there is something to do again.
     async fn work(&mut self, account: &Account) -> Result<Instant, Error> {
-        self.write_held().await?;
+        self.held.write().await?;
         if !self.is_recovered {
             self.shared.store.delivery_recover(Some(account.id)).await?;
             self.is_recovered = true;
@@ -130,19 +126,21 @@ impl Sender {
             transmit::settle_doubt(&self.shared, claimed, Some(account)).await?;
         }
         if let Some(pause) = self.pause.as_ref().filter(|pause| Instant::now() < pause.until) {
-            let until = pause.until;
             prepare::prepare_all(&self.shared, account).await?;
-            self.explain(account).await?;
-            return Ok(until);
+            pause.explain(&self.shared, account).await?;
+            return Ok(pause.until);
         }
-        if !self.is_probed {
+        if !self.kept.is_probed() {
             // What is wrong with the server is to be known before the first message.
-            match self.connection(account).await {
-                Ok((connection, _)) => self.connection = Some((connection, Instant::now())),
+            match self.take(account).await {
+                Ok(ready) => self.kept.keep(ready.connection),
                 Err(error) => return Err(self.postpone_all(account, error).await?),
             }
         }
         loop {
+            if let Some(ready) = self.pace.ready_at(Instant::now()) {
+                return Ok(ready);
+            }
             let due = self.claim(account, clock::now_ms()).await?;
             if due.is_empty() && !has_more {
                 break;
@@ -161,7 +159,8 @@ impl Sender {
 
     async fn claim(&self, account: &Account, now_ms: i64) -> Result<Vec<Claimed>, Error> {
         let due = (now_ms, backoff::latest_ms(&account.options, now_ms));
-        Ok(self.shared.store.delivery_claim(account.id, due, CLAIM).await?)
+        let count = if self.pace.is_slow() { 1 } else { CLAIM };
+        Ok(self.shared.store.delivery_claim(account.id, due, count).await?)
     }
 
     /// Sends what was claimed; what is not begun when something fails is given back.
@@ -175,47 +174,112 @@ impl Sender {
             result = self.send(account, delivery).await;
         }
         for left in claimed {
-            self.release(left.message).await?;
+            self.shared.store.delivery_release(left.message).await?;
         }
         result
     }
 
-    async fn release(&self, message: Uuid) -> Result<(), Error> {
-        Ok(self.shared.store.delivery_release(message).await?)
+    /// The connection at hand, or a new one.
+    async fn take(&mut self, account: &Account) -> Result<Ready, Error> {
+        let ready = self.kept.take(account).await?;
+        self.pause = None;
+        Ok(ready)
     }
 
     /// Sends one delivery, and settles it.
     async fn send(&mut self, account: &Account, mut claimed: Claimed) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         let _under_way = shared.under_way.enter(&account.address, claimed.message);
-        let (mut connection, is_new) = match self.connection(account).await {
-            Ok(connection) => connection,
+        let Ready { mut connection, is_new } = match self.take(account).await {
+            Ok(ready) => ready,
             Err(error) => return self.no_connection(account, claimed, error).await,
         };
+        if !connection.takes_utf8() && claimed.smtp_utf8 {
+            match prepare::without_utf8(&self.shared, account, &claimed).await {
+                Ok(true) => {
+                    self.kept.keep(connection);
+                    return Ok(());
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    self.shared.store.delivery_release(claimed.message).await?;
+                    return Err(error);
+                }
+            }
+        }
         let mut ended = transmit::hand_over(&self.shared, &mut connection, &mut claimed).await;
         if !is_new && ended.as_ref().is_err_and(postroom_smtp::Error::was_stale) {
-            connection = match self.open(account).await {
+            connection = match self.kept.open(account).await {
                 Ok(connection) => connection,
                 Err(error) => return self.no_connection(account, claimed, error).await,
             };
             ended = transmit::hand_over(&self.shared, &mut connection, &mut claimed).await;
         }
-        if connection.is_reusable() {
-            self.connection = Some((connection, Instant::now()));
+        self.kept.keep(connection);
+        self.ended(account, claimed, ended).await
+    }
+
+    /// Settles an attempt, and says whether the next message may be tried now.
+    async fn ended(
+        &mut self,
+        account: &Account,
+        claimed: Claimed,
+        ended: Result<HandedOver, postroom_smtp::Error>,
+    ) -> Result<(), Error> {
+        if ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted) {
+            self.pace.accepted(Instant::now());
+            self.suspect.clear();
         }
-        if let Err(error @ postroom_smtp::Error::Credentials { .. }) = ended {
-            self.release(claimed.message).await?;
-            return Err(error.into());
+        let limit = match &ended {
+            Ok(handed_over) => handed_over.limit.clone(),
+            Err(error) => error.limit().cloned(),
+        };
+        if let Some(reply) = limit {
+            return self.limited(account, claimed, reply).await;
+        }
+        let message = claimed.message;
+        match &ended {
+            Err(postroom_smtp::Error::Credentials { reply })
+                if reply.login_refusal() == LoginRefusal::Encryption =>
+            {
+                self.shared.store.delivery_release(message).await?;
+                return ended.map(drop).map_err(Error::from);
+            }
+            Err(error) if error.is_out_of_step() => self.kept.speak_in_turn(),
+            Ok(_) | Err(_) => {}
         }
         let verdict = transmit::verdict(&claimed, &ended, &account.options);
-        self.settle(claimed, verdict).await?;
+        self.held.settle(claimed, verdict).await?;
         match ended {
-            Err(error) if error.concerns_all() => Err(error.into()),
-            Ok(()) | Err(_) => {
+            Ok(_) => {
+                self.suspect.clear();
                 self.well().await;
                 Ok(())
             }
+            Err(error) if error.concerns_all() => Err(error.into()),
+            Err(error) => match self.suspect.is_confirmed(message, &error) {
+                Some(true) => Err(Error::Alike(error)),
+                Some(false) => Ok(()),
+                None => {
+                    self.well().await;
+                    Ok(())
+                }
+            },
         }
+    }
+
+    /// The account has reached a limit of the server: it pauses, and no attempt is counted.
+    async fn limited(
+        &mut self,
+        account: &Account,
+        claimed: Claimed,
+        reply: Reply,
+    ) -> Result<(), Error> {
+        let pause = self.pace.limited();
+        let error = Error::Limited { reply, pause };
+        let verdict = transmit::limited(&claimed, chain(&error), pause, &account.options);
+        self.held.settle(claimed, verdict).await?;
+        Err(error)
     }
 
     /// No session: the delivery waits; the attempt counts unless a person has to act first.
@@ -226,56 +290,14 @@ impl Sender {
         error: Error,
     ) -> Result<(), Error> {
         if needs_a_person(&error) || matches!(error, Error::Superseded) {
-            self.release(claimed.message).await?;
+            self.shared.store.delivery_release(claimed.message).await?;
         } else {
             let tried = transmit::tried(&claimed);
             let verdict = settle::later(chain(&error), tried, &account.options);
-            self.settle(claimed, verdict).await?;
+            self.held.settle(claimed, verdict).await?;
         }
         // The others wait for the server too.
         Err(error)
-    }
-
-    /// Records how an attempt ended. What the store does not take is held: a server's answer must
-    /// not be forgotten.
-    async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
-        let settlement = transmit::settlement(verdict);
-        self.held.keep(claimed, settlement);
-        self.write_held().await
-    }
-
-    async fn write_held(&mut self) -> Result<(), Error> {
-        let account = Arc::clone(&self.setup.borrow());
-        self.held.write(&self.shared, &account).await
-    }
-
-    /// The connection at hand when it is still good, else a new one, and whether it is new.
-    async fn connection(&mut self, account: &Account) -> Result<(Connection, bool), Error> {
-        if let Some((mut connection, since)) = self.connection.take() {
-            let fresh = since.elapsed() < Duration::from_secs(1);
-            if fresh || (since.elapsed() < KEEP_IDLE && connection.is_alive().await) {
-                return Ok((connection, false));
-            }
-        }
-        Ok((self.open(account).await?, true))
-    }
-
-    /// A new connection, unless the account is changed meanwhile.
-    async fn open(&mut self, account: &Account) -> Result<Connection, Error> {
-        let superseded = async {
-            tokio::select! {
-                () = connect::server_changed(self.setup.clone(), account) => {}
-                () = self.stop.cancelled() => {}
-            }
-        };
-        let opening = connect::open(&self.shared, &self.reporter, account);
-        let connection = tokio::select! {
-            opened = opening => opened?,
-            () = superseded => return Err(Error::Superseded),
-        };
-        self.is_probed = true;
-        self.pause = None;
-        Ok(connection)
     }
 
     /// Nothing is wrong any more.
@@ -289,27 +311,20 @@ impl Sender {
         if matches!(error, Error::Superseded) {
             return Instant::now();
         }
-        self.connection = None;
-        self.is_probed = false;
-        self.failures += 1;
-        let needs_a_person = needs_a_person(error);
-        let settings = &self.shared.settings;
-        let (first, longest) = if needs_a_person {
-            (settings.credentials_probe / 10, settings.credentials_probe)
-        } else {
-            (settings.reconnect_first, settings.reconnect_longest)
-        };
-        let until = Instant::now() + backoff::delay(self.failures, first, longest);
-        let is_login = matches!(error, Error::Smtp(postroom_smtp::Error::Credentials { .. }));
-        let advice = if is_login { "; check login and password" } else { "" };
-        let reason = format!("{}{advice}", chain(error));
-        self.reporter.sending(Some(reason.clone())).await;
+        if !matches!(error, Error::Limited { .. }) {
+            self.kept.lose();
+            self.failures += 1;
+        }
+        let pause = Pause::after(error, self.failures, &self.shared.settings);
+        let until = pause.until;
+        self.reporter.sending(Some(pause.reason.clone())).await;
         if matches!(error, Error::Store(_)) {
             self.is_recovered = false;
             return until;
         }
-        self.pause = Some(Pause { until, reason, needs_a_person });
-        if let Err(error) = self.explain(account).await {
+        let begun = self.begin(account, &pause).await;
+        self.pause = Some(pause);
+        if let Err(error) = begun {
             tracing::error!(
                 account = account.address,
                 error = chain(&error),
@@ -320,25 +335,21 @@ impl Sender {
         until
     }
 
-    /// Says in the messages that are due why they wait. What waits for a person for too long ends.
-    async fn explain(&mut self, account: &Account) -> Result<(), Error> {
-        let Some(pause) = &self.pause else {
-            return Ok(());
-        };
-        let now_ms = clock::now_ms();
-        let reason = pause.reason.clone();
-        let left = pause.until.saturating_duration_since(Instant::now());
-        let until = Timestamp::from_ms(now_ms.saturating_add(backoff::ms(left)));
-        let until = (!pause.needs_a_person).then_some(until);
-        if pause.needs_a_person && self.failures > 1 {
-            let first_ms =
-                now_ms.saturating_sub(backoff::ms(account.options.duration("retry_for")));
-            for claimed in self.shared.store.delivery_overdue(account.id, first_ms).await? {
-                let reason = format!("given up: {reason}");
-                self.settle(claimed, Verdict::Error { code: "gave_up", reason }).await?;
+    /// Begins a pause. What has waited for a person for too long ends.
+    async fn begin(&mut self, account: &Account, pause: &Pause) -> Result<(), Error> {
+        let (now_ms, waits_ms) = (clock::now_ms(), pause.waits_ms());
+        let store = &self.shared.store;
+        if waits_ms > 0 && self.failures > 1 {
+            let waited_ms = backoff::ms(account.options.duration("retry_for"));
+            for claimed in store.delivery_overdue(account.id, now_ms, waited_ms).await? {
+                let reason = format!("given up: {}", pause.reason);
+                self.held.settle(claimed, Verdict::Error { code: "gave_up", reason }).await?;
             }
         }
-        Ok(self.shared.store.delivery_wait(account.id, (now_ms, until), &reason).await?)
+        if waits_ms > 0 {
+            store.delivery_waited(account.id, now_ms, waits_ms).await?;
+        }
+        pause.explain(&self.shared, account).await
     }
 
     /// There is no connection: what is due goes later, unless a person has to act first.
@@ -356,7 +367,7 @@ impl Sender {
             for claimed in due {
                 let tried = transmit::tried(&claimed);
                 let verdict = settle::later(chain(&error), tried, &account.options);
-                self.settle(claimed, verdict).await?;
+                self.held.settle(claimed, verdict).await?;
             }
         }
     }
@@ -366,10 +377,11 @@ impl Sender {
         if former.connects_like(account) {
             return;
         }
-        self.close().await;
+        self.kept.forget().await;
         self.failures = 0;
-        self.is_probed = false;
         self.pause = None;
+        self.pace = Pace::default();
+        self.suspect.clear();
         let hastened = self.shared.store.delivery_hasten(account.id, clock::now_ms()).await;
         if let Err(error) = hastened {
             tracing::error!(account = account.address, %error, "what waits was not made due");
@@ -382,17 +394,8 @@ impl Sender {
         let due_ms = self.shared.store.delivery_next_due(account.id, latest_ms).await?;
         let until = |due_ms| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
         let wait = due_ms.map_or(LOOK_AGAIN, |due_ms: i64| until(due_ms).min(LOOK_AGAIN));
-        if self.connection.as_ref().is_some_and(|(_, since)| since.elapsed() >= KEEP_IDLE) {
-            self.close().await;
-        }
-        let idle = self.connection.as_ref().map(|(_, since)| *since + KEEP_IDLE);
+        let idle = self.kept.close_idle().await;
         let next = Instant::now() + wait;
         Ok(idle.map_or(next, |idle| next.min(idle)))
-    }
-
-    async fn close(&mut self) {
-        if let Some((connection, _)) = self.connection.take() {
-            connection.quit().await;
-        }
     }
 }

@@ -77,6 +77,9 @@ pub struct Draft {
     pub date_ms: i64,
     /// Further header fields, name and decoded value, in this order.
     pub headers: Vec<(String, String)>,
+    /// Whether addresses that are not ASCII are written as names without an address, for a server
+    /// without SMTPUTF8 (RFC 6857 §3.1.7); the author's address cannot be.
+    pub ascii_addresses: bool,
 }
 
 /// A file of a message.

@@ -98,6 +98,7 @@ prop_compose! {
             references: vec!["00@demo.test".to_owned(), "0@demo.test".to_owned()],
             date_ms: date_s * 1000,
             headers: vec![("X-Note".to_owned(), header)],
+            ascii_addresses: false,
         }
     }
 }

@@ -18,10 +18,51 @@ pub fn problem(address: &str) -> Option<&'static str> {
     if address.chars().any(char::is_control) {
         return Some("has a control character (a line break, for example)");
     }
+    if address.chars().any(is_invisible) {
+        return Some("has a character that cannot be seen (a zero-width space, for example)");
+    }
     let Some((local, domain)) = address.rsplit_once('@') else {
         return Some("has no '@': an address is local-part@domain");
     };
     local_part_problem(local).or_else(|| domain_problem(domain))
+}
+
+/// Whether a character has no shape of its own, or is a blank outside ASCII: nobody who writes such
+/// an address means it.
+fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202f}'
+        | '\u{205f}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        || (char.is_whitespace() && !char.is_ascii())
+}
+
+/// The mailbox that an address names, however it is spelt: its domain in ASCII and lower case, its
+/// local part without needless quotes. Upper and lower case of local parts differ (RFC 5321 §2.4).
+#[must_use]
+pub fn mailbox(address: &str) -> String {
+    let Some((local, domain)) = address.trim().rsplit_once('@') else {
+        return address.to_owned();
+    };
+    let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_ascii_lowercase());
+    format!("{}@{domain}", unquoted(local))
+}
+
+/// A quoted local part without its quotes, where they are needless.
+fn unquoted(local: &str) -> String {
+    let inner = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(inner) = inner else {
+        return local.to_owned();
+    };
+    let mut plain = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(char) = chars.next() {
+        plain.extend(if char == '\\' { chars.next() } else { Some(char) });
+    }
+    // A local part with such dots is quoted on the wire (RFC 5322 §3.2.3).
+    if local_part_problem(&plain).is_none() { plain } else { local.to_owned() }
 }
 
 fn local_part_problem(local: &str) -> Option<&'static str> {
@@ -86,6 +127,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_mailbox_in_several_spellings() {
+        let same = [
+            ("Anna@B.Test", "Anna@b.test"),
+            ("\"anna\"@b.test", "anna@b.test"),
+            ("\"an\\na\"@b.test", "anna@b.test"),
+            (" anna@b.test ", "anna@b.test"),
+            ("jürgen@BÜCHER.test", "jürgen@xn--bcher-kva.test"),
+            ("\"a..b\"@b.test", "a..b@b.test"),
+        ];
+        for (one, other) in same {
+            assert_eq!(mailbox(one), mailbox(other), "{one}");
+        }
+        for (one, other) in [("Anna@b.test", "anna@b.test"), ("\"a b\"@b.test", "ab@b.test")] {
+            assert_ne!(mailbox(one), mailbox(other), "{one}");
+        }
+    }
+
+    #[test]
     fn forms_of_addresses() {
         let good = [
             "a@b.test",
@@ -115,6 +174,12 @@ mod tests {
             "a@b..test",
             "a@[",
             "a,b@c.test",
+            "\u{200b}anna@b.test",
+            "an\u{ad}na@b.test",
+            "anna@b\u{2060}.test",
+            "anna\u{a0}@b.test",
+            "anna@b.test\u{feff}",
+            "\u{202e}anna@b.test",
             "\"a\"b\"@c.test",
         ];
         for address in bad {

@@ -83,7 +83,8 @@ mod tests {
         let lines =
             ["mx greets you", "size 1000", "AUTH=LOGIN", "AUTH PLAIN LOGIN", "8bitmime", "X"];
         let lines = lines.map(str::to_owned).to_vec();
-        let found = Capabilities::from_reply(&Reply { code: 250, has_code: true, enhanced: None, lines });
+        let found =
+            Capabilities::from_reply(&Reply { code: 250, has_code: true, enhanced: None, lines });
         assert_eq!(found.size, Some(Some(1000)));
         assert_eq!(found.auth, ["LOGIN", "PLAIN"]);
         assert!(found.eight_bit_mime && !found.pipelining && found.offers("PLAIN"));

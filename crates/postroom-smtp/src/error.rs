@@ -109,36 +109,56 @@ impl Error {
     }
 
     /// Whether it has to do with the server or the account, so that other messages would fare no
-    /// better just now.
+    /// better just now. A login that a message wants may be wanted for that message alone.
     #[must_use]
     pub fn concerns_all(&self) -> bool {
         match self {
-            Self::Connect(_)
-            | Self::Credentials { .. }
-            | Self::Protocol { .. }
-            | Self::Lost { .. }
-            | Self::Timeout { .. } => true,
+            Self::Connect(_) | Self::Protocol { .. } | Self::Lost { .. } | Self::Timeout { .. } => {
+                true
+            }
             Self::Reply { reply, .. } => reply.code == 421,
-            Self::Unsupported { .. } | Self::Abandoned { .. } | Self::InDoubt { .. } => false,
+            Self::Credentials { .. }
+            | Self::Unsupported { .. }
+            | Self::Abandoned { .. }
+            | Self::InDoubt { .. } => false,
         }
     }
 
-    /// The reply, when it says that the account has sent enough for now.
+    /// What the server answered, when that is the reason.
     #[must_use]
-    pub fn limit(&self) -> Option<&Reply> {
+    pub fn reply(&self) -> Option<&Reply> {
         match self {
-            Self::Reply { reply, .. } if reply.is_over_limit() || reply.hints_at_limit() => {
-                Some(reply)
-            }
-            Self::Reply { .. }
-            | Self::Connect(_)
-            | Self::Credentials { .. }
+            Self::Reply { reply, .. } | Self::Credentials { reply } => Some(reply),
+            Self::Connect(_)
             | Self::Protocol { .. }
             | Self::Lost { .. }
             | Self::Timeout { .. }
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
             | Self::InDoubt { .. } => None,
+        }
+    }
+
+    /// The reply, when it says that the account has sent enough for now.
+    #[must_use]
+    pub fn limit(&self) -> Option<&Reply> {
+        let is_login = matches!(self, Self::Credentials { .. });
+        self.reply().filter(|it| !is_login && (it.is_over_limit() || it.hints_at_limit()))
+    }
+
+    /// Whether answers to several commands at once may have got out of step.
+    #[must_use]
+    pub fn is_out_of_step(&self) -> bool {
+        match self {
+            Self::Protocol { .. } => true,
+            Self::Timeout { command } => matches!(*command, "MAIL" | "RCPT" | "DATA"),
+            Self::Reply { .. }
+            | Self::Connect(_)
+            | Self::Credentials { .. }
+            | Self::Lost { .. }
+            | Self::Unsupported { .. }
+            | Self::Abandoned { .. }
+            | Self::InDoubt { .. } => false,
         }
     }
 

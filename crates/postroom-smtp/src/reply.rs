@@ -246,10 +246,13 @@ mod tests {
         collector.finish().map(|reply| (reply.code, reply.to_string()))
     }
 
+    /// Lines, and the code and the words that they are.
+    type Case = (&'static [&'static [u8]], Option<(u16, &'static str)>);
+
     #[test]
     fn a_reply_whose_class_is_clear_is_a_reply() {
         #[rustfmt::skip]
-        let table: &[(&[&[u8]], Option<(u16, &str)>)] = &[
+        let table: &[Case] = &[
             (&[b"550-5.1.1 no such", b"550 5.1.1 user\x07 n\xE9"], Some((550, "550 5.1.1 no such user  n\u{FFFD}"))),
             (&[b"250 1.2.3.4 is welcome"],                         Some((250, "250 1.2.3.4 is welcome"))),
             (&[b"554-5.7.1 Blocked", b"see the policy", b"554 end"], Some((554, "554 5.7.1 Blocked see the policy end"))),

@@ -1,30 +1,70 @@
-//! Who has a message already, while it is not `sent` as a whole.
+//! Who has a message already, or may have it, while it is not `sent` as a whole.
 //!
-//! This, and not what a client may write into `recipients`, says to whom it is not sent again.
+//! This, and not what a client may write into `recipients`, says to whom it is not sent again, and
+//! of whom nobody can say any more that they do not have it. Recipients are known by their mailbox,
+//! however their address is spelt.
 
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
+use postroom_model::address;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// The recipients that have a message, by address, with the server's reply.
-pub type Delivered = HashMap<String, Option<String>>;
+/// How far an earlier attempt got with one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// What the server said, or why nobody knows.
+    pub reply: Option<String>,
+    /// Whether its server may have the message; else it has it.
+    pub in_doubt: bool,
+}
+
+/// The recipients that have a message, or may have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivered {
+    by_mailbox: HashMap<String, Earlier>,
+}
+
+impl Delivered {
+    /// How far an earlier attempt got with an address; `None`: no server has it.
+    #[must_use]
+    pub fn get(&self, address: &str) -> Option<&Earlier> {
+        self.by_mailbox.get(&address::mailbox(address))
+    }
+
+    /// Whether an address has the message.
+    #[must_use]
+    pub fn has(&self, address: &str) -> bool {
+        self.get(address).is_some_and(|earlier| !earlier.in_doubt)
+    }
+
+    /// Whether an address may have the message, and nobody knows.
+    #[must_use]
+    pub fn may_have(&self, address: &str) -> bool {
+        self.get(address).is_some_and(|earlier| earlier.in_doubt)
+    }
+}
 
 impl Store {
-    /// The recipients that have a message already.
+    /// The recipients that have a message already, or may have it.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn delivery_delivered(&self, message: Uuid) -> Result<Delivered, Error> {
-        let sql = "SELECT \"address\", \"reply\" FROM \"delivered\" WHERE \"message\" = $1";
+        let sql =
+            "SELECT \"address\", \"reply\", \"doubt\" FROM \"delivered\" WHERE \"message\" = $1";
         let rows = self.read(Statement::new(sql).bind(message)).await?;
-        let text = |row: &Row, column| row.text(column).map(str::to_owned);
-        Ok(rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)))).collect())
+        let earlier = |row: &Row| {
+            let in_doubt = row.whole(2) != Some(0);
+            let reply = row.text(1).map(str::to_owned);
+            Some((address::mailbox(row.text(0)?), Earlier { reply, in_doubt }))
+        };
+        Ok(Delivered { by_mailbox: rows.iter().filter_map(earlier).collect() })
     }
 
     /// Makes it durable which recipients have the message after one of several transactions; the
@@ -40,7 +80,7 @@ impl Store {
         self.write(batch).await.map(drop)
     }
 
-    /// The statements that keep which recipients are `sent` and were not before.
+    /// The statements that keep which recipients are `sent` or `uncertain` and were not before.
     pub(crate) async fn newly_delivered(
         &self,
         message: Uuid,
@@ -48,24 +88,34 @@ impl Store {
     ) -> Result<Vec<Statement>, Error> {
         let known = self.delivery_delivered(message).await?;
         let insert = |recipient: &Json| {
-            let address = recipient.get("address")?.as_str()?;
-            let is_new = recipient["state"] == "sent" && !known.contains_key(address);
-            let sql = "INSERT INTO \"delivered\" (\"message\", \"address\", \"reply\")
-                VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-            let row = Statement::new(sql).bind(message).bind(address);
-            is_new.then(|| row.bind(recipient["reply"].as_str()))
+            let address = address_of(recipient)?;
+            let in_doubt = match recipient["state"].as_str() {
+                Some("sent") if !known.has(address) => false,
+                Some("uncertain") if known.get(address).is_none() => true,
+                _ => return None,
+            };
+            let sql = "INSERT INTO \"delivered\" (\"message\", \"address\", \"reply\", \"doubt\")
+                VALUES ($1, $2, $3, $4) ON CONFLICT (\"message\", \"address\") DO UPDATE
+                SET \"reply\" = excluded.\"reply\", \"doubt\" = excluded.\"doubt\"";
+            let row = Statement::new(sql).bind(message).bind(address::mailbox(address));
+            Some(row.bind(recipient["reply"].as_str()).bind(in_doubt))
         };
         Ok(recipients.iter().filter_map(insert).collect())
     }
 }
 
+/// The address of a recipient.
+pub fn address_of(recipient: &Json) -> Option<&str> {
+    recipient.get("address").and_then(Json::as_str)
+}
+
 /// Says of a recipient that it has the message, when it does.
 pub fn mark(recipient: &mut Json, delivered: &Delivered) {
+    let earlier = address_of(recipient).and_then(|address| delivered.get(address)).cloned();
     let Some(row) = recipient.as_object_mut() else {
         return;
     };
-    let reply = row.get("address").and_then(Json::as_str).and_then(|at| delivered.get(at));
-    if let Some(reply) = reply {
+    if let Some(Earlier { reply, in_doubt: false }) = earlier {
         row.insert("state".to_owned(), json!("sent"));
         row.insert("reply".to_owned(), json!(reply));
     }

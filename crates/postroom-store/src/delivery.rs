@@ -12,47 +12,24 @@
 //! else has set stays. What is claimed is not composed anew; what is only due is, after a change,
 //! and keeps its attempts. Who has the message stands in `delivered`, whatever clients write.
 
-use crate::blob::Content;
 use crate::chunk::BlobId;
-use crate::columns;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::delivered;
 use crate::error::Error;
-use crate::file;
-use crate::file::NewFile;
 use crate::queue;
 use crate::store::Store;
 use postroom_model::Domain;
-use postroom_model::Entity;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
-use postroom_model::builtin::files;
 use postroom_model::state;
 use postroom_model::state::Step;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 use uuid::Uuid;
-
-/// A composed message to be put in the queue.
-#[derive(Debug)]
-pub struct Prepared {
-    /// The account that sends it.
-    pub account: Uuid,
-    /// Its place in the order, and when it is due, in milliseconds since 1970.
-    pub due_ms: i64,
-    /// The reverse path of its envelope.
-    pub reverse_path: String,
-    /// Whether it needs SMTPUTF8.
-    pub smtp_utf8: bool,
-    /// Its bytes.
-    pub content: Content,
-    /// What composition adds to the properties of the message.
-    pub changes: Map<String, Json>,
-}
 
 /// A delivery that was claimed for one attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +42,9 @@ pub struct Claimed {
     pub message_id: Option<String>,
     /// Attempts so far, the present one included.
     pub attempts: u32,
-    /// When it was first due, in milliseconds since 1970.
-    pub first_due_ms: i64,
+    /// How long it has waited between attempts, in milliseconds: the waits as they were planned,
+    /// whatever clocks say.
+    pub waited_ms: i64,
     /// The reverse path of its envelope.
     pub reverse_path: String,
     /// Whether it needs SMTPUTF8.
@@ -93,6 +71,10 @@ pub enum Settlement {
         next_attempt_ms: i64,
         /// Why not now, in words.
         reason: String,
+        /// How long it waits until then, in milliseconds.
+        waits_ms: i64,
+        /// Whether the attempt counts.
+        counts: bool,
     },
     /// It ends without success.
     Error {
@@ -104,85 +86,9 @@ pub enum Settlement {
 }
 
 impl Store {
-    /// Outgoing messages of an account in state `sending` that are not in the queue, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn delivery_unprepared(
-        &self,
-        domain: &Domain,
-        account: Uuid,
-        limit: u32,
-    ) -> Result<Vec<Entity>, Error> {
-        let class = self.builtin(MESSAGES)?;
-        let sql = format!(
-            "{} WHERE \"account_id\" = $1 AND \"messageState\" = 'sending'
-             AND \"messageDirection\" = 'out' AND \"domain\" = $2
-             AND NOT EXISTS (
-               SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\" AND \"phase\" <> 'void')
-             ORDER BY \"dateTime\", \"id\" LIMIT $3",
-            Self::select(&class)
-        );
-        let statement = Statement::new(sql).bind(account).bind(domain.as_str()).bind(limit);
-        self.read(statement).await?.iter().map(|row| columns::to_entity(&class, row)).collect()
-    }
-
-    /// Puts a composed message in the queue: its bytes become the original of the message, and
-    /// both are durable together. `false` when the message was changed since it was read.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn delivery_prepare(
-        &self,
-        domain: &Domain,
-        message: &Entity,
-        prepared: Prepared,
-    ) -> Result<bool, Error> {
-        let class = self.builtin(MESSAGES)?;
-        let mut batch = self.change((domain, &class), message, &prepared.changes);
-        for former in self.file_list(domain, message.id, files::RAW_MESSAGE).await? {
-            batch.extend(file::take_away(message.id, &former));
-        }
-        let size_bytes = prepared.content.size_bytes;
-        let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-        let (blob, chunks) = prepared.content.statements(self);
-        batch.extend(chunks);
-        let original = NewFile::original(size_bytes);
-        batch.extend(file::insert(self, (domain, message.id), (original, 0), Some(blob))?);
-        let sql = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
-            \"order\", \"due\", \"first_due\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
-            \"blob\", \"size\") VALUES ($1, $2, $3, 'due', $4, $5, $6, 0, $7, $8, $9, $10)
-            ON CONFLICT (\"message\") DO UPDATE SET \"phase\" = 'due',
-              \"account\" = excluded.\"account\", \"order\" = excluded.\"order\",
-              \"due\" = excluded.\"due\", \"reverse_path\" = excluded.\"reverse_path\",
-              \"smtp_utf8\" = excluded.\"smtp_utf8\", \"blob\" = excluded.\"blob\",
-              \"size\" = excluded.\"size\", \"first_due\" =
-                CASE WHEN excluded.\"due\" = excluded.\"first_due\" THEN excluded.\"first_due\"
-                ELSE \"delivery\".\"first_due\" END
-            WHERE \"delivery\".\"phase\" = 'void'";
-        let row = Statement::new(sql)
-            .bind(message.id)
-            .bind(domain.as_str())
-            .bind(prepared.account)
-            .bind(prepared.due_ms)
-            .bind(prepared.due_ms)
-            .bind(prepared.due_ms.max(crate::clock::now_ms()))
-            .bind(prepared.reverse_path)
-            .bind(prepared.smtp_utf8)
-            .bind(blob.0)
-            .bind(size);
-        batch.push(row.must_change());
-        match self.write(batch).await {
-            Ok(_) => Ok(true),
-            Err(Error::Condition { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Takes due deliveries of an account, in the order of `dateTime`, each for one attempt. One
-    /// that was tried and waits until after `latest_ms` is due too: the clock was set back.
+    /// that waits until after `latest_ms` is due too, because the clock was set back; but not where
+    /// that is a time of the client that is still ahead.
     ///
     /// # Errors
     ///
@@ -194,12 +100,13 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Claimed>, Error> {
         let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due'
-            AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND d.\"attempts\" > 0))
+            AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND NOT d.\"planned\"))
             AND m.\"messageState\" = 'sending'";
         let values = vec![account.into(), now_ms.into(), latest_ms.into(), limit.into()];
         let due = self.deliveries(condition, values, "LIMIT $4").await?;
         let claim = |claimed: &Claimed| {
-            let sql = "UPDATE \"delivery\" SET \"phase\" = 'claimed', \"attempts\" = $3
+            let sql = "UPDATE \"delivery\" SET \"phase\" = 'claimed', \"attempts\" = $3,
+                  \"planned\" = FALSE
                 WHERE \"message\" = $1 AND \"phase\" = 'due' AND \"blob\" = $2";
             let claim = Statement::new(sql).bind(claimed.message).bind(claimed.blob.0);
             claim.bind(claimed.attempts + 1)
@@ -232,7 +139,7 @@ impl Store {
         limit: &'static str,
     ) -> Result<Vec<Claimed>, Error> {
         let sql = format!(
-            "SELECT d.\"message\", d.\"attempts\", d.\"first_due\", d.\"reverse_path\",
+            "SELECT d.\"message\", d.\"attempts\", d.\"waited\", d.\"reverse_path\",
                d.\"smtp_utf8\", d.\"blob\", d.\"size\", m.\"recipients\", d.\"domain\",
                m.\"messageId\"
              FROM \"delivery\" d JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
@@ -279,6 +186,7 @@ impl Store {
     }
 
     /// Records how an attempt ended, with each recipient's result, in the queue and the message.
+    /// Gives what was recorded: what was in doubt once ends as such.
     ///
     /// # Errors
     ///
@@ -287,25 +195,32 @@ impl Store {
         &self,
         claimed: &Claimed,
         settlement: &Settlement,
-    ) -> Result<(), Error> {
-        let mut changes = changes(settlement);
-        changes.insert("attempts".to_owned(), json!(claimed.attempts));
-        changes.insert("recipients".to_owned(), json!(claimed.recipients));
+    ) -> Result<Settlement, Error> {
+        let mut recipients = claimed.recipients.clone();
+        let settlement = self.at_last(claimed.message, settlement, &mut recipients).await?;
+        let mut changes = changes(&settlement);
+        let counts = !matches!(settlement, Settlement::Later { counts: false, .. });
+        let attempts = claimed.attempts - u32::from(!counts && claimed.attempts > 0);
+        changes.insert("attempts".to_owned(), json!(attempts));
+        changes.insert("recipients".to_owned(), json!(recipients));
         let gone = "DELETE FROM \"delivery\" WHERE \"message\" = $1";
         let gone = Statement::new(gone).bind(claimed.message);
-        let mut queue = match settlement {
+        let mut queue = match &settlement {
             Settlement::Sent { .. } => vec![queue::forget_delivered(claimed.message), gone],
             Settlement::Error { .. } => vec![gone],
-            Settlement::Later { next_attempt_ms, .. } => {
-                let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"due\" = $2
+            Settlement::Later { next_attempt_ms, waits_ms, .. } => {
+                let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"due\" = $2,
+                      \"waited\" = \"waited\" + $3, \"attempts\" = $4
                     WHERE \"message\" = $1";
-                vec![Statement::new(sql).bind(claimed.message).bind(*next_attempt_ms)]
+                let later = Statement::new(sql).bind(claimed.message).bind(*next_attempt_ms);
+                vec![later.bind(*waits_ms).bind(attempts)]
             }
         };
         if !matches!(settlement, Settlement::Sent { .. }) {
             queue.extend(self.newly_delivered(claimed.message, &claimed.recipients).await?);
         }
-        self.settle((&claimed.domain, claimed.message), &changes, queue).await
+        self.settle((&claimed.domain, claimed.message), &changes, queue).await?;
+        Ok(settlement)
     }
 
     /// Ends a message that cannot be put in the queue as `error`.
@@ -320,8 +235,53 @@ impl Store {
         (code, reason): (&str, &str),
     ) -> Result<(), Error> {
         let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
+        let class = self.builtin(MESSAGES)?;
+        let current = self.entity_get(domain, &class, message).await?;
+        let listed = current.as_ref().and_then(|message| message.get("recipients").as_array());
+        let mut recipients = listed.cloned().unwrap_or_default();
+        let settlement = self.at_last(message, &settlement, &mut recipients).await?;
+        let mut changes = changes(&settlement);
+        if !recipients.is_empty() {
+            changes.insert("recipients".to_owned(), Json::Array(recipients));
+        }
         let queue = vec![queue::leave(message)];
-        self.settle((domain, message), &changes(&settlement), queue).await
+        self.settle((domain, message), &changes, queue).await
+    }
+
+    /// How a message ends: what may have reached a recipient is never called refused or given up.
+    /// Each recipient that does not have it says why.
+    pub(crate) async fn at_last(
+        &self,
+        message: Uuid,
+        settlement: &Settlement,
+        recipients: &mut [Json],
+    ) -> Result<Settlement, Error> {
+        let Settlement::Error { code, reason } = settlement else {
+            return Ok(settlement.clone());
+        };
+        let delivered = self.delivery_delivered(message).await?;
+        let mut doubtful = 0;
+        for recipient in recipients {
+            let may_have =
+                delivered::address_of(recipient).is_some_and(|at| delivered.may_have(at));
+            let state = recipient["state"].as_str().unwrap_or("waiting").to_owned();
+            if (may_have && state != "sent") || state == "uncertain" {
+                doubtful += 1;
+                put(recipient, "uncertain", reason);
+            } else if matches!(state.as_str(), "waiting" | "deferred") {
+                let ends = if code == "refused" { "refused" } else { "failed" };
+                let not_tried = "not tried: the answer for other recipients is not known";
+                put(recipient, ends, if code == "uncertain" { not_tried } else { reason });
+            }
+        }
+        if doubtful == 0 || code == "uncertain" {
+            return Ok(settlement.clone());
+        }
+        let reason = format!(
+            "an earlier attempt ended without an answer, so the server may have the message; \
+             since then: {reason}"
+        );
+        Ok(Settlement::Error { code: "uncertain".to_owned(), reason })
     }
 
     /// Changes the message while it is `sending`, and the queue in the same transaction.
@@ -350,6 +310,16 @@ impl Store {
     }
 }
 
+/// Gives a recipient a state, and a reply when it has none yet.
+fn put(recipient: &mut Json, state: &str, reply: &str) {
+    if let Some(row) = recipient.as_object_mut() {
+        row.insert("state".to_owned(), json!(state));
+        if row.get("reply").is_none_or(Json::is_null) {
+            row.insert("reply".to_owned(), json!(reply));
+        }
+    }
+}
+
 fn changes(settlement: &Settlement) -> Map<String, Json> {
     let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
     let sending = Some(MessageState::Sending);
@@ -359,7 +329,7 @@ fn changes(settlement: &Settlement) -> Map<String, Json> {
             "messageState": after(Step::Accept), "sentAt": at.to_string(), "nextAttemptAt": null,
             "errorText": null, "errorCode": null,
         }),
-        Settlement::Later { next_attempt_ms, reason } => json!({
+        Settlement::Later { next_attempt_ms, reason, .. } => json!({
             "nextAttemptAt": moment(*next_attempt_ms), "errorText": reason,
             "errorCode": "postponed",
         }),
@@ -378,7 +348,7 @@ fn from_row(row: &Row) -> Option<Claimed> {
         message: row.id(0)?,
         message_id: row.text(9).map(str::to_owned),
         attempts: u32::try_from(row.whole(1)?).ok()?,
-        first_due_ms: row.whole(2)?,
+        waited_ms: row.whole(2)?,
         reverse_path: row.text(3)?.to_owned(),
         smtp_utf8: row.whole(4)? != 0,
         blob: BlobId(row.whole(5)?),

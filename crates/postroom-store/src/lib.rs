@@ -62,6 +62,8 @@ pub mod delivered;
 
 pub mod delivery;
 
+mod prepared;
+
 pub mod waiting;
 
 pub mod account;
@@ -81,8 +83,8 @@ pub use blob::Content;
 pub use change::Updated;
 pub use chunk::BlobId;
 pub use delivered::Delivered;
+pub use delivered::Earlier;
 pub use delivery::Claimed;
-pub use delivery::Prepared;
 pub use delivery::Settlement;
 pub use entity::EntityRow;
 pub use entity::ListPart;
@@ -103,6 +105,7 @@ pub use login::SameLogin;
 pub use login::Twin;
 pub use once::Before;
 pub use once::Once;
+pub use prepared::Prepared;
 pub use receipt::Ledger;
 pub use receipt::Pending;
 pub use receipt::Wish;

@@ -45,7 +45,7 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
-const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS];
+const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS, WAITS];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -107,6 +107,16 @@ const ONCE: &[&str] = &[
 /// At which server, and under which login, the mailbox of a folder was read.
 const ORIGINS: &[&str] = &["CREATE TABLE \"origin\" (
     \"folder\" {id} PRIMARY KEY, \"login\" {text} NOT NULL, \"moves\" {whole} NOT NULL)"];
+
+/// How long a delivery has waited between attempts, whether it waits for the client's time, and
+/// which recipients may have the message.
+const WAITS: &[&str] = &[
+    "ALTER TABLE \"delivery\" ADD COLUMN \"waited\" {whole} NOT NULL DEFAULT 0",
+    "ALTER TABLE \"delivery\" ADD COLUMN \"planned\" {boolean} NOT NULL DEFAULT FALSE",
+    "UPDATE \"delivery\" SET \"planned\" = TRUE WHERE \"due\" = \"order\"",
+    "ALTER TABLE \"delivery\" DROP COLUMN \"first_due\"",
+    "ALTER TABLE \"delivered\" ADD COLUMN \"doubt\" {boolean} NOT NULL DEFAULT FALSE",
+];
 
 /// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;
 /// empty when there is no table), and makes its indexes.

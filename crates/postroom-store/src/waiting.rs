@@ -56,7 +56,7 @@ impl Store {
         account: Uuid,
         latest_ms: i64,
     ) -> Result<Option<i64>, Error> {
-        let sql = "SELECT MIN(CASE WHEN \"due\" > $2 AND \"attempts\" > 0 THEN 0 ELSE \"due\" END)
+        let sql = "SELECT MIN(CASE WHEN \"due\" > $2 AND NOT \"planned\" THEN 0 ELSE \"due\" END)
             FROM \"delivery\" WHERE \"account\" = $1 AND \"phase\" = 'due'";
         let rows = self.read(Statement::new(sql).bind(account).bind(latest_ms)).await?;
         Ok(rows.first().and_then(|row| row.whole(0)))
@@ -95,11 +95,28 @@ impl Store {
     /// When the store fails.
     pub async fn delivery_hasten(&self, account: Uuid, now_ms: i64) -> Result<(), Error> {
         let sql = "UPDATE \"delivery\" SET \"due\" = $2 WHERE \"account\" = $1
-            AND \"phase\" = 'due' AND \"attempts\" > 0 AND \"due\" > $2 AND \"order\" <= $2";
+            AND \"phase\" = 'due' AND NOT \"planned\" AND \"due\" > $2";
         self.write(vec![Statement::new(sql).bind(account).bind(now_ms)]).await.map(drop)
     }
 
-    /// Deliveries of an account that are due and were first due at `first_ms` or before.
+    /// Adds a wait to those that the deliveries of an account had that are due at `now_ms`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_waited(
+        &self,
+        account: Uuid,
+        now_ms: i64,
+        waits_ms: i64,
+    ) -> Result<(), Error> {
+        let sql = "UPDATE \"delivery\" SET \"waited\" = \"waited\" + $3
+            WHERE \"account\" = $1 AND \"phase\" = 'due' AND \"due\" <= $2";
+        let waited = Statement::new(sql).bind(account).bind(now_ms).bind(waits_ms);
+        self.write(vec![waited]).await.map(drop)
+    }
+
+    /// Deliveries of an account that are due at `now_ms` and have waited for `waited_ms` or longer.
     ///
     /// # Errors
     ///
@@ -107,11 +124,13 @@ impl Store {
     pub async fn delivery_overdue(
         &self,
         account: Uuid,
-        first_ms: i64,
+        now_ms: i64,
+        waited_ms: i64,
     ) -> Result<Vec<Claimed>, Error> {
-        let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"first_due\" <= $2";
-        let values = vec![account.into(), first_ms.into(), AT_ONCE.into()];
-        self.deliveries(condition, values, "LIMIT $3").await
+        let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"due\" <= $2
+            AND d.\"waited\" >= $3";
+        let values = vec![account.into(), now_ms.into(), waited_ms.into(), AT_ONCE.into()];
+        self.deliveries(condition, values, "LIMIT $4").await
     }
 
     /// Says in the messages of an account that are due why they wait, and until when; those that

@@ -425,16 +425,26 @@ impl Fixture {
     }
 
     async fn prepare(&self, account: Uuid, message: &Entity) -> bool {
+        self.prepare_for(account, message, 5).await
+    }
+
+    async fn prepare_for(&self, account: Uuid, message: &Entity, due_ms: i64) -> bool {
         let prepared = Prepared {
             account,
-            due_ms: 5,
+            due_ms,
             reverse_path: "a@b.test".to_owned(),
             smtp_utf8: false,
             content: Content::prepare(b"From: a@b.test\r\n\r\nhi\r\n"),
             changes: json!({"recipients": [{"address": "x@b.test"}]}).as_object().unwrap().clone(),
+            replaces_claimed: false,
         };
         self.store.delivery_prepare(&self.domain, message, prepared).await.unwrap()
     }
+}
+
+fn later(next_attempt_ms: i64) -> Settlement {
+    let reason = "451".to_owned();
+    Settlement::Later { next_attempt_ms, reason, waits_ms: 40, counts: true }
 }
 
 #[tokio::test]
@@ -463,7 +473,7 @@ async fn a_delivery_goes_from_due_to_sent() {
     assert!(matches!(busy, Err(Error::Busy { .. })), "claimed messages are not changed");
     assert!(matches!(fixture.store.entity_delete(at, None).await, Err(Error::Busy { .. })));
 
-    let later = Settlement::Later { next_attempt_ms: 50, reason: "451".to_owned() };
+    let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
     claimed = fixture.store.delivery_claim(account, (50, 9_000), 9).await.unwrap();
@@ -527,9 +537,8 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let mut claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
-    let first_due = claimed[0].first_due_ms;
     claimed[0].recipients = vec![json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
-    let later = Settlement::Later { next_attempt_ms: 50, reason: "451".to_owned() };
+    let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, message.id);
@@ -542,9 +551,10 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.store.delivery_claim(account, (60, 9_000), 9).await.unwrap();
-    assert_eq!((claimed[0].attempts, claimed[0].first_due_ms), (2, first_due));
+    assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (2, 40));
     assert_eq!(claimed[0].recipients[0]["state"], "sent");
-    assert_eq!(fixture.store.delivery_delivered(message.id).await.unwrap().len(), 1);
+    let delivered = fixture.store.delivery_delivered(message.id).await.unwrap();
+    assert!(delivered.has("x@B.test"), "however it is spelt");
 }
 
 #[tokio::test]
@@ -554,7 +564,7 @@ async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
-    let later = Settlement::Later { next_attempt_ms: 50, reason: "451".to_owned() };
+    let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, message.id);
@@ -578,11 +588,96 @@ async fn a_clock_that_was_set_back_delays_nothing_for_long() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
-    let later = Settlement::Later { next_attempt_ms: 5_000, reason: "451".to_owned() };
+    let later = later(5_000);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     assert_eq!(fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap(), []);
     assert_eq!(fixture.store.delivery_next_due(account, 90).await.unwrap(), Some(0));
     assert_eq!(fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &message).await);
+    let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(50)).await.unwrap();
+    let class = fixture.class(builtin::MESSAGES);
+    let at = (&fixture.domain, &*class, message.id);
+    let in_two_days = clock::now_ms() + 2 * 86_400_000;
+    let moved = json!({"dateTime": Timestamp::from_ms(in_two_days).to_string()});
+    fixture.store.entity_update(at, moved.as_object().unwrap(), None).await.unwrap();
+    let message = fixture.get(builtin::MESSAGES, message.id).await;
+    assert!(fixture.prepare_for(account, &message, in_two_days).await);
+    let now = (100, 200);
+    assert_eq!(fixture.store.delivery_claim(account, now, 9).await.unwrap(), []);
+    assert_eq!(fixture.store.delivery_next_due(account, 200).await.unwrap(), Some(in_two_days));
+    fixture.store.delivery_hasten(account, 100).await.unwrap();
+    assert_eq!(fixture.store.delivery_claim(account, now, 9).await.unwrap(), []);
+    // Its time has come once: from then on its times are our own.
+    let due = (in_two_days, in_two_days + 90);
+    let claimed = fixture.store.delivery_claim(account, due, 9).await.unwrap();
+    assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (2, 0));
+    fixture.store.delivery_settle(&claimed[0], &later(in_two_days + 50)).await.unwrap();
+    assert_eq!(fixture.store.delivery_claim(account, now, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let row = |state: &str| json!({"address": "x@b.test", "state": state, "reply": "554 x"});
+    let error = |code: &str| {
+        let (code, reason) = (code.to_owned(), "554 x".to_owned());
+        Settlement::Error { code, reason }
+    };
+    for code in ["refused", "gave_up", "invalid"] {
+        let message = fixture.outgoing(account, code).await;
+        assert!(fixture.prepare(account, &message).await);
+        let mut claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+        claimed[0].recipients = vec![row("uncertain")];
+        fixture.store.delivery_settle(&claimed[0], &later(5)).await.unwrap();
+        if code == "invalid" {
+            let why = ("invalid", "x");
+            fixture.store.delivery_refuse(&fixture.domain, message.id, why).await.unwrap();
+        } else {
+            let mut claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+            claimed[0].recipients = vec![row("refused")];
+            fixture.store.delivery_settle(&claimed[0], &error(code)).await.unwrap();
+        }
+        let message = fixture.get(builtin::MESSAGES, message.id).await;
+        assert_eq!(message.text("errorCode"), Some("uncertain"), "{code}");
+        assert_eq!(message.get("recipients")[0]["state"], "uncertain");
+    }
+    // Without a doubt, each recipient says how it ended.
+    let message = fixture.outgoing(account, "plain").await;
+    assert!(fixture.prepare(account, &message).await);
+    let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &error("refused")).await.unwrap();
+    let message = fixture.get(builtin::MESSAGES, message.id).await;
+    assert_eq!(message.text("errorCode"), Some("refused"));
+    assert_eq!(message.get("recipients")[0]["state"], "refused");
+    assert_eq!(message.get("recipients")[0]["reply"], "554 x");
+}
+
+#[tokio::test]
+async fn an_attempt_that_does_not_count_is_not_counted() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &message).await);
+    for waited_ms in [0, 40] {
+        let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+        assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (1, waited_ms));
+        let reason = "421".to_owned();
+        let limit = Settlement::Later { next_attempt_ms: 5, reason, waits_ms: 40, counts: false };
+        fixture.store.delivery_settle(&claimed[0], &limit).await.unwrap();
+    }
+    assert_eq!(fixture.get(builtin::MESSAGES, message.id).await.number("attempts"), Some(0));
+    assert_eq!(fixture.store.delivery_overdue(account, 9, 81).await.unwrap(), []);
+    fixture.store.delivery_waited(account, 9, 1).await.unwrap();
+    assert_eq!(fixture.store.delivery_overdue(account, 9, 81).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -705,7 +800,11 @@ async fn an_older_schema_is_brought_forward() {
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
     let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\";
         UPDATE \"meta\" SET \"number\" = 1 WHERE \"name\" = 'schema';
-        ALTER TABLE \"email/Messages\" DROP COLUMN \"dateTimeSource\"";
+        ALTER TABLE \"email/Messages\" DROP COLUMN \"dateTimeSource\";
+        ALTER TABLE \"delivery\" DROP COLUMN \"waited\";
+        ALTER TABLE \"delivery\" DROP COLUMN \"planned\";
+        ALTER TABLE \"delivery\" ADD COLUMN \"first_due\" INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE \"delivered\" DROP COLUMN \"doubt\"";
     database.execute_batch(older).unwrap();
     drop(database);
     let store = loop {

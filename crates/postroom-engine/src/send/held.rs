@@ -1,35 +1,54 @@
-//! Held: what servers answered, until the store has it. It is written before anything else is done,
-//! and told in the log once it is written.
+//! Held: what servers answered, until the store has it.
+//!
+//! An answer must not be forgotten: what the store does not take is written before anything else is
+//! done. It is told in the log once it is written.
 
 use crate::account::Account;
 use crate::error::Error;
 use crate::journal;
+use crate::send::settle::Verdict;
+use crate::send::transmit;
 use crate::shared::Shared;
 use postroom_store::Claimed;
 use postroom_store::Settlement;
+use std::sync::Arc;
+use tokio::sync::watch;
 
-/// Results that the store does not have yet, oldest first.
-#[derive(Debug, Default)]
+/// The answers that the store does not have yet, oldest first.
 pub struct Held {
-    results: Vec<(Claimed, Settlement)>,
+    shared: Arc<Shared>,
+    setup: watch::Receiver<Arc<Account>>,
+    answers: Vec<(Claimed, Settlement)>,
 }
 
 impl Held {
-    /// Takes one more.
-    pub fn keep(&mut self, claimed: Claimed, settlement: Settlement) {
-        self.results.push((claimed, settlement));
+    /// None yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, setup: watch::Receiver<Arc<Account>>) -> Self {
+        Self { shared, setup, answers: vec![] }
     }
 
-    /// Writes them.
+    /// Records how an attempt ended.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails; then the answer is held.
+    pub async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
+        self.answers.push((claimed, transmit::settlement(verdict)));
+        self.write().await
+    }
+
+    /// Writes what is held.
     ///
     /// # Errors
     ///
     /// When the store fails; what it did not take is still held.
-    pub async fn write(&mut self, shared: &Shared, account: &Account) -> Result<(), Error> {
-        while let Some((claimed, settlement)) = self.results.first() {
-            shared.store.delivery_settle(claimed, settlement).await?;
-            journal::settled(Some(account), claimed, settlement);
-            self.results.remove(0);
+    pub async fn write(&mut self) -> Result<(), Error> {
+        while let Some((claimed, settlement)) = self.answers.first() {
+            let recorded = self.shared.store.delivery_settle(claimed, settlement).await?;
+            let account = Arc::clone(&self.setup.borrow());
+            journal::settled(Some(&account), claimed, &recorded);
+            self.answers.remove(0);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::journal;
 use crate::journal::Outgoing;
 use crate::outgoing;
 use crate::outgoing::Recipient;
+use crate::send::settle;
 use crate::shared::Shared;
 use postroom_mime::compose::Address;
 use postroom_mime::compose::Base64Lines;
@@ -20,8 +21,11 @@ use postroom_mime::compose::wire_address;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::Timestamp;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
+use postroom_smtp::transaction::no_such_addresses;
 use postroom_store::BlobWriter;
+use postroom_store::Claimed;
 use postroom_store::Delivered;
 use postroom_store::FileRow;
 use postroom_store::Prepared;
@@ -93,11 +97,57 @@ pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error
 }
 
 async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result<(), Error> {
-    let read = message;
+    let prepared = composed(shared, account, (message, false)).await?;
+    shared.store.delivery_prepare(&account.domain, message, prepared).await?;
+    Ok(())
+}
+
+/// Composes a claimed message anew, for a server that takes no addresses beyond ASCII: they stand
+/// in the header as names without an address (RFC 6857 §3.1.7), and their owners are refused, so
+/// that all others get the message. It is due again at once. `false` when there is nobody else, or
+/// the author is not of ASCII, or the message was changed.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn without_utf8(
+    shared: &Shared,
+    account: &Account,
+    claimed: &Claimed,
+) -> Result<bool, Error> {
+    let waiting = settle::waiting(&claimed.recipients);
+    let address = |place: usize| claimed.recipients.get(place)?.get("address")?.as_str();
+    let mut paths = waiting.into_iter().filter_map(address).map(wire);
+    if !claimed.reverse_path.is_ascii() || !paths.any(|path| path.is_ascii()) {
+        return Ok(false);
+    }
+    let Some(class) = shared.store.class(MESSAGES) else {
+        return Ok(false);
+    };
+    let Some(message) = shared.store.entity_get(&claimed.domain, &class, claimed.message).await?
+    else {
+        return Ok(false);
+    };
+    let prepared = match composed(shared, account, (&message, true)).await {
+        Ok(prepared) if !prepared.smtp_utf8 => prepared,
+        Ok(_) | Err(Error::Compose(_)) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let prepared = Prepared { replaces_claimed: true, ..prepared };
+    Ok(shared.store.delivery_prepare(&account.domain, &message, prepared).await?)
+}
+
+/// Composes a message as it is read; `ascii` for a server that takes nothing else.
+async fn composed(
+    shared: &Shared,
+    account: &Account,
+    (read, ascii): (&Entity, bool),
+) -> Result<Prepared, Error> {
     let message = &outgoing::composed_of(read);
     outgoing::check(message).map_err(|problems| invalid(&problems))?;
     let recipients = outgoing::recipients(message).map_err(|problems| invalid(&problems))?;
-    let (draft, files) = draft(shared, account, (message, &recipients)).await?;
+    let (mut draft, files) = draft(shared, account, (message, &recipients)).await?;
+    draft.ascii_addresses = ascii;
     let composed =
         postroom_mime::compose::compose(&draft).map_err(|problem| invalid(&[problem]))?;
     let mut writer = shared.store.blob_writer();
@@ -109,8 +159,12 @@ async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result
     }
     let content = writer.finish();
     let delivered = shared.store.delivery_delivered(message.id).await?;
-    let recipients = recipients.iter().map(|recipient| state(recipient, &delivered)).collect();
-    let prepared = Prepared {
+    let mut states: Vec<_> =
+        recipients.iter().map(|recipient| state(recipient, &delivered)).collect();
+    if ascii {
+        refuse_beyond_ascii(&recipients, &mut states);
+    }
+    Ok(Prepared {
         account: account.id,
         due_ms: message
             .text("dateTime")
@@ -118,19 +172,28 @@ async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result
             .map_or_else(clock::now_ms, Timestamp::as_ms),
         reverse_path: wire(&draft.from.address),
         smtp_utf8: composed.needs_smtp_utf8,
-        changes: changes(&draft, recipients, content.size_bytes),
+        changes: changes(&draft, states, content.size_bytes),
         content,
-    };
-    shared.store.delivery_prepare(&account.domain, read, prepared).await?;
-    Ok(())
+        replaces_claimed: false,
+    })
+}
+
+fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
+    for (place, recipient) in recipients.iter().enumerate() {
+        let path = wire(&recipient.address);
+        if !path.is_ascii() {
+            settle::put_all(states, &[place], "refused", &no_such_addresses(&path));
+        }
+    }
 }
 
 /// A recipient with its result so far: whoever has the message is not sent it again.
 fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
-    let reply = delivered.get(&recipient.address);
+    let earlier = delivered.get(&recipient.address);
+    let state = if earlier.is_some_and(|it| !it.in_doubt) { "sent" } else { "waiting" };
     json!({
         "kind": recipient.kind, "name": recipient.name, "address": recipient.address,
-        "state": if reply.is_some() { "sent" } else { "waiting" }, "reply": reply,
+        "state": state, "reply": earlier.and_then(|earlier| earlier.reply.clone()),
     })
 }
 
@@ -199,6 +262,7 @@ async fn draft(
         references: message.texts("references").map(str::to_owned).collect(),
         date_ms: date.map_or_else(clock::now_ms, Timestamp::as_ms),
         headers: headers(message),
+        ascii_addresses: false,
     };
     Ok((draft, files))
 }

@@ -3,6 +3,7 @@
 use crate::backoff;
 use postroom_model::options::Options;
 use postroom_smtp::Outcome;
+use postroom_smtp::Reply;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub enum Verdict {
         after: Duration,
         /// Why, in words.
         reason: String,
+        /// Whether the attempt counts; not when the account has reached a limit.
+        counts: bool,
     },
     /// It ends.
     Error {
@@ -36,31 +39,28 @@ pub enum Verdict {
 pub struct Tried {
     /// Attempts so far, the present one included.
     pub attempts: u32,
-    /// The time since the first was due.
-    pub since: Duration,
+    /// How long it has waited between them, as the waits were planned: a clock that jumps adds
+    /// nothing.
+    pub waited: Duration,
 }
 
-/// The addresses that still wait for the message.
+/// The places of the recipients that still wait for the message.
 #[must_use]
-pub fn waiting(recipients: &[Json]) -> Vec<String> {
-    let waits = |recipient: &&Json| {
+pub fn waiting(recipients: &[Json]) -> Vec<usize> {
+    let waits = |recipient: &Json| {
         !matches!(recipient.get("state").and_then(Json::as_str), Some("sent" | "refused"))
     };
-    let address = |recipient: &Json| recipient.get("address")?.as_str().map(str::to_owned);
-    recipients.iter().filter(waits).filter_map(address).collect()
+    let places = recipients.iter().enumerate().filter(|(_, recipient)| waits(recipient));
+    places.map(|(place, _)| place).collect()
 }
 
-/// Writes each recipient's answer into its row: `sent`, `deferred` or `refused`, with the reply.
+/// Writes the answers into the rows of the recipients that were named, in that order: `sent`,
+/// `deferred` or `refused`, with the reply.
 ///
-/// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5). `wire` gives the
-/// form of an address in the envelope.
-pub fn record(recipients: &mut [Json], outcome: &Outcome, wire: impl Fn(&str) -> String) {
-    for recipient in recipients {
-        let Some(address) = recipient.get("address").and_then(Json::as_str).map(&wire) else {
-            continue;
-        };
-        let answer = outcome.recipients.iter().find(|answer| answer.address == address);
-        let Some(answer) = answer else {
+/// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5).
+pub fn record(recipients: &mut [Json], named: &[usize], outcome: &Outcome) {
+    for (place, answer) in named.iter().zip(&outcome.recipients) {
+        let Some(recipient) = recipients.get_mut(*place) else {
             continue;
         };
         let (decisive, may_pass) = match (&outcome.data, answer.reply.is_success()) {
@@ -76,12 +76,25 @@ pub fn record(recipients: &mut [Json], outcome: &Outcome, wire: impl Fn(&str) ->
     }
 }
 
-/// Says of those recipients whose server may have the message that nobody knows.
-pub fn doubt(recipients: &mut [Json], addresses: &[String], reason: &str) {
-    for recipient in recipients {
-        let address = recipient.get("address").and_then(Json::as_str);
-        if address.is_some_and(|address| addresses.iter().any(|doubtful| doubtful == address)) {
-            put(recipient, "uncertain", reason);
+/// The reply of a transaction that speaks of a limit of the account. An answer to one recipient
+/// does so by its code alone only when no recipient is accepted.
+#[must_use]
+pub fn limit(outcome: &Outcome) -> Option<&Reply> {
+    let mut replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
+    let any = outcome.recipients.iter().any(|recipient| recipient.reply.is_success());
+    let of_data = outcome
+        .data
+        .iter()
+        .find(|data| !data.is_success() && (data.is_over_limit() || data.hints_at_limit()));
+    let hints = |reply: &Reply| reply.is_over_limit() || (!any && reply.hints_at_limit());
+    of_data.or_else(|| replies.find(|reply| !reply.is_success() && hints(reply)))
+}
+
+/// Says of some recipients how it went, with one reply for all.
+pub fn put_all(recipients: &mut [Json], places: &[usize], state: &str, reply: &str) {
+    for place in places {
+        if let Some(recipient) = recipients.get_mut(*place) {
+            put(recipient, state, reply);
         }
     }
 }
@@ -114,17 +127,29 @@ pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict 
     later(reason, tried, options)
 }
 
-/// Tries again later, or gives up when it has been tried for too long, and more than once: a clock
-/// that was set forward is no reason.
+/// Tries again later, or gives up when it has waited for too long, and was tried more than once.
 #[must_use]
 pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
-    if tried.since >= options.duration("retry_for") && tried.attempts > 1 {
+    if tried.waited >= options.duration("retry_for") && tried.attempts > 1 {
         let reason = format!("given up after {} attempts: {reason}", tried.attempts);
         return Verdict::Error { code: "gave_up", reason };
     }
     let first = options.duration("retry_first");
     let after = backoff::delay(tried.attempts, first, options.duration("retry_longest"));
-    Verdict::Later { after, reason }
+    Verdict::Later { after, reason, counts: true }
+}
+
+/// Waits until a pause of the account is over, which counts as no attempt. A message that got such
+/// an answer before gives way to others, because the answer may be about it alone.
+#[must_use]
+pub fn limited(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
+    let has_waited = !tried.waited.is_zero();
+    if tried.waited >= options.duration("retry_for") && has_waited {
+        let reason = format!("given up, the limit did not pass: {reason}");
+        return Verdict::Error { code: "gave_up", reason };
+    }
+    let behind = tried.waited.min(options.duration("retry_longest"));
+    Verdict::Later { after: pause + behind, reason, counts: false }
 }
 
 /// The replies to the first recipients in `state`, for a person.
@@ -146,14 +171,13 @@ fn replies(recipients: &[Json], state: &str) -> String {
 mod tests {
     use super::*;
     use postroom_smtp::RecipientReply;
-    use postroom_smtp::Reply;
 
     fn reply(code: u16) -> Reply {
-        Reply { code, enhanced: None, lines: vec!["x".to_owned()] }
+        Reply { code, has_code: true, enhanced: None, lines: vec!["x".to_owned()] }
     }
 
     /// The states of the recipients and the verdict, after RCPT and data were answered so.
-    fn after(rcpt: &[u16], data: Option<u16>, since: u64) -> (Vec<String>, Verdict) {
+    fn after(rcpt: &[u16], data: Option<u16>, waited: u64) -> (Vec<String>, Verdict) {
         let address = |at: usize| format!("r{at}@b.test");
         let mut recipients: Vec<Json> =
             (0..rcpt.len()).map(|at| json!({"address": address(at), "state": "waiting"})).collect();
@@ -161,14 +185,15 @@ mod tests {
         let replies =
             replies.map(|(at, code)| RecipientReply { address: address(at), reply: reply(*code) });
         let outcome = Outcome { recipients: replies.collect(), data: data.map(reply) };
-        record(&mut recipients, &outcome, str::to_owned);
+        let named: Vec<_> = (0..rcpt.len()).collect();
+        record(&mut recipients, &named, &outcome);
         let states = recipients.iter().map(|r| r["state"].as_str().unwrap().to_owned()).collect();
-        let tried = Tried { attempts: 2, since: Duration::from_secs(since) };
+        let tried = Tried { attempts: 2, waited: Duration::from_secs(waited) };
         let options = Options::cascade([&json!({"retry_for": 100})]);
         (states, verdict(&recipients, tried, &options))
     }
 
-    /// Replies to RCPT and to the data, seconds of trying; the states that follow, and the verdict.
+    /// Replies to RCPT and to the data, seconds of waiting; the states that follow, and the verdict.
     type Case = (&'static [u16], Option<u16>, u64, &'static [&'static str], &'static str);
 
     #[test]
@@ -191,8 +216,8 @@ mod tests {
             (&[],              None,      NOW,      &[],                              "invalid"),
             (&[250, 450],      Some(250), TOO_LONG, &["sent", "deferred"],            "gave_up"),
         ];
-        for (rcpt, data, since, states, want) in table {
-            let (got, verdict) = after(rcpt, *data, *since);
+        for (rcpt, data, waited, states, want) in table {
+            let (got, verdict) = after(rcpt, *data, *waited);
             assert_eq!(got, *states, "{rcpt:?} {data:?}");
             let verdict = match verdict {
                 Verdict::Sent => "sent",
@@ -214,7 +239,7 @@ mod tests {
 
     #[test]
     fn nothing_is_given_up_at_the_first_attempt() {
-        let tried = Tried { attempts: 1, since: Duration::from_secs(100) };
+        let tried = Tried { attempts: 1, waited: Duration::from_secs(100) };
         let options = Options::cascade([&json!({"retry_for": 100})]);
         let verdict = later("451".to_owned(), tried, &options);
         assert!(matches!(verdict, Verdict::Later { .. }));
@@ -224,6 +249,62 @@ mod tests {
     fn only_those_wait_who_neither_have_it_nor_refused() {
         let recipients = [("a", "sent"), ("b", "deferred"), ("c", "refused"), ("d", "waiting")];
         let recipients = recipients.map(|(a, s)| json!({"address": a, "state": s}));
-        assert_eq!(waiting(&recipients), ["b", "d"]);
+        assert_eq!(waiting(&recipients), [1, 3]);
+    }
+
+    #[test]
+    fn answers_are_matched_by_their_place() {
+        let mut recipients = ["a@b.test", "a@B.test", "c@b.test"]
+            .map(|address| json!({"address": address, "state": "waiting"}));
+        let answer = |code| RecipientReply { address: "a@b.test".to_owned(), reply: reply(code) };
+        let outcome =
+            Outcome { recipients: vec![answer(550), answer(250)], data: Some(reply(250)) };
+        record(&mut recipients, &[2, 0], &outcome);
+        let states = recipients.map(|recipient| recipient["state"].as_str().unwrap().to_owned());
+        assert_eq!(states, ["sent", "waiting", "refused"]);
+    }
+
+    #[test]
+    fn a_limit_of_the_account_is_told_from_an_answer_to_one_recipient() {
+        let said = |code, enhanced, text: &str| Reply {
+            code,
+            has_code: true,
+            enhanced,
+            lines: vec![text.to_owned()],
+        };
+        let slow = said(451, Some((4, 7, 1)), "slow down");
+        let daily = said(550, Some((5, 4, 5)), "daily limit");
+        let ok = || said(250, None, "ok");
+        let outcome = |replies: Vec<Reply>, data: Option<Reply>| {
+            let recipient = |reply| RecipientReply { address: String::new(), reply };
+            Outcome { recipients: replies.into_iter().map(recipient).collect(), data }
+        };
+        let table = [
+            (outcome(vec![ok()], Some(ok())), false),
+            (outcome(vec![ok()], Some(slow.clone())), true),
+            (outcome(vec![slow.clone()], None), true),
+            (outcome(vec![ok(), slow], Some(ok())), false),
+            (outcome(vec![ok(), daily.clone()], Some(ok())), true),
+            (outcome(vec![ok()], Some(daily)), true),
+        ];
+        for (outcome, want) in table {
+            assert_eq!(limit(&outcome).is_some(), want, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_counts_no_attempt_and_one_message_does_not_hold_up_the_others() {
+        let options = Options::cascade([&json!({"retry_for": 100, "retry_longest": 20})]);
+        let after = |waited: u64| {
+            let tried = Tried { attempts: 1, waited: Duration::from_secs(waited) };
+            limited("421".to_owned(), Duration::from_secs(4), tried, &options)
+        };
+        let later = |seconds| Verdict::Later {
+            after: Duration::from_secs(seconds),
+            reason: "421".to_owned(),
+            counts: false,
+        };
+        assert_eq!([after(0), after(8), after(60)], [later(4), later(12), later(24)]);
+        assert!(matches!(after(100), Verdict::Error { code: "gave_up", .. }));
     }
 }

@@ -15,10 +15,14 @@ use postroom_model::options::Options;
 use postroom_smtp::Connection;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
+use postroom_smtp::Outcome;
+use postroom_smtp::Reply;
+use postroom_smtp::transaction::no_such_addresses;
 use postroom_store::BlobReader;
 use postroom_store::Claimed;
 use postroom_store::Settlement;
 use postroom_store::clock;
+use serde_json::Value as Json;
 use std::io;
 use std::time::Duration;
 
@@ -36,6 +40,15 @@ impl MessageSource for Stored {
     }
 }
 
+/// How far an attempt got that no error ended.
+#[derive(Debug, Default)]
+pub struct HandedOver {
+    /// Whether the server took the message for somebody.
+    pub was_accepted: bool,
+    /// What the server said of a limit of the account; then nothing more was tried.
+    pub limit: Option<Reply>,
+}
+
 /// Sends one claimed delivery over a connection, in as many transactions as its recipients need;
 /// the rows of the recipients say how it went. Who has the message is durable before the next
 /// transaction.
@@ -47,21 +60,34 @@ pub async fn hand_over(
     shared: &Shared,
     connection: &mut Connection,
     claimed: &mut Claimed,
-) -> Result<(), postroom_smtp::Error> {
-    let waiting = settle::waiting(&claimed.recipients);
-    let mut groups = waiting.chunks(RECIPIENTS_MAX).peekable();
-    while let Some(group) = groups.next() {
-        let outcome = match one(shared, connection, (claimed, group)).await {
+) -> Result<HandedOver, postroom_smtp::Error> {
+    let mut left = settle::waiting(&claimed.recipients);
+    if !connection.takes_utf8() && !claimed.smtp_utf8 {
+        left.retain(|place| !refuse_beyond_ascii(&mut claimed.recipients, *place));
+    }
+    let mut handed_over = HandedOver::default();
+    let mut group_max = RECIPIENTS_MAX;
+    while !left.is_empty() {
+        let group: Vec<_> = left.drain(..left.len().min(group_max)).collect();
+        let outcome = match one(shared, connection, (claimed, &group)).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                if error.verdict() == postroom_smtp::Verdict::InDoubt {
-                    settle::doubt(&mut claimed.recipients, group, &error.to_string());
-                }
+                failed(&mut claimed.recipients, (&group, &left), &error);
                 return Err(error);
             }
         };
-        settle::record(&mut claimed.recipients, &outcome, wire);
-        if groups.peek().is_none() {
+        settle::record(&mut claimed.recipients, &group, &outcome);
+        let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
+        handed_over.was_accepted |= is_accepted;
+        handed_over.limit = settle::limit(&outcome).cloned();
+        if is_accepted && handed_over.limit.is_none() {
+            let again = too_many(&group, &outcome);
+            if !again.is_empty() {
+                group_max = group.len().saturating_sub(again.len()).clamp(1, RECIPIENTS_MAX);
+                left.splice(0..0, again);
+            }
+        }
+        if handed_over.limit.is_some() || left.is_empty() {
             break;
         }
         let kept = shared.store.delivery_part(claimed.message, &claimed.recipients).await;
@@ -72,18 +98,64 @@ pub async fn hand_over(
             break;
         }
     }
-    Ok(())
+    Ok(handed_over)
+}
+
+/// Those of a group that the server did not take because there were too many: the next transaction
+/// may name them at once (RFC 5321 §4.5.3.1.10).
+fn too_many(group: &[usize], outcome: &Outcome) -> Vec<usize> {
+    let answers = group.iter().zip(&outcome.recipients);
+    let again =
+        answers.filter(|(_, answer)| !answer.reply.is_success() && answer.reply.is_too_many());
+    again.map(|(place, _)| *place).collect()
+}
+
+/// What an error says of the recipients that were named, and of those that were to come.
+fn failed(
+    recipients: &mut [Json],
+    (group, left): (&[usize], &[usize]),
+    error: &postroom_smtp::Error,
+) {
+    let words = error.reply().map_or_else(|| error.to_string(), ToString::to_string);
+    let state = match error.verdict() {
+        postroom_smtp::Verdict::InDoubt => {
+            return settle::put_all(recipients, group, "uncertain", &words);
+        }
+        postroom_smtp::Verdict::Refuse => "refused",
+        postroom_smtp::Verdict::Postpone | postroom_smtp::Verdict::Credentials => "deferred",
+    };
+    settle::put_all(recipients, group, state, &words);
+    settle::put_all(recipients, left, state, &words);
+}
+
+/// Refuses a recipient whose address the server cannot take; says whether it did.
+fn refuse_beyond_ascii(recipients: &mut [Json], place: usize) -> bool {
+    let path = wire_of(recipients, place);
+    let is_refused = !path.is_ascii();
+    if is_refused {
+        settle::put_all(recipients, &[place], "refused", &no_such_addresses(&path));
+    }
+    is_refused
+}
+
+/// The address of a recipient as the envelope names it.
+fn wire_of(recipients: &[Json], place: usize) -> String {
+    let address = recipients.get(place).and_then(|recipient| recipient.get("address"));
+    wire(address.and_then(Json::as_str).unwrap_or_default())
 }
 
 async fn one(
     shared: &Shared,
     connection: &mut Connection,
-    (claimed, addresses): (&Claimed, &[String]),
-) -> Result<postroom_smtp::Outcome, postroom_smtp::Error> {
+    (claimed, places): (&Claimed, &[usize]),
+) -> Result<Outcome, postroom_smtp::Error> {
+    let forward_paths: Vec<_> =
+        places.iter().map(|place| wire_of(&claimed.recipients, *place)).collect();
+    let smtp_utf8 = claimed.smtp_utf8 || forward_paths.iter().any(|path| !path.is_ascii());
     let envelope = Envelope {
         reverse_path: claimed.reverse_path.clone(),
-        forward_paths: addresses.iter().map(|address| wire(address)).collect(),
-        smtp_utf8: claimed.smtp_utf8,
+        forward_paths,
+        smtp_utf8,
         // What we compose is ASCII but for such addresses.
         eight_bit: claimed.smtp_utf8,
         size_bytes: claimed.size_bytes,
@@ -103,7 +175,7 @@ async fn one(
 #[must_use]
 pub fn verdict(
     claimed: &Claimed,
-    ended: &Result<(), postroom_smtp::Error>,
+    ended: &Result<HandedOver, postroom_smtp::Error>,
     options: &Options,
 ) -> Verdict {
     let tried = tried(claimed);
@@ -112,13 +184,25 @@ pub fn verdict(
     };
     match error.verdict() {
         postroom_smtp::Verdict::Refuse => {
-            Verdict::Error { code: "refused", reason: error.to_string() }
+            let verdict = settle::verdict(&claimed.recipients, tried, options);
+            let is_refused = matches!(verdict, Verdict::Error { code: "refused", .. });
+            let whole = Verdict::Error { code: "refused", reason: error.to_string() };
+            if is_refused { whole } else { verdict }
         }
         postroom_smtp::Verdict::Postpone | postroom_smtp::Verdict::Credentials => {
             settle::later(error.to_string(), tried, options)
         }
         postroom_smtp::Verdict::InDoubt => in_doubt(error.to_string(), tried, options),
     }
+}
+
+/// What becomes of a delivery when the account has reached a limit, for as long as `pause`.
+#[must_use]
+pub fn limited(claimed: &Claimed, reason: String, pause: Duration, options: &Options) -> Verdict {
+    if claimed.recipients.iter().all(|recipient| recipient["state"] == "sent") {
+        return Verdict::Sent;
+    }
+    settle::limited(reason, pause, tried(claimed), options)
 }
 
 /// What becomes of a delivery whose connection was lost after its final dot.
@@ -150,11 +234,10 @@ pub async fn settle_doubt(
     let reason = "Postroom was stopped before the answer came".to_owned();
     let mut doubtful = settle::waiting(&claimed.recipients);
     doubtful.truncate(RECIPIENTS_MAX);
-    settle::doubt(&mut claimed.recipients, &doubtful, &reason);
+    settle::put_all(&mut claimed.recipients, &doubtful, "uncertain", &reason);
     let verdict = in_doubt(reason, tried(&claimed), options);
-    let settlement = settlement(verdict);
-    shared.store.delivery_settle(&claimed, &settlement).await?;
-    journal::settled(account, &claimed, &settlement);
+    let recorded = shared.store.delivery_settle(&claimed, &settlement(verdict)).await?;
+    journal::settled(account, &claimed, &recorded);
     Ok(())
 }
 
@@ -164,8 +247,10 @@ pub fn settlement(verdict: Verdict) -> Settlement {
     let now_ms = clock::now_ms();
     match verdict {
         Verdict::Sent => Settlement::Sent { at: Timestamp::from_ms(now_ms) },
-        Verdict::Later { after, reason } => {
-            Settlement::Later { next_attempt_ms: now_ms + backoff::ms(after), reason }
+        Verdict::Later { after, reason, counts } => {
+            let waits_ms = backoff::ms(after);
+            let next_attempt_ms = now_ms.saturating_add(waits_ms);
+            Settlement::Later { next_attempt_ms, reason, waits_ms, counts }
         }
         Verdict::Error { code, reason } => Settlement::Error { code: code.to_owned(), reason },
     }
@@ -174,7 +259,6 @@ pub fn settlement(verdict: Verdict) -> Settlement {
 /// How long a delivery has been tried.
 #[must_use]
 pub fn tried(claimed: &Claimed) -> Tried {
-    let since_ms = clock::now_ms().saturating_sub(claimed.first_due_ms);
-    let since = Duration::from_millis(u64::try_from(since_ms).unwrap_or(0));
-    Tried { attempts: claimed.attempts, since }
+    let waited = Duration::from_millis(u64::try_from(claimed.waited_ms).unwrap_or(0));
+    Tried { attempts: claimed.attempts, waited }
 }

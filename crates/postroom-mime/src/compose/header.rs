@@ -44,11 +44,12 @@ pub fn is_reserved(name: &str) -> bool {
 /// Writes the header of `draft`; tells whether it needs SMTPUTF8.
 pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
     let mut utf8 = false;
-    utf8 |= addresses(out, "From", "from", std::slice::from_ref(&draft.from))?;
-    utf8 |= addresses(out, "Sender", "sender", draft.sender.as_slice())?;
-    utf8 |= addresses(out, "Reply-To", "replyTo", &draft.reply_to)?;
-    utf8 |= addresses(out, "To", "to", &draft.to)?;
-    utf8 |= addresses(out, "Cc", "cc", &draft.cc)?;
+    let ascii = draft.ascii_addresses;
+    utf8 |= addresses(out, ("From", "from"), std::slice::from_ref(&draft.from), false)?;
+    utf8 |= addresses(out, ("Sender", "sender"), draft.sender.as_slice(), false)?;
+    utf8 |= addresses(out, ("Reply-To", "replyTo"), &draft.reply_to, ascii)?;
+    utf8 |= addresses(out, ("To", "to"), &draft.to, ascii)?;
+    utf8 |= addresses(out, ("Cc", "cc"), &draft.cc, ascii)?;
     if draft.to.is_empty() && draft.cc.is_empty() {
         out.extend_from_slice(b"To: undisclosed-recipients:;\r\n");
     }
@@ -79,9 +80,9 @@ pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
 
 fn addresses(
     out: &mut Vec<u8>,
-    name: &str,
-    property: &str,
+    (name, property): (&str, &str),
     list: &[Address],
+    ascii: bool,
 ) -> Result<bool, Invalid> {
     let mut utf8 = false;
     if list.is_empty() {
@@ -91,8 +92,12 @@ fn addresses(
     for (at, item) in list.iter().enumerate() {
         let wire = mailbox::wire_address(&item.address)
             .map_err(|reason| Invalid::new(path(property, at), reason))?;
-        utf8 |= wire.needs_smtp_utf8;
         let tail = if at + 1 < list.len() { "," } else { "" };
+        if wire.needs_smtp_utf8 && ascii {
+            mailbox::write_without_address(&mut field, item, tail);
+            continue;
+        }
+        utf8 |= wire.needs_smtp_utf8;
         mailbox::write(&mut field, item.name.as_deref(), &wire, tail);
     }
     field.end();

@@ -81,6 +81,16 @@ pub fn write(field: &mut Field<'_>, name: Option<&str>, address: &WireAddress, t
     field.token(&format!("<{}>{tail}", address.address));
 }
 
+/// Writes the name and the address as the name of an empty group (RFC 6857 §3.1.7).
+pub fn write_without_address(field: &mut Field<'_>, address: &Address, tail: &str) {
+    let name = address.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let shown =
+        name.map_or_else(|| address.address.clone(), |name| format!("{name} {}", address.address));
+    field.words(&shown, Place::Phrase);
+    field.glue(":;");
+    field.glue(tail);
+}
+
 /// Tells whether `text` is an atom (RFC 5322 §3.2.3).
 fn is_atom(text: &str) -> bool {
     let atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);

@@ -24,6 +24,7 @@ mod trouble;
 
 mod faults;
 
+mod answers;
 mod bad_server;
 mod deliveries;
 

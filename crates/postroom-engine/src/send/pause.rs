@@ -1,0 +1,70 @@
+//! Pause: why an account tries no connection for a while, and what its messages say meanwhile.
+
+use crate::account::Account;
+use crate::backoff;
+use crate::error::Error;
+use crate::report::chain;
+use crate::report::needs_a_person;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use postroom_model::Timestamp;
+use postroom_store::clock;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A pause from this length on is said in each message that waits.
+const SAID_FROM: Duration = Duration::from_secs(5);
+
+/// A pause of an account.
+#[derive(Debug)]
+pub struct Pause {
+    /// When it ends.
+    pub until: Instant,
+    /// Why, in words.
+    pub reason: String,
+    /// Whether somebody has to act first.
+    pub needs_a_person: bool,
+    length: Duration,
+}
+
+impl Pause {
+    /// The pause after an error, the `failures`th in a row.
+    #[must_use]
+    pub fn after(error: &Error, failures: u32, settings: &Settings) -> Self {
+        let needs_a_person = needs_a_person(error);
+        let length = if let Error::Limited { pause, .. } = error {
+            *pause
+        } else {
+            let (first, longest) = if needs_a_person {
+                (settings.credentials_probe / 10, settings.credentials_probe)
+            } else {
+                (settings.reconnect_first, settings.reconnect_longest)
+            };
+            backoff::delay(failures, first, longest)
+        };
+        Self { until: Instant::now() + length, reason: chain(error), needs_a_person, length }
+    }
+
+    /// How long messages are said to wait by it, in milliseconds, for those who wait for a person;
+    /// else each attempt has its own wait.
+    #[must_use]
+    pub fn waits_ms(&self) -> i64 {
+        if self.needs_a_person { backoff::ms(self.length) } else { 0 }
+    }
+
+    /// Says in the messages that are due why they wait, unless it is over soon.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn explain(&self, shared: &Shared, account: &Account) -> Result<(), Error> {
+        if self.length < SAID_FROM {
+            return Ok(());
+        }
+        let now_ms = clock::now_ms();
+        let left = self.until.saturating_duration_since(Instant::now());
+        let until = Timestamp::from_ms(now_ms.saturating_add(backoff::ms(left)));
+        let until = (!self.needs_a_person).then_some(until);
+        Ok(shared.store.delivery_wait(account.id, (now_ms, until), &self.reason).await?)
+    }
+}

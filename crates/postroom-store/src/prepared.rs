@@ -1,0 +1,123 @@
+//! Prepared: what enters the queue of outgoing messages.
+//!
+//! The composed bytes, the row of the queue and what composition adds to the message are durable
+//! together. What a client has changed since it was read is composed anew.
+
+use crate::blob::Content;
+use crate::columns;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::file;
+use crate::file::NewFile;
+use crate::store::Store;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::files;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// Puts a composed message in the queue, or in the place of what was composed before ($11: in which
+/// phase that is). A time of the client that lies ahead begins the waiting anew.
+const PREPARE: &str = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
+      \"order\", \"due\", \"planned\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
+      \"blob\", \"size\") VALUES ($1, $2, $3, 'due', $4, $5, $6, 0, $7, $8, $9, $10)
+    ON CONFLICT (\"message\") DO UPDATE SET \"phase\" = 'due',
+      \"account\" = excluded.\"account\", \"order\" = excluded.\"order\",
+      \"due\" = excluded.\"due\", \"planned\" = excluded.\"planned\",
+      \"reverse_path\" = excluded.\"reverse_path\",
+      \"smtp_utf8\" = excluded.\"smtp_utf8\", \"blob\" = excluded.\"blob\",
+      \"size\" = excluded.\"size\",
+      \"attempts\" = \"delivery\".\"attempts\" - CASE WHEN $11 = 'claimed' THEN 1 ELSE 0 END,
+      \"waited\" = CASE WHEN excluded.\"planned\" THEN 0 ELSE \"delivery\".\"waited\" END
+    WHERE \"delivery\".\"phase\" = $11";
+
+/// A composed message to be put in the queue.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The account that sends it.
+    pub account: Uuid,
+    /// Its place in the order, and when it is due, in milliseconds since 1970.
+    pub due_ms: i64,
+    /// The reverse path of its envelope.
+    pub reverse_path: String,
+    /// Whether it needs SMTPUTF8.
+    pub smtp_utf8: bool,
+    /// Its bytes.
+    pub content: Content,
+    /// What composition adds to the properties of the message.
+    pub changes: Map<String, Json>,
+    /// Whether it takes the place of bytes that were claimed and that the server cannot take; else
+    /// of nothing, or of what a change made void.
+    pub replaces_claimed: bool,
+}
+
+impl Store {
+    /// Outgoing messages of an account in state `sending` that are not in the queue, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_unprepared(
+        &self,
+        domain: &Domain,
+        account: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Entity>, Error> {
+        let class = self.builtin(MESSAGES)?;
+        let sql = format!(
+            "{} WHERE \"account_id\" = $1 AND \"messageState\" = 'sending'
+             AND \"messageDirection\" = 'out' AND \"domain\" = $2
+             AND NOT EXISTS (
+               SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\" AND \"phase\" <> 'void')
+             ORDER BY \"dateTime\", \"id\" LIMIT $3",
+            Self::select(&class)
+        );
+        let statement = Statement::new(sql).bind(account).bind(domain.as_str()).bind(limit);
+        self.read(statement).await?.iter().map(|row| columns::to_entity(&class, row)).collect()
+    }
+
+    /// Puts a composed message in the queue: its bytes become the original of the message, and
+    /// both are durable together. `false` when the message was changed since it was read.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_prepare(
+        &self,
+        domain: &Domain,
+        message: &Entity,
+        prepared: Prepared,
+    ) -> Result<bool, Error> {
+        let class = self.builtin(MESSAGES)?;
+        let mut batch = self.change((domain, &class), message, &prepared.changes);
+        for former in self.file_list(domain, message.id, files::RAW_MESSAGE).await? {
+            batch.extend(file::take_away(message.id, &former));
+        }
+        let size_bytes = prepared.content.size_bytes;
+        let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+        let (blob, chunks) = prepared.content.statements(self);
+        batch.extend(chunks);
+        let original = NewFile::original(size_bytes);
+        batch.extend(file::insert(self, (domain, message.id), (original, 0), Some(blob))?);
+        let row = Statement::new(PREPARE)
+            .bind(message.id)
+            .bind(domain.as_str())
+            .bind(prepared.account)
+            .bind(prepared.due_ms)
+            .bind(prepared.due_ms)
+            .bind(prepared.due_ms > crate::clock::now_ms())
+            .bind(prepared.reverse_path)
+            .bind(prepared.smtp_utf8)
+            .bind(blob.0)
+            .bind(size)
+            .bind(if prepared.replaces_claimed { "claimed" } else { "void" });
+        batch.push(row.must_change());
+        match self.write(batch).await {
+            Ok(_) => Ok(true),
+            Err(Error::Condition { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
