@@ -32,7 +32,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// How many deliveries are claimed at once.
 const CLAIM: u32 = 20;

@@ -194,6 +194,7 @@ impl Connection {
             commands.clear();
             if mail_is_open {
                 let mail = self.wire.reply("MAIL", self.deadlines.command).await?;
+                still_there("MAIL", &mail)?;
                 if !mail.is_success() {
                     self.drain(group.len() + usize::from(is_last)).await;
                     return Err(refused_mail(mail));
