@@ -27,6 +27,14 @@ impl Capabilities {
         self.0.split_ascii_whitespace()
     }
 
+    /// The same but for one, which turned out not to be there.
+    #[must_use]
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let others: Vec<_> =
+            self.iter().filter(|known| !known.eq_ignore_ascii_case(name)).collect();
+        Self(others.join(" ").into_boxed_str())
+    }
+
     /// Whether the server has said nothing yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -6,6 +6,7 @@
 use crate::capabilities::Capabilities;
 use crate::date;
 use crate::encoder::Encoder;
+use crate::encoder::NameForm;
 use crate::encoder::Part;
 use crate::error::Error;
 use crate::mailbox::MailboxName;
@@ -106,10 +107,11 @@ impl Command {
         Self::plain("LOGOUT", "LOGOUT")
     }
 
-    /// LIST of all mailboxes, with their special uses where that has to be asked for.
-    pub fn list(with_special_use: bool) -> Self {
+    /// LIST of the mailboxes that match a pattern of ours, with their special uses where that has
+    /// to be asked for.
+    pub fn list(pattern: &'static str, with_special_use: bool) -> Self {
         let options = if with_special_use { " RETURN (SPECIAL-USE)" } else { "" };
-        Self::plain("LIST", &format!("LIST \"\" \"*\"{options}"))
+        Self::plain("LIST", &format!("LIST \"\" \"{pattern}\"{options}"))
     }
 
     /// LOGIN.
@@ -168,15 +170,16 @@ impl Command {
         Ok(Self::of("ID", encoder))
     }
 
-    /// SELECT or EXAMINE.
+    /// SELECT or EXAMINE of the mailbox with this very name.
     ///
     /// # Errors
     ///
     /// [`Error::Unsendable`] if the name has a NUL.
     pub fn select(
         capabilities: &Capabilities,
-        mailbox: &MailboxName,
+        mailbox: &[u8],
         mode: Mode,
+        form: NameForm,
     ) -> Result<Self, Error> {
         let name = match mode {
             Mode::Select => "SELECT",
@@ -185,7 +188,7 @@ impl Command {
         let mut encoder = Encoder::new(capabilities);
         encoder.text(name);
         encoder.text(" ");
-        encoder.mailbox(mailbox)?;
+        encoder.name(mailbox, form)?;
         Ok(Self::of(name, encoder))
     }
 

@@ -13,6 +13,7 @@ use crate::command::Command;
 use crate::command::FetchItems;
 use crate::command::FlagChange;
 use crate::command::Mode;
+use crate::encoder::NameForm;
 use crate::error::Error;
 use crate::error::Refusal;
 use crate::fetch::Fetch;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -121,20 +123,50 @@ impl Connection {
     pub async fn list(&mut self) -> Result<Vec<Listed>, Error> {
         let extended =
             self.capabilities.has("LIST-EXTENDED") && self.capabilities.has("SPECIAL-USE");
-        let answer = match self.ask(Command::list(extended)).await {
+        let all = match self.ask(Command::list("*", extended)).await {
             // QUIRK(ProtonMail): https://github.com/jstedfast/MailKit/issues/674
-            Err(Error::Refused { .. }) if extended => self.ask(Command::list(false)).await?,
+            Err(error) if extended && error.is_of_the_form() => {
+                self.ask(Command::list("*", false)).await
+            }
             // QUIRK(Strato): https://github.com/jstedfast/MailKit/issues/1957
             Ok(answer) if extended && answer.listed.is_empty() => {
-                self.ask(Command::list(false)).await?
+                self.ask(Command::list("*", false)).await
             }
+            result => result,
+        };
+        let answer = match all {
+            Err(error) if error.is_of_the_form() => self.ask(Command::list("%", false)).await?,
             result => result?,
         };
         let mut listed = BTreeMap::new();
         for mailbox in answer.listed {
             listed.entry(mailbox.name.clone()).or_insert(mailbox);
         }
+        if let Entry::Vacant(vacant) = listed.entry(MailboxName::inbox())
+            && let Some(inbox) = self.find_inbox().await?
+        {
+            vacant.insert(inbox);
+        }
         Ok(listed.into_values().collect())
+    }
+
+    /// INBOX, which every account has (RFC 3501 §5.1), though a list of all lacks it.
+    async fn find_inbox(&mut self) -> Result<Option<Listed>, Error> {
+        let inbox = MailboxName::inbox();
+        match self.ask(Command::list("INBOX", false)).await {
+            Ok(answer) => {
+                if let Some(found) = answer.listed.into_iter().find(|listed| listed.name == inbox) {
+                    return Ok(Some(found));
+                }
+            }
+            Err(error) if error.leaves_connection_open() => {}
+            Err(error) => return Err(error),
+        }
+        match self.status(&inbox).await {
+            Ok(_) => Ok(Some(Listed::inbox())),
+            Err(error) if error.leaves_connection_open() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens a mailbox; the commands on messages mean this one until the next is opened.
@@ -143,8 +175,13 @@ impl Connection {
     ///
     /// [`Error::Refused`], and then no mailbox is open; or what ended the connection.
     pub async fn select(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
-        let command = Command::select(&self.capabilities, mailbox, mode)?;
-        let mut selected = self.ask(command).await?.selected;
+        let mut selected = match self.select_as(mailbox, mode).await {
+            // QUIRK: some servers know SELECT alone.
+            Err(Error::Refused { refusal: Refusal::Bad, .. }) if mode == Mode::Examine => {
+                self.select_as(mailbox, Mode::Select).await?
+            }
+            result => result?,
+        };
         selected.read_only |= mode == Mode::Examine;
         if selected.uid_validity.is_none() {
             // QUIRK: zero, or nothing at all. STATUS may know it.
@@ -155,6 +192,47 @@ impl Connection {
             }
         }
         Ok(selected)
+    }
+
+    /// Opens a mailbox by its name in each of its forms, until the server takes one.
+    async fn select_as(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
+        let name = mailbox.as_bytes();
+        let first = match self.select_form(name, mode, NameForm::Safe).await {
+            Err(error) if error.is_of_the_form() => error,
+            result => return result,
+        };
+        if NameForm::Quoted.differs(name) {
+            match self.select_form(name, mode, NameForm::Quoted).await {
+                Err(error) if error.is_of_the_form() => {}
+                result => return result,
+            }
+        }
+        if *mailbox == MailboxName::inbox()
+            && let Some(spelling) = self.inbox_spelling().await?
+        {
+            return self.select_form(&spelling, mode, NameForm::Safe).await;
+        }
+        Err(first)
+    }
+
+    async fn select_form(
+        &mut self,
+        name: &[u8],
+        mode: Mode,
+        form: NameForm,
+    ) -> Result<Selected, Error> {
+        let command = Command::select(&self.capabilities, name, mode, form)?;
+        Ok(self.ask(command).await?.selected)
+    }
+
+    /// How a server spells INBOX that knows it in this case alone; `None` when it is `INBOX`, or
+    /// is not listed.
+    async fn inbox_spelling(&mut self) -> Result<Option<Box<[u8]>>, Error> {
+        match self.ask(Command::list("*", false)).await {
+            Ok(answer) => Ok(answer.listed.into_iter().find_map(|listed| listed.inbox_spelling)),
+            Err(error) if error.leaves_connection_open() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Counts of a mailbox, which need not be open.
@@ -177,7 +255,7 @@ impl Connection {
     pub async fn uid_search(&mut self, criteria: &str) -> Result<Vec<u32>, Error> {
         let compact = self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2");
         let answer = match self.ask(Command::uid_search(criteria, compact)?).await {
-            Err(Error::Refused { refusal: Refusal::Bad, .. }) if compact => {
+            Err(error) if compact && error.is_of_the_form() => {
                 self.ask(Command::uid_search(criteria, false)?).await?
             }
             Ok(answer) if compact && !answer.has_found => {

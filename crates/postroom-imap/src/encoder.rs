@@ -29,6 +29,22 @@ pub enum Octets {
     Body(Bytes),
 }
 
+/// How the name of a mailbox is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameForm {
+    /// As a quoted string; as a literal where that would need a `\`, which servers get wrong.
+    Safe,
+    /// As a quoted string wherever it can be one.
+    Quoted,
+}
+
+impl NameForm {
+    /// Whether it makes a difference for a name.
+    pub fn differs(self, name: &[u8]) -> bool {
+        self == Self::Quoted && has_specials(name) && is_quotable(name)
+    }
+}
+
 /// Which literals the server takes without being asked.
 #[derive(Clone, Copy)]
 enum Unasked {
@@ -69,7 +85,21 @@ impl Encoder {
     ///
     /// [`Error::Unsendable`] if it has a NUL.
     pub fn mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
-        self.string(name.as_bytes(), "the name of the mailbox")
+        self.name(name.as_bytes(), NameForm::Safe)
+    }
+
+    /// Writes the name of a mailbox in one of its forms.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsendable`] if it has a NUL.
+    pub fn name(&mut self, name: &[u8], form: NameForm) -> Result<(), Error> {
+        if form == NameForm::Safe && has_specials(name) {
+            self.announce(name.len());
+            self.text.extend_from_slice(name);
+            return Ok(());
+        }
+        self.string(name, "the name of the mailbox")
     }
 
     /// Writes a string; `what` names it for the error.
@@ -140,6 +170,11 @@ pub fn quoted(text: &str) -> Result<String, Error> {
         return Err(Error::Unsendable { what: "a quoted string" });
     }
     Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// Whether a quoted string of it needs a `\`.
+fn has_specials(octets: &[u8]) -> bool {
+    octets.iter().any(|byte| matches!(byte, b'"' | b'\\')) && !octets.contains(&0)
 }
 
 fn is_quotable(octets: &[u8]) -> bool {

@@ -44,6 +44,14 @@ pub enum Error {
         /// The server's words.
         text: String,
     },
+    /// What answers does not speak IMAP.
+    #[error(
+        "what answers is not an IMAP server; it says \"{said}\": check host, port and security"
+    )]
+    NotImap {
+        /// Its first words, made printable.
+        said: String,
+    },
     /// The server answered a command with NO or BAD.
     #[error("{command} was answered {refusal}: {text}")]
     Refused {
@@ -179,7 +187,36 @@ impl Error {
             Self::Refused { command, code, text, .. } => refused(command, code.as_deref(), text),
             Self::NoMechanism { .. } => Verdict::Credentials,
             Self::Unsupported { .. } | Self::Unsendable { .. } => Verdict::Refused,
-            Self::StartTls { .. } | Self::Protocol { .. } | Self::Limit { .. } => Verdict::Protocol,
+            Self::StartTls { .. }
+            | Self::NotImap { .. }
+            | Self::Protocol { .. }
+            | Self::Limit { .. } => Verdict::Protocol,
+        }
+    }
+
+    /// Whether the server may have refused the form of the command, so that the same in a plainer
+    /// form may do: it judges neither the credentials nor the load.
+    #[must_use]
+    pub fn is_of_the_form(&self) -> bool {
+        match self {
+            Self::Refused { refusal: Refusal::Bad, .. } => true,
+            Self::Refused { refusal: Refusal::No, code, text, .. } => {
+                !blames_login(code.as_deref(), text) && later(code.as_deref(), text, true).is_none()
+            }
+            Self::Connect(_)
+            | Self::Lost { .. }
+            | Self::Closed { .. }
+            | Self::Timeout { .. }
+            | Self::Bye { .. }
+            | Self::NotImap { .. }
+            | Self::NoMechanism { .. }
+            | Self::StartTls { .. }
+            | Self::Protocol { .. }
+            | Self::Limit { .. }
+            | Self::Unsupported { .. }
+            | Self::Unsendable { .. }
+            | Self::Ended
+            | Self::Abandoned => false,
         }
     }
 
@@ -193,6 +230,7 @@ impl Error {
             | Self::Closed { .. }
             | Self::Timeout { .. }
             | Self::Bye { .. }
+            | Self::NotImap { .. }
             | Self::NoMechanism { .. }
             | Self::StartTls { .. }
             | Self::Protocol { .. }

@@ -80,6 +80,7 @@ where
     let deadline = options.deadlines.greeting;
     let mut patience = Patience::whole(deadline, deadline);
     let mut wire = Wire::new(stream, options);
+    wire.begin(&mut patience).await?;
     loop {
         if let Event::Response(Response::State(line)) = wire.event(&mut patience).await? {
             let is_logged_in = match line.state {

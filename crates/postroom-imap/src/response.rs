@@ -68,6 +68,23 @@ pub struct Listed {
     pub attributes: Vec<String>,
     /// The special use with its backslash, such as `\Sent` (RFC 6154 §2).
     pub special_use: Option<String>,
+    /// How the server spells INBOX, where it is not `INBOX`.
+    pub inbox_spelling: Option<Box<[u8]>>,
+}
+
+impl Listed {
+    /// INBOX of a server that does not list it.
+    pub(crate) fn inbox() -> Self {
+        let name = MailboxName::inbox();
+        Self {
+            display: name.to_display(),
+            name,
+            delimiter: None,
+            attributes: vec![],
+            special_use: None,
+            inbox_spelling: None,
+        }
+    }
 }
 
 /// A mailbox after SELECT or EXAMINE.
@@ -207,15 +224,21 @@ fn list(tokens: &mut Tokens<'_>) -> Option<Listed> {
     }
     let attributes = strings(tokens);
     let delimiter = delimiter(&tokens.next()?);
-    let name = match tokens.peek() {
-        Some(b'"') | None => MailboxName::from_bytes(tokens.next()?.string()?),
+    let token;
+    let spelling = match tokens.peek() {
+        Some(b'"') | None => {
+            token = tokens.next()?;
+            token.string()?
+        }
         // QUIRK(Exchange): names with blanks, parentheses and control characters stand unquoted,
         // https://github.com/jstedfast/MailKit/issues/945
-        Some(_) => MailboxName::from_bytes(bare_name(tokens.rest())),
+        Some(_) => bare_name(tokens.rest()),
     };
+    let name = MailboxName::from_bytes(spelling);
+    let inbox_spelling = (name.as_bytes() != spelling).then(|| Box::from(spelling));
     let display = name.to_display();
     let special_use = special_use(&attributes);
-    Some(Listed { name, display, delimiter, attributes, special_use })
+    Some(Listed { name, display, delimiter, attributes, special_use, inbox_spelling })
 }
 
 /// A bare name without the extended items that may follow it (RFC 5258 §6).

@@ -15,6 +15,7 @@ use crate::limits::Options;
 use crate::patience::Patience;
 use crate::session::Event;
 use crate::session::Session;
+use bytes::Buf;
 use bytes::BytesMut;
 use secrecy::zeroize::Zeroizing;
 use std::future::poll_fn;
@@ -38,6 +39,15 @@ const IDLE_READ_BYTES: usize = 2 << 10;
 const AROUND_BYTES: usize = 1 << 10;
 /// How much is written under one deadline.
 const WRITE_BYTES: usize = 64 << 10;
+
+/// How much is quoted of what does not speak IMAP.
+const FIRST_WORDS_OCTETS: usize = 100;
+
+/// The first line, or what there is of it, in printable characters.
+fn first_words(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    line.get(..FIRST_WORDS_OCTETS).unwrap_or(line).escape_ascii().to_string()
+}
 
 /// A session and its socket.
 pub struct Wire<S> {
@@ -84,6 +94,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// How many octets came in so far.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Waits for the first octets of the server, which must be those of an untagged response, as a
+    /// greeting is (RFC 3501 §7.1).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotImap`] as soon as they are others, or as [`Self::fill`].
+    pub async fn begin(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        loop {
+            let blank = self.buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            self.buffer.advance(blank);
+            match self.buffer.first() {
+                None => self.fill(patience).await?,
+                Some(b'*') => return Ok(()),
+                // QUIRK: a NUL in front of responses, as some servers send.
+                Some(0) => self.buffer.advance(1),
+                Some(_) => return Err(Error::NotImap { said: first_words(&self.buffer) }),
+            }
+        }
     }
 
     /// The next event that is there already.

@@ -16,7 +16,8 @@ impl Connection {
     /// Logs in, asks anew for the capabilities where the server does not say them, and says who we
     /// are (ID). Does only the latter two if the server greeted with PREAUTH.
     ///
-    /// A password goes by AUTHENTICATE PLAIN where offered, else by LOGIN; a token by XOAUTH2.
+    /// A password goes by AUTHENTICATE PLAIN where offered, else by LOGIN; a token by XOAUTH2. A
+    /// server that refuses the form rather than the login is asked once in the plainer form.
     ///
     /// # Errors
     ///
@@ -51,7 +52,14 @@ impl Connection {
                 // What is wrong with the token comes as a request that wants an empty answer.
                 let message = sasl::xoauth2(credentials);
                 let command = Command::authenticate(offers, "XOAUTH2", &message, b"\r\n");
-                return self.ask(command).await.map(drop);
+                return match self.ask(command).await {
+                    Err(Error::Refused { refusal: Refusal::Bad, .. }) if offers.has("SASL-IR") => {
+                        let plainer = offers.without("SASL-IR");
+                        let command = Command::authenticate(&plainer, "XOAUTH2", &message, b"\r\n");
+                        self.ask(command).await.map(drop)
+                    }
+                    result => result.map(drop),
+                };
             }
             Secret::Password(password) => password,
         };
@@ -60,7 +68,8 @@ impl Connection {
             let message = sasl::plain(credentials);
             let command = Command::authenticate(offers, "PLAIN", &message, b"*\r\n");
             match self.ask(command).await {
-                Err(Error::Refused { refusal: Refusal::Bad, .. }) if can_login => {}
+                // QUIRK: servers offer PLAIN and then refuse the mechanism with NO.
+                Err(error) if can_login && error.is_of_the_form() => {}
                 result => return result.map(drop),
             }
         } else if !can_login {

@@ -146,7 +146,8 @@ fn a_part_waits_until_it_is_asked_for() {
     let name = crate::MailboxName::from_bytes(b"\xC3\xA9");
     let select = || {
         let none = Capabilities::default();
-        Command::select(&none, &name, crate::Mode::Select).unwrap()
+        Command::select(&none, name.as_bytes(), crate::Mode::Select, crate::encoder::NameForm::Safe)
+            .unwrap()
     };
     let mut session = session(|_| {});
     session.start(select());

@@ -1,8 +1,12 @@
 //! Logging in, and what servers leave out.
 
+use crate::peer::Peer;
 use crate::peer::connect;
 use crate::peer::credentials;
+use crate::peer::options;
+use postroom_imap::Connection;
 use postroom_imap::MailboxName;
+use postroom_imap::Mode;
 use postroom_imap::Verdict;
 use postroom_net::Credentials;
 use postroom_net::Secret;
@@ -48,6 +52,107 @@ async fn login_stands_in_for_a_broken_plain() {
     };
     let client = async { connection.login(&credentials()).await.unwrap() };
     tokio::join!(server, client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn login_is_tried_once_where_the_mechanism_is_refused() {
+    for no in ["NO Unsupported authentication mechanism", "NO [CANNOT] no PLAIN today"] {
+        let (mut connection, mut peer) = connect("AUTH=PLAIN SASL-IR").await;
+        let server = async {
+            peer.complete("AUTHENTICATE", "", no).await;
+            peer.complete("LOGIN", "", "NO neither").await;
+        };
+        let client = async { connection.login(&credentials()).await.unwrap_err() };
+        let ((), error) = tokio::join!(server, client);
+        assert_eq!(error.to_string(), "LOGIN was answered NO: neither");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_busy_is_not_asked_to_log_in_again() {
+    let (mut connection, mut peer) = connect("AUTH=PLAIN SASL-IR").await;
+    let no = "NO [UNAVAILABLE] Temporary authentication failure";
+    let server = async { peer.complete("AUTHENTICATE", "", no).await };
+    let client = async { connection.login(&credentials()).await.unwrap_err() };
+    let (_, error) = tokio::join!(server, client);
+    assert_eq!(error.verdict(), Verdict::RetryLater { after: None });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_speak_imap_is_quoted_at_once() {
+    for (greeting, said) in [
+        (&b"220 mx.example ESMTP Postfix\r\n"[..], "220 mx.example ESMTP Postfix"),
+        (b"+OK POP3 ready\r\n", "+OK POP3 ready"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP/1.1 400 Bad Request"),
+        (b"\x15\x03\x01\x00\x02", "\\x15\\x03\\x01\\x00\\x02"),
+    ] {
+        let (stream, mut peer) = Peer::new();
+        peer.send(greeting).await;
+        let error = Connection::over(stream, &options()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "what answers is not an IMAP server; it says \"{said}\": check host, port and security"
+            )
+        );
+        assert_eq!(error.verdict(), Verdict::Protocol);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_needs_escapes_goes_as_a_literal_and_then_quoted() {
+    let (mut connection, mut peer) = connect("LITERAL+").await;
+    let server = async {
+        assert_eq!(peer.take_command().await, "P1 EXAMINE {7+}");
+        assert_eq!(peer.take_command().await, "a \"b\" c");
+        peer.send(b"P1 NO no such mailbox\r\n").await;
+        let line = peer.answer("EXAMINE", "* 3 EXISTS\r\n* OK [UIDVALIDITY 9] v\r\n").await;
+        assert_eq!(line, r#"EXAMINE "a \"b\" c""#);
+    };
+    let name = MailboxName::from_bytes(b"a \"b\" c");
+    let client = async { connection.select(&name, Mode::Examine).await.unwrap() };
+    let ((), selected) = tokio::join!(server, client);
+    assert_eq!(selected.exists, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inbox_is_found_however_the_server_spells_it() {
+    let (mut connection, mut peer) = connect("").await;
+    let server = async {
+        peer.complete("EXAMINE \"INBOX\"", "", "NO [NONEXISTENT] no such mailbox").await;
+        peer.answer("LIST", "* LIST () \"/\" Inbox\r\n").await;
+        peer.answer("EXAMINE \"Inbox\"", "* 2 EXISTS\r\n* OK [UIDVALIDITY 9] v\r\n").await;
+    };
+    let client = async { connection.select(&MailboxName::inbox(), Mode::Examine).await.unwrap() };
+    let ((), selected) = tokio::join!(server, client);
+    assert_eq!(selected.exists, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_refused_is_asked_for_in_plainer_forms() {
+    let (mut connection, mut peer) = connect("LIST-EXTENDED SPECIAL-USE").await;
+    let server = async {
+        peer.complete("LIST \"\" \"*\" RETURN (SPECIAL-USE)", "", "NO what?").await;
+        peer.complete("LIST \"\" \"*\"", "", "NO too wild").await;
+        peer.answer("LIST \"\" \"%\"", "* LIST () \"/\" Sent\r\n").await;
+        peer.answer("LIST \"\" \"INBOX\"", "").await;
+        peer.answer("STATUS \"INBOX\"", "* STATUS INBOX (MESSAGES 1)\r\n").await;
+    };
+    let client = async { connection.list().await.unwrap() };
+    let ((), listed) = tokio::join!(server, client);
+    let names: Vec<_> = listed.iter().map(|listed| listed.display.as_str()).collect();
+    assert_eq!(names, ["INBOX", "Sent"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_by_ranges_that_is_refused_is_asked_for_plainly() {
+    let (mut connection, mut peer) = connect("ESEARCH").await;
+    let server = async {
+        peer.complete("UID SEARCH RETURN (ALL) ALL", "", "NO server internal error").await;
+        peer.answer("UID SEARCH ALL", "* SEARCH 1 2\r\n").await;
+    };
+    let client = async { connection.uid_search("ALL").await.unwrap() };
+    assert_eq!(tokio::join!(server, client).1, [1, 2]);
 }
 
 #[tokio::test(start_paused = true)]
