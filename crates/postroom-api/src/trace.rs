@@ -37,18 +37,18 @@ pub async fn trace(request: Request, next: Next) -> Response {
     let status = response.status();
     let fault = response.extensions_mut().remove::<Fault>();
     if let Some(Fault(cause)) = fault {
-        let (status, took_ms) = (status.as_u16(), milliseconds(begun));
-        tracing::error!(request = id, %method, path, status, took_ms, cause, "request failed");
+        let (status, duration_ms) = (status.as_u16(), milliseconds(begun));
+        tracing::error!(request = id, %method, path, status, duration_ms, cause, "request failed");
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             response = Problem::fault("").of_request(&id).into_response();
         }
     } else {
-        let (number, took_ms) = (status.as_u16(), milliseconds(begun));
+        let (number, duration_ms) = (status.as_u16(), milliseconds(begun));
         let is_usual = method.is_safe() && !status.is_client_error() && !status.is_server_error();
         if is_usual {
-            tracing::debug!(request = id, %method, path, status = number, took_ms, "request");
+            tracing::debug!(request = id, %method, path, status = number, duration_ms, "request");
         } else {
-            tracing::info!(request = id, %method, path, status = number, took_ms, "request");
+            tracing::info!(request = id, %method, path, status = number, duration_ms, "request");
         }
     }
     if let Ok(value) = HeaderValue::from_str(&id) {

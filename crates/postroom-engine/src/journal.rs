@@ -149,6 +149,19 @@ pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settle
     }
 }
 
+/// A message is not tried for now, for a reason that is its account's.
+pub fn waits(outgoing: Outgoing<'_>, reason: &str) {
+    let Outgoing { account, id, message_id } = outgoing;
+    let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
+    tracing::warn!(account, message_id, %id, reason, "message waits: it stays in `sending`");
+}
+
+/// Writes that line for each message of the account that it is called for.
+pub fn waiting<'a>(account: &'a Account, reason: &'a str) -> impl Fn(Uuid, Option<&str>) + 'a {
+    let account = Some(account.address.as_str());
+    move |id, message_id| waits(Outgoing { account, id, message_id }, reason)
+}
+
 /// A message ended as `error` without an attempt.
 pub fn refused(outgoing: Outgoing<'_>, code: &str, reason: &str) {
     let Outgoing { account, id, message_id } = outgoing;

@@ -27,6 +27,10 @@ pub struct Stranded {
     pub domain: Domain,
     /// The message.
     pub message: Uuid,
+    /// Its Message-ID, once it has been composed.
+    pub message_id: Option<String>,
+    /// The address of its account, when that is there.
+    pub address: Option<String>,
     /// Why.
     pub why: Why,
 }
@@ -134,7 +138,7 @@ impl Store {
     }
 
     /// Says in the messages of an account that are due why they wait, and until when; those that
-    /// say so already stay as they are.
+    /// say so already stay as they are. `told` hears of each that says so now, with its Message-ID.
     ///
     /// # Errors
     ///
@@ -144,8 +148,9 @@ impl Store {
         account: Uuid,
         (now_ms, until): (i64, Option<Timestamp>),
         reason: &str,
+        told: impl Fn(Uuid, Option<&str>),
     ) -> Result<(), Error> {
-        let sql = "SELECT d.\"domain\", d.\"message\" FROM \"delivery\" d
+        let sql = "SELECT d.\"domain\", d.\"message\", m.\"messageId\" FROM \"delivery\" d
             JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
             WHERE d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"due\" <= $2
               AND m.\"messageState\" = 'sending' AND COALESCE(m.\"errorText\", '') <> $3
@@ -160,6 +165,7 @@ impl Store {
             for row in rows {
                 let (domain, message) = place(&row)?;
                 self.settle((&domain, message), &waits, vec![]).await?;
+                told(message, row.text(2));
             }
         }
     }
@@ -174,7 +180,8 @@ impl Store {
               SELECT m.\"domain\", m.\"id\", a.\"id\" IS NULL AS \"gone\",
                 p.\"id\" IS NULL OR TRIM(COALESCE(p.\"smtpHost\", '')) = '' AS \"mute\",
                 COALESCE(a.\"enabled\", $1) AS \"enabled\",
-                COALESCE(m.\"errorCode\", '') = $2 AS \"told\"
+                COALESCE(m.\"errorCode\", '') = $2 AS \"told\",
+                m.\"messageId\", a.\"address\"
               FROM \"email/Messages\" m
               LEFT JOIN \"email/Accounts\" a ON a.\"id\" = m.\"account_id\"
               LEFT JOIN \"email/Profiles\" p ON p.\"id\" = a.\"profile_id\"
@@ -192,7 +199,8 @@ impl Store {
                 (false, false, false) => Why::Disabled,
                 (false, false, true) => Why::Enabled,
             };
-            Ok(Stranded { domain, message, why })
+            let own = |column| row.text(column).map(str::to_owned);
+            Ok(Stranded { domain, message, message_id: own(6), address: own(7), why })
         };
         self.read(sql).await?.iter().map(stranded).collect()
     }

@@ -3,6 +3,7 @@
 use crate::account::Account;
 use crate::backoff;
 use crate::error::Error;
+use crate::journal;
 use crate::report::chain;
 use crate::report::needs_a_person;
 use crate::settings::Settings;
@@ -65,6 +66,7 @@ impl Pause {
         let left = self.until.saturating_duration_since(Instant::now());
         let until = Timestamp::from_ms(now_ms.saturating_add(backoff::ms(left)));
         let until = (!self.needs_a_person).then_some(until);
-        Ok(shared.store.delivery_wait(account.id, (now_ms, until), &self.reason).await?)
+        let told = journal::waiting(account, &self.reason);
+        Ok(shared.store.delivery_wait(account.id, (now_ms, until), &self.reason, told).await?)
     }
 }

@@ -67,7 +67,11 @@ async fn look(shared: &Shared) -> Result<(), Error> {
         for found in stranded {
             let at = (&found.domain, found.message);
             let (store, (domain, message)) = (&shared.store, at);
-            let outgoing = Outgoing { account: None, id: message, message_id: None };
+            let outgoing = Outgoing {
+                account: found.address.as_deref(),
+                id: message,
+                message_id: found.message_id.as_deref(),
+            };
             match found.why {
                 Why::NoAccount => {
                     let reason = "the account of the message was deleted";
@@ -80,8 +84,9 @@ async fn look(shared: &Shared) -> Result<(), Error> {
                     journal::refused(outgoing, "cannot_send", reason);
                 }
                 Why::Disabled => {
-                    let reason = Some("the account is disabled; the message waits until it is not");
-                    store.delivery_disabled(domain, message, reason).await?;
+                    let reason = "the account is disabled; the message waits until it is not";
+                    store.delivery_disabled(domain, message, Some(reason)).await?;
+                    journal::waits(outgoing, reason);
                 }
                 Why::Enabled => store.delivery_disabled(domain, message, None).await?,
             }

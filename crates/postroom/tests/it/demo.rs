@@ -1,6 +1,8 @@
 //! The demo: it ends by itself, and shows what it promises.
 
+use postroom_testkit::skipped;
 use postroom_testkit::wait_until;
+use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
@@ -28,6 +30,12 @@ async fn the_demo_tells_its_story_and_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_runs_on_until_it_is_ended_and_takes_everything_along() {
+    ended_by("-INT", Some(0)).await;
+    ended_by("-KILL", None).await;
+}
+
+/// Ends a demo that has told its story by a signal; its Postroom ends too.
+async fn ended_by(signal: &str, code: Option<i32>) {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
     command.arg("demo").stdin(Stdio::null()).stdout(log.reopen().unwrap());
@@ -42,13 +50,24 @@ async fn the_demo_runs_on_until_it_is_ended_and_takes_everything_along() {
     let healthz = format!("{url}/healthz");
     assert!(reqwest::get(&healthz).await.unwrap().status().is_success(), "{healthz}");
     let id = demo.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     let ended = wait_until("the end", patience, async || Ok(demo.try_wait()?));
-    assert_eq!(ended.await.unwrap().code(), Some(0));
+    assert_eq!(ended.await.unwrap().code(), code);
     let gone = wait_until("the end of its Postroom", patience, async || {
         Ok(reqwest::get(&healthz).await.is_err().then_some(()))
     });
     gone.await.unwrap();
+}
+
+#[test]
+fn make_demo_runs_the_demo() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut make = Command::new("make");
+    let Ok(output) = make.args(["-n", "demo", "EXIT=1"]).current_dir(root).output() else {
+        return skipped("needs make (apt-get install make)");
+    };
+    let recipe = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(recipe.contains("postroom -- demo --exit"), "{recipe}");
 }
 
 /// Where the Postroom of a demo listens.

@@ -96,6 +96,13 @@ async fn each_mail_that_leaves_or_does_not_has_its_line() {
         id(&postroom.post("email/Messages", &to(&account, "busy@other.test")).await.unwrap());
     let later = ["WARN", "message postponed", "come back later", "anna@demo.test", "next_attempt="];
     assert!(line(&postroom, &later).await.contains(&busy));
+    // What waits for the account says so.
+    sandbox.edit(|state| state.refuse_logins(None, None));
+    let patch = json!({"smtpPassword": "secret", "smtpLogin": ANNA});
+    postroom.patch(&format!("email/Accounts/{account}"), &patch).await.unwrap();
+    line(&postroom, &["ERROR", "account failed", "anna@demo.test"]).await;
+    let waits = id(&postroom.post("email/Messages", &to(&account, ANNA)).await.unwrap());
+    line(&postroom, &["WARN", "message waits", &waits, "anna@demo.test", "535 5.7.8"]).await;
     // Changes of accounts name the address, and requests what was asked and how it went.
     let drafts = enable(&postroom, &account, "Drafts", json!({})).await;
     line(&postroom, &["folder is monitored", "anna@demo.test/Drafts"]).await;
@@ -109,10 +116,14 @@ async fn each_mail_that_leaves_or_does_not_has_its_line() {
     line(&postroom, &["account changed", "anna@demo.test"]).await;
     postroom.patch(&format!("email/Accounts/{account}"), &json!({"enabled": false})).await.unwrap();
     line(&postroom, &["account disabled", "anna@demo.test"]).await;
+    line(&postroom, &["message waits", &waits, "anna@demo.test", "the account is disabled"]).await;
+    let gone = id(&postroom.post("email/Messages", &to(&account, ANNA)).await.unwrap());
+    postroom.delete(&format!("email/Accounts/{account}")).await.unwrap();
+    line(&postroom, &["message not sent", &gone, "code=\"account_deleted\""]).await;
     let path = format!("path=\"/rest/v1/model/email/Accounts/{account}\"");
-    line(&postroom, &["INFO", "method=PATCH", &path, "status=200", "took_ms="]).await;
+    line(&postroom, &["INFO", "method=PATCH", &path, "status=200", "duration_ms="]).await;
     postroom.get("email/Nothing").await.unwrap_err();
-    line(&postroom, &["INFO", "method=GET", "email/Nothing", "status=404", "took_ms="]).await;
+    line(&postroom, &["INFO", "method=GET", "email/Nothing", "status=404", "duration_ms="]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
