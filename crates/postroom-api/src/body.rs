@@ -11,6 +11,7 @@ use crate::problem::Problem;
 use axum::body::Body;
 use axum::body::BodyDataStream;
 use axum::http::HeaderMap;
+use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
@@ -115,16 +116,24 @@ impl Incoming {
 
 /// Checks that the bytes of a body are what they are said to be, and not compressed.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
-    let fields = headers.get_all(header::CONTENT_ENCODING).into_iter();
-    let mut codings = fields.map(|field| field.to_str().unwrap_or("?").trim());
-    match codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity")) {
-        None => Ok(()),
-        Some(coding) => {
-            let detail = format!("takes no Content-Encoding, and not {coding}: send it as it is");
-            let identity = HeaderValue::from_static("identity");
-            Err(Problem::unsupported(detail).with(header::ACCEPT_ENCODING, identity))
-        }
+    if let Some(coding) = coding(headers, &header::CONTENT_ENCODING, "identity") {
+        let detail = format!("takes no Content-Encoding, and not {coding}: send it as it is");
+        let identity = HeaderValue::from_static("identity");
+        return Err(Problem::unsupported(detail).with(header::ACCEPT_ENCODING, identity));
     }
+    if let Some(coding) = coding(headers, &header::TRANSFER_ENCODING, "chunked") {
+        let detail = format!("takes no Transfer-Encoding but chunked, and not {coding}");
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-encoding", detail));
+    }
+    Ok(())
+}
+
+/// The first coding of a field that is not `known`.
+fn coding(headers: &HeaderMap, name: &HeaderName, known: &str) -> Option<String> {
+    let fields = headers.get_all(name).into_iter();
+    let codings = fields.flat_map(|field| field.to_str().unwrap_or("?").split(','));
+    let mut odd = codings.map(str::trim).filter(|coding| !coding.is_empty());
+    odd.find(|coding| !coding.eq_ignore_ascii_case(known)).map(str::to_owned)
 }
 
 /// What a JSON body says, with its share of the memory for such bodies.
@@ -145,8 +154,10 @@ pub struct Sent {
 pub async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Problem> {
     let media_type = MediaType::of(headers);
     if let Some(other) = media_type.as_ref().filter(|media_type| !media_type.is_json()) {
-        let detail = format!("takes application/json, not {}", other.essence);
-        return Err(Problem::unsupported(detail));
+        let said = headers.get(header::CONTENT_TYPE).and_then(|field| field.to_str().ok());
+        let said = said.filter(|said| MediaType::parse(said).is_some());
+        let found = said.map_or("a malformed Content-Type", |_| other.essence.as_str());
+        return Err(Problem::unsupported(format!("takes application/json, not {found}")));
     }
     if media_type.is_some_and(|media_type| !media_type.is_utf8()) {
         return Err(Problem::unsupported("takes application/json in UTF-8, in no other charset"));

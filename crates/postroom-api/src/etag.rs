@@ -6,6 +6,7 @@ use crate::problem::Problem;
 use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
+use axum::http::StatusCode;
 use axum::http::header;
 use postroom_model::limits::QUOTED_CHARS_MAX;
 use postroom_store::FileRow;
@@ -28,12 +29,18 @@ pub fn header(tag: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(tag).ok()
 }
 
-/// Checks `If-Match` against the present version. Gives whether the client sent the field.
+/// Checks `If-Match` and `If-None-Match` against the present version. Gives whether the client sent
+/// the former.
 ///
 /// # Errors
 ///
-/// 412 when the field names other versions only; 400 when it names none.
+/// 412 when `If-Match` names other versions only, or `If-None-Match` this one; 400 for a malformed
+/// field.
 pub fn check(headers: &HeaderMap, version: i64) -> Result<bool, Problem> {
+    if is_known(headers, &of_version(version))? {
+        let detail = "If-None-Match: there is such an entity already";
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
+    }
     if !headers.contains_key(header::IF_MATCH) {
         return Ok(false);
     }
@@ -106,7 +113,6 @@ fn malformed(name: &HeaderName, found: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::StatusCode;
 
     fn sent(name: HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
@@ -121,6 +127,9 @@ mod tests {
         for stale in ["\"2\"", "W/\"3\"", "\"1\",\"2\"", "\"3,\""] {
             let refused = check(&sent(header::IF_MATCH, stale), 3).unwrap_err();
             assert_eq!(refused.status(), StatusCode::PRECONDITION_FAILED, "{stale}");
+        }
+        for (none, allowed) in [("*", false), ("\"3\"", false), ("\"2\"", true)] {
+            assert_eq!(check(&sent(header::IF_NONE_MATCH, none), 3).is_ok(), allowed, "{none}");
         }
         for malformed in ["3", "", "\"3", "3\"", "\"3\" \"4\"", "w/\"3\"", ",", "'3'"] {
             let refused = check(&sent(header::IF_MATCH, malformed), 3).unwrap_err();

@@ -3,6 +3,7 @@
 use crate::app::Asked;
 use crate::problem::Problem;
 use postroom_model::Entity;
+use postroom_model::Invalid;
 use postroom_model::Query;
 use postroom_model::filter;
 use serde_json::json;
@@ -11,8 +12,11 @@ use serde_json::json;
 ///
 /// # Errors
 ///
-/// 409 that names the other folder.
+/// 422 for a folder without name and title; 409 that names the other folder.
 pub async fn check(asked: &Asked, folder: &Entity) -> Result<(), Problem> {
+    if folder.get("name").is_null() && folder.get("title").is_null() {
+        return Err(Invalid::new("name", "is required, or a title").into());
+    }
     let same = |name: &str| {
         let value = folder.get(name);
         (!value.is_null()).then(|| json!(["==", ["property", name], value]))

@@ -84,7 +84,13 @@ pub fn parse(what: &str, bytes: &[u8]) -> Result<Document, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(without_mark(bytes));
     let json = Strict.deserialize(&mut reader);
     let json = json.and_then(|json| reader.end().map(|()| json));
-    let json = json.map_err(|error| Problem::not_json(what, &error))?;
+    let json = json.map_err(|error| match str::from_utf8(bytes) {
+        Ok(_) => Problem::not_json(what, &error),
+        Err(odd) => {
+            let detail = format!("{what} is not UTF-8, from byte {} on", odd.valid_up_to());
+            Problem::new(StatusCode::BAD_REQUEST, "invalid-json", detail)
+        }
+    })?;
     let mut hasher = blake3::Hasher::new();
     digest(&json, &mut hasher);
     Ok(Document { json, digest: hasher.finalize() })
@@ -231,6 +237,14 @@ mod tests {
         for (text, want) in table {
             let found = read(&text).unwrap_err();
             assert!(found.contains(want), "{found}, not {want}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_told() {
+        for (bytes, at) in [(b"\xff\xfe{\0}\0".as_slice(), 0), (b"{\"a\":\"gr\xfcn\"}", 8)] {
+            let problem = parse("it", bytes).unwrap_err().to_json();
+            assert_eq!(problem["detail"], format!("it is not UTF-8, from byte {at} on"));
         }
     }
 

@@ -31,6 +31,8 @@ pub mod caller;
 
 pub mod trace;
 
+pub mod host;
+
 pub mod percent;
 
 pub mod parameters;

@@ -36,7 +36,7 @@ pub fn parse(class: &Class, pairs: &[(String, String)]) -> Result<Listing, Probl
     for (at, (name, text)) in pairs.iter().enumerate() {
         let twice = pairs.iter().skip(at + 1).any(|(other, _)| other == name);
         let read = match name.as_str() {
-            _ if twice && is_own(name) => Err(Invalid::new(name, "is given twice")),
+            _ if twice && is_single(class, name) => Err(Invalid::new(name, "is given twice")),
             "filter" => {
                 let json = serde_json::from_str(text);
                 let json = json.map_err(|error| Problem::not_json("`filter`", &error))?;
@@ -106,8 +106,9 @@ impl Reader {
     }
 }
 
-fn is_own(name: &str) -> bool {
-    matches!(name, "filter" | "order" | "mask" | "limit" | "offset" | "after" | "count")
+/// Whether one value alone makes sense: of all but the lists of a class.
+fn is_single(class: &Class, name: &str) -> bool {
+    !class.property(name).is_some_and(|property| property.multi)
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Invalid> {
@@ -149,7 +150,7 @@ mod tests {
             "messageState=received&filter=%5B%22isnull%22%2C%5B%22property%22%2C%22text%22%5D%5D",
         );
         assert!(matches!(both.unwrap().query.filter, Some(Filter::And(all)) if all.len() == 2));
-        assert!(read("to=a%40b.test&from=c%40d.test&uid=5&dateTime=null").is_ok());
+        assert!(read("to=a%40b.test&to=e%40b.test&from=c%40d.test&uid=5&dateTime=null").is_ok());
     }
 
     #[test]
@@ -157,7 +158,7 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             ("nope=1", 422), ("limit=x", 422), ("limit=-1", 422), ("offset=1e3", 422), ("count=yes", 422),
-            ("order=nope", 422), ("order=uid,uid,uid,uid,uid,uid,uid,uid,uid", 422), ("mask=nope", 422), ("after=x", 422), ("limit=1&limit=2", 422),
+            ("order=nope", 422), ("order=uid,uid,uid,uid,uid,uid,uid,uid,uid", 422), ("mask=nope", 422), ("after=x", 422), ("limit=1&limit=2", 422), ("uid=1&uid=2", 422),
             ("uid=five", 422), ("folder_id=7", 422), ("messageState=nope", 422), ("rawMessage=x", 422),
             ("filter=%5B", 400), ("filter=%5B%22drop%22%5D", 422), ("offset=99999999999999999999", 422),
         ];

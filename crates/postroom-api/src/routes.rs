@@ -9,6 +9,7 @@ use crate::design;
 use crate::entity;
 use crate::file;
 use crate::health;
+use crate::host;
 use crate::job;
 use crate::place;
 use crate::place::Part;
@@ -41,6 +42,7 @@ pub fn router(app: App) -> Router {
         .route("/rest/v1/model/{*path}", any(model))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn(host::check))
         .layer(middleware::from_fn(trace::trace))
         .with_state(app)
 }

@@ -61,6 +61,8 @@ pub struct Socket<S> {
     answering: Answering,
     /// How many requests have been answered to the last byte.
     answered: u64,
+    /// Behind how many requests a line of a head has come whole.
+    line_behind: Option<u64>,
     /// What takes the place of the server's own refusal, and how much of it is written.
     refusal: Option<(Vec<u8>, usize)>,
     within: Duration,
@@ -71,8 +73,8 @@ pub struct Socket<S> {
 impl<S: AsyncWrite + Unpin> Socket<S> {
     /// A stream whose client takes something at least every `within`.
     pub fn new(stream: S, answering: Answering, within: Duration) -> Self {
-        let (answered, refusal, deadline) = (0, None, None);
-        Self { stream, answering, answered, refusal, within, deadline }
+        let (answered, line_behind, refusal, deadline) = (0, None, None, None);
+        Self { stream, answering, answered, line_behind, refusal, within, deadline }
     }
 
     /// Passes a result on; one that is pending for too long is an error.
@@ -125,7 +127,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let begun = self.answering.begun();
+        if self.line_behind != Some(begun) {
+            let come = buffer.filled().get(before..).unwrap_or_default();
+            if come.contains(&b'\n') {
+                self.line_behind = Some(begun);
+            }
+        }
+        read
     }
 }
 
@@ -147,7 +158,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         ready!(this.write_refusal(context))?;
         if this.is_refusal()
             && let Some(first) = slices.iter().find(|slice| !slice.is_empty())
-            && let Some(answer) = refusal(first)
+            && let Some(answer) = refusal(first, this.line_behind == Some(this.answered))
         {
             this.refusal = Some((answer, 0));
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
@@ -176,9 +187,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 }
 
 /// The whole answer in place of the server's head without a body; `None` when it is another head.
-fn refusal(head: &[u8]) -> Option<Vec<u8>> {
+/// `has_line` is whether the first line of the request has come whole.
+fn refusal(head: &[u8], has_line: bool) -> Option<Vec<u8>> {
     let code = head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let code = StatusCode::from_bytes(code).ok().filter(|code| code.is_client_error())?;
+    let code = match code {
+        // The server's buffer was full before the path ended.
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if !has_line => StatusCode::URI_TOO_LONG,
+        code => code,
+    };
     let (kind, detail) = match code {
         StatusCode::URI_TOO_LONG => (
             "uri-too-long",
@@ -188,7 +205,11 @@ fn refusal(head: &[u8]) -> Option<Vec<u8>> {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
             ("head-too-large", "the header fields are too many (at most 100) or too long")
         }
-        _ => ("malformed", "the head of the request is no HTTP/1.1"),
+        _ => (
+            "malformed",
+            "the head of the request is no HTTP/1.1; a character of the path that is not \
+             percent-encoded, for example, ends it too early",
+        ),
     };
     let body = Problem::new(code, kind, detail).to_json().to_string();
     let reason = code.canonical_reason().unwrap_or_default();

@@ -50,7 +50,12 @@ impl Timestamp {
     /// [`NotATimestamp`] when the text is of another form, or its year is outside 0000 to 9999.
     pub fn parse(text: &str) -> Result<Self, NotATimestamp> {
         // Date, time and offset apart: a moment of jiff ends a day before the year 9999 does.
-        let pieces = Pieces::parse(text.trim()).map_err(|_| NotATimestamp::Form)?;
+        let text = text.trim();
+        let digits = text.trim_start_matches(['+', '-']).find(|char: char| !char.is_ascii_digit());
+        if digits.is_some_and(|digits| digits > 4) && text.contains('T') {
+            return Err(NotATimestamp::Range);
+        }
+        let pieces = Pieces::parse(text).map_err(|_| NotATimestamp::Form)?;
         let (Some(time), Some(offset)) = (pieces.time(), pieces.to_numeric_offset()) else {
             return Err(NotATimestamp::Form);
         };
@@ -126,7 +131,6 @@ mod tests {
         let table = [
             "", "yesterday", "2026-11-23", "2026-11-23T10:00:00", "1795428000000", "10:00:00Z",
             "2026-02-30T10:00:00Z", "2026-11-23T25:00:00Z", "2026-11-23T10:00:00+01:00[Europe/Berlin]",
-            "10000-01-01T00:00:00Z",
         ];
         for text in table {
             assert_eq!(Timestamp::parse(text), Err(NotATimestamp::Form), "{text}");

@@ -43,9 +43,9 @@ pub fn create(class: &Class, json: &Json) -> Result<Draft, Vec<Invalid>> {
         }
         match (name.as_str(), class.property(name)) {
             ("id", None) if value.is_null() => {}
-            ("id", None) => match value.as_str().and_then(|text| text.parse().ok()) {
-                Some(given) => id = Some(given),
-                None => problems.push(Invalid::new("id", "takes a UUID")),
+            ("id", None) => match value.as_str().and_then(|text| text.parse::<Uuid>().ok()) {
+                Some(given) if !given.is_nil() => id = Some(given),
+                _ => problems.push(Invalid::new("id", "takes a UUID that is not all zeros")),
             },
             (_, None) => problems.push(unknown(class, name)),
             (_, Some(property)) if property.read_only() && !value.is_null() => {
@@ -190,6 +190,7 @@ fn object(json: &Json) -> Result<&Map<String, Json>, Vec<Invalid>> {
 }
 
 fn unknown(class: &Class, name: &str) -> Invalid {
+    let name = if name.is_empty() { "\"\"" } else { name };
     Invalid::new(name, format!("no such property in {}", class.classname))
 }
 
@@ -241,9 +242,13 @@ fn format_problem(format: &str, text: &str) -> Option<&'static str> {
         "host" if text.is_empty() => Some("is empty; use null for none"),
         "host" if text.parse::<std::net::IpAddr>().is_ok() => None,
         "host" => {
-            let is_part = |char: char| char.is_alphanumeric() || matches!(char, '.' | '-' | '_');
+            let is_part = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_');
+            let is_label = |label: &str| {
+                !label.is_empty() && label.chars().all(is_part) && label.trim_matches('-') == label
+            };
+            let name = text.strip_suffix('.').unwrap_or(text);
             let problem = "takes the name of a host or its IP address, without scheme and port";
-            (!text.chars().all(is_part)).then_some(problem)
+            (!name.split('.').all(is_label)).then_some(problem)
         }
         "filled" => text.trim().is_empty().then_some("is empty"),
         _ => None,
@@ -326,9 +331,15 @@ mod tests {
             (builtin::PROFILES, json!({"name": "p", "imapPort": 70000}), "imapPort: takes a whole number from 1 to 65535"),
             (builtin::PROFILES, json!({"name": "p", "imapSecurity": "ssl"}), "imapSecurity: takes one of tls, starttls, none"),
             (builtin::PROFILES, json!({"name": "p\r\nx"}),             "name: has a control character (a line break, for example)"),
-            (builtin::PROFILES, json!({"name": "p", "id": "7"}),       "id: takes a UUID"),
+            (builtin::PROFILES, json!({"name": "p", "id": "7"}),       "id: takes a UUID that is not all zeros"),
             (builtin::PROFILES, json!({"name": " "}),                  "name: is empty"),
             (builtin::PROFILES, json!({"name": "p", "imapHost": "imaps://x:993"}), "imapHost: takes the name of a host or its IP address, without scheme and port"),
+            (builtin::PROFILES, json!({"name": "p", "imapHost": "a..b"}), "imapHost: takes the name of a host or its IP address, without scheme and port"),
+            (builtin::PROFILES, json!({"name": "p", "imapHost": "-a.b"}), "imapHost: takes the name of a host or its IP address, without scheme and port"),
+            (builtin::PROFILES, json!({"name": "p", "": 5}),           "\"\": no such property in email/Profiles"),
+            (builtin::PROFILES, json!({"name": "p", "id": "00000000-0000-0000-0000-000000000000"}), "id: takes a UUID that is not all zeros"),
+            (builtin::ACCOUNTS, json!({"address": "a@b.test", "profile_id": "018f0000-0000-7000-8000-000000000000", "password": ""}), "password: is empty"),
+            (builtin::FOLDERS,  json!({"account_id": "018f0000-0000-7000-8000-000000000000", "name": ""}), "name: is empty"),
             (builtin::PROFILES, json!({"name": "p", "smtpHost": ""}),  "smtpHost: is empty; use null for none"),
             (builtin::ACCOUNTS, json!({"address": "anna", "profile_id": "018f0000-0000-7000-8000-000000000000"}), "address: has no '@': an address is local-part@domain"),
             (builtin::ACCOUNTS, json!({"address": "a@b.test", "profile_id": "x"}), "profile_id: takes the id (a UUID) of an entity"),
@@ -351,6 +362,12 @@ mod tests {
     fn a_new_entity_gets_its_defaults() {
         let classes = builtin::classes().unwrap();
         let draft = create(&classes[0], &json!({"name": "p", "imapHost": null})).unwrap();
+        for host in
+            ["a.b.test", "a.b.test.", "localhost", "::1", "10.0.0.1", "my_host", "bücher.test"]
+        {
+            let profile = json!({"name": "p", "imapHost": host});
+            assert!(create(&classes[0], &profile).is_ok(), "{host}");
+        }
         assert_eq!(draft.properties["imapSecurity"], "tls");
         assert!(!draft.properties.contains_key("imapHost"));
         assert_eq!(draft.id, None);

@@ -41,6 +41,12 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Accounts",              "{\"profile_id\":\"018f0000-0000-7000-8000-000000000000\",\"address\":\"a@b.test\"}", 422, "profile_id: refers to an entity that does not exist"),
     ("POST",   "email/Accounts",              "{\"profile_id\":\"x\",\"address\":\"a@b.test\"}", 422, "profile_id: takes the id"),
     ("POST",   "email/Accounts",              "{\"statusText\":\"x\"}",             422, "statusText: is set by Postroom alone"),
+    ("POST",   "email/Profiles",              "{\"name\":\"p\",\"imapHost\":\"a..b\"}", 422, "imapHost: takes the name of a host"),
+    ("GET",    "email/Profiles?options=x",    "",                                   422, "options: `options` holds JSON"),
+    ("GET",    "email/Profiles?name=a&name=b", "",                                  422, "name: is given twice"),
+    ("GET",    "email/Profiles?version=x",    "",                                   422, "`version` takes a whole number"),
+    ("GET",    "email/Profiles?name=%zz",     "",                                   400, "percent-encoded"),
+    ("GET",    "email/Profiles?name=a%00b",   "",                                   422, "name: a literal has a NUL"),
     ("GET",    "email/Profiles?nope=1",       "",                                   422, "nope: no such parameter"),
     ("GET",    "email/Profiles?limit=x",      "",                                   422, "limit: takes a whole number"),
     ("GET",    "email/Profiles?order=nope",   "",                                   422, "order: email/Profiles has no property `nope`"),
@@ -142,6 +148,18 @@ async fn a_compressed_body_is_not_taken_for_what_is_in_it() {
         assert!(refused.expect(415)["detail"].as_str().unwrap().contains("not gzip"));
         assert_eq!(refused.header("accept-encoding"), "identity");
     }
+    let coded = server.request("PUT", &file).header("transfer-encoding", "gzip, chunked");
+    assert_eq!(
+        answer(
+            coded.body(reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<
+                _,
+                std::io::Error,
+            >("x")])))
+        )
+        .await
+        .status,
+        501
+    );
     let plain = server.request("PUT", &file).header("content-encoding", "identity").body("x");
     assert_eq!(answer(plain).await.status, 201);
 }

@@ -42,6 +42,9 @@ pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid
     if text == "null" {
         return Ok(Filter::IsNull(operand));
     }
+    if operand.data_type == DataType::Any {
+        return inside_equality(operand, text).map_err(|reason| Invalid::new(name, reason));
+    }
     let json = match operand.data_type {
         DataType::Boolean | DataType::Integer | DataType::Long | DataType::Increment => {
             serde_json::from_str(text).unwrap_or_else(|_| Json::from(text))
@@ -62,6 +65,21 @@ pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid
         return Ok(Filter::Contains(operand, literal));
     }
     Ok(Filter::Compare(operand, Comparison::Equal, literal))
+}
+
+/// The filter of a plain equality on a value inside JSON, which may be the text or what it says.
+fn inside_equality(operand: Operand, text: &str) -> Result<Filter, String> {
+    if operand.path.is_empty() {
+        return Err(holds_json(&operand));
+    }
+    check_text(text)?;
+    let said = serde_json::from_str(text).ok().as_ref().and_then(inside);
+    let both = std::iter::once(Literal::Text(text.to_owned())).chain(said);
+    Ok(Filter::In(operand, both.collect()))
+}
+
+fn holds_json(operand: &Operand) -> String {
+    format!("`{0}` holds JSON: name a value inside, {0}.name", operand.property)
 }
 
 struct Reader<'a> {
@@ -181,10 +199,7 @@ impl Reader<'_> {
             return Err(format!("`{}` is a list: use contains or isnull", operand.property));
         }
         if operand.data_type == DataType::Any && operand.path.is_empty() {
-            return Err(format!(
-                "`{0}` holds JSON: name a value inside, {0}.name",
-                operand.property
-            ));
+            return Err(holds_json(&operand));
         }
         Ok(operand)
     }
@@ -254,6 +269,9 @@ impl Reader<'_> {
         }
         let canonical = match (operand.property.as_str(), self.class.property(&operand.property)) {
             (_, Some(property)) => by_type(property, value)?,
+            ("version", None) if value.as_i64().is_none() => {
+                return Err("`version` takes a whole number".to_owned());
+            }
             ("version", None) => value.clone(),
             (_, None) => match value.as_str().and_then(|text| text.parse::<uuid::Uuid>().ok()) {
                 Some(id) => return Ok(Literal::Id(id)),

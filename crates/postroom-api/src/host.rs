@@ -1,0 +1,22 @@
+//! The header field `Host`: exactly one, as HTTP/1.1 wants it.
+//!
+//! Standards: RFC 9112 §3.2.
+
+use crate::problem::Problem;
+use axum::extract::Request;
+use axum::http::Version;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+
+/// Refuses a request of HTTP/1.1 that names no host, or several: somebody on the way may have read
+/// it as another request.
+pub async fn check(request: Request, next: Next) -> Response {
+    let count = request.headers().get_all(header::HOST).iter().count();
+    if request.version() == Version::HTTP_11 && count != 1 {
+        let detail = format!("HTTP/1.1 takes one header field Host, not {count}");
+        return Problem::malformed(detail).into_response();
+    }
+    next.run(request).await
+}
