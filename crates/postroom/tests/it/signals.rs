@@ -3,8 +3,10 @@
 use crate::world::*;
 use postroom_sandbox::Action;
 use postroom_sandbox::Point;
+use postroom_sandbox::Protocol;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
+use postroom_sandbox::State;
 use postroom_testkit::Postroom;
 use postroom_testkit::wait_until;
 use serde_json::Value as Json;
@@ -44,6 +46,18 @@ async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
     postroom.signal("HUP").unwrap();
     logged(&postroom, "SIGHUP: settings read again").await;
     until(&postroom, &account, "the account to be ready", state("ready")).await;
+    // What is connected is connected anew: its certificate may be trusted no longer.
+    let imap = |state: &State| {
+        let imap = state.connections().filter(|one| one.protocol == Protocol::Imap);
+        imap.map(|one| one.id).collect::<Vec<_>>()
+    };
+    let folder = enable(&postroom, account.rsplit('/').next().unwrap(), "INBOX", json!({})).await;
+    let polled = |folder: &Json| folder["lastProofAt"].is_string().then_some(());
+    until(&postroom, &format!("email/Folders/{folder}"), "the first poll", polled).await;
+    let before = sandbox.look(imap);
+    postroom.signal("HUP").unwrap();
+    let anew = |state: &State| imap(state).iter().any(|id| !before.contains(id));
+    sandbox.wait_for(anew, PATIENCE).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
