@@ -20,6 +20,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::StreamExt;
 use futures_util::stream;
 use postroom_engine::content;
 use postroom_engine::content::Download;
@@ -76,10 +77,10 @@ async fn respond(store: &Store, file: &FileRow, range: Option<&str>) -> Result<R
         None => measure(content::open(store, file, None)).await?,
     };
     match wanted(range, size_bytes)? {
-        None => Ok(whole(body(download), size_bytes)),
+        None => Ok(whole(body(download).await?, size_bytes)),
         Some(range) => {
             let part = content::open(store, file, Some(range.clone()));
-            Ok(partial(body(part), &range, size_bytes))
+            Ok(partial(body(part).await?, &range, size_bytes))
         }
     }
 }
@@ -128,8 +129,11 @@ fn partial(body: Body, range: &Range<u64>, size_bytes: u64) -> Response {
     response
 }
 
-fn body(download: Download) -> Body {
-    Body::from_stream(pieces(download))
+/// The body, with its first bytes read: what is damaged there is said by the status.
+async fn body(mut download: Download) -> Result<Body, Error> {
+    let first = download.next().await?;
+    let first = stream::iter(first.map(Ok));
+    Ok(Body::from_stream(first.chain(pieces(download))))
 }
 
 /// The bytes as they come. When they cannot be read to their end, the connection breaks off, so

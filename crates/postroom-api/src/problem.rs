@@ -131,6 +131,18 @@ impl Problem {
         problem
     }
 
+    /// 500: what is stored was damaged on its disk; `what` says what cannot be read.
+    #[must_use]
+    pub fn damaged(what: &str) -> Self {
+        let detail = format!(
+            "{what}: the disk gave back other bytes than were written, so they are not shown; \
+             check the disk, and put the data directory back from a backup"
+        );
+        let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail);
+        problem.fault = Some(Fault(what.to_owned()));
+        problem
+    }
+
     /// 503 or 507: it may work later. `cause` goes to the log and nowhere else.
     #[must_use]
     pub fn later(status: StatusCode, detail: &str, cause: impl Into<String>) -> Self {
@@ -216,21 +228,29 @@ impl From<Invalid> for Problem {
 impl From<postroom_store::Error> for Problem {
     fn from(error: postroom_store::Error) -> Self {
         use postroom_store::Error;
+        use postroom_store::Rule;
         let text = error.to_string();
         match error {
-            Error::Exists { .. } => Self::conflict("exists", text),
+            Error::Exists { .. } | Error::Rule { rule: Rule::OneFolder } => {
+                Self::conflict("exists", text)
+            }
+            Error::Rule { rule: Rule::ProfileUnused | Rule::References } => {
+                Self::conflict("in-use", text)
+            }
             Error::Reference { property } => {
                 Invalid::new(property, "refers to an entity that does not exist").into()
             }
             Error::InUse { .. } => Self::conflict("in-use", text),
             Error::SameLogin => Self::conflict("same-login", text),
             Error::Busy { .. } => Self::conflict("busy", text),
+            Error::Damaged { .. } => Self::damaged(&text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
             Error::Closed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
             Error::Condition { .. }
             | Error::Database(_)
-            | Error::Damaged { .. }
+            | Error::WalMissing { .. }
+            | Error::WalForeign { .. }
             | Error::Locked { .. }
             | Error::File { .. }
             | Error::KeyForm

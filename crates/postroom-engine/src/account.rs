@@ -1,5 +1,6 @@
 //! What the data model says of an account, in the terms of the engine.
 
+use crate::error::Error;
 use postroom_imap::MailboxName;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -9,9 +10,8 @@ use postroom_net::Endpoint;
 use postroom_net::Secret;
 use postroom_net::Security;
 use postroom_store::AccountRow;
+use postroom_store::Sealed;
 use postroom_store::Secrets;
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
 use uuid::Uuid;
 
 /// The name of the folder that a system account gets for its outgoing mail.
@@ -23,10 +23,33 @@ pub struct Server {
     /// Where it is.
     pub endpoint: Endpoint,
     /// Who we are; `None` when the account has no password for it.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<Login>,
     /// Whether they are meant for this server, so that it has to take them; else they are those of
     /// the other server, and used where a login is offered.
     pub must_log_in: bool,
+}
+
+/// How to log in. The secret stays sealed until then.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Login {
+    /// The name.
+    pub name: String,
+    secret: Sealed,
+    is_oauth: bool,
+}
+
+impl Login {
+    /// The credentials with the secret opened, for one login.
+    ///
+    /// # Errors
+    ///
+    /// When the secret cannot be decrypted.
+    pub fn open(&self) -> Result<Credentials, Error> {
+        let secret = self.secret.open()?;
+        let oauth = self.is_oauth;
+        let secret = if oauth { Secret::OAuth2(secret) } else { Secret::Password(secret) };
+        Ok(Credentials { login: self.name.clone(), secret })
+    }
 }
 
 /// A folder that may be monitored.
@@ -93,12 +116,12 @@ impl Account {
         let must_log_in = sends_only || smtp_password.is_some() || text("smtpLogin").is_some();
         let smtp_password = smtp_password.as_ref().or(password.as_ref());
         let oauth = profile.text("auth") == Some("oauth2");
-        let server = |kind: Kind, login: String, password: Option<&SecretString>| {
+        let server = |kind: Kind, login: String, password: Option<&Sealed>| {
             let endpoint = kind.endpoint(profile)?;
-            let credentials = password.map(|password| {
-                let secret = password.clone();
-                let secret = if oauth { Secret::OAuth2(secret) } else { Secret::Password(secret) };
-                Credentials { login, secret }
+            let credentials = password.map(|password| Login {
+                name: login,
+                secret: password.clone(),
+                is_oauth: oauth,
             });
             let must_log_in = must_log_in || matches!(kind, Kind::Imap);
             Some(Server { endpoint, credentials, must_log_in })
@@ -132,7 +155,7 @@ impl Account {
         let Some(server) = &self.imap else {
             return String::new();
         };
-        let login = server.credentials.as_ref().map_or("", |credentials| &credentials.login);
+        let login = server.credentials.as_ref().map_or("", |login| &login.name);
         let host = server.endpoint.bare_host().to_ascii_lowercase();
         match server.endpoint.port {
             // The usual ports lead to the same server.
@@ -228,25 +251,8 @@ fn same_server(one: Option<&Server>, other: Option<&Server>) -> bool {
         (Some(one), Some(other)) => {
             one.endpoint == other.endpoint
                 && one.must_log_in == other.must_log_in
-                && match (&one.credentials, &other.credentials) {
-                    (None, None) => true,
-                    (Some(one), Some(other)) => same_credentials(one, other),
-                    (None, Some(_)) | (Some(_), None) => false,
-                }
+                && one.credentials == other.credentials
         }
         (None, Some(_)) | (Some(_), None) => false,
     }
-}
-
-fn same_credentials(one: &Credentials, other: &Credentials) -> bool {
-    let same_secret = match (&one.secret, &other.secret) {
-        (Secret::Password(one), Secret::Password(other))
-        | (Secret::OAuth2(one), Secret::OAuth2(other)) => {
-            one.expose_secret() == other.expose_secret()
-        }
-        (Secret::Password(_), Secret::OAuth2(_)) | (Secret::OAuth2(_), Secret::Password(_)) => {
-            false
-        }
-    };
-    one.login == other.login && same_secret
 }

@@ -16,7 +16,7 @@ pub enum Error {
     #[error(transparent)]
     Smtp(#[from] postroom_smtp::Error),
     /// A large message could not be put aside on its way.
-    #[error("the spool directory cannot be written: is the disk full?")]
+    #[error("the spool directory cannot be written: {}", spool(.0))]
     Spool(#[source] io::Error),
     /// The account has no password.
     #[error("the account has no password: set `password`")]
@@ -56,4 +56,36 @@ pub enum Error {
     /// A message cannot be composed.
     #[error("the message cannot be composed: {0}")]
     Compose(String),
+}
+
+/// What keeps a large message from being put aside, and what to do.
+fn spool(error: &io::Error) -> &'static str {
+    /// What the kernel says when the process, or the whole machine, has too many files open.
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
+        return "too many files are open; raise the limit (`ulimit -n`, LimitNOFILE= of systemd)";
+    }
+    let is_one_of = |kinds: [io::ErrorKind; 2]| kinds.contains(&error.kind());
+    if is_one_of([io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]) {
+        return "the disk is full; the message waits at its server until there is space";
+    }
+    if is_one_of([io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound]) {
+        return "give the user that Postroom runs as the directory `spool` of the data directory";
+    }
+    "check the disk; the message waits at its server"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_is_called_full() {
+        let text = |code| Error::Spool(io::Error::from_raw_os_error(code)).to_string();
+        let (emfile, enospc, eio) = (text(24), text(28), text(5));
+        assert!(emfile.contains("too many files are open") && !emfile.contains("full"), "{emfile}");
+        assert!(enospc.contains("the disk is full"), "{enospc}");
+        assert!(!eio.contains("full"), "{eio}");
+    }
 }

@@ -236,7 +236,7 @@ impl Receiver {
         let dialing = self.shared.dialing();
         let _turn = self.shared.turn(&server.endpoint).await;
         let mut connection = Connection::open(&dialing.dialer, &server.endpoint, &options).await?;
-        connection.login(credentials).await?;
+        connection.login(&credentials.open()?).await?;
         Ok(connection)
     }
 

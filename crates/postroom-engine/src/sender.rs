@@ -47,7 +47,7 @@ pub async fn run(
     mut setup: watch::Receiver<Arc<Account>>,
     stop: CancellationToken,
 ) {
-    let mut queue = shared.store.watch_outgoing();
+    let mut queue = shared.store.watch_outgoing(setup.borrow().id);
     let mut sender = Sender::new(shared, reporter, setup.clone(), stop.clone());
     while !stop.is_cancelled() {
         queue.borrow_and_update();

@@ -8,6 +8,9 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::feed;
 use crate::feed::Operation;
+use crate::integrity::mailbox_name;
+use crate::key::Sealed;
+use crate::rule::Rule;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -16,7 +19,6 @@ use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::PROFILES;
-use secrecy::SecretString;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -38,13 +40,13 @@ pub struct AccountRow {
     pub secrets: Secrets,
 }
 
-/// The secrets of an account.
+/// The secrets of an account, sealed until they are used.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
     /// The password at the servers.
-    pub password: Option<SecretString>,
+    pub password: Option<Sealed>,
     /// The password at the SMTP server, when it differs.
-    pub smtp_password: Option<SecretString>,
+    pub smtp_password: Option<Sealed>,
 }
 
 /// What the engine says of an account.
@@ -101,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails, or a secret cannot be decrypted.
+    /// When the store fails.
     pub async fn account_list(&self) -> Result<Vec<AccountRow>, Error> {
         let accounts = self.builtin(ACCOUNTS)?;
         let profiles: HashMap<Uuid, Entity> = self
@@ -124,7 +126,7 @@ impl Store {
                 continue;
             };
             let of = |name| secret(&self.inner.key, &accounts, &row, name);
-            let secrets = Secrets { password: of("password")?, smtp_password: of("smtpPassword")? };
+            let secrets = Secrets { password: of("password"), smtp_password: of("smtpPassword") };
             let mut folders = folders.remove(&account.id).unwrap_or_default();
             folders.sort_by(|a, b| a.text("title").cmp(&b.text("title")));
             let domain = domain(&row)?;
@@ -239,15 +241,16 @@ impl Store {
         const GONE: &str = "the server no longer has this mailbox";
         let class = self.builtin(FOLDERS)?;
         let folders = self.folders_of(domain, account).await?;
-        let mut batch = vec![account_must_be(domain, account)];
+        let mut batch = vec![account_must_be(domain, account), no_others(account, &folders)];
+        let fixed = batch.len();
         for found in surveyed {
-            let same = |folder: &&Entity| {
-                // One that a client made is known by its name or title.
-                folder.text("mailbox") == Some(&found.mailbox)
-                    || (folder.get("mailbox").is_null()
-                        && folder.text("mode") != Some("sendOnly")
-                        && (folder.text("title") == Some(&found.title)
-                            || folder.text("name") == Some(&found.name)))
+            let linked = |folder: &&Entity| folder.text("mailbox") == Some(&found.mailbox);
+            // One that a client made is known by its name or title.
+            let named = |folder: &&Entity| {
+                folder.get("mailbox").is_null()
+                    && folder.text("mode") != Some("sendOnly")
+                    && (folder.text("title") == Some(&found.title)
+                        || folder.text("name").map(mailbox_name) == Some(mailbox_name(&found.name)))
             };
             let mut values = Map::new();
             values.insert("mailbox".to_owned(), json!(found.mailbox));
@@ -255,7 +258,7 @@ impl Store {
             values.insert("delimiter".to_owned(), json!(found.delimiter));
             values.insert("flags".to_owned(), json!(found.flags));
             values.insert("specialUse".to_owned(), json!(found.special_use));
-            match folders.iter().find(same) {
+            match folders.iter().find(linked).or_else(|| folders.iter().find(named)) {
                 Some(folder) => {
                     if folder.text("statusText") == Some(GONE) {
                         values.insert("statusText".to_owned(), Json::Null);
@@ -268,12 +271,14 @@ impl Store {
                 }
             }
         }
-        if batch.len() > 1 {
+        if batch.len() > fixed {
             match self.write(batch).await {
                 Ok(_) | Err(Error::Condition { .. }) => {}
+                // A client made a folder meanwhile: it may be for one of these mailboxes.
+                Err(Error::Rule { .. }) => return Ok(()),
                 Err(error) => return Err(error),
             }
-            self.changed(&class);
+            self.reconfigured();
         }
         for folder in &folders {
             let Some(mailbox) = folder.text("mailbox") else {
@@ -345,6 +350,14 @@ fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
     let table = quoted(ACCOUNTS);
     let sql = format!("UPDATE {table} SET \"id\" = \"id\" WHERE \"id\" = $1 AND \"domain\" = $2");
     Statement::new(sql).bind(account).bind(domain.as_str()).must_change()
+}
+
+/// Makes a batch fail when the account has other folders by now than those that were read.
+fn no_others(account: Uuid, folders: &[Entity]) -> Statement {
+    let sql = "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
+        AND (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
+    let count = i64::try_from(folders.len()).unwrap_or(i64::MAX);
+    Statement::new(sql).bind(account).bind(count).must_hold(Rule::OneFolder)
 }
 
 fn domain(row: &Row) -> Result<Domain, Error> {

@@ -9,6 +9,7 @@ use crate::chunk;
 use crate::chunk::BlobId;
 use crate::chunk::CHUNK_BYTES;
 use crate::chunk::Chunk;
+use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
@@ -20,6 +21,9 @@ use tokio::time::Instant;
 
 /// How many bytes are held back before they are written ahead.
 const HOLD_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long it may take to find out which files a damaged blob belongs to.
+const LOOKUP_WITHIN: Duration = Duration::from_secs(20);
 
 /// A content that is ready to be referred to: compressed, and written ahead when it is large.
 #[derive(Debug, Clone)]
@@ -189,13 +193,21 @@ impl BlobReader {
     ///
     /// When the store fails, or a chunk is damaged or missing.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        const DAMAGED: Error = Error::Damaged { what: "a blob" };
+        let next = self.piece().await;
+        if matches!(next, Err(Error::Damaged { .. })) {
+            self.store.blob_is_damaged(self.blob).await;
+        }
+        next
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+        const DAMAGED: Error = Error::Damaged { what: "a file" };
         if self.range.start >= self.range.end {
             return Ok(None);
         }
         let number = i64::try_from(self.range.start / CHUNK_BYTES as u64).map_err(|_| DAMAGED)?;
         let rows = self.store.read(chunk::select(self.blob, number)).await?;
-        let plain = chunk::plain(rows.first().ok_or(DAMAGED)?)?;
+        let plain = chunk::plain(rows.first().ok_or(DAMAGED)?, self.store.inner.unsummed)?;
         let from = usize::try_from(self.range.start % CHUNK_BYTES as u64).map_err(|_| DAMAGED)?;
         let wanted = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
         let to = plain.len().min(from.saturating_add(wanted));
@@ -205,6 +217,13 @@ impl BlobReader {
         self.range.start += (to - from) as u64;
         Ok(Some(Bytes::from(plain).slice(from..to)))
     }
+}
+
+/// A file, as the log names it: `ID/attachments/a.pdf`.
+fn said(row: &Row) -> String {
+    let entity = row.id(0).map(|id| id.to_string()).unwrap_or_default();
+    let (property, name) = (row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default());
+    format!("{entity}/{property}/{name}")
 }
 
 impl Store {
@@ -221,6 +240,33 @@ impl Store {
         BlobReader { store: self.clone(), blob, range }
     }
 
+    /// Says once, in the log, which files are damaged, and keeps it in mind for [`Store::check`].
+    async fn blob_is_damaged(&self, blob: BlobId) {
+        if !self.inner.damage.add(blob) {
+            return;
+        }
+        let sql = "SELECT \"entity\", \"property\", \"name\" FROM \"file\" WHERE \"blob\" = $1";
+        let files = self.read(Statement::new(sql).bind(blob.0).within(LOOKUP_WITHIN)).await;
+        let files: Vec<_> = files.unwrap_or_default().iter().map(said).collect();
+        tracing::error!(
+            files = files.join(", "),
+            "stored bytes are damaged: their checksum differs; they are not served. Check the \
+             disk, and put the data directory back from a backup"
+        );
+    }
+
+    /// Tells whether contents that were found damaged are still kept.
+    pub(crate) async fn blobs_check(&self) -> Result<(), Error> {
+        for blob in self.inner.damage.known() {
+            if self.read(chunk::select(blob, 0)).await?.is_empty() {
+                self.inner.damage.forget(blob);
+            } else {
+                return Err(Error::Damaged { what: "files" });
+            }
+        }
+        Ok(())
+    }
+
     /// Throws away what was written ahead, let go at least `after` ago, and is referred to by no
     /// batch.
     pub(crate) async fn blob_sweep_abandoned(&self, after: Duration) -> Result<(), Error> {
@@ -229,7 +275,7 @@ impl Store {
         for (at, blob) in let_go {
             let unfinished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
             let unfinished = Statement::new(unfinished).bind(blob.0).must_change();
-            match self.write(vec![unfinished, chunk::delete(blob)]).await {
+            match self.write_at_need(vec![unfinished, chunk::delete(blob)]).await {
                 // It is finished: something refers to it.
                 Ok(_) | Err(Error::Condition { .. }) => {}
                 Err(error) => {
@@ -246,7 +292,7 @@ impl Store {
         let rows = self.read(Statement::new("SELECT \"blob\" FROM \"unfinished\"")).await?;
         for blob in rows.iter().filter_map(|row| row.whole(0)) {
             let done = Statement::new("DELETE FROM \"unfinished\" WHERE \"blob\" = $1").bind(blob);
-            self.write(vec![chunk::delete(BlobId(blob)), done]).await?;
+            self.write_at_need(vec![chunk::delete(BlobId(blob)), done]).await?;
         }
         Ok(())
     }

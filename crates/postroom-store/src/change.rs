@@ -3,13 +3,16 @@
 use crate::columns;
 use crate::columns::quoted;
 use crate::database::Statement;
+use crate::entity;
 use crate::error::Error;
 use crate::feed;
 use crate::feed::Operation;
 use crate::file;
+use crate::integrity;
 use crate::login;
 use crate::login::SameLogin;
 use crate::queue;
+use crate::rule::Rule;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -65,8 +68,8 @@ impl Store {
         if_version: Option<i64>,
         same_login: SameLogin,
     ) -> Result<Updated, Error> {
-        self.check_references(domain, class, changes).await?;
         for _ in 0..ATTEMPTS {
+            self.check_references(domain, class, changes).await?;
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);
             };
@@ -80,14 +83,22 @@ impl Store {
             if same_login == SameLogin::Refused {
                 batch.extend(login::rule(class, id, &changes));
             }
+            batch.extend(self.reference_conditions(domain, class, &changes));
+            let after = changed(current, class, &changes);
+            if ["account_id", "name", "title"].iter().any(|name| changes.contains_key(*name)) {
+                batch.extend(integrity::one_folder(domain, class, &after));
+            }
             match self.write(batch).await {
                 Ok(_) => {
-                    self.changed(class);
-                    return Ok(Updated::Done(changed(current, class, &changes)));
+                    self.changed(class, &after);
+                    return Ok(Updated::Done(after));
                 }
                 Err(Error::Condition { statement }) if statement == rule => {
                     return Err(Error::SameLogin);
                 }
+                // What it referred to is gone by now: that is said with the property.
+                Err(Error::Rule { rule: Rule::References }) => {}
+                Err(Error::Exists { what }) => return Err(entity::taken(what)),
                 Err(Error::Condition { statement: 1 }) => {
                     let reason = "the message is being sent just now".to_owned();
                     return Err(Error::Busy { reason });
@@ -160,11 +171,11 @@ impl Store {
         let table = quoted(&class.classname);
         let gone = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
         batch.push(Statement::new(gone).bind(id).bind(current.version).must_change());
-        let change = (id, Operation::Delete);
-        batch.push(feed::row(domain, class, change, Some(&current.properties)));
-        match self.write(batch).await {
+        batch.push(feed::forget(id));
+        batch.push(feed::row(domain, class, (id, Operation::Delete), None));
+        match self.write_at_need(batch).await {
             Ok(_) => {
-                self.changed(class);
+                self.changed(class, &current);
                 Ok(Updated::Done(current))
             }
             Err(Error::Condition { statement: 1 }) => {
@@ -192,7 +203,7 @@ impl Store {
                 let rows = self.read(Statement::new(sql).bind(id)).await?;
                 match rows.first().and_then(|row| row.text(0)) {
                     Some(address) => Err(Error::InUse { by: format!("the account {address}") }),
-                    None => Ok(vec![]),
+                    None => Ok(vec![integrity::profile_unused(id)]),
                 }
             }
             builtin::ACCOUNTS => {
@@ -204,6 +215,7 @@ impl Store {
                         continue;
                     };
                     batch.push(receipts_gone(folder));
+                    batch.push(feed::forget(folder));
                     let change = (folder, Operation::Delete);
                     batch.push(feed::row(domain, &folders, change, None));
                 }

@@ -5,12 +5,12 @@ use crate::database::Row;
 use crate::database::Value;
 use crate::error::Error;
 use crate::key::MasterKey;
+use crate::key::Sealed;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Entity;
 use postroom_model::Property;
 use postroom_model::Timestamp;
-use secrecy::SecretString;
 use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -118,17 +118,9 @@ fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
     }
 }
 
-/// Reads a secret from a row of [`column_list`]; `None` when it is unset.
-pub fn secret(
-    key: &MasterKey,
-    class: &Class,
-    row: &Row,
-    name: &str,
-) -> Result<Option<SecretString>, Error> {
-    let at = class.columns().position(|property| property.name == name);
-    let sealed = at.and_then(|at| row.bytes(LEADING + at));
-    match (row.id(1), sealed) {
-        (Some(id), Some(sealed)) => key.open(&secret_place(class, id, name), sealed).map(Some),
-        _ => Ok(None),
-    }
+/// Reads a secret from a row of [`column_list`], sealed as it is; `None` when it is unset.
+pub fn secret(key: &MasterKey, class: &Class, row: &Row, name: &str) -> Option<Sealed> {
+    let at = class.columns().position(|property| property.name == name)?;
+    let (id, sealed) = (row.id(1)?, row.bytes(LEADING + at)?);
+    Some(Sealed::new(key, secret_place(class, id, name), sealed))
 }

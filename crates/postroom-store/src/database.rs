@@ -6,6 +6,7 @@
 //! not hold.
 
 use crate::error::Error;
+use crate::rule::Rule;
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::time::Duration;
@@ -59,9 +60,12 @@ pub struct Statement {
     pub values: Vec<Value>,
     /// Whether the batch fails when this changes no row, or finds none.
     pub must_change: bool,
+    /// The rule that does not hold then.
+    pub rule: Option<Rule>,
     /// Reading ends behind the row with which the answer has more bytes than that.
     pub bytes_max: usize,
-    /// Reading fails with [`Error::TooSlow`] when it takes longer; `None` for however long.
+    /// Reading fails with [`Error::TooSlow`] when it takes longer; `None` for however long. With a
+    /// bound it never delays what has none.
     pub within: Option<Duration>,
 }
 
@@ -72,6 +76,7 @@ impl Statement {
             sql: sql.into(),
             values: vec![],
             must_change: false,
+            rule: None,
             bytes_max: usize::MAX,
             within: None,
         }
@@ -95,6 +100,14 @@ impl Statement {
     #[must_use]
     pub fn must_change(mut self) -> Self {
         self.must_change = true;
+        self
+    }
+
+    /// Makes the batch fail with [`Error::Rule`] when this changes no row, or finds none.
+    #[must_use]
+    pub fn must_hold(mut self, rule: Rule) -> Self {
+        self.must_change = true;
+        self.rule = Some(rule);
         self
     }
 
@@ -192,6 +205,15 @@ pub struct Outcome {
 /// An answer that is on its way. Dropping it does not undo what was asked.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
+/// Where the space for a batch may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// What is free on the disk.
+    Free,
+    /// The reserve too: for deletions, and for what is small and must not be lost.
+    Reserve,
+}
+
 /// A database.
 pub trait Database: Send + Sync + std::fmt::Debug {
     /// Reads.
@@ -199,7 +221,14 @@ pub trait Database: Send + Sync + std::fmt::Debug {
 
     /// Writes all statements or none. Waiting batches may be committed together; each still
     /// succeeds or fails by itself. The answer comes when it is durable.
-    fn write(&self, batch: Vec<Statement>) -> Answer<Vec<Outcome>>;
+    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>>;
+
+    /// Gives back a little of the space that deleted rows leave, and what stands of them in logs;
+    /// the answer says whether there is more.
+    fn tidy(&self) -> Answer<bool>;
+
+    /// Ends it with everything in its file, and waits for that. What is asked then is refused.
+    fn close(&self);
 
     /// What cannot be said in portable SQL.
     fn dialect(&self) -> &'static dyn Dialect;
@@ -231,6 +260,9 @@ pub trait Dialect: Send + Sync {
 
     /// A text as `postroom_model::fold` has it.
     fn folded(&self, term: &str) -> String;
+
+    /// What stands behind the name of a table to make it read by way of an index; may be empty.
+    fn by_index(&self, index: &str) -> String;
 }
 
 /// What the values of a column are.

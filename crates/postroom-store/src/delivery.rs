@@ -182,7 +182,7 @@ impl Store {
     pub async fn delivery_release(&self, message: Uuid) -> Result<(), Error> {
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"attempts\" = \"attempts\" - 1
             WHERE \"message\" = $1 AND \"phase\" = 'claimed'";
-        self.write(vec![Statement::new(sql).bind(message)]).await.map(drop)
+        self.write_at_need(vec![Statement::new(sql).bind(message)]).await.map(drop)
     }
 
     /// Records how an attempt ended, with each recipient's result, in the queue and the message.
@@ -300,7 +300,7 @@ impl Store {
                 None => vec![],
             };
             batch.extend(queue.iter().cloned());
-            match self.write(batch).await {
+            match self.write_at_need(batch).await {
                 Ok(_) => return Ok(()),
                 // Somebody changed the message in between: look again.
                 Err(Error::Condition { .. }) => {}

@@ -11,10 +11,12 @@ use crate::feed;
 use crate::feed::Operation;
 use crate::file;
 use crate::file::NewFile;
+use crate::integrity;
 use crate::login;
 use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
+use crate::rule::Rule;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::DataType;
@@ -119,6 +121,7 @@ impl Store {
         let keyed = batch.len();
         batch.extend(once.map(|once| once::keep((domain, class), once, &entities)));
         for NewEntity { entity, files } in new {
+            batch.extend(integrity::one_folder(domain, class, &entity));
             batch.push(self.insert(domain, class, &entity));
             let mut counts = std::collections::HashMap::new();
             for new_file in files {
@@ -137,10 +140,12 @@ impl Store {
             Err(Error::Condition { statement }) if once.is_some() && statement == keyed => Ok(None),
             Err(Error::Condition { statement }) if statement >= rules => Err(Error::SameLogin),
             Err(Error::Condition { statement }) => Err(missing(references, statement)),
-            Err(Error::Exists { what }) => Err(Error::Exists { what: taken(&what).to_owned() }),
+            Err(Error::Exists { what }) => Err(taken(what)),
             Err(error) => Err(error),
             Ok(_) => {
-                self.changed(class);
+                for entity in &entities {
+                    self.changed(class, entity);
+                }
                 Ok(Some(entities))
             }
         }
@@ -281,6 +286,19 @@ impl Store {
         properties.filter_map(reference).collect()
     }
 
+    /// The statements that let a batch fail when something that the values refer to is gone.
+    pub(crate) fn reference_conditions(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        values: &Map<String, Json>,
+    ) -> Vec<Statement> {
+        let references = self.references(class, values);
+        let condition =
+            |reference: &Reference| reference.condition(domain).must_hold(Rule::References);
+        references.iter().map(condition).collect()
+    }
+
     pub(crate) async fn check_references(
         &self,
         domain: &Domain,
@@ -321,7 +339,12 @@ fn missing(references: BTreeSet<Reference>, statement: usize) -> Error {
     }
 }
 
-/// What is there already, from the columns of a violated constraint.
-fn taken(columns: &str) -> &'static str {
-    if columns.starts_with("file.") { "a file of this name" } else { "an entity of this id" }
+/// What is there already, from the name of a violated constraint.
+pub(crate) fn taken(constraint: String) -> Error {
+    if constraint.contains("email/Folders one each") {
+        return Error::Rule { rule: Rule::OneFolder };
+    }
+    let is_file = constraint.starts_with("file.");
+    let what = if is_file { "a file of this name" } else { "an entity of this id" };
+    Error::Exists { what: what.to_owned() }
 }

@@ -1,5 +1,6 @@
 //! What the store could not do.
 
+use crate::rule::Rule;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,12 @@ pub enum Error {
         /// Which statement of the batch, from 0.
         statement: usize,
     },
+    /// A rule of the data model does not hold; nothing was done.
+    #[error("{rule}")]
+    Rule {
+        /// Which.
+        rule: Rule,
+    },
     /// Reading took longer than it may.
     #[error("the query takes too long: narrow its filter, or leave out the order or the count")]
     TooSlow,
@@ -57,6 +64,28 @@ pub enum Error {
     Damaged {
         /// What it is.
         what: &'static str,
+    },
+    /// The database is without the log that it had: it was copied without it.
+    #[error(
+        "{} is not whole: it was copied without `postroom.db-wal`, which held its latest changes. \
+         Copy the whole data directory, while Postroom is stopped; or, while it runs, use \
+         `sqlite3 postroom.db \".backup COPY\"` and copy `key` beside it",
+        .path.display()
+    )]
+    WalMissing {
+        /// The database's file.
+        path: PathBuf,
+    },
+    /// The log beside the database is that of another time.
+    #[error(
+        "{} and the file `-wal` beside it are not of the same moment: they were copied one after \
+         the other while Postroom ran, and mail is missing in them. Copy the data directory while \
+         Postroom is stopped; or, while it runs, use `sqlite3 postroom.db \".backup COPY\"`",
+        .path.display()
+    )]
+    WalForeign {
+        /// The database's file.
+        path: PathBuf,
     },
     /// The data directory is used by another process.
     #[error("the data directory {} is in use by another process", .directory.display())]

@@ -1,8 +1,8 @@
 //! The change feed: one row for each change of an entity, in the transaction of the change.
 //!
-//! A row holds only what the change replaced (the old values; a deletion: the whole entity), so a
-//! create costs a few bytes: the state after any change is the present row with the later changes
-//! undone. Old rows go after [`RETAINED`] later ones.
+//! A row holds only what the change replaced, so a create costs a few bytes: the state after any
+//! change is the present row with the later changes undone. Of an entity that was deleted only the
+//! id stays. Old rows go after [`RETAINED`] later ones.
 
 use crate::clock;
 use crate::database::Statement;
@@ -50,6 +50,13 @@ pub fn row(
     .bind(operation)
     .bind(clock::now_ms())
     .bind(replaced)
+}
+
+/// The statement that forgets what changes of an entity replaced.
+pub fn forget(entity: Uuid) -> Statement {
+    let sql = "UPDATE \"change\" SET \"replaced\" = NULL
+        WHERE \"entity\" = $1 AND \"replaced\" IS NOT NULL";
+    Statement::new(sql).bind(entity)
 }
 
 /// The statement that takes away the rows that are no longer kept.

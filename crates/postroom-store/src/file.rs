@@ -6,7 +6,9 @@
 use crate::blob::Content;
 use crate::chunk;
 use crate::chunk::BlobId;
+use crate::columns;
 use crate::columns::quoted;
+use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
@@ -281,7 +283,7 @@ impl Store {
             let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
             batch.extend(insert(self, (domain, entity), (file, position), None)?);
         }
-        self.write_touching(batch, class).await
+        self.write_touching((class, entity), batch, Room::Free).await
     }
 
     /// Deletes one file; `false` when there is none of that name.
@@ -301,7 +303,7 @@ impl Store {
         };
         let mut batch = self.touch((domain, class, entity), is_composed(property));
         batch.extend(removal(entity, file)?);
-        self.write_touching(batch, class).await.map(|()| true)
+        self.write_touching((class, entity), batch, Room::Reserve).await.map(|()| true)
     }
 
     /// A change of files is a change of the entity: its version grows. What was composed of them is
@@ -325,17 +327,32 @@ impl Store {
         batch
     }
 
-    async fn write_touching(&self, batch: Vec<Statement>, class: &Class) -> Result<(), Error> {
-        match self.write(batch).await {
-            Ok(_) => {
-                self.changed(class);
-                Ok(())
-            }
+    async fn write_touching(
+        &self,
+        (class, entity): (&Class, Uuid),
+        batch: Vec<Statement>,
+        room: Room,
+    ) -> Result<(), Error> {
+        let wrote = match room {
+            Room::Free => self.write(batch).await,
+            Room::Reserve => self.write_at_need(batch).await,
+        };
+        match wrote {
+            Ok(_) => self.touched(class, entity).await,
             Err(Error::Condition { .. }) => {
                 Err(Error::Busy { reason: "the message is being sent just now".to_owned() })
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Tells those who watch.
+    async fn touched(&self, class: &Class, entity: Uuid) -> Result<(), Error> {
+        let sql = format!("{} WHERE \"id\" = $1", Self::select(class));
+        for row in self.read(Statement::new(sql).bind(entity)).await? {
+            self.changed(class, &columns::to_entity(class, &row)?);
+        }
+        Ok(())
     }
 }
 

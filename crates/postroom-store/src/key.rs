@@ -16,6 +16,8 @@ use std::io;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use zeroize::Zeroize;
 
 /// The name of the file in the data directory that holds the database.
 pub const DATABASE_FILE: &str = "postroom.db";
@@ -38,18 +40,44 @@ fn make(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
     std::fs::File::open(directory)?.sync_all()
 }
 
-/// 32 secret bytes. Shown nowhere, not even in debug output.
-pub struct MasterKey(SecretBox<[u8; KEY_BYTES]>);
+/// 32 secret bytes. Shown nowhere, not even in debug output. Clones share them, so that they stand
+/// in memory once.
+#[derive(Clone)]
+pub struct MasterKey(Arc<SecretBox<[u8; KEY_BYTES]>>);
+
+/// A secret of an account as it is kept. It stays sealed in memory, until it is used.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    key: MasterKey,
+    place: String,
+    bytes: Vec<u8>,
+}
+
+impl Sealed {
+    pub(crate) fn new(key: &MasterKey, place: String, bytes: &[u8]) -> Self {
+        Self { key: key.clone(), place, bytes: bytes.to_vec() }
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] when it was not sealed with this key for this place.
+    pub fn open(&self) -> Result<SecretString, Error> {
+        self.key.open(&self.place, &self.bytes)
+    }
+}
+
+/// Whether it is the same writing of the same secret: saving one again makes another.
+impl PartialEq for Sealed {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.place, &self.bytes) == (&other.place, &other.bytes)
+    }
+}
 
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("MasterKey(…)")
-    }
-}
-
-impl Clone for MasterKey {
-    fn clone(&self) -> Self {
-        Self(SecretBox::new(Box::new(*self.0.expose_secret())))
     }
 }
 
@@ -62,7 +90,7 @@ impl MasterKey {
     pub fn from_hex(text: &SecretString) -> Result<Self, Error> {
         let bytes =
             blake3::Hash::from_hex(text.expose_secret().trim()).map_err(|_| Error::KeyForm)?;
-        Ok(Self(SecretBox::new(Box::new(*bytes.as_bytes()))))
+        Ok(Self::of(bytes))
     }
 
     /// Takes the key from the file `key` of the data directory; makes it, readable by the owner
@@ -86,13 +114,21 @@ impl MasterKey {
                 Err(Error::KeyMissing { path })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let bytes: [u8; KEY_BYTES] = random_bytes();
-                let hex = blake3::Hash::from_bytes(bytes).to_hex();
-                make(directory, &path, &format!("{hex}\n")).map_err(failed)?;
-                Ok(Self(SecretBox::new(Box::new(bytes))))
+                let bytes = blake3::Hash::from_bytes(random_bytes());
+                let text = SecretString::from(format!("{}\n", bytes.to_hex()));
+                make(directory, &path, text.expose_secret()).map_err(failed)?;
+                Ok(Self::of(bytes))
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    fn of(mut bytes: blake3::Hash) -> Self {
+        let key = SecretBox::init_with_mut(|key: &mut [u8; KEY_BYTES]| {
+            key.copy_from_slice(bytes.as_bytes());
+        });
+        bytes.zeroize();
+        Self(Arc::new(key))
     }
 
     /// Encrypts a secret for one place (`context`); it opens nowhere else.
@@ -115,7 +151,13 @@ impl MasterKey {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(DAMAGED)?;
         let payload = Payload { msg: sealed, aad: context.as_bytes() };
         let opened = self.cipher().decrypt(&Nonce::from(*nonce), payload).map_err(|_| DAMAGED)?;
-        String::from_utf8(opened).map(SecretString::from).map_err(|_| DAMAGED)
+        match String::from_utf8(opened) {
+            Ok(text) => Ok(SecretString::from(text)),
+            Err(error) => {
+                error.into_bytes().zeroize();
+                Err(DAMAGED)
+            }
+        }
     }
 
     /// The hash that stands for a token in the database; useless without the key.

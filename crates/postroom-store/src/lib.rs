@@ -12,6 +12,8 @@
 
 pub mod clock;
 
+mod rule;
+
 pub mod error;
 
 pub mod key;
@@ -34,7 +36,13 @@ mod queue;
 
 mod disk;
 
+mod wake;
+
+mod set_up;
+
 pub mod store;
+
+mod integrity;
 
 pub mod blob;
 
@@ -100,6 +108,7 @@ pub use job::JobCounts;
 pub use job::JobState;
 pub use key::DATABASE_FILE;
 pub use key::MasterKey;
+pub use key::Sealed;
 pub use key::random_token;
 pub use login::SameLogin;
 pub use login::Twin;
@@ -115,6 +124,7 @@ pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
+pub use rule::Rule;
 pub use store::Store;
 pub use store::StoreConfig;
 pub use waiting::Stranded;

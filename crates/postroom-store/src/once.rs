@@ -61,7 +61,7 @@ impl Store {
     /// Takes away the keys that are no longer kept.
     pub(crate) async fn once_trim(&self) -> Result<(), Error> {
         let old = Statement::new("DELETE FROM \"once\" WHERE \"at\" < $1");
-        self.write(vec![old.bind(clock::now_ms() - KEPT_MS)]).await.map(drop)
+        self.write_at_need(vec![old.bind(clock::now_ms() - KEPT_MS)]).await.map(drop)
     }
 }
 

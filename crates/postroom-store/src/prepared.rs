@@ -9,6 +9,7 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::file;
 use crate::file::NewFile;
+use crate::schema::SENDING;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -67,12 +68,13 @@ impl Store {
     ) -> Result<Vec<Entity>, Error> {
         let class = self.builtin(MESSAGES)?;
         let sql = format!(
-            "{} WHERE \"account_id\" = $1 AND \"messageState\" = 'sending'
+            "{} {} WHERE \"account_id\" = $1 AND \"messageState\" = 'sending'
              AND \"messageDirection\" = 'out' AND \"domain\" = $2
              AND NOT EXISTS (
                SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\" AND \"phase\" <> 'void')
              ORDER BY \"dateTime\", \"id\" LIMIT $3",
-            Self::select(&class)
+            Self::select(&class),
+            self.inner.database.dialect().by_index(SENDING)
         );
         let statement = Statement::new(sql).bind(account).bind(domain.as_str()).bind(limit);
         self.read(statement).await?.iter().map(|row| columns::to_entity(&class, row)).collect()

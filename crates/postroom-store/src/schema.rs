@@ -7,6 +7,7 @@ use crate::database::Dialect;
 use crate::database::Statement;
 use postroom_model::Class;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 
 /// The version of the schema that this program knows.
@@ -45,7 +46,7 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
-const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS, WAITS];
+const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -118,6 +119,20 @@ const WAITS: &[&str] = &[
     "ALTER TABLE \"delivered\" ADD COLUMN \"doubt\" {boolean} NOT NULL DEFAULT FALSE",
 ];
 
+/// Chunks have a checksum; those that are there have none.
+const SUMS: &[&str] = &[
+    "ALTER TABLE \"chunk\" ADD COLUMN \"sum\" {whole}",
+    "INSERT INTO \"meta\" (\"name\", \"number\")
+       SELECT 'chunks without sum', COALESCE(MAX(\"id\"), 0) FROM \"chunk\"",
+];
+
+/// The feed keeps nothing of an entity that was deleted. By the index its rows are found.
+const FORGOTTEN: &[&str] = &[
+    "UPDATE \"change\" SET \"replaced\" = NULL WHERE \"entity\" IN
+       (SELECT \"entity\" FROM \"change\" WHERE \"operation\" = 0)",
+    "CREATE INDEX \"change replaced\" ON \"change\" (\"entity\") WHERE \"replaced\" IS NOT NULL",
+];
+
 /// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;
 /// empty when there is no table), and makes its indexes.
 pub fn class_table(dialect: &dyn Dialect, class: &Class, present: &[String]) -> Vec<Statement> {
@@ -141,6 +156,10 @@ pub fn class_table(dialect: &dyn Dialect, class: &Class, present: &[String]) -> 
         let add = |property| format!("ALTER TABLE {table} ADD COLUMN {}", column(property));
         statements.extend(missing.map(add).map(Statement::new));
     }
+    if class.classname == MESSAGES {
+        // What earlier versions had in its place.
+        statements.push(Statement::new("DROP INDEX IF EXISTS \"email/Messages outgoing\""));
+    }
     statements.extend(indexes(class).into_iter().map(Statement::new));
     statements
 }
@@ -156,7 +175,11 @@ fn indexes(class: &Class) -> Vec<String> {
         return vec![
             index("by folder", "(\"folder_id\", \"dateTime\")"),
             index("by time", "(\"domain\", \"dateTime\")"),
-            index("outgoing", "(\"account_id\") WHERE \"messageState\" = 'sending'"),
+            index(
+                "sending",
+                "(\"account_id\", \"dateTime\", \"id\")
+                 WHERE \"messageState\" = 'sending' AND \"messageDirection\" = 'out'",
+            ),
             index("by message id", "(\"messageId\") WHERE \"messageDirection\" = 'out'"),
         ];
     }
@@ -166,4 +189,18 @@ fn indexes(class: &Class) -> Vec<String> {
     let by_login = "(LOWER(COALESCE(\"login\", \"address\")))";
     let login = (class.classname == ACCOUNTS).then(|| index("by login", by_login));
     references.chain(login).collect()
+}
+
+/// The index of messages that are to be sent.
+pub const SENDING: &str = "email/Messages sending";
+
+/// The index that keeps an account from having two folders for one mailbox. INBOX is the same in
+/// upper and lower case (RFC 9051 §5.1).
+pub fn one_folder_each() -> Statement {
+    let table = quoted(FOLDERS);
+    Statement::new(format!(
+        "CREATE UNIQUE INDEX IF NOT EXISTS \"email/Folders one each\" ON {table} (\"account_id\",
+           (CASE WHEN UPPER(\"mailbox\") = 'INBOX' THEN 'INBOX' ELSE \"mailbox\" END))
+         WHERE \"mailbox\" IS NOT NULL"
+    ))
 }

@@ -2,11 +2,23 @@
 //!
 //! The writer takes all batches that wait into one transaction, a savepoint for each, and answers
 //! when it is durable (WAL, `synchronous=FULL`): one flush of the disk serves many batches.
+//! What is deleted is overwritten (`secure_delete`), and its space given back.
 
 mod dialect;
-mod folding;
-mod patience;
+
 mod statement;
+
+mod folding;
+
+mod patience;
+
+mod reserve;
+
+mod space;
+
+mod wal;
+
+mod lanes;
 
 pub use dialect::SqliteDialect;
 
@@ -14,45 +26,59 @@ use crate::database::Answer;
 use crate::database::Database;
 use crate::database::Dialect;
 use crate::database::Outcome;
+use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::sqlite::patience::Patience;
+use crate::sqlite::lanes::Lanes;
+use crate::sqlite::reserve::Reserve;
+use crate::sqlite::wal::Checkpoint;
+use crate::sqlite::wal::Wal;
 use rusqlite::Connection;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::mpsc;
 use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How many batches are committed together at the most.
 const GROUP_MAX: usize = 256;
 /// How many prepared statements a connection keeps.
 const STATEMENTS_MAX: usize = 128;
+/// How long a connection waits for another process that has locked the database.
+const BUSY: Duration = Duration::from_secs(10);
+/// A log of this many pages is emptied when there is nothing else to do: deleted mail stands in it.
+const LOG_PAGES_KEPT: i32 = 8;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
-/// A batch that was run, and who waits for it.
-type Ran = (Reply<Vec<Outcome>>, Result<Vec<Outcome>, Error>);
+/// A batch that was run, and how it went.
+type Ran = (Write, Result<Vec<Outcome>, Error>);
 
 struct Write {
     batch: Vec<Statement>,
+    room: Room,
     reply: Reply<Vec<Outcome>>,
 }
 
-struct Read {
-    statement: Statement,
-    reply: Reply<Vec<Row>>,
+/// What the thread that writes is asked.
+enum Ask {
+    Write(Write),
+    /// To give back a little space; the answer says whether there is more.
+    Tidy(Reply<bool>),
 }
 
 /// A SQLite database. Its threads end when the last reference is gone.
 #[derive(Debug)]
 pub struct Sqlite {
-    writes: mpsc::Sender<Write>,
-    reads: mpsc::Sender<Read>,
+    lanes: Lanes,
+    writes: Mutex<Option<mpsc::Sender<Ask>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Sqlite {
@@ -60,30 +86,37 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened, or is no database.
+    /// When the file cannot be opened, is no database, or is without the log that it had.
     pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
         make(file)?;
-        let writer = connect(file)?;
-        writer.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
-        writer.pragma_update(None, "wal_autocheckpoint", 4096).map_err(statement::failed)?;
-        let (writes, waiting) = mpsc::channel();
-        start("postroom-write", move || write_loop(&writer, &waiting))?;
-        let (reads, questions) = mpsc::channel();
-        let questions = Arc::new(Mutex::new(questions));
-        for _ in 0..readers.max(1) {
-            let mut reader = connect(file)?;
-            reader.pragma_update(None, "query_only", true).map_err(statement::failed)?;
-            let patience = Patience::of(&mut reader)?;
-            let questions = Arc::clone(&questions);
-            start("postroom-read", move || read_loop((&reader, &patience), &questions))?;
+        let number = wal::before_open(file)?;
+        space::prepare(file)?;
+        let mut connection = connect(file)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
+        let wal = Wal::of(&mut connection, file, number)?;
+        let writer = Writer { connection, wal, reserve: Reserve::beside(file) };
+        let (writes, asked) = mpsc::channel();
+        let thread = thread::Builder::new().name("postroom-write".to_owned());
+        let thread = thread.spawn(move || writer.run(&asked));
+        let thread =
+            thread.map_err(|source| Error::File { path: "postroom-write".into(), source })?;
+        let lanes = Lanes::open(file, readers)?;
+        let (writes, thread) = (Mutex::new(Some(writes)), Mutex::new(Some(thread)));
+        Ok(Self { lanes, writes, thread })
+    }
+
+    fn ask(&self, ask: Ask) {
+        if let Some(writes) = &*self.writes.lock().unwrap_or_else(PoisonError::into_inner) {
+            // When the thread is gone, so is the reply, and the answer says that it is closed.
+            let _ = writes.send(ask);
         }
-        Ok(Self { writes, reads })
     }
 }
 
-fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
-    started.map(drop).map_err(|source| Error::File { path: name.into(), source })
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 /// Makes the file, for its owner alone: SQLite gives those beside it the same permissions.
@@ -94,13 +127,18 @@ fn make(file: &Path) -> Result<(), Error> {
 
 fn connect(file: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(file).map_err(statement::failed)?;
+    connection.busy_timeout(BUSY).map_err(statement::failed)?;
     for (pragma, value) in [
         ("page_size", "16384"),
+        ("auto_vacuum", "INCREMENTAL"),
         ("synchronous", "FULL"),
+        ("secure_delete", "ON"),
+        ("cell_size_check", "ON"),
         ("cache_size", "-8192"),
         ("temp_store", "MEMORY"),
-        ("busy_timeout", "10000"),
+        ("journal_size_limit", "67108864"),
     ] {
+        // Some answer with what they are set to.
         connection.pragma_update(None, pragma, value).map_err(statement::failed)?;
     }
     folding::teach(&connection)?;
@@ -110,16 +148,30 @@ fn connect(file: &Path) -> Result<Connection, Error> {
 
 impl Database for Sqlite {
     fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
-        let (reply, answer) = oneshot::channel();
-        // When the threads are gone, so is `reply`, and the answer says that it is closed.
-        let _ = self.reads.send(Read { statement, reply });
+        let answer = self.lanes.ask(statement);
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
     }
 
-    fn write(&self, batch: Vec<Statement>) -> Answer<Vec<Outcome>> {
+    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
         let (reply, answer) = oneshot::channel();
-        let _ = self.writes.send(Write { batch, reply });
+        self.ask(Ask::Write(Write { batch, room, reply }));
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn tidy(&self) -> Answer<bool> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Ask::Tidy(reply));
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn close(&self) {
+        // Readers first: the last connection empties the log, and nobody may read it then.
+        self.lanes.close();
+        drop(self.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that writes the database ended by a fault of its own");
+        }
     }
 
     fn dialect(&self) -> &'static dyn Dialect {
@@ -127,55 +179,98 @@ impl Database for Sqlite {
     }
 }
 
-fn read_loop(
-    (connection, patience): (&Connection, &Patience),
-    questions: &Mutex<mpsc::Receiver<Read>>,
-) {
-    loop {
-        let next = match questions.lock() {
-            Ok(questions) => questions.recv(),
-            Err(_) => return,
-        };
-        let Ok(Read { statement, reply }) = next else {
-            return;
-        };
-        patience.begin(statement.within);
-        let answer = statement::run(connection, &statement).map(|outcome| outcome.rows);
-        // Nobody may be waiting any more.
-        let _ = reply.send(answer);
-    }
+/// The thread that writes.
+struct Writer {
+    connection: Connection,
+    wal: Wal,
+    reserve: Reserve,
 }
 
-fn write_loop(connection: &Connection, waiting: &mpsc::Receiver<Write>) {
-    while let Ok(first) = waiting.recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP_MAX {
-            match waiting.try_recv() {
-                Ok(next) => group.push(next),
-                Err(_) => break,
+impl Writer {
+    fn run(mut self, asked: &mpsc::Receiver<Ask>) {
+        let mut next = asked.recv().ok();
+        while let Some(ask) = next.take() {
+            let first = match ask {
+                Ask::Write(first) => first,
+                Ask::Tidy(reply) => {
+                    // Nobody may be waiting any more.
+                    let _ = reply.send(self.tidy());
+                    next = asked.recv().ok();
+                    continue;
+                }
+            };
+            let mut group = vec![first];
+            while group.len() < GROUP_MAX && next.is_none() {
+                match asked.try_recv() {
+                    Ok(Ask::Write(write)) => group.push(write),
+                    Ok(other) => next = Some(other),
+                    Err(_) => break,
+                }
+            }
+            self.write(group);
+            next = next.or_else(|| asked.recv().ok());
+        }
+        if let Err(error) = self.wal.close(&self.connection) {
+            tracing::warn!(%error, "the log of the database was not written back at the end");
+        }
+    }
+
+    /// Commits a group, from the reserve if need be.
+    fn write(&mut self, group: Vec<Write>) {
+        let mut group = group;
+        if self.reserve.is_used() {
+            let may = |write: &mut Write| write.room == Room::Free && !write.batch.is_empty();
+            let refused: Vec<_> = group.extract_if(.., may).collect();
+            refuse_all(refused.into_iter().map(|write| write.reply), &Error::Full);
+        }
+        let unwritten = commit_group(&self.connection, group);
+        if !unwritten.is_empty() {
+            if self.reserve.release() {
+                for write in commit_group(&self.connection, unwritten) {
+                    refuse_all([write.reply].into_iter(), &Error::Full);
+                }
+            } else {
+                refuse_all(unwritten.into_iter().map(|write| write.reply), &Error::Full);
             }
         }
-        commit_group(connection, group);
+        self.wal.after_commit(&self.connection);
+    }
+
+    /// Gives back some space; when there is no more, empties the log.
+    fn tidy(&mut self) -> Result<bool, Error> {
+        if space::give_back(&self.connection)? {
+            return Ok(true);
+        }
+        if self.wal.pages() > LOG_PAGES_KEPT || self.reserve.is_used() {
+            // Readers are not waited for: the next time will do.
+            self.connection.busy_timeout(Duration::ZERO).map_err(statement::failed)?;
+            let emptied = self.wal.checkpoint(&self.connection, Checkpoint::Truncate);
+            self.connection.busy_timeout(BUSY).map_err(statement::failed)?;
+            emptied?;
+        }
+        Ok(false)
     }
 }
 
 /// Commits a group: each batch in a savepoint of its own, all in one transaction. An error that
 /// takes the whole transaction with it (a full disk) is that of every batch in it so far; the
-/// batches behind it begin anew.
-fn commit_group(connection: &Connection, group: Vec<Write>) {
+/// batches behind it begin anew. Gives back, unanswered, those that the reserve has room for.
+fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
     let mut waiting = group.into_iter();
+    let mut unwritten = vec![];
     while waiting.len() > 0 {
         if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
-            return refuse_all(waiting.map(|write| write.reply), &error);
+            refuse_all(waiting.map(|write| write.reply), &error);
+            return unwritten;
         }
         let mut done = vec![];
         let mut lost = None;
-        for Write { batch, reply } in waiting.by_ref() {
-            let ran = run_batch(connection, &batch);
+        for write in waiting.by_ref() {
+            let ran = run_batch(connection, &write.batch);
             if connection.is_autocommit() {
                 lost = ran.as_ref().err().map(statement::again);
             }
-            done.push((reply, ran));
+            done.push((write, ran));
             if lost.is_some() {
                 break;
             }
@@ -184,26 +279,36 @@ fn commit_group(connection: &Connection, group: Vec<Write>) {
             Some(error) => Err(error),
             None => execute(connection, "COMMIT"),
         };
-        settle(connection, committed, done);
+        unwritten.extend(settle(connection, committed, done));
     }
+    unwritten
 }
 
 /// Tells those who wait how it went. A batch that was refused hears it no sooner than the others:
-/// what refused it may be one of them, and whoever looks must find it there.
-fn settle(connection: &Connection, committed: Result<(), Error>, done: Vec<Ran>) {
-    let Err(error) = committed else {
-        for (reply, ran) in done {
-            // Nobody may be waiting any more.
-            let _ = reply.send(ran);
-        }
-        return;
-    };
-    if !connection.is_autocommit()
+/// what refused it may be one of them, and whoever looks must find it there. Gives back those that
+/// found no space and may use the reserve.
+fn settle(connection: &Connection, committed: Result<(), Error>, done: Vec<Ran>) -> Vec<Write> {
+    let lost = committed.err();
+    if lost.is_some()
+        && !connection.is_autocommit()
         && let Err(error) = execute(connection, "ROLLBACK")
     {
         tracing::error!(%error, "a failed transaction was not rolled back");
     }
-    refuse_all(done.into_iter().map(|(reply, _)| reply), &error);
+    let mut unwritten = vec![];
+    for (write, ran) in done {
+        let ran = match &lost {
+            Some(error) => Err(statement::again(error)),
+            None => ran,
+        };
+        if matches!(ran, Err(Error::Full)) && write.room == Room::Reserve {
+            unwritten.push(write);
+        } else {
+            // Nobody may be waiting any more.
+            let _ = write.reply.send(ran);
+        }
+    }
+    unwritten
 }
 
 fn refuse_all<T>(replies: impl Iterator<Item = Reply<T>>, error: &Error) {
@@ -230,7 +335,8 @@ fn run_all(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>,
     for (at, statement) in batch.iter().enumerate() {
         let outcome = statement::run(connection, statement)?;
         if statement.must_change && outcome.changed == 0 {
-            return Err(Error::Condition { statement: at });
+            let broken = statement.rule.map(|rule| Error::Rule { rule });
+            return Err(broken.unwrap_or(Error::Condition { statement: at }));
         }
         outcomes.push(outcome);
     }
@@ -251,7 +357,14 @@ mod tests {
     fn insert(bytes: usize) -> Asked {
         let (reply, answer) = oneshot::channel();
         let sql = "INSERT INTO t VALUES ($1)";
-        (Write { batch: vec![Statement::new(sql).bind(vec![7; bytes])], reply }, answer)
+        (
+            Write {
+                batch: vec![Statement::new(sql).bind(vec![7; bytes])],
+                room: Room::Free,
+                reply,
+            },
+            answer,
+        )
     }
 
     #[test]
@@ -279,7 +392,10 @@ mod tests {
         let once = || {
             let (reply, answer) = oneshot::channel();
             let sql = "INSERT INTO c VALUES (7) ON CONFLICT DO NOTHING";
-            (Write { batch: vec![Statement::new(sql).must_change()], reply }, answer)
+            (
+                Write { batch: vec![Statement::new(sql).must_change()], room: Room::Free, reply },
+                answer,
+            )
         };
         // The first is not kept, for COMMIT fails: then it was no reason to refuse the second.
         let ((first, kept), (second, refused)) = (once(), once());

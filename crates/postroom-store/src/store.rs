@@ -2,12 +2,14 @@
 
 use crate::chunk::Abandoned;
 use crate::chunk::BlobCounter;
+use crate::chunk::Damage;
 use crate::clock;
 use crate::columns::LEADING;
 use crate::columns::column_list;
 use crate::columns::quoted;
 use crate::database::Database;
 use crate::database::Outcome;
+use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::disk;
@@ -15,10 +17,12 @@ use crate::error::Error;
 use crate::feed;
 use crate::key::DATABASE_FILE;
 use crate::key::MasterKey;
-use crate::schema;
+use crate::set_up;
 use crate::sqlite::Sqlite;
+use crate::wake::Wakes;
 use postroom_model::Class;
 use postroom_model::Domain;
+use postroom_model::Entity;
 use postroom_model::builtin;
 use std::collections::HashMap;
 use std::fs::File;
@@ -30,11 +34,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::RwLock;
 use tokio::sync::watch;
+use uuid::Uuid;
 
-/// What is sealed under the key, to know it again.
-const KEY_CHECK: &str = "postroom";
 /// The time between two looks at what may be thrown away.
 const SWEEP: Duration = Duration::from_secs(60);
+/// The same while the disk is full.
+const SWEEP_FULL: Duration = Duration::from_secs(2);
 /// How long the batch that refers to a content may take once nobody holds it any more.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
@@ -68,13 +73,18 @@ pub(crate) struct Inner {
     pub key: MasterKey,
     pub blobs: BlobCounter,
     pub abandoned: Abandoned,
+    pub damage: Damage,
+    /// Chunks up to this one are of a version that kept no checksums.
+    pub unsummed: i64,
     full: AtomicBool,
     directory: PathBuf,
+    /// Whether the database's file has pages that cannot be read.
+    corrupt: AtomicBool,
     /// The domains by the hashes of their tokens; `None` until somebody asks.
     pub tokens: RwLock<Option<HashMap<Vec<u8>, Domain>>>,
     classes: Vec<Arc<Class>>,
     configuration: watch::Sender<u64>,
-    outgoing: watch::Sender<u64>,
+    outgoing: Wakes,
     pub jobs: watch::Sender<u64>,
     /// Held as long as the store is: one process for one directory.
     _lock: File,
@@ -91,26 +101,32 @@ impl Store {
         let lock = lock(&config.directory)?;
         let path = config.directory.join(DATABASE_FILE);
         let database: Box<dyn Database> = Box::new(Sqlite::open(&path, config.readers)?);
-        set_up(database.as_ref(), config).await?;
-        let last = read_one(database.as_ref(), "SELECT MAX(\"id\") FROM \"chunk\"").await?;
+        set_up::set_up(database.as_ref(), &config.key, &config.classes).await?;
+        let last = set_up::read_one(database.as_ref(), "SELECT MAX(\"id\") FROM \"chunk\"").await?;
         let last = last.and_then(|row| row.whole(0)).unwrap_or(0);
+        let unsummed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'chunks without sum'";
+        let unsummed = set_up::read_one(database.as_ref(), unsummed).await?;
         let store = Self {
             inner: Arc::new(Inner {
                 database,
                 key: config.key.clone(),
                 blobs: BlobCounter::after(last, clock::now_ms()),
                 abandoned: Abandoned::default(),
+                damage: Damage::default(),
+                unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 full: AtomicBool::new(false),
                 directory: config.directory.clone(),
+                corrupt: AtomicBool::new(false),
                 tokens: RwLock::default(),
                 classes: config.classes.iter().cloned().map(Arc::new).collect(),
                 configuration: watch::Sender::new(0),
-                outgoing: watch::Sender::new(0),
+                outgoing: Wakes::default(),
                 jobs: watch::Sender::new(0),
                 _lock: lock,
             }),
         };
         store.blob_sweep().await?;
+        store.tidy().await;
         tokio::spawn(sweep(Arc::downgrade(&store.inner)));
         Ok(store)
     }
@@ -142,10 +158,16 @@ impl Store {
         self.inner.configuration.subscribe()
     }
 
-    /// Wakes when an outgoing message was changed by a client.
+    /// Wakes when a message that an account sends was changed by a client.
     #[must_use]
-    pub fn watch_outgoing(&self) -> watch::Receiver<u64> {
-        self.inner.outgoing.subscribe()
+    pub fn watch_outgoing(&self, account: Uuid) -> watch::Receiver<u64> {
+        self.inner.outgoing.of(account)
+    }
+
+    /// Wakes when any outgoing message was changed by a client.
+    #[must_use]
+    pub fn watch_all_outgoing(&self) -> watch::Receiver<u64> {
+        self.inner.outgoing.of_all()
     }
 
     /// Wakes when there is a new job.
@@ -158,7 +180,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When it does not; [`Error::Full`] when there is no space for what comes next.
+    /// When it does not; [`Error::Full`] when there is no space for what comes next;
+    /// [`Error::Damaged`] when something that is kept was found damaged.
     pub async fn check(&self) -> Result<(), Error> {
         self.read(Statement::new("SELECT 1")).await?;
         // Where the last that was to be kept found no space, there must be some for a large part.
@@ -173,27 +196,46 @@ impl Store {
                 ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
             self.write(vec![Statement::new(probe).bind(clock::now_ms())]).await?;
         } else {
-            self.inner.database.write(vec![]).await?;
+            self.inner.database.write(vec![], Room::Free).await?;
         }
-        Ok(())
+        if self.inner.corrupt.load(Ordering::Relaxed) {
+            return Err(Error::Damaged { what: "pages" });
+        }
+        self.blobs_check().await
     }
 
-    /// Tells those who watch that a client changed something of a class.
-    pub(crate) fn changed(&self, class: &Class) {
-        let watched = if class.classname == builtin::MESSAGES {
-            &self.inner.outgoing
+    /// Ends the store with everything in one file, so that a copy of the data directory is whole.
+    /// What is asked of it afterwards is refused.
+    ///
+    /// # Errors
+    ///
+    /// When a thread of the database ended by a fault.
+    pub async fn close(self) -> Result<(), Error> {
+        let closed = tokio::task::spawn_blocking(move || self.inner.database.close()).await;
+        closed.map_err(|_| Error::Closed)
+    }
+
+    /// Tells those who watch that a client changed an entity of a class.
+    pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
+        if class.classname == builtin::MESSAGES {
+            self.inner.outgoing.changed(entity);
         } else {
-            &self.inner.configuration
-        };
-        watched.send_modify(|count| *count = count.wrapping_add(1));
+            self.reconfigured();
+        }
+    }
+
+    /// Tells those who watch that a profile, an account or a folder is another.
+    pub(crate) fn reconfigured(&self) {
+        self.inner.configuration.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
-        self.inner.database.read(statement).await
+        self.seen(self.inner.database.read(statement).await)
     }
 
+    /// Writes, if there is space.
     pub(crate) async fn write(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
-        let wrote = self.inner.database.write(batch).await;
+        let wrote = self.seen(self.inner.database.write(batch, Room::Free).await);
         match &wrote {
             Ok(outcomes) if outcomes.iter().any(|outcome| outcome.changed > 0) => {
                 if self.inner.full.swap(false, Ordering::Relaxed) {
@@ -211,6 +253,43 @@ impl Store {
             Ok(_) | Err(_) => {}
         }
         wrote
+    }
+
+    /// Writes what makes room, or is small and must not be lost: on a full disk from the reserve.
+    pub(crate) async fn write_at_need(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
+        let wrote = self.seen(self.inner.database.write(batch, Room::Reserve).await);
+        if matches!(wrote, Err(Error::Full)) {
+            self.inner.full.store(true, Ordering::Relaxed);
+        }
+        wrote
+    }
+
+    /// Keeps in mind that the database's file is damaged.
+    fn seen<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error @ Error::Damaged { .. }) = &answer
+            && !self.inner.corrupt.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(
+                %error,
+                "the database's file is damaged: what stands there is not served. Check the disk, \
+                 and put the data directory back from a backup"
+            );
+        }
+        answer
+    }
+
+    /// Gives back the space of what was deleted, little by little: others write in between.
+    async fn tidy(&self) {
+        loop {
+            match self.inner.database.tidy().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "space of deleted mail was not given back; tried again");
+                    return;
+                }
+            }
+        }
     }
 
     /// `SELECT` of all columns of a class, up to and without its `WHERE`.
@@ -251,59 +330,16 @@ fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
-async fn read_one(database: &dyn Database, sql: &'static str) -> Result<Option<Row>, Error> {
-    Ok(database.read(Statement::new(sql)).await?.into_iter().next())
-}
-
-/// Makes the tables, or brings them to the present version, and checks the key.
-async fn set_up(database: &dyn Database, config: &StoreConfig) -> Result<(), Error> {
-    let dialect = database.dialect();
-    database.write(vec![schema::meta_table(dialect)]).await?;
-    let version = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'";
-    let found = read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0);
-    if found > schema::VERSION {
-        return Err(Error::Newer { found, known: schema::VERSION });
-    }
-    if found > 0 {
-        check_key(database, config).await?;
-    } else {
-        let check = config.key.seal(KEY_CHECK, KEY_CHECK);
-        let put = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ('key', $1)
-            ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
-        database.write(vec![Statement::new(put).bind(check)]).await?;
-    }
-    for (version, mut step) in schema::steps_from(dialect, found) {
-        let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('schema', $1)
-            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
-        step.push(Statement::new(put).bind(version));
-        database.write(step).await?;
-    }
-    for class in &config.classes {
-        let columns = Statement::new(dialect.columns()).bind(class.classname.as_str());
-        let rows = database.read(columns).await?;
-        let present: Vec<_> =
-            rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect();
-        database.write(schema::class_table(dialect, class, &present)).await?;
-    }
-    Ok(())
-}
-
-async fn check_key(database: &dyn Database, config: &StoreConfig) -> Result<(), Error> {
-    let check = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = 'key'";
-    let row = read_one(database, check).await?.ok_or(Error::Damaged { what: "a key check" })?;
-    let sealed = row.bytes(0).unwrap_or_default();
-    config.key.open(KEY_CHECK, sealed).map(drop).map_err(|_| Error::KeyDiffers)
-}
-
 /// Throws away, from time to time, what is no longer kept.
 async fn sweep(inner: std::sync::Weak<Inner>) {
     loop {
-        tokio::time::sleep(SWEEP).await;
+        let is_full = inner.upgrade().is_some_and(|inner| inner.full.load(Ordering::Relaxed));
+        tokio::time::sleep(if is_full { SWEEP_FULL } else { SWEEP }).await;
         let Some(inner) = inner.upgrade() else {
             return;
         };
         let store = Store { inner };
-        if let Err(error) = store.write(vec![feed::trim()]).await {
+        if let Err(error) = store.write_at_need(vec![feed::trim()]).await {
             tracing::error!(%error, "the change feed was not trimmed");
         }
         if let Err(error) = store.once_trim().await {
@@ -312,5 +348,6 @@ async fn sweep(inner: std::sync::Weak<Inner>) {
         if let Err(error) = store.blob_sweep_abandoned(ABANDONED_AFTER).await {
             tracing::error!(%error, "contents that nothing refers to were not thrown away");
         }
+        store.tidy().await;
     }
 }

@@ -28,7 +28,7 @@ impl Store {
         let gone = Statement::new(gone).bind(domain.as_str()).bind(name);
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)";
         let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
-        self.write(vec![gone, put]).await.map(drop)
+        self.write_at_need(vec![gone, put]).await.map(drop)
     }
 
     /// Whether a name in a domain has a token.

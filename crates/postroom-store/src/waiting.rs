@@ -7,6 +7,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::delivery::Claimed;
 use crate::error::Error;
+use crate::schema::SENDING;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
@@ -79,7 +80,7 @@ impl Store {
             Statement::new(sql).bind(account).bind(from).bind(to)
         };
         let batch = vec![from_to("claimed", "due"), from_to("dot-sent", "in-doubt")];
-        self.write(batch).await.map(drop)
+        self.write_at_need(batch).await.map(drop)
     }
 
     /// The accounts, there or gone, with deliveries in doubt.
@@ -176,19 +177,22 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn delivery_stranded(&self) -> Result<Vec<Stranded>, Error> {
-        let sql = "SELECT * FROM (
+        let sending = self.inner.database.dialect().by_index(SENDING);
+        let sql = format!(
+            "SELECT * FROM (
               SELECT m.\"domain\", m.\"id\", a.\"id\" IS NULL AS \"gone\",
                 p.\"id\" IS NULL OR TRIM(COALESCE(p.\"smtpHost\", '')) = '' AS \"mute\",
                 COALESCE(a.\"enabled\", $1) AS \"enabled\",
                 COALESCE(m.\"errorCode\", '') = $2 AS \"told\",
                 m.\"messageId\", a.\"address\"
-              FROM \"email/Messages\" m
+              FROM \"email/Messages\" AS m {sending}
               LEFT JOIN \"email/Accounts\" a ON a.\"id\" = m.\"account_id\"
               LEFT JOIN \"email/Profiles\" p ON p.\"id\" = a.\"profile_id\"
               WHERE m.\"messageState\" = 'sending' AND m.\"messageDirection\" = 'out'
                 AND NOT EXISTS (SELECT 1 FROM \"delivery\" d WHERE d.\"message\" = m.\"id\"
                   AND d.\"phase\" NOT IN ('due', 'void'))) AS \"waiting\"
-            WHERE \"gone\" OR \"mute\" OR \"enabled\" = \"told\" LIMIT $3";
+            WHERE \"gone\" OR \"mute\" OR \"enabled\" = \"told\" LIMIT $3"
+        );
         let sql = Statement::new(sql).bind(false).bind(DISABLED).bind(AT_ONCE);
         let stranded = |row: &Row| {
             let (domain, message) = place(row)?;

@@ -38,6 +38,10 @@ Environment:
                         `admin-token` in the data directory instead.
   POSTROOM_MASTER_KEY   the key that passwords are encrypted with, 64 hexadecimal digits.
                         Without it the file `key` in the data directory is used, and made.
+  CREDENTIALS_DIRECTORY set by systemd: the credentials `postroom.admin-token` and
+                        `postroom.master-key` (LoadCredential=) are read from there. The
+                        environment of a process can be read by its user and by crash tools;
+                        a file or a credential is better.
   RUST_LOG              what is logged (default: info). A level (error, warn, info, debug,
                         trace), or several, as in info,postroom_api=debug (every request).
   SSL_CERT_FILE, SSL_CERT_DIR
@@ -120,6 +124,12 @@ pub struct ServeArguments {
     /// The name that this host gives to SMTP servers (default: the name of the host).
     #[arg(long, value_name = "NAME")]
     pub ehlo_name: Option<String>,
+    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+    /// A file with the administrator's token, instead of POSTROOM_ADMIN_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
     /// Write nothing but JSON, a line for each event: the log to standard error, and where it
     /// listens to standard output.
     #[arg(long)]
@@ -169,6 +179,9 @@ pub struct RedecomposeArguments {
     /// The directory that holds everything.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
     /// The class of the messages.
     #[arg(long, value_name = "CLASS", default_value = "email/Messages")]
     pub class: String,
@@ -196,19 +209,4 @@ impl Cli {
 /// Whether JSON is asked for by arguments that are wrong otherwise.
 pub fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     arguments.take_while(|argument| argument != "--").any(|argument| argument == "--log-json")
-}
-
-/// Reads a secret from the environment, and takes care that it is not empty.
-///
-/// # Errors
-///
-/// When the variable is set but empty or not Unicode.
-#[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
-pub fn secret_from_environment(name: &str) -> anyhow::Result<Option<SecretString>> {
-    match std::env::var(name) {
-        Ok(value) if value.is_empty() => anyhow::bail!("{name} is set but empty"),
-        Ok(value) => Ok(Some(SecretString::from(value))),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => anyhow::bail!("{name} is not valid Unicode"),
-    }
 }

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// How many threads read the database.
@@ -20,7 +21,7 @@ const READERS: usize = 4;
 pub fn make(data: &Path) -> anyhow::Result<()> {
     let at = || format!("data directory {}", data.display());
     if data.is_dir() {
-        return Ok(());
+        return check_private(data);
     }
     ensure!(
         !data.exists(),
@@ -28,6 +29,20 @@ pub fn make(data: &Path) -> anyhow::Result<()> {
         data.display()
     );
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(at)
+}
+
+/// Checks that nobody else reads the data directory.
+fn check_private(data: &Path) -> anyhow::Result<()> {
+    let metadata = data.metadata().with_context(|| format!("data directory {}", data.display()))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    ensure!(
+        mode & 0o077 == 0,
+        "the data directory {0} is open to other users of this machine (mode {mode:04o}), and it \
+         holds all mail and the key to the passwords. Nothing was changed. Close it, then start \
+         again: chmod 700 {0} (in a unit of systemd: StateDirectoryMode=0700)",
+        data.display()
+    );
+    Ok(())
 }
 
 /// Writes a secret to a file that only its owner can read; one that is there is replaced.
@@ -46,7 +61,7 @@ pub fn write_secret(file: &Path, secret: &SecretString) -> anyhow::Result<()> {
 /// Opens the store of a data directory, with the key that was given or the one kept there.
 pub async fn open(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<Store> {
     let key = match master_key {
-        Some(given) => MasterKey::from_hex(given).context("POSTROOM_MASTER_KEY")?,
+        Some(given) => MasterKey::from_hex(given).context("master key")?,
         None => MasterKey::in_directory(data).context("key file")?,
     };
     let classes = builtin::classes().context("built-in classes")?;

@@ -16,6 +16,8 @@ mod logging;
 
 mod data;
 
+mod secrets;
+
 mod serve;
 
 mod redecompose;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: cli::Cli) -> anyhow::Result<()> {
+    secrets::keep_inside()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match arguments.command {

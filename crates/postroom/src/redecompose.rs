@@ -3,10 +3,10 @@
 //! It is the job that `REDECOMPOSE` of the REST interface asks for: what is cut off here goes on
 //! when Postroom runs again.
 
-use crate::cli;
 use crate::cli::RedecomposeArguments;
 use crate::data;
 use crate::logging;
+use crate::secrets;
 use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::ensure;
@@ -41,7 +41,7 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     ensure!(arguments.class == MESSAGES, "only {MESSAGES} has originals to decompose again");
     let directory = &arguments.data;
     ensure!(directory.join(DATABASE_FILE).is_file(), "{} holds no data", directory.display());
-    let key = cli::secret_from_environment("POSTROOM_MASTER_KEY")?;
+    let key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
     let store = data::open(directory, key.as_ref()).await.map_err(|error| {
         match error.downcast_ref::<postroom_store::Error>() {
             Some(postroom_store::Error::Locked { .. }) => error.context(RUNS),

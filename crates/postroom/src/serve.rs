@@ -1,12 +1,12 @@
 //! `postroom serve`: opens the store, starts the engine and the REST interface, runs until a
 //! signal, and ends in order: no new requests, then the engine, then the store.
 
-use crate::cli;
 use crate::cli::ServeArguments;
 use crate::config;
 use crate::config::Instance;
 use crate::data;
 use crate::logging;
+use crate::secrets;
 use anyhow::Context;
 use anyhow::bail;
 use futures_util::future::OptionFuture;
@@ -46,8 +46,9 @@ const TOKEN_FILE: &str = "admin-token";
 /// Runs the command until a signal.
 pub async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
     logging::start(arguments.log_json, LevelFilter::INFO)?;
-    arguments.admin_token = cli::secret_from_environment("POSTROOM_ADMIN_TOKEN")?;
-    arguments.master_key = cli::secret_from_environment("POSTROOM_MASTER_KEY")?;
+    let token_file = arguments.admin_token_file.as_deref();
+    arguments.admin_token = secrets::ADMIN_TOKEN.read(token_file)?;
+    arguments.master_key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -134,6 +135,7 @@ struct Running {
     address: SocketAddr,
     /// What it was started with.
     setup: Setup,
+    store: Store,
     supervisor: Supervisor,
     api: tokio::task::JoinHandle<()>,
     stop_api: tokio::sync::oneshot::Sender<()>,
@@ -163,7 +165,7 @@ impl Running {
 
     /// Ends it in order.
     async fn stop(self) -> anyhow::Result<()> {
-        let Self { supervisor, api, stop_api, .. } = self;
+        let Self { store, supervisor, api, stop_api, .. } = self;
         // The API may have ended by itself; its result below tells.
         let _ = stop_api.send(());
         let within = supervisor.stops_within();
@@ -183,13 +185,16 @@ impl Running {
             let seconds = REQUESTS_WITHIN.as_secs();
             tracing::info!(seconds, "waiting for requests to end: at most so many seconds");
         }
-        match tokio::time::timeout(REQUESTS_WITHIN, api).await {
+        let ended = match tokio::time::timeout(REQUESTS_WITHIN, api).await {
             Ok(ended) => ended.context("REST interface"),
             Err(_) => {
                 tracing::warn!("requests that did not end in time are cut off");
                 Ok(())
             }
-        }
+        };
+        // A copy of the data directory is whole from now on.
+        store.close().await.context("store")?;
+        ended
     }
 }
 
@@ -223,7 +228,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let store = open_store(&setup.data, arguments).await?;
     let settings = Settings::new(dialing, setup.data.join("spool"));
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
-    let app = postroom_api::App::new(store).with_engine(supervisor.watch_health());
+    let app = postroom_api::App::new(store.clone()).with_engine(supervisor.watch_health());
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
     let api = tokio::spawn(postroom_api::serve(listener, app, async move {
         // An error means that the sender is gone, which is an end too.
@@ -231,7 +236,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     }));
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, data = %setup.data.display(), %address, "started");
-    Ok(Running { address, setup, supervisor, api, stop_api })
+    Ok(Running { address, setup, store, supervisor, api, stop_api })
 }
 
 /// Why nothing listens there, and what to do.
@@ -264,7 +269,7 @@ async fn ensure_token(
     let domain = Domain::default_domain();
     if let Some(token) = &arguments.admin_token {
         if token.expose_secret().chars().count() < TOKEN_CHARACTERS_MIN {
-            bail!("POSTROOM_ADMIN_TOKEN needs at least {TOKEN_CHARACTERS_MIN} characters");
+            bail!("the administrator's token needs at least {TOKEN_CHARACTERS_MIN} characters");
         }
         return store.token_set(&domain, "admin", token).await.context("administrator's token");
     }

@@ -70,8 +70,8 @@ async fn secrets_are_taken_and_never_shown() {
     let replaced = server.send("PUT", &path, &put).await;
     assert_eq!(replaced.expect(200)["address"], "new@b.test");
     let rows = server.store.account_list().await.unwrap();
-    let password = rows[0].secrets.password.as_ref().unwrap();
-    assert_eq!(secrecy::ExposeSecret::expose_secret(password), "canary-two", "PUT keeps secrets");
+    let password = rows[0].secrets.password.as_ref().unwrap().open().unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&password), "canary-two", "PUT keeps secrets");
     for query in ["?password=canary-two", "?mask=password", "?order=password"] {
         let refused = server.get(&format!("{ACCOUNTS}{query}")).await;
         assert_eq!(refused.status, 422, "{query}");

@@ -47,7 +47,7 @@ async fn open_at_last(shared: &Shared, account: &Account) -> Result<Connection, 
     if let Some(credentials) = &server.credentials
         && (server.must_log_in || connection.capabilities().offers_auth())
     {
-        connection.login(credentials).await?;
+        connection.login(&credentials.open()?).await?;
     }
     Ok(connection)
 }

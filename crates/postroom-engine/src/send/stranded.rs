@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Looks after them until `stop`, whenever a message or the configuration was changed.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    let mut outgoing = shared.store.watch_outgoing();
+    let mut outgoing = shared.store.watch_all_outgoing();
     let mut configuration = shared.store.watch_configuration();
     while !stop.is_cancelled() {
         outgoing.borrow_and_update();

@@ -46,4 +46,9 @@ impl Dialect for SqliteDialect {
     fn folded(&self, term: &str) -> String {
         format!("{FOLD}({term})")
     }
+
+    fn by_index(&self, index: &str) -> String {
+        // A statement that cannot use it fails to be prepared: the tests see that.
+        format!("INDEXED BY \"{index}\"")
+    }
 }

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::sqlite::statement;
 use rusqlite::Connection;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,11 +22,13 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Watches a connection.
-    pub fn of(connection: &mut Connection) -> Result<Self, Error> {
+    /// Watches a connection. With `ending` whatever it reads is over.
+    pub fn of(connection: &mut Connection, ending: Arc<AtomicBool>) -> Result<Self, Error> {
         let (start, until_ms) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
         let until = Arc::clone(&until_ms);
-        let is_over = move || ms(start.elapsed()) > until.load(Ordering::Relaxed);
+        let is_over = move || {
+            ms(start.elapsed()) > until.load(Ordering::Relaxed) || ending.load(Ordering::Relaxed)
+        };
         connection.progress_handler(INSTRUCTIONS, Some(is_over)).map_err(statement::failed)?;
         Ok(Self { start, until_ms })
     }

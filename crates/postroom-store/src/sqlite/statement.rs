@@ -7,6 +7,7 @@ use crate::database::Value;
 use crate::error::Error;
 use rusqlite::Connection;
 use rusqlite::ErrorCode;
+use rusqlite::ffi;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::types::ValueRef;
 use std::borrow::Cow;
@@ -86,9 +87,19 @@ pub fn failed(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full,
         Some(ErrorCode::OperationInterrupted) => Error::TooSlow,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Damaged { what: "pages" }
+        }
+        // The index of the log is a file too.
+        _ if is_log_index_full(&error) => Error::Full,
         Some(ErrorCode::ConstraintViolation) => Error::Exists { what: constraint(&error) },
         _ => Error::Database(Arc::new(error)),
     }
+}
+
+/// Whether there was no space for the index of the log, which SQLite calls an error of the disk.
+fn is_log_index_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 /// What a violated constraint is about: `UNIQUE constraint failed: email/Messages.id` and so on.
@@ -109,8 +120,11 @@ pub fn again(error: &Error) -> Error {
         | Error::Busy { .. }
         | Error::SameLogin
         | Error::Condition { .. }
+        | Error::Rule { .. }
         | Error::Closed
         | Error::Damaged { .. }
+        | Error::WalMissing { .. }
+        | Error::WalForeign { .. }
         | Error::Locked { .. }
         | Error::File { .. }
         | Error::KeyForm

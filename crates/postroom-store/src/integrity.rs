@@ -1,0 +1,90 @@
+//! The statements that keep the rules of the data model, for the batches of changes.
+
+use crate::columns::quoted;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::rule::Rule;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use uuid::Uuid;
+
+/// Lets a batch fail while an account uses a profile.
+pub fn profile_unused(profile: Uuid) -> Statement {
+    let accounts = quoted(ACCOUNTS);
+    let sql = format!(
+        "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
+         AND NOT EXISTS (SELECT 1 FROM {accounts} WHERE \"profile_id\" = $1)"
+    );
+    Statement::new(sql).bind(profile).must_hold(Rule::ProfileUnused)
+}
+
+/// Lets a batch fail when another folder of the account stands for the same mailbox; `None` for
+/// what is no folder, or names no mailbox.
+pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Statement> {
+    let other = OtherFolder::of(class, folder)?;
+    let sql = format!(
+        "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
+         AND NOT EXISTS ({OTHER})"
+    );
+    Some(other.bound(Statement::new(sql), domain).must_hold(Rule::OneFolder))
+}
+
+/// Finds another folder for the same mailbox: one of the same name, INBOX in either case (RFC 9051
+/// §5.1), or of the same title.
+const OTHER: &str = "SELECT \"id\" FROM \"email/Folders\"
+    WHERE \"account_id\" = $1 AND \"domain\" = $2 AND \"id\" <> $3
+      AND ((CASE WHEN UPPER(\"name\") = 'INBOX' THEN 'INBOX' ELSE \"name\" END) = $4
+        OR \"title\" = $5)";
+
+/// What [`OTHER`] asks for.
+struct OtherFolder<'a> {
+    account: Uuid,
+    folder: Uuid,
+    name: Option<&'a str>,
+    title: Option<&'a str>,
+}
+
+impl<'a> OtherFolder<'a> {
+    fn of(class: &Class, folder: &'a Entity) -> Option<Self> {
+        let (name, title) = (folder.text("name"), folder.text("title"));
+        if class.classname != FOLDERS || (name.is_none() && title.is_none()) {
+            return None;
+        }
+        let account = folder.reference("account_id")?;
+        Some(Self { account, folder: folder.id, name: name.map(mailbox_name), title })
+    }
+
+    fn bound(self, statement: Statement, domain: &Domain) -> Statement {
+        let place = statement.bind(self.account).bind(domain.as_str()).bind(self.folder);
+        place.bind(self.name).bind(self.title)
+    }
+}
+
+/// The name of a mailbox, as it is compared: INBOX is the same in any case (RFC 9051 §5.1).
+pub fn mailbox_name(name: &str) -> &str {
+    if name.eq_ignore_ascii_case("INBOX") { "INBOX" } else { name }
+}
+
+impl Store {
+    /// Another folder of the account that stands for the same mailbox as `folder`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn folder_same(
+        &self,
+        domain: &Domain,
+        folder: &Entity,
+    ) -> Result<Option<Uuid>, Error> {
+        let class = self.builtin(FOLDERS)?;
+        let Some(other) = OtherFolder::of(&class, folder) else {
+            return Ok(None);
+        };
+        let rows = self.read(other.bound(Statement::new(OTHER), domain)).await?;
+        Ok(rows.first().and_then(|row| row.id(0)))
+    }
+}

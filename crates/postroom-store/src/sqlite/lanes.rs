@@ -1,0 +1,218 @@
+//! Lanes: the threads that read, so that no question waits behind slow ones of somebody else.
+//!
+//! ```text
+//!   engine, single entities, files, /healthz ─────► own lane
+//!   queries of clients (with a bound of time) ────► quick lane ── not done in QUICK ──► slow lane
+//! ```
+//! A query that is passed on begins anew in the slow lane. Its bound counts from the moment it was
+//! asked, so that waiting in a queue of slow ones is bounded too.
+
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::sqlite::connect;
+use crate::sqlite::patience::Patience;
+use crate::sqlite::statement;
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How long a query of a client may keep the quick lane.
+const QUICK: Duration = Duration::from_millis(300);
+/// How many threads the quick and the slow lane have. The slow one has fewer than most machines
+/// have processors.
+const QUICK_THREADS: usize = 2;
+const SLOW_THREADS: usize = 2;
+
+/// A question, and who waits for the answer.
+struct Question {
+    statement: Statement,
+    asked: Instant,
+    reply: oneshot::Sender<Result<Vec<Row>, Error>>,
+}
+
+/// The threads that read.
+#[derive(Debug)]
+pub struct Lanes {
+    senders: Mutex<Option<Senders>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    ending: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Senders {
+    own: mpsc::Sender<Question>,
+    quick: mpsc::Sender<Question>,
+}
+
+/// What one thread of a lane works with.
+struct Reader {
+    connection: Connection,
+    patience: Patience,
+    questions: Arc<Mutex<mpsc::Receiver<Question>>>,
+    /// Where a question goes that takes longer than [`QUICK`]; `None`: it is answered here.
+    slower: Option<mpsc::Sender<Question>>,
+}
+
+impl Lanes {
+    /// Starts the threads: `readers` for the own lane, and those of the others.
+    pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
+        let lanes = Self {
+            senders: Mutex::default(),
+            threads: Mutex::default(),
+            ending: Arc::new(AtomicBool::new(false)),
+        };
+        let own = lanes.lane(file, readers.max(1), None)?;
+        let slow = lanes.lane(file, SLOW_THREADS, None)?;
+        let quick = lanes.lane(file, QUICK_THREADS, Some(&slow))?;
+        *lanes.senders.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Senders { own, quick });
+        Ok(lanes)
+    }
+
+    fn lane(
+        &self,
+        file: &Path,
+        threads: usize,
+        slower: Option<&mpsc::Sender<Question>>,
+    ) -> Result<mpsc::Sender<Question>, Error> {
+        let (sender, questions) = mpsc::channel();
+        let questions = Arc::new(Mutex::new(questions));
+        for _ in 0..threads {
+            let mut connection = connect(file)?;
+            connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;
+            let patience = Patience::of(&mut connection, Arc::clone(&self.ending))?;
+            let questions = Arc::clone(&questions);
+            let reader = Reader { connection, patience, questions, slower: slower.cloned() };
+            let thread = thread::Builder::new().name("postroom-read".to_owned());
+            let started = thread.spawn(move || reader.run());
+            let started =
+                started.map_err(|source| Error::File { path: "postroom-read".into(), source })?;
+            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(started);
+        }
+        Ok(sender)
+    }
+
+    /// Asks.
+    pub fn ask(&self, statement: Statement) -> oneshot::Receiver<Result<Vec<Row>, Error>> {
+        let (reply, answer) = oneshot::channel();
+        if let Some(senders) = &*self.senders.lock().unwrap_or_else(PoisonError::into_inner) {
+            let lane = if statement.within.is_some() { &senders.quick } else { &senders.own };
+            // When the threads are gone, so is `reply`, and the answer says that it is closed.
+            let _ = lane.send(Question { statement, asked: Instant::now(), reply });
+        }
+        answer
+    }
+
+    /// Ends the threads, and what they are reading; waits until their connections are closed.
+    pub fn close(&self) {
+        self.ending.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(self.senders.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread that reads the database ended by a fault of its own");
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn run(self) {
+        loop {
+            let next = match self.questions.lock() {
+                Ok(questions) => questions.recv(),
+                Err(_) => return,
+            };
+            match next {
+                Ok(question) => self.answer(question),
+                Err(mpsc::RecvError) => return,
+            }
+        }
+    }
+
+    fn answer(&self, question: Question) {
+        let left =
+            question.statement.within.map(|all| all.saturating_sub(question.asked.elapsed()));
+        let slower = self.slower.as_ref().filter(|_| left.is_some_and(|left| left > QUICK));
+        if left == Some(Duration::ZERO) {
+            // Nobody may be waiting any more.
+            let _ = question.reply.send(Err(Error::TooSlow));
+            return;
+        }
+        self.patience.begin(if slower.is_some() { Some(QUICK) } else { left });
+        let ran = statement::run(&self.connection, &question.statement);
+        match (ran, slower) {
+            (Err(Error::TooSlow), Some(slower)) => {
+                // When the slow lane is gone, so is `reply`, and the answer says so.
+                let _ = slower.send(question);
+            }
+            (ran, _) => {
+                let _ = question.reply.send(ran.map(|outcome| outcome.rows));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::Database;
+    use crate::sqlite::Sqlite;
+
+    const ENDLESS: &str = "WITH RECURSIVE \"n\" (\"x\") AS \
+        (SELECT 1 UNION ALL SELECT \"x\" + 1 FROM \"n\") SELECT COUNT(*) FROM \"n\"";
+    /// Long enough for a machine that is busy with other things.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn slow_queries_of_clients_delay_nobody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Sqlite::open(&directory.path().join("db"), 1).unwrap();
+        let endless = || database.read(Statement::new(ENDLESS).within(PATIENCE * 10));
+        let slow: Vec<_> = (0..8).map(|_| endless()).collect();
+        let quick = async {
+            for _ in 0..100 {
+                database.read(Statement::new("SELECT 1")).await.unwrap();
+            }
+            // A quick query of a client overtakes the slow ones.
+            database.read(Statement::new("SELECT 2").within(PATIENCE)).await.unwrap()
+        };
+        let answered = tokio::time::timeout(PATIENCE, quick).await.expect("it was delayed");
+        assert_eq!(answered[0].whole(0), Some(2));
+        // The end does not wait for them.
+        tokio::time::timeout(PATIENCE, async {
+            database.close();
+            for slow in slow {
+                assert!(slow.await.is_err());
+            }
+        })
+        .await
+        .expect("the end was delayed");
+    }
+
+    #[tokio::test]
+    async fn waiting_behind_slow_queries_counts_as_time_of_a_query() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Sqlite::open(&directory.path().join("db"), 1).unwrap();
+        let within = QUICK * 2;
+        let slow: Vec<_> =
+            (0..6).map(|_| database.read(Statement::new(ENDLESS).within(within))).collect();
+        let all = async {
+            for slow in slow {
+                assert!(matches!(slow.await, Err(Error::TooSlow)));
+            }
+        };
+        tokio::time::timeout(PATIENCE, all).await.expect("the bound does not hold");
+    }
+}

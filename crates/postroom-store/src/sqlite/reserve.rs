@@ -1,0 +1,135 @@
+//! The reserve: space on the disk that only deletions may use, and what is small and must not be
+//! lost. A deletion writes before it frees, so on a full disk nobody could make room without it.
+//!
+//! It is a file of its own. When such a batch finds no space, the file is cut to nothing; from then
+//! on all other batches are refused until there is space for a new reserve.
+
+use rustix::fs::FallocateFlags;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// The most that is held back: as much as the log of the database grows to.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The part of a small disk that is held back.
+const PART: u64 = 5;
+
+/// The reserve of a data directory.
+#[derive(Debug)]
+pub struct Reserve {
+    path: PathBuf,
+    is_used: bool,
+}
+
+impl Reserve {
+    /// Takes the reserve of the directory of a database, or makes it. One that was used before
+    /// stays so until there is space.
+    pub fn beside(file: &Path) -> Self {
+        let path = file.with_file_name("reserve");
+        let length = std::fs::metadata(&path).map(|metadata| metadata.len());
+        let mut reserve = Self { path, is_used: length.as_ref().is_ok_and(|bytes| *bytes == 0) };
+        if !length.is_ok_and(|bytes| bytes > 0) {
+            reserve.restore();
+        }
+        reserve
+    }
+
+    /// Whether only those may write that may use the reserve. Looks for space first.
+    pub fn is_used(&mut self) -> bool {
+        if self.is_used {
+            self.restore();
+        }
+        self.is_used
+    }
+
+    /// Frees the space; `false` when it is free already.
+    pub fn release(&mut self) -> bool {
+        if self.is_used || !self.path.exists() {
+            return false;
+        }
+        match File::options().write(true).open(&self.path).and_then(|file| file.set_len(0)) {
+            Ok(()) => {
+                self.is_used = true;
+                tracing::error!(
+                    "the disk is full: new mail stays at its server, and messages that are to be \
+                     sent are refused, until there is space. Deletions work, from the reserve"
+                );
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, path = %self.path.display(), "the reserve was not freed");
+                false
+            }
+        }
+    }
+
+    /// Makes the reserve if there is space for it twice.
+    fn restore(&mut self) {
+        let made = self.bytes().and_then(|bytes| match bytes {
+            Some(bytes) => self.make(bytes).map(|()| true),
+            None => Ok(false),
+        });
+        match made {
+            Ok(true) => {
+                if std::mem::take(&mut self.is_used) {
+                    tracing::info!("the disk has space again: all goes on");
+                }
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, path = %self.path.display(), "no reserve was made");
+                // Its space was taken by others meanwhile; without it there is nothing to free.
+                let _ = File::options().write(true).open(&self.path).map(|file| file.set_len(0));
+            }
+        }
+    }
+
+    /// How large it is on this disk; `None` when there is no space for it.
+    fn bytes(&self) -> io::Result<Option<u64>> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let disk = rustix::fs::statvfs(directory)?;
+        let bytes = (disk.f_blocks.saturating_mul(disk.f_frsize) / PART).min(BYTES_MAX);
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok((bytes > 0 && free / 2 >= bytes).then_some(bytes))
+    }
+
+    fn make(&self, bytes: u64) -> io::Result<()> {
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => write(file, bytes),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Takes space where it cannot be had at once.
+fn write(mut file: File, bytes: u64) -> io::Result<()> {
+    let mut zeros = io::Read::take(io::repeat(0), bytes);
+    io::copy(&mut zeros, &mut file).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserve_is_freed_once_and_made_again_when_there_is_space() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("reserve");
+        let mut reserve = Reserve::beside(&directory.path().join("db"));
+        let made = std::fs::metadata(&path).unwrap();
+        assert!(made.len() > 0 && made.blocks() * 512 >= made.len(), "it takes its space");
+        assert!(!reserve.is_used());
+        assert!(reserve.release());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        assert!(!reserve.release(), "there is nothing more to free");
+        // This disk has space.
+        assert!(!reserve.is_used());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), made.len());
+    }
+}

@@ -1,0 +1,185 @@
+//! The write-ahead log: when it is written back, and how a copy without it is known.
+//!
+//! Most of what is new stands in `postroom.db-wal` and not yet in `postroom.db`. A copy of the
+//! latter alone looks like a sound database, older or empty. So the row `wal` of `meta` has a
+//! number that is odd in the file as long as there is more in the log, and even for who reads both:
+//!
+//! ```text
+//!   commit 2n+1 ─► checkpoint: the file holds 2n+1 ─► commit 2n+2, first in the new log ─► …
+//! ```
+//! A clean stop leaves an even number in the file, and no log; so does the backup command of
+//! SQLite. The log is begun anew only behind a whole checkpoint, so the number of a file and a log
+//! that belong together differs by at most 2.
+
+use crate::error::Error;
+use crate::sqlite::statement;
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+use rusqlite::OptionalExtension;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering;
+
+/// How many pages of the log are written back at once.
+const PAGES: i32 = 4096;
+/// After a checkpoint that readers kept from its end: how many more pages until the next.
+const PAGES_AGAIN: i32 = 1024;
+
+/// How a checkpoint goes about what is in its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// Writes back what nobody reads.
+    Passive,
+    /// Also empties the log, if nobody reads it.
+    Truncate,
+}
+
+/// The log, as the thread that writes sees it.
+#[derive(Debug)]
+pub struct Wal {
+    /// The number that was committed last; even.
+    number: i64,
+    /// At how many pages the log is written back.
+    at_pages: i32,
+    /// How many pages it has, as of the last commit.
+    logged: Arc<AtomicI32>,
+}
+
+/// Refuses a database whose log is missing, before SQLite makes a new one.
+///
+/// # Errors
+///
+/// [`Error::WalMissing`].
+pub fn before_open(file: &Path) -> Result<Option<i64>, Error> {
+    // First, because the number of the file may change as long as there is a log.
+    let has_log = log_of(file).exists();
+    let number = number_in_file(file);
+    match number {
+        Some(number) if number % 2 != 0 && !has_log => {
+            Err(Error::WalMissing { path: file.to_owned() })
+        }
+        number => Ok(number),
+    }
+}
+
+/// The file of the log.
+fn log_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// The number that stands in the file itself, whatever the log says; `None` when there is none.
+fn number_in_file(file: &Path) -> Option<i64> {
+    let path = std::path::absolute(file).ok()?;
+    let mut uri = String::from("file:");
+    for byte in std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()) {
+        if byte.is_ascii_alphanumeric() || b"/-._".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri, flags).ok()?;
+    // A file without such a row was never written by a version that has it.
+    number(&connection).ok().flatten()
+}
+
+fn number(connection: &Connection) -> Result<Option<i64>, rusqlite::Error> {
+    let sql = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'wal'";
+    connection.query_row(sql, [], |row| row.get(0)).optional()
+}
+
+impl Wal {
+    /// Takes over the log of a database that was just opened; `in_file` is what
+    /// [`before_open`] found.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WalForeign`] for a log that does not belong to the file.
+    pub fn of(
+        connection: &mut Connection,
+        file: &Path,
+        in_file: Option<i64>,
+    ) -> Result<Self, Error> {
+        let meta = "SELECT 1 FROM \"sqlite_master\" WHERE \"name\" = 'meta'";
+        let meta = connection.query_row(meta, [], |_| Ok(())).optional();
+        let number = match meta.map_err(statement::failed)? {
+            Some(()) => number(connection).map_err(statement::failed)?,
+            None => None,
+        };
+        if let Some(in_file) = in_file
+            && !number.is_some_and(|number| (0..=2).contains(&(number - in_file)))
+        {
+            return Err(Error::WalForeign { path: file.to_owned() });
+        }
+        let logged = Arc::new(AtomicI32::new(0));
+        let count = Arc::clone(&logged);
+        let hook = move |_: &mut rusqlite::hooks::Wal, pages| {
+            count.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        connection.wal_hook(Some(hook)).map_err(statement::failed)?;
+        let number = number.unwrap_or(0);
+        Ok(Self { number: number + number % 2, at_pages: PAGES, logged })
+    }
+
+    /// How many pages it has.
+    pub fn pages(&self) -> i32 {
+        self.logged.load(Ordering::Relaxed)
+    }
+
+    /// Writes the log back if it is long.
+    pub fn after_commit(&mut self, connection: &Connection) {
+        if self.pages() < self.at_pages {
+            return;
+        }
+        if let Err(error) = self.checkpoint(connection, Checkpoint::Passive) {
+            self.at_pages = self.pages().saturating_add(PAGES_AGAIN);
+            tracing::warn!(%error, "the log of the database was not written back; tried again");
+        }
+    }
+
+    /// Writes the log back, and marks the file: there is more in the log.
+    pub fn checkpoint(&mut self, connection: &Connection, how: Checkpoint) -> Result<(), Error> {
+        self.put(connection, self.number + 1)?;
+        let whole = run(connection, how);
+        if matches!(whole, Ok(true)) {
+            self.number += 2;
+            self.at_pages = PAGES;
+        } else {
+            self.at_pages = self.pages().saturating_add(PAGES_AGAIN);
+        }
+        self.put(connection, self.number)?;
+        whole.map(drop)
+    }
+
+    /// Leaves all in the file.
+    pub fn close(self, connection: &Connection) -> Result<(), Error> {
+        run(connection, Checkpoint::Truncate).map(drop)
+    }
+
+    fn put(&self, connection: &Connection, number: i64) -> Result<(), Error> {
+        let sql = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('wal', ?1)
+            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+        let mut put = connection.prepare_cached(sql).map_err(statement::failed)?;
+        put.execute([number]).map(drop).map_err(statement::failed)
+    }
+}
+
+/// Whether all of the log was written back.
+fn run(connection: &Connection, how: Checkpoint) -> Result<bool, Error> {
+    let sql = match how {
+        Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+        Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    let row = connection.query_row(sql, [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    });
+    let (busy, logged, back) = row.map_err(statement::failed)?;
+    Ok(busy == 0 && logged == back)
+}

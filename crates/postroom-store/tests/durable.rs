@@ -1,0 +1,308 @@
+//! What is durable: backups that are whole, damage that is seen, deletions that leave nothing.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin;
+use postroom_store::*;
+use secrecy::SecretString;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const CANARY: &str = "canary-4711-words-of-a-private-mail";
+
+fn config(directory: &Path) -> StoreConfig {
+    StoreConfig {
+        directory: directory.to_owned(),
+        key: MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap(),
+        classes: builtin::classes().unwrap(),
+        readers: 1,
+    }
+}
+
+async fn open(directory: &Path) -> Store {
+    Store::open(&config(directory)).await.unwrap()
+}
+
+fn domain() -> Domain {
+    Domain::default_domain()
+}
+
+async fn create(store: &Store, class: &str, values: Json) -> Result<Entity, Error> {
+    let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
+    let new = NewEntity { entity, files: vec![] };
+    let class = store.class(class).unwrap();
+    Ok(store.entity_create(&domain(), &class, vec![new]).await?.remove(0))
+}
+
+async fn profile(store: &Store, name: &str) -> Uuid {
+    create(store, builtin::PROFILES, json!({"name": name})).await.unwrap().id
+}
+
+async fn account(store: &Store, profile: Uuid) -> Result<Uuid, Error> {
+    let values = json!({"profile_id": profile.to_string(), "address": format!("{profile}@b.test")});
+    Ok(create(store, builtin::ACCOUNTS, values).await?.id)
+}
+
+/// A message with a file of these bytes.
+async fn message(store: &Store, subject: &str, bytes: &[u8]) -> Uuid {
+    let values = json!({"subject": subject, "messageDirection": "out", "text": subject});
+    let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
+    let id = entity.id;
+    let file = NewFile {
+        property: "attachments".to_owned(),
+        name: "a.bin".to_owned(),
+        media_type: "application/octet-stream".to_owned(),
+        content_id: None,
+        content: NewContent::Own(Content::prepare(bytes)),
+    };
+    let class = store.class(builtin::MESSAGES).unwrap();
+    let new = NewEntity { entity, files: vec![file] };
+    store.entity_create(&domain(), &class, vec![new]).await.unwrap();
+    id
+}
+
+async fn delete(store: &Store, class: &str, id: Uuid) -> Result<Updated, Error> {
+    let class = store.class(class).unwrap();
+    store.entity_delete((&domain(), &class, id), None).await
+}
+
+async fn file_bytes(store: &Store, message: Uuid) -> Result<Vec<u8>, Error> {
+    let file = store.file_list(&domain(), message, "attachments").await?.remove(0);
+    let FileSource::Blob(blob) = file.source else { unreachable!("a file of its own") };
+    let mut reader = store.blob_read(blob, 0..file.size_bytes);
+    let mut all = vec![];
+    while let Some(piece) = reader.next().await? {
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
+}
+
+/// Bytes that no compression makes smaller.
+fn noise(seed: u64, count: usize) -> Vec<u8> {
+    let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let step = |_| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random.to_le_bytes()[0]
+    };
+    (0..count).map(step).collect()
+}
+
+/// A copy of the database alone, as careless hands make it.
+fn copy_of_the_database(from: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(from.join(DATABASE_FILE), copy.path().join(DATABASE_FILE)).unwrap();
+    copy
+}
+
+fn count_in_files(directory: &Path, needle: &str) -> usize {
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let count = |path| {
+        let bytes = fs::read(path).unwrap();
+        bytes.windows(needle.len()).filter(|window| *window == needle.as_bytes()).count()
+    };
+    files.map(count).sum()
+}
+
+#[tokio::test]
+async fn after_a_clean_stop_one_file_holds_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let message = message(&store, "kept", b"bytes").await;
+    store.close().await.unwrap();
+    assert!(!directory.path().join("postroom.db-wal").exists());
+    let copy = copy_of_the_database(directory.path());
+    let restored = open(copy.path()).await;
+    assert_eq!(file_bytes(&restored, message).await.unwrap(), b"bytes");
+}
+
+#[tokio::test]
+async fn a_database_copied_without_its_log_is_refused_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    message(&store, "kept", b"bytes").await;
+    let copy = copy_of_the_database(directory.path());
+    let refused = Store::open(&config(copy.path())).await.unwrap_err();
+    assert!(matches!(refused, Error::WalMissing { .. }), "{refused}");
+    assert!(refused.to_string().contains("Copy the whole data directory"), "{refused}");
+    // With the log it is whole; and so is what SQLite itself copies.
+    fs::copy(directory.path().join("postroom.db-wal"), copy.path().join("postroom.db-wal"))
+        .unwrap();
+    drop(open(copy.path()).await);
+    let backup = tempfile::tempdir().unwrap();
+    let from = rusqlite::Connection::open(directory.path().join(DATABASE_FILE)).unwrap();
+    from.execute("VACUUM INTO ?1", [backup.path().join(DATABASE_FILE).to_str()]).unwrap();
+    drop(open(backup.path()).await);
+}
+
+#[tokio::test]
+async fn a_log_of_another_moment_is_refused_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let copy = copy_of_the_database(directory.path());
+    // More than the log holds before it is written back, twice.
+    for seed in 0..40 {
+        message(&store, "much", &noise(seed, 4_000_000)).await;
+    }
+    let log = "postroom.db-wal";
+    fs::copy(directory.path().join(log), copy.path().join(log)).unwrap();
+    let refused = Store::open(&config(copy.path())).await.unwrap_err();
+    assert!(matches!(refused, Error::WalForeign { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn damaged_bytes_are_refused_and_said_by_the_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let bytes = noise(1, 600_000);
+    let message = message(&store, "damaged", &bytes).await;
+    store.close().await.unwrap();
+    let path = directory.path().join(DATABASE_FILE);
+    let whole = fs::read(&path).unwrap();
+    let marker = &bytes[5_000..5_032];
+    let at = whole.windows(marker.len()).position(|window| window == marker).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[whole[at] ^ 4], at as u64).unwrap();
+    let store = open(directory.path()).await;
+    store.check().await.unwrap();
+    let read = file_bytes(&store, message).await;
+    assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
+    assert!(matches!(store.check().await, Err(Error::Damaged { .. })));
+    // With the message the damage is gone.
+    delete(&store, builtin::MESSAGES, message).await.unwrap();
+    store.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_of_deleted_mail_stays_and_its_space_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let kept = message(&store, "kept", b"kept").await;
+    let class = store.class(builtin::MESSAGES).unwrap();
+    let mut ids = vec![];
+    for seed in 0..12 {
+        let id = message(&store, CANARY, &[noise(seed, 400_000), CANARY.into()].concat()).await;
+        let change = json!({"subject": "changed"}).as_object().unwrap().clone();
+        store.entity_update((&domain(), &class, id), &change, None).await.unwrap();
+        ids.push(id);
+    }
+    store.close().await.unwrap();
+    let path = directory.path().join(DATABASE_FILE);
+    let full_bytes = fs::metadata(&path).unwrap().len();
+    assert!(count_in_files(directory.path(), CANARY) > 0);
+    let store = open(directory.path()).await;
+    for id in ids {
+        delete(&store, builtin::MESSAGES, id).await.unwrap();
+    }
+    store.close().await.unwrap();
+    assert_eq!(count_in_files(directory.path(), CANARY), 0);
+    // At the start space is given back, and so it is every minute.
+    let store = open(directory.path()).await;
+    store.clone().close().await.unwrap();
+    let left_bytes = fs::metadata(&path).unwrap().len();
+    assert!(left_bytes < full_bytes / 2, "{left_bytes} of {full_bytes}");
+    drop(store);
+    let store = open(directory.path()).await;
+    assert_eq!(file_bytes(&store, kept).await.unwrap(), b"kept");
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_version_gives_back_space_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let kept = message(&store, "kept", b"kept").await;
+    store.close().await.unwrap();
+    let path = directory.path().join(DATABASE_FILE);
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM").unwrap();
+    drop(database);
+    let store = open(directory.path()).await;
+    assert_eq!(file_bytes(&store, kept).await.unwrap(), b"kept");
+    store.close().await.unwrap();
+    let database = rusqlite::Connection::open(&path).unwrap();
+    let mode: i64 = database.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, 2);
+    assert!(!directory.path().join("postroom.new").exists());
+}
+
+#[tokio::test]
+async fn two_folders_of_one_mailbox_are_one_whatever_the_case_of_inbox() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let account = account(&store, profile(&store, "p").await).await.unwrap();
+    let folder = |name: &str| {
+        let values = json!({"account_id": account.to_string(), "name": name, "title": name});
+        create(&store, builtin::FOLDERS, values)
+    };
+    folder("INBOX").await.unwrap();
+    for twice in ["inbox", "Inbox", "INBOX"] {
+        let refused = folder(twice).await;
+        assert!(matches!(refused, Err(Error::Rule { rule: Rule::OneFolder })), "{refused:?}");
+    }
+    for other in ["INBOX/x", "inbox/x", "Work", "work"] {
+        folder(other).await.unwrap();
+    }
+    // Many at the same moment: one of them is first.
+    let all = futures_of(8, || folder("Same")).await;
+    assert_eq!(all.iter().filter(|made| made.is_ok()).count(), 1);
+}
+
+/// Several of the same at once.
+async fn futures_of<F: Future>(count: usize, make: impl Fn() -> F) -> Vec<F::Output> {
+    let mut all: Vec<_> = (0..count).map(|_| Box::pin(make())).collect();
+    let mut done = vec![];
+    std::future::poll_fn(|context| {
+        all.retain_mut(|future| match future.as_mut().poll(context) {
+            std::task::Poll::Ready(output) => {
+                done.push(output);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done
+}
+
+#[tokio::test]
+async fn an_account_always_has_its_profile() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    for round in 0..30 {
+        let profile = profile(&store, &format!("p{round}")).await;
+        let (made, gone) =
+            tokio::join!(account(&store, profile), delete(&store, builtin::PROFILES, profile));
+        match (&made, &gone) {
+            (Ok(_), Err(Error::InUse { .. } | Error::Rule { rule: Rule::ProfileUnused }))
+            | (Err(Error::Reference { .. }), Ok(Updated::Done(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn old_duplicates_do_not_stop_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let account = account(&store, profile(&store, "p").await).await.unwrap();
+    for name in ["a", "b"] {
+        let values = json!({"account_id": account.to_string(), "name": name});
+        create(&store, builtin::FOLDERS, values).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let database = rusqlite::Connection::open(directory.path().join(DATABASE_FILE)).unwrap();
+    let same =
+        "DROP INDEX \"email/Folders one each\"; UPDATE \"email/Folders\" SET \"mailbox\" = 'a'";
+    database.execute_batch(same).unwrap();
+    drop(database);
+    let store = open(directory.path()).await;
+    assert_eq!(store.account_list().await.unwrap()[0].folders.len(), 2);
+}

@@ -1,0 +1,115 @@
+//! Secrets from outside: from a file, a credential of systemd, or the environment, the first that
+//! is there; and what keeps them inside.
+
+use anyhow::Context;
+use anyhow::bail;
+use rustix::process::DumpableBehavior;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+use std::io::Read;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// How long a secret may be in its file.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// The administrator's token.
+pub const ADMIN_TOKEN: Source = Source {
+    argument: "--admin-token-file",
+    credential: "postroom.admin-token",
+    variable: "POSTROOM_ADMIN_TOKEN",
+};
+
+/// The key that passwords are encrypted with.
+pub const MASTER_KEY: Source = Source {
+    argument: "--master-key-file",
+    credential: "postroom.master-key",
+    variable: "POSTROOM_MASTER_KEY",
+};
+
+/// Where a secret may come from.
+pub struct Source {
+    argument: &'static str,
+    credential: &'static str,
+    variable: &'static str,
+}
+
+impl Source {
+    /// Reads the secret: from the file that was given, else a credential, else the environment.
+    ///
+    /// # Errors
+    ///
+    /// When what is there is empty, not Unicode, or cannot be read.
+    pub fn read(&self, file: Option<&Path>) -> anyhow::Result<Option<SecretString>> {
+        if let Some(file) = file {
+            return from_file(self.argument, file).map(Some);
+        }
+        let credentials = variable("CREDENTIALS_DIRECTORY")?.map(PathBuf::from);
+        let credential = credentials.map(|directory| directory.join(self.credential));
+        if let Some(file) = credential.filter(|file| file.exists()) {
+            return from_file("CREDENTIALS_DIRECTORY", &file).map(Some);
+        }
+        match variable(self.variable)? {
+            Some(value) if value.is_empty() => bail!("{} is set but empty", self.variable),
+            value => Ok(value.map(SecretString::from)),
+        }
+    }
+}
+
+/// Reads a secret; a line end behind it does not belong to it.
+fn from_file(given: &str, file: &Path) -> anyhow::Result<SecretString> {
+    let at = || format!("{given}: {}", file.display());
+    let opened = std::fs::File::open(file).with_context(at)?;
+    let mut text = String::new();
+    opened.take(FILE_BYTES_MAX).read_to_string(&mut text).with_context(at)?;
+    let text = SecretString::from(text);
+    let trimmed = text.expose_secret().trim_end_matches(['\r', '\n']);
+    if trimmed.is_empty() {
+        bail!("{}: the file is empty", at());
+    }
+    Ok(SecretString::from(trimmed))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+fn variable(name: &str) -> anyhow::Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => bail!("{name} is not valid Unicode"),
+    }
+}
+
+/// Keeps what is in memory from core dumps, and from other processes of the same user.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn keep_inside() -> anyhow::Result<()> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none).context("forbidding core dumps")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .context("forbidding core dumps")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_a_file_is_its_text_without_the_line_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        let read = |text: &[u8]| {
+            std::fs::write(&file, text).unwrap();
+            MASTER_KEY.read(Some(&file)).map(|found| found.unwrap().expose_secret().to_owned())
+        };
+        assert_eq!(read(b"a b \r\n").unwrap(), "a b ");
+        let empty = read(b"\n").unwrap_err().to_string();
+        assert!(empty.contains("--master-key-file") && empty.contains("is empty"), "{empty}");
+        assert!(read(b"\xFF").is_err());
+        std::fs::remove_file(&file).unwrap();
+        assert!(MASTER_KEY.read(Some(&file)).is_err(), "what was asked for must be there");
+    }
+}
