@@ -3,7 +3,8 @@
 //! Labels mean what browsers make of them (`iso-8859-1` is windows-1252, `gb2312` is GBK), and the
 //! names that mail uses besides are known. What a text declares is believed as long as its bytes
 //! allow it; undeclared or wrong, the bytes decide: UTF-8, ISO-2022-JP, then what they look like.
-//! Nothing is refused: what cannot be decoded becomes U+FFFD.
+//! Valid UTF-8 is UTF-8 whatever its label says, and bytes that are stray in it are windows-1252.
+//! Nothing is refused: what cannot be decoded becomes U+FFFD. Time is linear.
 //!
 //! Standards: the WHATWG's Encoding Standard; RFC 2152 (UTF-7), 1557, 1843, 1922.
 
@@ -19,9 +20,29 @@ mod label;
 mod pages;
 mod shifted;
 mod utf7;
+mod utf8;
 
 pub use crate::charset::decoder::Decoder;
 pub use crate::charset::detection::Detection;
+
+/// How many characters may be UTF-8 by chance.
+const CHANCES_MAX: usize = 2;
+/// Charsets of words in Latin letters: any bytes can be decoded, so they prove nothing.
+const LATIN: [&Encoding; 13] = [
+    encoding_rs::WINDOWS_1252,
+    encoding_rs::WINDOWS_1250,
+    encoding_rs::WINDOWS_1254,
+    encoding_rs::WINDOWS_1257,
+    encoding_rs::ISO_8859_2,
+    encoding_rs::ISO_8859_3,
+    encoding_rs::ISO_8859_4,
+    encoding_rs::ISO_8859_10,
+    encoding_rs::ISO_8859_13,
+    encoding_rs::ISO_8859_14,
+    encoding_rs::ISO_8859_15,
+    encoding_rs::ISO_8859_16,
+    encoding_rs::MACINTOSH,
+];
 
 /// A charset that can be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +108,25 @@ impl Charset {
         self == Self::Whatwg(UTF_8)
     }
 
+    fn is_latin(self) -> bool {
+        matches!(self, Self::Whatwg(encoding) if LATIN.contains(&encoding))
+    }
+
+    /// Whether it is one of seven bits, and bytes have eight without anything that shifts to
+    /// another set: they are in a charset of another kind.
+    fn cannot_hold(self, bytes: &[u8]) -> bool {
+        let shifts: &[u8] = match self {
+            Self::Whatwg(encoding) if encoding == ISO_2022_JP => b"\x1B",
+            Self::Iso2022Kr | Self::Iso2022Cn => b"\x1B\x0E",
+            Self::Hz => b"~",
+            Self::Utf7 => b"+",
+            Self::Whatwg(_) | Self::Page(_) | Self::Utf32 { .. } => return false,
+        };
+        !bytes.is_ascii()
+            && std::str::from_utf8(bytes).is_err()
+            && !shifts.iter().any(|shift| memchr::memchr(*shift, bytes).is_some())
+    }
+
     /// Begins to decode.
     #[must_use]
     pub fn decoder(self) -> Decoder {
@@ -96,7 +136,7 @@ impl Charset {
     /// Decodes what is in memory; tells whether all of it was in this charset.
     #[must_use]
     pub fn decode(self, bytes: &[u8]) -> (String, bool) {
-        let needs_state = [ISO_2022_JP, encoding_rs::UTF_16LE, encoding_rs::UTF_16BE];
+        let needs_state = [UTF_8, ISO_2022_JP, encoding_rs::UTF_16LE, encoding_rs::UTF_16BE];
         let is_stateful = matches!(self, Self::Whatwg(encoding) if needs_state.contains(&encoding));
         if let Self::Whatwg(encoding) = self
             && !is_stateful
@@ -124,33 +164,35 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection)
     let charset = declared.filter(|_| !is_open).and_then(Charset::for_label);
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if takes_utf8(charset, &text) => {
-            let defect = (is_open && !text.is_ascii()).then_some(Defect::CharsetMissing);
-            let unknown = (!is_open && charset.is_none()).then_some(Defect::CharsetUnknown);
+            let defect = match charset {
+                None if is_open => (!text.is_ascii()).then_some(Defect::CharsetMissing),
+                None => Some(Defect::CharsetUnknown),
+                Some(charset) if charset.is_utf8() || text.is_ascii() => None,
+                Some(_) if text.starts_with('\u{FEFF}') => None,
+                Some(_) => Some(Defect::CharsetWrong),
+            };
             let text = match text.strip_prefix('\u{FEFF}') {
                 Some(rest) => rest.to_owned(),
                 None => text,
             };
-            return Text { text, charset: None, defect: unknown.or(defect) };
+            return Text { text, charset: None, defect };
         }
         Ok(text) => text.into_bytes(),
         Err(error) => error.into_bytes(),
     };
-    match charset.filter(|charset| !charset.is_utf8()) {
-        Some(charset) => decode_declared(&bytes, charset),
-        None => {
-            let defect = match charset {
-                None if is_open => Defect::CharsetMissing,
-                None => Defect::CharsetUnknown,
-                Some(_) => Defect::CharsetWrong,
-            };
-            let charset = match charset {
-                Some(_) if detection::has_utf8(&bytes) => Charset::Whatwg(UTF_8),
-                Some(_) | None => detection.of(&bytes),
-            };
-            let (text, _) = charset.decode(&bytes);
-            Text { text, charset: Some(charset), defect: Some(defect) }
+    let (found, defect) = match charset {
+        None if is_open => (detection.of(&bytes), Defect::CharsetMissing),
+        None => (detection.of(&bytes), Defect::CharsetUnknown),
+        Some(charset) if charset.is_utf8() => {
+            (detection::of_wrong_utf8(&bytes, detection), Defect::CharsetWrong)
         }
-    }
+        Some(charset) if charset.cannot_hold(&bytes) => {
+            (detection.of(&bytes), Defect::CharsetWrong)
+        }
+        Some(charset) => return decode_declared(&bytes, charset),
+    };
+    let (text, _) = found.decode(&bytes);
+    Text { text, charset: Some(found), defect: Some(defect) }
 }
 
 /// Whether bytes that are valid UTF-8 are to be taken as such.
@@ -160,8 +202,11 @@ fn takes_utf8(charset: Option<Charset>, text: &str) -> bool {
         _ if text.starts_with('\u{FEFF}') => true,
         None => !has_escapes(text.as_bytes()),
         Some(Charset::Whatwg(encoding)) if encoding == UTF_8 => true,
-        Some(Charset::Whatwg(encoding)) => encoding.is_ascii_compatible() && text.is_ascii(),
-        Some(Charset::Page(_)) => text.is_ascii(),
+        Some(Charset::Whatwg(encoding)) if encoding.is_single_byte() => !is_chance(text),
+        Some(Charset::Page(_)) => !is_chance(text),
+        Some(Charset::Whatwg(encoding)) => {
+            encoding.is_ascii_compatible() && (text.is_ascii() || has_many_wide(text))
+        }
         Some(
             Charset::Utf7
             | Charset::Iso2022Kr
@@ -170,6 +215,30 @@ fn takes_utf8(charset: Option<Charset>, text: &str) -> bool {
             | Charset::Utf32 { .. },
         ) => false,
     }
+}
+
+/// Whether text under the label of a charset of single bytes is UTF-8 by chance: one or two capital
+/// letters, each with a mark behind it (`FERMÉ…`). Letters outside ASCII that are UTF-8 begin with
+/// `Â` or `Ã`, or are of more bytes.
+fn is_chance(text: &str) -> bool {
+    if text.is_ascii() {
+        return false;
+    }
+    let is_mark = |char: char| {
+        let mut bytes = [0; 4];
+        char.encode_utf8(&mut bytes);
+        let [lead, next, ..] = bytes;
+        let is_behind =
+            matches!(next, 0x85 | 0x91..=0x94 | 0x96 | 0x97 | 0x99 | 0xA9 | 0xAE | 0xBB);
+        char.len_utf8() == 2 && lead > 0xC3 && is_behind
+    };
+    let mut wide = text.chars().filter(|char| !char.is_ascii());
+    wide.by_ref().take(CHANCES_MAX).all(is_mark) && wide.next().is_none()
+}
+
+/// Whether text under the label of a charset of double bytes is UTF-8 by no chance.
+fn has_many_wide(text: &str) -> bool {
+    text.chars().filter(|char| char.len_utf8() > 2).nth(CHANCES_MAX).is_some()
 }
 
 fn decode_declared(bytes: &[u8], charset: Charset) -> Text {
@@ -193,8 +262,9 @@ fn has_escapes(bytes: &[u8]) -> bool {
             .any(|at| matches!(bytes.get(at + 2), Some(b'@' | b'B')))
 }
 
-/// Decodes bytes of a header, which declare nothing: UTF-8, then `fallback` (the charset of the
-/// body) if the bytes are in it, then what they look like.
+/// Decodes bytes of a header, which declare nothing: UTF-8, even where it is damaged; then
+/// `fallback` (the charset of the body) if the bytes are in it; then what they look like. Any bytes
+/// are in a charset of Latin letters, so that one counts only where they look like such words.
 #[must_use]
 pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>, detection: &mut Detection) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
@@ -202,14 +272,21 @@ pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>, detection: &mut Detec
     {
         return text.to_owned();
     }
+    if detection::is_mostly_utf8(bytes) {
+        return Charset::Whatwg(UTF_8).decode(bytes).0;
+    }
     let usable = fallback.filter(|charset| !charset.is_utf8());
-    if let Some(charset) = usable {
+    let is_believed = |charset: Charset| !charset.is_latin() || detection::may_be_latin(bytes);
+    if let Some(charset) = usable.filter(|charset| is_believed(*charset)) {
         let (text, is_clean) = charset.decode(bytes);
         if is_clean {
             return text;
         }
     }
-    detection.of(bytes).decode(bytes).0
+    let found = detection.of_raw(bytes);
+    // Nothing speaks against the label.
+    let found = usable.filter(|label| label.is_latin() && found.is_latin()).unwrap_or(found);
+    found.decode(bytes).0
 }
 
 /// The charset of a label in a header field; ASCII is as good as none, for bytes outside it.
@@ -225,8 +302,13 @@ pub fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
     match charset {
         Some(Charset::Whatwg(encoding)) if encoding == UTF_8 => match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),
-            Err(_) => Detection::of_field().of(bytes).decode(bytes).0,
+            Err(_) => {
+                let found = detection::of_wrong_utf8(bytes, &mut Detection::of_field());
+                found.decode(bytes).0
+            }
         },
+        Some(charset) if charset.cannot_hold(bytes) => decode_named(bytes, None),
+        Some(charset) if let Some(text) = utf8_under(charset, bytes) => text.to_owned(),
         Some(charset) => match charset.decode(bytes) {
             (text, true) => text,
             (text, false) => match std::str::from_utf8(bytes) {
@@ -236,6 +318,12 @@ pub fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
         },
         None => decode_raw(bytes, None, &mut Detection::of_field()),
     }
+}
+
+/// The text outside ASCII that is UTF-8 though another charset is named.
+fn utf8_under(charset: Charset, bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    (!text.is_ascii() && takes_utf8(Some(charset), text)).then_some(text)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //!
 //! Standards: RFC 2045, 2183, 2392, 2557.
 
-use crate::charset::Charset;
+use crate::charset;
 use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
@@ -130,7 +130,7 @@ impl Content {
             Cow::Borrowed("text/plain")
         });
         self.charset = parameters.token("charset");
-        let charset = self.charset.as_deref().and_then(Charset::for_label);
+        let charset = self.charset.as_deref().and_then(charset::named);
         self.type_name = parameters.text("name", charset);
         if self.media_type.starts_with("text/") {
             let is = |name, value| {
@@ -199,7 +199,7 @@ impl Content {
             10 if is(b"attachment") => Some(Disposition::Attachment),
             _ => Some(Disposition::Other),
         };
-        let charset = self.charset.as_deref().and_then(Charset::for_label);
+        let charset = self.charset.as_deref().and_then(charset::named);
         self.file_name = parameters.text("filename", charset);
         if self.file_name.is_none() {
             self.file_name = parameters.text("name", charset);

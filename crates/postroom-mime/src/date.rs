@@ -1,82 +1,20 @@
 //! Dates as mail writes them.
 //!
-//! Day or month first, names in full or short in any case, years of two digits, no seconds, no
-//! zone,
-//! zones of three digits or by name, the forms of RFC 850, asctime and ISO 8601. What cannot be a
-//! date of a mail (30 February, the year 9999, a zone of 24 hours) is none.
+//! Day or month first, names in full or short in any case, in English and in the languages of the
+//! North Sea, years of two digits, no seconds, no zone, zones of three digits or by name, the forms
+//! of RFC 850, asctime and ISO 8601. What cannot be a date of a mail (30 February, the year 9999, a
+//! zone of 24 hours) is none.
 //!
 //! Standards: RFC 5322 §3.3, §4.3.
 
+use crate::date::names::WEEKDAYS;
+use crate::date::names::ZONES;
+use crate::date::names::begins;
+use crate::date::names::month;
+
+mod names;
 mod usual;
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-const WEEKDAYS: [&str; 7] =
-    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-/// Zones by name, in minutes east of Greenwich.
-const ZONES: &[(&str, i64)] = &[
-    ("ut", 0),
-    ("utc", 0),
-    ("gmt", 0),
-    ("z", 0),
-    ("wet", 0),
-    ("west", 60),
-    ("bst", 60),
-    ("est", -300),
-    ("edt", -240),
-    ("cst", -360),
-    ("cdt", -300),
-    ("mst", -420),
-    ("mdt", -360),
-    ("pst", -480),
-    ("pdt", -420),
-    ("ast", -240),
-    ("adt", -180),
-    ("nst", -210),
-    ("ndt", -150),
-    ("akst", -540),
-    ("akdt", -480),
-    ("hst", -600),
-    ("brt", -180),
-    ("brst", -120),
-    ("art", -180),
-    ("cet", 60),
-    ("cest", 120),
-    ("met", 60),
-    ("mest", 120),
-    ("mez", 60),
-    ("mesz", 120),
-    ("eet", 120),
-    ("eest", 180),
-    ("sast", 120),
-    ("msk", 180),
-    ("msd", 240),
-    ("ist", 330),
-    ("ict", 420),
-    ("wib", 420),
-    ("hkt", 480),
-    ("sgt", 480),
-    ("awst", 480),
-    ("jst", 540),
-    ("kst", 540),
-    ("acst", 570),
-    ("aest", 600),
-    ("aedt", 660),
-    ("nzst", 720),
-    ("nzdt", 780),
-];
 /// Years that a date can be of. 9999 is what programs write for "never".
 const YEARS: std::ops::RangeInclusive<i64> = 1900..=9998;
 /// `2026-11-23`.
@@ -174,19 +112,6 @@ fn number(word: &str) -> Option<i64> {
         .then(|| word.parse().ok())?
 }
 
-fn month(word: &str) -> Option<i64> {
-    let word = word.trim_end_matches('.');
-    let word = if word.eq_ignore_ascii_case("sept") { "sep" } else { word };
-    let at = MONTHS.iter().position(|name| word.len() >= 3 && begins(name, word))?;
-    i64::try_from(at + 1).ok()
-}
-
-/// Whether a name begins with a word of any case; told by the first byte, mostly.
-fn begins(name: &str, word: &str) -> bool {
-    let mut pairs = word.bytes().zip(name.bytes());
-    word.len() <= name.len() && pairs.all(|(a, b)| a.to_ascii_lowercase() == b)
-}
-
 impl<'a> Date<'a> {
     fn word(&mut self, word: &'a str) {
         let is_weekday = |name: &&str| word.len() >= 2 && begins(name, word.trim_end_matches('.'));
@@ -215,7 +140,7 @@ impl<'a> Date<'a> {
         } else if WEEKDAYS.iter().any(is_weekday) {
         } else if let Some(day) = ordinal(word) {
             self.day = self.day.or(Some(day));
-        } else if word.contains('.') && self.time.is_none() && self.day.is_some() {
+        } else if is_number && word.contains('.') && self.time.is_none() && self.day.is_some() {
             self.clock(word);
         } else {
             self.named_zone(word);
@@ -298,6 +223,10 @@ impl<'a> Date<'a> {
         let (hours, minutes) = match digits.split_once(':') {
             Some((hours, minutes)) => (number(hours), number(minutes)),
             None => match number(digits) {
+                // A digit at the end was lost: `+070`.
+                Some(value) if digits.len() == 3 && digits.starts_with('0') => {
+                    (Some(value / 10), Some(value % 10 * 10))
+                }
                 Some(value) if digits.len() <= 2 => (Some(value), Some(0)),
                 Some(value) if digits.len() <= 4 => (Some(value / 100), Some(value % 100)),
                 _ => (None, None),
@@ -419,6 +348,17 @@ mod tests {
             ("Mon, 23 Nov 2026 T10:00:00 +0100",      None),
             ("Tue Mar 24 10:00:00 2026",              Some("2026-03-24T10:00:00Z")),
             ("Mon, 23. Nov 2026 10:00:00 +0000",      Some("2026-11-23T10:00:00Z")),
+            ("Fri, 1 Nov 2019 10:21:39 +070",         Some("2019-11-01T03:21:39Z")),
+            ("Fri, 1 Nov 2019 10:21:39 -053",         Some("2019-11-01T15:51:39Z")),
+            ("Fri, 1 Nov 2019 10:21:39 +930",         Some("2019-11-01T00:51:39Z")),
+            ("fre, 1 maj 2026 10:00:00 +0200",        Some("2026-05-01T08:00:00Z")),
+            ("den 3 oktober 2026 10:00:00 +0200",     Some("2026-10-03T08:00:00Z")),
+            ("tis, 24 mars 2026 10:00:00 +0100",      Some("2026-03-24T09:00:00Z")),
+            ("lördag 3 januari 2026 kl. 10:00 +0100", Some("2026-01-03T09:00:00Z")),
+            ("Sö, 2 augusti 2026 10.00 +0200",        Some("2026-08-02T08:00:00Z")),
+            ("Di, 3 März 2026 10:00:00 +0100",        Some("2026-03-03T09:00:00Z")),
+            ("Do, 3. Dez. 2026 10:00:00 +0100",       Some("2026-12-03T09:00:00Z")),
+            ("wo 6 mei 2026 10:00:00 +0200",          Some("2026-05-06T08:00:00Z")),
             ("Date: Mon, 23 Nov 2026 10:00:00 +0000", Some("2026-11-23T10:00:00Z")),
             ("27 Aug 76 0932 PDT",                    Some("1976-08-27T16:32:00Z")),
             ("2026-11-23T10:00:00Z",                  Some("2026-11-23T10:00:00Z")),

@@ -47,6 +47,9 @@ pub fn read<S: Source>(
         let window = window.get(..bytes).unwrap_or(window);
         // What is plain as a whole need not be looked at field by field.
         let plain = field_text::plain(window);
+        if plain.is_none() {
+            text.detection.learn(window);
+        }
         let may_have_words = plain.is_none_or(|plain| encoded_word::begins(plain).is_some());
         for field in batch {
             let place = |range: &Range<u64>| length(start, range.start)..length(start, range.end);

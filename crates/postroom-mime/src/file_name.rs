@@ -67,7 +67,17 @@ pub fn harmless(declared: &str) -> String {
         _ if is_invisible(char) => None,
         _ => Some(char),
     };
-    let name: String = last.chars().filter_map(plain).collect();
+    let mut before = None;
+    let mut chars = last.chars().peekable();
+    let mut name = String::with_capacity(last.len());
+    while let Some(char) = chars.next() {
+        let kept = match char {
+            '\u{200C}' | '\u{200D}' => joins(before, chars.peek().copied()).then_some(char),
+            char => plain(char),
+        };
+        name.extend(kept);
+        before = kept.or(before);
+    }
     let name = name.trim_matches([' ', '.']);
     let name = shortened(name);
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
@@ -88,6 +98,13 @@ fn is_usual(name: &str) -> bool {
         && stem > DEVICE_BYTES_MAX
         && !name.ends_with('.')
         && name.bytes().all(is_plain)
+}
+
+/// Whether a joiner stands within a word that needs it: Persian, Indian languages, emoji. Between
+/// letters of ASCII it would only make two names look alike.
+fn joins(before: Option<char>, after: Option<char>) -> bool {
+    let is_joined = |char: char| !char.is_ascii() && !char.is_whitespace() && !is_invisible(char);
+    before.is_some_and(is_joined) && after.is_some_and(is_joined)
 }
 
 fn is_invisible(char: char) -> bool {
@@ -192,6 +209,10 @@ mod tests {
             ("..",                             ""),
             ("\u{feff}\u{200b}.txt",           "txt"),
             ("aux.tar.gz:stream",              "_aux.tar.gz_stream"),
+            ("نامه\u{200c}ها.pdf",               "نامه\u{200c}ها.pdf"),
+            ("क्\u{200d}ष.txt",                 "क्\u{200d}ष.txt"),
+            ("👨\u{200d}👩\u{200d}👧.png",       "👨\u{200d}👩\u{200d}👧.png"),
+            ("in\u{200c}voice\u{200d}.pdf",     "invoice.pdf"),
             ("日本語.txt",                      "日本語.txt"),
         ];
         for (declared, want) in table {

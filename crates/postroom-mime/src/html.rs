@@ -1,14 +1,17 @@
 //! Html as far as mail needs it: what it refers to, what it says, the charset it names.
 //!
 //! A scanner, no parser: tags, attributes, styles and text in one pass without recursion, whatever
-//! is nested. Nothing is fetched and nothing is made safe here.
+//! is nested. Nothing is fetched and nothing is made safe here. Comments end as in browsers; those
+//! that are conditional are shown by some, so their references count and their text does not.
 //!
-//! Standards: RFC 2392 (cid), RFC 2557 (Content-Location).
+//! Standards: the WHATWG's HTML, RFC 2392 (cid), RFC 2557 (Content-Location).
 
 use crate::html::scan::Event;
+use crate::html::shown::Shown;
 
 mod entity;
 mod scan;
+mod shown;
 
 /// Attributes whose values are addresses of what is shown with the html.
 const LINKS: [&str; 12] = [
@@ -36,26 +39,36 @@ const META_BYTES_MAX: usize = 4096;
 /// attributes and in styles.
 pub fn references(html: &str, mut each: impl FnMut(&str)) {
     scan::scan(html, |event| {
-        match event {
-            Event::Attribute { name, value } => {
-                let is_set = name.len().checked_sub(SET.len()).and_then(|at| name.get(at..));
-                if name.eq_ignore_ascii_case("style") {
-                    css(&entity::decode(value), &mut each);
-                } else if is_set.is_some_and(|end| end.eq_ignore_ascii_case(SET)) {
-                    let value = entity::decode(value);
-                    value
-                        .split(',')
-                        .filter_map(|one| one.split_whitespace().next())
-                        .for_each(&mut each);
-                } else if is_one_of(name, &LINKS) || is_cid(value) {
-                    each(&entity::decode(value.trim()));
-                }
-            }
-            Event::Style(text) => css(text, &mut each),
-            Event::Open(_) | Event::Close(_) | Event::Text(_) => {}
+        let Event::Comment(comment) = event else {
+            reference(event, &mut each);
+            return true;
+        };
+        if comment.trim_start().starts_with('[') {
+            scan::scan(comment, |event| {
+                reference(event, &mut each);
+                true
+            });
         }
         true
     });
+}
+
+fn reference(event: Event<'_>, each: &mut impl FnMut(&str)) {
+    match event {
+        Event::Attribute { name, value } => {
+            let is_set = name.len().checked_sub(SET.len()).and_then(|at| name.get(at..));
+            if name.eq_ignore_ascii_case("style") {
+                css(&entity::decode_attribute(value), each);
+            } else if is_set.is_some_and(|end| end.eq_ignore_ascii_case(SET)) {
+                let value = entity::decode_attribute(value);
+                value.split(',').filter_map(|one| one.split_whitespace().next()).for_each(each);
+            } else if is_one_of(name, &LINKS) || is_cid(value) {
+                each(&entity::decode_attribute(value.trim()));
+            }
+        }
+        Event::Style(text) => css(text, each),
+        Event::Open(_) | Event::Close(_) | Event::Text(_) | Event::Comment(_) => {}
+    }
 }
 
 fn is_one_of(name: &str, names: &[&str]) -> bool {
@@ -88,61 +101,21 @@ fn css(text: &str, each: &mut impl FnMut(&str)) {
     }
 }
 
-/// What an html body says, as plain text of at most `bytes_max` bytes or a little more.
+/// What an html body says, as plain text of at most `bytes_max` bytes or a little more: blanks are
+/// joined as browsers do, and blocks begin lines.
 #[must_use]
 pub fn text(html: &str, bytes_max: usize) -> String {
-    let mut text = String::new();
-    let mut hidden = 0_usize;
+    let mut shown = Shown::default();
     scan::scan(html, |event| {
         match event {
-            Event::Open(name) | Event::Close(name) => match (element(name), &event) {
-                (Element::Hidden, Event::Open(_)) => hidden += 1,
-                (Element::Hidden, _) => hidden = hidden.saturating_sub(1),
-                (Element::Body, Event::Open(_)) => hidden = 0,
-                (Element::Block, _) if !text.is_empty() && !text.ends_with('\n') => {
-                    text.push('\n');
-                }
-                _ => {}
-            },
-            Event::Text(piece) if hidden == 0 => text.push_str(&entity::decode(piece)),
-            Event::Text(_) | Event::Attribute { .. } | Event::Style(_) => {}
+            Event::Open(name) => shown.open(name),
+            Event::Close(name) => shown.close(name),
+            Event::Text(piece) => shown.text(&entity::decode(piece)),
+            Event::Attribute { .. } | Event::Style(_) | Event::Comment(_) => {}
         }
-        text.len() < bytes_max
+        shown.len() < bytes_max
     });
-    text
-}
-
-/// What an element means for the text.
-enum Element {
-    /// It is not shown.
-    Hidden,
-    /// What is shown begins.
-    Body,
-    /// It begins a line of its own.
-    Block,
-    /// Nothing.
-    Other,
-}
-
-fn element(name: &str) -> Element {
-    // The longest of these names.
-    let mut lower = [0; 10];
-    let Some(lower) = lower.get_mut(..name.len()) else {
-        return Element::Other;
-    };
-    lower.copy_from_slice(name.as_bytes());
-    lower.make_ascii_lowercase();
-    match &*lower {
-        b"title" | b"head" => Element::Hidden,
-        b"body" => Element::Body,
-        b"p" | b"div" | b"br" | b"tr" | b"td" | b"th" | b"li" | b"ul" | b"ol" | b"table" => {
-            Element::Block
-        }
-        b"h1" | b"h2" | b"h3" | b"h4" | b"hr" | b"blockquote" | b"pre" | b"section" => {
-            Element::Block
-        }
-        _ => Element::Other,
-    }
+    shown.finish()
 }
 
 /// The charset that an html body names in a `meta` element.

@@ -39,7 +39,7 @@ use std::io::Read;
 use std::io::Seek;
 
 /// The version of the decomposition. It grows when the same bytes give something else.
-pub const PARSER_VERSION: u32 = 4;
+pub const PARSER_VERSION: u32 = 5;
 
 /// How much html is read for a preview.
 const PREVIEW_HTML_BYTES: usize = 4 << 10;
@@ -100,11 +100,11 @@ pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Me
     Ok(message)
 }
 
-/// The charset of the first text that declares one: what bytes in the header may be in.
+/// The charset of the first text that declares one beyond ASCII: bytes in the header may be in it.
 fn body_charset(structure: &Structure) -> Option<Charset> {
     let texts =
         structure.entities.iter().filter(|entity| entity.content.media_type.starts_with("text/"));
-    texts.filter_map(|entity| entity.content.charset.as_deref()).find_map(Charset::for_label)
+    texts.filter_map(|entity| entity.content.charset.as_deref()).find_map(charset::named)
 }
 
 /// The first calendar among the files.

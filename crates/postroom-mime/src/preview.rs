@@ -81,18 +81,22 @@ fn next_word<'a>(line: &mut &'a str) -> Option<(&'a str, usize)> {
     (!word.is_empty()).then(|| (word, word.chars().count()))
 }
 
-/// The next word of any characters, and what follows it.
+/// The next word of any characters, and what follows it. Invisible characters around words fill a
+/// preview; within words they join or part letters.
 fn any_word(rest: &str) -> Option<(&str, &str)> {
-    let is_blank = |char: char| char.is_whitespace() || char.is_control() || is_filler(char);
-    let rest = rest.trim_start_matches(is_blank);
+    let is_blank = |char: char| char.is_whitespace() || char.is_control();
+    let is_around = |char: char| is_blank(char) || is_filler(char);
+    let rest = rest.trim_start_matches(is_around);
     let mut end = 0;
     loop {
         end += usual(rest.as_bytes().get(end..).unwrap_or_default());
         match rest.get(end..).and_then(|rest| rest.chars().next()) {
             Some(char) if !char.is_ascii() && !is_blank(char) => end += char.len_utf8(),
-            _ => return rest.split_at_checked(end),
+            _ => break,
         }
     }
+    let (word, after) = rest.split_at_checked(end)?;
+    Some((word.trim_end_matches(is_filler), after))
 }
 
 /// How many characters at the front are told by their byte alone.
@@ -123,6 +127,8 @@ mod tests {
             ("> quoted\nnew\n> again",       50, Some("new")),
             ("> quoted only",                50, Some("> quoted only")),
             ("a\u{200c} \u{200c} b",         50, Some("a b")),
+        ("\u{34f}\u{200c}\u{a0}\u{feff} b", 50, Some("b")),
+        ("می\u{200c}خواهم",              50, Some("می\u{200c}خواهم")),
             ("------\nafter the rule",       50, Some("after the rule")),
             ("=-=-=-=\nafter - it\n",        50, Some("after - it")),
             ("one\n\ntwo",                   4,  Some("one ")),

@@ -82,7 +82,7 @@ fn charsets_are_believed_as_far_as_the_bytes_allow() {
         ("",                             b"\x1B$BF|K\\\x1B(B",           "日本", Some(Defect::CharsetMissing)),
         ("; charset=utf-8",              b"Die B\xE4ume sind gr\xFCn",   "Die Bäume sind grün", Some(Defect::CharsetWrong)),
         // A gateway's footer in another one.
-        ("; charset=utf-8",              b"gr\xC3\xBC\xC3\x9Fe sch\xC3\xB6n M\xFCller & S\xF6hne, Stra\xDFe", "grüße schön M\u{FFFD}ller & S\u{FFFD}hne, Stra\u{FFFD}e", Some(Defect::CharsetWrong)),
+        ("; charset=utf-8",              b"gr\xC3\xBC\xC3\x9Fe sch\xC3\xB6n M\xFCller & S\xF6hne, Stra\xDFe", "grüße schön Müller & Söhne, Straße", Some(Defect::CharsetWrong)),
         ("; charset=iso-8859-1",         "\u{FEFF}grün".as_bytes(),      "grün", None),
         ("; charset=shift_jis",          "日本語テスト".as_bytes(),        "日本語テスト", Some(Defect::CharsetWrong)),
         ("; charset=x-nothing",          "grün".as_bytes(),              "grün", Some(Defect::CharsetUnknown)),

@@ -4,7 +4,11 @@ use crate::charset::Charset;
 use crate::charset::pages::PAGES;
 use crate::charset::shifted::Shifted;
 use crate::charset::utf7::Utf7;
-use encoding_rs::DecoderResult;
+use crate::charset::utf8::Utf8;
+use encoding_rs::CoderResult;
+
+/// How much text is decoded at once.
+const PIECE_BYTES_MAX: usize = 8 << 10;
 
 /// Turns bytes of a charset into UTF-8, piece by piece. A byte order mark is left out.
 pub struct Decoder {
@@ -15,6 +19,7 @@ pub struct Decoder {
 
 /// What is kept between two pieces.
 enum State {
+    Utf8(Utf8),
     Whatwg(encoding_rs::Decoder),
     /// ISO-2022-JP: escapes that switch nothing are left out before they reach the decoder.
     Escapes {
@@ -45,6 +50,9 @@ impl Decoder {
             State::Shifted(shifted, encoding.new_decoder_without_bom_handling())
         };
         let state = match charset {
+            Charset::Whatwg(encoding) if encoding == encoding_rs::UTF_8 => {
+                State::Utf8(Utf8::default())
+            }
             Charset::Whatwg(encoding) if encoding == encoding_rs::ISO_2022_JP => {
                 let decoder = encoding.new_decoder_without_bom_handling();
                 State::Escapes { decoder, held: vec![] }
@@ -86,6 +94,7 @@ impl Decoder {
     fn decode(&mut self, bytes: &[u8], last: bool) -> String {
         let malformed = &mut self.malformed;
         let mut text = match &mut self.state {
+            State::Utf8(utf8) => utf8.decode(bytes, last, malformed),
             State::Whatwg(decoder) => whatwg(decoder, bytes, last, malformed),
             State::Escapes { decoder, held } => {
                 whatwg(decoder, &escapes(held, bytes, last), last, malformed)
@@ -118,25 +127,24 @@ fn page(upper: &[char], byte: u8) -> char {
     }
 }
 
+/// Decodes by way of a small buffer: the room of the whole text would be made ready anew for each
+/// byte that is malformed.
 fn whatwg(
     decoder: &mut encoding_rs::Decoder,
     mut bytes: &[u8],
     last: bool,
     malformed: &mut bool,
 ) -> String {
-    let room = decoder.max_utf8_buffer_length_without_replacement(bytes.len());
-    let mut text = String::with_capacity(room.unwrap_or(bytes.len()));
+    let room = decoder.max_utf8_buffer_length(bytes.len()).unwrap_or(PIECE_BYTES_MAX);
+    let mut piece = "\0".repeat(room.min(PIECE_BYTES_MAX));
+    let mut text = String::with_capacity(bytes.len());
     loop {
-        let (result, read) = decoder.decode_to_string_without_replacement(bytes, &mut text, last);
+        let (result, read, written, is_replaced) = decoder.decode_to_str(bytes, &mut piece, last);
+        *malformed |= is_replaced;
+        text.push_str(piece.get(..written).unwrap_or_default());
         bytes = bytes.get(read..).unwrap_or_default();
-        match result {
-            DecoderResult::InputEmpty => return text,
-            DecoderResult::OutputFull => text.reserve(bytes.len() * 3 + 16),
-            DecoderResult::Malformed(_, _) => {
-                *malformed = true;
-                text.reserve(3);
-                text.push('\u{FFFD}');
-            }
+        if result == CoderResult::InputEmpty {
+            return text;
         }
     }
 }

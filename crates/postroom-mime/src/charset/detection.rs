@@ -23,6 +23,12 @@ const FIELD_BYTES_MAX: usize = 256;
 /// In pieces of which size long words are looked at. One outside ASCII must fill the sample: the
 /// next one might begin within a character.
 const PIECE_BYTES: usize = TEXT_BYTES_MAX;
+/// After how many pieces that are no UTF-8 it is given up, if there was hardly any.
+const WRONG_MAX: usize = 256;
+/// A field with so many bytes outside ASCII tells its charset by itself.
+const OWN_BYTES_MIN: usize = 24;
+/// How many characters outside ASCII stand side by side in words of Latin letters.
+const LATIN_RUN_MAX: usize = 2;
 /// How many control characters a text may hold, however short it is.
 const CONTROLS_MAX: usize = 4;
 
@@ -31,12 +37,14 @@ const CONTROLS_MAX: usize = 4;
 pub struct Detection {
     left: usize,
     last: Option<Charset>,
+    /// What the lines of a header are in, looked at together.
+    header: Option<Charset>,
 }
 
 impl Default for Detection {
     /// The budget of one message.
     fn default() -> Self {
-        Self { left: MESSAGE_BYTES_MAX, last: None }
+        Self { left: MESSAGE_BYTES_MAX, last: None, header: None }
     }
 }
 
@@ -44,7 +52,7 @@ impl Detection {
     /// The budget of one field by itself.
     #[must_use]
     pub fn of_field() -> Self {
-        Self { left: FIELD_BYTES_MAX, last: None }
+        Self { left: FIELD_BYTES_MAX, last: None, header: None }
     }
 
     /// Finds out the charset of bytes that are no valid UTF-8 as a whole, or hold escapes.
@@ -53,7 +61,7 @@ impl Detection {
         if has_escapes(bytes) && bytes.is_ascii() {
             return Charset::Whatwg(ISO_2022_JP);
         }
-        if is_damaged_utf8(bytes) {
+        if is_damaged_utf8(text) {
             return Charset::Whatwg(UTF_8);
         }
         if is_binary(bytes) {
@@ -71,6 +79,35 @@ impl Detection {
         let found = self.guess(text);
         self.last = Some(found);
         found
+    }
+
+    /// Looks at the lines of a header together: a name or a short subject by itself tells little.
+    pub fn learn(&mut self, header: &[u8]) {
+        let is_raw = |line: &&[u8]| {
+            std::str::from_utf8(line).is_err()
+                && !is_mostly_utf8(line)
+                && memchr::memmem::find(line, b"=?").is_none()
+        };
+        let mut lines = vec![];
+        for line in header.split_inclusive(|byte| *byte == b'\n').filter(is_raw) {
+            lines.extend_from_slice(line);
+            if lines.len() > SAMPLE_BYTES_MAX {
+                break;
+            }
+        }
+        if !lines.is_empty() {
+            self.header = Some(self.of(&lines));
+        }
+    }
+
+    /// Finds out the charset of a field: a short one is in that of the header it stands in.
+    pub fn of_raw(&mut self, field: &[u8]) -> Charset {
+        let is_short = field.iter().filter(|byte| !byte.is_ascii()).count() < OWN_BYTES_MIN;
+        let fits = |charset: &Charset| charset.decode(field).1;
+        match self.header.filter(|_| is_short).filter(fits) {
+            Some(charset) => charset,
+            None => self.of(field),
+        }
     }
 
     fn guess(&mut self, text: &[u8]) -> Charset {
@@ -101,18 +138,44 @@ impl Detection {
 /// Whether bytes are UTF-8 but for a few: other charsets hardly ever look like it.
 fn is_damaged_utf8(bytes: &[u8]) -> bool {
     // No longer UTF-8, whatever follows.
-    let is_none = |right, wrong, left| wrong > 1 && right + left / 2 <= 2 * wrong;
+    let is_none =
+        |right, wrong, left| is_other(right, wrong) || (wrong > 1 && right + left / 2 <= 2 * wrong);
     let (right, wrong) = utf8_counts(bytes, is_none);
     right > 2 * wrong || (wrong <= 1 && right > 0)
 }
 
-/// Whether there is UTF-8 in bytes that are said to be it: not less than other bytes outside ASCII,
-/// which a gateway may have added.
-pub fn has_utf8(bytes: &[u8]) -> bool {
-    let bytes = bytes.get(encoding_rs::Encoding::ascii_valid_up_to(bytes)..).unwrap_or_default();
-    let (right, wrong) =
-        utf8_counts(bytes.get(..SAMPLE_BYTES_MAX).unwrap_or(bytes), |_, _, _| false);
-    right > 0 && right >= wrong
+/// Whether there are more characters of UTF-8 outside ASCII than other pieces: a raw header has no
+/// label that could decide.
+pub fn is_mostly_utf8(bytes: &[u8]) -> bool {
+    let (right, wrong) = utf8_counts(bytes, |right, wrong, _| is_other(right, wrong));
+    right > wrong
+}
+
+/// What bytes are that are said to be UTF-8 and are not as a whole. Where there is UTF-8 among
+/// them, not less than other bytes outside ASCII, these are stray. A gateway may have added more.
+pub fn of_wrong_utf8(bytes: &[u8], detection: &mut Detection) -> Charset {
+    let utf8 = Charset::Whatwg(UTF_8);
+    let (right, wrong) = utf8_counts(bytes, |right, wrong, _| is_other(right, wrong));
+    if right > 0 && right >= wrong {
+        return utf8;
+    }
+    let found = detection.of(bytes);
+    // Stray bytes are taken as that anyway, and what is UTF-8 stays so.
+    if found == Charset::Whatwg(WINDOWS_1252) && right > 0 { utf8 } else { found }
+}
+
+/// Whether so many pieces were wrong that the whole is in another charset.
+fn is_other(right: usize, wrong: usize) -> bool {
+    wrong > WRONG_MAX && right < wrong / 8
+}
+
+/// Whether bytes of a header may be words in Latin letters: those outside ASCII stand alone or in
+/// pairs, and are no more than the letters among them.
+pub fn may_be_latin(bytes: &[u8]) -> bool {
+    let longest = bytes.split(u8::is_ascii).map(<[u8]>::len).max().unwrap_or(0);
+    let wide = bytes.iter().filter(|byte| !byte.is_ascii()).count();
+    let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    longest <= LATIN_RUN_MAX && (wide <= letters || wide <= LATIN_RUN_MAX)
 }
 
 /// How many characters of UTF-8 outside ASCII there are, and how many pieces that are none, until

@@ -63,6 +63,9 @@ fn what_is_not_declared_is_found_out() {
         (None,             b"\xCF\xF0\xE8\xE2\xE5\xF2, \xEA\xE0\xEA \xE4\xE5\xEB\xE0?", "Привет, как дела?"),
         (Some("x-unknown"), b"na\xEFve caf\xE9 au lait",    "naïve café au lait"),
         (Some("utf-8"),    b"Die B\xE4ume sind gr\xFCn",    "Die Bäume sind grün"),
+        (Some("utf-8"),    b"gr\xC3\xBCn und caf\xE9",      "grün und café"),
+        (Some("utf-8"),    b"\xE6\x97\xA5\xE6",          "日\u{FFFD}"),
+        (Some("utf-8"),    b"gr\xC3\xBCn f\xFCr 5 \x80.",   "grün für 5 €."),
         (Some("utf-8"),    b"gr\xC3\xBCn und wei\xC3",      "grün und wei\u{FFFD}"),
         (Some("shift_jis"), "日本語".as_bytes(),             "日本語"),
     ];

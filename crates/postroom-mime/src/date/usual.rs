@@ -4,9 +4,9 @@
 
 use crate::date::Date;
 use crate::date::TEXT_BYTES_MAX;
-use crate::date::WEEKDAYS;
-use crate::date::begins;
-use crate::date::month;
+use crate::date::names::WEEKDAYS;
+use crate::date::names::begins;
+use crate::date::names::month;
 use crate::date::number;
 
 /// Reads a date; `None` if it has another form, or something in it is out of its range.

@@ -16,14 +16,18 @@ pub enum Event<'a> {
     Close(&'a str),
     /// The content of a `style` element.
     Style(&'a str),
+    /// The content of a comment.
+    Comment(&'a str),
     /// Text, with its entities.
     Text(&'a str),
 }
 
+/// Elements whose content is no markup and is not shown.
+const RAW: [&str; 6] = ["style", "script", "title", "iframe", "noembed", "noframes"];
+
 /// Reads html and calls `each` until it returns `false`. Time is linear.
 pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
     let mut rest = html;
-    let mut comments_end = false;
     while !rest.is_empty() {
         let open = memchr::memchr(b'<', rest.as_bytes()).unwrap_or(rest.len());
         let (text, tag) = rest.split_at_checked(open).unwrap_or((rest, ""));
@@ -33,12 +37,12 @@ pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
         let Some(inner) = tag.strip_prefix('<') else {
             return;
         };
-        if let Some(comment) = inner.strip_prefix("!--") {
-            // What is conditional is shown by some.
-            let is_conditional = comment.trim_start().starts_with('[');
-            let end = if is_conditional || comments_end { None } else { comment.find("-->") };
-            comments_end |= end.is_none() && !is_conditional;
-            rest = end.and_then(|end| comment.get(end + 3..)).unwrap_or(comment);
+        if let Some(inner) = inner.strip_prefix("!--") {
+            let (comment, after) = comment(inner);
+            if !each(Event::Comment(comment)) {
+                return;
+            }
+            rest = after;
         } else if let Some(close) = inner.strip_prefix('/') {
             let name = name(close);
             let end = memchr::memchr(b'>', close.as_bytes()).map_or(close.len(), |end| end + 1);
@@ -52,7 +56,7 @@ pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
                 return;
             }
             rest = attributes(inner.get(name.len()..).unwrap_or_default(), &mut each);
-            if name.eq_ignore_ascii_case("style") || name.eq_ignore_ascii_case("script") {
+            if RAW.iter().any(|raw| name.eq_ignore_ascii_case(raw)) {
                 let (content, after) = raw_text(rest, name);
                 if name.eq_ignore_ascii_case("style") && !each(Event::Style(content)) {
                     return;
@@ -69,6 +73,25 @@ pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
             rest = inner;
         }
     }
+}
+
+/// The comment behind `<!--`, and what follows it. `>` and `->` at its front end it, and so does
+/// `--!>`; one that is not closed goes on to the end.
+fn comment(inner: &str) -> (&str, &str) {
+    let empty = inner.strip_prefix('>').or_else(|| inner.strip_prefix("->"));
+    if let Some(after) = empty {
+        return ("", after);
+    }
+    let mut dashes = memchr::memmem::find_iter(inner.as_bytes(), "--");
+    let end = dashes.find_map(|at| {
+        let behind = inner.get(at + 2..)?;
+        let after = behind.strip_prefix('>').or_else(|| behind.strip_prefix("!>"));
+        // Hyphens may stand side by side: each pair is looked at.
+        let after = after.or_else(|| behind.strip_prefix("->"));
+        let after = after.or_else(|| behind.strip_prefix("-!>"));
+        after.map(|after| (inner.get(..at).unwrap_or_default(), after))
+    });
+    end.unwrap_or((inner, ""))
 }
 
 fn name(tag: &str) -> &str {
@@ -115,8 +138,11 @@ fn attributes<'a>(mut rest: &'a str, each: &mut impl FnMut(Event<'a>) -> bool) -
 /// The content of an element that holds no tags, and what follows it.
 fn raw_text<'a>(rest: &'a str, name: &str) -> (&'a str, &'a str) {
     let is_end = |at: &usize| {
-        let after = rest.get(at + 2..at + 2 + name.len());
-        after.is_some_and(|after| after.eq_ignore_ascii_case(name))
+        let after = rest.get(at + 2..).unwrap_or_default();
+        let is_named = after.get(..name.len()).is_some_and(|end| end.eq_ignore_ascii_case(name));
+        let behind = after.as_bytes().get(name.len());
+        is_named
+            && behind.is_none_or(|byte| matches!(byte, b'>' | b'/') || byte.is_ascii_whitespace())
     };
     let end = memchr::memmem::find_iter(rest.as_bytes(), b"</").find(is_end);
     rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""))

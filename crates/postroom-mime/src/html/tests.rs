@@ -21,6 +21,11 @@ fn references_stand_in_attributes_and_styles() {
         ("<img srcset=\"a.png 1x, b.png 2x\">",                &["a.png", "b.png"]),
         ("<!-- <img src=cid:a> -->",                           &[]),
         ("<!--[if mso]><v:imagedata src=\"cid:a\"><![endif]-->", &["cid:a"]),
+        ("<!--[if !mso]><!--><img src=\"cid:a\"><!--<![endif]-->", &["cid:a"]),
+        ("<!--><img src=cid:a><!-- --!><img src=cid:b>",        &["cid:a", "cid:b"]),
+        ("<!-- <img src=cid:a>",                               &[]),
+        ("<a href='?a=1&copy=2&amp;b'>",                       &["?a=1&copy=2&b"]),
+        ("<img src=\"cid:caf&eacute;\">",                      &["cid:café"]),
         ("cid:a <b>cid:b</b> <script>src='cid:c'</script>",    &[]),
         ("<img alt=\"a > b\" src=x",                           &["x"]),
         ("<img src=\"x",                                       &["x"]),
@@ -37,9 +42,32 @@ fn text_is_what_is_shown() {
     let table = [
         ("<p>one</p><p>two &amp; &#8364; &unknown;</p>",       "one\ntwo & € &unknown;\n"),
         ("<head><title>no</title><style>p{}</style></head><body>yes", "yes"),
-        ("a < b <br>c",                                        "a < b \nc"),
+        ("a < b <br>c",                                        "a < b\nc"),
         ("<script>no</script>yes<!-- no -->",                  "yes"),
-        ("",                                                   ""),
+        ("one <b> two</b>\r\n three&nbsp;four",                 "one two three\u{a0}four"),
+        ("<pre>a  b\r\n c</pre>d  e",                          "a  b\n c\nd e"),
+        ("a<br><br><br>b",                                     "a\n\nb"),
+        // Comments end as in browsers, and are never text.
+        ("<!-->a<!--->b<!-- no --!>c<!-- no -- > no --->d",    "abcd"),
+        ("<!--[if mso]>no<![endif]-->yes",                     "yes"),
+        ("<!--[if !mso]><!-->yes<!--<![endif]-->, yes",        "yes, yes"),
+        ("<![if !mso]>yes<![endif]>",                          "yes"),
+        ("yes<!-- no",                                         "yes"),
+        ("yes<!--[if mso]>no",                                 "yes"),
+        // A head that is not closed, titles that hold tags, content that is no markup.
+        ("<head><meta charset=x><title>no <b>no</title><p>yes", "yes"),
+        ("<head><title>no</title>yes",                         "yes"),
+        ("<style>no</styles></style >yes<template>no</template>", "yes"),
+        ("<iframe><p>no</iframe>yes",                          "yes"),
+        // Blocks of any name.
+        ("<center>a</center><article>b</article><figcaption>c", "a\nb\nc"),
+        ("<dl><dt>a<dd>b</dl><address>c</address><h6>d</h6>e",  "a\nb\nc\nd\ne"),
+        ("a<unknown>b</unknown>c",                             "abc"),
+        // References to characters.
+        ("Caf&eacute; &Agrave; s&oelig;ur &scaron; &alpha; &permil; &frac12; &sup2; &micro;", "Café À sœur š α ‰ ½ ² µ"),
+        ("&#146;&#147;&#148;&#150;&#128;&#x80;&#8217;&#x2019;&#X20ac;", "’“”–€€’’€"),
+        ("&eacute&Eacute;&copy2026 &amp;amp; &CounterClockwiseContourIntegral;", "éÉ©2026 &amp; ∳"),
+        ("&#0;&#xD800;&#99999999999;&#; &; & &x",              "\u{fffd}\u{fffd}\u{fffd}&#; &; & &x"),
     ];
     for (html, want) in table {
         assert_eq!(text(html, 1000), want, "{html}");
@@ -62,8 +90,10 @@ fn a_meta_element_names_the_charset() {
 
 #[test]
 fn hostile_html_costs_only_its_size() {
-    for piece in ["<div>", "<!--", "<a b=\"", "<a b='", "</", "<style>", "&#x", "<a ", "<", "url("]
-    {
+    for piece in [
+        "<div>", "<!--", "<a b=\"", "<a b='", "</", "<style>", "&#x", "&#1", "&", "&am", "<a ",
+        "<", "url(", "<title>", "</title", "<!-->", "--", "<!--[if ",
+    ] {
         let html = piece.repeat(20_000);
         found(&html);
         found(&format!("<style>{html}"));
