@@ -33,6 +33,9 @@ pub enum BodyError {
     /// The client sent nothing for too long.
     #[error("the client fell silent in the middle of the body")]
     Silent,
+    /// The client takes longer for the whole than it may.
+    #[error("the client takes too long to send the body")]
+    Slow,
     /// The connection ended, or the framing is wrong.
     #[error("the body broke off or is not well framed")]
     BrokenOff,
@@ -43,7 +46,9 @@ impl From<BodyError> for Problem {
         let detail = error.to_string();
         match error {
             BodyError::TooLarge { bytes_max } => Self::too_large("the body", bytes_max),
-            BodyError::Silent => Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail),
+            BodyError::Silent | BodyError::Slow => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
+            }
             BodyError::BrokenOff => Self::malformed(detail),
         }
     }
@@ -168,14 +173,19 @@ pub async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Pr
     let said = headers.get(header::CONTENT_LENGTH).and_then(|field| field.to_str().ok());
     let said = said.and_then(|said| said.parse().ok()).unwrap_or(limits.json_bytes_max);
     let said = usize::try_from(said).unwrap_or(usize::MAX);
-    let mut bytes = vec![];
-    let mut share = None;
-    while let Some(piece) = incoming.next().await? {
-        if share.is_none() && bytes.len() + piece.len() > SMALL_BYTES {
-            share = Some(app.budget.to_read(said).await?);
+    let read = async {
+        let (mut bytes, mut share) = (vec![], None);
+        while let Some(piece) = incoming.next().await? {
+            if share.is_none() && bytes.len() + piece.len() > SMALL_BYTES {
+                share = Some(app.budget.to_read(said).await?);
+            }
+            bytes.extend_from_slice(&piece);
         }
-        bytes.extend_from_slice(&piece);
-    }
+        Ok::<_, Problem>((bytes, share))
+    };
+    let read = tokio::time::timeout(limits.json_within, read).await;
+    // The share of the bytes is held until they are parsed.
+    let (bytes, _share) = read.map_err(|_| Problem::from(BodyError::Slow))??;
     parse_json("the body", bytes, app).await
 }
 

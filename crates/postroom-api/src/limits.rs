@@ -29,6 +29,10 @@ pub struct Limits {
     pub first_head_within: Duration,
     /// How long a client may read nothing of what it is answered.
     pub read_within: Duration,
+    /// How many bytes the head of a request may have, and how many of a body are buffered.
+    pub head_bytes_max: usize,
+    /// How long a client may take to send a JSON body: it holds a share of the memory for them.
+    pub json_within: Duration,
     /// How many connections there may be at once; others wait until one gives way.
     pub connections_max: usize,
     /// How many of one source there may be that have not brought a good token.
@@ -50,7 +54,9 @@ impl Default for Limits {
             // Clients keep idle connections for 90 seconds; they are not to be surprised.
             head_within: Duration::from_secs(120),
             first_head_within: Duration::from_secs(10),
-            read_within: Duration::from_secs(30),
+            read_within: Duration::from_secs(60),
+            head_bytes_max: 128 * 1024,
+            json_within: Duration::from_secs(600),
             connections_max: 1024,
             anonymous_max: 256,
         }

@@ -87,6 +87,7 @@ async fn run(stream: TcpStream, one: One, seat: Seat, limits: Arc<Limits>) {
     let socket = Socket::new(stream, one.answering.clone(), limits.read_within);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_within);
+    http.max_buf_size(limits.head_bytes_max);
     let service = service_fn(move |request| one.answer(request));
     let served = http.serve_connection(TokioIo::new(socket), service);
     let silent = silent(&seat.connection, limits.first_head_within);

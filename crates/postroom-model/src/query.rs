@@ -3,6 +3,7 @@
 use crate::class::Class;
 use crate::filter::Filter;
 use crate::invalid::Invalid;
+use crate::limits::FILTER_LITERAL_BYTES_MAX;
 use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::property::DataType;
 
@@ -82,7 +83,10 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
         let sortable = match class.property(name) {
             Some(property) => {
                 let opaque = matches!(property.data_type, DataType::Any | DataType::Attachment);
-                !property.multi && !property.write_only() && !opaque
+                let length = property.bound("max_length").and_then(|max| usize::try_from(max).ok());
+                // A cursor holds the value of the last entity, and the request the cursor.
+                let long = length.is_some_and(|length| length > FILTER_LITERAL_BYTES_MAX);
+                !property.multi && !property.write_only() && !opaque && !long
             }
             None => matches!(name, "id" | "version"),
         };
@@ -110,7 +114,7 @@ mod tests {
         let order = parse_order(&messages, "-dateTime, subject,id").unwrap();
         let names: Vec<_> = order.iter().map(|o| (o.property.as_str(), o.descending)).collect();
         assert_eq!(names, [("dateTime", true), ("subject", false), ("id", false)]);
-        for bad in ["nope", "to", "headers", "rawMessage", "--dateTime"] {
+        for bad in ["nope", "to", "headers", "text", "rawMessage", "--dateTime"] {
             assert!(parse_order(&messages, bad).is_err(), "{bad}");
         }
     }

@@ -218,7 +218,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let listen = &setup.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, error))?;
     let address = listener.local_addr()?;
-    if !address.ip().to_canonical().is_loopback() {
+    if is_beyond_this_host(address) {
         tracing::warn!(
             %address,
             "REST is answered beyond this host without TLS: tokens and mail can be read on the \
@@ -250,6 +250,11 @@ fn cannot_listen(listen: &str, error: std::io::Error) -> anyhow::Error {
     let known = table.iter().find(|(kind, _)| *kind == error.kind());
     let advice = known.map_or("see --listen", |(_, advice)| advice);
     anyhow::Error::new(error).context(format!("cannot listen on {listen} ({advice})"))
+}
+
+/// Whether others than programs of this host can reach an address that we listen on.
+fn is_beyond_this_host(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
 }
 
 async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<Store> {
@@ -315,4 +320,19 @@ fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_can_reach_is_known() {
+        for near in ["127.0.0.1:80", "127.9.9.9:1", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
+            assert!(!is_beyond_this_host(near.parse().unwrap()), "{near}");
+        }
+        for far in ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "[fe80::1]:80"] {
+            assert!(is_beyond_this_host(far.parse().unwrap()), "{far}");
+        }
+    }
 }

@@ -165,6 +165,19 @@ async fn a_compressed_body_is_not_taken_for_what_is_in_it() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_drop_by_drop_is_not_waited_for() {
+    let limits = Limits { json_within: Duration::from_millis(300), ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    let drops = futures_util::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, std::io::Error>(" "), ()))
+    });
+    let slow = server.request("POST", PROFILES).body(reqwest::Body::wrap_stream(drops));
+    let problem = answer(slow).await.expect(408);
+    assert!(problem["detail"].as_str().unwrap().contains("too long"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_body_of_many_mistakes_is_answered_shortly() {
     let server = Server::start().await;
     let many = |count: u32| -> String {

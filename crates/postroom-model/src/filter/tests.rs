@@ -115,9 +115,9 @@ fn equality_reads_the_text_as_the_type() {
     assert!(matches!(equality(&messages(), "to", "a@b.test").unwrap(), Filter::Contains(..)));
     assert!(matches!(equality(&messages(), "messageState", "null").unwrap(), Filter::IsNull(_)));
     assert!(equality(&messages(), "uid", "seven").is_err());
-    let count = |text: &str| match equality(&messages(), "headers.x", text).unwrap() {
-        Filter::In(_, values) => values.len(),
-        other => panic!("{other:?}"),
+    let count = |text: &str| {
+        let filter = equality(&messages(), "headers.x", text).unwrap();
+        if let Filter::In(_, values) = filter { values.len() } else { 0 }
     };
     assert_eq!([count("60"), count("true"), count("abc"), count("[1]")], [2, 2, 1, 1]);
     assert!(equality(&messages(), "headers", "x").unwrap_err().reason.contains("name a value"));
