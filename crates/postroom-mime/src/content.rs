@@ -1,7 +1,7 @@
 //! What the header of a part says of its content: the fields `Content-*`.
 //!
-//! Of repeated fields the first counts. What is missing or malformed means `text/plain`
-//! (RFC 2045 §5.2), or `message/rfc822` within a digest.
+//! Of repeated fields the first that is usable counts. What is missing or malformed means
+//! `text/plain` (RFC 2045 §5.2), or `message/rfc822` within a digest.
 //!
 //! Standards: RFC 2045, 2183, 2392, 2557.
 
@@ -62,6 +62,10 @@ pub struct Content {
     pub content_id: Option<String>,
     /// Content-Location.
     pub location: Option<String>,
+    /// The parameter `start` of `multipart/related` (RFC 2387 §3.2), without angle brackets.
+    pub start: Option<String>,
+    /// Whether the transfer encoding is none that is known.
+    is_encoding_unknown: bool,
     has_encoding: bool,
     has_disposition: bool,
     is_malformed: bool,
@@ -119,15 +123,23 @@ impl Content {
     fn media_type(&mut self, value: &[u8], defects: &mut Defects) {
         if self.is_typed {
             defects.note(Defect::FieldRepeated);
-            return;
+            let is_usable = !self.is_malformed && (!self.is_multipart() || self.boundary.is_some());
+            if is_usable || value.trim_ascii().is_empty() {
+                return;
+            }
         }
         self.is_typed = true;
         let parameters = Parameters::parse(value);
+        self.is_malformed = false;
+        let boundary = boundary(&parameters);
         self.media_type = media_type(&parameters.head).unwrap_or_else(|| {
-            // RFC 2045 §5.2: what is no media type is text/plain.
             defects.note(Defect::MediaTypeMalformed);
-            self.is_malformed = true;
-            Cow::Borrowed("text/plain")
+            self.is_malformed = boundary.is_none();
+            match boundary {
+                Some(_) => Cow::Borrowed(multipart(&parameters.head)),
+                // RFC 2045 §5.2: what is no media type is text/plain.
+                None => Cow::Borrowed("text/plain"),
+            }
         });
         self.charset = parameters.token("charset");
         let charset = self.charset.as_deref().and_then(charset::named);
@@ -140,17 +152,9 @@ impl Content {
             };
             self.flowed = is("format", "flowed").then(|| is("delsp", "yes"));
         }
-        if self.is_multipart() {
-            // One that no semicolon introduces, or whose quote is not closed, is none to the other
-            // parsers that were compared, and so to the scanners in front of us: files must not
-            // appear here alone. The text has it all.
-            let is_boundary = |bytes: &&[u8]| {
-                !parameters.is_loose
-                    && !bytes.trim_ascii().is_empty()
-                    && bytes.len() <= BOUNDARY_BYTES_MAX
-            };
-            self.boundary =
-                parameters.sound_bytes("boundary").filter(is_boundary).map(<[u8]>::to_vec);
+        self.boundary = boundary.filter(|_| self.is_multipart()).map(<[u8]>::to_vec);
+        if self.media_type == "multipart/related" {
+            self.start = parameters.token("start").map(|start| bare_id(&start).to_owned());
         }
         let security = parameters.token("protocol").or_else(|| parameters.token("smime-type"));
         self.security_type = security.map(|value| value.to_ascii_lowercase());
@@ -169,12 +173,18 @@ impl Content {
     }
 
     fn encoding(&mut self, value: &[u8], defects: &mut Defects) {
-        if self.has_encoding {
+        if self.has_encoding || self.is_encoding_unknown {
             defects.note(Defect::FieldRepeated);
+        }
+        let is_empty = value.trim_ascii().is_empty();
+        if self.has_encoding || is_empty {
+            self.is_encoding_unknown |= is_empty;
             return;
         }
-        self.has_encoding = true;
-        match Declared::from_value(value) {
+        let declared = Declared::from_value(value);
+        self.has_encoding = declared != Declared::Unknown;
+        self.is_encoding_unknown = !self.has_encoding;
+        match declared {
             Declared::Known(encoding) => self.encoding = encoding,
             Declared::Misspelt(encoding) => {
                 self.encoding = encoding;
@@ -190,7 +200,7 @@ impl Content {
             defects.note(Defect::FieldRepeated);
             return;
         }
-        self.has_disposition = true;
+        self.has_disposition = !value.trim_ascii().is_empty();
         let parameters = Parameters::parse(value);
         let is = |word: &[u8]| parameters.head.eq_ignore_ascii_case(word);
         self.disposition = match parameters.head.len() {
@@ -205,6 +215,30 @@ impl Content {
             self.file_name = parameters.text("name", charset);
         }
     }
+}
+
+/// The boundary that a type names. One that no semicolon introduces, or whose quote is not closed,
+/// is not believed: the body tells it.
+fn boundary<'a>(parameters: &'a Parameters<'_>) -> Option<&'a [u8]> {
+    let is_boundary = |bytes: &&[u8]| {
+        !parameters.is_loose && !bytes.trim_ascii().is_empty() && bytes.len() <= BOUNDARY_BYTES_MAX
+    };
+    parameters.sound_bytes("boundary").filter(is_boundary)
+}
+
+/// The multipart that a malformed type with a boundary means: what it names, else one whose parts
+/// have nothing to do with each other.
+fn multipart(head: &[u8]) -> &'static str {
+    const KINDS: [(&str, &str); 5] = [
+        ("alternative", "multipart/alternative"),
+        ("related", "multipart/related"),
+        ("signed", "multipart/signed"),
+        ("report", "multipart/report"),
+        ("digest", "multipart/digest"),
+    ];
+    let head = head.to_ascii_lowercase();
+    let is_named = |kind: &&(&str, &str)| memchr::memmem::find(&head, kind.0.as_bytes()).is_some();
+    KINDS.iter().find(is_named).map_or("multipart/mixed", |kind| kind.1)
 }
 
 /// The media types of nearly all mail.

@@ -8,6 +8,7 @@
 //! One pass over the bytes without recursion; time is linear, memory depends on the number of parts
 //! alone. Bodies are only searched for lines that could be delimiters, and not at all when no
 //! multipart is open. `message/rfc822` is a leaf. Beyond the limits the rest is one opaque part.
+//! Where no declared boundary delimits anything, the body tells it, and the pass is made once more.
 //!
 //! Standards: RFC 2045, 2046.
 
@@ -23,6 +24,8 @@ use crate::limits::Limits;
 use crate::source::Source;
 use crate::structure::boundary::Boundaries;
 use crate::structure::boundary::Delimiter;
+use crate::structure::boundary::delimiter_at;
+use crate::structure::guess::Guessed;
 use crate::transfer::SAMPLE_BYTES;
 use crate::transfer::TransferEncoding;
 use memchr::memmem::Finder;
@@ -31,6 +34,7 @@ use std::ops::Range;
 
 mod boundary;
 mod encoding;
+mod guess;
 
 /// How much of a body is searched at once.
 const STEP_BYTES: usize = 64 << 10;
@@ -82,6 +86,8 @@ struct Scanner<'a, S> {
     /// The entity of each open boundary.
     open: Vec<usize>,
     structure: Structure,
+    /// Boundaries that the bodies tell better than the headers.
+    guessed: &'a Guessed,
 }
 
 /// Finds the parts of a message.
@@ -99,19 +105,28 @@ pub fn scan<S: Source>(
     if line_end.0 == b'\r' {
         defects.note(Defect::BareCr);
     }
-    let mut scanner = Scanner {
-        size_bytes: source.size_bytes(),
-        source,
-        line_end,
-        limits,
-        defects,
-        boundaries: Boundaries::default(),
-        open: vec![],
-        structure: Structure::default(),
-    };
-    scanner.run()?;
-    scanner.check_encodings()?;
-    Ok(scanner.structure)
+    let mut guessed = Guessed::default();
+    loop {
+        let mut met = defects.clone();
+        let mut scanner = Scanner {
+            size_bytes: source.size_bytes(),
+            source,
+            line_end,
+            limits,
+            defects: &mut met,
+            boundaries: Boundaries::default(),
+            open: vec![],
+            structure: Structure::default(),
+            guessed: &guessed,
+        };
+        scanner.run()?;
+        let mut structure = scanner.structure;
+        if !guessed.learn(source, &structure.entities)? {
+            encoding::check(source, &mut structure.entities, line_end, &mut met)?;
+            *defects = met;
+            return Ok(structure);
+        }
+    }
 }
 
 impl<S: Source> Scanner<'_, S> {
@@ -160,7 +175,7 @@ impl<S: Source> Scanner<'_, S> {
             .is_some_and(|parent| parent.content.media_type == "multipart/digest");
         let content = self.content(&header.fields, is_digest)?;
         let depth = self.open.len();
-        let boundary = self.boundary(&content, depth);
+        let boundary = self.boundary(&content, depth, start);
         let is_opaque = content.is_multipart() && depth >= self.limits.depth_max;
         let body = self.body(&header, &content)?.min(self.size_bytes);
         self.push(Entity {
@@ -221,8 +236,8 @@ impl<S: Source> Scanner<'_, S> {
         Ok(content)
     }
 
-    /// The boundary of a multipart that is to be opened.
-    fn boundary(&mut self, content: &Content, depth: usize) -> Option<Vec<u8>> {
+    /// The boundary of a multipart that is to be opened, whose header begins at `start`.
+    fn boundary(&mut self, content: &Content, depth: usize, start: u64) -> Option<Vec<u8>> {
         if !content.is_multipart() {
             return None;
         }
@@ -236,7 +251,11 @@ impl<S: Source> Scanner<'_, S> {
         if content.encoding != TransferEncoding::Identity {
             self.defects.note(Defect::TransferEncodingComposite);
         }
-        content.boundary.clone()
+        let guessed = self.guessed.boundary(start);
+        if guessed.is_some() && content.boundary.is_some() {
+            self.defects.note(Defect::BoundaryUnused);
+        }
+        guessed.cloned().or_else(|| content.boundary.clone())
     }
 
     /// Finds the next delimiter line at or behind `at`, which begins a line.
@@ -340,27 +359,6 @@ impl<S: Source> Scanner<'_, S> {
         self.structure.entities.push(entity);
     }
 
-    /// Looks at the bodies whose encoding is misspelt, and at texts in base64, whose first line may
-    /// be another: those that are not written so stay as they are.
-    fn check_encodings(&mut self) -> io::Result<()> {
-        for entity in &mut self.structure.entities {
-            let content = &mut entity.content;
-            let is_text = content.encoding == TransferEncoding::Base64
-                && content.media_type.starts_with("text/");
-            if !(content.is_misspelt || is_text) || entity.has_parts {
-                continue;
-            }
-            let length = usize::try_from(entity.body.end - entity.body.start).unwrap_or(usize::MAX);
-            let window = self.source.window(entity.body.start, length.min(SAMPLE_BYTES))?;
-            let start = window.get(..length.min(SAMPLE_BYTES)).unwrap_or(window);
-            if !encoding::may_be_written(content, start, length <= SAMPLE_BYTES, self.line_end) {
-                content.encoding = TransferEncoding::Identity;
-                self.defects.note(Defect::TransferEncodingUnknown);
-            }
-        }
-        Ok(())
-    }
-
     /// The end of what stands before the line at `at`: its line end belongs to the delimiter.
     fn before_line_end(&mut self, at: u64) -> io::Result<u64> {
         if at >= self.size_bytes || at == 0 {
@@ -381,20 +379,4 @@ impl<S: Source> Scanner<'_, S> {
 /// The beginning of a body, as far as it tells how it is written.
 fn sample(window: &[u8]) -> &[u8] {
     window.get(..SAMPLE_BYTES).unwrap_or(window)
-}
-
-/// The delimiter at the beginning of `rest`, and the length of its line.
-fn delimiter_at(
-    rest: &[u8],
-    boundaries: &Boundaries,
-    line_end: LineEnd,
-) -> Option<(Delimiter, usize)> {
-    let line = rest.get(..boundaries.line_bytes_max() + 2).unwrap_or(rest);
-    let length = match memchr::memchr(line_end.0, line) {
-        Some(end) => end + 1,
-        None if line.len() == rest.len() => rest.len(),
-        None => return None,
-    };
-    let delimiter = boundaries.find(line.get(..length)?)?;
-    Some((delimiter, length))
 }

@@ -13,6 +13,8 @@ mod quoted_printable;
 
 /// How much of a body tells whether it is written in an encoding.
 pub const SAMPLE_BYTES: usize = 4 << 10;
+/// A line in base64 that is as long as this is hardly anything else.
+pub const LINE_BYTES_MIN: usize = base64::LINE_BYTES_MIN;
 
 /// How the content of a part is written down in the message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Read as leniently as mail needs: stripped spaces at the ends of lines, a check character behind
-//! them, a missing `end`. Words like "begin 100 things" in a text are no file: the line behind
-//! must be one that uuencode writes.
+//! them, a missing `end`, damaged lines between sound ones. Words like "begin 100 things" in a text
+//! are no file: the line behind must be one that uuencode writes.
 
 use crate::uuencode::lines::Lines;
 use base64::Engine as _;
@@ -30,6 +30,9 @@ pub struct Block {
     pub content: Vec<u8>,
     /// Whether its end was there.
     pub is_complete: bool,
+    /// Whether lines of it are damaged: their bytes may be wrong, those of the others stand in
+    /// their places.
+    pub is_damaged: bool,
 }
 
 /// What each file begins with, and what stands where one in yEnc begins; every text of every
@@ -37,6 +40,10 @@ pub struct Block {
 pub static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"begin"));
 /// How many files of a text are read.
 const BLOCKS_MAX: usize = 1_000;
+/// How many damaged lines may follow one another.
+const DAMAGED_MAX: usize = 8;
+/// What a whole line begins with: 45 bytes.
+const WHOLE: u8 = b'M';
 
 /// Finds the files in a text.
 #[must_use]
@@ -68,25 +75,38 @@ fn block(text: &[u8], start: usize) -> Option<Block> {
         return base64_block(lines, start, name);
     }
     let mut content = vec![];
-    let (mut count, mut empty) = (0, 0);
+    let (mut count, mut empty, mut is_damaged) = (0, 0, false);
     let mut end = lines.at();
     while let Some(line) = lines.next() {
         let is_end = line.trim_ascii_end() == b"end";
         if is_end && count + empty > 0 {
             let range = start..lines.at();
-            return Some(Block { range, name, content, is_complete: true });
+            return Some(Block { range, name, content, is_complete: true, is_damaged });
         }
         // An empty line stands for the one of length zero, whose only character is a space.
         if line.is_empty() {
             empty += 1;
         } else if decode_line(line, &mut content) {
             count += 1;
+        } else if count > 0 && goes_on(lines) {
+            decode_damaged(line, &mut content);
+            is_damaged = true;
         } else {
             break;
         }
         end = lines.at();
     }
-    (count > 0).then_some(Block { range: start..end, name, content, is_complete: false })
+    let range = start..end;
+    (count > 0).then_some(Block { range, name, content, is_complete: false, is_damaged })
+}
+
+/// Whether the file goes on behind a damaged line: soon a whole line or its end follows.
+fn goes_on(lines: Lines<'_>) -> bool {
+    let is_sound = |line: &[u8]| {
+        let is_whole = line.first() == Some(&WHOLE) && line.len() > 45 / 3 * 4;
+        line.trim_ascii_end() == b"end" || (is_whole && decode_line(line, &mut vec![]))
+    };
+    lines.take(DAMAGED_MAX).any(is_sound)
 }
 
 /// Reads `begin 644 name` or `begin-base64 644 name`.
@@ -137,6 +157,26 @@ fn decode_line(line: &[u8], content: &mut Vec<u8>) -> bool {
     true
 }
 
+/// Appends what a damaged line holds: as many bytes as it claims, so that what follows keeps its
+/// place.
+fn decode_damaged(line: &[u8], content: &mut Vec<u8>) {
+    let is_code = |byte: &u8| (b' '..=b'`').contains(byte);
+    let (length, codes) = line.split_first().unwrap_or((&WHOLE, &[]));
+    let length = if is_code(length) { *length } else { WHOLE };
+    let wanted = usize::from(length.wrapping_sub(b' ') & 63).div_ceil(3) * 4;
+    // A character that became two bytes is one.
+    let is_more = |byte: &&u8| codes.len() <= wanted || !(0x80..0xC0).contains(*byte);
+    let codes = codes.iter().filter(is_more).take(wanted);
+    let codes = codes.map(|byte| if is_code(byte) { *byte } else { b'`' });
+    let repaired: Vec<u8> = std::iter::once(length).chain(codes).collect();
+    if !decode_line(&repaired, content) {
+        // Too much of it is missing.
+        let whole: Vec<u8> =
+            repaired.into_iter().chain(std::iter::repeat(b'`')).take(wanted + 1).collect();
+        decode_line(&whole, content);
+    }
+}
+
 fn base64_block(mut lines: Lines<'_>, start: usize, name: String) -> Option<Block> {
     let mut codes = vec![];
     let mut end = lines.at();
@@ -165,6 +205,7 @@ fn base64_block(mut lines: Lines<'_>, start: usize, name: String) -> Option<Bloc
         name,
         content,
         is_complete,
+        is_damaged: false,
     })
 }
 
@@ -228,6 +269,36 @@ mod tests {
         assert_eq!(cut[0].range, 0..20);
         let stripped = blocks(b"begin 644 a\n&0V%T\n\nend\n");
         assert_eq!(stripped[0].content, b"Cat\0\0\0");
+    }
+
+    type Damage = fn(&[u8]) -> Vec<u8>;
+
+    #[test]
+    fn a_damaged_line_costs_its_own_bytes_alone() {
+        let content: Vec<u8> = (0..=255).cycle().take(450).collect();
+        let sound = encode("a", &content, b'`');
+        let lines: Vec<&[u8]> = sound.split_inclusive(|byte| *byte == b'\n').collect();
+        let damages: [Damage; 5] = [
+            |line| [&line[..9], b"\xA5", &line[10..]].concat(),
+            |line| [&line[..9], "\u{a5}".as_bytes(), &line[10..]].concat(),
+            |line| [b"\xFF", &line[1..]].concat(),
+            |line| [&line[..5], b"\r\n"].concat(),
+            |line| [&line[..5], b"lower case words", &line[5..]].concat(),
+        ];
+        for (at, damage) in damages.into_iter().enumerate() {
+            // The first line of the file tells that it is one.
+            for damaged in [2, 5, 8] {
+                let mut lines: Vec<Vec<u8>> = lines.iter().map(|line| line.to_vec()).collect();
+                lines[damaged] = damage(&lines[damaged]);
+                let got = blocks(&lines.concat());
+                let [block] = got.as_slice() else { panic!("{at} {damaged}: {got:?}") };
+                assert!(block.is_complete && block.is_damaged, "{at} {damaged}");
+                assert_eq!(block.content.len(), content.len(), "{at} {damaged}");
+                let start = (damaged - 1) * 45;
+                assert_eq!(block.content[..start], content[..start], "{at} {damaged}");
+                assert_eq!(block.content[start + 45..], content[start + 45..], "{at} {damaged}");
+            }
+        }
     }
 
     proptest! {

@@ -53,6 +53,24 @@ fn an_encoding_is_believed_if_the_body_may_be_written_so() {
             "aaaaaaaaaaaaaaaaaaa",
             None,
         ),
+        // Line breaks stand anywhere.
+        ("base64", "UmVwb3J0cyBhcmUgaW\r\n4gdGhlIG9mZmljZQ==", "Reports are in the office", None),
+        (
+            "base64",
+            "UmVwb3J0cy\r\nBhcmUgaW4g\r\ndGhlIG9mZm\r\nljZQ==",
+            "Reports are in the office",
+            None,
+        ),
+        (
+            "base64",
+            "Reports\r\nare in\r\nthe office",
+            "Reports\nare in\nthe office",
+            Some(Defect::TransferEncodingUnknown),
+        ),
+        // A line of dashes ends it, or stands before it.
+        ("base64", "Z3LDvG4u\r\n--==in--\r\n", "gr\u{fc}n.", None),
+        ("base64", "-----BEGIN X-----\r\nZ3LDvG4u\r\nYQ==\r\n-----END X-----", "gr\u{fc}n.a", None),
+        ("base64", "-- Anna\r\n", "-- Anna\n", Some(Defect::TransferEncodingUnknown)),
         ("quoted printable", "gr=C3=BCn", "gr\u{fc}n", None),
         ("quoted printable", "a = b", "a = b", Some(Defect::TransferEncodingUnknown)),
     ] {

@@ -102,17 +102,65 @@ fn boundaries_are_read_as_they_are_written() {
         ("; x=y;; boundary=b;",              "b",     "text one".to_owned(), None),
         ("; boundary=b; boundary=c",         "b",     "text one".to_owned(), None),
         ("; boundary*0=b; boundary*1=c",     "bc",    "text one".to_owned(), None),
-        ("",                                 "b",     all("b"), Some(Defect::BoundaryMissing)),
-        ("; boundary=",                      "b",     all("b"), Some(Defect::BoundaryMissing)),
-        (" boundary=b",                      "b",     all("b"), Some(Defect::BoundaryMissing)),
-        ("; x=y\n boundary=b",               "b",     all("b"), Some(Defect::BoundaryMissing)),
-        ("; boundary=\"b; x=y",              "b",     all("b"), Some(Defect::BoundaryMissing)),
-        ("; boundary=b\"; x=y",              "b",     all("b"), Some(Defect::BoundaryUnused)),
+        // What the header does not tell, the body does.
+        ("",                                 "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
+        ("; boundary=",                      "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
+        (" boundary=b",                      "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
+        ("; x=y\n boundary=b",               "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
+        ("; boundary=\"b; x=y",              "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
+        ("; boundary=b\"; x=y",              "b",     "text one".to_owned(), Some(Defect::BoundaryUnused)),
+        (";\nboundary=\"b\"",                "b",     "text one".to_owned(), Some(Defect::BoundaryMissing)),
+        ("; boundary=yy8",                   "zz9",   "text one".to_owned(), Some(Defect::BoundaryUnused)),
+        ("; boundary=ABC",                   "abc",   "text one".to_owned(), Some(Defect::BoundaryUnused)),
+        // Nothing that it could be.
+        ("; boundary=yy8",                   "---",   all("---"), Some(Defect::BoundaryUnused)),
+        // Of several fields and kinds the one that can be used.
+        ("; boundary=gone\nContent-Type: multipart/mixed; boundary=b", "b", "text one".to_owned(), Some(Defect::FieldRepeated)),
+        ("\nContent-Type: multipart/alternative; boundary=b", "b", "text one".to_owned(), Some(Defect::FieldRepeated)),
+        ("/mixed; boundary=b",               "b",     "text one".to_owned(), Some(Defect::MediaTypeMalformed)),
+        ("/; boundary=b",                    "b",     "text one".to_owned(), Some(Defect::MediaTypeMalformed)),
     ];
     for (parameter, boundary, want, defect) in table {
-        let head = format!("From: a@b.example\nContent-Type: multipart/mixed{parameter}\n\n");
+        let head = {
+            let kind =
+                if parameter.starts_with('/') { "multipart/multipart" } else { "multipart/mixed" };
+            format!("From: a@b.example\nContent-Type: {kind}{parameter}\n\n")
+        };
         check(parameter, format!("{head}{}", body(boundary)).as_bytes(), &[want], *defect);
     }
+}
+
+#[test]
+fn a_boundary_that_nothing_has_is_told_by_the_body_at_each_depth() {
+    let inner = "Content-Type: multipart/alternative; boundary=gone\n\n--c\n\none\n--c\n\
+        Content-Type: text/html\n\n<p>one\n--c--";
+    let file = "Content-Type: image/png\n\nPNG";
+    let body = format!("--x\n{inner}\n--x\n{file}\n--x--\n");
+    let want = ["text one", "html <p>one", "image/png image.png PNG"];
+    check("both", &multipart(&body), &want, Some(Defect::BoundaryUnused));
+    let body = format!("--b\n{inner}\n--b\n{file}\n--b--\n");
+    check("the inner one", &multipart(&body), &want, Some(Defect::BoundaryUnused));
+}
+
+#[test]
+fn of_repeated_fields_about_the_content_the_first_usable_one_counts() {
+    #[rustfmt::skip]
+    let table = [
+        ("Content-Type:\nContent-Type: image/png\n\nPNG",                     "image/png image.png PNG"),
+        ("Content-Type: png\nContent-Type: image/png\n\nPNG",                 "image/png image.png PNG"),
+        ("Content-Type: image/png\nContent-Type:\n\nPNG",                     "image/png image.png PNG"),
+        ("Content-Type: image/png\nContent-Type: text/plain\n\nPNG",          "image/png image.png PNG"),
+        ("Content-Transfer-Encoding:\nContent-Transfer-Encoding: base64\n\nb25l", "text one"),
+        ("Content-Transfer-Encoding: x\nContent-Transfer-Encoding: base64\n\nb25l", "text one"),
+        ("Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64\n\nb25l", "text b25l"),
+    ];
+    for (raw, want) in table {
+        let raw = format!("From: a@b.example\n{raw}");
+        check(&raw, raw.as_bytes(), &[want], Some(Defect::FieldRepeated));
+    }
+    let twice = "Content-Disposition:\nContent-Disposition: attachment; filename=a.txt";
+    let raw = format!("From: a@b.example\n{twice}\n\none");
+    check("an empty disposition", raw.as_bytes(), &["text/plain a.txt one"], None);
 }
 
 #[test]

@@ -40,7 +40,8 @@ impl<S: Source> Reader<'_, S> {
                 self.defects.note(Defect::OpenOver);
                 continue;
             }
-            self.encoded_file((block.name, block.content), block.is_complete, Container::Uuencode);
+            let is_sound = block.is_complete && !block.is_damaged;
+            self.encoded_file((block.name, block.content), is_sound, Container::Uuencode);
             taken.extend(block.is_complete.then_some(block.range));
         }
         for block in if is_yenc { yenc::blocks(&content) } else { vec![] } {
@@ -66,10 +67,10 @@ impl<S: Source> Reader<'_, S> {
     fn encoded_file(
         &mut self,
         (name, bytes): (String, Vec<u8>),
-        is_complete: bool,
+        is_sound: bool,
         container: Container,
     ) {
-        if !is_complete {
+        if !is_sound {
             self.defects.note(Defect::EncodedFileMalformed);
         }
         self.bodies.files.push(File {
@@ -92,17 +93,25 @@ impl<S: Source> Reader<'_, S> {
             return Ok(false);
         }
         let body = source::read(self.source, &entity.body, self.limits.open_bytes_max)?;
-        let (name, bytes, container) = if encoding == Declared::Yenc {
-            let Some(block) = yenc::blocks(&body).into_iter().next() else {
-                return Ok(false);
-            };
-            (block.name, block.content, Container::Yenc)
+        let (container, found): (_, Vec<(String, Vec<u8>, bool)>) = if encoding == Declared::Yenc {
+            let found = yenc::blocks(&body).into_iter();
+            let each = |block: yenc::Block| (block.name, block.content, block.is_complete);
+            (Container::Yenc, found.map(each).collect())
         } else {
-            let Some(block) = uuencode::blocks(&body).into_iter().next() else {
-                return Ok(false);
+            let found = uuencode::blocks(&body).into_iter();
+            let each = |block: uuencode::Block| {
+                (block.name, block.content, block.is_complete && !block.is_damaged)
             };
-            (block.name, block.content, Container::Uuencode)
+            (Container::Uuencode, found.map(each).collect())
         };
+        let mut found = found.into_iter();
+        let Some((name, bytes, is_sound)) = found.next() else {
+            self.defects.note(Defect::EncodedFileMalformed);
+            return Ok(false);
+        };
+        if !is_sound {
+            self.defects.note(Defect::EncodedFileMalformed);
+        }
         let content = &entity.content;
         self.bodies.files.push(File {
             declared_name: content.name().map(str::to_owned),
@@ -114,6 +123,9 @@ impl<S: Source> Reader<'_, S> {
             source: PartSource::Bytes(bytes),
             container: Some(container),
         });
+        for (name, bytes, is_sound) in found {
+            self.encoded_file((name, bytes), is_sound, container);
+        }
         Ok(true)
     }
 }

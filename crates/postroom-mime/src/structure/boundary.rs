@@ -7,6 +7,7 @@
 //!
 //! Standards: RFC 2046 §5.1.1.
 
+use crate::header::LineEnd;
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 
@@ -144,6 +145,22 @@ impl Boundaries {
         let is_junk = rest.first().is_some_and(|byte| byte.is_ascii_whitespace());
         is_junk.then_some(Delimiter { level, is_close: true, has_junk: true, has_blanks: false })
     }
+}
+
+/// The delimiter at the beginning of `rest`, and the length of its line.
+pub fn delimiter_at(
+    rest: &[u8],
+    boundaries: &Boundaries,
+    line_end: LineEnd,
+) -> Option<(Delimiter, usize)> {
+    let line = rest.get(..boundaries.line_bytes_max() + 2).unwrap_or(rest);
+    let length = match memchr::memchr(line_end.0, line) {
+        Some(end) => end + 1,
+        None if line.len() == rest.len() => rest.len(),
+        None => return None,
+    };
+    let delimiter = boundaries.find(line.get(..length)?)?;
+    Some((delimiter, length))
 }
 
 #[cfg(test)]

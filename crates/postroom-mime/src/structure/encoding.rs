@@ -1,24 +1,74 @@
 //! Whether a body is written in the encoding that its header declares.
 
 use crate::content::Content;
+use crate::defect::Defect;
+use crate::defect::Defects;
 use crate::header::LineEnd;
+use crate::source::Source;
+use crate::structure::Entity;
+use crate::transfer::LINE_BYTES_MIN;
+use crate::transfer::SAMPLE_BYTES;
+use crate::transfer::TransferEncoding;
+use std::io;
 
-/// A line in base64 that is as long as this is hardly anything else.
-const LINE_BYTES_MIN: usize = 20;
+/// So many lines of one width, which is at least [`WIDTH_MIN`], are base64 however short they are.
+const WRAPPED_MIN: usize = 3;
+/// Words of a text are shorter.
+const WIDTH_MIN: usize = 8;
 /// One character of so many may be damaged.
 const DAMAGE_RATIO: usize = 20;
+
+/// Looks at the bodies whose encoding is misspelt, and at texts in base64, whose first line may
+/// be another: those that are not written so stay as they are.
+///
+/// # Errors
+///
+/// Those of the file.
+pub fn check<S: Source>(
+    source: &mut S,
+    entities: &mut [Entity],
+    line_end: LineEnd,
+    defects: &mut Defects,
+) -> io::Result<()> {
+    for entity in entities {
+        let content = &mut entity.content;
+        let is_text =
+            content.encoding == TransferEncoding::Base64 && content.media_type.starts_with("text/");
+        if !(content.is_misspelt || is_text) || entity.has_parts {
+            continue;
+        }
+        let length = usize::try_from(entity.body.end - entity.body.start).unwrap_or(usize::MAX);
+        let window = source.window(entity.body.start, length.min(SAMPLE_BYTES))?;
+        let start = window.get(..length.min(SAMPLE_BYTES)).unwrap_or(window);
+        if !may_be_written(content, start, length <= SAMPLE_BYTES, line_end) {
+            content.encoding = TransferEncoding::Identity;
+            defects.note(Defect::TransferEncodingUnknown);
+        }
+    }
+    Ok(())
+}
 
 /// Whether the body that begins with `start`, or is `start` as a whole, may be in its encoding.
 ///
 /// A text whose encoding is well written is in base64 if its first line is, or most of it: lines
 /// may have been added on the way.
-pub fn may_be_written(content: &Content, start: &[u8], is_whole: bool, line_end: LineEnd) -> bool {
+fn may_be_written(content: &Content, start: &[u8], is_whole: bool, line_end: LineEnd) -> bool {
     if content.is_misspelt {
         return content.encoding.fits(start, is_whole);
     }
-    let mut lines = lines(start, line_end).peekable();
-    if lines.peek().is_some_and(|first| first.len() >= LINE_BYTES_MIN && is_base64(first, false)) {
+    // As the decoder does, which begins behind an armour and ends at one.
+    let is_dashes = |line: &&[u8]| line.starts_with(b"--");
+    let lines =
+        || lines(start, line_end).skip_while(is_dashes).take_while(move |line| !is_dashes(line));
+    if is_wrapped(lines()) {
         return true;
+    }
+    let is_blank = start.trim_ascii().is_empty();
+    let mut lines = lines().peekable();
+    match lines.peek() {
+        Some(first) if first.len() >= LINE_BYTES_MIN && is_base64(first, false) => return true,
+        Some(_) => {}
+        None => return is_blank,
     }
     let (mut written_bytes, mut other_bytes) = (0, 0);
     while let Some(line) = lines.next() {
@@ -32,6 +82,19 @@ pub fn may_be_written(content: &Content, start: &[u8], is_whole: bool, line_end:
     written_bytes >= other_bytes
 }
 
+/// Whether a body begins with lines of characters of base64 that are all as long as the first one
+/// but for the last: line breaks stand anywhere (RFC 2045 §6.8).
+fn is_wrapped<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> bool {
+    let first = lines.next().unwrap_or_default();
+    let is_first = |line: &&[u8]| line.len() == first.len() && line.iter().all(is_character);
+    let count = 1 + lines.take_while(is_first).count();
+    count >= WRAPPED_MIN && first.len() >= WIDTH_MIN && first.iter().all(is_character)
+}
+
+fn is_character(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=".contains(byte)
+}
+
 /// Whether the first line of a body is base64.
 pub fn begins_in_base64(body: &[u8], line_end: LineEnd) -> bool {
     lines(body, line_end).next().is_some_and(|line| is_base64(line, false))
@@ -43,14 +106,14 @@ fn lines(body: &[u8], line_end: LineEnd) -> impl Iterator<Item = &[u8]> {
     lines.filter(|line| !line.is_empty())
 }
 
-/// Whether a line is made of whole groups, perhaps with blanks between them, or of other bytes by
-/// damage alone.
+/// Whether a line is made of whole groups, perhaps with blanks between them, is a long one without,
+/// or has other bytes by damage alone.
 fn is_base64(line: &[u8], is_cut: bool) -> bool {
-    let is_character = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
     let others = line.iter().filter(|byte| !is_character(byte)).count();
     let is_damaged = others > 0 && !line.contains(&b' ') && others * DAMAGE_RATIO <= line.len();
     let mut groups = line.split(|byte| matches!(byte, b' ' | b'\t'));
     is_damaged
+        || (others == 0 && line.len() >= LINE_BYTES_MIN)
         || groups.all(|groups| {
             (is_cut || groups.len().is_multiple_of(4)) && groups.iter().all(is_character)
         })

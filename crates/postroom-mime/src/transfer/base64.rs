@@ -2,7 +2,8 @@
 //!
 //! Characters outside the alphabet are skipped. After padding the text is over, unless the next
 //! line is base64 again (several encodings one after the other): what mailing lists append to a
-//! base64 body is left out.
+//! base64 body is left out. So is what begins with a line of `--`: a delimiter of a multipart that
+//! is closed already, a footer, the end of an armour.
 //!
 //! Standards: RFC 2045 §6.8.
 
@@ -17,6 +18,8 @@ const COUNT_BYTES: usize = 128;
 const OTHERS_RATIO: usize = 20;
 /// How many characters of a line decide whether it is base64.
 const LOOK_CHARS: usize = 80;
+/// A line in base64 that is as long as this is hardly anything else, whatever its length.
+pub const LINE_BYTES_MIN: usize = 20;
 
 const fn values() -> [u8; 256] {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -47,7 +50,20 @@ pub struct Base64 {
     /// How many padding characters of the group were seen.
     pads: u8,
     after: After,
+    line: Line,
+    /// Whether a character of the alphabet was there.
+    has_text: bool,
     malformed: bool,
+}
+
+/// Where in its line the next byte is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Line {
+    #[default]
+    Start,
+    /// Behind a `-` that begins it.
+    Dash,
+    Within,
 }
 
 /// Where the text is with regard to its padding.
@@ -57,6 +73,8 @@ enum After {
     Nothing,
     /// Padding ended the text; the next line so far.
     Padding(Vec<u8>),
+    /// A line before the text is passed over.
+    Armour,
     /// What follows is not base64.
     End,
 }
@@ -85,6 +103,7 @@ impl Base64 {
             body = match &self.after {
                 After::Nothing => self.text(body, content),
                 After::Padding(_) => self.look(body, content),
+                After::Armour => self.pass(body),
                 After::End => return,
             };
         }
@@ -106,6 +125,9 @@ impl Base64 {
                 let characters = self.count + characters;
                 size_bytes += u64::from(characters / 4 * 3);
                 self.count = characters % 4;
+                self.has_text |= characters > 0;
+                self.line =
+                    if piece.last().is_some_and(is_line_end) { Line::Start } else { Line::Within };
             } else {
                 scratch.clear();
                 self.push(piece, scratch);
@@ -134,12 +156,26 @@ impl Base64 {
     fn text<'a>(&mut self, mut body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
         while !body.is_empty() {
             if self.count == 0 && self.pads == 0 {
+                let before = body.len();
                 body = groups(body, content);
+                if body.len() < before {
+                    (self.line, self.has_text) = (Line::Within, true);
+                }
             }
             let Some((&byte, rest)) = body.split_first() else {
                 break;
             };
             body = rest;
+            if byte == b'-' && self.line == Line::Dash {
+                self.malformed = true;
+                self.after = if self.has_text { After::End } else { After::Armour };
+                break;
+            }
+            self.line = match (byte, self.line) {
+                (b'\r' | b'\n', _) => Line::Start,
+                (b'-', Line::Start) => Line::Dash,
+                _ => Line::Within,
+            };
             if self.character(byte, content) {
                 self.after = After::Padding(Vec::new());
                 break;
@@ -148,9 +184,19 @@ impl Base64 {
         body
     }
 
+    /// Passes over the rest of a line; returns what follows it.
+    fn pass<'a>(&mut self, body: &'a [u8]) -> &'a [u8] {
+        let Some(end) = memchr::memchr2(b'\r', b'\n', body) else {
+            return &[];
+        };
+        (self.after, self.line) = (After::Nothing, Line::Start);
+        body.get(end..).unwrap_or_default()
+    }
+
     /// Takes one character; returns whether padding ended the text.
     fn character(&mut self, byte: u8, content: &mut Vec<u8>) -> bool {
         if let Some(value) = value(byte) {
+            self.has_text = true;
             // Padding in mid-group that did not complete it: skipped, as other clients do.
             self.malformed |= self.pads > 0;
             self.pads = 0;
@@ -215,7 +261,7 @@ impl Base64 {
     /// Goes on with `line` if it is base64, else ends.
     fn decide(&mut self, line: &[u8], content: &mut Vec<u8>) {
         let line = line.trim_ascii_end();
-        let is_text = line.len().is_multiple_of(4) || line.len() >= LOOK_CHARS;
+        let is_text = line.len().is_multiple_of(4) || line.len() >= LINE_BYTES_MIN;
         let is_base64 = line.iter().all(|byte| value(*byte).is_some() || *byte == b'=');
         if line.is_empty() {
             return;

@@ -135,3 +135,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_line_of_dashes_ends_base64_in_whatever_pieces_it_comes() {
+    #[rustfmt::skip]
+    let table: &[(&[u8], &[u8])] = &[
+        (b"YWJj\r\n--==in--\r\nYWJj",          b"abc"),
+        (b"YWJj\n--\nAnna",                    b"abc"),
+        (b"YWI\n--b\n",                        b"ab"),
+        (b"YW\n-Jj",                           b"abc"),
+        (b"YWJj\n - --YWJj",                   b"abcabc"),
+        (b"--b\nYWJj\n--b--\n",                b"abc"),
+        (b"YWJj\r\n\r\n--b--",                 b"abc"),
+        (b"YWJjZGVmZ2hpamtsbW5vcA==\nYWJjZGVmZ2hpamtsbW5vcHF\nyc3Q=", b"abcdefghijklmnopabcdefghijklmnopqrst"),
+    ];
+    for (body, want) in table {
+        for size in 1..=body.len() {
+            let (mut content, mut counted, mut scratch) = (vec![], 0, vec![]);
+            let mut decoder = TransferEncoding::Base64.decoder();
+            let mut counter = TransferEncoding::Base64.decoder();
+            for piece in body.chunks(size) {
+                decoder.push(piece, &mut content);
+                counted += counter.count(piece, &mut scratch);
+            }
+            decoder.finish(&mut content);
+            scratch.clear();
+            counter.finish(&mut scratch);
+            assert_eq!(
+                content.escape_ascii().to_string(),
+                want.escape_ascii().to_string(),
+                "{size}"
+            );
+            assert_eq!(counted + scratch.len() as u64, want.len() as u64, "{size}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The boundaries of multiparts whose headers name none, or one that delimits nothing: what the
+//! body itself begins its parts with.
+//!
+//! A field that was folded without a blank, a boundary that a gateway rewrote, a quote that is not
+//! closed: the parts are there all the same, and shown as one text they are of no use. A line
+//! counts as a delimiter when a field about the content follows it, or when its close delimiter
+//! stands behind it.
+
+use crate::source::Source;
+use crate::structure::Entity;
+use std::collections::HashMap;
+use std::io;
+
+/// How often boundaries are guessed: such multiparts lie in one another.
+const PASSES_MAX: usize = 4;
+/// How much of a body is searched.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// How many lines of a body are looked at that could be delimiters.
+const LINES_MAX: usize = 16;
+/// Longer than any boundary that software makes; RFC 2046 §5.1.1 allows 70.
+const BOUNDARY_BYTES_MAX: usize = 200;
+
+/// What was guessed, by the place of the multipart's header.
+#[derive(Debug, Default)]
+pub struct Guessed {
+    boundaries: HashMap<u64, Vec<u8>>,
+    passes: usize,
+}
+
+impl Guessed {
+    /// The boundary of the multipart whose header begins at `start`.
+    pub fn boundary(&self, start: u64) -> Option<&Vec<u8>> {
+        self.boundaries.get(&start)
+    }
+
+    /// Looks into the multiparts in which no part was found; returns whether one tells its
+    /// boundary.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file.
+    pub fn learn<S: Source>(&mut self, source: &mut S, entities: &[Entity]) -> io::Result<bool> {
+        if self.passes >= PASSES_MAX {
+            return Ok(false);
+        }
+        let mut has_learnt = false;
+        for entity in entities {
+            let is_asked = entity.content.is_multipart()
+                && !entity.has_parts
+                && !entity.is_opaque
+                && !entity.body.is_empty()
+                && !self.boundaries.contains_key(&entity.header.start);
+            if !is_asked {
+                continue;
+            }
+            let length = usize::try_from(entity.body.end - entity.body.start).unwrap_or(usize::MAX);
+            let length = length.min(BODY_BYTES_MAX);
+            let window = source.window(entity.body.start, length)?;
+            if let Some(boundary) = boundary(window.get(..length).unwrap_or(window)) {
+                self.boundaries.insert(entity.header.start, boundary.to_vec());
+                has_learnt = true;
+            }
+        }
+        self.passes += 1;
+        Ok(has_learnt)
+    }
+}
+
+/// The boundary that the delimiters of a body have.
+fn boundary(body: &[u8]) -> Option<&[u8]> {
+    let mut rest = body;
+    let mut looked_at = 0;
+    while !rest.is_empty() && looked_at < LINES_MAX {
+        let (line, behind) = next_line(rest);
+        rest = behind;
+        let Some(name) = line.strip_prefix(b"--").filter(|name| is_boundary(name)) else {
+            continue;
+        };
+        looked_at += 1;
+        if begins_with_content(behind) || is_closed(name, behind) {
+            return Some(name);
+        }
+    }
+    None
+}
+
+/// The next line without blanks at its end, and what follows it.
+fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr2(b'\r', b'\n', text).unwrap_or(text.len());
+    let (line, behind) = text.split_at_checked(end).unwrap_or((text, &[]));
+    let behind = match behind {
+        [b'\r', b'\n', behind @ ..] | [_, behind @ ..] => behind,
+        [] => behind,
+    };
+    (line.trim_ascii_end(), behind)
+}
+
+/// Whether a line without its dashes can be a boundary: no rule, no signature, no armour of PGP.
+fn is_boundary(name: &[u8]) -> bool {
+    name.len() <= BOUNDARY_BYTES_MAX
+        && !name.ends_with(b"--")
+        && !name.starts_with(b" ")
+        && name.iter().any(u8::is_ascii_alphanumeric)
+        && name.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+}
+
+/// Whether a field about the content stands first.
+fn begins_with_content(text: &[u8]) -> bool {
+    let (line, _) = next_line(text);
+    let is_content = line.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"));
+    is_content && line.contains(&b':')
+}
+
+/// Whether a close delimiter follows.
+fn is_closed(name: &[u8], behind: &[u8]) -> bool {
+    let close = [b"--", name, b"--"].concat();
+    memchr::memmem::find_iter(behind, &close).any(|at| {
+        let before = at.checked_sub(1).and_then(|before| behind.get(before));
+        let is_start = before.is_none_or(|byte| matches!(byte, b'\r' | b'\n'));
+        let (rest, _) = next_line(behind.get(at + close.len()..).unwrap_or_default());
+        is_start && rest.is_empty()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_tells_what_delimits_its_parts() {
+        #[rustfmt::skip]
+        let table: &[(&str, Option<&str>)] = &[
+            ("--b\nContent-Type: text/plain\n\none",           Some("b")),
+            ("pre\r\n--b \r\n\r\none\r\n--b--\r\n",        Some("b")),
+            ("-- \nAnna\n--b c\n\none\n--b c--",               Some("b c")),
+            ("--b\n\none\n--b--x\n",                           None),
+            ("--b\n\none x --b--\n",                            None),
+            ("--b\n\none\n--b\n\ntwo\n",                      None),
+            ("-----BEGIN PGP MESSAGE-----\n\nx",                None),
+            ("-----\nContent-Type: text/plain\n-----\n",       None),
+            ("",                                                None),
+        ];
+        for (body, want) in table {
+            let got = boundary(body.as_bytes()).map(|name| String::from_utf8_lossy(name));
+            assert_eq!(got.as_deref(), *want, "{body:?}");
+        }
+    }
+}
