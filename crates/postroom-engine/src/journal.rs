@@ -14,6 +14,9 @@ use postroom_store::Settlement;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+/// How much of a text of a message or a server stands in a line.
+const TEXT_BYTES_MAX: usize = 1024;
+
 /// What the line of a received message shows; kept while its entity is on its way to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
@@ -31,7 +34,7 @@ impl Arrival {
     /// What of a message's entity stands in its line.
     #[must_use]
     pub fn of(entity: &Entity) -> Self {
-        let text = |name: &str| entity.text(name).map(str::to_owned);
+        let text = |name: &str| entity.text(name).map(|text| short(text).to_owned());
         let is_raw = entity.text("messageState") == Some("raw");
         Self {
             id: entity.id,
@@ -44,6 +47,12 @@ impl Arrival {
     }
 }
 
+/// The beginning of a text that others wrote: a line of the log is not as long as they like.
+#[must_use]
+pub fn short(text: &str) -> &str {
+    text.split_at(text.floor_char_boundary(TEXT_BYTES_MAX)).0
+}
+
 fn number(entity: &Entity, name: &str) -> u64 {
     entity.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or_default()
 }
@@ -52,7 +61,7 @@ fn number(entity: &Entity, name: &str) -> u64 {
 pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
     let Arrival { id, uid, message_id, from, size_bytes, raw_reason } = arrival;
     let message_id = message_id.as_deref().unwrap_or("-");
-    let (account, folder) = (&account.address, &folder.title);
+    let (account, folder) = (short(&account.address), short(&folder.title));
     let from = from.as_deref().unwrap_or("-");
     match raw_reason {
         None => tracing::info!(
@@ -67,14 +76,15 @@ pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
 
 /// Messages of a renumbered mailbox are the ones that are stored already.
 pub fn recognized(account: &Account, folder: &Folder, count: u64) {
-    let (account, folder) = (&account.address, &folder.title);
+    let (account, folder) = (short(&account.address), short(&folder.title));
     tracing::info!(account, folder, count, "messages are known already, and are not stored again");
 }
 
 /// A message that the server announced was not to be had.
 pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
-    let (account, folder) = (&account.address, &folder.title);
+    let (account, folder) = (short(&account.address), short(&folder.title));
     let Miss { uid, reason, code, forever } = miss;
+    let reason = short(reason);
     match (forever, code.as_str()) {
         (true, "too_big") => tracing::warn!(
             account,
@@ -114,14 +124,14 @@ impl<'a> Outgoing<'a> {
     #[must_use]
     pub fn of(account: Option<&'a Account>, message: &'a Entity) -> Self {
         let account = account.map(|account| account.address.as_str());
-        Self { account, id: message.id, message_id: message.text("messageId") }
+        Self { account, id: message.id, message_id: message.text("messageId").map(short) }
     }
 
     /// What is known of a delivery.
     #[must_use]
     pub fn claimed(account: Option<&'a Account>, claimed: &'a Claimed) -> Self {
         let account = account.map(|account| account.address.as_str());
-        Self { account, id: claimed.message, message_id: claimed.message_id.as_deref() }
+        Self { account, id: claimed.message, message_id: claimed.message_id.as_deref().map(short) }
     }
 }
 
@@ -132,20 +142,24 @@ pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settle
     let (attempt, recipients) = (claimed.attempts, claimed.recipients.len());
     match settlement {
         Settlement::Sent { .. } => {
-            let reply = reply(&claimed.recipients);
+            let reply = short(reply(&claimed.recipients));
             tracing::info!(account, message_id, %id, recipients, attempt, reply, "message sent");
         }
         Settlement::Later { next_attempt_ms, reason, .. } => {
+            let reason = short(reason);
             let next_attempt = Timestamp::from_ms(*next_attempt_ms).to_string();
             tracing::warn!(
                 account, message_id, %id, recipients, attempt, reason, next_attempt,
                 "message postponed: it is tried again"
             );
         }
-        Settlement::Error { code, reason } => tracing::warn!(
-            account, message_id, %id, recipients, attempt, code, reason,
-            "message not sent: it is in state `error` now"
-        ),
+        Settlement::Error { code, reason } => {
+            let reason = short(reason);
+            tracing::warn!(
+                account, message_id, %id, recipients, attempt, code, reason,
+                "message not sent: it is in state `error` now"
+            );
+        }
     }
 }
 
@@ -153,6 +167,7 @@ pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settle
 pub fn waits(outgoing: Outgoing<'_>, reason: &str) {
     let Outgoing { account, id, message_id } = outgoing;
     let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
+    let reason = short(reason);
     tracing::warn!(account, message_id, %id, reason, "message waits: it stays in `sending`");
 }
 
@@ -166,6 +181,7 @@ pub fn waiting<'a>(account: &'a Account, reason: &'a str) -> impl Fn(Uuid, Optio
 pub fn refused(outgoing: Outgoing<'_>, code: &str, reason: &str) {
     let Outgoing { account, id, message_id } = outgoing;
     let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
+    let reason = short(reason);
     tracing::warn!(
         account, message_id, %id, code, reason, "message not sent: it is in state `error` now"
     );
@@ -197,6 +213,13 @@ mod tests {
         assert_eq!(arrival.message_id.as_deref(), Some("a@b.test"));
         assert_eq!((arrival.from.as_deref(), arrival.raw_reason), (Some("ben@demo.test"), None));
         assert_eq!(Arrival::of(&entity("raw")).raw_reason.as_deref(), Some("why"));
+    }
+
+    #[test]
+    fn a_line_is_not_as_long_as_others_like() {
+        let long = "ü".repeat(1_000_000);
+        assert_eq!(short(&long), "ü".repeat(512));
+        assert_eq!((short(""), short("a")), ("", "a"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::error::Error;
+use crate::journal;
 use postroom_imap::Verdict;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
@@ -125,6 +126,7 @@ impl Reporter {
 
 /// Writes to the log how an account fares.
 fn tell(account: &str, state: State, text: &str) {
+    let (account, text) = (journal::short(account), journal::short(text));
     let word = state.as_str();
     match state {
         State::Failed => tracing::error!(account, state = word, text, "account failed"),

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 /// What the program returns.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  it ended as it was asked to (SIGINT and SIGTERM end `serve` in order)
+  0  it ended as it was asked to, also by SIGINT or SIGTERM
   1  it could not start or go on; the last line of standard error says why
-  2  the arguments are wrong";
+  2  the arguments are wrong
+  101  a fault of its own, which standard error tells: please report it";
 
 /// Below the help of the program.
 const HELP: &str = "\
@@ -22,12 +23,14 @@ Examples:
   postroom sandbox                  a mail server to test your integration against
 
 Environment (`postroom serve --help` says more):
-  POSTROOM_ADMIN_TOKEN, POSTROOM_MASTER_KEY, RUST_LOG, SSL_CERT_FILE, SSL_CERT_DIR
+  POSTROOM_ADMIN_TOKEN, POSTROOM_MASTER_KEY, RUST_LOG, SSL_CERT_FILE, SSL_CERT_DIR,
+  TOKIO_WORKER_THREADS
 
 Exit codes:
   0  it ended as it was asked to
   1  it could not start or go on; the last line of standard error says why
-  2  the arguments are wrong";
+  2  the arguments are wrong
+  101  a fault of its own, which standard error tells: please report it";
 
 /// Below the help of `serve`.
 const SERVE_HELP: &str = "\
@@ -46,6 +49,7 @@ Environment:
                         trace), or several, as in info,postroom_api=debug (every request).
   SSL_CERT_FILE, SSL_CERT_DIR
                         certificates to trust instead of those of the system.
+  TOKIO_WORKER_THREADS  how many threads do the work (default: one for each CPU).
 
 Signals:
   SIGINT, SIGTERM  end it: no new work; a message that is being handed to a server is
@@ -57,6 +61,15 @@ Examples:
   postroom serve --data ./data
   POSTROOM_ADMIN_TOKEN=$(cat token) postroom serve --data /var/lib/postroom --log-json
   postroom serve --config /etc/postroom.json --instance email1";
+
+/// Below the help of `redecompose`.
+const REDECOMPOSE_HELP: &str = "\
+Environment:
+  POSTROOM_MASTER_KEY  the key of the data directory, when it is not kept there
+  RUST_LOG             what is logged (default: error)
+
+Example:
+  postroom redecompose --data ./data --filter '[\"<\", [\"property\", \"parserVersion\"], 2]'";
 
 /// Below the help of `sandbox`.
 const SANDBOX_HELP: &str = "\
@@ -95,9 +108,10 @@ pub enum Command {
     #[command(after_help = [SERVE_HELP, EXIT_CODES].join("\n\n"))]
     Serve(ServeArguments),
     /// Runs a mail server in memory (IMAP and SMTP) to test an integration against.
-    #[command(after_help = SANDBOX_HELP)]
+    #[command(after_help = [SANDBOX_HELP, EXIT_CODES].join("\n\n"))]
     Sandbox(SandboxArguments),
     /// Decomposes stored messages again with the present parser, while Postroom does not run.
+    #[command(after_help = [REDECOMPOSE_HELP, EXIT_CODES].join("\n\n"))]
     Redecompose(RedecomposeArguments),
     /// Shows what Postroom does when things go wrong, with a mail server of its own.
     Demo(DemoArguments),

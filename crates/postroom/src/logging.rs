@@ -39,12 +39,14 @@ pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
         .with_writer(|| Escaping);
     // A second start keeps the first: that is no error.
     let _started = if json { log.json().try_init() } else { log.try_init() };
-    if json {
-        std::panic::set_hook(Box::new(|panic| {
-            tracing::error!(fault = %panic, "a fault of our own");
-        }));
-    }
     Ok(())
+}
+
+/// From now on even a fault of our own is told as JSON.
+pub fn tell_faults_as_json() {
+    std::panic::set_hook(Box::new(|fault| {
+        complain(true, &format!("a fault of our own: {fault}"));
+    }));
 }
 
 /// Refuses a word that is no level, such as `verbose`: as the name of a crate it would be taken to
@@ -110,6 +112,9 @@ impl io::Write for Escaping {
 /// order in which text is shown. The escapes are those of JSON, where such characters only stand
 /// in strings.
 fn escaped(text: &str) -> String {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text.to_owned();
+    }
     let mut line = String::with_capacity(text.len() + 1);
     for char in text.chars() {
         match char {

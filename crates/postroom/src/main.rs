@@ -47,6 +47,9 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let json = arguments.logs_json();
+    if json {
+        logging::tell_faults_as_json();
+    }
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
