@@ -91,6 +91,8 @@ pub mod file;
 
 pub mod job;
 
+mod try_now;
+
 pub mod design;
 
 pub mod health;

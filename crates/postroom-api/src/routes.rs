@@ -15,6 +15,7 @@ use crate::place;
 use crate::place::Part;
 use crate::problem::Problem;
 use crate::trace;
+use crate::try_now;
 use crate::verb;
 use crate::verb::Verb;
 use axum::Router;
@@ -73,6 +74,7 @@ async fn model(
         (Part::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
         (Part::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
         (Part::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
+        (Part::Entity(id), Verb::Try)      => try_now::try_now(asked, *id).await,
         (Part::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
         (Part::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
         (Part::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,

@@ -9,6 +9,7 @@ use crate::place::Part;
 use crate::place::Place;
 use crate::problem::Problem;
 use axum::http::Method;
+use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 
 /// What a request asks for.
@@ -26,6 +27,8 @@ pub enum Verb {
     Delete,
     /// Stored messages are decomposed again.
     Redecompose,
+    /// The servers of an account are tried at once.
+    Try,
 }
 
 /// A verb of our own, and where it is taken.
@@ -38,12 +41,10 @@ struct Own {
 }
 
 /// The verbs of our own.
-const OWN: &[Own] = &[Own {
-    verb: Verb::Redecompose,
-    method: "REDECOMPOSE",
-    classname: MESSAGES,
-    of_entity: false,
-}];
+const OWN: &[Own] = &[
+    Own { verb: Verb::Redecompose, method: "REDECOMPOSE", classname: MESSAGES, of_entity: false },
+    Own { verb: Verb::Try, method: "TRY", classname: ACCOUNTS, of_entity: true },
+];
 
 impl Verb {
     /// The verb of a request.
@@ -115,6 +116,8 @@ mod tests {
     #[test]
     fn a_verb_is_a_method_or_what_follows_a_colon() {
         let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
+        let of_account = format!("email/Accounts/{}", uuid::Uuid::nil());
+        let tried = format!("{of_account}:try");
         #[rustfmt::skip]
         let table = [
             ("GET",         "email/Messages",             Ok(Verb::Get)),
@@ -124,6 +127,10 @@ mod tests {
             ("POST",        "email/Messages:REDECOMPOSE", Ok(Verb::Redecompose)),
             ("GET",         "email/Messages:redecompose", Err(405)),
             ("REDECOMPOSE", "email/Messages:redecompose", Err(405)),
+            ("TRY",         &of_account,                  Ok(Verb::Try)),
+            ("POST",        &tried,                       Ok(Verb::Try)),
+            ("GET",         &tried,                       Err(405)),
+            ("POST",        "email/Accounts:try",         Err(404)),
             ("POST",        "email/Messages:nope",        Err(404)),
             ("POST",        "email/Messages:",            Err(404)),
             ("POST",        "email/Profiles:redecompose", Err(404)),

@@ -98,6 +98,11 @@ pub struct Account {
     pub state: String,
     /// How often the way in which connections are made has changed since the start.
     pub dialing: u64,
+    /// Whether its servers ever let it in.
+    pub was_let_in: bool,
+    /// Differs after each time that its secrets or its profile were saved, be they the same, or
+    /// that somebody asked to try at once.
+    pub saved: [u8; 16],
 }
 
 impl Account {
@@ -139,6 +144,8 @@ impl Account {
             folders: folders.collect(),
             state: text("state").unwrap_or_default().to_owned(),
             dialing: 0,
+            was_let_in: text("lastConnectedAt").is_some(),
+            saved: row.saved,
             address,
         }
     }
@@ -181,10 +188,17 @@ impl Account {
             && self.dialing == other.dialing
     }
 
+    /// Whether what was refused for `other` is to be tried at once for this account: it connects
+    /// otherwise, or a person asked for it.
+    #[must_use]
+    pub fn is_tried_anew(&self, other: &Self) -> bool {
+        !self.connects_like(other) || self.saved != other.saved
+    }
+
     /// Whether the engine would do the same for both.
     #[must_use]
     pub fn works_like(&self, other: &Self) -> bool {
-        self.connects_like(other)
+        !self.is_tried_anew(other)
             && self.enabled == other.enabled
             && self.is_system == other.is_system
             && self.address == other.address

@@ -43,6 +43,8 @@ pub mod send;
 
 pub mod polls;
 
+mod refusals;
+
 pub mod receiver;
 
 pub mod sender;

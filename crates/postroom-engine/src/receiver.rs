@@ -15,6 +15,7 @@ use crate::receive;
 use crate::receive::Left;
 use crate::receive::turn::Turn;
 use crate::receive::watch::Known;
+use crate::refusals::Refusals;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
@@ -24,6 +25,7 @@ use crate::report::needs_a_person;
 use crate::shared::Shared;
 use crate::survey::survey;
 use postroom_imap::Connection;
+use postroom_imap::Deadlines;
 use postroom_imap::Limits;
 use postroom_imap::Options;
 use postroom_imap::Verdict;
@@ -35,8 +37,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// After so many refusals of the password in a row, it is tried at long intervals only.
-const REFUSALS_MAX: u32 = 3;
+/// After so many rounds without news a connection is made anew: some servers show on each
+/// connection what was there when it began.
+const QUIET_ROUNDS_MAX: u32 = 15;
 
 /// The longest delay after our own store or disk failed: room may come back any moment.
 const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
@@ -47,6 +50,9 @@ enum Ended {
     Reconfigured,
     /// Nothing is monitored; the connection was closed until the next survey.
     Idle(Instant),
+    /// All is well, but the connection is to be made anew: it is old, or the server ended it while
+    /// nothing was to be done.
+    Worn,
 }
 
 /// Receives for one account until the sender of `setup` is gone.
@@ -64,11 +70,12 @@ pub async fn run(
         has_surveyed: false,
         has_progressed: false,
         failures: 0,
-        refusals: 0,
+        refusals: Refusals::new(setup.borrow().was_let_in),
     };
     loop {
         let account = Arc::clone(&setup.borrow_and_update());
         let (until, is_idle) = match receiver.attend(&account, &mut setup).await {
+            Ok(Ended::Worn) => continue,
             Ok(Ended::Reconfigured) => {
                 receiver.begin_anew();
                 continue;
@@ -82,13 +89,16 @@ pub async fn run(
                     if changed.is_err() {
                         return;
                     }
-                    // Another server or password may mend what was wrong. Anything else does not,
-                    // and must not make another attempt with a password that was refused.
-                    if !setup.borrow_and_update().connects_like(&account) {
+                    // Another server or password may mend what was wrong, and who saves them, or
+                    // asks for it, wants to see. Anything else does not, and must not make another
+                    // attempt with a password that was refused.
+                    let now = Arc::clone(&setup.borrow_and_update());
+                    if !now.connects_like(&account) {
                         receiver.begin_anew();
                         break;
                     }
-                    if is_idle {
+                    if is_idle || now.is_tried_anew(&account) {
+                        receiver.forgive();
                         break;
                     }
                 }
@@ -110,13 +120,14 @@ struct Receiver {
     /// How often in a row a connection was not made, or ended before its first round was through.
     failures: u32,
     /// How often in a row we were not let in.
-    refusals: u32,
+    refusals: Refusals,
 }
 
 impl Receiver {
     /// What is known was learnt at another server, or under another name there.
     fn begin_anew(&mut self) {
         self.forgive();
+        self.refusals = Refusals::new(false);
         self.known.clear();
         self.polls = Polls::default();
         self.survey = None;
@@ -126,7 +137,7 @@ impl Receiver {
     /// Attempts begin anew.
     fn forgive(&mut self) {
         self.failures = 0;
-        self.refusals = 0;
+        self.refusals.forgive();
     }
 
     /// Reports an error and says when to try again.
@@ -140,23 +151,16 @@ impl Receiver {
         let bound = if is_ours { OWN_TROUBLE_LONGEST } else { settings.reconnect_longest };
         let longest = bound.min(settings.reconnect_longest);
         let mut delay = backoff::delay(self.failures, settings.reconnect_first, longest);
-        let mut state = if self.has_surveyed { State::Degraded } else { State::Failed };
+        let ever = self.has_surveyed || self.refusals.was_let_in();
+        let mut state = if ever { State::Degraded } else { State::Failed };
         let mut text = chain(error);
+        if !ever {
+            text.insert_str(0, "never connected so far: ");
+        }
         if needs_a_person(error) {
             state = State::Failed;
-            self.refusals = self.refusals.saturating_add(1);
-            let is_wrong_login = is_wrong_login(error);
-            if is_wrong_login {
-                text.push_str("; check login and password");
-            }
-            if self.refusals >= REFUSALS_MAX {
-                delay = settings.credentials_probe;
-                if is_wrong_login {
-                    text.push_str(
-                        "; it is not tried again soon, so that the account is not locked",
-                    );
-                }
-            }
+            delay = self.refusals.refused(settings, delay).max(hint(error));
+            text.push_str(&self.refusals.advice(is_wrong_login(error), delay));
         }
         delay = delay.max(hint(error));
         self.reporter.receiving(state, &text).await;
@@ -172,13 +176,19 @@ impl Receiver {
             self.reporter.receiving(State::Connecting, "").await;
         }
         let mut connection = self.connect(account).await?;
+        let (born, mut quiet_rounds) = (Instant::now(), 0);
         let mut account = Arc::clone(account);
         loop {
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
+            let before = std::mem::take(&mut self.has_progressed);
             let count = self.poll_due(&account, &mut connection, setup).await?;
+            quiet_rounds =
+                if self.has_progressed { 0 } else { quiet_rounds + u32::from(count > 0) };
+            self.has_progressed |= before;
             let is_changed = setup.has_changed().unwrap_or(true);
             if !is_changed && self.is_well(&account, count) {
                 self.forgive();
+                self.refusals.let_in();
             }
             self.report(&account).await;
             if account.monitored().next().is_none() && !is_changed {
@@ -204,6 +214,14 @@ impl Receiver {
                 return Ok(Ended::Reconfigured);
             }
             account = newest;
+            let longest = self.shared.settings.connection_longest;
+            if quiet_rounds >= QUIET_ROUNDS_MAX || born.elapsed() >= longest {
+                let _ = connection.logout().await;
+                return Ok(Ended::Worn);
+            }
+            if is_gone(connection.noop().await)? {
+                return Ok(Ended::Worn);
+            }
         }
     }
 
@@ -232,7 +250,13 @@ impl Receiver {
             literal_in_memory_bytes: settings.in_memory_bytes_max,
             ..Limits::default()
         };
-        let options = Options { limits, ..Options::default() };
+        let deadlines = Deadlines {
+            greeting: account.options.duration("greeting_timeout"),
+            command: account.options.duration("command_timeout"),
+            silence: account.options.duration("silence_timeout"),
+            ..Deadlines::default()
+        };
+        let options = Options { limits, deadlines, ..Options::default() };
         let dialing = self.shared.dialing();
         let _turn = self.shared.turn(&server.endpoint).await;
         let mut connection = Connection::open(&dialing.dialer, &server.endpoint, &options).await?;
@@ -340,6 +364,21 @@ impl Receiver {
             self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
         }
         if leaves_others { Ok(false) } else { Err(error) }
+    }
+}
+
+/// Whether the server has ended a connection on which nothing was to be done, by what a NOOP
+/// brought. Some servers also show new messages after a NOOP only.
+///
+/// # Errors
+///
+/// When the server asks for patience.
+fn is_gone(noop: Result<(), postroom_imap::Error>) -> Result<bool, Error> {
+    match noop {
+        Ok(()) => Ok(false),
+        Err(error) if error.leaves_connection_open() => Ok(false),
+        Err(error) if error.verdict() == Verdict::Retry => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 

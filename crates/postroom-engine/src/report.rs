@@ -233,7 +233,11 @@ mod tests {
             let (code, text) = (None, text.to_owned());
             Error::Imap(postroom_imap::Error::Refused { command, refusal, code, text })
         };
-        let no_mechanism = postroom_imap::Error::NoMechanism { offered: String::new() };
+        let no_mechanism = postroom_imap::Error::NoMechanism {
+            secret: "password",
+            advice: "",
+            offered: String::new(),
+        };
         let exchange = "User is authenticated but not connected.";
         #[rustfmt::skip]
         let table = [

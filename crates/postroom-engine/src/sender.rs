@@ -373,7 +373,7 @@ impl Sender {
 
     /// Takes on another server or login: the connection goes, a pause ends, and what waits is due.
     async fn reconfigure(&mut self, former: &Account, account: &Account) {
-        if former.connects_like(account) {
+        if !account.is_tried_anew(former) {
             return;
         }
         self.kept.forget().await;

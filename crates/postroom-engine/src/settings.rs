@@ -35,6 +35,11 @@ pub struct Settings {
     pub reconnect_longest: Duration,
     /// The delay between attempts after the server refused the password several times.
     pub credentials_probe: Duration,
+    /// The delays after the server refused a login that it took before: the first, the second, ..;
+    /// the last holds from then on.
+    pub relogin: [Duration; 4],
+    /// How old a connection grows before it is made anew: what a server shows on it may be stale.
+    pub connection_longest: Duration,
     /// How long stopping waits for what is after its final dot.
     pub stop_within: Duration,
 }
@@ -53,6 +58,8 @@ impl Settings {
             reconnect_first: Duration::from_secs(2),
             reconnect_longest: Duration::from_secs(300),
             credentials_probe: Duration::from_secs(3600),
+            relogin: [30, 60, 300, 900].map(Duration::from_secs),
+            connection_longest: Duration::from_secs(3600),
             stop_within: Duration::from_secs(20),
         }
     }

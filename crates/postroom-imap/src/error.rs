@@ -64,9 +64,13 @@ pub enum Error {
         /// The server's words.
         text: String,
     },
-    /// The server offers no way to log in that we know.
-    #[error("the server offers no way to log in that we know; it offers: {offered}")]
+    /// The server offers no way to log in with what we have; nothing secret was sent.
+    #[error("the server takes no {secret} here: {advice} (it offers: {offered})")]
     NoMechanism {
+        /// What we have: `password` or `OAuth2 token`.
+        secret: &'static str,
+        /// What to change.
+        advice: &'static str,
         /// What it offers, as it says in CAPABILITY.
         offered: String,
     },

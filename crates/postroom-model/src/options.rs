@@ -86,6 +86,22 @@ pub const DECLARATIONS: &[Declaration] = &[
         [1.0, 7200.0, 600.0],
         "The time between two surveys of the mailboxes of an account.",
     ),
+    seconds(
+        "greeting_timeout",
+        [1.0, 600.0, 30.0],
+        "How long an IMAP server may take for its greeting.",
+    ),
+    seconds(
+        "command_timeout",
+        [1.0, 3600.0, 600.0],
+        "How long an IMAP server may take for the whole answer to a command; a FETCH may take as \
+         long as it makes progress.",
+    ),
+    seconds(
+        "silence_timeout",
+        [1.0, 3600.0, 120.0],
+        "How long an IMAP server may be silent within an answer.",
+    ),
     count(
         "portion_limit",
         "messages",

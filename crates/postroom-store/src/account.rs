@@ -1,7 +1,9 @@
 //! What the engine asks and says of accounts and folders, in all domains.
 
+use crate::clock;
 use crate::columns;
 use crate::columns::quoted;
+use crate::columns::sealed_bytes;
 use crate::columns::secret;
 use crate::database::Row;
 use crate::database::Statement;
@@ -38,6 +40,9 @@ pub struct AccountRow {
     pub folders: Vec<Entity>,
     /// Its secrets.
     pub secrets: Secrets,
+    /// Differs after each time that its secrets or its profile were saved, be they the same, or
+    /// that somebody asked to try at once.
+    pub saved: [u8; 16],
 }
 
 /// The secrets of an account, sealed until they are used.
@@ -127,10 +132,20 @@ impl Store {
             };
             let of = |name| secret(&self.inner.key, &accounts, &row, name);
             let secrets = Secrets { password: of("password"), smtp_password: of("smtpPassword") };
+            let sealed =
+                ["password", "smtpPassword"].map(|name| sealed_bytes(&accounts, &row, name));
+            let saved = saved(sealed, &account, profile);
             let mut folders = folders.remove(&account.id).unwrap_or_default();
             folders.sort_by(|a, b| a.text("title").cmp(&b.text("title")));
             let domain = domain(&row)?;
-            found.push(AccountRow { domain, account, profile: profile.clone(), folders, secrets });
+            found.push(AccountRow {
+                domain,
+                account,
+                profile: profile.clone(),
+                folders,
+                secrets,
+                saved,
+            });
         }
         Ok(found)
     }
@@ -139,6 +154,23 @@ impl Store {
         let class = self.builtin(class)?;
         let rows = self.read(Statement::new(Self::select(&class))).await?;
         rows.iter().map(|row| Ok((domain(row)?, columns::to_entity(&class, row)?))).collect()
+    }
+
+    /// Notes that somebody wants the account to be tried at once; `false`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn account_try(&self, domain: &Domain, account: Uuid) -> Result<bool, Error> {
+        let class = self.builtin(ACCOUNTS)?;
+        if self.entity_get(domain, &class, account).await?.is_none() {
+            return Ok(false);
+        }
+        let now = Timestamp::from_ms(clock::now_ms()).to_string();
+        let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
+        self.report((domain, &class, account), &values).await?;
+        self.changed(&class);
+        Ok(true)
     }
 
     /// Says how an account fares.
@@ -346,6 +378,21 @@ impl Store {
 }
 
 /// Makes a batch fail when the account is not there.
+/// What tells one saving of an account's secrets and profile from the next: an encrypted secret is
+/// another one each time.
+fn saved(sealed: [Option<&[u8]>; 2], account: &Entity, profile: &Entity) -> [u8; 16] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&profile.version.to_le_bytes());
+    hash.update(account.text("tryRequestedAt").unwrap_or_default().as_bytes());
+    for secret in sealed {
+        hash.update(b"|");
+        hash.update(secret.unwrap_or_default());
+    }
+    let mut saved = [0; 16];
+    hash.finalize_xof().fill(&mut saved);
+    saved
+}
+
 fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
     let table = quoted(ACCOUNTS);
     let sql = format!("UPDATE {table} SET \"id\" = \"id\" WHERE \"id\" = $1 AND \"domain\" = $2");

@@ -45,7 +45,7 @@ impl Connection {
         offers: &Capabilities,
         credentials: &Credentials,
     ) -> Result<(), Error> {
-        let no_mechanism = || Error::NoMechanism { offered: offers.to_string() };
+        let no_mechanism = || no_mechanism(offers, &credentials.secret);
         let password = match &credentials.secret {
             Secret::OAuth2(_) if !offers.has("AUTH=XOAUTH2") => return Err(no_mechanism()),
             Secret::OAuth2(_) => {
@@ -91,6 +91,24 @@ impl Connection {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Says what a person can change when the server takes neither our password nor our token.
+fn no_mechanism(offers: &Capabilities, secret: &Secret) -> Error {
+    let (secret, advice) = match secret {
+        Secret::OAuth2(_) => ("OAuth2 token", "set `auth` of the profile to `password`"),
+        Secret::Password(_) if offers.has("AUTH=XOAUTH2") || offers.has("AUTH=OAUTHBEARER") => (
+            "password",
+            "set `auth` of the profile to `oauth2`, and an access token as the account's password",
+        ),
+        Secret::Password(_) if offers.has("STARTTLS") => {
+            ("password", "set `imapSecurity` of the profile to `starttls` or `tls`")
+        }
+        Secret::Password(_) => {
+            ("password", "ask its operator how other programs log in, and check port and security")
+        }
+    };
+    Error::NoMechanism { secret, advice, offered: offers.to_string() }
 }
 
 /// The error without the words of a server that echo what we sent it, such as `BAD unknown

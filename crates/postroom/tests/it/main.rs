@@ -26,6 +26,7 @@ mod faults;
 
 mod answers;
 mod bad_server;
+mod connections;
 mod deliveries;
 
 mod fleet;

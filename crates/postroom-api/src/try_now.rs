@@ -1,0 +1,23 @@
+//! `TRY` of an account: whatever waits for its servers is tried at once.
+
+use crate::app::Asked;
+use crate::change;
+use crate::parameters;
+use crate::problem::Problem;
+use crate::view;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use uuid::Uuid;
+
+/// Notes the wish and answers 202 with the account; `state` and `statusText` say how it went.
+///
+/// # Errors
+///
+/// 404 when the domain has no account of that id; 422 for parameters.
+pub async fn try_now(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+    parameters::of(&asked.uri, &[])?;
+    asked.app.store.account_try(&asked.domain, id).await?;
+    let account = change::find(&asked, id).await?;
+    Ok((StatusCode::ACCEPTED, view::entity(&asked.class, &account, None)).into_response())
+}

@@ -1,0 +1,101 @@
+//! Refusals: when a login that was refused is tried again.
+//!
+//! A login that the server took before is tried again within the hour: most such refusals pass by
+//! themselves. One that never was good is tried a few times and then rarely, so that the server
+//! does not lock the account.
+
+use crate::backoff;
+use crate::settings::Settings;
+use postroom_model::Timestamp;
+use postroom_store::clock;
+use std::time::Duration;
+
+/// After so many refusals in a row, a login that never was good is tried at long intervals only.
+const REFUSALS_MAX: u32 = 3;
+
+/// How often in a row a login was refused.
+#[derive(Debug)]
+pub struct Refusals {
+    count: u32,
+    /// Whether the server took this login before.
+    was_let_in: bool,
+}
+
+impl Refusals {
+    /// None so far.
+    #[must_use]
+    pub fn new(was_let_in: bool) -> Self {
+        Self { count: 0, was_let_in }
+    }
+
+    /// Whether the server took this login before.
+    #[must_use]
+    pub fn was_let_in(&self) -> bool {
+        self.was_let_in
+    }
+
+    /// The server takes the login.
+    pub fn let_in(&mut self) {
+        self.was_let_in = true;
+    }
+
+    /// Attempts begin anew.
+    pub fn forgive(&mut self) {
+        self.count = 0;
+    }
+
+    /// The login was refused once more: the delay before the next attempt. `usual` is that after
+    /// other failures.
+    pub fn refused(&mut self, settings: &Settings, usual: Duration) -> Duration {
+        self.count = self.count.saturating_add(1);
+        if !self.was_let_in {
+            return if self.count < REFUSALS_MAX { usual } else { settings.credentials_probe };
+        }
+        let at = usize::try_from(self.count - 1).unwrap_or(usize::MAX);
+        let [.., last] = settings.relogin;
+        settings.relogin.get(at).copied().unwrap_or(last)
+    }
+
+    /// What a person should know and do, after the words of the refusal.
+    #[must_use]
+    pub fn advice(&self, is_wrong_login: bool, delay: Duration) -> String {
+        let at_ms = clock::now_ms().saturating_add(backoff::ms(delay)) / 1000 * 1000;
+        let next = format!("the next try is at {}, or when it is saved", Timestamp::from_ms(at_ms));
+        match (is_wrong_login, self.was_let_in) {
+            (false, _) => format!("; {next}"),
+            (true, true) => format!("; this login was taken before; {next}"),
+            (true, false) if self.count < REFUSALS_MAX => {
+                format!("; check login and password; {next}")
+            }
+            (true, false) => format!(
+                "; check login and password; it is not tried again soon, so that the account is \
+                 not locked: {next}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Dialing;
+    use postroom_net::Dialer;
+    use postroom_net::Trust;
+
+    fn delays(mut refusals: Refusals, count: usize) -> Vec<u64> {
+        let dialer = Dialer::new(&Trust::default()).unwrap();
+        let settings = Settings::new(Dialing { dialer, ehlo_name: String::new() }, "".into());
+        let mut refused = || refusals.refused(&settings, Duration::from_secs(2)).as_secs();
+        std::iter::repeat_with(&mut refused).take(count).collect()
+    }
+
+    #[test]
+    fn a_login_that_was_good_is_tried_again_within_minutes() {
+        assert_eq!(delays(Refusals::new(true), 6), [30, 60, 300, 900, 900, 900]);
+    }
+
+    #[test]
+    fn a_login_that_never_was_good_is_tried_rarely_after_a_few_times() {
+        assert_eq!(delays(Refusals::new(false), 4), [2, 2, 3600, 3600]);
+    }
+}
