@@ -169,7 +169,7 @@ impl Store {
         let now = Timestamp::from_ms(clock::now_ms()).to_string();
         let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
         self.report((domain, &class, account), &values).await?;
-        self.changed(&class);
+        self.reconfigured();
         Ok(true)
     }
 
