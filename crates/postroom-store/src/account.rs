@@ -1,6 +1,5 @@
 //! What the engine asks and says of accounts and folders, in all domains.
 
-use crate::clock;
 use crate::columns;
 use crate::columns::quoted;
 use crate::columns::sealed_bytes;
@@ -13,6 +12,7 @@ use crate::feed::Operation;
 use crate::integrity::mailbox_name;
 use crate::key::Sealed;
 use crate::rule::Rule;
+use crate::saved::saved;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -156,23 +156,6 @@ impl Store {
         rows.iter().map(|row| Ok((domain(row)?, columns::to_entity(&class, row)?))).collect()
     }
 
-    /// Notes that somebody wants the account to be tried at once; `false`: there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn account_try(&self, domain: &Domain, account: Uuid) -> Result<bool, Error> {
-        let class = self.builtin(ACCOUNTS)?;
-        if self.entity_get(domain, &class, account).await?.is_none() {
-            return Ok(false);
-        }
-        let now = Timestamp::from_ms(clock::now_ms()).to_string();
-        let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
-        self.report((domain, &class, account), &values).await?;
-        self.reconfigured();
-        Ok(true)
-    }
-
     /// Says how an account fares.
     ///
     /// # Errors
@@ -225,7 +208,7 @@ impl Store {
 
     /// Sets properties that only the engine sets. The version stays: what a client may change did
     /// not change, and its `If-Match` shall hold. What tells only of time writes no feed.
-    async fn report(
+    pub(crate) async fn report(
         &self,
         (domain, class, id): (&Domain, &Class, Uuid),
         values: &Map<String, Json>,
@@ -378,21 +361,6 @@ impl Store {
 }
 
 /// Makes a batch fail when the account is not there.
-/// What tells one saving of an account's secrets and profile from the next: an encrypted secret is
-/// another one each time.
-fn saved(sealed: [Option<&[u8]>; 2], account: &Entity, profile: &Entity) -> [u8; 16] {
-    let mut hash = blake3::Hasher::new();
-    hash.update(&profile.version.to_le_bytes());
-    hash.update(account.text("tryRequestedAt").unwrap_or_default().as_bytes());
-    for secret in sealed {
-        hash.update(b"|");
-        hash.update(secret.unwrap_or_default());
-    }
-    let mut saved = [0; 16];
-    hash.finalize_xof().fill(&mut saved);
-    saved
-}
-
 fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
     let table = quoted(ACCOUNTS);
     let sql = format!("UPDATE {table} SET \"id\" = \"id\" WHERE \"id\" = $1 AND \"domain\" = $2");

@@ -74,7 +74,11 @@ mod prepared;
 
 pub mod waiting;
 
+mod saved;
+
 pub mod account;
+
+mod account_try;
 
 pub mod token;
 

@@ -1,0 +1,29 @@
+//! The wish to try the servers of an account at once.
+
+use crate::clock;
+use crate::error::Error;
+use crate::store::Store;
+use postroom_model::Domain;
+use postroom_model::Timestamp;
+use postroom_model::builtin::ACCOUNTS;
+use serde_json::json;
+use uuid::Uuid;
+
+impl Store {
+    /// Notes that somebody wants the account to be tried at once; `false`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn account_try(&self, domain: &Domain, account: Uuid) -> Result<bool, Error> {
+        let class = self.builtin(ACCOUNTS)?;
+        if self.entity_get(domain, &class, account).await?.is_none() {
+            return Ok(false);
+        }
+        let now = Timestamp::from_ms(clock::now_ms()).to_string();
+        let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
+        self.report((domain, &class, account), &values).await?;
+        self.reconfigured();
+        Ok(true)
+    }
+}

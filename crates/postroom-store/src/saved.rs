@@ -1,0 +1,18 @@
+//! What tells one saving of an account from the next, for those who try at once what was refused.
+
+use postroom_model::Entity;
+
+/// What tells one saving of an account's secrets and profile from the next: an encrypted secret is
+/// another one each time.
+pub fn saved(sealed: [Option<&[u8]>; 2], account: &Entity, profile: &Entity) -> [u8; 16] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&profile.version.to_le_bytes());
+    hash.update(account.text("tryRequestedAt").unwrap_or_default().as_bytes());
+    for secret in sealed {
+        hash.update(b"|");
+        hash.update(secret.unwrap_or_default());
+    }
+    let mut saved = [0; 16];
+    hash.finalize_xof().fill(&mut saved);
+    saved
+}
