@@ -1,19 +1,33 @@
 //! What a message needs before it can be sent, and what it is made of.
 
+use postroom_mime::compose;
 use postroom_mime::compose::is_reserved;
 use postroom_mime::compose::message_id;
+use postroom_mime::compose::wire_address;
+use postroom_mime::defect::Defects;
+use postroom_mime::encoded_word;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::address;
 use postroom_model::builtin::COMPOSED;
+use postroom_store::clock;
 use serde_json::Value as Json;
+use serde_json::json;
 use std::collections::HashSet;
 
+/// How many encoded words of one name are decoded.
+const WORDS_MAX: usize = 100;
 /// How many recipients a message may have.
 pub const RECIPIENTS_MAX: usize = 10_000;
 
 /// The kinds of recipients, each the name of a property with addresses.
 const KINDS: [&str; 3] = ["to", "cc", "bcc"];
+
+/// The properties that place a message in a thread.
+pub const THREAD: [&str; 2] = ["inReplyTo", "references"];
+/// What a text that is no message id is refused with.
+const NO_MESSAGE_ID: &str = "is no message id (RFC 5322 §3.6.4): ASCII such as id@host, without \
+                             blanks; one without `@` stands in angle brackets";
 
 /// One recipient of an outgoing message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,10 +74,16 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
         Err(invalid) => problems.extend(invalid),
     }
     if let Some(from) = message.text("from").filter(|from| !from.is_empty()) {
-        problems.extend(address::problem(from).map(|problem| Invalid::new("from", problem)));
+        let with_name = has_name(from).then_some(
+            "takes an address only; the name goes into \
+                                                  `fromDisplayName`",
+        );
+        let problem = with_name.or_else(|| address::problem(from));
+        problems.extend(problem.map(|problem| Invalid::new("from", problem)));
     }
     for (at, reply_to) in message.texts("replyTo").enumerate() {
-        let problem = address::problem(reply_to);
+        let with_name = has_name(reply_to).then_some("takes an address only, without a name");
+        let problem = with_name.or_else(|| address::problem(reply_to));
         problems.extend(problem.map(|p| Invalid::new(format!("replyTo[{at}]"), p)));
     }
     let message_id_given = message.text("messageId").filter(|id| !id.is_empty());
@@ -71,8 +91,64 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
         let reason = "is no message id: ASCII such as id@host, without blanks";
         problems.push(Invalid::new("messageId", reason));
     }
+    for name in THREAD {
+        for (at, text) in message.texts(name).enumerate() {
+            let is_wrong = message_ids(text).is_none();
+            problems.extend(is_wrong.then(|| Invalid::new(format!("{name}[{at}]"), NO_MESSAGE_ID)));
+        }
+    }
     problems.extend(header_problems(message.get("headers")));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// The message ids in a text, without angle brackets: one, or several with blanks or commas between
+/// them. `None` when there is anything else.
+#[must_use]
+pub fn message_ids(text: &str) -> Option<Vec<String>> {
+    let mut found = vec![];
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (id, behind) = match rest.strip_prefix('<') {
+            Some(inner) => inner.split_once('>')?,
+            None => {
+                let end = rest.find([' ', '\t', ',', '<']).unwrap_or(rest.len());
+                let (id, behind) = rest.split_at_checked(end)?;
+                (Some(id).filter(|id| id.contains('@'))?, behind)
+            }
+        };
+        found.push(message_id(id).filter(|plain| *plain == id)?.to_owned());
+        rest = behind.trim_start_matches([' ', '\t', ',']);
+    }
+    (!found.is_empty()).then_some(found)
+}
+
+/// A Message-ID of our own: unique, under the domain of the author (RFC 5322 §3.6.4).
+#[must_use]
+pub fn new_message_id(from: &str) -> String {
+    let wire = wire_address(from).map_or_else(|_| from.to_owned(), |wire| wire.address);
+    let domain = wire.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
+    format!("{}@{domain}", clock::new_id())
+}
+
+/// The `messageType` of a message with these bodies.
+#[must_use]
+pub fn message_type(has_text: bool, has_html: bool) -> &'static str {
+    match (has_text, has_html) {
+        (true, true) => "alternative",
+        (true, false) => "text",
+        (false, true) => "html",
+        (false, false) => "undefined",
+    }
+}
+
+/// The text of a name in which encoded words may stand (RFC 2047).
+#[must_use]
+pub fn decoded_words(text: &str) -> String {
+    if encoded_word::begins(text).is_none() {
+        return text.to_owned();
+    }
+    let mut words_left = WORDS_MAX;
+    encoded_word::decode(text, &mut words_left, &mut Defects::default())
 }
 
 /// The recipients of a message, each address once: those of `recipients` with their names first,
@@ -121,8 +197,8 @@ struct Found {
 impl Found {
     fn add(&mut self, place: String, kind: &'static str, name: Option<String>, address: &str) {
         let address = address.trim();
-        if let Some(problem) = address::problem(address) {
-            self.refuse(place, problem);
+        if let Some(problem) = address_problem(address) {
+            self.refuse(place, &problem);
         } else if self.known.insert(address::mailbox(address)) {
             self.recipients.push(Recipient { kind, name, address: address.to_owned() });
         }
@@ -131,6 +207,24 @@ impl Found {
     fn refuse(&mut self, place: String, reason: &str) {
         self.problems.push(Invalid::new(place, reason));
     }
+}
+
+/// Whether a text is an address with a display name, such as `Anna <a@b>`.
+fn has_name(text: &str) -> bool {
+    let angle = text.trim_end().strip_suffix('>').and_then(|text| text.rsplit_once('<'));
+    angle.is_some_and(|(_, address)| address::problem(address.trim()).is_none())
+}
+
+/// What keeps mail from being sent to an address.
+fn address_problem(text: &str) -> Option<String> {
+    let problem = address::problem(text)?;
+    if !has_name(text) {
+        return Some(problem.to_owned());
+    }
+    let (name, address) = text.trim_end().trim_end_matches('>').rsplit_once('<')?;
+    let (name, address) = (name.trim().trim_matches('"'), address.trim());
+    let row = json!({"name": name, "address": address});
+    Some(format!("takes an address only; an address with a name goes into `recipients` as {row}"))
 }
 
 /// Checks header fields to add: a list of `[name, value]`, none of those that Postroom writes.
@@ -144,22 +238,26 @@ fn header_problems(headers: &Json) -> Vec<Invalid> {
     let problem = |(at, field): (usize, &Json)| {
         let reason = match field.as_array().map(Vec::as_slice) {
             Some([Json::String(name), Json::String(value)]) => field_problem(name, value)?,
-            _ => "takes [name, value]",
+            _ => "takes [name, value]".to_owned(),
         };
         Some(Invalid::new(format!("headers[{at}]"), reason))
     };
     list.iter().enumerate().filter_map(problem).collect()
 }
 
-fn field_problem(name: &str, value: &str) -> Option<&'static str> {
+fn field_problem(name: &str, value: &str) -> Option<String> {
     let well_formed = |byte: u8| (33..=126).contains(&byte) && byte != b':';
     if name.is_empty() || name.len() > 76 || !name.bytes().all(well_formed) {
-        return Some("has a name that no header field can have (RFC 5322 §2.2)");
+        return Some("has a name that no header field can have (RFC 5322 §2.2)".to_owned());
     }
     if value.chars().any(|char| char.is_control() && char != '\t') {
-        return Some("has a value with a control character (a line break, for example)");
+        return Some("has a value with a control character (a line break, for example)".to_owned());
     }
-    is_reserved(name).then_some("is a field that Postroom writes from other properties")
+    if is_reserved(name) {
+        return Some("is a field that Postroom writes from other properties".to_owned());
+    }
+    compose::field_problem(name, value)
+        .map(|problem| format!("has a value for {name} that {problem}"))
 }
 
 #[cfg(test)]
@@ -191,6 +289,12 @@ mod tests {
             (json!({"to": ["a@b.test"], "from": "me"}), "from: has no '@'"),
             (json!({"to": ["a@b.test"], "replyTo": ["x"]}), "replyTo[0]: has no '@'"),
             (json!({"to": ["a@b.test"], "messageId": "a b@x"}), "messageId: is no message id"),
+            (json!({"to": ["Anna <a@b.test>"]}), "to[0]: takes an address only; an address with a name goes into `recipients` as {\"name\":\"Anna\",\"address\":\"a@b.test\"}"),
+            (json!({"to": ["\u{200b}a@b.test"]}), "to[0]: has a character that cannot be seen"),
+            (json!({"to": ["a@b.test"], "from": "Me <m@b.test>"}), "from: takes an address only; the name goes into `fromDisplayName`"),
+            (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail <c@d>"]}), "inReplyTo[0]: is no message id"),
+            (json!({"to": ["a@b.test"], "references": ["a@b", "nonsense"]}), "references[1]: is no message id"),
+            (json!({"to": ["a@b.test"], "headers": [["List-Unsubscribe", "click here"]]}), "headers[0]: has a value for List-Unsubscribe that has `clickhere`, which is no URL"),
             (json!({"to": ["a@b.test"], "headers": [["X-A", "b\r\nc"]]}), "headers[0]: has a value with"),
             (json!({"to": ["a@b.test"], "headers": [["Subject", "x"]]}), "headers[0]: is a field that"),
             (json!({"to": ["a@b.test"], "headers": [["X A", "x"]]}), "headers[0]: has a name"),
@@ -200,6 +304,30 @@ mod tests {
             let problems = check(&message(values.clone())).unwrap_err();
             let found = problems[0].to_string();
             assert!(found.starts_with(want), "{found} for {values}");
+        }
+    }
+
+    #[test]
+    fn message_ids_are_read_from_what_clients_have() {
+        #[rustfmt::skip]
+        let table: &[(&str, Option<&[&str]>)] = &[
+            ("a@b.test",                     Some(&["a@b.test"])),
+            ("<a@b.test>",                   Some(&["a@b.test"])),
+            (" <a@b.test> <c@d.test>\t",     Some(&["a@b.test", "c@d.test"])),
+            ("<a@b.test><c@d.test>",         Some(&["a@b.test", "c@d.test"])),
+            ("a@b.test, c@d.test",           Some(&["a@b.test", "c@d.test"])),
+            ("<20260101.no-host>",           Some(&["20260101.no-host"])),
+            ("20260101.no-host",             None),
+            ("Your mail <c@d.test>",         None),
+            ("<a@b.test",                    None),
+            ("<a b@c.test>",                 None),
+            ("<>",                           None),
+            ("日本@x.test",                  None),
+            ("",                             None),
+        ];
+        for (text, want) in table {
+            let want = want.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
+            assert_eq!(message_ids(text), want, "{text:?}");
         }
     }
 

@@ -11,6 +11,8 @@
 
 pub mod settle;
 
+mod inline;
+
 pub mod prepare;
 
 pub mod transmit;

@@ -1,7 +1,7 @@
 //! Composition: from the fields of a message to be sent to its bytes.
 //!
 //! ```text
-//!   Draft ──► check ──► header ──► mixed( alternative( text, related( html, inlines ) ), files )
+//!   Draft ──► check ──► header ──► mixed( alternative( text, related( html, inlines ), calendar ), files )
 //! ```
 //!
 //! Levels that would hold one part are left out. The result is a list of [`Piece`]s: ready bytes,
@@ -35,12 +35,14 @@ mod header;
 mod mailbox;
 mod parameter;
 mod structure;
+mod structured;
 mod word;
 
 pub use crate::compose::base64_lines::Base64Lines;
 pub use crate::compose::header::is_reserved;
 pub use crate::compose::header::message_id;
 pub use crate::compose::mailbox::{Address, WireAddress, wire_address};
+pub use crate::compose::structured::problem as field_problem;
 
 /// A message to be composed. Times and identifiers are the caller's.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +63,8 @@ pub struct Draft {
     pub text: Option<String>,
     /// The HTML body.
     pub html: Option<String>,
-    /// Files that the HTML refers to as `cid:`; attachments when there is no HTML.
+    /// Files that the HTML refers to as `cid:`; attachments when there is no HTML. One that is a
+    /// calendar is an alternative to the bodies (RFC 6047 §2.4).
     pub inlines: Vec<File>,
     /// Files beside the bodies.
     pub attachments: Vec<File>,

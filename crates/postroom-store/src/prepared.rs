@@ -55,6 +55,35 @@ pub struct Prepared {
 }
 
 impl Store {
+    /// The message of a Message-ID in a domain, one of the account before others, a received one
+    /// before one that was sent.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn message_of_id(
+        &self,
+        domain: &Domain,
+        account: Uuid,
+        message_id: &str,
+    ) -> Result<Option<Entity>, Error> {
+        let class = self.builtin(MESSAGES)?;
+        for direction in ["'in'", "'out'"] {
+            // The direction is no value, so that the index of each is used.
+            let sql = format!(
+                "{} WHERE \"messageId\" = $1 AND \"messageDirection\" = {direction}
+                 AND \"domain\" = $2 ORDER BY \"account_id\" <> $3, \"id\" LIMIT 1",
+                Self::select(&class)
+            );
+            let statement = Statement::new(sql).bind(message_id).bind(domain.as_str());
+            let rows = self.read(statement.bind(account)).await?;
+            if let Some(row) = rows.first() {
+                return Ok(Some(columns::to_entity(&class, row)?));
+            }
+        }
+        Ok(None)
+    }
+
     /// Outgoing messages of an account in state `sending` that are not in the queue, oldest first.
     ///
     /// # Errors

@@ -181,6 +181,7 @@ fn indexes(class: &Class) -> Vec<String> {
                  WHERE \"messageState\" = 'sending' AND \"messageDirection\" = 'out'",
             ),
             index("by message id", "(\"messageId\") WHERE \"messageDirection\" = 'out'"),
+            index("received by message id", "(\"messageId\") WHERE \"messageDirection\" = 'in'"),
         ];
     }
     let references = class.columns().filter(|property| property.idclass.is_some());

@@ -7,6 +7,7 @@ use crate::journal;
 use crate::journal::Outgoing;
 use crate::outgoing;
 use crate::outgoing::Recipient;
+use crate::send::inline;
 use crate::send::settle;
 use crate::shared::Shared;
 use postroom_mime::compose::Address;
@@ -148,6 +149,7 @@ async fn composed(
     let recipients = outgoing::recipients(message).map_err(|problems| invalid(&problems))?;
     let (mut draft, files) = draft(shared, account, (message, &recipients)).await?;
     draft.ascii_addresses = ascii;
+    inline::name(&mut draft);
     let composed =
         postroom_mime::compose::compose(&draft).map_err(|problem| invalid(&[problem]))?;
     let mut writer = shared.store.blob_writer();
@@ -199,17 +201,13 @@ fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
 
 /// What composition adds to the message's row; what an earlier attempt said of it is past.
 fn changes(draft: &Draft, recipients: Vec<Json>, size_bytes: u64) -> Map<String, Json> {
-    let kind = match (draft.text.is_some(), draft.html.is_some()) {
-        (true, true) => "alternative",
-        (true, false) => "text",
-        (false, true) => "html",
-        (false, false) => "undefined",
-    };
+    let kind = outgoing::message_type(draft.text.is_some(), draft.html.is_some());
     let changes = json!({
         "from": draft.from.address, "fromDisplayName": draft.from.name,
         "messageId": draft.message_id, "messageType": kind, "size": size_bytes,
         "dateTime": Timestamp::from_ms(draft.date_ms).to_string(),
         "attachmentCount": draft.attachments.len(),
+        "inReplyTo": draft.in_reply_to, "references": draft.references,
         "recipients": recipients, "errorText": null, "errorCode": null, "nextAttemptAt": null,
     });
     match changes {
@@ -246,8 +244,10 @@ async fn draft(
     let date = text("dateTime").and_then(|text| Timestamp::parse(text).ok());
     // Without angle brackets, as that of a received message is.
     let message_id = text("messageId").map(|id| message_id(id).unwrap_or(id).to_owned());
+    let in_reply_to = ids(message, "inReplyTo");
+    let references = references(shared, account, (message, &in_reply_to)).await?;
     let draft = Draft {
-        message_id: message_id.unwrap_or_else(|| new_message_id(&from)),
+        message_id: message_id.unwrap_or_else(|| outgoing::new_message_id(&from)),
         from: Address { name, address: from },
         sender: None,
         reply_to,
@@ -258,13 +258,40 @@ async fn draft(
         html: html(shared, account, message).await?,
         inlines: contents(shared, &files.inlines).await?,
         attachments: contents(shared, &files.attachments).await?,
-        in_reply_to: message.texts("inReplyTo").map(str::to_owned).collect(),
-        references: message.texts("references").map(str::to_owned).collect(),
+        in_reply_to,
+        references,
         date_ms: date.map_or_else(clock::now_ms, Timestamp::as_ms),
         headers: headers(message),
         ascii_addresses: false,
     };
     Ok((draft, files))
+}
+
+/// The message ids of a property; each of its texts may have several.
+fn ids(message: &Entity, property: &str) -> Vec<String> {
+    message.texts(property).filter_map(outgoing::message_ids).flatten().collect()
+}
+
+/// The references of an answer: its own, or those of the message that it answers, and that one
+/// (RFC 5322 §3.6.4).
+async fn references(
+    shared: &Shared,
+    account: &Account,
+    (message, in_reply_to): (&Entity, &[String]),
+) -> Result<Vec<String>, Error> {
+    let given = ids(message, "references");
+    let Some(answered) = in_reply_to.last().filter(|_| given.is_empty()) else {
+        return Ok(given);
+    };
+    let parent = shared.store.message_of_id(&account.domain, account.id, answered).await?;
+    let mut references = parent.as_ref().map_or_else(Vec::new, |parent| {
+        let references = ids(parent, "references");
+        let answers = ids(parent, "inReplyTo");
+        if references.is_empty() && answers.len() == 1 { answers } else { references }
+    });
+    references.retain(|id| id != answered);
+    references.push(answered.clone());
+    Ok(references)
 }
 
 async fn file_rows(
@@ -328,13 +355,6 @@ fn headers(message: &Entity) -> Vec<(String, String)> {
         _ => None,
     };
     message.get("headers").as_array().into_iter().flatten().filter_map(field).collect()
-}
-
-/// A Message-ID of our own: unique, under the domain of the author (RFC 5322 §3.6.4).
-fn new_message_id(from: &str) -> String {
-    let wire = wire(from);
-    let domain = wire.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-    format!("{}@{domain}", clock::new_id())
 }
 
 /// An address as it goes over the wire: its domain in ASCII.

@@ -111,20 +111,22 @@ fn quoted_printable(text: &str, bytes_max: usize) -> Option<Vec<u8>> {
         let mut column = 0;
         for (at, byte) in line.bytes().enumerate() {
             let last = at + 1 == line.len();
+            let is_from = byte == b'F' && line.get(at..).is_some_and(|it| it.starts_with("From "));
             let literal = match byte {
                 b'=' => false,
                 b' ' | b'\t' => !last,
-                b'F' => at > 0 || !line.starts_with("From "),
                 b'.' => line != ".",
                 byte => byte.is_ascii_graphic(),
             };
-            let chars = if literal { 1 } else { 3 };
             // One character is kept free for the `=` of a soft line break.
             let room = QUOTED_LINE_CHARS - usize::from(!last);
-            if column + chars > room {
+            if column + if literal { 1 } else { 3 } > room {
                 out.extend_from_slice(b"=\r\n");
                 column = 0;
             }
+            // At the beginning of a line, behind a soft break too, mailbox formats may change it.
+            let literal = literal && !(is_from && column == 0);
+            let chars = if literal { 1 } else { 3 };
             if literal {
                 out.push(byte);
             } else {
@@ -161,6 +163,18 @@ mod tests {
         check("one é in a text", "quoted-printable", "one =C3=A9 in a text");
         check("Привет", "base64", "0J/RgNC40LLQtdGC");
         check("nul \0 in a text", "quoted-printable", "nul =00 in a text");
+    }
+
+    #[test]
+    fn no_line_begins_as_mailbox_formats_separate_messages() {
+        for before in 0..160 {
+            let text = format!("é{} From xyz From abc From \n", "y".repeat(before));
+            let got = encode(&text);
+            assert_eq!(got.encoding, "quoted-printable");
+            let body = String::from_utf8(got.body).unwrap();
+            assert!(body.lines().all(|line| line.len() <= 76), "{body}");
+            assert!(!body.lines().any(|line| line.starts_with("From ")), "{body}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub fn write_header(
         Invalid::new(format!("{property}.contentType"), "is not of the form type/subtype")
     })?;
     let transfer = transfer(file, &media_type, delimiter);
+    let is_alternative = matches!(at, FileAt::Inline(_)) && is_calendar(file);
     let composite = media_type.is_composite() && transfer == Transfer::Base64;
     let mut field = Field::begin(out, "Content-Type");
     if composite {
@@ -42,6 +43,11 @@ pub fn write_header(
         field.token(&media_type.essence);
         for (name, value) in &media_type.parameters {
             parameter::write(&mut field, name, value);
+        }
+        // RFC 6047 §2.4: the charset stands there, and what we take is UTF-8.
+        let has_charset = media_type.parameters.iter().any(|(name, _)| name == "charset");
+        if is_alternative && !has_charset {
+            parameter::write(&mut field, "charset", "utf-8");
         }
     }
     let ascii = parameter::ascii_form(&file.name);
@@ -54,12 +60,15 @@ pub fn write_header(
         Transfer::Base64 => "base64",
     };
     out.extend_from_slice(format!("Content-Transfer-Encoding: {encoding}\r\n").as_bytes());
-    let mut field = Field::begin(out, "Content-Disposition");
-    field.token(disposition);
-    if !file.name.is_empty() {
-        parameter::write(&mut field, "filename", &file.name);
+    // An alternative is a body, and no file.
+    if !is_alternative {
+        let mut field = Field::begin(out, "Content-Disposition");
+        field.token(disposition);
+        if !file.name.is_empty() {
+            parameter::write(&mut field, "filename", &file.name);
+        }
+        field.end();
     }
-    field.end();
     if let Some(id) = &file.content_id {
         let id = message_id(id).ok_or_else(|| {
             Invalid::new(
@@ -72,6 +81,11 @@ pub fn write_header(
         field.end();
     }
     Ok(transfer)
+}
+
+/// Whether a file is a calendar (RFC 5545 §8.1).
+pub fn is_calendar(file: &File) -> bool {
+    MediaType::read(&file.media_type).is_some_and(|it| it.essence == "text/calendar")
 }
 
 fn transfer(file: &File, media_type: &MediaType, delimiter: &str) -> Transfer {

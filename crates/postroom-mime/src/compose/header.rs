@@ -6,6 +6,8 @@ use postroom_model::Invalid;
 
 use crate::compose::field::Field;
 use crate::compose::mailbox;
+use crate::compose::structured;
+use crate::compose::structured::Utf8;
 use crate::compose::{Address, Draft};
 
 /// The longest Message-ID that is written; a line has at most 998 octets.
@@ -71,11 +73,12 @@ pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
         references.drain(1..=surplus);
     }
     message_ids(out, "References", references);
+    let mut extra_utf8 = Utf8 { is_avoided: ascii, is_needed: false };
     for (at, (name, value)) in draft.headers.iter().enumerate() {
-        extra(out, at, name, value)?;
+        extra(out, at, (name, value), &mut extra_utf8)?;
     }
     out.extend_from_slice(b"MIME-Version: 1.0\r\n");
-    Ok(utf8)
+    Ok(utf8 || extra_utf8.is_needed)
 }
 
 fn addresses(
@@ -150,7 +153,12 @@ fn message_ids(out: &mut Vec<u8>, name: &str, ids: Vec<&str>) {
     field.end();
 }
 
-fn extra(out: &mut Vec<u8>, at: usize, name: &str, value: &str) -> Result<(), Invalid> {
+fn extra(
+    out: &mut Vec<u8>,
+    at: usize,
+    (name, value): (&str, &str),
+    utf8: &mut Utf8,
+) -> Result<(), Invalid> {
     let invalid = |reason: &str| Err(Invalid::new(format!("headers[{at}].name"), reason));
     let fit = |byte: u8| byte.is_ascii_graphic() && byte != b':';
     if name.is_empty() || name.len() > 100 || !name.bytes().all(fit) {
@@ -159,8 +167,6 @@ fn extra(out: &mut Vec<u8>, at: usize, name: &str, value: &str) -> Result<(), In
     if is_reserved(name) {
         return invalid("is a field that is not set here");
     }
-    let mut field = Field::begin(out, name);
-    field.text(value);
-    field.end();
-    Ok(())
+    structured::write(out, name, value, utf8)
+        .map_err(|problem| Invalid::new(format!("headers[{at}].value"), problem))
 }

@@ -69,6 +69,15 @@ pub fn write(field: &mut Field<'_>, name: Option<&str>, address: &WireAddress, t
         field.token(&format!("{}{tail}", address.address));
         return;
     };
+    write_phrase(field, name);
+    field.token(&format!("<{}>{tail}", address.address));
+}
+
+/// Writes a phrase (RFC 5322 §3.2.5): as it is, quoted, or in encoded words. Nothing when empty.
+pub fn write_phrase(field: &mut Field<'_>, name: &str) {
+    if name.is_empty() {
+        return;
+    }
     let plain = word::is_plain(name) && name.len() <= NAME_CHARS_WHOLE && !name.contains("  ");
     if plain && name.split(' ').all(is_atom) {
         field.token(name);
@@ -78,7 +87,6 @@ pub fn write(field: &mut Field<'_>, name: Option<&str>, address: &WireAddress, t
     } else {
         field.words(name, Place::Phrase);
     }
-    field.token(&format!("<{}>{tail}", address.address));
 }
 
 /// Writes the name and the address as the name of an empty group (RFC 6857 §3.1.7).

@@ -63,24 +63,20 @@ impl Multipart {
 
 /// Writes the fields of the content and the content.
 pub fn write(draft: &Draft, writer: &mut Writer) -> Result<(), Invalid> {
-    let mut files: Vec<FileAt> = vec![];
-    if draft.html.is_none() {
-        files.extend((0..draft.inlines.len()).map(FileAt::Inline));
-    }
-    files.extend((0..draft.attachments.len()).map(FileAt::Attachment));
-    let has_body = draft.text.is_some() || draft.html.is_some();
-    match files.as_slice() {
-        [] => bodies(draft, writer),
+    let parts = Parts::of(draft);
+    let has_body = draft.text.is_some() || draft.html.is_some() || !parts.calendars.is_empty();
+    match parts.files.as_slice() {
+        [] => bodies(draft, &parts, writer),
         [only] if !has_body => write_file(draft, *only, writer),
         [..] => {
             let mixed = Multipart::begin(writer, draft, "m", "multipart/mixed");
             if has_body {
                 mixed.part(writer);
-                bodies(draft, writer)?;
+                bodies(draft, &parts, writer)?;
             }
-            for at in files {
+            for at in &parts.files {
                 mixed.part(writer);
-                write_file(draft, at, writer)?;
+                write_file(draft, *at, writer)?;
             }
             mixed.end(writer);
             Ok(())
@@ -88,29 +84,71 @@ pub fn write(draft: &Draft, writer: &mut Writer) -> Result<(), Invalid> {
     }
 }
 
-/// Writes the bodies; an empty text if there are none.
-fn bodies(draft: &Draft, writer: &mut Writer) -> Result<(), Invalid> {
-    match (&draft.text, &draft.html) {
-        (text, None) => {
-            write_text("plain", text.as_deref().unwrap_or_default(), writer);
-            Ok(())
+/// Where the files of a draft stand in the message.
+#[derive(Debug, Default)]
+struct Parts {
+    /// Alternatives to the bodies.
+    calendars: Vec<FileAt>,
+    /// Beside the HTML.
+    inlines: Vec<FileAt>,
+    /// Beside the bodies.
+    files: Vec<FileAt>,
+}
+
+impl Parts {
+    fn of(draft: &Draft) -> Self {
+        let mut parts = Self::default();
+        for (index, inline) in draft.inlines.iter().enumerate() {
+            let place = if file::is_calendar(inline) {
+                &mut parts.calendars
+            } else if draft.html.is_some() {
+                &mut parts.inlines
+            } else {
+                &mut parts.files
+            };
+            place.push(FileAt::Inline(index));
         }
-        (None, Some(html)) => related(draft, html, writer),
-        (Some(text), Some(html)) => {
-            let alternative = Multipart::begin(writer, draft, "a", "multipart/alternative");
-            alternative.part(writer);
-            write_text("plain", text, writer);
-            alternative.part(writer);
-            related(draft, html, writer)?;
-            alternative.end(writer);
-            Ok(())
-        }
+        parts.files.extend((0..draft.attachments.len()).map(FileAt::Attachment));
+        parts
     }
 }
 
+/// Writes the bodies; an empty text if there are none.
+fn bodies(draft: &Draft, parts: &Parts, writer: &mut Writer) -> Result<(), Invalid> {
+    let texts = usize::from(draft.text.is_some()) + usize::from(draft.html.is_some());
+    match (texts + parts.calendars.len(), parts.calendars.as_slice(), &draft.html) {
+        (0, _, _) => write_text("plain", "", writer),
+        (1, [only], _) => write_file(draft, *only, writer)?,
+        (1, _, Some(html)) => related(draft, html, &parts.inlines, writer)?,
+        (1, _, None) => write_text("plain", draft.text.as_deref().unwrap_or_default(), writer),
+        (_, calendars, html) => {
+            let alternative = Multipart::begin(writer, draft, "a", "multipart/alternative");
+            if let Some(text) = &draft.text {
+                alternative.part(writer);
+                write_text("plain", text, writer);
+            }
+            if let Some(html) = html {
+                alternative.part(writer);
+                related(draft, html, &parts.inlines, writer)?;
+            }
+            for at in calendars {
+                alternative.part(writer);
+                write_file(draft, *at, writer)?;
+            }
+            alternative.end(writer);
+        }
+    }
+    Ok(())
+}
+
 /// Writes the HTML with what it refers to.
-fn related(draft: &Draft, html: &str, writer: &mut Writer) -> Result<(), Invalid> {
-    if draft.inlines.is_empty() {
+fn related(
+    draft: &Draft,
+    html: &str,
+    inlines: &[FileAt],
+    writer: &mut Writer,
+) -> Result<(), Invalid> {
+    if inlines.is_empty() {
         write_text("html", html, writer);
         return Ok(());
     }
@@ -118,9 +156,9 @@ fn related(draft: &Draft, html: &str, writer: &mut Writer) -> Result<(), Invalid
     let related = Multipart::begin(writer, draft, "r", media_type);
     related.part(writer);
     write_text("html", html, writer);
-    for index in 0..draft.inlines.len() {
+    for at in inlines {
         related.part(writer);
-        write_file(draft, FileAt::Inline(index), writer)?;
+        write_file(draft, *at, writer)?;
     }
     related.end(writer);
     Ok(())

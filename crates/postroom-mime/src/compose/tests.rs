@@ -91,6 +91,45 @@ fn all_levels_and_none_too_many() {
 }
 
 #[test]
+fn a_calendar_among_the_inlines_is_an_alternative_with_its_method() {
+    let mut draft = draft();
+    draft.text = Some("Meeting".to_owned());
+    let invitation = file("i.ics", "text/calendar; method=REQUEST", b"BEGIN:VCALENDAR");
+    draft.inlines = vec![invitation.clone()];
+    let got = text(&draft);
+    assert_eq!(media_types(&got), ["multipart/alternative", "text/plain", "text/calendar"]);
+    assert!(got.contains("text/calendar; method=\"REQUEST\"; charset=\"utf-8\""), "{got}");
+    assert!(!got.contains("Content-Disposition"), "{got}");
+    draft.html = Some("<p>Meeting</p>".to_owned());
+    draft.attachments = vec![invitation];
+    let got = text(&draft);
+    #[rustfmt::skip]
+    let all = [
+        "multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/calendar",
+        "text/calendar",
+    ];
+    assert_eq!(media_types(&got), all);
+    assert!(got.contains("filename=\"i.ics\""), "{got}");
+    draft.text = None;
+    draft.html = None;
+    draft.attachments.clear();
+    assert_eq!(media_types(&text(&draft)), ["text/calendar"]);
+}
+
+#[test]
+fn no_blanks_make_a_line_too_long() {
+    let mut draft = draft();
+    for blanks in [10, 59, 60, 61, 900, 1200, 5000] {
+        let blank = " ".repeat(blanks);
+        draft.subject = format!("a{blank}b{blank}{}", "c".repeat(800));
+        draft.headers = vec![("X-Note".to_owned(), draft.subject.clone())];
+        draft.from.name = Some(draft.subject.clone());
+        let text = text(&draft);
+        assert!(text.split("\r\n").all(|line| line.len() <= 998), "{blanks}");
+    }
+}
+
+#[test]
 fn without_visible_recipients_the_group_stands_for_them() {
     let mut draft = draft();
     draft.to.clear();

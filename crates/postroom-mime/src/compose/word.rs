@@ -8,6 +8,9 @@ const WORD_CHARS_MAX: usize = 75;
 /// `=?utf-8?B?` and `?=`.
 const FRAME_CHARS: usize = 12;
 
+/// So many blanks in a row are encoded: with a word behind them they might not fit into a line.
+const BLANKS: &str = "                                                            ";
+
 /// Where the words stand, which decides the characters that need no code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -25,6 +28,7 @@ pub fn is_plain(text: &str) -> bool {
         && !text.starts_with(' ')
         && !text.ends_with(' ')
         && text.split(' ').all(|word| word.len() <= 800)
+        && !text.contains(BLANKS)
 }
 
 /// Encodes all of `text` as words that are to be set off by line breaks or spaces. The first has at
@@ -113,7 +117,16 @@ mod tests {
         for plain in ["", "a", "a  b", "Re: [x] (y) \"z\" = ?"] {
             assert!(is_plain(plain), "{plain:?}");
         }
-        for odd in [" a", "a ", "a\tb", "é", "=?utf-8?Q?a?=", "\u{7f}", &"x".repeat(801)] {
+        for odd in [
+            " a",
+            "a ",
+            "a\tb",
+            "é",
+            "=?utf-8?Q?a?=",
+            "\u{7f}",
+            &"x".repeat(801),
+            &format!("a{}b", " ".repeat(60)),
+        ] {
             assert!(!is_plain(odd), "{odd:?}");
         }
     }
