@@ -19,6 +19,7 @@ use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::files;
 use postroom_model::standing;
 use postroom_model::validate;
 use postroom_store::Error;
@@ -106,8 +107,17 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
         let current = find(asked, id).await?;
         let conditional = etag::check(&asked.headers, current.version)?;
         let mut changes = validate::change(class, sent, &current)?;
+        let is_message = class.classname == MESSAGES;
+        if is_message && current.text("messageDirection") == Some("out") {
+            message::plain_ids(&mut changes);
+        }
+        // To send what waits is a change of its own: it is composed anew, and due at once.
+        let hurries = sent.as_object().is_some_and(|sent| message::hurries(&current, sent));
         changes.retain(|name, value| is_secret(class, name) || value != current.get(name));
-        if class.classname == MESSAGES {
+        if is_message && hurries {
+            changes.insert("messageState".to_owned(), current.get("messageState").clone());
+        }
+        if is_message {
             check_message(asked, &current, &mut changes).await?;
         }
         if class.classname == FOLDERS && names_mailbox(&changes) {
@@ -153,7 +163,14 @@ async fn check_message(
     } else {
         changes.insert("account_id".to_owned(), account.clone());
     }
-    Ok(message::check(Some(current), &after)?)
+    message::check(Some(current), &after)?;
+    let sends = |message: &Entity| message.text("messageState") == Some("sending");
+    if sends(&after) && !sends(current) {
+        let html = asked.app.store.file_list(&asked.domain, current.id, files::HTML).await?;
+        let from = references::account_address(asked, &after).await?;
+        changes.extend(message::announced(&after, !html.is_empty(), &from));
+    }
+    Ok(())
 }
 
 /// Whether a change of a folder says which mailbox it stands for.

@@ -8,6 +8,7 @@ use crate::enclosed;
 use crate::etag;
 use crate::folder;
 use crate::form;
+use crate::form::Disposition;
 use crate::form::Form;
 use crate::json::Document;
 use crate::media_type::MediaType;
@@ -29,6 +30,7 @@ use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::files::HTML;
 use postroom_model::limits::PROBLEMS_MAX;
 use postroom_model::validate;
 use postroom_store::Error;
@@ -172,7 +174,8 @@ async fn from_form(
     let mut form = Form::open(&asked.headers, body, &app.limits).await?;
     let (mut json, mut files) = (None, vec![]);
     while let Some(mut field) = form.next().await? {
-        let name = field.name().unwrap_or_default().to_owned();
+        let disposition = Disposition::of(&field)?;
+        let name = disposition.name.clone().unwrap_or_default();
         if name == JSON_PART && json.is_none() {
             let mut bytes = vec![];
             while let Some(piece) = field.next().await {
@@ -184,7 +187,7 @@ async fn from_form(
             }
             json = Some(body::parse_json("the part `message`", bytes, app).await?);
         } else if let Some(property) = class.file_property(&name) {
-            let said = Said::by(&field, name);
+            let said = Said::by(&field, disposition, name);
             let hashed = |piece: &Result<Bytes, Problem>| {
                 contents.update(piece.as_deref().unwrap_or_default());
             };
@@ -222,6 +225,9 @@ async fn entity(
     let id = draft.id.unwrap_or_else(clock::new_id);
     let mut entity = Entity::new(id, draft.properties);
     if class.classname == MESSAGES {
+        if entity.text("messageDirection") == Some("out") {
+            message::plain_ids(&mut entity.properties);
+        }
         references::complete(asked, &mut entity, None).await?;
         message::check(None, &entity)?;
     }
@@ -237,6 +243,11 @@ async fn entity(
         }
     }
     check_files(asked, &entity, &files)?;
+    if class.classname == MESSAGES && entity.text("messageState") == Some("sending") {
+        let has_html = files.iter().any(|file| file.property == HTML);
+        let from = references::account_address(asked, &entity).await?;
+        entity.properties.extend(message::announced(&entity, has_html, &from));
+    }
     Ok(NewEntity { entity, files })
 }
 

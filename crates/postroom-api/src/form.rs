@@ -5,6 +5,7 @@
 use crate::body::BodyError;
 use crate::body::Incoming;
 use crate::limits::Limits;
+use crate::percent;
 use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
@@ -14,11 +15,13 @@ use axum::extract::Request;
 use axum::extract::multipart::Field;
 use axum::extract::multipart::MultipartError;
 use axum::http::HeaderMap;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::StreamExt;
+use postroom_engine::outgoing;
 use std::error::Error;
 
 /// A form that is being read.
@@ -62,6 +65,98 @@ impl Form {
     }
 }
 
+/// What a part says in `Content-Disposition`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Disposition {
+    /// The name of the part.
+    pub name: Option<String>,
+    /// The name of its file.
+    pub file_name: Option<String>,
+}
+
+impl Disposition {
+    /// Reads that of a part, as the many libraries write it: names of parameters in any case, file
+    /// names as `filename*` (RFC 8187), in encoded words (RFC 2047), or as they are.
+    ///
+    /// # Errors
+    ///
+    /// 400 when it is not UTF-8.
+    pub fn of(field: &Field<'_>) -> Result<Self, Problem> {
+        let value = field.headers().get(header::CONTENT_DISPOSITION);
+        Self::parse(value.map(HeaderValue::as_bytes).unwrap_or_default())
+    }
+
+    fn parse(value: &[u8]) -> Result<Self, Problem> {
+        let not_utf8 = || {
+            let detail = "the Content-Disposition of a part of the form is not UTF-8";
+            Problem::malformed(detail.to_owned())
+        };
+        let value = std::str::from_utf8(value).map_err(|_| not_utf8())?;
+        let mut found = Self::default();
+        let mut extended = None;
+        for (name, value) in parameters(value) {
+            match name.to_ascii_lowercase().as_str() {
+                "name" => found.name = found.name.or(Some(value)),
+                "filename" => found.file_name = found.file_name.or(Some(value)),
+                "filename*" => extended = extended.or(Some(value)),
+                _ => {}
+            }
+        }
+        let plain = found.file_name.map(|name| outgoing::decoded_words(&name.replace("%22", "\"")));
+        let extended =
+            extended.map(|value| extended_value(&value).ok_or_else(not_utf8)).transpose()?;
+        found.file_name = extended.or(plain);
+        Ok(found)
+    }
+}
+
+/// The parameters behind the type: names, and values without their quotes.
+fn parameters(value: &str) -> Vec<(&str, String)> {
+    let mut found = vec![];
+    let mut rest = value.split_once(';').map_or("", |(_, rest)| rest);
+    while let Some((name, behind)) = rest.split_once('=') {
+        let (value, left) = parameter_value(behind.trim_start());
+        found.push((name.trim_matches([' ', '\t', ';']), value));
+        rest = left.split_once(';').map_or("", |(_, rest)| rest);
+    }
+    found
+}
+
+/// A value at the beginning of a text, and what stands behind it.
+fn parameter_value(text: &str) -> (String, &str) {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find(';').unwrap_or(text.len());
+        let (value, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+        return (value.trim().to_owned(), rest);
+    };
+    let mut value = String::new();
+    let mut chars = quoted.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => break,
+            // Only these are escaped; paths of old browsers have backslashes of their own.
+            '\\' if chars.as_str().starts_with(['"', '\\']) => value.extend(chars.next()),
+            char => value.push(char),
+        }
+    }
+    (value, chars.as_str())
+}
+
+/// A value in the form `charset'language'percent-encoded` (RFC 8187 §3.2); `None` when its bytes
+/// are not those of its charset.
+fn extended_value(value: &str) -> Option<String> {
+    let mut parts = value.splitn(3, '\'');
+    let (charset, coded) = match (parts.next(), parts.next(), parts.next()) {
+        (Some(charset), Some(_), Some(coded)) => (charset, coded),
+        _ => ("utf-8", value),
+    };
+    let bytes = percent::decode_bytes(coded)?;
+    if charset.eq_ignore_ascii_case("iso-8859-1") {
+        return Some(bytes.iter().map(|byte| char::from(*byte)).collect());
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// The bytes of a part.
 pub fn bytes(field: Field<'_>) -> impl Stream<Item = Result<Bytes, Problem>> + Send + Unpin {
     field.map(|piece| piece.map_err(|error| problem(&error)))
@@ -77,4 +172,43 @@ fn problem(error: &MultipartError) -> Problem {
         cause = error.source();
     }
     Problem::malformed(format!("the form is not well formed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_as_libraries_write_them() {
+        #[rustfmt::skip]
+        let table: &[(&[u8], &str, Option<&str>)] = &[
+            // .NET, RestSharp, PowerShell 7
+            (b"form-data; name=files; filename=\"=?utf-8?B?w6QudHh0?=\"; filename*=utf-8''%C3%A4.txt", "files", Some("\u{e4}.txt")),
+            // Spring
+            (b"form-data; name=\"files\"; filename=\"=?UTF-8?Q?=C3=A4.txt?=\"", "files", Some("\u{e4}.txt")),
+            // Python with an older urllib3
+            (b"form-data; name=\"files\"; filename*=utf-8''%C3%A4.txt", "files", Some("\u{e4}.txt")),
+            (b"form-data; name=\"files\"; filename*=UTF-8'de'%C3%A4.txt; filename=\"fallback.txt\"", "files", Some("\u{e4}.txt")),
+            (b"form-data; name=\"files\"; filename*=iso-8859-1''%E4.txt", "files", Some("\u{e4}.txt")),
+            (b"FORM-DATA; NAME=\"files\"; FileName=\"a.txt\"", "files", Some("a.txt")),
+            // Browsers, curl, node
+            (b"form-data; name=\"files\"; filename=\"a%22b.txt\"", "files", Some("a\"b.txt")),
+            (b"form-data; name=\"files\"; filename=\"a\\\"b;c=d.txt\"", "files", Some("a\"b;c=d.txt")),
+            ("form-data; name=\"files\"; filename=\"\u{e4}.txt\"".as_bytes(), "files", Some("\u{e4}.txt")),
+            (b"form-data; filename=a.txt; name=files", "files", Some("a.txt")),
+            (b"form-data;name=message", "message", None),
+        ];
+        for (value, name, file_name) in table {
+            let got = Disposition::parse(value).unwrap();
+            let got = (got.name.as_deref().unwrap(), got.file_name.as_deref());
+            assert_eq!(got, (*name, *file_name), "{}", value.escape_ascii());
+        }
+        for value in [
+            &b"form-data; name=\"x\"; filename=\"\xE4.txt\""[..],
+            b"form-data; filename*=utf-8''%E4",
+        ] {
+            let refused = Disposition::parse(value).unwrap_err();
+            assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        }
+    }
 }

@@ -7,6 +7,7 @@
 
 use crate::problem::Problem;
 use postroom_engine::outgoing;
+use postroom_engine::outgoing::THREAD;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::MessageState;
@@ -42,12 +43,49 @@ pub fn check(before: Option<&Entity>, after: &Entity) -> Result<(), Vec<Invalid>
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// What a client's change implies: a message that is sent again forgets its error, and who is taken
-/// out of `to`, `cc` or `bcc` is taken out of `recipients` too.
+/// Whether a change asks to send now what waits for its next attempt.
+#[must_use]
+pub fn hurries(before: &Entity, changes: &Map<String, Json>) -> bool {
+    let sending = Some(MessageState::Sending.as_str());
+    before.text(STATE) == sending
+        && changes.get(STATE).and_then(Json::as_str) == sending
+        && !before.get("nextAttemptAt").is_null()
+}
+
+/// Brings the message ids of an outgoing message into the form in which they are kept: each by
+/// itself, without angle brackets. What is no message id stays, to be refused when it is sent.
+pub fn plain_ids(values: &mut Map<String, Json>) {
+    for name in THREAD {
+        let Some(texts) = values.get(name).and_then(Json::as_array) else {
+            continue;
+        };
+        let ids = texts.iter().map(|text| text.as_str().and_then(outgoing::message_ids));
+        let ids: Option<Vec<_>> = ids.collect();
+        if let Some(ids) = ids {
+            values.insert(name.to_owned(), ids.concat().into());
+        }
+    }
+}
+
+/// What is known of a message as soon as it is to be sent: its Message-ID, and its type by its
+/// bodies. `from` is the address of its account.
+#[must_use]
+pub fn announced(message: &Entity, has_html: bool, from: &str) -> Map<String, Json> {
+    let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
+    let kind = outgoing::message_type(text("text").is_some(), has_html);
+    let mut known = Map::from_iter([("messageType".to_owned(), kind.into())]);
+    if text("messageId").is_none() {
+        let id = outgoing::new_message_id(text("from").unwrap_or(from));
+        known.insert("messageId".to_owned(), id.into());
+    }
+    known
+}
+
+/// What a client's change implies: a message that is sent again, or at once, forgets its error, and
+/// who is taken out of `to`, `cc` or `bcc` is taken out of `recipients` too.
 pub fn complete(before: &Entity, changes: &mut Map<String, Json>) {
     let sending = MessageState::Sending.as_str();
-    let again = changes.get(STATE).and_then(Json::as_str) == Some(sending)
-        && before.text(STATE) != Some(sending);
+    let again = changes.get(STATE).and_then(Json::as_str) == Some(sending);
     if again {
         for name in ["errorText", "errorCode", "nextAttemptAt"] {
             changes.insert(name.to_owned(), Json::Null);
@@ -150,6 +188,52 @@ mod tests {
         let mut changes = Map::from_iter([("subject".to_owned(), json!("s"))]);
         complete(&before, &mut changes);
         assert_eq!(changes.len(), 1);
+    }
+
+    #[test]
+    fn a_message_that_waits_is_hurried_by_sending_it_again() {
+        let waits = json!({"messageState": "sending", "nextAttemptAt": "2026-01-01T00:00:00.000Z"});
+        let change = |json: Json| json.as_object().unwrap().clone();
+        #[rustfmt::skip]
+        let table = [
+            (waits.clone(),                        json!({"messageState": "sending"}), true),
+            (waits.clone(),                        json!({"subject": "s"}),            false),
+            (waits,                                json!({"messageState": null}),      false),
+            (json!({"messageState": "sending"}),   json!({"messageState": "sending"}), false),
+            (json!({"messageState": "error"}),     json!({"messageState": "sending"}), false),
+        ];
+        for (before, sent, want) in table {
+            assert_eq!(hurries(&message(&before), &change(sent.clone())), want, "{sent}");
+        }
+    }
+
+    #[test]
+    fn message_ids_are_kept_without_brackets() {
+        let mut values = json!({
+            "inReplyTo": ["<a@b>"], "references": ["<a@b> <c@d>", "e@f"], "subject": "<x@y>",
+        });
+        plain_ids(values.as_object_mut().unwrap());
+        let want = json!({
+            "inReplyTo": ["a@b"], "references": ["a@b", "c@d", "e@f"], "subject": "<x@y>",
+        });
+        assert_eq!(values, want);
+        let mut values = json!({"references": ["<a@b>", "no id"], "inReplyTo": null});
+        let before = values.clone();
+        plain_ids(values.as_object_mut().unwrap());
+        assert_eq!(values, before, "it is refused when it is sent");
+    }
+
+    #[test]
+    fn what_is_to_be_sent_has_its_id_and_its_type_at_once() {
+        let known = |values: Json, html| announced(&message(&values), html, "me@own.test");
+        let text = known(json!({"text": "t"}), false);
+        assert_eq!(text["messageType"], "text");
+        assert!(text["messageId"].as_str().unwrap().ends_with("@own.test"));
+        let other = known(json!({"from": "x@else.test", "text": "t"}), true);
+        assert_eq!(other["messageType"], "alternative");
+        assert!(other["messageId"].as_str().unwrap().ends_with("@else.test"));
+        let own = known(json!({"messageId": "a@b"}), true);
+        assert_eq!((&own["messageType"], own.get("messageId")), (&json!("html"), None));
     }
 
     #[test]

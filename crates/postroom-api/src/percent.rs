@@ -22,6 +22,12 @@ pub fn encode(text: &str) -> String {
 /// The text that was percent-encoded; `None` when an escape is cut or the result is not UTF-8.
 #[must_use]
 pub fn decode(encoded: &str) -> Option<String> {
+    String::from_utf8(decode_bytes(encoded)?).ok()
+}
+
+/// The bytes that were percent-encoded; `None` when an escape is cut.
+#[must_use]
+pub fn decode_bytes(encoded: &str) -> Option<Vec<u8>> {
     let mut bytes = encoded.bytes();
     let mut plain = Vec::with_capacity(encoded.len());
     while let Some(byte) = bytes.next() {
@@ -33,7 +39,7 @@ pub fn decode(encoded: &str) -> Option<String> {
             plain.push(byte);
         }
     }
-    String::from_utf8(plain).ok()
+    Some(plain)
 }
 
 #[cfg(test)]

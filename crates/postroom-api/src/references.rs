@@ -56,6 +56,20 @@ fn agree(message: &mut Entity, folder: &Entity) -> Result<(), Problem> {
     }
 }
 
+/// The address of the account of a message; empty without one.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn account_address(asked: &Asked, message: &Entity) -> Result<String, Problem> {
+    let Some(account) = message.reference("account_id") else {
+        return Ok(String::new());
+    };
+    let account = find(asked, ACCOUNTS, account).await?;
+    let address = account.as_ref().and_then(|account| account.text("address"));
+    Ok(address.unwrap_or_default().to_owned())
+}
+
 async fn find(asked: &Asked, class: &str, id: Uuid) -> Result<Option<Entity>, Problem> {
     let class = asked.app.store.class(class);
     let class = class.ok_or_else(|| Problem::fault("a built-in class is missing"))?;

@@ -2,6 +2,7 @@
 
 use crate::attributes;
 use crate::enclosed::Enclosed;
+use crate::form::Disposition;
 use crate::limits::Limits;
 use crate::media_type::MediaType;
 use crate::media_type::OCTETS;
@@ -34,12 +35,12 @@ pub struct Said {
 impl Said {
     /// What a part of a form says of its file.
     #[must_use]
-    pub fn by(field: &Field<'_>, place: String) -> Self {
+    pub fn by(field: &Field<'_>, disposition: Disposition, place: String) -> Self {
         let content_id = field.headers().get("content-id");
         let content_id = content_id.and_then(|value| value.to_str().ok());
         Self {
             place,
-            name: field.file_name().filter(|name| !name.is_empty()).map(str::to_owned),
+            name: disposition.file_name.filter(|name| !name.is_empty()),
             media_type: field.content_type().map(str::to_owned),
             content_id: content_id.map(str::to_owned),
         }
@@ -62,7 +63,7 @@ impl Said {
         };
         let media_type =
             self.media_type.clone().filter(|said| said != OCTETS || !is_html(property));
-        let media_type = media_type.unwrap_or_else(|| default_media_type(property).to_owned());
+        let media_type = media_type.unwrap_or_else(|| default_media_type(property, &name));
         if let Some(problem) = attributes::media_type_problem(&media_type) {
             return Err(self.invalid("contentType", problem));
         }
@@ -142,11 +143,12 @@ pub fn default_name(property: &Property) -> &str {
     }
 }
 
-fn default_media_type(property: &Property) -> &'static str {
+/// The media type of a file whose client says none: what its name ends in, as registries have it.
+fn default_media_type(property: &Property, name: &str) -> String {
     match property.name.as_str() {
-        files::HTML => "text/html",
-        files::RAW_MESSAGE => "message/rfc822",
-        _ => OCTETS,
+        files::HTML => "text/html".to_owned(),
+        files::RAW_MESSAGE => "message/rfc822".to_owned(),
+        _ => mime_guess::from_path(name).first_raw().unwrap_or(OCTETS).to_owned(),
     }
 }
 

@@ -102,21 +102,31 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
 }
 
 /// The message ids in a text, without angle brackets: one, or several with blanks or commas between
-/// them. `None` when there is anything else.
+/// them. Words beside ids in brackets mean nothing (RFC 5322 §4.5.4: `Your mail <id@host>`). `None`
+/// when there is no id, or anything else.
 #[must_use]
 pub fn message_ids(text: &str) -> Option<Vec<String>> {
     let mut found = vec![];
+    let has_brackets = text.contains('<');
     let mut rest = text.trim();
     while !rest.is_empty() {
         let (id, behind) = match rest.strip_prefix('<') {
-            Some(inner) => inner.split_once('>')?,
+            Some(inner) => {
+                let (id, behind) = inner.split_once('>')?;
+                (Some(id), behind)
+            }
             None => {
                 let end = rest.find([' ', '\t', ',', '<']).unwrap_or(rest.len());
-                let (id, behind) = rest.split_at_checked(end)?;
-                (Some(id).filter(|id| id.contains('@'))?, behind)
+                let (word, behind) = rest.split_at_checked(end)?;
+                let is_id = word.contains('@') || !has_brackets;
+                (Some(word).filter(|_| is_id), behind)
             }
         };
-        found.push(message_id(id).filter(|plain| *plain == id)?.to_owned());
+        if let Some(id) = id {
+            let is_bare = !rest.starts_with('<');
+            let good = message_id(id).filter(|plain| *plain == id);
+            found.push(good.filter(|id| !is_bare || id.contains('@'))?.to_owned());
+        }
         rest = behind.trim_start_matches([' ', '\t', ',']);
     }
     (!found.is_empty()).then_some(found)
@@ -292,7 +302,7 @@ mod tests {
             (json!({"to": ["Anna <a@b.test>"]}), "to[0]: takes an address only; an address with a name goes into `recipients` as {\"name\":\"Anna\",\"address\":\"a@b.test\"}"),
             (json!({"to": ["\u{200b}a@b.test"]}), "to[0]: has a character that cannot be seen"),
             (json!({"to": ["a@b.test"], "from": "Me <m@b.test>"}), "from: takes an address only; the name goes into `fromDisplayName`"),
-            (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail <c@d>"]}), "inReplyTo[0]: is no message id"),
+            (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail"]}), "inReplyTo[0]: is no message id"),
             (json!({"to": ["a@b.test"], "references": ["a@b", "nonsense"]}), "references[1]: is no message id"),
             (json!({"to": ["a@b.test"], "headers": [["List-Unsubscribe", "click here"]]}), "headers[0]: has a value for List-Unsubscribe that has `clickhere`, which is no URL"),
             (json!({"to": ["a@b.test"], "headers": [["X-A", "b\r\nc"]]}), "headers[0]: has a value with"),
@@ -318,7 +328,9 @@ mod tests {
             ("a@b.test, c@d.test",           Some(&["a@b.test", "c@d.test"])),
             ("<20260101.no-host>",           Some(&["20260101.no-host"])),
             ("20260101.no-host",             None),
-            ("Your mail <c@d.test>",         None),
+            ("Your mail of today <c@d.test>", Some(&["c@d.test"])),
+            ("Your mail of today",           None),
+            ("Your mail <>",                 None),
             ("<a@b.test",                    None),
             ("<a b@c.test>",                 None),
             ("<>",                           None),

@@ -46,8 +46,21 @@ impl Credentials {
         let sent = [plain(self), login_password(self), xoauth2(self), quoted];
         let is_there = |form: &str| text.contains(form.trim_end_matches('='));
         !secret.is_empty()
-            && (text.contains(secret) || sent.iter().any(|form| is_there(form.expose_secret())))
+            && (stands_in(text, secret) || sent.iter().any(|form| is_there(form.expose_secret())))
     }
+}
+
+/// Whether a secret stands in a text; a short one only as a word, because as letters of other words
+/// it is no secret, and the text is needed.
+fn stands_in(text: &str, secret: &str) -> bool {
+    const SHORT_CHARS: usize = 6;
+    let is_short = secret.chars().count() < SHORT_CHARS;
+    let mut places = text.match_indices(secret);
+    places.any(|(at, _)| {
+        let before = text.get(..at).and_then(|it| it.chars().next_back());
+        let behind = text.get(at + secret.len()..).and_then(|it| it.chars().next());
+        !is_short || [before, behind].into_iter().flatten().all(|char| !char.is_alphanumeric())
+    })
 }
 
 fn exposed(credentials: &Credentials) -> &str {
@@ -90,6 +103,8 @@ mod tests {
             ("tanstaaftanstaaf", "bad: dGFuc3RhYWZ0YW5zdGFhZg",               true),
             ("hush",             "authentication failed for tim",             false),
             ("",                 "authentication failed for tim",             false),
+            ("p",                "too many login attempts, please wait",      false),
+            ("p",                "the password is not p",                     true),
         ];
         for (secret, text, want) in table {
             assert_eq!(of(secret).is_echoed_in(text), want, "{secret}: {text}");

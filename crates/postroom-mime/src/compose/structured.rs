@@ -1,7 +1,7 @@
 //! Further header fields by their grammar: encoded words stand only where RFC 2047 §5 has them.
 //!
 //! ```text
-//!   Addresses   Disposition-Notification-To, Resent-From, ..   names in words, addresses as they are
+//!   Addresses   Disposition-Notification-To, Resent-From, ..  names in words, addresses plain
 //!   Urls        List-Unsubscribe, List-Help, ..                <url>, <url>
 //!   ListId      List-Id                                        name in words, <id>
 //!   Ids         Supersedes, ..                                 <id>
@@ -275,7 +275,7 @@ fn list_id(field: &mut Field<'_>, value: &str) -> Result<(), String> {
         Some((name, id)) => (name.trim().trim_matches('"'), id.trim()),
         None => ("", value),
     };
-    let wrong = || format!("has `{id}`, which is no id of a list (such as news.example.com)");
+    let wrong = || format!("has `{id}`, which is no id of a list (such as news.host.example)");
     let id = if id.is_ascii() {
         id.to_owned()
     } else {

@@ -26,6 +26,7 @@ mod faults;
 
 mod answers;
 mod bad_server;
+mod composing;
 mod connections;
 mod deliveries;
 

@@ -1,0 +1,109 @@
+//! What is made of an outgoing message: threads, files, times; as the sandbox got it.
+
+use crate::world::*;
+use postroom_sandbox::Action;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SmtpCommand;
+use postroom_sandbox::When;
+use postroom_testkit::Postroom;
+use serde_json::Value as Json;
+use serde_json::json;
+
+async fn sent(postroom: &Postroom, message: &Json) -> Json {
+    let message = postroom.post("email/Messages", message).await.unwrap();
+    let sent = settled(postroom, &id(&message)).await;
+    assert_eq!(sent["messageState"], "sent", "{sent:#}");
+    assert_eq!(sent["messageId"], message["messageId"], "known from the beginning");
+    assert_eq!(sent["messageType"], message["messageType"]);
+    sent
+}
+
+/// The last message that the server took, with header fields unfolded.
+fn last(sandbox: &Sandbox) -> String {
+    let bytes = sandbox.accepted().pop().unwrap().bytes;
+    String::from_utf8_lossy(&bytes).replace("\r\n ", " ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_continues_the_thread_of_what_it_answers() {
+    let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let parent = b"From: ben@demo.test\r\nMessage-ID: <two@demo.test>\r\nSubject: Re: x\r\n\
+        In-Reply-To: <one@demo.test>\r\nReferences: <zero@demo.test>\r\n <one@demo.test>\r\n\r\nx\r\n";
+    sandbox.deliver(ANNA, "INBOX", parent.to_vec()).unwrap();
+    messages(&postroom, &folder, 1).await;
+    let mut answer = outgoing(&account, "Re: x");
+    answer["inReplyTo"] = json!(["<two@demo.test>"]);
+    let got = sent(&postroom, &answer).await;
+    let want = json!(["zero@demo.test", "one@demo.test", "two@demo.test"]);
+    assert_eq!((&got["inReplyTo"], &got["references"]), (&json!(["two@demo.test"]), &want));
+    let wire = last(&sandbox);
+    let field = "\r\nReferences: <zero@demo.test> <one@demo.test> <two@demo.test>\r\n";
+    assert!(wire.contains(field), "{wire}");
+    // What is not known is answered all the same, and what is given stays.
+    answer["inReplyTo"] = json!(["unknown@demo.test"]);
+    assert_eq!(sent(&postroom, &answer).await["references"], json!(["unknown@demo.test"]));
+    answer["references"] = json!(["<a@demo.test> <b@demo.test>"]);
+    let got = sent(&postroom, &answer).await;
+    assert_eq!(got["references"], json!(["a@demo.test", "b@demo.test"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_get_the_type_and_the_id_that_they_lack() {
+    let (sandbox, postroom, account) = sandbox(json!({})).await;
+    let mut message = outgoing(&account, "files");
+    message["html"] = json!("<img src=\"cid:my logo.png\"><img src='cid:plain.gif'>");
+    message["inlines"] = json!([
+        {"name": "my logo.png", "content": "AAAA"}, {"name": "plain.gif", "content": "AAAA"},
+        {"name": "i.ics", "contentType": "text/calendar; method=REQUEST", "content": "AAAA"},
+    ]);
+    message["attachments"] = json!([{"name": "table.csv", "content": "AAAA"}]);
+    let got = sent(&postroom, &message).await;
+    assert_eq!(got["messageType"], "alternative");
+    let wire = last(&sandbox);
+    let (_, domain) = got["messageId"].as_str().unwrap().split_once('@').unwrap();
+    for part in [
+        "Content-Type: image/png; name=\"my logo.png\"".to_owned(),
+        "Content-Type: image/gif; name=\"plain.gif\"".to_owned(),
+        "Content-Type: text/csv; name=\"table.csv\"".to_owned(),
+        "Content-Type: text/calendar; method=\"REQUEST\"; charset=\"utf-8\"".to_owned(),
+        format!("Content-ID: <inline1@{domain}>"),
+        format!("cid:inline1@{domain}"),
+        "Content-ID: <plain.gif>".to_owned(),
+        "cid:plain.gif".to_owned(),
+    ] {
+        let wire = wire.replace("=\r\n", "");
+        assert!(wire.contains(&part), "{part} in {wire}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_waits_is_hurried_and_one_that_is_planned_waits() {
+    let (sandbox, postroom, account) = sandbox(json!({"retry_first": 3600})).await;
+    let mail = Point::SmtpCommand(SmtpCommand::Rcpt);
+    let busy = Rule { on: mail, when: When::Always, act: Action::line("450 4.2.1 busy") };
+    let busy = sandbox.script(busy);
+    let waits = async |message: &str| {
+        let path = format!("email/Messages/{message}");
+        let waits = |json: &Json| json["nextAttemptAt"].is_string().then_some(());
+        until(&postroom, &path, "the next attempt", waits).await;
+        path
+    };
+    let message = postroom.post("email/Messages", &outgoing(&account, "now")).await.unwrap();
+    let hurried = waits(&id(&message)).await;
+    let message = postroom.post("email/Messages", &outgoing(&account, "then")).await.unwrap();
+    let planned = waits(&id(&message)).await;
+    sandbox.unscript(busy);
+    let later = json!({"dateTime": "2199-01-01T00:00:00.000Z"});
+    postroom.patch(&planned, &later).await.unwrap();
+    let again = json!({"messageState": "sending"});
+    let now = postroom.patch(&hurried, &again).await.unwrap();
+    assert_eq!((&now["nextAttemptAt"], &now["errorText"]), (&Json::Null, &Json::Null));
+    let ended = settled(&postroom, hurried.trim_start_matches("email/Messages/")).await;
+    assert_eq!((&ended["messageState"], &ended["attempts"]), (&json!("sent"), &json!(2)));
+    let still = postroom.get(&planned).await.unwrap();
+    assert_eq!((&still["messageState"], &still["sentAt"]), (&json!("sending"), &Json::Null));
+    assert_eq!(sandbox.accepted().len(), 1);
+}
