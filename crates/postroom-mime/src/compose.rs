@@ -1,7 +1,7 @@
 //! Composition: from the fields of a message to be sent to its bytes.
 //!
 //! ```text
-//!   Draft ──► check ──► header ──► mixed( alternative( text, related( html, inlines ), .. ), files )
+//!   Draft ─► check ─► header ─► mixed( alternative( text, related( html, inlines ), .. ), files )
 //! ```
 //!
 //! Levels that would hold one part are left out. The result is a list of [`Piece`]s: ready bytes,

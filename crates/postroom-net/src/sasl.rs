@@ -43,10 +43,12 @@ impl Credentials {
         let secret = exposed(self);
         // In a quoted string both stand behind a backslash (RFC 3501 §4.3).
         let quoted = SecretString::from(secret.replace('\\', "\\\\").replace('"', "\\\""));
-        let sent = [plain(self), login_password(self), xoauth2(self), quoted];
+        let sent = [plain(self), login_password(self), xoauth2(self)];
         let is_there = |form: &str| text.contains(form.trim_end_matches('='));
         !secret.is_empty()
-            && (stands_in(text, secret) || sent.iter().any(|form| is_there(form.expose_secret())))
+            && (stands_in(text, secret)
+                || stands_in(text, quoted.expose_secret())
+                || sent.iter().any(|form| is_there(form.expose_secret())))
     }
 }
 
