@@ -163,8 +163,10 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
             values.insert(name.to_owned(), value);
         }
     };
+    // Entries with a name alone stand in `recipients`.
     let bare = |list: &[Address]| -> Json {
-        list.iter().map(|address| Json::from(address.address.as_str())).collect()
+        let addresses = list.iter().map(|who| who.address.as_str());
+        addresses.filter(|address| !address.is_empty()).map(Json::from).collect()
     };
     if let Some(from) = message.from.first().or(message.sender.as_ref()) {
         put("from", json!(from.address));
@@ -202,8 +204,10 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
 fn recipients(message: &Message) -> Json {
     let kinds = [("to", &message.to), ("cc", &message.cc), ("bcc", &message.bcc)];
     let each = |(kind, list): (&'static str, &Vec<Address>)| {
-        let row =
-            move |who: &Address| json!({"kind": kind, "name": who.name, "address": who.address});
+        let row = move |who: &Address| {
+            let address = (!who.address.is_empty()).then_some(&who.address);
+            json!({"kind": kind, "name": who.name, "address": address})
+        };
         list.iter().map(row).collect::<Vec<_>>()
     };
     kinds.into_iter().flat_map(each).collect()
@@ -265,5 +269,22 @@ fn decoded(part: &Part, original: &Original) -> io::Result<Vec<u8>> {
             Ok(text.into_bytes())
         }
         PartSource::Range { .. } | PartSource::Bytes(_) => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_an_address_is_a_recipient_but_no_address() {
+        let raw = b"From: a@b.example\r\nTo: Anna Bee, c@d.example\r\nReply-To: Team\r\n\r\nx";
+        let values = fields(&postroom_mime::parse(raw), 1_000);
+        assert_eq!(values.get("to"), Some(&json!(["c@d.example"])));
+        let recipients = json!([
+            {"kind": "to", "name": "Anna Bee", "address": null},
+            {"kind": "to", "name": null, "address": "c@d.example"},
+        ]);
+        assert_eq!(values.get("recipients"), Some(&recipients));
     }
 }

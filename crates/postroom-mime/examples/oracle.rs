@@ -4,7 +4,9 @@
 //! has conventions of its own, and this is where they are applied: bodies are those of the parts
 //! alone (no files taken out of them, nothing out of `winmail.dat`, no text of a multipart that
 //! nothing delimits), and files are those that are parts and no multiparts, with the names that the
-//! message gives.
+//! message gives. Where our rules contradict the others on purpose, theirs are applied: labels of
+//! charsets of single bytes are believed though the text is UTF-8, and a byte order mark hides the
+//! first field.
 
 #![expect(clippy::print_stdout, reason = "the lines are what it is for")]
 
@@ -14,6 +16,7 @@ use postroom_mime::Limits;
 use postroom_mime::Message;
 use postroom_mime::Part;
 use postroom_mime::charset;
+use postroom_mime::charset::Charset;
 use postroom_mime::charset::Detection;
 use postroom_mime::content::Disposition;
 use postroom_mime::defect::Defects;
@@ -58,6 +61,8 @@ fn main() -> io::Result<()> {
 }
 
 fn line(id: &str, raw: &[u8], path: &Path) -> Json {
+    let sha256 = hex(raw);
+    let raw = behind_mark(raw);
     let message = postroom_mime::parse(raw);
     let structure =
         structure::scan(&mut Slice(raw), &Limits::default(), &mut Defects::default()).ok();
@@ -70,7 +75,7 @@ fn line(id: &str, raw: &[u8], path: &Path) -> Json {
     json!({
         "id": id,
         "file": path.file_name().map(|name| name.to_string_lossy()),
-        "sha256": hex(raw),
+        "sha256": sha256,
         "subject": message.subject,
         "from": addresses(&message.from),
         "to": addresses(&message.to),
@@ -83,6 +88,32 @@ fn line(id: &str, raw: &[u8], path: &Path) -> Json {
         "defects": defects,
         "raw_reason": message.raw_reason,
     })
+}
+
+/// The message without a field that a byte order mark stands before.
+fn behind_mark(raw: &[u8]) -> &[u8] {
+    let Some(rest) = raw.strip_prefix(b"\xEF\xBB\xBF") else { return raw };
+    let is_end = |at: &usize| {
+        rest.get(*at) == Some(&b'\n') && !matches!(rest.get(at + 1), Some(b' ' | b'\t'))
+    };
+    (0..rest.len()).find(is_end).and_then(|end| rest.get(end + 1..)).unwrap_or(raw)
+}
+
+/// A text as its label says, where the charset has single bytes.
+fn as_labelled(bytes: Vec<u8>, label: Option<&str>) -> String {
+    let charset = label.and_then(charset::named).filter(|charset| match charset {
+        Charset::Whatwg(encoding) => encoding.is_single_byte(),
+        Charset::Page(_) => true,
+        Charset::Utf7
+        | Charset::Iso2022Kr
+        | Charset::Iso2022Cn
+        | Charset::Hz
+        | Charset::Utf32 { .. } => false,
+    });
+    match charset {
+        Some(charset) => charset.decode(&bytes).0,
+        None => charset::decode(bytes, label, &mut Detection::default()).text,
+    }
 }
 
 /// Whether a part counts: nothing out of another part, unless that is nothing but this file, and no
@@ -158,7 +189,8 @@ fn has_twins(entities: &[Entity]) -> bool {
 fn bodies(message: &Message, raw: &[u8], entities: &[Entity]) -> (Vec<String>, Vec<String>) {
     let is_opened =
         message.attachments.iter().chain(&message.inlines).any(|part| part.container.is_some());
-    let conventions = [Defect::BoundaryMissing, Defect::BoundaryUnused, Defect::TextOver];
+    let conventions =
+        [Defect::BoundaryMissing, Defect::BoundaryUnused, Defect::CharsetWrong, Defect::TextOver];
     let is_odd = message.defects.iter().any(|defect| conventions.contains(defect));
     if !is_opened && !is_odd && !has_twins(entities) {
         return (
@@ -172,14 +204,7 @@ fn bodies(message: &Message, raw: &[u8], entities: &[Entity]) -> (Vec<String>, V
         let range =
             usize::try_from(entity.body.start).ok().zip(usize::try_from(entity.body.end).ok());
         let body = range.and_then(|(start, end)| raw.get(start..end)).unwrap_or_default();
-        let decode = || {
-            charset::decode(
-                content.encoding.decode(body),
-                content.charset.as_deref(),
-                &mut Detection::default(),
-            )
-            .text
-        };
+        let decode = || as_labelled(content.encoding.decode(body), content.charset.as_deref());
         match content.media_type.as_ref() {
             _ if content.disposition == Some(Disposition::Attachment) => {}
             "text/plain" => {

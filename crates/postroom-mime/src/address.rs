@@ -6,10 +6,17 @@
 //!
 //! Read without recursion and in linear time: comments and groups of any depth, source routes,
 //! missing commas, semicolons in their place, addresses without `@`, names that hold what should be
-//! quoted. An encoded word is one piece, whatever stands in it. Domains are shown in Unicode.
+//! quoted. An encoded word is one piece, whatever stands in it. Blanks never join words to an
+//! address that was not there: what is none is a name. Domains are shown in Unicode.
 //!
 //! Standards: RFC 5322 §3.4, §4.4, RFC 6532, RFC 5890.
 
+use crate::address::spec::Spec;
+use crate::address::spec::in_unicode;
+use crate::address::spec::is_simple;
+use crate::address::spec::mailbox;
+use crate::address::spec::trimmed;
+use crate::address::spec::unescaped;
 use crate::address::token::Token;
 use crate::address::token::Tokens;
 use crate::address::word::Bare;
@@ -18,10 +25,12 @@ use crate::address::word::bare_addresses;
 use crate::compose::Address;
 use crate::defect::Defect;
 use crate::field_text::FieldText;
-use std::borrow::Cow;
 
 mod token;
+
 mod word;
+
+mod spec;
 
 /// How many addresses of one field are kept.
 const ADDRESSES_MAX: usize = 100_000;
@@ -37,6 +46,7 @@ pub fn parse(text: &str, field: &mut FieldText<'_>) -> Vec<Address> {
         is_addressed: false,
         loose: Loose::No,
     };
+    let last_end = memchr::memrchr(b';', text.as_bytes());
     let mut tokens = Tokens::new(text);
     while let Some(token) = tokens.next_token() {
         if list.found.len() >= ADDRESSES_MAX {
@@ -44,8 +54,9 @@ pub fn parse(text: &str, field: &mut FieldText<'_>) -> Vec<Address> {
         }
         match token {
             Token::Comma => list.end(),
-            // A group's name, unless it is within an address as a port or a time would be.
-            Token::Colon => list.group(),
+            // A group's name, if something ends the group.
+            Token::Colon { .. } if last_end.is_some_and(|end| end >= tokens.at()) => list.group(),
+            Token::Colon { is_glued } => list.word(":", false, is_glued),
             Token::Angle(inner) => list.angle(inner),
             Token::Comment(comment) => list.comments.push(comment),
             Token::Word { text, is_quoted, is_glued } => list.word(text, is_quoted, is_glued),
@@ -104,14 +115,18 @@ impl<'a> List<'a, '_, '_> {
         };
         self.bracketed(first);
         for other in others.split([',', ';']).filter(|other| !other.trim().is_empty()) {
-            let address = self.spec(other);
-            if !address.is_empty() {
-                self.found.push(Address { name: None, address });
-            }
+            let Spec { address, others, .. } = spec::read(other, self.field);
+            let addresses = [address].into_iter().chain(others);
+            self.found.extend(
+                addresses
+                    .filter(|address| !address.is_empty())
+                    .map(|address| Address { name: None, address }),
+            );
         }
     }
 
     fn bracketed(&mut self, inner: &'a str) {
+        self.leave_group();
         let mut words = std::mem::take(&mut self.words);
         // Two addresses without a comma, the first one bare: `a@b <c@d>` is a name all the same.
         let mut name = self.name(&words);
@@ -122,7 +137,10 @@ impl<'a> List<'a, '_, '_> {
         }
         self.comments.clear();
         self.is_addressed = true;
-        let mut address = self.spec(inner);
+        let Spec { mut address, words: inner_name, others } = spec::read(inner, self.field);
+        if name.is_none() {
+            name = inner_name;
+        }
         if address.is_empty() {
             self.field.defects.note(Defect::AddressMalformed);
             // The brackets of an address that stands before them.
@@ -137,6 +155,15 @@ impl<'a> List<'a, '_, '_> {
         if !address.is_empty() || name.is_some() {
             self.found.push(Address { name, address });
         }
+        self.found.extend(others.into_iter().map(|address| Address { name: None, address }));
+    }
+
+    /// Leaves out the name of a group that begins here and has no end, unless it is part of a name
+    /// in front of an address in brackets.
+    fn leave_group(&mut self) {
+        if self.words.last().is_some_and(Word::is_colon) {
+            self.words.clear();
+        }
     }
 
     /// Puts what stands before a comma in front of a name: `Bee, Anna <a@b.example>`.
@@ -149,6 +176,9 @@ impl<'a> List<'a, '_, '_> {
     /// Ends what was read: an address without angle brackets, or a mere name.
     fn end(&mut self) {
         let is_addressed = std::mem::take(&mut self.is_addressed);
+        if let Some(colon) = self.words.iter().rposition(Word::is_colon) {
+            self.unended(colon);
+        }
         if self.words.is_empty() {
             self.after_address();
             return;
@@ -158,6 +188,16 @@ impl<'a> List<'a, '_, '_> {
         self.comments.clear();
         words.clear();
         self.words = words;
+    }
+
+    /// Takes a colon that ends the name of a group without an end, or stands behind an address.
+    fn unended(&mut self, colon: usize) {
+        let rest = self.words.split_off(colon);
+        let has_address = self.words.iter().any(Word::has_at);
+        let before = std::mem::replace(&mut self.words, rest.into_iter().skip(1).collect());
+        if has_address && !before.iter().any(Word::is_colon) {
+            self.bare(&before, false);
+        }
     }
 
     /// Takes the words of an address without angle brackets, or of a mere name.
@@ -188,18 +228,15 @@ impl<'a> List<'a, '_, '_> {
                 Bare::Named(name, words) if !is_addressed => {
                     self.field.defects.note(Defect::AddressMalformed);
                     let name = self.name(name);
-                    let address = self.spec(&source(words));
-                    let whole = mailbox(&address).unwrap_or(Address { name: None, address });
-                    let names: Vec<_> = name.into_iter().chain(whole.name).collect();
+                    let Spec { address, words, .. } = spec::read(&source(words), self.field);
+                    let names: Vec<_> = name.into_iter().chain(words).collect();
                     let name = (!names.is_empty()).then(|| names.join(" "));
-                    self.found.push(Address { name, address: whole.address });
+                    self.found.push(Address { name, address });
                 }
                 Bare::Address(words) | Bare::Named(_, words) => {
-                    let address = self.spec(&source(words));
-                    let name = self.comment();
-                    if let Some(whole) = mailbox(&address) {
-                        self.found.push(whole);
-                    } else if !address.is_empty() && !address.starts_with('@') {
+                    let Spec { address, words, .. } = spec::read(&source(words), self.field);
+                    let name = words.or_else(|| self.comment());
+                    if !address.is_empty() && !address.starts_with('@') {
                         self.found.push(Address { name, address });
                     }
                 }
@@ -245,7 +282,12 @@ impl<'a> List<'a, '_, '_> {
 
     fn comment(&mut self) -> Option<String> {
         let comment = self.comments.first()?;
-        trimmed(self.field.words(unescaped(comment.trim()).into_owned()))
+        let comment = trimmed(self.field.words(unescaped(comment.trim()).into_owned()))?;
+        let inner = comment.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+        match inner.filter(|inner| !inner.contains('"')) {
+            Some(inner) => trimmed(inner.to_owned()),
+            None => Some(comment),
+        }
     }
 
     /// The display name that words make.
@@ -264,125 +306,11 @@ impl<'a> List<'a, '_, '_> {
         }
         trimmed(self.field.words(name))
     }
-
-    /// An address without what may stand around it: a source route, comments, blanks.
-    fn spec(&mut self, text: &str) -> String {
-        let mut text = text.trim();
-        if is_simple(text) {
-            return in_unicode(text.to_owned());
-        }
-        if text.starts_with('@')
-            && let Some((_, routed)) = text.split_once(':')
-        {
-            text = routed;
-        }
-        if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("mailto:")) {
-            text = text.get(7..).unwrap_or_default();
-        }
-        let mut address = String::with_capacity(text.len());
-        let mut tokens = Tokens::new(text);
-        while let Some(token) = tokens.next_token() {
-            match token {
-                Token::Word { text, is_quoted: true, .. } => {
-                    address.push('"');
-                    address.push_str(text);
-                    address.push('"');
-                }
-                Token::Word { text, .. } => address.push_str(text),
-                Token::Angle(inner) => address.push_str(inner.trim()),
-                Token::Colon => address.push(':'),
-                Token::Comma => address.push(','),
-                Token::Comment(_) => {}
-            }
-        }
-        let address = unquoted(self.field.words(address));
-        let is_sound = address
-            .split_once('@')
-            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
-        if !is_sound {
-            self.field.defects.note(Defect::AddressMalformed);
-        }
-        in_unicode(address)
-    }
 }
 
 /// Words as they are written.
 fn source(words: &[Word<'_>]) -> String {
     words.iter().map(Word::source).collect()
-}
-
-/// Whether a text is an address that needs no second look.
-fn is_simple(text: &str) -> bool {
-    let mut at_sign = None;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'+' => {}
-            b'@' if at > 0 && at_sign.is_none() => at_sign = Some(at),
-            _ => return false,
-        }
-    }
-    at_sign.is_some_and(|at| at + 1 < text.len())
-}
-
-/// The address that was encoded or quoted together with its name and its brackets.
-fn mailbox(text: &str) -> Option<Address> {
-    let (name, address) = text.strip_suffix('>')?.rsplit_once('<')?;
-    is_simple(address).then(|| Address {
-        name: trimmed(name.trim().trim_matches('"').to_owned()),
-        address: in_unicode(address.to_owned()),
-    })
-}
-
-/// A text without blanks around it; `None` if there is nothing else.
-fn trimmed(text: String) -> Option<String> {
-    let inner = text.trim();
-    match inner.len() {
-        0 => None,
-        length if length == text.len() => Some(text),
-        _ => Some(inner.to_owned()),
-    }
-}
-
-/// A text of quotes or comments without its backslashes.
-fn unescaped(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        plain.push(if char == '\\' { chars.next().unwrap_or(char) } else { char });
-    }
-    Cow::Owned(plain)
-}
-
-/// An address that is quoted as a whole, without its quotes. Apostrophes are characters like any
-/// other (RFC 5322 §3.2.3), and stay.
-fn unquoted(address: String) -> String {
-    let inner = address.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
-    match inner.filter(|inner| inner.contains('@') && !inner.contains('"')) {
-        Some(inner) => inner.to_owned(),
-        None => address,
-    }
-}
-
-/// The address with its domain in Unicode.
-fn in_unicode(address: String) -> String {
-    if memchr::memchr(b'-', address.as_bytes()).is_none() {
-        return address;
-    }
-    let Some((local, domain)) = address.rsplit_once('@') else {
-        return address;
-    };
-    let is_encoded =
-        |label: &str| label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--"));
-    if !domain.split('.').any(is_encoded) {
-        return address;
-    }
-    match idna::domain_to_unicode(domain) {
-        (domain, Ok(())) => format!("{local}@{domain}"),
-        (_, Err(_)) => address,
-    }
 }
 
 #[cfg(test)]

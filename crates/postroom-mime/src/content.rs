@@ -144,6 +144,9 @@ impl Content {
         self.charset = parameters.token("charset");
         let charset = self.charset.as_deref().and_then(charset::named);
         self.type_name = parameters.text("name", charset);
+        if self.type_name.is_none() {
+            self.type_name = parameters.text("filename", charset);
+        }
         if self.media_type.starts_with("text/") {
             let is = |name, value| {
                 parameters

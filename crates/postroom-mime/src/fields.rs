@@ -115,13 +115,6 @@ impl Value<'_> {
             address::parse(self.line, text)
         }
     }
-
-    /// Addresses that mail can be sent to: mere names are left out.
-    fn recipients(self, text: &mut FieldText<'_>) -> Vec<Address> {
-        let mut list = self.addresses(text);
-        list.retain(|address| !address.address.is_empty());
-        list
-    }
 }
 
 /// Which of the fields that may occur once were met.
@@ -169,11 +162,11 @@ impl Seen {
                 message.sender = one_sender(value.addresses(text)).into_iter().next();
             }
             b"reply-to" if is_first(&mut self.reply_to) => {
-                message.reply_to = value.recipients(text);
+                message.reply_to = value.addresses(text);
             }
-            b"to" => join(&mut message.to, value.recipients(text)),
-            b"cc" => join(&mut message.cc, value.recipients(text)),
-            b"bcc" => join(&mut message.bcc, value.recipients(text)),
+            b"to" => join(&mut message.to, value.addresses(text)),
+            b"cc" => join(&mut message.cc, value.addresses(text)),
+            b"bcc" => join(&mut message.bcc, value.addresses(text)),
             b"subject" if is_first(&mut self.subject) => {
                 message.subject = Some(line.to_owned());
             }

@@ -1,17 +1,21 @@
 //! The header of a message or part: where its fields are, whatever stands between them.
 //!
-//! Lines that are no fields are left out as long as another field follows; otherwise they are where
-//! the body begins, and so does what looks like a delimiter or stands behind a line of blanks.
+//! Lines that are no fields are left out as long as another field follows, or a blank line behind
+//! what was meant as one; otherwise they are where the body begins, and so does what looks like a
+//! delimiter or stands behind a line of blanks. A byte order mark before the first field is none.
 //! Blanks before the colon are allowed. Only places are noted, in linear time.
 //!
 //! Standards: RFC 5322 §2.2, §4.5.
 
 use crate::defect::Defect;
 use crate::defect::Defects;
+use crate::header::damaged::is_damaged;
 use crate::limits::Limits;
 use crate::source::Source;
 use std::io;
 use std::ops::Range;
+
+mod damaged;
 
 /// A longer field name is none.
 const NAME_BYTES_MAX: usize = 200;
@@ -19,6 +23,8 @@ const NAME_BYTES_MAX: usize = 200;
 const FIELDS_USUAL: usize = 32;
 /// How much of a header is looked at at once.
 const STEP_BYTES: usize = 4096;
+/// Byte order marks in UTF-8, and one that was taken for windows-1252 on the way.
+const MARKS: [&[u8]; 2] = [b"\xEF\xBB\xBF", b"\xC3\xAF\xC2\xBB\xC2\xBF"];
 /// What is kept free for the fields behind one that is too large.
 const RESERVE_BYTES: u64 = 64 << 10;
 
@@ -76,6 +82,8 @@ struct Reading<'a> {
     header: Header,
     /// Where the first line that is no field stands, of those behind the last field.
     junk: Option<u64>,
+    /// Whether these lines are fields with damaged names, and their continuations.
+    is_damaged: bool,
     kept_bytes: u64,
     /// Whether the field that is open is kept.
     is_kept: bool,
@@ -113,6 +121,7 @@ pub fn scan<S: Source>(
         scan,
         header,
         junk: None,
+        is_damaged: false,
         kept_bytes: 0,
         is_kept: false,
         is_done: false,
@@ -120,7 +129,10 @@ pub fn scan<S: Source>(
         is_bare: false,
     };
     let size_bytes = source.size_bytes();
-    let mut at = scan.start;
+    let mut at = scan.start + mark_bytes(step(source, scan.start)?);
+    if at > scan.start {
+        defects.note(Defect::HeaderJunk);
+    }
     while !reading.is_done && at < size_bytes {
         // Whole lines; of a long one the beginning says what it is.
         let last = memchr::memrchr(scan.line_end.0, step(source, at)?);
@@ -145,6 +157,16 @@ pub fn scan<S: Source>(
 fn step<S: Source>(source: &mut S, at: u64) -> io::Result<&[u8]> {
     let window = source.window(at, STEP_BYTES)?;
     Ok(window.get(..STEP_BYTES).unwrap_or(window))
+}
+
+/// How many bytes the byte order mark before a field has.
+fn mark_bytes(start: &[u8]) -> u64 {
+    let mark = MARKS.iter().find(|mark| start.starts_with(mark));
+    let is_field = |mark: &&&[u8]| {
+        let line = start.get(mark.len()..).unwrap_or_default();
+        matches!(classify(line), Line::Field { .. } | Line::Mbox)
+    };
+    mark.filter(is_field).map_or(0, |mark| mark.len() as u64)
 }
 
 /// The length of a line, with its end.
@@ -213,6 +235,8 @@ impl Reading<'_> {
                 defects.note(Defect::MboxLine);
             }
             Line::Mbox | Line::Other => {
+                let is_open = self.junk.is_none() || self.is_damaged;
+                self.is_damaged = is_open && !is_first && is_whole && is_damaged(line);
                 self.junk.get_or_insert(at);
                 // Blank lines and then text: this is no header. Behind fields a line of blanks was
                 // meant to end them, and one word behind two hyphens is a delimiter of the body.
@@ -297,7 +321,7 @@ impl Reading<'_> {
             }
             return self.header;
         }
-        match self.junk {
+        match self.junk.filter(|_| !(self.is_damaged && is_blank_ended)) {
             // Nothing but text since the last field: the blank line is what is missing.
             Some(junk) => {
                 defects.note(Defect::HeaderUnterminated);
@@ -310,6 +334,7 @@ impl Reading<'_> {
                 }
                 self.header.body = end;
             }
+            None if self.junk.is_some() => defects.note(Defect::HeaderJunk),
             None => {}
         }
         self.header

@@ -56,8 +56,13 @@ impl<'a> Parameters<'a> {
     #[must_use]
     pub fn parse(value: &'a [u8]) -> Self {
         let mut reader = Reader::new(value);
-        let head = reader.head();
+        let mut head = reader.head();
         let is_loose = reader.is_loose();
+        if head.contains(&b'=') {
+            // The head is missing: a parameter stands in its place.
+            head = Cow::Borrowed(&[]);
+            reader = Reader::new(value);
+        }
         let mut pieces = vec![];
         while let Some(piece) = reader.piece() {
             pieces.push(piece);
@@ -159,17 +164,34 @@ fn whole_piece(piece: Piece<'_>) -> Parameter<'_> {
     if !is_extended {
         return Parameter { name, rank: Rank::Plain, value, charset: None, is_sound };
     }
-    let mut fields = value.splitn(3, |byte| *byte == b'\'');
-    let (label, text) = match (fields.next(), fields.next(), fields.next()) {
-        (Some(label), Some(_), Some(text)) => (label, text),
-        _ => (&[][..], &*value),
-    };
+    let (label, text) = extended(&value);
     let text =
         text.strip_prefix(b"\"").map_or(text, |text| text.strip_suffix(b"\"").unwrap_or(text));
     let charset = std::str::from_utf8(label).ok().and_then(charset::named);
     let mut bytes = Vec::with_capacity(text.len());
     percent(text, &mut bytes);
     Parameter { name, rank: Rank::Extended, value: Cow::Owned(bytes), charset, is_sound }
+}
+
+/// The charset and the text of an extended value. Where the language or all is missing, or there
+/// are apostrophes of a name alone, all that may be the name stays.
+fn extended(value: &[u8]) -> (&[u8], &[u8]) {
+    let mut fields = value.splitn(3, |byte| *byte == b'\'');
+    let is_label = |label: &[u8]| {
+        let has_digit = label.iter().any(u8::is_ascii_digit);
+        let is_token = |byte: &u8| byte.is_ascii_graphic() && *byte != b'%';
+        let known = || std::str::from_utf8(label).ok().and_then(Charset::for_label);
+        label.iter().all(is_token) && (label.is_empty() || has_digit || known().is_some())
+    };
+    match (fields.next(), fields.next(), fields.next()) {
+        (Some(label), Some(language), Some(text))
+            if is_label(label) && !language.contains(&b' ') =>
+        {
+            (label, text)
+        }
+        (Some(label), Some(text), None) if !label.is_empty() && is_label(label) => (label, text),
+        _ => (&[][..], value),
+    }
 }
 
 /// Undoes percent encoding; what is none stays as it is.
@@ -232,6 +254,20 @@ mod tests {
             ("a; name*0*=utf-8''=?utf-8?Q?b?=",                  Some("b")),
             ("a; name=b; name*=utf-8''",                         Some("b")),
             ("a; name*=utf-8''\"b%20c\"",                        Some("b c")),
+            ("a; name*=utf-8'gr%C3%BCn",                         Some("grün")),
+            ("a; name*=utf-8'x",                                 Some("x")),
+            ("a; name*=iso-8859-1'gr%FCn",                       Some("grün")),
+            ("a; name*=''gr%C3%BCn",                             Some("grün")),
+            ("a; name*=it's%20mine",                             Some("it's mine")),
+            ("a; name*=\"it's Anna's list\"",                    Some("it's Anna's list")),
+            ("a; name*0*=utf-8'gr%C3; name*1*=%BCn",             Some("grün")),
+            ("name=b",                                           Some("b")),
+            ("name=\"b c\"; x=y",                                Some("b c")),
+            ("; name=b",                                         Some("b")),
+            ("a; name(comment)=b",                               Some("b")),
+            ("a; name (comment) = (comment) \"b\" (comment) ; x=y", Some("b")),
+            ("a (one (two)) ; (three) name=\"b\"(four)",         Some("b")),
+            ("a; name=b (1).txt",                                Some("b (1).txt")),
             ("a; name=",                                         None),
             ("a; name",                                          None),
             ("a; name=\"b\r\n\tc\"",                             Some("b\tc")),
@@ -268,6 +304,9 @@ mod tests {
             ("a; x=y (comment) ;; boundary=b",     Some("b")),
             ("a; boundary=b c; x=y",               Some("b c")),
             ("a; boundary= b \r\n; x=y",           Some("b")),
+            ("a; boundary=b (comment); x=y",       Some("b")),
+            ("a; boundary=b (x",                   Some("b (x")),
+            ("a; boundary=\"b (c)\"",              Some("b (c)")),
             ("a; boundary=b\"; x=y",               Some("b\"")),
             ("a boundary=b",                       None),
             ("a; x=y\r\n boundary=b",              None),

@@ -67,7 +67,7 @@ fn people_are_found_in_each_field() {
     assert_eq!(show(&message.reply_to), ["Bee, R <r@b.example>"]);
     assert_eq!(show(&message.to), ["one@b.example", "two@b.example", "three@b.example"]);
     assert_eq!(show(&message.cc), [""; 0]);
-    assert_eq!(show(&message.bcc), ["b@b.example"]);
+    assert_eq!(show(&message.bcc), ["nobody there <>", "b@b.example"]);
     assert_eq!(show(&parse(b"From: Mail Delivery System").from), ["Mail Delivery System <>"]);
 }
 
@@ -145,6 +145,13 @@ fn names_of_files_are_decoded_whatever_form_they_have() {
         ("attachment; filename=\"grün.txt\"".as_bytes(),                   "grün.txt"),
         (b"attachment; filename=\"gr\xFCn.txt\"",                          "grün.txt"),
         (b"attachment; name=\"a.txt\"",                                    "a.txt"),
+        (b"attachment; filename*=utf-8'gr%C3%BCn.txt",                     "grün.txt"),
+        (b"attachment (a file); filename (its name) = (here) \"a.txt\"",   "a.txt"),
+        (b"filename=\"a b.txt\"",                                          "a b.txt"),
+        (b"; filename=a.txt",                                              "a.txt"),
+        (b"attachment filename=a.txt",                                     "a.txt"),
+        (b"attachment; filename=\"ned=?utf-8?Q?=C3=A4?=.txt\"",            "nedä.txt"),
+        (b"attachment; filename*=iso-8859-1''gr%C3%BCn.txt",               "grün.txt"),
         (b"attachment",                                                    "of the type.txt"),
     ];
     for (value, want) in table {
@@ -155,6 +162,13 @@ fn names_of_files_are_decoded_whatever_form_they_have() {
         let names: Vec<_> = message.attachments.iter().map(|part| &part.declared_name).collect();
         assert_eq!(names, [&Some((*want).to_owned())], "{}", value.escape_ascii());
     }
+}
+
+#[test]
+fn the_name_of_a_file_may_stand_with_its_type() {
+    let message = parse(b"Content-Type: application/pdf; filename=\"a b.pdf\"");
+    let names: Vec<_> = message.attachments.iter().map(|part| part.name.as_str()).collect();
+    assert_eq!(names, ["a b.pdf"]);
 }
 
 #[test]

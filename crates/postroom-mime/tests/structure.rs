@@ -181,6 +181,13 @@ fn headers_are_read_as_they_arrive() {
         ("a line of blanks ends it", b"From: a@b.example\nSubject: s\n \none and\nX-Two: two", "one and\nX-Two: two", Some(Defect::HeaderUnterminated)),
         ("a delimiter ends it",   b"From: a@b.example\nSubject: s\nContent-Type: multipart/mixed; boundary=b\njunk\n--b\nContent-Type: text/plain\n\none\n--b--", "one", Some(Defect::HeaderUnterminated)),
         ("a line of blanks in a field", b"From: a@b.example\nSubject:\n \n s\n\none", "one", None),
+        ("a byte order mark",     b"\xEF\xBB\xBFFrom: a@b.example\nSubject: s\n\none", "one", Some(Defect::HeaderJunk)),
+        ("one in windows-1252",   b"\xC3\xAF\xC2\xBB\xC2\xBFFrom: a@b.example\nSubject: s\n\none", "one", Some(Defect::HeaderJunk)),
+        ("one before an mbox line", b"\xEF\xBB\xBFFrom x Mon Nov 23 10:00:00 2026\nFrom: a@b.example\nSubject: s\n\none", "one", Some(Defect::HeaderJunk)),
+        ("a name with a blank, last", b"From: a@b.example\nSubject: s\nX-A B/c: one\n two\n\none", "one", Some(Defect::HeaderJunk)),
+        ("several of them",       b"From: a@b.example\nSubject: s\nX-A B: one\n\ttwo\nMessage ID: <x@y>\nX Y: z\n\none", "one", Some(Defect::HeaderJunk)),
+        ("a sentence with a colon", b"From: a@b.example\nSubject: s\nDear Anna: one\n\ntwo", "Dear Anna: one\n\ntwo", Some(Defect::HeaderUnterminated)),
+        ("a name with a blank, then text", b"From: a@b.example\nSubject: s\nX-A B: one\nand two\n\nthree", "X-A B: one\nand two\n\nthree", Some(Defect::HeaderUnterminated)),
         ("a field twice",         b"From: a@b.example\nSubject: s\nSubject: t\n\none", "one", Some(Defect::FieldRepeated)),
         ("the other way round",   b"From: a@b.example\nFrom: c@d.example\nSubject: s\n\none", "one", Some(Defect::FieldRepeated)),
     ];

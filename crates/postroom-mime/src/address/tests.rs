@@ -94,6 +94,49 @@ fn lists_are_read_as_they_arrive() {
 }
 
 #[test]
+fn no_address_is_made_of_words_that_are_none() {
+    #[rustfmt::skip]
+    let table: &[(&str, &[(&str, &str)])] = &[
+        // A colon in a name, where nothing ends a group.
+        ("Theatre: A Center <a@b.example>",           &[("Theatre: A Center", "a@b.example")]),
+        ("Anna [COMPANY/ AREA:] <a@b.example>",       &[("Anna [COMPANY/ AREA:]", "a@b.example")]),
+        ("c@d.example, Re: Anna <a@b.example>",       &[("", "c@d.example"), ("Re: Anna", "a@b.example")]),
+        ("Anna : Bee <a@b.example>",                  &[("Anna : Bee", "a@b.example")]),
+        ("undisclosed-recipients:",                   &[]),
+        ("undisclosed recipients: , a@b.example",     &[("", "a@b.example")]),
+        ("team: a@b.example, c@d.example",            &[("", "a@b.example"), ("", "c@d.example")]),
+        ("team: <a@b.example>",                       &[("", "a@b.example")]),
+        ("mailto:a@b.example",                        &[("", "a@b.example")]),
+        ("a@b.example: c@d.example",                  &[("", "a@b.example"), ("", "c@d.example")]),
+        // Blanks join no words to an address that was not there.
+        ("\"Anna\" <b.example a@b.example>",           &[("Anna", "a@b.example")]),
+        ("<Anna Bee a@b.example>",                    &[("Anna Bee", "a@b.example")]),
+        ("<a@b.example (Anna)>",                      &[("", "a@b.example")]),
+        ("<a@b.example c@d.example>",                 &[("", "a@b.example"), ("", "c@d.example")]),
+        ("<Saved by Browser 7>",                      &[("Saved by Browser 7", "")]),
+        ("Anna <Saved by Browser 7>",                 &[("Anna", "")]),
+        ("<anna@exam ple.example>",                   &[("anna@exam ple.example", "")]),
+        ("< a @ b . example >",                       &[("", "a@b.example")]),
+        ("<=?utf-8?Q?Anna_Bee?=>",                    &[("Anna Bee", "")]),
+        // Mere names.
+        ("Anna Bee, Carl Dee",                        &[("Anna Bee", ""), ("Carl Dee", "")]),
+        ("\"Anna Bee\"",                              &[("Anna Bee", "")]),
+        // Comments that are names, quotes that nothing needs.
+        ("(Anna) <a@b.example>",                      &[("Anna", "a@b.example")]),
+        ("(Anna) a@b.example",                        &[("Anna", "a@b.example")]),
+        ("a@b.example (\"Anna Bee\")",                &[("Anna Bee", "a@b.example")]),
+        ("a@b.example (=?utf-8?Q?=C3=84nne?=)",       &[("Änne", "a@b.example")]),
+        ("\"\" <a@b.example> (Anna)",                 &[("Anna", "a@b.example")]),
+        ("\"anna.bee\"@b.example",                    &[("", "anna.bee@b.example")]),
+        ("<\"anna\\.bee\"@b.example>",               &[("", "anna.bee@b.example")]),
+        ("\"anna..bee\"@b.example",                   &[("", "\"anna..bee\"@b.example")]),
+    ];
+    for (text, want) in table {
+        check(text, want);
+    }
+}
+
+#[test]
 fn what_is_damaged_is_read_as_far_as_it_goes() {
     #[rustfmt::skip]
     let table: &[(&str, &[(&str, &str)])] = &[

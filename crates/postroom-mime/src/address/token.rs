@@ -8,7 +8,10 @@ pub enum Token<'a> {
     /// A comma, or a semicolon in its place.
     Comma,
     /// The end of a group's name.
-    Colon,
+    Colon {
+        /// Whether no blank stands before it.
+        is_glued: bool,
+    },
     /// What stands between angle brackets.
     Angle(&'a str),
     /// A comment, without its outer parentheses.
@@ -43,6 +46,11 @@ impl<'a> Tokens<'a> {
         Self { text, at: 0, quotes_end: false, comments_end: false, angle: 0, encoded: 0 }
     }
 
+    /// Where the text goes on.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     /// The next token.
     pub fn next_token(&mut self) -> Option<Token<'a>> {
         let rest = self.text.get(self.at..)?;
@@ -52,7 +60,7 @@ impl<'a> Tokens<'a> {
         let first = *trimmed.as_bytes().first()?;
         match first {
             b',' | b';' => self.step(Token::Comma),
-            b':' => self.step(Token::Colon),
+            b':' => self.step(Token::Colon { is_glued }),
             b'>' => {
                 self.at += 1;
                 self.next_token_after_stray()
@@ -76,7 +84,7 @@ impl<'a> Tokens<'a> {
         let rest = self.text.get(self.at..)?;
         match rest.as_bytes().first()? {
             b',' | b';' => self.step(Token::Comma),
-            b':' => self.step(Token::Colon),
+            b':' => self.step(Token::Colon { is_glued: false }),
             b'<' => Some(self.angle()),
             b'(' if !self.comments_end => self.comment(),
             b'"' if !self.quotes_end => self.quoted(false),

@@ -34,6 +34,11 @@ impl Word<'_> {
         is_named && !self.is_quoted && encoded_word::begins(self.text).is_none()
     }
 
+    /// Whether it is the colon behind the name of a group.
+    pub fn is_colon(&self) -> bool {
+        !self.is_quoted && self.text == ":"
+    }
+
     /// Whether an address may be in it.
     pub fn has_at(&self) -> bool {
         !self.is_quoted && self.text.contains('@')

@@ -2,67 +2,6 @@
 
 /// How many bytes the longest of the names below has.
 const NAME_BYTES_MAX: usize = 10;
-/// Elements that begin a line and end one: what browsers show as blocks, tables and lists.
-const BLOCKS: [&[u8]; 55] = [
-    b"address",
-    b"article",
-    b"aside",
-    b"blockquote",
-    b"body",
-    b"caption",
-    b"center",
-    b"dd",
-    b"details",
-    b"dialog",
-    b"dir",
-    b"div",
-    b"dl",
-    b"dt",
-    b"fieldset",
-    b"figcaption",
-    b"figure",
-    b"footer",
-    b"form",
-    b"frameset",
-    b"h1",
-    b"h2",
-    b"h3",
-    b"h4",
-    b"h5",
-    b"h6",
-    b"header",
-    b"hgroup",
-    b"hr",
-    b"html",
-    b"legend",
-    b"li",
-    b"listing",
-    b"main",
-    b"menu",
-    b"nav",
-    b"ol",
-    b"optgroup",
-    b"option",
-    b"p",
-    b"plaintext",
-    b"pre",
-    b"search",
-    b"section",
-    b"summary",
-    b"table",
-    b"tbody",
-    b"td",
-    b"tfoot",
-    b"th",
-    b"thead",
-    b"tr",
-    b"ul",
-    b"xmp",
-    b"textarea",
-];
-/// Those of them in which blanks stay as they are.
-const PREFORMATTED: [&[u8]; 5] = [b"pre", b"listing", b"plaintext", b"xmp", b"textarea"];
-
 /// Text that is being put together.
 #[derive(Default)]
 pub struct Shown {
@@ -196,7 +135,15 @@ fn element(name: &str) -> Element {
         b"template" => Element::Hidden,
         b"body" => Element::Body,
         b"br" => Element::Break,
-        name if BLOCKS.contains(&name) => Element::Block(PREFORMATTED.contains(&name)),
+        b"pre" | b"listing" | b"plaintext" | b"xmp" | b"textarea" => Element::Block(true),
+        // What browsers show as blocks, tables and lists.
+        b"address" | b"article" | b"aside" | b"blockquote" | b"caption" | b"center" | b"dd"
+        | b"details" | b"dialog" | b"dir" | b"div" | b"dl" | b"dt" | b"fieldset"
+        | b"figcaption" | b"figure" | b"footer" | b"form" | b"frameset" | b"h1" | b"h2" | b"h3"
+        | b"h4" | b"h5" | b"h6" | b"header" | b"hgroup" | b"hr" | b"html" | b"legend" | b"li"
+        | b"main" | b"menu" | b"nav" | b"ol" | b"optgroup" | b"option" | b"p" | b"search"
+        | b"section" | b"summary" | b"table" | b"tbody" | b"td" | b"tfoot" | b"th" | b"thead"
+        | b"tr" | b"ul" => Element::Block(false),
         _ => Element::Other,
     }
 }

@@ -72,7 +72,8 @@ impl<'a> Reader<'a> {
             if self.rest.is_empty() {
                 return None;
             }
-            let is_end = |byte: &u8| matches!(byte, b'=' | b';') || byte.is_ascii_whitespace();
+            let is_end =
+                |byte: &u8| matches!(byte, b'=' | b';' | b'(') || byte.is_ascii_whitespace();
             let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
             let name = self.take(end);
             self.blanks();
@@ -171,6 +172,11 @@ impl<'a> Reader<'a> {
         };
         let end = self.rest.iter().position(is_end).unwrap_or(self.rest.len());
         let mut value = self.take(end).trim_ascii();
+        if matches!(until, Until::Semicolon) && value.ends_with(b")") {
+            // A comment behind a boundary; one that is glued on belongs to it.
+            let comment = memchr::memmem::rfind(value, b" (");
+            value = value.get(..comment.unwrap_or(value.len())).unwrap_or(value).trim_ascii_end();
+        }
         if !matches!(until, Until::Semicolon) {
             value = value.strip_suffix(b"\"").unwrap_or(value);
         }
