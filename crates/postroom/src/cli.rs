@@ -55,7 +55,8 @@ Signals:
   SIGINT, SIGTERM  end it: no new work; a message that is being handed to a server is
                    waited for, 20 seconds at most. A second signal ends it at once.
   SIGHUP           reads the configuration file and the certificates again: `trust_ca` and
-                   `ehlo_name` hold at once, and all accounts connect anew.
+                   `ehlo_name` hold at once, and all accounts connect anew. It also reads
+                   the file (or credential) with the administrator's token again.
 
 Examples:
   postroom serve --data ./data

@@ -18,6 +18,7 @@ use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
+use secrecy::SecretString;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -63,6 +64,7 @@ pub async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
             Some(_) = &mut input => tracing::info!("stopping: standard input has ended"),
             _ = hangup.recv() => {
                 running.reload(&arguments);
+                running.reload_token(&mut arguments).await;
                 continue;
             }
         }
@@ -161,6 +163,36 @@ impl Running {
         let ehlo_name = dialing.ehlo_name.clone();
         self.supervisor.dial_by(dialing);
         tracing::info!(trust_ca, ehlo_name, "SIGHUP: settings read again; accounts connect anew");
+    }
+
+    /// Takes on the administrator's token that its file holds now; the former one is refused then.
+    async fn reload_token(&self, arguments: &mut ServeArguments) {
+        let file = arguments.admin_token_file.as_deref();
+        let token = match secrets::ADMIN_TOKEN.read(file) {
+            Ok(Some(token)) => token,
+            Ok(None) => return,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "SIGHUP: the administrator's token is the former one");
+                return;
+            }
+        };
+        let held = arguments.admin_token.as_ref().map(ExposeSecret::expose_secret);
+        if held == Some(token.expose_secret()) {
+            return;
+        }
+        match set_token(&self.store, &token).await {
+            Ok(()) => {
+                tracing::info!(
+                    "SIGHUP: another administrator's token holds, the former is refused"
+                );
+                arguments.admin_token = Some(token);
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "SIGHUP: the administrator's token is the former one");
+            }
+        }
     }
 
     /// Ends it in order.
@@ -273,10 +305,7 @@ async fn ensure_token(
 ) -> anyhow::Result<()> {
     let domain = Domain::default_domain();
     if let Some(token) = &arguments.admin_token {
-        if token.expose_secret().chars().count() < TOKEN_CHARACTERS_MIN {
-            bail!("the administrator's token needs at least {TOKEN_CHARACTERS_MIN} characters");
-        }
-        return store.token_set(&domain, "admin", token).await.context("administrator's token");
+        return set_token(store, token).await;
     }
     if store.token_exists(&domain, "admin").await? {
         return Ok(());
@@ -294,6 +323,15 @@ async fn ensure_token(
         logging::announce(false, &format!("administrator's token, shown this once: {shown}"));
     }
     Ok(())
+}
+
+/// Makes a token that was given the administrator's; a former one is refused from now on.
+async fn set_token(store: &Store, token: &SecretString) -> anyhow::Result<()> {
+    if token.expose_secret().chars().count() < TOKEN_CHARACTERS_MIN {
+        bail!("the administrator's token needs at least {TOKEN_CHARACTERS_MIN} characters");
+    }
+    let domain = Domain::default_domain();
+    store.token_set(&domain, "admin", token).await.context("administrator's token")
 }
 
 fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {

@@ -8,9 +8,11 @@ use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::State;
 use postroom_testkit::Postroom;
+use postroom_testkit::PostroomOptions;
 use postroom_testkit::wait_until;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::path::Path;
 
 async fn logged(postroom: &Postroom, words: &str) {
     let found =
@@ -58,6 +60,38 @@ async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
     postroom.signal("HUP").unwrap();
     let anew = |state: &State| imap(state).iter().any(|id| !before.contains(id));
     sandbox.wait_for(anew, PATIENCE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_takes_the_token_that_its_file_holds_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, Postroom::TOKEN).unwrap();
+    let arguments = vec!["--admin-token-file".to_owned(), file.to_str().unwrap().to_owned()];
+    let start = PostroomOptions { arguments, ..PostroomOptions::default() };
+    let postroom = Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), start).unwrap();
+    assert_eq!(status(&postroom, Postroom::TOKEN).await, 200);
+    // A file that is no good leaves the former token.
+    std::fs::write(&file, "short").unwrap();
+    postroom.signal("HUP").unwrap();
+    logged(&postroom, "the administrator's token is the former one").await;
+    assert_eq!(status(&postroom, Postroom::TOKEN).await, 200);
+    let other = "another-token-of-the-tests-9876543210";
+    std::fs::write(&file, other).unwrap();
+    postroom.signal("HUP").unwrap();
+    logged(&postroom, "another administrator's token holds").await;
+    assert_eq!(
+        (status(&postroom, other).await, status(&postroom, Postroom::TOKEN).await),
+        (200, 401)
+    );
+    assert!(!postroom.log().contains(other));
+}
+
+/// How a request with this token is answered.
+async fn status(postroom: &Postroom, token: &str) -> u16 {
+    let url = format!("{}/rest/v1/model/email/Profiles", postroom.url());
+    let request = reqwest::Client::new().get(url).bearer_auth(token);
+    request.send().await.unwrap().status().as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread")]
