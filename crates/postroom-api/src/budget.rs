@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 /// What is smaller than this is not counted.
 pub const SMALL_BYTES: usize = 64 * 1024;
 /// How long a request waits for its share.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(120);
 /// One permit stands for so many bytes.
 const UNIT_BYTES: usize = 1024;
 
