@@ -28,10 +28,10 @@ pub enum Error {
     #[error("the account was changed meanwhile")]
     Superseded,
     /// The server counts messages in a mailbox but lists none.
-    #[error("the server counts {count} messages but lists none of them")]
+    #[error("the server lists no messages, and {}", counted(*count))]
     Unlisted {
-        /// How many it counts.
-        count: u32,
+        /// How many it counts; `None`: it does not say it.
+        count: Option<u32>,
     },
     /// The server lists no mailbox at all, not even INBOX.
     #[error("the server lists no mailbox, not even INBOX")]
@@ -56,6 +56,13 @@ pub enum Error {
     /// A message cannot be composed.
     #[error("the message cannot be composed: {0}")]
     Compose(String),
+}
+
+fn counted(count: Option<u32>) -> String {
+    match count {
+        Some(count) => format!("counts {count}"),
+        None => "does not say how many there are".to_owned(),
+    }
 }
 
 /// What keeps a large message from being put aside, and what to do.

@@ -83,7 +83,7 @@ pub fn recognized(account: &Account, folder: &Folder, count: u64) {
 /// A message that the server announced was not to be had.
 pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
     let (account, folder) = (short(&account.address), short(&folder.title));
-    let Miss { uid, reason, code, forever } = miss;
+    let Miss { uid, reason, code, forever, .. } = miss;
     let reason = short(reason);
     match (forever, code.as_str()) {
         (true, "too_big") => tracing::warn!(

@@ -5,9 +5,13 @@ use postroom_mime::Message;
 use postroom_mime::Part;
 use std::io;
 use std::io::BufReader;
+use std::io::Read;
 use std::path::Path;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
+
+/// How much of a message is looked at to find the end of its header.
+const START_BYTES: usize = 64 << 10;
 
 /// The bytes of a message.
 #[derive(Debug)]
@@ -68,25 +72,87 @@ impl Original {
         }
     }
 
-    /// What the message is known by under another UIDVALIDITY.
+    /// What the message is known by in another life of its mailbox: a hash of its bytes without
+    /// the fields in which servers note its state.
     ///
     /// # Errors
     ///
     /// Those of the file.
     pub fn hash(&self) -> io::Result<[u8; 16]> {
-        let mut hasher = blake3::Hasher::new();
         match self {
-            Self::Memory(bytes) => {
-                hasher.update(bytes);
-            }
+            Self::Memory(bytes) => Ok(hash_of(bytes)),
             Self::Spool { file, .. } => {
-                io::copy(&mut BufReader::new(file.reopen()?), &mut hasher)?;
+                let mut hasher = blake3::Hasher::new();
+                let start = self.start()?;
+                let rest = hash_header(&mut hasher, &start);
+                hasher.update(rest);
+                let mut file = BufReader::new(file.reopen()?);
+                file.seek_relative(i64::try_from(start.len()).unwrap_or(i64::MAX))?;
+                io::copy(&mut file, &mut hasher)?;
+                Ok(finished(&hasher))
             }
         }
-        let mut hash = [0; 16];
-        hasher.finalize_xof().fill(&mut hash);
-        Ok(hash)
     }
+
+    /// The first bytes of the message: its header, unless that is very long.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file.
+    pub fn start(&self) -> io::Result<Bytes> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.slice(..bytes.len().min(START_BYTES))),
+            Self::Spool { file, .. } => {
+                let mut start = Vec::with_capacity(START_BYTES);
+                file.reopen()?.take(START_BYTES as u64).read_to_end(&mut start)?;
+                Ok(Bytes::from(start))
+            }
+        }
+    }
+}
+
+/// As [`Original::hash`], of bytes in memory.
+#[must_use]
+pub fn hash_of(bytes: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    let (start, rest) = bytes.split_at(bytes.len().min(START_BYTES));
+    let after_header = hash_header(&mut hasher, start);
+    hasher.update(after_header);
+    hasher.update(rest);
+    finished(&hasher)
+}
+
+/// Takes the header into a hash, without the fields that servers write; gives what follows it.
+fn hash_header<'a>(hasher: &mut blake3::Hasher, start: &'a [u8]) -> &'a [u8] {
+    let mut rest = start;
+    let mut is_skipped = false;
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let (line, later) = rest.split_at(end + 1);
+        if line.trim_ascii().is_empty() {
+            break;
+        }
+        let is_continued = matches!(line.first(), Some(b' ' | b'\t'));
+        is_skipped = if is_continued { is_skipped } else { is_written_by_servers(line) };
+        if !is_skipped {
+            hasher.update(line);
+        }
+        rest = later;
+    }
+    rest
+}
+
+/// Fields in which servers that keep mail in mbox files note UIDs and flags within the message.
+fn is_written_by_servers(line: &[u8]) -> bool {
+    const FIELDS: [&[u8]; 6] =
+        [b"X-IMAPbase", b"X-IMAP", b"X-UID", b"X-Keywords", b"X-Status", b"Status"];
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+    name.len() < line.len() && FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
+}
+
+fn finished(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut hash = [0; 16];
+    hasher.finalize_xof().fill(&mut hash);
+    hash
 }
 
 /// A message on its way into a spool file.

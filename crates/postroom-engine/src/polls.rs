@@ -33,6 +33,12 @@ impl Visit {
         Self { at: Instant::now(), wait, failures: 0, trouble: None }
     }
 
+    /// It went well, and is not to be repeated for so long.
+    #[must_use]
+    pub fn good_for(wait: Duration) -> Self {
+        Self { wait: Some(wait), ..Self::good(false) }
+    }
+
     /// It went wrong, as it may have done before. It is due again after a delay that is at least
     /// `least`, and that begins anew when something was achieved.
     #[must_use]

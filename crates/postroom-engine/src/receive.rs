@@ -12,6 +12,16 @@
 
 pub mod asks;
 
+pub mod doubt;
+
+pub mod single;
+
+pub mod witness;
+
+pub mod identity;
+
+pub mod listing;
+
 pub mod turn;
 
 pub mod decompose;
@@ -24,6 +34,10 @@ pub mod watch;
 
 mod collector;
 
+pub mod intake;
+
+pub mod prove;
+
 pub mod fetch;
 
 pub mod commit;
@@ -34,10 +48,12 @@ use crate::error::Error;
 use crate::shared::Shared;
 use postroom_imap::Connection;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use turn::Turn;
 use watch::Known;
+use wishes::At;
 
 /// How many portions may be between fetch and commit.
 const PORTIONS_IN_FLIGHT: usize = 2;
@@ -52,6 +68,8 @@ pub enum Left {
     Nothing,
     /// There is more to be fetched.
     More,
+    /// Nothing, and the folder is to be left alone for so long.
+    Rarely(Duration),
 }
 
 /// Takes what is new in one folder through the whole path, until nothing is left or its turn is
@@ -73,13 +91,13 @@ pub async fn receive(
         return Ok(Left::Nothing);
     };
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
-    let handed = (news.uid_validity, sender);
     let mut count = 0;
-    let fetched = fetch::fetch(shared, who, connection, (&mut known.asks, turn), handed);
+    let fetched = fetch::fetch(shared, who, connection, (&mut known.asks, turn), (&news, sender));
     let committed = commit::commit(shared, who, (&news, &mut count), receiver);
     // Both run to their end: what was fetched before a connection broke is committed all the same.
     let (fetched, committed) = tokio::join!(fetched, committed);
     known.recorded += count;
+    known.withheld += fetched.withheld;
     known.has_progressed |= count > 0 || !fetched.missed.is_empty();
     let recorded = match committed {
         Ok(()) => commit::record_missed(shared, who, &news, &fetched.missed).await,
@@ -89,17 +107,29 @@ pub async fn receive(
         known.look_anew();
         return Err(error);
     }
-    known.has_wishes = true;
+    known.wishes.are_open = true;
     fetched.result?;
-    let left = if known.asks.is_empty() { Left::Nothing } else { Left::More };
-    match left {
-        Left::More => watch::tell_progress(shared, who, &news, known).await?,
-        Left::Nothing => {
-            known.news = None;
-            watch::prove(shared, who, &news, known).await?;
-        }
+    let is_more = !known.asks.is_empty();
+    if is_more {
+        prove::tell_progress(shared, who, &news, known).await?;
+    } else {
+        known.news = None;
+        prove::prove(shared, who, &news, known).await?;
     }
-    wishes::fulfil(shared, folder, connection, news.uid_validity).await?;
-    known.has_wishes = false;
-    Ok(left)
+    let told = known.wishes.trouble.clone();
+    let at = At { folder, life: news.life, listing: &news.listing };
+    let fulfilled = (&mut known.wishes, &mut known.unsteady);
+    known.over = wishes::fulfil(shared, connection, at, fulfilled).await?;
+    if known.over.is_some() {
+        known.look_anew();
+        return Ok(Left::More);
+    }
+    if !is_more && told != known.wishes.trouble {
+        prove::prove(shared, who, &news, known).await?;
+    }
+    Ok(match known.rarely() {
+        _ if is_more => Left::More,
+        Some(delay) => Left::Rarely(delay),
+        None => Left::Nothing,
+    })
 }

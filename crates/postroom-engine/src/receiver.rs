@@ -339,7 +339,12 @@ impl Receiver {
         self.has_progressed |= has_progressed;
         let error = match result {
             Ok(left) => {
-                self.polls.visited(folder.id, Visit::good(left == Left::More));
+                let visit = match left {
+                    Left::More => Visit::good(true),
+                    Left::Nothing => Visit::good(false),
+                    Left::Rarely(wait) => Visit::good_for(wait),
+                };
+                self.polls.visited(folder.id, visit);
                 return Ok(true);
             }
             Err(Error::FolderGone) => {

@@ -248,7 +248,7 @@ mod tests {
             (refused("SELECT", "unavailable"),  false, false, true),
             (Error::Imap(no_mechanism),         true,  false, false),
             (Error::NoPassword,                 true,  false, false),
-            (Error::Unlisted { count: 1 },      false, false, true),
+            (Error::Unlisted { count: Some(1) },      false, false, true),
             (Error::Unheard,                    false, false, false),
         ];
         for (error, person, login, others) in table {

@@ -165,7 +165,7 @@ where
 struct Progress {
     asked: UidSet,
     wants_bodies: bool,
-    given: HashSet<u32>,
+    given: HashSet<u64>,
     /// How much had come in at the last progress.
     at_bytes: u64,
     /// How much had come in after the last response without any.
@@ -199,7 +199,8 @@ impl Progress {
     }
 
     fn is_news(&mut self, fetched: &Fetched) -> bool {
-        let has_all = !self.wants_bodies || !matches!(fetched.body, Body::Missing);
+        let has_bytes = fetched.header.is_some() || !matches!(fetched.body, Body::Missing);
+        let has_all = !self.wants_bodies || has_bytes;
         let asked = fetched.uid.filter(|uid| has_all && self.asked.contains(*uid));
         asked.is_some_and(|uid| self.given.insert(uid))
     }

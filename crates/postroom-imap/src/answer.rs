@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::mailbox::MailboxName;
 use crate::response::Code;
+use crate::response::Fetched;
 use crate::response::Listed;
 use crate::response::Namespaces;
 use crate::response::Response;
@@ -17,7 +18,7 @@ use crate::token::uid;
 use std::sync::Arc;
 
 /// How many octets a UID takes in a SEARCH response, at most, with its blank.
-const UID_OCTETS_MAX: u64 = 11;
+const UID_OCTETS_MAX: u64 = 20;
 
 /// The answer to one command.
 #[derive(Debug, Default)]
@@ -25,9 +26,13 @@ pub struct Answer {
     /// What was said of the selected mailbox.
     pub selected: Selected,
     /// The UIDs found, in the server's order.
-    pub uids: Vec<u32>,
+    pub uids: Vec<u64>,
+    /// How many numbers the server listed that are no UIDs.
+    pub unusable: u64,
     /// Whether it was said which were found, be it none.
     pub has_found: bool,
+    /// The messages that the server told of.
+    pub fetched: Vec<Fetched>,
     /// The mailboxes listed.
     pub listed: Vec<Listed>,
     /// The counts of mailboxes.
@@ -55,22 +60,25 @@ impl Answer {
         let mut uids_count = self.uids.len() as u64;
         match response {
             Response::State(line) => self.take_code(line.code),
-            Response::Exists(exists) => self.selected.exists = exists,
+            Response::Exists(exists) => self.selected.exists = Some(exists),
             Response::Flags(flags) => self.selected.flags = flags,
-            Response::Search(uids) => {
+            Response::Search(uids, unusable) => {
                 self.has_found = true;
+                self.unusable = self.unusable.saturating_add(unusable);
                 self.uids.extend(uids);
             }
-            Response::Esearch(set) => {
+            Response::Esearch(set, unusable) => {
                 self.has_found = true;
-                uids_count += set.count();
+                self.unusable = self.unusable.saturating_add(unusable);
+                uids_count = uids_count.saturating_add(set.count());
                 check("UIDs", uids_count, limits.uids_count_max as u64)?;
                 self.uids.extend(set.iter());
             }
             Response::List(listed) => self.listed.push(listed),
             Response::Status(name, status) => self.statuses.push((name, status)),
             Response::Namespace(namespaces) => self.namespaces = Some(namespaces),
-            Response::Capability(_) | Response::Fetch(_) | Response::Other => {}
+            Response::Fetch(fetched) => self.fetched.push(fetched),
+            Response::Capability(_) | Response::Other => {}
         }
         uids_count = self.uids.len() as u64;
         check("UIDs", uids_count, limits.uids_count_max as u64)?;
@@ -102,14 +110,14 @@ impl Answer {
     }
 
     /// UIDVALIDITY and UID of an appended message (RFC 4315 §3).
-    pub fn appended(&self) -> Option<(u32, u32)> {
+    pub fn appended(&self) -> Option<(u64, u64)> {
         let code = self.code.as_ref().filter(|code| code.name == "APPENDUID")?;
         let mut numbers = code.arguments.split_ascii_whitespace().map(|n| uid(n.as_bytes()));
         Some((numbers.next()??, numbers.next()??))
     }
 
     /// The UIDs found, ascending, each once.
-    pub fn sorted_uids(mut self) -> Vec<u32> {
+    pub fn sorted_uids(mut self) -> Vec<u64> {
         if !self.uids.is_sorted() {
             self.uids.sort_unstable();
         }
@@ -141,10 +149,10 @@ mod tests {
         let limits = Limits { uids_count_max: 10, answer_bytes_max: 1000, ..Limits::default() };
         let mut answer = Answer::default();
         let mut take = |response, bytes| answer.take(response, bytes, &limits).is_ok();
-        assert!(take(Response::Esearch(UidSet::from_range(5..=9)), 40));
-        assert!(take(Response::Search(vec![9, 1, 2, 1]), 60));
-        assert!(!take(Response::Esearch(UidSet::from_range(1..=u32::MAX)), 70));
-        assert!(!take(Response::Other, 1100));
+        assert!(take(Response::Esearch(UidSet::from_range(5..=9), 0), 40));
+        assert!(take(Response::Search(vec![9, 1, 2, 1], 0), 60));
+        assert!(!take(Response::Esearch(UidSet::from_range(1..=u64::MAX), 0), 70));
+        assert!(!take(Response::Other, 1200));
         assert_eq!(answer.sorted_uids(), [1, 2, 5, 6, 7, 8, 9]);
     }
 

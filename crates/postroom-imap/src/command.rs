@@ -29,30 +29,79 @@ pub enum Mode {
 pub enum FetchItems {
     /// All of the message, without setting `\Seen`.
     Message,
-    /// UID and size.
+    /// As [`Self::Message`], in the partial form (RFC 3501 §6.4.5), which other code of the server
+    /// answers.
+    MessagePartial,
+    /// As [`Self::Message`], in the oldest form. It sets `\Seen` where the mailbox is not
+    /// opened by EXAMINE.
+    MessageOld,
+    /// The header, beside flags, date and size.
+    Header,
+    /// What tells one message from another at little cost: size, date, Message-ID.
+    Witness,
+    /// Size and date.
     Sizes,
     /// UID and flags.
     Flags,
+    /// The UID alone.
+    Uids,
 }
 
-/// A change of the flags of messages. The server is asked not to answer with the new flags.
+impl FetchItems {
+    fn names(self) -> String {
+        const KNOWN: &str = "UID FLAGS INTERNALDATE RFC822.SIZE";
+        match self {
+            Self::Message => format!("({KNOWN} BODY.PEEK[])"),
+            Self::MessagePartial => format!("({KNOWN} BODY.PEEK[]<0.{PARTIAL_OCTETS}>)"),
+            Self::MessageOld => format!("({KNOWN} RFC822)"),
+            Self::Header => format!("({KNOWN} BODY.PEEK[HEADER])"),
+            Self::Witness => {
+                "(UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])".to_owned()
+            }
+            Self::Sizes => "(UID INTERNALDATE RFC822.SIZE)".to_owned(),
+            Self::Flags => "(UID FLAGS)".to_owned(),
+            Self::Uids => "(UID)".to_owned(),
+        }
+    }
+
+    /// Whether whole messages may come. A server that answers with the whole message when it is
+    /// asked for one field is read, too.
+    fn wants_bodies(self) -> bool {
+        match self {
+            Self::Message | Self::MessagePartial | Self::MessageOld | Self::Witness => true,
+            Self::Header | Self::Sizes | Self::Flags | Self::Uids => false,
+        }
+    }
+}
+
+/// As many octets as a message can have in the partial form: 31 bits, which every server reads.
+const PARTIAL_OCTETS: u32 = 0x7fff_ffff;
+
+/// A change of the flags of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlagChange {
     sign: char,
+    is_silent: bool,
     flags: Vec<String>,
 }
 
 impl FlagChange {
-    /// Adds a flag.
+    /// Adds a flag; the server tells which messages have it now.
     #[must_use]
-    pub fn add_silent(flag: &str) -> Self {
-        Self { sign: '+', flags: vec![flag.to_owned()] }
+    pub fn add(flag: &str) -> Self {
+        Self { sign: '+', is_silent: false, flags: vec![flag.to_owned()] }
     }
 
-    /// Removes a flag.
+    /// Adds a flag; the server is asked not to tell the new flags.
+    #[must_use]
+    pub fn add_silent(flag: &str) -> Self {
+        Self { sign: '+', is_silent: true, flags: vec![flag.to_owned()] }
+    }
+
+    /// Removes a flag; the server is asked not to tell the new flags.
     #[must_use]
     pub fn remove_silent(flag: &str) -> Self {
-        Self { sign: '-', flags: vec![flag.to_owned()] }
+        Self { sign: '-', is_silent: true, flags: vec![flag.to_owned()] }
     }
 }
 
@@ -225,16 +274,27 @@ impl Command {
     ///
     /// [`Error::Unsendable`] if the set is empty.
     pub fn uid_fetch(set: &UidSet, items: FetchItems) -> Result<Self, Error> {
-        let written = written(set)?;
-        let names = match items {
-            FetchItems::Message => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
-            FetchItems::Sizes => "(UID RFC822.SIZE)",
-            FetchItems::Flags => "(UID FLAGS)",
-        };
+        let (written, names) = (written(set)?, items.names());
         let mut command = Self::plain("UID FETCH", &format!("UID FETCH {written} {names}"));
-        command.wants_bodies = items == FetchItems::Message;
+        command.wants_bodies = items.wants_bodies();
         command.asked = set.clone();
         Ok(command)
+    }
+
+    /// UID FETCH of all messages of the mailbox, whatever their UIDs.
+    pub fn uid_fetch_all(items: FetchItems) -> Self {
+        let mut command = Self::plain("UID FETCH", &format!("UID FETCH 1:* {}", items.names()));
+        command.wants_bodies = items.wants_bodies();
+        command.asked = UidSet::from_range(1..=u64::MAX);
+        command
+    }
+
+    /// FETCH of one message by its sequence number; its UID is expected to be this one.
+    pub fn fetch(sequence: u32, uid: u64, items: FetchItems) -> Self {
+        let mut command = Self::plain("FETCH", &format!("FETCH {sequence} {}", items.names()));
+        command.wants_bodies = items.wants_bodies();
+        command.asked = UidSet::from_uids(&[uid]);
+        command
     }
 
     /// UID STORE.
@@ -243,8 +303,14 @@ impl Command {
     ///
     /// [`Error::Unsendable`] if the set is empty, or a flag is none.
     pub fn uid_store(set: &UidSet, change: &FlagChange) -> Result<Self, Error> {
-        let (set, sign, flags) = (written(set)?, change.sign, flag_list(&change.flags)?);
-        Ok(Self::plain("UID STORE", &format!("UID STORE {set} {sign}FLAGS.SILENT {flags}")))
+        let (written, sign, flags) = (written(set)?, change.sign, flag_list(&change.flags)?);
+        let item = if change.is_silent { "FLAGS.SILENT" } else { "FLAGS" };
+        Ok(Self::plain("UID STORE", &format!("UID STORE {written} {sign}{item} {flags}")))
+    }
+
+    /// EXPUNGE of all that is `\Deleted` (RFC 3501 §6.4.3).
+    pub fn expunge() -> Self {
+        Self::plain("EXPUNGE", "EXPUNGE")
     }
 
     /// UID EXPUNGE (RFC 4315 §2.1).

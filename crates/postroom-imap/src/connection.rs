@@ -22,6 +22,7 @@ use crate::mailbox::MailboxName;
 use crate::opening::Opened;
 use crate::opening::adopt;
 use crate::opening::dial;
+use crate::response::Fetched;
 use crate::response::Listed;
 use crate::response::Namespaces;
 use crate::response::Selected;
@@ -40,6 +41,17 @@ use tokio::sync::oneshot;
 
 /// How many reads may wait for the reader of a FETCH.
 const DELIVERIES_AHEAD: usize = 2;
+
+/// What a SEARCH found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// The UIDs, ascending, each once.
+    pub uids: Vec<u64>,
+    /// How many numbers the server listed that are no UIDs: zero, or too large to be kept.
+    pub unusable: u64,
+    /// How many messages the mailbox has, when the server told it meanwhile.
+    pub exists: Option<u32>,
+}
 
 /// A connection. Every method waits within the deadlines of its [`Options`]; one whose future is
 /// dropped leaves the connection in order. Dropping the connection closes it.
@@ -183,10 +195,13 @@ impl Connection {
             result => result?,
         };
         selected.read_only |= mode == Mode::Examine;
-        if selected.uid_validity.is_none() {
+        if selected.uid_validity.is_none() || selected.exists.is_none() {
             // QUIRK: zero, or nothing at all. STATUS may know it.
             match self.status(mailbox).await {
-                Ok(status) => selected.uid_validity = status.uid_validity,
+                Ok(status) => {
+                    selected.uid_validity = selected.uid_validity.or(status.uid_validity);
+                    selected.exists = selected.exists.or(status.messages);
+                }
                 Err(error) if error.leaves_connection_open() => {}
                 Err(error) => return Err(error),
             }
@@ -252,7 +267,16 @@ impl Connection {
     /// # Errors
     ///
     /// [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
-    pub async fn uid_search(&mut self, criteria: &str) -> Result<Vec<u32>, Error> {
+    pub async fn uid_search(&mut self, criteria: &str) -> Result<Vec<u64>, Error> {
+        Ok(self.search(criteria).await?.uids)
+    }
+
+    /// As [`Self::uid_search`], with what else the answer tells of the list.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::uid_search`].
+    pub async fn search(&mut self, criteria: &str) -> Result<Found, Error> {
         let compact = self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2");
         let answer = match self.ask(Command::uid_search(criteria, compact)?).await {
             Err(error) if compact && error.is_of_the_form() => {
@@ -263,7 +287,8 @@ impl Connection {
             }
             result => result?,
         };
-        Ok(answer.sorted_uids())
+        let (unusable, exists) = (answer.unusable, answer.selected.exists);
+        Ok(Found { unusable, exists, uids: answer.sorted_uids() })
     }
 
     /// Begins to fetch. Messages that are not there are passed over by the server without a word.
@@ -274,19 +299,60 @@ impl Connection {
     ///
     /// [`Error::Unsendable`] for an empty set, or what ended the connection.
     pub async fn uid_fetch(&mut self, set: &UidSet, items: FetchItems) -> Result<Fetch<'_>, Error> {
-        let command = Command::uid_fetch(set, items)?;
+        self.begin_fetch(Command::uid_fetch(set, items)?).await
+    }
+
+    /// Begins to fetch from all messages of the mailbox: another way to list them.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub async fn uid_fetch_all(&mut self, items: FetchItems) -> Result<Fetch<'_>, Error> {
+        self.begin_fetch(Command::uid_fetch_all(items)).await
+    }
+
+    /// Begins to fetch one message by its sequence number, for servers that do not give it by its
+    /// UID. What comes may have another UID, when messages were expunged meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection.
+    pub async fn fetch(
+        &mut self,
+        sequence: u32,
+        uid: u64,
+        items: FetchItems,
+    ) -> Result<Fetch<'_>, Error> {
+        self.begin_fetch(Command::fetch(sequence, uid, items)).await
+    }
+
+    async fn begin_fetch(&mut self, command: Command) -> Result<Fetch<'_>, Error> {
         let (sender, receiver) = mpsc::channel(DELIVERIES_AHEAD);
         self.request(command, Reply::Events(sender)).await?;
         Ok(Fetch::new(receiver))
     }
 
-    /// Changes the flags of messages.
+    /// Changes the flags of messages; gives the messages whose flags the server told meanwhile.
     ///
     /// # Errors
     ///
     /// [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
-    pub async fn uid_store(&mut self, set: &UidSet, change: &FlagChange) -> Result<(), Error> {
-        self.ask(Command::uid_store(set, change)?).await.map(drop)
+    pub async fn uid_store(
+        &mut self,
+        set: &UidSet,
+        change: &FlagChange,
+    ) -> Result<Vec<Fetched>, Error> {
+        Ok(self.ask(Command::uid_store(set, change)?).await?.fetched)
+    }
+
+    /// Removes every message of the mailbox that is `\Deleted`, whoever marked it. Only for
+    /// servers without UIDPLUS, after a look at what is marked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], or what ended the connection.
+    pub async fn expunge(&mut self) -> Result<(), Error> {
+        self.ask(Command::expunge()).await.map(drop)
     }
 
     /// Removes those of the messages that are `\Deleted` (RFC 4315 §2.1).
@@ -313,7 +379,7 @@ impl Connection {
         flags: &[String],
         date_ms: Option<i64>,
         body: Bytes,
-    ) -> Result<Option<(u32, u32)>, Error> {
+    ) -> Result<Option<(u64, u64)>, Error> {
         let command = Command::append(&self.capabilities, mailbox, (flags, date_ms), body)?;
         Ok(self.ask(command).await?.appended())
     }

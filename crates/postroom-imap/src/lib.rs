@@ -21,11 +21,11 @@ mod limits;
 
 mod mailbox;
 
-mod set;
-
 mod date;
 
 mod token;
+
+mod set;
 
 mod capabilities;
 
@@ -57,7 +57,7 @@ mod connection;
 
 pub use capabilities::Capabilities;
 pub use command::{Command, FetchItems, FlagChange, Mode};
-pub use connection::Connection;
+pub use connection::{Connection, Found};
 pub use encoder::quoted;
 pub use error::{Error, Refusal, Verdict};
 pub use fetch::{Fetch, FetchEvent};

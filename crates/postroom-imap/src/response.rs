@@ -39,10 +39,11 @@ pub enum Response {
     Exists(u32),
     /// The flags of the selected mailbox.
     Flags(Vec<String>),
-    /// UIDs found by SEARCH, in the server's order; long answers come as several.
-    Search(Vec<u32>),
+    /// UIDs found by SEARCH, in the server's order, and how many numbers were no UIDs; long answers
+    /// come as several.
+    Search(Vec<u64>, u64),
     /// UIDs found by SEARCH, in the compact form.
-    Esearch(UidSet),
+    Esearch(UidSet, u64),
     /// A mailbox.
     List(Listed),
     /// Counts of a mailbox.
@@ -90,12 +91,12 @@ impl Listed {
 /// A mailbox after SELECT or EXAMINE.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selected {
-    /// How many messages it has.
-    pub exists: u32,
+    /// How many messages it has; `None` when the server does not say it.
+    pub exists: Option<u32>,
     /// UIDVALIDITY; `None` when the server has none, or says zero.
-    pub uid_validity: Option<u32>,
+    pub uid_validity: Option<u64>,
     /// UIDNEXT; `None` when the server does not say it, or says zero.
-    pub uid_next: Option<u32>,
+    pub uid_next: Option<u64>,
     /// HIGHESTMODSEQ (RFC 7162 §3.1.2.1).
     pub highest_mod_seq: Option<u64>,
     /// The flags that messages may have.
@@ -114,9 +115,9 @@ pub struct Status {
     /// How many are not `\Seen`.
     pub unseen: Option<u32>,
     /// UIDVALIDITY.
-    pub uid_validity: Option<u32>,
+    pub uid_validity: Option<u64>,
     /// UIDNEXT.
-    pub uid_next: Option<u32>,
+    pub uid_next: Option<u64>,
     /// HIGHESTMODSEQ.
     pub highest_mod_seq: Option<u64>,
 }
@@ -159,8 +160,8 @@ pub fn parse(segments: &[Segment]) -> Response {
     let word = word.to_ascii_uppercase();
     match word.as_slice() {
         b"CAPABILITY" => Response::Capability(Capabilities::parse(tokens.rest())),
-        b"SEARCH" => Response::Search(search_uids(&mut tokens)),
-        b"ESEARCH" => Response::Esearch(esearch(&mut tokens)),
+        b"SEARCH" => search(&mut tokens),
+        b"ESEARCH" => esearch(&mut tokens),
         b"LIST" | b"XLIST" => list(&mut tokens).map_or(Response::Other, Response::List),
         b"STATUS" => status(&mut tokens).unwrap_or(Response::Other),
         b"FLAGS" => match tokens.next() {
@@ -183,9 +184,10 @@ pub fn parse_more_search(segments: &[Segment]) -> Response {
         [Segment::Text(text), ..] if text.starts_with(b",") => {
             let set = tokens.next();
             let set = set.as_ref().and_then(Token::string).unwrap_or_default();
-            Response::Esearch(UidSet::parse_lenient(set))
+            let (set, unusable) = UidSet::parse_lenient(set);
+            Response::Esearch(set, unusable)
         }
-        _ => Response::Search(search_uids(&mut tokens)),
+        _ => search(&mut tokens),
     }
 }
 
@@ -200,11 +202,18 @@ fn numbered(count: u32, tokens: &mut Tokens<'_>) -> Response {
 }
 
 /// The numbers up to `(MODSEQ n)` (RFC 7162 §3.1.5).
-fn search_uids(tokens: &mut Tokens<'_>) -> Vec<u32> {
-    tokens.map_while(|token| token.atom().map(uid)).flatten().collect()
+fn search(tokens: &mut Tokens<'_>) -> Response {
+    let (mut uids, mut unusable) = (vec![], 0);
+    for number in tokens.map_while(|token| token.atom().map(uid)) {
+        match number {
+            Some(uid) => uids.push(uid),
+            None => unusable += 1,
+        }
+    }
+    Response::Search(uids, unusable)
 }
 
-fn esearch(tokens: &mut Tokens<'_>) -> UidSet {
+fn esearch(tokens: &mut Tokens<'_>) -> Response {
     while let Some(token) = tokens.next() {
         if token == Token::Open {
             skip_list(tokens);
@@ -212,10 +221,11 @@ fn esearch(tokens: &mut Tokens<'_>) -> UidSet {
         if token.atom().is_some_and(|word| word.eq_ignore_ascii_case(b"ALL")) {
             let set = tokens.next();
             let set = set.as_ref().and_then(Token::string).unwrap_or_default();
-            return UidSet::parse_lenient(set);
+            let (set, unusable) = UidSet::parse_lenient(set);
+            return Response::Esearch(set, unusable);
         }
     }
-    UidSet::default()
+    Response::Esearch(UidSet::default(), 0)
 }
 
 fn list(tokens: &mut Tokens<'_>) -> Option<Listed> {

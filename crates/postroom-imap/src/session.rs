@@ -238,8 +238,8 @@ impl Session {
             }
             Response::Exists(_)
             | Response::Flags(_)
-            | Response::Search(_)
-            | Response::Esearch(_)
+            | Response::Search(..)
+            | Response::Esearch(..)
             | Response::List(_)
             | Response::Status(..)
             | Response::Namespace(_)

@@ -2,6 +2,7 @@
 //!
 //! Standards: RFC 3501 §9 (`sequence-set`), RFC 4731 §3.1.
 
+use crate::token::uid;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -10,23 +11,23 @@ use std::ops::RangeInclusive;
 /// Zero is no UID and never a member.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UidSet {
-    ranges: Vec<(u32, u32)>,
+    ranges: Vec<(u64, u64)>,
 }
 
 impl UidSet {
     /// The set of these UIDs, in any order, repeated or not.
     #[must_use]
-    pub fn from_uids(uids: &[u32]) -> Self {
+    pub fn from_uids(uids: &[u64]) -> Self {
         Self::from_ranges(uids.iter().map(|uid| (*uid, *uid)).collect())
     }
 
     /// All UIDs from one to another, both inclusive.
     #[must_use]
-    pub fn from_range(range: RangeInclusive<u32>) -> Self {
+    pub fn from_range(range: RangeInclusive<u64>) -> Self {
         Self::from_ranges(vec![range.into_inner()])
     }
 
-    fn from_ranges(mut given: Vec<(u32, u32)>) -> Self {
+    fn from_ranges(mut given: Vec<(u64, u64)>) -> Self {
         given.retain_mut(|(first, last)| {
             *first = (*first).max(1);
             first <= last
@@ -34,7 +35,7 @@ impl UidSet {
         if !given.is_sorted() {
             given.sort_unstable();
         }
-        let mut ranges: Vec<(u32, u32)> = vec![];
+        let mut ranges: Vec<(u64, u64)> = vec![];
         for (first, last) in given {
             match ranges.last_mut() {
                 Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
@@ -45,25 +46,25 @@ impl UidSet {
         Self { ranges }
     }
 
-    /// Reads what a server wrote: ranges in any order, either end first. What is no number is
-    /// passed over, `*` too.
-    pub(crate) fn parse_lenient(text: &[u8]) -> Self {
-        let parse = |digits: &[u8]| std::str::from_utf8(digits).ok()?.trim().parse::<u32>().ok();
-        let ranges = text.split(|byte| *byte == b',').filter_map(|piece| {
-            let mut ends = piece.splitn(2, |byte| *byte == b':');
-            let first = parse(ends.next()?)?;
-            let last = match ends.next() {
-                Some(last) => parse(last)?,
-                None => first,
-            };
-            Some((first.min(last), first.max(last)))
-        });
-        Self::from_ranges(ranges.collect())
+    /// Reads what a server wrote: ranges in any order, either end first. What is no UID is passed
+    /// over and counted, `*` too.
+    pub(crate) fn parse_lenient(text: &[u8]) -> (Self, u64) {
+        let mut unusable = 0;
+        let mut ranges = vec![];
+        for piece in text.split(|byte| *byte == b',').filter(|piece| !piece.is_empty()) {
+            let mut ends = piece.splitn(2, |byte| *byte == b':').map(|end| uid(end.trim_ascii()));
+            let first = ends.next().flatten();
+            match (first, ends.next().unwrap_or(first)) {
+                (Some(first), Some(last)) => ranges.push((first.min(last), first.max(last))),
+                _ => unusable += 1,
+            }
+        }
+        (Self::from_ranges(ranges), unusable)
     }
 
     /// Whether the UID is a member.
     #[must_use]
-    pub fn contains(&self, uid: u32) -> bool {
+    pub fn contains(&self, uid: u64) -> bool {
         let after = self.ranges.partition_point(|(first, _)| *first <= uid);
         let range = after.checked_sub(1).and_then(|at| self.ranges.get(at));
         range.is_some_and(|(_, last)| uid <= *last)
@@ -72,7 +73,8 @@ impl UidSet {
     /// How many UIDs the set has.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.ranges.iter().map(|(first, last)| u64::from(last - first) + 1).sum()
+        let members = |(first, last): &(u64, u64)| (last - first).saturating_add(1);
+        self.ranges.iter().map(members).fold(0, u64::saturating_add)
     }
 
     /// Whether the set has no UID. Such a set cannot be sent.
@@ -82,7 +84,7 @@ impl UidSet {
     }
 
     /// The UIDs, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.ranges.iter().flat_map(|(first, last)| *first..=*last)
     }
 
@@ -109,8 +111,8 @@ impl UidSet {
     }
 }
 
-fn written_octets(first: u32, last: u32) -> usize {
-    let digits = |number: u32| number.checked_ilog10().map_or(1, |log| log as usize + 1);
+fn written_octets(first: u64, last: u64) -> usize {
+    let digits = |number: u64| number.checked_ilog10().map_or(1, |log| log as usize + 1);
     if first == last { digits(first) } else { digits(first) + 1 + digits(last) }
 }
 
@@ -138,19 +140,19 @@ mod tests {
     #[test]
     fn sets_are_written_short_and_ascending() {
         #[rustfmt::skip]
-        let table: &[(&[u32], &str)] = &[
+        let table: &[(&[u64], &str)] = &[
             (&[],                      ""),
             (&[5],                     "5"),
             (&[3, 1, 2, 2],            "1:3"),
             (&[1, 2, 3, 7, 9, 10],     "1:3,7,9:10"),
             (&[0, 1],                  "1"),
-            (&[u32::MAX, u32::MAX - 1], "4294967294:4294967295"),
+            (&[5_000_000_000, 4_999_999_999], "4999999999:5000000000"),
         ];
         for (uids, text) in table {
             assert_eq!(UidSet::from_uids(uids).to_string(), *text);
         }
-        let all = UidSet::from_range(0..=u32::MAX);
-        assert_eq!((all.to_string().as_str(), all.count()), ("1:4294967295", u64::from(u32::MAX)));
+        let all = UidSet::from_range(0..=u64::MAX);
+        assert_eq!((all.to_string().as_str(), all.count()), ("1:18446744073709551615", u64::MAX));
         assert!(UidSet::from_range(RangeInclusive::new(5, 4)).is_empty());
     }
 
@@ -163,34 +165,35 @@ mod tests {
             (b"1:2,2:4",     "1:4"),
             (b"",            ""),
             (b"x,7,*,1:*",   "7"),
-            (b"99999999999", ""),
+            (b"99999999999", "99999999999"),
+            (b"99999999999999999999", ""),
         ];
         for (bytes, text) in table {
-            assert_eq!(UidSet::parse_lenient(bytes).to_string(), *text);
+            assert_eq!(UidSet::parse_lenient(bytes).0.to_string(), *text);
         }
     }
 
     proptest! {
         #[test]
-        fn a_set_is_its_members(uids in prop::collection::vec(0_u32..200, 0..80)) {
+        fn a_set_is_its_members(uids in prop::collection::vec(0_u64..200, 0..80)) {
             let set = UidSet::from_uids(&uids);
-            let want: BTreeSet<u32> = uids.iter().copied().filter(|uid| *uid > 0).collect();
+            let want: BTreeSet<u64> = uids.iter().copied().filter(|uid| *uid > 0).collect();
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), want.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(set.count(), want.len() as u64);
             for uid in 0..200 {
                 prop_assert_eq!(set.contains(uid), want.contains(&uid));
             }
-            prop_assert_eq!(UidSet::parse_lenient(set.to_string().as_bytes()), set);
+            prop_assert_eq!(UidSet::parse_lenient(set.to_string().as_bytes()), (set, 0));
         }
 
         #[test]
         fn a_split_set_keeps_its_members(
-            uids in prop::collection::vec(1_u32..100_000, 1..300),
+            uids in prop::collection::vec(1_u64..100_000, 1..300),
             octets_max in 12_usize..200,
         ) {
             let set = UidSet::from_uids(&uids);
             let parts = set.split(octets_max);
-            let joined: Vec<u32> = parts.iter().flat_map(|part| part.iter().collect::<Vec<_>>()).collect();
+            let joined: Vec<u64> = parts.iter().flat_map(|part| part.iter().collect::<Vec<_>>()).collect();
             prop_assert_eq!(joined, set.iter().collect::<Vec<_>>());
             for part in parts {
                 prop_assert!(part.to_string().len() <= octets_max);

@@ -272,9 +272,14 @@ pub fn number_u32(text: &[u8]) -> Option<u32> {
     number(text).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-/// Reads a UID; `None` for zero and for what does not fit, which cannot be one.
-pub fn uid(text: &[u8]) -> Option<u32> {
-    number(text).and_then(|number| u32::try_from(number).ok()).filter(|uid| *uid > 0)
+/// The greatest number that is taken for a UID or a UIDVALIDITY: what a database can hold. Servers
+/// that count in milliseconds go beyond the 32 bits of RFC 3501 §2.3.1.1, and two of their numbers
+/// must not become one.
+const UID_MAX: u64 = i64::MAX.unsigned_abs();
+
+/// Reads a UID or a UIDVALIDITY, of any size that can be kept; `None` for zero and for the rest.
+pub fn uid(text: &[u8]) -> Option<u64> {
+    number(text).filter(|uid| (1..=UID_MAX).contains(uid))
 }
 
 /// The octets as text: UTF-8, else Latin-1; control characters become blanks.
@@ -350,7 +355,10 @@ mod tests {
             assert_eq!(number(text), *want, "{}", text.escape_ascii());
         }
         assert_eq!(number_u32(b"4294967297"), Some(u32::MAX));
-        assert_eq!((uid(b"0"), uid(b"7"), uid(b"4294967296")), (None, Some(7), None));
+        assert_eq!((uid(b"0"), uid(b"7")), (None, Some(7)));
+        assert_eq!(uid(b"1764000000000"), Some(1_764_000_000_000), "beyond 32 bits");
+        assert_eq!(uid(b"9223372036854775807"), Some(UID_MAX));
+        assert_eq!(uid(b"9223372036854775808"), None, "two of these would become one");
     }
 
     #[test]

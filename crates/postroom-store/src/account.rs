@@ -71,9 +71,9 @@ pub struct FolderReport {
     /// The property `statusText`.
     pub status_text: Option<String>,
     /// The property `uidValidity`.
-    pub uid_validity: Option<u32>,
+    pub uid_validity: Option<u64>,
     /// The property `uidNext`.
-    pub uid_next: Option<u32>,
+    pub uid_next: Option<u64>,
     /// The property `serverCount`.
     pub server_count: Option<u64>,
     /// The property `storedCount`.

@@ -45,6 +45,13 @@ macro_rules! from {
 from!(bool => Boolean, i64 => Whole, i32 => Whole, u32 => Whole, f64 => Float, &str => Text,
       String => Text, Vec<u8> => Bytes, Uuid => Id);
 
+impl From<u64> for Value {
+    /// What is beyond the 63 bits of the database stays the greatest number there is.
+    fn from(value: u64) -> Self {
+        Self::Whole(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)

@@ -56,9 +56,9 @@ pub mod entity;
 
 pub mod change;
 
-pub mod receipt;
-
 pub mod origin;
+
+pub mod receipt;
 
 pub mod receive;
 
@@ -118,10 +118,15 @@ pub use login::SameLogin;
 pub use login::Twin;
 pub use once::Before;
 pub use once::Once;
+pub use origin::Beginning;
+pub use origin::Life;
+pub use origin::Origin;
 pub use prepared::Prepared;
 pub use receipt::Ledger;
 pub use receipt::Pending;
+pub use receipt::Remembered;
 pub use receipt::Wish;
+pub use receipt::Witness;
 pub use receive::Miss;
 pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;

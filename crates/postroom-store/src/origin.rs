@@ -1,28 +1,76 @@
-//! Origins: at which server, and under which login, the mailbox of a folder was read.
+//! Origins: whose mailbox the receipts of a folder belong to.
 //!
-//! UIDs mean something at one server under one UIDVALIDITY. When an account moves to another server
-//! its folders stay, and the other server may well have the same UIDVALIDITY: then the receipts so
-//! far are set apart under numbers that no server can have, and found again by the hash of the
-//! message alone.
+//! UIDs mean something at one server under one UIDVALIDITY, and only as long as the server keeps
+//! its word. One such life of a mailbox has a number, its generation. When the account moves to
+//! another server, when UIDVALIDITY changes, or when the server shows other messages under known
+//! UIDs, a new life begins: the receipts of former lives mean nothing to the UIDs, what was still
+//! to be done at the server for them is void, and their messages are known by their bytes alone.
 
 use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
 use uuid::Uuid;
 
+/// One life of the mailbox of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// The folder.
+    pub folder: Uuid,
+    /// Its number, which no other life of the folder has.
+    pub generation: i64,
+}
+
+/// What is noted of the mailbox of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// At which server, and under which login, it was read; `None`: nobody noted it.
+    pub login: Option<String>,
+    /// Its present life; `None`: it was never read.
+    pub life: Option<Life>,
+    /// UIDVALIDITY in this life; 0 where the server has none.
+    pub uid_validity: Option<u64>,
+    /// UIDNEXT as it was last told.
+    pub uid_next: Option<u64>,
+    /// When the folder was last proven complete, in milliseconds since 1970; `None`: never.
+    pub last_proof_ms: Option<i64>,
+}
+
+/// How a life of a mailbox begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beginning<'a> {
+    /// At which server, and under which login, it is read.
+    pub login: &'a str,
+    /// Its UIDVALIDITY; 0 where the server has none.
+    pub uid_validity: u64,
+    /// UIDs up to this one are not loaded.
+    pub baseline: u64,
+}
+
 impl Store {
-    /// Where the mailbox of a folder was read; `None`: nowhere so far, or nobody noted it.
+    /// What is noted of the mailbox of a folder.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn origin(&self, folder: Uuid) -> Result<Option<String>, Error> {
-        let sql = "SELECT \"login\" FROM \"origin\" WHERE \"folder\" = $1";
+    pub async fn origin(&self, folder: Uuid) -> Result<Origin, Error> {
+        // Before lives were counted, UIDVALIDITY was the number.
+        let sql = "SELECT o.\"login\", COALESCE(o.\"generation\", f.\"uidValidity\"),
+              COALESCE(o.\"uid_validity\", f.\"uidValidity\"), f.\"uidNext\", f.\"lastProofAt\"
+            FROM \"email/Folders\" f LEFT JOIN \"origin\" o ON o.\"folder\" = f.\"id\"
+            WHERE f.\"id\" = $1";
         let rows = self.read(Statement::new(sql).bind(folder)).await?;
-        Ok(rows.first().and_then(|row| row.text(0)).map(str::to_owned))
+        let whole = |column| rows.first().and_then(|row| row.whole(column));
+        let number = |column| whole(column).and_then(|number| u64::try_from(number).ok());
+        Ok(Origin {
+            login: rows.first().and_then(|row| row.text(0)).map(str::to_owned),
+            life: whole(1).map(|generation| Life { folder, generation }),
+            uid_validity: number(2),
+            uid_next: number(3),
+            last_proof_ms: whole(4),
+        })
     }
 
-    /// Notes where the mailbox of a folder is read for the first time.
+    /// Notes where the mailbox of a folder is read, of which nobody noted it.
     ///
     /// # Errors
     ///
@@ -30,41 +78,43 @@ impl Store {
     pub async fn origin_note(&self, folder: Uuid, login: &str) -> Result<(), Error> {
         let sql = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\") VALUES ($1, $2, 0)
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\"";
-        let note = Statement::new(sql).bind(folder).bind(login);
-        // Those of folders that are gone are of no use to anybody.
-        let gone = "DELETE FROM \"origin\" WHERE \"folder\" NOT IN
-            (SELECT \"id\" FROM \"email/Folders\")";
-        self.write(vec![note, Statement::new(gone)]).await.map(drop)
+        self.write(vec![Statement::new(sql).bind(folder).bind(login)]).await.map(drop)
     }
 
-    /// Sets the receipts of a folder apart, whose mailbox is at another server now, and sets from
-    /// which UID on it is loaded there.
+    /// Begins a life of the mailbox of a folder. What was pending, or still to be done at the
+    /// server, in former ones is void.
     ///
     /// # Errors
     ///
     /// When the store fails; then nothing of it is done.
-    pub async fn origin_move(
-        &self,
-        folder: Uuid,
-        login: &str,
-        (uid_validity, baseline): (u32, u32),
-    ) -> Result<(), Error> {
-        let moved = "UPDATE \"origin\" SET \"login\" = $2, \"moves\" = \"moves\" + 1
-            WHERE \"folder\" = $1";
+    pub async fn life_begin(&self, folder: Uuid, begun: Beginning<'_>) -> Result<Life, Error> {
+        let former = self.origin(folder).await?.life.map_or(0, |life| life.generation);
+        let sql = "SELECT MAX(\"generation\") FROM \"receipt\" WHERE \"folder\" = $1";
+        let rows = self.read(Statement::new(sql).bind(folder)).await?;
+        let last = rows.first().and_then(|row| row.whole(0)).unwrap_or(0).max(former).max(0);
+        let generation = last.saturating_add(1);
         let forgotten = "DELETE FROM \"receipt\" WHERE \"folder\" = $1 AND \"message\" IS NULL";
-        // Each move has its own 2^32 numbers below zero.
-        let set_apart =
-            "UPDATE \"receipt\" SET \"wish\" = NULL, \"uid_validity\" = \"uid_validity\" -
-              4294967296 * (SELECT \"moves\" FROM \"origin\" WHERE \"folder\" = $1)
-            WHERE \"folder\" = $1 AND \"uid_validity\" >= 0";
-        let begun = "UPDATE \"email/Folders\" SET \"uidValidity\" = $2, \"uidBaseline\" = $3
-            WHERE \"id\" = $1";
+        let void = "UPDATE \"receipt\" SET \"wish\" = NULL
+            WHERE \"folder\" = $1 AND \"wish\" IS NOT NULL";
+        let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\", \"generation\",
+              \"uid_validity\") VALUES ($1, $2, 0, $3, $4)
+            ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\",
+              \"generation\" = excluded.\"generation\",
+              \"uid_validity\" = excluded.\"uid_validity\"";
+        let shown = "UPDATE \"email/Folders\" SET \"uidValidity\" = $2, \"uidBaseline\" = $3,
+              \"uidNext\" = NULL WHERE \"id\" = $1";
+        // Those of folders that are gone are of no use to anybody.
+        let gone = "DELETE FROM \"origin\" WHERE \"folder\" NOT IN
+            (SELECT \"id\" FROM \"email/Folders\")";
+        let Beginning { login, uid_validity, baseline } = begun;
         let batch = vec![
-            Statement::new(moved).bind(folder).bind(login).must_change(),
             Statement::new(forgotten).bind(folder),
-            Statement::new(set_apart).bind(folder),
-            Statement::new(begun).bind(folder).bind(uid_validity).bind(baseline),
+            Statement::new(void).bind(folder),
+            Statement::new(noted).bind(folder).bind(login).bind(generation).bind(uid_validity),
+            Statement::new(shown).bind(folder).bind(uid_validity).bind(baseline),
+            Statement::new(gone),
         ];
-        self.write(batch).await.map(drop)
+        self.write(batch).await?;
+        Ok(Life { folder, generation })
     }
 }

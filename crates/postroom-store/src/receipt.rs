@@ -1,13 +1,19 @@
 //! The ledger: which messages of which mailbox are recorded.
 //!
 //! A receipt is written in the transaction that keeps the message, and survives the deletion of
-//! the message. One without a message is pending: announced by the server, not to be had yet.
+//! the message. One without a message is pending: announced by the server, not to be had yet. It
+//! keeps what the server said of the message, so that other words under the same UID are noticed.
 
+use crate::database::Row;
 use crate::database::Statement;
+use crate::database::Value;
 use crate::error::Error;
+use crate::origin::Life;
 use crate::store::Store;
 use std::ops::RangeInclusive;
-use uuid::Uuid;
+
+/// How many UIDs one query names: SQL knows no list as a value.
+const UIDS_MAX: usize = 500;
 
 /// What is wished of the server for a message that is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,73 +37,94 @@ impl Wish {
     }
 }
 
+/// What a server says of a message at little cost, to know it again. `None`: it did not say it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Witness {
+    /// RFC822.SIZE.
+    pub size_bytes: Option<u64>,
+    /// INTERNALDATE in milliseconds since 1970.
+    pub internal_date_ms: Option<i64>,
+    /// A hash of the field Message-ID.
+    pub message_id: Option<i64>,
+}
+
+/// A recorded message, as it is known again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its UID.
+    pub uid: u64,
+    /// What the server said of it.
+    pub witness: Witness,
+    /// The hash of its bytes; `None` where they were not had.
+    pub hash: Option<[u8; 16]>,
+}
+
 /// A receipt without a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// The UID.
-    pub uid: u32,
+    pub uid: u64,
     /// Why it could not be had, in words.
     pub reason: String,
-    /// How often it was tried.
+    /// How often it was tried; with a hash: how often these very bytes came.
     pub attempts: u32,
     /// When it is tried next, in milliseconds since 1970.
     pub next_attempt_ms: i64,
+    /// The hash of bytes that came, but cannot be all of the message.
+    pub hash: Option<[u8; 16]>,
 }
 
-/// What is recorded of one mailbox under one UIDVALIDITY.
+/// What is recorded of one life of a mailbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// The UIDs with a receipt, pending ones too, ascending.
-    pub recorded: Vec<u32>,
+    pub recorded: Vec<u64>,
     /// The pending ones, ascending.
     pub pending: Vec<Pending>,
+    /// Those that we deleted at the server, and that it no longer listed then, ascending.
+    pub gone: Vec<u64>,
     /// UIDs up to this one are not loaded.
-    pub baseline: u32,
-    /// Whether the folder was never read under this UIDVALIDITY.
-    pub is_new: bool,
-    /// Whether there are receipts under another UIDVALIDITY.
-    pub had_other_validity: bool,
-    /// Whether the folder was read before, under another UIDVALIDITY.
-    pub is_changed: bool,
-    /// When the folder was last proven complete, in milliseconds since 1970; `None`: never.
-    pub last_proof_ms: Option<i64>,
+    pub baseline: u64,
+    /// Whether there are receipts of former lives: what is known by its bytes is linked.
+    pub has_former: bool,
 }
 
 impl Ledger {
     /// Whether a UID has a receipt.
     #[must_use]
-    pub fn has(&self, uid: u32) -> bool {
+    pub fn has(&self, uid: u64) -> bool {
         self.recorded.binary_search(&uid).is_ok()
+    }
+
+    /// Whether a UID is that of a message that we deleted at the server.
+    #[must_use]
+    pub fn is_gone(&self, uid: u64) -> bool {
+        self.gone.binary_search(&uid).is_ok()
     }
 
     /// The pending receipt of a UID.
     #[must_use]
-    pub fn pending(&self, uid: u32) -> Option<&Pending> {
+    pub fn pending(&self, uid: u64) -> Option<&Pending> {
         let at = self.pending.binary_search_by_key(&uid, |pending| pending.uid).ok()?;
         self.pending.get(at)
     }
 }
 
 impl Store {
-    /// What is recorded of a folder under a UIDVALIDITY.
+    /// What is recorded of a life of a mailbox.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn ledger(&self, folder: Uuid, uid_validity: u32) -> Result<Ledger, Error> {
-        let mut ledger = self.ledger_part((folder, uid_validity), 0..=u32::MAX).await?;
-        let sql = "SELECT \"uidValidity\", \"uidBaseline\",
-              EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"uid_validity\" <> $2),
-              \"lastProofAt\"
+    pub async fn ledger(&self, life: Life) -> Result<Ledger, Error> {
+        let mut ledger = self.ledger_part(life, 0..=u64::MAX).await?;
+        let sql = "SELECT \"uidBaseline\",
+              EXISTS (SELECT 1 FROM \"receipt\" WHERE \"folder\" = $1 AND \"generation\" <> $2)
             FROM \"email/Folders\" WHERE \"id\" = $1";
-        let rows = self.read(Statement::new(sql).bind(folder).bind(uid_validity)).await?;
-        if let Some(row) = rows.first() {
-            ledger.is_new = row.whole(0) != Some(i64::from(uid_validity));
-            ledger.is_changed = ledger.is_new && row.whole(0).is_some();
-            let baseline = row.whole(1).filter(|_| !ledger.is_new);
-            ledger.baseline = baseline.and_then(|uid| u32::try_from(uid).ok()).unwrap_or(0);
-            ledger.had_other_validity = row.whole(2) == Some(1);
-            ledger.last_proof_ms = row.whole(3);
+        let statement = Statement::new(sql).bind(life.folder).bind(life.generation);
+        if let Some(row) = self.read(statement).await?.first() {
+            ledger.baseline = row.whole(0).and_then(|uid| u64::try_from(uid).ok()).unwrap_or(0);
+            ledger.has_former = row.whole(1) == Some(1);
         }
         Ok(ledger)
     }
@@ -105,31 +132,59 @@ impl Store {
     /// The receipts alone, of a range of UIDs: what one portion needs, however long the ledger is.
     pub(crate) async fn ledger_part(
         &self,
-        (folder, uid_validity): (Uuid, u32),
-        uids: RangeInclusive<u32>,
+        life: Life,
+        uids: RangeInclusive<u64>,
     ) -> Result<Ledger, Error> {
-        let sql = "SELECT \"uid\", \"message\" IS NULL, \"reason\", \"attempts\", \"next_attempt\"
-            FROM \"receipt\" WHERE \"folder\" = $1 AND \"uid_validity\" = $2
+        let sql = "SELECT \"uid\", \"message\" IS NULL, \"reason\", \"attempts\", \"next_attempt\",
+              \"gone\", CASE WHEN \"message\" IS NULL THEN \"hash\" END
+            FROM \"receipt\" WHERE \"folder\" = $1 AND \"generation\" = $2
               AND \"uid\" BETWEEN $3 AND $4 ORDER BY \"uid\"";
         let (first, last) = uids.into_inner();
-        let statement = Statement::new(sql).bind(folder).bind(uid_validity).bind(first).bind(last);
-        let rows = self.read(statement).await?;
+        let statement = Statement::new(sql).bind(life.folder).bind(life.generation);
+        let rows = self.read(statement.bind(first).bind(last)).await?;
         let mut ledger = Ledger::default();
         for row in rows {
-            let Some(uid) = row.whole(0).and_then(|uid| u32::try_from(uid).ok()) else {
+            let Some(uid) = row.whole(0).and_then(|uid| u64::try_from(uid).ok()) else {
                 continue;
             };
             ledger.recorded.push(uid);
+            if row.whole(5) == Some(1) {
+                ledger.gone.push(uid);
+            }
             if row.whole(1) == Some(1) {
                 ledger.pending.push(Pending {
                     uid,
                     reason: row.text(2).unwrap_or_default().to_owned(),
                     attempts: row.whole(3).and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
                     next_attempt_ms: row.whole(4).unwrap_or(0),
+                    hash: row.bytes(6).and_then(|hash| hash.try_into().ok()),
                 });
             }
         }
         Ok(ledger)
+    }
+
+    /// Recorded messages of these UIDs, as they are known again; pending ones are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn remembered(&self, life: Life, uids: &[u64]) -> Result<Vec<Remembered>, Error> {
+        let mut found = vec![];
+        for uids in uids.chunks(UIDS_MAX) {
+            let places: Vec<_> = (3..).take(uids.len()).map(|n| format!("${n}")).collect();
+            let sql = format!(
+                "SELECT \"uid\", \"size\", \"internal_date\", \"message_id\", \"hash\"
+                FROM \"receipt\" WHERE \"folder\" = $1 AND \"generation\" = $2
+                  AND \"message\" IS NOT NULL AND \"uid\" IN ({})",
+                places.join(", ")
+            );
+            let statement = Statement::new(sql).bind(life.folder).bind(life.generation);
+            let values = uids.iter().map(|uid| Value::from(*uid));
+            let rows = self.read(statement.bind_all(values)).await?;
+            found.extend(rows.iter().filter_map(remembered_of));
+        }
+        Ok(found)
     }
 
     /// Forgets pending receipts: the server no longer has the messages.
@@ -137,73 +192,77 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn pending_forget(
-        &self,
-        (folder, uid_validity): (Uuid, u32),
-        uids: &[u32],
-    ) -> Result<(), Error> {
-        let forget = |uid: &u32| {
-            let sql = "DELETE FROM \"receipt\" WHERE \"folder\" = $1 AND \"uid_validity\" = $2
+    pub async fn pending_forget(&self, life: Life, uids: &[u64]) -> Result<(), Error> {
+        let forget = |uid: &u64| {
+            let sql = "DELETE FROM \"receipt\" WHERE \"folder\" = $1 AND \"generation\" = $2
                 AND \"uid\" = $3 AND \"message\" IS NULL";
-            Statement::new(sql).bind(folder).bind(uid_validity).bind(*uid)
+            Statement::new(sql).bind(life.folder).bind(life.generation).bind(*uid)
         };
         self.write(uids.iter().map(forget).collect()).await.map(drop)
     }
 
-    /// Wishes of a folder that are not fulfilled yet, by UID.
+    /// Wishes of a folder that are not fulfilled yet, by UID, from the first behind `after` on.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn wish_list(
         &self,
-        folder: Uuid,
-        uid_validity: u32,
+        life: Life,
+        after: u64,
         limit: u32,
-    ) -> Result<Vec<(u32, Wish)>, Error> {
+    ) -> Result<Vec<(u64, Wish)>, Error> {
         let sql = "SELECT \"uid\", \"wish\" FROM \"receipt\" WHERE \"folder\" = $1
-            AND \"uid_validity\" = $2 AND \"wish\" IS NOT NULL ORDER BY \"uid\" LIMIT $3";
-        let statement = Statement::new(sql).bind(folder).bind(uid_validity).bind(limit);
-        let wish = |row: crate::database::Row| {
-            let uid = u32::try_from(row.whole(0)?).ok()?;
+            AND \"generation\" = $2 AND \"wish\" IS NOT NULL AND \"uid\" > $3
+            ORDER BY \"uid\" LIMIT $4";
+        let statement = Statement::new(sql).bind(life.folder).bind(life.generation);
+        let wish = |row: Row| {
+            let uid = u64::try_from(row.whole(0)?).ok()?;
             Some((uid, Wish::from_number(row.whole(1)?)?))
         };
-        Ok(self.read(statement).await?.into_iter().filter_map(wish).collect())
+        let rows = self.read(statement.bind(after).bind(limit)).await?;
+        Ok(rows.into_iter().filter_map(wish).collect())
     }
 
-    /// Takes fulfilled wishes off the list.
+    /// Takes wishes off the list: they are fulfilled, or given up.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn wish_done(
-        &self,
-        folder: Uuid,
-        uid_validity: u32,
-        uids: &[u32],
-    ) -> Result<(), Error> {
-        let done = |uid: &u32| {
-            let sql = "UPDATE \"receipt\" SET \"wish\" = NULL
-                WHERE \"folder\" = $1 AND \"uid_validity\" = $2 AND \"uid\" = $3";
-            Statement::new(sql).bind(folder).bind(uid_validity).bind(*uid)
+    pub async fn wish_done(&self, life: Life, uids: &[u64]) -> Result<(), Error> {
+        self.each(life, uids, "\"wish\" = NULL").await
+    }
+
+    /// Notes that the server no longer lists messages that were to be deleted there.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn wish_gone(&self, life: Life, uids: &[u64]) -> Result<(), Error> {
+        self.each(life, uids, "\"wish\" = NULL, \"gone\" = 1").await
+    }
+
+    async fn each(&self, life: Life, uids: &[u64], set: &str) -> Result<(), Error> {
+        let change = |uid: &u64| {
+            let sql = format!(
+                "UPDATE \"receipt\" SET {set}
+                WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3"
+            );
+            Statement::new(sql).bind(life.folder).bind(life.generation).bind(*uid)
         };
-        self.write(uids.iter().map(done).collect()).await.map(drop)
+        self.write(uids.iter().map(change).collect()).await.map(drop)
     }
+}
 
-    /// Sets from which UID on a folder is loaded under a UIDVALIDITY that is new to it.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn folder_baseline(
-        &self,
-        folder: Uuid,
-        uid_validity: u32,
-        baseline: u32,
-    ) -> Result<(), Error> {
-        let sql = "UPDATE \"email/Folders\" SET \"uidValidity\" = $2, \"uidBaseline\" = $3
-            WHERE \"id\" = $1";
-        let statement = Statement::new(sql).bind(folder).bind(uid_validity).bind(baseline);
-        self.write(vec![statement]).await.map(drop)
-    }
+fn remembered_of(row: &Row) -> Option<Remembered> {
+    let hash: Option<[u8; 16]> = row.bytes(4).and_then(|hash| hash.try_into().ok());
+    Some(Remembered {
+        uid: row.whole(0).and_then(|uid| u64::try_from(uid).ok())?,
+        witness: Witness {
+            size_bytes: row.whole(1).and_then(|size| u64::try_from(size).ok()),
+            internal_date_ms: row.whole(2),
+            message_id: row.whole(3),
+        },
+        hash: hash.filter(|hash| *hash != [0; 16]),
+    })
 }

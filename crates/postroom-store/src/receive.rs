@@ -11,7 +11,9 @@ use crate::feed;
 use crate::feed::Operation;
 use crate::file;
 use crate::file::NewFile;
+use crate::origin::Life;
 use crate::receipt::Wish;
+use crate::receipt::Witness;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -27,22 +29,24 @@ use uuid::Uuid;
 /// How many hashes one query names: SQL knows no list as a value.
 const HASHES_MAX: usize = 200;
 
-/// Receipts under other UIDVALIDITYs by hash: UIDVALIDITY, UID, message.
+/// Receipts of former lives by hash: generation, UID, message.
 type Former = HashMap<[u8; 16], Vec<(i64, i64, Uuid)>>;
 
 /// A received message to be recorded.
 #[derive(Debug, Clone)]
 pub struct ReceivedMessage {
     /// Its UID.
-    pub uid: u32,
+    pub uid: u64,
     /// Its entity, a row of `email/Messages`.
     pub row: EntityRow,
     /// Its files but for the original.
     pub files: Vec<NewFile>,
     /// The original; `None` when it is not to be kept (then no file is a part of it).
     pub original: Option<Content>,
-    /// A hash of its bytes, to know them again under another UIDVALIDITY.
+    /// A hash of its bytes, to know them again in another life of the mailbox.
     pub hash: [u8; 16],
+    /// What the server said of it.
+    pub witness: Witness,
     /// What is wished of the server afterwards.
     pub wish: Option<Wish>,
 }
@@ -52,13 +56,11 @@ pub struct ReceivedMessage {
 pub struct ReceiveBatch {
     /// The tenant.
     pub domain: Domain,
-    /// The folder.
-    pub folder: Uuid,
-    /// UIDVALIDITY of the mailbox.
-    pub uid_validity: u32,
+    /// The life of the mailbox.
+    pub life: Life,
     /// The messages.
     pub messages: Vec<ReceivedMessage>,
-    /// Whether what is known by its bytes under another UIDVALIDITY is linked, not kept again.
+    /// Whether what is known by its bytes from a former life is linked, not kept again.
     pub relink: bool,
 }
 
@@ -80,13 +82,16 @@ pub enum ReceiveOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Miss {
     /// Its UID.
-    pub uid: u32,
+    pub uid: u64,
     /// Why, in words.
     pub reason: String,
     /// Why, as a stable word.
     pub code: String,
     /// Whether it never can be had: then it becomes a message in state `error`.
     pub forever: bool,
+    /// The hash of bytes that came, but cannot be all of the message. Other bytes than before are
+    /// a first attempt again.
+    pub hash: Option<[u8; 16]>,
 }
 
 impl Store {
@@ -98,7 +103,7 @@ impl Store {
     /// When the store fails; then nothing of it is kept.
     pub async fn receive_commit(&self, batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
         let class = self.builtin(MESSAGES)?;
-        let at = (batch.folder, batch.uid_validity);
+        let at = batch.life;
         let uids = range(batch.messages.iter().map(|message| message.uid));
         let ledger = self.ledger_part(at, uids).await?;
         let mut former = if batch.relink {
@@ -109,7 +114,7 @@ impl Store {
         } else {
             HashMap::new()
         };
-        let mut statements = vec![folder_must_be(&batch.domain, batch.folder)];
+        let mut statements = vec![folder_must_be(&batch.domain, at.folder)];
         let (mut stored, mut repeated) = (0, 0);
         for message in batch.messages {
             let pending = ledger.pending(message.uid).is_some();
@@ -119,10 +124,9 @@ impl Store {
             }
             let known = former.get_mut(&message.hash).and_then(Vec::pop);
             let id = known.as_ref().map_or(message.row.id, |(_, _, id)| *id);
-            let tail = (message.hash, message.wish);
-            statements.push(receipt(at, (message.uid, id), tail));
-            if let Some((validity, uid, _)) = known {
-                statements.push(relinked((batch.folder, validity, uid), batch.uid_validity));
+            statements.push(receipt(at, id, Receipt::of(&message)));
+            if let Some((generation, uid, _)) = known {
+                statements.push(relinked(Life { generation, ..at }, uid));
                 repeated += 1;
                 continue;
             }
@@ -161,41 +165,38 @@ impl Store {
         Ok(statements)
     }
 
-    /// Receipts of a folder under other UIDVALIDITYs that this one has not used, by hash: each is
-    /// linked once, so that two equal messages stay two.
-    async fn receipts_by_hash(
-        &self,
-        (folder, uid_validity): (Uuid, u32),
-        hashes: &[[u8; 16]],
-    ) -> Result<Former, Error> {
+    /// Receipts of a folder from former lives, by hash: each is linked once and then gone, so that
+    /// two equal messages stay two.
+    async fn receipts_by_hash(&self, life: Life, hashes: &[[u8; 16]]) -> Result<Former, Error> {
         let mut found = HashMap::new();
         for hashes in hashes.chunks(HASHES_MAX) {
-            self.receipts_of_hashes((folder, uid_validity), hashes, &mut found).await?;
+            self.receipts_of_hashes(life, hashes, &mut found).await?;
         }
         Ok(found)
     }
 
     async fn receipts_of_hashes(
         &self,
-        (folder, uid_validity): (Uuid, u32),
+        life: Life,
         hashes: &[[u8; 16]],
         found: &mut Former,
     ) -> Result<(), Error> {
         let places: Vec<_> = (3..).take(hashes.len()).map(|n| format!("${n}")).collect();
         let sql = format!(
-            "SELECT \"hash\", \"uid_validity\", \"uid\", \"message\" FROM \"receipt\"
-            WHERE \"folder\" = $1 AND \"uid_validity\" <> $2 AND \"message\" IS NOT NULL
-              AND \"relinked\" IS NULL AND \"hash\" IN ({}) ORDER BY \"uid\" DESC",
+            "SELECT \"hash\", \"generation\", \"uid\", \"message\" FROM \"receipt\"
+            WHERE \"folder\" = $1 AND \"generation\" <> $2 AND \"message\" IS NOT NULL
+              AND \"hash\" IN ({}) ORDER BY \"uid\" DESC",
             places.join(", ")
         );
         let hashes = hashes.iter().map(|hash| Value::from(hash.to_vec()));
-        let statement = Statement::new(sql).bind(folder).bind(uid_validity).bind_all(hashes);
+        let statement =
+            Statement::new(sql).bind(life.folder).bind(life.generation).bind_all(hashes);
         for row in self.read(statement).await? {
             let hash = row.bytes(0).and_then(|hash| hash.try_into().ok());
-            if let (Some(hash), Some(validity), Some(uid), Some(id)) =
+            if let (Some(hash), Some(generation), Some(uid), Some(id)) =
                 (hash, row.whole(1), row.whole(2), row.id(3))
             {
-                found.entry(hash).or_default().push((validity, uid, id));
+                found.entry(hash).or_default().push((generation, uid, id));
             }
         }
         Ok(())
@@ -210,31 +211,31 @@ impl Store {
     pub async fn receive_missed(
         &self,
         (domain, account): (&Domain, Uuid),
-        (folder, uid_validity): (Uuid, u32),
+        (life, uid_validity): (Life, u64),
         misses: &[Miss],
         delay_ms: impl Fn(u32) -> i64,
     ) -> Result<(), Error> {
         let class = self.builtin(MESSAGES)?;
-        let uids = range(misses.iter().map(|miss| miss.uid));
-        let ledger = self.ledger_part((folder, uid_validity), uids).await?;
+        let ledger = self.ledger_part(life, range(misses.iter().map(|miss| miss.uid))).await?;
         let now_ms = clock::now_ms();
-        let mut batch = vec![folder_must_be(domain, folder)];
+        let mut batch = vec![folder_must_be(domain, life.folder)];
         for miss in misses {
-            let attempts = ledger.pending(miss.uid).map_or(0, |pending| pending.attempts) + 1;
+            let former = ledger.pending(miss.uid).filter(|former| former.hash == miss.hash);
+            let attempts = former.map_or(0, |pending| pending.attempts) + 1;
             if !miss.forever {
                 let next = now_ms + delay_ms(attempts);
-                batch.push(pending_receipt((folder, uid_validity), miss, (attempts, next)));
+                batch.push(pending_receipt(life, miss, (attempts, next)));
                 continue;
             }
             let id = clock::new_id();
             let values = json!({
-                "account_id": account.to_string(), "folder_id": folder.to_string(),
+                "account_id": account.to_string(), "folder_id": life.folder.to_string(),
                 "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
                 "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
                 "errorCode": miss.code, "uidValidity": uid_validity, "uid": miss.uid,
             });
             let values = values.as_object().cloned().unwrap_or_else(Map::new);
-            batch.push(receipt((folder, uid_validity), (miss.uid, id), ([0; 16], None)));
+            batch.push(receipt(life, id, Receipt { uid: miss.uid, ..Receipt::default() }));
             batch.push(self.insert(domain, &class, &Entity::new(id, values)));
             batch.push(feed::row(domain, &class, (id, Operation::Create), None));
         }
@@ -246,7 +247,7 @@ impl Store {
 }
 
 /// From the least to the greatest.
-fn range(uids: impl Iterator<Item = u32> + Clone) -> RangeInclusive<u32> {
+fn range(uids: impl Iterator<Item = u64> + Clone) -> RangeInclusive<u64> {
     uids.clone().min().unwrap_or(0)..=uids.max().unwrap_or(0)
 }
 
@@ -257,52 +258,68 @@ fn folder_must_be(domain: &Domain, folder: Uuid) -> Statement {
     Statement::new(sql).bind(folder).bind(domain.as_str()).must_change()
 }
 
-fn receipt(
-    (folder, uid_validity): (Uuid, u32),
-    (uid, message): (u32, Uuid),
-    (hash, wish): ([u8; 16], Option<Wish>),
-) -> Statement {
+/// What a receipt says beside whose message it is.
+#[derive(Default)]
+struct Receipt {
+    uid: u64,
+    hash: [u8; 16],
+    witness: Witness,
+    wish: Option<Wish>,
+}
+
+impl Receipt {
+    fn of(message: &ReceivedMessage) -> Self {
+        let ReceivedMessage { uid, hash, witness, wish, .. } = *message;
+        Self { uid, hash, witness, wish }
+    }
+}
+
+fn receipt(life: Life, message: Uuid, says: Receipt) -> Statement {
     // A pending receipt is completed; one with a message makes this change nothing, and the batch
     // fails: the same UID is never recorded twice.
-    let sql =
-        "INSERT INTO \"receipt\" (\"folder\", \"uid_validity\", \"uid\", \"message\", \"hash\",
-           \"wish\") VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (\"folder\", \"uid_validity\", \"uid\") DO UPDATE SET
+    let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"message\", \"hash\",
+           \"wish\", \"size\", \"internal_date\", \"message_id\")
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (\"folder\", \"generation\", \"uid\") DO UPDATE SET
            \"message\" = excluded.\"message\", \"hash\" = excluded.\"hash\",
-           \"wish\" = excluded.\"wish\", \"reason\" = NULL, \"next_attempt\" = NULL
+           \"wish\" = excluded.\"wish\", \"size\" = excluded.\"size\",
+           \"internal_date\" = excluded.\"internal_date\",
+           \"message_id\" = excluded.\"message_id\", \"reason\" = NULL, \"next_attempt\" = NULL
          WHERE \"receipt\".\"message\" IS NULL";
+    let Receipt { uid, hash, witness, wish } = says;
     Statement::new(sql)
-        .bind(folder)
-        .bind(uid_validity)
+        .bind(life.folder)
+        .bind(life.generation)
         .bind(uid)
         .bind(message)
         .bind(hash.to_vec())
         .bind(wish.map(Wish::number))
+        .bind(witness.size_bytes)
+        .bind(witness.internal_date_ms)
+        .bind(witness.message_id)
         .must_change()
 }
 
-fn relinked((folder, validity, uid): (Uuid, i64, i64), to: u32) -> Statement {
-    let sql = "UPDATE \"receipt\" SET \"relinked\" = $4
-        WHERE \"folder\" = $1 AND \"uid_validity\" = $2 AND \"uid\" = $3 AND \"relinked\" IS NULL";
-    Statement::new(sql).bind(folder).bind(validity).bind(uid).bind(to).must_change()
+/// The message of a receipt from a former life has one of the present life now.
+fn relinked(former: Life, uid: i64) -> Statement {
+    let sql = "DELETE FROM \"receipt\"
+        WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3";
+    Statement::new(sql).bind(former.folder).bind(former.generation).bind(uid).must_change()
 }
 
-fn pending_receipt(
-    (folder, uid_validity): (Uuid, u32),
-    miss: &Miss,
-    (attempts, next_ms): (u32, i64),
-) -> Statement {
-    let sql = "INSERT INTO \"receipt\" (\"folder\", \"uid_validity\", \"uid\", \"reason\",
-           \"attempts\", \"next_attempt\") VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (\"folder\", \"uid_validity\", \"uid\") DO UPDATE SET
+fn pending_receipt(life: Life, miss: &Miss, (attempts, next_ms): (u32, i64)) -> Statement {
+    let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"reason\",
+           \"attempts\", \"next_attempt\", \"hash\") VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (\"folder\", \"generation\", \"uid\") DO UPDATE SET
            \"reason\" = excluded.\"reason\", \"attempts\" = excluded.\"attempts\",
-           \"next_attempt\" = excluded.\"next_attempt\"
+           \"next_attempt\" = excluded.\"next_attempt\", \"hash\" = excluded.\"hash\"
          WHERE \"receipt\".\"message\" IS NULL";
     Statement::new(sql)
-        .bind(folder)
-        .bind(uid_validity)
+        .bind(life.folder)
+        .bind(life.generation)
         .bind(miss.uid)
         .bind(miss.reason.as_str())
         .bind(attempts)
         .bind(next_ms)
+        .bind(miss.hash.map(|hash| hash.to_vec()))
 }

@@ -46,7 +46,7 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
-const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN];
+const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -131,6 +131,20 @@ const FORGOTTEN: &[&str] = &[
     "UPDATE \"change\" SET \"replaced\" = NULL WHERE \"entity\" IN
        (SELECT \"entity\" FROM \"change\" WHERE \"operation\" = 0)",
     "CREATE INDEX \"change replaced\" ON \"change\" (\"entity\") WHERE \"replaced\" IS NOT NULL",
+];
+
+/// Receipts belong to a life of a mailbox instead of a UIDVALIDITY, and keep what the server said
+/// of the message. The numbers of the lives so far are their UIDVALIDITYs.
+const LIVES: &[&str] = &[
+    "ALTER TABLE \"receipt\" RENAME COLUMN \"uid_validity\" TO \"generation\"",
+    "ALTER TABLE \"receipt\" ADD COLUMN \"size\" {whole}",
+    "ALTER TABLE \"receipt\" ADD COLUMN \"internal_date\" {moment}",
+    "ALTER TABLE \"receipt\" ADD COLUMN \"message_id\" {whole}",
+    "ALTER TABLE \"receipt\" ADD COLUMN \"gone\" {whole}",
+    "DELETE FROM \"receipt\" WHERE \"relinked\" IS NOT NULL",
+    "ALTER TABLE \"receipt\" DROP COLUMN \"relinked\"",
+    "ALTER TABLE \"origin\" ADD COLUMN \"generation\" {whole}",
+    "ALTER TABLE \"origin\" ADD COLUMN \"uid_validity\" {whole}",
 ];
 
 /// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;

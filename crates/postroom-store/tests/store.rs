@@ -82,12 +82,13 @@ impl Fixture {
     async fn receive(
         &self,
         folder: Uuid,
-        validity: u32,
+        generation: i64,
         messages: Vec<ReceivedMessage>,
     ) -> ReceiveOutcome {
         let domain = self.domain.clone();
-        let relink = self.store.ledger(folder, validity).await.unwrap().had_other_validity;
-        let batch = ReceiveBatch { domain, folder, uid_validity: validity, messages, relink };
+        let life = Life { folder, generation };
+        let relink = self.store.ledger(life).await.unwrap().has_former;
+        let batch = ReceiveBatch { domain, life, messages, relink };
         self.store.receive_commit(batch).await.unwrap()
     }
 
@@ -104,7 +105,7 @@ impl Fixture {
         all
     }
 
-    fn received(&self, uid: u32, bytes: &[u8]) -> ReceivedMessage {
+    fn received(&self, uid: u64, bytes: &[u8]) -> ReceivedMessage {
         let values = json!({"messageDirection": "in", "messageState": "received", "uid": uid});
         let mut hash = [0; 16];
         hash[..bytes.len().min(16)].copy_from_slice(&bytes[..bytes.len().min(16)]);
@@ -131,6 +132,7 @@ impl Fixture {
             files: vec![file],
             original: Some(Content::prepare(bytes)),
             hash,
+            witness: Witness { size_bytes: Some(bytes.len() as u64), ..Witness::default() },
             wish: (uid == 1).then_some(Wish::Delete),
         }
     }
@@ -279,7 +281,9 @@ async fn references_must_exist_and_are_protected() {
 
     fixture.store.entity_delete((&fixture.domain, &class, account), None).await.unwrap();
     assert!(fixture.store.account_list().await.unwrap().is_empty());
-    assert!(fixture.store.ledger(folder, 7).await.unwrap().recorded.is_empty());
+    assert!(
+        fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap().recorded.is_empty()
+    );
     assert_eq!(fixture.list(json!(["and"])).await.len(), 1, "messages stay");
     let gone = fixture.receive(folder, 7, vec![fixture.received(2, b"two")]).await;
     assert_eq!(gone, ReceiveOutcome::FolderGone);
@@ -309,7 +313,7 @@ async fn a_uid_is_recorded_once_with_its_files() {
     let both = vec![fixture.received(1, b"one"), first];
     assert_eq!(fixture.receive(folder, 7, both).await, done(2, 0));
     assert_eq!(fixture.receive(folder, 7, vec![fixture.received(2, b"again")]).await, done(0, 1));
-    let ledger = fixture.store.ledger(folder, 7).await.unwrap();
+    let ledger = fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap();
     assert_eq!(ledger.recorded, [1, 2]);
     let raw = fixture.store.file_list(&fixture.domain, id, "rawMessage").await.unwrap();
     assert_eq!(fixture.read(&raw[0]).await, bytes);
@@ -320,7 +324,11 @@ async fn a_uid_is_recorded_once_with_its_files() {
     let kept = fixture.store.file_delete(at, "file", "a.txt").await;
     assert!(matches!(kept, Err(Error::Busy { .. })), "a part of the original stays");
     fixture.store.entity_delete(at, None).await.unwrap();
-    assert_eq!(fixture.store.ledger(folder, 7).await.unwrap().recorded, [1, 2], "receipts stay");
+    assert_eq!(
+        fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap().recorded,
+        [1, 2],
+        "receipts stay"
+    );
     assert!(fixture.store.file_list(&fixture.domain, id, "file").await.unwrap().is_empty());
 }
 
@@ -347,6 +355,8 @@ async fn after_a_change_of_uidvalidity_equal_bytes_are_linked_one_to_one() {
         fixture.received(22, b"new"),
     ];
     assert_eq!(fixture.receive(folder, 9, back).await, done(0, 3));
+    let former = fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap();
+    assert!(former.recorded.is_empty(), "receipts are gone once their messages have newer ones");
     assert_eq!(fixture.list(json!(["and"])).await.len(), 5);
 }
 
@@ -354,18 +364,28 @@ async fn after_a_change_of_uidvalidity_equal_bytes_are_linked_one_to_one() {
 async fn what_could_not_be_had_is_pending_until_it_is() {
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
-    let miss =
-        |uid, forever| Miss { uid, reason: "NIL".to_owned(), code: "too_big".to_owned(), forever };
+    let miss = |uid, forever| {
+        let (reason, code) = ("NIL".to_owned(), "too_big".to_owned());
+        Miss { uid, reason, code, forever, hash: None }
+    };
     let misses = [miss(4, false), miss(5, true)];
     let who = (&fixture.domain, account);
-    fixture.store.receive_missed(who, (folder, 7), &misses, |_| 60_000).await.unwrap();
-    fixture.store.receive_missed(who, (folder, 7), &misses[..1], |_| 60_000).await.unwrap();
-    let ledger = fixture.store.ledger(folder, 7).await.unwrap();
+    fixture
+        .store
+        .receive_missed(who, (Life { folder, generation: 7 }, 7), &misses, |_| 60_000)
+        .await
+        .unwrap();
+    fixture
+        .store
+        .receive_missed(who, (Life { folder, generation: 7 }, 7), &misses[..1], |_| 60_000)
+        .await
+        .unwrap();
+    let ledger = fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap();
     assert_eq!(ledger.recorded, [4, 5]);
     assert_eq!((ledger.pending[0].uid, ledger.pending[0].attempts), (4, 2));
     assert_eq!(fixture.list(json!(["==", ["property", "errorCode"], "too_big"])).await.len(), 1);
     assert_eq!(fixture.receive(folder, 7, vec![fixture.received(4, b"four")]).await, done(1, 0));
-    assert!(fixture.store.ledger(folder, 7).await.unwrap().pending.is_empty());
+    assert!(fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap().pending.is_empty());
 }
 
 #[tokio::test]
@@ -375,10 +395,37 @@ async fn wishes_stay_until_they_are_done() {
     fixture
         .receive(folder, 7, vec![fixture.received(1, b"one"), fixture.received(2, b"two")])
         .await;
-    let wishes = fixture.store.wish_list(folder, 7, 10).await.unwrap();
+    let wishes = fixture.store.wish_list(Life { folder, generation: 7 }, 0, 10).await.unwrap();
     assert_eq!(wishes, [(1, Wish::Delete)]);
-    fixture.store.wish_done(folder, 7, &[1]).await.unwrap();
-    assert!(fixture.store.wish_list(folder, 7, 10).await.unwrap().is_empty());
+    fixture.store.wish_done(Life { folder, generation: 7 }, &[1]).await.unwrap();
+    assert!(
+        fixture.store.wish_list(Life { folder, generation: 7 }, 0, 10).await.unwrap().is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_new_life_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
+    let fixture = fixture().await;
+    let (account, folder) = fixture.account().await;
+    let begin = |uid_validity| Beginning { login: "a@x.test", uid_validity, baseline: 0 };
+    let store = &fixture.store;
+    assert_eq!(store.origin(folder).await.unwrap().life, None);
+    let first = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();
+    fixture.receive(folder, first.generation, vec![fixture.received(1, b"one")]).await;
+    let (reason, code) = ("NIL".to_owned(), "not_given".to_owned());
+    let miss = Miss { uid: 2, reason, code, forever: false, hash: None };
+    let who = (&fixture.domain, account);
+    store.receive_missed(who, (first, 1), &[miss], |_| 60_000).await.unwrap();
+    assert_eq!(store.wish_list(first, 0, 10).await.unwrap(), [(1, Wish::Delete)]);
+    let second = store.life_begin(folder, begin(1_764_000_999_999)).await.unwrap();
+    let back = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();
+    assert!(first != second && second != back && first != back);
+    assert!(store.wish_list(first, 0, 10).await.unwrap().is_empty());
+    assert_eq!(store.ledger(first).await.unwrap().recorded, [1], "what is pending is forgotten");
+    let ledger = store.ledger(back).await.unwrap();
+    assert!(ledger.recorded.is_empty() && ledger.has_former);
+    let noted = store.origin(folder).await.unwrap();
+    assert_eq!((noted.life, noted.uid_validity), (Some(back), Some(1_764_000_000_000)));
 }
 
 #[tokio::test]
@@ -804,6 +851,12 @@ async fn an_older_schema_is_brought_forward() {
     let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\";
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change replaced\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';
+        ALTER TABLE \"receipt\" RENAME COLUMN \"generation\" TO \"uid_validity\";
+        ALTER TABLE \"receipt\" DROP COLUMN \"size\";
+        ALTER TABLE \"receipt\" DROP COLUMN \"internal_date\";
+        ALTER TABLE \"receipt\" DROP COLUMN \"message_id\";
+        ALTER TABLE \"receipt\" DROP COLUMN \"gone\";
+        ALTER TABLE \"receipt\" ADD COLUMN \"relinked\" INTEGER;
         UPDATE \"meta\" SET \"number\" = 1 WHERE \"name\" = 'schema';
         ALTER TABLE \"email/Messages\" DROP COLUMN \"dateTimeSource\";
         ALTER TABLE \"delivery\" DROP COLUMN \"waited\";

@@ -7,6 +7,7 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin;
 use postroom_store::Content;
+use postroom_store::Life;
 use postroom_store::MasterKey;
 use postroom_store::NewContent;
 use postroom_store::NewFile;
@@ -14,6 +15,7 @@ use postroom_store::ReceiveBatch;
 use postroom_store::ReceivedMessage;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
+use postroom_store::Witness;
 use postroom_store::clock;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -182,12 +184,12 @@ impl Server {
             ],
             original: Some(Content::prepare(ORIGINAL)),
             hash: [0; 16],
+            witness: Witness::default(),
             wish: None,
         };
         let batch = ReceiveBatch {
             domain: Domain::default_domain(),
-            folder: folder.parse::<Uuid>().unwrap(),
-            uid_validity: 1,
+            life: Life { folder: folder.parse::<Uuid>().unwrap(), generation: 1 },
             messages: vec![message],
             relink: false,
         };

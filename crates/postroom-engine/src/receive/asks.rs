@@ -24,13 +24,13 @@ const ENDS_MAX: u32 = 2;
 #[derive(Debug, Default)]
 pub struct Asks {
     /// Not asked for so far, ascending.
-    fresh: VecDeque<u32>,
+    fresh: VecDeque<u64>,
     /// Refused: the last one is asked for next.
-    halves: Vec<Vec<u32>>,
+    halves: Vec<Vec<u64>>,
     /// The connection ended while they were asked for: the first one is next, after all others.
-    suspects: VecDeque<Vec<u32>>,
+    suspects: VecDeque<Vec<u64>>,
     /// How often the connection ended while a UID was asked for alone.
-    ends: HashMap<u32, u32>,
+    ends: HashMap<u64, u32>,
     /// How many bytes a message has, on average of the last set.
     average_bytes: Option<u64>,
 }
@@ -38,10 +38,10 @@ pub struct Asks {
 impl Asks {
     /// Takes what is new, ascending, and what is tried again. What is known of messages that
     /// end connections is kept.
-    pub fn fill(&mut self, fresh: VecDeque<u32>, again: &[u32]) {
-        let (alone, together): (Vec<u32>, Vec<u32>) =
+    pub fn fill(&mut self, fresh: VecDeque<u64>, again: &[u64]) {
+        let (alone, together): (Vec<u64>, Vec<u64>) =
             again.iter().partition(|uid| self.ends.contains_key(uid));
-        let together = together.chunks(FIRST_COUNT_MAX).map(<[u32]>::to_vec);
+        let together = together.chunks(FIRST_COUNT_MAX).map(<[u64]>::to_vec);
         self.suspects = together.chain(alone.into_iter().map(|uid| vec![uid])).collect();
         self.fresh = fresh;
         self.halves.clear();
@@ -59,7 +59,7 @@ impl Asks {
     }
 
     /// The set to ask for next: at most so many messages, and about so many bytes.
-    pub fn next(&mut self, count_max: usize, bytes_max: usize) -> Option<Vec<u32>> {
+    pub fn next(&mut self, count_max: usize, bytes_max: usize) -> Option<Vec<u64>> {
         let by_bytes = match self.average_bytes {
             None => FIRST_COUNT_MAX,
             Some(average) => bytes_max / usize::try_from(average.max(1)).unwrap_or(usize::MAX),
@@ -78,7 +78,7 @@ impl Asks {
     }
 
     /// Notes what came of a set: so many messages, so many bytes.
-    pub fn came(&mut self, uids: impl Iterator<Item = u32>, bytes: u64) {
+    pub fn came(&mut self, uids: impl Iterator<Item = u64>, bytes: u64) {
         let mut count = 0;
         for uid in uids {
             self.ends.remove(&uid);
@@ -89,7 +89,7 @@ impl Asks {
 
     /// A set, or the rest of it, was refused: it is asked for again in halves. Gives a message
     /// that was refused alone.
-    pub fn refused(&mut self, mut rest: Vec<u32>) -> Option<u32> {
+    pub fn refused(&mut self, mut rest: Vec<u64>) -> Option<u64> {
         if let [uid] = rest.as_slice() {
             return Some(*uid);
         }
@@ -100,7 +100,7 @@ impl Asks {
 
     /// The connection ended before the rest of a set came. Gives a message that does so again and
     /// again.
-    pub fn ended(&mut self, rest: &[u32]) -> Option<u32> {
+    pub fn ended(&mut self, rest: &[u64]) -> Option<u64> {
         let (first, others) = rest.split_first()?;
         if others.is_empty() {
             let ends = self.ends.entry(*first).or_default();
@@ -109,14 +109,14 @@ impl Asks {
                 return Some(*first);
             }
         }
-        let halves = others.chunks(others.len().div_ceil(2).max(1)).map(<[u32]>::to_vec);
+        let halves = others.chunks(others.len().div_ceil(2).max(1)).map(<[u64]>::to_vec);
         self.suspects.extend(halves);
         self.suspects.push_back(vec![*first]);
         None
     }
 
     /// A set could not be asked for, for a reason of our own: it is next again.
-    pub fn put_back(&mut self, rest: Vec<u32>) {
+    pub fn put_back(&mut self, rest: Vec<u64>) {
         if !rest.is_empty() {
             self.halves.push(rest);
         }
@@ -127,7 +127,7 @@ impl Asks {
 mod tests {
     use super::*;
 
-    fn all(asks: &mut Asks) -> Vec<Vec<u32>> {
+    fn all(asks: &mut Asks) -> Vec<Vec<u64>> {
         std::iter::from_fn(|| asks.next(4, usize::MAX)).collect()
     }
 
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(asks.ended(&[2, 3, 4]), None);
         assert_eq!(asks.next(4, usize::MAX), Some(vec![5, 6, 7, 8]));
         assert_eq!(asks.refused(vec![5, 6, 7, 8]), None);
-        let want: [&[u32]; 6] = [&[5, 6], &[7, 8], &[9], &[3], &[4], &[2]];
+        let want: [&[u64]; 6] = [&[5, 6], &[7, 8], &[9], &[3], &[4], &[2]];
         assert_eq!(all(&mut asks), want);
         assert!(asks.is_empty());
     }
@@ -150,7 +150,7 @@ mod tests {
         asks.fill([7].into(), &[]);
         assert_eq!((asks.ended(&[7]), asks.ended(&[7])), (None, Some(7)));
         asks.fill([8].into(), &[5, 6, 7]);
-        let want: [&[u32]; 3] = [&[8], &[5, 6], &[7]];
+        let want: [&[u64]; 3] = [&[8], &[5, 6], &[7]];
         assert_eq!(all(&mut asks), want);
         assert_eq!(asks.ended(&[7]), Some(7));
         asks.came([7].into_iter(), 10);

@@ -1,5 +1,4 @@
-//! Baseline: up to which UID a mailbox is not loaded, when it is read under a UIDVALIDITY for the
-//! first time.
+//! Baseline: up to which UID a mailbox is not loaded, when a life of it begins.
 //!
 //! Without `load_existing` that is what was there when the folder was enabled. A change of
 //! UIDVALIDITY is no such moment: what came since the folder was last proven complete is loaded,
@@ -9,7 +8,7 @@ use crate::account::Folder;
 use crate::error::Error;
 use postroom_imap::Connection;
 use postroom_model::Timestamp;
-use postroom_store::Ledger;
+use postroom_store::Origin;
 
 /// INTERNALDATE is compared by day, in the time zone of the server (RFC 3501 §6.4.4).
 const MARGIN_MS: i64 = 2 * 86_400_000;
@@ -21,16 +20,16 @@ const MARGIN_MS: i64 = 2 * 86_400_000;
 /// What ended the connection, or the server's refusal.
 pub async fn baseline(
     folder: &Folder,
-    ledger: &Ledger,
-    listed: &[u32],
+    origin: &Origin,
+    listed: &[u64],
     connection: &mut Connection,
-) -> Result<u32, Error> {
+) -> Result<u64, Error> {
     if folder.options.flag("load_existing") {
         return Ok(0);
     }
     let last = listed.last().copied().unwrap_or(0);
-    match ledger.last_proof_ms {
-        _ if !ledger.is_changed => Ok(last),
+    match origin.last_proof_ms {
+        _ if origin.life.is_none() => Ok(last),
         // Nothing says what was there when the folder was enabled.
         None => Ok(0),
         Some(proven_ms) => {

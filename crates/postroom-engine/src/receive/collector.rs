@@ -51,7 +51,7 @@ impl<'a> Collector<'a> {
     pub fn new(
         shared: &'a Arc<Shared>,
         (account, folder): (Uuid, &Folder),
-        uid_validity: u32,
+        uid_validity: u64,
         sender: mpsc::Sender<Portion>,
     ) -> Self {
         let options = &folder.options;
@@ -200,11 +200,18 @@ mod tests {
         }
     }
 
-    async fn spooled(shared: &Shared, uid: u32) -> Arrived {
+    async fn spooled(shared: &Shared, uid: u64) -> Arrived {
         let mut spool = Spool::create(&shared.settings.spool_directory).unwrap();
         spool.write(&vec![b'x'; LARGE_BYTES]).await.unwrap();
         let original = spool.finish().await.unwrap();
-        Arrived { uid, flags: vec![], internal_date_ms: None, original }
+        Arrived {
+            uid,
+            flags: vec![],
+            internal_date_ms: None,
+            size_bytes: None,
+            may_be_deleted: true,
+            original,
+        }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use crate::journal;
 use crate::journal::Arrival;
 use crate::receive::Portion;
 use crate::receive::decompose::Decomposed;
-use crate::receive::fetch::Missed;
+use crate::receive::intake::Missed;
 use crate::receive::watch::News;
 use crate::shared::Shared;
 use postroom_model::builtin::MESSAGES;
@@ -47,8 +47,7 @@ pub async fn commit(
         }
         let batch = ReceiveBatch {
             domain: account.domain.clone(),
-            folder: folder.id,
-            uid_validity: news.uid_validity,
+            life: news.life,
             messages,
             relink: news.relink,
         };
@@ -133,11 +132,12 @@ pub async fn record_missed(
         reason: missed.reason.clone(),
         code: if missed.forever { "too_big" } else { "not_given" }.to_owned(),
         forever: missed.forever,
+        hash: missed.hash,
     };
     let first = folder.options.duration("retry_first");
     let delay_ms = |attempts: u32| backoff::ms(backoff::delay(attempts, first, RETRY_LONGEST));
     let misses: Vec<_> = missed.iter().map(miss).collect();
-    let (who, at) = ((&account.domain, account.id), (folder.id, news.uid_validity));
+    let (who, at) = ((&account.domain, account.id), (news.life, news.uid_validity));
     shared.store.receive_missed(who, at, &misses, delay_ms).await?;
     for miss in &misses {
         journal::missed(account, folder, miss);

@@ -8,6 +8,7 @@ use crate::derive::Derived;
 use crate::derive::Keep;
 use crate::journal::Arrival;
 use crate::original::Original;
+use crate::receive::witness;
 use postroom_model::Entity;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
@@ -17,6 +18,7 @@ use postroom_store::Content;
 use postroom_store::EntityRow;
 use postroom_store::ReceivedMessage;
 use postroom_store::Wish;
+use postroom_store::Witness;
 use postroom_store::clock;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -29,11 +31,15 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct Arrived {
     /// Its UID.
-    pub uid: u32,
+    pub uid: u64,
     /// Its flags.
     pub flags: Vec<String>,
     /// INTERNALDATE in milliseconds since 1970, when the server gave a true one.
     pub internal_date_ms: Option<i64>,
+    /// RFC822.SIZE.
+    pub size_bytes: Option<u64>,
+    /// Whether its bytes are good enough for the message to be deleted at the server.
+    pub may_be_deleted: bool,
     /// Its bytes.
     pub original: Original,
 }
@@ -46,7 +52,7 @@ pub struct Wanted {
     /// The folder.
     pub folder: Uuid,
     /// UIDVALIDITY of the mailbox.
-    pub uid_validity: u32,
+    pub uid_validity: u64,
     /// What of a message is kept.
     pub keep: Keep,
     /// What is wished of the server once the message is durable.
@@ -90,6 +96,12 @@ pub fn decompose(
     let arrival = Arrival::of(&entity);
     let keep = wanted.keep.raw || is_raw;
     let hash = arrived.original.hash()?;
+    let witness = Witness {
+        size_bytes: arrived.size_bytes,
+        internal_date_ms: arrived.internal_date_ms,
+        message_id: witness::message_id(&arrived.original.start()?),
+    };
+    let is_kept = |wish: &Wish| *wish != Wish::Delete || arrived.may_be_deleted;
     let (original, spool) = match arrived.original {
         Original::Memory(bytes) => (keep.then(|| Content::prepare(&bytes)), None),
         Original::Spool { file, .. } => (None, keep.then_some(file)),
@@ -100,7 +112,8 @@ pub fn decompose(
         files: derived.files,
         original,
         hash,
-        wish: wanted.wish,
+        witness,
+        wish: wanted.wish.filter(is_kept),
     };
     Ok(Decomposed { message, arrival, spool })
 }

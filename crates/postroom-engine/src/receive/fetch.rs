@@ -13,8 +13,18 @@ use crate::receive::Portion;
 use crate::receive::asks::Asks;
 use crate::receive::asks::SET_OCTETS_MAX;
 use crate::receive::collector::Collector;
-use crate::receive::decompose::Arrived;
+use crate::receive::doubt;
+use crate::receive::intake::Doubted;
+use crate::receive::intake::Intake;
+use crate::receive::intake::Missed;
+use crate::receive::intake::doubt_of;
+use crate::receive::intake::too_big;
+use crate::receive::single;
+use crate::receive::single::Form;
+use crate::receive::single::Single;
 use crate::receive::turn::Turn;
+use crate::receive::watch::News;
+use crate::receive::wishes;
 use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
@@ -22,6 +32,7 @@ use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
 use postroom_imap::UidSet;
 use postroom_imap::Verdict;
+use postroom_store::Wish;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,23 +42,18 @@ use tokio::sync::mpsc;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How many messages are refused in a row before the rest of the mailbox is left for later.
 const REFUSED_MAX: u32 = 10;
-
-/// A message that the server announced but did not give.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missed {
-    /// Its UID.
-    pub uid: u32,
-    /// Why, in words.
-    pub reason: String,
-    /// Whether it will never be had: larger than the limit.
-    pub forever: bool,
-}
+/// For how many messages other forms are tried in one turn; each takes a few round trips.
+const SINGLES_MAX: u32 = 20;
+/// How often the same bytes come before they are taken for all of a message of another size.
+const SAME_MIN: u32 = 4;
 
 /// How fetching went.
 #[derive(Debug)]
 pub struct Outcome {
     /// What could not be had, whatever the result is.
     pub missed: Vec<Missed>,
+    /// How many messages are not deleted at the server because they may not be whole.
+    pub withheld: u64,
     /// What ended it early; whole messages that came before were handed on.
     pub result: Result<(), Error>,
 }
@@ -58,24 +64,33 @@ pub async fn fetch(
     (account, folder): (&Account, &Folder),
     connection: &mut Connection,
     (asks, turn): (&mut Asks, &Turn<'_>),
-    (uid_validity, sender): (u32, mpsc::Sender<Portion>),
+    (news, sender): (&News, mpsc::Sender<Portion>),
 ) -> Outcome {
-    let collector = Collector::new(shared, (account.id, folder), uid_validity, sender);
-    let mut fetching = Fetching { connection, asks, collector, missed: vec![], refused: 0 };
+    let collector = Collector::new(shared, (account.id, folder), news.uid_validity, sender);
+    let mut fetching = Fetching {
+        connection,
+        asks,
+        intake: Intake::new(collector, wishes::wished(folder) == Some(Wish::Delete)),
+        news,
+        refused: 0,
+        singles: 0,
+    };
     let mut result = fetching.all(turn).await;
-    let flushed = fetching.collector.flush().await;
+    let flushed = fetching.intake.collector.flush().await;
     if result.is_ok() {
         result = flushed;
     }
-    Outcome { missed: fetching.missed, result }
+    Outcome { missed: fetching.intake.missed, withheld: fetching.intake.withheld, result }
 }
 
 /// A fetch on its way.
 struct Fetching<'a, 'b> {
     connection: &'a mut Connection,
     asks: &'a mut Asks,
-    collector: Collector<'b>,
-    missed: Vec<Missed>,
+    intake: Intake<'b>,
+    news: &'a News,
+    /// How many messages were asked for in other forms.
+    singles: u32,
     /// How many messages in a row were refused.
     refused: u32,
 }
@@ -83,26 +98,30 @@ struct Fetching<'a, 'b> {
 /// What came of one set.
 #[derive(Default)]
 struct Got {
-    uids: HashSet<u32>,
+    uids: HashSet<u64>,
     bytes: u64,
 }
 
 impl Fetching<'_, '_> {
     async fn all(&mut self, turn: &Turn<'_>) -> Result<(), Error> {
-        let (count_max, bytes_max) = (self.collector.count_max, self.collector.bytes_max);
-        while !turn.is_over(self.collector.portions) {
+        let (count_max, bytes_max) =
+            (self.intake.collector.count_max, self.intake.collector.bytes_max);
+        while !turn.is_over(self.intake.collector.portions) {
             let Some(uids) = self.asks.next(count_max, bytes_max) else {
                 return Ok(());
             };
             let mut got = Got::default();
             let result = self.set(&UidSet::from_uids(&uids), &mut got).await;
-            let rest: Vec<u32> = uids.into_iter().filter(|uid| !got.uids.contains(uid)).collect();
+            let rest: Vec<u64> = uids.into_iter().filter(|uid| !got.uids.contains(uid)).collect();
             if !got.uids.is_empty() {
                 self.refused = 0;
             }
             self.asks.came(got.uids.into_iter(), got.bytes);
             match result {
-                Ok(()) => self.not_given(rest).await?,
+                Ok(()) => {
+                    self.not_given(rest).await?;
+                    self.resolve().await?;
+                }
                 Err(Error::Imap(error)) => self.rest_of(rest, error)?,
                 Err(error) => {
                     self.asks.put_back(rest);
@@ -115,11 +134,11 @@ impl Fetching<'_, '_> {
 
     /// Decides what becomes of the rest of a set; gives the error when nothing more is to be
     /// asked for now.
-    fn rest_of(&mut self, rest: Vec<u32>, error: postroom_imap::Error) -> Result<(), Error> {
+    fn rest_of(&mut self, rest: Vec<u64>, error: postroom_imap::Error) -> Result<(), Error> {
         if !error.leaves_connection_open() {
             if let Some(uid) = self.asks.ended(&rest) {
                 let reason = format!("the connection ends when it is asked for: {error}");
-                self.missed.push(Missed { uid, reason, forever: false });
+                self.intake.missed.push(Missed::pending(uid, reason));
             }
             return Err(error.into());
         }
@@ -135,14 +154,14 @@ impl Fetching<'_, '_> {
             | Verdict::Protocol => {}
         }
         if let Some(uid) = self.asks.refused(rest) {
-            self.missed.push(Missed { uid, reason: error.to_string(), forever: false });
+            self.intake.missed.push(Missed::pending(uid, error.to_string()));
             self.refused += 1;
         }
         if self.refused >= REFUSED_MAX { Err(error.into()) } else { Ok(()) }
     }
 
     /// Of what FETCH passed over: what is still there counts as missed, the rest was expunged.
-    async fn not_given(&mut self, uids: Vec<u32>) -> Result<(), Error> {
+    async fn not_given(&mut self, uids: Vec<u64>) -> Result<(), Error> {
         if uids.is_empty() {
             return Ok(());
         }
@@ -160,23 +179,90 @@ impl Fetching<'_, '_> {
                 }
             }
         }
-        let missed = |uid| {
+        let doubted = |uid| {
             let reason = "the server lists the message but does not give it".to_owned();
-            Missed { uid, reason, forever: false }
+            Doubted { uid, reason, came: None }
         };
-        self.missed.extend(uids.into_iter().filter(|uid| still_there.contains(uid)).map(missed));
+        self.intake
+            .doubted
+            .extend(uids.into_iter().filter(|uid| still_there.contains(uid)).map(doubted));
+        if result.is_err() {
+            self.intake.give_up_doubted();
+        }
         result
+    }
+
+    /// Asks in other forms for what did not come as a whole message.
+    async fn resolve(&mut self) -> Result<(), Error> {
+        while let Some(doubted) = self.intake.doubted.pop() {
+            if self.singles >= SINGLES_MAX {
+                self.intake.doubted.push(doubted);
+                self.intake.give_up_doubted();
+                return Ok(());
+            }
+            self.singles += 1;
+            let uid = doubted.uid;
+            if let Err(error) = self.resolve_one(doubted).await {
+                let reason = format!("the connection ends when it is asked for: {error}");
+                self.intake.missed.push(Missed::pending(uid, reason));
+                self.intake.give_up_doubted();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn resolve_one(&mut self, doubted: Doubted) -> Result<(), Error> {
+        let Doubted { uid, mut reason, mut came } = doubted;
+        for form in self.forms(uid) {
+            let directory = self.intake.collector.spool_directory().to_owned();
+            match single::ask(self.connection, uid, form, &directory).await? {
+                Single::Missed(why) if came.is_none() => reason = why,
+                Single::Missed(_) => {}
+                Single::Given(message, original) => match doubt_of(&message, &original)? {
+                    None => return self.intake.take(message, uid, original, true).await,
+                    Some(why) => {
+                        let best = came.as_ref().map_or(0, |(_, best)| best.size_bytes());
+                        if came.is_none() || original.size_bytes() > best {
+                            (reason, came) = (why, Some((message, original)));
+                        }
+                    }
+                },
+            }
+        }
+        let Some((message, original)) = came else {
+            self.intake.missed.push(Missed::pending(uid, reason));
+            return Ok(());
+        };
+        let hash = original.hash().map_err(Error::Spool)?;
+        let before = self.news.pending.get(&uid).filter(|before| before.hash == Some(hash));
+        let times = before.map_or(0, |before| before.attempts) + 1;
+        let is_notice = doubt::is_notice(&original).map_err(Error::Spool)?;
+        if times >= SAME_MIN && original.size_bytes() > 0 && !is_notice {
+            // The announced size is wrong: this is all there is.
+            return self.intake.take(message, uid, original, false).await;
+        }
+        self.intake.missed.push(Missed { hash: Some(hash), ..Missed::pending(uid, reason) });
+        Ok(())
+    }
+
+    /// The other forms in which a message can be asked for.
+    fn forms(&self, uid: u64) -> Vec<Form> {
+        let listing = &self.news.listing;
+        let at = listing.uids.binary_search(&uid).ok().filter(|_| listing.is_whole());
+        let sequence = at.and_then(|at| u32::try_from(at + 1).ok()).map(Form::Sequence);
+        let old = self.news.examined.then_some(Form::Old);
+        [Some(Form::Partial), sequence, old].into_iter().flatten().collect()
     }
 
     async fn set(&mut self, asked: &UidSet, got: &mut Got) -> Result<(), Error> {
         let mut fetch = self.connection.uid_fetch(asked, FetchItems::Message).await?;
-        let collector = &mut self.collector;
         let mut spool: Option<Spool> = None;
         loop {
             let event = match tokio::time::timeout(PATIENCE, fetch.next()).await {
                 Ok(event) => event?,
                 Err(_) => {
-                    collector.flush().await?;
+                    self.intake.collector.flush().await?;
                     fetch.next().await?
                 }
             };
@@ -184,8 +270,8 @@ impl Fetching<'_, '_> {
                 None => return Ok(()),
                 Some(FetchEvent::BodyStart { .. }) => {
                     // A large message may take its time: no memory waits for it.
-                    collector.flush().await?;
-                    let directory = collector.spool_directory();
+                    self.intake.collector.flush().await?;
+                    let directory = self.intake.collector.spool_directory();
                     spool = Some(Spool::create(directory).map_err(Error::Spool)?);
                 }
                 Some(FetchEvent::Chunk(bytes)) => {
@@ -203,18 +289,18 @@ impl Fetching<'_, '_> {
                         continue;
                     }
                     match body(&message, spool).await? {
-                        Ok(body) if body.size_bytes() > collector.message_bytes_max => {
-                            got.uids.insert(uid);
-                            self.missed.push(Missed { uid, ..too_big(body.size_bytes()) });
-                        }
                         Ok(body) => {
                             got.uids.insert(uid);
                             got.bytes += body.size_bytes();
-                            collector.add(arrived(message, uid, body)).await?;
+                            self.intake.come(message, uid, body).await?;
                         }
-                        Err(Some(miss)) => {
+                        Err(Some(miss)) if miss.forever => {
                             got.uids.insert(uid);
-                            self.missed.push(Missed { uid, ..miss });
+                            self.intake.missed.push(Missed { uid, ..miss });
+                        }
+                        Err(Some(Missed { reason, .. })) => {
+                            got.uids.insert(uid);
+                            self.intake.doubted.push(Doubted { uid, reason, came: None });
                         }
                         // Flags alone, told without being asked.
                         Err(None) => {}
@@ -225,22 +311,12 @@ impl Fetching<'_, '_> {
     }
 }
 
-fn arrived(message: Fetched, uid: u32, original: Original) -> Arrived {
-    Arrived { uid, flags: message.flags, internal_date_ms: message.internal_date_ms, original }
-}
-
-/// What is said of a message that is too large; it is never asked for again.
-fn too_big(size_bytes: u64) -> Missed {
-    let reason = format!("the message has {size_bytes} bytes, more than message_bytes_max");
-    Missed { uid: 0, reason, forever: true }
-}
-
 /// The bytes of a message; else why there are none (`None`: the response was about something else).
 async fn body(
     message: &Fetched,
     spool: Option<Spool>,
 ) -> Result<Result<Original, Option<Missed>>, Error> {
-    let miss = |reason: String, forever| Some(Missed { uid: 0, reason, forever });
+    let miss = |reason: String, forever| Some(Missed { forever, ..Missed::pending(0, reason) });
     Ok(match &message.body {
         postroom_imap::Body::Bytes(bytes) => Ok(Original::Memory(bytes.clone())),
         postroom_imap::Body::Streamed => match spool {

@@ -1,35 +1,68 @@
 //! Watch: what is in the mailbox that the ledger does not have?
 //!
 //! The answer is a set difference, never a count or a high-water mark: the UIDs that the server
-//! lists, without those that have a receipt. So nothing is passed over, whatever was interrupted,
-//! and when the difference is empty the folder is proven complete. What was found is remembered
-//! until it is fetched: a folder that goes on where its last turn ended asks for no list again.
+//! lists, without those that have a receipt. So nothing is passed over, whatever was interrupted.
+//! Before that, [`crate::receive::identity`] asks whether the UIDs still mean what they meant; if
+//! not, a new life of the mailbox begins and all of it is news. What was found is remembered until
+//! it is fetched: a folder that goes on where its last turn ended asks for no list again.
 
 use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
 use crate::receive::asks::Asks;
 use crate::receive::baseline::baseline;
+use crate::receive::identity;
+use crate::receive::identity::Care;
+use crate::receive::identity::Over;
+use crate::receive::listing;
+use crate::receive::listing::Listing;
 use crate::receive::wishes;
+use crate::receive::wishes::Wishes;
+use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::Mode;
 use postroom_imap::Selected;
 use postroom_model::Timestamp;
+use postroom_store::Beginning;
 use postroom_store::FolderReport;
 use postroom_store::Ledger;
+use postroom_store::Life;
+use postroom_store::Origin;
+use postroom_store::Pending;
 use postroom_store::clock;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Up to so many recorded messages, each visit looks at all of them.
+const FEW: usize = 16;
+/// Of more, at so many of the newest, and so many others.
+const SAMPLE: (usize, usize) = (6, 6);
+/// Up to so many, all are looked at when a process meets the mailbox for the first time.
+const FIRST_MAX: usize = 500;
+/// From time to time all are looked at, up to so many.
+const ALL_MAX: usize = 50_000;
+const ALL_EVERY: Duration = Duration::from_secs(3600);
+/// How many of the messages that were there last are kept in mind for the next visit.
+const SHOWN_MAX: (usize, usize) = (6, 60);
+/// After so many lives in a row that lasted for one visit, visits become rare.
+const CHANGES_MAX: u32 = 3;
+const RARELY_FIRST: Duration = Duration::from_secs(60);
+const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 
 /// What is remembered of a folder between two calls.
 #[derive(Debug, Default)]
 pub struct Known {
     /// What the mailbox looked like when the folder was last proven complete.
     proven: Option<Glance>,
+    /// Some of the messages that it had then.
+    shown: Vec<u64>,
     /// When the next pending message is asked for again, in milliseconds since 1970.
     retry_ms: Option<i64>,
-    /// Whether there may be wishes that are not fulfilled.
-    pub has_wishes: bool,
+    /// What is to be changed at the server.
+    pub wishes: Wishes,
     /// What the last look at the mailbox has found, until all of it is fetched.
     pub news: Option<Arc<News>>,
     /// What of it is still to be asked for.
@@ -38,8 +71,22 @@ pub struct Known {
     pub recorded: u64,
     /// Whether something was recorded; for the caller to take.
     pub has_progressed: bool,
-    /// The UIDVALIDITY of all this.
-    uid_validity: Option<u32>,
+    /// How many recorded messages are not deleted at the server because they may not be whole.
+    pub withheld: u64,
+    /// Which words of the server are no witnesses.
+    pub unsteady: Unsteady,
+    /// Why the life of the mailbox is over, as a step before a deletion has shown.
+    pub over: Option<Over>,
+    /// The origin as it is noted in the store, once it was read.
+    origin: Option<Origin>,
+    /// Whether the mailbox is opened by SELECT because EXAMINE gives it another UIDVALIDITY.
+    selects: bool,
+    /// How many visits in a row found the mailbox in another life.
+    changes: u32,
+    /// How many listings in a row did not agree with the server's count.
+    disagreements: u32,
+    /// When all recorded messages were looked at last.
+    all_at: Option<Instant>,
 }
 
 impl Known {
@@ -53,29 +100,87 @@ impl Known {
         self.news = None;
         self.proven = None;
     }
+
+    /// Another life: what is known of the mailbox is not, but for how its server behaves.
+    fn begin_anew(&mut self, origin: Origin, over: &Over) {
+        let former = std::mem::take(self);
+        let changes = if *over == Over::New { 0 } else { former.changes.saturating_add(1) };
+        *self = Self {
+            origin: Some(origin),
+            wishes: Wishes::open(),
+            unsteady: former.unsteady,
+            selects: former.selects,
+            changes,
+            ..Self::default()
+        };
+    }
+
+    /// Whether two listings in a row did not agree with the server's count: mail that comes or goes
+    /// between two commands makes no trouble.
+    #[must_use]
+    pub fn has_disagreed(&self) -> bool {
+        self.disagreements > 1
+    }
+
+    /// Notes that what was found is recorded or pending, and whether that is all there is.
+    pub fn proved(&mut self, news: &News, ledger: &Ledger, complete: bool, retry_ms: Option<i64>) {
+        let (uid_validity, listed) = (news.uid_validity, &news.listing.uids);
+        let exists = listed.len() as u64;
+        let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
+        self.proven = glance.filter(|_| complete);
+        self.retry_ms = retry_ms;
+        let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
+        let shown: Vec<u64> = listed.iter().copied().filter(is_recorded).collect();
+        self.shown = identity::sample(&shown, SHOWN_MAX.0, SHOWN_MAX.1);
+        self.all_at.get_or_insert_with(Instant::now);
+    }
+
+    /// How long the folder is left alone because each visit finds the mailbox in another life;
+    /// `None`: it is visited as always.
+    #[must_use]
+    pub fn rarely(&self) -> Option<Duration> {
+        let times = self.changes.checked_sub(CHANGES_MAX)?;
+        Some(crate::backoff::delay(times.saturating_add(1), RARELY_FIRST, RARELY_LONGEST))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Glance {
-    uid_validity: u32,
-    exists: u32,
-    uid_next: u32,
+    uid_validity: u64,
+    exists: u64,
+    uid_next: u64,
 }
 
 /// What a look at the mailbox has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
+    /// The life of the mailbox.
+    pub life: Life,
     /// UIDVALIDITY of the mailbox; 0 when the server has none.
-    pub uid_validity: u32,
+    pub uid_validity: u64,
     /// UIDNEXT, when the server gave it.
-    pub uid_next: Option<u32>,
-    /// Every UID that the server listed, ascending.
-    pub listed: Vec<u32>,
+    pub uid_next: Option<u64>,
+    /// Whether nothing can be changed by what is asked: it was opened by EXAMINE.
+    pub examined: bool,
+    /// What the server lists.
+    pub listing: Listing,
     /// How many of them were recorded by then.
     pub recorded: u64,
-    /// Whether the mailbox had another UIDVALIDITY before: what is known by its bytes is linked,
-    /// not stored again.
+    /// Whether there are receipts of former lives: what is known by its bytes is linked, not
+    /// stored again.
     pub relink: bool,
+    /// The pending ones of them, by UID.
+    pub pending: HashMap<u64, Pending>,
+}
+
+/// The folder, the connection on which its mailbox is looked at, and what is remembered of it.
+struct Look<'a> {
+    shared: &'a Shared,
+    account: &'a Account,
+    folder: &'a Folder,
+    connection: &'a mut Connection,
+    known: &'a mut Known,
+    examined: bool,
 }
 
 /// Selects the mailbox and looks for news; `None` when a glance shows that there are none. What a
@@ -90,191 +195,203 @@ pub async fn watch(
     connection: &mut Connection,
     known: &mut Known,
 ) -> Result<Option<Arc<News>>, Error> {
-    let changes = wishes::wished(folder).is_some();
-    let mode = if changes { Mode::Select } else { Mode::Examine };
-    let selected = connection.select(&folder.mailbox, mode).await?;
-    let uid_validity = selected.uid_validity.unwrap_or(0);
-    if known.uid_validity != Some(uid_validity) {
-        *known = Known { uid_validity: Some(uid_validity), has_wishes: true, ..Known::default() };
-    }
-    if let Some(news) = &known.news {
-        return Ok(Some(Arc::clone(news)));
-    }
-    let now_ms = clock::now_ms();
-    let glance = glance(&selected);
-    let retry = known.retry_ms.is_some_and(|at_ms| at_ms <= now_ms);
-    if glance.is_some() && glance == known.proven && !retry && !known.has_wishes {
-        let report = FolderReport {
-            last_poll_at: Some(Timestamp::from_ms(now_ms)),
-            ..FolderReport::default()
-        };
-        shared.store.folder_report(&account.domain, folder.id, &report).await?;
-        return Ok(None);
-    }
-    let listed = list(connection, &selected).await?;
-    let ledger = ledger_of((account, folder), (shared, connection), uid_validity, &listed).await?;
-    Ok(Some(found(known, listed, &ledger, &selected)))
+    Look { shared, account, folder, connection, known, examined: true }.all().await
 }
 
-/// The ledger of a mailbox, its baseline set when it is read for the first time: under this
-/// UIDVALIDITY, or at this server.
-async fn ledger_of(
-    (account, folder): (&Account, &Folder),
-    (shared, connection): (&Shared, &mut Connection),
-    uid_validity: u32,
-    listed: &[u32],
-) -> Result<Ledger, Error> {
-    let store = &shared.store;
-    let (origin, noted) = (account.mailbox_origin(), store.origin(folder.id).await?);
-    let has_moved = noted.as_ref().is_some_and(|noted| *noted != origin);
-    let mut ledger = store.ledger(folder.id, uid_validity).await?;
-    if has_moved {
-        let last_proof_ms = ledger.last_proof_ms;
-        let had_other_validity = ledger.had_other_validity || !ledger.recorded.is_empty();
-        ledger = Ledger {
-            is_new: true,
-            is_changed: true,
-            had_other_validity,
-            last_proof_ms,
-            ..Ledger::default()
+impl Look<'_> {
+    async fn all(&mut self) -> Result<Option<Arc<News>>, Error> {
+        let origin = match self.known.origin.take() {
+            Some(origin) => origin,
+            None => {
+                self.known.wishes = Wishes::open();
+                self.shared.store.origin(self.folder.id).await?
+            }
         };
+        let selected = self.select(&origin).await?;
+        let login = self.account.mailbox_origin();
+        let found_out = self.known.over.take();
+        let mut over = found_out.or_else(|| identity::by_selected(&origin, &selected, &login));
+        if over.is_none() && origin.login.is_none() {
+            self.shared.store.origin_note(self.folder.id, &login).await?;
+        }
+        let origin = self.known.origin.insert(Origin {
+            login: origin.login.or_else(|| Some(login.clone())),
+            uid_next: origin.uid_next.max(selected.uid_next),
+            ..origin
+        });
+        let origin = origin.clone();
+        if let (None, Some(news)) = (&over, &self.known.news) {
+            return Ok(Some(Arc::clone(news)));
+        }
+        if let (None, Some(life)) = (&over, origin.life)
+            && self.is_quiet(&selected)
+        {
+            over = self.sample(life).await?;
+            if over.is_none() {
+                self.tell_visit().await?;
+                return Ok(None);
+            }
+        }
+        let listing = listing::list(self.connection, &selected).await?;
+        if let (None, Some(life)) = (&over, origin.life) {
+            let ledger = self.shared.store.ledger(life).await?;
+            over = identity::by_listing(&ledger, selected.uid_next, &listing.uids);
+            if over.is_none() {
+                over = self.compare(life, &ledger, &listing.uids).await?;
+            }
+            if over.is_none() {
+                self.known.changes = 0;
+                return Ok(Some(self.found(life, listing, &ledger, &selected)));
+            }
+        }
+        let over = over.unwrap_or(Over::New);
+        let life = self.begin(&origin, &over, &selected, &listing).await?;
+        let ledger = self.shared.store.ledger(life).await?;
+        Ok(Some(self.found(life, listing, &ledger, &selected)))
     }
-    if ledger.is_new {
-        ledger.baseline = baseline(folder, &ledger, listed, connection).await?;
+
+    /// Opens the mailbox. Courier gives a mailbox that nobody has opened by SELECT another
+    /// UIDVALIDITY at each EXAMINE.
+    async fn select(&mut self, origin: &Origin) -> Result<Selected, Error> {
+        let changes = wishes::wished(self.folder).is_some();
+        let mode = if changes || self.known.selects { Mode::Select } else { Mode::Examine };
+        self.examined = mode == Mode::Examine;
+        let selected = self.connection.select(&self.folder.mailbox, mode).await?;
+        let uid_validity = Some(selected.uid_validity.unwrap_or(0));
+        let differs = origin.uid_validity.is_some() && origin.uid_validity != uid_validity;
+        if !differs || mode == Mode::Select {
+            return Ok(selected);
+        }
+        self.known.selects = true;
+        self.examined = false;
+        Ok(self.connection.select(&self.folder.mailbox, Mode::Select).await?)
     }
-    if noted.is_none() {
-        store.origin_note(folder.id, &origin).await?;
+
+    /// Whether a glance shows that nothing came, and nothing else is to be done.
+    fn is_quiet(&self, selected: &Selected) -> bool {
+        let glance = glance(selected);
+        let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= clock::now_ms());
+        let is_due = retry || self.known.wishes.are_due() || self.is_all_due();
+        glance.is_some() && glance == self.known.proven && !is_due
     }
-    if has_moved {
-        store.origin_move(folder.id, &origin, (uid_validity, ledger.baseline)).await?;
-    } else if ledger.is_new {
-        store.folder_baseline(folder.id, uid_validity, ledger.baseline).await?;
+
+    fn is_all_due(&self) -> bool {
+        self.known.all_at.is_some_and(|at| at.elapsed() >= ALL_EVERY)
     }
-    Ok(ledger)
+
+    /// Looks at some of the messages that were there last: the numbers of a mailbox may be the same
+    /// and its messages others.
+    async fn sample(&mut self, life: Life) -> Result<Option<Over>, Error> {
+        let some = match self.known.shown.len() {
+            ..=FEW => self.known.shown.clone(),
+            _ => identity::sample(&self.known.shown, SAMPLE.0, SAMPLE.1),
+        };
+        let care = (Care::Much, &mut self.known.unsteady);
+        Ok(identity::look(self.shared, self.connection, life, &some, care).await?.over)
+    }
+
+    /// Looks at recorded messages that are listed: at some, and from time to time at all.
+    async fn compare(
+        &mut self,
+        life: Life,
+        ledger: &Ledger,
+        listed: &[u64],
+    ) -> Result<Option<Over>, Error> {
+        let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
+        let both: Vec<u64> = listed.iter().copied().filter(is_recorded).collect();
+        let is_first = self.known.all_at.is_none();
+        let all_max = if is_first { FIRST_MAX } else { ALL_MAX };
+        let takes_all = (is_first || self.is_all_due()) && both.len() <= all_max;
+        if is_first || self.is_all_due() {
+            self.known.all_at = Some(Instant::now());
+        }
+        if takes_all && both.len() > FEW {
+            let care = (Care::Little, &mut self.known.unsteady);
+            let look = identity::look(self.shared, self.connection, life, &both, care).await?;
+            if look.over.is_some() {
+                return Ok(look.over);
+            }
+        }
+        self.known.shown = both;
+        self.sample(life).await
+    }
+
+    /// Begins another life of the mailbox.
+    async fn begin(
+        &mut self,
+        origin: &Origin,
+        over: &Over,
+        selected: &Selected,
+        listing: &Listing,
+    ) -> Result<Life, Error> {
+        let baseline = baseline(self.folder, origin, &listing.uids, self.connection).await?;
+        let uid_validity = selected.uid_validity.unwrap_or(0);
+        let login = self.account.mailbox_origin();
+        let begun = Beginning { login: &login, uid_validity, baseline };
+        let life = self.shared.store.life_begin(self.folder.id, begun).await?;
+        if *over != Over::New {
+            tracing::warn!(
+                folder = self.folder.title,
+                "{over}: its messages are fetched again; those that are stored are known by their \
+                 bytes, and nothing that was to be deleted there is deleted"
+            );
+        }
+        let origin = Origin {
+            login: Some(login),
+            life: Some(life),
+            uid_validity: Some(uid_validity),
+            uid_next: selected.uid_next,
+            last_proof_ms: origin.last_proof_ms,
+        };
+        self.known.begin_anew(origin, over);
+        Ok(life)
+    }
+
+    /// Remembers what is to be fetched.
+    fn found(
+        &mut self,
+        life: Life,
+        listing: Listing,
+        ledger: &Ledger,
+        selected: &Selected,
+    ) -> Arc<News> {
+        let now_ms = clock::now_ms();
+        let counted = listing.uids.iter().copied().filter(|uid| *uid > ledger.baseline);
+        let is_due = |uid: &u64| ledger.pending(*uid).is_some_and(|p| p.next_attempt_ms <= now_ms);
+        let fresh = counted.clone().filter(|uid| !ledger.has(*uid)).collect();
+        let again: Vec<u64> = counted.clone().filter(is_due).collect();
+        let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
+        let recorded = counted.filter(is_recorded).count() as u64;
+        let known = &mut *self.known;
+        known.asks.fill(fresh, &again);
+        known.recorded = 0;
+        let disagrees = !listing.is_whole();
+        known.disagreements = if disagrees { known.disagreements.saturating_add(1) } else { 0 };
+        let news = Arc::new(News {
+            life,
+            uid_validity: selected.uid_validity.unwrap_or(0),
+            uid_next: selected.uid_next,
+            examined: self.examined,
+            relink: ledger.has_former,
+            pending: ledger.pending.iter().map(|pending| (pending.uid, pending.clone())).collect(),
+            recorded,
+            listing,
+        });
+        known.news = Some(Arc::clone(&news));
+        news
+    }
+
+    async fn tell_visit(&self) -> Result<(), Error> {
+        let last_poll_at = Some(Timestamp::from_ms(clock::now_ms()));
+        let report = FolderReport { last_poll_at, ..FolderReport::default() };
+        let domain = &self.account.domain;
+        self.shared.store.folder_report(domain, self.folder.id, &report).await?;
+        Ok(())
+    }
 }
 
 fn glance(selected: &Selected) -> Option<Glance> {
     let uid_validity = selected.uid_validity.unwrap_or(0);
-    selected.uid_next.map(|uid_next| Glance { uid_validity, exists: selected.exists, uid_next })
-}
-
-/// All UIDs of the mailbox.
-async fn list(connection: &mut Connection, selected: &Selected) -> Result<Vec<u32>, Error> {
-    if selected.exists == 0 {
-        return Ok(vec![]);
-    }
-    let listed = connection.uid_search("ALL").await?;
-    if listed.is_empty() {
-        // An empty answer to that would prove the folder complete.
-        return Err(Error::Unlisted { count: selected.exists });
-    }
-    Ok(listed)
-}
-
-/// Remembers what is to be fetched.
-fn found(known: &mut Known, listed: Vec<u32>, ledger: &Ledger, selected: &Selected) -> Arc<News> {
-    let now_ms = clock::now_ms();
-    let counted = listed.iter().copied().filter(|uid| *uid > ledger.baseline);
-    let is_due = |uid: &u32| ledger.pending(*uid).is_some_and(|p| p.next_attempt_ms <= now_ms);
-    let fresh = counted.clone().filter(|uid| !ledger.has(*uid)).collect();
-    let again: Vec<u32> = counted.clone().filter(is_due).collect();
-    let is_recorded = |uid: &u32| ledger.has(*uid) && ledger.pending(*uid).is_none();
-    let recorded = counted.filter(is_recorded).count() as u64;
-    known.asks.fill(fresh, &again);
-    known.recorded = 0;
-    let news = Arc::new(News {
-        uid_validity: selected.uid_validity.unwrap_or(0),
-        uid_next: selected.uid_next,
-        relink: ledger.had_other_validity,
-        recorded,
-        listed,
-    });
-    known.news = Some(Arc::clone(&news));
-    news
-}
-
-/// Compares what the server listed with what is recorded now, and says so in the folder. Pending
-/// receipts of what is no longer listed are forgotten.
-///
-/// # Errors
-///
-/// When the store does not answer.
-pub async fn prove(
-    shared: &Shared,
-    (account, folder): (&Account, &Folder),
-    news: &News,
-    known: &mut Known,
-) -> Result<(), Error> {
-    let ledger = shared.store.ledger(folder.id, news.uid_validity).await?;
-    let is_listed = |uid: u32| news.listed.binary_search(&uid).is_ok();
-    let (pending, gone): (Vec<_>, Vec<_>) =
-        ledger.pending.iter().partition(|pending| is_listed(pending.uid));
-    if !gone.is_empty() {
-        let gone: Vec<u32> = gone.iter().map(|pending| pending.uid).collect();
-        shared.store.pending_forget((folder.id, news.uid_validity), &gone).await?;
-    }
-    let pending: Vec<_> = pending.into_iter().filter(|p| p.uid > ledger.baseline).collect();
-    let counted = news.listed.iter().filter(|uid| **uid > ledger.baseline);
-    let has_receipt = counted.clone().filter(|uid| ledger.has(**uid)).count();
-    let complete = counted.count() == has_receipt;
-    let now = Timestamp::from_ms(clock::now_ms());
-    let status = match (complete, pending.as_slice()) {
-        (true, []) => String::new(),
-        (true, pending) => pending_text(pending),
-        (false, _) => STILL_TO_BE_LOADED.to_owned(),
-    };
-    let report = FolderReport {
-        uid_validity: Some(news.uid_validity),
-        uid_next: news.uid_next,
-        server_count: Some(news.listed.len() as u64),
-        stored_count: Some(has_receipt.saturating_sub(pending.len()) as u64),
-        pending_count: Some(pending.len() as u64),
-        last_poll_at: Some(now),
-        last_proof_at: complete.then_some(now),
-        status_text: Some(status),
-    };
-    shared.store.folder_report(&account.domain, folder.id, &report).await?;
-    let exists = u32::try_from(news.listed.len()).unwrap_or(u32::MAX);
-    let uid_validity = news.uid_validity;
-    let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
-    known.proven = glance.filter(|_| complete);
-    known.retry_ms = pending.iter().map(|pending| pending.next_attempt_ms).min();
-    Ok(())
-}
-
-/// What a folder says while a load goes on.
-const STILL_TO_BE_LOADED: &str = "some messages are still to be loaded";
-
-/// Says in the folder how far a load has come.
-///
-/// # Errors
-///
-/// When the store does not answer.
-pub async fn tell_progress(
-    shared: &Shared,
-    (account, folder): (&Account, &Folder),
-    news: &News,
-    known: &Known,
-) -> Result<(), Error> {
-    let report = FolderReport {
-        uid_validity: Some(news.uid_validity),
-        server_count: Some(news.listed.len() as u64),
-        stored_count: Some(news.recorded + known.recorded),
-        last_poll_at: Some(Timestamp::from_ms(clock::now_ms())),
-        status_text: Some(STILL_TO_BE_LOADED.to_owned()),
-        ..FolderReport::default()
-    };
-    shared.store.folder_report(&account.domain, folder.id, &report).await?;
-    Ok(())
-}
-
-fn pending_text(pending: &[&postroom_store::Pending]) -> String {
-    let shown: Vec<_> =
-        pending.iter().take(3).map(|p| format!("UID {}: {}", p.uid, p.reason)).collect();
-    let more = if pending.len() > 3 {
-        format!(" (and {} more)", pending.len() - 3)
-    } else {
-        String::new()
-    };
-    format!("not to be had yet, tried again later: {}{more}", shown.join("; "))
+    let exists = u64::from(selected.exists?);
+    selected.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next })
 }

@@ -1,20 +1,40 @@
 //! Wishes: what is to be changed at the server once a message is durable.
 //!
-//! A wish is recorded in the transaction that records the message, and taken off the list after
-//! the server has done it: a crash in between repeats it, which does no harm. What the folder no
-//! longer wishes when its turn comes is taken off the list and never done.
+//! A wish is recorded in the transaction that records the message. What the newest listing lacks is
+//! done; a deletion stays a wish until a listing lacks the message, so a crash, a lost answer or a
+//! server that says OK and does nothing costs no message and hides none. Before a message is
+//! deleted, the server's words for its UID are compared with those that were recorded, and after it
+//! was marked, only what the server says is marked is expunged. What the folder no longer wishes is
+//! taken off the list and never done. A refusal holds up the wishes, not the mail.
 
 use crate::account::Folder;
+use crate::backoff;
 use crate::error::Error;
 use crate::receive::asks::SET_OCTETS_MAX;
+use crate::receive::identity;
+use crate::receive::identity::Care;
+use crate::receive::identity::Over;
+use crate::receive::listing::Listing;
+use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use postroom_imap::Connection;
+use postroom_imap::FetchEvent;
+use postroom_imap::FetchItems;
+use postroom_imap::Fetched;
 use postroom_imap::FlagChange;
 use postroom_imap::UidSet;
+use postroom_store::Life;
 use postroom_store::Wish;
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many messages are taken from the list at once.
 const PORTION: u32 = 100;
+/// How long wishes wait after the server did not fulfil one.
+const RETRY_FIRST: Duration = Duration::from_secs(30);
+const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
+const DELETED: &str = "\\Deleted";
 
 /// What a folder wishes for the messages that are recorded from now on.
 #[must_use]
@@ -28,38 +48,262 @@ pub fn wished(folder: &Folder) -> Option<Wish> {
     }
 }
 
-/// Fulfils the recorded wishes of one folder, whose mailbox is selected.
-///
-/// Messages are deleted with `\Deleted` and UID EXPUNGE of exactly these UIDs (RFC 4315 §2.1),
-/// never with an EXPUNGE that could take what others marked; a server without UIDPLUS keeps them
-/// marked.
+/// How the wishes of a folder fare.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// Whether there may be some that are not fulfilled.
+    pub are_open: bool,
+    /// What keeps the server from fulfilling them, in words for people.
+    pub trouble: Option<String>,
+    /// Deletions that the server was asked for and said OK to.
+    tried: HashSet<u64>,
+    failures: u32,
+    due: Option<Instant>,
+}
+
+impl Wishes {
+    /// With some that may be open.
+    #[must_use]
+    pub fn open() -> Self {
+        Self { are_open: true, ..Self::default() }
+    }
+
+    /// Whether there is something to be done now.
+    #[must_use]
+    pub fn are_due(&self) -> bool {
+        self.are_open && self.due.is_none_or(|due| due <= Instant::now())
+    }
+
+    fn refused(&mut self, trouble: String) {
+        self.failures = self.failures.saturating_add(1);
+        let delay = backoff::delay(self.failures, RETRY_FIRST, RETRY_LONGEST);
+        self.due = Some(Instant::now() + delay);
+        self.trouble = Some(trouble);
+    }
+}
+
+/// The mailbox whose wishes are fulfilled: it is selected, and this is its newest listing.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'a> {
+    /// The folder.
+    pub folder: &'a Folder,
+    /// The life of its mailbox.
+    pub life: Life,
+    /// What it has.
+    pub listing: &'a Listing,
+}
+
+/// Fulfils the recorded wishes of one folder. Gives why the life of the mailbox is over when a
+/// message that was to be deleted is another: then nothing more is done.
 ///
 /// # Errors
 ///
-/// What ended the connection, or the server's refusal.
+/// What ended the connection, or the store.
 pub async fn fulfil(
     shared: &Shared,
-    folder: &Folder,
     connection: &mut Connection,
-    uid_validity: u32,
-) -> Result<(), Error> {
-    loop {
-        let wishes = shared.store.wish_list(folder.id, uid_validity, PORTION).await?;
-        if wishes.is_empty() {
-            return Ok(());
+    at: At<'_>,
+    (wishes, unsteady): (&mut Wishes, &mut Unsteady),
+) -> Result<Option<Over>, Error> {
+    if wishes.due.is_some_and(|due| due > Instant::now()) {
+        return Ok(None);
+    }
+    let mut job =
+        Job { shared, connection, at, unsteady, tried: std::mem::take(&mut wishes.tried) };
+    let result = job.all().await;
+    wishes.tried = job.tried;
+    match result {
+        Ok(Done { over: Some(over), .. }) => Ok(Some(over)),
+        Ok(Done { are_open, trouble: Some(trouble), .. }) => {
+            wishes.are_open = are_open;
+            wishes.refused(trouble);
+            Ok(None)
         }
-        for wish in [Wish::Seen, Wish::Delete] {
-            let uids: Vec<u32> = wishes.iter().filter(|w| w.1 == wish).map(|w| w.0).collect();
-            if is_still_wished(folder, wish) {
-                for set in UidSet::from_uids(&uids).split(SET_OCTETS_MAX) {
-                    change(connection, wish, &set).await?;
+        Ok(Done { are_open, .. }) => {
+            let tried = std::mem::take(&mut wishes.tried);
+            *wishes = Wishes { are_open, tried, ..Wishes::default() };
+            Ok(None)
+        }
+        Err(Error::Imap(error)) if error.leaves_connection_open() => {
+            wishes.refused(format!(
+                "the server refuses to change messages that are stored here: {error}; they stay \
+                 there, and it is asked again later"
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Default)]
+struct Done {
+    are_open: bool,
+    trouble: Option<String>,
+    over: Option<Over>,
+}
+
+struct Job<'a> {
+    shared: &'a Shared,
+    connection: &'a mut Connection,
+    at: At<'a>,
+    unsteady: &'a mut Unsteady,
+    tried: HashSet<u64>,
+}
+
+impl Job<'_> {
+    async fn all(&mut self) -> Result<Done, Error> {
+        let mut done = Done::default();
+        let (life, mut after) = (self.at.life, 0);
+        loop {
+            let wishes = self.shared.store.wish_list(life, after, PORTION).await?;
+            let Some((last, _)) = wishes.last() else {
+                return Ok(done);
+            };
+            after = *last;
+            for wish in [Wish::Seen, Wish::Delete] {
+                let of = |(uid, is): &(u64, Wish)| (*is == wish).then_some(*uid);
+                let uids: Vec<u64> = wishes.iter().filter_map(of).collect();
+                self.some(wish, &uids, &mut done).await?;
+                if done.over.is_some() {
+                    return Ok(done);
                 }
-            }
-            if !uids.is_empty() {
-                shared.store.wish_done(folder.id, uid_validity, &uids).await?;
             }
         }
     }
+
+    async fn some(&mut self, wish: Wish, uids: &[u64], done: &mut Done) -> Result<(), Error> {
+        let (store, life) = (&self.shared.store, self.at.life);
+        if uids.is_empty() {
+            return Ok(());
+        }
+        if !is_still_wished(self.at.folder, wish) {
+            store.wish_done(life, uids).await?;
+            return Ok(());
+        }
+        let is_listed = |uid: &u64| self.at.listing.uids.binary_search(uid).is_ok();
+        let (listed, unlisted): (Vec<u64>, Vec<u64>) = uids.iter().partition(|uid| is_listed(uid));
+        if !unlisted.is_empty() && self.at.listing.is_whole() {
+            match wish {
+                Wish::Seen => store.wish_done(life, &unlisted).await?,
+                Wish::Delete => store.wish_gone(life, &unlisted).await?,
+            }
+            self.tried.retain(|uid| !unlisted.contains(uid));
+        }
+        done.are_open |= wish == Wish::Delete && !listed.is_empty();
+        match wish {
+            _ if listed.is_empty() => {}
+            Wish::Seen => {
+                for set in UidSet::from_uids(&listed).split(SET_OCTETS_MAX) {
+                    self.connection.uid_store(&set, &FlagChange::add_silent("\\Seen")).await?;
+                }
+                store.wish_done(life, &listed).await?;
+            }
+            Wish::Delete => self.delete(&listed, done).await?,
+        }
+        Ok(())
+    }
+
+    /// Deletes what is certainly what was recorded. It stays on the list until it is gone.
+    async fn delete(&mut self, uids: &[u64], done: &mut Done) -> Result<(), Error> {
+        let kept = uids.iter().filter(|uid| self.tried.contains(uid)).count();
+        if kept > 0 {
+            done.trouble = Some(format!(
+                "the server still has {kept} messages that are stored here and that it was asked \
+                 to delete; it is asked again later"
+            ));
+        }
+        let care = (Care::All, &mut *self.unsteady);
+        let look = identity::look(self.shared, self.connection, self.at.life, uids, care).await?;
+        if look.over.is_some() {
+            done.over = look.over;
+            return Ok(());
+        }
+        let unsure = uids.len() - look.same.len();
+        if unsure > 0 {
+            done.trouble = Some(format!(
+                "{unsure} messages that are stored here stay at the server: it does not give them \
+                 now, so that it is not certain which messages it would delete"
+            ));
+        }
+        for set in UidSet::from_uids(&look.same).split(SET_OCTETS_MAX) {
+            match self.mark(&set).await? {
+                Ok(marked) if marked.is_empty() => {}
+                Ok(marked) => match self.expunge(&marked).await? {
+                    None => self.tried.extend(marked),
+                    trouble => done.trouble = trouble,
+                },
+                Err(trouble) => {
+                    done.trouble = Some(trouble);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks messages; gives those that the server says are marked now, or why it cannot be relied
+    /// on.
+    async fn mark(&mut self, set: &UidSet) -> Result<Result<Vec<u64>, String>, Error> {
+        let told = self.connection.uid_store(set, &FlagChange::add(DELETED)).await?;
+        let told = marked(&told);
+        let (mut mine, others): (Vec<u64>, Vec<u64>) =
+            told.into_iter().partition(|uid| set.contains(*uid));
+        let silent: Vec<u64> = set.iter().filter(|uid| !mine.contains(uid)).collect();
+        if !silent.is_empty() {
+            mine.extend(self.flagged(&UidSet::from_uids(&silent)).await?);
+        }
+        if (mine.len() as u64) < set.count() && !others.is_empty() {
+            let others = UidSet::from_uids(&others);
+            self.connection.uid_store(&others, &FlagChange::remove_silent(DELETED)).await?;
+            return Ok(Err(format!(
+                "the server marked other messages as deleted (UID {others}) than it was asked to; \
+                 the mark was taken back, and nothing is deleted there"
+            )));
+        }
+        Ok(Ok(mine))
+    }
+
+    /// Which of these are marked, for servers that do not tell it unasked.
+    async fn flagged(&mut self, set: &UidSet) -> Result<Vec<u64>, Error> {
+        let mut fetch = self.connection.uid_fetch(set, FetchItems::Flags).await?;
+        let mut told = vec![];
+        while let Some(event) = fetch.next().await? {
+            if let FetchEvent::Message(message) = event {
+                told.push(message);
+            }
+        }
+        Ok(marked(&told).into_iter().filter(|uid| set.contains(*uid)).collect())
+    }
+
+    /// Removes messages that are marked; else says why they stay.
+    async fn expunge(&mut self, uids: &[u64]) -> Result<Option<String>, Error> {
+        let capabilities = self.connection.capabilities();
+        if capabilities.has("UIDPLUS") || capabilities.has("IMAP4REV2") {
+            self.connection.uid_expunge(&UidSet::from_uids(uids)).await?;
+            return Ok(None);
+        }
+        // A bare EXPUNGE takes whatever is marked.
+        let found = self.connection.search("DELETED").await?;
+        let is_mine = |uid: &u64| uids.contains(uid) || self.tried.contains(uid);
+        let others = found.uids.iter().filter(|uid| !is_mine(uid)).count();
+        if others > 0 || found.unusable > 0 || !uids.iter().all(|uid| found.uids.contains(uid)) {
+            return Ok(Some(format!(
+                "{} messages that are stored here stay at the server, marked as deleted: it lacks \
+                 UIDPLUS, and deleting them would also delete {others} messages that somebody else \
+                 marked; expunge the mailbox with another program",
+                uids.len()
+            )));
+        }
+        self.connection.expunge().await?;
+        Ok(None)
+    }
+}
+
+/// The UIDs of messages whose flags were told with `\Deleted` among them.
+fn marked(told: &[Fetched]) -> Vec<u64> {
+    let is_marked =
+        |message: &&Fetched| message.flags.iter().any(|flag| flag.eq_ignore_ascii_case(DELETED));
+    told.iter().filter(is_marked).filter_map(|message| message.uid).collect()
 }
 
 /// Whether the folder has the wish now, as it had when the message was recorded.
@@ -68,18 +312,4 @@ fn is_still_wished(folder: &Folder, wish: Wish) -> bool {
         Wish::Seen => !folder.options.flag("keep_unseen"),
         Wish::Delete => folder.delete_on_server,
     }
-}
-
-async fn change(connection: &mut Connection, wish: Wish, set: &UidSet) -> Result<(), Error> {
-    match wish {
-        Wish::Seen => connection.uid_store(set, &FlagChange::add_silent("\\Seen")).await?,
-        Wish::Delete => {
-            connection.uid_store(set, &FlagChange::add_silent("\\Deleted")).await?;
-            let capabilities = connection.capabilities();
-            if capabilities.has("UIDPLUS") || capabilities.has("IMAP4REV2") {
-                connection.uid_expunge(set).await?;
-            }
-        }
-    }
-    Ok(())
 }

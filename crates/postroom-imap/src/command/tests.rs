@@ -93,6 +93,8 @@ fn what_would_be_another_command_is_refused() {
     let set = UidSet::from_uids(&[1, 2, 5]);
     let store = |flag: &str| Command::uid_store(&set, &FlagChange::add_silent(flag));
     assert_eq!(shown(store("\\Seen").unwrap()), r"UID STORE 1:2,5 +FLAGS.SILENT (\\Seen)\r\n");
+    let loud = Command::uid_store(&set, &FlagChange::add("\\Deleted")).unwrap();
+    assert_eq!(shown(loud), r"UID STORE 1:2,5 +FLAGS (\\Deleted)\r\n");
     for flag in ["", "\\", "a b", "a\r\nB", "a)", "{5}", "é", "\\*"] {
         assert!(matches!(store(flag), Err(Error::Unsendable { .. })), "{flag}");
     }

@@ -15,13 +15,15 @@ use bytes::Bytes;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fetched {
     /// Its UID; `None`: the response was not asked for, or is of no use.
-    pub uid: Option<u32>,
+    pub uid: Option<u64>,
     /// Its flags.
     pub flags: Vec<String>,
     /// INTERNALDATE in Unix milliseconds; `None` where it is missing or cannot be true.
     pub internal_date_ms: Option<i64>,
     /// RFC822.SIZE: a hint, which servers get wrong.
     pub size_bytes: Option<u64>,
+    /// Its header, or the fields that were asked for; `None` where there are none.
+    pub header: Option<Bytes>,
     /// Its bytes.
     pub body: Body,
 }
@@ -87,6 +89,7 @@ fn item(name: &[u8], tokens: &mut Tokens<'_>, fetched: &mut Fetched) {
         (Kind::Size, value) => fetched.size_bytes = value.string().and_then(number),
         (Kind::Date, value) => fetched.internal_date_ms = value.string().and_then(date::parse),
         (Kind::Body, value) if fetched.body == Body::Missing => fetched.body = body(value),
+        (Kind::Header, value) => fetched.header = header(value),
         (Kind::Body | Kind::Flags | Kind::Other, _) => {}
     }
 }
@@ -102,6 +105,19 @@ fn body(value: Token<'_>) -> Body {
     }
 }
 
+fn header(value: Token<'_>) -> Option<Bytes> {
+    match value {
+        Token::Literal(bytes) => Some(bytes.clone()),
+        Token::Quoted(bytes) => Some(Bytes::copy_from_slice(&bytes)),
+        Token::Streamed
+        | Token::TooBig(_)
+        | Token::Atom(_)
+        | Token::Open
+        | Token::Close
+        | Token::Skipped => None,
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Uid,
@@ -109,6 +125,7 @@ enum Kind {
     Date,
     Size,
     Body,
+    Header,
     Other,
 }
 
@@ -119,8 +136,16 @@ fn kind(name: &[u8]) -> Kind {
         _ if name.eq_ignore_ascii_case(b"INTERNALDATE") => Kind::Date,
         _ if name.eq_ignore_ascii_case(b"RFC822.SIZE") => Kind::Size,
         _ if is_whole_body(name) => Kind::Body,
+        _ if is_header(name) => Kind::Header,
         _ => Kind::Other,
     }
+}
+
+/// Whether the item is the header, or fields of it.
+fn is_header(name: &[u8]) -> bool {
+    [&b"BODY[HEADER"[..], b"BODY.PEEK[HEADER", b"RFC822.HEADER"]
+        .iter()
+        .any(|known| name.get(..known.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(known)))
 }
 
 /// Whether the item is the whole message.

@@ -44,11 +44,12 @@ fn messages_are_read_whatever_stands_around_their_items() {
         flags: vec!["\\Seen".to_owned(), "$X".to_owned()],
         internal_date_ms: Some(1_577_836_800_000),
         size_bytes: Some(3),
+        header: None,
         body: Body::Bytes(Bytes::from_static(b"a\r\n")),
     };
     assert_eq!(fetched(all), want);
     #[rustfmt::skip]
-    let table: &[(&str, &[u8], Option<u32>, Body)] = &[
+    let table: &[(&str, &[u8], Option<u64>, Body)] = &[
         ("after the body",      b"* 1 FETCH (BODY[] {2}\r\nab UID 5)\r\n", Some(5), Body::Bytes(Bytes::from_static(b"ab"))),
         ("origin octet",        b"* 1 FETCH (body[]<0> {2}\r\nab UID 5)\r\n", Some(5), Body::Bytes(Bytes::from_static(b"ab"))),
         ("literal8",            b"* 1 FETCH (BINARY[] ~{2}\r\n\0b UID 5)\r\n", Some(5), Body::Bytes(Bytes::from_static(b"\0b"))),
@@ -72,6 +73,17 @@ fn messages_are_read_whatever_stands_around_their_items() {
         let fetched = fetched(bytes);
         assert_eq!((fetched.uid, &fetched.body), (*uid, body), "{why}");
     }
+    let fields = b"* 1 FETCH (UID 5 BODY[HEADER.FIELDS (MESSAGE-ID)] {2}\r\nab)\r\n";
+    assert_eq!(fetched(fields).header.as_deref(), Some(&b"ab"[..]));
+}
+
+#[test]
+fn numbers_that_are_no_uids_are_counted() {
+    let found = |uids: &[u64], unusable| Response::Search(uids.to_vec(), unusable);
+    assert_eq!(read(b"* SEARCH 0 20 5000000000\r\n"), found(&[20, 5_000_000_000], 1));
+    assert_eq!(read(b"* SEARCH 99999999999999999999 x 7\r\n"), found(&[7], 2));
+    let set = UidSet::from_uids(&[3, 5_000_000_000]);
+    assert_eq!(read(b"* ESEARCH UID ALL 0,3,5000000000,*\r\n"), Response::Esearch(set, 2));
 }
 
 #[test]
@@ -117,10 +129,10 @@ fn counts_and_sets() {
     let zero = status(b"* STATUS x (UIDVALIDITY 0 UIDNEXT 0)\r\n").1;
     assert_eq!(zero, Status::default());
 
-    assert_eq!(read(b"* SEARCH 2 84  882 (MODSEQ 9)\r\n"), Response::Search(vec![2, 84, 882]));
-    assert_eq!(read(b"* SEARCH\r\n"), Response::Search(vec![]));
+    assert_eq!(read(b"* SEARCH 2 84  882 (MODSEQ 9)\r\n"), Response::Search(vec![2, 84, 882], 0));
+    assert_eq!(read(b"* SEARCH\r\n"), Response::Search(vec![], 0));
     let esearch = |bytes: &[u8]| {
-        let Response::Esearch(set) = read(bytes) else {
+        let Response::Esearch(set, _) = read(bytes) else {
             panic!("{}", bytes.escape_ascii());
         };
         set.to_string()

@@ -218,7 +218,7 @@ fn a_long_search_comes_in_pieces() {
         buffer.extend_from_slice(read);
         while let Some(event) = session.receive(&mut buffer).unwrap() {
             count += 1;
-            if let Event::Response(Response::Search(found)) = event {
+            if let Event::Response(Response::Search(found, _)) = event {
                 uids.extend(found);
             }
         }

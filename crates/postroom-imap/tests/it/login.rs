@@ -288,8 +288,8 @@ async fn a_message_is_sent_only_when_it_is_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn a_compact_search_is_as_long_as_it_likes() {
     let (mut connection, mut peer) = connect("ESEARCH").await;
-    let want: Vec<u32> = (0..200_000).map(|n| 1 + n * 3).collect();
-    let set: Vec<String> = want.iter().map(u32::to_string).collect();
+    let want: Vec<u64> = (0..200_000).map(|n| 1 + n * 3).collect();
+    let set: Vec<String> = want.iter().map(u64::to_string).collect();
     let line = format!("* ESEARCH (TAG \"P1\") UID ALL {}\r\n", set.join(","));
     assert!(line.len() > 1 << 20);
     let server = async { peer.answer("UID SEARCH", &line).await };

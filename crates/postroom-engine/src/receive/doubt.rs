@@ -1,0 +1,164 @@
+//! Doubt: can these bytes be all of the message?
+//!
+//! RFC822.SIZE is a hint that servers get wrong, so it never decides alone. But far fewer octets
+//! than announced, or a notice that the server wrote itself, are no message: it stays pending and
+//! is asked for again in other forms. What is only a little short, or has no header, is recorded,
+//! and is no reason to delete anything.
+
+use crate::original::Original;
+use memchr::memmem;
+use std::io;
+
+/// A notice has no more bytes than this.
+const NOTICE_BYTES_MAX: u64 = 16 << 10;
+
+/// Why these cannot be all the octets of a message of the announced size; `None`: they may be.
+#[must_use]
+pub fn too_few(announced: Option<u64>, octets: u64) -> Option<String> {
+    match announced {
+        Some(0) => None,
+        None if octets > 0 => None,
+        None => Some("the server gives no octets, and no size".to_owned()),
+        // Exchange announced 19,189 octets for 6,298: such a message is recorded when the same
+        // octets come again and again.
+        Some(announced) if octets < announced - announced / 4 => {
+            Some(format!("the server gives {octets} of {announced} octets"))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Whether the bytes are good enough for their original to be deleted: they begin with a header,
+/// and nothing is missing of the announced size but what line ends can explain.
+///
+/// # Errors
+///
+/// Those of the file.
+pub fn may_be_deleted(announced: Option<u64>, original: &Original) -> io::Result<bool> {
+    let start = original.start()?;
+    if !begins_with_header(&start) {
+        return Ok(false);
+    }
+    let octets = original.size_bytes();
+    let missing = announced.unwrap_or(octets).saturating_sub(octets);
+    let explained = match original {
+        // Some servers count CR LF and give LF.
+        Original::Memory(bytes) if missing > 0 => bare_line_feeds(bytes),
+        Original::Memory(_) | Original::Spool { .. } => 0,
+    };
+    Ok(missing <= explained.max(octets / 100))
+}
+
+fn bare_line_feeds(bytes: &[u8]) -> u64 {
+    let is_bare = |at: &usize| at.checked_sub(1).and_then(|at| bytes.get(at)) != Some(&b'\r');
+    memchr::memchr_iter(b'\n', bytes).filter(is_bare).count() as u64
+}
+
+/// Whether the first line is a field of a header; a line of an mbox file may stand before it.
+#[must_use]
+pub fn begins_with_header(start: &[u8]) -> bool {
+    let mut lines = start.split(|byte| *byte == b'\n');
+    let mut line = lines.next().unwrap_or_default();
+    if line.starts_with(b"From ") || line.starts_with(b">From ") {
+        line = lines.next().unwrap_or_default();
+    }
+    let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
+    let Some(colon) = memchr::memchr(b':', line) else {
+        return false;
+    };
+    let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
+    !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+}
+
+/// Whether the bytes are a notice that a server writes in place of a message that it cannot read.
+///
+/// # Errors
+///
+/// Those of the file.
+pub fn is_notice(original: &Original) -> io::Result<bool> {
+    if original.size_bytes() > NOTICE_BYTES_MAX {
+        return Ok(false);
+    }
+    let start = original.start()?;
+    Ok(NOTICES.iter().any(|marks| has_all(&start, marks)))
+}
+
+/// By server, what all stands in its notice.
+const NOTICES: [&[&str]; 2] = [
+    // QUIRK(Courier)
+    &[
+        "From: System Administrator <root@localhost>",
+        "Subject: message unavailable",
+        "This message is no longer available on the server.",
+    ],
+    // QUIRK(Exchange)
+    &[
+        "Subject: Retrieval using the IMAP4 protocol failed for the following message",
+        "The server couldn't retrieve the following message",
+    ],
+];
+
+fn has_all(bytes: &[u8], marks: &[&str]) -> bool {
+    marks.iter().all(|mark| memmem::find(bytes, mark.as_bytes()).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn memory(bytes: &'static [u8]) -> Original {
+        Original::Memory(Bytes::from_static(bytes))
+    }
+
+    #[test]
+    fn far_fewer_octets_than_announced_are_no_message() {
+        #[rustfmt::skip]
+        let table: &[(Option<u64>, u64, bool)] = &[
+            (Some(3956), 0, true), (Some(5000), 10, true), (Some(5000), 2500, true),
+            (Some(19_189), 6_298, true), (Some(1), 0, true), (None, 0, true),
+            (Some(0), 0, false), (Some(0), 50, false), (None, 50, false),
+            (Some(5000), 5000, false), (Some(5000), 5002, false), (Some(5000), 4900, false),
+            (Some(2), 2, false), (Some(u64::MAX), 10, true),
+        ];
+        for (announced, octets, is_doubted) in table {
+            let reason = too_few(*announced, *octets);
+            assert_eq!(reason.is_some(), *is_doubted, "{octets} of {announced:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_whole_message_with_a_header_is_a_reason_to_delete() {
+        #[rustfmt::skip]
+        let table: &[(Option<u64>, &'static [u8], bool)] = &[
+            (Some(16),   b"Subject: a\r\n\r\nb\r\n",       true),
+            (None,       b"Subject: a\r\n\r\nb\r\n",       true),
+            (Some(20),   b"Subject: a\n\nb\n\n\n",         true),
+            (Some(40),   b"Subject: a\r\n\r\nb\r\n",       false),
+            (Some(40),   b"From a@b.test\nSubject: a\n\nb", false),
+            (Some(28),   b"From a@b.test\nSubject: a\n\nb", true),
+            (Some(4),    b"\r\nb\r\n",                     false),
+            (Some(10),   b"no header\n",                   false),
+            (Some(12),   b"not so: this",                  false),
+            (None,       b"",                              false),
+        ];
+        for (announced, bytes, want) in table {
+            let may_be = may_be_deleted(*announced, &memory(bytes)).unwrap();
+            assert_eq!(may_be, *want, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn notices_of_servers_are_told_from_messages() {
+        let courier =
+            b"From: System Administrator <root@localhost>\r\nSubject: message unavailable\
+            \r\n\r\nThis message is no longer available on the server.\r\n";
+        let exchange = b"From: Microsoft Exchange Server\r\nSubject: Retrieval using the IMAP4 \
+            protocol failed for the following message: 3\r\n\r\nThe server couldn't retrieve the \
+            following message:\r\n";
+        let quoted = b"Subject: Retrieval using the IMAP4 protocol failed for the following \
+            message: 3\r\n\r\nWhat does this mean?\r\n";
+        assert!(is_notice(&memory(courier)).unwrap() && is_notice(&memory(exchange)).unwrap());
+        assert!(!is_notice(&memory(quoted)).unwrap());
+    }
+}

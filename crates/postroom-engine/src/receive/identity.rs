@@ -1,0 +1,237 @@
+//! Identity: is a UID still the message that was recorded under it?
+//!
+//! Servers that are restored from a backup, moved or repaired give UIDs again under the same
+//! UIDVALIDITY. Whatever shows it ends the life of the mailbox: its messages are fetched anew and
+//! known again by their bytes, and what was to be deleted is not.
+
+use crate::error::Error;
+use crate::receive::witness;
+use crate::receive::witness::Comparison;
+use crate::receive::witness::Proof;
+use crate::receive::witness::Unsteady;
+use crate::shared::Shared;
+use postroom_imap::Connection;
+use postroom_imap::FetchItems;
+use postroom_imap::Selected;
+use postroom_store::Ledger;
+use postroom_store::Life;
+use postroom_store::Origin;
+use std::collections::HashSet;
+use std::fmt;
+
+/// For how many messages in a row the bytes are asked for when the server's words differ.
+const PROOFS_MAX: usize = 3;
+
+/// Why a life of a mailbox is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    /// It never began: the mailbox was not read so far.
+    New,
+    /// The account is at another server, or under another login.
+    Moved,
+    /// UIDVALIDITY is another.
+    UidValidity,
+    /// UIDNEXT is below what it was, or below a UID that was given.
+    UidNext {
+        /// What it is now.
+        now: u64,
+        /// What it was at least.
+        then: u64,
+    },
+    /// The server lists a message that was deleted there.
+    Back {
+        /// Its UID.
+        uid: u64,
+    },
+    /// Another message has the UID of one that was recorded.
+    Other {
+        /// The UID.
+        uid: u64,
+    },
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => write!(f, "the mailbox is read for the first time"),
+            Self::Moved => write!(f, "the account is at another server now"),
+            Self::UidValidity => write!(f, "the server changed UIDVALIDITY"),
+            Self::UidNext { now, then } => write!(f, "UIDNEXT fell from {then} to {now}"),
+            Self::Back { uid } => {
+                write!(f, "the server lists UID {uid} again, which was deleted")
+            }
+            Self::Other { uid } => write!(f, "the server has another message under UID {uid}"),
+        }
+    }
+}
+
+/// Whether what SELECT tells ends the life that is noted.
+#[must_use]
+pub fn by_selected(origin: &Origin, selected: &Selected, login: &str) -> Option<Over> {
+    if origin.life.is_none() {
+        return Some(Over::New);
+    }
+    if origin.login.as_ref().is_some_and(|noted| noted != login) {
+        return Some(Over::Moved);
+    }
+    if origin.uid_validity != Some(selected.uid_validity.unwrap_or(0)) {
+        return Some(Over::UidValidity);
+    }
+    match (selected.uid_next, origin.uid_next) {
+        (Some(now), Some(then)) if now < then => Some(Over::UidNext { now, then }),
+        _ => None,
+    }
+}
+
+/// Whether what is listed ends the life of the ledger.
+#[must_use]
+pub fn by_listing(ledger: &Ledger, uid_next: Option<u64>, listed: &[u64]) -> Option<Over> {
+    // A server that lists UIDs from UIDNEXT on contradicts itself, and shows nothing by it.
+    let is_below = |now: u64| listed.last().is_none_or(|last| *last < now);
+    if let (Some(now), Some(last)) = (uid_next.filter(|now| is_below(*now)), ledger.recorded.last())
+        && now <= *last
+    {
+        return Some(Over::UidNext { now, then: last.saturating_add(1) });
+    }
+    let back = listed.iter().find(|uid| ledger.is_gone(**uid))?;
+    Some(Over::Back { uid: *back })
+}
+
+/// How a look at some messages went.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Those that are certainly the ones that were recorded.
+    pub same: Vec<u64>,
+    /// Why the life of the mailbox is over, if it is.
+    pub over: Option<Over>,
+}
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// At size and date alone, for many messages.
+    Little,
+    /// At Message-ID, too.
+    Much,
+    /// Until each is certain, be it by its bytes: before a step that cannot be undone.
+    All,
+}
+
+/// Compares messages of a mailbox, which is selected, with what is recorded of them.
+///
+/// # Errors
+///
+/// What ended the connection, the store, or the spool directory.
+pub async fn look(
+    shared: &Shared,
+    connection: &mut Connection,
+    life: Life,
+    uids: &[u64],
+    (care, unsteady): (Care, &mut Unsteady),
+) -> Result<Look, Error> {
+    let mut look = Look::default();
+    if uids.is_empty() {
+        return Ok(look);
+    }
+    let items = if care == Care::Little { FetchItems::Sizes } else { FetchItems::Witness };
+    let remembered = shared.store.remembered(life, uids).await?;
+    let seen = witness::ask(connection, uids, items).await?;
+    let mut proofs = 0;
+    for then in &remembered {
+        let Some(now) = seen.get(&then.uid) else {
+            continue;
+        };
+        let comparison = witness::compare(then, now, *unsteady);
+        if comparison == Comparison::Same || care != Care::All && comparison == Comparison::Likely {
+            look.same.push(then.uid);
+            continue;
+        }
+        if proofs >= PROOFS_MAX && care != Care::All {
+            break;
+        }
+        proofs += 1;
+        match witness::prove(connection, then, &shared.settings.spool_directory).await? {
+            Proof::Same => {
+                unsteady.learn(then, now);
+                look.same.push(then.uid);
+            }
+            Proof::Other => {
+                look.over = Some(Over::Other { uid: then.uid });
+                return Ok(look);
+            }
+            Proof::None => {}
+        }
+    }
+    Ok(look)
+}
+
+/// A few of many UIDs, both ascending: the newest ones, which a restored server gives again first,
+/// and some of the others, different ones each time.
+#[must_use]
+pub fn sample(uids: &[u64], newest: usize, others: usize) -> Vec<u64> {
+    let (older, last) = uids.split_at(uids.len().saturating_sub(newest));
+    let mut chosen: HashSet<u64> = last.iter().copied().collect();
+    for _ in 0..others.min(older.len()) {
+        chosen.extend(older.get(fastrand::usize(..older.len())));
+    }
+    let mut chosen: Vec<u64> = chosen.into_iter().collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn origin() -> Origin {
+        Origin {
+            login: Some("a@x.test".to_owned()),
+            life: Some(Life { folder: Uuid::nil(), generation: 1 }),
+            uid_validity: Some(7),
+            uid_next: Some(10),
+            last_proof_ms: None,
+        }
+    }
+
+    fn selected(uid_validity: Option<u64>, uid_next: Option<u64>) -> Selected {
+        Selected { uid_validity, uid_next, ..Selected::default() }
+    }
+
+    #[test]
+    fn a_life_ends_with_another_server_another_uidvalidity_or_a_lower_uidnext() {
+        let by = |noted: &Origin, validity, next| {
+            by_selected(noted, &selected(validity, next), "a@x.test")
+        };
+        assert_eq!(by(&origin(), Some(7), Some(10)), None);
+        assert_eq!(by(&origin(), Some(7), None), None);
+        assert_eq!(by(&origin(), Some(8), Some(10)), Some(Over::UidValidity));
+        assert_eq!(by(&origin(), None, Some(10)), Some(Over::UidValidity));
+        assert_eq!(by(&origin(), Some(7), Some(9)), Some(Over::UidNext { now: 9, then: 10 }));
+        assert_eq!(by(&Origin { life: None, ..origin() }, Some(7), None), Some(Over::New));
+        assert_eq!(by(&Origin { login: None, ..origin() }, Some(7), None), None);
+        let moved = by_selected(&origin(), &selected(Some(7), Some(10)), "a@y.test");
+        assert_eq!(moved, Some(Over::Moved));
+    }
+
+    #[test]
+    fn a_life_ends_when_a_deleted_message_is_listed_or_uidnext_is_below_a_recorded_uid() {
+        let ledger = Ledger { recorded: vec![1, 2, 5], gone: vec![2], ..Ledger::default() };
+        assert_eq!(by_listing(&ledger, Some(6), &[1, 5, 6]), None);
+        assert_eq!(by_listing(&ledger, None, &[1]), None);
+        assert_eq!(by_listing(&ledger, None, &[1, 2]), Some(Over::Back { uid: 2 }));
+        assert_eq!(by_listing(&ledger, Some(5), &[1, 5]), None, "UIDNEXT is wrong");
+        let fell = Some(Over::UidNext { now: 5, then: 6 });
+        assert_eq!(by_listing(&ledger, Some(5), &[1]), fell);
+    }
+
+    #[test]
+    fn a_sample_has_the_newest_and_no_more_than_asked() {
+        let uids: Vec<u64> = (1..=1000).collect();
+        let some = sample(&uids, 4, 4);
+        assert!(some.is_sorted() && (5..=8).contains(&some.len()), "{some:?}");
+        assert!((997..=1000).all(|uid| some.contains(&uid)), "{some:?}");
+        assert_eq!(sample(&[3, 5], 4, 4), [3, 5]);
+        assert!(sample(&[], 4, 4).is_empty());
+    }
+}

@@ -1,0 +1,124 @@
+//! Listing: which messages the mailbox has, and whether the server's own count agrees.
+//!
+//! That a UID is not listed proves nothing while the server counts more messages than it lists.
+//! Where the two differ, the mailbox is listed in another way; what no way lists is told.
+
+use crate::error::Error;
+use postroom_imap::Connection;
+use postroom_imap::FetchEvent;
+use postroom_imap::FetchItems;
+use postroom_imap::Selected;
+use std::fmt::Write;
+
+/// The messages of a mailbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Their UIDs, ascending, each once.
+    pub uids: Vec<u64>,
+    /// How many numbers the server listed that are no UIDs.
+    pub unusable: u64,
+    /// How many messages the server counts; `None`: it does not say it.
+    pub counted: Option<u64>,
+}
+
+impl Listing {
+    /// Whether the server lists as many messages as it counts.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.unusable == 0 && self.counted == Some(self.uids.len() as u64)
+    }
+
+    /// What is wrong with it, in words for people; `None`: nothing.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        if self.is_whole() {
+            return None;
+        }
+        let listed = self.uids.len();
+        let mut text = match self.counted {
+            None => {
+                format!("the server lists {listed} messages but does not say how many there are")
+            }
+            Some(counted) => format!("the server counts {counted} messages but lists {listed}"),
+        };
+        if self.unusable > 0 {
+            let _ = write!(text, ", and gives numbers that are no UIDs ({})", self.unusable);
+        }
+        text.push_str(
+            "; what it lists is received, but nothing shows that this is all: have the mailbox \
+             checked at the server",
+        );
+        Some(text)
+    }
+}
+
+/// Lists the mailbox that is selected.
+///
+/// # Errors
+///
+/// What ended the connection; a refusal of SEARCH where FETCH lists nothing either.
+pub async fn list(connection: &mut Connection, selected: &Selected) -> Result<Listing, Error> {
+    let mut listing = Listing { counted: selected.exists.map(u64::from), ..Listing::default() };
+    if listing.counted == Some(0) {
+        return Ok(listing);
+    }
+    let refused = match connection.search("ALL").await {
+        Ok(found) => {
+            listing.counted = found.exists.map(u64::from).or(listing.counted);
+            (listing.uids, listing.unusable) = (found.uids, found.unusable);
+            None
+        }
+        Err(error) if error.leaves_connection_open() => Some(error),
+        Err(error) => return Err(error.into()),
+    };
+    if refused.is_some() || !listing.is_whole() {
+        match fetched(connection, &mut listing).await {
+            Err(error) if !error.leaves_connection_open() => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    match refused {
+        Some(error) if listing.uids.is_empty() => Err(error.into()),
+        _ if listing.uids.is_empty() && listing.counted != Some(0) && listing.unusable == 0 => {
+            Err(Error::Unlisted { count: selected.exists })
+        }
+        _ => Ok(listing),
+    }
+}
+
+/// Adds the UIDs that FETCH gives.
+async fn fetched(
+    connection: &mut Connection,
+    listing: &mut Listing,
+) -> Result<(), postroom_imap::Error> {
+    let mut more = vec![];
+    let mut fetch = connection.uid_fetch_all(FetchItems::Uids).await?;
+    while let Some(event) = fetch.next().await? {
+        if let FetchEvent::Message(message) = event {
+            more.extend(message.uid);
+        }
+    }
+    listing.uids.extend(more);
+    listing.uids.sort_unstable();
+    listing.uids.dedup();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_whole_when_the_server_counts_as_many() {
+        let listing =
+            |uids: &[u64], unusable, counted| Listing { uids: uids.to_vec(), unusable, counted };
+        assert!(listing(&[1, 2], 0, Some(2)).trouble().is_none());
+        let fewer = listing(&[1, 2, 3], 0, Some(5)).trouble().unwrap();
+        assert!(fewer.contains("counts 5 messages but lists 3"), "{fewer}");
+        assert!(listing(&[1, 2, 3], 0, Some(2)).trouble().is_some(), "more is no better");
+        assert!(listing(&[1], 0, None).trouble().unwrap().contains("does not say"));
+        let zero = listing(&[20], 1, Some(2)).trouble().unwrap();
+        assert!(zero.contains("no UIDs (1)"), "{zero}");
+        assert!(listing(&[20], 1, Some(1)).trouble().is_some());
+    }
+}

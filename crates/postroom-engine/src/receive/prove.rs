@@ -1,0 +1,125 @@
+//! Proof: does the ledger have what the server lists, and does the server list what it counts?
+//!
+//! Only then a folder is proven complete; else it says what is missing, and why.
+
+use crate::account::Account;
+use crate::account::Folder;
+use crate::error::Error;
+use crate::receive::watch::Known;
+use crate::receive::watch::News;
+use crate::shared::Shared;
+use postroom_model::Timestamp;
+use postroom_store::FolderReport;
+use postroom_store::Pending;
+use postroom_store::clock;
+
+/// Compares what the server listed with what is recorded now, and says so in the folder. Pending
+/// receipts of what is no longer listed are forgotten.
+///
+/// # Errors
+///
+/// When the store does not answer.
+pub async fn prove(
+    shared: &Shared,
+    (account, folder): (&Account, &Folder),
+    news: &News,
+    known: &mut Known,
+) -> Result<(), Error> {
+    let ledger = shared.store.ledger(news.life).await?;
+    let listed = &news.listing.uids;
+    let is_listed = |uid: u64| listed.binary_search(&uid).is_ok();
+    let (pending, gone): (Vec<_>, Vec<_>) =
+        ledger.pending.iter().partition(|pending| is_listed(pending.uid));
+    if !gone.is_empty() && news.listing.is_whole() {
+        let gone: Vec<u64> = gone.iter().map(|pending| pending.uid).collect();
+        shared.store.pending_forget(news.life, &gone).await?;
+    }
+    let pending: Vec<_> = pending.into_iter().filter(|p| p.uid > ledger.baseline).collect();
+    let counted = listed.iter().filter(|uid| **uid > ledger.baseline);
+    let has_receipt = counted.clone().filter(|uid| ledger.has(**uid)).count();
+    let has_all = counted.count() == has_receipt;
+    let complete = has_all && news.listing.is_whole();
+    let now = Timestamp::from_ms(clock::now_ms());
+    let report = FolderReport {
+        uid_validity: Some(news.uid_validity),
+        uid_next: news.uid_next,
+        server_count: Some(news.listing.counted.unwrap_or(listed.len() as u64)),
+        stored_count: Some(has_receipt.saturating_sub(pending.len()) as u64),
+        pending_count: Some(pending.len() as u64),
+        last_poll_at: Some(now),
+        last_proof_at: complete.then_some(now),
+        status_text: Some(status(news, known, has_all, &pending)),
+    };
+    shared.store.folder_report(&account.domain, folder.id, &report).await?;
+    let retry_ms = pending.iter().map(|pending| pending.next_attempt_ms).min();
+    known.proved(news, &ledger, complete, retry_ms);
+    Ok(())
+}
+
+/// What a folder says while a load goes on.
+const STILL_TO_BE_LOADED: &str = "some messages are still to be loaded";
+
+/// What a folder says; empty when all is well.
+fn status(news: &News, known: &Known, has_all: bool, pending: &[&Pending]) -> String {
+    let mut texts = vec![];
+    if !has_all {
+        texts.push(STILL_TO_BE_LOADED.to_owned());
+    } else if !pending.is_empty() {
+        texts.push(pending_text(pending));
+    }
+    // Mail that comes or goes between two commands makes no trouble.
+    if known.has_disagreed() || news.listing.unusable > 0 {
+        texts.extend(news.listing.trouble());
+    }
+    if known.rarely().is_some() {
+        texts.push(
+            "the server renumbers the mailbox at each visit, so that all of it is fetched each \
+             time; nothing is stored twice, but the mailbox is visited rarely: have its \
+             UIDVALIDITY repaired at the server"
+                .to_owned(),
+        );
+    }
+    texts.extend(known.wishes.trouble.clone());
+    if known.withheld > 0 {
+        texts.push(format!(
+            "{} messages stay at the server although they are to be deleted there: what it gave of \
+             them has no header, or fewer octets than announced",
+            known.withheld
+        ));
+    }
+    texts.join("; ")
+}
+
+/// Says in the folder how far a load has come.
+///
+/// # Errors
+///
+/// When the store does not answer.
+pub async fn tell_progress(
+    shared: &Shared,
+    (account, folder): (&Account, &Folder),
+    news: &News,
+    known: &Known,
+) -> Result<(), Error> {
+    let report = FolderReport {
+        uid_validity: Some(news.uid_validity),
+        server_count: Some(news.listing.uids.len() as u64),
+        stored_count: Some(news.recorded + known.recorded),
+        last_poll_at: Some(Timestamp::from_ms(clock::now_ms())),
+        status_text: Some(STILL_TO_BE_LOADED.to_owned()),
+        ..FolderReport::default()
+    };
+    shared.store.folder_report(&account.domain, folder.id, &report).await?;
+    Ok(())
+}
+
+fn pending_text(pending: &[&Pending]) -> String {
+    let shown: Vec<_> =
+        pending.iter().take(3).map(|p| format!("UID {}: {}", p.uid, p.reason)).collect();
+    let more = if pending.len() > 3 {
+        format!(" (and {} more)", pending.len() - 3)
+    } else {
+        String::new()
+    };
+    format!("not to be had yet, tried again later: {}{more}", shown.join("; "))
+}

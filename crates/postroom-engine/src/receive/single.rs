@@ -1,0 +1,109 @@
+//! Single: one message, asked for alone and in one of several forms.
+//!
+//! Servers fail in one form and not in another, because other code of theirs answers it.
+
+use crate::error::Error;
+use crate::original::Original;
+use crate::original::Spool;
+use postroom_imap::Body;
+use postroom_imap::Connection;
+use postroom_imap::FetchEvent;
+use postroom_imap::FetchItems;
+use postroom_imap::Fetched;
+use postroom_imap::UidSet;
+use std::path::Path;
+
+/// How a message is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `BODY.PEEK[]` by UID.
+    Whole,
+    /// From the first octet on (RFC 3501 §6.4.5).
+    Partial,
+    /// By this sequence number.
+    Sequence(u32),
+    /// `RFC822`, which sets `\Seen` unless the mailbox was opened by EXAMINE.
+    Old,
+}
+
+/// What came.
+#[derive(Debug)]
+pub enum Single {
+    /// Octets, be they all of the message or not.
+    Given(Fetched, Original),
+    /// None, and why.
+    Missed(String),
+}
+
+/// Asks for a message.
+///
+/// # Errors
+///
+/// What ended the connection, or the spool directory.
+pub async fn ask(
+    connection: &mut Connection,
+    uid: u64,
+    form: Form,
+    spool: &Path,
+) -> Result<Single, Error> {
+    match fetch(connection, uid, form, spool).await {
+        Ok(single) => Ok(single),
+        Err(Error::Imap(error)) if error.leaves_connection_open() => {
+            Ok(Single::Missed(error.to_string()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn fetch(
+    connection: &mut Connection,
+    uid: u64,
+    form: Form,
+    directory: &Path,
+) -> Result<Single, Error> {
+    let set = UidSet::from_uids(&[uid]);
+    let mut fetch = match form {
+        Form::Whole => connection.uid_fetch(&set, FetchItems::Message).await?,
+        Form::Partial => connection.uid_fetch(&set, FetchItems::MessagePartial).await?,
+        Form::Old => connection.uid_fetch(&set, FetchItems::MessageOld).await?,
+        Form::Sequence(number) => connection.fetch(number, uid, FetchItems::Message).await?,
+    };
+    let mut spool: Option<Spool> = None;
+    let mut single = Single::Missed("the server does not give it".to_owned());
+    while let Some(event) = fetch.next().await? {
+        match event {
+            FetchEvent::BodyStart { .. } => {
+                spool = Some(Spool::create(directory).map_err(Error::Spool)?);
+            }
+            FetchEvent::Chunk(bytes) => {
+                if let Some(spool) = &mut spool {
+                    spool.write(&bytes).await.map_err(Error::Spool)?;
+                }
+            }
+            FetchEvent::BodyEnd => {}
+            FetchEvent::Message(message) => {
+                let spool = spool.take();
+                let is_it = message.uid == Some(uid) && message.body != Body::Missing;
+                if is_it && !matches!(single, Single::Given(..)) {
+                    single = given(message, spool).await?;
+                }
+            }
+        }
+    }
+    Ok(single)
+}
+
+async fn given(mut message: Fetched, spool: Option<Spool>) -> Result<Single, Error> {
+    let missed = |reason: &str| Ok(Single::Missed(reason.to_owned()));
+    match (std::mem::take(&mut message.body), spool) {
+        (Body::Bytes(bytes), _) => Ok(Single::Given(message, Original::Memory(bytes))),
+        (Body::Streamed, Some(spool)) => {
+            let original = spool.finish().await.map_err(Error::Spool)?;
+            Ok(Single::Given(message, original))
+        }
+        (Body::Nil, _) => missed("the server gave NIL for its body"),
+        (Body::TooBig { .. }, _) => missed("the message is larger than message_bytes_max"),
+        (Body::WrongSize, _) => missed("the server gave another size than it announced"),
+        (Body::Streamed | Body::Missing, _) => missed("the server does not give it"),
+    }
+}

@@ -1,0 +1,275 @@
+//! Witnesses: what a server says of messages at little cost, compared with what it said before.
+//!
+//! Size, INTERNALDATE and Message-ID are listed for a few messages at each visit, and for each
+//! message before it is deleted. Where they differ, the bytes decide: some servers guess sizes,
+//! give the present time as date, or write into messages. Which of the three a server does not keep
+//! is remembered, so that it is not asked for bytes again and again.
+
+use crate::error::Error;
+use crate::original::Original;
+use crate::original::hash_of;
+use crate::receive::asks::SET_OCTETS_MAX;
+use crate::receive::doubt;
+use crate::receive::single;
+use crate::receive::single::Form;
+use crate::receive::single::Single;
+use postroom_imap::Body;
+use postroom_imap::Connection;
+use postroom_imap::FetchEvent;
+use postroom_imap::FetchItems;
+use postroom_imap::UidSet;
+use postroom_store::Remembered;
+use postroom_store::Witness;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// What a server said of a message now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its words.
+    pub witness: Witness,
+    /// The hash of its bytes, where the server gave them unasked.
+    pub hash: Option<[u8; 16]>,
+}
+
+/// Which witnesses a server does not keep although the message is the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unsteady {
+    size: bool,
+    internal_date: bool,
+    message_id: bool,
+}
+
+/// What a comparison shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// The message is the same.
+    Same,
+    /// Nothing speaks against it, but too little for it to delete on such evidence.
+    Likely,
+    /// It may be another.
+    Differs,
+}
+
+/// What the bytes of a message show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// They are those that were recorded.
+    Same,
+    /// They are others.
+    Other,
+    /// They could not be had, or nothing is there to compare them with.
+    None,
+}
+
+/// Compares what was said of a message then and now.
+#[must_use]
+pub fn compare(then: &Remembered, now: &Seen, unsteady: Unsteady) -> Comparison {
+    if let (Some(then), Some(now)) = (then.hash, now.hash) {
+        return if then == now { Comparison::Same } else { Comparison::Differs };
+    }
+    let size = agree(then.witness.size_bytes, now.witness.size_bytes, unsteady.size);
+    let date =
+        agree(then.witness.internal_date_ms, now.witness.internal_date_ms, unsteady.internal_date);
+    let id = agree(then.witness.message_id, now.witness.message_id, unsteady.message_id);
+    if [size, date, id].contains(&Some(false)) {
+        Comparison::Differs
+    } else if id == Some(true) || (size, date) == (Some(true), Some(true)) {
+        Comparison::Same
+    } else {
+        Comparison::Likely
+    }
+}
+
+/// Whether two words agree; `None` where one is missing, or the server does not keep its word.
+fn agree<T: PartialEq>(then: Option<T>, now: Option<T>, is_unsteady: bool) -> Option<bool> {
+    Some(then? == now?).filter(|_| !is_unsteady)
+}
+
+impl Unsteady {
+    /// Notes what differs although the bytes are the same.
+    pub fn learn(&mut self, then: &Remembered, now: &Seen) {
+        let differs = |is: Option<bool>| is == Some(false);
+        let (then, now) = (&then.witness, &now.witness);
+        self.size |= differs(agree(then.size_bytes, now.size_bytes, false));
+        self.internal_date |= differs(agree(then.internal_date_ms, now.internal_date_ms, false));
+        self.message_id |= differs(agree(then.message_id, now.message_id, false));
+    }
+}
+
+/// A hash of the field Message-ID in a header, or of what a message begins with; `None` where it
+/// has none.
+#[must_use]
+pub fn message_id(start: &[u8]) -> Option<i64> {
+    const NAME: &[u8] = b"message-id";
+    let mut value: Option<Vec<u8>> = None;
+    for line in start.split(|byte| *byte == b'\n') {
+        match (&mut value, line.first()) {
+            (Some(value), Some(b' ' | b'\t')) => value.extend_from_slice(line),
+            (Some(_), _) => break,
+            (None, _) if line.trim_ascii().is_empty() => break,
+            (None, _) => {
+                let (name, rest) = line.split_at(line.len().min(NAME.len()));
+                let rest = rest.trim_ascii_start().strip_prefix(b":");
+                if let (true, Some(rest)) = (name.eq_ignore_ascii_case(NAME), rest) {
+                    value = Some(rest.to_vec());
+                }
+            }
+        }
+    }
+    let mut value = value?;
+    value.retain(|byte| !byte.is_ascii_whitespace());
+    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(&value).as_bytes();
+    (!value.is_empty()).then(|| i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+}
+
+/// Asks what the server says of these messages. Those that it passes over are not among the answer;
+/// none is where it refuses to say anything.
+///
+/// # Errors
+///
+/// What ended the connection.
+pub async fn ask(
+    connection: &mut Connection,
+    uids: &[u64],
+    items: FetchItems,
+) -> Result<HashMap<u64, Seen>, Error> {
+    let mut seen = HashMap::new();
+    for set in UidSet::from_uids(uids).split(SET_OCTETS_MAX) {
+        let result = ask_set(connection, &set, items, &mut seen).await;
+        match result {
+            Ok(()) => {}
+            Err(error) if !error.leaves_connection_open() => return Err(error.into()),
+            // An older form of the question.
+            Err(_) if items == FetchItems::Witness => {
+                match ask_set(connection, &set, FetchItems::Sizes, &mut seen).await {
+                    Err(error) if !error.leaves_connection_open() => return Err(error.into()),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(seen)
+}
+
+async fn ask_set(
+    connection: &mut Connection,
+    set: &UidSet,
+    items: FetchItems,
+    seen: &mut HashMap<u64, Seen>,
+) -> Result<(), postroom_imap::Error> {
+    let mut fetch = connection.uid_fetch(set, items).await?;
+    while let Some(event) = fetch.next().await? {
+        let FetchEvent::Message(message) = event else {
+            continue;
+        };
+        let Some(uid) = message.uid.filter(|uid| set.contains(*uid)) else {
+            continue;
+        };
+        let entry: &mut Seen = seen.entry(uid).or_default();
+        let body = if let Body::Bytes(bytes) = &message.body { Some(bytes) } else { None };
+        let whole = body.filter(|bytes| is_whole(message.size_bytes, bytes));
+        let header = message.header.as_ref().or(whole);
+        let witness = Witness {
+            size_bytes: message.size_bytes.or(entry.witness.size_bytes),
+            internal_date_ms: message.internal_date_ms.or(entry.witness.internal_date_ms),
+            message_id: header.and_then(|header| message_id(header)).or(entry.witness.message_id),
+        };
+        *entry = Seen { witness, hash: whole.map(|bytes| hash_of(bytes)).or(entry.hash) };
+    }
+    Ok(())
+}
+
+/// Whether bytes that came are fit to be compared.
+fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
+    let original = Original::Memory(bytes.clone());
+    doubt::too_few(announced, bytes.len() as u64).is_none()
+        && !doubt::is_notice(&original).unwrap_or(true)
+}
+
+/// Compares the bytes of a message with those that were recorded.
+///
+/// # Errors
+///
+/// What ended the connection, or the spool directory.
+pub async fn prove(
+    connection: &mut Connection,
+    then: &Remembered,
+    spool: &Path,
+) -> Result<Proof, Error> {
+    let Some(hash) = then.hash else {
+        return Ok(Proof::None);
+    };
+    let Single::Given(message, original) =
+        single::ask(connection, then.uid, Form::Whole, spool).await?
+    else {
+        return Ok(Proof::None);
+    };
+    let is_doubted = doubt::too_few(message.size_bytes, original.size_bytes()).is_some()
+        || doubt::is_notice(&original).map_err(Error::Spool)?;
+    let now = original.hash().map_err(Error::Spool)?;
+    Ok(match now == hash {
+        true => Proof::Same,
+        false if is_doubted => Proof::None,
+        false => Proof::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn witness(size: Option<u64>, date: Option<i64>, id: Option<i64>) -> Witness {
+        Witness { size_bytes: size, internal_date_ms: date, message_id: id }
+    }
+
+    fn then(witness: Witness) -> Remembered {
+        Remembered { uid: 1, witness, hash: Some([7; 16]) }
+    }
+
+    #[test]
+    fn one_word_that_differs_is_enough_and_one_that_agrees_is_not() {
+        let all = witness(Some(5), Some(6), Some(7));
+        #[rustfmt::skip]
+        let table: &[(Witness, Comparison)] = &[
+            (all,                                  Comparison::Same),
+            (witness(Some(5), Some(6), None),      Comparison::Same),
+            (witness(None, None, Some(7)),         Comparison::Same),
+            (witness(Some(5), None, None),         Comparison::Likely),
+            (witness(None, Some(6), None),         Comparison::Likely),
+            (witness(None, None, None),            Comparison::Likely),
+            (witness(Some(4), Some(6), Some(7)),   Comparison::Differs),
+            (witness(Some(5), Some(1), Some(7)),   Comparison::Differs),
+            (witness(Some(5), Some(6), Some(1)),   Comparison::Differs),
+        ];
+        for (now, want) in table {
+            let now = Seen { witness: *now, hash: None };
+            assert_eq!(compare(&then(all), &now, Unsteady::default()), *want, "{now:?}");
+        }
+        let other_bytes = Seen { witness: all, hash: Some([8; 16]) };
+        let got = compare(&then(all), &other_bytes, Unsteady::default());
+        assert_eq!(got, Comparison::Differs, "bytes decide");
+    }
+
+    #[test]
+    fn a_word_that_a_server_does_not_keep_is_passed_over() {
+        let (before, now) = (witness(Some(5), Some(6), None), witness(Some(9), Some(6), None));
+        let (before, now) = (then(before), Seen { witness: now, hash: None });
+        let mut unsteady = Unsteady::default();
+        unsteady.learn(&before, &now);
+        assert_eq!(compare(&before, &now, unsteady), Comparison::Likely);
+    }
+
+    #[test]
+    fn a_message_id_is_the_same_however_it_is_folded_and_named() {
+        let one = message_id(b"Subject: a\r\nMessage-ID: <1@x.test>\r\n\r\nb").unwrap();
+        assert_eq!(message_id(b"message-id:\r\n <1@x.test>\r\nTo: b\r\n"), Some(one));
+        assert_eq!(message_id(b"Message-Id : <1@x.test>"), Some(one));
+        assert_ne!(message_id(b"Message-ID: <2@x.test>\r\n"), Some(one));
+        for none in [&b"Subject: a\r\n\r\nMessage-ID: <1@x.test>\r\n"[..], b"Message-ID:\r\n", b""]
+        {
+            assert_eq!(message_id(none), None);
+        }
+    }
+}
