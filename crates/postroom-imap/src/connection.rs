@@ -2,6 +2,7 @@
 //!
 //! Standards: RFC 3501 §6, RFC 2342, RFC 2971, RFC 4315, RFC 4731, RFC 4959, RFC 6154.
 
+mod change;
 mod login;
 
 use crate::actor::Reply;
@@ -11,7 +12,6 @@ use crate::answer::Answer;
 use crate::capabilities::Capabilities;
 use crate::command::Command;
 use crate::command::FetchItems;
-use crate::command::FlagChange;
 use crate::command::Mode;
 use crate::encoder::NameForm;
 use crate::error::Error;
@@ -22,13 +22,11 @@ use crate::mailbox::MailboxName;
 use crate::opening::Opened;
 use crate::opening::adopt;
 use crate::opening::dial;
-use crate::response::Fetched;
 use crate::response::Listed;
 use crate::response::Namespaces;
 use crate::response::Selected;
 use crate::response::Status;
 use crate::set::UidSet;
-use bytes::Bytes;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use std::collections::BTreeMap;
@@ -330,58 +328,6 @@ impl Connection {
         let (sender, receiver) = mpsc::channel(DELIVERIES_AHEAD);
         self.request(command, Reply::Events(sender)).await?;
         Ok(Fetch::new(receiver))
-    }
-
-    /// Changes the flags of messages; gives the messages whose flags the server told meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
-    pub async fn uid_store(
-        &mut self,
-        set: &UidSet,
-        change: &FlagChange,
-    ) -> Result<Vec<Fetched>, Error> {
-        Ok(self.ask(Command::uid_store(set, change)?).await?.fetched)
-    }
-
-    /// Removes every message of the mailbox that is `\Deleted`, whoever marked it. Only for
-    /// servers without UIDPLUS, after a look at what is marked.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`], or what ended the connection.
-    pub async fn expunge(&mut self) -> Result<(), Error> {
-        self.ask(Command::expunge()).await.map(drop)
-    }
-
-    /// Removes those of the messages that are `\Deleted` (RFC 4315 §2.1).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`] where only a bare EXPUNGE is possible, which could take messages
-    /// that others marked; [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
-    pub async fn uid_expunge(&mut self, set: &UidSet) -> Result<(), Error> {
-        if !self.capabilities.has("UIDPLUS") && !self.capabilities.has("IMAP4REV2") {
-            return Err(Error::Unsupported { extension: "UIDPLUS" });
-        }
-        self.ask(Command::uid_expunge(set)?).await.map(drop)
-    }
-
-    /// Adds a message; gives UIDVALIDITY and UID where the server says them (RFC 4315 §3).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
-    pub async fn append(
-        &mut self,
-        mailbox: &MailboxName,
-        flags: &[String],
-        date_ms: Option<i64>,
-        body: Bytes,
-    ) -> Result<Option<(u64, u64)>, Error> {
-        let command = Command::append(&self.capabilities, mailbox, (flags, date_ms), body)?;
-        Ok(self.ask(command).await?.appended())
     }
 
     /// Does nothing, and so tells whether the connection is alive.
