@@ -28,7 +28,7 @@ pub enum Error {
     #[error("the account was changed meanwhile")]
     Superseded,
     /// The server counts messages in a mailbox but lists none.
-    #[error("the server lists no messages, and {}", counted(*count))]
+    #[error("the server {} messages but lists none of them", counted(*count))]
     Unlisted {
         /// How many it counts; `None`: it does not say it.
         count: Option<u32>,
@@ -61,7 +61,7 @@ pub enum Error {
 fn counted(count: Option<u32>) -> String {
     match count {
         Some(count) => format!("counts {count}"),
-        None => "does not say how many there are".to_owned(),
+        None => "may have".to_owned(),
     }
 }
 

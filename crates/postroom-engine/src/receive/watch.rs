@@ -228,6 +228,7 @@ impl Look<'_> {
         {
             over = self.sample(life).await?;
             if over.is_none() {
+                self.known.changes = 0;
                 self.tell_visit().await?;
                 return Ok(None);
             }
@@ -245,7 +246,7 @@ impl Look<'_> {
             }
         }
         let over = over.unwrap_or(Over::New);
-        let life = self.begin(&origin, &over, &selected, &listing).await?;
+        let life = self.begin(&over, &selected, &listing).await?;
         let ledger = self.shared.store.ledger(life).await?;
         Ok(Some(self.found(life, listing, &ledger, &selected)))
     }
@@ -319,12 +320,12 @@ impl Look<'_> {
     /// Begins another life of the mailbox.
     async fn begin(
         &mut self,
-        origin: &Origin,
         over: &Over,
         selected: &Selected,
         listing: &Listing,
     ) -> Result<Life, Error> {
-        let baseline = baseline(self.folder, origin, &listing.uids, self.connection).await?;
+        let noted = self.shared.store.origin(self.folder.id).await?;
+        let baseline = baseline(self.folder, &noted, &listing.uids, self.connection).await?;
         let uid_validity = selected.uid_validity.unwrap_or(0);
         let login = self.account.mailbox_origin();
         let begun = Beginning { login: &login, uid_validity, baseline };
@@ -341,7 +342,7 @@ impl Look<'_> {
             life: Some(life),
             uid_validity: Some(uid_validity),
             uid_next: selected.uid_next,
-            last_proof_ms: origin.last_proof_ms,
+            last_proof_ms: noted.last_proof_ms,
         };
         self.known.begin_anew(origin, over);
         Ok(life)

@@ -112,7 +112,7 @@ async fn a_name_that_needs_escapes_goes_as_a_literal_and_then_quoted() {
     let name = MailboxName::from_bytes(b"a \"b\" c");
     let client = async { connection.select(&name, Mode::Examine).await.unwrap() };
     let ((), selected) = tokio::join!(server, client);
-    assert_eq!(selected.exists, 3);
+    assert_eq!(selected.exists, Some(3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +125,7 @@ async fn inbox_is_found_however_the_server_spells_it() {
     };
     let client = async { connection.select(&MailboxName::inbox(), Mode::Examine).await.unwrap() };
     let ((), selected) = tokio::join!(server, client);
-    assert_eq!(selected.exists, 2);
+    assert_eq!(selected.exists, Some(2));
 }
 
 #[tokio::test(start_paused = true)]

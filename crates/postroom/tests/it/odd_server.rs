@@ -18,8 +18,8 @@ fn quick() -> Json {
 }
 
 /// The server has no such thing to tell of a mailbox.
-fn without(sandbox: &Sandbox, code: &str) -> [RuleId; 2] {
-    [ImapCommand::Examine, ImapCommand::Status].map(|command| {
+fn without(sandbox: &Sandbox, code: &str) -> [RuleId; 3] {
+    [ImapCommand::Select, ImapCommand::Examine, ImapCommand::Status].map(|command| {
         always(sandbox, Point::ImapCommand(command), Action::Without(code.to_owned()))
     })
 }
