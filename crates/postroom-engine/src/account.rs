@@ -4,6 +4,7 @@ use crate::error::Error;
 use postroom_imap::MailboxName;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::fingerprint;
 use postroom_model::options::Options;
 use postroom_net::Credentials;
 use postroom_net::Endpoint;
@@ -100,6 +101,8 @@ pub struct Account {
     pub dialing: u64,
     /// Whether its servers ever let it in.
     pub was_let_in: bool,
+    /// The fingerprints of the certificates that its servers must have; none: any that is trusted.
+    pub fingerprints: Vec<[u8; fingerprint::OCTETS]>,
     /// Differs after each time that its secrets or its profile were saved, be they the same, or
     /// that somebody asked to try at once.
     pub saved: [u8; 16],
@@ -145,6 +148,10 @@ impl Account {
             state: text("state").unwrap_or_default().to_owned(),
             dialing: 0,
             was_let_in: text("lastConnectedAt").is_some(),
+            fingerprints: profile
+                .text("tlsFingerprint")
+                .and_then(|text| fingerprint::parse(text).ok())
+                .unwrap_or_default(),
             saved: row.saved,
             address,
         }
@@ -186,6 +193,7 @@ impl Account {
             && same_server(self.smtp.as_ref(), other.smtp.as_ref())
             && self.message_bytes_max() == other.message_bytes_max()
             && self.dialing == other.dialing
+            && self.fingerprints == other.fingerprints
     }
 
     /// Whether what was refused for `other` is to be tried at once for this account: it connects

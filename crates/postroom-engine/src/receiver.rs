@@ -259,7 +259,9 @@ impl Receiver {
         let options = Options { limits, deadlines, ..Options::default() };
         let dialing = self.shared.dialing();
         let _turn = self.shared.turn(&server.endpoint).await;
-        let mut connection = Connection::open(&dialing.dialer, &server.endpoint, &options).await?;
+        let dialer = dialing.dialer.pinned(&account.fingerprints);
+        let dialer = dialer.map_err(postroom_imap::Error::from)?;
+        let mut connection = Connection::open(&dialer, &server.endpoint, &options).await?;
         connection.login(&credentials.open()?).await?;
         Ok(connection)
     }

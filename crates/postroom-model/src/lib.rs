@@ -17,6 +17,8 @@ pub mod timestamp;
 
 pub mod address;
 
+pub mod fingerprint;
+
 pub mod property;
 
 pub mod class;

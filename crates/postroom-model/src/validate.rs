@@ -4,6 +4,7 @@
 use crate::address;
 use crate::class::Class;
 use crate::entity::Entity;
+use crate::fingerprint;
 use crate::invalid::Invalid;
 use crate::limits::ANY_BYTES_MAX;
 use crate::limits::MULTI_VALUES_MAX;
@@ -250,6 +251,7 @@ fn format_problem(format: &str, text: &str) -> Option<&'static str> {
             let problem = "takes the name of a host or its IP address, without scheme and port";
             (!name.split('.').all(is_label)).then_some(problem)
         }
+        "fingerprints" => fingerprint::parse(text).err(),
         "filled" => text.trim().is_empty().then_some("is empty"),
         _ => None,
     }

@@ -4,12 +4,13 @@ use crate::endpoint::Endpoint;
 use crate::endpoint::Security;
 use crate::error::Error;
 use crate::stream::Stream;
-use rustls::CertificateError;
+use crate::trust::Trust;
+use crate::trust::Verifier;
+use crate::trust::reason_of;
+use postroom_model::fingerprint;
+use rustls::AlertDescription;
 use rustls::ClientConfig;
-use rustls::RootCertStore;
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::ServerName;
-use rustls_pki_types::pem::PemObject;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -27,18 +28,10 @@ const PER_ADDRESS: Duration = Duration::from_secs(10);
 /// An idle connection is probed after this time, so that a dead peer is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(120);
 
-/// Which certificates to trust.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trust {
-    /// Those that the system trusts.
-    pub system: bool,
-    /// Authorities beside them: certificates in PEM; empty for none.
-    pub extra_ca_pem: Vec<u8>,
-}
-
 /// Makes connections. Clones share everything.
 #[derive(Clone)]
 pub struct Dialer {
+    verifier: Verifier,
     tls: Arc<ClientConfig>,
     deadline: Duration,
 }
@@ -56,24 +49,22 @@ impl Dialer {
     ///
     /// [`Error::Trust`] when `extra_ca_pem` holds no certificate, or one that cannot be used.
     pub fn new(trust: &Trust) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        if trust.system {
-            let found = rustls_native_certs::load_native_certs();
-            for error in found.errors {
-                tracing::warn!(%error, "a certificate of the system is not read");
-            }
-            roots.add_parsable_certificates(found.certs);
+        let verifier = Verifier::new(trust)?;
+        Ok(Self { tls: tls(&verifier)?, verifier, deadline: DEADLINE })
+    }
+
+    /// The same for a server that must have a certificate with one of these SHA-256 fingerprints,
+    /// whoever signed it. None: as before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`] when TLS cannot be set up.
+    pub fn pinned(&self, fingerprints: &[[u8; fingerprint::OCTETS]]) -> Result<Self, Error> {
+        if fingerprints.is_empty() {
+            return Ok(self.clone());
         }
-        if !trust.extra_ca_pem.is_empty() {
-            add_extra(&mut roots, &trust.extra_ca_pem)?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Trust { reason: error.to_string() })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { tls: Arc::new(config), deadline: DEADLINE })
+        let verifier = self.verifier.pinned(fingerprints);
+        Ok(Self { tls: tls(&verifier)?, verifier, deadline: self.deadline })
     }
 
     /// The same with another deadline for making a connection.
@@ -132,24 +123,20 @@ impl Dialer {
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         match Box::pin(connector.connect(name, tcp)).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-            Err(source) => Err(refused(host, source)),
+            Err(source) => Err(refused(host, &source)),
         }
     }
 }
 
-fn add_extra(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), Error> {
-    let mut count = 0;
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate =
-            certificate.map_err(|error| Error::Trust { reason: format!("not PEM: {error}") })?;
-        roots.add(certificate).map_err(|error| Error::Trust { reason: error.to_string() })?;
-        count += 1;
-    }
-    if count == 0 {
-        let reason = "the file holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned();
-        return Err(Error::Trust { reason });
-    }
-    Ok(())
+fn tls(verifier: &Verifier) -> Result<Arc<ClientConfig>, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Trust { reason: error.to_string() })?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier.clone()))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Error> {
@@ -179,31 +166,40 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Says what is wrong with a certificate and what to do, or that TLS failed in another way.
-#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of a library, which grows")]
-fn refused(host: &str, source: io::Error) -> Error {
+/// Says why TLS did not come about, and what to do.
+fn refused(host: &str, source: &io::Error) -> Error {
+    let host = host.to_owned();
     let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let Some(rustls::Error::InvalidCertificate(problem)) = inner else {
-        return Error::Handshake { host: host.to_owned(), source };
-    };
-    let reason = match problem {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired; the server needs a new one (or this clock is wrong)".to_owned()
+    if let Some(reason) = inner.and_then(reason_of) {
+        return Error::Certificate { host, reason };
+    }
+    Error::Handshake { host, reason: handshake_problem(inner, source) }
+}
+
+fn handshake_problem(inner: Option<&rustls::Error>, source: &io::Error) -> String {
+    match inner {
+        Some(
+            rustls::Error::AlertReceived(
+                AlertDescription::HandshakeFailure
+                | AlertDescription::ProtocolVersion
+                | AlertDescription::InsufficientSecurity,
+            )
+            | rustls::Error::PeerIncompatible(_),
+        ) => "the server knows only outdated TLS (older than TLS 1.2, or with ciphers that are no \
+              longer safe); its operator has to update it"
+            .to_owned(),
+        Some(rustls::Error::InvalidMessage(_)) => "what answers does not speak TLS; is the \
+             security setting right for this port?"
+            .to_owned(),
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
+            "the server's certificate cannot be used".to_owned()
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet (or this clock is wrong)".to_owned()
+        Some(rustls::Error::AlertReceived(_)) => {
+            "the server refused it; is the security setting right for this port?".to_owned()
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name; use the host name that the certificate is for".to_owned()
-        }
-        CertificateError::UnknownIssuer => {
-            "its issuer is not trusted; add the issuer with --trust-ca if it is your own".to_owned()
-        }
-        CertificateError::BadSignature => {
-            "it is signed by another key than its issuer's; was the authority made anew?".to_owned()
-        }
-        CertificateError::Revoked => "it was revoked".to_owned(),
-        other => format!("{other:?}; if it signs itself, add it with --trust-ca"),
-    };
-    Error::Certificate { host: host.to_owned(), reason }
+        _ if source.kind() == io::ErrorKind::UnexpectedEof => "the server closed the connection; \
+             is the security setting right for this port?"
+            .to_owned(),
+        _ => format!("{source}; is the security setting right for this port?"),
+    }
 }

@@ -42,12 +42,12 @@ pub enum Error {
         reason: String,
     },
     /// TLS did not come about.
-    #[error("TLS with {host} failed: is the security setting right for this port?")]
+    #[error("TLS with {host} failed: {reason}")]
     Handshake {
         /// The host.
         host: String,
-        /// Why.
-        source: io::Error,
+        /// Why, and what to do.
+        reason: String,
     },
     /// The host cannot be named in TLS.
     #[error("{host} is no host name or IP address that a certificate could be for")]

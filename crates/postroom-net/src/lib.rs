@@ -15,13 +15,15 @@ pub mod sasl;
 
 pub mod stream;
 
+mod trust;
+
 pub mod dialer;
 
 pub use credentials::Credentials;
 pub use credentials::Secret;
 pub use dialer::Dialer;
-pub use dialer::Trust;
 pub use endpoint::Endpoint;
 pub use endpoint::Security;
 pub use error::Error;
 pub use stream::Stream;
+pub use trust::Trust;

@@ -9,6 +9,7 @@ use rcgen::CertificateParams;
 use rcgen::CertifiedIssuer;
 use rcgen::KeyPair;
 use rustls::ServerConfig;
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::PrivateKeyDer;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,33 +43,47 @@ impl Authority {
         params.not_after = rcgen::date_time_ymd(to, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], secret)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                // A client that refuses the certificate goes away.
-                if let Ok(mut stream) = acceptor.accept(socket).await {
-                    let mut byte = [0];
-                    let _ = stream.read_exact(&mut byte).await;
-                    let _ = stream.write_all(&byte).await;
-                }
-            }
-        });
-        port
+        serve_with(certificate.der().clone(), &key).await
     }
 }
 
+/// Starts a TLS server with a certificate, that echoes.
+async fn serve_with(certificate: CertificateDer<'static>, key: &KeyPair) -> u16 {
+    let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], secret)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            // A client that refuses the certificate goes away.
+            if let Ok(mut stream) = acceptor.accept(socket).await {
+                let mut byte = [0];
+                let _ = stream.read_exact(&mut byte).await;
+                let _ = stream.write_all(&byte).await;
+            }
+        }
+    });
+    port
+}
+
 async fn connect(trust: &Trust, host: &str, port: u16, security: Security) -> Result<(), String> {
-    let dialer = Dialer::new(trust).unwrap().with_deadline(Duration::from_secs(2));
+    connect_by(&Dialer::new(trust).unwrap(), host, port, security).await
+}
+
+async fn connect_by(
+    dialer: &Dialer,
+    host: &str,
+    port: u16,
+    security: Security,
+) -> Result<(), String> {
+    let dialer = dialer.clone().with_deadline(Duration::from_secs(2));
     let endpoint = Endpoint { host: host.to_owned(), port, security };
     let mut stream = dialer.connect(&endpoint).await.map_err(|error| error.to_string())?;
     if security == Security::StartTls {
@@ -97,7 +112,7 @@ async fn only_a_certificate_that_is_good_is_accepted() {
         ("mail.test",   good,         &trusted,  "is for another name"),
         ("localhost",   [2020, 2021], &trusted,  "has expired"),
         ("localhost",   [2080, 2090], &trusted,  "is not valid yet"),
-        ("localhost",   good,         &stranger, "its issuer is not trusted; add the issuer with --trust-ca"),
+        ("localhost",   good,         &stranger, "its issuer is not trusted. If this is the right server, either start Postroom with --trust-ca"),
         ("localhost",   good,         &impostor, "is signed by another key than its issuer's"),
     ];
     for (name, years, trust, want) in table {
@@ -112,6 +127,70 @@ async fn only_a_certificate_that_is_good_is_accepted() {
             }
         }
     }
+}
+
+/// A certificate that signs itself, as `openssl req -x509` makes it, for `name` and these years.
+fn self_signed(name: &str, years: [i32; 2], is_ca: bool) -> (rcgen::Certificate, KeyPair) {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let [from, to] = years;
+    params.not_before = rcgen::date_time_ymd(from, 1, 1);
+    params.not_after = rcgen::date_time_ymd(to, 1, 1);
+    if is_ca {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    }
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap(), key)
+}
+
+fn fingerprint(error: &str) -> [u8; 32] {
+    let (_, after) = error.split_once("SHA-256 fingerprint ").unwrap();
+    let [fingerprint] = postroom_model::fingerprint::parse(after).unwrap()[..] else { panic!() };
+    fingerprint
+}
+
+#[tokio::test]
+async fn a_certificate_that_signs_itself_is_trusted_when_it_is_named_itself() {
+    for is_ca in [true, false] {
+        let good = [2020, 2090];
+        #[rustfmt::skip]
+        let table = [
+            ("localhost", good,         ""),
+            ("mail.test", good,         "is for another name"),
+            ("localhost", [2020, 2021], "has expired"),
+        ];
+        for (name, years, want) in table {
+            let (certificate, key) = self_signed(name, years, is_ca);
+            let port = serve_with(certificate.der().clone(), &key).await;
+            let trust = Trust { system: false, extra_ca_pem: certificate.pem().into_bytes() };
+            match connect(&trust, "localhost", port, Security::Tls).await {
+                Ok(()) => assert_eq!(want, "", "{name} {years:?} was accepted"),
+                Err(error) => {
+                    assert!(!want.is_empty() && error.contains(want), "{error}, not {want}");
+                }
+            }
+            let stranger = Authority::new("another").trust();
+            let error = connect(&stranger, "localhost", port, Security::Tls).await.unwrap_err();
+            assert!(error.contains("--trust-ca"), "{error}");
+            assert!(error.contains("`tlsFingerprint` of the profile"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_certificate_is_accepted_alone_and_whatever_else_is_wrong_with_it() {
+    let (certificate, key) = self_signed("mail.test", [2020, 2021], true);
+    let port = serve_with(certificate.der().clone(), &key).await;
+    let authority = Authority::new("ours");
+    let dialer = Dialer::new(&authority.trust()).unwrap();
+    let error = connect_by(&dialer, "localhost", port, Security::Tls).await.unwrap_err();
+    let pin = fingerprint(&error);
+    let pinned = dialer.pinned(&[pin]).unwrap();
+    connect_by(&pinned, "localhost", port, Security::Tls).await.unwrap();
+    // A good certificate that is another one is none of it.
+    let other = authority.serve("localhost", [2020, 2090]).await;
+    let error = connect_by(&pinned, "localhost", other, Security::Tls).await.unwrap_err();
+    assert!(error.contains("which `tlsFingerprint` of the profile does not name"), "{error}");
+    connect_by(&dialer.pinned(&[]).unwrap(), "localhost", other, Security::Tls).await.unwrap();
 }
 
 #[tokio::test]

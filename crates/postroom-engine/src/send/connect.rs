@@ -43,7 +43,9 @@ async fn open_at_last(shared: &Shared, account: &Account) -> Result<Connection, 
     let dialing = shared.dialing();
     let options = Options { ehlo_name: dialing.ehlo_name.clone(), ..Options::default() };
     let _turn = shared.turn(&server.endpoint).await;
-    let mut connection = Connection::open(&dialing.dialer, &server.endpoint, &options).await?;
+    let dialer =
+        dialing.dialer.pinned(&account.fingerprints).map_err(postroom_smtp::Error::from)?;
+    let mut connection = Connection::open(&dialer, &server.endpoint, &options).await?;
     if let Some(credentials) = &server.credentials
         && (server.must_log_in || connection.capabilities().offers_auth())
     {

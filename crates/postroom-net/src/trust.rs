@@ -1,0 +1,238 @@
+//! Which certificates are trusted, and the words for those that are not.
+//!
+//! ```text
+//!   pinned? ──► equal fingerprint
+//!   else    ──► signed by a trusted authority, or itself among the certificates given to us
+//! ```
+//!
+//! A certificate that signs itself is no authority's, so that a verifier of chains refuses it even
+//! when it is given as one to trust. It is taken all the same, because it was named itself; its
+//! host name and dates still count.
+
+use crate::error::Error;
+use postroom_model::fingerprint;
+use rustls::CertificateError;
+use rustls::DigitallySignedStruct;
+use rustls::OtherError;
+use rustls::RootCertStore;
+use rustls::SignatureScheme;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::ServerCertVerified;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::verify_server_name;
+use rustls::crypto::CryptoProvider;
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::ServerName;
+use rustls_pki_types::UnixTime;
+use rustls_pki_types::pem::PemObject;
+use sha2::Digest;
+use sha2::Sha256;
+use std::sync::Arc;
+
+/// Which certificates to trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Those that the system trusts.
+    pub system: bool,
+    /// Authorities and servers beside them: certificates in PEM; empty for none.
+    pub extra_ca_pem: Vec<u8>,
+}
+
+/// Verifies the certificates of servers.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    /// `None` where no authority is trusted.
+    chains: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+    named: Arc<[CertificateDer<'static>]>,
+    pinned: Arc<[[u8; fingerprint::OCTETS]]>,
+}
+
+/// Why a certificate is refused, as it leaves the TLS library.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+struct Refused {
+    reason: String,
+}
+
+impl Verifier {
+    /// Trusts what `trust` names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Trust`] when it holds no certificate, or one that cannot be used.
+    pub fn new(trust: &Trust) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        if trust.system {
+            let found = rustls_native_certs::load_native_certs();
+            for error in found.errors {
+                tracing::warn!(%error, "a certificate of the system is not read");
+            }
+            roots.add_parsable_certificates(found.certs);
+        }
+        let named = if trust.extra_ca_pem.is_empty() { vec![] } else { named(trust)? };
+        for certificate in &named {
+            let added = roots.add(certificate.clone());
+            added.map_err(|error| Error::Trust { reason: error.to_string() })?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let chains = if roots.is_empty() {
+            None
+        } else {
+            let builder =
+                WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+            Some(builder.build().map_err(|error| Error::Trust { reason: error.to_string() })?)
+        };
+        Ok(Self { chains, provider, named: named.into(), pinned: Arc::new([]) })
+    }
+
+    /// The same that accepts the certificates with these fingerprints and no others.
+    #[must_use]
+    pub fn pinned(&self, fingerprints: &[[u8; fingerprint::OCTETS]]) -> Self {
+        Self { pinned: fingerprints.into(), ..self.clone() }
+    }
+
+    fn check(
+        &self,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        by_chain: Result<ServerCertVerified, rustls::Error>,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let digest: [u8; fingerprint::OCTETS] = Sha256::digest(certificate).into();
+        if !self.pinned.is_empty() {
+            if self.pinned.contains(&digest) {
+                return Ok(ServerCertVerified::assertion());
+            }
+            return Err(refused(pinned_otherwise(&digest)));
+        }
+        let problem = match by_chain {
+            Ok(verified) => return Ok(verified),
+            Err(rustls::Error::InvalidCertificate(problem)) => problem,
+            Err(error) => return Err(error),
+        };
+        let is_named = self.named.iter().any(|named| named == certificate);
+        if is_named && !is_of_name_or_time(&problem) {
+            match verify_server_name(&ParsedCertificate::try_from(certificate)?, name) {
+                Ok(()) => return Ok(ServerCertVerified::assertion()),
+                Err(_) => return Err(refused(reason(&CertificateError::NotValidForName, &digest))),
+            }
+        }
+        Err(refused(reason(&problem, &digest)))
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let by_chain = match &self.chains {
+            Some(chains) => chains.verify_server_cert(certificate, intermediates, name, ocsp, now),
+            None => Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        };
+        self.check(certificate, name, by_chain)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn named(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&trust.extra_ca_pem).collect();
+    let named = read.map_err(|error| Error::Trust { reason: format!("not PEM: {error}") })?;
+    if named.is_empty() {
+        let reason = "the file holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned();
+        return Err(Error::Trust { reason });
+    }
+    Ok(named)
+}
+
+fn refused(reason: String) -> rustls::Error {
+    let refused = OtherError(Arc::new(Refused { reason }));
+    rustls::Error::InvalidCertificate(CertificateError::Other(refused))
+}
+
+/// The words for a certificate that was refused, out of the error of a handshake.
+pub fn reason_of(error: &rustls::Error) -> Option<String> {
+    if let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error {
+        return Some(inner.to_string());
+    }
+    None
+}
+
+fn pinned_otherwise(digest: &[u8; fingerprint::OCTETS]) -> String {
+    let shown = fingerprint::written(digest);
+    format!(
+        "its SHA-256 fingerprint is {shown}, which `tlsFingerprint` of the profile does not name; \
+         if the server has a new certificate, put this one there"
+    )
+}
+
+fn is_of_name_or_time(problem: &CertificateError) -> bool {
+    matches!(
+        problem,
+        CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+            | CertificateError::NotValidForName
+            | CertificateError::NotValidForNameContext { .. }
+            | CertificateError::Revoked
+    )
+}
+
+/// Says what is wrong with a certificate, and the ways out.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of a library, which grows")]
+fn reason(problem: &CertificateError, digest: &[u8; fingerprint::OCTETS]) -> String {
+    let what = match problem {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired; the server needs a new one (or this clock is wrong)"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet (or this clock is wrong)"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name; use the host name that the certificate is for"
+        }
+        CertificateError::UnknownIssuer => "its issuer is not trusted",
+        CertificateError::BadSignature => {
+            "it is signed by another key than its issuer's; was the authority made anew?"
+        }
+        CertificateError::Revoked => return "it was revoked".to_owned(),
+        CertificateError::BadEncoding => "it is not well formed",
+        _ => "it signs itself, or is not made for servers",
+    };
+    let shown = fingerprint::written(digest);
+    format!(
+        "{what}. If this is the right server, either start Postroom with --trust-ca and a file that \
+         holds this certificate or its issuer's, or set `tlsFingerprint` of the profile to its \
+         SHA-256 fingerprint {shown}"
+    )
+}
