@@ -12,8 +12,8 @@ const COUNT_MAX: usize = 8;
 ///
 /// What the text should be, for people.
 pub fn parse(text: &str) -> Result<Vec<[u8; OCTETS]>, &'static str> {
-    const PROBLEM: &str = "takes one or several SHA-256 fingerprints of certificates, 64 hexadecimal \
-         digits each, with or without colons";
+    const PROBLEM: &str = "takes one or several SHA-256 fingerprints of certificates, \
+         64 hexadecimal digits each, with or without colons";
     let words = text.split([',', ' ', ';']).filter(|word| !word.is_empty());
     let all: Option<Vec<_>> = words.map(one).collect();
     all.filter(|all| (1..=COUNT_MAX).contains(&all.len())).ok_or(PROBLEM)

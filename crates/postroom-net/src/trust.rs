@@ -231,8 +231,8 @@ fn reason(problem: &CertificateError, digest: &[u8; fingerprint::OCTETS]) -> Str
     };
     let shown = fingerprint::written(digest);
     format!(
-        "{what}. If this is the right server, either start Postroom with --trust-ca and a file that \
-         holds this certificate or its issuer's, or set `tlsFingerprint` of the profile to its \
-         SHA-256 fingerprint {shown}"
+        "{what}. If this is the right server, either start Postroom with --trust-ca and a file \
+         that holds this certificate or its issuer's, or set `tlsFingerprint` of the profile to \
+         its SHA-256 fingerprint {shown}"
     )
 }

@@ -144,8 +144,7 @@ fn self_signed(name: &str, years: [i32; 2], is_ca: bool) -> (rcgen::Certificate,
 
 fn fingerprint(error: &str) -> [u8; 32] {
     let (_, after) = error.split_once("SHA-256 fingerprint ").unwrap();
-    let [fingerprint] = postroom_model::fingerprint::parse(after).unwrap()[..] else { panic!() };
-    fingerprint
+    *postroom_model::fingerprint::parse(after).unwrap().first().unwrap()
 }
 
 #[tokio::test]
