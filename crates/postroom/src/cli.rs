@@ -78,7 +78,7 @@ What can be made to fail (ADDRESS may be `*`, which means all):
   refuse=ADDRESS           the recipient is refused for good (550)
   defer=ADDRESS[:TIMES]    the recipient is deferred (450), so many times or always
   reply=ADDRESS:REPLY      the recipient is answered with these words, such as
-                           'full@demo.test:452 4.2.2 the mailbox is full'
+                           'full@shop.example:452 4.2.2 the mailbox is full'
   slow=ADDRESS:SECONDS     the recipient is answered that late
   refuse-data=ADDRESS      a message from or to it is refused after its last byte (554)
   cut=ADDRESS[:TIMES]      a message from or to it is taken, but the connection ends before
@@ -90,7 +90,7 @@ What can be made to fail (ADDRESS may be `*`, which means all):
 
 Examples:
   postroom sandbox --ca-file sandbox-ca.pem
-  postroom sandbox --fail refuse=gone@demo.test --fail defer=busy@demo.test:2
+  postroom sandbox --fail refuse=gone@shop.example --fail defer=busy@shop.example:2
   postroom sandbox --user me@demo.test:secret --fail renumber=me@demo.test:30";
 
 /// Exchanges email between mail servers and a data model that is reached by REST.

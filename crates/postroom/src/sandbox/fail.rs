@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// The longest time that an argument may name: a day.
 const SECONDS_MAX: f64 = 86_400.0;
 /// What a reply may look like.
-const REPLY_EXAMPLE: &str = "full@demo.test:452 4.2.2 the mailbox is full";
+const REPLY_EXAMPLE: &str = "full@shop.example:452 4.2.2 the mailbox is full";
 /// The first UID after a renumbering.
 const UID_FIRST: u32 = 1001;
 
@@ -76,7 +76,7 @@ pub fn parse(given: &[String], users: &[(String, String)]) -> anyhow::Result<Vec
 
 fn one(text: &str) -> anyhow::Result<Fail> {
     let Some((kind, what)) = text.split_once('=') else {
-        bail!("it is not of the form KIND=WHAT, such as refuse=gone@demo.test");
+        bail!("it is not of the form KIND=WHAT, such as refuse=gone@shop.example");
     };
     Ok(match kind {
         "refuse" => Fail::Refuse(who(what)?),

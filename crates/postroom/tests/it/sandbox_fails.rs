@@ -14,6 +14,8 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
+const README: &str = include_str!("../../../../README.md");
+
 /// `postroom sandbox` on free ports; ended when it is dropped.
 struct Started {
     process: Child,
@@ -83,19 +85,26 @@ async fn send(postroom: &Postroom, account: &str, to: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recipients_are_refused_deferred_and_cut_off_as_the_arguments_say() {
-    let sandbox = Started::with(&[
-        "refuse=gone@other.test",
-        "defer=busy@other.test:2",
-        "refuse-data=spam@other.test",
-        "cut=lost@other.test:1",
-    ]);
+    // As the README has them.
+    let fails = [
+        "refuse=gone@shop.example",
+        "defer=busy@shop.example:2",
+        "refuse-data=spam@shop.example",
+        "cut=lost@shop.example:1",
+        "reply=full@shop.example:452 4.2.2 full",
+        "slow=late@shop.example:1",
+    ];
+    for fail in fails {
+        assert!(README.contains(fail), "{fail} is not in the README");
+    }
+    let sandbox = Started::with(&fails);
     let (postroom, account) = sandbox.postroom(json!({"retry_first": 0.1})).await;
     let table = [
-        ("gone@other.test", "error", json!("refused"), json!(1)),
-        ("busy@other.test", "sent", Json::Null, json!(3)),
-        ("spam@other.test", "error", json!("refused"), json!(1)),
-        ("lost@other.test", "error", json!("uncertain"), json!(1)),
-        ("lost@other.test", "sent", Json::Null, json!(1)),
+        ("gone@shop.example", "error", json!("refused"), json!(1)),
+        ("busy@shop.example", "sent", Json::Null, json!(3)),
+        ("spam@shop.example", "error", json!("refused"), json!(1)),
+        ("lost@shop.example", "error", json!("uncertain"), json!(1)),
+        ("lost@shop.example", "sent", Json::Null, json!(1)),
     ];
     for (to, state, code, attempts) in table {
         let message = send(&postroom, &account, to).await;
@@ -103,6 +112,13 @@ async fn recipients_are_refused_deferred_and_cut_off_as_the_arguments_say() {
         let got = (&message["messageState"], &message["errorCode"], &message["attempts"]);
         assert_eq!(got, (&json!(state), &code, &attempts), "{to}: {message:#}");
     }
+    let late = send(&postroom, &account, "late@shop.example").await;
+    let full = send(&postroom, &account, "full@shop.example").await;
+    assert_eq!(settled(&postroom, &late).await["messageState"], "sent");
+    let waits = |message: &Json| message["errorText"].as_str().map(str::to_owned);
+    let path = format!("email/Messages/{full}");
+    let why = until(&postroom, &path, "the reason", waits).await;
+    assert!(why.contains("452 4.2.2 full"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
