@@ -8,6 +8,7 @@ use postroom_mime::defect::Defects;
 use postroom_mime::encoded_word;
 use postroom_model::Entity;
 use postroom_model::Invalid;
+use postroom_model::Timestamp;
 use postroom_model::address;
 use postroom_model::builtin::COMPOSED;
 use postroom_store::clock;
@@ -15,6 +16,8 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashSet;
 
+/// The beginning of 1900, in milliseconds since 1970.
+const DATE_MS_MIN: i64 = -2_208_988_800_000;
 /// How many encoded words of one name are decoded.
 const WORDS_MAX: usize = 100;
 /// How many recipients a message may have.
@@ -90,6 +93,11 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     if message_id_given.is_some_and(|id| message_id(id).is_none()) {
         let reason = "is no message id: ASCII such as id@host, without blanks";
         problems.push(Invalid::new("messageId", reason));
+    }
+    let date = message.text("dateTime").and_then(|text| Timestamp::parse(text).ok());
+    if date.is_some_and(|date| date.as_ms() < DATE_MS_MIN) {
+        let reason = "is before 1900: no message can bear such a date (RFC 5322 §3.3)";
+        problems.push(Invalid::new("dateTime", reason));
     }
     for name in THREAD {
         for (at, text) in message.texts(name).enumerate() {
@@ -299,6 +307,7 @@ mod tests {
             (json!({"to": ["a@b.test"], "from": "me"}), "from: has no '@'"),
             (json!({"to": ["a@b.test"], "replyTo": ["x"]}), "replyTo[0]: has no '@'"),
             (json!({"to": ["a@b.test"], "messageId": "a b@x"}), "messageId: is no message id"),
+            (json!({"to": ["a@b.test"], "dateTime": "1899-12-31T23:59:59.999Z"}), "dateTime: is before 1900"),
             (json!({"to": ["Anna <a@b.test>"]}), "to[0]: takes an address only; an address with a name goes into `recipients` as {\"name\":\"Anna\",\"address\":\"a@b.test\"}"),
             (json!({"to": ["\u{200b}a@b.test"]}), "to[0]: has a character that cannot be seen"),
             (json!({"to": ["a@b.test"], "from": "Me <m@b.test>"}), "from: takes an address only; the name goes into `fromDisplayName`"),

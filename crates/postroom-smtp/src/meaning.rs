@@ -8,7 +8,7 @@
 use crate::reply::Reply;
 
 /// Words for a bound on how much an account sends.
-const LIMIT_WORDS: [&str; 26] = [
+const LIMIT_WORDS: [&str; 20] = [
     "rate limit",
     "ratelimit",
     "rate-limit",
@@ -23,12 +23,6 @@ const LIMIT_WORDS: [&str; 26] = [
     "messages limit",
     "outgoing limit",
     "submission limit",
-    "per second",
-    "per minute",
-    "per hour",
-    "per day",
-    "hourly",
-    "daily",
     "too many messages",
     "too many emails",
     "too many mails",
@@ -36,6 +30,13 @@ const LIMIT_WORDS: [&str; 26] = [
     "too fast",
     "unusual rate",
 ];
+
+/// Spans of time, for which there is such a bound where [`AMOUNT_WORDS`] stand too.
+const SPAN_WORDS: [&str; 8] =
+    ["per second", "per minute", "per hour", "per day", "hourly", "daily", "last hour", "24 hours"];
+
+/// Words for an amount.
+const AMOUNT_WORDS: [&str; 6] = ["limit", "quota", "exceed", "too many", "maximum", "reached"];
 
 /// Words for a bound that are believed of a 4yz reply only.
 const PASSING_LIMIT_WORDS: [&str; 5] =
@@ -89,7 +90,7 @@ impl Reply {
             // QUIRK(Exchange Online): "550 5.1.90" when the recipients of a day are used up.
             Some((_, 4, 5) | (_, 1, 90)) => true,
             // Addresses, mailboxes, sizes, loops, too many recipients.
-            Some((_, 1 | 2 | 6, _) | (_, 3, 4) | (_, 4, 6) | (_, 5, 3)) => false,
+            Some((_, 1 | 2 | 6, 1..) | (_, 3, 4) | (_, 4, 6) | (_, 5, 3)) => false,
             Some(_) | None => self.code == 421 || self.has_limit_words(),
         }
     }
@@ -106,8 +107,9 @@ impl Reply {
 
     fn has_limit_words(&self) -> bool {
         let passing = (400..500).contains(&self.code) && self.says_any(&PASSING_LIMIT_WORDS);
-        let said = self.code >= 400 && (self.says_any(&LIMIT_WORDS) || passing);
-        said && !self.says_any(&OTHER_WORDS) && !self.is_too_many()
+        let of_a_span = self.says_any(&SPAN_WORDS) && self.says_any(&AMOUNT_WORDS);
+        let said = self.says_any(&LIMIT_WORDS) || of_a_span || passing;
+        self.code >= 400 && said && !self.says_any(&OTHER_WORDS) && !self.is_too_many()
     }
 
     /// Whether it refuses a command for want of a login that is taken (RFC 4954 §6).
@@ -237,6 +239,8 @@ mod tests {
             ("450 4.7.1 Greylisted, try again in an hour, too many",    false, false, false),
             ("554 You have exceeded the max messages per hour",         false, true,  false),
             ("550 Domain x has exceeded the max emails per hour (9/5)", false, true,  false),
+            ("550 5.2.0 daily quota of messages exceeded",              false, true,  false),
+            ("554 5.7.1 spam: the daily deal",                          true,  false, false),
             ("550 5.7.1 spam: too many links",                          true,  false, false),
             ("552 5.7.0 message size exceeds the daily maximum",        true,  false, false),
         ];

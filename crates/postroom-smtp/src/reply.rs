@@ -156,10 +156,18 @@ impl Collector {
         }
     }
 
-    /// Whether a line has shown the class of the reply.
+    /// The code so far; `None` while no line has shown one.
     #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.reply.is_some()
+    pub fn code(&self) -> Option<u16> {
+        self.reply.as_ref().map(|reply| reply.code)
+    }
+
+    /// Whether a line belongs to the next reply, as its class is another one: this one has no last
+    /// line.
+    #[must_use]
+    pub fn is_ended_by(&self, line: &[u8]) -> bool {
+        let class = parse_reply_line(line).ok().filter(|it| it.has_code).map(|it| it.code / 100);
+        self.code().zip(class).is_some_and(|(code, class)| code / 100 != class)
     }
 
     /// The reply so far: its last line does not come.

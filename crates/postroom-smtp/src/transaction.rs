@@ -92,7 +92,10 @@ impl Connection {
             return Err(Error::Lost { command: "MAIL", source });
         }
         let (recipients, data) = if self.capabilities.pipelining {
-            self.envelope_pipelined(envelope).await?
+            self.wire.set_pipelined(true);
+            let answers = self.envelope_pipelined(envelope).await;
+            self.wire.set_pipelined(false);
+            answers?
         } else {
             self.envelope_in_turn(envelope).await?
         };

@@ -23,6 +23,8 @@ use tokio::time::timeout_at;
 
 /// How long the next line of a reply is waited for whose class is known.
 const REST_WITHIN: Duration = Duration::from_secs(30);
+/// The same for a refusal, which decides whatever else comes.
+const REST_OF_REFUSAL_WITHIN: Duration = Duration::from_secs(5);
 /// How long a reply is waited for behind a line that is none.
 const BEHIND_NOISE_WITHIN: Duration = Duration::from_secs(1);
 /// How many lines that are no reply are read before one.
@@ -37,11 +39,14 @@ pub struct Wire {
     buffer: Vec<u8>,
     used: usize,
     is_out_of_step: bool,
+    is_pipelined: bool,
 }
 
 /// A line of a reply.
 struct Line {
     bytes: Vec<u8>,
+    /// Where it begins in the buffer.
+    start: usize,
     /// Whether it has more octets than these, or is not ended.
     is_cut: bool,
 }
@@ -73,7 +78,13 @@ impl Noise {
 impl Wire {
     /// A fresh connection.
     pub fn new(stream: Stream) -> Self {
-        Self { stream: Some(stream), buffer: vec![], used: 0, is_out_of_step: false }
+        Self {
+            stream: Some(stream),
+            buffer: vec![],
+            used: 0,
+            is_out_of_step: false,
+            is_pipelined: false,
+        }
     }
 
     /// Our own address as EHLO names it (RFC 5321 §4.1.3); `None` without a connection.
@@ -123,10 +134,11 @@ impl Wire {
         let mut collector = Collector::default();
         let mut noise = Noise::default();
         loop {
-            let wait = match (collector.has_begun(), noise.lines) {
-                (true, _) => Instant::now() + REST_WITHIN,
-                (false, 0) => until,
-                (false, _) => Instant::now() + BEHIND_NOISE_WITHIN,
+            let wait = match (collector.code(), noise.lines) {
+                (Some(400..), _) => Instant::now() + REST_OF_REFUSAL_WITHIN,
+                (Some(_), _) => Instant::now() + REST_WITHIN,
+                (None, 0) => until,
+                (None, _) => Instant::now() + BEHIND_NOISE_WITHIN,
             };
             let line = timeout_at(wait.min(until), self.line(command)).await;
             let line = match line.unwrap_or(Err(Error::Timeout { command })) {
@@ -136,6 +148,11 @@ impl Wire {
                     return collector.finish().map_or_else(|| Err(noise.error(error)), Ok);
                 }
             };
+            if self.is_pipelined && collector.is_ended_by(&line.bytes) {
+                // The reply has no last line: this is the one to the next command.
+                self.used = line.start;
+                return collector.finish().ok_or(Error::Timeout { command });
+            }
             self.is_out_of_step |= line.is_cut;
             match collector.push(&line.bytes) {
                 Ok(Progress::More) => {}
@@ -156,6 +173,11 @@ impl Wire {
                 }
             }
         }
+    }
+
+    /// Whether the replies to several commands follow one another.
+    pub fn set_pipelined(&mut self, is_pipelined: bool) {
+        self.is_pipelined = is_pipelined;
     }
 
     /// Whether a reply was left before its end, so that what comes next may belong to it.
@@ -202,8 +224,8 @@ impl Wire {
         let line = self.buffer.get(self.used..end).unwrap_or_default();
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let bytes = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-        self.used = end;
-        Line { bytes, is_cut }
+        let start = std::mem::replace(&mut self.used, end);
+        Line { bytes, start, is_cut }
     }
 
     /// Writes bytes.

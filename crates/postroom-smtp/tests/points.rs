@@ -219,6 +219,8 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("RCPT two", Say("571 x\r\n"),    "250,571 Some(250)"),
         ("RCPT two", Say("5.1.1 x\r\n"),  "250,500 Some(250)"),
         ("RCPT two", Say("\r\n550 x\r\n"), "250,550 Some(250)"),
+        ("RCPT",     Say("550-x\r\n"),    "550,250 Some(250)"),
+        ("RCPT two", Say("550-x\r\n"),    "250,550 Some(250)"),
         ("dot",      Say("299 x\r\n"),    "250,250 Some(299)"),
         ("dot",      Say("571 x\r\n"),    "250,250 Some(571)"),
         ("dot",      Say("471 x\r\n"),    "250,250 Some(471)"),

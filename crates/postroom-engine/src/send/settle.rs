@@ -64,7 +64,7 @@ pub fn record(recipients: &mut [Json], named: &[usize], outcome: &Outcome) {
             continue;
         };
         let (decisive, may_pass) = match (&outcome.data, answer.reply.is_success()) {
-            (Some(data), true) => (data, false),
+            (Some(data), true) => (data, data.wants_login()),
             (_, _) => (&answer.reply, answer.reply.is_too_many() || answer.reply.wants_login()),
         };
         let state = match (decisive.is_success(), decisive.is_permanent()) {
@@ -213,6 +213,7 @@ mod tests {
             (&[250, 552],      Some(250), NOW,      &["sent", "deferred"],            "later"),
             (&[250],           Some(552), NOW,      &["refused"],                     "refused"),
             (&[250, 530],      Some(250), NOW,      &["sent", "deferred"],            "later"),
+            (&[250],           Some(530), NOW,      &["deferred"],                    "later"),
             (&[],              None,      NOW,      &[],                              "invalid"),
             (&[250, 450],      Some(250), TOO_LONG, &["sent", "deferred"],            "gave_up"),
         ];

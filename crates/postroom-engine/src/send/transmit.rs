@@ -77,6 +77,9 @@ pub async fn hand_over(
             }
         };
         settle::record(&mut claimed.recipients, &group, &outcome);
+        if let Some(reply) = outcome.data.as_ref().filter(|data| data.wants_login()) {
+            return Err(postroom_smtp::Error::Credentials { reply: reply.clone() });
+        }
         let is_accepted = outcome.data.as_ref().is_some_and(Reply::is_success);
         handed_over.was_accepted |= is_accepted;
         handed_over.limit = settle::limit(&outcome).cloned();
