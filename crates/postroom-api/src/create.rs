@@ -123,7 +123,8 @@ pub async fn put(asked: &Asked, id: Uuid, mut json: Json) -> Result<Option<Respo
     }
     if let Some(members) = json.as_object_mut() {
         let path = Json::String(id.to_string());
-        if members.get("id").is_some_and(|sent| !sent.is_null() && *sent != path) {
+        let same = |sent: &Json| sent.as_str().and_then(|text| text.parse().ok()) == Some(id);
+        if members.get("id").is_some_and(|sent| !sent.is_null() && !same(sent)) {
             return Err(Invalid::new("id", "is not the one of the path").into());
         }
         members.insert("id".to_owned(), path);

@@ -58,7 +58,8 @@ pub enum Literal {
 pub struct Operand {
     /// The property; `id` and `version` too.
     pub property: String,
-    /// The path inside the JSON of a property of type `any`; empty for the property itself.
+    /// The path inside the JSON of a property of type `any`, or inside one of its items when it is
+    /// a list; empty for the property itself.
     pub path: Vec<String>,
     /// What its values are.
     pub data_type: DataType,

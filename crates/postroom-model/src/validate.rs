@@ -91,7 +91,8 @@ pub fn change(
         }
         let property = class.property(name);
         match (name.as_str(), property) {
-            ("id", None) if value.as_str() == Some(&current.id.to_string()) => {}
+            ("id", None)
+                if value.as_str().and_then(|text| text.parse().ok()) == Some(current.id) => {}
             ("version", None) if value.as_i64() == Some(current.version) => {}
             ("id" | "version", None) => {
                 problems.push(Invalid::new(name, "cannot be changed"));

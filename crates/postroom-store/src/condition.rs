@@ -3,8 +3,9 @@
 use crate::columns::quoted;
 use crate::database::Dialect;
 use crate::database::Value;
-use postroom_model::DataType;
 use postroom_model::filter::Comparison;
+use postroom_model::filter::Comparison::Equal;
+use postroom_model::filter::Comparison::NotEqual;
 use postroom_model::filter::Filter;
 use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
@@ -35,33 +36,6 @@ impl<'a> Conditions<'a> {
     /// says.
     pub fn filter(&mut self, filter: &Filter) -> String {
         match filter {
-            Filter::Compare(operand, comparison, literal) => {
-                self.compare(operand, *comparison, literal)
-            }
-            Filter::In(operand, literals) => self.one_of(operand, literals),
-            Filter::Between(operand, low, high) => {
-                let low = self.compare(operand, Comparison::GreaterOrEqual, low);
-                let high = self.compare(operand, Comparison::LessOrEqual, high);
-                format!("({low} AND {high})")
-            }
-            Filter::Like(operand, pattern) => {
-                let column = self.operand(operand);
-                let column = self.dialect.folded(&column);
-                let pattern = self.bind(Value::Text(fold(pattern)));
-                self.or_false(format!("{column} LIKE {pattern}"))
-            }
-            Filter::StartsWith(operand, text) => {
-                let column = self.operand(operand);
-                let text = fold(text);
-                // Folding makes no text shorter: so many characters hold as many folded ones.
-                let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-                let length = self.bind(Value::Whole(length));
-                let column = self.dialect.folded(&format!("substr({column}, 1, {length})"));
-                let text = self.bind(Value::Text(text));
-                self.or_false(format!("substr({column}, 1, {length}) = {text}"))
-            }
-            Filter::Contains(operand, literal) => self.contains(operand, literal),
-            Filter::IsNull(operand) => format!("({} IS NULL)", self.operand(operand)),
             Filter::And(all) => {
                 let all: Vec<_> = all.iter().map(|one| self.filter(one)).collect();
                 joined(&all, " AND ", "1=1")
@@ -76,6 +50,84 @@ impl<'a> Conditions<'a> {
                 self.negated = outside;
                 format!("(NOT {one})")
             }
+            Filter::Compare(operand, ..)
+            | Filter::In(operand, ..)
+            | Filter::Between(operand, ..)
+            | Filter::Like(operand, ..)
+            | Filter::Contains(operand, ..)
+            | Filter::StartsWith(operand, ..)
+            | Filter::IsNull(operand) => {
+                if operand.path.is_empty() {
+                    self.on(&quoted(&operand.property), filter)
+                } else {
+                    self.inside(operand, filter)
+                }
+            }
+        }
+    }
+
+    /// A filter on a value inside JSON. Where that is a list, one of its values must be as the
+    /// filter says; none must, where it says what the value is not.
+    fn inside(&mut self, operand: &Operand, filter: &Filter) -> String {
+        let step = |step: &String| format!(".\"{}\"", step.replace('"', ""));
+        let path: String = operand.path.iter().map(step).collect();
+        let path = self.bind(Value::Text(format!("${path}")));
+        let null = Literal::Null;
+        let (contrary, wanted) = match filter {
+            Filter::IsNull(_) => (true, Filter::Compare(operand.clone(), NotEqual, null)),
+            Filter::Compare(_, Equal, Literal::Null) => {
+                (true, Filter::Compare(operand.clone(), NotEqual, null))
+            }
+            Filter::Compare(_, NotEqual, literal) if *literal != null => {
+                (true, Filter::Compare(operand.clone(), Equal, literal.clone()))
+            }
+            Filter::In(_, literals) if literals.contains(&null) => {
+                let values = literals.iter().filter(|literal| **literal != null).cloned();
+                let one_of = Filter::In(operand.clone(), values.collect());
+                return self.filter(&Filter::Or(vec![Filter::IsNull(operand.clone()), one_of]));
+            }
+            Filter::Compare(..)
+            | Filter::In(..)
+            | Filter::Between(..)
+            | Filter::Like(..)
+            | Filter::Contains(..)
+            | Filter::StartsWith(..)
+            | Filter::And(_)
+            | Filter::Or(_)
+            | Filter::Not(_) => (false, filter.clone()),
+        };
+        let condition = self.on(self.dialect.json_item(), &wanted);
+        let some = self.dialect.json_some(&quoted(&operand.property), &path, &condition);
+        if contrary { format!("(NOT {some})") } else { some }
+    }
+
+    /// A condition on a column, or on what stands for it.
+    fn on(&mut self, column: &str, filter: &Filter) -> String {
+        match filter {
+            Filter::Compare(_, comparison, literal) => self.compare(column, *comparison, literal),
+            Filter::In(_, literals) => self.one_of(column, literals),
+            Filter::Between(_, low, high) => {
+                let low = self.compare(column, Comparison::GreaterOrEqual, low);
+                let high = self.compare(column, Comparison::LessOrEqual, high);
+                format!("({low} AND {high})")
+            }
+            Filter::Like(_, pattern) => {
+                let column = self.dialect.folded(column);
+                let pattern = self.bind(Value::Text(fold(pattern)));
+                self.or_false(format!("{column} LIKE {pattern}"))
+            }
+            Filter::StartsWith(_, text) => {
+                let text = fold(text);
+                // Folding makes no text shorter: so many characters hold as many folded ones.
+                let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+                let length = self.bind(Value::Whole(length));
+                let column = self.dialect.folded(&format!("substr({column}, 1, {length})"));
+                let text = self.bind(Value::Text(text));
+                self.or_false(format!("substr({column}, 1, {length}) = {text}"))
+            }
+            Filter::Contains(operand, literal) => self.contains(column, operand.multi, literal),
+            Filter::IsNull(_) => format!("({column} IS NULL)"),
+            Filter::And(_) | Filter::Or(_) | Filter::Not(_) => self.filter(filter),
         }
     }
 
@@ -85,8 +137,7 @@ impl<'a> Conditions<'a> {
         if self.negated { format!("COALESCE({condition}, 1=0)") } else { format!("({condition})") }
     }
 
-    fn compare(&mut self, operand: &Operand, comparison: Comparison, literal: &Literal) -> String {
-        let column = self.operand(operand);
+    fn compare(&mut self, column: &str, comparison: Comparison, literal: &Literal) -> String {
         if *literal == Literal::Null {
             return match comparison {
                 Comparison::Equal => format!("({column} IS NULL)"),
@@ -109,14 +160,13 @@ impl<'a> Conditions<'a> {
     }
 
     /// A list of values stays flat, however long it is: databases bound how deep a condition nests.
-    fn one_of(&mut self, operand: &Operand, literals: &[Literal]) -> String {
+    fn one_of(&mut self, column: &str, literals: &[Literal]) -> String {
         let null = Literal::Null;
         let mut any = vec![];
         if literals.contains(&null) {
-            any.push(self.compare(operand, Comparison::Equal, &null));
+            any.push(self.compare(column, Comparison::Equal, &null));
         }
         let set = literals.iter().filter(|literal| **literal != null);
-        let column = self.operand(operand);
         let places: Vec<_> = set.map(|literal| self.literal(literal)).collect();
         if !places.is_empty() {
             any.push(self.or_false(format!("{column} IN ({})", places.join(", "))));
@@ -124,30 +174,18 @@ impl<'a> Conditions<'a> {
         joined(&any, " OR ", "1=0")
     }
 
-    fn contains(&mut self, operand: &Operand, literal: &Literal) -> String {
-        let column = self.operand(operand);
-        if operand.multi {
+    fn contains(&mut self, column: &str, is_list: bool, literal: &Literal) -> String {
+        if is_list {
             let value = self.literal(literal);
-            return self.or_false(self.dialect.json_contains(&column, &value));
+            return self.or_false(self.dialect.json_contains(column, &value));
         }
         let value = if let Literal::Text(text) = literal {
             self.bind(Value::Text(fold(text)))
         } else {
             self.literal(literal)
         };
-        let column = self.dialect.folded(&column);
+        let column = self.dialect.folded(column);
         format!("(COALESCE({}, 0) > 0)", self.dialect.position(&column, &value))
-    }
-
-    fn operand(&mut self, operand: &Operand) -> String {
-        let column = quoted(&operand.property);
-        if operand.data_type != DataType::Any || operand.path.is_empty() {
-            return column;
-        }
-        let step = |step: &String| format!(".\"{}\"", step.replace('"', ""));
-        let path: String = operand.path.iter().map(step).collect();
-        let path = self.bind(Value::Text(format!("${path}")));
-        self.dialect.json_value(&column, &path)
     }
 
     fn literal(&mut self, literal: &Literal) -> String {

@@ -256,8 +256,12 @@ pub trait Dialect: Send + Sync {
     /// The query for the names of the columns of the table bound at `$1`.
     fn columns(&self) -> &'static str;
 
-    /// The value at a JSON path, which is bound at `placeholder` as `$.a.b`.
-    fn json_value(&self, column: &str, placeholder: &str) -> String;
+    /// The value that a condition within [`Self::json_some`] is about.
+    fn json_item(&self) -> &'static str;
+
+    /// Whether a condition holds for the value at the path bound at `path`, inside the JSON of a
+    /// column or inside one item of it when it is a list.
+    fn json_some(&self, column: &str, path: &str, condition: &str) -> String;
 
     /// Whether a JSON list holds the value bound at `placeholder`.
     fn json_contains(&self, column: &str, placeholder: &str) -> String;

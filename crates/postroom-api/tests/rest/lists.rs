@@ -197,3 +197,47 @@ async fn texts_are_found_whatever_their_case() {
         assert_eq!(found(&server, &[("filter", &filter)]).await, *want, "{filter}");
     }
 }
+
+#[tokio::test]
+async fn values_inside_json_are_found_in_lists_too() {
+    let server = Server::start().await;
+    #[rustfmt::skip]
+    let messages = [
+        ("both",   json!([{"state": "sent", "address": "Ä@b.test", "n": 1}, {"state": "refused", "n": 5}])),
+        ("sent",   json!([{"state": "sent"}, {"state": "sent", "deep": {"x": true}}])),
+        ("object", json!({"state": "sent", "n": 5})),
+        ("odd",    json!(["sent", 5, null, ["state"], {"state": null}])),
+        ("none",   Json::Null),
+        ("empty",  json!([])),
+    ];
+    for (subject, recipients) in messages {
+        let message =
+            json!({"messageDirection": "in", "subject": subject, "recipients": recipients});
+        server.create(MESSAGES, &message).await;
+    }
+    let state = json!(["property", "recipients.state"]);
+    let number = json!(["property", "recipients.n"]);
+    #[rustfmt::skip]
+    let table = [
+        (json!(["==", state, "sent"]),                              &["both", "sent", "object"][..]),
+        (json!(["==", state, "refused"]),                           &["both"]),
+        (json!(["!=", state, "sent"]),                              &["odd", "none", "empty"]),
+        (json!(["not", ["==", state, "sent"]]),                     &["odd", "none", "empty"]),
+        (json!(["isnull", state]),                                  &["odd", "none", "empty"]),
+        (json!(["==", state, null]),                                &["odd", "none", "empty"]),
+        (json!(["!=", state, null]),                                &["both", "sent", "object"]),
+        (json!(["in", state, ["refused", null]]),                   &["both", "odd", "none", "empty"]),
+        (json!(["startswith", state, "REF"]),                       &["both"]),
+        (json!(["contains", ["property", "recipients.address"], "ä@"]), &["both"]),
+        (json!(["between", number, 2, 4]),                          &[]),
+        (json!(["between", number, 1, 4]),                          &["both"]),
+        (json!([">", number, 4]),                                   &["both", "object"]),
+        (json!(["==", ["property", "recipients.deep.x"], true]),    &["sent"]),
+    ];
+    for (filter, want) in table {
+        let filter = filter.to_string();
+        assert_eq!(found(&server, &[("filter", &filter)]).await, *want, "{filter}");
+    }
+    assert_eq!(found(&server, &[("recipients.n", "5")]).await, ["both", "object"]);
+    assert_eq!(found(&server, &[("recipients.state", "null")]).await, ["odd", "none", "empty"]);
+}

@@ -127,6 +127,9 @@ impl Reader<'_> {
                 let [left, low, high] = exactly(operator, operands)?;
                 let left = self.scalar_operand(left)?;
                 let (low, high) = (self.literal(&left, low)?, self.literal(&left, high)?);
+                if [&low, &high].contains(&&Literal::Null) {
+                    return Err("between: nothing is smaller or larger than null".to_owned());
+                }
                 Ok(Filter::Between(left, low, high))
             }
             "like" | "startswith" => {
@@ -146,6 +149,9 @@ impl Reader<'_> {
                     ));
                 }
                 let value = self.literal(&left, value)?;
+                if value == Literal::Null {
+                    return Err("contains: takes a value; isnull asks for unset ones".to_owned());
+                }
                 Ok(Filter::Contains(left, value))
             }
             "isnull" => {
@@ -241,6 +247,9 @@ impl Reader<'_> {
         let mut path = dotted.split('.');
         let name = path.next().unwrap_or_default();
         let path: Vec<String> = path.map(str::to_owned).collect();
+        if path.iter().any(String::is_empty) {
+            return Err(format!("`{dotted}` has an empty name behind a dot"));
+        }
         let Some(property) = self.class.property(name) else {
             return Err(format!("{} has no property `{name}`", self.class.classname));
         };

@@ -31,8 +31,16 @@ impl Dialect for SqliteDialect {
         "SELECT \"name\" FROM pragma_table_info($1)"
     }
 
-    fn json_value(&self, column: &str, placeholder: &str) -> String {
-        format!("json_extract({column}, {placeholder})")
+    fn json_item(&self) -> &'static str {
+        "CASE WHEN item.type IN ('object', 'array') THEN json_extract(item.value, path.text) END"
+    }
+
+    fn json_some(&self, column: &str, path: &str, condition: &str) -> String {
+        format!(
+            "EXISTS (SELECT 1 FROM (SELECT {path} AS text) AS path, json_each(CASE \
+             json_type({column}) WHEN 'array' THEN {column} ELSE json_array(json({column})) END) \
+             AS item WHERE {condition})"
+        )
     }
 
     fn json_contains(&self, column: &str, placeholder: &str) -> String {
