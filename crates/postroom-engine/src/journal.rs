@@ -6,6 +6,7 @@
 
 use crate::account::Account;
 use crate::account::Folder;
+use postroom_imap::UidSet;
 use postroom_model::Entity;
 use postroom_model::Timestamp;
 use postroom_store::Claimed;
@@ -78,6 +79,13 @@ pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
 pub fn recognized(account: &Account, folder: &Folder, count: u64) {
     let (account, folder) = (short(&account.address), short(&folder.title));
     tracing::info!(account, folder, count, "messages are known already, and are not stored again");
+}
+
+/// The server was asked to delete messages that are stored here, and said OK.
+pub fn deleted(folder: &Folder, uids: &UidSet) {
+    let (folder, uids) = (short(&folder.title), uids.to_string());
+    let uids = short(&uids);
+    tracing::info!(folder, uids, "messages deleted at the server, because they are stored here");
 }
 
 /// A message that the server announced was not to be had.

@@ -10,6 +10,7 @@
 use crate::account::Folder;
 use crate::backoff;
 use crate::error::Error;
+use crate::journal;
 use crate::receive::asks::SET_OCTETS_MAX;
 use crate::receive::identity;
 use crate::receive::identity::Care;
@@ -229,7 +230,10 @@ impl Job<'_> {
             match self.mark(&set).await? {
                 Ok(marked) if marked.is_empty() => {}
                 Ok(marked) => match self.expunge(&marked).await? {
-                    None => self.tried.extend(marked),
+                    None => {
+                        journal::deleted(self.at.folder, &UidSet::from_uids(&marked));
+                        self.tried.extend(marked);
+                    }
                     trouble => done.trouble = trouble,
                 },
                 Err(trouble) => {

@@ -12,6 +12,8 @@ use std::process::Output;
 const README: &str = include_str!("../../../../README.md");
 const INTEGRATE: &str = include_str!("../../../../docs/integrate.md");
 
+const OPERATE: &str = include_str!("../../../../docs/operate.md");
+
 /// The fenced blocks of a language, in order.
 fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
@@ -104,6 +106,29 @@ async fn the_code_of_the_page_integrate_runs() {
     let commands = [&[functions][..], &blocks(INTEGRATE, "sh")].concat().join("\n");
     let script = here(&commands, &sandbox, &postroom);
     run("bash", &["-euo", "pipefail", "-c", &script], (&sandbox, &postroom));
+}
+
+#[test]
+fn the_lines_of_the_log_are_those_that_the_page_operate_explains() {
+    let sources = [
+        include_str!("../../../postroom-engine/src/journal.rs"),
+        include_str!("../../../postroom-engine/src/report.rs"),
+        include_str!("../../../postroom-api/src/trace.rs"),
+        include_str!("../../../postroom-store/src/store.rs"),
+    ];
+    let (_, table) = OPERATE.split_once("| line | what it means |\n").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let mut count = 0;
+    for line in table.lines().skip(1) {
+        let (_, cell) = line.split_once("| ").unwrap();
+        let (cell, _) = cell.split_once(" |").unwrap();
+        for words in cell.split('`').skip(1).step_by(2) {
+            let said = format!("\"{words}");
+            assert!(sources.iter().any(|source| source.contains(&said)), "nothing says {words}");
+            count += 1;
+        }
+    }
+    assert!(count >= 14, "{count}");
 }
 
 #[test]

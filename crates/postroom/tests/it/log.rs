@@ -66,6 +66,11 @@ async fn each_mail_that_arrives_or_does_not_has_its_line() {
     assert!(line_of_good.contains(&format!("id={received}")), "{line_of_good}");
     line(&postroom, &["WARN", "cannot be decomposed", "anna@demo.test", inbox, "uid=2"]).await;
     line(&postroom, &["WARN", "not loaded", "too_big", "anna@demo.test", inbox, "uid=3"]).await;
+    // What is deleted at the server because it is stored here is told too.
+    let sent = enable(&postroom, &account, "Sent", json!({"deleteOnServer": true})).await;
+    sandbox.deliver(ANNA, "Sent", good.replace("good.1", "sent.3")).unwrap();
+    messages(&postroom, &sent, 1).await;
+    line(&postroom, &["deleted at the server", "anna@demo.test/Sent", "uids=\"1\""]).await;
     // The same mail under a new UIDVALIDITY did not arrive twice, and the log does not say so.
     sandbox.edit(|state| {
         state.mailbox_mut(ANNA, "INBOX").map(|inbox| inbox.renumber(77, 501)).unwrap();
