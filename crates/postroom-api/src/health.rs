@@ -26,7 +26,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// 503 when the store does not answer in time or the engine does not work, 507 when the disk is
-/// full, 500 when something stored was found damaged; 401 for a token that is not known.
+/// full; 401 for a token that is not known.
 pub async fn show(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     parameters::of(&parts.uri, &[])?;
@@ -42,7 +42,7 @@ pub async fn show(State(app): State<App>, request: Request) -> Result<Response, 
     };
     match tokio::time::timeout(ANSWER_WITHIN, checked).await {
         Ok(Ok(())) => {}
-        Ok(Err(error @ (Error::Full | Error::Damaged { .. }))) => return Err(error.into()),
+        Ok(Err(Error::Full)) => return Err(Error::Full.into()),
         Ok(Err(error)) => return Err(unavailable(detail, error.to_string())),
         Err(_) => return Err(unavailable(detail, "deadline".to_owned())),
     }
@@ -50,7 +50,11 @@ pub async fn show(State(app): State<App>, request: Request) -> Result<Response, 
         let told = if caller.is_some() { problem.as_str() } else { "the engine does not work" };
         return Err(unavailable(told, problem.clone()));
     }
-    let mut shown = json!({"status": "ok"});
+    // All else works: who starts it again on this sign would mend nothing.
+    let mut shown = match app.store.damage().await? {
+        None => json!({"status": "ok"}),
+        Some(damage) => json!({"status": "damaged", "damage": damage}),
+    };
     if let (Some(Caller { domain }), Some(members)) = (caller, shown.as_object_mut()) {
         let overview = app.store.overview(&domain).await?;
         members.extend(overview.as_object().cloned().unwrap_or_default());

@@ -240,7 +240,7 @@ impl Store {
         BlobReader { store: self.clone(), blob, range }
     }
 
-    /// Says once, in the log, which files are damaged, and keeps it in mind for [`Store::check`].
+    /// Says once, in the log, which files are damaged, and keeps it in mind for [`Store::damage`].
     async fn blob_is_damaged(&self, blob: BlobId) {
         if !self.inner.damage.add(blob) {
             return;
@@ -256,15 +256,15 @@ impl Store {
     }
 
     /// Tells whether contents that were found damaged are still kept.
-    pub(crate) async fn blobs_check(&self) -> Result<(), Error> {
+    pub(crate) async fn blobs_are_damaged(&self) -> Result<bool, Error> {
         for blob in self.inner.damage.known() {
             if self.read(chunk::select(blob, 0)).await?.is_empty() {
                 self.inner.damage.forget(blob);
             } else {
-                return Err(Error::Damaged { what: "files" });
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Throws away what was written ahead, let go at least `after` ago, and is referred to by no

@@ -11,6 +11,7 @@ use crate::file;
 use crate::file::NewFile;
 use crate::schema::SENDING;
 use crate::store::Store;
+use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin::MESSAGES;
@@ -96,7 +97,15 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Entity>, Error> {
         let class = self.builtin(MESSAGES)?;
-        let sql = format!(
+        let sql = self.unprepared(&class);
+        let statement = Statement::new(sql).bind(account).bind(domain.as_str()).bind(limit);
+        self.read(statement).await?.iter().map(|row| columns::to_entity(&class, row)).collect()
+    }
+
+    /// The query for messages to be composed. It reads those that are to be sent and no others,
+    /// however many there are.
+    fn unprepared(&self, class: &Class) -> String {
+        format!(
             "{} {} WHERE \"account_id\" = $1 AND \"messageState\" = 'sending'
              AND \"messageDirection\" = 'out' AND \"domain\" = $2
              AND NOT EXISTS (
@@ -104,9 +113,7 @@ impl Store {
              ORDER BY \"dateTime\", \"id\" LIMIT $3",
             Self::select(&class),
             self.inner.database.dialect().by_index(SENDING)
-        );
-        let statement = Statement::new(sql).bind(account).bind(domain.as_str()).bind(limit);
-        self.read(statement).await?.iter().map(|row| columns::to_entity(&class, row)).collect()
+        )
     }
 
     /// Puts a composed message in the queue: its bytes become the original of the message, and
@@ -150,5 +157,55 @@ impl Store {
             Err(Error::Condition { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MasterKey;
+    use crate::StoreConfig;
+    use rusqlite::StatementStatus;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn looking_for_what_is_to_be_sent_costs_nothing_for_all_the_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = MasterKey::in_directory(directory.path()).unwrap();
+        let classes = postroom_model::builtin::classes().unwrap();
+        let at = directory.path().to_owned();
+        let store =
+            Store::open(&StoreConfig { directory: at, key, classes, readers: 1 }).await.unwrap();
+        let class = store.builtin(MESSAGES).unwrap();
+        let (domain, account) = (Domain::default_domain(), Uuid::from_u128(7));
+        let row = |number: u32, direction: &str, state: &str| {
+            let values = json!({
+                "account_id": account.to_string(), "messageDirection": direction,
+                "messageState": state, "subject": number.to_string(),
+                "dateTime": "2026-01-01T00:00:00.000Z",
+            });
+            let entity = Entity::new(crate::clock::new_id(), values.as_object().unwrap().clone());
+            store.insert(&domain, &class, &entity)
+        };
+        let others = (0..3000).map(|n| row(n, "in", "received"));
+        let sent = (0..3000).map(|n| row(n, "out", "sent"));
+        store.write(others.chain(sent).chain([row(0, "out", "sending")]).collect()).await.unwrap();
+        let file = directory.path().join(crate::DATABASE_FILE);
+        let database = rusqlite::Connection::open(file).unwrap();
+        let mut query = database.prepare(&store.unprepared(&class)).unwrap();
+        query.raw_bind_parameter(1, account.as_bytes().as_slice()).unwrap();
+        query.raw_bind_parameter(2, domain.as_str()).unwrap();
+        query.raw_bind_parameter(3, 100).unwrap();
+        let mut rows = query.raw_query();
+        let mut found = 0;
+        while rows.next().unwrap().is_some() {
+            found += 1;
+        }
+        drop(rows);
+        assert_eq!(found, 1);
+        assert_eq!(query.get_status(StatementStatus::FullscanStep), 0);
+        assert_eq!(query.get_status(StatementStatus::Sort), 0);
+        let steps = query.get_status(StatementStatus::VmStep);
+        assert!(steps < 500, "{steps} steps");
     }
 }

@@ -180,8 +180,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When it does not; [`Error::Full`] when there is no space for what comes next;
-    /// [`Error::Damaged`] when something that is kept was found damaged.
+    /// When it does not; [`Error::Full`] when there is no space for what comes next.
     pub async fn check(&self) -> Result<(), Error> {
         self.read(Statement::new("SELECT 1")).await?;
         // Where the last that was to be kept found no space, there must be some for a large part.
@@ -198,10 +197,20 @@ impl Store {
         } else {
             self.inner.database.write(vec![], Room::Free).await?;
         }
+        Ok(())
+    }
+
+    /// What of it was found damaged since the start, in words, and is still kept.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn damage(&self) -> Result<Option<&'static str>, Error> {
         if self.inner.corrupt.load(Ordering::Relaxed) {
-            return Err(Error::Damaged { what: "pages" });
+            return Ok(Some("pages of the database cannot be read"));
         }
-        self.blobs_check().await
+        let is_damaged = self.blobs_are_damaged().await?;
+        Ok(is_damaged.then_some("stored bytes of messages are not what was written"))
     }
 
     /// Ends the store with everything in one file, so that a copy of the data directory is whole.

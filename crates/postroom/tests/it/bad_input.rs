@@ -80,9 +80,13 @@ fn a_start_that_cannot_be_says_why() {
     std::fs::write(path("file"), "x").unwrap();
     std::fs::write(path("config"), r#"{"roles":[{"name":"a","roletype":"email","dat":"x"}]}"#)
         .unwrap();
-    std::fs::create_dir(path("keyless")).unwrap();
+    let private = |name: &str| {
+        std::fs::create_dir(path(name)).unwrap();
+        std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o700)).unwrap();
+    };
+    private("keyless");
     std::fs::write(path("keyless/postroom.db"), "").unwrap();
-    std::fs::create_dir(path("garbled")).unwrap();
+    private("garbled");
     std::fs::write(path("garbled/key"), b"\xFF\xFE").unwrap();
     let (data, keyless, garbled) = (path("data"), path("keyless"), path("garbled"));
     let (file, config) = (path("file"), path("config"));
@@ -113,5 +117,21 @@ async fn what_is_kept_is_for_its_owner_alone() {
     assert_eq!(mode(&directory), 0o700);
     for name in ["postroom.db", "postroom.db-wal", "key"] {
         assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_data_directory_that_others_can_read_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for mode in [0o755, 0o750, 0o701, 0o777] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(directory.path(), permissions).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(directory.path());
+        let ended = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(said.contains("chmod 700") && said.contains(&format!("{mode:04o}")), "{said}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was made");
     }
 }

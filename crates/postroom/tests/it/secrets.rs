@@ -96,3 +96,25 @@ fn a_secret_is_found_within_sasl() {
         assert!(forms(PASSWORD).iter().any(|form| plain.contains(form)), "{plain}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_core_dump_is_written_and_the_key_may_come_from_a_credential() {
+    let credentials = tempfile::tempdir().unwrap();
+    std::fs::write(credentials.path().join("postroom.master-key"), "5".repeat(64) + "\n").unwrap();
+    let directory = credentials.path().to_str().unwrap().to_owned();
+    let start = PostroomOptions {
+        environment: vec![("CREDENTIALS_DIRECTORY".to_owned(), directory)],
+        ..PostroomOptions::default()
+    };
+    let mut postroom = Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), start).unwrap();
+    let process = format!("/proc/{}", postroom.id().unwrap());
+    let limits = std::fs::read_to_string(format!("{process}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    // What is not dumpable belongs to root in /proc, whoever runs it; for root itself this says
+    // nothing, the limit above does.
+    assert!(!postroom.data_directory().join("key").exists(), "the credential is the key");
+    postroom.stop().unwrap();
+    // A clean stop leaves one whole file.
+    assert!(!postroom.data_directory().join("postroom.db-wal").exists());
+}
