@@ -5,8 +5,8 @@
 //! alone (no files taken out of them, nothing out of `winmail.dat`, no text of a multipart that
 //! nothing delimits), and files are those that are parts and no multiparts, with the names that the
 //! message gives. Where our rules contradict the others on purpose, theirs are applied: labels of
-//! charsets of single bytes are believed though the text is UTF-8, and a byte order mark hides the
-//! first field.
+//! charsets of single bytes are believed though the text is UTF-8, a byte order mark hides the
+//! first field, and only boundaries that are declared delimit parts.
 
 #![expect(clippy::print_stdout, reason = "the lines are what it is for")]
 
@@ -31,6 +31,7 @@ use sha2::Sha256;
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::io::Cursor;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -63,9 +64,9 @@ fn main() -> io::Result<()> {
 fn line(id: &str, raw: &[u8], path: &Path) -> Json {
     let sha256 = hex(raw);
     let raw = behind_mark(raw);
-    let message = postroom_mime::parse(raw);
-    let structure =
-        structure::scan(&mut Slice(raw), &Limits::default(), &mut Defects::default()).ok();
+    let limits = Limits { boundary_passes_max: 0, ..Limits::default() };
+    let message = postroom_mime::parse_reader(Cursor::new(raw), &limits).unwrap_or_default();
+    let structure = structure::scan(&mut Slice(raw), &limits, &mut Defects::default()).ok();
     let entities = structure.map(|structure| structure.entities).unwrap_or_default();
     let (texts, htmls) = bodies(&message, raw, &entities);
     let parts = message.attachments.iter().chain(&message.inlines);

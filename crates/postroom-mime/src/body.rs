@@ -28,6 +28,7 @@ use crate::source::Source;
 use crate::structure::Entity;
 use crate::structure::Structure;
 use crate::uuencode;
+use encoding_rs::UTF_8;
 use std::borrow::Cow;
 use std::io;
 
@@ -221,11 +222,14 @@ impl<S: Source> Reader<'_, S> {
             return Ok(());
         }
         self.bodies.html_location.clone_from(&entity.content.location);
+        let is_cut = size_bytes.is_none();
         let size_bytes = match size_bytes {
             Some(size_bytes) => size_bytes,
             None => leaf::size_bytes(self.source, entity, self.defects)?,
         };
-        let charset = charset.map(|charset| charset.name().to_owned());
+        // Of what was not looked at nobody knows whether it is UTF-8 to its end.
+        let unknown = is_cut.then_some(Charset::Whatwg(UTF_8));
+        let charset = charset.or(unknown).map(|charset| charset.name().to_owned());
         self.bodies.html_source = Some((range(entity, charset), size_bytes));
         Ok(())
     }

@@ -25,6 +25,8 @@ mod utf8;
 pub use crate::charset::decoder::Decoder;
 pub use crate::charset::detection::Detection;
 
+/// So long a text in UTF-16 holds a blank, or a character that is no UTF-8.
+const WIDE_BYTES_MIN: usize = 16;
 /// How many characters may be UTF-8 by chance.
 const CHANCES_MAX: usize = 2;
 /// Charsets of words in Latin letters: any bytes can be decoded, so they prove nothing.
@@ -108,6 +110,14 @@ impl Charset {
         self == Self::Whatwg(UTF_8)
     }
 
+    fn is_single_byte(self) -> bool {
+        match self {
+            Self::Whatwg(encoding) => encoding.is_single_byte(),
+            Self::Page(_) => true,
+            Self::Utf7 | Self::Iso2022Kr | Self::Iso2022Cn | Self::Hz | Self::Utf32 { .. } => false,
+        }
+    }
+
     fn is_latin(self) -> bool {
         matches!(self, Self::Whatwg(encoding) if LATIN.contains(&encoding))
     }
@@ -189,6 +199,9 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection)
         Some(charset) if charset.cannot_hold(&bytes) => {
             (detection.of(&bytes), Defect::CharsetWrong)
         }
+        Some(charset) if charset.is_single_byte() && detection::is_nearly_utf8(&bytes) => {
+            (Charset::Whatwg(UTF_8), Defect::CharsetWrong)
+        }
         Some(charset) => return decode_declared(&bytes, charset),
     };
     let (text, _) = found.decode(&bytes);
@@ -202,18 +215,14 @@ fn takes_utf8(charset: Option<Charset>, text: &str) -> bool {
         _ if text.starts_with('\u{FEFF}') => true,
         None => !has_escapes(text.as_bytes()),
         Some(Charset::Whatwg(encoding)) if encoding == UTF_8 => true,
-        Some(Charset::Whatwg(encoding)) if encoding.is_single_byte() => !is_chance(text),
-        Some(Charset::Page(_)) => !is_chance(text),
-        Some(Charset::Whatwg(encoding)) => {
-            encoding.is_ascii_compatible() && (text.is_ascii() || has_many_wide(text))
+        Some(charset) if charset.is_single_byte() => !is_chance(text),
+        Some(Charset::Whatwg(encoding)) if encoding.is_ascii_compatible() => {
+            text.is_ascii() || has_many_wide(text)
         }
-        Some(
-            Charset::Utf7
-            | Charset::Iso2022Kr
-            | Charset::Iso2022Cn
-            | Charset::Hz
-            | Charset::Utf32 { .. },
-        ) => false,
+        // Text in units of two or four bytes has blanks and ends of lines, which hold NUL.
+        Some(Charset::Whatwg(encoding)) if encoding != ISO_2022_JP => has_no_wide_units(text),
+        Some(Charset::Utf32 { .. }) => has_no_wide_units(text),
+        Some(_) => false,
     }
 }
 
@@ -234,6 +243,11 @@ fn is_chance(text: &str) -> bool {
     };
     let mut wide = text.chars().filter(|char| !char.is_ascii());
     wide.by_ref().take(CHANCES_MAX).all(is_mark) && wide.next().is_none()
+}
+
+/// Whether bytes are in no charset of wider units: none of them is NUL, and they are not few.
+fn has_no_wide_units(text: &str) -> bool {
+    text.len() >= WIDE_BYTES_MIN && memchr::memchr(b'\0', text.as_bytes()).is_none()
 }
 
 /// Whether text under the label of a charset of double bytes is UTF-8 by no chance.
@@ -309,6 +323,9 @@ pub fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
         },
         Some(charset) if charset.cannot_hold(bytes) => decode_named(bytes, None),
         Some(charset) if let Some(text) = utf8_under(charset, bytes) => text.to_owned(),
+        Some(charset) if charset.is_single_byte() && detection::is_nearly_utf8(bytes) => {
+            Charset::Whatwg(UTF_8).decode(bytes).0
+        }
         Some(charset) => match charset.decode(bytes) {
             (text, true) => text,
             (text, false) => match std::str::from_utf8(bytes) {

@@ -11,7 +11,6 @@
 
 pub mod calendar;
 pub mod compose;
-pub mod tnef;
 pub mod uuencode;
 pub mod yenc;
 
@@ -21,6 +20,8 @@ pub mod limits;
 pub mod transfer;
 
 pub mod charset;
+
+pub mod tnef;
 
 pub mod encoded_word;
 

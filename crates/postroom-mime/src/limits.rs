@@ -7,6 +7,9 @@ pub struct Limits {
     pub depth_max: usize,
     /// How many parts are told apart; the last one then holds the rest of the message.
     pub parts_max: usize,
+    /// How often boundaries that no header tells are looked for in the bodies of a message; with 0
+    /// only those that are declared count.
+    pub boundary_passes_max: usize,
     /// How many bytes of the message's header fields are kept.
     pub header_bytes_max: usize,
     /// How many header fields of one part are kept.
@@ -29,6 +32,7 @@ impl Default for Limits {
         Self {
             depth_max: 200,
             parts_max: 10_000,
+            boundary_passes_max: 4,
             header_bytes_max: 1 << 20,
             header_fields_max: 10_000,
             addresses_max: 10_000,

@@ -121,7 +121,7 @@ pub fn scan<S: Source>(
         };
         scanner.run()?;
         let mut structure = scanner.structure;
-        if !guessed.learn(source, &structure.entities)? {
+        if !guessed.learn(source, &structure.entities, limits.boundary_passes_max)? {
             encoding::check(source, &mut structure.entities, line_end, &mut met)?;
             *defects = met;
             return Ok(structure);

@@ -17,7 +17,7 @@ use std::time::Instant;
 /// How long a message may take; builds without optimisation are slow.
 const TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 4_000 } else { 400 });
 /// How much text is decoded.
-const TEXT_BYTES: usize = 1 << 19;
+const TEXT_BYTES: usize = if cfg!(debug_assertions) { 1 << 18 } else { 1 << 21 };
 
 const LABELS: [&str; 24] = [
     "utf-8",
@@ -120,6 +120,17 @@ fn text_under_any_label_costs_only_its_size() {
     }
 }
 
+#[test]
+fn each_malformed_byte_costs_the_same_however_long_the_text_is() {
+    let bytes = b"\x93\xFA\x96\xFF\xFE\x80\r\n".repeat(TEXT_BYTES);
+    for label in ["iso-2022-jp", "iso-2022-kr", "iso-2022-cn", "hz-gb-2312", "utf-8", "euc-jp"] {
+        let start = Instant::now();
+        let (text, is_clean) = charset::named(label).unwrap().decode(&bytes);
+        assert!(start.elapsed() <= TIME_MAX, "{label} took {:?}", start.elapsed());
+        assert!(!is_clean && text.len() > bytes.len(), "{label}");
+    }
+}
+
 fn text_of(fields: &str, body: &[u8]) -> (String, Vec<Defect>) {
     let head =
         format!("From: a@b.example\r\nDate: Mon, 23 Nov 2026 10:00:00 +0100\r\n{fields}\r\n");
@@ -171,6 +182,21 @@ fn a_download_decodes_stray_bytes_as_the_text_does() {
 }
 
 #[test]
+fn a_download_of_what_was_not_looked_at_is_utf8() {
+    let line = "Grüße aus München\n".as_bytes();
+    let raw = [b"From: a@b.example\nContent-Type: text/html\n\n", &*line.repeat(10), b"caf\xE9!"];
+    let raw = raw.concat();
+    let limits = Limits { text_bytes_max: 60, ..Limits::default() };
+    let html = parse_reader(Cursor::new(&raw), &limits).unwrap().html.unwrap();
+    let PartSource::Range { charset: Some(label), .. } = &html.source else {
+        panic!("{:?}", html.source);
+    };
+    let mut decoder = charset::decoder(label);
+    let text = decoder.push(&html.decode(&raw)) + &decoder.finish();
+    assert!(text.ends_with("München\ncafé!"), "{text}");
+}
+
+#[test]
 fn utf8_under_another_label_is_utf8() {
     #[rustfmt::skip]
     let table: &[(&str, &[u8], &str, Option<Defect>)] = &[
@@ -180,6 +206,12 @@ fn utf8_under_another_label_is_utf8() {
         ("koi8-r",       "Привет".as_bytes(),       "Привет",       Some(Defect::CharsetWrong)),
         ("cp850",        "grün".as_bytes(),         "grün",         Some(Defect::CharsetWrong)),
         ("gb2312",       "您好，世界".as_bytes(),    "您好，世界",    Some(Defect::CharsetWrong)),
+        ("utf-16",       "Grüße aus München\r\n".as_bytes(), "Grüße aus München\n", Some(Defect::CharsetWrong)),
+        ("utf-32",       b"plain text, nothing else", "plain text, nothing else", None),
+        ("utf-16be",     b"N\xF8N\xF8",             "仸仸",          None),
+        // UTF-8 with a stray byte in it, and a letter that looks like it.
+        ("iso-8859-1",   b"gr\xC3\xBC\xC3\x9Fe f\xC3\xBCr M\xC3\xBCller & S\xC3\xB6hne, sch\xC3\xB6n: caf\xE9!", "grüße für Müller & Söhne, schön: café!", Some(Defect::CharsetWrong)),
+        ("iso-8859-1",   b"S\xC3O, \xE2ge, \xE9t\xE9", "SÃO, âge, été",  None),
         // A capital letter and a mark, a character in UTF-8 by chance.
         ("windows-1252", b"FERM\xC9\x85",           "FERMÉ…",       None),
         ("windows-1252", b"Gru\xDF\x94 bis \xDC\x96", "Gruß” bis Ü–", None),
@@ -217,6 +249,7 @@ fn the_bytes_of_a_header_count_more_than_the_label_of_the_body() {
         let mut damaged = "Grüße für Müller: ".as_bytes().to_vec();
         damaged.extend(b"caf\xE9");
         damaged.push(b'!');
+        assert_eq!(subject(label, b"gr\xC3\xBCn, caf\xE9!"), "grün, café!", "{label}");
         assert_eq!(subject(label, &damaged), "Grüße für Müller: café!", "{label}");
     }
     // A label that says something is believed.

@@ -25,6 +25,8 @@ const FIELD_BYTES_MAX: usize = 256;
 const PIECE_BYTES: usize = TEXT_BYTES_MAX;
 /// After how many pieces that are no UTF-8 it is given up, if there was hardly any.
 const WRONG_MAX: usize = 256;
+/// Under another label each stray byte needs more than so many characters of UTF-8 beside it.
+const STRAY_MAX: usize = 4;
 /// A field with so many bytes outside ASCII tells its charset by itself.
 const OWN_BYTES_MIN: usize = 24;
 /// How many characters outside ASCII stand side by side in words of Latin letters.
@@ -144,11 +146,21 @@ fn is_damaged_utf8(bytes: &[u8]) -> bool {
     right > 2 * wrong || (wrong <= 1 && right > 0)
 }
 
-/// Whether there are more characters of UTF-8 outside ASCII than other pieces: a raw header has no
-/// label that could decide.
+/// Whether there are not fewer characters of UTF-8 outside ASCII than other pieces: a raw header
+/// has no label that could decide.
 pub fn is_mostly_utf8(bytes: &[u8]) -> bool {
     let (right, wrong) = utf8_counts(bytes, |right, wrong, _| is_other(right, wrong));
-    right > wrong
+    right > 0 && right >= wrong
+}
+
+/// Whether bytes under the label of a charset of single bytes are UTF-8 but for a few. In nearly
+/// all UTF-8 outside ASCII there are bytes that lead letters or marks of Latin and Cyrillic.
+pub fn is_nearly_utf8(bytes: &[u8]) -> bool {
+    if memchr::memchr3(0xC3, 0xD0, 0xE2, bytes).is_none() {
+        return false;
+    }
+    let (right, wrong) = utf8_counts(bytes, |right, wrong, _| wrong > STRAY_MAX && right < wrong);
+    right >= STRAY_MAX && right > STRAY_MAX * wrong
 }
 
 /// What bytes are that are said to be UTF-8 and are not as a whole. Where there is UTF-8 among

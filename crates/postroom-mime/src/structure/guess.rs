@@ -11,8 +11,6 @@ use crate::structure::Entity;
 use std::collections::HashMap;
 use std::io;
 
-/// How often boundaries are guessed: such multiparts lie in one another.
-const PASSES_MAX: usize = 4;
 /// How much of a body is searched.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// How many lines of a body are looked at that could be delimiters.
@@ -39,8 +37,13 @@ impl Guessed {
     /// # Errors
     ///
     /// Those of the file.
-    pub fn learn<S: Source>(&mut self, source: &mut S, entities: &[Entity]) -> io::Result<bool> {
-        if self.passes >= PASSES_MAX {
+    pub fn learn<S: Source>(
+        &mut self,
+        source: &mut S,
+        entities: &[Entity],
+        passes_max: usize,
+    ) -> io::Result<bool> {
+        if self.passes >= passes_max {
             return Ok(false);
         }
         let mut has_learnt = false;

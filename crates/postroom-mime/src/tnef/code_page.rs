@@ -1,5 +1,7 @@
 //! Code pages by their Windows number, and text in them.
 
+use crate::charset;
+use crate::charset::Detection;
 use encoding_rs::Encoding;
 
 /// Returns the encoding of a code page; `None` if it is unknown to the WHATWG.
@@ -47,7 +49,14 @@ pub fn encoding(code_page: u32) -> Option<&'static Encoding> {
 /// Decodes text: by its byte order mark, as `code_page`, as UTF-8 if it is, else as windows-1252.
 pub fn decode(bytes: &[u8], code_page: Option<u32>) -> String {
     if let Some(encoding) = code_page.and_then(encoding) {
-        return encoding.decode(bytes).0.into_owned();
+        // Its bytes may contradict it, as labels of charsets are contradicted.
+        return match Encoding::for_bom(bytes) {
+            Some(_) => encoding.decode(bytes).0.into_owned(),
+            None => {
+                let detection = &mut Detection::of_field();
+                charset::decode(bytes.to_vec(), Some(encoding.name()), detection).text
+            }
+        };
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text).to_owned(),
@@ -72,5 +81,10 @@ mod tests {
         assert_eq!(decode(b"\xCF\xF0\xE8", Some(1251)), "При");
         assert_eq!(decode("При".as_bytes(), None), "При");
         assert_eq!(decode(b"\xE9", Some(437)), "é");
+        assert_eq!(decode("Grüße".as_bytes(), Some(1252)), "Grüße");
+        assert_eq!(decode(b"gr\xC3\xBCn, caf\xE9!", Some(65001)), "grün, café!");
+        // Text in another charset than one of seven bits, as long as it may be.
+        let long = b"\x93\xFA\x96{\x8C\xEA \x1B$B".repeat(100_000);
+        assert!(decode(&long, Some(50220)).len() > long.len());
     }
 }
