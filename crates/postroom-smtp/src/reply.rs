@@ -92,13 +92,22 @@ pub fn parse_reply_line(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
     Ok(ReplyLine { code, has_code: true, more, text })
 }
 
-/// A line with an enhanced code and no reply code before it.
+/// A line with an enhanced code and no reply code before it, or with less than a whole code of a
+/// refusal.
 fn bare(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
-    let (Some((class, _, _)), _) = enhanced(line) else {
-        return Err(NotAReply);
+    let code = match (enhanced(line), line) {
+        ((Some((class, _, _)), _), _) => u16::from(class) * 100,
+        (_, [class @ (b'4' | b'5')] | [class @ (b'4' | b'5'), b'0'..=b'9']) => short(*class),
+        (_, [class @ (b'4' | b'5'), b' ', ..]) => short(*class),
+        (_, [class @ (b'4' | b'5'), b'0'..=b'9', b' ', ..]) => short(*class),
+        (_, _) => return Err(NotAReply),
     };
-    let code = u16::from(class) * 100;
     Ok(ReplyLine { code, has_code: false, more: false, text: line })
+}
+
+/// The code of a refusal of which there is the first digit.
+fn short(class: u8) -> u16 {
+    u16::from(class - b'0') * 100
 }
 
 /// How far a reply is after a line.
@@ -231,6 +240,9 @@ mod tests {
             ("a colon",                 b"554: Spam",       line(554, false, b" Spam")),
             ("an enhanced code alone",  b"5.7.1 Spam",      bare(500, b"5.7.1 Spam")),
             ("nothing else",            b"4.2.0",           bare(400, b"4.2.0")),
+            ("less than a code",        b"5",               bare(500, b"5")),
+            ("less than a code",        b"45 x",            bare(400, b"45 x")),
+            ("success is said in full", b"25 x",            no()),
             ("1yz is not SMTP",         b"150 x",           no()),
             ("6yz is not SMTP",         b"650 x",           no()),
             ("four digits",             b"2500 x",          no()),

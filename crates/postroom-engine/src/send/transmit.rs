@@ -215,7 +215,7 @@ pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
         return settle::later(reason, tried, options);
     }
     let reason = format!(
-        "the connection was lost after the last byte, so the server may have the message: \
+        "no clear answer came after the last byte, so the server may have the message: \
          {reason}; \
          set `sending` to send it again"
     );
