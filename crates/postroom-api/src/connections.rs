@@ -170,6 +170,9 @@ impl Connections {
     /// Tells one connection to give way, when there is no place for another of this source.
     fn make_room(&self, source: IpAddr) {
         let open = self.open();
+        if open.len() < self.inner.places_max.min(self.inner.anonymous_max) {
+            return;
+        }
         let mut anonymous: HashMap<IpAddr, Vec<&Arc<Connection>>> = HashMap::new();
         for connection in open.values().filter(|connection| connection.stays()) {
             if !connection.known.load(Ordering::Relaxed) {

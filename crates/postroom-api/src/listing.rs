@@ -11,6 +11,8 @@ use postroom_model::Invalid;
 use postroom_model::Query;
 use postroom_model::filter;
 use postroom_model::query::parse_order;
+use serde_json::Value as Json;
+use serde_json::json;
 
 /// What a list asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +55,7 @@ pub fn parse(class: &Class, pairs: &[(String, String)]) -> Result<Listing, Probl
                 reader.after = Some(text.clone());
                 Ok(())
             }
+            "interval" => interval(class, text).map(|filter| reader.filters.push(filter)),
             "count" => flag(name, text).map(|count| reader.count = count),
             _ => filter::equality(class, name, text).map(|filter| reader.filters.push(filter)),
         };
@@ -111,6 +114,26 @@ fn is_single(class: &Class, name: &str) -> bool {
     !class.property(name).is_some_and(|property| property.multi)
 }
 
+/// From one moment up to another, on a class that is kept by time: `2026-11-01,2026-12-01`. A day
+/// stands for its begin in UTC.
+fn interval(class: &Class, text: &str) -> Result<Filter, Invalid> {
+    let invalid = |reason: String| Invalid::new("interval", reason);
+    let by = class.opts.get("partition_property").and_then(Json::as_str);
+    let by = by.ok_or_else(|| {
+        invalid(format!("no such parameter: {} is not kept by time", class.classname))
+    })?;
+    let (from, until) = text.split_once(',').ok_or_else(|| {
+        invalid("takes two days or times, from the first up to the second: A,B".to_owned())
+    })?;
+    let moment = |text: &str| {
+        let is_day = !text.contains(['T', 't', ' ']);
+        if is_day { format!("{}T00:00:00Z", text.trim()) } else { text.to_owned() }
+    };
+    let property = json!(["property", by]);
+    let both = json!(["and", [">=", property, moment(from)], ["<", property, moment(until)],]);
+    filter::parse(class, &both).map_err(|problem| invalid(problem.reason))
+}
+
 fn number(name: &str, text: &str) -> Result<u64, Invalid> {
     let number = text.parse::<u64>().ok();
     // Larger than SQL's whole numbers is as good as refused: nothing is there.
@@ -159,6 +182,7 @@ mod tests {
         let table = [
             ("nope=1", 422), ("limit=x", 422), ("limit=-1", 422), ("offset=1e3", 422), ("count=yes", 422),
             ("order=nope", 422), ("order=uid,uid,uid,uid,uid,uid,uid,uid,uid", 422), ("mask=nope", 422), ("after=x", 422), ("limit=1&limit=2", 422), ("uid=1&uid=2", 422),
+            ("interval=2026-01-01", 422), ("interval=a,b", 422), ("interval=2026-01-01,", 422),
             ("uid=five", 422), ("folder_id=7", 422), ("messageState=nope", 422), ("rawMessage=x", 422),
             ("filter=%5B", 400), ("filter=%5B%22drop%22%5D", 422), ("offset=99999999999999999999", 422),
         ];
