@@ -7,6 +7,8 @@ use bytes::Bytes;
 use postroom_mime::TransferDecoder;
 use postroom_mime::TransferEncoding;
 use postroom_mime::charset;
+use postroom_mime::html;
+use postroom_model::builtin::files;
 use postroom_store::BlobReader;
 use postroom_store::Error;
 use postroom_store::FileRow;
@@ -32,6 +34,8 @@ pub struct Download {
 struct Decoders {
     transfer: TransferDecoder,
     charset: Option<charset::Decoder>,
+    /// The beginning of html, held back until all of it is there that may name a charset.
+    start: Option<Vec<u8>>,
 }
 
 /// Opens a file, or a range of it (in bytes of what is downloaded; within its size).
@@ -44,8 +48,10 @@ pub fn open(store: &Store, file: &FileRow, range: Option<Range<u64>>) -> Downloa
         }
         FileSource::Part { blob, offset, length, transfer_encoding, charset } => {
             let encoding = TransferEncoding::from_name(transfer_encoding);
-            let charset = charset.as_deref().filter(|_| is_html(file));
-            if encoding == TransferEncoding::Identity && charset.is_none() {
+            // Files stay as they are, byte for byte; only the html that is shown is changed.
+            let is_shown = file.property == files::HTML;
+            let charset = charset.as_deref().filter(|_| is_shown);
+            if encoding == TransferEncoding::Identity && !is_shown {
                 return as_it_is(store.blob_read(*blob, within(&wanted, *offset, *length)), file);
             }
             Download {
@@ -54,6 +60,7 @@ pub fn open(store: &Store, file: &FileRow, range: Option<Range<u64>>) -> Downloa
                 decoders: Some(Decoders {
                     transfer: encoding.decoder(),
                     charset: charset.map(charset::decoder),
+                    start: is_shown.then(Vec::new),
                 }),
                 skip: wanted.start,
                 left: wanted.end.saturating_sub(wanted.start),
@@ -69,10 +76,6 @@ fn as_it_is(reader: BlobReader, file: &FileRow) -> Download {
 /// The part of an extent that a range of it means.
 fn within(wanted: &Range<u64>, offset: u64, length: u64) -> Range<u64> {
     offset + wanted.start.min(length)..offset + wanted.end.min(length)
-}
-
-fn is_html(file: &FileRow) -> bool {
-    file.media_type.to_ascii_lowercase().starts_with("text/html")
 }
 
 impl Download {
@@ -120,23 +123,39 @@ impl Decoders {
     fn push(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut plain = vec![];
         self.transfer.push(piece, &mut plain);
-        match &mut self.charset {
+        let plain = match &mut self.charset {
             Some(charset) => charset.push(&plain).into_bytes(),
             None => plain,
+        };
+        let Some(start) = &mut self.start else { return plain };
+        start.extend_from_slice(&plain);
+        if start.len() < html::META_BYTES_MAX {
+            return vec![];
         }
+        self.begun()
+    }
+
+    /// The beginning of html, with the charset that it has now.
+    fn begun(&mut self) -> Vec<u8> {
+        let mut start = self.start.take().unwrap_or_default();
+        html::name_utf8(&mut start);
+        start
     }
 
     fn finish(mut self) -> Vec<u8> {
         let mut plain = vec![];
         self.transfer.finish(&mut plain);
-        match &mut self.charset {
+        let plain = match &mut self.charset {
             Some(charset) => {
                 let mut text = charset.push(&plain);
                 text.push_str(&charset.finish());
                 text.into_bytes()
             }
             None => plain,
-        }
+        };
+        let Some(start) = &mut self.start else { return plain };
+        start.extend_from_slice(&plain);
+        self.begun()
     }
 }
 
@@ -146,7 +165,7 @@ mod tests {
 
     fn decode(encoding: TransferEncoding, charset: Option<&str>, pieces: &[&[u8]]) -> Vec<u8> {
         let charset = charset.map(charset::decoder);
-        let mut decoders = Decoders { transfer: encoding.decoder(), charset };
+        let mut decoders = Decoders { transfer: encoding.decoder(), charset, start: None };
         let mut all: Vec<u8> = pieces.iter().flat_map(|piece| decoders.push(piece)).collect();
         all.extend(decoders.finish());
         all
@@ -159,6 +178,32 @@ mod tests {
         let latin = Some("iso-8859-1");
         let got = decode(TransferEncoding::QuotedPrintable, latin, &[b"gr=F", b"C=\r\nn"]);
         assert_eq!(String::from_utf8(got).unwrap(), "grün");
+    }
+
+    #[test]
+    fn html_names_the_charset_that_it_is_given_in() {
+        let table = [
+            ("<meta charset=\"iso-8859-2\"><p>x", "<meta charset=\"utf-8     \"><p>x"),
+            (
+                "<META content='text/html; charset=big5'>",
+                "<META content='text/html; charset=utf8'>",
+            ),
+            ("<meta charset=gbk>", "<meta xxxxxxx=   >"),
+            ("<meta charset=UTF-8>", "<meta charset=UTF-8>"),
+            ("<p>charset=koi8-r", "<p>charset=koi8-r"),
+        ];
+        for (body, want) in table {
+            let mut decoders = Decoders {
+                transfer: TransferEncoding::Identity.decoder(),
+                charset: None,
+                start: Some(vec![]),
+            };
+            let (one, two) = body.as_bytes().split_at(9);
+            let mut got = decoders.push(one);
+            got.extend(decoders.push(two));
+            got.extend(decoders.finish());
+            assert_eq!(String::from_utf8(got).unwrap(), want);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use postroom_mime::PartSource;
 use postroom_mime::calendar::Attendee;
 use postroom_mime::calendar::Calendar;
 use postroom_mime::calendar::Moment;
+use postroom_mime::html::name_utf8;
 use postroom_model::Timestamp;
 use postroom_model::builtin::files;
 use postroom_model::options::Options;
@@ -39,6 +40,7 @@ pub const PROPERTIES: &[&str] = &[
     "recipients",
     "subject",
     "text",
+    "textSource",
     "preview",
     "messageId",
     "inReplyTo",
@@ -186,9 +188,13 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
     put("messageType", json!(message.kind.as_str()));
     put("security", json!(message.security.map(|security| security.as_str())));
     let mut defects: Vec<_> = message.defects.iter().map(|defect| defect.as_str()).collect();
-    if let Some(text) = &message.text {
+    // One byte more tells whether there is more.
+    if let Some((text, source)) = message.shown_text(text_bytes_max.saturating_add(4)) {
         let kept = text.get(..text.floor_char_boundary(text_bytes_max)).unwrap_or_default();
         put("text", json!(kept));
+        if !kept.is_empty() {
+            put("textSource", json!(source.as_str()));
+        }
         let over = Defect::TextOver.as_str();
         if kept.len() < text.len() && !defects.contains(&over) {
             defects.push(over);
@@ -235,16 +241,23 @@ fn file_rows(message: &Message, original: &Original, keep: Keep) -> io::Result<V
     let attachments = message.attachments.iter().map(|part| (files::ATTACHMENTS, part));
     let row = |(property, part): (&'static str, &Part)| {
         let content = match &part.source {
+            PartSource::Bytes(bytes) if property == files::HTML => {
+                let mut html = bytes.clone();
+                name_utf8(&mut html);
+                NewContent::Own(Content::prepare(&html))
+            }
             PartSource::Bytes(bytes) => NewContent::Own(Content::prepare(bytes)),
             PartSource::Range { .. } if !keep.raw => {
-                NewContent::Own(Content::prepare(&decoded(part, original)?))
+                let is_shown = property == files::HTML;
+                NewContent::Own(Content::prepare(&decoded(part, original, is_shown)?))
             }
             PartSource::Range { offset, length, encoding, charset } => NewContent::Part {
                 offset: *offset,
                 length: *length,
                 size_bytes: part.size_bytes,
                 transfer_encoding: encoding.as_str().to_owned(),
-                charset: charset.clone(),
+                // Only what is shown is changed; files stay as they are, byte for byte.
+                charset: charset.clone().filter(|_| property == files::HTML),
             },
         };
         Ok(NewFile {
@@ -258,18 +271,20 @@ fn file_rows(message: &Message, original: &Original, keep: Keep) -> io::Result<V
     html.chain(inlines).chain(attachments).map(row).collect()
 }
 
-/// The bytes of a part that is kept without the original; html as UTF-8.
-fn decoded(part: &Part, original: &Original) -> io::Result<Vec<u8>> {
-    let bytes = original.decode(part)?;
-    match &part.source {
-        PartSource::Range { charset: Some(charset), .. } if part.media_type == "text/html" => {
-            let mut decoder = postroom_mime::charset::decoder(charset);
-            let mut text = decoder.push(&bytes);
-            text.push_str(&decoder.finish());
-            Ok(text.into_bytes())
-        }
-        PartSource::Range { .. } | PartSource::Bytes(_) => Ok(bytes),
+/// The bytes of a part that is kept without the original; the html that is shown as UTF-8.
+fn decoded(part: &Part, original: &Original, is_shown: bool) -> io::Result<Vec<u8>> {
+    let mut bytes = original.decode(part)?;
+    if !is_shown {
+        return Ok(bytes);
     }
+    if let PartSource::Range { charset: Some(charset), .. } = &part.source {
+        let mut decoder = postroom_mime::charset::decoder(charset);
+        let mut text = decoder.push(&bytes);
+        text.push_str(&decoder.finish());
+        bytes = text.into_bytes();
+    }
+    name_utf8(&mut bytes);
+    Ok(bytes)
 }
 
 #[cfg(test)]

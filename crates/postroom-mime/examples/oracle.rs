@@ -3,10 +3,12 @@
 //! `oracle FILE-OR-DIRECTORY..` writes one line per message; mbox files are split. The comparison
 //! has conventions of its own, and this is where they are applied: bodies are those of the parts
 //! alone (no files taken out of them, nothing out of `winmail.dat`, no text of a multipart that
-//! nothing delimits), and files are those that are parts and no multiparts, with the names that the
-//! message gives. Where our rules contradict the others on purpose, theirs are applied: labels of
-//! charsets of single bytes are believed though the text is UTF-8, a byte order mark hides the
-//! first field, and only boundaries that are declared delimit parts.
+//! nothing delimits, no html made of text or text of html; texts with names and all parts of
+//! `multipart/related` are bodies, other texts files), and files are those that are parts and no
+//! multiparts, with the names that the message gives. Where our rules contradict the others on
+//! purpose, theirs are applied: labels of charsets of single bytes are believed though the text is
+//! UTF-8, a byte order mark hides the first field, and only boundaries that are declared delimit
+//! parts.
 
 #![expect(clippy::print_stdout, reason = "the lines are what it is for")]
 
@@ -15,6 +17,7 @@ use postroom_mime::Defect;
 use postroom_mime::Limits;
 use postroom_mime::Message;
 use postroom_mime::Part;
+use postroom_mime::PartSource;
 use postroom_mime::charset;
 use postroom_mime::charset::Charset;
 use postroom_mime::charset::Detection;
@@ -70,8 +73,9 @@ fn line(id: &str, raw: &[u8], path: &Path) -> Json {
     let entities = structure.map(|structure| structure.entities).unwrap_or_default();
     let (texts, htmls) = bodies(&message, raw, &entities);
     let parts = message.attachments.iter().chain(&message.inlines);
-    let attachments: Json =
+    let mut attachments: Vec<Json> =
         parts.filter(|part| is_file(part, &entities)).map(|part| file(part, raw)).collect();
+    attachments.extend(others(&message, raw, &entities));
     let defects: Vec<_> = message.defects.iter().map(|defect| defect.as_str()).collect();
     json!({
         "id": id,
@@ -124,8 +128,49 @@ fn is_file(part: &Part, entities: &[Entity]) -> bool {
         entity.content.file_encoding.is_some()
             && entity.content.name() == part.declared_name.as_deref()
     };
+    let is_body = |entity: &Entity| is_at(entity, part) && is_body(entity);
     (part.container.is_none() || entities.iter().any(is_alone))
+        && !entities.iter().any(is_body)
         && !part.media_type.starts_with("multipart/")
+}
+
+/// Whether an entity is a body by the conventions of the comparison.
+fn is_body(entity: &Entity) -> bool {
+    let content = &entity.content;
+    matches!(&*content.media_type, "text/plain" | "text/html")
+        && content.disposition != Some(Disposition::Attachment)
+}
+
+fn is_at(entity: &Entity, part: &Part) -> bool {
+    match &part.source {
+        PartSource::Range { offset, .. } => *offset == entity.body.start,
+        PartSource::Bytes(_) => false,
+    }
+}
+
+/// Parts that are files by the conventions, and shown or left out by us.
+fn others(message: &Message, raw: &[u8], entities: &[Entity]) -> Vec<Json> {
+    let parts = || message.attachments.iter().chain(&message.inlines);
+    let is_other = |entity: &&Entity| {
+        let kind = &*entity.content.media_type;
+        let is_text = kind.starts_with("text/") && !matches!(kind, "text/plain" | "text/html");
+        (is_text || kind == "application/applefile")
+            && !entity.has_parts
+            && !parts().any(|part| is_at(entity, part))
+    };
+    let shown = |entity: &Entity| {
+        let range =
+            usize::try_from(entity.body.start).ok().zip(usize::try_from(entity.body.end).ok());
+        let body = range.and_then(|(start, end)| raw.get(start..end)).unwrap_or_default();
+        let bytes = entity.content.encoding.decode(body);
+        json!({
+            "filename": entity.content.name(),
+            "content_type": entity.content.media_type,
+            "size": bytes.len(),
+            "sha256": hex(&normal(&entity.content.media_type, bytes)),
+        })
+    };
+    entities.iter().filter(is_other).map(shown).collect()
 }
 
 fn addresses(list: &[Address]) -> Json {
@@ -193,7 +238,12 @@ fn bodies(message: &Message, raw: &[u8], entities: &[Entity]) -> (Vec<String>, V
     let conventions =
         [Defect::BoundaryMissing, Defect::BoundaryUnused, Defect::CharsetWrong, Defect::TextOver];
     let is_odd = message.defects.iter().any(|defect| conventions.contains(defect));
-    if !is_opened && !is_odd && !has_twins(entities) {
+    let is_joined = message.is_text_derived
+        || message.html.as_ref().is_some_and(|html| matches!(html.source, PartSource::Bytes(_)));
+    let shown = entities.iter().filter(|entity| !entity.has_parts && is_body(entity));
+    let is_other = shown.clone().any(|entity| entity.content.name().is_some())
+        || (shown.count() == 0 && message.text.is_some());
+    if !is_opened && !is_odd && !is_joined && !is_other && !has_twins(entities) {
         return (
             message.text.clone().into_iter().collect(),
             message.html_text.clone().into_iter().collect(),

@@ -1,20 +1,22 @@
 //! What a message shows and what it carries: its leaves sorted into text, html and files.
 //!
 //! ```text
-//!   leaves ──► text/plain, text/html, not an attachment ──► text, html (joined in order)
+//!   leaves ──► plan: shown? ──► text, html: each holds all that is shown, in order
 //!         └──► all else ──► files ──► referred to by the html? inlines : attachments
-//!                             └──► TNEF is opened; encoded files come out of the texts
+//!                             └──► TNEF, signed S/MIME are opened; encoded files come out of texts
 //! ```
 //!
 //! Nothing is lost: what is not shown is a file.
 //!
 //! Standards: RFC 2046, 2183, 2387, 2392, 2557, 3676.
 
+use crate::body::plan::Place;
+use crate::body::plan::Role;
+use crate::body::plan::Shown;
 use crate::charset;
 use crate::charset::Charset;
 use crate::charset::Detection;
 use crate::content::Content;
-use crate::content::Disposition;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::flowed;
@@ -23,6 +25,7 @@ use crate::leaf;
 use crate::limits::Limits;
 use crate::message::Container;
 use crate::message::PartSource;
+use crate::message::Security;
 use crate::plain;
 use crate::source::Source;
 use crate::structure::Entity;
@@ -33,6 +36,8 @@ use std::borrow::Cow;
 use std::io;
 
 mod encoded;
+mod plan;
+mod secured;
 
 /// How much of a part tells whether it is blank.
 const BLANK_BYTES_MAX: usize = 1 << 10;
@@ -48,8 +53,12 @@ pub struct Bodies {
     pub html_source: Option<(PartSource, u64)>,
     /// Content-Location of the html: what relative addresses in it mean.
     pub html_location: Option<String>,
-    /// Whether the text stands behind the html and is no alternative to it: a footer, often.
-    pub is_behind_html: bool,
+    /// Whether a part of plain text says something.
+    pub has_text: bool,
+    /// Whether any of the text was made of html.
+    pub is_derived: bool,
+    /// How S/MIME protects it.
+    pub security: Option<Security>,
     /// All other leaves.
     pub files: Vec<File>,
 }
@@ -75,12 +84,8 @@ pub struct File {
     pub container: Option<Container>,
 }
 
-/// What is read into a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    Text,
-    Html,
-}
+/// What the contents of files that are no text begin with.
+const BINARY: [&[u8]; 5] = [b"\x89PNG\r\n", b"\xFF\xD8\xFF", b"GIF89a", b"%PDF-1.", b"PK\x03\x04"];
 
 /// Reads the leaves of a message.
 pub struct Reader<'a, S> {
@@ -94,6 +99,12 @@ pub struct Reader<'a, S> {
     pub defects: &'a mut Defects,
     /// What was read.
     pub bodies: Bodies,
+    /// Whether parts belong to the text of the message, told before they are read.
+    pub has_text: bool,
+    /// The same of the html.
+    pub has_html: bool,
+    /// In how many signed messages it lies.
+    pub depth: usize,
 }
 
 impl<S: Source> Reader<'_, S> {
@@ -103,19 +114,24 @@ impl<S: Source> Reader<'_, S> {
     ///
     /// Those of the file.
     pub fn read(&mut self, structure: &Structure) -> io::Result<()> {
-        for (at, entity) in structure.entities.iter().enumerate() {
-            match shown(entity) {
-                _ if entity.has_parts => {}
-                Some(_) if self.is_outdone(structure, at)? => {}
-                Some(kind) => {
-                    if kind == Shown::Text && self.bodies.text.is_none() {
-                        self.bodies.is_behind_html =
-                            self.bodies.html.is_some() && !is_alternative(structure, entity);
-                    }
-                    self.text(entity, kind)?;
+        let roles = plan::roles(&structure.entities);
+        let places = roles.iter().filter_map(|role| match role {
+            Role::Body(place) => Some(place),
+            Role::Nothing | Role::File => None,
+        });
+        for place in places {
+            self.has_text |= place.shown == Shown::Text && place.in_text;
+            self.has_html |= place.shown == Shown::Html && place.in_html;
+        }
+        for (at, (entity, role)) in structure.entities.iter().zip(&roles).enumerate() {
+            match role {
+                Role::Nothing => {}
+                Role::Body(_) if self.is_outdone(structure, &roles, at)? => {}
+                Role::Body(place) => self.text(entity, *place)?,
+                Role::File => {
+                    self.file(entity)?;
+                    self.secured(entity)?;
                 }
-                None if entity.content.is_multipart() && entity.body.is_empty() => {}
-                None => self.file(entity)?,
             }
         }
         Ok(())
@@ -124,9 +140,13 @@ impl<S: Source> Reader<'_, S> {
     /// Whether the part behind one says the same better: of alternatives the last that is
     /// understood counts (RFC 2046 §5.1.4). Parts that have names or do not say what they are, that
     /// are blank, or have others between them are no alternatives.
-    fn is_outdone(&mut self, structure: &Structure, at: usize) -> io::Result<bool> {
+    fn is_outdone(&mut self, structure: &Structure, roles: &[Role], at: usize) -> io::Result<bool> {
         let Some([one, next]) = structure.entities.get(at..at + 2) else {
             return Ok(false);
+        };
+        let are_alike = match roles.get(at..at + 2) {
+            Some([Role::Body(one), Role::Body(next)]) => one.shown == next.shown,
+            _ => false,
         };
         let is_plain = |entity: &Entity| {
             let content = &entity.content;
@@ -134,7 +154,7 @@ impl<S: Source> Reader<'_, S> {
         };
         if !is_alternative(structure, one)
             || one.parent != next.parent
-            || shown(one) != shown(next)
+            || !are_alike
             || !is_plain(one)
             || !is_plain(next)
         {
@@ -145,15 +165,18 @@ impl<S: Source> Reader<'_, S> {
         Ok(!start.trim_ascii().is_empty())
     }
 
-    /// Adds a leaf to a body.
-    fn text(&mut self, entity: &Entity, shown: Shown) -> io::Result<()> {
+    /// Adds a leaf to the bodies. What is no text at all is a file, whatever it is called.
+    fn text(&mut self, entity: &Entity, place: Place) -> io::Result<()> {
+        let shown = place.shown;
         let have = match shown {
             Shown::Text => self.bodies.text.as_ref(),
             Shown::Html => self.bodies.html.as_ref(),
         };
-        let is_first = have.is_none();
         let max = self.limits.text_bytes_max.saturating_sub(have.map_or(0, String::len));
         let (content, size_bytes) = self.content(entity, shown, max)?;
+        if BINARY.iter().any(|start| content.starts_with(start)) {
+            return self.file(entity);
+        }
         let is_cut = size_bytes.is_none();
         let content = match shown {
             Shown::Text => self.encoded_files(&entity.content, content, is_cut),
@@ -168,23 +191,53 @@ impl<S: Source> Reader<'_, S> {
             None => {}
         }
         let mut text = plain::plain(decoded.text, max, self.defects);
-        match (shown, entity.content.flowed) {
-            (Shown::Text, Some(del_sp)) => text = flowed::unflow(&text, del_sp),
-            (Shown::Html, _) => self.html(entity, (is_first, decoded.charset), size_bytes)?,
-            (Shown::Text, None) => {}
+        if let (Shown::Text, Some(del_sp)) = (shown, entity.content.flowed) {
+            text = flowed::unflow(&text, del_sp);
         }
-        let body = match shown {
-            Shown::Text => &mut self.bodies.text,
-            Shown::Html => &mut self.bodies.html,
-        };
-        match body {
-            Some(body) => {
-                if !body.is_empty() && !text.is_empty() && !body.ends_with('\n') {
-                    body.push('\n');
-                }
-                body.push_str(&text);
+        match shown {
+            Shown::Text => self.add_text(text, place),
+            Shown::Html => self.add_html(entity, text, place, (decoded.charset, size_bytes))?,
+        }
+        Ok(())
+    }
+
+    /// Adds plain text, to the html too if that shows it beside its own.
+    fn add_text(&mut self, text: String, place: Place) {
+        let max = self.limits.text_bytes_max;
+        let is_filled = !text.trim().is_empty();
+        if place.in_html && self.has_html && is_filled {
+            let html = html::of_text(&text);
+            // A long one stays as it is.
+            if self.bodies.html.as_ref().map_or(0, String::len) + html.len() < max {
+                self.bodies.html_source = None;
+                push(&mut self.bodies.html, &html, max, self.defects);
+            } else {
+                self.defects.note(Defect::TextOver);
             }
-            None => *body = Some(text),
+        }
+        if place.in_text {
+            self.bodies.has_text |= is_filled;
+            add(&mut self.bodies.text, text, max, self.defects);
+        }
+    }
+
+    /// Adds html, to the text too if that shows it beside its own.
+    fn add_html(
+        &mut self,
+        entity: &Entity,
+        html: String,
+        place: Place,
+        read: (Option<Charset>, Option<u64>),
+    ) -> io::Result<()> {
+        let max = self.limits.text_bytes_max;
+        if place.in_text && self.has_text {
+            let text = html::text(&html, max);
+            self.bodies.is_derived |= !text.trim().is_empty();
+            push(&mut self.bodies.text, &text, max, self.defects);
+        }
+        if place.in_html {
+            self.html(entity, (self.bodies.html.is_none(), read.0), read.1)?;
+            add(&mut self.bodies.html, html, max, self.defects);
         }
         Ok(())
     }
@@ -264,20 +317,24 @@ fn is_alternative(structure: &Structure, entity: &Entity) -> bool {
     holder.is_some_and(|holder| holder.content.media_type == "multipart/alternative")
 }
 
-/// Which body a leaf belongs to, if any.
-fn shown(entity: &Entity) -> Option<Shown> {
-    let content = &entity.content;
-    if content.disposition == Some(Disposition::Attachment) {
-        return None;
+/// Adds a piece to a body, in a line of its own.
+fn push(body: &mut Option<String>, piece: &str, bytes_max: usize, defects: &mut Defects) {
+    let body = body.get_or_insert_default();
+    if !body.is_empty() && !piece.is_empty() && !body.ends_with('\n') {
+        body.push('\n');
     }
-    match &*content.media_type {
-        "text/plain" => Some(Shown::Text),
-        "text/html" => Some(Shown::Html),
-        // Nothing delimits its parts: what stands there is all that can be shown.
-        _ if content.is_multipart() && !entity.body.is_empty() && !entity.is_opaque => {
-            Some(Shown::Text)
-        }
-        _ => None,
+    let room = bytes_max.saturating_sub(body.len());
+    if piece.len() > room {
+        defects.note(Defect::TextOver);
+    }
+    body.push_str(piece.get(..piece.floor_char_boundary(room)).unwrap_or_default());
+}
+
+/// The same, of a piece that may be all there is.
+fn add(body: &mut Option<String>, piece: String, bytes_max: usize, defects: &mut Defects) {
+    match body {
+        Some(_) => push(body, &piece, bytes_max, defects),
+        None => *body = Some(piece),
     }
 }
 

@@ -10,9 +10,11 @@ use crate::header;
 use crate::header::LineEnd;
 use crate::header::Scan;
 use crate::html;
+use crate::leaf;
 use crate::limits::Limits;
 use crate::message::Container;
 use crate::message::PartSource;
+use crate::plain;
 use crate::source;
 use crate::source::Slice;
 use crate::source::Source;
@@ -24,37 +26,10 @@ use std::io;
 
 /// How much of an attached message is read to find its subject.
 const HEADER_BYTES_MAX: usize = 64 << 10;
+/// What TNEF begins with.
+const TNEF_SIGNATURE: [u8; 4] = [0x78, 0x9F, 0x3E, 0x22];
 /// How many messages are looked into for that.
 const MESSAGES_MAX: usize = 200;
-
-/// The content of a file, decoded, at most `max` bytes of it or a little more.
-///
-/// # Errors
-///
-/// Those of the message's file.
-pub fn content<S: Source>(source: &mut S, file: &File, max: usize) -> io::Result<Vec<u8>> {
-    let (offset, length, encoding) = match &file.source {
-        PartSource::Bytes(bytes) => return Ok(bytes.clone()),
-        PartSource::Range { offset, length, encoding, .. } => (*offset, *length, *encoding),
-    };
-    let mut decoder = encoding.decoder();
-    let mut content = Vec::new();
-    let mut is_whole = true;
-    source::pieces(source, &(offset..offset + length), |piece| {
-        for piece in piece.chunks(max.clamp(1, 32 << 10)) {
-            decoder.push(piece, &mut content);
-            is_whole = content.len() <= max;
-            if !is_whole {
-                break;
-            }
-        }
-        is_whole
-    })?;
-    if is_whole {
-        decoder.finish(&mut content);
-    }
-    Ok(content)
-}
 
 /// Opens TNEF: its files become files of the message, the original stays; its bodies count where
 /// the message has none of its own.
@@ -68,19 +43,18 @@ pub fn open_tnef<S: Source>(
     bodies: &mut Bodies,
     defects: &mut Defects,
 ) -> io::Result<()> {
-    let is_tnef = |file: &File| {
-        matches!(&*file.media_type, "application/ms-tnef" | "application/vnd.ms-tnef")
-            || file.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"))
-    };
     let mut opened = vec![];
     let mut left = limits.open_bytes_max as u64;
-    for file in bodies.files.iter().filter(|file| is_tnef(file)) {
+    for file in &bodies.files {
+        if !is_tnef(source, file)? {
+            continue;
+        }
         if file.size_bytes > left {
             defects.note(Defect::OpenOver);
             continue;
         }
         left -= file.size_bytes;
-        match tnef::open(&content(source, file, limits.open_bytes_max)?) {
+        match tnef::open(&leaf::content_at(source, &file.source, limits.open_bytes_max)?) {
             Some(found) => opened.push(found),
             None => defects.note(Defect::TnefMalformed),
         }
@@ -89,15 +63,7 @@ pub fn open_tnef<S: Source>(
         if !found.defects.is_empty() {
             defects.note(Defect::TnefMalformed);
         }
-        let is_blank =
-            |body: &Option<String>| body.as_ref().is_none_or(|body| body.trim().is_empty());
-        if is_blank(&bodies.text) && is_blank(&bodies.html) {
-            bodies.text = found.text.or(bodies.text.take());
-            if let Some(html) = found.html {
-                bodies.html_source = None;
-                bodies.html = Some(html);
-            }
-        }
+        show_tnef(found.text, found.html, limits.text_bytes_max, (bodies, defects));
         let rtf = found
             .rtf
             .map(|rtf| of_tnef(Some("body.rtf".to_owned()), Cow::Borrowed("application/rtf"), rtf));
@@ -115,6 +81,55 @@ pub fn open_tnef<S: Source>(
         }
     }
     Ok(())
+}
+
+/// Whether a file is TNEF: by its type or name, or, whatever it is called, by its first bytes.
+fn is_tnef<S: Source>(source: &mut S, file: &File) -> io::Result<bool> {
+    let is_told = matches!(&*file.media_type, "application/ms-tnef" | "application/vnd.ms-tnef")
+        || file.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"));
+    if is_told || !file.media_type.starts_with("application/") {
+        return Ok(is_told);
+    }
+    Ok(leaf::content_at(source, &file.source, TNEF_SIGNATURE.len())?.starts_with(&TNEF_SIGNATURE))
+}
+
+/// Shows the bodies of TNEF: its text where the message has no other, its html where it has none.
+/// A text that does not say the same is a footer, often, and stands beside them.
+fn show_tnef(
+    text: Option<String>,
+    html: Option<String>,
+    bytes_max: usize,
+    (bodies, defects): (&mut Bodies, &mut Defects),
+) {
+    let is_blank = |body: &Option<String>| body.as_ref().is_none_or(|body| body.trim().is_empty());
+    if !is_blank(&bodies.html) {
+        return;
+    }
+    let text = text.map(|text| plain::plain(text, bytes_max, defects));
+    let is_said = is_blank(&bodies.text)
+        || text.as_deref().is_none_or(|text| {
+            bodies
+                .text
+                .as_deref()
+                .is_some_and(|own| start(own, usize::MAX).contains(&start(text, 60)))
+        });
+    let own = bodies.text.take();
+    bodies.text = match (text, own) {
+        (Some(text), own) if is_blank(&own) => Some(text),
+        (Some(text), Some(own)) if !is_said => Some(format!("{}\n{own}", text.trim_end())),
+        (_, own) => own,
+    };
+    bodies.has_text = !is_blank(&bodies.text);
+    if let Some(html) = html {
+        let size_bytes = html.len() as u64;
+        bodies.html_source = Some((PartSource::Bytes(html.clone().into_bytes()), size_bytes));
+        bodies.html = Some(plain::plain(html, bytes_max, defects));
+    }
+}
+
+/// The first characters of a text without its blanks.
+fn start(text: &str, chars_max: usize) -> String {
+    text.chars().filter(|char| !char.is_whitespace()).take(chars_max).collect()
 }
 
 fn of_tnef(name: Option<String>, media_type: Cow<'static, str>, bytes: Vec<u8>) -> File {
@@ -148,7 +163,7 @@ pub fn name_messages<S: Source>(source: &mut S, bodies: &mut Bodies) -> io::Resu
                 subject(window.get(..length).unwrap_or(window))?
             }
             PartSource::Range { .. } | PartSource::Bytes(_) => {
-                subject(&content(source, file, HEADER_BYTES_MAX)?)?
+                subject(&leaf::content_at(source, &file.source, HEADER_BYTES_MAX)?)?
             }
         };
         if let Some(subject) = subject {

@@ -33,7 +33,7 @@ const SET: &str = "srcset";
 /// A longer address in a style is none.
 const URL_BYTES_MAX: usize = 1024;
 /// How much of a body is searched for the charset it names.
-const META_BYTES_MAX: usize = 4096;
+pub const META_BYTES_MAX: usize = 4096;
 
 /// Calls `each` with what an html body refers to, as it is written but for entities: addresses in
 /// attributes and in styles.
@@ -118,22 +118,76 @@ pub fn text(html: &str, bytes_max: usize) -> String {
     shown.finish()
 }
 
+/// A plain text as html.
+#[must_use]
+pub fn of_text(text: &str) -> String {
+    let mut html = String::with_capacity(text.len() + text.len() / 16 + 16);
+    html.push_str("<p>");
+    for char in text.trim_end().chars() {
+        match char {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '\n' => html.push_str("<br>\n"),
+            other => html.push(other),
+        }
+    }
+    html.push_str("</p>\n");
+    html
+}
+
 /// The charset that an html body names in a `meta` element.
 #[must_use]
 pub fn charset(html: &[u8]) -> Option<String> {
     let start = html.get(..META_BYTES_MAX).unwrap_or(html);
     let start: String = start.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
-    let mut rest = start.as_str();
-    while let Some((_, after)) = rest.split_once("<meta") {
-        let element = after.split('>').next().unwrap_or(after);
-        if let Some((_, value)) = element.split_once("charset") {
-            let value = value.trim_start_matches([' ', '=', '"', '\'']);
-            let end = value.find([' ', '"', '\'', ';', '/', '>']).unwrap_or(value.len());
-            return value.get(..end).filter(|label| !label.is_empty()).map(str::to_owned);
+    let label = label(start.as_bytes()).next()?;
+    start.get(label).map(str::to_owned)
+}
+
+/// Makes right what an html body, of which `start` is the beginning, says of its charset, which is
+/// UTF-8 now. It keeps its length: what has no room for the label no longer names one.
+pub fn name_utf8(start: &mut [u8]) {
+    let end = start.len().min(META_BYTES_MAX);
+    let start = start.get_mut(..end).unwrap_or_default();
+    let lower = start.to_ascii_lowercase();
+    for label in label(&lower) {
+        let named = lower.get(label.clone()).unwrap_or_default();
+        if matches!(named, b"utf-8" | b"utf8") {
+            continue;
         }
-        rest = after;
+        let Some(room) = start.get_mut(label.clone()) else { continue };
+        room.fill(b' ');
+        if let Some(room) = room.get_mut(..UTF_8.len()) {
+            room.copy_from_slice(UTF_8);
+        } else if let Some(room) = room.get_mut(..UTF8.len()) {
+            room.copy_from_slice(UTF8);
+        } else if let Some(word) =
+            memchr::memmem::rfind(lower.get(..label.start).unwrap_or_default(), CHARSET)
+            && let Some(word) = start.get_mut(word..word + CHARSET.len())
+        {
+            word.fill(b'x');
+        }
     }
-    None
+}
+
+const UTF_8: &[u8] = b"utf-8";
+const UTF8: &[u8] = b"utf8";
+const CHARSET: &[u8] = b"charset";
+
+/// The places of the charsets that `meta` elements name, in html of small letters.
+fn label(html: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> {
+    memchr::memmem::find_iter(html, "<meta").filter_map(|meta| {
+        let element = html.get(meta..)?;
+        let end = memchr::memchr(b'>', element).unwrap_or(element.len());
+        let element = element.get(..end)?;
+        let word = memchr::memmem::find(element, CHARSET)? + CHARSET.len();
+        let is_mark = |byte: &u8| matches!(byte, b' ' | b'=' | b'"' | b'\'');
+        let start = word + element.get(word..)?.iter().take_while(|byte| is_mark(byte)).count();
+        let is_end = |byte: &u8| matches!(byte, b' ' | b'"' | b'\'' | b';' | b'/' | b'>');
+        let length = element.get(start..)?.iter().take_while(|byte| !is_end(byte)).count();
+        (length > 0).then_some(meta + start..meta + start + length)
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::defect::Defect;
 use crate::defect::Defects;
+use crate::message::PartSource;
 use crate::source;
 use crate::source::Source;
 use crate::structure::Entity;
@@ -48,6 +49,39 @@ pub fn content<S: Source>(
     }
     let size_bytes = content.len() as u64;
     Ok((content, Some(size_bytes)))
+}
+
+/// The content of a file, decoded, at most `max` bytes of it or a little more.
+///
+/// # Errors
+///
+/// Those of the message's file.
+pub fn content_at<S: Source>(
+    source: &mut S,
+    place: &PartSource,
+    max: usize,
+) -> io::Result<Vec<u8>> {
+    let (offset, length, encoding) = match place {
+        PartSource::Bytes(bytes) => return Ok(bytes.clone()),
+        PartSource::Range { offset, length, encoding, .. } => (*offset, *length, *encoding),
+    };
+    let mut decoder = encoding.decoder();
+    let mut content = Vec::new();
+    let mut is_whole = true;
+    source::pieces(source, &(offset..offset + length), |piece| {
+        for piece in piece.chunks(max.clamp(1, 32 << 10)) {
+            decoder.push(piece, &mut content);
+            is_whole = content.len() <= max;
+            if !is_whole {
+                break;
+            }
+        }
+        is_whole
+    })?;
+    if is_whole {
+        decoder.finish(&mut content);
+    }
+    Ok(content)
 }
 
 /// How many bytes the content of a leaf has.

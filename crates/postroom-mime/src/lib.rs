@@ -45,6 +45,7 @@ pub mod headers;
 
 pub mod message;
 
+mod cms;
 mod fields;
 mod plain;
 mod preview;
@@ -69,6 +70,7 @@ pub use message::Message;
 pub use message::Part;
 pub use message::PartSource;
 pub use message::Security;
+pub use message::TextSource;
 pub use parse::PARSER_VERSION;
 pub use parse::parse;
 pub use parse::parse_reader;

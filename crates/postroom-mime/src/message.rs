@@ -4,6 +4,7 @@ use crate::calendar::Calendar;
 use crate::compose::Address;
 use crate::defect::Defect;
 use crate::headers::Headers;
+use crate::html;
 use crate::source;
 use crate::source::Slice;
 use crate::source::Source;
@@ -43,8 +44,11 @@ pub struct Message {
     pub references: Vec<String>,
     /// All header fields in order: names as written, values decoded.
     pub headers: Headers,
-    /// The plain text body, lines ended by LF; bounded by [`crate::Limits::text_bytes_max`].
+    /// The plain text body, lines ended by LF; bounded by [`crate::Limits::text_bytes_max`]. What
+    /// is shown beside it as html alone stands in it as text.
     pub text: Option<String>,
+    /// Whether any of `text` was made of html.
+    pub is_text_derived: bool,
     /// The html body as a file.
     pub html: Option<Part>,
     /// The html body as text, bounded as `text` is.
@@ -90,8 +94,17 @@ pub enum Security {
     Signed,
     /// Its content is encrypted.
     Encrypted,
-    /// Its content lies within a signature that must be opened to read it.
+    /// Its content lies within its signature; it is opened and decomposed where that can be read.
     Opaque,
+}
+
+/// Where the plain text of a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextSource {
+    /// Parts of plain text.
+    Part,
+    /// The html, as far as there are no parts for it.
+    Html,
 }
 
 /// A file of a message.
@@ -142,6 +155,42 @@ pub enum Container {
     Uuencode,
     /// A text with yEnc in it.
     Yenc,
+    /// A signed message of S/MIME.
+    Cms,
+}
+
+impl Message {
+    /// What the message says as plain text, at most `bytes_max` bytes of it, and where that comes
+    /// from: a message of html alone says it there.
+    #[must_use]
+    pub fn shown_text(&self, bytes_max: usize) -> Option<(Cow<'_, str>, TextSource)> {
+        let own = self.text.as_deref().filter(|text| !text.trim().is_empty());
+        let source = if self.is_text_derived { TextSource::Html } else { TextSource::Part };
+        let (text, source) = match (own, self.html_text.as_deref()) {
+            (None, Some(html)) => (Cow::Owned(html::text(html, bytes_max)), TextSource::Html),
+            (own, _) => (Cow::Borrowed(own.or(self.text.as_deref())?), source),
+        };
+        let end = text.floor_char_boundary(bytes_max);
+        let text = match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or(text)),
+            Cow::Owned(mut text) => {
+                text.truncate(end);
+                Cow::Owned(text)
+            }
+        };
+        Some((text, source))
+    }
+}
+
+impl TextSource {
+    /// The word for it, as clients see it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Part => "part",
+            Self::Html => "html",
+        }
+    }
 }
 
 impl Kind {

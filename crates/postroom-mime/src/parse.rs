@@ -21,6 +21,7 @@ use crate::fields;
 use crate::file_name::FileNames;
 use crate::files;
 use crate::html;
+use crate::leaf;
 use crate::limits::Limits;
 use crate::message::Kind;
 use crate::message::Message;
@@ -88,13 +89,17 @@ pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Me
         detection: Detection::default(),
         defects: &mut defects,
         bodies: Bodies::default(),
+        has_text: false,
+        has_html: false,
+        depth: 0,
     };
     reader.read(&structure)?;
     let mut bodies = reader.bodies;
     files::open_tnef(source, limits, &mut bodies, &mut defects)?;
     files::name_messages(source, &mut bodies)?;
     message.calendar = calendar_of(source, limits, &bodies)?;
-    message.security = security::recognise(&structure.entities, bodies.text.as_deref());
+    let found = security::recognise(&structure.entities, bodies.text.as_deref());
+    message.security = security::stronger(found, bodies.security);
     show(bodies, limits, &mut message);
     message.defects = defects.into_list();
     Ok(message)
@@ -107,18 +112,15 @@ fn body_charset(structure: &Structure) -> Option<Charset> {
     texts.filter_map(|entity| entity.content.charset.as_deref()).find_map(charset::named)
 }
 
-/// The first calendar among the files.
+/// The first calendar among the files, or the text if it is one.
 fn calendar_of<S: Source>(
     source: &mut S,
     limits: &Limits,
     bodies: &Bodies,
 ) -> io::Result<Option<calendar::Calendar>> {
-    let is_calendar = |file: &&File| {
-        matches!(&*file.media_type, "text/calendar" | "application/ics" | "text/x-vcalendar")
-    };
     let mut detection = Detection::default();
-    for file in bodies.files.iter().filter(is_calendar) {
-        let content = files::content(source, file, limits.open_bytes_max)?;
+    for file in bodies.files.iter().filter(|file| is_calendar(file)) {
+        let content = leaf::content_at(source, &file.source, limits.open_bytes_max)?;
         let label = match &file.source {
             PartSource::Range { charset, .. } => charset.clone(),
             PartSource::Bytes(_) => None,
@@ -128,13 +130,29 @@ fn calendar_of<S: Source>(
             return Ok(Some(found));
         }
     }
-    Ok(None)
+    Ok(bodies.text.as_deref().and_then(calendar::summarise))
+}
+
+/// Whether a file says that it is a calendar, by its type or its name.
+fn is_calendar(file: &File) -> bool {
+    let is_type = matches!(
+        &*file.media_type,
+        "text/calendar"
+            | "application/ics"
+            | "text/x-vcalendar"
+            | "application/calendar"
+            | "text/x-icalendar"
+            | "application/x-ics"
+    );
+    let name = file.name.as_deref().map(|name| name.trim_end().to_ascii_lowercase());
+    let is_named = |end: &str| name.as_deref().is_some_and(|name| name.ends_with(end));
+    is_type || [".ics", ".vcs", ".ical", ".ifb"].iter().any(|end| is_named(end))
 }
 
 /// Gives the bodies and files their places in the message.
 fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
     let referred = files::referred(&bodies);
-    let Bodies { text, html, html_source, is_behind_html, files, .. } = bodies;
+    let Bodies { text, html, html_source, has_text, is_derived, files, .. } = bodies;
     let mut names = FileNames::default();
     if let Some(html) = &html {
         let joined = || (PartSource::Bytes(html.clone().into_bytes()), html.len() as u64);
@@ -167,9 +185,7 @@ fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
             message.attachments.push(part);
         }
     }
-    let is_filled =
-        |body: &Option<String>| body.as_ref().is_some_and(|body| !body.trim().is_empty());
-    message.kind = match (is_filled(&text), html.is_some()) {
+    message.kind = match (has_text, html.is_some()) {
         (true, true) => Kind::Alternative,
         (false, true) => Kind::Html,
         (true, false) => Kind::Text,
@@ -181,8 +197,8 @@ fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
         let shown = html::text(html.as_deref()?, PREVIEW_HTML_BYTES);
         preview::preview(&shown, limits.preview_chars_max)
     };
-    message.preview =
-        if is_behind_html { of_html().or_else(of_text) } else { of_text().or_else(of_html) };
+    message.preview = of_text().or_else(of_html);
+    message.is_text_derived = is_derived;
     message.text = text;
     message.html_text = html;
 }

@@ -12,44 +12,29 @@ static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-----BE
 /// How much of a text is searched for it.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
-/// What protects a message: encryption counts before signatures.
+/// What protects a message, but for S/MIME, which its content tells.
 #[must_use]
 pub fn recognise(entities: &[Entity], text: Option<&str>) -> Option<Security> {
-    let mut found = text.and_then(in_text);
-    for entity in entities {
-        let rank = |security: Option<Security>| match security {
-            Some(Security::Encrypted) => 3,
-            Some(Security::Opaque) => 2,
-            Some(Security::Signed) => 1,
-            None => 0,
-        };
-        let here = of_part(entity);
-        if rank(here) > rank(found) {
-            found = here;
-        }
-    }
-    found
+    let found = entities.iter().filter_map(of_part);
+    found.fold(text.and_then(in_text), |found, here| stronger(found, Some(here)))
+}
+
+/// Encryption counts before signatures.
+#[must_use]
+pub fn stronger(one: Option<Security>, other: Option<Security>) -> Option<Security> {
+    let rank = |security: Option<Security>| match security {
+        Some(Security::Encrypted) => 3,
+        Some(Security::Opaque) => 2,
+        Some(Security::Signed) => 1,
+        None => 0,
+    };
+    if rank(other) > rank(one) { other } else { one }
 }
 
 fn of_part(entity: &Entity) -> Option<Security> {
-    let kind = entity.content.security_type.as_deref();
     match &*entity.content.media_type {
         "multipart/signed" => Some(Security::Signed),
         "multipart/encrypted" | "application/pgp-encrypted" => Some(Security::Encrypted),
-        "application/pkcs7-mime" | "application/x-pkcs7-mime" => match kind {
-            Some("signed-data" | "signed-receipt") => Some(Security::Opaque),
-            Some("certs-only") => None,
-            Some(_) => Some(Security::Encrypted),
-            // Old software says it by the name alone.
-            None if entity
-                .content
-                .name()
-                .is_some_and(|name| name.to_lowercase().ends_with(".p7c")) =>
-            {
-                None
-            }
-            None => Some(Security::Encrypted),
-        },
         _ => None,
     }
 }

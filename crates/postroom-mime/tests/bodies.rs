@@ -1,11 +1,14 @@
 //! Bodies and files of messages as they arrive: charsets, encodings, what is shown and what is a
 //! file. Tables of single charsets, encodings and formats stand beside the code that reads them.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use postroom_mime::Container;
 use postroom_mime::Defect;
 use postroom_mime::Kind;
 use postroom_mime::Message;
 use postroom_mime::Security;
+use postroom_mime::TextSource;
 
 fn parse(raw: &[u8]) -> Message {
     postroom_mime::parse(raw)
@@ -141,6 +144,11 @@ fn texts_are_decoded_and_flowed() {
 /// The kind of a multipart and its parts; the kind of the message, its text and its files.
 type Case<'a> = (&'a str, &'a [&'a str], Kind, &'a str, &'a [&'a str]);
 
+const NAMED: &str =
+    "Content-Type: text/plain\nContent-Disposition: inline; filename=log.txt\n\nlog";
+const PAGE: &str = "Content-Type: text/html; name=page.html\n\n<p>page";
+const AMP: &str = "Content-Type: text/x-amp-html\n\n<p>amp";
+
 #[test]
 fn text_and_html_are_told_from_files() {
     let (text, html) = ("\none", "Content-Type: text/html\n\n<p>one</p>");
@@ -157,7 +165,29 @@ fn text_and_html_are_told_from_files() {
         ("mixed",       &[html, other, page],       Kind::Html,        "",         &["text.html"]),
         ("mixed",       &[file, file],              Kind::Undefined,   "",         &["a.txt", "a (2).txt"]),
         ("mixed",       &[text, odd, odd],          Kind::Text,        "one",      &["attachment.pdf", "attachment (2).pdf"]),
-        ("x-odd",       &[text, html],              Kind::Alternative, "one",      &[]),
+        ("x-odd",       &[text, html],              Kind::Alternative, "one\none\n", &[]),
+        // A text with a name is a file beside one without, wherever that is.
+        ("mixed",       &[text, NAMED, PAGE],       Kind::Text,        "one",      &["log.txt", "page.html"]),
+        ("mixed",       &[PAGE, text],              Kind::Text,        "one",      &["page.html"]),
+        ("mixed",       &[NAMED],                   Kind::Text,        "log",      &[]),
+        ("mixed",       &[NAMED, PAGE],             Kind::Text,        "log",      &["page.html"]),
+        ("mixed",       &["Content-Type: text/plain; name=a.png\n\nx"], Kind::Undefined, "", &["a.png"]),
+        ("alternative", &[text, PAGE],              Kind::Alternative, "one",      &[]),
+        ("mixed",       &[text, "Content-Type: text/plain\n\nGIF89a."], Kind::Text, "one", &["text.txt"]),
+        // Of related parts only the root is shown.
+        ("related",     &[html, other],             Kind::Html,        "",         &["text.html"]),
+        ("related",     &["Content-Type: image/png\n\nx", html], Kind::Html, "",  &["image.png"]),
+        // The data of a file of a Macintosh is the file.
+        ("appledouble", &["Content-Type: application/applefile; name=a\n\nx", "Content-Type: text/plain; name=a\n\ny"], Kind::Undefined, "", &["a"]),
+        ("appledouble", &["Content-Type: application/applefile; name=a\n\nx"], Kind::Undefined, "", &["a"]),
+        // Other texts are shown where nothing else is.
+        ("mixed",       &["Content-Type: text/markdown\n\none", odd], Kind::Text, "one", &["attachment.pdf"]),
+        ("mixed",       &[text, "Content-Type: text/markdown\n\ntwo"], Kind::Text, "one", &["text.md"]),
+        ("mixed",       &["Content-Type: text/vcard\n\ntwo"], Kind::Undefined, "", &["text.vcf"]),
+        // Alternatives that nobody shows are none.
+        ("alternative", &[text, AMP, html],         Kind::Alternative, "one",      &[]),
+        ("mixed",       &[text, AMP],               Kind::Text,        "one",      &["text.txt"]),
+        ("alternative", &[AMP],                     Kind::Undefined,   "",         &["text.txt"]),
     ];
     for (kind, parts, want_kind, want_text, want_files) in table {
         let (_, message) = multipart(kind, parts);
@@ -170,10 +200,10 @@ fn text_and_html_are_told_from_files() {
     assert_eq!(message.preview.as_deref(), Some("one two"));
     let preview = single("X: y", b"\r\n one\r\n\r\ntwo\tthree\r\n").preview;
     assert_eq!(preview.as_deref(), Some("one two three"));
-    // A footer behind the html says nothing.
+    // Both bodies have all that is shown.
     let html = "Content-Type: text/html\n\n<p>html";
     let (_, message) = multipart("mixed", &[html, "Content-Type: text/plain\n\nfooter"]);
-    assert_eq!(message.preview.as_deref(), Some("html"));
+    assert_eq!(message.preview.as_deref(), Some("html footer"));
     let (_, message) = multipart("alternative", &[html, "Content-Type: text/plain\n\ntext"]);
     assert_eq!(message.preview.as_deref(), Some("text"));
 }
@@ -334,7 +364,6 @@ fn of_alternatives_the_last_of_each_kind_counts() {
     const EMPTY: &str = "Content-Type: text/plain\n\n";
     const HTML: &str = "Content-Type: text/html\n\n<p>html";
     const BLANK: &str = "Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\nIAo=";
-    const NAMED: &str = "Content-Type: text/plain; name=a.txt\n\nnamed";
     const BROKEN: &str = "Content-Type: multipart/related\n\nbroken";
     #[rustfmt::skip]
     let table: &[(&str, &[&str], Option<&str>, Kind)] = &[
@@ -343,7 +372,6 @@ fn of_alternatives_the_last_of_each_kind_counts() {
         ("alternative", &[PLAIN, BETTER, HTML, HTML],  Some("better"),          Kind::Alternative),
         ("alternative", &[PLAIN, EMPTY],               Some("plain"),           Kind::Text),
         ("alternative", &[PLAIN, BLANK],               Some("plain\n \n"),      Kind::Text),
-        ("alternative", &[PLAIN, NAMED],               Some("plain\nnamed"),    Kind::Text),
         ("alternative", &[PLAIN, BROKEN],              Some("plain\nbroken"),   Kind::Text),
         ("alternative", &[PLAIN, HTML, BETTER],        Some("plain\nbetter"),   Kind::Alternative),
         ("alternative", &[PLAIN, "\nuntyped"],         Some("plain\nuntyped"),  Kind::Text),
@@ -354,10 +382,100 @@ fn of_alternatives_the_last_of_each_kind_counts() {
         assert_eq!(message.text.as_deref(), *text, "{kind} {parts:?}");
         assert_eq!(message.kind, *want, "{kind} {parts:?}");
         assert!(message.attachments.is_empty());
-        if parts.contains(&HTML) {
+        if kind == &"alternative" && parts.contains(&HTML) {
             assert_eq!(message.html_text.as_deref(), Some("<p>html"));
         }
     }
+}
+
+/// What a message of these parts has as text and as html, and where the text is from.
+fn bodies(kind: &str, parts: &[&str]) -> (String, String, TextSource) {
+    let (_, message) = multipart(kind, parts);
+    let (text, source) = message.shown_text(1_000).unwrap();
+    (text.into_owned(), message.html_text.clone().unwrap_or_default(), source)
+}
+
+#[test]
+fn what_stands_beside_alternatives_is_in_both_bodies() {
+    const TEXT: &str = "Content-Type: text/plain\n\na & b";
+    const HTML: &str = "Content-Type: text/html\n\n<p>html</p>";
+    let inner = |kind: &str, parts: &[&str]| {
+        let parts: String = parts.iter().map(|part| format!("--c\n{part}\n")).collect();
+        format!("Content-Type: multipart/{kind}; boundary=c\n\n{parts}--c--")
+    };
+    let both = inner("alternative", &["Content-Type: text/plain\n\none", HTML]);
+    let lone = inner("alternative", &[HTML]);
+    let page = inner("mixed", &[HTML, TEXT]);
+    let (derived, part) = (TextSource::Html, TextSource::Part);
+    #[rustfmt::skip]
+    let table: &[(&str, &[&str], &str, &str, TextSource)] = &[
+        ("mixed",       &[HTML, TEXT],   "html\na & b", "<p>html</p>\n<p>a &amp; b</p>\n", derived),
+        ("mixed",       &[TEXT, &both],  "a & b\none",  "<p>a &amp; b</p>\n<p>html</p>",   part),
+        ("mixed",       &[&both, TEXT],  "one\na & b",  "<p>html</p>\n<p>a &amp; b</p>\n", part),
+        ("mixed",       &[TEXT, &lone],  "a & b\nhtml\n", "<p>a &amp; b</p>\n<p>html</p>", derived),
+        ("alternative", &[TEXT, &page],  "a & b",       "<p>html</p>\n<p>a &amp; b</p>\n", part),
+        ("alternative", &[TEXT, HTML],   "a & b",       "<p>html</p>",                     part),
+        ("mixed",       &[HTML],         "html\n",      "<p>html</p>",                     derived),
+        ("mixed",       &[TEXT],         "a & b",       "",                                part),
+    ];
+    for (kind, parts, text, html, source) in table {
+        let want = ((*text).to_owned(), (*html).to_owned(), *source);
+        assert_eq!(bodies(kind, parts), want, "{kind} {parts:?}");
+    }
+}
+
+/// A signed message of S/MIME that holds `content`.
+fn opaque(content: &[u8]) -> Vec<u8> {
+    let element = |tag: u8, content: &[u8]| {
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82], length.as_slice(), content].concat()
+    };
+    let oid = |last: u8| vec![6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, last];
+    let content = element(0xA0, &element(4, content));
+    let content = element(0x30, &[oid(1), content].concat());
+    let signed = [vec![2, 1, 1], element(0x31, b""), content].concat();
+    element(0x30, &[oid(2), element(0xA0, &element(0x30, &signed))].concat())
+}
+
+#[test]
+fn what_a_signature_holds_is_shown() {
+    let inner = b"Content-Type: multipart/mixed; boundary=i\r\n\r\n--i\r\n\r\none\r\n--i\r\n\
+        Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+        YWJj\r\n--i--\r\n";
+    let body = opaque(inner);
+    for field in [
+        "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m",
+        "Content-Type: application/x-pkcs7-mime; name=smime.p7m",
+        "Content-Type: application/pkcs7-mime; smime-type=enveloped-data",
+        "Content-Type: application/octet-stream; name=smime.p7m",
+        "Content-Type: application/octet-stream",
+    ] {
+        let message = single(field, &body);
+        assert_eq!(message.text.as_deref(), Some("one"), "{field}");
+        assert_eq!(message.security, Some(Security::Opaque), "{field}");
+        let pdf = message.attachments.last().unwrap();
+        assert_eq!((pdf.name.as_str(), pdf.decode(b"")), ("a.pdf", b"abc".to_vec()), "{field}");
+        assert_eq!(message.attachments.len(), 2, "the signature stays: {field}");
+    }
+    // Signed in turn.
+    let twice = [b"Content-Type: application/pkcs7-mime\r\n\r\n".as_slice(), &body].concat();
+    let message = single("Content-Type: application/pkcs7-mime", &opaque(&twice));
+    assert_eq!(message.text.as_deref(), Some("one"));
+    // A signed file is no mail.
+    let part = "Content-Type: application/pkcs7-mime; name=contract.pdf.p7m\r\n\
+        Content-Transfer-Encoding: base64";
+    let raw = format!(
+        "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\n\r\nsee\r\n--b\r\n{part}\r\n\r\n{}\r\n--b--\r\n",
+        base64(&opaque(b"%PDF-1.4"))
+    );
+    let message = parse(raw.as_bytes());
+    assert_eq!((message.security, message.text.as_deref()), (None, Some("see")));
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 #[test]

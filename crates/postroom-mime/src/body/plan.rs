@@ -1,0 +1,350 @@
+//! Which leaves are shown, in which body, and which are files: told by the structure alone.
+//!
+//! Only alternatives replace each other. What stands beside one is shown in both bodies: each of
+//! `text` and `html` holds all that is shown. A text that has a name is a file where another one
+//! without a name is shown; of `multipart/related` only the root is shown (RFC 2387 §3.2); the
+//! data of AppleDouble is the file.
+//!
+//! Standards: RFC 2046, 2183, 2387.
+
+use crate::content::Disposition;
+use crate::structure::Entity;
+
+/// What is read into a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Plain text.
+    Text,
+    /// Html.
+    Html,
+}
+
+/// What becomes of a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It is a multipart, or stands for something else that is there.
+    Nothing,
+    /// It is shown.
+    Body(Place),
+    /// It is a file.
+    File,
+}
+
+/// Where a leaf is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// What it is.
+    pub shown: Shown,
+    /// Whether it belongs to the text.
+    pub in_text: bool,
+    /// Whether it belongs to the html.
+    pub in_html: bool,
+}
+
+/// Forms of a text that no mail program shows to its reader beside plain text or html.
+const UNSHOWN: [&str; 5] =
+    ["text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext", "text/x-web-markdown"];
+/// Texts that programs read.
+const RECORDS: [&str; 8] = [
+    "text/calendar",
+    "text/x-vcalendar",
+    "text/vcard",
+    "text/x-vcard",
+    "text/directory",
+    "text/rtf",
+    "text/rfc822-headers",
+    "text/x-amp-html",
+];
+/// Ends of the names of what is no text, whatever it is called.
+const BINARY: [&str; 26] = [
+    ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".pdf", ".zip",
+    ".gz", ".7z", ".rar", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".exe", ".mp3",
+    ".mp4", ".ics", ".vcf", ".p7m",
+];
+
+/// The entities of a message, and what was found out of them.
+struct Plan<'a> {
+    entities: &'a [Entity],
+    shown: Vec<Option<Shown>>,
+    /// The innermost alternative around each.
+    alternative: Vec<Option<usize>>,
+    /// Of each multipart, whether a part stands in it that can replace others.
+    has_better: Vec<bool>,
+}
+
+/// What becomes of each entity.
+#[must_use]
+pub fn roles(entities: &[Entity]) -> Vec<Role> {
+    let mut plan = Plan::new(entities);
+    plan.relate();
+    plan.name();
+    if plan.shown.iter().all(Option::is_none) {
+        plan.show_others();
+    }
+    plan.compare();
+    let places = plan.places();
+    let role = |(at, entity): (usize, &Entity)| {
+        let place = |shown| {
+            let (in_text, in_html) = places.get(at).copied().unwrap_or((true, true));
+            Role::Body(Place { shown, in_text, in_html })
+        };
+        match plan.shown.get(at).copied().flatten() {
+            _ if entity.has_parts => Role::Nothing,
+            Some(shown) => place(shown),
+            None if plan.is_replaced(entity) => Role::Nothing,
+            None if entity.content.is_multipart() && entity.body.is_empty() => Role::Nothing,
+            None => Role::File,
+        }
+    };
+    entities.iter().enumerate().map(role).collect()
+}
+
+/// Whether it is one of the two forks of a file of a Macintosh.
+#[must_use]
+pub fn is_apple_double(entity: &Entity) -> bool {
+    let kind = &*entity.content.media_type;
+    matches!(kind, "multipart/appledouble" | "multipart/x-appledouble")
+}
+
+impl<'a> Plan<'a> {
+    fn new(entities: &'a [Entity]) -> Self {
+        let mut alternative: Vec<Option<usize>> = Vec::with_capacity(entities.len());
+        for entity in entities {
+            let holder = entity.parent.and_then(|parent| Some((parent, entities.get(parent)?)));
+            alternative.push(holder.and_then(|(at, holder)| {
+                let is_it = holder.content.media_type == "multipart/alternative";
+                if is_it { Some(at) } else { alternative.get(at).copied().flatten() }
+            }));
+        }
+        let is_whole = |entity: &&Entity| !entity.has_parts;
+        let shown =
+            entities.iter().map(|entity| Some(entity).filter(is_whole).and_then(shown)).collect();
+        Self { entities, shown, alternative, has_better: vec![] }
+    }
+
+    fn holder(&self, entity: &Entity) -> Option<&'a Entity> {
+        entity.parent.and_then(|parent| self.entities.get(parent))
+    }
+
+    fn is_named(&self, at: usize) -> bool {
+        self.entities.get(at).is_some_and(|entity| entity.content.name().is_some())
+    }
+
+    /// Of related parts only the root is shown, of AppleDouble none.
+    fn relate(&mut self) {
+        let mut roots: Vec<Option<usize>> = vec![None; self.entities.len()];
+        for (at, entity) in self.entities.iter().enumerate() {
+            let Some((parent, holder)) = entity.parent.zip(self.holder(entity)) else { continue };
+            let Some(root) = roots.get_mut(parent) else { continue };
+            let is_shown = self.shown.get(at).copied().flatten().is_some() || entity.has_parts;
+            let start = holder.content.start.as_deref();
+            let is_start = start.is_some() && start == entity.content.content_id.as_deref();
+            if is_shown && (root.is_none() || is_start) {
+                *root = Some(at);
+            }
+        }
+        for (at, entity) in self.entities.iter().enumerate() {
+            let Some((parent, holder)) = entity.parent.zip(self.holder(entity)) else { continue };
+            let is_related = holder.content.media_type == "multipart/related";
+            let is_root = roots.get(parent).copied().flatten() == Some(at);
+            if ((is_related && !is_root) || is_apple_double(holder))
+                && let Some(shown) = self.shown.get_mut(at)
+            {
+                *shown = None;
+            }
+        }
+    }
+
+    /// Texts with names are files where others are shown.
+    fn name(&mut self) {
+        let mut unnamed = false;
+        // Of each alternative, whether text and html without names lie in it.
+        let mut within = vec![(false, false); self.entities.len()];
+        for (at, shown) in self.shown.iter().enumerate().filter(|(at, _)| !self.is_named(*at)) {
+            let Some(shown) = shown else { continue };
+            unnamed = true;
+            let mut around = self.alternative.get(at).copied().flatten();
+            while let Some(alternative) = around {
+                let Some(found) = within.get_mut(alternative) else { break };
+                let (text, html) = found;
+                let known = if *shown == Shown::Text { text } else { html };
+                if std::mem::replace(known, true) {
+                    break;
+                }
+                around = self.alternative.get(alternative).copied().flatten();
+            }
+        }
+        let mut is_first = true;
+        for at in 0..self.entities.len() {
+            let Some(shown) = self.shown.get(at).copied().flatten() else { continue };
+            if !self.is_named(at) {
+                continue;
+            }
+            let alternative = self.alternative.get(at).copied().flatten();
+            let is_outdone = match alternative.and_then(|around| within.get(around)) {
+                Some((text, html)) => {
+                    if shown == Shown::Text {
+                        *text
+                    } else {
+                        *html
+                    }
+                }
+                None => unnamed || !is_first,
+            };
+            is_first = false;
+            if (is_outdone || self.is_binary(at))
+                && let Some(shown) = self.shown.get_mut(at)
+            {
+                *shown = None;
+            }
+        }
+    }
+
+    fn is_binary(&self, at: usize) -> bool {
+        let name = self.entities.get(at).and_then(|entity| entity.content.name());
+        let name = name.map(|name| name.trim_end().to_ascii_lowercase()).unwrap_or_default();
+        BINARY.iter().any(|end| name.ends_with(end))
+    }
+
+    /// Where nothing else is shown, other texts are.
+    fn show_others(&mut self) {
+        for (entity, shown) in self.entities.iter().zip(&mut self.shown) {
+            let content = &entity.content;
+            let is_text = content.media_type.starts_with("text/")
+                && content.media_type != "text/html"
+                && !RECORDS.contains(&&*content.media_type);
+            let is_file = content.disposition == Some(Disposition::Attachment)
+                || content.name().is_some()
+                || entity.has_parts;
+            if is_text && !is_file {
+                *shown = Some(Shown::Text);
+            }
+        }
+    }
+
+    /// For each leaf, whether it belongs to the text and whether to the html.
+    fn places(&self) -> Vec<(bool, bool)> {
+        let count = self.entities.len();
+        // Whether the bodies are open to what comes next in each multipart.
+        let mut open = vec![(true, true); count];
+        let mut places = vec![(false, false); count];
+        // Of each multipart, whether the bodies were open to it, and what of it is in them.
+        let mut begun = vec![(true, true); count];
+        let mut has = vec![(false, false); count];
+        for (at, entity) in self.entities.iter().enumerate() {
+            let parent = entity.parent.unwrap_or(0);
+            let around = open.get(parent).copied().filter(|_| entity.parent.is_some());
+            let around = around.unwrap_or((true, true));
+            if let (Some(own), Some(begun)) = (open.get_mut(at), begun.get_mut(at)) {
+                (*own, *begun) = (around, around);
+            }
+            let Some(shown) = self.shown.get(at).copied().flatten() else { continue };
+            let alternative = self.alternative.get(at).copied().flatten();
+            let is_choice = alternative.is_some() && alternative == entity.parent;
+            let place = match (shown, is_choice) {
+                (Shown::Text, true) => (around.0, false),
+                (Shown::Html, true) => (false, around.1),
+                // What is beside it in one alternative is not in the others.
+                (Shown::Text, false) if alternative.is_some() && around.0 => (true, false),
+                (Shown::Html, false) if alternative.is_some() && around.1 => (false, true),
+                (_, false) => around,
+            };
+            if let Some(open) = open.get_mut(parent).filter(|_| !is_choice) {
+                *open = place;
+            }
+            if let Some(own) = places.get_mut(at) {
+                *own = place;
+            }
+            if let Some(has) = has.get_mut(at) {
+                *has = place;
+            }
+        }
+        self.complete(&mut places, &mut has, &begun);
+        places
+    }
+
+    /// An alternative of which only one form is there is in all bodies that are open to it.
+    fn complete(
+        &self,
+        places: &mut [(bool, bool)],
+        has: &mut [(bool, bool)],
+        begun: &[(bool, bool)],
+    ) {
+        let mut wider: Vec<Option<(bool, bool)>> = vec![None; self.entities.len()];
+        for (at, entity) in self.entities.iter().enumerate().rev() {
+            let mut found = has.get(at).copied().unwrap_or_default();
+            let open = begun.get(at).copied().unwrap_or((true, true));
+            let is_one = (found.0 != found.1 && open == (true, true)) || found == (false, false);
+            if entity.content.media_type == "multipart/alternative" && entity.has_parts && is_one {
+                found = open;
+                if let Some(wider) = wider.get_mut(at) {
+                    *wider = Some(open);
+                }
+            }
+            if let Some(parent) = entity.parent.and_then(|parent| has.get_mut(parent)) {
+                *parent = (parent.0 || found.0, parent.1 || found.1);
+            }
+        }
+        for (at, entity) in self.entities.iter().enumerate() {
+            let around = entity.parent.and_then(|parent| wider.get(parent)).copied().flatten();
+            let own = around.or_else(|| wider.get(at).copied().flatten());
+            if let Some(wider) = wider.get_mut(at) {
+                *wider = own;
+            }
+            if let (Some(place), Some(own)) = (places.get_mut(at), own) {
+                *place = own;
+            }
+        }
+    }
+
+    /// Notes in which multiparts something stands that can replace others.
+    fn compare(&mut self) {
+        let mut has_better = vec![false; self.entities.len()];
+        for (at, entity) in self.entities.iter().enumerate() {
+            let is_shown = self.shown.get(at).copied().flatten().is_some();
+            let holder = self.holder(entity).filter(|holder| is_apple_double(holder));
+            let is_data = holder.is_some() && entity.content.media_type != "application/applefile";
+            let around = self.alternative.get(at).copied().flatten().filter(|_| is_shown);
+            for place in [around, entity.parent.filter(|_| is_data)].into_iter().flatten() {
+                if let Some(has_better) = has_better.get_mut(place) {
+                    *has_better = true;
+                }
+            }
+        }
+        self.has_better = has_better;
+    }
+
+    /// Whether another part stands for one: an alternative that nobody shows, or what belongs to a
+    /// file of a Macintosh beside its data.
+    fn is_replaced(&self, entity: &Entity) -> bool {
+        let content = &entity.content;
+        let Some((parent, holder)) = entity.parent.zip(self.holder(entity)) else { return false };
+        if self.has_better.get(parent) != Some(&true) {
+            return false;
+        }
+        if is_apple_double(holder) {
+            return content.media_type == "application/applefile";
+        }
+        UNSHOWN.contains(&&*content.media_type)
+            && holder.content.media_type == "multipart/alternative"
+            && content.disposition != Some(Disposition::Attachment)
+            && content.name().is_none()
+    }
+}
+
+/// Which body a leaf could belong to by its own header, if any.
+fn shown(entity: &Entity) -> Option<Shown> {
+    let content = &entity.content;
+    if content.disposition == Some(Disposition::Attachment) {
+        return None;
+    }
+    match &*content.media_type {
+        "text/plain" => Some(Shown::Text),
+        "text/html" => Some(Shown::Html),
+        // Nothing delimits its parts: what stands there is all that can be shown.
+        _ if content.is_multipart() && !entity.body.is_empty() && !entity.is_opaque => {
+            Some(Shown::Text)
+        }
+        _ => None,
+    }
+}
