@@ -50,14 +50,19 @@ pub async fn show(State(app): State<App>, request: Request) -> Result<Response, 
         let told = if caller.is_some() { problem.as_str() } else { "the engine does not work" };
         return Err(unavailable(told, problem.clone()));
     }
-    // All else works: who starts it again on this sign would mend nothing.
-    let mut shown = match app.store.damage().await? {
-        None => json!({"status": "ok"}),
-        Some(damage) => json!({"status": "damaged", "damage": damage}),
-    };
+    let mut shown = json!({"status": "ok"});
     if let (Some(Caller { domain }), Some(members)) = (caller, shown.as_object_mut()) {
-        let overview = app.store.overview(&domain).await?;
-        members.extend(overview.as_object().cloned().unwrap_or_default());
+        match app.store.overview(&domain).await {
+            Ok(overview) => members.extend(overview.as_object().cloned().unwrap_or_default()),
+            // That is told below.
+            Err(Error::Damaged { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // All else works: who starts it again on this sign would mend nothing.
+    if let (Some(damage), Some(members)) = (app.store.damage().await?, shown.as_object_mut()) {
+        members.insert("status".to_owned(), json!("damaged"));
+        members.insert("damage".to_owned(), json!(damage));
     }
     Ok(Json(shown).into_response())
 }

@@ -292,7 +292,12 @@ impl Store {
         let rows = self.read(Statement::new("SELECT \"blob\" FROM \"unfinished\"")).await?;
         for blob in rows.iter().filter_map(|row| row.whole(0)) {
             let done = Statement::new("DELETE FROM \"unfinished\" WHERE \"blob\" = $1").bind(blob);
-            self.write_at_need(vec![chunk::delete(BlobId(blob)), done]).await?;
+            match self.write_at_need(vec![chunk::delete(BlobId(blob)), done]).await {
+                Ok(_) => {}
+                // A full disk is no reason not to start: this can wait.
+                Err(Error::Full) => self.inner.abandoned.add(Instant::now(), BlobId(blob)),
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

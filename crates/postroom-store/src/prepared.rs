@@ -111,7 +111,7 @@ impl Store {
              AND NOT EXISTS (
                SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\" AND \"phase\" <> 'void')
              ORDER BY \"dateTime\", \"id\" LIMIT $3",
-            Self::select(&class),
+            Self::select(class),
             self.inner.database.dialect().by_index(SENDING)
         )
     }
