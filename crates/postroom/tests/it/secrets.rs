@@ -26,10 +26,11 @@ fn forms(secret: &str) -> Vec<String> {
 }
 
 fn assert_absent(place: &str, bytes: &[u8]) {
+    // What is no text is replaced, which hides no secret: they are ASCII.
+    let text = String::from_utf8_lossy(bytes);
     for secret in [PASSWORD, REFUSED, Postroom::TOKEN] {
         for form in forms(secret) {
-            let found = bytes.windows(form.len()).any(|window| window == form.as_bytes());
-            assert!(!found, "{place} has {form}, of {secret}");
+            assert!(!text.contains(&form), "{place} has {form}, of {secret}");
         }
     }
 }
