@@ -118,6 +118,8 @@ fn no_address_is_made_of_words_that_are_none() {
         ("<anna@exam ple.example>",                   &[("anna@exam ple.example", "")]),
         ("< a @ b . example >",                       &[("", "a@b.example")]),
         ("<=?utf-8?Q?Anna_Bee?=>",                    &[("Anna Bee", "")]),
+        ("Anna <a@b.example > , \"Bee: C\" <c@d.example>", &[("Anna", "a@b.example"), ("Bee: C", "c@d.example")]),
+        ("Anna <@relay.example:a@b.example>",         &[("Anna", "a@b.example")]),
         // Mere names.
         ("Anna Bee, Carl Dee",                        &[("Anna Bee", ""), ("Carl Dee", "")]),
         ("\"Anna Bee\"",                              &[("Anna Bee", "")]),
