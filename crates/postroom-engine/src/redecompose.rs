@@ -209,11 +209,8 @@ async fn look(
         Err(error) => return Err(error),
     };
     let id = message.id;
-    // The semaphore is never closed.
-    let turn = shared.decompositions.acquire().await;
-    let work = tokio::task::spawn_blocking(move || derive::derive(&original, keep, id));
-    let derived = work.await.map_err(Error::Fault)?.map_err(Error::Spool)?;
-    drop(turn);
+    let work = move || derive::derive(&original, keep, id);
+    let derived = shared.decomposing(work).await.map_err(Error::Fault)?.map_err(Error::Spool)?;
     let changes = changes(&message, &derived);
     let same_files = shared.store.files_equal(&rows, &derived.files).await?;
     if changes.is_empty() && same_files {

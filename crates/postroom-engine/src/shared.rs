@@ -12,8 +12,14 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+
+/// How long a decomposition keeps its turn. One that takes longer goes on beside the others, which
+/// do not wait for it.
+const TURN_MAX: Duration = Duration::from_millis(500);
 
 /// What all accounts share.
 #[derive(Debug)]
@@ -75,6 +81,25 @@ impl Shared {
     /// From now on connections are made in another way.
     pub fn dial_by(&self, dialing: Dialing) {
         *self.dialing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
+    }
+
+    /// Runs the work of a decomposition on a blocking thread, in its turn.
+    ///
+    /// # Errors
+    ///
+    /// When the work panics.
+    pub async fn decomposing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        // The semaphore is never closed.
+        let turn = self.decompositions.acquire().await;
+        let mut work = tokio::task::spawn_blocking(work);
+        if let Ok(done) = tokio::time::timeout(TURN_MAX, &mut work).await {
+            return done;
+        }
+        drop(turn);
+        work.await
     }
 
     /// Waits for the right to make a connection to a server, which is to be held until the login

@@ -303,6 +303,54 @@ fn tnef_is_opened_and_stays() {
     }
 }
 
+/// An attribute of TNEF.
+fn attribute(level: u8, id: u32, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+    let sum = content.iter().fold(0_u16, |sum, byte| sum.wrapping_add(u16::from(*byte)));
+    [&[level], id.to_le_bytes().as_slice(), &length, content, &sum.to_le_bytes()].concat()
+}
+
+/// A list of one property of TNEF.
+fn property(kind: u16, id: u16, value: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(value.len()).unwrap().to_le_bytes();
+    let one = 1_u32.to_le_bytes();
+    let padding = vec![0; value.len().next_multiple_of(4) - value.len()];
+    let (kind, id) = (kind.to_le_bytes(), id.to_le_bytes());
+    [&one, kind.as_slice(), &id, &one, &length, value, &padding].concat()
+}
+
+#[test]
+fn tnef_beside_a_text_keeps_its_html_and_inlines() {
+    let tnef = [
+        vec![0x78, 0x9F, 0x3E, 0x22, 1, 0],
+        attribute(1, 0x0002_800C, b"one\r\ntwo\0"),
+        attribute(1, 0x0006_9003, &property(0x0102, 0x1013, b"<img src='cid:i'><p>one")),
+        attribute(2, 0x0006_9002, &[0; 14]),
+        attribute(2, 0x0001_8010, b"i.png\0"),
+        attribute(2, 0x0006_800F, b"abc"),
+        attribute(2, 0x0006_9005, &property(0x001E, 0x3712, b"i\0")),
+    ]
+    .concat();
+    let tnef = |name: &str| {
+        let kind = format!("Content-Type: application/octet-stream; name={name}");
+        format!("{kind}\nContent-Transfer-Encoding: base64\n\n{}", base64(&tnef))
+    };
+    #[rustfmt::skip]
+    let table: &[(&[&str], &str, &str)] = &[
+        (&["\none\ntwo", &tnef("winmail.dat")],  "one\ntwo",          "<img src='cid:i'><p>one"),
+        (&["\none\ntwo", &tnef("att0001.bin")],  "one\ntwo",          "<img src='cid:i'><p>one"),
+        (&[&tnef("winmail.dat")],                "one\ntwo",          "<img src='cid:i'><p>one"),
+        (&[&tnef("winmail.dat"), "\n-- \nlist"], "one\ntwo\n-- \nlist", "<img src='cid:i'><p>one"),
+    ];
+    for (parts, text, html) in table {
+        let (_, message) = multipart("mixed", parts);
+        assert_eq!(message.text.as_deref(), Some(*text), "{parts:?}");
+        assert_eq!(message.html_text.as_deref(), Some(*html), "{parts:?}");
+        assert_eq!(names(&message.inlines), ["i.png"], "{parts:?}");
+        assert_eq!(message.attachments.len(), 1, "{parts:?}");
+    }
+}
+
 #[test]
 fn calendars_are_files_and_summarised() {
     let event = "BEGIN:VCALENDAR\nMETHOD:REQUEST\nBEGIN:VEVENT\nUID:u@b.example\n\
@@ -312,6 +360,11 @@ fn calendars_are_files_and_summarised() {
     let (_, message) = multipart("alternative", &["\none", &part]);
     assert_eq!(names(&message.attachments).len(), 1);
     let calendar = format!("{:?}", message.calendar.unwrap());
+    // Under other types its name tells it.
+    for field in ["application/octet-stream; name=invite.ics", "text/plain; name=\"a.ICS\""] {
+        let part = format!("Content-Type: {field}\n\n{event}");
+        assert!(multipart("mixed", &["\none", &part]).1.calendar.is_some(), "{field}");
+    }
     for want in ["REQUEST", "u@b.example", "a@b.example", "c@d.example"] {
         assert!(calendar.to_uppercase().contains(&want.to_uppercase()), "{want}: {calendar}");
     }
