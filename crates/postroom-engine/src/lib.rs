@@ -35,9 +35,11 @@ pub mod derive;
 
 pub mod outgoing;
 
-pub mod survey;
-
 pub mod receive;
+
+mod renamed;
+
+pub mod survey;
 
 pub mod send;
 

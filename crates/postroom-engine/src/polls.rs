@@ -8,7 +8,10 @@ use crate::account::Account;
 use crate::account::Folder;
 use crate::backoff;
 use crate::settings::Settings;
+use postroom_imap::MailboxName;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -79,6 +82,8 @@ pub struct Trouble {
 #[derive(Debug, Default)]
 pub struct Polls {
     visits: HashMap<Uuid, Visit>,
+    /// The folders whose mailboxes the last survey did not find.
+    missing: HashSet<Uuid>,
 }
 
 impl Polls {
@@ -86,6 +91,16 @@ impl Polls {
     pub fn retain_monitored(&mut self, account: &Account) {
         let is_monitored = |id: &Uuid| account.monitored().any(|folder| folder.id == *id);
         self.visits.retain(|id, _| is_monitored(id));
+    }
+
+    /// Notes which mailboxes a survey found: a folder whose mailbox is back is due at once.
+    pub fn surveyed(&mut self, account: &Account, found: &BTreeSet<MailboxName>) {
+        let is_found = |folder: &&Folder| found.contains(&folder.mailbox);
+        let (found, missing): (Vec<_>, Vec<_>) = account.monitored().partition(is_found);
+        for folder in found.into_iter().filter(|folder| self.missing.contains(&folder.id)) {
+            self.visits.remove(&folder.id);
+        }
+        self.missing = missing.into_iter().map(|folder| folder.id).collect();
     }
 
     /// The folders that are due, the one that has waited longest first.

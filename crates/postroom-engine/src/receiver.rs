@@ -280,7 +280,8 @@ impl Receiver {
         }
         let result = survey(&self.shared, account, connection).await;
         let (visit, result) = match result {
-            Ok(()) => {
+            Ok(found) => {
+                self.polls.surveyed(account, &found);
                 self.has_surveyed = true;
                 (Visit::good(false), Ok(()))
             }

@@ -243,6 +243,22 @@ impl State {
         Ok(mailboxes.entry(wire).or_insert(created))
     }
 
+    /// Gives a mailbox another name, as somebody beside the clients under test would.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::NoMailbox`], [`Error::MailboxExists`].
+    pub fn rename_mailbox(&mut self, user: &str, from: &str, to: &str) -> Result<(), Error> {
+        let (wire, former) = (mailbox_name::encode(to), mailbox_name::encode(from));
+        let mailboxes = self.wire_mailboxes_mut(user).ok_or_else(|| no_user(user))?;
+        if mailboxes.contains_key(&wire) {
+            return Err(Error::MailboxExists { user: user.to_owned(), mailbox: to.to_owned() });
+        }
+        let renamed = mailboxes.remove(&former).ok_or_else(|| no_mailbox(user, from))?;
+        mailboxes.insert(wire, renamed);
+        Ok(())
+    }
+
     /// Puts a message into a mailbox, without flags, as of now; returns its UID.
     ///
     /// # Errors

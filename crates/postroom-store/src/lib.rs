@@ -78,6 +78,8 @@ mod saved;
 
 pub mod account;
 
+mod rename;
+
 mod account_try;
 
 pub mod token;
@@ -123,6 +125,7 @@ pub use origin::Life;
 pub use origin::Origin;
 pub use prepared::Prepared;
 pub use receipt::Ledger;
+pub use receipt::Oversized;
 pub use receipt::Pending;
 pub use receipt::Remembered;
 pub use receipt::Wish;

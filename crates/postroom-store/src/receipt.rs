@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::origin::Life;
 use crate::store::Store;
 use std::ops::RangeInclusive;
+use uuid::Uuid;
 
 /// How many UIDs one query names: SQL knows no list as a value.
 const UIDS_MAX: usize = 500;
@@ -74,6 +75,17 @@ pub struct Pending {
     pub hash: Option<[u8; 16]>,
 }
 
+/// A message that is there by its header alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Oversized {
+    /// Its UID.
+    pub uid: u64,
+    /// How many bytes it has, where that is known.
+    pub size_bytes: Option<u64>,
+    /// The message in state `error`.
+    pub message: Uuid,
+}
+
 /// What is recorded of one life of a mailbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -83,6 +95,8 @@ pub struct Ledger {
     pub pending: Vec<Pending>,
     /// Those that we deleted at the server, and that it no longer listed then, ascending.
     pub gone: Vec<u64>,
+    /// Those that are there by their headers alone, ascending: they were too large.
+    pub oversized: Vec<Oversized>,
     /// UIDs up to this one are not loaded.
     pub baseline: u64,
     /// Whether there are receipts of former lives: what is known by its bytes is linked.
@@ -100,6 +114,13 @@ impl Ledger {
     #[must_use]
     pub fn is_gone(&self, uid: u64) -> bool {
         self.gone.binary_search(&uid).is_ok()
+    }
+
+    /// What is there of a message by its header alone.
+    #[must_use]
+    pub fn oversized(&self, uid: u64) -> Option<&Oversized> {
+        let at = self.oversized.binary_search_by_key(&uid, |oversized| oversized.uid).ok()?;
+        self.oversized.get(at)
     }
 
     /// The pending receipt of a UID.
@@ -136,7 +157,8 @@ impl Store {
         uids: RangeInclusive<u64>,
     ) -> Result<Ledger, Error> {
         let sql = "SELECT \"uid\", \"message\" IS NULL, \"reason\", \"attempts\", \"next_attempt\",
-              \"gone\", CASE WHEN \"message\" IS NULL THEN \"hash\" END
+              \"gone\", CASE WHEN \"message\" IS NULL THEN \"hash\" END,
+              \"message\", \"size\"
             FROM \"receipt\" WHERE \"folder\" = $1 AND \"generation\" = $2
               AND \"uid\" BETWEEN $3 AND $4 ORDER BY \"uid\"";
         let (first, last) = uids.into_inner();
@@ -150,6 +172,10 @@ impl Store {
             ledger.recorded.push(uid);
             if row.whole(5) == Some(1) {
                 ledger.gone.push(uid);
+            }
+            if let (Some(message), Some(_)) = (row.id(7), row.text(2)) {
+                let size_bytes = row.whole(8).and_then(|size| u64::try_from(size).ok());
+                ledger.oversized.push(Oversized { uid, size_bytes, message });
             }
             if row.whole(1) == Some(1) {
                 ledger.pending.push(Pending {
@@ -174,7 +200,7 @@ impl Store {
         for uids in uids.chunks(UIDS_MAX) {
             let places: Vec<_> = (3..).take(uids.len()).map(|n| format!("${n}")).collect();
             let sql = format!(
-                "SELECT \"uid\", \"size\", \"internal_date\", \"message_id\", \"hash\"
+                "SELECT \"uid\", \"size\", \"internal_date\", \"message_id\", \"hash\", \"reason\"
                 FROM \"receipt\" WHERE \"folder\" = $1 AND \"generation\" = $2
                   AND \"message\" IS NOT NULL AND \"uid\" IN ({})",
                 places.join(", ")
@@ -263,6 +289,6 @@ fn remembered_of(row: &Row) -> Option<Remembered> {
             internal_date_ms: row.whole(2),
             message_id: row.whole(3),
         },
-        hash: hash.filter(|hash| *hash != [0; 16]),
+        hash: hash.filter(|hash| *hash != [0; 16] && row.text(5).is_none()),
     })
 }

@@ -21,6 +21,7 @@ use postroom_model::Timestamp;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use serde_json::Map;
+use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -79,7 +80,7 @@ pub enum ReceiveOutcome {
 }
 
 /// A message that the server announced but that could not be had.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Miss {
     /// Its UID.
     pub uid: u64,
@@ -92,6 +93,10 @@ pub struct Miss {
     /// The hash of bytes that came, but cannot be all of the message. Other bytes than before are
     /// a first attempt again.
     pub hash: Option<[u8; 16]>,
+    /// How many bytes it has, where that is why it was not had.
+    pub size_bytes: Option<u64>,
+    /// What its header alone tells: values of the message in state `error`.
+    pub values: Map<String, Json>,
 }
 
 impl Store {
@@ -118,7 +123,8 @@ impl Store {
         let (mut stored, mut repeated) = (0, 0);
         for message in batch.messages {
             let pending = ledger.pending(message.uid).is_some();
-            if ledger.has(message.uid) && !pending {
+            let oversized = ledger.oversized(message.uid);
+            if ledger.has(message.uid) && !pending && oversized.is_none() {
                 repeated += 1;
                 continue;
             }
@@ -131,6 +137,16 @@ impl Store {
                 continue;
             }
             stored += 1;
+            if let Some(oversized) = oversized {
+                // What was there by its header alone makes room for all of the message.
+                let table = quoted(MESSAGES);
+                let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
+                let by_header = oversized.message;
+                let gone = Statement::new(sql).bind(by_header).bind(batch.domain.as_str());
+                statements.push(gone);
+                let deleted = (by_header, Operation::Delete);
+                statements.push(feed::row(&batch.domain, &class, deleted, None));
+            }
             let ReceivedMessage { row, files, original, .. } = message;
             statements.push(self.insert_row(&batch.domain, &class, row));
             statements.extend(self.received_files((&batch.domain, id), files, original)?);
@@ -202,6 +218,18 @@ impl Store {
         Ok(())
     }
 
+    /// The receipt of a former life by its hash.
+    async fn former_of(
+        &self,
+        life: Life,
+        hash: Option<[u8; 16]>,
+    ) -> Result<Option<(i64, i64, Uuid)>, Error> {
+        let Some(hash) = hash else {
+            return Ok(None);
+        };
+        Ok(self.receipts_by_hash(life, &[hash]).await?.remove(&hash).and_then(|mut all| all.pop()))
+    }
+
     /// Records what could not be had: pending, to be tried again after `delay_ms` of its attempts
     /// so far (the present one included); what never can be had as a message in state `error`.
     ///
@@ -227,15 +255,33 @@ impl Store {
                 batch.push(pending_receipt(life, miss, (attempts, next)));
                 continue;
             }
+            if ledger.oversized(miss.uid).is_some() {
+                // It is there already, by its header.
+                continue;
+            }
+            let hash = miss.hash.unwrap_or_default();
+            if let Some((generation, uid, id)) = self.former_of(life, miss.hash).await? {
+                let reason = Some(miss.code.clone());
+                let witness = Witness { size_bytes: miss.size_bytes, ..Witness::default() };
+                let says = Receipt { uid: miss.uid, hash, witness, reason, wish: None };
+                batch.push(receipt(life, id, says));
+                batch.push(relinked(Life { generation, ..life }, uid));
+                continue;
+            }
             let id = clock::new_id();
-            let values = json!({
+            let known = json!({
                 "account_id": account.to_string(), "folder_id": life.folder.to_string(),
                 "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
                 "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
                 "errorCode": miss.code, "uidValidity": uid_validity, "uid": miss.uid,
+                "size": miss.size_bytes,
             });
-            let values = values.as_object().cloned().unwrap_or_else(Map::new);
-            batch.push(receipt(life, id, Receipt { uid: miss.uid, ..Receipt::default() }));
+            let mut values = miss.values.clone();
+            values.extend(known.as_object().cloned().unwrap_or_default());
+            let witness = Witness { size_bytes: miss.size_bytes, ..Witness::default() };
+            let reason = Some(miss.code.clone());
+            let says = Receipt { uid: miss.uid, hash, witness, reason, wish: None };
+            batch.push(receipt(life, id, says));
             batch.push(self.insert(domain, &class, &Entity::new(id, values)));
             batch.push(feed::row(domain, &class, (id, Operation::Create), None));
         }
@@ -265,12 +311,14 @@ struct Receipt {
     hash: [u8; 16],
     witness: Witness,
     wish: Option<Wish>,
+    /// Why the message is there by its header alone.
+    reason: Option<String>,
 }
 
 impl Receipt {
     fn of(message: &ReceivedMessage) -> Self {
         let ReceivedMessage { uid, hash, witness, wish, .. } = *message;
-        Self { uid, hash, witness, wish }
+        Self { uid, hash, witness, wish, reason: None }
     }
 }
 
@@ -278,15 +326,17 @@ fn receipt(life: Life, message: Uuid, says: Receipt) -> Statement {
     // A pending receipt is completed; one with a message makes this change nothing, and the batch
     // fails: the same UID is never recorded twice.
     let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"message\", \"hash\",
-           \"wish\", \"size\", \"internal_date\", \"message_id\")
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           \"wish\", \"size\", \"internal_date\", \"message_id\", \"reason\", \"uid_validity\")
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+             (SELECT \"uid_validity\" FROM \"origin\" WHERE \"folder\" = $1))
          ON CONFLICT (\"folder\", \"generation\", \"uid\") DO UPDATE SET
            \"message\" = excluded.\"message\", \"hash\" = excluded.\"hash\",
            \"wish\" = excluded.\"wish\", \"size\" = excluded.\"size\",
            \"internal_date\" = excluded.\"internal_date\",
-           \"message_id\" = excluded.\"message_id\", \"reason\" = NULL, \"next_attempt\" = NULL
-         WHERE \"receipt\".\"message\" IS NULL";
-    let Receipt { uid, hash, witness, wish } = says;
+           \"message_id\" = excluded.\"message_id\", \"reason\" = excluded.\"reason\",
+           \"uid_validity\" = excluded.\"uid_validity\", \"next_attempt\" = NULL
+         WHERE \"receipt\".\"message\" IS NULL OR \"receipt\".\"reason\" IS NOT NULL";
+    let Receipt { uid, hash, witness, wish, reason } = says;
     Statement::new(sql)
         .bind(life.folder)
         .bind(life.generation)
@@ -297,6 +347,7 @@ fn receipt(life: Life, message: Uuid, says: Receipt) -> Statement {
         .bind(witness.size_bytes)
         .bind(witness.internal_date_ms)
         .bind(witness.message_id)
+        .bind(reason)
         .must_change()
 }
 

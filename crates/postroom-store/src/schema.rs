@@ -137,6 +137,8 @@ const FORGOTTEN: &[&str] = &[
 /// of the message. The numbers of the lives so far are their UIDVALIDITYs.
 const LIVES: &[&str] = &[
     "ALTER TABLE \"receipt\" RENAME COLUMN \"uid_validity\" TO \"generation\"",
+    "ALTER TABLE \"receipt\" ADD COLUMN \"uid_validity\" {whole}",
+    "UPDATE \"receipt\" SET \"uid_validity\" = \"generation\" WHERE \"generation\" >= 0",
     "ALTER TABLE \"receipt\" ADD COLUMN \"size\" {whole}",
     "ALTER TABLE \"receipt\" ADD COLUMN \"internal_date\" {moment}",
     "ALTER TABLE \"receipt\" ADD COLUMN \"message_id\" {whole}",

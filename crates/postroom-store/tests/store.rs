@@ -366,7 +366,7 @@ async fn what_could_not_be_had_is_pending_until_it_is() {
     let (account, folder) = fixture.account().await;
     let miss = |uid, forever| {
         let (reason, code) = ("NIL".to_owned(), "too_big".to_owned());
-        Miss { uid, reason, code, forever, hash: None }
+        Miss { uid, reason, code, forever, ..Miss::default() }
     };
     let misses = [miss(4, false), miss(5, true)];
     let who = (&fixture.domain, account);
@@ -413,7 +413,7 @@ async fn a_new_life_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
     let first = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();
     fixture.receive(folder, first.generation, vec![fixture.received(1, b"one")]).await;
     let (reason, code) = ("NIL".to_owned(), "not_given".to_owned());
-    let miss = Miss { uid: 2, reason, code, forever: false, hash: None };
+    let miss = Miss { uid: 2, reason, code, ..Miss::default() };
     let who = (&fixture.domain, account);
     store.receive_missed(who, (first, 1), &[miss], |_| 60_000).await.unwrap();
     assert_eq!(store.wish_list(first, 0, 10).await.unwrap(), [(1, Wish::Delete)]);
@@ -851,6 +851,7 @@ async fn an_older_schema_is_brought_forward() {
     let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\";
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change replaced\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';
+        ALTER TABLE \"receipt\" DROP COLUMN \"uid_validity\";
         ALTER TABLE \"receipt\" RENAME COLUMN \"generation\" TO \"uid_validity\";
         ALTER TABLE \"receipt\" DROP COLUMN \"size\";
         ALTER TABLE \"receipt\" DROP COLUMN \"internal_date\";

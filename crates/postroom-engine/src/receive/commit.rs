@@ -3,19 +3,27 @@
 use crate::account::Account;
 use crate::account::Folder;
 use crate::backoff;
+use crate::derive;
+use crate::derive::Keep;
 use crate::error::Error;
 use crate::journal;
 use crate::journal::Arrival;
+use crate::original::Original;
+use crate::original::hash_of;
 use crate::receive::Portion;
 use crate::receive::decompose::Decomposed;
 use crate::receive::intake::Missed;
 use crate::receive::watch::News;
 use crate::shared::Shared;
+use bytes::Bytes;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Miss;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
 use postroom_store::ReceivedMessage;
+use postroom_store::clock;
+use serde_json::Map;
+use serde_json::Value as Json;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -112,6 +120,30 @@ async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<Receiv
     Ok(message)
 }
 
+/// What the header alone tells of a message that is too large.
+fn by_header(header: &Bytes) -> Map<String, Json> {
+    const TOLD: [&str; 10] = [
+        "from",
+        "fromDisplayName",
+        "to",
+        "cc",
+        "replyTo",
+        "recipients",
+        "subject",
+        "messageId",
+        "inReplyTo",
+        "references",
+    ];
+    let keep = Keep { raw: false, html: false, text_bytes_max: 0 };
+    let original = Original::Memory(header.clone());
+    // Memory is read without errors.
+    let mut values = derive::derive(&original, keep, clock::new_id()).map(|derived| derived.values);
+    if let Ok(values) = &mut values {
+        values.retain(|name, _| TOLD.contains(&name.as_str()));
+    }
+    values.unwrap_or_default()
+}
+
 /// Records what could not be had: as pending, to be tried again later; what never can be, as a
 /// message in state `error`.
 ///
@@ -132,7 +164,9 @@ pub async fn record_missed(
         reason: missed.reason.clone(),
         code: if missed.forever { "too_big" } else { "not_given" }.to_owned(),
         forever: missed.forever,
-        hash: missed.hash,
+        hash: missed.hash.or(missed.header.as_ref().map(|header| hash_of(header))),
+        size_bytes: missed.size_bytes,
+        values: missed.header.as_ref().map(by_header).unwrap_or_default(),
     };
     let first = folder.options.duration("retry_first");
     let delay_ms = |attempts: u32| backoff::ms(backoff::delay(attempts, first, RETRY_LONGEST));

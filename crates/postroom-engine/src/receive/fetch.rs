@@ -121,6 +121,7 @@ impl Fetching<'_, '_> {
                 Ok(()) => {
                     self.not_given(rest).await?;
                     self.resolve().await?;
+                    self.headers().await?;
                 }
                 Err(Error::Imap(error)) => self.rest_of(rest, error)?,
                 Err(error) => {
@@ -207,6 +208,16 @@ impl Fetching<'_, '_> {
                 self.intake.missed.push(Missed::pending(uid, reason));
                 self.intake.give_up_doubted();
                 return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the headers of what is too large: who wrote, and about what.
+    async fn headers(&mut self) -> Result<(), Error> {
+        for missed in self.intake.missed.iter_mut().filter(|missed| missed.forever) {
+            if missed.header.is_none() {
+                missed.header = single::header(self.connection, missed.uid).await?;
             }
         }
         Ok(())

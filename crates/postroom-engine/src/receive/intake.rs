@@ -5,6 +5,7 @@ use crate::original::Original;
 use crate::receive::collector::Collector;
 use crate::receive::decompose::Arrived;
 use crate::receive::doubt;
+use bytes::Bytes;
 use postroom_imap::Fetched;
 
 /// A message that the server announced but did not give.
@@ -18,13 +19,17 @@ pub struct Missed {
     pub forever: bool,
     /// The hash of bytes that came, but cannot be all of the message.
     pub hash: Option<[u8; 16]>,
+    /// How many bytes it has, where it is too large.
+    pub size_bytes: Option<u64>,
+    /// Its header, where that was had.
+    pub header: Option<Bytes>,
 }
 
 impl Missed {
     /// One that is to be asked for again.
     #[must_use]
     pub fn pending(uid: u64, reason: String) -> Self {
-        Self { uid, reason, forever: false, hash: None }
+        Self { uid, reason, forever: false, hash: None, size_bytes: None, header: None }
     }
 }
 
@@ -130,5 +135,6 @@ pub fn doubt_of(message: &Fetched, original: &Original) -> Result<Option<String>
 #[must_use]
 pub fn too_big(size_bytes: u64) -> Missed {
     let reason = format!("the message has {size_bytes} bytes, more than message_bytes_max");
-    Missed { forever: true, ..Missed::pending(0, reason) }
+    let size_bytes = Some(size_bytes);
+    Missed { forever: true, size_bytes, ..Missed::pending(0, reason) }
 }

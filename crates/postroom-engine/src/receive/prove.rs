@@ -37,6 +37,11 @@ pub async fn prove(
     let pending: Vec<_> = pending.into_iter().filter(|p| p.uid > ledger.baseline).collect();
     let counted = listed.iter().filter(|uid| **uid > ledger.baseline);
     let has_receipt = counted.clone().filter(|uid| ledger.has(**uid)).count();
+    let oversized = ledger
+        .oversized
+        .iter()
+        .filter(|one| one.uid > ledger.baseline && is_listed(one.uid))
+        .count();
     let has_all = counted.count() == has_receipt;
     let complete = has_all && news.listing.is_whole();
     let now = Timestamp::from_ms(clock::now_ms());
@@ -44,11 +49,11 @@ pub async fn prove(
         uid_validity: Some(news.uid_validity),
         uid_next: news.uid_next,
         server_count: Some(news.listing.counted.unwrap_or(listed.len() as u64)),
-        stored_count: Some(has_receipt.saturating_sub(pending.len()) as u64),
+        stored_count: Some(has_receipt.saturating_sub(pending.len() + oversized) as u64),
         pending_count: Some(pending.len() as u64),
         last_poll_at: Some(now),
         last_proof_at: complete.then_some(now),
-        status_text: Some(status(news, known, has_all, &pending)),
+        status_text: Some(status(news, known, (has_all, oversized), &pending)),
     };
     shared.store.folder_report(&account.domain, folder.id, &report).await?;
     let retry_ms = pending.iter().map(|pending| pending.next_attempt_ms).min();
@@ -60,12 +65,23 @@ pub async fn prove(
 const STILL_TO_BE_LOADED: &str = "some messages are still to be loaded";
 
 /// What a folder says; empty when all is well.
-fn status(news: &News, known: &Known, has_all: bool, pending: &[&Pending]) -> String {
+fn status(
+    news: &News,
+    known: &Known,
+    (has_all, oversized): (bool, usize),
+    pending: &[&Pending],
+) -> String {
     let mut texts = vec![];
     if !has_all {
         texts.push(STILL_TO_BE_LOADED.to_owned());
     } else if !pending.is_empty() {
         texts.push(pending_text(pending));
+    }
+    if oversized > 0 {
+        texts.push(format!(
+            "{oversized} messages are larger than message_bytes_max: only their headers are stored; \
+             raise the limit to load them"
+        ));
     }
     // Mail that comes or goes between two commands makes no trouble.
     if known.has_disagreed() || news.listing.unusable > 0 {

@@ -5,6 +5,7 @@
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
+use bytes::Bytes;
 use postroom_imap::Body;
 use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
@@ -53,6 +54,36 @@ pub async fn ask(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Asks for the header of a message; `None` where the server does not give it.
+///
+/// # Errors
+///
+/// What ended the connection.
+pub async fn header(connection: &mut Connection, uid: u64) -> Result<Option<Bytes>, Error> {
+    match header_of(connection, uid).await {
+        Ok(header) => Ok(header),
+        Err(error) if error.leaves_connection_open() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn header_of(
+    connection: &mut Connection,
+    uid: u64,
+) -> Result<Option<Bytes>, postroom_imap::Error> {
+    let set = UidSet::from_uids(&[uid]);
+    let mut fetch = connection.uid_fetch(&set, FetchItems::Header).await?;
+    let mut header = None;
+    while let Some(event) = fetch.next().await? {
+        if let FetchEvent::Message(message) = event
+            && message.uid == Some(uid)
+        {
+            header = message.header.or(header);
+        }
+    }
+    Ok(header)
 }
 
 async fn fetch(

@@ -358,7 +358,14 @@ impl Look<'_> {
     ) -> Arc<News> {
         let now_ms = clock::now_ms();
         let counted = listing.uids.iter().copied().filter(|uid| *uid > ledger.baseline);
-        let is_due = |uid: &u64| ledger.pending(*uid).is_some_and(|p| p.next_attempt_ms <= now_ms);
+        let bytes_max = self.folder.options.count("message_bytes_max");
+        let fits = |uid: &u64| {
+            let oversized = ledger.oversized(*uid).and_then(|oversized| oversized.size_bytes);
+            oversized.is_some_and(|size_bytes| size_bytes <= bytes_max)
+        };
+        let is_due = |uid: &u64| {
+            ledger.pending(*uid).is_some_and(|p| p.next_attempt_ms <= now_ms) || fits(uid)
+        };
         let fresh = counted.clone().filter(|uid| !ledger.has(*uid)).collect();
         let again: Vec<u64> = counted.clone().filter(is_due).collect();
         let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();

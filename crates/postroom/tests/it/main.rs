@@ -29,6 +29,7 @@ mod bad_server;
 mod composing;
 mod connections;
 mod deliveries;
+mod identity;
 
 mod fleet;
 

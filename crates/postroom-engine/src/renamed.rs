@@ -1,0 +1,103 @@
+//! Renamed: a monitored folder whose mailbox has another name at the server follows it.
+//!
+//! LIST does not tell of it: one name is gone and another is there. The mailbox is known again by
+//! its UIDVALIDITY, and by what the server says of messages that are recorded: without a witness no
+//! folder follows anything.
+
+use crate::account::Account;
+use crate::account::Folder;
+use crate::error::Error;
+use crate::receive::identity;
+use crate::receive::identity::Care;
+use crate::receive::witness::Unsteady;
+use crate::shared::Shared;
+use postroom_imap::Connection;
+use postroom_imap::Listed;
+use postroom_imap::Mode;
+use postroom_store::Origin;
+use std::collections::BTreeSet;
+
+/// How many new mailboxes are looked at in one survey.
+const CANDIDATES_MAX: usize = 50;
+/// At how many of the newest recorded messages, and how many others, is looked.
+const WITNESSES: (usize, usize) = (8, 8);
+
+/// Gives folders whose mailboxes are gone the names of new mailboxes that are the same ones.
+///
+/// # Errors
+///
+/// What ended the connection, or the store.
+pub async fn follow(
+    shared: &Shared,
+    account: &Account,
+    connection: &mut Connection,
+    listed: &[Listed],
+) -> Result<(), Error> {
+    let names: BTreeSet<_> = listed.iter().map(|listed| &listed.name).collect();
+    let gone: Vec<_> =
+        account.monitored().filter(|folder| !names.contains(&folder.mailbox)).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let known: BTreeSet<_> = account.folders.iter().map(|folder| &folder.mailbox).collect();
+    let is_new = |listed: &&Listed| !known.contains(&listed.name);
+    let mut candidates: Vec<_> = listed.iter().filter(is_new).take(CANDIDATES_MAX).collect();
+    for folder in gone {
+        let origin = shared.store.origin(folder.id).await?;
+        for (at, candidate) in candidates.iter().enumerate() {
+            match is_same(shared, connection, &origin, candidate).await {
+                Ok(true) => {
+                    take(shared, account, folder, candidate).await?;
+                    candidates.swap_remove(at);
+                    break;
+                }
+                Ok(false) => {}
+                Err(Error::Imap(error)) if error.leaves_connection_open() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn is_same(
+    shared: &Shared,
+    connection: &mut Connection,
+    origin: &Origin,
+    candidate: &Listed,
+) -> Result<bool, Error> {
+    let (Some(life), Some(uid_validity)) = (origin.life, origin.uid_validity) else {
+        return Ok(false);
+    };
+    let status = connection.status(&candidate.name).await?;
+    if uid_validity == 0 || status.uid_validity != Some(uid_validity) {
+        return Ok(false);
+    }
+    let selected = connection.select(&candidate.name, Mode::Examine).await?;
+    let is_changed = |now: u64| origin.uid_next.is_some_and(|then| now < then);
+    if selected.uid_validity != Some(uid_validity) || selected.uid_next.is_some_and(is_changed) {
+        return Ok(false);
+    }
+    let recorded = shared.store.ledger(life).await?.recorded;
+    let some = identity::sample(&recorded, WITNESSES.0, WITNESSES.1);
+    let care = (Care::Much, &mut Unsteady::default());
+    let look = identity::look(shared, connection, life, &some, care).await?;
+    Ok(look.over.is_none() && !look.same.is_empty())
+}
+
+async fn take(
+    shared: &Shared,
+    account: &Account,
+    folder: &Folder,
+    candidate: &Listed,
+) -> Result<(), Error> {
+    tracing::info!(
+        account = account.address,
+        folder = folder.title,
+        "the mailbox is named {} now: the folder follows it",
+        candidate.display
+    );
+    let mailbox = candidate.name.to_percent_encoded();
+    shared.store.folder_follow(&account.domain, folder.id, (&mailbox, &candidate.display)).await?;
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! A server gives UIDs again, counts and lists differently, or gives less than all of a message:
+//! no mail is lost, and none is deleted that is not stored.
+
+use crate::world::*;
+use postroom_sandbox::Action;
+use postroom_sandbox::Capabilities;
+use postroom_sandbox::Ending;
+use postroom_sandbox::ImapCommand;
+use postroom_sandbox::Mailbox;
+use postroom_sandbox::MessageFault;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxConfig;
+use postroom_sandbox::When;
+use serde_json::Value as Json;
+use serde_json::json;
+
+const MOMENT_MS: i64 = 1_790_000_000_000;
+
+fn quick() -> Json {
+    json!({"after_read_timeout": 0.1, "retry_first": 0.1})
+}
+
+/// Puts another mailbox in the place of INBOX: the same UIDVALIDITY, and UIDs from 1 on.
+fn replace(sandbox: &Sandbox, subjects: &[&str]) {
+    sandbox.edit(|state| {
+        let inbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+        *inbox = Mailbox::new(7);
+        for subject in subjects {
+            inbox.append(mail(subject).into(), vec![], MOMENT_MS);
+        }
+    });
+}
+
+fn subjects(messages: &[Json]) -> Vec<&str> {
+    let mut subjects: Vec<_> = messages.iter().filter_map(|m| m["subject"].as_str()).collect();
+    subjects.sort_unstable();
+    subjects
+}
+
+fn left(sandbox: &Sandbox) -> usize {
+    sandbox.messages(ANNA, "INBOX").len()
+}
+
+async fn proven(postroom: &postroom_testkit::Postroom, folder: &str, stored: u64) {
+    let path = format!("email/Folders/{folder}");
+    let is_proven = |folder: &Json| {
+        (folder["storedCount"] == stored && folder["lastProofAt"].is_string()).then_some(())
+    };
+    until(postroom, &path, "the proof", is_proven).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_restored_from_its_backup_loses_no_new_mail_under_old_uids() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    replace(&sandbox, &["old1", "old2", "old3", "old4"]);
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 4).await;
+    replace(&sandbox, &["old1", "old2", "new1"]);
+    let found = messages(&postroom, &folder, 5).await;
+    assert_eq!(subjects(&found), ["new1", "old1", "old2", "old3", "old4"]);
+    proven(&postroom, &folder, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_that_looks_the_same_and_has_other_messages_is_noticed() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    replace(&sandbox, &["a", "b", "c"]);
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 3).await;
+    proven(&postroom, &folder, 3).await;
+    // The same numbers, sizes and dates.
+    replace(&sandbox, &["x", "y", "z"]);
+    let found = messages(&postroom, &folder, 6).await;
+    assert_eq!(subjects(&found), ["a", "b", "c", "x", "y", "z"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_deletion_takes_no_message_that_has_the_uid_now() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    replace(&sandbox, &["a", "b"]);
+    let store =
+        always(&sandbox, Point::ImapCommand(ImapCommand::Store), Action::End(Ending::Close));
+    let more = json!({"deleteOnServer": true});
+    let folder = enable(&postroom, &account, "INBOX", more).await;
+    messages(&postroom, &folder, 2).await;
+    sandbox.wait_for(|state| state.acted_count(store) > 0, PATIENCE).await.unwrap();
+    replace(&sandbox, &["c", "d"]);
+    sandbox.unscript(store);
+    let found = messages(&postroom, &folder, 4).await;
+    assert_eq!(subjects(&found), ["a", "b", "c", "d"], "what is deleted is stored");
+    sandbox
+        .wait_for(|state| state.mailbox(ANNA, "INBOX").unwrap().is_empty(), PATIENCE)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_uid_that_was_deleted_and_is_given_again_is_another_message() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    replace(&sandbox, &["first"]);
+    let more = json!({"deleteOnServer": true});
+    let folder = enable(&postroom, &account, "INBOX", more).await;
+    messages(&postroom, &folder, 1).await;
+    sandbox
+        .wait_for(|state| state.mailbox(ANNA, "INBOX").unwrap().is_empty(), PATIENCE)
+        .await
+        .unwrap();
+    proven(&postroom, &folder, 0).await;
+    replace(&sandbox, &["second"]);
+    let found = messages(&postroom, &folder, 2).await;
+    assert_eq!(subjects(&found), ["first", "second"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn less_than_all_of_a_message_is_asked_for_again_and_never_a_reason_to_delete() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    let long = [&mail("long")[..], &b"x".repeat(4000)].concat();
+    sandbox.deliver(ANNA, "INBOX", long.clone()).unwrap();
+    let empty = Action::Message(MessageFault::Body(vec![]));
+    let rule = always(&sandbox, Point::ImapMessage(Some(1)), empty);
+    let more = json!({"deleteOnServer": true});
+    let folder = enable(&postroom, &account, "INBOX", more).await;
+    let path = format!("email/Folders/{folder}");
+    let pending = |folder: &Json| {
+        let text = folder["statusText"].as_str()?;
+        (folder["pendingCount"] == 1 && text.contains("gives 0 of")).then_some(())
+    };
+    until(&postroom, &path, "the pending message", pending).await;
+    assert_eq!(left(&sandbox), 1);
+    sandbox.unscript(rule);
+    let found = messages(&postroom, &folder, 1).await;
+    assert_eq!(found[0]["size"], long.len());
+    sandbox
+        .wait_for(|state| state.mailbox(ANNA, "INBOX").unwrap().is_empty(), PATIENCE)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_size_that_is_wrong_for_good_delays_a_message_and_keeps_it_at_the_server() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    sandbox.deliver(ANNA, "INBOX", mail("short")).unwrap();
+    let wrong = Action::Message(MessageFault::SizeOffBy(20_000));
+    always(&sandbox, Point::ImapMessage(Some(1)), wrong);
+    let more = json!({"deleteOnServer": true});
+    let folder = enable(&postroom, &account, "INBOX", more).await;
+    messages(&postroom, &folder, 1).await;
+    proven(&postroom, &folder, 1).await;
+    assert_eq!(left(&sandbox), 1);
+    assert!(sandbox.transcript().iter().all(|line| line.command != "UID EXPUNGE"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_uidplus_a_message_is_deleted_unless_somebody_else_has_marked_one() {
+    let users = vec![(ANNA.to_owned(), "secret".to_owned())];
+    let without = vec!["UIDPLUS".to_owned(), "IMAP4rev2".to_owned(), "ESEARCH".to_owned()];
+    let imap_capabilities = Capabilities { without, ..Capabilities::default() };
+    let config = SandboxConfig { users, imap_capabilities, ..SandboxConfig::default() };
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let postroom = postroom(sandbox.ca_pem());
+    let profile = json!({
+        "name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port(), "options": quick(),
+    });
+    let account = json!({"address": ANNA, "password": "secret"});
+    let account = account_of(&postroom, profile, account).await;
+    sandbox.deliver(ANNA, "INBOX", mail("one")).unwrap();
+    let folder = enable(&postroom, &account, "INBOX", json!({"deleteOnServer": true})).await;
+    messages(&postroom, &folder, 1).await;
+    sandbox
+        .wait_for(|state| state.mailbox(ANNA, "INBOX").unwrap().is_empty(), PATIENCE)
+        .await
+        .unwrap();
+    let marked = "marked by somebody else";
+    let rule = Rule {
+        on: Point::ImapCommand(ImapCommand::Search),
+        when: When::Always,
+        act: Action::Reply(b"* SEARCH 2 3 9\r\n{tag} OK done\r\n".to_vec()),
+    };
+    sandbox.deliver(ANNA, "INBOX", mail(marked)).unwrap();
+    sandbox.script(rule);
+    let path = format!("email/Folders/{folder}");
+    let says = |folder: &Json| folder["statusText"].as_str()?.contains("UIDPLUS").then_some(());
+    until(&postroom, &path, "the reason", says).await;
+    assert_eq!(left(&sandbox), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_follows_its_mailbox_to_another_name() {
+    let (sandbox, postroom, account) =
+        sandbox(json!({"after_read_timeout": 0.1, "survey_interval": 1})).await;
+    sandbox.create_mailbox(ANNA, "Orders").unwrap();
+    sandbox.deliver(ANNA, "Orders", mail("one")).unwrap();
+    let folder = enable(&postroom, &account, "Orders", json!({})).await;
+    messages(&postroom, &folder, 1).await;
+    sandbox.edit(|state| state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap());
+    sandbox.deliver(ANNA, "Orders 2026", mail("two")).unwrap();
+    let found = messages(&postroom, &folder, 2).await;
+    assert_eq!(subjects(&found), ["one", "two"]);
+    let shown = postroom.get(&format!("email/Folders/{folder}")).await.unwrap();
+    assert_eq!(shown["name"], "Orders 2026");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_large_shows_its_header_and_is_loaded_when_the_limit_allows() {
+    let limit = |bytes: u64| json!({"after_read_timeout": 0.1, "message_bytes_max": bytes});
+    let (sandbox, postroom, account) = sandbox(limit(2000)).await;
+    let large = [&mail("large")[..], &b"x".repeat(4000)].concat();
+    sandbox.deliver(ANNA, "INBOX", large.clone()).unwrap();
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let found = messages(&postroom, &folder, 1).await;
+    assert_eq!(found[0]["errorCode"], "too_big");
+    assert_eq!(
+        (&found[0]["subject"], &found[0]["from"]),
+        (&json!("large"), &json!("ben@demo.test"))
+    );
+    assert_eq!(found[0]["size"], large.len());
+    proven(&postroom, &folder, 0).await;
+    let account = postroom.get(&format!("email/Accounts/{account}")).await.unwrap();
+    let profile = format!("email/Profiles/{}", account["profile_id"].as_str().unwrap());
+    postroom.patch(&profile, &json!({"options": limit(100_000)})).await.unwrap();
+    proven(&postroom, &folder, 1).await;
+    let found = messages(&postroom, &folder, 1).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (&found[0]["messageState"], &found[0]["size"]),
+        (&json!("received"), &json!(large.len()))
+    );
+}
