@@ -37,7 +37,7 @@ pub enum FetchItems {
     MessageOld,
     /// The header, beside flags, date and size.
     Header,
-    /// What tells one message from another at little cost: size, date, Message-ID.
+    /// What tells one message from another at little cost: size, date, a few header fields.
     Witness,
     /// Size and date.
     Sizes,
@@ -56,7 +56,8 @@ impl FetchItems {
             Self::MessageOld => format!("({KNOWN} RFC822)"),
             Self::Header => format!("({KNOWN} BODY.PEEK[HEADER])"),
             Self::Witness => {
-                "(UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])".to_owned()
+                let fields = "MESSAGE-ID DATE FROM SUBJECT";
+                format!("(UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS ({fields})])")
             }
             Self::Sizes => "(UID INTERNALDATE RFC822.SIZE)".to_owned(),
             Self::Flags => "(UID FLAGS)".to_owned(),

@@ -10,6 +10,27 @@ use postroom_imap::FetchItems;
 use postroom_imap::Selected;
 use std::fmt::Write;
 
+/// What SELECT tells of a mailbox at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// UIDVALIDITY; 0 where the server has none.
+    pub uid_validity: u64,
+    /// How many messages it has.
+    pub exists: u64,
+    /// UIDNEXT.
+    pub uid_next: u64,
+}
+
+impl Glance {
+    /// `None` where the server does not say enough to see at a glance that nothing came.
+    #[must_use]
+    pub fn of(selected: &Selected) -> Option<Self> {
+        let uid_validity = selected.uid_validity.unwrap_or(0);
+        let exists = u64::from(selected.exists?);
+        selected.uid_next.map(|uid_next| Self { uid_validity, exists, uid_next })
+    }
+}
+
 /// The messages of a mailbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {

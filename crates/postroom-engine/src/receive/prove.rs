@@ -79,8 +79,8 @@ fn status(
     }
     if oversized > 0 {
         texts.push(format!(
-            "{oversized} messages are larger than message_bytes_max: only their headers are stored; \
-             raise the limit to load them"
+            "{oversized} messages are larger than message_bytes_max: only their headers are \
+             stored; raise the limit to load them"
         ));
     }
     // Mail that comes or goes between two commands makes no trouble.

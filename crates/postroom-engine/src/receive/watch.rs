@@ -15,6 +15,7 @@ use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::identity::Over;
 use crate::receive::listing;
+use crate::receive::listing::Glance;
 use crate::receive::listing::Listing;
 use crate::receive::wishes;
 use crate::receive::wishes::Wishes;
@@ -48,7 +49,7 @@ const ALL_EVERY: Duration = Duration::from_secs(3600);
 /// How many of the messages that were there last are kept in mind for the next visit.
 const SHOWN_MAX: (usize, usize) = (6, 60);
 /// After so many lives in a row that lasted for one visit, visits become rare.
-const CHANGES_MAX: u32 = 3;
+const CHANGES_MAX: u32 = 5;
 const RARELY_FIRST: Duration = Duration::from_secs(60);
 const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 
@@ -142,13 +143,6 @@ impl Known {
         let times = self.changes.checked_sub(CHANGES_MAX)?;
         Some(crate::backoff::delay(times.saturating_add(1), RARELY_FIRST, RARELY_LONGEST))
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Glance {
-    uid_validity: u64,
-    exists: u64,
-    uid_next: u64,
 }
 
 /// What a look at the mailbox has found.
@@ -270,7 +264,7 @@ impl Look<'_> {
 
     /// Whether a glance shows that nothing came, and nothing else is to be done.
     fn is_quiet(&self, selected: &Selected) -> bool {
-        let glance = glance(selected);
+        let glance = Glance::of(selected);
         let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= clock::now_ms());
         let is_due = retry || self.known.wishes.are_due() || self.is_all_due();
         glance.is_some() && glance == self.known.proven && !is_due
@@ -396,10 +390,4 @@ impl Look<'_> {
         self.shared.store.folder_report(domain, self.folder.id, &report).await?;
         Ok(())
     }
-}
-
-fn glance(selected: &Selected) -> Option<Glance> {
-    let uid_validity = selected.uid_validity.unwrap_or(0);
-    let exists = u64::from(selected.exists?);
-    selected.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next })
 }

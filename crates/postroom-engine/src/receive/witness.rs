@@ -1,6 +1,6 @@
 //! Witnesses: what a server says of messages at little cost, compared with what it said before.
 //!
-//! Size, INTERNALDATE and Message-ID are listed for a few messages at each visit, and for each
+//! Size, INTERNALDATE and a few fields are listed for a few messages at each visit, and for each
 //! message before it is deleted. Where they differ, the bytes decide: some servers guess sizes,
 //! give the present time as date, or write into messages. Which of the three a server does not keep
 //! is remembered, so that it is not asked for bytes again and again.
@@ -97,30 +97,42 @@ impl Unsteady {
     }
 }
 
-/// A hash of the field Message-ID in a header, or of what a message begins with; `None` where it
-/// has none.
+/// The fields that tell messages apart: Message-ID, and for those without one the others.
+const FIELDS: [&[u8]; 4] = [b"message-id", b"date", b"from", b"subject"];
+
+/// A hash of Message-ID, Date, From and Subject in a header, or of what a message begins with;
+/// `None` where it has none of them.
 #[must_use]
 pub fn message_id(start: &[u8]) -> Option<i64> {
-    const NAME: &[u8] = b"message-id";
-    let mut value: Option<Vec<u8>> = None;
+    let mut values: [Option<Vec<u8>>; 4] = [None, None, None, None];
+    let mut current: Option<usize> = None;
     for line in start.split(|byte| *byte == b'\n') {
-        match (&mut value, line.first()) {
-            (Some(value), Some(b' ' | b'\t')) => value.extend_from_slice(line),
-            (Some(_), _) => break,
-            (None, _) if line.trim_ascii().is_empty() => break,
-            (None, _) => {
-                let (name, rest) = line.split_at(line.len().min(NAME.len()));
-                let rest = rest.trim_ascii_start().strip_prefix(b":");
-                if let (true, Some(rest)) = (name.eq_ignore_ascii_case(NAME), rest) {
-                    value = Some(rest.to_vec());
-                }
-            }
+        if line.trim_ascii().is_empty() {
+            break;
+        }
+        let is_continued = matches!(line.first(), Some(b' ' | b'\t'));
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let (name, value) = line.split_at(if is_continued { 0 } else { colon });
+        if !is_continued {
+            let name = name.trim_ascii_end();
+            current = FIELDS.iter().position(|field| name.eq_ignore_ascii_case(field));
+            // Of a repeated field the first counts.
+            current = current.filter(|at| values.get(*at).is_some_and(Option::is_none));
+        }
+        if let Some(kept) = current.and_then(|at| values.get_mut(at)) {
+            kept.get_or_insert_default().extend(value.iter().filter(|b| !b.is_ascii_whitespace()));
         }
     }
-    let mut value = value?;
-    value.retain(|byte| !byte.is_ascii_whitespace());
-    let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(&value).as_bytes();
-    (!value.is_empty()).then(|| i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    if values.iter().all(|value| value.as_ref().is_none_or(|value| value.len() <= 1)) {
+        return None;
+    }
+    let mut hasher = blake3::Hasher::new();
+    for value in values {
+        hasher.update(&value.unwrap_or_default());
+        hasher.update(b"\n");
+    }
+    let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
+    Some(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
 /// Asks what the server says of these messages. Those that it passes over are not among the answer;
@@ -262,13 +274,17 @@ mod tests {
     }
 
     #[test]
-    fn a_message_id_is_the_same_however_it_is_folded_and_named() {
-        let one = message_id(b"Subject: a\r\nMessage-ID: <1@x.test>\r\n\r\nb").unwrap();
-        assert_eq!(message_id(b"message-id:\r\n <1@x.test>\r\nTo: b\r\n"), Some(one));
-        assert_eq!(message_id(b"Message-Id : <1@x.test>"), Some(one));
-        assert_ne!(message_id(b"Message-ID: <2@x.test>\r\n"), Some(one));
-        for none in [&b"Subject: a\r\n\r\nMessage-ID: <1@x.test>\r\n"[..], b"Message-ID:\r\n", b""]
-        {
+    fn messages_are_told_apart_by_their_fields_however_these_are_folded_and_ordered() {
+        let one = message_id(b"Subject: a\r\nMessage-ID: <1@x.test>\r\nTo: c\r\n\r\nb").unwrap();
+        assert_eq!(message_id(b"message-id:\r\n <1@x.test>\r\nSUBJECT : a\r\n"), Some(one));
+        for other in [
+            &b"Subject: a\r\nMessage-ID: <2@x.test>\r\n"[..],
+            b"Subject: b\r\nMessage-ID: <1@x.test>\r\n",
+            b"Subject: a\r\n",
+        ] {
+            assert!(message_id(other).is_some_and(|other| other != one));
+        }
+        for none in [&b"To: a\r\n\r\nMessage-ID: <1@x.test>\r\n"[..], b"Message-ID:\r\n", b""] {
             assert_eq!(message_id(none), None);
         }
     }

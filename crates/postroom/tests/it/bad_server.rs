@@ -144,7 +144,9 @@ async fn a_list_that_is_refused_or_empty_leaves_the_folders_as_they_are() {
 async fn a_server_that_counts_but_does_not_list_proves_nothing() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     sandbox.deliver(ANNA, "INBOX", mail("one")).unwrap();
-    always(&sandbox, Point::ImapCommand(ImapCommand::Search), Action::tagged("OK done"));
+    for command in [ImapCommand::Search, ImapCommand::Fetch] {
+        always(&sandbox, Point::ImapCommand(command), Action::tagged("OK done"));
+    }
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     let path = format!("email/Folders/{folder}");
     told(&postroom, &path, "counts 1 messages but lists none").await;
