@@ -195,3 +195,23 @@ impl Spool {
         Ok(Original::Spool { file: self.path, size_bytes: self.size_bytes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_servers_write_into_a_message_does_not_make_it_another() {
+        let plain = hash_of(b"Subject: a\r\nTo: b\r\n\r\nStatus: open\r\n");
+        let written = b"X-IMAPbase: 1764000000 12\r\n $Label1\r\nSubject: a\r\nStatus: RO\r\n\
+            X-UID: 7\r\nX-Keywords:\r\n\tx\r\nTo: b\r\n\r\nStatus: open\r\n";
+        assert_eq!(hash_of(written), plain);
+        for other in [
+            &b"Subject: a\r\nTo: b\r\n\r\nStatus: closed\r\n"[..],
+            b"Subject: a\r\n To: b\r\n\r\nStatus: open\r\n",
+            b"Subject: a\r\nTo: b\r\nX-Status-Page: c\r\n\r\nStatus: open\r\n",
+        ] {
+            assert_ne!(hash_of(other), plain, "{}", other.escape_ascii());
+        }
+    }
+}
