@@ -7,6 +7,7 @@
 use crate::account::Account;
 use crate::account::Folder;
 use crate::backoff;
+use crate::receive::Left;
 use crate::settings::Settings;
 use postroom_imap::MailboxName;
 use std::collections::BTreeSet;
@@ -36,10 +37,14 @@ impl Visit {
         Self { at: Instant::now(), wait, failures: 0, trouble: None }
     }
 
-    /// It went well, and is not to be repeated for so long.
+    /// It went well, and this is left to be done.
     #[must_use]
-    pub fn good_for(wait: Duration) -> Self {
-        Self { wait: Some(wait), ..Self::good(false) }
+    pub fn after(left: Left) -> Self {
+        match left {
+            Left::More => Self::good(true),
+            Left::Nothing => Self::good(false),
+            Left::Rarely(wait) => Self { wait: Some(wait), ..Self::good(false) },
+        }
     }
 
     /// It went wrong, as it may have done before. It is due again after a delay that is at least

@@ -12,7 +12,6 @@ use crate::polls::Polls;
 use crate::polls::Trouble;
 use crate::polls::Visit;
 use crate::receive;
-use crate::receive::Left;
 use crate::receive::turn::Turn;
 use crate::receive::watch::Known;
 use crate::refusals::Refusals;
@@ -342,12 +341,7 @@ impl Receiver {
         self.has_progressed |= has_progressed;
         let error = match result {
             Ok(left) => {
-                let visit = match left {
-                    Left::More => Visit::good(true),
-                    Left::Nothing => Visit::good(false),
-                    Left::Rarely(wait) => Visit::good_for(wait),
-                };
-                self.polls.visited(folder.id, visit);
+                self.polls.visited(folder.id, Visit::after(left));
                 return Ok(true);
             }
             Err(Error::FolderGone) => {
