@@ -88,6 +88,14 @@ impl Sqlite {
     ///
     /// When the file cannot be opened, is no database, or is without the log that it had.
     pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
+        match Self::try_open(file, readers) {
+            // Even the index of the log takes space.
+            Err(Error::Full) if Reserve::beside(file).release() => Self::try_open(file, readers),
+            opened => opened,
+        }
+    }
+
+    fn try_open(file: &Path, readers: usize) -> Result<Self, Error> {
         make(file)?;
         let number = wal::before_open(file)?;
         space::prepare(file)?;
