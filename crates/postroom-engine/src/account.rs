@@ -186,12 +186,19 @@ impl Account {
         options.map(|options| options.count("message_bytes_max")).max().unwrap_or(0)
     }
 
+    /// How many mailboxes of the account become folders.
+    #[must_use]
+    pub fn mailboxes_max(&self) -> usize {
+        usize::try_from(self.options.count("mailboxes_max")).unwrap_or(usize::MAX)
+    }
+
     /// Whether a connection made for `other` serves this account too.
     #[must_use]
     pub fn connects_like(&self, other: &Self) -> bool {
         same_server(self.imap.as_ref(), other.imap.as_ref())
             && same_server(self.smtp.as_ref(), other.smtp.as_ref())
             && self.message_bytes_max() == other.message_bytes_max()
+            && self.mailboxes_max() == other.mailboxes_max()
             && self.dialing == other.dialing
             && self.fingerprints == other.fingerprints
     }

@@ -47,6 +47,18 @@ impl Visit {
         }
     }
 
+    /// The same with something that a person is to know.
+    #[must_use]
+    pub fn with_trouble(self, trouble: Option<String>) -> Self {
+        Self { trouble, ..self }
+    }
+
+    /// Whether it went well, be there trouble to tell of or not.
+    #[must_use]
+    pub fn went_well(&self) -> bool {
+        self.failures == 0
+    }
+
     /// It went wrong, as it may have done before. It is due again after a delay that is at least
     /// `least`, and that begins anew when something was achieved.
     #[must_use]

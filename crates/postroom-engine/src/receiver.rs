@@ -226,7 +226,7 @@ impl Receiver {
 
     /// Whether a whole round went well that polled so many folders: a login alone proves nothing.
     fn is_well(&self, account: &Account, polled: usize) -> bool {
-        let has_listed = self.survey.as_ref().is_some_and(|survey| survey.trouble.is_none());
+        let has_listed = self.survey.as_ref().is_some_and(Visit::went_well);
         has_listed && (polled > 0 || self.polls.trouble(account).is_none())
     }
 
@@ -243,10 +243,10 @@ impl Receiver {
         // An account without IMAP has no receiver.
         let server = account.imap.as_ref().ok_or(Error::NoPassword)?;
         let credentials = server.credentials.as_ref().ok_or(Error::NoPassword)?;
-        let settings = &self.shared.settings;
         let limits = Limits {
             literal_bytes_max: account.message_bytes_max(),
-            literal_in_memory_bytes: settings.in_memory_bytes_max,
+            literal_in_memory_bytes: self.shared.settings.in_memory_bytes_max,
+            mailboxes_count_max: account.mailboxes_max(),
             ..Limits::default()
         };
         let deadlines = Deadlines {
@@ -280,9 +280,9 @@ impl Receiver {
         let result = survey(&self.shared, account, connection).await;
         let (visit, result) = match result {
             Ok(found) => {
-                self.polls.surveyed(account, &found);
+                self.polls.surveyed(account, &found.names);
                 self.has_surveyed = true;
-                (Visit::good(false), Ok(()))
+                (Visit::good(false).with_trouble(found.trouble), Ok(()))
             }
             Err(error) => {
                 // The folders have their turn before it is tried again.

@@ -10,13 +10,22 @@ use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::Listed;
 use postroom_imap::MailboxName;
+use postroom_store::Survey;
 use postroom_store::SurveyedFolder;
 use std::collections::BTreeSet;
 
 /// Attributes of names that cannot be selected (RFC 9051 §7.3.1).
 const NOT_SELECTABLE: [&str; 2] = ["\\noselect", "\\nonexistent"];
 
-/// Lists the mailboxes of an account and brings its folders up to date; gives their names.
+/// What a survey found.
+pub struct Surveyed {
+    /// The mailboxes that can be selected.
+    pub names: BTreeSet<MailboxName>,
+    /// What a person is to know about the list.
+    pub trouble: Option<String>,
+}
+
+/// Lists the mailboxes of an account and brings its folders up to date.
 ///
 /// # Errors
 ///
@@ -25,17 +34,33 @@ pub async fn survey(
     shared: &Shared,
     account: &Account,
     connection: &mut Connection,
-) -> Result<BTreeSet<MailboxName>, Error> {
-    let listed = connection.list().await?;
+) -> Result<Surveyed, Error> {
+    let found = connection.list().await?;
+    let (listed, over_count) = (found.listed, found.over_count);
     if listed.is_empty() {
         // Every account has INBOX: folders are not gone because a server does not feel well.
         return Err(Error::NoMailbox);
     }
+    let trouble = (over_count > 0).then(|| too_many(listed.len() as u64, over_count));
     let selectable: Vec<_> = listed.into_iter().filter(is_selectable).collect();
-    renamed::follow(shared, account, connection, &selectable).await?;
+    // What a list that was cut does not name need not be renamed.
+    if over_count == 0 {
+        renamed::follow(shared, account, connection, &selectable).await?;
+    }
     let folders: Vec<_> = selectable.iter().map(|listed| folder(account, listed)).collect();
-    shared.store.survey_commit(&account.domain, account.id, &folders).await?;
-    Ok(selectable.into_iter().map(|listed| listed.name).collect())
+    let survey = Survey { folders, is_whole: over_count == 0 };
+    shared.store.survey_commit(&account.domain, account.id, &survey).await?;
+    let names = selectable.into_iter().map(|listed| listed.name).collect();
+    Ok(Surveyed { names, trouble })
+}
+
+/// What is said of a list that is too long.
+fn too_many(taken: u64, over_count: u64) -> String {
+    let listed = taken.saturating_add(over_count);
+    format!(
+        "the server lists {listed} mailboxes, and {taken} of them became folders; mail in the \
+         others is not received: raise `mailboxes_max`, or have fewer mailboxes shown to this login"
+    )
 }
 
 fn is_selectable(listed: &Listed) -> bool {
@@ -53,5 +78,17 @@ pub(crate) fn folder(account: &Account, listed: &Listed) -> SurveyedFolder {
         delimiter: listed.delimiter.map(String::from).unwrap_or_default(),
         flags: listed.attributes.clone(),
         special_use: listed.special_use.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_too_long_says_both_numbers_and_what_to_do() {
+        let text = too_many(10_000, 190_000);
+        assert!(text.contains("lists 200000 mailboxes, and 10000 of them"), "{text}");
+        assert!(text.contains("`mailboxes_max`"), "{text}");
     }
 }

@@ -137,7 +137,7 @@ where
                 events.extend(fetch_event(event));
                 if progress.idle_bytes() > max as u64 {
                     deliver(sender, &mut events).await;
-                    let what = "responses that nobody asked for";
+                    let what = "bytes of responses that nobody asked for";
                     return Err(Error::Limit { what, max: max as u64 });
                 }
             }

@@ -33,8 +33,10 @@ pub struct Answer {
     pub has_found: bool,
     /// The messages that the server told of.
     pub fetched: Vec<Fetched>,
-    /// The mailboxes listed.
+    /// The mailboxes listed, as far as they are kept.
     pub listed: Vec<Listed>,
+    /// How many more were listed.
+    pub listed_over: u64,
     /// The counts of mailboxes.
     pub statuses: Vec<(MailboxName, Status)>,
     /// Where mailboxes live.
@@ -74,7 +76,10 @@ impl Answer {
                 check("UIDs", uids_count, limits.uids_count_max as u64)?;
                 self.uids.extend(set.iter());
             }
-            Response::List(listed) => self.listed.push(listed),
+            Response::List(listed) if self.listed.len() < limits.mailboxes_count_max => {
+                self.listed.push(listed);
+            }
+            Response::List(_) => self.listed_over += 1,
             Response::Status(name, status) => self.statuses.push((name, status)),
             Response::Namespace(namespaces) => self.namespaces = Some(namespaces),
             Response::Fetch(fetched) => self.fetched.push(fetched),
@@ -154,6 +159,16 @@ mod tests {
         assert!(!take(Response::Esearch(UidSet::from_range(1..=u64::MAX), 0), 70));
         assert!(!take(Response::Other, 1200));
         assert_eq!(answer.sorted_uids(), [1, 2, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn mailboxes_beyond_the_limit_are_counted_and_not_kept() {
+        let limits = Limits { mailboxes_count_max: 2, ..Limits::default() };
+        let mut answer = Answer::default();
+        for _ in 0..5 {
+            answer.take(Response::List(Listed::inbox()), 40, &limits).unwrap();
+        }
+        assert_eq!((answer.listed.len(), answer.listed_over), (2, 3));
     }
 
     #[test]

@@ -217,7 +217,8 @@ impl Assembly {
         self.progress.skipped_bytes = self.progress.skipped_bytes.saturating_add(size);
         if self.progress.skipped_bytes > limits.skip_bytes_max {
             // What is known of the message is reported first.
-            self.failed = Some(Error::Limit { what: "a literal", max: limits.skip_bytes_max });
+            self.failed =
+                Some(Error::Limit { what: "bytes in a literal", max: limits.skip_bytes_max });
             return Ok(Some(self.finish(false)));
         }
         self.framer.deliver(Delivery::Skip(size));

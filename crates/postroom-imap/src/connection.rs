@@ -51,6 +51,15 @@ pub struct Found {
     pub exists: Option<u32>,
 }
 
+/// The mailboxes of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mailboxes {
+    /// Those that are kept, each once.
+    pub listed: Vec<Listed>,
+    /// How many more the server listed than [`crate::Limits::mailboxes_count_max`].
+    pub over_count: u64,
+}
+
 /// A connection. Every method waits within the deadlines of its [`Options`]; one whose future is
 /// dropped leaves the connection in order. Dropping the connection closes it.
 #[derive(Debug)]
@@ -125,12 +134,12 @@ impl Connection {
         }
     }
 
-    /// All mailboxes, in the order of their names.
+    /// The mailboxes, in the order of their names, at most as many as the limits allow.
     ///
     /// # Errors
     ///
     /// [`Error::Refused`], or what ended the connection.
-    pub async fn list(&mut self) -> Result<Vec<Listed>, Error> {
+    pub async fn list(&mut self) -> Result<Mailboxes, Error> {
         let extended =
             self.capabilities.has("LIST-EXTENDED") && self.capabilities.has("SPECIAL-USE");
         let all = match self.ask(Command::list("*", extended)).await {
@@ -148,6 +157,7 @@ impl Connection {
             Err(error) if error.is_of_the_form() => self.ask(Command::list("%", false)).await?,
             result => result?,
         };
+        let over_count = answer.listed_over;
         let mut listed = BTreeMap::new();
         for mailbox in answer.listed {
             listed.entry(mailbox.name.clone()).or_insert(mailbox);
@@ -157,7 +167,7 @@ impl Connection {
         {
             vacant.insert(inbox);
         }
-        Ok(listed.into_values().collect())
+        Ok(Mailboxes { listed: listed.into_values().collect(), over_count })
     }
 
     /// INBOX, which every account has (RFC 3501 §5.1), though a list of all lacks it.

@@ -87,7 +87,7 @@ pub enum Error {
         what: &'static str,
     },
     /// The server sent more than we are ready to take.
-    #[error("the server sent {what} of more than {max} bytes")]
+    #[error("the server sent more than {max} {what}")]
     Limit {
         /// What was too large.
         what: &'static str,

@@ -178,7 +178,7 @@ impl Framer {
         if text_bytes <= max {
             return Ok(());
         }
-        Err(Error::Limit { what: "a line", max: max as u64 })
+        Err(Error::Limit { what: "bytes in a line", max: max as u64 })
     }
 
     /// What stands between the UIDs, if the line begins as a result of a search does.
@@ -195,7 +195,10 @@ impl Framer {
     fn search_piece(&mut self, buffer: &mut BytesMut, separator: u8) -> Result<Frame, Error> {
         let piece = buffer.get(..SEARCH_PIECE_BYTES).unwrap_or_default();
         let Some(at) = memchr::memrchr(separator, piece).filter(|at| *at > 0) else {
-            return Err(Error::Limit { what: "a number", max: SEARCH_PIECE_BYTES as u64 });
+            return Err(Error::Limit {
+                what: "digits in a number",
+                max: SEARCH_PIECE_BYTES as u64,
+            });
         };
         self.separator = Some(separator);
         self.go_on();

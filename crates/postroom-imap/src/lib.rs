@@ -57,7 +57,7 @@ mod connection;
 
 pub use capabilities::Capabilities;
 pub use command::{Command, FetchItems, FlagChange, Mode};
-pub use connection::{Connection, Found};
+pub use connection::{Connection, Found, Mailboxes};
 pub use encoder::quoted;
 pub use error::{Error, Refusal, Verdict};
 pub use fetch::{Fetch, FetchEvent};

@@ -21,6 +21,8 @@ pub struct Limits {
     pub drain_bytes_max: u64,
     /// All responses to one command that are kept until it ends (LIST, STATUS, ..).
     pub answer_bytes_max: usize,
+    /// How many mailboxes of one list are kept; the others are counted.
+    pub mailboxes_count_max: usize,
     /// UIDs that one search may give.
     pub uids_count_max: usize,
     /// How many octets the read buffer asks for at a time while messages stream.
@@ -38,6 +40,7 @@ impl Default for Limits {
             skip_bytes_max: 256 << 20,
             drain_bytes_max: 4 << 20,
             answer_bytes_max: 16 << 20,
+            mailboxes_count_max: 10_000,
             uids_count_max: 10_000_000,
             read_buffer_bytes: 128 << 10,
         }

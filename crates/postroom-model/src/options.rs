@@ -86,6 +86,12 @@ pub const DECLARATIONS: &[Declaration] = &[
         [1.0, 7200.0, 600.0],
         "The time between two surveys of the mailboxes of an account.",
     ),
+    count(
+        "mailboxes_max",
+        "mailboxes",
+        [1, 100_000, 10_000],
+        "How many mailboxes of an account become folders; of a longer list the rest is left out.",
+    ),
     seconds(
         "greeting_timeout",
         [1.0, 600.0, 30.0],

@@ -9,11 +9,12 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::feed;
 use crate::feed::Operation;
-use crate::integrity::mailbox_name;
 use crate::key::Sealed;
 use crate::rule::Rule;
 use crate::saved::saved;
 use crate::store::Store;
+use crate::surveyed::Index;
+use crate::surveyed::Survey;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -25,6 +26,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// An account with all that belongs to it.
@@ -86,22 +88,10 @@ pub struct FolderReport {
     pub last_proof_at: Option<Timestamp>,
 }
 
-/// A mailbox that a survey found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SurveyedFolder {
-    /// Its name exactly as the server gave it, bytes outside ASCII percent-encoded.
-    pub mailbox: String,
-    /// Its name for people.
-    pub name: String,
-    /// The title of the folder.
-    pub title: String,
-    /// The hierarchy delimiter; empty for none.
-    pub delimiter: String,
-    /// Its attributes.
-    pub flags: Vec<String>,
-    /// Its special use.
-    pub special_use: Option<String>,
-}
+/// What a folder says whose mailbox is gone.
+const GONE: &str = "the server no longer has this mailbox";
+/// How many folders are made in one transaction.
+const FOLDERS_AT_ONCE: usize = 200;
 
 impl Store {
     /// All accounts of all domains whose profile is there, with what belongs to them.
@@ -242,7 +232,8 @@ impl Store {
     }
 
     /// Brings the folders of an account in line with what a survey found: new ones are made, not
-    /// enabled; those that are gone say so.
+    /// enabled; those that are gone say so. What a survey does not name that is not whole may be
+    /// there, and nothing is said of it.
     ///
     /// # Errors
     ///
@@ -251,61 +242,70 @@ impl Store {
         &self,
         domain: &Domain,
         account: Uuid,
-        surveyed: &[SurveyedFolder],
+        survey: &Survey,
     ) -> Result<(), Error> {
-        const GONE: &str = "the server no longer has this mailbox";
         let class = self.builtin(FOLDERS)?;
         let folders = self.folders_of(domain, account).await?;
-        let mut batch = vec![account_must_be(domain, account), no_others(account, &folders)];
-        let fixed = batch.len();
-        for found in surveyed {
-            let linked = |folder: &&Entity| folder.text("mailbox") == Some(&found.mailbox);
-            // One that a client made is known by its name or title.
-            let named = |folder: &&Entity| {
-                folder.get("mailbox").is_null()
-                    && folder.text("mode") != Some("sendOnly")
-                    && (folder.text("title") == Some(&found.title)
-                        || folder.text("name").map(mailbox_name) == Some(mailbox_name(&found.name)))
-            };
+        let index = Index::of(&folders);
+        let mut new = vec![];
+        for found in &survey.folders {
             let mut values = Map::new();
             values.insert("mailbox".to_owned(), json!(found.mailbox));
             values.insert("name".to_owned(), json!(found.name));
             values.insert("delimiter".to_owned(), json!(found.delimiter));
             values.insert("flags".to_owned(), json!(found.flags));
             values.insert("specialUse".to_owned(), json!(found.special_use));
-            match folders.iter().find(linked).or_else(|| folders.iter().find(named)) {
-                Some(folder) => {
-                    if folder.text("statusText") == Some(GONE) {
-                        values.insert("statusText".to_owned(), Json::Null);
-                    }
-                    self.report((domain, &class, folder.id), &values).await?;
-                }
-                None => {
-                    values.insert("title".to_owned(), json!(found.title));
-                    batch.extend(self.new_folder((domain, account), &class, values));
-                }
-            }
-        }
-        if batch.len() > fixed {
-            match self.write(batch).await {
-                Ok(_) | Err(Error::Condition { .. }) => {}
-                // A client made a folder meanwhile: it may be for one of these mailboxes.
-                Err(Error::Rule { .. }) => return Ok(()),
-                Err(error) => return Err(error),
-            }
-            self.reconfigured();
-        }
-        for folder in &folders {
-            let Some(mailbox) = folder.text("mailbox") else {
+            let Some(folder) = index.folder(found) else {
+                values.insert("title".to_owned(), json!(found.title));
+                new.push(values);
                 continue;
             };
-            if !surveyed.iter().any(|found| found.mailbox == mailbox) {
+            if folder.text("statusText") == Some(GONE) {
+                values.insert("statusText".to_owned(), Json::Null);
+            }
+            if values.iter().any(|(name, value)| folder.get(name) != value) {
+                self.report((domain, &class, folder.id), &values).await?;
+            }
+        }
+        if !self.folders_create((domain, account), folders.len(), new).await? || !survey.is_whole {
+            return Ok(());
+        }
+        let there: HashSet<&str> =
+            survey.folders.iter().map(|found| found.mailbox.as_str()).collect();
+        for folder in &folders {
+            if folder.text("mailbox").is_some_and(|mailbox| !there.contains(mailbox)) {
                 let report =
                     FolderReport { status_text: Some(GONE.to_owned()), ..FolderReport::default() };
                 self.folder_report(domain, folder.id, &report).await?;
             }
         }
         Ok(())
+    }
+
+    /// Makes folders, some at a time so that nobody waits long for the one writer, as long as the
+    /// account is there and has no others than these and `known`. Gives `false` when a client made
+    /// a folder meanwhile, which may be for one of these mailboxes.
+    async fn folders_create(
+        &self,
+        (domain, account): (&Domain, Uuid),
+        mut known: usize,
+        new: Vec<Map<String, Json>>,
+    ) -> Result<bool, Error> {
+        let class = self.builtin(FOLDERS)?;
+        for some in new.chunks(FOLDERS_AT_ONCE) {
+            let mut batch = vec![account_must_be(domain, account), no_others(account, known)];
+            for values in some {
+                batch.extend(self.new_folder((domain, account), &class, values.clone()));
+            }
+            match self.write(batch).await {
+                Ok(_) => known += some.len(),
+                Err(Error::Condition { .. }) => break,
+                Err(Error::Rule { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            self.reconfigured();
+        }
+        Ok(true)
     }
 
     /// Takes care that an account has a folder of this name for outgoing mail.
@@ -368,10 +368,10 @@ fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
 }
 
 /// Makes a batch fail when the account has other folders by now than those that were read.
-fn no_others(account: Uuid, folders: &[Entity]) -> Statement {
+fn no_others(account: Uuid, known: usize) -> Statement {
     let sql = "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
         AND (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
-    let count = i64::try_from(folders.len()).unwrap_or(i64::MAX);
+    let count = i64::try_from(known).unwrap_or(i64::MAX);
     Statement::new(sql).bind(account).bind(count).must_hold(Rule::OneFolder)
 }
 

@@ -76,6 +76,8 @@ pub mod waiting;
 
 mod saved;
 
+mod surveyed;
+
 pub mod account;
 
 mod rename;
@@ -90,7 +92,6 @@ pub use account::AccountReport;
 pub use account::AccountRow;
 pub use account::FolderReport;
 pub use account::Secrets;
-pub use account::SurveyedFolder;
 pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
@@ -139,5 +140,7 @@ pub use redecompose::Redecomposed;
 pub use rule::Rule;
 pub use store::Store;
 pub use store::StoreConfig;
+pub use surveyed::Survey;
+pub use surveyed::SurveyedFolder;
 pub use waiting::Stranded;
 pub use waiting::Why;

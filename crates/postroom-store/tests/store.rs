@@ -760,6 +760,35 @@ async fn messages_of_accounts_that_are_gone_or_disabled_are_found() {
     assert_eq!(why().await, [Why::NoAccount]);
 }
 
+fn whole(folders: &[SurveyedFolder]) -> Survey {
+    Survey { folders: folders.to_vec(), is_whole: true }
+}
+
+#[tokio::test]
+async fn a_survey_of_many_mailboxes_makes_each_folder_once() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let mailbox = |at: usize| {
+        // The client's folder of the fixture stands for the first.
+        let name = if at == 0 { "INBOX".to_owned() } else { format!("f{at}") };
+        SurveyedFolder {
+            mailbox: name.clone(),
+            title: format!("a@b.test/{name}"),
+            name,
+            delimiter: "/".to_owned(),
+            flags: vec![],
+            special_use: None,
+        }
+    };
+    // More than one transaction takes, and then some more.
+    for count in [450, 450, 460] {
+        let folders: Vec<_> = (0..count).map(mailbox).collect();
+        fixture.store.survey_commit(&fixture.domain, account, &whole(&folders)).await.unwrap();
+        let row = fixture.store.account_list().await.unwrap().remove(0);
+        assert_eq!(row.folders.len(), count);
+    }
+}
+
 #[tokio::test]
 async fn a_survey_makes_folders_and_says_which_are_gone() {
     let fixture = fixture().await;
@@ -774,9 +803,14 @@ async fn a_survey_makes_folders_and_says_which_are_gone() {
     };
     let both = [mailbox("INBOX"), mailbox("Sent")];
     for _ in 0..2 {
-        fixture.store.survey_commit(&fixture.domain, account, &both).await.unwrap();
+        fixture.store.survey_commit(&fixture.domain, account, &whole(&both)).await.unwrap();
     }
-    fixture.store.survey_commit(&fixture.domain, account, &both[..1]).await.unwrap();
+    // A list that was cut short says nothing of what it does not name.
+    let cut = Survey { is_whole: false, ..whole(&both[..1]) };
+    fixture.store.survey_commit(&fixture.domain, account, &cut).await.unwrap();
+    let row = fixture.store.account_list().await.unwrap().remove(0);
+    assert!(row.folders.iter().all(|folder| folder.get("statusText").is_null()));
+    fixture.store.survey_commit(&fixture.domain, account, &whole(&both[..1])).await.unwrap();
     let row = fixture.store.account_list().await.unwrap().remove(0);
     let titles: Vec<_> = row.folders.iter().map(|folder| folder.text("title").unwrap()).collect();
     assert_eq!(titles, ["a@b.test/INBOX", "a@b.test/Sent"]);
@@ -792,7 +826,7 @@ async fn a_survey_makes_folders_and_says_which_are_gone() {
         title: "a@b.test/Archive".to_owned(),
         ..both[0].clone()
     };
-    fixture.store.survey_commit(&fixture.domain, account, &[archive]).await.unwrap();
+    fixture.store.survey_commit(&fixture.domain, account, &whole(&[archive])).await.unwrap();
     let row = fixture.store.account_list().await.unwrap().remove(0);
     let named: Vec<_> = row.folders.iter().filter(|f| f.text("name") == Some("Archive")).collect();
     assert_eq!((named.len(), named[0].id), (1, made.id));

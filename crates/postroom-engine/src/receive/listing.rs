@@ -107,22 +107,40 @@ pub async fn list(connection: &mut Connection, selected: &Selected) -> Result<Li
     }
 }
 
-/// Adds the UIDs that FETCH gives.
+/// How many UIDs are taken at most, whatever the server counts.
+const UIDS_COUNT_MAX: u64 = 10_000_000;
+/// What the limit is about.
+const UIDS: &str = "UIDs";
+/// How many more UIDs than the server counts are taken: some servers count less than they have.
+const UIDS_BEYOND_COUNT_MAX: u64 = 100_000;
+
+/// Adds the UIDs that FETCH gives. Many more than the server counts are a flood, of which nothing
+/// is kept; dropping the fetch ends the connection when the flood goes on.
 async fn fetched(
     connection: &mut Connection,
     listing: &mut Listing,
 ) -> Result<(), postroom_imap::Error> {
-    let mut more = vec![];
+    let max = uids_max(listing);
+    let mut more: Vec<u64> = vec![];
     let mut fetch = connection.uid_fetch_all(FetchItems::Uids).await?;
     while let Some(event) = fetch.next().await? {
         if let FetchEvent::Message(message) = event {
             more.extend(message.uid);
+        }
+        if more.len() as u64 > max {
+            return Err(postroom_imap::Error::Limit { what: UIDS, max });
         }
     }
     listing.uids.extend(more);
     listing.uids.sort_unstable();
     listing.uids.dedup();
     Ok(())
+}
+
+/// How many UIDs FETCH may give for what was counted or listed before.
+fn uids_max(listing: &Listing) -> u64 {
+    let known = listing.counted.unwrap_or(0).max(listing.uids.len() as u64);
+    known.saturating_add(UIDS_BEYOND_COUNT_MAX).min(UIDS_COUNT_MAX)
 }
 
 #[cfg(test)]
@@ -141,5 +159,16 @@ mod tests {
         let zero = listing(&[20], 1, Some(2)).trouble().unwrap();
         assert!(zero.contains("no UIDs (1)"), "{zero}");
         assert!(listing(&[20], 1, Some(1)).trouble().is_some());
+    }
+
+    #[test]
+    fn fetch_may_give_few_more_uids_than_the_server_counts() {
+        let max = |counted, listed: usize| {
+            let uids = (1..=listed as u64).collect();
+            uids_max(&Listing { uids, unusable: 0, counted })
+        };
+        assert_eq!(max(Some(5), 3), 100_005);
+        assert_eq!(max(None, 3), 100_003);
+        assert_eq!(max(Some(u64::from(u32::MAX)), 0), UIDS_COUNT_MAX);
     }
 }

@@ -165,7 +165,7 @@ async fn mailboxes_have_the_names_that_people_gave_them() {
             server.dovecot.doveadm(&["mailbox", "create", "-u", "anna@demo.test", name]).unwrap();
         }
     }
-    let listed = connection.list().await.unwrap();
+    let listed = connection.list().await.unwrap().listed;
     for name in ["INBOX", "Entwürfe & Co", "\"quoted\"", "日本語"] {
         let found = listed.iter().find(|listed| listed.display == name).expect(name);
         let selected = connection.select(&found.name, Mode::Select).await.unwrap();

@@ -138,7 +138,7 @@ async fn a_list_that_is_refused_is_asked_for_in_plainer_forms() {
         peer.answer("LIST \"\" \"INBOX\"", "").await;
         peer.answer("STATUS \"INBOX\"", "* STATUS INBOX (MESSAGES 1)\r\n").await;
     };
-    let client = async { connection.list().await.unwrap() };
+    let client = async { connection.list().await.unwrap().listed };
     let ((), listed) = tokio::join!(server, client);
     let names: Vec<_> = listed.iter().map(|listed| listed.display.as_str()).collect();
     assert_eq!(names, ["INBOX", "Sent"]);
@@ -253,7 +253,7 @@ async fn a_list_falls_back_to_the_plain_form() {
         peer.complete("NAMESPACE", "", "BAD what?").await;
     };
     let client = async {
-        let listed = connection.list().await.unwrap();
+        let listed = connection.list().await.unwrap().listed;
         let names: Vec<_> = listed.iter().map(|listed| listed.display.as_str()).collect();
         assert_eq!(names, ["INBOX", "a", "b"]);
         assert_eq!(listed[1].special_use.as_deref(), Some("\\Sent"));
@@ -310,7 +310,7 @@ async fn what_is_not_said_is_asked_for_in_the_plain_form() {
     };
     let client = async {
         assert_eq!(connection.uid_search("ALL").await.unwrap(), [4, 7]);
-        assert_eq!(connection.list().await.unwrap().len(), 1);
+        assert_eq!(connection.list().await.unwrap().listed.len(), 1);
     };
     tokio::join!(server, client);
 }

@@ -1,0 +1,74 @@
+//! What a survey found, and which folder stands for which mailbox.
+//!
+//! Each mailbox is looked up, never searched for: a server may list as many as it likes.
+
+use crate::integrity::mailbox_name;
+use postroom_model::Entity;
+use std::collections::HashMap;
+
+/// What a survey found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The mailboxes.
+    pub folders: Vec<SurveyedFolder>,
+    /// Whether these are all that the server has; else a mailbox that is not among them may still
+    /// be there.
+    pub is_whole: bool,
+}
+
+/// A mailbox that a survey found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SurveyedFolder {
+    /// Its name exactly as the server gave it, bytes outside ASCII percent-encoded.
+    pub mailbox: String,
+    /// Its name for people.
+    pub name: String,
+    /// The title of the folder.
+    pub title: String,
+    /// The hierarchy delimiter; empty for none.
+    pub delimiter: String,
+    /// Its attributes.
+    pub flags: Vec<String>,
+    /// Its special use.
+    pub special_use: Option<String>,
+}
+
+/// The folders of an account by what a mailbox is known by. Of several the first one counts.
+pub(crate) struct Index<'a> {
+    linked: HashMap<&'a str, &'a Entity>,
+    titles: HashMap<&'a str, (usize, &'a Entity)>,
+    names: HashMap<&'a str, (usize, &'a Entity)>,
+}
+
+impl<'a> Index<'a> {
+    /// Looks at each folder once.
+    pub(crate) fn of(folders: &'a [Entity]) -> Self {
+        let (mut linked, mut titles, mut names) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for (at, folder) in folders.iter().enumerate() {
+            if let Some(mailbox) = folder.text("mailbox") {
+                linked.entry(mailbox).or_insert(folder);
+            }
+            // One that a client made is known by its name or title.
+            if !folder.get("mailbox").is_null() || folder.text("mode") == Some("sendOnly") {
+                continue;
+            }
+            if let Some(title) = folder.text("title") {
+                titles.entry(title).or_insert((at, folder));
+            }
+            if let Some(name) = folder.text("name") {
+                names.entry(mailbox_name(name)).or_insert((at, folder));
+            }
+        }
+        Self { linked, titles, names }
+    }
+
+    /// The folder that stands for a mailbox.
+    pub(crate) fn folder(&self, found: &SurveyedFolder) -> Option<&'a Entity> {
+        if let Some(folder) = self.linked.get(found.mailbox.as_str()) {
+            return Some(folder);
+        }
+        let title = self.titles.get(found.title.as_str());
+        let name = self.names.get(mailbox_name(&found.name));
+        title.into_iter().chain(name).min_by_key(|(at, _)| *at).map(|(_, folder)| *folder)
+    }
+}
