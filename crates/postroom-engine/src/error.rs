@@ -33,8 +33,8 @@ pub enum Error {
         /// How many it counts; `None`: it does not say it.
         count: Option<u32>,
     },
-    /// The server lists no mailbox at all, not even INBOX.
-    #[error("the server lists no mailbox, not even INBOX")]
+    /// The server lists no mailbox, or not all that it had.
+    #[error("the server lists no mailbox, or not all: the folders stay as they are")]
     NoMailbox,
     /// What was fetched is no longer taken: recording it has ended, and says why.
     #[error("what was fetched is no longer recorded")]

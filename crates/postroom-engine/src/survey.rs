@@ -4,12 +4,14 @@
 //! and the folder says so: what was received from it stays reachable.
 
 use crate::account::Account;
+use crate::account::Folder;
 use crate::error::Error;
 use crate::renamed;
 use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::Listed;
 use postroom_imap::MailboxName;
+use postroom_imap::Mailboxes;
 use postroom_store::Survey;
 use postroom_store::SurveyedFolder;
 use std::collections::BTreeSet;
@@ -35,20 +37,21 @@ pub async fn survey(
     account: &Account,
     connection: &mut Connection,
 ) -> Result<Surveyed, Error> {
-    let found = connection.list().await?;
-    let (listed, over_count) = (found.listed, found.over_count);
-    if listed.is_empty() {
+    let Mailboxes { listed, over_count, is_whole } = connection.list().await?;
+    let is_listed = |folder: &Folder| listed.iter().any(|listed| listed.name == folder.mailbox);
+    if listed.is_empty() || !is_whole && !account.folders.iter().all(is_listed) {
         // Every account has INBOX: folders are not gone because a server does not feel well.
         return Err(Error::NoMailbox);
     }
     let trouble = (over_count > 0).then(|| too_many(listed.len() as u64, over_count));
     let selectable: Vec<_> = listed.into_iter().filter(is_selectable).collect();
-    // What a list that was cut does not name need not be renamed.
-    if over_count == 0 {
+    // What a list does not name that was cut, or is not of all, need not be gone or renamed.
+    let is_whole = is_whole && over_count == 0;
+    if is_whole {
         renamed::follow(shared, account, connection, &selectable).await?;
     }
     let folders: Vec<_> = selectable.iter().map(|listed| folder(account, listed)).collect();
-    let survey = Survey { folders, is_whole: over_count == 0 };
+    let survey = Survey { folders, is_whole };
     shared.store.survey_commit(&account.domain, account.id, &survey).await?;
     let names = selectable.into_iter().map(|listed| listed.name).collect();
     Ok(Surveyed { names, trouble })

@@ -58,6 +58,8 @@ pub struct Mailboxes {
     pub listed: Vec<Listed>,
     /// How many more the server listed than [`crate::Limits::mailboxes_count_max`].
     pub over_count: u64,
+    /// Whether the server listed all: what a list in another form lacks may be there all the same.
+    pub is_whole: bool,
 }
 
 /// A connection. Every method waits within the deadlines of its [`Options`]; one whose future is
@@ -134,7 +136,8 @@ impl Connection {
         }
     }
 
-    /// The mailboxes, in the order of their names, at most as many as the limits allow.
+    /// The mailboxes, in the order of their names, at most as many as the limits allow; where the
+    /// server does not list all, INBOX and those of the first level.
     ///
     /// # Errors
     ///
@@ -153,11 +156,14 @@ impl Connection {
             }
             result => result,
         };
-        let answer = match all {
-            Err(error) if error.is_of_the_form() => self.ask(Command::list("%", false)).await?,
-            result => result?,
+        let (answer, is_of_all) = match all {
+            Err(error) if error.is_of_the_form() => {
+                (self.ask(Command::list("%", false)).await?, false)
+            }
+            result => (result?, true),
         };
         let over_count = answer.listed_over;
+        let is_whole = is_of_all && !answer.listed.is_empty();
         let mut listed = BTreeMap::new();
         for mailbox in answer.listed {
             listed.entry(mailbox.name.clone()).or_insert(mailbox);
@@ -167,7 +173,7 @@ impl Connection {
         {
             vacant.insert(inbox);
         }
-        Ok(Mailboxes { listed: listed.into_values().collect(), over_count })
+        Ok(Mailboxes { listed: listed.into_values().collect(), over_count, is_whole })
     }
 
     /// INBOX, which every account has (RFC 3501 §5.1), though a list of all lacks it.

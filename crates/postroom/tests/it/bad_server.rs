@@ -214,7 +214,7 @@ async fn a_good_login_alone_does_not_make_attempts_begin_anew() {
         always(&sandbox, Point::ImapCommand(command), act.clone());
     }
     let path = format!("email/Accounts/{account}");
-    told(&postroom, &path, "not tried again soon").await;
+    told(&postroom, &path, "this login was taken before; the next try is at").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
