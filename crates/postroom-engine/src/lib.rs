@@ -19,6 +19,8 @@ pub mod under_way;
 
 pub mod pulse;
 
+pub mod lanes;
+
 pub mod shared;
 
 pub mod account;

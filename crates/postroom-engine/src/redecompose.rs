@@ -210,7 +210,9 @@ async fn look(
     };
     let id = message.id;
     let work = move || derive::derive(&original, keep, id);
-    let derived = shared.decomposing(work).await.map_err(Error::Fault)?.map_err(Error::Spool)?;
+    let account = message.text("account_id").and_then(|id| id.parse().ok()).unwrap_or_default();
+    let derived = shared.lanes.run(account, work).await.map_err(Error::Fault)?;
+    let derived = derived.map_err(Error::Spool)?;
     let changes = changes(&message, &derived);
     let same_files = shared.store.files_equal(&rows, &derived.files).await?;
     if changes.is_empty() && same_files {

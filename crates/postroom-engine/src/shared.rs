@@ -1,6 +1,7 @@
 //! What the loops of all accounts share: the store, the settings, and budgets.
 
 use crate::error::Error;
+use crate::lanes::Lanes;
 use crate::pulse::Pulse;
 use crate::settings::Dialing;
 use crate::settings::Settings;
@@ -12,14 +13,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
-use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
-use tokio::task::JoinError;
-
-/// How long a decomposition keeps its turn. One that takes longer goes on beside the others, which
-/// do not wait for it.
-const TURN_MAX: Duration = Duration::from_millis(500);
 
 /// What all accounts share.
 #[derive(Debug)]
@@ -28,8 +23,8 @@ pub struct Shared {
     pub store: Store,
     /// The settings.
     pub settings: Settings,
-    /// One permit for each decomposition.
-    pub decompositions: Semaphore,
+    /// Where decompositions run.
+    pub lanes: Lanes,
     /// One permit for each byte of arriving messages in memory.
     pub bytes_in_flight: Arc<Semaphore>,
     /// One permit for each connection in the making, by server. None for all servers together: a
@@ -61,7 +56,7 @@ impl Shared {
         }
         std::fs::create_dir_all(spool).map_err(Error::Spool)?;
         Ok(Arc::new(Self {
-            decompositions: Semaphore::new(settings.decompositions_max.max(1)),
+            lanes: Lanes::new(settings.decompositions_max),
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
             connects: Mutex::default(),
             under_way: UnderWay::default(),
@@ -81,25 +76,6 @@ impl Shared {
     /// From now on connections are made in another way.
     pub fn dial_by(&self, dialing: Dialing) {
         *self.dialing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
-    }
-
-    /// Runs the work of a decomposition on a blocking thread, in its turn.
-    ///
-    /// # Errors
-    ///
-    /// When the work panics.
-    pub async fn decomposing<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
-        // The semaphore is never closed.
-        let turn = self.decompositions.acquire().await;
-        let mut work = tokio::task::spawn_blocking(work);
-        if let Ok(done) = tokio::time::timeout(TURN_MAX, &mut work).await {
-            return done;
-        }
-        drop(turn);
-        work.await
     }
 
     /// Waits for the right to make a connection to a server, which is to be held until the login

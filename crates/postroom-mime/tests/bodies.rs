@@ -64,6 +64,11 @@ fn an_encoding_is_believed_if_the_body_may_be_written_so() {
             "Reports are in the office",
             None,
         ),
+        ("base64", "Z\r\n3\r\nL\r\nD\r\nv\r\nG\r\n4\r\n=\r\n", "gr\u{fc}n", None),
+        ("base64", "Z3L\r\nDvG\r\n4=", "gr\u{fc}n", None),
+        ("base64", "Z3LDv\r\nG4uZ3\r\nLDvG4=\r\n", "gr\u{fc}n.gr\u{fc}n", None),
+        ("base64", "Z\r\n3LDvG\r\n4=", "gr\u{fc}n", None),
+        ("base64", "Hello\r\nAnna", "Hello\nAnna", Some(Defect::TransferEncodingUnknown)),
         (
             "base64",
             "Reports\r\nare in\r\nthe office",

@@ -11,10 +11,15 @@ use postroom_mime::Message;
 use std::collections::HashSet;
 use std::fs;
 use std::fs::File;
+use std::io::Cursor;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -24,6 +29,13 @@ const TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 4_0
 const TIME_BIG_MAX: Duration =
     Duration::from_millis(if cfg!(debug_assertions) { 40_000 } else { 1_000 });
 const STACK_BYTES: usize = 1 << 20;
+
+/// Held by each test: what another one takes would count as growth.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs `work` on a small stack; gives its result, its time and by how much the process grew.
 fn measured<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (T, Duration, u64) {
@@ -73,6 +85,7 @@ fn show(message: &Message) -> String {
 
 #[test]
 fn hostile_messages_cost_only_their_size() {
+    let _alone = alone();
     let directory = std::env::temp_dir().join(format!("postroom-hostile-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     let is_big = !cfg!(debug_assertions);
@@ -103,6 +116,7 @@ fn hostile_messages_cost_only_their_size() {
 /// Both ways to read a message agree, hostile or not.
 #[test]
 fn deep_and_wide_messages_are_cut_at_the_limits() {
+    let _alone = alone();
     let head = "From: a@b.example\r\n";
     let deep = |level: usize| {
         format!("Content-Type: multipart/mixed; boundary=b{level}\r\n\r\n--b{level}\r\n")
@@ -126,6 +140,7 @@ fn deep_and_wide_messages_are_cut_at_the_limits() {
 
 #[test]
 fn parts_before_a_long_line_cost_only_their_size() {
+    let _alone = alone();
     let parts = "--b\n\nx\n".repeat(5_000);
     let tail = "x".repeat(8 << 20);
     let head = "From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n";
@@ -137,6 +152,7 @@ fn parts_before_a_long_line_cost_only_their_size() {
 
 #[test]
 fn files_of_one_name_cost_only_their_size() {
+    let _alone = alone();
     const FILES: usize = 9_500;
     let head = "From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n";
     let same = |_| "Content-Disposition: attachment; filename=a.txt".to_owned();
@@ -159,6 +175,7 @@ fn files_of_one_name_cost_only_their_size() {
 
 #[test]
 fn long_fields_of_repeated_pieces_cost_only_their_size() {
+    let _alone = alone();
     const FIELD_BYTES: usize = 400 << 10;
     #[rustfmt::skip]
     let pieces: &[(&str, &[&str])] = &[
@@ -181,4 +198,168 @@ fn long_fields_of_repeated_pieces_cost_only_their_size() {
             }
         }
     }
+}
+
+/// Parses a message in memory and in a file within the bounds of its size.
+fn parse_bounded(name: &str, raw: Vec<u8>) -> Message {
+    let size_bytes = raw.len() as u64;
+    let raw = Arc::new(raw);
+    let again = Arc::clone(&raw);
+    let (message, time, grown) = measured(move || postroom_mime::parse(&raw));
+    let (read, reader_time, _) = measured(move || {
+        let limits = Limits::default();
+        postroom_mime::parse_reader(Cursor::new(again.as_slice()), &limits).unwrap()
+    });
+    let time = time.max(reader_time);
+    assert!(time <= TIME_MAX, "{name} took {time:?}");
+    assert!(grown <= 4 * size_bytes + (32 << 20), "{name} took {grown} bytes");
+    assert_eq!(message.text, read.text, "{name}");
+    assert_eq!(message.attachments.len(), read.attachments.len(), "{name}");
+    message
+}
+
+fn with_head(fields: &str, body: &[u8]) -> Vec<u8> {
+    [b"From: a@b.example\r\n", fields.as_bytes(), b"\r\n\r\n", body].concat()
+}
+
+#[test]
+fn calendars_cost_only_their_size() {
+    let _alone = alone();
+    const BYTES: usize = 1 << 20;
+    let repeated = |unit: &str| unit.repeat(BYTES / unit.len());
+    let event = |inner: String| {
+        format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:u\r\n{inner}\r\nEND:VEVENT\r\nEND:VCALENDAR"
+        )
+    };
+    let zone = "BEGIN:VTIMEZONE\r\nTZID:z\r\nBEGIN:STANDARD\r\nDTSTART:19000101T000000\r\n\
+                RRULE:FREQ=YEARLY;BYMONTH=1;BYDAY=-1SU\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0100\r\n\
+                END:STANDARD\r\nEND:VTIMEZONE\r\n";
+    let start = "BEGIN:VEVENT\r\nUID:u\r\nDTSTART;TZID=z:99991231T000000\r\nEND:VEVENT\r\n";
+    let calendars = [
+        ("opened", repeated("BEGIN:VEVENT\r\n")),
+        ("closed", repeated("END:VEVENT\r\n")),
+        ("folded", event(format!("SUMMARY:x{}", repeated("\r\n y")))),
+        ("one line", event(format!("SUMMARY:{}", repeated("\\n")))),
+        ("quotes", event(format!("SUMMARY;A=\"{}", repeated("\";B=\"")))),
+        ("parameters", event(format!("DTSTART{}:20261101T100000Z", repeated(";A=b")))),
+        (
+            "attendees",
+            event(repeated("ATTENDEE;CN=\"a, b\";PARTSTAT=ACCEPTED:mailto:a@b.example\r\n")),
+        ),
+        ("starts", event(repeated("DTSTART;TZID=z:20261101T100000\r\n"))),
+        ("zones", format!("BEGIN:VCALENDAR\r\n{}{start}END:VCALENDAR", repeated(zone))),
+        (
+            "rules",
+            format!(
+                "BEGIN:VCALENDAR\r\nBEGIN:VTIMEZONE\r\nTZID:z\r\n{}END:VTIMEZONE\r\n{start}END:VCALENDAR",
+                repeated(
+                    "BEGIN:STANDARD\r\nDTSTART:00010101T000000\r\nRRULE:FREQ=YEARLY\r\nEND:STANDARD\r\n"
+                )
+            ),
+        ),
+        ("colons", repeated(":")),
+    ];
+    for (name, calendar) in calendars {
+        for fields in ["Content-Type: text/calendar", "Content-Type: text/x; name=a.ics"] {
+            parse_bounded(name, with_head(fields, calendar.as_bytes()));
+        }
+    }
+    // Many parts, none of which has an event; the last one has.
+    let part = |inner: &str| format!("--b\r\nContent-Type: text/calendar\r\n\r\n{inner}\r\n");
+    let parts = part("no calendar").repeat(5_000);
+    let last = part(&event("SUMMARY:Meet".to_owned()));
+    let body = format!("{parts}{last}--b--");
+    let raw = with_head("Content-Type: multipart/mixed; boundary=b", body.as_bytes());
+    let calendar = parse_bounded("parts", raw).calendar;
+    assert_eq!(calendar.and_then(|calendar| calendar.summary).as_deref(), Some("Meet"));
+}
+
+#[test]
+fn boundaries_are_guessed_in_linear_time() {
+    let _alone = alone();
+    let typed = "Content-Type: multipart/mixed; boundary=declared\r\n\r\n";
+    let rules: String = (0..200_000).map(|at| format!("--rule{at}\r\n\r\n")).collect();
+    let half = "--almost\r\nContent\r\n".repeat(100_000);
+    let closed = "--almost--x\r\n".repeat(100_000);
+    let parts = format!("--b\r\n{typed}--rule\r\n\r\nx\r\n").repeat(9_000);
+    let nested: String =
+        (0..300).map(|at| format!("--other{at}\r\n{typed}")).chain(["text".to_owned()]).collect();
+    let table = [
+        ("rules", "declared", rules),
+        ("half", "declared", half),
+        ("close delimiters", "declared", closed),
+        ("dashes", "declared", "-".repeat(2 << 20)),
+        ("multiparts", "b", format!("{parts}--b--\r\n")),
+        ("nested", "declared", nested),
+    ];
+    for (name, boundary, body) in table {
+        let fields = format!("Content-Type: multipart/mixed; boundary={boundary}");
+        let message = parse_bounded(name, with_head(&fields, body.as_bytes()));
+        // Nothing is lost: what delimits nothing is text.
+        assert!(message.text.is_some() || !message.attachments.is_empty(), "{name}");
+    }
+}
+
+/// An element of BER whose end is marked where `length` is none.
+fn element(tag: u8, content: &[u8], is_marked: bool) -> Vec<u8> {
+    let mut head = vec![tag];
+    if is_marked {
+        return [&[tag, 0x80], content, &[0, 0]].concat();
+    }
+    head.push(0x84);
+    head.extend(u32::try_from(content.len()).unwrap().to_be_bytes());
+    [&head, content].concat()
+}
+
+/// A signed message of S/MIME around a string that is encoded already.
+fn signed(string: &[u8]) -> Vec<u8> {
+    let oid = |last: u8| [6, 9, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, last];
+    let content = element(0x30, &[&oid(1)[..], &element(0xA0, string, false)].concat(), false);
+    let data = [&[2, 1, 1][..], &element(0x31, &[], false), &content].concat();
+    let data = element(0xA0, &element(0x30, &data, false), false);
+    element(0x30, &[&oid(2)[..], &data].concat(), false)
+}
+
+#[test]
+fn signed_messages_cost_only_their_size() {
+    let _alone = alone();
+    const COUNT: usize = 300_000;
+    let p7m = "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m";
+    let text = b"Content-Type: text/plain\r\n\r\nwithin\r\n";
+    let octets = |bytes: &[u8]| element(4, bytes, false);
+    let head = signed(&octets(b""));
+    let head = &head[..head.len() - 6];
+    let mut nested = with_head("Content-Type: text/plain", b"innermost");
+    for _ in 0..12 {
+        nested = with_head(p7m, &signed(&octets(&nested)));
+    }
+    let inner = with_head(
+        "Content-Type: multipart/mixed; boundary=b",
+        &"--b\r\n\r\nx\r\n".repeat(20_000).into_bytes(),
+    );
+    let table = [
+        ("opened strings", [head, &[0x24, 0x80].repeat(COUNT)].concat()),
+        ("opened sequences", [&head[..head.len() - 30], &[0x30, 0x80].repeat(COUNT)].concat()),
+        ("only opened", [0x30, 0x80].repeat(COUNT)),
+        ("pieces", signed(&element(0x24, &octets(b"x").repeat(COUNT / 2), true))),
+        ("empty pieces", signed(&element(0x24, &[4, 0].repeat(COUNT), true))),
+        ("too long", [&[0x30, 0x88], &[0xFF; 8][..], &vec![b'x'; COUNT]].concat()),
+        ("wide", signed(&octets(&inner))),
+        (
+            "nested",
+            nested
+                .get(nested.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4..)
+                .unwrap()
+                .to_vec(),
+        ),
+    ];
+    for (name, body) in table {
+        parse_bounded(name, with_head(p7m, &body));
+    }
+    let part = [b"--b\r\n", p7m.as_bytes(), b"\r\n\r\n", &signed(&octets(text)), b"\r\n"].concat();
+    let body = [part.repeat(3_000), b"--b--\r\n".to_vec()].concat();
+    let message =
+        parse_bounded("many", with_head("Content-Type: multipart/mixed; boundary=b", &body));
+    assert_eq!(message.text.unwrap().matches("within").count(), 3_000);
 }

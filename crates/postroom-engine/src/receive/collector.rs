@@ -88,6 +88,7 @@ impl<'a> Collector<'a> {
     ///
     /// [`Error::Unheard`].
     pub async fn add(&mut self, message: Arrived) -> Result<(), Error> {
+        self.shared.lanes.ready(self.wanted.account).await;
         let all = usize::try_from(message.original.size_bytes()).unwrap_or(usize::MAX);
         let in_memory = message.original.memory_bytes();
         // Parts that are kept without their original are decoded into memory.
@@ -138,7 +139,7 @@ impl<'a> Collector<'a> {
         let permit = self.permit.take();
         self.bytes = 0;
         let (shared, wanted) = (Arc::clone(self.shared), self.wanted.clone());
-        let store = shared.store.clone();
+        let (store, account) = (shared.store.clone(), wanted.account);
         let portion = tokio::spawn(async move {
             let class = store.builtin(MESSAGES)?;
             let work = move || {
@@ -146,7 +147,7 @@ impl<'a> Collector<'a> {
                 messages.into_iter().map(|message| decompose(message, &wanted, row)).collect()
             };
             let messages: io::Result<Vec<_>> =
-                shared.decomposing(work).await.map_err(Error::Fault)?;
+                shared.lanes.run(account, work).await.map_err(Error::Fault)?;
             Ok(Ready { messages: messages.map_err(Error::Spool)?, permit })
         });
         self.sender.send(portion).await.map_err(|_| Error::Unheard)
@@ -227,30 +228,6 @@ mod tests {
             counts.push(portion.await.unwrap().unwrap().messages.len());
         }
         assert_eq!(counts, [3, 3]);
-    }
-
-    #[tokio::test]
-    async fn a_decomposition_that_takes_long_keeps_nobody_waiting() {
-        let directory = tempfile::tempdir().unwrap();
-        let shared = shared(directory.path()).await;
-        let (end, ended) = std::sync::mpsc::channel::<()>();
-        let ended = Arc::new(std::sync::Mutex::new(ended));
-        let work = move |ended: Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>| {
-            move || ended.lock().unwrap().recv().is_err()
-        };
-        // As many as there are turns.
-        let long: Vec<_> = (0..shared.settings.decompositions_max)
-            .map(|_| {
-                let (shared, work) = (Arc::clone(&shared), work(Arc::clone(&ended)));
-                tokio::spawn(async move { shared.decomposing(work).await.unwrap() })
-            })
-            .collect();
-        assert_eq!(shared.decomposing(|| 1).await.unwrap(), 1);
-        assert!(long.iter().all(|long| !long.is_finished()));
-        drop(end);
-        for long in long {
-            assert!(long.await.unwrap());
-        }
     }
 
     #[tokio::test]

@@ -15,6 +15,8 @@ use std::io;
 const WRAPPED_MIN: usize = 3;
 /// Words of a text are shorter.
 const WIDTH_MIN: usize = 8;
+/// So many lines of one width are base64 whatever that is.
+const COLUMN_MIN: usize = 16;
 /// One character of so many may be damaged.
 const DAMAGE_RATIO: usize = 20;
 
@@ -60,7 +62,7 @@ fn may_be_written(content: &Content, start: &[u8], is_whole: bool, line_end: Lin
     let is_dashes = |line: &&[u8]| line.starts_with(b"--");
     let lines =
         || lines(start, line_end).skip_while(is_dashes).take_while(move |line| !is_dashes(line));
-    if is_wrapped(lines()) {
+    if is_wrapped(lines()) || is_whole_base64(lines(), is_whole) {
         return true;
     }
     let is_blank = start.trim_ascii().is_empty();
@@ -88,7 +90,22 @@ fn is_wrapped<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> bool {
     let first = lines.next().unwrap_or_default();
     let is_first = |line: &&[u8]| line.len() == first.len() && line.iter().all(is_character);
     let count = 1 + lines.take_while(is_first).count();
-    count >= WRAPPED_MIN && first.len() >= WIDTH_MIN && first.iter().all(is_character)
+    let count_min = if first.len() >= WIDTH_MIN { WRAPPED_MIN } else { COLUMN_MIN };
+    count >= count_min && first.iter().all(is_character)
+}
+
+/// Whether nothing stands in a body that could not be base64, and all of it is whole groups: then
+/// the label counts, however the lines are broken.
+fn is_whole_base64<'a>(lines: impl Iterator<Item = &'a [u8]>, is_whole: bool) -> bool {
+    let (mut count, mut is_padded) = (0_usize, false);
+    for byte in lines.flatten() {
+        if !is_character(byte) || (is_padded && *byte != b'=') {
+            return false;
+        }
+        is_padded |= *byte == b'=';
+        count += 1;
+    }
+    count > 0 && (!is_whole || count.is_multiple_of(4))
 }
 
 fn is_character(byte: &u8) -> bool {

@@ -1,0 +1,225 @@
+//! Lanes of decompositions: turns that all accounts share, and a lane for each account whose
+//! messages take long.
+//!
+//! ```text
+//!   work ──► is its account slow? ── no ──► a turn ──► over TURN_MAX: the turn is given back,
+//!                  │                                   its account is slow from now on
+//!                  └── yes ──► the lane of the account: one at a time, and SLOW_MIN accounts
+//!                              or more at once ──► QUICK_MIN quick ones: it takes turns again
+//! ```
+//!
+//! No message can be stopped in the midst of it. So what takes long goes on beside the turns, and
+//! what follows it in the same account waits for it; other accounts do not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+use uuid::Uuid;
+
+/// How long a decomposition keeps its turn.
+const TURN_MAX: Duration = Duration::from_millis(500);
+/// So many decompositions in a row that take no longer make an account quick again.
+const QUICK_MIN: usize = 4;
+/// So many slow accounts, or more where there are more turns, decompose at once.
+const SLOW_MIN: usize = 2;
+
+/// The lanes of all accounts.
+#[derive(Debug)]
+pub struct Lanes {
+    /// One permit for each turn.
+    turns: Semaphore,
+    /// One permit for each slow account that decomposes.
+    slow: Semaphore,
+    /// The lanes of the slow accounts.
+    lanes: Mutex<HashMap<Uuid, Arc<Lane>>>,
+}
+
+/// The lane of a slow account.
+#[derive(Debug)]
+struct Lane {
+    /// The permit for the one that is under way.
+    place: Semaphore,
+    /// How many in a row were quick.
+    quick: AtomicUsize,
+}
+
+impl Lanes {
+    /// Lanes with so many turns.
+    #[must_use]
+    pub fn new(turns: usize) -> Self {
+        Self {
+            turns: Semaphore::new(turns.max(1)),
+            slow: Semaphore::new(turns.max(SLOW_MIN)),
+            lanes: Mutex::default(),
+        }
+    }
+
+    /// Runs the work of a decomposition for an account on a blocking thread.
+    ///
+    /// # Errors
+    ///
+    /// When the work panics.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        account: Uuid,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        if let Some(lane) = self.lane(account) {
+            return self.run_beside(account, &lane, work).await;
+        }
+        // No semaphore here is ever closed.
+        let turn = self.turns.acquire().await;
+        // The account may have become slow meanwhile.
+        if let Some(lane) = self.lane(account) {
+            drop(turn);
+            return self.run_beside(account, &lane, work).await;
+        }
+        let mut work = tokio::task::spawn_blocking(work);
+        if let Ok(done) = tokio::time::timeout(TURN_MAX, &mut work).await {
+            return done;
+        }
+        let new = || Arc::new(Lane { place: Semaphore::new(1), quick: AtomicUsize::new(0) });
+        let lane = Arc::clone(self.lanes().entry(account).or_insert_with(new));
+        drop(turn);
+        // It runs already, whether there is room for it or not.
+        let place = lane.place.try_acquire();
+        let _slow = place.is_ok().then(|| self.slow.try_acquire());
+        work.await
+    }
+
+    /// Waits while an account is slow and one of its decompositions is under way: it is to hold
+    /// no more memory than it does.
+    pub async fn ready(&self, account: Uuid) {
+        if let Some(lane) = self.lane(account) {
+            let _place = lane.place.acquire().await;
+        }
+    }
+
+    async fn run_beside<T: Send + 'static>(
+        &self,
+        account: Uuid,
+        lane: &Lane,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let _place = lane.place.acquire().await;
+        let _slow = self.slow.acquire().await;
+        let mut work = tokio::task::spawn_blocking(work);
+        let Ok(done) = tokio::time::timeout(TURN_MAX, &mut work).await else {
+            lane.quick.store(0, Ordering::Relaxed);
+            return work.await;
+        };
+        if lane.quick.fetch_add(1, Ordering::Relaxed) + 1 >= QUICK_MIN {
+            self.lanes().remove(&account);
+        }
+        done
+    }
+
+    fn lane(&self, account: Uuid) -> Option<Arc<Lane>> {
+        self.lanes().get(&account).cloned()
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Lane>>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use tokio::task::JoinHandle;
+
+    const TURNS: usize = 2;
+    const MESSAGES: usize = 7;
+
+    /// Messages of one account that take as long as the sender lives.
+    struct Slow {
+        end: mpsc::Sender<()>,
+        begun: Arc<AtomicUsize>,
+        messages: Vec<JoinHandle<usize>>,
+    }
+
+    fn slow(lanes: &Arc<Lanes>, account: Uuid) -> Slow {
+        let (end, ended) = mpsc::channel::<()>();
+        let ended = Arc::new(Mutex::new(ended));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let message = |number| {
+            let (lanes, ended, begun) = (Arc::clone(lanes), Arc::clone(&ended), Arc::clone(&begun));
+            tokio::spawn(async move {
+                let work = move || {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    let _ = ended.lock().unwrap().recv();
+                    number
+                };
+                lanes.run(account, work).await.unwrap()
+            })
+        };
+        let messages = (0..MESSAGES).map(message).collect();
+        Slow { end, begun, messages }
+    }
+
+    #[tokio::test]
+    async fn slow_messages_keep_no_other_account_waiting() {
+        let lanes = Arc::new(Lanes::new(TURNS));
+        let accounts = [1, 2, 3].map(Uuid::from_u128);
+        let mut all = vec![];
+        for account in accounts {
+            all.push(slow(&lanes, account));
+            while lanes.lane(account).is_none() {
+                tokio::task::yield_now().await;
+            }
+        }
+        for number in 0..50 {
+            assert_eq!(lanes.run(Uuid::nil(), move || number).await.unwrap(), number);
+        }
+        for Slow { begun, messages, .. } in &all {
+            assert!(begun.load(Ordering::SeqCst) <= TURNS, "an account has few under way");
+            assert!(messages.iter().all(|message| !message.is_finished()));
+        }
+        assert!(lanes.lane(Uuid::nil()).is_none());
+
+        // None is lost.
+        for Slow { end, messages, .. } in all {
+            drop(end);
+            for (number, message) in messages.into_iter().enumerate() {
+                assert_eq!(message.await.unwrap(), number);
+            }
+        }
+        for account in accounts {
+            lanes.ready(account).await;
+            for _ in 0..QUICK_MIN {
+                lanes.run(account, || ()).await.unwrap();
+            }
+            assert!(lanes.lane(account).is_none(), "quick again");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_waits_for_its_own_slow_message_alone() {
+        let lanes = Arc::new(Lanes::new(TURNS));
+        let account = Uuid::from_u128(1);
+        let Slow { end, messages, .. } = slow(&lanes, account);
+        while lanes.lane(account).is_none() {
+            tokio::task::yield_now().await;
+        }
+        let ready = tokio::spawn({
+            let lanes = Arc::clone(&lanes);
+            async move { lanes.ready(account).await }
+        });
+        lanes.ready(Uuid::nil()).await;
+        lanes.run(Uuid::nil(), || ()).await.unwrap();
+        assert!(!ready.is_finished());
+        drop(end);
+        ready.await.unwrap();
+        for message in messages {
+            message.await.unwrap();
+        }
+    }
+}
