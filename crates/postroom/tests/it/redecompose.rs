@@ -1,4 +1,5 @@
-//! Decomposing again what is stored: by the REST interface, and by the command.
+//! Decomposing again what is stored: by the REST interface, and by the command. The files of what
+//! is decomposed.
 
 use crate::world::*;
 use postroom_testkit::Postroom;
@@ -71,6 +72,67 @@ async fn stored_messages_are_decomposed_again() {
     postroom.restart().unwrap();
     assert_eq!(postroom.get(&second).await.unwrap()["text"], "Here it is:\n");
     assert_eq!(files_of(&postroom, &second).await, files);
+}
+
+/// Html in an old charset that is shown, and files that a change of their bytes would destroy.
+fn with_files() -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
+    let page = b"<meta charset=\"iso-8859-1\"><p>B\xE4r \x80\r\n</p>";
+    let files = [
+        ("page.html", "text/html; charset=iso-8859-1", "8bit", page.to_vec(), page.to_vec()),
+        (
+            "wide.html",
+            "text/html; charset=utf-16",
+            "base64",
+            b"Pz8/AP/+gA==".to_vec(),
+            b"???\0\xFF\xFE\x80".to_vec(),
+        ),
+        (
+            "image.html",
+            "text/html; charset=gbk",
+            "base64",
+            b"R0lGODlhAP/+gA==".to_vec(),
+            b"GIF89a\0\xFF\xFE\x80".to_vec(),
+        ),
+        (
+            "table.csv",
+            "text/csv; charset=iso-8859-1",
+            "quoted-printable",
+            b"B=E4r;=0D=0A=0A=C3".to_vec(),
+            b"B\xE4r;\r\n\n\xC3".to_vec(),
+        ),
+    ];
+    let mut raw = b"From: Ben <ben@demo.test>\r\nTo: anna@demo.test\r\nSubject: files\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+        Content-Type: text/html; charset=iso-8859-1\r\n\r\n\
+        <meta charset=\"iso-8859-1\"><p>gr\xFCn</p>\r\n"
+        .to_vec();
+    for (name, kind, encoding, written, _) in &files {
+        let head = format!(
+            "--b\r\nContent-Type: {kind}\r\nContent-Disposition: attachment; filename={name}\r\n\
+             Content-Transfer-Encoding: {encoding}\r\n\r\n"
+        );
+        raw.extend([head.as_bytes(), written, b"\r\n"].concat());
+    }
+    raw.extend_from_slice(b"--b--\r\n");
+    (raw, files.into_iter().map(|(name, _, _, _, content)| (name.to_owned(), content)).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_downloaded_byte_for_byte() {
+    let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
+    let (raw, files) = with_files();
+    for (mailbox, keeps_raw) in [("INBOX", true), ("Archive", false)] {
+        sandbox.deliver(ANNA, mailbox, raw.clone()).unwrap();
+        let options = json!({"options": {"store_raw_as_file": keeps_raw}});
+        let folder = enable(&postroom, &account, mailbox, options).await;
+        let message = path(&messages(&postroom, &folder, 1).await[0]);
+        assert_eq!(files_of(&postroom, &message).await, files, "{mailbox}");
+        // What is shown is UTF-8 and says so.
+        let html = String::from_utf8(postroom.bytes(&format!("{message}/html")).await.unwrap());
+        let html = html.unwrap();
+        assert!(html.contains("grün") && html.contains("utf-8"), "{html}");
+        assert!(!html.contains("iso-8859-1"), "{html}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
