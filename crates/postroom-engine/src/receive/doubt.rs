@@ -70,17 +70,30 @@ pub fn begins_with_header(start: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
 }
 
-/// Whether the bytes are a notice that a server writes in place of a message that it cannot read.
+/// A notice that a server gives in place of a message that it cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Word for word one that is known.
+    Known,
+    /// It speaks as one does, and nobody has transported it; a message may quote a notice.
+    Likely,
+}
+
+/// Whether the bytes are a notice; how they compare with the announced size says nothing, as some
+/// servers announce the size of the notice.
 ///
 /// # Errors
 ///
 /// Those of the file.
-pub fn is_notice(original: &Original) -> io::Result<bool> {
+pub fn notice(original: &Original) -> io::Result<Option<Notice>> {
     if original.size_bytes() > NOTICE_BYTES_MAX {
-        return Ok(false);
+        return Ok(None);
     }
     let start = original.start()?;
-    Ok(NOTICES.iter().any(|marks| has_all(&start, marks)))
+    if NOTICES.iter().any(|marks| has_all(&start, marks)) {
+        return Ok(Some(Notice::Known));
+    }
+    Ok((!is_transported(&start) && speaks_as_notice(&start)).then_some(Notice::Likely))
 }
 
 /// By server, what all stands in its notice.
@@ -97,6 +110,34 @@ const NOTICES: [&[&str]; 2] = [
         "The server couldn't retrieve the following message",
     ],
 ];
+
+/// How lines, and subjects, of notices begin; their wording differs by version.
+const PHRASES: [&[u8]; 4] = [
+    b"Retrieval using the IMAP4 protocol failed",
+    b"The server couldn't retrieve the following message",
+    b"The server could not retrieve the following message",
+    b"This message is no longer available on the server",
+];
+
+/// Whether the header has a trace field (RFC 5321 §4.4); what a server writes itself has none.
+fn is_transported(start: &[u8]) -> bool {
+    let lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let mut header = lines.take_while(|line| !line.is_empty());
+    header.any(|line| starts_with(line, b"Received:"))
+}
+
+fn speaks_as_notice(start: &[u8]) -> bool {
+    start.split(|byte| *byte == b'\n').any(|line| {
+        let is_subject = starts_with(line, b"Subject:");
+        let line = if is_subject { line.get(8..).unwrap_or_default() } else { line };
+        let line = line.trim_ascii_start();
+        PHRASES.iter().any(|phrase| starts_with(line, phrase))
+    })
+}
+
+fn starts_with(line: &[u8], phrase: &[u8]) -> bool {
+    line.get(..phrase.len()).is_some_and(|start| start.eq_ignore_ascii_case(phrase))
+}
 
 fn has_all(bytes: &[u8], marks: &[&str]) -> bool {
     marks.iter().all(|mark| memmem::find(bytes, mark.as_bytes()).is_some())
@@ -156,9 +197,21 @@ mod tests {
         let exchange = b"From: Microsoft Exchange Server\r\nSubject: Retrieval using the IMAP4 \
             protocol failed for the following message: 3\r\n\r\nThe server couldn't retrieve the \
             following message:\r\n";
-        let quoted = b"Subject: Retrieval using the IMAP4 protocol failed for the following \
-            message: 3\r\n\r\nWhat does this mean?\r\n";
-        assert!(is_notice(&memory(courier)).unwrap() && is_notice(&memory(exchange)).unwrap());
-        assert!(!is_notice(&memory(quoted)).unwrap());
+        let other_words =
+            b"From: x@a.test\r\nSubject: Unreadable\r\n\r\nretrieval using the IMAP4 \
+            protocol failed for the following message: 1\r\n";
+        let quoted =
+            b"Received: from a.test\r\nSubject: Retrieval using the IMAP4 protocol failed \
+            for the following message: 3\r\n\r\nWhat does this mean?\r\n";
+        let about = b"Subject: a question\r\n\r\nIt says: Retrieval using the IMAP4 protocol \
+            failed\r\n";
+        #[rustfmt::skip]
+        let table: &[(&'static [u8], Option<Notice>)] = &[
+            (courier, Some(Notice::Known)), (exchange, Some(Notice::Known)),
+            (other_words, Some(Notice::Likely)), (quoted, None), (about, None),
+        ];
+        for (bytes, want) in table {
+            assert_eq!(notice(&memory(bytes)).unwrap(), *want, "{}", bytes.escape_ascii());
+        }
     }
 }

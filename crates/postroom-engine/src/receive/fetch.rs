@@ -14,6 +14,7 @@ use crate::receive::asks::Asks;
 use crate::receive::asks::SET_OCTETS_MAX;
 use crate::receive::collector::Collector;
 use crate::receive::doubt;
+use crate::receive::doubt::Notice;
 use crate::receive::intake::Doubted;
 use crate::receive::intake::Intake;
 use crate::receive::intake::Missed;
@@ -248,9 +249,9 @@ impl Fetching<'_, '_> {
         let hash = original.hash().map_err(Error::Spool)?;
         let before = self.news.pending.get(&uid).filter(|before| before.hash == Some(hash));
         let times = before.map_or(0, |before| before.attempts) + 1;
-        let is_notice = doubt::is_notice(&original).map_err(Error::Spool)?;
-        if times >= SAME_MIN && original.size_bytes() > 0 && !is_notice {
-            // The announced size is wrong: this is all there is.
+        let notice = doubt::notice(&original).map_err(Error::Spool)?;
+        if times >= SAME_MIN && original.size_bytes() > 0 && notice != Some(Notice::Known) {
+            // The announced size is wrong, or it quotes a notice: this is all there is.
             return self.intake.take(message, uid, original, false).await;
         }
         self.intake.missed.push(Missed { hash: Some(hash), ..Missed::pending(uid, reason) });

@@ -124,7 +124,7 @@ impl<'a> Intake<'a> {
 ///
 /// Those of the spool file.
 pub fn doubt_of(message: &Fetched, original: &Original) -> Result<Option<String>, Error> {
-    if doubt::is_notice(original).map_err(Error::Spool)? {
+    if doubt::notice(original).map_err(Error::Spool)?.is_some() {
         let reason = "the server cannot read the message and gives a notice of its own instead";
         return Ok(Some(reason.to_owned()));
     }

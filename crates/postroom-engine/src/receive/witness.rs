@@ -197,7 +197,7 @@ async fn ask_set(
 fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
     let original = Original::Memory(bytes.clone());
     doubt::too_few(announced, bytes.len() as u64).is_none()
-        && !doubt::is_notice(&original).unwrap_or(true)
+        && doubt::notice(&original).is_ok_and(|notice| notice.is_none())
 }
 
 /// Compares the bytes of a message with those that were recorded.
@@ -219,7 +219,7 @@ pub async fn prove(
         return Ok(Proof::None);
     };
     let is_doubted = doubt::too_few(message.size_bytes, original.size_bytes()).is_some()
-        || doubt::is_notice(&original).map_err(Error::Spool)?;
+        || doubt::notice(&original).map_err(Error::Spool)?.is_some();
     let now = original.hash().map_err(Error::Spool)?;
     Ok(match now == hash {
         true => Proof::Same,
