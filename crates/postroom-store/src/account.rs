@@ -115,7 +115,7 @@ impl Store {
         }
         let mut found = vec![];
         for row in self.read(Statement::new(Self::select(&accounts))).await? {
-            let account = columns::to_entity(&accounts, &row)?;
+            let account = self.entity_of(&accounts, &row)?;
             let profile = account.reference("profile_id").and_then(|id| profiles.get(&id));
             let Some(profile) = profile else {
                 continue;
@@ -143,7 +143,7 @@ impl Store {
     async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {
         let class = self.builtin(class)?;
         let rows = self.read(Statement::new(Self::select(&class))).await?;
-        rows.iter().map(|row| Ok((domain(row)?, columns::to_entity(&class, row)?))).collect()
+        rows.iter().map(|row| Ok((domain(row)?, self.entity_of(&class, row)?))).collect()
     }
 
     /// Says how an account fares.
@@ -356,7 +356,7 @@ impl Store {
         let class = self.builtin(FOLDERS)?;
         let sql = format!("{} WHERE \"account_id\" = $1 AND \"domain\" = $2", Self::select(&class));
         let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;
-        rows.iter().map(|row| columns::to_entity(&class, row)).collect()
+        rows.iter().map(|row| self.entity_of(&class, row)).collect()
     }
 }
 

@@ -18,6 +18,12 @@ use uuid::Uuid;
 /// The columns that lead each class table, before those of the properties.
 pub const LEADING: usize = 3;
 
+/// The last column of each class table. It has [`END_MARK`], which lies on the last page that a
+/// row reaches: a page of zeros in its place, or columns that are shifted, are found by it.
+pub const END: &str = "end of row";
+/// What stands there, also in rows of earlier versions, as the default of the column.
+pub const END_MARK: i64 = 0x504F_5354;
+
 /// A quoted name. Quotes inside are doubled, though no name of a class may have any.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -86,9 +92,13 @@ pub fn to_value(
     value.unwrap_or(Value::Null)
 }
 
-/// Reads an entity from a row of [`column_list`]. Secrets are left out; [`secret`] reads them.
+/// Reads an entity from a row of [`column_list`] and the mark of its end. Secrets are left out;
+/// [`secret`] reads them.
 pub fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
     const DAMAGED: Error = Error::Damaged { what: "an entity" };
+    if row.whole(row.0.len().saturating_sub(1)) != Some(END_MARK) {
+        return Err(DAMAGED);
+    }
     let id = row.id(1).ok_or(DAMAGED)?;
     let version = row.whole(2).ok_or(DAMAGED)?;
     let mut properties = Map::new();
@@ -96,13 +106,16 @@ pub fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
         if property.write_only() {
             continue;
         }
-        if let Some(json) = to_json(property, row, LEADING + at) {
-            properties.insert(property.name.clone(), json);
+        if *row.value(LEADING + at) == Value::Null {
+            continue;
         }
+        let json = to_json(property, row, LEADING + at).ok_or(DAMAGED)?;
+        properties.insert(property.name.clone(), json);
     }
     Ok(Entity { id, version, properties })
 }
 
+/// `None` for what is not of the kind of the property: nobody wrote that.
 fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
     match kind(property) {
         ColumnKind::Text => row.text(column).map(Json::from),

@@ -177,7 +177,7 @@ impl Store {
         id: Uuid,
     ) -> Result<Option<Entity>, Error> {
         let row = self.row(domain, class, id).await?;
-        row.map(|row| columns::to_entity(class, &row)).transpose()
+        row.map(|row| self.entity_of(class, &row)).transpose()
     }
 
     async fn row(&self, domain: &Domain, class: &Class, id: Uuid) -> Result<Option<Row>, Error> {
@@ -231,8 +231,7 @@ impl Store {
         let rows = self.read(statement).await?;
         let has_room = rows.len() as u64 != u64::from(query.limit);
         let is_cut = has_room && rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
-        let entities: Result<_, _> =
-            rows.iter().map(|row| columns::to_entity(class, row)).collect();
+        let entities: Result<_, _> = rows.iter().map(|row| self.entity_of(class, row)).collect();
         Ok(ListPart { entities: entities?, is_cut })
     }
 

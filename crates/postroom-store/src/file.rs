@@ -6,7 +6,6 @@
 use crate::blob::Content;
 use crate::chunk;
 use crate::chunk::BlobId;
-use crate::columns;
 use crate::columns::quoted;
 use crate::database::Room;
 use crate::database::Row;
@@ -350,7 +349,7 @@ impl Store {
     async fn touched(&self, class: &Class, entity: Uuid) -> Result<(), Error> {
         let sql = format!("{} WHERE \"id\" = $1", Self::select(class));
         for row in self.read(Statement::new(sql).bind(entity)).await? {
-            self.changed(class, &columns::to_entity(class, &row)?);
+            self.changed(class, &self.entity_of(class, &row)?);
         }
         Ok(())
     }

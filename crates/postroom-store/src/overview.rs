@@ -3,16 +3,13 @@
 use crate::clock;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::schema::SENDING;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
-use std::time::Duration;
-
-/// How long a part of it may take.
-const WITHIN: Duration = Duration::from_secs(5);
 
 impl Store {
     /// What a domain has to do, as JSON:
@@ -22,22 +19,27 @@ impl Store {
     ///   the oldest moment at which one of these folders was last proven complete.
     /// - `queue`: how many messages are due to be sent, and since when the oldest has been.
     ///
+    /// It reads no message that is not to be sent, and never waits behind queries of clients.
+    ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn overview(&self, domain: &Domain) -> Result<Json, Error> {
         let accounts = "SELECT COALESCE(\"state\", 'new'), COUNT(*) FROM \"email/Accounts\"
             WHERE \"domain\" = $1 GROUP BY 1 ORDER BY 1";
-        let rows = self.read(Statement::new(accounts).bind(domain.as_str()).within(WITHIN)).await?;
+        let rows = self.read(Statement::new(accounts).bind(domain.as_str())).await?;
         let count =
             |row: &crate::database::Row| Some((row.text(0)?.to_owned(), Json::from(row.whole(1)?)));
         let accounts: Map<String, Json> = rows.iter().filter_map(count).collect();
         let pending = "SELECT COALESCE(SUM(\"pendingCount\"), 0), COUNT(*), MIN(\"lastProofAt\")
             FROM \"email/Folders\" WHERE \"domain\" = $1 AND \"enabled\" AND \"pendingCount\" > 0";
         let pending = self.numbers(Statement::new(pending).bind(domain.as_str())).await?;
-        let queue = "SELECT COUNT(*), MIN(COALESCE(\"dateTime\", $2)) FROM \"email/Messages\"
-            WHERE \"domain\" = $1 AND \"messageState\" = 'sending'
-              AND COALESCE(\"dateTime\", $2) <= $2";
+        let queue = format!(
+            "SELECT COUNT(*), MIN(COALESCE(\"dateTime\", $2)) FROM \"email/Messages\" {}
+             WHERE \"domain\" = $1 AND \"messageState\" = 'sending'
+               AND \"messageDirection\" = 'out' AND COALESCE(\"dateTime\", $2) <= $2",
+            self.inner.database.dialect().by_index(SENDING)
+        );
         let now_ms = clock::now_ms();
         let queue = Statement::new(queue).bind(domain.as_str()).bind(now_ms);
         let queue = self.numbers(queue).await?;
@@ -58,7 +60,7 @@ impl Store {
 
     /// The whole numbers of the only row; `None` for NULL.
     async fn numbers(&self, statement: Statement) -> Result<Vec<Option<i64>>, Error> {
-        let rows = self.read(statement.within(WITHIN)).await?;
+        let rows = self.read(statement).await?;
         let row = rows.first().ok_or(Error::Damaged { what: "a count" })?;
         Ok((0..3).map(|at| row.whole(at)).collect())
     }

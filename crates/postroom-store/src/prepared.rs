@@ -4,7 +4,6 @@
 //! together. What a client has changed since it was read is composed anew.
 
 use crate::blob::Content;
-use crate::columns;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::file;
@@ -79,7 +78,7 @@ impl Store {
             let statement = Statement::new(sql).bind(message_id).bind(domain.as_str());
             let rows = self.read(statement.bind(account)).await?;
             if let Some(row) = rows.first() {
-                return Ok(Some(columns::to_entity(&class, row)?));
+                return Ok(Some(self.entity_of(&class, row)?));
             }
         }
         Ok(None)
@@ -99,7 +98,7 @@ impl Store {
         let class = self.builtin(MESSAGES)?;
         let sql = self.unprepared(&class);
         let statement = Statement::new(sql).bind(account).bind(domain.as_str()).bind(limit);
-        self.read(statement).await?.iter().map(|row| columns::to_entity(&class, row)).collect()
+        self.read(statement).await?.iter().map(|row| self.entity_of(&class, row)).collect()
     }
 
     /// The query for messages to be composed. It reads those that are to be sent and no others,

@@ -3,7 +3,6 @@
 use crate::blob::Content;
 use crate::chunk;
 use crate::chunk::BlobId;
-use crate::columns;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
@@ -93,7 +92,7 @@ impl Store {
             filter.unwrap_or_default()
         );
         let statement = Statement::new(sql).bind_all(conditions.values).at_most(PART_BYTES);
-        self.read(statement).await?.iter().map(|row| columns::to_entity(class, row)).collect()
+        self.read(statement).await?.iter().map(|row| self.entity_of(class, row)).collect()
     }
 
     /// Whether the files of a message are those that were derived, in content too.

@@ -1,5 +1,7 @@
 //! The tables: those of the classes, from their definitions, and those of our own.
 
+use crate::columns::END;
+use crate::columns::END_MARK;
 use crate::columns::kind;
 use crate::columns::quoted;
 use crate::database::ColumnKind;
@@ -150,27 +152,32 @@ const LIVES: &[&str] = &[
 ];
 
 /// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;
-/// empty when there is no table), and makes its indexes.
+/// empty when there is no table), and makes its indexes. Columns that are added later stand behind
+/// the mark of the end.
 pub fn class_table(dialect: &dyn Dialect, class: &Class, present: &[String]) -> Vec<Statement> {
     let table = quoted(&class.classname);
     let column = |property: &postroom_model::Property| {
         format!("{} {}", quoted(&property.name), dialect.column_type(kind(property)))
     };
+    let whole = dialect.column_type(ColumnKind::Whole);
+    let end = format!("{} {whole} NOT NULL DEFAULT {END_MARK}", quoted(END));
     let mut statements = vec![];
     if present.is_empty() {
         let columns: Vec<_> = class.columns().map(column).collect();
         let text = dialect.column_type(ColumnKind::Text);
         let id = dialect.column_type(ColumnKind::Id);
-        let whole = dialect.column_type(ColumnKind::Whole);
         statements.push(Statement::new(format!(
             "CREATE TABLE {table} (\"domain\" {text} NOT NULL, \"id\" {id} PRIMARY KEY, \
-             \"version\" {whole} NOT NULL, {})",
+             \"version\" {whole} NOT NULL, {}, {end})",
             columns.join(", ")
         )));
     } else {
         let missing = class.columns().filter(|property| !present.contains(&property.name));
         let add = |property| format!("ALTER TABLE {table} ADD COLUMN {}", column(property));
         statements.extend(missing.map(add).map(Statement::new));
+        if !present.iter().any(|column| column == END) {
+            statements.push(Statement::new(format!("ALTER TABLE {table} ADD COLUMN {end}")));
+        }
     }
     if class.classname == MESSAGES {
         // What earlier versions had in its place.

@@ -4,6 +4,8 @@ use crate::chunk::Abandoned;
 use crate::chunk::BlobCounter;
 use crate::chunk::Damage;
 use crate::clock;
+use crate::columns;
+use crate::columns::END;
 use crate::columns::LEADING;
 use crate::columns::column_list;
 use crate::columns::quoted;
@@ -301,6 +303,11 @@ impl Store {
         }
     }
 
+    /// The entity of a row of [`Self::select`].
+    pub(crate) fn entity_of(&self, class: &Class, row: &Row) -> Result<Entity, Error> {
+        self.seen(columns::to_entity(class, row))
+    }
+
     /// `SELECT` of all columns of a class, up to and without its `WHERE`.
     pub(crate) fn select(class: &Class) -> String {
         Self::select_some(class, |_| true)
@@ -308,7 +315,8 @@ impl Store {
 
     /// The same with NULL in place of the properties that are not `shown`.
     pub(crate) fn select_some(class: &Class, shown: impl Fn(&str) -> bool) -> String {
-        format!("SELECT {} FROM {}", column_list(class, shown), quoted(&class.classname))
+        let (columns, end) = (column_list(class, shown), quoted(END));
+        format!("SELECT {columns}, {end} FROM {}", quoted(&class.classname))
     }
 }
 

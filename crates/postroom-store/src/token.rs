@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use std::collections::HashMap;
 
 impl Store {
-    /// Sets the token of a name in a domain; a former one is no longer valid.
+    /// Sets the token of a name in a domain; a former one is no longer valid. One that is set
+    /// already takes no space, so that a start on a full disk needs none.
     ///
     /// # Errors
     ///
@@ -24,6 +25,12 @@ impl Store {
         // Who verifies meanwhile waits, and reads the tokens anew.
         let mut known = self.inner.tokens.write().await;
         *known = None;
+        let same =
+            "SELECT 1 FROM \"token\" WHERE \"domain\" = $1 AND \"name\" = $2 AND \"hash\" = $3";
+        let same = Statement::new(same).bind(domain.as_str()).bind(name).bind(hash.clone());
+        if !self.read(same).await?.is_empty() {
+            return Ok(());
+        }
         let gone = "DELETE FROM \"token\" WHERE \"domain\" = $1 AND \"name\" = $2";
         let gone = Statement::new(gone).bind(domain.as_str()).bind(name);
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)";
@@ -67,5 +74,39 @@ impl Store {
         let found = tokens.get(hash.as_slice()).cloned();
         *known = Some(tokens);
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MasterKey;
+    use crate::StoreConfig;
+
+    #[tokio::test]
+    async fn a_token_that_is_set_already_is_not_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = MasterKey::in_directory(directory.path()).unwrap();
+        let classes = postroom_model::builtin::classes().unwrap();
+        let at = directory.path().to_owned();
+        let store =
+            Store::open(&StoreConfig { directory: at, key, classes, readers: 1 }).await.unwrap();
+        let domain = Domain::default_domain();
+        let (first, second) = (SecretString::from("first"), SecretString::from("second"));
+        store.token_set(&domain, "admin", &first).await.unwrap();
+        let file = directory.path().join(crate::DATABASE_FILE);
+        let database = rusqlite::Connection::open(file).unwrap();
+        // Another number after each commit of somebody else.
+        let commits = || -> i64 {
+            database.pragma_query_value(None, "data_version", |row| row.get(0)).unwrap()
+        };
+        let before = commits();
+        store.token_set(&domain, "admin", &first).await.unwrap();
+        assert_eq!(commits(), before);
+        assert_eq!(store.token_verify("first").await.unwrap(), Some(domain.clone()));
+        store.token_set(&domain, "admin", &second).await.unwrap();
+        assert_ne!(commits(), before);
+        assert_eq!(store.token_verify("first").await.unwrap(), None);
+        assert_eq!(store.token_verify("second").await.unwrap(), Some(domain));
     }
 }

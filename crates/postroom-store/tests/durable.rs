@@ -180,6 +180,82 @@ async fn damaged_bytes_are_refused_and_said_by_the_check() {
     assert_eq!(store.damage().await.unwrap(), None);
 }
 
+/// A message whose row reaches over several pages, `lost@rows.test` on the last one.
+async fn long_row(store: &Store) -> Uuid {
+    let values = json!({
+        "subject": "a long row", "messageDirection": "in", "text": "word ".repeat(8_000),
+        "messageId": "lost@rows.test", "size": 4711,
+    });
+    create(store, builtin::MESSAGES, values).await.unwrap().id
+}
+
+/// Where these bytes stand in the database's file, and the file.
+fn place_of(directory: &Path, bytes: &[u8]) -> (u64, fs::File) {
+    let path = directory.join(DATABASE_FILE);
+    let whole = fs::read(&path).unwrap();
+    // From the end: indexes that have it too were made first.
+    let at = whole.windows(bytes.len()).rposition(|window| window == bytes).unwrap();
+    (at as u64, fs::OpenOptions::new().write(true).open(&path).unwrap())
+}
+
+#[tokio::test]
+async fn rows_that_nobody_wrote_so_are_refused_and_said() {
+    const PAGE: u64 = 16_384;
+    for kind in ["page of zeros", "no UTF-8", "no number"] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).await;
+        let id = long_row(&store).await;
+        let other = message(&store, "sound", b"sound").await;
+        store.close().await.unwrap();
+        let (at, file) = match kind {
+            "no UTF-8" => place_of(directory.path(), b"a long row"),
+            _ => place_of(directory.path(), b"lost@rows.test"),
+        };
+        match kind {
+            "page of zeros" => file.write_all_at(&[0; PAGE as usize], at / PAGE * PAGE).unwrap(),
+            "no UTF-8" => file.write_all_at(b"\xFF", at).unwrap(),
+            _ => rusqlite::Connection::open(directory.path().join(DATABASE_FILE))
+                .unwrap()
+                .execute_batch("UPDATE \"email/Messages\" SET \"size\" = 'many'")
+                .unwrap(),
+        }
+        let store = open(directory.path()).await;
+        assert_eq!(store.damage().await.unwrap(), None);
+        let class = store.class(builtin::MESSAGES).unwrap();
+        let read = store.entity_get(&domain(), &class, id).await;
+        assert!(matches!(read, Err(Error::Damaged { .. })), "{kind}: {read:?}");
+        assert!(store.damage().await.unwrap().is_some(), "{kind}");
+        if kind != "no number" {
+            assert!(store.entity_get(&domain(), &class, other).await.unwrap().is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_of_an_earlier_version_are_read_and_marked_when_they_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    let id = long_row(&store).await;
+    store.close().await.unwrap();
+    let database = rusqlite::Connection::open(directory.path().join(DATABASE_FILE)).unwrap();
+    database.execute_batch("ALTER TABLE \"email/Messages\" DROP COLUMN \"end of row\"").unwrap();
+    drop(database);
+    let store = open(directory.path()).await;
+    let class = store.class(builtin::MESSAGES).unwrap();
+    let read = store.entity_get(&domain(), &class, id).await.unwrap().unwrap();
+    assert_eq!(read.get("size"), &json!(4711));
+    let change = json!({"subject": "changed"}).as_object().unwrap().clone();
+    store.entity_update((&domain(), &class, id), &change, None).await.unwrap();
+    assert_eq!(store.entity_get(&domain(), &class, id).await.unwrap().unwrap().version, 2);
+    store.close().await.unwrap();
+    // Its mark is on the last page now.
+    let (at, file) = place_of(directory.path(), b"lost@rows.test");
+    file.write_all_at(&[0; 16_384], at / 16_384 * 16_384).unwrap();
+    let store = open(directory.path()).await;
+    let read = store.entity_get(&domain(), &class, id).await;
+    assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
+}
+
 #[tokio::test]
 async fn nothing_of_deleted_mail_stays_and_its_space_comes_back() {
     let directory = tempfile::tempdir().unwrap();
