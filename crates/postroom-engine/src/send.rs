@@ -17,6 +17,8 @@ pub mod prepare;
 
 pub mod transmit;
 
+pub mod refused;
+
 pub mod stranded;
 
 pub mod connect;

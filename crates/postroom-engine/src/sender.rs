@@ -17,6 +17,7 @@ use crate::send::kept::Ready;
 use crate::send::pace::Pace;
 use crate::send::pause::Pause;
 use crate::send::prepare;
+use crate::send::refused;
 use crate::send::settle;
 use crate::send::settle::Verdict;
 use crate::send::suspect::Suspect;
@@ -222,7 +223,7 @@ impl Sender {
     async fn ended(
         &mut self,
         account: &Account,
-        claimed: Claimed,
+        mut claimed: Claimed,
         ended: Result<HandedOver, postroom_smtp::Error>,
     ) -> Result<(), Error> {
         if ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted) {
@@ -247,7 +248,7 @@ impl Sender {
             Err(error) if error.is_out_of_step() => self.kept.speak_in_turn(),
             Ok(_) | Err(_) => {}
         }
-        let verdict = transmit::verdict(&claimed, &ended, &account.options);
+        let verdict = refused::verdict(&self.shared, &mut claimed, &ended, &account.options).await;
         self.held.settle(claimed, verdict).await?;
         match ended {
             Ok(_) => {
@@ -394,7 +395,6 @@ impl Sender {
         let until = |due_ms| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));
         let wait = due_ms.map_or(LOOK_AGAIN, |due_ms: i64| until(due_ms).min(LOOK_AGAIN));
         let idle = self.kept.close_idle().await;
-        let next = Instant::now() + wait;
-        Ok(idle.map_or(next, |idle| next.min(idle)))
+        Ok(idle.into_iter().fold(Instant::now() + wait, Instant::min))
     }
 }

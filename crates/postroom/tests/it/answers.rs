@@ -195,6 +195,19 @@ async fn what_was_in_doubt_once_never_ends_as_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_in_doubt_and_refused_once_is_sent_when_the_server_takes_it() {
+    let options = json!({"retry_first": 0.1, "uncertain": "resend"});
+    let (sandbox, postroom, account) = sandbox(options).await;
+    let drop = Action::End(Ending::Close);
+    sandbox.script(Rule { on: Point::SmtpAccepted, when: When::Nth(1), act: drop });
+    sandbox.script(rule(RCPT, When::Nth(2), "554 5.3.0 a bad moment"));
+    let message = post(&postroom, &outgoing(&account, "twice")).await;
+    let ended = settled(&postroom, &message).await;
+    assert_eq!(ended["messageState"], "sent", "{ended}");
+    assert_eq!(ended["attempts"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_is_not_taken_is_told_by_its_cause() {
     #[rustfmt::skip]
     let table = [

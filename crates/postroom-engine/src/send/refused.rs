@@ -1,0 +1,77 @@
+//! A refusal of what the server may have already.
+//!
+//! With `uncertain: resend` a message whose answer was lost is sent again. When that is refused,
+//! the server may mean the second copy, or have a bad moment; nobody can tell that the first was
+//! not delivered. It is tried a few times more before it ends as `uncertain`.
+
+use crate::send::settle;
+use crate::send::settle::Verdict;
+use crate::send::transmit;
+use crate::send::transmit::HandedOver;
+use crate::shared::Shared;
+use postroom_model::options::Options;
+use postroom_store::Claimed;
+use serde_json::Value as Json;
+
+/// How many attempts a message in doubt has, before a refusal ends it.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// What becomes of a delivery after an attempt that ended so, with what earlier attempts left open.
+pub async fn verdict(
+    shared: &Shared,
+    claimed: &mut Claimed,
+    ended: &Result<HandedOver, postroom_smtp::Error>,
+    options: &Options,
+) -> Verdict {
+    let verdict = transmit::verdict(claimed, ended, options);
+    let Verdict::Error { code: "refused", reason } = &verdict else {
+        return verdict;
+    };
+    if options.word("uncertain") != "resend" || claimed.attempts >= ATTEMPTS_MAX {
+        return verdict;
+    }
+    // What the store does not tell now, it takes into account when it records the end.
+    let Ok(delivered) = shared.store.delivery_delivered(claimed.message).await else {
+        return verdict;
+    };
+    let may_have = |recipient: &Json| {
+        let address = recipient["address"].as_str().unwrap_or_default();
+        recipient["state"] != "sent" && delivered.may_have(address)
+    };
+    if !again(&mut claimed.recipients, may_have) {
+        return verdict;
+    }
+    let reason =
+        format!("the server may have it since an earlier attempt, and refused it: {reason}");
+    settle::later(reason, transmit::tried(claimed), options)
+}
+
+/// Has the recipients that may have the message wait for the next attempt; whether there is one.
+fn again(recipients: &mut [Json], may_have: impl Fn(&Json) -> bool) -> bool {
+    let mut any = false;
+    for recipient in recipients.iter_mut().filter(|recipient| may_have(recipient)) {
+        if let Some(row) = recipient.as_object_mut() {
+            row.insert("state".to_owned(), Json::from("deferred"));
+        }
+        any = true;
+    }
+    any
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_recipients_in_doubt_wait_for_another_attempt() {
+        let mut recipients = vec![
+            json!({"address": "a@x.test", "state": "refused"}),
+            json!({"address": "b@x.test", "state": "refused"}),
+        ];
+        assert!(again(&mut recipients, |recipient| recipient["address"] == "a@x.test"));
+        assert_eq!(recipients[0]["state"], "deferred");
+        assert_eq!(recipients[1]["state"], "refused");
+        assert!(!again(&mut recipients, |_| false));
+    }
+}
