@@ -203,8 +203,7 @@ impl Error {
     #[must_use]
     pub fn is_of_the_form(&self) -> bool {
         match self {
-            Self::Refused { refusal: Refusal::Bad, .. } => true,
-            Self::Refused { refusal: Refusal::No, code, text, .. } => {
+            Self::Refused { code, text, .. } => {
                 !blames_login(code.as_deref(), text) && later(code.as_deref(), text, true).is_none()
             }
             Self::Connect(_)
