@@ -39,6 +39,10 @@ pub mod outgoing;
 
 pub mod receive;
 
+pub mod connect;
+
+pub mod alone;
+
 mod renamed;
 
 pub mod survey;

@@ -46,14 +46,71 @@ use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
 use crate::shared::Shared;
+use asks::Asks;
+use intake::Missed;
 use postroom_imap::Connection;
+use postroom_imap::Mode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use turn::Turn;
 use watch::Known;
+use watch::News;
 use wishes::At;
+
+/// Takes one message through the same path, on a connection that nothing else uses; whether it is
+/// recorded. What the server does not give stays pending, and says why.
+///
+/// # Errors
+///
+/// What the store could not do.
+pub async fn receive_one(
+    shared: &Arc<Shared>,
+    who: (&Account, &Folder),
+    connection: &mut Connection,
+    (uid, news): (u64, &News),
+    turn: &Turn<'_>,
+) -> Result<bool, Error> {
+    let mut count = 0;
+    let asked = fetch_one(shared, who, connection, (uid, news, &mut count), turn).await;
+    let missed = match asked {
+        Ok(missed) => missed,
+        Err(Error::Imap(error)) => {
+            let reason = format!("it was asked for on a connection of its own, and {error}");
+            vec![Missed::pending(uid, reason)]
+        }
+        Err(error) => return Err(error),
+    };
+    commit::record_missed(shared, who, news, &missed).await?;
+    Ok(count > 0 || missed.iter().any(|missed| missed.forever))
+}
+
+async fn fetch_one(
+    shared: &Arc<Shared>,
+    who: (&Account, &Folder),
+    connection: &mut Connection,
+    (uid, news, count): (u64, &News, &mut u64),
+    turn: &Turn<'_>,
+) -> Result<Vec<Missed>, Error> {
+    let mode = if news.examined { Mode::Examine } else { Mode::Select };
+    let selected = connection.select(&who.1.mailbox, mode).await?;
+    if selected.uid_validity.unwrap_or(0) != news.uid_validity {
+        let reason = "on a connection of its own the mailbox had another UIDVALIDITY".to_owned();
+        return Ok(vec![Missed::pending(uid, reason)]);
+    }
+    let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
+    let mut asks = Asks::default();
+    asks.fill([uid].into(), &[]);
+    let fetched = fetch::fetch(shared, who, connection, (&mut asks, turn), (news, sender));
+    let committed = commit::commit(shared, who, (news, &mut *count), receiver);
+    let (fetched, committed) = tokio::join!(fetched, committed);
+    committed?;
+    if *count == 0 && fetched.missed.is_empty() {
+        fetched.result?;
+    }
+    Ok(fetched.missed)
+}
 
 /// How many portions may be between fetch and commit.
 const PORTIONS_IN_FLIGHT: usize = 2;
@@ -98,7 +155,10 @@ pub async fn receive(
     let (fetched, committed) = tokio::join!(fetched, committed);
     known.recorded += count;
     known.withheld += fetched.withheld;
-    known.has_progressed |= count > 0 || !fetched.missed.is_empty();
+    let stalls = matches!(fetched.result, Err(Error::Imap(postroom_imap::Error::Stalled { .. })));
+    known.has_progressed |= count > 0 || !fetched.missed.is_empty() && !stalls;
+    let alone = known.asks.take_alone().into_iter().map(|uid| (uid, Arc::clone(&news)));
+    known.alone.extend(alone);
     let recorded = match committed {
         Ok(()) => commit::record_missed(shared, who, &news, &fetched.missed).await,
         Err(error) => Err(error),

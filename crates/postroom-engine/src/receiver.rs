@@ -6,12 +6,19 @@
 
 use crate::account::Account;
 use crate::account::Folder;
+use crate::alone;
+use crate::alone::Alone;
+use crate::alone::Wanted;
 use crate::backoff;
+use crate::connect::Waits;
+use crate::connect::connect;
+use crate::connect::is_gone;
 use crate::error::Error;
 use crate::polls::Polls;
 use crate::polls::Trouble;
 use crate::polls::Visit;
 use crate::receive;
+use crate::receive::asks::Asked;
 use crate::receive::turn::Turn;
 use crate::receive::watch::Known;
 use crate::refusals::Refusals;
@@ -24,9 +31,6 @@ use crate::report::needs_a_person;
 use crate::shared::Shared;
 use crate::survey::survey;
 use postroom_imap::Connection;
-use postroom_imap::Deadlines;
-use postroom_imap::Limits;
-use postroom_imap::Options;
 use postroom_imap::Verdict;
 use postroom_store::FolderReport;
 use std::collections::HashMap;
@@ -42,6 +46,9 @@ const QUIET_ROUNDS_MAX: u32 = 15;
 
 /// The longest delay after our own store or disk failed: room may come back any moment.
 const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
+
+/// After so many messages in a row that came late on connections of their own, all wait as long.
+const LATE_MIN: u32 = 3;
 
 /// Why attending an account ended without an error.
 enum Ended {
@@ -64,6 +71,8 @@ pub async fn run(
         reporter,
         shared,
         known: HashMap::new(),
+        alone: Alone::default(),
+        late: 0,
         polls: Polls::default(),
         survey: None,
         has_surveyed: false,
@@ -111,6 +120,10 @@ struct Receiver {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
     known: HashMap<Uuid, Known>,
+    /// The messages that are asked for on a connection of their own.
+    alone: Alone,
+    /// How many of them in a row came, but late: the server is slow, and they are well.
+    late: u32,
     polls: Polls,
     survey: Option<Visit>,
     has_surveyed: bool,
@@ -128,6 +141,7 @@ impl Receiver {
         self.forgive();
         self.refusals = Refusals::new(false);
         self.known.clear();
+        (self.alone, self.late) = (Alone::default(), 0);
         self.polls = Polls::default();
         self.survey = None;
         self.has_surveyed = false;
@@ -174,13 +188,16 @@ impl Receiver {
         if self.failures == 0 && !self.has_surveyed {
             self.reporter.receiving(State::Connecting, "").await;
         }
-        let mut connection = self.connect(account).await?;
+        let waits = if self.late >= LATE_MIN { Waits::Long } else { Waits::Briefly };
+        let mut connection = connect(&self.shared, account, waits).await?;
         let (born, mut quiet_rounds) = (Instant::now(), 0);
         let mut account = Arc::clone(account);
         loop {
+            self.alone.start(&self.shared, &account, setup);
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
             let before = std::mem::take(&mut self.has_progressed);
             let count = self.poll_due(&account, &mut connection, setup).await?;
+            self.alone.start(&self.shared, &account, setup);
             quiet_rounds =
                 if self.has_progressed { 0 } else { quiet_rounds + u32::from(count > 0) };
             self.has_progressed |= before;
@@ -206,6 +223,7 @@ impl Receiver {
                     }
                 }
                 () = tokio::time::sleep_until(wait) => {}
+                ended = self.alone.ended() => self.alone_ended(&ended),
             }
             let newest = Arc::clone(&setup.borrow_and_update());
             if !newest.connects_like(&account) {
@@ -237,32 +255,6 @@ impl Receiver {
             None => self.reporter.receiving(State::Ready, "").await,
             Some(text) => self.reporter.receiving(State::Degraded, text).await,
         }
-    }
-
-    async fn connect(&self, account: &Account) -> Result<Connection, Error> {
-        // An account without IMAP has no receiver.
-        let server = account.imap.as_ref().ok_or(Error::NoPassword)?;
-        let credentials = server.credentials.as_ref().ok_or(Error::NoPassword)?;
-        let limits = Limits {
-            literal_bytes_max: account.message_bytes_max(),
-            literal_in_memory_bytes: self.shared.settings.in_memory_bytes_max,
-            mailboxes_count_max: account.mailboxes_max(),
-            ..Limits::default()
-        };
-        let deadlines = Deadlines {
-            greeting: account.options.duration("greeting_timeout"),
-            command: account.options.duration("command_timeout"),
-            silence: account.options.duration("silence_timeout"),
-            ..Deadlines::default()
-        };
-        let options = Options { limits, deadlines, ..Options::default() };
-        let dialing = self.shared.dialing();
-        let _turn = self.shared.turn(&server.endpoint).await;
-        let dialer = dialing.dialer.pinned(&account.fingerprints);
-        let dialer = dialer.map_err(postroom_imap::Error::from)?;
-        let mut connection = Connection::open(&dialer, &server.endpoint, &options).await?;
-        connection.login(&credentials.open()?).await?;
-        Ok(connection)
     }
 
     /// Surveys when that is due; gives when it is due next. A list that is refused leaves the
@@ -308,6 +300,7 @@ impl Receiver {
         let mut count = 0;
         self.polls.retain_monitored(account);
         self.known.retain(|id, _| account.monitored().any(|folder| folder.id == *id));
+        self.alone.retain_monitored(account);
         let interval = account.options.duration("survey_interval");
         for folder in self.polls.due(account) {
             if setup.has_changed().unwrap_or(true) {
@@ -321,6 +314,19 @@ impl Receiver {
             count += usize::from(self.poll((account, folder), connection, &turn).await?);
         }
         Ok(count)
+    }
+
+    /// Notes what became of a message that was asked for on a connection of its own.
+    fn alone_ended(&mut self, ended: &alone::Ended) {
+        if let Some(known) = self.known.get_mut(&ended.folder) {
+            known.asks.back(ended.uid, ended.asked);
+            known.look_closely();
+            if ended.asked == Asked::Came {
+                known.wishes.are_open = true;
+                self.polls.visited(ended.folder, Visit::good(true));
+            }
+        }
+        self.late = if ended.is_late { self.late.saturating_add(1) } else { 0 };
     }
 
     /// Gives one folder its turn, and notes how it went; whether it went well.
@@ -339,6 +345,9 @@ impl Receiver {
             receive::receive(&self.shared, (account, folder), connection, known, turn).await;
         let has_progressed = std::mem::take(&mut known.has_progressed);
         self.has_progressed |= has_progressed;
+        for (uid, news) in known.alone.drain(..) {
+            self.alone.push(Wanted { folder: folder.id, uid, news });
+        }
         let error = match result {
             Ok(left) => {
                 self.polls.visited(folder.id, Visit::after(left));
@@ -366,21 +375,6 @@ impl Receiver {
             self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
         }
         if leaves_others { Ok(false) } else { Err(error) }
-    }
-}
-
-/// Whether the server has ended a connection on which nothing was to be done, by what a NOOP
-/// brought. Some servers also show new messages after a NOOP only.
-///
-/// # Errors
-///
-/// When the server asks for patience.
-fn is_gone(noop: Result<(), postroom_imap::Error>) -> Result<bool, Error> {
-    match noop {
-        Ok(()) => Ok(false),
-        Err(error) if error.leaves_connection_open() => Ok(false),
-        Err(error) if error.verdict() == Verdict::Retry => Ok(true),
-        Err(error) => Err(error.into()),
     }
 }
 

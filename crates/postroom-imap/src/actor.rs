@@ -116,11 +116,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let deadlines = &wire.options().deadlines;
-    let mut patience = Patience::by_rate(deadlines.silence, deadlines.bytes_per_second_min);
+    let stalls = command.wants_bodies && deadlines.stall < deadlines.silence;
+    let silence = if stalls { deadlines.stall } else { deadlines.silence };
+    let mut patience = Patience::by_rate(silence, deadlines.bytes_per_second_min);
     let name = command.name;
     let mut progress = Progress::of(&command, wire.received());
     wire.session().start(command);
     wire.send().await?;
+    let of_stall = |error: Error| error.of_stall(stalls);
     let mut given_up: Option<u64> = None;
     let mut events = vec![];
     loop {
@@ -148,7 +151,7 @@ where
                 }
                 check_given_up(wire, given_up)?;
                 tokio::select! {
-                    filled = wire.fill(&mut patience) => filled?,
+                    filled = wire.fill(&mut patience) => filled.map_err(of_stall)?,
                     () = sender.closed(), if given_up.is_none() => {}
                 }
             }

@@ -36,6 +36,12 @@ pub enum Error {
         /// How long we waited for it.
         waited: Duration,
     },
+    /// The server did not begin with messages that a FETCH asked for, or did not go on with them.
+    #[error("the server went on with no message of a FETCH for {} seconds", waited.as_secs())]
+    Stalled {
+        /// How long we waited for it.
+        waited: Duration,
+    },
     /// The server said BYE (RFC 3501 §7.1.5).
     #[error("the server ended the session: {text}")]
     Bye {
@@ -182,6 +188,7 @@ impl Error {
             | Self::Lost { .. }
             | Self::Closed { .. }
             | Self::Timeout { .. }
+            | Self::Stalled { .. }
             | Self::Ended
             | Self::Abandoned => Verdict::Retry,
             Self::Bye { code, text } if blames_login(code.as_deref(), text) => Verdict::Credentials,
@@ -210,6 +217,7 @@ impl Error {
             | Self::Lost { .. }
             | Self::Closed { .. }
             | Self::Timeout { .. }
+            | Self::Stalled { .. }
             | Self::Bye { .. }
             | Self::NotImap { .. }
             | Self::NoMechanism { .. }
@@ -223,6 +231,16 @@ impl Error {
         }
     }
 
+    /// The same of a FETCH that is given up when nothing of its messages comes; of others as it is.
+    pub(crate) fn of_stall(self, stalls: bool) -> Self {
+        if let Self::Timeout { waited, .. } = self
+            && stalls
+        {
+            return Self::Stalled { waited };
+        }
+        self
+    }
+
     /// Whether the connection is still good for other commands.
     #[must_use]
     pub fn leaves_connection_open(&self) -> bool {
@@ -232,6 +250,7 @@ impl Error {
             | Self::Lost { .. }
             | Self::Closed { .. }
             | Self::Timeout { .. }
+            | Self::Stalled { .. }
             | Self::Bye { .. }
             | Self::NotImap { .. }
             | Self::NoMechanism { .. }

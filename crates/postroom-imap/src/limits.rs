@@ -54,6 +54,9 @@ pub struct Deadlines {
     pub greeting: Duration,
     /// For the next octet of an answer.
     pub silence: Duration,
+    /// For the messages that a FETCH asks for to begin, and to go on; more than `silence` is as
+    /// much.
+    pub stall: Duration,
     /// For the whole answer to a command, except FETCH and APPEND, which take as long as they
     /// make progress.
     pub command: Duration,
@@ -61,7 +64,8 @@ pub struct Deadlines {
     pub write: Duration,
     /// For the farewell.
     pub logout: Duration,
-    /// The slowest rate at which one response of a FETCH may come in, after a grace of `silence`.
+    /// The slowest rate at which one response of a FETCH may come in, after a grace of `silence`
+    /// or `stall`.
     pub bytes_per_second_min: u64,
 }
 
@@ -70,6 +74,7 @@ impl Default for Deadlines {
         Self {
             greeting: Duration::from_secs(30),
             silence: Duration::from_secs(120),
+            stall: Duration::from_secs(120),
             command: Duration::from_secs(600),
             write: Duration::from_secs(60),
             logout: Duration::from_secs(5),

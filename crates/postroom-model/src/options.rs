@@ -106,7 +106,8 @@ pub const DECLARATIONS: &[Declaration] = &[
     seconds(
         "silence_timeout",
         [1.0, 3600.0, 120.0],
-        "How long an IMAP server may be silent within an answer.",
+        "How long an IMAP server may be silent within an answer. After an eighth of it a message \
+         is asked for on a connection of its own, and the others go on.",
     ),
     count(
         "portion_limit",

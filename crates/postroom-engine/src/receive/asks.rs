@@ -5,9 +5,12 @@
 //!                  ├──► refused                   again in halves, at once, down to one
 //!                  └──► the connection ended      again on a later connection, after all others:
 //!                                                 the rest in halves, and the first of it alone
+//!                  └──► nothing came for long     the same, but the first of it waits for a
+//!                                                 connection of its own
 //! ```
 //! Servers answer in order, so the first that did not come is the likeliest to have ended the
-//! connection. A message that ends it twice, asked for alone, is given up for now.
+//! connection. A message that ends it twice, asked for alone, is given up for now. One for which
+//! the server let us wait is asked for where nothing waits behind it ([`crate::alone`]).
 
 use postroom_imap::UidSet;
 use std::collections::HashMap;
@@ -20,6 +23,17 @@ const FIRST_COUNT_MAX: usize = 50;
 /// How often the connection may end while a message is asked for alone.
 const ENDS_MAX: u32 = 2;
 
+/// What became of a message on a connection of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It is recorded.
+    Came,
+    /// It is to be asked for there again.
+    Missed,
+    /// There was no such connection: when it is due again it is asked for as others are, alone.
+    NotAsked,
+}
+
 /// What is still to be asked for.
 #[derive(Debug, Default)]
 pub struct Asks {
@@ -31,6 +45,11 @@ pub struct Asks {
     suspects: VecDeque<Vec<u64>>,
     /// How often the connection ended while a UID was asked for alone.
     ends: HashMap<u64, u32>,
+    /// For which UIDs the server let us wait, and whether they are on their way to a connection
+    /// of their own.
+    stalled: HashMap<u64, bool>,
+    /// Those that are to be handed to a connection of their own.
+    alone: Vec<u64>,
     /// How many bytes a message has, on average of the last set.
     average_bytes: Option<u64>,
 }
@@ -39,6 +58,13 @@ impl Asks {
     /// Takes what is new, ascending, and what is tried again. What is known of messages that
     /// end connections is kept.
     pub fn fill(&mut self, fresh: VecDeque<u64>, again: &[u64]) {
+        let (stalled, again): (Vec<u64>, Vec<u64>) =
+            again.iter().partition(|uid| self.stalled.contains_key(uid));
+        for uid in stalled {
+            if self.stalled.insert(uid, true) == Some(false) {
+                self.alone.push(uid);
+            }
+        }
         let (alone, together): (Vec<u64>, Vec<u64>) =
             again.iter().partition(|uid| self.ends.contains_key(uid));
         let together = together.chunks(FIRST_COUNT_MAX).map(<[u64]>::to_vec);
@@ -109,10 +135,48 @@ impl Asks {
                 return Some(*first);
             }
         }
-        let halves = others.chunks(others.len().div_ceil(2).max(1)).map(<[u64]>::to_vec);
-        self.suspects.extend(halves);
+        self.suspect(others);
         self.suspects.push_back(vec![*first]);
         None
+    }
+
+    /// The server let us wait for the rest of a set: the first of it waits for a connection of its
+    /// own from now on, and is given.
+    pub fn stalled(&mut self, rest: &[u64]) -> Option<u64> {
+        let (first, others) = rest.split_first()?;
+        self.suspect(others);
+        if self.stalled.insert(*first, true) != Some(true) {
+            self.alone.push(*first);
+        }
+        Some(*first)
+    }
+
+    /// The messages that are to be handed to a connection of their own, each once.
+    pub fn take_alone(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.alone)
+    }
+
+    /// Whether a message is on its way to a connection of its own, or is asked for there.
+    #[must_use]
+    pub fn is_alone(&self, uid: u64) -> bool {
+        self.stalled.get(&uid) == Some(&true)
+    }
+
+    /// A message was asked for on a connection of its own.
+    pub fn back(&mut self, uid: u64, asked: Asked) {
+        match asked {
+            Asked::Came => drop(self.stalled.remove(&uid)),
+            Asked::Missed => drop(self.stalled.insert(uid, false)),
+            Asked::NotAsked => {
+                self.stalled.remove(&uid);
+                self.ends.entry(uid).or_default();
+            }
+        }
+    }
+
+    fn suspect(&mut self, others: &[u64]) {
+        let halves = others.chunks(others.len().div_ceil(2).max(1)).map(<[u64]>::to_vec);
+        self.suspects.extend(halves);
     }
 
     /// A set could not be asked for, for a reason of our own: it is next again.
@@ -155,6 +219,35 @@ mod tests {
         assert_eq!(asks.ended(&[7]), Some(7));
         asks.came([7].into_iter(), 10);
         assert_eq!(asks.ended(&[7]), None);
+    }
+
+    #[test]
+    fn what_lets_us_wait_waits_for_a_connection_of_its_own_and_the_others_do_not() {
+        let mut asks = Asks::default();
+        asks.fill((1..=6).collect(), &[]);
+        assert_eq!(asks.next(9, usize::MAX).unwrap().len(), 6);
+        assert_eq!(asks.stalled(&[3, 4, 5, 6]), Some(3));
+        assert_eq!((asks.take_alone(), asks.take_alone()), (vec![3], vec![]));
+        let want: [&[u64]; 2] = [&[4, 5], &[6]];
+        assert_eq!(all(&mut asks), want);
+        // It is not asked for twice at the same time.
+        asks.fill([7].into(), &[3]);
+        assert_eq!((asks.take_alone(), all(&mut asks)), (vec![], vec![vec![7]]));
+        asks.back(3, Asked::Missed);
+        asks.fill([].into(), &[3]);
+        assert_eq!((asks.take_alone(), all(&mut asks)), (vec![3], vec![]));
+        // Where there is no other connection it has its turn as the last on this one.
+        asks.back(3, Asked::NotAsked);
+        asks.fill([8].into(), &[1, 2, 3]);
+        let want: [&[u64]; 3] = [&[8], &[1, 2], &[3]];
+        assert_eq!(
+            (asks.take_alone(), all(&mut asks).as_slice()),
+            (vec![], &want.map(<[u64]>::to_vec)[..])
+        );
+        assert_eq!(asks.stalled(&[3]), Some(3));
+        asks.back(3, Asked::Came);
+        asks.fill([].into(), &[3]);
+        assert_eq!(all(&mut asks), [[3]]);
     }
 
     #[test]

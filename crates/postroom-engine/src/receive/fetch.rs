@@ -138,7 +138,12 @@ impl Fetching<'_, '_> {
     /// asked for now.
     fn rest_of(&mut self, rest: Vec<u64>, error: postroom_imap::Error) -> Result<(), Error> {
         if !error.leaves_connection_open() {
-            if let Some(uid) = self.asks.ended(&rest) {
+            if matches!(error, postroom_imap::Error::Stalled { .. }) {
+                let reason =
+                    format!("{error}; the message is asked for on a connection of its own");
+                let suspect = self.asks.stalled(&rest);
+                self.intake.missed.extend(suspect.map(|uid| Missed::pending(uid, reason)));
+            } else if let Some(uid) = self.asks.ended(&rest) {
                 let reason = format!("the connection ends when it is asked for: {error}");
                 self.intake.missed.push(Missed::pending(uid, reason));
             }

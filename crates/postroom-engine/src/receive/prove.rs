@@ -56,7 +56,8 @@ pub async fn prove(
         status_text: Some(status(news, known, (has_all, oversized), &pending)),
     };
     shared.store.folder_report(&account.domain, folder.id, &report).await?;
-    let retry_ms = pending.iter().map(|pending| pending.next_attempt_ms).min();
+    let waits = pending.iter().filter(|pending| !known.asks.is_alone(pending.uid));
+    let retry_ms = waits.map(|pending| pending.next_attempt_ms).min();
     known.proved(news, &ledger, complete, retry_ms);
     Ok(())
 }
@@ -137,5 +138,7 @@ fn pending_text(pending: &[&Pending]) -> String {
     } else {
         String::new()
     };
-    format!("not to be had yet, tried again later: {}{more}", shown.join("; "))
+    let next_ms = pending.iter().map(|pending| pending.next_attempt_ms).min().unwrap_or_default();
+    let next = Timestamp::from_ms(next_ms.max(clock::now_ms()));
+    format!("not to be had yet, tried again from {next} on: {}{more}", shown.join("; "))
 }

@@ -68,6 +68,9 @@ pub struct Known {
     pub news: Option<Arc<News>>,
     /// What of it is still to be asked for.
     pub asks: Asks,
+    /// What is to be asked for on a connection of its own, and as part of what; for the caller to
+    /// take.
+    pub alone: Vec<(u64, Arc<News>)>,
     /// How many messages of it are recorded.
     pub recorded: u64,
     /// Whether something was recorded; for the caller to take.

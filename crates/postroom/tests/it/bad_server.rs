@@ -333,3 +333,53 @@ async fn an_account_that_moves_to_another_server_loses_nothing_to_equal_uids() {
     subjects.sort_unstable();
     assert_eq!(subjects, ["a", "b", "c", "d"]);
 }
+
+/// Delivers messages to a mailbox of which the second is never given; waits until all others have
+/// come, and one that came later too. Gives the folder.
+async fn with_one_that_never_answers(
+    sandbox: &Sandbox,
+    postroom: &postroom_testkit::Postroom,
+    account: &str,
+) -> String {
+    for number in 1..=5 {
+        sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
+    }
+    always(sandbox, Point::ImapMessage(Some(2)), Action::Hold);
+    let folder = enable(postroom, account, "INBOX", json!({})).await;
+    let found = messages(postroom, &folder, 4).await;
+    assert!(found.iter().all(|message| message["uid"] != 2));
+    sandbox.deliver(ANNA, "INBOX", mail("n6")).unwrap();
+    messages(postroom, &folder, 5).await;
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_fetch_never_answers_holds_up_no_other() {
+    // Without the connection of its own each wait would be as long as the test may take.
+    let options = json!({"after_read_timeout": 0.1, "retry_first": 0.5, "silence_timeout": 16});
+    let (sandbox, postroom, account) = sandbox(options).await;
+    let folder = with_one_that_never_answers(&sandbox, &postroom, &account).await;
+    let path = format!("email/Folders/{folder}");
+    told(&postroom, &path, "UID 2: the server went on with no message of a FETCH").await;
+    told(&postroom, &path, "tried again from ").await;
+    // As soon as the server gives it, it is there, and the folder complete.
+    sandbox.unscript_all();
+    messages(&postroom, &folder, 6).await;
+    let well = |folder: &Json| folder["statusText"].is_null().then_some(());
+    until(&postroom, &path, "the text to go", well).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_never_given_alone_either_stays_pending_and_says_so() {
+    let options = json!({"after_read_timeout": 0.1, "retry_first": 0.5, "silence_timeout": 4});
+    let (sandbox, postroom, account) = sandbox(options).await;
+    let folder = with_one_that_never_answers(&sandbox, &postroom, &account).await;
+    let path = format!("email/Folders/{folder}");
+    told(&postroom, &path, "UID 2: it was asked for on a connection of its own, and").await;
+    let asked = |state: &State| {
+        state.transcript().filter(|line| line.text.contains("UID FETCH 2 ")).count()
+    };
+    sandbox.wait_for(|state| asked(state) > 1, PATIENCE).await.unwrap();
+    sandbox.deliver(ANNA, "INBOX", mail("n7")).unwrap();
+    messages(&postroom, &folder, 6).await;
+}

@@ -1,0 +1,160 @@
+//! Alone: messages for which the server lets us wait, each asked for on a connection of its own.
+//!
+//! The connection of the account goes on with all other messages meanwhile. There is one such
+//! connection for each account at a time.
+
+use crate::account::Account;
+use crate::connect::Waits;
+use crate::connect::connect;
+use crate::connect::stall;
+use crate::error::Error;
+use crate::receive::asks::Asked;
+use crate::receive::receive_one;
+use crate::receive::turn::Turn;
+use crate::receive::watch::News;
+use crate::shared::Shared;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// When something else of the account is due for a connection that has nothing else to do.
+const FAR: Duration = Duration::from_secs(86_400);
+
+/// A message that is asked for alone.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Its folder.
+    pub folder: Uuid,
+    /// Its UID.
+    pub uid: u64,
+    /// What the look at the mailbox has found of which it is a part.
+    pub news: Arc<News>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its folder.
+    pub folder: Uuid,
+    /// Its UID.
+    pub uid: u64,
+    /// Whether it is recorded.
+    pub asked: Asked,
+    /// Whether it came so late that it would have held up others.
+    pub is_late: bool,
+}
+
+/// The messages of one account that are asked for alone.
+#[derive(Debug, Default)]
+pub struct Alone {
+    waiting: VecDeque<Wanted>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    folder: Uuid,
+    uid: u64,
+    began: Instant,
+    stall: Duration,
+    task: JoinHandle<Asked>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Alone {
+    /// Takes one more.
+    pub fn push(&mut self, wanted: Wanted) {
+        self.waiting.push_back(wanted);
+    }
+
+    /// Forgets what belongs to folders that are not monitored.
+    pub fn retain_monitored(&mut self, account: &Account) {
+        let is_monitored = |id: Uuid| account.monitored().any(|folder| folder.id == id);
+        self.waiting.retain(|wanted| is_monitored(wanted.folder));
+        self.running.take_if(|running| !is_monitored(running.folder));
+    }
+
+    /// Begins with the next one, unless one is under way.
+    pub fn start(
+        &mut self,
+        shared: &Arc<Shared>,
+        account: &Arc<Account>,
+        setup: &watch::Receiver<Arc<Account>>,
+    ) {
+        if self.running.is_some() {
+            return;
+        }
+        if let Some(wanted) = self.waiting.pop_front() {
+            let (folder, uid) = (wanted.folder, wanted.uid);
+            let (shared, account) = (Arc::clone(shared), Arc::clone(account));
+            let (began, stall) = (Instant::now(), stall(&account));
+            let task = tokio::spawn(ask(shared, account, setup.clone(), wanted));
+            self.running = Some(Running { folder, uid, began, stall, task });
+        }
+    }
+
+    /// Waits until the one that is under way has ended; forever when there is none. Dropping the
+    /// future loses nothing.
+    pub async fn ended(&mut self) -> Ended {
+        let Some(running) = &mut self.running else {
+            return std::future::pending().await;
+        };
+        // A task that ended by a fault has not recorded the message.
+        let asked = (&mut running.task).await.unwrap_or(Asked::Missed);
+        let is_late = asked == Asked::Came && running.began.elapsed() >= running.stall;
+        let ended = Ended { folder: running.folder, uid: running.uid, asked, is_late };
+        self.running = None;
+        ended
+    }
+}
+
+async fn ask(
+    shared: Arc<Shared>,
+    account: Arc<Account>,
+    setup: watch::Receiver<Arc<Account>>,
+    wanted: Wanted,
+) -> Asked {
+    let Some(folder) = account.monitored().find(|folder| folder.id == wanted.folder) else {
+        return Asked::NotAsked;
+    };
+    let mut connection = match connect(&shared, &account, Waits::Long).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            tell(&account, &wanted, &error);
+            return Asked::NotAsked;
+        }
+    };
+    let turn = Turn { setup: &setup, others_due: Instant::now() + FAR };
+    let (who, what) = ((&*account, folder), (wanted.uid, &*wanted.news));
+    match receive_one(&shared, who, &mut connection, what, &turn).await {
+        Ok(is_recorded) => {
+            // Nobody is kept waiting by a goodbye that is not answered.
+            let _ = connection.logout().await;
+            if is_recorded { Asked::Came } else { Asked::Missed }
+        }
+        Err(error) => {
+            tell(&account, &wanted, &error);
+            Asked::Missed
+        }
+    }
+}
+
+fn tell(account: &Account, wanted: &Wanted, error: &Error) {
+    let (address, uid) = (&account.address, wanted.uid);
+    tracing::warn!(
+        account = address,
+        uid,
+        "a message that holds up others could not be asked for on a connection of its own, and is \
+         tried again later: {}",
+        crate::report::chain(error)
+    );
+}

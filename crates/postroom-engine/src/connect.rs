@@ -1,0 +1,81 @@
+//! Connect: a connection to the IMAP server of an account, logged in.
+
+use crate::account::Account;
+use crate::error::Error;
+use crate::shared::Shared;
+use postroom_imap::Connection;
+use postroom_imap::Deadlines;
+use postroom_imap::Limits;
+use postroom_imap::Options;
+use postroom_imap::Verdict;
+use std::time::Duration;
+
+/// A message of which nothing comes for this part of `silence_timeout` holds up the others.
+const STALL_PART: u32 = 8;
+
+/// How long a FETCH of messages may bring nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// A part of `silence_timeout`, because others wait behind it.
+    Briefly,
+    /// `silence_timeout`.
+    Long,
+}
+
+/// How long a FETCH of messages may bring nothing where others wait behind it.
+#[must_use]
+pub fn stall(account: &Account) -> Duration {
+    account.options.duration("silence_timeout") / STALL_PART
+}
+
+/// Connects and logs in.
+///
+/// # Errors
+///
+/// What kept us from it.
+pub async fn connect(
+    shared: &Shared,
+    account: &Account,
+    waits: Waits,
+) -> Result<Connection, Error> {
+    // An account without IMAP has no receiver.
+    let server = account.imap.as_ref().ok_or(Error::NoPassword)?;
+    let credentials = server.credentials.as_ref().ok_or(Error::NoPassword)?;
+    let limits = Limits {
+        literal_bytes_max: account.message_bytes_max(),
+        literal_in_memory_bytes: shared.settings.in_memory_bytes_max,
+        mailboxes_count_max: account.mailboxes_max(),
+        ..Limits::default()
+    };
+    let silence = account.options.duration("silence_timeout");
+    let deadlines = Deadlines {
+        greeting: account.options.duration("greeting_timeout"),
+        command: account.options.duration("command_timeout"),
+        silence,
+        stall: if waits == Waits::Briefly { stall(account) } else { silence },
+        ..Deadlines::default()
+    };
+    let options = Options { limits, deadlines, ..Options::default() };
+    let dialing = shared.dialing();
+    let _turn = shared.turn(&server.endpoint).await;
+    let dialer = dialing.dialer.pinned(&account.fingerprints);
+    let dialer = dialer.map_err(postroom_imap::Error::from)?;
+    let mut connection = Connection::open(&dialer, &server.endpoint, &options).await?;
+    connection.login(&credentials.open()?).await?;
+    Ok(connection)
+}
+
+/// Whether the server has ended a connection on which nothing was to be done, by what a NOOP
+/// brought. Some servers also show new messages after a NOOP only.
+///
+/// # Errors
+///
+/// When the server asks for patience.
+pub fn is_gone(noop: Result<(), postroom_imap::Error>) -> Result<bool, Error> {
+    match noop {
+        Ok(()) => Ok(false),
+        Err(error) if error.leaves_connection_open() => Ok(false),
+        Err(error) if error.verdict() == Verdict::Retry => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
