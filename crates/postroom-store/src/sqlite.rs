@@ -101,14 +101,16 @@ impl Sqlite {
         space::prepare(file)?;
         let mut connection = connect(file)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
-        let wal = Wal::of(&mut connection, file, number)?;
-        let writer = Writer { connection, wal, reserve: Reserve::beside(file) };
+        let reserve = Reserve::beside(file);
+        let wal = Wal::of(&mut connection, file, number)?.at_most(reserve.holds());
+        // Before the thread: where this fails nobody else may be taking space.
+        let lanes = Lanes::open(file, readers)?;
+        let writer = Writer { connection, wal, reserve };
         let (writes, asked) = mpsc::channel();
         let thread = thread::Builder::new().name("postroom-write".to_owned());
         let thread = thread.spawn(move || writer.run(&asked));
         let thread =
             thread.map_err(|source| Error::File { path: "postroom-write".into(), source })?;
-        let lanes = Lanes::open(file, readers)?;
         let (writes, thread) = (Mutex::new(Some(writes)), Mutex::new(Some(thread)));
         Ok(Self { lanes, writes, thread })
     }

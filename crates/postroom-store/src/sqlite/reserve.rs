@@ -5,6 +5,7 @@
 //! on all other batches are refused until there is space for a new reserve.
 
 use rustix::fs::FallocateFlags;
+use rustix::fs::StatVfs;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -34,6 +35,13 @@ impl Reserve {
             reserve.restore();
         }
         reserve
+    }
+
+    /// How many bytes it has when it is whole; `None` where that is not known.
+    pub fn holds(&self) -> Option<u64> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let disk = rustix::fs::statvfs(directory).ok()?;
+        Some(part_of(&disk))
     }
 
     /// Whether only those may write that may use the reserve. Looks for space first.
@@ -90,7 +98,7 @@ impl Reserve {
     fn bytes(&self) -> io::Result<Option<u64>> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let disk = rustix::fs::statvfs(directory)?;
-        let bytes = (disk.f_blocks.saturating_mul(disk.f_frsize) / PART).min(BYTES_MAX);
+        let bytes = part_of(&disk);
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         Ok((bytes > 0 && free / 2 >= bytes).then_some(bytes))
     }
@@ -104,6 +112,10 @@ impl Reserve {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn part_of(disk: &StatVfs) -> u64 {
+    (disk.f_blocks.saturating_mul(disk.f_frsize) / PART).min(BYTES_MAX)
 }
 
 /// Takes space where it cannot be had at once.

@@ -26,6 +26,10 @@ use std::sync::atomic::Ordering;
 const PAGES: i32 = 4096;
 /// After a checkpoint that readers kept from its end: how many more pages until the next.
 const PAGES_AGAIN: i32 = 1024;
+/// A reserve that holds so many pages is a large one.
+const PAGES_FIT: i32 = PAGES - PAGES / 64;
+/// The bytes of a page and of its header in the log.
+const PAGE_BYTES: u64 = 16_384 + 24;
 
 /// How a checkpoint goes about what is in its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct Wal {
     number: i64,
     /// At how many pages the log is written back.
     at_pages: i32,
+    /// At how many pages that is after a whole checkpoint.
+    pages_max: i32,
     /// How many pages it has, as of the last commit.
     logged: Arc<AtomicI32>,
 }
@@ -125,7 +131,24 @@ impl Wal {
         };
         connection.wal_hook(Some(hook)).map_err(statement::failed)?;
         let number = number.unwrap_or(0);
-        Ok(Self { number: number + number % 2, at_pages: PAGES, logged })
+        Ok(Self { number: number + number % 2, at_pages: PAGES, pages_max: PAGES, logged })
+    }
+
+    /// Keeps the log so short that a reserve of these bytes has room for it in the file: what is
+    /// in the log takes space once more when it is written back. [`PAGES`] fit a large reserve.
+    #[must_use]
+    pub fn at_most(mut self, reserve_bytes: Option<u64>) -> Self {
+        let fitting = reserve_bytes.and_then(|bytes| i32::try_from(bytes / PAGE_BYTES).ok());
+        // What a large message adds comes on top.
+        let fitting = fitting.filter(|pages| *pages < PAGES_FIT).map(|pages| pages / 2);
+        self.pages_max = fitting.unwrap_or(PAGES).max(1);
+        self.at_pages = self.pages_max;
+        self
+    }
+
+    /// After how many more pages a checkpoint is tried again.
+    fn again(&self) -> i32 {
+        self.pages().saturating_add(PAGES_AGAIN.min(self.pages_max))
     }
 
     /// How many pages it has.
@@ -139,7 +162,7 @@ impl Wal {
             return;
         }
         if let Err(error) = self.checkpoint(connection, Checkpoint::Passive) {
-            self.at_pages = self.pages().saturating_add(PAGES_AGAIN);
+            self.at_pages = self.again();
             tracing::warn!(%error, "the log of the database was not written back; tried again");
         }
     }
@@ -150,9 +173,9 @@ impl Wal {
         let whole = run(connection, how);
         if matches!(whole, Ok(true)) {
             self.number += 2;
-            self.at_pages = PAGES;
+            self.at_pages = self.pages_max;
         } else {
-            self.at_pages = self.pages().saturating_add(PAGES_AGAIN);
+            self.at_pages = self.again();
         }
         self.put(connection, self.number)?;
         whole.map(drop)
@@ -182,4 +205,24 @@ fn run(connection: &Connection, how: Checkpoint) -> Result<bool, Error> {
     });
     let (busy, logged, back) = row.map_err(statement::failed)?;
     Ok(busy == 0 && logged == back)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_no_longer_than_what_the_reserve_has_room_for() {
+        let wal = || {
+            let logged = Arc::new(AtomicI32::new(0));
+            Wal { number: 0, at_pages: PAGES, pages_max: PAGES, logged }
+        };
+        for (reserve_bytes, pages) in
+            [(None, PAGES), (Some(64 << 20), PAGES), (Some(16 << 20), 511), (Some(0), 1)]
+        {
+            let wal = wal().at_most(reserve_bytes);
+            assert_eq!((wal.at_pages, wal.pages_max), (pages, pages), "{reserve_bytes:?}");
+            assert!(wal.again() <= pages);
+        }
+    }
 }
