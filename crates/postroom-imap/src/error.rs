@@ -209,26 +209,10 @@ impl Error {
     /// form may do: it judges neither the credentials nor the load.
     #[must_use]
     pub fn is_of_the_form(&self) -> bool {
-        match self {
-            Self::Refused { code, text, .. } => {
-                !blames_login(code.as_deref(), text) && later(code.as_deref(), text, true).is_none()
-            }
-            Self::Connect(_)
-            | Self::Lost { .. }
-            | Self::Closed { .. }
-            | Self::Timeout { .. }
-            | Self::Stalled { .. }
-            | Self::Bye { .. }
-            | Self::NotImap { .. }
-            | Self::NoMechanism { .. }
-            | Self::StartTls { .. }
-            | Self::Protocol { .. }
-            | Self::Limit { .. }
-            | Self::Unsupported { .. }
-            | Self::Unsendable { .. }
-            | Self::Ended
-            | Self::Abandoned => false,
-        }
+        let Self::Refused { code, text, .. } = self else {
+            return false;
+        };
+        !blames_login(code.as_deref(), text) && later(code.as_deref(), text, true).is_none()
     }
 
     /// The same of a FETCH that is given up when nothing of its messages comes; of others as it is.
