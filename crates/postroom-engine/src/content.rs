@@ -189,6 +189,9 @@ mod tests {
                 "<META content='text/html; charset=utf8'>",
             ),
             ("<meta charset=gbk>", "<meta xxxxxxx=   >"),
+            ("<?xml version='1.0' encoding='big5'?>", "<?xml version='1.0' encoding='utf8'?>"),
+            ("<?xml encoding=\"gbk\"?><p>", "<?xml xxxxxxxx=\"   \"?><p>"),
+            ("<meta\ncharset\n= \"latin1\"/>", "<meta\ncharset\n= \"utf-8 \"/>"),
             ("<meta charset=UTF-8>", "<meta charset=UTF-8>"),
             ("<p>charset=koi8-r", "<p>charset=koi8-r"),
         ];

@@ -8,6 +8,7 @@
 
 use crate::html::scan::Event;
 use crate::html::shown::Shown;
+use std::ops::Range;
 
 mod entity;
 mod scan;
@@ -136,13 +137,13 @@ pub fn of_text(text: &str) -> String {
     html
 }
 
-/// The charset that an html body names in a `meta` element.
+/// The charset that an html body names in a `meta` element, else in its XML declaration.
 #[must_use]
 pub fn charset(html: &[u8]) -> Option<String> {
     let start = html.get(..META_BYTES_MAX).unwrap_or(html);
     let start: String = start.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
-    let label = label(start.as_bytes()).next()?;
-    start.get(label).map(str::to_owned)
+    let named = named(start.as_bytes()).next()?;
+    start.get(named.label).map(str::to_owned)
 }
 
 /// Makes right what an html body, of which `start` is the beginning, says of its charset, which is
@@ -151,21 +152,17 @@ pub fn name_utf8(start: &mut [u8]) {
     let end = start.len().min(META_BYTES_MAX);
     let start = start.get_mut(..end).unwrap_or_default();
     let lower = start.to_ascii_lowercase();
-    for label in label(&lower) {
-        let named = lower.get(label.clone()).unwrap_or_default();
-        if matches!(named, b"utf-8" | b"utf8") {
+    for Named { word, label } in named(&lower) {
+        if matches!(lower.get(label.clone()), Some(b"utf-8" | b"utf8")) {
             continue;
         }
-        let Some(room) = start.get_mut(label.clone()) else { continue };
+        let Some(room) = start.get_mut(label) else { continue };
         room.fill(b' ');
         if let Some(room) = room.get_mut(..UTF_8.len()) {
             room.copy_from_slice(UTF_8);
         } else if let Some(room) = room.get_mut(..UTF8.len()) {
             room.copy_from_slice(UTF8);
-        } else if let Some(word) =
-            memchr::memmem::rfind(lower.get(..label.start).unwrap_or_default(), CHARSET)
-            && let Some(word) = start.get_mut(word..word + CHARSET.len())
-        {
+        } else if let Some(word) = start.get_mut(word) {
             word.fill(b'x');
         }
     }
@@ -173,21 +170,37 @@ pub fn name_utf8(start: &mut [u8]) {
 
 const UTF_8: &[u8] = b"utf-8";
 const UTF8: &[u8] = b"utf8";
-const CHARSET: &[u8] = b"charset";
 
-/// The places of the charsets that `meta` elements name, in html of small letters.
-fn label(html: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> {
-    memchr::memmem::find_iter(html, "<meta").filter_map(|meta| {
-        let element = html.get(meta..)?;
-        let end = memchr::memchr(b'>', element).unwrap_or(element.len());
-        let element = element.get(..end)?;
-        let word = memchr::memmem::find(element, CHARSET)? + CHARSET.len();
-        let is_mark = |byte: &u8| matches!(byte, b' ' | b'=' | b'"' | b'\'');
-        let start = word + element.get(word..)?.iter().take_while(|byte| is_mark(byte)).count();
-        let is_end = |byte: &u8| matches!(byte, b' ' | b'"' | b'\'' | b';' | b'/' | b'>');
-        let length = element.get(start..)?.iter().take_while(|byte| !is_end(byte)).count();
-        (length > 0).then_some(meta + start..meta + start + length)
-    })
+/// Where a charset is named.
+struct Named {
+    /// The word before it.
+    word: Range<usize>,
+    /// Its label.
+    label: Range<usize>,
+}
+
+/// The places where charsets are named, in html of small letters; those of `meta` elements first,
+/// as in browsers.
+fn named(html: &[u8]) -> impl Iterator<Item = Named> {
+    let all = |open: &'static str, word: &'static str| {
+        memchr::memmem::find_iter(html, open).filter_map(move |at| named_in(html, at, word))
+    };
+    all("<meta", "charset").chain(all("<?xml", "encoding"))
+}
+
+/// The charset that the tag at `tag` names behind a word.
+fn named_in(html: &[u8], tag: usize, word: &str) -> Option<Named> {
+    let element = html.get(tag..)?;
+    let end = memchr::memchr(b'>', element).unwrap_or(element.len());
+    let element = element.get(..end)?;
+    let at = memchr::memmem::find(element, word.as_bytes())?;
+    let behind = at + word.len();
+    let is_mark = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'=' | b'"' | b'\'');
+    let start = behind + element.get(behind..)?.iter().take_while(|byte| is_mark(byte)).count();
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"';/?>".contains(byte);
+    let length = element.get(start..)?.iter().take_while(|byte| !is_end(byte)).count();
+    let (start, word) = (tag + start, tag + at..tag + behind);
+    (length > 0).then_some(Named { word, label: start..start + length })
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ fn an_encoding_is_believed_if_the_body_may_be_written_so() {
         ("base64", "Z3L\r\nDvG\r\n4=", "gr\u{fc}n", None),
         ("base64", "Z3LDv\r\nG4uZ3\r\nLDvG4=\r\n", "gr\u{fc}n.gr\u{fc}n", None),
         ("base64", "Z\r\n3LDvG\r\n4=", "gr\u{fc}n", None),
+        ("base64", "Z3LDv\r\nG4=\r\n____\r\nA list, of x", "gr\u{fc}n", None),
+        ("base64", "Y\r\nQ\r\n=\r\n=\r\n", "a", None),
         ("base64", "Hello\r\nAnna", "Hello\nAnna", Some(Defect::TransferEncodingUnknown)),
         (
             "base64",

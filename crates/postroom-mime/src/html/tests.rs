@@ -81,6 +81,8 @@ fn a_meta_element_names_the_charset() {
         (b"<meta charset=\"UTF-8\">",                          Some("utf-8")),
         (b"<META HTTP-EQUIV='Content-Type' content='text/html; charset=koi8-r'>", Some("koi8-r")),
         (b"<meta name=x><meta charset=gbk/>",                  Some("gbk")),
+        (b"<?xml version='1.0' encoding='big5'?><p>",          Some("big5")),
+        (b"<?xml encoding='big5'?><meta\ncharset=\ngbk>",      Some("gbk")),
         (b"<p>charset=x",                                      None),
     ];
     for (html, want) in table {

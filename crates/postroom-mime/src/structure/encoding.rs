@@ -95,17 +95,24 @@ fn is_wrapped<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> bool {
 }
 
 /// Whether nothing stands in a body that could not be base64, and all of it is whole groups: then
-/// the label counts, however the lines are broken.
+/// the label counts, however the lines are broken. Behind padding anything may stand that was added
+/// on the way.
 fn is_whole_base64<'a>(lines: impl Iterator<Item = &'a [u8]>, is_whole: bool) -> bool {
     let (mut count, mut is_padded) = (0_usize, false);
-    for byte in lines.flatten() {
-        if !is_character(byte) || (is_padded && *byte != b'=') {
+    for line in lines {
+        let chars = line.strip_suffix(b"=").unwrap_or(line);
+        let chars = chars.strip_suffix(b"=").unwrap_or(chars);
+        let has_other = chars.iter().any(|byte| *byte == b'=' || !is_character(byte));
+        if has_other || (is_padded && !chars.is_empty()) {
             return false;
         }
-        is_padded |= *byte == b'=';
-        count += 1;
+        count += line.len();
+        is_padded |= chars.len() < line.len();
+        if is_padded && count.is_multiple_of(4) {
+            return true;
+        }
     }
-    count > 0 && (!is_whole || count.is_multiple_of(4))
+    !is_padded && count > 0 && (!is_whole || count.is_multiple_of(4))
 }
 
 fn is_character(byte: &u8) -> bool {
