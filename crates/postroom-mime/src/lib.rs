@@ -45,7 +45,7 @@ pub mod headers;
 
 pub mod message;
 
-mod cms;
+pub mod cms;
 mod fields;
 mod plain;
 mod preview;
