@@ -41,7 +41,7 @@ impl Default for Limits {
             drain_bytes_max: 4 << 20,
             answer_bytes_max: 16 << 20,
             mailboxes_count_max: 10_000,
-            uids_count_max: 10_000_000,
+            uids_count_max: 4_000_000,
             read_buffer_bytes: 128 << 10,
         }
     }

@@ -11,6 +11,7 @@ use crate::answer::Answer;
 use crate::command::Command;
 use crate::encoder::Octets;
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::limits::Options;
 use crate::patience::Patience;
 use crate::session::Event;
@@ -57,6 +58,17 @@ pub struct Wire<S> {
     buffer: BytesMut,
     read_bytes: usize,
     received: u64,
+    /// How many messages the selected mailbox has, when the server told it last.
+    exists: Option<u32>,
+}
+
+/// How many more UIDs than messages a search may give; mail comes meanwhile, and servers miscount.
+const UIDS_BEYOND_EXISTS_MAX: usize = 100_000;
+
+/// How many UIDs a search may give in a mailbox of so many messages.
+fn uids_count_max(exists: Option<u32>, limits: &Limits) -> usize {
+    let known = exists.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    known.saturating_add(UIDS_BEYOND_EXISTS_MAX).min(limits.uids_count_max)
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
@@ -64,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub fn new(stream: S, options: Arc<Options>) -> Self {
         let session = Session::new(Arc::clone(&options));
         let (buffer, read_bytes) = (BytesMut::new(), BUFFER_BYTES_MIN);
-        Self { stream, session, options, buffer, read_bytes, received: 0 }
+        Self { stream, session, options, buffer, read_bytes, received: 0, exists: None }
     }
 
     /// Gives the socket back, if nothing was read that was not understood.
@@ -294,6 +306,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             "LOGOUT" => Patience::whole(deadlines.logout, deadlines.logout),
             _ => Patience::whole(deadlines.silence, deadlines.command),
         };
+        if matches!(name, "SELECT" | "EXAMINE") {
+            self.exists = None;
+        }
+        let mut limits = self.options.limits.clone();
+        limits.uids_count_max = uids_count_max(self.exists, &limits);
         self.session.start(command);
         self.send().await?;
         let (mut answer, before) = (Answer::default(), self.received);
@@ -307,10 +324,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
                 Event::Response(response) => {
                     let received_bytes = self.received - before;
-                    answer.take(response, received_bytes, &self.options.limits)?;
+                    answer.take(response, received_bytes, &limits)?;
+                    self.exists = answer.selected.exists.or(self.exists);
+                    limits.uids_count_max = uids_count_max(self.exists, &self.options.limits);
                 }
                 Event::BodyStart { .. } | Event::Chunk(_) | Event::BodyEnd => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capabilities::Capabilities;
+    use crate::command::Mode;
+    use crate::encoder::NameForm;
+
+    #[tokio::test]
+    async fn a_search_gives_not_many_more_uids_than_the_mailbox_has_messages() {
+        let found = async |exists: &str, count: usize| {
+            let flood: String = (1..=count).map(|uid| format!(" {uid}")).collect();
+            let said = format!("{exists}P1 OK done\r\n* SEARCH{flood}\r\nP2 OK done\r\n");
+            let (stream, mut server) = tokio::io::duplex(said.len());
+            server.write_all(said.as_bytes()).await.unwrap();
+            let mut wire = Wire::new(stream, Arc::new(Options::default()));
+            let (name, form) = (b"INBOX", NameForm::Quoted);
+            let select = Command::select(&Capabilities::default(), name, Mode::Examine, form);
+            wire.command(select.unwrap()).await.unwrap();
+            let search = Command::uid_search("ALL", false).unwrap();
+            wire.command(search).await.map(|answer| answer.uids.len())
+        };
+        let few = UIDS_BEYOND_EXISTS_MAX + 3;
+        assert_eq!(found("* 3 EXISTS\r\n", few).await.unwrap(), few);
+        let error = found("* 3 EXISTS\r\n", few + 1).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("the server sent more than {few} UIDs"));
+        // Where it does not count, what it lists is all that is known.
+        assert_eq!(found("", few + 1).await.unwrap(), few + 1);
     }
 }

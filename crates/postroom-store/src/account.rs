@@ -27,6 +27,8 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::time::Duration;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// An account with all that belongs to it.
@@ -91,7 +93,9 @@ pub struct FolderReport {
 /// What a folder says whose mailbox is gone.
 const GONE: &str = "the server no longer has this mailbox";
 /// How many folders are made in one transaction.
-const FOLDERS_AT_ONCE: usize = 200;
+const FOLDERS_AT_ONCE: usize = 50;
+/// After making some folders, others have the store and the processor for so many times as long.
+const FOLDERS_PAUSE: u32 = 2;
 
 impl Store {
     /// All accounts of all domains whose profile is there, with what belongs to them.
@@ -292,7 +296,10 @@ impl Store {
         new: Vec<Map<String, Json>>,
     ) -> Result<bool, Error> {
         let class = self.builtin(FOLDERS)?;
+        let mut pause = Duration::ZERO;
         for some in new.chunks(FOLDERS_AT_ONCE) {
+            tokio::time::sleep(pause).await;
+            let began = Instant::now();
             let mut batch = vec![account_must_be(domain, account), no_others(account, known)];
             for values in some {
                 batch.extend(self.new_folder((domain, account), &class, values.clone()));
@@ -303,6 +310,10 @@ impl Store {
                 Err(Error::Rule { .. }) => return Ok(false),
                 Err(error) => return Err(error),
             }
+            pause = began.elapsed() * FOLDERS_PAUSE;
+        }
+        // Once, at the end: nothing works for folders that are not enabled.
+        if !new.is_empty() {
             self.reconfigured();
         }
         Ok(true)
