@@ -34,14 +34,8 @@ impl Store {
         let pending = "SELECT COALESCE(SUM(\"pendingCount\"), 0), COUNT(*), MIN(\"lastProofAt\")
             FROM \"email/Folders\" WHERE \"domain\" = $1 AND \"enabled\" AND \"pendingCount\" > 0";
         let pending = self.numbers(Statement::new(pending).bind(domain.as_str())).await?;
-        let queue = format!(
-            "SELECT COUNT(*), MIN(COALESCE(\"dateTime\", $2)) FROM \"email/Messages\" {}
-             WHERE \"domain\" = $1 AND \"messageState\" = 'sending'
-               AND \"messageDirection\" = 'out' AND COALESCE(\"dateTime\", $2) <= $2",
-            self.inner.database.dialect().by_index(SENDING)
-        );
         let now_ms = clock::now_ms();
-        let queue = Statement::new(queue).bind(domain.as_str()).bind(now_ms);
+        let queue = Statement::new(self.due()).bind(domain.as_str()).bind(now_ms);
         let queue = self.numbers(queue).await?;
         let moment = |ms: Option<i64>| ms.map(|ms| Timestamp::from_ms(ms).to_string());
         let at = |numbers: &[Option<i64>], at: usize| numbers.get(at).copied().flatten();
@@ -58,10 +52,40 @@ impl Store {
         }))
     }
 
+    /// The query for what is due to be sent. It reads messages that are to be sent and no others.
+    fn due(&self) -> String {
+        format!(
+            "SELECT COUNT(*), MIN(COALESCE(\"dateTime\", $2)) FROM \"email/Messages\" {}
+             WHERE \"domain\" = $1 AND \"messageState\" = 'sending'
+               AND \"messageDirection\" = 'out' AND COALESCE(\"dateTime\", $2) <= $2",
+            self.inner.database.dialect().by_index(SENDING)
+        )
+    }
+
     /// The whole numbers of the only row; `None` for NULL.
     async fn numbers(&self, statement: Statement) -> Result<Vec<Option<i64>>, Error> {
         let rows = self.read(statement).await?;
         let row = rows.first().ok_or(Error::Damaged { what: "a count" })?;
         Ok((0..3).map(|at| row.whole(at)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MasterKey;
+    use crate::StoreConfig;
+
+    #[tokio::test]
+    async fn what_is_due_is_counted_without_a_look_at_all_the_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = MasterKey::in_directory(directory.path()).unwrap();
+        let classes = postroom_model::builtin::classes().unwrap();
+        let at = directory.path().to_owned();
+        let store =
+            Store::open(&StoreConfig { directory: at, key, classes, readers: 1 }).await.unwrap();
+        let plan = store.read(Statement::new(format!("EXPLAIN QUERY PLAN {}", store.due())));
+        let plan = format!("{:?}", plan.await.unwrap());
+        assert!(plan.contains(SENDING), "{plan}");
     }
 }
