@@ -164,3 +164,53 @@ impl Polls {
         self.visits.get(&folder.id).map(|visit| visit.next(interval))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_model::Domain;
+    use postroom_model::Entity;
+    use postroom_store::AccountRow;
+    use postroom_store::Secrets;
+    use serde_json::json;
+
+    fn account(mailbox: &str) -> Account {
+        let entity = |id: u128, values: serde_json::Value| {
+            Entity::new(Uuid::from_u128(id), values.as_object().unwrap().clone())
+        };
+        Account::from_row(&AccountRow {
+            domain: Domain::new("a.test").unwrap(),
+            account: entity(1, json!({"address": "anna@a.test", "enabled": true})),
+            profile: entity(2, json!({})),
+            folders: vec![entity(3, json!({"name": mailbox, "mailbox": mailbox, "enabled": true}))],
+            secrets: Secrets::default(),
+            saved: [0; 16],
+        })
+    }
+
+    fn due(polls: &Polls, account: &Account) -> usize {
+        polls.due(account).len()
+    }
+
+    #[test]
+    fn a_folder_whose_mailbox_is_back_is_due_at_once_however_long_it_was_to_wait() {
+        let (account, mut polls) = (account("Work"), Polls::default());
+        let wait = Some(Duration::from_secs(3600));
+        let failed = Visit { wait, failures: 5, ..Visit::good(false) };
+        let folder = Uuid::from_u128(3);
+        let with = BTreeSet::from([MailboxName::from_display("Work")]);
+        let without = BTreeSet::from([MailboxName::from_display("Projects")]);
+        polls.surveyed(&account, &with);
+        assert_eq!(due(&polls, &account), 1, "never visited");
+        polls.visited(folder, failed.clone());
+        polls.surveyed(&account, &with);
+        assert_eq!(due(&polls, &account), 0, "it was there all the time");
+        polls.surveyed(&account, &without);
+        assert_eq!(due(&polls, &account), 0, "its mailbox is not there");
+        polls.surveyed(&account, &with);
+        assert_eq!(due(&polls, &account), 1, "its mailbox is back");
+        polls.visited(folder, failed);
+        polls.surveyed(&account, &with);
+        assert_eq!(due(&polls, &account), 0, "once only");
+    }
+}
