@@ -17,6 +17,7 @@ use crate::sender;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use postroom_store::AccountRow;
 use postroom_store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -126,8 +127,9 @@ async fn supervise(
         match fleet.shared.store.account_list().await {
             Ok(rows) => {
                 let dialing = *redialed.borrow_and_update();
-                let account = |row| Arc::new(Account { dialing, ..Account::from_row(row) });
-                let accounts = rows.iter().map(account).collect();
+                let account =
+                    |row: AccountRow| Arc::new(Account { dialing, ..Account::from_row(&row) });
+                let accounts = rows.into_iter().map(account).collect();
                 fleet.align(accounts).await;
                 fleet.shared.pulse.read(None);
                 fleet.shared.pulse.all_run();

@@ -10,11 +10,12 @@ use crate::error::Error;
 use crate::feed;
 use crate::feed::Operation;
 use crate::key::Sealed;
-use crate::rule::Rule;
 use crate::saved::saved;
 use crate::store::Store;
 use crate::surveyed::Index;
 use crate::surveyed::Survey;
+use crate::surveyed::account_must_be;
+use crate::surveyed::no_others;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -94,6 +95,8 @@ pub struct FolderReport {
 const GONE: &str = "the server no longer has this mailbox";
 /// How many folders are made in one transaction.
 const FOLDERS_AT_ONCE: usize = 50;
+/// After so many rows of a long answer other tasks have their turn.
+const ROWS_BETWEEN_YIELDS: usize = 100;
 /// After making some folders, others have the store and the processor for so many times as long.
 const FOLDERS_PAUSE: u32 = 2;
 
@@ -147,7 +150,22 @@ impl Store {
     async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {
         let class = self.builtin(class)?;
         let rows = self.read(Statement::new(Self::select(&class))).await?;
-        rows.iter().map(|row| Ok((domain(row)?, self.entity_of(&class, row)?))).collect()
+        self.entities_of(&class, rows).await
+    }
+
+    async fn entities_of(
+        &self,
+        class: &Class,
+        rows: Vec<Row>,
+    ) -> Result<Vec<(Domain, Entity)>, Error> {
+        let mut found = Vec::with_capacity(rows.len());
+        for (at, row) in rows.into_iter().enumerate() {
+            if at % ROWS_BETWEEN_YIELDS == 0 {
+                tokio::task::yield_now().await;
+            }
+            found.push((domain(&row)?, self.entity_of(class, &row)?));
+        }
+        Ok(found)
     }
 
     /// Says how an account fares.
@@ -367,23 +385,9 @@ impl Store {
         let class = self.builtin(FOLDERS)?;
         let sql = format!("{} WHERE \"account_id\" = $1 AND \"domain\" = $2", Self::select(&class));
         let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;
-        rows.iter().map(|row| self.entity_of(&class, row)).collect()
+        let found = self.entities_of(&class, rows).await?;
+        Ok(found.into_iter().map(|(_, folder)| folder).collect())
     }
-}
-
-/// Makes a batch fail when the account is not there.
-fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
-    let table = quoted(ACCOUNTS);
-    let sql = format!("UPDATE {table} SET \"id\" = \"id\" WHERE \"id\" = $1 AND \"domain\" = $2");
-    Statement::new(sql).bind(account).bind(domain.as_str()).must_change()
-}
-
-/// Makes a batch fail when the account has other folders by now than those that were read.
-fn no_others(account: Uuid, known: usize) -> Statement {
-    let sql = "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
-        AND (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
-    let count = i64::try_from(known).unwrap_or(i64::MAX);
-    Statement::new(sql).bind(account).bind(count).must_hold(Rule::OneFolder)
 }
 
 fn domain(row: &Row) -> Result<Domain, Error> {
