@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many instructions of SQLite's machine pass between two questions. Few, because one of them
-/// may fold or compare a long text; the question itself costs less than a hundredth of them.
+/// may fold or compare a long text. The question costs a look at the clock.
 const INSTRUCTIONS: i32 = 500;
 
 /// Until when the present statement may run.
