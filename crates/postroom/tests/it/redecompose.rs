@@ -14,10 +14,11 @@ use std::process::Output;
 const MAIL: &[u8] = b"From: Ben <ben@demo.test>\r\nTo: anna@demo.test\r\n\
     Subject: =?utf-8?Q?gr=C3=BCn?=\r\nMIME-Version: 1.0\r\n\
     Content-Type: multipart/related; boundary=b\r\n\r\n\
-    --b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<img src=\"cid:pic\">\r\n\
+    --b\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n\
+    --c\r\nContent-Type: text/plain\r\n\r\nHere it is:\r\nbegin 644 b.txt\r\n#86)C\r\n`\r\nend\r\n\
+    --c\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<img src=\"cid:pic\">\r\n--c--\r\n\
     --b\r\nContent-Type: image/png\r\nContent-ID: <pic>\r\n\
     Content-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n\
-    --b\r\nContent-Type: text/plain\r\n\r\nHere it is:\r\nbegin 644 b.txt\r\n#86)C\r\n`\r\nend\r\n\
     --b--\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
