@@ -29,7 +29,7 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::time::Duration;
-use std::time::Instant;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// An account with all that belongs to it.
