@@ -62,16 +62,13 @@ fn may_be_written(content: &Content, start: &[u8], is_whole: bool, line_end: Lin
     let is_dashes = |line: &&[u8]| line.starts_with(b"--");
     let lines =
         || lines(start, line_end).skip_while(is_dashes).take_while(move |line| !is_dashes(line));
-    if is_wrapped(lines()) || is_whole_base64(lines(), is_whole) {
-        return true;
-    }
-    let is_blank = start.trim_ascii().is_empty();
-    let mut lines = lines().peekable();
-    match lines.peek() {
+    match lines().next() {
         Some(first) if first.len() >= LINE_BYTES_MIN && is_base64(first, false) => return true,
+        Some(_) if is_wrapped(lines()) || is_whole_base64(lines(), is_whole) => return true,
         Some(_) => {}
-        None => return is_blank,
+        None => return start.trim_ascii().is_empty(),
     }
+    let mut lines = lines().peekable();
     let (mut written_bytes, mut other_bytes) = (0, 0);
     while let Some(line) = lines.next() {
         // The last one may lack its padding, or its end.
@@ -89,9 +86,9 @@ fn may_be_written(content: &Content, start: &[u8], is_whole: bool, line_end: Lin
 fn is_wrapped<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> bool {
     let first = lines.next().unwrap_or_default();
     let is_first = |line: &&[u8]| line.len() == first.len() && line.iter().all(is_character);
-    let count = 1 + lines.take_while(is_first).count();
     let count_min = if first.len() >= WIDTH_MIN { WRAPPED_MIN } else { COLUMN_MIN };
-    count >= count_min && first.iter().all(is_character)
+    let others = lines.take(count_min - 1);
+    first.iter().all(is_character) && others.filter(is_first).count() + 1 == count_min
 }
 
 /// Whether nothing stands in a body that could not be base64, and all of it is whole groups: then
