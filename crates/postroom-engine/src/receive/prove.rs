@@ -53,7 +53,7 @@ pub async fn prove(
         pending_count: Some(pending.len() as u64),
         last_poll_at: Some(now),
         last_proof_at: complete.then_some(now),
-        status_text: Some(status(news, known, (has_all, oversized), &pending)),
+        status_text: Some(status(news, known, has_all, &pending)),
     };
     shared.store.folder_report(&account.domain, folder.id, &report).await?;
     let waits = pending.iter().filter(|pending| !known.asks.is_alone(pending.uid));
@@ -65,24 +65,13 @@ pub async fn prove(
 /// What a folder says while a load goes on.
 const STILL_TO_BE_LOADED: &str = "some messages are still to be loaded";
 
-/// What a folder says; empty when all is well.
-fn status(
-    news: &News,
-    known: &Known,
-    (has_all, oversized): (bool, usize),
-    pending: &[&Pending],
-) -> String {
+/// What a folder says; empty when all is well. A message that is too large says so itself.
+fn status(news: &News, known: &Known, has_all: bool, pending: &[&Pending]) -> String {
     let mut texts = vec![];
     if !has_all {
         texts.push(STILL_TO_BE_LOADED.to_owned());
     } else if !pending.is_empty() {
         texts.push(pending_text(pending));
-    }
-    if oversized > 0 {
-        texts.push(format!(
-            "{oversized} messages are larger than message_bytes_max: only their headers are \
-             stored; raise the limit to load them"
-        ));
     }
     // Mail that comes or goes between two commands makes no trouble.
     if known.has_disagreed() || news.listing.unusable > 0 {
