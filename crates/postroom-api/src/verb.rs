@@ -3,7 +3,7 @@
 //! Beside the common methods there are verbs of our own. Each is a method (`REDECOMPOSE <path>`),
 //! and has a twin for clients and proxies that know only the common ones:
 //! `POST <path>:redecompose`.
-//! A new verb is a row of [`OWN`], and an arm of the router.
+//! A new verb is a row of the table `OWN`, and an arm of the router.
 
 use crate::place::Part;
 use crate::place::Place;
