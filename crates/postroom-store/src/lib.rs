@@ -42,6 +42,9 @@ mod set_up;
 
 pub mod store;
 
+#[cfg(test)]
+mod fixture;
+
 mod integrity;
 
 pub mod blob;

@@ -73,17 +73,11 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MasterKey;
-    use crate::StoreConfig;
+    use crate::fixture::store;
 
     #[tokio::test]
     async fn what_is_due_is_counted_without_a_look_at_all_the_rest() {
-        let directory = tempfile::tempdir().unwrap();
-        let key = MasterKey::in_directory(directory.path()).unwrap();
-        let classes = postroom_model::builtin::classes().unwrap();
-        let at = directory.path().to_owned();
-        let store =
-            Store::open(&StoreConfig { directory: at, key, classes, readers: 1 }).await.unwrap();
+        let (_directory, store) = store().await;
         let plan = store.read(Statement::new(format!("EXPLAIN QUERY PLAN {}", store.due())));
         let plan = format!("{:?}", plan.await.unwrap());
         assert!(plan.contains(SENDING), "{plan}");

@@ -162,19 +162,13 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MasterKey;
-    use crate::StoreConfig;
+    use crate::fixture::store;
     use rusqlite::StatementStatus;
     use serde_json::json;
 
     #[tokio::test]
     async fn looking_for_what_is_to_be_sent_costs_nothing_for_all_the_rest() {
-        let directory = tempfile::tempdir().unwrap();
-        let key = MasterKey::in_directory(directory.path()).unwrap();
-        let classes = postroom_model::builtin::classes().unwrap();
-        let at = directory.path().to_owned();
-        let store =
-            Store::open(&StoreConfig { directory: at, key, classes, readers: 1 }).await.unwrap();
+        let (directory, store) = store().await;
         let class = store.builtin(MESSAGES).unwrap();
         let (domain, account) = (Domain::default_domain(), Uuid::from_u128(7));
         let row = |number: u32, direction: &str, state: &str| {

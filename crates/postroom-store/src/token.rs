@@ -80,17 +80,11 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MasterKey;
-    use crate::StoreConfig;
+    use crate::fixture::store;
 
     #[tokio::test]
     async fn a_token_that_is_set_already_is_not_written_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let key = MasterKey::in_directory(directory.path()).unwrap();
-        let classes = postroom_model::builtin::classes().unwrap();
-        let at = directory.path().to_owned();
-        let store =
-            Store::open(&StoreConfig { directory: at, key, classes, readers: 1 }).await.unwrap();
+        let (directory, store) = store().await;
         let domain = Domain::default_domain();
         let (first, second) = (SecretString::from("first"), SecretString::from("second"));
         store.token_set(&domain, "admin", &first).await.unwrap();
