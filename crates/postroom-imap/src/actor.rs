@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
 /// A command, and where its outcome goes.
-pub struct Request {
+pub(crate) struct Request {
     /// The command.
     pub command: Command,
     /// Where its outcome goes.
@@ -32,7 +32,7 @@ pub struct Request {
 }
 
 /// Where the outcome of a command goes.
-pub enum Reply {
+pub(crate) enum Reply {
     /// At the end, as a whole.
     Answer(oneshot::Sender<Result<Answer, Error>>),
     /// As it comes in: a FETCH.
@@ -51,7 +51,7 @@ impl Reply {
 
 /// Serves requests until the handle is gone. After the connection's end every request fails: the
 /// first with the reason.
-pub async fn run<S>(
+pub(crate) async fn run<S>(
     wire: Wire<S>,
     mut requests: mpsc::Receiver<Box<Request>>,
     handle: oneshot::Receiver<()>,

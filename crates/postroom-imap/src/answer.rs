@@ -22,7 +22,7 @@ const UID_OCTETS_MAX: u64 = 20;
 
 /// The answer to one command.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// What was said of the selected mailbox.
     pub selected: Selected,
     /// The UIDs found, in the server's order.
@@ -53,7 +53,7 @@ impl Answer {
     /// # Errors
     ///
     /// [`Error::Limit`] when it is too much.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         response: Response,
         received_bytes: u64,
@@ -92,7 +92,7 @@ impl Answer {
     }
 
     /// Takes a response code.
-    pub fn take_code(&mut self, code: Option<Code>) {
+    pub(crate) fn take_code(&mut self, code: Option<Code>) {
         let Some(code) = code else {
             return;
         };
@@ -115,14 +115,14 @@ impl Answer {
     }
 
     /// UIDVALIDITY and UID of an appended message (RFC 4315 §3).
-    pub fn appended(&self) -> Option<(u64, u64)> {
+    pub(crate) fn appended(&self) -> Option<(u64, u64)> {
         let code = self.code.as_ref().filter(|code| code.name == "APPENDUID")?;
         let mut numbers = code.arguments.split_ascii_whitespace().map(|n| uid(n.as_bytes()));
         Some((numbers.next()??, numbers.next()??))
     }
 
     /// The UIDs found, ascending, each once.
-    pub fn sorted_uids(mut self) -> Vec<u64> {
+    pub(crate) fn sorted_uids(mut self) -> Vec<u64> {
         if !self.uids.is_sorted() {
             self.uids.sort_unstable();
         }
@@ -131,7 +131,7 @@ impl Answer {
     }
 
     /// The counts of one mailbox; of whichever there are, if the server writes its name otherwise.
-    pub fn status(&self, mailbox: &MailboxName) -> Status {
+    pub(crate) fn status(&self, mailbox: &MailboxName) -> Status {
         let named = self.statuses.iter().find(|(name, _)| name == mailbox);
         named.or(self.statuses.last()).map(|(_, status)| *status).unwrap_or_default()
     }

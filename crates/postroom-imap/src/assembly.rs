@@ -29,7 +29,7 @@ use bytes::BytesMut;
 
 /// What was put together.
 #[derive(Debug)]
-pub enum Assembled {
+pub(crate) enum Assembled {
     /// A response.
     Response {
         /// Its pieces, at least one; give them back to [`Assembly::recycle`].
@@ -63,7 +63,7 @@ struct Progress {
 
 /// The response that is coming in.
 #[derive(Debug)]
-pub struct Assembly {
+pub(crate) struct Assembly {
     framer: Framer,
     segments: Vec<Segment>,
     progress: Progress,
@@ -72,7 +72,7 @@ pub struct Assembly {
 
 impl Assembly {
     /// At the start of a stream.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             framer: Framer::new(),
             segments: vec![],
@@ -82,12 +82,12 @@ impl Assembly {
     }
 
     /// How many more octets are needed, at least, before anything comes out.
-    pub fn wanted(&self, buffer: &BytesMut) -> usize {
+    pub(crate) fn wanted(&self, buffer: &BytesMut) -> usize {
         self.framer.wanted(buffer)
     }
 
     /// Takes the list of a response that was read, to be used again.
-    pub fn recycle(&mut self, mut segments: Vec<Segment>) {
+    pub(crate) fn recycle(&mut self, mut segments: Vec<Segment>) {
         segments.clear();
         if self.segments.capacity() == 0 {
             self.segments = segments;
@@ -95,7 +95,7 @@ impl Assembly {
     }
 
     /// Gives back memory that is not needed while nothing comes in.
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.segments.shrink_to_fit();
     }
 
@@ -105,7 +105,7 @@ impl Assembly {
     /// # Errors
     ///
     /// A limit, or a message whose end nobody knows.
-    pub fn receive(
+    pub(crate) fn receive(
         &mut self,
         buffer: &mut BytesMut,
         limits: &Limits,

@@ -11,7 +11,7 @@ const DAY_MS: i64 = 86_400_000;
 /// The day may have one digit, and the zone may be missing (then it is UTC). `None` for what is no
 /// date, for impossible days and zones, and for 1970 and before: servers say so when they do not
 /// know.
-pub fn parse(text: &[u8]) -> Option<i64> {
+pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let mut words = text.split_ascii_whitespace();
     let (date, time, zone) = (words.next()?, words.next()?, words.next());
@@ -35,7 +35,7 @@ pub fn parse(text: &[u8]) -> Option<i64> {
 }
 
 /// Writes Unix milliseconds as a date-time in UTC, quoted. Years outside 1 to 9999 are clamped.
-pub fn write(ms: i64) -> String {
+pub(crate) fn write(ms: i64) -> String {
     let ms = ms.clamp(-62_135_596_800_000, 253_402_300_799_000);
     let (days, rest) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS) / 1000);
     let (year, month, day) = civil_from_days(days);

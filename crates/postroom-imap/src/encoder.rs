@@ -54,7 +54,7 @@ enum Unasked {
 }
 
 /// Writes one command.
-pub struct Encoder {
+pub(crate) struct Encoder {
     unasked: Unasked,
     parts: Vec<Part>,
     text: Zeroizing<Vec<u8>>,
@@ -63,7 +63,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// Begins, with what the server can do.
-    pub fn new(capabilities: &Capabilities) -> Self {
+    pub(crate) fn new(capabilities: &Capabilities) -> Self {
         let unasked = if capabilities.has("LITERAL+") {
             Unasked::All
         } else if capabilities.has("LITERAL-") {
@@ -75,7 +75,7 @@ impl Encoder {
     }
 
     /// Writes what stands bare: names of commands, numbers, parentheses.
-    pub fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.text.extend_from_slice(text.as_bytes());
     }
 
@@ -84,7 +84,7 @@ impl Encoder {
     /// # Errors
     ///
     /// [`Error::Unsendable`] if it has a NUL.
-    pub fn mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
+    pub(crate) fn mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
         self.name(name.as_bytes(), NameForm::Safe)
     }
 
@@ -93,7 +93,7 @@ impl Encoder {
     /// # Errors
     ///
     /// [`Error::Unsendable`] if it has a NUL.
-    pub fn name(&mut self, name: &[u8], form: NameForm) -> Result<(), Error> {
+    pub(crate) fn name(&mut self, name: &[u8], form: NameForm) -> Result<(), Error> {
         if form == NameForm::Safe && has_specials(name) {
             self.announce(name.len());
             self.text.extend_from_slice(name);
@@ -107,7 +107,7 @@ impl Encoder {
     /// # Errors
     ///
     /// [`Error::Unsendable`] if it has a NUL.
-    pub fn string(&mut self, octets: &[u8], what: &'static str) -> Result<(), Error> {
+    pub(crate) fn string(&mut self, octets: &[u8], what: &'static str) -> Result<(), Error> {
         if octets.contains(&0) {
             return Err(Error::Unsendable { what });
         }
@@ -128,7 +128,7 @@ impl Encoder {
     }
 
     /// Writes a message as a literal.
-    pub fn body(&mut self, body: Bytes) {
+    pub(crate) fn body(&mut self, body: Bytes) {
         self.announce(body.len());
         let waits = std::mem::take(&mut self.waits);
         self.parts.push(Part { waits, octets: Octets::Body(body) });
@@ -146,14 +146,14 @@ impl Encoder {
     }
 
     /// Ends a piece; the next one has to be asked for if `waits`.
-    pub fn next_part(&mut self, waits: bool) {
+    pub(crate) fn next_part(&mut self, waits: bool) {
         let text = std::mem::take(&mut self.text);
         let waits = std::mem::replace(&mut self.waits, waits);
         self.parts.push(Part { waits, octets: Octets::Text(text) });
     }
 
     /// Ends the line; gives the pieces.
-    pub fn finish(mut self) -> Vec<Part> {
+    pub(crate) fn finish(mut self) -> Vec<Part> {
         self.text("\r\n");
         self.next_part(false);
         self.parts

@@ -26,7 +26,7 @@ pub enum FetchEvent {
 
 /// From the connection's task to the reader of a FETCH.
 #[derive(Debug)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// What came in with one read.
     Events(Vec<FetchEvent>),
     /// The end, good or bad.

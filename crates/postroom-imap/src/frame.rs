@@ -23,7 +23,7 @@ const SEARCH_PIECE_BYTES: usize = 64 << 10;
 
 /// A piece of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame {
+pub(crate) enum Frame {
     /// Text without its line end, and without the announcement of the literal that follows.
     Text(Bytes, After),
     /// A literal, whole.
@@ -36,7 +36,7 @@ pub enum Frame {
 
 /// What follows a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum After {
+pub(crate) enum After {
     /// Another response.
     End,
     /// A literal of so many octets; [`Framer::deliver`] says what becomes of it.
@@ -47,7 +47,7 @@ pub enum After {
 
 /// What is to become of a literal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// One piece of so many octets.
     Whole(usize),
     /// Chunks, so many octets in all.
@@ -58,7 +58,7 @@ pub enum Delivery {
 
 /// Where in the stream we are.
 #[derive(Debug)]
-pub struct Framer {
+pub(crate) struct Framer {
     inside: Option<Delivery>,
     /// How much of the buffer is known to have no line end.
     scanned: usize,
@@ -70,12 +70,12 @@ pub struct Framer {
 
 impl Framer {
     /// At the start of a stream.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { inside: None, scanned: 0, text_bytes: None, separator: None }
     }
 
     /// How many more octets are needed, at least, before anything comes out.
-    pub fn wanted(&self, buffer: &BytesMut) -> usize {
+    pub(crate) fn wanted(&self, buffer: &BytesMut) -> usize {
         match self.inside {
             Some(Delivery::Whole(left)) => left.saturating_sub(buffer.len()),
             Some(Delivery::Chunks(_) | Delivery::Skip(_)) | None => 1,
@@ -83,12 +83,12 @@ impl Framer {
     }
 
     /// Says what is to become of the literal that was just announced.
-    pub fn deliver(&mut self, delivery: Delivery) {
+    pub(crate) fn deliver(&mut self, delivery: Delivery) {
         self.inside = Some(delivery);
     }
 
     /// The text that seemed to be the end of the response was not: it goes on.
-    pub fn go_on(&mut self) {
+    pub(crate) fn go_on(&mut self) {
         self.text_bytes.get_or_insert(0);
     }
 
@@ -97,7 +97,11 @@ impl Framer {
     /// # Errors
     ///
     /// [`Error::Limit`] if a response has too much text.
-    pub fn next(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>, Error> {
+    pub(crate) fn next(
+        &mut self,
+        buffer: &mut BytesMut,
+        limits: &Limits,
+    ) -> Result<Option<Frame>, Error> {
         let Some(delivery) = self.inside else {
             return self.text(buffer, limits);
         };

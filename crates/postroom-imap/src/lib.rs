@@ -15,6 +15,8 @@
 //! RFC 4315 (UIDPLUS), RFC 4731 (ESEARCH), RFC 4959 (SASL-IR), RFC 5530 (response codes),
 //! RFC 6154 (SPECIAL-USE), RFC 7888 (LITERAL+).
 
+#![warn(unreachable_pub)]
+
 mod error;
 
 mod limits;

@@ -28,7 +28,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
 /// An open session, and whether the server takes us as logged in already.
-pub struct Opened<S> {
+pub(crate) struct Opened<S> {
     /// The session.
     pub wire: Wire<S>,
     /// Whether the greeting was PREAUTH.
@@ -40,7 +40,7 @@ pub struct Opened<S> {
 /// # Errors
 ///
 /// No connection, no safe connection, or a server that does not greet.
-pub async fn dial(
+pub(crate) async fn dial(
     dialer: &Dialer,
     endpoint: &Endpoint,
     options: Arc<Options>,
@@ -64,7 +64,7 @@ pub async fn dial(
 /// # Errors
 ///
 /// A server that does not greet.
-pub async fn adopt<S>(stream: S, options: Arc<Options>) -> Result<Opened<S>, Error>
+pub(crate) async fn adopt<S>(stream: S, options: Arc<Options>) -> Result<Opened<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -122,7 +122,7 @@ where
 /// # Errors
 ///
 /// What ended the connection, or the server's refusal.
-pub async fn know_capabilities<S>(wire: &mut Wire<S>) -> Result<(), Error>
+pub(crate) async fn know_capabilities<S>(wire: &mut Wire<S>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How long to wait while one thing comes in.
 #[derive(Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     silence: Duration,
     whole: Duration,
     bytes_per_second_min: u64,
@@ -17,43 +17,43 @@ pub struct Patience {
 
 impl Patience {
     /// Bounded as a whole, however much comes in.
-    pub fn whole(silence: Duration, whole: Duration) -> Self {
+    pub(crate) fn whole(silence: Duration, whole: Duration) -> Self {
         let silence = silence.min(whole);
         let waited = Duration::ZERO;
         Self { silence, whole, bytes_per_second_min: u64::MAX, waited, left: whole }
     }
 
     /// Extended by what comes in.
-    pub fn by_rate(silence: Duration, bytes_per_second_min: u64) -> Self {
+    pub(crate) fn by_rate(silence: Duration, bytes_per_second_min: u64) -> Self {
         let bytes_per_second_min = bytes_per_second_min.max(1);
         let waited = Duration::ZERO;
         Self { silence, whole: silence, bytes_per_second_min, waited, left: silence }
     }
 
     /// Begins anew: a response came in whole.
-    pub fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         (self.waited, self.left) = (Duration::ZERO, self.whole);
     }
 
     /// Notes what was waited.
-    pub fn spend(&mut self, waited: Duration) {
+    pub(crate) fn spend(&mut self, waited: Duration) {
         self.waited += waited;
         self.left = self.left.saturating_sub(waited);
     }
 
     /// Notes what came in.
-    pub fn earn(&mut self, received: u64) {
+    pub(crate) fn earn(&mut self, received: u64) {
         let nanoseconds = received.saturating_mul(1_000_000_000) / self.bytes_per_second_min;
         self.left = (self.left + Duration::from_nanos(nanoseconds)).min(self.whole);
     }
 
     /// How long was waited since the beginning.
-    pub fn waited(&self) -> Duration {
+    pub(crate) fn waited(&self) -> Duration {
         self.waited
     }
 
     /// How long the next wait may be.
-    pub fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.silence.min(self.left)
     }
 }

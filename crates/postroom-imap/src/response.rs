@@ -7,12 +7,12 @@ mod state;
 
 pub use crate::response::fetch::Body;
 pub use crate::response::fetch::Fetched;
-pub use crate::response::fetch::is_whole_body;
-pub use crate::response::state::Code;
-pub use crate::response::state::State;
-pub use crate::response::state::StateLine;
-pub use crate::response::state::is_state_line;
-pub use crate::response::state::parse_state;
+pub(crate) use crate::response::fetch::is_whole_body;
+pub(crate) use crate::response::state::Code;
+pub(crate) use crate::response::state::State;
+pub(crate) use crate::response::state::StateLine;
+pub(crate) use crate::response::state::is_state_line;
+pub(crate) use crate::response::state::parse_state;
 
 use crate::capabilities::Capabilities;
 use crate::mailbox::MailboxName;
@@ -143,7 +143,7 @@ pub struct Namespaces {
 }
 
 /// Reads one untagged response.
-pub fn parse(segments: &[Segment]) -> Response {
+pub(crate) fn parse(segments: &[Segment]) -> Response {
     if let [Segment::Text(text), ..] = segments
         && let Some(line) = parse_state(text)
     {
@@ -178,7 +178,7 @@ pub fn parse(segments: &[Segment]) -> Response {
 }
 
 /// The UIDs of a later piece of a long SEARCH or ESEARCH response.
-pub fn parse_more_search(segments: &[Segment]) -> Response {
+pub(crate) fn parse_more_search(segments: &[Segment]) -> Response {
     let mut tokens = Tokens::new(segments);
     match segments {
         [Segment::Text(text), ..] if text.starts_with(b",") => {

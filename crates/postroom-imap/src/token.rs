@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 /// A piece of a response, as it was framed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
+pub(crate) enum Segment {
     /// Text without line ends and without the `{n}` that announces a literal.
     Text(Bytes),
     /// A literal that was kept.
@@ -27,7 +27,7 @@ pub enum Segment {
 
 /// A word, a string or a parenthesis.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// `(`
     Open,
     /// `)`
@@ -48,7 +48,7 @@ pub enum Token<'a> {
 
 impl<'a> Token<'a> {
     /// The bytes of an atom, a quoted string or a kept literal; `None` for the others and for NIL.
-    pub fn string(&self) -> Option<&[u8]> {
+    pub(crate) fn string(&self) -> Option<&[u8]> {
         match self {
             Self::Atom(atom) if atom.eq_ignore_ascii_case(b"NIL") => None,
             Self::Atom(atom) => Some(atom),
@@ -59,37 +59,37 @@ impl<'a> Token<'a> {
     }
 
     /// The bytes of an atom.
-    pub fn atom(&self) -> Option<&'a [u8]> {
+    pub(crate) fn atom(&self) -> Option<&'a [u8]> {
         if let Self::Atom(atom) = self { Some(atom) } else { None }
     }
 
     /// Whether this is the atom NIL.
-    pub fn is_nil(&self) -> bool {
+    pub(crate) fn is_nil(&self) -> bool {
         matches!(self, Self::Atom(atom) if atom.eq_ignore_ascii_case(b"NIL"))
     }
 }
 
 /// The tokens of one response.
 #[derive(Debug, Clone)]
-pub struct Tokens<'a> {
+pub(crate) struct Tokens<'a> {
     text: &'a [u8],
     later: std::slice::Iter<'a, Segment>,
 }
 
 impl<'a> Tokens<'a> {
     /// Starts at the first segment.
-    pub fn new(segments: &'a [Segment]) -> Self {
+    pub(crate) fn new(segments: &'a [Segment]) -> Self {
         Self { text: &[], later: segments.iter() }
     }
 
     /// The text up to the next literal, without blanks around it.
-    pub fn rest(&mut self) -> &'a [u8] {
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
         let rest = std::mem::take(&mut self.text);
         rest.trim_ascii()
     }
 
     /// The first byte of the next token, where it is text.
-    pub fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
             self.text = self.text.trim_ascii_start();
             if let Some(byte) = self.text.first() {
@@ -194,7 +194,7 @@ fn has_section(before: &[u8]) -> bool {
 }
 
 /// Passes over the rest of a list whose `(` was taken.
-pub fn skip_list(tokens: &mut Tokens<'_>) {
+pub(crate) fn skip_list(tokens: &mut Tokens<'_>) {
     let mut depth = 1_u32;
     for token in tokens.by_ref() {
         match token {
@@ -214,7 +214,7 @@ pub fn skip_list(tokens: &mut Tokens<'_>) {
 }
 
 /// The strings of a list whose `(` was taken; inner lists and NIL are passed over.
-pub fn strings(tokens: &mut Tokens<'_>) -> Vec<String> {
+pub(crate) fn strings(tokens: &mut Tokens<'_>) -> Vec<String> {
     let mut strings = vec![];
     while let Some(token) = tokens.next() {
         match token {
@@ -230,7 +230,7 @@ pub fn strings(tokens: &mut Tokens<'_>) -> Vec<String> {
 }
 
 /// Whether more parentheses are opened than closed.
-pub fn is_open(segments: &[Segment]) -> bool {
+pub(crate) fn is_open(segments: &[Segment]) -> bool {
     let mut depth = 0_i64;
     for token in Tokens::new(segments) {
         match token {
@@ -250,7 +250,7 @@ pub fn is_open(segments: &[Segment]) -> bool {
 /// Reads a number as servers write them: `23`, `-1`, `9.3736e+06`, more digits than fit.
 ///
 /// Too large ones become `u64::MAX`; negative ones and what is no number are `None`.
-pub fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if let [b'0'..=b'9', ..] = text
         && text.iter().all(u8::is_ascii_digit)
     {
@@ -268,7 +268,7 @@ pub fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// As [`number`], clamped to 32 bits.
-pub fn number_u32(text: &[u8]) -> Option<u32> {
+pub(crate) fn number_u32(text: &[u8]) -> Option<u32> {
     number(text).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
@@ -278,12 +278,12 @@ pub fn number_u32(text: &[u8]) -> Option<u32> {
 const UID_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// Reads a UID or a UIDVALIDITY, of any size that can be kept; `None` for zero and for the rest.
-pub fn uid(text: &[u8]) -> Option<u64> {
+pub(crate) fn uid(text: &[u8]) -> Option<u64> {
     number(text).filter(|uid| (1..=UID_MAX).contains(uid))
 }
 
 /// The octets as text: UTF-8, else Latin-1; control characters become blanks.
-pub fn readable(bytes: &[u8]) -> String {
+pub(crate) fn readable(bytes: &[u8]) -> String {
     let mut text = match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),

@@ -51,7 +51,7 @@ fn first_words(bytes: &[u8]) -> String {
 }
 
 /// A session and its socket.
-pub struct Wire<S> {
+pub(crate) struct Wire<S> {
     stream: S,
     session: Session,
     options: Arc<Options>,
@@ -73,7 +73,7 @@ fn uids_count_max(exists: Option<u32>, limits: &Limits) -> usize {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// A session at its beginning.
-    pub fn new(stream: S, options: Arc<Options>) -> Self {
+    pub(crate) fn new(stream: S, options: Arc<Options>) -> Self {
         let session = Session::new(Arc::clone(&options));
         let (buffer, read_bytes) = (BytesMut::new(), BUFFER_BYTES_MIN);
         Self { stream, session, options, buffer, read_bytes, received: 0, exists: None }
@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// [`Error::StartTls`]: bytes that came in the clear would be taken for bytes under TLS.
-    pub fn into_stream(self) -> Result<S, Error> {
+    pub(crate) fn into_stream(self) -> Result<S, Error> {
         if !self.buffer.is_empty() {
             return Err(Error::StartTls {
                 reason: "bytes came in the clear after the server's OK",
@@ -94,17 +94,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// The session.
-    pub fn session(&mut self) -> &mut Session {
+    pub(crate) fn session(&mut self) -> &mut Session {
         &mut self.session
     }
 
     /// How we use the connection.
-    pub fn options(&self) -> &Arc<Options> {
+    pub(crate) fn options(&self) -> &Arc<Options> {
         &self.options
     }
 
     /// How many octets came in so far.
-    pub fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// [`Error::NotImap`] as soon as they are others, or as [`Self::fill`].
-    pub async fn begin(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    pub(crate) async fn begin(&mut self, patience: &mut Patience) -> Result<(), Error> {
         loop {
             let blank = self.buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             self.buffer.advance(blank);
@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// As [`Session::receive`].
-    pub fn ready_event(&mut self) -> Result<Option<Event>, Error> {
+    pub(crate) fn ready_event(&mut self) -> Result<Option<Event>, Error> {
         self.session.receive(&mut self.buffer)
     }
 
@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// As [`Self::fill`] and [`Session::receive`].
-    pub async fn event(&mut self, patience: &mut Patience) -> Result<Event, Error> {
+    pub(crate) async fn event(&mut self, patience: &mut Patience) -> Result<Event, Error> {
         loop {
             if let Some(event) = self.ready_event()? {
                 return Ok(event);
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// What ended the connection.
-    pub async fn unasked(&mut self) -> Result<(), Error> {
+    pub(crate) async fn unasked(&mut self) -> Result<(), Error> {
         while self.ready_event()?.is_some() {}
         self.release();
         let read = self.read().await;
@@ -170,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// The connection is lost, or `patience` is at its end.
-    pub async fn fill(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    pub(crate) async fn fill(&mut self, patience: &mut Patience) -> Result<(), Error> {
         let (started, before) = (Instant::now(), self.received);
         let read = timeout(patience.left(), self.read()).await;
         patience.spend(started.elapsed());
@@ -256,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// The connection is lost, or the server does not take what we send.
-    pub async fn send(&mut self) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self) -> Result<(), Error> {
         let mut line: Option<Zeroizing<Vec<u8>>> = None;
         while let Some(octets) = self.session.take_output() {
             match (octets, &mut line) {
@@ -300,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// [`Error::Refused`], which leaves the connection good for more, or what ended it.
-    pub async fn command(&mut self, command: Command) -> Result<Answer, Error> {
+    pub(crate) async fn command(&mut self, command: Command) -> Result<Answer, Error> {
         let (name, deadlines) = (command.name, &self.options.deadlines);
         let mut patience = match name {
             "LOGOUT" => Patience::whole(deadlines.logout, deadlines.logout),

@@ -34,7 +34,7 @@ pub enum Certificate {
 }
 
 /// The test authority with one TLS configuration per kind of certificate.
-pub struct Authority {
+pub(crate) struct Authority {
     ca_pem: String,
     good: TlsAcceptor,
     expired: TlsAcceptor,
@@ -50,7 +50,7 @@ impl Authority {
     /// # Errors
     ///
     /// [`Error::Certificate`] if the library refuses.
-    pub fn new() -> Result<Self, Error> {
+    pub(crate) fn new() -> Result<Self, Error> {
         Self::make().map_err(|source| Error::Certificate { source })
     }
 
@@ -68,12 +68,12 @@ impl Authority {
     }
 
     /// The authority's certificate in PEM: what a client has to trust.
-    pub fn ca_pem(&self) -> &str {
+    pub(crate) fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
     /// What accepts TLS with the `certificate`.
-    pub fn acceptor(&self, certificate: Certificate) -> &TlsAcceptor {
+    pub(crate) fn acceptor(&self, certificate: Certificate) -> &TlsAcceptor {
         match certificate {
             Certificate::Good => &self.good,
             Certificate::Expired => &self.expired,

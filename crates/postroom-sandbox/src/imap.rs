@@ -42,4 +42,4 @@ mod stage;
 
 mod serve;
 
-pub use serve::serve;
+pub(crate) use serve::serve;

@@ -18,6 +18,8 @@
 //! Standards: RFC 3501 (IMAP4rev1), RFC 2177, 2342, 2971, 3691, 4315, 4731, 4959, 6154, 6851,
 //! 7888, RFC 5321 (SMTP), RFC 1870, 2034, 2920, 3207, 4954, 6152, 6531.
 
+#![warn(unreachable_pub)]
+
 mod error;
 
 mod clock;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::NO_PAD;
 const BASE64: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
 
 /// The wire form of `name`; INBOX in any case becomes `INBOX`.
-pub fn encode(name: &str) -> String {
+pub(crate) fn encode(name: &str) -> String {
     let mut wire = String::with_capacity(name.len());
     let mut shifted: Vec<u8> = Vec::new();
     for character in name.chars() {
@@ -39,7 +39,7 @@ fn unshift(wire: &mut String, shifted: &mut Vec<u8>) {
 }
 
 /// The name as people write it; a wire name that is not valid modified UTF-7 stays as it is.
-pub fn decode(wire: &str) -> String {
+pub(crate) fn decode(wire: &str) -> String {
     decoded(wire).unwrap_or_else(|| wire.to_owned())
 }
 
@@ -69,7 +69,7 @@ fn decoded(wire: &str) -> Option<String> {
 }
 
 /// INBOX is the one name that is the same in any case (RFC 3501 §5.1).
-pub fn fold_inbox(wire: String) -> String {
+pub(crate) fn fold_inbox(wire: String) -> String {
     if wire.eq_ignore_ascii_case("INBOX") { "INBOX".to_owned() } else { wire }
 }
 

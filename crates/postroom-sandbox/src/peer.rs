@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 /// What both servers share and never changes while the sandbox runs.
-pub struct House {
+pub(crate) struct House {
     /// The state.
     pub shared: Shared,
     /// The certificates.
@@ -37,7 +37,7 @@ pub struct House {
 
 /// What is left to do at a point after the rules were asked.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Flow {
+pub(crate) enum Flow {
     /// What is ordinary.
     Go,
     /// What is ordinary, with these bytes behind the reply.
@@ -51,7 +51,7 @@ pub enum Flow {
 }
 
 /// One client.
-pub struct Peer {
+pub(crate) struct Peer {
     /// The house it is in.
     pub house: Arc<House>,
     /// Its connection.
@@ -64,18 +64,18 @@ pub struct Peer {
 
 impl Peer {
     /// A client that has just connected. It counts as open until this is dropped.
-    pub fn new(house: Arc<House>, tcp: TcpStream, protocol: Protocol) -> Self {
+    pub(crate) fn new(house: Arc<House>, tcp: TcpStream, protocol: Protocol) -> Self {
         let id = house.shared.edit(|state| state.connection_open(protocol));
         Self { house, wire: Wire::new(Stream::Plain(tcp)), user: None, id, protocol }
     }
 
     /// The number of the connection.
-    pub fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
     /// Takes note of who is logged in.
-    pub fn logged_in(&mut self, user: &str) {
+    pub(crate) fn logged_in(&mut self, user: &str) {
         self.user = Some(user.to_owned());
         self.house.shared.edit(|state| {
             if let Some(connection) = state.connection_mut(self.id) {
@@ -85,7 +85,7 @@ impl Peer {
     }
 
     /// Takes note of whether IDLE is in progress.
-    pub fn idling(&self, idling: bool) {
+    pub(crate) fn idling(&self, idling: bool) {
         self.house.shared.edit(|state| {
             if let Some(connection) = state.connection_mut(self.id) {
                 connection.idling = idling;
@@ -94,7 +94,7 @@ impl Peer {
     }
 
     /// Adds a line to the transcript.
-    pub fn record(&self, command: &str, line: &[u8], pipelined: bool) {
+    pub(crate) fn record(&self, command: &str, line: &[u8], pipelined: bool) {
         let line = CommandLine {
             connection: self.id,
             protocol: self.protocol,
@@ -112,7 +112,7 @@ impl Peer {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub async fn at(&mut self, point: Point, addresses: &[&str]) -> io::Result<Flow> {
+    pub(crate) async fn at(&mut self, point: Point, addresses: &[&str]) -> io::Result<Flow> {
         self.reach(Moment::At(point), addresses).await
     }
 
@@ -121,7 +121,7 @@ impl Peer {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub async fn reach(&mut self, moment: Moment, addresses: &[&str]) -> io::Result<Flow> {
+    pub(crate) async fn reach(&mut self, moment: Moment, addresses: &[&str]) -> io::Result<Flow> {
         let user = self.user.as_deref();
         let subjects: Vec<&str> = addresses.iter().copied().chain(user).collect();
         match self.house.shared.take(moment, &subjects) {
@@ -194,7 +194,7 @@ impl Peer {
     /// # Errors
     ///
     /// The connection is lost, or ended as wanted.
-    pub async fn say(&mut self, bytes: &[u8], ending: Option<Ending>) -> io::Result<()> {
+    pub(crate) async fn say(&mut self, bytes: &[u8], ending: Option<Ending>) -> io::Result<()> {
         self.wire.push(bytes);
         match ending {
             None => Ok(()),
@@ -210,7 +210,7 @@ impl Peer {
     /// # Errors
     ///
     /// What the handshake failed with, or the connection is ended by a rule at `point`.
-    pub async fn start_tls(&mut self, point: Point) -> io::Result<()> {
+    pub(crate) async fn start_tls(&mut self, point: Point) -> io::Result<()> {
         self.wire.flush().await?;
         if let Flow::Instead(bytes, ending) = self.at(point, &[]).await? {
             self.say(&bytes, ending).await?;

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// One listener with the connections that came by it.
-pub struct Port {
+pub(crate) struct Port {
     /// What all connections share.
     pub house: Arc<House>,
     /// What is spoken here.
@@ -28,7 +28,11 @@ pub struct Port {
 
 impl Port {
     /// Serves whoever connects until `stopping` changes; then nothing of it runs any more.
-    pub async fn accept_until(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+    pub(crate) async fn accept_until(
+        self,
+        listener: TcpListener,
+        mut stopping: watch::Receiver<bool>,
+    ) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

@@ -7,7 +7,7 @@ pub use action::Action;
 pub use action::Ending;
 pub use action::MessageFault;
 pub use point::ImapCommand;
-pub use point::Moment;
+pub(crate) use point::Moment;
 pub use point::Point;
 pub use point::SmtpCommand;
 
@@ -59,14 +59,14 @@ struct Active {
 
 /// The rules that are in force.
 #[derive(Debug, Default)]
-pub struct Rules {
+pub(crate) struct Rules {
     last: u64,
     active: Vec<Active>,
 }
 
 impl Rules {
     /// Adds a rule behind all others.
-    pub fn add(&mut self, rule: Rule) -> RuleId {
+    pub(crate) fn add(&mut self, rule: Rule) -> RuleId {
         self.last += 1;
         let id = RuleId(self.last);
         self.active.push(Active { id, rule, reached_count: 0, acted_count: 0 });
@@ -74,29 +74,29 @@ impl Rules {
     }
 
     /// Takes a rule out of force. False if it was not.
-    pub fn remove(&mut self, id: RuleId) -> bool {
+    pub(crate) fn remove(&mut self, id: RuleId) -> bool {
         let before = self.active.len();
         self.active.retain(|active| active.id != id);
         self.active.len() != before
     }
 
     /// Takes all rules out of force.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.active.clear();
     }
 
     /// Whether the rule is in force.
-    pub fn holds(&self, id: RuleId) -> bool {
+    pub(crate) fn holds(&self, id: RuleId) -> bool {
         self.active.iter().any(|active| active.id == id)
     }
 
     /// How often the rule has acted; zero once it is removed.
-    pub fn acted_count(&self, id: RuleId) -> u32 {
+    pub(crate) fn acted_count(&self, id: RuleId) -> u32 {
         self.active.iter().find(|active| active.id == id).map_or(0, |active| active.acted_count)
     }
 
     /// What is to happen at `moment`, which concerns the `subjects` (user, addresses).
-    pub fn take(&mut self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
+    pub(crate) fn take(&mut self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let mut taken = None;
         for active in self.active.iter_mut().filter(|active| moment.is_at(active.rule.on)) {
             if !active.rule.when.concerns(subjects) {

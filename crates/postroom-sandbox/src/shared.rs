@@ -11,38 +11,38 @@ use std::sync::PoisonError;
 use tokio::sync::watch;
 
 /// The state with its lock and its wake-up.
-pub struct Shared {
+pub(crate) struct Shared {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
 }
 
 impl Shared {
     /// Guards `state`.
-    pub fn new(state: State) -> Self {
+    pub(crate) fn new(state: State) -> Self {
         Self { state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
 
     /// Reads the state.
-    pub fn look<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+    pub(crate) fn look<T>(&self, read: impl FnOnce(&State) -> T) -> T {
         read(&self.lock())
     }
 
     /// Changes the state and wakes all who wait.
-    pub fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
         result
     }
 
     /// What is to happen at `moment`; wakes those who wait only if something is.
-    pub fn take(&self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
+    pub(crate) fn take(&self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let taken = self.lock().rules.take(moment, subjects)?;
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
         Some(taken)
     }
 
     /// Is told of every change from now on.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 

@@ -16,4 +16,4 @@ mod serve;
 mod session;
 mod unstuff;
 
-pub use serve::serve;
+pub(crate) use serve::serve;

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// A connection with a client.
-pub enum Stream {
+pub(crate) enum Stream {
     /// Without TLS.
     Plain(TcpStream),
     /// Under TLS.
@@ -25,7 +25,7 @@ pub enum Stream {
 
 impl Stream {
     /// Whether TLS is on.
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
@@ -34,7 +34,7 @@ impl Stream {
     /// # Errors
     ///
     /// What the handshake failed with; also if TLS is on already.
-    pub async fn accept_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
+    pub(crate) async fn accept_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
         match self {
             Self::Plain(tcp) => Ok(Self::Tls(Box::new(acceptor.accept(tcp).await?))),
             Self::Tls(_) | Self::Closed => Err(io::ErrorKind::InvalidInput.into()),
@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// Ends the connection in the given way. A stalled one is held until the client hangs up.
-    pub async fn end(self, ending: Ending) {
+    pub(crate) async fn end(self, ending: Ending) {
         let tcp = match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.into_inner().0,

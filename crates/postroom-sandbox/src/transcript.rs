@@ -37,13 +37,13 @@ pub struct CommandLine {
 
 /// The lines in the order they came.
 #[derive(Debug, Default)]
-pub struct Transcript {
+pub(crate) struct Transcript {
     lines: VecDeque<CommandLine>,
 }
 
 impl Transcript {
     /// Adds a line.
-    pub fn add(&mut self, line: CommandLine) {
+    pub(crate) fn add(&mut self, line: CommandLine) {
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();
         }
@@ -51,18 +51,18 @@ impl Transcript {
     }
 
     /// The lines, oldest first.
-    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &CommandLine> {
+    pub(crate) fn lines(&self) -> impl DoubleEndedIterator<Item = &CommandLine> {
         self.lines.iter()
     }
 
     /// Forgets all lines.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.lines.clear();
     }
 }
 
 /// A line as text; bytes that are not UTF-8 are shown escaped.
-pub fn shown(line: &[u8]) -> String {
+pub(crate) fn shown(line: &[u8]) -> String {
     match std::str::from_utf8(line) {
         Ok(text) => text.to_owned(),
         Err(_) => line.escape_ascii().to_string(),

@@ -24,7 +24,7 @@ const LITERAL_ROOM_BYTES: usize = 1024 * 1024;
 
 /// A line from the client.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line {
+pub(crate) enum Line {
     /// Without its line end.
     Text(Vec<u8>),
     /// It was longer than allowed, and is dropped.
@@ -32,7 +32,7 @@ pub enum Line {
 }
 
 /// The buffers of one connection.
-pub struct Wire {
+pub(crate) struct Wire {
     stream: Stream,
     input: BytesMut,
     /// How much of `input` is known to have no LF.
@@ -46,7 +46,7 @@ pub struct Wire {
 
 impl Wire {
     /// With empty buffers.
-    pub fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: Stream) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -59,17 +59,17 @@ impl Wire {
     }
 
     /// Whether TLS is on.
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.stream.is_tls()
     }
 
     /// What has come and is not used yet.
-    pub fn input(&self) -> &[u8] {
+    pub(crate) fn input(&self) -> &[u8] {
         &self.input
     }
 
     /// Marks the first `count` bytes of the input as used.
-    pub fn used(&mut self, count: usize) {
+    pub(crate) fn used(&mut self, count: usize) {
         self.input.advance(count.min(self.input.len()));
         self.searched = 0;
     }
@@ -79,7 +79,7 @@ impl Wire {
     /// # Errors
     ///
     /// `UnexpectedEof` when the client has hung up.
-    pub async fn fill(&mut self) -> io::Result<()> {
+    pub(crate) async fn fill(&mut self) -> io::Result<()> {
         self.input.reserve(INPUT_BYTES);
         match self.stream.read_buf(&mut self.input).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -92,7 +92,7 @@ impl Wire {
     /// # Errors
     ///
     /// `UnexpectedEof` when the client has hung up.
-    pub async fn line(&mut self, bytes_max: usize) -> io::Result<Line> {
+    pub(crate) async fn line(&mut self, bytes_max: usize) -> io::Result<Line> {
         loop {
             let fresh = self.input.get(self.searched..).unwrap_or_default();
             if let Some(at) = fresh.iter().position(|byte| *byte == b'\n') {
@@ -118,7 +118,7 @@ impl Wire {
     /// # Errors
     ///
     /// `UnexpectedEof` when the client has hung up.
-    pub async fn literal(&mut self, count: usize) -> io::Result<Bytes> {
+    pub(crate) async fn literal(&mut self, count: usize) -> io::Result<Bytes> {
         let mut body = BytesMut::with_capacity(count.min(LITERAL_ROOM_BYTES));
         body.extend_from_slice(&self.input.split_to(count.min(self.input.len())));
         self.searched = 0;
@@ -139,7 +139,7 @@ impl Wire {
     /// # Errors
     ///
     /// `UnexpectedEof` when the client has hung up.
-    pub async fn skip(&mut self, count: u64) -> io::Result<()> {
+    pub(crate) async fn skip(&mut self, count: u64) -> io::Result<()> {
         let mut left = count;
         loop {
             let here = self.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -153,7 +153,7 @@ impl Wire {
     }
 
     /// Gathers output.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
     }
 
@@ -162,7 +162,7 @@ impl Wire {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() >= OUTPUT_BYTES {
             self.flush().await?;
             return self.send(bytes).await;
@@ -179,7 +179,7 @@ impl Wire {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if self.output.is_empty() {
             return Ok(());
         }
@@ -217,23 +217,23 @@ impl Wire {
     }
 
     /// From now on sends in pieces of at most this many bytes, with a pause after each.
-    pub fn slow(&mut self, bytes: usize, every: Duration) {
+    pub(crate) fn slow(&mut self, bytes: usize, every: Duration) {
         self.pace = Some((bytes, every));
     }
 
     /// Ends the connection after this many more bytes of output.
-    pub fn end_after(&mut self, bytes: u64, ending: Ending) {
+    pub(crate) fn end_after(&mut self, bytes: u64, ending: Ending) {
         self.budget = Some((bytes, ending));
     }
 
     /// Ends the connection and returns the error that says so.
-    pub async fn end(&mut self, ending: Ending) -> io::Error {
+    pub(crate) async fn end(&mut self, ending: Ending) -> io::Error {
         std::mem::replace(&mut self.stream, Stream::Closed).end(ending).await;
         io::ErrorKind::ConnectionAborted.into()
     }
 
     /// Ends the connection as a good server does: all is sent, TLS is closed, then TCP.
-    pub async fn close(&mut self) -> io::Result<()> {
+    pub(crate) async fn close(&mut self) -> io::Result<()> {
         self.flush().await?;
         self.stream.shutdown().await
     }
@@ -243,7 +243,7 @@ impl Wire {
     /// # Errors
     ///
     /// What the handshake failed with.
-    pub async fn start_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
+    pub(crate) async fn start_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
         self.flush().await?;
         self.input.clear();
         self.searched = 0;

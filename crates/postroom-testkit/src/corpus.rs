@@ -104,7 +104,7 @@ pub fn sample(number: u64, size_bytes: usize) -> Vec<u8> {
 
 /// Adds `messages` to a Maildir, which is made when missing. UIDs will follow their order.
 /// Returns how many there were.
-pub fn maildir_write<M: AsRef<[u8]>>(
+pub(crate) fn maildir_write<M: AsRef<[u8]>>(
     maildir: &Path,
     owner: (u32, u32),
     messages: impl IntoIterator<Item = M>,

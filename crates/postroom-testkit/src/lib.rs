@@ -6,6 +6,7 @@
 //!
 //! A test that needs them begins with [`require`], which says what is missing.
 
+#![warn(unreachable_pub)]
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a missing key")]
 
 mod packages;

@@ -65,19 +65,19 @@ pub fn skipped(why: &str) {
 }
 
 /// Where `program` is: in PATH or in the places for system programs that PATH may lack.
-pub fn program_path(program: &str) -> Option<PathBuf> {
+pub(crate) fn program_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
     env::split_paths(&path).chain(system).map(|at| at.join(program)).find(|at| at.is_file())
 }
 
 /// Whether this process runs as root.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     owner_of("/proc/self").is_some_and(|(uid, _)| uid == 0)
 }
 
 /// User and group that own `path`.
-pub fn owner_of(path: impl AsRef<Path>) -> Option<(u32, u32)> {
+pub(crate) fn owner_of(path: impl AsRef<Path>) -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.uid(), metadata.gid()))

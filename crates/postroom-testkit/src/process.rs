@@ -34,14 +34,14 @@ case "$2" in /tmp/*) rm -rf -- "$2" ;; esac
 "#;
 
 /// A running process with its guard.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     guard: Child,
 }
 
 impl Process {
     /// Starts `command` in a process group of its own. `directory` is what belongs to it alone.
-    pub fn start(command: &mut Command, directory: &Path) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command, directory: &Path) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
             .stdin(Stdio::null())
@@ -61,35 +61,35 @@ impl Process {
     }
 
     /// The process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The status if it has ended.
-    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// Takes the pipe of its standard output, once.
-    pub fn take_output(&mut self) -> Option<std::process::ChildStdout> {
+    pub(crate) fn take_output(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()
     }
 
     /// Ends it at once (SIGKILL) and waits until it is gone.
-    pub fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
     /// Ends it and its whole process group at once. For servers whose files go with them.
-    pub fn kill_group(&mut self) {
+    pub(crate) fn kill_group(&mut self) {
         let _ = signal("-KILL", &format!("-{}", self.child.id()));
         let _ = self.child.wait();
     }
 
     /// Asks it to end (SIGTERM) and waits; kills its group when it does not obey in time.
-    pub fn stop(&mut self) -> Result<ExitStatus> {
+    pub(crate) fn stop(&mut self) -> Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
         }
@@ -117,7 +117,7 @@ impl Drop for Process {
 }
 
 /// Sends a signal to a process, or to a group when `target` begins with a minus sign.
-pub fn signal(signal: &str, target: &str) -> Result<()> {
+pub(crate) fn signal(signal: &str, target: &str) -> Result<()> {
     let status = Command::new("kill").args([signal, "--", target]).stderr(Stdio::null()).status();
     status.context("running kill")?;
     Ok(())
@@ -125,7 +125,7 @@ pub fn signal(signal: &str, target: &str) -> Result<()> {
 
 /// CPU time that process `id` used so far, user and system, its ended children included.
 /// `None` when it is not there (or the system has no `/proc`).
-pub fn cpu_time(id: &str) -> Option<Duration> {
+pub(crate) fn cpu_time(id: &str) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
     let ticks: u64 = fields.split(' ').skip(11).take(4).filter_map(|f| f.parse::<u64>().ok()).sum();
@@ -134,7 +134,7 @@ pub fn cpu_time(id: &str) -> Option<Duration> {
 }
 
 /// `N` different ports of 127.0.0.1 that were free a moment ago.
-pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {
@@ -148,7 +148,7 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
 
 /// Waits until `port` answers with a greeting that holds `mark`, so that it is our server and not
 /// another that took the port before ours could.
-pub fn await_greeting(process: &mut Process, port: u16, mark: &str) -> Result<()> {
+pub(crate) fn await_greeting(process: &mut Process, port: u16, mark: &str) -> Result<()> {
     let deadline = Instant::now() + END;
     while Instant::now() < deadline {
         if let Some(status) = process.ended()? {

@@ -9,7 +9,7 @@
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
 /// Encodes a name.
-pub fn encode(name: &str) -> String {
+pub(crate) fn encode(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
     let mut shifted: Vec<u16> = vec![];
     for character in name.chars() {
@@ -54,7 +54,7 @@ fn digit(bits: u32) -> char {
 
 /// Decodes a name as far as it is valid. Bare UTF-8 is taken as such, other octets as Latin-1,
 /// control characters as U+FFFD.
-pub fn decode(name: &[u8]) -> String {
+pub(crate) fn decode(name: &[u8]) -> String {
     let decoded = match std::str::from_utf8(name) {
         Ok(text) => decode_text(text),
         Err(_) => decode_text(&name.iter().map(|byte| char::from(*byte)).collect::<String>()),

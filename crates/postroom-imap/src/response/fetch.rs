@@ -51,7 +51,7 @@ pub enum Body {
 
 /// Reads the items of a FETCH response. What is not known is passed over; `None` if there is no
 /// list at all.
-pub fn parse_fetch(tokens: &mut Tokens<'_>) -> Option<Fetched> {
+pub(crate) fn parse_fetch(tokens: &mut Tokens<'_>) -> Option<Fetched> {
     if tokens.next()? != Token::Open {
         return None;
     }
@@ -149,7 +149,7 @@ fn is_header(name: &[u8]) -> bool {
 }
 
 /// Whether the item is the whole message.
-pub fn is_whole_body(name: &[u8]) -> bool {
+pub(crate) fn is_whole_body(name: &[u8]) -> bool {
     let name = name.strip_suffix(b"<0>").unwrap_or(name);
     [&b"BODY[]"[..], b"BODY.PEEK[]", b"BINARY[]", b"RFC822"]
         .iter()

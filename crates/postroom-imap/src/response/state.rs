@@ -44,12 +44,12 @@ pub struct StateLine {
 
 /// Whether a line is a status response or a continuation request: such a line has no literals,
 /// whatever it ends with.
-pub fn is_state_line(line: &[u8]) -> bool {
+pub(crate) fn is_state_line(line: &[u8]) -> bool {
     line.starts_with(b"+") || state_word(line).is_some()
 }
 
 /// Reads a status response; `None` if the line is none.
-pub fn parse_state(line: &[u8]) -> Option<StateLine> {
+pub(crate) fn parse_state(line: &[u8]) -> Option<StateLine> {
     let (state, rest) = state_word(line)?;
     let rest = rest.trim_ascii();
     let (code, text) = match rest.strip_prefix(b"[").and_then(split_code) {

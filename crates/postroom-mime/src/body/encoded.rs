@@ -20,7 +20,7 @@ const LINE_BYTES_MAX: usize = 1_000;
 
 impl<S: Source> Reader<'_, S> {
     /// Takes encoded files out of a text. One that the end of a cut text cuts stays in it.
-    pub(super) fn encoded_files(
+    pub(crate) fn encoded_files(
         &mut self,
         part: &Content,
         content: Vec<u8>,
@@ -86,7 +86,7 @@ impl<S: Source> Reader<'_, S> {
     }
 
     /// Adds a part that is one encoded file as a whole; returns whether it is.
-    pub(super) fn encoded_part(&mut self, entity: &Entity, encoding: Declared) -> io::Result<bool> {
+    pub(crate) fn encoded_part(&mut self, entity: &Entity, encoding: Declared) -> io::Result<bool> {
         let length = entity.body.end - entity.body.start;
         if length > self.limits.open_bytes_max as u64 {
             self.defects.note(Defect::OpenOver);

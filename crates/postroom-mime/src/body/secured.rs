@@ -44,7 +44,7 @@ enum Told {
 
 impl<S: Source> Reader<'_, S> {
     /// Looks into a file that may be S/MIME.
-    pub(super) fn secured(&mut self, entity: &Entity) -> io::Result<()> {
+    pub(crate) fn secured(&mut self, entity: &Entity) -> io::Result<()> {
         let Some(told) = told(&entity.content) else { return Ok(()) };
         let unheard = &mut Defects::default();
         let (start, _) = leaf::content(self.source, entity, START_BYTES, unheard)?;

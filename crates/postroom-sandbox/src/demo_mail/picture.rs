@@ -8,7 +8,7 @@ const HEIGHT: u8 = 32;
 const PALETTE: [u8; 9] = [0xfb, 0xd7, 0xa8, 0xf0, 0x7f, 0x2f, 0x2f, 0x6d, 0x8c];
 
 /// The bytes of the file.
-pub fn picture() -> Vec<u8> {
+pub(crate) fn picture() -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     // Eight bits per pixel, palette, no interlace.
     chunk(&mut png, b"IHDR", &[0, 0, 0, WIDTH, 0, 0, 0, HEIGHT, 8, 3, 0, 0, 0]);

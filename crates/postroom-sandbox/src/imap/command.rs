@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 /// A command with its arguments. Mailbox names are as on the wire, with INBOX in upper case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     /// One without arguments that matter.
     Plain(Plain),
     /// LOGIN.
@@ -24,7 +24,7 @@ pub enum Command {
 
 /// Commands without arguments; ID has some that do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plain {
+pub(crate) enum Plain {
     Capability,
     Noop,
     Logout,
@@ -39,7 +39,7 @@ pub enum Plain {
 
 /// Commands about mailboxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OnMailbox {
+pub(crate) enum OnMailbox {
     /// LIST, or LSUB.
     List { subscribed: bool, special_use: bool, reference: String, patterns: Vec<String> },
     /// SUBSCRIBE, or UNSUBSCRIBE.
@@ -60,7 +60,7 @@ pub enum OnMailbox {
 
 /// Commands about messages; `uid` says that their numbers are UIDs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OnMessages {
+pub(crate) enum OnMessages {
     /// SEARCH; `returns` is what RETURN asks for (RFC 4731).
     Search { uid: bool, returns: Option<Vec<String>>, charset: Option<String>, key: Key },
     /// FETCH.
@@ -75,7 +75,7 @@ pub enum OnMessages {
 
 /// What STORE does with the flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// `+FLAGS`
     Add,
     /// `-FLAGS`

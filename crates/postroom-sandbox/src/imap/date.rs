@@ -9,30 +9,30 @@ use jiff::tz::TimeZone;
 const DATE_TIME: &str = "%d-%b-%Y %H:%M:%S %z";
 
 /// `01-Feb-2024 10:00:00 +0000`, always in UTC, for Unix time in milliseconds.
-pub fn internal_date(ms: i64) -> String {
+pub(crate) fn internal_date(ms: i64) -> String {
     let at = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
     ZonedDateTime::new(at, TimeZone::UTC).strftime(DATE_TIME).to_string()
 }
 
 /// Unix time in milliseconds of a `date-time`; the day may have a space for its first digit.
-pub fn parse_internal_date(text: &str) -> Option<i64> {
+pub(crate) fn parse_internal_date(text: &str) -> Option<i64> {
     let parsed = strtime::parse(DATE_TIME, text.trim_start()).ok()?;
     Some(parsed.to_timestamp().ok()?.as_millisecond())
 }
 
 /// The day of a `date` such as `1-Feb-2024`.
-pub fn parse_day(text: &str) -> Option<Date> {
+pub(crate) fn parse_day(text: &str) -> Option<Date> {
     strtime::parse("%d-%b-%Y", text).ok()?.to_date().ok()
 }
 
 /// The day of Unix time in milliseconds, in UTC.
-pub fn day(ms: i64) -> Date {
+pub(crate) fn day(ms: i64) -> Date {
     let at = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
     TimeZone::UTC.to_datetime(at).date()
 }
 
 /// The day of a `Date` header field, as it is written there.
-pub fn header_day(value: &str) -> Option<Date> {
+pub(crate) fn header_day(value: &str) -> Option<Date> {
     let value = value.split_once(',').map_or(value, |(_, after)| after);
     let mut words = value.split_ascii_whitespace();
     parse_day(&format!("{}-{}-{}", words.next()?, words.next()?, words.next()?))

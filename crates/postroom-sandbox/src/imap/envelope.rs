@@ -8,7 +8,7 @@ use crate::imap::structure::unquoted;
 use crate::imap::token::string;
 
 /// The envelope of the message whose header this is.
-pub fn envelope(header: &[u8]) -> Vec<u8> {
+pub(crate) fn envelope(header: &[u8]) -> Vec<u8> {
     let text = |name: &str| nstring(field(header, name).as_deref());
     let from = addresses(header, "From");
     let or_from = |name: &str| match addresses(header, name) {
@@ -56,7 +56,7 @@ fn address(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The structure of a part of `message`; `extended` for BODYSTRUCTURE, not for BODY.
-pub fn structure(message: &[u8], part: &Part, extended: bool) -> Vec<u8> {
+pub(crate) fn structure(message: &[u8], part: &Part, extended: bool) -> Vec<u8> {
     let header = message.get(part.header.clone()).unwrap_or_default();
     let (kind, subtype) = part.content_type.value.split_once('/').unwrap_or(("TEXT", "PLAIN"));
     if kind == "MULTIPART" && !part.children.is_empty() {

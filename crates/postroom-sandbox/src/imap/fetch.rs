@@ -21,7 +21,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub async fn fetch(
+    pub(crate) async fn fetch(
         &mut self,
         messages: Messages<'_>,
         mut items: Vec<Item>,
@@ -83,7 +83,7 @@ impl Session {
     }
 
     /// SEARCH; with `returns` the response is ESEARCH (RFC 4731 §3.1), under this `tag`.
-    pub fn search(
+    pub(crate) fn search(
         &mut self,
         tag: &str,
         uid: bool,

@@ -13,7 +13,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is lost.
-    pub async fn idle(&mut self) -> io::Result<String> {
+    pub(crate) async fn idle(&mut self) -> io::Result<String> {
         self.peer.wire.push(b"+ idling\r\n");
         self.peer.wire.flush().await?;
         self.peer.idling(true);

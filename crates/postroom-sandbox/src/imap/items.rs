@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// One item that the client wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
+pub(crate) enum Item {
     /// `UID`
     Uid,
     /// `FLAGS`
@@ -35,7 +35,7 @@ pub enum Item {
 
 /// Bytes of the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
+pub(crate) struct Section {
     /// The name under which they are sent.
     label: String,
     /// The part, from the outside in, counted from 1.
@@ -62,7 +62,7 @@ enum What {
 /// # Errors
 ///
 /// [`Malformed`] if one is not known.
-pub fn parse(arguments: &mut Arguments<'_>) -> Result<Vec<Item>, Malformed> {
+pub(crate) fn parse(arguments: &mut Arguments<'_>) -> Result<Vec<Item>, Malformed> {
     let mut list = arguments.list_or_rest()?;
     let mut items = Vec::new();
     while !list.is_empty() {
@@ -209,7 +209,7 @@ impl Section {
 /// The FETCH response for one message, in pieces that share the bytes of the message.
 ///
 /// `None` if there is to be none.
-pub fn response(
+pub(crate) fn response(
     items: &[Item],
     sequence: usize,
     message: &Stored,

@@ -11,14 +11,14 @@ const LINE_BYTES_MAX: usize = 12288;
 
 impl Session {
     /// CAPABILITY.
-    pub fn capability(&mut self) -> String {
+    pub(crate) fn capability(&mut self) -> String {
         let line = format!("* CAPABILITY {}\r\n", self.capabilities().join(" "));
         self.peer.wire.push(line.as_bytes());
         "OK said".to_owned()
     }
 
     /// ID.
-    pub fn id(&mut self) -> String {
+    pub(crate) fn id(&mut self) -> String {
         let version = env!("CARGO_PKG_VERSION");
         let line = format!("* ID (\"name\" \"Postroom sandbox\" \"version\" \"{version}\")\r\n");
         self.peer.wire.push(line.as_bytes());
@@ -26,14 +26,14 @@ impl Session {
     }
 
     /// NAMESPACE: one personal namespace without prefix.
-    pub fn namespace(&mut self) -> String {
+    pub(crate) fn namespace(&mut self) -> String {
         let line = format!("* NAMESPACE ((\"\" \"{}\")) NIL NIL\r\n", self.peer.house.delimiter);
         self.peer.wire.push(line.as_bytes());
         "OK said".to_owned()
     }
 
     /// LOGIN.
-    pub fn login(&mut self, user: &str, password: &str) -> String {
+    pub(crate) fn login(&mut self, user: &str, password: &str) -> String {
         if self.offers("LOGINDISABLED") {
             return "NO [PRIVACYREQUIRED] LOGIN is disabled".to_owned();
         }
@@ -45,7 +45,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is lost.
-    pub async fn authenticate(
+    pub(crate) async fn authenticate(
         &mut self,
         mechanism: &str,
         initial: Option<&str>,

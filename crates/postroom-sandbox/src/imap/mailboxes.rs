@@ -6,7 +6,7 @@ use crate::imap::token::string;
 use bytes::Bytes;
 
 /// What APPEND puts into a mailbox.
-pub struct Appended {
+pub(crate) struct Appended {
     /// With these flags.
     pub flags: Vec<String>,
     /// With this INTERNALDATE, else now.
@@ -16,7 +16,7 @@ pub struct Appended {
 }
 
 /// Which mailboxes LIST shows.
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// Only those that are subscribed to.
     pub subscribed: bool,
     /// Only those with a special use.
@@ -29,7 +29,7 @@ pub struct Wanted<'a> {
 
 impl Session {
     /// LIST, or LSUB under that `word`.
-    pub fn list(&mut self, word: &str, wanted: &Wanted<'_>) -> String {
+    pub(crate) fn list(&mut self, word: &str, wanted: &Wanted<'_>) -> String {
         let delimiter = self.peer.house.delimiter;
         if wanted.patterns.iter().all(String::is_empty) {
             let line = format!("* {word} (\\Noselect) \"{delimiter}\" \"\"\r\n");
@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// STATUS.
-    pub fn status(&mut self, name: &str, items: &[String]) -> String {
+    pub(crate) fn status(&mut self, name: &str, items: &[String]) -> String {
         let without = self.without.take();
         let said = self.mailbox(name, |mailbox| {
             let unseen =
@@ -99,7 +99,7 @@ impl Session {
     }
 
     /// CREATE; a name that ends with the delimiter is the same without it.
-    pub fn create(&mut self, name: &str, special_use: Vec<String>) -> String {
+    pub(crate) fn create(&mut self, name: &str, special_use: Vec<String>) -> String {
         let name = name.trim_end_matches(self.peer.house.delimiter);
         let user = self.user();
         let created = self.peer.house.shared.edit(|state| {
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// DELETE.
-    pub fn delete(&mut self, name: &str) -> String {
+    pub(crate) fn delete(&mut self, name: &str) -> String {
         if name == "INBOX" {
             return "NO [CANNOT] INBOX stays".to_owned();
         }
@@ -128,7 +128,7 @@ impl Session {
     }
 
     /// RENAME, with all that is below; INBOX stays and is emptied (RFC 3501 §6.3.5).
-    pub fn rename(&mut self, from: &str, to: &str) -> String {
+    pub(crate) fn rename(&mut self, from: &str, to: &str) -> String {
         let below = format!("{from}{}", self.peer.house.delimiter);
         let user = self.user();
         self.peer.house.shared.edit(|state| {
@@ -158,13 +158,13 @@ impl Session {
     }
 
     /// SUBSCRIBE, UNSUBSCRIBE.
-    pub fn subscribe(&mut self, name: &str, subscribed: bool) -> String {
+    pub(crate) fn subscribe(&mut self, name: &str, subscribed: bool) -> String {
         let found = self.mailbox_edit(name, |mailbox| mailbox.subscribed = subscribed);
         found.map_or_else(no_such_mailbox, |()| "OK noted".to_owned())
     }
 
     /// APPEND.
-    pub fn append(&mut self, name: &str, appended: Appended) -> String {
+    pub(crate) fn append(&mut self, name: &str, appended: Appended) -> String {
         let date_ms = appended.date_ms.unwrap_or_else(clock::now_ms);
         let added = self.mailbox_edit(name, |mailbox| {
             let uid = mailbox.append(appended.bytes, appended.flags, date_ms);
@@ -226,7 +226,7 @@ fn is_special_use(attribute: &str) -> bool {
 }
 
 /// The tagged response for a mailbox that is not there.
-pub fn no_such_mailbox() -> String {
+pub(crate) fn no_such_mailbox() -> String {
     "NO [NONEXISTENT] no such mailbox".to_owned()
 }
 

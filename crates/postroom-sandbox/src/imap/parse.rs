@@ -21,7 +21,7 @@ use bytes::Bytes;
 /// # Errors
 ///
 /// [`Malformed`] with the text of the BAD response.
-pub fn parse(name: ImapCommand, uid: bool, tokens: &[Token]) -> Result<Command, Malformed> {
+pub(crate) fn parse(name: ImapCommand, uid: bool, tokens: &[Token]) -> Result<Command, Malformed> {
     let mut arguments = Arguments::new(tokens);
     let command = if uid {
         Command::Messages(on_uids(name, &mut arguments)?)

@@ -21,7 +21,7 @@ const LITERAL_BYTES_MAX: u64 = 64 * 1024;
 const LITERALS_MAX: usize = 100;
 
 /// A command as it came.
-pub struct Received {
+pub(crate) struct Received {
     /// Its tag.
     pub tag: String,
     /// Its name.
@@ -38,7 +38,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub async fn receive(&mut self, pipelined: bool) -> io::Result<Option<Received>> {
+    pub(crate) async fn receive(&mut self, pipelined: bool) -> io::Result<Option<Received>> {
         let Line::Text(first) = self.peer.wire.line(LINE_BYTES_MAX).await? else {
             self.peer.wire.push(b"* BAD line too long\r\n");
             return Ok(None);
@@ -210,7 +210,7 @@ impl LiteralMark {
 }
 
 /// The bytes with the tag in place of each `{tag}`.
-pub fn with_tag(bytes: &[u8], tag: &str) -> Vec<u8> {
+pub(crate) fn with_tag(bytes: &[u8], tag: &str) -> Vec<u8> {
     const MARK: &[u8] = b"{tag}";
     let mut said = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

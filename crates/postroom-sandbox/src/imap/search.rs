@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 50;
 
 /// What a message is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
+pub(crate) enum Key {
     /// Nothing in particular.
     All,
     /// Every one of these.
@@ -48,7 +48,7 @@ pub enum Key {
 
 /// How days compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compare {
+pub(crate) enum Compare {
     /// Earlier.
     Before,
     /// The same.
@@ -72,7 +72,7 @@ impl Compare {
 /// # Errors
 ///
 /// [`Malformed`] if there is none, or one is not known.
-pub fn parse(arguments: &mut Arguments<'_>) -> Result<Key, Malformed> {
+pub(crate) fn parse(arguments: &mut Arguments<'_>) -> Result<Key, Malformed> {
     keys(arguments, 0)
 }
 
@@ -162,7 +162,7 @@ fn day_key(name: &str) -> Option<Compare> {
 
 /// Where a message stands in its mailbox.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub(crate) struct Place {
     /// Its sequence number.
     pub sequence: u32,
     /// The highest sequence number.
@@ -173,7 +173,7 @@ pub struct Place {
 
 impl Key {
     /// Whether a message has it.
-    pub fn matches(&self, message: &Stored, place: Place) -> bool {
+    pub(crate) fn matches(&self, message: &Stored, place: Place) -> bool {
         match self {
             Self::All => true,
             Self::And(keys) => keys.iter().all(|key| key.matches(message, place)),

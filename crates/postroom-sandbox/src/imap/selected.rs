@@ -15,7 +15,7 @@ use std::io;
 const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
 
 /// Which messages a command is about.
-pub struct Messages<'a> {
+pub(crate) struct Messages<'a> {
     /// The set as it was given.
     pub set: &'a Set,
     /// Whether its numbers are UIDs.
@@ -24,7 +24,7 @@ pub struct Messages<'a> {
 
 impl Session {
     /// SELECT, EXAMINE.
-    pub fn select(&mut self, name: &str, read_only: bool) -> String {
+    pub(crate) fn select(&mut self, name: &str, read_only: bool) -> String {
         self.view = None;
         let opened = self.mailbox(name, |mailbox| {
             let closed =
@@ -48,7 +48,7 @@ impl Session {
     }
 
     /// CLOSE, which also removes what is marked \Deleted, and UNSELECT, which does not.
-    pub fn unselect(&mut self, expunge: bool) -> String {
+    pub(crate) fn unselect(&mut self, expunge: bool) -> String {
         if let Some(view) = self.view.take()
             && expunge
             && !view.read_only
@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// EXPUNGE; with a set only those of the UIDs (RFC 4315 §2.1).
-    pub fn expunge(&mut self, set: Option<&Set>) -> String {
+    pub(crate) fn expunge(&mut self, set: Option<&Set>) -> String {
         let Some(view) = &self.view else {
             return not_selected();
         };
@@ -90,7 +90,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub async fn store(
+    pub(crate) async fn store(
         &mut self,
         messages: Messages<'_>,
         change: Change,
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// Changes the flags of one message; the FETCH response that tells of it.
-    pub fn store_one(
+    pub(crate) fn store_one(
         &mut self,
         position: usize,
         change: Change,
@@ -141,7 +141,7 @@ impl Session {
     }
 
     /// COPY, MOVE.
-    pub fn copy(&mut self, messages: Messages<'_>, to: &str, remove: bool) -> String {
+    pub(crate) fn copy(&mut self, messages: Messages<'_>, to: &str, remove: bool) -> String {
         let Some(view) = &self.view else {
             return not_selected();
         };
@@ -221,7 +221,7 @@ fn changed(own: &[String], change: Change, flags: &[String]) -> Vec<String> {
 }
 
 /// The tagged response when no mailbox is selected.
-pub fn not_selected() -> String {
+pub(crate) fn not_selected() -> String {
     "BAD no mailbox is selected".to_owned()
 }
 

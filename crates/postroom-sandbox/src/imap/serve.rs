@@ -22,7 +22,7 @@ use std::io;
 /// # Errors
 ///
 /// The connection is lost, or ended by a rule.
-pub async fn serve(mut peer: Peer, implicit_tls: bool) -> io::Result<()> {
+pub(crate) async fn serve(mut peer: Peer, implicit_tls: bool) -> io::Result<()> {
     if let Flow::Instead(bytes, ending) = peer.at(Point::ImapConnect, &[]).await? {
         peer.say(&bytes, ending).await?;
     }

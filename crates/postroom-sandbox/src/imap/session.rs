@@ -5,7 +5,7 @@ use crate::mailbox::Mailbox;
 use crate::peer::Peer;
 
 /// One dialogue.
-pub struct Session {
+pub(crate) struct Session {
     /// The client.
     pub peer: Peer,
     /// The selected mailbox.
@@ -18,17 +18,17 @@ pub struct Session {
 
 impl Session {
     /// With a client that has just connected.
-    pub fn new(peer: Peer) -> Self {
+    pub(crate) fn new(peer: Peer) -> Self {
         Self { peer, view: None, without: None, heard_count: 0 }
     }
 
     /// Who is logged in; empty before that.
-    pub fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &str {
         self.peer.user.as_deref().unwrap_or_default()
     }
 
     /// What CAPABILITY says now.
-    pub fn capabilities(&self) -> Vec<String> {
+    pub(crate) fn capabilities(&self) -> Vec<String> {
         let house = &self.peer.house;
         let plain = !self.peer.wire.is_tls();
         let mut usual = vec!["IMAP4rev1", "LITERAL+", "ID", "NAMESPACE", "CHILDREN"];
@@ -46,18 +46,22 @@ impl Session {
     }
 
     /// Whether CAPABILITY says this.
-    pub fn offers(&self, capability: &str) -> bool {
+    pub(crate) fn offers(&self, capability: &str) -> bool {
         self.capabilities().iter().any(|own| own.eq_ignore_ascii_case(capability))
     }
 
     /// Reads a mailbox of the user, by wire name.
-    pub fn mailbox<T>(&self, name: &str, read: impl FnOnce(&Mailbox) -> T) -> Option<T> {
+    pub(crate) fn mailbox<T>(&self, name: &str, read: impl FnOnce(&Mailbox) -> T) -> Option<T> {
         let user = self.user();
         self.peer.house.shared.look(|state| state.wire_mailbox(user, name).map(read))
     }
 
     /// Changes a mailbox of the user, by wire name.
-    pub fn mailbox_edit<T>(&self, name: &str, change: impl FnOnce(&mut Mailbox) -> T) -> Option<T> {
+    pub(crate) fn mailbox_edit<T>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Mailbox) -> T,
+    ) -> Option<T> {
         let user = self.user();
         self.peer.house.shared.edit(|state| {
             state.wire_mailboxes_mut(user).and_then(|mailboxes| mailboxes.get_mut(name)).map(change)
@@ -65,7 +69,7 @@ impl Session {
     }
 
     /// Gathers what has happened and the client does not know yet.
-    pub fn tell_news(&mut self) {
+    pub(crate) fn tell_news(&mut self) {
         let said = self
             .peer
             .house
@@ -86,7 +90,7 @@ impl Session {
     }
 
     /// The selected messages that a command means, as positions in the view.
-    pub fn uids(&self) -> &[u32] {
+    pub(crate) fn uids(&self) -> &[u32] {
         self.view.as_ref().map_or(&[], |view| &view.uids)
     }
 }

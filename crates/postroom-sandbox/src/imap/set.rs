@@ -4,11 +4,11 @@ use std::ops::Range;
 
 /// A set as the client wrote it; `None` is `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Set(Vec<(Option<u32>, Option<u32>)>);
+pub(crate) struct Set(Vec<(Option<u32>, Option<u32>)>);
 
 impl Set {
     /// Reads `1:5,7,9:*`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let number = |text: &str| match text {
             "*" => Some(None),
             text if text.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -26,7 +26,7 @@ impl Set {
     /// The positions in `uids` (ascending) that the set means, ascending, each once.
     ///
     /// `n:*` means the last message even if its number is below `n` (RFC 3501 §6.4.8).
-    pub fn positions(&self, uids: &[u32], by_uid: bool) -> Vec<usize> {
+    pub(crate) fn positions(&self, uids: &[u32], by_uid: bool) -> Vec<usize> {
         let last = if by_uid { uids.last().copied().unwrap_or(0) } else { uids.len() as u32 };
         let mut ranges: Vec<Range<usize>> = Vec::with_capacity(self.0.len());
         for (from, to) in &self.0 {
@@ -48,7 +48,7 @@ impl Set {
     }
 
     /// Whether the set has this number, where `last` is the number that `*` means.
-    pub fn has(&self, number: u32, last: u32) -> bool {
+    pub(crate) fn has(&self, number: u32, last: u32) -> bool {
         self.0.iter().any(|(from, to)| {
             let (a, b) = (from.unwrap_or(last), to.unwrap_or(last));
             (a.min(b)..=a.max(b)).contains(&number)
@@ -57,7 +57,7 @@ impl Set {
 }
 
 /// Writes numbers that ascend as a set: `1:5,7`. Empty for none.
-pub fn compact(numbers: &[u32]) -> String {
+pub(crate) fn compact(numbers: &[u32]) -> String {
     let mut text = String::new();
     for run in numbers.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
         if !text.is_empty() {

@@ -17,7 +17,7 @@ enum Stage {
 
 impl Session {
     /// The tagged response to a command that cannot be carried out now, or not at all.
-    pub fn refuses(&self, name: ImapCommand) -> Option<&'static str> {
+    pub(crate) fn refuses(&self, name: ImapCommand) -> Option<&'static str> {
         let (stage, capability) = needs(name);
         if capability.is_some_and(|capability| !self.offers(capability)) {
             return Some("BAD command not known");

@@ -12,7 +12,7 @@ const PARTS_MAX: usize = 1000;
 
 /// One header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// As it is written.
     pub name: &'a [u8],
     /// Behind the colon, still folded.
@@ -23,7 +23,7 @@ pub struct Field<'a> {
 
 impl Field<'_> {
     /// The value on one line, without spaces around it.
-    pub fn unfolded(&self) -> Vec<u8> {
+    pub(crate) fn unfolded(&self) -> Vec<u8> {
         let flat: Vec<u8> =
             self.value.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
         flat.trim_ascii().to_vec()
@@ -32,7 +32,7 @@ impl Field<'_> {
 
 /// A message or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Where its header is, with the empty line.
     pub header: Range<usize>,
     /// Where its body is.
@@ -45,7 +45,7 @@ pub struct Part {
 
 /// A field value with parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Parameterized {
+pub(crate) struct Parameterized {
     /// What stands before the first semicolon, in upper case.
     pub value: String,
     /// Names in upper case, with values.
@@ -53,7 +53,7 @@ pub struct Parameterized {
 }
 
 /// The length of the header at the start of `bytes`, with the empty line that ends it.
-pub fn header_bytes(bytes: &[u8]) -> usize {
+pub(crate) fn header_bytes(bytes: &[u8]) -> usize {
     let mut at = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         at += line.len();
@@ -65,7 +65,7 @@ pub fn header_bytes(bytes: &[u8]) -> usize {
 }
 
 /// The fields of a header; lines that are none are skipped.
-pub fn fields(header: &[u8]) -> Vec<Field<'_>> {
+pub(crate) fn fields(header: &[u8]) -> Vec<Field<'_>> {
     let mut fields = Vec::new();
     let mut rest = header;
     while !rest.is_empty() {
@@ -95,13 +95,13 @@ fn folded_bytes(bytes: &[u8]) -> usize {
 }
 
 /// The first field of a name, on one line.
-pub fn field(header: &[u8], name: &str) -> Option<Vec<u8>> {
+pub(crate) fn field(header: &[u8], name: &str) -> Option<Vec<u8>> {
     let found = fields(header).into_iter().find(|f| f.name.eq_ignore_ascii_case(name.as_bytes()));
     found.map(|field| field.unfolded())
 }
 
 /// Takes a message into its parts.
-pub fn parse(message: &[u8]) -> Part {
+pub(crate) fn parse(message: &[u8]) -> Part {
     part(message, 0..message.len(), b"TEXT/PLAIN", 0)
 }
 
@@ -166,7 +166,7 @@ fn without_line_end(message: &[u8], start: usize, end: usize) -> usize {
 }
 
 /// Reads `value; name=value; name="value"`.
-pub fn parameterized(text: &[u8]) -> Parameterized {
+pub(crate) fn parameterized(text: &[u8]) -> Parameterized {
     let mut pieces = split_outside_quotes(text, b';').into_iter();
     let value = pieces.next().unwrap_or_default().to_ascii_uppercase();
     let parameters = pieces.filter_map(|piece| {
@@ -178,14 +178,14 @@ pub fn parameterized(text: &[u8]) -> Parameterized {
 
 impl Parameterized {
     /// The parameter of a name in upper case.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(own, _)| own == name)?;
         Some(&found.1)
     }
 }
 
 /// Splits at each `separator` that is not inside a quoted string.
-pub fn split_outside_quotes(text: &[u8], separator: u8) -> Vec<String> {
+pub(crate) fn split_outside_quotes(text: &[u8], separator: u8) -> Vec<String> {
     let (mut pieces, mut piece) = (Vec::new(), Vec::new());
     let (mut quoted, mut escaped) = (false, false);
     for byte in text {
@@ -207,7 +207,7 @@ pub fn split_outside_quotes(text: &[u8], separator: u8) -> Vec<String> {
 }
 
 /// The text of a quoted string; any other text as it stands.
-pub fn unquoted(text: &str) -> String {
+pub(crate) fn unquoted(text: &str) -> String {
     let Some(inside) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
         return text.to_owned();
     };

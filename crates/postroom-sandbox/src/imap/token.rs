@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// A part of a command as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Segment {
+pub(crate) enum Segment {
     /// A line, or the piece of it up to a literal; without `{n}` and line end.
     Line(Vec<u8>),
     /// A literal.
@@ -15,7 +15,7 @@ pub enum Segment {
 
 /// A token of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Token {
+pub(crate) enum Token {
     /// `(`
     Open,
     /// `)`
@@ -28,14 +28,14 @@ pub enum Token {
 
 /// What is wrong with a command: the text of the BAD response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed(pub &'static str);
+pub(crate) struct Malformed(pub &'static str);
 
 /// Takes a command into tokens.
 ///
 /// # Errors
 ///
 /// [`Malformed`] if a quoted string has no end.
-pub fn tokens(segments: &[Segment]) -> Result<Vec<Token>, Malformed> {
+pub(crate) fn tokens(segments: &[Segment]) -> Result<Vec<Token>, Malformed> {
     let mut tokens = Vec::new();
     for segment in segments {
         match segment {
@@ -104,30 +104,30 @@ fn word(line: &[u8], start: usize) -> (&[u8], &[u8]) {
 
 /// The tokens that are still to be read.
 #[derive(Debug, Clone, Copy)]
-pub struct Arguments<'a> {
+pub(crate) struct Arguments<'a> {
     rest: &'a [Token],
 }
 
 impl<'a> Arguments<'a> {
     /// Reads these tokens.
-    pub fn new(tokens: &'a [Token]) -> Self {
+    pub(crate) fn new(tokens: &'a [Token]) -> Self {
         Self { rest: tokens }
     }
 
     /// Whether nothing is left.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// The next token.
-    pub fn token(&mut self) -> Option<&'a Token> {
+    pub(crate) fn token(&mut self) -> Option<&'a Token> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(first)
     }
 
     /// Whether a parenthesis opens next.
-    pub fn opens(&self) -> bool {
+    pub(crate) fn opens(&self) -> bool {
         self.rest.first() == Some(&Token::Open)
     }
 
@@ -136,7 +136,7 @@ impl<'a> Arguments<'a> {
     /// # Errors
     ///
     /// [`Malformed`] if there is none.
-    pub fn word(&mut self) -> Result<String, Malformed> {
+    pub(crate) fn word(&mut self) -> Result<String, Malformed> {
         match self.token() {
             Some(Token::Word(word)) => Ok(as_text(word)),
             Some(Token::Open | Token::Close | Token::Text(_)) | None => {
@@ -146,7 +146,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The next word in upper case if it is that and not something else; does not move on.
-    pub fn keyword(&self) -> Option<String> {
+    pub(crate) fn keyword(&self) -> Option<String> {
         match self.rest.first() {
             Some(Token::Word(word)) => Some(as_text(word).to_ascii_uppercase()),
             Some(Token::Open | Token::Close | Token::Text(_)) | None => None,
@@ -158,7 +158,7 @@ impl<'a> Arguments<'a> {
     /// # Errors
     ///
     /// [`Malformed`] if there is none.
-    pub fn text(&mut self) -> Result<String, Malformed> {
+    pub(crate) fn text(&mut self) -> Result<String, Malformed> {
         match self.token() {
             Some(Token::Word(bytes)) => Ok(as_text(bytes)),
             Some(Token::Text(bytes)) => Ok(as_text(bytes)),
@@ -171,7 +171,7 @@ impl<'a> Arguments<'a> {
     /// # Errors
     ///
     /// [`Malformed`] if none opens, or it is not closed.
-    pub fn list(&mut self) -> Result<Arguments<'a>, Malformed> {
+    pub(crate) fn list(&mut self) -> Result<Arguments<'a>, Malformed> {
         if self.token() != Some(&Token::Open) {
             return Err(Malformed("a list is missing"));
         }
@@ -196,7 +196,7 @@ impl<'a> Arguments<'a> {
     /// # Errors
     ///
     /// [`Malformed`] if the parentheses are not closed.
-    pub fn list_or_rest(&mut self) -> Result<Arguments<'a>, Malformed> {
+    pub(crate) fn list_or_rest(&mut self) -> Result<Arguments<'a>, Malformed> {
         if self.opens() { self.list() } else { Ok(Self { rest: std::mem::take(&mut self.rest) }) }
     }
 
@@ -205,7 +205,7 @@ impl<'a> Arguments<'a> {
     /// # Errors
     ///
     /// [`Malformed`] if there is a list among it.
-    pub fn texts(&mut self) -> Result<Vec<String>, Malformed> {
+    pub(crate) fn texts(&mut self) -> Result<Vec<String>, Malformed> {
         let mut texts = Vec::new();
         while !self.is_empty() {
             texts.push(self.text()?);
@@ -218,13 +218,13 @@ impl<'a> Arguments<'a> {
     /// # Errors
     ///
     /// [`Malformed`] if something is.
-    pub fn end(&self) -> Result<(), Malformed> {
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
         if self.is_empty() { Ok(()) } else { Err(Malformed("too many arguments")) }
     }
 }
 
 /// Bytes as text; what is not UTF-8 is escaped, and so names nothing.
-pub fn as_text(bytes: &[u8]) -> String {
+pub(crate) fn as_text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.escape_ascii().to_string(),
@@ -232,7 +232,7 @@ pub fn as_text(bytes: &[u8]) -> String {
 }
 
 /// A string as the server sends it: quoted if it can be, else a literal (RFC 3501 §4.3).
-pub fn string(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn string(bytes: &[u8]) -> Vec<u8> {
     const QUOTED_BYTES_MAX: usize = 1000;
     if bytes.len() > QUOTED_BYTES_MAX || !bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         return [format!("{{{}}}\r\n", bytes.len()).as_bytes(), bytes].concat();

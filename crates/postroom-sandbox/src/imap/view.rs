@@ -4,7 +4,7 @@ use crate::mailbox::Mailbox;
 
 /// What a client was told of the selected mailbox.
 #[derive(Debug)]
-pub struct View {
+pub(crate) struct View {
     /// The wire name of the mailbox.
     pub mailbox: String,
     /// Whether it was opened by EXAMINE.
@@ -17,7 +17,7 @@ pub struct View {
 
 impl View {
     /// The mailbox as it is now.
-    pub fn new(name: &str, mailbox: &Mailbox, read_only: bool) -> Self {
+    pub(crate) fn new(name: &str, mailbox: &Mailbox, read_only: bool) -> Self {
         Self {
             mailbox: name.to_owned(),
             read_only,
@@ -27,18 +27,18 @@ impl View {
     }
 
     /// Whether nothing has happened that the client was not told of.
-    pub fn is_current(&self, mailbox: &Mailbox) -> bool {
+    pub(crate) fn is_current(&self, mailbox: &Mailbox) -> bool {
         self.version == mailbox.version()
     }
 
     /// Takes note that the client knows of everything that has happened.
-    pub fn now_current(&mut self, mailbox: &Mailbox) {
+    pub(crate) fn now_current(&mut self, mailbox: &Mailbox) {
         self.version = mailbox.version();
     }
 
     /// What has happened since the client was told last, as untagged responses: EXPUNGE, then
     /// EXISTS, then FETCH with flags that somebody else than `connection` has changed.
-    pub fn news(&mut self, mailbox: &Mailbox, connection: u64) -> Vec<u8> {
+    pub(crate) fn news(&mut self, mailbox: &Mailbox, connection: u64) -> Vec<u8> {
         if self.is_current(mailbox) {
             return Vec::new();
         }

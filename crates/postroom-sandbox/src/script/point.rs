@@ -154,7 +154,7 @@ impl SmtpCommand {
 
 /// What has come to pass in a dialogue, to be compared with the points of the rules.
 #[derive(Debug, Clone, Copy)]
-pub enum Moment {
+pub(crate) enum Moment {
     /// Exactly this point.
     At(Point),
     /// The message with this UID is about to be sent.
@@ -170,7 +170,7 @@ pub enum Moment {
 
 impl Moment {
     /// Whether `point` is reached at this moment.
-    pub fn is_at(self, point: Point) -> bool {
+    pub(crate) fn is_at(self, point: Point) -> bool {
         match (self, point) {
             (Self::At(here), point) => here == point,
             (Self::Message(uid), Point::ImapMessage(wanted)) => {

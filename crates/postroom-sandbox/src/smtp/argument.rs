@@ -2,7 +2,7 @@
 
 /// `FROM:<address> param param`, or the same with `TO:`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Path {
+pub(crate) struct Path {
     /// The address; empty for `<>`.
     pub address: String,
     /// The parameters as they stand.
@@ -13,7 +13,7 @@ pub struct Path {
 ///
 /// `None` if it is not of this form. A source route (`<@a,@b:user@c>`) is dropped, as RFC 5321
 /// §4.1.1.3 wants.
-pub fn path(argument: &str, keyword: &str) -> Option<Path> {
+pub(crate) fn path(argument: &str, keyword: &str) -> Option<Path> {
     let (start, rest) = argument.split_at_checked(keyword.len())?;
     if !start.eq_ignore_ascii_case(keyword) {
         return None;

@@ -24,7 +24,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is lost.
-    pub async fn auth(&mut self, argument: &str) -> io::Result<Reply> {
+    pub(crate) async fn auth(&mut self, argument: &str) -> io::Result<Reply> {
         if !self.greeted || !self.offers("AUTH") {
             return Ok(Reply::new(502, "5.5.1", "AUTH is not offered"));
         }

@@ -20,7 +20,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub async fn content(&mut self) -> io::Result<()> {
+    pub(crate) async fn content(&mut self) -> io::Result<()> {
         let early = !self.peer.wire.input().is_empty();
         self.peer.wire.flush().await?;
         let message = self.read_message().await?;
@@ -108,7 +108,7 @@ impl Session {
     /// # Errors
     ///
     /// None; the result fits where others may fail.
-    pub fn reply(&mut self, reply: &Reply, behind: Vec<u8>) -> io::Result<()> {
+    pub(crate) fn reply(&mut self, reply: &Reply, behind: Vec<u8>) -> io::Result<()> {
         let bytes = reply.bytes(self.offers("ENHANCEDSTATUSCODES"));
         self.peer.wire.push(&bytes);
         self.peer.wire.push(&behind);
@@ -117,6 +117,6 @@ impl Session {
 }
 
 /// Whether the bytes say that the server did what it was asked for.
-pub fn is_positive(reply: &[u8]) -> bool {
+pub(crate) fn is_positive(reply: &[u8]) -> bool {
     matches!(reply.first(), Some(b'2' | b'3'))
 }

@@ -2,7 +2,7 @@
 
 /// One reply, perhaps of several lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     code: u16,
     enhanced: &'static str,
     lines: Vec<String>,
@@ -10,17 +10,17 @@ pub struct Reply {
 
 impl Reply {
     /// A reply of one line; `enhanced` may be empty (RFC 2034 §4: EHLO, 3yz).
-    pub fn new(code: u16, enhanced: &'static str, text: &str) -> Self {
+    pub(crate) fn new(code: u16, enhanced: &'static str, text: &str) -> Self {
         Self { code, enhanced, lines: vec![text.to_owned()] }
     }
 
     /// A reply of several lines without enhanced codes.
-    pub fn of_lines(code: u16, lines: Vec<String>) -> Self {
+    pub(crate) fn of_lines(code: u16, lines: Vec<String>) -> Self {
         Self { code, enhanced: "", lines }
     }
 
     /// The bytes on the wire, without enhanced codes if the server does not offer them.
-    pub fn bytes(&self, with_enhanced: bool) -> Vec<u8> {
+    pub(crate) fn bytes(&self, with_enhanced: bool) -> Vec<u8> {
         let mut bytes = String::new();
         for (at, line) in self.lines.iter().enumerate() {
             let separator = if at + 1 == self.lines.len() { ' ' } else { '-' };

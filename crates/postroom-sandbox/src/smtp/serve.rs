@@ -21,7 +21,7 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 /// # Errors
 ///
 /// The connection is lost, or ended by a rule.
-pub async fn serve(mut peer: Peer, implicit_tls: bool) -> io::Result<()> {
+pub(crate) async fn serve(mut peer: Peer, implicit_tls: bool) -> io::Result<()> {
     if let Flow::Instead(bytes, ending) = peer.at(Point::SmtpConnect, &[]).await? {
         peer.say(&bytes, ending).await?;
     }

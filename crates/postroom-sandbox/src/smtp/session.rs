@@ -9,7 +9,7 @@ use crate::smtp::reply::Reply;
 const RECIPIENTS_MAX: usize = 1000;
 
 /// One dialogue.
-pub struct Session {
+pub(crate) struct Session {
     /// The client.
     pub peer: Peer,
     /// Whether EHLO or HELO was said.
@@ -20,7 +20,7 @@ pub struct Session {
 
 /// The envelope so far.
 #[derive(Debug, Default)]
-pub struct Transaction {
+pub(crate) struct Transaction {
     /// The address of MAIL.
     pub reverse_path: String,
     /// The accepted addresses of RCPT.
@@ -31,12 +31,12 @@ pub struct Transaction {
 
 impl Session {
     /// With a client that has just connected.
-    pub fn new(peer: Peer) -> Self {
+    pub(crate) fn new(peer: Peer) -> Self {
         Self { peer, greeted: false, transaction: None }
     }
 
     /// What EHLO says after the first line.
-    pub fn keywords(&self) -> Vec<String> {
+    pub(crate) fn keywords(&self) -> Vec<String> {
         let house = &self.peer.house;
         let plain = !self.peer.wire.is_tls();
         let mut usual: Vec<String> =
@@ -54,7 +54,7 @@ impl Session {
     }
 
     /// Whether EHLO says the keyword.
-    pub fn offers(&self, keyword: &str) -> bool {
+    pub(crate) fn offers(&self, keyword: &str) -> bool {
         let is = |line: &String| {
             line.split([' ', '=']).next().is_some_and(|first| first.eq_ignore_ascii_case(keyword))
         };
@@ -62,7 +62,7 @@ impl Session {
     }
 
     /// Carries out a command that only concerns the dialogue.
-    pub fn command(&mut self, command: SmtpCommand, argument: &str) -> Reply {
+    pub(crate) fn command(&mut self, command: SmtpCommand, argument: &str) -> Reply {
         match command {
             SmtpCommand::Ehlo | SmtpCommand::Helo => self.hello(command, argument),
             SmtpCommand::Mail => self.mail(argument),

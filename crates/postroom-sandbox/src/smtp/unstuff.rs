@@ -18,14 +18,14 @@ enum Seen {
 
 /// Takes the message from the stream, wherever it is cut into pieces.
 #[derive(Debug, Default)]
-pub struct Unstuffer {
+pub(crate) struct Unstuffer {
     seen: Seen,
 }
 
 impl Unstuffer {
     /// Adds the content of `input` to `message`. Returns how many bytes were used and whether the
     /// end was among them; what is behind the end is not used.
-    pub fn push(&mut self, input: &[u8], message: &mut Vec<u8>) -> (usize, bool) {
+    pub(crate) fn push(&mut self, input: &[u8], message: &mut Vec<u8>) -> (usize, bool) {
         for (at, byte) in input.iter().enumerate() {
             let (next, keep): (Seen, &[u8]) = match (self.seen, *byte) {
                 (Seen::LineStart, b'.') => (Seen::Dot, b""),

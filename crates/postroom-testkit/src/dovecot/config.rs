@@ -11,12 +11,12 @@ use std::path::Path;
 use std::process::Command;
 
 /// What stands in the greeting of the Dovecot of `directory` and of no other.
-pub fn greeting(directory: &Path) -> String {
+pub(crate) fn greeting(directory: &Path) -> String {
     format!("{} ready", mark(directory))
 }
 
 /// The whole configuration file.
-pub fn text(
+pub(crate) fn text(
     directory: &Path,
     ports: Ports,
     owner: (u32, u32),
