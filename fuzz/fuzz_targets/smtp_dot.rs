@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_smtp::dot::DotStuffer;
+use postroom_smtp::DotStuffer;
 
 fuzz_target!(|bytes: &[u8]| {
     let (cut, message) = match bytes.split_first() {

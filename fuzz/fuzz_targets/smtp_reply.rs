@@ -2,22 +2,22 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_smtp::Capabilities;
-use postroom_smtp::reply::Collector;
-use postroom_smtp::reply::LINES_MAX;
-use postroom_smtp::reply::Progress;
+use postroom_smtp::Extensions;
+use postroom_smtp::ReplyCollector;
+use postroom_smtp::REPLY_LINES_MAX;
+use postroom_smtp::ReplyProgress;
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut collector = Collector::default();
+    let mut collector = ReplyCollector::default();
     for line in bytes.split(|byte| *byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match collector.push(line) {
-            Ok(Progress::Whole(reply) | Progress::Cut(reply)) => {
-                assert!((200..600).contains(&reply.code) && reply.lines.len() <= LINES_MAX);
+            Ok(ReplyProgress::Whole(reply) | ReplyProgress::Cut(reply)) => {
+                assert!((200..600).contains(&reply.code) && reply.lines.len() <= REPLY_LINES_MAX);
                 assert!(!reply.to_string().chars().any(char::is_control));
-                let _ = Capabilities::from_reply(&reply);
+                let _ = Extensions::from_reply(&reply);
             }
-            Ok(Progress::More) => {}
+            Ok(ReplyProgress::More) => {}
             Err(_) => return,
         }
     }

@@ -178,7 +178,7 @@ pub fn needs_a_person(error: &Error) -> bool {
     match error {
         Error::Imap(error) => error.verdict() == Verdict::Credentials,
         Error::Smtp(postroom_smtp::Error::Unsupported { .. }) => true,
-        Error::Smtp(error) => error.verdict() == postroom_smtp::Verdict::Credentials,
+        Error::Smtp(error) => error.verdict() == postroom_smtp::SmtpVerdict::Credentials,
         Error::NoPassword => true,
         Error::Store(_)
         | Error::Spool(_)

@@ -5,36 +5,43 @@
 /// A line break, NUL or other control character in an address or name would end the command and
 /// begin another one.
 #[must_use]
-pub fn problem(text: &str) -> Option<&'static str> {
+pub(crate) fn problem(text: &str) -> Option<&'static str> {
     if text.len() > 1000 {
         return Some("is longer than 1000 octets");
     }
     text.chars().any(char::is_control).then_some("has a control character")
 }
 
+/// What MAIL says of a message beside its reverse path (RFC 5321 §4.1.2, `Mail-parameters`).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MailParameters {
+    /// SIZE (RFC 1870) in bytes; `None` where the server does not offer it.
+    pub size_bytes: Option<u64>,
+    /// BODY=8BITMIME (RFC 6152).
+    pub eight_bit: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub smtp_utf8: bool,
+}
+
 /// `MAIL FROM` with the parameters that the server understands.
 #[must_use]
-pub fn mail(
-    reverse_path: &str,
-    size_bytes: Option<u64>,
-    (eight_bit, utf8): (bool, bool),
-) -> String {
-    let size = size_bytes.map(|bytes| format!(" SIZE={bytes}")).unwrap_or_default();
-    let body = if eight_bit { " BODY=8BITMIME" } else { "" };
-    let utf8 = if utf8 { " SMTPUTF8" } else { "" };
+pub(crate) fn mail(reverse_path: &str, parameters: MailParameters) -> String {
+    let size = parameters.size_bytes.map(|bytes| format!(" SIZE={bytes}")).unwrap_or_default();
+    let body = if parameters.eight_bit { " BODY=8BITMIME" } else { "" };
+    let utf8 = if parameters.smtp_utf8 { " SMTPUTF8" } else { "" };
     format!("MAIL FROM:<{reverse_path}>{size}{body}{utf8}\r\n")
 }
 
 /// `RCPT TO`.
 #[must_use]
-pub fn rcpt(forward_path: &str) -> String {
+pub(crate) fn rcpt(forward_path: &str) -> String {
     format!("RCPT TO:<{forward_path}>\r\n")
 }
 
 /// Whether `name` can stand for us in EHLO: a domain name of several labels, or an address literal
 /// (RFC 5321 §4.1.2). `localhost` and names with an underscore cannot.
 #[must_use]
-pub fn is_public_name(name: &str) -> bool {
+pub(crate) fn is_public_name(name: &str) -> bool {
     let of_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let label = |label: &str| {
         let edges = label.starts_with('-') || label.ends_with('-');

@@ -3,11 +3,11 @@
 //! A connection is reused only at a known-idle point: after a complete answer to the end of data,
 //! or to RSET. Anything else, an error or a dropped future, leaves it unusable.
 
-use crate::capabilities::Capabilities;
 use crate::command;
 use crate::error::Error;
+use crate::extensions::Extensions;
 use crate::reply::Reply;
-use crate::wire::Wire;
+use crate::wire::SmtpWire;
 use postroom_net::Credentials;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// How long each step may take (RFC 5321 §4.5.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
+pub struct SmtpDeadlines {
     /// The greeting, EHLO, STARTTLS, AUTH, MAIL, RCPT: 5 minutes.
     pub command: Duration,
     /// The answer to DATA: 2 minutes.
@@ -33,7 +33,7 @@ pub struct Deadlines {
     pub courtesy: Duration,
 }
 
-impl Default for Deadlines {
+impl Default for SmtpDeadlines {
     fn default() -> Self {
         Self {
             command: Duration::from_secs(300),
@@ -47,29 +47,29 @@ impl Default for Deadlines {
 
 /// What a connection is opened with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
+pub struct SmtpOptions {
     /// The name that EHLO gives.
     pub ehlo_name: String,
     /// How long each step may take.
-    pub deadlines: Deadlines,
+    pub deadlines: SmtpDeadlines,
 }
 
-impl Default for Options {
+impl Default for SmtpOptions {
     fn default() -> Self {
-        Self { ehlo_name: "localhost".to_owned(), deadlines: Deadlines::default() }
+        Self { ehlo_name: "localhost".to_owned(), deadlines: SmtpDeadlines::default() }
     }
 }
 
 /// A connection.
 #[derive(Debug)]
-pub struct Connection {
-    pub(crate) wire: Wire,
-    pub(crate) capabilities: Capabilities,
-    pub(crate) deadlines: Deadlines,
+pub struct SmtpConnection {
+    pub(crate) wire: SmtpWire,
+    pub(crate) extensions: Extensions,
+    pub(crate) deadlines: SmtpDeadlines,
     pub(crate) idle: bool,
 }
 
-impl Connection {
+impl SmtpConnection {
     /// Connects: greeting, EHLO (HELO where that is refused), STARTTLS where the endpoint asks for
     /// it, and EHLO again.
     ///
@@ -79,12 +79,12 @@ impl Connection {
     pub async fn open(
         dialer: &Dialer,
         endpoint: &Endpoint,
-        options: &Options,
+        options: &SmtpOptions,
     ) -> Result<Self, Error> {
         let stream = dialer.connect(endpoint).await?;
         let mut connection = Self {
-            wire: Wire::new(stream),
-            capabilities: Capabilities::default(),
+            wire: SmtpWire::new(stream),
+            extensions: Extensions::default(),
             deadlines: options.deadlines,
             idle: false,
         };
@@ -121,16 +121,16 @@ impl Connection {
             reply = self.command("EHLO", &format!("EHLO {name}\r\n")).await?;
         }
         if reply.is_success() {
-            self.capabilities = Capabilities::from_reply(&reply);
+            self.extensions = Extensions::from_reply(&reply);
             return Ok(());
         }
-        self.capabilities = Capabilities::default();
+        self.extensions = Extensions::default();
         let reply = self.command("HELO", &format!("HELO {name}\r\n")).await?;
         accepted("HELO", reply).map(drop)
     }
 
     async fn start_tls(&mut self, dialer: &Dialer, endpoint: &Endpoint) -> Result<(), Error> {
-        if !self.capabilities.start_tls {
+        if !self.extensions.start_tls {
             let reason = "the server does not offer STARTTLS: is smtpSecurity right, or is \
                           somebody between us?";
             return Err(Error::Unsupported { reason: reason.to_owned() });
@@ -138,14 +138,14 @@ impl Connection {
         let reply = self.command("STARTTLS", "STARTTLS\r\n").await?;
         accepted("STARTTLS", reply)?;
         self.wire.start_tls(dialer, endpoint.bare_host()).await?;
-        self.capabilities = Capabilities::default();
+        self.extensions = Extensions::default();
         Ok(())
     }
 
     /// What the server offers.
     #[must_use]
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     /// Logs in with PLAIN or LOGIN, whichever the server offers and takes, or XOAUTH2 for an access
@@ -160,9 +160,9 @@ impl Connection {
             Secret::OAuth2(_) => &["XOAUTH2"],
             Secret::Password(_) => &["PLAIN", "LOGIN"],
         };
-        let mut last = Error::Unsupported { reason: no_mechanism(&self.capabilities) };
+        let mut last = Error::Unsupported { reason: no_mechanism(&self.extensions) };
         for mechanism in known {
-            if !self.capabilities.offers(mechanism) {
+            if !self.extensions.offers(mechanism) {
                 continue;
             }
             let reply = match self.authenticate(mechanism, credentials).await {
@@ -230,7 +230,7 @@ impl Connection {
     /// Sends each command only after the answer to the one before, whatever the server offers:
     /// its answers did not come in step.
     pub fn in_turn(&mut self) {
-        self.capabilities.pipelining = false;
+        self.extensions.pipelining = false;
     }
 
     /// Asks the server whether it is still there.
@@ -284,9 +284,9 @@ fn without_secret(mut reply: Reply, credentials: &Credentials) -> Reply {
 }
 
 /// What to tell a person whose login the server does not ask for.
-fn no_mechanism(capabilities: &Capabilities) -> String {
-    if capabilities.offers_auth() {
-        let known = capabilities.auth.join(", ");
+fn no_mechanism(extensions: &Extensions) -> String {
+    if extensions.offers_auth() {
+        let known = extensions.auth.join(", ");
         return format!("the server offers no way to log in that we know, only {known}");
     }
     "the account has a login for sending, but the server offers none (no AUTH): are smtpPort and \

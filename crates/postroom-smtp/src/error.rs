@@ -66,7 +66,7 @@ pub enum Error {
 
 /// What an error means for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SmtpVerdict {
     /// It may go later.
     Postpone,
     /// It will not go.
@@ -81,19 +81,19 @@ impl Error {
     /// Sorts the error: 5yz is permanent, all else may pass (RFC 5321 §4.2.1), but for a login that
     /// is not taken and an answer that is missing after the final dot.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> SmtpVerdict {
         match self {
-            Self::Reply { reply, .. } if reply.is_permanent() => Verdict::Refuse,
-            Self::Unsupported { .. } => Verdict::Refuse,
-            Self::Credentials { reply } if !Self::passes(reply) => Verdict::Credentials,
+            Self::Reply { reply, .. } if reply.is_permanent() => SmtpVerdict::Refuse,
+            Self::Unsupported { .. } => SmtpVerdict::Refuse,
+            Self::Credentials { reply } if !Self::passes(reply) => SmtpVerdict::Credentials,
             Self::Connect(_)
             | Self::Reply { .. }
             | Self::Credentials { .. }
             | Self::Protocol { .. }
             | Self::Lost { .. }
             | Self::Timeout { .. }
-            | Self::Abandoned { .. } => Verdict::Postpone,
-            Self::InDoubt { .. } => Verdict::InDoubt,
+            | Self::Abandoned { .. } => SmtpVerdict::Postpone,
+            Self::InDoubt { .. } => SmtpVerdict::InDoubt,
         }
     }
 

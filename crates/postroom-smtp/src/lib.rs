@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   reply, meaning        what a server says, and what that means
-//!   capabilities          what it offers
+//!   extensions            what it offers
 //!   command, dot          what we say: checked arguments, the dot-stuffed stream
 //!   connection            greeting, EHLO, STARTTLS, AUTH, then one transaction after another
 //! ```
@@ -10,32 +10,40 @@
 //! can have the message: only after the final dot, and without an answer, is that in doubt.
 //! Standards: RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152, 6531, 2034.
 
-pub mod reply;
+#![warn(unreachable_pub)]
 
-pub mod meaning;
+mod reply;
 
-pub mod error;
+mod meaning;
 
-pub mod capabilities;
+mod error;
 
-pub mod command;
+mod extensions;
 
-pub mod dot;
+mod command;
+
+mod dot;
 
 mod wire;
 
-pub mod connection;
+mod connection;
 
-pub mod transaction;
+mod transaction;
 
-pub use capabilities::Capabilities;
-pub use connection::Connection;
-pub use connection::Options;
+pub use connection::SmtpConnection;
+pub use connection::SmtpDeadlines;
+pub use connection::SmtpOptions;
+pub use dot::DotStuffer;
 pub use error::Error;
-pub use error::Verdict;
+pub use error::SmtpVerdict;
+pub use extensions::Extensions;
 pub use meaning::LoginRefusal;
+pub use reply::LINES_MAX as REPLY_LINES_MAX;
 pub use reply::Reply;
+pub use reply::ReplyCollector;
+pub use reply::ReplyProgress;
 pub use transaction::Envelope;
 pub use transaction::MessageSource;
-pub use transaction::Outcome;
 pub use transaction::RecipientReply;
+pub use transaction::TransactionReplies;
+pub use transaction::no_such_addresses;

@@ -202,12 +202,12 @@ impl LoginRefusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::Collector;
-    use crate::reply::Progress;
+    use crate::reply::ReplyCollector;
+    use crate::reply::ReplyProgress;
 
     fn reply(line: &str) -> Reply {
-        match Collector::default().push(line.as_bytes()) {
-            Ok(Progress::Whole(reply)) => reply,
+        match ReplyCollector::default().push(line.as_bytes()) {
+            Ok(ReplyProgress::Whole(reply)) => reply,
             other => panic!("{other:?}"),
         }
     }

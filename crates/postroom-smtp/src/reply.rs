@@ -8,7 +8,7 @@
 use std::fmt;
 
 /// How many octets of a line of a reply are read, with its end.
-pub const LINE_OCTETS_MAX: usize = 4096;
+pub(crate) const LINE_OCTETS_MAX: usize = 4096;
 /// How many lines of a reply are read.
 pub const LINES_MAX: usize = 200;
 
@@ -27,7 +27,7 @@ pub struct Reply {
 
 /// One line of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReplyLine<'a> {
+pub(crate) struct ReplyLine<'a> {
     /// The reply code; of a line with an enhanced code alone, its class.
     pub code: u16,
     /// Whether the line has that code.
@@ -78,7 +78,7 @@ impl fmt::Display for Reply {
 /// # Errors
 ///
 /// [`NotAReply`] when it begins neither with a code of 200 to 599 nor with an enhanced code.
-pub fn parse_reply_line(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
+pub(crate) fn parse_reply_line(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
     let [a @ b'2'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] = line else {
         return bare(line);
     };
@@ -112,7 +112,7 @@ fn short(class: u8) -> u16 {
 
 /// How far a reply is after a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum ReplyProgress {
     /// More lines follow.
     More,
     /// That was its last line.
@@ -123,18 +123,18 @@ pub enum Progress {
 
 /// Collects the lines of one reply.
 #[derive(Debug, Default)]
-pub struct Collector {
+pub struct ReplyCollector {
     reply: Option<Reply>,
 }
 
-impl Collector {
+impl ReplyCollector {
     /// Takes the next line, without its line end. Where the codes of the lines differ, the last
     /// one counts, but for a success after a refusal.
     ///
     /// # Errors
     ///
     /// [`NotAReply`] when no line so far shows a class.
-    pub fn push(&mut self, line: &[u8]) -> Result<Progress, NotAReply> {
+    pub fn push(&mut self, line: &[u8]) -> Result<ReplyProgress, NotAReply> {
         let parsed = match (parse_reply_line(line), &self.reply) {
             (Ok(parsed), None) => parsed,
             // In the middle, an enhanced code does not end a reply.
@@ -159,9 +159,9 @@ impl Collector {
         reply.lines.push(shown(text));
         let is_full = reply.lines.len() >= LINES_MAX;
         match (parsed.more, is_full) {
-            (true, false) => Ok(Progress::More),
-            (false, _) => Ok(self.reply.take().map_or(Progress::More, Progress::Whole)),
-            (true, true) => Ok(self.reply.take().map_or(Progress::More, Progress::Cut)),
+            (true, false) => Ok(ReplyProgress::More),
+            (false, _) => Ok(self.reply.take().map_or(ReplyProgress::More, ReplyProgress::Whole)),
+            (true, true) => Ok(self.reply.take().map_or(ReplyProgress::More, ReplyProgress::Cut)),
         }
     }
 
@@ -207,7 +207,7 @@ fn enhanced(text: &[u8]) -> (Option<(u8, u16, u16)>, &[u8]) {
 
 /// The text of a line for people and logs: no control characters.
 #[must_use]
-pub fn shown(text: &[u8]) -> String {
+pub(crate) fn shown(text: &[u8]) -> String {
     let mut shown = String::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         shown.extend(chunk.valid().chars().map(|c| if c.is_control() { ' ' } else { c }));
@@ -257,9 +257,11 @@ mod tests {
 
     /// The code and the words of a reply that consists of these lines, whole or not.
     fn read(lines: &[&[u8]]) -> Option<(u16, String)> {
-        let mut collector = Collector::default();
+        let mut collector = ReplyCollector::default();
         for line in lines {
-            if let Ok(Progress::Whole(reply) | Progress::Cut(reply)) = collector.push(line) {
+            if let Ok(ReplyProgress::Whole(reply) | ReplyProgress::Cut(reply)) =
+                collector.push(line)
+            {
                 return Some((reply.code, reply.to_string()));
             }
         }
@@ -294,11 +296,13 @@ mod tests {
 
     #[test]
     fn an_endless_reply_is_cut() {
-        let mut collector = Collector::default();
+        let mut collector = ReplyCollector::default();
         for _ in 1..LINES_MAX {
-            assert_eq!(collector.push(b"550-x"), Ok(Progress::More));
+            assert_eq!(collector.push(b"550-x"), Ok(ReplyProgress::More));
         }
-        assert!(matches!(collector.push(b"550-x"), Ok(Progress::Cut(reply)) if reply.code == 550));
+        assert!(
+            matches!(collector.push(b"550-x"), Ok(ReplyProgress::Cut(reply)) if reply.code == 550)
+        );
     }
 
     proptest::proptest! {
@@ -306,9 +310,9 @@ mod tests {
         fn whatever_comes_is_a_reply_or_is_none(
             lines in proptest::collection::vec(proptest::collection::vec(0_u8.., 0..40), 0..6),
         ) {
-            let mut collector = Collector::default();
+            let mut collector = ReplyCollector::default();
             for line in &lines {
-                if let Ok(Progress::Whole(reply)) = collector.push(line) {
+                if let Ok(ReplyProgress::Whole(reply)) = collector.push(line) {
                     assert!((200..600).contains(&reply.code));
                     assert!(!reply.to_string().chars().any(char::is_control));
                 }
@@ -321,17 +325,17 @@ mod tests {
             texts in proptest::collection::vec("[a-z]{0,9}", 1..9),
         ) {
             let code = class * 100 + subject * 10 + detail;
-            let mut collector = Collector::default();
+            let mut collector = ReplyCollector::default();
             for (at, text) in texts.iter().enumerate() {
                 let is_last = at + 1 == texts.len();
                 let line = format!("{code}{}{text}", if is_last { ' ' } else { '-' });
                 match collector.push(line.as_bytes()).unwrap() {
-                    Progress::Whole(reply) => {
+                    ReplyProgress::Whole(reply) => {
                         assert!(is_last);
                         assert_eq!((reply.code, &reply.lines), (code, &texts));
                     }
-                    Progress::More => assert!(!is_last),
-                    Progress::Cut(_) => panic!("cut"),
+                    ReplyProgress::More => assert!(!is_last),
+                    ReplyProgress::Cut(_) => panic!("cut"),
                 }
             }
         }

@@ -5,7 +5,8 @@
 //! answer; from then on, and only then, a lost connection is in doubt.
 
 use crate::command;
-use crate::connection::Connection;
+use crate::command::MailParameters;
+use crate::connection::SmtpConnection;
 use crate::connection::still_there;
 use crate::dot::DotStuffer;
 use crate::error::Error;
@@ -44,7 +45,7 @@ pub struct RecipientReply {
 
 /// How a transaction ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TransactionReplies {
     /// The answers to each RCPT, in the order of the envelope.
     pub recipients: Vec<RecipientReply>,
     /// The answer to the message; `None` when no recipient was accepted, so that none was sent.
@@ -63,7 +64,7 @@ impl MessageSource for Option<Bytes> {
     }
 }
 
-impl Connection {
+impl SmtpConnection {
     /// Sends one message. `before_dot` is awaited after all data and before the final dot: the
     /// server can have the message only if it said yes.
     ///
@@ -75,7 +76,7 @@ impl Connection {
         envelope: &Envelope,
         source: &mut S,
         before_dot: D,
-    ) -> Result<Outcome, Error>
+    ) -> Result<TransactionReplies, Error>
     where
         S: MessageSource,
         D: AsyncFnOnce() -> Result<(), String>,
@@ -91,7 +92,7 @@ impl Connection {
             let source = io::Error::other("the server spoke without being asked");
             return Err(Error::Lost { command: "MAIL", source });
         }
-        let (recipients, data) = if self.capabilities.pipelining {
+        let (recipients, data) = if self.extensions.pipelining {
             self.wire.set_pipelined(true);
             let answers = self.envelope_pipelined(envelope).await;
             self.wire.set_pipelined(false);
@@ -124,20 +125,20 @@ impl Connection {
         let login = login.filter(|_| recipients.iter().all(|r| r.reply.wants_login()));
         match login {
             Some(wants) if !any => Err(Error::Credentials { reply: wants.reply.clone() }),
-            Some(_) | None => Ok(Outcome { recipients, data }),
+            Some(_) | None => Ok(TransactionReplies { recipients, data }),
         }
     }
 
     /// Whether the server takes such an address at all: letters outside ASCII need SMTPUTF8.
     #[must_use]
     pub fn takes_address(&self, path: &str) -> bool {
-        path.is_ascii() || self.capabilities.smtp_utf8
+        path.is_ascii() || self.extensions.smtp_utf8
     }
 
     /// Whether the server takes messages with such addresses in the header.
     #[must_use]
     pub fn takes_utf8(&self) -> bool {
-        self.capabilities.smtp_utf8
+        self.extensions.smtp_utf8
     }
 
     /// Refuses what the server cannot take, or must not be given.
@@ -154,15 +155,15 @@ impl Connection {
                 return Err(Error::Unsupported { reason: no_such_addresses(path) });
             }
         }
-        if envelope.smtp_utf8 && !self.capabilities.smtp_utf8 {
+        if envelope.smtp_utf8 && !self.extensions.smtp_utf8 {
             let reason = "the server takes no messages with such addresses (no SMTPUTF8)";
             return Err(Error::Unsupported { reason: reason.to_owned() });
         }
-        if envelope.eight_bit && !self.capabilities.eight_bit_mime {
+        if envelope.eight_bit && !self.extensions.eight_bit_mime {
             let reason = "the server takes no 8-bit messages (no 8BITMIME)".to_owned();
             return Err(Error::Unsupported { reason });
         }
-        if let Some(Some(bytes_max)) = self.capabilities.size
+        if let Some(Some(bytes_max)) = self.extensions.size
             && envelope.size_bytes > bytes_max
         {
             let bytes = envelope.size_bytes;
@@ -173,8 +174,12 @@ impl Connection {
     }
 
     fn mail(&self, envelope: &Envelope) -> String {
-        let size = self.capabilities.size.map(|_| envelope.size_bytes);
-        command::mail(&envelope.reverse_path, size, (envelope.eight_bit, envelope.smtp_utf8))
+        let parameters = MailParameters {
+            size_bytes: self.extensions.size.map(|_| envelope.size_bytes),
+            eight_bit: envelope.eight_bit,
+            smtp_utf8: envelope.smtp_utf8,
+        };
+        command::mail(&envelope.reverse_path, parameters)
     }
 
     /// MAIL, each RCPT and DATA in one go, then their answers in turn (RFC 2920). Of many

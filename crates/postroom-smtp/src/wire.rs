@@ -1,11 +1,11 @@
 //! The bytes of a connection: bounded lines in, whole buffers out, a deadline on each wait.
 
 use crate::error::Error;
-use crate::reply::Collector;
 use crate::reply::LINE_OCTETS_MAX;
 use crate::reply::NotAReply;
-use crate::reply::Progress;
 use crate::reply::Reply;
+use crate::reply::ReplyCollector;
+use crate::reply::ReplyProgress;
 use crate::reply::shown;
 use postroom_net::Dialer;
 use postroom_net::Stream;
@@ -34,7 +34,7 @@ const NOISE_CHARS_MAX: usize = 200;
 
 /// A stream and what was read of it but not used yet.
 #[derive(Debug)]
-pub struct Wire {
+pub(crate) struct SmtpWire {
     stream: Option<Stream>,
     buffer: Vec<u8>,
     used: usize,
@@ -43,7 +43,7 @@ pub struct Wire {
 }
 
 /// A line of a reply.
-struct Line {
+struct RawLine {
     bytes: Vec<u8>,
     /// Where it begins in the buffer.
     start: usize,
@@ -75,9 +75,9 @@ impl Noise {
     }
 }
 
-impl Wire {
+impl SmtpWire {
     /// A fresh connection.
-    pub fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: Stream) -> Self {
         Self {
             stream: Some(stream),
             buffer: vec![],
@@ -88,7 +88,7 @@ impl Wire {
     }
 
     /// Our own address as EHLO names it (RFC 5321 §4.1.3); `None` without a connection.
-    pub fn address_literal(&self) -> Option<String> {
+    pub(crate) fn address_literal(&self) -> Option<String> {
         let address = match self.stream.as_ref()? {
             Stream::Plain(stream) => stream.local_addr(),
             Stream::Tls(stream) => stream.get_ref().0.local_addr(),
@@ -100,12 +100,12 @@ impl Wire {
     }
 
     /// Whether there are bytes that were not asked for.
-    pub fn has_unread(&self) -> bool {
+    pub(crate) fn has_unread(&self) -> bool {
         self.used < self.buffer.len()
     }
 
     /// Whether something has come that was not asked for; it is kept for the next reply.
-    pub async fn has_arrived(&mut self, command: &'static str) -> Result<bool, Error> {
+    pub(crate) async fn has_arrived(&mut self, command: &'static str) -> Result<bool, Error> {
         for _ in 0..2 {
             if self.has_unread() {
                 return Ok(true);
@@ -129,9 +129,13 @@ impl Wire {
     }
 
     /// Reads one reply. One whose class is clear counts though its end does not come.
-    pub async fn reply(&mut self, command: &'static str, within: Duration) -> Result<Reply, Error> {
+    pub(crate) async fn reply(
+        &mut self,
+        command: &'static str,
+        within: Duration,
+    ) -> Result<Reply, Error> {
         let until = Instant::now() + within;
-        let mut collector = Collector::default();
+        let mut collector = ReplyCollector::default();
         let mut noise = Noise::default();
         loop {
             let wait = match (collector.code(), noise.lines) {
@@ -155,12 +159,12 @@ impl Wire {
             }
             self.is_out_of_step |= line.is_cut;
             match collector.push(&line.bytes) {
-                Ok(Progress::More) => {}
-                Ok(Progress::Whole(reply)) => {
+                Ok(ReplyProgress::More) => {}
+                Ok(ReplyProgress::Whole(reply)) => {
                     self.shrink();
                     return Ok(reply);
                 }
-                Ok(Progress::Cut(reply)) => {
+                Ok(ReplyProgress::Cut(reply)) => {
                     self.is_out_of_step = true;
                     return Ok(reply);
                 }
@@ -176,12 +180,12 @@ impl Wire {
     }
 
     /// Whether the replies to several commands follow one another.
-    pub fn set_pipelined(&mut self, is_pipelined: bool) {
+    pub(crate) fn set_pipelined(&mut self, is_pipelined: bool) {
         self.is_pipelined = is_pipelined;
     }
 
     /// Whether a reply was left before its end, so that what comes next may belong to it.
-    pub fn is_out_of_step(&self) -> bool {
+    pub(crate) fn is_out_of_step(&self) -> bool {
         self.is_out_of_step
     }
 
@@ -195,7 +199,7 @@ impl Wire {
 
     /// The next line without its end; the bytes before the end of the connection are one too, and
     /// so is the beginning of one that is too long.
-    async fn line(&mut self, command: &'static str) -> Result<Line, Error> {
+    async fn line(&mut self, command: &'static str) -> Result<RawLine, Error> {
         loop {
             let unused = self.buffer.get(self.used..).unwrap_or_default();
             let end = unused.iter().position(|byte| *byte == b'\n');
@@ -219,17 +223,17 @@ impl Wire {
         }
     }
 
-    fn take(&mut self, octets: usize, is_cut: bool) -> Line {
+    fn take(&mut self, octets: usize, is_cut: bool) -> RawLine {
         let end = self.used + octets;
         let line = self.buffer.get(self.used..end).unwrap_or_default();
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let bytes = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
         let start = std::mem::replace(&mut self.used, end);
-        Line { bytes, start, is_cut }
+        RawLine { bytes, start, is_cut }
     }
 
     /// Writes bytes.
-    pub async fn write(
+    pub(crate) async fn write(
         &mut self,
         bytes: &[u8],
         command: &'static str,
@@ -246,7 +250,7 @@ impl Wire {
 
     /// Makes TLS. What the server sent before the handshake without being asked is an attack or a
     /// fault: the connection is not used.
-    pub async fn start_tls(&mut self, dialer: &Dialer, host: &str) -> Result<(), Error> {
+    pub(crate) async fn start_tls(&mut self, dialer: &Dialer, host: &str) -> Result<(), Error> {
         if self.has_unread() {
             let reason = "it sent more than its answer to STARTTLS before the handshake";
             return Err(Error::Protocol { reason: reason.to_owned() });

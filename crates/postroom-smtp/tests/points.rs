@@ -9,13 +9,13 @@ use postroom_net::Endpoint;
 use postroom_net::Secret;
 use postroom_net::Security;
 use postroom_net::Trust;
-use postroom_smtp::Connection;
 use postroom_smtp::Envelope;
 use postroom_smtp::Error;
-use postroom_smtp::Options;
-use postroom_smtp::Outcome;
-use postroom_smtp::Verdict;
-use postroom_smtp::connection::Deadlines;
+use postroom_smtp::SmtpConnection;
+use postroom_smtp::SmtpDeadlines;
+use postroom_smtp::SmtpOptions;
+use postroom_smtp::SmtpVerdict;
+use postroom_smtp::TransactionReplies;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -70,19 +70,24 @@ impl Server {
         self.told.lock().unwrap().clone()
     }
 
-    async fn open(&self) -> Result<Connection, Error> {
+    async fn open(&self) -> Result<SmtpConnection, Error> {
         self.open_as("client.test").await
     }
 
-    async fn open_as(&self, name: &str) -> Result<Connection, Error> {
+    async fn open_as(&self, name: &str) -> Result<SmtpConnection, Error> {
         let short = Duration::from_millis(200);
-        let deadlines =
-            Deadlines { command: short, data: short, block: short, dot: short, courtesy: short };
-        let options = Options { ehlo_name: name.to_owned(), deadlines };
+        let deadlines = SmtpDeadlines {
+            command: short,
+            data: short,
+            block: short,
+            dot: short,
+            courtesy: short,
+        };
+        let options = SmtpOptions { ehlo_name: name.to_owned(), deadlines };
         let host = "127.0.0.1".to_owned();
         let endpoint = Endpoint { host, port: self.port, security: Security::None };
         let dialer = Dialer::new(&Trust::default()).unwrap();
-        Connection::open(&dialer, &endpoint, &options).await
+        SmtpConnection::open(&dialer, &endpoint, &options).await
     }
 }
 
@@ -142,7 +147,7 @@ fn envelope() -> Envelope {
     }
 }
 
-async fn send(connection: &mut Connection) -> Result<Outcome, Error> {
+async fn send(connection: &mut SmtpConnection) -> Result<TransactionReplies, Error> {
     let mut body = Some(Bytes::from_static(b"Subject: x\r\n\r\n.\r\nbye\r\n"));
     connection.send(&envelope(), &mut body, async || Ok(())).await
 }
@@ -361,7 +366,7 @@ async fn a_login_that_rcpt_wants_is_no_fault_of_the_message() {
     let envelope = Envelope { forward_paths, ..envelope() };
     let mut body = Some(Bytes::from_static(b"x\r\n"));
     let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert_eq!(error.verdict(), SmtpVerdict::Credentials);
     assert!(connection.is_reusable());
 }
 
@@ -372,7 +377,7 @@ async fn a_withdrawn_message_gets_no_final_dot() {
     let mut body = Some(Bytes::from_static(b"x\r\n"));
     let withdrawn = async || Err("withdrawn".to_owned());
     let error = connection.send(&envelope(), &mut body, withdrawn).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Postpone);
+    assert_eq!(error.verdict(), SmtpVerdict::Postpone);
     assert!(!connection.is_reusable());
     assert!(!server.told().iter().any(|line| line == "."));
 }
@@ -391,7 +396,7 @@ async fn what_the_server_cannot_take_is_refused_before_a_word() {
     for envelope in broken {
         let mut body = Some(Bytes::from_static(b"x\r\n"));
         let error = connection.send(&envelope, &mut body, async || Ok(())).await.unwrap_err();
-        assert_eq!(error.verdict(), Verdict::Refuse, "{error}");
+        assert_eq!(error.verdict(), SmtpVerdict::Refuse, "{error}");
     }
     assert_eq!(server.told(), ["EHLO client.test"]);
     send(&mut connection).await.unwrap();
@@ -406,7 +411,7 @@ fn anna() -> Credentials {
 async fn a_login_that_is_not_taken_is_no_fault_of_the_message() {
     let credentials = anna();
     for (reply, want) in
-        [("535 no\r\n", Verdict::Credentials), ("454 later\r\n", Verdict::Postpone)]
+        [("535 no\r\n", SmtpVerdict::Credentials), ("454 later\r\n", SmtpVerdict::Postpone)]
     {
         let server = Server::start("AUTH", Act::Say(reply)).await;
         let mut connection = server.open().await.unwrap();
@@ -440,7 +445,7 @@ async fn another_mechanism_is_tried_where_one_is_not_taken() {
     let server = Server::start("AUTH", Act::Say("504 5.5.4 not that one\r\n")).await;
     let mut connection = server.open().await.unwrap();
     let error = connection.login(&anna()).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert_eq!(error.verdict(), SmtpVerdict::Credentials);
     let told = server.told();
     let auth: Vec<_> = told.iter().filter(|line| line.starts_with("AUTH")).collect();
     assert_eq!(auth, ["AUTH PLAIN AGFubmEAaHVzaA==", "AUTH LOGIN"]);
@@ -484,7 +489,7 @@ async fn starttls(ehlo: &'static str, answer: &'static str) -> Error {
     let host = "localhost".to_owned();
     let endpoint = Endpoint { host, port, security: Security::StartTls };
     let dialer = Dialer::new(&Trust::default()).unwrap();
-    Connection::open(&dialer, &endpoint, &Options::default()).await.unwrap_err()
+    SmtpConnection::open(&dialer, &endpoint, &SmtpOptions::default()).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -495,7 +500,7 @@ async fn starttls_is_neither_stripped_nor_injected_into() {
     let injected = starttls(offered, "220 go\r\n250 AUTH PLAIN\r\n").await;
     assert!(matches!(injected, Error::Protocol { .. }), "{injected}");
     let refused = starttls(offered, "454 not now\r\n").await;
-    assert_eq!(refused.verdict(), Verdict::Postpone);
+    assert_eq!(refused.verdict(), SmtpVerdict::Postpone);
     let no_tls = starttls(offered, "220 go\r\n").await;
     assert!(matches!(no_tls, Error::Connect(_)), "{no_tls}");
 }

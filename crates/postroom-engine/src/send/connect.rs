@@ -4,8 +4,8 @@ use crate::account::Account;
 use crate::error::Error;
 use crate::report::Reporter;
 use crate::shared::Shared;
-use postroom_smtp::Connection;
-use postroom_smtp::Options;
+use postroom_smtp::SmtpConnection;
+use postroom_smtp::SmtpOptions;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub async fn open(
     shared: &Shared,
     reporter: &Reporter,
     account: &Account,
-) -> Result<Connection, Error> {
+) -> Result<SmtpConnection, Error> {
     let mut opening = pin!(open_at_last(shared, account));
     tokio::select! {
         opened = &mut opening => return opened,
@@ -37,17 +37,17 @@ pub async fn open(
 
 /// A password that is there for IMAP only is used where the server asks for one; one that is meant
 /// for SMTP must be.
-async fn open_at_last(shared: &Shared, account: &Account) -> Result<Connection, Error> {
+async fn open_at_last(shared: &Shared, account: &Account) -> Result<SmtpConnection, Error> {
     // An account without SMTP has no sender.
     let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
     let dialing = shared.dialing();
-    let options = Options { ehlo_name: dialing.ehlo_name.clone(), ..Options::default() };
+    let options = SmtpOptions { ehlo_name: dialing.ehlo_name.clone(), ..SmtpOptions::default() };
     let _turn = shared.turn(&server.endpoint).await;
     let dialer =
         dialing.dialer.pinned(&account.fingerprints).map_err(postroom_smtp::Error::from)?;
-    let mut connection = Connection::open(&dialer, &server.endpoint, &options).await?;
+    let mut connection = SmtpConnection::open(&dialer, &server.endpoint, &options).await?;
     if let Some(credentials) = &server.credentials
-        && (server.must_log_in || connection.capabilities().offers_auth())
+        && (server.must_log_in || connection.extensions().offers_auth())
     {
         connection.login(&credentials.open()?).await?;
     }

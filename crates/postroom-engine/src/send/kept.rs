@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::report::Reporter;
 use crate::send::connect;
 use crate::shared::Shared;
-use postroom_smtp::Connection;
+use postroom_smtp::SmtpConnection;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ pub struct Kept {
     reporter: Arc<Reporter>,
     setup: watch::Receiver<Arc<Account>>,
     stop: CancellationToken,
-    connection: Option<(Connection, Instant)>,
+    connection: Option<(SmtpConnection, Instant)>,
     is_probed: bool,
     in_turn: bool,
 }
@@ -31,7 +31,7 @@ pub struct Kept {
 /// A connection that is ready for a message.
 pub struct Ready {
     /// The connection.
-    pub connection: Connection,
+    pub connection: SmtpConnection,
     /// Whether it was made just now.
     pub is_new: bool,
 }
@@ -73,7 +73,7 @@ impl Kept {
     /// # Errors
     ///
     /// When there is none, or the server does not take the login.
-    pub async fn open(&mut self, account: &Account) -> Result<Connection, Error> {
+    pub async fn open(&mut self, account: &Account) -> Result<SmtpConnection, Error> {
         let superseded = async {
             tokio::select! {
                 () = connect::server_changed(self.setup.clone(), account) => {}
@@ -93,7 +93,7 @@ impl Kept {
     }
 
     /// Keeps a connection for the next message, if it can take one.
-    pub fn keep(&mut self, connection: Connection) {
+    pub fn keep(&mut self, connection: SmtpConnection) {
         if connection.is_reusable() {
             self.connection = Some((connection, Instant::now()));
         }

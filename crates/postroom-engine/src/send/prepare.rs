@@ -24,7 +24,7 @@ use postroom_model::Invalid;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
-use postroom_smtp::transaction::no_such_addresses;
+use postroom_smtp::no_such_addresses;
 use postroom_store::BlobWriter;
 use postroom_store::Claimed;
 use postroom_store::Delivered;

@@ -2,8 +2,8 @@
 
 use crate::backoff;
 use postroom_model::options::Options;
-use postroom_smtp::Outcome;
 use postroom_smtp::Reply;
+use postroom_smtp::TransactionReplies;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub fn waiting(recipients: &[Json]) -> Vec<usize> {
 /// `deferred` or `refused`, with the reply.
 ///
 /// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5).
-pub fn record(recipients: &mut [Json], named: &[usize], outcome: &Outcome) {
+pub fn record(recipients: &mut [Json], named: &[usize], outcome: &TransactionReplies) {
     for (place, answer) in named.iter().zip(&outcome.recipients) {
         let Some(recipient) = recipients.get_mut(*place) else {
             continue;
@@ -79,7 +79,7 @@ pub fn record(recipients: &mut [Json], named: &[usize], outcome: &Outcome) {
 /// The reply of a transaction that speaks of a limit of the account. An answer to one recipient
 /// does so by its code alone only when no recipient is accepted.
 #[must_use]
-pub fn limit(outcome: &Outcome) -> Option<&Reply> {
+pub fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
     let mut replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
     let any = outcome.recipients.iter().any(|recipient| recipient.reply.is_success());
     let of_data = outcome
@@ -184,7 +184,7 @@ mod tests {
         let replies = rcpt.iter().enumerate();
         let replies =
             replies.map(|(at, code)| RecipientReply { address: address(at), reply: reply(*code) });
-        let outcome = Outcome { recipients: replies.collect(), data: data.map(reply) };
+        let outcome = TransactionReplies { recipients: replies.collect(), data: data.map(reply) };
         let named: Vec<_> = (0..rcpt.len()).collect();
         record(&mut recipients, &named, &outcome);
         let states = recipients.iter().map(|r| r["state"].as_str().unwrap().to_owned()).collect();
@@ -258,8 +258,10 @@ mod tests {
         let mut recipients = ["a@b.test", "a@B.test", "c@b.test"]
             .map(|address| json!({"address": address, "state": "waiting"}));
         let answer = |code| RecipientReply { address: "a@b.test".to_owned(), reply: reply(code) };
-        let outcome =
-            Outcome { recipients: vec![answer(550), answer(250)], data: Some(reply(250)) };
+        let outcome = TransactionReplies {
+            recipients: vec![answer(550), answer(250)],
+            data: Some(reply(250)),
+        };
         record(&mut recipients, &[2, 0], &outcome);
         let states = recipients.map(|recipient| recipient["state"].as_str().unwrap().to_owned());
         assert_eq!(states, ["sent", "waiting", "refused"]);
@@ -278,7 +280,7 @@ mod tests {
         let ok = || said(250, None, "ok");
         let outcome = |replies: Vec<Reply>, data: Option<Reply>| {
             let recipient = |reply| RecipientReply { address: String::new(), reply };
-            Outcome { recipients: replies.into_iter().map(recipient).collect(), data }
+            TransactionReplies { recipients: replies.into_iter().map(recipient).collect(), data }
         };
         let table = [
             (outcome(vec![ok()], Some(ok())), false),

@@ -12,12 +12,12 @@ use crate::shared::Shared;
 use bytes::Bytes;
 use postroom_model::Timestamp;
 use postroom_model::options::Options;
-use postroom_smtp::Connection;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
-use postroom_smtp::Outcome;
 use postroom_smtp::Reply;
-use postroom_smtp::transaction::no_such_addresses;
+use postroom_smtp::SmtpConnection;
+use postroom_smtp::TransactionReplies;
+use postroom_smtp::no_such_addresses;
 use postroom_store::BlobReader;
 use postroom_store::Claimed;
 use postroom_store::Settlement;
@@ -58,7 +58,7 @@ pub struct HandedOver {
 /// What ended the attempt; the recipients of earlier transactions have their results.
 pub async fn hand_over(
     shared: &Shared,
-    connection: &mut Connection,
+    connection: &mut SmtpConnection,
     claimed: &mut Claimed,
 ) -> Result<HandedOver, postroom_smtp::Error> {
     let mut left = settle::waiting(&claimed.recipients);
@@ -106,7 +106,7 @@ pub async fn hand_over(
 
 /// Those of a group that the server did not take because there were too many: the next transaction
 /// may name them at once (RFC 5321 §4.5.3.1.10).
-fn too_many(group: &[usize], outcome: &Outcome) -> Vec<usize> {
+fn too_many(group: &[usize], outcome: &TransactionReplies) -> Vec<usize> {
     let answers = group.iter().zip(&outcome.recipients);
     let again =
         answers.filter(|(_, answer)| !answer.reply.is_success() && answer.reply.is_too_many());
@@ -121,11 +121,13 @@ fn failed(
 ) {
     let words = error.reply().map_or_else(|| error.to_string(), ToString::to_string);
     let state = match error.verdict() {
-        postroom_smtp::Verdict::InDoubt => {
+        postroom_smtp::SmtpVerdict::InDoubt => {
             return settle::put_all(recipients, group, "uncertain", &words);
         }
-        postroom_smtp::Verdict::Refuse => "refused",
-        postroom_smtp::Verdict::Postpone | postroom_smtp::Verdict::Credentials => "deferred",
+        postroom_smtp::SmtpVerdict::Refuse => "refused",
+        postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
+            "deferred"
+        }
     };
     settle::put_all(recipients, group, state, &words);
     settle::put_all(recipients, left, state, &words);
@@ -149,9 +151,9 @@ fn wire_of(recipients: &[Json], place: usize) -> String {
 
 async fn one(
     shared: &Shared,
-    connection: &mut Connection,
+    connection: &mut SmtpConnection,
     (claimed, places): (&Claimed, &[usize]),
-) -> Result<Outcome, postroom_smtp::Error> {
+) -> Result<TransactionReplies, postroom_smtp::Error> {
     let forward_paths: Vec<_> =
         places.iter().map(|place| wire_of(&claimed.recipients, *place)).collect();
     let smtp_utf8 = claimed.smtp_utf8 || forward_paths.iter().any(|path| !path.is_ascii());
@@ -186,16 +188,16 @@ pub fn verdict(
         return settle::verdict(&claimed.recipients, tried, options);
     };
     match error.verdict() {
-        postroom_smtp::Verdict::Refuse => {
+        postroom_smtp::SmtpVerdict::Refuse => {
             let verdict = settle::verdict(&claimed.recipients, tried, options);
             let is_refused = matches!(verdict, Verdict::Error { code: "refused", .. });
             let whole = Verdict::Error { code: "refused", reason: error.to_string() };
             if is_refused { whole } else { verdict }
         }
-        postroom_smtp::Verdict::Postpone | postroom_smtp::Verdict::Credentials => {
+        postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
             settle::later(error.to_string(), tried, options)
         }
-        postroom_smtp::Verdict::InDoubt => in_doubt(error.to_string(), tried, options),
+        postroom_smtp::SmtpVerdict::InDoubt => in_doubt(error.to_string(), tried, options),
     }
 }
 

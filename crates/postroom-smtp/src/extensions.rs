@@ -6,7 +6,7 @@ use crate::reply::Reply;
 
 /// The extensions that a server offers; empty after HELO.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Capabilities {
+pub struct Extensions {
     /// STARTTLS (RFC 3207).
     pub start_tls: bool,
     /// PIPELINING (RFC 2920).
@@ -21,7 +21,7 @@ pub struct Capabilities {
     pub auth: Vec<String>,
 }
 
-impl Capabilities {
+impl Extensions {
     /// Reads the answer to EHLO. The first line is the greeting.
     #[must_use]
     pub fn from_reply(reply: &Reply) -> Self {
@@ -84,7 +84,7 @@ mod tests {
             ["mx greets you", "size 1000", "AUTH=LOGIN", "AUTH PLAIN LOGIN", "8bitmime", "X"];
         let lines = lines.map(str::to_owned).to_vec();
         let found =
-            Capabilities::from_reply(&Reply { code: 250, has_code: true, enhanced: None, lines });
+            Extensions::from_reply(&Reply { code: 250, has_code: true, enhanced: None, lines });
         assert_eq!(found.size, Some(Some(1000)));
         assert_eq!(found.auth, ["LOGIN", "PLAIN"]);
         assert!(found.eight_bit_mime && !found.pipelining && found.offers("PLAIN"));
