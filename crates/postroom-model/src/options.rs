@@ -166,7 +166,8 @@ pub const DECLARATIONS: &[Declaration] = &[
         unit: "",
         kind: Kind::Word { words: &["hold", "resend"] },
         doc: "What becomes of a message whose connection was lost after its last byte: `hold` ends \
-              it as `error` with the code `uncertain`, `resend` sends it again.",
+              it as `error` with the code `uncertain`, `resend` sends it again until a server \
+              takes it or `retry_for` is over.",
     },
 ];
 

@@ -2,7 +2,8 @@
 //!
 //! With `uncertain: resend` a message whose answer was lost is sent again. When that is refused,
 //! the server may mean the second copy, or have a bad moment; nobody can tell that the first was
-//! not delivered. It is tried a few times more before it ends as `uncertain`.
+//! not delivered, and whoever sets `resend` wants another copy rather than doubt. It is tried for
+//! as long as any other message that waits, and ends as `uncertain` only then.
 
 use crate::send::settle;
 use crate::send::settle::Verdict;
@@ -12,9 +13,6 @@ use crate::shared::Shared;
 use postroom_model::options::Options;
 use postroom_store::Claimed;
 use serde_json::Value as Json;
-
-/// How many attempts a message in doubt has, before a refusal ends it.
-const ATTEMPTS_MAX: u32 = 5;
 
 /// What becomes of a delivery after an attempt that ended so, with what earlier attempts left open.
 pub async fn verdict(
@@ -27,7 +25,7 @@ pub async fn verdict(
     let Verdict::Error { code: "refused", reason } = &verdict else {
         return verdict;
     };
-    if options.word("uncertain") != "resend" || claimed.attempts >= ATTEMPTS_MAX {
+    if options.word("uncertain") != "resend" {
         return verdict;
     }
     // What the store does not tell now, it takes into account when it records the end.

@@ -183,7 +183,7 @@ async fn one_mailbox_in_two_spellings_gets_one_copy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_in_doubt_once_never_ends_as_refused() {
-    let options = json!({"retry_first": 0.1, "uncertain": "resend"});
+    let options = json!({"retry_first": 0.1, "retry_for": 0.5, "uncertain": "resend"});
     let (sandbox, postroom, account) = sandbox(options).await;
     let drop = Action::End(Ending::Close);
     sandbox.script(Rule { on: Point::SmtpAccepted, when: When::Nth(1), act: drop });
@@ -195,16 +195,18 @@ async fn what_was_in_doubt_once_never_ends_as_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_in_doubt_and_refused_once_is_sent_when_the_server_takes_it() {
-    let options = json!({"retry_first": 0.1, "uncertain": "resend"});
+async fn what_was_in_doubt_is_sent_however_often_it_was_refused_in_between() {
+    let options = json!({"retry_first": 0.1, "retry_longest": 0.1, "uncertain": "resend"});
     let (sandbox, postroom, account) = sandbox(options).await;
     let drop = Action::End(Ending::Close);
     sandbox.script(Rule { on: Point::SmtpAccepted, when: When::Nth(1), act: drop });
-    sandbox.script(rule(RCPT, When::Nth(2), "554 5.3.0 a bad moment"));
+    for nth in 2..9 {
+        sandbox.script(rule(RCPT, When::Nth(nth), "554 5.3.0 a bad moment"));
+    }
     let message = post(&postroom, &outgoing(&account, "twice")).await;
     let ended = settled(&postroom, &message).await;
     assert_eq!(ended["messageState"], "sent", "{ended}");
-    assert_eq!(ended["attempts"], 3);
+    assert_eq!(ended["attempts"], 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]
