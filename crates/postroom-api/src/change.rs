@@ -23,6 +23,7 @@ use postroom_model::builtin::files;
 use postroom_model::standing;
 use postroom_model::validate;
 use postroom_store::Error;
+use postroom_store::Failed;
 use postroom_store::Updated;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -129,7 +130,7 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
         let place = (&asked.domain, class.as_ref(), id);
         let version = Some(current.version);
         let updated = asked.app.store.entity_update_on(place, &changes, version, same_login).await;
-        if matches!(updated, Err(Error::SameLogin)) {
+        if matches!(updated, Err(Error::Condition(Failed::SameLogin))) {
             return Err(account::twin(asked, &[after(&current, &changes)]).await);
         }
         match updated? {

@@ -34,6 +34,7 @@ use postroom_model::builtin::files::HTML;
 use postroom_model::limits::PROBLEMS_MAX;
 use postroom_model::validate;
 use postroom_store::Error;
+use postroom_store::Failed;
 use postroom_store::NewEntity;
 use postroom_store::NewFile;
 use postroom_store::Terms;
@@ -159,7 +160,7 @@ async fn store(
             before.ok_or_else(|| Problem::fault("a key vanished"))
         }
         (Ok(None), None) => Err(Problem::fault("nothing was created")),
-        (Err(Error::SameLogin), _) => Err(account::twin(asked, &wanted).await),
+        (Err(Error::Condition(Failed::SameLogin)), _) => Err(account::twin(asked, &wanted).await),
         (Err(error), _) => Err(error.into()),
     }
 }

@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Invalid;
 use postroom_model::limits::PROBLEMS_MAX;
+use postroom_store::Failed;
 use serde_json::json;
 
 /// How many of several problems stand in the detail.
@@ -228,27 +229,14 @@ impl From<Invalid> for Problem {
 impl From<postroom_store::Error> for Problem {
     fn from(error: postroom_store::Error) -> Self {
         use postroom_store::Error;
-        use postroom_store::Rule;
         let text = error.to_string();
         match error {
-            Error::Exists { .. } | Error::Rule { rule: Rule::OneFolder } => {
-                Self::conflict("exists", text)
-            }
-            Error::Rule { rule: Rule::ProfileUnused | Rule::References } => {
-                Self::conflict("in-use", text)
-            }
-            Error::Reference { property } => {
-                Invalid::new(property, "refers to an entity that does not exist").into()
-            }
-            Error::InUse { .. } => Self::conflict("in-use", text),
-            Error::SameLogin => Self::conflict("same-login", text),
-            Error::Busy { .. } => Self::conflict("busy", text),
+            Error::Condition(failed) => failed.into(),
             Error::Damaged { .. } => Self::damaged(&text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
             Error::Closed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
-            Error::Condition { .. }
-            | Error::Database(_)
+            Error::Database(_)
             | Error::WalMissing { .. }
             | Error::WalForeign { .. }
             | Error::Locked { .. }
@@ -257,6 +245,35 @@ impl From<postroom_store::Error> for Problem {
             | Error::KeyMissing { .. }
             | Error::KeyDiffers
             | Error::Newer { .. } => Self::fault(chain(&error)),
+        }
+    }
+}
+
+impl From<Failed> for Problem {
+    fn from(failed: Failed) -> Self {
+        let text = failed.to_string();
+        match failed {
+            Failed::Exists { .. } | Failed::OneFolder | Failed::KeyUsed => {
+                Self::conflict("exists", text)
+            }
+            Failed::InUse { .. } => Self::conflict("in-use", text),
+            Failed::Reference { property } => {
+                Invalid::new(property, "refers to an entity that does not exist").into()
+            }
+            Failed::SameLogin => Self::conflict("same-login", text),
+            Failed::Stale
+            | Failed::Sending
+            | Failed::NotSending
+            | Failed::OtherFolders
+            | Failed::NoAccount
+            | Failed::NoFolder
+            | Failed::NoJob
+            | Failed::Recorded
+            | Failed::Relinked
+            | Failed::Finished
+            | Failed::Queued
+            | Failed::PartOfOriginal { .. }
+            | Failed::Crowded => Self::conflict("busy", text),
         }
     }
 }

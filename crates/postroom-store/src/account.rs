@@ -7,6 +7,7 @@ use crate::columns::secret;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::feed;
 use crate::feed::Operation;
 use crate::key::Sealed;
@@ -324,8 +325,10 @@ impl Store {
             }
             match self.write(batch).await {
                 Ok(_) => known += some.len(),
-                Err(Error::Condition { .. }) => break,
-                Err(Error::Rule { .. }) => return Ok(false),
+                Err(Error::Condition(Failed::NoAccount)) => break,
+                Err(Error::Condition(Failed::OtherFolders | Failed::OneFolder)) => {
+                    return Ok(false);
+                }
                 Err(error) => return Err(error),
             }
             pause = began.elapsed() * FOLDERS_PAUSE;
@@ -361,7 +364,7 @@ impl Store {
         let mut batch = vec![account_must_be(domain, account)];
         batch.extend(self.new_folder((domain, account), &class, values));
         match self.write(batch).await {
-            Ok(_) | Err(Error::Condition { .. }) => Ok(()),
+            Ok(_) | Err(Error::Condition(Failed::NoAccount)) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -12,6 +12,7 @@ use crate::chunk::Chunk;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::store::Store;
 use bytes::Bytes;
 use std::ops::Range;
@@ -88,7 +89,7 @@ impl Content {
         }
         if self.ahead.is_some() {
             let finished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
-            statements.push(Statement::new(finished).bind(blob.0).must_change());
+            statements.push(Statement::new(finished).bind(blob.0).must_change(Failed::Finished));
         }
         (blob, statements)
     }
@@ -274,10 +275,10 @@ impl Store {
         let mut result = Ok(());
         for (at, blob) in let_go {
             let unfinished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
-            let unfinished = Statement::new(unfinished).bind(blob.0).must_change();
+            let unfinished = Statement::new(unfinished).bind(blob.0).must_change(Failed::Finished);
             match self.write_at_need(vec![unfinished, chunk::delete(blob)]).await {
                 // It is finished: something refers to it.
-                Ok(_) | Err(Error::Condition { .. }) => {}
+                Ok(_) | Err(Error::Condition(Failed::Finished)) => {}
                 Err(error) => {
                     result = Err(error);
                     self.inner.abandoned.add(at, blob);

@@ -3,8 +3,8 @@
 use crate::columns;
 use crate::columns::quoted;
 use crate::database::Statement;
-use crate::entity;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::feed;
 use crate::feed::Operation;
 use crate::file;
@@ -12,7 +12,6 @@ use crate::integrity;
 use crate::login;
 use crate::login::SameLogin;
 use crate::queue;
-use crate::rule::Rule;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -44,8 +43,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Reference`] for a property that refers to nothing; [`Error::Busy`] for a message
-    /// that is being sent.
+    /// [`Failed::Reference`] for a property that refers to nothing; [`Failed::Sending`] for a
+    /// message that is being sent.
     pub async fn entity_update(
         &self,
         (domain, class, id): (&Domain, &Class, Uuid),
@@ -60,7 +59,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Self::entity_update`]; [`Error::SameLogin`] where they may not, and would.
+    /// As [`Self::entity_update`]; [`Failed::SameLogin`] where they may not, and would.
     pub async fn entity_update_on(
         &self,
         (domain, class, id): (&Domain, &Class, Uuid),
@@ -79,7 +78,6 @@ impl Store {
             let changes = queue::completed(class, &current, changes);
             let mut batch = queue::before_change(class, id, &changes);
             batch.extend(self.change((domain, class), &current, &changes));
-            let rule = batch.len();
             if same_login == SameLogin::Refused {
                 batch.extend(login::rule(class, id, &changes));
             }
@@ -93,22 +91,12 @@ impl Store {
                     self.changed(class, &after);
                     return Ok(Updated::Done(after));
                 }
-                Err(Error::Condition { statement }) if statement == rule => {
-                    return Err(Error::SameLogin);
-                }
-                // What it referred to is gone by now: that is said with the property.
-                Err(Error::Rule { rule: Rule::References }) => {}
-                Err(Error::Exists { what }) => return Err(entity::taken(what)),
-                Err(Error::Condition { statement: 1 }) => {
-                    let reason = "the message is being sent just now".to_owned();
-                    return Err(Error::Busy { reason });
-                }
                 // Somebody was faster: look again.
-                Err(Error::Condition { .. }) => {}
+                Err(Error::Condition(Failed::Stale)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::Busy { reason: "the entity is changed by many at once".to_owned() })
+        Err(Error::Condition(Failed::Crowded))
     }
 
     /// The statements of a change; they hold only while the entity has the version of `current`.
@@ -140,7 +128,7 @@ impl Store {
             .bind(domain.as_str())
             .bind(current.version)
             .bind_all(values)
-            .must_change();
+            .must_change(Failed::Stale);
         let change = (current.id, Operation::Change);
         vec![update, feed::row(domain, class, change, Some(&replaced))]
     }
@@ -150,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`] for a profile that accounts use; [`Error::Busy`] for a message that is
+    /// [`Failed::InUse`] for a profile that accounts use; [`Failed::Sending`] for a message that is
     /// being sent.
     pub async fn entity_delete(
         &self,
@@ -170,7 +158,7 @@ impl Store {
         batch.extend(file::delete_all(self, id).await?);
         let table = quoted(&class.classname);
         let gone = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
-        batch.push(Statement::new(gone).bind(id).bind(current.version).must_change());
+        batch.push(Statement::new(gone).bind(id).bind(current.version).must_change(Failed::Stale));
         batch.push(feed::forget(id));
         batch.push(feed::row(domain, class, (id, Operation::Delete), None));
         match self.write_at_need(batch).await {
@@ -178,10 +166,7 @@ impl Store {
                 self.changed(class, &current);
                 Ok(Updated::Done(current))
             }
-            Err(Error::Condition { statement: 1 }) => {
-                Err(Error::Busy { reason: "the message is being sent just now".to_owned() })
-            }
-            Err(Error::Condition { .. }) => {
+            Err(Error::Condition(Failed::Stale)) => {
                 let now = self.entity_get(domain, class, id).await?;
                 Ok(now.map_or(Updated::Missing, |now| Updated::Stale { version: now.version }))
             }
@@ -202,7 +187,10 @@ impl Store {
                     "SELECT \"address\" FROM \"email/Accounts\" WHERE \"profile_id\" = $1 LIMIT 1";
                 let rows = self.read(Statement::new(sql).bind(id)).await?;
                 match rows.first().and_then(|row| row.text(0)) {
-                    Some(address) => Err(Error::InUse { by: format!("the account {address}") }),
+                    Some(address) => {
+                        let by = format!("the account {address}");
+                        Err(Error::Condition(Failed::InUse { by }))
+                    }
                     None => Ok(vec![integrity::profile_unused(id)]),
                 }
             }

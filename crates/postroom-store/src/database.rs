@@ -1,12 +1,13 @@
 //! The seam between Postroom and a database.
 //!
 //! A statement is portable SQL with `$1 … $n` and the values that are bound to it. A batch is a
-//! list of statements that commits or fails as one; there are no interactive transactions:
-//! conditions stand in the SQL, and [`Statement::must_change`] makes a batch fail when one does
-//! not hold.
+//! list of statements that commits or fails as one; there are no interactive transactions.
+//! Conditions stand in the batch, each with its name: an assert is a query that must find a row,
+//! and [`Statement::must_change`] is for a change that must not pass by. A batch whose condition
+//! does not hold fails with [`Error::Condition`].
 
 use crate::error::Error;
-use crate::rule::Rule;
+use crate::failed::Failed;
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::time::Duration;
@@ -58,6 +59,48 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
+/// What must come of a statement, or its batch fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Must {
+    /// It changes a row.
+    Change(Failed),
+    /// It is a query, and finds a row.
+    Hold {
+        /// What does not hold where there is none.
+        failed: Failed,
+        /// What others must not change meanwhile.
+        lock: Lock,
+    },
+}
+
+impl Must {
+    /// What does not hold when the statement changes, or finds, nothing.
+    #[must_use]
+    pub fn failed(&self) -> &Failed {
+        match self {
+            Self::Change(failed) | Self::Hold { failed, .. } => failed,
+        }
+    }
+}
+
+/// What an assert keeps as it is until its batch is committed. A database with one writer does so
+/// anyway; one with several locks these rows before it looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lock {
+    /// The rows that are found: they stay.
+    Found,
+    /// One row that all who could break the rule lock first, because what must not be there cannot
+    /// be locked.
+    Row {
+        /// Its table.
+        table: &'static str,
+        /// The value of its column `id`.
+        id: Uuid,
+    },
+    /// A name that all who could break the rule lock first, because the rule is about no one row.
+    Name(&'static str),
+}
+
 /// One SQL statement with its values.
 #[derive(Debug, Clone)]
 pub struct Statement {
@@ -65,10 +108,8 @@ pub struct Statement {
     pub sql: Cow<'static, str>,
     /// The values of `$1 … $n`.
     pub values: Vec<Value>,
-    /// Whether the batch fails when this changes no row, or finds none.
-    pub must_change: bool,
-    /// The rule that does not hold then.
-    pub rule: Option<Rule>,
+    /// What must come of it, or its batch fails.
+    pub must: Option<Must>,
     /// Reading ends behind the row with which the answer has more bytes than that.
     pub bytes_max: usize,
     /// Reading fails with [`Error::TooSlow`] when it takes longer; `None` for however long. With a
@@ -79,14 +120,7 @@ pub struct Statement {
 impl Statement {
     /// A statement without values so far.
     pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            sql: sql.into(),
-            values: vec![],
-            must_change: false,
-            rule: None,
-            bytes_max: usize::MAX,
-            within: None,
-        }
+        Self { sql: sql.into(), values: vec![], must: None, bytes_max: usize::MAX, within: None }
     }
 
     /// Binds the next value.
@@ -103,18 +137,18 @@ impl Statement {
         self
     }
 
-    /// Makes the batch fail with [`Error::Condition`] when this changes no row, or finds none.
+    /// Makes the batch fail with this when it changes no row.
     #[must_use]
-    pub fn must_change(mut self) -> Self {
-        self.must_change = true;
+    pub fn must_change(mut self, failed: Failed) -> Self {
+        self.must = Some(Must::Change(failed));
         self
     }
 
-    /// Makes the batch fail with [`Error::Rule`] when this changes no row, or finds none.
+    /// Makes the batch fail with this when the query finds no row. What `lock` names stays as it is
+    /// until the batch is committed.
     #[must_use]
-    pub fn must_hold(mut self, rule: Rule) -> Self {
-        self.must_change = true;
-        self.rule = Some(rule);
+    pub fn assert(mut self, failed: Failed, lock: Lock) -> Self {
+        self.must = Some(Must::Hold { failed, lock });
         self
     }
 

@@ -18,6 +18,7 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::delivered;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::queue;
 use crate::store::Store;
 use postroom_model::Domain;
@@ -167,9 +168,10 @@ impl Store {
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'dot-sent'
             WHERE \"message\" = $1 AND \"phase\" = 'claimed' AND EXISTS (
               SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND \"messageState\" = 'sending')";
-        match self.write(vec![Statement::new(sql).bind(message).must_change()]).await {
+        let dot_sent = Statement::new(sql).bind(message).must_change(Failed::NotSending);
+        match self.write(vec![dot_sent]).await {
             Ok(_) => Ok(true),
-            Err(Error::Condition { .. }) => Ok(false),
+            Err(Error::Condition(Failed::NotSending)) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -303,7 +305,7 @@ impl Store {
             match self.write_at_need(batch).await {
                 Ok(_) => return Ok(()),
                 // Somebody changed the message in between: look again.
-                Err(Error::Condition { .. }) => {}
+                Err(Error::Condition(Failed::Stale)) => {}
                 Err(error) => return Err(error),
             }
         }

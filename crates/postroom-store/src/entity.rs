@@ -3,10 +3,12 @@
 use crate::columns;
 use crate::columns::quoted;
 use crate::condition::Conditions;
+use crate::database::Lock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::feed;
 use crate::feed::Operation;
 use crate::file;
@@ -16,7 +18,6 @@ use crate::login;
 use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
-use crate::rule::Rule;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::DataType;
@@ -88,8 +89,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] for an id or file name that is there already, [`Error::Reference`] for a
-    /// property that refers to nothing.
+    /// [`Failed::Exists`] for an id or file name that is there already, [`Failed::Reference`] for a
+    /// property that refers to nothing, [`Failed::OneFolder`].
     pub async fn entity_create(
         &self,
         domain: &Domain,
@@ -105,7 +106,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Self::entity_create`]; [`Error::SameLogin`] for a second account of one login.
+    /// As [`Self::entity_create`]; [`Failed::SameLogin`] for a second account of one login.
     pub async fn entity_create_on(
         &self,
         (domain, class): (&Domain, &Class),
@@ -118,7 +119,6 @@ impl Store {
         // Whatever is referred to is there when this is durable, not only when it was looked up.
         let mut batch: Vec<_> =
             references.iter().map(|reference| reference.condition(domain)).collect();
-        let keyed = batch.len();
         batch.extend(once.map(|once| once::keep((domain, class), once, &entities)));
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
@@ -132,15 +132,11 @@ impl Store {
             }
             batch.push(feed::row(domain, class, (entity.id, Operation::Create), None));
         }
-        let rules = batch.len();
         if same_login == SameLogin::Refused {
             batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));
         }
         match self.write(batch).await {
-            Err(Error::Condition { statement }) if once.is_some() && statement == keyed => Ok(None),
-            Err(Error::Condition { statement }) if statement >= rules => Err(Error::SameLogin),
-            Err(Error::Condition { statement }) => Err(missing(references, statement)),
-            Err(Error::Exists { what }) => Err(taken(what)),
+            Err(Error::Condition(Failed::KeyUsed)) => Ok(None),
             Err(error) => Err(error),
             Ok(_) => {
                 for entity in &entities {
@@ -293,9 +289,7 @@ impl Store {
         values: &Map<String, Json>,
     ) -> Vec<Statement> {
         let references = self.references(class, values);
-        let condition =
-            |reference: &Reference| reference.condition(domain).must_hold(Rule::References);
-        references.iter().map(condition).collect()
+        references.iter().map(|reference| reference.condition(domain)).collect()
     }
 
     pub(crate) async fn check_references(
@@ -306,7 +300,7 @@ impl Store {
     ) -> Result<(), Error> {
         for reference in self.references(class, values) {
             if self.read(reference.condition(domain)).await?.is_empty() {
-                return Err(Error::Reference { property: reference.property });
+                return Err(Error::Condition(reference.missing()));
             }
         }
         Ok(())
@@ -326,24 +320,11 @@ impl Reference {
     fn condition(&self, domain: &Domain) -> Statement {
         let table = quoted(&self.table);
         let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
-        Statement::new(sql).bind(self.id).bind(domain.as_str()).must_change()
+        let there = Statement::new(sql).bind(self.id).bind(domain.as_str());
+        there.assert(self.missing(), Lock::Found)
     }
-}
 
-/// The error of the reference whose condition did not hold.
-fn missing(references: BTreeSet<Reference>, statement: usize) -> Error {
-    match references.into_iter().nth(statement) {
-        Some(reference) => Error::Reference { property: reference.property },
-        None => Error::Condition { statement },
+    fn missing(&self) -> Failed {
+        Failed::Reference { property: self.property.clone() }
     }
-}
-
-/// What is there already, from the name of a violated constraint.
-pub(crate) fn taken(constraint: String) -> Error {
-    if constraint.contains("email/Folders one each") {
-        return Error::Rule { rule: Rule::OneFolder };
-    }
-    let is_file = constraint.starts_with("file.");
-    let what = if is_file { "a file of this name" } else { "an entity of this id" };
-    Error::Exists { what: what.to_owned() }
 }

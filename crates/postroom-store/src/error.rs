@@ -1,6 +1,6 @@
 //! What the store could not do.
 
-use crate::rule::Rule;
+use crate::failed::Failed;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,45 +8,9 @@ use std::sync::Arc;
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is one of that name or id already.
-    #[error("{what} exists already")]
-    Exists {
-        /// What exists.
-        what: String,
-    },
-    /// A property refers to an entity that is not there.
-    #[error("{property} refers to an entity that does not exist")]
-    Reference {
-        /// The property.
-        property: String,
-    },
-    /// Something else still needs the entity.
-    #[error("still used by {by}")]
-    InUse {
-        /// What uses it.
-        by: String,
-    },
-    /// The entity cannot be changed just now.
-    #[error("{reason}")]
-    Busy {
-        /// Why.
-        reason: String,
-    },
-    /// Another account has this login at this server.
-    #[error("another account has this login at this server")]
-    SameLogin,
-    /// A condition of a batch did not hold; nothing of it was done.
-    #[error("the condition of statement {statement} does not hold")]
-    Condition {
-        /// Which statement of the batch, from 0.
-        statement: usize,
-    },
-    /// A rule of the data model does not hold; nothing was done.
-    #[error("{rule}")]
-    Rule {
-        /// Which.
-        rule: Rule,
-    },
+    /// A condition of the batch did not hold; nothing of it was done.
+    #[error("{0}")]
+    Condition(Failed),
     /// Reading took longer than it may.
     #[error("the query takes too long: narrow its filter, or leave out the order or the count")]
     TooSlow,

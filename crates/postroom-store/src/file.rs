@@ -11,6 +11,7 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::queue;
 use crate::store::Store;
 use postroom_model::Class;
@@ -261,8 +262,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`] names the one that is there already; [`Error::Busy`] when the entity is
-    /// being sent, is no longer there, or a file to be replaced is part of the original.
+    /// [`Failed::Exists`] names the one that is there already; [`Failed::Sending`] while the entity
+    /// is being sent, [`Failed::Stale`] when it is no longer there, [`Failed::PartOfOriginal`] for
+    /// a file that is not replaced.
     pub async fn file_add(
         &self,
         (domain, class, entity): (&Domain, &Class, Uuid),
@@ -275,7 +277,8 @@ impl Store {
             let present = self.file_list(domain, entity, &file.property).await?;
             if let Some(same) = present.iter().find(|present| present.name == file.name) {
                 if !replace {
-                    return Err(Error::Exists { what: format!("a file `{}`", file.name) });
+                    let what = format!("a file `{}`", file.name);
+                    return Err(Error::Condition(Failed::Exists { what }));
                 }
                 batch.extend(removal(entity, same)?);
             }
@@ -289,7 +292,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when the entity is being sent, or the file is part of the original.
+    /// [`Failed::Sending`] while the entity is being sent; [`Failed::PartOfOriginal`].
     pub async fn file_delete(
         &self,
         (domain, class, entity): (&Domain, &Class, Uuid),
@@ -320,7 +323,9 @@ impl Store {
         let grow = format!(
             "UPDATE {table} SET \"version\" = \"version\" + 1 WHERE \"id\" = $1 AND \"domain\" = $2"
         );
-        batch.push(Statement::new(grow).bind(entity).bind(domain.as_str()).must_change());
+        batch.push(
+            Statement::new(grow).bind(entity).bind(domain.as_str()).must_change(Failed::Stale),
+        );
         let change = (entity, crate::feed::Operation::Change);
         batch.push(crate::feed::row(domain, class, change, None));
         batch
@@ -338,9 +343,6 @@ impl Store {
         };
         match wrote {
             Ok(_) => self.touched(class, entity).await,
-            Err(Error::Condition { .. }) => {
-                Err(Error::Busy { reason: "the message is being sent just now".to_owned() })
-            }
             Err(error) => Err(error),
         }
     }
@@ -361,8 +363,7 @@ fn is_composed(property: &str) -> bool {
 
 fn removal(entity: Uuid, file: &FileRow) -> Result<Vec<Statement>, Error> {
     if file.is_part() {
-        let reason = format!("`{}` is part of the original message", file.name);
-        return Err(Error::Busy { reason });
+        return Err(Error::Condition(Failed::PartOfOriginal { name: file.name.clone() }));
     }
     Ok(take_away(entity, file))
 }

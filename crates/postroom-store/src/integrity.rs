@@ -1,36 +1,35 @@
 //! The statements that keep the rules of the data model, for the batches of changes.
 
 use crate::columns::quoted;
+use crate::database::Lock;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::rule::Rule;
+use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::PROFILES;
 use uuid::Uuid;
 
 /// Lets a batch fail while an account uses a profile.
 pub fn profile_unused(profile: Uuid) -> Statement {
     let accounts = quoted(ACCOUNTS);
-    let sql = format!(
-        "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
-         AND NOT EXISTS (SELECT 1 FROM {accounts} WHERE \"profile_id\" = $1)"
-    );
-    Statement::new(sql).bind(profile).must_hold(Rule::ProfileUnused)
+    let sql =
+        format!("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {accounts} WHERE \"profile_id\" = $1)");
+    let lock = Lock::Row { table: PROFILES, id: profile };
+    Statement::new(sql).bind(profile).assert(Failed::InUse { by: "an account".to_owned() }, lock)
 }
 
 /// Lets a batch fail when another folder of the account stands for the same mailbox; `None` for
 /// what is no folder, or names no mailbox.
 pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Statement> {
     let other = OtherFolder::of(class, folder)?;
-    let sql = format!(
-        "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
-         AND NOT EXISTS ({OTHER})"
-    );
-    Some(other.bound(Statement::new(sql), domain).must_hold(Rule::OneFolder))
+    let lock = Lock::Row { table: ACCOUNTS, id: other.account };
+    let sql = format!("SELECT 1 WHERE NOT EXISTS ({OTHER})");
+    Some(other.bound(Statement::new(sql), domain).assert(Failed::OneFolder, lock))
 }
 
 /// Finds another folder for the same mailbox: one of the same name, INBOX in either case (RFC 9051

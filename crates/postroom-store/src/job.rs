@@ -7,6 +7,7 @@ use crate::clock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
@@ -142,7 +143,7 @@ pub(crate) fn progress(job: &Job) -> Statement {
         .bind(whole(job.counts.failed))
         .bind(job.ended_ms)
         .bind(job.reason.as_deref())
-        .must_change()
+        .must_change(Failed::NoJob)
 }
 
 impl Store {
@@ -227,7 +228,7 @@ impl Store {
     pub async fn job_progress(&self, job: &Job) -> Result<bool, Error> {
         match self.write(vec![progress(job)]).await {
             Ok(_) => Ok(true),
-            Err(Error::Condition { .. }) => Ok(false),
+            Err(Error::Condition(Failed::NoJob)) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -240,10 +241,11 @@ impl Store {
     /// When the store fails.
     pub async fn job_delete(&self, domain: &Domain, id: Uuid) -> Result<bool, Error> {
         let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
-        let delete = Statement::new(sql).bind(id).bind(domain.as_str()).must_change();
+        let delete = Statement::new(sql).bind(id).bind(domain.as_str());
+        let delete = delete.must_change(Failed::NoJob);
         match self.write(vec![delete]).await {
             Ok(_) => Ok(true),
-            Err(Error::Condition { .. }) => Ok(false),
+            Err(Error::Condition(Failed::NoJob)) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -12,7 +12,7 @@
 
 pub mod clock;
 
-mod rule;
+mod failed;
 
 pub mod error;
 
@@ -109,6 +109,7 @@ pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;
 pub use error::Error;
+pub use failed::Failed;
 pub use file::FileRow;
 pub use file::FileSource;
 pub use file::NewContent;
@@ -140,7 +141,6 @@ pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
-pub use rule::Rule;
 pub use store::Store;
 pub use store::StoreConfig;
 pub use surveyed::Survey;

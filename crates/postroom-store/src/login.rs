@@ -4,8 +4,10 @@
 //! itself, and compares what is stored then: host and login without case (the address where there
 //! is no login), and the port. A client may ask for an exception.
 
+use crate::database::Lock;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -72,7 +74,7 @@ pub(crate) fn rule(class: &Class, id: Uuid, values: &Map<String, Json>) -> Optio
            WHERE {own} = $1 AND b.\"domain\" = a.\"domain\" AND b.\"id\" <> a.\"id\"
              AND {host} AND {port})"
     );
-    Some(Statement::new(sql).bind(id).must_change())
+    Some(Statement::new(sql).bind(id).assert(Failed::SameLogin, Lock::Name("login")))
 }
 
 impl Store {

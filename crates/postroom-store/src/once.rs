@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -83,5 +84,5 @@ pub(crate) fn keep(
         .bind(once.request.to_vec())
         .bind(ids.to_string())
         .bind(clock::now_ms())
-        .must_change()
+        .must_change(Failed::KeyUsed)
 }

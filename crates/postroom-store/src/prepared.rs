@@ -6,6 +6,7 @@
 use crate::blob::Content;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::file;
 use crate::file::NewFile;
 use crate::schema::SENDING;
@@ -150,10 +151,10 @@ impl Store {
             .bind(blob.0)
             .bind(size)
             .bind(if prepared.replaces_claimed { "claimed" } else { "void" });
-        batch.push(row.must_change());
+        batch.push(row.must_change(Failed::Queued));
         match self.write(batch).await {
             Ok(_) => Ok(true),
-            Err(Error::Condition { .. }) => Ok(false),
+            Err(Error::Condition(Failed::Stale | Failed::Queued)) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -3,7 +3,9 @@
 //! A change of what a message is composed of makes void what was composed; the row stays, and with
 //! it how long and how often the message was tried. A message that is withdrawn leaves the queue.
 
+use crate::database::Lock;
 use crate::database::Statement;
+use crate::failed::Failed;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::MessageState;
@@ -21,9 +23,10 @@ pub fn invalidate(message: Uuid) -> Statement {
 
 /// Makes a batch fail while a message is in the queue, and what was composed of it not void.
 pub fn none_of(message: Uuid) -> Statement {
-    let sql = "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
-        AND NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" <> 'void')";
-    Statement::new(sql).bind(message).must_change()
+    let sql = "SELECT 1 WHERE NOT EXISTS
+        (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" <> 'void')";
+    let lock = Lock::Row { table: builtin::MESSAGES, id: message };
+    Statement::new(sql).bind(message).assert(Failed::Sending, lock)
 }
 
 /// Takes a message out of the queue, unless it is being sent.
@@ -37,8 +40,8 @@ pub fn forget_delivered(message: Uuid) -> Statement {
     Statement::new("DELETE FROM \"delivered\" WHERE \"message\" = $1").bind(message)
 }
 
-/// The statements with which a client's change begins: none when it is not about sending. The
-/// second of them does not hold while the message is being sent.
+/// The statements with which a client's change begins: none when it is not about sending. They do
+/// not hold while the message is being sent.
 pub fn before_change(class: &Class, id: Uuid, changes: &Map<String, Json>) -> Vec<Statement> {
     let composed = |name: &String| builtin::COMPOSED.contains(&name.as_str());
     if class.classname != builtin::MESSAGES || !changes.keys().any(composed) {

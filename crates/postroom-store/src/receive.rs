@@ -3,10 +3,12 @@
 use crate::blob::Content;
 use crate::clock;
 use crate::columns::quoted;
+use crate::database::Lock;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::entity::EntityRow;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::feed;
 use crate::feed::Operation;
 use crate::file;
@@ -154,7 +156,7 @@ impl Store {
         }
         match self.write(statements).await {
             Ok(_) => Ok(ReceiveOutcome::Done { stored, repeated }),
-            Err(Error::Condition { statement: 0 }) => Ok(ReceiveOutcome::FolderGone),
+            Err(Error::Condition(Failed::NoFolder)) => Ok(ReceiveOutcome::FolderGone),
             Err(error) => Err(error),
         }
     }
@@ -286,7 +288,7 @@ impl Store {
             batch.push(feed::row(domain, &class, (id, Operation::Create), None));
         }
         match self.write(batch).await {
-            Ok(_) | Err(Error::Condition { statement: 0 }) => Ok(()),
+            Ok(_) | Err(Error::Condition(Failed::NoFolder)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -300,8 +302,9 @@ fn range(uids: impl Iterator<Item = u64> + Clone) -> RangeInclusive<u64> {
 /// Makes a batch fail when the folder is not there.
 fn folder_must_be(domain: &Domain, folder: Uuid) -> Statement {
     let table = quoted(FOLDERS);
-    let sql = format!("UPDATE {table} SET \"id\" = \"id\" WHERE \"id\" = $1 AND \"domain\" = $2");
-    Statement::new(sql).bind(folder).bind(domain.as_str()).must_change()
+    let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
+    let there = Statement::new(sql).bind(folder).bind(domain.as_str());
+    there.assert(Failed::NoFolder, Lock::Found)
 }
 
 /// What a receipt says beside whose message it is.
@@ -348,14 +351,15 @@ fn receipt(life: Life, message: Uuid, says: Receipt) -> Statement {
         .bind(witness.internal_date_ms)
         .bind(witness.message_id)
         .bind(reason)
-        .must_change()
+        .must_change(Failed::Recorded)
 }
 
 /// The message of a receipt from a former life has one of the present life now.
 fn relinked(former: Life, uid: i64) -> Statement {
     let sql = "DELETE FROM \"receipt\"
         WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3";
-    Statement::new(sql).bind(former.folder).bind(former.generation).bind(uid).must_change()
+    let gone = Statement::new(sql).bind(former.folder).bind(former.generation).bind(uid);
+    gone.must_change(Failed::Relinked)
 }
 
 fn pending_receipt(life: Life, miss: &Miss, (attempts, next_ms): (u32, i64)) -> Statement {

@@ -6,6 +6,7 @@ use crate::chunk::BlobId;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::file;
 use crate::file::FileRow;
 use crate::file::FileSource;
@@ -183,8 +184,8 @@ impl Store {
         }
         match self.write(batch).await {
             Ok(_) => Ok(Recorded::Done),
-            Err(Error::Condition { statement: 0 }) => Ok(Recorded::JobGone),
-            Err(Error::Condition { .. }) => Ok(Recorded::Stale),
+            Err(Error::Condition(Failed::NoJob)) => Ok(Recorded::JobGone),
+            Err(Error::Condition(Failed::Stale)) => Ok(Recorded::Stale),
             Err(error) => Err(error),
         }
     }

@@ -5,6 +5,7 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::key::MasterKey;
 use crate::schema;
 use postroom_model::Class;
@@ -54,7 +55,7 @@ pub async fn set_up(
     match database.write(vec![schema::one_folder_each()], Room::Reserve).await {
         Ok(_) => {}
         // Which of the two is to go, a person must say: mail was stored under each.
-        Err(Error::Exists { .. }) => tracing::warn!(
+        Err(Error::Condition(Failed::OneFolder)) => tracing::warn!(
             "an account has two folders for one mailbox, made by an earlier version: their mail \
              is stored twice. Delete one of the two"
         ),

@@ -342,11 +342,10 @@ fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome
 
 fn run_all(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
     let mut outcomes = Vec::with_capacity(batch.len());
-    for (at, statement) in batch.iter().enumerate() {
+    for statement in batch {
         let outcome = statement::run(connection, statement)?;
-        if statement.must_change && outcome.changed == 0 {
-            let broken = statement.rule.map(|rule| Error::Rule { rule });
-            return Err(broken.unwrap_or(Error::Condition { statement: at }));
+        if let Some(must) = statement.must.as_ref().filter(|_| outcome.changed == 0) {
+            return Err(Error::Condition(must.failed().clone()));
         }
         outcomes.push(outcome);
     }
@@ -361,6 +360,7 @@ fn execute(connection: &Connection, sql: &'static str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failed::Failed;
 
     type Asked = (Write, oneshot::Receiver<Result<Vec<Outcome>, Error>>);
 
@@ -403,7 +403,11 @@ mod tests {
             let (reply, answer) = oneshot::channel();
             let sql = "INSERT INTO c VALUES (7) ON CONFLICT DO NOTHING";
             (
-                Write { batch: vec![Statement::new(sql).must_change()], room: Room::Free, reply },
+                Write {
+                    batch: vec![Statement::new(sql).must_change(Failed::KeyUsed)],
+                    room: Room::Free,
+                    reply,
+                },
                 answer,
             )
         };
@@ -412,13 +416,13 @@ mod tests {
         commit_group(&connection, vec![first, second]);
         for answer in [kept, refused] {
             let error = answer.blocking_recv().unwrap().unwrap_err();
-            assert!(!matches!(error, Error::Condition { .. }), "{error}");
+            assert!(!matches!(error, Error::Condition(_)), "{error}");
         }
         connection.execute_batch("INSERT INTO p VALUES (7)").unwrap();
         let ((first, kept), (second, refused)) = (once(), once());
         commit_group(&connection, vec![first, second]);
         assert!(kept.blocking_recv().unwrap().is_ok());
         let error = refused.blocking_recv().unwrap().unwrap_err();
-        assert!(matches!(error, Error::Condition { statement: 0 }), "{error}");
+        assert!(matches!(error, Error::Condition(Failed::KeyUsed)), "{error}");
     }
 }

@@ -3,9 +3,10 @@
 //! Each mailbox is looked up, never searched for: a server may list as many as it likes.
 
 use crate::columns::quoted;
+use crate::database::Lock;
 use crate::database::Statement;
+use crate::failed::Failed;
 use crate::integrity::mailbox_name;
-use crate::rule::Rule;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin::ACCOUNTS;
@@ -82,14 +83,16 @@ impl<'a> Index<'a> {
 /// Makes a batch fail when the account is not there.
 pub fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
     let table = quoted(ACCOUNTS);
-    let sql = format!("UPDATE {table} SET \"id\" = \"id\" WHERE \"id\" = $1 AND \"domain\" = $2");
-    Statement::new(sql).bind(account).bind(domain.as_str()).must_change()
+    let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
+    let there = Statement::new(sql).bind(account).bind(domain.as_str());
+    there.assert(Failed::NoAccount, Lock::Found)
 }
 
 /// Makes a batch fail when the account has other folders by now than those that were read.
 pub fn no_others(account: Uuid, known: usize) -> Statement {
-    let sql = "UPDATE \"meta\" SET \"name\" = \"name\" WHERE \"name\" = 'schema'
-        AND (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
+    let sql = "SELECT 1
+        WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
     let count = i64::try_from(known).unwrap_or(i64::MAX);
-    Statement::new(sql).bind(account).bind(count).must_hold(Rule::OneFolder)
+    let lock = Lock::Row { table: ACCOUNTS, id: account };
+    Statement::new(sql).bind(account).bind(count).assert(Failed::OtherFolders, lock)
 }

@@ -320,7 +320,7 @@ async fn two_folders_of_one_mailbox_are_one_whatever_the_case_of_inbox() {
     folder("INBOX").await.unwrap();
     for twice in ["inbox", "Inbox", "INBOX"] {
         let refused = folder(twice).await;
-        assert!(matches!(refused, Err(Error::Rule { rule: Rule::OneFolder })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Condition(Failed::OneFolder))), "{refused:?}");
     }
     for other in ["INBOX/x", "inbox/x", "Work", "work"] {
         folder(other).await.unwrap();
@@ -357,8 +357,8 @@ async fn an_account_always_has_its_profile() {
         let (made, gone) =
             tokio::join!(account(&store, profile), delete(&store, builtin::PROFILES, profile));
         match (&made, &gone) {
-            (Ok(_), Err(Error::InUse { .. } | Error::Rule { rule: Rule::ProfileUnused }))
-            | (Err(Error::Reference { .. }), Ok(Updated::Done(_))) => {}
+            (Ok(_), Err(Error::Condition(Failed::InUse { .. })))
+            | (Err(Error::Condition(Failed::Reference { .. })), Ok(Updated::Done(_))) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -5,6 +5,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::failed::Failed;
 use rusqlite::Connection;
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
@@ -92,7 +93,7 @@ pub fn failed(error: rusqlite::Error) -> Error {
         }
         // The index of the log is a file too.
         _ if is_log_index_full(&error) => Error::Full,
-        Some(ErrorCode::ConstraintViolation) => Error::Exists { what: constraint(&error) },
+        Some(ErrorCode::ConstraintViolation) => violated(error),
         _ => Error::Database(Arc::new(error)),
     }
 }
@@ -102,10 +103,32 @@ fn is_log_index_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
 }
 
-/// What a violated constraint is about: `UNIQUE constraint failed: email/Messages.id` and so on.
-fn constraint(error: &rusqlite::Error) -> String {
-    let text = error.to_string();
-    text.rsplit(": ").next().unwrap_or(&text).to_owned()
+/// The condition that a violated constraint stands for. A constraint that no caller can violate is
+/// a fault of ours, not a condition.
+fn violated(error: rusqlite::Error) -> Error {
+    let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+    match (code, constraint(&error.to_string())) {
+        (
+            ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            | ffi::SQLITE_CONSTRAINT_UNIQUE
+            | ffi::SQLITE_CONSTRAINT_ROWID,
+            Some(name),
+        ) => Error::Condition(Failed::of_constraint(&name)),
+        _ => Error::Database(Arc::new(error)),
+    }
+}
+
+/// The name of a violated constraint. SQLite tells it in its text alone: that of an index as
+/// `index 'NAME'`, that of a key by its columns, `TABLE.COLUMN, TABLE.COLUMN`, which becomes
+/// `TABLE(COLUMN, COLUMN)`.
+fn constraint(text: &str) -> Option<String> {
+    let (_, about) = text.rsplit_once("constraint failed: ")?;
+    if let Some(index) = about.strip_prefix("index '") {
+        return index.strip_suffix('\'').map(str::to_owned);
+    }
+    let (table, _) = about.split_once('.')?;
+    let columns = about.split(", ").filter_map(|column| Some(column.rsplit_once('.')?.1));
+    Some(format!("{table}({})", columns.collect::<Vec<_>>().join(", ")))
 }
 
 /// The same error once more, for another batch of the same transaction.
@@ -114,13 +137,7 @@ pub fn again(error: &Error) -> Error {
         Error::Full => Error::Full,
         Error::TooSlow => Error::TooSlow,
         Error::Database(source) => Error::Database(Arc::clone(source)),
-        Error::Exists { .. }
-        | Error::Reference { .. }
-        | Error::InUse { .. }
-        | Error::Busy { .. }
-        | Error::SameLogin
-        | Error::Condition { .. }
-        | Error::Rule { .. }
+        Error::Condition(_)
         | Error::Closed
         | Error::Damaged { .. }
         | Error::WalMissing { .. }
@@ -131,5 +148,35 @@ pub fn again(error: &Error) -> Error {
         | Error::KeyMissing { .. }
         | Error::KeyDiffers
         | Error::Newer { .. } => Error::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violated_constraint_has_its_name() {
+        let connection = Connection::open_in_memory().unwrap();
+        let tables = "CREATE TABLE \"email/Folders\" (\"id\" BLOB PRIMARY KEY, \"name\" TEXT);
+            CREATE UNIQUE INDEX \"email/Folders one each\" ON \"email/Folders\" (UPPER(\"name\"));
+            CREATE TABLE \"once\" (\"domain\" TEXT, \"class\" TEXT, \"key\" TEXT NOT NULL,
+              PRIMARY KEY (\"domain\", \"class\", \"key\"))";
+        connection.execute_batch(tables).unwrap();
+        let run = |sql: &'static str| run(&connection, &Statement::new(sql)).unwrap_err();
+        #[rustfmt::skip]
+        let table = [
+            ("INSERT INTO \"email/Folders\" VALUES (x'01', 'a'), (x'01', 'b')",
+             Failed::Exists { what: "an entity of this id".to_owned() }),
+            ("INSERT INTO \"email/Folders\" VALUES (x'01', 'a'), (x'02', 'A')", Failed::OneFolder),
+            ("INSERT INTO \"once\" VALUES ('a', 'b', 'c'), ('a', 'b', 'c')", Failed::KeyUsed),
+        ];
+        for (sql, want) in table {
+            let error = run(sql);
+            let found = if let Error::Condition(failed) = &error { Some(failed) } else { None };
+            assert_eq!(found, Some(&want), "{error:?} for {sql}");
+        }
+        let fault = run("INSERT INTO \"once\" VALUES ('a', 'b', NULL)");
+        assert!(matches!(fault, Error::Database(_)), "{fault:?}");
     }
 }

@@ -1,0 +1,132 @@
+//! The conditions of batches, by name: what did not hold when a batch was refused.
+//!
+//! A rule that must hold stands in the batch that could break it. What is checked before the batch
+//! only makes the words better.
+
+use std::fmt;
+
+/// The condition that did not hold. Nothing of its batch was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failed {
+    /// The entity still has the version that was read.
+    Stale,
+    /// The message is not being sent at this moment.
+    Sending,
+    /// The message is still to be sent.
+    NotSending,
+    /// Nothing of that id or name is there.
+    Exists {
+        /// What is there.
+        what: String,
+    },
+    /// What a property refers to is there.
+    Reference {
+        /// The property.
+        property: String,
+    },
+    /// Nothing refers to what is deleted.
+    InUse {
+        /// What refers to it.
+        by: String,
+    },
+    /// An account has one folder for each mailbox, or its mail would arrive twice.
+    OneFolder,
+    /// The account has the folders that were read, and no others.
+    OtherFolders,
+    /// A login at a server has one account, unless the client asks for two.
+    SameLogin,
+    /// Nothing was created before under the key of the client.
+    KeyUsed,
+    /// The account is there.
+    NoAccount,
+    /// The folder is there.
+    NoFolder,
+    /// The job is there, and open.
+    NoJob,
+    /// The UID of the mailbox has no message yet.
+    Recorded,
+    /// The receipt of a former life is still there.
+    Relinked,
+    /// The content that was written ahead is still there, and belongs to nothing yet.
+    Finished,
+    /// The message is not in the queue already.
+    Queued,
+    /// The file is no part of the original.
+    PartOfOriginal {
+        /// The name of the file.
+        name: String,
+    },
+    /// The entity stays the same for the moment that a change takes.
+    Crowded,
+}
+
+impl Failed {
+    /// The condition that a constraint of the schema stands for, by the name of the constraint:
+    /// that of its index, or the table and columns of a key.
+    #[must_use]
+    pub fn of_constraint(name: &str) -> Self {
+        match name {
+            "email/Folders one each" => Self::OneFolder,
+            "receipt(folder, generation, uid)" => Self::Recorded,
+            "once(domain, class, key)" => Self::KeyUsed,
+            "delivery(message)" => Self::Queued,
+            "file(entity, property, name)" => exists("a file of this name"),
+            _ if name.ends_with("(id)") => exists("an entity of this id"),
+            _ => exists("the same"),
+        }
+    }
+}
+
+fn exists(what: &str) -> Failed {
+    Failed::Exists { what: what.to_owned() }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stale => "the entity was changed or deleted at the same moment",
+            Self::Sending => "the message is being sent just now",
+            Self::NotSending => "the message is no longer to be sent",
+            Self::Exists { what } => return write!(f, "{what} exists already"),
+            Self::Reference { property } => {
+                return write!(f, "{property} refers to an entity that does not exist");
+            }
+            Self::InUse { by } => return write!(f, "still used by {by}"),
+            Self::OneFolder => "the account has a folder for this mailbox already",
+            Self::OtherFolders => "the account got another folder at the same moment",
+            Self::SameLogin => "another account has this login at this server",
+            Self::KeyUsed => "something was created under this key before",
+            Self::NoAccount => "the account was deleted at the same moment",
+            Self::NoFolder => "the folder was deleted at the same moment",
+            Self::NoJob => "the job has ended, or was taken away",
+            Self::Recorded => "the UID is recorded already",
+            Self::Relinked => "the message of a former life was linked at the same moment",
+            Self::Finished => "the content that was written ahead is finished, or gone",
+            Self::Queued => "the message is in the queue already",
+            Self::PartOfOriginal { name } => {
+                return write!(f, "`{name}` is part of the original message");
+            }
+            Self::Crowded => "the entity is changed by many at once; try again",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constraint_is_told_by_its_name() {
+        #[rustfmt::skip]
+        let table = [
+            ("email/Folders one each",           Failed::OneFolder),
+            ("receipt(folder, generation, uid)", Failed::Recorded),
+            ("once(domain, class, key)",         Failed::KeyUsed),
+            ("file(entity, property, name)",     exists("a file of this name")),
+            ("email/Messages(id)",               exists("an entity of this id")),
+        ];
+        for (name, want) in table {
+            assert_eq!(Failed::of_constraint(name), want, "{name}");
+        }
+    }
+}
