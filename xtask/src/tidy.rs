@@ -20,6 +20,7 @@ use std::process::Command;
 mod source;
 
 mod layers;
+mod links;
 mod names;
 mod order;
 mod reasons;
@@ -49,6 +50,8 @@ pub fn run() -> Result<()> {
     }
     offences.extend(order::check(&sources));
     offences.extend(standards::check(&sources));
+    let is_there = |path: &str| workspace::root().join(path).exists();
+    offences.extend(links::check(&sources, is_there));
     offences.sort();
     offences.dedup();
     for offence in &offences {

@@ -132,6 +132,15 @@ fn the_lines_of_the_log_are_those_that_the_page_operate_explains() {
 }
 
 #[test]
+fn every_option_stands_in_the_readme() {
+    let (_, table) = README.split_once("| option | default |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    for option in postroom_model::options::DECLARATIONS {
+        assert!(table.contains(&format!("`{}`", option.name)), "{} is missing", option.name);
+    }
+}
+
+#[test]
 fn the_pages_that_the_readme_leads_to_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let links = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
