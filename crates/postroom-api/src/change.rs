@@ -169,7 +169,12 @@ async fn check_message(
     if sends(&after) && !sends(current) {
         let html = asked.app.store.file_list(&asked.domain, current.id, files::HTML).await?;
         let from = references::account_address(asked, &after).await?;
-        changes.extend(message::announced(&after, !html.is_empty(), &from));
+        changes.extend(message::announced(
+            asked.app.store.clock(),
+            &after,
+            !html.is_empty(),
+            &from,
+        ));
     }
     Ok(())
 }

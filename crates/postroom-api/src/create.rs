@@ -38,7 +38,6 @@ use postroom_store::Failed;
 use postroom_store::NewEntity;
 use postroom_store::NewFile;
 use postroom_store::Terms;
-use postroom_store::clock;
 use serde_json::Value as Json;
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -224,7 +223,7 @@ async fn entity(
             return Err(Problem::invalid(problems.flatten().collect()));
         }
     };
-    let id = draft.id.unwrap_or_else(clock::new_id);
+    let id = draft.id.unwrap_or_else(|| app.store.clock().new_id());
     let mut entity = Entity::new(id, draft.properties);
     if class.classname == MESSAGES {
         if entity.text("messageDirection") == Some("out") {
@@ -248,7 +247,7 @@ async fn entity(
     if class.classname == MESSAGES && entity.text("messageState") == Some("sending") {
         let has_html = files.iter().any(|file| file.property == HTML);
         let from = references::account_address(asked, &entity).await?;
-        entity.properties.extend(message::announced(&entity, has_html, &from));
+        entity.properties.extend(message::announced(app.store.clock(), &entity, has_html, &from));
     }
     Ok(NewEntity { entity, files })
 }

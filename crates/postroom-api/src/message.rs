@@ -15,6 +15,7 @@ use postroom_model::Standing;
 use postroom_model::builtin::files;
 use postroom_model::standing;
 use postroom_model::state;
+use postroom_store::Clock;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -70,12 +71,12 @@ pub fn plain_ids(values: &mut Map<String, Json>) {
 /// What is known of a message as soon as it is to be sent: its Message-ID, and its type by its
 /// bodies. `from` is the address of its account.
 #[must_use]
-pub fn announced(message: &Entity, has_html: bool, from: &str) -> Map<String, Json> {
+pub fn announced(clock: &Clock, message: &Entity, has_html: bool, from: &str) -> Map<String, Json> {
     let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
     let kind = outgoing::message_type(text("text").is_some(), has_html);
     let mut known = Map::from_iter([("messageType".to_owned(), kind.into())]);
     if text("messageId").is_none() {
-        let id = outgoing::new_message_id(text("from").unwrap_or(from));
+        let id = outgoing::new_message_id(text("from").unwrap_or(from), clock.new_id());
         known.insert("messageId".to_owned(), id.into());
     }
     known
@@ -225,7 +226,9 @@ mod tests {
 
     #[test]
     fn what_is_to_be_sent_has_its_id_and_its_type_at_once() {
-        let known = |values: Json, html| announced(&message(&values), html, "me@own.test");
+        let known = |values: Json, html| {
+            announced(&Clock::system(), &message(&values), html, "me@own.test")
+        };
         let text = known(json!({"text": "t"}), false);
         assert_eq!(text["messageType"], "text");
         assert!(text["messageId"].as_str().unwrap().ends_with("@own.test"));

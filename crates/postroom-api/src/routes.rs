@@ -34,6 +34,7 @@ const MODEL: &str = "/rest/v1/model/";
 
 /// The REST interface. Everything but `/healthz` asks for a token first.
 pub fn router(app: App) -> Router {
+    let clock = app.store.clock().clone();
     Router::new()
         .route("/healthz", get(health::show))
         .route(design::CLASSES, get(design::list))
@@ -44,7 +45,7 @@ pub fn router(app: App) -> Router {
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn(host::check))
-        .layer(middleware::from_fn(trace::trace))
+        .layer(middleware::from_fn_with_state(clock, trace::trace))
         .with_state(app)
 }
 

@@ -3,6 +3,7 @@
 use crate::problem::Fault;
 use crate::problem::Problem;
 use axum::extract::Request;
+use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
@@ -10,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use futures_util::FutureExt;
-use postroom_store::clock;
+use postroom_store::Clock;
 use std::panic::AssertUnwindSafe;
 use tokio::time::Instant;
 
@@ -25,8 +26,8 @@ const PATH_BYTES_MAX: usize = 512;
 /// (`RUST_LOG=info,postroom_api=debug`).
 ///
 /// Parameters are not logged: filters hold addresses and words of messages.
-pub async fn trace(request: Request, next: Next) -> Response {
-    let id = clock::new_id().to_string();
+pub async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
+    let id = clock.new_id().to_string();
     let method = request.method().clone();
     let path = request.uri().path();
     let path = path.get(..PATH_BYTES_MAX).unwrap_or(path).to_owned();
@@ -82,7 +83,7 @@ mod tests {
             .route("/panic", get(|| async { panic!("a secret") }.map(|never: ()| never)))
             .route("/fault", get(fault))
             .route("/full", get(full))
-            .layer(middleware::from_fn(trace));
+            .layer(middleware::from_fn_with_state(Clock::system(), trace));
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router.call(request).await.unwrap();
         let (status, id) = (response.status(), response.headers()["x-request-id"].clone());

@@ -1,6 +1,7 @@
 //! Delays between attempts: twice as long each time, with jitter, within bounds.
 
 use postroom_model::options::Options;
+use postroom_store::Clock;
 use std::time::Duration;
 
 /// No pause of an account is longer that delays a message.
@@ -11,10 +12,21 @@ pub const PAUSE_LONGEST: Duration = Duration::from_secs(900);
 /// It doubles from `first` up to `longest`; a random tenth is taken off or added, so that many
 /// accounts of one server do not come back in step.
 #[must_use]
-pub fn delay(failures: u32, first: Duration, longest: Duration) -> Duration {
+pub fn delay(clock: &Clock, failures: u32, first: Duration, longest: Duration) -> Duration {
+    jittered(clock, doubled(failures, first, longest))
+}
+
+/// The same without chance.
+#[must_use]
+pub fn doubled(failures: u32, first: Duration, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(30);
-    let delay = first.saturating_mul(1 << doublings).min(longest);
-    delay.mul_f64(0.9 + 0.2 * fastrand::f64())
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
+/// The delay, with a random tenth taken off or added.
+#[must_use]
+pub fn jittered(clock: &Clock, delay: Duration) -> Duration {
+    delay.mul_f64(0.9 + 0.2 * clock.part())
 }
 
 /// A duration in milliseconds, as moments are counted.
@@ -38,7 +50,8 @@ mod tests {
     #[test]
     fn delays_double_up_to_the_longest() {
         let delay = |failures| {
-            delay(failures, Duration::from_secs(10), Duration::from_secs(60)).as_secs_f64()
+            delay(&Clock::system(), failures, Duration::from_secs(10), Duration::from_secs(60))
+                .as_secs_f64()
         };
         for (failures, want) in [(0, 10.0), (1, 10.0), (2, 20.0), (3, 40.0), (4, 60.0), (99, 60.0)]
         {

@@ -11,10 +11,10 @@ use postroom_model::Invalid;
 use postroom_model::Timestamp;
 use postroom_model::address;
 use postroom_model::builtin::COMPOSED;
-use postroom_store::clock;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashSet;
+use uuid::Uuid;
 
 /// The beginning of 1900, in milliseconds since 1970.
 const DATE_MS_MIN: i64 = -2_208_988_800_000;
@@ -142,10 +142,10 @@ pub fn message_ids(text: &str) -> Option<Vec<String>> {
 
 /// A Message-ID of our own: unique, under the domain of the author (RFC 5322 §3.6.4).
 #[must_use]
-pub fn new_message_id(from: &str) -> String {
+pub fn new_message_id(from: &str, id: Uuid) -> String {
     let wire = wire_address(from).map_or_else(|_| from.to_owned(), |wire| wire.address);
     let domain = wire.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-    format!("{}@{domain}", clock::new_id())
+    format!("{}@{domain}", id)
 }
 
 /// The `messageType` of a message with these bodies.

@@ -8,7 +8,7 @@ use crate::account::Account;
 use crate::account::Folder;
 use crate::backoff;
 use crate::receive::Left;
-use crate::settings::Settings;
+use crate::shared::Shared;
 use postroom_imap::MailboxName;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -62,11 +62,12 @@ impl Visit {
     /// It went wrong, as it may have done before. It is due again after a delay that is at least
     /// `least`, and that begins anew when something was achieved.
     #[must_use]
-    pub fn bad(before: Option<&Self>, settings: &Settings, trouble: Trouble) -> Self {
+    pub fn bad(before: Option<&Self>, shared: &Shared, trouble: Trouble) -> Self {
         let Trouble { text, least, has_progressed } = trouble;
         let before = before.filter(|_| !has_progressed);
         let failures = before.map_or(0, |visit| visit.failures).saturating_add(1);
-        let delay = backoff::delay(failures, settings.reconnect_first, settings.reconnect_longest);
+        let (first, longest) = (shared.settings.reconnect_first, shared.settings.reconnect_longest);
+        let delay = backoff::delay(&shared.clock, failures, first, longest);
         let wait = Some(delay.max(least));
         Self { at: Instant::now(), wait, failures, trouble: Some(text) }
     }

@@ -187,7 +187,7 @@ pub async fn receive(
     if !is_more && told != known.wishes.trouble {
         prove::prove(shared, who, &news, known).await?;
     }
-    Ok(match known.rarely() {
+    Ok(match known.rarely(&shared.clock) {
         _ if is_more => Left::More,
         Some(delay) => Left::Rarely(delay),
         None => Left::Nothing,

@@ -159,11 +159,11 @@ impl Receiver {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
-        let settings = &self.shared.settings;
+        let (settings, clock) = (&self.shared.settings, &self.shared.clock);
         let is_ours = matches!(error, Error::Store(_) | Error::Spool(_));
         let bound = if is_ours { OWN_TROUBLE_LONGEST } else { settings.reconnect_longest };
         let longest = bound.min(settings.reconnect_longest);
-        let mut delay = backoff::delay(self.failures, settings.reconnect_first, longest);
+        let mut delay = backoff::delay(clock, self.failures, settings.reconnect_first, longest);
         let ever = self.has_surveyed || self.refusals.was_let_in();
         let mut state = if ever { State::Degraded } else { State::Failed };
         let mut text = chain(error);
@@ -173,7 +173,8 @@ impl Receiver {
         if needs_a_person(error) {
             state = State::Failed;
             delay = self.refusals.refused(settings, delay).max(hint(error));
-            text.push_str(&self.refusals.advice(is_wrong_login(error), delay));
+            let next_ms = clock.now_ms().saturating_add(backoff::ms(delay));
+            text.push_str(&self.refusals.advice(is_wrong_login(error), next_ms));
         }
         delay = delay.max(hint(error));
         self.reporter.receiving(state, &text).await;
@@ -280,7 +281,7 @@ impl Receiver {
                 // The folders have their turn before it is tried again.
                 let least = (self.shared.settings.reconnect_first * 4).max(hint(&error));
                 let trouble = Trouble { text: chain(&error), least, has_progressed: false };
-                let visit = Visit::bad(self.survey.as_ref(), &self.shared.settings, trouble);
+                let visit = Visit::bad(self.survey.as_ref(), &self.shared, trouble);
                 (visit, if leaves_others(&error) { Ok(()) } else { Err(error) })
             }
         };
@@ -366,7 +367,7 @@ impl Receiver {
         let least = if leaves_others { interval.max(hint(&error)) } else { Duration::ZERO };
         let trouble = Trouble { text: format!("{}: {text}", folder.title), least, has_progressed };
         let before = self.polls.visit(folder.id);
-        let visit = Visit::bad(before, &self.shared.settings, trouble);
+        let visit = Visit::bad(before, &self.shared, trouble);
         let is_repeated = visit.is_repeated();
         self.polls.visited(folder.id, visit);
         // A connection that is lost once tells nothing of the folder.

@@ -38,7 +38,6 @@ use postroom_store::Job;
 use postroom_store::JobState;
 use postroom_store::Recorded;
 use postroom_store::Redecomposed;
-use postroom_store::clock;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -177,7 +176,7 @@ async fn page(
 
 async fn end(shared: &Shared, mut job: Job, reason: Option<&str>) -> Result<(), Error> {
     job.state = JobState::Done;
-    job.ended_ms = Some(clock::now_ms());
+    job.ended_ms = Some(shared.clock.now_ms());
     job.reason = reason.map(str::to_owned).or(job.reason);
     // Taken away at this very moment: then it has ended as well.
     shared.store.job_progress(&job).await?;
@@ -213,7 +212,7 @@ async fn look(
     let account = message.text("account_id").and_then(|id| id.parse().ok()).unwrap_or_default();
     let derived = shared.lanes.run(account, work).await.map_err(Error::Fault)?;
     let derived = derived.map_err(Error::Spool)?;
-    let changes = changes(&message, &derived);
+    let changes = changes(&message, &derived, shared.clock.now_ms());
     let same_files = shared.store.files_equal(&rows, &derived.files).await?;
     if changes.is_empty() && same_files {
         return Ok(Found::Same);
@@ -245,7 +244,7 @@ async fn original(shared: &Shared, rows: &[FileRow]) -> Result<Option<Original>,
 }
 
 /// The properties that have another value now; null unsets.
-fn changes(message: &Entity, derived: &Derived) -> Map<String, Json> {
+fn changes(message: &Entity, derived: &Derived, now_ms: i64) -> Map<String, Json> {
     let mut changes = Map::new();
     let mut put = |name: &str, value: Cow<'_, Json>| {
         if *message.get(name) != *value {
@@ -265,7 +264,7 @@ fn changes(message: &Entity, derived: &Derived) -> Map<String, Json> {
     }
     if message.text("dateTimeSource") != Some("internalDate")
         && message.get("internalDate").is_null()
-        && let Some((ms, source)) = derived.date_time(clock::now_ms())
+        && let Some((ms, source)) = derived.date_time(now_ms)
     {
         put("dateTime", json!(Timestamp::from_ms(ms).to_string()));
         put("dateTimeSource", json!(source));
@@ -346,7 +345,7 @@ mod tests {
         ];
         for (before, values, raw_reason, want) in table {
             let entity = Entity::new(Uuid::nil(), before.as_object().unwrap().clone());
-            let found = changes(&entity, &derived(&values, raw_reason));
+            let found = changes(&entity, &derived(&values, raw_reason), 1_700_000_000_001);
             assert_eq!(Json::Object(found), want, "{before} {values}");
         }
     }

@@ -4,10 +4,8 @@
 //! themselves. One that never was good is tried a few times and then rarely, so that the server
 //! does not lock the account.
 
-use crate::backoff;
 use crate::settings::Settings;
 use postroom_model::Timestamp;
-use postroom_store::clock;
 use std::time::Duration;
 
 /// After so many refusals in a row, a login that never was good is tried at long intervals only.
@@ -56,10 +54,11 @@ impl Refusals {
         settings.relogin.get(at).copied().unwrap_or(last)
     }
 
-    /// What a person should know and do, after the words of the refusal.
+    /// What a person should know and do, after the words of the refusal; the next attempt is at
+    /// `at_ms`.
     #[must_use]
-    pub fn advice(&self, is_wrong_login: bool, delay: Duration) -> String {
-        let at_ms = clock::now_ms().saturating_add(backoff::ms(delay)) / 1000 * 1000;
+    pub fn advice(&self, is_wrong_login: bool, at_ms: i64) -> String {
+        let at_ms = at_ms / 1000 * 1000;
         let next = format!("the next try is at {}, or when it is saved", Timestamp::from_ms(at_ms));
         match (is_wrong_login, self.was_let_in) {
             (false, _) => format!("; {next}"),

@@ -79,7 +79,7 @@ async fn is_same(
         return Ok(false);
     }
     let recorded = shared.store.ledger(life).await?.recorded;
-    let some = identity::sample(&recorded, WITNESSES.0, WITNESSES.1);
+    let some = identity::sample(&shared.clock, &recorded, WITNESSES.0, WITNESSES.1);
     let care = (Care::Much, &mut Unsteady::default());
     let look = identity::look(shared, connection, life, &some, care).await?;
     Ok(look.over.is_none() && !look.same.is_empty())

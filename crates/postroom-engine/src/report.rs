@@ -8,7 +8,6 @@ use postroom_model::Domain;
 use postroom_model::Timestamp;
 use postroom_store::AccountReport;
 use postroom_store::Store;
-use postroom_store::clock;
 use std::sync::PoisonError;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -108,7 +107,8 @@ impl Reporter {
             return;
         }
         tell(&self.address(), state, &text);
-        let connected = matches!(state, State::Ready).then(|| Timestamp::from_ms(clock::now_ms()));
+        let connected =
+            matches!(state, State::Ready).then(|| Timestamp::from_ms(self.store.clock().now_ms()));
         let report = AccountReport {
             state: state.as_str(),
             status_text: text.clone(),

@@ -27,7 +27,6 @@ use crate::shared::Shared;
 use postroom_smtp::LoginRefusal;
 use postroom_smtp::Reply;
 use postroom_store::Claimed;
-use postroom_store::clock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -141,7 +140,7 @@ impl Sender {
             if let Some(ready) = self.pace.ready_at(Instant::now()) {
                 return Ok(ready);
             }
-            let due = self.claim(account, clock::now_ms()).await?;
+            let due = self.claim(account, self.shared.clock.now_ms()).await?;
             if due.is_empty() && !has_more {
                 break;
             }
@@ -315,7 +314,7 @@ impl Sender {
             self.kept.lose();
             self.failures += 1;
         }
-        let pause = Pause::after(error, self.failures, &self.shared.settings);
+        let pause = Pause::after(error, self.failures, &self.shared);
         let until = pause.until;
         self.reporter.sending(Some(pause.reason.clone())).await;
         if matches!(error, Error::Store(_)) {
@@ -337,7 +336,7 @@ impl Sender {
 
     /// Begins a pause. What has waited for a person for too long ends.
     async fn begin(&mut self, account: &Account, pause: &Pause) -> Result<(), Error> {
-        let (now_ms, waits_ms) = (clock::now_ms(), pause.waits_ms());
+        let (now_ms, waits_ms) = (self.shared.clock.now_ms(), pause.waits_ms());
         let store = &self.shared.store;
         if waits_ms > 0 && self.failures > 1 {
             let waited_ms = backoff::ms(account.options.duration("retry_for"));
@@ -358,7 +357,7 @@ impl Sender {
             return Ok(error);
         }
         prepare::prepare_all(&self.shared, account).await?;
-        let now_ms = clock::now_ms();
+        let now_ms = self.shared.clock.now_ms();
         loop {
             let due = self.claim(account, now_ms).await?;
             if due.is_empty() {
@@ -382,14 +381,15 @@ impl Sender {
         self.pause = None;
         self.pace = Pace::default();
         self.suspect.clear();
-        let hastened = self.shared.store.delivery_hasten(account.id, clock::now_ms()).await;
+        let hastened =
+            self.shared.store.delivery_hasten(account.id, self.shared.clock.now_ms()).await;
         if let Err(error) = hastened {
             tracing::error!(account = account.address, %error, "what waits was not made due");
         }
     }
 
     async fn next(&mut self, account: &Account) -> Result<Instant, Error> {
-        let now_ms = clock::now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let latest_ms = backoff::latest_ms(&account.options, now_ms);
         let due_ms = self.shared.store.delivery_next_due(account.id, latest_ms).await?;
         let until = |due_ms| Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0));

@@ -7,6 +7,7 @@ use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
 use postroom_net::Endpoint;
+use postroom_store::Clock;
 use postroom_store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use tokio::sync::Semaphore;
 pub struct Shared {
     /// The store.
     pub store: Store,
+    /// The time of day, new ids and chance.
+    pub clock: Clock,
     /// The settings.
     pub settings: Settings,
     /// Where decompositions run.
@@ -62,6 +65,7 @@ impl Shared {
             under_way: UnderWay::default(),
             pulse: Pulse::default(),
             dialing: RwLock::new(Arc::new(settings.dialing.clone())),
+            clock: store.clock().clone(),
             store,
             settings,
         }))

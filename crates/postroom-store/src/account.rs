@@ -8,7 +8,6 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::feed;
 use crate::feed::Operation;
 use crate::key::Sealed;
 use crate::saved::saved;
@@ -249,7 +248,7 @@ impl Store {
             format!("UPDATE {table} SET {} WHERE \"id\" = $1 AND \"domain\" = $2", set.join(", "));
         let mut batch = vec![Statement::new(sql).bind(id).bind(domain.as_str()).bind_all(bound)];
         if replaced.keys().any(|name| !matches!(name.as_str(), "lastPollAt" | "lastProofAt")) {
-            batch.push(feed::row(domain, class, (id, Operation::Change), Some(&replaced)));
+            batch.push(self.feed_row(domain, class, (id, Operation::Change), Some(&replaced)));
         }
         self.write(batch).await.map(drop)
     }
@@ -379,8 +378,8 @@ impl Store {
         for property in class.columns().filter(|property| !property.default.is_null()) {
             values.entry(property.name.clone()).or_insert_with(|| property.default.clone());
         }
-        let folder = Entity::new(crate::clock::new_id(), values);
-        let row = feed::row(domain, class, (folder.id, Operation::Create), None);
+        let folder = Entity::new(self.clock().new_id(), values);
+        let row = self.feed_row(domain, class, (folder.id, Operation::Create), None);
         vec![self.insert(domain, class, &folder), row]
     }
 

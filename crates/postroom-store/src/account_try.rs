@@ -1,6 +1,5 @@
 //! The wish to try the servers of an account at once.
 
-use crate::clock;
 use crate::error::Error;
 use crate::store::Store;
 use postroom_model::Domain;
@@ -20,7 +19,7 @@ impl Store {
         if self.entity_get(domain, &class, account).await?.is_none() {
             return Ok(false);
         }
-        let now = Timestamp::from_ms(clock::now_ms()).to_string();
+        let now = Timestamp::from_ms(self.clock().now_ms()).to_string();
         let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
         self.report((domain, &class, account), &values).await?;
         self.reconfigured();

@@ -314,7 +314,15 @@ mod tests {
         let key = MasterKey::in_directory(directory).unwrap();
         let classes = postroom_model::builtin::classes().unwrap();
         let directory = directory.to_owned();
-        Store::open(&StoreConfig { directory, key, classes, readers: 1 }).await.unwrap()
+        Store::open(&StoreConfig {
+            directory,
+            key,
+            classes,
+            readers: 1,
+            clock: crate::Clock::system(),
+        })
+        .await
+        .unwrap()
     }
 
     async fn count(store: &Store, table: &str) -> i64 {

@@ -130,7 +130,7 @@ impl Store {
             .bind_all(values)
             .must_change(Failed::Stale);
         let change = (current.id, Operation::Change);
-        vec![update, feed::row(domain, class, change, Some(&replaced))]
+        vec![update, self.feed_row(domain, class, change, Some(&replaced))]
     }
 
     /// Deletes one entity with its files. With an account go its folders and their ledgers, and
@@ -160,7 +160,7 @@ impl Store {
         let gone = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
         batch.push(Statement::new(gone).bind(id).bind(current.version).must_change(Failed::Stale));
         batch.push(feed::forget(id));
-        batch.push(feed::row(domain, class, (id, Operation::Delete), None));
+        batch.push(self.feed_row(domain, class, (id, Operation::Delete), None));
         match self.write_at_need(batch).await {
             Ok(_) => {
                 self.changed(class, &current);
@@ -205,7 +205,7 @@ impl Store {
                     batch.push(receipts_gone(folder));
                     batch.push(feed::forget(folder));
                     let change = (folder, Operation::Delete);
-                    batch.push(feed::row(domain, &folders, change, None));
+                    batch.push(self.feed_row(domain, &folders, change, None));
                 }
                 let sql = "DELETE FROM \"email/Folders\" WHERE \"account_id\" = $1";
                 batch.push(Statement::new(sql).bind(id));

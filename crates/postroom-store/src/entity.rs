@@ -9,7 +9,6 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::feed;
 use crate::feed::Operation;
 use crate::file;
 use crate::file::NewFile;
@@ -119,7 +118,7 @@ impl Store {
         // Whatever is referred to is there when this is durable, not only when it was looked up.
         let mut batch: Vec<_> =
             references.iter().map(|reference| reference.condition(domain)).collect();
-        batch.extend(once.map(|once| once::keep((domain, class), once, &entities)));
+        batch.extend(once.map(|once| once::keep(self, (domain, class), once, &entities)));
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
             batch.push(self.insert(domain, class, &entity));
@@ -130,7 +129,7 @@ impl Store {
                 *position += 1;
                 batch.extend(file::insert(self, (domain, entity.id), at, None)?);
             }
-            batch.push(feed::row(domain, class, (entity.id, Operation::Create), None));
+            batch.push(self.feed_row(domain, class, (entity.id, Operation::Create), None));
         }
         if same_login == SameLogin::Refused {
             batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));

@@ -4,7 +4,6 @@
 //! change is the present row with the later changes undone. Of an entity that was deleted only the
 //! id stays. Old rows go after [`RETAINED`] later ones.
 
-use crate::clock;
 use crate::database::Statement;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -26,8 +25,9 @@ pub enum Operation {
     Change,
 }
 
-/// The statement that writes one row of the feed.
+/// The statement that writes one row of the feed, as of `at_ms`.
 pub fn row(
+    at_ms: i64,
     domain: &Domain,
     class: &Class,
     (id, operation): (Uuid, Operation),
@@ -48,7 +48,7 @@ pub fn row(
     .bind(class.classname.as_str())
     .bind(id)
     .bind(operation)
-    .bind(clock::now_ms())
+    .bind(at_ms)
     .bind(replaced)
 }
 

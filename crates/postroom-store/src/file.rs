@@ -327,7 +327,7 @@ impl Store {
             Statement::new(grow).bind(entity).bind(domain.as_str()).must_change(Failed::Stale),
         );
         let change = (entity, crate::feed::Operation::Change);
-        batch.push(crate::feed::row(domain, class, change, None));
+        batch.push(self.feed_row(domain, class, change, None));
         batch
     }
 

@@ -1,5 +1,6 @@
 //! What the tests inside this crate share: a store of its own.
 
+use crate::Clock;
 use crate::MasterKey;
 use crate::StoreConfig;
 use crate::store::Store;
@@ -11,6 +12,6 @@ pub async fn store() -> (TempDir, Store) {
     let key = MasterKey::in_directory(directory.path()).unwrap();
     let classes = postroom_model::builtin::classes().unwrap();
     let at = directory.path().to_owned();
-    let config = StoreConfig { directory: at, key, classes, readers: 1 };
+    let config = StoreConfig { directory: at, key, classes, readers: 1, clock: Clock::system() };
     (directory, Store::open(&config).await.unwrap())
 }

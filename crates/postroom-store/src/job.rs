@@ -3,7 +3,6 @@
 //! A job says which messages are to be decomposed again, how far it is, and what came of it. It
 //! goes through them in the order of their ids: `behind` is the last one that is done.
 
-use crate::clock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
@@ -160,7 +159,7 @@ impl Store {
     ) -> Result<Job, Error> {
         let total = self.original_count(domain, class, filter.as_ref().map(|(f, _)| f)).await?;
         let job = Job {
-            id: clock::new_id(),
+            id: self.clock().new_id(),
             domain: domain.clone(),
             class: class.classname.clone(),
             filter: filter.map(|(_, json)| json),
@@ -168,7 +167,7 @@ impl Store {
             behind: None,
             total,
             counts: JobCounts::default(),
-            begun_ms: clock::now_ms(),
+            begun_ms: self.clock().now_ms(),
             ended_ms: None,
             reason: None,
         };

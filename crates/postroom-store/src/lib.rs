@@ -10,7 +10,7 @@
 //! tables and columns come from class definitions. A batch commits or fails as one; its conditions
 //! stand in the SQL. Each change of an entity writes its row of the feed in the same batch.
 
-pub mod clock;
+mod clock;
 
 mod failed;
 
@@ -100,6 +100,8 @@ pub use blob::BlobWriter;
 pub use blob::Content;
 pub use change::Updated;
 pub use chunk::BlobId;
+pub use clock::Clock;
+pub use clock::TimeAndChance;
 pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;

@@ -1,7 +1,6 @@
 //! Keys of clients under which something is created once, however often it is asked for
 //! (`Idempotency-Key`). A key is kept in the transaction that creates, for a day and an hour.
 
-use crate::clock;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -62,12 +61,13 @@ impl Store {
     /// Takes away the keys that are no longer kept.
     pub(crate) async fn once_trim(&self) -> Result<(), Error> {
         let old = Statement::new("DELETE FROM \"once\" WHERE \"at\" < $1");
-        self.write_at_need(vec![old.bind(clock::now_ms() - KEPT_MS)]).await.map(drop)
+        self.write_at_need(vec![old.bind(self.clock().now_ms() - KEPT_MS)]).await.map(drop)
     }
 }
 
 /// The statement that keeps a key; it makes the batch fail when the key is there already.
 pub(crate) fn keep(
+    store: &Store,
     (domain, class): (&Domain, &Class),
     once: &Once,
     entities: &[Entity],
@@ -83,6 +83,6 @@ pub(crate) fn keep(
         .bind(once.key.as_str())
         .bind(once.request.to_vec())
         .bind(ids.to_string())
-        .bind(clock::now_ms())
+        .bind(store.clock().now_ms())
         .must_change(Failed::KeyUsed)
 }

@@ -1,6 +1,5 @@
 //! An overview of what a domain has to do: accounts by state, what is not received, what waits.
 
-use crate::clock;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::schema::SENDING;
@@ -34,7 +33,7 @@ impl Store {
         let pending = "SELECT COALESCE(SUM(\"pendingCount\"), 0), COUNT(*), MIN(\"lastProofAt\")
             FROM \"email/Folders\" WHERE \"domain\" = $1 AND \"enabled\" AND \"pendingCount\" > 0";
         let pending = self.numbers(Statement::new(pending).bind(domain.as_str())).await?;
-        let now_ms = clock::now_ms();
+        let now_ms = self.clock().now_ms();
         let queue = Statement::new(self.due()).bind(domain.as_str()).bind(now_ms);
         let queue = self.numbers(queue).await?;
         let moment = |ms: Option<i64>| ms.map(|ms| Timestamp::from_ms(ms).to_string());

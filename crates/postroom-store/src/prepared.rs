@@ -145,7 +145,7 @@ impl Store {
             .bind(prepared.account)
             .bind(prepared.due_ms)
             .bind(prepared.due_ms)
-            .bind(prepared.due_ms > crate::clock::now_ms())
+            .bind(prepared.due_ms > self.clock().now_ms())
             .bind(prepared.reverse_path)
             .bind(prepared.smtp_utf8)
             .bind(blob.0)
@@ -178,7 +178,7 @@ mod tests {
                 "messageState": state, "subject": number.to_string(),
                 "dateTime": "2026-01-01T00:00:00.000Z",
             });
-            let entity = Entity::new(crate::clock::new_id(), values.as_object().unwrap().clone());
+            let entity = Entity::new(store.clock().new_id(), values.as_object().unwrap().clone());
             store.insert(&domain, &class, &entity)
         };
         let others = (0..3000).map(|n| row(n, "in", "received"));

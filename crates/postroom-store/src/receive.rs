@@ -1,7 +1,6 @@
 //! Recording what was received: messages, files, originals, receipts and feed in one transaction.
 
 use crate::blob::Content;
-use crate::clock;
 use crate::columns::quoted;
 use crate::database::Lock;
 use crate::database::Statement;
@@ -9,7 +8,6 @@ use crate::database::Value;
 use crate::entity::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::feed;
 use crate::feed::Operation;
 use crate::file;
 use crate::file::NewFile;
@@ -147,12 +145,12 @@ impl Store {
                 let gone = Statement::new(sql).bind(by_header).bind(batch.domain.as_str());
                 statements.push(gone);
                 let deleted = (by_header, Operation::Delete);
-                statements.push(feed::row(&batch.domain, &class, deleted, None));
+                statements.push(self.feed_row(&batch.domain, &class, deleted, None));
             }
             let ReceivedMessage { row, files, original, .. } = message;
             statements.push(self.insert_row(&batch.domain, &class, row));
             statements.extend(self.received_files((&batch.domain, id), files, original)?);
-            statements.push(feed::row(&batch.domain, &class, (id, Operation::Create), None));
+            statements.push(self.feed_row(&batch.domain, &class, (id, Operation::Create), None));
         }
         match self.write(statements).await {
             Ok(_) => Ok(ReceiveOutcome::Done { stored, repeated }),
@@ -247,7 +245,7 @@ impl Store {
     ) -> Result<(), Error> {
         let class = self.builtin(MESSAGES)?;
         let ledger = self.ledger_part(life, range(misses.iter().map(|miss| miss.uid))).await?;
-        let now_ms = clock::now_ms();
+        let now_ms = self.clock().now_ms();
         let mut batch = vec![folder_must_be(domain, life.folder)];
         for miss in misses {
             let former = ledger.pending(miss.uid).filter(|former| former.hash == miss.hash);
@@ -270,7 +268,7 @@ impl Store {
                 batch.push(relinked(Life { generation, ..life }, uid));
                 continue;
             }
-            let id = clock::new_id();
+            let id = self.clock().new_id();
             let known = json!({
                 "account_id": account.to_string(), "folder_id": life.folder.to_string(),
                 "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
@@ -285,7 +283,7 @@ impl Store {
             let says = Receipt { uid: miss.uid, hash, witness, reason, wish: None };
             batch.push(receipt(life, id, says));
             batch.push(self.insert(domain, &class, &Entity::new(id, values)));
-            batch.push(feed::row(domain, &class, (id, Operation::Create), None));
+            batch.push(self.feed_row(domain, &class, (id, Operation::Create), None));
         }
         match self.write(batch).await {
             Ok(_) | Err(Error::Condition(Failed::NoFolder)) => Ok(()),

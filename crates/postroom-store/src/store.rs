@@ -3,7 +3,7 @@
 use crate::chunk::Abandoned;
 use crate::chunk::BlobCounter;
 use crate::chunk::Damage;
-use crate::clock;
+use crate::clock::Clock;
 use crate::columns;
 use crate::columns::END;
 use crate::columns::LEADING;
@@ -17,6 +17,7 @@ use crate::database::Statement;
 use crate::disk;
 use crate::error::Error;
 use crate::feed;
+use crate::feed::Operation;
 use crate::key::DATABASE_FILE;
 use crate::key::MasterKey;
 use crate::set_up;
@@ -26,6 +27,8 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin;
+use serde_json::Map;
+use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
@@ -61,6 +64,8 @@ pub struct StoreConfig {
     pub classes: Vec<Class>,
     /// How many threads read.
     pub readers: usize,
+    /// The time of day, new ids and chance.
+    pub clock: Clock,
 }
 
 /// Everything durable. Clones share it.
@@ -73,6 +78,7 @@ pub struct Store {
 pub(crate) struct Inner {
     pub database: Box<dyn Database>,
     pub key: MasterKey,
+    pub clock: Clock,
     pub blobs: BlobCounter,
     pub abandoned: Abandoned,
     pub damage: Damage,
@@ -112,7 +118,8 @@ impl Store {
             inner: Arc::new(Inner {
                 database,
                 key: config.key.clone(),
-                blobs: BlobCounter::after(last, clock::now_ms()),
+                clock: config.clock.clone(),
+                blobs: BlobCounter::after(last, config.clock.now_ms()),
                 abandoned: Abandoned::default(),
                 damage: Damage::default(),
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
@@ -131,6 +138,12 @@ impl Store {
         store.tidy().await;
         tokio::spawn(sweep(Arc::downgrade(&store.inner)));
         Ok(store)
+    }
+
+    /// The time of day, new ids and chance.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
     }
 
     /// The classes.
@@ -195,7 +208,7 @@ impl Store {
             // Nothing else may be waiting to be written: this says that it can be.
             let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', $1)
                 ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
-            self.write(vec![Statement::new(probe).bind(clock::now_ms())]).await?;
+            self.write(vec![Statement::new(probe).bind(self.clock().now_ms())]).await?;
         } else {
             self.inner.database.write(vec![], Room::Free).await?;
         }
@@ -301,6 +314,17 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// The statement that writes one row of the feed, as of now.
+    pub(crate) fn feed_row(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        change: (Uuid, Operation),
+        replaced: Option<&Map<String, Json>>,
+    ) -> Statement {
+        feed::row(self.clock().now_ms(), domain, class, change, replaced)
     }
 
     /// The entity of a row of [`Self::select`].

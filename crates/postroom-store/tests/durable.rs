@@ -4,6 +4,7 @@
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin;
+use postroom_store::Clock;
 use postroom_store::*;
 use secrecy::SecretString;
 use serde_json::Value as Json;
@@ -21,6 +22,7 @@ fn config(directory: &Path) -> StoreConfig {
         directory: directory.to_owned(),
         key: MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap(),
         classes: builtin::classes().unwrap(),
+        clock: Clock::system(),
         readers: 1,
     }
 }
@@ -34,7 +36,7 @@ fn domain() -> Domain {
 }
 
 async fn create(store: &Store, class: &str, values: Json) -> Result<Entity, Error> {
-    let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
+    let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
     let new = NewEntity { entity, files: vec![] };
     let class = store.class(class).unwrap();
     Ok(store.entity_create(&domain(), &class, vec![new]).await?.remove(0))
@@ -52,7 +54,7 @@ async fn account(store: &Store, profile: Uuid) -> Result<Uuid, Error> {
 /// A message with a file of these bytes.
 async fn message(store: &Store, subject: &str, bytes: &[u8]) -> Uuid {
     let values = json!({"subject": subject, "messageDirection": "out", "text": subject});
-    let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
+    let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
     let id = entity.id;
     let file = NewFile {
         property: "attachments".to_owned(),

@@ -9,6 +9,7 @@ use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::filter;
 use postroom_model::query;
+use postroom_store::Clock;
 use postroom_store::*;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
@@ -29,6 +30,7 @@ fn config(directory: &TempDir, digit: &str) -> StoreConfig {
         directory: directory.path().to_owned(),
         key: MasterKey::from_hex(&SecretString::from(digit.repeat(64))).unwrap(),
         classes: builtin::classes().unwrap(),
+        clock: Clock::system(),
         readers: 2,
     }
 }
@@ -45,7 +47,7 @@ impl Fixture {
     }
 
     async fn create(&self, class: &str, values: Json) -> Entity {
-        let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
+        let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
         let new = NewEntity { entity, files: vec![] };
         let class = self.class(class);
         self.store.entity_create(&self.domain, &class, vec![new]).await.unwrap().remove(0)
@@ -127,7 +129,7 @@ impl Fixture {
             uid,
             row: self.store.entity_row(
                 &self.store.builtin(builtin::MESSAGES).unwrap(),
-                &Entity::new(clock::new_id(), values.as_object().unwrap().clone()),
+                &Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone()),
             ),
             files: vec![file],
             original: Some(Content::prepare(bytes)),
@@ -157,7 +159,8 @@ async fn a_second_process_and_another_key_are_refused() {
 async fn what_was_answered_is_there_after_a_restart() {
     let Fixture { directory, store, domain } = fixture().await;
     let class = store.class(builtin::PROFILES).unwrap();
-    let entity = Entity::new(clock::new_id(), json!({"name": "p"}).as_object().unwrap().clone());
+    let entity =
+        Entity::new(Clock::system().new_id(), json!({"name": "p"}).as_object().unwrap().clone());
     let new = NewEntity { entity: entity.clone(), files: vec![] };
     store.entity_create(&domain, &class, vec![new]).await.unwrap();
     drop(store);
@@ -267,7 +270,7 @@ async fn references_must_exist_and_are_protected() {
     let fixture = fixture().await;
     let class = fixture.class(builtin::ACCOUNTS);
     let values = json!({"profile_id": Uuid::nil().to_string(), "address": "a@b.test"});
-    let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
+    let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
     let new = NewEntity { entity, files: vec![] };
     let refused = fixture.store.entity_create(&fixture.domain, &class, vec![new]).await;
     assert!(
@@ -666,7 +669,7 @@ async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
     fixture.store.delivery_settle(&claimed[0], &later(50)).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, message.id);
-    let in_two_days = clock::now_ms() + 2 * 86_400_000;
+    let in_two_days = Clock::system().now_ms() + 2 * 86_400_000;
     let moved = json!({"dateTime": Timestamp::from_ms(in_two_days).to_string()});
     fixture.store.entity_update(at, moved.as_object().unwrap(), None).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
@@ -872,7 +875,8 @@ async fn many_writers_share_their_commits() {
         let class = fixture.class(builtin::PROFILES);
         tasks.push(tokio::spawn(async move {
             let values = json!({"name": format!("p{at}")}).as_object().unwrap().clone();
-            let new = NewEntity { entity: Entity::new(clock::new_id(), values), files: vec![] };
+            let new =
+                NewEntity { entity: Entity::new(Clock::system().new_id(), values), files: vec![] };
             store.entity_create(&domain, &class, vec![new]).await.unwrap();
         }));
     }

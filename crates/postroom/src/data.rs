@@ -3,6 +3,7 @@
 use anyhow::Context;
 use anyhow::ensure;
 use postroom_model::builtin;
+use postroom_store::Clock;
 use postroom_store::MasterKey;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
@@ -65,6 +66,12 @@ pub async fn open(data: &Path, master_key: Option<&SecretString>) -> anyhow::Res
         None => MasterKey::in_directory(data).context("key file")?,
     };
     let classes = builtin::classes().context("built-in classes")?;
-    let config = StoreConfig { directory: data.to_owned(), key, classes, readers: READERS };
+    let config = StoreConfig {
+        directory: data.to_owned(),
+        key,
+        classes,
+        readers: READERS,
+        clock: Clock::system(),
+    };
     Store::open(&config).await.context("store")
 }

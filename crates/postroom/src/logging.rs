@@ -7,7 +7,7 @@
 use anyhow::Context;
 use anyhow::ensure;
 use postroom_model::Timestamp;
-use postroom_store::clock;
+use postroom_store::Clock;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io;
@@ -85,7 +85,7 @@ pub fn announce(json: bool, text: &str) {
 
 /// A line in the form of the JSON log.
 fn line(level: &str, text: &str) -> String {
-    let now = Timestamp::from_ms(clock::now_ms()).to_string();
+    let now = Timestamp::from_ms(Clock::system().now_ms()).to_string();
     let fields = json!({"message": text});
     json!({"timestamp": now, "level": level, "fields": fields, "target": "postroom"}).to_string()
 }

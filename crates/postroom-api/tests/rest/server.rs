@@ -6,6 +6,7 @@ use postroom_api::Limits;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin;
+use postroom_store::Clock;
 use postroom_store::Content;
 use postroom_store::Life;
 use postroom_store::MasterKey;
@@ -16,7 +17,6 @@ use postroom_store::ReceivedMessage;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Witness;
-use postroom_store::clock;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
@@ -74,6 +74,7 @@ impl Server {
             key: MasterKey::in_directory(directory.path()).unwrap(),
             classes: builtin::classes().unwrap(),
             readers: 2,
+            clock: Clock::system(),
         };
         let store = Store::open(&config).await.unwrap();
         let other = Domain::new("other").unwrap();
@@ -158,7 +159,7 @@ impl Server {
             "account_id": account, "folder_id": folder, "messageDirection": "in", "uid": 1,
             "messageState": "received", "subject": "hi", "uidValidity": 1,
         });
-        let entity = Entity::new(clock::new_id(), values.as_object().unwrap().clone());
+        let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
         let id = entity.id.to_string();
         let part =
             |property: &str, name: &str, (offset, length, size_bytes): (u64, u64, u64)| NewFile {

@@ -144,7 +144,8 @@ impl<'a> Collector<'a> {
             let class = store.builtin(MESSAGES)?;
             let work = move || {
                 let row = |entity: Entity| store.entity_row(&class, &entity);
-                messages.into_iter().map(|message| decompose(message, &wanted, row)).collect()
+                let decompose = |message| decompose(store.clock(), message, &wanted, row);
+                messages.into_iter().map(decompose).collect()
             };
             let messages: io::Result<Vec<_>> =
                 shared.lanes.run(account, work).await.map_err(Error::Fault)?;
@@ -178,6 +179,7 @@ mod tests {
             key: MasterKey::in_directory(directory).unwrap(),
             classes: builtin::classes().unwrap(),
             readers: 1,
+            clock: postroom_store::Clock::system(),
         };
         let store = Store::open(&config).await.unwrap();
         let dialer = Dialer::new(&Trust::default()).unwrap();

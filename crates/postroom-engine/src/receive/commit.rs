@@ -21,12 +21,12 @@ use postroom_store::Miss;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
 use postroom_store::ReceivedMessage;
-use postroom_store::clock;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 /// The longest delay before a message that could not be had is asked for again.
 const RETRY_LONGEST: Duration = Duration::from_secs(86_400);
@@ -121,7 +121,7 @@ async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<Receiv
 }
 
 /// What the header alone tells of a message that is too large.
-fn by_header(header: &Bytes) -> Map<String, Json> {
+fn by_header(header: &Bytes, id: Uuid) -> Map<String, Json> {
     const TOLD: [&str; 10] = [
         "from",
         "fromDisplayName",
@@ -137,7 +137,7 @@ fn by_header(header: &Bytes) -> Map<String, Json> {
     let keep = Keep { raw: false, html: false, text_bytes_max: 0 };
     let original = Original::Memory(header.clone());
     // Memory is read without errors.
-    let mut values = derive::derive(&original, keep, clock::new_id()).map(|derived| derived.values);
+    let mut values = derive::derive(&original, keep, id).map(|derived| derived.values);
     if let Ok(values) = &mut values {
         values.retain(|name, _| TOLD.contains(&name.as_str()));
     }
@@ -159,6 +159,11 @@ pub async fn record_missed(
     if missed.is_empty() {
         return Ok(());
     }
+    let clock = &shared.clock;
+    let header_of = |missed: &Missed| {
+        let header = missed.header.as_ref();
+        header.map(|header| by_header(header, clock.new_id())).unwrap_or_default()
+    };
     let miss = |missed: &Missed| Miss {
         uid: missed.uid,
         reason: missed.reason.clone(),
@@ -166,10 +171,11 @@ pub async fn record_missed(
         forever: missed.forever,
         hash: missed.hash.or(missed.header.as_ref().map(|header| hash_of(header))),
         size_bytes: missed.size_bytes,
-        values: missed.header.as_ref().map(by_header).unwrap_or_default(),
+        values: header_of(missed),
     };
     let first = folder.options.duration("retry_first");
-    let delay_ms = |attempts: u32| backoff::ms(backoff::delay(attempts, first, RETRY_LONGEST));
+    let delay = |attempts: u32| backoff::delay(clock, attempts, first, RETRY_LONGEST);
+    let delay_ms = |attempts: u32| backoff::ms(delay(attempts));
     let misses: Vec<_> = missed.iter().map(miss).collect();
     let (who, at) = ((&account.domain, account.id), (news.life, news.uid_validity));
     shared.store.receive_missed(who, at, &misses, delay_ms).await?;

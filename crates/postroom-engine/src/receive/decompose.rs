@@ -14,12 +14,12 @@ use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::standing::NOT_DECOMPOSABLE;
 use postroom_model::state;
+use postroom_store::Clock;
 use postroom_store::Content;
 use postroom_store::EntityRow;
 use postroom_store::ReceivedMessage;
 use postroom_store::Wish;
 use postroom_store::Witness;
-use postroom_store::clock;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -76,11 +76,12 @@ pub struct Decomposed {
 ///
 /// When the file of a large message cannot be read again.
 pub fn decompose(
+    clock: &Clock,
     arrived: Arrived,
     wanted: &Wanted,
     row: impl FnOnce(Entity) -> EntityRow,
 ) -> io::Result<Decomposed> {
-    let id = clock::new_id();
+    let (id, now_ms) = (clock.new_id(), clock.now_ms());
     let mut derived = derive::derive(&arrived.original, wanted.keep, id)?;
     let mut values = std::mem::take(&mut derived.values);
     // The table of steps has both from null.
@@ -91,7 +92,13 @@ pub fn decompose(
         values.insert("errorCode".to_owned(), json!(NOT_DECOMPOSABLE));
         values.insert("errorText".to_owned(), json!(derived.raw_reason));
     }
-    envelope(&arrived, wanted, &derived, &mut values);
+    envelope(&arrived, wanted, &mut values);
+    let (date_time_ms, source) = date_time(&arrived, &derived, now_ms);
+    if source == "internalDate" {
+        values.insert("internalDate".to_owned(), moment(date_time_ms));
+    }
+    values.insert("dateTime".to_owned(), moment(date_time_ms));
+    values.insert("dateTimeSource".to_owned(), json!(source));
     let entity = Entity::new(id, values);
     let arrival = Arrival::of(&entity);
     let keep = wanted.keep.raw || is_raw;
@@ -119,7 +126,7 @@ pub fn decompose(
 }
 
 /// What is known of the message besides its bytes.
-fn envelope(arrived: &Arrived, wanted: &Wanted, derived: &Derived, values: &mut Map<String, Json>) {
+fn envelope(arrived: &Arrived, wanted: &Wanted, values: &mut Map<String, Json>) {
     let mut put = |name: &str, value: Json| values.insert(name.to_owned(), value);
     put("account_id", json!(wanted.account.to_string()));
     put("folder_id", json!(wanted.folder.to_string()));
@@ -128,17 +135,14 @@ fn envelope(arrived: &Arrived, wanted: &Wanted, derived: &Derived, values: &mut 
     put("uid", json!(arrived.uid));
     put("size", json!(arrived.original.size_bytes()));
     put("flags", json!(arrived.flags));
-    let now_ms = clock::now_ms();
-    let internal = arrived.internal_date_ms.filter(|ms| derive::is_sane(*ms, now_ms));
-    if let Some(ms) = internal {
-        put("internalDate", moment(ms));
-    }
-    let (date_time_ms, source) = match internal {
+}
+
+/// When the message came, and what says so.
+fn date_time(arrived: &Arrived, derived: &Derived, now_ms: i64) -> (i64, &'static str) {
+    match arrived.internal_date_ms.filter(|ms| derive::is_sane(*ms, now_ms)) {
         Some(ms) => (ms, "internalDate"),
         None => derived.date_time(now_ms).unwrap_or((now_ms, "arrival")),
-    };
-    put("dateTime", moment(date_time_ms));
-    put("dateTimeSource", json!(source));
+    }
 }
 
 fn moment(ms: i64) -> Json {

@@ -13,6 +13,7 @@ use crate::shared::Shared;
 use postroom_imap::Connection;
 use postroom_imap::FetchItems;
 use postroom_imap::Selected;
+use postroom_store::Clock;
 use postroom_store::Ledger;
 use postroom_store::Life;
 use postroom_store::Origin;
@@ -168,11 +169,11 @@ pub async fn look(
 /// A few of many UIDs, both ascending: the newest ones, which a restored server gives again first,
 /// and some of the others, different ones each time.
 #[must_use]
-pub fn sample(uids: &[u64], newest: usize, others: usize) -> Vec<u64> {
+pub fn sample(clock: &Clock, uids: &[u64], newest: usize, others: usize) -> Vec<u64> {
     let (older, last) = uids.split_at(uids.len().saturating_sub(newest));
     let mut chosen: HashSet<u64> = last.iter().copied().collect();
     for _ in 0..others.min(older.len()) {
-        chosen.extend(older.get(fastrand::usize(..older.len())));
+        chosen.extend(older.get(clock.below(older.len())));
     }
     let mut chosen: Vec<u64> = chosen.into_iter().collect();
     chosen.sort_unstable();
@@ -228,10 +229,10 @@ mod tests {
     #[test]
     fn a_sample_has_the_newest_and_no_more_than_asked() {
         let uids: Vec<u64> = (1..=1000).collect();
-        let some = sample(&uids, 4, 4);
+        let some = sample(&Clock::system(), &uids, 4, 4);
         assert!(some.is_sorted() && (5..=8).contains(&some.len()), "{some:?}");
         assert!((997..=1000).all(|uid| some.contains(&uid)), "{some:?}");
-        assert_eq!(sample(&[3, 5], 4, 4), [3, 5]);
-        assert!(sample(&[], 4, 4).is_empty());
+        assert_eq!(sample(&Clock::system(), &[3, 5], 4, 4), [3, 5]);
+        assert!(sample(&Clock::system(), &[], 4, 4).is_empty());
     }
 }

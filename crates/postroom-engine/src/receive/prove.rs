@@ -9,9 +9,9 @@ use crate::receive::watch::Known;
 use crate::receive::watch::News;
 use crate::shared::Shared;
 use postroom_model::Timestamp;
+use postroom_store::Clock;
 use postroom_store::FolderReport;
 use postroom_store::Pending;
-use postroom_store::clock;
 
 /// Compares what the server listed with what is recorded now, and says so in the folder. Pending
 /// receipts of what is no longer listed are forgotten.
@@ -44,7 +44,7 @@ pub async fn prove(
         .count();
     let has_all = counted.count() == has_receipt;
     let complete = has_all && news.listing.is_whole();
-    let now = Timestamp::from_ms(clock::now_ms());
+    let now = Timestamp::from_ms(shared.clock.now_ms());
     let report = FolderReport {
         uid_validity: Some(news.uid_validity),
         uid_next: news.uid_next,
@@ -53,12 +53,13 @@ pub async fn prove(
         pending_count: Some(pending.len() as u64),
         last_poll_at: Some(now),
         last_proof_at: complete.then_some(now),
-        status_text: Some(status(news, known, has_all, &pending)),
+        status_text: Some(status(&shared.clock, news, known, has_all, &pending)),
     };
     shared.store.folder_report(&account.domain, folder.id, &report).await?;
     let waits = pending.iter().filter(|pending| !known.asks.is_alone(pending.uid));
     let retry_ms = waits.map(|pending| pending.next_attempt_ms).min();
-    known.proved(news, &ledger, complete, retry_ms);
+    known.retry_ms = retry_ms;
+    known.proved(&shared.clock, news, &ledger, complete);
     Ok(())
 }
 
@@ -66,18 +67,24 @@ pub async fn prove(
 const STILL_TO_BE_LOADED: &str = "some messages are still to be loaded";
 
 /// What a folder says; empty when all is well. A message that is too large says so itself.
-fn status(news: &News, known: &Known, has_all: bool, pending: &[&Pending]) -> String {
+fn status(
+    clock: &Clock,
+    news: &News,
+    known: &Known,
+    has_all: bool,
+    pending: &[&Pending],
+) -> String {
     let mut texts = vec![];
     if !has_all {
         texts.push(STILL_TO_BE_LOADED.to_owned());
     } else if !pending.is_empty() {
-        texts.push(pending_text(pending));
+        texts.push(pending_text(clock, pending));
     }
     // Mail that comes or goes between two commands makes no trouble.
     if known.has_disagreed() || news.listing.unusable > 0 {
         texts.extend(news.listing.trouble());
     }
-    if known.rarely().is_some() {
+    if known.rarely(clock).is_some() {
         texts.push(
             "the server renumbers the mailbox at each visit, so that all of it is fetched each \
              time; nothing is stored twice, but the mailbox is visited rarely: have its \
@@ -111,7 +118,7 @@ pub async fn tell_progress(
         uid_validity: Some(news.uid_validity),
         server_count: Some(news.listing.uids.len() as u64),
         stored_count: Some(news.recorded + known.recorded),
-        last_poll_at: Some(Timestamp::from_ms(clock::now_ms())),
+        last_poll_at: Some(Timestamp::from_ms(shared.clock.now_ms())),
         status_text: Some(STILL_TO_BE_LOADED.to_owned()),
         ..FolderReport::default()
     };
@@ -119,7 +126,7 @@ pub async fn tell_progress(
     Ok(())
 }
 
-fn pending_text(pending: &[&Pending]) -> String {
+fn pending_text(clock: &Clock, pending: &[&Pending]) -> String {
     let shown: Vec<_> =
         pending.iter().take(3).map(|p| format!("UID {}: {}", p.uid, p.reason)).collect();
     let more = if pending.len() > 3 {
@@ -128,6 +135,6 @@ fn pending_text(pending: &[&Pending]) -> String {
         String::new()
     };
     let next_ms = pending.iter().map(|pending| pending.next_attempt_ms).min().unwrap_or_default();
-    let next = Timestamp::from_ms(next_ms.max(clock::now_ms()));
+    let next = Timestamp::from_ms(next_ms.max(clock.now_ms()));
     format!("not to be had yet, tried again from {next} on: {}{more}", shown.join("; "))
 }

@@ -26,12 +26,12 @@ use postroom_imap::Mode;
 use postroom_imap::Selected;
 use postroom_model::Timestamp;
 use postroom_store::Beginning;
+use postroom_store::Clock;
 use postroom_store::FolderReport;
 use postroom_store::Ledger;
 use postroom_store::Life;
 use postroom_store::Origin;
 use postroom_store::Pending;
-use postroom_store::clock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub struct Known {
     /// Some of the messages that it had then.
     shown: Vec<u64>,
     /// When the next pending message is asked for again, in milliseconds since 1970.
-    retry_ms: Option<i64>,
+    pub retry_ms: Option<i64>,
     /// What is to be changed at the server.
     pub wishes: Wishes,
     /// What the last look at the mailbox has found, until all of it is fetched.
@@ -127,24 +127,23 @@ impl Known {
     }
 
     /// Notes that what was found is recorded or pending, and whether that is all there is.
-    pub fn proved(&mut self, news: &News, ledger: &Ledger, complete: bool, retry_ms: Option<i64>) {
+    pub fn proved(&mut self, clock: &Clock, news: &News, ledger: &Ledger, complete: bool) {
         let (uid_validity, listed) = (news.uid_validity, &news.listing.uids);
         let exists = listed.len() as u64;
         let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
         self.proven = glance.filter(|_| complete);
-        self.retry_ms = retry_ms;
         let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
         let shown: Vec<u64> = listed.iter().copied().filter(is_recorded).collect();
-        self.shown = identity::sample(&shown, SHOWN_MAX.0, SHOWN_MAX.1);
+        self.shown = identity::sample(clock, &shown, SHOWN_MAX.0, SHOWN_MAX.1);
         self.all_at.get_or_insert_with(Instant::now);
     }
 
     /// How long the folder is left alone because each visit finds the mailbox in another life;
     /// `None`: it is visited as always.
     #[must_use]
-    pub fn rarely(&self) -> Option<Duration> {
+    pub fn rarely(&self, clock: &Clock) -> Option<Duration> {
         let times = self.changes.checked_sub(CHANGES_MAX)?;
-        Some(crate::backoff::delay(times.saturating_add(1), RARELY_FIRST, RARELY_LONGEST))
+        Some(crate::backoff::delay(clock, times.saturating_add(1), RARELY_FIRST, RARELY_LONGEST))
     }
 }
 
@@ -268,7 +267,7 @@ impl Look<'_> {
     /// Whether a glance shows that nothing came, and nothing else is to be done.
     fn is_quiet(&self, selected: &Selected) -> bool {
         let glance = Glance::of(selected);
-        let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= clock::now_ms());
+        let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= self.shared.clock.now_ms());
         let is_due = retry || self.known.wishes.are_due() || self.is_all_due();
         glance.is_some() && glance == self.known.proven && !is_due
     }
@@ -282,7 +281,7 @@ impl Look<'_> {
     async fn sample(&mut self, life: Life) -> Result<Option<Over>, Error> {
         let some = match self.known.shown.len() {
             ..=FEW => self.known.shown.clone(),
-            _ => identity::sample(&self.known.shown, SAMPLE.0, SAMPLE.1),
+            _ => identity::sample(&self.shared.clock, &self.known.shown, SAMPLE.0, SAMPLE.1),
         };
         let care = (Care::Much, &mut self.known.unsteady);
         Ok(identity::look(self.shared, self.connection, life, &some, care).await?.over)
@@ -353,7 +352,7 @@ impl Look<'_> {
         ledger: &Ledger,
         selected: &Selected,
     ) -> Arc<News> {
-        let now_ms = clock::now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let counted = listing.uids.iter().copied().filter(|uid| *uid > ledger.baseline);
         let bytes_max = self.folder.options.count("message_bytes_max");
         let fits = |uid: &u64| {
@@ -387,7 +386,7 @@ impl Look<'_> {
     }
 
     async fn tell_visit(&self) -> Result<(), Error> {
-        let last_poll_at = Some(Timestamp::from_ms(clock::now_ms()));
+        let last_poll_at = Some(Timestamp::from_ms(self.shared.clock.now_ms()));
         let report = FolderReport { last_poll_at, ..FolderReport::default() };
         let domain = &self.account.domain;
         self.shared.store.folder_report(domain, self.folder.id, &report).await?;

@@ -24,6 +24,7 @@ use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
 use postroom_imap::FlagChange;
 use postroom_imap::UidSet;
+use postroom_store::Clock;
 use postroom_store::Life;
 use postroom_store::Wish;
 use std::collections::HashSet;
@@ -75,9 +76,9 @@ impl Wishes {
         self.are_open && self.due.is_none_or(|due| due <= Instant::now())
     }
 
-    fn refused(&mut self, trouble: String) {
+    fn refused(&mut self, clock: &Clock, trouble: String) {
         self.failures = self.failures.saturating_add(1);
-        let delay = backoff::delay(self.failures, RETRY_FIRST, RETRY_LONGEST);
+        let delay = backoff::delay(clock, self.failures, RETRY_FIRST, RETRY_LONGEST);
         self.due = Some(Instant::now() + delay);
         self.trouble = Some(trouble);
     }
@@ -117,7 +118,7 @@ pub async fn fulfil(
         Ok(Done { over: Some(over), .. }) => Ok(Some(over)),
         Ok(Done { are_open, trouble: Some(trouble), .. }) => {
             wishes.are_open = are_open;
-            wishes.refused(trouble);
+            wishes.refused(&shared.clock, trouble);
             Ok(None)
         }
         Ok(Done { are_open, .. }) => {
@@ -126,7 +127,7 @@ pub async fn fulfil(
             Ok(None)
         }
         Err(Error::Imap(error)) if error.leaves_connection_open() => {
-            wishes.refused(format!(
+            wishes.refused(&shared.clock, format!(
                 "the server refuses to change messages that are stored here: {error}; they stay \
                  there, and it is asked again later"
             ));

@@ -34,7 +34,7 @@ impl Held {
     ///
     /// When the store fails; then the answer is held.
     pub async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
-        self.answers.push((claimed, transmit::settlement(verdict)));
+        self.answers.push((claimed, transmit::settlement(&self.shared.clock, verdict)));
         self.write().await
     }
 

@@ -6,10 +6,8 @@ use crate::error::Error;
 use crate::journal;
 use crate::report::chain;
 use crate::report::needs_a_person;
-use crate::settings::Settings;
 use crate::shared::Shared;
 use postroom_model::Timestamp;
-use postroom_store::clock;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,8 +29,8 @@ pub struct Pause {
 impl Pause {
     /// The pause after an error, the `failures`th in a row.
     #[must_use]
-    pub fn after(error: &Error, failures: u32, settings: &Settings) -> Self {
-        let needs_a_person = needs_a_person(error);
+    pub fn after(error: &Error, failures: u32, shared: &Shared) -> Self {
+        let (settings, needs_a_person) = (&shared.settings, needs_a_person(error));
         let length = if let Error::Limited { pause, .. } = error {
             *pause
         } else {
@@ -41,7 +39,7 @@ impl Pause {
             } else {
                 (settings.reconnect_first, settings.reconnect_longest)
             };
-            backoff::delay(failures, first, longest)
+            backoff::delay(&shared.clock, failures, first, longest)
         };
         Self { until: Instant::now() + length, reason: chain(error), needs_a_person, length }
     }
@@ -62,7 +60,7 @@ impl Pause {
         if self.length < SAID_FROM {
             return Ok(());
         }
-        let now_ms = clock::now_ms();
+        let now_ms = shared.clock.now_ms();
         let left = self.until.saturating_duration_since(Instant::now());
         let until = Timestamp::from_ms(now_ms.saturating_add(backoff::ms(left)));
         let until = (!self.needs_a_person).then_some(until);

@@ -30,7 +30,6 @@ use postroom_store::Claimed;
 use postroom_store::Delivered;
 use postroom_store::FileRow;
 use postroom_store::Prepared;
-use postroom_store::clock;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -171,7 +170,7 @@ async fn composed(
         due_ms: message
             .text("dateTime")
             .and_then(|text| Timestamp::parse(text).ok())
-            .map_or_else(clock::now_ms, Timestamp::as_ms),
+            .map_or_else(|| shared.clock.now_ms(), Timestamp::as_ms),
         reverse_path: wire(&draft.from.address),
         smtp_utf8: composed.needs_smtp_utf8,
         changes: changes(&draft, states, content.size_bytes),
@@ -247,7 +246,8 @@ async fn draft(
     let in_reply_to = ids(message, "inReplyTo");
     let references = references(shared, account, (message, &in_reply_to)).await?;
     let draft = Draft {
-        message_id: message_id.unwrap_or_else(|| outgoing::new_message_id(&from)),
+        message_id: message_id
+            .unwrap_or_else(|| outgoing::new_message_id(&from, shared.clock.new_id())),
         from: Address { name, address: from },
         sender: None,
         reply_to,
@@ -260,7 +260,7 @@ async fn draft(
         attachments: contents(shared, &files.attachments).await?,
         in_reply_to,
         references,
-        date_ms: date.map_or_else(clock::now_ms, Timestamp::as_ms),
+        date_ms: date.map_or_else(|| shared.clock.now_ms(), Timestamp::as_ms),
         headers: headers(message),
         ascii_addresses: false,
     };

@@ -135,7 +135,7 @@ pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
         return Verdict::Error { code: "gave_up", reason };
     }
     let first = options.duration("retry_first");
-    let after = backoff::delay(tried.attempts, first, options.duration("retry_longest"));
+    let after = backoff::doubled(tried.attempts, first, options.duration("retry_longest"));
     Verdict::Later { after, reason, counts: true }
 }
 

@@ -20,8 +20,8 @@ use postroom_smtp::TransactionReplies;
 use postroom_smtp::no_such_addresses;
 use postroom_store::BlobReader;
 use postroom_store::Claimed;
+use postroom_store::Clock;
 use postroom_store::Settlement;
-use postroom_store::clock;
 use serde_json::Value as Json;
 use std::io;
 use std::time::Duration;
@@ -241,19 +241,20 @@ pub async fn settle_doubt(
     doubtful.truncate(RECIPIENTS_MAX);
     settle::put_all(&mut claimed.recipients, &doubtful, "uncertain", &reason);
     let verdict = in_doubt(reason, tried(&claimed), options);
-    let recorded = shared.store.delivery_settle(&claimed, &settlement(verdict)).await?;
+    let recorded =
+        shared.store.delivery_settle(&claimed, &settlement(&shared.clock, verdict)).await?;
     journal::settled(account, &claimed, &recorded);
     Ok(())
 }
 
 /// A verdict as the store records it.
 #[must_use]
-pub fn settlement(verdict: Verdict) -> Settlement {
-    let now_ms = clock::now_ms();
+pub fn settlement(clock: &Clock, verdict: Verdict) -> Settlement {
+    let now_ms = clock.now_ms();
     match verdict {
         Verdict::Sent => Settlement::Sent { at: Timestamp::from_ms(now_ms) },
         Verdict::Later { after, reason, counts } => {
-            let waits_ms = backoff::ms(after);
+            let waits_ms = backoff::ms(backoff::jittered(clock, after));
             let next_attempt_ms = now_ms.saturating_add(waits_ms);
             Settlement::Later { next_attempt_ms, reason, waits_ms, counts }
         }
