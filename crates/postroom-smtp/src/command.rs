@@ -1,6 +1,6 @@
 //! Commands with arguments from outside: checked before anything is written.
 
-/// Says what keeps `text` from standing in a command; `None` when nothing does.
+/// Why `text` cannot stand in a command. `None`: it can.
 ///
 /// A line break, NUL or other control character in an address or name would end the command and
 /// begin another one.
@@ -38,8 +38,8 @@ pub(crate) fn rcpt(forward_path: &str) -> String {
     format!("RCPT TO:<{forward_path}>\r\n")
 }
 
-/// Whether `name` can stand for us in EHLO: a domain name of several labels, or an address literal
-/// (RFC 5321 §4.1.2). `localhost` and names with an underscore cannot.
+/// Whether EHLO can give `name`. It can give a domain name of several labels or an address literal
+/// (RFC 5321 §4.1.2). It cannot give `localhost` or a name with an underscore.
 #[must_use]
 pub(crate) fn is_public_name(name: &str) -> bool {
     let of_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';

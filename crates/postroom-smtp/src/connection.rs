@@ -1,7 +1,7 @@
 //! A connection to a submission server: opening, logging in, one transaction after another.
 //!
-//! A connection is reused only at a known-idle point: after a complete answer to the end of data,
-//! or to RSET. Anything else, an error or a dropped future, leaves it unusable.
+//! A connection is reused only if the server certainly waits for a command: after a complete answer
+//! to the end of data, or to RSET. An error or a dropped future leaves it unusable.
 
 use crate::command;
 use crate::error::Error;
@@ -88,7 +88,7 @@ impl SmtpConnection {
             deadlines: options.deadlines,
             idle: false,
         };
-        // Where TLS is expected from the first byte, nobody greets in the clear.
+        // A server that expects TLS from the first byte sends no greeting in clear text.
         let what = match endpoint.security {
             Security::Tls => "the connection",
             Security::StartTls | Security::None => {
@@ -106,8 +106,8 @@ impl SmtpConnection {
         Ok(connection)
     }
 
-    /// EHLO with our name, or our address where the name is none that others could know (RFC 5321
-    /// §4.1.4) or the server does not like it; HELO where there is no EHLO.
+    /// Sends EHLO with our name. If the name is not a public one (RFC 5321 §4.1.4), or the server
+    /// refuses it, EHLO gives our address. If the server does not know EHLO, HELO follows.
     async fn hello(&mut self, name: &str) -> Result<(), Error> {
         if let Some(problem) = command::problem(name) {
             return Err(Error::Unsupported { reason: format!("the EHLO name {problem}") });
@@ -131,8 +131,8 @@ impl SmtpConnection {
 
     async fn start_tls(&mut self, dialer: &Dialer, endpoint: &Endpoint) -> Result<(), Error> {
         if !self.extensions.start_tls {
-            let reason = "the server does not offer STARTTLS: is smtpSecurity right, or is \
-                          somebody between us?";
+            let reason = "the server does not offer STARTTLS: check smtpSecurity; if it is right, \
+                          somebody may be intercepting the connection";
             return Err(Error::Unsupported { reason: reason.to_owned() });
         }
         let reply = self.command("STARTTLS", "STARTTLS\r\n").await?;
@@ -148,12 +148,12 @@ impl SmtpConnection {
         &self.extensions
     }
 
-    /// Logs in with PLAIN or LOGIN, whichever the server offers and takes, or XOAUTH2 for an access
-    /// token.
+    /// Logs in. A password goes by PLAIN or LOGIN, whichever the server offers and accepts. An
+    /// access token goes by XOAUTH2.
     ///
     /// # Errors
     ///
-    /// [`Error::Credentials`] when the server does not take them; no error shows them.
+    /// [`Error::Credentials`] if the server refuses them. No error shows them.
     pub async fn login(&mut self, credentials: &Credentials) -> Result<(), Error> {
         self.idle = false;
         let known: &[_] = match &credentials.secret {
@@ -182,7 +182,8 @@ impl SmtpConnection {
                 }
                 Err(error) => return Err(error),
             };
-            // The mechanism is not taken after all, or too weak for this login (RFC 4954 §6).
+            // The server refuses the mechanism after all, or says that it is too weak for this
+            // login (RFC 4954 §6).
             let try_another = matches!(reply.code, 504 | 534);
             last = Error::Credentials { reply };
             if !try_another {
@@ -203,9 +204,9 @@ impl SmtpConnection {
                 let answers = [sasl::login_name(credentials), sasl::login_password(credentials)];
                 (nothing, answers.to_vec())
             }
-            // XOAUTH2 tells what is wrong in a challenge that wants an empty answer.
+            // XOAUTH2 says what is wrong in a challenge, and expects an empty answer to it.
             "XOAUTH2" => (sasl::xoauth2(credentials), vec![nothing]),
-            // A server that overlooks the initial response asks for it.
+            // A server that ignores the initial response asks for it again.
             _ => (sasl::plain(credentials), vec![sasl::plain(credentials)]),
         };
         let blank = if initial.expose_secret().is_empty() { "" } else { " " };
@@ -227,8 +228,8 @@ impl SmtpConnection {
         self.idle && !self.wire.has_unread() && !self.wire.is_out_of_step()
     }
 
-    /// Sends each command only after the answer to the one before, whatever the server offers:
-    /// its answers did not come in step.
+    /// From now on, sends each command only after the answer to the one before, even if the server
+    /// offers PIPELINING, because its answers did not match the commands.
     pub fn in_turn(&mut self) {
         self.extensions.pipelining = false;
     }
@@ -248,7 +249,7 @@ impl SmtpConnection {
         self.idle
     }
 
-    /// Says goodbye; whether it is answered does not matter.
+    /// Sends QUIT. Whether it is answered does not matter.
     pub async fn quit(mut self) {
         if self.is_reusable() {
             let _ = self.wire.write(b"QUIT\r\n", "QUIT", self.deadlines.courtesy).await;
@@ -275,7 +276,7 @@ fn secret_line(parts: &[&str]) -> SecretString {
     SecretString::from(line)
 }
 
-/// The reply as it may be shown: some servers echo the command that they refuse.
+/// The reply without secrets, because some servers echo the command that they refuse.
 fn without_secret(mut reply: Reply, credentials: &Credentials) -> Reply {
     if credentials.is_echoed_in(&reply.lines.concat()) {
         reply.lines = vec!["(not shown)".to_owned()];
@@ -283,14 +284,17 @@ fn without_secret(mut reply: Reply, credentials: &Credentials) -> Reply {
     reply
 }
 
-/// What to tell a person whose login the server does not ask for.
+/// What to tell a person if the server offers no way to log in.
 fn no_mechanism(extensions: &Extensions) -> String {
     if extensions.offers_auth() {
         let known = extensions.auth.join(", ");
-        return format!("the server offers no way to log in that we know, only {known}");
+        return format!(
+            "the server offers only ways to log in that Postroom does not support: \
+                        {known}"
+        );
     }
-    "the account has a login for sending, but the server offers none (no AUTH): are smtpPort and \
-     smtpSecurity right? A server that wants no login needs no smtpLogin and smtpPassword"
+    "the account has a login for sending, but the server offers none (no AUTH): check smtpPort and \
+     smtpSecurity; for a server without logins, remove smtpLogin and smtpPassword"
         .to_owned()
 }
 

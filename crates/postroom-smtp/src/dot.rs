@@ -1,9 +1,10 @@
 //! The stream after DATA: canonical line ends, dots at the start of lines doubled.
 //!
-//! A CR or LF that stands alone becomes CRLF: what is not a line end to one server may be one to
-//! the next, and hide a command (SMTP smuggling). Standards: RFC 5321 §2.3.8 and §4.5.2.
+//! A CR or LF that stands alone becomes CRLF, because one server may read it as a line end where
+//! another does not. That could hide a command (SMTP smuggling). Standards: RFC 5321 §2.3.8 and
+//! §4.5.2.
 
-/// Stuffs a message on its way; it may be cut anywhere.
+/// Doubles the dots of a message while it streams. The pieces may be cut anywhere.
 #[derive(Debug)]
 pub struct DotStuffer {
     at_line_start: bool,
@@ -55,7 +56,7 @@ impl DotStuffer {
         }
     }
 
-    /// Ends the last line; the final dot is the caller's.
+    /// Ends the last line. The caller sends the final dot.
     pub fn finish(self, out: &mut Vec<u8>) {
         if self.after_cr || !self.at_line_start {
             out.extend_from_slice(b"\r\n");

@@ -18,7 +18,7 @@ pub enum Error {
         /// What it answered.
         reply: Reply,
     },
-    /// The server does not take this login, or wants one.
+    /// The server refuses this login, or demands one.
     #[error("{}: {reply}", .reply.login_refusal().advice())]
     Credentials {
         /// What it answered.
@@ -30,8 +30,8 @@ pub enum Error {
         /// What, and what to do.
         reason: String,
     },
-    /// The server said something that is no SMTP.
-    #[error("the server does not speak SMTP as it should: {reason}")]
+    /// The server sent something that is not SMTP.
+    #[error("the server broke the SMTP protocol: {reason}")]
     Protocol {
         /// What it said.
         reason: String,
@@ -57,7 +57,7 @@ pub enum Error {
         reason: String,
     },
     /// There was no answer to the final dot: the server may have the message (RFC 1047).
-    #[error("no clear answer to the end of the message: {reason}")]
+    #[error("no clear answer came to the end of the message, so the server may have it: {reason}")]
     InDoubt {
         /// How it ended.
         reason: String,
@@ -67,19 +67,20 @@ pub enum Error {
 /// What an error means for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmtpVerdict {
-    /// It may go later.
+    /// It may be accepted later.
     Postpone,
-    /// It will not go.
+    /// It will never be accepted.
     Refuse,
-    /// The login has to be mended first; no fault of the message.
+    /// The login must be corrected first. The message is not at fault.
     Credentials,
     /// The server may have it.
     InDoubt,
 }
 
 impl Error {
-    /// Sorts the error: 5yz is permanent, all else may pass (RFC 5321 §4.2.1), but for a login that
-    /// is not taken and an answer that is missing after the final dot.
+    /// What the error means for the message. A 5yz reply is permanent and every other error is
+    /// temporary (RFC 5321 §4.2.1). There are two exceptions: a refused login, and a missing answer
+    /// to the final dot.
     #[must_use]
     pub fn verdict(&self) -> SmtpVerdict {
         match self {
@@ -97,7 +98,7 @@ impl Error {
         }
     }
 
-    /// Whether the refusal of a login may be another one soon.
+    /// Whether a refused login may be accepted soon.
     fn passes(reply: &Reply) -> bool {
         match reply.login_refusal() {
             LoginRefusal::Limit | LoginRefusal::Unavailable => true,
@@ -108,8 +109,9 @@ impl Error {
         }
     }
 
-    /// Whether it has to do with the server or the account, so that other messages would fare no
-    /// better just now. A login that a message wants may be wanted for that message alone.
+    /// Whether it is about the server or the account, so that other messages would fail too. A
+    /// reply to a message that demands a login does not count, because it may be about that message
+    /// alone.
     #[must_use]
     pub fn concerns_all(&self) -> bool {
         match self {
@@ -124,7 +126,7 @@ impl Error {
         }
     }
 
-    /// What the server answered, when that is the reason.
+    /// The server's reply, if a reply is the reason.
     #[must_use]
     pub fn reply(&self) -> Option<&Reply> {
         match self {
@@ -139,14 +141,14 @@ impl Error {
         }
     }
 
-    /// The reply, when it says that the account has sent enough for now.
+    /// The reply, if it says that the account has reached a sending limit.
     #[must_use]
     pub fn limit(&self) -> Option<&Reply> {
         let is_login = matches!(self, Self::Credentials { .. });
         self.reply().filter(|it| !is_login && (it.is_over_limit() || it.hints_at_limit()))
     }
 
-    /// Whether answers to several commands at once may have got out of step.
+    /// Whether the replies may no longer match the commands that were sent together.
     #[must_use]
     pub fn is_out_of_step(&self) -> bool {
         match self {
@@ -162,8 +164,8 @@ impl Error {
         }
     }
 
-    /// Whether a connection ended while it was idle, or as if it had been: before any data of the
-    /// message, so that another one may be tried at once.
+    /// Whether the connection ended before any data of the message was sent, as an idle connection
+    /// does. Then the message may be tried on another connection at once.
     #[must_use]
     pub fn was_stale(&self) -> bool {
         match self {

@@ -6,9 +6,9 @@
 //!   command, dot          what we say: checked arguments, the dot-stuffed stream
 //!   connection            greeting, EHLO, STARTTLS, AUTH, then one transaction after another
 //! ```
-//! Every wait has a deadline, every reply a bound. An error says by its verdict whether the server
-//! can have the message: only after the final dot, and without an answer, is that in doubt.
-//! Standards: RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152, 6531, 2034.
+//! Every wait has a deadline, and every reply has a size limit. The verdict of an error says
+//! whether the server can have the message. The outcome is unknown only if the final dot was sent
+//! and no answer came. Standards: RFC 5321, 6409, 3207, 4954, 2920, 1870, 6152, 6531, 2034.
 
 #![warn(unreachable_pub)]
 

@@ -1,13 +1,14 @@
-//! What a reply means: whom it is about, and whether it passes.
+//! What a reply means: whether it is about a recipient, the message or the account, and whether it
+//! is temporary.
 //!
-//! A reply to one message may be about the account: it has sent enough for now, or has to log in.
-//! Servers say the first with 421, with enhanced codes, and with words; the words count only where
-//! no enhanced code says that they are about a mailbox, a size or a loop.
+//! A reply to one message may be about the account: the account has reached a sending limit, or
+//! must log in. Servers announce a limit with 421, with an enhanced code, or in words. The words
+//! count only if no enhanced code says that the reply is about a mailbox, a size or a loop.
 //! Standards: RFC 5321 §4.2 and §4.5.3.1.10, RFC 3463 §3, RFC 4954 §6, RFC 3207 §4.
 
 use crate::reply::Reply;
 
-/// Words for a bound on how much an account sends.
+/// Words for a sending limit of an account.
 const LIMIT_WORDS: [&str; 20] = [
     "rate limit",
     "ratelimit",
@@ -31,18 +32,18 @@ const LIMIT_WORDS: [&str; 20] = [
     "unusual rate",
 ];
 
-/// Spans of time, for which there is such a bound where [`AMOUNT_WORDS`] stand too.
+/// Words for a period of time. They mean a sending limit if one of [`AMOUNT_WORDS`] is there too.
 const SPAN_WORDS: [&str; 8] =
     ["per second", "per minute", "per hour", "per day", "hourly", "daily", "last hour", "24 hours"];
 
 /// Words for an amount.
 const AMOUNT_WORDS: [&str; 6] = ["limit", "quota", "exceed", "too many", "maximum", "reached"];
 
-/// Words for a bound that are believed of a 4yz reply only.
+/// Words that mean a sending limit only in a 4yz reply.
 const PASSING_LIMIT_WORDS: [&str; 5] =
     ["too many", "too frequent", "too quickly", "limit exceeded", "exceeded"];
 
-/// Words that show that a bound is one of a recipient, of the message itself, or no bound at all.
+/// Words that show that a limit is about a recipient or the message, or is not a limit.
 const OTHER_WORDS: [&str; 11] = [
     "greylist",
     "graylist",
@@ -57,32 +58,32 @@ const OTHER_WORDS: [&str; 11] = [
     "recipient has",
 ];
 
-/// Why a server does not take a login.
+/// Why a server refuses a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginRefusal {
     /// Login or password are wrong, as far as it says.
     Password,
-    /// It takes a login over an encrypted connection only.
+    /// It accepts logins only over an encrypted connection.
     Encryption,
-    /// It was asked too often.
+    /// There were too many logins.
     Limit,
-    /// It cannot tell just now.
+    /// It cannot check the login now.
     Unavailable,
     /// Its policy forbids this way of logging in.
     Policy,
-    /// It wants a login before anything else.
+    /// It demands a login before anything else.
     Missing,
 }
 
 impl Reply {
-    /// Whether it is 5yz, and not about a limit that passes.
+    /// Whether it is 5yz and not about a temporary limit.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         (500..600).contains(&self.code) && !self.is_over_limit()
     }
 
-    /// Whether the account, and not the message, has reached a limit: whatever the class of the
-    /// reply, it passes (RFC 3463 §3.5).
+    /// Whether the account, not the message, has reached a limit. Such a reply is temporary
+    /// whatever its first digit is (RFC 3463 §3.5).
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
         match self.enhanced {
@@ -95,7 +96,7 @@ impl Reply {
         }
     }
 
-    /// Whether it may be about the account, though it says so by its code alone.
+    /// Whether its code alone suggests that it is about the account.
     #[must_use]
     pub fn hints_at_limit(&self) -> bool {
         let other = self.says_any(&OTHER_WORDS);
@@ -112,14 +113,15 @@ impl Reply {
         self.code >= 400 && said && !self.says_any(&OTHER_WORDS) && !self.is_too_many()
     }
 
-    /// Whether it refuses a command for want of a login that is taken (RFC 4954 §6).
+    /// Whether it refuses a command because the client is not logged in (RFC 4954 §6).
     #[must_use]
     pub fn wants_login(&self) -> bool {
         matches!(self.code, 530 | 534 | 535 | 538)
     }
 
-    /// Whether it says that there are too many recipients, which others may be sent to next (RFC
-    /// 5321 §4.5.3.1.10: 552 counts as 452, unless its enhanced code is of something else).
+    /// Whether it says that there are too many recipients, so that the others go into the next
+    /// transaction. 552 counts as 452, unless its enhanced code is about something else (RFC 5321
+    /// §4.5.3.1.10).
     #[must_use]
     pub fn is_too_many(&self) -> bool {
         match (self.code, self.enhanced) {
@@ -130,7 +132,7 @@ impl Reply {
         }
     }
 
-    /// What the refusal of a login, or of a command for want of one, means.
+    /// Why the server refused a login, or a command that needs one.
     #[must_use]
     pub fn login_refusal(&self) -> LoginRefusal {
         let encryption = ["starttls", "encrypt", "ssl", "tls "];
@@ -177,14 +179,18 @@ impl LoginRefusal {
     pub fn advice(self) -> &'static str {
         match self {
             Self::Password => {
-                "the server does not take this login and password (check login and password)"
+                "the server refuses this login and password (check login and password)"
             }
             Self::Encryption => {
-                "the server wants an encrypted connection (set smtpSecurity to `starttls` or `tls`)"
+                "the server demands an encrypted connection (set smtpSecurity to `starttls` or \
+                 `tls`)"
             }
-            Self::Limit => "the server limits how often we may log in (we try again later)",
+            Self::Limit => {
+                "the server limits how often an account may log in (Postroom tries \
+                            again later)"
+            }
             Self::Unavailable => {
-                "the server cannot check the login just now (we try again; the password may be \
+                "the server cannot check the login now (Postroom tries again; the password may be \
                  right)"
             }
             Self::Policy => {
@@ -192,8 +198,8 @@ impl LoginRefusal {
                  this mailbox at the provider, or use an application password)"
             }
             Self::Missing => {
-                "the server wants a login (set smtpLogin and smtpPassword, or check that smtpPort \
-                 is its port for submission)"
+                "the server demands a login (set smtpLogin and smtpPassword, or check that \
+                 smtpPort is its submission port)"
             }
         }
     }

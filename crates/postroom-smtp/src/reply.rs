@@ -1,9 +1,10 @@
 //! Replies: `Reply-code ( "-" / SP ) textstring`, one or more lines.
 //!
-//! The first digit decides (RFC 5321 §4.2), so whatever shows one is a reply: any second and third
-//! digit, lines of text without a code in the middle, a code that changes, a last line that never
-//! comes, an enhanced code alone. What a server meant by it is `crate::meaning`.
-//! Standards: RFC 5321 §4.2, RFC 2034 and RFC 3463 (enhanced codes).
+//! The first digit decides (RFC 5321 §4.2), so anything with a first digit is accepted as a reply.
+//! The second and third digit may be anything. Lines in the middle may lack a code, the code may
+//! change between lines, the last line may never come, or there may be only an enhanced code.
+//! `crate::meaning` says what the server meant. Standards: RFC 5321 §4.2, RFC 2034 and RFC 3463
+//! (enhanced codes).
 
 use std::fmt;
 
@@ -38,7 +39,7 @@ pub(crate) struct ReplyLine<'a> {
     pub text: &'a [u8],
 }
 
-/// The line shows no class of replies.
+/// The line does not begin with the first digit of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAReply;
 
@@ -92,8 +93,7 @@ pub(crate) fn parse_reply_line(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> 
     Ok(ReplyLine { code, has_code: true, more, text })
 }
 
-/// A line with an enhanced code and no reply code before it, or with less than a whole code of a
-/// refusal.
+/// Reads a line that has only an enhanced code, or only the first digits of a refusal.
 fn bare(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
     let code = match (enhanced(line), line) {
         ((Some((class, _, _)), _), _) => u16::from(class) * 100,
@@ -105,7 +105,7 @@ fn bare(line: &[u8]) -> Result<ReplyLine<'_>, NotAReply> {
     Ok(ReplyLine { code, has_code: false, more: false, text: line })
 }
 
-/// The code of a refusal of which there is the first digit.
+/// The code of a refusal by its first digit alone.
 fn short(class: u8) -> u16 {
     u16::from(class - b'0') * 100
 }
@@ -128,8 +128,8 @@ pub struct ReplyCollector {
 }
 
 impl ReplyCollector {
-    /// Takes the next line, without its line end. Where the codes of the lines differ, the last
-    /// one counts, but for a success after a refusal.
+    /// Takes the next line, without its line end. If the codes of the lines differ, the last one
+    /// counts. A success after a refusal does not count.
     ///
     /// # Errors
     ///
@@ -171,15 +171,15 @@ impl ReplyCollector {
         self.reply.as_ref().map(|reply| reply.code)
     }
 
-    /// Whether a line belongs to the next reply, as its class is another one: this one has no last
-    /// line.
+    /// Whether a line belongs to the next reply because its first digit differs. Then this reply
+    /// has no last line.
     #[must_use]
     pub fn is_ended_by(&self, line: &[u8]) -> bool {
         let class = parse_reply_line(line).ok().filter(|it| it.has_code).map(|it| it.code / 100);
         self.code().zip(class).is_some_and(|(code, class)| code / 100 != class)
     }
 
-    /// The reply so far: its last line does not come.
+    /// Ends a reply whose last line does not come.
     #[must_use]
     pub fn finish(&mut self) -> Option<Reply> {
         self.reply.take()

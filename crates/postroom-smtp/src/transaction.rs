@@ -1,8 +1,8 @@
 //! A transaction: one message to some recipients over an open connection.
 //!
-//! MAIL, each RCPT and DATA go out together where the server offers PIPELINING. The final dot goes
-//! out only after the caller's word, and only while no byte is there that could be mistaken for its
-//! answer; from then on, and only then, a lost connection is in doubt.
+//! MAIL, each RCPT and DATA are sent together if the server offers PIPELINING. The final dot is
+//! sent only after the caller allows it, and only if no byte has arrived that could be mistaken for
+//! the answer to it. From then on, and only then, a lost connection is an unknown outcome.
 
 use crate::command;
 use crate::command::MailParameters;
@@ -22,7 +22,7 @@ const GROUP: usize = 100;
 /// Who sends to whom (RFC 5321 §2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// Where failures are reported to; empty for nowhere.
+    /// The address for delivery failures. Empty: none are reported.
     pub reverse_path: String,
     /// The recipients.
     pub forward_paths: Vec<String>,
@@ -48,7 +48,7 @@ pub struct RecipientReply {
 pub struct TransactionReplies {
     /// The answers to each RCPT, in the order of the envelope.
     pub recipients: Vec<RecipientReply>,
-    /// The answer to the message; `None` when no recipient was accepted, so that none was sent.
+    /// The answer to the message. `None`: no recipient was accepted, so the message was not sent.
     pub data: Option<Reply>,
 }
 
@@ -65,12 +65,12 @@ impl MessageSource for Option<Bytes> {
 }
 
 impl SmtpConnection {
-    /// Sends one message. `before_dot` is awaited after all data and before the final dot: the
-    /// server can have the message only if it said yes.
+    /// Sends one message. `before_dot` runs after all data and before the final dot. If it fails,
+    /// the dot is not sent, and the server cannot have the message.
     ///
     /// # Errors
     ///
-    /// By [`Error::verdict`]: in doubt only when there was no answer to the final dot.
+    /// See [`Error::verdict`]. The outcome is unknown only if there was no answer to the final dot.
     pub async fn send<S, D>(
         &mut self,
         envelope: &Envelope,
@@ -83,13 +83,13 @@ impl SmtpConnection {
     {
         self.check(envelope)?;
         if !self.is_reusable() {
-            let reason = "the connection is not idle".to_owned();
+            let reason = "the connection is still in use".to_owned();
             return Err(Error::Protocol { reason });
         }
         self.idle = false;
-        // What has come since the last answer, a farewell for example, is no answer to MAIL.
+        // Whatever has arrived since the last answer, such as a 421, is not the answer to MAIL.
         if self.wire.has_arrived("MAIL").await? {
-            let source = io::Error::other("the server spoke without being asked");
+            let source = io::Error::other("the server sent a reply before it was asked");
             return Err(Error::Lost { command: "MAIL", source });
         }
         let (recipients, data) = if self.extensions.pipelining {
@@ -111,7 +111,8 @@ impl SmtpConnection {
                 self.reset().await;
                 any.then_some(refusal)
             }
-            // Neither a go nor a refusal: what comes next would be taken for another answer.
+            // The reply neither allows nor refuses the data, so the next reply could not be
+            // assigned to a command.
             Some(other) => {
                 let reason = format!("it answered DATA with `{other}`, not with 354");
                 return Err(Error::Protocol { reason });
@@ -129,19 +130,19 @@ impl SmtpConnection {
         }
     }
 
-    /// Whether the server takes such an address at all: letters outside ASCII need SMTPUTF8.
+    /// Whether the server accepts such an address. Letters outside ASCII need SMTPUTF8.
     #[must_use]
     pub fn takes_address(&self, path: &str) -> bool {
         path.is_ascii() || self.extensions.smtp_utf8
     }
 
-    /// Whether the server takes messages with such addresses in the header.
+    /// Whether the server accepts messages with such addresses in the header.
     #[must_use]
     pub fn takes_utf8(&self) -> bool {
         self.extensions.smtp_utf8
     }
 
-    /// Refuses what the server cannot take, or must not be given.
+    /// Refuses a message that the server cannot accept, and addresses that must not be sent.
     fn check(&self, envelope: &Envelope) -> Result<(), Error> {
         if envelope.forward_paths.is_empty() {
             return Err(Error::Unsupported { reason: "there is no recipient".to_owned() });
@@ -156,18 +157,22 @@ impl SmtpConnection {
             }
         }
         if envelope.smtp_utf8 && !self.extensions.smtp_utf8 {
-            let reason = "the server takes no messages with such addresses (no SMTPUTF8)";
+            let reason = "the server accepts no messages with letters outside ASCII in an address \
+                          (no SMTPUTF8): use other addresses";
             return Err(Error::Unsupported { reason: reason.to_owned() });
         }
         if envelope.eight_bit && !self.extensions.eight_bit_mime {
-            let reason = "the server takes no 8-bit messages (no 8BITMIME)".to_owned();
+            let reason = "the server accepts no 8-bit messages (no 8BITMIME)".to_owned();
             return Err(Error::Unsupported { reason });
         }
         if let Some(Some(bytes_max)) = self.extensions.size
             && envelope.size_bytes > bytes_max
         {
             let bytes = envelope.size_bytes;
-            let reason = format!("the message has {bytes} bytes; the server takes {bytes_max}");
+            let reason = format!(
+                "the message has {bytes} bytes, and the server accepts at most \
+                                  {bytes_max}: send less or smaller files"
+            );
             return Err(Error::Unsupported { reason });
         }
         Ok(())
@@ -182,8 +187,9 @@ impl SmtpConnection {
         command::mail(&envelope.reverse_path, parameters)
     }
 
-    /// MAIL, each RCPT and DATA in one go, then their answers in turn (RFC 2920). Of many
-    /// recipients a group at a time: both sides would wait for ever with full buffers (§3.1).
+    /// Sends MAIL, each RCPT and DATA together, and then reads their answers in order (RFC 2920).
+    /// Many recipients go in groups, because otherwise both sides could block with full buffers
+    /// (§3.1).
     async fn envelope_pipelined(
         &mut self,
         envelope: &Envelope,
@@ -219,8 +225,8 @@ impl SmtpConnection {
         Ok((recipients, Some(data)))
     }
 
-    /// Reads the answers to what went out behind a refused MAIL. A server that goes on to 354 all
-    /// the same is left waiting, and one that has closed changes nothing of its refusal.
+    /// Reads the answers to the commands that were sent after a refused MAIL. If the server answers
+    /// 354 all the same, no data follows. If it has closed the connection, its refusal still holds.
     async fn drain(&mut self, count: usize) {
         for _ in 0..count {
             match self.wire.reply("MAIL", self.deadlines.courtesy).await {
@@ -265,7 +271,7 @@ impl SmtpConnection {
             return if broken { self.early_refusal(error).await } else { Err(error) };
         }
         before_dot().await.map_err(|reason| Error::Abandoned { reason })?;
-        // An answer that is there before the dot is no answer to the dot.
+        // An answer that arrived before the dot is not the answer to the dot.
         if self.wire.has_arrived("the message").await? {
             let reason = "it answered the message before its end".to_owned();
             return self.early_refusal(Error::Protocol { reason }).await;
@@ -303,7 +309,8 @@ impl SmtpConnection {
         self.wire.write(&block, "the message", self.deadlines.block).await
     }
 
-    /// What the server says of a message whose end it has not seen: only a refusal counts.
+    /// Reads the server's answer to a message that it has not received completely. Only a refusal
+    /// counts.
     async fn early_refusal(&mut self, otherwise: Error) -> Result<Reply, Error> {
         match self.wire.reply("the message", self.deadlines.courtesy).await {
             Ok(reply) if reply.code >= 400 => Ok(reply),
@@ -311,8 +318,8 @@ impl SmtpConnection {
         }
     }
 
-    /// Nobody was accepted, but the server waits for data: an empty message to no one (RFC 2920
-    /// §3.1). Its answer changes nothing.
+    /// No recipient was accepted, but the server waits for data. So it gets an empty message for
+    /// nobody (RFC 2920 §3.1). Its answer changes nothing.
     async fn end_for_nobody(&mut self) {
         let ended = self.wire.write(b".\r\n", "end of data", self.deadlines.block).await;
         if ended.is_ok() && self.wire.reply("end of data", self.deadlines.dot).await.is_ok() {
@@ -320,8 +327,8 @@ impl SmtpConnection {
         }
     }
 
-    /// Takes the connection back to a known-idle point. A server that is going away need not answer
-    /// this; the transaction has its answers.
+    /// Sends RSET, so that the connection can be used again. A missing answer does no harm, because
+    /// the transaction already has its answers.
     async fn reset(&mut self) {
         let reply = match self.wire.write(b"RSET\r\n", "RSET", self.deadlines.courtesy).await {
             Ok(()) => self.wire.reply("RSET", self.deadlines.courtesy).await,
@@ -334,7 +341,10 @@ impl SmtpConnection {
 /// Why an address with letters outside ASCII is refused.
 #[must_use]
 pub fn no_such_addresses(path: &str) -> String {
-    format!("the server takes no addresses like {path} (no SMTPUTF8)")
+    format!(
+        "the server accepts no address with letters outside ASCII, such as {path} (no \
+             SMTPUTF8)"
+    )
 }
 
 fn refused_mail(reply: Reply) -> Error {

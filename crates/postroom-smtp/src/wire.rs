@@ -1,4 +1,4 @@
-//! The bytes of a connection: bounded lines in, whole buffers out, a deadline on each wait.
+//! The bytes of a connection. Lines that come in have a size limit, and every wait has a deadline.
 
 use crate::error::Error;
 use crate::reply::LINE_OCTETS_MAX;
@@ -21,13 +21,13 @@ use tokio::time::Instant;
 use tokio::time::timeout;
 use tokio::time::timeout_at;
 
-/// How long the next line of a reply is waited for whose class is known.
+/// How long to wait for the next line of a reply whose first digit is known.
 const REST_WITHIN: Duration = Duration::from_secs(30);
-/// The same for a refusal, which decides whatever else comes.
+/// The same for a refusal, which holds whatever else comes.
 const REST_OF_REFUSAL_WITHIN: Duration = Duration::from_secs(5);
-/// How long a reply is waited for behind a line that is none.
+/// How long to wait for a reply after a line that is not a reply.
 const BEHIND_NOISE_WITHIN: Duration = Duration::from_secs(1);
-/// How many lines that are no reply are read before one.
+/// How many lines that are not replies are skipped before a reply.
 const NOISE_LINES_MAX: usize = 10;
 /// How much of such a line an error shows.
 const NOISE_CHARS_MAX: usize = 200;
@@ -47,11 +47,11 @@ struct RawLine {
     bytes: Vec<u8>,
     /// Where it begins in the buffer.
     start: usize,
-    /// Whether it has more octets than these, or is not ended.
+    /// Whether the line is longer than this, or has no line end.
     is_cut: bool,
 }
 
-/// Lines before a reply that show no class.
+/// Lines before a reply that are not replies.
 #[derive(Debug, Default)]
 struct Noise {
     lines: usize,
@@ -66,7 +66,8 @@ impl Noise {
         }
     }
 
-    /// Why there is no reply: what was there instead, or `otherwise`.
+    /// The error for a missing reply: it quotes what came instead. If nothing came, it is
+    /// `otherwise`.
     fn error(self, otherwise: Error) -> Error {
         if self.lines == 0 {
             return otherwise;
@@ -104,7 +105,7 @@ impl SmtpWire {
         self.used < self.buffer.len()
     }
 
-    /// Whether something has come that was not asked for; it is kept for the next reply.
+    /// Whether something has arrived that was not asked for. It is kept for the next reply.
     pub(crate) async fn has_arrived(&mut self, command: &'static str) -> Result<bool, Error> {
         for _ in 0..2 {
             if self.has_unread() {
@@ -121,14 +122,14 @@ impl SmtpWire {
             match read.await {
                 Poll::Ready(Ok(0)) => return Err(lost(closed())),
                 Poll::Ready(read) => drop(read.map_err(lost)?),
-                // What the kernel has may not be known here before others had their turn.
+                // The runtime may learn what the kernel has only after other tasks had their turn.
                 Poll::Pending => tokio::task::yield_now().await,
             }
         }
         Ok(self.has_unread())
     }
 
-    /// Reads one reply. One whose class is clear counts though its end does not come.
+    /// Reads one reply. If its first digit is known, it counts even if its end does not come.
     pub(crate) async fn reply(
         &mut self,
         command: &'static str,
@@ -153,7 +154,7 @@ impl SmtpWire {
                 }
             };
             if self.is_pipelined && collector.is_ended_by(&line.bytes) {
-                // The reply has no last line: this is the one to the next command.
+                // The reply has no last line. This line begins the reply to the next command.
                 self.used = line.start;
                 return collector.finish().ok_or(Error::Timeout { command });
             }
@@ -179,12 +180,12 @@ impl SmtpWire {
         }
     }
 
-    /// Whether the replies to several commands follow one another.
+    /// Sets whether several commands were sent together, so that their replies follow one another.
     pub(crate) fn set_pipelined(&mut self, is_pipelined: bool) {
         self.is_pipelined = is_pipelined;
     }
 
-    /// Whether a reply was left before its end, so that what comes next may belong to it.
+    /// Whether a reply was left unfinished, so that the next bytes may belong to it.
     pub(crate) fn is_out_of_step(&self) -> bool {
         self.is_out_of_step
     }
@@ -197,8 +198,8 @@ impl SmtpWire {
         }
     }
 
-    /// The next line without its end; the bytes before the end of the connection are one too, and
-    /// so is the beginning of one that is too long.
+    /// The next line without its line end. The last bytes before the connection ends count as a
+    /// line. So does the beginning of a line that is too long.
     async fn line(&mut self, command: &'static str) -> Result<RawLine, Error> {
         loop {
             let unused = self.buffer.get(self.used..).unwrap_or_default();
@@ -248,8 +249,8 @@ impl SmtpWire {
         written.await.map_err(|_| Error::Timeout { command })?.map_err(lost)
     }
 
-    /// Makes TLS. What the server sent before the handshake without being asked is an attack or a
-    /// fault: the connection is not used.
+    /// Starts TLS. Bytes that the server sent before the handshake without being asked are an
+    /// attack or a fault, so the connection is not used.
     pub(crate) async fn start_tls(&mut self, dialer: &Dialer, host: &str) -> Result<(), Error> {
         if self.has_unread() {
             let reason = "it sent more than its answer to STARTTLS before the handshake";

@@ -87,10 +87,7 @@ async fn trouble_with_sending_is_known_before_the_first_message_and_ends_with_it
         (account["state"] == "degraded").then(|| text.to_owned())
     };
     let text = until(&postroom, &path, "the account to be degraded", degraded).await;
-    assert!(
-        text.starts_with("sending: the server does not take this login and password"),
-        "{text}"
-    );
+    assert!(text.starts_with("sending: the server refuses this login and password"), "{text}");
     let waiting = postroom.post("email/Messages", &outgoing(&account, "waits")).await.unwrap();
     postroom.patch(&path, &json!({"smtpPassword": null})).await.unwrap();
     let sent = settled(&postroom, &id(&waiting)).await;
