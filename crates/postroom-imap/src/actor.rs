@@ -1,9 +1,9 @@
 //! The task that owns a connection's socket. It takes one request at a time, and watches for the
 //! server's BYE in between.
 //!
-//! A caller that goes away leaves no half-read connection: a command runs to its end without it,
-//! a FETCH is read to its end if that is near, and else the connection is closed. When the handle
-//! is dropped the task ends at once.
+//! A caller that goes away leaves no half-read connection. Its command runs to the end without it.
+//! A FETCH is read to its end if little is left to read; otherwise the connection is closed. The
+//! task ends at once when the handle is dropped.
 
 use crate::answer::Answer;
 use crate::command::Command;
@@ -23,7 +23,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
-/// A command, and where its outcome goes.
+/// A command, and the receiver of its outcome.
 pub(crate) struct Request {
     /// The command.
     pub command: Command,
@@ -33,15 +33,15 @@ pub(crate) struct Request {
 
 /// Where the outcome of a command goes.
 pub(crate) enum Reply {
-    /// At the end, as a whole.
+    /// One answer at the end.
     Answer(oneshot::Sender<Result<Answer, Error>>),
-    /// As it comes in: a FETCH.
+    /// Events while they arrive: a FETCH.
     Events(mpsc::Sender<Delivery>),
 }
 
 impl Reply {
     async fn fail(self, error: Error) {
-        // Who has gone does not care.
+        // Nobody waits if the receiver is gone.
         match self {
             Self::Answer(sender) => drop(sender.send(Err(error))),
             Self::Events(sender) => drop(sender.send(Delivery::Done(Err(error))).await),
@@ -49,8 +49,8 @@ impl Reply {
     }
 }
 
-/// Serves requests until the handle is gone. After the connection's end every request fails: the
-/// first with the reason.
+/// Serves requests until the handle is gone. After the connection has ended, every request fails.
+/// The first of them gets the reason.
 pub(crate) async fn run<S>(
     wire: Wire<S>,
     mut requests: mpsc::Receiver<Box<Request>>,
@@ -70,7 +70,7 @@ pub(crate) async fn run<S>(
     }
 }
 
-/// Serves until the connection ends; gives the reason, unless a caller has it already.
+/// Serves requests until the connection ends. Gives the reason, unless a caller already got it.
 async fn serve<S>(mut wire: Wire<S>, requests: &mut mpsc::Receiver<Box<Request>>) -> Option<Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -106,7 +106,7 @@ where
     }
 }
 
-/// Runs a FETCH; what one read brings goes out together.
+/// Runs a FETCH. The events of one read are handed on together.
 async fn fetch<S>(
     wire: &mut Wire<S>,
     command: Command,
@@ -163,15 +163,14 @@ where
     }
 }
 
-/// How far a FETCH has come. A server that talks of other things, or says the same again and
-/// again, makes none.
+/// The progress of a FETCH. Responses about other things, and repeated responses, are no progress.
 struct Progress {
     asked: UidSet,
     wants_bodies: bool,
     given: HashSet<u64>,
-    /// How much had come in at the last progress.
+    /// The number of octets at the last progress.
     at_bytes: u64,
-    /// How much had come in after the last response without any.
+    /// The number of octets after the last response without progress.
     seen_bytes: u64,
 }
 
@@ -186,7 +185,7 @@ impl Progress {
         }
     }
 
-    /// Whether the event is a message that was asked for and had not come yet.
+    /// Whether the event is a message that was asked for and has not arrived before.
     fn is_made(&mut self, event: &Event, received: u64) -> bool {
         match event {
             Event::Response(Response::Fetch(fetched)) if self.is_news(fetched) => {
@@ -194,7 +193,7 @@ impl Progress {
                 return true;
             }
             Event::Response(_) => self.seen_bytes = received,
-            // The message that they belong to tells later whether it was asked for.
+            // The message that follows these chunks shows whether it was asked for.
             Event::BodyStart { .. } | Event::Chunk(_) | Event::BodyEnd => {}
             Event::Continue | Event::Completed(_) => {}
         }
@@ -208,13 +207,13 @@ impl Progress {
         asked.is_some_and(|uid| self.given.insert(uid))
     }
 
-    /// How much came in without progress, up to the last response that made none.
+    /// How many octets have arrived without progress, up to the last response without progress.
     fn idle_bytes(&self) -> u64 {
         self.seen_bytes - self.at_bytes
     }
 }
 
-/// Hands events on; `false` when nobody wants them any more.
+/// Hands events on. `false`: the receiver is gone.
 async fn deliver(sender: &mpsc::Sender<Delivery>, events: &mut Vec<FetchEvent>) -> bool {
     if events.is_empty() {
         return !sender.is_closed();
@@ -222,7 +221,7 @@ async fn deliver(sender: &mpsc::Sender<Delivery>, events: &mut Vec<FetchEvent>) 
     sender.send(Delivery::Events(std::mem::take(events))).await.is_ok()
 }
 
-/// A FETCH that was given up is read to its end only if that is near.
+/// A FETCH without a receiver is read to its end only if little is left.
 fn check_given_up<S>(wire: &Wire<S>, given_up: Option<u64>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,

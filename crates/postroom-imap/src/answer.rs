@@ -29,26 +29,26 @@ pub(crate) struct Answer {
     pub uids: Vec<u64>,
     /// How many numbers the server listed that are no UIDs.
     pub unusable: u64,
-    /// Whether it was said which were found, be it none.
+    /// Whether there was a SEARCH result, even an empty one.
     pub has_found: bool,
-    /// The messages that the server told of.
+    /// The messages in FETCH responses.
     pub fetched: Vec<Fetched>,
-    /// The mailboxes listed, as far as they are kept.
+    /// The listed mailboxes, up to the limit.
     pub listed: Vec<Listed>,
-    /// How many more were listed.
+    /// How many were listed beyond the limit.
     pub listed_over: u64,
     /// The counts of mailboxes.
     pub statuses: Vec<(MailboxName, Status)>,
-    /// Where mailboxes live.
+    /// The namespaces.
     pub namespaces: Option<Namespaces>,
     /// The code of the tagged response.
     pub code: Option<Code>,
-    /// What the server can do now.
+    /// The server's capabilities after the command.
     pub capabilities: Arc<Capabilities>,
 }
 
 impl Answer {
-    /// Takes one response. `received_bytes`: how much came in for this command so far.
+    /// Takes one response. `received_bytes`: how many bytes of the answer have arrived so far.
     ///
     /// # Errors
     ///
@@ -130,7 +130,8 @@ impl Answer {
         self.uids
     }
 
-    /// The counts of one mailbox; of whichever there are, if the server writes its name otherwise.
+    /// The counts of one mailbox. If the server writes the name in another way, the first counts of
+    /// the answer.
     pub(crate) fn status(&self, mailbox: &MailboxName) -> Status {
         let named = self.statuses.iter().find(|(name, _)| name == mailbox);
         named.or(self.statuses.last()).map(|(_, status)| *status).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Puts frames together to responses, and decides what becomes of each literal.
+//! Assembles responses from frames, and decides about each literal: keep, hand on or discard.
 //!
 //! ```text
 //!   a message that fits in memory   kept, arrives with its response
@@ -7,9 +7,8 @@
 //!   another string                  kept if it is short, else thrown away
 //! ```
 //!
-//! Servers announce wrong sizes. A blank line after a literal is tolerated, a literal that took the
-//! closing parenthesis with it is reported; where nobody can tell what is message and what is
-//! response, the session ends.
+//! Servers announce wrong sizes. A blank line after a literal is tolerated. A literal that includes
+//! the closing parenthesis is reported. If the end of the message is not known, the session ends.
 //!
 //! Standards: RFC 3501 §2.2.2, §4.3.
 
@@ -27,7 +26,7 @@ use crate::token::is_open;
 use bytes::Bytes;
 use bytes::BytesMut;
 
-/// What was put together.
+/// The result of assembling.
 #[derive(Debug)]
 pub(crate) enum Assembled {
     /// A response.
@@ -39,7 +38,7 @@ pub(crate) enum Assembled {
         /// Whether it is a later piece of a long SEARCH response.
         is_more_search: bool,
     },
-    /// A message begins that is handed on in chunks.
+    /// The beginning of a message that is handed on in chunks.
     BodyStart {
         /// The announced size.
         size_bytes: u64,
@@ -50,18 +49,19 @@ pub(crate) enum Assembled {
     BodyEnd,
 }
 
-/// What is known of the running response beside its pieces.
+/// The state of the current response, without its pieces.
 #[derive(Debug, Default)]
 struct Progress {
     has_body: bool,
     kept_bytes: usize,
     skipped_bytes: u64,
-    /// A blank line came after a literal while a list is open: the end, or a blank line too many.
+    /// A blank line came after a literal while a list is open. It may be the end of the response or
+    /// a surplus line.
     is_undecided: bool,
     is_more_search: bool,
 }
 
-/// The response that is coming in.
+/// The response that is arriving.
 #[derive(Debug)]
 pub(crate) struct Assembly {
     framer: Framer,
@@ -86,7 +86,7 @@ impl Assembly {
         self.framer.wanted(buffer)
     }
 
-    /// Takes the list of a response that was read, to be used again.
+    /// Takes the list of a finished response back, to reuse its memory.
     pub(crate) fn recycle(&mut self, mut segments: Vec<Segment>) {
         segments.clear();
         if self.segments.capacity() == 0 {
@@ -99,12 +99,12 @@ impl Assembly {
         self.segments.shrink_to_fit();
     }
 
-    /// Takes what is in the buffer up to the next event; `None` if more is needed. Messages are
-    /// kept or handed on only if `takes_bodies`.
+    /// Reads from the buffer up to the next event. `None`: more bytes are needed. Messages are kept
+    /// or handed on only if `takes_bodies`.
     ///
     /// # Errors
     ///
-    /// A limit, or a message whose end nobody knows.
+    /// A limit, or a message whose end is unknown.
     pub(crate) fn receive(
         &mut self,
         buffer: &mut BytesMut,
@@ -135,7 +135,7 @@ impl Assembly {
                     None
                 }
                 Frame::Chunk(bytes) => Some(Assembled::Chunk(bytes)),
-                // What it was, was noted when it was announced.
+                // Its kind was noted when it was announced.
                 Frame::LiteralEnd if self.segments.last() == Some(&Segment::Streamed) => {
                     Some(Assembled::BodyEnd)
                 }
@@ -156,7 +156,8 @@ impl Assembly {
     ) -> Result<Option<Assembled>, Error> {
         let after_literal = !matches!(self.segments.last(), Some(Segment::Text(_)) | None);
         if after_literal && !matches!(text.first(), None | Some(b' ' | b')')) && self.is_fetch() {
-            // This text begins within the message, or the message ended within the literal.
+            // The announced size is wrong: this text belongs to the message, or the literal holds
+            // more than the message.
             let what = "a literal has another size than announced";
             self.failed = Some(Error::Protocol { what });
             return Ok(Some(self.finish(true)));
@@ -216,7 +217,7 @@ impl Assembly {
     fn skip(&mut self, size: u64, limits: &Limits) -> Result<Option<Assembled>, Error> {
         self.progress.skipped_bytes = self.progress.skipped_bytes.saturating_add(size);
         if self.progress.skipped_bytes > limits.skip_bytes_max {
-            // What is known of the message is reported first.
+            // The items that came before the literal are reported first.
             self.failed =
                 Some(Error::Limit { what: "bytes in a literal", max: limits.skip_bytes_max });
             return Ok(Some(self.finish(false)));

@@ -1,10 +1,10 @@
-//! What a server can do.
+//! The capabilities of a server.
 //!
 //! Standards: RFC 3501 §7.2.1.
 
 use crate::token::readable;
 
-/// The capabilities of a server, as it last said them. Names are compared without case.
+/// The capabilities that the server sent last. Upper and lower case are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities(Box<str>);
 
@@ -27,7 +27,7 @@ impl Capabilities {
         self.0.split_ascii_whitespace()
     }
 
-    /// The same but for one, which turned out not to be there.
+    /// The same without one that the server turned out not to have.
     #[must_use]
     pub(crate) fn without(&self, name: &str) -> Self {
         let others: Vec<_> =
@@ -35,7 +35,7 @@ impl Capabilities {
         Self(others.join(" ").into_boxed_str())
     }
 
-    /// Whether the server has said nothing yet.
+    /// Whether the server has sent none yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -24,20 +24,21 @@ pub enum Mode {
     Examine,
 }
 
-/// What a FETCH asks for. ENVELOPE and BODYSTRUCTURE are never asked for: servers get them wrong.
+/// What a FETCH asks for. It never asks for ENVELOPE or BODYSTRUCTURE, because servers get them
+/// wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchItems {
     /// All of the message, without setting `\Seen`.
     Message,
-    /// As [`Self::Message`], in the partial form (RFC 3501 §6.4.5), which other code of the server
-    /// answers.
+    /// As [`Self::Message`], in the partial form (RFC 3501 §6.4.5). Other code of the server
+    /// answers it, so it may work where [`Self::Message`] fails.
     MessagePartial,
-    /// As [`Self::Message`], in the oldest form. It sets `\Seen` where the mailbox is not
-    /// opened by EXAMINE.
+    /// As [`Self::Message`], in the oldest form. It sets `\Seen`, unless the mailbox was opened by
+    /// EXAMINE.
     MessageOld,
     /// The header, beside flags, date and size.
     Header,
-    /// What tells one message from another at little cost: size, date, a few header fields.
+    /// What identifies a message at little cost: size, date, a few header fields.
     Witness,
     /// Size and date.
     Sizes,
@@ -65,8 +66,8 @@ impl FetchItems {
         }
     }
 
-    /// Whether whole messages may come. A server that answers with the whole message when it is
-    /// asked for one field is read, too.
+    /// Whether whole messages may arrive. Some servers send the whole message when they are asked
+    /// for one field.
     fn wants_bodies(self) -> bool {
         match self {
             Self::Message | Self::MessagePartial | Self::MessageOld | Self::Witness => true,
@@ -75,7 +76,7 @@ impl FetchItems {
     }
 }
 
-/// As many octets as a message can have in the partial form: 31 bits, which every server reads.
+/// The largest length in the partial form that every server understands: 31 bits.
 const PARTIAL_OCTETS: u32 = 0x7fff_ffff;
 
 /// A change of the flags of messages.
@@ -112,7 +113,7 @@ pub struct Command {
     pub name: &'static str,
     /// Its pieces; the last ends with CRLF.
     pub parts: Vec<Part>,
-    /// What to answer when the server asks for more than there is.
+    /// What to answer if the server asks for more after the last part.
     pub last_answer: Option<&'static [u8]>,
     /// Whether it asks for whole messages.
     pub wants_bodies: bool,
@@ -157,8 +158,8 @@ impl Command {
         Self::plain("LOGOUT", "LOGOUT")
     }
 
-    /// LIST of the mailboxes that match a pattern of ours, with their special uses where that has
-    /// to be asked for.
+    /// LIST of the mailboxes that match a pattern of ours. `with_special_use` also asks for their
+    /// special uses.
     pub fn list(pattern: &'static str, with_special_use: bool) -> Self {
         let options = if with_special_use { " RETURN (SPECIAL-USE)" } else { "" };
         Self::plain("LIST", &format!("LIST \"\" \"{pattern}\"{options}"))
@@ -182,7 +183,7 @@ impl Command {
         Ok(Self::of("LOGIN", encoder))
     }
 
-    /// AUTHENTICATE with one message. `last_answer` is for a server that is not content with it.
+    /// AUTHENTICATE with one message. `last_answer` answers a server that asks for more.
     pub fn authenticate(
         capabilities: &Capabilities,
         mechanism: &str,
@@ -220,7 +221,7 @@ impl Command {
         Ok(Self::of("ID", encoder))
     }
 
-    /// SELECT or EXAMINE of the mailbox with this very name.
+    /// SELECT or EXAMINE of the mailbox whose name has exactly these octets.
     ///
     /// # Errors
     ///
@@ -350,7 +351,7 @@ impl Command {
     }
 }
 
-/// A set as the argument of a command; an empty one would mean something else, or nothing.
+/// A set as the argument of a command. An empty set is refused, because it would not be valid.
 fn written(set: &UidSet) -> Result<String, Error> {
     if set.is_empty() {
         return Err(Error::Unsendable { what: "an empty set of UIDs" });

@@ -37,7 +37,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
-/// How many reads may wait for the reader of a FETCH.
+/// How many reads the reader of a FETCH may be behind.
 const DELIVERIES_AHEAD: usize = 2;
 
 /// What a SEARCH found.
@@ -47,23 +47,24 @@ pub struct Found {
     pub uids: Vec<u64>,
     /// How many numbers the server listed that are no UIDs: zero, or too large to be kept.
     pub unusable: u64,
-    /// How many messages the mailbox has, when the server told it meanwhile.
+    /// How many messages the mailbox has, if the server said it meanwhile.
     pub exists: Option<u32>,
 }
 
 /// The mailboxes of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mailboxes {
-    /// Those that are kept, each once.
+    /// The listed mailboxes up to the limit, each once.
     pub listed: Vec<Listed>,
     /// How many more the server listed than [`crate::Limits::mailboxes_count_max`].
     pub over_count: u64,
-    /// Whether the server listed all: what a list in another form lacks may be there all the same.
+    /// Whether this is the list of all mailboxes. If not, a mailbox may exist although it is not
+    /// listed.
     pub is_whole: bool,
 }
 
-/// A connection. Every method waits within the deadlines of its [`Options`]; one whose future is
-/// dropped leaves the connection in order. Dropping the connection closes it.
+/// A connection. Every method waits only within the deadlines of its [`Options`]. Dropping a
+/// method's future leaves the connection usable. Dropping the connection closes it.
 #[derive(Debug)]
 pub struct Connection {
     requests: mpsc::Sender<Box<Request>>,
@@ -78,8 +79,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// No connection ([`Error::Connect`]), no safe one ([`Error::StartTls`]), or a server that
-    /// does not greet.
+    /// [`Error::Connect`], [`Error::StartTls`] if the connection cannot be secured, or a server
+    /// that does not greet.
     pub async fn open(
         dialer: &Dialer,
         endpoint: &Endpoint,
@@ -89,7 +90,7 @@ impl Connection {
         Ok(Self::start(dial(dialer, endpoint, Arc::clone(&options)).await?, options))
     }
 
-    /// As [`Self::open`], on a stream that leads to a server already, such as a pipe.
+    /// As [`Self::open`], on a stream that is connected to a server already, such as a pipe.
     ///
     /// # Errors
     ///
@@ -120,7 +121,7 @@ impl Connection {
         &self.capabilities
     }
 
-    /// Where mailboxes live; `None` where the server cannot say.
+    /// The namespaces. `None`: the server does not support NAMESPACE.
     ///
     /// # Errors
     ///
@@ -136,8 +137,8 @@ impl Connection {
         }
     }
 
-    /// The mailboxes, in the order of their names, at most as many as the limits allow; where the
-    /// server does not list all, INBOX and those of the first level.
+    /// The mailboxes, in the order of their names, up to the limit. If the server refuses to list
+    /// all, these are INBOX and the mailboxes of the first level.
     ///
     /// # Errors
     ///
@@ -176,7 +177,7 @@ impl Connection {
         Ok(Mailboxes { listed: listed.into_values().collect(), over_count, is_whole })
     }
 
-    /// INBOX, which every account has (RFC 3501 §5.1), though a list of all lacks it.
+    /// Finds INBOX, which every account has (RFC 3501 §5.1), for servers that do not list it.
     async fn find_inbox(&mut self) -> Result<Option<Listed>, Error> {
         let inbox = MailboxName::inbox();
         match self.ask(Command::list("INBOX", false)).await {
@@ -195,14 +196,14 @@ impl Connection {
         }
     }
 
-    /// Opens a mailbox; the commands on messages mean this one until the next is opened.
+    /// Opens a mailbox. Commands on messages are about this mailbox until another one is opened.
     ///
     /// # Errors
     ///
     /// [`Error::Refused`], and then no mailbox is open; or what ended the connection.
     pub async fn select(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
         let mut selected = match self.select_as(mailbox, mode).await {
-            // QUIRK: some servers know SELECT alone.
+            // QUIRK: some servers know SELECT only.
             Err(Error::Refused { refusal: Refusal::Bad, .. }) if mode == Mode::Examine => {
                 self.select_as(mailbox, Mode::Select).await?
             }
@@ -210,7 +211,7 @@ impl Connection {
         };
         selected.read_only |= mode == Mode::Examine;
         if selected.uid_validity.is_none() || selected.exists.is_none() {
-            // QUIRK: zero, or nothing at all. STATUS may know it.
+            // QUIRK: some servers say zero or nothing. STATUS may tell it.
             match self.status(mailbox).await {
                 Ok(status) => {
                     selected.uid_validity = selected.uid_validity.or(status.uid_validity);
@@ -223,7 +224,7 @@ impl Connection {
         Ok(selected)
     }
 
-    /// Opens a mailbox by its name in each of its forms, until the server takes one.
+    /// Opens a mailbox. Tries each form of its name until the server accepts one.
     async fn select_as(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
         let name = mailbox.as_bytes();
         let first = match self.select_form(name, mode, NameForm::Safe).await {
@@ -254,8 +255,8 @@ impl Connection {
         Ok(self.ask(command).await?.selected)
     }
 
-    /// How a server spells INBOX that knows it in this case alone; `None` when it is `INBOX`, or
-    /// is not listed.
+    /// How a server spells INBOX that accepts one spelling only. `None`: `INBOX`, or it is not
+    /// listed.
     async fn inbox_spelling(&mut self) -> Result<Option<Box<[u8]>>, Error> {
         match self.ask(Command::list("*", false)).await {
             Ok(answer) => Ok(answer.listed.into_iter().find_map(|listed| listed.inbox_spelling)),
@@ -264,7 +265,7 @@ impl Connection {
         }
     }
 
-    /// Counts of a mailbox, which need not be open.
+    /// The counts of a mailbox, which need not be open.
     ///
     /// # Errors
     ///
@@ -275,8 +276,8 @@ impl Connection {
     }
 
     /// The UIDs of the messages that match, ascending. The criteria are those of RFC 3501 §6.4.4,
-    /// in printable ASCII; [`crate::quoted`] makes a string of any text. None where the server
-    /// does not say what it found, not even when it is asked in the oldest form.
+    /// in printable ASCII; [`crate::quoted`] makes a string of any text. The list is empty if the
+    /// server does not say what it found, not even in the oldest form of SEARCH.
     ///
     /// # Errors
     ///
@@ -285,7 +286,7 @@ impl Connection {
         Ok(self.search(criteria).await?.uids)
     }
 
-    /// As [`Self::uid_search`], with what else the answer tells of the list.
+    /// As [`Self::uid_search`], with the other things that the answer says about the list.
     ///
     /// # Errors
     ///
@@ -305,9 +306,10 @@ impl Connection {
         Ok(Found { unusable, exists, uids: answer.sorted_uids() })
     }
 
-    /// Begins to fetch. Messages that are not there are passed over by the server without a word.
+    /// Begins to fetch. The server silently skips messages that do not exist.
     ///
-    /// The set goes in one command; [`UidSet::split`] makes it short enough for a server.
+    /// The set is sent in one command. Use [`UidSet::split`] to keep the command short enough for
+    /// servers.
     ///
     /// # Errors
     ///
@@ -316,7 +318,7 @@ impl Connection {
         self.begin_fetch(Command::uid_fetch(set, items)?).await
     }
 
-    /// Begins to fetch from all messages of the mailbox: another way to list them.
+    /// Begins to fetch from all messages of the mailbox. This is another way to list them.
     ///
     /// # Errors
     ///
@@ -326,7 +328,7 @@ impl Connection {
     }
 
     /// Begins to fetch one message by its sequence number, for servers that do not give it by its
-    /// UID. What comes may have another UID, when messages were expunged meanwhile.
+    /// UID. If messages were expunged meanwhile, the result has another UID.
     ///
     /// # Errors
     ///
@@ -346,7 +348,7 @@ impl Connection {
         Ok(Fetch::new(receiver))
     }
 
-    /// Does nothing, and so tells whether the connection is alive.
+    /// Sends NOOP, which shows whether the connection is alive.
     ///
     /// # Errors
     ///
@@ -355,7 +357,7 @@ impl Connection {
         self.ask(Command::noop()).await.map(drop)
     }
 
-    /// Says farewell and closes the connection.
+    /// Sends LOGOUT and closes the connection.
     ///
     /// # Errors
     ///

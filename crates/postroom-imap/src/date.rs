@@ -8,9 +8,9 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Reads `" 1-Jan-2020 00:00:00 +0100"` as Unix milliseconds.
 ///
-/// The day may have one digit, and the zone may be missing (then it is UTC). `None` for what is no
-/// date, for impossible days and zones, and for 1970 and before: servers say so when they do not
-/// know.
+/// The day may have one digit. If the zone is missing, it is UTC. `None` for a text that is not a
+/// date, for impossible days and zones, and for 1970 and earlier, because servers write such dates
+/// if they do not know the date.
 pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let mut words = text.split_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! Writes commands. Strings leave as quoted strings or literals, never bare.
+//! Writes commands. Strings are written as quoted strings or literals, never bare.
 //!
 //! Standards: RFC 3501 §4.3 and §9, RFC 7888 (LITERAL+, LITERAL-).
 
@@ -15,7 +15,7 @@ const LITERAL_MINUS_OCTETS_MAX: usize = 4096;
 
 /// A piece of a command.
 pub struct Part {
-    /// Whether the server has to ask for it.
+    /// Whether to wait until the server asks for it.
     pub waits: bool,
     /// Its octets.
     pub octets: Octets,
@@ -32,20 +32,21 @@ pub enum Octets {
 /// How the name of a mailbox is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameForm {
-    /// As a quoted string; as a literal where that would need a `\`, which servers get wrong.
+    /// As a quoted string. If the quoted string would need a `\`, which servers get wrong, as a
+    /// literal.
     Safe,
-    /// As a quoted string wherever it can be one.
+    /// As a quoted string whenever possible.
     Quoted,
 }
 
 impl NameForm {
-    /// Whether it makes a difference for a name.
+    /// Whether the two forms of a name differ.
     pub fn differs(self, name: &[u8]) -> bool {
         self == Self::Quoted && has_specials(name) && is_quotable(name)
     }
 }
 
-/// Which literals the server takes without being asked.
+/// Which literals may be sent without waiting for the server.
 #[derive(Clone, Copy)]
 enum Unasked {
     None,
@@ -62,7 +63,7 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Begins, with what the server can do.
+    /// An empty command for a server with these capabilities.
     pub(crate) fn new(capabilities: &Capabilities) -> Self {
         let unasked = if capabilities.has("LITERAL+") {
             Unasked::All
@@ -74,7 +75,7 @@ impl Encoder {
         Self { unasked, parts: vec![], text: Zeroizing::new(vec![]), waits: false }
     }
 
-    /// Writes what stands bare: names of commands, numbers, parentheses.
+    /// Writes text that needs no quotes: names of commands, numbers, parentheses.
     pub(crate) fn text(&mut self, text: &str) {
         self.text.extend_from_slice(text.as_bytes());
     }
@@ -145,7 +146,7 @@ impl Encoder {
         self.next_part(waits);
     }
 
-    /// Ends a piece; the next one has to be asked for if `waits`.
+    /// Ends a piece. If `waits`, the next one is sent only after the server asks for it.
     pub(crate) fn next_part(&mut self, waits: bool) {
         let text = std::mem::take(&mut self.text);
         let waits = std::mem::replace(&mut self.waits, waits);

@@ -1,4 +1,4 @@
-//! What an IMAP server did not do for us, and what that means for the next attempt.
+//! Why a command failed, and what that means for the next attempt.
 //!
 //! Standards: RFC 3501 §7.1 (status responses), RFC 5530 (response codes).
 
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// Why a command has no result.
 ///
-/// The variants exist for people: the log and the status text of an account. Code decides by
-/// [`Error::verdict`] alone.
+/// The variants exist for people, who read them in the log and in `statusText`. Code decides only
+/// by [`Error::verdict`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection: name lookup, TCP, or TLS.
@@ -22,13 +22,13 @@ pub enum Error {
         /// What the network said.
         source: io::Error,
     },
-    /// The server closed the connection without a word.
+    /// The server closed the connection without saying why.
     #[error("the server closed the connection during {command}")]
     Closed {
         /// The command that was running.
         command: &'static str,
     },
-    /// The server did not answer in time, or too slowly to be of use.
+    /// The server did not answer in time, or too slowly.
     #[error("the server did not answer {command} within {} seconds", waited.as_secs())]
     Timeout {
         /// The command that was running.
@@ -36,8 +36,8 @@ pub enum Error {
         /// How long we waited for it.
         waited: Duration,
     },
-    /// The server did not begin with messages that a FETCH asked for, or did not go on with them.
-    #[error("the server went on with no message of a FETCH for {} seconds", waited.as_secs())]
+    /// The server was silent although messages of a FETCH were still to come.
+    #[error("the server sent no message of a FETCH for {} seconds", waited.as_secs())]
     Stalled {
         /// How long we waited for it.
         waited: Duration,
@@ -50,10 +50,8 @@ pub enum Error {
         /// The server's words.
         text: String,
     },
-    /// What answers does not speak IMAP.
-    #[error(
-        "what answers is not an IMAP server; it says \"{said}\": check host, port and security"
-    )]
+    /// The other side does not speak IMAP.
+    #[error("this is not an IMAP server; it says \"{said}\": check host, port and security")]
     NotImap {
         /// Its first words, made printable.
         said: String,
@@ -70,8 +68,8 @@ pub enum Error {
         /// The server's words.
         text: String,
     },
-    /// The server offers no way to log in with what we have; nothing secret was sent.
-    #[error("the server takes no {secret} here: {advice} (it offers: {offered})")]
+    /// The server offers no way to log in with our kind of secret. No secret was sent.
+    #[error("the server accepts no {secret} on this connection: {advice} (it offers: {offered})")]
     NoMechanism {
         /// What we have: `password` or `OAuth2 token`.
         secret: &'static str,
@@ -80,19 +78,19 @@ pub enum Error {
         /// What it offers, as it says in CAPABILITY.
         offered: String,
     },
-    /// STARTTLS is required, and cannot be had safely.
-    #[error("no safe connection by STARTTLS: {reason}")]
+    /// STARTTLS is required, but is not safely available.
+    #[error("the connection cannot be secured by STARTTLS: {reason}")]
     StartTls {
         /// What was wrong.
         reason: &'static str,
     },
-    /// The server did what no reading of the protocol allows.
+    /// The server broke the protocol.
     #[error("the server broke the protocol: {what}")]
     Protocol {
         /// What it did.
         what: &'static str,
     },
-    /// The server sent more than we are ready to take.
+    /// The server sent more than a limit allows.
     #[error("the server sent more than {max} {what}")]
     Limit {
         /// What was too large.
@@ -107,7 +105,7 @@ pub enum Error {
         extension: &'static str,
     },
     /// An argument has characters that no IMAP command can carry.
-    #[error("{what} cannot be sent: it has characters that IMAP does not allow")]
+    #[error("{what} cannot be sent: it contains characters that IMAP does not allow")]
     Unsendable {
         /// Which argument.
         what: &'static str,
@@ -115,7 +113,7 @@ pub enum Error {
     /// An earlier command ended the connection.
     #[error("the connection has ended")]
     Ended,
-    /// A FETCH was given up by its caller with too much of it still to come.
+    /// The caller gave up a FETCH of which too much was still to come.
     #[error("the connection was closed because a FETCH was given up")]
     Abandoned,
 }
@@ -141,28 +139,28 @@ impl std::fmt::Display for Refusal {
 /// What to do after an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The connection is gone or the trouble may pass: try again with the usual back-off.
+    /// The connection is gone, or the fault may be temporary: try again with the usual back-off.
     Retry,
-    /// The server asks for patience: too many connections, too much traffic, maintenance.
+    /// The server asks to come back later: too many connections, too much traffic, maintenance.
     RetryLater {
         /// How long, when the server said so.
         after: Option<Duration>,
     },
-    /// The server does not let us in: a person has to change something.
+    /// The server refuses the login: a person has to change something.
     Credentials,
-    /// This command was refused; the connection is good for others.
+    /// This command was refused. The connection can be used for others.
     Refused,
-    /// The server does not speak IMAP as we know it; the connection is closed.
+    /// The server does not speak IMAP as we know it. The connection is closed.
     Protocol,
 }
 
-/// Codes that say "not now" (RFC 5530 §3, and what providers made up).
+/// Codes for temporary refusals (RFC 5530 §3, and codes of providers).
 const LATER_CODES: [&str; 6] =
     ["UNAVAILABLE", "INUSE", "LIMIT", "THROTTLED", "OVERLOADED", "SERVERBUG"];
-/// Codes that say "not you" (RFC 5530 §3).
+/// Codes for refused logins (RFC 5530 §3).
 const CREDENTIAL_CODES: [&str; 5] =
     ["AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN"];
-/// Words of servers that say "not now" without a code, of traffic and connections.
+/// Words for a temporary refusal without a code, about traffic and connections.
 const TRAFFIC_WORDS: [&str; 7] = [
     "throttl",
     "backoff time",
@@ -172,15 +170,15 @@ const TRAFFIC_WORDS: [&str; 7] = [
     "connection limit",
     "overloaded",
 ];
-/// Words that say "not now" unless the login is what they speak of.
+/// Words for a temporary refusal, unless the text is about the login.
 const LATER_WORDS: [&str; 5] = ["too many", "temporar", "try again", "try later", "unavailable"];
-/// Words that blame the login: "Invalid password, please try again" does not mean that the same
-/// password is to be tried again.
+/// Words that blame the login. "Invalid password, please try again" does not ask us to try the same
+/// password again.
 const BLAME_WORDS: [&str; 6] =
     ["password", "credential", "invalid", "incorrect", "wrong", "failed"];
 
 impl Error {
-    /// Sorts the error by what to do next.
+    /// What to do next.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
@@ -205,8 +203,8 @@ impl Error {
         }
     }
 
-    /// Whether the server may have refused the form of the command, so that the same in a plainer
-    /// form may do: it judges neither the credentials nor the load.
+    /// Whether the server may have refused only the form of the command, so that a plainer form may
+    /// succeed. A refusal because of credentials or load does not count.
     #[must_use]
     pub fn is_of_the_form(&self) -> bool {
         let Self::Refused { code, text, .. } = self else {
@@ -215,7 +213,8 @@ impl Error {
         !blames_login(code.as_deref(), text) && later(code.as_deref(), text, true).is_none()
     }
 
-    /// The same of a FETCH that is given up when nothing of its messages comes; of others as it is.
+    /// The error of a FETCH that ran out of time because none of its messages arrived. Other errors
+    /// stay as they are.
     pub(crate) fn of_stall(self, stalls: bool) -> Self {
         if let Self::Timeout { waited, .. } = self
             && stalls
@@ -225,7 +224,7 @@ impl Error {
         self
     }
 
-    /// Whether the connection is still good for other commands.
+    /// Whether the connection can still be used for other commands.
     #[must_use]
     pub fn leaves_connection_open(&self) -> bool {
         match self {
@@ -259,7 +258,7 @@ fn refused(command: &str, code: Option<&str>, text: &str) -> Verdict {
     }
 }
 
-/// Whether it is said that we are not let in.
+/// Whether the reply refuses the login.
 fn blames_login(code: Option<&str>, text: &str) -> bool {
     let is_known = |code| CREDENTIAL_CODES.iter().any(|known| known.eq_ignore_ascii_case(code));
     // QUIRK(Exchange): LOGIN succeeds, and the next command is answered so, when the account has

@@ -1,17 +1,17 @@
-//! What a FETCH brings, as its caller reads it.
+//! The events of a FETCH, as its caller reads them.
 
 use crate::error::Error;
 use crate::response::Fetched;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// A piece of what a FETCH brings.
+/// One event of a FETCH.
 ///
 /// A message is one event, unless it is large: then `BodyStart`, `Chunk`s and `BodyEnd` come
 /// first, and the `Message` that follows has [`crate::Body::Streamed`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum FetchEvent {
-    /// All that the server said of one message.
+    /// Everything that the server said about one message.
     Message(Fetched),
     /// A large message begins.
     BodyStart {
@@ -24,16 +24,16 @@ pub enum FetchEvent {
     BodyEnd,
 }
 
-/// From the connection's task to the reader of a FETCH.
+/// What the connection's task sends to the reader of a FETCH.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    /// What came in with one read.
+    /// The events of one read.
     Events(Vec<FetchEvent>),
     /// The end, good or bad.
     Done(Result<(), Error>),
 }
 
-/// A running FETCH. Dropping it gives it up: the connection stays good if little is left to come.
+/// A running FETCH. Dropping it gives it up. The connection stays usable if little is left to read.
 #[derive(Debug)]
 pub struct Fetch<'a> {
     deliveries: Option<mpsc::Receiver<Delivery>>,
@@ -54,8 +54,8 @@ impl Fetch<'_> {
     ///
     /// # Errors
     ///
-    /// What ended the connection, or [`Error::Refused`] when the server did not do all of it: what
-    /// came before is good.
+    /// What ended the connection, or [`Error::Refused`] if the server did not complete it. Events
+    /// before the error are valid.
     pub async fn next(&mut self) -> Result<Option<FetchEvent>, Error> {
         loop {
             if let Some(event) = self.events.next() {

@@ -1,12 +1,12 @@
-//! Cuts the byte stream into lines and literals. Any bytes are framed; only sizes are checked.
+//! Cuts the byte stream into lines and literals. Any bytes can be cut; only sizes are checked.
 //!
 //! ```text
 //!   * 1 FETCH (UID 5 BODY[] {3}CRLF  abc  )CRLF
 //!   └──── text, announces 3 ─────┘ literal └text┘ ──► the response ends
 //! ```
 //!
-//! How the stream is split into reads makes no difference to what comes out, except for the
-//! sizes of chunks.
+//! The result does not depend on how the stream was split into reads, except for the sizes of
+//! chunks.
 //!
 //! Standards: RFC 3501 §2.2, §4.3; RFC 7888 §4 (`{n+}`); RFC 3516 §4.4 (`~{n}`).
 
@@ -18,7 +18,8 @@ use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
 
-/// A SEARCH response longer than this is handed on in pieces: its line has no useful bound.
+/// A SEARCH response longer than this is handed on in pieces, because no useful limit exists for
+/// its line.
 const SEARCH_PIECE_BYTES: usize = 64 << 10;
 
 /// A piece of the stream.
@@ -30,7 +31,7 @@ pub(crate) enum Frame {
     Literal(Bytes),
     /// A part of a literal.
     Chunk(Bytes),
-    /// A literal was handed on, or thrown away, to its end.
+    /// The end of a literal that was handed on or discarded.
     LiteralEnd,
 }
 
@@ -39,20 +40,20 @@ pub(crate) enum Frame {
 pub(crate) enum After {
     /// Another response.
     End,
-    /// A literal of so many octets; [`Framer::deliver`] says what becomes of it.
+    /// A literal of so many octets. [`Framer::deliver`] decides about it.
     Literal(u64),
     /// More of this SEARCH or ESEARCH response.
     More,
 }
 
-/// What is to become of a literal.
+/// What to do with a literal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// One piece of so many octets.
+    /// Hand it on as one piece of so many octets.
     Whole(usize),
-    /// Chunks, so many octets in all.
+    /// Hand it on in chunks, so many octets in all.
     Chunks(u64),
-    /// Nothing: so many octets are thrown away.
+    /// Discard so many octets.
     Skip(u64),
 }
 
@@ -60,11 +61,11 @@ pub(crate) enum Delivery {
 #[derive(Debug)]
 pub(crate) struct Framer {
     inside: Option<Delivery>,
-    /// How much of the buffer is known to have no line end.
+    /// How many octets of the buffer are known to have no line end.
     scanned: usize,
     /// Octets of text of the running response; `None` before its first.
     text_bytes: Option<usize>,
-    /// What stands between the UIDs of the long SEARCH or ESEARCH response that we are in.
+    /// The separator between the UIDs of the long SEARCH or ESEARCH response that is being read.
     separator: Option<u8>,
 }
 
@@ -87,7 +88,7 @@ impl Framer {
         self.inside = Some(delivery);
     }
 
-    /// The text that seemed to be the end of the response was not: it goes on.
+    /// The text that seemed to end the response did not end it.
     pub(crate) fn go_on(&mut self) {
         self.text_bytes.get_or_insert(0);
     }
@@ -212,7 +213,8 @@ impl Framer {
 
 /// The literal that a text announces: where its announcement begins, and its size.
 ///
-/// Status responses and what is no untagged response announce none, whatever they end with.
+/// Status responses, and lines that are not untagged responses, announce none, whatever they end
+/// with.
 fn announced(line: &[u8], fresh: bool) -> Option<(usize, u64)> {
     let inside = line.strip_suffix(b"}")?;
     if fresh && (!line.starts_with(b"*") || is_state_line(line)) {

@@ -1,5 +1,5 @@
-//! An IMAP client for hostile weather: it frames any bytes, streams what is large, and waits for
-//! nothing without a deadline.
+//! An IMAP client for servers of every quality. It reads any bytes, streams large messages, and
+//! never waits without a deadline.
 //!
 //! ```text
 //!  bytes ──► frame ──► token ──► response ──► session ──► actor ──► Connection, Fetch
@@ -7,9 +7,10 @@
 //!          literals    lists     server said  (no I/O)      socket     hold
 //! ```
 //!
-//! Rules that hold here: what cannot be understood is skipped and never ends the connection; only
-//! a limit, a deadline, a lost frame or a BYE does. No input is worked on by recursion. Strings
-//! leave as quoted strings or literals, never bare. A FETCH response counts by its UID alone.
+//! Rules of this crate: (1) What the parser does not understand is skipped. Only a limit, a
+//! deadline, a message whose end is unknown, or a BYE ends the connection. (2) No code recurses
+//! over input. (3) Strings are sent as quoted strings or literals, never bare. (4) A FETCH response
+//! is identified by its UID, never by its sequence number.
 //!
 //! Standards: RFC 3501 and RFC 9051 (IMAP4rev1 and rev2), RFC 2342 (NAMESPACE), RFC 2971 (ID),
 //! RFC 4315 (UIDPLUS), RFC 4731 (ESEARCH), RFC 4959 (SASL-IR), RFC 5530 (response codes),

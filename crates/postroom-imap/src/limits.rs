@@ -1,8 +1,8 @@
-//! What we take from a server at most, and how long we wait for it.
+//! How much a server may send, and how long we wait for it.
 
 use std::time::Duration;
 
-/// How large what a server sends may be.
+/// How much a server may send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Text of one response outside literals. Longer: the connection ends.
@@ -15,7 +15,7 @@ pub struct Limits {
     pub literal_in_memory_bytes: usize,
     /// Literals that are not message bodies (names, header fields); larger ones are skipped.
     pub string_bytes_max: usize,
-    /// How much of one response may be read only to be thrown away; more ends the connection.
+    /// How much of one response may be read only to discard it. More ends the connection.
     pub skip_bytes_max: u64,
     /// How much of a given-up FETCH is read to its end; more ends the connection.
     pub drain_bytes_max: u64,
@@ -50,22 +50,21 @@ impl Default for Limits {
 /// How long we wait for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For the greeting, after the connection stands.
+    /// For the greeting, after the connection was made.
     pub greeting: Duration,
     /// For the next octet of an answer.
     pub silence: Duration,
-    /// For the messages that a FETCH asks for to begin, and to go on; more than `silence` is as
-    /// much.
+    /// For the next octet of the messages that a FETCH asks for. A value above `silence` counts as
+    /// `silence`.
     pub stall: Duration,
-    /// For the whole answer to a command, except FETCH and APPEND, which take as long as they
-    /// make progress.
+    /// For the whole answer to a command. FETCH and APPEND may take as long as they make progress.
     pub command: Duration,
-    /// For the server to take the next piece of what we send.
+    /// For the server to accept the next piece of what we send.
     pub write: Duration,
-    /// For the farewell.
+    /// For LOGOUT.
     pub logout: Duration,
-    /// The slowest rate at which one response of a FETCH may come in, after a grace of `silence`
-    /// or `stall`.
+    /// The slowest rate of one response of a FETCH. It is not checked before `silence` or `stall`
+    /// has passed.
     pub bytes_per_second_min: u64,
 }
 
@@ -83,14 +82,14 @@ impl Default for Deadlines {
     }
 }
 
-/// How a connection is used.
+/// The limits and deadlines of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// What we take at most.
+    /// How much the server may send.
     pub limits: Limits,
     /// How long we wait.
     pub deadlines: Deadlines,
-    /// What ID tells the server of us, field and value (RFC 2971 §3.3). Empty: ID is not sent.
+    /// The fields and values that ID sends (RFC 2971 §3.3). Empty: ID is not sent.
     pub client_id: Vec<(String, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! Names of mailboxes: the server's bytes, kept as they are, and how people read them.
+//! Names of mailboxes: the server's bytes, unchanged, and the form that people read.
 
 mod utf7;
 
@@ -20,20 +20,20 @@ impl MailboxName {
         Self(Box::from(*b"INBOX"))
     }
 
-    /// Takes the server's bytes. INBOX in any case becomes `INBOX`.
+    /// A name from the server's bytes. INBOX in upper or lower case becomes `INBOX`.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         if bytes.eq_ignore_ascii_case(b"INBOX") { Self::inbox() } else { Self(Box::from(bytes)) }
     }
 
-    /// Takes a name as people write it, and encodes it as modified UTF-7 (RFC 3501 §5.1.3).
+    /// A name from the form that people write. It is encoded as modified UTF-7 (RFC 3501 §5.1.3).
     #[must_use]
     pub fn from_display(name: &str) -> Self {
         Self::from_bytes(encode(name).as_bytes())
     }
 
-    /// Takes what [`Self::to_percent_encoded`] gives. A `%` without two hexadecimal digits stands
-    /// for itself.
+    /// A name from the form that [`Self::to_percent_encoded`] gives. A `%` without two hexadecimal
+    /// digits means `%`.
     #[must_use]
     pub fn from_percent_encoded(text: &str) -> Self {
         let mut bytes = Vec::with_capacity(text.len());
@@ -54,7 +54,8 @@ impl MailboxName {
         Self::from_bytes(&bytes)
     }
 
-    /// The name as printable ASCII: every other octet, and `%`, as `%` and two hexadecimal digits.
+    /// The name in printable ASCII. Any other octet, and `%` itself, becomes `%` and two
+    /// hexadecimal digits.
     #[must_use]
     pub fn to_percent_encoded(&self) -> String {
         let mut text = String::with_capacity(self.0.len());
@@ -76,8 +77,8 @@ impl MailboxName {
         &self.0
     }
 
-    /// The name as people read it: modified UTF-7 decoded as far as it is valid, bare UTF-8 taken
-    /// as such, control characters shown as U+FFFD. Two names may look alike.
+    /// The name in the form that people read. Valid modified UTF-7 is decoded, plain UTF-8 is kept,
+    /// and control characters become U+FFFD. Two different names may look alike.
     #[must_use]
     pub fn to_display(&self) -> String {
         decode(&self.0)

@@ -4,9 +4,9 @@
 //!   greeting ──► [CAPABILITY ──► STARTTLS ──► handshake, all forgotten] ──► CAPABILITY
 //! ```
 //!
-//! Nothing that was read before a handshake is used after it, and there is no way around the
-//! handshake once STARTTLS is required: a PREAUTH greeting, which would make STARTTLS impossible,
-//! ends the attempt.
+//! Nothing that was read before the handshake is used after it. If STARTTLS is required, the
+//! handshake cannot be skipped: a PREAUTH greeting, which would make STARTTLS impossible, ends the
+//! attempt.
 //!
 //! Standards: RFC 3501 §6.2.1 and §7.1.4, RFC 8314 §3.
 
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
-/// An open session, and whether the server takes us as logged in already.
+/// An open session, and whether it is logged in already.
 pub(crate) struct Opened<S> {
     /// The session.
     pub wire: Wire<S>,
@@ -59,7 +59,8 @@ pub(crate) async fn dial(
     Ok(opened)
 }
 
-/// Takes a stream that leads to a server, such as a pipe, and asks for the capabilities.
+/// Takes over a stream that is connected to a server, such as a pipe, and asks for the
+/// capabilities.
 ///
 /// # Errors
 ///
@@ -96,7 +97,7 @@ where
     }
 }
 
-/// Has the server agree to STARTTLS; gives the socket, ready for the handshake.
+/// Sends STARTTLS. Gives the socket, ready for the handshake.
 async fn start_tls<S>(mut opened: Opened<S>) -> Result<S, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -117,7 +118,7 @@ where
     }
 }
 
-/// Asks for the capabilities, unless the server has said them by itself.
+/// Asks for the capabilities, unless the server has sent them already.
 ///
 /// # Errors
 ///

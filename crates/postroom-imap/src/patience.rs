@@ -1,53 +1,53 @@
-//! How long to wait for one answer. Only time in which we are ready to read counts: a slow reader
-//! of ours is no fault of the server.
+//! How long to wait for one answer. Only the time in which we are ready to read counts, because the
+//! server is not at fault if our own code reads slowly.
 
 use std::time::Duration;
 
-/// How long to wait while one thing comes in.
+/// How long to wait while one response arrives.
 #[derive(Debug)]
 pub(crate) struct Patience {
     silence: Duration,
     whole: Duration,
     bytes_per_second_min: u64,
     waited: Duration,
-    /// What is left of it. What comes in adds to it, but never beyond `whole`: a burst is no
-    /// leave to trickle afterwards.
+    /// The time that is left. Octets that arrive add to it, but never beyond `whole`. So a server
+    /// that sent a burst may not trickle afterwards.
     left: Duration,
 }
 
 impl Patience {
-    /// Bounded as a whole, however much comes in.
+    /// Limited as a whole, however much arrives.
     pub(crate) fn whole(silence: Duration, whole: Duration) -> Self {
         let silence = silence.min(whole);
         let waited = Duration::ZERO;
         Self { silence, whole, bytes_per_second_min: u64::MAX, waited, left: whole }
     }
 
-    /// Extended by what comes in.
+    /// Extended by each octet that arrives.
     pub(crate) fn by_rate(silence: Duration, bytes_per_second_min: u64) -> Self {
         let bytes_per_second_min = bytes_per_second_min.max(1);
         let waited = Duration::ZERO;
         Self { silence, whole: silence, bytes_per_second_min, waited, left: silence }
     }
 
-    /// Begins anew: a response came in whole.
+    /// Starts again, because a whole response has arrived.
     pub(crate) fn renew(&mut self) {
         (self.waited, self.left) = (Duration::ZERO, self.whole);
     }
 
-    /// Notes what was waited.
+    /// Subtracts the time that was waited.
     pub(crate) fn spend(&mut self, waited: Duration) {
         self.waited += waited;
         self.left = self.left.saturating_sub(waited);
     }
 
-    /// Notes what came in.
+    /// Adds time for the octets that arrived.
     pub(crate) fn earn(&mut self, received: u64) {
         let nanoseconds = received.saturating_mul(1_000_000_000) / self.bytes_per_second_min;
         self.left = (self.left + Duration::from_nanos(nanoseconds)).min(self.whole);
     }
 
-    /// How long was waited since the beginning.
+    /// The time waited since the beginning.
     pub(crate) fn waited(&self) -> Duration {
         self.waited
     }

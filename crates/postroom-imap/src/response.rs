@@ -1,4 +1,4 @@
-//! Responses as values. What is not known, or not as the standard has it, is [`Response::Other`].
+//! Responses as values. A response that is unknown or malformed is [`Response::Other`].
 //!
 //! Standards: RFC 3501 §7, RFC 9051 §7, RFC 2342 §5, RFC 4731 §3, RFC 6154 §2.
 
@@ -39,8 +39,8 @@ pub enum Response {
     Exists(u32),
     /// The flags of the selected mailbox.
     Flags(Vec<String>),
-    /// UIDs found by SEARCH, in the server's order, and how many numbers were no UIDs; long answers
-    /// come as several.
+    /// UIDs found by SEARCH, in the server's order, and how many numbers were not UIDs. A long
+    /// answer arrives in several pieces.
     Search(Vec<u64>, u64),
     /// UIDs found by SEARCH, in the compact form.
     Esearch(UidSet, u64),
@@ -48,7 +48,7 @@ pub enum Response {
     List(Listed),
     /// Counts of a mailbox.
     Status(MailboxName, Status),
-    /// Where mailboxes live.
+    /// The namespaces.
     Namespace(Namespaces),
     /// A message.
     Fetch(Fetched),
@@ -63,18 +63,18 @@ pub struct Listed {
     pub name: MailboxName,
     /// The name as people read it.
     pub display: String,
-    /// What separates levels of names; `None` where there are no levels.
+    /// The separator between levels of names. `None`: there are no levels.
     pub delimiter: Option<char>,
     /// Attributes such as `\HasNoChildren`, as the server writes them.
     pub attributes: Vec<String>,
     /// The special use with its backslash, such as `\Sent` (RFC 6154 §2).
     pub special_use: Option<String>,
-    /// How the server spells INBOX, where it is not `INBOX`.
+    /// How the server spells INBOX, if not `INBOX`.
     pub inbox_spelling: Option<Box<[u8]>>,
 }
 
 impl Listed {
-    /// INBOX of a server that does not list it.
+    /// The entry of INBOX for a server that does not list it.
     pub(crate) fn inbox() -> Self {
         let name = MailboxName::inbox();
         Self {
@@ -122,7 +122,7 @@ pub struct Status {
     pub highest_mod_seq: Option<u64>,
 }
 
-/// One namespace: the beginning of names, and their delimiter.
+/// One namespace: the prefix of its names, and their separator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
     /// How names in it begin, byte for byte.
@@ -138,7 +138,7 @@ pub struct Namespaces {
     pub personal: Vec<Namespace>,
     /// Those of other users.
     pub other_users: Vec<Namespace>,
-    /// Those that users share.
+    /// Those shared by all users.
     pub shared: Vec<Namespace>,
 }
 

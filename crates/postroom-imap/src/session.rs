@@ -33,15 +33,15 @@ use secrecy::zeroize::Zeroizing;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How often a server may ask a command for more than it has to say.
+/// How often a server may ask for more after the last part of a command.
 const SURPLUS_REQUESTS_MAX: u32 = 5;
 
-/// What came in.
+/// What the session read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// An untagged response.
     Response(Response),
-    /// The bytes of a large message begin; its other items follow after them.
+    /// The bytes of a large message begin. The other items of the message follow after them.
     BodyStart {
         /// The size that the server announced.
         size_bytes: u64,
@@ -106,7 +106,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session at its beginning: the greeting comes first.
+    /// A session before the greeting.
     #[must_use]
     pub fn new(options: Arc<Options>) -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Session {
         }
     }
 
-    /// What the server can do, as far as it said.
+    /// The capabilities that the server sent.
     #[must_use]
     pub fn capabilities(&self) -> &Arc<Capabilities> {
         &self.capabilities
@@ -158,7 +158,7 @@ impl Session {
         self.parts.pop_front().map(|part| part.octets)
     }
 
-    /// From now on no message bodies are wanted.
+    /// From now on, message bodies are discarded.
     pub fn discard_bodies(&mut self) {
         if let Some(running) = &mut self.running {
             running.takes_bodies = false;
@@ -181,7 +181,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// What ends the connection: BYE, a limit, a message whose end nobody knows.
+    /// What ends the connection: BYE, a limit, or a message whose end is unknown.
     pub fn receive(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, Error> {
         let takes_bodies = self.running.as_ref().is_some_and(|running| running.takes_bodies);
         let options = Arc::clone(&self.options);
@@ -248,7 +248,7 @@ impl Session {
         Ok(Event::Response(response))
     }
 
-    /// Servers may say their capabilities in a code (RFC 3501 §7.1).
+    /// A code may contain the capabilities (RFC 3501 §7.1).
     fn learn(&mut self, code: Option<&Code>) {
         if let Some(code) = code.filter(|code| code.name == "CAPABILITY") {
             self.capabilities = Arc::new(Capabilities::parse(code.arguments.as_bytes()));

@@ -46,8 +46,8 @@ impl UidSet {
         Self { ranges }
     }
 
-    /// Reads what a server wrote: ranges in any order, either end first. What is no UID is passed
-    /// over and counted, `*` too.
+    /// Reads a set that a server wrote. Ranges may come in any order, and either end first. Numbers
+    /// that are not UIDs, and `*`, are skipped and counted.
     pub(crate) fn parse_lenient(text: &[u8]) -> (Self, u64) {
         let mut unusable = 0;
         let mut ranges = vec![];

@@ -1,11 +1,11 @@
-//! Splits the text of one response into words, strings and parentheses. Any bytes have a reading.
+//! Splits the text of one response into words, strings and parentheses. Any bytes can be split.
 //!
 //! ```text
 //!   * 1 FETCH (UID 5 BODY[] {3}    abc       )
 //!   └────────── Text ─────────┘ └ Literal ┘ Text      ──►  Atom Atom Atom Open Atom ..
 //! ```
 //!
-//! There is no recursion: nesting is counted by [`skip_list`], however deep it goes.
+//! There is no recursion: [`skip_list`] counts the nesting, so it may be of any depth.
 
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ pub(crate) enum Segment {
     Streamed,
     /// A literal that was larger than a message may be, with its announced size.
     TooBig(u64),
-    /// A literal that nobody wanted.
+    /// A literal that was skipped.
     Skipped,
 }
 
@@ -122,7 +122,7 @@ impl<'a> Tokens<'a> {
                 self.take(1);
                 Token::Quoted(Cow::Borrowed(string))
             }
-            // A string that never ends goes on to the end of the text.
+            // A string without an end extends to the end of the text.
             None => Token::Quoted(Cow::Borrowed(self.take(usize::MAX))),
             Some(_) => {
                 let mut string = vec![];
@@ -178,22 +178,22 @@ impl<'a> Iterator for Tokens<'a> {
                 Segment::Streamed => Some(Token::Streamed),
                 Segment::TooBig(size) => Some(Token::TooBig(*size)),
                 Segment::Skipped => Some(Token::Skipped),
-                // `peek` leaves no text behind.
+                // `peek` has consumed all text.
                 Segment::Text(_) => None,
             },
         }
     }
 }
 
-/// Whether a `[` after this begins a section, which may have blanks and parentheses inside
-/// (RFC 3501 §7.4.2, RFC 3516 §4.3); elsewhere it is a letter like others: `[Gmail]`.
+/// Whether a `[` after this begins a section, which may contain blanks and parentheses (RFC 3501
+/// §7.4.2, RFC 3516 §4.3). Elsewhere it is an ordinary character, as in `[Gmail]`.
 fn has_section(before: &[u8]) -> bool {
     [&b"BODY"[..], b"BODY.PEEK", b"BINARY", b"BINARY.SIZE", b"BINARY.PEEK"]
         .iter()
         .any(|name| before.eq_ignore_ascii_case(name))
 }
 
-/// Passes over the rest of a list whose `(` was taken.
+/// Skips the rest of a list whose `(` was consumed.
 pub(crate) fn skip_list(tokens: &mut Tokens<'_>) {
     let mut depth = 1_u32;
     for token in tokens.by_ref() {
@@ -213,7 +213,7 @@ pub(crate) fn skip_list(tokens: &mut Tokens<'_>) {
     }
 }
 
-/// The strings of a list whose `(` was taken; inner lists and NIL are passed over.
+/// The strings of a list whose `(` was consumed. Inner lists and NIL are skipped.
 pub(crate) fn strings(tokens: &mut Tokens<'_>) -> Vec<String> {
     let mut strings = vec![];
     while let Some(token) = tokens.next() {
@@ -247,9 +247,11 @@ pub(crate) fn is_open(segments: &[Segment]) -> bool {
     depth > 0
 }
 
-/// Reads a number as servers write them: `23`, `-1`, `9.3736e+06`, more digits than fit.
+/// Reads a number in any form that servers write: `23`, `-1`, `9.3736e+06`, or more digits than
+/// fit.
 ///
-/// Too large ones become `u64::MAX`; negative ones and what is no number are `None`.
+/// A number that is too large becomes `u64::MAX`. A negative number, and a text that is not a
+/// number, is `None`.
 pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if let [b'0'..=b'9', ..] = text
         && text.iter().all(u8::is_ascii_digit)
@@ -272,12 +274,13 @@ pub(crate) fn number_u32(text: &[u8]) -> Option<u32> {
     number(text).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-/// The greatest number that is taken for a UID or a UIDVALIDITY: what a database can hold. Servers
-/// that count in milliseconds go beyond the 32 bits of RFC 3501 §2.3.1.1, and two of their numbers
-/// must not become one.
+/// The greatest number that is accepted as a UID or UIDVALIDITY: the greatest that a database can
+/// hold. Servers that count in milliseconds exceed the 32 bits of RFC 3501 §2.3.1.1, and two of
+/// their numbers must not become equal.
 const UID_MAX: u64 = i64::MAX.unsigned_abs();
 
-/// Reads a UID or a UIDVALIDITY, of any size that can be kept; `None` for zero and for the rest.
+/// Reads a UID or a UIDVALIDITY of any size that can be stored. `None` for zero and for anything
+/// else.
 pub(crate) fn uid(text: &[u8]) -> Option<u64> {
     number(text).filter(|uid| (1..=UID_MAX).contains(uid))
 }

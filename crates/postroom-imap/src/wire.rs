@@ -1,11 +1,11 @@
-//! A session on its socket: reads and writes with deadlines, and a buffer that is there only while
-//! something moves.
+//! A session on its socket. It reads and writes with deadlines, and holds a buffer only while data
+//! arrives.
 //!
 //! ```text
 //!   idle: no buffer, reads land on the stack · busy: 4 KiB, doubled while reads fill it
 //! ```
-//! Message bodies leave as slices of the buffer, so a buffer is never reused but replaced; a
-//! message that does not fit gets one of its own size, into which the socket reads directly.
+//! Message bodies are handed on as slices of the buffer, so a used buffer is replaced by a new one.
+//! A message that does not fit gets a buffer of its own size, into which the socket reads directly.
 
 use crate::answer::Answer;
 use crate::command::Command;
@@ -36,15 +36,15 @@ use tokio::time::timeout;
 const BUFFER_BYTES_MIN: usize = 4 << 10;
 /// How much an idle connection reads at once.
 const IDLE_READ_BYTES: usize = 2 << 10;
-/// Room for what stands around a message in its response.
+/// Room for the other items of the response that contains a message.
 const AROUND_BYTES: usize = 1 << 10;
 /// How much is written under one deadline.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// How much is quoted of what does not speak IMAP.
+/// How many octets of a server that does not speak IMAP an error quotes.
 const FIRST_WORDS_OCTETS: usize = 100;
 
-/// The first line, or what there is of it, in printable characters.
+/// The first line, as far as it has arrived, in printable characters.
 fn first_words(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     line.get(..FIRST_WORDS_OCTETS).unwrap_or(line).escape_ascii().to_string()
@@ -58,11 +58,12 @@ pub(crate) struct Wire<S> {
     buffer: BytesMut,
     read_bytes: usize,
     received: u64,
-    /// How many messages the selected mailbox has, when the server told it last.
+    /// How many messages the selected mailbox has, as the server said last.
     exists: Option<u32>,
 }
 
-/// How many more UIDs than messages a search may give; mail comes meanwhile, and servers miscount.
+/// How many more UIDs than messages a search may give, because mail arrives meanwhile and servers
+/// miscount.
 const UIDS_BEYOND_EXISTS_MAX: usize = 100_000;
 
 /// How many UIDs a search may give in a mailbox of so many messages.
@@ -72,18 +73,19 @@ fn uids_count_max(exists: Option<u32>, limits: &Limits) -> usize {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// A session at its beginning.
+    /// A session before the greeting.
     pub(crate) fn new(stream: S, options: Arc<Options>) -> Self {
         let session = Session::new(Arc::clone(&options));
         let (buffer, read_bytes) = (BytesMut::new(), BUFFER_BYTES_MIN);
         Self { stream, session, options, buffer, read_bytes, received: 0, exists: None }
     }
 
-    /// Gives the socket back, if nothing was read that was not understood.
+    /// Gives the socket back, if nothing was read beyond the last response.
     ///
     /// # Errors
     ///
-    /// [`Error::StartTls`]: bytes that came in the clear would be taken for bytes under TLS.
+    /// [`Error::StartTls`] if more was read. Those bytes came in clear text and must not count as
+    /// bytes under TLS.
     pub(crate) fn into_stream(self) -> Result<S, Error> {
         if !self.buffer.is_empty() {
             return Err(Error::StartTls {
@@ -98,22 +100,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         &mut self.session
     }
 
-    /// How we use the connection.
+    /// The limits and deadlines of the connection.
     pub(crate) fn options(&self) -> &Arc<Options> {
         &self.options
     }
 
-    /// How many octets came in so far.
+    /// How many octets have arrived so far.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Waits for the first octets of the server, which must be those of an untagged response, as a
-    /// greeting is (RFC 3501 §7.1).
+    /// Waits for the first octets of the server. They must begin an untagged response, because a
+    /// greeting is one (RFC 3501 §7.1).
     ///
     /// # Errors
     ///
-    /// [`Error::NotImap`] as soon as they are others, or as [`Self::fill`].
+    /// [`Error::NotImap`] if they do not, or as [`Self::fill`].
     pub(crate) async fn begin(&mut self, patience: &mut Patience) -> Result<(), Error> {
         loop {
             let blank = self.buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -128,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// The next event that is there already.
+    /// The next event from bytes that have already arrived.
     ///
     /// # Errors
     ///
@@ -169,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ///
     /// # Errors
     ///
-    /// The connection is lost, or `patience` is at its end.
+    /// The connection is lost, or `patience` has run out.
     pub(crate) async fn fill(&mut self, patience: &mut Patience) -> Result<(), Error> {
         let (started, before) = (Instant::now(), self.received);
         let read = timeout(patience.left(), self.read()).await;
@@ -211,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(count)
     }
 
-    /// Reads without a buffer that would be held while waiting.
+    /// Reads without holding a buffer while it waits.
     async fn read_small(&mut self) -> io::Result<usize> {
         let (stream, buffer) = (&mut self.stream, &mut self.buffer);
         poll_fn(|context| {

@@ -1,17 +1,17 @@
-//! Who we are at a server.
+//! The login of an account at a server.
 
 use secrecy::SecretString;
 
-/// A login name and what proves it. Its debug output shows no secret.
+/// A login name and a secret. The debug output shows no secret.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The login name.
     pub login: String,
-    /// What proves it.
+    /// The password or token.
     pub secret: Secret,
 }
 
-/// What proves a login.
+/// The secret of a login.
 #[derive(Debug, Clone)]
 pub enum Secret {
     /// A password.

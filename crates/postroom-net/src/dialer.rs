@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 
 /// How long making a connection may take, from the lookup to the end of the TLS handshake.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long an address may take when there are others to try.
+/// How long to try one address of a host while others are left.
 const PER_ADDRESS: Duration = Duration::from_secs(10);
 /// An idle connection is probed after this time, so that a dead peer is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(120);
@@ -53,8 +53,8 @@ impl Dialer {
         Ok(Self { tls: tls(&verifier)?, verifier, deadline: DEADLINE })
     }
 
-    /// The same for a server that must have a certificate with one of these SHA-256 fingerprints,
-    /// whoever signed it. None: as before.
+    /// A dialer that accepts only certificates with one of these SHA-256 fingerprints, whoever
+    /// signed them. If there are no fingerprints, nothing changes.
     ///
     /// # Errors
     ///
@@ -74,12 +74,12 @@ impl Dialer {
         self
     }
 
-    /// Connects: looks the host up, tries its addresses in turn, and makes TLS at once where
-    /// [`Security::Tls`] asks for it.
+    /// Connects: looks the host up, tries its addresses in turn, and starts TLS at once for
+    /// [`Security::Tls`].
     ///
     /// # Errors
     ///
-    /// Each way in which this can fail has its own; see [`Error`].
+    /// Each failure has its own variant of [`Error`].
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, Error> {
         let slow =
             |phase| Error::Timeout { host: endpoint.host.clone(), port: endpoint.port, phase };
@@ -95,8 +95,8 @@ impl Dialer {
         }
     }
 
-    /// Makes TLS on a plain connection, after STARTTLS. Nothing that was read before may be used
-    /// after it: the caller makes sure that it has read nothing more than the answer to STARTTLS.
+    /// Starts TLS on a plain connection, after STARTTLS. The caller must have read nothing beyond
+    /// the answer to STARTTLS, because bytes in clear text must not be used after it.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Says why TLS did not come about, and what to do.
+/// Why TLS failed, and what to do.
 fn refused(host: &str, source: &io::Error) -> Error {
     let host = host.to_owned();
     let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -185,17 +185,17 @@ fn handshake_problem(inner: Option<&rustls::Error>, source: &io::Error) -> Strin
                 | AlertDescription::InsufficientSecurity,
             )
             | rustls::Error::PeerIncompatible(_),
-        ) => "the server knows only outdated TLS (older than TLS 1.2, or with ciphers that are no \
-              longer safe); its operator has to update it"
+        ) => "the server supports only outdated TLS (older than TLS 1.2, or with ciphers that are \
+              no longer safe); its operator has to update it"
             .to_owned(),
-        Some(rustls::Error::InvalidMessage(_)) => "what answers does not speak TLS; is the \
-             security setting right for this port?"
+        Some(rustls::Error::InvalidMessage(_)) => "the other side does not speak TLS; is the \
+                                                   security setting right for this port?"
             .to_owned(),
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
-            "the server's certificate cannot be used".to_owned()
+            "the server's certificate cannot be read; its operator has to replace it".to_owned()
         }
         Some(rustls::Error::AlertReceived(_)) => {
-            "the server refused it; is the security setting right for this port?".to_owned()
+            "the server refused TLS; is the security setting right for this port?".to_owned()
         }
         _ if source.kind() == io::ErrorKind::UnexpectedEof => "the server closed the connection; \
              is the security setting right for this port?"

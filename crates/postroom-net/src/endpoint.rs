@@ -7,9 +7,9 @@ use std::fmt;
 pub enum Security {
     /// TLS from the first byte (RFC 8314 §3).
     Tls,
-    /// In the clear until STARTTLS, and no credentials before.
+    /// Clear text until STARTTLS. No credentials are sent before it.
     StartTls,
-    /// In the clear.
+    /// Clear text.
     None,
 }
 

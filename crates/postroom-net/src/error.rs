@@ -13,8 +13,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// No address of the host takes the connection.
-    #[error("{host} does not take connections on port {port}: check host, port and firewall")]
+    /// No address of the host accepts the connection.
+    #[error("{host} does not accept connections on port {port}: check host, port and firewall")]
     Connect {
         /// The host.
         host: String,
@@ -41,7 +41,7 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
-    /// TLS did not come about.
+    /// TLS failed.
     #[error("TLS with {host} failed: {reason}")]
     Handshake {
         /// The host.
@@ -49,8 +49,11 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
-    /// The host cannot be named in TLS.
-    #[error("{host} is no host name or IP address that a certificate could be for")]
+    /// No certificate can be made for this host name.
+    #[error(
+        "{host} is not a host name or IP address that a certificate can be issued for: check \
+             the host"
+    )]
     Name {
         /// The host.
         host: String,

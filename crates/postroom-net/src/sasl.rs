@@ -36,12 +36,13 @@ pub fn xoauth2(credentials: &Credentials) -> SecretString {
 }
 
 impl Credentials {
-    /// Whether words of a server give the secret away: some echo the command that they refuse. It
-    /// is looked for as it stands and in each base64 form in which it may have been sent.
+    /// Whether a text of a server contains the secret, because some servers echo the command that
+    /// they refuse. The secret is searched as it is, and in each base64 form in which it may have
+    /// been sent.
     #[must_use]
     pub fn is_echoed_in(&self, text: &str) -> bool {
         let secret = exposed(self);
-        // In a quoted string both stand behind a backslash (RFC 3501 §4.3).
+        // A quoted string has a backslash before each of the two (RFC 3501 §4.3).
         let quoted = SecretString::from(secret.replace('\\', "\\\\").replace('"', "\\\""));
         let sent = [plain(self), login_password(self), xoauth2(self)];
         let is_there = |form: &str| text.contains(form.trim_end_matches('='));
@@ -52,8 +53,8 @@ impl Credentials {
     }
 }
 
-/// Whether a secret stands in a text; a short one only as a word, because as letters of other words
-/// it is no secret, and the text is needed.
+/// Whether a text contains a secret. A short secret counts only as a whole word, because its
+/// letters also occur in other words, and the text is needed.
 fn stands_in(text: &str, secret: &str) -> bool {
     const SHORT_CHARS: usize = 6;
     let is_short = secret.chars().count() < SHORT_CHARS;

@@ -1,13 +1,13 @@
-//! Which certificates are trusted, and the words for those that are not.
+//! Which certificates are trusted, and why one is refused.
 //!
 //! ```text
 //!   pinned? ──► equal fingerprint
 //!   else    ──► signed by a trusted authority, or itself among the certificates given to us
 //! ```
 //!
-//! A certificate that signs itself is no authority's, so that a verifier of chains refuses it even
-//! when it is given as one to trust. It is taken all the same, because it was named itself; its
-//! host name and dates still count.
+//! A self-signed certificate is not one of an authority, so a chain verifier refuses it even if it
+//! is listed as trusted. It is accepted here all the same, because the user named this very
+//! certificate. Its host name and dates are still checked.
 
 use crate::error::Error;
 use postroom_model::fingerprint;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 pub struct Trust {
     /// Those that the system trusts.
     pub system: bool,
-    /// Authorities and servers beside them: certificates in PEM; empty for none.
+    /// Certificates of further authorities and servers, in PEM. Empty: none.
     pub extra_ca_pem: Vec<u8>,
 }
 
@@ -50,7 +50,7 @@ pub struct Verifier {
     pinned: Arc<[[u8; fingerprint::OCTETS]]>,
 }
 
-/// Why a certificate is refused, as it leaves the TLS library.
+/// Why a certificate is refused, in the form in which the TLS library passes it on.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 struct Refused {
@@ -88,7 +88,7 @@ impl Verifier {
         Ok(Self { chains, provider, named: named.into(), pinned: Arc::new([]) })
     }
 
-    /// The same that accepts the certificates with these fingerprints and no others.
+    /// A verifier that accepts the certificates with these fingerprints and no others.
     #[must_use]
     pub fn pinned(&self, fingerprints: &[[u8; fingerprint::OCTETS]]) -> Self {
         Self { pinned: fingerprints.into(), ..self.clone() }
@@ -179,7 +179,7 @@ fn refused(reason: String) -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::Other(refused))
 }
 
-/// The words for a certificate that was refused, out of the error of a handshake.
+/// Why a certificate was refused, taken from the error of a handshake.
 pub fn reason_of(error: &rustls::Error) -> Option<String> {
     if let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error {
         return Some(inner.to_string());
@@ -208,7 +208,7 @@ fn is_of_name_or_time(problem: &CertificateError) -> bool {
     )
 }
 
-/// Says what is wrong with a certificate, and the ways out.
+/// What is wrong with a certificate, and what to do.
 #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of a library, which grows")]
 fn reason(problem: &CertificateError, digest: &[u8; fingerprint::OCTETS]) -> String {
     let what = match problem {
@@ -219,15 +219,15 @@ fn reason(problem: &CertificateError, digest: &[u8; fingerprint::OCTETS]) -> Str
             "it is not valid yet (or this clock is wrong)"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name; use the host name that the certificate is for"
+            "it is for another name; use the host name that it was issued for"
         }
         CertificateError::UnknownIssuer => "its issuer is not trusted",
         CertificateError::BadSignature => {
-            "it is signed by another key than its issuer's; was the authority made anew?"
+            "it is signed with another key than that of its issuer; was the authority created anew?"
         }
         CertificateError::Revoked => return "it was revoked".to_owned(),
         CertificateError::BadEncoding => "it is not well formed",
-        _ => "it signs itself, or is not made for servers",
+        _ => "it is self-signed, or was not issued for servers",
     };
     let shown = fingerprint::written(digest);
     format!(

@@ -206,7 +206,7 @@ async fn each_failure_says_what_to_do() {
     let port = closed.local_addr().unwrap().port();
     drop(closed);
     let error = connect(&trust, "127.0.0.1", port, Security::Tls).await.unwrap_err();
-    assert!(error.contains("does not take connections on port"), "{error}");
+    assert!(error.contains("does not accept connections on port"), "{error}");
 
     let error = connect(&trust, "no-such-host.invalid", 1, Security::Tls).await.unwrap_err();
     assert!(error.contains("no-such-host.invalid has no address"), "{error}");

@@ -1,4 +1,4 @@
-//! What changes a mailbox: flags, deletions, additions.
+//! Commands that change a mailbox: flags, deletions, additions.
 //!
 //! Standards: RFC 3501 §6.4.3, §6.4.6, §6.3.11, RFC 4315.
 
@@ -12,7 +12,7 @@ use crate::set::UidSet;
 use bytes::Bytes;
 
 impl Connection {
-    /// Changes the flags of messages; gives the messages whose flags the server told meanwhile.
+    /// Changes the flags of messages. Gives the messages whose flags the server reported meanwhile.
     ///
     /// # Errors
     ///
@@ -25,8 +25,8 @@ impl Connection {
         Ok(self.ask(Command::uid_store(set, change)?).await?.fetched)
     }
 
-    /// Removes every message of the mailbox that is `\Deleted`, whoever marked it. Only for
-    /// servers without UIDPLUS, after a look at what is marked.
+    /// Removes every message of the mailbox that is `\Deleted`, whoever marked it. Use it only for
+    /// servers without UIDPLUS, and only after checking which messages are marked.
     ///
     /// # Errors
     ///
@@ -35,12 +35,12 @@ impl Connection {
         self.ask(Command::expunge()).await.map(drop)
     }
 
-    /// Removes those of the messages that are `\Deleted` (RFC 4315 §2.1).
+    /// Removes those messages of the set that are `\Deleted` (RFC 4315 §2.1).
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where only a bare EXPUNGE is possible, which could take messages
-    /// that others marked; [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
+    /// [`Error::Unsupported`] if the server has only a bare EXPUNGE, which could remove messages
+    /// that others marked. [`Error::Unsendable`], [`Error::Refused`], or what ended the connection.
     pub async fn uid_expunge(&mut self, set: &UidSet) -> Result<(), Error> {
         if !self.capabilities.has("UIDPLUS") && !self.capabilities.has("IMAP4REV2") {
             return Err(Error::Unsupported { extension: "UIDPLUS" });
@@ -48,7 +48,7 @@ impl Connection {
         self.ask(Command::uid_expunge(set)?).await.map(drop)
     }
 
-    /// Adds a message; gives UIDVALIDITY and UID where the server says them (RFC 4315 §3).
+    /// Adds a message. Gives UIDVALIDITY and UID if the server reports them (RFC 4315 §3).
     ///
     /// # Errors
     ///

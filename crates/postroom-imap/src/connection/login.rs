@@ -13,11 +13,12 @@ use postroom_net::sasl;
 use std::sync::Arc;
 
 impl Connection {
-    /// Logs in, asks anew for the capabilities where the server does not say them, and says who we
-    /// are (ID). Does only the latter two if the server greeted with PREAUTH.
+    /// Logs in, asks for the capabilities again unless the server sent them, and sends ID. If the
+    /// server greeted with PREAUTH, it does only the last two.
     ///
-    /// A password goes by AUTHENTICATE PLAIN where offered, else by LOGIN; a token by XOAUTH2. A
-    /// server that refuses the form rather than the login is asked once in the plainer form.
+    /// A password is sent by AUTHENTICATE PLAIN if the server offers it, otherwise by LOGIN. A
+    /// token is sent by XOAUTH2. If the server refuses the form of the command and not the login,
+    /// the plainer form is tried once.
     ///
     /// # Errors
     ///
@@ -28,7 +29,7 @@ impl Connection {
             let logged_in = self.authenticate(&before, credentials).await;
             let logged_in = logged_in.map_err(|error| discreet(error, credentials));
             self.is_logged_in = logged_in.is_ok();
-            // Nothing new was said: what held before may hold no longer.
+            // The server sent no new capabilities, and the old ones may no longer hold.
             if Arc::ptr_eq(&self.capabilities, &before) || self.capabilities.is_empty() {
                 self.capabilities = before;
                 logged_in?;
@@ -49,7 +50,8 @@ impl Connection {
         let password = match &credentials.secret {
             Secret::OAuth2(_) if !offers.has("AUTH=XOAUTH2") => return Err(no_mechanism()),
             Secret::OAuth2(_) => {
-                // What is wrong with the token comes as a request that wants an empty answer.
+                // The server says what is wrong with the token in a continuation request, and
+                // expects an empty answer.
                 let message = sasl::xoauth2(credentials);
                 let command = Command::authenticate(offers, "XOAUTH2", &message, b"\r\n");
                 return match self.ask(command).await {
@@ -79,7 +81,7 @@ impl Connection {
         self.ask(command).await.map(drop)
     }
 
-    /// Says who we are. Some providers let nobody in who does not; a refusal is of no consequence.
+    /// Sends ID, because some providers refuse clients that do not. A refusal has no consequence.
     async fn identify(&mut self) -> Result<(), Error> {
         if !self.capabilities.has("ID") || self.options.client_id.is_empty() {
             return Ok(());
@@ -93,26 +95,27 @@ impl Connection {
     }
 }
 
-/// Says what a person can change when the server takes neither our password nor our token.
+/// What a person can change if the server accepts neither our password nor our token.
 fn no_mechanism(offers: &Capabilities, secret: &Secret) -> Error {
     let (secret, advice) = match secret {
         Secret::OAuth2(_) => ("OAuth2 token", "set `auth` of the profile to `password`"),
         Secret::Password(_) if offers.has("AUTH=XOAUTH2") || offers.has("AUTH=OAUTHBEARER") => (
             "password",
-            "set `auth` of the profile to `oauth2`, and an access token as the account's password",
+            "set `auth` of the profile to `oauth2`, and store an access token as the account's \
+             password",
         ),
         Secret::Password(_) if offers.has("STARTTLS") => {
             ("password", "set `imapSecurity` of the profile to `starttls` or `tls`")
         }
         Secret::Password(_) => {
-            ("password", "ask its operator how other programs log in, and check port and security")
+            ("password", "check port and security, or ask its operator how other programs log in")
         }
     };
     Error::NoMechanism { secret, advice, offered: offers.to_string() }
 }
 
-/// The error without the words of a server that echo what we sent it, such as `BAD unknown
-/// command: LOGIN anna secret`.
+/// The error without the server's text, if that echoes what we sent, such as `BAD unknown command:
+/// LOGIN anna secret`.
 fn discreet(mut error: Error, credentials: &Credentials) -> Error {
     if let Error::Refused { text, .. } | Error::Bye { text, .. } = &mut error
         && credentials.is_echoed_in(text)

@@ -1,7 +1,7 @@
 //! Modified UTF-7, in which IMAP4rev1 writes names of mailboxes.
 //!
-//! Decoding is lenient: servers and old clients wrote all kinds of bytes. What is not valid stays
-//! as it is, so that a person can still tell names apart.
+//! Decoding accepts everything, because servers and old clients wrote all kinds of bytes. Invalid
+//! parts are kept as they are, so that people can still tell names apart.
 //!
 //! Standards: RFC 3501 §5.1.3, RFC 2152.
 
@@ -52,8 +52,8 @@ fn digit(bits: u32) -> char {
     ALPHABET.get((bits & 63) as usize).map_or('-', |byte| char::from(*byte))
 }
 
-/// Decodes a name as far as it is valid. Bare UTF-8 is taken as such, other octets as Latin-1,
-/// control characters as U+FFFD.
+/// Decodes the valid parts of a name. Plain UTF-8 is kept, other octets are read as Latin-1, and
+/// control characters become U+FFFD.
 pub(crate) fn decode(name: &[u8]) -> String {
     let decoded = match std::str::from_utf8(name) {
         Ok(text) => decode_text(text),
@@ -99,12 +99,12 @@ fn decode_text(text: &str) -> String {
     decoded
 }
 
-/// The text of one shifted run; `None` if it is none.
+/// The text of one shifted run. `None`: it is not valid.
 fn shifted_text(shifted: &str) -> Option<String> {
     let (mut bits, mut count) = (0_u32, 0_u32);
     let mut units = Vec::with_capacity(shifted.len() / 2);
     for byte in shifted.bytes() {
-        // Some clients wrote `/` as plain base64 does.
+        // Some clients wrote `/`, as in plain base64, instead of `,`.
         let byte = if byte == b'/' { b',' } else { byte };
         let value = ALPHABET.iter().position(|known| *known == byte)?;
         bits = bits << 6 | u32::try_from(value).ok()?;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 /// What the server told of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fetched {
-    /// Its UID; `None`: the response was not asked for, or is of no use.
+    /// Its UID. `None`: the response was not asked for, or cannot be used.
     pub uid: Option<u64>,
     /// Its flags.
     pub flags: Vec<String>,
@@ -38,19 +38,18 @@ pub enum Body {
     Nil,
     /// All of it.
     Bytes(Bytes),
-    /// It went before, chunk by chunk.
+    /// It has already been handed on in chunks.
     Streamed,
-    /// It is larger than a message may be and was not taken.
+    /// It is larger than the limit and was discarded.
     TooBig {
         /// The size that the server announced.
         size_bytes: u64,
     },
-    /// It has another size than the server announced, so nobody knows where it ends.
+    /// The server announced a wrong size, so the end of the message is not known.
     WrongSize,
 }
 
-/// Reads the items of a FETCH response. What is not known is passed over; `None` if there is no
-/// list at all.
+/// Reads the items of a FETCH response. Unknown items are skipped. `None`: there is no list.
 pub(crate) fn parse_fetch(tokens: &mut Tokens<'_>) -> Option<Fetched> {
     if tokens.next()? != Token::Open {
         return None;
@@ -71,7 +70,8 @@ pub(crate) fn parse_fetch(tokens: &mut Tokens<'_>) -> Option<Fetched> {
     Some(fetched)
 }
 
-/// Reads the value of one item. Where it is missing and the next item follows, nothing is taken.
+/// Reads the value of one item. If the value is missing and the next item follows, nothing is
+/// consumed.
 fn item(name: &[u8], tokens: &mut Tokens<'_>, fetched: &mut Fetched) {
     let mut ahead = tokens.clone();
     let Some(value) = ahead.next() else {

@@ -4,7 +4,7 @@
 
 use crate::token::readable;
 
-/// How much of a server's words is kept.
+/// How much of a server's text is kept.
 const TEXT_CHARS_MAX: usize = 500;
 
 /// The kinds of status responses.
@@ -18,7 +18,7 @@ pub enum State {
     Bad,
     /// The server ends the connection.
     Bye,
-    /// A greeting: we are logged in already.
+    /// A greeting that says that we are logged in already.
     Preauth,
 }
 
@@ -42,8 +42,8 @@ pub struct StateLine {
     pub text: String,
 }
 
-/// Whether a line is a status response or a continuation request: such a line has no literals,
-/// whatever it ends with.
+/// Whether a line is a status response or a continuation request. Such a line never announces a
+/// literal, whatever it ends with.
 pub(crate) fn is_state_line(line: &[u8]) -> bool {
     line.starts_with(b"+") || state_word(line).is_some()
 }

@@ -92,7 +92,7 @@ async fn what_does_not_speak_imap_is_quoted_at_once() {
         assert_eq!(
             error.to_string(),
             format!(
-                "what answers is not an IMAP server; it says \"{said}\": check host, port and security"
+                "this is not an IMAP server; it says \"{said}\": check host, port and security"
             )
         );
         assert_eq!(error.verdict(), Verdict::Protocol);

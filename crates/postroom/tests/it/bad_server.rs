@@ -360,7 +360,7 @@ async fn a_message_whose_fetch_never_answers_holds_up_no_other() {
     let (sandbox, postroom, account) = sandbox(options).await;
     let folder = with_one_that_never_answers(&sandbox, &postroom, &account).await;
     let path = format!("email/Folders/{folder}");
-    told(&postroom, &path, "UID 2: the server went on with no message of a FETCH").await;
+    told(&postroom, &path, "UID 2: the server sent no message of a FETCH").await;
     told(&postroom, &path, "tried again from ").await;
     // As soon as the server gives it, it is there, and the folder complete.
     sandbox.unscript_all();

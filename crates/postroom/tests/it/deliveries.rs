@@ -185,11 +185,11 @@ async fn a_server_that_is_never_there_is_given_up_at_last() {
     let account = json!({"address": ANNA, "password": "secret"});
     let account = account_of(&postroom, profile, account).await;
     let message = post(&postroom, outgoing(&account, "nowhere")).await;
-    let waiting = waits(&postroom, &message, "does not take connections on port").await;
+    let waiting = waits(&postroom, &message, "does not accept connections on port").await;
     assert!(waiting["nextAttemptAt"].is_string());
     let ended = settled(&postroom, &message).await;
     assert_eq!((&ended["messageState"], &ended["errorCode"]), (&json!("error"), &json!("gave_up")));
-    assert!(ended["errorText"].as_str().unwrap().contains("does not take connections on port"));
+    assert!(ended["errorText"].as_str().unwrap().contains("does not accept connections on port"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -397,7 +397,7 @@ async fn the_account_says_what_is_wrong_with_the_server_that_sends() {
     let plain = good.smtp().port();
     #[rustfmt::skip]
     let table = [
-        (refusing,               "tls",      "does not take connections on port"),
+        (refusing,               "tls",      "does not accept connections on port"),
         (expired.smtps().port(), "tls",      "it has expired"),
         (plain,                  "tls",      "is the security setting right for this port"),
     ];

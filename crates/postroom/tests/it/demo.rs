@@ -17,7 +17,7 @@ async fn the_demo_tells_its_story_and_ends() {
     assert_eq!(text.matches("kill -9 after").count(), 3, "{text}");
     for line in [
         "1,000 of 1,000 arrived, none twice",
-        "does not take connections on port",
+        "does not accept connections on port",
         "`sent`",
         "550 5.1.1 no such user here",
         "1,001 known again, 1 new, none twice",

@@ -32,7 +32,7 @@ async fn the_account_says_what_is_wrong_with_its_server() {
     let tls = |sandbox: &Sandbox| sandbox.imaps().port();
     #[rustfmt::skip]
     let table = [
-        ("localhost", refusing,         "tls",      "secret", "localhost does not take connections on port"),
+        ("localhost", refusing,         "tls",      "secret", "localhost does not accept connections on port"),
         ("no-such.invalid", 993,        "tls",      "secret", "no-such.invalid has no address: check the name"),
         ("localhost", tls(&good),       "tls",      "wrong",  "AUTHENTICATE was answered NO"),
         ("localhost", tls(&expired),    "tls",      "secret", "it has expired"),
