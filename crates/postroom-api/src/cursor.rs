@@ -135,7 +135,7 @@ impl Key {
 mod tests {
     use super::*;
     use postroom_model::builtin;
-    use postroom_model::query::parse_order;
+    use postroom_model::parse_order;
     use uuid::Uuid;
 
     fn message(values: Json) -> Entity {

@@ -9,8 +9,8 @@ use base64::engine::GeneralPurpose;
 use base64::engine::GeneralPurposeConfig;
 use postroom_model::Class;
 use postroom_model::Invalid;
+use postroom_model::PROBLEMS_MAX;
 use postroom_model::Property;
-use postroom_model::limits::PROBLEMS_MAX;
 use serde_json::Map;
 use serde_json::Value as Json;
 

@@ -8,7 +8,7 @@ use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
-use postroom_model::limits::QUOTED_CHARS_MAX;
+use postroom_model::QUOTED_CHARS_MAX;
 use postroom_store::FileRow;
 
 /// The tag of an entity: its version.

@@ -10,7 +10,7 @@ use postroom_model::Filter;
 use postroom_model::Invalid;
 use postroom_model::Query;
 use postroom_model::filter;
-use postroom_model::query::parse_order;
+use postroom_model::parse_order;
 use serde_json::Value as Json;
 use serde_json::json;
 

@@ -13,7 +13,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Invalid;
-use postroom_model::limits::PROBLEMS_MAX;
+use postroom_model::PROBLEMS_MAX;
 use postroom_store::Failed;
 use serde_json::json;
 

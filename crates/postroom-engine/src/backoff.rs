@@ -1,6 +1,6 @@
 //! Delays between attempts: twice as long each time, with jitter, within bounds.
 
-use postroom_model::options::Options;
+use postroom_model::Options;
 use postroom_store::Clock;
 use std::time::Duration;
 

@@ -9,48 +9,57 @@
 //!                               state, options: what may happen, and how
 //! ```
 
-pub mod limits;
+#![warn(unreachable_pub)]
 
-pub mod domain;
-pub mod invalid;
-pub mod timestamp;
+mod limits;
+
+mod domain;
+mod invalid;
+mod timestamp;
 
 pub mod address;
 
 pub mod fingerprint;
 
-pub mod property;
+mod property;
 
-pub mod class;
+mod class;
 
 pub mod builtin;
 
-pub mod entity;
+mod entity;
 
 pub mod state;
 
 pub mod standing;
 
-pub mod options;
+mod options;
 
 pub mod validate;
 
-pub mod fold;
+mod fold;
 
 pub mod filter;
 
-pub mod query;
+mod query;
 
 pub use class::Class;
 pub use class::StorageMode;
 pub use domain::Domain;
+pub use domain::NotADomain;
 pub use entity::Entity;
 pub use filter::Filter;
+pub use fold::fold;
 pub use invalid::Invalid;
+pub use limits::PROBLEMS_MAX;
+pub use limits::QUOTED_CHARS_MAX;
+pub use options::Options;
 pub use property::DataType;
 pub use property::Property;
 pub use query::Order;
 pub use query::Query;
+pub use query::parse_order;
 pub use standing::Standing;
 pub use state::MessageState;
+pub use timestamp::NotATimestamp;
 pub use timestamp::Timestamp;

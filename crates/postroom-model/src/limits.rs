@@ -1,31 +1,31 @@
 //! Bounds of what a client may ask for, in one place.
 
 /// How deep a filter may nest.
-pub const FILTER_DEPTH_MAX: usize = 16;
+pub(crate) const FILTER_DEPTH_MAX: usize = 16;
 
 /// How many operators and operands a filter may hold.
-pub const FILTER_NODES_MAX: usize = 256;
+pub(crate) const FILTER_NODES_MAX: usize = 256;
 
 /// How many octets one literal of a filter may have.
-pub const FILTER_LITERAL_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const FILTER_LITERAL_BYTES_MAX: usize = 16 * 1024;
 
 /// How many values `in` may list.
-pub const FILTER_IN_VALUES_MAX: usize = 1000;
+pub(crate) const FILTER_IN_VALUES_MAX: usize = 1000;
 
 /// How many entities a list answers when `limit` is not given.
-pub const LIST_LIMIT_DEFAULT: u32 = 100;
+pub(crate) const LIST_LIMIT_DEFAULT: u32 = 100;
 
 /// How many entities a list answers at the most when the class does not say so.
-pub const LIST_LIMIT_MAX: u32 = 1000;
+pub(crate) const LIST_LIMIT_MAX: u32 = 1000;
 
 /// How many values a list property may hold.
-pub const MULTI_VALUES_MAX: usize = 10_000;
+pub(crate) const MULTI_VALUES_MAX: usize = 10_000;
 
 /// How many octets a string may have when its property does not say so.
-pub const STRING_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const STRING_BYTES_MAX: usize = 64 * 1024;
 
 /// How many octets of JSON a property of type `any` may hold when it does not say so.
-pub const ANY_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const ANY_BYTES_MAX: usize = 64 * 1024;
 
 /// How many problems of one request are told.
 pub const PROBLEMS_MAX: usize = 100;
@@ -34,4 +34,4 @@ pub const PROBLEMS_MAX: usize = 100;
 pub const QUOTED_CHARS_MAX: usize = 200;
 
 /// How many characters a reason has.
-pub const REASON_CHARS_MAX: usize = 1000;
+pub(crate) const REASON_CHARS_MAX: usize = 1000;

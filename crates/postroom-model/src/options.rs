@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// What the values of an option are.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
+pub(crate) enum OptionKind {
     /// `true` or `false`.
     Boolean {
         /// Used when nothing is set.
@@ -44,19 +44,19 @@ pub enum Kind {
 
 /// One option.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Declaration {
+pub(crate) struct Declaration {
     /// Its name in `options`.
     pub name: &'static str,
     /// The unit of its number, for people: `seconds`, `messages`, `bytes`, or empty.
     pub unit: &'static str,
     /// What its values are, with range and default.
-    pub kind: Kind,
+    pub kind: OptionKind,
     /// What it does.
     pub doc: &'static str,
 }
 
 const fn flag(name: &'static str, default: bool, doc: &'static str) -> Declaration {
-    Declaration { name, unit: "", kind: Kind::Boolean { default }, doc }
+    Declaration { name, unit: "", kind: OptionKind::Boolean { default }, doc }
 }
 
 const fn seconds(
@@ -64,7 +64,12 @@ const fn seconds(
     [minimum, maximum, default]: [f64; 3],
     doc: &'static str,
 ) -> Declaration {
-    Declaration { name, unit: "seconds", kind: Kind::Seconds { minimum, maximum, default }, doc }
+    Declaration {
+        name,
+        unit: "seconds",
+        kind: OptionKind::Seconds { minimum, maximum, default },
+        doc,
+    }
 }
 
 const fn count(
@@ -73,13 +78,13 @@ const fn count(
     [minimum, maximum, default]: [u64; 3],
     doc: &'static str,
 ) -> Declaration {
-    Declaration { name, unit, kind: Kind::Count { minimum, maximum, default }, doc }
+    Declaration { name, unit, kind: OptionKind::Count { minimum, maximum, default }, doc }
 }
 
 const MIB: u64 = 1024 * 1024;
 
 /// Every option there is.
-pub const DECLARATIONS: &[Declaration] = &[
+pub(crate) const DECLARATIONS: &[Declaration] = &[
     seconds("after_read_timeout", [0.1, 3600.0, 30.0], "The time between two polls of a folder."),
     seconds(
         "survey_interval",
@@ -164,7 +169,7 @@ pub const DECLARATIONS: &[Declaration] = &[
     Declaration {
         name: "uncertain",
         unit: "",
-        kind: Kind::Word { words: &["hold", "resend"] },
+        kind: OptionKind::Word { words: &["hold", "resend"] },
         doc: "What becomes of a message whose connection was lost after its last byte: `hold` ends \
               it as `error` with the code `uncertain`, `resend` sends it again until a server \
               takes it or `retry_for` is over.",
@@ -173,33 +178,33 @@ pub const DECLARATIONS: &[Declaration] = &[
 
 /// The declaration of that name.
 #[must_use]
-pub fn declaration(name: &str) -> Option<&'static Declaration> {
+pub(crate) fn declaration(name: &str) -> Option<&'static Declaration> {
     DECLARATIONS.iter().find(|declaration| declaration.name == name)
 }
 
 impl Declaration {
     /// Says what is wrong with a value; `None` when nothing is.
     #[must_use]
-    pub fn problem(&self, value: &Json) -> Option<String> {
+    pub(crate) fn problem(&self, value: &Json) -> Option<String> {
         let wanted = match self.kind {
-            Kind::Boolean { .. } => {
+            OptionKind::Boolean { .. } => {
                 return (!value.is_boolean()).then(|| "takes true or false".to_owned());
             }
-            Kind::Count { minimum, maximum, .. } => {
+            OptionKind::Count { minimum, maximum, .. } => {
                 let good = value.as_u64().is_some_and(|n| (minimum..=maximum).contains(&n));
                 if good {
                     return None;
                 }
                 format!("takes a whole number of {} from {minimum} to {maximum}", self.unit)
             }
-            Kind::Seconds { minimum, maximum, .. } => {
+            OptionKind::Seconds { minimum, maximum, .. } => {
                 let good = value.as_f64().is_some_and(|n| (minimum..=maximum).contains(&n));
                 if good {
                     return None;
                 }
                 format!("takes seconds (not milliseconds) from {minimum} to {maximum}")
             }
-            Kind::Word { words } => {
+            OptionKind::Word { words } => {
                 if value.as_str().is_some_and(|word| words.contains(&word)) {
                     return None;
                 }
@@ -214,7 +219,7 @@ impl Declaration {
 ///
 /// `null` takes an option back to what the next level says.
 #[must_use]
-pub fn problems(property: &str, options: &Json) -> Vec<Invalid> {
+pub(crate) fn problems(property: &str, options: &Json) -> Vec<Invalid> {
     let Some(options) = options.as_object() else {
         return vec![Invalid::new(property, "takes a JSON object of options")];
     };
@@ -251,8 +256,11 @@ impl Options {
     #[must_use]
     pub fn flag(&self, name: &str) -> bool {
         let default = match declaration(name).map(|known| known.kind) {
-            Some(Kind::Boolean { default }) => default,
-            Some(Kind::Count { .. } | Kind::Seconds { .. } | Kind::Word { .. }) | None => false,
+            Some(OptionKind::Boolean { default }) => default,
+            Some(
+                OptionKind::Count { .. } | OptionKind::Seconds { .. } | OptionKind::Word { .. },
+            )
+            | None => false,
         };
         self.value(name).and_then(Json::as_bool).unwrap_or(default)
     }
@@ -261,8 +269,11 @@ impl Options {
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
         let default = match declaration(name).map(|known| known.kind) {
-            Some(Kind::Count { default, .. }) => default,
-            Some(Kind::Boolean { .. } | Kind::Seconds { .. } | Kind::Word { .. }) | None => 0,
+            Some(OptionKind::Count { default, .. }) => default,
+            Some(
+                OptionKind::Boolean { .. } | OptionKind::Seconds { .. } | OptionKind::Word { .. },
+            )
+            | None => 0,
         };
         self.value(name).and_then(Json::as_u64).unwrap_or(default)
     }
@@ -271,8 +282,11 @@ impl Options {
     #[must_use]
     pub fn duration(&self, name: &str) -> Duration {
         let default = match declaration(name).map(|known| known.kind) {
-            Some(Kind::Seconds { default, .. }) => default,
-            Some(Kind::Boolean { .. } | Kind::Count { .. } | Kind::Word { .. }) | None => 0.0,
+            Some(OptionKind::Seconds { default, .. }) => default,
+            Some(
+                OptionKind::Boolean { .. } | OptionKind::Count { .. } | OptionKind::Word { .. },
+            )
+            | None => 0.0,
         };
         let seconds = self.value(name).and_then(Json::as_f64).unwrap_or(default);
         Duration::try_from_secs_f64(seconds).unwrap_or_default()
@@ -282,8 +296,11 @@ impl Options {
     #[must_use]
     pub fn word(&self, name: &str) -> &str {
         let default = match declaration(name).map(|known| known.kind) {
-            Some(Kind::Word { words }) => words.first().copied().unwrap_or_default(),
-            Some(Kind::Boolean { .. } | Kind::Count { .. } | Kind::Seconds { .. }) | None => "",
+            Some(OptionKind::Word { words }) => words.first().copied().unwrap_or_default(),
+            Some(
+                OptionKind::Boolean { .. } | OptionKind::Count { .. } | OptionKind::Seconds { .. },
+            )
+            | None => "",
         };
         self.value(name).and_then(Json::as_str).unwrap_or(default)
     }
@@ -342,10 +359,10 @@ mod tests {
     fn every_default_is_in_its_range() {
         for known in DECLARATIONS {
             let default = match known.kind {
-                Kind::Boolean { default } => json!(default),
-                Kind::Count { default, .. } => json!(default),
-                Kind::Seconds { default, .. } => json!(default),
-                Kind::Word { words } => json!(words[0]),
+                OptionKind::Boolean { default } => json!(default),
+                OptionKind::Count { default, .. } => json!(default),
+                OptionKind::Seconds { default, .. } => json!(default),
+                OptionKind::Word { words } => json!(words[0]),
             };
             assert_eq!(known.problem(&default), None, "{}", known.name);
             assert!(known.doc.ends_with('.'), "{}", known.name);
@@ -374,17 +391,17 @@ mod tests {
             let levels: Vec<_> = values.iter().map(|value| json!({known.name: value})).collect();
             let options = Options::cascade(&levels);
             let holds = match known.kind {
-                Kind::Boolean { .. } => json!(options.flag(known.name)),
-                Kind::Count { .. } => json!(options.count(known.name)),
-                Kind::Seconds { .. } => json!(options.duration(known.name).as_secs_f64()),
-                Kind::Word { .. } => json!(options.word(known.name)),
+                OptionKind::Boolean { .. } => json!(options.flag(known.name)),
+                OptionKind::Count { .. } => json!(options.count(known.name)),
+                OptionKind::Seconds { .. } => json!(options.duration(known.name).as_secs_f64()),
+                OptionKind::Word { .. } => json!(options.word(known.name)),
             };
             prop_assert_eq!(known.problem(&holds), None);
             // What was checked holds, the nearest level first.
             let nearest = values.iter().find(|value| {
                 !value.is_null() && problems("options", &json!({known.name: value})).is_empty()
             });
-            if let (Some(nearest), Kind::Boolean { .. } | Kind::Count { .. } | Kind::Word { .. }) =
+            if let (Some(nearest), OptionKind::Boolean { .. } | OptionKind::Count { .. } | OptionKind::Word { .. }) =
                 (nearest, known.kind)
             {
                 prop_assert_eq!(&holds, nearest);

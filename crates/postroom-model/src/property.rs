@@ -87,7 +87,7 @@ impl Property {
 
     /// Whether a line break or another control character is refused.
     #[must_use]
-    pub fn single_line(&self) -> bool {
+    pub(crate) fn single_line(&self) -> bool {
         self.flag("single_line")
     }
 

@@ -8,7 +8,7 @@ use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::property::DataType;
 
 /// How many properties an order names at most.
-pub const ORDER_COUNT_MAX: usize = 8;
+pub(crate) const ORDER_COUNT_MAX: usize = 8;
 
 /// One step of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -55,7 +55,7 @@ impl Standing {
 
     /// Whether a client may change a property here.
     #[must_use]
-    pub fn may_change(self, property: &str) -> bool {
+    pub(crate) fn may_change(self, property: &str) -> bool {
         let known = COMPOSED.contains(&property) || OTHERS.contains(&property);
         match self {
             _ if !known || property == "messageState" => true,

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 /// What a client sends for a new entity, checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Draft {
+pub struct CheckedEntity {
     /// The id that the client chose; `None` to have one made.
     pub id: Option<Uuid>,
     /// The values, in their canonical form, defaults filled in; unset ones are absent.
@@ -33,7 +33,7 @@ pub struct Draft {
 /// # Errors
 ///
 /// Every problem found, in the order of the properties sent, missing ones last.
-pub fn create(class: &Class, json: &Json) -> Result<Draft, Vec<Invalid>> {
+pub fn create(class: &Class, json: &Json) -> Result<CheckedEntity, Vec<Invalid>> {
     let sent = object(json)?;
     let mut problems = vec![];
     let mut properties = Map::new();
@@ -66,7 +66,7 @@ pub fn create(class: &Class, json: &Json) -> Result<Draft, Vec<Invalid>> {
             problems.push(Invalid::new(&property.name, "is required"));
         }
     }
-    if problems.is_empty() { Ok(Draft { id, properties }) } else { Err(problems) }
+    if problems.is_empty() { Ok(CheckedEntity { id, properties }) } else { Err(problems) }
 }
 
 /// Checks the JSON of a change to `current`. The result holds what changes; `null` unsets, or sets
@@ -153,7 +153,7 @@ pub fn value(property: &Property, value: &Json) -> Result<Json, Invalid> {
 /// # Errors
 ///
 /// What the property takes instead.
-pub fn scalar(property: &Property, value: &Json) -> Result<Json, String> {
+pub(crate) fn scalar(property: &Property, value: &Json) -> Result<Json, String> {
     let canonical = match property.data_type {
         DataType::String => return string(property, value),
         DataType::Any => return any(property, value),

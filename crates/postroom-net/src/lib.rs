@@ -5,19 +5,21 @@
 //! ```
 //! Certificates are always verified. Each error says what is wrong and what a person can do.
 
-pub mod error;
+#![warn(unreachable_pub)]
 
-pub mod endpoint;
+mod error;
 
-pub mod credentials;
+mod endpoint;
+
+mod credentials;
 
 pub mod sasl;
 
-pub mod stream;
+mod stream;
 
 mod trust;
 
-pub mod dialer;
+mod dialer;
 
 pub use credentials::Credentials;
 pub use credentials::Secret;

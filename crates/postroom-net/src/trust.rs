@@ -42,7 +42,7 @@ pub struct Trust {
 
 /// Verifies the certificates of servers.
 #[derive(Debug, Clone)]
-pub struct Verifier {
+pub(crate) struct Verifier {
     /// `None` where no authority is trusted.
     chains: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
@@ -53,7 +53,7 @@ pub struct Verifier {
 /// Why a certificate is refused, in the form in which the TLS library passes it on.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
-struct Refused {
+struct RefusedCertificate {
     reason: String,
 }
 
@@ -63,7 +63,7 @@ impl Verifier {
     /// # Errors
     ///
     /// [`Error::Trust`] when it holds no certificate, or one that cannot be used.
-    pub fn new(trust: &Trust) -> Result<Self, Error> {
+    pub(crate) fn new(trust: &Trust) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         if trust.system {
             let found = rustls_native_certs::load_native_certs();
@@ -90,7 +90,7 @@ impl Verifier {
 
     /// A verifier that accepts the certificates with these fingerprints and no others.
     #[must_use]
-    pub fn pinned(&self, fingerprints: &[[u8; fingerprint::OCTETS]]) -> Self {
+    pub(crate) fn pinned(&self, fingerprints: &[[u8; fingerprint::OCTETS]]) -> Self {
         Self { pinned: fingerprints.into(), ..self.clone() }
     }
 
@@ -175,7 +175,7 @@ fn named(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, Error> {
 }
 
 fn refused(reason: String) -> rustls::Error {
-    let refused = OtherError(Arc::new(Refused { reason }));
+    let refused = OtherError(Arc::new(RefusedCertificate { reason }));
     rustls::Error::InvalidCertificate(CertificateError::Other(refused))
 }
 

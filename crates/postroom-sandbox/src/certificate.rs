@@ -34,7 +34,7 @@ pub enum Certificate {
 }
 
 /// The test authority with one TLS configuration per kind of certificate.
-pub(crate) struct Authority {
+pub(crate) struct TestAuthority {
     ca_pem: String,
     good: TlsAcceptor,
     expired: TlsAcceptor,
@@ -44,7 +44,7 @@ pub(crate) struct Authority {
 
 type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
-impl Authority {
+impl TestAuthority {
     /// Makes new keys and certificates.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// One message in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredMessage {
     /// Unique in the mailbox, ascending.
     pub uid: u32,
     /// System flags and keywords, in no order.
@@ -18,7 +18,7 @@ pub struct Stored {
     pub(crate) flags_changed: (u64, u64),
 }
 
-impl Stored {
+impl StoredMessage {
     /// Whether the message has the flag, in any case.
     pub fn has_flag(&self, flag: &str) -> bool {
         self.flags.iter().any(|own| own.eq_ignore_ascii_case(flag))
@@ -35,7 +35,7 @@ pub struct Mailbox {
     uid_validity: u32,
     uid_next: u32,
     version: u64,
-    messages: BTreeMap<u32, Stored>,
+    messages: BTreeMap<u32, StoredMessage>,
 }
 
 impl Mailbox {
@@ -77,12 +77,12 @@ impl Mailbox {
     }
 
     /// The message with this UID.
-    pub fn message(&self, uid: u32) -> Option<&Stored> {
+    pub fn message(&self, uid: u32) -> Option<&StoredMessage> {
         self.messages.get(&uid)
     }
 
     /// All messages, by ascending UID.
-    pub fn messages(&self) -> impl Iterator<Item = &Stored> {
+    pub fn messages(&self) -> impl Iterator<Item = &StoredMessage> {
         self.messages.values()
     }
 
@@ -92,7 +92,7 @@ impl Mailbox {
         let uid = self.uid_next.max(above);
         self.uid_next = uid.saturating_add(1);
         self.version += 1;
-        let stored = Stored { uid, flags, internal_date_ms, bytes, flags_changed: (0, 0) };
+        let stored = StoredMessage { uid, flags, internal_date_ms, bytes, flags_changed: (0, 0) };
         self.messages.insert(uid, stored);
         uid
     }
@@ -114,7 +114,7 @@ impl Mailbox {
     }
 
     /// Removes a message for good.
-    pub fn expunge(&mut self, uid: u32) -> Option<Stored> {
+    pub fn expunge(&mut self, uid: u32) -> Option<StoredMessage> {
         let removed = self.messages.remove(&uid);
         self.version += u64::from(removed.is_some());
         removed

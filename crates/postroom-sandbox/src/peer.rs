@@ -1,18 +1,18 @@
 //! One client: its wire, what is known of it, and the rules that concern it.
 
-use crate::certificate::Authority;
+use crate::certificate::TestAuthority;
 use crate::script::Action;
 use crate::script::Ending;
 use crate::script::MessageFault;
-use crate::script::Moment;
+use crate::script::Occasion;
 use crate::script::Point;
 use crate::script::RuleId;
-use crate::shared::Shared;
-use crate::stream::Stream;
+use crate::shared::SharedState;
+use crate::stream::PeerStream;
 use crate::transcript;
 use crate::transcript::CommandLine;
 use crate::transcript::Protocol;
-use crate::wire::Wire;
+use crate::wire::ClientWire;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -20,9 +20,9 @@ use tokio::net::TcpStream;
 /// What both servers share and never changes while the sandbox runs.
 pub(crate) struct House {
     /// The state.
-    pub shared: Shared,
+    pub shared: SharedState,
     /// The certificates.
-    pub authority: Authority,
+    pub authority: TestAuthority,
     /// Whether plain ports offer STARTTLS.
     pub tls: bool,
     /// Whether a password is only taken under TLS.
@@ -55,7 +55,7 @@ pub(crate) struct Peer {
     /// The house it is in.
     pub house: Arc<House>,
     /// Its connection.
-    pub wire: Wire,
+    pub wire: ClientWire,
     /// Who is logged in.
     pub user: Option<String>,
     id: u64,
@@ -66,7 +66,7 @@ impl Peer {
     /// A client that has just connected. It counts as open until this is dropped.
     pub(crate) fn new(house: Arc<House>, tcp: TcpStream, protocol: Protocol) -> Self {
         let id = house.shared.edit(|state| state.connection_open(protocol));
-        Self { house, wire: Wire::new(Stream::Plain(tcp)), user: None, id, protocol }
+        Self { house, wire: ClientWire::new(PeerStream::Plain(tcp)), user: None, id, protocol }
     }
 
     /// The number of the connection.
@@ -113,7 +113,7 @@ impl Peer {
     ///
     /// The connection is lost, or ended by a rule.
     pub(crate) async fn at(&mut self, point: Point, addresses: &[&str]) -> io::Result<Flow> {
-        self.reach(Moment::At(point), addresses).await
+        self.reach(Occasion::At(point), addresses).await
     }
 
     /// As `at`, for any moment.
@@ -121,7 +121,7 @@ impl Peer {
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
-    pub(crate) async fn reach(&mut self, moment: Moment, addresses: &[&str]) -> io::Result<Flow> {
+    pub(crate) async fn reach(&mut self, moment: Occasion, addresses: &[&str]) -> io::Result<Flow> {
         let user = self.user.as_deref();
         let subjects: Vec<&str> = addresses.iter().copied().chain(user).collect();
         match self.house.shared.take(moment, &subjects) {

@@ -1,17 +1,17 @@
 //! The handle that a test or a demo holds: start, script, look, stop.
 
-use crate::certificate::Authority;
 use crate::certificate::Certificate;
+use crate::certificate::TestAuthority;
 use crate::error::Error;
-use crate::mailbox::Stored;
+use crate::mailbox::StoredMessage;
 use crate::peer::House;
 use crate::port::Port;
 use crate::script::Rule;
 use crate::script::RuleId;
-use crate::shared::Shared;
+use crate::shared::SharedState;
 use crate::state::AcceptedMail;
-use crate::state::Capabilities;
-use crate::state::State;
+use crate::state::CapabilityChanges;
+use crate::state::SandboxState;
 use crate::transcript::CommandLine;
 use crate::transcript::Protocol;
 use bytes::Bytes;
@@ -51,9 +51,9 @@ pub struct SandboxConfig {
     /// Whether MAIL is only taken after AUTH.
     pub mail_needs_login: bool,
     /// What the IMAP server lacks or has in addition.
-    pub imap_capabilities: Capabilities,
+    pub imap_capabilities: CapabilityChanges,
     /// What the SMTP server lacks or has in addition.
-    pub smtp_capabilities: Capabilities,
+    pub smtp_capabilities: CapabilityChanges,
     /// What stands between the levels of mailbox names.
     pub delimiter: char,
     /// Messages above this many bytes are refused, by APPEND and by SMTP. Default 64 MiB.
@@ -73,8 +73,8 @@ impl Default for SandboxConfig {
             users: Vec::new(),
             login_needs_tls: false,
             mail_needs_login: false,
-            imap_capabilities: Capabilities::default(),
-            smtp_capabilities: Capabilities::default(),
+            imap_capabilities: CapabilityChanges::default(),
+            smtp_capabilities: CapabilityChanges::default(),
             delimiter: '/',
             message_bytes_max: 64 * 1024 * 1024,
         }
@@ -113,17 +113,17 @@ pub struct Sandbox {
     smtp: SocketAddr,
     smtps: SocketAddr,
     hang_up: watch::Sender<()>,
-    imap_ports: Ports,
-    smtp_ports: Ports,
+    imap_ports: Listeners,
+    smtp_ports: Listeners,
 }
 
 /// The listeners of one protocol.
-struct Ports {
+struct Listeners {
     stopping: watch::Sender<bool>,
     listeners: JoinSet<()>,
 }
 
-impl Ports {
+impl Listeners {
     fn new() -> Self {
         Self { stopping: watch::Sender::new(false), listeners: JoinSet::new() }
     }
@@ -143,7 +143,7 @@ impl Sandbox {
     ///
     /// [`Error::Listen`] if a port is taken; [`Error::Certificate`].
     pub async fn start(config: SandboxConfig) -> Result<Self, Error> {
-        let mut state = State::new();
+        let mut state = SandboxState::new();
         state.certificate = config.certificate;
         state.imap_capabilities = config.imap_capabilities;
         state.smtp_capabilities = config.smtp_capabilities;
@@ -151,8 +151,8 @@ impl Sandbox {
             state.add_user(address, password);
         }
         let house = House {
-            shared: Shared::new(state),
-            authority: Authority::new()?,
+            shared: SharedState::new(state),
+            authority: TestAuthority::new()?,
             tls: config.tls,
             login_needs_tls: config.login_needs_tls,
             mail_needs_login: config.mail_needs_login,
@@ -167,8 +167,8 @@ impl Sandbox {
             smtp: unset,
             smtps: unset,
             hang_up: watch::Sender::new(()),
-            imap_ports: Ports::new(),
-            smtp_ports: Ports::new(),
+            imap_ports: Listeners::new(),
+            smtp_ports: Listeners::new(),
         };
         let at = |port| SocketAddr::new(config.listen, port);
         sandbox.imap = sandbox.listen(at(config.imap_port), Protocol::Imap, false).await?;
@@ -227,12 +227,12 @@ impl Sandbox {
     }
 
     /// Reads the state.
-    pub fn look<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+    pub fn look<T>(&self, read: impl FnOnce(&SandboxState) -> T) -> T {
         self.house.shared.look(read)
     }
 
     /// Changes the state; clients that idle are told.
-    pub fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub fn edit<T>(&self, change: impl FnOnce(&mut SandboxState) -> T) -> T {
         self.house.shared.edit(change)
     }
 
@@ -256,7 +256,7 @@ impl Sandbox {
     }
 
     /// The messages of a mailbox by ascending UID; none if there is no such mailbox.
-    pub fn messages(&self, user: &str, mailbox: &str) -> Vec<Stored> {
+    pub fn messages(&self, user: &str, mailbox: &str) -> Vec<StoredMessage> {
         self.look(|state| match state.mailbox(user, mailbox) {
             Ok(found) => found.messages().cloned().collect(),
             Err(_) => Vec::new(),
@@ -352,7 +352,7 @@ impl Sandbox {
     /// [`Error::Deadline`] if that takes longer than `deadline`.
     pub async fn wait_for(
         &self,
-        mut condition: impl FnMut(&State) -> bool,
+        mut condition: impl FnMut(&SandboxState) -> bool,
         deadline: Duration,
     ) -> Result<(), Error> {
         let mut changed = self.house.shared.watch();

@@ -7,7 +7,7 @@ pub use action::Action;
 pub use action::Ending;
 pub use action::MessageFault;
 pub use point::ImapCommand;
-pub(crate) use point::Moment;
+pub(crate) use point::Occasion;
 pub use point::Point;
 pub use point::SmtpCommand;
 
@@ -96,7 +96,7 @@ impl Rules {
     }
 
     /// What is to happen at `moment`, which concerns the `subjects` (user, addresses).
-    pub(crate) fn take(&mut self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
+    pub(crate) fn take(&mut self, moment: Occasion, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let mut taken = None;
         for active in self.active.iter_mut().filter(|active| moment.is_at(active.rule.on)) {
             if !active.rule.when.concerns(subjects) {
@@ -141,7 +141,7 @@ mod tests {
     fn times(when: When, subjects: &[&[&str]]) -> Vec<bool> {
         let mut rules = Rules::default();
         rules.add(Rule { on: NOOP, when, act: Action::End(Ending::Close) });
-        let reach = |who: &&[&str]| rules.take(Moment::At(NOOP), who).is_some();
+        let reach = |who: &&[&str]| rules.take(Occasion::At(NOOP), who).is_some();
         subjects.iter().map(reach).collect()
     }
 
@@ -168,7 +168,7 @@ mod tests {
         let reset = Rule { act: Action::End(Ending::Reset), ..close.clone() };
         let first = rules.add(close);
         let second = rules.add(reset);
-        let take = |rules: &mut Rules| rules.take(Moment::At(NOOP), &[]).map(|taken| taken.1);
+        let take = |rules: &mut Rules| rules.take(Occasion::At(NOOP), &[]).map(|taken| taken.1);
         assert_eq!(take(&mut rules), Some(Action::End(Ending::Close)));
         assert!(rules.remove(first) && !rules.remove(first));
         assert_eq!(take(&mut rules), Some(Action::End(Ending::Reset)));

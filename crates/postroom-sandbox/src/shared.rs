@@ -2,40 +2,40 @@
 //! wakes all who wait for a change: IDLE, rules that hold, and tests.
 
 use crate::script::Action;
-use crate::script::Moment;
+use crate::script::Occasion;
 use crate::script::RuleId;
-use crate::state::State;
+use crate::state::SandboxState;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use tokio::sync::watch;
 
 /// The state with its lock and its wake-up.
-pub(crate) struct Shared {
-    state: Mutex<State>,
+pub(crate) struct SharedState {
+    state: Mutex<SandboxState>,
     changed: watch::Sender<u64>,
 }
 
-impl Shared {
+impl SharedState {
     /// Guards `state`.
-    pub(crate) fn new(state: State) -> Self {
+    pub(crate) fn new(state: SandboxState) -> Self {
         Self { state: Mutex::new(state), changed: watch::Sender::new(0) }
     }
 
     /// Reads the state.
-    pub(crate) fn look<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+    pub(crate) fn look<T>(&self, read: impl FnOnce(&SandboxState) -> T) -> T {
         read(&self.lock())
     }
 
     /// Changes the state and wakes all who wait.
-    pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut SandboxState) -> T) -> T {
         let result = change(&mut self.lock());
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
         result
     }
 
     /// What is to happen at `moment`; wakes those who wait only if something is.
-    pub(crate) fn take(&self, moment: Moment, subjects: &[&str]) -> Option<(RuleId, Action)> {
+    pub(crate) fn take(&self, moment: Occasion, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let taken = self.lock().rules.take(moment, subjects)?;
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
         Some(taken)
@@ -47,7 +47,7 @@ impl Shared {
     }
 
     // A test whose condition panics while it holds the lock must not fail all later ones.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SandboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

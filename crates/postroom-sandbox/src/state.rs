@@ -45,14 +45,14 @@ pub struct AcceptedMail {
 /// What a server says of its capabilities beside, or without, the usual ones. What is not said is
 /// not done either.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Capabilities {
+pub struct CapabilityChanges {
     /// Capabilities or EHLO keywords that it lacks: `UIDPLUS`, `AUTH=PLAIN`, `PIPELINING`, `AUTH`.
     pub without: Vec<String>,
     /// What it says in addition. `LOGINDISABLED` among them makes LOGIN fail.
     pub with: Vec<String>,
 }
 
-impl Capabilities {
+impl CapabilityChanges {
     /// The `usual` ones without those that are to be left out, and with those in addition.
     pub(crate) fn applied(&self, usual: Vec<String>) -> Vec<String> {
         let lacks = |line: &String| {
@@ -86,7 +86,7 @@ struct User {
 }
 
 /// Logins that are refused though the password is right.
-struct LoginRefusal {
+struct RefusedLogins {
     /// Whose; `None`: of every user.
     user: Option<String>,
     /// How many are left; `None`: all.
@@ -94,15 +94,15 @@ struct LoginRefusal {
 }
 
 /// All that the sandbox holds.
-pub struct State {
+pub struct SandboxState {
     /// What the IMAP server lacks or has in addition.
-    pub imap_capabilities: Capabilities,
+    pub imap_capabilities: CapabilityChanges,
     /// What the SMTP server lacks or has in addition.
-    pub smtp_capabilities: Capabilities,
+    pub smtp_capabilities: CapabilityChanges,
     /// The certificate that the next TLS handshakes show.
     pub certificate: Certificate,
     users: BTreeMap<String, User>,
-    refusals: Vec<LoginRefusal>,
+    refusals: Vec<RefusedLogins>,
     accepted: Vec<AcceptedMail>,
     connections: BTreeMap<u64, OpenConnection>,
     connection_last: u64,
@@ -111,12 +111,12 @@ pub struct State {
     pub(crate) transcript: Transcript,
 }
 
-impl State {
+impl SandboxState {
     /// Without any user.
     pub(crate) fn new() -> Self {
         Self {
-            imap_capabilities: Capabilities::default(),
-            smtp_capabilities: Capabilities::default(),
+            imap_capabilities: CapabilityChanges::default(),
+            smtp_capabilities: CapabilityChanges::default(),
             certificate: Certificate::Good,
             users: BTreeMap::new(),
             refusals: Vec::new(),
@@ -182,7 +182,7 @@ impl State {
     /// From now on so many logins of a user (`None`: of every one) are refused, by IMAP and by
     /// SMTP, though the password is right; `None`: all of them.
     pub fn refuse_logins(&mut self, address: Option<&str>, times: Option<u32>) {
-        self.refusals.push(LoginRefusal { user: address.map(key), left: times });
+        self.refusals.push(RefusedLogins { user: address.map(key), left: times });
     }
 
     /// The mailboxes of a user by name, as people write them.

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// A connection with a client.
-pub(crate) enum Stream {
+pub(crate) enum PeerStream {
     /// Without TLS.
     Plain(TcpStream),
     /// Under TLS.
@@ -23,7 +23,7 @@ pub(crate) enum Stream {
     Closed,
 }
 
-impl Stream {
+impl PeerStream {
     /// Whether TLS is on.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
@@ -70,7 +70,7 @@ async fn until_hung_up(tcp: &TcpStream) {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for PeerStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -84,7 +84,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for PeerStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -5,7 +5,7 @@
 //! stays bounded however large a mailbox is. Any error ends the connection.
 
 use crate::script::Ending;
-use crate::stream::Stream;
+use crate::stream::PeerStream;
 use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
@@ -24,7 +24,7 @@ const LITERAL_ROOM_BYTES: usize = 1024 * 1024;
 
 /// A line from the client.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum ClientLine {
     /// Without its line end.
     Text(Vec<u8>),
     /// It was longer than allowed, and is dropped.
@@ -32,8 +32,8 @@ pub(crate) enum Line {
 }
 
 /// The buffers of one connection.
-pub(crate) struct Wire {
-    stream: Stream,
+pub(crate) struct ClientWire {
+    stream: PeerStream,
     input: BytesMut,
     /// How much of `input` is known to have no LF.
     searched: usize,
@@ -44,9 +44,9 @@ pub(crate) struct Wire {
     budget: Option<(u64, Ending)>,
 }
 
-impl Wire {
+impl ClientWire {
     /// With empty buffers.
-    pub(crate) fn new(stream: Stream) -> Self {
+    pub(crate) fn new(stream: PeerStream) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -92,7 +92,7 @@ impl Wire {
     /// # Errors
     ///
     /// `UnexpectedEof` when the client has hung up.
-    pub(crate) async fn line(&mut self, bytes_max: usize) -> io::Result<Line> {
+    pub(crate) async fn line(&mut self, bytes_max: usize) -> io::Result<ClientLine> {
         loop {
             let fresh = self.input.get(self.searched..).unwrap_or_default();
             if let Some(at) = fresh.iter().position(|byte| *byte == b'\n') {
@@ -102,7 +102,7 @@ impl Wire {
                 line.pop();
                 line.pop_if(|byte| *byte == b'\r');
                 let too_long = std::mem::take(&mut self.dropping) || line.len() > bytes_max;
-                return Ok(if too_long { Line::TooLong } else { Line::Text(line) });
+                return Ok(if too_long { ClientLine::TooLong } else { ClientLine::Text(line) });
             }
             self.searched = self.input.len();
             if self.input.len() > bytes_max {
@@ -228,7 +228,7 @@ impl Wire {
 
     /// Ends the connection and returns the error that says so.
     pub(crate) async fn end(&mut self, ending: Ending) -> io::Error {
-        std::mem::replace(&mut self.stream, Stream::Closed).end(ending).await;
+        std::mem::replace(&mut self.stream, PeerStream::Closed).end(ending).await;
         io::ErrorKind::ConnectionAborted.into()
     }
 
@@ -247,7 +247,7 @@ impl Wire {
         self.flush().await?;
         self.input.clear();
         self.searched = 0;
-        let plain = std::mem::replace(&mut self.stream, Stream::Closed);
+        let plain = std::mem::replace(&mut self.stream, PeerStream::Closed);
         self.stream = plain.accept_tls(acceptor).await?;
         Ok(())
     }

@@ -9,7 +9,7 @@ use postroom_model::filter::Comparison::NotEqual;
 use postroom_model::filter::Filter;
 use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
-use postroom_model::fold::fold;
+use postroom_model::fold;
 
 /// Writes conditions and collects the values that they bind.
 pub struct Conditions<'a> {

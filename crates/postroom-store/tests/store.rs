@@ -8,8 +8,8 @@ use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::filter;
-use postroom_model::query;
 use postroom_store::Clock;
+use postroom_model::parse_order;
 use postroom_store::*;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
@@ -71,7 +71,7 @@ impl Fixture {
     async fn list(&self, filter: Json) -> Vec<Json> {
         let class = self.class(builtin::MESSAGES);
         let filter = filter::parse(&class, &filter).unwrap();
-        let order = query::parse_order(&class, "subject").unwrap();
+        let order = parse_order(&class, "subject").unwrap();
         let query = Query { filter: Some(filter), order, ..Query::default() };
         let found = self.store.entity_list(&self.domain, &class, &query).await.unwrap();
         assert_eq!(

@@ -7,7 +7,7 @@
 use crate::authority::Authority;
 use crate::authority::Flaw;
 use crate::corpus;
-use crate::imap::Delivered;
+use crate::imap::FetchedMessage;
 use crate::imap::ImapClient;
 use crate::packages;
 use crate::process;
@@ -230,7 +230,7 @@ impl Dovecot {
     /// # Errors
     ///
     /// When the mailbox cannot be read.
-    pub fn fetch(&self, user: &str, mailbox: &str) -> Result<BTreeMap<u32, Delivered>> {
+    pub fn fetch(&self, user: &str, mailbox: &str) -> Result<BTreeMap<u32, FetchedMessage>> {
         self.client(user)?.fetch(mailbox)
     }
 

@@ -21,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 
 /// One message as FETCH gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivered {
+pub struct FetchedMessage {
     /// The whole message.
     pub bytes: Vec<u8>,
     /// Flags as the server writes them, sorted; without `\Recent`.
@@ -35,7 +35,7 @@ pub struct ImapClient {
 }
 
 /// One line of an answer with the literals in it.
-struct Answer {
+struct ResponseLine {
     line: String,
     literals: Vec<Vec<u8>>,
 }
@@ -72,7 +72,7 @@ impl ImapClient {
     /// # Errors
     ///
     /// When the server refuses, or answers what this client does not read.
-    pub fn fetch(&mut self, mailbox: &str) -> Result<BTreeMap<u32, Delivered>> {
+    pub fn fetch(&mut self, mailbox: &str) -> Result<BTreeMap<u32, FetchedMessage>> {
         let mut found = BTreeMap::new();
         self.fetch_each(mailbox, |uid, delivered| {
             found.insert(uid, delivered);
@@ -116,7 +116,11 @@ impl ImapClient {
         self.until(&tag, "APPEND", |_| {})
     }
 
-    fn fetch_each(&mut self, mailbox: &str, mut take: impl FnMut(u32, Delivered)) -> Result<()> {
+    fn fetch_each(
+        &mut self,
+        mailbox: &str,
+        mut take: impl FnMut(u32, FetchedMessage),
+    ) -> Result<()> {
         self.command(&format!("EXAMINE {}", quoted(mailbox)))?;
         let mut odd = None;
         self.exchange("UID FETCH 1:* (UID FLAGS BODY.PEEK[])", |answer| {
@@ -130,7 +134,7 @@ impl ImapClient {
         odd.map_or(Ok(()), Err)
     }
 
-    fn exchange(&mut self, command: &str, take: impl FnMut(Answer)) -> Result<()> {
+    fn exchange(&mut self, command: &str, take: impl FnMut(ResponseLine)) -> Result<()> {
         self.tag += 1;
         let tag = format!("t{}", self.tag);
         self.input.get_mut().write_all(format!("{tag} {command}\r\n").as_bytes())?;
@@ -138,7 +142,7 @@ impl ImapClient {
         self.until(&tag, &name, take)
     }
 
-    fn until(&mut self, tag: &str, name: &str, mut take: impl FnMut(Answer)) -> Result<()> {
+    fn until(&mut self, tag: &str, name: &str, mut take: impl FnMut(ResponseLine)) -> Result<()> {
         loop {
             let answer = self.answer()?;
             match answer.line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(' ')) {
@@ -149,8 +153,8 @@ impl ImapClient {
         }
     }
 
-    fn answer(&mut self) -> Result<Answer> {
-        let mut answer = Answer { line: String::new(), literals: vec![] };
+    fn answer(&mut self) -> Result<ResponseLine> {
+        let mut answer = ResponseLine { line: String::new(), literals: vec![] };
         loop {
             let mut line = Vec::new();
             if self.input.read_until(b'\n', &mut line)? == 0 {
@@ -172,7 +176,7 @@ fn literal_size(line: &str) -> Option<usize> {
     line.strip_suffix('}')?.rsplit_once('{')?.1.parse().ok()
 }
 
-fn delivered(mut answer: Answer) -> Result<(u32, Delivered)> {
+fn delivered(mut answer: ResponseLine) -> Result<(u32, FetchedMessage)> {
     let line = &answer.line;
     let uid = between(line, "UID ", &[' ', ')']).and_then(|digits| digits.parse().ok());
     let uid = uid.with_context(|| format!("no UID in {line}"))?;
@@ -185,7 +189,7 @@ fn delivered(mut answer: Answer) -> Result<(u32, Delivered)> {
         None if line.contains("BODY[] \"\"") => vec![],
         None => bail!("no body in {line}"),
     };
-    Ok((uid, Delivered { bytes, flags }))
+    Ok((uid, FetchedMessage { bytes, flags }))
 }
 
 fn between<'a>(line: &'a str, start: &str, end: &[char]) -> Option<&'a str> {

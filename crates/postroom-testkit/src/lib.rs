@@ -29,7 +29,7 @@ pub use corpus::corpus_write;
 pub use corpus::sample;
 pub use dovecot::Dovecot;
 pub use dovecot::DovecotOptions;
-pub use imap::Delivered;
+pub use imap::FetchedMessage;
 pub use imap::ImapClient;
 pub use imap::sha256;
 pub use kill_loop::KillLoop;

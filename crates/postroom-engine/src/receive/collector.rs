@@ -162,8 +162,8 @@ mod tests {
     use crate::settings::Dialing;
     use crate::settings::Settings;
     use postroom_imap::MailboxName;
+    use postroom_model::Options;
     use postroom_model::builtin;
-    use postroom_model::options::Options;
     use postroom_net::Dialer;
     use postroom_net::Trust;
     use postroom_store::MasterKey;

@@ -10,7 +10,7 @@ use crate::send::settle::Verdict;
 use crate::send::transmit;
 use crate::send::transmit::HandedOver;
 use crate::shared::Shared;
-use postroom_model::options::Options;
+use postroom_model::Options;
 use postroom_store::Claimed;
 use serde_json::Value as Json;
 

@@ -1,7 +1,7 @@
 //! Settle: from the server's answers to the next state, for each recipient and for the message.
 
 use crate::backoff;
-use postroom_model::options::Options;
+use postroom_model::Options;
 use postroom_smtp::Reply;
 use postroom_smtp::TransactionReplies;
 use serde_json::Value as Json;

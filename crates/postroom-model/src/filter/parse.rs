@@ -22,7 +22,7 @@ use serde_json::Value as Json;
 ///
 /// Says which operator or operand is wrong, and what would be right.
 pub fn parse(class: &Class, json: &Json) -> Result<Filter, Invalid> {
-    let mut reader = Reader { class, nodes: 0 };
+    let mut reader = FilterReader { class, nodes: 0 };
     reader.filter(json, 0).map_err(|reason| Invalid::new("filter", reason))
 }
 
@@ -34,7 +34,7 @@ pub fn parse(class: &Class, json: &Json) -> Result<Filter, Invalid> {
 ///
 /// When the class has no such property, or the text is no value of it.
 pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid> {
-    let reader = Reader { class, nodes: 0 };
+    let reader = FilterReader { class, nodes: 0 };
     let operand = reader.property(name).map_err(|_| {
         let reason = format!("no such parameter, and no such property in {}", class.classname);
         Invalid::new(name, reason)
@@ -82,12 +82,12 @@ fn holds_json(operand: &Operand) -> String {
     format!("`{0}` holds JSON: name a value inside, {0}.name", operand.property)
 }
 
-struct Reader<'a> {
+struct FilterReader<'a> {
     class: &'a Class,
     nodes: usize,
 }
 
-impl Reader<'_> {
+impl FilterReader<'_> {
     fn filter(&mut self, json: &Json, depth: usize) -> Result<Filter, String> {
         self.nodes += 1;
         if depth > FILTER_DEPTH_MAX || self.nodes > FILTER_NODES_MAX {

@@ -1,13 +1,13 @@
 //! Commands as values (RFC 3501 §6).
 
 use crate::imap::items::Item;
-use crate::imap::search::Key;
+use crate::imap::search::SearchKey;
 use crate::imap::set::Set;
 use bytes::Bytes;
 
 /// A command with its arguments. Mailbox names are as on the wire, with INBOX in upper case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Command {
+pub(crate) enum ParsedCommand {
     /// One without arguments that matter.
     Plain(Plain),
     /// LOGIN.
@@ -62,7 +62,7 @@ pub(crate) enum OnMailbox {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OnMessages {
     /// SEARCH; `returns` is what RETURN asks for (RFC 4731).
-    Search { uid: bool, returns: Option<Vec<String>>, charset: Option<String>, key: Key },
+    Search { uid: bool, returns: Option<Vec<String>>, charset: Option<String>, key: SearchKey },
     /// FETCH.
     Fetch { uid: bool, set: Set, items: Vec<Item> },
     /// STORE.

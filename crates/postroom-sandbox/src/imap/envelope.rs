@@ -1,6 +1,6 @@
 //! ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
 
-use crate::imap::structure::Part;
+use crate::imap::structure::BodyPart;
 use crate::imap::structure::field;
 use crate::imap::structure::parameterized;
 use crate::imap::structure::split_outside_quotes;
@@ -56,7 +56,7 @@ fn address(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The structure of a part of `message`; `extended` for BODYSTRUCTURE, not for BODY.
-pub(crate) fn structure(message: &[u8], part: &Part, extended: bool) -> Vec<u8> {
+pub(crate) fn structure(message: &[u8], part: &BodyPart, extended: bool) -> Vec<u8> {
     let header = message.get(part.header.clone()).unwrap_or_default();
     let (kind, subtype) = part.content_type.value.split_once('/').unwrap_or(("TEXT", "PLAIN"));
     if kind == "MULTIPART" && !part.children.is_empty() {

@@ -3,19 +3,19 @@
 use crate::imap::command::Change;
 use crate::imap::items;
 use crate::imap::items::Item;
-use crate::imap::search::Key;
-use crate::imap::search::Place;
+use crate::imap::search::SearchKey;
+use crate::imap::search::SearchPosition;
 use crate::imap::selected::Messages;
 use crate::imap::selected::not_selected;
-use crate::imap::session::Session;
+use crate::imap::session::ImapDialogue;
 use crate::imap::set::compact;
-use crate::mailbox::Stored;
+use crate::mailbox::StoredMessage;
 use crate::peer::Flow;
 use crate::script::MessageFault;
-use crate::script::Moment;
+use crate::script::Occasion;
 use std::io;
 
-impl Session {
+impl ImapDialogue {
     /// FETCH: one message at a time, so that memory does not grow with the set.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// The message, with \Seen set if the items do that.
-    fn message_for(&mut self, position: usize, items: &[Item]) -> Option<Stored> {
+    fn message_for(&mut self, position: usize, items: &[Item]) -> Option<StoredMessage> {
         let view = self.view.as_ref()?;
         let uid = *view.uids.get(position)?;
         let sees = |item: &Item| matches!(item, Item::Section(section) if !section.peek);
@@ -64,13 +64,13 @@ impl Session {
     async fn fetch_one(
         &mut self,
         sequence: usize,
-        message: &Stored,
+        message: &StoredMessage,
         items: &[Item],
     ) -> io::Result<()> {
         let mailbox = self.view.as_ref().map(|view| view.mailbox.clone());
         let subjects: Vec<&str> = mailbox.as_deref().into_iter().collect();
         let (fault, behind): (Option<MessageFault>, Vec<u8>) =
-            match self.peer.reach(Moment::Message(message.uid), &subjects).await? {
+            match self.peer.reach(Occasion::Message(message.uid), &subjects).await? {
                 Flow::Instead(bytes, ending) => return self.peer.say(&bytes, ending).await,
                 Flow::Fault(fault) => (Some(fault), Vec::new()),
                 Flow::Then(bytes) => (None, bytes),
@@ -88,7 +88,7 @@ impl Session {
         tag: &str,
         uid: bool,
         returns: Option<&[String]>,
-        key: &Key,
+        key: &SearchKey,
     ) -> String {
         let Some(view) = &self.view else {
             return not_selected();
@@ -98,7 +98,7 @@ impl Session {
         let found = self.mailbox(&view.mailbox, |mailbox| {
             let mut found = Vec::new();
             for (sequence, own) in (1..).zip(&view.uids) {
-                let place = Place { sequence, sequence_last, uid_last };
+                let place = SearchPosition { sequence, sequence_last, uid_last };
                 if mailbox.message(*own).is_some_and(|message| key.matches(message, place)) {
                     found.push(if uid { *own } else { sequence });
                 }

@@ -1,13 +1,13 @@
 //! IDLE (RFC 2177): news as they happen, until DONE.
 
-use crate::imap::session::Session;
-use crate::wire::Line;
+use crate::imap::session::ImapDialogue;
+use crate::wire::ClientLine;
 use std::io;
 
 /// `DONE` is short.
 const LINE_BYTES_MAX: usize = 1024;
 
-impl Session {
+impl ImapDialogue {
     /// Tells news until the client says DONE.
     ///
     /// # Errors
@@ -20,12 +20,14 @@ impl Session {
         let line = self.news_until_line().await;
         self.peer.idling(false);
         match line? {
-            Line::Text(line) if line.eq_ignore_ascii_case(b"DONE") => Ok("OK done".to_owned()),
-            Line::Text(_) | Line::TooLong => Ok("BAD expected DONE".to_owned()),
+            ClientLine::Text(line) if line.eq_ignore_ascii_case(b"DONE") => {
+                Ok("OK done".to_owned())
+            }
+            ClientLine::Text(_) | ClientLine::TooLong => Ok("BAD expected DONE".to_owned()),
         }
     }
 
-    async fn news_until_line(&mut self) -> io::Result<Line> {
+    async fn news_until_line(&mut self) -> io::Result<ClientLine> {
         let mut changed = self.peer.house.shared.watch();
         loop {
             // Marked as seen before looking, so that no change falls between the two.

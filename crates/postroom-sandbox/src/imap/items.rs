@@ -3,10 +3,10 @@
 use crate::imap::date;
 use crate::imap::envelope;
 use crate::imap::structure;
-use crate::imap::structure::Part;
+use crate::imap::structure::BodyPart;
 use crate::imap::token::Arguments;
 use crate::imap::token::Malformed;
-use crate::mailbox::Stored;
+use crate::mailbox::StoredMessage;
 use crate::script::MessageFault;
 use bytes::Bytes;
 use std::ops::Range;
@@ -183,7 +183,7 @@ impl Section {
         }
     }
 
-    fn of_part(&self, message: &Bytes, whole: &Part) -> Option<Bytes> {
+    fn of_part(&self, message: &Bytes, whole: &BodyPart) -> Option<Bytes> {
         let mut part = whole;
         for (level, number) in self.path.iter().enumerate() {
             // A message inside a part is addressed through that part: 2.1 is its first part.
@@ -212,7 +212,7 @@ impl Section {
 pub(crate) fn response(
     items: &[Item],
     sequence: usize,
-    message: &Stored,
+    message: &StoredMessage,
     fault: Option<&MessageFault>,
 ) -> Option<Vec<Bytes>> {
     if fault == Some(&MessageFault::Omit) {
@@ -241,7 +241,7 @@ pub(crate) fn response(
 /// The name and value of one item, and the literal that follows; `None` to leave it out.
 fn said(
     item: &Item,
-    message: &Stored,
+    message: &StoredMessage,
     fault: Option<&MessageFault>,
 ) -> Option<(Vec<u8>, Option<Bytes>)> {
     let header =
@@ -279,7 +279,7 @@ fn said(
 
 fn body(
     section: &Section,
-    message: &Stored,
+    message: &StoredMessage,
     fault: Option<&MessageFault>,
 ) -> Option<(Vec<u8>, Option<Bytes>)> {
     let content = match fault {

@@ -1,7 +1,7 @@
 //! CAPABILITY, ID, NAMESPACE, LOGIN and AUTHENTICATE (RFC 3501 §6.1, §6.2, RFC 2342, 2971).
 
-use crate::imap::session::Session;
-use crate::wire::Line;
+use crate::imap::session::ImapDialogue;
+use crate::wire::ClientLine;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io;
@@ -9,7 +9,7 @@ use std::io;
 /// The longest line of a SASL exchange.
 const LINE_BYTES_MAX: usize = 12288;
 
-impl Session {
+impl ImapDialogue {
     /// CAPABILITY.
     pub(crate) fn capability(&mut self) -> String {
         let line = format!("* CAPABILITY {}\r\n", self.capabilities().join(" "));
@@ -63,8 +63,8 @@ impl Session {
                 self.peer.wire.push(b"+ \r\n");
                 self.peer.wire.flush().await?;
                 match self.peer.wire.line(LINE_BYTES_MAX).await? {
-                    Line::Text(line) => line,
-                    Line::TooLong => return Ok("BAD line too long".to_owned()),
+                    ClientLine::Text(line) => line,
+                    ClientLine::TooLong => return Ok("BAD line too long".to_owned()),
                 }
             }
         };

@@ -1,7 +1,7 @@
 //! LIST, LSUB, STATUS, and the commands that make, name and fill mailboxes (RFC 3501 §6.3).
 
 use crate::clock;
-use crate::imap::session::Session;
+use crate::imap::session::ImapDialogue;
 use crate::imap::token::string;
 use bytes::Bytes;
 
@@ -16,7 +16,7 @@ pub(crate) struct Appended {
 }
 
 /// Which mailboxes LIST shows.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ListFilter<'a> {
     /// Only those that are subscribed to.
     pub subscribed: bool,
     /// Only those with a special use.
@@ -27,9 +27,9 @@ pub(crate) struct Wanted<'a> {
     pub patterns: &'a [String],
 }
 
-impl Session {
+impl ImapDialogue {
     /// LIST, or LSUB under that `word`.
-    pub(crate) fn list(&mut self, word: &str, wanted: &Wanted<'_>) -> String {
+    pub(crate) fn list(&mut self, word: &str, wanted: &ListFilter<'_>) -> String {
         let delimiter = self.peer.house.delimiter;
         if wanted.patterns.iter().all(String::is_empty) {
             let line = format!("* {word} (\\Noselect) \"{delimiter}\" \"\"\r\n");
@@ -180,7 +180,7 @@ impl Session {
     }
 }
 
-impl Wanted<'_> {
+impl ListFilter<'_> {
     fn has(&self, name: &str, delimiter: char) -> bool {
         self.patterns.iter().any(|pattern| {
             let pattern = format!("{}{pattern}", self.reference);

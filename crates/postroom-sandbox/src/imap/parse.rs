@@ -1,17 +1,17 @@
 //! From the tokens of a command to its value (RFC 3501 §6, §9).
 
 use crate::imap::command::Change;
-use crate::imap::command::Command;
 use crate::imap::command::OnMailbox;
 use crate::imap::command::OnMessages;
+use crate::imap::command::ParsedCommand;
 use crate::imap::command::Plain;
 use crate::imap::date;
 use crate::imap::items;
 use crate::imap::search;
 use crate::imap::set::Set;
 use crate::imap::token::Arguments;
+use crate::imap::token::CommandToken;
 use crate::imap::token::Malformed;
-use crate::imap::token::Token;
 use crate::mailbox_name::fold_inbox;
 use crate::script::ImapCommand;
 use bytes::Bytes;
@@ -21,14 +21,18 @@ use bytes::Bytes;
 /// # Errors
 ///
 /// [`Malformed`] with the text of the BAD response.
-pub(crate) fn parse(name: ImapCommand, uid: bool, tokens: &[Token]) -> Result<Command, Malformed> {
+pub(crate) fn parse(
+    name: ImapCommand,
+    uid: bool,
+    tokens: &[CommandToken],
+) -> Result<ParsedCommand, Malformed> {
     let mut arguments = Arguments::new(tokens);
     let command = if uid {
-        Command::Messages(on_uids(name, &mut arguments)?)
+        ParsedCommand::Messages(on_uids(name, &mut arguments)?)
     } else {
         without_uid(name, &mut arguments)?
     };
-    if !matches!(command, Command::Unknown | Command::Plain(Plain::Id)) {
+    if !matches!(command, ParsedCommand::Unknown | ParsedCommand::Plain(Plain::Id)) {
         arguments.end()?;
     }
     Ok(command)
@@ -39,47 +43,50 @@ fn on_uids(name: ImapCommand, arguments: &mut Arguments<'_>) -> Result<OnMessage
         return Ok(OnMessages::Expunge { set: Some(set(arguments)?) });
     }
     match without_uid(name, arguments)? {
-        Command::Messages(OnMessages::Search { returns, charset, key, .. }) => {
+        ParsedCommand::Messages(OnMessages::Search { returns, charset, key, .. }) => {
             Ok(OnMessages::Search { uid: true, returns, charset, key })
         }
-        Command::Messages(OnMessages::Fetch { set, items, .. }) => {
+        ParsedCommand::Messages(OnMessages::Fetch { set, items, .. }) => {
             Ok(OnMessages::Fetch { uid: true, set, items })
         }
-        Command::Messages(OnMessages::Store { set, change, silent, flags, .. }) => {
+        ParsedCommand::Messages(OnMessages::Store { set, change, silent, flags, .. }) => {
             Ok(OnMessages::Store { uid: true, set, change, silent, flags })
         }
-        Command::Messages(OnMessages::Copy { set, mailbox, remove, .. }) => {
+        ParsedCommand::Messages(OnMessages::Copy { set, mailbox, remove, .. }) => {
             Ok(OnMessages::Copy { uid: true, set, mailbox, remove })
         }
-        Command::Messages(OnMessages::Expunge { .. })
-        | Command::Plain(_)
-        | Command::Login { .. }
-        | Command::Authenticate { .. }
-        | Command::Mailbox(_)
-        | Command::Unknown => Err(Malformed("UID does not go with this command")),
+        ParsedCommand::Messages(OnMessages::Expunge { .. })
+        | ParsedCommand::Plain(_)
+        | ParsedCommand::Login { .. }
+        | ParsedCommand::Authenticate { .. }
+        | ParsedCommand::Mailbox(_)
+        | ParsedCommand::Unknown => Err(Malformed("UID does not go with this command")),
     }
 }
 
-fn without_uid(name: ImapCommand, arguments: &mut Arguments<'_>) -> Result<Command, Malformed> {
+fn without_uid(
+    name: ImapCommand,
+    arguments: &mut Arguments<'_>,
+) -> Result<ParsedCommand, Malformed> {
     Ok(match name {
-        ImapCommand::Capability => Command::Plain(Plain::Capability),
-        ImapCommand::Noop => Command::Plain(Plain::Noop),
-        ImapCommand::Logout => Command::Plain(Plain::Logout),
-        ImapCommand::Id => Command::Plain(Plain::Id),
-        ImapCommand::Namespace => Command::Plain(Plain::Namespace),
-        ImapCommand::StartTls => Command::Plain(Plain::StartTls),
-        ImapCommand::Idle => Command::Plain(Plain::Idle),
-        ImapCommand::Unselect => Command::Plain(Plain::Unselect),
-        ImapCommand::Close => Command::Plain(Plain::Close),
-        ImapCommand::Check => Command::Plain(Plain::Check),
-        ImapCommand::Unknown => Command::Unknown,
+        ImapCommand::Capability => ParsedCommand::Plain(Plain::Capability),
+        ImapCommand::Noop => ParsedCommand::Plain(Plain::Noop),
+        ImapCommand::Logout => ParsedCommand::Plain(Plain::Logout),
+        ImapCommand::Id => ParsedCommand::Plain(Plain::Id),
+        ImapCommand::Namespace => ParsedCommand::Plain(Plain::Namespace),
+        ImapCommand::StartTls => ParsedCommand::Plain(Plain::StartTls),
+        ImapCommand::Idle => ParsedCommand::Plain(Plain::Idle),
+        ImapCommand::Unselect => ParsedCommand::Plain(Plain::Unselect),
+        ImapCommand::Close => ParsedCommand::Plain(Plain::Close),
+        ImapCommand::Check => ParsedCommand::Plain(Plain::Check),
+        ImapCommand::Unknown => ParsedCommand::Unknown,
         ImapCommand::Login => {
-            Command::Login { user: arguments.text()?, password: arguments.text()? }
+            ParsedCommand::Login { user: arguments.text()?, password: arguments.text()? }
         }
         ImapCommand::Authenticate => {
             let mechanism = arguments.word()?.to_ascii_uppercase();
             let initial = if arguments.is_empty() { None } else { Some(arguments.text()?) };
-            Command::Authenticate { mechanism, initial }
+            ParsedCommand::Authenticate { mechanism, initial }
         }
         ImapCommand::List
         | ImapCommand::Lsub
@@ -91,18 +98,18 @@ fn without_uid(name: ImapCommand, arguments: &mut Arguments<'_>) -> Result<Comma
         | ImapCommand::Select
         | ImapCommand::Examine
         | ImapCommand::Status
-        | ImapCommand::Append => Command::Mailbox(on_mailbox(name, arguments)?),
-        ImapCommand::Search => Command::Messages(search(arguments)?),
+        | ImapCommand::Append => ParsedCommand::Mailbox(on_mailbox(name, arguments)?),
+        ImapCommand::Search => ParsedCommand::Messages(search(arguments)?),
         ImapCommand::Fetch => {
             let (set, items) = (set(arguments)?, items::parse(arguments)?);
-            Command::Messages(OnMessages::Fetch { uid: false, set, items })
+            ParsedCommand::Messages(OnMessages::Fetch { uid: false, set, items })
         }
-        ImapCommand::Store => Command::Messages(store(arguments)?),
-        ImapCommand::Expunge => Command::Messages(OnMessages::Expunge { set: None }),
+        ImapCommand::Store => ParsedCommand::Messages(store(arguments)?),
+        ImapCommand::Expunge => ParsedCommand::Messages(OnMessages::Expunge { set: None }),
         ImapCommand::Copy | ImapCommand::Move => {
             let (set, mailbox) = (set(arguments)?, mailbox(arguments)?);
             let remove = name == ImapCommand::Move;
-            Command::Messages(OnMessages::Copy { uid: false, set, mailbox, remove })
+            ParsedCommand::Messages(OnMessages::Copy { uid: false, set, mailbox, remove })
         }
     })
 }
@@ -182,8 +189,10 @@ fn append(mailbox: String, arguments: &mut Arguments<'_>) -> Result<OnMailbox, M
     let flags = if arguments.opens() { arguments.list()?.texts()? } else { Vec::new() };
     let (first, second) = (arguments.token(), arguments.token());
     let (date, message) = match (first, second) {
-        (Some(Token::Text(date)), Some(Token::Text(message))) => (Some(date), message),
-        (Some(Token::Text(message)), None) => (None, message),
+        (Some(CommandToken::Text(date)), Some(CommandToken::Text(message))) => {
+            (Some(date), message)
+        }
+        (Some(CommandToken::Text(message)), None) => (None, message),
         _ => return Err(Malformed("APPEND takes a literal")),
     };
     let parse = |date: &Bytes| date::parse_internal_date(std::str::from_utf8(date).ok()?);
@@ -230,31 +239,31 @@ fn store(arguments: &mut Arguments<'_>) -> Result<OnMessages, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imap::token::Segment;
+    use crate::imap::token::CommandSegment;
     use crate::imap::token::tokens;
 
-    fn parsed(name: &str, uid: bool, arguments: &str) -> Result<Command, Malformed> {
-        let tokens = tokens(&[Segment::Line(arguments.into())])?;
+    fn parsed(name: &str, uid: bool, arguments: &str) -> Result<ParsedCommand, Malformed> {
+        let tokens = tokens(&[CommandSegment::Line(arguments.into())])?;
         parse(ImapCommand::named(name), uid, &tokens)
     }
 
     #[test]
     fn arguments_are_read() {
         let set = |text: &str| Set::parse(text).unwrap();
-        let login = Command::Login { user: "a b".to_owned(), password: "c".to_owned() };
+        let login = ParsedCommand::Login { user: "a b".to_owned(), password: "c".to_owned() };
         assert_eq!(parsed("LOGIN", false, "\"a b\" c"), Ok(login));
         let (set_1, flags) = (set("1:*"), vec!["\\Seen".to_owned()]);
         let store =
             OnMessages::Store { uid: true, set: set_1, change: Change::Add, silent: true, flags };
-        let want = Ok(Command::Messages(store));
+        let want = Ok(ParsedCommand::Messages(store));
         assert_eq!(parsed("STORE", true, "1:* +flags.silent \\Seen"), want);
         assert_eq!(parsed("STORE", true, "1:* +FLAGS.SILENT (\\Seen)"), want);
-        let expunge = |set| Ok(Command::Messages(OnMessages::Expunge { set }));
+        let expunge = |set| Ok(ParsedCommand::Messages(OnMessages::Expunge { set }));
         assert_eq!(parsed("EXPUNGE", true, "5"), expunge(Some(set("5"))));
         assert_eq!(parsed("EXPUNGE", false, ""), expunge(None));
         let select = OnMailbox::Select { mailbox: "INBOX".to_owned(), read_only: true };
-        assert_eq!(parsed("EXAMINE", false, "inbox"), Ok(Command::Mailbox(select)));
-        assert_eq!(parsed("ID", false, "(\"name\" NIL)"), Ok(Command::Plain(Plain::Id)));
+        assert_eq!(parsed("EXAMINE", false, "inbox"), Ok(ParsedCommand::Mailbox(select)));
+        assert_eq!(parsed("ID", false, "(\"name\" NIL)"), Ok(ParsedCommand::Plain(Plain::Id)));
     }
 
     #[test]

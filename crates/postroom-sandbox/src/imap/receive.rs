@@ -1,16 +1,16 @@
 //! Commands as they come: lines, literals with their `+`, and the note in the transcript.
 
-use crate::imap::command::Command;
+use crate::imap::command::ParsedCommand;
 use crate::imap::parse;
-use crate::imap::session::Session;
+use crate::imap::session::ImapDialogue;
 use crate::imap::token;
+use crate::imap::token::CommandSegment;
 use crate::imap::token::Malformed;
-use crate::imap::token::Segment;
 use crate::imap::token::as_text;
 use crate::peer::Flow;
 use crate::script::ImapCommand;
 use crate::script::Point;
-use crate::wire::Line;
+use crate::wire::ClientLine;
 use std::io;
 
 /// The longest line of a command, as Dovecot has it.
@@ -29,21 +29,21 @@ pub(crate) struct Received {
     /// Whether it began with UID.
     pub uid: bool,
     /// The rest, or what is wrong with it.
-    pub command: Result<Command, Malformed>,
+    pub command: Result<ParsedCommand, Malformed>,
 }
 
-impl Session {
+impl ImapDialogue {
     /// Reads one command with its literals; `None` if it is answered already.
     ///
     /// # Errors
     ///
     /// The connection is lost, or ended by a rule.
     pub(crate) async fn receive(&mut self, pipelined: bool) -> io::Result<Option<Received>> {
-        let Line::Text(first) = self.peer.wire.line(LINE_BYTES_MAX).await? else {
+        let ClientLine::Text(first) = self.peer.wire.line(LINE_BYTES_MAX).await? else {
             self.peer.wire.push(b"* BAD line too long\r\n");
             return Ok(None);
         };
-        let head = Head::of(&first);
+        let head = CommandStart::of(&first);
         self.record(&head, &first, pipelined);
         if head.tag.is_empty() || head.word.is_empty() {
             self.peer.wire.push(b"* BAD a command has a tag and a name\r\n");
@@ -61,14 +61,14 @@ impl Session {
     /// The rest of the command: its first line and, as long as lines end with `{n}`, what follows.
     async fn literals(
         &mut self,
-        head: &Head,
+        head: &CommandStart,
         mut line: Vec<u8>,
-    ) -> io::Result<Option<Vec<Segment>>> {
+    ) -> io::Result<Option<Vec<CommandSegment>>> {
         let mut segments = Vec::new();
         let mut refused = None;
         while let Some(mark) = LiteralMark::of(&line) {
             line.truncate(mark.at);
-            segments.push(Segment::Line(std::mem::take(&mut line)));
+            segments.push(CommandSegment::Line(std::mem::take(&mut line)));
             let bytes_max = if head.name == ImapCommand::Append {
                 self.peer.house.message_bytes_max
             } else {
@@ -90,12 +90,12 @@ impl Session {
                 Some(_) => self.peer.wire.skip(mark.bytes).await?,
                 None => {
                     let literal = self.peer.wire.literal(mark.bytes as usize).await?;
-                    segments.push(Segment::Literal(literal));
+                    segments.push(CommandSegment::Literal(literal));
                 }
             }
             line = match self.peer.wire.line(LINE_BYTES_MAX).await? {
-                Line::Text(line) => line,
-                Line::TooLong => {
+                ClientLine::Text(line) => line,
+                ClientLine::TooLong => {
                     refused = Some("BAD line too long");
                     Vec::new()
                 }
@@ -105,7 +105,7 @@ impl Session {
                 self.peer.record(&head.command(), &line, false);
             }
         }
-        segments.push(Segment::Line(line));
+        segments.push(CommandSegment::Line(line));
         if let Some(text) = refused {
             self.peer.wire.push(format!("{} {text}\r\n", head.tag).as_bytes());
             return Ok(None);
@@ -129,7 +129,7 @@ impl Session {
         Ok(true)
     }
 
-    fn record(&self, head: &Head, line: &[u8], pipelined: bool) {
+    fn record(&self, head: &CommandStart, line: &[u8], pipelined: bool) {
         let mut shown = line.to_vec();
         if head.name == ImapCommand::Login {
             shown = format!("{} LOGIN ***", head.tag).into_bytes();
@@ -146,7 +146,7 @@ impl Session {
 }
 
 /// The beginning of a command.
-struct Head {
+struct CommandStart {
     tag: String,
     /// In upper case, without UID.
     word: String,
@@ -156,7 +156,7 @@ struct Head {
     bytes: usize,
 }
 
-impl Head {
+impl CommandStart {
     fn of(line: &[u8]) -> Self {
         let mut bytes = 0;
         let mut next = || {

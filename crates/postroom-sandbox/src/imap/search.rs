@@ -7,7 +7,7 @@ use crate::imap::set::Set;
 use crate::imap::structure;
 use crate::imap::token::Arguments;
 use crate::imap::token::Malformed;
-use crate::mailbox::Stored;
+use crate::mailbox::StoredMessage;
 use jiff::civil::Date;
 
 /// How deep keys may nest.
@@ -15,15 +15,15 @@ const DEPTH_MAX: usize = 50;
 
 /// What a message is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum SearchKey {
     /// Nothing in particular.
     All,
     /// Every one of these.
-    And(Vec<Key>),
+    And(Vec<SearchKey>),
     /// One of these.
-    Or(Box<Key>, Box<Key>),
+    Or(Box<SearchKey>, Box<SearchKey>),
     /// Not this.
-    Not(Box<Key>),
+    Not(Box<SearchKey>),
     /// One of these sequence numbers.
     Sequence(Set),
     /// One of these UIDs.
@@ -72,11 +72,11 @@ impl Compare {
 /// # Errors
 ///
 /// [`Malformed`] if there is none, or one is not known.
-pub(crate) fn parse(arguments: &mut Arguments<'_>) -> Result<Key, Malformed> {
+pub(crate) fn parse(arguments: &mut Arguments<'_>) -> Result<SearchKey, Malformed> {
     keys(arguments, 0)
 }
 
-fn keys(arguments: &mut Arguments<'_>, depth: usize) -> Result<Key, Malformed> {
+fn keys(arguments: &mut Arguments<'_>, depth: usize) -> Result<SearchKey, Malformed> {
     if arguments.is_empty() {
         return Err(Malformed("nothing to search for"));
     }
@@ -84,10 +84,10 @@ fn keys(arguments: &mut Arguments<'_>, depth: usize) -> Result<Key, Malformed> {
     while !arguments.is_empty() {
         keys.push(key(arguments, depth)?);
     }
-    Ok(Key::And(keys))
+    Ok(SearchKey::And(keys))
 }
 
-fn key(arguments: &mut Arguments<'_>, depth: usize) -> Result<Key, Malformed> {
+fn key(arguments: &mut Arguments<'_>, depth: usize) -> Result<SearchKey, Malformed> {
     if depth > DEPTH_MAX {
         return Err(Malformed("search keys nest too deep"));
     }
@@ -102,27 +102,27 @@ fn key(arguments: &mut Arguments<'_>, depth: usize) -> Result<Key, Malformed> {
     if let Some(compare) = day_key(&name) {
         let day = date::parse_day(&arguments.text()?).ok_or(Malformed("not a date"))?;
         return Ok(match name.strip_prefix("SENT") {
-            Some(_) => Key::Sent(compare, day),
-            None => Key::Day(compare, day),
+            Some(_) => SearchKey::Sent(compare, day),
+            None => SearchKey::Day(compare, day),
         });
     }
     let number = |text: String| text.parse().map_err(|_| Malformed("not a number"));
     match name.as_str() {
-        "NOT" => Ok(Key::Not(Box::new(key(arguments, depth + 1)?))),
+        "NOT" => Ok(SearchKey::Not(Box::new(key(arguments, depth + 1)?))),
         "OR" => {
             let either = key(arguments, depth + 1)?;
-            Ok(Key::Or(Box::new(either), Box::new(key(arguments, depth + 1)?)))
+            Ok(SearchKey::Or(Box::new(either), Box::new(key(arguments, depth + 1)?)))
         }
-        "UID" => set(&arguments.text()?).map(Key::Uid),
-        "KEYWORD" => Ok(Key::Flag(arguments.text()?)),
-        "UNKEYWORD" => Ok(Key::Not(Box::new(Key::Flag(arguments.text()?)))),
-        "LARGER" => Ok(Key::Larger(number(arguments.text()?)?)),
-        "SMALLER" => Ok(Key::Smaller(number(arguments.text()?)?)),
-        "HEADER" => Ok(Key::Header(arguments.text()?, arguments.text()?)),
-        "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => Ok(Key::Header(name, arguments.text()?)),
-        "BODY" => Ok(Key::Body(arguments.text()?)),
-        "TEXT" => Ok(Key::Text(arguments.text()?)),
-        _ => set(&word).map(Key::Sequence),
+        "UID" => set(&arguments.text()?).map(SearchKey::Uid),
+        "KEYWORD" => Ok(SearchKey::Flag(arguments.text()?)),
+        "UNKEYWORD" => Ok(SearchKey::Not(Box::new(SearchKey::Flag(arguments.text()?)))),
+        "LARGER" => Ok(SearchKey::Larger(number(arguments.text()?)?)),
+        "SMALLER" => Ok(SearchKey::Smaller(number(arguments.text()?)?)),
+        "HEADER" => Ok(SearchKey::Header(arguments.text()?, arguments.text()?)),
+        "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => Ok(SearchKey::Header(name, arguments.text()?)),
+        "BODY" => Ok(SearchKey::Body(arguments.text()?)),
+        "TEXT" => Ok(SearchKey::Text(arguments.text()?)),
+        _ => set(&word).map(SearchKey::Sequence),
     }
 }
 
@@ -130,13 +130,13 @@ fn set(text: &str) -> Result<Set, Malformed> {
     Set::parse(text).ok_or(Malformed("no such search key"))
 }
 
-fn flag_key(name: &str) -> Option<Key> {
-    let has = |flag: &str| Key::Flag(flag.to_owned());
-    let lacks = |flag: &str| Key::Not(Box::new(has(flag)));
+fn flag_key(name: &str) -> Option<SearchKey> {
+    let has = |flag: &str| SearchKey::Flag(flag.to_owned());
+    let lacks = |flag: &str| SearchKey::Not(Box::new(has(flag)));
     Some(match name {
         // No message is \Recent here, so none is new, and all are old.
-        "ALL" | "OLD" => Key::All,
-        "NEW" | "RECENT" => Key::Not(Box::new(Key::All)),
+        "ALL" | "OLD" => SearchKey::All,
+        "NEW" | "RECENT" => SearchKey::Not(Box::new(SearchKey::All)),
         "SEEN" => has("\\Seen"),
         "UNSEEN" => lacks("\\Seen"),
         "DELETED" => has("\\Deleted"),
@@ -162,7 +162,7 @@ fn day_key(name: &str) -> Option<Compare> {
 
 /// Where a message stands in its mailbox.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct SearchPosition {
     /// Its sequence number.
     pub sequence: u32,
     /// The highest sequence number.
@@ -171,9 +171,9 @@ pub(crate) struct Place {
     pub uid_last: u32,
 }
 
-impl Key {
+impl SearchKey {
     /// Whether a message has it.
-    pub(crate) fn matches(&self, message: &Stored, place: Place) -> bool {
+    pub(crate) fn matches(&self, message: &StoredMessage, place: SearchPosition) -> bool {
         match self {
             Self::All => true,
             Self::And(keys) => keys.iter().all(|key| key.matches(message, place)),
@@ -203,7 +203,7 @@ impl Key {
     }
 }
 
-fn header(message: &Stored) -> &[u8] {
+fn header(message: &StoredMessage) -> &[u8] {
     message.bytes.get(..structure::header_bytes(&message.bytes)).unwrap_or_default()
 }
 
@@ -215,17 +215,17 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imap::token::Segment;
+    use crate::imap::token::CommandSegment;
     use crate::imap::token::tokens;
     use bytes::Bytes;
 
-    fn parsed(text: &str) -> Result<Key, Malformed> {
-        parse(&mut Arguments::new(&tokens(&[Segment::Line(text.into())])?))
+    fn parsed(text: &str) -> Result<SearchKey, Malformed> {
+        parse(&mut Arguments::new(&tokens(&[CommandSegment::Line(text.into())])?))
     }
 
     #[test]
     fn a_message_has_a_key_or_not() {
-        let message = Stored {
+        let message = StoredMessage {
             uid: 20,
             flags: vec!["\\Seen".to_owned(), "$Later".to_owned()],
             internal_date_ms: 1_706_781_600_000,
@@ -234,7 +234,7 @@ mod tests {
             ),
             flags_changed: (0, 0),
         };
-        let place = Place { sequence: 2, sequence_last: 5, uid_last: 30 };
+        let place = SearchPosition { sequence: 2, sequence_last: 5, uid_last: 30 };
         for (text, want) in [
             ("ALL", true),
             ("UID 10:20", true),

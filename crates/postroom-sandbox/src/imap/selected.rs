@@ -3,12 +3,12 @@
 
 use crate::imap::command::Change;
 use crate::imap::mailboxes::no_such_mailbox;
-use crate::imap::session::Session;
+use crate::imap::session::ImapDialogue;
 use crate::imap::set::Set;
 use crate::imap::set::compact;
 use crate::imap::view::View;
 use crate::mailbox::Mailbox;
-use crate::mailbox::Stored;
+use crate::mailbox::StoredMessage;
 use std::io;
 
 /// The flags that every mailbox knows.
@@ -22,7 +22,7 @@ pub(crate) struct Messages<'a> {
     pub uid: bool,
 }
 
-impl Session {
+impl ImapDialogue {
     /// SELECT, EXAMINE.
     pub(crate) fn select(&mut self, name: &str, read_only: bool) -> String {
         self.view = None;
@@ -74,7 +74,7 @@ impl Session {
     fn remove_deleted(&self, name: &str, set: Option<&Set>) {
         self.mailbox_edit(name, |mailbox| {
             let last = mailbox.messages().last().map_or(0, |message| message.uid);
-            let gone = |message: &&Stored| {
+            let gone = |message: &&StoredMessage| {
                 message.has_flag("\\Deleted") && set.is_none_or(|set| set.has(message.uid, last))
             };
             let gone: Vec<u32> =
@@ -155,7 +155,7 @@ impl Session {
         let copied = self.peer.house.shared.edit(|state| {
             let mailboxes = state.wire_mailboxes_mut(user)?;
             let from = mailboxes.get(&view.mailbox)?;
-            let found: Vec<Stored> =
+            let found: Vec<StoredMessage> =
                 uids.iter().filter_map(|uid| from.message(*uid)).cloned().collect();
             let target = mailboxes.get_mut(to)?;
             let (mut old, mut new) = (Vec::new(), Vec::new());

@@ -1,15 +1,15 @@
 //! The dialogue from the first byte to the last.
 
-use crate::imap::command::Command;
 use crate::imap::command::OnMailbox;
 use crate::imap::command::OnMessages;
+use crate::imap::command::ParsedCommand;
 use crate::imap::command::Plain;
 use crate::imap::mailboxes::Appended;
-use crate::imap::mailboxes::Wanted;
+use crate::imap::mailboxes::ListFilter;
 use crate::imap::receive::Received;
 use crate::imap::receive::with_tag;
 use crate::imap::selected::Messages;
-use crate::imap::session::Session;
+use crate::imap::session::ImapDialogue;
 use crate::imap::token::Malformed;
 use crate::peer::Flow;
 use crate::peer::Peer;
@@ -29,7 +29,7 @@ pub(crate) async fn serve(mut peer: Peer, implicit_tls: bool) -> io::Result<()> 
     if implicit_tls {
         peer.start_tls(Point::ImapTls).await?;
     }
-    let mut session = Session::new(peer);
+    let mut session = ImapDialogue::new(peer);
     let greeting = format!("* OK [CAPABILITY {}] sandbox\r\n", session.capabilities().join(" "));
     match session.peer.at(Point::ImapGreeting, &[]).await? {
         Flow::Instead(bytes, ending) => session.peer.say(&bytes, ending).await?,
@@ -41,7 +41,7 @@ pub(crate) async fn serve(mut peer: Peer, implicit_tls: bool) -> io::Result<()> 
     session.run().await
 }
 
-impl Session {
+impl ImapDialogue {
     async fn run(mut self) -> io::Result<()> {
         let mut pipelined = false;
         loop {
@@ -104,33 +104,33 @@ impl Session {
 
     /// Whom or what a command is about besides the user who is logged in: who logs in, or the
     /// mailbox.
-    fn subject(&self, command: Option<&Command>) -> Option<String> {
+    fn subject(&self, command: Option<&ParsedCommand>) -> Option<String> {
         match command? {
-            Command::Login { user, .. } => Some(user.clone()),
-            Command::Mailbox(
+            ParsedCommand::Login { user, .. } => Some(user.clone()),
+            ParsedCommand::Mailbox(
                 OnMailbox::Select { mailbox, .. }
                 | OnMailbox::Status { mailbox, .. }
                 | OnMailbox::Append { mailbox, .. },
             ) => Some(mailbox.clone()),
-            Command::Messages(_) => self.view.as_ref().map(|view| view.mailbox.clone()),
-            Command::Plain(_)
-            | Command::Authenticate { .. }
-            | Command::Mailbox(_)
-            | Command::Unknown => None,
+            ParsedCommand::Messages(_) => self.view.as_ref().map(|view| view.mailbox.clone()),
+            ParsedCommand::Plain(_)
+            | ParsedCommand::Authenticate { .. }
+            | ParsedCommand::Mailbox(_)
+            | ParsedCommand::Unknown => None,
         }
     }
 
     /// Carries out a command; the text of its tagged response.
-    async fn carry_out(&mut self, tag: &str, command: Command) -> io::Result<String> {
+    async fn carry_out(&mut self, tag: &str, command: ParsedCommand) -> io::Result<String> {
         match command {
-            Command::Unknown => Ok("BAD command not known".to_owned()),
-            Command::Plain(plain) => self.plain(plain).await,
-            Command::Login { user, password } => Ok(self.login(&user, &password)),
-            Command::Authenticate { mechanism, initial } => {
+            ParsedCommand::Unknown => Ok("BAD command not known".to_owned()),
+            ParsedCommand::Plain(plain) => self.plain(plain).await,
+            ParsedCommand::Login { user, password } => Ok(self.login(&user, &password)),
+            ParsedCommand::Authenticate { mechanism, initial } => {
                 self.authenticate(&mechanism, initial.as_deref()).await
             }
-            Command::Mailbox(command) => Ok(self.on_mailbox(command)),
-            Command::Messages(command) => self.on_messages(tag, command).await,
+            ParsedCommand::Mailbox(command) => Ok(self.on_mailbox(command)),
+            ParsedCommand::Messages(command) => self.on_messages(tag, command).await,
         }
     }
 
@@ -156,7 +156,7 @@ impl Session {
             OnMailbox::List { subscribed, special_use, reference, patterns } => {
                 let word = if subscribed { "LSUB" } else { "LIST" };
                 let (reference, patterns) = (reference.as_str(), patterns.as_slice());
-                self.list(word, &Wanted { subscribed, special_use, reference, patterns })
+                self.list(word, &ListFilter { subscribed, special_use, reference, patterns })
             }
             OnMailbox::Subscribe { mailbox, subscribe } => self.subscribe(&mailbox, subscribe),
             OnMailbox::Create { mailbox, special_use } => self.create(&mailbox, special_use),

@@ -5,18 +5,18 @@ use crate::mailbox::Mailbox;
 use crate::peer::Peer;
 
 /// One dialogue.
-pub(crate) struct Session {
+pub(crate) struct ImapDialogue {
     /// The client.
     pub peer: Peer,
     /// The selected mailbox.
     pub view: Option<View>,
     /// What the rules want to be left out of the responses to this command.
     pub without: Option<String>,
-    /// How many of the sayings of [`crate::State::say`] the client has heard.
+    /// How many of the sayings of [`crate::SandboxState::say`] the client has heard.
     pub heard_count: usize,
 }
 
-impl Session {
+impl ImapDialogue {
     /// With a client that has just connected.
     pub(crate) fn new(peer: Peer) -> Self {
         Self { peer, view: None, without: None, heard_count: 0 }

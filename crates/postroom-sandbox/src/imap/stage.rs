@@ -1,10 +1,10 @@
 //! Which command fits which stage of the dialogue (RFC 3501 §3), and which capability it needs.
 
-use crate::imap::session::Session;
+use crate::imap::session::ImapDialogue;
 use crate::script::ImapCommand;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum StateNeeded {
     /// At any time.
     Any,
     /// Before the login.
@@ -15,7 +15,7 @@ enum Stage {
     Selected,
 }
 
-impl Session {
+impl ImapDialogue {
     /// The tagged response to a command that cannot be carried out now, or not at all.
     pub(crate) fn refuses(&self, name: ImapCommand) -> Option<&'static str> {
         let (stage, capability) = needs(name);
@@ -23,26 +23,26 @@ impl Session {
             return Some("BAD command not known");
         }
         let fits = match stage {
-            Stage::Any => true,
-            Stage::Before => self.peer.user.is_none(),
-            Stage::After => self.peer.user.is_some(),
-            Stage::Selected => self.view.is_some(),
+            StateNeeded::Any => true,
+            StateNeeded::Before => self.peer.user.is_none(),
+            StateNeeded::After => self.peer.user.is_some(),
+            StateNeeded::Selected => self.view.is_some(),
         };
         (!fits).then_some("BAD not now")
     }
 }
 
-fn needs(name: ImapCommand) -> (Stage, Option<&'static str>) {
+fn needs(name: ImapCommand) -> (StateNeeded, Option<&'static str>) {
     match name {
         ImapCommand::Capability
         | ImapCommand::Noop
         | ImapCommand::Logout
-        | ImapCommand::Unknown => (Stage::Any, None),
-        ImapCommand::Id => (Stage::Any, Some("ID")),
-        ImapCommand::StartTls => (Stage::Before, Some("STARTTLS")),
-        ImapCommand::Login | ImapCommand::Authenticate => (Stage::Before, None),
-        ImapCommand::Namespace => (Stage::After, Some("NAMESPACE")),
-        ImapCommand::Idle => (Stage::After, Some("IDLE")),
+        | ImapCommand::Unknown => (StateNeeded::Any, None),
+        ImapCommand::Id => (StateNeeded::Any, Some("ID")),
+        ImapCommand::StartTls => (StateNeeded::Before, Some("STARTTLS")),
+        ImapCommand::Login | ImapCommand::Authenticate => (StateNeeded::Before, None),
+        ImapCommand::Namespace => (StateNeeded::After, Some("NAMESPACE")),
+        ImapCommand::Idle => (StateNeeded::After, Some("IDLE")),
         ImapCommand::List
         | ImapCommand::Lsub
         | ImapCommand::Subscribe
@@ -53,15 +53,15 @@ fn needs(name: ImapCommand) -> (Stage, Option<&'static str>) {
         | ImapCommand::Select
         | ImapCommand::Examine
         | ImapCommand::Status
-        | ImapCommand::Append => (Stage::After, None),
-        ImapCommand::Unselect => (Stage::Selected, Some("UNSELECT")),
-        ImapCommand::Move => (Stage::Selected, Some("MOVE")),
+        | ImapCommand::Append => (StateNeeded::After, None),
+        ImapCommand::Unselect => (StateNeeded::Selected, Some("UNSELECT")),
+        ImapCommand::Move => (StateNeeded::Selected, Some("MOVE")),
         ImapCommand::Close
         | ImapCommand::Check
         | ImapCommand::Search
         | ImapCommand::Fetch
         | ImapCommand::Store
         | ImapCommand::Expunge
-        | ImapCommand::Copy => (Stage::Selected, None),
+        | ImapCommand::Copy => (StateNeeded::Selected, None),
     }
 }

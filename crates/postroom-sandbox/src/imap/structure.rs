@@ -12,7 +12,7 @@ const PARTS_MAX: usize = 1000;
 
 /// One header field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Field<'a> {
+pub(crate) struct HeaderField<'a> {
     /// As it is written.
     pub name: &'a [u8],
     /// Behind the colon, still folded.
@@ -21,7 +21,7 @@ pub(crate) struct Field<'a> {
     pub raw: &'a [u8],
 }
 
-impl Field<'_> {
+impl HeaderField<'_> {
     /// The value on one line, without spaces around it.
     pub(crate) fn unfolded(&self) -> Vec<u8> {
         let flat: Vec<u8> =
@@ -32,7 +32,7 @@ impl Field<'_> {
 
 /// A message or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct BodyPart {
     /// Where its header is, with the empty line.
     pub header: Range<usize>,
     /// Where its body is.
@@ -40,7 +40,7 @@ pub(crate) struct Part {
     /// Type and subtype in upper case, and parameters.
     pub content_type: Parameterized,
     /// The parts of a multipart, or the one message in a message/rfc822.
-    pub children: Vec<Part>,
+    pub children: Vec<BodyPart>,
 }
 
 /// A field value with parameters.
@@ -65,7 +65,7 @@ pub(crate) fn header_bytes(bytes: &[u8]) -> usize {
 }
 
 /// The fields of a header; lines that are none are skipped.
-pub(crate) fn fields(header: &[u8]) -> Vec<Field<'_>> {
+pub(crate) fn fields(header: &[u8]) -> Vec<HeaderField<'_>> {
     let mut fields = Vec::new();
     let mut rest = header;
     while !rest.is_empty() {
@@ -76,7 +76,7 @@ pub(crate) fn fields(header: &[u8]) -> Vec<Field<'_>> {
         };
         if let Some((name, value)) = raw.split_at_checked(colon) {
             let value = value.strip_prefix(b":").unwrap_or(value);
-            fields.push(Field { name: name.trim_ascii_end(), value, raw });
+            fields.push(HeaderField { name: name.trim_ascii_end(), value, raw });
         }
     }
     fields
@@ -101,11 +101,11 @@ pub(crate) fn field(header: &[u8], name: &str) -> Option<Vec<u8>> {
 }
 
 /// Takes a message into its parts.
-pub(crate) fn parse(message: &[u8]) -> Part {
+pub(crate) fn parse(message: &[u8]) -> BodyPart {
     part(message, 0..message.len(), b"TEXT/PLAIN", 0)
 }
 
-fn part(message: &[u8], at: Range<usize>, default_type: &[u8], depth: usize) -> Part {
+fn part(message: &[u8], at: Range<usize>, default_type: &[u8], depth: usize) -> BodyPart {
     let bytes = message.get(at.clone()).unwrap_or_default();
     let header_end = at.start + header_bytes(bytes);
     let (header, body) = (at.start..header_end, header_end..at.end);
@@ -127,7 +127,7 @@ fn part(message: &[u8], at: Range<usize>, default_type: &[u8], depth: usize) -> 
             children.push(part(message, body.clone(), b"TEXT/PLAIN", depth + 1));
         }
     }
-    Part { header, body, content_type, children }
+    BodyPart { header, body, content_type, children }
 }
 
 /// What stands between the lines with the boundary, each without its last line end.

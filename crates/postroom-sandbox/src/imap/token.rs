@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// A part of a command as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Segment {
+pub(crate) enum CommandSegment {
     /// A line, or the piece of it up to a literal; without `{n}` and line end.
     Line(Vec<u8>),
     /// A literal.
@@ -15,7 +15,7 @@ pub(crate) enum Segment {
 
 /// A token of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Token {
+pub(crate) enum CommandToken {
     /// `(`
     Open,
     /// `)`
@@ -35,33 +35,33 @@ pub(crate) struct Malformed(pub &'static str);
 /// # Errors
 ///
 /// [`Malformed`] if a quoted string has no end.
-pub(crate) fn tokens(segments: &[Segment]) -> Result<Vec<Token>, Malformed> {
+pub(crate) fn tokens(segments: &[CommandSegment]) -> Result<Vec<CommandToken>, Malformed> {
     let mut tokens = Vec::new();
     for segment in segments {
         match segment {
-            Segment::Literal(bytes) => tokens.push(Token::Text(bytes.clone())),
-            Segment::Line(line) => line_tokens(line, &mut tokens)?,
+            CommandSegment::Literal(bytes) => tokens.push(CommandToken::Text(bytes.clone())),
+            CommandSegment::Line(line) => line_tokens(line, &mut tokens)?,
         }
     }
     Ok(tokens)
 }
 
-fn line_tokens(line: &[u8], tokens: &mut Vec<Token>) -> Result<(), Malformed> {
+fn line_tokens(line: &[u8], tokens: &mut Vec<CommandToken>) -> Result<(), Malformed> {
     let mut rest = line;
     while let [first, tail @ ..] = rest {
         rest = tail;
         match first {
             b' ' => {}
-            b'(' => tokens.push(Token::Open),
-            b')' => tokens.push(Token::Close),
+            b'(' => tokens.push(CommandToken::Open),
+            b')' => tokens.push(CommandToken::Close),
             b'"' => {
                 let (text, after) = quoted(tail)?;
-                tokens.push(Token::Text(text.into()));
+                tokens.push(CommandToken::Text(text.into()));
                 rest = after;
             }
             _ => {
                 let (word, after) = word(line, line.len() - tail.len() - 1);
-                tokens.push(Token::Word(word.to_vec()));
+                tokens.push(CommandToken::Word(word.to_vec()));
                 rest = after;
             }
         }
@@ -105,12 +105,12 @@ fn word(line: &[u8], start: usize) -> (&[u8], &[u8]) {
 /// The tokens that are still to be read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arguments<'a> {
-    rest: &'a [Token],
+    rest: &'a [CommandToken],
 }
 
 impl<'a> Arguments<'a> {
     /// Reads these tokens.
-    pub(crate) fn new(tokens: &'a [Token]) -> Self {
+    pub(crate) fn new(tokens: &'a [CommandToken]) -> Self {
         Self { rest: tokens }
     }
 
@@ -120,7 +120,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The next token.
-    pub(crate) fn token(&mut self) -> Option<&'a Token> {
+    pub(crate) fn token(&mut self) -> Option<&'a CommandToken> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(first)
@@ -128,7 +128,7 @@ impl<'a> Arguments<'a> {
 
     /// Whether a parenthesis opens next.
     pub(crate) fn opens(&self) -> bool {
-        self.rest.first() == Some(&Token::Open)
+        self.rest.first() == Some(&CommandToken::Open)
     }
 
     /// The next word.
@@ -138,8 +138,8 @@ impl<'a> Arguments<'a> {
     /// [`Malformed`] if there is none.
     pub(crate) fn word(&mut self) -> Result<String, Malformed> {
         match self.token() {
-            Some(Token::Word(word)) => Ok(as_text(word)),
-            Some(Token::Open | Token::Close | Token::Text(_)) | None => {
+            Some(CommandToken::Word(word)) => Ok(as_text(word)),
+            Some(CommandToken::Open | CommandToken::Close | CommandToken::Text(_)) | None => {
                 Err(Malformed("a word is missing"))
             }
         }
@@ -148,8 +148,8 @@ impl<'a> Arguments<'a> {
     /// The next word in upper case if it is that and not something else; does not move on.
     pub(crate) fn keyword(&self) -> Option<String> {
         match self.rest.first() {
-            Some(Token::Word(word)) => Some(as_text(word).to_ascii_uppercase()),
-            Some(Token::Open | Token::Close | Token::Text(_)) | None => None,
+            Some(CommandToken::Word(word)) => Some(as_text(word).to_ascii_uppercase()),
+            Some(CommandToken::Open | CommandToken::Close | CommandToken::Text(_)) | None => None,
         }
     }
 
@@ -160,9 +160,11 @@ impl<'a> Arguments<'a> {
     /// [`Malformed`] if there is none.
     pub(crate) fn text(&mut self) -> Result<String, Malformed> {
         match self.token() {
-            Some(Token::Word(bytes)) => Ok(as_text(bytes)),
-            Some(Token::Text(bytes)) => Ok(as_text(bytes)),
-            Some(Token::Open | Token::Close) | None => Err(Malformed("a string is missing")),
+            Some(CommandToken::Word(bytes)) => Ok(as_text(bytes)),
+            Some(CommandToken::Text(bytes)) => Ok(as_text(bytes)),
+            Some(CommandToken::Open | CommandToken::Close) | None => {
+                Err(Malformed("a string is missing"))
+            }
         }
     }
 
@@ -172,20 +174,20 @@ impl<'a> Arguments<'a> {
     ///
     /// [`Malformed`] if none opens, or it is not closed.
     pub(crate) fn list(&mut self) -> Result<Arguments<'a>, Malformed> {
-        if self.token() != Some(&Token::Open) {
+        if self.token() != Some(&CommandToken::Open) {
             return Err(Malformed("a list is missing"));
         }
         let mut depth = 0_usize;
         for (at, token) in self.rest.iter().enumerate() {
             match token {
-                Token::Open => depth += 1,
-                Token::Close if depth == 0 => {
+                CommandToken::Open => depth += 1,
+                CommandToken::Close if depth == 0 => {
                     let (inside, after) = self.rest.split_at_checked(at).unwrap_or_default();
                     self.rest = after.split_first().map_or(&[], |(_, rest)| rest);
                     return Ok(Arguments { rest: inside });
                 }
-                Token::Close => depth -= 1,
-                Token::Word(_) | Token::Text(_) => {}
+                CommandToken::Close => depth -= 1,
+                CommandToken::Word(_) | CommandToken::Text(_) => {}
             }
         }
         Err(Malformed("a list has no end"))
@@ -252,20 +254,21 @@ pub(crate) fn string(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn of(line: &[u8]) -> Result<Vec<Token>, Malformed> {
-        tokens(&[Segment::Line(line.to_vec())])
+    fn of(line: &[u8]) -> Result<Vec<CommandToken>, Malformed> {
+        tokens(&[CommandSegment::Line(line.to_vec())])
     }
 
-    fn word(text: &str) -> Token {
-        Token::Word(text.into())
+    fn word(text: &str) -> CommandToken {
+        CommandToken::Word(text.into())
     }
 
     #[test]
     fn a_line_is_taken_into_tokens() {
         let fetch = "BODY.PEEK[HEADER.FIELDS (To \"x\")]<0.9>";
-        let want = vec![word("1:*"), Token::Open, word("UID"), word(fetch), Token::Close];
+        let want =
+            vec![word("1:*"), CommandToken::Open, word("UID"), word(fetch), CommandToken::Close];
         assert_eq!(of(format!("1:* (UID {fetch})").as_bytes()), Ok(want));
-        let want = vec![Token::Text(Bytes::from_static(b"a\"\\b")), word("x[y")];
+        let want = vec![CommandToken::Text(Bytes::from_static(b"a\"\\b")), word("x[y")];
         assert_eq!(of(b"\"a\\\"\\\\b\" x[y"), Ok(want));
         assert_eq!(of(b"[Gmail]/All"), Ok(vec![word("[Gmail]/All")]));
         assert_eq!(of(b""), Ok(vec![]));

@@ -154,7 +154,7 @@ impl SmtpCommand {
 
 /// What has come to pass in a dialogue, to be compared with the points of the rules.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Moment {
+pub(crate) enum Occasion {
     /// Exactly this point.
     At(Point),
     /// The message with this UID is about to be sent.
@@ -168,7 +168,7 @@ pub(crate) enum Moment {
     },
 }
 
-impl Moment {
+impl Occasion {
     /// Whether `point` is reached at this moment.
     pub(crate) fn is_at(self, point: Point) -> bool {
         match (self, point) {

@@ -1,8 +1,8 @@
 //! AUTH PLAIN and AUTH LOGIN (RFC 4954, RFC 4616).
 
-use crate::smtp::reply::Reply;
-use crate::smtp::session::Session;
-use crate::wire::Line;
+use crate::smtp::reply::ServerReply;
+use crate::smtp::session::SmtpDialogue;
+use crate::wire::ClientLine;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::io;
@@ -11,40 +11,43 @@ use std::io;
 const LINE_BYTES_MAX: usize = 12288;
 
 /// Why there are no credentials.
-enum Refused {
+enum NoCredentials {
     /// The client took it back.
     Canceled,
     /// What came is not base64, or not of the form that the mechanism wants.
     Malformed,
 }
 
-impl Session {
+impl SmtpDialogue {
     /// Carries out AUTH with its prompts.
     ///
     /// # Errors
     ///
     /// The connection is lost.
-    pub(crate) async fn auth(&mut self, argument: &str) -> io::Result<Reply> {
+    pub(crate) async fn auth(&mut self, argument: &str) -> io::Result<ServerReply> {
         if !self.greeted || !self.offers("AUTH") {
-            return Ok(Reply::new(502, "5.5.1", "AUTH is not offered"));
+            return Ok(ServerReply::new(502, "5.5.1", "AUTH is not offered"));
         }
         if self.peer.user.is_some() || self.transaction.is_some() {
-            return Ok(Reply::new(503, "5.5.1", "not now"));
+            return Ok(ServerReply::new(503, "5.5.1", "not now"));
         }
         let (mechanism, initial) = argument.split_once(' ').unwrap_or((argument, ""));
         let credentials = match mechanism.to_ascii_uppercase().as_str() {
             "PLAIN" => self.plain(initial).await?,
             "LOGIN" => self.login(initial).await?,
-            _ => return Ok(Reply::new(504, "5.5.4", "mechanism not known")),
+            _ => return Ok(ServerReply::new(504, "5.5.4", "mechanism not known")),
         };
         Ok(match credentials {
-            Err(Refused::Canceled) => Reply::new(501, "5.7.0", "as you like"),
-            Err(Refused::Malformed) => Reply::new(501, "5.5.2", "cannot be decoded"),
+            Err(NoCredentials::Canceled) => ServerReply::new(501, "5.7.0", "as you like"),
+            Err(NoCredentials::Malformed) => ServerReply::new(501, "5.5.2", "cannot be decoded"),
             Ok((user, password)) => self.check(&user, &password),
         })
     }
 
-    async fn plain(&mut self, initial: &str) -> io::Result<Result<(String, String), Refused>> {
+    async fn plain(
+        &mut self,
+        initial: &str,
+    ) -> io::Result<Result<(String, String), NoCredentials>> {
         let answer = match initial {
             "" => self.prompt("").await?,
             initial => decoded(initial.as_bytes()),
@@ -53,12 +56,15 @@ impl Session {
             let mut parts = text.split('\0').skip(1);
             match (parts.next(), parts.next(), parts.next()) {
                 (Some(user), Some(password), None) => Ok((user.to_owned(), password.to_owned())),
-                _ => Err(Refused::Malformed),
+                _ => Err(NoCredentials::Malformed),
             }
         }))
     }
 
-    async fn login(&mut self, initial: &str) -> io::Result<Result<(String, String), Refused>> {
+    async fn login(
+        &mut self,
+        initial: &str,
+    ) -> io::Result<Result<(String, String), NoCredentials>> {
         let user = match initial {
             "" => self.prompt("Username:").await?,
             initial => decoded(initial.as_bytes()),
@@ -70,31 +76,31 @@ impl Session {
         Ok(self.prompt("Password:").await?.map(|password| (user, password)))
     }
 
-    async fn prompt(&mut self, text: &str) -> io::Result<Result<String, Refused>> {
+    async fn prompt(&mut self, text: &str) -> io::Result<Result<String, NoCredentials>> {
         let wire = &mut self.peer.wire;
         wire.push(format!("334 {}\r\n", STANDARD.encode(text)).as_bytes());
         wire.flush().await?;
         Ok(match wire.line(LINE_BYTES_MAX).await? {
-            Line::Text(line) if line == b"*" => Err(Refused::Canceled),
-            Line::Text(line) => decoded(&line),
-            Line::TooLong => Err(Refused::Malformed),
+            ClientLine::Text(line) if line == b"*" => Err(NoCredentials::Canceled),
+            ClientLine::Text(line) => decoded(&line),
+            ClientLine::TooLong => Err(NoCredentials::Malformed),
         })
     }
 
-    fn check(&mut self, user: &str, password: &str) -> Reply {
+    fn check(&mut self, user: &str, password: &str) -> ServerReply {
         if !self.peer.house.shared.edit(|state| state.lets_in(user, password)) {
-            return Reply::new(535, "5.7.8", "wrong user or password");
+            return ServerReply::new(535, "5.7.8", "wrong user or password");
         }
         self.peer.logged_in(user);
-        Reply::new(235, "2.7.0", "welcome")
+        ServerReply::new(235, "2.7.0", "welcome")
     }
 }
 
 /// The text in a base64 line; `=` alone is the empty one (RFC 4954 §4).
-fn decoded(line: &[u8]) -> Result<String, Refused> {
+fn decoded(line: &[u8]) -> Result<String, NoCredentials> {
     if line == b"=" {
         return Ok(String::new());
     }
-    let bytes = STANDARD.decode(line).map_err(|_| Refused::Malformed)?;
-    String::from_utf8(bytes).map_err(|_| Refused::Malformed)
+    let bytes = STANDARD.decode(line).map_err(|_| NoCredentials::Malformed)?;
+    String::from_utf8(bytes).map_err(|_| NoCredentials::Malformed)
 }

@@ -2,10 +2,10 @@
 
 use crate::peer::Flow;
 use crate::script::Ending;
-use crate::script::Moment;
+use crate::script::Occasion;
 use crate::script::Point;
-use crate::smtp::reply::Reply;
-use crate::smtp::session::Session;
+use crate::smtp::reply::ServerReply;
+use crate::smtp::session::SmtpDialogue;
 use crate::smtp::session::Transaction;
 use crate::smtp::unstuff::Unstuffer;
 use crate::state::AcceptedMail;
@@ -14,7 +14,7 @@ use std::io;
 /// Bytes to say in place of the ordinary reply, and what follows them.
 type Instead = (Vec<u8>, Option<Ending>);
 
-impl Session {
+impl SmtpDialogue {
     /// Reads the message and replies to its dot.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Session {
             return Ok(());
         };
         let Some(message) = message else {
-            return self.reply(&Reply::new(552, "5.3.4", "message too big"), Vec::new());
+            return self.reply(&ServerReply::new(552, "5.3.4", "message too big"), Vec::new());
         };
         self.settle(transaction, message).await
     }
@@ -46,7 +46,7 @@ impl Session {
             if too_big {
                 message.clear();
             }
-            let moment = Moment::Content { from: count, to: count + used as u64 };
+            let moment = Occasion::Content { from: count, to: count + used as u64 };
             count += used as u64;
             match self.peer.reach(moment, &[]).await? {
                 Flow::Instead(bytes, ending) => self.peer.say(&bytes, ending).await?,
@@ -83,7 +83,7 @@ impl Session {
         behind.extend(more);
         match accepted.or(dot) {
             Some((bytes, ending)) => self.peer.say(&bytes, ending).await,
-            None => self.reply(&Reply::new(250, "2.0.0", "accepted"), behind),
+            None => self.reply(&ServerReply::new(250, "2.0.0", "accepted"), behind),
         }
     }
 
@@ -108,7 +108,7 @@ impl Session {
     /// # Errors
     ///
     /// None; the result fits where others may fail.
-    pub(crate) fn reply(&mut self, reply: &Reply, behind: Vec<u8>) -> io::Result<()> {
+    pub(crate) fn reply(&mut self, reply: &ServerReply, behind: Vec<u8>) -> io::Result<()> {
         let bytes = reply.bytes(self.offers("ENHANCEDSTATUSCODES"));
         self.peer.wire.push(&bytes);
         self.peer.wire.push(&behind);

@@ -2,13 +2,13 @@
 
 /// One reply, perhaps of several lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reply {
+pub(crate) struct ServerReply {
     code: u16,
     enhanced: &'static str,
     lines: Vec<String>,
 }
 
-impl Reply {
+impl ServerReply {
     /// A reply of one line; `enhanced` may be empty (RFC 2034 §4: EHLO, 3yz).
     pub(crate) fn new(code: u16, enhanced: &'static str, text: &str) -> Self {
         Self { code, enhanced, lines: vec![text.to_owned()] }
@@ -42,9 +42,9 @@ mod tests {
 
     #[test]
     fn only_the_last_line_has_a_space_after_the_code() {
-        let lines = Reply::of_lines(250, vec!["a".to_owned(), "SIZE 9".to_owned()]);
+        let lines = ServerReply::of_lines(250, vec!["a".to_owned(), "SIZE 9".to_owned()]);
         assert_eq!(lines.bytes(true), b"250-a\r\n250 SIZE 9\r\n");
-        let one = Reply::new(550, "5.1.1", "no");
+        let one = ServerReply::new(550, "5.1.1", "no");
         assert_eq!(one.bytes(true), b"550 5.1.1 no\r\n");
         assert_eq!(one.bytes(false), b"550 no\r\n");
     }

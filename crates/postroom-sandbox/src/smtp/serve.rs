@@ -7,10 +7,10 @@ use crate::script::Point;
 use crate::script::SmtpCommand;
 use crate::smtp::argument;
 use crate::smtp::content::is_positive;
-use crate::smtp::reply::Reply;
-use crate::smtp::session::Session;
+use crate::smtp::reply::ServerReply;
+use crate::smtp::session::SmtpDialogue;
 use crate::transcript;
-use crate::wire::Line;
+use crate::wire::ClientLine;
 use std::io;
 
 /// The longest command line. RFC 5321 §4.5.3.1.4 wants 512, its extensions more.
@@ -37,10 +37,10 @@ pub(crate) async fn serve(mut peer: Peer, implicit_tls: bool) -> io::Result<()> 
         }
         Flow::Go | Flow::Without(_) | Flow::Fault(_) => peer.wire.push(greeting),
     }
-    Session::new(peer).run().await
+    SmtpDialogue::new(peer).run().await
 }
 
-impl Session {
+impl SmtpDialogue {
     async fn run(mut self) -> io::Result<()> {
         let mut pipelined = false;
         loop {
@@ -48,8 +48,8 @@ impl Session {
                 self.peer.wire.flush().await?;
             }
             let line = match self.peer.wire.line(LINE_BYTES_MAX).await? {
-                Line::Text(line) => line,
-                Line::TooLong => {
+                ClientLine::Text(line) => line,
+                ClientLine::TooLong => {
                     self.peer.wire.push(b"500 5.5.6 line too long\r\n");
                     continue;
                 }
@@ -116,7 +116,7 @@ impl Session {
     async fn answer(
         &mut self,
         instead: Option<(Vec<u8>, Option<Ending>)>,
-        reply: &Reply,
+        reply: &ServerReply,
         behind: Vec<u8>,
     ) -> io::Result<()> {
         match instead {

@@ -2,7 +2,7 @@
 //! (RFC 5321 §4.5.2). Only CRLF ends a line; a bare CR or LF is content like any other byte.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Seen {
+enum DotState {
     /// At the start of a line.
     #[default]
     LineStart,
@@ -19,7 +19,7 @@ enum Seen {
 /// Takes the message from the stream, wherever it is cut into pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Unstuffer {
-    seen: Seen,
+    seen: DotState,
 }
 
 impl Unstuffer {
@@ -27,23 +27,25 @@ impl Unstuffer {
     /// end was among them; what is behind the end is not used.
     pub(crate) fn push(&mut self, input: &[u8], message: &mut Vec<u8>) -> (usize, bool) {
         for (at, byte) in input.iter().enumerate() {
-            let (next, keep): (Seen, &[u8]) = match (self.seen, *byte) {
-                (Seen::LineStart, b'.') => (Seen::Dot, b""),
-                (Seen::Dot, b'\r') => (Seen::DotCr, b""),
-                (Seen::DotCr, b'\n') => {
-                    self.seen = Seen::LineStart;
+            let (next, keep): (DotState, &[u8]) = match (self.seen, *byte) {
+                (DotState::LineStart, b'.') => (DotState::Dot, b""),
+                (DotState::Dot, b'\r') => (DotState::DotCr, b""),
+                (DotState::DotCr, b'\n') => {
+                    self.seen = DotState::LineStart;
                     return (at + 1, true);
                 }
                 // It was not the end: the CR is content, the dot before it was stuffed.
-                (Seen::DotCr, b'\r') => (Seen::Cr, b"\r\r"),
-                (Seen::DotCr, _) => {
+                (DotState::DotCr, b'\r') => (DotState::Cr, b"\r\r"),
+                (DotState::DotCr, _) => {
                     message.push(b'\r');
-                    (Seen::Text, std::slice::from_ref(byte))
+                    (DotState::Text, std::slice::from_ref(byte))
                 }
-                (Seen::Cr, b'\n') => (Seen::LineStart, b"\n"),
-                (Seen::LineStart | Seen::Text | Seen::Cr, b'\r') => (Seen::Cr, b"\r"),
-                (Seen::LineStart | Seen::Dot | Seen::Text | Seen::Cr, _) => {
-                    (Seen::Text, std::slice::from_ref(byte))
+                (DotState::Cr, b'\n') => (DotState::LineStart, b"\n"),
+                (DotState::LineStart | DotState::Text | DotState::Cr, b'\r') => {
+                    (DotState::Cr, b"\r")
+                }
+                (DotState::LineStart | DotState::Dot | DotState::Text | DotState::Cr, _) => {
+                    (DotState::Text, std::slice::from_ref(byte))
                 }
             };
             message.extend_from_slice(keep);

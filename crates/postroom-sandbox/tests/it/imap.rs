@@ -6,15 +6,15 @@ use crate::client::Client;
 use crate::client::PATIENCE;
 use crate::client::sandbox;
 use crate::client::sandbox_with;
-use postroom_sandbox::Capabilities;
+use postroom_sandbox::CapabilityChanges;
 use postroom_sandbox::Certificate;
 use postroom_sandbox::SandboxConfig;
-use postroom_sandbox::Stored;
+use postroom_sandbox::StoredMessage;
 use std::time::Duration;
 
 const MAIL: &[u8] = b"Subject: one\r\nFrom: ben@demo.test\r\n\r\n\x00\xff .\r\n..\r\nno end";
 
-fn uids(messages: &[Stored]) -> Vec<u32> {
+fn uids(messages: &[StoredMessage]) -> Vec<u32> {
     messages.iter().map(|message| message.uid).collect()
 }
 
@@ -161,7 +161,7 @@ async fn messages_are_searched() {
         let mail = format!("Subject: number {at}\r\nMessage-ID: <{at}@demo.test>\r\n\r\nx\r\n");
         sandbox.deliver(ANNA, "INBOX", mail.into_bytes()).unwrap();
     }
-    let expunge = |state: &mut postroom_sandbox::State| {
+    let expunge = |state: &mut postroom_sandbox::SandboxState| {
         state.mailbox_mut(ANNA, "INBOX").unwrap().expunge(2);
         state.mailbox_mut(ANNA, "INBOX").unwrap().set_flags(3, vec!["\\Seen".to_owned()]);
     };
@@ -241,7 +241,7 @@ async fn what_others_do_is_told() {
     client.ok("SELECT INBOX").await;
     let tag = client.begin("IDLE").await;
     assert_eq!(client.line().await, "+ idling\r\n");
-    let idling = |state: &postroom_sandbox::State| state.connections().any(|one| one.idling);
+    let idling = |state: &postroom_sandbox::SandboxState| state.connections().any(|one| one.idling);
     sandbox.wait_for(idling, PATIENCE).await.unwrap();
     sandbox.deliver(ANNA, "INBOX", MAIL).unwrap();
     assert_eq!(client.line().await, "* 2 EXISTS\r\n");
@@ -314,7 +314,7 @@ async fn what_is_not_offered_is_not_done() {
     let lacks = ["UIDPLUS", "ESEARCH", "IDLE", "MOVE", "ID", "NAMESPACE", "UNSELECT", "LITERAL+"];
     let mut without: Vec<String> = lacks.iter().map(|name| (*name).to_owned()).collect();
     without.extend(["STARTTLS".to_owned(), "SPECIAL-USE".to_owned(), "SASL-IR".to_owned()]);
-    let imap_capabilities = Capabilities { without, with: vec!["XFOO".to_owned()] };
+    let imap_capabilities = CapabilityChanges { without, with: vec!["XFOO".to_owned()] };
     let sandbox =
         sandbox_with(SandboxConfig { imap_capabilities, ..SandboxConfig::default() }).await;
     let mut client = Client::connect(sandbox.imap()).await;

@@ -89,7 +89,7 @@ async fn wait_for_sees_changes_and_gives_up() {
     let sandbox = std::sync::Arc::new(sandbox().await);
     let other = std::sync::Arc::clone(&sandbox);
     let waits = tokio::spawn(async move {
-        let arrived = |state: &postroom_sandbox::State| {
+        let arrived = |state: &postroom_sandbox::SandboxState| {
             state.mailbox(ANNA, "INBOX").is_ok_and(|mailbox| !mailbox.is_empty())
         };
         other.wait_for(arrived, PATIENCE).await

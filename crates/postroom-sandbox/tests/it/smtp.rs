@@ -5,7 +5,7 @@ use crate::client::BEN;
 use crate::client::Client;
 use crate::client::sandbox;
 use crate::client::sandbox_with;
-use postroom_sandbox::Capabilities;
+use postroom_sandbox::CapabilityChanges;
 use postroom_sandbox::SandboxConfig;
 
 fn starts(reply: &str, code: &str) {
@@ -163,7 +163,7 @@ async fn tls_at_once_and_by_starttls() {
 async fn what_is_not_offered_is_not_done() {
     let lacks = ["STARTTLS", "AUTH", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES", "PIPELINING"];
     let without = lacks.iter().map(|name| (*name).to_owned()).collect();
-    let smtp_capabilities = Capabilities { without, with: vec!["XFOO bar".to_owned()] };
+    let smtp_capabilities = CapabilityChanges { without, with: vec!["XFOO bar".to_owned()] };
     let sandbox =
         sandbox_with(SandboxConfig { smtp_capabilities, ..SandboxConfig::default() }).await;
     let mut client = Client::connect(sandbox.smtp()).await;

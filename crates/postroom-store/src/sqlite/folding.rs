@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::sqlite::dialect::FOLD;
 use crate::sqlite::statement;
-use postroom_model::fold::fold;
+use postroom_model::fold;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;

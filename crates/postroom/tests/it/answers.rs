@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use postroom_sandbox::Action;
-use postroom_sandbox::Capabilities;
+use postroom_sandbox::CapabilityChanges;
 use postroom_sandbox::Ending;
 use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
@@ -62,7 +62,7 @@ fn paths(sandbox: &Sandbox) -> Vec<Vec<String>> {
 async fn sandbox_without(capability: &str) -> (Sandbox, Postroom, String) {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
     let without = vec![capability.to_owned()];
-    let smtp_capabilities = Capabilities { without, ..Capabilities::default() };
+    let smtp_capabilities = CapabilityChanges { without, ..CapabilityChanges::default() };
     let config = SandboxConfig { users, smtp_capabilities, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(config).await.unwrap();
     let postroom = postroom(sandbox.ca_pem());

@@ -8,7 +8,7 @@ use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
-use postroom_sandbox::State;
+use postroom_sandbox::SandboxState;
 use postroom_sandbox::When;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -21,7 +21,7 @@ fn in_mailbox(sandbox: &Sandbox, mailbox: &str, on: Point, act: Action) {
     sandbox.script(Rule { on, when: When::For(mailbox.to_owned()), act });
 }
 
-fn count(state: &State, command: &str) -> usize {
+fn count(state: &SandboxState, command: &str) -> usize {
     state.transcript().filter(|line| line.command == command).count()
 }
 
@@ -191,7 +191,7 @@ async fn a_refused_password_is_not_tried_for_each_change_of_a_folder() {
     let folder = id(&postroom.folder(&account, "INBOX").await.unwrap());
     let path = format!("email/Accounts/{account}");
     postroom.patch(&path, &json!({"password": "wrong"})).await.unwrap();
-    let logins = |state: &State| count(state, "AUTHENTICATE");
+    let logins = |state: &SandboxState| count(state, "AUTHENTICATE");
     told(&postroom, &path, "not tried again soon").await;
     let before = sandbox.look(logins);
     for number in 0..10 {
@@ -376,7 +376,7 @@ async fn what_is_never_given_alone_either_stays_pending_and_says_so() {
     let folder = with_one_that_never_answers(&sandbox, &postroom, &account).await;
     let path = format!("email/Folders/{folder}");
     told(&postroom, &path, "UID 2: it was asked for on a connection of its own, and").await;
-    let asked = |state: &State| {
+    let asked = |state: &SandboxState| {
         state.transcript().filter(|line| line.text.contains("UID FETCH 2 ")).count()
     };
     sandbox.wait_for(|state| asked(state) > 1, PATIENCE).await.unwrap();

@@ -3,7 +3,7 @@
 
 use crate::world::*;
 use postroom_sandbox::Action;
-use postroom_sandbox::Capabilities;
+use postroom_sandbox::CapabilityChanges;
 use postroom_sandbox::Certificate;
 use postroom_sandbox::Ending;
 use postroom_sandbox::Point;
@@ -295,7 +295,7 @@ async fn messages_of_an_account_that_cannot_send_end_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_nobody_asks_for_is_said_and_costs_no_message() {
     let without = vec!["AUTH".to_owned()];
-    let smtp_capabilities = Capabilities { without, ..Capabilities::default() };
+    let smtp_capabilities = CapabilityChanges { without, ..CapabilityChanges::default() };
     let config = SandboxConfig { smtp_capabilities, ..SandboxConfig::default() };
     let (sandbox, postroom, account) = only_sending(config, quick()).await;
     let message = post(&postroom, outgoing(&account, "waits")).await;
@@ -368,7 +368,7 @@ async fn a_connection_that_ended_while_idle_costs_no_attempt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn auth_login_and_addresses_beyond_ascii_are_spoken() {
     let smtp_capabilities =
-        Capabilities { without: vec!["AUTH".to_owned()], with: vec!["AUTH LOGIN".to_owned()] };
+        CapabilityChanges { without: vec!["AUTH".to_owned()], with: vec!["AUTH LOGIN".to_owned()] };
     let config = SandboxConfig { smtp_capabilities, ..SandboxConfig::default() };
     let (sandbox, postroom, account) = only_sending(config, quick()).await;
     let mut message = outgoing(&account, "Grüße");

@@ -7,8 +7,8 @@ use postroom_sandbox::ImapCommand;
 use postroom_sandbox::MessageFault;
 use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
+use postroom_sandbox::SandboxState;
 use postroom_sandbox::SmtpCommand;
-use postroom_sandbox::State;
 use postroom_sandbox::When;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -154,7 +154,7 @@ async fn nothing_is_deleted_before_it_is_recorded() {
     postroom.restart().unwrap();
     let found = messages(&postroom, &folder, 1).await;
     assert_eq!(found[0]["subject"], "keep me");
-    let gone = |state: &State| {
+    let gone = |state: &SandboxState| {
         state.mailbox(ANNA, "INBOX").is_ok_and(|mailbox| mailbox.messages().next().is_none())
     };
     sandbox.wait_for(gone, PATIENCE).await.unwrap();
@@ -231,7 +231,7 @@ async fn messages_leave_in_the_order_of_their_time_and_not_before_it() {
     let mut future = outgoing(&account, "never");
     future["dateTime"] = json!("2099-01-01T00:00:00Z");
     let future = postroom.post("email/Messages", &future).await.unwrap();
-    let three = |state: &State| state.accepted().len() == 3;
+    let three = |state: &SandboxState| state.accepted().len() == 3;
     sandbox.wait_for(three, PATIENCE).await.unwrap();
     let accepted = sandbox.accepted();
     let subject = |mail: &postroom_sandbox::AcceptedMail| {

@@ -3,7 +3,7 @@
 
 use crate::world::*;
 use postroom_sandbox::Action;
-use postroom_sandbox::Capabilities;
+use postroom_sandbox::CapabilityChanges;
 use postroom_sandbox::Ending;
 use postroom_sandbox::ImapCommand;
 use postroom_sandbox::Mailbox;
@@ -156,7 +156,7 @@ async fn a_size_that_is_wrong_for_good_delays_a_message_and_keeps_it_at_the_serv
 async fn without_uidplus_a_message_is_deleted_unless_somebody_else_has_marked_one() {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
     let without = vec!["UIDPLUS".to_owned(), "IMAP4rev2".to_owned(), "ESEARCH".to_owned()];
-    let imap_capabilities = Capabilities { without, ..Capabilities::default() };
+    let imap_capabilities = CapabilityChanges { without, ..CapabilityChanges::default() };
     let config = SandboxConfig { users, imap_capabilities, ..SandboxConfig::default() };
     let sandbox = Sandbox::start(config).await.unwrap();
     let postroom = postroom(sandbox.ca_pem());

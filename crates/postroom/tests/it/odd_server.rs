@@ -8,7 +8,7 @@ use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
 use postroom_sandbox::RuleId;
 use postroom_sandbox::Sandbox;
-use postroom_sandbox::State;
+use postroom_sandbox::SandboxState;
 use postroom_sandbox::When;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -68,8 +68,9 @@ async fn a_uidvalidity_that_comes_and_goes_neither_loses_nor_repeats() {
 async fn each_poll_selects_again_as_some_servers_tell_of_news_only_then() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     enable(&postroom, &account, "INBOX", json!({})).await;
-    let polled =
-        |state: &State| state.transcript().filter(|line| line.command == "EXAMINE").count() > 3;
+    let polled = |state: &SandboxState| {
+        state.transcript().filter(|line| line.command == "EXAMINE").count() > 3
+    };
     sandbox.wait_for(polled, PATIENCE).await.unwrap();
 }
 
@@ -120,7 +121,7 @@ async fn what_cannot_be_selected_is_no_folder_and_what_is_gone_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_while_a_mailbox_is_fetched_is_noticed() {
-    type Change = fn(&mut State);
+    type Change = fn(&mut SandboxState);
     let comes_and_goes: Change = |state| {
         state.deliver(ANNA, "INBOX", mail("new")).unwrap();
         let mailbox = state.mailbox_mut(ANNA, "INBOX").unwrap();

@@ -124,7 +124,7 @@ async fn the_wishes_of_a_folder_are_fulfilled_at_the_server() {
             "seen@test.test" => {
                 let seen = async || {
                     let all = dovecot.fetch(user, "INBOX")?;
-                    let seen = |mail: &postroom_testkit::Delivered| {
+                    let seen = |mail: &postroom_testkit::FetchedMessage| {
                         mail.flags.iter().any(|flag| flag == "\\Seen")
                     };
                     Ok(all.values().all(seen).then_some(()))

@@ -6,7 +6,7 @@ use postroom_sandbox::Point;
 use postroom_sandbox::Protocol;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
-use postroom_sandbox::State;
+use postroom_sandbox::SandboxState;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
 use postroom_testkit::wait_until;
@@ -49,7 +49,7 @@ async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
     logged(&postroom, "SIGHUP: settings read again").await;
     until(&postroom, &account, "the account to be ready", state("ready")).await;
     // What is connected is connected anew: its certificate may be trusted no longer.
-    let imap = |state: &State| {
+    let imap = |state: &SandboxState| {
         let imap = state.connections().filter(|one| one.protocol == Protocol::Imap);
         imap.map(|one| one.id).collect::<Vec<_>>()
     };
@@ -58,7 +58,7 @@ async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
     until(&postroom, &format!("email/Folders/{folder}"), "the first poll", polled).await;
     let before = sandbox.look(imap);
     postroom.signal("HUP").unwrap();
-    let anew = |state: &State| imap(state).iter().any(|id| !before.contains(id));
+    let anew = |state: &SandboxState| imap(state).iter().any(|id| !before.contains(id));
     sandbox.wait_for(anew, PATIENCE).await.unwrap();
 }
 

@@ -1,7 +1,7 @@
 //! Items, as they are asked for and as they are sent.
 
 use super::*;
-use crate::imap::token::Segment;
+use crate::imap::token::CommandSegment;
 use crate::imap::token::tokens;
 
 const MESSAGE: &[u8] = b"Subject: hi\r\nTo: a@b.test\r\n\r\nbody\r\n";
@@ -11,9 +11,9 @@ const NESTED: &[u8] = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n
     --c\r\n\r\ntwo\r\n--c--\r\n--b--\r\n";
 
 fn fetch(items: &str, bytes: &[u8], fault: Option<&MessageFault>) -> String {
-    let line = tokens(&[Segment::Line(items.into())]).unwrap();
+    let line = tokens(&[CommandSegment::Line(items.into())]).unwrap();
     let items = parse(&mut Arguments::new(&line)).unwrap();
-    let message = Stored {
+    let message = StoredMessage {
         uid: 7,
         flags: vec!["\\Seen".to_owned(), "$Later".to_owned()],
         internal_date_ms: 1_706_781_600_000,
@@ -93,7 +93,7 @@ fn each_fault_changes_one_thing() {
 #[test]
 fn what_is_no_item_is_malformed() {
     for items in ["BODY[", "BODY[X]", "BODY[MIME]", "BODY[]<1>", "FOO[]", "FOO", "()"] {
-        let line = tokens(&[Segment::Line(items.into())]).unwrap();
+        let line = tokens(&[CommandSegment::Line(items.into())]).unwrap();
         assert!(parse(&mut Arguments::new(&line)).is_err(), "{items}");
     }
 }
