@@ -53,7 +53,9 @@ pub use fold::fold;
 pub use invalid::Invalid;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
+
 pub use options::Options;
+pub use options::option_names;
 pub use property::DataType;
 pub use property::Property;
 pub use query::Order;

@@ -176,6 +176,11 @@ pub(crate) const DECLARATIONS: &[Declaration] = &[
     },
 ];
 
+/// The names of all options, as clients set them.
+pub fn option_names() -> impl Iterator<Item = &'static str> {
+    DECLARATIONS.iter().map(|declaration| declaration.name)
+}
+
 /// The declaration of that name.
 #[must_use]
 pub(crate) fn declaration(name: &str) -> Option<&'static Declaration> {
