@@ -180,7 +180,7 @@ fn refused(reason: String) -> rustls::Error {
 }
 
 /// Why a certificate was refused, taken from the error of a handshake.
-pub fn reason_of(error: &rustls::Error) -> Option<String> {
+pub(crate) fn reason_of(error: &rustls::Error) -> Option<String> {
     if let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error {
         return Some(inner.to_string());
     }
