@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_imap::Connection;
+use postroom_imap::ImapConnection;
 use postroom_imap::FetchItems;
 use postroom_imap::MailboxName;
 use postroom_imap::Mode;
-use postroom_imap::Options;
+use postroom_imap::ImapOptions;
 use postroom_imap::UidSet;
 use tokio::io::AsyncWriteExt;
 
@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
         server.write_all(greeting).await.expect("room");
         server.write_all(bytes).await.expect("room");
         server.shutdown().await.expect("an open pipe");
-        let Ok(mut connection) = Connection::over(client, &Options::default()).await else {
+        let Ok(mut connection) = ImapConnection::over(client, &ImapOptions::default()).await else {
             return;
         };
         let _ = connection.list().await;

@@ -3,11 +3,11 @@
 use crate::account::Account;
 use crate::error::Error;
 use crate::shared::Shared;
-use postroom_imap::Connection;
-use postroom_imap::Deadlines;
-use postroom_imap::Limits;
-use postroom_imap::Options;
-use postroom_imap::Verdict;
+use postroom_imap::ImapConnection;
+use postroom_imap::ImapDeadlines;
+use postroom_imap::ImapLimits;
+use postroom_imap::ImapOptions;
+use postroom_imap::ImapVerdict;
 use std::time::Duration;
 
 /// A message of which nothing comes for this part of `silence_timeout` holds up the others.
@@ -37,30 +37,30 @@ pub async fn connect(
     shared: &Shared,
     account: &Account,
     waits: Waits,
-) -> Result<Connection, Error> {
+) -> Result<ImapConnection, Error> {
     // An account without IMAP has no receiver.
     let server = account.imap.as_ref().ok_or(Error::NoPassword)?;
     let credentials = server.credentials.as_ref().ok_or(Error::NoPassword)?;
-    let limits = Limits {
+    let limits = ImapLimits {
         literal_bytes_max: account.message_bytes_max(),
         literal_in_memory_bytes: shared.settings.in_memory_bytes_max,
         mailboxes_count_max: account.mailboxes_max(),
-        ..Limits::default()
+        ..ImapLimits::default()
     };
     let silence = account.options.duration("silence_timeout");
-    let deadlines = Deadlines {
+    let deadlines = ImapDeadlines {
         greeting: account.options.duration("greeting_timeout"),
         command: account.options.duration("command_timeout"),
         silence,
         stall: if waits == Waits::Briefly { stall(account) } else { silence },
-        ..Deadlines::default()
+        ..ImapDeadlines::default()
     };
-    let options = Options { limits, deadlines, ..Options::default() };
+    let options = ImapOptions { limits, deadlines, ..ImapOptions::default() };
     let dialing = shared.dialing();
     let _turn = shared.turn(&server.endpoint).await;
     let dialer = dialing.dialer.pinned(&account.fingerprints);
     let dialer = dialer.map_err(postroom_imap::Error::from)?;
-    let mut connection = Connection::open(&dialer, &server.endpoint, &options).await?;
+    let mut connection = ImapConnection::open(&dialer, &server.endpoint, &options).await?;
     connection.login(&credentials.open()?).await?;
     Ok(connection)
 }
@@ -75,7 +75,7 @@ pub fn is_gone(noop: Result<(), postroom_imap::Error>) -> Result<bool, Error> {
     match noop {
         Ok(()) => Ok(false),
         Err(error) if error.leaves_connection_open() => Ok(false),
-        Err(error) if error.verdict() == Verdict::Retry => Ok(true),
+        Err(error) if error.verdict() == ImapVerdict::Retry => Ok(true),
         Err(error) => Err(error.into()),
     }
 }

@@ -48,7 +48,7 @@ use crate::error::Error;
 use crate::shared::Shared;
 use asks::Asks;
 use intake::Missed;
-use postroom_imap::Connection;
+use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ use wishes::At;
 pub async fn receive_one(
     shared: &Arc<Shared>,
     who: (&Account, &Folder),
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     (uid, news): (u64, &News),
     turn: &Turn<'_>,
 ) -> Result<bool, Error> {
@@ -89,7 +89,7 @@ pub async fn receive_one(
 async fn fetch_one(
     shared: &Arc<Shared>,
     who: (&Account, &Folder),
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     (uid, news, count): (u64, &News, &mut u64),
     turn: &Turn<'_>,
 ) -> Result<Vec<Missed>, Error> {
@@ -139,7 +139,7 @@ pub enum Left {
 pub async fn receive(
     shared: &Arc<Shared>,
     (account, folder): (&Account, &Folder),
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     known: &mut Known,
     turn: &Turn<'_>,
 ) -> Result<Left, Error> {

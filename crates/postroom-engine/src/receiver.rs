@@ -30,8 +30,8 @@ use crate::report::leaves_others;
 use crate::report::needs_a_person;
 use crate::shared::Shared;
 use crate::survey::survey;
-use postroom_imap::Connection;
-use postroom_imap::Verdict;
+use postroom_imap::ImapConnection;
+use postroom_imap::ImapVerdict;
 use postroom_store::FolderReport;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -263,7 +263,7 @@ impl Receiver {
     async fn survey_if_due(
         &mut self,
         account: &Account,
-        connection: &mut Connection,
+        connection: &mut ImapConnection,
     ) -> Result<Instant, Error> {
         let interval = account.options.duration("survey_interval");
         let due = self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval));
@@ -295,7 +295,7 @@ impl Receiver {
     async fn poll_due(
         &mut self,
         account: &Account,
-        connection: &mut Connection,
+        connection: &mut ImapConnection,
         setup: &watch::Receiver<Arc<Account>>,
     ) -> Result<usize, Error> {
         let mut count = 0;
@@ -338,7 +338,7 @@ impl Receiver {
     async fn poll(
         &mut self,
         (account, folder): (&Account, &Folder),
-        connection: &mut Connection,
+        connection: &mut ImapConnection,
         turn: &Turn<'_>,
     ) -> Result<bool, Error> {
         let known = self.known.entry(folder.id).or_default();
@@ -382,7 +382,7 @@ impl Receiver {
 /// How long the server wants us to wait.
 fn hint(error: &Error) -> Duration {
     if let Error::Imap(error) = error
-        && let Verdict::RetryLater { after: Some(hint) } = error.verdict()
+        && let ImapVerdict::RetryLater { after: Some(hint) } = error.verdict()
     {
         return hint;
     }

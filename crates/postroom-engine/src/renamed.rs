@@ -11,7 +11,7 @@ use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
-use postroom_imap::Connection;
+use postroom_imap::ImapConnection;
 use postroom_imap::Listed;
 use postroom_imap::Mode;
 use postroom_store::Origin;
@@ -30,7 +30,7 @@ const WITNESSES: (usize, usize) = (8, 8);
 pub async fn follow(
     shared: &Shared,
     account: &Account,
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     listed: &[Listed],
 ) -> Result<(), Error> {
     let names: BTreeSet<_> = listed.iter().map(|listed| &listed.name).collect();
@@ -62,7 +62,7 @@ pub async fn follow(
 
 async fn is_same(
     shared: &Shared,
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     origin: &Origin,
     candidate: &Listed,
 ) -> Result<bool, Error> {

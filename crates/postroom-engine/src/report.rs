@@ -3,7 +3,7 @@
 use crate::account::Account;
 use crate::error::Error;
 use crate::journal;
-use postroom_imap::Verdict;
+use postroom_imap::ImapVerdict;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
 use postroom_store::AccountReport;
@@ -176,7 +176,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 #[must_use]
 pub fn needs_a_person(error: &Error) -> bool {
     match error {
-        Error::Imap(error) => error.verdict() == Verdict::Credentials,
+        Error::Imap(error) => error.verdict() == ImapVerdict::Credentials,
         Error::Smtp(postroom_smtp::Error::Unsupported { .. }) => true,
         Error::Smtp(error) => error.verdict() == postroom_smtp::SmtpVerdict::Credentials,
         Error::NoPassword => true,

@@ -8,7 +8,7 @@ use crate::account::Folder;
 use crate::error::Error;
 use crate::renamed;
 use crate::shared::Shared;
-use postroom_imap::Connection;
+use postroom_imap::ImapConnection;
 use postroom_imap::Listed;
 use postroom_imap::MailboxName;
 use postroom_imap::Mailboxes;
@@ -35,7 +35,7 @@ pub struct Surveyed {
 pub async fn survey(
     shared: &Shared,
     account: &Account,
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
 ) -> Result<Surveyed, Error> {
     let Mailboxes { listed, over_count, is_whole } = connection.list().await?;
     let is_listed = |folder: &Folder| listed.iter().any(|listed| listed.name == folder.mailbox);

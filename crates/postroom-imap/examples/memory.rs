@@ -6,12 +6,12 @@
 //! bound is passed.
 #![expect(clippy::print_stdout, reason = "a program that prints figures")]
 
-use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
+use postroom_imap::ImapConnection;
+use postroom_imap::ImapOptions;
 use postroom_imap::MailboxName;
 use postroom_imap::Mode;
-use postroom_imap::Options;
 use postroom_imap::UidSet;
 use postroom_net::Credentials;
 use postroom_net::Dialer;
@@ -121,8 +121,8 @@ async fn bare(dialer: &Dialer, endpoint: &Endpoint) -> Outcome<Stream> {
 }
 
 /// An IMAP connection, logged in, with a mailbox selected, idle.
-async fn ready(dialer: &Dialer, endpoint: &Endpoint) -> Outcome<Connection> {
-    let mut connection = Connection::open(dialer, endpoint, &Options::default()).await?;
+async fn ready(dialer: &Dialer, endpoint: &Endpoint) -> Outcome<ImapConnection> {
+    let mut connection = ImapConnection::open(dialer, endpoint, &ImapOptions::default()).await?;
     let secret = Secret::Password(SecretString::from("secret"));
     connection.login(&Credentials { login: "anna".to_owned(), secret }).await?;
     connection.select(&MailboxName::inbox(), Mode::Examine).await?;

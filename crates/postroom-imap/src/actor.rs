@@ -5,18 +5,18 @@
 //! A FETCH is read to its end if little is left to read; otherwise the connection is closed. The
 //! task ends at once when the handle is dropped.
 
-use crate::answer::Answer;
+use crate::answer::CommandResponses;
 use crate::command::Command;
 use crate::error::Error;
-use crate::fetch::Delivery;
+use crate::fetch::FetchBatch;
 use crate::fetch::FetchEvent;
-use crate::patience::Patience;
 use crate::response::Body;
 use crate::response::Fetched;
 use crate::response::Response;
-use crate::session::Event;
+use crate::response_timer::ResponseTimer;
+use crate::session::SessionEvent;
 use crate::set::UidSet;
-use crate::wire::Wire;
+use crate::wire::ImapWire;
 use std::collections::HashSet;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -28,23 +28,23 @@ pub(crate) struct Request {
     /// The command.
     pub command: Command,
     /// Where its outcome goes.
-    pub reply: Reply,
+    pub reply: Requester,
 }
 
 /// Where the outcome of a command goes.
-pub(crate) enum Reply {
+pub(crate) enum Requester {
     /// One answer at the end.
-    Answer(oneshot::Sender<Result<Answer, Error>>),
+    Answer(oneshot::Sender<Result<CommandResponses, Error>>),
     /// Events while they arrive: a FETCH.
-    Events(mpsc::Sender<Delivery>),
+    Events(mpsc::Sender<FetchBatch>),
 }
 
-impl Reply {
+impl Requester {
     async fn fail(self, error: Error) {
         // Nobody waits if the receiver is gone.
         match self {
             Self::Answer(sender) => drop(sender.send(Err(error))),
-            Self::Events(sender) => drop(sender.send(Delivery::Done(Err(error))).await),
+            Self::Events(sender) => drop(sender.send(FetchBatch::Done(Err(error))).await),
         }
     }
 }
@@ -52,7 +52,7 @@ impl Reply {
 /// Serves requests until the handle is gone. After the connection has ended, every request fails.
 /// The first of them gets the reason.
 pub(crate) async fn run<S>(
-    wire: Wire<S>,
+    wire: ImapWire<S>,
     mut requests: mpsc::Receiver<Box<Request>>,
     handle: oneshot::Receiver<()>,
 ) where
@@ -71,7 +71,10 @@ pub(crate) async fn run<S>(
 }
 
 /// Serves requests until the connection ends. Gives the reason, unless a caller already got it.
-async fn serve<S>(mut wire: Wire<S>, requests: &mut mpsc::Receiver<Box<Request>>) -> Option<Error>
+async fn serve<S>(
+    mut wire: ImapWire<S>,
+    requests: &mut mpsc::Receiver<Box<Request>>,
+) -> Option<Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -87,16 +90,16 @@ where
         let Request { command, reply } = *request;
         let is_last = command.name == "LOGOUT";
         let goes_on = match reply {
-            Reply::Answer(sender) => {
+            Requester::Answer(sender) => {
                 let answer = wire.command(command).await;
                 let goes_on = answer.as_ref().map_or_else(Error::leaves_connection_open, |_| true);
                 drop(sender.send(answer));
                 goes_on
             }
-            Reply::Events(sender) => {
+            Requester::Events(sender) => {
                 let result = fetch(&mut wire, command, &sender).await;
                 let goes_on = result.as_ref().map_or_else(Error::leaves_connection_open, |()| true);
-                drop(sender.send(Delivery::Done(result)).await);
+                drop(sender.send(FetchBatch::Done(result)).await);
                 goes_on
             }
         };
@@ -108,9 +111,9 @@ where
 
 /// Runs a FETCH. The events of one read are handed on together.
 async fn fetch<S>(
-    wire: &mut Wire<S>,
+    wire: &mut ImapWire<S>,
     command: Command,
-    sender: &mpsc::Sender<Delivery>,
+    sender: &mpsc::Sender<FetchBatch>,
 ) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -118,9 +121,9 @@ where
     let deadlines = &wire.options().deadlines;
     let stalls = command.wants_bodies && deadlines.stall < deadlines.silence;
     let silence = if stalls { deadlines.stall } else { deadlines.silence };
-    let mut patience = Patience::by_rate(silence, deadlines.bytes_per_second_min);
+    let mut timer = ResponseTimer::by_rate(silence, deadlines.bytes_per_second_min);
     let name = command.name;
-    let mut progress = Progress::of(&command, wire.received());
+    let mut progress = FetchProgress::of(&command, wire.received());
     wire.session().start(command);
     wire.send().await?;
     let of_stall = |error: Error| error.of_stall(stalls);
@@ -128,14 +131,14 @@ where
     let mut events = vec![];
     loop {
         match wire.ready_event() {
-            Ok(Some(Event::Completed(completion))) => {
+            Ok(Some(SessionEvent::Completed(completion))) => {
                 deliver(sender, &mut events).await;
                 return completion.refused(name).map(drop);
             }
             Ok(Some(event)) => {
                 let (received, max) = (wire.received(), wire.options().limits.answer_bytes_max);
                 if progress.is_made(&event, received) {
-                    patience.renew();
+                    timer.renew();
                 }
                 events.extend(fetch_event(event));
                 if progress.idle_bytes() > max as u64 {
@@ -151,7 +154,7 @@ where
                 }
                 check_given_up(wire, given_up)?;
                 tokio::select! {
-                    filled = wire.fill(&mut patience) => filled.map_err(of_stall)?,
+                    filled = wire.fill(&mut timer) => filled.map_err(of_stall)?,
                     () = sender.closed(), if given_up.is_none() => {}
                 }
             }
@@ -164,7 +167,7 @@ where
 }
 
 /// The progress of a FETCH. Responses about other things, and repeated responses, are no progress.
-struct Progress {
+struct FetchProgress {
     asked: UidSet,
     wants_bodies: bool,
     given: HashSet<u64>,
@@ -174,7 +177,7 @@ struct Progress {
     seen_bytes: u64,
 }
 
-impl Progress {
+impl FetchProgress {
     fn of(command: &Command, received: u64) -> Self {
         Self {
             asked: command.asked.clone(),
@@ -186,16 +189,16 @@ impl Progress {
     }
 
     /// Whether the event is a message that was asked for and has not arrived before.
-    fn is_made(&mut self, event: &Event, received: u64) -> bool {
+    fn is_made(&mut self, event: &SessionEvent, received: u64) -> bool {
         match event {
-            Event::Response(Response::Fetch(fetched)) if self.is_news(fetched) => {
+            SessionEvent::Response(Response::Fetch(fetched)) if self.is_news(fetched) => {
                 (self.at_bytes, self.seen_bytes) = (received, received);
                 return true;
             }
-            Event::Response(_) => self.seen_bytes = received,
+            SessionEvent::Response(_) => self.seen_bytes = received,
             // The message that follows these chunks shows whether it was asked for.
-            Event::BodyStart { .. } | Event::Chunk(_) | Event::BodyEnd => {}
-            Event::Continue | Event::Completed(_) => {}
+            SessionEvent::BodyStart { .. } | SessionEvent::Chunk(_) | SessionEvent::BodyEnd => {}
+            SessionEvent::Continue | SessionEvent::Completed(_) => {}
         }
         false
     }
@@ -214,15 +217,15 @@ impl Progress {
 }
 
 /// Hands events on. `false`: the receiver is gone.
-async fn deliver(sender: &mpsc::Sender<Delivery>, events: &mut Vec<FetchEvent>) -> bool {
+async fn deliver(sender: &mpsc::Sender<FetchBatch>, events: &mut Vec<FetchEvent>) -> bool {
     if events.is_empty() {
         return !sender.is_closed();
     }
-    sender.send(Delivery::Events(std::mem::take(events))).await.is_ok()
+    sender.send(FetchBatch::Events(std::mem::take(events))).await.is_ok()
 }
 
 /// A FETCH without a receiver is read to its end only if little is left.
-fn check_given_up<S>(wire: &Wire<S>, given_up: Option<u64>) -> Result<(), Error>
+fn check_given_up<S>(wire: &ImapWire<S>, given_up: Option<u64>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -233,12 +236,12 @@ where
     Ok(())
 }
 
-fn fetch_event(event: Event) -> Option<FetchEvent> {
+fn fetch_event(event: SessionEvent) -> Option<FetchEvent> {
     match event {
-        Event::Response(Response::Fetch(fetched)) => Some(FetchEvent::Message(fetched)),
-        Event::BodyStart { size_bytes } => Some(FetchEvent::BodyStart { size_bytes }),
-        Event::Chunk(bytes) => Some(FetchEvent::Chunk(bytes)),
-        Event::BodyEnd => Some(FetchEvent::BodyEnd),
-        Event::Response(_) | Event::Continue | Event::Completed(_) => None,
+        SessionEvent::Response(Response::Fetch(fetched)) => Some(FetchEvent::Message(fetched)),
+        SessionEvent::BodyStart { size_bytes } => Some(FetchEvent::BodyStart { size_bytes }),
+        SessionEvent::Chunk(bytes) => Some(FetchEvent::Chunk(bytes)),
+        SessionEvent::BodyEnd => Some(FetchEvent::BodyEnd),
+        SessionEvent::Response(_) | SessionEvent::Continue | SessionEvent::Completed(_) => None,
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::capabilities::Capabilities;
 use crate::error::Error;
-use crate::limits::Limits;
+use crate::limits::ImapLimits;
 use crate::mailbox::MailboxName;
 use crate::response::Code;
 use crate::response::Fetched;
@@ -22,7 +22,7 @@ const UID_OCTETS_MAX: u64 = 20;
 
 /// The answer to one command.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct CommandResponses {
     /// What was said of the selected mailbox.
     pub selected: Selected,
     /// The UIDs found, in the server's order.
@@ -47,7 +47,7 @@ pub(crate) struct Answer {
     pub capabilities: Arc<Capabilities>,
 }
 
-impl Answer {
+impl CommandResponses {
     /// Takes one response. `received_bytes`: how many bytes of the answer have arrived so far.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Answer {
         &mut self,
         response: Response,
         received_bytes: u64,
-        limits: &Limits,
+        limits: &ImapLimits,
     ) -> Result<(), Error> {
         let mut uids_count = self.uids.len() as u64;
         match response {
@@ -152,8 +152,9 @@ mod tests {
 
     #[test]
     fn a_search_result_is_bounded_however_it_is_written() {
-        let limits = Limits { uids_count_max: 10, answer_bytes_max: 1000, ..Limits::default() };
-        let mut answer = Answer::default();
+        let limits =
+            ImapLimits { uids_count_max: 10, answer_bytes_max: 1000, ..ImapLimits::default() };
+        let mut answer = CommandResponses::default();
         let mut take = |response, bytes| answer.take(response, bytes, &limits).is_ok();
         assert!(take(Response::Esearch(UidSet::from_range(5..=9), 0), 40));
         assert!(take(Response::Search(vec![9, 1, 2, 1], 0), 60));
@@ -164,8 +165,8 @@ mod tests {
 
     #[test]
     fn mailboxes_beyond_the_limit_are_counted_and_not_kept() {
-        let limits = Limits { mailboxes_count_max: 2, ..Limits::default() };
-        let mut answer = Answer::default();
+        let limits = ImapLimits { mailboxes_count_max: 2, ..ImapLimits::default() };
+        let mut answer = CommandResponses::default();
         for _ in 0..5 {
             answer.take(Response::List(Listed::inbox()), 40, &limits).unwrap();
         }
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn codes_tell_of_the_mailbox() {
-        let mut answer = Answer::default();
+        let mut answer = CommandResponses::default();
         for (name, arguments) in [
             ("UIDVALIDITY", "7"),
             ("UIDNEXT", "0"),

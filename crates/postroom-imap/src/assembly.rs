@@ -13,11 +13,11 @@
 //! Standards: RFC 3501 §2.2.2, §4.3.
 
 use crate::error::Error;
-use crate::frame::After;
-use crate::frame::Delivery;
 use crate::frame::Frame;
 use crate::frame::Framer;
-use crate::limits::Limits;
+use crate::frame::LiteralUse;
+use crate::frame::TextEnd;
+use crate::limits::ImapLimits;
 use crate::response::is_whole_body;
 use crate::token::Segment;
 use crate::token::Token;
@@ -51,7 +51,7 @@ pub(crate) enum Assembled {
 
 /// The state of the current response, without its pieces.
 #[derive(Debug, Default)]
-struct Progress {
+struct OpenResponse {
     has_body: bool,
     kept_bytes: usize,
     skipped_bytes: u64,
@@ -66,7 +66,7 @@ struct Progress {
 pub(crate) struct Assembly {
     framer: Framer,
     segments: Vec<Segment>,
-    progress: Progress,
+    progress: OpenResponse,
     failed: Option<Error>,
 }
 
@@ -76,7 +76,7 @@ impl Assembly {
         Self {
             framer: Framer::new(),
             segments: vec![],
-            progress: Progress::default(),
+            progress: OpenResponse::default(),
             failed: None,
         }
     }
@@ -108,7 +108,7 @@ impl Assembly {
     pub(crate) fn receive(
         &mut self,
         buffer: &mut BytesMut,
-        limits: &Limits,
+        limits: &ImapLimits,
         takes_bodies: bool,
     ) -> Result<Option<Assembled>, Error> {
         loop {
@@ -150,8 +150,8 @@ impl Assembly {
     fn text(
         &mut self,
         text: Bytes,
-        after: After,
-        limits: &Limits,
+        after: TextEnd,
+        limits: &ImapLimits,
         takes_bodies: bool,
     ) -> Result<Option<Assembled>, Error> {
         let after_literal = !matches!(self.segments.last(), Some(Segment::Text(_)) | None);
@@ -167,14 +167,14 @@ impl Assembly {
             self.segments.push(Segment::Text(text));
         }
         match after {
-            After::End if is_blank && after_literal && is_open(&self.segments) => {
+            TextEnd::End if is_blank && after_literal && is_open(&self.segments) => {
                 self.progress.is_undecided = true;
                 Ok(None)
             }
-            After::End if self.segments.is_empty() => Ok(None),
-            After::End => Ok(Some(self.finish(false))),
-            After::Literal(size) => self.announced(size, limits, takes_bodies),
-            After::More => {
+            TextEnd::End if self.segments.is_empty() => Ok(None),
+            TextEnd::End => Ok(Some(self.finish(false))),
+            TextEnd::Literal(size) => self.announced(size, limits, takes_bodies),
+            TextEnd::More => {
                 let piece = self.finish(false);
                 self.progress.is_more_search = true;
                 Ok(Some(piece))
@@ -186,7 +186,7 @@ impl Assembly {
     fn announced(
         &mut self,
         size: u64,
-        limits: &Limits,
+        limits: &ImapLimits,
         takes_bodies: bool,
     ) -> Result<Option<Assembled>, Error> {
         let whole = usize::try_from(size).unwrap_or(usize::MAX);
@@ -194,17 +194,17 @@ impl Assembly {
         if !self.is_body() {
             if whole <= limits.string_bytes_max.min(room) {
                 self.progress.kept_bytes += whole;
-                self.framer.deliver(Delivery::Whole(whole));
+                self.framer.deliver(LiteralUse::Whole(whole));
                 return Ok(None);
             }
             self.segments.push(Segment::Skipped);
         } else if takes_bodies && size <= limits.literal_bytes_max {
             self.progress.has_body = true;
             if whole <= limits.literal_in_memory_bytes {
-                self.framer.deliver(Delivery::Whole(whole));
+                self.framer.deliver(LiteralUse::Whole(whole));
                 return Ok(None);
             }
-            self.framer.deliver(Delivery::Chunks(size));
+            self.framer.deliver(LiteralUse::Chunks(size));
             self.segments.push(Segment::Streamed);
             return Ok(Some(Assembled::BodyStart { size_bytes: size }));
         } else {
@@ -214,7 +214,7 @@ impl Assembly {
         self.skip(size, limits)
     }
 
-    fn skip(&mut self, size: u64, limits: &Limits) -> Result<Option<Assembled>, Error> {
+    fn skip(&mut self, size: u64, limits: &ImapLimits) -> Result<Option<Assembled>, Error> {
         self.progress.skipped_bytes = self.progress.skipped_bytes.saturating_add(size);
         if self.progress.skipped_bytes > limits.skip_bytes_max {
             // The items that came before the literal are reported first.
@@ -222,7 +222,7 @@ impl Assembly {
                 Some(Error::Limit { what: "bytes in a literal", max: limits.skip_bytes_max });
             return Ok(Some(self.finish(false)));
         }
-        self.framer.deliver(Delivery::Skip(size));
+        self.framer.deliver(LiteralUse::Skip(size));
         Ok(None)
     }
 

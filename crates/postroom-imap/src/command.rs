@@ -5,9 +5,9 @@
 
 use crate::capabilities::Capabilities;
 use crate::date;
+use crate::encoder::CommandPart;
 use crate::encoder::Encoder;
 use crate::encoder::NameForm;
-use crate::encoder::Part;
 use crate::error::Error;
 use crate::mailbox::MailboxName;
 use crate::set::UidSet;
@@ -112,7 +112,7 @@ pub struct Command {
     /// Its name, for errors.
     pub name: &'static str,
     /// Its pieces; the last ends with CRLF.
-    pub parts: Vec<Part>,
+    pub parts: Vec<CommandPart>,
     /// What to answer if the server asks for more after the last part.
     pub last_answer: Option<&'static [u8]>,
     /// Whether it asks for whole messages.
@@ -332,7 +332,8 @@ impl Command {
     pub fn append(
         capabilities: &Capabilities,
         mailbox: &MailboxName,
-        (flags, date_ms): (&[String], Option<i64>),
+        flags: &[String],
+        date_ms: Option<i64>,
         body: Bytes,
     ) -> Result<Self, Error> {
         if memchr::memchr(0, &body).is_some() {

@@ -5,10 +5,10 @@
 mod change;
 mod login;
 
-use crate::actor::Reply;
 use crate::actor::Request;
+use crate::actor::Requester;
 use crate::actor::run;
-use crate::answer::Answer;
+use crate::answer::CommandResponses;
 use crate::capabilities::Capabilities;
 use crate::command::Command;
 use crate::command::FetchItems;
@@ -17,7 +17,7 @@ use crate::encoder::NameForm;
 use crate::error::Error;
 use crate::error::Refusal;
 use crate::fetch::Fetch;
-use crate::limits::Options;
+use crate::limits::ImapOptions;
 use crate::mailbox::MailboxName;
 use crate::opening::Opened;
 use crate::opening::adopt;
@@ -42,7 +42,7 @@ const DELIVERIES_AHEAD: usize = 2;
 
 /// What a SEARCH found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Found {
+pub struct SearchResult {
     /// The UIDs, ascending, each once.
     pub uids: Vec<u64>,
     /// How many numbers the server listed that are no UIDs: zero, or too large to be kept.
@@ -56,25 +56,25 @@ pub struct Found {
 pub struct Mailboxes {
     /// The listed mailboxes up to the limit, each once.
     pub listed: Vec<Listed>,
-    /// How many more the server listed than [`crate::Limits::mailboxes_count_max`].
+    /// How many more the server listed than [`crate::ImapLimits::mailboxes_count_max`].
     pub over_count: u64,
     /// Whether this is the list of all mailboxes. If not, a mailbox may exist although it is not
     /// listed.
     pub is_whole: bool,
 }
 
-/// A connection. Every method waits only within the deadlines of its [`Options`]. Dropping a
+/// A connection. Every method waits only within the deadlines of its [`ImapOptions`]. Dropping a
 /// method's future leaves the connection usable. Dropping the connection closes it.
 #[derive(Debug)]
-pub struct Connection {
+pub struct ImapConnection {
     requests: mpsc::Sender<Box<Request>>,
     _alive: oneshot::Sender<()>,
     capabilities: Arc<Capabilities>,
-    options: Arc<Options>,
+    options: Arc<ImapOptions>,
     is_logged_in: bool,
 }
 
-impl Connection {
+impl ImapConnection {
     /// Connects, secures the connection as the endpoint demands, and asks for the capabilities.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Connection {
     pub async fn open(
         dialer: &Dialer,
         endpoint: &Endpoint,
-        options: &Options,
+        options: &ImapOptions,
     ) -> Result<Self, Error> {
         let options = Arc::new(options.clone());
         Ok(Self::start(dial(dialer, endpoint, Arc::clone(&options)).await?, options))
@@ -95,7 +95,7 @@ impl Connection {
     /// # Errors
     ///
     /// A server that does not greet.
-    pub async fn over<S>(stream: S, options: &Options) -> Result<Self, Error>
+    pub async fn over<S>(stream: S, options: &ImapOptions) -> Result<Self, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -103,7 +103,7 @@ impl Connection {
         Ok(Self::start(adopt(stream, Arc::clone(&options)).await?, options))
     }
 
-    fn start<S>(opened: Opened<S>, options: Arc<Options>) -> Self
+    fn start<S>(opened: Opened<S>, options: Arc<ImapOptions>) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -291,7 +291,7 @@ impl Connection {
     /// # Errors
     ///
     /// As [`Self::uid_search`].
-    pub async fn search(&mut self, criteria: &str) -> Result<Found, Error> {
+    pub async fn search(&mut self, criteria: &str) -> Result<SearchResult, Error> {
         let compact = self.capabilities.has("ESEARCH") || self.capabilities.has("IMAP4REV2");
         let answer = match self.ask(Command::uid_search(criteria, compact)?).await {
             Err(error) if compact && error.is_of_the_form() => {
@@ -303,7 +303,7 @@ impl Connection {
             result => result?,
         };
         let (unusable, exists) = (answer.unusable, answer.selected.exists);
-        Ok(Found { unusable, exists, uids: answer.sorted_uids() })
+        Ok(SearchResult { unusable, exists, uids: answer.sorted_uids() })
     }
 
     /// Begins to fetch. The server silently skips messages that do not exist.
@@ -344,7 +344,7 @@ impl Connection {
 
     async fn begin_fetch(&mut self, command: Command) -> Result<Fetch<'_>, Error> {
         let (sender, receiver) = mpsc::channel(DELIVERIES_AHEAD);
-        self.request(command, Reply::Events(sender)).await?;
+        self.request(command, Requester::Events(sender)).await?;
         Ok(Fetch::new(receiver))
     }
 
@@ -366,15 +366,15 @@ impl Connection {
         self.ask(Command::logout()).await.map(drop)
     }
 
-    async fn ask(&mut self, command: Command) -> Result<Answer, Error> {
+    async fn ask(&mut self, command: Command) -> Result<CommandResponses, Error> {
         let (sender, receiver) = oneshot::channel();
-        self.request(command, Reply::Answer(sender)).await?;
+        self.request(command, Requester::Answer(sender)).await?;
         let answer = receiver.await.map_err(|_| Error::Ended)??;
         self.capabilities = Arc::clone(&answer.capabilities);
         Ok(answer)
     }
 
-    async fn request(&mut self, command: Command, reply: Reply) -> Result<(), Error> {
+    async fn request(&mut self, command: Command, reply: Requester) -> Result<(), Error> {
         let request = Box::new(Request { command, reply });
         self.requests.send(request).await.map_err(|_| Error::Ended)
     }

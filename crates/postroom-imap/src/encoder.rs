@@ -14,7 +14,7 @@ const QUOTED_OCTETS_MAX: usize = 1000;
 const LITERAL_MINUS_OCTETS_MAX: usize = 4096;
 
 /// A piece of a command.
-pub struct Part {
+pub struct CommandPart {
     /// Whether to wait until the server asks for it.
     pub waits: bool,
     /// Its octets.
@@ -57,7 +57,7 @@ enum Unasked {
 /// Writes one command.
 pub(crate) struct Encoder {
     unasked: Unasked,
-    parts: Vec<Part>,
+    parts: Vec<CommandPart>,
     text: Zeroizing<Vec<u8>>,
     waits: bool,
 }
@@ -132,7 +132,7 @@ impl Encoder {
     pub(crate) fn body(&mut self, body: Bytes) {
         self.announce(body.len());
         let waits = std::mem::take(&mut self.waits);
-        self.parts.push(Part { waits, octets: Octets::Body(body) });
+        self.parts.push(CommandPart { waits, octets: Octets::Body(body) });
     }
 
     fn announce(&mut self, octets: usize) {
@@ -150,11 +150,11 @@ impl Encoder {
     pub(crate) fn next_part(&mut self, waits: bool) {
         let text = std::mem::take(&mut self.text);
         let waits = std::mem::replace(&mut self.waits, waits);
-        self.parts.push(Part { waits, octets: Octets::Text(text) });
+        self.parts.push(CommandPart { waits, octets: Octets::Text(text) });
     }
 
     /// Ends the line; gives the pieces.
-    pub(crate) fn finish(mut self) -> Vec<Part> {
+    pub(crate) fn finish(mut self) -> Vec<CommandPart> {
         self.text("\r\n");
         self.next_part(false);
         self.parts

@@ -138,7 +138,7 @@ impl std::fmt::Display for Refusal {
 
 /// What to do after an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ImapVerdict {
     /// The connection is gone, or the fault may be temporary: try again with the usual back-off.
     Retry,
     /// The server asks to come back later: too many connections, too much traffic, maintenance.
@@ -180,7 +180,7 @@ const BLAME_WORDS: [&str; 6] =
 impl Error {
     /// What to do next.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> ImapVerdict {
         match self {
             Self::Connect(_)
             | Self::Lost { .. }
@@ -188,18 +188,20 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Stalled { .. }
             | Self::Ended
-            | Self::Abandoned => Verdict::Retry,
-            Self::Bye { code, text } if blames_login(code.as_deref(), text) => Verdict::Credentials,
+            | Self::Abandoned => ImapVerdict::Retry,
+            Self::Bye { code, text } if blames_login(code.as_deref(), text) => {
+                ImapVerdict::Credentials
+            }
             Self::Bye { code, text } => {
-                later(code.as_deref(), text, false).unwrap_or(Verdict::Retry)
+                later(code.as_deref(), text, false).unwrap_or(ImapVerdict::Retry)
             }
             Self::Refused { command, code, text, .. } => refused(command, code.as_deref(), text),
-            Self::NoMechanism { .. } => Verdict::Credentials,
-            Self::Unsupported { .. } | Self::Unsendable { .. } => Verdict::Refused,
+            Self::NoMechanism { .. } => ImapVerdict::Credentials,
+            Self::Unsupported { .. } | Self::Unsendable { .. } => ImapVerdict::Refused,
             Self::StartTls { .. }
             | Self::NotImap { .. }
             | Self::Protocol { .. }
-            | Self::Limit { .. } => Verdict::Protocol,
+            | Self::Limit { .. } => ImapVerdict::Protocol,
         }
     }
 
@@ -246,15 +248,15 @@ impl Error {
     }
 }
 
-fn refused(command: &str, code: Option<&str>, text: &str) -> Verdict {
+fn refused(command: &str, code: Option<&str>, text: &str) -> ImapVerdict {
     let login = matches!(command, "LOGIN" | "AUTHENTICATE");
     if blames_login(code.filter(|_| login), text) {
-        return Verdict::Credentials;
+        return ImapVerdict::Credentials;
     }
     match later(code, text, login) {
         Some(verdict) => verdict,
-        None if login => Verdict::Credentials,
-        None => Verdict::Refused,
+        None if login => ImapVerdict::Credentials,
+        None => ImapVerdict::Refused,
     }
 }
 
@@ -266,12 +268,12 @@ fn blames_login(code: Option<&str>, text: &str) -> bool {
     code.is_some_and(is_known) || text.contains("authenticated but not connected")
 }
 
-fn later(code: Option<&str>, text: &str, login: bool) -> Option<Verdict> {
+fn later(code: Option<&str>, text: &str, login: bool) -> Option<ImapVerdict> {
     let text = text.to_ascii_lowercase();
     let by_code = code.is_some_and(|code| LATER_CODES.iter().any(|l| l.eq_ignore_ascii_case(code)));
     let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
     let by_words = says(&TRAFFIC_WORDS) || says(&LATER_WORDS) && !(login && says(&BLAME_WORDS));
-    (by_code || by_words).then(|| Verdict::RetryLater { after: suggested(&text) })
+    (by_code || by_words).then(|| ImapVerdict::RetryLater { after: suggested(&text) })
 }
 
 /// QUIRK(Exchange): "Request is throttled. Suggested Backoff Time: 299961 milliseconds",
@@ -295,35 +297,35 @@ fn suggested(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn no(command: &'static str, code: Option<&str>, text: &str) -> Verdict {
+    fn no(command: &'static str, code: Option<&str>, text: &str) -> ImapVerdict {
         let code = code.map(str::to_owned);
         Error::Refused { command, refusal: Refusal::No, code, text: text.to_owned() }.verdict()
     }
 
     #[test]
     fn refusals_are_sorted_by_code_then_words_then_command() {
-        let later = Verdict::RetryLater { after: None };
-        let hint = Verdict::RetryLater { after: Some(Duration::from_millis(299_961)) };
+        let later = ImapVerdict::RetryLater { after: None };
+        let hint = ImapVerdict::RetryLater { after: Some(Duration::from_millis(299_961)) };
         let throttled = "Request is throttled. Suggested Backoff Time: 299961 milliseconds";
         #[rustfmt::skip]
         let table = [
-            (no("LOGIN", Some("AUTHENTICATIONFAILED"), "no"), Verdict::Credentials),
-            (no("LOGIN", Some("authenticationfailed"), "try again"), Verdict::Credentials),
-            (no("LOGIN", None, "wrong"), Verdict::Credentials),
+            (no("LOGIN", Some("AUTHENTICATIONFAILED"), "no"), ImapVerdict::Credentials),
+            (no("LOGIN", Some("authenticationfailed"), "try again"), ImapVerdict::Credentials),
+            (no("LOGIN", None, "wrong"), ImapVerdict::Credentials),
             (no("LOGIN", Some("UNAVAILABLE"), "x"), later),
             (no("LOGIN", None, "Too many simultaneous connections"), later),
             (no("LOGIN", None, "Temporary authentication failure"), later),
             (no("LOGIN", Some("ALERT"), "Account exceeded command or bandwidth limits"), later),
-            (no("LOGIN", None, "Invalid password, please try again"), Verdict::Credentials),
-            (no("LOGIN", None, "Login failed. Try again later"), Verdict::Credentials),
+            (no("LOGIN", None, "Invalid password, please try again"), ImapVerdict::Credentials),
+            (no("LOGIN", None, "Login failed. Try again later"), ImapVerdict::Credentials),
             (no("LOGIN", Some("UNAVAILABLE"), "Login failed"), later),
             (no("SELECT", None, "failed, try again"), later),
             (no("AUTHENTICATE", Some("LIMIT"), "x"), later),
-            (no("SELECT", Some("NONEXISTENT"), "x"), Verdict::Refused),
-            (no("SELECT", None, "x"), Verdict::Refused),
+            (no("SELECT", Some("NONEXISTENT"), "x"), ImapVerdict::Refused),
+            (no("SELECT", None, "x"), ImapVerdict::Refused),
             (no("SELECT", Some("INUSE"), "x"), later),
             (no("UID FETCH", None, throttled), hint),
-            (no("SELECT", None, "User is authenticated but not connected"), Verdict::Credentials),
+            (no("SELECT", None, "User is authenticated but not connected"), ImapVerdict::Credentials),
         ];
         for (at, (got, want)) in table.into_iter().enumerate() {
             assert_eq!(got, want, "row {at}");
@@ -335,10 +337,10 @@ mod tests {
         let bye = |code: Option<&str>, text: &str| {
             Error::Bye { code: code.map(str::to_owned), text: text.to_owned() }.verdict()
         };
-        assert_eq!(bye(Some("AUTHENTICATIONFAILED"), "no"), Verdict::Credentials);
-        assert_eq!(bye(None, "User is authenticated but not connected"), Verdict::Credentials);
-        assert_eq!(bye(Some("UNAVAILABLE"), "x"), Verdict::RetryLater { after: None });
-        assert_eq!(bye(None, "bye"), Verdict::Retry);
+        assert_eq!(bye(Some("AUTHENTICATIONFAILED"), "no"), ImapVerdict::Credentials);
+        assert_eq!(bye(None, "User is authenticated but not connected"), ImapVerdict::Credentials);
+        assert_eq!(bye(Some("UNAVAILABLE"), "x"), ImapVerdict::RetryLater { after: None });
+        assert_eq!(bye(None, "bye"), ImapVerdict::Retry);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum FetchEvent {
 
 /// What the connection's task sends to the reader of a FETCH.
 #[derive(Debug)]
-pub(crate) enum Delivery {
+pub(crate) enum FetchBatch {
     /// The events of one read.
     Events(Vec<FetchEvent>),
     /// The end, good or bad.
@@ -36,13 +36,13 @@ pub(crate) enum Delivery {
 /// A running FETCH. Dropping it gives it up. The connection stays usable if little is left to read.
 #[derive(Debug)]
 pub struct Fetch<'a> {
-    deliveries: Option<mpsc::Receiver<Delivery>>,
+    deliveries: Option<mpsc::Receiver<FetchBatch>>,
     events: std::vec::IntoIter<FetchEvent>,
     connection: std::marker::PhantomData<&'a mut ()>,
 }
 
 impl Fetch<'_> {
-    pub(crate) fn new(deliveries: mpsc::Receiver<Delivery>) -> Self {
+    pub(crate) fn new(deliveries: mpsc::Receiver<FetchBatch>) -> Self {
         Self {
             deliveries: Some(deliveries),
             events: vec![].into_iter(),
@@ -65,8 +65,8 @@ impl Fetch<'_> {
                 return Ok(None);
             };
             match deliveries.recv().await {
-                Some(Delivery::Events(events)) => self.events = events.into_iter(),
-                Some(Delivery::Done(result)) => {
+                Some(FetchBatch::Events(events)) => self.events = events.into_iter(),
+                Some(FetchBatch::Done(result)) => {
                     self.deliveries = None;
                     result?;
                 }

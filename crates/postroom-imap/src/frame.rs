@@ -11,7 +11,7 @@
 //! Standards: RFC 3501 §2.2, §4.3; RFC 7888 §4 (`{n+}`); RFC 3516 §4.4 (`~{n}`).
 
 use crate::error::Error;
-use crate::limits::Limits;
+use crate::limits::ImapLimits;
 use crate::response::is_state_line;
 use crate::token::number;
 use bytes::Buf;
@@ -26,7 +26,7 @@ const SEARCH_PIECE_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame {
     /// Text without its line end, and without the announcement of the literal that follows.
-    Text(Bytes, After),
+    Text(Bytes, TextEnd),
     /// A literal, whole.
     Literal(Bytes),
     /// A part of a literal.
@@ -37,7 +37,7 @@ pub(crate) enum Frame {
 
 /// What follows a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum After {
+pub(crate) enum TextEnd {
     /// Another response.
     End,
     /// A literal of so many octets. [`Framer::deliver`] decides about it.
@@ -48,7 +48,7 @@ pub(crate) enum After {
 
 /// What to do with a literal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(crate) enum LiteralUse {
     /// Hand it on as one piece of so many octets.
     Whole(usize),
     /// Hand it on in chunks, so many octets in all.
@@ -60,7 +60,7 @@ pub(crate) enum Delivery {
 /// Where in the stream we are.
 #[derive(Debug)]
 pub(crate) struct Framer {
-    inside: Option<Delivery>,
+    inside: Option<LiteralUse>,
     /// How many octets of the buffer are known to have no line end.
     scanned: usize,
     /// Octets of text of the running response; `None` before its first.
@@ -78,13 +78,13 @@ impl Framer {
     /// How many more octets are needed, at least, before anything comes out.
     pub(crate) fn wanted(&self, buffer: &BytesMut) -> usize {
         match self.inside {
-            Some(Delivery::Whole(left)) => left.saturating_sub(buffer.len()),
-            Some(Delivery::Chunks(_) | Delivery::Skip(_)) | None => 1,
+            Some(LiteralUse::Whole(left)) => left.saturating_sub(buffer.len()),
+            Some(LiteralUse::Chunks(_) | LiteralUse::Skip(_)) | None => 1,
         }
     }
 
     /// Says what is to become of the literal that was just announced.
-    pub(crate) fn deliver(&mut self, delivery: Delivery) {
+    pub(crate) fn deliver(&mut self, delivery: LiteralUse) {
         self.inside = Some(delivery);
     }
 
@@ -101,29 +101,31 @@ impl Framer {
     pub(crate) fn next(
         &mut self,
         buffer: &mut BytesMut,
-        limits: &Limits,
+        limits: &ImapLimits,
     ) -> Result<Option<Frame>, Error> {
         let Some(delivery) = self.inside else {
             return self.text(buffer, limits);
         };
         let (frame, inside) = match delivery {
-            Delivery::Whole(size) if buffer.len() >= size => {
+            LiteralUse::Whole(size) if buffer.len() >= size => {
                 (Some(Frame::Literal(buffer.split_to(size).freeze())), None)
             }
-            Delivery::Whole(_) => (None, Some(delivery)),
-            Delivery::Chunks(0) | Delivery::Skip(0) => (Some(Frame::LiteralEnd), None),
-            Delivery::Chunks(_) | Delivery::Skip(_) if buffer.is_empty() => (None, Some(delivery)),
-            Delivery::Chunks(left) => {
+            LiteralUse::Whole(_) => (None, Some(delivery)),
+            LiteralUse::Chunks(0) | LiteralUse::Skip(0) => (Some(Frame::LiteralEnd), None),
+            LiteralUse::Chunks(_) | LiteralUse::Skip(_) if buffer.is_empty() => {
+                (None, Some(delivery))
+            }
+            LiteralUse::Chunks(left) => {
                 let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
                 let chunk = buffer.split_to(length).freeze();
-                (Some(Frame::Chunk(chunk)), Some(Delivery::Chunks(left - length as u64)))
+                (Some(Frame::Chunk(chunk)), Some(LiteralUse::Chunks(left - length as u64)))
             }
-            Delivery::Skip(left) => {
+            LiteralUse::Skip(left) => {
                 let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
                 buffer.advance(length);
                 match left - length as u64 {
                     0 => (Some(Frame::LiteralEnd), None),
-                    left => (None, Some(Delivery::Skip(left))),
+                    left => (None, Some(LiteralUse::Skip(left))),
                 }
             }
         };
@@ -131,7 +133,7 @@ impl Framer {
         Ok(frame)
     }
 
-    fn text(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>, Error> {
+    fn text(&mut self, buffer: &mut BytesMut, limits: &ImapLimits) -> Result<Option<Frame>, Error> {
         let unseen = buffer.get(self.scanned..).unwrap_or_default();
         let end = memchr::memchr(b'\n', unseen).map(|at| self.scanned + at);
         let length = end.unwrap_or(buffer.len());
@@ -164,18 +166,23 @@ impl Framer {
             Some((length, size)) => {
                 line.truncate(length);
                 self.text_bytes = Some(text_bytes);
-                After::Literal(size)
+                TextEnd::Literal(size)
             }
             None => {
                 self.text_bytes = None;
                 self.separator = None;
-                After::End
+                TextEnd::End
             }
         };
         Ok(Some(Frame::Text(line, after)))
     }
 
-    fn check_length(&self, line: &[u8], text_bytes: usize, limits: &Limits) -> Result<(), Error> {
+    fn check_length(
+        &self,
+        line: &[u8],
+        text_bytes: usize,
+        limits: &ImapLimits,
+    ) -> Result<(), Error> {
         let short = text_bytes > limits.status_line_bytes_max
             && self.text_bytes.is_none()
             && (is_state_line(line) || !line.starts_with(b"*"));
@@ -207,7 +214,7 @@ impl Framer {
         };
         self.separator = Some(separator);
         self.go_on();
-        Ok(Frame::Text(buffer.split_to(at).freeze(), After::More))
+        Ok(Frame::Text(buffer.split_to(at).freeze(), TextEnd::More))
     }
 }
 
@@ -267,7 +274,7 @@ mod tests {
 
     #[test]
     fn lines_are_bounded_by_their_kind() {
-        let limits = Limits::default();
+        let limits = ImapLimits::default();
         let framed = |start: &[u8], length: usize| {
             let mut buffer = BytesMut::from(start);
             buffer.resize(length, b'x');
@@ -295,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_search_is_as_long_as_it_likes_but_a_number_is_not() {
-        let limits = Limits::default();
+        let limits = ImapLimits::default();
         let mut buffer = BytesMut::from(&b"* SEARCH"[..]);
         for uid in 0..200_000 {
             buffer.extend_from_slice(format!(" {uid}").as_bytes());

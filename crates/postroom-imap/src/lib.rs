@@ -2,7 +2,7 @@
 //! never waits without a deadline.
 //!
 //! ```text
-//!  bytes ──► frame ──► token ──► response ──► session ──► actor ──► Connection, Fetch
+//!  bytes ──► frame ──► token ──► response ──► session ──► actor ──► ImapConnection, Fetch
 //!          lines and   words,    what the     tags, state   owns the   what callers
 //!          literals    lists     server said  (no I/O)      socket     hold
 //! ```
@@ -46,7 +46,7 @@ mod command;
 
 mod session;
 
-mod patience;
+mod response_timer;
 
 mod wire;
 
@@ -60,12 +60,12 @@ mod connection;
 
 pub use capabilities::Capabilities;
 pub use command::{Command, FetchItems, FlagChange, Mode};
-pub use connection::{Connection, Found, Mailboxes};
+pub use connection::{ImapConnection, Mailboxes, SearchResult};
 pub use encoder::quoted;
-pub use error::{Error, Refusal, Verdict};
+pub use error::{Error, ImapVerdict, Refusal};
 pub use fetch::{Fetch, FetchEvent};
-pub use limits::{Deadlines, Limits, Options};
+pub use limits::{ImapDeadlines, ImapLimits, ImapOptions};
 pub use mailbox::MailboxName;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};
-pub use session::{Completion, Event, Session};
+pub use session::{Completion, Session, SessionEvent};
 pub use set::UidSet;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How much a server may send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct ImapLimits {
     /// Text of one response outside literals. Longer: the connection ends.
     pub line_bytes_max: usize,
     /// The same for greetings, status responses and continuation requests.
@@ -29,7 +29,7 @@ pub struct Limits {
     pub read_buffer_bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for ImapLimits {
     fn default() -> Self {
         Self {
             line_bytes_max: 1 << 20,
@@ -49,7 +49,7 @@ impl Default for Limits {
 
 /// How long we wait for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deadlines {
+pub struct ImapDeadlines {
     /// For the greeting, after the connection was made.
     pub greeting: Duration,
     /// For the next octet of an answer.
@@ -68,7 +68,7 @@ pub struct Deadlines {
     pub bytes_per_second_min: u64,
 }
 
-impl Default for Deadlines {
+impl Default for ImapDeadlines {
     fn default() -> Self {
         Self {
             greeting: Duration::from_secs(30),
@@ -84,22 +84,22 @@ impl Default for Deadlines {
 
 /// The limits and deadlines of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
+pub struct ImapOptions {
     /// How much the server may send.
-    pub limits: Limits,
+    pub limits: ImapLimits,
     /// How long we wait.
-    pub deadlines: Deadlines,
+    pub deadlines: ImapDeadlines,
     /// The fields and values that ID sends (RFC 2971 §3.3). Empty: ID is not sent.
     pub client_id: Vec<(String, String)>,
 }
 
-impl Default for Options {
+impl Default for ImapOptions {
     fn default() -> Self {
         let version = env!("CARGO_PKG_VERSION");
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Self {
-            limits: Limits::default(),
-            deadlines: Deadlines::default(),
+            limits: ImapLimits::default(),
+            deadlines: ImapDeadlines::default(),
             client_id: vec![field("name", "Postroom"), field("version", version)],
         }
     }

@@ -13,12 +13,12 @@
 use crate::command::Command;
 use crate::error::Error;
 use crate::error::Refusal;
-use crate::limits::Options;
-use crate::patience::Patience;
+use crate::limits::ImapOptions;
 use crate::response::Response;
-use crate::response::State;
-use crate::session::Event;
-use crate::wire::Wire;
+use crate::response::StatusKind;
+use crate::response_timer::ResponseTimer;
+use crate::session::SessionEvent;
+use crate::wire::ImapWire;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use postroom_net::Security;
@@ -30,7 +30,7 @@ use tokio::io::AsyncWrite;
 /// An open session, and whether it is logged in already.
 pub(crate) struct Opened<S> {
     /// The session.
-    pub wire: Wire<S>,
+    pub wire: ImapWire<S>,
     /// Whether the greeting was PREAUTH.
     pub is_logged_in: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Opened<S> {
 pub(crate) async fn dial(
     dialer: &Dialer,
     endpoint: &Endpoint,
-    options: Arc<Options>,
+    options: Arc<ImapOptions>,
 ) -> Result<Opened<Stream>, Error> {
     let stream = dialer.connect(endpoint).await?;
     let opened = greet(stream, Arc::clone(&options)).await?;
@@ -52,7 +52,7 @@ pub(crate) async fn dial(
         Security::StartTls => {
             let plain = start_tls(opened).await?;
             let stream = dialer.start_tls(plain, endpoint.bare_host()).await?;
-            Opened { wire: Wire::new(stream, options), is_logged_in: false }
+            Opened { wire: ImapWire::new(stream, options), is_logged_in: false }
         }
     };
     know_capabilities(&mut opened.wire).await?;
@@ -65,7 +65,7 @@ pub(crate) async fn dial(
 /// # Errors
 ///
 /// A server that does not greet.
-pub(crate) async fn adopt<S>(stream: S, options: Arc<Options>) -> Result<Opened<S>, Error>
+pub(crate) async fn adopt<S>(stream: S, options: Arc<ImapOptions>) -> Result<Opened<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -74,20 +74,20 @@ where
     Ok(opened)
 }
 
-async fn greet<S>(stream: S, options: Arc<Options>) -> Result<Opened<S>, Error>
+async fn greet<S>(stream: S, options: Arc<ImapOptions>) -> Result<Opened<S>, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let deadline = options.deadlines.greeting;
-    let mut patience = Patience::whole(deadline, deadline);
-    let mut wire = Wire::new(stream, options);
-    wire.begin(&mut patience).await?;
+    let mut timer = ResponseTimer::whole(deadline, deadline);
+    let mut wire = ImapWire::new(stream, options);
+    wire.begin(&mut timer).await?;
     loop {
-        if let Event::Response(Response::State(line)) = wire.event(&mut patience).await? {
+        if let SessionEvent::Response(Response::State(line)) = wire.event(&mut timer).await? {
             let is_logged_in = match line.state {
-                State::Ok => false,
-                State::Preauth => true,
-                State::No | State::Bad | State::Bye => {
+                StatusKind::Ok => false,
+                StatusKind::Preauth => true,
+                StatusKind::No | StatusKind::Bad | StatusKind::Bye => {
                     let code = line.code.map(|code| code.name);
                     return Err(Error::Bye { code, text: line.text });
                 }
@@ -123,7 +123,7 @@ where
 /// # Errors
 ///
 /// What ended the connection, or the server's refusal.
-pub(crate) async fn know_capabilities<S>(wire: &mut Wire<S>) -> Result<(), Error>
+pub(crate) async fn know_capabilities<S>(wire: &mut ImapWire<S>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -9,8 +9,8 @@ pub use crate::response::fetch::Body;
 pub use crate::response::fetch::Fetched;
 pub(crate) use crate::response::fetch::is_whole_body;
 pub(crate) use crate::response::state::Code;
-pub(crate) use crate::response::state::State;
 pub(crate) use crate::response::state::StateLine;
+pub(crate) use crate::response::state::StatusKind;
 pub(crate) use crate::response::state::is_state_line;
 pub(crate) use crate::response::state::parse_state;
 

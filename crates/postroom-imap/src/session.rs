@@ -13,16 +13,16 @@ use crate::assembly::Assembled;
 use crate::assembly::Assembly;
 use crate::capabilities::Capabilities;
 use crate::command::Command;
+use crate::encoder::CommandPart;
 use crate::encoder::Octets;
-use crate::encoder::Part;
 use crate::error::Error;
 use crate::error::Refusal;
-use crate::limits::Options;
+use crate::limits::ImapOptions;
 use crate::response::Body;
 use crate::response::Code;
 use crate::response::Response;
-use crate::response::State;
 use crate::response::StateLine;
+use crate::response::StatusKind;
 use crate::response::parse;
 use crate::response::parse_more_search;
 use crate::response::parse_state;
@@ -38,7 +38,7 @@ const SURPLUS_REQUESTS_MAX: u32 = 5;
 
 /// What the session read.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum SessionEvent {
     /// An untagged response.
     Response(Response),
     /// The bytes of a large message begin. The other items of the message follow after them.
@@ -86,7 +86,7 @@ impl Completion {
 
 /// The running command.
 #[derive(Debug)]
-struct Running {
+struct RunningCommand {
     tag: String,
     name: &'static str,
     last_answer: Option<&'static [u8]>,
@@ -96,11 +96,11 @@ struct Running {
 
 /// A session.
 pub struct Session {
-    options: Arc<Options>,
+    options: Arc<ImapOptions>,
     assembly: Assembly,
     tag_count: u32,
-    running: Option<Running>,
-    parts: VecDeque<Part>,
+    running: Option<RunningCommand>,
+    parts: VecDeque<CommandPart>,
     go_ahead: bool,
     capabilities: Arc<Capabilities>,
 }
@@ -108,7 +108,7 @@ pub struct Session {
 impl Session {
     /// A session before the greeting.
     #[must_use]
-    pub fn new(options: Arc<Options>) -> Self {
+    pub fn new(options: Arc<ImapOptions>) -> Self {
         Self {
             options,
             assembly: Assembly::new(),
@@ -139,9 +139,9 @@ impl Session {
         tracing::trace!(tag, command = command.name, "command");
         self.parts = VecDeque::from(command.parts);
         let octets = Octets::Text(Zeroizing::new(format!("{tag} ").into_bytes()));
-        self.parts.push_front(Part { waits: false, octets });
+        self.parts.push_front(CommandPart { waits: false, octets });
         self.go_ahead = false;
-        self.running = Some(Running {
+        self.running = Some(RunningCommand {
             tag,
             name: command.name,
             last_answer: command.last_answer,
@@ -182,23 +182,23 @@ impl Session {
     /// # Errors
     ///
     /// What ends the connection: BYE, a limit, or a message whose end is unknown.
-    pub fn receive(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, Error> {
+    pub fn receive(&mut self, buffer: &mut BytesMut) -> Result<Option<SessionEvent>, Error> {
         let takes_bodies = self.running.as_ref().is_some_and(|running| running.takes_bodies);
         let options = Arc::clone(&self.options);
         let limits = &options.limits;
         while let Some(assembled) = self.assembly.receive(buffer, limits, takes_bodies)? {
             let event = match assembled {
                 Assembled::Response { segments, is_more_search: true, .. } => {
-                    Some(Event::Response(parse_more_search(&segments)))
+                    Some(SessionEvent::Response(parse_more_search(&segments)))
                 }
                 Assembled::Response { segments, is_broken, .. } => {
                     let event = self.read(&segments, is_broken)?;
                     self.assembly.recycle(segments);
                     event
                 }
-                Assembled::BodyStart { size_bytes } => Some(Event::BodyStart { size_bytes }),
-                Assembled::Chunk(bytes) => Some(Event::Chunk(bytes)),
-                Assembled::BodyEnd => Some(Event::BodyEnd),
+                Assembled::BodyStart { size_bytes } => Some(SessionEvent::BodyStart { size_bytes }),
+                Assembled::Chunk(bytes) => Some(SessionEvent::Chunk(bytes)),
+                Assembled::BodyEnd => Some(SessionEvent::BodyEnd),
             };
             if event.is_some() {
                 return Ok(event);
@@ -208,7 +208,11 @@ impl Session {
     }
 
     /// Reads a response; `is_broken`: a literal in it has the wrong size.
-    fn read(&mut self, segments: &[Segment], is_broken: bool) -> Result<Option<Event>, Error> {
+    fn read(
+        &mut self,
+        segments: &[Segment],
+        is_broken: bool,
+    ) -> Result<Option<SessionEvent>, Error> {
         let Some(Segment::Text(line)) = segments.first() else {
             return Ok(None);
         };
@@ -219,14 +223,14 @@ impl Session {
         }
     }
 
-    fn untagged(&mut self, mut response: Response, is_broken: bool) -> Result<Event, Error> {
+    fn untagged(&mut self, mut response: Response, is_broken: bool) -> Result<SessionEvent, Error> {
         match &mut response {
             Response::Capability(capabilities) => {
                 self.capabilities = Arc::new(capabilities.clone());
             }
             Response::State(line) => {
                 self.learn(line.code.as_ref());
-                if line.state == State::Bye && self.running() != "LOGOUT" {
+                if line.state == StatusKind::Bye && self.running() != "LOGOUT" {
                     let code = line.code.as_ref().map(|code| code.name.clone());
                     return Err(Error::Bye { code, text: line.text.clone() });
                 }
@@ -245,7 +249,7 @@ impl Session {
             | Response::Namespace(_)
             | Response::Other => {}
         }
-        Ok(Event::Response(response))
+        Ok(SessionEvent::Response(response))
     }
 
     /// A code may contain the capabilities (RFC 3501 §7.1).
@@ -255,11 +259,11 @@ impl Session {
         }
     }
 
-    fn continued(&mut self) -> Option<Event> {
+    fn continued(&mut self) -> Option<SessionEvent> {
         let running = self.running.as_mut()?;
         if let Some(part) = self.parts.front() {
             self.go_ahead = part.waits;
-            return Some(Event::Continue);
+            return Some(SessionEvent::Continue);
         }
         let answer = running.last_answer?;
         running.surplus_requests += 1;
@@ -267,11 +271,11 @@ impl Session {
             return None;
         }
         let octets = Octets::Text(Zeroizing::new(answer.to_vec()));
-        self.parts.push_back(Part { waits: false, octets });
-        Some(Event::Continue)
+        self.parts.push_back(CommandPart { waits: false, octets });
+        Some(SessionEvent::Continue)
     }
 
-    fn tagged(&mut self, line: &[u8]) -> Option<Event> {
+    fn tagged(&mut self, line: &[u8]) -> Option<SessionEvent> {
         let running = self.running.as_ref()?;
         let rest = line.strip_prefix(running.tag.as_bytes())?;
         if !matches!(rest.first(), Some(b' ') | None) {
@@ -279,14 +283,14 @@ impl Session {
         }
         let StateLine { state, code, text } = parse_state(line)?;
         let result = match state {
-            State::Ok | State::Preauth => Ok(()),
-            State::No => Err(Refusal::No),
-            State::Bad | State::Bye => Err(Refusal::Bad),
+            StatusKind::Ok | StatusKind::Preauth => Ok(()),
+            StatusKind::No => Err(Refusal::No),
+            StatusKind::Bad | StatusKind::Bye => Err(Refusal::Bad),
         };
         self.learn(code.as_ref());
         self.running = None;
         self.parts.clear();
-        Some(Event::Completed(Completion { result, code, text }))
+        Some(SessionEvent::Completed(Completion { result, code, text }))
     }
 }
 

@@ -7,15 +7,15 @@
 //! Message bodies are handed on as slices of the buffer, so a used buffer is replaced by a new one.
 //! A message that does not fit gets a buffer of its own size, into which the socket reads directly.
 
-use crate::answer::Answer;
+use crate::answer::CommandResponses;
 use crate::command::Command;
 use crate::encoder::Octets;
 use crate::error::Error;
-use crate::limits::Limits;
-use crate::limits::Options;
-use crate::patience::Patience;
-use crate::session::Event;
+use crate::limits::ImapLimits;
+use crate::limits::ImapOptions;
+use crate::response_timer::ResponseTimer;
 use crate::session::Session;
+use crate::session::SessionEvent;
 use bytes::Buf;
 use bytes::BytesMut;
 use secrecy::zeroize::Zeroizing;
@@ -51,10 +51,10 @@ fn first_words(bytes: &[u8]) -> String {
 }
 
 /// A session and its socket.
-pub(crate) struct Wire<S> {
+pub(crate) struct ImapWire<S> {
     stream: S,
     session: Session,
-    options: Arc<Options>,
+    options: Arc<ImapOptions>,
     buffer: BytesMut,
     read_bytes: usize,
     received: u64,
@@ -67,14 +67,14 @@ pub(crate) struct Wire<S> {
 const UIDS_BEYOND_EXISTS_MAX: usize = 100_000;
 
 /// How many UIDs a search may give in a mailbox of so many messages.
-fn uids_count_max(exists: Option<u32>, limits: &Limits) -> usize {
+fn uids_count_max(exists: Option<u32>, limits: &ImapLimits) -> usize {
     let known = exists.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
     known.saturating_add(UIDS_BEYOND_EXISTS_MAX).min(limits.uids_count_max)
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
     /// A session before the greeting.
-    pub(crate) fn new(stream: S, options: Arc<Options>) -> Self {
+    pub(crate) fn new(stream: S, options: Arc<ImapOptions>) -> Self {
         let session = Session::new(Arc::clone(&options));
         let (buffer, read_bytes) = (BytesMut::new(), BUFFER_BYTES_MIN);
         Self { stream, session, options, buffer, read_bytes, received: 0, exists: None }
@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// The limits and deadlines of the connection.
-    pub(crate) fn options(&self) -> &Arc<Options> {
+    pub(crate) fn options(&self) -> &Arc<ImapOptions> {
         &self.options
     }
 
@@ -116,12 +116,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// [`Error::NotImap`] if they do not, or as [`Self::fill`].
-    pub(crate) async fn begin(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    pub(crate) async fn begin(&mut self, timer: &mut ResponseTimer) -> Result<(), Error> {
         loop {
             let blank = self.buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             self.buffer.advance(blank);
             match self.buffer.first() {
-                None => self.fill(patience).await?,
+                None => self.fill(timer).await?,
                 Some(b'*') => return Ok(()),
                 // QUIRK: a NUL in front of responses, as some servers send.
                 Some(0) => self.buffer.advance(1),
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// As [`Session::receive`].
-    pub(crate) fn ready_event(&mut self) -> Result<Option<Event>, Error> {
+    pub(crate) fn ready_event(&mut self) -> Result<Option<SessionEvent>, Error> {
         self.session.receive(&mut self.buffer)
     }
 
@@ -144,12 +144,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// As [`Self::fill`] and [`Session::receive`].
-    pub(crate) async fn event(&mut self, patience: &mut Patience) -> Result<Event, Error> {
+    pub(crate) async fn event(&mut self, timer: &mut ResponseTimer) -> Result<SessionEvent, Error> {
         loop {
             if let Some(event) = self.ready_event()? {
                 return Ok(event);
             }
-            self.fill(patience).await?;
+            self.fill(timer).await?;
         }
     }
 
@@ -171,17 +171,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ///
     /// # Errors
     ///
-    /// The connection is lost, or `patience` has run out.
-    pub(crate) async fn fill(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    /// The connection is lost, or `timer` has run out.
+    pub(crate) async fn fill(&mut self, timer: &mut ResponseTimer) -> Result<(), Error> {
         let (started, before) = (Instant::now(), self.received);
-        let read = timeout(patience.left(), self.read()).await;
-        patience.spend(started.elapsed());
+        let read = timeout(timer.left(), self.read()).await;
+        timer.spend(started.elapsed());
         let Ok(read) = read else {
-            let waited = patience.waited();
+            let waited = timer.waited();
             return Err(Error::Timeout { command: self.session.running(), waited });
         };
         self.took(read)?;
-        patience.earn(self.received - before);
+        timer.earn(self.received - before);
         Ok(())
     }
 
@@ -302,11 +302,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     ///
     /// [`Error::Refused`], which leaves the connection good for more, or what ended it.
-    pub(crate) async fn command(&mut self, command: Command) -> Result<Answer, Error> {
+    pub(crate) async fn command(&mut self, command: Command) -> Result<CommandResponses, Error> {
         let (name, deadlines) = (command.name, &self.options.deadlines);
-        let mut patience = match name {
-            "LOGOUT" => Patience::whole(deadlines.logout, deadlines.logout),
-            _ => Patience::whole(deadlines.silence, deadlines.command),
+        let mut timer = match name {
+            "LOGOUT" => ResponseTimer::whole(deadlines.logout, deadlines.logout),
+            _ => ResponseTimer::whole(deadlines.silence, deadlines.command),
         };
         if matches!(name, "SELECT" | "EXAMINE") {
             self.exists = None;
@@ -315,22 +315,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         limits.uids_count_max = uids_count_max(self.exists, &limits);
         self.session.start(command);
         self.send().await?;
-        let (mut answer, before) = (Answer::default(), self.received);
+        let (mut answer, before) = (CommandResponses::default(), self.received);
         loop {
-            match self.event(&mut patience).await? {
-                Event::Continue => self.send().await?,
-                Event::Completed(completion) => {
+            match self.event(&mut timer).await? {
+                SessionEvent::Continue => self.send().await?,
+                SessionEvent::Completed(completion) => {
                     answer.take_code(completion.refused(name)?);
                     answer.capabilities = Arc::clone(self.session.capabilities());
                     return Ok(answer);
                 }
-                Event::Response(response) => {
+                SessionEvent::Response(response) => {
                     let received_bytes = self.received - before;
                     answer.take(response, received_bytes, &limits)?;
                     self.exists = answer.selected.exists.or(self.exists);
                     limits.uids_count_max = uids_count_max(self.exists, &self.options.limits);
                 }
-                Event::BodyStart { .. } | Event::Chunk(_) | Event::BodyEnd => {}
+                SessionEvent::BodyStart { .. } | SessionEvent::Chunk(_) | SessionEvent::BodyEnd => {
+                }
             }
         }
     }
@@ -350,7 +351,7 @@ mod tests {
             let said = format!("{exists}P1 OK done\r\n* SEARCH{flood}\r\nP2 OK done\r\n");
             let (stream, mut server) = tokio::io::duplex(said.len());
             server.write_all(said.as_bytes()).await.unwrap();
-            let mut wire = Wire::new(stream, Arc::new(Options::default()));
+            let mut wire = ImapWire::new(stream, Arc::new(ImapOptions::default()));
             let (name, form) = (b"INBOX", NameForm::Quoted);
             let select = Command::select(&Capabilities::default(), name, Mode::Examine, form);
             wire.command(select.unwrap()).await.unwrap();

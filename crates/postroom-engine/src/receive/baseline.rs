@@ -6,7 +6,7 @@
 
 use crate::account::Folder;
 use crate::error::Error;
-use postroom_imap::Connection;
+use postroom_imap::ImapConnection;
 use postroom_model::Timestamp;
 use postroom_store::Origin;
 
@@ -22,7 +22,7 @@ pub async fn baseline(
     folder: &Folder,
     origin: &Origin,
     listed: &[u64],
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
 ) -> Result<u64, Error> {
     if folder.options.flag("load_existing") {
         return Ok(0);

@@ -27,12 +27,12 @@ use crate::receive::turn::Turn;
 use crate::receive::watch::News;
 use crate::receive::wishes;
 use crate::shared::Shared;
-use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
+use postroom_imap::ImapConnection;
+use postroom_imap::ImapVerdict;
 use postroom_imap::UidSet;
-use postroom_imap::Verdict;
 use postroom_store::Wish;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub struct Outcome {
 pub async fn fetch(
     shared: &Arc<Shared>,
     (account, folder): (&Account, &Folder),
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     (asks, turn): (&mut Asks, &Turn<'_>),
     (news, sender): (&News, mpsc::Sender<Portion>),
 ) -> Outcome {
@@ -86,7 +86,7 @@ pub async fn fetch(
 
 /// A fetch on its way.
 struct Fetching<'a, 'b> {
-    connection: &'a mut Connection,
+    connection: &'a mut ImapConnection,
     asks: &'a mut Asks,
     intake: Intake<'b>,
     news: &'a News,
@@ -151,14 +151,14 @@ impl Fetching<'_, '_> {
         }
         match error.verdict() {
             // The server speaks of us, not of a message.
-            Verdict::Credentials | Verdict::RetryLater { after: Some(_) } => {
+            ImapVerdict::Credentials | ImapVerdict::RetryLater { after: Some(_) } => {
                 self.asks.put_back(rest);
                 return Err(error.into());
             }
-            Verdict::Retry
-            | Verdict::RetryLater { after: None }
-            | Verdict::Refused
-            | Verdict::Protocol => {}
+            ImapVerdict::Retry
+            | ImapVerdict::RetryLater { after: None }
+            | ImapVerdict::Refused
+            | ImapVerdict::Protocol => {}
         }
         if let Some(uid) = self.asks.refused(rest) {
             self.intake.missed.push(Missed::pending(uid, error.to_string()));

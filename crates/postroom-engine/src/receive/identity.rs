@@ -10,8 +10,8 @@ use crate::receive::witness::Comparison;
 use crate::receive::witness::Proof;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
-use postroom_imap::Connection;
 use postroom_imap::FetchItems;
+use postroom_imap::ImapConnection;
 use postroom_imap::Selected;
 use postroom_store::Clock;
 use postroom_store::Ledger;
@@ -125,7 +125,7 @@ pub enum Care {
 /// What ended the connection, the store, or the spool directory.
 pub async fn look(
     shared: &Shared,
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     life: Life,
     uids: &[u64],
     (care, unsteady): (Care, &mut Unsteady),

@@ -4,9 +4,9 @@
 //! Where the two differ, the mailbox is listed in another way; what no way lists is told.
 
 use crate::error::Error;
-use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
+use postroom_imap::ImapConnection;
 use postroom_imap::Selected;
 use std::fmt::Write;
 
@@ -78,7 +78,7 @@ impl Listing {
 /// # Errors
 ///
 /// What ended the connection; a refusal of SEARCH where FETCH lists nothing either.
-pub async fn list(connection: &mut Connection, selected: &Selected) -> Result<Listing, Error> {
+pub async fn list(connection: &mut ImapConnection, selected: &Selected) -> Result<Listing, Error> {
     let mut listing = Listing { counted: selected.exists.map(u64::from), ..Listing::default() };
     if listing.counted == Some(0) {
         return Ok(listing);
@@ -117,7 +117,7 @@ const UIDS_BEYOND_COUNT_MAX: u64 = 100_000;
 /// Adds the UIDs that FETCH gives. Many more than the server counts are a flood, of which nothing
 /// is kept; dropping the fetch ends the connection when the flood goes on.
 async fn fetched(
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     listing: &mut Listing,
 ) -> Result<(), postroom_imap::Error> {
     let max = uids_max(listing);

@@ -7,10 +7,10 @@ use crate::original::Original;
 use crate::original::Spool;
 use bytes::Bytes;
 use postroom_imap::Body;
-use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
+use postroom_imap::ImapConnection;
 use postroom_imap::UidSet;
 use std::path::Path;
 
@@ -42,7 +42,7 @@ pub enum Single {
 ///
 /// What ended the connection, or the spool directory.
 pub async fn ask(
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     uid: u64,
     form: Form,
     spool: &Path,
@@ -61,7 +61,7 @@ pub async fn ask(
 /// # Errors
 ///
 /// What ended the connection.
-pub async fn header(connection: &mut Connection, uid: u64) -> Result<Option<Bytes>, Error> {
+pub async fn header(connection: &mut ImapConnection, uid: u64) -> Result<Option<Bytes>, Error> {
     match header_of(connection, uid).await {
         Ok(header) => Ok(header),
         Err(error) if error.leaves_connection_open() => Ok(None),
@@ -70,7 +70,7 @@ pub async fn header(connection: &mut Connection, uid: u64) -> Result<Option<Byte
 }
 
 async fn header_of(
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     uid: u64,
 ) -> Result<Option<Bytes>, postroom_imap::Error> {
     let set = UidSet::from_uids(&[uid]);
@@ -87,7 +87,7 @@ async fn header_of(
 }
 
 async fn fetch(
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     uid: u64,
     form: Form,
     directory: &Path,

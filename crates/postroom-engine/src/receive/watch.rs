@@ -21,7 +21,7 @@ use crate::receive::wishes;
 use crate::receive::wishes::Wishes;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
-use postroom_imap::Connection;
+use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
 use postroom_imap::Selected;
 use postroom_model::Timestamp;
@@ -174,7 +174,7 @@ struct Look<'a> {
     shared: &'a Shared,
     account: &'a Account,
     folder: &'a Folder,
-    connection: &'a mut Connection,
+    connection: &'a mut ImapConnection,
     known: &'a mut Known,
     examined: bool,
 }
@@ -188,7 +188,7 @@ struct Look<'a> {
 pub async fn watch(
     shared: &Shared,
     (account, folder): (&Account, &Folder),
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     known: &mut Known,
 ) -> Result<Option<Arc<News>>, Error> {
     Look { shared, account, folder, connection, known, examined: true }.all().await

@@ -18,11 +18,11 @@ use crate::receive::identity::Over;
 use crate::receive::listing::Listing;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
-use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
 use postroom_imap::FlagChange;
+use postroom_imap::ImapConnection;
 use postroom_imap::UidSet;
 use postroom_store::Clock;
 use postroom_store::Life;
@@ -103,7 +103,7 @@ pub struct At<'a> {
 /// What ended the connection, or the store.
 pub async fn fulfil(
     shared: &Shared,
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     at: At<'_>,
     (wishes, unsteady): (&mut Wishes, &mut Unsteady),
 ) -> Result<Option<Over>, Error> {
@@ -146,7 +146,7 @@ struct Done {
 
 struct Job<'a> {
     shared: &'a Shared,
-    connection: &'a mut Connection,
+    connection: &'a mut ImapConnection,
     at: At<'a>,
     unsteady: &'a mut Unsteady,
     tried: HashSet<u64>,

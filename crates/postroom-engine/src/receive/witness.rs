@@ -14,9 +14,9 @@ use crate::receive::single;
 use crate::receive::single::Form;
 use crate::receive::single::Single;
 use postroom_imap::Body;
-use postroom_imap::Connection;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
+use postroom_imap::ImapConnection;
 use postroom_imap::UidSet;
 use postroom_store::Remembered;
 use postroom_store::Witness;
@@ -142,7 +142,7 @@ pub fn message_id(start: &[u8]) -> Option<i64> {
 ///
 /// What ended the connection.
 pub async fn ask(
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     uids: &[u64],
     items: FetchItems,
 ) -> Result<HashMap<u64, Seen>, Error> {
@@ -166,7 +166,7 @@ pub async fn ask(
 }
 
 async fn ask_set(
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     set: &UidSet,
     items: FetchItems,
     seen: &mut HashMap<u64, Seen>,
@@ -206,7 +206,7 @@ fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
 ///
 /// What ended the connection, or the spool directory.
 pub async fn prove(
-    connection: &mut Connection,
+    connection: &mut ImapConnection,
     then: &Remembered,
     spool: &Path,
 ) -> Result<Proof, Error> {

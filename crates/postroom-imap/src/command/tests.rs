@@ -54,8 +54,9 @@ fn strings_are_quoted_or_literals() {
 fn a_message_is_appended_as_a_literal() {
     let append = |offers: &str, body: Vec<u8>| {
         let flags = ["\\Seen".to_owned(), "$Forwarded".to_owned()];
-        let sent = (flags.as_slice(), Some(1_577_836_800_000));
-        Command::append(&capabilities(offers), &MailboxName::inbox(), sent, Bytes::from(body))
+        let date_ms = Some(1_577_836_800_000);
+        let (offers, inbox) = (capabilities(offers), MailboxName::inbox());
+        Command::append(&offers, &inbox, &flags, date_ms, Bytes::from(body))
     };
     let start = r#"APPEND \"INBOX\" (\\Seen $Forwarded) \" 1-Jan-2020 00:00:00 +0000\" "#;
     let shown = |offers, body: &[u8]| shown(append(offers, body.to_vec()).unwrap());

@@ -4,14 +4,14 @@
 
 use crate::command::Command;
 use crate::command::FlagChange;
-use crate::connection::Connection;
+use crate::connection::ImapConnection;
 use crate::error::Error;
 use crate::mailbox::MailboxName;
 use crate::response::Fetched;
 use crate::set::UidSet;
 use bytes::Bytes;
 
-impl Connection {
+impl ImapConnection {
     /// Changes the flags of messages. Gives the messages whose flags the server reported meanwhile.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Connection {
         date_ms: Option<i64>,
         body: Bytes,
     ) -> Result<Option<(u64, u64)>, Error> {
-        let command = Command::append(&self.capabilities, mailbox, (flags, date_ms), body)?;
+        let command = Command::append(&self.capabilities, mailbox, flags, date_ms, body)?;
         Ok(self.ask(command).await?.appended())
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::capabilities::Capabilities;
 use crate::command::Command;
-use crate::connection::Connection;
+use crate::connection::ImapConnection;
 use crate::error::Error;
 use crate::error::Refusal;
 use postroom_net::Credentials;
@@ -12,7 +12,7 @@ use postroom_net::Secret;
 use postroom_net::sasl;
 use std::sync::Arc;
 
-impl Connection {
+impl ImapConnection {
     /// Logs in, asks for the capabilities again unless the server sent them, and sends ID. If the
     /// server greeted with PREAUTH, it does only the last two.
     ///

@@ -77,20 +77,22 @@ fn item(name: &[u8], tokens: &mut Tokens<'_>, fetched: &mut Fetched) {
     let Some(value) = ahead.next() else {
         return;
     };
-    let is_item = matches!(value, Token::Atom(next) if kind(next) != Kind::Other);
+    let is_item = matches!(value, Token::Atom(next) if kind(next) != FetchedItem::Other);
     if is_item || value == Token::Close {
         return;
     }
     *tokens = ahead;
     match (kind(name), value) {
-        (Kind::Flags, Token::Open) => fetched.flags = strings(tokens),
+        (FetchedItem::Flags, Token::Open) => fetched.flags = strings(tokens),
         (_, Token::Open) => skip_list(tokens),
-        (Kind::Uid, value) => fetched.uid = value.string().and_then(uid),
-        (Kind::Size, value) => fetched.size_bytes = value.string().and_then(number),
-        (Kind::Date, value) => fetched.internal_date_ms = value.string().and_then(date::parse),
-        (Kind::Body, value) if fetched.body == Body::Missing => fetched.body = body(value),
-        (Kind::Header, value) => fetched.header = header(value),
-        (Kind::Body | Kind::Flags | Kind::Other, _) => {}
+        (FetchedItem::Uid, value) => fetched.uid = value.string().and_then(uid),
+        (FetchedItem::Size, value) => fetched.size_bytes = value.string().and_then(number),
+        (FetchedItem::Date, value) => {
+            fetched.internal_date_ms = value.string().and_then(date::parse)
+        }
+        (FetchedItem::Body, value) if fetched.body == Body::Missing => fetched.body = body(value),
+        (FetchedItem::Header, value) => fetched.header = header(value),
+        (FetchedItem::Body | FetchedItem::Flags | FetchedItem::Other, _) => {}
     }
 }
 
@@ -119,7 +121,7 @@ fn header(value: Token<'_>) -> Option<Bytes> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FetchedItem {
     Uid,
     Flags,
     Date,
@@ -129,15 +131,15 @@ enum Kind {
     Other,
 }
 
-fn kind(name: &[u8]) -> Kind {
+fn kind(name: &[u8]) -> FetchedItem {
     match name {
-        _ if name.eq_ignore_ascii_case(b"UID") => Kind::Uid,
-        _ if name.eq_ignore_ascii_case(b"FLAGS") => Kind::Flags,
-        _ if name.eq_ignore_ascii_case(b"INTERNALDATE") => Kind::Date,
-        _ if name.eq_ignore_ascii_case(b"RFC822.SIZE") => Kind::Size,
-        _ if is_whole_body(name) => Kind::Body,
-        _ if is_header(name) => Kind::Header,
-        _ => Kind::Other,
+        _ if name.eq_ignore_ascii_case(b"UID") => FetchedItem::Uid,
+        _ if name.eq_ignore_ascii_case(b"FLAGS") => FetchedItem::Flags,
+        _ if name.eq_ignore_ascii_case(b"INTERNALDATE") => FetchedItem::Date,
+        _ if name.eq_ignore_ascii_case(b"RFC822.SIZE") => FetchedItem::Size,
+        _ if is_whole_body(name) => FetchedItem::Body,
+        _ if is_header(name) => FetchedItem::Header,
+        _ => FetchedItem::Other,
     }
 }
 

@@ -9,7 +9,7 @@ const TEXT_CHARS_MAX: usize = 500;
 
 /// The kinds of status responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum StatusKind {
     /// Done; or a greeting.
     Ok,
     /// Not done.
@@ -35,7 +35,7 @@ pub struct Code {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateLine {
     /// Its kind.
-    pub state: State,
+    pub state: StatusKind,
     /// Its code.
     pub code: Option<Code>,
     /// Words for people.
@@ -65,17 +65,17 @@ pub(crate) fn parse_state(line: &[u8]) -> Option<StateLine> {
 }
 
 /// The kind of a status response, and what follows its second word.
-fn state_word(line: &[u8]) -> Option<(State, &[u8])> {
+fn state_word(line: &[u8]) -> Option<(StatusKind, &[u8])> {
     let line = line.trim_ascii_start();
     let (_, rest) = line.split_at_checked(memchr::memchr(b' ', line)?)?;
     let rest = rest.trim_ascii_start();
     let (word, rest) = rest.split_at_checked(memchr::memchr(b' ', rest).unwrap_or(rest.len()))?;
     let state = match word.trim_ascii_end() {
-        word if word.eq_ignore_ascii_case(b"OK") => State::Ok,
-        word if word.eq_ignore_ascii_case(b"NO") => State::No,
-        word if word.eq_ignore_ascii_case(b"BAD") => State::Bad,
-        word if word.eq_ignore_ascii_case(b"BYE") => State::Bye,
-        word if word.eq_ignore_ascii_case(b"PREAUTH") => State::Preauth,
+        word if word.eq_ignore_ascii_case(b"OK") => StatusKind::Ok,
+        word if word.eq_ignore_ascii_case(b"NO") => StatusKind::No,
+        word if word.eq_ignore_ascii_case(b"BAD") => StatusKind::Bad,
+        word if word.eq_ignore_ascii_case(b"BYE") => StatusKind::Bye,
+        word if word.eq_ignore_ascii_case(b"PREAUTH") => StatusKind::Preauth,
         _ => return None,
     };
     Some((state, rest))
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     /// State, name and arguments of the code, text.
-    type Read<'a> = Option<(State, Option<(&'a str, &'a str)>, &'a str)>;
+    type Read<'a> = Option<(StatusKind, Option<(&'a str, &'a str)>, &'a str)>;
 
     fn check(line: &[u8], want: Read<'_>) {
         let got = parse_state(line);
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn status_lines() {
-        use State::{Bad, Bye, No, Ok, Preauth};
+        use StatusKind::{Bad, Bye, No, Ok, Preauth};
         #[rustfmt::skip]
         let table: &[(&[u8], Read<'_>)] = &[
             (b"A1 OK",                            Some((Ok, None, ""))),

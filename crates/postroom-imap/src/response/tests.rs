@@ -1,23 +1,23 @@
 //! Tables of responses, ordinary and odd.
 
 use super::*;
-use crate::frame::After;
-use crate::frame::Delivery;
 use crate::frame::Frame;
 use crate::frame::Framer;
-use crate::limits::Limits;
+use crate::frame::LiteralUse;
+use crate::frame::TextEnd;
+use crate::limits::ImapLimits;
 use bytes::Bytes;
 use bytes::BytesMut;
 
 /// Frames one response, all literals whole, and reads it.
 fn read(bytes: &[u8]) -> Response {
     let (mut buffer, mut framer, mut segments) = (BytesMut::from(bytes), Framer::new(), vec![]);
-    while let Some(frame) = framer.next(&mut buffer, &Limits::default()).unwrap() {
+    while let Some(frame) = framer.next(&mut buffer, &ImapLimits::default()).unwrap() {
         match frame {
             Frame::Text(text, after) => {
                 segments.push(Segment::Text(text));
-                if let After::Literal(size) = after {
-                    framer.deliver(Delivery::Whole(usize::try_from(size).unwrap()));
+                if let TextEnd::Literal(size) = after {
+                    framer.deliver(LiteralUse::Whole(usize::try_from(size).unwrap()));
                 }
             }
             Frame::Literal(literal) => segments.push(Segment::Literal(literal)),

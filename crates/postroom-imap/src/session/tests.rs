@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::command::FetchItems;
-use crate::limits::Limits;
+use crate::limits::ImapLimits;
 use crate::set::UidSet;
 use proptest::prelude::*;
 
@@ -25,13 +25,13 @@ const ODD_FETCH: &[u8] = b"* 5 EXISTS\r\n\
     * 8 FETCH (UID 17 BODY[] \"q\")\r\n\
     P1 OK [X (y)] done\r\n";
 
-fn session(change: impl FnOnce(&mut Limits)) -> Session {
-    let mut options = Options::default();
+fn session(change: impl FnOnce(&mut ImapLimits)) -> Session {
+    let mut options = ImapOptions::default();
     change(&mut options.limits);
     Session::new(Arc::new(options))
 }
 
-fn fetching(change: impl FnOnce(&mut Limits)) -> Session {
+fn fetching(change: impl FnOnce(&mut ImapLimits)) -> Session {
     let mut session = session(change);
     let set = UidSet::from_range(1..=100);
     session.start(Command::uid_fetch(&set, FetchItems::Message).unwrap());
@@ -47,9 +47,9 @@ fn events(session: &mut Session, reads: &[&[u8]]) -> Vec<String> {
         loop {
             match session.receive(&mut buffer) {
                 Ok(None) => break,
-                Ok(Some(Event::Chunk(chunk))) => chunks.extend_from_slice(&chunk),
+                Ok(Some(SessionEvent::Chunk(chunk))) => chunks.extend_from_slice(&chunk),
                 Ok(Some(event)) => {
-                    if event == Event::BodyEnd {
+                    if event == SessionEvent::BodyEnd {
                         shown.push(format!("chunks {}", chunks.escape_ascii()));
                         chunks.clear();
                     }
@@ -65,8 +65,8 @@ fn events(session: &mut Session, reads: &[&[u8]]) -> Vec<String> {
     shown
 }
 
-fn show(event: &Event) -> String {
-    if let Event::Response(Response::Fetch(fetched)) = event {
+fn show(event: &SessionEvent) -> String {
+    if let SessionEvent::Response(Response::Fetch(fetched)) = event {
         let uid = fetched.uid.unwrap_or(0);
         return match &fetched.body {
             Body::Bytes(bytes) => format!("{uid} {}", bytes.escape_ascii()),
@@ -77,13 +77,13 @@ fn show(event: &Event) -> String {
             | Body::WrongSize) => format!("{uid} {body:?}"),
         };
     }
-    if let Event::Completed(completion) = event {
+    if let SessionEvent::Completed(completion) = event {
         return format!("completed {:?}", completion.result);
     }
     format!("{event:?}")
 }
 
-fn small(limits: &mut Limits) {
+fn small(limits: &mut ImapLimits) {
     limits.literal_in_memory_bytes = 20;
     limits.literal_bytes_max = 50;
 }
@@ -218,7 +218,7 @@ fn a_long_search_comes_in_pieces() {
         buffer.extend_from_slice(read);
         while let Some(event) = session.receive(&mut buffer).unwrap() {
             count += 1;
-            if let Event::Response(Response::Search(found, _)) = event {
+            if let SessionEvent::Response(Response::Search(found, _)) = event {
                 uids.extend(found);
             }
         }

@@ -3,16 +3,16 @@
 use crate::peer::options;
 use bytes::Bytes;
 use postroom_imap::Body;
-use postroom_imap::Connection;
 use postroom_imap::Error;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
 use postroom_imap::FlagChange;
+use postroom_imap::ImapConnection;
+use postroom_imap::ImapVerdict;
 use postroom_imap::MailboxName;
 use postroom_imap::Mode;
 use postroom_imap::UidSet;
-use postroom_imap::Verdict;
 use postroom_net::Credentials;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
@@ -39,16 +39,16 @@ impl Server {
         Self { dovecot, dialer }
     }
 
-    async fn connect(&self, security: Security) -> Connection {
+    async fn connect(&self, security: Security) -> ImapConnection {
         let port = match security {
             Security::Tls => self.dovecot.imaps_port(),
             Security::StartTls | Security::None => self.dovecot.imap_port(),
         };
         let endpoint = Endpoint { host: "localhost".to_owned(), port, security };
-        Connection::open(&self.dialer, &endpoint, &options()).await.unwrap()
+        ImapConnection::open(&self.dialer, &endpoint, &options()).await.unwrap()
     }
 
-    async fn log_in(&self, user: &str) -> Connection {
+    async fn log_in(&self, user: &str) -> ImapConnection {
         let mut connection = self.connect(Security::None).await;
         connection.login(&credentials(user, Dovecot::PASSWORD)).await.unwrap();
         connection
@@ -60,7 +60,7 @@ fn credentials(user: &str, password: &str) -> Credentials {
     Credentials { login: user.to_owned(), secret }
 }
 
-async fn fetch(connection: &mut Connection, set: &UidSet, items: FetchItems) -> Vec<Fetched> {
+async fn fetch(connection: &mut ImapConnection, set: &UidSet, items: FetchItems) -> Vec<Fetched> {
     let mut fetch = connection.uid_fetch(set, items).await.unwrap();
     let mut messages = vec![];
     while let Some(event) = fetch.next().await.unwrap() {
@@ -81,7 +81,7 @@ async fn each_security_leads_to_the_same_mailbox() {
     for security in [Security::None, Security::StartTls, Security::Tls] {
         let mut connection = server.connect(security).await;
         let wrong = connection.login(&credentials("anna@demo.test", "wrong")).await.unwrap_err();
-        assert_eq!(wrong.verdict(), Verdict::Credentials, "{wrong}");
+        assert_eq!(wrong.verdict(), ImapVerdict::Credentials, "{wrong}");
         let right = credentials("anna@demo.test", Dovecot::PASSWORD);
         connection.login(&right).await.unwrap();
         assert!(connection.capabilities().has("UIDPLUS"));
@@ -175,7 +175,7 @@ async fn mailboxes_have_the_names_that_people_gave_them() {
     let namespaces = connection.namespace().await.unwrap().unwrap();
     assert_eq!(namespaces.personal.len(), 1);
     let missing = connection.select(&MailboxName::from_display("nowhere"), Mode::Select).await;
-    assert_eq!(missing.unwrap_err().verdict(), Verdict::Refused);
+    assert_eq!(missing.unwrap_err().verdict(), ImapVerdict::Refused);
     connection.noop().await.unwrap();
 }
 

@@ -6,17 +6,17 @@ use crate::peer::connect_with;
 use crate::peer::credentials;
 use crate::peer::options;
 use postroom_imap::Body;
-use postroom_imap::Connection;
 use postroom_imap::Error;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
+use postroom_imap::ImapConnection;
+use postroom_imap::ImapVerdict;
 use postroom_imap::MailboxName;
 use postroom_imap::Mode;
 use postroom_imap::UidSet;
-use postroom_imap::Verdict;
 
 /// Fetches from a peer; gives what came, and how it ended.
-async fn fetched(connection: &mut Connection) -> (Vec<String>, Option<Error>) {
+async fn fetched(connection: &mut ImapConnection) -> (Vec<String>, Option<Error>) {
     let mut seen = vec![];
     let set = UidSet::from_range(1..=9);
     let mut fetch = connection.uid_fetch(&set, FetchItems::Message).await.unwrap();
@@ -41,17 +41,17 @@ const SMALL: &[u8] = b"* 1 FETCH (UID 1 BODY[] {2}\r\nab)\r\n";
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_given_up() {
     let (stream, _peer) = tokio::io::duplex(1000);
-    let error = Connection::over(stream, &options()).await.unwrap_err();
+    let error = ImapConnection::over(stream, &options()).await.unwrap_err();
     assert_eq!(error.to_string(), "the server did not answer the greeting within 30 seconds");
-    assert_eq!(error.verdict(), Verdict::Retry);
+    assert_eq!(error.verdict(), ImapVerdict::Retry);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_says_bye_instead_of_hello() {
     let (stream, mut peer) = Peer::new();
     peer.send(b"* BYE Too many connections\r\n").await;
-    let error = Connection::over(stream, &options()).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::RetryLater { after: None });
+    let error = ImapConnection::over(stream, &options()).await.unwrap_err();
+    assert_eq!(error.verdict(), ImapVerdict::RetryLater { after: None });
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +200,7 @@ async fn a_bye_ends_the_connection_at_once() {
     let ((), (seen, error)) = tokio::join!(server, fetched(&mut connection));
     assert_eq!(seen.len(), 1);
     let after = Some(std::time::Duration::from_secs(5));
-    assert_eq!(error.unwrap().verdict(), Verdict::RetryLater { after });
+    assert_eq!(error.unwrap().verdict(), ImapVerdict::RetryLater { after });
     assert!(peer.is_closed().await);
     assert!(matches!(connection.noop().await, Err(Error::Ended)));
 }
@@ -252,7 +252,7 @@ async fn an_endless_literal_is_reported_and_cut() {
     };
     let ((), (seen, error)) = tokio::join!(server, fetched(&mut connection));
     assert_eq!(seen, ["7 TooBig { size_bytes: 9223372036854775807 }"]);
-    assert_eq!(error.unwrap().verdict(), Verdict::Protocol);
+    assert_eq!(error.unwrap().verdict(), ImapVerdict::Protocol);
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,7 +306,7 @@ async fn a_refused_fetch_keeps_what_came_and_the_connection() {
     let client = async {
         let (seen, error) = fetched(&mut connection).await;
         assert_eq!(seen.len(), 1);
-        assert_eq!(error.unwrap().verdict(), Verdict::Refused);
+        assert_eq!(error.unwrap().verdict(), ImapVerdict::Refused);
         connection.noop().await.unwrap();
     };
     tokio::join!(server, client);
@@ -411,7 +411,7 @@ async fn a_server_that_takes_nothing_is_given_up() {
 async fn passwords_are_not_sent_where_no_mechanism_is_offered() {
     let (mut connection, mut peer) = connect("LOGINDISABLED").await;
     let error = connection.login(&credentials()).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert_eq!(error.verdict(), ImapVerdict::Credentials);
     drop(connection);
     assert!(peer.is_closed().await, "nothing was sent");
 }

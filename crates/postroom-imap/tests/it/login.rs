@@ -4,10 +4,10 @@ use crate::peer::Peer;
 use crate::peer::connect;
 use crate::peer::credentials;
 use crate::peer::options;
-use postroom_imap::Connection;
+use postroom_imap::ImapConnection;
+use postroom_imap::ImapVerdict;
 use postroom_imap::MailboxName;
 use postroom_imap::Mode;
-use postroom_imap::Verdict;
 use postroom_net::Credentials;
 use postroom_net::Secret;
 
@@ -75,7 +75,7 @@ async fn a_server_that_is_busy_is_not_asked_to_log_in_again() {
     let server = async { peer.complete("AUTHENTICATE", "", no).await };
     let client = async { connection.login(&credentials()).await.unwrap_err() };
     let (_, error) = tokio::join!(server, client);
-    assert_eq!(error.verdict(), Verdict::RetryLater { after: None });
+    assert_eq!(error.verdict(), ImapVerdict::RetryLater { after: None });
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,14 +88,14 @@ async fn what_does_not_speak_imap_is_quoted_at_once() {
     ] {
         let (stream, mut peer) = Peer::new();
         peer.send(greeting).await;
-        let error = Connection::over(stream, &options()).await.unwrap_err();
+        let error = ImapConnection::over(stream, &options()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
                 "this is not an IMAP server; it says \"{said}\": check host, port and security"
             )
         );
-        assert_eq!(error.verdict(), Verdict::Protocol);
+        assert_eq!(error.verdict(), ImapVerdict::Protocol);
     }
 }
 
@@ -164,7 +164,7 @@ async fn a_wrong_password_is_told_and_not_tried_again() {
     };
     let client = async { connection.login(&credentials()).await.unwrap_err() };
     let ((), error) = tokio::join!(server, client);
-    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert_eq!(error.verdict(), ImapVerdict::Credentials);
     assert_eq!(error.to_string(), "AUTHENTICATE was answered NO: Authentication failed.");
     assert!(!format!("{error:?}").contains("secret"));
 }
@@ -185,7 +185,7 @@ async fn a_password_that_the_server_echoes_is_not_shown() {
         let client = async { connection.login(&credentials()).await.unwrap_err() };
         let (_, error) = tokio::join!(server, client);
         assert_eq!(error.to_string(), shown);
-        assert_eq!(error.verdict(), Verdict::Credentials);
+        assert_eq!(error.verdict(), ImapVerdict::Credentials);
     }
     let (mut connection, mut peer) = connect("").await;
     let server = async {
@@ -213,7 +213,7 @@ async fn what_is_wrong_with_a_token_is_heard_out() {
     let credentials = Credentials { login: "anna".to_owned(), secret };
     let client = async { connection.login(&credentials).await.unwrap_err() };
     let ((), error) = tokio::join!(server, client);
-    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert_eq!(error.verdict(), ImapVerdict::Credentials);
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +222,7 @@ async fn a_token_is_never_sent_as_a_password() {
     let secret = Secret::OAuth2("token".into());
     let credentials = Credentials { login: "anna".to_owned(), secret };
     let error = connection.login(&credentials).await.unwrap_err();
-    assert_eq!(error.verdict(), Verdict::Credentials);
+    assert_eq!(error.verdict(), ImapVerdict::Credentials);
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +278,7 @@ async fn a_message_is_sent_only_when_it_is_asked_for() {
         let inbox = MailboxName::inbox();
         let body = bytes::Bytes::from_static(b"a\r\n");
         let refused = connection.append(&inbox, &[], None, body.clone()).await.unwrap_err();
-        assert_eq!(refused.verdict(), Verdict::Refused);
+        assert_eq!(refused.verdict(), ImapVerdict::Refused);
         let appended = connection.append(&inbox, &[], None, body).await.unwrap();
         assert_eq!(appended, Some((7, 12)));
     };

@@ -2,11 +2,11 @@
 
 use bytes::BytesMut;
 use postroom_imap::Command;
-use postroom_imap::Event;
 use postroom_imap::FetchItems;
-use postroom_imap::Options;
+use postroom_imap::ImapOptions;
 use postroom_imap::Response;
 use postroom_imap::Session;
+use postroom_imap::SessionEvent;
 use postroom_imap::UidSet;
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Runs odd bytes through a session that fetches; after them, the command still completes.
 fn check(why: &str, odd: &[u8]) {
     for split in [odd.len(), 1] {
-        let mut session = Session::new(Arc::new(Options::default()));
+        let mut session = Session::new(Arc::new(ImapOptions::default()));
         let set = UidSet::from_range(1..=9);
         session.start(Command::uid_fetch(&set, FetchItems::Message).unwrap());
         while session.take_output().is_some() {}
@@ -36,8 +36,11 @@ fn check(why: &str, odd: &[u8]) {
                 }
             }
         }
-        assert!(events.contains(&Event::Response(Response::Exists(77))), "{why}: {events:?}");
-        assert!(matches!(events.last(), Some(Event::Completed(_))), "{why}: {events:?}");
+        assert!(
+            events.contains(&SessionEvent::Response(Response::Exists(77))),
+            "{why}: {events:?}"
+        );
+        assert!(matches!(events.last(), Some(SessionEvent::Completed(_))), "{why}: {events:?}");
         assert!(buffer.is_empty(), "{why}");
     }
 }

@@ -1,7 +1,7 @@
 //! The other end of a connection, which tests play by hand.
 
-use postroom_imap::Connection;
-use postroom_imap::Options;
+use postroom_imap::ImapConnection;
+use postroom_imap::ImapOptions;
 use postroom_net::Credentials;
 use postroom_net::Secret;
 use tokio::io::AsyncRead;
@@ -70,24 +70,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 }
 
 /// Options that tests start from.
-pub fn options() -> Options {
-    Options::default()
+pub fn options() -> ImapOptions {
+    ImapOptions::default()
 }
 
 /// A connection to a peer that has these capabilities.
-pub async fn connect(capabilities: &str) -> (Connection, Peer<DuplexStream>) {
+pub async fn connect(capabilities: &str) -> (ImapConnection, Peer<DuplexStream>) {
     connect_with(capabilities, &options()).await
 }
 
 /// The same with options.
 pub async fn connect_with(
     capabilities: &str,
-    options: &Options,
-) -> (Connection, Peer<DuplexStream>) {
+    options: &ImapOptions,
+) -> (ImapConnection, Peer<DuplexStream>) {
     let (stream, mut peer) = Peer::new();
     let greeting = format!("* OK [CAPABILITY IMAP4rev1 {capabilities}] hello\r\n");
     peer.send(greeting.as_bytes()).await;
-    (Connection::over(stream, options).await.unwrap(), peer)
+    (ImapConnection::over(stream, options).await.unwrap(), peer)
 }
 
 /// A login with a password.

@@ -3,8 +3,8 @@
 
 use crate::peer::Peer;
 use crate::peer::options;
-use postroom_imap::Connection;
 use postroom_imap::Error;
+use postroom_imap::ImapConnection;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use postroom_net::Security;
@@ -27,7 +27,7 @@ where
         let (stream, _) = listener.accept().await.unwrap();
         server(Peer::on(stream)).await;
     };
-    let (opened, ()) = tokio::join!(Connection::open(&dialer, &endpoint, &options), served);
+    let (opened, ()) = tokio::join!(ImapConnection::open(&dialer, &endpoint, &options), served);
     opened.unwrap_err()
 }
 

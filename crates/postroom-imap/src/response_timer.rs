@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How long to wait while one response arrives.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ResponseTimer {
     silence: Duration,
     whole: Duration,
     bytes_per_second_min: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Patience {
     left: Duration,
 }
 
-impl Patience {
+impl ResponseTimer {
     /// Limited as a whole, however much arrives.
     pub(crate) fn whole(silence: Duration, whole: Duration) -> Self {
         let silence = silence.min(whole);
@@ -66,12 +66,12 @@ mod tests {
 
     #[test]
     fn a_trickle_ends_but_a_stream_does_not() {
-        let mut whole = Patience::whole(SECOND * 2, SECOND * 5);
-        let mut by_rate = Patience::by_rate(SECOND * 2, 100);
-        for patience in [&mut whole, &mut by_rate] {
-            assert_eq!(patience.left(), SECOND * 2);
-            patience.spend(SECOND);
-            patience.earn(1);
+        let mut whole = ResponseTimer::whole(SECOND * 2, SECOND * 5);
+        let mut by_rate = ResponseTimer::by_rate(SECOND * 2, 100);
+        for timer in [&mut whole, &mut by_rate] {
+            assert_eq!(timer.left(), SECOND * 2);
+            timer.spend(SECOND);
+            timer.earn(1);
         }
         assert_eq!((whole.left(), by_rate.left()), (SECOND * 2, SECOND + SECOND / 100));
         by_rate.earn(1000);
