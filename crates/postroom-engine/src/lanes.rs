@@ -11,6 +11,7 @@
 //! No message can be stopped in the midst of it. So what takes long goes on beside the turns, and
 //! what follows it in the same account waits for it; other accounts do not.
 
+use postroom_store::Work;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -39,6 +40,7 @@ pub struct Lanes {
     slow: Semaphore,
     /// The lanes of the slow accounts.
     lanes: Mutex<HashMap<Uuid, Arc<Lane>>>,
+    work: Work,
 }
 
 /// The lane of a slow account.
@@ -51,17 +53,18 @@ struct Lane {
 }
 
 impl Lanes {
-    /// Lanes with so many turns.
+    /// Lanes with so many turns for work that runs there.
     #[must_use]
-    pub fn new(turns: usize) -> Self {
+    pub fn new(turns: usize, work: Work) -> Self {
         Self {
             turns: Semaphore::new(turns.max(1)),
             slow: Semaphore::new(turns.max(SLOW_MIN)),
             lanes: Mutex::default(),
+            work,
         }
     }
 
-    /// Runs the work of a decomposition for an account on a blocking thread.
+    /// Runs the work of a decomposition for an account.
     ///
     /// # Errors
     ///
@@ -81,7 +84,7 @@ impl Lanes {
             drop(turn);
             return self.run_beside(account, &lane, work).await;
         }
-        let mut work = tokio::task::spawn_blocking(work);
+        let mut work = self.work.spawn(work);
         if let Ok(done) = tokio::time::timeout(TURN_MAX, &mut work).await {
             return done;
         }
@@ -110,7 +113,7 @@ impl Lanes {
     ) -> Result<T, JoinError> {
         let _place = lane.place.acquire().await;
         let _slow = self.slow.acquire().await;
-        let mut work = tokio::task::spawn_blocking(work);
+        let mut work = self.work.spawn(work);
         let Ok(done) = tokio::time::timeout(TURN_MAX, &mut work).await else {
             lane.quick.store(0, Ordering::Relaxed);
             return work.await;
@@ -167,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn slow_messages_keep_no_other_account_waiting() {
-        let lanes = Arc::new(Lanes::new(TURNS));
+        let lanes = Arc::new(Lanes::new(TURNS, Work::Threads));
         let accounts = [1, 2, 3].map(Uuid::from_u128);
         let mut all = vec![];
         for account in accounts {
@@ -203,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_account_waits_for_its_own_slow_message_alone() {
-        let lanes = Arc::new(Lanes::new(TURNS));
+        let lanes = Arc::new(Lanes::new(TURNS, Work::Threads));
         let account = Uuid::from_u128(1);
         let Slow { end, messages, .. } = slow(&lanes, account);
         while lanes.lane(account).is_none() {

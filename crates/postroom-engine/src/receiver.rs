@@ -93,6 +93,7 @@ pub async fn run(
         };
         loop {
             tokio::select! {
+                biased;
                 changed = setup.changed() => {
                     if changed.is_err() {
                         return;
@@ -216,7 +217,7 @@ impl Receiver {
             let next_poll = self.polls.next(&account, None);
             let wait = next_poll.map_or(next_survey, |next| next.min(next_survey));
             tokio::select! {
-                biased;
+               biased;
                 changed = setup.changed() => {
                     if changed.is_err() {
                         let _ = connection.logout().await;

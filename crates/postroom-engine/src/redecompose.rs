@@ -68,6 +68,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         };
         // Whatever is cut off here is done again.
         let wait = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             done = step => match done {
                 Ok(true) => continue,
@@ -79,6 +80,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             },
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             _ = news.changed() => {}
             () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}

@@ -57,6 +57,7 @@ pub async fn run(
             Err(error) => sender.failed(&account, &error).await,
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             _ = queue.changed(), if sender.is_recovered => {}
             changed = setup.changed() => {
@@ -324,11 +325,8 @@ impl Sender {
         let begun = self.begin(account, &pause).await;
         self.pause = Some(pause);
         if let Err(error) = begun {
-            tracing::error!(
-                account = account.address,
-                error = chain(&error),
-                "reasons not written"
-            );
+            let error = chain(&error);
+            tracing::error!(account = account.address, error, "reasons not written");
             self.is_recovered = false;
         }
         until

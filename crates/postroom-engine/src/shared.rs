@@ -59,7 +59,7 @@ impl Shared {
         }
         std::fs::create_dir_all(spool).map_err(Error::Spool)?;
         Ok(Arc::new(Self {
-            lanes: Lanes::new(settings.decompositions_max),
+            lanes: Lanes::new(settings.decompositions_max, store.work()),
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
             connects: Mutex::default(),
             under_way: UnderWay::default(),

@@ -140,6 +140,7 @@ async fn supervise(
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             _ = changes.changed() => tokio::time::sleep(SETTLE).await,
             Ok(()) = redialed.changed() => {}

@@ -65,6 +65,7 @@ pub(crate) async fn run<S>(
         }
     };
     tokio::select! {
+        biased;
         () = serving => {}
         _ = handle => {}
     }
@@ -154,6 +155,7 @@ where
                 }
                 check_given_up(wire, given_up)?;
                 tokio::select! {
+                    biased;
                     filled = wire.fill(&mut timer) => filled.map_err(of_stall)?,
                     () = sender.closed(), if given_up.is_none() => {}
                 }

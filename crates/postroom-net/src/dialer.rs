@@ -3,6 +3,7 @@
 use crate::endpoint::Endpoint;
 use crate::endpoint::Security;
 use crate::error::Error;
+use crate::network::Network;
 use crate::stream::Stream;
 use crate::trust::Trust;
 use crate::trust::Verifier;
@@ -34,6 +35,8 @@ pub struct Dialer {
     verifier: Verifier,
     tls: Arc<ClientConfig>,
     deadline: Duration,
+    /// What connects in place of TCP.
+    network: Option<Arc<dyn Network>>,
 }
 
 impl fmt::Debug for Dialer {
@@ -50,7 +53,7 @@ impl Dialer {
     /// [`Error::Trust`] when `extra_ca_pem` holds no certificate, or one that cannot be used.
     pub fn new(trust: &Trust) -> Result<Self, Error> {
         let verifier = Verifier::new(trust)?;
-        Ok(Self { tls: tls(&verifier)?, verifier, deadline: DEADLINE })
+        Ok(Self { tls: tls(&verifier)?, verifier, deadline: DEADLINE, network: None })
     }
 
     /// A dialer that accepts only certificates with one of these SHA-256 fingerprints, whoever
@@ -64,13 +67,20 @@ impl Dialer {
             return Ok(self.clone());
         }
         let verifier = self.verifier.pinned(fingerprints);
-        Ok(Self { tls: tls(&verifier)?, verifier, deadline: self.deadline })
+        Ok(Self { tls: tls(&verifier)?, verifier, ..self.clone() })
     }
 
     /// The same with another deadline for making a connection.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// The same over a network in memory in place of TCP.
+    #[must_use]
+    pub fn over(mut self, network: Arc<dyn Network>) -> Self {
+        self.network = Some(network);
         self
     }
 
@@ -83,9 +93,9 @@ impl Dialer {
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Stream, Error> {
         let slow =
             |phase| Error::Timeout { host: endpoint.host.clone(), port: endpoint.port, phase };
-        let plain =
-            timeout(self.deadline, tcp(endpoint)).await.map_err(|_| slow("connecting"))??;
-        let plain = Stream::Plain(plain);
+        let plain = timeout(self.deadline, self.plain(endpoint))
+            .await
+            .map_err(|_| slow("connecting"))??;
         match endpoint.security {
             Security::Tls => {
                 let handshake = self.handshake(plain, endpoint.bare_host());
@@ -104,7 +114,7 @@ impl Dialer {
     pub async fn start_tls(&self, plain: Stream, host: &str) -> Result<Stream, Error> {
         let port = match &plain {
             Stream::Plain(tcp) => tcp.peer_addr().map_or(0, |address| address.port()),
-            Stream::Tls(_) => 0,
+            Stream::Tls(_) | Stream::Memory(_) => 0,
         };
         let handshake = self.handshake(plain, host);
         timeout(self.deadline, handshake).await.map_err(|_| Error::Timeout {
@@ -114,9 +124,27 @@ impl Dialer {
         })?
     }
 
+    /// A connection in the clear.
+    async fn plain(&self, endpoint: &Endpoint) -> Result<Stream, Error> {
+        let Some(network) = &self.network else {
+            return tcp(endpoint).await.map(Stream::Plain);
+        };
+        let dialed = network.dial(endpoint.bare_host(), endpoint.port).await;
+        dialed.map(Stream::Memory).map_err(|source| Error::Connect {
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            source,
+        })
+    }
+
     async fn handshake(&self, plain: Stream, host: &str) -> Result<Stream, Error> {
-        let Stream::Plain(tcp) = plain else {
-            return Ok(plain);
+        let tcp = match plain {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(_) => return Ok(plain),
+            Stream::Memory(_) => {
+                let reason = "a network in memory has no TLS: set the security to none".to_owned();
+                return Err(Error::Handshake { host: host.to_owned(), reason });
+            }
         };
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Error::Name { host: host.to_owned() })?;

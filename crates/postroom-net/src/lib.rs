@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Dialer ──connect──► Stream (plain or TLS) ──start_tls──► Stream (TLS)
+//!     └─ Network, where a simulation hands one in: connections in memory
 //! ```
 //! Certificates are always verified. Each error says what is wrong and what a person can do.
 
@@ -15,6 +16,8 @@ mod credentials;
 
 pub mod sasl;
 
+mod network;
+
 mod stream;
 
 mod trust;
@@ -27,5 +30,7 @@ pub use dialer::Dialer;
 pub use endpoint::Endpoint;
 pub use endpoint::Security;
 pub use error::Error;
+pub use network::Dialed;
+pub use network::Network;
 pub use stream::Stream;
 pub use trust::Trust;

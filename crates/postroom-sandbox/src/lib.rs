@@ -36,6 +36,8 @@ mod transcript;
 
 mod state;
 
+mod config;
+
 mod shared;
 
 mod stream;
@@ -55,11 +57,12 @@ pub mod demo_mail;
 mod sandbox;
 
 pub use certificate::Certificate;
+pub use clock::NowMs;
+pub use config::SandboxConfig;
 pub use error::Error;
 pub use mailbox::Mailbox;
 pub use mailbox::StoredMessage;
 pub use sandbox::Sandbox;
-pub use sandbox::SandboxConfig;
 pub use script::Action;
 pub use script::Ending;
 pub use script::ImapCommand;

@@ -1,6 +1,8 @@
 //! One client: its wire, what is known of it, and the rules that concern it.
 
 use crate::certificate::TestAuthority;
+use crate::config::SandboxConfig;
+use crate::error::Error;
 use crate::script::Action;
 use crate::script::Ending;
 use crate::script::MessageFault;
@@ -8,6 +10,7 @@ use crate::script::Occasion;
 use crate::script::Point;
 use crate::script::RuleId;
 use crate::shared::SharedState;
+use crate::state::SandboxState;
 use crate::stream::PeerStream;
 use crate::transcript;
 use crate::transcript::CommandLine;
@@ -15,7 +18,6 @@ use crate::transcript::Protocol;
 use crate::wire::ClientWire;
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 
 /// What both servers share and never changes while the sandbox runs.
 pub(crate) struct House {
@@ -33,6 +35,32 @@ pub(crate) struct House {
     pub message_bytes_max: u64,
     /// What stands between the levels of mailbox names.
     pub delimiter: char,
+}
+
+impl House {
+    /// The house of a sandbox that is to be so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Certificate`].
+    pub(crate) fn of(config: &SandboxConfig) -> Result<Self, Error> {
+        let mut state = SandboxState::new(Arc::clone(&config.now_ms));
+        state.certificate = config.certificate;
+        state.imap_capabilities = config.imap_capabilities.clone();
+        state.smtp_capabilities = config.smtp_capabilities.clone();
+        for (address, password) in &config.users {
+            state.add_user(address, password);
+        }
+        Ok(Self {
+            shared: SharedState::new(state),
+            authority: TestAuthority::new()?,
+            tls: config.tls,
+            login_needs_tls: config.login_needs_tls,
+            mail_needs_login: config.mail_needs_login,
+            message_bytes_max: config.message_bytes_max,
+            delimiter: config.delimiter,
+        })
+    }
 }
 
 /// What is left to do at a point after the rules were asked.
@@ -64,9 +92,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A client that has just connected. It counts as open until this is dropped.
-    pub(crate) fn new(house: Arc<House>, tcp: TcpStream, protocol: Protocol) -> Self {
+    pub(crate) fn new(house: Arc<House>, stream: PeerStream, protocol: Protocol) -> Self {
         let id = house.shared.edit(|state| state.connection_open(protocol));
-        Self { house, wire: ClientWire::new(PeerStream::Plain(tcp)), user: None, id, protocol }
+        Self { house, wire: ClientWire::new(stream), user: None, id, protocol }
     }
 
     /// The number of the connection.

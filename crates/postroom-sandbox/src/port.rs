@@ -4,6 +4,7 @@ use crate::imap;
 use crate::peer::House;
 use crate::peer::Peer;
 use crate::smtp;
+use crate::stream::PeerStream;
 use crate::transcript::Protocol;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +47,8 @@ impl Port {
                     };
                     // A failure only costs speed.
                     let _ = tcp.set_nodelay(true);
-                    let peer = Peer::new(Arc::clone(&self.house), tcp, self.protocol);
+                    let stream = PeerStream::Plain(tcp);
+                    let peer = Peer::new(Arc::clone(&self.house), stream, self.protocol);
                     connections.spawn(self.serve(peer));
                 }
             }
@@ -55,7 +57,8 @@ impl Port {
         connections.shutdown().await;
     }
 
-    fn serve(&self, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
+    /// Serves one client until it is gone or all are cut off.
+    pub(crate) fn serve(&self, peer: Peer) -> impl Future<Output = ()> + Send + 'static {
         let (protocol, implicit_tls) = (self.protocol, self.implicit_tls);
         let mut hang_up = self.hang_up.clone();
         hang_up.mark_unchanged();
@@ -68,6 +71,7 @@ impl Port {
         };
         async move {
             tokio::select! {
+                biased;
                 ended = dialogue => if let Err(error) = ended {
                     tracing::debug!(connection = id, %error, "connection ended");
                 },

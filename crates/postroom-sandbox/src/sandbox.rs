@@ -1,85 +1,31 @@
 //! The handle that a test or a demo holds: start, script, look, stop.
 
-use crate::certificate::Certificate;
-use crate::certificate::TestAuthority;
+use crate::config::SandboxConfig;
 use crate::error::Error;
 use crate::mailbox::StoredMessage;
 use crate::peer::House;
+use crate::peer::Peer;
 use crate::port::Port;
 use crate::script::Rule;
 use crate::script::RuleId;
-use crate::shared::SharedState;
 use crate::state::AcceptedMail;
-use crate::state::CapabilityChanges;
 use crate::state::SandboxState;
+use crate::stream::PeerStream;
 use crate::transcript::CommandLine;
 use crate::transcript::Protocol;
 use bytes::Bytes;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How many lines of the transcript an [`Error::Deadline`] shows.
 const LAST_LINES: usize = 12;
-
-/// How a sandbox is to be. The default: on 127.0.0.1, free ports, no user, everything offered.
-#[derive(Clone)]
-pub struct SandboxConfig {
-    /// The address to listen on.
-    pub listen: IpAddr,
-    /// The port of IMAP, plain and STARTTLS; 0 means any that is free, as for the next three.
-    pub imap_port: u16,
-    /// The port of IMAP under TLS from the first byte.
-    pub imaps_port: u16,
-    /// The port of SMTP, plain and STARTTLS.
-    pub smtp_port: u16,
-    /// The port of SMTP under TLS from the first byte.
-    pub smtps_port: u16,
-    /// Whether the plain ports offer STARTTLS.
-    pub tls: bool,
-    /// The certificate that is shown.
-    pub certificate: Certificate,
-    /// Addresses, which are the names to log in with, and passwords.
-    pub users: Vec<(String, String)>,
-    /// Whether passwords are only taken under TLS (`LOGINDISABLED`, no AUTH).
-    pub login_needs_tls: bool,
-    /// Whether MAIL is only taken after AUTH.
-    pub mail_needs_login: bool,
-    /// What the IMAP server lacks or has in addition.
-    pub imap_capabilities: CapabilityChanges,
-    /// What the SMTP server lacks or has in addition.
-    pub smtp_capabilities: CapabilityChanges,
-    /// What stands between the levels of mailbox names.
-    pub delimiter: char,
-    /// Messages above this many bytes are refused, by APPEND and by SMTP. Default 64 MiB.
-    pub message_bytes_max: u64,
-}
-
-impl Default for SandboxConfig {
-    fn default() -> Self {
-        Self {
-            listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            imap_port: 0,
-            imaps_port: 0,
-            smtp_port: 0,
-            smtps_port: 0,
-            tls: true,
-            certificate: Certificate::Good,
-            users: Vec::new(),
-            login_needs_tls: false,
-            mail_needs_login: false,
-            imap_capabilities: CapabilityChanges::default(),
-            smtp_capabilities: CapabilityChanges::default(),
-            delimiter: '/',
-            message_bytes_max: 64 * 1024 * 1024,
-        }
-    }
-}
+/// How much a connection in memory holds that nobody has read, in each direction.
+const MEMORY_BYTES: usize = 64 * 1024;
 
 /// A running IMAP and SMTP server. All its tasks end when it is dropped.
 ///
@@ -137,31 +83,15 @@ impl Listeners {
 }
 
 impl Sandbox {
-    /// Listens on its four ports and serves from now on, on the current tokio runtime.
+    /// A sandbox that listens nowhere: clients come by [`Self::connect`].
     ///
     /// # Errors
     ///
-    /// [`Error::Listen`] if a port is taken; [`Error::Certificate`].
-    pub async fn start(config: SandboxConfig) -> Result<Self, Error> {
-        let mut state = SandboxState::new();
-        state.certificate = config.certificate;
-        state.imap_capabilities = config.imap_capabilities;
-        state.smtp_capabilities = config.smtp_capabilities;
-        for (address, password) in &config.users {
-            state.add_user(address, password);
-        }
-        let house = House {
-            shared: SharedState::new(state),
-            authority: TestAuthority::new()?,
-            tls: config.tls,
-            login_needs_tls: config.login_needs_tls,
-            mail_needs_login: config.mail_needs_login,
-            message_bytes_max: config.message_bytes_max,
-            delimiter: config.delimiter,
-        };
+    /// [`Error::Certificate`].
+    pub fn in_memory(config: &SandboxConfig) -> Result<Self, Error> {
         let unset = SocketAddr::new(config.listen, 0);
-        let mut sandbox = Self {
-            house: Arc::new(house),
+        Ok(Self {
+            house: Arc::new(House::of(config)?),
             imap: unset,
             imaps: unset,
             smtp: unset,
@@ -169,7 +99,27 @@ impl Sandbox {
             hang_up: watch::Sender::new(()),
             imap_ports: Listeners::new(),
             smtp_ports: Listeners::new(),
-        };
+        })
+    }
+
+    /// A connection in memory, without TLS, that is served on the current tokio runtime until the
+    /// client drops it or all are cut off.
+    pub fn connect(&self, protocol: Protocol) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(MEMORY_BYTES);
+        let (house, hang_up) = (Arc::clone(&self.house), self.hang_up.subscribe());
+        let peer = Peer::new(Arc::clone(&house), PeerStream::Memory(server), protocol);
+        let port = Port { house, protocol, implicit_tls: false, hang_up };
+        tokio::spawn(port.serve(peer));
+        client
+    }
+
+    /// Listens on its four ports and serves from now on, on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if a port is taken; [`Error::Certificate`].
+    pub async fn start(config: SandboxConfig) -> Result<Self, Error> {
+        let mut sandbox = Self::in_memory(&config)?;
         let at = |port| SocketAddr::new(config.listen, port);
         sandbox.imap = sandbox.listen(at(config.imap_port), Protocol::Imap, false).await?;
         sandbox.imaps = sandbox.listen(at(config.imaps_port), Protocol::Imap, true).await?;

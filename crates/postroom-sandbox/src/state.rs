@@ -1,7 +1,7 @@
 //! All that the sandbox holds: users with their mailboxes, accepted mail, rules, the transcript.
 
 use crate::certificate::Certificate;
-use crate::clock;
+use crate::clock::NowMs;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::mailbox_name;
@@ -109,11 +109,12 @@ pub struct SandboxState {
     uid_validity_last: u32,
     pub(crate) rules: Rules,
     pub(crate) transcript: Transcript,
+    pub(crate) now_ms: NowMs,
 }
 
 impl SandboxState {
     /// Without any user.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(now_ms: NowMs) -> Self {
         Self {
             imap_capabilities: CapabilityChanges::default(),
             smtp_capabilities: CapabilityChanges::default(),
@@ -126,6 +127,7 @@ impl SandboxState {
             uid_validity_last: 1_700_000_000,
             rules: Rules::default(),
             transcript: Transcript::default(),
+            now_ms,
         }
     }
 
@@ -270,8 +272,8 @@ impl SandboxState {
         mailbox: &str,
         bytes: impl Into<Bytes>,
     ) -> Result<u32, Error> {
-        let mailbox = self.mailbox_mut(user, mailbox)?;
-        Ok(mailbox.append(bytes.into(), Vec::new(), clock::now_ms()))
+        let now_ms = (self.now_ms)();
+        Ok(self.mailbox_mut(user, mailbox)?.append(bytes.into(), Vec::new(), now_ms))
     }
 
     /// Sends these bytes to each IMAP connection of the user: at once in IDLE, else before the
@@ -298,6 +300,7 @@ impl SandboxState {
 
     /// Records a message, and puts it into INBOX of each known user among its recipients.
     pub(crate) fn accept(&mut self, mail: AcceptedMail) {
+        let now_ms = (self.now_ms)();
         let mut users: Vec<String> = mail.forward_paths.iter().map(|path| key(path)).collect();
         users.sort_unstable();
         users.dedup();
@@ -305,7 +308,7 @@ impl SandboxState {
             if let Some(inbox) =
                 self.users.get_mut(&user).and_then(|user| user.mailboxes.get_mut("INBOX"))
             {
-                inbox.append(mail.bytes.clone(), Vec::new(), clock::now_ms());
+                inbox.append(mail.bytes.clone(), Vec::new(), now_ms);
             }
         }
         self.accepted.push(mail);

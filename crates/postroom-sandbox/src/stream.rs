@@ -1,4 +1,4 @@
-//! One TCP connection, plain or under TLS.
+//! One connection: TCP, plain or under TLS, or in memory.
 
 use crate::script::Ending;
 use std::io;
@@ -7,6 +7,7 @@ use std::task::Context;
 use std::task::Poll;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::io::DuplexStream;
 use tokio::io::Interest;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
@@ -19,6 +20,8 @@ pub(crate) enum PeerStream {
     Plain(TcpStream),
     /// Under TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// In memory.
+    Memory(DuplexStream),
     /// No more.
     Closed,
 }
@@ -37,7 +40,9 @@ impl PeerStream {
     pub(crate) async fn accept_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
         match self {
             Self::Plain(tcp) => Ok(Self::Tls(Box::new(acceptor.accept(tcp).await?))),
-            Self::Tls(_) | Self::Closed => Err(io::ErrorKind::InvalidInput.into()),
+            Self::Tls(_) | Self::Memory(_) | Self::Closed => {
+                Err(io::ErrorKind::InvalidInput.into())
+            }
         }
     }
 
@@ -46,6 +51,7 @@ impl PeerStream {
         let tcp = match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.into_inner().0,
+            Self::Memory(memory) => return end_in_memory(memory, ending).await,
             Self::Closed => return,
         };
         match ending {
@@ -54,6 +60,15 @@ impl PeerStream {
             Ending::Reset => drop(tcp.set_zero_linger()),
             Ending::Stall => until_hung_up(&tcp).await,
         }
+    }
+}
+
+/// The same in memory, where a reset is no other than a close.
+async fn end_in_memory(mut memory: DuplexStream, ending: Ending) {
+    if ending == Ending::Stall {
+        // The end of what the client says is the end of the client. What it says is dropped.
+        let mut sink = tokio::io::sink();
+        let _ = tokio::io::copy(&mut memory, &mut sink).await;
     }
 }
 
@@ -79,6 +94,7 @@ impl AsyncRead for PeerStream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buffer),
+            Self::Memory(memory) => Pin::new(memory).poll_read(cx, buffer),
             Self::Closed => Poll::Ready(Ok(())),
         }
     }
@@ -93,6 +109,7 @@ impl AsyncWrite for PeerStream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, bytes),
+            Self::Memory(memory) => Pin::new(memory).poll_write(cx, bytes),
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -101,6 +118,7 @@ impl AsyncWrite for PeerStream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Self::Memory(memory) => Pin::new(memory).poll_flush(cx),
             Self::Closed => Poll::Ready(Ok(())),
         }
     }
@@ -109,6 +127,7 @@ impl AsyncWrite for PeerStream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Self::Memory(memory) => Pin::new(memory).poll_shutdown(cx),
             Self::Closed => Poll::Ready(Ok(())),
         }
     }

@@ -93,6 +93,7 @@ impl SmtpWire {
         let address = match self.stream.as_ref()? {
             Stream::Plain(stream) => stream.local_addr(),
             Stream::Tls(stream) => stream.get_ref().0.local_addr(),
+            Stream::Memory(_) => return None,
         };
         match address.ok()?.ip().to_canonical() {
             IpAddr::V4(ip) => Some(format!("[{ip}]")),

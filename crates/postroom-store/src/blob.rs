@@ -320,6 +320,7 @@ mod tests {
             classes,
             readers: 1,
             clock: crate::Clock::system(),
+            work: crate::Work::Threads,
         })
         .await
         .unwrap()

@@ -1,6 +1,7 @@
-//! The disk of the data directory: whether it takes more.
+//! The disk of the data directory: whether it takes more, and who uses it.
 
 use crate::error::Error;
+use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
@@ -28,6 +29,24 @@ pub fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
             matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         if is_full { Error::Full } else { Error::File { path, source } }
     })
+}
+
+/// Takes the directory for this process alone, as long as the file is open.
+///
+/// # Errors
+///
+/// [`Error::Locked`] when another process has it.
+pub fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join("lock");
+    let failed = |source| Error::File { path: path.clone(), source };
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Error::Locked { directory: directory.to_owned() })
+        }
+        Err(std::fs::TryLockError::Error(source)) => Err(Error::File { path, source }),
+    }
 }
 
 fn write(path: &Path, bytes: usize) -> io::Result<()> {

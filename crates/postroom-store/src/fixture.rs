@@ -12,6 +12,13 @@ pub async fn store() -> (TempDir, Store) {
     let key = MasterKey::in_directory(directory.path()).unwrap();
     let classes = postroom_model::builtin::classes().unwrap();
     let at = directory.path().to_owned();
-    let config = StoreConfig { directory: at, key, classes, readers: 1, clock: Clock::system() };
+    let config = StoreConfig {
+        directory: at,
+        key,
+        classes,
+        readers: 1,
+        clock: Clock::system(),
+        work: crate::Work::Threads,
+    };
     (directory, Store::open(&config).await.unwrap())
 }

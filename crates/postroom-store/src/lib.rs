@@ -12,6 +12,8 @@
 
 mod clock;
 
+mod work;
+
 mod failed;
 
 pub mod error;
@@ -149,3 +151,4 @@ pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
 pub use waiting::Stranded;
 pub use waiting::Why;
+pub use work::Work;

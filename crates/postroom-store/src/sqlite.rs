@@ -20,7 +20,10 @@ mod wal;
 
 mod lanes;
 
+mod inline;
+
 pub use dialect::SqliteDialect;
+pub use inline::Inline;
 
 use crate::database::Answer;
 use crate::database::Database;
@@ -96,16 +99,9 @@ impl Sqlite {
     }
 
     fn try_open(file: &Path, readers: usize) -> Result<Self, Error> {
-        make(file)?;
-        let number = wal::before_open(file)?;
-        space::prepare(file)?;
-        let mut connection = connect(file)?;
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
-        let reserve = Reserve::beside(file);
-        let wal = Wal::of(&mut connection, file, number)?.at_most(reserve.holds());
+        let writer = open_writer(file)?;
         // Before the thread: where this fails nobody else may be taking space.
         let lanes = Lanes::open(file, readers)?;
-        let writer = Writer { connection, wal, reserve };
         let (writes, asked) = mpsc::channel();
         let thread = thread::Builder::new().name("postroom-write".to_owned());
         let thread = thread.spawn(move || writer.run(&asked));
@@ -121,6 +117,18 @@ impl Sqlite {
             let _ = writes.send(ask);
         }
     }
+}
+
+/// Opens the database in `file`, or makes it, for the one who writes.
+fn open_writer(file: &Path) -> Result<Writer, Error> {
+    make(file)?;
+    let number = wal::before_open(file)?;
+    space::prepare(file)?;
+    let mut connection = connect(file)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
+    let reserve = Reserve::beside(file);
+    let wal = Wal::of(&mut connection, file, number)?.at_most(reserve.holds());
+    Ok(Writer { connection, wal, reserve })
 }
 
 impl Drop for Sqlite {
@@ -200,26 +208,36 @@ impl Writer {
     fn run(mut self, asked: &mpsc::Receiver<Ask>) {
         let mut next = asked.recv().ok();
         while let Some(ask) = next.take() {
-            let first = match ask {
-                Ask::Write(first) => first,
-                Ask::Tidy(reply) => {
-                    // Nobody may be waiting any more.
-                    let _ = reply.send(self.tidy());
-                    next = asked.recv().ok();
-                    continue;
-                }
-            };
-            let mut group = vec![first];
-            while group.len() < GROUP_MAX && next.is_none() {
-                match asked.try_recv() {
-                    Ok(Ask::Write(write)) => group.push(write),
-                    Ok(other) => next = Some(other),
-                    Err(_) => break,
-                }
-            }
-            self.write(group);
-            next = next.or_else(|| asked.recv().ok());
+            let left = self.answer(ask, || asked.try_recv().ok());
+            next = left.or_else(|| asked.recv().ok());
         }
+        self.close();
+    }
+
+    /// Does what is asked, together with the batches that are `waiting` behind it; gives back what
+    /// it took from there and did not do.
+    fn answer(&mut self, ask: Ask, mut waiting: impl FnMut() -> Option<Ask>) -> Option<Ask> {
+        let first = match ask {
+            Ask::Write(first) => first,
+            Ask::Tidy(reply) => {
+                // Nobody may be waiting any more.
+                let _ = reply.send(self.tidy());
+                return None;
+            }
+        };
+        let (mut group, mut left) = (vec![first], None);
+        while group.len() < GROUP_MAX && left.is_none() {
+            match waiting() {
+                Some(Ask::Write(write)) => group.push(write),
+                Some(other) => left = Some(other),
+                None => break,
+            }
+        }
+        self.write(group);
+        left
+    }
+
+    fn close(self) {
         if let Err(error) = self.wal.close(&self.connection) {
             tracing::warn!(%error, "the log of the database was not written back at the end");
         }

@@ -21,8 +21,10 @@ use crate::feed::Operation;
 use crate::key::DATABASE_FILE;
 use crate::key::MasterKey;
 use crate::set_up;
+use crate::sqlite::Inline;
 use crate::sqlite::Sqlite;
 use crate::wake::Wakes;
+use crate::work::Work;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -31,7 +33,6 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -66,6 +67,8 @@ pub struct StoreConfig {
     pub readers: usize,
     /// The time of day, new ids and chance.
     pub clock: Clock,
+    /// Where work runs that takes long.
+    pub work: Work,
 }
 
 /// Everything durable. Clones share it.
@@ -79,6 +82,7 @@ pub(crate) struct Inner {
     pub database: Box<dyn Database>,
     pub key: MasterKey,
     pub clock: Clock,
+    work: Work,
     pub blobs: BlobCounter,
     pub abandoned: Abandoned,
     pub damage: Damage,
@@ -106,9 +110,12 @@ impl Store {
     /// When another process uses the directory, the key is another, the schema is newer, or the
     /// disk does not work.
     pub async fn open(config: &StoreConfig) -> Result<Self, Error> {
-        let lock = lock(&config.directory)?;
+        let lock = disk::lock(&config.directory)?;
         let path = config.directory.join(DATABASE_FILE);
-        let database: Box<dyn Database> = Box::new(Sqlite::open(&path, config.readers)?);
+        let database: Box<dyn Database> = match config.work {
+            Work::Threads => Box::new(Sqlite::open(&path, config.readers)?),
+            Work::Inline => Box::new(Inline::open(&path, config.clock.clone())?),
+        };
         set_up::set_up(database.as_ref(), &config.key, &config.classes).await?;
         let last = set_up::read_one(database.as_ref(), "SELECT MAX(\"id\") FROM \"chunk\"").await?;
         let last = last.and_then(|row| row.whole(0)).unwrap_or(0);
@@ -119,6 +126,7 @@ impl Store {
                 database,
                 key: config.key.clone(),
                 clock: config.clock.clone(),
+                work: config.work,
                 blobs: BlobCounter::after(last, config.clock.now_ms()),
                 abandoned: Abandoned::default(),
                 damage: Damage::default(),
@@ -144,6 +152,12 @@ impl Store {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
+    }
+
+    /// Where work runs that takes long.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.inner.work
     }
 
     /// The classes.
@@ -202,7 +216,7 @@ impl Store {
         let was_full = self.inner.full.load(Ordering::Relaxed);
         let bytes = if was_full { PROBE_AFTER_FULL_BYTES } else { PROBE_BYTES };
         let directory = self.inner.directory.clone();
-        let probed = tokio::task::spawn_blocking(move || disk::probe(&directory, bytes)).await;
+        let probed = self.work().spawn(move || disk::probe(&directory, bytes)).await;
         probed.map_err(|_| Error::Closed)??;
         if was_full {
             // Nothing else may be waiting to be written: this says that it can be.
@@ -235,7 +249,7 @@ impl Store {
     ///
     /// When a thread of the database ended by a fault.
     pub async fn close(self) -> Result<(), Error> {
-        let closed = tokio::task::spawn_blocking(move || self.inner.database.close()).await;
+        let closed = self.work().spawn(move || self.inner.database.close()).await;
         closed.map_err(|_| Error::Closed)
     }
 
@@ -355,19 +369,6 @@ impl Inner {
             column_list(class, |_| true),
             places.join(", ")
         )
-    }
-}
-
-fn lock(directory: &Path) -> Result<File, Error> {
-    let path = directory.join("lock");
-    let failed = |source| Error::File { path: path.clone(), source };
-    let file = File::create(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Error::Locked { directory: directory.to_owned() })
-        }
-        Err(std::fs::TryLockError::Error(source)) => Err(Error::File { path, source }),
     }
 }
 

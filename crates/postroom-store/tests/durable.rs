@@ -23,6 +23,7 @@ fn config(directory: &Path) -> StoreConfig {
         key: MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap(),
         classes: builtin::classes().unwrap(),
         clock: Clock::system(),
+        work: postroom_store::Work::Threads,
         readers: 1,
     }
 }

@@ -31,6 +31,7 @@ fn config(directory: &TempDir, digit: &str) -> StoreConfig {
         key: MasterKey::from_hex(&SecretString::from(digit.repeat(64))).unwrap(),
         classes: builtin::classes().unwrap(),
         clock: Clock::system(),
+        work: postroom_store::Work::Threads,
         readers: 2,
     }
 }

@@ -7,6 +7,7 @@ use postroom_store::Clock;
 use postroom_store::MasterKey;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
+use postroom_store::Work;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::io::Write;

@@ -75,6 +75,7 @@ impl Server {
             classes: builtin::classes().unwrap(),
             readers: 2,
             clock: Clock::system(),
+            work: postroom_store::Work::Threads,
         };
         let store = Store::open(&config).await.unwrap();
         let other = Domain::new("other").unwrap();

@@ -180,6 +180,7 @@ mod tests {
             classes: builtin::classes().unwrap(),
             readers: 1,
             clock: postroom_store::Clock::system(),
+            work: postroom_store::Work::Threads,
         };
         let store = Store::open(&config).await.unwrap();
         let dialer = Dialer::new(&Trust::default()).unwrap();

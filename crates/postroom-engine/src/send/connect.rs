@@ -27,6 +27,7 @@ pub async fn open(
 ) -> Result<SmtpConnection, Error> {
     let mut opening = pin!(open_at_last(shared, account));
     tokio::select! {
+        biased;
         opened = &mut opening => return opened,
         () = tokio::time::sleep(SILENT) => {}
     }

@@ -76,12 +76,14 @@ impl Kept {
     pub async fn open(&mut self, account: &Account) -> Result<SmtpConnection, Error> {
         let superseded = async {
             tokio::select! {
+                biased;
                 () = connect::server_changed(self.setup.clone(), account) => {}
                 () = self.stop.cancelled() => {}
             }
         };
         let opening = connect::open(&self.shared, &self.reporter, account);
         let mut connection = tokio::select! {
+            biased;
             opened = opening => opened?,
             () = superseded => return Err(Error::Superseded),
         };

@@ -35,12 +35,14 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         let woken = async {
             tokio::time::sleep(PAUSE).await;
             tokio::select! {
+                biased;
                 _ = outgoing.changed() => {}
                 _ = configuration.changed() => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             () = woken => {}
         }

@@ -35,6 +35,7 @@ impl ImapDialogue {
             self.tell_news();
             self.peer.wire.flush().await?;
             tokio::select! {
+                biased;
                 line = self.peer.wire.line(LINE_BYTES_MAX) => return line,
                 _ = changed.changed() => {}
             }

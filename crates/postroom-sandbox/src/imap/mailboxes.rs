@@ -1,6 +1,5 @@
 //! LIST, LSUB, STATUS, and the commands that make, name and fill mailboxes (RFC 3501 §6.3).
 
-use crate::clock;
 use crate::imap::session::ImapDialogue;
 use crate::imap::token::string;
 use bytes::Bytes;
@@ -165,7 +164,9 @@ impl ImapDialogue {
 
     /// APPEND.
     pub(crate) fn append(&mut self, name: &str, appended: Appended) -> String {
-        let date_ms = appended.date_ms.unwrap_or_else(clock::now_ms);
+        let date_ms = appended
+            .date_ms
+            .unwrap_or_else(|| self.peer.house.shared.look(|state| (state.now_ms)()));
         let added = self.mailbox_edit(name, |mailbox| {
             let uid = mailbox.append(appended.bytes, appended.flags, date_ms);
             (mailbox.uid_validity(), uid)

@@ -1,0 +1,142 @@
+//! SQLite without threads, for simulations: tasks of the runtime read and write.
+//!
+//! The rules are those of the threads: batches are written in the order in which they were asked
+//! for, those that wait are committed together, and what was asked for is done although nobody
+//! waits for it any more. Each waits for a few milliseconds first, by chance, so that a simulation
+//! sees what happens in between. With the runtime all of it ends at once, as with a process.
+
+use crate::clock::Clock;
+use crate::database::Answer;
+use crate::database::Database;
+use crate::database::Dialect;
+use crate::database::Outcome;
+use crate::database::Room;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::sqlite::Ask;
+use crate::sqlite::SqliteDialect;
+use crate::sqlite::Write;
+use crate::sqlite::Writer;
+use crate::sqlite::connect;
+use crate::sqlite::open_writer;
+use crate::sqlite::statement;
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+/// How many milliseconds an answer takes at most.
+const LATENCY_MS_MAX: usize = 4;
+
+/// A SQLite database without threads.
+#[derive(Debug)]
+pub struct Inline {
+    clock: Clock,
+    reader: Arc<Mutex<Option<Connection>>>,
+    writes: Mutex<Option<mpsc::UnboundedSender<Ask>>>,
+}
+
+impl Inline {
+    /// Opens the database in `file`, or makes it, on a runtime of one thread.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened, is no database, or is without the log that it had.
+    pub fn open(file: &Path, clock: Clock) -> Result<Self, Error> {
+        let writer = open_writer(file)?;
+        let connection = connect(file)?;
+        connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;
+        let (writes, asked) = mpsc::unbounded_channel();
+        tokio::spawn(run(writer, asked, clock.clone()));
+        let (reader, writes) = (Arc::new(Mutex::new(Some(connection))), Mutex::new(Some(writes)));
+        Ok(Self { clock, reader, writes })
+    }
+
+    fn ask(&self, ask: Ask) {
+        if let Some(writes) = &*self.writes.lock().unwrap_or_else(PoisonError::into_inner) {
+            // When the task is gone, so is the reply, and the answer says that it is closed.
+            let _ = writes.send(ask);
+        }
+    }
+}
+
+async fn run(mut writer: Writer, mut asked: mpsc::UnboundedReceiver<Ask>, clock: Clock) {
+    let mut next = asked.recv().await;
+    while let Some(ask) = next.take() {
+        wait(&clock).await;
+        next = writer.answer(ask, || asked.try_recv().ok());
+        if next.is_none() {
+            next = asked.recv().await;
+        }
+    }
+    writer.close();
+}
+
+async fn wait(clock: &Clock) {
+    let ms = u64::try_from(clock.below(LATENCY_MS_MAX)).unwrap_or(0);
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+impl Database for Inline {
+    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
+        let (reply, answer) = oneshot::channel();
+        let (reader, clock) = (Arc::clone(&self.reader), self.clock.clone());
+        tokio::spawn(async move {
+            wait(&clock).await;
+            let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let ran = reader.as_ref().map(|reader| statement::run(reader, &statement));
+            // Nobody may be waiting any more.
+            let _ = reply.send(ran.unwrap_or(Err(Error::Closed)).map(|outcome| outcome.rows));
+        });
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Ask::Write(Write { batch, room, reply }));
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn tidy(&self) -> Answer<bool> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Ask::Tidy(reply));
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn close(&self) {
+        drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        &SqliteDialect
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_asked_is_done_in_its_order_whether_somebody_waits_or_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("db");
+        let database = Inline::open(&file, Clock::system()).unwrap();
+        let write = |sql: &'static str| database.write(vec![Statement::new(sql)], Room::Free);
+        drop(write("CREATE TABLE \"t\" (\"n\" INTEGER)"));
+        drop(write("INSERT INTO \"t\" VALUES (1)"));
+        write("UPDATE \"t\" SET \"n\" = \"n\" + 1").await.unwrap();
+        assert!(write("INSERT INTO \"nothing\" VALUES (1)").await.is_err());
+        let rows = database.read(Statement::new("SELECT \"n\" FROM \"t\"")).await.unwrap();
+        assert_eq!(rows, [Row(vec![crate::database::Value::Whole(2)])]);
+        assert!(!database.tidy().await.unwrap());
+        database.close();
+        assert!(matches!(database.read(Statement::new("SELECT 1")).await, Err(Error::Closed)));
+        assert!(matches!(write("SELECT 1").await, Err(Error::Closed)));
+    }
+}
