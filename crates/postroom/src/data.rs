@@ -73,6 +73,7 @@ pub async fn open(data: &Path, master_key: Option<&SecretString>) -> anyhow::Res
         classes,
         readers: READERS,
         clock: Clock::system(),
+        work: Work::Threads,
     };
     Store::open(&config).await.context("store")
 }
