@@ -164,7 +164,7 @@ mod tests {
             (Some(json!({"messageState": "error"})), sending.clone(),                                          ""),
             (Some(json!({"messageState": "sent"})),  sending.clone(),                                          "messageState: only a message without state"),
             (Some(received.clone()),                 json!({"messageState": "sending", "uid": 5}),             "messageState: only a message without state"),
-            (Some(received.clone()),                 json!({"messageState": "received", "uid": 5}),            "messageDirection: follows from what the mail server gave"),
+            (Some(received.clone()),                 json!({"messageState": "received", "uid": 5}),            "messageDirection: cannot be changed because it follows"),
             (Some(received),                         json!({"messageState": "done", "messageDirection": "in", "uid": 5}), ""),
             (Some(sending.clone()),                  json!({"messageState": "sending", "subject": "new"}),     ""),
             (Some(sending.clone()),                  json!({"messageState": "sending", "to": ["nobody"]}),     "to[0]: has no '@'"),

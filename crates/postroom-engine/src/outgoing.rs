@@ -309,7 +309,7 @@ mod tests {
             (json!({"to": ["a@b.test"], "messageId": "a b@x"}), "messageId: is no message id"),
             (json!({"to": ["a@b.test"], "dateTime": "1899-12-31T23:59:59.999Z"}), "dateTime: is before 1900"),
             (json!({"to": ["Anna <a@b.test>"]}), "to[0]: takes an address only; an address with a name goes into `recipients` as {\"name\":\"Anna\",\"address\":\"a@b.test\"}"),
-            (json!({"to": ["\u{200b}a@b.test"]}), "to[0]: has a character that cannot be seen"),
+            (json!({"to": ["\u{200b}a@b.test"]}), "to[0]: has an invisible character"),
             (json!({"to": ["a@b.test"], "from": "Me <m@b.test>"}), "from: takes an address only; the name goes into `fromDisplayName`"),
             (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail"]}), "inReplyTo[0]: is no message id"),
             (json!({"to": ["a@b.test"], "references": ["a@b", "nonsense"]}), "references[1]: is no message id"),

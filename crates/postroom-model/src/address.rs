@@ -1,12 +1,12 @@
-//! What may stand as an address in the data model.
+//! Which texts are addresses in the data model.
 //!
 //! Standards: RFC 5321 §4.1.2 (Mailbox), RFC 6531 (non-ASCII).
 
-/// Says what keeps `address` from being a bare address that mail can be sent to.
+/// Why `address` is not a bare address that mail can be sent to.
 ///
-/// A bare address is `local-part@domain`: no display name, no angle brackets, no comments. Quoted
-/// local parts and address literals are understood; letters outside ASCII are allowed (RFC 6531).
-/// `None` means that nothing is wrong with its form.
+/// A bare address is `local-part@domain`, without a display name, angle brackets or comments.
+/// Quoted local parts, address literals and letters outside ASCII (RFC 6531) are allowed. `None`:
+/// its form is right.
 #[must_use]
 pub fn problem(address: &str) -> Option<&'static str> {
     if address.is_empty() {
@@ -19,7 +19,7 @@ pub fn problem(address: &str) -> Option<&'static str> {
         return Some("has a control character (a line break, for example)");
     }
     if address.chars().any(is_invisible) {
-        return Some("has a character that cannot be seen (a zero-width space, for example)");
+        return Some("has an invisible character (a zero-width space, for example)");
     }
     let Some((local, domain)) = address.rsplit_once('@') else {
         return Some("has no '@': an address is local-part@domain");
@@ -27,8 +27,8 @@ pub fn problem(address: &str) -> Option<&'static str> {
     local_part_problem(local).or_else(|| domain_problem(domain))
 }
 
-/// Whether a character has no shape of its own, or is a blank outside ASCII: nobody who writes such
-/// an address means it.
+/// Whether a character is invisible or a blank outside ASCII. Nobody writes it into an address on
+/// purpose.
 fn is_invisible(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -39,8 +39,8 @@ fn is_invisible(char: char) -> bool {
         || (char.is_whitespace() && !char.is_ascii())
 }
 
-/// The mailbox that an address names, however it is spelt: its domain in ASCII and lower case, its
-/// local part without needless quotes. Upper and lower case of local parts differ (RFC 5321 §2.4).
+/// The mailbox of an address in one spelling: the domain in ASCII and lower case, the local part
+/// without unnecessary quotes. Upper and lower case in local parts differ (RFC 5321 §2.4).
 #[must_use]
 pub fn mailbox(address: &str) -> String {
     let Some((local, domain)) = address.trim().rsplit_once('@') else {
@@ -50,7 +50,7 @@ pub fn mailbox(address: &str) -> String {
     format!("{}@{domain}", unquoted(local))
 }
 
-/// A quoted local part without its quotes, where they are needless.
+/// A quoted local part without its quotes, if they are unnecessary.
 fn unquoted(local: &str) -> String {
     let inner = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let Some(inner) = inner else {
@@ -79,7 +79,7 @@ fn local_part_problem(local: &str) -> Option<&'static str> {
         !char.is_ascii() || char.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(char)
     };
     if !local.chars().all(atom) {
-        return Some("has a character before the '@' that must not stand there unquoted");
+        return Some("has a character before the '@' that is allowed only in quotes");
     }
     None
 }
@@ -100,16 +100,16 @@ fn quoted_problem(quoted: &str) -> Option<&'static str> {
 
 fn domain_problem(domain: &str) -> Option<&'static str> {
     if domain.is_empty() {
-        return Some("has nothing behind the '@'");
+        return Some("has nothing after the '@'");
     }
     if let Some(literal) = domain.strip_prefix('[') {
         let inner = literal.strip_suffix(']').unwrap_or("");
         let plain = |char: char| char.is_ascii_alphanumeric() || ".:-".contains(char);
         let good = !inner.is_empty() && inner.chars().all(plain);
-        return (!good).then_some("has an address literal that is not well formed");
+        return (!good).then_some("has an invalid address literal");
     }
     if domain.len() > 255 {
-        return Some("has more than 255 octets behind the '@'");
+        return Some("has more than 255 octets after the '@'");
     }
     let label_is_good = |label: &str| {
         let inside =
@@ -117,7 +117,7 @@ fn domain_problem(domain: &str) -> Option<&'static str> {
         !label.is_empty() && label.chars().all(inside)
     };
     if !domain.split('.').all(label_is_good) {
-        return Some("has a domain that is not well formed");
+        return Some("has an invalid domain");
     }
     None
 }

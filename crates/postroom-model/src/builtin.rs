@@ -21,12 +21,12 @@ pub mod files {
     pub const INLINES: &str = "inlines";
     /// The message in its original form.
     pub const RAW_MESSAGE: &str = "rawMessage";
-    /// Those that an outgoing message is composed of.
+    /// The files that an outgoing message is composed of.
     pub const COMPOSED: [&str; 3] = [ATTACHMENTS, HTML, INLINES];
 }
 
-/// The properties that an outgoing message is composed of and sent by: a change of one of them, and
-/// of no other, makes void what was composed.
+/// The properties that an outgoing message is composed of and sent by. If one of them changes, the
+/// composed bytes are discarded. A change of another property discards nothing.
 pub const COMPOSED: [&str; 17] = [
     "account_id",
     "messageDirection",

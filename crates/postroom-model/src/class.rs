@@ -13,7 +13,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StorageMode {
-    /// A dictionary: few entities, read often.
+    /// A dictionary: few entities that are read often.
     Category,
     /// Many entities, partitioned by the property `opts.partition_property`.
     History,
@@ -23,7 +23,7 @@ pub enum StorageMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Class {
-    /// The id that `idclass` of other classes refers to.
+    /// The id by which `idclass` of other classes refers to it.
     pub id: Uuid,
     /// The name in paths, with slashes: `email/Messages`.
     pub classname: String,
@@ -39,7 +39,7 @@ pub struct Class {
     pub properties: Vec<Property>,
     /// `title`, `lookup_properties`, `max_limit`, `partition_property`, `partition_interval`.
     pub opts: Map<String, Json>,
-    /// What extensions keep here.
+    /// Values of extensions.
     pub ext: Map<String, Json>,
 }
 
@@ -50,8 +50,8 @@ impl Class {
         self.properties.iter().find(|property| property.name == name)
     }
 
-    /// The file property that a segment of a path names: by its own name or by its alias, as
-    /// `attachments` for `file` of `email/Messages`.
+    /// The file property that a path segment names, by its name or by its alias. `attachments` is
+    /// the alias of `file` of `email/Messages`.
     #[must_use]
     pub fn file_property(&self, segment: &str) -> Option<&Property> {
         self.properties.iter().find(|property| {
@@ -60,12 +60,12 @@ impl Class {
         })
     }
 
-    /// The properties that stand in an entity's JSON and in its table: all but files.
+    /// The properties in an entity's JSON and in its table: all except files.
     pub fn columns(&self) -> impl Iterator<Item = &Property> {
         self.properties.iter().filter(|property| property.data_type != DataType::Attachment)
     }
 
-    /// How many entities a list answers at the most.
+    /// The maximum number of entities in the answer to a list.
     #[must_use]
     pub fn limit_max(&self) -> u32 {
         let limit = self.opts.get("max_limit").and_then(Json::as_u64);

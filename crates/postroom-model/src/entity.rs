@@ -5,12 +5,12 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// One entity. `id` and `version` stand beside the properties; an unset property is absent.
+/// One entity. `id` and `version` are not among the properties. An unset property is absent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entity {
     /// Its id, unique within the class.
     pub id: Uuid,
-    /// Grows by one with each change; 1 when new. It is the ETag.
+    /// 1 for a new entity, one more after each change. It is the ETag.
     pub version: i64,
     /// The values by name, in their JSON form; times as RFC 3339 text.
     pub properties: Map<String, Json>,
@@ -29,13 +29,13 @@ impl Entity {
         self.properties.get(name).unwrap_or(&Json::Null)
     }
 
-    /// The text of a property; `None` when it is unset or no text.
+    /// The text of a property. `None`: it is unset or not a text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).as_str()
     }
 
-    /// The number of a property; `None` when it is unset or no whole number.
+    /// The number of a property. `None`: it is unset or not a whole number.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<i64> {
         self.get(name).as_i64()
@@ -58,8 +58,8 @@ impl Entity {
         self.get(name).as_array().into_iter().flatten().filter_map(Json::as_str)
     }
 
-    /// The entity as a client sees it: every property of the class in its order, an unset one as
-    /// `null`, an unset list as `[]`; secrets and files left out.
+    /// The entity as a client sees it: every property of the class in its order, without secrets
+    /// and files. An unset property is `null`, an unset list is `[]`.
     #[must_use]
     pub fn to_json(&self, class: &Class) -> Json {
         let mut shown = Map::new();

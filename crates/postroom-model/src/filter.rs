@@ -4,9 +4,9 @@
 //!   ["and", ["==", ["property","messageState"], "received"],
 //!           [">=", ["property","dateTime"], "2026-11-01T00:00:00Z"]]
 //! ```
-//! Names are looked up in the class and literals take the type of their property when the filter
-//! is read, so that what the store gets is already well formed. Depth, node count and literal size
-//! are bounded ([`crate::limits`]).
+//! Reading a filter looks its names up in the class, and converts each literal to the type of its
+//! property. So the store gets only well-formed filters. Depth, number of nodes and size of
+//! literals are limited ([`crate::limits`]).
 
 mod parse;
 #[cfg(test)]

@@ -5,8 +5,8 @@ pub const OCTETS: usize = 32;
 /// How many one text may name.
 const COUNT_MAX: usize = 8;
 
-/// Reads one or several fingerprints: 64 hexadecimal digits each in any case, with or without
-/// colons or `sha256:` before them, separated by commas or blanks.
+/// Reads one or several fingerprints, separated by commas or blanks. Each has 64 hexadecimal digits
+/// in upper or lower case, with or without colons, and `sha256:` may come before it.
 ///
 /// # Errors
 ///

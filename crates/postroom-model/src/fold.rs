@@ -1,7 +1,8 @@
-//! Case folding: what texts are compared by where case does not matter, in all scripts.
+//! Case folding: the form in which texts are compared if case does not matter, in all scripts.
 //!
-//! It is the full folding of Unicode (`ß` is `ss`, `Σ`, `σ` and `ς` are one), by way of the upper
-//! case of each character, so that it does not depend on what stands around it.
+//! It is the full folding of Unicode (`ß` is `ss`; `Σ`, `σ` and `ς` are the same). It goes through
+//! the upper case of each character, so that the result does not depend on the neighbours of a
+//! character.
 
 /// The folded text.
 #[must_use]

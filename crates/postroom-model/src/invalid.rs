@@ -7,15 +7,15 @@ use std::fmt;
 /// One reason to refuse an entity: the property and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// The name of the property; a path such as `recipients[2].address` inside a JSON property.
-    /// Empty for the whole.
+    /// The name of the property, or a path into a JSON property, such as `recipients[2].address`.
+    /// Empty: the whole entity.
     pub property: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what is accepted.
     pub reason: String,
 }
 
 impl Invalid {
-    /// Names the property and the reason; both are cut where a client made them very long.
+    /// An entry with property and reason. Both are cut if the client made them very long.
     pub fn new(property: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             property: cut(property.into(), QUOTED_CHARS_MAX),

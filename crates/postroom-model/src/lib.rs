@@ -1,7 +1,7 @@
 //! The data model: classes, properties, entities, filters, states, options and limits.
 //!
-//! Values and pure functions only: no I/O, no async, no clock. Everything above agrees on these
-//! types; what a client may rely on is said here once.
+//! Values and pure functions only: no I/O, no async, no clock. All other crates share these types.
+//! The rules that clients rely on are defined here, once.
 //!
 //! ```text
 //!   builtin/*.json ──► class ──► validate ──► entity ──► (store, engine, api)

@@ -1,4 +1,4 @@
-//! Bounds of what a client may ask for, in one place.
+//! The limits of what a client may send or ask for, in one place.
 
 /// How deep a filter may nest.
 pub(crate) const FILTER_DEPTH_MAX: usize = 16;
@@ -12,25 +12,25 @@ pub(crate) const FILTER_LITERAL_BYTES_MAX: usize = 16 * 1024;
 /// How many values `in` may list.
 pub(crate) const FILTER_IN_VALUES_MAX: usize = 1000;
 
-/// How many entities a list answers when `limit` is not given.
+/// The number of entities in the answer to a list without `limit`.
 pub(crate) const LIST_LIMIT_DEFAULT: u32 = 100;
 
-/// How many entities a list answers at the most when the class does not say so.
+/// The maximum number of entities in the answer to a list, unless the class has its own.
 pub(crate) const LIST_LIMIT_MAX: u32 = 1000;
 
 /// How many values a list property may hold.
 pub(crate) const MULTI_VALUES_MAX: usize = 10_000;
 
-/// How many octets a string may have when its property does not say so.
+/// How many octets a string may have, unless its property has its own limit.
 pub(crate) const STRING_BYTES_MAX: usize = 64 * 1024;
 
-/// How many octets of JSON a property of type `any` may hold when it does not say so.
+/// How many octets of JSON a property of type `any` may hold, unless it has its own limit.
 pub(crate) const ANY_BYTES_MAX: usize = 64 * 1024;
 
-/// How many problems of one request are told.
+/// How many problems the answer to one request lists.
 pub const PROBLEMS_MAX: usize = 100;
 
-/// How many characters of what a client sent are quoted to it.
+/// How many characters of a client's text an error quotes.
 pub const QUOTED_CHARS_MAX: usize = 200;
 
 /// How many characters a reason has.

@@ -1,7 +1,8 @@
 //! The options of folders, accounts and profiles: each declared once, with unit, range and default.
 //!
-//! A value is looked up in the folder, then in its account, then in its profile; else the default
-//! holds. Durations are seconds: the ranges refuse a value that was meant as milliseconds.
+//! A value is looked up in the folder, then in its account, then in its profile. If none has it,
+//! the default holds. Durations are seconds, and the ranges refuse values that were meant as
+//! milliseconds.
 
 use crate::invalid::Invalid;
 use crate::limits::PROBLEMS_MAX;
@@ -9,7 +10,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use std::time::Duration;
 
-/// What the values of an option are.
+/// The type of the values of an option.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum OptionKind {
     /// `true` or `false`.
@@ -37,7 +38,7 @@ pub(crate) enum OptionKind {
     },
     /// One of a few words; the first is the default.
     Word {
-        /// What may be said.
+        /// The allowed words.
         words: &'static [&'static str],
     },
 }
@@ -49,7 +50,7 @@ pub(crate) struct Declaration {
     pub name: &'static str,
     /// The unit of its number, for people: `seconds`, `messages`, `bytes`, or empty.
     pub unit: &'static str,
-    /// What its values are, with range and default.
+    /// The type of its values, with range and default.
     pub kind: OptionKind,
     /// What it does.
     pub doc: &'static str,
@@ -95,7 +96,8 @@ pub(crate) const DECLARATIONS: &[Declaration] = &[
         "mailboxes_max",
         "mailboxes",
         [1, 100_000, 10_000],
-        "How many mailboxes of an account become folders; of a longer list the rest is left out.",
+        "How many mailboxes of an account become folders. Further mailboxes are ignored, and the \
+         account says so.",
     ),
     seconds(
         "greeting_timeout",
@@ -105,61 +107,62 @@ pub(crate) const DECLARATIONS: &[Declaration] = &[
     seconds(
         "command_timeout",
         [1.0, 3600.0, 600.0],
-        "How long an IMAP server may take for the whole answer to a command; a FETCH may take as \
-         long as it makes progress.",
+        "How long an IMAP server may take for the whole answer to a command. A FETCH may take \
+         longer while it makes progress.",
     ),
     seconds(
         "silence_timeout",
         [1.0, 3600.0, 120.0],
-        "How long an IMAP server may be silent within an answer. After an eighth of it a message \
-         is asked for on a connection of its own, and the others go on.",
+        "How long an IMAP server may be silent within an answer. After an eighth of it, the \
+         message that is late is fetched on a connection of its own, and the others go on.",
     ),
     count(
         "portion_limit",
         "messages",
         [1, 10_000, 200],
-        "How many messages are asked for, and committed, at once.",
+        "How many messages are fetched and committed together at most.",
     ),
     count(
         "portion_bytes",
         "bytes",
         [64 * 1024, 256 * MIB, 8 * MIB],
-        "A portion is committed as soon as it holds that much.",
+        "A portion is committed as soon as it has this size.",
     ),
     count(
         "message_bytes_max",
         "bytes",
         [1024, 2048 * MIB, 150 * MIB],
-        "A larger message is not loaded: it ends as `error` with the code `too_big`.",
+        "A larger message is not loaded. It appears in state `error` with the code `too_big`.",
     ),
     count(
         "text_bytes_max",
         "bytes",
         [0, 16 * MIB, 256 * 1024],
-        "How much of the text body stands in `text`; the whole is in the original message.",
+        "How much of the text body `text` holds. The original message has all of it.",
     ),
     flag(
         "load_existing",
         true,
-        "Whether the messages that are in a folder when it is enabled are loaded too.",
+        "Whether messages that were in the folder before it was enabled are loaded.",
     ),
     flag(
         "keep_unseen",
         true,
-        "Whether the mailbox is left as it is; with `false` a stored message is marked \\Seen.",
+        "With `true`, the flags in the mailbox stay as they are. With `false`, a stored message is \
+         marked \\Seen.",
     ),
     flag("store_raw_as_file", true, "Whether the original message is kept in `rawMessage`."),
-    flag("store_html_as_file", true, "Whether the html body is reached at `html`."),
+    flag("store_html_as_file", true, "Whether the html body is kept in `html`."),
     seconds(
         "retry_first",
         [0.1, 3600.0, 60.0],
-        "The delay before the second attempt to send, or to load a message that the server lists \
-         but does not give; each further one is twice as long.",
+        "The delay before the second attempt to send a message, or to load one that the server \
+         lists but does not give. Each further delay is twice as long.",
     ),
     seconds(
         "retry_longest",
         [0.1, 7200.0, 3600.0],
-        "The longest delay between two attempts to send; for loading it is a day.",
+        "The longest delay between two attempts to send. For loading it is one day.",
     ),
     seconds(
         "retry_for",
@@ -188,7 +191,7 @@ pub(crate) fn declaration(name: &str) -> Option<&'static Declaration> {
 }
 
 impl Declaration {
-    /// Says what is wrong with a value; `None` when nothing is.
+    /// What is wrong with a value. `None`: nothing.
     #[must_use]
     pub(crate) fn problem(&self, value: &Json) -> Option<String> {
         let wanted = match self.kind {
@@ -220,9 +223,9 @@ impl Declaration {
     }
 }
 
-/// Checks the value of an `options` property; `property` is its name, for the reasons.
+/// Checks the value of an `options` property. The problems name it as `property`.
 ///
-/// `null` takes an option back to what the next level says.
+/// `null` removes an option, so that the value of the next level holds.
 #[must_use]
 pub(crate) fn problems(property: &str, options: &Json) -> Vec<Invalid> {
     let Some(options) = options.as_object() else {
@@ -249,8 +252,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Looks values up in `levels` in their order: folder, account, profile. What is no object
-    /// counts as empty.
+    /// Looks values up in `levels` in their order: folder, account, profile. A level that is not an
+    /// object counts as empty.
     #[must_use]
     pub fn cascade<'a>(levels: impl IntoIterator<Item = &'a Json>) -> Self {
         let levels = levels.into_iter().filter_map(Json::as_object).cloned().collect();
@@ -310,7 +313,7 @@ impl Options {
         self.value(name).and_then(Json::as_str).unwrap_or(default)
     }
 
-    /// The nearest valid value; one that was stored before its range was narrowed is passed over.
+    /// The nearest valid value. A value that was stored before its range was narrowed is ignored.
     fn value(&self, name: &str) -> Option<&Json> {
         let known = declaration(name)?;
         let valid = |value: &&Json| !value.is_null() && known.problem(value).is_none();

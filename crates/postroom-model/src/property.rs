@@ -6,7 +6,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// What the values of a property are.
+/// The type of the values of a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataType {
@@ -36,7 +36,7 @@ pub enum DataType {
     Enum,
     /// Any JSON.
     Any,
-    /// A file, or a list of files with `multi`; reached by its own endpoint.
+    /// A file, or a list of files with `multi`. It has its own endpoint.
     Attachment,
 }
 
@@ -46,7 +46,7 @@ pub enum DataType {
 pub struct Property {
     /// The name in JSON and in filters.
     pub name: String,
-    /// What its values are.
+    /// The type of its values.
     pub data_type: DataType,
     /// Whether it holds a list.
     #[serde(default)]
@@ -54,7 +54,7 @@ pub struct Property {
     /// Whether a new entity must have it.
     #[serde(default)]
     pub required: bool,
-    /// The value of a new entity that does not bring one; `null` for none.
+    /// The value that a new entity gets if the client sends none. `null`: no value.
     #[serde(default)]
     pub default: Json,
     /// The class that an `entity` refers to.
@@ -79,7 +79,7 @@ impl Property {
         self.flag("read_only") || self.data_type == DataType::Increment
     }
 
-    /// Whether it is kept secret: taken, encrypted, and never shown.
+    /// Whether it is a secret: clients can set it, it is stored encrypted, and no answer shows it.
     #[must_use]
     pub fn write_only(&self) -> bool {
         self.flag("write_only")
@@ -91,19 +91,19 @@ impl Property {
         self.flag("single_line")
     }
 
-    /// Whether it is reached by an endpoint of its own instead of standing in the entity's JSON.
+    /// Whether it has an endpoint of its own instead of a value in the entity's JSON.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.data_type == DataType::Attachment
     }
 
-    /// The bound `name` of `opts`, when it is given.
+    /// The limit `name` of `opts`, if there is one.
     #[must_use]
     pub fn bound(&self, name: &str) -> Option<i64> {
         self.opts.get(name).and_then(Json::as_i64)
     }
 
-    /// The text `name` of `opts`, when it is given.
+    /// The text `name` of `opts`, if there is one.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.opts.get(name).and_then(Json::as_str)

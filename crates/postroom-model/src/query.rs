@@ -1,4 +1,4 @@
-//! What a list asks for: which entities, in which order, how many.
+//! The query of a list: which entities, in which order, how many.
 
 use crate::class::Class;
 use crate::filter::Filter;
@@ -7,30 +7,30 @@ use crate::limits::FILTER_LITERAL_BYTES_MAX;
 use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::property::DataType;
 
-/// How many properties an order names at most.
+/// How many properties an order may name.
 pub(crate) const ORDER_COUNT_MAX: usize = 8;
 
 /// One step of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// The property to sort by; `id` and `version` too.
+    /// The property to sort by, or `id` or `version`.
     pub property: String,
     /// Whether the largest comes first.
     pub descending: bool,
 }
 
-/// What a list asks for.
+/// The query of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
     /// Which entities; `None` for all.
     pub filter: Option<Filter>,
-    /// The order; ties, and everything when it is empty, go by `id`.
+    /// The order. Ties are ordered by `id`. So is everything if the order is empty.
     pub order: Vec<Order>,
     /// How many at the most.
     pub limit: u32,
-    /// How many to pass over first.
+    /// How many to skip first.
     pub offset: u64,
-    /// Which properties are read, besides those of the order; `None` for all.
+    /// Which properties are read, in addition to those of the order. `None`: all.
     pub shown: Option<Vec<String>>,
 }
 
@@ -51,7 +51,7 @@ impl Query {
             || self.order.iter().any(|order| order.property == property)
     }
 
-    /// The same of what `filter` lets through as well.
+    /// The same query, restricted to entities that also match `filter`.
     #[must_use]
     pub fn and(mut self, filter: Filter) -> Self {
         self.filter = Some(match self.filter.take() {
@@ -61,7 +61,7 @@ impl Query {
         self
     }
 
-    /// Everything that `filter` lets through, up to `limit`.
+    /// Everything that matches `filter`, up to `limit`.
     #[must_use]
     pub fn filtered(filter: Filter, limit: u32) -> Self {
         Self { filter: Some(filter), limit, ..Self::default() }
@@ -72,7 +72,7 @@ impl Query {
 ///
 /// # Errors
 ///
-/// Names what cannot be sorted by.
+/// The name that cannot be sorted by.
 pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
     let mut order = vec![];
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
@@ -84,7 +84,8 @@ pub fn parse_order(class: &Class, text: &str) -> Result<Vec<Order>, Invalid> {
             Some(property) => {
                 let opaque = matches!(property.data_type, DataType::Any | DataType::Attachment);
                 let length = property.bound("max_length").and_then(|max| usize::try_from(max).ok());
-                // A cursor holds the value of the last entity, and the request the cursor.
+                // A request contains the cursor, and the cursor contains the value of the last
+                // entity. So long values are excluded.
                 let long = length.is_some_and(|length| length > FILTER_LITERAL_BYTES_MAX);
                 !property.multi && !property.write_only() && !opaque && !long
             }

@@ -1,4 +1,4 @@
-//! Where a message stands, and which of its properties a client may change there.
+//! The standing of a message, and which of its properties a client may change then.
 //!
 //! | stands   | a client may change                | because |
 //! |----------|------------------------------------|---------|
@@ -8,14 +8,15 @@
 //! | sent     | `messageState`, `folder_id`        | the rest is what was sent |
 //! | received | `messageState`                     | the rest follows from its original |
 //!
-//! What only Postroom sets, no client changes; properties of extensions it always may.
+//! A client never changes a property that only Postroom sets. It may always change properties of
+//! extensions.
 
 use crate::builtin::COMPOSED;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
 use crate::state::MessageState;
 
-/// The properties that a client may set besides those that a message is composed of.
+/// The properties that a client may set although no message is composed of them.
 const OTHERS: [&str; 2] = ["folder_id", "messageType"];
 /// The `errorCode` of a received message that could not be decomposed.
 pub const NOT_DECOMPOSABLE: &str = "not_decomposable";
@@ -23,20 +24,20 @@ pub const NOT_DECOMPOSABLE: &str = "not_decomposable";
 /// Where a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {
-    /// It was neither received nor given to the queue, or was taken back.
+    /// It was neither received nor queued, or it was withdrawn.
     Draft,
-    /// It is to be sent.
+    /// It is queued to be sent.
     Queued,
     /// It could not be sent.
     Failed,
     /// It was sent.
     Sent,
-    /// A server gave it, or announced it.
+    /// A server gave or listed it.
     Received,
 }
 
 impl Standing {
-    /// Where the message stands, whatever the business logic calls its state.
+    /// The standing of a message, whatever state the business logic gave it.
     #[must_use]
     pub fn of(message: &Entity) -> Self {
         let state = message.text("messageState").and_then(MessageState::from_name);
@@ -66,24 +67,26 @@ impl Standing {
         }
     }
 
-    /// Why a client may not, and what it may.
+    /// Why a client may not change the property, and what it may do.
     fn reason(self) -> &'static str {
         match self {
             Self::Draft => "does not change",
             Self::Queued | Self::Failed => {
-                "does not change once a message was given to be sent; create another one"
+                "cannot be changed once the message was set to `sending`; create a new message"
             }
             Self::Sent => {
-                "is part of what was sent, and does not change; messageState and folder_id do"
+                "cannot be changed because the message was sent; only messageState and folder_id \
+                 can"
             }
             Self::Received => {
-                "follows from what the mail server gave, and does not change; messageState does"
+                "cannot be changed because it follows from the received message; only messageState \
+                 can"
             }
         }
     }
 }
 
-/// What a client must not make of a message, each with its property.
+/// The changes that a client may not make, each with its property.
 #[must_use]
 pub fn problems(before: &Entity, after: &Entity) -> Vec<Invalid> {
     let standing = Standing::of(before);
@@ -93,8 +96,8 @@ pub fn problems(before: &Entity, after: &Entity) -> Vec<Invalid> {
     refused.map(|name| Invalid::new(name, standing.reason())).collect()
 }
 
-/// The state that Postroom gave the message, which a client may set again after one of its own;
-/// `None` for a message that it has given none.
+/// The state that Postroom gave the message. A client may set it again after a state of its own.
+/// `None`: Postroom gave none.
 #[must_use]
 pub fn given(message: &Entity) -> Option<MessageState> {
     let code = message.text("errorCode");

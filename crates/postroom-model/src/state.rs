@@ -8,23 +8,23 @@
 //!   in:  decompose ► received      keep ► raw      miss ► error
 //!        received ◄──decompose, keep──► raw, when what is stored is decomposed again
 //! ```
-//! Values that an extension adds belong to the business logic: the processor acts on `sending`
-//! only, and never overwrites a state that it did not set.
+//! Values that an extension adds belong to the business logic. The engine acts only on `sending`,
+//! and never overwrites a state that it did not set.
 
 use std::fmt;
 
-/// A state that the processor knows.
+/// A state that the engine knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageState {
     /// To be sent as soon as `dateTime` and the server allow.
     Sending,
-    /// The server took the message for at least one recipient, and refused none.
+    /// The server accepted the message for every recipient.
     Sent,
-    /// Sending ended without success, or the message could not be had from the server.
+    /// Sending failed for good, or the message could not be loaded from the server.
     Error,
     /// Received and decomposed.
     Received,
-    /// Received, but no honest decomposition is possible: only the original is there.
+    /// Received, but it cannot be decomposed. Only the original is there.
     Raw,
 }
 
@@ -33,19 +33,19 @@ pub enum MessageState {
 pub enum Step {
     /// The client asks to send it.
     Submit,
-    /// The client takes it back.
+    /// The client withdraws it.
     Withdraw,
     /// The server answered 250 after the end of data.
     Accept,
-    /// 4yz, or no connection: later.
+    /// 4yz, or no connection. It is tried later.
     Postpone,
-    /// 5yz, given up, invalid, or outcome unknown.
+    /// 5yz, given up, invalid, or an unknown outcome.
     Refuse,
-    /// Arrived, or decomposed again: there are fields.
+    /// It arrived or was decomposed again, and has fields.
     Decompose,
-    /// Arrived, or decomposed again: it is kept as it is.
+    /// It arrived or was decomposed again, and only the original is there.
     Keep,
-    /// Announced, but could not be had.
+    /// The server listed it, but it could not be loaded.
     Miss,
 }
 
@@ -53,9 +53,9 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{step:?} is not possible from {}", .state.map_or("null", MessageState::as_str))]
 pub struct IllegalStep {
-    /// Where the message stood; `None` for null.
+    /// The state of the message. `None`: null.
     pub state: Option<MessageState>,
-    /// What was to happen.
+    /// The step that was refused.
     pub step: Step,
 }
 
@@ -75,7 +75,7 @@ impl MessageState {
         }
     }
 
-    /// The state of that value; `None` for a value that an extension added.
+    /// The state of a value. `None`: an extension added the value.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
@@ -108,12 +108,12 @@ pub fn next(state: Option<MessageState>, step: Step) -> Result<Option<MessageSta
     }
 }
 
-/// Says why a client may not change `messageState` from `from` to `to`; `None` when it may.
+/// Why a client may not change `messageState` from `from` to `to`. `None`: it may.
 ///
-/// `outgoing` is whether `messageDirection` is `out`, `given` the state that the processor gave the
-/// message. A client may submit and withdraw an outgoing message; it may set values that extensions
-/// added on any message that is not being sent, and the given state after them. What else the
-/// processor concludes (`sent`, `received`, `raw`, `error`) only it says.
+/// `outgoing`: whether `messageDirection` is `out`. `given`: the state that the engine gave the
+/// message. A client may submit and withdraw an outgoing message. On a message that is not being
+/// sent, it may set values that extensions added, and set the given state again after them. Only
+/// the engine sets `sent`, `received`, `raw` and `error`.
 #[must_use]
 pub fn client_problem(
     from: Option<&str>,
@@ -125,7 +125,7 @@ pub fn client_problem(
         return None;
     }
     let own = |name: &str| MessageState::from_name(name).is_none();
-    // Behind a value of an extension stands what the processor had given.
+    // After a value of an extension, the state that the engine gave counts.
     let from_state =
         if from.is_some_and(own) { given } else { from.and_then(MessageState::from_name) };
     let possible = |step| outgoing && next(from_state, step).is_ok();
@@ -134,8 +134,8 @@ pub fn client_problem(
             Some("`sending` needs messageDirection `out`".to_owned())
         }
         Some((_, Some(MessageState::Sending))) => {
-            let reason = "only a message without state, or in `error`, can be set to `sending`; \
-                          to send one again, create another";
+            let reason = "only a message without state, or in `error`, can be set to `sending`; to \
+                          send this one again, create a new message";
             (!possible(Step::Submit)).then(|| reason.to_owned())
         }
         Some((_, Some(state))) if from.is_some_and(own) && given == Some(state) => None,

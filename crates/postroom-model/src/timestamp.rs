@@ -14,13 +14,13 @@ const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
-/// Why a text is no moment.
+/// Why a text is not a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotATimestamp {
-    /// It has another form.
+    /// It does not have the form of RFC 3339.
     #[error("takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z")]
     Form,
-    /// It has the form, and a year outside of the range.
+    /// Its year is out of range.
     #[error("takes a time from 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z")]
     Range,
 }
@@ -31,7 +31,7 @@ const EARLIEST_MS: i64 = -62_167_219_200_000;
 const LATEST_MS: i64 = 253_402_300_799_999;
 
 impl Timestamp {
-    /// Takes milliseconds since 1970; what lies outside the years 0000 to 9999 is clamped.
+    /// A moment from milliseconds since 1970. It is clamped to the years 0000 to 9999.
     #[must_use]
     pub fn from_ms(ms: i64) -> Self {
         Self(ms.clamp(EARLIEST_MS, LATEST_MS))
@@ -49,7 +49,8 @@ impl Timestamp {
     ///
     /// [`NotATimestamp`] when the text is of another form, or its year is outside 0000 to 9999.
     pub fn parse(text: &str) -> Result<Self, NotATimestamp> {
-        // Date, time and offset apart: a moment of jiff ends a day before the year 9999 does.
+        // Date, time and offset are read separately, because jiff's range ends a day before the
+        // year 9999 does.
         let text = text.trim();
         let digits = text.trim_start_matches(['+', '-']).find(|char: char| !char.is_ascii_digit());
         if digits.is_some_and(|digits| digits > 4) && text.contains('T') {
@@ -86,8 +87,8 @@ impl fmt::Display for Timestamp {
 
 /// The proleptic Gregorian date of a day count since 1970-01-01.
 ///
-/// Written out because every received message formats several moments: this is ten times as fast
-/// as a general formatter.
+/// It is hand-written because every received message formats several moments, and this is ten times
+/// as fast as a general formatter.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -1,5 +1,5 @@
 //! Checks what a client sends against the class: names, types, ranges. Each problem names its
-//! property; nothing is guessed and nothing unknown is dropped.
+//! property. Nothing is guessed, and no unknown property is silently dropped.
 
 use crate::address;
 use crate::class::Class;
@@ -22,9 +22,9 @@ use uuid::Uuid;
 /// What a client sends for a new entity, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedEntity {
-    /// The id that the client chose; `None` to have one made.
+    /// The id that the client chose. `None`: the store makes one.
     pub id: Option<Uuid>,
-    /// The values, in their canonical form, defaults filled in; unset ones are absent.
+    /// The values in canonical form, with defaults. Unset properties are absent.
     pub properties: Map<String, Json>,
 }
 
@@ -32,7 +32,7 @@ pub struct CheckedEntity {
 ///
 /// # Errors
 ///
-/// Every problem found, in the order of the properties sent, missing ones last.
+/// Every problem, in the order of the properties sent. Missing properties come last.
 pub fn create(class: &Class, json: &Json) -> Result<CheckedEntity, Vec<Invalid>> {
     let sent = object(json)?;
     let mut problems = vec![];
@@ -69,11 +69,11 @@ pub fn create(class: &Class, json: &Json) -> Result<CheckedEntity, Vec<Invalid>>
     if problems.is_empty() { Ok(CheckedEntity { id, properties }) } else { Err(problems) }
 }
 
-/// Checks the JSON of a change to `current`. The result holds what changes; `null` unsets, or sets
-/// the default where there is one.
+/// Checks the JSON of a change to `current`. The result holds the changes. `null` sets the default
+/// if there is one; otherwise it unsets the property.
 ///
-/// What the client may not set it may still repeat as it is, so that an entity that was read can
-/// be sent back.
+/// A client may repeat the value of a property that it may not set, so that it can send an entity
+/// back as it read it.
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ pub fn change(
                 problems.push(Invalid::new(name, "cannot be changed"));
             }
             (_, None) => problems.push(unknown(class, name)),
-            // What is stored came from a mail server, perhaps, and is as odd as it likes.
+            // The stored value may come from a mail server and need not be valid.
             (_, Some(property)) if same(property, value, current) => {}
             (_, Some(property)) if property.read_only() => {
                 problems.push(Invalid::new(name, "is set by Postroom alone"));
@@ -116,20 +116,20 @@ pub fn change(
     if problems.is_empty() { Ok(changes) } else { Err(problems) }
 }
 
-/// Whether a value is the one that is shown, an empty list for an unset one. Nobody can repeat a
-/// secret.
+/// Whether a value equals the one that answers show. An empty list equals an unset one. A secret is
+/// never equal.
 fn same(property: &Property, value: &Json, current: &Entity) -> bool {
     let present = current.get(&property.name);
     let empty_list = property.multi && value.as_array().is_some_and(Vec::is_empty);
     !property.write_only() && (value == present || (present.is_null() && empty_list))
 }
 
-/// Checks the value of a property and gives its canonical form: times in UTC with milliseconds, ids
+/// Checks the value of a property and gives the canonical form: times in UTC with milliseconds, ids
 /// in lower case.
 ///
 /// # Errors
 ///
-/// The property, or the value of its list, and what it takes instead.
+/// The property, or the item of its list, and what is accepted instead.
 pub fn value(property: &Property, value: &Json) -> Result<Json, Invalid> {
     let name = &property.name;
     if !property.multi {
@@ -148,11 +148,11 @@ pub fn value(property: &Property, value: &Json) -> Result<Json, Invalid> {
     checked.collect::<Result<Vec<_>, _>>().map(Json::Array)
 }
 
-/// Checks one value that is no list.
+/// Checks one value that is not a list.
 ///
 /// # Errors
 ///
-/// What the property takes instead.
+/// What the property accepts instead.
 pub(crate) fn scalar(property: &Property, value: &Json) -> Result<Json, String> {
     let canonical = match property.data_type {
         DataType::String => return string(property, value),
@@ -237,7 +237,7 @@ fn string(property: &Property, value: &Json) -> Result<Json, String> {
     Ok(Json::String(text.to_owned()))
 }
 
-/// What keeps a text from the form that `format` names.
+/// Why a text does not have the form that `format` names.
 fn format_problem(format: &str, text: &str) -> Option<&'static str> {
     match format {
         "address" => address::problem(text),
@@ -287,7 +287,7 @@ fn whole(property: &Property, value: &Json, minimum: i64, maximum: i64) -> Optio
     value.as_i64().filter(|number| (low..=high).contains(number)).map(Json::from)
 }
 
-/// What a property takes, for people.
+/// What a property accepts, for people.
 fn takes(property: &Property) -> String {
     let range = |minimum: i64, maximum: i64| {
         let low = property.bound("minimum").unwrap_or(minimum);

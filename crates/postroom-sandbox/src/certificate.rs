@@ -29,7 +29,7 @@ pub enum Certificate {
     Expired,
     /// As `Good`, but for another host.
     WrongName,
-    /// As `Good`, but signed by an authority that nobody has heard of.
+    /// As `Good`, but signed by an unknown authority.
     Untrusted,
 }
 
@@ -72,7 +72,7 @@ impl TestAuthority {
         &self.ca_pem
     }
 
-    /// What accepts TLS with the `certificate`.
+    /// The acceptor of TLS with the `certificate`.
     pub(crate) fn acceptor(&self, certificate: Certificate) -> &TlsAcceptor {
         match certificate {
             Certificate::Good => &self.good,

@@ -1,4 +1,4 @@
-//! What the sandbox could not do for the test that uses it.
+//! Why the sandbox could not do what a test asked for.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address cannot be listened on: taken, or not ours.
-    #[error("no listener on {address}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address as configured.
         address: SocketAddr,
@@ -16,7 +16,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The test certificates could not be made.
-    #[error("no certificates for the sandbox")]
+    #[error("the certificates of the sandbox cannot be made")]
     Certificate {
         /// What the library said.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -36,17 +36,17 @@ pub enum Error {
         mailbox: String,
     },
     /// The mailbox is there already.
-    #[error("{user} has a mailbox {mailbox} already")]
+    #[error("{user} already has a mailbox {mailbox}")]
     MailboxExists {
         /// Whose mailbox.
         user: String,
         /// The name that was asked for.
         mailbox: String,
     },
-    /// What was waited for did not come true in time.
-    #[error("not true within {waited:?}; the last command lines were: {last}")]
+    /// The awaited condition did not hold in time.
+    #[error("the condition did not hold within {waited:?}; the last command lines were: {last}")]
     Deadline {
-        /// How long it was waited for.
+        /// How long it waited.
         waited: Duration,
         /// The end of the transcript, for the person who reads the failed test.
         last: String,

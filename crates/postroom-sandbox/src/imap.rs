@@ -5,8 +5,8 @@
 //!                                                   └────────────────► rules ──► tagged response
 //! ```
 //!
-//! A session keeps a [`view::View`] of the selected mailbox, so that sequence numbers stay right
-//! whatever others do to it meanwhile (RFC 3501 §7.4.1).
+//! A session keeps a [`view::View`] of the selected mailbox. So sequence numbers stay right
+//! whatever other clients do to it meanwhile (RFC 3501 §7.4.1).
 //!
 //! Standards: RFC 3501, RFC 2177 (IDLE), 2342 (NAMESPACE), 2971 (ID), 3691 (UNSELECT), 4315
 //! (UIDPLUS), 4731 (ESEARCH), 4959 (SASL-IR), 6154 (SPECIAL-USE), 6851 (MOVE), 7888 (LITERAL+).

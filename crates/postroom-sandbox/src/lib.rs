@@ -1,5 +1,5 @@
-//! A scriptable IMAP and SMTP server with faults, in process: for demos, our tests and the tests
-//! of those who integrate Postroom.
+//! A scriptable IMAP and SMTP server with faults, in process: for the demo, our tests, and the
+//! tests of people who integrate Postroom.
 //!
 //! ```text
 //!                    ┌─────────────┐   script(Rule { on, when, act })
@@ -9,11 +9,11 @@
 //!                    └─────────────┘  mailboxes, accepted mail, transcript
 //! ```
 //!
-//! Everything is in memory and on loopback. Without rules it behaves as a good server does; a
-//! [`Rule`] makes one point of one dialogue go wrong in one way, and can be removed again.
+//! Everything is in memory and on loopback. Without rules it behaves as a good server does. A
+//! [`Rule`] makes one point of one dialogue go wrong in one way. It can be removed again.
 //!
-//! The command parser is our own: `imap-codec` decodes a command only from one buffer that holds
-//! it whole, refuses NUL in a message, and does not know `SEARCH RETURN`.
+//! The command parser is our own, because `imap-codec` decodes a command only from one buffer that
+//! holds it whole, refuses NUL in a message, and does not know `SEARCH RETURN`.
 //!
 //! Standards: RFC 3501 (IMAP4rev1), RFC 2177, 2342, 2971, 3691, 4315, 4731, 4959, 6154, 6851,
 //! 7888, RFC 5321 (SMTP), RFC 1870, 2034, 2920, 3207, 4954, 6152, 6531.

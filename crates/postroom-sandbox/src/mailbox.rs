@@ -102,7 +102,7 @@ impl Mailbox {
         self.set_flags_from(uid, flags, 0)
     }
 
-    /// As `set_flags`, done by a client on this connection, which need not be told.
+    /// As `set_flags`, by a client on this connection, which is not informed of its own change.
     pub(crate) fn set_flags_from(&mut self, uid: u32, flags: Vec<String>, connection: u64) -> bool {
         let Some(message) = self.messages.get_mut(&uid) else {
             return false;
@@ -120,13 +120,13 @@ impl Mailbox {
         removed
     }
 
-    /// Changes UIDVALIDITY to anything, zero included; the UIDs stay.
+    /// Changes UIDVALIDITY to any number, even zero. The UIDs stay.
     pub fn set_uid_validity(&mut self, uid_validity: u32) {
         self.uid_validity = uid_validity;
         self.version += 1;
     }
 
-    /// Changes UIDNEXT as it is shown. A message that arrives takes it if it is free.
+    /// Changes the UIDNEXT that is shown. The next message gets this UID if it is free.
     pub fn set_uid_next(&mut self, uid_next: u32) {
         self.uid_next = uid_next;
         self.version += 1;

@@ -1,4 +1,4 @@
-//! One client: its wire, what is known of it, and the rules that concern it.
+//! One client: its connection, its state, and the rules that apply to it.
 
 use crate::certificate::TestAuthority;
 use crate::config::SandboxConfig;
@@ -19,7 +19,7 @@ use crate::wire::ClientWire;
 use std::io;
 use std::sync::Arc;
 
-/// What both servers share and never changes while the sandbox runs.
+/// What both servers share. It never changes while the sandbox runs.
 pub(crate) struct House {
     /// The state.
     pub shared: SharedState,
@@ -27,9 +27,9 @@ pub(crate) struct House {
     pub authority: TestAuthority,
     /// Whether plain ports offer STARTTLS.
     pub tls: bool,
-    /// Whether a password is only taken under TLS.
+    /// Whether passwords are accepted only under TLS.
     pub login_needs_tls: bool,
-    /// Whether MAIL is only taken after AUTH.
+    /// Whether MAIL is accepted only after AUTH.
     pub mail_needs_login: bool,
     /// Messages above this many bytes are refused, by APPEND and by SMTP.
     pub message_bytes_max: u64,
@@ -63,24 +63,24 @@ impl House {
     }
 }
 
-/// What is left to do at a point after the rules were asked.
+/// What to do at a point after the rules were applied.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
-    /// What is ordinary.
+    /// The ordinary reply.
     Go,
-    /// What is ordinary, with these bytes behind the reply.
+    /// The ordinary reply, followed by these bytes.
     Then(Vec<u8>),
-    /// These bytes instead of the reply, and then perhaps the end.
+    /// These bytes instead of the reply. Then the connection may end.
     Instead(Vec<u8>, Option<Ending>),
-    /// What is ordinary, without the item of this name.
+    /// The ordinary reply without the item of this name.
     Without(String),
-    /// What is ordinary, with something wrong in the FETCH response.
+    /// The ordinary reply with a fault in the FETCH response.
     Fault(MessageFault),
 }
 
 /// One client.
 pub(crate) struct Peer {
-    /// The house it is in.
+    /// What both servers share.
     pub house: Arc<House>,
     /// Its connection.
     pub wire: ClientWire,
@@ -135,7 +135,7 @@ impl Peer {
         self.house.shared.edit(|state| state.transcript.add(line));
     }
 
-    /// Asks the rules what is to happen at a point, for the user and these addresses.
+    /// Applies the rules at a point, for the user and these addresses.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Peer {
 
     async fn until_removed(&self, rule: RuleId) {
         let mut changed = self.house.shared.watch();
-        // The sender lives in the house, so the wait can only end because of a change.
+        // The sender lives as long as the sandbox, so the wait ends only because of a change.
         while self.house.shared.look(|state| state.rules.holds(rule)) {
             if changed.changed().await.is_err() {
                 return;
@@ -206,7 +206,7 @@ impl Peer {
         if let Err(error) = self.wire.flush().await {
             return error;
         }
-        // Nothing to repeat would be a loop without a wait in it.
+        // An empty repetition would be a busy loop.
         if then.is_empty() {
             return self.wire.end(Ending::Stall).await;
         }
@@ -217,11 +217,11 @@ impl Peer {
         }
     }
 
-    /// Says these bytes, and ends the connection if that is wanted.
+    /// Sends these bytes, and ends the connection if `ending` says so.
     ///
     /// # Errors
     ///
-    /// The connection is lost, or ended as wanted.
+    /// The connection is lost, or ended by a rule.
     pub(crate) async fn say(&mut self, bytes: &[u8], ending: Option<Ending>) -> io::Result<()> {
         self.wire.push(bytes);
         match ending {
@@ -233,7 +233,7 @@ impl Peer {
         }
     }
 
-    /// Performs the TLS handshake with the certificate of the day.
+    /// Performs the TLS handshake with the current certificate.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! One listening port with the connections that came by it.
+//! One listening port and its connections.
 
 use crate::imap;
 use crate::peer::House;
@@ -12,14 +12,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How long nothing is accepted after the system refused to.
+/// How long to wait after the system refused to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// One listener with the connections that came by it.
+/// One listener and its connections.
 pub(crate) struct Port {
     /// What all connections share.
     pub house: Arc<House>,
-    /// What is spoken here.
+    /// The protocol of the port.
     pub protocol: Protocol,
     /// Whether TLS begins with the first byte.
     pub implicit_tls: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Serves whoever connects until `stopping` changes; then nothing of it runs any more.
+    /// Serves connections until `stopping` changes. Then all its tasks have ended.
     pub(crate) async fn accept_until(
         self,
         listener: TcpListener,
@@ -41,11 +41,12 @@ impl Port {
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => {
                     let Ok((tcp, _)) = accepted else {
-                        // Out of descriptors: they come back when a connection ends.
+                        // The process has no descriptors left. They come back when a connection
+                        // ends.
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                         continue;
                     };
-                    // A failure only costs speed.
+                    // A failure only makes it slower.
                     let _ = tcp.set_nodelay(true);
                     let stream = PeerStream::Plain(tcp);
                     let peer = Peer::new(Arc::clone(&self.house), stream, self.protocol);

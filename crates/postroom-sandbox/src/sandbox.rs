@@ -227,7 +227,7 @@ impl Sandbox {
         self.edit(|state| state.create_mailbox(user, mailbox).map(|_| ()))
     }
 
-    /// Changes UIDVALIDITY to anything, zero and smaller included; the UIDs stay.
+    /// Changes UIDVALIDITY to any number, even zero or a smaller one. The UIDs stay.
     ///
     /// # Errors
     ///
@@ -238,12 +238,12 @@ impl Sandbox {
         })
     }
 
-    /// The messages that the SMTP server has taken, oldest first.
+    /// The messages that the SMTP server accepted, oldest first.
     pub fn accepted(&self) -> Vec<AcceptedMail> {
         self.look(|state| state.accepted().to_vec())
     }
 
-    /// Adds a rule behind all others; it acts from now on.
+    /// Adds a rule after all others. It acts from now on.
     pub fn script(&self, rule: Rule) -> RuleId {
         self.edit(|state| state.rules.add(rule))
     }
@@ -273,17 +273,17 @@ impl Sandbox {
         self.edit(|state| state.transcript.clear());
     }
 
-    /// Closes every connection that is open now, without a word; new ones are served.
+    /// Closes every connection that is open now, without a farewell. New ones are served.
     pub fn hang_up(&self) {
         self.hang_up.send_replace(());
     }
 
-    /// Nothing listens for SMTP any more, as after a crash; what is connected is cut off.
+    /// Stops SMTP as a crash would: nothing listens, and open connections are cut.
     pub async fn smtp_down(&mut self) {
         self.smtp_ports.close().await;
     }
 
-    /// SMTP is served again, on the ports of before.
+    /// Starts SMTP again, on the same ports.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The script: a short list of rules, each of which makes one point of a dialogue go otherwise.
+//! The script: a short list of rules. Each rule changes what happens at one point of a dialogue.
 
 mod action;
 mod point;
@@ -13,19 +13,19 @@ pub use point::SmtpCommand;
 
 /// One entry of the script.
 ///
-/// At a point where several rules match, the one that was added first acts, alone.
+/// If several rules match at a point, only the one that was added first acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Where it acts.
+    /// The point where it acts.
     pub on: Point,
-    /// At which of the times that the point is reached.
+    /// Which of the visits to the point it acts on.
     pub when: When,
     /// What happens there.
     pub act: Action,
 }
 
-/// Which of the times that a point is reached a rule acts. Counted from 1, from the time the rule
-/// was added, over all connections.
+/// On which visits to a point a rule acts. They are counted from 1, since the rule was added, over
+/// all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum When {
     /// Each time.
@@ -36,10 +36,10 @@ pub enum When {
     First(u32),
     /// Each time from the n-th on.
     From(u32),
-    /// Each time for this user, or for what the point is about: the address of MAIL, RCPT, and the
-    /// end of the message (any of its addresses); the mailbox, by its name on the wire, of SELECT,
-    /// EXAMINE, STATUS and APPEND, and of each command on the messages in it. Upper and lower case
-    /// are the same.
+    /// Each time for this user, address or mailbox. The address is that of MAIL or RCPT, or any of
+    /// them at the end of the message. The mailbox, by its name on the wire, is that of SELECT,
+    /// EXAMINE, STATUS and APPEND, and of each command on its messages. Upper and lower case are
+    /// the same.
     For(String),
     /// The n-th time for this user, address or mailbox.
     NthFor(u32, String),
@@ -65,7 +65,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Adds a rule behind all others.
+    /// Adds a rule after all others.
     pub(crate) fn add(&mut self, rule: Rule) -> RuleId {
         self.last += 1;
         let id = RuleId(self.last);
@@ -73,14 +73,14 @@ impl Rules {
         id
     }
 
-    /// Takes a rule out of force. False if it was not.
+    /// Removes a rule. False: it was not there.
     pub(crate) fn remove(&mut self, id: RuleId) -> bool {
         let before = self.active.len();
         self.active.retain(|active| active.id != id);
         self.active.len() != before
     }
 
-    /// Takes all rules out of force.
+    /// Removes all rules.
     pub(crate) fn clear(&mut self) {
         self.active.clear();
     }
@@ -95,7 +95,7 @@ impl Rules {
         self.active.iter().find(|active| active.id == id).map_or(0, |active| active.acted_count)
     }
 
-    /// What is to happen at `moment`, which concerns the `subjects` (user, addresses).
+    /// The action at `moment`, for the `subjects` (user, addresses).
     pub(crate) fn take(&mut self, moment: Occasion, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let mut taken = None;
         for active in self.active.iter_mut().filter(|active| moment.is_at(active.rule.on)) {

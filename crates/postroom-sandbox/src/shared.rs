@@ -1,5 +1,5 @@
-//! The state with its lock. Nobody waits for anything while holding it; whoever changes something
-//! wakes all who wait for a change: IDLE, rules that hold, and tests.
+//! The state with its lock. Nothing waits while it holds the lock. Each change wakes everything
+//! that waits for one: IDLE, rules that hold a reply, and tests.
 
 use crate::script::Action;
 use crate::script::Occasion;
@@ -34,14 +34,14 @@ impl SharedState {
         result
     }
 
-    /// What is to happen at `moment`; wakes those who wait only if something is.
+    /// The action at `moment`. It wakes waiting tasks only if there is one.
     pub(crate) fn take(&self, moment: Occasion, subjects: &[&str]) -> Option<(RuleId, Action)> {
         let taken = self.lock().rules.take(moment, subjects)?;
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
         Some(taken)
     }
 
-    /// Is told of every change from now on.
+    /// A receiver of every change from now on.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }

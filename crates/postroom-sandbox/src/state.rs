@@ -1,4 +1,5 @@
-//! All that the sandbox holds: users with their mailboxes, accepted mail, rules, the transcript.
+//! Everything that the sandbox holds: users with their mailboxes, accepted mail, rules, the
+//! transcript.
 
 use crate::certificate::Certificate;
 use crate::clock::NowMs;
@@ -23,7 +24,7 @@ const MAILBOXES: [(&str, Option<&str>); 6] = [
     ("Trash", Some("\\Trash")),
 ];
 
-/// A message that the SMTP server has taken.
+/// A message that the SMTP server accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedMail {
     /// The connection it came on.
@@ -42,18 +43,18 @@ pub struct AcceptedMail {
     pub bytes: Bytes,
 }
 
-/// What a server says of its capabilities beside, or without, the usual ones. What is not said is
-/// not done either.
+/// How the capabilities of a server differ from the usual ones. The server does not do what it does
+/// not offer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CapabilityChanges {
     /// Capabilities or EHLO keywords that it lacks: `UIDPLUS`, `AUTH=PLAIN`, `PIPELINING`, `AUTH`.
     pub without: Vec<String>,
-    /// What it says in addition. `LOGINDISABLED` among them makes LOGIN fail.
+    /// Capabilities that it offers in addition. `LOGINDISABLED` makes LOGIN fail.
     pub with: Vec<String>,
 }
 
 impl CapabilityChanges {
-    /// The `usual` ones without those that are to be left out, and with those in addition.
+    /// The `usual` ones, without the lacking ones and with the additional ones.
     pub(crate) fn applied(&self, usual: Vec<String>) -> Vec<String> {
         let lacks = |line: &String| {
             let keyword = line.split(' ').next().unwrap_or(line);
@@ -85,19 +86,19 @@ struct User {
     said: Vec<Bytes>,
 }
 
-/// Logins that are refused though the password is right.
+/// Logins that are refused although the password is right.
 struct RefusedLogins {
-    /// Whose; `None`: of every user.
+    /// The user. `None`: every user.
     user: Option<String>,
-    /// How many are left; `None`: all.
+    /// How many are left. `None`: no limit.
     left: Option<u32>,
 }
 
 /// All that the sandbox holds.
 pub struct SandboxState {
-    /// What the IMAP server lacks or has in addition.
+    /// How the capabilities of the IMAP server differ.
     pub imap_capabilities: CapabilityChanges,
-    /// What the SMTP server lacks or has in addition.
+    /// How the capabilities of the SMTP server differ.
     pub smtp_capabilities: CapabilityChanges,
     /// The certificate that the next TLS handshakes show.
     pub certificate: Certificate,
@@ -164,7 +165,7 @@ impl SandboxState {
         self.users.keys().any(|own| domain(own) == domain(address))
     }
 
-    /// Whether the user is let in: the password is right, and no refusal is left.
+    /// Whether the user may log in: the password is right, and no refusal is left.
     pub(crate) fn lets_in(&mut self, address: &str, password: &str) -> bool {
         let is_right = self.users.get(&key(address)).is_some_and(|user| user.password == password);
         let user = key(address);
@@ -181,8 +182,8 @@ impl SandboxState {
         false
     }
 
-    /// From now on so many logins of a user (`None`: of every one) are refused, by IMAP and by
-    /// SMTP, though the password is right; `None`: all of them.
+    /// Refuses the next `count` logins of a user by IMAP and SMTP, although the password is right.
+    /// No user: the logins of every user. No count: all logins.
     pub fn refuse_logins(&mut self, address: Option<&str>, times: Option<u32>) {
         self.refusals.push(RefusedLogins { user: address.map(key), left: times });
     }
@@ -245,7 +246,7 @@ impl SandboxState {
         Ok(mailboxes.entry(wire).or_insert(created))
     }
 
-    /// Gives a mailbox another name, as somebody beside the clients under test would.
+    /// Renames a mailbox, as another client of the user would.
     ///
     /// # Errors
     ///
@@ -276,7 +277,7 @@ impl SandboxState {
         Ok(self.mailbox_mut(user, mailbox)?.append(bytes.into(), Vec::new(), now_ms))
     }
 
-    /// Sends these bytes to each IMAP connection of the user: at once in IDLE, else before the
+    /// Sends these bytes to each IMAP connection of the user: at once in IDLE, otherwise before the
     /// next tagged reply.
     ///
     /// # Errors
@@ -288,12 +289,12 @@ impl SandboxState {
         Ok(())
     }
 
-    /// What was said to the user since the first `count` sayings.
+    /// The bytes that were to be sent to the user, without the first `count`.
     pub(crate) fn said_since(&self, user: &str, count: usize) -> &[Bytes] {
         self.users.get(&key(user)).and_then(|user| user.said.get(count..)).unwrap_or_default()
     }
 
-    /// The messages that the SMTP server has taken, oldest first.
+    /// The messages that the SMTP server accepted, oldest first.
     pub fn accepted(&self) -> &[AcceptedMail] {
         &self.accepted
     }

@@ -46,7 +46,8 @@ impl PeerStream {
         }
     }
 
-    /// Ends the connection in the given way. A stalled one is held until the client hangs up.
+    /// Ends the connection in the given way. A stalled connection is held until the client hangs
+    /// up.
     pub(crate) async fn end(self, ending: Ending) {
         let tcp = match self {
             Self::Plain(tcp) => tcp,
@@ -56,7 +57,7 @@ impl PeerStream {
         };
         match ending {
             Ending::Close => drop(tcp),
-            // Failing to say RST leaves FIN, which is the best that remains.
+            // If RST cannot be sent, FIN is the next best.
             Ending::Reset => drop(tcp.set_zero_linger()),
             Ending::Stall => until_hung_up(&tcp).await,
         }
@@ -78,7 +79,7 @@ async fn until_hung_up(tcp: &TcpStream) {
         if ready.is_read_closed() || ready.is_error() {
             return;
         }
-        // Marks what is readable as seen, so that the next wait is for something new.
+        // Marks the readable bytes as seen, so that the next wait is for new ones.
         let unread = tcp
             .try_io(Interest::READABLE, || Err::<(), io::Error>(io::ErrorKind::WouldBlock.into()));
         drop(unread);

@@ -1,8 +1,7 @@
-//! Lines and literals in, bytes out: the buffers of one connection, and the faults that concern
-//! bytes rather than words.
+//! The buffers of one connection, and the faults that are about bytes instead of commands.
 //!
-//! Output is gathered and sent when nothing more is to be said or the buffer is full, so memory
-//! stays bounded however large a mailbox is. Any error ends the connection.
+//! Output is collected, and sent when it is complete or the buffer is full. So memory stays bounded
+//! however large a mailbox is. Any error ends the connection.
 
 use crate::script::Ending;
 use crate::stream::PeerStream;
@@ -15,11 +14,11 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 
-/// How much output is gathered before it is sent.
+/// How much output is collected before it is sent.
 const OUTPUT_BYTES: usize = 64 * 1024;
 /// How much is read at once.
 const INPUT_BYTES: usize = 16 * 1024;
-/// How much room is made for a literal before any of it has come.
+/// How much memory is reserved for a literal before any of it arrives.
 const LITERAL_ROOM_BYTES: usize = 1024 * 1024;
 
 /// A line from the client.
@@ -27,7 +26,7 @@ const LITERAL_ROOM_BYTES: usize = 1024 * 1024;
 pub(crate) enum ClientLine {
     /// Without its line end.
     Text(Vec<u8>),
-    /// It was longer than allowed, and is dropped.
+    /// It was longer than allowed and was dropped.
     TooLong,
 }
 
@@ -37,7 +36,7 @@ pub(crate) struct ClientWire {
     input: BytesMut,
     /// How much of `input` is known to have no LF.
     searched: usize,
-    /// The line that is being read is too long already.
+    /// Whether the current line is already too long.
     dropping: bool,
     output: Vec<u8>,
     pace: Option<(usize, Duration)>,
@@ -63,7 +62,7 @@ impl ClientWire {
         self.stream.is_tls()
     }
 
-    /// What has come and is not used yet.
+    /// The bytes that have arrived and are not used yet.
     pub(crate) fn input(&self) -> &[u8] {
         &self.input
     }
@@ -152,12 +151,12 @@ impl ClientWire {
         }
     }
 
-    /// Gathers output.
+    /// Adds output.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
     }
 
-    /// Gathers output that may be large, and sends when there is enough of it.
+    /// Adds output that may be large, and sends when there is enough.
     ///
     /// # Errors
     ///
@@ -174,7 +173,7 @@ impl ClientWire {
         Ok(())
     }
 
-    /// Sends what is gathered.
+    /// Sends the collected output.
     ///
     /// # Errors
     ///
@@ -232,13 +231,13 @@ impl ClientWire {
         io::ErrorKind::ConnectionAborted.into()
     }
 
-    /// Ends the connection as a good server does: all is sent, TLS is closed, then TCP.
+    /// Ends the connection as a good server does: sends everything, closes TLS, then TCP.
     pub(crate) async fn close(&mut self) -> io::Result<()> {
         self.flush().await?;
         self.stream.shutdown().await
     }
 
-    /// Performs the TLS handshake. What came before it is forgotten (RFC 3207 §4.2).
+    /// Performs the TLS handshake. Input from before it is discarded (RFC 3207 §4.2).
     ///
     /// # Errors
     ///

@@ -20,19 +20,20 @@ use serde_json::Value as Json;
 ///
 /// # Errors
 ///
-/// Says which operator or operand is wrong, and what would be right.
+/// Which operator or operand is wrong, and what is accepted.
 pub fn parse(class: &Class, json: &Json) -> Result<Filter, Invalid> {
     let mut reader = FilterReader { class, nodes: 0 };
     reader.filter(json, 0).map_err(|reason| Invalid::new("filter", reason))
 }
 
-/// The filter of a plain equality parameter: `name=text`, the text read as the property's type.
+/// The filter of a plain parameter `name=text`. The text is read as the property's type.
 ///
-/// A list property is asked whether it holds the value; the text `null` asks for unset ones.
+/// For a list property, it matches if the list contains the value. The text `null` matches unset
+/// properties.
 ///
 /// # Errors
 ///
-/// When the class has no such property, or the text is no value of it.
+/// The class has no such property, or the text is not a value of it.
 pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid> {
     let reader = FilterReader { class, nodes: 0 };
     let operand = reader.property(name).map_err(|_| {
@@ -67,7 +68,8 @@ pub fn equality(class: &Class, name: &str, text: &str) -> Result<Filter, Invalid
     Ok(Filter::Compare(operand, Comparison::Equal, literal))
 }
 
-/// The filter of a plain equality on a value inside JSON, which may be the text or what it says.
+/// The filter of a plain parameter on a value inside JSON. It matches the text itself, and the
+/// number or boolean that the text spells.
 fn inside_equality(operand: Operand, text: &str) -> Result<Filter, String> {
     if operand.path.is_empty() {
         return Err(holds_json(&operand));
@@ -128,7 +130,7 @@ impl FilterReader<'_> {
                 let left = self.scalar_operand(left)?;
                 let (low, high) = (self.literal(&left, low)?, self.literal(&left, high)?);
                 if [&low, &high].contains(&&Literal::Null) {
-                    return Err("between: nothing is smaller or larger than null".to_owned());
+                    return Err("between: null cannot be compared by size".to_owned());
                 }
                 Ok(Filter::Between(left, low, high))
             }
@@ -150,7 +152,9 @@ impl FilterReader<'_> {
                 }
                 let value = self.literal(&left, value)?;
                 if value == Literal::Null {
-                    return Err("contains: takes a value; isnull asks for unset ones".to_owned());
+                    return Err("contains: takes a value; use isnull to find unset \
+                                properties"
+                        .to_owned());
                 }
                 Ok(Filter::Contains(left, value))
             }
@@ -184,7 +188,7 @@ impl FilterReader<'_> {
         };
         let ordered = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
         if ordered && matches!(literal, Literal::Null | Literal::Boolean(_)) {
-            return Err(format!("{operator}: nothing is smaller or larger than this value"));
+            return Err(format!("{operator}: this value cannot be compared by size"));
         }
         Ok(Filter::Compare(operand, comparison, literal))
     }
@@ -248,7 +252,7 @@ impl FilterReader<'_> {
         let name = path.next().unwrap_or_default();
         let path: Vec<String> = path.map(str::to_owned).collect();
         if path.iter().any(String::is_empty) {
-            return Err(format!("`{dotted}` has an empty name behind a dot"));
+            return Err(format!("`{dotted}` has an empty name after a dot"));
         }
         let Some(property) = self.class.property(name) else {
             return Err(format!("{} has no property `{name}`", self.class.classname));
@@ -257,7 +261,7 @@ impl FilterReader<'_> {
             return Err(format!("`{name}` cannot be filtered by"));
         }
         if !path.is_empty() && property.data_type != DataType::Any {
-            return Err(format!("`{name}` holds no JSON that `{dotted}` could be in"));
+            return Err(format!("`{name}` holds no JSON, so `{dotted}` names nothing"));
         }
         let Property { data_type, multi, .. } = *property;
         Ok(Operand { property: name.to_owned(), path, data_type, multi })
@@ -292,7 +296,7 @@ impl FilterReader<'_> {
     }
 }
 
-/// The canonical form of a literal. Bounds on stored values do not hold for what one compares with.
+/// The canonical form of a literal. The limits of stored values do not apply to literals.
 fn by_type(property: &Property, value: &Json) -> Result<Json, String> {
     let mut loose = property.clone();
     loose.opts.clear();
@@ -320,7 +324,7 @@ fn typed(data_type: DataType, value: &Json) -> Option<Literal> {
     }
 }
 
-/// A literal that is compared with a value inside JSON: its own type holds.
+/// A literal that is compared with a value inside JSON. It keeps its own type.
 fn inside(value: &Json) -> Option<Literal> {
     match value {
         Json::Bool(value) => Some(Literal::Boolean(*value)),
@@ -332,7 +336,7 @@ fn inside(value: &Json) -> Option<Literal> {
     }
 }
 
-/// A literal, or what stands in `["const", literal]`.
+/// A literal, or the literal inside `["const", literal]`.
 fn constant(json: &Json) -> &Json {
     match json.as_array().map(Vec::as_slice) {
         Some([word, value]) if word == "const" => value,
@@ -354,7 +358,8 @@ fn text_of(operator: &str, json: &Json) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Checks a text that values are compared with. No value has a NUL, and databases end a text there.
+/// Checks a text that values are compared with. It must not contain a NUL, because no value does,
+/// and databases end a text there.
 fn check_text(text: &str) -> Result<(), String> {
     if text.len() > FILTER_LITERAL_BYTES_MAX {
         return Err(format!("a literal has at most {FILTER_LITERAL_BYTES_MAX} bytes"));

@@ -1,4 +1,4 @@
-//! IDLE (RFC 2177): news as they happen, until DONE.
+//! IDLE (RFC 2177): changes are sent as they happen, until DONE.
 
 use crate::imap::session::ImapDialogue;
 use crate::wire::ClientLine;
@@ -8,7 +8,7 @@ use std::io;
 const LINE_BYTES_MAX: usize = 1024;
 
 impl ImapDialogue {
-    /// Tells news until the client says DONE.
+    /// Sends changes until the client says DONE.
     ///
     /// # Errors
     ///
@@ -30,7 +30,8 @@ impl ImapDialogue {
     async fn news_until_line(&mut self) -> io::Result<ClientLine> {
         let mut changed = self.peer.house.shared.watch();
         loop {
-            // Marked as seen before looking, so that no change falls between the two.
+            // The state is marked as seen before it is read, so that no change is missed in
+            // between.
             changed.mark_unchanged();
             self.tell_news();
             self.peer.wire.flush().await?;

@@ -1,4 +1,5 @@
-//! The items of FETCH: read from the command, written for a message (RFC 3501 §6.4.5, §7.4.2).
+//! The items of FETCH: reads them from the command and writes them for a message (RFC 3501 §6.4.5,
+//! §7.4.2).
 
 use crate::imap::date;
 use crate::imap::envelope;
@@ -186,7 +187,7 @@ impl Section {
     fn of_part(&self, message: &Bytes, whole: &BodyPart) -> Option<Bytes> {
         let mut part = whole;
         for (level, number) in self.path.iter().enumerate() {
-            // A message inside a part is addressed through that part: 2.1 is its first part.
+            // The parts of a message inside part 2 have the numbers 2.1, 2.2 and so on.
             if level > 0 && part.content_type.value == "MESSAGE/RFC822" {
                 part = part.children.first()?;
             }

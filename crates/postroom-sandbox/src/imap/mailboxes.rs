@@ -126,7 +126,7 @@ impl ImapDialogue {
         removed.map_or_else(no_such_mailbox, |_| "OK deleted".to_owned())
     }
 
-    /// RENAME, with all that is below; INBOX stays and is emptied (RFC 3501 §6.3.5).
+    /// RENAME, including the mailboxes below. INBOX stays and is emptied (RFC 3501 §6.3.5).
     pub(crate) fn rename(&mut self, from: &str, to: &str) -> String {
         let below = format!("{from}{}", self.peer.house.delimiter);
         let user = self.user();
@@ -185,7 +185,7 @@ impl ListFilter<'_> {
     fn has(&self, name: &str, delimiter: char) -> bool {
         self.patterns.iter().any(|pattern| {
             let pattern = format!("{}{pattern}", self.reference);
-            // INBOX is INBOX in any case, but only as a whole.
+            // INBOX in upper or lower case is INBOX, but only as a whole name.
             let pattern = if pattern.eq_ignore_ascii_case("INBOX") { "INBOX" } else { &pattern };
             is_like(name.as_bytes(), pattern.as_bytes(), delimiter as u32)
         })
@@ -194,7 +194,7 @@ impl ListFilter<'_> {
 
 /// Whether a name matches a pattern: `*` is anything, `%` anything within one level.
 fn is_like(name: &[u8], pattern: &[u8], delimiter: u32) -> bool {
-    // For each length of the name's start: whether the pattern so far matches it.
+    // For each prefix of the name: whether the pattern so far matches it.
     let mut reached = vec![false; name.len() + 1];
     if let Some(first) = reached.first_mut() {
         *first = true;

@@ -1,4 +1,4 @@
-//! Commands as they come: lines, literals with their `+`, and the note in the transcript.
+//! Reads commands: lines, literals with their `+`, and the entry in the transcript.
 
 use crate::imap::command::ParsedCommand;
 use crate::imap::parse;
@@ -33,7 +33,7 @@ pub(crate) struct Received {
 }
 
 impl ImapDialogue {
-    /// Reads one command with its literals; `None` if it is answered already.
+    /// Reads one command with its literals. `None`: it has been answered already.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl ImapDialogue {
         Ok(Some(segments))
     }
 
-    /// Says `+` as the rules want. False if they refuse the command.
+    /// Sends `+`, unless the rules demand something else. False: the rules refuse the command.
     async fn let_go_on(&mut self, tag: &str) -> io::Result<bool> {
         match self.peer.at(Point::ImapContinue, &[]).await? {
             Flow::Instead(bytes, ending) => {

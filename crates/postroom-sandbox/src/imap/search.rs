@@ -1,6 +1,7 @@
 //! SEARCH: the keys, and whether a message has them (RFC 3501 §6.4.4).
 //!
-//! Text is compared as it stands in the message, without decoding, ASCII case aside.
+//! Text is compared with the raw message, without decoding. ASCII upper and lower case are the
+//! same.
 
 use crate::imap::date;
 use crate::imap::set::Set;
@@ -13,7 +14,7 @@ use jiff::civil::Date;
 /// How deep keys may nest.
 const DEPTH_MAX: usize = 50;
 
-/// What a message is to have.
+/// A condition on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SearchKey {
     /// Nothing in particular.
@@ -67,7 +68,7 @@ impl Compare {
     }
 }
 
-/// Reads keys until the end: all of them are wanted.
+/// Reads keys until the end. A message must match all of them.
 ///
 /// # Errors
 ///
@@ -134,7 +135,7 @@ fn flag_key(name: &str) -> Option<SearchKey> {
     let has = |flag: &str| SearchKey::Flag(flag.to_owned());
     let lacks = |flag: &str| SearchKey::Not(Box::new(has(flag)));
     Some(match name {
-        // No message is \Recent here, so none is new, and all are old.
+        // No message is \Recent here, so no message is new, and all are old.
         "ALL" | "OLD" => SearchKey::All,
         "NEW" | "RECENT" => SearchKey::Not(Box::new(SearchKey::All)),
         "SEEN" => has("\\Seen"),

@@ -14,7 +14,7 @@ use std::io;
 /// The flags that every mailbox knows.
 const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
 
-/// Which messages a command is about.
+/// The messages of a command.
 pub(crate) struct Messages<'a> {
     /// The set as it was given.
     pub set: &'a Set,
@@ -113,7 +113,7 @@ impl ImapDialogue {
         Ok("OK stored".to_owned())
     }
 
-    /// Changes the flags of one message; the FETCH response that tells of it.
+    /// Changes the flags of one message. Gives the FETCH response with the new flags.
     pub(crate) fn store_one(
         &mut self,
         position: usize,

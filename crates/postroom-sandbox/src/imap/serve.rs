@@ -62,7 +62,7 @@ impl ImapDialogue {
         }
     }
 
-    /// Carries out one command as the rules want. True if it is done and was answered OK.
+    /// Carries out one command, as the rules demand. True: it was carried out and answered OK.
     async fn step(&mut self, received: Received) -> io::Result<bool> {
         let Received { tag, name, uid, command } = received;
         let subject = self.subject(command.as_ref().ok());
@@ -83,7 +83,8 @@ impl ImapDialogue {
             (Ok(command), None) => self.carry_out(&tag, command).await?,
         };
         self.without = None;
-        // RFC 3501 §7.4.1: EXPUNGE would shift the numbers that these commands use.
+        // No EXPUNGE may be sent during these commands, because it would shift the numbers that
+        // they use (RFC 3501 §7.4.1).
         let counts = matches!(name, ImapCommand::Fetch | ImapCommand::Store | ImapCommand::Search);
         if uid || !counts {
             self.tell_news();
@@ -102,8 +103,7 @@ impl ImapDialogue {
         Ok(text.starts_with("OK"))
     }
 
-    /// Whom or what a command is about besides the user who is logged in: who logs in, or the
-    /// mailbox.
+    /// The subject of a command besides the user: the user who logs in, or the mailbox.
     fn subject(&self, command: Option<&ParsedCommand>) -> Option<String> {
         match command? {
             ParsedCommand::Login { user, .. } => Some(user.clone()),

@@ -1,4 +1,4 @@
-//! What the server knows of one dialogue.
+//! The state of one dialogue.
 
 use crate::imap::view::View;
 use crate::mailbox::Mailbox;
@@ -10,7 +10,7 @@ pub(crate) struct ImapDialogue {
     pub peer: Peer,
     /// The selected mailbox.
     pub view: Option<View>,
-    /// What the rules want to be left out of the responses to this command.
+    /// The item that the rules leave out of the responses to this command.
     pub without: Option<String>,
     /// How many of the sayings of [`crate::SandboxState::say`] the client has heard.
     pub heard_count: usize,
@@ -68,7 +68,7 @@ impl ImapDialogue {
         })
     }
 
-    /// Gathers what has happened and the client does not know yet.
+    /// Queues the changes that the client does not know yet.
     pub(crate) fn tell_news(&mut self) {
         let said = self
             .peer

@@ -11,7 +11,7 @@ pub(crate) struct View {
     pub read_only: bool,
     /// The UIDs in the order of sequence numbers.
     pub uids: Vec<u32>,
-    /// The version of the mailbox that the client was told of.
+    /// The version of the mailbox that the client knows.
     version: u64,
 }
 
@@ -26,18 +26,18 @@ impl View {
         }
     }
 
-    /// Whether nothing has happened that the client was not told of.
+    /// Whether the client knows every change.
     pub(crate) fn is_current(&self, mailbox: &Mailbox) -> bool {
         self.version == mailbox.version()
     }
 
-    /// Takes note that the client knows of everything that has happened.
+    /// Notes that the client knows every change.
     pub(crate) fn now_current(&mut self, mailbox: &Mailbox) {
         self.version = mailbox.version();
     }
 
-    /// What has happened since the client was told last, as untagged responses: EXPUNGE, then
-    /// EXISTS, then FETCH with flags that somebody else than `connection` has changed.
+    /// The changes that the client does not know, as untagged responses: EXPUNGE, then EXISTS, then
+    /// FETCH with flags that another connection than `connection` changed.
     pub(crate) fn news(&mut self, mailbox: &Mailbox, connection: u64) -> Vec<u8> {
         if self.is_current(mailbox) {
             return Vec::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What happens at a point instead of, or beside, what a good server does there.
+/// What happens at a point, instead of or in addition to what a good server does there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Exactly these bytes instead of the reply; `{tag}` in them stands for the command's tag.
@@ -13,24 +13,24 @@ pub enum Action {
     Reply(Vec<u8>),
     /// As `Reply`, and then the connection ends.
     ReplyThenEnd(Vec<u8>, Ending),
-    /// These bytes, then what is ordinary.
+    /// These bytes, then the ordinary reply.
     Before(Vec<u8>),
-    /// What is ordinary, and right behind it, in the same write, these bytes. At STARTTLS that is
-    /// the injection of plain text before the handshake.
+    /// The ordinary reply, and these bytes after it in the same write. At STARTTLS this injects
+    /// clear text before the handshake.
     After(Vec<u8>),
-    /// The connection ends here. What was said before is sent first.
+    /// The connection ends here. Earlier output is sent first.
     End(Ending),
-    /// Goes on as is ordinary and ends the connection after this many bytes, counted from here.
+    /// The ordinary reply, but the connection ends after this many bytes, counted from here.
     EndAfter {
-        /// How many bytes of what follows are still sent.
+        /// How many bytes are still sent.
         bytes: u64,
         /// How it then ends.
         ending: Ending,
     },
-    /// Waits, then goes on as is ordinary.
+    /// Waits, then the ordinary reply.
     Delay(Duration),
-    /// Waits until the rule is removed, then goes on as is ordinary. So a test can change things
-    /// exactly here: wait until the rule has acted, change, remove the rule.
+    /// Waits until the rule is removed, then the ordinary reply. So a test can change things
+    /// exactly at this point: wait until the rule has acted, make the change, remove the rule.
     Hold,
     /// From here on everything is sent in pieces of at most this many bytes, one at a time.
     Slow {
@@ -49,7 +49,7 @@ pub enum Action {
     /// Leaves out the response code or the item of this name, such as `UIDNEXT`: in SELECT, EXAMINE
     /// and STATUS.
     Without(String),
-    /// Something is wrong with the FETCH response: at [`crate::Point::ImapMessage`].
+    /// The FETCH response has a fault. For [`crate::Point::ImapMessage`].
     Message(MessageFault),
 }
 
@@ -91,24 +91,24 @@ impl Action {
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// It is closed without a word (TCP FIN, no TLS `close_notify`).
+    /// It is closed without a farewell (TCP FIN, no TLS `close_notify`).
     Close,
-    /// It is reset (TCP RST). What the client has not read yet may be lost to it, as in life.
+    /// It is reset (TCP RST). The client may lose bytes that it has not read yet.
     Reset,
-    /// It stays open, and nothing is read or written any more.
+    /// It stays open, but nothing is read or written any more.
     Stall,
 }
 
 /// What is wrong with one FETCH response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageFault {
-    /// There is none: the command is answered OK all the same.
+    /// There is no FETCH response, but the command is answered OK.
     Omit,
     /// `BODY[] NIL`.
     BodyNil,
     /// The body is not among the items.
     BodyMissing,
-    /// The body has these bytes; everything else is as the stored message says.
+    /// The body has these bytes. Everything else is that of the stored message.
     Body(Vec<u8>),
     /// The literal of the body is announced with this many bytes more (or fewer) than are sent.
     LiteralOffBy(i64),
@@ -118,8 +118,8 @@ pub enum MessageFault {
     UidMissing,
     /// The UID is another.
     Uid(u32),
-    /// INTERNALDATE has this value as it stands, quotes and all: `NIL`, `"00-Jan-0000 ..."`.
+    /// INTERNALDATE has exactly this value, with its quotes: `NIL`, `"00-Jan-0000 ..."`.
     InternalDate(String),
-    /// FLAGS has this value as it stands, parentheses and all.
+    /// FLAGS has exactly this value, with its parentheses.
     Flags(String),
 }

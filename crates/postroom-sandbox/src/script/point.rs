@@ -14,9 +14,10 @@ pub enum Point {
     ImapGreeting,
     /// Right before the `+` that lets the client send a synchronizing literal.
     ImapContinue,
-    /// An IMAP command is read completely (with or without `UID`), and nothing is done yet.
+    /// An IMAP command (with or without `UID`) has been read, but not carried out.
     ImapCommand(ImapCommand),
-    /// An IMAP command is carried out and its untagged responses are sent; the tagged one is not.
+    /// An IMAP command has been carried out and its untagged responses are sent. The tagged
+    /// response is not sent yet.
     ImapDone(ImapCommand),
     /// Right before the FETCH response for the message with this UID; `None`: for each message.
     ImapMessage(Option<u32>),
@@ -26,11 +27,11 @@ pub enum Point {
     SmtpTls,
     /// Right before the SMTP greeting.
     SmtpGreeting,
-    /// An SMTP command is read, and nothing is done yet.
+    /// An SMTP command has been read, but not carried out.
     SmtpCommand(SmtpCommand),
     /// At least this many bytes of the message have come after DATA.
     SmtpContent(u64),
-    /// The dot has come. The message is not accepted yet.
+    /// The dot has arrived. The message is not accepted yet.
     SmtpDot,
     /// The message is accepted, recorded and delivered. The client does not know yet.
     SmtpAccepted,
@@ -152,7 +153,7 @@ impl SmtpCommand {
     }
 }
 
-/// What has come to pass in a dialogue, to be compared with the points of the rules.
+/// An event of a dialogue, which is compared with the points of the rules.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Occasion {
     /// Exactly this point.

@@ -14,7 +14,7 @@ const LINE_BYTES_MAX: usize = 12288;
 enum NoCredentials {
     /// The client took it back.
     Canceled,
-    /// What came is not base64, or not of the form that the mechanism wants.
+    /// The answer is not base64, or does not have the form of the mechanism.
     Malformed,
 }
 
@@ -96,7 +96,7 @@ impl SmtpDialogue {
     }
 }
 
-/// The text in a base64 line; `=` alone is the empty one (RFC 4954 §4).
+/// The text in a base64 line. A single `=` is the empty text (RFC 4954 §4).
 fn decoded(line: &[u8]) -> Result<String, NoCredentials> {
     if line == b"=" {
         return Ok(String::new());

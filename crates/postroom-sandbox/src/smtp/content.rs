@@ -11,7 +11,7 @@ use crate::smtp::unstuff::Unstuffer;
 use crate::state::AcceptedMail;
 use std::io;
 
-/// Bytes to say in place of the ordinary reply, and what follows them.
+/// Bytes to send instead of the ordinary reply, and what follows them.
 type Instead = (Vec<u8>, Option<Ending>);
 
 impl SmtpDialogue {
@@ -87,7 +87,7 @@ impl SmtpDialogue {
         }
     }
 
-    /// What the rules want at a point after the message: a reply instead, or bytes behind it.
+    /// What the rules demand at a point after the message: another reply, or bytes after it.
     async fn ask(
         &mut self,
         point: Point,
@@ -103,7 +103,7 @@ impl SmtpDialogue {
         })
     }
 
-    /// Gathers a reply and what is to stand right behind it.
+    /// Collects a reply and the bytes right after it.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl SmtpDialogue {
     }
 }
 
-/// Whether the bytes say that the server did what it was asked for.
+/// Whether the bytes are a positive reply.
 pub(crate) fn is_positive(reply: &[u8]) -> bool {
     matches!(reply.first(), Some(b'2' | b'3'))
 }

@@ -78,7 +78,7 @@ impl SmtpDialogue {
         self.peer.record(verb, format!("AUTH {mechanism}{secret}").as_bytes(), pipelined);
     }
 
-    /// Carries out one command as the rules want. False if the dialogue is over.
+    /// Carries out one command, as the rules demand. False: the dialogue is over.
     async fn step(&mut self, command: SmtpCommand, argument: &str) -> io::Result<bool> {
         let address = subject(command, argument);
         let addresses: Vec<&str> = address.as_deref().into_iter().collect();
@@ -125,7 +125,7 @@ impl SmtpDialogue {
         }
     }
 
-    /// What comes after the positive reply. False if the dialogue is over.
+    /// Does what follows the positive reply. False: the dialogue is over.
     async fn follow(&mut self, command: SmtpCommand) -> io::Result<bool> {
         match command {
             SmtpCommand::Data => self.content().await?,

@@ -1,4 +1,4 @@
-//! What the server knows of one dialogue, and the commands that need nothing but that.
+//! The state of one dialogue, and the commands that need nothing else.
 
 use crate::peer::Peer;
 use crate::script::SmtpCommand;
@@ -14,7 +14,7 @@ pub(crate) struct SmtpDialogue {
     pub peer: Peer,
     /// Whether EHLO or HELO was said.
     pub greeted: bool,
-    /// The mail that is being described: from MAIL until its end or RSET.
+    /// The current mail: from MAIL until its end or RSET.
     pub transaction: Option<Transaction>,
 }
 
@@ -61,7 +61,7 @@ impl SmtpDialogue {
         self.keywords().iter().any(is)
     }
 
-    /// Carries out a command that only concerns the dialogue.
+    /// Carries out a command that is about the dialogue only.
     pub(crate) fn command(&mut self, command: SmtpCommand, argument: &str) -> ServerReply {
         match command {
             SmtpCommand::Ehlo | SmtpCommand::Helo => self.hello(command, argument),
