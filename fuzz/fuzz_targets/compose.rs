@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_mime::compose::{Address, Content, Draft, File, compose, compose_bytes};
+use postroom_mime::compose::{Address, FileContent, Draft, DraftFile, compose, compose_bytes};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -12,11 +12,11 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let mut fields = text.split('|').map(str::to_owned);
     let mut field = || fields.next().unwrap_or_default();
-    let file = |name: String, media_type: String, content: String| File {
+    let file = |name: String, media_type: String, content: String| DraftFile {
         content_id: Some(media_type.clone()).filter(|id| id.len() % 2 == 1),
         name,
         media_type,
-        content: Content::Bytes(content.into_bytes().into()),
+        content: FileContent::Bytes(content.into_bytes().into()),
     };
     let mut draft = Draft {
         from: Address { name: Some(field()), address: field() },

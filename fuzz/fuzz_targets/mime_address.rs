@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_mime::address;
+use postroom_mime::parse_addresses;
 use postroom_mime::charset::Detection;
-use postroom_mime::defect::Defects;
-use postroom_mime::field_text::FieldText;
+use postroom_mime::Defects;
+use postroom_mime::FieldText;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut defects = Defects::default();
@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         defects: &mut defects,
     };
     let text = field.unfolded(bytes);
-    let found = address::parse(&text, &mut field);
+    let found = parse_addresses(&text, &mut field);
     assert!(found.len() <= bytes.len() + 1);
     for one in &found {
         assert!(!one.address.contains(['\r', '\n', '\0']), "{:?}", one.address);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_mime::flowed::unflow;
+use postroom_mime::unflow;
 
 fuzz_target!(|text: &str| {
     let solid = |text: &str| text.replace([' ', '\n'], "");

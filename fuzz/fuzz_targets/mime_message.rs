@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_mime::Limits;
+use postroom_mime::ParserLimits;
 use postroom_mime::PartSource;
 use std::io::Cursor;
 
@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
         assert_eq!(part.decode(bytes).len() as u64, part.size_bytes);
     }
-    let read = postroom_mime::parse_reader(Cursor::new(bytes), &Limits::default());
+    let read = postroom_mime::parse_reader(Cursor::new(bytes), &ParserLimits::default());
     let read = read.expect("memory can be read");
     assert_eq!(read.subject, message.subject);
     assert_eq!(read.text, message.text);

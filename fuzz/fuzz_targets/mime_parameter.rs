@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_mime::parameter::Parameters;
+use postroom_mime::Parameters;
 
 fuzz_target!(|bytes: &[u8]| {
     let parameters = Parameters::parse(bytes);

@@ -3,20 +3,20 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_mime::Limits;
-use postroom_mime::defect::Defects;
-use postroom_mime::source::Slice;
-use postroom_mime::source::Windows;
+use postroom_mime::ParserLimits;
+use postroom_mime::Defects;
+use postroom_mime::Slice;
+use postroom_mime::Windows;
 use postroom_mime::structure;
 use std::io::Cursor;
 
 fuzz_target!(|bytes: &[u8]| {
-    let limits = Limits {
+    let limits = ParserLimits {
         depth_max: 5,
         parts_max: 20,
         header_bytes_max: 2000,
         header_fields_max: 30,
-        ..Limits::default()
+        ..ParserLimits::default()
     };
     let mut defects = Defects::default();
     let found = structure::scan(&mut Slice(bytes), &limits, &mut defects).expect("memory");
@@ -38,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut defects_of_windows = Defects::default();
     let read = structure::scan(&mut windows, &limits, &mut defects_of_windows).expect("memory");
     assert_eq!(found.fields, read.fields);
-    let place = |entity: &structure::Entity| (entity.header.clone(), entity.body.clone());
+    let place = |entity: &structure::MimeEntity| (entity.header.clone(), entity.body.clone());
     assert!(found.entities.iter().map(place).eq(read.entities.iter().map(place)));
     assert_eq!(defects.into_list(), defects_of_windows.into_list());
 });

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postroom_mime::defect::Defects;
+use postroom_mime::Defects;
 use postroom_mime::encoded_word;
 
 fuzz_target!(|text: &str| {

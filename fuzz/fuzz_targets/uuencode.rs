@@ -5,13 +5,13 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut end = 0;
-    for block in postroom_mime::uuencode::blocks(bytes) {
+    for block in postroom_mime::uuencode_blocks(bytes) {
         assert!(end <= block.range.start && block.range.start < block.range.end);
         assert!(block.range.end <= bytes.len());
         end = block.range.end;
     }
     let mut end = 0;
-    for block in postroom_mime::yenc::blocks(bytes) {
+    for block in postroom_mime::yenc_blocks(bytes) {
         assert!(end <= block.range.start && block.range.start < block.range.end);
         assert!(block.range.end <= bytes.len() && block.content.len() <= block.range.len());
         end = block.range.end;

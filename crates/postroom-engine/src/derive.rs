@@ -6,13 +6,13 @@
 
 use crate::original::Original;
 use postroom_mime::Address;
+use postroom_mime::Attendee;
+use postroom_mime::Calendar;
 use postroom_mime::Defect;
 use postroom_mime::Message;
+use postroom_mime::Moment;
 use postroom_mime::Part;
 use postroom_mime::PartSource;
-use postroom_mime::calendar::Attendee;
-use postroom_mime::calendar::Calendar;
-use postroom_mime::calendar::Moment;
 use postroom_mime::html::name_utf8;
 use postroom_model::Options;
 use postroom_model::Timestamp;

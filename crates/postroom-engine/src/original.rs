@@ -55,7 +55,7 @@ impl Original {
         match self {
             Self::Memory(bytes) => Ok(postroom_mime::parse(bytes)),
             Self::Spool { file, .. } => {
-                postroom_mime::parse_reader(file.reopen()?, &postroom_mime::Limits::default())
+                postroom_mime::parse_reader(file.reopen()?, &postroom_mime::ParserLimits::default())
             }
         }
     }

@@ -1,10 +1,10 @@
 //! What a message needs before it can be sent, and what it is made of.
 
+use postroom_mime::Defects;
 use postroom_mime::compose;
 use postroom_mime::compose::is_reserved;
 use postroom_mime::compose::message_id;
 use postroom_mime::compose::wire_address;
-use postroom_mime::defect::Defects;
 use postroom_mime::encoded_word;
 use postroom_model::Entity;
 use postroom_model::Invalid;

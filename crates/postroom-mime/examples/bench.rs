@@ -7,9 +7,9 @@
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement, for people")]
 
-use postroom_mime::Limits;
-use postroom_mime::defect::Defects;
-use postroom_mime::source::Slice;
+use postroom_mime::Defects;
+use postroom_mime::ParserLimits;
+use postroom_mime::Slice;
 use postroom_mime::structure;
 use std::fs;
 use std::hint::black_box;
@@ -67,7 +67,8 @@ fn rate(messages: &[Vec<u8>], work: Work) -> f64 {
 }
 
 fn structure_alone(message: &[u8]) {
-    let found = structure::scan(&mut Slice(message), &Limits::default(), &mut Defects::default());
+    let found =
+        structure::scan(&mut Slice(message), &ParserLimits::default(), &mut Defects::default());
     black_box(found.map(|found| found.entities.len()).unwrap_or_default());
 }
 

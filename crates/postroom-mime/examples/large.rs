@@ -3,7 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement, for people")]
 
-use postroom_mime::Limits;
+use postroom_mime::ParserLimits;
 use postroom_mime::PartSource;
 use std::fs;
 use std::fs::File;
@@ -49,7 +49,7 @@ fn measure(path: &Path) -> io::Result<()> {
     let size_mb = fs::metadata(path)?.len() as f64 / 1e6;
     let before = peak_kb();
     let start = Instant::now();
-    let message = postroom_mime::parse_reader(File::open(path)?, &Limits::default())?;
+    let message = postroom_mime::parse_reader(File::open(path)?, &ParserLimits::default())?;
     let (time, grown) = (start.elapsed(), peak_kb() - before);
     println!(
         "decompose  {size_mb:.0} MB in a file: {:.0} ms, {:.1} MB of memory",

@@ -14,19 +14,19 @@
 
 use postroom_mime::Address;
 use postroom_mime::Defect;
-use postroom_mime::Limits;
+use postroom_mime::Defects;
+use postroom_mime::Disposition;
 use postroom_mime::Message;
+use postroom_mime::ParserLimits;
 use postroom_mime::Part;
 use postroom_mime::PartSource;
+use postroom_mime::Slice;
 use postroom_mime::charset;
 use postroom_mime::charset::Charset;
 use postroom_mime::charset::Detection;
-use postroom_mime::content::Disposition;
-use postroom_mime::defect::Defects;
-use postroom_mime::flowed;
-use postroom_mime::source::Slice;
 use postroom_mime::structure;
-use postroom_mime::structure::Entity;
+use postroom_mime::structure::MimeEntity;
+use postroom_mime::unflow;
 use serde_json::Value as Json;
 use serde_json::json;
 use sha2::Digest;
@@ -67,7 +67,7 @@ fn main() -> io::Result<()> {
 fn line(id: &str, raw: &[u8], path: &Path) -> Json {
     let sha256 = hex(raw);
     let raw = behind_mark(raw);
-    let limits = Limits { boundary_passes_max: 0, ..Limits::default() };
+    let limits = ParserLimits { boundary_passes_max: 0, ..ParserLimits::default() };
     let message = postroom_mime::parse_reader(Cursor::new(raw), &limits).unwrap_or_default();
     let structure = structure::scan(&mut Slice(raw), &limits, &mut Defects::default()).ok();
     let entities = structure.map(|structure| structure.entities).unwrap_or_default();
@@ -123,25 +123,25 @@ fn as_labelled(bytes: Vec<u8>, label: Option<&str>) -> String {
 
 /// Whether a part counts: nothing out of another part, unless that is nothing but this file, and no
 /// multipart that has no parts.
-fn is_file(part: &Part, entities: &[Entity]) -> bool {
-    let is_alone = |entity: &Entity| {
+fn is_file(part: &Part, entities: &[MimeEntity]) -> bool {
+    let is_alone = |entity: &MimeEntity| {
         entity.content.file_encoding.is_some()
             && entity.content.name() == part.declared_name.as_deref()
     };
-    let is_body = |entity: &Entity| is_at(entity, part) && is_body(entity);
+    let is_body = |entity: &MimeEntity| is_at(entity, part) && is_body(entity);
     (part.container.is_none() || entities.iter().any(is_alone))
         && !entities.iter().any(is_body)
         && !part.media_type.starts_with("multipart/")
 }
 
 /// Whether an entity is a body by the conventions of the comparison.
-fn is_body(entity: &Entity) -> bool {
+fn is_body(entity: &MimeEntity) -> bool {
     let content = &entity.content;
     matches!(&*content.media_type, "text/plain" | "text/html")
         && content.disposition != Some(Disposition::Attachment)
 }
 
-fn is_at(entity: &Entity, part: &Part) -> bool {
+fn is_at(entity: &MimeEntity, part: &Part) -> bool {
     match &part.source {
         PartSource::Range { offset, .. } => *offset == entity.body.start,
         PartSource::Bytes(_) => false,
@@ -149,16 +149,16 @@ fn is_at(entity: &Entity, part: &Part) -> bool {
 }
 
 /// Parts that are files by the conventions, and shown or left out by us.
-fn others(message: &Message, raw: &[u8], entities: &[Entity]) -> Vec<Json> {
+fn others(message: &Message, raw: &[u8], entities: &[MimeEntity]) -> Vec<Json> {
     let parts = || message.attachments.iter().chain(&message.inlines);
-    let is_other = |entity: &&Entity| {
+    let is_other = |entity: &&MimeEntity| {
         let kind = &*entity.content.media_type;
         let is_text = kind.starts_with("text/") && !matches!(kind, "text/plain" | "text/html");
         (is_text || kind == "application/applefile")
             && !entity.has_parts
             && !parts().any(|part| is_at(entity, part))
     };
-    let shown = |entity: &Entity| {
+    let shown = |entity: &MimeEntity| {
         let range =
             usize::try_from(entity.body.start).ok().zip(usize::try_from(entity.body.end).ok());
         let body = range.and_then(|(start, end)| raw.get(start..end)).unwrap_or_default();
@@ -218,8 +218,8 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Whether an alternative has several parts of one kind: the comparison joins them.
-fn has_twins(entities: &[Entity]) -> bool {
-    let holder = |entity: &Entity| {
+fn has_twins(entities: &[MimeEntity]) -> bool {
+    let holder = |entity: &MimeEntity| {
         let parent = entity.parent?;
         let media_type = &entities.get(parent)?.content.media_type;
         (media_type == "multipart/alternative").then_some(parent)
@@ -232,7 +232,7 @@ fn has_twins(entities: &[Entity]) -> bool {
 }
 
 /// The bodies of the message, or those of its parts alone where the two differ.
-fn bodies(message: &Message, raw: &[u8], entities: &[Entity]) -> (Vec<String>, Vec<String>) {
+fn bodies(message: &Message, raw: &[u8], entities: &[MimeEntity]) -> (Vec<String>, Vec<String>) {
     let is_opened =
         message.attachments.iter().chain(&message.inlines).any(|part| part.container.is_some());
     let conventions =
@@ -260,9 +260,7 @@ fn bodies(message: &Message, raw: &[u8], entities: &[Entity]) -> (Vec<String>, V
             _ if content.disposition == Some(Disposition::Attachment) => {}
             "text/plain" => {
                 let text = decode().replace("\r\n", "\n");
-                texts.push(
-                    content.flowed.map_or(text.clone(), |del_sp| flowed::unflow(&text, del_sp)),
-                );
+                texts.push(content.flowed.map_or(text.clone(), |del_sp| unflow(&text, del_sp)));
             }
             "text/html" => htmls.push(decode()),
             _ => {}

@@ -17,10 +17,10 @@ use crate::address::spec::is_simple;
 use crate::address::spec::mailbox;
 use crate::address::spec::trimmed;
 use crate::address::spec::unescaped;
-use crate::address::token::Token;
-use crate::address::token::Tokens;
+use crate::address::token::AddressToken;
+use crate::address::token::AddressTokens;
+use crate::address::word::AddressWord;
 use crate::address::word::Bare;
-use crate::address::word::Word;
 use crate::address::word::bare_addresses;
 use crate::compose::Address;
 use crate::defect::Defect;
@@ -47,19 +47,23 @@ pub fn parse(text: &str, field: &mut FieldText<'_>) -> Vec<Address> {
         loose: Loose::No,
     };
     let last_end = memchr::memrchr(b';', text.as_bytes());
-    let mut tokens = Tokens::new(text);
+    let mut tokens = AddressTokens::new(text);
     while let Some(token) = tokens.next_token() {
         if list.found.len() >= ADDRESSES_MAX {
             break;
         }
         match token {
-            Token::Comma => list.end(),
+            AddressToken::Comma => list.end(),
             // A group's name, if something ends the group.
-            Token::Colon { .. } if last_end.is_some_and(|end| end >= tokens.at()) => list.group(),
-            Token::Colon { is_glued } => list.word(":", false, is_glued),
-            Token::Angle(inner) => list.angle(inner),
-            Token::Comment(comment) => list.comments.push(comment),
-            Token::Word { text, is_quoted, is_glued } => list.word(text, is_quoted, is_glued),
+            AddressToken::Colon { .. } if last_end.is_some_and(|end| end >= tokens.at()) => {
+                list.group()
+            }
+            AddressToken::Colon { is_glued } => list.word(":", false, is_glued),
+            AddressToken::Angle(inner) => list.angle(inner),
+            AddressToken::Comment(comment) => list.comments.push(comment),
+            AddressToken::Word { text, is_quoted, is_glued } => {
+                list.word(text, is_quoted, is_glued)
+            }
         }
     }
     list.end();
@@ -69,7 +73,7 @@ pub fn parse(text: &str, field: &mut FieldText<'_>) -> Vec<Address> {
 struct List<'a, 'b, 'f> {
     field: &'b mut FieldText<'f>,
     found: Vec<Address>,
-    words: Vec<Word<'a>>,
+    words: Vec<AddressWord<'a>>,
     comments: Vec<&'a str>,
     /// Whether angle brackets stood here since the last separator.
     is_addressed: bool,
@@ -88,7 +92,7 @@ enum Loose {
 
 impl<'a> List<'a, '_, '_> {
     fn word(&mut self, text: &'a str, is_quoted: bool, is_glued: bool) {
-        self.words.push(Word { text, is_quoted, is_glued });
+        self.words.push(AddressWord { text, is_quoted, is_glued });
     }
 
     /// What was read is the name of a group, or `mailto:`.
@@ -161,7 +165,7 @@ impl<'a> List<'a, '_, '_> {
     /// Leaves out the name of a group that begins here and has no end, unless it is part of a name
     /// in front of an address in brackets.
     fn leave_group(&mut self) {
-        if self.words.last().is_some_and(Word::is_colon) {
+        if self.words.last().is_some_and(AddressWord::is_colon) {
             self.words.clear();
         }
     }
@@ -176,7 +180,7 @@ impl<'a> List<'a, '_, '_> {
     /// Ends what was read: an address without angle brackets, or a mere name.
     fn end(&mut self) {
         let is_addressed = std::mem::take(&mut self.is_addressed);
-        if let Some(colon) = self.words.iter().rposition(Word::is_colon) {
+        if let Some(colon) = self.words.iter().rposition(AddressWord::is_colon) {
             self.unended(colon);
         }
         if self.words.is_empty() {
@@ -193,15 +197,15 @@ impl<'a> List<'a, '_, '_> {
     /// Takes a colon that ends the name of a group without an end, or stands behind an address.
     fn unended(&mut self, colon: usize) {
         let rest = self.words.split_off(colon);
-        let has_address = self.words.iter().any(Word::has_at);
+        let has_address = self.words.iter().any(AddressWord::has_at);
         let before = std::mem::replace(&mut self.words, rest.into_iter().skip(1).collect());
-        if has_address && !before.iter().any(Word::is_colon) {
+        if has_address && !before.iter().any(AddressWord::is_colon) {
             self.bare(&before, false);
         }
     }
 
     /// Takes the words of an address without angle brackets, or of a mere name.
-    fn bare(&mut self, words: &[Word<'a>], is_addressed: bool) {
+    fn bare(&mut self, words: &[AddressWord<'a>], is_addressed: bool) {
         if let [word] = words
             && !word.is_quoted
             && is_simple(word.text)
@@ -212,13 +216,13 @@ impl<'a> List<'a, '_, '_> {
             self.found.push(Address { name, address: in_unicode(word.text.to_owned()) });
             return;
         }
-        if is_addressed && !words.iter().any(Word::has_at) {
+        if is_addressed && !words.iter().any(AddressWord::has_at) {
             // Something behind an address that is none itself.
             self.field.defects.note(Defect::AddressMalformed);
             return;
         }
         self.loose = match self.loose {
-            _ if words.iter().any(Word::has_at) => Loose::No,
+            _ if words.iter().any(AddressWord::has_at) => Loose::No,
             Loose::No => Loose::Once,
             Loose::Once | Loose::Often => Loose::Often,
         };
@@ -291,7 +295,7 @@ impl<'a> List<'a, '_, '_> {
     }
 
     /// The display name that words make.
-    fn name(&mut self, words: &[Word<'_>]) -> Option<String> {
+    fn name(&mut self, words: &[AddressWord<'_>]) -> Option<String> {
         let bytes = words.iter().map(|word| word.text.len() + 1).sum();
         let mut name = String::with_capacity(bytes);
         for word in words {
@@ -309,8 +313,8 @@ impl<'a> List<'a, '_, '_> {
 }
 
 /// Words as they are written.
-fn source(words: &[Word<'_>]) -> String {
-    words.iter().map(Word::source).collect()
+fn source(words: &[AddressWord<'_>]) -> String {
+    words.iter().map(AddressWord::source).collect()
 }
 
 #[cfg(test)]

@@ -10,25 +10,25 @@
 //!
 //! Standards: RFC 2046, 2183, 2387, 2392, 2557, 3676.
 
-use crate::body::plan::Place;
+use crate::body::plan::LeafPlace;
 use crate::body::plan::Role;
-use crate::body::plan::Shown;
+use crate::body::plan::ShownAs;
 use crate::charset;
 use crate::charset::Charset;
 use crate::charset::Detection;
-use crate::content::Content;
+use crate::content::ContentFields;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::flowed;
 use crate::html;
 use crate::leaf;
-use crate::limits::Limits;
+use crate::limits::ParserLimits;
 use crate::message::Container;
 use crate::message::PartSource;
-use crate::message::Security;
+use crate::message::Protection;
 use crate::plain;
-use crate::source::Source;
-use crate::structure::Entity;
+use crate::source::ByteSource;
+use crate::structure::MimeEntity;
 use crate::structure::Structure;
 use crate::uuencode;
 use encoding_rs::UTF_8;
@@ -44,7 +44,7 @@ const BLANK_BYTES_MAX: usize = 1 << 10;
 
 /// The bodies and files of a message, before files get their names.
 #[derive(Debug, Default)]
-pub struct Bodies {
+pub(crate) struct Bodies {
     /// The plain text, if there is a part for it.
     pub text: Option<String>,
     /// The html as text.
@@ -58,14 +58,14 @@ pub struct Bodies {
     /// Whether any of the text was made of html.
     pub is_derived: bool,
     /// How S/MIME protects it.
-    pub security: Option<Security>,
+    pub security: Option<Protection>,
     /// All other leaves.
-    pub files: Vec<File>,
+    pub files: Vec<FileLeaf>,
 }
 
 /// A leaf that is a file.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct FileLeaf {
     /// Its name, as it is declared.
     pub declared_name: Option<String>,
     /// What it is to be named after.
@@ -88,11 +88,11 @@ pub struct File {
 const BINARY: [&[u8]; 5] = [b"\x89PNG\r\n", b"\xFF\xD8\xFF", b"GIF89a", b"%PDF-1.", b"PK\x03\x04"];
 
 /// Reads the leaves of a message.
-pub struct Reader<'a, S> {
+pub(crate) struct BodyReader<'a, S> {
     /// The message.
     pub source: &'a mut S,
     /// The limits.
-    pub limits: &'a Limits,
+    pub limits: &'a ParserLimits,
     /// Finds out charsets.
     pub detection: Detection,
     /// What was met.
@@ -107,21 +107,21 @@ pub struct Reader<'a, S> {
     pub depth: usize,
 }
 
-impl<S: Source> Reader<'_, S> {
+impl<S: ByteSource> BodyReader<'_, S> {
     /// Sorts the leaves of a message.
     ///
     /// # Errors
     ///
     /// Those of the file.
-    pub fn read(&mut self, structure: &Structure) -> io::Result<()> {
+    pub(crate) fn read(&mut self, structure: &Structure) -> io::Result<()> {
         let roles = plan::roles(&structure.entities);
         let places = roles.iter().filter_map(|role| match role {
             Role::Body(place) => Some(place),
             Role::Nothing | Role::File => None,
         });
         for place in places {
-            self.has_text |= place.shown == Shown::Text && place.in_text;
-            self.has_html |= place.shown == Shown::Html && place.in_html;
+            self.has_text |= place.shown == ShownAs::Text && place.in_text;
+            self.has_html |= place.shown == ShownAs::Html && place.in_html;
         }
         for (at, (entity, role)) in structure.entities.iter().zip(&roles).enumerate() {
             match role {
@@ -148,7 +148,7 @@ impl<S: Source> Reader<'_, S> {
             Some([Role::Body(one), Role::Body(next)]) => one.shown == next.shown,
             _ => false,
         };
-        let is_plain = |entity: &Entity| {
+        let is_plain = |entity: &MimeEntity| {
             let content = &entity.content;
             content.is_typed && !content.is_multipart() && content.name().is_none()
         };
@@ -166,11 +166,11 @@ impl<S: Source> Reader<'_, S> {
     }
 
     /// Adds a leaf to the bodies. What is no text at all is a file, whatever it is called.
-    fn text(&mut self, entity: &Entity, place: Place) -> io::Result<()> {
+    fn text(&mut self, entity: &MimeEntity, place: LeafPlace) -> io::Result<()> {
         let shown = place.shown;
         let have = match shown {
-            Shown::Text => self.bodies.text.as_ref(),
-            Shown::Html => self.bodies.html.as_ref(),
+            ShownAs::Text => self.bodies.text.as_ref(),
+            ShownAs::Html => self.bodies.html.as_ref(),
         };
         let max = self.limits.text_bytes_max.saturating_sub(have.map_or(0, String::len));
         let (content, size_bytes) = self.content(entity, shown, max)?;
@@ -179,8 +179,8 @@ impl<S: Source> Reader<'_, S> {
         }
         let is_cut = size_bytes.is_none();
         let content = match shown {
-            Shown::Text => self.encoded_files(&entity.content, content, is_cut),
-            Shown::Html => content,
+            ShownAs::Text => self.encoded_files(&entity.content, content, is_cut),
+            ShownAs::Html => content,
         };
         let declared = declared(&entity.content, shown, &content);
         let decoded = charset::decode(content, declared.as_deref(), &mut self.detection);
@@ -191,18 +191,18 @@ impl<S: Source> Reader<'_, S> {
             None => {}
         }
         let mut text = plain::plain(decoded.text, max, self.defects);
-        if let (Shown::Text, Some(del_sp)) = (shown, entity.content.flowed) {
+        if let (ShownAs::Text, Some(del_sp)) = (shown, entity.content.flowed) {
             text = flowed::unflow(&text, del_sp);
         }
         match shown {
-            Shown::Text => self.add_text(text, place),
-            Shown::Html => self.add_html(entity, text, place, (decoded.charset, size_bytes))?,
+            ShownAs::Text => self.add_text(text, place),
+            ShownAs::Html => self.add_html(entity, text, place, (decoded.charset, size_bytes))?,
         }
         Ok(())
     }
 
     /// Adds plain text, to the html too if that shows it beside its own.
-    fn add_text(&mut self, text: String, place: Place) {
+    fn add_text(&mut self, text: String, place: LeafPlace) {
         let max = self.limits.text_bytes_max;
         let is_filled = !text.trim().is_empty();
         if place.in_html && self.has_html && is_filled {
@@ -224,9 +224,9 @@ impl<S: Source> Reader<'_, S> {
     /// Adds html, to the text too if that shows it beside its own.
     fn add_html(
         &mut self,
-        entity: &Entity,
+        entity: &MimeEntity,
         html: String,
-        place: Place,
+        place: LeafPlace,
         read: (Option<Charset>, Option<u64>),
     ) -> io::Result<()> {
         let max = self.limits.text_bytes_max;
@@ -246,8 +246,8 @@ impl<S: Source> Reader<'_, S> {
     /// read further where files stand in it.
     fn content(
         &mut self,
-        entity: &Entity,
-        shown: Shown,
+        entity: &MimeEntity,
+        shown: ShownAs,
         max: usize,
     ) -> io::Result<(Vec<u8>, Option<u64>)> {
         let mut defects = Defects::default();
@@ -255,7 +255,7 @@ impl<S: Source> Reader<'_, S> {
         let open_max = self.limits.open_bytes_max;
         let (begin, size_bytes) = &read;
         let has_file = size_bytes.is_none() && uuencode::BEGIN.find(begin).is_some();
-        if shown == Shown::Text && has_file && max < open_max {
+        if shown == ShownAs::Text && has_file && max < open_max {
             defects = Defects::default();
             read = leaf::content(self.source, entity, open_max, &mut defects)?;
         }
@@ -266,7 +266,7 @@ impl<S: Source> Reader<'_, S> {
     /// Notes where the html is: several parts are joined, so they are no range of the message.
     fn html(
         &mut self,
-        entity: &Entity,
+        entity: &MimeEntity,
         (is_first, charset): (bool, Option<Charset>),
         size_bytes: Option<u64>,
     ) -> io::Result<()> {
@@ -288,7 +288,7 @@ impl<S: Source> Reader<'_, S> {
     }
 
     /// Adds a leaf to the files.
-    fn file(&mut self, entity: &Entity) -> io::Result<()> {
+    fn file(&mut self, entity: &MimeEntity) -> io::Result<()> {
         let content = &entity.content;
         if let Some(encoding) = content.file_encoding
             && self.encoded_part(entity, encoding)?
@@ -297,7 +297,7 @@ impl<S: Source> Reader<'_, S> {
         }
         let size_bytes = leaf::size_bytes(self.source, entity, self.defects)?;
         let charset = content.charset.clone().filter(|_| content.media_type.starts_with("text/"));
-        self.bodies.files.push(File {
+        self.bodies.files.push(FileLeaf {
             declared_name: content.name().map(str::to_owned),
             name: content.name().map(str::to_owned),
             media_type: content.media_type.clone(),
@@ -312,7 +312,7 @@ impl<S: Source> Reader<'_, S> {
 }
 
 /// Whether a part is an alternative to others.
-fn is_alternative(structure: &Structure, entity: &Entity) -> bool {
+fn is_alternative(structure: &Structure, entity: &MimeEntity) -> bool {
     let holder = entity.parent.and_then(|parent| structure.entities.get(parent));
     holder.is_some_and(|holder| holder.content.media_type == "multipart/alternative")
 }
@@ -340,7 +340,7 @@ fn add(body: &mut Option<String>, piece: String, bytes_max: usize, defects: &mut
 
 /// The charset that a text declares. Html may name it itself, where it is not UTF-8 all the same;
 /// it is never in UTF-7, in which markup would hide.
-fn declared(part: &Content, shown: Shown, content: &[u8]) -> Option<String> {
+fn declared(part: &ContentFields, shown: ShownAs, content: &[u8]) -> Option<String> {
     let is_plain = |label: &String| match Charset::for_label(label) {
         Some(Charset::Utf7 | Charset::Utf32 { .. }) => false,
         Some(Charset::Whatwg(encoding)) => encoding.is_ascii_compatible() || part.charset.is_some(),
@@ -349,14 +349,14 @@ fn declared(part: &Content, shown: Shown, content: &[u8]) -> Option<String> {
         }
     };
     match shown {
-        Shown::Text => part.charset.clone(),
-        Shown::Html if part.charset.is_some() => part.charset.clone().filter(is_plain),
-        Shown::Html if std::str::from_utf8(content).is_ok() => None,
-        Shown::Html => html::charset(content).filter(is_plain),
+        ShownAs::Text => part.charset.clone(),
+        ShownAs::Html if part.charset.is_some() => part.charset.clone().filter(is_plain),
+        ShownAs::Html if std::str::from_utf8(content).is_ok() => None,
+        ShownAs::Html => html::charset(content).filter(is_plain),
     }
 }
 
-fn range(entity: &Entity, charset: Option<String>) -> PartSource {
+fn range(entity: &MimeEntity, charset: Option<String>) -> PartSource {
     PartSource::Range {
         offset: entity.body.start,
         length: entity.body.end.saturating_sub(entity.body.start),

@@ -78,13 +78,13 @@ pub fn summarise(text: &str) -> Option<Calendar> {
     let mut zones = DefinedZones::default();
     // They may stand behind the event.
     lines().for_each(|line| zones.line(&line));
-    let mut reader = Reader { zones, ..Reader::default() };
+    let mut reader = CalendarReader { zones, ..CalendarReader::default() };
     lines().for_each(|line| reader.line(&line));
     Some(reader.finish())
 }
 
 #[derive(Default)]
-struct Reader {
+struct CalendarReader {
     zones: DefinedZones,
     calendar: Calendar,
     /// How many components are open.
@@ -94,7 +94,7 @@ struct Reader {
     duration: Option<String>,
 }
 
-impl Reader {
+impl CalendarReader {
     fn line(&mut self, line: &ContentLine) {
         match (line.name.as_str(), self.depth) {
             ("BEGIN", depth) => {

@@ -70,7 +70,7 @@ pub enum Charset {
 
 /// A text that was decoded.
 #[derive(Debug, Clone)]
-pub struct Text {
+pub struct DecodedText {
     /// The text.
     pub text: String,
     /// The charset that it was in; `None` if it was UTF-8 or ASCII.
@@ -169,7 +169,7 @@ pub fn decoder(label: &str) -> Decoder {
 
 /// Decodes a text whose charset may be declared, wrong or missing.
 #[must_use]
-pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection) -> Text {
+pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection) -> DecodedText {
     let is_open = declared.is_none_or(label::is_ascii);
     let charset = declared.filter(|_| !is_open).and_then(Charset::for_label);
     let bytes = match String::from_utf8(bytes) {
@@ -185,7 +185,7 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection)
                 Some(rest) => rest.to_owned(),
                 None => text,
             };
-            return Text { text, charset: None, defect };
+            return DecodedText { text, charset: None, defect };
         }
         Ok(text) => text.into_bytes(),
         Err(error) => error.into_bytes(),
@@ -205,7 +205,7 @@ pub fn decode(bytes: Vec<u8>, declared: Option<&str>, detection: &mut Detection)
         Some(charset) => return decode_declared(&bytes, charset),
     };
     let (text, _) = found.decode(&bytes);
-    Text { text, charset: Some(found), defect: Some(defect) }
+    DecodedText { text, charset: Some(found), defect: Some(defect) }
 }
 
 /// Whether bytes that are valid UTF-8 are to be taken as such.
@@ -255,18 +255,18 @@ fn has_many_wide(text: &str) -> bool {
     text.chars().filter(|char| char.len_utf8() > 2).nth(CHANCES_MAX).is_some()
 }
 
-fn decode_declared(bytes: &[u8], charset: Charset) -> Text {
+fn decode_declared(bytes: &[u8], charset: Charset) -> DecodedText {
     let (text, is_clean) = charset.decode(bytes);
     if is_clean {
-        return Text { text, charset: Some(charset), defect: None };
+        return DecodedText { text, charset: Some(charset), defect: None };
     }
     let defect = Some(Defect::CharsetWrong);
     if let Ok(text) = std::str::from_utf8(bytes)
         && !text.is_ascii()
     {
-        return Text { text: text.to_owned(), charset: None, defect };
+        return DecodedText { text: text.to_owned(), charset: None, defect };
     }
-    Text { text, charset: Some(charset), defect }
+    DecodedText { text, charset: Some(charset), defect }
 }
 
 /// Whether the bytes switch character sets as ISO-2022-JP does.
@@ -312,7 +312,7 @@ pub fn named(label: &str) -> Option<Charset> {
 /// Decodes bytes that name their charset, as an encoded word or an extended parameter does. An
 /// unknown charset is taken for a missing one.
 #[must_use]
-pub fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
+pub(crate) fn decode_named(bytes: &[u8], charset: Option<Charset>) -> String {
     match charset {
         Some(Charset::Whatwg(encoding)) if encoding == UTF_8 => match std::str::from_utf8(bytes) {
             Ok(text) => text.to_owned(),

@@ -4,7 +4,7 @@
 //!   Draft ─► check ─► header ─► mixed( alternative( text, related( html, inlines ), .. ), files )
 //! ```
 //!
-//! Levels that would hold one part are left out. The result is a list of [`Piece`]s: ready bytes,
+//! Levels that would hold one part are left out. The result is a list of [`ComposedPiece`]s: ready bytes,
 //! and places where a file's content is put in, base64 in lines ([`Base64Lines`]). So a message
 //! with large attachments is written with the memory of one buffer.
 //!
@@ -24,7 +24,7 @@ use bytes::Bytes;
 use postroom_model::Invalid;
 
 use crate::compose::base64_lines::base64_lines_size_bytes;
-use crate::compose::structure::Writer;
+use crate::compose::structure::DraftWriter;
 
 mod base64_lines;
 mod body;
@@ -65,9 +65,9 @@ pub struct Draft {
     pub html: Option<String>,
     /// Files that the HTML refers to as `cid:`; attachments when there is no HTML. One that is a
     /// calendar is an alternative to the bodies (RFC 6047 §2.4).
-    pub inlines: Vec<File>,
+    pub inlines: Vec<DraftFile>,
     /// Files beside the bodies.
-    pub attachments: Vec<File>,
+    pub attachments: Vec<DraftFile>,
     /// The Message-ID, with or without angle brackets.
     pub message_id: String,
     /// Message-IDs that this message answers. Ones that cannot stand in a header field (not
@@ -87,7 +87,7 @@ pub struct Draft {
 
 /// A file of a message.
 #[derive(Debug, Clone)]
-pub struct File {
+pub struct DraftFile {
     /// The file name, any characters but CR, LF and NUL. Empty means none.
     pub name: String,
     /// The media type, with parameters if any. Empty means `application/octet-stream`.
@@ -95,12 +95,12 @@ pub struct File {
     /// What the HTML calls the file (`cid:`, RFC 2392), with or without angle brackets.
     pub content_id: Option<String>,
     /// What is in it.
-    pub content: Content,
+    pub content: FileContent,
 }
 
 /// Where the content of a file is.
 #[derive(Debug, Clone)]
-pub enum Content {
+pub enum FileContent {
     /// Here.
     Bytes(Bytes),
     /// With the caller, who puts it in when the message is written.
@@ -110,7 +110,7 @@ pub enum Content {
     },
 }
 
-impl Content {
+impl FileContent {
     /// Returns the size in bytes, before any encoding.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
@@ -132,7 +132,7 @@ pub enum FileAt {
 
 /// A stretch of a composed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum ComposedPiece {
     /// Bytes as they are sent.
     Bytes(Vec<u8>),
     /// The content of a file belongs here, through [`Base64Lines`].
@@ -148,7 +148,7 @@ pub enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composed {
     /// The message from its first byte to its last.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<ComposedPiece>,
     /// Whether the header holds an address whose local part is not ASCII: the message can only be
     /// sent with SMTPUTF8 (RFC 6531).
     pub needs_smtp_utf8: bool,
@@ -158,14 +158,14 @@ impl Composed {
     /// Returns the exact size of the message in bytes, as for SIZE (RFC 1870).
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        let size = |piece: &Piece| match piece {
-            Piece::Bytes(bytes) => bytes.len() as u64,
-            Piece::File { size_bytes, .. } => base64_lines_size_bytes(*size_bytes),
+        let size = |piece: &ComposedPiece| match piece {
+            ComposedPiece::Bytes(bytes) => bytes.len() as u64,
+            ComposedPiece::File { size_bytes, .. } => base64_lines_size_bytes(*size_bytes),
         };
         self.pieces.iter().map(size).sum()
     }
 
-    /// Writes the message. `open` is asked for each content that is [`Content::Elsewhere`].
+    /// Writes the message. `open` is asked for each content that is [`FileContent::Elsewhere`].
     ///
     /// # Errors
     ///
@@ -179,15 +179,15 @@ impl Composed {
     ) -> io::Result<()> {
         for piece in &self.pieces {
             let (at, size_bytes) = match piece {
-                Piece::Bytes(bytes) => {
+                ComposedPiece::Bytes(bytes) => {
                     out.write_all(bytes)?;
                     continue;
                 }
-                Piece::File { at, size_bytes } => (*at, *size_bytes),
+                ComposedPiece::File { at, size_bytes } => (*at, *size_bytes),
             };
             let written = match draft.file(at).map(|file| &file.content) {
-                Some(Content::Bytes(bytes)) => write_content(bytes.as_ref(), out)?,
-                Some(Content::Elsewhere { .. }) => write_content(open(at)?, out)?,
+                Some(FileContent::Bytes(bytes)) => write_content(bytes.as_ref(), out)?,
+                Some(FileContent::Elsewhere { .. }) => write_content(open(at)?, out)?,
                 None => return Err(io::ErrorKind::InvalidInput.into()),
             };
             if written != size_bytes {
@@ -201,7 +201,7 @@ impl Composed {
 impl Draft {
     /// Returns a file of this draft.
     #[must_use]
-    pub fn file(&self, at: FileAt) -> Option<&File> {
+    pub fn file(&self, at: FileAt) -> Option<&DraftFile> {
         match at {
             FileAt::Inline(index) => self.inlines.get(index),
             FileAt::Attachment(index) => self.attachments.get(index),
@@ -216,13 +216,13 @@ impl Draft {
 /// The first property, in the order of the header, that cannot be sent as it is, and why.
 pub fn compose(draft: &Draft) -> Result<Composed, Invalid> {
     check::draft(draft)?;
-    let mut writer = Writer::default();
+    let mut writer = DraftWriter::default();
     let needs_smtp_utf8 = header::write(draft, writer.bytes())?;
     structure::write(draft, &mut writer)?;
     Ok(Composed { pieces: writer.finish(), needs_smtp_utf8 })
 }
 
-/// Composes `draft`, all of whose contents are [`Content::Bytes`], in memory.
+/// Composes `draft`, all of whose contents are [`FileContent::Bytes`], in memory.
 ///
 /// # Errors
 ///

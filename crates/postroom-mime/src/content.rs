@@ -33,7 +33,7 @@ pub enum Disposition {
 
 /// What is known of the content of a part.
 #[derive(Debug, Clone, Default)]
-pub struct Content {
+pub struct ContentFields {
     /// The media type, lower case, without parameters.
     pub media_type: Cow<'static, str>,
     /// Whether a field says so.
@@ -71,7 +71,7 @@ pub struct Content {
     is_malformed: bool,
 }
 
-impl Content {
+impl ContentFields {
     /// The content of a part without any field.
     #[must_use]
     pub fn new(is_digest: bool) -> Self {

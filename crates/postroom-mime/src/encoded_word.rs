@@ -17,7 +17,7 @@ use std::ops::Range;
 const CHARSET_BYTES_MAX: usize = 64;
 
 /// One encoded word in a text.
-struct Word<'a> {
+struct EncodedWord<'a> {
     charset: &'a str,
     is_base64: bool,
     content: &'a str,
@@ -100,7 +100,7 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut run = Run::default();
     let (mut copied, mut from) = (0, 0);
-    let mut ends = Ends { text, next: 0 };
+    let mut ends = WordEnds { text, next: 0 };
     while let Some(found) = text.get(from..).and_then(begins) {
         let start = from + found;
         let Some(word) = word(text, start, (run.charset, &mut ends)) else {
@@ -136,12 +136,12 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
 }
 
 /// The ends `?=` of words, each searched once.
-struct Ends<'a> {
+struct WordEnds<'a> {
     text: &'a str,
     next: usize,
 }
 
-impl Ends<'_> {
+impl WordEnds<'_> {
     /// The first end at or behind `at`.
     fn behind(&mut self, at: usize) -> Option<usize> {
         if self.next < at {
@@ -158,8 +158,8 @@ impl Ends<'_> {
 fn word<'a>(
     text: &'a str,
     start: usize,
-    (open, ends): (Option<&'a str>, &mut Ends<'a>),
-) -> Option<Word<'a>> {
+    (open, ends): (Option<&'a str>, &mut WordEnds<'a>),
+) -> Option<EncodedWord<'a>> {
     let rest = text.get(start + 2..)?;
     let is_open = |open: &&str| rest.strip_prefix(open).is_some_and(|after| after.starts_with('?'));
     let (charset, mark) = match open.filter(is_open) {
@@ -177,7 +177,7 @@ fn word<'a>(
     if begins(content).is_some() {
         return None;
     }
-    Some(Word { charset, is_base64, content, end: end + 2 })
+    Some(EncodedWord { charset, is_base64, content, end: end + 2 })
 }
 
 /// The name of a charset at the front of `rest` without its language, and where it ends.
@@ -191,7 +191,7 @@ fn label(rest: &str) -> Option<(&str, usize)> {
 }
 
 impl<'a> Run<'a> {
-    fn push(&mut self, word: &Word<'a>) {
+    fn push(&mut self, word: &EncodedWord<'a>) {
         self.charset.get_or_insert(word.charset);
         if !word.is_base64 {
             self.end_base64();

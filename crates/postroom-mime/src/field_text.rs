@@ -100,7 +100,7 @@ impl FieldText<'_> {
 
 /// Bytes that are text without a second look: UTF-8 without NUL and without escapes.
 #[must_use]
-pub fn plain(bytes: &[u8]) -> Option<&str> {
+pub(crate) fn plain(bytes: &[u8]) -> Option<&str> {
     if memchr::memchr2(0x1B, b'\0', bytes).is_some() {
         return None;
     }

@@ -12,10 +12,10 @@ use crate::defect::Defects;
 use crate::encoded_word;
 use crate::field_text;
 use crate::field_text::FieldText;
-use crate::header::Field;
+use crate::header::FieldRange;
 use crate::headers::Headers;
 use crate::message::Message;
-use crate::source::Source;
+use crate::source::ByteSource;
 use std::io;
 use std::ops::Range;
 
@@ -27,18 +27,18 @@ const BATCH_BYTES: u64 = 64 << 10;
 /// # Errors
 ///
 /// Those of the file.
-pub fn read<S: Source>(
+pub(crate) fn read<S: ByteSource>(
     source: &mut S,
-    mut fields: &[Field],
+    mut fields: &[FieldRange],
     text: &mut FieldText<'_>,
     message: &mut Message,
 ) -> io::Result<()> {
-    let mut seen = Seen::default();
+    let mut seen = SeenFields::default();
     let bytes = fields.iter().map(|field| length(field.name.start, field.value.end)).sum();
     let mut headers = Headers::with_capacity(fields.len(), bytes);
     while let Some(first) = fields.first() {
         let start = first.name.start;
-        let fits = |field: &&Field| field.value.end - start <= BATCH_BYTES;
+        let fits = |field: &&FieldRange| field.value.end - start <= BATCH_BYTES;
         let count = fields.iter().take_while(fits).count().max(1);
         let (batch, rest) = fields.split_at_checked(count).unwrap_or((fields, &[]));
         fields = rest;
@@ -65,7 +65,7 @@ pub fn read<S: Source>(
                 }
                 None => text.append(bytes, line),
             });
-            let value = Value { bytes, line: headers.last(), has_words };
+            let value = FieldValue { bytes, line: headers.last(), has_words };
             seen.field(name, value, text, message);
         }
     }
@@ -75,7 +75,7 @@ pub fn read<S: Source>(
 }
 
 /// Leaves out the addresses that are too many.
-pub fn bound(message: &mut Message, addresses_max: usize, defects: &mut Defects) {
+pub(crate) fn bound(message: &mut Message, addresses_max: usize, defects: &mut Defects) {
     let Message { from, reply_to, to, cc, bcc, .. } = message;
     for list in [from, reply_to, to, cc, bcc] {
         if list.len() > addresses_max {
@@ -96,7 +96,7 @@ fn length(start: u64, end: u64) -> usize {
 
 /// The value of a field.
 #[derive(Clone, Copy)]
-struct Value<'a> {
+struct FieldValue<'a> {
     /// As it is written.
     bytes: &'a [u8],
     /// As a person reads it.
@@ -105,7 +105,7 @@ struct Value<'a> {
     has_words: bool,
 }
 
-impl Value<'_> {
+impl FieldValue<'_> {
     /// The addresses, of which encoded words are pieces.
     fn addresses(self, text: &mut FieldText<'_>) -> Vec<Address> {
         if self.has_words {
@@ -119,7 +119,7 @@ impl Value<'_> {
 
 /// Which of the fields that may occur once were met.
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenFields {
     from: bool,
     sender: bool,
     reply_to: bool,
@@ -131,11 +131,11 @@ struct Seen {
     received: bool,
 }
 
-impl Seen {
+impl SeenFields {
     fn field(
         &mut self,
         name: &str,
-        value: Value<'_>,
+        value: FieldValue<'_>,
         text: &mut FieldText<'_>,
         message: &mut Message,
     ) {

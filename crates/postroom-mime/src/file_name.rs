@@ -15,7 +15,7 @@ const DEVICE_BYTES_MAX: usize = 7;
 
 /// The names of one message.
 #[derive(Debug, Default)]
-pub struct FileNames {
+pub(crate) struct FileNames {
     /// In lower case, for not every file system tells cases apart; each with the number that the
     /// next file of that name gets.
     taken: BTreeMap<String, usize>,
@@ -23,7 +23,7 @@ pub struct FileNames {
 
 impl FileNames {
     /// A harmless name that no file of the message has yet.
-    pub fn name(&mut self, declared: Option<&str>, media_type: &str) -> String {
+    pub(crate) fn name(&mut self, declared: Option<&str>, media_type: &str) -> String {
         let name = declared.map(harmless).filter(|name| !name.is_empty());
         let name =
             name.unwrap_or_else(|| format!("{}{}", stem_of(media_type), extension_of(media_type)));
@@ -50,7 +50,7 @@ impl FileNames {
 /// The name without what could harm: paths, control and invisible characters, characters and names
 /// that file systems reserve. May be empty.
 #[must_use]
-pub fn harmless(declared: &str) -> String {
+pub(crate) fn harmless(declared: &str) -> String {
     let declared = declared.trim();
     if is_usual(declared) {
         return declared.to_owned();

@@ -1,7 +1,7 @@
 //! Files that lie in other files, the names of those without one, and what the html refers to.
 
 use crate::body::Bodies;
-use crate::body::File;
+use crate::body::FileLeaf;
 use crate::charset::Detection;
 use crate::defect::Defect;
 use crate::defect::Defects;
@@ -11,13 +11,13 @@ use crate::header::LineEnd;
 use crate::header::Scan;
 use crate::html;
 use crate::leaf;
-use crate::limits::Limits;
+use crate::limits::ParserLimits;
 use crate::message::Container;
 use crate::message::PartSource;
 use crate::plain;
 use crate::source;
+use crate::source::ByteSource;
 use crate::source::Slice;
-use crate::source::Source;
 use crate::tnef;
 use crate::transfer::TransferEncoding;
 use std::borrow::Cow;
@@ -37,9 +37,9 @@ const MESSAGES_MAX: usize = 200;
 /// # Errors
 ///
 /// Those of the message's file.
-pub fn open_tnef<S: Source>(
+pub(crate) fn open_tnef<S: ByteSource>(
     source: &mut S,
-    limits: &Limits,
+    limits: &ParserLimits,
     bodies: &mut Bodies,
     defects: &mut Defects,
 ) -> io::Result<()> {
@@ -84,7 +84,7 @@ pub fn open_tnef<S: Source>(
 }
 
 /// Whether a file is TNEF: by its type or name, or, whatever it is called, by its first bytes.
-fn is_tnef<S: Source>(source: &mut S, file: &File) -> io::Result<bool> {
+fn is_tnef<S: ByteSource>(source: &mut S, file: &FileLeaf) -> io::Result<bool> {
     let is_told = matches!(&*file.media_type, "application/ms-tnef" | "application/vnd.ms-tnef")
         || file.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"));
     if is_told || !file.media_type.starts_with("application/") {
@@ -132,8 +132,8 @@ fn start(text: &str, chars_max: usize) -> String {
     text.chars().filter(|char| !char.is_whitespace()).take(chars_max).collect()
 }
 
-fn of_tnef(name: Option<String>, media_type: Cow<'static, str>, bytes: Vec<u8>) -> File {
-    File {
+fn of_tnef(name: Option<String>, media_type: Cow<'static, str>, bytes: Vec<u8>) -> FileLeaf {
+    FileLeaf {
         declared_name: name.clone(),
         name,
         media_type,
@@ -150,8 +150,8 @@ fn of_tnef(name: Option<String>, media_type: Cow<'static, str>, bytes: Vec<u8>) 
 /// # Errors
 ///
 /// Those of the message's file.
-pub fn name_messages<S: Source>(source: &mut S, bodies: &mut Bodies) -> io::Result<()> {
-    let is_unnamed = |file: &&mut File| {
+pub(crate) fn name_messages<S: ByteSource>(source: &mut S, bodies: &mut Bodies) -> io::Result<()> {
+    let is_unnamed = |file: &&mut FileLeaf| {
         file.name.is_none() && matches!(&*file.media_type, "message/rfc822" | "message/global")
     };
     for file in bodies.files.iter_mut().filter(is_unnamed).take(MESSAGES_MAX) {
@@ -175,7 +175,7 @@ pub fn name_messages<S: Source>(source: &mut S, bodies: &mut Bodies) -> io::Resu
 
 /// The subject of a message of which `start` is the beginning.
 fn subject(start: &[u8]) -> io::Result<Option<String>> {
-    let limits = Limits::default();
+    let limits = ParserLimits::default();
     let mut defects = Defects::default();
     let scan = Scan { start: 0, line_end: LineEnd::detect(start), is_root: true, limits: &limits };
     let header = header::scan(&mut Slice(start), scan, |_| false, &mut defects)?;
@@ -200,7 +200,7 @@ fn subject(start: &[u8]) -> io::Result<Option<String>> {
 /// For each file, whether the html refers to it: by its Content-ID, or by its Content-Location as
 /// it is or as it follows from where the html is.
 #[must_use]
-pub fn referred(bodies: &Bodies) -> Vec<bool> {
+pub(crate) fn referred(bodies: &Bodies) -> Vec<bool> {
     let mut referred = vec![false; bodies.files.len()];
     let mut by_id: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut by_location: HashMap<&str, Vec<usize>> = HashMap::new();

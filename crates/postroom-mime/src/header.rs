@@ -10,8 +10,8 @@
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::header::damaged::is_damaged;
-use crate::limits::Limits;
-use crate::source::Source;
+use crate::limits::ParserLimits;
+use crate::source::ByteSource;
 use std::io;
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ const RESERVE_BYTES: u64 = 64 << 10;
 
 /// Where a field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
+pub struct FieldRange {
     /// Its name.
     pub name: Range<u64>,
     /// Its value: what follows the colon, without the end of its last line.
@@ -39,9 +39,9 @@ pub struct Field {
 
 /// Where a header is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// Its fields, in order; those beyond the limits are missing.
-    pub fields: Vec<Field>,
+    pub fields: Vec<FieldRange>,
     /// Where the body begins.
     pub body: u64,
     /// Where it begins behind the blank line, if lines stand before that which may belong to it.
@@ -51,7 +51,7 @@ pub struct Header {
 }
 
 /// What a line of a header is.
-enum Line {
+enum HeaderLine {
     Blank,
     Continuation,
     Field { name_bytes: usize, colon: usize },
@@ -61,11 +61,11 @@ enum Line {
 
 /// How a message ends its lines: LF, with or without CR, or CR alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LineEnd(pub u8);
+pub(crate) struct LineEnd(pub u8);
 
 /// What a header is read for.
 #[derive(Debug, Clone, Copy)]
-pub struct Scan<'a> {
+pub(crate) struct Scan<'a> {
     /// Where it begins.
     pub start: u64,
     /// How lines end.
@@ -73,7 +73,7 @@ pub struct Scan<'a> {
     /// Whether it is the message's own.
     pub is_root: bool,
     /// The limits.
-    pub limits: &'a Limits,
+    pub limits: &'a ParserLimits,
 }
 
 /// The state of a header that is being read.
@@ -97,7 +97,7 @@ struct Reading<'a> {
 impl LineEnd {
     /// Finds out how lines end, from the first bytes of a message.
     #[must_use]
-    pub fn detect(start: &[u8]) -> Self {
+    pub(crate) fn detect(start: &[u8]) -> Self {
         let is_cr =
             memchr::memchr(b'\n', start).is_none() && memchr::memchr(b'\r', start).is_some();
         Self(if is_cr { b'\r' } else { b'\n' })
@@ -109,7 +109,7 @@ impl LineEnd {
 /// # Errors
 ///
 /// Those of the file.
-pub fn scan<S: Source>(
+pub(crate) fn scan<S: ByteSource>(
     source: &mut S,
     scan: Scan<'_>,
     is_delimiter: impl Fn(&[u8]) -> bool,
@@ -154,7 +154,7 @@ pub fn scan<S: Source>(
 }
 
 /// What is looked at at once.
-fn step<S: Source>(source: &mut S, at: u64) -> io::Result<&[u8]> {
+fn step<S: ByteSource>(source: &mut S, at: u64) -> io::Result<&[u8]> {
     let window = source.window(at, STEP_BYTES)?;
     Ok(window.get(..STEP_BYTES).unwrap_or(window))
 }
@@ -164,13 +164,13 @@ fn mark_bytes(start: &[u8]) -> u64 {
     let mark = MARKS.iter().find(|mark| start.starts_with(mark));
     let is_field = |mark: &&&[u8]| {
         let line = start.get(mark.len()..).unwrap_or_default();
-        matches!(classify(line), Line::Field { .. } | Line::Mbox)
+        matches!(classify(line), HeaderLine::Field { .. } | HeaderLine::Mbox)
     };
     mark.filter(is_field).map_or(0, |mark| mark.len() as u64)
 }
 
 /// The length of a line, with its end.
-fn line_length<S: Source>(source: &mut S, start: u64, line_end: LineEnd) -> io::Result<u64> {
+fn line_length<S: ByteSource>(source: &mut S, start: u64, line_end: LineEnd) -> io::Result<u64> {
     let mut at = start;
     loop {
         let window = source.window(at, STEP_BYTES)?;
@@ -203,25 +203,25 @@ impl Reading<'_> {
         let is_behind_bare = std::mem::take(&mut self.is_bare);
         match classify(line) {
             // Only the beginning of it.
-            Line::Blank if !is_whole => {
+            HeaderLine::Blank if !is_whole => {
                 self.junk.get_or_insert(at);
             }
-            Line::Blank if is_first && self.scan.is_root && self.junk.is_none() => {
+            HeaderLine::Blank if is_first && self.scan.is_root && self.junk.is_none() => {
                 defects.note(Defect::BlankFirstLine);
                 self.is_late = true;
             }
-            Line::Blank => {
+            HeaderLine::Blank => {
                 self.header.body = at + length;
                 self.is_done = true;
             }
-            Line::Continuation if is_first || self.junk.is_some() => {
+            HeaderLine::Continuation if is_first || self.junk.is_some() => {
                 self.junk.get_or_insert(at);
             }
-            Line::Continuation => {
+            HeaderLine::Continuation => {
                 self.extend(at, line, length, defects);
                 self.is_bare = is_whole && line.trim_ascii_start().is_empty();
             }
-            Line::Field { name_bytes, colon } => {
+            HeaderLine::Field { name_bytes, colon } => {
                 if self.junk.take().is_some() {
                     defects.note(Defect::HeaderJunk);
                 }
@@ -231,10 +231,10 @@ impl Reading<'_> {
                 self.field(at, (name_bytes, colon), length, defects);
                 self.trim(at, line, length);
             }
-            Line::Mbox if is_first && self.scan.is_root && self.junk.is_none() => {
+            HeaderLine::Mbox if is_first && self.scan.is_root && self.junk.is_none() => {
                 defects.note(Defect::MboxLine);
             }
-            Line::Mbox | Line::Other => {
+            HeaderLine::Mbox | HeaderLine::Other => {
                 let is_open = self.junk.is_none() || self.is_damaged;
                 self.is_damaged = is_open && !is_first && is_whole && is_damaged(line);
                 self.junk.get_or_insert(at);
@@ -269,7 +269,9 @@ impl Reading<'_> {
             let end = at + length.min(max.saturating_sub(self.kept_bytes + RESERVE_BYTES).max(1));
             let end = if is_over { end } else { at + length };
             let value = (at + colon as u64 + 1).min(end);
-            self.header.fields.push(Field { name: at..at + name_bytes as u64, value: value..end });
+            self.header
+                .fields
+                .push(FieldRange { name: at..at + name_bytes as u64, value: value..end });
             self.kept_bytes += end - at;
             self.is_kept = !is_over;
         } else {
@@ -342,25 +344,25 @@ impl Reading<'_> {
 }
 
 /// Tells what a line is, its end included.
-fn classify(line: &[u8]) -> Line {
+fn classify(line: &[u8]) -> HeaderLine {
     let start = line.get(..NAME_BYTES_MAX).unwrap_or(line);
     let name = start.iter().position(|byte| !is_of_name(*byte)).unwrap_or(start.len());
     match start.get(name) {
-        Some(b':') if name > 0 => return Line::Field { name_bytes: name, colon: name },
-        Some(b' ' | b'\t') if name == 0 => return Line::Continuation,
+        Some(b':') if name > 0 => return HeaderLine::Field { name_bytes: name, colon: name },
+        Some(b' ' | b'\t') if name == 0 => return HeaderLine::Continuation,
         Some(b'\r' | b'\n') if line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
-            return Line::Blank;
+            return HeaderLine::Blank;
         }
         _ => {}
     }
     let after = start.get(name..).unwrap_or_default();
     let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     if name > 0 && after.get(blanks) == Some(&b':') {
-        Line::Field { name_bytes: name, colon: name + blanks }
+        HeaderLine::Field { name_bytes: name, colon: name + blanks }
     } else if line.starts_with(b"From ") || line.starts_with(b">From ") {
-        Line::Mbox
+        HeaderLine::Mbox
     } else {
-        Line::Other
+        HeaderLine::Other
     }
 }
 

@@ -5,12 +5,12 @@
 pub struct Headers {
     /// Names and values one behind the other.
     text: String,
-    ends: Vec<Ends>,
+    ends: Vec<FieldEnds>,
 }
 
 /// Where a field ends in the text; it begins where the one before it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ends {
+struct FieldEnds {
     name: usize,
     value: usize,
 }
@@ -26,7 +26,7 @@ impl Headers {
         self.text.push_str(name);
         let name = self.text.len();
         let appended = append(&mut self.text);
-        self.ends.push(Ends { name, value: self.text.len() });
+        self.ends.push(FieldEnds { name, value: self.text.len() });
         appended
     }
 

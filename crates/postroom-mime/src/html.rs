@@ -6,8 +6,8 @@
 //!
 //! Standards: the WHATWG's HTML, RFC 2392 (cid), RFC 2557 (Content-Location).
 
-use crate::html::scan::Event;
-use crate::html::shown::Shown;
+use crate::html::scan::HtmlToken;
+use crate::html::shown::ShownText;
 use std::ops::Range;
 
 mod entity;
@@ -40,7 +40,7 @@ pub const META_BYTES_MAX: usize = 4096;
 /// attributes and in styles.
 pub fn references(html: &str, mut each: impl FnMut(&str)) {
     scan::scan(html, |event| {
-        let Event::Comment(comment) = event else {
+        let HtmlToken::Comment(comment) = event else {
             reference(event, &mut each);
             return true;
         };
@@ -54,9 +54,9 @@ pub fn references(html: &str, mut each: impl FnMut(&str)) {
     });
 }
 
-fn reference(event: Event<'_>, each: &mut impl FnMut(&str)) {
+fn reference(event: HtmlToken<'_>, each: &mut impl FnMut(&str)) {
     match event {
-        Event::Attribute { name, value } => {
+        HtmlToken::Attribute { name, value } => {
             let is_set = name.len().checked_sub(SET.len()).and_then(|at| name.get(at..));
             if name.eq_ignore_ascii_case("style") {
                 css(&entity::decode_attribute(value), each);
@@ -67,8 +67,8 @@ fn reference(event: Event<'_>, each: &mut impl FnMut(&str)) {
                 each(&entity::decode_attribute(value.trim()));
             }
         }
-        Event::Style(text) => css(text, each),
-        Event::Open(_) | Event::Close(_) | Event::Text(_) | Event::Comment(_) => {}
+        HtmlToken::Style(text) => css(text, each),
+        HtmlToken::Open(_) | HtmlToken::Close(_) | HtmlToken::Text(_) | HtmlToken::Comment(_) => {}
     }
 }
 
@@ -106,13 +106,13 @@ fn css(text: &str, each: &mut impl FnMut(&str)) {
 /// joined as browsers do, and blocks begin lines.
 #[must_use]
 pub fn text(html: &str, bytes_max: usize) -> String {
-    let mut shown = Shown::default();
+    let mut shown = ShownText::default();
     scan::scan(html, |event| {
         match event {
-            Event::Open(name) => shown.open(name),
-            Event::Close(name) => shown.close(name),
-            Event::Text(piece) => shown.text(&entity::decode(piece)),
-            Event::Attribute { .. } | Event::Style(_) | Event::Comment(_) => {}
+            HtmlToken::Open(name) => shown.open(name),
+            HtmlToken::Close(name) => shown.close(name),
+            HtmlToken::Text(piece) => shown.text(&entity::decode(piece)),
+            HtmlToken::Attribute { .. } | HtmlToken::Style(_) | HtmlToken::Comment(_) => {}
         }
         shown.len() < bytes_max
     });
@@ -121,7 +121,7 @@ pub fn text(html: &str, bytes_max: usize) -> String {
 
 /// A plain text as html.
 #[must_use]
-pub fn of_text(text: &str) -> String {
+pub(crate) fn of_text(text: &str) -> String {
     let mut html = String::with_capacity(text.len() + text.len() / 16 + 16);
     html.push_str("<p>");
     for char in text.trim_end().chars() {

@@ -4,8 +4,8 @@ use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::message::PartSource;
 use crate::source;
-use crate::source::Source;
-use crate::structure::Entity;
+use crate::source::ByteSource;
+use crate::structure::MimeEntity;
 use crate::transfer::TransferEncoding;
 use std::io;
 
@@ -17,9 +17,9 @@ const PIECE_BYTES: usize = 32 << 10;
 /// # Errors
 ///
 /// Those of the file.
-pub fn content<S: Source>(
+pub(crate) fn content<S: ByteSource>(
     source: &mut S,
-    entity: &Entity,
+    entity: &MimeEntity,
     max: usize,
     defects: &mut Defects,
 ) -> io::Result<(Vec<u8>, Option<u64>)> {
@@ -56,7 +56,7 @@ pub fn content<S: Source>(
 /// # Errors
 ///
 /// Those of the message's file.
-pub fn content_at<S: Source>(
+pub(crate) fn content_at<S: ByteSource>(
     source: &mut S,
     place: &PartSource,
     max: usize,
@@ -89,9 +89,9 @@ pub fn content_at<S: Source>(
 /// # Errors
 ///
 /// Those of the file.
-pub fn size_bytes<S: Source>(
+pub(crate) fn size_bytes<S: ByteSource>(
     source: &mut S,
-    entity: &Entity,
+    entity: &MimeEntity,
     defects: &mut Defects,
 ) -> io::Result<u64> {
     let encoding = entity.content.encoding;

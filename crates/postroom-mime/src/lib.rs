@@ -9,43 +9,45 @@
 //! but those of a file. What is malformed becomes a [`Defect`]; the bytes are never cut, and parts
 //! are places in them.
 
-pub mod calendar;
+#![warn(unreachable_pub)]
+
+mod calendar;
 pub mod compose;
-pub mod uuencode;
-pub mod yenc;
+mod uuencode;
+mod yenc;
 
-pub mod defect;
-pub mod limits;
+mod defect;
+mod limits;
 
-pub mod transfer;
+mod transfer;
 
 pub mod charset;
 
-pub mod tnef;
+mod tnef;
 
 pub mod encoded_word;
 
-pub mod field_text;
+mod field_text;
 
-pub mod parameter;
+mod parameter;
 
-pub mod address;
-pub mod date;
-pub mod flowed;
+mod address;
+mod date;
+mod flowed;
 pub mod html;
 
-pub mod source;
+mod source;
 
-pub mod content;
-pub mod header;
+mod content;
+mod header;
 
 pub mod structure;
 
-pub mod headers;
+mod headers;
 
-pub mod message;
+mod message;
 
-pub mod cms;
+mod cms;
 mod fields;
 mod plain;
 mod preview;
@@ -60,19 +62,44 @@ mod files;
 
 mod parse;
 
+pub use address::parse as parse_addresses;
+pub use calendar::Attendee;
+pub use calendar::Calendar;
+pub use calendar::Moment;
+pub use calendar::summarise as summarise_calendar;
+pub use cms::Cms;
+pub use cms::kind as cms_kind;
+pub use cms::signed_content as cms_signed_content;
 pub use compose::Address;
+pub use content::ContentFields;
+pub use content::Disposition;
+pub use date::parse as parse_date;
 pub use defect::Defect;
+pub use defect::Defects;
+pub use field_text::FieldText;
+pub use flowed::unflow;
+pub use header::FieldRange;
 pub use headers::Headers;
-pub use limits::Limits;
+pub use limits::ParserLimits;
+pub use message::BodyKind;
 pub use message::Container;
-pub use message::Kind;
 pub use message::Message;
 pub use message::Part;
 pub use message::PartSource;
-pub use message::Security;
+pub use message::Protection;
 pub use message::TextSource;
+pub use parameter::Parameters;
 pub use parse::PARSER_VERSION;
 pub use parse::parse;
 pub use parse::parse_reader;
+pub use source::ByteSource;
+pub use source::Slice;
+pub use source::Windows;
+pub use tnef::Tnef;
+pub use tnef::open as open_tnef;
 pub use transfer::TransferDecoder;
 pub use transfer::TransferEncoding;
+pub use uuencode::UuencodeBlock;
+pub use uuencode::blocks as uuencode_blocks;
+pub use yenc::YencBlock;
+pub use yenc::blocks as yenc_blocks;

@@ -2,7 +2,7 @@
 
 /// How much of a message is taken apart. The bytes themselves are never cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct ParserLimits {
     /// How deep parts may lie in one another; a deeper `multipart` stays one opaque part.
     pub depth_max: usize,
     /// How many parts are told apart; the last one then holds the rest of the message.
@@ -27,7 +27,7 @@ pub struct Limits {
     pub preview_chars_max: usize,
 }
 
-impl Default for Limits {
+impl Default for ParserLimits {
     fn default() -> Self {
         Self {
             depth_max: 200,

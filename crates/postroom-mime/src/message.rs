@@ -6,8 +6,8 @@ use crate::defect::Defect;
 use crate::headers::Headers;
 use crate::html;
 use crate::source;
+use crate::source::ByteSource;
 use crate::source::Slice;
-use crate::source::Source;
 use crate::source::Windows;
 use crate::transfer::TransferEncoding;
 use std::borrow::Cow;
@@ -44,7 +44,7 @@ pub struct Message {
     pub references: Vec<String>,
     /// All header fields in order: names as written, values decoded.
     pub headers: Headers,
-    /// The plain text body, lines ended by LF; bounded by [`crate::Limits::text_bytes_max`]. What
+    /// The plain text body, lines ended by LF; bounded by [`crate::ParserLimits::text_bytes_max`]. What
     /// is shown beside it as html alone stands in it as text.
     pub text: Option<String>,
     /// Whether any of `text` was made of html.
@@ -56,7 +56,7 @@ pub struct Message {
     /// The beginning of what it says, in one line.
     pub preview: Option<String>,
     /// Which bodies there are.
-    pub kind: Kind,
+    pub kind: BodyKind,
     /// The files that the html does not refer to.
     pub attachments: Vec<Part>,
     /// The files that the html refers to.
@@ -66,7 +66,7 @@ pub struct Message {
     /// The event of its first calendar part.
     pub calendar: Option<Calendar>,
     /// Whether it is signed or encrypted.
-    pub security: Option<Security>,
+    pub security: Option<Protection>,
     /// Why there is no honest decomposition; then the rest is what could be read all the same.
     pub raw_reason: Option<String>,
     /// The version of the parser, [`crate::PARSER_VERSION`].
@@ -75,7 +75,7 @@ pub struct Message {
 
 /// Which bodies a message has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum BodyKind {
     /// Plain text alone.
     Text,
     /// Html alone.
@@ -89,7 +89,7 @@ pub enum Kind {
 
 /// How a message is protected. Nothing is verified or decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
+pub enum Protection {
     /// It carries a signature beside its content, which is decomposed.
     Signed,
     /// Its content is encrypted.
@@ -193,7 +193,7 @@ impl TextSource {
     }
 }
 
-impl Kind {
+impl BodyKind {
     /// The word for it, as clients see it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -206,7 +206,7 @@ impl Kind {
     }
 }
 
-impl Security {
+impl Protection {
     /// The word for it, as clients see it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -235,7 +235,7 @@ impl Part {
         self.read(&mut Windows::new(File::open(path)?)?)
     }
 
-    fn read<S: Source>(&self, message: &mut S) -> io::Result<Vec<u8>> {
+    fn read<S: ByteSource>(&self, message: &mut S) -> io::Result<Vec<u8>> {
         let (offset, length, encoding) = match &self.source {
             PartSource::Bytes(bytes) => return Ok(bytes.clone()),
             PartSource::Range { offset, length, encoding, .. } => (*offset, *length, *encoding),

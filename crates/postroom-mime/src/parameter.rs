@@ -16,8 +16,8 @@ use crate::charset::Detection;
 use crate::defect::Defects;
 use crate::encoded_word;
 use crate::field_text::FieldText;
-use crate::parameter::reader::Piece;
-use crate::parameter::reader::Reader;
+use crate::parameter::reader::ParameterPiece;
+use crate::parameter::reader::ParameterReader;
 use std::borrow::Cow;
 
 mod reader;
@@ -55,13 +55,13 @@ impl<'a> Parameters<'a> {
     /// Reads the value of a field.
     #[must_use]
     pub fn parse(value: &'a [u8]) -> Self {
-        let mut reader = Reader::new(value);
+        let mut reader = ParameterReader::new(value);
         let mut head = reader.head();
         let is_loose = reader.is_loose();
         if head.contains(&b'=') {
             // The head is missing: a parameter stands in its place.
             head = Cow::Borrowed(&[]);
-            reader = Reader::new(value);
+            reader = ParameterReader::new(value);
         }
         let mut pieces = vec![];
         while let Some(piece) = reader.piece() {
@@ -127,7 +127,7 @@ impl<'a> Parameters<'a> {
 const WORDS_MAX: usize = 1_000;
 
 /// Joins the pieces of each parameter.
-fn join(pieces: Vec<Piece<'_>>) -> Vec<Parameter<'_>> {
+fn join(pieces: Vec<ParameterPiece<'_>>) -> Vec<Parameter<'_>> {
     if pieces.iter().all(|piece| piece.section.is_none()) {
         return pieces.into_iter().map(whole_piece).collect();
     }
@@ -145,7 +145,7 @@ fn join(pieces: Vec<Piece<'_>>) -> Vec<Parameter<'_>> {
             Some(open) => open.value.to_mut().extend_from_slice(&piece.value),
             None => joined.push(Parameter {
                 rank: Rank::Continued,
-                ..whole_piece(Piece { section: None, ..piece })
+                ..whole_piece(ParameterPiece { section: None, ..piece })
             }),
         }
         last_section = piece.section;
@@ -159,8 +159,8 @@ fn lower(name: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 /// A parameter, or the first piece of one: an extended value begins with charset and language.
-fn whole_piece(piece: Piece<'_>) -> Parameter<'_> {
-    let Piece { name, is_extended, value, is_sound, .. } = piece;
+fn whole_piece(piece: ParameterPiece<'_>) -> Parameter<'_> {
+    let ParameterPiece { name, is_extended, value, is_sound, .. } = piece;
     if !is_extended {
         return Parameter { name, rank: Rank::Plain, value, charset: None, is_sound };
     }
@@ -195,7 +195,7 @@ fn extended(value: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Undoes percent encoding; what is none stays as it is.
-pub fn percent(text: &[u8], bytes: &mut Vec<u8>) {
+pub(crate) fn percent(text: &[u8], bytes: &mut Vec<u8>) {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;

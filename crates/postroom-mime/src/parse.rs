@@ -8,8 +8,8 @@
 //! It never fails but for its file, and takes the same way for messages in memory and in files.
 
 use crate::body::Bodies;
-use crate::body::File;
-use crate::body::Reader;
+use crate::body::BodyReader;
+use crate::body::FileLeaf;
 use crate::calendar;
 use crate::charset;
 use crate::charset::Charset;
@@ -22,15 +22,15 @@ use crate::file_name::FileNames;
 use crate::files;
 use crate::html;
 use crate::leaf;
-use crate::limits::Limits;
-use crate::message::Kind;
+use crate::limits::ParserLimits;
+use crate::message::BodyKind;
 use crate::message::Message;
 use crate::message::Part;
 use crate::message::PartSource;
 use crate::preview;
 use crate::security;
+use crate::source::ByteSource;
 use crate::source::Slice;
-use crate::source::Source;
 use crate::source::Windows;
 use crate::structure;
 use crate::structure::Structure;
@@ -49,7 +49,7 @@ const PREVIEW_HTML_BYTES: usize = 4 << 10;
 #[must_use]
 pub fn parse(message: &[u8]) -> Message {
     // Memory cannot fail.
-    parse_source(&mut Slice(message), &Limits::default()).unwrap_or_default()
+    parse_source(&mut Slice(message), &ParserLimits::default()).unwrap_or_default()
 }
 
 /// Decomposes a message in a file, of which only windows are in memory.
@@ -57,7 +57,7 @@ pub fn parse(message: &[u8]) -> Message {
 /// # Errors
 ///
 /// Those of the file.
-pub fn parse_reader(message: impl Read + Seek, limits: &Limits) -> io::Result<Message> {
+pub fn parse_reader(message: impl Read + Seek, limits: &ParserLimits) -> io::Result<Message> {
     parse_source(&mut Windows::new(message)?, limits)
 }
 
@@ -66,7 +66,10 @@ pub fn parse_reader(message: impl Read + Seek, limits: &Limits) -> io::Result<Me
 /// # Errors
 ///
 /// Those of the source.
-pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Message> {
+pub(crate) fn parse_source<S: ByteSource>(
+    source: &mut S,
+    limits: &ParserLimits,
+) -> io::Result<Message> {
     let mut defects = Defects::default();
     let structure = structure::scan(source, limits, &mut defects)?;
     let mut message = Message { parser_version: PARSER_VERSION, ..Message::default() };
@@ -83,7 +86,7 @@ pub fn parse_source<S: Source>(source: &mut S, limits: &Limits) -> io::Result<Me
         fields::read(source, &structure.fields, &mut text, &mut message)?;
         fields::bound(&mut message, limits.addresses_max, &mut defects);
     }
-    let mut reader = Reader {
+    let mut reader = BodyReader {
         source,
         limits,
         detection: Detection::default(),
@@ -113,9 +116,9 @@ fn body_charset(structure: &Structure) -> Option<Charset> {
 }
 
 /// The first calendar among the files, or the text if it is one.
-fn calendar_of<S: Source>(
+fn calendar_of<S: ByteSource>(
     source: &mut S,
-    limits: &Limits,
+    limits: &ParserLimits,
     bodies: &Bodies,
 ) -> io::Result<Option<calendar::Calendar>> {
     let mut detection = Detection::default();
@@ -134,7 +137,7 @@ fn calendar_of<S: Source>(
 }
 
 /// Whether a file says that it is a calendar, by its type or its name.
-fn is_calendar(file: &File) -> bool {
+fn is_calendar(file: &FileLeaf) -> bool {
     let is_type = matches!(
         &*file.media_type,
         "text/calendar"
@@ -150,7 +153,7 @@ fn is_calendar(file: &File) -> bool {
 }
 
 /// Gives the bodies and files their places in the message.
-fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
+fn show(bodies: Bodies, limits: &ParserLimits, message: &mut Message) {
     let referred = files::referred(&bodies);
     let Bodies { text, html, html_source, has_text, is_derived, files, .. } = bodies;
     let mut names = FileNames::default();
@@ -186,11 +189,11 @@ fn show(bodies: Bodies, limits: &Limits, message: &mut Message) {
         }
     }
     message.kind = match (has_text, html.is_some()) {
-        (true, true) => Kind::Alternative,
-        (false, true) => Kind::Html,
-        (true, false) => Kind::Text,
-        (false, false) if text.is_some() => Kind::Text,
-        (false, false) => Kind::Undefined,
+        (true, true) => BodyKind::Alternative,
+        (false, true) => BodyKind::Html,
+        (true, false) => BodyKind::Text,
+        (false, false) if text.is_some() => BodyKind::Text,
+        (false, false) => BodyKind::Undefined,
     };
     let of_text = || preview::preview(text.as_deref()?, limits.preview_chars_max);
     let of_html = || {

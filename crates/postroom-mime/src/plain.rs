@@ -4,7 +4,7 @@ use crate::defect::Defect;
 use crate::defect::Defects;
 
 /// Makes a decoded text plain, at most `bytes_max` bytes of it.
-pub fn plain(mut text: String, bytes_max: usize, defects: &mut Defects) -> String {
+pub(crate) fn plain(mut text: String, bytes_max: usize, defects: &mut Defects) -> String {
     if memchr::memchr(b'\0', text.as_bytes()).is_some() {
         defects.note(Defect::Nul);
     }

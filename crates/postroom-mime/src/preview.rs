@@ -6,7 +6,7 @@ const PLAIN_BYTES_MAX: usize = 1_000;
 /// The first `chars_max` characters of a text without quotes, blanks joined; `None` if there are
 /// none.
 #[must_use]
-pub fn preview(text: &str, chars_max: usize) -> Option<String> {
+pub(crate) fn preview(text: &str, chars_max: usize) -> Option<String> {
     let is_own = |line: &str| !line.starts_with('>');
     joined(text, chars_max, is_own).or_else(|| joined(text, chars_max, |_| true))
 }

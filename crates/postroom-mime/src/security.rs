@@ -2,8 +2,8 @@
 //!
 //! Standards: RFC 1847, RFC 3156 (PGP/MIME), RFC 8551 (S/MIME), RFC 9580 (PGP in texts).
 
-use crate::message::Security;
-use crate::structure::Entity;
+use crate::message::Protection;
+use crate::structure::MimeEntity;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
@@ -14,32 +14,32 @@ const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// What protects a message, but for S/MIME, which its content tells.
 #[must_use]
-pub fn recognise(entities: &[Entity], text: Option<&str>) -> Option<Security> {
+pub(crate) fn recognise(entities: &[MimeEntity], text: Option<&str>) -> Option<Protection> {
     let found = entities.iter().filter_map(of_part);
     found.fold(text.and_then(in_text), |found, here| stronger(found, Some(here)))
 }
 
 /// Encryption counts before signatures.
 #[must_use]
-pub fn stronger(one: Option<Security>, other: Option<Security>) -> Option<Security> {
-    let rank = |security: Option<Security>| match security {
-        Some(Security::Encrypted) => 3,
-        Some(Security::Opaque) => 2,
-        Some(Security::Signed) => 1,
+pub(crate) fn stronger(one: Option<Protection>, other: Option<Protection>) -> Option<Protection> {
+    let rank = |security: Option<Protection>| match security {
+        Some(Protection::Encrypted) => 3,
+        Some(Protection::Opaque) => 2,
+        Some(Protection::Signed) => 1,
         None => 0,
     };
     if rank(other) > rank(one) { other } else { one }
 }
 
-fn of_part(entity: &Entity) -> Option<Security> {
+fn of_part(entity: &MimeEntity) -> Option<Protection> {
     match &*entity.content.media_type {
-        "multipart/signed" => Some(Security::Signed),
-        "multipart/encrypted" | "application/pgp-encrypted" => Some(Security::Encrypted),
+        "multipart/signed" => Some(Protection::Signed),
+        "multipart/encrypted" | "application/pgp-encrypted" => Some(Protection::Encrypted),
         _ => None,
     }
 }
 
-fn in_text(text: &str) -> Option<Security> {
+fn in_text(text: &str) -> Option<Protection> {
     let text = text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or_default();
     let found = |at: usize| {
         let (before, line) = text.split_at_checked(at)?;
@@ -47,8 +47,8 @@ fn in_text(text: &str) -> Option<Security> {
             return None;
         }
         match line.lines().next()?.trim_end() {
-            "-----BEGIN PGP MESSAGE-----" => Some(Security::Encrypted),
-            "-----BEGIN PGP SIGNED MESSAGE-----" => Some(Security::Signed),
+            "-----BEGIN PGP MESSAGE-----" => Some(Protection::Encrypted),
+            "-----BEGIN PGP SIGNED MESSAGE-----" => Some(Protection::Signed),
             _ => None,
         }
     };

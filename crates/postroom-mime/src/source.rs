@@ -16,7 +16,7 @@ const READ_BYTES: usize = 128 << 10;
 const BEHIND_BYTES: usize = 64;
 
 /// The bytes of one message.
-pub trait Source {
+pub trait ByteSource {
     /// How many bytes there are.
     fn size_bytes(&self) -> u64;
 
@@ -32,7 +32,7 @@ pub trait Source {
 #[derive(Debug, Clone, Copy)]
 pub struct Slice<'a>(pub &'a [u8]);
 
-impl Source for Slice<'_> {
+impl ByteSource for Slice<'_> {
     fn size_bytes(&self) -> u64 {
         self.0.len() as u64
     }
@@ -79,7 +79,7 @@ impl<R: Read + Seek> Windows<R> {
     }
 }
 
-impl<R: Read + Seek> Source for Windows<R> {
+impl<R: Read + Seek> ByteSource for Windows<R> {
     fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
@@ -116,7 +116,11 @@ impl<R: Read + Seek> Source for Windows<R> {
 /// # Errors
 ///
 /// Those of the file.
-pub fn read<S: Source>(source: &mut S, range: &Range<u64>, max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read<S: ByteSource>(
+    source: &mut S,
+    range: &Range<u64>,
+    max: usize,
+) -> io::Result<Vec<u8>> {
     let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
     let length = length.min(max);
     let window = source.window(range.start, length)?;
@@ -128,7 +132,7 @@ pub fn read<S: Source>(source: &mut S, range: &Range<u64>, max: usize) -> io::Re
 /// # Errors
 ///
 /// Those of the file.
-pub fn pieces<S: Source>(
+pub(crate) fn pieces<S: ByteSource>(
     source: &mut S,
     range: &Range<u64>,
     mut each: impl FnMut(&[u8]) -> bool,

@@ -12,16 +12,16 @@
 //!
 //! Standards: RFC 2045, 2046.
 
-use crate::content::Content;
+use crate::content::ContentFields;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::header;
-use crate::header::Field;
+use crate::header::FieldRange;
 use crate::header::Header;
 use crate::header::LineEnd;
 use crate::header::Scan;
-use crate::limits::Limits;
-use crate::source::Source;
+use crate::limits::ParserLimits;
+use crate::source::ByteSource;
 use crate::structure::boundary::Boundaries;
 use crate::structure::boundary::Delimiter;
 use crate::structure::boundary::delimiter_at;
@@ -43,7 +43,7 @@ const FIELD_BYTES_MAX: usize = 512 << 10;
 
 /// One part: the message itself, a multipart or a leaf.
 #[derive(Debug, Clone)]
-pub struct Entity {
+pub struct MimeEntity {
     /// The place of the multipart that holds it; `None` for the message.
     pub parent: Option<usize>,
     /// How many multiparts hold it.
@@ -53,7 +53,7 @@ pub struct Entity {
     /// Its body. That of a multipart holds all of its parts.
     pub body: Range<u64>,
     /// What its header says of its content.
-    pub content: Content,
+    pub content: ContentFields,
     /// Whether parts lie in it.
     pub has_parts: bool,
     /// Whether it is a multipart that was not looked into, because it lies too deep.
@@ -64,13 +64,13 @@ pub struct Entity {
 #[derive(Debug, Clone, Default)]
 pub struct Structure {
     /// The parts in the order of their beginnings; the message comes first.
-    pub entities: Vec<Entity>,
+    pub entities: Vec<MimeEntity>,
     /// The fields of the message's own header.
-    pub fields: Vec<Field>,
+    pub fields: Vec<FieldRange>,
 }
 
 /// A delimiter line in its place.
-struct Found {
+struct FoundDelimiter {
     delimiter: Delimiter,
     start: u64,
     end: u64,
@@ -80,7 +80,7 @@ struct Scanner<'a, S> {
     source: &'a mut S,
     size_bytes: u64,
     line_end: LineEnd,
-    limits: &'a Limits,
+    limits: &'a ParserLimits,
     defects: &'a mut Defects,
     boundaries: Boundaries,
     /// The entity of each open boundary.
@@ -95,9 +95,9 @@ struct Scanner<'a, S> {
 /// # Errors
 ///
 /// Those of the file.
-pub fn scan<S: Source>(
+pub fn scan<S: ByteSource>(
     source: &mut S,
-    limits: &Limits,
+    limits: &ParserLimits,
     defects: &mut Defects,
 ) -> io::Result<Structure> {
     let start = source.window(0, STEP_BYTES)?;
@@ -129,7 +129,7 @@ pub fn scan<S: Source>(
     }
 }
 
-impl<S: Source> Scanner<'_, S> {
+impl<S: ByteSource> Scanner<'_, S> {
     fn run(&mut self) -> io::Result<()> {
         let mut at = self.entity(0)?;
         if self.boundaries.count() == 0 {
@@ -178,7 +178,7 @@ impl<S: Source> Scanner<'_, S> {
         let boundary = self.boundary(&content, depth, start);
         let is_opaque = content.is_multipart() && depth >= self.limits.depth_max;
         let body = self.body(&header, &content)?.min(self.size_bytes);
-        self.push(Entity {
+        self.push(MimeEntity {
             parent,
             depth,
             header: start..body,
@@ -199,7 +199,7 @@ impl<S: Source> Scanner<'_, S> {
 
     /// Where the body begins: a line before the blank one belongs to it, unless what stands behind
     /// that is in base64 and the line is not.
-    fn body(&mut self, header: &Header, content: &Content) -> io::Result<u64> {
+    fn body(&mut self, header: &Header, content: &ContentFields) -> io::Result<u64> {
         let behind = header.behind_blank.filter(|_| content.encoding == TransferEncoding::Base64);
         let Some(behind) = behind else { return Ok(header.body) };
         let line = sample(self.source.window(header.body, SAMPLE_BYTES)?);
@@ -212,8 +212,8 @@ impl<S: Source> Scanner<'_, S> {
     }
 
     /// What the fields of a header say of the content.
-    fn content(&mut self, fields: &[Field], is_digest: bool) -> io::Result<Content> {
-        let mut content = Content::new(is_digest);
+    fn content(&mut self, fields: &[FieldRange], is_digest: bool) -> io::Result<ContentFields> {
+        let mut content = ContentFields::new(is_digest);
         for field in fields {
             // Most fields are told by the length of their names.
             let name_bytes = field.name.end - field.name.start;
@@ -237,7 +237,7 @@ impl<S: Source> Scanner<'_, S> {
     }
 
     /// The boundary of a multipart that is to be opened, whose header begins at `start`.
-    fn boundary(&mut self, content: &Content, depth: usize, start: u64) -> Option<Vec<u8>> {
+    fn boundary(&mut self, content: &ContentFields, depth: usize, start: u64) -> Option<Vec<u8>> {
         if !content.is_multipart() {
             return None;
         }
@@ -259,7 +259,11 @@ impl<S: Source> Scanner<'_, S> {
     }
 
     /// Finds the next delimiter line at or behind `at`, which begins a line.
-    fn next_delimiter(&mut self, mut at: u64, finder: &Finder<'_>) -> io::Result<Option<Found>> {
+    fn next_delimiter(
+        &mut self,
+        mut at: u64,
+        finder: &Finder<'_>,
+    ) -> io::Result<Option<FoundDelimiter>> {
         let line_bytes_max = self.boundaries.line_bytes_max() + 2;
         let mut is_line_start = true;
         loop {
@@ -284,7 +288,11 @@ impl<S: Source> Scanner<'_, S> {
                 let found = delimiter_at(rest, &self.boundaries, self.line_end);
                 if let Some((delimiter, length)) = found {
                     let start = at + line as u64;
-                    return Ok(Some(Found { delimiter, start, end: start + length as u64 }));
+                    return Ok(Some(FoundDelimiter {
+                        delimiter,
+                        start,
+                        end: start + length as u64,
+                    }));
                 }
                 from = line;
             }
@@ -339,19 +347,19 @@ impl<S: Source> Scanner<'_, S> {
     /// Makes one part of everything from `start` on.
     fn rest(&mut self, start: u64) {
         self.defects.note(Defect::PartsOver);
-        self.push(Entity {
+        self.push(MimeEntity {
             parent: self.open.last().copied(),
             depth: self.open.len(),
             header: start..start,
             body: start..self.size_bytes,
-            content: Content::opaque(),
+            content: ContentFields::opaque(),
             has_parts: false,
             is_opaque: true,
         });
     }
 
     /// Adds an entity, and tells the multipart that holds it.
-    fn push(&mut self, entity: Entity) {
+    fn push(&mut self, entity: MimeEntity) {
         let holder = entity.parent.and_then(|parent| self.structure.entities.get_mut(parent));
         if let Some(holder) = holder {
             holder.has_parts = true;

@@ -11,7 +11,7 @@
 //!
 //! Standards: MS-OXTNEF, MS-OXRTFCP, MS-OXRTFEX.
 
-use crate::tnef::message::Found;
+use crate::tnef::message::TnefMessage;
 
 mod attribute;
 mod code_page;
@@ -42,7 +42,7 @@ pub struct Tnef {
     /// The attachments in their order.
     pub attachments: Vec<Attachment>,
     /// What was malformed.
-    pub defects: Vec<Defect>,
+    pub defects: Vec<TnefDefect>,
 }
 
 /// A file that was packed as TNEF.
@@ -64,7 +64,7 @@ pub struct Attachment {
 
 /// What is malformed in TNEF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Defect {
+pub enum TnefDefect {
     /// An attribute is cut off or its checksum is wrong.
     Checksum,
     /// There is something behind the last attribute.
@@ -89,14 +89,14 @@ const MESSAGES_MAX: usize = 200;
 #[must_use]
 pub fn open(bytes: &[u8]) -> Option<Tnef> {
     let mut rtf_left = RTF_BYTES_MAX;
-    let mut opened = vec![Opened::new(message::read(bytes)?, None, 0, &mut rtf_left)];
+    let mut opened = vec![OpenedMessage::new(message::read(bytes)?, None, 0, &mut rtf_left)];
     let mut next = 0;
     while let Some(at) = opened.get(next) {
         let children: Vec<_> = if at.depth < DEPTH_MAX { at.embedded(next) } else { vec![] };
         for (place, found) in children {
             if opened.len() < MESSAGES_MAX {
                 let depth = opened.get(place.0).map_or(0, |parent| parent.depth) + 1;
-                opened.push(Opened::new(found, Some(place), depth, &mut rtf_left));
+                opened.push(OpenedMessage::new(found, Some(place), depth, &mut rtf_left));
             }
         }
         next += 1;
@@ -115,36 +115,36 @@ pub fn open(bytes: &[u8]) -> Option<Tnef> {
 }
 
 /// A message on the way from found to read.
-struct Opened<'a> {
+struct OpenedMessage<'a> {
     tnef: Tnef,
-    found: Found<'a>,
+    found: TnefMessage<'a>,
     /// Which message holds it, as which attachment.
     place: Option<(usize, usize)>,
     depth: usize,
 }
 
-impl<'a> Opened<'a> {
+impl<'a> OpenedMessage<'a> {
     fn new(
-        found: Found<'a>,
+        found: TnefMessage<'a>,
         place: Option<(usize, usize)>,
         depth: usize,
         rtf_left: &mut usize,
     ) -> Self {
         let mut tnef = read(&found, rtf_left);
         if depth == DEPTH_MAX && found.attachments.iter().any(|file| file.message.is_some()) {
-            tnef.defects.push(Defect::Depth);
+            tnef.defects.push(TnefDefect::Depth);
         }
         Self { tnef, found, place, depth }
     }
 
     /// Reads the messages that are embedded in this one, which is at `index`.
-    fn embedded(&self, index: usize) -> Vec<((usize, usize), Found<'a>)> {
+    fn embedded(&self, index: usize) -> Vec<((usize, usize), TnefMessage<'a>)> {
         let files = self.found.attachments.iter().enumerate();
         files.filter_map(|(at, file)| Some(((index, at), message::read(file.message?)?))).collect()
     }
 
     /// Makes a message of what the attachment at `file` holds; if none can be made, it stays.
-    fn put(&mut self, file: usize, embedded: Tnef, found: &Found<'_>, number: usize) {
+    fn put(&mut self, file: usize, embedded: Tnef, found: &TnefMessage<'_>, number: usize) {
         for defect in &embedded.defects {
             if !self.tnef.defects.contains(defect) {
                 self.tnef.defects.push(*defect);
@@ -163,9 +163,9 @@ impl<'a> Opened<'a> {
 }
 
 /// Decodes what was found.
-fn read(found: &Found<'_>, rtf_left: &mut usize) -> Tnef {
+fn read(found: &TnefMessage<'_>, rtf_left: &mut usize) -> Tnef {
     let code_page = found.code_page;
-    let line = |text: Option<message::Text<'_>>| text.and_then(|text| text.line(code_page));
+    let line = |text: Option<message::TnefText<'_>>| text.and_then(|text| text.line(code_page));
     let mut tnef = Tnef {
         subject: line(found.subject),
         from: (line(found.from_name), line(found.from_address)),
@@ -192,11 +192,11 @@ fn body_of_rtf(rtf: &[u8], rtf_left: &mut usize, tnef: &mut Tnef) {
     };
     *rtf_left = rtf_left.saturating_sub(rtf.len());
     match rtf::read(&rtf) {
-        Some(rtf::Body::Html(html)) if !html.trim().is_empty() => tnef.html = Some(html),
-        Some(rtf::Body::Text(text)) if tnef.text.is_none() && !text.trim().is_empty() => {
+        Some(rtf::RtfBody::Html(html)) if !html.trim().is_empty() => tnef.html = Some(html),
+        Some(rtf::RtfBody::Text(text)) if tnef.text.is_none() && !text.trim().is_empty() => {
             tnef.text = Some(text);
         }
-        Some(rtf::Body::Html(_) | rtf::Body::Text(_)) | None => {}
+        Some(rtf::RtfBody::Html(_) | rtf::RtfBody::Text(_)) | None => {}
     }
     if tnef.html.is_none() && tnef.text.is_none() && !rtf.is_empty() {
         tnef.rtf = Some(rtf);
@@ -204,7 +204,7 @@ fn body_of_rtf(rtf: &[u8], rtf_left: &mut usize, tnef: &mut Tnef) {
 }
 
 fn attachment(file: &message::FoundFile<'_>, code_page: Option<u32>) -> Attachment {
-    let line = |text: Option<message::Text<'_>>| text.and_then(|text| text.line(code_page));
+    let line = |text: Option<message::TnefText<'_>>| text.and_then(|text| text.line(code_page));
     let name = line(file.name_long)
         .or_else(|| line(file.name_transport))
         .or_else(|| line(file.name_short))

@@ -12,9 +12,9 @@ mod base64;
 mod quoted_printable;
 
 /// How much of a body tells whether it is written in an encoding.
-pub const SAMPLE_BYTES: usize = 4 << 10;
+pub(crate) const SAMPLE_BYTES: usize = 4 << 10;
 /// A line in base64 that is as long as this is hardly anything else.
-pub const LINE_BYTES_MIN: usize = base64::LINE_BYTES_MIN;
+pub(crate) const LINE_BYTES_MIN: usize = base64::LINE_BYTES_MIN;
 
 /// How the content of a part is written down in the message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -67,9 +67,9 @@ impl TransferEncoding {
     #[must_use]
     pub fn decoder(self) -> TransferDecoder {
         TransferDecoder(match self {
-            Self::Identity => State::Identity,
-            Self::Base64 => State::Base64(Base64::default()),
-            Self::QuotedPrintable => State::QuotedPrintable(QuotedPrintable::default()),
+            Self::Identity => DecoderState::Identity,
+            Self::Base64 => DecoderState::Base64(Base64::default()),
+            Self::QuotedPrintable => DecoderState::QuotedPrintable(QuotedPrintable::default()),
         })
     }
 
@@ -145,10 +145,10 @@ impl Declared {
 
 /// Undoes a transfer encoding, piece by piece.
 #[derive(Debug, Clone)]
-pub struct TransferDecoder(State);
+pub struct TransferDecoder(DecoderState);
 
 #[derive(Debug, Clone)]
-enum State {
+enum DecoderState {
     Identity,
     Base64(Base64),
     QuotedPrintable(QuotedPrintable),
@@ -158,16 +158,16 @@ impl TransferDecoder {
     /// Decodes the next bytes and appends the content to `content`.
     pub fn push(&mut self, body: &[u8], content: &mut Vec<u8>) {
         match &mut self.0 {
-            State::Identity => content.extend_from_slice(body),
-            State::Base64(decoder) => decoder.push(body, content),
-            State::QuotedPrintable(decoder) => decoder.push(body, content),
+            DecoderState::Identity => content.extend_from_slice(body),
+            DecoderState::Base64(decoder) => decoder.push(body, content),
+            DecoderState::QuotedPrintable(decoder) => decoder.push(body, content),
         }
     }
 
     /// Takes the next bytes, and tells how many bytes of content they make. `scratch` is room
     /// for what must be decoded to know.
     pub fn count(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> u64 {
-        if let State::Base64(decoder) = &mut self.0 {
+        if let DecoderState::Base64(decoder) = &mut self.0 {
             return decoder.count(body, scratch);
         }
         scratch.clear();
@@ -178,9 +178,9 @@ impl TransferDecoder {
     /// Appends what was held back: call once, after the last bytes.
     pub fn finish(&mut self, content: &mut Vec<u8>) {
         match &mut self.0 {
-            State::Identity => {}
-            State::Base64(decoder) => decoder.finish(content),
-            State::QuotedPrintable(decoder) => decoder.finish(content),
+            DecoderState::Identity => {}
+            DecoderState::Base64(decoder) => decoder.finish(content),
+            DecoderState::QuotedPrintable(decoder) => decoder.finish(content),
         }
     }
 
@@ -188,9 +188,9 @@ impl TransferDecoder {
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         match &self.0 {
-            State::Identity => false,
-            State::Base64(decoder) => decoder.is_malformed(),
-            State::QuotedPrintable(decoder) => decoder.is_malformed(),
+            DecoderState::Identity => false,
+            DecoderState::Base64(decoder) => decoder.is_malformed(),
+            DecoderState::QuotedPrintable(decoder) => decoder.is_malformed(),
         }
     }
 }

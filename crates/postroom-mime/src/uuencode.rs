@@ -21,7 +21,7 @@ mod lines;
 
 /// A file in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub struct UuencodeBlock {
     /// Where in the text it is, from `begin` to the end of the line with `end`.
     pub range: Range<usize>,
     /// The file name; not made harmless.
@@ -37,7 +37,7 @@ pub struct Block {
 
 /// What each file begins with, and what stands where one in yEnc begins; every text of every
 /// message is searched for it.
-pub static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"begin"));
+pub(crate) static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"begin"));
 /// How many files of a text are read.
 const BLOCKS_MAX: usize = 1_000;
 /// How many damaged lines may follow one another.
@@ -47,7 +47,7 @@ const WHOLE: u8 = b'M';
 
 /// Finds the files in a text.
 #[must_use]
-pub fn blocks(text: &[u8]) -> Vec<Block> {
+pub fn blocks(text: &[u8]) -> Vec<UuencodeBlock> {
     let mut blocks = vec![];
     let mut from = 0;
     while let Some(found) = BEGIN.find(text.get(from..).unwrap_or_default()) {
@@ -68,7 +68,7 @@ pub fn blocks(text: &[u8]) -> Vec<Block> {
 }
 
 /// Reads the file whose `begin` is at `start`.
-fn block(text: &[u8], start: usize) -> Option<Block> {
+fn block(text: &[u8], start: usize) -> Option<UuencodeBlock> {
     let mut lines = Lines::new(text, start);
     let (base64, name) = begin(lines.next()?)?;
     if base64 {
@@ -81,7 +81,7 @@ fn block(text: &[u8], start: usize) -> Option<Block> {
         let is_end = line.trim_ascii_end() == b"end";
         if is_end && count + empty > 0 {
             let range = start..lines.at();
-            return Some(Block { range, name, content, is_complete: true, is_damaged });
+            return Some(UuencodeBlock { range, name, content, is_complete: true, is_damaged });
         }
         // An empty line stands for the one of length zero, whose only character is a space.
         if line.is_empty() {
@@ -97,7 +97,7 @@ fn block(text: &[u8], start: usize) -> Option<Block> {
         end = lines.at();
     }
     let range = start..end;
-    (count > 0).then_some(Block { range, name, content, is_complete: false, is_damaged })
+    (count > 0).then_some(UuencodeBlock { range, name, content, is_complete: false, is_damaged })
 }
 
 /// Whether the file goes on behind a damaged line: soon a whole line or its end follows.
@@ -177,7 +177,7 @@ fn decode_damaged(line: &[u8], content: &mut Vec<u8>) {
     }
 }
 
-fn base64_block(mut lines: Lines<'_>, start: usize, name: String) -> Option<Block> {
+fn base64_block(mut lines: Lines<'_>, start: usize, name: String) -> Option<UuencodeBlock> {
     let mut codes = vec![];
     let mut end = lines.at();
     let mut is_complete = false;
@@ -200,7 +200,7 @@ fn base64_block(mut lines: Lines<'_>, start: usize, name: String) -> Option<Bloc
         .with_decode_allow_trailing_bits(true);
     let engine = base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, lenient);
     let content = engine.decode(codes).ok()?;
-    (is_complete || !content.is_empty()).then_some(Block {
+    (is_complete || !content.is_empty()).then_some(UuencodeBlock {
         range: start..end,
         name,
         content,

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 /// A file, or a part of one, in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub struct YencBlock {
     /// Where in the text it is, from `=ybegin` to the end of the line with `=yend`.
     pub range: Range<usize>,
     /// The file name; not made harmless.
@@ -36,7 +36,7 @@ const BLOCKS_MAX: usize = 1_000;
 
 /// Finds the files in a body.
 #[must_use]
-pub fn blocks(body: &[u8]) -> Vec<Block> {
+pub fn blocks(body: &[u8]) -> Vec<YencBlock> {
     let mut blocks = vec![];
     let mut from = 0;
     while let Some(found) = BEGIN.find(body.get(from..).unwrap_or_default()) {
@@ -57,7 +57,7 @@ pub fn blocks(body: &[u8]) -> Vec<Block> {
 }
 
 /// Reads the file whose `=ybegin` is at `start`.
-fn block(body: &[u8], start: usize) -> Option<Block> {
+fn block(body: &[u8], start: usize) -> Option<YencBlock> {
     let mut at = start;
     let head = line(body, &mut at)?;
     let name = memchr::memmem::find(head, b" name=").and_then(|place| head.get(place + 6..))?;
@@ -91,7 +91,7 @@ fn block(body: &[u8], start: usize) -> Option<Block> {
         Ok(name) => name.to_owned(),
         Err(_) => encoding_rs::WINDOWS_1252.decode(name).0.into_owned(),
     };
-    Some(Block { range: start..end, name, content, part, is_closed, is_complete })
+    Some(YencBlock { range: start..end, name, content, part, is_closed, is_complete })
 }
 
 /// Takes the next line, without its end.

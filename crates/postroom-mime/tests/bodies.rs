@@ -3,11 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use postroom_mime::BodyKind;
 use postroom_mime::Container;
 use postroom_mime::Defect;
-use postroom_mime::Kind;
 use postroom_mime::Message;
-use postroom_mime::Security;
+use postroom_mime::Protection;
 use postroom_mime::TextSource;
 
 fn parse(raw: &[u8]) -> Message {
@@ -149,7 +149,7 @@ fn texts_are_decoded_and_flowed() {
 }
 
 /// The kind of a multipart and its parts; the kind of the message, its text and its files.
-type Case<'a> = (&'a str, &'a [&'a str], Kind, &'a str, &'a [&'a str]);
+type Case<'a> = (&'a str, &'a [&'a str], BodyKind, &'a str, &'a [&'a str]);
 
 const NAMED: &str =
     "Content-Type: text/plain\nContent-Disposition: inline; filename=log.txt\n\nlog";
@@ -166,35 +166,35 @@ fn text_and_html_are_told_from_files() {
     let odd = "Content-Type: application/pdf\nContent-Disposition: odd\n\nPDF";
     #[rustfmt::skip]
     let table: &[Case] = &[
-        ("alternative", &[text, html],              Kind::Alternative, "one",      &[]),
-        ("mixed",       &[text, two],               Kind::Text,        "one\ntwo", &[]),
-        ("mixed",       &[text, file, two],         Kind::Text,        "one\ntwo", &["a.txt"]),
-        ("mixed",       &[html, other, page],       Kind::Html,        "",         &["text.html"]),
-        ("mixed",       &[file, file],              Kind::Undefined,   "",         &["a.txt", "a (2).txt"]),
-        ("mixed",       &[text, odd, odd],          Kind::Text,        "one",      &["attachment.pdf", "attachment (2).pdf"]),
-        ("x-odd",       &[text, html],              Kind::Alternative, "one\none\n", &[]),
+        ("alternative", &[text, html],              BodyKind::Alternative, "one",      &[]),
+        ("mixed",       &[text, two],               BodyKind::Text,        "one\ntwo", &[]),
+        ("mixed",       &[text, file, two],         BodyKind::Text,        "one\ntwo", &["a.txt"]),
+        ("mixed",       &[html, other, page],       BodyKind::Html,        "",         &["text.html"]),
+        ("mixed",       &[file, file],              BodyKind::Undefined,   "",         &["a.txt", "a (2).txt"]),
+        ("mixed",       &[text, odd, odd],          BodyKind::Text,        "one",      &["attachment.pdf", "attachment (2).pdf"]),
+        ("x-odd",       &[text, html],              BodyKind::Alternative, "one\none\n", &[]),
         // A text with a name is a file beside one without, wherever that is.
-        ("mixed",       &[text, NAMED, PAGE],       Kind::Text,        "one",      &["log.txt", "page.html"]),
-        ("mixed",       &[PAGE, text],              Kind::Text,        "one",      &["page.html"]),
-        ("mixed",       &[NAMED],                   Kind::Text,        "log",      &[]),
-        ("mixed",       &[NAMED, PAGE],             Kind::Text,        "log",      &["page.html"]),
-        ("mixed",       &["Content-Type: text/plain; name=a.png\n\nx"], Kind::Undefined, "", &["a.png"]),
-        ("alternative", &[text, PAGE],              Kind::Alternative, "one",      &[]),
-        ("mixed",       &[text, "Content-Type: text/plain\n\nGIF89a."], Kind::Text, "one", &["text.txt"]),
+        ("mixed",       &[text, NAMED, PAGE],       BodyKind::Text,        "one",      &["log.txt", "page.html"]),
+        ("mixed",       &[PAGE, text],              BodyKind::Text,        "one",      &["page.html"]),
+        ("mixed",       &[NAMED],                   BodyKind::Text,        "log",      &[]),
+        ("mixed",       &[NAMED, PAGE],             BodyKind::Text,        "log",      &["page.html"]),
+        ("mixed",       &["Content-Type: text/plain; name=a.png\n\nx"], BodyKind::Undefined, "", &["a.png"]),
+        ("alternative", &[text, PAGE],              BodyKind::Alternative, "one",      &[]),
+        ("mixed",       &[text, "Content-Type: text/plain\n\nGIF89a."], BodyKind::Text, "one", &["text.txt"]),
         // Of related parts only the root is shown.
-        ("related",     &[html, other],             Kind::Html,        "",         &["text.html"]),
-        ("related",     &["Content-Type: image/png\n\nx", html], Kind::Html, "",  &["image.png"]),
+        ("related",     &[html, other],             BodyKind::Html,        "",         &["text.html"]),
+        ("related",     &["Content-Type: image/png\n\nx", html], BodyKind::Html, "",  &["image.png"]),
         // The data of a file of a Macintosh is the file.
-        ("appledouble", &["Content-Type: application/applefile; name=a\n\nx", "Content-Type: text/plain; name=a\n\ny"], Kind::Undefined, "", &["a"]),
-        ("appledouble", &["Content-Type: application/applefile; name=a\n\nx"], Kind::Undefined, "", &["a"]),
+        ("appledouble", &["Content-Type: application/applefile; name=a\n\nx", "Content-Type: text/plain; name=a\n\ny"], BodyKind::Undefined, "", &["a"]),
+        ("appledouble", &["Content-Type: application/applefile; name=a\n\nx"], BodyKind::Undefined, "", &["a"]),
         // Other texts are shown where nothing else is.
-        ("mixed",       &["Content-Type: text/markdown\n\none", odd], Kind::Text, "one", &["attachment.pdf"]),
-        ("mixed",       &[text, "Content-Type: text/markdown\n\ntwo"], Kind::Text, "one", &["text.md"]),
-        ("mixed",       &["Content-Type: text/vcard\n\ntwo"], Kind::Undefined, "", &["text.vcf"]),
+        ("mixed",       &["Content-Type: text/markdown\n\none", odd], BodyKind::Text, "one", &["attachment.pdf"]),
+        ("mixed",       &[text, "Content-Type: text/markdown\n\ntwo"], BodyKind::Text, "one", &["text.md"]),
+        ("mixed",       &["Content-Type: text/vcard\n\ntwo"], BodyKind::Undefined, "", &["text.vcf"]),
         // Alternatives that nobody shows are none.
-        ("alternative", &[text, AMP, html],         Kind::Alternative, "one",      &[]),
-        ("mixed",       &[text, AMP],               Kind::Text,        "one",      &["text.txt"]),
-        ("alternative", &[AMP],                     Kind::Undefined,   "",         &["text.txt"]),
+        ("alternative", &[text, AMP, html],         BodyKind::Alternative, "one",      &[]),
+        ("mixed",       &[text, AMP],               BodyKind::Text,        "one",      &["text.txt"]),
+        ("alternative", &[AMP],                     BodyKind::Undefined,   "",         &["text.txt"]),
     ];
     for (kind, parts, want_kind, want_text, want_files) in table {
         let (_, message) = multipart(kind, parts);
@@ -380,10 +380,10 @@ fn calendars_are_files_and_summarised() {
 #[test]
 fn signatures_and_encryption_are_recognised() {
     let (signed, encrypted, opaque) =
-        (Some(Security::Signed), Some(Security::Encrypted), Some(Security::Opaque));
+        (Some(Protection::Signed), Some(Protection::Encrypted), Some(Protection::Opaque));
     let smime = "Content-Type: application/pkcs7-mime; name=smime.p7m; smime-type=";
     #[rustfmt::skip]
-    let table: &[(String, Option<Security>)] = &[
+    let table: &[(String, Option<Protection>)] = &[
         ("Content-Type: multipart/signed; protocol=\"application/pgp-signature\"; boundary=b\n\n--b\n\none\n--b--\n".to_owned(), signed),
         ("Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=b\n\n--b\n\none\n--b--\n".to_owned(), encrypted),
         (format!("{smime}enveloped-data\n\nx"),   encrypted),
@@ -426,16 +426,16 @@ fn of_alternatives_the_last_of_each_kind_counts() {
     const BLANK: &str = "Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\nIAo=";
     const BROKEN: &str = "Content-Type: multipart/related\n\nbroken";
     #[rustfmt::skip]
-    let table: &[(&str, &[&str], Option<&str>, Kind)] = &[
-        ("alternative", &[PLAIN, HTML],                Some("plain"),           Kind::Alternative),
-        ("alternative", &[HTML, PLAIN],                Some("plain"),           Kind::Alternative),
-        ("alternative", &[PLAIN, BETTER, HTML, HTML],  Some("better"),          Kind::Alternative),
-        ("alternative", &[PLAIN, EMPTY],               Some("plain"),           Kind::Text),
-        ("alternative", &[PLAIN, BLANK],               Some("plain\n \n"),      Kind::Text),
-        ("alternative", &[PLAIN, BROKEN],              Some("plain\nbroken"),   Kind::Text),
-        ("alternative", &[PLAIN, HTML, BETTER],        Some("plain\nbetter"),   Kind::Alternative),
-        ("alternative", &[PLAIN, "\nuntyped"],         Some("plain\nuntyped"),  Kind::Text),
-        ("mixed",       &[PLAIN, BETTER],              Some("plain\nbetter"),   Kind::Text),
+    let table: &[(&str, &[&str], Option<&str>, BodyKind)] = &[
+        ("alternative", &[PLAIN, HTML],                Some("plain"),           BodyKind::Alternative),
+        ("alternative", &[HTML, PLAIN],                Some("plain"),           BodyKind::Alternative),
+        ("alternative", &[PLAIN, BETTER, HTML, HTML],  Some("better"),          BodyKind::Alternative),
+        ("alternative", &[PLAIN, EMPTY],               Some("plain"),           BodyKind::Text),
+        ("alternative", &[PLAIN, BLANK],               Some("plain\n \n"),      BodyKind::Text),
+        ("alternative", &[PLAIN, BROKEN],              Some("plain\nbroken"),   BodyKind::Text),
+        ("alternative", &[PLAIN, HTML, BETTER],        Some("plain\nbetter"),   BodyKind::Alternative),
+        ("alternative", &[PLAIN, "\nuntyped"],         Some("plain\nuntyped"),  BodyKind::Text),
+        ("mixed",       &[PLAIN, BETTER],              Some("plain\nbetter"),   BodyKind::Text),
     ];
     for (kind, parts, text, want) in table {
         let (_, message) = multipart(kind, parts);
@@ -512,7 +512,7 @@ fn what_a_signature_holds_is_shown() {
     ] {
         let message = single(field, &body);
         assert_eq!(message.text.as_deref(), Some("one"), "{field}");
-        assert_eq!(message.security, Some(Security::Opaque), "{field}");
+        assert_eq!(message.security, Some(Protection::Opaque), "{field}");
         let pdf = message.attachments.last().unwrap();
         assert_eq!((pdf.name.as_str(), pdf.decode(b"")), ("a.pdf", b"abc".to_vec()), "{field}");
         assert_eq!(message.attachments.len(), 2, "the signature stays: {field}");
@@ -564,7 +564,7 @@ fn a_message_in_pieces_or_elsewhere_is_a_file_of_what_is_there() {
         let message = parse(raw.as_bytes());
         assert_eq!(
             (message.kind, message.raw_reason.as_deref()),
-            (Kind::Undefined, None),
+            (BodyKind::Undefined, None),
             "{kind}"
         );
         let [file] = message.attachments.as_slice() else {

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests; times are measured")]
 
 use postroom_mime::Defect;
-use postroom_mime::Limits;
+use postroom_mime::ParserLimits;
 use postroom_mime::PartSource;
 use postroom_mime::charset;
 use postroom_mime::parse;
@@ -98,10 +98,10 @@ fn text_under_any_label_costs_only_its_size() {
     for label in LABELS {
         for (part, raw) in messages(label) {
             let start = Instant::now();
-            let limits = Limits {
+            let limits = ParserLimits {
                 text_bytes_max: 2 * TEXT_BYTES,
                 open_bytes_max: 4 << 20,
-                ..Limits::default()
+                ..ParserLimits::default()
             };
             let message = parse_reader(Cursor::new(&raw), &limits).unwrap();
             let time = start.elapsed();
@@ -186,7 +186,7 @@ fn a_download_of_what_was_not_looked_at_is_utf8() {
     let line = "Grüße aus München\n".as_bytes();
     let raw = [b"From: a@b.example\nContent-Type: text/html\n\n", &*line.repeat(10), b"caf\xE9!"];
     let raw = raw.concat();
-    let limits = Limits { text_bytes_max: 60, ..Limits::default() };
+    let limits = ParserLimits { text_bytes_max: 60, ..ParserLimits::default() };
     let html = parse_reader(Cursor::new(&raw), &limits).unwrap().html.unwrap();
     let PartSource::Range { charset: Some(label), .. } = &html.source else {
         panic!("{:?}", html.source);

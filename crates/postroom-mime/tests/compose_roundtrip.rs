@@ -2,7 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "tests")]
 
 use bytes::Bytes;
-use postroom_mime::compose::{Address, Content, Draft, File, compose_bytes};
+use postroom_mime::compose::{Address, Draft, DraftFile, FileContent, compose_bytes};
 use postroom_mime::{Message, Part, parse};
 use proptest::prelude::*;
 
@@ -41,18 +41,18 @@ fn address() -> impl Strategy<Value = Address> {
         .prop_map(|(name, address)| Address { name, address: address.to_owned() })
 }
 
-fn file(content_id: Option<String>) -> impl Strategy<Value = File> {
+fn file(content_id: Option<String>) -> impl Strategy<Value = DraftFile> {
     const MEDIA_TYPES: [&str; 3] = ["image/png", "application/pdf", "application/octet-stream"];
     (
         names(),
         proptest::sample::select(&MEDIA_TYPES[..]),
         proptest::collection::vec(any::<u8>(), 0..300),
     )
-        .prop_map(move |(name, media_type, content)| File {
+        .prop_map(move |(name, media_type, content)| DraftFile {
             name,
             media_type: media_type.to_owned(),
             content_id: content_id.clone(),
-            content: Content::Bytes(Bytes::from(content)),
+            content: FileContent::Bytes(Bytes::from(content)),
         })
 }
 
@@ -108,13 +108,13 @@ fn unix(text: &str) -> String {
 }
 
 /// Checks that `parts` are `files`: names, types, identifiers and bytes.
-fn check_files(raw: &[u8], parts: &[Part], files: &[File]) -> Result<(), TestCaseError> {
+fn check_files(raw: &[u8], parts: &[Part], files: &[DraftFile]) -> Result<(), TestCaseError> {
     prop_assert_eq!(parts.len(), files.len());
     for (part, file) in parts.iter().zip(files) {
         prop_assert_eq!(part.declared_name.as_deref(), Some(file.name.as_str()));
         prop_assert_eq!(&part.media_type, &file.media_type);
         prop_assert_eq!(&part.content_id, &file.content_id);
-        let Content::Bytes(content) = &file.content else {
+        let FileContent::Bytes(content) = &file.content else {
             continue;
         };
         prop_assert_eq!(part.size_bytes, content.len() as u64);

@@ -6,8 +6,8 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests; times are measured")]
 
 use postroom_mime::Defect;
-use postroom_mime::Limits;
 use postroom_mime::Message;
+use postroom_mime::ParserLimits;
 use std::collections::HashSet;
 use std::fs;
 use std::fs::File;
@@ -99,7 +99,8 @@ fn hostile_messages_cost_only_their_size() {
         let (_, reader_time, reader_grown) = {
             let path = path.clone();
             measured(move || {
-                postroom_mime::parse_reader(File::open(path).unwrap(), &Limits::default()).unwrap()
+                postroom_mime::parse_reader(File::open(path).unwrap(), &ParserLimits::default())
+                    .unwrap()
             })
         };
         let (time, grown) = (time.max(reader_time), grown.max(reader_grown));
@@ -207,7 +208,7 @@ fn parse_bounded(name: &str, raw: Vec<u8>) -> Message {
     let again = Arc::clone(&raw);
     let (message, time, grown) = measured(move || postroom_mime::parse(&raw));
     let (read, reader_time, _) = measured(move || {
-        let limits = Limits::default();
+        let limits = ParserLimits::default();
         postroom_mime::parse_reader(Cursor::new(again.as_slice()), &limits).unwrap()
     });
     let time = time.max(reader_time);

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use postroom_mime::Defect;
-use postroom_mime::Limits;
 use postroom_mime::Message;
+use postroom_mime::ParserLimits;
 use std::io::Cursor;
 
 /// Text, html and files of a message, a line for each.
@@ -22,7 +22,7 @@ fn show(message: &Message, raw: &[u8]) -> Vec<String> {
 /// Decomposes a message as a whole and by windows of a file; both must agree.
 fn parse(raw: &[u8]) -> Message {
     let message = postroom_mime::parse(raw);
-    let windows = postroom_mime::parse_reader(Cursor::new(raw), &Limits::default()).unwrap();
+    let windows = postroom_mime::parse_reader(Cursor::new(raw), &ParserLimits::default()).unwrap();
     assert_eq!(format!("{message:?}"), format!("{windows:?}"));
     message
 }
@@ -247,14 +247,14 @@ fn digests_hold_messages_and_encoded_multiparts_are_opened_all_the_same() {
 
 #[test]
 fn beyond_the_limits_the_rest_stays_as_it_is() {
-    let limits = Limits {
+    let limits = ParserLimits {
         depth_max: 1,
         parts_max: 3,
         header_bytes_max: 80 << 10,
         header_fields_max: 3,
         encoded_words_max: 1,
         text_bytes_max: 4,
-        ..Limits::default()
+        ..ParserLimits::default()
     };
     let parse =
         |raw: &str| postroom_mime::parse_reader(Cursor::new(raw.to_owned()), &limits).unwrap();
@@ -278,7 +278,7 @@ fn beyond_the_limits_the_rest_stays_as_it_is() {
 
 #[test]
 fn what_is_left_in_a_multipart_at_the_limit_is_one_file() {
-    let limits = Limits { parts_max: 2, ..Limits::default() };
+    let limits = ParserLimits { parts_max: 2, ..ParserLimits::default() };
     let inner = "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nrest\n";
     let raw = multipart(inner);
     let message = postroom_mime::parse_reader(Cursor::new(raw), &limits).unwrap();

@@ -78,16 +78,16 @@ fn find_scheme(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postroom_mime::compose::Content;
-    use postroom_mime::compose::File;
+    use postroom_mime::compose::DraftFile;
+    use postroom_mime::compose::FileContent;
 
     #[test]
     fn html_follows_the_content_id_that_a_file_gets() {
-        let file = |name: &str, content_id: Option<&str>| File {
+        let file = |name: &str, content_id: Option<&str>| DraftFile {
             name: name.to_owned(),
             media_type: "image/png".to_owned(),
             content_id: content_id.map(str::to_owned),
-            content: Content::Elsewhere { size_bytes: 1 },
+            content: FileContent::Elsewhere { size_bytes: 1 },
         };
         let html = "<img src=\"cid:my logo.png\"><img src='CID:my%20logo.png'> cid:my logo.pngx
             url(cid:gr%c3%bcn.png) <a href=cid:kept.png> acid:test";

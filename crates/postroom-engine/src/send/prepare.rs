@@ -12,11 +12,11 @@ use crate::send::settle;
 use crate::shared::Shared;
 use postroom_mime::compose::Address;
 use postroom_mime::compose::Base64Lines;
-use postroom_mime::compose::Content;
+use postroom_mime::compose::ComposedPiece;
 use postroom_mime::compose::Draft;
-use postroom_mime::compose::File;
+use postroom_mime::compose::DraftFile;
 use postroom_mime::compose::FileAt;
-use postroom_mime::compose::Piece;
+use postroom_mime::compose::FileContent;
 use postroom_mime::compose::message_id;
 use postroom_mime::compose::wire_address;
 use postroom_model::Entity;
@@ -154,8 +154,8 @@ async fn composed(
     let mut writer = shared.store.blob_writer();
     for piece in &composed.pieces {
         match piece {
-            Piece::Bytes(bytes) => writer.write(bytes).await?,
-            Piece::File { at, .. } => write_file(shared, &files, *at, &mut writer).await?,
+            ComposedPiece::Bytes(bytes) => writer.write(bytes).await?,
+            ComposedPiece::File { at, .. } => write_file(shared, &files, *at, &mut writer).await?,
         }
     }
     let content = writer.finish();
@@ -305,16 +305,16 @@ async fn file_rows(
 
 /// The files with their contents: elsewhere, but for small messages, which must not be encoded and
 /// so are looked into when they are composed (RFC 2046 §5.2.1).
-async fn contents(shared: &Shared, rows: &[FileRow]) -> Result<Vec<File>, Error> {
+async fn contents(shared: &Shared, rows: &[FileRow]) -> Result<Vec<DraftFile>, Error> {
     let mut contents = vec![];
     for row in rows {
         let is_message = row.media_type.to_ascii_lowercase().starts_with("message/");
         let content = if is_message && row.size_bytes <= MESSAGE_BYTES_MAX {
-            Content::Bytes(read(shared, row).await?.into())
+            FileContent::Bytes(read(shared, row).await?.into())
         } else {
-            Content::Elsewhere { size_bytes: row.size_bytes }
+            FileContent::Elsewhere { size_bytes: row.size_bytes }
         };
-        contents.push(File {
+        contents.push(DraftFile {
             name: row.name.clone(),
             media_type: row.media_type.clone(),
             content_id: row.content_id.clone(),

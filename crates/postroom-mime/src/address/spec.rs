@@ -1,7 +1,7 @@
 //! The address that stands between brackets or among words.
 
-use crate::address::token::Token;
-use crate::address::token::Tokens;
+use crate::address::token::AddressToken;
+use crate::address::token::AddressTokens;
 use crate::compose::Address;
 use crate::defect::Defect;
 use crate::field_text::FieldText;
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// What was read where an address is expected.
 #[derive(Debug, Default)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// The address; empty if there is none.
     pub address: String,
     /// Words before it, or instead of it.
@@ -19,7 +19,7 @@ pub struct Spec {
 }
 
 /// Reads an address without what may stand around it: a source route, comments, blanks.
-pub fn read(text: &str, field: &mut FieldText<'_>) -> Spec {
+pub(crate) fn read(text: &str, field: &mut FieldText<'_>) -> Spec {
     let mut text = text.trim();
     if is_simple(text) {
         return Spec { address: in_unicode(text.to_owned()), ..Spec::default() };
@@ -69,14 +69,14 @@ fn without_comments(text: &str) -> String {
             plain.push_str(text);
         }
     };
-    let mut tokens = Tokens::new(text);
+    let mut tokens = AddressTokens::new(text);
     while let Some(token) = tokens.next_token() {
         match token {
-            Token::Word { text, is_quoted, is_glued } => add(text, is_quoted, is_glued),
-            Token::Angle(inner) => add(inner.trim(), false, true),
-            Token::Colon { .. } => add(":", false, true),
-            Token::Comma => add(",", false, true),
-            Token::Comment(_) => {}
+            AddressToken::Word { text, is_quoted, is_glued } => add(text, is_quoted, is_glued),
+            AddressToken::Angle(inner) => add(inner.trim(), false, true),
+            AddressToken::Colon { .. } => add(":", false, true),
+            AddressToken::Comma => add(",", false, true),
+            AddressToken::Comment(_) => {}
         }
     }
     plain
@@ -112,7 +112,7 @@ fn among(pieces: &[&str]) -> Spec {
 }
 
 /// Whether a text is an address that needs no second look.
-pub fn is_simple(text: &str) -> bool {
+pub(crate) fn is_simple(text: &str) -> bool {
     let mut at_sign = None;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
@@ -125,7 +125,7 @@ pub fn is_simple(text: &str) -> bool {
 }
 
 /// The address that was encoded or quoted together with its name and its brackets.
-pub fn mailbox(text: &str) -> Option<Address> {
+pub(crate) fn mailbox(text: &str) -> Option<Address> {
     let (name, address) = text.strip_suffix('>')?.rsplit_once('<')?;
     is_simple(address).then(|| Address {
         name: trimmed(name.trim().trim_matches('"').to_owned()),
@@ -134,7 +134,7 @@ pub fn mailbox(text: &str) -> Option<Address> {
 }
 
 /// A text without blanks around it; `None` if there is nothing else.
-pub fn trimmed(text: String) -> Option<String> {
+pub(crate) fn trimmed(text: String) -> Option<String> {
     let inner = text.trim();
     match inner.len() {
         0 => None,
@@ -144,7 +144,7 @@ pub fn trimmed(text: String) -> Option<String> {
 }
 
 /// A text of quotes or comments without its backslashes.
-pub fn unescaped(text: &str) -> Cow<'_, str> {
+pub(crate) fn unescaped(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\\', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
@@ -187,7 +187,7 @@ fn is_dot_atom(local: &str) -> bool {
 }
 
 /// The address with its domain in Unicode.
-pub fn in_unicode(address: String) -> String {
+pub(crate) fn in_unicode(address: String) -> String {
     if memchr::memchr(b'-', address.as_bytes()).is_none() {
         return address;
     }

@@ -4,7 +4,7 @@ use crate::encoded_word;
 
 /// A piece of a list.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Token<'a> {
+pub(crate) enum AddressToken<'a> {
     /// A comma, or a semicolon in its place.
     Comma,
     /// The end of a group's name.
@@ -28,7 +28,7 @@ pub enum Token<'a> {
 }
 
 /// Reads tokens from the front of a text.
-pub struct Tokens<'a> {
+pub(crate) struct AddressTokens<'a> {
     text: &'a str,
     at: usize,
     /// Whether no quote, no closing parenthesis is left: each is searched in vain once.
@@ -40,27 +40,27 @@ pub struct Tokens<'a> {
     encoded: usize,
 }
 
-impl<'a> Tokens<'a> {
+impl<'a> AddressTokens<'a> {
     /// Begins to read.
-    pub fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { text, at: 0, quotes_end: false, comments_end: false, angle: 0, encoded: 0 }
     }
 
     /// Where the text goes on.
-    pub fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// The next token.
-    pub fn next_token(&mut self) -> Option<Token<'a>> {
+    pub(crate) fn next_token(&mut self) -> Option<AddressToken<'a>> {
         let rest = self.text.get(self.at..)?;
         let trimmed = rest.trim_start();
         let is_glued = trimmed.len() == rest.len() && self.at > 0;
         self.at += rest.len() - trimmed.len();
         let first = *trimmed.as_bytes().first()?;
         match first {
-            b',' | b';' => self.step(Token::Comma),
-            b':' => self.step(Token::Colon { is_glued }),
+            b',' | b';' => self.step(AddressToken::Comma),
+            b':' => self.step(AddressToken::Colon { is_glued }),
             b'>' => {
                 self.at += 1;
                 self.next_token_after_stray()
@@ -72,19 +72,19 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn step(&mut self, token: Token<'a>) -> Option<Token<'a>> {
+    fn step(&mut self, token: AddressToken<'a>) -> Option<AddressToken<'a>> {
         self.at += 1;
         Some(token)
     }
 
     /// Leaves out closing brackets that close nothing.
-    fn next_token_after_stray(&mut self) -> Option<Token<'a>> {
+    fn next_token_after_stray(&mut self) -> Option<AddressToken<'a>> {
         let rest = self.text.get(self.at..)?;
         self.at += rest.len() - rest.trim_start_matches(['>', ' ', '\t']).len();
         let rest = self.text.get(self.at..)?;
         match rest.as_bytes().first()? {
-            b',' | b';' => self.step(Token::Comma),
-            b':' => self.step(Token::Colon { is_glued: false }),
+            b',' | b';' => self.step(AddressToken::Comma),
+            b':' => self.step(AddressToken::Colon { is_glued: false }),
             b'<' => Some(self.angle()),
             b'(' if !self.comments_end => self.comment(),
             b'"' if !self.quotes_end => self.quoted(false),
@@ -95,7 +95,7 @@ impl<'a> Tokens<'a> {
     /// What stands in angle brackets; without a closing one, as far as a separator, or a blank
     /// behind an address. Of several that open the last one counts: what stands behind the others
     /// is a name.
-    fn angle(&mut self) -> Token<'a> {
+    fn angle(&mut self) -> AddressToken<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let rest = rest.trim_start_matches(['<', ' ', '\t']);
         let start = self.text.len() - rest.len();
@@ -111,16 +111,16 @@ impl<'a> Tokens<'a> {
         match rest.as_bytes().get(end) {
             Some(b'<') if !inner.contains('@') => {
                 self.at = start + end;
-                Token::Word { text: inner, is_quoted: false, is_glued: false }
+                AddressToken::Word { text: inner, is_quoted: false, is_glued: false }
             }
             closing => {
                 self.at = start + end + usize::from(closing == Some(&b'>'));
-                Token::Angle(inner)
+                AddressToken::Angle(inner)
             }
         }
     }
 
-    fn comment(&mut self) -> Option<Token<'a>> {
+    fn comment(&mut self) -> Option<AddressToken<'a>> {
         let rest = self.text.get(self.at..)?;
         let (mut depth, mut skip) = (0_usize, false);
         for (at, byte) in rest.bytes().enumerate() {
@@ -133,18 +133,18 @@ impl<'a> Tokens<'a> {
             }
             if depth == 0 {
                 self.at += at + 1;
-                return Some(Token::Comment(rest.get(1..at)?));
+                return Some(AddressToken::Comment(rest.get(1..at)?));
             }
         }
         self.comments_end = true;
         Some(self.word(false))
     }
 
-    fn quoted(&mut self, is_glued: bool) -> Option<Token<'a>> {
+    fn quoted(&mut self, is_glued: bool) -> Option<AddressToken<'a>> {
         let rest = self.text.get(self.at + 1..)?;
         if let Some(at) = closing_quote(rest.as_bytes()) {
             self.at += at + 2;
-            return Some(Token::Word { text: rest.get(..at)?, is_quoted: true, is_glued });
+            return Some(AddressToken::Word { text: rest.get(..at)?, is_quoted: true, is_glued });
         }
         // A quote that nothing closes is a character like any other.
         self.quotes_end = true;
@@ -153,7 +153,7 @@ impl<'a> Tokens<'a> {
 
     /// Characters up to a blank or a separator. An encoded word is taken as a whole, and so is an
     /// address literal.
-    fn word(&mut self, is_glued: bool) -> Token<'a> {
+    fn word(&mut self, is_glued: bool) -> AddressToken<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let end = match rest.as_bytes().first() {
             Some(b'=') => self.encoded_word_end(rest),
@@ -162,7 +162,7 @@ impl<'a> Tokens<'a> {
         };
         let end = end.unwrap_or_else(|| self.word_end(rest));
         self.at += end;
-        Token::Word { text: rest.get(..end).unwrap_or_default(), is_quoted: false, is_glued }
+        AddressToken::Word { text: rest.get(..end).unwrap_or_default(), is_quoted: false, is_glued }
     }
 
     /// Where the encoded word at the front of `rest` ends, which is what is left of the text.

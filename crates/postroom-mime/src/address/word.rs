@@ -3,7 +3,7 @@
 use crate::encoded_word;
 
 /// One word of what was read since the last separator.
-pub struct Word<'a> {
+pub(crate) struct AddressWord<'a> {
     /// The word; of a quoted one, what stands between the quotes.
     pub text: &'a str,
     /// Whether it was quoted.
@@ -13,18 +13,18 @@ pub struct Word<'a> {
 }
 
 /// Words that are an address, or are none.
-pub enum Bare<'w, 'a> {
+pub(crate) enum Bare<'w, 'a> {
     /// An address.
-    Address(&'w [Word<'a>]),
+    Address(&'w [AddressWord<'a>]),
     /// A name and its address without brackets.
-    Named(&'w [Word<'a>], &'w [Word<'a>]),
+    Named(&'w [AddressWord<'a>], &'w [AddressWord<'a>]),
     /// None.
-    Name(&'w [Word<'a>]),
+    Name(&'w [AddressWord<'a>]),
 }
 
-impl Word<'_> {
+impl AddressWord<'_> {
     /// The word as it is written.
-    pub fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         if self.is_quoted { format!("\"{}\"", self.text) } else { self.text.to_owned() }
     }
 
@@ -35,18 +35,18 @@ impl Word<'_> {
     }
 
     /// Whether it is the colon behind the name of a group.
-    pub fn is_colon(&self) -> bool {
+    pub(crate) fn is_colon(&self) -> bool {
         !self.is_quoted && self.text == ":"
     }
 
     /// Whether an address may be in it.
-    pub fn has_at(&self) -> bool {
+    pub(crate) fn has_at(&self) -> bool {
         !self.is_quoted && self.text.contains('@')
     }
 }
 
 /// Finds the addresses among words without angle brackets.
-pub fn bare_addresses<'w, 'a>(words: &'w [Word<'a>]) -> Vec<Bare<'w, 'a>> {
+pub(crate) fn bare_addresses<'w, 'a>(words: &'w [AddressWord<'a>]) -> Vec<Bare<'w, 'a>> {
     let at_signs = words.iter().filter(|word| word.has_at()).count();
     match (at_signs, words) {
         // A local user, or nothing that is an address.
@@ -56,12 +56,13 @@ pub fn bare_addresses<'w, 'a>(words: &'w [Word<'a>]) -> Vec<Bare<'w, 'a>> {
         (1, _) if is_one_address(words) => vec![Bare::Address(words)],
         _ => {
             let pieces = words.chunk_by(|_, next| next.is_glued);
-            let addresses: Vec<_> = pieces.filter(|piece| piece.iter().any(Word::has_at)).collect();
+            let addresses: Vec<_> =
+                pieces.filter(|piece| piece.iter().any(AddressWord::has_at)).collect();
             // The only one, at the end: what stands before it is its name.
             if let [address] = addresses.as_slice()
                 && let Some(name) = words.get(..words.len() - address.len())
                 && !name.is_empty()
-                && !name.iter().any(Word::has_at)
+                && !name.iter().any(AddressWord::has_at)
             {
                 return vec![Bare::Named(name, address)];
             }
@@ -71,7 +72,7 @@ pub fn bare_addresses<'w, 'a>(words: &'w [Word<'a>]) -> Vec<Bare<'w, 'a>> {
 }
 
 /// Whether words with blanks between them are one address: each blank is beside `@` or a dot.
-fn is_one_address(words: &[Word<'_>]) -> bool {
+fn is_one_address(words: &[AddressWord<'_>]) -> bool {
     words.windows(2).all(|pair| match pair {
         [a, b] => b.is_glued || a.text.ends_with(['@', '.']) || b.text.starts_with(['@', '.']),
         _ => true,

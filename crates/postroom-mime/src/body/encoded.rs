@@ -1,14 +1,14 @@
 //! Files that lie encoded in a text, or are a part as a whole: uuencode and yEnc.
 
-use crate::body::File;
-use crate::body::Reader;
-use crate::content::Content;
+use crate::body::BodyReader;
+use crate::body::FileLeaf;
+use crate::content::ContentFields;
 use crate::defect::Defect;
 use crate::message::Container;
 use crate::message::PartSource;
 use crate::source;
-use crate::source::Source;
-use crate::structure::Entity;
+use crate::source::ByteSource;
+use crate::structure::MimeEntity;
 use crate::transfer::Declared;
 use crate::uuencode;
 use crate::yenc;
@@ -18,11 +18,11 @@ use std::io;
 /// How long a line of an encoded file may be.
 const LINE_BYTES_MAX: usize = 1_000;
 
-impl<S: Source> Reader<'_, S> {
+impl<S: ByteSource> BodyReader<'_, S> {
     /// Takes encoded files out of a text. One that the end of a cut text cuts stays in it.
     pub(crate) fn encoded_files(
         &mut self,
-        part: &Content,
+        part: &ContentFields,
         content: Vec<u8>,
         is_cut: bool,
     ) -> Vec<u8> {
@@ -73,7 +73,7 @@ impl<S: Source> Reader<'_, S> {
         if !is_sound {
             self.defects.note(Defect::EncodedFileMalformed);
         }
-        self.bodies.files.push(File {
+        self.bodies.files.push(FileLeaf {
             declared_name: Some(name.clone()),
             name: Some(name),
             media_type: Cow::Borrowed("application/octet-stream"),
@@ -86,7 +86,11 @@ impl<S: Source> Reader<'_, S> {
     }
 
     /// Adds a part that is one encoded file as a whole; returns whether it is.
-    pub(crate) fn encoded_part(&mut self, entity: &Entity, encoding: Declared) -> io::Result<bool> {
+    pub(crate) fn encoded_part(
+        &mut self,
+        entity: &MimeEntity,
+        encoding: Declared,
+    ) -> io::Result<bool> {
         let length = entity.body.end - entity.body.start;
         if length > self.limits.open_bytes_max as u64 {
             self.defects.note(Defect::OpenOver);
@@ -95,11 +99,11 @@ impl<S: Source> Reader<'_, S> {
         let body = source::read(self.source, &entity.body, self.limits.open_bytes_max)?;
         let (container, found): (_, Vec<(String, Vec<u8>, bool)>) = if encoding == Declared::Yenc {
             let found = yenc::blocks(&body).into_iter();
-            let each = |block: yenc::Block| (block.name, block.content, block.is_complete);
+            let each = |block: yenc::YencBlock| (block.name, block.content, block.is_complete);
             (Container::Yenc, found.map(each).collect())
         } else {
             let found = uuencode::blocks(&body).into_iter();
-            let each = |block: uuencode::Block| {
+            let each = |block: uuencode::UuencodeBlock| {
                 (block.name, block.content, block.is_complete && !block.is_damaged)
             };
             (Container::Uuencode, found.map(each).collect())
@@ -113,7 +117,7 @@ impl<S: Source> Reader<'_, S> {
             self.defects.note(Defect::EncodedFileMalformed);
         }
         let content = &entity.content;
-        self.bodies.files.push(File {
+        self.bodies.files.push(FileLeaf {
             declared_name: content.name().map(str::to_owned),
             name: content.name().map(str::to_owned).or(Some(name)),
             media_type: content.media_type.clone(),

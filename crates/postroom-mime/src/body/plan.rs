@@ -8,11 +8,11 @@
 //! Standards: RFC 2046, 2183, 2387.
 
 use crate::content::Disposition;
-use crate::structure::Entity;
+use crate::structure::MimeEntity;
 
 /// What is read into a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub(crate) enum ShownAs {
     /// Plain text.
     Text,
     /// Html.
@@ -21,20 +21,20 @@ pub enum Shown {
 
 /// What becomes of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// It is a multipart, or stands for something else that is there.
     Nothing,
     /// It is shown.
-    Body(Place),
+    Body(LeafPlace),
     /// It is a file.
     File,
 }
 
 /// Where a leaf is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct LeafPlace {
     /// What it is.
-    pub shown: Shown,
+    pub shown: ShownAs,
     /// Whether it belongs to the text.
     pub in_text: bool,
     /// Whether it belongs to the html.
@@ -64,8 +64,8 @@ const BINARY: [&str; 26] = [
 
 /// The entities of a message, and what was found out of them.
 struct Plan<'a> {
-    entities: &'a [Entity],
-    shown: Vec<Option<Shown>>,
+    entities: &'a [MimeEntity],
+    shown: Vec<Option<ShownAs>>,
     /// The innermost alternative around each.
     alternative: Vec<Option<usize>>,
     /// Of each multipart, whether a part stands in it that can replace others.
@@ -74,7 +74,7 @@ struct Plan<'a> {
 
 /// What becomes of each entity.
 #[must_use]
-pub fn roles(entities: &[Entity]) -> Vec<Role> {
+pub(crate) fn roles(entities: &[MimeEntity]) -> Vec<Role> {
     let mut plan = Plan::new(entities);
     plan.relate();
     plan.name();
@@ -83,10 +83,10 @@ pub fn roles(entities: &[Entity]) -> Vec<Role> {
     }
     plan.compare();
     let places = plan.places();
-    let role = |(at, entity): (usize, &Entity)| {
+    let role = |(at, entity): (usize, &MimeEntity)| {
         let place = |shown| {
             let (in_text, in_html) = places.get(at).copied().unwrap_or((true, true));
-            Role::Body(Place { shown, in_text, in_html })
+            Role::Body(LeafPlace { shown, in_text, in_html })
         };
         match plan.shown.get(at).copied().flatten() {
             _ if entity.has_parts => Role::Nothing,
@@ -101,13 +101,13 @@ pub fn roles(entities: &[Entity]) -> Vec<Role> {
 
 /// Whether it is one of the two forks of a file of a Macintosh.
 #[must_use]
-pub fn is_apple_double(entity: &Entity) -> bool {
+pub(crate) fn is_apple_double(entity: &MimeEntity) -> bool {
     let kind = &*entity.content.media_type;
     matches!(kind, "multipart/appledouble" | "multipart/x-appledouble")
 }
 
 impl<'a> Plan<'a> {
-    fn new(entities: &'a [Entity]) -> Self {
+    fn new(entities: &'a [MimeEntity]) -> Self {
         let mut alternative: Vec<Option<usize>> = Vec::with_capacity(entities.len());
         for entity in entities {
             let holder = entity.parent.and_then(|parent| Some((parent, entities.get(parent)?)));
@@ -116,13 +116,13 @@ impl<'a> Plan<'a> {
                 if is_it { Some(at) } else { alternative.get(at).copied().flatten() }
             }));
         }
-        let is_whole = |entity: &&Entity| !entity.has_parts;
+        let is_whole = |entity: &&MimeEntity| !entity.has_parts;
         let shown =
             entities.iter().map(|entity| Some(entity).filter(is_whole).and_then(shown)).collect();
         Self { entities, shown, alternative, has_better: vec![] }
     }
 
-    fn holder(&self, entity: &Entity) -> Option<&'a Entity> {
+    fn holder(&self, entity: &MimeEntity) -> Option<&'a MimeEntity> {
         entity.parent.and_then(|parent| self.entities.get(parent))
     }
 
@@ -167,7 +167,7 @@ impl<'a> Plan<'a> {
             while let Some(alternative) = around {
                 let Some(found) = within.get_mut(alternative) else { break };
                 let (text, html) = found;
-                let known = if *shown == Shown::Text { text } else { html };
+                let known = if *shown == ShownAs::Text { text } else { html };
                 if std::mem::replace(known, true) {
                     break;
                 }
@@ -183,7 +183,7 @@ impl<'a> Plan<'a> {
             let alternative = self.alternative.get(at).copied().flatten();
             let is_outdone = match alternative.and_then(|around| within.get(around)) {
                 Some((text, html)) => {
-                    if shown == Shown::Text {
+                    if shown == ShownAs::Text {
                         *text
                     } else {
                         *html
@@ -217,7 +217,7 @@ impl<'a> Plan<'a> {
                 || content.name().is_some()
                 || entity.has_parts;
             if is_text && !is_file {
-                *shown = Some(Shown::Text);
+                *shown = Some(ShownAs::Text);
             }
         }
     }
@@ -242,11 +242,11 @@ impl<'a> Plan<'a> {
             let alternative = self.alternative.get(at).copied().flatten();
             let is_choice = alternative.is_some() && alternative == entity.parent;
             let place = match (shown, is_choice) {
-                (Shown::Text, true) => (around.0, false),
-                (Shown::Html, true) => (false, around.1),
+                (ShownAs::Text, true) => (around.0, false),
+                (ShownAs::Html, true) => (false, around.1),
                 // What is beside it in one alternative is not in the others.
-                (Shown::Text, false) if alternative.is_some() && around.0 => (true, false),
-                (Shown::Html, false) if alternative.is_some() && around.1 => (false, true),
+                (ShownAs::Text, false) if alternative.is_some() && around.0 => (true, false),
+                (ShownAs::Html, false) if alternative.is_some() && around.1 => (false, true),
                 (_, false) => around,
             };
             if let Some(open) = open.get_mut(parent).filter(|_| !is_choice) {
@@ -316,7 +316,7 @@ impl<'a> Plan<'a> {
 
     /// Whether another part stands for one: an alternative that nobody shows, or what belongs to a
     /// file of a Macintosh beside its data.
-    fn is_replaced(&self, entity: &Entity) -> bool {
+    fn is_replaced(&self, entity: &MimeEntity) -> bool {
         let content = &entity.content;
         let Some((parent, holder)) = entity.parent.zip(self.holder(entity)) else { return false };
         if self.has_better.get(parent) != Some(&true) {
@@ -333,17 +333,17 @@ impl<'a> Plan<'a> {
 }
 
 /// Which body a leaf could belong to by its own header, if any.
-fn shown(entity: &Entity) -> Option<Shown> {
+fn shown(entity: &MimeEntity) -> Option<ShownAs> {
     let content = &entity.content;
     if content.disposition == Some(Disposition::Attachment) {
         return None;
     }
     match &*content.media_type {
-        "text/plain" => Some(Shown::Text),
-        "text/html" => Some(Shown::Html),
+        "text/plain" => Some(ShownAs::Text),
+        "text/html" => Some(ShownAs::Html),
         // Nothing delimits its parts: what stands there is all that can be shown.
         _ if content.is_multipart() && !entity.body.is_empty() && !entity.is_opaque => {
-            Some(Shown::Text)
+            Some(ShownAs::Text)
         }
         _ => None,
     }

@@ -6,24 +6,24 @@
 //! Standards: RFC 8551 §3.
 
 use crate::body::Bodies;
-use crate::body::Reader;
+use crate::body::BodyReader;
 use crate::body::push;
 use crate::charset::Detection;
 use crate::cms;
 use crate::cms::Cms;
-use crate::content::Content;
+use crate::content::ContentFields;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::html;
 use crate::leaf;
 use crate::message::Container;
 use crate::message::PartSource;
-use crate::message::Security;
+use crate::message::Protection;
 use crate::security;
+use crate::source::ByteSource;
 use crate::source::Slice;
-use crate::source::Source;
 use crate::structure;
-use crate::structure::Entity;
+use crate::structure::MimeEntity;
 use crate::transfer::TransferEncoding;
 use std::borrow::Cow;
 use std::io;
@@ -35,32 +35,34 @@ const START_BYTES: usize = 128;
 
 /// What the header of a part says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum DeclaredProtection {
     Signed,
     Encrypted,
     /// Not which of the two.
     Either,
 }
 
-impl<S: Source> Reader<'_, S> {
+impl<S: ByteSource> BodyReader<'_, S> {
     /// Looks into a file that may be S/MIME.
-    pub(crate) fn secured(&mut self, entity: &Entity) -> io::Result<()> {
+    pub(crate) fn secured(&mut self, entity: &MimeEntity) -> io::Result<()> {
         let Some(told) = told(&entity.content) else { return Ok(()) };
         let unheard = &mut Defects::default();
         let (start, _) = leaf::content(self.source, entity, START_BYTES, unheard)?;
         let found = match (cms::kind(&plain(start)), told) {
             (Some(Cms::Signed), _) => return self.signed(entity, told),
-            (Some(Cms::Encrypted), _) | (None, Told::Encrypted) => Some(Security::Encrypted),
-            (None, Told::Signed) => Some(Security::Opaque),
-            (Some(Cms::Other), _) | (None, Told::Either) => None,
+            (Some(Cms::Encrypted), _) | (None, DeclaredProtection::Encrypted) => {
+                Some(Protection::Encrypted)
+            }
+            (None, DeclaredProtection::Signed) => Some(Protection::Opaque),
+            (Some(Cms::Other), _) | (None, DeclaredProtection::Either) => None,
         };
         self.bodies.security = security::stronger(self.bodies.security, found);
         Ok(())
     }
 
-    fn signed(&mut self, entity: &Entity, told: Told) -> io::Result<()> {
-        let is_message = entity.parent.is_none() || told == Told::Signed;
-        let mut found = is_message.then_some(Security::Opaque);
+    fn signed(&mut self, entity: &MimeEntity, told: DeclaredProtection) -> io::Result<()> {
+        let is_message = entity.parent.is_none() || told == DeclaredProtection::Signed;
+        let mut found = is_message.then_some(Protection::Opaque);
         let max = self.limits.open_bytes_max;
         let (content, size_bytes) =
             leaf::content(self.source, entity, max, &mut Defects::default())?;
@@ -68,9 +70,9 @@ impl<S: Source> Reader<'_, S> {
             self.defects.note(Defect::OpenOver);
         } else if let Some(inner) = cms::signed_content(&plain(content)) {
             if self.open(&inner)? {
-                found = Some(Security::Opaque);
+                found = Some(Protection::Opaque);
             }
-        } else if told != Told::Signed {
+        } else if told != DeclaredProtection::Signed {
             // Certificates alone.
             found = None;
         }
@@ -87,7 +89,7 @@ impl<S: Source> Reader<'_, S> {
         if !is_typed {
             return Ok(false);
         }
-        let mut reader = Reader {
+        let mut reader = BodyReader {
             source,
             limits: self.limits,
             detection: Detection::default(),
@@ -141,24 +143,26 @@ impl<S: Source> Reader<'_, S> {
 }
 
 /// What a header says of a part that may be S/MIME; `None` if it is none.
-fn told(content: &Content) -> Option<Told> {
+fn told(content: &ContentFields) -> Option<DeclaredProtection> {
     let name = content.name().map(|name| name.trim().to_ascii_lowercase());
     let ends = |end: &str| name.as_deref().is_some_and(|name| name.ends_with(end));
     let told = match content.security_type.as_deref() {
-        Some("signed-data" | "signed-receipt") => Some(Told::Signed),
+        Some("signed-data" | "signed-receipt") => Some(DeclaredProtection::Signed),
         Some("enveloped-data" | "authenveloped-data" | "authenticated-enveloped-data") => {
-            Some(Told::Encrypted)
+            Some(DeclaredProtection::Encrypted)
         }
         _ => None,
     };
     match &*content.media_type {
         "application/pkcs7-mime" | "application/x-pkcs7-mime" | "application/cms" => {
-            Some(told.unwrap_or(Told::Either))
+            Some(told.unwrap_or(DeclaredProtection::Either))
         }
         // Not to be looked into, but for its bytes.
-        "application/octet-stream" if name.is_none() => Some(told.unwrap_or(Told::Either)),
+        "application/octet-stream" if name.is_none() => {
+            Some(told.unwrap_or(DeclaredProtection::Either))
+        }
         kind if kind.starts_with("application/") && !kind.contains("signature") => {
-            (told.is_some() || ends(".p7m")).then_some(told.unwrap_or(Told::Either))
+            (told.is_some() || ends(".p7m")).then_some(told.unwrap_or(DeclaredProtection::Either))
         }
         _ => None,
     }

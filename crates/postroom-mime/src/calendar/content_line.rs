@@ -16,7 +16,7 @@ const PARAMETERS_MAX: usize = 50;
 
 /// Splits a text into lines and unfolds them: a line that begins with a space or a tab continues
 /// the one before it.
-pub fn content_lines(text: &str) -> impl Iterator<Item = String> {
+pub(crate) fn content_lines(text: &str) -> impl Iterator<Item = String> {
     let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).peekable();
     std::iter::from_fn(move || {
         let mut whole = lines.next()?.to_owned();

@@ -59,7 +59,7 @@ impl Moment {
 
 /// Returns the end of what begins at `start` and lasts `duration`: days are days on the calendar,
 /// hours are exact.
-pub fn duration_end(start: &Moment, duration: &str, zones: &DefinedZones) -> Option<Moment> {
+pub(crate) fn duration_end(start: &Moment, duration: &str, zones: &DefinedZones) -> Option<Moment> {
     let (days, seconds) = duration_of(duration)?;
     let days = jiff::Span::new().try_days(days).ok()?;
     if start.is_day {

@@ -61,7 +61,7 @@ const WINDOWS: [(&str, &str); 52] = [
 
 /// Finds a zone by the name of the IANA database, also at the end of a path as some programs write
 /// it, or by the name that Windows has for it.
-pub fn find(name: &str) -> Option<TimeZone> {
+pub(crate) fn find(name: &str) -> Option<TimeZone> {
     if let Some((_, zone)) = WINDOWS.iter().find(|(windows, _)| windows.eq_ignore_ascii_case(name))
     {
         return TimeZone::get(zone).ok();

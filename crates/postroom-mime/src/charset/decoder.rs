@@ -4,7 +4,7 @@ use crate::charset::Charset;
 use crate::charset::pages::PAGES;
 use crate::charset::shifted::Shifted;
 use crate::charset::utf7::Utf7;
-use crate::charset::utf8::Utf8;
+use crate::charset::utf8::Utf8Decoder;
 use encoding_rs::CoderResult;
 
 /// How much text is decoded at once.
@@ -12,14 +12,14 @@ const PIECE_BYTES_MAX: usize = 8 << 10;
 
 /// Turns bytes of a charset into UTF-8, piece by piece. A byte order mark is left out.
 pub struct Decoder {
-    state: State,
+    state: CharsetState,
     at_start: bool,
     malformed: bool,
 }
 
 /// What is kept between two pieces.
-enum State {
-    Utf8(Utf8),
+enum CharsetState {
+    Utf8(Utf8Decoder),
     Whatwg(encoding_rs::Decoder),
     /// ISO-2022-JP: escapes that switch nothing are left out before they reach the decoder.
     Escapes {
@@ -47,30 +47,32 @@ impl Decoder {
     #[must_use]
     pub fn new(charset: Charset) -> Self {
         let shifted = |shifted, encoding: &'static encoding_rs::Encoding| {
-            State::Shifted(shifted, encoding.new_decoder_without_bom_handling())
+            CharsetState::Shifted(shifted, encoding.new_decoder_without_bom_handling())
         };
         let state = match charset {
             Charset::Whatwg(encoding) if encoding == encoding_rs::UTF_8 => {
-                State::Utf8(Utf8::default())
+                CharsetState::Utf8(Utf8Decoder::default())
             }
             Charset::Whatwg(encoding) if encoding == encoding_rs::ISO_2022_JP => {
                 let decoder = encoding.new_decoder_without_bom_handling();
-                State::Escapes { decoder, held: vec![] }
+                CharsetState::Escapes { decoder, held: vec![] }
             }
             Charset::Whatwg(encoding)
                 if encoding == encoding_rs::UTF_16LE || encoding == encoding_rs::UTF_16BE =>
             {
-                State::Whatwg(encoding.new_decoder())
+                CharsetState::Whatwg(encoding.new_decoder())
             }
-            Charset::Whatwg(encoding) => State::Whatwg(encoding.new_decoder_without_bom_handling()),
+            Charset::Whatwg(encoding) => {
+                CharsetState::Whatwg(encoding.new_decoder_without_bom_handling())
+            }
             Charset::Page(page) => {
-                State::Page(PAGES.get(page).map_or("", |(_, upper)| upper).chars().collect())
+                CharsetState::Page(PAGES.get(page).map_or("", |(_, upper)| upper).chars().collect())
             }
-            Charset::Utf7 => State::Utf7(Utf7::default()),
+            Charset::Utf7 => CharsetState::Utf7(Utf7::default()),
             Charset::Iso2022Kr => shifted(Shifted::iso_2022(), encoding_rs::EUC_KR),
             Charset::Iso2022Cn => shifted(Shifted::iso_2022(), encoding_rs::GBK),
             Charset::Hz => shifted(Shifted::hz(), encoding_rs::GBK),
-            Charset::Utf32 { little_endian } => State::Utf32 { little_endian, held: vec![] },
+            Charset::Utf32 { little_endian } => CharsetState::Utf32 { little_endian, held: vec![] },
         };
         Self { state, at_start: true, malformed: false }
     }
@@ -94,22 +96,22 @@ impl Decoder {
     fn decode(&mut self, bytes: &[u8], last: bool) -> String {
         let malformed = &mut self.malformed;
         let mut text = match &mut self.state {
-            State::Utf8(utf8) => utf8.decode(bytes, last, malformed),
-            State::Whatwg(decoder) => whatwg(decoder, bytes, last, malformed),
-            State::Escapes { decoder, held } => {
+            CharsetState::Utf8(utf8) => utf8.decode(bytes, last, malformed),
+            CharsetState::Whatwg(decoder) => whatwg(decoder, bytes, last, malformed),
+            CharsetState::Escapes { decoder, held } => {
                 whatwg(decoder, &escapes(held, bytes, last), last, malformed)
             }
-            State::Page(upper) => bytes.iter().map(|byte| page(upper, *byte)).collect(),
-            State::Utf7(utf7) => utf7.decode(bytes, last, malformed),
-            State::Shifted(shifted, decoder) => {
+            CharsetState::Page(upper) => bytes.iter().map(|byte| page(upper, *byte)).collect(),
+            CharsetState::Utf7(utf7) => utf7.decode(bytes, last, malformed),
+            CharsetState::Shifted(shifted, decoder) => {
                 whatwg(decoder, &shifted.decode(bytes, last), last, malformed)
             }
-            State::Utf32 { little_endian, held } => {
+            CharsetState::Utf32 { little_endian, held } => {
                 held.extend_from_slice(bytes);
                 utf32(held, little_endian, (last, malformed))
             }
         };
-        *malformed |= matches!(self.state, State::Page(_)) && text.contains('\u{FFFD}');
+        *malformed |= matches!(self.state, CharsetState::Page(_)) && text.contains('\u{FFFD}');
         if self.at_start && !text.is_empty() {
             self.at_start = false;
             if text.starts_with('\u{FEFF}') {

@@ -103,7 +103,7 @@ impl Detection {
     }
 
     /// Finds out the charset of a field: a short one is in that of the header it stands in.
-    pub fn of_raw(&mut self, field: &[u8]) -> Charset {
+    pub(crate) fn of_raw(&mut self, field: &[u8]) -> Charset {
         let is_short = field.iter().filter(|byte| !byte.is_ascii()).count() < OWN_BYTES_MIN;
         let fits = |charset: &Charset| charset.decode(field).1;
         match self.header.filter(|_| is_short).filter(fits) {
@@ -148,14 +148,14 @@ fn is_damaged_utf8(bytes: &[u8]) -> bool {
 
 /// Whether there are not fewer characters of UTF-8 outside ASCII than other pieces: a raw header
 /// has no label that could decide.
-pub fn is_mostly_utf8(bytes: &[u8]) -> bool {
+pub(crate) fn is_mostly_utf8(bytes: &[u8]) -> bool {
     let (right, wrong) = utf8_counts(bytes, |right, wrong, _| is_other(right, wrong));
     right > 0 && right >= wrong
 }
 
 /// Whether bytes under the label of a charset of single bytes are UTF-8 but for a few. In nearly
 /// all UTF-8 outside ASCII there are bytes that lead letters or marks of Latin and Cyrillic.
-pub fn is_nearly_utf8(bytes: &[u8]) -> bool {
+pub(crate) fn is_nearly_utf8(bytes: &[u8]) -> bool {
     if memchr::memchr3(0xC3, 0xD0, 0xE2, bytes).is_none() {
         return false;
     }
@@ -165,7 +165,7 @@ pub fn is_nearly_utf8(bytes: &[u8]) -> bool {
 
 /// What bytes are that are said to be UTF-8 and are not as a whole. Where there is UTF-8 among
 /// them, not less than other bytes outside ASCII, these are stray. A gateway may have added more.
-pub fn of_wrong_utf8(bytes: &[u8], detection: &mut Detection) -> Charset {
+pub(crate) fn of_wrong_utf8(bytes: &[u8], detection: &mut Detection) -> Charset {
     let utf8 = Charset::Whatwg(UTF_8);
     let (right, wrong) = utf8_counts(bytes, |right, wrong, _| is_other(right, wrong));
     if right > 0 && right >= wrong {
@@ -183,7 +183,7 @@ fn is_other(right: usize, wrong: usize) -> bool {
 
 /// Whether bytes of a header may be words in Latin letters: those outside ASCII stand alone or in
 /// pairs, and are no more than the letters among them.
-pub fn may_be_latin(bytes: &[u8]) -> bool {
+pub(crate) fn may_be_latin(bytes: &[u8]) -> bool {
     let longest = bytes.split(u8::is_ascii).map(<[u8]>::len).max().unwrap_or(0);
     let wide = bytes.iter().filter(|byte| !byte.is_ascii()).count();
     let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();

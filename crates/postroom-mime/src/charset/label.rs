@@ -75,7 +75,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Whether a label means ASCII, and so nothing for other bytes.
-pub fn is_ascii(label: &str) -> bool {
+pub(crate) fn is_ascii(label: &str) -> bool {
     let label = label.trim();
     let is = |name: &&str| label.eq_ignore_ascii_case(name);
     label.as_bytes().windows(5).any(|part| part.eq_ignore_ascii_case(b"ascii"))
@@ -83,7 +83,7 @@ pub fn is_ascii(label: &str) -> bool {
 }
 
 /// The charset of a label.
-pub fn resolve(label: &str) -> Option<Charset> {
+pub(crate) fn resolve(label: &str) -> Option<Charset> {
     usual(label).or_else(|| any(label))
 }
 

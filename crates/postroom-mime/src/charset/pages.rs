@@ -2,7 +2,7 @@
 //! Macintosh, and a few more. Each text holds the characters of the octets 0x80 to 0xFF.
 
 /// Names of each charset, lower case, and its upper half.
-pub const PAGES: &[(&[&str], &str)] = &[
+pub(crate) const PAGES: &[(&[&str], &str)] = &[
     (
         &["cp437", "ibm437", "437", "cp-437", "ibm-437", "dos-437", "cspc8codepage437"],
         "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑ\u{aa}\u{ba}¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼\

@@ -4,7 +4,7 @@
 //! Standards: RFC 1557, RFC 1922 (its GB 2312 part), RFC 1843.
 
 /// A text that is being rewritten.
-pub struct Shifted {
+pub(crate) struct Shifted {
     is_hz: bool,
     is_double: bool,
     /// A sequence that is not complete.
@@ -13,17 +13,17 @@ pub struct Shifted {
 
 impl Shifted {
     /// Shifts by SO and SI, and names its sets by escapes.
-    pub fn iso_2022() -> Self {
+    pub(crate) fn iso_2022() -> Self {
         Self { is_hz: false, is_double: false, held: vec![] }
     }
 
     /// Shifts by `~{` and `~}`.
-    pub fn hz() -> Self {
+    pub(crate) fn hz() -> Self {
         Self { is_hz: true, is_double: false, held: vec![] }
     }
 
     /// Rewrites the next bytes.
-    pub fn decode(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
+    pub(crate) fn decode(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
         let mut plain = Vec::with_capacity(bytes.len());
         for &byte in bytes {
             if self.is_hz {

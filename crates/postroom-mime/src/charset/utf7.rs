@@ -4,7 +4,7 @@
 
 /// A text that is being decoded.
 #[derive(Default)]
-pub struct Utf7 {
+pub(crate) struct Utf7 {
     /// Bits of a UTF-16 unit that is not complete; `None` outside of base64.
     bits: Option<(u32, u32)>,
     /// Whether base64 has just begun: `+-` is a plus sign.
@@ -15,7 +15,7 @@ pub struct Utf7 {
 
 impl Utf7 {
     /// Decodes the next bytes.
-    pub fn decode(&mut self, bytes: &[u8], last: bool, malformed: &mut bool) -> String {
+    pub(crate) fn decode(&mut self, bytes: &[u8], last: bool, malformed: &mut bool) -> String {
         let mut text = String::with_capacity(bytes.len());
         for &byte in bytes {
             match self.bits {

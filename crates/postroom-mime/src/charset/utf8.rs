@@ -14,16 +14,16 @@ const LOW: [char; 32] = [
 
 /// A text that is being decoded.
 #[derive(Default)]
-pub struct Utf8 {
+pub(crate) struct Utf8Decoder {
     /// The beginning of a character.
     held: Vec<u8>,
     /// Whether the last character was outside ASCII.
     is_wide: bool,
 }
 
-impl Utf8 {
+impl Utf8Decoder {
     /// Decodes the next bytes.
-    pub fn decode(&mut self, bytes: &[u8], last: bool, malformed: &mut bool) -> String {
+    pub(crate) fn decode(&mut self, bytes: &[u8], last: bool, malformed: &mut bool) -> String {
         let bytes = if self.held.is_empty() {
             Cow::Borrowed(bytes)
         } else {

@@ -63,7 +63,7 @@ impl Base64Lines {
 
 /// Returns how many bytes [`Base64Lines`] makes of a content of `size_bytes`.
 #[must_use]
-pub fn base64_lines_size_bytes(size_bytes: u64) -> u64 {
+pub(crate) fn base64_lines_size_bytes(size_bytes: u64) -> u64 {
     let lines = size_bytes.div_ceil(LINE_BYTES as u64);
     size_bytes.div_ceil(3) * 4 + lines.saturating_sub(1) * 2
 }

@@ -11,7 +11,7 @@ const QUOTED_LINE_CHARS: usize = 76;
 
 /// A text as it stands in a body.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Encoded {
+pub(crate) struct Encoded {
     /// The value of `Content-Transfer-Encoding`.
     pub encoding: &'static str,
     /// The body. It ends with a line end only if the text did.
@@ -20,7 +20,7 @@ pub struct Encoded {
 
 /// Encodes `text`: as it is if every transport and mailbox keeps it so, else in quoted-printable or
 /// base64, whichever is shorter.
-pub fn encode(text: &str) -> Encoded {
+pub(crate) fn encode(text: &str) -> Encoded {
     let text = canonical(text);
     if is_safe(&text) {
         let body = text.into_owned().into_bytes();
@@ -41,7 +41,7 @@ pub fn encode(text: &str) -> Encoded {
 /// Tells whether `content` can be sent without encoding as the body of a part and arrives as it
 /// is: ASCII in lines that end in CRLF. `delimiter` begins the boundaries of the message around it,
 /// so no line may begin with it.
-pub fn is_seven_bit(content: &[u8], delimiter: &[u8]) -> bool {
+pub(crate) fn is_seven_bit(content: &[u8], delimiter: &[u8]) -> bool {
     let content_is_fit = |line: &[u8]| {
         line.len() <= 998
             && !line.starts_with(delimiter)

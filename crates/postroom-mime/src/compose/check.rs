@@ -4,10 +4,10 @@
 
 use postroom_model::Invalid;
 
-use crate::compose::{Address, Draft, File};
+use crate::compose::{Address, Draft, DraftFile};
 
 /// Checks all that goes into the header, or into the header of a part.
-pub fn draft(draft: &Draft) -> Result<(), Invalid> {
+pub(crate) fn draft(draft: &Draft) -> Result<(), Invalid> {
     address("from", &draft.from)?;
     if let Some(sender) = &draft.sender {
         address("sender", sender)?;
@@ -37,7 +37,7 @@ fn address(property: &str, address: &Address) -> Result<(), Invalid> {
     line(&format!("{property}.address"), &address.address)
 }
 
-fn files(property: &str, files: &[File]) -> Result<(), Invalid> {
+fn files(property: &str, files: &[DraftFile]) -> Result<(), Invalid> {
     for (at, file) in files.iter().enumerate() {
         line(&format!("{property}[{at}].name"), &file.name)?;
         line(&format!("{property}[{at}].contentType"), &file.media_type)?;

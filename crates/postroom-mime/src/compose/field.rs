@@ -1,22 +1,22 @@
 //! One header field, folded while it is written (RFC 5322 §2.2.3).
 
 use crate::compose::word;
-use crate::compose::word::Place;
+use crate::compose::word::WordContext;
 
 /// Lines are folded so that they have no more characters, where the text allows (RFC 5322 §2.1.1).
 const LINE_CHARS: usize = 76;
 
-/// Writes one header field. It ends with [`Field::end`].
+/// Writes one header field. It ends with [`FieldWriter::end`].
 #[derive(Debug)]
-pub struct Field<'a> {
+pub(crate) struct FieldWriter<'a> {
     out: &'a mut Vec<u8>,
     /// Characters on the present line.
     column: usize,
 }
 
-impl<'a> Field<'a> {
+impl<'a> FieldWriter<'a> {
     /// Begins the field `name`.
-    pub fn begin(out: &'a mut Vec<u8>, name: &str) -> Self {
+    pub(crate) fn begin(out: &'a mut Vec<u8>, name: &str) -> Self {
         out.extend_from_slice(name.as_bytes());
         out.push(b':');
         Self { out, column: name.len() + 1 }
@@ -24,7 +24,7 @@ impl<'a> Field<'a> {
 
     /// Writes a token that is never broken, after a space or a fold. The first one stays beside the
     /// name: there are readers that take a line with nothing but the name for an empty field.
-    pub fn token(&mut self, token: &str) {
+    pub(crate) fn token(&mut self, token: &str) {
         self.spaced(" ", token);
     }
 
@@ -41,19 +41,19 @@ impl<'a> Field<'a> {
     }
 
     /// Writes `token` directly behind what was written.
-    pub fn glue(&mut self, token: &str) {
+    pub(crate) fn glue(&mut self, token: &str) {
         self.out.extend_from_slice(token.as_bytes());
         self.column += token.len();
     }
 
     /// Writes unstructured text (RFC 5322 §3.2.5), in encoded words where it must be.
-    pub fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         if text.is_empty() {
             self.glue(" ");
             return;
         }
         if !word::is_plain(text) {
-            self.words(text, Place::Text);
+            self.words(text, WordContext::Text);
             return;
         }
         let mut spaces = 1;
@@ -68,7 +68,7 @@ impl<'a> Field<'a> {
     }
 
     /// Writes all of `text` as encoded words.
-    pub fn words(&mut self, text: &str, place: Place) {
+    pub(crate) fn words(&mut self, text: &str, place: WordContext) {
         // One character of four bytes takes 12 characters in Q and the frame takes 12 as well.
         const WORD_CHARS_MIN: usize = 24;
         if self.column + 1 + WORD_CHARS_MIN > LINE_CHARS {
@@ -85,7 +85,7 @@ impl<'a> Field<'a> {
     }
 
     /// Ends the field.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         self.out.extend_from_slice(b"\r\n");
     }
 
@@ -101,7 +101,7 @@ mod tests {
 
     fn field(name: &str, text: &str) -> String {
         let mut out = vec![];
-        let mut field = Field::begin(&mut out, name);
+        let mut field = FieldWriter::begin(&mut out, name);
         field.text(text);
         field.end();
         String::from_utf8(out).unwrap()

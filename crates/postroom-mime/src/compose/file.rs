@@ -2,14 +2,14 @@
 
 use postroom_model::Invalid;
 
-use crate::compose::field::Field;
+use crate::compose::field::FieldWriter;
 use crate::compose::header::message_id;
 use crate::compose::parameter;
-use crate::compose::{Content, File, FileAt, body};
+use crate::compose::{DraftFile, FileAt, FileContent, body};
 
 /// How the content of a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transfer {
+pub(crate) enum Transfer {
     /// As it is.
     SevenBit,
     /// In base64.
@@ -18,8 +18,8 @@ pub enum Transfer {
 
 /// Writes the header of the part for `file`, without the empty line behind it. `delimiter` begins
 /// the boundaries of the message.
-pub fn write_header(
-    file: &File,
+pub(crate) fn write_header(
+    file: &DraftFile,
     at: FileAt,
     delimiter: &str,
     out: &mut Vec<u8>,
@@ -28,13 +28,13 @@ pub fn write_header(
         FileAt::Inline(index) => (format!("inlines[{index}]"), "inline"),
         FileAt::Attachment(index) => (format!("attachments[{index}]"), "attachment"),
     };
-    let media_type = MediaType::read(&file.media_type).ok_or_else(|| {
+    let media_type = DraftMediaType::read(&file.media_type).ok_or_else(|| {
         Invalid::new(format!("{property}.contentType"), "is not of the form type/subtype")
     })?;
     let transfer = transfer(file, &media_type, delimiter);
     let is_alternative = matches!(at, FileAt::Inline(_)) && is_calendar(file);
     let composite = media_type.is_composite() && transfer == Transfer::Base64;
-    let mut field = Field::begin(out, "Content-Type");
+    let mut field = FieldWriter::begin(out, "Content-Type");
     if composite {
         // RFC 2046 §5.2.1: no encoding is allowed for messages in messages, so a message that
         // cannot travel as it is goes as a file.
@@ -62,7 +62,7 @@ pub fn write_header(
     out.extend_from_slice(format!("Content-Transfer-Encoding: {encoding}\r\n").as_bytes());
     // An alternative is a body, and no file.
     if !is_alternative {
-        let mut field = Field::begin(out, "Content-Disposition");
+        let mut field = FieldWriter::begin(out, "Content-Disposition");
         field.token(disposition);
         if !file.name.is_empty() {
             parameter::write(&mut field, "filename", &file.name);
@@ -76,7 +76,7 @@ pub fn write_header(
                 "is not an identifier: printable ASCII, no spaces",
             )
         })?;
-        let mut field = Field::begin(out, "Content-ID");
+        let mut field = FieldWriter::begin(out, "Content-ID");
         field.token(&format!("<{id}>"));
         field.end();
     }
@@ -84,31 +84,31 @@ pub fn write_header(
 }
 
 /// Whether a file is a calendar (RFC 5545 §8.1).
-pub fn is_calendar(file: &File) -> bool {
-    MediaType::read(&file.media_type).is_some_and(|it| it.essence == "text/calendar")
+pub(crate) fn is_calendar(file: &DraftFile) -> bool {
+    DraftMediaType::read(&file.media_type).is_some_and(|it| it.essence == "text/calendar")
 }
 
-fn transfer(file: &File, media_type: &MediaType, delimiter: &str) -> Transfer {
+fn transfer(file: &DraftFile, media_type: &DraftMediaType, delimiter: &str) -> Transfer {
     match &file.content {
-        Content::Bytes(content)
+        FileContent::Bytes(content)
             if media_type.is_message() && body::is_seven_bit(content, delimiter.as_bytes()) =>
         {
             Transfer::SevenBit
         }
-        Content::Bytes(_) | Content::Elsewhere { .. } => Transfer::Base64,
+        FileContent::Bytes(_) | FileContent::Elsewhere { .. } => Transfer::Base64,
     }
 }
 
 /// A media type as a client names it.
 #[derive(Debug, PartialEq, Eq)]
-struct MediaType {
+struct DraftMediaType {
     /// `type/subtype` in lower case.
     essence: String,
     /// Parameters, except those that this composer sets.
     parameters: Vec<(String, String)>,
 }
 
-impl MediaType {
+impl DraftMediaType {
     fn read(text: &str) -> Option<Self> {
         let mut sections = text.split(';');
         let essence = sections.next().unwrap_or_default().trim();
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn media_types_of_clients() {
         let read = |text| {
-            MediaType::read(text).map(|media_type| {
+            DraftMediaType::read(text).map(|media_type| {
                 let parameters = media_type.parameters.iter();
                 let parameters: Vec<_> = parameters.map(|(n, v)| format!("{n}={v}")).collect();
                 format!("{} {}", media_type.essence, parameters.join(","))

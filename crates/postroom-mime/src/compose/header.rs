@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use postroom_model::Invalid;
 
-use crate::compose::field::Field;
+use crate::compose::field::FieldWriter;
 use crate::compose::mailbox;
 use crate::compose::structured;
-use crate::compose::structured::Utf8;
+use crate::compose::structured::Utf8Addresses;
 use crate::compose::{Address, Draft};
 
 /// The longest Message-ID that is written; a line has at most 998 octets.
@@ -44,7 +44,7 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// Writes the header of `draft`; tells whether it needs SMTPUTF8.
-pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
+pub(crate) fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
     let mut utf8 = false;
     let ascii = draft.ascii_addresses;
     utf8 |= addresses(out, ("From", "from"), std::slice::from_ref(&draft.from), false)?;
@@ -56,7 +56,7 @@ pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
         out.extend_from_slice(b"To: undisclosed-recipients:;\r\n");
     }
     if !draft.subject.is_empty() {
-        let mut field = Field::begin(out, "Subject");
+        let mut field = FieldWriter::begin(out, "Subject");
         field.text(&draft.subject);
         field.end();
     }
@@ -73,7 +73,7 @@ pub fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
         references.drain(1..=surplus);
     }
     message_ids(out, "References", references);
-    let mut extra_utf8 = Utf8 { is_avoided: ascii, is_needed: false };
+    let mut extra_utf8 = Utf8Addresses { is_avoided: ascii, is_needed: false };
     for (at, (name, value)) in draft.headers.iter().enumerate() {
         extra(out, at, (name, value), &mut extra_utf8)?;
     }
@@ -91,7 +91,7 @@ fn addresses(
     if list.is_empty() {
         return Ok(utf8);
     }
-    let mut field = Field::begin(out, name);
+    let mut field = FieldWriter::begin(out, name);
     for (at, item) in list.iter().enumerate() {
         let wire = mailbox::wire_address(&item.address)
             .map_err(|reason| Invalid::new(path(property, at), reason))?;
@@ -146,7 +146,7 @@ fn message_ids(out: &mut Vec<u8>, name: &str, ids: Vec<&str>) {
     if ids.is_empty() {
         return;
     }
-    let mut field = Field::begin(out, name);
+    let mut field = FieldWriter::begin(out, name);
     for id in ids {
         field.token(&format!("<{id}>"));
     }
@@ -157,7 +157,7 @@ fn extra(
     out: &mut Vec<u8>,
     at: usize,
     (name, value): (&str, &str),
-    utf8: &mut Utf8,
+    utf8: &mut Utf8Addresses,
 ) -> Result<(), Invalid> {
     let invalid = |reason: &str| Err(Invalid::new(format!("headers[{at}].name"), reason));
     let fit = |byte: u8| byte.is_ascii_graphic() && byte != b':';

@@ -4,9 +4,9 @@
 
 use postroom_model::address::problem;
 
-use crate::compose::field::Field;
+use crate::compose::field::FieldWriter;
 use crate::compose::word;
-use crate::compose::word::Place;
+use crate::compose::word::WordContext;
 
 /// Names up to this length are written in one piece, quoted if need be.
 const NAME_CHARS_WHOLE: usize = 60;
@@ -64,7 +64,12 @@ fn is_dot_atom(local: &str) -> bool {
 }
 
 /// Writes one address of a list: display name, address, `tail`.
-pub fn write(field: &mut Field<'_>, name: Option<&str>, address: &WireAddress, tail: &str) {
+pub(crate) fn write(
+    field: &mut FieldWriter<'_>,
+    name: Option<&str>,
+    address: &WireAddress,
+    tail: &str,
+) {
     let Some(name) = name.filter(|name| !name.trim().is_empty()) else {
         field.token(&format!("{}{tail}", address.address));
         return;
@@ -74,7 +79,7 @@ pub fn write(field: &mut Field<'_>, name: Option<&str>, address: &WireAddress, t
 }
 
 /// Writes a phrase (RFC 5322 §3.2.5): as it is, quoted, or in encoded words. Nothing when empty.
-pub fn write_phrase(field: &mut Field<'_>, name: &str) {
+pub(crate) fn write_phrase(field: &mut FieldWriter<'_>, name: &str) {
     if name.is_empty() {
         return;
     }
@@ -85,16 +90,16 @@ pub fn write_phrase(field: &mut Field<'_>, name: &str) {
         let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
         field.token(&format!("\"{escaped}\""));
     } else {
-        field.words(name, Place::Phrase);
+        field.words(name, WordContext::Phrase);
     }
 }
 
 /// Writes the name and the address as the name of an empty group (RFC 6857 §3.1.7).
-pub fn write_without_address(field: &mut Field<'_>, address: &Address, tail: &str) {
+pub(crate) fn write_without_address(field: &mut FieldWriter<'_>, address: &Address, tail: &str) {
     let name = address.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
     let shown =
         name.map_or_else(|| address.address.clone(), |name| format!("{name} {}", address.address));
-    field.words(&shown, Place::Phrase);
+    field.words(&shown, WordContext::Phrase);
     field.glue(":;");
     field.glue(tail);
 }
@@ -144,7 +149,7 @@ mod tests {
         ];
         for (name, want) in table {
             let mut out = vec![];
-            let mut field = Field::begin(&mut out, "To");
+            let mut field = FieldWriter::begin(&mut out, "To");
             write(&mut field, Some(name), &wire_address("a@b.test").unwrap(), "");
             assert_eq!(String::from_utf8(out).unwrap(), want);
         }

@@ -1,6 +1,6 @@
 //! Parameters of `Content-Type` and `Content-Disposition` (RFC 2045 §5.1, RFC 2231).
 
-use crate::compose::field::Field;
+use crate::compose::field::FieldWriter;
 use crate::compose::word;
 
 /// Values up to this length are written whole when they are plain.
@@ -9,7 +9,7 @@ const VALUE_CHARS_WHOLE: usize = 200;
 const PIECE_CHARS: usize = 50;
 
 /// Writes `; name=value` as a quoted string, or in the extended form if the value is not plain.
-pub fn write(field: &mut Field<'_>, name: &str, value: &str) {
+pub(crate) fn write(field: &mut FieldWriter<'_>, name: &str, value: &str) {
     if is_plain(value) {
         field.glue(";");
         field.token(&format!("{name}=\"{value}\""));
@@ -27,7 +27,7 @@ pub fn write(field: &mut Field<'_>, name: &str, value: &str) {
 
 /// Returns `value` in ASCII and short, for readers that know no extended form: the last 60
 /// characters, so that the extension stays.
-pub fn ascii_form(value: &str) -> String {
+pub(crate) fn ascii_form(value: &str) -> String {
     const CHARS: usize = 60;
     let skip = value.chars().count().saturating_sub(CHARS);
     let fit = |char: char| (' '..='~').contains(&char) && !"\"\\".contains(char);
@@ -37,7 +37,7 @@ pub fn ascii_form(value: &str) -> String {
 }
 
 /// Tells whether a value can stand between quotes as it is, for readers of any kind.
-pub fn is_plain(value: &str) -> bool {
+pub(crate) fn is_plain(value: &str) -> bool {
     word::is_plain(value) && value.len() <= VALUE_CHARS_WHOLE && !value.contains(['"', '\\'])
 }
 
@@ -79,7 +79,7 @@ mod tests {
         ];
         for (value, want) in table {
             let mut out = vec![];
-            let mut field = Field::begin(&mut out, "X");
+            let mut field = FieldWriter::begin(&mut out, "X");
             field.token("y");
             write(&mut field, "filename", value);
             assert_eq!(String::from_utf8(out).unwrap(), want);
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn long_values_come_in_short_lines() {
         let mut out = vec![];
-        let mut field = Field::begin(&mut out, "Content-Disposition");
+        let mut field = FieldWriter::begin(&mut out, "Content-Disposition");
         field.token("attachment");
         write(&mut field, "filename", &format!("{}.pdf", "日本 \"語".repeat(40)));
         let text = String::from_utf8(out).unwrap();

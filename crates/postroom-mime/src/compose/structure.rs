@@ -3,32 +3,32 @@
 use postroom_model::Invalid;
 
 use crate::compose::file::Transfer;
-use crate::compose::{Content, Draft, FileAt, Piece, body, file};
+use crate::compose::{ComposedPiece, Draft, FileAt, FileContent, body, file};
 
 /// Collects the pieces of a message.
 #[derive(Debug, Default)]
-pub struct Writer {
-    pieces: Vec<Piece>,
+pub(crate) struct DraftWriter {
+    pieces: Vec<ComposedPiece>,
     bytes: Vec<u8>,
 }
 
-impl Writer {
+impl DraftWriter {
     /// Returns the end of the message so far, to append to.
-    pub fn bytes(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
     fn content(&mut self, at: FileAt, size_bytes: u64) {
-        self.pieces.push(Piece::Bytes(std::mem::take(&mut self.bytes)));
-        self.pieces.push(Piece::File { at, size_bytes });
+        self.pieces.push(ComposedPiece::Bytes(std::mem::take(&mut self.bytes)));
+        self.pieces.push(ComposedPiece::File { at, size_bytes });
     }
 
     /// Ends the message with a line end.
-    pub fn finish(mut self) -> Vec<Piece> {
+    pub(crate) fn finish(mut self) -> Vec<ComposedPiece> {
         if !self.bytes.ends_with(b"\r\n") {
             self.bytes.extend_from_slice(b"\r\n");
         }
-        self.pieces.push(Piece::Bytes(self.bytes));
+        self.pieces.push(ComposedPiece::Bytes(self.bytes));
         self.pieces
     }
 }
@@ -43,26 +43,26 @@ impl Multipart {
     ///
     /// `=_` cannot occur in base64 or quoted-printable, and what is sent as it is has been searched
     /// for it, so no content can hold the boundary.
-    fn begin(writer: &mut Writer, draft: &Draft, level: &str, media_type: &str) -> Self {
+    fn begin(writer: &mut DraftWriter, draft: &Draft, level: &str, media_type: &str) -> Self {
         let boundary = format!("{}{level}", boundary_stem(draft));
         let header = format!("Content-Type: {media_type};\r\n boundary=\"{boundary}\"\r\n");
         writer.bytes.extend_from_slice(header.as_bytes());
         Self { boundary }
     }
 
-    fn part(&self, writer: &mut Writer) {
+    fn part(&self, writer: &mut DraftWriter) {
         let delimiter = format!("\r\n--{}\r\n", self.boundary);
         writer.bytes.extend_from_slice(delimiter.as_bytes());
     }
 
-    fn end(self, writer: &mut Writer) {
+    fn end(self, writer: &mut DraftWriter) {
         let delimiter = format!("\r\n--{}--\r\n", self.boundary);
         writer.bytes.extend_from_slice(delimiter.as_bytes());
     }
 }
 
 /// Writes the fields of the content and the content.
-pub fn write(draft: &Draft, writer: &mut Writer) -> Result<(), Invalid> {
+pub(crate) fn write(draft: &Draft, writer: &mut DraftWriter) -> Result<(), Invalid> {
     let parts = Parts::of(draft);
     let has_body = draft.text.is_some() || draft.html.is_some() || !parts.calendars.is_empty();
     match parts.files.as_slice() {
@@ -114,7 +114,7 @@ impl Parts {
 }
 
 /// Writes the bodies; an empty text if there are none.
-fn bodies(draft: &Draft, parts: &Parts, writer: &mut Writer) -> Result<(), Invalid> {
+fn bodies(draft: &Draft, parts: &Parts, writer: &mut DraftWriter) -> Result<(), Invalid> {
     let texts = usize::from(draft.text.is_some()) + usize::from(draft.html.is_some());
     match (texts + parts.calendars.len(), parts.calendars.as_slice(), &draft.html) {
         (0, _, _) => write_text("plain", "", writer),
@@ -146,7 +146,7 @@ fn related(
     draft: &Draft,
     html: &str,
     inlines: &[FileAt],
-    writer: &mut Writer,
+    writer: &mut DraftWriter,
 ) -> Result<(), Invalid> {
     if inlines.is_empty() {
         write_text("html", html, writer);
@@ -164,7 +164,7 @@ fn related(
     Ok(())
 }
 
-fn write_text(subtype: &str, text: &str, writer: &mut Writer) {
+fn write_text(subtype: &str, text: &str, writer: &mut DraftWriter) {
     let encoded = body::encode(text);
     let header = format!(
         "Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {}\r\n\r\n",
@@ -174,7 +174,7 @@ fn write_text(subtype: &str, text: &str, writer: &mut Writer) {
     writer.bytes.extend_from_slice(&encoded.body);
 }
 
-fn write_file(draft: &Draft, at: FileAt, writer: &mut Writer) -> Result<(), Invalid> {
+fn write_file(draft: &Draft, at: FileAt, writer: &mut DraftWriter) -> Result<(), Invalid> {
     let Some(file) = draft.file(at) else {
         return Ok(());
     };
@@ -182,7 +182,7 @@ fn write_file(draft: &Draft, at: FileAt, writer: &mut Writer) -> Result<(), Inva
         file::write_header(file, at, &format!("--{}", boundary_stem(draft)), &mut writer.bytes)?;
     writer.bytes.extend_from_slice(b"\r\n");
     match (transfer, &file.content) {
-        (Transfer::SevenBit, Content::Bytes(bytes)) => writer.bytes.extend_from_slice(bytes),
+        (Transfer::SevenBit, FileContent::Bytes(bytes)) => writer.bytes.extend_from_slice(bytes),
         (Transfer::SevenBit | Transfer::Base64, content) => {
             writer.content(at, content.size_bytes());
         }

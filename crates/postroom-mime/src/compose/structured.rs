@@ -13,11 +13,11 @@
 //! Standards: RFC 5322 §3.6, RFC 2369, RFC 2919, RFC 2047 §5, RFC 3987 §3.1.
 
 use crate::compose::Address;
-use crate::compose::field::Field;
+use crate::compose::field::FieldWriter;
 use crate::compose::header::message_id;
 use crate::compose::mailbox;
 use crate::compose::word;
-use crate::compose::word::Place;
+use crate::compose::word::WordContext;
 
 /// The longest piece of a field that cannot be folded; a line has at most 998 octets.
 const PIECE_OCTETS_MAX: usize = 880;
@@ -75,7 +75,7 @@ fn grammar(name: &str) -> Grammar {
 
 /// How addresses beyond ASCII are written, and whether there were any.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Utf8 {
+pub(crate) struct Utf8Addresses {
     /// Whether they are written as names without an address.
     pub is_avoided: bool,
     /// Whether one was written as it is.
@@ -87,8 +87,13 @@ pub struct Utf8 {
 /// # Errors
 ///
 /// What keeps the value from being one of that field, worded to follow its name.
-pub fn write(out: &mut Vec<u8>, name: &str, value: &str, utf8: &mut Utf8) -> Result<(), String> {
-    let mut field = Field::begin(out, name);
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    name: &str,
+    value: &str,
+    utf8: &mut Utf8Addresses,
+) -> Result<(), String> {
+    let mut field = FieldWriter::begin(out, name);
     match grammar(name) {
         Grammar::Addresses => addresses(&mut field, value, utf8)?,
         Grammar::Urls => urls(&mut field, value)?,
@@ -106,10 +111,14 @@ pub fn write(out: &mut Vec<u8>, name: &str, value: &str, utf8: &mut Utf8) -> Res
 /// Says what keeps a value from standing in the field `name`; `None` when nothing does.
 #[must_use]
 pub fn problem(name: &str, value: &str) -> Option<String> {
-    write(&mut vec![], name, value, &mut Utf8::default()).err()
+    write(&mut vec![], name, value, &mut Utf8Addresses::default()).err()
 }
 
-fn addresses(field: &mut Field<'_>, value: &str, utf8: &mut Utf8) -> Result<(), String> {
+fn addresses(
+    field: &mut FieldWriter<'_>,
+    value: &str,
+    utf8: &mut Utf8Addresses,
+) -> Result<(), String> {
     let items = items(value);
     if items.is_empty() {
         return Err("names no address".to_owned());
@@ -164,7 +173,7 @@ fn items(value: &str) -> Vec<&str> {
     value.split(is_separator).map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
-fn urls(field: &mut Field<'_>, value: &str) -> Result<(), String> {
+fn urls(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
     let items = items(value);
     if items.is_empty() {
         return Err("names no URL".to_owned());
@@ -195,7 +204,7 @@ fn urls(field: &mut Field<'_>, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn comment(field: &mut Field<'_>, text: &str) {
+fn comment(field: &mut FieldWriter<'_>, text: &str) {
     let text = text.trim();
     if text.is_empty() {
         return;
@@ -203,7 +212,7 @@ fn comment(field: &mut Field<'_>, text: &str) {
     let words = if word::is_plain(text) && !text.contains(['(', ')', '\\']) {
         text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
     } else {
-        word::encode(text, Place::Phrase, 60)
+        word::encode(text, WordContext::Phrase, 60)
     };
     for (at, word) in words.iter().enumerate() {
         let open = if at == 0 { "(" } else { "" };
@@ -269,7 +278,7 @@ fn percent(text: &str) -> String {
     coded
 }
 
-fn list_id(field: &mut Field<'_>, value: &str) -> Result<(), String> {
+fn list_id(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
     let value = value.trim();
     let (name, id) = match value.strip_suffix('>').and_then(|value| value.rsplit_once('<')) {
         Some((name, id)) => (name.trim().trim_matches('"'), id.trim()),
@@ -290,7 +299,7 @@ fn list_id(field: &mut Field<'_>, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn ids(field: &mut Field<'_>, value: &str) -> Result<(), String> {
+fn ids(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
     let mut any = false;
     for word in value.split_whitespace() {
         let id = message_id(word).ok_or_else(|| format!("has `{word}`, which is no message id"))?;
@@ -300,7 +309,7 @@ fn ids(field: &mut Field<'_>, value: &str) -> Result<(), String> {
     if any { Ok(()) } else { Err("names no message id".to_owned()) }
 }
 
-fn phrases(field: &mut Field<'_>, value: &str) {
+fn phrases(field: &mut FieldWriter<'_>, value: &str) {
     let items = items(value);
     for (at, item) in items.iter().enumerate() {
         mailbox::write_phrase(field, item.trim_matches('"'));
@@ -309,7 +318,7 @@ fn phrases(field: &mut Field<'_>, value: &str) {
 }
 
 /// ASCII as it is, folded at blanks, and in pieces of `octets` where blanks mean nothing.
-fn ascii(field: &mut Field<'_>, value: &str, octets: usize) -> Result<(), String> {
+fn ascii(field: &mut FieldWriter<'_>, value: &str, octets: usize) -> Result<(), String> {
     if !value.bytes().all(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t')) {
         return Err("takes printable ASCII only: there is no way to encode other text in it".into());
     }
@@ -345,7 +354,7 @@ mod tests {
 
     fn field(name: &str, value: &str) -> Result<String, String> {
         let mut out = vec![];
-        write(&mut out, name, value, &mut Utf8::default())?;
+        write(&mut out, name, value, &mut Utf8Addresses::default())?;
         let text = String::from_utf8(out).unwrap();
         assert!(text.split("\r\n").all(|line| line.len() <= 998), "{text}");
         Ok(text.replace("\r\n ", "\n ").trim_end().to_owned())
@@ -408,10 +417,10 @@ mod tests {
 
     #[test]
     fn addresses_beyond_ascii_are_counted_or_avoided() {
-        let mut utf8 = Utf8::default();
+        let mut utf8 = Utf8Addresses::default();
         write(&mut vec![], "Resent-To", "jürgen@own.test", &mut utf8).unwrap();
         assert!(utf8.is_needed);
-        let mut utf8 = Utf8 { is_avoided: true, is_needed: false };
+        let mut utf8 = Utf8Addresses { is_avoided: true, is_needed: false };
         let mut out = vec![];
         write(&mut out, "Resent-To", "jürgen@own.test, b@own.test", &mut utf8).unwrap();
         assert!(!utf8.is_needed && out.is_ascii());

@@ -22,12 +22,12 @@ fn address(name: &str, address: &str) -> Address {
     }
 }
 
-fn file(name: &str, media_type: &str, content: &[u8]) -> File {
-    File {
+fn file(name: &str, media_type: &str, content: &[u8]) -> DraftFile {
+    DraftFile {
         name: name.to_owned(),
         media_type: media_type.to_owned(),
         content_id: None,
-        content: Content::Bytes(Bytes::copy_from_slice(content)),
+        content: FileContent::Bytes(Bytes::copy_from_slice(content)),
     }
 }
 
@@ -51,8 +51,8 @@ fn a_text_and_nothing_else() {
         Date: Sat, 25 Jul 2026 17:20:00 +0000\r\n\
         Message-ID: <1@demo.test>\r\n\
         MIME-Version: 1.0\r\n\
-        Content-Type: text/plain; charset=utf-8\r\n\
-        Content-Transfer-Encoding: 7bit\r\n\
+        FileContent-Type: text/plain; charset=utf-8\r\n\
+        FileContent-Transfer-Encoding: 7bit\r\n\
         \r\n\
         Hi Bob,\r\nall good?\r\n";
     assert_eq!(text(&draft), want);
@@ -257,7 +257,7 @@ fn contents_elsewhere_stream_and_sizes_are_exact() {
     let here = compose_bytes(&draft).unwrap();
     assert_eq!(compose(&draft).unwrap().size_bytes(), here.len() as u64);
     let size_bytes = content.len() as u64;
-    draft.attachments[0].content = Content::Elsewhere { size_bytes };
+    draft.attachments[0].content = FileContent::Elsewhere { size_bytes };
     assert!(compose_bytes(&draft).is_err());
     let composed = compose(&draft).unwrap();
     let mut streamed = vec![];
@@ -278,8 +278,8 @@ prop_compose! {
         media_type in "|[a-z]{1,9}/[a-z]{1,9}|message/rfc822",
         content_id in proptest::option::of("[!-;=?-~]{1,30}"),
         content in proptest::collection::vec(any::<u8>(), 0..200),
-    ) -> File {
-        File { content_id, ..file(&name, &media_type, &content) }
+    ) -> DraftFile {
+        DraftFile { content_id, ..file(&name, &media_type, &content) }
     }
 }
 

@@ -13,7 +13,7 @@ const BLANKS: &str = "                                                          
 
 /// Where the words stand, which decides the characters that need no code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum WordContext {
     /// In unstructured text (RFC 2047 §5 (1)).
     Text,
     /// In a phrase, such as a display name (RFC 2047 §5 (3)).
@@ -22,7 +22,7 @@ pub enum Place {
 
 /// Tells whether `text` means itself in a header field: printable ASCII, no encoded word in it, no
 /// space that a reader would drop, and no word that cannot be put into one line.
-pub fn is_plain(text: &str) -> bool {
+pub(crate) fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
         && !text.contains("=?")
         && !text.starts_with(' ')
@@ -35,7 +35,7 @@ pub fn is_plain(text: &str) -> bool {
 /// most `first_chars_max` characters, or takes one character of the text if none fits.
 ///
 /// Words are split between characters, never inside one. The shorter of B and Q is taken.
-pub fn encode(text: &str, place: Place, first_chars_max: usize) -> Vec<String> {
+pub(crate) fn encode(text: &str, place: WordContext, first_chars_max: usize) -> Vec<String> {
     let q_size: usize = text.chars().map(|char| q_chars(char, place)).sum();
     let b_size = text.len().div_ceil(3) * 4;
     let base64 = b_size < q_size;
@@ -57,7 +57,7 @@ pub fn encode(text: &str, place: Place, first_chars_max: usize) -> Vec<String> {
     words
 }
 
-fn word(text: &str, place: Place, base64: bool) -> String {
+fn word(text: &str, place: WordContext, base64: bool) -> String {
     if base64 {
         return format!("=?utf-8?B?{}?=", STANDARD.encode(text));
     }
@@ -77,14 +77,14 @@ fn word(text: &str, place: Place, base64: bool) -> String {
     word
 }
 
-fn q_chars(char: char, place: Place) -> usize {
+fn q_chars(char: char, place: WordContext) -> usize {
     if char == ' ' || is_q_plain(char, place) { 1 } else { char.len_utf8() * 3 }
 }
 
-fn is_q_plain(char: char, place: Place) -> bool {
+fn is_q_plain(char: char, place: WordContext) -> bool {
     match place {
-        Place::Text => char.is_ascii_graphic() && !"=?_".contains(char),
-        Place::Phrase => char.is_ascii_alphanumeric() || "!*+-/".contains(char),
+        WordContext::Text => char.is_ascii_graphic() && !"=?_".contains(char),
+        WordContext::Phrase => char.is_ascii_alphanumeric() || "!*+-/".contains(char),
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     fn words_are_split_between_characters() {
         for text in ["д".repeat(200), "日本語".repeat(70), "a🦀".repeat(90), "é a".repeat(90)]
         {
-            for place in [Place::Text, Place::Phrase] {
+            for place in [WordContext::Text, WordContext::Phrase] {
                 let words = encode(&text, place, 40);
                 assert!(words.iter().all(|word| word.len() <= WORD_CHARS_MAX), "{words:?}");
                 assert!(words.iter().take(1).all(|word| word.len() <= 40), "{words:?}");
@@ -107,9 +107,9 @@ mod tests {
 
     #[test]
     fn the_shorter_encoding_is_taken() {
-        assert_eq!(encode("Grüße", Place::Text, 75), ["=?utf-8?B?R3LDvMOfZQ==?="]);
-        assert_eq!(encode("Café to go", Place::Text, 75), ["=?utf-8?Q?Caf=C3=A9_to_go?="]);
-        assert_eq!(encode("O. é", Place::Phrase, 75), ["=?utf-8?B?Ty4gw6k=?="]);
+        assert_eq!(encode("Grüße", WordContext::Text, 75), ["=?utf-8?B?R3LDvMOfZQ==?="]);
+        assert_eq!(encode("Café to go", WordContext::Text, 75), ["=?utf-8?Q?Caf=C3=A9_to_go?="]);
+        assert_eq!(encode("O. é", WordContext::Phrase, 75), ["=?utf-8?B?Ty4gw6k=?="]);
     }
 
     #[test]

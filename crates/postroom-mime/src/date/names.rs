@@ -39,10 +39,10 @@ const FOREIGN_MONTHS: [(&str, usize, i64); 17] = [
 /// The shortest name of a month.
 const MONTH_BYTES_MIN: usize = 3;
 /// Days of the week.
-pub const WEEKDAYS: [&str; 7] =
+pub(crate) const WEEKDAYS: [&str; 7] =
     ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 /// Zones by name, in minutes east of Greenwich.
-pub const ZONES: &[(&str, i64)] = &[
+pub(crate) const ZONES: &[(&str, i64)] = &[
     ("ut", 0),
     ("utc", 0),
     ("gmt", 0),
@@ -94,7 +94,7 @@ pub const ZONES: &[(&str, i64)] = &[
     ("nzdt", 780),
 ];
 /// The number of a month, from 1.
-pub fn month(word: &str) -> Option<i64> {
+pub(crate) fn month(word: &str) -> Option<i64> {
     let word = word.trim_end_matches('.');
     let word = if word.eq_ignore_ascii_case("sept") { "sep" } else { word };
     if word.len() < MONTH_BYTES_MIN {
@@ -115,7 +115,7 @@ fn foreign_month(word: &str) -> Option<i64> {
 }
 
 /// Whether a name begins with a word of any case; told by the first byte, mostly.
-pub fn begins(name: &str, word: &str) -> bool {
+pub(crate) fn begins(name: &str, word: &str) -> bool {
     let mut pairs = word.bytes().zip(name.bytes());
     word.len() <= name.len() && pairs.all(|(a, b)| a.to_ascii_lowercase() == b)
 }

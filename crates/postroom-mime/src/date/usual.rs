@@ -10,7 +10,7 @@ use crate::date::names::month;
 use crate::date::number;
 
 /// Reads a date; `None` if it has another form, or something in it is out of its range.
-pub fn read(text: &str) -> Option<Date<'static>> {
+pub(crate) fn read(text: &str) -> Option<Date<'static>> {
     let (weekday, rest) = text.trim_matches([' ', '\t']).split_at_checked(3)?;
     let (day, rest) = rest.strip_prefix(", ")?.split_once(' ')?;
     let [_, _, _, b' ', _, _, _, _, b' ', _, _, b':', _, _, b':', _, _, b' ', sign, ..] =

@@ -25,7 +25,7 @@ const NAMES: [&str; 16] = [
 ];
 
 /// Whether a line is a field whose name holds blanks: `X-Two words: value`, `Message Id: value`.
-pub fn is_damaged(line: &[u8]) -> bool {
+pub(crate) fn is_damaged(line: &[u8]) -> bool {
     let Some(colon) = memchr::memchr(b':', line).filter(|colon| *colon <= NAME_BYTES_MAX) else {
         return false;
     };

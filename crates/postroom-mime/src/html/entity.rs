@@ -9,12 +9,12 @@ use std::borrow::Cow;
 
 /// Replaces the character references of a text.
 #[must_use]
-pub fn decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     htmlize::unescape(text)
 }
 
 /// Replaces those of the value of an attribute, where `&copy=` is part of an address.
 #[must_use]
-pub fn decode_attribute(value: &str) -> Cow<'_, str> {
+pub(crate) fn decode_attribute(value: &str) -> Cow<'_, str> {
     htmlize::unescape_attribute(value)
 }

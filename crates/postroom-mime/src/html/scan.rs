@@ -2,7 +2,7 @@
 
 /// A piece of html.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event<'a> {
+pub(crate) enum HtmlToken<'a> {
     /// A start tag; its attributes follow.
     Open(&'a str),
     /// An attribute of the last start tag; entities are as they are written.
@@ -26,12 +26,12 @@ pub enum Event<'a> {
 const RAW: [&str; 6] = ["style", "script", "title", "iframe", "noembed", "noframes"];
 
 /// Reads html and calls `each` until it returns `false`. Time is linear.
-pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
+pub(crate) fn scan<'a>(html: &'a str, mut each: impl FnMut(HtmlToken<'a>) -> bool) {
     let mut rest = html;
     while !rest.is_empty() {
         let open = memchr::memchr(b'<', rest.as_bytes()).unwrap_or(rest.len());
         let (text, tag) = rest.split_at_checked(open).unwrap_or((rest, ""));
-        if !text.is_empty() && !each(Event::Text(text)) {
+        if !text.is_empty() && !each(HtmlToken::Text(text)) {
             return;
         }
         let Some(inner) = tag.strip_prefix('<') else {
@@ -39,7 +39,7 @@ pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
         };
         if let Some(inner) = inner.strip_prefix("!--") {
             let (comment, after) = comment(inner);
-            if !each(Event::Comment(comment)) {
+            if !each(HtmlToken::Comment(comment)) {
                 return;
             }
             rest = after;
@@ -47,18 +47,18 @@ pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
             let name = name(close);
             let end = memchr::memchr(b'>', close.as_bytes()).map_or(close.len(), |end| end + 1);
             rest = close.get(end..).unwrap_or_default();
-            if !each(Event::Close(name)) {
+            if !each(HtmlToken::Close(name)) {
                 return;
             }
         } else if inner.starts_with(|char: char| char.is_ascii_alphabetic()) {
             let name = name(inner);
-            if !each(Event::Open(name)) {
+            if !each(HtmlToken::Open(name)) {
                 return;
             }
             rest = attributes(inner.get(name.len()..).unwrap_or_default(), &mut each);
             if RAW.iter().any(|raw| name.eq_ignore_ascii_case(raw)) {
                 let (content, after) = raw_text(rest, name);
-                if name.eq_ignore_ascii_case("style") && !each(Event::Style(content)) {
+                if name.eq_ignore_ascii_case("style") && !each(HtmlToken::Style(content)) {
                     return;
                 }
                 rest = after;
@@ -67,7 +67,7 @@ pub fn scan<'a>(html: &'a str, mut each: impl FnMut(Event<'a>) -> bool) {
             let end = memchr::memchr(b'>', inner.as_bytes()).map_or(inner.len(), |end| end + 1);
             rest = inner.get(end..).unwrap_or_default();
         } else {
-            if !each(Event::Text("<")) {
+            if !each(HtmlToken::Text("<")) {
                 return;
             }
             rest = inner;
@@ -100,7 +100,7 @@ fn name(tag: &str) -> &str {
 }
 
 /// Reads the attributes of a start tag; returns what follows it.
-fn attributes<'a>(mut rest: &'a str, each: &mut impl FnMut(Event<'a>) -> bool) -> &'a str {
+fn attributes<'a>(mut rest: &'a str, each: &mut impl FnMut(HtmlToken<'a>) -> bool) -> &'a str {
     loop {
         rest = rest.trim_start_matches(|char: char| char.is_whitespace() || char == '/');
         if let Some(after) = rest.strip_prefix('>') {
@@ -130,7 +130,7 @@ fn attributes<'a>(mut rest: &'a str, each: &mut impl FnMut(Event<'a>) -> bool) -
                 after.split_at_checked(end.unwrap_or(after.len())).unwrap_or((after, ""))
             }
         };
-        each(Event::Attribute { name, value });
+        each(HtmlToken::Attribute { name, value });
         rest = after;
     }
 }

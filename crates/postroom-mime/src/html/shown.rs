@@ -4,7 +4,7 @@
 const NAME_BYTES_MAX: usize = 10;
 /// Text that is being put together.
 #[derive(Default)]
-pub struct Shown {
+pub(crate) struct ShownText {
     text: String,
     /// How many open elements hide what is in them.
     hidden: usize,
@@ -29,14 +29,14 @@ enum Element {
     Other,
 }
 
-impl Shown {
+impl ShownText {
     /// How much text there is.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.text.len()
     }
 
     /// Takes a start tag.
-    pub fn open(&mut self, name: &str) {
+    pub(crate) fn open(&mut self, name: &str) {
         match element(name) {
             Element::Hidden => self.hidden += 1,
             Element::Body => {
@@ -59,7 +59,7 @@ impl Shown {
     }
 
     /// Takes an end tag.
-    pub fn close(&mut self, name: &str) {
+    pub(crate) fn close(&mut self, name: &str) {
         match element(name) {
             Element::Hidden => self.hidden = self.hidden.saturating_sub(1),
             Element::Block(keeps) => {
@@ -72,7 +72,7 @@ impl Shown {
     }
 
     /// Takes text.
-    pub fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         if self.hidden > 0 {
             return;
         }
@@ -115,7 +115,7 @@ impl Shown {
     }
 
     /// The text.
-    pub fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 }

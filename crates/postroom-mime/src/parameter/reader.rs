@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 /// A piece of a parameter as it is written.
-pub struct Piece<'a> {
+pub(crate) struct ParameterPiece<'a> {
     /// In any case, without asterisks.
     pub name: &'a [u8],
     /// The number of a continuation.
@@ -19,7 +19,7 @@ pub struct Piece<'a> {
 }
 
 /// Reads a value from its front.
-pub struct Reader<'a> {
+pub(crate) struct ParameterReader<'a> {
     rest: &'a [u8],
     /// Whether no quote in the rest ends a parameter: known once, so that time stays linear.
     quotes_end: bool,
@@ -27,20 +27,20 @@ pub struct Reader<'a> {
     comments_end: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ParameterReader<'a> {
     /// Begins to read.
-    pub fn new(value: &'a [u8]) -> Self {
+    pub(crate) fn new(value: &'a [u8]) -> Self {
         Self { rest: value, quotes_end: false, comments_end: false }
     }
 
     /// Whether no semicolon stands where the head ends.
-    pub fn is_loose(&mut self) -> bool {
+    pub(crate) fn is_loose(&mut self) -> bool {
         self.blanks();
         self.rest.first().is_some_and(|byte| *byte != b';')
     }
 
     /// What stands before the parameters, without comments.
-    pub fn head(&mut self) -> Cow<'a, [u8]> {
+    pub(crate) fn head(&mut self) -> Cow<'a, [u8]> {
         self.blanks();
         let is_end =
             |byte: &u8| matches!(byte, b';' | b'(' | b'"' | b',') || byte.is_ascii_whitespace();
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next piece of a parameter.
-    pub fn piece(&mut self) -> Option<Piece<'a>> {
+    pub(crate) fn piece(&mut self) -> Option<ParameterPiece<'a>> {
         let mut is_introduced = false;
         loop {
             is_introduced |= self.separators();
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
                 _ => (self.unquoted(Until::of(name)), true),
             };
             let is_sound = is_introduced && is_closed;
-            return Some(Piece { name, section, is_extended, value, is_sound });
+            return Some(ParameterPiece { name, section, is_extended, value, is_sound });
         }
     }
 

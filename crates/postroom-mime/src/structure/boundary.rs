@@ -19,7 +19,7 @@ const FEW: usize = 4;
 
 /// The open boundaries, outermost first.
 #[derive(Debug, Default)]
-pub struct Boundaries {
+pub(crate) struct Boundaries {
     open: Vec<Boundary>,
     /// A hash of each but the first [`FEW`], looked at before the bytes.
     hashes: Vec<u64>,
@@ -41,7 +41,7 @@ struct Boundary {
 
 /// What a line delimits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delimiter {
+pub(crate) struct Delimiter {
     /// The place of the boundary, 0 for the outermost.
     pub level: usize,
     /// Whether it closes the multipart.
@@ -54,7 +54,7 @@ pub struct Delimiter {
 
 impl Boundaries {
     /// Opens a multipart.
-    pub fn push(&mut self, mut boundary: Vec<u8>) {
+    pub(crate) fn push(&mut self, mut boundary: Vec<u8>) {
         let name_bytes = boundary.trim_ascii_end().len();
         self.longest.push(boundary.len().max(self.longest.last().copied().unwrap_or(0)));
         let blanks = boundary.split_off(name_bytes);
@@ -65,31 +65,31 @@ impl Boundaries {
     }
 
     /// Takes note of a delimiter that was found.
-    pub fn learn(&mut self, delimiter: Delimiter) {
+    pub(crate) fn learn(&mut self, delimiter: Delimiter) {
         if let Some(boundary) = self.open.get_mut(delimiter.level) {
             boundary.needs_blanks |= delimiter.has_blanks;
         }
     }
 
     /// Closes multiparts until `count` are open.
-    pub fn truncate(&mut self, count: usize) {
+    pub(crate) fn truncate(&mut self, count: usize) {
         self.open.truncate(count);
         self.hashes.truncate(count.saturating_sub(FEW));
         self.longest.truncate(count);
     }
 
     /// How many are open.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.open.len()
     }
 
     /// How many bytes of a line decide what it delimits.
-    pub fn line_bytes_max(&self) -> usize {
+    pub(crate) fn line_bytes_max(&self) -> usize {
         self.longest.last().copied().unwrap_or(0) + 4 + BLANKS_MAX
     }
 
     /// What a line delimits. The line begins with `--`; its end may be there.
-    pub fn find(&self, line: &[u8]) -> Option<Delimiter> {
+    pub(crate) fn find(&self, line: &[u8]) -> Option<Delimiter> {
         let line = line.strip_prefix(b"--")?;
         if line.len() > self.line_bytes_max() {
             return None;
@@ -148,7 +148,7 @@ impl Boundaries {
 }
 
 /// The delimiter at the beginning of `rest`, and the length of its line.
-pub fn delimiter_at(
+pub(crate) fn delimiter_at(
     rest: &[u8],
     boundaries: &Boundaries,
     line_end: LineEnd,

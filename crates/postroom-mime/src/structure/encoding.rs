@@ -1,11 +1,11 @@
 //! Whether a body is written in the encoding that its header declares.
 
-use crate::content::Content;
+use crate::content::ContentFields;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::header::LineEnd;
-use crate::source::Source;
-use crate::structure::Entity;
+use crate::source::ByteSource;
+use crate::structure::MimeEntity;
 use crate::transfer::LINE_BYTES_MIN;
 use crate::transfer::SAMPLE_BYTES;
 use crate::transfer::TransferEncoding;
@@ -26,9 +26,9 @@ const DAMAGE_RATIO: usize = 20;
 /// # Errors
 ///
 /// Those of the file.
-pub fn check<S: Source>(
+pub(crate) fn check<S: ByteSource>(
     source: &mut S,
-    entities: &mut [Entity],
+    entities: &mut [MimeEntity],
     line_end: LineEnd,
     defects: &mut Defects,
 ) -> io::Result<()> {
@@ -54,7 +54,12 @@ pub fn check<S: Source>(
 ///
 /// A text whose encoding is well written is in base64 if its first line is, or most of it: lines
 /// may have been added on the way.
-fn may_be_written(content: &Content, start: &[u8], is_whole: bool, line_end: LineEnd) -> bool {
+fn may_be_written(
+    content: &ContentFields,
+    start: &[u8],
+    is_whole: bool,
+    line_end: LineEnd,
+) -> bool {
     if content.is_misspelt {
         return content.encoding.fits(start, is_whole);
     }
@@ -117,7 +122,7 @@ fn is_character(byte: &u8) -> bool {
 }
 
 /// Whether the first line of a body is base64.
-pub fn begins_in_base64(body: &[u8], line_end: LineEnd) -> bool {
+pub(crate) fn begins_in_base64(body: &[u8], line_end: LineEnd) -> bool {
     lines(body, line_end).next().is_some_and(|line| is_base64(line, false))
 }
 

@@ -6,8 +6,8 @@
 //! counts as a delimiter when a field about the content follows it, or when its close delimiter
 //! stands behind it.
 
-use crate::source::Source;
-use crate::structure::Entity;
+use crate::source::ByteSource;
+use crate::structure::MimeEntity;
 use std::collections::HashMap;
 use std::io;
 
@@ -20,14 +20,14 @@ const BOUNDARY_BYTES_MAX: usize = 200;
 
 /// What was guessed, by the place of the multipart's header.
 #[derive(Debug, Default)]
-pub struct Guessed {
+pub(crate) struct Guessed {
     boundaries: HashMap<u64, Vec<u8>>,
     passes: usize,
 }
 
 impl Guessed {
     /// The boundary of the multipart whose header begins at `start`.
-    pub fn boundary(&self, start: u64) -> Option<&Vec<u8>> {
+    pub(crate) fn boundary(&self, start: u64) -> Option<&Vec<u8>> {
         self.boundaries.get(&start)
     }
 
@@ -37,10 +37,10 @@ impl Guessed {
     /// # Errors
     ///
     /// Those of the file.
-    pub fn learn<S: Source>(
+    pub(crate) fn learn<S: ByteSource>(
         &mut self,
         source: &mut S,
-        entities: &[Entity],
+        entities: &[MimeEntity],
         passes_max: usize,
     ) -> io::Result<bool> {
         if self.passes >= passes_max {

@@ -7,7 +7,7 @@ const SIGNATURE: u32 = 0x223e_9f78;
 
 /// What an attribute belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     /// The message.
     Message,
     /// The attachment that is begun.
@@ -16,7 +16,7 @@ pub enum Level {
 
 /// One attribute.
 #[derive(Debug, Clone, Copy)]
-pub struct Attribute<'a> {
+pub(crate) struct Attribute<'a> {
     /// What it belongs to.
     pub level: Level,
     /// Its identifier without the type, such as `0x800f`.
@@ -29,13 +29,13 @@ pub struct Attribute<'a> {
 
 /// Reads the attributes of a stream, up to the first that makes no sense.
 #[derive(Debug)]
-pub struct Attributes<'a> {
+pub(crate) struct Attributes<'a> {
     cursor: Cursor<'a>,
 }
 
 impl<'a> Attributes<'a> {
     /// Begins to read a stream; `None` if it is not TNEF.
-    pub fn open(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn open(bytes: &'a [u8]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let is_tnef = cursor.u32()? == SIGNATURE;
         let _key = cursor.u16()?;
@@ -43,7 +43,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Returns what could not be read.
-    pub fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.cursor.rest()
     }
 }

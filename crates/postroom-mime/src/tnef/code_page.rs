@@ -5,7 +5,7 @@ use crate::charset::Detection;
 use encoding_rs::Encoding;
 
 /// Returns the encoding of a code page; `None` if it is unknown to the WHATWG.
-pub fn encoding(code_page: u32) -> Option<&'static Encoding> {
+pub(crate) fn encoding(code_page: u32) -> Option<&'static Encoding> {
     let label: &[u8] = match code_page {
         866 => b"ibm866",
         874 => b"windows-874",
@@ -47,7 +47,7 @@ pub fn encoding(code_page: u32) -> Option<&'static Encoding> {
 }
 
 /// Decodes text: by its byte order mark, as `code_page`, as UTF-8 if it is, else as windows-1252.
-pub fn decode(bytes: &[u8], code_page: Option<u32>) -> String {
+pub(crate) fn decode(bytes: &[u8], code_page: Option<u32>) -> String {
     if let Some(encoding) = code_page.and_then(encoding) {
         // Its bytes may contradict it, as labels of charsets are contradicted.
         return match Encoding::for_bom(bytes) {
@@ -65,7 +65,7 @@ pub fn decode(bytes: &[u8], code_page: Option<u32>) -> String {
 }
 
 /// Decodes UTF-16, little-endian.
-pub fn decode_utf16(bytes: &[u8]) -> String {
+pub(crate) fn decode_utf16(bytes: &[u8]) -> String {
     encoding_rs::UTF_16LE.decode_without_bom_handling(bytes).0.into_owned()
 }
 

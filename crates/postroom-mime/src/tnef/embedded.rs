@@ -3,15 +3,15 @@
 use bytes::Bytes;
 
 use crate::compose;
-use crate::compose::{Address, Content, Draft, File};
-use crate::tnef::message::{Found, Recipient};
+use crate::compose::{Address, Draft, DraftFile, FileContent};
+use crate::tnef::message::{TnefMessage, TnefRecipient};
 use crate::tnef::{Attachment, Tnef};
 
 /// Stands for an address that is none of the internet (X.500, or missing).
 const NO_ADDRESS: &str = "unknown@tnef.invalid";
 
 /// Composes an embedded message. `number` tells it from the others of its stream.
-pub fn compose(tnef: Tnef, found: &Found<'_>, number: usize) -> Option<Vec<u8>> {
+pub(crate) fn compose(tnef: Tnef, found: &TnefMessage<'_>, number: usize) -> Option<Vec<u8>> {
     let (name, address) = &tnef.from;
     let from = to_address(name.as_deref(), address.as_deref());
     let has_html = tnef.html.is_some();
@@ -21,11 +21,11 @@ pub fn compose(tnef: Tnef, found: &Found<'_>, number: usize) -> Option<Vec<u8>> 
         .map(file)
         .partition(|file| has_html && file.content_id.is_some());
     if let Some(rtf) = tnef.rtf {
-        attachments.push(File {
+        attachments.push(DraftFile {
             name: "message.rtf".to_owned(),
             media_type: "application/rtf".to_owned(),
             content_id: None,
-            content: Content::Bytes(Bytes::from(rtf)),
+            content: FileContent::Bytes(Bytes::from(rtf)),
         });
     }
     let mut draft = Draft {
@@ -48,13 +48,13 @@ pub fn compose(tnef: Tnef, found: &Found<'_>, number: usize) -> Option<Vec<u8>> 
 }
 
 /// Names the file for an embedded message.
-pub fn name(tnef: &Tnef, name: Option<&str>) -> String {
+pub(crate) fn name(tnef: &Tnef, name: Option<&str>) -> String {
     let name = tnef.subject.as_deref().or(name).unwrap_or("message");
     format!("{name}.eml")
 }
 
-fn recipients(found: &Found<'_>, fits: impl Fn(u32) -> bool) -> Vec<Address> {
-    let line = |recipient: &Recipient<'_>| {
+fn recipients(found: &TnefMessage<'_>, fits: impl Fn(u32) -> bool) -> Vec<Address> {
+    let line = |recipient: &TnefRecipient<'_>| {
         let name = recipient.name.and_then(|name| name.line(found.code_page));
         let address = recipient.address.and_then(|address| address.line(found.code_page));
         to_address(name.as_deref(), address.as_deref())
@@ -68,7 +68,7 @@ fn to_address(name: Option<&str>, address: Option<&str>) -> Address {
     Address { name: name.map(flat), address: sound.unwrap_or(NO_ADDRESS).to_owned() }
 }
 
-fn file(file: Attachment) -> File {
+fn file(file: Attachment) -> DraftFile {
     let media_type = file.media_type.as_deref().unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"/!#$&-^_.+".contains(&byte);
@@ -76,11 +76,11 @@ fn file(file: Attachment) -> File {
         essence.bytes().all(fit) && essence.split('/').filter(|half| !half.is_empty()).count() == 2;
     let named = |byte: u8| byte.is_ascii_graphic() && !b"<>".contains(&byte);
     let content_id = file.content_id.as_deref().map(flat);
-    File {
+    DraftFile {
         name: flat(file.name.as_deref().unwrap_or_default()),
         media_type: if sound { essence.to_owned() } else { String::new() },
         content_id: content_id.filter(|id| id.bytes().all(named)),
-        content: Content::Bytes(Bytes::from(file.content)),
+        content: FileContent::Bytes(Bytes::from(file.content)),
     }
 }
 

@@ -12,7 +12,7 @@ const UNCOMPRESSED: u32 = 0x414c_454d;
 
 /// Decompresses RTF, at most `bytes_max` of it. `None` if it has no header. The checksum is not
 /// looked at: what can be read is read.
-pub fn decompress(bytes: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+pub(crate) fn decompress(bytes: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
     let mut cursor = Cursor::new(bytes);
     let _compressed_size = cursor.u32()?;
     let size = cursor.length()?.min(bytes_max);

@@ -4,7 +4,7 @@ use crate::tnef::cursor::Cursor;
 
 /// One property with its first value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Property<'a> {
+pub(crate) struct MapiProperty<'a> {
     /// The identifier, such as `0x3707`. Named properties have one from `0x8000` on, which means
     /// nothing outside the message.
     pub id: u16,
@@ -15,46 +15,46 @@ pub struct Property<'a> {
 }
 
 /// Type of a property: an object, behind the 16 octets that name its interface.
-pub const OBJECT: u16 = 0x000d;
+pub(crate) const OBJECT: u16 = 0x000d;
 /// Type of a property: characters of the code page.
-pub const STRING8: u16 = 0x001e;
+pub(crate) const STRING8: u16 = 0x001e;
 /// Type of a property: characters of UTF-16, little-endian.
-pub const UNICODE: u16 = 0x001f;
+pub(crate) const UNICODE: u16 = 0x001f;
 /// Type of a property: octets.
-pub const BINARY: u16 = 0x0102;
+pub(crate) const BINARY: u16 = 0x0102;
 
 const MANY: u16 = 0x1000;
 
 /// Reads a list of properties, as long as it makes sense.
 #[derive(Debug)]
-pub struct Properties<'a> {
+pub(crate) struct MapiProperties<'a> {
     cursor: Cursor<'a>,
     left: u32,
 }
 
-impl<'a> Properties<'a> {
+impl<'a> MapiProperties<'a> {
     /// Begins to read the list at the start of `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self::at(Cursor::new(bytes))
     }
 
     /// Begins to read the list at a cursor.
-    pub fn at(mut cursor: Cursor<'a>) -> Self {
+    pub(crate) fn at(mut cursor: Cursor<'a>) -> Self {
         let left = cursor.u32().unwrap_or(0);
         Self { cursor, left }
     }
 
     /// Returns the place behind what was read.
-    pub fn into_cursor(self) -> Cursor<'a> {
+    pub(crate) fn into_cursor(self) -> Cursor<'a> {
         self.cursor
     }
 
     /// Tells whether the whole list could be read.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.left == 0
     }
 
-    fn read(&mut self) -> Option<Property<'a>> {
+    fn read(&mut self) -> Option<MapiProperty<'a>> {
         let cursor = &mut self.cursor;
         let (kind, id) = (cursor.u16()?, cursor.u16()?);
         if id >= 0x8000 {
@@ -69,12 +69,12 @@ impl<'a> Properties<'a> {
         } else {
             variable(cursor)?
         };
-        Some(Property { id, kind, value })
+        Some(MapiProperty { id, kind, value })
     }
 }
 
-impl<'a> Iterator for Properties<'a> {
-    type Item = Property<'a>;
+impl<'a> Iterator for MapiProperties<'a> {
+    type Item = MapiProperty<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
@@ -136,7 +136,7 @@ mod tests {
         bytes.extend_from_slice(&[1, 0, 0, 0, 2, 0, 0, 0, b'x', 0, 0, 0]);
         bytes.extend_from_slice(&[1, 0, 0, 0, 3, 0, 0, 0, b'a', b'b', 0, 0]);
         bytes.extend_from_slice(&[0x0b, 0, 2, 0, 1, 0, 0, 0]);
-        let mut properties = Properties::new(&bytes);
+        let mut properties = MapiProperties::new(&bytes);
         let got: Vec<_> = properties.by_ref().map(|p| (p.id, p.kind, p.value)).collect();
         let want: [(u16, u16, &[u8]); 3] =
             [(1, 2, &[7, 0]), (0x8000, STRING8, b"ab\0"), (2, 11, &[1, 0])];
@@ -152,7 +152,7 @@ mod tests {
             &[1, 0, 0, 0, 3, 0x10, 1, 0, 255, 255, 255, 255, 1, 2, 3, 4],
             &[1, 0, 0, 0, 2, 1, 1, 0, 1, 0, 0, 0, 255, 255, 255, 127],
         ] {
-            let mut properties = Properties::new(bytes);
+            let mut properties = MapiProperties::new(bytes);
             assert_eq!(properties.by_ref().count(), 0, "{bytes:?}");
             assert!(!properties.is_done());
         }

@@ -2,70 +2,70 @@
 
 use crate::tnef::attribute::{Attributes, Level};
 use crate::tnef::cursor::Cursor;
-use crate::tnef::mapi::{BINARY, OBJECT, Properties, Property, STRING8, UNICODE};
-use crate::tnef::{Defect, code_page};
+use crate::tnef::mapi::{BINARY, MapiProperties, MapiProperty, OBJECT, STRING8, UNICODE};
+use crate::tnef::{TnefDefect, code_page};
 
 /// What was found of a message; all borrowed from the stream.
 #[derive(Debug, Default)]
-pub struct Found<'a> {
+pub(crate) struct TnefMessage<'a> {
     /// Code page of strings.
     pub code_page: Option<u32>,
     /// Code page of the HTML (`PR_INTERNET_CPID`).
     pub internet_code_page: Option<u32>,
     /// `attSubject` or `PR_SUBJECT`.
-    pub subject: Option<Text<'a>>,
+    pub subject: Option<TnefText<'a>>,
     /// Name of the sender.
-    pub from_name: Option<Text<'a>>,
+    pub from_name: Option<TnefText<'a>>,
     /// Address of the sender, which may be an X.500 one.
-    pub from_address: Option<Text<'a>>,
+    pub from_address: Option<TnefText<'a>>,
     /// The Message-ID.
-    pub message_id: Option<Text<'a>>,
+    pub message_id: Option<TnefText<'a>>,
     /// When it was sent, as a Windows file time.
     pub sent: Option<u64>,
     /// Plain text.
-    pub text: Option<Text<'a>>,
+    pub text: Option<TnefText<'a>>,
     /// HTML.
-    pub html: Option<Text<'a>>,
+    pub html: Option<TnefText<'a>>,
     /// Compressed RTF.
     pub rtf: Option<&'a [u8]>,
     /// Recipients: kind (1 to, 2 cc, 3 bcc), name, address.
-    pub recipients: Vec<Recipient<'a>>,
+    pub recipients: Vec<TnefRecipient<'a>>,
     /// Attachments.
     pub attachments: Vec<FoundFile<'a>>,
     /// What was malformed.
-    pub defects: Vec<Defect>,
+    pub defects: Vec<TnefDefect>,
 }
 
 /// A recipient of a message.
 #[derive(Debug, Default)]
-pub struct Recipient<'a> {
+pub(crate) struct TnefRecipient<'a> {
     /// 1 to, 2 cc, 3 bcc.
     pub kind: u32,
     /// Display name.
-    pub name: Option<Text<'a>>,
+    pub name: Option<TnefText<'a>>,
     /// Address, which may be an X.500 one.
-    pub address: Option<Text<'a>>,
+    pub address: Option<TnefText<'a>>,
 }
 
 /// What was found of an attachment.
 #[derive(Debug, Default)]
-pub struct FoundFile<'a> {
+pub(crate) struct FoundFile<'a> {
     /// `PR_ATTACH_LONG_FILENAME`.
-    pub name_long: Option<Text<'a>>,
+    pub name_long: Option<TnefText<'a>>,
     /// `PR_ATTACH_FILENAME`.
-    pub name_short: Option<Text<'a>>,
+    pub name_short: Option<TnefText<'a>>,
     /// `attAttachTransportFilename`.
-    pub name_transport: Option<Text<'a>>,
+    pub name_transport: Option<TnefText<'a>>,
     /// `attAttachTitle`.
-    pub title: Option<Text<'a>>,
+    pub title: Option<TnefText<'a>>,
     /// `PR_DISPLAY_NAME`.
-    pub name_display: Option<Text<'a>>,
+    pub name_display: Option<TnefText<'a>>,
     /// `PR_ATTACH_MIME_TAG`.
-    pub media_type: Option<Text<'a>>,
+    pub media_type: Option<TnefText<'a>>,
     /// `PR_ATTACH_CONTENT_ID`.
-    pub content_id: Option<Text<'a>>,
+    pub content_id: Option<TnefText<'a>>,
     /// `PR_ATTACH_CONTENT_LOCATION`.
-    pub content_location: Option<Text<'a>>,
+    pub content_location: Option<TnefText<'a>>,
     /// `PR_ATTACHMENT_HIDDEN`.
     pub hidden: bool,
     /// The content: `attAttachData` or `PR_ATTACH_DATA_BIN`.
@@ -78,23 +78,23 @@ pub struct FoundFile<'a> {
 
 /// Characters that are not decoded yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Text<'a> {
+pub(crate) enum TnefText<'a> {
     /// In the code page.
     Narrow(&'a [u8]),
     /// In UTF-16.
     Wide(&'a [u8]),
 }
 
-impl Text<'_> {
+impl TnefText<'_> {
     /// Decodes the text up to its first NUL, without white space around it. `None` if it is empty.
-    pub fn line(self, code_page: Option<u32>) -> Option<String> {
+    pub(crate) fn line(self, code_page: Option<u32>) -> Option<String> {
         let text = self.decode(code_page);
         let line = text.split('\0').next().unwrap_or_default().trim();
         (!line.is_empty()).then(|| line.to_owned())
     }
 
     /// Decodes the text, without the NULs at its end. `None` if it is empty.
-    pub fn body(self, code_page: Option<u32>) -> Option<String> {
+    pub(crate) fn body(self, code_page: Option<u32>) -> Option<String> {
         let mut text = self.decode(code_page);
         text.truncate(text.trim_end_matches('\0').len());
         (!text.is_empty()).then_some(text)
@@ -102,8 +102,8 @@ impl Text<'_> {
 
     fn decode(self, code_page: Option<u32>) -> String {
         match self {
-            Text::Narrow(bytes) => code_page::decode(bytes, code_page),
-            Text::Wide(bytes) => code_page::decode_utf16(bytes),
+            TnefText::Narrow(bytes) => code_page::decode(bytes, code_page),
+            TnefText::Wide(bytes) => code_page::decode_utf16(bytes),
         }
     }
 }
@@ -114,12 +114,12 @@ const MESSAGE_INTERFACE: [u8; 16] = [7, 3, 2, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0
 const COUNT_MAX: usize = 10_000;
 
 /// Reads a stream; `None` if it is not TNEF.
-pub fn read(bytes: &[u8]) -> Option<Found<'_>> {
+pub(crate) fn read(bytes: &[u8]) -> Option<TnefMessage<'_>> {
     let mut attributes = Attributes::open(bytes)?;
-    let mut found = Found::default();
+    let mut found = TnefMessage::default();
     for attribute in attributes.by_ref() {
         if !attribute.is_sound {
-            found.defect(Defect::Checksum);
+            found.defect(TnefDefect::Checksum);
         }
         match attribute.level {
             Level::Message => found.message_attribute(attribute.id, attribute.value),
@@ -127,20 +127,20 @@ pub fn read(bytes: &[u8]) -> Option<Found<'_>> {
         }
     }
     if attributes.rest().iter().any(|byte| *byte != 0) {
-        found.defect(Defect::TrailingBytes);
+        found.defect(TnefDefect::TrailingBytes);
     }
     Some(found)
 }
 
-impl<'a> Found<'a> {
-    fn defect(&mut self, defect: Defect) {
+impl<'a> TnefMessage<'a> {
+    fn defect(&mut self, defect: TnefDefect) {
         if !self.defects.contains(&defect) {
             self.defects.push(defect);
         }
     }
 
     fn message_attribute(&mut self, id: u16, value: &'a [u8]) {
-        let narrow = Text::Narrow(value);
+        let narrow = TnefText::Narrow(value);
         match id {
             0x8004 => self.subject = self.subject.or(Some(narrow)),
             0x800c => self.text = self.text.or(Some(narrow)),
@@ -155,16 +155,16 @@ impl<'a> Found<'a> {
     }
 
     fn properties(&mut self, value: &'a [u8]) {
-        let mut properties = Properties::new(value);
+        let mut properties = MapiProperties::new(value);
         for property in properties.by_ref() {
             self.property(property);
         }
         if !properties.is_done() {
-            self.defect(Defect::Properties);
+            self.defect(TnefDefect::Properties);
         }
     }
 
-    fn property(&mut self, property: Property<'a>) {
+    fn property(&mut self, property: MapiProperty<'a>) {
         let text = text(property);
         match property.id {
             0x0037 => self.subject = text.or(self.subject),
@@ -176,7 +176,7 @@ impl<'a> Found<'a> {
             0x0e06 | 0x3007 => self.sent = self.sent.or(number(property.value)),
             0x1000 => self.text = text.or(self.text),
             0x1009 => self.rtf = self.rtf.or(Some(property.value)),
-            0x1013 => self.html = text.or(Some(Text::Narrow(property.value))),
+            0x1013 => self.html = text.or(Some(TnefText::Narrow(property.value))),
             0x1035 => self.message_id = text,
             0x3fde => self.internet_code_page = short(property.value),
             0x3ffd => self.code_page = self.code_page.or(short(property.value)),
@@ -191,11 +191,11 @@ impl<'a> Found<'a> {
         while left > 0 && cursor.rest().len() >= 4 {
             left -= 1;
             if self.recipients.len() == COUNT_MAX {
-                self.defect(Defect::Count);
+                self.defect(TnefDefect::Count);
                 return;
             }
-            let mut properties = Properties::at(cursor);
-            let mut recipient = Recipient::default();
+            let mut properties = MapiProperties::at(cursor);
+            let mut recipient = TnefRecipient::default();
             for property in properties.by_ref() {
                 let text = text(property);
                 match property.id {
@@ -207,7 +207,7 @@ impl<'a> Found<'a> {
                 }
             }
             if !properties.is_done() {
-                self.defect(Defect::Properties);
+                self.defect(TnefDefect::Properties);
                 return;
             }
             cursor = properties.into_cursor();
@@ -222,7 +222,7 @@ impl<'a> Found<'a> {
         let full = self.attachments.len() >= COUNT_MAX;
         if id == REND_DATA || self.attachments.is_empty() {
             if full {
-                self.defect(Defect::Count);
+                self.defect(TnefDefect::Count);
                 return;
             }
             self.attachments.push(FoundFile::default());
@@ -231,14 +231,14 @@ impl<'a> Found<'a> {
         if let Some(file) = self.attachments.last_mut() {
             match id {
                 0x800f => file.content = file.content.or(Some(value)),
-                0x8010 => file.title = file.title.or(Some(Text::Narrow(value))),
-                0x9001 => file.name_transport = Some(Text::Narrow(value)),
+                0x8010 => file.title = file.title.or(Some(TnefText::Narrow(value))),
+                0x9001 => file.name_transport = Some(TnefText::Narrow(value)),
                 0x9005 => whole = file.properties(value),
                 _ => {}
             }
         }
         if !whole {
-            self.defect(Defect::Properties);
+            self.defect(TnefDefect::Properties);
         }
     }
 }
@@ -246,7 +246,7 @@ impl<'a> Found<'a> {
 impl<'a> FoundFile<'a> {
     /// Reads the properties; tells whether all could be read.
     fn properties(&mut self, value: &'a [u8]) -> bool {
-        let mut properties = Properties::new(value);
+        let mut properties = MapiProperties::new(value);
         for property in properties.by_ref() {
             let text = text(property);
             match property.id {
@@ -264,7 +264,7 @@ impl<'a> FoundFile<'a> {
         properties.is_done()
     }
 
-    fn content(&mut self, property: Property<'a>) {
+    fn content(&mut self, property: MapiProperty<'a>) {
         if property.kind != OBJECT {
             self.content = Some(property.value);
         } else if let Some((interface, object)) = property.value.split_first_chunk::<16>() {
@@ -276,10 +276,10 @@ impl<'a> FoundFile<'a> {
     }
 }
 
-fn text(property: Property<'_>) -> Option<Text<'_>> {
+fn text(property: MapiProperty<'_>) -> Option<TnefText<'_>> {
     match property.kind {
-        STRING8 => Some(Text::Narrow(property.value)),
-        UNICODE => Some(Text::Wide(property.value)),
+        STRING8 => Some(TnefText::Narrow(property.value)),
+        UNICODE => Some(TnefText::Wide(property.value)),
         BINARY => None,
         _ => None,
     }

@@ -4,8 +4,8 @@
 //! stands in `\*\htmltag` groups is HTML, what stands between `\htmlrtf` and `\htmlrtf0` is only
 //! for readers of RTF, all else belongs to both.
 
-use crate::tnef::rtf::state::{Destination, Mode, State};
-use crate::tnef::rtf::token::{Token, Tokens};
+use crate::tnef::rtf::state::{Destination, GroupState, RtfOrigin};
+use crate::tnef::rtf::token::{RtfToken, RtfTokens};
 
 mod output;
 mod state;
@@ -15,7 +15,7 @@ use crate::tnef::rtf::output::Output;
 
 /// A body that was taken out of RTF.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub(crate) enum RtfBody {
     /// The HTML that the RTF was made of.
     Html(String),
     /// The text that the RTF was made of, or its characters without their looks.
@@ -28,26 +28,26 @@ const DEPTH_MAX: usize = 500;
 const FONTS_MAX: usize = 5_000;
 
 /// Reads RTF as far as it goes. `None` if the bytes are not RTF.
-pub fn read(rtf: &[u8]) -> Option<Body> {
+pub(crate) fn read(rtf: &[u8]) -> Option<RtfBody> {
     if !rtf.trim_ascii_start().starts_with(b"{\\rtf") {
         return None;
     }
-    let mut reader = Reader::default();
-    for token in Tokens::new(rtf) {
+    let mut reader = RtfReader::default();
+    for token in RtfTokens::new(rtf) {
         reader.token(token);
     }
     let text = reader.output.finish();
     Some(match reader.mode {
-        Mode::Html => Body::Html(text),
-        Mode::Text | Mode::Plain => Body::Text(text),
+        RtfOrigin::Html => RtfBody::Html(text),
+        RtfOrigin::Text | RtfOrigin::Plain => RtfBody::Text(text),
     })
 }
 
 #[derive(Debug, Default)]
-struct Reader {
-    mode: Mode,
-    state: State,
-    outer: Vec<State>,
+struct RtfReader {
+    mode: RtfOrigin,
+    state: GroupState,
+    outer: Vec<GroupState>,
     /// Groups that are open beyond `DEPTH_MAX`.
     surplus: usize,
     /// Whether `\*` stands before the present token.
@@ -63,25 +63,25 @@ struct Reader {
     output: Output,
 }
 
-impl Reader {
-    fn token(&mut self, token: Token<'_>) {
+impl RtfReader {
+    fn token(&mut self, token: RtfToken<'_>) {
         let starred = std::mem::take(&mut self.starred);
         match token {
-            Token::Open => self.open(),
-            Token::Close => self.close(),
-            Token::Star => self.starred = true,
-            Token::Text(text) => self.text(text),
-            Token::Byte(byte) => {
+            RtfToken::Open => self.open(),
+            RtfToken::Close => self.close(),
+            RtfToken::Star => self.starred = true,
+            RtfToken::Text(text) => self.text(text),
+            RtfToken::Byte(byte) => {
                 if !self.is_stand_in() {
                     self.bytes(&[byte]);
                 }
             }
-            Token::Symbol(symbol) => {
+            RtfToken::Symbol(symbol) => {
                 if !self.is_stand_in() {
                     self.symbol(symbol);
                 }
             }
-            Token::Word(word, number) => {
+            RtfToken::Word(word, number) => {
                 if starred && word != b"htmltag" {
                     self.state.destination = Destination::Skipped;
                 } else if !self.is_stand_in() {
@@ -124,8 +124,8 @@ impl Reader {
     /// Tells whether what comes now belongs to the body.
     fn is_shown(&self) -> bool {
         match self.state.destination {
-            Destination::Body => !(self.state.only_rtf && self.mode == Mode::Html),
-            Destination::HtmlTag => self.mode == Mode::Html,
+            Destination::Body => !(self.state.only_rtf && self.mode == RtfOrigin::Html),
+            Destination::HtmlTag => self.mode == RtfOrigin::Html,
             Destination::Skipped | Destination::Fonts => false,
         }
     }
@@ -170,8 +170,8 @@ impl Reader {
         match word {
             b"htmltag" => self.state.destination = Destination::HtmlTag,
             b"htmlrtf" => self.state.only_rtf = number != Some(0),
-            b"fromhtml" => self.mode = Mode::Html,
-            b"fromtext" => self.mode = Mode::Text,
+            b"fromhtml" => self.mode = RtfOrigin::Html,
+            b"fromtext" => self.mode = RtfOrigin::Text,
             b"ansicpg" => self.code_page = u32::try_from(value).ok(),
             b"deff" => self.font_default = value,
             b"plain" => self.state.font = None,
@@ -235,14 +235,14 @@ mod tests {
 
     fn html(rtf: &[u8]) -> String {
         match read(rtf) {
-            Some(Body::Html(html)) => html,
+            Some(RtfBody::Html(html)) => html,
             other => panic!("{other:?}"),
         }
     }
 
     fn text(rtf: &[u8]) -> String {
         match read(rtf) {
-            Some(Body::Text(text)) => text,
+            Some(RtfBody::Text(text)) => text,
             other => panic!("{other:?}"),
         }
     }

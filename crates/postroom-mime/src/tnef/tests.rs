@@ -181,7 +181,7 @@ fn messages_are_opened_to_a_limited_depth() {
         stream = Stream::new().file(b"", b"", &[embedded(stream)]);
     }
     let tnef = open(&stream.bytes).unwrap();
-    assert_eq!(tnef.defects, [Defect::Depth]);
+    assert_eq!(tnef.defects, [TnefDefect::Depth]);
     let text = std::str::from_utf8(&tnef.attachments[0].content).unwrap();
     assert_eq!(text.matches("Content-Type: message/rfc822").count(), 2);
 }
@@ -216,14 +216,14 @@ fn what_is_malformed_is_told_and_the_rest_read() {
     let wrong = open(&wrong).unwrap();
     assert_eq!(wrong.attachments.len(), 1);
     let garbage = open(&[&sound[..], b"garbage"].concat()).unwrap();
-    assert_eq!(garbage.defects, [Defect::TrailingBytes]);
+    assert_eq!(garbage.defects, [TnefDefect::TrailingBytes]);
     let zeros = open(&[&sound[..], &[0; 9]].concat()).unwrap();
     assert_eq!(zeros.defects, []);
     let cut = open(&sound[..sound.len() - 20]).unwrap();
-    assert_eq!(cut.defects, [Defect::Checksum]);
+    assert_eq!(cut.defects, [TnefDefect::Checksum]);
     assert_eq!(cut.attachments[0].name.as_deref(), Some("a"));
     let lying = Stream::new().attribute(1, 0x9003, &[255; 4]).bytes;
-    assert_eq!(open(&lying).unwrap().defects, [Defect::Properties]);
+    assert_eq!(open(&lying).unwrap().defects, [TnefDefect::Properties]);
     let lying = Stream::new().attribute(1, 0x9004, &[255, 255, 255, 255, 0, 0, 0]).bytes;
     assert!(open(&lying).is_some());
     assert_eq!(open(b""), None);

@@ -19,7 +19,7 @@ const OTHERS_RATIO: usize = 20;
 /// How many characters of a line decide whether it is base64.
 const LOOK_CHARS: usize = 80;
 /// A line in base64 that is as long as this is hardly anything else, whatever its length.
-pub const LINE_BYTES_MIN: usize = 20;
+pub(crate) const LINE_BYTES_MIN: usize = 20;
 
 const fn values() -> [u8; 256] {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -42,15 +42,15 @@ fn value(byte: u8) -> Option<u8> {
 
 /// A base64 text that is being decoded.
 #[derive(Debug, Clone, Default)]
-pub struct Base64 {
+pub(crate) struct Base64 {
     /// Bits of the group of four that is not complete.
     bits: u32,
     /// How many characters of it there are, 0 to 3.
     count: u8,
     /// How many padding characters of the group were seen.
     pads: u8,
-    after: After,
-    line: Line,
+    after: PaddingState,
+    line: LinePosition,
     /// Whether a character of the alphabet was there.
     has_text: bool,
     malformed: bool,
@@ -58,7 +58,7 @@ pub struct Base64 {
 
 /// Where in its line the next byte is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Line {
+enum LinePosition {
     #[default]
     Start,
     /// Behind a `-` that begins it.
@@ -68,7 +68,7 @@ enum Line {
 
 /// Where the text is with regard to its padding.
 #[derive(Debug, Clone, Default)]
-enum After {
+enum PaddingState {
     #[default]
     Nothing,
     /// Padding ended the text; the next line so far.
@@ -81,7 +81,7 @@ enum After {
 
 /// Whether a body that begins with `start` may be base64: of its characters but for a few, up to
 /// padding or an empty line, and no character beyond a group.
-pub fn fits(start: &[u8], is_whole: bool) -> bool {
+pub(crate) fn fits(start: &[u8], is_whole: bool) -> bool {
     let line_end = if memchr::memchr(b'\n', start).is_some() { b'\n' } else { b'\r' };
     let (mut chars, mut others) = (0, 0);
     for line in start.trim_ascii().split(|byte| *byte == line_end).map(<[u8]>::trim_ascii) {
@@ -97,21 +97,21 @@ pub fn fits(start: &[u8], is_whole: bool) -> bool {
 
 impl Base64 {
     /// Decodes the next bytes.
-    pub fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {
         content.reserve(body.len() / 4 * 3 + 3);
         while !body.is_empty() {
             body = match &self.after {
-                After::Nothing => self.text(body, content),
-                After::Padding(_) => self.look(body, content),
-                After::Armour => self.pass(body),
-                After::End => return,
+                PaddingState::Nothing => self.text(body, content),
+                PaddingState::Padding(_) => self.look(body, content),
+                PaddingState::Armour => self.pass(body),
+                PaddingState::End => return,
             };
         }
     }
 
     /// Takes the next bytes; returns how many bytes they make. After that, `finish` tells how many
     /// more there are, but not which.
-    pub fn count(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> u64 {
+    pub(crate) fn count(&mut self, body: &[u8], scratch: &mut Vec<u8>) -> u64 {
         let mut size_bytes = 0;
         for piece in body.chunks(COUNT_BYTES) {
             let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
@@ -121,13 +121,16 @@ impl Base64 {
             let characters: u8 = piece.iter().map(|byte| u8::from(is_character(byte))).sum();
             let line_ends: u8 = piece.iter().map(|byte| u8::from(is_line_end(byte))).sum();
             let is_text = usize::from(characters) + usize::from(line_ends) == piece.len();
-            if is_text && self.pads == 0 && matches!(self.after, After::Nothing) {
+            if is_text && self.pads == 0 && matches!(self.after, PaddingState::Nothing) {
                 let characters = self.count + characters;
                 size_bytes += u64::from(characters / 4 * 3);
                 self.count = characters % 4;
                 self.has_text |= characters > 0;
-                self.line =
-                    if piece.last().is_some_and(is_line_end) { Line::Start } else { Line::Within };
+                self.line = if piece.last().is_some_and(is_line_end) {
+                    LinePosition::Start
+                } else {
+                    LinePosition::Within
+                };
             } else {
                 scratch.clear();
                 self.push(piece, scratch);
@@ -138,8 +141,8 @@ impl Base64 {
     }
 
     /// Decodes what is left of an incomplete group.
-    pub fn finish(&mut self, content: &mut Vec<u8>) {
-        if let After::Padding(line) = &mut self.after {
+    pub(crate) fn finish(&mut self, content: &mut Vec<u8>) {
+        if let PaddingState::Padding(line) = &mut self.after {
             let line = std::mem::take(line);
             self.decide(&line, content);
         }
@@ -148,7 +151,7 @@ impl Base64 {
     }
 
     /// Whether characters were skipped, or a group is incomplete.
-    pub fn is_malformed(&self) -> bool {
+    pub(crate) fn is_malformed(&self) -> bool {
         self.malformed
     }
 
@@ -159,25 +162,25 @@ impl Base64 {
                 let before = body.len();
                 body = groups(body, content);
                 if body.len() < before {
-                    (self.line, self.has_text) = (Line::Within, true);
+                    (self.line, self.has_text) = (LinePosition::Within, true);
                 }
             }
             let Some((&byte, rest)) = body.split_first() else {
                 break;
             };
             body = rest;
-            if byte == b'-' && self.line == Line::Dash {
+            if byte == b'-' && self.line == LinePosition::Dash {
                 self.malformed = true;
-                self.after = if self.has_text { After::End } else { After::Armour };
+                self.after = if self.has_text { PaddingState::End } else { PaddingState::Armour };
                 break;
             }
             self.line = match (byte, self.line) {
-                (b'\r' | b'\n', _) => Line::Start,
-                (b'-', Line::Start) => Line::Dash,
-                _ => Line::Within,
+                (b'\r' | b'\n', _) => LinePosition::Start,
+                (b'-', LinePosition::Start) => LinePosition::Dash,
+                _ => LinePosition::Within,
             };
             if self.character(byte, content) {
-                self.after = After::Padding(Vec::new());
+                self.after = PaddingState::Padding(Vec::new());
                 break;
             }
         }
@@ -189,7 +192,7 @@ impl Base64 {
         let Some(end) = memchr::memchr2(b'\r', b'\n', body) else {
             return &[];
         };
-        (self.after, self.line) = (After::Nothing, Line::Start);
+        (self.after, self.line) = (PaddingState::Nothing, LinePosition::Start);
         body.get(end..).unwrap_or_default()
     }
 
@@ -237,7 +240,7 @@ impl Base64 {
 
     /// Gathers the line after the padding; returns the rest.
     fn look<'a>(&mut self, body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
-        let After::Padding(line) = &mut self.after else {
+        let PaddingState::Padding(line) = &mut self.after else {
             return body;
         };
         for (at, &byte) in body.iter().enumerate() {
@@ -267,8 +270,8 @@ impl Base64 {
             return;
         }
         self.malformed = true;
-        self.after = if is_text && is_base64 { After::Nothing } else { After::End };
-        if matches!(self.after, After::Nothing) {
+        self.after = if is_text && is_base64 { PaddingState::Nothing } else { PaddingState::End };
+        if matches!(self.after, PaddingState::Nothing) {
             let rest = self.text(line, content);
             debug_assert!(rest.len() < LOOK_CHARS);
         }

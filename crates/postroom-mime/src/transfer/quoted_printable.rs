@@ -11,14 +11,14 @@ const BLANKS_MAX: usize = 1 << 10;
 
 /// A quoted-printable text that is being decoded.
 #[derive(Debug, Clone, Default)]
-pub struct QuotedPrintable {
+pub(crate) struct QuotedPrintable {
     /// An escape that is not complete (`=` and what followed), or blanks that may end a line.
     held: Vec<u8>,
     malformed: bool,
 }
 
 /// Whether a body that begins with `start` may be quoted-printable: most `=` are escapes.
-pub fn fits(start: &[u8]) -> bool {
+pub(crate) fn fits(start: &[u8]) -> bool {
     let (mut escapes, mut others) = (0_usize, 0_usize);
     for at in memchr::memchr_iter(b'=', start) {
         let after = start.get(at + 1..).unwrap_or_default();
@@ -39,7 +39,7 @@ pub fn fits(start: &[u8]) -> bool {
 
 impl QuotedPrintable {
     /// Decodes the next bytes.
-    pub fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, mut body: &[u8], content: &mut Vec<u8>) {
         while let Some(&byte) = body.first() {
             let takes = match self.held.first() {
                 None => {
@@ -56,7 +56,7 @@ impl QuotedPrintable {
     }
 
     /// Decodes what was held back.
-    pub fn finish(&mut self, content: &mut Vec<u8>) {
+    pub(crate) fn finish(&mut self, content: &mut Vec<u8>) {
         if self.held.get(1).is_some_and(u8::is_ascii_hexdigit) {
             content.extend_from_slice(&self.held);
             self.malformed = true;
@@ -65,7 +65,7 @@ impl QuotedPrintable {
     }
 
     /// Whether an escape was none.
-    pub fn is_malformed(&self) -> bool {
+    pub(crate) fn is_malformed(&self) -> bool {
         self.malformed
     }
 

@@ -2,19 +2,19 @@
 
 /// Splits a text at LF, CRLF and CR, from a place on.
 #[derive(Debug, Clone, Copy)]
-pub struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     text: &'a [u8],
     at: usize,
 }
 
 impl<'a> Lines<'a> {
     /// Begins at the offset `at` of `text`.
-    pub fn new(text: &'a [u8], at: usize) -> Self {
+    pub(crate) fn new(text: &'a [u8], at: usize) -> Self {
         Self { text, at }
     }
 
     /// Returns the offset of the next line.
-    pub fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 }

@@ -5,11 +5,11 @@
 use std::fs;
 use std::path::Path;
 
-use postroom_mime::Limits;
-use postroom_mime::defect::Defects;
-use postroom_mime::source::Slice;
+use postroom_mime::Defects;
+use postroom_mime::ParserLimits;
+use postroom_mime::Slice;
 use postroom_mime::structure;
-use postroom_mime::structure::Entity;
+use postroom_mime::structure::MimeEntity;
 
 use crate::place::find;
 
@@ -85,7 +85,8 @@ impl Tree {
     /// The tree that we find in a message.
     fn message(&mut self, raw: &[u8]) {
         let mut defects = Defects::default();
-        let found = structure::scan(&mut Slice(raw), &Limits::default(), &mut defects).unwrap();
+        let found =
+            structure::scan(&mut Slice(raw), &ParserLimits::default(), &mut defects).unwrap();
         self.line("message");
         self.depth += 1;
         let base = self.depth;
@@ -96,7 +97,7 @@ impl Tree {
         self.depth = base - 1;
     }
 
-    fn entity(&mut self, entity: &Entity, raw: &[u8]) {
+    fn entity(&mut self, entity: &MimeEntity, raw: &[u8]) {
         let range =
             usize::try_from(entity.body.start).unwrap()..usize::try_from(entity.body.end).unwrap();
         let body = || entity.content.encoding.decode(raw.get(range).unwrap());

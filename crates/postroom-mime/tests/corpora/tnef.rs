@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use postroom_mime::tnef;
-use postroom_mime::tnef::Tnef;
+use postroom_mime::Tnef;
+use postroom_mime::open_tnef;
 
 use crate::place::find;
 
@@ -25,7 +25,7 @@ fn streams(corpus: &Path) -> PathBuf {
 
 fn open(corpus: &Path, stem: &str) -> Option<Tnef> {
     let bytes = fs::read(streams(corpus).join(format!("{stem}.tnef"))).ok()?;
-    Some(tnef::open(&bytes).unwrap())
+    Some(open_tnef(&bytes).unwrap())
 }
 
 fn names(tnef: &Tnef) -> BTreeSet<&str> {

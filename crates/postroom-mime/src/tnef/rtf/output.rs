@@ -4,7 +4,7 @@ use crate::tnef::code_page;
 
 /// Collects a body from bytes in changing code pages and from characters.
 #[derive(Debug, Default)]
-pub struct Output {
+pub(crate) struct Output {
     text: String,
     /// Bytes that are not decoded yet: a character may have two of them, in two tokens.
     bytes: Vec<u8>,
@@ -15,7 +15,7 @@ pub struct Output {
 
 impl Output {
     /// Appends bytes of a code page.
-    pub fn bytes(&mut self, bytes: &[u8], code_page: Option<u32>) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8], code_page: Option<u32>) {
         if bytes.is_empty() {
             return;
         }
@@ -28,14 +28,14 @@ impl Output {
     }
 
     /// Appends a character.
-    pub fn char(&mut self, char: char) {
+    pub(crate) fn char(&mut self, char: char) {
         self.half();
         self.flush();
         self.text.push(char);
     }
 
     /// Appends a unit of UTF-16.
-    pub fn unit(&mut self, unit: u16) {
+    pub(crate) fn unit(&mut self, unit: u16) {
         self.flush();
         let units = [self.high.take(), Some(unit)];
         for char in char::decode_utf16(units.into_iter().flatten()) {
@@ -55,7 +55,7 @@ impl Output {
     }
 
     /// Returns the body.
-    pub fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.half();
         self.flush();
         self.text

@@ -2,7 +2,7 @@
 
 /// What the RTF was made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
+pub(crate) enum RtfOrigin {
     /// HTML (`\fromhtml1`).
     Html,
     /// Plain text (`\fromtext`).
@@ -14,7 +14,7 @@ pub enum Mode {
 
 /// Where the characters of a group go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Destination {
+pub(crate) enum Destination {
     /// Into the body.
     Body,
     /// Into the body, if it is HTML (`\*\htmltag`).
@@ -27,7 +27,7 @@ pub enum Destination {
 
 /// The state of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
+pub(crate) struct GroupState {
     /// Where its characters go.
     pub destination: Destination,
     /// Whether the characters are for readers of RTF alone (`\htmlrtf`).
@@ -38,14 +38,14 @@ pub struct State {
     pub stand_ins: u32,
 }
 
-impl Default for State {
+impl Default for GroupState {
     fn default() -> Self {
         Self { destination: Destination::Body, only_rtf: false, font: None, stand_ins: 1 }
     }
 }
 
 /// Returns the code page of a font's `\fcharset`; `None` for the default one.
-pub fn code_page_of_charset(charset: i32) -> Option<u32> {
+pub(crate) fn code_page_of_charset(charset: i32) -> Option<u32> {
     Some(match charset {
         0 | 2 => 1252,
         77 => 10000,
@@ -67,7 +67,7 @@ pub fn code_page_of_charset(charset: i32) -> Option<u32> {
 }
 
 /// Tells whether a word begins a destination that is not part of the body, without `\*` before it.
-pub fn is_skipped_destination(word: &[u8]) -> bool {
+pub(crate) fn is_skipped_destination(word: &[u8]) -> bool {
     matches!(
         word,
         b"colortbl"

@@ -2,7 +2,7 @@
 
 /// A token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Token<'a> {
+pub(crate) enum RtfToken<'a> {
     /// `{`
     Open,
     /// `}`
@@ -21,24 +21,24 @@ pub enum Token<'a> {
 
 /// Splits RTF into tokens. Line ends mean nothing and are left out.
 #[derive(Debug)]
-pub struct Tokens<'a> {
+pub(crate) struct RtfTokens<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Tokens<'a> {
+impl<'a> RtfTokens<'a> {
     /// Begins at the start of `rtf`.
-    pub fn new(rtf: &'a [u8]) -> Self {
+    pub(crate) fn new(rtf: &'a [u8]) -> Self {
         Self { rest: rtf }
     }
 
-    fn control(&mut self) -> Option<Token<'a>> {
+    fn control(&mut self) -> Option<RtfToken<'a>> {
         let (first, rest) = self.rest.split_first()?;
         if !first.is_ascii_alphabetic() {
             self.rest = rest;
             return Some(match first {
-                b'*' => Token::Star,
+                b'*' => RtfToken::Star,
                 b'\'' => self.byte(),
-                symbol => Token::Symbol(*symbol),
+                symbol => RtfToken::Symbol(*symbol),
             });
         }
         let word = self.take_while(u8::is_ascii_alphabetic);
@@ -56,10 +56,10 @@ impl<'a> Tokens<'a> {
         if word == b"bin" {
             self.skip(number.and_then(|count| usize::try_from(count).ok()).unwrap_or(0));
         }
-        Some(Token::Word(word, number))
+        Some(RtfToken::Word(word, number))
     }
 
-    fn byte(&mut self) -> Token<'a> {
+    fn byte(&mut self) -> RtfToken<'a> {
         let digit = |at: usize| {
             let digit = self.rest.get(at).copied().unwrap_or_default();
             char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
@@ -67,9 +67,9 @@ impl<'a> Tokens<'a> {
         match (digit(0), digit(1)) {
             (Some(high), Some(low)) => {
                 self.skip(2);
-                Token::Byte(high << 4 | low)
+                RtfToken::Byte(high << 4 | low)
             }
-            (Some(_) | None, Some(_) | None) => Token::Symbol(b'\''),
+            (Some(_) | None, Some(_) | None) => RtfToken::Symbol(b'\''),
         }
     }
 
@@ -85,19 +85,19 @@ impl<'a> Tokens<'a> {
     }
 }
 
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
+impl<'a> Iterator for RtfTokens<'a> {
+    type Item = RtfToken<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let _line_ends = self.take_while(|byte| matches!(byte, b'\r' | b'\n' | 0));
         match self.rest.first()? {
             b'{' => {
                 self.skip(1);
-                Some(Token::Open)
+                Some(RtfToken::Open)
             }
             b'}' => {
                 self.skip(1);
-                Some(Token::Close)
+                Some(RtfToken::Close)
             }
             b'\\' => {
                 self.skip(1);
@@ -106,7 +106,7 @@ impl<'a> Iterator for Tokens<'a> {
             _ => {
                 let text = self
                     .take_while(|byte| !matches!(byte, b'{' | b'}' | b'\\' | b'\r' | b'\n' | 0));
-                Some(Token::Text(text))
+                Some(RtfToken::Text(text))
             }
         }
     }
