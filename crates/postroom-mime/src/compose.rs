@@ -4,9 +4,9 @@
 //!   Draft ─► check ─► header ─► mixed( alternative( text, related( html, inlines ), .. ), files )
 //! ```
 //!
-//! Levels that would hold one part are left out. The result is a list of [`ComposedPiece`]s: ready bytes,
-//! and places where a file's content is put in, base64 in lines ([`Base64Lines`]). So a message
-//! with large attachments is written with the memory of one buffer.
+//! Levels that would hold one part are left out. The result is a list of [`ComposedPiece`]s: ready
+//! bytes, and places where a file's content is put in, base64 in lines ([`Base64Lines`]). So a
+//! message with large attachments is written with the memory of one buffer.
 //!
 //! What is promised:
 //!

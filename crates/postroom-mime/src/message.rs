@@ -44,8 +44,8 @@ pub struct Message {
     pub references: Vec<String>,
     /// All header fields in order: names as written, values decoded.
     pub headers: Headers,
-    /// The plain text body, lines ended by LF; bounded by [`crate::ParserLimits::text_bytes_max`]. What
-    /// is shown beside it as html alone stands in it as text.
+    /// The plain text body, lines ended by LF; bounded by [`crate::ParserLimits::text_bytes_max`].
+    /// What is shown beside it as html alone stands in it as text.
     pub text: Option<String>,
     /// Whether any of `text` was made of html.
     pub is_text_derived: bool,
