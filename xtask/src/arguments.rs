@@ -6,21 +6,21 @@ use anyhow::ensure;
 use std::collections::VecDeque;
 use std::str::FromStr;
 
-/// Words that were not taken yet.
+/// The words that are left.
 pub struct Arguments(VecDeque<String>);
 
 impl Arguments {
-    /// What stands after the program's name.
+    /// The words after the program's name.
     pub fn from_command_line() -> Self {
         Self(std::env::args().skip(1).collect())
     }
 
-    /// Takes the next word if it is no option.
+    /// Takes the next word, unless it is an option.
     pub fn word(&mut self) -> Option<String> {
         self.0.pop_front_if(|word| !word.starts_with("--") || word == "--help")
     }
 
-    /// Takes the value of `--name VALUE`, or gives `default` when it is not there.
+    /// Takes the value of `--name VALUE`, or gives `default` if it is missing.
     ///
     /// # Errors
     ///
@@ -34,12 +34,12 @@ impl Arguments {
         value.parse().ok().with_context(|| format!("{name} cannot be {value}"))
     }
 
-    /// Takes all that is left.
+    /// Takes all words that are left.
     pub fn rest(&mut self) -> Vec<String> {
         self.0.drain(..).collect()
     }
 
-    /// Checks that nothing is left.
+    /// Checks that no word is left.
     ///
     /// # Errors
     ///

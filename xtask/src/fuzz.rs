@@ -1,8 +1,8 @@
 //! Runs the fuzz targets: coverage-guided, on stable Rust, without cargo-fuzz.
 //!
-//! The targets are built with the coverage that libFuzzer wants by plain codegen options, in a
-//! target directory of their own. What a run finds (corpus and crashes) stays below it, out of the
-//! repository; a crash worth keeping becomes a seed by hand.
+//! Plain codegen options build the targets with the coverage that libFuzzer reads, in a target
+//! directory of their own. The findings of a run (corpus and crashes) stay there, outside the
+//! repository. Copy a crash that is worth keeping into the seeds by hand.
 
 use crate::arguments::Arguments;
 use crate::terminal;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 
-/// What makes rustc emit the coverage that libFuzzer reads.
+/// The options that make rustc emit the coverage that libFuzzer reads.
 const FLAGS: &[&str] = &[
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -70,7 +70,8 @@ pub fn build() -> Result<Option<Vec<Target>>> {
         return Ok(None);
     }
     let manifest = workspace::root().join("fuzz/Cargo.toml");
-    // With an explicit target the flags do not reach build scripts, which could not link then.
+    // With an explicit target, the flags do not apply to build scripts, which could not link with
+    // them.
     let host = host()?;
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--release", "--bins", "--target", &host]);

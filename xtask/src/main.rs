@@ -1,4 +1,4 @@
-//! Chores of this repository: `cargo xtask` lists them.
+//! Tools of this repository. `cargo xtask` lists them.
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a missing key")]
 
 mod terminal;

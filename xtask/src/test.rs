@@ -17,9 +17,9 @@ use std::process::Stdio;
 struct Sums {
     passed: u64,
     failed: u64,
-    /// What the harness itself left out.
+    /// Tests that the harness ignored.
     ignored: u64,
-    /// Tests that said that something is missing, and then passed for the harness.
+    /// Tests that reported a missing program. They count as passed for the harness.
     skipped: BTreeSet<String>,
 }
 
@@ -48,7 +48,7 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
 }
 
 impl Sums {
-    /// Shows the output of `command` and adds up what it says. Returns whether it succeeded.
+    /// Shows the output of `command` and adds up its results. Returns whether it succeeded.
     fn follow(&mut self, command: &mut Command) -> Result<bool> {
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         if let Some(output) = child.stdout.take() {
@@ -62,7 +62,7 @@ impl Sums {
     }
 
     fn add(&mut self, line: &str) {
-        // With one thread, the harness has begun the line already.
+        // With one thread, the harness has already begun the line.
         let told = line.split_once(" ... ").map_or(line, |(_, told)| told);
         if let Some((test, _)) = told.strip_prefix("SKIPPED ").and_then(|t| t.split_once(':')) {
             self.skipped.insert(test.to_owned());

@@ -76,7 +76,7 @@ fn sources() -> Result<Vec<Source>> {
     let listed = String::from_utf8(listed.stdout)?;
     let mut sources = vec![];
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
-        // Deleted but not yet committed, or no text: neither has lines to check.
+        // A file that was deleted but not committed, or that is not a text, has no lines to check.
         if let Ok(bytes) = fs::read(workspace::root().join(path))
             && is_checked(Path::new(path))
             && let Ok(text) = String::from_utf8(bytes)
@@ -87,7 +87,7 @@ fn sources() -> Result<Vec<Source>> {
     Ok(sources)
 }
 
-/// What people write: not mail for tests, fuzz seeds or what cargo writes.
+/// Whether people write the file: not test mail, fuzz seeds or output of cargo.
 fn is_checked(path: &Path) -> bool {
     let written = ["rs", "toml", "md", "txt", "sh", "json", "yml"];
     let extension = path.extension().and_then(|extension| extension.to_str());

@@ -41,7 +41,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What cargo knows about the packages of the workspace at `manifest`.
+/// The packages of the workspace at `manifest`, from `cargo metadata`.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn packages(manifest: &Path) -> Result<Vec<Value>> {
     Ok(metadata["packages"].as_array().cloned().unwrap_or_default())
 }
 
-/// The release build of the binary, built when it is not up to date.
+/// The release build of the binary. It is built if it is out of date.
 ///
 /// # Errors
 ///

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 /// What the program returns.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  it ended as it was asked to, also by SIGINT or SIGTERM
+  0  it ended because it was asked to, also by SIGINT or SIGTERM
   1  it could not start or go on; the last line of standard error says why
   2  the arguments are wrong
-  101  a fault of its own, which standard error tells: please report it";
+  101  a fault of Postroom, which standard error describes: please report it";
 
-/// Below the help of the program.
+/// The end of the help of the program.
 const HELP: &str = "\
 Examples:
   postroom demo                     see it work, with a mail server of its own
@@ -27,12 +27,12 @@ Environment (`postroom serve --help` says more):
   TOKIO_WORKER_THREADS
 
 Exit codes:
-  0  it ended as it was asked to
+  0  it ended because it was asked to
   1  it could not start or go on; the last line of standard error says why
   2  the arguments are wrong
-  101  a fault of its own, which standard error tells: please report it";
+  101  a fault of Postroom, which standard error describes: please report it";
 
-/// Below the help of `serve`.
+/// The end of the help of `serve`.
 const SERVE_HELP: &str = "\
 Environment:
   POSTROOM_ADMIN_TOKEN  the administrator's token, at least 20 characters. It replaces the
@@ -40,7 +40,7 @@ Environment:
                         start and printed once; with --log-json it is written to the file
                         `admin-token` in the data directory instead.
   POSTROOM_MASTER_KEY   the key that passwords are encrypted with, 64 hexadecimal digits.
-                        Without it the file `key` in the data directory is used, and made.
+                        Without it the file `key` in the data directory holds one.
   CREDENTIALS_DIRECTORY set by systemd: the credentials `postroom.admin-token` and
                         `postroom.master-key` (LoadCredential=) are read from there. The
                         environment of a process can be read by its user and by crash tools;
@@ -53,7 +53,7 @@ Environment:
 
 Signals:
   SIGINT, SIGTERM  end it: no new work; a message that is being handed to a server is
-                   waited for, 20 seconds at most. A second signal ends it at once.
+                   waited for, at most 20 seconds. A second signal ends it at once.
   SIGHUP           reads the configuration file and the certificates again: `trust_ca` and
                    `ehlo_name` hold at once, and all accounts connect anew. It also reads
                    the file (or credential) with the administrator's token again.
@@ -63,16 +63,16 @@ Examples:
   POSTROOM_ADMIN_TOKEN=$(cat token) postroom serve --data /var/lib/postroom --log-json
   postroom serve --config /etc/postroom.json --instance email1";
 
-/// Below the help of `redecompose`.
+/// The end of the help of `redecompose`.
 const REDECOMPOSE_HELP: &str = "\
 Environment:
-  POSTROOM_MASTER_KEY  the key of the data directory, when it is not kept there
+  POSTROOM_MASTER_KEY  the key of the data directory, if it is not in it
   RUST_LOG             what is logged (default: error)
 
 Example:
-  postroom redecompose --data ./data --filter '[\"<\", [\"property\", \"parserVersion\"], 2]'";
+  postroom redecompose --data ./data --filter '[\"<\", [\"property\", \"parserVersion\"], 5]'";
 
-/// Below the help of `sandbox`.
+/// The end of the help of `sandbox`.
 const SANDBOX_HELP: &str = "\
 What can be made to fail (ADDRESS may be `*`, which means all):
   refuse=ADDRESS           the recipient is refused for good (550)
@@ -81,7 +81,7 @@ What can be made to fail (ADDRESS may be `*`, which means all):
                            'full@shop.example:452 4.2.2 the mailbox is full'
   slow=ADDRESS:SECONDS     the recipient is answered that late
   refuse-data=ADDRESS      a message from or to it is refused after its last byte (554)
-  cut=ADDRESS[:TIMES]      a message from or to it is taken, but the connection ends before
+  cut=ADDRESS[:TIMES]      a message from or to it is accepted, but the connection ends before
                            the answer
   login=ADDRESS[:TIMES]    the login is refused, by IMAP and by SMTP
   smtp-down=SECONDS        nothing listens for SMTP for so long
@@ -111,29 +111,29 @@ pub enum Command {
     /// Runs a mail server in memory (IMAP and SMTP) to test an integration against.
     #[command(after_help = [SANDBOX_HELP, EXIT_CODES].join("\n\n"))]
     Sandbox(SandboxArguments),
-    /// Decomposes stored messages again with the present parser, while Postroom does not run.
+    /// Parses stored messages again with the parser of this release, while Postroom is stopped.
     #[command(after_help = [REDECOMPOSE_HELP, EXIT_CODES].join("\n\n"))]
     Redecompose(RedecomposeArguments),
-    /// Shows what Postroom does when things go wrong, with a mail server of its own.
+    /// Shows with a built-in mail server what Postroom does when things go wrong.
     Demo(DemoArguments),
 }
 
-/// Arguments of `postroom serve`. Each overrides what the configuration file says.
+/// Arguments of `postroom serve`. Each overrides the configuration file.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArguments {
-    /// The directory that holds everything; made when it is missing.
+    /// The data directory. It holds everything, and is made if it is missing.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Where to answer REST requests (default: 127.0.0.1:8025); port 0 takes a free one.
+    /// The address for REST requests (default: 127.0.0.1:8025). Port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
     /// A configuration file: JSON with a section `roles` that holds this instance.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Which instance of the configuration file this is, when it holds several of type `email`.
+    /// The instance to run, if the configuration file has several of type `email`.
     #[arg(long, value_name = "NAME")]
     pub instance: Option<String>,
-    /// Certificates (PEM) of authorities to trust beside those of the system.
+    /// Certificates (PEM) of authorities to trust in addition to those of the system.
     #[arg(long, value_name = "FILE")]
     pub trust_ca: Option<PathBuf>,
     /// The name that this host gives to SMTP servers (default: the name of the host).
@@ -145,18 +145,19 @@ pub struct ServeArguments {
     /// A file with the administrator's token, instead of POSTROOM_ADMIN_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
-    /// Write nothing but JSON, a line for each event: the log to standard error, and where it
-    /// listens to standard output.
+    /// Write JSON only, one line for each event: the log to standard error, the address of REST to
+    /// standard output.
     #[arg(long)]
     pub log_json: bool,
-    /// End when standard input ends, so that a program that starts it takes it along.
+    /// End when standard input ends, so that Postroom ends with the program that started it.
     #[arg(long, hide = true)]
     pub end_with_stdin: bool,
-    /// The token of the administrator, at least 20 characters; made up at first start when absent.
+    /// The token of the administrator, at least 20 characters. If it is missing, the first start
+    /// makes one.
     #[arg(skip)]
     pub admin_token: Option<SecretString>,
-    /// The key that secrets are encrypted with, 64 hexadecimal digits; kept in the data directory
-    /// when absent.
+    /// The key that secrets are encrypted with, 64 hexadecimal digits. If it is missing, the data
+    /// directory keeps one.
     #[arg(skip)]
     pub master_key: Option<SecretString>,
 }
@@ -164,7 +165,7 @@ pub struct ServeArguments {
 /// Arguments of `postroom sandbox`.
 #[derive(Debug, Clone, Args)]
 pub struct SandboxArguments {
-    /// A user to know, as `address:password`; may be repeated (default: anna@demo.test:secret and
+    /// A user, as `address:password`; may be repeated (default: anna@demo.test:secret and
     /// ben@demo.test:secret).
     #[arg(long = "user", value_name = "ADDRESS:PASSWORD")]
     pub users: Vec<String>,
@@ -183,7 +184,7 @@ pub struct SandboxArguments {
     /// What goes wrong, as KIND=WHAT; may be repeated. See below.
     #[arg(long = "fail", value_name = "KIND=WHAT")]
     pub fails: Vec<String>,
-    /// Where to write the certificate of the sandbox's own authority, for `--trust-ca`.
+    /// The file to write the certificate of the sandbox's authority to, for `--trust-ca`.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 }
@@ -200,8 +201,8 @@ pub struct RedecomposeArguments {
     /// The class of the messages.
     #[arg(long, value_name = "CLASS", default_value = "email/Messages")]
     pub class: String,
-    /// Which of them, as a filter of the REST interface, such as
-    /// '["<", ["property", "parserVersion"], 2]' (default: all).
+    /// Which messages, as a filter of the REST interface, such as '["<", ["property",
+    /// "parserVersion"], 5]' (default: all).
     #[arg(long, value_name = "JSON")]
     pub filter: Option<String>,
 }
@@ -209,7 +210,7 @@ pub struct RedecomposeArguments {
 /// Arguments of `postroom demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArguments {
-    /// End after the story instead of running on.
+    /// End after the demonstration instead of running on.
     #[arg(long)]
     pub exit: bool,
 }
@@ -221,7 +222,7 @@ impl Cli {
     }
 }
 
-/// Whether JSON is asked for by arguments that are wrong otherwise.
+/// Whether wrong arguments ask for JSON.
 pub fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     arguments.take_while(|argument| argument != "--").any(|argument| argument == "--log-json")
 }

@@ -1,10 +1,11 @@
-//! The configuration file: the instances of all roles, of which one is this process.
+//! The configuration file. It lists the instances of all roles, and this process is one of them.
 //!
 //! ```json
 //! { "roles": [ { "name": "email1", "roletype": "email", "iface": "lo", "group": 11330, "order": 1,
 //!                "data": "/var/lib/postroom", "listen": "127.0.0.1:8025" } ] }
 //! ```
-//! Instances of other role types are none of our business; in ours an unknown key is an error.
+//! Instances of other role types are ignored. In an instance of our type, an unknown key is an
+//! error.
 
 use anyhow::Context;
 use anyhow::bail;
@@ -26,15 +27,15 @@ pub struct Instance {
     pub roletype: String,
     /// The network interface of the instance; informative.
     pub iface: Option<String>,
-    /// Instances of one group take over from each other (active-passive).
+    /// The group of instances that take over from each other (active-passive).
     pub group: Option<u64>,
-    /// The sequence in which they take over.
+    /// The order in which they take over.
     pub order: Option<u32>,
     /// The data directory.
     pub data: Option<PathBuf>,
-    /// Where to answer REST requests, as `HOST:PORT`.
+    /// The address of the REST interface, as `HOST:PORT`.
     pub listen: Option<String>,
-    /// Certificates (PEM) of authorities to trust beside those of the system.
+    /// Certificates (PEM) of authorities to trust in addition to those of the system.
     pub trust_ca: Option<PathBuf>,
     /// The name that this host gives to SMTP servers.
     pub ehlo_name: Option<String>,
@@ -46,7 +47,8 @@ struct File {
     roles: Vec<Json>,
 }
 
-/// Reads the file and finds this instance: the one called `name`, or the only one of type `email`.
+/// Reads the file and finds this instance: the one with the name `name`, or the only one of type
+/// `email`.
 pub fn instance(path: &Path, name: Option<&str>) -> anyhow::Result<Instance> {
     let at = || format!("configuration file {}", path.display());
     let text = std::fs::read_to_string(path).with_context(at)?;

@@ -19,7 +19,7 @@ use std::path::Path;
 /// How many threads read the database.
 const READERS: usize = 4;
 
-/// Makes the data directory, for its owner alone, when it is missing.
+/// Makes the data directory if it is missing. Only its owner can read it.
 pub fn make(data: &Path) -> anyhow::Result<()> {
     let at = || format!("data directory {}", data.display());
     if data.is_dir() {
@@ -27,13 +27,13 @@ pub fn make(data: &Path) -> anyhow::Result<()> {
     }
     ensure!(
         !data.exists(),
-        "data directory {}: there is something else of that name",
+        "data directory {}: this is a file, not a directory; choose another with --data",
         data.display()
     );
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(at)
 }
 
-/// Checks that nobody else reads the data directory.
+/// Checks that no other user can read the data directory.
 fn check_private(data: &Path) -> anyhow::Result<()> {
     let metadata = data.metadata().with_context(|| format!("data directory {}", data.display()))?;
     let mode = metadata.permissions().mode() & 0o7777;
@@ -47,7 +47,7 @@ fn check_private(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a secret to a file that only its owner can read; one that is there is replaced.
+/// Writes a secret to a file that only its owner can read. An existing file is replaced.
 pub fn write_secret(file: &Path, secret: &SecretString) -> anyhow::Result<()> {
     let at = || format!("writing {}", file.display());
     if file.exists() {
@@ -60,7 +60,7 @@ pub fn write_secret(file: &Path, secret: &SecretString) -> anyhow::Result<()> {
     opened.sync_all().with_context(at)
 }
 
-/// Opens the store of a data directory, with the key that was given or the one kept there.
+/// Opens the store of a data directory, with the given key or the one in the directory.
 pub async fn open(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<Store> {
     let key = match master_key {
         Some(given) => MasterKey::from_hex(given).context("master key")?,

@@ -1,5 +1,6 @@
-//! `postroom demo`: a mail server of its own, and the real program beside it as a process that is
-//! killed, cut off and refused: what arrives and what leaves all the same.
+//! `postroom demo`: starts a mail server and the real program as a process of its own. It kills the
+//! process, stops the server and refuses mail, and shows that all mail arrives and leaves all the
+//! same.
 
 mod child;
 mod client;
@@ -23,7 +24,7 @@ pub const ADDRESS: &str = "anna@demo.test";
 /// Her password.
 pub const PASSWORD: &str = "secret";
 
-/// Runs the command: the story, and then on until a signal unless `--exit` is given.
+/// Runs the command: the story, and then until a signal, unless `--exit` is given.
 pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -37,7 +38,7 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     }
 }
 
-/// Dropped in the middle, it takes the process and the directory along.
+/// If it is dropped in the middle, the process and the directory go with it.
 async fn show(arguments: &DemoArguments) -> anyhow::Result<()> {
     let terminal = Terminal::new();
     let directory = tempfile::tempdir().context("temporary directory")?;

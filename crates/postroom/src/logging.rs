@@ -1,8 +1,8 @@
 //! The log: one line for each event on standard error, as text or as JSON.
 //!
-//! What a server or a message put into a line cannot begin another one, or act on a terminal:
-//! control characters come out escaped, in both forms. With `--log-json` nothing else is written,
-//! from the first line on: not the address, not an error at the start, not a fault of our own.
+//! Text of servers and messages cannot begin another line or control a terminal, because control
+//! characters are escaped in both forms. With `--log-json`, every line is JSON, even the address,
+//! errors at the start and panics.
 
 use anyhow::Context;
 use anyhow::ensure;
@@ -18,11 +18,12 @@ use tracing_subscriber::EnvFilter;
 /// The environment variable that chooses what is logged.
 const VARIABLE: &str = "RUST_LOG";
 
-/// Starts the log. `RUST_LOG` chooses what is logged; without it, it is `usual` and worse.
+/// Starts the log. `RUST_LOG` chooses what is logged. Without it, the level `usual` and above is
+/// logged.
 ///
 /// # Errors
 ///
-/// When `RUST_LOG` is set to what is no filter.
+/// `RUST_LOG` is not a valid filter.
 pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
     if let Some(asked) = std::env::var_os(VARIABLE) {
         check(&asked.to_string_lossy())?;
@@ -34,23 +35,24 @@ pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
         .with_context(|| format!("{VARIABLE} takes a level, or CRATE=LEVEL,CRATE=LEVEL"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        // Colours are control characters; ours could not be told from those of a server.
+        // There are no colours, because colours are control characters, and ours could not be told
+        // from those of a server.
         .with_ansi(false)
         .with_writer(|| Escaping);
-    // A second start keeps the first: that is no error.
+    // A second start keeps the first log. That is not an error.
     let _started = if json { log.json().try_init() } else { log.try_init() };
     Ok(())
 }
 
-/// From now on even a fault of our own is told as JSON.
+/// From now on, even a panic is written as JSON.
 pub fn tell_faults_as_json() {
     std::panic::set_hook(Box::new(|fault| {
-        complain(true, &format!("a fault of our own: {fault}"));
+        complain(true, &format!("a fault of Postroom, please report it: {fault}"));
     }));
 }
 
-/// Refuses a word that is no level, such as `verbose`: as the name of a crate it would be taken to
-/// mean that nothing of all others is logged.
+/// Refuses a word that is not a level, such as `verbose`. Otherwise it would count as the name of a
+/// crate, and nothing of all other crates would be logged.
 fn check(asked: &str) -> anyhow::Result<()> {
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let is_ours = |word: &str| word.starts_with("postroom");
@@ -58,16 +60,16 @@ fn check(asked: &str) -> anyhow::Result<()> {
         let is_known = word.contains(['=', '[']) || is_level(word) || is_ours(word);
         ensure!(
             is_known,
-            "{VARIABLE}: `{word}` is no level; there are off, error, warn, info, debug and trace, \
-             and for a crate alone CRATE=LEVEL"
+            "{VARIABLE}: `{word}` is not a level; use off, error, warn, info, debug or trace, and \
+             CRATE=LEVEL for one crate"
         );
     }
     Ok(())
 }
 
-/// Says why the program ends, on standard error.
+/// Writes to standard error why the program ends.
 pub fn complain(json: bool, text: &str) {
-    // Nobody is left to hear that standard error does not work.
+    // If standard error does not work, nobody can be told.
     let _ = if json {
         writeln!(io::stderr(), "{}", escaped(&line("ERROR", text)))
     } else {
@@ -75,11 +77,11 @@ pub fn complain(json: bool, text: &str) {
     };
 }
 
-/// Says what a person or a script that started us waits for, on standard output.
+/// Writes to standard output what the person or script that started us waits for.
 pub fn announce(json: bool, text: &str) {
     let text = if json { line("INFO", text) } else { text.to_owned() };
     let mut out = io::stdout().lock();
-    // Who started us may have closed it.
+    // The other end may be closed.
     let _ = writeln!(out, "{}", escaped(&text)).and_then(|()| out.flush());
 }
 
@@ -108,9 +110,8 @@ impl io::Write for Escaping {
     }
 }
 
-/// The text with every character escaped that ends a line, acts on a terminal, or changes the
-/// order in which text is shown. The escapes are those of JSON, where such characters only stand
-/// in strings.
+/// Escapes every character that ends a line, controls a terminal, or changes the order in which
+/// text is shown. The escapes are those of JSON, where such characters occur only in strings.
 fn escaped(text: &str) -> String {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return text.to_owned();
@@ -122,7 +123,7 @@ fn escaped(text: &str) -> String {
             '\r' => line.push_str("\\r"),
             '\t' => line.push_str("\\t"),
             char if acts(char) => {
-                // A String takes everything.
+                // Writing to a String cannot fail.
                 let _ = write!(line, "\\u{:04x}", u32::from(char));
             }
             char => line.push(char),
@@ -160,7 +161,7 @@ mod tests {
             assert!(check(good).is_ok(), "{good}");
         }
         for bad in ["verbose", "info,all", "\u{fffd}"] {
-            assert!(check(bad).unwrap_err().to_string().contains("is no level"), "{bad}");
+            assert!(check(bad).unwrap_err().to_string().contains("is not a level"), "{bad}");
         }
     }
 

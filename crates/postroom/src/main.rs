@@ -29,17 +29,18 @@ mod demo;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Gives memory back after a burst, where the system's allocator keeps it in each thread's arena.
+/// This allocator gives memory back after a burst. The system's allocator keeps it in each thread's
+/// arena.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit code for arguments that are wrong, as clap has it.
+/// The exit code for wrong arguments, the same as clap's.
 const WRONG_ARGUMENTS: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = match cli::Cli::try_parse() {
         Ok(arguments) => arguments,
-        // Even a wrong argument is told as JSON to those who asked for it.
+        // With `--log-json`, even a wrong argument is reported as JSON.
         Err(error) if error.use_stderr() && cli::asks_for_json(std::env::args_os()) => {
             logging::complain(true, &error.to_string());
             return ExitCode::from(WRONG_ARGUMENTS);

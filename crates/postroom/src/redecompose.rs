@@ -1,7 +1,7 @@
-//! `postroom redecompose`: the present parser over stored messages, while Postroom does not run.
+//! `postroom redecompose`: parses stored messages again, while Postroom is stopped.
 //!
-//! It is the job that `REDECOMPOSE` of the REST interface asks for: what is cut off here goes on
-//! when Postroom runs again.
+//! It runs the same job as `REDECOMPOSE` of the REST interface. If it is interrupted, the job
+//! continues when Postroom runs again.
 
 use crate::cli::RedecomposeArguments;
 use crate::data;
@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
-/// The time between two lines of progress.
+/// The interval of progress lines.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// What to do while Postroom runs.
@@ -38,7 +38,7 @@ const RUNS: &str = "while Postroom runs, ask it instead: curl -X REDECOMPOSE \
 /// Runs the command to the end of the job.
 pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
-    ensure!(arguments.class == MESSAGES, "only {MESSAGES} has originals to decompose again");
+    ensure!(arguments.class == MESSAGES, "only {MESSAGES} can be parsed again");
     let directory = &arguments.data;
     ensure!(directory.join(DATABASE_FILE).is_file(), "{} holds no data", directory.display());
     let key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
@@ -51,7 +51,7 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     let class = store.class(MESSAGES).context("built-in classes")?;
     let filter = match &arguments.filter {
         Some(text) => {
-            let json: Json = serde_json::from_str(text).context("--filter is no valid JSON")?;
+            let json: Json = serde_json::from_str(text).context("--filter is not valid JSON")?;
             let filter = filter::parse(&class, &json).map_err(|invalid| anyhow!("--{invalid}"))?;
             Some((filter, json))
         }
@@ -59,7 +59,7 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     };
     let job = store.job_create((&Domain::default_domain(), class.as_ref()), filter).await?;
     say(&format!("{} messages have their original here", job.total));
-    // Nothing is dialed, so nobody need be trusted.
+    // No connection is made, so no certificate needs to be trusted.
     let dialer = Dialer::new(&Trust { system: false, extra_ca_pem: vec![] })?;
     let settings = Settings::new(
         Dialing { dialer, ehlo_name: "localhost".to_owned() },
@@ -77,11 +77,14 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows how far a job is until it has ended.
+/// Shows the progress of a job until its end.
 async fn follow(store: &Store, job: &Job) -> anyhow::Result<Job> {
     let mut shown = 0;
     loop {
-        let now = store.job_get(&job.domain, job.id).await?.context("the job was taken away")?;
+        let now = store.job_get(&job.domain, job.id).await?.context(
+            "the job was deleted while it \
+                                                                     ran",
+        )?;
         if now.state == JobState::Done {
             return Ok(now);
         }

@@ -1,4 +1,4 @@
-//! `postroom sandbox`: a mail server in memory, for those who test their own integration.
+//! `postroom sandbox`: a mail server in memory, to test an integration against.
 
 mod fail;
 
@@ -85,7 +85,7 @@ fn describe(
     say("Mail to these users arrives in their INBOX. Ctrl-C ends it; nothing is kept.");
 }
 
-/// Tells the person what to connect to, and what happens.
+/// Prints what to connect to, and what goes wrong.
 fn say(line: &str) {
     logging::announce(false, line);
 }

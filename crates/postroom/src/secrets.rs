@@ -1,5 +1,5 @@
-//! Secrets from outside: from a file, a credential of systemd, or the environment, the first that
-//! is there; and what keeps them inside.
+//! Reads secrets from a file, a systemd credential or the environment, in this order, and keeps
+//! them out of core dumps.
 
 use anyhow::Context;
 use anyhow::bail;
@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// How long a secret may be in its file.
+/// The maximum size of a file with a secret.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The administrator's token.
@@ -29,7 +29,7 @@ pub const MASTER_KEY: Source = Source {
     variable: "POSTROOM_MASTER_KEY",
 };
 
-/// Where a secret may come from.
+/// The places that a secret may come from.
 pub struct Source {
     argument: &'static str,
     credential: &'static str,
@@ -37,11 +37,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads the secret: from the file that was given, else a credential, else the environment.
+    /// Reads the secret from the given file, otherwise from a credential, otherwise from the
+    /// environment.
     ///
     /// # Errors
     ///
-    /// When what is there is empty, not Unicode, or cannot be read.
+    /// The secret is empty, not Unicode, or cannot be read.
     pub fn read(&self, file: Option<&Path>) -> anyhow::Result<Option<SecretString>> {
         if let Some(file) = file {
             return from_file(self.argument, file).map(Some);
@@ -58,7 +59,7 @@ impl Source {
     }
 }
 
-/// Reads a secret; a line end behind it does not belong to it.
+/// Reads a secret. A line end after it is not part of it.
 fn from_file(given: &str, file: &Path) -> anyhow::Result<SecretString> {
     let at = || format!("{given}: {}", file.display());
     let opened = std::fs::File::open(file).with_context(at)?;
@@ -81,7 +82,7 @@ fn variable(name: &str) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Keeps what is in memory from core dumps, and from other processes of the same user.
+/// Keeps the memory out of core dumps, and away from other processes of the same user.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! `postroom serve`: opens the store, starts the engine and the REST interface, runs until a
-//! signal, and ends in order: no new requests, then the engine, then the store.
+//! `postroom serve`: opens the store, starts the engine and the REST interface, and runs until a
+//! signal. It ends in this order: no new requests, then the engine, then the store.
 
 use crate::cli::ServeArguments;
 use crate::config;
@@ -32,16 +32,16 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 use uuid::Uuid;
 
-/// The address that is listened on unless another is given.
+/// The default address.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8025";
-/// How long stopping waits for requests that are under way, after the engine has stopped.
+/// How long a stop waits for running requests, after the engine has stopped.
 const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
-/// How short an administrator's token may be.
+/// The minimum length of an administrator's token.
 const TOKEN_CHARACTERS_MIN: usize = 20;
 
-/// How often a stop says again what it waits for.
+/// How often a stop repeats what it waits for.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
-/// The file that holds a token that was made where nothing may be printed.
+/// The file for a generated token, if nothing may be printed.
 const TOKEN_FILE: &str = "admin-token";
 
 /// Runs the command until a signal.
@@ -77,23 +77,23 @@ pub async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
     }
 }
 
-/// Why it ends after a second signal, and what that means.
-const STOPPED_AT_ONCE: &str = "stopped at once by a second signal; a message that was being handed \
-    to a server is settled at the next start";
+/// The line for a second signal: what happens, and what it means.
+const STOPPED_AT_ONCE: &str = "stopped at once by a second signal; the outcome of a message that \
+                               was being sent is settled at the next start";
 
-/// Is told when standard input has ended. A thread of its own reads it: one of the runtime's would
-/// keep the program from ending.
+/// Waits until standard input ends. A separate thread reads it, because a thread of the runtime
+/// would keep the program from ending.
 fn end_of_input() -> tokio::sync::oneshot::Receiver<()> {
     let (ended, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        // Whatever ends it, it has ended.
+        // An error counts as the end.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         let _ = ended.send(());
     });
     told
 }
 
-/// What the arguments and the configuration file say together.
+/// The settings from arguments and configuration file.
 struct Setup {
     data: PathBuf,
     listen: String,
@@ -108,7 +108,7 @@ impl Setup {
             None => Instance::default(),
         };
         let Some(data) = arguments.data.clone().or(instance.data) else {
-            bail!("say where everything is kept: --data DIR");
+            bail!("the data directory is missing: give it with --data DIR");
         };
         let listen = arguments.listen.clone().or(instance.listen);
         Ok(Self {
@@ -119,7 +119,7 @@ impl Setup {
         })
     }
 
-    /// How connections are made, with the certificates as they are now.
+    /// How connections are made, with the present certificates.
     fn dialing(&self) -> anyhow::Result<Dialing> {
         let trust = trust(self.trust_ca.as_deref())?;
         let dialer = Dialer::new(&trust).context("certificates to trust")?;
@@ -131,11 +131,11 @@ impl Setup {
     }
 }
 
-/// A Postroom that runs.
+/// A running Postroom.
 struct Running {
-    /// Where REST requests are answered.
+    /// The address of the REST interface.
     address: SocketAddr,
-    /// What it was started with.
+    /// Its arguments.
     setup: Setup,
     store: Store,
     supervisor: Supervisor,
@@ -144,28 +144,34 @@ struct Running {
 }
 
 impl Running {
-    /// Reads again what can be changed while it runs. What is wrong changes nothing.
+    /// Reads again the settings that can change while it runs. If something is wrong with them,
+    /// nothing changes.
     fn reload(&self, arguments: &ServeArguments) {
         let read = Setup::of(arguments).and_then(|setup| Ok((setup.dialing()?, setup)));
         let (dialing, setup) = match read {
             Ok(read) => read,
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "SIGHUP: nothing is changed, the former settings hold");
+                tracing::error!(error, "SIGHUP: the new settings are wrong, so nothing changes");
                 return;
             }
         };
         let is_kept = (&setup.data, &setup.listen) == (&self.setup.data, &self.setup.listen);
         if !is_kept {
-            tracing::warn!("SIGHUP: `data` and `listen` change with a restart only");
+            tracing::warn!("SIGHUP: `data` and `listen` change only with a restart");
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
         let ehlo_name = dialing.ehlo_name.clone();
         self.supervisor.dial_by(dialing);
-        tracing::info!(trust_ca, ehlo_name, "SIGHUP: settings read again; accounts connect anew");
+        tracing::info!(
+            trust_ca,
+            ehlo_name,
+            "SIGHUP: settings were read again, and all accounts \
+                                             connect again"
+        );
     }
 
-    /// Takes on the administrator's token that its file holds now; the former one is refused then.
+    /// Takes the administrator's token from its file. The former one is refused from now on.
     async fn reload_token(&self, arguments: &mut ServeArguments) {
         let file = arguments.admin_token_file.as_deref();
         let token = match secrets::ADMIN_TOKEN.read(file) {
@@ -184,7 +190,7 @@ impl Running {
         match set_token(&self.store, &token).await {
             Ok(()) => {
                 tracing::info!(
-                    "SIGHUP: another administrator's token holds, the former is refused"
+                    "SIGHUP: the new administrator's token holds, and the former one is refused"
                 );
                 arguments.admin_token = Some(token);
             }
@@ -198,7 +204,7 @@ impl Running {
     /// Ends it in order.
     async fn stop(self) -> anyhow::Result<()> {
         let Self { store, supervisor, api, stop_api, .. } = self;
-        // The API may have ended by itself; its result below tells.
+        // The API may have ended already; its result below says so.
         let _ = stop_api.send(());
         let within = supervisor.stops_within();
         tell_under_way(&supervisor.under_way(), within);
@@ -220,17 +226,17 @@ impl Running {
         let ended = match tokio::time::timeout(REQUESTS_WITHIN, api).await {
             Ok(ended) => ended.context("REST interface"),
             Err(_) => {
-                tracing::warn!("requests that did not end in time are cut off");
+                tracing::warn!("requests that did not end in time were cut off");
                 Ok(())
             }
         };
-        // A copy of the data directory is whole from now on.
+        // From now on, a copy of the data directory is complete.
         store.close().await.context("store")?;
         ended
     }
 }
 
-/// Says what a stop waits for.
+/// Writes what a stop waits for.
 fn tell_under_way(under_way: &[(String, Uuid)], within: Duration) {
     for (account, id) in under_way {
         let seconds = within.as_secs();
@@ -246,15 +252,16 @@ fn tell_under_way(under_way: &[(String, Uuid)], within: Duration) {
 async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     let setup = Setup::of(arguments)?;
     let dialing = setup.dialing()?;
-    // Bound first: a second instance on one port ends before it touches anything.
+    // The port is bound first, so that a second instance on the same port ends before it touches
+    // anything.
     let listen = &setup.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, error))?;
     let address = listener.local_addr()?;
     if is_beyond_this_host(address) {
         tracing::warn!(
             %address,
-            "REST is answered beyond this host without TLS: tokens and mail can be read on the \
-             way. Listen on loopback behind a proxy that speaks TLS, or in a network of your own"
+            "other hosts can reach REST without TLS, so tokens and mail can be read on the way: \
+             listen on loopback behind a proxy that speaks TLS, or use a private network"
         );
     }
     let store = open_store(&setup.data, arguments).await?;
@@ -271,20 +278,28 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     Ok(Running { address, setup, store, supervisor, api, stop_api })
 }
 
-/// Why nothing listens there, and what to do.
+/// Why the address cannot be used, and what to do.
 fn cannot_listen(listen: &str, error: std::io::Error) -> anyhow::Error {
     let table = [
-        (ErrorKind::AddrInUse, "another process listens there; choose another with --listen"),
+        (ErrorKind::AddrInUse, "another process uses this port; choose another with --listen"),
         (ErrorKind::InvalidInput, "--listen takes HOST:PORT, such as 127.0.0.1:8025"),
-        (ErrorKind::AddrNotAvailable, "this host does not have this address; see --listen"),
-        (ErrorKind::PermissionDenied, "ports below 1024 take a privilege; see --listen"),
+        (
+            ErrorKind::AddrNotAvailable,
+            "this host does not have this address; choose another with \
+                                       --listen",
+        ),
+        (
+            ErrorKind::PermissionDenied,
+            "ports below 1024 need a privilege; choose another with \
+                                       --listen",
+        ),
     ];
     let known = table.iter().find(|(kind, _)| *kind == error.kind());
     let advice = known.map_or("see --listen", |(_, advice)| advice);
     anyhow::Error::new(error).context(format!("cannot listen on {listen} ({advice})"))
 }
 
-/// Whether others than programs of this host can reach an address that we listen on.
+/// Whether other hosts can reach an address that we listen on.
 fn is_beyond_this_host(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
@@ -296,8 +311,9 @@ async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<S
     Ok(store)
 }
 
-/// Takes care that the administrator has a token: the one given, else one made up. That is shown
-/// once, but never in a log of JSON, which is collected and kept by others: there a file holds it.
+/// Ensures that the administrator has a token: the given one, otherwise a generated one. A
+/// generated token is printed once. With `--log-json` it goes into a file instead, because other
+/// systems collect and keep such logs.
 async fn ensure_token(
     store: &Store,
     data: &Path,
@@ -325,7 +341,7 @@ async fn ensure_token(
     Ok(())
 }
 
-/// Makes a token that was given the administrator's; a former one is refused from now on.
+/// Makes a given token the administrator's. The former one is refused from now on.
 async fn set_token(store: &Store, token: &SecretString) -> anyhow::Result<()> {
     if token.expose_secret().chars().count() < TOKEN_CHARACTERS_MIN {
         bail!("the administrator's token needs at least {TOKEN_CHARACTERS_MIN} characters");
@@ -343,8 +359,7 @@ fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {
     Ok(Trust { system: true, extra_ca_pem })
 }
 
-/// The name that was given for this host, if it can be one: a domain, or an address literal
-/// (RFC 5321 §4.1.3).
+/// The given name of this host, if it is valid: a domain, or an address literal (RFC 5321 §4.1.3).
 fn checked_name(given: &str) -> anyhow::Result<String> {
     let is_part = |char: char| char.is_ascii_alphanumeric() || "-.:[]".contains(char);
     if given.is_empty() || !given.chars().all(is_part) {
@@ -353,7 +368,7 @@ fn checked_name(given: &str) -> anyhow::Result<String> {
     Ok(given.to_owned())
 }
 
-/// The name of this host as the kernel has it; `localhost` when it has none.
+/// The name of this host from the kernel, or `localhost` if it has none.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();

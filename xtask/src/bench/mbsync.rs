@@ -17,8 +17,8 @@ use tokio::time::Instant;
 pub fn receive(dovecot: &Dovecot, user: &str, count: usize, directory: &Path) -> Result<Duration> {
     let at = directory.display();
     let (port, password) = (dovecot.imap_port(), Dovecot::PASSWORD);
-    // SSLType and AuthMechs only say that loopback needs no encryption; all else is the default,
-    // FSync too.
+    // SSLType and AuthMechs only say that loopback needs no encryption. Everything else is the
+    // default, including FSync.
     let config = format!(
         "IMAPAccount measured\nHost 127.0.0.1\nPort {port}\nUser {user}\nPass {password}\n\
          SSLType None\nAuthMechs LOGIN\n\n\

@@ -1,8 +1,9 @@
 //! How fast a full mailbox is received: Postroom and mbsync in turns, from one Dovecot.
 //!
-//! Postroom is measured from the request that enables the folder until its `storedCount` is the
-//! whole mailbox, so durable and readable by REST; mbsync as a whole process with its default
-//! settings (durable too). Both write below the same directory. The first run of each warms up.
+//! Postroom is measured from the request that enables the folder until `storedCount` is the size of
+//! the mailbox. Then every message is durable and readable by REST. mbsync is measured as a whole
+//! process with its default settings, which are durable too. Both write below the same directory.
+//! The first run of each is a warm-up.
 
 use crate::arguments::Arguments;
 use crate::bench::mbsync;

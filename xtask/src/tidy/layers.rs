@@ -1,7 +1,7 @@
-//! Layers: which crate may use which, as Cargo.toml says it uses.
+//! Layers: which crate may use which. The uses are those in Cargo.toml.
 //!
-//! Cargo forbids cycles between crates; the table here forbids the wrong direction as well.
-//! What is needed for tests only is free: a test may use any layer.
+//! Cargo forbids cycles between crates. The table here also forbids the wrong direction. Tests may
+//! use any layer.
 
 use crate::tidy::source::Offence;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Names that say nothing are banned: of files, modules, types, functions and constants.
+//! Bans names that say nothing, for files, modules, types, functions and constants.
 
 use crate::tidy::source::Offence;
 use crate::tidy::source::Source;
@@ -10,7 +10,7 @@ const BANNED: &[&str] = &[
     "services", "handler", "handlers", "data", "info", "ctx", "ctx2",
 ];
 
-/// Names that hold such a word and are right, each with the reason.
+/// Exceptions, each with the reason.
 const ALLOWED: &[(&str, &str)] = &[
     ("DataType", "`data_type` is a word of the class definitions"),
     ("data_type", "`data_type` is a word of the class definitions"),
@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("data_directory", "the directory that the argument --data names"),
 ];
 
-/// What stands before a name that is being defined.
+/// The keywords before a name that is being defined.
 const KEYWORDS: &[&str] =
     &["fn", "struct", "enum", "trait", "mod", "type", "const", "static", "union", "macro_rules!"];
 

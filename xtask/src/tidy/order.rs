@@ -1,7 +1,7 @@
 //! Modules: `lib.rs` declares them lowest first, and each uses only those above it.
 //!
-//! So `lib.rs` reads as a table of contents, and no two modules can use each other. That this is
-//! complete rests on two other rules: no `use crate::{`, and no `super::` outside tests.
+//! So `lib.rs` reads as a table of contents, and no two modules can use each other. This check
+//! finds every use because of two other rules: no `use crate::{`, and no `super::` outside tests.
 
 use crate::tidy::source::Offence;
 use crate::tidy::source::Source;

@@ -31,7 +31,7 @@ pub fn check(source: &Source) -> Vec<Offence> {
         }
     }
     for (number, line) in source.product() {
-        // In tests, tables and messages may be wide; rustfmt sees to the code.
+        // In tests, tables and messages may be wide. rustfmt limits the code.
         let columns = line.chars().count();
         if columns > COLUMNS_MAX {
             let text = format!("{columns} columns, more than {COLUMNS_MAX}");
@@ -41,7 +41,7 @@ pub fn check(source: &Source) -> Vec<Offence> {
             let text = "no names of a parent outside tests: begin at `crate::`";
             offences.push(source.offence(number, text));
         }
-        // Inside a function it may spare a `match` a prefix per line.
+        // Inside a function, a glob may save a prefix in each line of a `match`.
         let used = code_of(line);
         if used.starts_with("use ") && used.trim_end().ends_with("::*;") {
             offences.push(source.offence(number, "no glob outside tests: name what is used"));
@@ -50,7 +50,7 @@ pub fn check(source: &Source) -> Vec<Offence> {
     offences
 }
 
-/// The header may stand below inner attributes.
+/// Inner attributes may come before the header.
 fn header(source: &Source, offences: &mut Vec<Offence>) {
     let mut attribute = false;
     let mut lines = source.numbered().skip_while(|(_, line)| {

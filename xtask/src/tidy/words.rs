@@ -7,14 +7,14 @@ use crate::tidy::source::code_of;
 /// Marks of unfinished work.
 const MARKS: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 
-/// Ends of names that no one can own (RFC 2606).
+/// Domains that nobody can own (RFC 2606).
 const RESERVED: &[&str] = &[".example", ".test", ".invalid", ".localhost", ".local"];
 
-/// Ends of names that someone can own, and that code does not hold by accident.
+/// Domains that somebody can own, and that do not occur in code by accident.
 const OWNED: &[&str] = &["com", "org"];
 
-/// Folders of one machine, and hosts that packages come from. In pieces, because this file is
-/// checked too.
+/// Directories of one machine, and hosts that packages come from. They are written in pieces,
+/// because this file is checked too.
 const MACHINE: &[&str] = &[
     concat!("/wo", "rk/"),
     concat!("/tmp/", "plan"),
@@ -71,7 +71,8 @@ fn has_issue(line: &str, mark: &str) -> bool {
     })
 }
 
-/// Names of hosts in a line that someone can own. Links are allowed: they lead to documents.
+/// The host names of a line that somebody can own. Links are allowed, because they lead to
+/// documents.
 fn owned_domains(line: &str) -> Vec<&str> {
     let mut found = vec![];
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';

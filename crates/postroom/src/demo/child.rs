@@ -1,4 +1,4 @@
-//! The Postroom of the demo: this very program as a process of its own, so that it can be killed.
+//! The Postroom of the demo: this program as a separate process, so that it can be killed.
 
 use anyhow::Context;
 use anyhow::bail;
@@ -16,17 +16,18 @@ use tokio::process::Command;
 
 /// How long a start may take.
 const START: Duration = Duration::from_secs(30);
-/// How long an end in order may take.
+/// How long a regular stop may take.
 const END: Duration = Duration::from_secs(30);
 /// What `serve` writes before its address.
 const LISTENING: &str = "listening on http://";
 /// How many lines of its log are shown when something went wrong.
 const LAST_LINES: usize = 5;
 
-/// The process; killed when it is dropped. Each start listens where the first did.
+/// The process. It is killed when it is dropped. Every start listens on the address of the first.
 pub struct Child {
     process: tokio::process::Child,
-    /// It ends when this does. Kept apart, because waiting for a process closes it.
+    /// The process ends when this is closed. It is kept separately, because waiting for a process
+    /// closes it.
     input: Option<ChildStdin>,
     directory: PathBuf,
     ca_file: PathBuf,
@@ -52,12 +53,12 @@ impl Child {
         })
     }
 
-    /// Where it answers REST requests.
+    /// The address of its REST interface.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// `kill -9`, and a new start on what is left.
+    /// `kill -9`, then a new start on the same data.
     pub async fn kill_and_start(&mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("kill -9")?;
         let listen = self.url.trim_start_matches("http://");
@@ -73,7 +74,7 @@ impl Child {
         bail!("Postroom ended, {status}: {}", self.last_words())
     }
 
-    /// Ends it in order: it ends with its standard input.
+    /// Stops it by closing its standard input.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         drop(self.input.take());
         let status = tokio::time::timeout(END, self.process.wait()).await;
@@ -116,7 +117,7 @@ async fn spawn(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
-        // Ctrl-C is for the demo alone, which ends this in order.
+        // Ctrl-C goes to the demo only, which then stops this process.
         .process_group(0)
         .kill_on_drop(true);
     let mut process = command.spawn().context("starting Postroom")?;

@@ -1,5 +1,5 @@
 //! The story of the demo: mail arrives through crashes, waits for a server that is down, is refused
-//! with a reason, and is known again in a mailbox that was renumbered.
+//! with a reason, and is recognised in a mailbox that was renumbered.
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a missing key")]
 
@@ -25,14 +25,14 @@ use std::time::Duration;
 const MAILS: usize = 1000;
 /// After how many of them Postroom is killed.
 const KILLS: [usize; 3] = [200, 450, 700];
-/// How long the mail server takes for each mail while Postroom is killed.
+/// The delay of the mail server for each mail, while Postroom is killed.
 const PACE: Duration = Duration::from_millis(1);
 /// The address that the mail server does not know.
 const NOBODY: &str = "nobody@demo.test";
-/// What is between the UIDs before and after the renumbering.
+/// The distance between the UIDs before and after the renumbering.
 const UID_FIRST: u32 = 50_001;
 
-/// What the last lines of the demo speak of.
+/// What the last lines of the demo refer to.
 pub struct Told {
     /// The account.
     pub account: String,
@@ -40,7 +40,7 @@ pub struct Told {
     pub refused: String,
 }
 
-/// Where it happens.
+/// The servers of the demo.
 struct Stage<'a> {
     client: &'a Client,
     sandbox: &'a mut Sandbox,
@@ -49,7 +49,7 @@ struct Stage<'a> {
     folder: String,
 }
 
-/// Tells it all; fails with the first step that does not go as it should.
+/// Runs all steps. Fails at the first step that goes wrong.
 pub async fn tell(
     client: &Client,
     child: &mut Child,
@@ -159,7 +159,7 @@ impl Stage<'_> {
             inbox.renumber(validity, UID_FIRST);
             Ok::<_, postroom_sandbox::Error>(validity)
         })?;
-        // What arrives afterwards shows that the mailbox was read under its new numbers.
+        // The mail that arrives afterwards shows that the mailbox was read under its new numbers.
         self.sandbox.deliver(ADDRESS, "INBOX", mail(MAILS))?;
         let path = format!("email/Folders/{}", self.folder);
         let renumbered = |json: &Json| (json["uidValidity"] == validity).then_some(());
@@ -184,7 +184,7 @@ impl Stage<'_> {
         Ok(format!("email/Messages/{id}"))
     }
 
-    /// Waits until the folder says that all is stored, and that the server was asked.
+    /// Waits until the folder says that all mail is stored and the server was asked.
     async fn await_all(&self, count: usize) -> anyhow::Result<()> {
         let path = format!("email/Folders/{}", self.folder);
         let all = |json: &Json| {
@@ -194,7 +194,7 @@ impl Stage<'_> {
         self.client.wait_for(&path, &format!("the arrival of {count} messages"), all).await
     }
 
-    /// Compares what Postroom has with what lies at the server: each Message-ID once.
+    /// Compares Postroom's messages with those at the server: each Message-ID once.
     async fn prove(&self, count: usize) -> anyhow::Result<()> {
         let mut seen = HashSet::new();
         let mut offset = 0;
@@ -226,7 +226,7 @@ fn settled(json: &Json) -> Option<Json> {
 /// Mail number `at`: some with pictures and attachments, most of them short.
 fn mail(at: usize) -> Vec<u8> {
     let special = demo_mail::messages().into_iter().nth(at);
-    // The one without header fields has no Message-ID to be known by.
+    // The mail without header fields has no Message-ID, so it is left out.
     if let Some(mail) = special.filter(|mail| mail.starts_with(b"From:")) {
         return mail;
     }

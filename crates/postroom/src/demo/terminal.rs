@@ -16,37 +16,37 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Looks whether standard output is a terminal.
+    /// Checks whether standard output is a terminal.
     pub fn new() -> Self {
         Self { colours: std::io::stdout().is_terminal() }
     }
 
-    /// What runs, and where.
+    /// The servers and their addresses.
     pub fn title(self, url: &str, sandbox: &Sandbox) {
         let (imap, smtp) = (sandbox.imaps(), sandbox.smtps());
-        let title = self.paint("1", "Postroom keeps mail through what goes wrong");
+        let title = self.paint("1", "Postroom keeps mail when things go wrong");
         self.line(&format!("\n{title}\n"));
         self.line(&format!(
             "  Postroom at {url}, a mail server at {imap} (IMAP) and {smtp} (SMTP)"
         ));
     }
 
-    /// Something was done, or happened.
+    /// A line for something that happened.
     pub fn step(self, text: &str) {
         self.line(&format!("  {} {text}", self.paint("34", "▸")));
     }
 
-    /// Something went as it should.
+    /// A line for something that went right.
     pub fn done(self, text: &str) {
         self.line(&format!("  {} {}", self.paint("32", "✓"), self.paint("1", text)));
     }
 
-    /// Somebody's words.
+    /// A quotation.
     pub fn quote(self, text: &str) {
         self.line(&format!("      {}", self.paint("3", text)));
     }
 
-    /// How to go on by hand.
+    /// The commands to go on with.
     pub fn closing(self, url: &str, sandbox: &Sandbox, told: &Told, token: &SecretString) {
         let (account, refused) = (&told.account, &told.refused);
         self.line("\nGo on while it runs (Ctrl-C ends it):\n");
@@ -74,7 +74,7 @@ impl Terminal {
 
     fn line(self, text: &str) {
         let mut out = std::io::stdout().lock();
-        // A reader that has gone away (`make demo | head`) must not end the demo in a panic.
+        // A closed pipe (`make demo | head`) must not end the demo in a panic.
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
 }

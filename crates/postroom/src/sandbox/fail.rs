@@ -1,6 +1,6 @@
-//! Fail: what goes wrong in a sandbox, as the command line says it.
+//! The argument `--fail`: what goes wrong in a sandbox.
 //!
-//! `KIND=WHAT`: a rule of the script that holds all the time, or an event that comes after a while.
+//! `KIND=WHAT` is a rule of the script that holds all the time, or an event after some time.
 
 use anyhow::Context;
 use anyhow::bail;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 /// The longest time that an argument may name: a day.
 const SECONDS_MAX: f64 = 86_400.0;
-/// What a reply may look like.
+/// An example of a reply.
 const REPLY_EXAMPLE: &str = "full@shop.example:452 4.2.2 the mailbox is full";
 /// The first UID after a renumbering.
 const UID_FIRST: u32 = 1001;
@@ -30,13 +30,13 @@ pub enum Fail {
     Refuse(Who),
     /// The recipient is deferred.
     Defer(Who, Option<u32>),
-    /// The recipient is answered with these words.
+    /// The recipient is answered with this reply.
     Reply(Who, String),
     /// The recipient is answered late.
     Slow(Who, Duration),
     /// The message to this recipient is refused after its last byte.
     RefuseData(Who),
-    /// The message is taken, but the connection ends before the answer.
+    /// The message is accepted, but the connection ends before the answer.
     Cut(Who, Option<u32>),
     /// The login is refused.
     Login(Who, Option<u32>),
@@ -48,7 +48,7 @@ pub enum Fail {
     Renumber(String, Duration),
 }
 
-/// Whom it concerns.
+/// Whom it is about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Who {
     /// All.
@@ -57,17 +57,21 @@ pub enum Who {
     One(String),
 }
 
-/// Reads what the arguments say.
+/// Reads the arguments.
 ///
 /// # Errors
 ///
-/// Names the argument, what is wrong with it, and what it may be.
+/// The argument, what is wrong with it, and what is accepted.
 pub fn parse(given: &[String], users: &[(String, String)]) -> anyhow::Result<Vec<Fail>> {
     let parsed = |text: &String| {
         let fail = one(text).with_context(|| format!("--fail {text}"))?;
         if let Fail::Renumber(address, _) = &fail {
             let is_user = users.iter().any(|(user, _)| user.eq_ignore_ascii_case(address));
-            ensure!(is_user, "--fail {text}: {address} is no user of the sandbox; see --user");
+            ensure!(
+                is_user,
+                "--fail {text}: {address} is not a user of the sandbox; add it with \
+                              --user"
+            );
         }
         Ok(fail)
     };
@@ -99,8 +103,8 @@ fn one(text: &str) -> anyhow::Result<Fail> {
             })?;
             ensure!(
                 is_reply(reply),
-                "`{reply}` is no reply that refuses: it begins with a code from 400 to 599, and \
-                 stands on one line, such as {REPLY_EXAMPLE}"
+                "`{reply}` is not a reply that refuses: it must be one line that begins with a \
+                 code from 400 to 599, such as {REPLY_EXAMPLE}"
             );
             Fail::Reply(who(address)?, reply.to_owned())
         }
@@ -110,7 +114,7 @@ fn one(text: &str) -> anyhow::Result<Fail> {
         }
         "renumber" => {
             let (address, after) = address_seconds(what)?;
-            ensure!(is_address(address), "`{address}` is no address");
+            ensure!(is_address(address), "`{address}` is not an address");
             Fail::Renumber(address.to_owned(), after)
         }
         "smtp-down" => Fail::SmtpDown(seconds(what)?),
@@ -135,7 +139,7 @@ fn is_address(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(local, domain)| is_part(local) && is_part(domain))
 }
 
-/// Whether a text is a reply of SMTP that says no (RFC 5321 §4.2).
+/// Whether a text is an SMTP reply that refuses (RFC 5321 §4.2).
 fn is_reply(text: &str) -> bool {
     let (code, rest) = text.split_at_checked(3).unwrap_or_default();
     let is_code = code.bytes().all(|byte| byte.is_ascii_digit())
@@ -149,7 +153,7 @@ fn who_times(text: &str) -> anyhow::Result<(Who, Option<u32>)> {
         return Ok((who(text)?, None));
     };
     let count: u32 = times.parse().ok().filter(|count| *count > 0).with_context(|| {
-        format!("`{times}` is no number of times: it is a whole number, 1 or more")
+        format!("`{times}` is not a number of times: use a whole number, 1 or more")
     })?;
     Ok((who(address)?, Some(count)))
 }
@@ -164,7 +168,7 @@ fn seconds(text: &str) -> anyhow::Result<Duration> {
     let number: Option<f64> = text.parse().ok();
     let number = number.filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds));
     let number = number.with_context(|| {
-        format!("`{text}` is no number of seconds: it is between 0 and {SECONDS_MAX}")
+        format!("`{text}` is not a number of seconds: use a number between 0 and {SECONDS_MAX}")
     })?;
     Ok(Duration::from_secs_f64(number))
 }
@@ -188,7 +192,8 @@ impl Fail {
                 format!("a message from or to {} is refused after its last byte", who.name())
             }
             Self::Cut(who, count) => format!(
-                "a message from or to {} is taken, but the connection ends before the answer, {}",
+                "a message from or to {} is accepted, but the connection ends before the answer, \
+                 {}",
                 who.name(),
                 times(count)
             ),
@@ -268,7 +273,7 @@ impl Who {
         }
     }
 
-    /// The rules count each address by itself.
+    /// The rules count each address separately.
     fn times(&self, times: Option<u32>) -> Vec<When> {
         match (self, times) {
             (_, None) => vec![self.when()],
@@ -280,7 +285,7 @@ impl Who {
     }
 }
 
-/// What is still to happen, the soonest last.
+/// The events that are still to come, the next one last.
 pub struct Events {
     coming: Vec<(Instant, Event)>,
 }
@@ -289,7 +294,7 @@ pub struct Events {
 pub enum Event {
     /// SMTP is served again.
     SmtpUp,
-    /// The rule that closes IMAP connections goes.
+    /// The rule that closes IMAP connections is removed.
     ImapUp(RuleId),
     /// The INBOX of a user is renumbered.
     Renumber(String),
@@ -323,7 +328,7 @@ pub async fn begin(sandbox: &mut Sandbox, fails: &[Fail]) -> Events {
 }
 
 impl Events {
-    /// Waits for the next one; `None` when there is none left. May be dropped while it waits.
+    /// Waits for the next event. `None`: none is left. It may be dropped while it waits.
     pub async fn next(&mut self) -> Option<Event> {
         let (due, _) = self.coming.last()?;
         tokio::time::sleep_until(*due).await;
@@ -332,11 +337,11 @@ impl Events {
 }
 
 impl Event {
-    /// Makes it happen, and says what happened.
+    /// Carries the event out, and says what happened.
     pub async fn happen(self, sandbox: &mut Sandbox) -> anyhow::Result<String> {
         Ok(match self {
             Self::SmtpUp => {
-                sandbox.smtp_up().await.context("SMTP is not served again")?;
+                sandbox.smtp_up().await.context("SMTP could not be started again")?;
                 format!("SMTP is served again at {} and {}", sandbox.smtp(), sandbox.smtps())
             }
             Self::ImapUp(rule) => {
@@ -397,17 +402,17 @@ mod tests {
             ("explode=anna@demo.test", "there is no `explode`"),
             ("refuse=anna", "`anna` is neither an address nor `*`"),
             ("refuse=", "`` is neither an address nor `*`"),
-            ("defer=anna@demo.test:0", "`0` is no number of times"),
-            ("defer=anna@demo.test:x", "`x` is no number of times"),
+            ("defer=anna@demo.test:0", "`0` is not a number of times"),
+            ("defer=anna@demo.test:x", "`x` is not a number of times"),
             ("reply=anna@demo.test", "not of the form ADDRESS:REPLY"),
-            ("reply=anna@demo.test:250 ok", "`250 ok` is no reply that refuses"),
-            ("reply=anna@demo.test:5.1.1 no", "is no reply that refuses"),
-            ("reply=anna@demo.test:550 a\r\n250 b", "is no reply that refuses"),
+            ("reply=anna@demo.test:250 ok", "`250 ok` is not a reply that refuses"),
+            ("reply=anna@demo.test:5.1.1 no", "is not a reply that refuses"),
+            ("reply=anna@demo.test:550 a\r\n250 b", "is not a reply that refuses"),
             ("slow=anna@demo.test", "ADDRESS:SECONDS"),
-            ("slow=anna@demo.test:-1", "`-1` is no number of seconds"),
-            ("smtp-down=NaN", "`NaN` is no number of seconds"),
-            ("renumber=*:5", "`*` is no address"),
-            ("renumber=carl@demo.test:5", "carl@demo.test is no user of the sandbox"),
+            ("slow=anna@demo.test:-1", "`-1` is not a number of seconds"),
+            ("smtp-down=NaN", "`NaN` is not a number of seconds"),
+            ("renumber=*:5", "`*` is not an address"),
+            ("renumber=carl@demo.test:5", "carl@demo.test is not a user of the sandbox"),
         ];
         for (text, want) in table {
             let error = format!("{:#}", parse(&[text.to_owned()], &users).unwrap_err());

@@ -201,10 +201,10 @@ fn what_keeps_it_from_starting_is_json_too() {
         (with(&["--data", missing, "--trust-ca", missing]), vec![], 1, "certificates to trust"),
         (with(&["--data", missing]), vec![("RUST_LOG", "x=loud")], 1, "RUST_LOG"),
         (with(&["--data", missing]), vec![("POSTROOM_ADMIN_TOKEN", "")], 1, "POSTROOM_ADMIN_TOKEN"),
-        (with(&["--data", missing]), vec![("RUST_LOG", "verbose")], 1, "`verbose` is no level"),
+        (with(&["--data", missing]), vec![("RUST_LOG", "verbose")], 1, "`verbose` is not a level"),
         (with(&["--data", missing, "--listen", "8025"]), vec![], 1, "takes HOST:PORT"),
         (with(&["--no-such"]), vec![], 2, "--no-such"),
-        (with(&["--data", missing]), vec![("TOKIO_WORKER_THREADS", "x")], 101, "fault of our own"),
+        (with(&["--data", missing]), vec![("TOKIO_WORKER_THREADS", "x")], 101, "fault of Postroom"),
         (serve(&[]).iter().map(|text| (*text).to_owned()).collect(), vec![], 1, "--data DIR"),
     ];
     for (arguments, environment, code, want) in table {

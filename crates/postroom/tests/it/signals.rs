@@ -43,10 +43,10 @@ async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
     // What is wrong changes nothing, and is told.
     std::fs::write(postroom.trust_ca_file(), "no certificate").unwrap();
     postroom.signal("HUP").unwrap();
-    logged(&postroom, "SIGHUP: nothing is changed").await;
+    logged(&postroom, "SIGHUP: the new settings are wrong").await;
     std::fs::write(postroom.trust_ca_file(), sandbox.ca_pem()).unwrap();
     postroom.signal("HUP").unwrap();
-    logged(&postroom, "SIGHUP: settings read again").await;
+    logged(&postroom, "SIGHUP: settings were read again").await;
     until(&postroom, &account, "the account to be ready", state("ready")).await;
     // What is connected is connected anew: its certificate may be trusted no longer.
     let imap = |state: &SandboxState| {
@@ -79,7 +79,7 @@ async fn a_hangup_takes_the_token_that_its_file_holds_now() {
     let other = "another-token-of-the-tests-9876543210";
     std::fs::write(&file, other).unwrap();
     postroom.signal("HUP").unwrap();
-    logged(&postroom, "another administrator's token holds").await;
+    logged(&postroom, "the new administrator's token holds").await;
     assert_eq!(
         (status(&postroom, other).await, status(&postroom, Postroom::TOKEN).await),
         (200, 401)
