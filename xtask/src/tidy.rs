@@ -26,6 +26,7 @@ mod order;
 mod reasons;
 mod shape;
 mod standards;
+mod tables;
 mod words;
 
 use crate::tidy::source::Source;
@@ -45,6 +46,7 @@ pub fn run() -> Result<()> {
         if source.is_rust() {
             offences.extend(shape::check(source));
             offences.extend(names::check(source));
+            offences.extend(tables::check(source));
             offences.extend(words::check_rust(source));
         }
     }

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::http::request::Parts;
 use postroom_model::Domain;
+use postroom_store::Bearer;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ use tokio::time::Instant;
 pub struct Caller {
     /// The domain of the token: all that the caller can see.
     pub domain: Domain,
+    /// The name of the token: the feed says that it changed what the caller changes.
+    pub name: String,
 }
 
 impl FromRequestParts<App> for Caller {
@@ -32,11 +35,11 @@ impl FromRequestParts<App> for Caller {
         let token = bearer(parts)?;
         // A good token is always listened to: who sends wrong ones from the same address, behind a
         // proxy for example, locks nobody else out.
-        if let Some(domain) = app.store.token_verify(token).await? {
+        if let Some(Bearer { domain, name }) = app.store.token_verify(token).await? {
             if let Some(connection) = parts.extensions.get::<Arc<Connection>>() {
                 connection.is_known();
             }
-            return Ok(Self { domain });
+            return Ok(Self { domain, name });
         }
         if let Some(wait) = app.lockout.failed(source(parts), Instant::now()) {
             return Err(locked_out(wait.as_secs() + 1));

@@ -51,7 +51,7 @@ pub async fn show(State(app): State<App>, request: Request) -> Result<Response, 
         return Err(unavailable(told, problem.clone()));
     }
     let mut shown = json!({"status": "ok"});
-    if let (Some(Caller { domain }), Some(members)) = (caller, shown.as_object_mut()) {
+    if let (Some(Caller { domain, .. }), Some(members)) = (caller, shown.as_object_mut()) {
         match app.store.overview(&domain).await {
             Ok(overview) => members.extend(overview.as_object().cloned().unwrap_or_default()),
             // That is told below.

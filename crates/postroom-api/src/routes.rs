@@ -52,7 +52,7 @@ pub fn router(app: App) -> Router {
 /// Everything under `/rest/v1/model/`, where class names have slashes.
 async fn model(
     State(app): State<App>,
-    Caller { domain }: Caller,
+    Caller { domain, name }: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
@@ -64,6 +64,7 @@ async fn model(
         // A range is one of GET alone (RFC 9110 §14.2).
         headers.remove(header::RANGE);
     }
+    let app = App { store: app.store.of_client(&name), ..app };
     let asked = Asked { app, domain, class, uri, headers };
     let part = place.part;
     #[rustfmt::skip]

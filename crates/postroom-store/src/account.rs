@@ -1,21 +1,19 @@
 //! What the engine asks and says of accounts and folders, in all domains.
 
-use crate::columns;
-use crate::columns::quoted;
+use crate::columns::domain;
 use crate::columns::sealed_bytes;
 use crate::columns::secret;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::feed::Operation;
+use crate::integrity::account_must_be;
+use crate::integrity::no_others;
 use crate::key::Sealed;
 use crate::saved::saved;
 use crate::store::Store;
 use crate::surveyed::Index;
 use crate::surveyed::Survey;
-use crate::surveyed::account_must_be;
-use crate::surveyed::no_others;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -187,7 +185,7 @@ impl Store {
             values.insert("lastConnectedAt".to_owned(), json!(at.to_string()));
         }
         let class = self.builtin(ACCOUNTS)?;
-        self.report((domain, &class, account), &values).await
+        self.records(domain, &class).tell(account, &values).await
     }
 
     /// Says how a folder fares.
@@ -215,42 +213,7 @@ impl Store {
         ];
         let values = all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let class = self.builtin(FOLDERS)?;
-        self.report((domain, &class, folder), &values.collect()).await
-    }
-
-    /// Sets properties that only the engine sets. The version stays: what a client may change did
-    /// not change, and its `If-Match` shall hold. What tells only of time writes no feed.
-    pub(crate) async fn report(
-        &self,
-        (domain, class, id): (&Domain, &Class, Uuid),
-        values: &Map<String, Json>,
-    ) -> Result<(), Error> {
-        let Some(current) = self.entity_get(domain, class, id).await? else {
-            return Ok(());
-        };
-        let differs = |(name, value): &(&String, &Json)| current.get(name) != *value;
-        let changing: Vec<_> = values.iter().filter(differs).collect();
-        if changing.is_empty() {
-            return Ok(());
-        }
-        let mut set = vec![];
-        let mut bound = vec![];
-        let mut replaced = Map::new();
-        for (name, value) in changing {
-            if let Some(property) = class.property(name) {
-                set.push(format!("{} = ${}", quoted(name), bound.len() + 3));
-                bound.push(columns::to_value(&self.inner.key, class, id, (property, value)));
-                replaced.insert(name.clone(), current.get(name).clone());
-            }
-        }
-        let table = quoted(&class.classname);
-        let sql =
-            format!("UPDATE {table} SET {} WHERE \"id\" = $1 AND \"domain\" = $2", set.join(", "));
-        let mut batch = vec![Statement::new(sql).bind(id).bind(domain.as_str()).bind_all(bound)];
-        if replaced.keys().any(|name| !matches!(name.as_str(), "lastPollAt" | "lastProofAt")) {
-            batch.push(self.feed_row(domain, class, (id, Operation::Change), Some(&replaced)));
-        }
-        self.write(batch).await.map(drop)
+        self.records(domain, &class).tell(folder, &values.collect()).await
     }
 
     /// Brings the folders of an account in line with what a survey found: new ones are made, not
@@ -286,7 +249,7 @@ impl Store {
                 values.insert("statusText".to_owned(), Json::Null);
             }
             if values.iter().any(|(name, value)| folder.get(name) != value) {
-                self.report((domain, &class, folder.id), &values).await?;
+                self.records(domain, &class).tell(folder.id, &values).await?;
             }
         }
         if !self.folders_create((domain, account), folders.len(), new).await? || !survey.is_whole {
@@ -373,14 +336,13 @@ impl Store {
         (domain, account): (&Domain, Uuid),
         class: &Class,
         mut values: Map<String, Json>,
-    ) -> Vec<Statement> {
+    ) -> [Statement; 2] {
         values.insert("account_id".to_owned(), json!(account.to_string()));
         for property in class.columns().filter(|property| !property.default.is_null()) {
             values.entry(property.name.clone()).or_insert_with(|| property.default.clone());
         }
         let folder = Entity::new(self.clock().new_id(), values);
-        let row = self.feed_row(domain, class, (folder.id, Operation::Create), None);
-        vec![self.insert(domain, class, &folder), row]
+        self.records(domain, class).create(self.entity_row(class, &folder))
     }
 
     async fn folders_of(&self, domain: &Domain, account: Uuid) -> Result<Vec<Entity>, Error> {
@@ -390,9 +352,4 @@ impl Store {
         let found = self.entities_of(&class, rows).await?;
         Ok(found.into_iter().map(|(_, folder)| folder).collect())
     }
-}
-
-fn domain(row: &Row) -> Result<Domain, Error> {
-    let name = row.text(0).and_then(|name| Domain::new(name).ok());
-    name.ok_or(Error::Damaged { what: "a domain" })
 }

@@ -21,7 +21,7 @@ impl Store {
         }
         let now = Timestamp::from_ms(self.clock().now_ms()).to_string();
         let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
-        self.report((domain, &class, account), &values).await?;
+        self.records(domain, &class).tell(account, &values).await?;
         self.reconfigured();
         Ok(true)
     }

@@ -1,17 +1,15 @@
 //! Changes and deletions of entities, each only while the entity has the version that was read.
 
-use crate::columns;
-use crate::columns::quoted;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::feed;
-use crate::feed::Operation;
 use crate::file;
 use crate::integrity;
+use crate::integrity::no_others;
 use crate::login;
 use crate::login::SameLogin;
 use crate::queue;
+use crate::record::ATTEMPTS;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -34,9 +32,6 @@ pub enum Updated {
         version: i64,
     },
 }
-
-/// How often a change is tried again when others change the same entity.
-const ATTEMPTS: usize = 20;
 
 impl Store {
     /// Changes properties of one entity; `null` unsets. With `if_version`, only that version.
@@ -77,7 +72,8 @@ impl Store {
             }
             let changes = queue::completed(class, &current, changes);
             let mut batch = queue::before_change(class, id, &changes);
-            batch.extend(self.change((domain, class), &current, &changes));
+            let records = self.records(domain, class);
+            batch.extend(records.change(&current, &changes, Map::new()));
             if same_login == SameLogin::Refused {
                 batch.extend(login::rule(class, id, &changes));
             }
@@ -99,40 +95,6 @@ impl Store {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// The statements of a change; they hold only while the entity has the version of `current`.
-    pub(crate) fn change(
-        &self,
-        (domain, class): (&Domain, &Class),
-        current: &Entity,
-        changes: &Map<String, Json>,
-    ) -> Vec<Statement> {
-        let changing = class.columns().filter(|property| changes.contains_key(&property.name));
-        let mut set = String::new();
-        let mut values = vec![];
-        let mut replaced = Map::new();
-        for property in changing {
-            let json = changes.get(&property.name).unwrap_or(&Json::Null);
-            set.push_str(&format!(", {} = ${}", quoted(&property.name), values.len() + 4));
-            values.push(columns::to_value(&self.inner.key, class, current.id, (property, json)));
-            if !property.write_only() {
-                replaced.insert(property.name.clone(), current.get(&property.name).clone());
-            }
-        }
-        let sql = format!(
-            "UPDATE {} SET \"version\" = \"version\" + 1{set}
-             WHERE \"id\" = $1 AND \"domain\" = $2 AND \"version\" = $3",
-            quoted(&class.classname)
-        );
-        let update = Statement::new(sql)
-            .bind(current.id)
-            .bind(domain.as_str())
-            .bind(current.version)
-            .bind_all(values)
-            .must_change(Failed::Stale);
-        let change = (current.id, Operation::Change);
-        vec![update, self.feed_row(domain, class, change, Some(&replaced))]
-    }
-
     /// Deletes one entity with its files. With an account go its folders and their ledgers, and
     /// what it has in the queue; messages stay, and those that were to be sent end as `error`.
     ///
@@ -145,33 +107,30 @@ impl Store {
         (domain, class, id): (&Domain, &Class, Uuid),
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
-        let Some(current) = self.entity_get(domain, class, id).await? else {
-            return Ok(Updated::Missing);
-        };
-        if if_version.is_some_and(|version| version != current.version) {
-            return Ok(Updated::Stale { version: current.version });
-        }
-        let mut batch = vec![queue::invalidate(id)];
-        batch.push(queue::none_of(id));
-        batch.extend([queue::leave(id), queue::forget_delivered(id)]);
-        batch.extend(self.dependents(domain, class, id).await?);
-        batch.extend(file::delete_all(self, id).await?);
-        let table = quoted(&class.classname);
-        let gone = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
-        batch.push(Statement::new(gone).bind(id).bind(current.version).must_change(Failed::Stale));
-        batch.push(feed::forget(id));
-        batch.push(self.feed_row(domain, class, (id, Operation::Delete), None));
-        match self.write_at_need(batch).await {
-            Ok(_) => {
-                self.changed(class, &current);
-                Ok(Updated::Done(current))
+        for _ in 0..ATTEMPTS {
+            let Some(current) = self.entity_get(domain, class, id).await? else {
+                return Ok(Updated::Missing);
+            };
+            if if_version.is_some_and(|version| version != current.version) {
+                return Ok(Updated::Stale { version: current.version });
             }
-            Err(Error::Condition(Failed::Stale)) => {
-                let now = self.entity_get(domain, class, id).await?;
-                Ok(now.map_or(Updated::Missing, |now| Updated::Stale { version: now.version }))
+            let mut batch = vec![queue::invalidate(id)];
+            batch.push(queue::none_of(id));
+            batch.extend([queue::leave(id), queue::forget_delivered(id)]);
+            batch.extend(self.dependents(domain, class, id).await?);
+            batch.extend(file::delete_all(self, id).await?);
+            batch.extend(self.records(domain, class).delete(&current));
+            match self.write_at_need(batch).await {
+                Ok(_) => {
+                    self.changed(class, &current);
+                    return Ok(Updated::Done(current));
+                }
+                // Somebody was faster: look again.
+                Err(Error::Condition(Failed::Stale | Failed::OtherFolders)) => {}
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
         }
+        Err(Error::Condition(Failed::Crowded))
     }
 
     /// What goes with an entity, or what keeps it.
@@ -199,29 +158,29 @@ impl Store {
                 let sql = "SELECT \"id\" FROM \"email/Folders\" WHERE \"account_id\" = $1";
                 let mut batch = vec![];
                 for row in self.read(Statement::new(sql).bind(id)).await? {
-                    let Some(folder) = row.id(0) else {
-                        continue;
-                    };
-                    batch.push(receipts_gone(folder));
-                    batch.push(feed::forget(folder));
-                    let change = (folder, Operation::Delete);
-                    batch.push(self.feed_row(domain, &folders, change, None));
+                    let folder = row.id(0).ok_or(Error::Damaged { what: "a folder" })?;
+                    batch.extend(ledger_gone(folder));
+                    batch.extend(self.records(domain, &folders).delete_any(folder));
                 }
-                let sql = "DELETE FROM \"email/Folders\" WHERE \"account_id\" = $1";
-                batch.push(Statement::new(sql).bind(id));
+                batch.push(no_others(id, 0));
                 let sql = "DELETE FROM \"delivery\"
                     WHERE \"account\" = $1 AND \"phase\" IN ('due', 'void')";
                 batch.push(Statement::new(sql).bind(id));
                 Ok(batch)
             }
-            builtin::FOLDERS => Ok(vec![receipts_gone(id)]),
+            builtin::FOLDERS => Ok(ledger_gone(id).into()),
             _ => Ok(vec![]),
         }
     }
 }
 
-fn receipts_gone(folder: Uuid) -> Statement {
-    Statement::new("DELETE FROM \"receipt\" WHERE \"folder\" = $1").bind(folder)
+/// Forgets what of the mailbox of a folder was received, and where.
+fn ledger_gone(folder: Uuid) -> [Statement; 2] {
+    let gone = |sql| Statement::new(sql).bind(folder);
+    [
+        gone("DELETE FROM \"receipt\" WHERE \"folder\" = $1"),
+        gone("DELETE FROM \"origin\" WHERE \"folder\" = $1"),
+    ]
 }
 
 /// The entity after a change.

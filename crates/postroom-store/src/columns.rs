@@ -8,6 +8,7 @@ use crate::key::MasterKey;
 use crate::key::Sealed;
 use postroom_model::Class;
 use postroom_model::DataType;
+use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::Property;
 use postroom_model::Timestamp;
@@ -55,6 +56,12 @@ pub fn kind(property: &Property) -> ColumnKind {
         DataType::Uuid | DataType::Entity => ColumnKind::Id,
         DataType::Any | DataType::Attachment => ColumnKind::Json,
     }
+}
+
+/// The domain of a row of [`column_list`].
+pub fn domain(row: &Row) -> Result<Domain, Error> {
+    let name = row.text(0).and_then(|name| Domain::new(name).ok());
+    name.ok_or(Error::Damaged { what: "a domain" })
 }
 
 /// Where a secret belongs, so that it opens nowhere else.

@@ -298,7 +298,9 @@ impl Store {
             let current = self.entity_get(domain, &class, message).await?;
             let current = current.filter(|now| now.text("messageState") == Some("sending"));
             let mut batch = match &current {
-                Some(current) => self.change((domain, &class), current, changes),
+                Some(current) => {
+                    self.records(domain, &class).change(current, changes, Map::new()).into()
+                }
                 None => vec![],
             };
             batch.extend(queue.iter().cloned());

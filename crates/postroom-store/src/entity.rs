@@ -1,6 +1,5 @@
 //! Entities of the classes: create, read, list, change, delete.
 
-use crate::columns;
 use crate::columns::quoted;
 use crate::condition::Conditions;
 use crate::database::Lock;
@@ -9,7 +8,6 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::feed::Operation;
 use crate::file;
 use crate::file::NewFile;
 use crate::integrity;
@@ -52,16 +50,6 @@ pub struct Terms<'a> {
     pub same_login: SameLogin,
 }
 
-/// An entity as a row of its class: lists are text, which takes a tenth of their memory.
-#[derive(Debug, Clone)]
-pub struct EntityRow {
-    /// The id of the entity.
-    pub id: Uuid,
-    version: i64,
-    /// Those of the columns, in the order of the class.
-    values: Vec<Value>,
-}
-
 /// A list, or its beginning when it is large.
 #[derive(Debug, Clone)]
 pub struct ListPart {
@@ -72,18 +60,6 @@ pub struct ListPart {
 }
 
 impl Store {
-    /// The row that an entity of a class will be. With large values that is work: do it where such
-    /// work belongs.
-    #[must_use]
-    pub fn entity_row(&self, class: &Class, entity: &Entity) -> EntityRow {
-        let value = |property: &Property| {
-            let json = entity.get(&property.name);
-            columns::to_value(&self.inner.key, class, entity.id, (property, json))
-        };
-        let values = class.columns().map(value).collect();
-        EntityRow { id: entity.id, version: entity.version, values }
-    }
-
     /// Keeps new entities with their files, all or none.
     ///
     /// # Errors
@@ -121,7 +97,7 @@ impl Store {
         batch.extend(once.map(|once| once::keep(self, (domain, class), once, &entities)));
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
-            batch.push(self.insert(domain, class, &entity));
+            batch.extend(self.records(domain, class).create(self.entity_row(class, &entity)));
             let mut counts = std::collections::HashMap::new();
             for new_file in files {
                 let position: &mut i64 = counts.entry(new_file.property.clone()).or_default();
@@ -129,7 +105,6 @@ impl Store {
                 *position += 1;
                 batch.extend(file::insert(self, (domain, entity.id), at, None)?);
             }
-            batch.push(self.feed_row(domain, class, (entity.id, Operation::Create), None));
         }
         if same_login == SameLogin::Refused {
             batch.extend(entities.iter().filter_map(|e| login::rule(class, e.id, &e.properties)));
@@ -144,20 +119,6 @@ impl Store {
                 Ok(Some(entities))
             }
         }
-    }
-
-    /// The statement that inserts an entity.
-    pub(crate) fn insert(&self, domain: &Domain, class: &Class, entity: &Entity) -> Statement {
-        self.insert_row(domain, class, self.entity_row(class, entity))
-    }
-
-    /// The statement that inserts a row of a class.
-    pub(crate) fn insert_row(&self, domain: &Domain, class: &Class, row: EntityRow) -> Statement {
-        Statement::new(self.inner.inserts(class))
-            .bind(domain.as_str())
-            .bind(row.id)
-            .bind(row.version)
-            .bind_all(row.values)
     }
 
     /// One entity; `None` when the domain has none of that id.

@@ -6,17 +6,15 @@
 use crate::blob::Content;
 use crate::chunk;
 use crate::chunk::BlobId;
-use crate::columns::quoted;
-use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::failed::Failed;
-use crate::queue;
 use crate::store::Store;
-use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::builtin::files;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
 use uuid::Uuid;
 
 /// A file to be kept.
@@ -257,115 +255,24 @@ impl Store {
         let statement = Statement::new(sql).bind(entity).bind(domain.as_str());
         self.read(statement).await?.iter().map(FileRow::from_row).collect()
     }
-
-    /// Adds files to an entity, all or none; with `replace`, one of the same name is replaced.
-    ///
-    /// # Errors
-    ///
-    /// [`Failed::Exists`] names the one that is there already; [`Failed::Sending`] while the entity
-    /// is being sent, [`Failed::Stale`] when it is no longer there, [`Failed::PartOfOriginal`] for
-    /// a file that is not replaced.
-    pub async fn file_add(
-        &self,
-        (domain, class, entity): (&Domain, &Class, Uuid),
-        files: Vec<NewFile>,
-        replace: bool,
-    ) -> Result<(), Error> {
-        let composed = files.iter().any(|file| is_composed(&file.property));
-        let mut batch = self.touch((domain, class, entity), composed);
-        for file in files {
-            let present = self.file_list(domain, entity, &file.property).await?;
-            if let Some(same) = present.iter().find(|present| present.name == file.name) {
-                if !replace {
-                    let what = format!("a file `{}`", file.name);
-                    return Err(Error::Condition(Failed::Exists { what }));
-                }
-                batch.extend(removal(entity, same)?);
-            }
-            let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
-            batch.extend(insert(self, (domain, entity), (file, position), None)?);
-        }
-        self.write_touching((class, entity), batch, Room::Free).await
-    }
-
-    /// Deletes one file; `false` when there is none of that name.
-    ///
-    /// # Errors
-    ///
-    /// [`Failed::Sending`] while the entity is being sent; [`Failed::PartOfOriginal`].
-    pub async fn file_delete(
-        &self,
-        (domain, class, entity): (&Domain, &Class, Uuid),
-        property: &str,
-        name: &str,
-    ) -> Result<bool, Error> {
-        let present = self.file_list(domain, entity, property).await?;
-        let Some(file) = present.iter().find(|file| file.name == name) else {
-            return Ok(false);
-        };
-        let mut batch = self.touch((domain, class, entity), is_composed(property));
-        batch.extend(removal(entity, file)?);
-        self.write_touching((class, entity), batch, Room::Reserve).await.map(|()| true)
-    }
-
-    /// A change of files is a change of the entity: its version grows. What was composed of them is
-    /// void, and while that is being sent they stay.
-    fn touch(
-        &self,
-        (domain, class, entity): (&Domain, &Class, Uuid),
-        composed: bool,
-    ) -> Vec<Statement> {
-        let mut batch = vec![];
-        if composed {
-            batch.extend([queue::invalidate(entity), queue::none_of(entity)]);
-        }
-        let table = quoted(&class.classname);
-        let grow = format!(
-            "UPDATE {table} SET \"version\" = \"version\" + 1 WHERE \"id\" = $1 AND \"domain\" = $2"
-        );
-        batch.push(
-            Statement::new(grow).bind(entity).bind(domain.as_str()).must_change(Failed::Stale),
-        );
-        let change = (entity, crate::feed::Operation::Change);
-        batch.push(self.feed_row(domain, class, change, None));
-        batch
-    }
-
-    async fn write_touching(
-        &self,
-        (class, entity): (&Class, Uuid),
-        batch: Vec<Statement>,
-        room: Room,
-    ) -> Result<(), Error> {
-        let wrote = match room {
-            Room::Free => self.write(batch).await,
-            Room::Reserve => self.write_at_need(batch).await,
-        };
-        match wrote {
-            Ok(_) => self.touched(class, entity).await,
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Tells those who watch.
-    async fn touched(&self, class: &Class, entity: Uuid) -> Result<(), Error> {
-        let sql = format!("{} WHERE \"id\" = $1", Self::select(class));
-        for row in self.read(Statement::new(sql).bind(entity)).await? {
-            self.changed(class, &self.entity_of(class, &row)?);
-        }
-        Ok(())
-    }
 }
 
-fn is_composed(property: &str) -> bool {
-    files::COMPOSED.contains(&property)
+/// What the feed says of the files that a property had.
+pub(crate) fn former_of(property: &str, files: &[FileRow]) -> Map<String, Json> {
+    let said = |file: &FileRow| {
+        json!({
+            "name": file.name, "contentType": file.media_type, "size": file.size_bytes,
+            "contentId": file.content_id,
+        })
+    };
+    let files = files.iter().filter(|file| file.property == property);
+    Map::from_iter([(property.to_owned(), files.map(said).collect())])
 }
 
-fn removal(entity: Uuid, file: &FileRow) -> Result<Vec<Statement>, Error> {
-    if file.is_part() {
-        return Err(Error::Condition(Failed::PartOfOriginal { name: file.name.clone() }));
-    }
-    Ok(take_away(entity, file))
+/// The same of all files but the original.
+pub(crate) fn former(files: &[FileRow]) -> Map<String, Json> {
+    let derived = files::COMPOSED.into_iter();
+    derived.flat_map(|property| former_of(property, files)).collect()
 }
 
 /// The statements that take a file away with its blob.

@@ -14,6 +14,31 @@ use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::PROFILES;
 use uuid::Uuid;
 
+/// Makes a batch fail when the account is not there.
+pub fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
+    let table = quoted(ACCOUNTS);
+    let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
+    let there = Statement::new(sql).bind(account).bind(domain.as_str());
+    there.assert(Failed::NoAccount, Lock::Found)
+}
+
+/// Makes a batch fail when the folder is not there.
+pub fn folder_must_be(domain: &Domain, folder: Uuid) -> Statement {
+    let table = quoted(FOLDERS);
+    let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
+    let there = Statement::new(sql).bind(folder).bind(domain.as_str());
+    there.assert(Failed::NoFolder, Lock::Found)
+}
+
+/// Makes a batch fail when the account has other folders by now than those that were read.
+pub fn no_others(account: Uuid, known: usize) -> Statement {
+    let sql = "SELECT 1
+        WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
+    let count = i64::try_from(known).unwrap_or(i64::MAX);
+    let lock = Lock::Row { table: ACCOUNTS, id: account };
+    Statement::new(sql).bind(account).bind(count).assert(Failed::OtherFolders, lock)
+}
+
 /// Lets a batch fail while an account uses a profile.
 pub fn profile_unused(profile: Uuid) -> Statement {
     let accounts = quoted(ACCOUNTS);

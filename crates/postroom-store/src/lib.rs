@@ -30,7 +30,7 @@ mod schema;
 
 mod condition;
 
-mod feed;
+mod modifier;
 
 mod chunk;
 
@@ -47,11 +47,17 @@ pub mod store;
 #[cfg(test)]
 mod fixture;
 
+mod feed;
+
+mod record;
+
 mod integrity;
 
 pub mod blob;
 
 pub mod file;
+
+mod file_change;
 
 pub mod once;
 
@@ -108,12 +114,13 @@ pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;
 pub use delivery::Settlement;
-pub use entity::EntityRow;
 pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;
 pub use error::Error;
 pub use failed::Failed;
+pub use feed::FeedRow;
+pub use feed::Operation;
 pub use file::FileRow;
 pub use file::FileSource;
 pub use file::NewContent;
@@ -127,6 +134,8 @@ pub use key::Sealed;
 pub use key::random_token;
 pub use login::SameLogin;
 pub use login::Twin;
+pub use modifier::Bearer;
+pub use modifier::Modifier;
 pub use once::Before;
 pub use once::Once;
 pub use origin::Beginning;
@@ -143,6 +152,7 @@ pub use receive::Miss;
 pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
+pub use record::EntityRow;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
 pub use store::Store;

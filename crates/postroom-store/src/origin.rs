@@ -6,9 +6,17 @@
 //! UIDs, a new life begins: the receipts of former lives mean nothing to the UIDs, what was still
 //! to be done at the server for them is void, and their messages are known by their bytes alone.
 
+use crate::columns::domain;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
+use crate::integrity::folder_must_be;
+use crate::record::ATTEMPTS;
 use crate::store::Store;
+use postroom_model::builtin::FOLDERS;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
 use uuid::Uuid;
 
 /// One life of the mailbox of a folder.
@@ -76,7 +84,8 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn origin_note(&self, folder: Uuid, login: &str) -> Result<(), Error> {
-        let sql = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\") VALUES ($1, $2, 0)
+        let sql = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\")
+              SELECT \"id\", $2, 0 FROM \"email/Folders\" WHERE \"id\" = $1
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\"";
         self.write(vec![Statement::new(sql).bind(folder).bind(login)]).await.map(drop)
     }
@@ -86,7 +95,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails; then nothing of it is done.
+    /// When the store fails; then nothing of it is done. [`Failed::NoFolder`].
     pub async fn life_begin(&self, folder: Uuid, begun: Beginning<'_>) -> Result<Life, Error> {
         let former = self.origin(folder).await?.life.map_or(0, |life| life.generation);
         let sql = "SELECT MAX(\"generation\") FROM \"receipt\" WHERE \"folder\" = $1";
@@ -101,8 +110,6 @@ impl Store {
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\",
               \"generation\" = excluded.\"generation\",
               \"uid_validity\" = excluded.\"uid_validity\"";
-        let shown = "UPDATE \"email/Folders\" SET \"uidValidity\" = $2, \"uidBaseline\" = $3,
-              \"uidNext\" = NULL WHERE \"id\" = $1";
         // Those of folders that are gone are of no use to anybody.
         let gone = "DELETE FROM \"origin\" WHERE \"folder\" NOT IN
             (SELECT \"id\" FROM \"email/Folders\")";
@@ -111,10 +118,36 @@ impl Store {
             Statement::new(forgotten).bind(folder),
             Statement::new(void).bind(folder),
             Statement::new(noted).bind(folder).bind(login).bind(generation).bind(uid_validity),
-            Statement::new(shown).bind(folder).bind(uid_validity).bind(baseline),
             Statement::new(gone),
         ];
-        self.write(batch).await?;
+        let shown = json!({"uidValidity": uid_validity, "uidBaseline": baseline, "uidNext": null});
+        self.life_write(folder, shown.as_object().cloned().unwrap_or_default(), batch).await?;
         Ok(Life { folder, generation })
+    }
+
+    /// Writes what begins a life, and what the folder shows of it.
+    async fn life_write(
+        &self,
+        folder: Uuid,
+        shown: Map<String, Json>,
+        begun: Vec<Statement>,
+    ) -> Result<(), Error> {
+        let class = self.builtin(FOLDERS)?;
+        for _ in 0..ATTEMPTS {
+            let sql = format!("{} WHERE \"id\" = $1", Self::select(&class));
+            let rows = self.read(Statement::new(sql).bind(folder)).await?;
+            let row = rows.first().ok_or(Error::Condition(Failed::NoFolder))?;
+            let (domain, current) = (domain(row)?, self.entity_of(&class, row)?);
+            let mut batch = vec![folder_must_be(&domain, folder)];
+            batch.extend(begun.iter().cloned());
+            batch.extend(self.records(&domain, &class).report(&current, &shown));
+            match self.write(batch).await {
+                Ok(_) => return Ok(()),
+                // Somebody was faster: look again.
+                Err(Error::Condition(Failed::Stale)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Condition(Failed::Crowded))
     }
 }

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
 use crate::file::NewFile;
+use crate::integrity::account_must_be;
 use crate::schema::SENDING;
 use crate::store::Store;
 use postroom_model::Class;
@@ -129,9 +130,12 @@ impl Store {
         prepared: Prepared,
     ) -> Result<bool, Error> {
         let class = self.builtin(MESSAGES)?;
-        let mut batch = self.change((domain, &class), message, &prepared.changes);
-        for former in self.file_list(domain, message.id, files::RAW_MESSAGE).await? {
-            batch.extend(file::take_away(message.id, &former));
+        let originals = self.file_list(domain, message.id, files::RAW_MESSAGE).await?;
+        let former = file::former_of(files::RAW_MESSAGE, &originals);
+        let mut batch = vec![account_must_be(domain, prepared.account)];
+        batch.extend(self.records(domain, &class).change(message, &prepared.changes, former));
+        for original in &originals {
+            batch.extend(file::take_away(message.id, original));
         }
         let size_bytes = prepared.content.size_bytes;
         let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
@@ -154,7 +158,7 @@ impl Store {
         batch.push(row.must_change(Failed::Queued));
         match self.write(batch).await {
             Ok(_) => Ok(true),
-            Err(Error::Condition(Failed::Stale | Failed::Queued)) => Ok(false),
+            Err(Error::Condition(Failed::Stale | Failed::Queued | Failed::NoAccount)) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -179,11 +183,14 @@ mod tests {
                 "dateTime": "2026-01-01T00:00:00.000Z",
             });
             let entity = Entity::new(store.clock().new_id(), values.as_object().unwrap().clone());
-            store.insert(&domain, &class, &entity)
+            store.records(&domain, &class).create(store.entity_row(&class, &entity))
         };
         let others = (0..3000).map(|n| row(n, "in", "received"));
         let sent = (0..3000).map(|n| row(n, "out", "sent"));
-        store.write(others.chain(sent).chain([row(0, "out", "sending")]).collect()).await.unwrap();
+        store
+            .write(others.chain(sent).chain([row(0, "out", "sending")]).flatten().collect())
+            .await
+            .unwrap();
         let file = directory.path().join(crate::DATABASE_FILE);
         let database = rusqlite::Connection::open(file).unwrap();
         let mut query = database.prepare(&store.unprepared(&class)).unwrap();

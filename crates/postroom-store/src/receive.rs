@@ -1,24 +1,21 @@
 //! Recording what was received: messages, files, originals, receipts and feed in one transaction.
 
 use crate::blob::Content;
-use crate::columns::quoted;
-use crate::database::Lock;
 use crate::database::Statement;
 use crate::database::Value;
-use crate::entity::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::feed::Operation;
 use crate::file;
 use crate::file::NewFile;
+use crate::integrity::folder_must_be;
 use crate::origin::Life;
 use crate::receipt::Wish;
 use crate::receipt::Witness;
+use crate::record::EntityRow;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::Timestamp;
-use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -119,6 +116,7 @@ impl Store {
         } else {
             HashMap::new()
         };
+        let records = self.records(&batch.domain, &class);
         let mut statements = vec![folder_must_be(&batch.domain, at.folder)];
         let (mut stored, mut repeated) = (0, 0);
         for message in batch.messages {
@@ -139,18 +137,11 @@ impl Store {
             stored += 1;
             if let Some(oversized) = oversized {
                 // What was there by its header alone makes room for all of the message.
-                let table = quoted(MESSAGES);
-                let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
-                let by_header = oversized.message;
-                let gone = Statement::new(sql).bind(by_header).bind(batch.domain.as_str());
-                statements.push(gone);
-                let deleted = (by_header, Operation::Delete);
-                statements.push(self.feed_row(&batch.domain, &class, deleted, None));
+                statements.extend(records.delete_any(oversized.message));
             }
             let ReceivedMessage { row, files, original, .. } = message;
-            statements.push(self.insert_row(&batch.domain, &class, row));
+            statements.extend(records.create(row));
             statements.extend(self.received_files((&batch.domain, id), files, original)?);
-            statements.push(self.feed_row(&batch.domain, &class, (id, Operation::Create), None));
         }
         match self.write(statements).await {
             Ok(_) => Ok(ReceiveOutcome::Done { stored, repeated }),
@@ -282,8 +273,8 @@ impl Store {
             let reason = Some(miss.code.clone());
             let says = Receipt { uid: miss.uid, hash, witness, reason, wish: None };
             batch.push(receipt(life, id, says));
-            batch.push(self.insert(domain, &class, &Entity::new(id, values)));
-            batch.push(self.feed_row(domain, &class, (id, Operation::Create), None));
+            let row = self.entity_row(&class, &Entity::new(id, values));
+            batch.extend(self.records(domain, &class).create(row));
         }
         match self.write(batch).await {
             Ok(_) | Err(Error::Condition(Failed::NoFolder)) => Ok(()),
@@ -295,14 +286,6 @@ impl Store {
 /// From the least to the greatest.
 fn range(uids: impl Iterator<Item = u64> + Clone) -> RangeInclusive<u64> {
     uids.clone().min().unwrap_or(0)..=uids.max().unwrap_or(0)
-}
-
-/// Makes a batch fail when the folder is not there.
-fn folder_must_be(domain: &Domain, folder: Uuid) -> Statement {
-    let table = quoted(FOLDERS);
-    let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
-    let there = Statement::new(sql).bind(folder).bind(domain.as_str());
-    there.assert(Failed::NoFolder, Lock::Found)
 }
 
 /// What a receipt says beside whose message it is.

@@ -167,7 +167,8 @@ impl Store {
     ) -> Result<Recorded, Error> {
         let current = &again.message;
         let mut batch = vec![job::progress(job)];
-        batch.extend(self.change((domain, class), current, &again.changes));
+        let former = again.files.as_ref().map(|(rows, _)| file::former(rows)).unwrap_or_default();
+        batch.extend(self.records(domain, class).change(current, &again.changes, former));
         if let Some((rows, derived)) = again.files {
             let original = rows.iter().find(|row| is_original(row)).map(FileRow::blob);
             for row in rows.iter().filter(|row| !is_original(row)) {

@@ -33,7 +33,7 @@ impl Store {
         if let Some(before) = current.text("title").and_then(|title| title.strip_suffix(former)) {
             values.insert("title".to_owned(), json!(format!("{before}{name}")));
         }
-        self.report((domain, &class, folder), &values).await?;
+        self.records(domain, &class).tell(folder, &values).await?;
         self.reconfigured();
         Ok(())
     }

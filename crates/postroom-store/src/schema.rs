@@ -48,7 +48,7 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
-const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES];
+const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES, MODIFIERS];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -149,6 +149,14 @@ const LIVES: &[&str] = &[
     "ALTER TABLE \"receipt\" DROP COLUMN \"relinked\"",
     "ALTER TABLE \"origin\" ADD COLUMN \"generation\" {whole}",
     "ALTER TABLE \"origin\" ADD COLUMN \"uid_validity\" {whole}",
+];
+
+/// The feed says who changed an entity, and its rows are found by entity in their order.
+const MODIFIERS: &[&str] = &[
+    "ALTER TABLE \"change\" ADD COLUMN \"modifier_type\" {text}",
+    "ALTER TABLE \"change\" ADD COLUMN \"modifier_id\" {text}",
+    "CREATE INDEX \"change of entity\" ON \"change\" (\"entity\", \"seq\")",
+    "DROP INDEX \"change replaced\"",
 ];
 
 /// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;

@@ -6,7 +6,6 @@ use crate::chunk::Damage;
 use crate::clock::Clock;
 use crate::columns;
 use crate::columns::END;
-use crate::columns::LEADING;
 use crate::columns::column_list;
 use crate::columns::quoted;
 use crate::database::Database;
@@ -16,21 +15,18 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::disk;
 use crate::error::Error;
-use crate::feed;
-use crate::feed::Operation;
 use crate::key::DATABASE_FILE;
 use crate::key::MasterKey;
+use crate::modifier::Bearer;
+use crate::modifier::Modifier;
 use crate::set_up;
 use crate::sqlite::Inline;
 use crate::sqlite::Sqlite;
 use crate::wake::Wakes;
 use crate::work::Work;
 use postroom_model::Class;
-use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin;
-use serde_json::Map;
-use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
@@ -75,6 +71,8 @@ pub struct StoreConfig {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
+    /// Who changes what is changed by this clone.
+    pub(crate) modifier: Modifier,
 }
 
 #[derive(Debug)]
@@ -93,7 +91,7 @@ pub(crate) struct Inner {
     /// Whether the database's file has pages that cannot be read.
     corrupt: AtomicBool,
     /// The domains by the hashes of their tokens; `None` until somebody asks.
-    pub tokens: RwLock<Option<HashMap<Vec<u8>, Domain>>>,
+    pub tokens: RwLock<Option<HashMap<Vec<u8>, Bearer>>>,
     classes: Vec<Arc<Class>>,
     configuration: watch::Sender<u64>,
     outgoing: Wakes,
@@ -141,6 +139,7 @@ impl Store {
                 jobs: watch::Sender::new(0),
                 _lock: lock,
             }),
+            modifier: Modifier::Engine,
         };
         store.blob_sweep().await?;
         store.tidy().await;
@@ -158,6 +157,13 @@ impl Store {
     #[must_use]
     pub fn work(&self) -> Work {
         self.inner.work
+    }
+
+    /// The same store for a client, by the name of its token: the feed says who changed what is
+    /// changed by it.
+    #[must_use]
+    pub fn of_client(&self, name: &str) -> Self {
+        Self { inner: Arc::clone(&self.inner), modifier: Modifier::Client(name.into()) }
     }
 
     /// The classes.
@@ -330,17 +336,6 @@ impl Store {
         }
     }
 
-    /// The statement that writes one row of the feed, as of now.
-    pub(crate) fn feed_row(
-        &self,
-        domain: &Domain,
-        class: &Class,
-        change: (Uuid, Operation),
-        replaced: Option<&Map<String, Json>>,
-    ) -> Statement {
-        feed::row(self.clock().now_ms(), domain, class, change, replaced)
-    }
-
     /// The entity of a row of [`Self::select`].
     pub(crate) fn entity_of(&self, class: &Class, row: &Row) -> Result<Entity, Error> {
         self.seen(columns::to_entity(class, row))
@@ -358,20 +353,6 @@ impl Store {
     }
 }
 
-impl Inner {
-    /// The INSERT of a class with all its columns.
-    pub fn inserts(&self, class: &Class) -> String {
-        let count = class.columns().count() + LEADING;
-        let places: Vec<_> = (1..=count).map(|at| format!("${at}")).collect();
-        let table = quoted(&class.classname);
-        format!(
-            "INSERT INTO {table} ({}) VALUES ({})",
-            column_list(class, |_| true),
-            places.join(", ")
-        )
-    }
-}
-
 /// Throws away, from time to time, what is no longer kept.
 async fn sweep(inner: std::sync::Weak<Inner>) {
     loop {
@@ -380,8 +361,8 @@ async fn sweep(inner: std::sync::Weak<Inner>) {
         let Some(inner) = inner.upgrade() else {
             return;
         };
-        let store = Store { inner };
-        if let Err(error) = store.write_at_need(vec![feed::trim()]).await {
+        let store = Store { inner, modifier: Modifier::System };
+        if let Err(error) = store.feed_trim().await {
             tracing::error!(%error, "the change feed was not trimmed");
         }
         if let Err(error) = store.once_trim().await {

@@ -2,16 +2,9 @@
 //!
 //! Each mailbox is looked up, never searched for: a server may list as many as it likes.
 
-use crate::columns::quoted;
-use crate::database::Lock;
-use crate::database::Statement;
-use crate::failed::Failed;
 use crate::integrity::mailbox_name;
-use postroom_model::Domain;
 use postroom_model::Entity;
-use postroom_model::builtin::ACCOUNTS;
 use std::collections::HashMap;
-use uuid::Uuid;
 
 /// What a survey found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,21 +71,4 @@ impl<'a> Index<'a> {
         let name = self.names.get(mailbox_name(&found.name));
         title.into_iter().chain(name).min_by_key(|(at, _)| *at).map(|(_, folder)| *folder)
     }
-}
-
-/// Makes a batch fail when the account is not there.
-pub fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
-    let table = quoted(ACCOUNTS);
-    let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
-    let there = Statement::new(sql).bind(account).bind(domain.as_str());
-    there.assert(Failed::NoAccount, Lock::Found)
-}
-
-/// Makes a batch fail when the account has other folders by now than those that were read.
-pub fn no_others(account: Uuid, known: usize) -> Statement {
-    let sql = "SELECT 1
-        WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
-    let count = i64::try_from(known).unwrap_or(i64::MAX);
-    let lock = Lock::Row { table: ACCOUNTS, id: account };
-    Statement::new(sql).bind(account).bind(count).assert(Failed::OtherFolders, lock)
 }

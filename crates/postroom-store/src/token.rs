@@ -2,6 +2,7 @@
 
 use crate::database::Statement;
 use crate::error::Error;
+use crate::modifier::Bearer;
 use crate::store::Store;
 use postroom_model::Domain;
 use secrecy::ExposeSecret;
@@ -49,27 +50,27 @@ impl Store {
         Ok(!self.read(statement).await?.is_empty())
     }
 
-    /// The domain that a token may see; `None` when it is not valid. Their hashes are in memory, so
+    /// Whose token it is; `None` when it is not valid. Their hashes are in memory, so
     /// that a wrong one costs nothing that others wait for.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn token_verify(&self, token: &str) -> Result<Option<Domain>, Error> {
+    pub async fn token_verify(&self, token: &str) -> Result<Option<Bearer>, Error> {
         let hash = self.inner.key.token_hash(token);
         if let Some(known) = self.inner.tokens.read().await.as_ref() {
             return Ok(known.get(hash.as_slice()).cloned());
         }
         let mut known = self.inner.tokens.write().await;
-        let sql = "SELECT \"hash\", \"domain\" FROM \"token\"";
+        let sql = "SELECT \"hash\", \"domain\", \"name\" FROM \"token\"";
         let rows = self.read(Statement::new(sql)).await?;
         let mut tokens = HashMap::new();
         for row in rows {
             let domain = row.text(1).and_then(|name| Domain::new(name).ok());
-            let (Some(hash), Some(domain)) = (row.bytes(0), domain) else {
+            let (Some(hash), Some(domain), Some(name)) = (row.bytes(0), domain, row.text(2)) else {
                 return Err(Error::Damaged { what: "a token" });
             };
-            tokens.insert(hash.to_vec(), domain);
+            tokens.insert(hash.to_vec(), Bearer { domain, name: name.to_owned() });
         }
         let found = tokens.get(hash.as_slice()).cloned();
         *known = Some(tokens);
@@ -97,10 +98,11 @@ mod tests {
         let before = commits();
         store.token_set(&domain, "admin", &first).await.unwrap();
         assert_eq!(commits(), before);
-        assert_eq!(store.token_verify("first").await.unwrap(), Some(domain.clone()));
+        let admin = Some(Bearer { domain: domain.clone(), name: "admin".to_owned() });
+        assert_eq!(store.token_verify("first").await.unwrap(), admin);
         store.token_set(&domain, "admin", &second).await.unwrap();
         assert_ne!(commits(), before);
         assert_eq!(store.token_verify("first").await.unwrap(), None);
-        assert_eq!(store.token_verify("second").await.unwrap(), Some(domain));
+        assert_eq!(store.token_verify("second").await.unwrap(), admin);
     }
 }

@@ -861,6 +861,7 @@ async fn tokens_open_their_domain_only() {
     fixture.store.token_set(&fixture.domain, "admin", &token).await.unwrap();
     assert!(fixture.store.token_exists(&fixture.domain, "admin").await.unwrap());
     let found = fixture.store.token_verify(token.expose_secret()).await.unwrap();
+    let found = found.map(|bearer| bearer.domain);
     assert_eq!(found.as_ref(), Some(&fixture.domain));
     assert_eq!(fixture.store.token_verify("wrong").await.unwrap(), None);
     fixture.store.token_set(&fixture.domain, "admin", &random_token()).await.unwrap();
@@ -899,7 +900,9 @@ async fn an_older_schema_is_brought_forward() {
     // As the first step left it, before jobs and before a property was added.
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
     let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\";
-        ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change replaced\";
+        ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";
+        ALTER TABLE \"change\" DROP COLUMN \"modifier_type\";
+        ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';
         ALTER TABLE \"receipt\" DROP COLUMN \"uid_validity\";
         ALTER TABLE \"receipt\" RENAME COLUMN \"generation\" TO \"uid_validity\";
@@ -926,6 +929,8 @@ async fn an_older_schema_is_brought_forward() {
     };
     let class = store.class(builtin::PROFILES).unwrap();
     assert_eq!(store.entity_get(&domain, &class, kept.id).await.unwrap().unwrap(), kept);
+    let feed = store.feed_list(&domain, 0, 10).await.unwrap();
+    assert_eq!((feed.len(), &feed[0].modifier), (1, &None), "nobody noted who it was");
     let messages = store.class(builtin::MESSAGES).unwrap();
     assert!(store.entity_list(&domain, &messages, &Query::default()).await.unwrap().is_empty());
     let job = store.job_create((&domain, &messages), None).await.unwrap();

@@ -1,0 +1,142 @@
+//! Changes of files, which are changes of their entity.
+
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::file::FileRow;
+use crate::file::NewFile;
+use crate::file::former_of;
+use crate::file::insert;
+use crate::file::take_away;
+use crate::queue;
+use crate::record::ATTEMPTS;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin::files;
+use serde_json::Map;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+impl Store {
+    /// Adds files to an entity, all or none; with `replace`, one of the same name is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::Exists`] names the one that is there already; [`Failed::Sending`] while the entity
+    /// is being sent, [`Failed::Stale`] when it is no longer there, [`Failed::PartOfOriginal`] for
+    /// a file that is not replaced.
+    pub async fn file_add(
+        &self,
+        (domain, class, entity): (&Domain, &Class, Uuid),
+        files: Vec<NewFile>,
+        replace: bool,
+    ) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let mut touch = self.touch((domain, class), entity).await?;
+            for file in files.iter().cloned() {
+                let present = touch.files_of(self, &file.property).await?;
+                if let Some(same) = present.iter().find(|present| present.name == file.name) {
+                    if !replace {
+                        let what = format!("a file `{}`", file.name);
+                        return Err(Error::Condition(Failed::Exists { what }));
+                    }
+                    touch.statements.extend(removal(entity, same)?);
+                }
+                let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
+                let at = (domain, entity);
+                touch.statements.extend(insert(self, at, (file, position), None)?);
+            }
+            match touch.write(self, Room::Free).await {
+                // Somebody was faster: look again.
+                Err(Error::Condition(Failed::Stale)) => {}
+                done => return done,
+            }
+        }
+        Err(Error::Condition(Failed::Crowded))
+    }
+
+    /// Deletes one file; `false` when there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::Sending`] while the entity is being sent; [`Failed::PartOfOriginal`].
+    pub async fn file_delete(
+        &self,
+        (domain, class, entity): (&Domain, &Class, Uuid),
+        property: &str,
+        name: &str,
+    ) -> Result<bool, Error> {
+        for _ in 0..ATTEMPTS {
+            let mut touch = self.touch((domain, class), entity).await?;
+            let present = touch.files_of(self, property).await?;
+            let Some(file) = present.iter().find(|file| file.name == name) else {
+                return Ok(false);
+            };
+            touch.statements.extend(removal(entity, file)?);
+            match touch.write(self, Room::Reserve).await {
+                // Somebody was faster: look again.
+                Err(Error::Condition(Failed::Stale)) => {}
+                Ok(()) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Condition(Failed::Crowded))
+    }
+
+    /// Begins to change files of an entity.
+    async fn touch<'a>(
+        &self,
+        (domain, class): (&'a Domain, &'a Class),
+        entity: Uuid,
+    ) -> Result<Touch<'a>, Error> {
+        let current = self.entity_get(domain, class, entity).await?;
+        let current = current.ok_or(Error::Condition(Failed::Stale))?;
+        Ok(Touch { domain, class, current, former: Map::new(), statements: vec![] })
+    }
+}
+
+/// A change of files. It is a change of the entity, whose version grows. What was composed of them
+/// is void, and while that is being sent they stay.
+struct Touch<'a> {
+    domain: &'a Domain,
+    class: &'a Class,
+    current: Entity,
+    /// The files that there were, by property.
+    former: Map<String, Json>,
+    statements: Vec<Statement>,
+}
+
+impl Touch<'_> {
+    /// The files of a property as they are, before they change.
+    async fn files_of(&mut self, store: &Store, property: &str) -> Result<Vec<FileRow>, Error> {
+        let present = store.file_list(self.domain, self.current.id, property).await?;
+        self.former.extend(former_of(property, &present));
+        Ok(present)
+    }
+
+    async fn write(self, store: &Store, room: Room) -> Result<(), Error> {
+        let Self { domain, class, current, former, statements } = self;
+        let mut batch = vec![];
+        if former.keys().any(|property| files::COMPOSED.contains(&property.as_str())) {
+            batch.extend([queue::invalidate(current.id), queue::none_of(current.id)]);
+        }
+        batch.extend(store.records(domain, class).change(&current, &Map::new(), former));
+        batch.extend(statements);
+        match room {
+            Room::Free => store.write(batch).await?,
+            Room::Reserve => store.write_at_need(batch).await?,
+        };
+        store.changed(class, &current);
+        Ok(())
+    }
+}
+
+fn removal(entity: Uuid, file: &FileRow) -> Result<Vec<Statement>, Error> {
+    if file.is_part() {
+        return Err(Error::Condition(Failed::PartOfOriginal { name: file.name.clone() }));
+    }
+    Ok(take_away(entity, file))
+}

@@ -1,0 +1,55 @@
+//! Who changed an entity, and who has a token.
+
+use postroom_model::Domain;
+use std::sync::Arc;
+
+/// Who changed an entity.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Modifier {
+    /// A client, by the name of its token.
+    Client(Arc<str>),
+    /// The engine: what servers said, and what became of messages.
+    #[default]
+    Engine,
+    /// The store itself.
+    System,
+}
+
+impl Modifier {
+    /// `modifier_type`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "client",
+            Self::Engine => "engine",
+            Self::System => "system",
+        }
+    }
+
+    /// `modifier_id`; `None` where there is only one of its type.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Client(name) => Some(name),
+            Self::Engine | Self::System => None,
+        }
+    }
+
+    pub(crate) fn from_columns(kind: Option<&str>, id: Option<&str>) -> Option<Self> {
+        match (kind?, id) {
+            ("client", Some(name)) => Some(Self::Client(name.into())),
+            ("engine", None) => Some(Self::Engine),
+            ("system", None) => Some(Self::System),
+            _ => None,
+        }
+    }
+}
+
+/// Who has a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The domain that the token may see.
+    pub domain: Domain,
+    /// The name of the token there.
+    pub name: String,
+}

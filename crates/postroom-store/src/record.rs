@@ -1,0 +1,275 @@
+//! The only place that changes class tables: each statement with its row of the feed.
+//!
+//! Whoever changes an entity says what it was before. The statement holds only while the entity is
+//! so, in version and in the values that it changes: what the row of the feed says was replaced is
+//! what was there. `cargo xtask tidy` refuses a change of a class table elsewhere.
+
+use crate::columns;
+use crate::columns::LEADING;
+use crate::columns::column_list;
+use crate::columns::kind;
+use crate::columns::quoted;
+use crate::database::ColumnKind;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::feed::Operation;
+use crate::feed::VERSION;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::Property;
+use serde_json::Map;
+use serde_json::Value as Json;
+use std::borrow::Cow;
+use uuid::Uuid;
+
+/// Properties that tell only of time: a change of these alone writes no row of the feed, because
+/// each poll of each folder would.
+pub const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
+
+/// How often a change is tried again when others change the same entity meanwhile.
+pub const ATTEMPTS: usize = 20;
+
+/// The entities of one class in one domain, to be changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Records<'a> {
+    store: &'a Store,
+    domain: &'a Domain,
+    class: &'a Class,
+}
+
+/// An entity as a row of its class: lists are text, which takes a tenth of their memory.
+#[derive(Debug, Clone)]
+pub struct EntityRow {
+    /// The id of the entity.
+    pub id: Uuid,
+    version: i64,
+    /// Those of the columns, in the order of the class.
+    values: Vec<Value>,
+}
+
+impl Store {
+    /// The row that an entity of a class will be. With large values that is work: do it where such
+    /// work belongs.
+    #[must_use]
+    pub fn entity_row(&self, class: &Class, entity: &Entity) -> EntityRow {
+        let value = |property: &Property| {
+            let json = entity.get(&property.name);
+            columns::to_value(&self.inner.key, class, entity.id, (property, json))
+        };
+        let values = class.columns().map(value).collect();
+        EntityRow { id: entity.id, version: entity.version, values }
+    }
+
+    /// The entities of a class in a domain, to be changed.
+    pub(crate) fn records<'a>(&'a self, domain: &'a Domain, class: &'a Class) -> Records<'a> {
+        Records { store: self, domain, class }
+    }
+}
+
+impl Records<'_> {
+    /// Keeps a new entity.
+    pub fn create(&self, row: EntityRow) -> [Statement; 2] {
+        let id = row.id;
+        let insert = Statement::new(insert_of(self.class))
+            .bind(self.domain.as_str())
+            .bind(row.id)
+            .bind(row.version)
+            .bind_all(row.values);
+        [insert, self.row(id, Operation::Create, None)]
+    }
+
+    /// Changes an entity; its version grows. Null unsets. `files` are the former files of each
+    /// property whose files change in the same batch.
+    pub fn change(
+        &self,
+        current: &Entity,
+        changes: &Map<String, Json>,
+        files: Map<String, Json>,
+    ) -> [Statement; 2] {
+        let set = "\"version\" = \"version\" + 1".to_owned();
+        let mut replaced = files;
+        replaced.insert(VERSION.to_owned(), Json::from(current.version));
+        let update = self.update(current, changes, vec![set], &mut replaced);
+        [update, self.row(current.id, Operation::Change, Some(replaced))]
+    }
+
+    /// Sets properties that only the engine sets. The version stays: what a client may change did
+    /// not change, and its `If-Match` shall hold. What is as it was is left out; nothing is left
+    /// when all is.
+    pub fn report(&self, current: &Entity, values: &Map<String, Json>) -> Vec<Statement> {
+        let differs = |(name, value): &(&String, &Json)| current.get(name) != *value;
+        let changes: Map<_, _> = values
+            .iter()
+            .filter(differs)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        if changes.is_empty() {
+            return vec![];
+        }
+        let mut replaced = Map::new();
+        let mut batch = vec![self.update(current, &changes, vec![], &mut replaced)];
+        if replaced.keys().any(|name| !OF_TIME.contains(&name.as_str())) {
+            batch.push(self.row(current.id, Operation::Change, Some(replaced)));
+        }
+        batch
+    }
+
+    /// Sets properties that only the engine sets, as [`Self::report`], whoever changes the entity
+    /// meanwhile; nothing when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails, or many others change the entity.
+    pub async fn tell(&self, id: Uuid, values: &Map<String, Json>) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let Some(current) = self.store.entity_get(self.domain, self.class, id).await? else {
+                return Ok(());
+            };
+            let batch = self.report(&current, values);
+            if batch.is_empty() {
+                return Ok(());
+            }
+            match self.store.write(batch).await {
+                Ok(_) => return Ok(()),
+                // Somebody was faster: look again.
+                Err(Error::Condition(Failed::Stale)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Condition(Failed::Crowded))
+    }
+
+    /// Deletes an entity of this version. The feed keeps its id and nothing else.
+    pub fn delete(&self, current: &Entity) -> [Statement; 3] {
+        let table = quoted(&self.class.classname);
+        let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
+        let gone = Statement::new(sql).bind(current.id).bind(current.version);
+        let row = self.row(current.id, Operation::Delete, None);
+        [gone.must_change(Failed::Stale), forget(current.id), row]
+    }
+
+    /// Deletes an entity, whatever its version, if it is there.
+    pub fn delete_any(&self, id: Uuid) -> [Statement; 3] {
+        let table = quoted(&self.class.classname);
+        let values = format!(
+            "SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM {table}
+             WHERE \"id\" = $3 AND \"domain\" = $1"
+        );
+        let sql = ROW.replace("VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", &values);
+        let row = self.row_of(sql, id, Operation::Delete, None);
+        let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
+        let gone = Statement::new(sql).bind(id).bind(self.domain.as_str());
+        [row, gone, forget(id)]
+    }
+
+    /// The statement that changes what the class has of `changes`; adds the former values to
+    /// `replaced`, but no secrets.
+    fn update(
+        &self,
+        current: &Entity,
+        changes: &Map<String, Json>,
+        mut set: Vec<String>,
+        replaced: &mut Map<String, Json>,
+    ) -> Statement {
+        let key = &self.store.inner.key;
+        let mut values: Vec<Value> = vec![];
+        let mut is_so = String::new();
+        for property in self.class.columns() {
+            let Some(json) = changes.get(&property.name) else {
+                continue;
+            };
+            let column = quoted(&property.name);
+            values.push(columns::to_value(key, self.class, current.id, (property, json)));
+            set.push(format!("{column} = ${}", values.len() + BOUND));
+            if property.write_only() {
+                continue;
+            }
+            let former = current.get(&property.name);
+            if is_compared(property) {
+                values.push(columns::to_value(key, self.class, current.id, (property, former)));
+                let place = values.len() + BOUND;
+                is_so.push_str(&format!(" AND {column} IS NOT DISTINCT FROM ${place}"));
+            }
+            replaced.insert(property.name.clone(), former.clone());
+        }
+        let sql = format!(
+            "UPDATE {} SET {} WHERE \"id\" = $1 AND \"domain\" = $2 AND \"version\" = $3{is_so}",
+            quoted(&self.class.classname),
+            set.join(", ")
+        );
+        Statement::new(sql)
+            .bind(current.id)
+            .bind(self.domain.as_str())
+            .bind(current.version)
+            .bind_all(values)
+            .must_change(Failed::Stale)
+    }
+
+    fn row(
+        &self,
+        id: Uuid,
+        operation: Operation,
+        replaced: Option<Map<String, Json>>,
+    ) -> Statement {
+        let replaced = replaced.map(|replaced| Json::Object(replaced).to_string());
+        self.row_of(ROW, id, operation, replaced)
+    }
+
+    /// The statement that writes a row of the feed, in these words.
+    fn row_of(
+        &self,
+        sql: impl Into<Cow<'static, str>>,
+        id: Uuid,
+        operation: Operation,
+        replaced: Option<String>,
+    ) -> Statement {
+        Statement::new(sql)
+            .bind(self.domain.as_str())
+            .bind(self.class.classname.as_str())
+            .bind(id)
+            .bind(operation.number())
+            .bind(self.store.clock().now_ms())
+            .bind(replaced)
+            .bind(self.store.modifier.kind())
+            .bind(self.store.modifier.id())
+    }
+}
+
+/// The INSERT of a class with all its columns.
+fn insert_of(class: &Class) -> String {
+    let count = class.columns().count() + LEADING;
+    let places: Vec<_> = (1..=count).map(|at| format!("${at}")).collect();
+    let (table, columns) = (quoted(&class.classname), column_list(class, |_| true));
+    format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "))
+}
+
+/// Writes one row of the feed.
+const ROW: &str = "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\", \"operation\", \
+    \"at\", \"replaced\", \"modifier_type\", \"modifier_id\") \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+/// How many values an update binds before those of properties.
+const BOUND: usize = 3;
+
+/// Whether equal values are equal in SQL. JSON may be written in more than one way, and floating
+/// point numbers are rounded.
+fn is_compared(property: &Property) -> bool {
+    match kind(property) {
+        ColumnKind::Boolean
+        | ColumnKind::Whole
+        | ColumnKind::Text
+        | ColumnKind::Moment
+        | ColumnKind::Id => true,
+        ColumnKind::Float | ColumnKind::Json | ColumnKind::Bytes => false,
+    }
+}
+
+/// The statement that forgets what changes of an entity replaced.
+fn forget(entity: Uuid) -> Statement {
+    let sql = "UPDATE \"change\" SET \"replaced\" = NULL
+        WHERE \"entity\" = $1 AND \"replaced\" IS NOT NULL";
+    Statement::new(sql).bind(entity)
+}
