@@ -87,6 +87,15 @@ pub(crate) struct FileLeaf {
 /// What the contents of files that are no text begin with.
 const BINARY: [&[u8]; 5] = [b"\x89PNG\r\n", b"\xFF\xD8\xFF", b"GIF89a", b"%PDF-1.", b"PK\x03\x04"];
 
+/// The html of a leaf, decoded.
+struct ReadHtml {
+    text: String,
+    /// The charset that it was in; `None` if it was UTF-8 or ASCII.
+    charset: Option<Charset>,
+    /// The size of the decoded leaf in bytes; `None` if it was read only in part.
+    size_bytes: Option<u64>,
+}
+
 /// Reads the leaves of a message.
 pub(crate) struct BodyReader<'a, S> {
     /// The message.
@@ -196,7 +205,10 @@ impl<S: ByteSource> BodyReader<'_, S> {
         }
         match shown {
             ShownAs::Text => self.add_text(text, place),
-            ShownAs::Html => self.add_html(entity, text, place, (decoded.charset, size_bytes))?,
+            ShownAs::Html => {
+                let html = ReadHtml { text, charset: decoded.charset, size_bytes };
+                self.add_html(entity, html, place)?;
+            }
         }
         Ok(())
     }
@@ -225,19 +237,18 @@ impl<S: ByteSource> BodyReader<'_, S> {
     fn add_html(
         &mut self,
         entity: &MimeEntity,
-        html: String,
+        html: ReadHtml,
         place: LeafPlace,
-        read: (Option<Charset>, Option<u64>),
     ) -> io::Result<()> {
         let max = self.limits.text_bytes_max;
         if place.in_text && self.has_text {
-            let text = html::text(&html, max);
+            let text = html::text(&html.text, max);
             self.bodies.is_derived |= !text.trim().is_empty();
             push(&mut self.bodies.text, &text, max, self.defects);
         }
         if place.in_html {
-            self.html(entity, (self.bodies.html.is_none(), read.0), read.1)?;
-            add(&mut self.bodies.html, html, max, self.defects);
+            self.locate_html(entity, &html)?;
+            add(&mut self.bodies.html, html.text, max, self.defects);
         }
         Ok(())
     }
@@ -264,25 +275,20 @@ impl<S: ByteSource> BodyReader<'_, S> {
     }
 
     /// Notes where the html is: several parts are joined, so they are no range of the message.
-    fn html(
-        &mut self,
-        entity: &MimeEntity,
-        (is_first, charset): (bool, Option<Charset>),
-        size_bytes: Option<u64>,
-    ) -> io::Result<()> {
-        if !is_first {
+    fn locate_html(&mut self, entity: &MimeEntity, html: &ReadHtml) -> io::Result<()> {
+        if self.bodies.html.is_some() {
             self.bodies.html_source = None;
             return Ok(());
         }
         self.bodies.html_location.clone_from(&entity.content.location);
-        let is_cut = size_bytes.is_none();
-        let size_bytes = match size_bytes {
+        let is_cut = html.size_bytes.is_none();
+        let size_bytes = match html.size_bytes {
             Some(size_bytes) => size_bytes,
             None => leaf::size_bytes(self.source, entity, self.defects)?,
         };
         // Of what was not looked at nobody knows whether it is UTF-8 to its end.
         let unknown = is_cut.then_some(Charset::Whatwg(UTF_8));
-        let charset = charset.or(unknown).map(|charset| charset.name().to_owned());
+        let charset = html.charset.or(unknown).map(|charset| charset.name().to_owned());
         self.bodies.html_source = Some((range(entity, charset), size_bytes));
         Ok(())
     }

@@ -103,7 +103,7 @@ pub fn decode(text: &str, left: &mut usize, defects: &mut Defects) -> String {
     let mut ends = WordEnds { text, next: 0 };
     while let Some(found) = text.get(from..).and_then(begins) {
         let start = from + found;
-        let Some(word) = word(text, start, (run.charset, &mut ends)) else {
+        let Some(word) = word(text, start, run.charset, &mut ends) else {
             from = start + 2;
             continue;
         };
@@ -158,7 +158,8 @@ impl WordEnds<'_> {
 fn word<'a>(
     text: &'a str,
     start: usize,
-    (open, ends): (Option<&'a str>, &mut WordEnds<'a>),
+    open: Option<&'a str>,
+    ends: &mut WordEnds<'a>,
 ) -> Option<EncodedWord<'a>> {
     let rest = text.get(start + 2..)?;
     let is_open = |open: &&str| rest.strip_prefix(open).is_some_and(|after| after.starts_with('?'));

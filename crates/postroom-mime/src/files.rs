@@ -63,7 +63,7 @@ pub(crate) fn open_tnef<S: ByteSource>(
         if !found.defects.is_empty() {
             defects.note(Defect::TnefMalformed);
         }
-        show_tnef(found.text, found.html, limits.text_bytes_max, (bodies, defects));
+        show_tnef(found.text, found.html, limits.text_bytes_max, bodies, defects);
         let rtf = found
             .rtf
             .map(|rtf| of_tnef(Some("body.rtf".to_owned()), Cow::Borrowed("application/rtf"), rtf));
@@ -99,7 +99,8 @@ fn show_tnef(
     text: Option<String>,
     html: Option<String>,
     bytes_max: usize,
-    (bodies, defects): (&mut Bodies, &mut Defects),
+    bodies: &mut Bodies,
+    defects: &mut Defects,
 ) {
     let is_blank = |body: &Option<String>| body.as_ref().is_none_or(|body| body.trim().is_empty());
     if !is_blank(&bodies.html) {

@@ -50,6 +50,17 @@ pub(crate) struct Header {
     pub cut: Option<u64>,
 }
 
+/// A line in its place.
+#[derive(Clone, Copy)]
+struct PlacedLine<'a> {
+    /// Where it begins in the message.
+    at: u64,
+    /// Its bytes with its end; of a long one only the beginning.
+    bytes: &'a [u8],
+    /// How many bytes it has.
+    length: u64,
+}
+
 /// What a line of a header is.
 enum HeaderLine {
     Blank,
@@ -145,7 +156,7 @@ pub(crate) fn scan<S: ByteSource>(
             let line_bytes = memchr::memchr(scan.line_end.0, rest).map_or(rest.len(), |at| at + 1);
             let (line, after) = rest.split_at_checked(line_bytes).unwrap_or((rest, &[]));
             let length = if after.is_empty() { end - at } else { line.len() as u64 };
-            reading.line(at, line, (length, &is_delimiter), defects);
+            reading.line(PlacedLine { at, bytes: line, length }, &is_delimiter, defects);
             at += length;
             rest = after;
         }
@@ -185,14 +196,14 @@ fn line_length<S: ByteSource>(source: &mut S, start: u64, line_end: LineEnd) -> 
 }
 
 impl Reading<'_> {
-    /// Takes a line that begins at `at`. Of a long one, `line` is only the beginning.
+    /// Takes the next line.
     fn line(
         &mut self,
-        at: u64,
-        line: &[u8],
-        (length, is_delimiter): (u64, &impl Fn(&[u8]) -> bool),
+        placed: PlacedLine<'_>,
+        is_delimiter: &impl Fn(&[u8]) -> bool,
         defects: &mut Defects,
     ) {
+        let PlacedLine { at, bytes: line, length } = placed;
         let is_whole = line.len() as u64 == length;
         if is_whole && line.starts_with(b"--") && is_delimiter(line) {
             self.header.cut = Some(at);
@@ -218,7 +229,7 @@ impl Reading<'_> {
                 self.junk.get_or_insert(at);
             }
             HeaderLine::Continuation => {
-                self.extend(at, line, length, defects);
+                self.extend(placed, defects);
                 self.is_bare = is_whole && line.trim_ascii_start().is_empty();
             }
             HeaderLine::Field { name_bytes, colon } => {
@@ -228,8 +239,8 @@ impl Reading<'_> {
                 if colon > name_bytes {
                     defects.note(Defect::BlankBeforeColon);
                 }
-                self.field(at, (name_bytes, colon), length, defects);
-                self.trim(at, line, length);
+                self.field(placed, name_bytes, colon, defects);
+                self.trim(placed);
             }
             HeaderLine::Mbox if is_first && self.scan.is_root && self.junk.is_none() => {
                 defects.note(Defect::MboxLine);
@@ -250,11 +261,12 @@ impl Reading<'_> {
 
     fn field(
         &mut self,
-        at: u64,
-        (name_bytes, colon): (usize, usize),
-        length: u64,
+        line: PlacedLine<'_>,
+        name_bytes: usize,
+        colon: usize,
         defects: &mut Defects,
     ) {
+        let PlacedLine { at, length, .. } = line;
         let limits = self.scan.limits;
         let max = limits.header_bytes_max as u64;
         let is_over = self.kept_bytes + length > max;
@@ -280,7 +292,8 @@ impl Reading<'_> {
     }
 
     /// Adds a continuation to the field that is open.
-    fn extend(&mut self, at: u64, line: &[u8], length: u64, defects: &mut Defects) {
+    fn extend(&mut self, line: PlacedLine<'_>, defects: &mut Defects) {
+        let PlacedLine { at, length, .. } = line;
         if !self.is_kept {
             return;
         }
@@ -296,16 +309,17 @@ impl Reading<'_> {
             self.kept_bytes += at + length - field.value.end;
             field.value.end = at + length;
         }
-        self.trim(at, line, length);
+        self.trim(line);
     }
 
     /// Leaves the end of the last line out of the field.
-    fn trim(&mut self, at: u64, line: &[u8], length: u64) {
+    fn trim(&mut self, line: PlacedLine<'_>) {
+        let PlacedLine { at, bytes, length } = line;
         let Some(field) = self.header.fields.last_mut() else {
             return;
         };
-        if line.len() as u64 == length && field.value.end == at + length {
-            let content = line.trim_ascii_end().len() as u64;
+        if bytes.len() as u64 == length && field.value.end == at + length {
+            let content = bytes.trim_ascii_end().len() as u64;
             field.value.end = field.value.start.max(at + content);
         }
     }

@@ -3,11 +3,11 @@
 //! [`corpus_write`] uses the generator of the measured baselines when it lies beside the
 //! repository, so that figures can be compared with those; [`sample`] is there always.
 
+use crate::packages::Owner;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use std::fs;
-use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
 
@@ -47,7 +47,7 @@ const WORDS: &[&str] = &[
 /// # Errors
 ///
 /// When the directory cannot be written or the generator fails.
-pub fn corpus_write(kind: char, count: usize, maildir: &Path, owner: (u32, u32)) -> Result<()> {
+pub(crate) fn corpus_write(kind: char, count: usize, maildir: &Path, owner: Owner) -> Result<()> {
     if !Path::new(GENERATOR).is_file() {
         let size_bytes = match kind {
             'b' => 200_000,
@@ -106,7 +106,7 @@ pub fn sample(number: u64, size_bytes: usize) -> Vec<u8> {
 /// Returns how many there were.
 pub(crate) fn maildir_write<M: AsRef<[u8]>>(
     maildir: &Path,
-    owner: (u32, u32),
+    owner: Owner,
     messages: impl IntoIterator<Item = M>,
 ) -> Result<usize> {
     for part in ["cur", "new", "tmp"] {
@@ -128,21 +128,21 @@ pub(crate) fn maildir_write<M: AsRef<[u8]>>(
         );
         let written = maildir.join("tmp").join(&name);
         fs::write(&written, bytes)?;
-        chown(&written, Some(owner.0), Some(owner.1))?;
+        owner.take(&written)?;
         fs::rename(written, maildir.join("cur").join(name))?;
     }
     for part in ["", "cur", "new", "tmp"] {
-        chown(maildir.join(part), Some(owner.0), Some(owner.1))?;
+        owner.take(maildir.join(part))?;
     }
     Ok(number - before)
 }
 
-fn maildir_own(maildir: &Path, owner: (u32, u32)) -> Result<()> {
+fn maildir_own(maildir: &Path, owner: Owner) -> Result<()> {
     for part in ["", "cur", "new", "tmp"] {
-        chown(maildir.join(part), Some(owner.0), Some(owner.1))?;
+        owner.take(maildir.join(part))?;
     }
     for entry in fs::read_dir(maildir.join("cur"))? {
-        chown(entry?.path(), Some(owner.0), Some(owner.1))?;
+        owner.take(entry?.path())?;
     }
     Ok(())
 }

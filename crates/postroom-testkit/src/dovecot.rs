@@ -10,6 +10,7 @@ use crate::corpus;
 use crate::imap::FetchedMessage;
 use crate::imap::ImapClient;
 use crate::packages;
+use crate::packages::Owner;
 use crate::process;
 use crate::process::Process;
 use anyhow::Context;
@@ -18,7 +19,6 @@ use anyhow::ensure;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::fs::chown;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -29,7 +29,7 @@ use tempfile::TempDir;
 mod config;
 
 /// The user and group id of the mail when we are root; it need not be in the password file.
-const MAIL_OWNER: (u32, u32) = (5000, 5000);
+const MAIL_OWNER: Owner = Owner { uid: 5000, gid: 5000 };
 
 /// How often a start is tried, each time on other ports.
 const STARTS_MAX: usize = 5;
@@ -55,7 +55,7 @@ impl Default for DovecotOptions {
 pub struct Dovecot {
     process: Process,
     ports: Ports,
-    owner: (u32, u32),
+    owner: Owner,
     authority: Authority,
     directory: TempDir,
 }
@@ -98,7 +98,7 @@ impl Dovecot {
         fs::write(at.join("key.pem"), identity.key_pem)?;
         fs::create_dir(at.join("mail"))?;
         let owner = if packages::is_root() {
-            chown(at.join("mail"), Some(MAIL_OWNER.0), Some(MAIL_OWNER.1))?;
+            MAIL_OWNER.take(at.join("mail"))?;
             MAIL_OWNER
         } else {
             packages::owner_of(at).context("reading the owner of a directory")?
@@ -248,7 +248,7 @@ impl Dovecot {
         let maildir = home.join("Maildir");
         fs::create_dir_all(&maildir)?;
         for directory in [&home, &maildir] {
-            chown(directory, Some(self.owner.0), Some(self.owner.1))?;
+            self.owner.take(directory)?;
         }
         Ok(if mailbox == "INBOX" { maildir } else { maildir.join(format!(".{mailbox}")) })
     }

@@ -33,7 +33,7 @@ pub struct KillLoop {
     pub count: usize,
     /// How often Postroom is killed.
     pub kills: usize,
-    /// The kind of the messages, as in [`crate::corpus_write`].
+    /// The kind of the messages, as in `corpus_write`.
     pub kind: char,
     /// Where the times of the kills come from; the same seed gives the same times.
     pub seed: u64,

@@ -25,7 +25,6 @@ mod kill_loop;
 pub use authority::Authority;
 pub use authority::Flaw;
 pub use authority::Identity;
-pub use corpus::corpus_write;
 pub use corpus::sample;
 pub use dovecot::Dovecot;
 pub use dovecot::DovecotOptions;

@@ -1,7 +1,9 @@
 //! Which programs are there, and which Debian package brings a missing one.
 
 use std::env;
+use std::io;
 use std::io::Write;
+use std::os::unix::fs::chown;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -73,14 +75,32 @@ pub(crate) fn program_path(program: &str) -> Option<PathBuf> {
 
 /// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
-    owner_of("/proc/self").is_some_and(|(uid, _)| uid == 0)
+    owner_of("/proc/self").is_some_and(|owner| owner.uid == 0)
+}
+
+/// User and group that own a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Owner {
+    /// Gives `path` to them.
+    ///
+    /// # Errors
+    ///
+    /// When this process may not do that.
+    pub(crate) fn take(self, path: impl AsRef<Path>) -> io::Result<()> {
+        chown(path, Some(self.uid), Some(self.gid))
+    }
 }
 
 /// User and group that own `path`.
-pub(crate) fn owner_of(path: impl AsRef<Path>) -> Option<(u32, u32)> {
+pub(crate) fn owner_of(path: impl AsRef<Path>) -> Option<Owner> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.uid(), metadata.gid()))
+    Some(Owner { uid: metadata.uid(), gid: metadata.gid() })
 }
 
 fn dovecot_speaks_imap_and_lmtp() -> bool {

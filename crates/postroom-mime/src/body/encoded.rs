@@ -41,7 +41,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
                 continue;
             }
             let is_sound = block.is_complete && !block.is_damaged;
-            self.encoded_file((block.name, block.content), is_sound, Container::Uuencode);
+            self.encoded_file(block.name, block.content, is_sound, Container::Uuencode);
             taken.extend(block.is_complete.then_some(block.range));
         }
         for block in if is_yenc { yenc::blocks(&content) } else { vec![] } {
@@ -49,7 +49,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
                 self.defects.note(Defect::OpenOver);
                 continue;
             }
-            self.encoded_file((block.name, block.content), block.is_complete, Container::Yenc);
+            self.encoded_file(block.name, block.content, block.is_complete, Container::Yenc);
             taken.extend(block.is_closed.then_some(block.range));
         }
         if taken.is_empty() {
@@ -64,12 +64,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
         rest
     }
 
-    fn encoded_file(
-        &mut self,
-        (name, bytes): (String, Vec<u8>),
-        is_sound: bool,
-        container: Container,
-    ) {
+    fn encoded_file(&mut self, name: String, bytes: Vec<u8>, is_sound: bool, container: Container) {
         if !is_sound {
             self.defects.note(Defect::EncodedFileMalformed);
         }
@@ -128,7 +123,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
             container: Some(container),
         });
         for (name, bytes, is_sound) in found {
-            self.encoded_file((name, bytes), is_sound, container);
+            self.encoded_file(name, bytes, is_sound, container);
         }
         Ok(true)
     }

@@ -108,7 +108,7 @@ impl Decoder {
             }
             CharsetState::Utf32 { little_endian, held } => {
                 held.extend_from_slice(bytes);
-                utf32(held, little_endian, (last, malformed))
+                utf32(held, little_endian, last, malformed)
             }
         };
         *malformed |= matches!(self.state, CharsetState::Page(_)) && text.contains('\u{FFFD}');
@@ -183,11 +183,7 @@ fn escapes(held: &mut Vec<u8>, bytes: &[u8], last: bool) -> Vec<u8> {
     kept
 }
 
-fn utf32(
-    held: &mut Vec<u8>,
-    little_endian: &mut bool,
-    (last, malformed): (bool, &mut bool),
-) -> String {
+fn utf32(held: &mut Vec<u8>, little_endian: &mut bool, last: bool, malformed: &mut bool) -> String {
     let mut text = String::with_capacity(held.len() / 4);
     for unit in held.chunks_exact(4) {
         let mut bytes = [0; 4];

@@ -25,7 +25,7 @@ impl Utf7 {
                 }
                 None => plain(byte, &mut text, malformed),
                 Some((bits, count)) => match value(byte) {
-                    Some(value) => self.digit((bits << 6 | value, count + 6), &mut text, malformed),
+                    Some(value) => self.digit(bits << 6 | value, count + 6, &mut text, malformed),
                     None => {
                         self.end(&mut text, malformed);
                         match byte {
@@ -43,7 +43,7 @@ impl Utf7 {
         text
     }
 
-    fn digit(&mut self, (bits, count): (u32, u32), text: &mut String, malformed: &mut bool) {
+    fn digit(&mut self, bits: u32, count: u32, text: &mut String, malformed: &mut bool) {
         self.is_new = false;
         if count < 16 {
             self.bits = Some((bits, count));

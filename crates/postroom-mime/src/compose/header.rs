@@ -47,11 +47,11 @@ pub fn is_reserved(name: &str) -> bool {
 pub(crate) fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
     let mut utf8 = false;
     let ascii = draft.ascii_addresses;
-    utf8 |= addresses(out, ("From", "from"), std::slice::from_ref(&draft.from), false)?;
-    utf8 |= addresses(out, ("Sender", "sender"), draft.sender.as_slice(), false)?;
-    utf8 |= addresses(out, ("Reply-To", "replyTo"), &draft.reply_to, ascii)?;
-    utf8 |= addresses(out, ("To", "to"), &draft.to, ascii)?;
-    utf8 |= addresses(out, ("Cc", "cc"), &draft.cc, ascii)?;
+    utf8 |= addresses(out, "From", "from", std::slice::from_ref(&draft.from), false)?;
+    utf8 |= addresses(out, "Sender", "sender", draft.sender.as_slice(), false)?;
+    utf8 |= addresses(out, "Reply-To", "replyTo", &draft.reply_to, ascii)?;
+    utf8 |= addresses(out, "To", "to", &draft.to, ascii)?;
+    utf8 |= addresses(out, "Cc", "cc", &draft.cc, ascii)?;
     if draft.to.is_empty() && draft.cc.is_empty() {
         out.extend_from_slice(b"To: undisclosed-recipients:;\r\n");
     }
@@ -75,7 +75,7 @@ pub(crate) fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
     message_ids(out, "References", references);
     let mut extra_utf8 = Utf8Addresses { is_avoided: ascii, is_needed: false };
     for (at, (name, value)) in draft.headers.iter().enumerate() {
-        extra(out, at, (name, value), &mut extra_utf8)?;
+        extra(out, at, name, value, &mut extra_utf8)?;
     }
     out.extend_from_slice(b"MIME-Version: 1.0\r\n");
     Ok(utf8 || extra_utf8.is_needed)
@@ -83,7 +83,8 @@ pub(crate) fn write(draft: &Draft, out: &mut Vec<u8>) -> Result<bool, Invalid> {
 
 fn addresses(
     out: &mut Vec<u8>,
-    (name, property): (&str, &str),
+    name: &str,
+    property: &str,
     list: &[Address],
     ascii: bool,
 ) -> Result<bool, Invalid> {
@@ -156,7 +157,8 @@ fn message_ids(out: &mut Vec<u8>, name: &str, ids: Vec<&str>) {
 fn extra(
     out: &mut Vec<u8>,
     at: usize,
-    (name, value): (&str, &str),
+    name: &str,
+    value: &str,
     utf8: &mut Utf8Addresses,
 ) -> Result<(), Invalid> {
     let invalid = |reason: &str| Err(Invalid::new(format!("headers[{at}].name"), reason));

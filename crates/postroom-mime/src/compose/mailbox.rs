@@ -43,7 +43,7 @@ pub fn wire_address(address: &str) -> Result<WireAddress, &'static str> {
     let domain = if domain.is_ascii() {
         domain.to_owned()
     } else {
-        idna::domain_to_ascii(domain).map_err(|_| "has a domain that is not well formed")?
+        idna::domain_to_ascii(domain).map_err(|_| "has an invalid domain")?
     };
     let address = if local.starts_with('"') || is_dot_atom(local) {
         format!("{local}@{domain}")
@@ -125,7 +125,7 @@ mod tests {
             ("a..b@b.test", Ok(("\"a..b\"@b.test", false))),
             ("a.@b.test", Ok(("\"a.\"@b.test", false))),
             ("a@[127.0.0.1]", Ok(("a@[127.0.0.1]", false))),
-            ("a@b\u{ff1e}c.test", Err("has a domain that is not well formed")),
+            ("a@b\u{ff1e}c.test", Err("has an invalid domain")),
         ];
         for (address, want) in table {
             let want = want.map(|(address, needs_smtp_utf8)| WireAddress {

@@ -51,8 +51,8 @@ fn a_text_and_nothing_else() {
         Date: Sat, 25 Jul 2026 17:20:00 +0000\r\n\
         Message-ID: <1@demo.test>\r\n\
         MIME-Version: 1.0\r\n\
-        FileContent-Type: text/plain; charset=utf-8\r\n\
-        FileContent-Transfer-Encoding: 7bit\r\n\
+        Content-Type: text/plain; charset=utf-8\r\n\
+        Content-Transfer-Encoding: 7bit\r\n\
         \r\n\
         Hi Bob,\r\nall good?\r\n";
     assert_eq!(text(&draft), want);

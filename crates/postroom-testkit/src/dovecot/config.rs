@@ -6,6 +6,7 @@ use crate::dovecot::Ports;
 use crate::dovecot::mark;
 use crate::dovecot::version;
 use crate::packages;
+use crate::packages::Owner;
 use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +20,7 @@ pub(crate) fn greeting(directory: &Path) -> String {
 pub(crate) fn text(
     directory: &Path,
     ports: Ports,
-    owner: (u32, u32),
+    owner: Owner,
     options: &DovecotOptions,
 ) -> Result<String> {
     let words = if version()? >= (2, 4) { mail_2_4 } else { mail_2_3 };
@@ -33,8 +34,8 @@ pub(crate) fn text(
     Ok(parts.join("\n"))
 }
 
-fn mail_2_3(at: &str, (uid, gid): (u32, u32)) -> String {
-    let password = Dovecot::PASSWORD;
+fn mail_2_3(at: &str, owner: Owner) -> String {
+    let (password, uid, gid) = (Dovecot::PASSWORD, owner.uid, owner.gid);
     format!(
         "ssl_cert = <{at}/certificate.pem\n\
          ssl_key = <{at}/key.pem\n\
@@ -46,8 +47,8 @@ fn mail_2_3(at: &str, (uid, gid): (u32, u32)) -> String {
     )
 }
 
-fn mail_2_4(at: &str, (uid, gid): (u32, u32)) -> String {
-    let password = Dovecot::PASSWORD;
+fn mail_2_4(at: &str, owner: Owner) -> String {
+    let (password, uid, gid) = (Dovecot::PASSWORD, owner.uid, owner.gid);
     format!(
         "dovecot_config_version = 2.4.0\n\
          dovecot_storage_version = 2.4.0\n\
