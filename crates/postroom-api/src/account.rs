@@ -1,7 +1,8 @@
-//! The rule of accounts: one for each login at a server, because two fetch every mail twice.
+//! The rule of accounts: one account for each login at a server, because two would fetch every mail
+//! twice.
 //!
-//! The store keeps it, in the batch that creates or changes; here a client asks for an exception,
-//! and is told which account is there already.
+//! The store enforces it in the batch that creates or changes. This module reads the client's
+//! request for an exception, and names the existing account.
 
 use crate::app::Asked;
 use crate::parameters;
@@ -15,7 +16,7 @@ use postroom_store::SameLogin;
 /// The parameter that asks for the exception.
 const PARAMETER: &str = "duplicate";
 
-/// What a request that creates or changes says about accounts of the same login.
+/// Whether a request allows a second account of one login.
 ///
 /// # Errors
 ///
@@ -34,7 +35,7 @@ pub fn same_login(asked: &Asked) -> Result<SameLogin, Problem> {
     Ok(said)
 }
 
-/// The problem of new or changed accounts or profiles that lead to a second account of one login.
+/// The problem for accounts or profiles that would make a second account of one login.
 pub async fn twin(asked: &Asked, wanted: &[Entity]) -> Problem {
     let mut other = "another account of the same request".to_owned();
     for wanted in wanted {
@@ -48,8 +49,8 @@ pub async fn twin(asked: &Asked, wanted: &[Entity]) -> Problem {
         }
     }
     let detail = format!(
-        "{other} has this login at this server, and two would fetch every mail twice; use the one \
-         that is there, or ask for two with ?{PARAMETER}=allow"
+        "{other} has this login at this server, and two accounts would fetch every mail twice: use \
+         the existing one, or allow two with ?{PARAMETER}=allow"
     );
     Problem::conflict("same-login", detail)
 }

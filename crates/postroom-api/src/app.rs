@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// The store, and the bounds of the interface. Cheap to clone.
+/// The store, and the limits of the interface. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
     /// The store.
@@ -21,22 +21,22 @@ pub struct App {
     pub limits: Arc<Limits>,
     /// How much JSON is in memory.
     pub budget: Arc<Budget>,
-    /// Who sends wrong tokens.
+    /// The sources that send wrong tokens.
     pub lockout: Arc<Lockout>,
     /// Whether the engine works.
     pub engine: Engine,
-    /// Held by who looks whether the store is well: one at a time does.
+    /// Held while the store is checked, so that one check runs at a time.
     pub looking: Arc<Mutex<()>>,
 }
 
 impl App {
-    /// The interface of a store, with the default bounds.
+    /// The interface of a store, with the default limits.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self::with_limits(store, Limits::default())
     }
 
-    /// The interface of a store, with other bounds.
+    /// The interface of a store, with other limits.
     #[must_use]
     pub fn with_limits(store: Store, limits: Limits) -> Self {
         let budget = Budget::new(limits.json_read_bytes_max, limits.json_parsed_bytes_max);
@@ -45,19 +45,19 @@ impl App {
         Self { store, limits, budget, lockout, engine: Engine::default(), looking }
     }
 
-    /// The same, with a word for the health of the engine.
+    /// The same, with a function that reports the health of the engine.
     #[must_use]
     pub fn with_engine(self, problem: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Self { engine: Engine(Some(Arc::new(problem))), ..self }
     }
 }
 
-/// What says whether the engine works.
+/// The function that reports the health of the engine.
 #[derive(Clone, Default)]
 pub struct Engine(Option<Arc<dyn Fn() -> Option<String> + Send + Sync>>);
 
 impl Engine {
-    /// What of it does not work; `None` when all does, or there is none.
+    /// What is wrong with it. `None`: nothing, or there is no engine.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         self.0.as_ref().and_then(|problem| problem())

@@ -1,22 +1,22 @@
-//! What a client says of a file: its name, media type and content id.
+//! Checks what a client says about a file: name, media type and content id.
 //!
-//! A name is text for people and never a path: the store keeps files by number. Those that could
-//! mislead the programs of whoever gets the file are refused all the same.
+//! A name is text for people and never a path, because the store keeps files by number. Names that
+//! could mislead the recipient's programs are refused all the same.
 
 use crate::media_type::MediaType;
 
 /// How many bytes a file name may have.
 const NAME_BYTES_MAX: usize = 255;
-/// What a control character is refused with.
+/// The reason for refusing a control character.
 const CONTROL: &str = "has a control character (a line break, for example)";
 /// How many bytes a content id may have.
 const CONTENT_ID_BYTES_MAX: usize = 255;
 
-/// What keeps a text from being a file name; `None` when nothing does.
+/// Why a text is not a file name. `None`: it is one.
 #[must_use]
 pub fn name_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() || matches!(name, "." | "..") {
-        return Some("is no file name");
+        return Some("is not a file name");
     }
     if name.len() > NAME_BYTES_MAX {
         return Some("is longer than 255 bytes");
@@ -25,21 +25,21 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
         return Some(CONTROL);
     }
     if name.contains(['/', '\\']) {
-        return Some("has a slash; a file name is no path");
+        return Some("has a slash; a file name is not a path");
     }
     None
 }
 
-/// What keeps a text from being a media type; `None` when nothing does.
+/// Why a text is not a media type. `None`: it is one.
 #[must_use]
 pub fn media_type_problem(text: &str) -> Option<&'static str> {
     if text.chars().any(char::is_control) {
         return Some(CONTROL);
     }
     match MediaType::parse(text) {
-        None => Some("is no media type; one is type/subtype"),
+        None => Some("is not a media type: use type/subtype"),
         Some(media_type) if media_type.essence.starts_with("multipart/") => {
-            Some("is the media type of a whole with parts, not of a file")
+            Some("is a media type with parts, which a file cannot have")
         }
         Some(_) => None,
     }
@@ -49,17 +49,18 @@ pub fn media_type_problem(text: &str) -> Option<&'static str> {
 ///
 /// # Errors
 ///
-/// When it is empty, too long, or has a character that cannot stand in one.
+/// It is empty, too long, or has a character that is not allowed.
 pub fn content_id(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let inner = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
     if !is_content_id(inner) {
-        return Err("is no content id: 1 to 255 printable characters of ASCII but < > and space");
+        return Err("is not a content id: use 1 to 255 printable ASCII characters except < > and \
+                    space");
     }
     Ok(inner.to_owned())
 }
 
-/// The content id of an inline file that brought none: its name, when it can be one, so that
+/// The content id of an inline file without one: its name, if that is a valid content id. So
 /// `cid:logo.png` finds `logo.png`.
 #[must_use]
 pub fn content_id_from_name(name: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Bodies of requests: counted while they are read, and never waited for without end.
+//! Bodies of requests. They are counted while they are read, and every wait has a deadline.
 
 use crate::app::App;
 use crate::budget::SMALL_BYTES;
@@ -24,20 +24,20 @@ use std::time::Duration;
 /// Why a body could not be read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// It is larger than it may be.
+    /// It is too large.
     #[error("the body is larger than {bytes_max} bytes")]
     TooLarge {
-        /// The bound.
+        /// The limit.
         bytes_max: u64,
     },
     /// The client sent nothing for too long.
-    #[error("the client fell silent in the middle of the body")]
+    #[error("no more bytes of the body came in time; send the request again")]
     Silent,
-    /// The client takes longer for the whole than it may.
-    #[error("the client takes too long to send the body")]
+    /// The client took too long for the whole body.
+    #[error("the body took too long to arrive; send the request again")]
     Slow,
-    /// The connection ended, or the framing is wrong.
-    #[error("the body broke off or is not well framed")]
+    /// The connection ended, or the framing is invalid.
+    #[error("the body ended too early, or its framing is invalid")]
     BrokenOff,
 }
 
@@ -67,7 +67,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// 413 at once when the request says that it is larger.
+    /// 413 at once if the request announces a larger body.
     pub fn new(
         headers: &HeaderMap,
         body: Body,
@@ -119,7 +119,7 @@ impl Incoming {
     }
 }
 
-/// Checks that the bytes of a body are what they are said to be, and not compressed.
+/// Checks that a body has no encoding, such as compression.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(coding) = coding(headers, &header::CONTENT_ENCODING, "identity") {
         let detail = format!("takes no Content-Encoding, and not {coding}: send it as it is");
@@ -133,7 +133,7 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The first coding of a field that is not `known`.
+/// The first coding of a field that differs from `known`.
 fn coding(headers: &HeaderMap, name: &HeaderName, known: &str) -> Option<String> {
     let fields = headers.get_all(name).into_iter();
     let codings = fields.flat_map(|field| field.to_str().unwrap_or("?").split(','));
@@ -141,12 +141,12 @@ fn coding(headers: &HeaderMap, name: &HeaderName, known: &str) -> Option<String>
     odd.find(|coding| !coding.eq_ignore_ascii_case(known)).map(str::to_owned)
 }
 
-/// What a JSON body says, with its share of the memory for such bodies.
+/// A JSON body, with its share of the memory for such bodies.
 #[derive(Debug)]
 pub struct Sent {
-    /// What it says.
+    /// The JSON.
     pub document: Document,
-    /// Is held as long as this is needed.
+    /// The share. It is held as long as the JSON is needed.
     pub share: Share,
 }
 
@@ -154,8 +154,8 @@ pub struct Sent {
 ///
 /// # Errors
 ///
-/// 415 for another media type, 413 when it is too large, 400 with line and column when it is no
-/// JSON, or nested too deep; 503 when there is no memory for it in time.
+/// 415 for another media type, 413 if it is too large, 400 with line and column if it is not JSON
+/// or nested too deeply, 503 if there is no memory for it in time.
 pub async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Problem> {
     let media_type = MediaType::of(headers);
     if let Some(other) = media_type.as_ref().filter(|media_type| !media_type.is_json()) {
@@ -169,7 +169,8 @@ pub async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Pr
     }
     let limits = &app.limits;
     let mut incoming = Incoming::new(headers, body, limits.json_bytes_max, limits)?;
-    // Who says a length cannot send more; who says none may send all that is allowed.
+    // A request with a length cannot send more than that. A request without one may send up to the
+    // limit.
     let said = headers.get(header::CONTENT_LENGTH).and_then(|field| field.to_str().ok());
     let said = said.and_then(|said| said.parse().ok()).unwrap_or(limits.json_bytes_max);
     let said = usize::try_from(said).unwrap_or(usize::MAX);
@@ -189,12 +190,12 @@ pub async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Pr
     parse_json("the body", bytes, app).await
 }
 
-/// Reads JSON, which is work of its own when it is large; `what` is what holds it.
+/// Parses JSON. Large JSON is parsed on another thread. `what` names its container in errors.
 ///
 /// # Errors
 ///
-/// 400 with line and column when it is no JSON, or nested too deep; 413 when it has too many
-/// values; 503 when there is no memory for it in time.
+/// 400 with line and column if it is not JSON or nested too deeply, 413 if it has too many values,
+/// 503 if there is no memory for it in time.
 pub async fn parse_json(what: &'static str, bytes: Vec<u8>, app: &App) -> Result<Sent, Problem> {
     if bytes.len() <= SMALL_BYTES {
         let values = json::count(what, &bytes)?;
@@ -208,7 +209,7 @@ pub async fn parse_json(what: &'static str, bytes: Vec<u8>, app: &App) -> Result
     Ok(Sent { document, share })
 }
 
-/// Does long work where nobody waits for the thread.
+/// Does long work on a thread where it blocks nothing else.
 async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {

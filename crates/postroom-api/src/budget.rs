@@ -1,7 +1,7 @@
-//! How much JSON there is in memory at once, over all requests.
+//! Limits how much JSON is in memory at once, over all requests.
 //!
-//! A request that is small takes no part. A large one waits for its share of the bytes before it is
-//! read, and for its share of the values before it is parsed; shares are always taken in this
+//! Small requests are not limited. A large request waits for its share of the bytes before it is
+//! read, and for its share of the values before it is parsed. Shares are always taken in this
 //! order, so that no two requests wait for each other.
 
 use crate::problem::Problem;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
-/// What is smaller than this is not counted.
+/// Smaller requests are not counted.
 pub const SMALL_BYTES: usize = 64 * 1024;
 /// How long a request waits for its share.
 const WAIT_MAX: Duration = Duration::from_secs(120);
-/// One permit stands for so many bytes.
+/// How many bytes one permit stands for.
 const UNIT_BYTES: usize = 1024;
 
 /// The shares of the requests.
@@ -31,14 +31,14 @@ struct Pool {
     units_max: usize,
 }
 
-/// A share, which is given back when it is dropped.
+/// A share. Dropping it gives it back.
 #[derive(Debug, Default)]
 pub struct Share {
     _units: Option<OwnedSemaphorePermit>,
 }
 
 impl Budget {
-    /// A budget: so many bytes of JSON as text, and so many as values.
+    /// A budget with limits for JSON as text and as values.
     #[must_use]
     pub fn new(read_bytes: usize, parsed_bytes: usize) -> Self {
         Self { read: Pool::new(read_bytes), parsed: Pool::new(parsed_bytes) }
@@ -73,7 +73,7 @@ impl Pool {
         if bytes < SMALL_BYTES {
             return Ok(Share::default());
         }
-        // What is larger than all has it alone.
+        // A request that is larger than the whole budget takes all of it.
         let units = (bytes / UNIT_BYTES).min(self.units_max);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let share = Arc::clone(&self.units).acquire_many_owned(units);

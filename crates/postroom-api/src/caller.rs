@@ -1,4 +1,4 @@
-//! Who asks: the bearer token, and the domain that it opens.
+//! The caller: the bearer token, and its domain.
 //!
 //! Standards: RFC 6750.
 
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// An authorised caller. A function that takes one cannot be reached without a good token.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The domain of the token: all that the caller can see.
+    /// The domain of the token. The caller sees nothing else.
     pub domain: Domain,
     /// The name of the token: the feed says that it changed what the caller changes.
     pub name: String,
@@ -33,8 +33,8 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let token = bearer(parts)?;
-        // A good token is always listened to: who sends wrong ones from the same address, behind a
-        // proxy for example, locks nobody else out.
+        // A good token is always accepted. So wrong tokens from the same address, such as that of a
+        // proxy, lock nobody else out.
         if let Some(Bearer { domain, name }) = app.store.token_verify(token).await? {
             if let Some(connection) = parts.extensions.get::<Arc<Connection>>() {
                 connection.is_known();
@@ -65,7 +65,7 @@ fn bearer(parts: &Parts) -> Result<&str, Problem> {
     Ok(token)
 }
 
-/// The address that the request comes from. Where the server does not say, all are one source.
+/// The address of the client. If the server does not know it, all clients are one source.
 fn source(parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip())

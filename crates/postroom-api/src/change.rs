@@ -1,4 +1,4 @@
-//! Changes of one entity: `PATCH`, `PUT`, `DELETE`, each only of the version that was checked.
+//! Changes of one entity: `PATCH`, `PUT`, `DELETE`. Each changes only the version that was checked.
 
 use crate::account;
 use crate::app::Asked;
@@ -32,7 +32,7 @@ use uuid::Uuid;
 /// How often a change is tried when others change the same entity meanwhile.
 const TRIES_MAX: usize = 20;
 
-/// `PATCH` of an entity: the properties sent change, the others stay.
+/// `PATCH` of an entity: changes the properties that are sent. The others stay.
 ///
 /// # Errors
 ///
@@ -44,8 +44,8 @@ pub async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Probl
     apply(&asked, id, &sent.document.json).await
 }
 
-/// `PUT` of an entity: the properties that are not sent take their default. Secrets stay: what is
-/// never shown cannot be sent back. An id that is not known is created.
+/// `PUT` of an entity: properties that are not sent get their default. Secrets stay, because a
+/// client cannot send back what no answer shows. An unknown id is created.
 ///
 /// # Errors
 ///
@@ -73,7 +73,7 @@ pub async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem
 ///
 /// # Errors
 ///
-/// 404, 412 for another version, 409 when something still needs it.
+/// 404, 412 for another version, 409 if something still refers to it.
 pub async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let store = &asked.app.store;
@@ -112,7 +112,8 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
         if is_message && current.text("messageDirection") == Some("out") {
             message::plain_ids(&mut changes);
         }
-        // To send what waits is a change of its own: it is composed anew, and due at once.
+        // Setting `sending` again counts as a change: the message is composed again and is due at
+        // once.
         let hurries = sent.as_object().is_some_and(|sent| message::hurries(&current, sent));
         changes.retain(|name, value| is_secret(class, name) || value != current.get(name));
         if is_message && hurries {
@@ -137,7 +138,7 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
             Updated::Done(entity) => return Ok(view::entity(class, &entity, None)),
             Updated::Missing => return Err(missing(class)),
             Updated::Stale { version } if conditional => return Err(Problem::stale(version)),
-            // Somebody was faster: what was checked may no longer hold.
+            // The entity was changed meanwhile, so the checks may no longer hold.
             Updated::Stale { .. } => {}
         }
     }
@@ -157,7 +158,7 @@ async fn check_message(
         return Err(refused.into());
     }
     references::complete(asked, &mut after, Some(current)).await?;
-    // Where the folder implies the account, it is that one, whatever was sent.
+    // If the folder implies an account, that account counts, whatever was sent.
     let account = after.get("account_id");
     if account == current.get("account_id") {
         changes.shift_remove("account_id");
@@ -179,12 +180,12 @@ async fn check_message(
     Ok(())
 }
 
-/// Whether a change of a folder says which mailbox it stands for.
+/// Whether a change of a folder changes its mailbox.
 fn names_mailbox(changes: &Map<String, Json>) -> bool {
     ["account_id", "name", "title"].into_iter().any(|name| changes.contains_key(name))
 }
 
-/// An entity as it is with changes.
+/// An entity with changes applied.
 fn after(current: &Entity, changes: &Map<String, Json>) -> Entity {
     let mut after = current.clone();
     for (name, value) in changes {
@@ -197,7 +198,7 @@ fn after(current: &Entity, changes: &Map<String, Json>) -> Entity {
     after
 }
 
-/// Adds what a replacement leaves out, as unset or with its default.
+/// Adds the properties that a replacement leaves out, unset or with their default.
 fn fill(class: &Class, members: &mut Map<String, Json>) {
     let settable = class.columns().filter(|p| !p.read_only() && !p.write_only());
     for property in settable {
@@ -216,5 +217,9 @@ fn missing(class: &Class) -> Problem {
 }
 
 fn too_busy() -> Problem {
-    Problem::conflict("busy", "the entity is changed by many at once; try again")
+    Problem::conflict(
+        "busy",
+        "too many clients change this entity at the same time; nothing was \
+                       changed: try again",
+    )
 }

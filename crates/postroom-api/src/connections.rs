@@ -1,10 +1,10 @@
 //! The open connections: how many there may be, and which one gives way to a new one.
 //!
-//! A connection is anonymous until a request on it brings a good token. Anonymous connections give
-//! way first: the oldest one of the source that has the most. Each source may have so many of them.
-//! When all are known, the one that was quiet for the longest time is asked to end; it finishes the
-//! request that is under way. Therefore somebody without a token keeps nobody else out, behind a
-//! proxy too, where all connections come from one address.
+//! A connection is anonymous until a request on it has a good token. Anonymous connections give way
+//! first: the oldest one of the source that has the most. Each source may have only so many of
+//! them. If no connection is anonymous, the one that was idle for longest is asked to end, and it
+//! finishes its running request. Therefore a client without a token keeps nobody else out, not even
+//! behind a proxy, where all connections come from one address.
 
 use crate::limits::Limits;
 use crate::source;
@@ -26,12 +26,12 @@ use tokio::sync::watch;
 /// How long a new connection waits before another one is asked to end.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What a connection is told.
+/// What a connection has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leave {
     /// It may stay.
     No,
-    /// It ends with the request that is under way, or at once when there is none.
+    /// It ends after the running request, or at once if there is none.
     WhenDone,
     /// It ends at once.
     Now,
@@ -42,14 +42,14 @@ pub enum Leave {
 pub struct Connection {
     number: u64,
     source: IpAddr,
-    /// When it last began with a request, in the order of all requests; 0 before the first.
+    /// The number of its last request, in the order of all requests. 0: it had none.
     used: AtomicU64,
     known: AtomicBool,
     leave: watch::Sender<Leave>,
 }
 
 impl Connection {
-    /// Whether it has brought the head of a request.
+    /// Whether the head of a request has arrived on it.
     #[must_use]
     pub fn has_asked(&self) -> bool {
         self.used.load(Ordering::Relaxed) > 0
@@ -60,7 +60,7 @@ impl Connection {
         self.known.store(true, Ordering::Relaxed);
     }
 
-    /// What it is told from now on.
+    /// What it has to do from now on.
     #[must_use]
     pub fn leaving(&self) -> watch::Receiver<Leave> {
         self.leave.subscribe()
@@ -95,7 +95,7 @@ struct Inner {
     requests: AtomicU64,
 }
 
-/// The place of a connection; it is free again when this is dropped.
+/// The place of a connection. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Seat {
     /// The connection.
@@ -111,7 +111,7 @@ impl Drop for Seat {
 }
 
 impl Connections {
-    /// With the bounds of the interface.
+    /// No connections yet, with the limits of the interface.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let inner = Inner {
@@ -125,7 +125,7 @@ impl Connections {
         Self { inner: Arc::new(inner) }
     }
 
-    /// A place for a new connection, as soon as there is one. Others are told to give way for it.
+    /// Waits for a place for a new connection. Others are told to give way for it.
     pub async fn seat(&self, address: IpAddr) -> Seat {
         let source = source::network(address);
         loop {
@@ -167,7 +167,7 @@ impl Connections {
         Seat { connection, connections: self.clone(), _permit: permit }
     }
 
-    /// Tells one connection to give way, when there is no place for another of this source.
+    /// Tells one connection to give way, if there is no place for another one of this source.
     fn make_room(&self, source: IpAddr) {
         let open = self.open();
         if open.len() < self.inner.places_max.min(self.inner.anonymous_max) {

@@ -1,4 +1,4 @@
-//! New entities: from JSON, a list of them, or a form with files, to what the store keeps.
+//! New entities: from JSON, a JSON list, or a form with files.
 
 use crate::account;
 use crate::app::Asked;
@@ -45,12 +45,12 @@ use uuid::Uuid;
 /// The part of a form that holds the JSON.
 const JSON_PART: &str = "message";
 
-/// `POST` of a collection: one entity, or a list of which all are created or none; under an
-/// `Idempotency-Key` once, however often it comes.
+/// `POST` of a collection: one entity, or a list of which all are created or none. With an
+/// `Idempotency-Key`, a repeated request creates nothing again.
 ///
 /// # Errors
 ///
-/// 422 with everything that is wrong, in a list with its index; what reading and storing fail with.
+/// 422 with everything that is wrong, in a list with its index; errors of reading and storing.
 pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     let same_login = account::same_login(&asked)?;
     let is_form = MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form());
@@ -60,10 +60,10 @@ pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     } else {
         (body::json(&asked.headers, body, &asked.app).await?, vec![])
     };
-    // The share is held until all is created.
+    // The share is held until everything is created.
     let Sent { document: Document { json, digest }, share: _share } = sent;
     if is_form && json.is_array() {
-        return Err(Invalid::new(JSON_PART, "is one entity; a list comes without files").into());
+        return Err(Invalid::new(JSON_PART, "takes one entity; a list cannot have files").into());
     }
     let once = once::of(&asked.headers, digest, (&files, contents.finalize()))?;
     let is_list = json.is_array();
@@ -109,7 +109,7 @@ async fn all(asked: &Asked, list: Vec<Json>) -> Result<Vec<NewEntity>, Problem> 
     if problems.is_empty() { Ok(all) } else { Err(Problem::invalid(problems)) }
 }
 
-/// Creates the entity of an id that the client chose, with `PUT`; `None` when it is there by now.
+/// Creates the entity with an id that the client chose, for `PUT`. `None`: it exists by now.
 ///
 /// # Errors
 ///
@@ -153,7 +153,7 @@ async fn store(
     let wanted: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
     match (asked.app.store.entity_create_on(place, new, terms).await, terms.once) {
         (Ok(Some(created)), _) => Ok(created),
-        // The same request was faster by another connection.
+        // The same request on another connection was faster.
         (Ok(None), Some(once)) => {
             let before = once::before(asked, once).await?;
             before.ok_or_else(|| Problem::fault("a key vanished"))
@@ -164,8 +164,8 @@ async fn store(
     }
 }
 
-/// Reads a form: the part `message` is JSON, each other a file of the property it is named after.
-/// What is in the files goes into the hash.
+/// Reads a form. The part `message` is JSON. Every other part is a file of the property with the
+/// part's name. The contents of the files go into the hash.
 async fn from_form(
     asked: &Asked,
     body: Body,
@@ -180,7 +180,7 @@ async fn from_form(
         if name == JSON_PART && json.is_none() {
             let mut bytes = vec![];
             while let Some(piece) = field.next().await {
-                let piece = piece.map_err(|_| Problem::malformed("the form broke off"))?;
+                let piece = piece.map_err(|_| Problem::malformed("the form ended too early"))?;
                 bytes.extend_from_slice(&piece);
                 if bytes.len() as u64 > app.limits.json_bytes_max {
                     return Err(Problem::too_large("the JSON", app.limits.json_bytes_max));
@@ -252,7 +252,7 @@ async fn entity(
     Ok(NewEntity { entity, files })
 }
 
-/// The name that clients know a property by: its alias, if it has one.
+/// The name of a property for clients: its alias, if it has one.
 fn shown_name(asked: &Asked, property: &str) -> String {
     let alias = asked.class.property(property).and_then(|property| property.text("alias"));
     alias.unwrap_or(property).to_owned()

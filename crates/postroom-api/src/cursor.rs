@@ -1,8 +1,8 @@
-//! Cursors: where in an order a list went on from, for `after` and `Link: rel="next"`.
+//! Cursors: the position of a page in an order, for `after` and `Link: rel="next"`.
 //!
-//! A cursor holds the order and the values that the last entity shown has in it; the next page is
-//! what comes behind them. Entities that come or go meanwhile neither shift nor repeat others.
-//! Unset values come first in an ascending order, as in the store.
+//! A cursor holds the order, and the values of the last entity of the page in this order. The next
+//! page begins after them. So entities that are created or deleted meanwhile neither shift nor
+//! repeat others. In an ascending order, unset values come first, as in the store.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,7 +18,7 @@ use postroom_model::filter::Operand;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// The cursor behind `entity`.
+/// The cursor after `entity`.
 #[must_use]
 pub fn behind(order: &[Order], entity: &Entity) -> String {
     let key = |order: &Order| json!([sign(order), value(entity, &order.property)]);
@@ -26,13 +26,19 @@ pub fn behind(order: &[Order], entity: &Entity) -> String {
     URL_SAFE_NO_PAD.encode(Json::Array(keys).to_string())
 }
 
-/// The filter that lets through what comes behind the cursor.
+/// The filter of the entities after the cursor.
 ///
 /// # Errors
 ///
-/// When the text is no cursor, or one of another order.
+/// The text is not a cursor, or a cursor of another order.
 pub fn filter(class: &Class, order: &[Order], cursor: &str) -> Result<Filter, Invalid> {
-    let other = || Invalid::new("after", "is no cursor of this list and order");
+    let other = || {
+        Invalid::new(
+            "after",
+            "is not a cursor of this list and order; take it from the \
+                                 header `Link`",
+        )
+    };
     let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| other())?;
     let keys: Vec<(String, Json)> = serde_json::from_slice(&json).map_err(|_| other())?;
     let order = complete(order);
@@ -56,7 +62,8 @@ pub fn filter(class: &Class, order: &[Order], cursor: &str) -> Result<Filter, In
     Ok(Filter::Or(one_of))
 }
 
-/// The order with the id at its end, which makes it total. What follows the id changes nothing.
+/// The order with the id at its end, so that no two entities are equal. Whatever follows the id has
+/// no effect.
 fn complete(order: &[Order]) -> Vec<Order> {
     let mut order: Vec<Order> = order.to_vec();
     if let Some(at) = order.iter().position(|order| order.property == "id") {
@@ -80,7 +87,7 @@ fn value(entity: &Entity, property: &str) -> Json {
     }
 }
 
-/// One property of the order with the value that the last entity has.
+/// One property of the order, with the value of the last entity.
 struct Key {
     operand: Operand,
     literal: Literal,
@@ -118,7 +125,7 @@ impl Key {
         Filter::Compare(self.operand.clone(), Comparison::Equal, self.literal.clone())
     }
 
-    /// What comes behind; `None` when nothing can.
+    /// The filter of the entities after it. `None`: there can be none.
     fn beyond(&self) -> Option<Filter> {
         let compare =
             |comparison| Filter::Compare(self.operand.clone(), comparison, self.literal.clone());

@@ -1,4 +1,4 @@
-//! `/rest/v1/design/classes`: the classes as they are.
+//! `/rest/v1/design/classes`: the classes.
 
 use crate::app::App;
 use crate::caller::Caller;

@@ -1,6 +1,6 @@
-//! Downloads: the bytes of a file, whole or a range of them, as they come out of the store.
+//! Downloads: streams the bytes of a file, or a range of them, out of the store.
 //!
-//! What mail brings is never trusted: no sniffing, no scripts, no origin of its own.
+//! Content of mail is never trusted: no sniffing, no scripts, no origin of its own.
 //!
 //! Standards: RFC 9110 §14 (ranges), §13.1 (conditions).
 
@@ -31,7 +31,7 @@ use postroom_store::FileSource;
 use postroom_store::Store;
 use std::ops::Range;
 
-/// What a browser may do with what it gets: show it, with pictures that are part of it.
+/// What a browser may do with the file: show it, with embedded pictures.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'",
 );
@@ -40,7 +40,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 ///
 /// # Errors
 ///
-/// 416 for a range that it does not have; what the store fails with.
+/// 416 for a range that the file does not have; errors of the store.
 pub async fn download(
     store: &Store,
     file: &FileRow,
@@ -65,7 +65,7 @@ pub async fn download(
     Ok(response)
 }
 
-/// Whether a `Range` still holds: `If-Range` names this content, or is not there.
+/// Whether a `Range` still applies: `If-Range` names this content, or is missing.
 fn if_range(headers: &HeaderMap, tag: &str) -> bool {
     headers.get(header::IF_RANGE).is_none_or(|field| field.as_bytes() == tag.as_bytes())
 }
@@ -85,7 +85,7 @@ async fn respond(store: &Store, file: &FileRow, range: Option<&str>) -> Result<R
     }
 }
 
-/// How many bytes a file has that only reading tells.
+/// The size of a file that is known only after reading it.
 async fn measure(mut download: Download) -> Result<u64, Error> {
     let mut size_bytes = 0;
     while let Some(piece) = download.next().await? {
@@ -94,7 +94,7 @@ async fn measure(mut download: Download) -> Result<u64, Error> {
     Ok(size_bytes)
 }
 
-/// The range to serve; `None` for the whole file.
+/// The range to serve. `None`: the whole file.
 fn wanted(field: Option<&str>, size_bytes: u64) -> Result<Option<Range<u64>>, Problem> {
     match field.map_or(Wanted::Whole, |field| range::parse(field, size_bytes)) {
         Wanted::Whole => Ok(None),
@@ -129,15 +129,16 @@ fn partial(body: Body, range: &Range<u64>, size_bytes: u64) -> Response {
     response
 }
 
-/// The body, with its first bytes read: what is damaged there is said by the status.
+/// The body. Its first bytes are read in advance, so that damage there is reported by the status
+/// code.
 async fn body(mut download: Download) -> Result<Body, Error> {
     let first = download.next().await?;
     let first = stream::iter(first.map(Ok));
     Ok(Body::from_stream(first.chain(pieces(download))))
 }
 
-/// The bytes as they come. When they cannot be read to their end, the connection breaks off, so
-/// that no client takes a part for the whole.
+/// The bytes as they are read. If reading fails, the connection is cut, so that no client mistakes
+/// a part for the whole.
 fn pieces(download: Download) -> impl Stream<Item = Result<Bytes, Error>> + Send {
     stream::unfold(Some(download), |download| async {
         let mut download = download?;
@@ -152,7 +153,7 @@ fn pieces(download: Download) -> impl Stream<Item = Result<Bytes, Error>> + Send
     })
 }
 
-/// The charset that the bytes have when they are shown: html is always shown in UTF-8.
+/// The charset of the bytes in the answer. Html is always sent in UTF-8.
 fn charset(file: &FileRow) -> Option<&str> {
     if file.property == files::HTML {
         return Some("utf-8");

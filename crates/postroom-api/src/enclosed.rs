@@ -1,5 +1,5 @@
-//! Files that stand in the JSON of a new entity:
-//! `{"html": "<p>…", "attachments": [{"name", "contentType", "contentId", "content": base64}]}`.
+//! Files in the JSON of a new entity: `{"html": "<p>…", "attachments": [{"name", "contentType",
+//! "contentId", "content": base64}]}`.
 
 use crate::attributes;
 use base64::Engine;
@@ -25,11 +25,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub struct Enclosed {
     /// The property that it belongs to.
     pub property: String,
-    /// Where in the JSON it stood, for what is wrong with it later.
+    /// Its place in the JSON, for error texts.
     pub place: String,
-    /// Its name; `None` when a single file brings none.
+    /// Its name. `None`: a single file without a name.
     pub name: Option<String>,
-    /// Its media type, when it is said.
+    /// Its media type, if given.
     pub media_type: Option<String>,
     /// Its content id, without angle brackets.
     pub content_id: Option<String>,
@@ -37,7 +37,7 @@ pub struct Enclosed {
     pub bytes: Vec<u8>,
 }
 
-/// Takes the files out of the JSON of a new entity; what is left are its values.
+/// Takes the files out of the JSON of a new entity. The rest are its values.
 ///
 /// # Errors
 ///
@@ -149,7 +149,7 @@ impl Reader {
             BASE64.decode(text)
         };
         decoded.unwrap_or_else(|error| {
-            self.refuse(format!("{place}.content"), format!("is no base64: {error}"));
+            self.refuse(format!("{place}.content"), format!("is not base64: {error}"));
             vec![]
         })
     }
@@ -203,10 +203,10 @@ mod tests {
             (json!({"inlines": [{"name": "a/b", "content": ""}]}),           "inlines[0].name: has a slash"),
             (json!({"inlines": [{"name": "a\r\nb", "content": ""}]}),        "inlines[0].name: has a control"),
             (json!({"file": [{"name": "a"}]}),                               "file[0].content: takes the bytes"),
-            (json!({"file": [{"name": "a", "content": "%"}]}),               "file[0].content: is no base64"),
+            (json!({"file": [{"name": "a", "content": "%"}]}),               "file[0].content: is not base64"),
             (json!({"file": [{"name": "a", "content": "", "x": 1}]}),        "file[0].x: no such field"),
-            (json!({"file": [{"name": "a", "content": "", "contentType": "x"}]}), "file[0].contentType: is no media type"),
-            (json!({"file": [{"name": "a", "content": "", "contentId": "a b"}]}), "file[0].contentId: is no content id"),
+            (json!({"file": [{"name": "a", "content": "", "contentType": "x"}]}), "file[0].contentType: is not a media type"),
+            (json!({"file": [{"name": "a", "content": "", "contentId": "a b"}]}), "file[0].contentId: is not a content id"),
             (json!({"html": 5}),                                             "html: takes {name"),
             (json!({"html": {"content": 5}}),                                "html.content: takes the bytes"),
         ];

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
-/// `GET` of a collection: a list, with the way to the next page when there may be one.
+/// `GET` of a collection: a list, with a link to the next page if there may be one.
 ///
 /// # Errors
 ///
@@ -51,7 +51,7 @@ pub async fn list(asked: Asked) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// The last entity of a full page, with what the order needs of it.
+/// The last entity of a full page, with the values that the order needs.
 async fn last_of(asked: &Asked, query: &Query) -> Result<Option<Entity>, Problem> {
     let last = Query {
         limit: 1,

@@ -23,22 +23,22 @@ pub fn of_file(file: &FileRow) -> String {
     format!("\"{}\"", file.etag())
 }
 
-/// The tag as the value of a header field; `None` when it has bytes that none may have.
+/// The tag as the value of a header field. `None`: it has bytes that a header field cannot have.
 #[must_use]
 pub fn header(tag: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(tag).ok()
 }
 
 /// Checks `If-Match` and `If-None-Match` against the present version. Gives whether the client sent
-/// the former.
+/// `If-Match`.
 ///
 /// # Errors
 ///
-/// 412 when `If-Match` names other versions only, or `If-None-Match` this one; 400 for a malformed
-/// field.
+/// 412 if `If-Match` names only other versions, or `If-None-Match` names this one; 400 for a
+/// malformed field.
 pub fn check(headers: &HeaderMap, version: i64) -> Result<bool, Problem> {
     if is_known(headers, &of_version(version))? {
-        let detail = "If-None-Match: there is such an entity already";
+        let detail = "If-None-Match: the entity exists already";
         return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
     }
     if !headers.contains_key(header::IF_MATCH) {
@@ -48,7 +48,7 @@ pub fn check(headers: &HeaderMap, version: i64) -> Result<bool, Problem> {
     if matches(headers, Some(&tag))? { Ok(true) } else { Err(Problem::stale(version)) }
 }
 
-/// Whether `If-Match` names the tag; `None` when nothing is there that it could name.
+/// Whether `If-Match` names the tag. `None` as tag: nothing exists.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ pub fn matches(headers: &HeaderMap, tag: Option<&str>) -> Result<bool, Problem> 
     Ok(tag.is_some_and(|tag| sent.iter().any(|sent| *sent == "*" || *sent == tag)))
 }
 
-/// Whether `If-None-Match` names the tag: the client has it already.
+/// Whether `If-None-Match` names the tag, so that the client already has the content.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, P
     Ok(tags)
 }
 
-/// The tag that a text begins with, and what is behind it.
+/// The tag at the beginning of a text, and the rest of the text.
 fn first(text: &str) -> Option<(&str, &str)> {
     if text.starts_with('*') {
         return text.split_at_checked(1);

@@ -33,7 +33,7 @@ use uuid::Uuid;
 /// Where a file is: entity, property, and name within a list.
 type At<'a> = (Uuid, &'a str, Option<&'a str>);
 
-/// `GET` of a list of files: what is known of each.
+/// `GET` of a list of files: the description of each.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ pub async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
 ///
 /// # Errors
 ///
-/// 409 for a name that exists or files that do not change, 415 for a body that is no form.
+/// 409 for a name that exists or files that cannot be changed, 415 for a body that is not a form.
 pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let property = writable(&asked, (id, property)).await?;
@@ -104,7 +104,7 @@ pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Probl
     let property = writable(&asked, (id, property)).await?;
     let present = find(&asked, at).await?;
     check_condition(&asked.headers, present.as_ref())?;
-    // A single file keeps the name it has, so that the new one replaces it.
+    // A single file keeps its name, so that the new file replaces it.
     let kept = present.as_ref().map(|row| row.name.clone());
     let name = match name {
         Some(name) => Some(name.to_owned()),
@@ -152,7 +152,7 @@ pub async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
     Err(missing())
 }
 
-/// The property, when the entity is there and its files may be changed.
+/// The property, if the entity exists and its files may be changed.
 async fn writable(asked: &Asked, (id, property): (Uuid, &str)) -> Result<Property, Problem> {
     let entity = change::find(asked, id).await?;
     if asked.class.classname == MESSAGES {
@@ -165,37 +165,37 @@ async fn rows(asked: &Asked, id: Uuid, property: &str) -> Result<Vec<FileRow>, P
     Ok(asked.app.store.file_list(&asked.domain, id, property).await?)
 }
 
-/// The file at a place; without a name, the only one of its property.
+/// The file at a place. Without a name, the only file of its property.
 async fn find(asked: &Asked, (id, property, name): At<'_>) -> Result<Option<FileRow>, Problem> {
     let rows = rows(asked, id, property).await?;
     Ok(rows.into_iter().find(|row| name.is_none_or(|name| row.name == name)))
 }
 
-/// What the header fields say of a file whose bytes are the body.
+/// What the header fields say about a file whose bytes are the body.
 fn said_by(headers: &HeaderMap) -> Said {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let text = |name: &str| text(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    // Clients such as curl send this type for every body whose type they are not told.
+    // Clients such as curl send this type for a body without a given type.
     let media_type =
         text("content-type").filter(|text| text != "application/x-www-form-urlencoded");
     Said { place: String::new(), name: None, media_type, content_id: text("content-id") }
 }
 
-/// Checks `If-Match` against the content that is there.
+/// Checks `If-Match` against the present content.
 fn check_match(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
     let tag = present.map(etag::of_file);
     if headers.contains_key(header::IF_MATCH) && !etag::matches(headers, tag.as_deref())? {
-        return Err(stale("the file has another content now"));
+        return Err(stale("the file was changed meanwhile: read it again"));
     }
     Ok(())
 }
 
-/// Checks `If-Match` and `If-None-Match: *` before a change of the content that is there.
+/// Checks `If-Match` and `If-None-Match: *` before a change of the content.
 fn check_condition(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Problem> {
     check_match(headers, present)?;
     let tag = present.map(etag::of_file);
     if etag::is_known(headers, tag.as_deref().unwrap_or_default())? && tag.is_some() {
-        return Err(stale("there is such a file already"));
+        return Err(stale("the file exists already"));
     }
     Ok(())
 }

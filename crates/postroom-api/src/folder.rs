@@ -1,12 +1,13 @@
-//! The rules of folders: an account has one for each mailbox, so that no message arrives twice.
+//! The rule of folders: an account has one folder for each mailbox, so that no message arrives
+//! twice.
 
 use crate::app::Asked;
 use crate::problem::Problem;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 
-/// Checks that no other folder of the account stands for the same mailbox. The store keeps that
-/// rule anyway; here the other folder is named.
+/// Checks that no other folder of the account has the same mailbox. The store enforces this rule;
+/// this check can name the other folder.
 ///
 /// # Errors
 ///
@@ -18,7 +19,7 @@ pub async fn check(asked: &Asked, folder: &Entity) -> Result<(), Problem> {
     match asked.app.store.folder_same(&asked.domain, folder).await? {
         None => Ok(()),
         Some(other) => {
-            let detail = format!("the account has a folder for this mailbox already: {other}");
+            let detail = format!("the account already has a folder for this mailbox: {other}");
             Err(Problem::conflict("exists", detail))
         }
     }

@@ -1,4 +1,4 @@
-//! Forms with files: `multipart/form-data`, part by part while it arrives.
+//! Forms with files: reads `multipart/form-data` part by part while it arrives.
 //!
 //! Standards: RFC 7578.
 
@@ -48,11 +48,11 @@ impl Form {
         Ok(Self { parts, left: limits.files_count_max + 1 })
     }
 
-    /// The next part; `None` at the end. What was not read of the part before is passed over.
+    /// The next part. `None`: the end. The unread rest of the part before is skipped.
     ///
     /// # Errors
     ///
-    /// As the body's; 422 when there are too many parts.
+    /// As those of the body; 422 if there are too many parts.
     pub async fn next(&mut self) -> Result<Option<Field<'_>>, Problem> {
         let next = self.parts.next_field().await.map_err(|error| problem(&error))?;
         if next.is_some() {
@@ -65,7 +65,7 @@ impl Form {
     }
 }
 
-/// What a part says in `Content-Disposition`.
+/// The `Content-Disposition` of a part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Disposition {
     /// The name of the part.
@@ -75,8 +75,8 @@ pub struct Disposition {
 }
 
 impl Disposition {
-    /// Reads that of a part, as the many libraries write it: names of parameters in any case, file
-    /// names as `filename*` (RFC 8187), in encoded words (RFC 2047), or as they are.
+    /// Reads the field of a part in all forms that libraries write: parameter names in upper or
+    /// lower case, file names as `filename*` (RFC 8187), in encoded words (RFC 2047), or plain.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Disposition {
     }
 }
 
-/// The parameters behind the type: names, and values without their quotes.
+/// The parameters after the type: names, and values without quotes.
 fn parameters(value: &str) -> Vec<(&str, String)> {
     let mut found = vec![];
     let mut rest = value.split_once(';').map_or("", |(_, rest)| rest);
@@ -122,7 +122,7 @@ fn parameters(value: &str) -> Vec<(&str, String)> {
     found
 }
 
-/// A value at the beginning of a text, and what stands behind it.
+/// The value at the beginning of a text, and the rest of the text.
 fn parameter_value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(';').unwrap_or(text.len());
@@ -134,7 +134,8 @@ fn parameter_value(text: &str) -> (String, &str) {
     while let Some(char) = chars.next() {
         match char {
             '"' => break,
-            // Only these are escaped; paths of old browsers have backslashes of their own.
+            // Only these characters are escaped. Other backslashes are part of paths that old
+            // browsers send.
             '\\' if chars.as_str().starts_with(['"', '\\']) => value.extend(chars.next()),
             char => value.push(char),
         }
@@ -142,8 +143,8 @@ fn parameter_value(text: &str) -> (String, &str) {
     (value, chars.as_str())
 }
 
-/// A value in the form `charset'language'percent-encoded` (RFC 8187 §3.2); `None` when its bytes
-/// are not those of its charset.
+/// A value in the form `charset'language'percent-encoded` (RFC 8187 §3.2). `None`: its bytes are
+/// not valid in its charset.
 fn extended_value(value: &str) -> Option<String> {
     let mut parts = value.splitn(3, '\'');
     let (charset, coded) = match (parts.next(), parts.next(), parts.next()) {
@@ -162,7 +163,7 @@ pub fn bytes(field: Field<'_>) -> impl Stream<Item = Result<Bytes, Problem>> + S
     field.map(|piece| piece.map_err(|error| problem(&error)))
 }
 
-/// What a form's error means to the client: the body's own, when that is its cause.
+/// The problem for an error of a form. If the body caused it, the problem of the body.
 fn problem(error: &MultipartError) -> Problem {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(error) = cause {
@@ -171,7 +172,7 @@ fn problem(error: &MultipartError) -> Problem {
         }
         cause = error.source();
     }
-    Problem::malformed(format!("the form is not well formed: {error}"))
+    Problem::malformed(format!("the form is malformed: {error}"))
 }
 
 #[cfg(test)]

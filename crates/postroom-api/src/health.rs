@@ -1,5 +1,5 @@
-//! `/healthz`: whether this process can do its work: the store answers, the disk takes more, and
-//! the engine runs. No token is needed, and nothing else is told without one.
+//! `/healthz`: whether this process can work. It checks that the store answers, the disk has room,
+//! and the engine runs. It needs no token, and shows nothing else without one.
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// How long the store may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// `GET`: 200 when all works; with a token, what the domain has to do: accounts by state, messages
+/// `GET`: 200 if everything works. With a token it also shows the accounts by state, the messages
 /// that are listed and not stored, and the queue.
 ///
 /// # Errors
@@ -54,12 +54,12 @@ pub async fn show(State(app): State<App>, request: Request) -> Result<Response, 
     if let (Some(Caller { domain, .. }), Some(members)) = (caller, shown.as_object_mut()) {
         match app.store.overview(&domain).await {
             Ok(overview) => members.extend(overview.as_object().cloned().unwrap_or_default()),
-            // That is told below.
+            // The check below reports it.
             Err(Error::Damaged { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    // All else works: who starts it again on this sign would mend nothing.
+    // This is not an error of the process, because a restart would not help.
     if let (Some(damage), Some(members)) = (app.store.damage().await?, shown.as_object_mut()) {
         members.insert("status".to_owned(), json!("damaged"));
         members.insert("damage".to_owned(), json!(damage));

@@ -1,4 +1,4 @@
-//! The header field `Host`: exactly one, as HTTP/1.1 wants it.
+//! The header field `Host`: HTTP/1.1 demands exactly one.
 //!
 //! Standards: RFC 9112 §3.2.
 
@@ -10,8 +10,8 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 
-/// Refuses a request of HTTP/1.1 that names no host, or several: somebody on the way may have read
-/// it as another request.
+/// Refuses an HTTP/1.1 request with no host or several hosts, because a proxy may have read it as
+/// another request.
 pub async fn check(request: Request, next: Next) -> Response {
     let count = request.headers().get_all(header::HOST).iter().count();
     if request.version() == Version::HTTP_11 && count != 1 {

@@ -1,4 +1,4 @@
-//! `/rest/v1/jobs`: work in the background; and the verb that asks for one, `REDECOMPOSE` on a
+//! `/rest/v1/jobs`: work in the background, and the verb that starts a job, `REDECOMPOSE` on a
 //! collection.
 
 use crate::app::App;
@@ -23,15 +23,15 @@ use uuid::Uuid;
 
 /// Where the jobs are.
 pub const JOBS: &str = "/rest/v1/jobs";
-/// How many are listed: the newest.
+/// How many jobs are listed, the newest first.
 const LIST_MAX: u32 = 100;
 
-/// `REDECOMPOSE` of the messages: they are decomposed again by the present parser, those of the
-/// parameter `filter` or all. Answers 202 with the job; what it does is seen there.
+/// `REDECOMPOSE` of the messages: parses stored messages again, those of the parameter `filter` or
+/// all. Answers 202 with the job, which shows the progress.
 ///
 /// # Errors
 ///
-/// 400 and 422 for a filter that is none; 400 for a body, which would be another place for it.
+/// 400 and 422 for a wrong filter; 400 for a body, because the filter is a parameter.
 pub async fn redecompose(asked: Asked, body: Body) -> Result<Response, Problem> {
     let pairs = parameters::of(&asked.uri, &["filter"])?;
     let limits = &asked.app.limits;
@@ -65,7 +65,7 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Re
     Ok(Json(jobs.iter().map(Job::to_json).collect::<Vec<_>>()).into_response())
 }
 
-/// `GET` of a job: how far it is.
+/// `GET` of a job: its progress.
 ///
 /// # Errors
 ///
@@ -81,7 +81,7 @@ pub async fn show(
     Ok(Json(job.ok_or_else(missing)?.to_json()).into_response())
 }
 
-/// `DELETE` of a job: it stops, and is forgotten. What it has done stays.
+/// `DELETE` of a job: stops and removes it. Its finished work stays.
 ///
 /// # Errors
 ///

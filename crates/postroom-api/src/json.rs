@@ -1,8 +1,9 @@
-//! JSON of clients: bounded before it is read, and read strictly.
+//! JSON of clients. It is limited before it is parsed, and parsed strictly.
 //!
-//! A small text can become a large tree: each value takes a hundred bytes and more. Therefore depth
-//! and number of values are counted in the bytes, which takes no memory, before anything is parsed.
-//! A name that is given twice in one object is refused, because one of the two would be lost.
+//! A small text can become a large tree, because each value needs a hundred bytes or more.
+//! Therefore depth and number of values are counted in the text before parsing, which needs no
+//! memory. A name that occurs twice in one object is refused, because one of the two values would
+//! be lost.
 //!
 //! Standards: RFC 8259 (§4 names, §8.1 byte order mark).
 
@@ -21,23 +22,23 @@ use std::fmt;
 
 /// How deep arrays and objects may nest.
 pub const DEPTH_MAX: usize = 64;
-/// How many values one text may hold, names of members among them.
+/// How many values one text may hold, including the names of members.
 pub const VALUES_MAX: usize = 500_000;
 /// About how many bytes of memory a value takes.
 pub const VALUE_BYTES: usize = 160;
 /// How much of a name is quoted.
 const QUOTED_CHARS: usize = 100;
 
-/// What a JSON text says.
+/// A parsed JSON text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
     /// Its value.
     pub json: Json,
-    /// A hash of it that is the same whatever the order of the members.
+    /// A hash of it that does not depend on the order of members.
     pub digest: blake3::Hash,
 }
 
-/// Counts the values of a JSON text; `what` is what holds it.
+/// Counts the values of a JSON text. `what` names its container in errors.
 ///
 /// # Errors
 ///
@@ -75,7 +76,7 @@ pub fn count(what: &str, bytes: &[u8]) -> Result<usize, Problem> {
     Ok(values)
 }
 
-/// Reads a JSON text that was counted.
+/// Parses a JSON text that was counted.
 ///
 /// # Errors
 ///
@@ -189,7 +190,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
                 let name: String = name.chars().take(QUOTED_CHARS).collect();
-                return Err(A::Error::custom(format!("the name {name:?} is given twice")));
+                return Err(A::Error::custom(format!("the name {name:?} occurs twice")));
             }
             object.insert(name, members.next_value_seed(Self)?);
         }
@@ -223,7 +224,7 @@ mod tests {
         let many = format!("[{}1]", "1,".repeat(VALUES_MAX));
         #[rustfmt::skip]
         let table = [
-            (r#"{"a": 1, "b": {"c": 1, "\u0063": 2}}"#.to_owned(), "it is no valid JSON: the name \"c\" is given twice at line 1 column 3"),
+            (r#"{"a": 1, "b": {"c": 1, "\u0063": 2}}"#.to_owned(), "it is not valid JSON: the name \"c\" occurs twice at line 1 column 3"),
             (" \n".to_owned(),                                     "it is empty"),
             ("\u{feff}".to_owned(),                                "it is empty"),
             ("{} x".to_owned(),                                    "trailing characters"),

@@ -5,9 +5,9 @@
 //!                                                                    │ one call each
 //!                                                                  store, engine::content
 //! ```
-//! A function at the end of a route does four things: it extracts, it is authorised, it calls what
-//! is below, and it gives a view. Every refusal is a [`problem::Problem`]. Nothing of a request is
-//! kept in memory that a bound does not hold, and files stream both ways.
+//! A handler does four things: it authorises, extracts, calls one function of a lower crate, and
+//! returns a view. Every refusal is a [`problem::Problem`]. Everything that a request keeps in
+//! memory has a limit, and files stream in both directions.
 
 pub mod limits;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Bounds of a request. Each has a default that fits mail.
+/// Limits of a request. Each has a default that suits mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// How many bytes a JSON body may have, with the files that it encloses in base64.
@@ -13,29 +13,29 @@ pub struct Limits {
     pub json_parsed_bytes_max: usize,
     /// How many bytes one request may upload as files.
     pub upload_bytes_max: u64,
-    /// How many bytes an html body may have: it is composed in memory.
+    /// How many bytes an html body may have. It is composed in memory.
     pub html_bytes_max: u64,
     /// How many entities one request may create.
     pub create_count_max: usize,
-    /// How many bytes of a list are in memory at once, as they stand in the store.
+    /// How many bytes of a list are in memory at once, in their stored form.
     pub list_part_bytes_max: usize,
     /// How many files one request may bring.
     pub files_count_max: usize,
     /// How long a client may be silent in the middle of a body.
     pub silence_max: Duration,
-    /// How long a connection may take until the next request is there, its header fields included.
+    /// How long a connection may take until the next request and its header fields have arrived.
     pub head_within: Duration,
-    /// How long a new connection may take until its first request is there.
+    /// How long a new connection may take until its first request has arrived.
     pub first_head_within: Duration,
-    /// How long a client may read nothing of what it is answered.
+    /// How long a client may read nothing of its answer.
     pub read_within: Duration,
     /// How many bytes the head of a request may have, and how many of a body are buffered.
     pub head_bytes_max: usize,
-    /// How long a client may take to send a JSON body: it holds a share of the memory for them.
+    /// How long a client may take to send a JSON body, which holds a share of the memory.
     pub json_within: Duration,
-    /// How many connections there may be at once; others wait until one gives way.
+    /// How many connections may be open at once. Others wait until one gives way.
     pub connections_max: usize,
-    /// How many of one source there may be that have not brought a good token.
+    /// How many connections of one source may be open without a good token.
     pub anonymous_max: usize,
 }
 
@@ -51,7 +51,7 @@ impl Default for Limits {
             list_part_bytes_max: 1024 * 1024,
             files_count_max: 1000,
             silence_max: Duration::from_secs(60),
-            // Clients keep idle connections for 90 seconds; they are not to be surprised.
+            // Clients keep idle connections for 90 seconds. So the server waits longer.
             head_within: Duration::from_secs(120),
             first_head_within: Duration::from_secs(10),
             read_within: Duration::from_secs(60),

@@ -14,21 +14,20 @@ use postroom_model::parse_order;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// What a list asks for.
+/// The parameters of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing {
-    /// Which entities, in which order, how many.
+    /// The query: which entities, in which order, how many.
     pub query: Query,
-    /// Which of them are counted: those before and behind the page too.
+    /// The filter for counting, which includes entities before and after the page.
     pub counted: Option<Filter>,
     /// Whether `X-Total-Count` is wanted.
     pub count: bool,
-    /// What of them is shown; `None` for all.
+    /// The shown fields. `None`: all.
     pub mask: Option<Mask>,
 }
 
-/// Reads the parameters of a list. What is none of them is an equality on the property of that
-/// name.
+/// Reads the parameters of a list. Any other parameter is an equality on the property of that name.
 ///
 /// # Errors
 ///
@@ -64,7 +63,7 @@ pub fn parse(class: &Class, pairs: &[(String, String)]) -> Result<Listing, Probl
     reader.finish(class)
 }
 
-/// The reference to the page behind `last`: the same request, going on after it.
+/// The link to the page after `last`: the same request with a cursor.
 #[must_use]
 pub fn next_page(path: &str, pairs: &[(String, String)], query: &Query, last: &Entity) -> String {
     let kept = pairs.iter().filter(|(name, _)| !matches!(name.as_str(), "after" | "offset"));
@@ -109,13 +108,13 @@ impl Reader {
     }
 }
 
-/// Whether one value alone makes sense: of all but the lists of a class.
+/// Whether the parameter may be given only once.
 fn is_single(class: &Class, name: &str) -> bool {
     !class.property(name).is_some_and(|property| property.multi)
 }
 
-/// From one moment up to another, on a class that is kept by time: `2026-11-01,2026-12-01`. A day
-/// stands for its begin in UTC.
+/// From one moment up to another, for a class that is kept by time: `2026-11-01,2026-12-01`. A day
+/// means its beginning in UTC.
 fn interval(class: &Class, text: &str) -> Result<Filter, Invalid> {
     let invalid = |reason: String| Invalid::new("interval", reason);
     let by = class.opts.get("partition_property").and_then(Json::as_str);
@@ -136,7 +135,7 @@ fn interval(class: &Class, text: &str) -> Result<Filter, Invalid> {
 
 fn number(name: &str, text: &str) -> Result<u64, Invalid> {
     let number = text.parse::<u64>().ok();
-    // Larger than SQL's whole numbers is as good as refused: nothing is there.
+    // A number beyond SQL's range would find nothing, so it is refused.
     number
         .filter(|number| i64::try_from(*number).is_ok())
         .ok_or_else(|| Invalid::new(name, "takes a whole number, 0 or more"))

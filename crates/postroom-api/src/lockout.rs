@@ -1,8 +1,8 @@
-//! The lock-out: a source that sends wrong tokens again and again is told to stop for a while.
+//! The lock-out: a source that sends many wrong tokens is refused for a while.
 //!
-//! It concerns wrong tokens alone. A good one is always taken, so that nobody who shares an address
-//! with others can lock them out. What protects against guessing is the length of a token: one is
-//! compared by its hash, in memory, which costs less than the request itself.
+//! It applies only to wrong tokens. A good token is always accepted, so that nobody can lock out
+//! others who share an address. The length of a token protects against guessing. Comparing a token
+//! costs less than the request itself, because its hash is in memory.
 
 use crate::source::network;
 use std::collections::HashMap;
@@ -19,10 +19,10 @@ const FAILURES_MAX: usize = 5;
 const WINDOW: Duration = Duration::from_secs(180);
 /// How long a source is locked out.
 const LOCKED: Duration = Duration::from_secs(180);
-/// How many sources are remembered; beyond, those seen longest ago are forgotten.
+/// How many sources are remembered. Beyond that, those seen longest ago are forgotten.
 const SOURCES_MAX: usize = 10_000;
 
-/// Who failed lately.
+/// The sources that failed lately.
 #[derive(Debug, Default)]
 pub struct Lockout {
     sources: Mutex<HashMap<IpAddr, Source>>,
@@ -36,7 +36,7 @@ struct Source {
 }
 
 impl Lockout {
-    /// Notes a wrong token. Gives how long the source is locked out; `None` when it is not.
+    /// Notes a wrong token. Gives how long the source is locked out. `None`: it is not.
     pub fn failed(&self, source: IpAddr, now: Instant) -> Option<Duration> {
         self.with(source, now, |source| {
             let left = source.locked_until.map(|until| until.saturating_duration_since(now));
@@ -69,7 +69,7 @@ impl Lockout {
     }
 }
 
-/// Forgets the older half of the sources, but none that is locked out while others can go.
+/// Forgets the older half of the sources. Sources that are locked out are forgotten last.
 fn forget(sources: &mut HashMap<IpAddr, Source>, now: Instant) {
     let rank = |source: &Source| (source.locked_until.is_some_and(|at| at > now), source.seen);
     let mut ranks: Vec<_> = sources.values().map(rank).collect();

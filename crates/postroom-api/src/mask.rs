@@ -15,11 +15,11 @@ const DEPTH_MAX: usize = 16;
 pub struct Mask(Vec<Vec<String>>);
 
 impl Mask {
-    /// Reads a list of fields separated by commas; a dot leads into JSON: `id,recipients.address`.
+    /// Reads a list of fields, separated by commas. A dot leads into JSON: `id,recipients.address`.
     ///
     /// # Errors
     ///
-    /// Names the field that the class does not have, or that is not shown.
+    /// The field that the class does not have, or that is not shown.
     pub fn parse(class: &Class, text: &str) -> Result<Self, Invalid> {
         let mut fields = vec![];
         let names = text.split(',').map(str::trim);
@@ -43,13 +43,13 @@ impl Mask {
         Ok(Self(fields))
     }
 
-    /// The properties of which something is shown.
+    /// The properties of which at least a part is shown.
     #[must_use]
     pub fn properties(&self) -> Vec<String> {
         self.0.iter().filter_map(|path| path.first().cloned()).collect()
     }
 
-    /// What of an entity is shown, in the order of the entity.
+    /// The shown part of an entity, in the order of the entity.
     #[must_use]
     pub fn apply(&self, entity: &Json) -> Json {
         let paths: Vec<&[String]> = self.0.iter().map(Vec::as_slice).collect();

@@ -1,4 +1,4 @@
-//! Media types of what is sent and shown.
+//! Media types of requests and answers.
 //!
 //! Standards: RFC 9110 §8.3, RFC 6838 §4.2.
 
@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::HeaderValue;
 use axum::http::header;
 
-/// What is not known to be anything else.
+/// The type of bytes of an unknown kind.
 pub const OCTETS: &str = "application/octet-stream";
 
 /// The media type of a body.
@@ -19,7 +19,7 @@ pub struct MediaType {
 }
 
 impl MediaType {
-    /// Reads a media type; `None` when it is not well formed.
+    /// Reads a media type. `None`: it is malformed.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(';');
@@ -34,7 +34,7 @@ impl MediaType {
         Some(Self { essence, charset })
     }
 
-    /// The media type that a request says; `None` when it says none.
+    /// The media type of a request. `None`: it has none.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let field = headers.get(header::CONTENT_TYPE)?;
@@ -55,7 +55,7 @@ impl MediaType {
         self.essence == "multipart/form-data"
     }
 
-    /// Whether its bytes are UTF-8, as far as it says.
+    /// Whether its charset is UTF-8 or not given.
     #[must_use]
     pub fn is_utf8(&self) -> bool {
         let charset = self.charset.as_deref();
@@ -63,7 +63,8 @@ impl MediaType {
     }
 }
 
-/// The value of `Content-Type` for a stored file. What an odd message called itself becomes octets.
+/// The value of `Content-Type` for a stored file. A malformed type becomes
+/// `application/octet-stream`.
 #[must_use]
 pub fn shown(stored: &str, charset: Option<&str>) -> HeaderValue {
     let octets = HeaderValue::from_static(OCTETS);
@@ -78,7 +79,7 @@ pub fn shown(stored: &str, charset: Option<&str>) -> HeaderValue {
     HeaderValue::from_str(&value).unwrap_or(octets)
 }
 
-/// Whether a text may stand as a type, a subtype or a charset.
+/// Whether a text is valid as a type, subtype or charset.
 fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+:".contains(&byte);
     !text.is_empty() && text.len() <= 127 && text.bytes().all(plain)

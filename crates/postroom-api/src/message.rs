@@ -1,9 +1,9 @@
-//! The rules of messages: what a client may make of one, and of its files, in which state.
+//! The rules of messages: what a client may change of a message and its files, in which state.
 //!
-//! What is being sent at this very moment the store keeps as it is; before that a client may still
-//! change it, and it is composed anew. Pure functions; the table of states is
-//! `postroom_model::state`, what may change where is `postroom_model::standing`, and what a message
-//! needs before it is sent `postroom_engine::outgoing`.
+//! The store refuses changes of a message that is being sent at this moment. Before that, a client
+//! may change it, and it is composed again. These are pure functions. The table of states is
+//! `postroom_model::state`. Which property may change is in `postroom_model::standing`. What a
+//! message needs before it is sent is in `postroom_engine::outgoing`.
 
 use crate::problem::Problem;
 use postroom_engine::outgoing;
@@ -19,13 +19,13 @@ use postroom_store::Clock;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// The property that says where a message stands.
+/// The property with the state of a message.
 const STATE: &str = "messageState";
-/// The property that lists whom it goes to, with names and results.
+/// The property with the recipients, their names and results.
 const RECIPIENTS: &str = "recipients";
 
-/// Checks a message as a client wants it: its state, and when it is to be sent, all that sending
-/// needs. `before` is the message as it is; `None` for a new one.
+/// Checks a message as the client wants it: its state and, if it is to be sent, everything that
+/// sending needs. `before` is the stored message. `None`: a new one.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn check(before: Option<&Entity>, after: &Entity) -> Result<(), Vec<Invalid>
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// Whether a change asks to send now what waits for its next attempt.
+/// Whether a change asks to send a waiting message at once.
 #[must_use]
 pub fn hurries(before: &Entity, changes: &Map<String, Json>) -> bool {
     let sending = Some(MessageState::Sending.as_str());
@@ -53,8 +53,8 @@ pub fn hurries(before: &Entity, changes: &Map<String, Json>) -> bool {
         && !before.get("nextAttemptAt").is_null()
 }
 
-/// Brings the message ids of an outgoing message into the form in which they are kept: each by
-/// itself, without angle brackets. What is no message id stays, to be refused when it is sent.
+/// Brings the message ids of an outgoing message into the stored form: one for each item, without
+/// angle brackets. A text that is not a message id stays, and is refused when the message is sent.
 pub fn plain_ids(values: &mut Map<String, Json>) {
     for name in THREAD {
         let Some(texts) = values.get(name).and_then(Json::as_array) else {
@@ -68,8 +68,8 @@ pub fn plain_ids(values: &mut Map<String, Json>) {
     }
 }
 
-/// What is known of a message as soon as it is to be sent: its Message-ID, and its type by its
-/// bodies. `from` is the address of its account.
+/// The properties that are known as soon as a message is to be sent: its Message-ID, and its type
+/// by its bodies. `from` is the address of its account.
 #[must_use]
 pub fn announced(clock: &Clock, message: &Entity, has_html: bool, from: &str) -> Map<String, Json> {
     let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
@@ -82,8 +82,8 @@ pub fn announced(clock: &Clock, message: &Entity, has_html: bool, from: &str) ->
     known
 }
 
-/// What a client's change implies: a message that is sent again, or at once, forgets its error, and
-/// who is taken out of `to`, `cc` or `bcc` is taken out of `recipients` too.
+/// Adds what a client's change implies. A message that is sent again, or at once, loses its error.
+/// An address that is removed from `to`, `cc` or `bcc` is also removed from `recipients`.
 pub fn complete(before: &Entity, changes: &mut Map<String, Json>) {
     let sending = MessageState::Sending.as_str();
     let again = changes.get(STATE).and_then(Json::as_str) == Some(sending);
@@ -114,17 +114,21 @@ pub fn complete(before: &Entity, changes: &mut Map<String, Json>) {
 ///
 /// # Errors
 ///
-/// 409 that says why they may not.
+/// 409 with the reason.
 pub fn check_files(message: &Entity, property: &str) -> Result<(), Problem> {
     let reason = match Standing::of(message) {
-        Standing::Received => "the files of a received message are parts of its original",
-        Standing::Sent => "the message was sent, and its files are what was sent",
+        Standing::Received => {
+            "the files of a received message cannot be changed, because they are \
+                               parts of its original"
+        }
+        Standing::Sent => "the files cannot be changed, because the message was sent with them",
         Standing::Queued | Standing::Failed | Standing::Draft => {
             let is_out = message.text("messageDirection") == Some("out");
             if property != files::RAW_MESSAGE || !is_out {
                 return Ok(());
             }
-            "the original of an outgoing message is made by Postroom from its properties"
+            "the original of an outgoing message cannot be changed, because Postroom makes it from \
+             the properties: change those"
         }
     };
     Err(Problem::conflict("read-only", reason))

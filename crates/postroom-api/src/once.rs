@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: what is asked for twice under one key is created once.
+//! `Idempotency-Key`: a request that is repeated under one key creates nothing again.
 
 use crate::app::Asked;
 use crate::problem::Problem;
@@ -13,8 +13,8 @@ const FIELD: &str = "idempotency-key";
 /// How long a key may be.
 const KEY_BYTES_MAX: usize = 255;
 
-/// The key of a request with a hash of what it asks for: of its JSON (`digest`), of its files and
-/// what is in them. `None` when it brings none.
+/// The key of a request, with a hash of the request: its JSON (`digest`), its files and their
+/// contents. `None`: it has no key.
 ///
 /// # Errors
 ///
@@ -43,11 +43,12 @@ pub fn of(
     Ok(Some(Once { key: key.to_owned(), request: *hasher.finalize().as_bytes() }))
 }
 
-/// What was created under a key before, as it is now; `None` when nothing was.
+/// The entities that were created under a key before, in their present form. `None`: there are
+/// none.
 ///
 /// # Errors
 ///
-/// 422 when the key was used for another request, 410 when what was created is no longer there.
+/// 422 if the key was used for another request, 410 if the entity was deleted since.
 pub async fn before(asked: &Asked, once: &Once) -> Result<Option<Vec<Entity>>, Problem> {
     let store = &asked.app.store;
     let Some(before) = store.once_find(&asked.domain, &asked.class, &once.key).await? else {
@@ -61,7 +62,10 @@ pub async fn before(asked: &Asked, once: &Once) -> Result<Option<Vec<Entity>>, P
     for id in before.entities {
         let found = store.entity_get(&asked.domain, &asked.class, id).await?;
         entities.push(found.ok_or_else(|| {
-            let detail = format!("it was created as {id}, and deleted since");
+            let detail = format!(
+                "the first request created {id}, which was deleted since; use \
+                                  another key to create it again"
+            );
             Problem::new(StatusCode::GONE, "gone", detail)
         })?);
     }

@@ -1,4 +1,4 @@
-//! The parameters of a request: `?name=value&…`, each known, none twice where one holds.
+//! The parameters of a request: `?name=value&…`. Unknown and repeated parameters are refused.
 //!
 //! Standards: RFC 3986 §3.4; a plus sign is a blank, as forms write it.
 
@@ -30,7 +30,7 @@ pub fn all(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     Ok(pairs)
 }
 
-/// The parameters of a request that takes those of `names` alone, each once.
+/// The parameters of a request that accepts only those of `names`, each once.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub fn of(uri: &Uri, names: &[&str]) -> Result<Vec<(String, String)>, Problem> {
     for (at, (name, _)) in pairs.iter().enumerate() {
         if !names.contains(&name.as_str()) {
             let there = match names {
-                [] => "this request takes none".to_owned(),
+                [] => "this request takes no parameters".to_owned(),
                 names => format!("there is {}", names.join(", ")),
             };
             problems.push(Invalid::new(name, format!("no such parameter; {there}")));

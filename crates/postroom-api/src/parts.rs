@@ -1,7 +1,8 @@
-//! A list of large entities: read and shown part by part, so that one part of it is in memory.
+//! A list of large entities. It is read and sent part by part, so that only one part is in memory.
 //!
-//! Each part goes on behind the last entity of the one before, up to the last of the page: what
-//! comes or goes meanwhile neither shifts nor repeats others, as between pages.
+//! Each part continues after the last entity of the part before, up to the last entity of the page.
+//! So entities that are created or deleted meanwhile neither shift nor repeat others. The same
+//! holds between pages.
 
 use crate::app::Asked;
 use crate::cursor;
@@ -22,13 +23,12 @@ use postroom_store::ListPart;
 use postroom_store::Store;
 use std::sync::Arc;
 
-/// The JSON of a list that begins with the part `first`, and ends with `last` or where nothing is
-/// left. When it cannot be read to its end the connection breaks off, so that no client takes a
-/// part for the whole.
+/// The JSON of a list. It begins with the part `first` and ends with `last`, or when nothing is
+/// left. If reading fails, the connection is cut, so that no client mistakes a part for the whole.
 ///
 /// # Errors
 ///
-/// When nothing can go on behind `last`.
+/// No cursor can be made for `last`.
 pub fn body(
     asked: &Asked,
     listing: &Listing,
@@ -63,11 +63,11 @@ pub fn body(
     Ok(Body::from_stream(shown))
 }
 
-/// What is shown next.
+/// The next part.
 enum Next {
     /// The first part, which is read already.
     First(ListPart),
-    /// What this filter lets through.
+    /// The entities that match this filter.
     Behind(Filter),
 }
 
@@ -76,7 +76,7 @@ struct Rest {
     store: Store,
     domain: Domain,
     class: Arc<Class>,
-    /// All of the page.
+    /// The query of the whole page.
     query: Query,
     mask: Option<Mask>,
     bytes_max: usize,

@@ -7,8 +7,9 @@
 //!   email/Messages/<id>/attachments                   a property that holds a list of files
 //!   email/Messages/<id>/attachments/Summer%202026.pdf one of them
 //! ```
-//! Segments are split before they are decoded, so that a file name may hold a slash. Behind a
-//! collection or an entity a colon names a verb: `email/Messages:redecompose` (`crate::verb`).
+//! Segments are split before they are decoded, so that a file name may contain a slash. After a
+//! collection or an entity, a colon introduces a verb: `email/Messages:redecompose`
+//! (`crate::verb`).
 
 use crate::percent;
 use crate::problem::Problem;
@@ -16,18 +17,18 @@ use postroom_model::Class;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A class and what of it a path names.
+/// A class, and the part of it that a path names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
     /// The class.
     pub class: Arc<Class>,
-    /// What of it.
+    /// The part.
     pub part: Part,
-    /// The word behind a colon, which is to be a verb; `None` as a rule.
+    /// The word after a colon, which must be a verb. `None`: there is no colon.
     pub word: Option<String>,
 }
 
-/// What of a class a path names.
+/// The part of a class that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// All entities.
@@ -36,7 +37,8 @@ pub enum Part {
     Entity(Uuid),
     /// The files of a property that holds a list.
     FileList(Uuid, String),
-    /// One file: of a property that holds a list, by its name; else the only one.
+    /// One file. For a property with a list of files, the name chooses it. Otherwise it is the only
+    /// one.
     File(Uuid, String, Option<String>),
 }
 
@@ -44,7 +46,7 @@ pub enum Part {
 ///
 /// # Errors
 ///
-/// 404 that says which segment names nothing; 400 when a segment is not well encoded.
+/// 404 with the segment that names nothing; 400 if a segment is not percent-encoded UTF-8.
 pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
     let segments: Vec<String> = path
         .split('/')
@@ -80,7 +82,7 @@ fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> 
             match files_of(&class, property)? {
                 (name, true) => Part::File(id, name, Some(file.clone())),
                 (_, false) => {
-                    let detail = format!("`{property}` is one file; nothing is below it");
+                    let detail = format!("`{property}` is one file, and has no path below it");
                     return Err(Problem::not_found(detail));
                 }
             }
@@ -90,7 +92,7 @@ fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> 
     Ok(Place { class, part, word: None })
 }
 
-/// The class with the longest name that the path begins with, and the segments behind it.
+/// The class with the longest name that the path begins with, and the segments after it.
 fn class_of<'a>(
     segments: &'a [String],
     classes: &[Arc<Class>],
@@ -108,12 +110,12 @@ fn class_of<'a>(
 
 fn id_of(segment: &str) -> Result<Uuid, Problem> {
     if segment.is_empty() {
-        return Err(Problem::not_found("a collection is named without a slash at its end"));
+        return Err(Problem::not_found("the path of a collection has no slash at its end"));
     }
-    // Only the canonical form: one entity has one path.
+    // Only the canonical form of an id counts, so that an entity has one path.
     let id = segment.parse::<Uuid>().ok();
     id.filter(|_| segment.len() == 36)
-        .ok_or_else(|| Problem::not_found("an entity is named by its id, a UUID"))
+        .ok_or_else(|| Problem::not_found("the path of an entity ends with its id, a UUID"))
 }
 
 /// The name of a file property, and whether it holds a list.
@@ -123,7 +125,7 @@ fn files_of(class: &Class, segment: &str) -> Result<(String, bool), Problem> {
     }
     let name = &class.classname;
     let detail = match class.property(segment) {
-        Some(_) => format!("`{segment}` of {name} is no file; it stands in the entity"),
+        Some(_) => format!("`{segment}` of {name} is not a file: read it in the entity"),
         None => format!("{name} has no property `{segment}` that holds files"),
     };
     Err(Problem::not_found(detail))

@@ -1,7 +1,7 @@
-//! Problems: what a client is told when it does not get what it asked for.
+//! Problems: the answers to requests that fail.
 //!
-//! One type for every refusal, so that all of them look alike. What the store or the engine could
-//! not do becomes a fault: the client sees a request id, the log has the same id and the causes.
+//! Every refusal has this type, so that all look alike. A failure of the store or the engine
+//! becomes a fault: the client sees a request id, and the log has the same id and the causes.
 //!
 //! Standards: RFC 9457 (problem details), RFC 9110 §15 (status codes).
 
@@ -17,7 +17,7 @@ use postroom_model::PROBLEMS_MAX;
 use postroom_store::Failed;
 use serde_json::json;
 
-/// How many of several problems stand in the detail.
+/// How many of several problems the detail lists.
 const DETAILED: usize = 10;
 
 /// A refusal, as `application/problem+json`.
@@ -31,12 +31,12 @@ pub struct Problem {
     fault: Option<Fault>,
 }
 
-/// What went wrong inside, for the log only; carried by the response to where it is logged.
+/// The cause, for the log only. The response carries it to where it is logged.
 #[derive(Debug, Clone)]
 pub struct Fault(pub String);
 
 impl Problem {
-    /// A refusal with a stable word for programs and a sentence for people.
+    /// A refusal with a stable code for programs and a sentence for people.
     #[must_use]
     pub fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         Self { status, kind, detail: detail.into(), errors: vec![], headers: vec![], fault: None }
@@ -51,18 +51,18 @@ impl Problem {
     /// 400: the body is not JSON.
     #[must_use]
     pub fn not_json(what: &str, error: &serde_json::Error) -> Self {
-        let detail = format!("{what} is no valid JSON: {error}");
+        let detail = format!("{what} is not valid JSON: {error}");
         Self::new(StatusCode::BAD_REQUEST, "invalid-json", detail)
     }
 
-    /// 401: no token, or none that is known.
+    /// 401: no token, or an unknown one.
     #[must_use]
     pub fn unauthenticated(challenge: &'static str, detail: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
-    /// 404: nothing is there, or it belongs to another domain.
+    /// 404: it does not exist, or belongs to another domain.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
@@ -71,14 +71,14 @@ impl Problem {
     /// 405: the path exists, but not for this method.
     #[must_use]
     pub fn method_not_allowed(allow: &str) -> Self {
-        let detail = format!("the path takes {allow}");
+        let detail = format!("this path accepts only {allow}");
         let mut problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
         let value = HeaderValue::from_str(allow).ok();
         problem.headers.extend(value.map(|value| (header::ALLOW, value)));
         problem
     }
 
-    /// 409: what is there already, or its state, does not allow it.
+    /// 409: an existing entity, or the state, does not allow it.
     #[must_use]
     pub fn conflict(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, kind, detail)
@@ -111,7 +111,7 @@ impl Problem {
             errors.truncate(PROBLEMS_MAX);
             errors.push(Invalid::new(
                 "",
-                format!("there is more; the first {PROBLEMS_MAX} stand here"),
+                format!("there are more problems; only the first {PROBLEMS_MAX} are listed"),
             ));
         }
         let mut detail: Vec<_> = errors.iter().take(DETAILED).map(ToString::to_string).collect();
@@ -124,7 +124,7 @@ impl Problem {
         problem
     }
 
-    /// 500: a fault of ours. `cause` goes to the log and nowhere else.
+    /// 500: a fault of Postroom. `cause` goes only to the log.
     #[must_use]
     pub fn fault(cause: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "");
@@ -132,19 +132,19 @@ impl Problem {
         problem
     }
 
-    /// 500: what is stored was damaged on its disk; `what` says what cannot be read.
+    /// 500: stored data was damaged on the disk. `what` says what cannot be read.
     #[must_use]
     pub fn damaged(what: &str) -> Self {
         let detail = format!(
-            "{what}: the disk gave back other bytes than were written, so they are not shown; \
-             check the disk, and put the data directory back from a backup"
+            "{what}: the disk returned other bytes than were written, so they are not served; \
+             check the disk, and restore the data directory from a backup"
         );
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail);
         problem.fault = Some(Fault(what.to_owned()));
         problem
     }
 
-    /// 503 or 507: it may work later. `cause` goes to the log and nowhere else.
+    /// 503 or 507: it may work later. `cause` goes only to the log.
     #[must_use]
     pub fn later(status: StatusCode, detail: &str, cause: impl Into<String>) -> Self {
         let mut problem = Self::new(status, "unavailable", detail)
@@ -160,8 +160,8 @@ impl Problem {
         self
     }
 
-    /// Adds where the request can be found in the log; without another detail, that is all a
-    /// client gets to see.
+    /// Adds the request id for the log. If there is no other detail, that is all that the client
+    /// sees.
     #[must_use]
     pub fn of_request(mut self, id: &str) -> Self {
         let place = format!("the log has more under request id {id}");
@@ -170,11 +170,11 @@ impl Problem {
         self
     }
 
-    /// What is wrong, within a list at `place`.
+    /// The problems of the properties, as items of a list at `place`.
     ///
     /// # Errors
     ///
-    /// Gives the problem back when it is not about properties.
+    /// Gives the problem back if it is not about properties.
     pub fn within(self, place: &str) -> Result<Vec<Invalid>, Self> {
         if self.errors.is_empty() {
             return Err(self);
@@ -186,7 +186,7 @@ impl Problem {
         Ok(self.errors.into_iter().map(at).collect())
     }
 
-    /// What the client is shown.
+    /// The JSON for the client.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         let title = self.status.canonical_reason().unwrap_or("Refused");
@@ -321,10 +321,10 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             (Problem::malformed("odd"),                         400, "malformed",              "odd"),
-            (Problem::not_json("the body", &bad.unwrap_err()),  400, "invalid-json",           "the body is no valid JSON: expected value at line 2 column 7"),
+            (Problem::not_json("the body", &bad.unwrap_err()),  400, "invalid-json",           "the body is not valid JSON: expected value at line 2 column 7"),
             (Problem::unauthenticated("Bearer", "who?"),        401, "unauthenticated",        "who?"),
             (Problem::not_found("gone"),                        404, "not-found",              "gone"),
-            (Problem::method_not_allowed("GET, PUT"),           405, "method-not-allowed",     "the path takes GET, PUT"),
+            (Problem::method_not_allowed("GET, PUT"),           405, "method-not-allowed",     "this path accepts only GET, PUT"),
             (Problem::conflict("exists", "twice"),              409, "exists",                 "twice"),
             (Problem::stale(4),                                 412, "stale",                  "the entity has changed: its ETag is \"4\" now"),
             (Problem::too_large("the body", 5),                 413, "too-large",              "the body is larger than 5 bytes"),

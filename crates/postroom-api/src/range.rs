@@ -1,6 +1,6 @@
-//! The header field `Range`: which bytes of a file are wanted.
+//! The header field `Range`: which bytes of a file to send.
 //!
-//! One range is served; several at once are answered with the whole file, which RFC 9110 §14.2
+//! One range is served. Several ranges are answered with the whole file, which RFC 9110 §14.2
 //! allows and every client understands.
 //!
 //! Standards: RFC 9110 §14.
@@ -18,8 +18,8 @@ pub enum Wanted {
     Unsatisfiable,
 }
 
-/// Reads a `Range` for a file of `size_bytes`. What is malformed is ignored, as is its unit when
-/// it is not `bytes`.
+/// Reads a `Range` for a file of `size_bytes`. A malformed range, and a unit other than `bytes`, is
+/// ignored.
 #[must_use]
 pub fn parse(field: &str, size_bytes: u64) -> Wanted {
     let Some((unit, set)) = field.split_once('=') else {
@@ -48,7 +48,7 @@ fn bytes(range: Range<u64>, size_bytes: u64) -> Wanted {
     if range.is_empty() { Wanted::Unsatisfiable } else { Wanted::Bytes(range) }
 }
 
-/// The number; `Some(None)` when the text is empty, `None` when it is no number. A number beyond
+/// The number. `Some(None)`: the text is empty. `None`: it is not a number. A number of more than
 /// 64 bits is larger than any file.
 fn number(text: &str) -> Option<Option<u64>> {
     let text = text.trim();

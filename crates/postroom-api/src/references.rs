@@ -10,9 +10,9 @@ use postroom_model::builtin::FOLDERS;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// Gives a message the account of its folder when it has none of its own, and checks that both
-/// exist in the domain and agree. `before` is the message as it is; what it refers to and does not
-/// change may have been deleted since.
+/// Gives a message without an account the account of its folder, and checks that both exist in the
+/// domain and agree. `before` is the stored message. A reference that does not change is not
+/// checked, because its target may have been deleted since.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub async fn complete(
     Ok(())
 }
 
-/// Takes care that a message is of the account that its folder is of.
+/// Ensures that a message and its folder have the same account.
 fn agree(message: &mut Entity, folder: &Entity) -> Result<(), Problem> {
     match (message.reference("account_id"), folder.reference("account_id")) {
         (None, Some(account)) => {

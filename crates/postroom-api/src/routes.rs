@@ -1,4 +1,4 @@
-//! The routes, all of them.
+//! All routes.
 
 use crate::app::App;
 use crate::app::Asked;
@@ -29,7 +29,7 @@ use axum::response::Response;
 use axum::routing::any;
 use axum::routing::get;
 
-/// Where the entities are.
+/// The path of the entities.
 const MODEL: &str = "/rest/v1/model/";
 
 /// The REST interface. Everything but `/healthz` asks for a token first.
@@ -61,7 +61,7 @@ async fn model(
     let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
     if head.method == Method::HEAD {
-        // A range is one of GET alone (RFC 9110 §14.2).
+        // Only GET has ranges (RFC 9110 §14.2).
         headers.remove(header::RANGE);
     }
     let app = App { store: app.store.of_client(&name), ..app };
@@ -88,7 +88,7 @@ async fn model(
 }
 
 async fn nothing(_: Caller) -> Problem {
-    Problem::not_found("nothing is here; the model is under /rest/v1/model/<class>")
+    Problem::not_found("this path does not exist; the model is under /rest/v1/model/<class>")
 }
 
 /// `Allow` is added by the router, which knows the methods.

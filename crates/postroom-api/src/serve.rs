@@ -1,8 +1,8 @@
-//! Serving the interface on a listener, until it is told to stop.
+//! Serves the interface on a listener until it is told to stop.
 //!
-//! What a client does not do in time ends its connection and takes nothing from the others: the
-//! first head of a request comes soon, later ones too, and what is answered is read. How many
-//! connections there are is bounded, and who gives way is decided by `crate::connections`.
+//! A slow client loses its connection and takes nothing from others. There are deadlines for the
+//! first head of a request, for later heads, and for reading answers. The number of connections is
+//! limited, and `crate::connections` decides which one gives way.
 
 use crate::app::App;
 use crate::connections::Connection;
@@ -37,10 +37,10 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tower::Service;
 
-/// How long accepting rests after it failed, for lack of file descriptors as a rule.
+/// How long to wait after accepting failed. The usual reason is a lack of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
-/// Serves until `stop` is ready, then finishes the requests that are under way.
+/// Serves until `stop` is ready. Then it finishes the running requests.
 pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send) {
     let limits = Arc::clone(&app.limits);
     let connections = Connections::new(&limits);
@@ -79,7 +79,8 @@ pub async fn serve(listener: TcpListener, app: App, stop: impl Future<Output = (
 
 /// Serves one connection to its end.
 async fn run(stream: TcpStream, one: One, seat: Seat, limits: Arc<Limits>) {
-    // Answers go out at once: a small one must not wait for the client to acknowledge the last.
+    // Answers are sent at once. A small answer must not wait until the client acknowledges the one
+    // before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
     }
@@ -95,7 +96,7 @@ async fn run(stream: TcpStream, one: One, seat: Seat, limits: Arc<Limits>) {
     loop {
         tokio::select! {
             ended = served.as_mut() => {
-                // What ends a connection is the client's affair: a refusal was answered.
+                // An error here is the client's, and refusals were answered.
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended");
                 }
@@ -106,7 +107,7 @@ async fn run(stream: TcpStream, one: One, seat: Seat, limits: Arc<Limits>) {
                 return;
             }
             told = leaving.changed() => match *leaving.borrow_and_update() {
-                // An error cannot be: the seat is held here.
+                // This cannot fail, because the seat is held here.
                 Leave::No if told.is_ok() => {}
                 Leave::WhenDone => served.as_mut().graceful_shutdown(),
                 Leave::No | Leave::Now => {
@@ -118,7 +119,7 @@ async fn run(stream: TcpStream, one: One, seat: Seat, limits: Arc<Limits>) {
     }
 }
 
-/// Ends when no request has come in time.
+/// Ends if no request arrives in time.
 async fn silent(connection: &Connection, within: Duration) {
     tokio::time::sleep(within).await;
     if connection.has_asked() {
@@ -126,7 +127,7 @@ async fn silent(connection: &Connection, within: Duration) {
     }
 }
 
-/// What answers on one connection: the router, which is told who asks.
+/// The router for one connection, which knows the client's address.
 struct One {
     router: Router,
     peer: SocketAddr,
@@ -151,7 +152,7 @@ impl One {
     }
 }
 
-/// The body of an answer, which says when the server has taken all of it.
+/// The body of an answer. It notes when the server has read all of it.
 struct Answer {
     body: Body,
     answering: Answering,

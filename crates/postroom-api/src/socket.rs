@@ -1,8 +1,8 @@
 //! The byte stream of one connection, as the HTTP server sees it.
 //!
-//! It adds two things to a socket. A client that reads nothing for too long loses its connection.
-//! And where the server refuses a request by itself, because its head is malformed or too long, it
-//! does so without a body: that answer is replaced by one that says what is wrong.
+//! It adds two things to a socket. (1) A client that reads nothing for too long loses its
+//! connection. (2) If the HTTP server itself refuses a request because its head is malformed or too
+//! long, its answer has no body. That answer is replaced by one that says what is wrong.
 
 use crate::problem::Problem;
 use axum::http::StatusCode;
@@ -22,7 +22,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 
-/// The requests of a connection. Shared with what answers them.
+/// The requests of a connection. Shared with the code that answers them.
 #[derive(Debug, Clone, Default)]
 pub struct Answering(Arc<Requests>);
 
@@ -33,12 +33,12 @@ struct Requests {
 }
 
 impl Answering {
-    /// A request is there.
+    /// A request has arrived.
     pub fn begin(&self) {
         self.0.begun.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The server has taken all of its answer, or given up on it.
+    /// The server has read its whole answer, or given it up.
     pub fn end(&self) {
         self.0.ended.fetch_add(1, Ordering::AcqRel);
     }
@@ -47,7 +47,7 @@ impl Answering {
         self.0.begun.load(Ordering::Acquire)
     }
 
-    /// How many are answered, when none is under way.
+    /// How many are answered, if none is running.
     fn all_ended(&self) -> Option<u64> {
         let ended = self.0.ended.load(Ordering::Acquire);
         (ended == self.begun()).then_some(ended)
@@ -61,23 +61,23 @@ pub struct Socket<S> {
     answering: Answering,
     /// How many requests have been answered to the last byte.
     answered: u64,
-    /// Behind how many requests a line of a head has come whole.
+    /// After how many requests a complete line of a head has arrived.
     line_behind: Option<u64>,
-    /// What takes the place of the server's own refusal, and how much of it is written.
+    /// The answer that replaces the server's own refusal, and how much of it is written.
     refusal: Option<(Vec<u8>, usize)>,
     within: Duration,
-    /// Runs while the client takes nothing.
+    /// The timer that runs while the client reads nothing.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncWrite + Unpin> Socket<S> {
-    /// A stream whose client takes something at least every `within`.
+    /// A stream whose client must read something within each `within`.
     pub fn new(stream: S, answering: Answering, within: Duration) -> Self {
         let (answered, line_behind, refusal, deadline) = (0, None, None, None);
         Self { stream, answering, answered, line_behind, refusal, within, deadline }
     }
 
-    /// Passes a result on; one that is pending for too long is an error.
+    /// Passes a result on. A result that is pending for too long becomes an error.
     fn in_time<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -95,12 +95,12 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 
-    /// Whether what is written now can only be a refusal of the server itself.
+    /// Whether the current output can only be a refusal of the server itself.
     fn is_refusal(&self) -> bool {
         self.answering.begun() == self.answered
     }
 
-    /// Writes what is left of a refusal.
+    /// Writes the rest of a refusal.
     fn write_refusal(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some((bytes, written)) = &mut self.refusal {
             let left = bytes.get(*written..).unwrap_or_default();
@@ -186,8 +186,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 }
 
-/// The whole answer in place of the server's head without a body; `None` when it is another head.
-/// `has_line` is whether the first line of the request has come whole.
+/// The complete answer that replaces the server's head without a body. `None`: it is another head.
+/// `has_line`: the first line of the request has arrived completely.
 fn refusal(head: &[u8], has_line: bool) -> Option<Vec<u8>> {
     let code = head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let code = StatusCode::from_bytes(code).ok().filter(|code| code.is_client_error())?;
@@ -207,8 +207,8 @@ fn refusal(head: &[u8], has_line: bool) -> Option<Vec<u8>> {
         }
         _ => (
             "malformed",
-            "the head of the request is no HTTP/1.1; a character of the path that is not \
-             percent-encoded, for example, ends it too early",
+            "the head of the request is not HTTP/1.1; for example, a character of the path is not \
+             percent-encoded and ends it too early",
         ),
     };
     let body = Problem::new(code, kind, detail).to_json().to_string();

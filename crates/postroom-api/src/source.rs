@@ -1,4 +1,4 @@
-//! Where a request comes from, as far as one client is told from another.
+//! The source of a request: how clients are told apart.
 
 use std::net::IpAddr;
 use std::net::Ipv6Addr;

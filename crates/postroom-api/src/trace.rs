@@ -1,4 +1,4 @@
-//! Around every request: its id, the log of what went wrong, and no fault that ends more than it.
+//! The frame of every request: gives it an id, logs errors, and confines a panic to this request.
 
 use crate::problem::Fault;
 use crate::problem::Problem;
@@ -21,11 +21,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest part of a path that is logged.
 const PATH_BYTES_MAX: usize = 512;
 
-/// Gives the request an id, logs it and its faults under it, and shows the client nothing else of
-/// them. What changes something or is refused is logged as usual; what reads, for those who ask
-/// (`RUST_LOG=info,postroom_api=debug`).
+/// Gives the request an id, and logs the request and its faults under this id. The client sees only
+/// the id of a fault. Requests that change something or are refused are logged by default. Reading
+/// requests are logged with `RUST_LOG=info,postroom_api=debug`.
 ///
-/// Parameters are not logged: filters hold addresses and words of messages.
+/// Parameters are not logged, because filters contain addresses and words of messages.
 pub async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
     let id = clock.new_id().to_string();
     let method = request.method().clone();

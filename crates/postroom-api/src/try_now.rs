@@ -1,4 +1,4 @@
-//! `TRY` of an account: whatever waits for its servers is tried at once.
+//! `TRY` of an account: tries its servers at once.
 
 use crate::app::Asked;
 use crate::change;
@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use uuid::Uuid;
 
-/// Notes the wish and answers 202 with the account; `state` and `statusText` say how it went.
+/// Records the request and answers 202 with the account. `state` and `statusText` show the result.
 ///
 /// # Errors
 ///

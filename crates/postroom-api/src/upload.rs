@@ -1,4 +1,4 @@
-//! Uploads: the bytes of a file on their way into the store, and what is said about them.
+//! Uploads: streams the bytes of a file into the store, and checks its name and type.
 
 use crate::attributes;
 use crate::enclosed::Enclosed;
@@ -19,21 +19,21 @@ use postroom_store::NewContent;
 use postroom_store::NewFile;
 use postroom_store::Store;
 
-/// What a client says of a file, and where: the place names what is wrong with it.
+/// What a client says about a file, and its place in the request, for error texts.
 #[derive(Debug, Clone, Default)]
 pub struct Said {
-    /// Where the file stands in the request, such as `attachments[2]`; empty for the body itself.
+    /// The place of the file in the request, such as `attachments[2]`. Empty: the body itself.
     pub place: String,
-    /// The name; `None` when the client says none.
+    /// The name. `None`: the client gave none.
     pub name: Option<String>,
-    /// The media type; `None` when the client says none.
+    /// The media type. `None`: the client gave none.
     pub media_type: Option<String>,
-    /// The content id; `None` when the client says none.
+    /// The content id. `None`: the client gave none.
     pub content_id: Option<String>,
 }
 
 impl Said {
-    /// What a part of a form says of its file.
+    /// What a part of a form says about its file.
     #[must_use]
     pub fn by(field: &Field<'_>, disposition: Disposition, place: String) -> Self {
         let content_id = field.headers().get("content-id");
@@ -79,12 +79,11 @@ impl Said {
     }
 }
 
-/// Takes a file into the store, piece by piece. It is kept with the batch that refers to it.
+/// Writes a file into the store, piece by piece. It is kept by the batch that refers to it.
 ///
 /// # Errors
 ///
-/// 422 for what is wrong with its name, type or text; 413 when it is too large; what the pieces or
-/// the store fail with.
+/// 422 for a wrong name, type or text, 413 if it is too large; errors of the pieces or the store.
 pub async fn take(
     store: &Store,
     limits: &Limits,
@@ -116,7 +115,7 @@ pub async fn take(
     said.file(property, writer.finish())
 }
 
-/// Takes a file out of JSON into the store; see [`take`].
+/// Writes a file from JSON into the store. See [`take`].
 ///
 /// # Errors
 ///
@@ -133,7 +132,7 @@ pub async fn take_enclosed(
     take(store, limits, property, said, pieces).await
 }
 
-/// The name of a single file whose client says none.
+/// The name of a single file if the client gave none.
 #[must_use]
 pub fn default_name(property: &Property) -> &str {
     match property.name.as_str() {
@@ -143,7 +142,7 @@ pub fn default_name(property: &Property) -> &str {
     }
 }
 
-/// The media type of a file whose client says none: what its name ends in, as registries have it.
+/// The media type of a file if the client gave none, by the extension of its name.
 fn default_media_type(property: &Property, name: &str) -> String {
     match property.name.as_str() {
         files::HTML => "text/html".to_owned(),
@@ -152,7 +151,7 @@ fn default_media_type(property: &Property, name: &str) -> String {
     }
 }
 
-/// Whether the file is an html body: it is sent as UTF-8, so it has to be that.
+/// Checks an html body. It is sent as UTF-8, so it must be UTF-8.
 fn is_html(property: &Property) -> bool {
     property.name == files::HTML && !property.multi
 }
@@ -162,11 +161,11 @@ fn check_html_type(said: &Said) -> Result<(), Problem> {
         return Ok(());
     };
     if !matches!(media_type.essence.as_str(), "text/html" | OCTETS) {
-        let detail = format!("an html body is text/html, not {}", media_type.essence);
+        let detail = format!("an html body must be text/html, not {}", media_type.essence);
         return Err(Problem::unsupported(detail));
     }
     if !media_type.is_utf8() {
-        return Err(Problem::unsupported("an html body is in UTF-8"));
+        return Err(Problem::unsupported("an html body must be in UTF-8"));
     }
     Ok(())
 }
@@ -176,15 +175,15 @@ fn not_utf8(said: &Said) -> Problem {
     Invalid::new(place, "is not UTF-8").into()
 }
 
-/// Checks UTF-8 that comes in pieces.
+/// Checks UTF-8 that arrives in pieces.
 #[derive(Default)]
 struct Utf8 {
-    /// The bytes of a character that the piece before began.
+    /// The first bytes of a character that the next piece continues.
     begun: Vec<u8>,
 }
 
 impl Utf8 {
-    /// Takes a piece; `false` when it cannot be UTF-8.
+    /// Takes a piece. `false`: it is not UTF-8.
     fn push(&mut self, piece: &[u8]) -> bool {
         let mut rest = piece;
         while !self.begun.is_empty() {

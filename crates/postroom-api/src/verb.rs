@@ -1,9 +1,8 @@
-//! Verbs: what a request asks for at its place.
+//! Verbs: what a request does at its place.
 //!
-//! Beside the common methods there are verbs of our own. Each is a method (`REDECOMPOSE <path>`),
-//! and has a twin for clients and proxies that know only the common ones:
-//! `POST <path>:redecompose`.
-//! A new verb is a row of the table `OWN`, and an arm of the router.
+//! In addition to the common methods there are verbs of our own. Each is a method (`REDECOMPOSE
+//! <path>`). Each has a twin for clients and proxies that know only the common methods: `POST
+//! <path>:redecompose`. A new verb is a row of the table `OWN` and an arm of the router.
 
 use crate::place::Part;
 use crate::place::Place;
@@ -12,10 +11,10 @@ use axum::http::Method;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::MESSAGES;
 
-/// What a request asks for.
+/// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// `GET` and `HEAD`; the server leaves the body of the latter out.
+    /// `GET` and `HEAD`. The server drops the body for `HEAD`.
     Get,
     /// `POST`
     Post,
@@ -25,18 +24,18 @@ pub enum Verb {
     Patch,
     /// `DELETE`
     Delete,
-    /// Stored messages are decomposed again.
+    /// Parses stored messages again.
     Redecompose,
-    /// The servers of an account are tried at once.
+    /// Tries the servers of an account at once.
     Try,
 }
 
-/// A verb of our own, and where it is taken.
+/// A verb of our own, and the place that accepts it.
 struct Own {
     verb: Verb,
     method: &'static str,
     classname: &'static str,
-    /// At one entity, else at the collection.
+    /// Whether it is for one entity. Otherwise it is for the collection.
     of_entity: bool,
 }
 
@@ -51,8 +50,8 @@ impl Verb {
     ///
     /// # Errors
     ///
-    /// 404 for a word behind a colon that is no verb of the place; 405 for a method that it does
-    /// not take.
+    /// 404 for a word after a colon that is not a verb of the place; 405 for a method that the
+    /// place does not accept.
     pub fn of(method: &Method, place: &Place) -> Result<Self, Problem> {
         if let Some(word) = &place.word {
             let own = own(place).find(|own| own.method.eq_ignore_ascii_case(word));
@@ -74,7 +73,7 @@ impl Verb {
     }
 }
 
-/// The methods that a place takes, for `Allow`.
+/// The methods that a place accepts, for `Allow`.
 #[must_use]
 pub fn methods(place: &Place) -> String {
     let common = match place.part {
@@ -86,7 +85,7 @@ pub fn methods(place: &Place) -> String {
     all.collect::<Vec<_>>().join(", ")
 }
 
-/// The verbs of our own that a place takes.
+/// The verbs of our own that a place accepts.
 fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
     let of_entity = match place.part {
         Part::Collection => Some(false),
@@ -103,7 +102,7 @@ fn no_verb(word: &str, place: &Place) -> Problem {
         true => "there is none here".to_owned(),
         false => format!("there are: {}", verbs.join(", ")),
     };
-    Problem::not_found(format!("`:{word}` is no verb of this path; {there}"))
+    Problem::not_found(format!("`:{word}` is not a verb of this path; {there}"))
 }
 
 #[cfg(test)]

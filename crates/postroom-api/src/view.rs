@@ -1,4 +1,4 @@
-//! Views: how entities and files are shown.
+//! Views: the JSON of entities and files in answers.
 
 use crate::etag;
 use crate::mask::Mask;
@@ -31,13 +31,13 @@ pub fn entities(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> Re
     list(Body::from(["[", &elements(class, entities, mask), "]"].concat()))
 }
 
-/// A list whose JSON is that body.
+/// A list with this body as its JSON.
 #[must_use]
 pub fn list(body: Body) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// The elements of a list, each forgotten as soon as it is written: some are large.
+/// The elements of a list. Each is dropped as soon as it is written, because some are large.
 #[must_use]
 pub fn elements(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> String {
     let mut elements = String::new();
@@ -50,7 +50,7 @@ pub fn elements(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> St
     elements
 }
 
-/// A new entity: 201 with its place.
+/// A new entity: 201 with its `Location`.
 #[must_use]
 pub fn created(class: &Class, created: &Entity) -> Response {
     let mut response = entity(class, created, None);
@@ -62,7 +62,7 @@ pub fn created(class: &Class, created: &Entity) -> Response {
     response
 }
 
-/// 304: the client has it already.
+/// 304: the client already has it.
 #[must_use]
 pub fn not_modified(tag: &str) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
@@ -72,7 +72,7 @@ pub fn not_modified(tag: &str) -> Response {
     response
 }
 
-/// What is known of a file without its content.
+/// The description of a file, without its content.
 #[must_use]
 pub fn file(row: &FileRow) -> Value {
     json!({

@@ -204,7 +204,7 @@ async fn what_the_server_refuses_by_itself_has_a_body_too() {
         (long, 414, "65,534"),
         (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(700_000)), 414, "65,534"),
         (fields, 431, "header fields"),
-        ("NONSENSE\r\n\r\n".to_owned(), 400, "no HTTP/1.1"),
+        ("NONSENSE\r\n\r\n".to_owned(), 400, "not HTTP/1.1"),
         ("GET /healthz?a b HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), 400, "percent-encoded"),
     ] {
         for front in ["", before] {

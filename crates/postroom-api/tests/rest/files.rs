@@ -218,7 +218,7 @@ async fn files_of_a_received_message_do_not_change() {
     assert_eq!(upload(&server, &format!("{message}/file"), form).await.status, 409);
     let raw = format!("{}/rawMessage", draft(&server).await);
     let refused = put(&server, &raw, "message/rfc822", b"x").await.expect(409);
-    assert!(refused["detail"].as_str().unwrap().contains("made by Postroom"), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("Postroom makes it"), "{refused}");
 }
 
 #[tokio::test]

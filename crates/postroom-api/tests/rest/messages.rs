@@ -195,7 +195,7 @@ async fn what_follows_from_the_original_is_not_changed_by_clients() {
         let refused = server.send("PATCH", &path, &json!({name: value})).await.expect(422);
         assert_eq!(refused["errors"][0]["property"], name, "{refused}");
         let detail = refused["detail"].as_str().unwrap();
-        assert!(detail.contains("messageState does"), "{detail}");
+        assert!(detail.contains("only messageState can"), "{detail}");
     }
     let refused = server.send("PATCH", &path, &json!({"messageState": null})).await.expect(422);
     assert_eq!(refused["errors"][0]["property"], "messageState");
