@@ -169,6 +169,15 @@ pub async fn receive(
     }
     known.wishes.are_open = true;
     fetched.result?;
+    let at = At { folder, life: news.life, listing: &news.listing };
+    let fulfilled = (&mut known.wishes, &mut known.unsteady);
+    let fulfilled = wishes::fulfil(shared, connection, at, fulfilled).await;
+    if let Ok(Some(over)) = fulfilled {
+        known.over = Some(over);
+        known.look_anew();
+        return Ok(Left::More);
+    }
+    // Said once, when all that it tells of is known.
     let is_more = !known.asks.is_empty();
     if is_more {
         prove::tell_progress(shared, who, &news, known).await?;
@@ -176,17 +185,7 @@ pub async fn receive(
         known.news = None;
         prove::prove(shared, who, &news, known).await?;
     }
-    let told = known.wishes.trouble.clone();
-    let at = At { folder, life: news.life, listing: &news.listing };
-    let fulfilled = (&mut known.wishes, &mut known.unsteady);
-    known.over = wishes::fulfil(shared, connection, at, fulfilled).await?;
-    if known.over.is_some() {
-        known.look_anew();
-        return Ok(Left::More);
-    }
-    if !is_more && told != known.wishes.trouble {
-        prove::prove(shared, who, &news, known).await?;
-    }
+    fulfilled?;
     Ok(match known.rarely(&shared.clock) {
         _ if is_more => Left::More,
         Some(delay) => Left::Rarely(delay),

@@ -243,3 +243,34 @@ async fn messages_leave_in_the_order_of_their_time_and_not_before_it() {
     let future = postroom.get(&format!("email/Messages/{}", id(&future))).await.unwrap();
     assert_eq!(future["messageState"], "sending");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_whose_marks_are_refused_says_so_once_a_turn() {
+    let (sandbox, mut postroom, account) = sandbox(quick()).await;
+    let no = Action::Reply(b"{tag} NO not permitted\r\n".to_vec());
+    always(&sandbox, Point::ImapCommand(ImapCommand::Store), no);
+    let marks = json!({"options": {"keep_unseen": false}});
+    let folder = enable(&postroom, &account, "INBOX", marks).await;
+    for number in 1..=4 {
+        sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
+        let path = format!("email/Folders/{folder}");
+        let refused = |folder: &Json| {
+            let text = folder["statusText"].as_str()?;
+            let stored = folder["storedCount"] == number;
+            (stored && text.contains("refuses to change")).then_some(())
+        };
+        until(&postroom, &path, "the folder to say that marks are refused", refused).await;
+        // Another process knows nothing of what the server refused.
+        postroom.kill().unwrap();
+        postroom.restart().unwrap();
+    }
+    let file = postroom.data_directory().join("postroom.db");
+    let database = rusqlite::Connection::open(file).unwrap();
+    let sql = "SELECT json_type(replaced, '$.statusText') FROM change
+        WHERE entity = ?1 AND json_type(replaced, '$.statusText') IS NOT NULL ORDER BY seq";
+    let entity: uuid::Uuid = folder.parse().unwrap();
+    let mut changes = database.prepare(sql).unwrap();
+    let changes = changes.query_map([entity.as_bytes().as_slice()], |row| row.get(0)).unwrap();
+    let replaced: Vec<String> = changes.map(Result::unwrap).collect();
+    assert_eq!(replaced, ["null"], "it changes once, when it begins");
+}
