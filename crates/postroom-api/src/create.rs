@@ -8,8 +8,8 @@ use crate::enclosed;
 use crate::etag;
 use crate::folder;
 use crate::form;
-use crate::form::Disposition;
 use crate::form::Form;
+use crate::form::FormDisposition;
 use crate::json::Document;
 use crate::media_type::MediaType;
 use crate::message;
@@ -175,7 +175,7 @@ async fn from_form(
     let mut form = Form::open(&asked.headers, body, &app.limits).await?;
     let (mut json, mut files) = (None, vec![]);
     while let Some(mut field) = form.next().await? {
-        let disposition = Disposition::of(&field)?;
+        let disposition = FormDisposition::of(&field)?;
         let name = disposition.name.clone().unwrap_or_default();
         if name == JSON_PART && json.is_none() {
             let mut bytes = vec![];

@@ -6,8 +6,8 @@ use crate::change;
 use crate::download::download;
 use crate::etag;
 use crate::form;
-use crate::form::Disposition;
 use crate::form::Form;
+use crate::form::FormDisposition;
 use crate::media_type::MediaType;
 use crate::message;
 use crate::parameters;
@@ -72,7 +72,7 @@ pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<R
     let mut form = Form::open(&asked.headers, body, &app.limits).await?;
     let mut files: Vec<NewFile> = vec![];
     while let Some(field) = form.next().await? {
-        let disposition = Disposition::of(&field)?;
+        let disposition = FormDisposition::of(&field)?;
         let said = Said::by(&field, disposition, format!("files[{}]", files.len()));
         let pieces = form::bytes(field);
         let file = upload::take(&app.store, &app.limits, &property, said, pieces).await?;
@@ -115,7 +115,7 @@ pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Probl
         let mut form = Form::open(&asked.headers, body, &app.limits).await?;
         let field = form.next().await?;
         let field = field.ok_or_else(|| Invalid::new("files", "the form has no file"))?;
-        let disposition = Disposition::of(&field)?;
+        let disposition = FormDisposition::of(&field)?;
         let said = Said { name, ..Said::by(&field, disposition, String::new()) };
         let pieces = form::bytes(field);
         upload::take(&app.store, &app.limits, &property, said, pieces).await?

@@ -67,7 +67,7 @@ impl Form {
 
 /// The `Content-Disposition` of a part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Disposition {
+pub struct FormDisposition {
     /// The name of the part.
     pub name: Option<String>,
     /// The name of its file.
@@ -200,7 +200,7 @@ mod tests {
             (b"form-data;name=message", "message", None),
         ];
         for (value, name, file_name) in table {
-            let got = Disposition::parse(value).unwrap();
+            let got = FormDisposition::parse(value).unwrap();
             let got = (got.name.as_deref().unwrap(), got.file_name.as_deref());
             assert_eq!(got, (*name, *file_name), "{}", value.escape_ascii());
         }
@@ -208,7 +208,7 @@ mod tests {
             &b"form-data; name=\"x\"; filename=\"\xE4.txt\""[..],
             b"form-data; filename*=utf-8''%E4",
         ] {
-            let refused = Disposition::parse(value).unwrap_err();
+            let refused = FormDisposition::parse(value).unwrap_err();
             assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
         }
     }

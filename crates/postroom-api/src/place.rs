@@ -30,7 +30,7 @@ pub struct Place {
 
 /// The part of a class that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum Target {
     /// All entities.
     Collection,
     /// One entity.
@@ -58,7 +58,7 @@ pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
         && let Some((last, word)) = last.rsplit_once(':')
     {
         let place = named(&[before, &[last.to_owned()]].concat(), classes)?;
-        if matches!(place.part, Part::Collection | Part::Entity(_)) {
+        if matches!(place.part, Target::Collection | Target::Entity(_)) {
             return Ok(Place { word: Some(word.to_owned()), ..place });
         }
     }
@@ -68,19 +68,19 @@ pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
 fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> {
     let (class, rest) = class_of(segments, classes)?;
     let part = match rest {
-        [] => Part::Collection,
-        [id] => Part::Entity(id_of(id)?),
+        [] => Target::Collection,
+        [id] => Target::Entity(id_of(id)?),
         [id, property] => {
             let id = id_of(id)?;
             match files_of(&class, property)? {
-                (name, true) => Part::FileList(id, name),
-                (name, false) => Part::File(id, name, None),
+                (name, true) => Target::FileList(id, name),
+                (name, false) => Target::File(id, name, None),
             }
         }
         [id, property, file] => {
             let id = id_of(id)?;
             match files_of(&class, property)? {
-                (name, true) => Part::File(id, name, Some(file.clone())),
+                (name, true) => Target::File(id, name, Some(file.clone())),
                 (_, false) => {
                     let detail = format!("`{property}` is one file, and has no path below it");
                     return Err(Problem::not_found(detail));
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    fn look(path: &str) -> Result<(String, Part), String> {
+    fn look(path: &str) -> Result<(String, Target), String> {
         let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
         match find(path, &classes) {
             Ok(place) => Ok((place.class.classname.clone(), place.part)),
@@ -171,17 +171,17 @@ mod tests {
         let file = || "file".to_owned();
         #[rustfmt::skip]
         let table = [
-            ("email/Messages".to_owned(),                     "email/Messages", Part::Collection),
-            ("email/Profiles".to_owned(),                     "email/Profiles", Part::Collection),
-            ("email%2FProfiles".replace("%2F", "/"),          "email/Profiles", Part::Collection),
-            (format!("email/Accounts/{ID}"),                  "email/Accounts", Part::Entity(id)),
-            (format!("email/Messages/{}", ID.to_uppercase()), "email/Messages", Part::Entity(id)),
-            (format!("email/Messages/{ID}/file"),             "email/Messages", Part::FileList(id, file())),
-            (format!("email/Messages/{ID}/attachments"),      "email/Messages", Part::FileList(id, file())),
-            (format!("email/Messages/{ID}/inlines"),          "email/Messages", Part::FileList(id, "inlines".to_owned())),
-            (format!("email/Messages/{ID}/html"),             "email/Messages", Part::File(id, "html".to_owned(), None)),
-            (format!("email/Messages/{ID}/rawMessage"),       "email/Messages", Part::File(id, "rawMessage".to_owned(), None)),
-            (format!("email/Messages/{ID}/file/a%2Fb%20%C3%BC.txt"), "email/Messages", Part::File(id, file(), Some("a/b ü.txt".to_owned()))),
+            ("email/Messages".to_owned(),                     "email/Messages", Target::Collection),
+            ("email/Profiles".to_owned(),                     "email/Profiles", Target::Collection),
+            ("email%2FProfiles".replace("%2F", "/"),          "email/Profiles", Target::Collection),
+            (format!("email/Accounts/{ID}"),                  "email/Accounts", Target::Entity(id)),
+            (format!("email/Messages/{}", ID.to_uppercase()), "email/Messages", Target::Entity(id)),
+            (format!("email/Messages/{ID}/file"),             "email/Messages", Target::FileList(id, file())),
+            (format!("email/Messages/{ID}/attachments"),      "email/Messages", Target::FileList(id, file())),
+            (format!("email/Messages/{ID}/inlines"),          "email/Messages", Target::FileList(id, "inlines".to_owned())),
+            (format!("email/Messages/{ID}/html"),             "email/Messages", Target::File(id, "html".to_owned(), None)),
+            (format!("email/Messages/{ID}/rawMessage"),       "email/Messages", Target::File(id, "rawMessage".to_owned(), None)),
+            (format!("email/Messages/{ID}/file/a%2Fb%20%C3%BC.txt"), "email/Messages", Target::File(id, file(), Some("a/b ü.txt".to_owned()))),
         ];
         for (path, class, part) in table {
             assert_eq!(look(&path), Ok((class.to_owned(), part)), "{path}");

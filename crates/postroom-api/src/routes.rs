@@ -12,7 +12,7 @@ use crate::health;
 use crate::host;
 use crate::job;
 use crate::place;
-use crate::place::Part;
+use crate::place::Target;
 use crate::problem::Problem;
 use crate::trace;
 use crate::try_now;
@@ -69,19 +69,19 @@ async fn model(
     let part = place.part;
     #[rustfmt::skip]
     let answered = match (&part, verb) {
-        (Part::Collection, Verb::Get)      => entity::list(asked).await,
-        (Part::Collection, Verb::Post)     => create::create(asked, body).await,
-        (Part::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
-        (Part::Entity(id), Verb::Get)      => entity::show(asked, *id).await,
-        (Part::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
-        (Part::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
-        (Part::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
-        (Part::Entity(id), Verb::Try)      => try_now::try_now(asked, *id).await,
-        (Part::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
-        (Part::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
-        (Part::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,
-        (Part::File(id, p, n), Verb::Put)   => file::put(asked, (*id, p, n.as_deref()), body).await,
-        (Part::File(id, p, n), Verb::Delete) => file::delete(asked, (*id, p, n.as_deref())).await,
+        (Target::Collection, Verb::Get)      => entity::list(asked).await,
+        (Target::Collection, Verb::Post)     => create::create(asked, body).await,
+        (Target::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
+        (Target::Entity(id), Verb::Get)      => entity::show(asked, *id).await,
+        (Target::Entity(id), Verb::Patch)    => change::patch(asked, *id, body).await,
+        (Target::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
+        (Target::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
+        (Target::Entity(id), Verb::Try)      => try_now::try_now(asked, *id).await,
+        (Target::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
+        (Target::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
+        (Target::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,
+        (Target::File(id, p, n), Verb::Put)   => file::put(asked, (*id, p, n.as_deref()), body).await,
+        (Target::File(id, p, n), Verb::Delete) => file::delete(asked, (*id, p, n.as_deref())).await,
         (_, _)                               => Err(Problem::method_not_allowed(&methods)),
     };
     answered

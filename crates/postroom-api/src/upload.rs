@@ -2,7 +2,7 @@
 
 use crate::attributes;
 use crate::enclosed::Enclosed;
-use crate::form::Disposition;
+use crate::form::FormDisposition;
 use crate::limits::Limits;
 use crate::media_type::MediaType;
 use crate::media_type::OCTETS;
@@ -35,7 +35,7 @@ pub struct Said {
 impl Said {
     /// What a part of a form says about its file.
     #[must_use]
-    pub fn by(field: &Field<'_>, disposition: Disposition, place: String) -> Self {
+    pub fn by(field: &Field<'_>, disposition: FormDisposition, place: String) -> Self {
         let content_id = field.headers().get("content-id");
         let content_id = content_id.and_then(|value| value.to_str().ok());
         Self {

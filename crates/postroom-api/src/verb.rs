@@ -4,8 +4,8 @@
 //! <path>`). Each has a twin for clients and proxies that know only the common methods: `POST
 //! <path>:redecompose`. A new verb is a row of the table `OWN` and an arm of the router.
 
-use crate::place::Part;
 use crate::place::Place;
+use crate::place::Target;
 use crate::problem::Problem;
 use axum::http::Method;
 use postroom_model::builtin::ACCOUNTS;
@@ -77,9 +77,9 @@ impl Verb {
 #[must_use]
 pub fn methods(place: &Place) -> String {
     let common = match place.part {
-        Part::Collection | Part::FileList(..) => "GET, HEAD, POST",
-        Part::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
-        Part::File(..) => "GET, HEAD, PUT, DELETE",
+        Target::Collection | Target::FileList(..) => "GET, HEAD, POST",
+        Target::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
+        Target::File(..) => "GET, HEAD, PUT, DELETE",
     };
     let all = std::iter::once(common).chain(own(place).map(|own| own.method));
     all.collect::<Vec<_>>().join(", ")
@@ -88,9 +88,9 @@ pub fn methods(place: &Place) -> String {
 /// The verbs of our own that a place accepts.
 fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
     let of_entity = match place.part {
-        Part::Collection => Some(false),
-        Part::Entity(_) => Some(true),
-        Part::FileList(..) | Part::File(..) => None,
+        Target::Collection => Some(false),
+        Target::Entity(_) => Some(true),
+        Target::FileList(..) | Target::File(..) => None,
     };
     let classname = place.class.classname.as_str();
     OWN.iter().filter(move |own| own.classname == classname && Some(own.of_entity) == of_entity)

@@ -99,12 +99,12 @@ Examples:
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Runs Postroom: receives, sends, and answers REST requests until it is stopped.
     #[command(after_help = [SERVE_HELP, EXIT_CODES].join("\n\n"))]
     Serve(ServeArguments),
@@ -218,7 +218,7 @@ pub struct DemoArguments {
 impl Cli {
     /// Whether the log is JSON.
     pub fn logs_json(&self) -> bool {
-        matches!(&self.command, Command::Serve(serve) if serve.log_json)
+        matches!(&self.command, CliCommand::Serve(serve) if serve.log_json)
     }
 }
 

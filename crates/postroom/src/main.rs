@@ -65,10 +65,10 @@ fn run(arguments: cli::Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match arguments.command {
-            cli::Command::Serve(arguments) => Box::pin(serve::run(arguments)).await,
-            cli::Command::Redecompose(arguments) => Box::pin(redecompose::run(arguments)).await,
-            cli::Command::Sandbox(arguments) => Box::pin(sandbox::run(arguments)).await,
-            cli::Command::Demo(arguments) => Box::pin(demo::run(arguments)).await,
+            cli::CliCommand::Serve(arguments) => Box::pin(serve::run(arguments)).await,
+            cli::CliCommand::Redecompose(arguments) => Box::pin(redecompose::run(arguments)).await,
+            cli::CliCommand::Sandbox(arguments) => Box::pin(sandbox::run(arguments)).await,
+            cli::CliCommand::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         }
     })
 }
