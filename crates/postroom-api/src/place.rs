@@ -58,7 +58,7 @@ pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
         && let Some((last, word)) = last.rsplit_once(':')
     {
         let place = named(&[before, &[last.to_owned()]].concat(), classes)?;
-        if matches!(place.part, Target::Collection | Target::Entity(_)) {
+        if matches!(place.target, Target::Collection | Target::Entity(_)) {
             return Ok(Place { word: Some(word.to_owned()), ..place });
         }
     }
@@ -67,7 +67,7 @@ pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
 
 fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> {
     let (class, rest) = class_of(segments, classes)?;
-    let part = match rest {
+    let target = match rest {
         [] => Target::Collection,
         [id] => Target::Entity(id_of(id)?),
         [id, property] => {
@@ -89,7 +89,7 @@ fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> 
         }
         _ => return Err(Problem::not_found("the path has too many segments")),
     };
-    Ok(Place { class, part, word: None })
+    Ok(Place { class, target, word: None })
 }
 
 /// The class with the longest name that the path begins with, and the segments after it.
@@ -160,7 +160,7 @@ mod tests {
     fn look(path: &str) -> Result<(String, Target), String> {
         let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
         match find(path, &classes) {
-            Ok(place) => Ok((place.class.classname.clone(), place.part)),
+            Ok(place) => Ok((place.class.classname.clone(), place.target)),
             Err(problem) => Err(problem.status().as_u16().to_string()),
         }
     }
@@ -183,8 +183,8 @@ mod tests {
             (format!("email/Messages/{ID}/rawMessage"),       "email/Messages", Target::File(id, "rawMessage".to_owned(), None)),
             (format!("email/Messages/{ID}/file/a%2Fb%20%C3%BC.txt"), "email/Messages", Target::File(id, file(), Some("a/b ü.txt".to_owned()))),
         ];
-        for (path, class, part) in table {
-            assert_eq!(look(&path), Ok((class.to_owned(), part)), "{path}");
+        for (path, class, target) in table {
+            assert_eq!(look(&path), Ok((class.to_owned(), target)), "{path}");
         }
     }
 

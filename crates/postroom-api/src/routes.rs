@@ -66,9 +66,9 @@ async fn model(
     }
     let app = App { store: app.store.of_client(&name), ..app };
     let asked = Asked { app, domain, class, uri, headers };
-    let part = place.part;
+    let target = place.target;
     #[rustfmt::skip]
-    let answered = match (&part, verb) {
+    let answered = match (&target, verb) {
         (Target::Collection, Verb::Get)      => entity::list(asked).await,
         (Target::Collection, Verb::Post)     => create::create(asked, body).await,
         (Target::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
@@ -80,7 +80,7 @@ async fn model(
         (Target::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
         (Target::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
         (Target::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,
-        (Target::File(id, p, n), Verb::Put)   => file::put(asked, (*id, p, n.as_deref()), body).await,
+        (Target::File(id, p, n), Verb::Put) => file::put(asked, (*id, p, n.as_deref()), body).await,
         (Target::File(id, p, n), Verb::Delete) => file::delete(asked, (*id, p, n.as_deref())).await,
         (_, _)                               => Err(Problem::method_not_allowed(&methods)),
     };

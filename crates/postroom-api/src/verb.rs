@@ -76,7 +76,7 @@ impl Verb {
 /// The methods that a place accepts, for `Allow`.
 #[must_use]
 pub fn methods(place: &Place) -> String {
-    let common = match place.part {
+    let common = match place.target {
         Target::Collection | Target::FileList(..) => "GET, HEAD, POST",
         Target::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
         Target::File(..) => "GET, HEAD, PUT, DELETE",
@@ -87,7 +87,7 @@ pub fn methods(place: &Place) -> String {
 
 /// The verbs of our own that a place accepts.
 fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
-    let of_entity = match place.part {
+    let of_entity = match place.target {
         Target::Collection => Some(false),
         Target::Entity(_) => Some(true),
         Target::FileList(..) | Target::File(..) => None,
