@@ -74,7 +74,7 @@ pub struct FormDisposition {
     pub file_name: Option<String>,
 }
 
-impl Disposition {
+impl FormDisposition {
     /// Reads the field of a part in all forms that libraries write: parameter names in upper or
     /// lower case, file names as `filename*` (RFC 8187), in encoded words (RFC 2047), or plain.
     ///

@@ -22,8 +22,8 @@ use uuid::Uuid;
 pub struct Place {
     /// The class.
     pub class: Arc<Class>,
-    /// The part.
-    pub part: Part,
+    /// What of the class.
+    pub target: Target,
     /// The word after a colon, which must be a verb. `None`: there is no colon.
     pub word: Option<String>,
 }
