@@ -313,7 +313,7 @@ mod tests {
             (json!({"to": ["a@b.test"], "from": "Me <m@b.test>"}), "from: takes an address only; the name goes into `fromDisplayName`"),
             (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail"]}), "inReplyTo[0]: is no message id"),
             (json!({"to": ["a@b.test"], "references": ["a@b", "nonsense"]}), "references[1]: is no message id"),
-            (json!({"to": ["a@b.test"], "headers": [["List-Unsubscribe", "click here"]]}), "headers[0]: has a value for List-Unsubscribe that has `clickhere`, which is no URL"),
+            (json!({"to": ["a@b.test"], "headers": [["List-Unsubscribe", "click here"]]}), "headers[0]: has a value for List-Unsubscribe that has `clickhere`, which is not a URL"),
             (json!({"to": ["a@b.test"], "headers": [["X-A", "b\r\nc"]]}), "headers[0]: has a value with"),
             (json!({"to": ["a@b.test"], "headers": [["Subject", "x"]]}), "headers[0]: is a field that"),
             (json!({"to": ["a@b.test"], "headers": [["X A", "x"]]}), "headers[0]: has a name"),

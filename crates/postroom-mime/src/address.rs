@@ -4,10 +4,11 @@
 //!   Name <local@domain>, "Quoted, Name" <..>, local@domain (Name), group: a@b, c@d;
 //! ```
 //!
-//! Read without recursion and in linear time: comments and groups of any depth, source routes,
-//! missing commas, semicolons in their place, addresses without `@`, names that hold what should be
-//! quoted. An encoded word is one piece, whatever stands in it. Blanks never join words to an
-//! address that was not there: what is none is a name. Domains are shown in Unicode.
+//! The parser needs no recursion and linear time. It reads comments and groups of any depth, source
+//! routes, missing commas, semicolons instead of commas, addresses without `@`, and names with
+//! unquoted special characters. An encoded word is one piece, whatever it contains. Words with
+//! blanks between them are never joined to an address that was not written; they are a name.
+//! Domains are shown in Unicode.
 //!
 //! Standards: RFC 5322 §3.4, §4.4, RFC 6532, RFC 5890.
 
@@ -132,7 +133,8 @@ impl<'a> List<'a, '_, '_> {
     fn bracketed(&mut self, inner: &'a str) {
         self.leave_group();
         let mut words = std::mem::take(&mut self.words);
-        // Two addresses without a comma, the first one bare: `a@b <c@d>` is a name all the same.
+        // Two addresses without a comma, the first one bare. In `a@b <c@d>`, the first one is still
+        // a name.
         let mut name = self.name(&words);
         words.clear();
         self.words = words;
@@ -170,7 +172,7 @@ impl<'a> List<'a, '_, '_> {
         }
     }
 
-    /// Puts what stands before a comma in front of a name: `Bee, Anna <a@b.example>`.
+    /// Adds the words before a comma to a name: `Bee, Anna <a@b.example>`.
     fn take_comma(&mut self, name: &mut String) {
         if let Some(Address { name: first, address }) = self.found.pop() {
             *name = format!("{}, {name}", first.unwrap_or(address));

@@ -1,4 +1,4 @@
-//! What a message shows and what it carries: its leaves sorted into text, html and files.
+//! Sorts the leaves of a message into text, html and files.
 //!
 //! ```text
 //!   leaves ──► plan: shown? ──► text, html: each holds all that is shown, in order
@@ -6,7 +6,7 @@
 //!                             └──► TNEF, signed S/MIME are opened; encoded files come out of texts
 //! ```
 //!
-//! Nothing is lost: what is not shown is a file.
+//! Nothing is lost, because every leaf that is not shown is a file.
 //!
 //! Standards: RFC 2046, 2183, 2387, 2392, 2557, 3676.
 
@@ -108,11 +108,12 @@ pub(crate) struct BodyReader<'a, S> {
     pub defects: &'a mut Defects,
     /// What was read.
     pub bodies: Bodies,
-    /// Whether parts belong to the text of the message, told before they are read.
+    /// Whether each part belongs to the text of the message. This is known before the parts are
+    /// read.
     pub has_text: bool,
     /// The same of the html.
     pub has_html: bool,
-    /// In how many signed messages it lies.
+    /// How many signed messages enclose it.
     pub depth: usize,
 }
 
@@ -146,9 +147,9 @@ impl<S: ByteSource> BodyReader<'_, S> {
         Ok(())
     }
 
-    /// Whether the part behind one says the same better: of alternatives the last that is
-    /// understood counts (RFC 2046 §5.1.4). Parts that have names or do not say what they are, that
-    /// are blank, or have others between them are no alternatives.
+    /// Whether the next part is a better alternative. Of alternatives, the last one that is
+    /// understood counts (RFC 2046 §5.1.4). Parts with names, without a type, blank parts, and
+    /// parts with others between them are not alternatives.
     fn is_outdone(&mut self, structure: &Structure, roles: &[Role], at: usize) -> io::Result<bool> {
         let Some([one, next]) = structure.entities.get(at..at + 2) else {
             return Ok(false);
@@ -174,7 +175,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
         Ok(!start.trim_ascii().is_empty())
     }
 
-    /// Adds a leaf to the bodies. What is no text at all is a file, whatever it is called.
+    /// Adds a leaf to the bodies. Content that is not text is a file, whatever its type says.
     fn text(&mut self, entity: &MimeEntity, place: LeafPlace) -> io::Result<()> {
         let shown = place.shown;
         let have = match shown {
@@ -274,7 +275,8 @@ impl<S: ByteSource> BodyReader<'_, S> {
         Ok(read)
     }
 
-    /// Notes where the html is: several parts are joined, so they are no range of the message.
+    /// Notes where the html is. Several parts are joined in memory, because together they are not
+    /// one range of the message.
     fn locate_html(&mut self, entity: &MimeEntity, html: &ReadHtml) -> io::Result<()> {
         if self.bodies.html.is_some() {
             self.bodies.html_source = None;
@@ -286,7 +288,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
             Some(size_bytes) => size_bytes,
             None => leaf::size_bytes(self.source, entity, self.defects)?,
         };
-        // Of what was not looked at nobody knows whether it is UTF-8 to its end.
+        // The rest was not checked, so it may not be UTF-8.
         let unknown = is_cut.then_some(Charset::Whatwg(UTF_8));
         let charset = html.charset.or(unknown).map(|charset| charset.name().to_owned());
         self.bodies.html_source = Some((range(entity, charset), size_bytes));
@@ -344,8 +346,8 @@ fn add(body: &mut Option<String>, piece: String, bytes_max: usize, defects: &mut
     }
 }
 
-/// The charset that a text declares. Html may name it itself, where it is not UTF-8 all the same;
-/// it is never in UTF-7, in which markup would hide.
+/// The charset that a text declares. Html that is not UTF-8 may name its charset itself. Html is
+/// never read as UTF-7, because markup could hide in it.
 fn declared(part: &ContentFields, shown: ShownAs, content: &[u8]) -> Option<String> {
     let is_plain = |label: &String| match Charset::for_label(label) {
         Some(Charset::Utf7 | Charset::Utf32 { .. }) => false,

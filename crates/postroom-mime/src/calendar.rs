@@ -1,7 +1,7 @@
-//! What a calendar part (`text/calendar`) is about, in a few fields.
+//! The summary of a calendar part (`text/calendar`).
 //!
-//! The first event counts; of tasks, journals and free-busy times the first, when there is no
-//! event. The part itself stays an attachment: this is for showing and for answering invitations.
+//! The first event counts. If there is none, the first task, journal or free-busy time counts. The
+//! part itself stays an attachment. The summary is for showing and answering invitations.
 //!
 //! Standards: RFC 5545 (iCalendar), RFC 5546 (iTIP).
 
@@ -19,11 +19,11 @@ pub use crate::calendar::moment::Moment;
 /// The summary of a calendar part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Calendar {
-    /// What the sender wants (RFC 5546 §1.4), in capitals: `REQUEST`, `REPLY`, `CANCEL`, ...
+    /// The method (RFC 5546 §1.4), in capitals: `REQUEST`, `REPLY`, `CANCEL`, ...
     pub method: Option<String>,
     /// The kind of component, in capitals: `VEVENT`, `VTODO`, `VJOURNAL` or `VFREEBUSY`.
     pub component: Option<String>,
-    /// What names the event over all its versions.
+    /// The identifier of the event, the same in all versions.
     pub uid: Option<String>,
     /// Which version of the event this is.
     pub sequence: Option<i64>,

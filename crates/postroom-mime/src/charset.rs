@@ -1,10 +1,10 @@
 //! Charsets: from the bytes of a text to UTF-8, whole or piece by piece.
 //!
-//! Labels mean what browsers make of them (`iso-8859-1` is windows-1252, `gb2312` is GBK), and the
-//! names that mail uses besides are known. What a text declares is believed as long as its bytes
-//! allow it; undeclared or wrong, the bytes decide: UTF-8, ISO-2022-JP, then what they look like.
-//! Valid UTF-8 is UTF-8 whatever its label says, and bytes that are stray in it are windows-1252.
-//! Nothing is refused: what cannot be decoded becomes U+FFFD. Time is linear.
+//! Labels mean what they mean to browsers (`iso-8859-1` is windows-1252, `gb2312` is GBK), and
+//! further names that mail uses are known. The declared charset counts if the bytes are valid in
+//! it. If it is missing or wrong, the bytes decide: UTF-8, ISO-2022-JP, then the most likely
+//! charset. Valid UTF-8 is UTF-8 whatever its label says, and stray bytes in it are windows-1252.
+//! Nothing is refused; bytes that cannot be decoded become U+FFFD. Time is linear.
 //!
 //! Standards: the WHATWG's Encoding Standard; RFC 2152 (UTF-7), 1557, 1843, 1922.
 
@@ -29,7 +29,7 @@ pub use crate::charset::detection::Detection;
 const WIDE_BYTES_MIN: usize = 16;
 /// How many characters may be UTF-8 by chance.
 const CHANCES_MAX: usize = 2;
-/// Charsets of words in Latin letters: any bytes can be decoded, so they prove nothing.
+/// Charsets for Latin letters in which all bytes are valid, so that valid bytes prove nothing.
 const LATIN: [&Encoding; 13] = [
     encoding_rs::WINDOWS_1252,
     encoding_rs::WINDOWS_1250,
@@ -122,8 +122,8 @@ impl Charset {
         matches!(self, Self::Whatwg(encoding) if LATIN.contains(&encoding))
     }
 
-    /// Whether it is one of seven bits, and bytes have eight without anything that shifts to
-    /// another set: they are in a charset of another kind.
+    /// Whether it is a 7-bit charset although the bytes have eight bits and no shift sequences.
+    /// Then the bytes are in another charset.
     fn cannot_hold(self, bytes: &[u8]) -> bool {
         let shifts: &[u8] = match self {
             Self::Whatwg(encoding) if encoding == ISO_2022_JP => b"\x1B",
@@ -276,9 +276,10 @@ fn has_escapes(bytes: &[u8]) -> bool {
             .any(|at| matches!(bytes.get(at + 2), Some(b'@' | b'B')))
 }
 
-/// Decodes bytes of a header, which declare nothing: UTF-8, even where it is damaged; then
-/// `fallback` (the charset of the body) if the bytes are in it; then what they look like. Any bytes
-/// are in a charset of Latin letters, so that one counts only where they look like such words.
+/// Decodes bytes of a header, which have no declared charset. The order is: UTF-8, even if it is
+/// damaged; `fallback` (the charset of the body), if the bytes are valid in it; then the most
+/// likely charset. All bytes are valid in a charset for Latin letters, so such a charset counts
+/// only if the bytes look like Latin words.
 #[must_use]
 pub fn decode_raw(bytes: &[u8], fallback: Option<Charset>, detection: &mut Detection) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)

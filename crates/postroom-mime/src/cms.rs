@@ -5,15 +5,16 @@
 //!      └─► [0] SEQUENCE ──► version, algorithms, SEQUENCE ──► OID, [0] OCTET STRING ──► content
 //! ```
 //!
-//! Only the way to the content is read, in DER or BER; lengths are compared with what is there, and
-//! what is cut off gives what came. Nothing is verified, nothing decrypted.
+//! The parser follows only the path to the content, in DER or BER. It compares lengths with the
+//! available bytes, and a message that is cut off gives what arrived. Nothing is verified or
+//! decrypted.
 //!
 //! Standards: RFC 8551 (S/MIME) and the CMS that it builds on, X.690 (BER).
 
 /// What a cryptographic message does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cms {
-    /// It carries signatures, or certificates alone.
+    /// It carries signatures, or only certificates.
     Signed,
     /// It is encrypted.
     Encrypted,

@@ -4,17 +4,18 @@
 //!   Draft ─► check ─► header ─► mixed( alternative( text, related( html, inlines ), .. ), files )
 //! ```
 //!
-//! Levels that would hold one part are left out. The result is a list of [`ComposedPiece`]s: ready
-//! bytes, and places where a file's content is put in, base64 in lines ([`Base64Lines`]). So a
-//! message with large attachments is written with the memory of one buffer.
+//! Levels with a single part are left out. The result is a list of [`ComposedPiece`]s: ready bytes,
+//! and places for the content of files, which is inserted as base64 lines ([`Base64Lines`]). So
+//! writing a message with large attachments needs the memory of one buffer.
 //!
-//! What is promised:
+//! Guarantees:
 //!
-//! - The same draft gives the same bytes; nothing is taken from a clock or from chance.
+//! - The same draft gives the same bytes. The composer uses no clock and no random numbers.
 //! - Every line ends in CRLF and has at most 998 octets, encoded lines at most 76 characters.
 //! - The bytes are ASCII, unless [`Composed::needs_smtp_utf8`].
-//! - No field of the draft can start a header field or end a line: CR, LF and NUL are refused.
-//! - Blind copies have no place in a draft, so they cannot be written.
+//! - No value of the draft can start a header field or end a line, because CR, LF and NUL are
+//!   refused.
+//! - A draft has no field for blind copies, so they cannot be written.
 //!
 //! Standards: RFC 5322, 2045 to 2047, 2231, 2183, 2387, 2392, 6532.
 
@@ -44,7 +45,7 @@ pub use crate::compose::header::message_id;
 pub use crate::compose::mailbox::{Address, WireAddress, wire_address};
 pub use crate::compose::structured::problem as field_problem;
 
-/// A message to be composed. Times and identifiers are the caller's.
+/// A message to be composed. The caller provides times and identifiers.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {
     /// The author (`From`).
@@ -70,9 +71,9 @@ pub struct Draft {
     pub attachments: Vec<DraftFile>,
     /// The Message-ID, with or without angle brackets.
     pub message_id: String,
-    /// Message-IDs that this message answers. Ones that cannot stand in a header field (not
-    /// printable ASCII, over 900 octets) are left out here and in `references`: an answer that is
-    /// threaded worse is better than none.
+    /// Message-IDs that this message answers. Ids that a header field cannot hold (not printable
+    /// ASCII, over 900 octets) are left out here and in `references`, because an answer with worse
+    /// threading is better than none.
     pub in_reply_to: Vec<String>,
     /// Message-IDs of the thread, oldest first.
     pub references: Vec<String>,
@@ -92,7 +93,8 @@ pub struct DraftFile {
     pub name: String,
     /// The media type, with parameters if any. Empty means `application/octet-stream`.
     pub media_type: String,
-    /// What the HTML calls the file (`cid:`, RFC 2392), with or without angle brackets.
+    /// The Content-ID by which the HTML refers to the file (`cid:`, RFC 2392), with or without
+    /// angle brackets.
     pub content_id: Option<String>,
     /// What is in it.
     pub content: FileContent,
@@ -103,7 +105,7 @@ pub struct DraftFile {
 pub enum FileContent {
     /// Here.
     Bytes(Bytes),
-    /// With the caller, who puts it in when the message is written.
+    /// Elsewhere. The caller inserts it when the message is written.
     Elsewhere {
         /// Its exact size in bytes.
         size_bytes: u64,
@@ -169,8 +171,8 @@ impl Composed {
     ///
     /// # Errors
     ///
-    /// What `out`, `open` or a reader reports; [`io::ErrorKind::InvalidInput`] when `draft` is not
-    /// the draft that this was composed from, or a content has not the size it was said to have.
+    /// Errors of `out`, `open` or a reader; [`io::ErrorKind::InvalidInput`] if `draft` is not the
+    /// draft that this was composed from, or a content does not have its announced size.
     pub fn write_to<'a>(
         &self,
         draft: &Draft,

@@ -1,6 +1,6 @@
-//! What the header of a part says of its content: the fields `Content-*`.
+//! What the header of a part says about its content: the fields `Content-*`.
 //!
-//! Of repeated fields the first that is usable counts. What is missing or malformed means
+//! If a field is repeated, the first usable one counts. A missing or malformed type means
 //! `text/plain` (RFC 2045 §5.2), or `message/rfc822` within a digest.
 //!
 //! Standards: RFC 2045, 2183, 2392, 2557.
@@ -20,7 +20,7 @@ const BOUNDARY_BYTES_MAX: usize = 256 << 10;
 /// How much is kept of an identifier.
 const ID_BYTES_MAX: usize = 8 << 10;
 
-/// What is to be done with a part (RFC 2183).
+/// How a part is to be presented (RFC 2183).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// It is shown.
@@ -31,7 +31,7 @@ pub enum Disposition {
     Other,
 }
 
-/// What is known of the content of a part.
+/// The description of the content of a part.
 #[derive(Debug, Clone, Default)]
 pub struct ContentFields {
     /// The media type, lower case, without parameters.
@@ -48,11 +48,11 @@ pub struct ContentFields {
     pub security_type: Option<String>,
     /// How the content is written.
     pub encoding: TransferEncoding,
-    /// Whether that is only guessed, from a name that is not written as it is to be.
+    /// Whether the encoding is only guessed, from a misspelt name.
     pub is_misspelt: bool,
     /// Whether the whole body is one encoded file, uuencode or yEnc.
     pub file_encoding: Option<Declared>,
-    /// What is to be done with the part.
+    /// How the part is to be presented.
     pub disposition: Option<Disposition>,
     /// `filename` of the disposition, decoded.
     pub file_name: Option<String>,
@@ -64,7 +64,7 @@ pub struct ContentFields {
     pub location: Option<String>,
     /// The parameter `start` of `multipart/related` (RFC 2387 §3.2), without angle brackets.
     pub start: Option<String>,
-    /// Whether the transfer encoding is none that is known.
+    /// Whether the transfer encoding is unknown.
     is_encoding_unknown: bool,
     has_encoding: bool,
     has_disposition: bool,
@@ -100,7 +100,7 @@ impl ContentFields {
 
     /// Takes a field.
     pub fn field(&mut self, name: &[u8], value: &[u8], defects: &mut Defects) {
-        // Told by their lengths, all different.
+        // The fields are recognised by their lengths, which all differ.
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {
             10 if is("content-id") => self.id(value, defects),
@@ -112,7 +112,7 @@ impl ContentFields {
         }
     }
 
-    /// Ends the fields: a file whose media type is none is no text.
+    /// Ends the fields. A file without a valid media type is not a text.
     pub fn end(&mut self) {
         let is_file = self.disposition == Some(Disposition::Attachment) || self.name().is_some();
         if self.is_malformed && is_file {
@@ -220,8 +220,8 @@ impl ContentFields {
     }
 }
 
-/// The boundary that a type names. One that no semicolon introduces, or whose quote is not closed,
-/// is not believed: the body tells it.
+/// The boundary that a type names. A boundary without a semicolon before it, or with an unclosed
+/// quote, is ignored, and the body shows the right one.
 fn boundary<'a>(parameters: &'a Parameters<'_>) -> Option<&'a [u8]> {
     let is_boundary = |bytes: &&[u8]| {
         !parameters.is_loose && !bytes.trim_ascii().is_empty() && bytes.len() <= BOUNDARY_BYTES_MAX
@@ -229,8 +229,8 @@ fn boundary<'a>(parameters: &'a Parameters<'_>) -> Option<&'a [u8]> {
     parameters.sound_bytes("boundary").filter(is_boundary)
 }
 
-/// The multipart that a malformed type with a boundary means: what it names, else one whose parts
-/// have nothing to do with each other.
+/// The multipart type that a malformed type with a boundary means: the type that it names,
+/// otherwise `multipart/mixed`.
 fn multipart(head: &[u8]) -> &'static str {
     const KINDS: [(&str, &str); 5] = [
         ("alternative", "multipart/alternative"),

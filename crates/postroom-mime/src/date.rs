@@ -1,9 +1,9 @@
 //! Dates as mail writes them.
 //!
-//! Day or month first, names in full or short in any case, in English and in the languages of the
-//! North Sea, years of two digits, no seconds, no zone, zones of three digits or by name, the forms
-//! of RFC 850, asctime and ISO 8601. What cannot be a date of a mail (30 February, the year 9999, a
-//! zone of 24 hours) is none.
+//! The parser accepts day or month first; full or short names in any case, in English, Swedish,
+//! Danish, Norwegian, Dutch and German; years of two digits; missing seconds or zone; zones of
+//! three digits or by name; and the forms of RFC 850, asctime and ISO 8601. An impossible date (30
+//! February, the year 9999, a zone of 24 hours) is not a date.
 //!
 //! Standards: RFC 5322 §3.3, §4.3.
 
@@ -147,7 +147,7 @@ impl<'a> Date<'a> {
         }
     }
 
-    /// A number by itself: the day first, then the year, then a time without its colon.
+    /// A single number: the first is the day, the next the year, the next a time without its colon.
     fn number(&mut self, word: &str, value: i64) {
         if self.day.is_none() && word.len() <= 3 && value <= 31 {
             self.day = Some(value);
@@ -256,7 +256,7 @@ impl<'a> Date<'a> {
         if !rest.is_empty() && known.is_some() {
             self.numeric_zone(rest);
         }
-        // A time that is not read would be midnight.
+        // Otherwise, a time that cannot be read would become midnight.
         let is_time = self.time.is_none()
             && word.contains(':')
             && word.contains(|char: char| char.is_ascii_digit());

@@ -1,15 +1,15 @@
-//! Defects: what is malformed in a message, in stable words.
+//! Defects: what is malformed in a message, as stable codes.
 //!
-//! Malformed mail is a value, never an error: the decomposition goes on and notes what it met.
+//! Malformed mail is never an error. The parser notes the defect and goes on.
 
-/// One thing that is malformed, or that a limit left undone.
+/// One malformation, or one limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Defect {
     /// There is no header field at all.
     HeaderMissing,
     /// The header is not ended by a blank line: a body, a delimiter or the end cuts it.
     HeaderUnterminated,
-    /// Lines within the header are no fields; they are left out.
+    /// Some lines of the header are not fields. They are skipped.
     HeaderJunk,
     /// Blank lines stand before the first header field.
     BlankFirstLine,
@@ -53,7 +53,7 @@ pub enum Defect {
     TransferEncodingComposite,
     /// Base64 holds characters that do not belong in it, or ends too early.
     Base64Malformed,
-    /// Quoted-printable holds an escape that is none.
+    /// Quoted-printable has an invalid escape.
     QuotedPrintableMalformed,
     /// A charset is unknown.
     CharsetUnknown,
@@ -69,7 +69,7 @@ pub enum Defect {
     AddressMalformed,
     /// `Date` is missing.
     DateMissing,
-    /// `Date` is no date, or one that cannot be true.
+    /// `Date` is not a date, or is an impossible one.
     DateMalformed,
     /// `Message-ID` is missing.
     MessageIdMissing,
@@ -81,7 +81,7 @@ pub enum Defect {
     TnefMalformed,
     /// An encoded file within a text is damaged.
     EncodedFileMalformed,
-    /// What lies within a part is too large to be opened.
+    /// The content of a part is too large to be opened.
     OpenOver,
 }
 

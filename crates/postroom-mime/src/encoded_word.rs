@@ -1,8 +1,8 @@
 //! Encoded words: text outside ASCII in header fields.
 //!
-//! Taken as they are found: within quotes and words, with blanks in them, with base64 that is cut
-//! in the middle of a group or lacks its padding, with characters that are split between two words.
-//! What is no encoded word stays as it is written. Time is linear.
+//! The decoder accepts encoded words within quotes and words, with blanks inside, with base64 that
+//! is cut within a group or lacks padding, and with characters that are split between two words.
+//! Text that is not an encoded word stays as it is. Time is linear.
 //!
 //! Standards: RFC 2047, RFC 2231 §5 (language suffix).
 
@@ -209,8 +209,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Decodes what there is of base64: joined, unless that makes rubbish and the words by
-    /// themselves do not, because their padding was left out.
+    /// Decodes base64 of several words, joined. If that gives garbage and the single words do not,
+    /// because their padding is missing, each word is decoded separately.
     fn end_base64(&mut self) {
         if self.base64.is_empty() {
             return;
@@ -264,7 +264,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Appends a text in one line: ends of lines in a field would begin a field of their own when it is
+/// Appends a text as one line, because a line end in a field would begin another field when it is
 /// written again.
 fn append(text: &str, line: &mut String) {
     let plain = |char: char| match char {

@@ -1,7 +1,8 @@
 //! The text of header fields: bytes, folded lines and encoded words made into one line of text.
 //!
-//! Bytes outside ASCII declare nothing: they are UTF-8 if they can be, else in the charset of the
-//! body, else what they look like; within encoded words they are in the charset of the word.
+//! Bytes outside ASCII have no declared charset. They are read as UTF-8 if they are valid,
+//! otherwise in the charset of the body, otherwise in the most likely charset. Within encoded words
+//! they are in the charset of the word.
 //!
 //! Standards: RFC 5322 §2.2.3, RFC 2047, RFC 6532.
 

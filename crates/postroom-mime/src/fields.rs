@@ -1,6 +1,6 @@
-//! The fields of a message's own header: all of them as text, and the ones that have a meaning.
+//! The fields of a message's own header: all of them as text, and the meaning of the known ones.
 //!
-//! Of repeated fields the first that is not empty counts; lists of recipients are joined.
+//! If a field is repeated, the first one that is not empty counts. Lists of recipients are joined.
 //!
 //! Standards: RFC 5322 §3.6.
 
@@ -206,7 +206,8 @@ impl SeenFields {
     }
 }
 
-/// Senders of which only the last has an address are pieces of its name: `Bee, Anna, Ph.D. <..>`.
+/// If only the last sender has an address, the others are pieces of its name: `Bee, Anna, Ph.D.
+/// <..>`.
 fn one_sender(mut list: Vec<Address>) -> Vec<Address> {
     let is_piece = |who: &Address| {
         !who.address.contains('@') && (who.name.is_none() || who.address.is_empty())

@@ -1,4 +1,4 @@
-//! Names of files: harmless wherever they are saved, and unique within their message.
+//! File names that are safe on every system and unique within their message.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,8 +16,8 @@ const DEVICE_BYTES_MAX: usize = 7;
 /// The names of one message.
 #[derive(Debug, Default)]
 pub(crate) struct FileNames {
-    /// In lower case, for not every file system tells cases apart; each with the number that the
-    /// next file of that name gets.
+    /// The names in lower case, because some file systems ignore case. Each has the number that the
+    /// next file of this name gets.
     taken: BTreeMap<String, usize>,
 }
 
@@ -47,8 +47,8 @@ impl FileNames {
     }
 }
 
-/// The name without what could harm: paths, control and invisible characters, characters and names
-/// that file systems reserve. May be empty.
+/// The name without unsafe parts: paths, control and invisible characters, and characters and names
+/// that file systems reserve. It may be empty.
 #[must_use]
 pub(crate) fn harmless(declared: &str) -> String {
     let declared = declared.trim();
@@ -100,8 +100,8 @@ fn is_usual(name: &str) -> bool {
         && name.bytes().all(is_plain)
 }
 
-/// Whether a joiner stands within a word that needs it: Persian, Indian languages, emoji. Between
-/// letters of ASCII it would only make two names look alike.
+/// Whether a joiner is inside a word that needs it: Persian, Indian languages, emoji. Between ASCII
+/// letters it would only make two names look alike.
 fn joins(before: Option<char>, after: Option<char>) -> bool {
     let is_joined = |char: char| !char.is_ascii() && !char.is_whitespace() && !is_invisible(char);
     before.is_some_and(is_joined) && after.is_some_and(is_joined)

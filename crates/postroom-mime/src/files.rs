@@ -1,4 +1,5 @@
-//! Files that lie in other files, the names of those without one, and what the html refers to.
+//! Opens files inside other files, names files without a name, and finds the files that the html
+//! refers to.
 
 use crate::body::Bodies;
 use crate::body::FileLeaf;
@@ -31,8 +32,8 @@ const TNEF_SIGNATURE: [u8; 4] = [0x78, 0x9F, 0x3E, 0x22];
 /// How many messages are looked into for that.
 const MESSAGES_MAX: usize = 200;
 
-/// Opens TNEF: its files become files of the message, the original stays; its bodies count where
-/// the message has none of its own.
+/// Opens TNEF. Its files become files of the message, and the original stays. Its bodies are used
+/// if the message has none of its own.
 ///
 /// # Errors
 ///
@@ -93,8 +94,8 @@ fn is_tnef<S: ByteSource>(source: &mut S, file: &FileLeaf) -> io::Result<bool> {
     Ok(leaf::content_at(source, &file.source, TNEF_SIGNATURE.len())?.starts_with(&TNEF_SIGNATURE))
 }
 
-/// Shows the bodies of TNEF: its text where the message has no other, its html where it has none.
-/// A text that does not say the same is a footer, often, and stands beside them.
+/// Uses the bodies of TNEF: the text if the message has no other, the html if it has none. A
+/// different text of the message is often a footer, so it is kept as well.
 fn show_tnef(
     text: Option<String>,
     html: Option<String>,
@@ -198,8 +199,8 @@ fn subject(start: &[u8]) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// For each file, whether the html refers to it: by its Content-ID, or by its Content-Location as
-/// it is or as it follows from where the html is.
+/// For each file, whether the html refers to it: by Content-ID, or by Content-Location, literally
+/// or relative to the location of the html.
 #[must_use]
 pub(crate) fn referred(bodies: &Bodies) -> Vec<bool> {
     let mut referred = vec![false; bodies.files.len()];

@@ -1,7 +1,7 @@
 //! Flowed text: paragraphs that were broken into lines are joined again.
 //!
-//! Quoted lines stay as they are: many clients break them without keeping to the format, and the
-//! lines of a quote are what answers refer to.
+//! Quoted lines stay as they are, because many clients break them in violation of the format, and
+//! answers refer to the lines of a quote.
 //!
 //! Standards: RFC 3676.
 

@@ -1,9 +1,9 @@
 //! The header of a message or part: where its fields are, whatever stands between them.
 //!
-//! Lines that are no fields are left out as long as another field follows, or a blank line behind
-//! what was meant as one; otherwise they are where the body begins, and so does what looks like a
-//! delimiter or stands behind a line of blanks. A byte order mark before the first field is none.
-//! Blanks before the colon are allowed. Only places are noted, in linear time.
+//! A line that is not a field is skipped if another field follows, or if it looks like a damaged
+//! field and a blank line follows. Otherwise the body begins at this line. The body also begins at
+//! a line that looks like a delimiter, or after a line of blanks. A byte order mark before the
+//! first field is ignored. Blanks before the colon are allowed. Time is linear.
 //!
 //! Standards: RFC 5322 §2.2, §4.5.
 
@@ -25,7 +25,7 @@ const FIELDS_USUAL: usize = 32;
 const STEP_BYTES: usize = 4096;
 /// Byte order marks in UTF-8, and one that was taken for windows-1252 on the way.
 const MARKS: [&[u8]; 2] = [b"\xEF\xBB\xBF", b"\xC3\xAF\xC2\xBB\xC2\xBF"];
-/// What is kept free for the fields behind one that is too large.
+/// The space reserved for the fields after one that is too large.
 const RESERVE_BYTES: u64 = 64 << 10;
 
 /// Where a field is.
@@ -44,9 +44,9 @@ pub(crate) struct Header {
     pub fields: Vec<FieldRange>,
     /// Where the body begins.
     pub body: u64,
-    /// Where it begins behind the blank line, if lines stand before that which may belong to it.
+    /// Where the body begins after the blank line, if lines before the blank line may belong to it.
     pub behind_blank: Option<u64>,
-    /// Where the delimiter is that cuts the header off.
+    /// The position of the delimiter that cuts the header off.
     pub cut: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Scan<'a> {
 struct Reading<'a> {
     scan: Scan<'a>,
     header: Header,
-    /// Where the first line that is no field stands, of those behind the last field.
+    /// The position of the first line after the last field that is not a field.
     junk: Option<u64>,
     /// Whether these lines are fields with damaged names, and their continuations.
     is_damaged: bool,
@@ -249,8 +249,9 @@ impl Reading<'_> {
                 let is_open = self.junk.is_none() || self.is_damaged;
                 self.is_damaged = is_open && !is_first && is_whole && is_damaged(line);
                 self.junk.get_or_insert(at);
-                // Blank lines and then text: this is no header. Behind fields a line of blanks was
-                // meant to end them, and one word behind two hyphens is a delimiter of the body.
+                // Blank lines and then text are not a header. After fields, a line of blanks was
+                // meant to end them, and a single word after two hyphens is a delimiter of the
+                // body.
                 let is_delimiter =
                     line.starts_with(b"--") && !line.trim_ascii_end().contains(&b' ');
                 let is_body = is_behind_bare || (!is_first && is_delimiter);
@@ -329,7 +330,7 @@ impl Reading<'_> {
         let end = self.header.cut.unwrap_or(size_bytes);
         let has_fields = !self.header.fields.is_empty() || self.kept_bytes > 0;
         if !has_fields {
-            // No header at all: everything is body, as RFC 2046 §5.1 allows it for parts.
+            // There is no header, so everything is body. RFC 2046 §5.1 allows this for parts.
             if self.junk.is_some() || (self.scan.is_root && !is_blank_ended) {
                 self.header.body = self.scan.start;
             } else if !is_blank_ended {
@@ -338,7 +339,7 @@ impl Reading<'_> {
             return self.header;
         }
         match self.junk.filter(|_| !(self.is_damaged && is_blank_ended)) {
-            // Nothing but text since the last field: the blank line is what is missing.
+            // Only text follows the last field: the blank line is missing.
             Some(junk) => {
                 defects.note(Defect::HeaderUnterminated);
                 self.header.behind_blank = Some(self.header.body).filter(|body| *body > junk);

@@ -1,8 +1,8 @@
-//! Html as far as mail needs it: what it refers to, what it says, the charset it names.
+//! Html as far as mail needs it: its references, its text, and the charset that it names.
 //!
-//! A scanner, no parser: tags, attributes, styles and text in one pass without recursion, whatever
-//! is nested. Nothing is fetched and nothing is made safe here. Comments end as in browsers; those
-//! that are conditional are shown by some, so their references count and their text does not.
+//! This is a scanner, not a parser. It reads tags, attributes, styles and text in one pass without
+//! recursion. It fetches nothing and makes nothing safe. Comments end as in browsers. Some programs
+//! show conditional comments, so their references count, but their text does not.
 //!
 //! Standards: the WHATWG's HTML, RFC 2392 (cid), RFC 2557 (Content-Location).
 
@@ -146,8 +146,9 @@ pub fn charset(html: &[u8]) -> Option<String> {
     start.get(named.label).map(str::to_owned)
 }
 
-/// Makes right what an html body, of which `start` is the beginning, says of its charset, which is
-/// UTF-8 now. It keeps its length: what has no room for the label no longer names one.
+/// Corrects the charset that an html body names, because the body is UTF-8 now. `start` is the
+/// beginning of the body. The length stays the same. If there is no room for the new label, the
+/// body no longer names a charset.
 pub fn name_utf8(start: &mut [u8]) {
     let end = start.len().min(META_BYTES_MAX);
     let start = start.get_mut(..end).unwrap_or_default();

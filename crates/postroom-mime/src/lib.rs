@@ -5,9 +5,9 @@
 //!                             └───────► body ──► files ──► parse ──► Message
 //! ```
 //!
-//! Decomposition is a parser of our own: one pass, no recursion, linear time and memory, no error
-//! but those of a file. What is malformed becomes a [`Defect`]; the bytes are never cut, and parts
-//! are places in them.
+//! The parser is our own. It makes one pass without recursion, in linear time and memory, and its
+//! only errors are those of a file. A malformation becomes a [`Defect`]. The bytes are never
+//! changed, and parts are positions in them.
 
 #![warn(unreachable_pub)]
 

@@ -1,14 +1,14 @@
-//! Limits of the decomposition: beyond them the rest stays as it is, and a defect says so.
+//! Limits of the parser. Beyond them, the rest is not parsed, and a defect says so.
 
-/// How much of a message is taken apart. The bytes themselves are never cut.
+/// How much of a message is parsed. The bytes themselves are never cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParserLimits {
-    /// How deep parts may lie in one another; a deeper `multipart` stays one opaque part.
+    /// How deeply parts may be nested. A deeper `multipart` stays one opaque part.
     pub depth_max: usize,
-    /// How many parts are told apart; the last one then holds the rest of the message.
+    /// How many parts are parsed. The last one then holds the rest of the message.
     pub parts_max: usize,
-    /// How often boundaries that no header tells are looked for in the bodies of a message; with 0
-    /// only those that are declared count.
+    /// How often boundaries are guessed from the bodies of a message. 0: only declared boundaries
+    /// count.
     pub boundary_passes_max: usize,
     /// How many bytes of the message's header fields are kept.
     pub header_bytes_max: usize,

@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// A message, decomposed. Whatever is malformed, this is what could be read of it.
+/// A decomposed message. If it is malformed, this is everything that could be read.
 #[derive(Debug, Clone, Default)]
 pub struct Message {
     /// The authors (`From`). An address may be empty when the field has only a name.
@@ -44,8 +44,8 @@ pub struct Message {
     pub references: Vec<String>,
     /// All header fields in order: names as written, values decoded.
     pub headers: Headers,
-    /// The plain text body, lines ended by LF; bounded by [`crate::ParserLimits::text_bytes_max`].
-    /// What is shown beside it as html alone stands in it as text.
+    /// The plain text body, with LF as line end and limited by
+    /// [`crate::ParserLimits::text_bytes_max`]. Parts that exist only as html are included as text.
     pub text: Option<String>,
     /// Whether any of `text` was made of html.
     pub is_text_derived: bool,
@@ -67,7 +67,8 @@ pub struct Message {
     pub calendar: Option<Calendar>,
     /// Whether it is signed or encrypted.
     pub security: Option<Protection>,
-    /// Why there is no honest decomposition; then the rest is what could be read all the same.
+    /// Why the message cannot be decomposed. The other fields then hold what could be read all the
+    /// same.
     pub raw_reason: Option<String>,
     /// The version of the parser, [`crate::PARSER_VERSION`].
     pub parser_version: u32,
@@ -94,7 +95,7 @@ pub enum Protection {
     Signed,
     /// Its content is encrypted.
     Encrypted,
-    /// Its content lies within its signature; it is opened and decomposed where that can be read.
+    /// Its content is inside its signature. It is opened and decomposed if it can be read.
     Opaque,
 }
 
@@ -103,7 +104,7 @@ pub enum Protection {
 pub enum TextSource {
     /// Parts of plain text.
     Part,
-    /// The html, as far as there are no parts for it.
+    /// The html, where no plain text part exists.
     Html,
 }
 
@@ -124,7 +125,7 @@ pub struct Part {
     pub size_bytes: u64,
     /// Where its bytes are.
     pub source: PartSource,
-    /// What it was taken out of, if it is no part of its own.
+    /// The container that it was taken out of, if it is not a part itself.
     pub container: Option<Container>,
 }
 
@@ -142,7 +143,7 @@ pub enum PartSource {
         /// The charset of a text, unless it is UTF-8 or ASCII.
         charset: Option<String>,
     },
-    /// Here: what was opened, or joined from several parts.
+    /// In memory, because it was opened, or joined from several parts.
     Bytes(Vec<u8>),
 }
 
@@ -160,8 +161,8 @@ pub enum Container {
 }
 
 impl Message {
-    /// What the message says as plain text, at most `bytes_max` bytes of it, and where that comes
-    /// from: a message of html alone says it there.
+    /// The text of the message, at most `bytes_max` bytes, and its source. The text of an html-only
+    /// message comes from the html.
     #[must_use]
     pub fn shown_text(&self, bytes_max: usize) -> Option<(Cow<'_, str>, TextSource)> {
         let own = self.text.as_deref().filter(|text| !text.trim().is_empty());

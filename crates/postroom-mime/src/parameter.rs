@@ -4,9 +4,9 @@
 //!   head ; name=value ; name="value" ; name*=charset'language'%C3%BC ; name*0=one ; name*1=two
 //! ```
 //!
-//! Read as mail writes them: missing semicolons, blanks in unquoted values, quotes in quoted ones,
-//! backslashes of paths, gaps in continuations. Of repeated parameters the first counts. Time is
-//! linear but for one sort.
+//! The parser accepts what mail contains: missing semicolons, blanks in unquoted values, quotes in
+//! quoted values, backslashes of paths, gaps in continuations. If a parameter is repeated, the
+//! first one counts. Time is linear, except for one sort.
 //!
 //! Standards: RFC 2045 §5.1, RFC 2231.
 
@@ -25,9 +25,9 @@ mod reader;
 /// A value with its parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Parameters<'a> {
-    /// What stands before the first parameter, in any case.
+    /// The text before the first parameter, in its original case.
     pub head: Cow<'a, [u8]>,
-    /// Whether something stands behind the head that no semicolon introduces.
+    /// Whether something without a semicolon follows the head.
     pub is_loose: bool,
     list: Vec<Parameter<'a>>,
 }
@@ -94,7 +94,7 @@ impl<'a> Parameters<'a> {
     /// A parameter that people read: charsets and encoded words are decoded.
     #[must_use]
     pub fn text(&self, name: &str, fallback: Option<Charset>) -> Option<String> {
-        // An empty one tells nobody anything.
+        // An empty value has no use.
         let named = self.all(name).filter(|parameter| !parameter.value.is_empty());
         let parameter = named.min_by_key(|parameter| parameter.rank)?;
         let mut defects = Defects::default();
@@ -173,8 +173,8 @@ fn whole_piece(piece: ParameterPiece<'_>) -> Parameter<'_> {
     Parameter { name, rank: Rank::Extended, value: Cow::Owned(bytes), charset, is_sound }
 }
 
-/// The charset and the text of an extended value. Where the language or all is missing, or there
-/// are apostrophes of a name alone, all that may be the name stays.
+/// The charset and the text of an extended value. If the language or both are missing, or the
+/// apostrophes belong to the name, everything that may be the name is kept.
 fn extended(value: &[u8]) -> (&[u8], &[u8]) {
     let mut fields = value.splitn(3, |byte| *byte == b'\'');
     let is_label = |label: &[u8]| {
@@ -194,7 +194,7 @@ fn extended(value: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Undoes percent encoding; what is none stays as it is.
+/// Decodes percent encoding. Invalid escapes stay as they are.
 pub(crate) fn percent(text: &[u8], bytes: &mut Vec<u8>) {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {

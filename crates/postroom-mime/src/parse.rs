@@ -5,7 +5,7 @@
 //!                 └───────► bodies and files ──► TNEF ──► inlines, names ──► preview, security
 //! ```
 //!
-//! It never fails but for its file, and takes the same way for messages in memory and in files.
+//! Its only errors are those of a file. Messages in memory and in files take the same path.
 
 use crate::body::Bodies;
 use crate::body::BodyReader;
@@ -39,7 +39,8 @@ use std::io;
 use std::io::Read;
 use std::io::Seek;
 
-/// The version of the decomposition. It grows when the same bytes give something else.
+/// The version of the parser. It grows with each release in which the same bytes give another
+/// result.
 pub const PARSER_VERSION: u32 = 5;
 
 /// How much html is read for a preview.
@@ -108,7 +109,8 @@ pub(crate) fn parse_source<S: ByteSource>(
     Ok(message)
 }
 
-/// The charset of the first text that declares one beyond ASCII: bytes in the header may be in it.
+/// The charset of the first text that declares one other than ASCII. Bytes of the header may be in
+/// it.
 fn body_charset(structure: &Structure) -> Option<Charset> {
     let texts =
         structure.entities.iter().filter(|entity| entity.content.media_type.starts_with("text/"));

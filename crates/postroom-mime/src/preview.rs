@@ -1,4 +1,4 @@
-//! The beginning of what a message says, in one line.
+//! The preview: the beginning of the text in one line.
 
 /// Longer lines are taken word by word.
 const PLAIN_BYTES_MAX: usize = 1_000;
@@ -50,8 +50,8 @@ fn whole<'a>(line: &mut &'a str) -> Option<(&'a str, usize)> {
     (!whole.is_empty()).then_some((whole, whole.len()))
 }
 
-/// Whether a line is as it is shown: words in ASCII with one blank between them, none a rule. All
-/// bytes are looked at, many at once.
+/// Whether a line needs no change: ASCII words with single blanks, and no drawn line among them.
+/// Many bytes are checked at once.
 fn is_plain(line: &str) -> bool {
     let bytes = line.as_bytes();
     if bytes.len() > PLAIN_BYTES_MAX {

@@ -12,14 +12,14 @@ static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-----BE
 /// How much of a text is searched for it.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
-/// What protects a message, but for S/MIME, which its content tells.
+/// How a message is protected, without S/MIME, which only its content shows.
 #[must_use]
 pub(crate) fn recognise(entities: &[MimeEntity], text: Option<&str>) -> Option<Protection> {
     let found = entities.iter().filter_map(of_part);
     found.fold(text.and_then(in_text), |found, here| stronger(found, Some(here)))
 }
 
-/// Encryption counts before signatures.
+/// Encryption takes precedence over signatures.
 #[must_use]
 pub(crate) fn stronger(one: Option<Protection>, other: Option<Protection>) -> Option<Protection> {
     let rank = |security: Option<Protection>| match security {

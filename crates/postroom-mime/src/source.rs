@@ -1,7 +1,6 @@
-//! Where the bytes of a message come from: memory, or windows of a file.
+//! The source of the bytes of a message: memory, or windows of a file.
 //!
-//! Everything that takes a message apart asks for windows, so that there is one way through it for
-//! messages of any size.
+//! The parser reads only windows, so that the same code handles messages of any size.
 
 use std::io;
 use std::io::Read;
@@ -12,7 +11,7 @@ use std::ops::Range;
 /// How many bytes are read from a file at once.
 const READ_BYTES: usize = 128 << 10;
 
-/// How many bytes before a window stay in reach: ends of lines are looked at again.
+/// How many bytes before a window stay readable, because line ends are read again.
 const BEHIND_BYTES: usize = 64;
 
 /// The bytes of one message.

@@ -5,10 +5,11 @@
 //!                                              └─► leaf: the body ends before the delimiter
 //! ```
 //!
-//! One pass over the bytes without recursion; time is linear, memory depends on the number of parts
-//! alone. Bodies are only searched for lines that could be delimiters, and not at all when no
-//! multipart is open. `message/rfc822` is a leaf. Beyond the limits the rest is one opaque part.
-//! Where no declared boundary delimits anything, the body tells it, and the pass is made once more.
+//! The parser makes one pass over the bytes without recursion. Time is linear, and memory depends
+//! only on the number of parts. Bodies are searched only for lines that could be delimiters, and
+//! not at all if no multipart is open. `message/rfc822` is a leaf. Beyond the limits, the rest is
+//! one opaque part. If a declared boundary delimits nothing, the boundary is guessed from the body,
+//! and a second pass is made.
 //!
 //! Standards: RFC 2045, 2046.
 
@@ -197,8 +198,8 @@ impl<S: ByteSource> Scanner<'_, S> {
         Ok(header.cut.unwrap_or(body))
     }
 
-    /// Where the body begins: a line before the blank one belongs to it, unless what stands behind
-    /// that is in base64 and the line is not.
+    /// Where the body begins. A line before the blank line belongs to the body, unless the text
+    /// after the blank line is base64 and the line is not.
     fn body(&mut self, header: &Header, content: &ContentFields) -> io::Result<u64> {
         let behind = header.behind_blank.filter(|_| content.encoding == TransferEncoding::Base64);
         let Some(behind) = behind else { return Ok(header.body) };
@@ -211,7 +212,7 @@ impl<S: ByteSource> Scanner<'_, S> {
         Ok(if is_behind { behind } else { header.body })
     }
 
-    /// What the fields of a header say of the content.
+    /// The description of the content from the fields of a header.
     fn content(&mut self, fields: &[FieldRange], is_digest: bool) -> io::Result<ContentFields> {
         let mut content = ContentFields::new(is_digest);
         for field in fields {
@@ -281,7 +282,7 @@ impl<S: ByteSource> Scanner<'_, S> {
                 };
                 is_line_start = false;
                 if !is_last && line + line_bytes_max > window.len() {
-                    // Too near to the end of the window to tell: it begins the next one.
+                    // The line is too close to the end of the window, so it begins the next window.
                     break;
                 }
                 let rest = window.get(line..).unwrap_or_default();

@@ -6,8 +6,8 @@
 //!                                 └──► embedded messages, composed as message/rfc822
 //! ```
 //!
-//! Nothing here fails on what is malformed: what can be read is read, and [`Tnef::defects`] says
-//! what was wrong. No recursion, no length believed before it was compared with what is there.
+//! Malformed input is not an error. Everything readable is read, and [`Tnef::defects`] says what
+//! was wrong. There is no recursion, and every length is compared with the available bytes.
 //!
 //! Standards: MS-OXTNEF, MS-OXRTFCP, MS-OXRTFEX.
 
@@ -27,7 +27,7 @@ mod rtf;
 pub struct Tnef {
     /// The subject.
     pub subject: Option<String>,
-    /// The sender: name and address. The address may be one that is no internet address.
+    /// The sender: name and address. The address may not be an internet address.
     pub from: (Option<String>, Option<String>),
     /// The Message-ID as it was written.
     pub message_id: Option<String>,

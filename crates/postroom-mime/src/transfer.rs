@@ -1,7 +1,7 @@
 //! Transfer encodings: from the bytes of a body to those of its content, piece by piece.
 //!
-//! As lenient as mail needs it: nothing is refused, what cannot be decoded stays as it is written.
-//! Memory does not depend on what arrives.
+//! Nothing is refused, and bytes that cannot be decoded stay as they are. Memory does not depend on
+//! the input.
 //!
 //! Standards: RFC 2045 §6.
 
@@ -33,7 +33,7 @@ pub enum TransferEncoding {
 pub enum Declared {
     /// One of the encodings that are decoded here.
     Known(TransferEncoding),
-    /// Probably one of them, but not as it is to be written: believed if the body is encoded so.
+    /// Probably one of them, but misspelt. It counts if the body is encoded in this way.
     Misspelt(TransferEncoding),
     /// `x-uuencode` and its other names.
     Uuencode,
@@ -94,7 +94,7 @@ impl TransferEncoding {
     }
 }
 
-/// What stands behind a comment at the front of a value; all of it if nothing does.
+/// The text after a comment at the beginning of a value. If there is none, the whole value.
 fn behind_comment(value: &[u8]) -> &[u8] {
     let mut depth = 0_usize;
     let end = value.iter().position(|byte| {

@@ -7,9 +7,9 @@
 //!   end
 //! ```
 //!
-//! Read as leniently as mail needs: stripped spaces at the ends of lines, a check character behind
-//! them, a missing `end`, damaged lines between sound ones. Words like "begin 100 things" in a text
-//! are no file: the line behind must be one that uuencode writes.
+//! The decoder accepts stripped spaces at line ends, a check character after them, a missing `end`,
+//! and damaged lines between intact ones. Words like "begin 100 things" in a text are not a file,
+//! because the next line must be one that uuencode writes.
 
 use crate::uuencode::lines::Lines;
 use base64::Engine as _;
@@ -30,8 +30,8 @@ pub struct UuencodeBlock {
     pub content: Vec<u8>,
     /// Whether its end was there.
     pub is_complete: bool,
-    /// Whether lines of it are damaged: their bytes may be wrong, those of the others stand in
-    /// their places.
+    /// Whether some lines are damaged. Their bytes may be wrong. The bytes of the other lines are
+    /// at the right places.
     pub is_damaged: bool,
 }
 
@@ -141,7 +141,7 @@ fn decode_line(line: &[u8], content: &mut Vec<u8>) -> bool {
     let count = usize::from(length.wrapping_sub(b' ') & 63);
     let wanted = count.div_ceil(3) * 4;
     let there = codes.trim_ascii_end().len();
-    // Some writers leave out what only fills the last group, some append a check character.
+    // Some writers omit the padding of the last group, and some append a check character.
     if there > wanted + 2 || (there < count.div_ceil(3) && there + 8 < wanted && there > 0) {
         return false;
     }
@@ -157,8 +157,8 @@ fn decode_line(line: &[u8], content: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Appends what a damaged line holds: as many bytes as it claims, so that what follows keeps its
-/// place.
+/// Appends the bytes of a damaged line: as many as it claims, so that the next lines keep their
+/// places.
 fn decode_damaged(line: &[u8], content: &mut Vec<u8>) {
     let is_code = |byte: &u8| (b' '..=b'`').contains(byte);
     let (length, codes) = line.split_first().unwrap_or((&WHOLE, &[]));

@@ -6,7 +6,7 @@
 //!   =yend size=3 crc32=...
 //! ```
 //!
-//! Text that went through another charset is no longer yEnc, so this reads bodies as octets.
+//! Text that was converted to another charset is no longer yEnc, so this reads octets.
 
 use memchr::memmem::Finder;
 use std::ops::Range;

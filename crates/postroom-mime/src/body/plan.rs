@@ -1,9 +1,9 @@
-//! Which leaves are shown, in which body, and which are files: told by the structure alone.
+//! Decides by the structure alone which leaves are shown, in which body, and which are files.
 //!
-//! Only alternatives replace each other. What stands beside one is shown in both bodies: each of
-//! `text` and `html` holds all that is shown. A text that has a name is a file where another one
-//! without a name is shown; of `multipart/related` only the root is shown (RFC 2387 §3.2); the
-//! data of AppleDouble is the file.
+//! Only alternatives replace each other. A part next to an alternative is shown in both bodies, so
+//! that each of `text` and `html` holds everything that is shown. A text with a name is a file if
+//! another text without a name is shown. Of `multipart/related`, only the root is shown (RFC 2387
+//! §3.2). Of AppleDouble, the data fork is the file.
 //!
 //! Standards: RFC 2046, 2183, 2387.
 
@@ -19,7 +19,7 @@ pub(crate) enum ShownAs {
     Html,
 }
 
-/// What becomes of a leaf.
+/// The role of a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It is a multipart, or stands for something else that is there.
@@ -72,7 +72,7 @@ struct Plan<'a> {
     has_better: Vec<bool>,
 }
 
-/// What becomes of each entity.
+/// The role of each entity.
 #[must_use]
 pub(crate) fn roles(entities: &[MimeEntity]) -> Vec<Role> {
     let mut plan = Plan::new(entities);

@@ -1,7 +1,7 @@
-//! S/MIME within the body: what a signature holds is shown, what is encrypted is said to be.
+//! S/MIME within the body. Signed content is shown, and encrypted content is marked as encrypted.
 //!
-//! Which of the two it is stands in the content; the type, its parameter and the name only tell
-//! where to look, for each of them is missing or wrong in some mail.
+//! Only the content shows which of the two it is. Type, parameter and name only show where to look,
+//! because each of them is missing or wrong in some mail.
 //!
 //! Standards: RFC 8551 §3.
 

@@ -1,7 +1,7 @@
-//! Finding out the charset of bytes that declare none, or a wrong one.
+//! Detects the charset of bytes that declare none, or a wrong one.
 //!
-//! Guessing is slow, some megabytes a second; so a message has a budget of bytes that are looked
-//! at, and beyond it what was found last is taken for the rest.
+//! Detection is slow, a few megabytes a second. So each message has a budget of bytes. Beyond the
+//! budget, the charset that was found last counts for the rest.
 
 use crate::charset::Charset;
 use crate::charset::has_escapes;

@@ -1,8 +1,8 @@
 //! UTF-8, in which single bytes may be something else.
 //!
-//! What is valid is taken as it is. Bytes that are stray among it are in windows-1252: a gateway, a
-//! form or a template added them. A character that is cut off at the very end is U+FFFD, unless it
-//! is one byte behind ASCII, which is a letter of its own more likely than not.
+//! Valid UTF-8 is kept. Stray bytes in it are windows-1252, because a gateway, a form or a template
+//! added them. A character that is cut off at the end becomes U+FFFD, unless it is a single byte
+//! after ASCII, which is more likely a letter in windows-1252.
 
 use std::borrow::Cow;
 

@@ -86,9 +86,9 @@ fn canonical(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Tells whether a canonical text needs no encoding. Lines that a mailbox format may change
-/// (`From `), that a transport may change (spaces at the end) and that may be taken for a boundary
-/// do.
+/// Tells whether a canonical text needs no encoding. It needs one if a mailbox format may change a
+/// line (`From `), a transport may change a line (spaces at the end), or a line may be taken for a
+/// boundary.
 fn is_safe(text: &str) -> bool {
     let plain = |byte: u8| (b' '..=b'~').contains(&byte) || byte == b'\t';
     text.split("\r\n").all(|line| {

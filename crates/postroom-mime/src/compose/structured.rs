@@ -1,4 +1,5 @@
-//! Further header fields by their grammar: encoded words stand only where RFC 2047 §5 has them.
+//! Writes further header fields by their grammar. Encoded words are used only where RFC 2047 §5
+//! allows them.
 //!
 //! ```text
 //!   Addresses   Disposition-Notification-To, Resent-From, ..  names in words, addresses plain
@@ -230,7 +231,7 @@ fn url_in_ascii(url: &str) -> Result<String, String> {
             && scheme.bytes().all(plain)
     });
     let Some(scheme) = scheme else {
-        return Err(format!("has `{url}`, which is no URL (such as https://..., mailto:...)"));
+        return Err(format!("has `{url}`, which is not a URL (such as https://..., mailto:...)"));
     };
     let behind = url.get(scheme.len() + 1..).unwrap_or_default();
     let mut ascii = format!("{scheme}:");
@@ -245,7 +246,7 @@ fn url_in_ascii(url: &str) -> Result<String, String> {
                 ascii.push('@');
             }
             let (host, port) = host.rsplit_once(':').unwrap_or((host, ""));
-            let wrong = |_| format!("has the host `{host}`, which is not well formed");
+            let wrong = |_| format!("has the invalid host `{host}`");
             if host.is_ascii() {
                 ascii.push_str(&percent(host));
             } else {
@@ -284,7 +285,7 @@ fn list_id(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
         Some((name, id)) => (name.trim().trim_matches('"'), id.trim()),
         None => ("", value),
     };
-    let wrong = || format!("has `{id}`, which is no id of a list (such as news.host.example)");
+    let wrong = || format!("has `{id}`, which is not a list id (such as news.host.example)");
     let id = if id.is_ascii() {
         id.to_owned()
     } else {
@@ -302,7 +303,12 @@ fn list_id(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
 fn ids(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
     let mut any = false;
     for word in value.split_whitespace() {
-        let id = message_id(word).ok_or_else(|| format!("has `{word}`, which is no message id"))?;
+        let id = message_id(word).ok_or_else(|| {
+            format!(
+                "has `{word}`, which is not a message \
+                                                         id"
+            )
+        })?;
         field.token(&format!("<{id}>"));
         any = true;
     }
@@ -389,10 +395,10 @@ mod tests {
         let table = [
             ("Disposition-Notification-To", "nobody",       "has `nobody`, which has no '@'"),
             ("Resent-From",      "",                        "names no address"),
-            ("List-Unsubscribe", "unsubscribe here",        "has `unsubscribehere`, which is no URL"),
+            ("List-Unsubscribe", "unsubscribe here",        "has `unsubscribehere`, which is not a URL"),
             ("List-Unsubscribe", "<https://u.test/a",       "has `<` without `>`"),
-            ("List-Id",          "<a b>",                   "has `a b`, which is no id"),
-            ("Supersedes",       "<日本@x>",                "has `<日本@x>`, which is no message id"),
+            ("List-Id",          "<a b>",                   "has `a b`, which is not a list id"),
+            ("Supersedes",       "<日本@x>",                "has `<日本@x>`, which is not a message id"),
             ("Auto-Submitted",   "automatisch für alle",    "takes printable ASCII only"),
         ];
         for (name, value, want) in table {

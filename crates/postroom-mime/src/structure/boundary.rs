@@ -1,9 +1,9 @@
 //! The boundaries of the multiparts that are open, and which of them a line delimits.
 //!
-//! A delimiter is a whole line: `--`, the boundary, perhaps `--`, then blanks. So the longest
-//! boundary that a line could mean is the one it means, and boundaries may be prefixes of others.
-//! The innermost multipart with a boundary owns its delimiters. Blanks at the end of a boundary are
-//! not allowed; where they stand nevertheless, the first delimiter tells whether they count.
+//! A delimiter is a whole line: `--`, the boundary, perhaps `--`, then blanks. So a line always
+//! means the longest matching boundary, and one boundary may be a prefix of another. If several
+//! multiparts have the same boundary, the innermost owns the delimiter. Blanks at the end of a
+//! boundary are not allowed. If they occur, the first delimiter shows whether they count.
 //!
 //! Standards: RFC 2046 §5.1.1.
 

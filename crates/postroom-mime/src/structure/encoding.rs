@@ -20,8 +20,8 @@ const COLUMN_MIN: usize = 16;
 /// One character of so many may be damaged.
 const DAMAGE_RATIO: usize = 20;
 
-/// Looks at the bodies whose encoding is misspelt, and at texts in base64, whose first line may
-/// be another: those that are not written so stay as they are.
+/// Checks bodies with a misspelt encoding, and texts in base64, whose first line may not be base64.
+/// A body that is not in the declared encoding stays as it is.
 ///
 /// # Errors
 ///
@@ -52,8 +52,8 @@ pub(crate) fn check<S: ByteSource>(
 
 /// Whether the body that begins with `start`, or is `start` as a whole, may be in its encoding.
 ///
-/// A text whose encoding is well written is in base64 if its first line is, or most of it: lines
-/// may have been added on the way.
+/// A text that correctly declares base64 is base64 if its first line is, or if most of it is,
+/// because lines may have been added on the way.
 fn may_be_written(
     content: &ContentFields,
     start: &[u8],

@@ -1,10 +1,9 @@
-//! The boundaries of multiparts whose headers name none, or one that delimits nothing: what the
-//! body itself begins its parts with.
+//! Guesses the boundary of a multipart from its body, if the header names none or one that delimits
+//! nothing.
 //!
-//! A field that was folded without a blank, a boundary that a gateway rewrote, a quote that is not
-//! closed: the parts are there all the same, and shown as one text they are of no use. A line
-//! counts as a delimiter when a field about the content follows it, or when its close delimiter
-//! stands behind it.
+//! Reasons are a field that was folded without a blank, a boundary that a gateway rewrote, or an
+//! unclosed quote. The parts still exist, and are of no use as one text. A line counts as a
+//! delimiter if a `Content-*` field follows it, or if its close delimiter comes later.
 
 use crate::source::ByteSource;
 use crate::structure::MimeEntity;

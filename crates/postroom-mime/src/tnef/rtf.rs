@@ -1,8 +1,8 @@
 //! RTF bodies: the HTML or text that RTF was made of, else the text in it.
 //!
-//! Outlook keeps HTML mail as RTF with the HTML in destinations of its own (MS-OXRTFEX): what
-//! stands in `\*\htmltag` groups is HTML, what stands between `\htmlrtf` and `\htmlrtf0` is only
-//! for readers of RTF, all else belongs to both.
+//! Outlook keeps HTML mail as RTF, with the HTML in special destinations (MS-OXRTFEX). Text in
+//! `\*\htmltag` groups is HTML. Text between `\htmlrtf` and `\htmlrtf0` is only for RTF readers.
+//! All other text belongs to both.
 
 use crate::tnef::rtf::state::{Destination, GroupState, RtfOrigin};
 use crate::tnef::rtf::token::{RtfToken, RtfTokens};

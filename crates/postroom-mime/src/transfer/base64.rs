@@ -1,9 +1,9 @@
 //! Base64 as it arrives.
 //!
-//! Characters outside the alphabet are skipped. After padding the text is over, unless the next
-//! line is base64 again (several encodings one after the other): what mailing lists append to a
-//! base64 body is left out. So is what begins with a line of `--`: a delimiter of a multipart that
-//! is closed already, a footer, the end of an armour.
+//! Characters outside the alphabet are skipped. Padding ends the text, unless the next line is
+//! base64 again, as when several encodings follow each other. So text that mailing lists append to
+//! a base64 body is dropped. A line that begins with `--` also ends the text: a delimiter of a
+//! closed multipart, a footer, or the end of an armour.
 //!
 //! Standards: RFC 2045 §6.8.
 

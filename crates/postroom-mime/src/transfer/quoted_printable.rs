@@ -1,8 +1,8 @@
 //! Quoted-printable as it arrives.
 //!
-//! Escapes in either case; blanks at the end of a line were added on the way and are dropped,
-//! behind a soft line break too; an `=` that escapes nothing stands for itself; at the end of the
-//! body it is dropped.
+//! Escapes may be in upper or lower case. Blanks at the end of a line, also after a soft line
+//! break, were added on the way and are dropped. An `=` that escapes nothing is kept, except at the
+//! end of the body, where it is dropped.
 //!
 //! Standards: RFC 2045 §6.7.
 
