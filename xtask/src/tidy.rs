@@ -19,12 +19,15 @@ use std::process::Command;
 
 mod source;
 
+mod doubles;
 mod layers;
 mod links;
 mod names;
 mod order;
+mod parents;
 mod reasons;
 mod shape;
+mod signatures;
 mod standards;
 mod tables;
 mod words;
@@ -51,6 +54,9 @@ pub fn run() -> Result<()> {
         }
     }
     offences.extend(order::check(&sources));
+    offences.extend(parents::check(&sources));
+    offences.extend(signatures::check(&sources));
+    offences.extend(doubles::check(&sources));
     offences.extend(standards::check(&sources));
     let is_there = |path: &str| workspace::root().join(path).exists();
     offences.extend(links::check(&sources, is_there));

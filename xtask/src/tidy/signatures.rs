@@ -1,0 +1,222 @@
+//! No tuple parameters: `(account, folder): (Uuid, Uuid)` hides a list of parameters from clippy
+//! and from the reader.
+//!
+//! The noun that the values make up is a struct, or the function needs fewer of them.
+
+use crate::tidy::source::Offence;
+use crate::tidy::source::Source;
+use crate::tidy::source::code_of;
+use std::collections::BTreeSet;
+
+/// Functions that still have one, by file. The list only gets shorter: an entry that no function
+/// needs is an offence.
+const EXCEPTIONS: &[(&str, &[&str])] = &[
+    ("crates/postroom-api/src/file.rs", &["writable"]),
+    ("crates/postroom-api/src/once.rs", &["of"]),
+    ("crates/postroom-engine/src/receive.rs", &["fetch_one", "receive", "receive_one"]),
+    ("crates/postroom-engine/src/receive/collector.rs", &["new"]),
+    ("crates/postroom-engine/src/receive/commit.rs", &["commit", "record_missed", "tell"]),
+    ("crates/postroom-engine/src/receive/fetch.rs", &["fetch"]),
+    ("crates/postroom-engine/src/receive/identity.rs", &["look"]),
+    ("crates/postroom-engine/src/receive/prove.rs", &["prove", "tell_progress"]),
+    ("crates/postroom-engine/src/receive/watch.rs", &["watch"]),
+    ("crates/postroom-engine/src/receive/wishes.rs", &["fulfil"]),
+    ("crates/postroom-engine/src/receiver.rs", &["poll"]),
+    ("crates/postroom-engine/src/redecompose.rs", &["page", "record"]),
+    ("crates/postroom-engine/src/send/prepare.rs", &["composed", "draft", "references", "refuse"]),
+    ("crates/postroom-engine/src/send/transmit.rs", &["failed", "one"]),
+    ("crates/postroom-store/src/account.rs", &["folders_create", "new_folder", "send_box_ensure"]),
+    (
+        "crates/postroom-store/src/change.rs",
+        &["entity_delete", "entity_update", "entity_update_on"],
+    ),
+    ("crates/postroom-store/src/columns.rs", &["to_value"]),
+    ("crates/postroom-store/src/delivery.rs", &["delivery_claim", "delivery_refuse", "settle"]),
+    ("crates/postroom-store/src/entity.rs", &["count", "entity_create_on", "entity_part"]),
+    ("crates/postroom-store/src/file.rs", &["insert"]),
+    ("crates/postroom-store/src/file_change.rs", &["file_add", "file_delete", "touch"]),
+    ("crates/postroom-store/src/job.rs", &["job_create"]),
+    ("crates/postroom-store/src/once.rs", &["keep"]),
+    (
+        "crates/postroom-store/src/receive.rs",
+        &["pending_receipt", "receive_missed", "received_files"],
+    ),
+    ("crates/postroom-store/src/redecompose.rs", &["message_redecompose", "original_list"]),
+    ("crates/postroom-store/src/rename.rs", &["folder_follow"]),
+    ("crates/postroom-store/src/waiting.rs", &["delivery_wait"]),
+];
+
+/// Checks all files of the crates.
+pub fn check(sources: &[Source]) -> Vec<Offence> {
+    check_with(sources, EXCEPTIONS)
+}
+
+fn check_with(sources: &[Source], exceptions: &[(&str, &[&str])]) -> Vec<Offence> {
+    let mut offences = vec![];
+    let mut needed = BTreeSet::new();
+    let of_crates =
+        |source: &&Source| source.path.starts_with("crates/") && source.path.contains("/src/");
+    for source in sources.iter().filter(|source| source.is_rust()).filter(of_crates) {
+        let excepted = exceptions.iter().find(|(path, _)| *path == source.path);
+        let excepted = excepted.map_or(&[][..], |(_, functions)| functions);
+        for (line, function, parameter) in tuples(source) {
+            if excepted.contains(&function.as_str()) {
+                needed.insert((source.path.as_str(), function));
+                continue;
+            }
+            let text = format!(
+                "`{function}` takes the tuple `{parameter}`: give it a name as a struct, or pass \
+                 its values one by one"
+            );
+            offences.push(source.offence(line, text));
+        }
+    }
+    for (path, functions) in exceptions {
+        for function in *functions {
+            if !needed.contains(&(*path, (*function).to_owned())) {
+                let text = format!("`{function}` takes no tuple any more: take it off the list");
+                offences.push(Offence { path: (*path).to_owned(), line: 1, text });
+            }
+        }
+    }
+    offences
+}
+
+/// The tuple parameters of a file: line of the function, its name, the parameter.
+fn tuples(source: &Source) -> Vec<(usize, String, String)> {
+    let code: Vec<&str> = source.product().map(|(_, line)| code_of(line)).collect();
+    let code = code.join("\n");
+    let mut found = vec![];
+    for (at, _) in code.match_indices("fn ") {
+        let before = code.get(..at).and_then(|before| before.chars().last());
+        if before.is_some_and(|before| before.is_alphanumeric() || before == '_') {
+            continue;
+        }
+        let rest = code.get(at + 3..).unwrap_or_default();
+        let Some((name, parameters)) = signature(rest) else { continue };
+        let line = 1 + code.get(..at).unwrap_or_default().matches('\n').count();
+        for parameter in split_at_commas(parameters).into_iter().filter(|one| is_tuple(one)) {
+            let words: Vec<&str> = parameter.split_whitespace().collect();
+            found.push((line, name.to_owned(), words.join(" ")));
+        }
+    }
+    found
+}
+
+/// The name of a function and the text between the parentheses of its parameters.
+fn signature(rest: &str) -> Option<(&str, &str)> {
+    let name_end = rest.find(|char: char| !char.is_alphanumeric() && char != '_')?;
+    let (name, rest) = rest.split_at_checked(name_end)?;
+    let begin = if rest.starts_with('<') { end_of_level(rest)? } else { 0 };
+    let rest = rest.get(begin..)?;
+    let end = end_of_level(rest.strip_prefix('(').map(|_| rest)?)?;
+    (!name.is_empty()).then_some((name, rest.get(1..end - 1)?))
+}
+
+/// Where the bracket is closed that `text` begins with, behind it.
+fn end_of_level(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut previous = ' ';
+    for (at, char) in text.char_indices() {
+        depth = depth_after(depth, previous, char);
+        if depth == 0 {
+            return Some(at + char.len_utf8());
+        }
+        previous = char;
+    }
+    None
+}
+
+/// `->` closes nothing.
+fn depth_after(depth: usize, previous: char, char: char) -> usize {
+    match char {
+        '(' | '[' | '{' | '<' => depth + 1,
+        '>' if matches!(previous, '-' | '=') => depth,
+        ')' | ']' | '}' | '>' => depth.saturating_sub(1),
+        _ => depth,
+    }
+}
+
+fn split_at_commas(text: &str) -> Vec<&str> {
+    let (mut parts, mut begin, mut depth, mut previous) = (vec![], 0, 0, ' ');
+    for (at, char) in text.char_indices() {
+        depth = depth_after(depth, previous, char);
+        if char == ',' && depth == 0 {
+            parts.push(text.get(begin..at).unwrap_or_default());
+            begin = at + 1;
+        }
+        previous = char;
+    }
+    parts.push(text.get(begin..).unwrap_or_default());
+    parts.retain(|part| !part.trim().is_empty());
+    parts
+}
+
+/// Whether the type of a parameter is a tuple, or a reference to one.
+fn is_tuple(parameter: &str) -> bool {
+    let Some((_, kind)) = parameter.split_once(": ").or_else(|| parameter.split_once(":\n")) else {
+        return false;
+    };
+    let mut kind = kind.trim();
+    if let Some(rest) = kind.strip_prefix('&') {
+        let rest = match rest.strip_prefix('\'') {
+            Some(lifetime) => lifetime.split_once(' ').map_or(lifetime, |(_, rest)| rest),
+            None => rest,
+        };
+        kind = rest.trim_start().strip_prefix("mut ").unwrap_or(rest).trim_start();
+    }
+    let inner = kind.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
+    inner.is_some_and(|inner| split_at_commas(inner).len() > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "crates/x/src/a.rs";
+
+    fn found(code: &str) -> Vec<String> {
+        let source = Source::new(PATH, code);
+        tuples(&source).into_iter().map(|(line, name, it)| format!("{line} {name} {it}")).collect()
+    }
+
+    #[test]
+    fn tuples_of_parameters_are_found_in_every_form() {
+        assert_eq!(found("fn f((a, b): (u8, u8)) {}"), ["1 f (a, b): (u8, u8)"]);
+        assert_eq!(
+            found("\nfn f<T: Into<u8>>(\n    x: T,\n    pair: &(u8, T),\n) {}"),
+            ["2 f pair: &(u8, T)"]
+        );
+        assert_eq!(found("fn f<'a>(pair: &'a mut (u8, u8)) {}"), ["1 f pair: &'a mut (u8, u8)"]);
+        assert_eq!(
+            found("fn f(g: fn(u8) -> u8, pair: (A<B, C>, u8)) {}"),
+            ["1 f pair: (A<B, C>, u8)"]
+        );
+    }
+
+    #[test]
+    fn other_parameters_are_none() {
+        for code in [
+            "fn f(a: u8, b: Vec<(u8, u8)>) -> (u8, u8) { (a, b) }",
+            "fn f(unit: (), g: impl Fn((u8, u8)) -> u8, h: &dyn Fn(u8, u8)) {}",
+            "fn f(path: std::path::PathBuf, none: Option<(u8, u8)>) {}",
+            "fn f() {}\nfn g(self) {}",
+            "// fn f((a, b): (u8, u8)) {}",
+            "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    fn g(pair: (u8, u8)) {}\n}",
+        ] {
+            assert!(found(code).is_empty(), "{code}: {:?}", found(code));
+        }
+    }
+
+    #[test]
+    fn an_exception_holds_only_as_long_as_it_is_needed() {
+        let sources = [Source::new(PATH, "fn f(a: (u8, u8)) {}\nfn g(a: (u8, u8)) {}\n")];
+        let told = |exceptions: &[(&str, &[&str])]| -> Vec<String> {
+            check_with(&sources, exceptions).iter().map(|one| format!("{one}")).collect()
+        };
+        assert_eq!(told(&[(PATH, &["f", "g"])]).len(), 0);
+        assert_eq!(told(&[(PATH, &["f"])]).len(), 1);
+        let told = told(&[(PATH, &["f", "g", "h"])]);
+        assert!(told.iter().any(|one| one.contains("`h` takes no tuple any more")), "{told:?}");
+    }
+}
