@@ -20,7 +20,7 @@ use postroom_model::Entity;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
-use postroom_model::standing;
+use postroom_model::client;
 use postroom_model::validate;
 use postroom_store::Error;
 use postroom_store::Failed;
@@ -114,7 +114,7 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
         }
         // Setting `sending` again counts as a change: the message is composed again and is due at
         // once.
-        let hurries = sent.as_object().is_some_and(|sent| message::hurries(&current, sent));
+        let hurries = sent.as_object().is_some_and(|sent| client::hurries(&current, sent));
         changes.retain(|name, value| is_secret(class, name) || value != current.get(name));
         if is_message && hurries {
             changes.insert("messageState".to_owned(), current.get("messageState").clone());
@@ -123,7 +123,7 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
             check_message(asked, &current, &mut changes).await?;
         }
         if class.classname == FOLDERS && names_mailbox(&changes) {
-            folder::check(asked, &after(&current, &changes)).await?;
+            folder::check(asked, &client::after(&current, &changes)).await?;
         }
         if changes.is_empty() {
             return Ok(view::entity(class, &current, None));
@@ -132,7 +132,7 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
         let version = Some(current.version);
         let updated = asked.app.store.entity_update_on(place, &changes, version, same_login).await;
         if matches!(updated, Err(Error::Condition(Failed::SameLogin))) {
-            return Err(account::twin(asked, &[after(&current, &changes)]).await);
+            return Err(account::twin(asked, &[client::after(&current, &changes)]).await);
         }
         match updated? {
             Updated::Done(entity) => return Ok(view::entity(class, &entity, None)),
@@ -145,19 +145,16 @@ async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem
     Err(too_busy())
 }
 
-/// Checks a change of a message against its rules, and adds what it implies.
+/// Checks a change of a message as far as the answer can say more than the store would, and adds
+/// what it implies.
 async fn check_message(
     asked: &Asked,
     current: &Entity,
     changes: &mut Map<String, Json>,
 ) -> Result<(), Problem> {
-    message::complete(current, changes);
-    let mut after = after(current, changes);
-    let refused = standing::problems(current, &after);
-    if !refused.is_empty() {
-        return Err(refused.into());
-    }
-    references::complete(asked, &mut after, Some(current)).await?;
+    *changes = client::changed(&asked.class, current, changes)?;
+    let mut after = client::after(current, changes);
+    asked.app.store.message_placed(&asked.domain, &mut after, Some(current)).await?;
     // If the folder implies an account, that account counts, whatever was sent.
     let account = after.get("account_id");
     if account == current.get("account_id") {
@@ -165,7 +162,7 @@ async fn check_message(
     } else {
         changes.insert("account_id".to_owned(), account.clone());
     }
-    message::check(Some(current), &after)?;
+    message::check(&asked.class, Some(current), &after)?;
     let sends = |message: &Entity| message.text("messageState") == Some("sending");
     if sends(&after) && !sends(current) {
         let html = asked.app.store.file_list(&asked.domain, current.id, files::HTML).await?;
@@ -183,19 +180,6 @@ async fn check_message(
 /// Whether a change of a folder changes its mailbox.
 fn names_mailbox(changes: &Map<String, Json>) -> bool {
     ["account_id", "name", "title"].into_iter().any(|name| changes.contains_key(name))
-}
-
-/// An entity with changes applied.
-fn after(current: &Entity, changes: &Map<String, Json>) -> Entity {
-    let mut after = current.clone();
-    for (name, value) in changes {
-        if value.is_null() {
-            after.properties.remove(name);
-        } else {
-            after.properties.insert(name.clone(), value.clone());
-        }
-    }
-    after
 }
 
 /// Adds the properties that a replacement leaves out, unset or with their default.

@@ -32,6 +32,7 @@ use postroom_model::PROBLEMS_MAX;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files::HTML;
+use postroom_model::client;
 use postroom_model::validate;
 use postroom_store::Error;
 use postroom_store::Failed;
@@ -229,8 +230,8 @@ async fn entity(
         if entity.text("messageDirection") == Some("out") {
             message::plain_ids(&mut entity.properties);
         }
-        references::complete(asked, &mut entity, None).await?;
-        message::check(None, &entity)?;
+        app.store.message_placed(&asked.domain, &mut entity, None).await?;
+        message::check(class, None, &entity)?;
     }
     if class.classname == FOLDERS {
         folder::check(asked, &entity).await?;
@@ -272,8 +273,8 @@ fn check_files(asked: &Asked, entity: &Entity, files: &[NewFile]) -> Result<(), 
             };
             return Err(Invalid::new(shown_name(asked, &file.property), reason).into());
         }
-        if asked.class.classname == MESSAGES {
-            message::check_files(entity, &file.property)?;
+        if let Some(reason) = client::file_problem(&asked.class, entity, &file.property) {
+            return Err(Failed::ReadOnly { reason }.into());
         }
     }
     Ok(())

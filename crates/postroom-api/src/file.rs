@@ -9,7 +9,6 @@ use crate::form;
 use crate::form::Form;
 use crate::form::FormDisposition;
 use crate::media_type::MediaType;
-use crate::message;
 use crate::parameters;
 use crate::problem::Problem;
 use crate::upload;
@@ -25,7 +24,8 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use postroom_model::Invalid;
 use postroom_model::Property;
-use postroom_model::builtin::MESSAGES;
+use postroom_model::client;
+use postroom_store::Failed;
 use postroom_store::FileRow;
 use postroom_store::NewFile;
 use uuid::Uuid;
@@ -155,8 +155,8 @@ pub async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
 /// The property, if the entity exists and its files may be changed.
 async fn writable(asked: &Asked, (id, property): (Uuid, &str)) -> Result<Property, Problem> {
     let entity = change::find(asked, id).await?;
-    if asked.class.classname == MESSAGES {
-        message::check_files(&entity, property)?;
+    if let Some(reason) = client::file_problem(&asked.class, &entity, property) {
+        return Err(Failed::ReadOnly { reason }.into());
     }
     asked.class.property(property).cloned().ok_or_else(missing)
 }

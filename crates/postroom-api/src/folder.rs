@@ -4,18 +4,14 @@
 use crate::app::Asked;
 use crate::problem::Problem;
 use postroom_model::Entity;
-use postroom_model::Invalid;
 
 /// Checks that no other folder of the account has the same mailbox. The store enforces this rule;
 /// this check can name the other folder.
 ///
 /// # Errors
 ///
-/// 422 for a folder without name and title; 409 that names the other folder.
+/// 409 that names the other folder.
 pub async fn check(asked: &Asked, folder: &Entity) -> Result<(), Problem> {
-    if folder.get("name").is_null() && folder.get("title").is_null() {
-        return Err(Invalid::new("name", "is required, or a title").into());
-    }
     match asked.app.store.folder_same(&asked.domain, folder).await? {
         None => Ok(()),
         Some(other) => {

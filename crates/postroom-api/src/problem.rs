@@ -256,6 +256,11 @@ impl From<Failed> for Problem {
             Failed::Exists { .. } | Failed::OneFolder | Failed::KeyUsed => {
                 Self::conflict("exists", text)
             }
+            Failed::Invalid { problems } => problems.into(),
+            Failed::ReadOnly { .. } => Self::conflict("read-only", text),
+            Failed::OtherAccount => {
+                Invalid::new("folder_id", "is a folder of another account").into()
+            }
             Failed::InUse { .. } => Self::conflict("in-use", text),
             Failed::Reference { property } => {
                 Invalid::new(property, "refers to an entity that does not exist").into()

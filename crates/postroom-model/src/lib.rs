@@ -33,6 +33,8 @@ pub mod state;
 
 pub mod standing;
 
+pub mod client;
+
 mod options;
 
 pub mod validate;

@@ -15,6 +15,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin;
+use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -38,8 +39,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Failed::Reference`] for a property that refers to nothing; [`Failed::Sending`] for a
-    /// message that is being sent.
+    /// [`Failed::Invalid`] for what a client may not change; [`Failed::Reference`] for a property
+    /// that refers to nothing; [`Failed::Sending`] for a message that is being sent.
     pub async fn entity_update(
         &self,
         (domain, class, id): (&Domain, &Class, Uuid),
@@ -63,14 +64,13 @@ impl Store {
         same_login: SameLogin,
     ) -> Result<Updated, Error> {
         for _ in 0..ATTEMPTS {
-            self.check_references(domain, class, changes).await?;
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);
             };
             if if_version.is_some_and(|version| version != current.version) {
                 return Ok(Updated::Stale { version: current.version });
             }
-            let changes = queue::completed(class, &current, changes);
+            let changes = self.client_change((domain, class), &current, changes).await?;
             let mut batch = queue::before_change(class, id, &changes);
             let records = self.records(domain, class);
             batch.extend(records.change(&current, &changes, Map::new()));
@@ -78,9 +78,15 @@ impl Store {
                 batch.extend(login::rule(class, id, &changes));
             }
             batch.extend(self.reference_conditions(domain, class, &changes));
-            let after = changed(current, class, &changes);
+            let mut after = client::after(&current, &changes);
+            after.version += 1;
+            after.properties.retain(|name, _| !is_secret(class, name));
+            batch.extend(integrity::has_sender(domain, class, &after));
             if ["account_id", "name", "title"].iter().any(|name| changes.contains_key(*name)) {
                 batch.extend(integrity::one_folder(domain, class, &after));
+            }
+            if changes.contains_key("folder_id") {
+                batch.extend(integrity::one_account(domain, class, &after));
             }
             match self.write(batch).await {
                 Ok(_) => {
@@ -93,6 +99,28 @@ impl Store {
             }
         }
         Err(Error::Condition(Failed::Crowded))
+    }
+
+    /// A client's change of an entity with what it implies, if the client may make it.
+    async fn client_change(
+        &self,
+        (domain, class): (&Domain, &Class),
+        current: &Entity,
+        sent: &Map<String, Json>,
+    ) -> Result<Map<String, Json>, Error> {
+        let changed = client::changed(class, current, sent);
+        let mut changes =
+            changed.map_err(|problems| Error::Condition(Failed::Invalid { problems }))?;
+        self.check_references(domain, class, &changes).await?;
+        if class.classname == builtin::MESSAGES {
+            let mut after = client::after(current, &changes);
+            self.message_placed(domain, &mut after, Some(current)).await?;
+            let account = after.get("account_id");
+            if account != client::after(current, &changes).get("account_id") {
+                changes.insert("account_id".to_owned(), account.clone());
+            }
+        }
+        Ok(changes)
     }
 
     /// Deletes one entity with its files. With an account go its folders and their ledgers, and
@@ -183,16 +211,6 @@ fn ledger_gone(folder: Uuid) -> [Statement; 2] {
     ]
 }
 
-/// The entity after a change.
-fn changed(mut entity: Entity, class: &Class, changes: &Map<String, Json>) -> Entity {
-    entity.version += 1;
-    for (name, json) in changes {
-        let secret = class.property(name).is_some_and(postroom_model::Property::write_only);
-        if json.is_null() || secret {
-            entity.properties.remove(name);
-        } else {
-            entity.properties.insert(name.clone(), json.clone());
-        }
-    }
-    entity
+fn is_secret(class: &Class, name: &str) -> bool {
+    class.property(name).is_some_and(postroom_model::Property::write_only)
 }

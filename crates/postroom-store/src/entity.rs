@@ -23,6 +23,8 @@ use postroom_model::Entity;
 use postroom_model::Filter;
 use postroom_model::Property;
 use postroom_model::Query;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -65,7 +67,8 @@ impl Store {
     /// # Errors
     ///
     /// [`Failed::Exists`] for an id or file name that is there already, [`Failed::Reference`] for a
-    /// property that refers to nothing, [`Failed::OneFolder`].
+    /// property that refers to nothing, [`Failed::OneFolder`], [`Failed::Invalid`] for what a
+    /// client may not make.
     pub async fn entity_create(
         &self,
         domain: &Domain,
@@ -88,6 +91,21 @@ impl Store {
         new: Vec<NewEntity>,
         Terms { once, same_login }: Terms<'_>,
     ) -> Result<Option<Vec<Entity>>, Error> {
+        let mut new = new;
+        for NewEntity { entity, files } in &mut new {
+            if class.classname == MESSAGES {
+                self.message_placed(domain, entity, None).await?;
+            }
+            let problems = client::create_problems(class, entity);
+            if !problems.is_empty() {
+                return Err(Error::Condition(Failed::Invalid { problems }));
+            }
+            let mut problems =
+                files.iter().filter_map(|f| client::file_problem(class, entity, &f.property));
+            if let Some(reason) = problems.next() {
+                return Err(Error::Condition(Failed::ReadOnly { reason }));
+            }
+        }
         let references = new.iter().flat_map(|new| self.references(class, &new.entity.properties));
         let references: BTreeSet<_> = references.collect();
         let entities: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
@@ -97,6 +115,7 @@ impl Store {
         batch.extend(once.map(|once| once::keep(self, (domain, class), once, &entities)));
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
+            batch.extend(integrity::one_account(domain, class, &entity));
             batch.extend(self.records(domain, class).create(self.entity_row(class, &entity)));
             let mut counts = std::collections::HashMap::new();
             for new_file in files {

@@ -3,6 +3,7 @@
 //! A rule that must hold stands in the batch that could break it. What is checked before the batch
 //! only makes the words better.
 
+use postroom_model::Invalid;
 use std::fmt;
 
 /// The condition that did not hold. Nothing of its batch was done.
@@ -19,6 +20,18 @@ pub enum Failed {
         /// What is there.
         what: String,
     },
+    /// A client may make of the entity what it wants to.
+    Invalid {
+        /// What it may not, each with its property.
+        problems: Vec<Invalid>,
+    },
+    /// The files may be changed.
+    ReadOnly {
+        /// Why they may not.
+        reason: &'static str,
+    },
+    /// The folder of a message is of the account of the message.
+    OtherAccount,
     /// What a property refers to is there.
     Reference {
         /// The property.
@@ -92,6 +105,12 @@ impl fmt::Display for Failed {
                 return write!(f, "{property} refers to an entity that does not exist");
             }
             Self::InUse { by } => return write!(f, "still used by {by}"),
+            Self::Invalid { problems } => {
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                return f.write_str(&problems.join("; "));
+            }
+            Self::ReadOnly { reason } => reason,
+            Self::OtherAccount => "folder_id is a folder of another account",
             Self::OneFolder => "the account has a folder for this mailbox already",
             Self::OtherFolders => "the account got another folder at the same moment",
             Self::SameLogin => "another account has this login at this server",

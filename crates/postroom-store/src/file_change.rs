@@ -16,6 +16,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::builtin::files;
+use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -37,6 +38,7 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let mut touch = self.touch((domain, class), entity).await?;
             for file in files.iter().cloned() {
+                touch.check(&file.property)?;
                 let present = touch.files_of(self, &file.property).await?;
                 if let Some(same) = present.iter().find(|present| present.name == file.name) {
                     if !replace {
@@ -75,6 +77,7 @@ impl Store {
             let Some(file) = present.iter().find(|file| file.name == name) else {
                 return Ok(false);
             };
+            touch.check(property)?;
             touch.statements.extend(removal(entity, file)?);
             match touch.write(self, Room::Reserve).await {
                 // Somebody was faster: look again.
@@ -110,6 +113,14 @@ struct Touch<'a> {
 }
 
 impl Touch<'_> {
+    /// Whether the client may change the files of a property.
+    fn check(&self, property: &str) -> Result<(), Error> {
+        match client::file_problem(self.class, &self.current, property) {
+            Some(reason) => Err(Error::Condition(Failed::ReadOnly { reason })),
+            None => Ok(()),
+        }
+    }
+
     /// The files of a property as they are, before they change.
     async fn files_of(&mut self, store: &Store, property: &str) -> Result<Vec<FileRow>, Error> {
         let present = store.file_list(self.domain, self.current.id, property).await?;

@@ -9,8 +9,10 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::MessageState;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
 use uuid::Uuid;
 
@@ -57,6 +59,32 @@ pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Sta
     Some(other.bound(Statement::new(sql), domain).assert(Failed::OneFolder, lock))
 }
 
+/// Lets a batch fail when the folder of a message is of another account than the message; `None`
+/// for what is no message, or lacks one of the two.
+pub fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
+    let is_message = class.classname == MESSAGES;
+    let folder = message.reference("folder_id").filter(|_| is_message)?;
+    let account = message.reference("account_id")?;
+    let folders = quoted(FOLDERS);
+    let sql = format!(
+        "SELECT 1 FROM {folders}
+         WHERE \"id\" = $1 AND \"domain\" = $2 AND \"account_id\" = $3"
+    );
+    let same = Statement::new(sql).bind(folder).bind(domain.as_str()).bind(account);
+    Some(same.assert(Failed::OtherAccount, Lock::Found))
+}
+
+/// Lets a batch fail when the account of a message that is to be sent is not there.
+pub fn has_sender(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
+    let sends = message.text("messageState") == Some(MessageState::Sending.as_str());
+    let account = message.reference("account_id");
+    let account = account.filter(|_| sends && class.classname == MESSAGES)?;
+    let sql = format!("SELECT 1 FROM {} WHERE \"id\" = $1 AND \"domain\" = $2", quoted(ACCOUNTS));
+    let there = Statement::new(sql).bind(account).bind(domain.as_str());
+    let missing = Failed::Reference { property: "account_id".to_owned() };
+    Some(there.assert(missing, Lock::Found))
+}
+
 /// Finds another folder for the same mailbox: one of the same name, INBOX in either case (RFC 9051
 /// §5.1), or of the same title.
 const OTHER: &str = "SELECT \"id\" FROM \"email/Folders\"
@@ -94,6 +122,42 @@ pub fn mailbox_name(name: &str) -> &str {
 }
 
 impl Store {
+    /// Gives a message the account of its folder when it has none of its own. `before` is the
+    /// stored message; `None`: a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::OtherAccount`]; [`Failed::Reference`] for a folder that is not there, unless it
+    /// was deleted since the message got it.
+    pub async fn message_placed(
+        &self,
+        domain: &Domain,
+        message: &mut Entity,
+        before: Option<&Entity>,
+    ) -> Result<(), Error> {
+        let is_same = |name: &str| before.is_some_and(|was| was.get(name) == message.get(name));
+        let is_left = is_same("folder_id");
+        let Some(folder) = message.reference("folder_id") else {
+            return Ok(());
+        };
+        if is_left && is_same("account_id") {
+            return Ok(());
+        }
+        let folders = self.builtin(FOLDERS)?;
+        let Some(folder) = self.entity_get(domain, &folders, folder).await? else {
+            let gone = Failed::Reference { property: "folder_id".to_owned() };
+            return if is_left { Ok(()) } else { Err(Error::Condition(gone)) };
+        };
+        match (message.reference("account_id"), folder.get("account_id")) {
+            (None, its) => {
+                message.properties.insert("account_id".to_owned(), its.clone());
+                Ok(())
+            }
+            (Some(own), _) if folder.reference("account_id") == Some(own) => Ok(()),
+            (Some(_), _) => Err(Error::Condition(Failed::OtherAccount)),
+        }
+    }
+
     /// Another folder of the account that stands for the same mailbox as `folder`.
     ///
     /// # Errors

@@ -7,7 +7,6 @@ use crate::database::Lock;
 use crate::database::Statement;
 use crate::failed::Failed;
 use postroom_model::Class;
-use postroom_model::Entity;
 use postroom_model::MessageState;
 use postroom_model::builtin;
 use serde_json::Map;
@@ -52,24 +51,6 @@ pub fn before_change(class: &Class, id: Uuid, changes: &Map<String, Json>) -> Ve
         batch.push(leave(id));
     }
     batch
-}
-
-/// A client's change with what it implies: a message that is withdrawn waits for nothing.
-pub fn completed(
-    class: &Class,
-    current: &Entity,
-    changes: &Map<String, Json>,
-) -> Map<String, Json> {
-    let mut changes = changes.clone();
-    let withdrawn = class.classname == builtin::MESSAGES
-        && is_sending(current.text("messageState"))
-        && changes.get("messageState").is_some_and(Json::is_null);
-    if withdrawn {
-        for name in ["errorText", "errorCode", "nextAttemptAt"] {
-            changes.insert(name.to_owned(), Json::Null);
-        }
-    }
-    changes
 }
 
 fn is_sending(state: Option<&str>) -> bool {
