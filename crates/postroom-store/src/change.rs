@@ -70,7 +70,7 @@ impl Store {
             if if_version.is_some_and(|version| version != current.version) {
                 return Ok(Updated::Stale { version: current.version });
             }
-            let changes = self.client_change((domain, class), &current, changes).await?;
+            let changes = self.client_change(domain, class, &current, changes).await?;
             let mut batch = queue::before_change(class, id, &changes);
             let records = self.records(domain, class);
             batch.extend(records.change(&current, &changes, Map::new()));
@@ -104,7 +104,8 @@ impl Store {
     /// A client's change of an entity with what it implies, if the client may make it.
     async fn client_change(
         &self,
-        (domain, class): (&Domain, &Class),
+        domain: &Domain,
+        class: &Class,
         current: &Entity,
         sent: &Map<String, Json>,
     ) -> Result<Map<String, Json>, Error> {
