@@ -153,7 +153,7 @@ fn tell(account: &Account, wanted: &Wanted, error: &Error) {
     tracing::warn!(
         account = address,
         uid,
-        "a message that holds up others could not be asked for on a connection of its own, and is \
+        "a message that holds up others could not be fetched on a connection of its own; it is \
          tried again later: {}",
         crate::report::chain(error)
     );

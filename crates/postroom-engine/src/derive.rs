@@ -133,7 +133,8 @@ pub fn derive(original: &Original, keep: Keep, id: Uuid) -> io::Result<Derived> 
     let (message, files) = match catch_unwind(AssertUnwindSafe(read)) {
         Ok(read) => read?,
         Err(_) => {
-            let reason = "the decomposition met a fault of its own; the original is kept";
+            let reason = "the parser of Postroom failed on this message; the original is kept: \
+                          please report it";
             tracing::error!(message = %id, "{reason}");
             let raw_reason = Some(reason.to_owned());
             (Message { raw_reason, ..Message::default() }, vec![])

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store did not do what it was asked.
-    #[error("the store did not answer")]
+    #[error("the store failed")]
     Store(#[from] postroom_store::Error),
     /// The IMAP server, or the way to it.
     #[error(transparent)]
@@ -22,7 +22,7 @@ pub enum Error {
     #[error("the account has no password: set `password`")]
     NoPassword,
     /// The folder was deleted while it was read.
-    #[error("the folder is no longer in the data model")]
+    #[error("the folder was deleted meanwhile")]
     FolderGone,
     /// The account was changed, or is stopped, while a connection was made for it.
     #[error("the account was changed meanwhile")]
@@ -37,13 +37,13 @@ pub enum Error {
     #[error("the server lists no mailbox, or not all: the folders stay as they are")]
     NoMailbox,
     /// What was fetched is no longer taken: recording it has ended, and says why.
-    #[error("what was fetched is no longer recorded")]
+    #[error("the fetched messages could not be stored")]
     Unheard,
     /// A fault of our own in a background task.
-    #[error("a background task ended by a fault of its own")]
+    #[error("a background task of Postroom failed")]
     Fault(#[source] tokio::task::JoinError),
     /// The server takes no more mail from the account just now.
-    #[error("the server takes no more mail from this account just now: {reply}")]
+    #[error("the server accepts no more mail from this account now: {reply}")]
     Limited {
         /// What it said.
         reply: postroom_smtp::Reply,
@@ -78,7 +78,8 @@ fn spool(error: &io::Error) -> &'static str {
         return "the disk is full; the message waits at its server until there is space";
     }
     if is_one_of([io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound]) {
-        return "give the user that Postroom runs as the directory `spool` of the data directory";
+        return "make the directory `spool` in the data directory writable for the user that runs \
+                Postroom";
     }
     "check the disk; the message waits at its server"
 }

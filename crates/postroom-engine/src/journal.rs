@@ -70,7 +70,8 @@ pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
         ),
         Some(reason) => tracing::warn!(
             account, folder, message_id, %id, uid, from, size_bytes, reason,
-            "message received, but it cannot be decomposed: it is kept as it came, state `raw`"
+            "message received, but it cannot be decomposed: only its original is stored, in state \
+             `raw`"
         ),
     }
 }
@@ -78,7 +79,13 @@ pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
 /// Messages of a renumbered mailbox are the ones that are stored already.
 pub fn recognized(account: &Account, folder: &Folder, count: u64) {
     let (account, folder) = (short(&account.address), short(&folder.title));
-    tracing::info!(account, folder, count, "messages are known already, and are not stored again");
+    tracing::info!(
+        account,
+        folder,
+        count,
+        "messages are known already, so they are not stored \
+                                            again"
+    );
 }
 
 /// The server was asked to delete messages that are stored here, and said OK.
@@ -100,7 +107,8 @@ pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
             uid,
             code,
             reason,
-            "message not loaded: it is larger than `message_bytes_max`, and stays at the server"
+            "message not loaded: it is larger than `message_bytes_max`; it stays at the server, \
+             and only its header is stored"
         ),
         (true, code) => {
             tracing::warn!(account, folder, uid, code, reason, "message not loaded");
@@ -111,7 +119,7 @@ pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
             uid,
             code,
             reason,
-            "message not received yet: it is asked for again later"
+            "message not received yet: it will be fetched again later"
         ),
     }
 }
@@ -158,7 +166,7 @@ pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settle
             let next_attempt = Timestamp::from_ms(*next_attempt_ms).to_string();
             tracing::warn!(
                 account, message_id, %id, recipients, attempt, reason, next_attempt,
-                "message postponed: it is tried again"
+                "message postponed: it will be tried again"
             );
         }
         Settlement::Error { code, reason } => {

@@ -29,8 +29,8 @@ const KINDS: [&str; 3] = ["to", "cc", "bcc"];
 /// The properties that place a message in a thread.
 pub const THREAD: [&str; 2] = ["inReplyTo", "references"];
 /// What a text that is no message id is refused with.
-const NO_MESSAGE_ID: &str = "is no message id (RFC 5322 §3.6.4): ASCII such as id@host, without \
-                             blanks; one without `@` stands in angle brackets";
+const NO_MESSAGE_ID: &str = "is not a message id (RFC 5322 §3.6.4): use ASCII such as id@host, \
+                             without blanks; an id without `@` needs angle brackets";
 
 /// One recipient of an outgoing message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,11 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     }
     match recipients(message) {
         Ok(recipients) if recipients.is_empty() => {
-            problems.push(Invalid::new("to", "names no recipient; nor does cc, bcc or recipients"));
+            problems.push(Invalid::new(
+                "to",
+                "names no recipient, and neither do cc, bcc or \
+                                        recipients",
+            ));
         }
         Ok(recipients) if recipients.len() > RECIPIENTS_MAX => {
             problems.push(Invalid::new("to", format!("has more than {RECIPIENTS_MAX} recipients")));
@@ -91,12 +95,12 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     }
     let message_id_given = message.text("messageId").filter(|id| !id.is_empty());
     if message_id_given.is_some_and(|id| message_id(id).is_none()) {
-        let reason = "is no message id: ASCII such as id@host, without blanks";
+        let reason = "is not a message id: use ASCII such as id@host, without blanks";
         problems.push(Invalid::new("messageId", reason));
     }
     let date = message.text("dateTime").and_then(|text| Timestamp::parse(text).ok());
     if date.is_some_and(|date| date.as_ms() < DATE_MS_MIN) {
-        let reason = "is before 1900: no message can bear such a date (RFC 5322 §3.3)";
+        let reason = "is before 1900, which no message can have as its date (RFC 5322 §3.3)";
         problems.push(Invalid::new("dateTime", reason));
     }
     for name in THREAD {
@@ -306,13 +310,13 @@ mod tests {
             (json!({"recipients": [{"address": "a@b.test", "name": "A\r\nB"}]}), "recipients[0].name: has a control"),
             (json!({"to": ["a@b.test"], "from": "me"}), "from: has no '@'"),
             (json!({"to": ["a@b.test"], "replyTo": ["x"]}), "replyTo[0]: has no '@'"),
-            (json!({"to": ["a@b.test"], "messageId": "a b@x"}), "messageId: is no message id"),
+            (json!({"to": ["a@b.test"], "messageId": "a b@x"}), "messageId: is not a message id"),
             (json!({"to": ["a@b.test"], "dateTime": "1899-12-31T23:59:59.999Z"}), "dateTime: is before 1900"),
             (json!({"to": ["Anna <a@b.test>"]}), "to[0]: takes an address only; an address with a name goes into `recipients` as {\"name\":\"Anna\",\"address\":\"a@b.test\"}"),
             (json!({"to": ["\u{200b}a@b.test"]}), "to[0]: has an invisible character"),
             (json!({"to": ["a@b.test"], "from": "Me <m@b.test>"}), "from: takes an address only; the name goes into `fromDisplayName`"),
-            (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail"]}), "inReplyTo[0]: is no message id"),
-            (json!({"to": ["a@b.test"], "references": ["a@b", "nonsense"]}), "references[1]: is no message id"),
+            (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail"]}), "inReplyTo[0]: is not a message id"),
+            (json!({"to": ["a@b.test"], "references": ["a@b", "nonsense"]}), "references[1]: is not a message id"),
             (json!({"to": ["a@b.test"], "headers": [["List-Unsubscribe", "click here"]]}), "headers[0]: has a value for List-Unsubscribe that has `clickhere`, which is not a URL"),
             (json!({"to": ["a@b.test"], "headers": [["X-A", "b\r\nc"]]}), "headers[0]: has a value with"),
             (json!({"to": ["a@b.test"], "headers": [["Subject", "x"]]}), "headers[0]: is a field that"),

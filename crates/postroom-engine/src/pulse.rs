@@ -42,7 +42,7 @@ impl Pulse {
         }
         let ended = self.ended.load(Ordering::Relaxed);
         (ended > 0).then(|| {
-            format!("{ended} tasks of accounts ended by a fault; they begin anew within a minute")
+            format!("{ended} tasks of accounts failed; they are started again within a minute")
         })
     }
 }

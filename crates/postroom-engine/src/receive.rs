@@ -77,7 +77,7 @@ pub async fn receive_one(
     let missed = match asked {
         Ok(missed) => missed,
         Err(Error::Imap(error)) => {
-            let reason = format!("it was asked for on a connection of its own, and {error}");
+            let reason = format!("it was fetched on a connection of its own, and {error}");
             vec![Missed::pending(uid, reason)]
         }
         Err(error) => return Err(error),

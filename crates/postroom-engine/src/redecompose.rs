@@ -95,11 +95,21 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 /// When the store fails; the job goes on from its last page.
 pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
     let Some(class) = shared.store.class(&job.class) else {
-        return end(shared, job, Some("its class does not exist")).await;
+        return end(shared, job, Some("the class of the job does not exist")).await;
     };
     let filter = match job.filter.as_ref().map(|json| filter::parse(&class, json)).transpose() {
         Ok(filter) => filter,
-        Err(_) => return end(shared, job, Some("its filter does not fit the class")).await,
+        Err(_) => {
+            return end(
+                shared,
+                job,
+                Some(
+                    "the filter of the job does not fit the \
+                                                class",
+                ),
+            )
+            .await;
+        }
     };
     let domain = job.domain.clone();
     let mut keeps = Keeps { shared, domain: &domain, known: HashMap::new() };

@@ -59,16 +59,19 @@ impl Refusals {
     #[must_use]
     pub fn advice(&self, is_wrong_login: bool, at_ms: i64) -> String {
         let at_ms = at_ms / 1000 * 1000;
-        let next = format!("the next try is at {}, or when it is saved", Timestamp::from_ms(at_ms));
+        let next = format!(
+            "the next try is at {}, or when the account is saved",
+            Timestamp::from_ms(at_ms)
+        );
         match (is_wrong_login, self.was_let_in) {
             (false, _) => format!("; {next}"),
-            (true, true) => format!("; this login was taken before; {next}"),
+            (true, true) => format!("; this login was accepted before; {next}"),
             (true, false) if self.count < REFUSALS_MAX => {
                 format!("; check login and password; {next}")
             }
             (true, false) => format!(
-                "; check login and password; it is not tried again soon, so that the account is \
-                 not locked: {next}"
+                "; check login and password; it is not tried again soon, so that the provider does \
+                 not lock the account: {next}"
             ),
         }
     }

@@ -94,7 +94,7 @@ async fn take(
     tracing::info!(
         account = account.address,
         folder = folder.title,
-        "the mailbox is named {} now: the folder follows it",
+        "the mailbox was renamed to {}: the folder follows it",
         candidate.display
     );
     let mailbox = candidate.name.to_percent_encoded();

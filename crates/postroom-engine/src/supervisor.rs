@@ -89,7 +89,7 @@ impl Supervisor {
         let (shared, task) = (Arc::clone(&self.shared), self.task.abort_handle());
         move || {
             if task.is_finished() {
-                return Some("the engine has ended".to_owned());
+                return Some("the engine has stopped: restart Postroom".to_owned());
             }
             shared.pulse.problem()
         }
@@ -99,7 +99,7 @@ impl Supervisor {
     pub async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
-            tracing::error!(%error, "the supervisor ended by a fault of its own");
+            tracing::error!(%error, "the supervisor failed, which is a fault of Postroom");
         }
     }
 }
@@ -240,7 +240,8 @@ impl Fleet {
             running.stop(shared.settings.stop_within).await;
             wait_for(former).await;
             if !is_ending && let Err(error) = stranded::take_up(&shared, id).await {
-                tracing::error!(account = %id, error = chain(&error), "the queue was not taken up");
+                tracing::error!(account = %id, error = chain(&error), "the queue of a stopped \
+                                                                       account was not checked");
             }
         });
         self.stopping.insert(id, stopping);
@@ -331,8 +332,8 @@ impl Running {
         {
             tracing::warn!(
                 account = self.setup.borrow().address,
-                "the server did not answer in time: the message under way is settled at the next \
-                 start, as the option `uncertain` says"
+                "the server did not answer in time: the outcome of the message is settled at the \
+                 next start, by the option `uncertain`"
             );
             sender.abort();
         }
@@ -344,7 +345,11 @@ fn is_due(task: Option<&JoinHandle<()>>, account: &Account) -> bool {
     match task {
         None => true,
         Some(task) if task.is_finished() => {
-            tracing::error!(account = account.address, "a task ended by a fault of its own; again");
+            tracing::error!(
+                account = account.address,
+                "a task of the account failed, which is a \
+                                                        fault of Postroom; it is started again"
+            );
             true
         }
         Some(_) => false,
@@ -356,6 +361,13 @@ async fn ensure_send_box(shared: &Shared, account: &Account) {
     let owner = (account.id, account.address.as_str());
     let made = shared.store.send_box_ensure(&account.domain, owner, SYSTEM_SEND_BOX).await;
     if let Err(error) = made {
-        tracing::error!(account = account.address, error = chain(&error), "send box not made");
+        tracing::error!(
+            account = account.address,
+            error = chain(&error),
+            "the folder for outgoing \
+                                                                           mail of a system \
+                                                                           account could not be \
+                                                                           made"
+        );
     }
 }

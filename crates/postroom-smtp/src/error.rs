@@ -57,7 +57,7 @@ pub enum Error {
         reason: String,
     },
     /// There was no answer to the final dot: the server may have the message (RFC 1047).
-    #[error("no clear answer came to the end of the message, so the server may have it: {reason}")]
+    #[error("no clear answer came to the end of the message: {reason}")]
     InDoubt {
         /// How it ended.
         reason: String,

@@ -18,11 +18,11 @@ pub fn too_few(announced: Option<u64>, octets: u64) -> Option<String> {
     match announced {
         Some(0) => None,
         None if octets > 0 => None,
-        None => Some("the server gives no octets, and no size".to_owned()),
+        None => Some("the server returned no octets and no size".to_owned()),
         // Exchange announced 19,189 octets for 6,298: such a message is recorded when the same
         // octets come again and again.
         Some(announced) if octets < announced - announced / 4 => {
-            Some(format!("the server gives {octets} of {announced} octets"))
+            Some(format!("the server returned {octets} of {announced} octets"))
         }
         Some(_) => None,
     }

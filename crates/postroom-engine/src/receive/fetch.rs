@@ -139,12 +139,11 @@ impl Fetching<'_, '_> {
     fn rest_of(&mut self, rest: Vec<u64>, error: postroom_imap::Error) -> Result<(), Error> {
         if !error.leaves_connection_open() {
             if matches!(error, postroom_imap::Error::Stalled { .. }) {
-                let reason =
-                    format!("{error}; the message is asked for on a connection of its own");
+                let reason = format!("{error}; the message is fetched on a connection of its own");
                 let suspect = self.asks.stalled(&rest);
                 self.intake.missed.extend(suspect.map(|uid| Missed::pending(uid, reason)));
             } else if let Some(uid) = self.asks.ended(&rest) {
-                let reason = format!("the connection ends when it is asked for: {error}");
+                let reason = format!("the connection ends when it is fetched: {error}");
                 self.intake.missed.push(Missed::pending(uid, reason));
             }
             return Err(error.into());
@@ -187,7 +186,7 @@ impl Fetching<'_, '_> {
             }
         }
         let doubted = |uid| {
-            let reason = "the server lists the message but does not give it".to_owned();
+            let reason = "the server lists this message but returns no body".to_owned();
             Doubted { uid, reason, came: None }
         };
         self.intake
@@ -210,7 +209,7 @@ impl Fetching<'_, '_> {
             self.singles += 1;
             let uid = doubted.uid;
             if let Err(error) = self.resolve_one(doubted).await {
-                let reason = format!("the connection ends when it is asked for: {error}");
+                let reason = format!("the connection ends when it is fetched: {error}");
                 self.intake.missed.push(Missed::pending(uid, reason));
                 self.intake.give_up_doubted();
                 return Err(error);

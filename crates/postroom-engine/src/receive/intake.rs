@@ -125,7 +125,7 @@ impl<'a> Intake<'a> {
 /// Those of the spool file.
 pub fn doubt_of(message: &Fetched, original: &Original) -> Result<Option<String>, Error> {
     if doubt::notice(original).map_err(Error::Spool)?.is_some() {
-        let reason = "the server cannot read the message and gives a notice of its own instead";
+        let reason = "the server cannot read the message, and returned a notice instead";
         return Ok(Some(reason.to_owned()));
     }
     Ok(doubt::too_few(message.size_bytes, original.size_bytes()))
@@ -134,7 +134,10 @@ pub fn doubt_of(message: &Fetched, original: &Original) -> Result<Option<String>
 /// What is said of a message that is too large; it is never asked for again.
 #[must_use]
 pub fn too_big(size_bytes: u64) -> Missed {
-    let reason = format!("the message has {size_bytes} bytes, more than message_bytes_max");
+    let reason = format!(
+        "the message has {size_bytes} bytes, more than `message_bytes_max`: raise \
+                          that option to load it"
+    );
     let size_bytes = Some(size_bytes);
     Missed { forever: true, size_bytes, ..Missed::pending(0, reason) }
 }

@@ -63,11 +63,11 @@ impl Listing {
             Some(counted) => format!("the server counts {counted} messages but lists {listed}"),
         };
         if self.unusable > 0 {
-            let _ = write!(text, ", and gives numbers that are no UIDs ({})", self.unusable);
+            let _ = write!(text, ", and lists numbers that are not UIDs ({})", self.unusable);
         }
         text.push_str(
-            "; what it lists is received, but nothing shows that this is all: have the mailbox \
-             checked at the server",
+            "; the listed messages are received, but there may be more: have the mailbox checked \
+             at the server",
         );
         Some(text)
     }
@@ -157,7 +157,7 @@ mod tests {
         assert!(listing(&[1, 2, 3], 0, Some(2)).trouble().is_some(), "more is no better");
         assert!(listing(&[1], 0, None).trouble().unwrap().contains("does not say"));
         let zero = listing(&[20], 1, Some(2)).trouble().unwrap();
-        assert!(zero.contains("no UIDs (1)"), "{zero}");
+        assert!(zero.contains("not UIDs (1)"), "{zero}");
         assert!(listing(&[20], 1, Some(1)).trouble().is_some());
     }
 

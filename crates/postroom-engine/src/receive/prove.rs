@@ -64,7 +64,7 @@ pub async fn prove(
 }
 
 /// What a folder says while a load goes on.
-const STILL_TO_BE_LOADED: &str = "some messages are still to be loaded";
+const STILL_TO_BE_LOADED: &str = "some messages are not loaded yet";
 
 /// What a folder says; empty when all is well. A message that is too large says so itself.
 fn status(
@@ -86,17 +86,17 @@ fn status(
     }
     if known.rarely(clock).is_some() {
         texts.push(
-            "the server renumbers the mailbox at each visit, so that all of it is fetched each \
-             time; nothing is stored twice, but the mailbox is visited rarely: have its \
-             UIDVALIDITY repaired at the server"
+            "the server renumbers the mailbox before each poll, so all messages are fetched each \
+             time; nothing is stored twice, but the mailbox is polled rarely: have its UIDVALIDITY \
+             repaired at the server"
                 .to_owned(),
         );
     }
     texts.extend(known.wishes.trouble.clone());
     if known.withheld > 0 {
         texts.push(format!(
-            "{} messages stay at the server although they are to be deleted there: what it gave of \
-             them has no header, or fewer octets than announced",
+            "{} messages were not deleted at the server, because the server returned them without \
+             a header, or shorter than announced",
             known.withheld
         ));
     }
@@ -136,5 +136,5 @@ fn pending_text(clock: &Clock, pending: &[&Pending]) -> String {
     };
     let next_ms = pending.iter().map(|pending| pending.next_attempt_ms).min().unwrap_or_default();
     let next = Timestamp::from_ms(next_ms.max(clock.now_ms()));
-    format!("not to be had yet, tried again from {next} on: {}{more}", shown.join("; "))
+    format!("could not be fetched yet (next try at {next}): {}{more}", shown.join("; "))
 }

@@ -100,7 +100,7 @@ async fn fetch(
         Form::Sequence(number) => connection.fetch(number, uid, FetchItems::Message).await?,
     };
     let mut spool: Option<Spool> = None;
-    let mut single = Single::Missed("the server does not give it".to_owned());
+    let mut single = Single::Missed("the server returns no body".to_owned());
     while let Some(event) = fetch.next().await? {
         match event {
             FetchEvent::BodyStart { .. } => {
@@ -135,6 +135,6 @@ async fn given(mut message: Fetched, spool: Option<Spool>) -> Result<Single, Err
         (Body::Nil, _) => missed("the server gave NIL for its body"),
         (Body::TooBig { .. }, _) => missed("the message is larger than message_bytes_max"),
         (Body::WrongSize, _) => missed("the server gave another size than it announced"),
-        (Body::Streamed | Body::Missing, _) => missed("the server does not give it"),
+        (Body::Streamed | Body::Missing, _) => missed("the server returns no body"),
     }
 }

@@ -329,8 +329,8 @@ impl Look<'_> {
         if *over != Over::New {
             tracing::warn!(
                 folder = self.folder.title,
-                "{over}: its messages are fetched again; those that are stored are known by their \
-                 bytes, and nothing that was to be deleted there is deleted"
+                "{over}: all messages are fetched again; stored ones are recognised and not stored \
+                 twice, and open deletions at the server are cancelled"
             );
         }
         let origin = Origin {

@@ -128,8 +128,8 @@ pub async fn fulfil(
         }
         Err(Error::Imap(error)) if error.leaves_connection_open() => {
             wishes.refused(&shared.clock, format!(
-                "the server refuses to change messages that are stored here: {error}; they stay \
-                 there, and it is asked again later"
+                "the server refuses to mark or delete messages that are stored here: {error}; they \
+                 stay at the server, and Postroom tries again later"
             ));
             Ok(None)
         }
@@ -210,8 +210,8 @@ impl Job<'_> {
         let kept = uids.iter().filter(|uid| self.tried.contains(uid)).count();
         if kept > 0 {
             done.trouble = Some(format!(
-                "the server still has {kept} messages that are stored here and that it was asked \
-                 to delete; it is asked again later"
+                "the server still has {kept} messages that it was asked to delete; they are stored \
+                 here, and Postroom tries again later"
             ));
         }
         let care = (Care::All, &mut *self.unsteady);
@@ -223,8 +223,8 @@ impl Job<'_> {
         let unsure = uids.len() - look.same.len();
         if unsure > 0 {
             done.trouble = Some(format!(
-                "{unsure} messages that are stored here stay at the server: it does not give them \
-                 now, so that it is not certain which messages it would delete"
+                "{unsure} messages that are stored here were not deleted at the server, because \
+                 the server does not show now which messages they are; Postroom tries again later"
             ));
         }
         for set in UidSet::from_uids(&look.same).split(SET_OCTETS_MAX) {
@@ -262,7 +262,7 @@ impl Job<'_> {
             self.connection.uid_store(&others, &FlagChange::remove_silent(DELETED)).await?;
             return Ok(Err(format!(
                 "the server marked other messages as deleted (UID {others}) than it was asked to; \
-                 the mark was taken back, and nothing is deleted there"
+                 Postroom removed these marks, and deletes nothing"
             )));
         }
         Ok(Ok(mine))
@@ -293,9 +293,9 @@ impl Job<'_> {
         let others = found.uids.iter().filter(|uid| !is_mine(uid)).count();
         if others > 0 || found.unusable > 0 || !uids.iter().all(|uid| found.uids.contains(uid)) {
             return Ok(Some(format!(
-                "{} messages that are stored here stay at the server, marked as deleted: it lacks \
-                 UIDPLUS, and deleting them would also delete {others} messages that somebody else \
-                 marked; expunge the mailbox with another program",
+                "{} messages that are stored here stay at the server, marked as deleted, because \
+                 the server lacks UIDPLUS, and deleting them would also delete {others} messages \
+                 that somebody else marked: expunge the mailbox with another program",
                 uids.len()
             )));
         }

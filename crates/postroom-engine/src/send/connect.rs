@@ -31,7 +31,7 @@ pub async fn open(
         opened = &mut opening => return opened,
         () = tokio::time::sleep(SILENT) => {}
     }
-    let text = "the server says nothing: are smtpHost, smtpPort and smtpSecurity right?";
+    let text = "the server is silent: are smtpHost, smtpPort and smtpSecurity right?";
     reporter.sending(Some(text.to_owned())).await;
     opening.await
 }

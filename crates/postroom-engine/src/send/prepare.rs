@@ -63,8 +63,12 @@ pub async fn prepare_page(shared: &Shared, account: &Account) -> Result<bool, Er
                 refuse(shared, account, &message, ("invalid", &reason)).await?;
             }
             Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
-                tracing::error!(message = %message.id, %error, "a message is not composed");
-                let why = ("damaged", "a file of the message cannot be read any more");
+                tracing::error!(message = %message.id, %error, "a message could not be composed");
+                let why = (
+                    "damaged",
+                    "a file of the message is damaged and cannot be read: upload \
+                            it again, then set `sending`",
+                );
                 refuse(shared, account, &message, why).await?;
             }
             Err(error) => return Err(error),

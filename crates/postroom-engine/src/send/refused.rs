@@ -39,8 +39,10 @@ pub async fn verdict(
     if !again(&mut claimed.recipients, may_have) {
         return verdict;
     }
-    let reason =
-        format!("the server may have it since an earlier attempt, and refused it: {reason}");
+    let reason = format!(
+        "the server may have the message from an earlier attempt, and refused it now: \
+                 {reason}"
+    );
     settle::later(reason, transmit::tried(claimed), options)
 }
 

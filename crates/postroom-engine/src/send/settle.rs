@@ -145,7 +145,7 @@ pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
 pub fn limited(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
     let has_waited = !tried.waited.is_zero();
     if tried.waited >= options.duration("retry_for") && has_waited {
-        let reason = format!("given up, the limit did not pass: {reason}");
+        let reason = format!("given up, because the limit of the server did not end: {reason}");
         return Verdict::Error { code: "gave_up", reason };
     }
     let behind = tried.waited.min(options.duration("retry_longest"));

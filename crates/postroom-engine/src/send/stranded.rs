@@ -30,7 +30,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         outgoing.borrow_and_update();
         configuration.borrow_and_update();
         if let Err(error) = look(&shared).await {
-            tracing::error!(error = chain(&error), "messages without a sender were not looked at");
+            tracing::error!(error = chain(&error), "messages without a sender were not checked");
         }
         let woken = async {
             tokio::time::sleep(PAUSE).await;
@@ -76,17 +76,19 @@ async fn look(shared: &Shared) -> Result<(), Error> {
             };
             match found.why {
                 Why::NoAccount => {
-                    let reason = "the account of the message was deleted";
+                    let reason = "the account of the message was deleted: create the message again \
+                                  with another account";
                     store.delivery_refuse(domain, message, ("account_deleted", reason)).await?;
                     journal::refused(outgoing, "account_deleted", reason);
                 }
                 Why::NoServer => {
-                    let reason = "the account only receives: its profile has no smtpHost";
+                    let reason = "the account only receives, because its profile has no smtpHost: \
+                                  set it, then set `sending` again";
                     store.delivery_refuse(domain, message, ("cannot_send", reason)).await?;
                     journal::refused(outgoing, "cannot_send", reason);
                 }
                 Why::Disabled => {
-                    let reason = "the account is disabled; the message waits until it is not";
+                    let reason = "the account is disabled; the message waits until it is enabled";
                     store.delivery_disabled(domain, message, Some(reason)).await?;
                     journal::waits(outgoing, reason);
                 }

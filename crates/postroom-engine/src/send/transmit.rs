@@ -95,7 +95,8 @@ pub async fn hand_over(
         }
         let kept = shared.store.delivery_part(claimed.message, &claimed.recipients).await;
         if let Err(error) = &kept {
-            tracing::error!(message = %claimed.message, %error, "results were not written");
+            tracing::error!(message = %claimed.message, %error, "the results of the recipients \
+                                                                 were not written");
         }
         if kept.is_err() || !connection.is_reusable() {
             break;
@@ -217,9 +218,8 @@ pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
         return settle::later(reason, tried, options);
     }
     let reason = format!(
-        "no clear answer came after the last byte, so the server may have the message: \
-         {reason}; \
-         set `sending` to send it again"
+        "the server may have the message, because {reason}; set `sending` to send it again, which \
+         may deliver it twice"
     );
     Verdict::Error { code: "uncertain", reason }
 }

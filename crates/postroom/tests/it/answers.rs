@@ -112,7 +112,7 @@ async fn a_limit_that_calls_itself_permanent_burns_no_queue() {
     let limited = sandbox.script(rule(RCPT, When::Always, limit));
     let list = ["a", "b", "c", "d", "e"].map(|subject| outgoing(&account, subject));
     let list = postroom.post("email/Messages", &json!(list)).await.unwrap();
-    account_says(&postroom, &account, "takes no more mail from this account").await;
+    account_says(&postroom, &account, "accepts no more mail from this account").await;
     sandbox.wait_for(|state| state.acted_count(limited) == 2, PATIENCE).await.unwrap();
     sandbox.unscript(limited);
     for message in list.as_array().unwrap() {

@@ -53,7 +53,7 @@ async fn a_message_that_ends_every_connection_costs_no_other_message_and_no_othe
     let shown = until(&postroom, &path, "one pending", pending).await;
     assert_eq!((&shown["serverCount"], &shown["storedCount"]), (&json!(30), &json!(29)));
     let text = shown["statusText"].as_str().unwrap();
-    assert!(text.contains("UID 7: the connection ends when it is asked for"), "{text}");
+    assert!(text.contains("UID 7: the connection ends when it is fetched"), "{text}");
     // The folder and the others go on.
     sandbox.deliver(ANNA, "Drafts", mail("later")).unwrap();
     sandbox.deliver(ANNA, "INBOX", mail("two")).unwrap();
@@ -214,7 +214,7 @@ async fn a_good_login_alone_does_not_make_attempts_begin_anew() {
     let path = format!("email/Accounts/{account}");
     // Whichever came first, the rules or the first round: from now on it is a login that fails.
     let text = told(&postroom, &path, "authenticated but not connected").await;
-    if !text.contains("taken before") {
+    if !text.contains("accepted before") {
         told(&postroom, &path, "not tried again soon").await;
     }
     for rule in rules {
@@ -361,7 +361,7 @@ async fn a_message_whose_fetch_never_answers_holds_up_no_other() {
     let folder = with_one_that_never_answers(&sandbox, &postroom, &account).await;
     let path = format!("email/Folders/{folder}");
     told(&postroom, &path, "UID 2: the server sent no message of a FETCH").await;
-    told(&postroom, &path, "tried again from ").await;
+    told(&postroom, &path, "next try at ").await;
     // As soon as the server gives it, it is there, and the folder complete.
     sandbox.unscript_all();
     messages(&postroom, &folder, 6).await;
@@ -375,7 +375,7 @@ async fn what_is_never_given_alone_either_stays_pending_and_says_so() {
     let (sandbox, postroom, account) = sandbox(options).await;
     let folder = with_one_that_never_answers(&sandbox, &postroom, &account).await;
     let path = format!("email/Folders/{folder}");
-    told(&postroom, &path, "UID 2: it was asked for on a connection of its own, and").await;
+    told(&postroom, &path, "UID 2: it was fetched on a connection of its own, and").await;
     let asked = |state: &SandboxState| {
         state.transcript().filter(|line| line.text.contains("UID FETCH 2 ")).count()
     };

@@ -28,7 +28,7 @@ async fn a_refusal_of_a_login_that_was_good_says_when_it_is_tried_again_and_who_
         sandbox.hang_up();
         let failed = until(&postroom, &path, "the refusal", in_state("failed")).await;
         let text = failed["statusText"].as_str().unwrap();
-        assert!(text.contains("taken before; the next try is at 20"), "{text}");
+        assert!(text.contains("accepted before; the next try is at 20"), "{text}");
         sandbox.unscript(rule);
         match wish {
             "try" => drop(postroom.post(&format!("{path}:try"), &json!({})).await.unwrap()),

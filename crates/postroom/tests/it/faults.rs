@@ -257,7 +257,7 @@ async fn a_folder_whose_marks_are_refused_says_so_once_a_turn() {
         let refused = |folder: &Json| {
             let text = folder["statusText"].as_str()?;
             let stored = folder["storedCount"] == number;
-            (stored && text.contains("refuses to change")).then_some(())
+            (stored && text.contains("refuses to mark or delete")).then_some(())
         };
         until(&postroom, &path, "the folder to say that marks are refused", refused).await;
         // Another process knows nothing of what the server refused.
