@@ -67,6 +67,12 @@ pub struct Operand {
     pub multi: bool,
 }
 
+impl Operand {
+    fn has_no_path(&self, count: usize) -> Option<usize> {
+        self.path.is_empty().then_some(count)
+    }
+}
+
 /// A condition on one entity.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
@@ -93,7 +99,29 @@ pub enum Filter {
     Not(Box<Filter>),
 }
 
+/// How many values a filter may compare with and still be one that costs little for each entity.
+const COMPARED_MAX: usize = 100;
+
 impl Filter {
+    /// Whether it looks into texts or JSON, or compares with many values, so that it takes long
+    /// where there are many or large entities.
+    #[must_use]
+    pub fn searches(&self) -> bool {
+        self.compared().is_none_or(|count| count > COMPARED_MAX)
+    }
+
+    /// With how many values it compares; `None` when it looks into texts or JSON.
+    fn compared(&self) -> Option<usize> {
+        match self {
+            Self::Compare(operand, ..) | Self::IsNull(operand) => operand.has_no_path(1),
+            Self::Between(operand, ..) => operand.has_no_path(2),
+            Self::In(operand, literals) => operand.has_no_path(literals.len()),
+            Self::Like(..) | Self::Contains(..) | Self::StartsWith(..) => None,
+            Self::And(several) | Self::Or(several) => several.iter().map(Self::compared).sum(),
+            Self::Not(one) => one.compared(),
+        }
+    }
+
     /// Both of them.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

@@ -9,7 +9,6 @@ use postroom_model::filter::Comparison::NotEqual;
 use postroom_model::filter::Filter;
 use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
-use postroom_model::fold;
 
 /// Writes conditions and collects the values that they bind.
 pub struct Conditions<'a> {
@@ -112,18 +111,12 @@ impl<'a> Conditions<'a> {
                 format!("({low} AND {high})")
             }
             Filter::Like(_, pattern) => {
-                let column = self.dialect.folded(column);
-                let pattern = self.bind(Value::Text(fold(pattern)));
-                self.or_false(format!("{column} LIKE {pattern}"))
+                let pattern = self.bind(Value::Text(pattern.clone()));
+                self.or_false(self.dialect.like(column, &pattern))
             }
             Filter::StartsWith(_, text) => {
-                let text = fold(text);
-                // Folding makes no text shorter: so many characters hold as many folded ones.
-                let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-                let length = self.bind(Value::Whole(length));
-                let column = self.dialect.folded(&format!("substr({column}, 1, {length})"));
-                let text = self.bind(Value::Text(text));
-                self.or_false(format!("substr({column}, 1, {length}) = {text}"))
+                let text = self.bind(Value::Text(text.clone()));
+                self.or_false(self.dialect.begins(column, &text))
             }
             Filter::Contains(operand, literal) => self.contains(column, operand.multi, literal),
             Filter::IsNull(_) => format!("({column} IS NULL)"),
@@ -179,13 +172,8 @@ impl<'a> Conditions<'a> {
             let value = self.literal(literal);
             return self.or_false(self.dialect.json_contains(column, &value));
         }
-        let value = if let Literal::Text(text) = literal {
-            self.bind(Value::Text(fold(text)))
-        } else {
-            self.literal(literal)
-        };
-        let column = self.dialect.folded(column);
-        format!("(COALESCE({}, 0) > 0)", self.dialect.position(&column, &value))
+        let value = self.literal(literal);
+        self.or_false(self.dialect.has(column, &value))
     }
 
     fn literal(&mut self, literal: &Literal) -> String {

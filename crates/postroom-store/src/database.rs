@@ -115,12 +115,21 @@ pub struct Statement {
     /// Reading fails with [`Error::TooSlow`] when it takes longer; `None` for however long. With a
     /// bound it never delays what has none.
     pub within: Option<Duration>,
+    /// Whether it looks into texts or JSON. With a bound it never delays what does not.
+    pub searches: bool,
 }
 
 impl Statement {
     /// A statement without values so far.
     pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Self { sql: sql.into(), values: vec![], must: None, bytes_max: usize::MAX, within: None }
+        Self {
+            sql: sql.into(),
+            values: vec![],
+            must: None,
+            bytes_max: usize::MAX,
+            within: None,
+            searches: false,
+        }
     }
 
     /// Binds the next value.
@@ -163,6 +172,13 @@ impl Statement {
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
+        self
+    }
+
+    /// Says whether it looks into texts or JSON, which takes long where there is much of them.
+    #[must_use]
+    pub fn searches(mut self, searches: bool) -> Self {
+        self.searches = searches;
         self
     }
 }
@@ -300,11 +316,16 @@ pub trait Dialect: Send + Sync {
     /// Whether a JSON list holds the value bound at `placeholder`.
     fn json_contains(&self, column: &str, placeholder: &str) -> String;
 
-    /// The place of the text bound at `placeholder` in a column; 0 when it is not there.
-    fn position(&self, column: &str, placeholder: &str) -> String;
+    /// Whether a column is as the pattern bound at `placeholder` says, with `%` for any text and
+    /// `_` for one character. This and the next two compare what `postroom_model::fold` makes of
+    /// both, are NULL for NULL, and stop when the time of their statement is up.
+    fn like(&self, column: &str, placeholder: &str) -> String;
 
-    /// A text as `postroom_model::fold` has it.
-    fn folded(&self, term: &str) -> String;
+    /// Whether a column has the text bound at `placeholder` somewhere.
+    fn has(&self, column: &str, placeholder: &str) -> String;
+
+    /// Whether a column begins with the text bound at `placeholder`.
+    fn begins(&self, column: &str, placeholder: &str) -> String;
 
     /// What stands behind the name of a table to make it read by way of an index; may be empty.
     fn by_index(&self, index: &str) -> String;

@@ -202,7 +202,8 @@ impl Store {
             Self::select_some(class, |property| query.shows(property))
         );
         let statement = Statement::new(sql).bind_all(conditions.values);
-        let statement = statement.at_most(bytes_max).within(QUERY_WITHIN);
+        let searches = query.filter.as_ref().is_some_and(Filter::searches);
+        let statement = statement.at_most(bytes_max).within(QUERY_WITHIN).searches(searches);
         let rows = self.read(statement).await?;
         let has_room = rows.len() as u64 != u64::from(query.limit);
         let is_cut = has_room && rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
@@ -232,11 +233,13 @@ impl Store {
         also: &'static str,
     ) -> Result<u64, Error> {
         let mut conditions = self.conditions(domain);
+        let searches = filter.is_some_and(Filter::searches);
         let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
         let filter = filter.unwrap_or_default();
         let table = quoted(&class.classname);
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1 AND {also}{filter}");
-        let statement = Statement::new(sql).bind_all(conditions.values).within(QUERY_WITHIN);
+        let statement = Statement::new(sql).bind_all(conditions.values);
+        let statement = statement.within(QUERY_WITHIN).searches(searches);
         let rows = self.read(statement).await?;
         let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))

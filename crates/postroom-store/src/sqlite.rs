@@ -4,11 +4,15 @@
 //! when it is durable (WAL, `synchronous=FULL`): one flush of the disk serves many batches.
 //! What is deleted is overwritten (`secure_delete`), and its space given back.
 
-mod dialect;
-
 mod statement;
 
-mod folding;
+mod effort;
+
+mod like;
+
+mod texts;
+
+mod dialect;
 
 mod patience;
 
@@ -35,12 +39,14 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::sqlite::lanes::Lanes;
 use crate::sqlite::reserve::Reserve;
+use crate::sqlite::texts::IsOver;
 use crate::sqlite::wal::Checkpoint;
 use crate::sqlite::wal::Wal;
 use rusqlite::Connection;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::mpsc;
@@ -159,7 +165,9 @@ fn connect(file: &Path) -> Result<Connection, Error> {
         // Some answer with what they are set to.
         connection.pragma_update(None, pragma, value).map_err(statement::failed)?;
     }
-    folding::teach(&connection)?;
+    // A reader gets them once more, with its own bound of time.
+    let never: IsOver = Arc::new(|| false);
+    texts::teach(&connection, &never)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }

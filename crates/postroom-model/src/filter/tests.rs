@@ -148,3 +148,25 @@ proptest! {
         let _ = parse(&messages(), &json);
     }
 }
+
+#[test]
+fn what_looks_into_texts_or_json_is_known() {
+    let messages = messages();
+    let property = |name: &str| json!(["property", name]);
+    let many: Vec<_> = (0..101).map(|n| format!("s{n}")).collect();
+    #[rustfmt::skip]
+    let table = [
+        (json!(["==", property("messageState"), "raw"]),                          false),
+        (json!(["and", ["isnull", property("sentAt")], ["!=", property("size"), 1]]), false),
+        (json!(["not", ["in", property("errorCode"), ["a", "b"]]]),               false),
+        (json!(["in", property("subject"), many]),                                true),
+        (json!(["like", property("subject"), "a%"]),                              true),
+        (json!(["startswith", property("subject"), "a"]),                         true),
+        (json!(["contains", property("to"), "a@demo.test"]),                      true),
+        (json!(["==", property("recipients.state"), "sent"]),                     true),
+        (json!(["not", ["or", ["==", property("size"), 1], ["contains", property("text"), "a"]]]), true),
+    ];
+    for (json, want) in table {
+        assert_eq!(parse(&messages, &json).unwrap().searches(), want, "{json}");
+    }
+}

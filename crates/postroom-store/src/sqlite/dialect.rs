@@ -2,9 +2,7 @@
 
 use crate::database::ColumnKind;
 use crate::database::Dialect;
-
-/// The function that folds a text, which each connection gets.
-pub const FOLD: &str = "postroom_fold";
+use crate::sqlite::texts;
 
 /// The dialect of SQLite.
 pub struct SqliteDialect;
@@ -47,16 +45,25 @@ impl Dialect for SqliteDialect {
         format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {placeholder})")
     }
 
-    fn position(&self, column: &str, placeholder: &str) -> String {
-        format!("instr({column}, {placeholder})")
+    fn like(&self, column: &str, placeholder: &str) -> String {
+        compared(texts::LIKE, column, placeholder)
     }
 
-    fn folded(&self, term: &str) -> String {
-        format!("{FOLD}({term})")
+    fn has(&self, column: &str, placeholder: &str) -> String {
+        compared(texts::HAS, column, placeholder)
+    }
+
+    fn begins(&self, column: &str, placeholder: &str) -> String {
+        compared(texts::BEGINS, column, placeholder)
     }
 
     fn by_index(&self, index: &str) -> String {
         // A statement that cannot use it fails to be prepared: the tests see that.
         format!("INDEXED BY \"{index}\"")
     }
+}
+
+/// Values inside JSON may be numbers.
+fn compared(function: &str, column: &str, placeholder: &str) -> String {
+    format!("{function}(CAST({column} AS TEXT), CAST({placeholder} AS TEXT))")
 }

@@ -1,9 +1,12 @@
 //! Lanes: the threads that read, so that no question waits behind slow ones of somebody else.
 //!
 //! ```text
-//!   engine, single entities, files, /healthz ─────► own lane
-//!   queries of clients (with a bound of time) ────► quick lane ── not done in QUICK ──► slow lane
+//!   engine, single entities, files, /healthz ────► own lane
+//!   queries of clients (with a bound of time)
+//!     that compare values, if anything ──────────► quick lane ───┐
+//!     that look into texts or JSON ──────────────► search lane ──┴ not done in QUICK ──► slow lane
 //! ```
+//! However many searches there are at once, they take no thread of the quick lane.
 //! A query that is passed on begins anew in the slow lane. Its bound counts from the moment it was
 //! asked, so that waiting in a queue of slow ones is bounded too.
 
@@ -26,11 +29,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How long a query of a client may keep the quick lane.
+/// How long a query of a client may keep the quick lane, or the search lane.
 const QUICK: Duration = Duration::from_millis(300);
-/// How many threads the quick and the slow lane have. The slow one has fewer than most machines
-/// have processors.
+/// How many threads these lanes have. The slow one has fewer than most machines have processors.
 const QUICK_THREADS: usize = 2;
+const SEARCH_THREADS: usize = 1;
 const SLOW_THREADS: usize = 2;
 
 /// A question, and who waits for the answer.
@@ -52,6 +55,7 @@ pub struct Lanes {
 struct Senders {
     own: mpsc::Sender<Question>,
     quick: mpsc::Sender<Question>,
+    search: mpsc::Sender<Question>,
 }
 
 /// What one thread of a lane works with.
@@ -74,8 +78,9 @@ impl Lanes {
         let own = lanes.lane(file, readers.max(1), None)?;
         let slow = lanes.lane(file, SLOW_THREADS, None)?;
         let quick = lanes.lane(file, QUICK_THREADS, Some(&slow))?;
+        let search = lanes.lane(file, SEARCH_THREADS, Some(&slow))?;
         *lanes.senders.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Senders { own, quick });
+            Some(Senders { own, quick, search });
         Ok(lanes)
     }
 
@@ -106,7 +111,11 @@ impl Lanes {
     pub fn ask(&self, statement: Statement) -> oneshot::Receiver<Result<Vec<Row>, Error>> {
         let (reply, answer) = oneshot::channel();
         if let Some(senders) = &*self.senders.lock().unwrap_or_else(PoisonError::into_inner) {
-            let lane = if statement.within.is_some() { &senders.quick } else { &senders.own };
+            let lane = match (statement.within, statement.searches) {
+                (None, _) => &senders.own,
+                (Some(_), false) => &senders.quick,
+                (Some(_), true) => &senders.search,
+            };
             // When the threads are gone, so is `reply`, and the answer says that it is closed.
             let _ = lane.send(Question { statement, asked: Instant::now(), reply });
         }
@@ -199,6 +208,26 @@ mod tests {
         })
         .await
         .expect("the end was delayed");
+    }
+
+    #[tokio::test]
+    async fn however_many_searches_wait_a_plain_query_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Sqlite::open(&directory.path().join("db"), 1).unwrap();
+        let searching =
+            |sql: &'static str| Statement::new(sql).within(PATIENCE * 10).searches(true);
+        let slow: Vec<_> = (0..20).map(|_| database.read(searching(ENDLESS))).collect();
+        let behind_them = database.read(searching("SELECT 1"));
+        let plain = database.read(Statement::new("SELECT 2").within(PATIENCE));
+        tokio::select! {
+            biased;
+            rows = plain => assert_eq!(rows.unwrap()[0].whole(0), Some(2)),
+            _ = behind_them => panic!("a plain query waited behind all searches"),
+        }
+        database.close();
+        for slow in slow {
+            assert!(slow.await.is_err());
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,10 @@
-//! How long one connection may read: SQLite asks now and then whether it is to go on.
+//! How long one connection may read: SQLite asks now and then whether it is to go on, and so do the
+//! functions that we give it.
 
 use crate::error::Error;
 use crate::sqlite::statement;
+use crate::sqlite::texts;
+use crate::sqlite::texts::IsOver;
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many instructions of SQLite's machine pass between two questions. Few, because one of them
-/// may fold or compare a long text. The question costs a look at the clock.
+/// may read a long text. The question costs a look at the clock.
 const INSTRUCTIONS: i32 = 500;
 
 /// Until when the present statement may run.
@@ -27,10 +30,12 @@ impl Patience {
     pub fn of(connection: &mut Connection, ending: Arc<AtomicBool>) -> Result<Self, Error> {
         let (start, until_ms) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
         let until = Arc::clone(&until_ms);
-        let is_over = move || {
+        let is_over: IsOver = Arc::new(move || {
             ms(start.elapsed()) > until.load(Ordering::Relaxed) || ending.load(Ordering::Relaxed)
-        };
-        connection.progress_handler(INSTRUCTIONS, Some(is_over)).map_err(statement::failed)?;
+        });
+        texts::teach(connection, &is_over)?;
+        let watch = move || is_over();
+        connection.progress_handler(INSTRUCTIONS, Some(watch)).map_err(statement::failed)?;
         Ok(Self { start, until_ms })
     }
 
