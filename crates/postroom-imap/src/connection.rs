@@ -2,9 +2,6 @@
 //!
 //! Standards: RFC 3501 §6, RFC 2342, RFC 2971, RFC 4315, RFC 4731, RFC 4959, RFC 6154.
 
-mod change;
-mod login;
-
 use crate::actor::Request;
 use crate::actor::Requester;
 use crate::actor::run;
@@ -69,9 +66,9 @@ pub struct Mailboxes {
 pub struct ImapConnection {
     requests: mpsc::Sender<Box<Request>>,
     _alive: oneshot::Sender<()>,
-    capabilities: Arc<Capabilities>,
-    options: Arc<ImapOptions>,
-    is_logged_in: bool,
+    pub(crate) capabilities: Arc<Capabilities>,
+    pub(crate) options: Arc<ImapOptions>,
+    pub(crate) is_logged_in: bool,
 }
 
 impl ImapConnection {
@@ -366,7 +363,7 @@ impl ImapConnection {
         self.ask(Command::logout()).await.map(drop)
     }
 
-    async fn ask(&mut self, command: Command) -> Result<CommandResponses, Error> {
+    pub(crate) async fn ask(&mut self, command: Command) -> Result<CommandResponses, Error> {
         let (sender, receiver) = oneshot::channel();
         self.request(command, Requester::Answer(sender)).await?;
         let answer = receiver.await.map_err(|_| Error::Ended)??;
@@ -374,7 +371,11 @@ impl ImapConnection {
         Ok(answer)
     }
 
-    async fn request(&mut self, command: Command, reply: Requester) -> Result<(), Error> {
+    pub(crate) async fn request(
+        &mut self,
+        command: Command,
+        reply: Requester,
+    ) -> Result<(), Error> {
         let request = Box::new(Request { command, reply });
         self.requests.send(request).await.map_err(|_| Error::Ended)
     }

@@ -58,6 +58,10 @@ mod opening;
 
 mod connection;
 
+mod change;
+
+mod login;
+
 pub use capabilities::Capabilities;
 pub use command::{Command, FetchItems, FlagChange, Mode};
 pub use connection::{ImapConnection, Mailboxes, SearchResult};

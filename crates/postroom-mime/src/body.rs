@@ -13,76 +13,35 @@
 use crate::body::plan::LeafPlace;
 use crate::body::plan::Role;
 use crate::body::plan::ShownAs;
+use crate::body::reader::push;
 use crate::charset;
 use crate::charset::Charset;
-use crate::charset::Detection;
 use crate::content::ContentFields;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::flowed;
 use crate::html;
 use crate::leaf;
-use crate::limits::ParserLimits;
-use crate::message::Container;
 use crate::message::PartSource;
-use crate::message::Protection;
 use crate::plain;
 use crate::source::ByteSource;
 use crate::structure::MimeEntity;
 use crate::structure::Structure;
 use crate::uuencode;
 use encoding_rs::UTF_8;
-use std::borrow::Cow;
 use std::io;
 
 mod encoded;
 mod plan;
+mod reader;
 mod secured;
+
+pub(crate) use crate::body::reader::Bodies;
+pub(crate) use crate::body::reader::BodyReader;
+pub(crate) use crate::body::reader::FileLeaf;
 
 /// How much of a part tells whether it is blank.
 const BLANK_BYTES_MAX: usize = 1 << 10;
-
-/// The bodies and files of a message, before files get their names.
-#[derive(Debug, Default)]
-pub(crate) struct Bodies {
-    /// The plain text, if there is a part for it.
-    pub text: Option<String>,
-    /// The html as text.
-    pub html: Option<String>,
-    /// The html as a file; `None` when several parts were joined.
-    pub html_source: Option<(PartSource, u64)>,
-    /// Content-Location of the html: what relative addresses in it mean.
-    pub html_location: Option<String>,
-    /// Whether a part of plain text says something.
-    pub has_text: bool,
-    /// Whether any of the text was made of html.
-    pub is_derived: bool,
-    /// How S/MIME protects it.
-    pub security: Option<Protection>,
-    /// All other leaves.
-    pub files: Vec<FileLeaf>,
-}
-
-/// A leaf that is a file.
-#[derive(Debug)]
-pub(crate) struct FileLeaf {
-    /// Its name, as it is declared.
-    pub declared_name: Option<String>,
-    /// What it is to be named after.
-    pub name: Option<String>,
-    /// The media type.
-    pub media_type: Cow<'static, str>,
-    /// Content-ID.
-    pub content_id: Option<String>,
-    /// Content-Location.
-    pub location: Option<String>,
-    /// Where its bytes are.
-    pub source: PartSource,
-    /// How many there are, decoded.
-    pub size_bytes: u64,
-    /// What it was taken out of.
-    pub container: Option<Container>,
-}
 
 /// What the contents of files that are no text begin with.
 const BINARY: [&[u8]; 5] = [b"\x89PNG\r\n", b"\xFF\xD8\xFF", b"GIF89a", b"%PDF-1.", b"PK\x03\x04"];
@@ -94,27 +53,6 @@ struct ReadHtml {
     charset: Option<Charset>,
     /// The size of the decoded leaf in bytes; `None` if it was read only in part.
     size_bytes: Option<u64>,
-}
-
-/// Reads the leaves of a message.
-pub(crate) struct BodyReader<'a, S> {
-    /// The message.
-    pub source: &'a mut S,
-    /// The limits.
-    pub limits: &'a ParserLimits,
-    /// Finds out charsets.
-    pub detection: Detection,
-    /// What was met.
-    pub defects: &'a mut Defects,
-    /// What was read.
-    pub bodies: Bodies,
-    /// Whether each part belongs to the text of the message. This is known before the parts are
-    /// read.
-    pub has_text: bool,
-    /// The same of the html.
-    pub has_html: bool,
-    /// How many signed messages enclose it.
-    pub depth: usize,
 }
 
 impl<S: ByteSource> BodyReader<'_, S> {
@@ -325,20 +263,7 @@ fn is_alternative(structure: &Structure, entity: &MimeEntity) -> bool {
     holder.is_some_and(|holder| holder.content.media_type == "multipart/alternative")
 }
 
-/// Adds a piece to a body, in a line of its own.
-fn push(body: &mut Option<String>, piece: &str, bytes_max: usize, defects: &mut Defects) {
-    let body = body.get_or_insert_default();
-    if !body.is_empty() && !piece.is_empty() && !body.ends_with('\n') {
-        body.push('\n');
-    }
-    let room = bytes_max.saturating_sub(body.len());
-    if piece.len() > room {
-        defects.note(Defect::TextOver);
-    }
-    body.push_str(piece.get(..piece.floor_char_boundary(room)).unwrap_or_default());
-}
-
-/// The same, of a piece that may be all there is.
+/// Adds a piece to a body as [`push`] does, without a copy if it is all there is.
 fn add(body: &mut Option<String>, piece: String, bytes_max: usize, defects: &mut Defects) {
     match body {
         Some(_) => push(body, &piece, bytes_max, defects),

@@ -8,14 +8,14 @@
 //!
 //! Standards: the WHATWG's Encoding Standard; RFC 2152 (UTF-7), 1557, 1843, 1922.
 
-use crate::charset::pages::PAGES;
+use crate::charset::known::has_escapes;
 use crate::defect::Defect;
-use encoding_rs::Encoding;
 use encoding_rs::ISO_2022_JP;
 use encoding_rs::UTF_8;
 
 mod decoder;
 mod detection;
+mod known;
 mod label;
 mod pages;
 mod shifted;
@@ -24,49 +24,12 @@ mod utf8;
 
 pub use crate::charset::decoder::Decoder;
 pub use crate::charset::detection::Detection;
+pub use crate::charset::known::Charset;
 
 /// So long a text in UTF-16 holds a blank, or a character that is no UTF-8.
 const WIDE_BYTES_MIN: usize = 16;
 /// How many characters may be UTF-8 by chance.
 const CHANCES_MAX: usize = 2;
-/// Charsets for Latin letters in which all bytes are valid, so that valid bytes prove nothing.
-const LATIN: [&Encoding; 13] = [
-    encoding_rs::WINDOWS_1252,
-    encoding_rs::WINDOWS_1250,
-    encoding_rs::WINDOWS_1254,
-    encoding_rs::WINDOWS_1257,
-    encoding_rs::ISO_8859_2,
-    encoding_rs::ISO_8859_3,
-    encoding_rs::ISO_8859_4,
-    encoding_rs::ISO_8859_10,
-    encoding_rs::ISO_8859_13,
-    encoding_rs::ISO_8859_14,
-    encoding_rs::ISO_8859_15,
-    encoding_rs::ISO_8859_16,
-    encoding_rs::MACINTOSH,
-];
-
-/// A charset that can be decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Charset {
-    /// One that browsers know.
-    Whatwg(&'static Encoding),
-    /// A single-byte code page: its place in the list of pages.
-    Page(usize),
-    /// UTF-7 (RFC 2152).
-    Utf7,
-    /// ISO-2022-KR (RFC 1557).
-    Iso2022Kr,
-    /// ISO-2022-CN, its GB 2312 part (RFC 1922).
-    Iso2022Cn,
-    /// HZ (RFC 1843).
-    Hz,
-    /// UTF-32, big-endian unless it says otherwise.
-    Utf32 {
-        /// Whether the low byte comes first.
-        little_endian: bool,
-    },
-}
 
 /// A text that was decoded.
 #[derive(Debug, Clone)]
@@ -77,88 +40,6 @@ pub struct DecodedText {
     pub charset: Option<Charset>,
     /// What was wrong with it.
     pub defect: Option<Defect>,
-}
-
-impl Charset {
-    /// The charset of a label; `None` if it is unknown, or says that it is not known.
-    #[must_use]
-    pub fn for_label(label: &str) -> Option<Self> {
-        label::resolve(label)
-    }
-
-    /// A label that stands for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Whatwg(encoding) => encoding.name(),
-            Self::Page(page) => {
-                let name = PAGES.get(page).and_then(|(names, _)| names.first());
-                name.copied().unwrap_or("us-ascii")
-            }
-            Self::Utf7 => "utf-7",
-            Self::Iso2022Kr => "iso-2022-kr",
-            Self::Iso2022Cn => "iso-2022-cn",
-            Self::Hz => "hz-gb-2312",
-            Self::Utf32 { little_endian: true } => "utf-32le",
-            Self::Utf32 { little_endian: false } => "utf-32be",
-        }
-    }
-
-    /// Whether it is UTF-8.
-    #[must_use]
-    pub fn is_utf8(self) -> bool {
-        self == Self::Whatwg(UTF_8)
-    }
-
-    fn is_single_byte(self) -> bool {
-        match self {
-            Self::Whatwg(encoding) => encoding.is_single_byte(),
-            Self::Page(_) => true,
-            Self::Utf7 | Self::Iso2022Kr | Self::Iso2022Cn | Self::Hz | Self::Utf32 { .. } => false,
-        }
-    }
-
-    fn is_latin(self) -> bool {
-        matches!(self, Self::Whatwg(encoding) if LATIN.contains(&encoding))
-    }
-
-    /// Whether it is a 7-bit charset although the bytes have eight bits and no shift sequences.
-    /// Then the bytes are in another charset.
-    fn cannot_hold(self, bytes: &[u8]) -> bool {
-        let shifts: &[u8] = match self {
-            Self::Whatwg(encoding) if encoding == ISO_2022_JP => b"\x1B",
-            Self::Iso2022Kr | Self::Iso2022Cn => b"\x1B\x0E",
-            Self::Hz => b"~",
-            Self::Utf7 => b"+",
-            Self::Whatwg(_) | Self::Page(_) | Self::Utf32 { .. } => return false,
-        };
-        !bytes.is_ascii()
-            && std::str::from_utf8(bytes).is_err()
-            && !shifts.iter().any(|shift| memchr::memchr(*shift, bytes).is_some())
-    }
-
-    /// Begins to decode.
-    #[must_use]
-    pub fn decoder(self) -> Decoder {
-        Decoder::new(self)
-    }
-
-    /// Decodes what is in memory; tells whether all of it was in this charset.
-    #[must_use]
-    pub fn decode(self, bytes: &[u8]) -> (String, bool) {
-        let needs_state = [UTF_8, ISO_2022_JP, encoding_rs::UTF_16LE, encoding_rs::UTF_16BE];
-        let is_stateful = matches!(self, Self::Whatwg(encoding) if needs_state.contains(&encoding));
-        if let Self::Whatwg(encoding) = self
-            && !is_stateful
-        {
-            let (text, malformed) = encoding.decode_without_bom_handling(bytes);
-            return (text.into_owned(), !malformed);
-        }
-        let mut decoder = self.decoder();
-        let mut text = decoder.push(bytes);
-        text.push_str(&decoder.finish());
-        (text, !decoder.is_malformed())
-    }
 }
 
 /// Begins to decode bytes of the charset that `label` names, as UTF-8 if it is unknown.
@@ -267,13 +148,6 @@ fn decode_declared(bytes: &[u8], charset: Charset) -> DecodedText {
         return DecodedText { text: text.to_owned(), charset: None, defect };
     }
     DecodedText { text, charset: Some(charset), defect }
-}
-
-/// Whether the bytes switch character sets as ISO-2022-JP does.
-fn has_escapes(bytes: &[u8]) -> bool {
-    memchr::memchr(0x1B, bytes).is_some()
-        && memchr::memmem::find_iter(bytes, b"\x1B$")
-            .any(|at| matches!(bytes.get(at + 2), Some(b'@' | b'B')))
 }
 
 /// Decodes bytes of a header, which have no declared charset. The order is: UTF-8, even if it is

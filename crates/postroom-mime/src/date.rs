@@ -11,35 +11,18 @@ use crate::date::names::WEEKDAYS;
 use crate::date::names::ZONES;
 use crate::date::names::begins;
 use crate::date::names::month;
+use crate::date::read::Date;
+use crate::date::read::TEXT_BYTES_MAX;
+use crate::date::read::number;
 
 mod names;
+mod read;
 mod usual;
 
 /// Years that a date can be of. 9999 is what programs write for "never".
 const YEARS: std::ops::RangeInclusive<i64> = 1900..=9998;
 /// `2026-11-23`.
 const ISO_DATE_BYTES: usize = 10;
-/// A longer text is no date.
-const TEXT_BYTES_MAX: usize = 400;
-
-/// What was read so far.
-#[derive(Debug, Default)]
-struct Date<'a> {
-    /// Words that are still to be read, the next one last; each is shorter than what it came from.
-    pending: Vec<&'a str>,
-    day: Option<i64>,
-    month: Option<i64>,
-    /// Whether the month is `mar` before a day, which is Tuesday if another month follows.
-    may_be_weekday: bool,
-    year: Option<i64>,
-    /// Seconds since midnight.
-    time: Option<i64>,
-    /// Minutes east of Greenwich.
-    zone: Option<i64>,
-    /// Whether these were written in digits, which count more than a name.
-    has_offset: bool,
-    is_wrong: bool,
-}
 
 /// Reads a date; Unix time in milliseconds. Without a zone it is taken as UTC.
 #[must_use]
@@ -105,11 +88,6 @@ fn joined_clock(text: &str) -> String {
         }
     }
     joined
-}
-
-fn number(word: &str) -> Option<i64> {
-    (word.len() <= 9 && word.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| word.parse().ok())?
 }
 
 impl<'a> Date<'a> {

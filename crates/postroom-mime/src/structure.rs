@@ -31,35 +31,18 @@ use crate::transfer::SAMPLE_BYTES;
 use crate::transfer::TransferEncoding;
 use memchr::memmem::Finder;
 use std::io;
-use std::ops::Range;
 
 mod boundary;
 mod encoding;
+mod entity;
 mod guess;
+
+pub use crate::structure::entity::MimeEntity;
 
 /// How much of a body is searched at once.
 const STEP_BYTES: usize = 64 << 10;
 /// How much of a field about the content is read.
 const FIELD_BYTES_MAX: usize = 512 << 10;
-
-/// One part: the message itself, a multipart or a leaf.
-#[derive(Debug, Clone)]
-pub struct MimeEntity {
-    /// The place of the multipart that holds it; `None` for the message.
-    pub parent: Option<usize>,
-    /// How many multiparts hold it.
-    pub depth: usize,
-    /// Its header, as far as the body.
-    pub header: Range<u64>,
-    /// Its body. That of a multipart holds all of its parts.
-    pub body: Range<u64>,
-    /// What its header says of its content.
-    pub content: ContentFields,
-    /// Whether parts lie in it.
-    pub has_parts: bool,
-    /// Whether it is a multipart that was not looked into, because it lies too deep.
-    pub is_opaque: bool,
-}
 
 /// The structure of a message.
 #[derive(Debug, Clone, Default)]

@@ -5,8 +5,9 @@
 //! of its own (Dovecot refuses root); else everything runs as the present user.
 
 use crate::authority::Authority;
-use crate::authority::Flaw;
 use crate::corpus;
+use crate::dovecot::config::Ports;
+use crate::dovecot::config::dovecot;
 use crate::imap::FetchedMessage;
 use crate::imap::ImapClient;
 use crate::packages;
@@ -19,7 +20,6 @@ use anyhow::ensure;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
@@ -28,28 +28,13 @@ use tempfile::TempDir;
 
 mod config;
 
+pub use crate::dovecot::config::DovecotOptions;
+
 /// The user and group id of the mail when we are root; it need not be in the password file.
 const MAIL_OWNER: Owner = Owner { uid: 5000, gid: 5000 };
 
 /// How often a start is tried, each time on other ports.
 const STARTS_MAX: usize = 5;
-
-/// What a Dovecot shall be like.
-#[derive(Debug, Clone)]
-pub struct DovecotOptions {
-    /// How many connections one user may hold at once.
-    pub user_connections_max: u32,
-    /// What is wrong with its certificate.
-    pub flaw: Flaw,
-    /// More lines of configuration, put at the end.
-    pub extra: String,
-}
-
-impl Default for DovecotOptions {
-    fn default() -> Self {
-        Self { user_connections_max: 2000, flaw: Flaw::None, extra: String::new() }
-    }
-}
 
 /// A running Dovecot.
 pub struct Dovecot {
@@ -60,17 +45,9 @@ pub struct Dovecot {
     directory: TempDir,
 }
 
-/// Where it listens on 127.0.0.1.
-#[derive(Debug, Clone, Copy)]
-struct Ports {
-    imap: u16,
-    imaps: u16,
-    lmtp: u16,
-}
-
 impl Dovecot {
     /// The password of every user.
-    pub const PASSWORD: &'static str = "secret-of-the-tests";
+    pub const PASSWORD: &'static str = config::PASSWORD;
 
     /// Starts it and waits until it answers.
     ///
@@ -266,22 +243,4 @@ pub(crate) fn private_directory(prefix: &str) -> Result<TempDir> {
     let directory = tempfile::Builder::new().prefix(prefix).tempdir_in("/tmp")?;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
     Ok(directory)
-}
-
-fn dovecot() -> Result<Command> {
-    let program = packages::program_path("dovecot").context("dovecot is not installed")?;
-    Ok(Command::new(program))
-}
-
-/// Major and minor version of the installed Dovecot.
-fn version() -> Result<(u32, u32)> {
-    let said = dovecot()?.arg("--version").output()?.stdout;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let mut numbers = said.split(['.', ' ']).map_while(|number| number.parse().ok());
-    numbers.next().zip(numbers.next()).with_context(|| format!("odd version of Dovecot: {said}"))
-}
-
-/// The file name of a directory: unlike any other at this time.
-fn mark(directory: &Path) -> String {
-    directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,7 +1,7 @@
 //! Files that lie encoded in a text, or are a part as a whole: uuencode and yEnc.
 
-use crate::body::BodyReader;
-use crate::body::FileLeaf;
+use crate::body::reader::BodyReader;
+use crate::body::reader::FileLeaf;
 use crate::content::ContentFields;
 use crate::defect::Defect;
 use crate::message::Container;

@@ -5,9 +5,9 @@
 //!
 //! Standards: RFC 8551 §3.
 
-use crate::body::Bodies;
-use crate::body::BodyReader;
-use crate::body::push;
+use crate::body::reader::Bodies;
+use crate::body::reader::BodyReader;
+use crate::body::reader::push;
 use crate::charset::Detection;
 use crate::cms;
 use crate::cms::Cms;

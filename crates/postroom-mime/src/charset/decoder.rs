@@ -1,11 +1,13 @@
 //! Decoding piece by piece.
 
-use crate::charset::Charset;
+use crate::charset::known::Charset;
 use crate::charset::pages::PAGES;
 use crate::charset::shifted::Shifted;
 use crate::charset::utf7::Utf7;
 use crate::charset::utf8::Utf8Decoder;
 use encoding_rs::CoderResult;
+use encoding_rs::ISO_2022_JP;
+use encoding_rs::UTF_8;
 
 /// How much text is decoded at once.
 const PIECE_BYTES_MAX: usize = 8 << 10;
@@ -34,6 +36,31 @@ enum CharsetState {
         little_endian: bool,
         held: Vec<u8>,
     },
+}
+
+impl Charset {
+    /// Begins to decode.
+    #[must_use]
+    pub fn decoder(self) -> Decoder {
+        Decoder::new(self)
+    }
+
+    /// Decodes what is in memory; tells whether all of it was in this charset.
+    #[must_use]
+    pub fn decode(self, bytes: &[u8]) -> (String, bool) {
+        let needs_state = [UTF_8, ISO_2022_JP, encoding_rs::UTF_16LE, encoding_rs::UTF_16BE];
+        let is_stateful = matches!(self, Self::Whatwg(encoding) if needs_state.contains(&encoding));
+        if let Self::Whatwg(encoding) = self
+            && !is_stateful
+        {
+            let (text, malformed) = encoding.decode_without_bom_handling(bytes);
+            return (text.into_owned(), !malformed);
+        }
+        let mut decoder = self.decoder();
+        let mut text = decoder.push(bytes);
+        text.push_str(&decoder.finish());
+        (text, !decoder.is_malformed())
+    }
 }
 
 impl std::fmt::Debug for Decoder {

@@ -3,8 +3,8 @@
 //! Detection is slow, a few megabytes a second. So each message has a budget of bytes. Beyond the
 //! budget, the charset that was found last counts for the rest.
 
-use crate::charset::Charset;
-use crate::charset::has_escapes;
+use crate::charset::known::Charset;
+use crate::charset::known::has_escapes;
 use chardetng::EncodingDetector;
 use encoding_rs::GB18030;
 use encoding_rs::GBK;

@@ -1,6 +1,6 @@
 //! Labels of charsets, as browsers and as mail know them.
 
-use crate::charset::Charset;
+use crate::charset::known::Charset;
 use crate::charset::pages::PAGES;
 use encoding_rs::Encoding;
 
@@ -82,9 +82,12 @@ pub(crate) fn is_ascii(label: &str) -> bool {
         || ["ansi_x3.4-1968", "iso646-us", "646", "ibm367"].iter().any(is)
 }
 
-/// The charset of a label.
-pub(crate) fn resolve(label: &str) -> Option<Charset> {
-    usual(label).or_else(|| any(label))
+impl Charset {
+    /// The charset of a label; `None` if it is unknown, or says that it is not known.
+    #[must_use]
+    pub fn for_label(label: &str) -> Option<Self> {
+        usual(label).or_else(|| any(label))
+    }
 }
 
 /// The labels of nearly all mail.

@@ -1,6 +1,7 @@
 //! Tables of charsets and labels.
 
 use super::*;
+use crate::charset::pages::PAGES;
 use proptest::prelude::*;
 
 fn check(label: Option<&str>, bytes: &[u8], want: &str) {

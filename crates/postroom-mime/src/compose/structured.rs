@@ -13,10 +13,10 @@
 //! ```
 //! Standards: RFC 5322 §3.6, RFC 2369, RFC 2919, RFC 2047 §5, RFC 3987 §3.1.
 
-use crate::compose::Address;
 use crate::compose::field::FieldWriter;
 use crate::compose::header::message_id;
 use crate::compose::mailbox;
+use crate::compose::mailbox::Address;
 use crate::compose::word;
 use crate::compose::word::WordContext;
 

@@ -2,12 +2,12 @@
 //!
 //! Standards: RFC 5322 §3.3.
 
-use crate::date::Date;
-use crate::date::TEXT_BYTES_MAX;
 use crate::date::names::WEEKDAYS;
 use crate::date::names::begins;
 use crate::date::names::month;
-use crate::date::number;
+use crate::date::read::Date;
+use crate::date::read::TEXT_BYTES_MAX;
+use crate::date::read::number;
 
 /// Reads a date; `None` if it has another form, or something in it is out of its range.
 pub(crate) fn read(text: &str) -> Option<Date<'static>> {

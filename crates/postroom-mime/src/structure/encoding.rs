@@ -5,7 +5,7 @@ use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::header::LineEnd;
 use crate::source::ByteSource;
-use crate::structure::MimeEntity;
+use crate::structure::entity::MimeEntity;
 use crate::transfer::LINE_BYTES_MIN;
 use crate::transfer::SAMPLE_BYTES;
 use crate::transfer::TransferEncoding;

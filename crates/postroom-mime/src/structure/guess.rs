@@ -6,7 +6,7 @@
 //! delimiter if a `Content-*` field follows it, or if its close delimiter comes later.
 
 use crate::source::ByteSource;
-use crate::structure::MimeEntity;
+use crate::structure::entity::MimeEntity;
 use std::collections::HashMap;
 use std::io;
 

@@ -1,15 +1,40 @@
 //! The configuration of a private Dovecot, in the words of 2.3 and of 2.4.
 
-use crate::dovecot::Dovecot;
-use crate::dovecot::DovecotOptions;
-use crate::dovecot::Ports;
-use crate::dovecot::mark;
-use crate::dovecot::version;
+use crate::authority::Flaw;
 use crate::packages;
 use crate::packages::Owner;
+use anyhow::Context;
 use anyhow::Result;
 use std::path::Path;
 use std::process::Command;
+
+/// The password of every user.
+pub(crate) const PASSWORD: &str = "secret-of-the-tests";
+
+/// What a Dovecot shall be like.
+#[derive(Debug, Clone)]
+pub struct DovecotOptions {
+    /// How many connections one user may hold at once.
+    pub user_connections_max: u32,
+    /// What is wrong with its certificate.
+    pub flaw: Flaw,
+    /// More lines of configuration, put at the end.
+    pub extra: String,
+}
+
+impl Default for DovecotOptions {
+    fn default() -> Self {
+        Self { user_connections_max: 2000, flaw: Flaw::None, extra: String::new() }
+    }
+}
+
+/// Where it listens on 127.0.0.1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub imap: u16,
+    pub imaps: u16,
+    pub lmtp: u16,
+}
 
 /// What stands in the greeting of the Dovecot of `directory` and of no other.
 pub(crate) fn greeting(directory: &Path) -> String {
@@ -35,7 +60,7 @@ pub(crate) fn text(
 }
 
 fn mail_2_3(at: &str, owner: Owner) -> String {
-    let (password, uid, gid) = (Dovecot::PASSWORD, owner.uid, owner.gid);
+    let (password, uid, gid) = (PASSWORD, owner.uid, owner.gid);
     format!(
         "ssl_cert = <{at}/certificate.pem\n\
          ssl_key = <{at}/key.pem\n\
@@ -48,7 +73,7 @@ fn mail_2_3(at: &str, owner: Owner) -> String {
 }
 
 fn mail_2_4(at: &str, owner: Owner) -> String {
-    let (password, uid, gid) = (Dovecot::PASSWORD, owner.uid, owner.gid);
+    let (password, uid, gid) = (PASSWORD, owner.uid, owner.gid);
     format!(
         "dovecot_config_version = 2.4.0\n\
          dovecot_storage_version = 2.4.0\n\
@@ -124,4 +149,23 @@ fn without_root() -> Result<String> {
         text += &format!("service {service} {{\n chroot =\n user = {user}\n}}\n");
     }
     Ok(text)
+}
+
+/// The program, to be given its arguments.
+pub(crate) fn dovecot() -> Result<Command> {
+    let program = packages::program_path("dovecot").context("dovecot is not installed")?;
+    Ok(Command::new(program))
+}
+
+/// Major and minor version of the installed Dovecot.
+fn version() -> Result<(u32, u32)> {
+    let said = dovecot()?.arg("--version").output()?.stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let mut numbers = said.split(['.', ' ']).map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).with_context(|| format!("odd version of Dovecot: {said}"))
+}
+
+/// The file name of a directory: unlike any other at this time.
+fn mark(directory: &Path) -> String {
+    directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
