@@ -8,7 +8,8 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::integrity::account_must_be;
-use crate::integrity::no_others;
+use crate::integrity::none_of_clients;
+use crate::integrity::one_folder;
 use crate::key::Sealed;
 use crate::saved::saved;
 use crate::store::Store;
@@ -252,7 +253,7 @@ impl Store {
                 self.records(domain, &class).tell(folder.id, &values).await?;
             }
         }
-        if !self.folders_create((domain, account), folders.len(), new).await? || !survey.is_whole {
+        if !self.folders_create((domain, account), new).await? || !survey.is_whole {
             return Ok(());
         }
         let there: HashSet<&str> =
@@ -268,12 +269,11 @@ impl Store {
     }
 
     /// Makes folders, some at a time so that nobody waits long for the one writer, as long as the
-    /// account is there and has no others than these and `known`. Gives `false` when a client made
-    /// a folder meanwhile, which may be for one of these mailboxes.
+    /// account is there. Gives `false` when a client made a folder for one of these mailboxes
+    /// meanwhile.
     async fn folders_create(
         &self,
         (domain, account): (&Domain, Uuid),
-        mut known: usize,
         new: Vec<Map<String, Json>>,
     ) -> Result<bool, Error> {
         let class = self.builtin(FOLDERS)?;
@@ -281,12 +281,14 @@ impl Store {
         for some in new.chunks(FOLDERS_AT_ONCE) {
             tokio::time::sleep(pause).await;
             let began = Instant::now();
-            let mut batch = vec![account_must_be(domain, account), no_others(account, known)];
+            let mut batch = vec![account_must_be(domain, account)];
             for values in some {
-                batch.extend(self.new_folder((domain, account), &class, values.clone()));
+                batch.push(none_of_clients(account, values));
+                let folder = self.new_folder(account, &class, values.clone());
+                batch.extend(self.records(domain, &class).create(self.entity_row(&class, &folder)));
             }
             match self.write(batch).await {
-                Ok(_) => known += some.len(),
+                Ok(_) => {}
                 Err(Error::Condition(Failed::NoAccount)) => break,
                 Err(Error::Condition(Failed::OtherFolders | Failed::OneFolder)) => {
                     return Ok(false);
@@ -323,26 +325,22 @@ impl Store {
         values.insert("name".to_owned(), json!(name));
         values.insert("mode".to_owned(), json!("sendOnly"));
         values.insert("enabled".to_owned(), json!(true));
+        let folder = self.new_folder(account, &class, values);
         let mut batch = vec![account_must_be(domain, account)];
-        batch.extend(self.new_folder((domain, account), &class, values));
+        batch.extend(one_folder(domain, &class, &folder));
+        batch.extend(self.records(domain, &class).create(self.entity_row(&class, &folder)));
         match self.write(batch).await {
-            Ok(_) | Err(Error::Condition(Failed::NoAccount)) => Ok(()),
+            Ok(_) | Err(Error::Condition(Failed::NoAccount | Failed::OneFolder)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    fn new_folder(
-        &self,
-        (domain, account): (&Domain, Uuid),
-        class: &Class,
-        mut values: Map<String, Json>,
-    ) -> [Statement; 2] {
+    fn new_folder(&self, account: Uuid, class: &Class, mut values: Map<String, Json>) -> Entity {
         values.insert("account_id".to_owned(), json!(account.to_string()));
         for property in class.columns().filter(|property| !property.default.is_null()) {
             values.entry(property.name.clone()).or_insert_with(|| property.default.clone());
         }
-        let folder = Entity::new(self.clock().new_id(), values);
-        self.records(domain, class).create(self.entity_row(class, &folder))
+        Entity::new(self.clock().new_id(), values)
     }
 
     async fn folders_of(&self, domain: &Domain, account: Uuid) -> Result<Vec<Entity>, Error> {

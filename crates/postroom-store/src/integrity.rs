@@ -14,6 +14,8 @@ use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use serde_json::Map;
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 /// Makes a batch fail when the account is not there.
@@ -39,6 +41,20 @@ pub fn no_others(account: Uuid, known: usize) -> Statement {
     let count = i64::try_from(known).unwrap_or(i64::MAX);
     let lock = Lock::Row { table: ACCOUNTS, id: account };
     Statement::new(sql).bind(account).bind(count).assert(Failed::OtherFolders, lock)
+}
+
+/// Makes a batch fail when a client made a folder that stands for the mailbox of a new one, and
+/// no survey has met it: it would be this one.
+pub fn none_of_clients(account: Uuid, new: &Map<String, Json>) -> Statement {
+    let text = |name: &str| new.get(name).and_then(Json::as_str);
+    let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"email/Folders\"
+        WHERE \"account_id\" = $1 AND \"mailbox\" IS NULL
+          AND COALESCE(\"mode\", '') <> 'sendOnly'
+          AND ((CASE WHEN UPPER(\"name\") = 'INBOX' THEN 'INBOX' ELSE \"name\" END) = $2
+            OR \"title\" = $3))";
+    let lock = Lock::Row { table: ACCOUNTS, id: account };
+    let names = Statement::new(sql).bind(account).bind(text("name").map(mailbox_name));
+    names.bind(text("title")).assert(Failed::OtherFolders, lock)
 }
 
 /// Lets a batch fail while an account uses a profile.

@@ -220,7 +220,10 @@ fn indexes(class: &Class) -> Vec<String> {
     // As the rule about logins asks for it.
     let by_login = "(LOWER(COALESCE(\"login\", \"address\")))";
     let login = (class.classname == ACCOUNTS).then(|| index("by login", by_login));
-    references.chain(login).collect()
+    // Where a survey looks for folders that clients made.
+    let unmet = (class.classname == FOLDERS)
+        .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
+    references.chain(login).chain(unmet).collect()
 }
 
 /// The index of messages that are to be sent.

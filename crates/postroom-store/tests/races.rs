@@ -1,0 +1,587 @@
+//! Rules hold whoever is first: each is raced by eight at once, in both orders, and looked at after
+//! each round.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::Timestamp;
+use postroom_model::builtin;
+use postroom_store::*;
+use secrecy::SecretString;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::pin::Pin;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::sync::Barrier;
+use uuid::Uuid;
+
+/// How many rounds each race has.
+const ROUNDS: u32 = 200;
+/// How many take part in each.
+const RACERS: usize = 8;
+
+/// What one who takes part does; whether it was done.
+type Racer = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send>>;
+
+struct Track {
+    directory: TempDir,
+    store: Store,
+    domain: Domain,
+}
+
+impl Track {
+    async fn open() -> Arc<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            directory: directory.path().to_owned(),
+            key: MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap(),
+            classes: builtin::classes().unwrap(),
+            readers: 2,
+            clock: Clock::system(),
+            work: Work::Threads,
+        };
+        let store = Store::open(&config).await.unwrap();
+        Arc::new(Self { directory, store, domain: Domain::default_domain() })
+    }
+
+    async fn create(&self, class: &str, values: Json) -> Result<Uuid, Error> {
+        let entity = Entity::new(Clock::system().new_id(), object(values));
+        let (id, class) = (entity.id, self.store.class(class).unwrap());
+        let new = NewEntity { entity, files: vec![] };
+        self.store.entity_create(&self.domain, &class, vec![new]).await.map(|_| id)
+    }
+
+    async fn profile(&self) -> Uuid {
+        let host = format!("{}.test", Uuid::now_v7().simple());
+        let values = json!({"name": "p", "imapHost": host, "imapSecurity": "tls"});
+        self.create(builtin::PROFILES, values).await.unwrap()
+    }
+
+    async fn account_of(&self, profile: Uuid, address: &str) -> Result<Uuid, Error> {
+        let values = json!({"profile_id": profile.to_string(), "address": address});
+        self.create(builtin::ACCOUNTS, values).await
+    }
+
+    async fn account(&self) -> Uuid {
+        self.account_of(self.profile().await, "a@b.test").await.unwrap()
+    }
+
+    async fn folder_of(&self, account: Uuid, name: &str) -> Result<Uuid, Error> {
+        let values = json!({"account_id": account.to_string(), "name": name, "title": name});
+        self.create(builtin::FOLDERS, values).await
+    }
+
+    async fn change(&self, class: &str, id: Uuid, values: Json) -> Result<bool, Error> {
+        self.change_of(class, id, values, None).await
+    }
+
+    async fn change_of(
+        &self,
+        class: &str,
+        id: Uuid,
+        values: Json,
+        version: Option<i64>,
+    ) -> Result<bool, Error> {
+        let class = self.store.class(class).unwrap();
+        let place = (&self.domain, class.as_ref(), id);
+        let updated = self.store.entity_update(place, &object(values), version).await?;
+        Ok(matches!(updated, Updated::Done(_)))
+    }
+
+    async fn delete(&self, class: &str, id: Uuid) -> Result<bool, Error> {
+        let class = self.store.class(class).unwrap();
+        let gone = self.store.entity_delete((&self.domain, &class, id), None).await?;
+        Ok(matches!(gone, Updated::Done(_)))
+    }
+
+    async fn message(&self, account: Uuid) -> Entity {
+        let values = json!({
+            "account_id": account.to_string(), "messageDirection": "out", "to": ["x@y.test"],
+            "messageState": "sending",
+        });
+        let id = self.create(builtin::MESSAGES, values).await.unwrap();
+        self.get(builtin::MESSAGES, id).await.unwrap()
+    }
+
+    async fn get(&self, class: &str, id: Uuid) -> Option<Entity> {
+        let class = self.store.class(class).unwrap();
+        self.store.entity_get(&self.domain, &class, id).await.unwrap()
+    }
+
+    async fn prepare(&self, account: Uuid, message: &Entity) -> Result<bool, Error> {
+        let prepared = Prepared {
+            account,
+            due_ms: 0,
+            reverse_path: "a@b.test".to_owned(),
+            smtp_utf8: false,
+            content: Content::prepare(b"Subject: s\r\n\r\n"),
+            changes: object(json!({"recipients": [{"address": "x@y.test"}]})),
+            replaces_claimed: false,
+        };
+        self.store.delivery_prepare(&self.domain, message, prepared).await
+    }
+
+    /// Sends what is due, as a sender does; whether something was sent.
+    async fn send(&self, account: Uuid) -> Result<bool, Error> {
+        let mut sent = false;
+        for mut claimed in self.store.delivery_claim(account, (1, i64::MAX), 9).await? {
+            if !self.store.delivery_dot_sent(claimed.message).await? {
+                self.store.delivery_release(claimed.message).await?;
+                continue;
+            }
+            claimed.recipients = vec![json!({"address": "x@y.test", "state": "sent"})];
+            let settlement = Settlement::Sent { at: Timestamp::from_ms(5) };
+            self.store.delivery_settle(&claimed, &settlement).await?;
+            sent = true;
+        }
+        Ok(sent)
+    }
+
+    async fn receive(&self, folder: Uuid, uid: u64) -> Result<bool, Error> {
+        let class = self.store.class(builtin::MESSAGES).unwrap();
+        let values = json!({
+            "messageDirection": "in", "messageState": "received", "uid": uid,
+            "folder_id": folder.to_string(),
+        });
+        let entity = Entity::new(Clock::system().new_id(), object(values));
+        let message = ReceivedMessage {
+            uid,
+            row: self.store.entity_row(&class, &entity),
+            files: vec![],
+            original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
+            hash: [7; 16],
+            witness: Witness::default(),
+            wish: None,
+        };
+        let (domain, life) = (self.domain.clone(), Life { folder, generation: 1 });
+        let batch = ReceiveBatch { domain, life, messages: vec![message], relink: false };
+        let outcome = self.store.receive_commit(batch).await?;
+        Ok(matches!(outcome, ReceiveOutcome::Done { stored: 1, .. }))
+    }
+
+    /// The number that a query of the database gives.
+    fn number(&self, sql: &str) -> i64 {
+        let file = self.directory.path().join(DATABASE_FILE);
+        let database = rusqlite::Connection::open(file).unwrap();
+        database.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+        database.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+}
+
+fn object(json: Json) -> Map<String, Json> {
+    json.as_object().unwrap().clone()
+}
+
+/// Lets them start at the same moment, those of odd rounds the other way round, and gives what each
+/// has come to, in the order in which they are given.
+async fn race(round: u32, racers: Vec<Racer>) -> Vec<Result<bool, Error>> {
+    let barrier = Arc::new(Barrier::new(racers.len()));
+    let mut running: Vec<_> = racers.into_iter().enumerate().collect();
+    if round % 2 == 1 {
+        running.reverse();
+    }
+    let start = |(at, racer): (usize, Racer)| {
+        let barrier = Arc::clone(&barrier);
+        let run = async move {
+            barrier.wait().await;
+            racer.await
+        };
+        (at, tokio::spawn(run))
+    };
+    let mut done = vec![];
+    for (at, running) in running.into_iter().map(start).collect::<Vec<_>>() {
+        done.push((at, running.await.unwrap()));
+    }
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, done)| done).collect()
+}
+
+/// As many as race, each made by its number.
+fn racers<F>(count: usize, make: impl Fn(usize) -> F) -> Vec<Racer>
+where
+    F: Future<Output = Result<bool, Error>> + Send + 'static,
+{
+    (0..count).map(|at| Box::pin(make(at)) as Racer).collect()
+}
+
+fn count(done: &[Result<bool, Error>]) -> usize {
+    done.iter().filter(|done| matches!(done, Ok(true))).count()
+}
+
+/// Each that was refused was refused by one of these.
+fn refused_by(done: &[Result<bool, Error>], allowed: impl Fn(&Failed) -> bool) {
+    for error in done.iter().filter_map(|done| done.as_ref().err()) {
+        assert!(matches!(error, Error::Condition(failed) if allowed(failed)), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn an_account_has_its_profile() {
+    let track = Track::open().await;
+    for round in 0..ROUNDS {
+        let (profile, other) = (track.profile().await, track.account().await);
+        let mut all = racers(3, |at| {
+            let track = Arc::clone(&track);
+            async move { track.account_of(profile, &format!("a{at}@b.test")).await.map(|_| true) }
+        });
+        all.extend(racers(2, |_| {
+            let (track, to) = (Arc::clone(&track), json!({"profile_id": profile.to_string()}));
+            async move { track.change(builtin::ACCOUNTS, other, to).await }
+        }));
+        all.extend(racers(3, |_| {
+            let track = Arc::clone(&track);
+            async move { track.delete(builtin::PROFILES, profile).await }
+        }));
+        let done = race(round, all).await;
+        assert!(count(&done[..5]) == 0 || count(&done[5..]) == 0, "{done:?}");
+        assert!(count(&done) > 0, "somebody is first: {done:?}");
+        refused_by(&done, |failed| {
+            matches!(failed, Failed::Reference { .. } | Failed::InUse { .. } | Failed::Crowded)
+        });
+    }
+    let orphans = "SELECT COUNT(*) FROM \"email/Accounts\" WHERE \"profile_id\" NOT IN
+        (SELECT \"id\" FROM \"email/Profiles\")";
+    assert_eq!(track.number(orphans), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_folder_has_its_account() {
+    let track = Track::open().await;
+    for round in 0..ROUNDS {
+        let account = track.account().await;
+        let mut all = racers(2, |at| {
+            let track = Arc::clone(&track);
+            async move { track.folder_of(account, &format!("f{at}")).await.map(|_| true) }
+        });
+        all.extend(racers(2, |at| {
+            let track = Arc::clone(&track);
+            async move {
+                let survey = surveyed(&[&format!("m{at}"), "m"]);
+                track.store.survey_commit(&track.domain, account, &survey).await.map(|()| true)
+            }
+        }));
+        all.extend(racers(2, |_| {
+            let track = Arc::clone(&track);
+            async move {
+                let who = (account, "a@b.test");
+                track.store.send_box_ensure(&track.domain, who, "box").await.map(|()| true)
+            }
+        }));
+        all.extend(racers(2, |_| {
+            let track = Arc::clone(&track);
+            async move { track.delete(builtin::ACCOUNTS, account).await }
+        }));
+        let done = race(round, all).await;
+        assert_eq!(count(&done[6..]), 1, "{done:?}");
+        refused_by(&done, |failed| matches!(failed, Failed::Reference { .. }));
+    }
+    assert_eq!(track.number("SELECT COUNT(*) FROM \"email/Folders\""), 0);
+}
+
+fn surveyed(mailboxes: &[&str]) -> Survey {
+    let folder = |name: &&str| SurveyedFolder {
+        mailbox: (*name).to_owned(),
+        name: (*name).to_owned(),
+        title: format!("a@b.test/{name}"),
+        delimiter: "/".to_owned(),
+        flags: vec![],
+        special_use: None,
+    };
+    Survey { folders: mailboxes.iter().map(folder).collect(), is_whole: true }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_mailbox_has_one_folder() {
+    let track = Track::open().await;
+    for round in 0..ROUNDS {
+        let account = track.account().await;
+        let other = track.folder_of(account, "other").await.unwrap();
+        let mut all = racers(3, |at| {
+            let (track, name) = (Arc::clone(&track), ["INBOX", "inbox"][at % 2]);
+            async move { track.folder_of(account, name).await.map(|_| true) }
+        });
+        all.extend(racers(1, |_| {
+            let track = Arc::clone(&track);
+            async move { track.change(builtin::FOLDERS, other, json!({"name": "Inbox"})).await }
+        }));
+        all.extend(racers(2, |_| {
+            let track = Arc::clone(&track);
+            async move {
+                let who = (account, "a@b.test");
+                track.store.send_box_ensure(&track.domain, who, "box").await.map(|()| false)
+            }
+        }));
+        all.extend(racers(2, |_| {
+            let track = Arc::clone(&track);
+            async move {
+                let survey = surveyed(&["INBOX"]);
+                track.store.survey_commit(&track.domain, account, &survey).await.map(|()| false)
+            }
+        }));
+        let done = race(round, all).await;
+        assert!(count(&done) <= 1, "{done:?}");
+        refused_by(&done, |failed| matches!(failed, Failed::OneFolder));
+    }
+    let twice = "SELECT COUNT(*) FROM (SELECT 1 FROM \"email/Folders\"
+        GROUP BY \"account_id\", UPPER(\"name\") HAVING COUNT(*) <> 1)";
+    assert_eq!(track.number(twice), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_login_at_a_server_has_one_account() {
+    let track = Track::open().await;
+    for round in 0..ROUNDS {
+        let (one, two) = (track.profile().await, track.profile().await);
+        let host =
+            track.get(builtin::PROFILES, one).await.unwrap().text("imapHost").map(str::to_owned);
+        let mut all = racers(6, |at| {
+            let (track, profile) = (Arc::clone(&track), [one, two][at % 2]);
+            async move { track.account_of(profile, "Twin@b.test").await.map(|_| true) }
+        });
+        all.extend(racers(2, |_| {
+            let (track, to) = (Arc::clone(&track), json!({"imapHost": host}));
+            async move { track.change(builtin::PROFILES, two, to).await.map(|_| false) }
+        }));
+        let done = race(round, all).await;
+        // Where the profiles stayed two servers there is one account at each.
+        assert!((1..=2).contains(&count(&done)), "{done:?}");
+        refused_by(&done, |failed| matches!(failed, Failed::SameLogin | Failed::Crowded));
+    }
+    let twins = "SELECT COUNT(*) FROM (SELECT 1 FROM \"email/Accounts\" a
+        JOIN \"email/Profiles\" p ON p.\"id\" = a.\"profile_id\"
+        GROUP BY p.\"imapHost\", LOWER(a.\"address\") HAVING COUNT(*) > 1)";
+    assert_eq!(track.number(twins), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn of_changes_of_one_version_one_is_made() {
+    let track = Track::open().await;
+    let profile = track.profile().await;
+    for round in 0..ROUNDS {
+        let version = track.get(builtin::PROFILES, profile).await.unwrap().version;
+        let all = racers(RACERS, |at| {
+            let (track, name) = (Arc::clone(&track), json!({"name": format!("{round}-{at}")}));
+            async move { track.change_of(builtin::PROFILES, profile, name, Some(version)).await }
+        });
+        let done = race(round, all).await;
+        assert_eq!(count(&done), 1, "{done:?}");
+        let now = track.get(builtin::PROFILES, profile).await.unwrap();
+        let first = done.iter().position(|done| matches!(done, Ok(true))).unwrap();
+        assert_eq!(now.text("name"), Some(format!("{round}-{first}").as_str()));
+        assert_eq!(now.version, version + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn what_a_key_creates_is_created_once() {
+    let track = Track::open().await;
+    for round in 0..ROUNDS {
+        let once = Once { key: format!("k{round}"), request: [1; 32] };
+        let all = racers(RACERS, |_| {
+            let (track, once) = (Arc::clone(&track), once.clone());
+            async move {
+                let class = track.store.class(builtin::PROFILES).unwrap();
+                let entity = Entity::new(Uuid::now_v7(), object(json!({"name": "once"})));
+                let new = vec![NewEntity { entity, files: vec![] }];
+                let terms = Terms { once: Some(&once), ..Terms::default() };
+                let place = (&track.domain, class.as_ref());
+                Ok(track.store.entity_create_on(place, new, terms).await?.is_some())
+            }
+        });
+        let done = race(round, all).await;
+        assert_eq!(count(&done), 1, "{done:?}");
+        refused_by(&done, |_| false);
+    }
+    assert_eq!(track.number("SELECT COUNT(*) FROM \"email/Profiles\""), i64::from(ROUNDS));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn what_is_sent_is_what_the_message_was() {
+    let track = Track::open().await;
+    let account = track.account().await;
+    for round in 0..ROUNDS {
+        let message = track.message(account).await;
+        assert!(track.prepare(account, &message).await.unwrap());
+        let id = message.id;
+        let mut all = racers(4, |_| {
+            let track = Arc::clone(&track);
+            async move { track.send(account).await }
+        });
+        let change = [
+            json!({"messageState": null}),
+            json!({"subject": "new"}),
+            json!({"to": ["other@y.test"]}),
+        ][round as usize % 3]
+            .clone();
+        all.extend(racers(2, |_| {
+            let (track, change) = (Arc::clone(&track), change.clone());
+            async move { track.change(builtin::MESSAGES, id, change).await }
+        }));
+        all.extend(racers(2, |at| {
+            let track = Arc::clone(&track);
+            async move {
+                let class = track.store.class(builtin::MESSAGES).unwrap();
+                let place = (&track.domain, class.as_ref(), id);
+                track.store.file_add(place, vec![file(at)], true).await.map(|()| true)
+            }
+        }));
+        let done = race(round, all).await;
+        let (sent, changed) = (count(&done[..4]), count(&done[4..]));
+        assert!(sent <= 1 && (sent == 0) == (changed > 0), "{done:?}");
+        refused_by(&done, |failed| {
+            let read_only = matches!(failed, Failed::ReadOnly { .. } | Failed::Invalid { .. });
+            read_only || matches!(failed, Failed::Sending | Failed::Crowded)
+        });
+        let state = track.get(builtin::MESSAGES, id).await.unwrap();
+        assert_eq!(state.text("messageState") == Some("sent"), sent == 1);
+        track.delete(builtin::MESSAGES, id).await.unwrap();
+    }
+    assert_eq!(track.number("SELECT COUNT(*) FROM \"delivery\""), 0);
+}
+
+fn file(number: usize) -> NewFile {
+    NewFile {
+        property: "file".to_owned(),
+        name: format!("{number}.txt"),
+        media_type: "text/plain".to_owned(),
+        content_id: None,
+        content: NewContent::Own(Content::prepare(b"file")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_message_that_is_deleted_is_not_sent() {
+    let track = Track::open().await;
+    let account = track.account().await;
+    for round in 0..ROUNDS {
+        let message = track.message(account).await;
+        let id = message.id;
+        let mut all = racers(4, |at| {
+            let (track, message) = (Arc::clone(&track), message.clone());
+            async move {
+                if at == 0 {
+                    track.prepare(account, &message).await?;
+                }
+                track.send(account).await
+            }
+        });
+        all.extend(racers(4, |_| {
+            let track = Arc::clone(&track);
+            async move { track.delete(builtin::MESSAGES, id).await }
+        }));
+        let done = race(round, all).await;
+        assert!(count(&done[4..]) <= 1, "{done:?}");
+        refused_by(&done, |failed| matches!(failed, Failed::Sending | Failed::Crowded));
+        if count(&done[4..]) == 0 {
+            while track.send(account).await.unwrap() {}
+            track.delete(builtin::MESSAGES, id).await.unwrap();
+        }
+        assert!(track.get(builtin::MESSAGES, id).await.is_none());
+    }
+    for table in ["delivery", "delivered", "file", "chunk"] {
+        assert_eq!(track.number(&format!("SELECT COUNT(*) FROM \"{table}\"")), 0, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
+    let track = Track::open().await;
+    let account = track.account().await;
+    for round in 0..ROUNDS {
+        let folder = track.folder_of(account, &format!("f{round}")).await.unwrap();
+        let mut all = racers(4, |_| {
+            let track = Arc::clone(&track);
+            async move { track.receive(folder, 1).await }
+        });
+        all.extend(racers(2, |at| {
+            let track = Arc::clone(&track);
+            async move {
+                if at == 0 {
+                    return track.store.origin_note(folder, "login").await.map(|()| false);
+                }
+                let begun = Beginning { login: "login", uid_validity: 1, baseline: 0 };
+                track.store.life_begin(folder, begun).await.map(|_| false)
+            }
+        }));
+        if round % 3 > 0 {
+            all.extend(racers(2, |_| {
+                let track = Arc::clone(&track);
+                async move { track.delete(builtin::FOLDERS, folder).await }
+            }));
+        }
+        let done = race(round, all).await;
+        refused_by(&done, |failed| matches!(failed, Failed::Recorded | Failed::NoFolder));
+        let of_folder = |table: &str, column: &str| {
+            let folder = folder.simple();
+            let sql = format!("SELECT COUNT(*) FROM \"{table}\" WHERE \"{column}\" = x'{folder}'");
+            track.number(&sql)
+        };
+        assert!(of_folder("email/Messages", "folder_id") <= 1, "{done:?}");
+        if round % 3 == 0 {
+            assert_eq!((count(&done[..4]), of_folder("receipt", "folder")), (1, 1), "{done:?}");
+        } else {
+            assert_eq!((of_folder("receipt", "folder"), of_folder("origin", "folder")), (0, 0));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_queue_ends_with_its_account() {
+    let track = Track::open().await;
+    for round in 0..ROUNDS {
+        let account = track.account().await;
+        let (one, two) = (track.message(account).await, track.message(account).await);
+        assert!(track.prepare(account, &one).await.unwrap());
+        let mut all = racers(4, |_| {
+            let (track, two) = (Arc::clone(&track), two.clone());
+            async move { track.prepare(account, &two).await }
+        });
+        all.extend(racers(4, |_| {
+            let track = Arc::clone(&track);
+            async move { track.delete(builtin::ACCOUNTS, account).await }
+        }));
+        let done = race(round, all).await;
+        assert_eq!(count(&done[4..]), 1, "{done:?}");
+        refused_by(&done, |_| false);
+    }
+    assert_eq!(track.number("SELECT COUNT(*) FROM \"delivery\""), 0);
+    let sql = "SELECT COUNT(*) FROM \"email/Messages\" WHERE \"messageState\" = 'sending'";
+    assert_eq!(track.number(sql), 2 * i64::from(ROUNDS), "they wait to be told so");
+    assert!(!track.store.delivery_stranded().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_job_that_was_taken_away_changes_nothing() {
+    let track = Track::open().await;
+    let folder = track.folder_of(track.account().await, "f").await.unwrap();
+    assert!(track.receive(folder, 1).await.unwrap());
+    let class = track.store.class(builtin::MESSAGES).unwrap();
+    for round in 0..ROUNDS {
+        let job = track.store.job_create((&track.domain, &class), None).await.unwrap();
+        let message = track.store.original_list((&track.domain, &class), None, None, 9).await;
+        let message = message.unwrap().remove(0);
+        let mut all = racers(6, |at| {
+            let (track, job, message) = (Arc::clone(&track), job.clone(), message.clone());
+            let class = Arc::clone(&class);
+            async move {
+                let changes = object(json!({"preview": format!("{round}-{at}")}));
+                let again = Redecomposed { message, changes, files: None };
+                let place = (&track.domain, class.as_ref());
+                let recorded = track.store.message_redecompose(place, again, &job).await?;
+                Ok(recorded == Recorded::Done)
+            }
+        });
+        all.extend(racers(2, |_| {
+            let (track, id) = (Arc::clone(&track), job.id);
+            async move { track.store.job_delete(&track.domain, id).await }
+        }));
+        let done = race(round, all).await;
+        let (changed, taken) = (count(&done[..6]), count(&done[6..]));
+        assert!(changed <= 1 && taken == 1, "{done:?}");
+        refused_by(&done, |_| false);
+        let now = track.get(builtin::MESSAGES, message.id).await.unwrap();
+        assert_eq!(now.version, message.version + i64::try_from(changed).unwrap());
+    }
+}
