@@ -133,6 +133,7 @@ where
     loop {
         match wire.ready_event() {
             Ok(Some(SessionEvent::Completed(completion))) => {
+                wire.is_idle_for(0);
                 deliver(sender, &mut events).await;
                 return completion.refused(name).map(drop);
             }
@@ -142,6 +143,7 @@ where
                     timer.renew();
                 }
                 events.extend(fetch_event(event));
+                wire.is_idle_for(progress.idle_bytes());
                 if progress.idle_bytes() > max as u64 {
                     deliver(sender, &mut events).await;
                     let what = "bytes of responses that nobody asked for";

@@ -35,6 +35,8 @@ pub(crate) struct CommandResponses {
     pub fetched: Vec<Fetched>,
     /// The listed mailboxes, up to the limit.
     pub listed: Vec<Listed>,
+    /// How many bytes those have that are kept.
+    listed_bytes: usize,
     /// How many were listed beyond the limit.
     pub listed_over: u64,
     /// The counts of mailboxes.
@@ -76,7 +78,11 @@ impl CommandResponses {
                 check("UIDs", uids_count, limits.uids_count_max as u64)?;
                 self.uids.extend(set.iter());
             }
-            Response::List(listed) if self.listed.len() < limits.mailboxes_count_max => {
+            Response::List(listed)
+                if self.listed.len() < limits.mailboxes_count_max
+                    && self.listed_bytes <= limits.answer_bytes_max / 2 =>
+            {
+                self.listed_bytes += listed.size_bytes();
                 self.listed.push(listed);
             }
             Response::List(_) => self.listed_over += 1,
@@ -87,7 +93,12 @@ impl CommandResponses {
         }
         uids_count = self.uids.len() as u64;
         check("UIDs", uids_count, limits.uids_count_max as u64)?;
-        let bytes_max = limits.answer_bytes_max as u64 + uids_count * UID_OCTETS_MAX;
+        let bytes_max = if self.listed_over > 0 {
+            // Those beyond the limit are only counted.
+            limits.skip_bytes_max
+        } else {
+            limits.answer_bytes_max as u64 + uids_count * UID_OCTETS_MAX
+        };
         check("bytes of an answer", received_bytes, bytes_max)
     }
 
@@ -171,6 +182,25 @@ mod tests {
             answer.take(Response::List(Listed::inbox()), 40, &limits).unwrap();
         }
         assert_eq!((answer.listed.len(), answer.listed_over), (2, 3));
+    }
+
+    #[test]
+    fn a_list_of_any_length_is_counted_and_what_is_kept_of_it_is_bounded_in_bytes() {
+        let size_bytes = Listed::inbox().size_bytes();
+        let limits = ImapLimits {
+            answer_bytes_max: size_bytes * 20,
+            skip_bytes_max: 1 << 30,
+            ..ImapLimits::default()
+        };
+        let mut answer = CommandResponses::default();
+        for received in 1..=1000 {
+            let received_bytes = received * size_bytes as u64;
+            answer.take(Response::List(Listed::inbox()), received_bytes, &limits).unwrap();
+        }
+        assert_eq!((answer.listed.len(), answer.listed_over), (11, 989));
+        // A flood has an end all the same.
+        let one_more = answer.take(Response::List(Listed::inbox()), (1 << 30) + 1, &limits);
+        assert!(matches!(one_more, Err(Error::Limit { .. })));
     }
 
     #[test]

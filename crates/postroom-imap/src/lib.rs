@@ -46,6 +46,8 @@ mod command;
 
 mod session;
 
+mod pace;
+
 mod response_timer;
 
 mod wire;

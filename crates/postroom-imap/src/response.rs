@@ -74,6 +74,13 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// How many bytes it takes in memory, about.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let attributes = self.attributes.iter().map(|one| one.len() + size_of::<String>());
+        let texts = self.name.as_bytes().len() + self.display.len();
+        size_of::<Self>() + texts + attributes.sum::<usize>()
+    }
+
     /// The entry of INBOX for a server that does not list it.
     pub(crate) fn inbox() -> Self {
         let name = MailboxName::inbox();

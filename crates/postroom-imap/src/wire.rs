@@ -13,6 +13,8 @@ use crate::encoder::Octets;
 use crate::error::Error;
 use crate::limits::ImapLimits;
 use crate::limits::ImapOptions;
+use crate::pace::Pace;
+use crate::response::Response;
 use crate::response_timer::ResponseTimer;
 use crate::session::Session;
 use crate::session::SessionEvent;
@@ -60,6 +62,7 @@ pub(crate) struct ImapWire<S> {
     received: u64,
     /// How many messages the selected mailbox has, as the server said last.
     exists: Option<u32>,
+    pace: Pace,
 }
 
 /// How many more UIDs than messages a search may give, because mail arrives meanwhile and servers
@@ -77,7 +80,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
     pub(crate) fn new(stream: S, options: Arc<ImapOptions>) -> Self {
         let session = Session::new(Arc::clone(&options));
         let (buffer, read_bytes) = (BytesMut::new(), BUFFER_BYTES_MIN);
-        Self { stream, session, options, buffer, read_bytes, received: 0, exists: None }
+        Self {
+            stream,
+            session,
+            options,
+            buffer,
+            read_bytes,
+            received: 0,
+            exists: None,
+            pace: Pace::default(),
+        }
     }
 
     /// Gives the socket back, if nothing was read beyond the last response.
@@ -163,8 +175,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
     pub(crate) async fn unasked(&mut self) -> Result<(), Error> {
         while self.ready_event()?.is_some() {}
         self.release();
+        self.pace.rest(self.received).await;
         let read = self.read().await;
         self.took(read)
+    }
+
+    /// Says that so many bytes have come in since the server last said something that we wait for.
+    /// Many of them are read slowly.
+    pub(crate) fn is_idle_for(&mut self, bytes: u64) {
+        self.pace.is_idle_for(bytes);
     }
 
     /// Waits for more bytes. Dropping the future loses none.
@@ -173,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
     ///
     /// The connection is lost, or `timer` has run out.
     pub(crate) async fn fill(&mut self, timer: &mut ResponseTimer) -> Result<(), Error> {
+        self.pace.rest(self.received).await;
         let (started, before) = (Instant::now(), self.received);
         let read = timeout(timer.left(), self.read()).await;
         timer.spend(started.elapsed());
@@ -316,17 +336,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
         self.session.start(command);
         self.send().await?;
         let (mut answer, before) = (CommandResponses::default(), self.received);
+        let mut useful_at = before;
+        self.pace.is_idle_for(0);
         loop {
             match self.event(&mut timer).await? {
                 SessionEvent::Continue => self.send().await?,
                 SessionEvent::Completed(completion) => {
                     answer.take_code(completion.refused(name)?);
                     answer.capabilities = Arc::clone(self.session.capabilities());
+                    self.pace.is_idle_for(0);
                     return Ok(answer);
                 }
                 SessionEvent::Response(response) => {
                     let received_bytes = self.received - before;
+                    if matches!(response, Response::Search(..) | Response::Esearch(..)) {
+                        useful_at = self.received;
+                    }
+                    self.pace.is_idle_for(self.received - useful_at);
                     answer.take(response, received_bytes, &limits)?;
+                    if name != "UID STORE" {
+                        // Nobody asked for them, and there may be very many.
+                        answer.fetched.clear();
+                    }
                     self.exists = answer.selected.exists.or(self.exists);
                     limits.uids_count_max = uids_count_max(self.exists, &self.options.limits);
                 }
@@ -343,6 +374,38 @@ mod tests {
     use crate::capabilities::Capabilities;
     use crate::command::Mode;
     use crate::encoder::NameForm;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_is_read_slowly_and_other_tasks_have_their_turn() {
+        let took = async |name: &'static str, line: &str, is_busy: bool| {
+            let said = format!("{}P1 OK done\r\n", line.repeat(300_000));
+            let (stream, mut server) = tokio::io::duplex(said.len());
+            server.write_all(said.as_bytes()).await.unwrap();
+            let mut wire = ImapWire::new(stream, Arc::new(ImapOptions::default()));
+            let turns = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&turns);
+            let other = tokio::spawn(async move {
+                while is_busy {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            });
+            let began = Instant::now();
+            let mut command = Command::uid_search("ALL", false).unwrap();
+            command.name = name;
+            wire.command(command).await.unwrap();
+            other.abort();
+            (began.elapsed(), turns.load(Ordering::Relaxed))
+        };
+        let (elapsed, _) = took("NOOP", "* OK still here\r\n", false).await;
+        assert!(elapsed > Duration::from_secs(5), "{elapsed:?}");
+        // A long answer to what was asked is not slowed down.
+        let (elapsed, turns) = took("UID SEARCH", "* SEARCH 1 2 3 4 5 6 7 8\r\n", true).await;
+        assert!(elapsed.is_zero() && turns > 40, "{elapsed:?} {turns}");
+    }
 
     #[tokio::test]
     async fn a_search_gives_not_many_more_uids_than_the_mailbox_has_messages() {
