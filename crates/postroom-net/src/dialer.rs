@@ -12,10 +12,13 @@ use postroom_model::fingerprint;
 use rustls::AlertDescription;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
@@ -29,11 +32,25 @@ const PER_ADDRESS: Duration = Duration::from_secs(10);
 /// An idle connection is probed after this time, so that a dead peer is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(120);
 
+/// How many sets of fingerprints are kept; with more they are set up anew.
+const PINNED_MAX: usize = 1000;
+
+type Fingerprint = [u8; fingerprint::OCTETS];
+
+/// What verifies pinned certificates, and the TLS that does so.
+#[derive(Clone)]
+struct Pinned {
+    verifier: Verifier,
+    tls: Arc<ClientConfig>,
+}
+
 /// Makes connections. Clones share everything.
 #[derive(Clone)]
 pub struct Dialer {
     verifier: Verifier,
     tls: Arc<ClientConfig>,
+    /// What `pinned` set up before, by the fingerprints.
+    pinned: Arc<Mutex<HashMap<Vec<Fingerprint>, Pinned>>>,
     deadline: Duration,
     /// What connects in place of TCP.
     network: Option<Arc<dyn Network>>,
@@ -53,7 +70,13 @@ impl Dialer {
     /// [`Error::Trust`] when `extra_ca_pem` holds no certificate, or one that cannot be used.
     pub fn new(trust: &Trust) -> Result<Self, Error> {
         let verifier = Verifier::new(trust)?;
-        Ok(Self { tls: tls(&verifier)?, verifier, deadline: DEADLINE, network: None })
+        Ok(Self {
+            tls: tls(&verifier)?,
+            verifier,
+            pinned: Arc::default(),
+            deadline: DEADLINE,
+            network: None,
+        })
     }
 
     /// A dialer that accepts only certificates with one of these SHA-256 fingerprints, whoever
@@ -66,8 +89,22 @@ impl Dialer {
         if fingerprints.is_empty() {
             return Ok(self.clone());
         }
-        let verifier = self.verifier.pinned(fingerprints);
-        Ok(Self { tls: tls(&verifier)?, verifier, ..self.clone() })
+        let mut all = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(fingerprints).cloned();
+        let Pinned { verifier, tls } = match known {
+            Some(known) => known,
+            None => {
+                let verifier = self.verifier.pinned(fingerprints);
+                let pinned = Pinned { tls: tls(&verifier)?, verifier };
+                if all.len() >= PINNED_MAX {
+                    all.clear();
+                }
+                all.insert(fingerprints.to_vec(), pinned.clone());
+                pinned
+            }
+        };
+        drop(all);
+        Ok(Self { verifier, tls, ..self.clone() })
     }
 
     /// The same with another deadline for making a connection.
@@ -229,5 +266,19 @@ fn handshake_problem(inner: Option<&rustls::Error>, source: &io::Error) -> Strin
              is the security setting right for this port?"
             .to_owned(),
         _ => format!("{source}; is the security setting right for this port?"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_set_up_once_for_each_set_of_fingerprints() {
+        let dialer = Dialer::new(&Trust::default()).unwrap();
+        let tls = |pins: &[Fingerprint]| dialer.clone().pinned(pins).unwrap().tls;
+        assert!(Arc::ptr_eq(&tls(&[[1; 32]]), &tls(&[[1; 32]])));
+        assert!(!Arc::ptr_eq(&tls(&[[1; 32]]), &tls(&[[2; 32]])));
+        assert!(Arc::ptr_eq(&tls(&[]), &dialer.tls));
     }
 }
