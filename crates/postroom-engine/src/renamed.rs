@@ -13,7 +13,9 @@ use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use postroom_imap::ImapConnection;
 use postroom_imap::Listed;
+use postroom_imap::MailboxName;
 use postroom_imap::Mode;
+use postroom_store::FolderMailbox;
 use postroom_store::Origin;
 use std::collections::BTreeSet;
 
@@ -39,7 +41,7 @@ pub async fn follow(
     if gone.is_empty() {
         return Ok(());
     }
-    let known: BTreeSet<_> = account.folders.iter().map(|folder| &folder.mailbox).collect();
+    let known = known_mailboxes(shared, account).await?;
     let is_new = |listed: &&Listed| !known.contains(&listed.name);
     let mut candidates: Vec<_> = listed.iter().filter(is_new).take(CANDIDATES_MAX).collect();
     for folder in gone {
@@ -58,6 +60,23 @@ pub async fn follow(
         }
     }
     Ok(())
+}
+
+/// The mailboxes of all folders of an account, monitored or not.
+///
+/// # Errors
+///
+/// When the store fails.
+pub async fn known_mailboxes(
+    shared: &Shared,
+    account: &Account,
+) -> Result<BTreeSet<MailboxName>, Error> {
+    let mailboxes = shared.store.folder_mailboxes(&account.domain, account.id).await?;
+    let name = |mailbox| match mailbox {
+        FolderMailbox::Surveyed(encoded) => MailboxName::from_percent_encoded(&encoded),
+        FolderMailbox::Named(name) => MailboxName::from_display(&name),
+    };
+    Ok(mailboxes.into_iter().map(name).collect())
 }
 
 async fn is_same(

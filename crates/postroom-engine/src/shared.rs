@@ -38,7 +38,12 @@ pub struct Shared {
     /// Whether what should run does.
     pub pulse: Pulse,
     dialing: RwLock<Arc<Dialing>>,
+    /// One permit: long lists of mailboxes are recorded one after another.
+    long_surveys: Arc<Semaphore>,
 }
+
+/// A list of more mailboxes is a long one.
+const SURVEY_LONG_COUNT: usize = 1000;
 
 /// The right to make a connection; given back when it is dropped.
 #[derive(Debug)]
@@ -64,6 +69,7 @@ impl Shared {
             connects: Mutex::default(),
             under_way: UnderWay::default(),
             pulse: Pulse::default(),
+            long_surveys: Arc::new(Semaphore::new(1)),
             dialing: RwLock::new(Arc::new(settings.dialing.clone())),
             clock: store.clock().clone(),
             store,
@@ -80,6 +86,16 @@ impl Shared {
     /// From now on connections are made in another way.
     pub fn dial_by(&self, dialing: Dialing) {
         *self.dialing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(dialing);
+    }
+
+    /// Waits for the right to record so many mailboxes, so that the memory that long lists take is
+    /// that of one. Short lists do not wait.
+    pub async fn survey_turn(&self, count: usize) -> Turn {
+        if count <= SURVEY_LONG_COUNT {
+            return Turn { _permit: None };
+        }
+        // The semaphore is never closed.
+        Turn { _permit: Arc::clone(&self.long_surveys).acquire_owned().await.ok() }
     }
 
     /// Waits for the right to make a connection to a server, which is to be held until the login

@@ -124,7 +124,7 @@ async fn supervise(
             stranded = tokio::spawn(stranded::run(Arc::clone(&fleet.shared), stop.clone()));
         }
         changes.borrow_and_update();
-        match fleet.shared.store.account_list().await {
+        match fleet.shared.store.account_list_enabled_folders().await {
             Ok(rows) => {
                 let dialing = *redialed.borrow_and_update();
                 let account =

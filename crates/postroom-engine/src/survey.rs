@@ -4,7 +4,6 @@
 //! and the folder says so: what was received from it stays reachable.
 
 use crate::account::Account;
-use crate::account::Folder;
 use crate::error::Error;
 use crate::renamed;
 use crate::shared::Shared;
@@ -38,8 +37,10 @@ pub async fn survey(
     connection: &mut ImapConnection,
 ) -> Result<Surveyed, Error> {
     let Mailboxes { listed, over_count, is_whole } = connection.list().await?;
-    let is_listed = |folder: &Folder| listed.iter().any(|listed| listed.name == folder.mailbox);
-    if listed.is_empty() || !is_whole && !account.folders.iter().all(is_listed) {
+    let names: BTreeSet<_> = listed.iter().map(|listed| &listed.name).collect();
+    let has_all = is_whole
+        || renamed::known_mailboxes(shared, account).await?.iter().all(|name| names.contains(name));
+    if listed.is_empty() || !has_all {
         // Every account has INBOX: folders are not gone because a server does not feel well.
         return Err(Error::NoMailbox);
     }
@@ -50,6 +51,7 @@ pub async fn survey(
     if is_whole {
         renamed::follow(shared, account, connection, &selectable).await?;
     }
+    let _turn = shared.survey_turn(selectable.len()).await;
     let folders: Vec<_> = selectable.iter().map(|listed| folder(account, listed)).collect();
     let survey = Survey { folders, is_whole };
     shared.store.survey_commit(&account.domain, account.id, &survey).await?;

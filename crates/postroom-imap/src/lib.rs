@@ -46,7 +46,7 @@ mod command;
 
 mod session;
 
-mod pace;
+mod reading_pace;
 
 mod response_timer;
 

@@ -13,7 +13,7 @@ use crate::encoder::Octets;
 use crate::error::Error;
 use crate::limits::ImapLimits;
 use crate::limits::ImapOptions;
-use crate::pace::Pace;
+use crate::reading_pace::ReadingPace;
 use crate::response::Response;
 use crate::response_timer::ResponseTimer;
 use crate::session::Session;
@@ -62,7 +62,7 @@ pub(crate) struct ImapWire<S> {
     received: u64,
     /// How many messages the selected mailbox has, as the server said last.
     exists: Option<u32>,
-    pace: Pace,
+    pace: ReadingPace,
 }
 
 /// How many more UIDs than messages a search may give, because mail arrives meanwhile and servers
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
             read_bytes,
             received: 0,
             exists: None,
-            pace: Pace::default(),
+            pace: ReadingPace::default(),
         }
     }
 

@@ -106,6 +106,20 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn account_list(&self) -> Result<Vec<AccountRow>, Error> {
+        self.accounts_with("1=1").await
+    }
+
+    /// The same with those folders only that are enabled: a server may list very many mailboxes,
+    /// and nothing works for the folders of the others.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn account_list_enabled_folders(&self) -> Result<Vec<AccountRow>, Error> {
+        self.accounts_with("\"enabled\"").await
+    }
+
+    async fn accounts_with(&self, which: &'static str) -> Result<Vec<AccountRow>, Error> {
         let accounts = self.builtin(ACCOUNTS)?;
         let profiles: HashMap<Uuid, Entity> = self
             .all(PROFILES)
@@ -114,7 +128,10 @@ impl Store {
             .map(|(_, profile)| (profile.id, profile))
             .collect();
         let mut folders: HashMap<Uuid, Vec<Entity>> = HashMap::new();
-        for (_, folder) in self.all(FOLDERS).await? {
+        let class = self.builtin(FOLDERS)?;
+        let sql = format!("{} WHERE {which}", Self::select(&class));
+        let rows = self.read(Statement::new(sql)).await?;
+        for (_, folder) in self.entities_of(&class, rows).await? {
             if let Some(account) = folder.reference("account_id") {
                 folders.entry(account).or_default().push(folder);
             }

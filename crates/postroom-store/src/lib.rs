@@ -157,6 +157,7 @@ pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
 pub use store::Store;
 pub use store::StoreConfig;
+pub use surveyed::FolderMailbox;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
 pub use waiting::Stranded;

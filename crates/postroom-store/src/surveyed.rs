@@ -2,9 +2,15 @@
 //!
 //! Each mailbox is looked up, never searched for: a server may list as many as it likes.
 
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
 use crate::integrity::mailbox_name;
+use crate::store::Store;
+use postroom_model::Domain;
 use postroom_model::Entity;
 use std::collections::HashMap;
+use uuid::Uuid;
 
 /// What a survey found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +20,15 @@ pub struct Survey {
     /// Whether these are all that the server has; else a mailbox that is not among them may still
     /// be there.
     pub is_whole: bool,
+}
+
+/// The mailbox that a folder stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FolderMailbox {
+    /// As a survey found it, percent-encoded.
+    Surveyed(String),
+    /// As a client named it; no survey found it yet.
+    Named(String),
 }
 
 /// A mailbox that a survey found.
@@ -70,5 +85,28 @@ impl<'a> Index<'a> {
         let title = self.titles.get(found.title.as_str());
         let name = self.names.get(mailbox_name(&found.name));
         title.into_iter().chain(name).min_by_key(|(at, _)| *at).map(|(_, folder)| *folder)
+    }
+}
+
+impl Store {
+    /// The mailboxes of all folders of an account, percent-encoded; that of a folder that no survey
+    /// found yet is its name.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn folder_mailboxes(
+        &self,
+        domain: &Domain,
+        account: Uuid,
+    ) -> Result<Vec<FolderMailbox>, Error> {
+        let sql = "SELECT \"mailbox\", \"name\" FROM \"email/Folders\" WHERE \"account_id\" = $1 \
+                   AND \"domain\" = $2";
+        let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;
+        let mailbox = |row: Row| match (row.text(0), row.text(1)) {
+            (Some(encoded), _) => FolderMailbox::Surveyed(encoded.to_owned()),
+            (None, name) => FolderMailbox::Named(name.unwrap_or_default().to_owned()),
+        };
+        Ok(rows.into_iter().map(mailbox).collect())
     }
 }

@@ -839,6 +839,12 @@ async fn a_survey_makes_folders_and_says_which_are_gone() {
     let titles: Vec<_> = row.folders.iter().map(|folder| folder.text("title").unwrap()).collect();
     assert_eq!(titles, ["a@b.test/INBOX", "a@b.test/Sent"]);
     assert!(!row.folders[1].is_set("enabled"));
+    // The engine gets those alone that are enabled, and asks for the mailboxes of the others.
+    let enabled = row.folders.iter().filter(|folder| folder.is_set("enabled")).count();
+    let rows = fixture.store.account_list_enabled_folders().await.unwrap();
+    assert_eq!(rows[0].folders.len(), enabled);
+    let mailboxes = fixture.store.folder_mailboxes(&fixture.domain, account).await.unwrap();
+    assert_eq!(mailboxes.len(), row.folders.len());
     assert!(row.folders[1].text("statusText").unwrap().contains("no longer"));
     assert!(row.folders[0].get("statusText").is_null());
     // One that a client made beforehand is taken for the mailbox of its name.

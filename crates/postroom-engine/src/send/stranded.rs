@@ -104,7 +104,7 @@ async fn settle_doubts(shared: &Shared) -> Result<(), Error> {
     if doubtful.is_empty() {
         return Ok(());
     }
-    let accounts = shared.store.account_list().await?;
+    let accounts = shared.store.account_list_enabled_folders().await?;
     let accounts: Vec<_> = accounts.iter().map(Account::from_row).collect();
     for id in doubtful {
         let account = accounts.iter().find(|account| account.id == id);

@@ -17,13 +17,13 @@ const IDLE_BYTES_PER_SECOND: u64 = 512 << 10;
 
 /// How fast a connection is read.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct ReadingPace {
     idle_bytes: u64,
     /// How much had come in at the last rest.
     rested_at: u64,
 }
 
-impl Pace {
+impl ReadingPace {
     /// Says how many bytes have come in since the last that somebody waits for.
     pub(crate) fn is_idle_for(&mut self, bytes: u64) {
         self.idle_bytes = bytes;
