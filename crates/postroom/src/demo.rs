@@ -4,6 +4,7 @@
 
 mod child;
 mod client;
+mod login;
 mod story;
 mod terminal;
 
@@ -12,17 +13,14 @@ use crate::logging;
 use anyhow::Context;
 use child::Child;
 use client::Client;
+use login::ADDRESS;
+use login::PASSWORD;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use terminal::Terminal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tracing::level_filters::LevelFilter;
-
-/// The user of the demo's mail server.
-pub const ADDRESS: &str = "anna@demo.test";
-/// Her password.
-pub const PASSWORD: &str = "secret";
 
 /// Runs the command: the story, and then until a signal, unless `--exit` is given.
 pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {

@@ -1,10 +1,10 @@
 //! Reads a filter from its JSON.
 
 use crate::class::Class;
-use crate::filter::Comparison;
-use crate::filter::Filter;
-use crate::filter::Literal;
-use crate::filter::Operand;
+use crate::filter::condition::Comparison;
+use crate::filter::condition::Filter;
+use crate::filter::condition::Literal;
+use crate::filter::condition::Operand;
 use crate::invalid::Invalid;
 use crate::limits::FILTER_DEPTH_MAX;
 use crate::limits::FILTER_IN_VALUES_MAX;

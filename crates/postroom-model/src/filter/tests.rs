@@ -3,6 +3,7 @@
 use super::*;
 use crate::builtin;
 use crate::class::Class;
+use crate::property::DataType;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 use serde_json::json;

@@ -3,10 +3,10 @@
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value answers null for a missing key")]
 
-use crate::demo::ADDRESS;
-use crate::demo::PASSWORD;
 use crate::demo::child::Child;
 use crate::demo::client::Client;
+use crate::demo::login::ADDRESS;
+use crate::demo::login::PASSWORD;
 use crate::demo::terminal::Terminal;
 use anyhow::Context;
 use anyhow::ensure;

@@ -1,7 +1,7 @@
 //! What the demo writes for a person.
 
-use crate::demo::ADDRESS;
 use crate::demo::client::MODEL;
+use crate::demo::login::ADDRESS;
 use crate::demo::story::Told;
 use postroom_sandbox::Sandbox;
 use secrecy::ExposeSecret;
