@@ -6,7 +6,7 @@
 
 use crate::error::Error;
 use crate::receive::witness;
-use crate::receive::witness::Comparison;
+use crate::receive::witness::Likeness;
 use crate::receive::witness::Proof;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
@@ -143,7 +143,7 @@ pub async fn look(
             continue;
         };
         let comparison = witness::compare(then, now, *unsteady);
-        if comparison == Comparison::Same || care != Care::All && comparison == Comparison::Likely {
+        if comparison == Likeness::Same || care != Care::All && comparison == Likeness::Likely {
             look.same.push(then.uid);
             continue;
         }

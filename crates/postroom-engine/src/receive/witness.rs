@@ -40,9 +40,9 @@ pub struct Unsteady {
     message_id: bool,
 }
 
-/// What a comparison shows.
+/// What a comparison of witnesses shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
+pub enum Likeness {
     /// The message is the same.
     Same,
     /// Nothing speaks against it, but too little for it to delete on such evidence.
@@ -64,20 +64,20 @@ pub enum Proof {
 
 /// Compares what was said of a message then and now.
 #[must_use]
-pub fn compare(then: &Remembered, now: &Seen, unsteady: Unsteady) -> Comparison {
+pub fn compare(then: &Remembered, now: &Seen, unsteady: Unsteady) -> Likeness {
     if let (Some(then), Some(now)) = (then.hash, now.hash) {
-        return if then == now { Comparison::Same } else { Comparison::Differs };
+        return if then == now { Likeness::Same } else { Likeness::Differs };
     }
     let size = agree(then.witness.size_bytes, now.witness.size_bytes, unsteady.size);
     let date =
         agree(then.witness.internal_date_ms, now.witness.internal_date_ms, unsteady.internal_date);
     let id = agree(then.witness.message_id, now.witness.message_id, unsteady.message_id);
     if [size, date, id].contains(&Some(false)) {
-        Comparison::Differs
+        Likeness::Differs
     } else if id == Some(true) || (size, date) == (Some(true), Some(true)) {
-        Comparison::Same
+        Likeness::Same
     } else {
-        Comparison::Likely
+        Likeness::Likely
     }
 }
 
@@ -244,16 +244,16 @@ mod tests {
     fn one_word_that_differs_is_enough_and_one_that_agrees_is_not() {
         let all = witness(Some(5), Some(6), Some(7));
         #[rustfmt::skip]
-        let table: &[(Witness, Comparison)] = &[
-            (all,                                  Comparison::Same),
-            (witness(Some(5), Some(6), None),      Comparison::Same),
-            (witness(None, None, Some(7)),         Comparison::Same),
-            (witness(Some(5), None, None),         Comparison::Likely),
-            (witness(None, Some(6), None),         Comparison::Likely),
-            (witness(None, None, None),            Comparison::Likely),
-            (witness(Some(4), Some(6), Some(7)),   Comparison::Differs),
-            (witness(Some(5), Some(1), Some(7)),   Comparison::Differs),
-            (witness(Some(5), Some(6), Some(1)),   Comparison::Differs),
+        let table: &[(Witness, Likeness)] = &[
+            (all,                                  Likeness::Same),
+            (witness(Some(5), Some(6), None),      Likeness::Same),
+            (witness(None, None, Some(7)),         Likeness::Same),
+            (witness(Some(5), None, None),         Likeness::Likely),
+            (witness(None, Some(6), None),         Likeness::Likely),
+            (witness(None, None, None),            Likeness::Likely),
+            (witness(Some(4), Some(6), Some(7)),   Likeness::Differs),
+            (witness(Some(5), Some(1), Some(7)),   Likeness::Differs),
+            (witness(Some(5), Some(6), Some(1)),   Likeness::Differs),
         ];
         for (now, want) in table {
             let now = Seen { witness: *now, hash: None };
@@ -261,7 +261,7 @@ mod tests {
         }
         let other_bytes = Seen { witness: all, hash: Some([8; 16]) };
         let got = compare(&then(all), &other_bytes, Unsteady::default());
-        assert_eq!(got, Comparison::Differs, "bytes decide");
+        assert_eq!(got, Likeness::Differs, "bytes decide");
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         let (before, now) = (then(before), Seen { witness: now, hash: None });
         let mut unsteady = Unsteady::default();
         unsteady.learn(&before, &now);
-        assert_eq!(compare(&before, &now, unsteady), Comparison::Likely);
+        assert_eq!(compare(&before, &now, unsteady), Likeness::Likely);
     }
 
     #[test]
