@@ -1,4 +1,4 @@
-//! What the data model says of an account, in the terms of the engine.
+//! An account of the data model, in the types of the engine.
 
 use crate::error::Error;
 use postroom_imap::MailboxName;
@@ -23,10 +23,10 @@ pub const SYSTEM_SEND_BOX: &str = "Virtual_System_Send_Box";
 pub struct Server {
     /// Where it is.
     pub endpoint: Endpoint,
-    /// Who we are; `None` when the account has no password for it.
+    /// The login. `None`: the account has no password for this server.
     pub credentials: Option<Login>,
-    /// Whether they are meant for this server, so that it has to take them; else they are those of
-    /// the other server, and used where a login is offered.
+    /// Whether the login is meant for this server, so that the server must accept it. Otherwise it
+    /// is that of the other server, and is used only if this server offers a login.
     pub must_log_in: bool,
 }
 
@@ -83,13 +83,13 @@ pub struct Account {
     pub display_name: Option<String>,
     /// The reply address of its outgoing mail, when a message has none.
     pub reply_to: Option<String>,
-    /// Whether it is to be worked for.
+    /// Whether Postroom works for it.
     pub enabled: bool,
     /// Whether it gets [`SYSTEM_SEND_BOX`].
     pub is_system: bool,
-    /// Where mail is received; `None`: the account only sends.
+    /// The IMAP server. `None`: the account only sends.
     pub imap: Option<Server>,
-    /// Where mail is sent; `None`: the account only receives.
+    /// The SMTP server. `None`: the account only receives.
     pub smtp: Option<Server>,
     /// The options that hold for the account itself.
     pub options: Options,
@@ -97,14 +97,14 @@ pub struct Account {
     pub folders: Vec<Folder>,
     /// The state that the data model shows.
     pub state: String,
-    /// How often the way in which connections are made has changed since the start.
+    /// How often the settings for connections have changed since the start.
     pub dialing: u64,
-    /// Whether its servers ever let it in.
+    /// Whether a login at its servers ever succeeded.
     pub was_let_in: bool,
-    /// The fingerprints of the certificates that its servers must have; none: any that is trusted.
+    /// The fingerprints that its servers' certificates must have. Empty: any trusted certificate.
     pub fingerprints: Vec<[u8; fingerprint::OCTETS]>,
-    /// Differs after each time that its secrets or its profile were saved, be they the same, or
-    /// that somebody asked to try at once.
+    /// A value that changes whenever its secrets or its profile are saved, even unchanged, and with
+    /// each request to try at once.
     pub saved: [u8; 16],
 }
 
@@ -162,8 +162,7 @@ impl Account {
         self.folders.iter().filter(|folder| folder.monitored)
     }
 
-    /// At which server, and under which login, its mailboxes are: elsewhere, equal UIDs mean
-    /// other messages.
+    /// The server and login of its mailboxes. Under another one, the same UIDs mean other messages.
     #[must_use]
     pub fn mailbox_origin(&self) -> String {
         let Some(server) = &self.imap else {
@@ -178,7 +177,7 @@ impl Account {
         }
     }
 
-    /// How large a message may be for any of its folders: the bound of its connection.
+    /// The largest message that any of its folders accepts. It is the limit of the connection.
     #[must_use]
     pub fn message_bytes_max(&self) -> u64 {
         let folders = self.monitored().map(|folder| &folder.options);
@@ -192,7 +191,7 @@ impl Account {
         usize::try_from(self.options.count("mailboxes_max")).unwrap_or(usize::MAX)
     }
 
-    /// Whether a connection made for `other` serves this account too.
+    /// Whether a connection that was made for `other` can serve this account.
     #[must_use]
     pub fn connects_like(&self, other: &Self) -> bool {
         same_server(self.imap.as_ref(), other.imap.as_ref())
@@ -203,8 +202,8 @@ impl Account {
             && self.fingerprints == other.fingerprints
     }
 
-    /// Whether what was refused for `other` is to be tried at once for this account: it connects
-    /// otherwise, or a person asked for it.
+    /// Whether to try at once what was refused for `other`, because this account connects in
+    /// another way, or a person asked for it.
     #[must_use]
     pub fn is_tried_anew(&self, other: &Self) -> bool {
         !self.connects_like(other) || self.saved != other.saved

@@ -1,7 +1,7 @@
-//! Alone: messages for which the server lets us wait, each asked for on a connection of its own.
+//! Fetches late messages on a connection of their own.
 //!
-//! The connection of the account goes on with all other messages meanwhile. There is one such
-//! connection for each account at a time.
+//! The server was silent when such a message was due. The main connection of the account goes on
+//! with all other messages meanwhile. An account has at most one connection of this kind at a time.
 
 use crate::account::Account;
 use crate::connect::Waits;
@@ -21,21 +21,21 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// When something else of the account is due for a connection that has nothing else to do.
+/// This connection has nothing else to do, so its turn never has to end for others.
 const FAR: Duration = Duration::from_secs(86_400);
 
-/// A message that is asked for alone.
+/// A message that is fetched alone.
 #[derive(Debug)]
 pub struct Wanted {
     /// Its folder.
     pub folder: Uuid,
     /// Its UID.
     pub uid: u64,
-    /// What the look at the mailbox has found of which it is a part.
+    /// The result of the poll that found it.
     pub news: Arc<News>,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug)]
 pub struct Ended {
     /// Its folder.
@@ -44,11 +44,11 @@ pub struct Ended {
     pub uid: u64,
     /// Whether it is recorded.
     pub asked: Asked,
-    /// Whether it came so late that it would have held up others.
+    /// Whether it arrived so late that it would have held up others.
     pub is_late: bool,
 }
 
-/// The messages of one account that are asked for alone.
+/// The messages of one account that are fetched alone.
 #[derive(Debug, Default)]
 pub struct Alone {
     waiting: VecDeque<Wanted>,
@@ -76,14 +76,14 @@ impl Alone {
         self.waiting.push_back(wanted);
     }
 
-    /// Forgets what belongs to folders that are not monitored.
+    /// Removes the messages of folders that are not monitored.
     pub fn retain_monitored(&mut self, account: &Account) {
         let is_monitored = |id: Uuid| account.monitored().any(|folder| folder.id == id);
         self.waiting.retain(|wanted| is_monitored(wanted.folder));
         self.running.take_if(|running| !is_monitored(running.folder));
     }
 
-    /// Begins with the next one, unless one is under way.
+    /// Begins with the next one, unless one is running.
     pub fn start(
         &mut self,
         shared: &Arc<Shared>,
@@ -102,13 +102,13 @@ impl Alone {
         }
     }
 
-    /// Waits until the one that is under way has ended; forever when there is none. Dropping the
+    /// Waits until the running one has ended. Without a running one, it waits forever. Dropping the
     /// future loses nothing.
     pub async fn ended(&mut self) -> Ended {
         let Some(running) = &mut self.running else {
             return std::future::pending().await;
         };
-        // A task that ended by a fault has not recorded the message.
+        // A task that panicked has not recorded the message.
         let asked = (&mut running.task).await.unwrap_or(Asked::Missed);
         let is_late = asked == Asked::Came && running.began.elapsed() >= running.stall;
         let ended = Ended { folder: running.folder, uid: running.uid, asked, is_late };
@@ -137,7 +137,7 @@ async fn ask(
     let (who, what) = ((&*account, folder), (wanted.uid, &*wanted.news));
     match receive_one(&shared, who, &mut connection, what, &turn).await {
         Ok(is_recorded) => {
-            // Nobody is kept waiting by a goodbye that is not answered.
+            // An unanswered LOGOUT does no harm.
             let _ = connection.logout().await;
             if is_recorded { Asked::Came } else { Asked::Missed }
         }

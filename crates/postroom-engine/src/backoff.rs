@@ -1,4 +1,4 @@
-//! Delays between attempts: twice as long each time, with jitter, within bounds.
+//! Delays between attempts. They double each time, with jitter, up to a limit.
 
 use postroom_model::Options;
 use postroom_store::Clock;
@@ -9,8 +9,8 @@ pub const PAUSE_LONGEST: Duration = Duration::from_secs(900);
 
 /// The delay before attempt `failures + 1`, when `failures` (at least 1) have gone before.
 ///
-/// It doubles from `first` up to `longest`; a random tenth is taken off or added, so that many
-/// accounts of one server do not come back in step.
+/// It doubles from `first` up to `longest`. Up to a tenth is added or subtracted at random, so that
+/// many accounts of one server do not return at the same moment.
 #[must_use]
 pub fn delay(clock: &Clock, failures: u32, first: Duration, longest: Duration) -> Duration {
     jittered(clock, doubled(failures, first, longest))
@@ -35,8 +35,8 @@ pub fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// No retry is farther off, jitter and pauses included: what seems so was planned before the clock
-/// went back.
+/// No retry is later than this, with jitter and pauses. A later one was planned before the clock
+/// was set back.
 #[must_use]
 pub fn latest_ms(options: &Options, now_ms: i64) -> i64 {
     let longest = options.duration("retry_longest").mul_f64(1.25);

@@ -1,4 +1,4 @@
-//! Connect: a connection to the IMAP server of an account, logged in.
+//! Connects to the IMAP server of an account and logs in.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -10,10 +10,10 @@ use postroom_imap::ImapOptions;
 use postroom_imap::ImapVerdict;
 use std::time::Duration;
 
-/// A message of which nothing comes for this part of `silence_timeout` holds up the others.
+/// A message that is silent for this part of `silence_timeout` holds up the others.
 const STALL_PART: u32 = 8;
 
-/// How long a FETCH of messages may bring nothing.
+/// How long a FETCH of messages may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waits {
     /// A part of `silence_timeout`, because others wait behind it.
@@ -22,7 +22,7 @@ pub enum Waits {
     Long,
 }
 
-/// How long a FETCH of messages may bring nothing where others wait behind it.
+/// How long a FETCH of messages may be silent if other messages wait for it.
 #[must_use]
 pub fn stall(account: &Account) -> Duration {
     account.options.duration("silence_timeout") / STALL_PART
@@ -32,7 +32,7 @@ pub fn stall(account: &Account) -> Duration {
 ///
 /// # Errors
 ///
-/// What kept us from it.
+/// Why there is no connection.
 pub async fn connect(
     shared: &Shared,
     account: &Account,
@@ -65,8 +65,8 @@ pub async fn connect(
     Ok(connection)
 }
 
-/// Whether the server has ended a connection on which nothing was to be done, by what a NOOP
-/// brought. Some servers also show new messages after a NOOP only.
+/// Whether the server has ended an idle connection, by the result of a NOOP. The NOOP is also
+/// needed because some servers show new messages only after one.
 ///
 /// # Errors
 ///

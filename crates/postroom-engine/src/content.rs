@@ -1,7 +1,7 @@
 //! Content: the bytes of a file as a client downloads them.
 //!
-//! A part of a received message is an extent of the original; it is decoded (transfer encoding, and
-//! for html the charset) while it streams out, so that no second copy is kept.
+//! A part of a received message is an extent of the original. It is decoded while it streams out
+//! (the transfer encoding, and for html the charset), so that no second copy is stored.
 
 use bytes::Bytes;
 use postroom_mime::TransferDecoder;
@@ -19,22 +19,22 @@ use std::ops::Range;
 /// A file that is being read.
 #[derive(Debug)]
 pub struct Download {
-    /// How many bytes the whole file has; `None` when only reading it would tell: html whose
-    /// charset is changed to UTF-8.
+    /// How many bytes the whole file has. `None`: only reading it would show this, because the
+    /// charset of html is changed to UTF-8.
     pub size_bytes: Option<u64>,
     reader: BlobReader,
     decoders: Option<Decoders>,
-    /// What is still to be given, in bytes of the download: first to pass over, then to give.
+    /// The rest of the download: how many bytes to skip, then how many to give.
     skip: u64,
     left: u64,
 }
 
-/// What is undone on the way: the transfer encoding, then the charset.
+/// The decoders: for the transfer encoding, then for the charset.
 #[derive(Debug)]
 struct Decoders {
     transfer: TransferDecoder,
     charset: Option<charset::Decoder>,
-    /// The beginning of html, held back until all of it is there that may name a charset.
+    /// The beginning of html. It is held back until everything that may name a charset has arrived.
     start: Option<Vec<u8>>,
 }
 
@@ -48,7 +48,7 @@ pub fn open(store: &Store, file: &FileRow, range: Option<Range<u64>>) -> Downloa
         }
         FileSource::Part { blob, offset, length, transfer_encoding, charset } => {
             let encoding = TransferEncoding::from_name(transfer_encoding);
-            // Files stay as they are, byte for byte; only the html that is shown is changed.
+            // Only html that is shown is changed. Files stay as they are, byte for byte.
             let is_shown = file.property == files::HTML;
             let charset = charset.as_deref().filter(|_| is_shown);
             if encoding == TransferEncoding::Identity && !is_shown {

@@ -1,8 +1,9 @@
-//! What a message says of itself: the values and files of its entity that are derived from its
-//! bytes alone, when it arrives and whenever it is decomposed again.
+//! Derives values and files of an entity from the bytes of a message alone, when it arrives and
+//! when it is parsed again.
 //!
-//! CPU work on a blocking thread. It never fails but for a file: what has no honest decomposition
-//! becomes `raw`, and a fault in the parser would cost that one message its fields.
+//! This is CPU work on a blocking thread. Its only errors are those of a file. A message that
+//! cannot be decomposed becomes `raw`. A panic of the parser costs only that one message its
+//! fields.
 
 use crate::original::Original;
 use postroom_mime::Address;
@@ -29,7 +30,7 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use uuid::Uuid;
 
-/// The properties that are derived; those that are not among [`Derived::values`] are unset.
+/// The derived properties. Those that are missing from [`Derived::values`] are unset.
 pub const PROPERTIES: &[&str] = &[
     "from",
     "fromDisplayName",
@@ -54,14 +55,14 @@ pub const PROPERTIES: &[&str] = &[
     "parserVersion",
 ];
 
-/// What of a message is kept.
+/// What to keep of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
     /// Whether the original is kept.
     pub raw: bool,
     /// Whether the html body is kept as a file.
     pub html: bool,
-    /// How many bytes of the text stand in `text`.
+    /// How many bytes of the text `text` holds.
     pub text_bytes_max: usize,
 }
 
@@ -77,16 +78,16 @@ impl Keep {
     }
 }
 
-/// What was derived.
+/// The derived values and files.
 #[derive(Debug)]
 pub struct Derived {
     /// The values of [`PROPERTIES`] that are set.
     pub values: Map<String, Json>,
-    /// The files but for the original: html, inlines, attachments.
+    /// The files without the original: html, inlines, attachments.
     pub files: Vec<NewFile>,
-    /// Why there is no honest decomposition, if there is none.
+    /// Why the message cannot be decomposed, if so.
     pub raw_reason: Option<String>,
-    /// When the last server on its way took it, in milliseconds since 1970.
+    /// When the last server on its way accepted it, in milliseconds since 1970.
     pub received_ms: Option<i64>,
     /// When its author says it was written.
     pub date_ms: Option<i64>,
@@ -99,8 +100,8 @@ impl Derived {
         if self.raw_reason.is_some() { Step::Keep } else { Step::Decompose }
     }
 
-    /// The time of receipt as the message tells it, and who says so: the last server on its way,
-    /// else its author. What cannot be true counts for nothing.
+    /// The time of receipt from the message, and its source: the last server on its way, otherwise
+    /// its author. Impossible times are ignored.
     #[must_use]
     pub fn date_time(&self, now_ms: i64) -> Option<(i64, &'static str)> {
         let told = [(self.received_ms, "received"), (self.date_ms, "date")];
@@ -234,8 +235,8 @@ fn summary(calendar: &Calendar) -> Json {
     })
 }
 
-/// The files of the message. What is a part of the original is referred to by offset; without the
-/// original it is decoded and kept by itself.
+/// The files of the message. A part of the original is stored as an offset. If the original is not
+/// kept, the part is decoded and stored itself.
 fn file_rows(message: &Message, original: &Original, keep: Keep) -> io::Result<Vec<NewFile>> {
     let html = message.html.iter().filter(|_| keep.html).map(|part| (files::HTML, part));
     let inlines = message.inlines.iter().map(|part| (files::INLINES, part));

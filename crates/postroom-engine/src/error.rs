@@ -1,4 +1,4 @@
-//! What the engine could not do.
+//! Why work of the engine failed.
 
 use std::io;
 use std::time::Duration;
@@ -9,13 +9,13 @@ pub enum Error {
     /// The store did not do what it was asked.
     #[error("the store failed")]
     Store(#[from] postroom_store::Error),
-    /// The IMAP server, or the way to it.
+    /// The IMAP server or the connection to it failed.
     #[error(transparent)]
     Imap(#[from] postroom_imap::Error),
-    /// The SMTP server, or the way to it.
+    /// The SMTP server or the connection to it failed.
     #[error(transparent)]
     Smtp(#[from] postroom_smtp::Error),
-    /// A large message could not be put aside on its way.
+    /// A large message could not be written to the spool directory.
     #[error("the spool directory cannot be written: {}", spool(.0))]
     Spool(#[source] io::Error),
     /// The account has no password.
@@ -24,7 +24,7 @@ pub enum Error {
     /// The folder was deleted while it was read.
     #[error("the folder was deleted meanwhile")]
     FolderGone,
-    /// The account was changed, or is stopped, while a connection was made for it.
+    /// The account was changed or stopped while a connection was made for it.
     #[error("the account was changed meanwhile")]
     Superseded,
     /// The server counts messages in a mailbox but lists none.
@@ -36,13 +36,13 @@ pub enum Error {
     /// The server lists no mailbox, or not all that it had.
     #[error("the server lists no mailbox, or not all: the folders stay as they are")]
     NoMailbox,
-    /// What was fetched is no longer taken: recording it has ended, and says why.
+    /// Fetched messages are no longer accepted, because recording has ended. That error says why.
     #[error("the fetched messages could not be stored")]
     Unheard,
-    /// A fault of our own in a background task.
+    /// A background task panicked.
     #[error("a background task of Postroom failed")]
     Fault(#[source] tokio::task::JoinError),
-    /// The server takes no more mail from the account just now.
+    /// The server accepts no more mail from the account now.
     #[error("the server accepts no more mail from this account now: {reply}")]
     Limited {
         /// What it said.
@@ -50,7 +50,7 @@ pub enum Error {
         /// How long nothing is sent.
         pause: Duration,
     },
-    /// Two messages in a row got the same answer, so that a third would get it too.
+    /// Two messages in a row got the same answer, so a third would get it too.
     #[error("{0}")]
     Alike(#[source] postroom_smtp::Error),
     /// A message cannot be composed.
@@ -65,9 +65,9 @@ fn counted(count: Option<u32>) -> String {
     }
 }
 
-/// What keeps a large message from being put aside, and what to do.
+/// Why a large message cannot be written to the spool directory, and what to do.
 fn spool(error: &io::Error) -> &'static str {
-    /// What the kernel says when the process, or the whole machine, has too many files open.
+    /// The kernel's errors for too many open files, in the process or on the whole machine.
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {

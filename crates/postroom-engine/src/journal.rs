@@ -1,8 +1,8 @@
 //! The journal: one line of the log for each thing that happens to a message.
 //!
-//! Whoever asks why a mail did not arrive, or did not leave, finds the line by the address of the
-//! account, by Message-ID, or by the id of the message. Lines are written after what they say is
-//! durable. Texts of servers and of messages stand in fields; the log escapes what they hold.
+//! The line shows why a mail did not arrive or leave. It can be found by the address of the
+//! account, by Message-ID, or by the id of the message. A line is written after its event is
+//! durable. Texts of servers and messages are in fields, which the log escapes.
 
 use crate::account::Account;
 use crate::account::Folder;
@@ -15,10 +15,10 @@ use postroom_store::Settlement;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// How much of a text of a message or a server stands in a line.
+/// How much of a text of a message or a server a line shows.
 const TEXT_BYTES_MAX: usize = 1024;
 
-/// What the line of a received message shows; kept while its entity is on its way to the store.
+/// The data for the line of a received message. It is kept until the entity is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
     /// Its id in the data model.
@@ -32,7 +32,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// What of a message's entity stands in its line.
+    /// The data for the line of an entity.
     #[must_use]
     pub fn of(entity: &Entity) -> Self {
         let text = |name: &str| entity.text(name).map(|text| short(text).to_owned());
@@ -48,7 +48,7 @@ impl Arrival {
     }
 }
 
-/// The beginning of a text that others wrote: a line of the log is not as long as they like.
+/// The beginning of a text that others wrote, so that they cannot make a line of the log long.
 #[must_use]
 pub fn short(text: &str) -> &str {
     text.split_at(text.floor_char_boundary(TEXT_BYTES_MAX)).0
@@ -76,7 +76,7 @@ pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
     }
 }
 
-/// Messages of a renumbered mailbox are the ones that are stored already.
+/// Messages of a renumbered mailbox were recognised as stored ones.
 pub fn recognized(account: &Account, folder: &Folder, count: u64) {
     let (account, folder) = (short(&account.address), short(&folder.title));
     tracing::info!(
@@ -95,7 +95,7 @@ pub fn deleted(folder: &Folder, uids: &UidSet) {
     tracing::info!(folder, uids, "messages deleted at the server, because they are stored here");
 }
 
-/// A message that the server announced was not to be had.
+/// A message that the server listed could not be loaded.
 pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
     let (account, folder) = (short(&account.address), short(&folder.title));
     let Miss { uid, reason, code, forever, .. } = miss;
@@ -124,7 +124,7 @@ pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
     }
 }
 
-/// What is known of an outgoing message.
+/// The data for the lines of an outgoing message.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
     /// The address of its account; `None` when the account is gone.
@@ -136,14 +136,14 @@ pub struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// What is known of an entity that is not in the queue.
+    /// The data of an entity that is not in the queue.
     #[must_use]
     pub fn of(account: Option<&'a Account>, message: &'a Entity) -> Self {
         let account = account.map(|account| account.address.as_str());
         Self { account, id: message.id, message_id: message.text("messageId").map(short) }
     }
 
-    /// What is known of a delivery.
+    /// The data of a delivery.
     #[must_use]
     pub fn claimed(account: Option<&'a Account>, claimed: &'a Claimed) -> Self {
         let account = account.map(|account| account.address.as_str());
@@ -179,7 +179,7 @@ pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settle
     }
 }
 
-/// A message is not tried for now, for a reason that is its account's.
+/// A message is not tried now, because of its account.
 pub fn waits(outgoing: Outgoing<'_>, reason: &str) {
     let Outgoing { account, id, message_id } = outgoing;
     let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
@@ -187,7 +187,7 @@ pub fn waits(outgoing: Outgoing<'_>, reason: &str) {
     tracing::warn!(account, message_id, %id, reason, "message waits: it stays in `sending`");
 }
 
-/// Writes that line for each message of the account that it is called for.
+/// A function that writes this line for a message of the account.
 pub fn waiting<'a>(account: &'a Account, reason: &'a str) -> impl Fn(Uuid, Option<&str>) + 'a {
     let account = Some(account.address.as_str());
     move |id, message_id| waits(Outgoing { account, id, message_id }, reason)
@@ -203,8 +203,8 @@ pub fn refused(outgoing: Outgoing<'_>, code: &str, reason: &str) {
     );
 }
 
-/// What the server said when it took the message: of the last recipient, since one answer to the
-/// data stands for all of a transaction.
+/// The server's reply when it accepted the message. It is that of the last recipient, because one
+/// reply to the data is for all recipients of a transaction.
 fn reply(recipients: &[Json]) -> &str {
     let reply = recipients.last().and_then(|recipient| recipient.get("reply"));
     reply.and_then(Json::as_str).unwrap_or("-")

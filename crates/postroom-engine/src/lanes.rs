@@ -1,5 +1,5 @@
-//! Lanes of decompositions: turns that all accounts share, and a lane for each account whose
-//! messages take long.
+//! Shares out the threads for decomposition: all accounts share turns, and each slow account has a
+//! lane of its own.
 //!
 //! ```text
 //!   work ──► is its account slow? ── no ──► a turn ──► over TURN_MAX: the turn is given back,
@@ -8,8 +8,8 @@
 //!                              or more at once ──► QUICK_MIN quick ones: it takes turns again
 //! ```
 //!
-//! No message can be stopped in the midst of it. So what takes long goes on beside the turns, and
-//! what follows it in the same account waits for it; other accounts do not.
+//! The decomposition of a message cannot be interrupted. So a long one continues outside the turns.
+//! Later messages of the same account wait for it, and other accounts do not.
 
 use postroom_store::Work;
 use std::collections::HashMap;
@@ -26,9 +26,9 @@ use uuid::Uuid;
 
 /// How long a decomposition keeps its turn.
 const TURN_MAX: Duration = Duration::from_millis(500);
-/// So many decompositions in a row that take no longer make an account quick again.
+/// After so many quick decompositions in a row, an account counts as quick again.
 const QUICK_MIN: usize = 4;
-/// So many slow accounts, or more where there are more turns, decompose at once.
+/// How many slow accounts may decompose at once. It is more if there are more turns.
 const SLOW_MIN: usize = 2;
 
 /// The lanes of all accounts.
@@ -46,14 +46,14 @@ pub struct Lanes {
 /// The lane of a slow account.
 #[derive(Debug)]
 struct Lane {
-    /// The permit for the one that is under way.
+    /// The permit for the running decomposition.
     place: Semaphore,
     /// How many in a row were quick.
     quick: AtomicUsize,
 }
 
 impl Lanes {
-    /// Lanes with so many turns for work that runs there.
+    /// Lanes with so many turns.
     #[must_use]
     pub fn new(turns: usize, work: Work) -> Self {
         Self {
@@ -91,14 +91,14 @@ impl Lanes {
         let new = || Arc::new(Lane { place: Semaphore::new(1), quick: AtomicUsize::new(0) });
         let lane = Arc::clone(self.lanes().entry(account).or_insert_with(new));
         drop(turn);
-        // It runs already, whether there is room for it or not.
+        // It is running already, whether there is room for it or not.
         let place = lane.place.try_acquire();
         let _slow = place.is_ok().then(|| self.slow.try_acquire());
         work.await
     }
 
-    /// Waits while an account is slow and one of its decompositions is under way: it is to hold
-    /// no more memory than it does.
+    /// Waits while an account is slow and one of its decompositions is running, so that it takes no
+    /// further memory.
     pub async fn ready(&self, account: Uuid) {
         if let Some(lane) = self.lane(account) {
             let _place = lane.place.acquire().await;

@@ -1,13 +1,13 @@
-//! The processor: what moves mail between the servers and the data model.
+//! The engine: moves mail between the servers and the data model.
 //!
 //! ```text
 //!   supervisor ──► one receiver and one sender for each enabled account
 //!   receiver:  survey │ watch ──► fetch ──► decompose ──► commit ──► wishes      (receive/)
 //!   sender:    prepare ──► claim ──► transmit ──► settle                         (send/)
 //! ```
-//! Wake-ups carry nothing: each loop asks the store what to do, so start, crash and failover are
-//! one code path. Rules that hold here: nothing is changed at a server before its record is
-//! durable; one bad message never stops a folder; one bad server never delays another account.
+//! Wake-ups carry no data. Each loop asks the store what to do, so start, crash and change are one
+//! code path. Rules of this crate: (1) Nothing is changed at a server before its record is durable.
+//! (2) One bad message never stops a folder. (3) One bad server never delays another account.
 
 pub mod error;
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
-/// How much of a message is looked at to find the end of its header.
+/// How much of a message is searched for the end of its header.
 const START_BYTES: usize = 64 << 10;
 
 /// The bytes of a message.
@@ -18,7 +18,7 @@ const START_BYTES: usize = 64 << 10;
 pub enum Original {
     /// In memory.
     Memory(Bytes),
-    /// In a file of the spool directory, which goes away with this value.
+    /// In a file of the spool directory. Dropping this value deletes the file.
     Spool {
         /// The file.
         file: NamedTempFile,
@@ -72,8 +72,8 @@ impl Original {
         }
     }
 
-    /// What the message is known by in another life of its mailbox: a hash of its bytes without
-    /// the fields in which servers note its state.
+    /// The hash by which the message is recognised in another epoch of its mailbox. Fields in which
+    /// servers write the state of a message are left out.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Original {
         }
     }
 
-    /// The first bytes of the message: its header, unless that is very long.
+    /// The first bytes of the message. They contain the header, unless it is very long.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ pub fn hash_of(bytes: &[u8]) -> [u8; 16] {
     finished(&hasher)
 }
 
-/// Takes the header into a hash, without the fields that servers write; gives what follows it.
+/// Adds the header to a hash, without the fields that servers write. Gives the bytes after it.
 fn hash_header<'a>(hasher: &mut blake3::Hasher, start: &'a [u8]) -> &'a [u8] {
     let mut rest = start;
     let mut is_skipped = false;
@@ -141,7 +141,7 @@ fn hash_header<'a>(hasher: &mut blake3::Hasher, start: &'a [u8]) -> &'a [u8] {
     rest
 }
 
-/// Fields in which servers that keep mail in mbox files note UIDs and flags within the message.
+/// Fields in which servers with mbox files write UIDs and flags into the message.
 fn is_written_by_servers(line: &[u8]) -> bool {
     const FIELDS: [&[u8]; 6] =
         [b"X-IMAPbase", b"X-IMAP", b"X-UID", b"X-Keywords", b"X-Status", b"Status"];

@@ -1,4 +1,4 @@
-//! What a message needs before it can be sent, and what it is made of.
+//! What a message needs before it can be sent, and the properties that it is composed of.
 
 use postroom_mime::Defects;
 use postroom_mime::compose;
@@ -28,7 +28,7 @@ const KINDS: [&str; 3] = ["to", "cc", "bcc"];
 
 /// The properties that place a message in a thread.
 pub const THREAD: [&str; 2] = ["inReplyTo", "references"];
-/// What a text that is no message id is refused with.
+/// The reason for refusing a text that is not a message id.
 const NO_MESSAGE_ID: &str = "is not a message id (RFC 5322 §3.6.4): use ASCII such as id@host, \
                              without blanks; an id without `@` needs angle brackets";
 
@@ -43,8 +43,8 @@ pub struct Recipient {
     pub address: String,
 }
 
-/// The message with the properties that it is composed of alone: a property that is read here and
-/// not listed there is not found, and so no change of it can be overlooked.
+/// The message with only the properties that it is composed of. So code that reads a property
+/// outside [`COMPOSED`] finds nothing, and no change of such a property can be missed.
 #[must_use]
 pub fn composed_of(message: &Entity) -> Entity {
     let mut message = message.clone();
@@ -113,9 +113,9 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// The message ids in a text, without angle brackets: one, or several with blanks or commas between
-/// them. Words beside ids in brackets mean nothing (RFC 5322 §4.5.4: `Your mail <id@host>`). `None`
-/// when there is no id, or anything else.
+/// The message ids in a text, without angle brackets: one, or several separated by blanks or
+/// commas. Words outside brackets are ignored (RFC 5322 §4.5.4: `Your mail <id@host>`). `None`:
+/// there is no id, or something else.
 #[must_use]
 pub fn message_ids(text: &str) -> Option<Vec<String>> {
     let mut found = vec![];
@@ -144,7 +144,7 @@ pub fn message_ids(text: &str) -> Option<Vec<String>> {
     (!found.is_empty()).then_some(found)
 }
 
-/// A Message-ID of our own: unique, under the domain of the author (RFC 5322 §3.6.4).
+/// Makes a unique Message-ID with the domain of the author (RFC 5322 §3.6.4).
 #[must_use]
 pub fn new_message_id(from: &str, id: Uuid) -> String {
     let wire = wire_address(from).map_or_else(|_| from.to_owned(), |wire| wire.address);
@@ -173,8 +173,8 @@ pub fn decoded_words(text: &str) -> String {
     encoded_word::decode(text, &mut words_left, &mut Defects::default())
 }
 
-/// The recipients of a message, each address once: those of `recipients` with their names first,
-/// then what `to`, `cc` and `bcc` add.
+/// The recipients of a message, each address once: first those of `recipients` with their names,
+/// then the others of `to`, `cc` and `bcc`.
 ///
 /// # Errors
 ///
@@ -237,7 +237,7 @@ fn has_name(text: &str) -> bool {
     angle.is_some_and(|(_, address)| address::problem(address.trim()).is_none())
 }
 
-/// What keeps mail from being sent to an address.
+/// Why mail cannot be sent to an address.
 fn address_problem(text: &str) -> Option<String> {
     let problem = address::problem(text)?;
     if !has_name(text) {
@@ -249,7 +249,8 @@ fn address_problem(text: &str) -> Option<String> {
     Some(format!("takes an address only; an address with a name goes into `recipients` as {row}"))
 }
 
-/// Checks header fields to add: a list of `[name, value]`, none of those that Postroom writes.
+/// Checks additional header fields: a list of `[name, value]` without the fields that Postroom
+/// writes itself.
 fn header_problems(headers: &Json) -> Vec<Invalid> {
     if headers.is_null() {
         return vec![];

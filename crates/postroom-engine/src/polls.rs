@@ -1,8 +1,8 @@
-//! Polls: when each folder of an account is visited next, and what is wrong with it.
+//! Polls: when each folder of an account is polled next, and what is wrong with it.
 //!
-//! A visit that went well is repeated after the folder's interval, one that went wrong after a
-//! delay that grows; so a folder that ends every connection costs the others a connection now and
-//! then, and no more.
+//! After a successful poll, the next one follows after the folder's interval. After a failed poll,
+//! the delay grows. So a folder that ends every connection costs the other folders only a
+//! connection now and then.
 
 use crate::account::Account;
 use crate::account::Folder;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// The last visit to a folder, or the last survey.
+/// The last poll of a folder, or the last survey.
 #[derive(Debug, Clone)]
 pub struct Visit {
     at: Instant,
@@ -30,14 +30,14 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// It went well; `at_once`: there is more to be done.
+    /// A successful one. `at_once`: there is more to do.
     #[must_use]
     pub fn good(at_once: bool) -> Self {
         let wait = at_once.then_some(Duration::ZERO);
         Self { at: Instant::now(), wait, failures: 0, trouble: None }
     }
 
-    /// It went well, and this is left to be done.
+    /// A successful one after which this is left to do.
     #[must_use]
     pub fn after(left: Left) -> Self {
         match left {
@@ -47,20 +47,20 @@ impl Visit {
         }
     }
 
-    /// The same with something that a person is to know.
+    /// The same with a problem, for people.
     #[must_use]
     pub fn with_trouble(self, trouble: Option<String>) -> Self {
         Self { trouble, ..self }
     }
 
-    /// Whether it went well, be there trouble to tell of or not.
+    /// Whether it was successful, with or without a problem to report.
     #[must_use]
     pub fn went_well(&self) -> bool {
         self.failures == 0
     }
 
-    /// It went wrong, as it may have done before. It is due again after a delay that is at least
-    /// `least`, and that begins anew when something was achieved.
+    /// A failed one, perhaps one of several in a row. The next is due after a delay of at least
+    /// `least`. The delay starts again from the shortest if something was achieved.
     #[must_use]
     pub fn bad(before: Option<&Self>, shared: &Shared, trouble: Trouble) -> Self {
         let Trouble { text, least, has_progressed } = trouble;
@@ -92,7 +92,7 @@ pub struct Trouble {
     pub text: String,
     /// How long to wait at least.
     pub least: Duration,
-    /// Whether something was achieved all the same.
+    /// Whether something was recorded all the same.
     pub has_progressed: bool,
 }
 
@@ -105,13 +105,14 @@ pub struct Polls {
 }
 
 impl Polls {
-    /// Forgets what is no longer monitored: when it is again, it is due at once.
+    /// Removes folders that are no longer monitored. If they are monitored again, they are due at
+    /// once.
     pub fn retain_monitored(&mut self, account: &Account) {
         let is_monitored = |id: &Uuid| account.monitored().any(|folder| folder.id == *id);
         self.visits.retain(|id, _| is_monitored(id));
     }
 
-    /// Notes which mailboxes a survey found: a folder whose mailbox is back is due at once.
+    /// Notes which mailboxes a survey found. A folder whose mailbox is back is due at once.
     pub fn surveyed(&mut self, account: &Account, found: &BTreeSet<MailboxName>) {
         let is_found = |folder: &&Folder| found.contains(&folder.mailbox);
         let (found, missing): (Vec<_>, Vec<_>) = account.monitored().partition(is_found);
@@ -134,7 +135,7 @@ impl Polls {
         due.into_iter().map(|(_, folder)| folder).collect()
     }
 
-    /// When the next folder is due, `but` for one; `None` when nothing else is monitored.
+    /// When the next folder is due, except the folder `but`. `None`: no other folder is monitored.
     #[must_use]
     pub fn next(&self, account: &Account, but: Option<Uuid>) -> Option<Instant> {
         let others = account.monitored().filter(|folder| Some(folder.id) != but);

@@ -1,16 +1,16 @@
-//! The pulse of the engine: whether what should run does, for who asks after its health.
+//! The health of the engine: whether everything runs that should run.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
-/// What is known to be wrong just now.
+/// The present problems.
 #[derive(Debug, Default)]
 pub struct Pulse {
     /// Why the configuration could not be read the last time.
     unread: Mutex<Option<String>>,
-    /// How many tasks ended by a fault, and are not begun anew yet.
+    /// How many tasks panicked and are not started again yet.
     ended: AtomicUsize,
 }
 
@@ -25,7 +25,7 @@ impl Pulse {
         self.ended.store(0, Ordering::Relaxed);
     }
 
-    /// Runs a task, and notes when it ends by a fault.
+    /// Runs a task, and notes a panic.
     pub async fn watch<T>(&self, task: impl Future<Output = T>) -> T {
         let ended = Ended(self);
         let done = task.await;

@@ -1,14 +1,15 @@
-//! The receive path: from a mailbox at the account's IMAP server to committed messages.
+//! The receive path: from a mailbox at the IMAP server of an account to committed messages. See
+//! `docs/receive.md`.
 //!
 //! ```text
 //!   watch ──► fetch ──► decompose ──► commit ──► wishes
 //!   what is   portions  fields and    one trans-  \Deleted, \Seen: only for what
 //!   new?      of bytes  parts (CPU)   action each is durable, and recorded with it
 //! ```
-//! There is no queue: the server keeps the mail, and the ledger says what of it is recorded. A
-//! portion is fetched while the one before it is decomposed and the one before that committed.
-//! Nothing before `commit` has an effect that anyone can see, and `commit` does nothing the second
-//! time for the same (folder, UIDVALIDITY, UID).
+//! There is no queue, because the server keeps the mail, and the ledger says which of it is
+//! recorded. A portion is fetched while the one before is decomposed, and the one before that
+//! committed. Nothing before `commit` shows the message to a client. `commit` has no effect the
+//! second time for the same folder, epoch and UID.
 
 pub mod asks;
 
@@ -59,12 +60,12 @@ use watch::Known;
 use watch::News;
 use wishes::At;
 
-/// Takes one message through the same path, on a connection that nothing else uses; whether it is
-/// recorded. What the server does not give stays pending, and says why.
+/// Takes one message through the same path, on a connection that nothing else uses. Gives whether
+/// it is recorded. A message that the server does not return stays pending, with the reason.
 ///
 /// # Errors
 ///
-/// What the store could not do.
+/// Errors of the store.
 pub async fn receive_one(
     shared: &Arc<Shared>,
     who: (&Account, &Folder),
@@ -118,24 +119,24 @@ const PORTIONS_IN_FLIGHT: usize = 2;
 /// A portion that is being decomposed.
 type Portion = JoinHandle<Result<collector::Ready, Error>>;
 
-/// Whether a folder wants another turn at once.
+/// When a folder needs its next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {
-    /// All that was announced is recorded, or pending.
+    /// Every listed message is recorded or pending.
     Nothing,
     /// There is more to be fetched.
     More,
-    /// Nothing, and the folder is to be left alone for so long.
+    /// Nothing, and the folder is not polled for this long.
     Rarely(Duration),
 }
 
-/// Takes what is new in one folder through the whole path, until nothing is left or its turn is
+/// Takes the new messages of one folder through the whole path, until none is left or its turn is
 /// over.
 ///
 /// # Errors
 ///
-/// What ended the connection, or what the store could not do. What was committed until then stays,
-/// and the next call goes on from there.
+/// What ended the connection, or errors of the store. Committed messages stay, and the next call
+/// continues after them.
 pub async fn receive(
     shared: &Arc<Shared>,
     (account, folder): (&Account, &Folder),
@@ -151,7 +152,8 @@ pub async fn receive(
     let mut count = 0;
     let fetched = fetch::fetch(shared, who, connection, (&mut known.asks, turn), (&news, sender));
     let committed = commit::commit(shared, who, (&news, &mut count), receiver);
-    // Both run to their end: what was fetched before a connection broke is committed all the same.
+    // Both run to their end, so that messages that were fetched before the connection broke are
+    // committed.
     let (fetched, committed) = tokio::join!(fetched, committed);
     known.recorded += count;
     known.withheld += fetched.withheld;

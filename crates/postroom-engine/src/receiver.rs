@@ -1,8 +1,8 @@
-//! The receiver of one account: connects, surveys, polls, and begins again when a connection ends.
+//! The receiver of one account: connects, surveys, polls, and starts again when a connection ends.
 //!
 //! It owns the account's IMAP connection. Changes of the configuration arrive by a watch channel
-//! and take effect within the current step; whatever is dropped in the middle is asked for again,
-//! because the ledger knows what is recorded.
+//! and take effect within the current step. Interrupted work is repeated, because the ledger knows
+//! what is recorded.
 
 use crate::account::Account;
 use crate::account::Folder;
@@ -40,24 +40,25 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// After so many rounds without news a connection is made anew: some servers show on each
-/// connection what was there when it began.
+/// After so many rounds without new mail, the connection is made again, because some servers show
+/// on a connection only the mail that was there when it began.
 const QUIET_ROUNDS_MAX: u32 = 15;
 
-/// The longest delay after our own store or disk failed: room may come back any moment.
+/// The longest delay after our own store or disk failed, because room may come back at any moment.
 const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
 
-/// After so many messages in a row that came late on connections of their own, all wait as long.
+/// After so many late messages in a row that arrived on connections of their own, the server counts
+/// as slow, and all messages get the longer time.
 const LATE_MIN: u32 = 3;
 
-/// Why attending an account ended without an error.
+/// Why the work on a connection ended without an error.
 enum Ended {
-    /// Its servers or credentials are others now.
+    /// The servers or credentials of the account have changed.
     Reconfigured,
     /// Nothing is monitored; the connection was closed until the next survey.
     Idle(Instant),
-    /// All is well, but the connection is to be made anew: it is old, or the server ended it while
-    /// nothing was to be done.
+    /// All is well, but a new connection is needed, because the old one has reached its maximum
+    /// age, or the server ended it while it was idle.
     Worn,
 }
 
@@ -98,9 +99,9 @@ pub async fn run(
                     if changed.is_err() {
                         return;
                     }
-                    // Another server or password may mend what was wrong, and who saves them, or
-                    // asks for it, wants to see. Anything else does not, and must not make another
-                    // attempt with a password that was refused.
+                    // Another server or password may solve the problem, and the person who saves
+                    // them, or asks for a try, waits for the result. Any other change does not, and
+                    // must not cause another attempt with a refused password.
                     let now = Arc::clone(&setup.borrow_and_update());
                     if !now.connects_like(&account) {
                         receiver.begin_anew();
@@ -121,23 +122,24 @@ struct Receiver {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
     known: HashMap<Uuid, Known>,
-    /// The messages that are asked for on a connection of their own.
+    /// The messages that are fetched on a connection of their own.
     alone: Alone,
-    /// How many of them in a row came, but late: the server is slow, and they are well.
+    /// How many of them in a row arrived late. Then the server is slow, and the messages are fine.
     late: u32,
     polls: Polls,
     survey: Option<Visit>,
     has_surveyed: bool,
     /// Whether something was recorded since the last failure.
     has_progressed: bool,
-    /// How often in a row a connection was not made, or ended before its first round was through.
+    /// How often in a row a connection could not be made, or ended before its first round was
+    /// complete.
     failures: u32,
-    /// How often in a row we were not let in.
+    /// How often in a row the login was refused.
     refusals: Refusals,
 }
 
 impl Receiver {
-    /// What is known was learnt at another server, or under another name there.
+    /// Forgets everything, because it was learnt at another server or under another login.
     fn begin_anew(&mut self) {
         self.forgive();
         self.refusals = Refusals::new(false);
@@ -148,7 +150,7 @@ impl Receiver {
         self.has_surveyed = false;
     }
 
-    /// Attempts begin anew.
+    /// Resets the delays between attempts.
     fn forgive(&mut self) {
         self.failures = 0;
         self.refusals.forgive();
@@ -210,7 +212,7 @@ impl Receiver {
             }
             self.report(&account).await;
             if account.monitored().next().is_none() && !is_changed {
-                // Nobody is kept waiting by a goodbye that is not answered.
+                // An unanswered LOGOUT does no harm.
                 let _ = connection.logout().await;
                 return Ok(Ended::Idle(next_survey));
             }
@@ -244,13 +246,13 @@ impl Receiver {
         }
     }
 
-    /// Whether a whole round went well that polled so many folders: a login alone proves nothing.
+    /// Whether a whole round of `polled` folders went well. A login alone proves nothing.
     fn is_well(&self, account: &Account, polled: usize) -> bool {
         let has_listed = self.survey.as_ref().is_some_and(Visit::went_well);
         has_listed && (polled > 0 || self.polls.trouble(account).is_none())
     }
 
-    /// Says how the account fares while its connection stands.
+    /// Reports the state of the account while its connection is open.
     async fn report(&self, account: &Account) {
         let surveyed = self.survey.as_ref().and_then(|survey| survey.trouble.as_deref());
         match surveyed.or(self.polls.trouble(account)) {
@@ -259,8 +261,8 @@ impl Receiver {
         }
     }
 
-    /// Surveys when that is due; gives when it is due next. A list that is refused leaves the
-    /// folders that are known to be polled.
+    /// Surveys if that is due. Gives when it is due next. If the server refuses the list, the known
+    /// folders are still polled.
     async fn survey_if_due(
         &mut self,
         account: &Account,
@@ -279,7 +281,7 @@ impl Receiver {
                 (Visit::good(false).with_trouble(found.trouble), Ok(()))
             }
             Err(error) => {
-                // The folders have their turn before it is tried again.
+                // The folders get their turn before the survey is tried again.
                 let least = (self.shared.settings.reconnect_first * 4).max(hint(&error));
                 let trouble = Trouble { text: chain(&error), least, has_progressed: false };
                 let visit = Visit::bad(self.survey.as_ref(), &self.shared, trouble);
@@ -291,8 +293,8 @@ impl Receiver {
         result.map(|()| next)
     }
 
-    /// Polls the folders that are due, each for one turn, the one that has waited longest first;
-    /// gives how many went well.
+    /// Polls the due folders, each for one turn. The folder that has waited longest comes first.
+    /// Gives how many polls went well.
     async fn poll_due(
         &mut self,
         account: &Account,
@@ -318,7 +320,7 @@ impl Receiver {
         Ok(count)
     }
 
-    /// Notes what became of a message that was asked for on a connection of its own.
+    /// Notes the result of a message that was fetched on a connection of its own.
     fn alone_ended(&mut self, ended: &alone::Ended) {
         if let Some(known) = self.known.get_mut(&ended.folder) {
             known.asks.back(ended.uid, ended.asked);
@@ -331,11 +333,11 @@ impl Receiver {
         self.late = if ended.is_late { self.late.saturating_add(1) } else { 0 };
     }
 
-    /// Gives one folder its turn, and notes how it went; whether it went well.
+    /// Gives one folder its turn and notes the result. Gives whether it went well.
     ///
     /// # Errors
     ///
-    /// What takes the connection, or the account, with it.
+    /// Errors that end the connection, or are about the whole account.
     async fn poll(
         &mut self,
         (account, folder): (&Account, &Folder),
@@ -371,7 +373,7 @@ impl Receiver {
         let visit = Visit::bad(before, &self.shared, trouble);
         let is_repeated = visit.is_repeated();
         self.polls.visited(folder.id, visit);
-        // A connection that is lost once tells nothing of the folder.
+        // A connection that is lost once says nothing about the folder.
         if leaves_others || is_repeated {
             let report = FolderReport { status_text: Some(text), ..FolderReport::default() };
             self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
@@ -380,7 +382,7 @@ impl Receiver {
     }
 }
 
-/// How long the server wants us to wait.
+/// How long the server asks us to wait.
 fn hint(error: &Error) -> Duration {
     if let Error::Imap(error) = error
         && let ImapVerdict::RetryLater { after: Some(hint) } = error.verdict()

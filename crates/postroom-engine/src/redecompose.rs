@@ -1,13 +1,13 @@
-//! Decomposing again: the present parser over originals that are stored, as a job that goes on
-//! after a restart.
+//! Parses stored originals again with the parser of this release, as a job that continues after a
+//! restart.
 //!
 //! ```text
 //!   job ──► page of messages ──► original ──► derive ──► what differs ──► one change each
 //!    ▲                           (a few at once)                           with its feed row
 //!    └── how far it is, with each change
 //! ```
-//! How far a job is, is recorded with each change. What was not recorded as done is done again,
-//! which changes nothing. Only what is derived from the bytes changes; a state that business logic
+//! Progress is committed with each change. After a crash, unrecorded messages are processed again,
+//! which is harmless. Only values that follow from the bytes change. A state that business logic
 //! has set stays.
 
 use crate::derive;
@@ -50,12 +50,12 @@ use uuid::Uuid;
 
 /// How many messages are read together.
 const PAGE: u32 = 100;
-/// How many messages are worked on at once.
+/// How many messages are processed at once.
 const AT_ONCE: usize = 4;
-/// How long the store is left alone after it failed.
+/// How long to wait after the store failed.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Does the jobs there are, in the order in which they were asked for, until it is stopped.
+/// Runs the jobs in the order in which they were created, until it is stopped.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut news = shared.store.watch_jobs();
     loop {
@@ -66,7 +66,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 None => Ok(false),
             }
         };
-        // Whatever is cut off here is done again.
+        // Whatever is interrupted here is repeated.
         let wait = tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -88,7 +88,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-/// Does a job to its end, or until it is taken away.
+/// Runs a job to its end, or until it is deleted.
 ///
 /// # Errors
 ///
@@ -126,7 +126,7 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
                 Ok::<_, Error>((id, keep, look(shared, domain, message, keep).await?))
             });
         }
-        // In their order: the job goes on behind the last one that is recorded.
+        // They are recorded in order, because the job continues after the last recorded one.
         let mut found = futures_util::stream::iter(tasks).buffered(AT_ONCE);
         while let Some(found) = found.next().await {
             let (id, keep, found) = found?;
@@ -141,9 +141,9 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
     }
 }
 
-/// Records what was found of a message, unless nothing differs: that is recorded with the next
-/// change, or at the end of the page. Somebody who changes the message meanwhile goes first. Gives
-/// the job as it is then; `None` when it was stopped.
+/// Records the result for a message. If nothing differs, it is recorded with the next change or at
+/// the end of the page. If a client changes the message meanwhile, the client's change comes first.
+/// Gives the updated job. `None`: it was stopped.
 async fn record(
     shared: &Arc<Shared>,
     (job, class): (&Job, &Class),
@@ -190,12 +190,12 @@ async fn end(shared: &Shared, mut job: Job, reason: Option<&str>) -> Result<(), 
     job.state = JobState::Done;
     job.ended_ms = Some(shared.clock.now_ms());
     job.reason = reason.map(str::to_owned).or(job.reason);
-    // Taken away at this very moment: then it has ended as well.
+    // It was deleted at this moment, so it has ended as well.
     shared.store.job_progress(&job).await?;
     Ok(())
 }
 
-/// What was found of one message.
+/// The result for one message.
 enum Found {
     Same,
     Different(Box<Redecomposed>),
@@ -212,7 +212,7 @@ async fn look(
     let rows = shared.store.file_list_all(domain, message.id).await?;
     let original = match original(shared, &rows).await {
         Ok(Some(original)) => original,
-        // Deleted meanwhile.
+        // The message was deleted meanwhile.
         Ok(None) => return Ok(Found::Same),
         Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
             return Ok(Found::Failed(error.to_string()));
@@ -233,7 +233,7 @@ async fn look(
     Ok(Found::Different(Box::new(Redecomposed { message, changes, files })))
 }
 
-/// The original of a message; `None` when it has none any more. A large one goes through the spool
+/// The original of a message. `None`: it has none any more. A large original goes through the spool
 /// directory.
 async fn original(shared: &Shared, rows: &[FileRow]) -> Result<Option<Original>, Error> {
     let Some(row) = rows.iter().find(|row| row.property == files::RAW_MESSAGE) else {
@@ -255,7 +255,7 @@ async fn original(shared: &Shared, rows: &[FileRow]) -> Result<Option<Original>,
     spool.finish().await.map(Some).map_err(Error::Spool)
 }
 
-/// The properties that have another value now; null unsets.
+/// The properties whose values differ now. Null unsets.
 fn changes(message: &Entity, derived: &Derived, now_ms: i64) -> Map<String, Json> {
     let mut changes = Map::new();
     let mut put = |name: &str, value: Cow<'_, Json>| {
@@ -267,7 +267,7 @@ fn changes(message: &Entity, derived: &Derived, now_ms: i64) -> Map<String, Json
         put(name, Cow::Borrowed(derived.values.get(*name).unwrap_or(&Json::Null)));
     }
     let mut put = |name: &str, value: Json| put(name, Cow::Owned(value));
-    // A state that business logic has set stays, and so does what belongs to it.
+    // A state that business logic has set stays, and so do its other properties.
     let before = message.text("messageState").and_then(MessageState::from_name);
     if let (Some(_), Ok(Some(after))) = (before, state::next(before, derived.step())) {
         put("messageState", json!(after.as_str()));
@@ -284,7 +284,7 @@ fn changes(message: &Entity, derived: &Derived, now_ms: i64) -> Map<String, Json
     changes
 }
 
-/// What is kept of the messages of each folder, by the options that hold now.
+/// What to keep of the messages of each folder, by the present options.
 struct Keeps<'a> {
     shared: &'a Shared,
     domain: &'a Domain,
@@ -292,7 +292,7 @@ struct Keeps<'a> {
 }
 
 impl Keeps<'_> {
-    /// What is kept of a message. Its original is here, so that stays.
+    /// What to keep of a message. The original exists, so it stays.
     async fn of(&mut self, message: &Entity) -> Result<Keep, Error> {
         let id = |entity: &Entity, name: &str| entity.text(name).and_then(|id| id.parse().ok());
         let folder_id: Option<Uuid> = id(message, "folder_id");

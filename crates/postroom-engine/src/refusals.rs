@@ -1,14 +1,15 @@
-//! Refusals: when a login that was refused is tried again.
+//! Decides when to try a refused login again.
 //!
-//! A login that the server took before is tried again within the hour: most such refusals pass by
-//! themselves. One that never was good is tried a few times and then rarely, so that the server
-//! does not lock the account.
+//! A login that the server accepted before is tried again within the hour, because most such
+//! refusals are temporary. A login that was never accepted is tried a few times and then rarely, so
+//! that the server does not lock the account.
 
 use crate::settings::Settings;
 use postroom_model::Timestamp;
 use std::time::Duration;
 
-/// After so many refusals in a row, a login that never was good is tried at long intervals only.
+/// After so many refusals in a row, a login that was never accepted is tried only at long
+/// intervals.
 const REFUSALS_MAX: u32 = 3;
 
 /// How often in a row a login was refused.
@@ -32,7 +33,7 @@ impl Refusals {
         self.was_let_in
     }
 
-    /// The server takes the login.
+    /// Notes that the server accepted the login.
     pub fn let_in(&mut self) {
         self.was_let_in = true;
     }
@@ -42,8 +43,8 @@ impl Refusals {
         self.count = 0;
     }
 
-    /// The login was refused once more: the delay before the next attempt. `usual` is that after
-    /// other failures.
+    /// Notes a refusal. Gives the delay before the next attempt. `usual` is the delay after other
+    /// failures.
     pub fn refused(&mut self, settings: &Settings, usual: Duration) -> Duration {
         self.count = self.count.saturating_add(1);
         if !self.was_let_in {
@@ -54,7 +55,7 @@ impl Refusals {
         settings.relogin.get(at).copied().unwrap_or(last)
     }
 
-    /// What a person should know and do, after the words of the refusal; the next attempt is at
+    /// What a person should know and do. It follows the server's reply. The next attempt is at
     /// `at_ms`.
     #[must_use]
     pub fn advice(&self, is_wrong_login: bool, at_ms: i64) -> String {

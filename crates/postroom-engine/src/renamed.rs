@@ -1,8 +1,8 @@
-//! Renamed: a monitored folder whose mailbox has another name at the server follows it.
+//! Follows renamed mailboxes: a monitored folder takes the new name of its mailbox.
 //!
-//! LIST does not tell of it: one name is gone and another is there. The mailbox is known again by
-//! its UIDVALIDITY, and by what the server says of messages that are recorded: without a witness no
-//! folder follows anything.
+//! LIST does not report a rename: one name is gone, and another one is new. The mailbox is
+//! recognised by its UIDVALIDITY and by the facts about its recorded messages. Without such
+//! evidence, no folder is changed.
 
 use crate::account::Account;
 use crate::account::Folder;
@@ -19,12 +19,12 @@ use postroom_store::FolderMailbox;
 use postroom_store::Origin;
 use std::collections::BTreeSet;
 
-/// How many new mailboxes are looked at in one survey.
+/// How many new mailboxes are checked in one survey.
 const CANDIDATES_MAX: usize = 50;
-/// At how many of the newest recorded messages, and how many others, is looked.
+/// How many of the newest recorded messages, and how many others, are compared.
 const WITNESSES: (usize, usize) = (8, 8);
 
-/// Gives folders whose mailboxes are gone the names of new mailboxes that are the same ones.
+/// Gives folders whose mailboxes are gone the names of the new mailboxes that are the same ones.
 ///
 /// # Errors
 ///

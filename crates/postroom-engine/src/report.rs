@@ -1,4 +1,4 @@
-//! Reports: what an account's or a folder's row says about how it fares.
+//! Reports: writes `state` and `statusText` of accounts.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -12,18 +12,18 @@ use std::sync::PoisonError;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// How the connection of an account fares.
+/// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// The first connection is being made.
     Connecting,
     /// All is well.
     Ready,
-    /// Something does not work, the rest does; or a connection was lost and is made again.
+    /// A part does not work, or a connection was lost and is being made again.
     Degraded,
     /// Nothing works until a person, or the server, changes something.
     Failed,
-    /// Nothing is to be done.
+    /// There is nothing to do.
     Disabled,
 }
 
@@ -41,8 +41,8 @@ impl State {
     }
 }
 
-/// Writes the state of an account, once for each change. Its receiver and its sender each say how
-/// they fare; the account shows the worse of it.
+/// Writes the state of an account after each change. Receiver and sender report separately, and the
+/// account shows the worse state.
 #[derive(Debug)]
 pub struct Reporter {
     store: Store,
@@ -53,14 +53,14 @@ pub struct Reporter {
     said: Mutex<Said>,
 }
 
-/// What was said last.
+/// The last reports.
 #[derive(Debug, Default)]
 struct Said {
-    /// By the receiver; `None` when the account has none.
+    /// That of the receiver. `None`: the account has none.
     receiving: Option<(State, String)>,
-    /// What the sender's trouble is; `None` when it has none.
+    /// The trouble of the sender. `None`: it has none.
     sending: Option<String>,
-    /// What the row shows.
+    /// What the account shows now.
     shown: Option<(State, String)>,
 }
 
@@ -86,21 +86,21 @@ impl Reporter {
         self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The receiver says how it fares, with what a person should know; empty when all is well.
+    /// Takes a report of the receiver, with a text for people. Empty: all is well.
     pub async fn receiving(&self, state: State, text: &str) {
         let mut said = self.said.lock().await;
         said.receiving = Some((state, text.to_owned()));
         self.show(&mut said).await;
     }
 
-    /// The sender says what its trouble is; `None` when all is well.
+    /// Takes the trouble of the sender. `None`: all is well.
     pub async fn sending(&self, trouble: Option<String>) {
         let mut said = self.said.lock().await;
         said.sending = trouble.map(|text| format!("sending: {text}"));
         self.show(&mut said).await;
     }
 
-    /// A report that cannot be written is logged; the next one is written again.
+    /// A report that cannot be written is logged. The next report is written in any case.
     async fn show(&self, said: &mut Said) {
         let (state, text) = said.together();
         if said.shown.as_ref() == Some(&(state, text.clone())) {
@@ -124,7 +124,7 @@ impl Reporter {
     }
 }
 
-/// Writes to the log how an account fares.
+/// Writes the state of an account to the log.
 fn tell(account: &str, state: State, text: &str) {
     let (account, text) = (journal::short(account), journal::short(text));
     let word = state.as_str();
@@ -171,8 +171,8 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Whether trying the same again soon is of no use: wrong password, no password, a server that
-/// cannot do what the account asks of it.
+/// Whether a quick retry is useless: a wrong or missing password, or a server that cannot do what
+/// the account demands.
 #[must_use]
 pub fn needs_a_person(error: &Error) -> bool {
     match error {
@@ -194,7 +194,7 @@ pub fn needs_a_person(error: &Error) -> bool {
     }
 }
 
-/// Whether the server does not take the login and password that it was given.
+/// Whether the server refuses the login and password.
 #[must_use]
 pub fn is_wrong_login(error: &Error) -> bool {
     let no_login =
@@ -202,7 +202,8 @@ pub fn is_wrong_login(error: &Error) -> bool {
     needs_a_person(error) && !no_login
 }
 
-/// Whether one mailbox, or one list, cannot be had: the connection is good for all others.
+/// Whether the error is about one mailbox or one list only, so that the connection can be used for
+/// others.
 #[must_use]
 pub fn leaves_others(error: &Error) -> bool {
     match error {

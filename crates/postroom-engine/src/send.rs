@@ -1,13 +1,13 @@
-//! The send path: from a message in state `sending` to the server's answer.
+//! The send path: from a message in state `sending` to the server's answer. See `docs/send.md`.
 //!
 //! ```text
 //!   prepare ──► claim ──► transmit ──► settle
 //!   check, com-  due, in    MAIL, RCPT,   one transaction: sent │ sending, later │ error
 //!   pose once    order      DATA, dot
 //! ```
-//! The bytes, Message-ID and Date are fixed and durable before the first attempt, and every attempt
-//! sends the same bytes. `dot-sent` is durable before the final dot goes out: a claim without it is
-//! a safe retry, one with it and without an answer is in doubt.
+//! The bytes, Message-ID and Date are durable before the first attempt, and every attempt sends the
+//! same bytes. `dot-sent` is durable before the final dot is sent. So a claimed delivery without
+//! `dot-sent` is a safe retry. With `dot-sent` and without an answer, its outcome is unknown.
 
 pub mod settle;
 

@@ -1,9 +1,10 @@
-//! The sender of one account: prepares what waits, sends what is due, in the order of `dateTime`.
+//! The sender of one account: composes waiting messages and sends due ones, in the order of
+//! `dateTime`.
 //!
-//! It owns the account's SMTP connection, and keeps it for a while between messages. It is not
-//! dropped between a final dot and its answer: stopping waits for it, within a bound. After trouble
-//! with the store the queue is taken up anew. An answer to one message is that message's, unless it
-//! speaks of a limit of the account, or the next message gets the same one.
+//! It owns the account's SMTP connection, and keeps it for a while between messages. A stop waits
+//! for the answer to a final dot, within a limit. After a failure of the store, the sender recovers
+//! the queue. An answer is about its message, unless it names a limit of the account, or the next
+//! message gets the same answer.
 
 use crate::account::Account;
 use crate::backoff;
@@ -35,9 +36,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How many deliveries are claimed at once.
 const CLAIM: u32 = 20;
-/// The queue is looked at again at least so often.
+/// The queue is checked at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// The delay before the store is tried again when all else has ended.
+/// The delay before the store is tried again at the end of the sender.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Sends for one account until `stop`.
@@ -83,7 +84,7 @@ struct Sender {
     kept: Kept,
     held: Held,
     pace: Pace,
-    /// Whether nothing is claimed or in doubt but by this sender.
+    /// Whether this sender has recovered what earlier senders left claimed or in doubt.
     is_recovered: bool,
     failures: u32,
     /// Why no connection is tried for a while.
@@ -114,7 +115,7 @@ impl Sender {
         }
     }
 
-    /// Does what is to be done now; says when there is something to do again.
+    /// Does everything that is due now. Gives when there is something to do again.
     async fn work(&mut self, account: &Account) -> Result<Instant, Error> {
         self.held.write().await?;
         if !self.is_recovered {
@@ -131,7 +132,7 @@ impl Sender {
             return Ok(pause.until);
         }
         if !self.kept.is_probed() {
-            // What is wrong with the server is to be known before the first message.
+            // A problem with the server should be known before the first message.
             match self.take(account).await {
                 Ok(ready) => self.kept.keep(ready.connection),
                 Err(error) => return Err(self.postpone_all(account, error).await?),
@@ -163,7 +164,7 @@ impl Sender {
         Ok(self.shared.store.delivery_claim(account.id, due, count).await?)
     }
 
-    /// Sends what was claimed; what is not begun when something fails is given back.
+    /// Sends the claimed deliveries. If one fails, those that were not begun are given back.
     async fn send_all(&mut self, account: &Account, claimed: Vec<Claimed>) -> Result<(), Error> {
         let mut claimed = claimed.into_iter();
         let mut result = Ok(());
@@ -179,7 +180,7 @@ impl Sender {
         result
     }
 
-    /// The connection at hand, or a new one.
+    /// The kept connection, or a new one.
     async fn take(&mut self, account: &Account) -> Result<Ready, Error> {
         let ready = self.kept.take(account).await?;
         self.pause = None;
@@ -219,7 +220,7 @@ impl Sender {
         self.ended(account, claimed, ended).await
     }
 
-    /// Settles an attempt, and says whether the next message may be tried now.
+    /// Settles an attempt. An error means that the next message must not be tried now.
     async fn ended(
         &mut self,
         account: &Account,
@@ -282,7 +283,7 @@ impl Sender {
         Err(error)
     }
 
-    /// No session: the delivery waits; the attempt counts unless a person has to act first.
+    /// Postpones a delivery without a connection. The attempt counts, unless a person has to act.
     async fn no_connection(
         &mut self,
         account: &Account,
@@ -296,11 +297,11 @@ impl Sender {
             let verdict = settle::later(chain(&error), tried, &account.options);
             self.held.settle(claimed, verdict).await?;
         }
-        // The others wait for the server too.
+        // The other deliveries wait for the server too.
         Err(error)
     }
 
-    /// Nothing is wrong any more.
+    /// Clears the trouble of the account.
     async fn well(&mut self) {
         self.failures = 0;
         self.reporter.sending(None).await;
@@ -332,7 +333,7 @@ impl Sender {
         until
     }
 
-    /// Begins a pause. What has waited for a person for too long ends.
+    /// Begins a pause. Deliveries that have waited for a person for too long end.
     async fn begin(&mut self, account: &Account, pause: &Pause) -> Result<(), Error> {
         let (now_ms, waits_ms) = (self.shared.clock.now_ms(), pause.waits_ms());
         let store = &self.shared.store;
@@ -349,7 +350,7 @@ impl Sender {
         pause.explain(&self.shared, account).await
     }
 
-    /// There is no connection: what is due goes later, unless a person has to act first.
+    /// Postpones all due deliveries without a connection, unless a person has to act first.
     async fn postpone_all(&mut self, account: &Account, error: Error) -> Result<Error, Error> {
         if needs_a_person(&error) || matches!(error, Error::Superseded) {
             return Ok(error);
@@ -369,7 +370,7 @@ impl Sender {
         }
     }
 
-    /// Takes on another server or login: the connection goes, a pause ends, and what waits is due.
+    /// Takes another server or login. A pause ends, and waiting messages are due.
     async fn reconfigure(&mut self, former: &Account, account: &Account) {
         if !account.is_tried_anew(former) {
             return;

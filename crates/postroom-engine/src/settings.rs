@@ -1,4 +1,4 @@
-//! What the engine is told once, at start.
+//! The settings of the engine, which are given once at start.
 
 use postroom_net::Dialer;
 use std::path::PathBuf;
@@ -13,12 +13,13 @@ pub struct Dialing {
     pub ehlo_name: String,
 }
 
-/// Settings of the whole engine; what differs by account stands in the data model's options.
+/// Settings of the whole engine. Settings that differ by account are options of the data model.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How connections are made at first; it can be changed while the engine runs.
+    /// How connections are made at first. It can be changed while the engine runs.
     pub dialing: Dialing,
-    /// Where messages too large for memory are put while they arrive; emptied at start.
+    /// The directory for messages that are too large for memory, while they arrive. It is emptied
+    /// at start.
     pub spool_directory: PathBuf,
     /// How many portions are decomposed at once, over all accounts.
     pub decompositions_max: usize,
@@ -26,7 +27,7 @@ pub struct Settings {
     pub bytes_in_flight_max: usize,
     /// A message larger than this goes through the spool directory.
     pub in_memory_bytes_max: usize,
-    /// How many connections to one server (host and port) may be in the making at once, over all
+    /// How many connections to one server (host and port) may be opened at the same time, over all
     /// accounts.
     pub connects_per_server_max: usize,
     /// The delay before a failed connection is tried again; it doubles with each failure.
@@ -35,12 +36,12 @@ pub struct Settings {
     pub reconnect_longest: Duration,
     /// The delay between attempts after the server refused the password several times.
     pub credentials_probe: Duration,
-    /// The delays after the server refused a login that it took before: the first, the second, ..;
-    /// the last holds from then on.
+    /// The delays after the server refused a login that it accepted before: the first, the second
+    /// and so on. The last one is repeated.
     pub relogin: [Duration; 4],
-    /// How old a connection grows before it is made anew: what a server shows on it may be stale.
+    /// The maximum age of a connection, because some servers show stale data on old ones.
     pub connection_longest: Duration,
-    /// How long stopping waits for what is after its final dot.
+    /// How long a stop waits for messages after their final dot.
     pub stop_within: Duration,
 }
 

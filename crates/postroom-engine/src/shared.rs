@@ -1,4 +1,4 @@
-//! What the loops of all accounts share: the store, the settings, and budgets.
+//! What all accounts share: the store, the settings, and budgets.
 
 use crate::error::Error;
 use crate::lanes::Lanes;
@@ -30,12 +30,12 @@ pub struct Shared {
     pub lanes: Lanes,
     /// One permit for each byte of arriving messages in memory.
     pub bytes_in_flight: Arc<Semaphore>,
-    /// One permit for each connection in the making, by server. None for all servers together: a
-    /// few that say nothing would keep all others waiting.
+    /// One permit for each connection that is being opened, by server. There is no common limit for
+    /// all servers, because a few silent servers would keep all others waiting.
     connects: Mutex<HashMap<(String, u16), Arc<Semaphore>>>,
-    /// What is being sent just now.
+    /// The messages that are being sent now.
     pub under_way: UnderWay,
-    /// Whether what should run does.
+    /// The health of the engine.
     pub pulse: Pulse,
     dialing: RwLock<Arc<Dialing>>,
     /// One permit: long lists of mailboxes are recorded one after another.
@@ -45,7 +45,7 @@ pub struct Shared {
 /// A list of more mailboxes is a long one.
 const SURVEY_LONG_COUNT: usize = 1000;
 
-/// The right to make a connection; given back when it is dropped.
+/// The right to open a connection. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
@@ -98,14 +98,14 @@ impl Shared {
         Turn { _permit: Arc::clone(&self.long_surveys).acquire_owned().await.ok() }
     }
 
-    /// Waits for the right to make a connection to a server, which is to be held until the login
-    /// is through. Who waits, waits for connections to the same host and port alone.
+    /// Waits for the right to open a connection to a server. The caller holds it until the login is
+    /// complete. It waits only for connections to the same host and port.
     pub async fn turn(&self, endpoint: &Endpoint) -> Turn {
         let server = (endpoint.host.to_ascii_lowercase(), endpoint.port);
         let semaphore = {
             let mut connects = self.connects.lock().unwrap_or_else(PoisonError::into_inner);
             if !connects.contains_key(&server) {
-                // Those that nobody holds or waits for are as good as new ones.
+                // Unused entries are removed, because they equal new ones.
                 connects.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
             }
             let new = || Arc::new(Semaphore::new(self.settings.connects_per_server_max.max(1)));

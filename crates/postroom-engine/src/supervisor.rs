@@ -1,8 +1,8 @@
 //! The supervisor: one receiver and one sender for each enabled account, as the data model says.
 //!
-//! It reads the whole configuration whenever something in it has changed, and brings what runs in
-//! line with it. A task that ends by a fault of its own is started again, and that is logged and
-//! counted; no other account notices.
+//! It reads the whole configuration after each change, and starts, changes and stops tasks
+//! accordingly. A task that panics is logged, counted and started again. Other accounts are not
+//! affected.
 
 use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The configuration is read again at least so often, whatever was or was not announced.
+/// The configuration is read at least this often, even without a wake-up.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Changes that come within this time are taken together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -47,10 +47,10 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// When the spool directory cannot be made, or what was left half done cannot be taken up.
+    /// The spool directory cannot be made, or the queue cannot be recovered.
     pub async fn start(store: Store, settings: Settings) -> Result<Self, Error> {
         let shared = Shared::new(store, settings)?;
-        // Nobody sends yet: nothing may stay claimed, whether its account has a sender or not.
+        // No sender runs yet, so nothing may stay claimed, even if its account will have no sender.
         shared.store.delivery_recover(None).await?;
         let stop = CancellationToken::new();
         let (dialing, redialed) = watch::channel(0);
@@ -58,20 +58,20 @@ impl Supervisor {
         Ok(Self { shared, dialing, stop, task })
     }
 
-    /// From now on connections are made in another way; those that stand are made anew.
+    /// Changes how connections are made. Open connections are made again.
     pub fn dial_by(&self, dialing: Dialing) {
         self.shared.dial_by(dialing);
         self.dialing.send_modify(|count| *count += 1);
     }
 
-    /// Which messages are being handed to a server just now: the address of the account and the id
-    /// of the message. Stopping waits for them.
+    /// The messages that are being sent now: the address of the account and the id of the message.
+    /// A stop waits for them.
     #[must_use]
     pub fn under_way(&self) -> Vec<(String, Uuid)> {
         self.shared.under_way.list()
     }
 
-    /// The same, to be asked while it stops.
+    /// A function that gives the same while the engine stops.
     pub fn watch_under_way(&self) -> impl Fn() -> Vec<(String, Uuid)> + use<> {
         let shared = Arc::clone(&self.shared);
         move || shared.under_way.list()
@@ -83,8 +83,8 @@ impl Supervisor {
         self.shared.settings.stop_within
     }
 
-    /// What of the engine does not work, for people; `None` when all does. It may be asked for as
-    /// long as anybody wants to know.
+    /// A function that says what is wrong with the engine, for people. `None`: nothing. It can be
+    /// called at any time.
     pub fn watch_health(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
         let (shared, task) = (Arc::clone(&self.shared), self.task.abort_handle());
         move || {
@@ -95,7 +95,8 @@ impl Supervisor {
         }
     }
 
-    /// Stops: nothing new is begun, what is after its final dot is finished, within a bound.
+    /// Stops the engine. Nothing new begins, and messages after their final dot are finished,
+    /// within a limit.
     pub async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
@@ -152,19 +153,19 @@ async fn supervise(
     wait_for(Some(jobs)).await;
 }
 
-/// What runs.
+/// The running accounts.
 struct Fleet {
     shared: Arc<Shared>,
     running: HashMap<Uuid, Running>,
-    /// Accounts whose sender still finishes what is after its final dot. Nobody waits for it but a
-    /// new sender of the same account.
+    /// Accounts whose sender still finishes a message. Only a new sender of the same account waits
+    /// for it.
     stopping: HashMap<Uuid, JoinHandle<()>>,
-    /// Whether the engine ends: what is left half done is taken up at the next start.
+    /// Whether the engine stops. Then the next start recovers the queue.
     is_ending: bool,
 }
 
 impl Fleet {
-    /// Starts, changes and stops accounts until what runs is what the data model says.
+    /// Starts, changes and stops accounts, so that the running tasks match the data model.
     async fn align(&mut self, accounts: Vec<Arc<Account>>) {
         self.stopping.retain(|_, stopping| !stopping.is_finished());
         let mut former = std::mem::take(&mut self.running);
@@ -211,7 +212,7 @@ impl Fleet {
         self.running.insert(account.id, running);
     }
 
-    /// Takes on a configuration. What lost or got a server is begun anew.
+    /// Takes a new configuration. An account that lost or got a server is started again.
     async fn keep(&mut self, mut old: Running, account: &Arc<Account>) {
         let former = Arc::clone(&old.setup.borrow());
         let servers = |account: &Account| (account.imap.is_some(), account.smtp.is_some());
@@ -232,7 +233,7 @@ impl Fleet {
         self.running.insert(account.id, old);
     }
 
-    /// Stops an account in the background: no other waits for its server.
+    /// Stops an account in the background, so that no other account waits for its server.
     fn stop(&mut self, id: Uuid, running: Running) {
         let former = self.stopping.remove(&id);
         let (shared, is_ending) = (Arc::clone(&self.shared), self.is_ending);
@@ -258,7 +259,7 @@ impl Fleet {
     }
 }
 
-/// Writes to the log what of an account is otherwise now.
+/// Writes to the log what changed for an account.
 fn tell_changes(former: &Account, account: &Account) {
     let address = account.address.as_str();
     let with_former_folders = Account { folders: former.folders.clone(), ..account.clone() };
@@ -277,7 +278,7 @@ fn tell_changes(former: &Account, account: &Account) {
     }
 }
 
-/// Waits for a task; a fault of its own has been logged by the time.
+/// Waits for a task, and logs a panic.
 async fn wait_for(task: Option<JoinHandle<()>>) {
     if let Some(task) = task
         && let Err(error) = task.await
@@ -296,8 +297,8 @@ struct Running {
 }
 
 impl Running {
-    /// Starts the tasks that the account needs and that do not run: all at first, later those that
-    /// ended by a fault. A sender begins when the `former` one of the account has ended.
+    /// Starts the tasks that the account needs and that do not run: at first all, later those that
+    /// panicked. A sender begins after the `former` sender of the account has ended.
     fn start_tasks(
         &mut self,
         shared: &Arc<Shared>,
@@ -320,8 +321,8 @@ impl Running {
         }
     }
 
-    /// Stops both tasks. A receiver may be dropped anywhere; a sender finishes what is after its
-    /// final dot.
+    /// Stops both tasks. A receiver can be dropped at any point. A sender finishes a message after
+    /// its final dot.
     async fn stop(self, within: Duration) {
         self.stop.cancel();
         if let Some(receiver) = self.receiver {
@@ -340,7 +341,7 @@ impl Running {
     }
 }
 
-/// Whether a task is to be started: it never was, or it ended by a fault, which is logged.
+/// Whether to start a task: it was never started, or it panicked, which is logged.
 fn is_due(task: Option<&JoinHandle<()>>, account: &Account) -> bool {
     match task {
         None => true,
@@ -356,7 +357,7 @@ fn is_due(task: Option<&JoinHandle<()>>, account: &Account) -> bool {
     }
 }
 
-/// A system account has a folder for its outgoing mail.
+/// Makes the folder for the outgoing mail of a system account.
 async fn ensure_send_box(shared: &Shared, account: &Account) {
     let owner = (account.id, account.address.as_str());
     let made = shared.store.send_box_ensure(&account.domain, owner, SYSTEM_SEND_BOX).await;

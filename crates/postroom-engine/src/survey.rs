@@ -1,7 +1,7 @@
-//! Survey: which mailboxes the server has, as folders in the data model.
+//! Survey: makes a folder of the data model for each mailbox of the server.
 //!
-//! A mailbox that is new becomes a folder with `enabled` false. One that is gone keeps its folder,
-//! and the folder says so: what was received from it stays reachable.
+//! A new mailbox becomes a folder with `enabled` false. A mailbox that is gone keeps its folder,
+//! and the folder says so, so that its received messages stay reachable.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -18,11 +18,11 @@ use std::collections::BTreeSet;
 /// Attributes of names that cannot be selected (RFC 9051 §7.3.1).
 const NOT_SELECTABLE: [&str; 2] = ["\\noselect", "\\nonexistent"];
 
-/// What a survey found.
+/// The result of a survey.
 pub struct Surveyed {
     /// The mailboxes that can be selected.
     pub names: BTreeSet<MailboxName>,
-    /// What a person is to know about the list.
+    /// A problem with the list, for people.
     pub trouble: Option<String>,
 }
 
@@ -41,12 +41,13 @@ pub async fn survey(
     let has_all = is_whole
         || renamed::known_mailboxes(shared, account).await?.iter().all(|name| names.contains(name));
     if listed.is_empty() || !has_all {
-        // Every account has INBOX: folders are not gone because a server does not feel well.
+        // Every account has INBOX, so an empty list is a fault of the server and does not mean that
+        // the folders are gone.
         return Err(Error::NoMailbox);
     }
     let trouble = (over_count > 0).then(|| too_many(listed.len() as u64, over_count));
     let selectable: Vec<_> = listed.into_iter().filter(is_selectable).collect();
-    // What a list does not name that was cut, or is not of all, need not be gone or renamed.
+    // A mailbox that is missing from an incomplete list need not be gone or renamed.
     let is_whole = is_whole && over_count == 0;
     if is_whole {
         renamed::follow(shared, account, connection, &selectable).await?;
@@ -59,7 +60,7 @@ pub async fn survey(
     Ok(Surveyed { names, trouble })
 }
 
-/// What is said of a list that is too long.
+/// The text for a list that is too long.
 fn too_many(taken: u64, over_count: u64) -> String {
     let listed = taken.saturating_add(over_count);
     format!(

@@ -1,5 +1,4 @@
-//! Under way: which messages are being handed to a server just now, so that a stop can say what it
-//! waits for.
+//! The messages that are being sent now, so that a stop can say what it waits for.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

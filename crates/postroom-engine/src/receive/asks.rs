@@ -1,4 +1,4 @@
-//! Asks: what is still to be asked for in one mailbox, and in which sets.
+//! The fetch plan of one mailbox: which UIDs to fetch next, in which sets.
 //!
 //! ```text
 //!   fresh ──► a set ──► came                      settled
@@ -8,55 +8,56 @@
 //!                  └──► nothing came for long     the same, but the first of it waits for a
 //!                                                 connection of its own
 //! ```
-//! Servers answer in order, so the first that did not come is the likeliest to have ended the
-//! connection. A message that ends it twice, asked for alone, is given up for now. One for which
-//! the server let us wait is asked for where nothing waits behind it ([`crate::alone`]).
+//! Servers answer in order, so the first missing message most likely ended the connection. A
+//! message that ends the connection twice when it is fetched alone stays pending. A message for
+//! which the server was silent is fetched on another connection ([`crate::alone`]).
 
 use postroom_imap::UidSet;
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
-/// How many octets a UID set may have in one command; some servers take no longer lines.
+/// How many octets a UID set may have in one command, because some servers accept no longer lines.
 pub const SET_OCTETS_MAX: usize = 900;
-/// How many messages are asked for before anything is known of their size.
+/// How many messages are fetched before their average size is known.
 const FIRST_COUNT_MAX: usize = 50;
-/// How often the connection may end while a message is asked for alone.
+/// How often the connection may end while a message is fetched alone.
 const ENDS_MAX: u32 = 2;
 
-/// What became of a message on a connection of its own.
+/// The result of fetching a message on a connection of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// It is recorded.
     Came,
-    /// It is to be asked for there again.
+    /// It is to be fetched there again.
     Missed,
-    /// There was no such connection: when it is due again it is asked for as others are, alone.
+    /// There was no such connection. When the message is due again, it is fetched alone on the main
+    /// connection.
     NotAsked,
 }
 
-/// What is still to be asked for.
+/// The UIDs that are still to be fetched.
 #[derive(Debug, Default)]
 pub struct Asks {
-    /// Not asked for so far, ascending.
+    /// Not fetched so far, ascending.
     fresh: VecDeque<u64>,
-    /// Refused: the last one is asked for next.
+    /// Refused sets. The last one is next.
     halves: Vec<Vec<u64>>,
-    /// The connection ended while they were asked for: the first one is next, after all others.
+    /// Sets during which the connection ended. The first one is next, after all other sets.
     suspects: VecDeque<Vec<u64>>,
-    /// How often the connection ended while a UID was asked for alone.
+    /// How often the connection ended while a UID was fetched alone.
     ends: HashMap<u64, u32>,
-    /// For which UIDs the server let us wait, and whether they are on their way to a connection
+    /// The UIDs for which the server was silent, and whether they are being fetched on a connection
     /// of their own.
     stalled: HashMap<u64, bool>,
-    /// Those that are to be handed to a connection of their own.
+    /// The UIDs to hand to a connection of their own.
     alone: Vec<u64>,
     /// How many bytes a message has, on average of the last set.
     average_bytes: Option<u64>,
 }
 
 impl Asks {
-    /// Takes what is new, ascending, and what is tried again. What is known of messages that
-    /// end connections is kept.
+    /// Takes the new UIDs, ascending, and the UIDs to retry. Knowledge of messages that end
+    /// connections is kept.
     pub fn fill(&mut self, fresh: VecDeque<u64>, again: &[u64]) {
         let (stalled, again): (Vec<u64>, Vec<u64>) =
             again.iter().partition(|uid| self.stalled.contains_key(uid));
@@ -73,7 +74,7 @@ impl Asks {
         self.halves.clear();
     }
 
-    /// Forgets all: the UIDs mean other messages now.
+    /// Forgets everything, because the UIDs mean other messages now.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -84,7 +85,7 @@ impl Asks {
         self.fresh.is_empty() && self.halves.is_empty() && self.suspects.is_empty()
     }
 
-    /// The set to ask for next: at most so many messages, and about so many bytes.
+    /// The next set: at most `count_max` messages and about `bytes_max` bytes.
     pub fn next(&mut self, count_max: usize, bytes_max: usize) -> Option<Vec<u64>> {
         let by_bytes = match self.average_bytes {
             None => FIRST_COUNT_MAX,
@@ -103,7 +104,7 @@ impl Asks {
         Some(set)
     }
 
-    /// Notes what came of a set: so many messages, so many bytes.
+    /// Notes which messages of a set arrived, and their bytes.
     pub fn came(&mut self, uids: impl Iterator<Item = u64>, bytes: u64) {
         let mut count = 0;
         for uid in uids {
@@ -113,7 +114,7 @@ impl Asks {
         self.average_bytes = bytes.checked_div(count).or(self.average_bytes);
     }
 
-    /// A set, or the rest of it, was refused: it is asked for again in halves. Gives a message
+    /// Notes that a set, or the rest of it, was refused. It is split into halves. Gives a message
     /// that was refused alone.
     pub fn refused(&mut self, mut rest: Vec<u64>) -> Option<u64> {
         if let [uid] = rest.as_slice() {
@@ -124,8 +125,8 @@ impl Asks {
         None
     }
 
-    /// The connection ended before the rest of a set came. Gives a message that does so again and
-    /// again.
+    /// Notes that the connection ended before the rest of a set arrived. Gives a message that ends
+    /// it repeatedly.
     pub fn ended(&mut self, rest: &[u64]) -> Option<u64> {
         let (first, others) = rest.split_first()?;
         if others.is_empty() {
@@ -140,8 +141,8 @@ impl Asks {
         None
     }
 
-    /// The server let us wait for the rest of a set: the first of it waits for a connection of its
-    /// own from now on, and is given.
+    /// Notes that the server was silent before the rest of a set. The first message of the rest
+    /// goes to a connection of its own, and is given.
     pub fn stalled(&mut self, rest: &[u64]) -> Option<u64> {
         let (first, others) = rest.split_first()?;
         self.suspect(others);
@@ -151,18 +152,18 @@ impl Asks {
         Some(*first)
     }
 
-    /// The messages that are to be handed to a connection of their own, each once.
+    /// The messages to hand to a connection of their own, each once.
     pub fn take_alone(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.alone)
     }
 
-    /// Whether a message is on its way to a connection of its own, or is asked for there.
+    /// Whether a message is being fetched, or will be, on a connection of its own.
     #[must_use]
     pub fn is_alone(&self, uid: u64) -> bool {
         self.stalled.get(&uid) == Some(&true)
     }
 
-    /// A message was asked for on a connection of its own.
+    /// Notes the result of a message on a connection of its own.
     pub fn back(&mut self, uid: u64, asked: Asked) {
         match asked {
             Asked::Came => drop(self.stalled.remove(&uid)),
@@ -179,7 +180,7 @@ impl Asks {
         self.suspects.extend(halves);
     }
 
-    /// A set could not be asked for, for a reason of our own: it is next again.
+    /// Puts back a set that could not be fetched for a reason of our own. It is next again.
     pub fn put_back(&mut self, rest: Vec<u64>) {
         if !rest.is_empty() {
             self.halves.push(rest);

@@ -1,8 +1,8 @@
-//! Baseline: up to which UID a mailbox is not loaded, when a life of it begins.
+//! Baseline: the UID up to which a mailbox is not loaded, when an epoch of it begins.
 //!
-//! Without `load_existing` that is what was there when the folder was enabled. A change of
-//! UIDVALIDITY is no such moment: what came since the folder was last proven complete is loaded,
-//! whatever its UID is now.
+//! Without `load_existing`, messages that were there when the folder was enabled are not loaded.
+//! After a change of UIDVALIDITY, all messages that arrived since the folder was last proven
+//! complete are loaded, whatever their UIDs are now.
 
 use crate::account::Folder;
 use crate::error::Error;
@@ -10,7 +10,8 @@ use postroom_imap::ImapConnection;
 use postroom_model::Timestamp;
 use postroom_store::Origin;
 
-/// INTERNALDATE is compared by day, in the time zone of the server (RFC 3501 §6.4.4).
+/// The margin is needed because INTERNALDATE is compared by day, in the time zone of the server
+/// (RFC 3501 §6.4.4).
 const MARGIN_MS: i64 = 2 * 86_400_000;
 
 /// The UID up to which the mailbox is not loaded; 0 when all of it is.
@@ -30,7 +31,7 @@ pub async fn baseline(
     let last = listed.last().copied().unwrap_or(0);
     match origin.last_proof_ms {
         _ if origin.life.is_none() => Ok(last),
-        // Nothing says what was there when the folder was enabled.
+        // Nothing shows which messages were there when the folder was enabled.
         None => Ok(0),
         Some(proven_ms) => {
             let since = search_date(proven_ms - MARGIN_MS);

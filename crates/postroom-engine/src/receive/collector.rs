@@ -1,4 +1,4 @@
-//! Collector: messages become portions, bounded by count and bytes, and go on to decomposition.
+//! Collects messages into portions, limited by count and bytes, and starts their decomposition.
 
 use crate::account::Folder;
 use crate::derive::Keep;
@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub struct Ready {
     /// The messages, in the order of their arrival.
     pub messages: Vec<Decomposed>,
-    /// What they take of [`Shared::bytes_in_flight`]; given back when they are committed.
+    /// Their share of [`Shared::bytes_in_flight`]. It is given back after the commit.
     pub permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -32,11 +32,11 @@ pub struct Ready {
 pub struct Collector<'a> {
     shared: &'a Arc<Shared>,
     wanted: Wanted,
-    /// How large a message may be to be kept.
+    /// The largest message that is kept.
     pub message_bytes_max: u64,
     /// How many messages a portion has at most.
     pub count_max: usize,
-    /// A portion is handed on as soon as it has so many bytes.
+    /// A portion is handed on as soon as it has this many bytes.
     pub bytes_max: usize,
     sender: mpsc::Sender<Portion>,
     messages: Vec<Arrived>,
@@ -77,12 +77,12 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Where large messages are put while they arrive.
+    /// The directory for large messages while they arrive.
     pub fn spool_directory(&self) -> &Path {
         &self.shared.settings.spool_directory
     }
 
-    /// Takes one message; hands the portion on when it is full.
+    /// Takes one message. Hands the portion on if it is full.
     ///
     /// # Errors
     ///
@@ -101,8 +101,8 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Takes a share of the memory. When there is none, the portion goes on first: nobody waits
-    /// for memory while holding some that nothing will free.
+    /// Takes a share of the memory. If none is left, the portion is handed on first, because
+    /// waiting for memory while holding some could block forever.
     async fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
         let all = self.shared.settings.bytes_in_flight_max;
         let permits = u32::try_from(bytes.min(all)).unwrap_or(u32::MAX);
@@ -122,11 +122,11 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Hands on what was collected.
+    /// Hands the portion on.
     ///
     /// # Errors
     ///
-    /// [`Error::Unheard`]: nobody takes it any more, and what reads the other end says why.
+    /// [`Error::Unheard`]: the receiver of portions has ended. It reports the reason.
     pub async fn flush(&mut self) -> Result<(), Error> {
         if self.sender.is_closed() {
             return Err(Error::Unheard);

@@ -28,17 +28,17 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-/// The longest delay before a message that could not be had is asked for again.
+/// The longest delay before a pending message is fetched again.
 const RETRY_LONGEST: Duration = Duration::from_secs(86_400);
 /// How much of a spool file is read at once.
 const SPOOL_PIECE_BYTES: usize = 256 * 1024;
 
-/// Commits portions in the order in which they were fetched, until there are no more; counts what
-/// is durable.
+/// Commits portions in the order in which they were fetched, until there are no more. Counts the
+/// durable messages.
 ///
 /// # Errors
 ///
-/// When the store fails; then nothing after the last whole portion is recorded.
+/// Errors of the store. Then nothing after the last complete portion is recorded.
 pub async fn commit(
     shared: &Shared,
     (account, folder): (&Account, &Folder),
@@ -71,8 +71,8 @@ pub async fn commit(
     Ok(())
 }
 
-/// Writes the lines of what a portion brought. Of a portion that held known messages too, the store
-/// is asked which ones are new.
+/// Writes the log lines of a portion. If the portion also had known messages, the store is asked
+/// which ones are new.
 async fn tell(
     shared: &Shared,
     (account, folder): (&Account, &Folder),
@@ -92,7 +92,7 @@ async fn tell(
     }
 }
 
-/// Whether the message became an entity. When the store does not say, its line is written.
+/// Whether the message became an entity. If the store fails, the line is written.
 async fn is_stored(shared: &Shared, account: &Account, arrival: &Arrival) -> bool {
     let Some(class) = shared.store.class(MESSAGES) else {
         return true;
@@ -120,7 +120,7 @@ async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<Receiv
     Ok(message)
 }
 
-/// What the header alone tells of a message that is too large.
+/// The values from the header of a message that is too large.
 fn by_header(header: &Bytes, id: Uuid) -> Map<String, Json> {
     const TOLD: [&str; 10] = [
         "from",
@@ -136,7 +136,7 @@ fn by_header(header: &Bytes, id: Uuid) -> Map<String, Json> {
     ];
     let keep = Keep { raw: false, html: false, text_bytes_max: 0 };
     let original = Original::Memory(header.clone());
-    // Memory is read without errors.
+    // Reading memory cannot fail.
     let mut values = derive::derive(&original, keep, id).map(|derived| derived.values);
     if let Ok(values) = &mut values {
         values.retain(|name, _| TOLD.contains(&name.as_str()));
@@ -144,8 +144,8 @@ fn by_header(header: &Bytes, id: Uuid) -> Map<String, Json> {
     values.unwrap_or_default()
 }
 
-/// Records what could not be had: as pending, to be tried again later; what never can be, as a
-/// message in state `error`.
+/// Records the messages that could not be fetched: as pending, to be retried later, or, if they are
+/// too large, as messages in state `error`.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
-//! Decomposition: from the bytes of one message to what is recorded of it.
+//! Decomposition: from the bytes of one message to its entity and files.
 //!
-//! What the bytes say is derived by [`crate::derive`]; here it is joined with what the server says:
+//! [`crate::derive`] derives values from the bytes. This module adds the values from the server:
 //! UID, flags, INTERNALDATE.
 
 use crate::derive;
@@ -34,7 +34,7 @@ pub struct Arrived {
     pub uid: u64,
     /// Its flags.
     pub flags: Vec<String>,
-    /// INTERNALDATE in milliseconds since 1970, when the server gave a true one.
+    /// INTERNALDATE in milliseconds since 1970, if the server gave a valid one.
     pub internal_date_ms: Option<i64>,
     /// RFC822.SIZE.
     pub size_bytes: Option<u64>,
@@ -44,7 +44,7 @@ pub struct Arrived {
     pub original: Original,
 }
 
-/// How a folder wants its messages.
+/// How the messages of a folder are recorded.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The account.
@@ -55,14 +55,14 @@ pub struct Wanted {
     pub uid_validity: u64,
     /// What of a message is kept.
     pub keep: Keep,
-    /// What is wished of the server once the message is durable.
+    /// The server-side action once the message is durable.
     pub wish: Option<Wish>,
 }
 
 /// A message after decomposition.
 #[derive(Debug)]
 pub struct Decomposed {
-    /// What is to be recorded; its original is still missing when `spool` has it.
+    /// The message to record. Its original is missing if `spool` has it.
     pub message: ReceivedMessage,
     /// What the log says of it once it is recorded.
     pub arrival: Arrival,
@@ -84,7 +84,7 @@ pub fn decompose(
     let (id, now_ms) = (clock.new_id(), clock.now_ms());
     let mut derived = derive::derive(&arrived.original, wanted.keep, id)?;
     let mut values = std::mem::take(&mut derived.values);
-    // The table of steps has both from null.
+    // Both steps are possible from null.
     let state = state::next(None, derived.step()).ok().flatten().unwrap_or(MessageState::Raw);
     values.insert("messageState".to_owned(), json!(state.as_str()));
     let is_raw = derived.raw_reason.is_some();
@@ -125,7 +125,7 @@ pub fn decompose(
     Ok(Decomposed { message, arrival, spool })
 }
 
-/// What is known of the message besides its bytes.
+/// The values that do not come from the bytes.
 fn envelope(arrived: &Arrived, wanted: &Wanted, values: &mut Map<String, Json>) {
     let mut put = |name: &str, value: Json| values.insert(name.to_owned(), value);
     put("account_id", json!(wanted.account.to_string()));

@@ -1,26 +1,26 @@
-//! Doubt: can these bytes be all of the message?
+//! Decides whether fetched bytes can be the whole message.
 //!
-//! RFC822.SIZE is a hint that servers get wrong, so it never decides alone. But far fewer octets
-//! than announced, or a notice that the server wrote itself, are no message: it stays pending and
-//! is asked for again in other forms. What is only a little short, or has no header, is recorded,
-//! and is no reason to delete anything.
+//! RFC822.SIZE is a hint that servers get wrong, so it never decides alone. Far fewer octets than
+//! announced, or a notice that the server wrote itself, are not the message. Then the message stays
+//! pending and is fetched again in other forms. A message that is only a little short, or has no
+//! header, is recorded, but it is never deleted at the server.
 
 use crate::original::Original;
 use memchr::memmem;
 use std::io;
 
-/// A notice has no more bytes than this.
+/// The maximum size of a notice.
 const NOTICE_BYTES_MAX: u64 = 16 << 10;
 
-/// Why these cannot be all the octets of a message of the announced size; `None`: they may be.
+/// Why these octets cannot be a whole message of the announced size. `None`: they may be.
 #[must_use]
 pub fn too_few(announced: Option<u64>, octets: u64) -> Option<String> {
     match announced {
         Some(0) => None,
         None if octets > 0 => None,
         None => Some("the server returned no octets and no size".to_owned()),
-        // Exchange announced 19,189 octets for 6,298: such a message is recorded when the same
-        // octets come again and again.
+        // Exchange announced 19,189 octets for 6,298. Such a message is recorded after the same
+        // octets have arrived several times.
         Some(announced) if octets < announced - announced / 4 => {
             Some(format!("the server returned {octets} of {announced} octets"))
         }
@@ -28,8 +28,8 @@ pub fn too_few(announced: Option<u64>, octets: u64) -> Option<String> {
     }
 }
 
-/// Whether the bytes are good enough for their original to be deleted: they begin with a header,
-/// and nothing is missing of the announced size but what line ends can explain.
+/// Whether the message may be deleted at the server: the bytes begin with a header, and only line
+/// ends explain a difference from the announced size.
 ///
 /// # Errors
 ///
@@ -73,14 +73,15 @@ pub fn begins_with_header(start: &[u8]) -> bool {
 /// A notice that a server gives in place of a message that it cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// Word for word one that is known.
+    /// A known notice, word for word.
     Known,
-    /// It speaks as one does, and nobody has transported it; a message may quote a notice.
+    /// It reads like a notice and has no trace fields. It may also be a message that quotes a
+    /// notice.
     Likely,
 }
 
-/// Whether the bytes are a notice; how they compare with the announced size says nothing, as some
-/// servers announce the size of the notice.
+/// Whether the bytes are a notice. The announced size does not matter, because some servers
+/// announce the size of the notice.
 ///
 /// # Errors
 ///
@@ -96,7 +97,7 @@ pub fn notice(original: &Original) -> io::Result<Option<Notice>> {
     Ok((!is_transported(&start) && speaks_as_notice(&start)).then_some(Notice::Likely))
 }
 
-/// By server, what all stands in its notice.
+/// For each server, the texts that its notice contains.
 const NOTICES: [&[&str]; 2] = [
     // QUIRK(Courier)
     &[
@@ -111,7 +112,7 @@ const NOTICES: [&[&str]; 2] = [
     ],
 ];
 
-/// How lines, and subjects, of notices begin; their wording differs by version.
+/// The beginnings of lines and subjects of notices. Their wording differs by version.
 const PHRASES: [&[u8]; 4] = [
     b"Retrieval using the IMAP4 protocol failed",
     b"The server couldn't retrieve the following message",
@@ -119,7 +120,8 @@ const PHRASES: [&[u8]; 4] = [
     b"This message is no longer available on the server",
 ];
 
-/// Whether the header has a trace field (RFC 5321 §4.4); what a server writes itself has none.
+/// Whether the header has a trace field (RFC 5321 §4.4). A text that a server writes itself has
+/// none.
 fn is_transported(start: &[u8]) -> bool {
     let lines = start.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
     let mut header = lines.take_while(|line| !line.is_empty());

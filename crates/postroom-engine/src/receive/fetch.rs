@@ -1,8 +1,8 @@
-//! Fetch: asks for what is new, in portions bounded by count and bytes.
+//! Fetches new messages, in portions limited by count and bytes.
 //!
-//! A portion goes on to decomposition as soon as it is full, or when the server lets us wait: a
-//! slow server holds no memory that others need. What is refused, or ends the connection, is asked
-//! for again as [`crate::receive::asks`] has it, so that one bad message costs no other.
+//! A portion is handed on as soon as it is full, or when the server pauses, so that a slow server
+//! holds no memory that others need. [`crate::receive::asks`] decides how refused sets, and sets
+//! during which the connection ended, are retried. So one bad message never affects another.
 
 use crate::account::Account;
 use crate::account::Folder;
@@ -43,23 +43,24 @@ use tokio::sync::mpsc;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How many messages are refused in a row before the rest of the mailbox is left for later.
 const REFUSED_MAX: u32 = 10;
-/// For how many messages other forms are tried in one turn; each takes a few round trips.
+/// For how many messages other forms are tried in one turn, because each needs a few round trips.
 const SINGLES_MAX: u32 = 20;
-/// How often the same bytes come before they are taken for all of a message of another size.
+/// How often the same bytes must arrive before they count as the whole message in spite of another
+/// announced size.
 const SAME_MIN: u32 = 4;
 
-/// How fetching went.
+/// The result of fetching.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What could not be had, whatever the result is.
+    /// The messages that could not be fetched, whatever the result is.
     pub missed: Vec<Missed>,
     /// How many messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
-    /// What ended it early; whole messages that came before were handed on.
+    /// What ended it early. Complete messages that arrived before were handed on.
     pub result: Result<(), Error>,
 }
 
-/// Fetches what is to be asked for and hands it on, until nothing is left or the turn is over.
+/// Fetches the UIDs of the plan and hands the messages on, until none is left or the turn is over.
 pub async fn fetch(
     shared: &Arc<Shared>,
     (account, folder): (&Account, &Folder),
@@ -84,7 +85,7 @@ pub async fn fetch(
     Outcome { missed: fetching.intake.missed, withheld: fetching.intake.withheld, result }
 }
 
-/// A fetch on its way.
+/// A running fetch.
 struct Fetching<'a, 'b> {
     connection: &'a mut ImapConnection,
     asks: &'a mut Asks,
@@ -96,7 +97,7 @@ struct Fetching<'a, 'b> {
     refused: u32,
 }
 
-/// What came of one set.
+/// What arrived of one set.
 #[derive(Default)]
 struct Got {
     uids: HashSet<u64>,
@@ -134,8 +135,7 @@ impl Fetching<'_, '_> {
         Ok(())
     }
 
-    /// Decides what becomes of the rest of a set; gives the error when nothing more is to be
-    /// asked for now.
+    /// Decides about the rest of a set. Gives the error if nothing more is to be fetched now.
     fn rest_of(&mut self, rest: Vec<u64>, error: postroom_imap::Error) -> Result<(), Error> {
         if !error.leaves_connection_open() {
             if matches!(error, postroom_imap::Error::Stalled { .. }) {
@@ -149,7 +149,7 @@ impl Fetching<'_, '_> {
             return Err(error.into());
         }
         match error.verdict() {
-            // The server speaks of us, not of a message.
+            // The reply is about the account, not about a message.
             ImapVerdict::Credentials | ImapVerdict::RetryLater { after: Some(_) } => {
                 self.asks.put_back(rest);
                 return Err(error.into());
@@ -166,7 +166,8 @@ impl Fetching<'_, '_> {
         if self.refused >= REFUSED_MAX { Err(error.into()) } else { Ok(()) }
     }
 
-    /// Of what FETCH passed over: what is still there counts as missed, the rest was expunged.
+    /// Handles messages that FETCH skipped. Those that still exist count as missed. The others were
+    /// expunged.
     async fn not_given(&mut self, uids: Vec<u64>) -> Result<(), Error> {
         if uids.is_empty() {
             return Ok(());
@@ -176,7 +177,7 @@ impl Fetching<'_, '_> {
         for set in UidSet::from_uids(&uids).split(SET_OCTETS_MAX) {
             match self.connection.uid_search(&format!("UID {set}")).await {
                 Ok(listed) => still_there.extend(listed),
-                // When they are gone, the next proof forgets them.
+                // If they are gone, the next proof removes them.
                 Err(error) => {
                     still_there.extend(set.iter());
                     if !error.leaves_connection_open() {
@@ -198,7 +199,7 @@ impl Fetching<'_, '_> {
         result
     }
 
-    /// Asks in other forms for what did not come as a whole message.
+    /// Fetches messages that did not arrive as a whole in other forms.
     async fn resolve(&mut self) -> Result<(), Error> {
         while let Some(doubted) = self.intake.doubted.pop() {
             if self.singles >= SINGLES_MAX {
@@ -218,7 +219,7 @@ impl Fetching<'_, '_> {
         Ok(())
     }
 
-    /// Asks for the headers of what is too large: who wrote, and about what.
+    /// Fetches the headers of messages that are too large.
     async fn headers(&mut self) -> Result<(), Error> {
         for missed in self.intake.missed.iter_mut().filter(|missed| missed.forever) {
             if missed.header.is_none() {
@@ -255,7 +256,8 @@ impl Fetching<'_, '_> {
         let times = before.map_or(0, |before| before.attempts) + 1;
         let notice = doubt::notice(&original).map_err(Error::Spool)?;
         if times >= SAME_MIN && original.size_bytes() > 0 && notice != Some(Notice::Known) {
-            // The announced size is wrong, or it quotes a notice: this is all there is.
+            // The announced size is wrong, or the message quotes a notice. These bytes are the
+            // whole message.
             return self.intake.take(message, uid, original, false).await;
         }
         self.intake.missed.push(Missed { hash: Some(hash), ..Missed::pending(uid, reason) });
@@ -285,7 +287,8 @@ impl Fetching<'_, '_> {
             match event {
                 None => return Ok(()),
                 Some(FetchEvent::BodyStart { .. }) => {
-                    // A large message may take its time: no memory waits for it.
+                    // A large message may take long, so the portion is handed on first to free its
+                    // memory.
                     self.intake.collector.flush().await?;
                     let directory = self.intake.collector.spool_directory();
                     spool = Some(Spool::create(directory).map_err(Error::Spool)?);
@@ -318,7 +321,7 @@ impl Fetching<'_, '_> {
                             got.uids.insert(uid);
                             self.intake.doubted.push(Doubted { uid, reason, came: None });
                         }
-                        // Flags alone, told without being asked.
+                        // Only flags, which the server sent unasked.
                         Err(None) => {}
                     }
                 }
@@ -327,7 +330,7 @@ impl Fetching<'_, '_> {
     }
 }
 
-/// The bytes of a message; else why there are none (`None`: the response was about something else).
+/// The bytes of a message, or why there are none. `None`: the response was about something else.
 async fn body(
     message: &Fetched,
     spool: Option<Spool>,

@@ -1,8 +1,8 @@
 //! Identity: is a UID still the message that was recorded under it?
 //!
-//! Servers that are restored from a backup, moved or repaired give UIDs again under the same
-//! UIDVALIDITY. Whatever shows it ends the life of the mailbox: its messages are fetched anew and
-//! known again by their bytes, and what was to be deleted is not.
+//! A server that was restored from a backup, moved or repaired may give the same UIDs again under
+//! the same UIDVALIDITY. Any sign of this ends the epoch of the mailbox. Then all messages are
+//! fetched again and recognised by their bytes, and open deletions are cancelled.
 
 use crate::error::Error;
 use crate::receive::witness;
@@ -20,19 +20,19 @@ use postroom_store::Origin;
 use std::collections::HashSet;
 use std::fmt;
 
-/// For how many messages in a row the bytes are asked for when the server's words differ.
+/// For how many messages the bytes are fetched if the facts differ.
 const PROOFS_MAX: usize = 3;
 
-/// Why a life of a mailbox is over.
+/// Why an epoch of a mailbox is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Over {
-    /// It never began: the mailbox was not read so far.
+    /// There was none, because the mailbox was never read.
     New,
     /// The account is at another server, or under another login.
     Moved,
-    /// UIDVALIDITY is another.
+    /// UIDVALIDITY has changed.
     UidValidity,
-    /// UIDNEXT is below what it was, or below a UID that was given.
+    /// UIDNEXT is smaller than before, or not larger than a UID in use.
     UidNext {
         /// What it is now.
         now: u64,
@@ -66,7 +66,7 @@ impl fmt::Display for Over {
     }
 }
 
-/// Whether what SELECT tells ends the life that is noted.
+/// Whether the result of SELECT ends the noted epoch.
 #[must_use]
 pub fn by_selected(origin: &Origin, selected: &Selected, login: &str) -> Option<Over> {
     if origin.life.is_none() {
@@ -84,10 +84,10 @@ pub fn by_selected(origin: &Origin, selected: &Selected, login: &str) -> Option<
     }
 }
 
-/// Whether what is listed ends the life of the ledger.
+/// Whether the listed UIDs end the epoch of the ledger.
 #[must_use]
 pub fn by_listing(ledger: &Ledger, uid_next: Option<u64>, listed: &[u64]) -> Option<Over> {
-    // A server that lists UIDs from UIDNEXT on contradicts itself, and shows nothing by it.
+    // A server that lists UIDs beyond UIDNEXT contradicts itself, so its UIDNEXT shows nothing.
     let is_below = |now: u64| listed.last().is_none_or(|last| *last < now);
     if let (Some(now), Some(last)) = (uid_next.filter(|now| is_below(*now)), ledger.recorded.last())
         && now <= *last
@@ -98,27 +98,27 @@ pub fn by_listing(ledger: &Ledger, uid_next: Option<u64>, listed: &[u64]) -> Opt
     Some(Over::Back { uid: *back })
 }
 
-/// How a look at some messages went.
+/// The result of checking some messages.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// Those that are certainly the ones that were recorded.
     pub same: Vec<u64>,
-    /// Why the life of the mailbox is over, if it is.
+    /// Why the epoch of the mailbox is over, if it is.
     pub over: Option<Over>,
 }
 
-/// How closely to look.
+/// How thorough a check is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Care {
-    /// At size and date alone, for many messages.
+    /// Size and date only, for many messages.
     Little,
-    /// At Message-ID, too.
+    /// Message-ID too.
     Much,
-    /// Until each is certain, be it by its bytes: before a step that cannot be undone.
+    /// Until each message is certain, if necessary by its bytes. For steps that cannot be undone.
     All,
 }
 
-/// Compares messages of a mailbox, which is selected, with what is recorded of them.
+/// Compares messages of the selected mailbox with their records.
 ///
 /// # Errors
 ///
@@ -166,8 +166,8 @@ pub async fn look(
     Ok(look)
 }
 
-/// A few of many UIDs, both ascending: the newest ones, which a restored server gives again first,
-/// and some of the others, different ones each time.
+/// A sample of many ascending UIDs: the newest ones, which a restored server gives again first, and
+/// some of the others, different ones each time.
 #[must_use]
 pub fn sample(clock: &Clock, uids: &[u64], newest: usize, others: usize) -> Vec<u64> {
     let (older, last) = uids.split_at(uids.len().saturating_sub(newest));

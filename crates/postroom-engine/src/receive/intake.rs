@@ -1,4 +1,5 @@
-//! Intake: which of what came is a message, which is too large, and which is to be asked for again.
+//! Intake: sorts fetched bytes into messages, messages that are too large, and messages to fetch
+//! again.
 
 use crate::error::Error;
 use crate::original::Original;
@@ -8,53 +9,53 @@ use crate::receive::doubt;
 use bytes::Bytes;
 use postroom_imap::Fetched;
 
-/// A message that the server announced but did not give.
+/// A message that the server listed but did not return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     /// Its UID.
     pub uid: u64,
     /// Why, in words.
     pub reason: String,
-    /// Whether it will never be had: larger than the limit.
+    /// Whether it is not fetched again, because it is larger than the limit.
     pub forever: bool,
-    /// The hash of bytes that came, but cannot be all of the message.
+    /// The hash of bytes that arrived but cannot be the whole message.
     pub hash: Option<[u8; 16]>,
     /// How many bytes it has, where it is too large.
     pub size_bytes: Option<u64>,
-    /// Its header, where that was had.
+    /// Its header, if it could be fetched.
     pub header: Option<Bytes>,
 }
 
 impl Missed {
-    /// One that is to be asked for again.
+    /// A message to fetch again.
     #[must_use]
     pub fn pending(uid: u64, reason: String) -> Self {
         Self { uid, reason, forever: false, hash: None, size_bytes: None, header: None }
     }
 }
 
-/// A message that is asked for in other forms.
+/// A message to fetch in other forms.
 #[derive(Debug)]
 pub struct Doubted {
     /// Its UID.
     pub uid: u64,
     /// Why, in words.
     pub reason: String,
-    /// What came, if anything.
+    /// What arrived, if anything.
     pub came: Option<(Fetched, Original)>,
 }
 
-/// Where what comes is sorted.
+/// The sorted result of a fetch.
 pub struct Intake<'a> {
-    /// Takes what is a message.
+    /// The collector of messages.
     pub collector: Collector<'a>,
     /// Whether messages are deleted at the server once they are recorded.
     deletes: bool,
-    /// What could not be had.
+    /// Messages that could not be fetched.
     pub missed: Vec<Missed>,
     /// How many messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
-    /// What came but cannot be all of the message, or did not come at all.
+    /// Messages that did not arrive, or whose bytes cannot be the whole message.
     pub doubted: Vec<Doubted>,
 }
 
@@ -65,7 +66,7 @@ impl<'a> Intake<'a> {
         Self { collector, deletes, missed: vec![], withheld: 0, doubted: vec![] }
     }
 
-    /// Takes what came, unless it cannot be all of the message.
+    /// Takes fetched bytes, unless they cannot be the whole message.
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes a message; `is_whole`: nothing speaks against its bytes being all of it.
+    /// Takes a message. `is_whole`: nothing shows that bytes are missing.
     ///
     /// # Errors
     ///
@@ -111,14 +112,14 @@ impl<'a> Intake<'a> {
         self.collector.add(arrived).await
     }
 
-    /// What is doubted stays pending.
+    /// Leaves the doubtful messages pending.
     pub fn give_up_doubted(&mut self) {
         let missed = |doubted: Doubted| Missed::pending(doubted.uid, doubted.reason);
         self.missed.extend(self.doubted.drain(..).map(missed));
     }
 }
 
-/// Why what came cannot be all of a message; `None`: it may be.
+/// Why the bytes cannot be the whole message. `None`: they may be.
 ///
 /// # Errors
 ///
@@ -131,7 +132,7 @@ pub fn doubt_of(message: &Fetched, original: &Original) -> Result<Option<String>
     Ok(doubt::too_few(message.size_bytes, original.size_bytes()))
 }
 
-/// What is said of a message that is too large; it is never asked for again.
+/// The record of a message that is too large.
 #[must_use]
 pub fn too_big(size_bytes: u64) -> Missed {
     let reason = format!(

@@ -1,7 +1,7 @@
-//! Listing: which messages the mailbox has, and whether the server's own count agrees.
+//! Lists the messages of a mailbox, and compares the list with the server's own count.
 //!
-//! That a UID is not listed proves nothing while the server counts more messages than it lists.
-//! Where the two differ, the mailbox is listed in another way; what no way lists is told.
+//! A missing UID proves nothing while the server counts more messages than it lists. If the two
+//! differ, the mailbox is listed in a second way. If they still differ, the folder says so.
 
 use crate::error::Error;
 use postroom_imap::FetchEvent;
@@ -10,7 +10,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::Selected;
 use std::fmt::Write;
 
-/// What SELECT tells of a mailbox at a glance.
+/// The numbers of SELECT that show whether mail came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glance {
     /// UIDVALIDITY; 0 where the server has none.
@@ -22,7 +22,7 @@ pub struct Glance {
 }
 
 impl Glance {
-    /// `None` where the server does not say enough to see at a glance that nothing came.
+    /// `None`: the server does not give all numbers.
     #[must_use]
     pub fn of(selected: &Selected) -> Option<Self> {
         let uid_validity = selected.uid_validity.unwrap_or(0);
@@ -36,9 +36,9 @@ impl Glance {
 pub struct Listing {
     /// Their UIDs, ascending, each once.
     pub uids: Vec<u64>,
-    /// How many numbers the server listed that are no UIDs.
+    /// How many listed numbers are not UIDs.
     pub unusable: u64,
-    /// How many messages the server counts; `None`: it does not say it.
+    /// The server's own count. `None`: it gives none.
     pub counted: Option<u64>,
 }
 
@@ -49,7 +49,7 @@ impl Listing {
         self.unusable == 0 && self.counted == Some(self.uids.len() as u64)
     }
 
-    /// What is wrong with it, in words for people; `None`: nothing.
+    /// What is wrong with the list, for people. `None`: nothing.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         if self.is_whole() {
@@ -77,7 +77,7 @@ impl Listing {
 ///
 /// # Errors
 ///
-/// What ended the connection; a refusal of SEARCH where FETCH lists nothing either.
+/// What ended the connection; a refusal of SEARCH, if FETCH lists nothing either.
 pub async fn list(connection: &mut ImapConnection, selected: &Selected) -> Result<Listing, Error> {
     let mut listing = Listing { counted: selected.exists.map(u64::from), ..Listing::default() };
     if listing.counted == Some(0) {
@@ -107,15 +107,15 @@ pub async fn list(connection: &mut ImapConnection, selected: &Selected) -> Resul
     }
 }
 
-/// How many UIDs are taken at most, whatever the server counts.
+/// The maximum number of UIDs, whatever the server counts.
 const UIDS_COUNT_MAX: u64 = 10_000_000;
 /// What the limit is about.
 const UIDS: &str = "UIDs";
-/// How many more UIDs than the server counts are taken: some servers count less than they have.
+/// How many more UIDs than the server's count are accepted, because some servers count too few.
 const UIDS_BEYOND_COUNT_MAX: u64 = 100_000;
 
-/// Adds the UIDs that FETCH gives. Many more than the server counts are a flood, of which nothing
-/// is kept; dropping the fetch ends the connection when the flood goes on.
+/// Adds the UIDs that FETCH gives. If there are far more than the server's count, none is kept, and
+/// dropping the fetch ends the connection if more follow.
 async fn fetched(
     connection: &mut ImapConnection,
     listing: &mut Listing,

@@ -1,6 +1,7 @@
-//! Proof: does the ledger have what the server lists, and does the server list what it counts?
+//! Proves that a folder is complete: the ledger has every listed message, and the server lists as
+//! many messages as it counts.
 //!
-//! Only then a folder is proven complete; else it says what is missing, and why.
+//! Otherwise the folder says what is missing, and why.
 
 use crate::account::Account;
 use crate::account::Folder;
@@ -13,8 +14,8 @@ use postroom_store::Clock;
 use postroom_store::FolderReport;
 use postroom_store::Pending;
 
-/// Compares what the server listed with what is recorded now, and says so in the folder. Pending
-/// receipts of what is no longer listed are forgotten.
+/// Compares the server's list with the ledger, and writes the result into the folder. Pending
+/// receipts of messages that are no longer listed are removed.
 ///
 /// # Errors
 ///
@@ -63,10 +64,10 @@ pub async fn prove(
     Ok(())
 }
 
-/// What a folder says while a load goes on.
+/// The text of a folder while it is being loaded.
 const STILL_TO_BE_LOADED: &str = "some messages are not loaded yet";
 
-/// What a folder says; empty when all is well. A message that is too large says so itself.
+/// The text of a folder. Empty: all is well. A message that is too large has its own error text.
 fn status(
     clock: &Clock,
     news: &News,
@@ -80,7 +81,7 @@ fn status(
     } else if !pending.is_empty() {
         texts.push(pending_text(clock, pending));
     }
-    // Mail that comes or goes between two commands makes no trouble.
+    // A single disagreement is ignored, because mail may come or go between two commands.
     if known.has_disagreed() || news.listing.unusable > 0 {
         texts.extend(news.listing.trouble());
     }
@@ -103,7 +104,7 @@ fn status(
     texts.join("; ")
 }
 
-/// Says in the folder how far a load has come.
+/// Writes the progress of a load into the folder.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
-//! Single: one message, asked for alone and in one of several forms.
+//! Fetches one message alone, in one of several forms of FETCH.
 //!
-//! Servers fail in one form and not in another, because other code of theirs answers it.
+//! A server may fail in one form and not in another, because different code of the server answers
+//! them.
 
 use crate::error::Error;
 use crate::original::Original;
@@ -30,7 +31,7 @@ pub enum Form {
 /// What came.
 #[derive(Debug)]
 pub enum Single {
-    /// Octets, be they all of the message or not.
+    /// Octets, which may be the whole message or not.
     Given(Fetched, Original),
     /// None, and why.
     Missed(String),

@@ -11,7 +11,7 @@ const PORTIONS_MAX: u32 = 5;
 /// The turn of one folder at its account's connection.
 #[derive(Debug)]
 pub struct Turn<'a> {
-    /// Tells when the configuration has changed: the turn ends at once.
+    /// The configuration. When it changes, the turn ends at once.
     pub setup: &'a watch::Receiver<Arc<Account>>,
     /// When something else of the account is due.
     pub others_due: Instant,
@@ -21,7 +21,7 @@ impl Turn<'_> {
     /// Whether it is over after so many portions.
     #[must_use]
     pub fn is_over(&self, portions: u32) -> bool {
-        // No sender: we are about to be stopped.
+        // Without a sender, this task is about to be stopped.
         self.setup.has_changed().unwrap_or(true)
             || portions >= PORTIONS_MAX && self.others_due <= Instant::now()
     }

@@ -1,10 +1,10 @@
-//! Watch: what is in the mailbox that the ledger does not have?
+//! Finds the messages of a mailbox that the ledger does not have.
 //!
-//! The answer is a set difference, never a count or a high-water mark: the UIDs that the server
-//! lists, without those that have a receipt. So nothing is passed over, whatever was interrupted.
-//! Before that, [`crate::receive::identity`] asks whether the UIDs still mean what they meant; if
-//! not, a new life of the mailbox begins and all of it is news. What was found is remembered until
-//! it is fetched: a folder that goes on where its last turn ended asks for no list again.
+//! The result is a set difference, never a count or a high-water mark: the listed UIDs without
+//! those that have a receipt. So no message is skipped, whatever was interrupted. Before that,
+//! [`crate::receive::identity`] checks whether the UIDs still mean the same messages. If not, a new
+//! epoch of the mailbox begins, and every message is new. The result is remembered until it is
+//! fetched, so that the next turn of the folder needs no list.
 
 use crate::account::Account;
 use crate::account::Folder;
@@ -37,75 +37,75 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Up to so many recorded messages, each visit looks at all of them.
+/// Up to this number of recorded messages, each poll checks all of them.
 const FEW: usize = 16;
-/// Of more, at so many of the newest, and so many others.
+/// Otherwise it checks so many of the newest, and so many others.
 const SAMPLE: (usize, usize) = (6, 6);
-/// Up to so many, all are looked at when a process meets the mailbox for the first time.
+/// Up to this number, all are checked when a process reads the mailbox for the first time.
 const FIRST_MAX: usize = 500;
-/// From time to time all are looked at, up to so many.
+/// From time to time all are checked, up to this number.
 const ALL_MAX: usize = 50_000;
 const ALL_EVERY: Duration = Duration::from_secs(3600);
-/// How many of the messages that were there last are kept in mind for the next visit.
+/// How many messages are remembered for the check of the next poll: newest, others.
 const SHOWN_MAX: (usize, usize) = (6, 60);
-/// After so many lives in a row that lasted for one visit, visits become rare.
+/// After so many epochs in a row that lasted for one poll, polls become rare.
 const CHANGES_MAX: u32 = 5;
 const RARELY_FIRST: Duration = Duration::from_secs(60);
 const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 
-/// What is remembered of a folder between two calls.
+/// What is remembered of a folder between two polls.
 #[derive(Debug, Default)]
 pub struct Known {
     /// What the mailbox looked like when the folder was last proven complete.
     proven: Option<Glance>,
     /// Some of the messages that it had then.
     shown: Vec<u64>,
-    /// When the next pending message is asked for again, in milliseconds since 1970.
+    /// When the next pending message is retried, in milliseconds since 1970.
     pub retry_ms: Option<i64>,
-    /// What is to be changed at the server.
+    /// The server-side actions.
     pub wishes: Wishes,
-    /// What the last look at the mailbox has found, until all of it is fetched.
+    /// The result of the last poll, until all of it is fetched.
     pub news: Option<Arc<News>>,
-    /// What of it is still to be asked for.
+    /// The fetch plan for the rest of it.
     pub asks: Asks,
-    /// What is to be asked for on a connection of its own, and as part of what; for the caller to
-    /// take.
+    /// The UIDs to fetch on a connection of their own, with their poll result. The caller takes
+    /// them.
     pub alone: Vec<(u64, Arc<News>)>,
     /// How many messages of it are recorded.
     pub recorded: u64,
-    /// Whether something was recorded; for the caller to take.
+    /// Whether something was recorded. The caller takes it.
     pub has_progressed: bool,
     /// How many recorded messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
-    /// Which words of the server are no witnesses.
+    /// Which facts of this server are no evidence.
     pub unsteady: Unsteady,
-    /// Why the life of the mailbox is over, as a step before a deletion has shown.
+    /// Why the epoch of the mailbox is over, if the check before a deletion showed it.
     pub over: Option<Over>,
-    /// The origin as it is noted in the store, once it was read.
+    /// The origin from the store, once it was read.
     origin: Option<Origin>,
     /// Whether the mailbox is opened by SELECT because EXAMINE gives it another UIDVALIDITY.
     selects: bool,
-    /// How many visits in a row found the mailbox in another life.
+    /// How many polls in a row found the mailbox in another epoch.
     changes: u32,
     /// How many listings in a row did not agree with the server's count.
     disagreements: u32,
-    /// When all recorded messages were looked at last.
+    /// When all recorded messages were checked last.
     all_at: Option<Instant>,
 }
 
 impl Known {
-    /// The next look is no glance: something is to be said of the folder anew.
+    /// Makes the next poll a full one, because the folder's text must be written again.
     pub fn look_closely(&mut self) {
         self.proven = None;
     }
 
-    /// Looks anew for what is to be fetched: what was recorded is not known.
+    /// Discards the poll result, because it is not known what was recorded.
     pub fn look_anew(&mut self) {
         self.news = None;
         self.proven = None;
     }
 
-    /// Another life: what is known of the mailbox is not, but for how its server behaves.
+    /// Begins another epoch. Knowledge of the mailbox is discarded, except how its server behaves.
     fn begin_anew(&mut self, origin: Origin, over: &Over) {
         let former = std::mem::take(self);
         let changes = if *over == Over::New { 0 } else { former.changes.saturating_add(1) };
@@ -119,14 +119,14 @@ impl Known {
         };
     }
 
-    /// Whether two listings in a row did not agree with the server's count: mail that comes or goes
-    /// between two commands makes no trouble.
+    /// Whether two listings in a row disagreed with the server's count. One disagreement is
+    /// ignored, because mail may come or go between two commands.
     #[must_use]
     pub fn has_disagreed(&self) -> bool {
         self.disagreements > 1
     }
 
-    /// Notes that what was found is recorded or pending, and whether that is all there is.
+    /// Notes that every found message is recorded or pending, and whether the folder is complete.
     pub fn proved(&mut self, clock: &Clock, news: &News, ledger: &Ledger, complete: bool) {
         let (uid_validity, listed) = (news.uid_validity, &news.listing.uids);
         let exists = listed.len() as u64;
@@ -138,8 +138,8 @@ impl Known {
         self.all_at.get_or_insert_with(Instant::now);
     }
 
-    /// How long the folder is left alone because each visit finds the mailbox in another life;
-    /// `None`: it is visited as always.
+    /// How long the folder is not polled, because each poll finds the mailbox in another epoch.
+    /// `None`: it is polled as usual.
     #[must_use]
     pub fn rarely(&self, clock: &Clock) -> Option<Duration> {
         let times = self.changes.checked_sub(CHANGES_MAX)?;
@@ -147,29 +147,29 @@ impl Known {
     }
 }
 
-/// What a look at the mailbox has found.
+/// The result of a poll of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
-    /// The life of the mailbox.
+    /// The epoch of the mailbox.
     pub life: Life,
     /// UIDVALIDITY of the mailbox; 0 when the server has none.
     pub uid_validity: u64,
     /// UIDNEXT, when the server gave it.
     pub uid_next: Option<u64>,
-    /// Whether nothing can be changed by what is asked: it was opened by EXAMINE.
+    /// Whether it was opened by EXAMINE, so that no command changes anything.
     pub examined: bool,
     /// What the server lists.
     pub listing: Listing,
-    /// How many of them were recorded by then.
+    /// How many of the listed messages were recorded before.
     pub recorded: u64,
-    /// Whether there are receipts of former lives: what is known by its bytes is linked, not
+    /// Whether there are receipts of former epochs. Then messages with known bytes are linked, not
     /// stored again.
     pub relink: bool,
     /// The pending ones of them, by UID.
     pub pending: HashMap<u64, Pending>,
 }
 
-/// The folder, the connection on which its mailbox is looked at, and what is remembered of it.
+/// A poll of a folder: the connection, and what is remembered.
 struct Look<'a> {
     shared: &'a Shared,
     account: &'a Account,
@@ -179,8 +179,8 @@ struct Look<'a> {
     examined: bool,
 }
 
-/// Selects the mailbox and looks for news; `None` when a glance shows that there are none. What a
-/// former look has found and was not fetched yet counts as news.
+/// Selects the mailbox and finds new messages. `None`: the result of SELECT shows that there are
+/// none. Messages that an earlier poll found and that were not fetched yet count as new.
 ///
 /// # Errors
 ///
@@ -264,7 +264,7 @@ impl Look<'_> {
         Ok(self.connection.select(&self.folder.mailbox, Mode::Select).await?)
     }
 
-    /// Whether a glance shows that nothing came, and nothing else is to be done.
+    /// Whether the result of SELECT shows that no mail came, and nothing else is due.
     fn is_quiet(&self, selected: &Selected) -> bool {
         let glance = Glance::of(selected);
         let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= self.shared.clock.now_ms());
@@ -276,8 +276,8 @@ impl Look<'_> {
         self.known.all_at.is_some_and(|at| at.elapsed() >= ALL_EVERY)
     }
 
-    /// Looks at some of the messages that were there last: the numbers of a mailbox may be the same
-    /// and its messages others.
+    /// Checks some of the remembered messages, because the numbers of a mailbox may be the same
+    /// although its messages differ.
     async fn sample(&mut self, life: Life) -> Result<Option<Over>, Error> {
         let some = match self.known.shown.len() {
             ..=FEW => self.known.shown.clone(),
@@ -287,7 +287,7 @@ impl Look<'_> {
         Ok(identity::look(self.shared, self.connection, life, &some, care).await?.over)
     }
 
-    /// Looks at recorded messages that are listed: at some, and from time to time at all.
+    /// Checks recorded messages that are listed: some of them, and from time to time all.
     async fn compare(
         &mut self,
         life: Life,
@@ -313,7 +313,7 @@ impl Look<'_> {
         self.sample(life).await
     }
 
-    /// Begins another life of the mailbox.
+    /// Begins another epoch of the mailbox.
     async fn begin(
         &mut self,
         over: &Over,
@@ -344,7 +344,7 @@ impl Look<'_> {
         Ok(life)
     }
 
-    /// Remembers what is to be fetched.
+    /// Makes and remembers the result of the poll.
     fn found(
         &mut self,
         life: Life,

@@ -1,11 +1,11 @@
-//! Wishes: what is to be changed at the server once a message is durable.
+//! Server-side actions: what to change at the server once a message is durable.
 //!
-//! A wish is recorded in the transaction that records the message. What the newest listing lacks is
-//! done; a deletion stays a wish until a listing lacks the message, so a crash, a lost answer or a
-//! server that says OK and does nothing costs no message and hides none. Before a message is
-//! deleted, the server's words for its UID are compared with those that were recorded, and after it
-//! was marked, only what the server says is marked is expunged. What the folder no longer wishes is
-//! taken off the list and never done. A refusal holds up the wishes, not the mail.
+//! An action is recorded in the transaction that records the message. A deletion stays on the list
+//! until a listing lacks the message. So a crash, a lost answer, or a server that says OK and does
+//! nothing loses no message and hides none. Before a deletion, the facts about the UID are compared
+//! with the recorded ones. After marking, only messages that the server reports as marked are
+//! expunged. If the configuration of the folder changes, its open actions are dropped. A refusal
+//! delays only the actions, not the mail.
 
 use crate::account::Folder;
 use crate::backoff;
@@ -31,14 +31,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many messages are taken from the list at once.
+/// How many actions are read at once.
 const PORTION: u32 = 100;
-/// How long wishes wait after the server did not fulfil one.
+/// How long actions wait after one failed.
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 const DELETED: &str = "\\Deleted";
 
-/// What a folder wishes for the messages that are recorded from now on.
+/// The action for messages of a folder that are recorded from now on.
 #[must_use]
 pub fn wished(folder: &Folder) -> Option<Wish> {
     if folder.delete_on_server {
@@ -50,21 +50,21 @@ pub fn wished(folder: &Folder) -> Option<Wish> {
     }
 }
 
-/// How the wishes of a folder fare.
+/// The state of the actions of a folder.
 #[derive(Debug, Default)]
 pub struct Wishes {
-    /// Whether there may be some that are not fulfilled.
+    /// Whether some may be open.
     pub are_open: bool,
-    /// What keeps the server from fulfilling them, in words for people.
+    /// Why they cannot be carried out, for people.
     pub trouble: Option<String>,
-    /// Deletions that the server was asked for and said OK to.
+    /// Deletions that the server answered with OK.
     tried: HashSet<u64>,
     failures: u32,
     due: Option<Instant>,
 }
 
 impl Wishes {
-    /// With some that may be open.
+    /// A state in which some actions may be open.
     #[must_use]
     pub fn open() -> Self {
         Self { are_open: true, ..Self::default() }
@@ -84,7 +84,7 @@ impl Wishes {
     }
 }
 
-/// The mailbox whose wishes are fulfilled: it is selected, and this is its newest listing.
+/// The selected mailbox, and its newest listing.
 #[derive(Debug, Clone, Copy)]
 pub struct At<'a> {
     /// The folder.
@@ -95,8 +95,8 @@ pub struct At<'a> {
     pub listing: &'a Listing,
 }
 
-/// Fulfils the recorded wishes of one folder. Gives why the life of the mailbox is over when a
-/// message that was to be deleted is another: then nothing more is done.
+/// Carries out the recorded actions of one folder. If a message to be deleted turns out to be
+/// another one, it stops and gives why the epoch of the mailbox is over.
 ///
 /// # Errors
 ///
@@ -205,7 +205,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Deletes what is certainly what was recorded. It stays on the list until it is gone.
+    /// Deletes the messages that are certainly the recorded ones. They stay on the list until they
+    /// are gone.
     async fn delete(&mut self, uids: &[u64], done: &mut Done) -> Result<(), Error> {
         let kept = uids.iter().filter(|uid| self.tried.contains(uid)).count();
         if kept > 0 {
@@ -246,8 +247,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Marks messages; gives those that the server says are marked now, or why it cannot be relied
-    /// on.
+    /// Marks messages. Gives those that the server reports as marked, or why the server cannot be
+    /// trusted.
     async fn mark(&mut self, set: &UidSet) -> Result<Result<Vec<u64>, String>, Error> {
         let told = self.connection.uid_store(set, &FlagChange::add(DELETED)).await?;
         let told = marked(&told);
@@ -268,7 +269,7 @@ impl Job<'_> {
         Ok(Ok(mine))
     }
 
-    /// Which of these are marked, for servers that do not tell it unasked.
+    /// Which of these are marked, for servers that do not report it by themselves.
     async fn flagged(&mut self, set: &UidSet) -> Result<Vec<u64>, Error> {
         let mut fetch = self.connection.uid_fetch(set, FetchItems::Flags).await?;
         let mut told = vec![];
@@ -280,14 +281,14 @@ impl Job<'_> {
         Ok(marked(&told).into_iter().filter(|uid| set.contains(*uid)).collect())
     }
 
-    /// Removes messages that are marked; else says why they stay.
+    /// Removes marked messages, or gives why they stay.
     async fn expunge(&mut self, uids: &[u64]) -> Result<Option<String>, Error> {
         let capabilities = self.connection.capabilities();
         if capabilities.has("UIDPLUS") || capabilities.has("IMAP4REV2") {
             self.connection.uid_expunge(&UidSet::from_uids(uids)).await?;
             return Ok(None);
         }
-        // A bare EXPUNGE takes whatever is marked.
+        // A bare EXPUNGE removes every marked message.
         let found = self.connection.search("DELETED").await?;
         let is_mine = |uid: &u64| uids.contains(uid) || self.tried.contains(uid);
         let others = found.uids.iter().filter(|uid| !is_mine(uid)).count();
@@ -304,14 +305,14 @@ impl Job<'_> {
     }
 }
 
-/// The UIDs of messages whose flags were told with `\Deleted` among them.
+/// The UIDs of the messages that are reported with `\Deleted`.
 fn marked(told: &[Fetched]) -> Vec<u64> {
     let is_marked =
         |message: &&Fetched| message.flags.iter().any(|flag| flag.eq_ignore_ascii_case(DELETED));
     told.iter().filter(is_marked).filter_map(|message| message.uid).collect()
 }
 
-/// Whether the folder has the wish now, as it had when the message was recorded.
+/// Whether the folder still demands the action.
 fn is_still_wished(folder: &Folder, wish: Wish) -> bool {
     match wish {
         Wish::Seen => !folder.options.flag("keep_unseen"),

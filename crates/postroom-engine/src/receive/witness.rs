@@ -1,9 +1,10 @@
-//! Witnesses: what a server says of messages at little cost, compared with what it said before.
+//! Witnesses: cheap facts about a message (size, date, a few fields), compared with the recorded
+//! ones.
 //!
-//! Size, INTERNALDATE and a few fields are listed for a few messages at each visit, and for each
-//! message before it is deleted. Where they differ, the bytes decide: some servers guess sizes,
-//! give the present time as date, or write into messages. Which of the three a server does not keep
-//! is remembered, so that it is not asked for bytes again and again.
+//! They are fetched for a few messages at each poll, and for each message before it is deleted. If
+//! they differ, the bytes decide, because some servers guess sizes, give the present time as the
+//! date, or write into messages. Which of the three facts a server does not keep is remembered, so
+//! that the bytes are not fetched again and again.
 
 use crate::error::Error;
 use crate::original::Original;
@@ -23,16 +24,16 @@ use postroom_store::Witness;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What a server said of a message now.
+/// The present facts about a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Its words.
+    /// The facts.
     pub witness: Witness,
-    /// The hash of its bytes, where the server gave them unasked.
+    /// The hash of its bytes, if the server sent them unasked.
     pub hash: Option<[u8; 16]>,
 }
 
-/// Which witnesses a server does not keep although the message is the same.
+/// Which facts a server changes although the message is the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unsteady {
     size: bool,
@@ -45,7 +46,7 @@ pub struct Unsteady {
 pub enum Likeness {
     /// The message is the same.
     Same,
-    /// Nothing speaks against it, but too little for it to delete on such evidence.
+    /// Nothing shows a difference, but the evidence does not suffice to delete.
     Likely,
     /// It may be another.
     Differs,
@@ -58,11 +59,11 @@ pub enum Proof {
     Same,
     /// They are others.
     Other,
-    /// They could not be had, or nothing is there to compare them with.
+    /// They could not be fetched, or no hash is recorded.
     None,
 }
 
-/// Compares what was said of a message then and now.
+/// Compares the recorded facts with the present ones.
 #[must_use]
 pub fn compare(then: &Remembered, now: &Seen, unsteady: Unsteady) -> Likeness {
     if let (Some(then), Some(now)) = (then.hash, now.hash) {
@@ -81,13 +82,13 @@ pub fn compare(then: &Remembered, now: &Seen, unsteady: Unsteady) -> Likeness {
     }
 }
 
-/// Whether two words agree; `None` where one is missing, or the server does not keep its word.
+/// Whether two facts agree. `None`: one is missing, or the server does not keep this fact.
 fn agree<T: PartialEq>(then: Option<T>, now: Option<T>, is_unsteady: bool) -> Option<bool> {
     Some(then? == now?).filter(|_| !is_unsteady)
 }
 
 impl Unsteady {
-    /// Notes what differs although the bytes are the same.
+    /// Notes the facts that differ although the bytes are the same.
     pub fn learn(&mut self, then: &Remembered, now: &Seen) {
         let differs = |is: Option<bool>| is == Some(false);
         let (then, now) = (&then.witness, &now.witness);
@@ -97,11 +98,11 @@ impl Unsteady {
     }
 }
 
-/// The fields that tell messages apart: Message-ID, and for those without one the others.
+/// The fields that identify messages. The others count for messages without a Message-ID.
 const FIELDS: [&[u8]; 4] = [b"message-id", b"date", b"from", b"subject"];
 
-/// A hash of Message-ID, Date, From and Subject in a header, or of what a message begins with;
-/// `None` where it has none of them.
+/// A hash of Message-ID, Date, From and Subject in a header or in the beginning of a message.
+/// `None`: it has none of them.
 #[must_use]
 pub fn message_id(start: &[u8]) -> Option<i64> {
     let mut values: [Option<Vec<u8>>; 4] = [None, None, None, None];
@@ -116,7 +117,7 @@ pub fn message_id(start: &[u8]) -> Option<i64> {
         if !is_continued {
             let name = name.trim_ascii_end();
             current = FIELDS.iter().position(|field| name.eq_ignore_ascii_case(field));
-            // Of a repeated field the first counts.
+            // If a field is repeated, the first one counts.
             current = current.filter(|at| values.get(*at).is_some_and(Option::is_none));
         }
         if let Some(kept) = current.and_then(|at| values.get_mut(at)) {
@@ -135,8 +136,8 @@ pub fn message_id(start: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
-/// Asks what the server says of these messages. Those that it passes over are not among the answer;
-/// none is where it refuses to say anything.
+/// Fetches the facts about these messages. Messages that the server skips are missing from the
+/// result. If the server refuses, the result is empty.
 ///
 /// # Errors
 ///
@@ -193,7 +194,7 @@ async fn ask_set(
     Ok(())
 }
 
-/// Whether bytes that came are fit to be compared.
+/// Whether the fetched bytes can be compared.
 fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
     let original = Original::Memory(bytes.clone());
     doubt::too_few(announced, bytes.len() as u64).is_none()

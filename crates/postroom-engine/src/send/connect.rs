@@ -1,4 +1,4 @@
-//! Connect: a connection that is ready for messages, logged in where the account has a login.
+//! Opens a connection that is ready for messages, and logs in if the account has a login.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A server that says nothing for so long is spoken of, though it is waited for.
+/// After this time of silence, the account reports it, while it still waits.
 const SILENT: Duration = Duration::from_secs(30);
 
 /// Opens a connection to the account's server and logs in. A server that is silent for long is
@@ -36,8 +36,7 @@ pub async fn open(
     opening.await
 }
 
-/// A password that is there for IMAP only is used where the server asks for one; one that is meant
-/// for SMTP must be.
+/// A login for IMAP is used only if the SMTP server offers a login. A login for SMTP must be used.
 async fn open_at_last(shared: &Shared, account: &Account) -> Result<SmtpConnection, Error> {
     // An account without SMTP has no sender.
     let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
@@ -55,7 +54,7 @@ async fn open_at_last(shared: &Shared, account: &Account) -> Result<SmtpConnecti
     Ok(connection)
 }
 
-/// Waits until the account has another server or login than `account` has.
+/// Waits until the account has another server or login than `account`.
 pub async fn server_changed(mut setup: watch::Receiver<Arc<Account>>, account: &Account) {
     loop {
         if !setup.borrow_and_update().connects_like(account) || setup.changed().await.is_err() {

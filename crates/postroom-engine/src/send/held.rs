@@ -1,7 +1,7 @@
-//! Held: what servers answered, until the store has it.
+//! Held answers: keeps the answers of servers until the store has them.
 //!
-//! An answer must not be forgotten: what the store does not take is written before anything else is
-//! done. It is told in the log once it is written.
+//! An answer must not be lost. If the store fails, the answer is written before anything else is
+//! done. The log line follows after it is written.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -14,7 +14,7 @@ use postroom_store::Settlement;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// The answers that the store does not have yet, oldest first.
+/// The answers that are not stored yet, oldest first.
 pub struct Held {
     shared: Arc<Shared>,
     setup: watch::Receiver<Arc<Account>>,

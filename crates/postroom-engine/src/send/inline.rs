@@ -1,7 +1,7 @@
-//! Inline: gives a content id to inline files that have none, and makes the html refer to it.
+//! Gives a content id to inline files without one, and changes the html to refer to it.
 //!
-//! A file whose name can be a content id has that one (`cid:logo.png`). Another, such as one with a
-//! blank in its name, is referred to by its name all the same, as it is or percent-encoded.
+//! If the name of a file is a valid content id, it is used (`cid:logo.png`). Other files, such as
+//! those with a blank in the name, are found in the html by their name, plain or percent-encoded.
 
 use postroom_mime::compose::Draft;
 
@@ -46,7 +46,7 @@ fn forms(name: &str) -> Vec<String> {
     forms
 }
 
-/// The html with each `cid:` and `form` behind it, whatever its case, made one of `id`.
+/// The html in which each `cid:` with `form`, in upper or lower case, refers to `id`.
 fn referring(html: &str, form: &str, id: &str) -> String {
     const SCHEME: &str = "cid:";
     let mut out = String::with_capacity(html.len());

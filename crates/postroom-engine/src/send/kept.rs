@@ -1,4 +1,4 @@
-//! Kept: the SMTP connection of one account, from message to message.
+//! Keeps the SMTP connection of one account between messages.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How long an unused connection is kept.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
-/// So shortly after its last use a connection is not asked whether it is there.
+/// Within this time after its last use, a connection is used without a NOOP.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The connection at hand, and how to have a new one.
+/// The kept connection, and how to open a new one.
 pub struct Kept {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
@@ -32,7 +32,7 @@ pub struct Kept {
 pub struct Ready {
     /// The connection.
     pub connection: SmtpConnection,
-    /// Whether it was made just now.
+    /// Whether it is new.
     pub is_new: bool,
 }
 
@@ -48,12 +48,12 @@ impl Kept {
         Self { shared, reporter, setup, stop, connection, is_probed, in_turn }
     }
 
-    /// Whether a connection was made since the account was last changed, or in trouble.
+    /// Whether a connection was made since the last change or trouble of the account.
     pub fn is_probed(&self) -> bool {
         self.is_probed
     }
 
-    /// The connection at hand when it is still good, else a new one.
+    /// The kept connection if it is still alive, otherwise a new one.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Kept {
         Ok(Ready { connection: self.open(account).await?, is_new: true })
     }
 
-    /// A new connection, unless the account is changed meanwhile.
+    /// A new connection, unless the account changes meanwhile.
     ///
     /// # Errors
     ///
@@ -101,19 +101,19 @@ impl Kept {
         }
     }
 
-    /// From now on each command waits for the answer to the one before: answers to many at once
-    /// came out of step.
+    /// From now on, sends each command only after the answer to the one before, because answers to
+    /// pipelined commands did not match.
     pub fn speak_in_turn(&mut self) {
         self.in_turn = true;
     }
 
-    /// Something is wrong: the next connection is a new one, and a probe.
+    /// Drops the connection after trouble. The next connection is a new one and is tested first.
     pub fn lose(&mut self) {
         self.connection = None;
         self.is_probed = false;
     }
 
-    /// Says goodbye when the connection was idle for long; else gives when it will have been.
+    /// Closes a connection that was idle for long. Otherwise gives when that will be the case.
     pub async fn close_idle(&mut self) -> Option<Instant> {
         let until = self.connection.as_ref().map(|(_, since)| *since + KEEP_IDLE)?;
         if until > Instant::now() {
@@ -123,14 +123,14 @@ impl Kept {
         None
     }
 
-    /// Says goodbye.
+    /// Sends QUIT and closes the connection.
     pub async fn close(&mut self) {
         if let Some((connection, _)) = self.connection.take() {
             connection.quit().await;
         }
     }
 
-    /// Another server: nothing that is known of the former one holds.
+    /// Forgets the former server.
     pub async fn forget(&mut self) {
         self.close().await;
         self.is_probed = false;

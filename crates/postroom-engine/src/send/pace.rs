@@ -1,23 +1,22 @@
-//! Pace: how fast the server takes the account's mail.
+//! Pace: how fast the server accepts the account's mail.
 //!
-//! An answer that speaks of a limit pauses the account: shortly at first, twice as long each time
-//! that the next message is answered so too. What was learnt stays for a while as a space between
-//! messages, so that a server that takes one a second gets one a second. The space shrinks while
-//! all goes well.
+//! A reply about a limit pauses the account: shortly at first, and twice as long each time the next
+//! message gets such a reply too. After a pause, a gap between messages remains, so that a server
+//! that accepts one message a second gets one a second. The gap shrinks while all goes well.
 
 use crate::backoff;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The first pause, and the first space between messages.
+/// The first pause, and the first gap between messages.
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest pause: a limit of an hour or a day is asked about so often.
+/// The longest pause. A limit of an hour or a day is tested this often.
 const LONGEST: Duration = backoff::PAUSE_LONGEST;
-/// The longest space between messages.
+/// The longest gap between messages.
 const SPACE_MAX: Duration = Duration::from_secs(60);
-/// A space shorter than this is none.
+/// A shorter gap counts as none.
 const SPACE_MIN: Duration = Duration::from_millis(100);
-/// After so many messages without a limit the space shrinks.
+/// After so many messages without a limit, the gap shrinks.
 const GOOD_RUN: u32 = 20;
 
 /// What is known of the pace of one server.
@@ -30,7 +29,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The server took a message.
+    /// Notes an accepted message.
     pub fn accepted(&mut self, now: Instant) {
         self.last = Some(now);
         self.limits = 0;
@@ -44,7 +43,7 @@ impl Pace {
         }
     }
 
-    /// The server spoke of a limit; gives how long nothing is sent.
+    /// Notes a reply about a limit. Gives how long nothing is sent.
     pub fn limited(&mut self) -> Duration {
         self.good = 0;
         self.limits += 1;
@@ -55,13 +54,13 @@ impl Pace {
         FIRST.saturating_mul(1 << doublings).max(self.space).min(LONGEST)
     }
 
-    /// When the next message may go; `None`: now.
+    /// When the next message may be sent. `None`: now.
     #[must_use]
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
         self.last.map(|last| last + self.space).filter(|ready| *ready > now)
     }
 
-    /// Whether messages go one at a time.
+    /// Whether messages are sent one at a time.
     #[must_use]
     pub fn is_slow(&self) -> bool {
         !self.space.is_zero()

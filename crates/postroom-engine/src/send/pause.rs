@@ -1,4 +1,4 @@
-//! Pause: why an account tries no connection for a while, and what its messages say meanwhile.
+//! Pause: why an account opens no connection for a while, and what its messages say meanwhile.
 
 use crate::account::Account;
 use crate::backoff;
@@ -11,7 +11,7 @@ use postroom_model::Timestamp;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A pause from this length on is said in each message that waits.
+/// A pause of at least this length is written into each waiting message.
 const SAID_FROM: Duration = Duration::from_secs(5);
 
 /// A pause of an account.
@@ -44,14 +44,14 @@ impl Pause {
         Self { until: Instant::now() + length, reason: chain(error), needs_a_person, length }
     }
 
-    /// How long messages are said to wait by it, in milliseconds, for those who wait for a person;
-    /// else each attempt has its own wait.
+    /// The wait that the pause adds to each message, in milliseconds, if a person has to act.
+    /// Otherwise each attempt adds its own wait.
     #[must_use]
     pub fn waits_ms(&self) -> i64 {
         if self.needs_a_person { backoff::ms(self.length) } else { 0 }
     }
 
-    /// Says in the messages that are due why they wait, unless it is over soon.
+    /// Writes into due messages why they wait, unless the pause ends soon.
     ///
     /// # Errors
     ///

@@ -34,11 +34,11 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// How many messages are prepared before what is due is sent.
+/// How many messages are prepared before due ones are sent.
 const PAGE: u32 = 50;
 /// An html body larger than this is refused: it is composed in memory.
 const HTML_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// An attached message up to this size is looked into when it is composed.
+/// The maximum size of an attached message that is parsed for composing.
 const MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The files of a message that is being composed.
@@ -47,12 +47,13 @@ struct Files {
     attachments: Vec<FileRow>,
 }
 
-/// Prepares the oldest messages of the account that wait for it, at most a page; says whether
-/// there may be more, so that the first ones leave before the last ones are composed.
+/// Prepares at most a page of the oldest waiting messages, and gives whether there may be more. So
+/// the first messages leave before the last ones are composed.
 ///
 /// # Errors
 ///
-/// When the store fails. A message that cannot be composed ends as `error`, and the next goes on.
+/// Errors of the store. A message that cannot be composed ends as `error`, and the next one
+/// follows.
 pub async fn prepare_page(shared: &Shared, account: &Account) -> Result<bool, Error> {
     let messages = shared.store.delivery_unprepared(&account.domain, account.id, PAGE).await?;
     let is_full = messages.len() >= PAGE as usize;
@@ -106,10 +107,10 @@ async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result
     Ok(())
 }
 
-/// Composes a claimed message anew, for a server that takes no addresses beyond ASCII: they stand
-/// in the header as names without an address (RFC 6857 §3.1.7), and their owners are refused, so
-/// that all others get the message. It is due again at once. `false` when there is nobody else, or
-/// the author is not of ASCII, or the message was changed.
+/// Composes a claimed message again, for a server that accepts only ASCII addresses. Other
+/// addresses become names in the header (RFC 6857 §3.1.7), and their recipients are refused, so
+/// that all others get the message. It is due again at once. `false`: there are no other
+/// recipients, the author's address is not ASCII, or the message was changed.
 ///
 /// # Errors
 ///
@@ -141,7 +142,7 @@ pub async fn without_utf8(
     Ok(shared.store.delivery_prepare(&account.domain, &message, prepared).await?)
 }
 
-/// Composes a message as it is read; `ascii` for a server that takes nothing else.
+/// Composes a message. `ascii`: for a server that accepts only ASCII addresses.
 async fn composed(
     shared: &Shared,
     account: &Account,
@@ -192,7 +193,8 @@ fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
     }
 }
 
-/// A recipient with its result so far: whoever has the message is not sent it again.
+/// The entry of a recipient with its result so far. A recipient that has the message is not sent it
+/// again.
 fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
     let earlier = delivered.get(&recipient.address);
     let state = if earlier.is_some_and(|it| !it.in_doubt) { "sent" } else { "waiting" };
@@ -202,7 +204,7 @@ fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
     })
 }
 
-/// What composition adds to the message's row; what an earlier attempt said of it is past.
+/// What composing changes in the properties. The results of earlier attempts are removed.
 fn changes(draft: &Draft, recipients: Vec<Json>, size_bytes: u64) -> Map<String, Json> {
     let kind = outgoing::message_type(draft.text.is_some(), draft.html.is_some());
     let changes = json!({
@@ -236,7 +238,7 @@ async fn draft(
     let bare = |address: &str| Address { name: None, address: address.to_owned() };
     let mut reply_to: Vec<_> = message.texts("replyTo").map(bare).collect();
     if reply_to.is_empty() {
-        // Answers go to the account's own address; a field that says what From says is left out.
+        // Answers go to the account's own address. A field that equals From is left out.
         let default = Some(account.address.as_str()).filter(|address| *address != from);
         reply_to.extend(account.reply_to.as_deref().or(default).map(bare));
     }
@@ -245,7 +247,7 @@ async fn draft(
         attachments: file_rows(shared, account, message, files::ATTACHMENTS).await?,
     };
     let date = text("dateTime").and_then(|text| Timestamp::parse(text).ok());
-    // Without angle brackets, as that of a received message is.
+    // Without angle brackets, like that of a received message.
     let message_id = text("messageId").map(|id| message_id(id).unwrap_or(id).to_owned());
     let in_reply_to = ids(message, "inReplyTo");
     let references = references(shared, account, (message, &in_reply_to)).await?;
@@ -276,7 +278,7 @@ fn ids(message: &Entity, property: &str) -> Vec<String> {
     message.texts(property).filter_map(outgoing::message_ids).flatten().collect()
 }
 
-/// The references of an answer: its own, or those of the message that it answers, and that one
+/// The references of an answer: its own, otherwise those of the answered message followed by its id
 /// (RFC 5322 §3.6.4).
 async fn references(
     shared: &Shared,
@@ -307,8 +309,8 @@ async fn file_rows(
     Ok(shared.store.file_list(&account.domain, message.id, property).await?)
 }
 
-/// The files with their contents: elsewhere, but for small messages, which must not be encoded and
-/// so are looked into when they are composed (RFC 2046 §5.2.1).
+/// The files with their contents, which stay in the store, except small messages, which must not be
+/// encoded and so must be parsed (RFC 2046 §5.2.1).
 async fn contents(shared: &Shared, rows: &[FileRow]) -> Result<Vec<DraftFile>, Error> {
     let mut contents = vec![];
     for row in rows {

@@ -1,9 +1,10 @@
-//! A refusal of what the server may have already.
+//! Handles the refusal of a message that the server may already have.
 //!
-//! With `uncertain: resend` a message whose answer was lost is sent again. When that is refused,
-//! the server may mean the second copy, or have a bad moment; nobody can tell that the first was
-//! not delivered, and whoever sets `resend` wants another copy rather than doubt. It is tried for
-//! as long as any other message that waits, and ends as `uncertain` only then.
+//! With `uncertain: resend`, a message whose answer was lost is sent again. If that is refused, the
+//! server may mean the second copy, or have a temporary problem. The refusal does not prove that
+//! the first copy was not delivered, and a user who sets `resend` prefers another copy to an
+//! unknown outcome. So the message is retried as long as any other waiting message, and only then
+//! ends as `uncertain`.
 
 use crate::send::settle;
 use crate::send::settle::Verdict;
@@ -14,7 +15,7 @@ use postroom_model::Options;
 use postroom_store::Claimed;
 use serde_json::Value as Json;
 
-/// What becomes of a delivery after an attempt that ended so, with what earlier attempts left open.
+/// Decides about a delivery by the result of an attempt and the open results of earlier attempts.
 pub async fn verdict(
     shared: &Shared,
     claimed: &mut Claimed,
@@ -28,7 +29,7 @@ pub async fn verdict(
     if options.word("uncertain") != "resend" {
         return verdict;
     }
-    // What the store does not tell now, it takes into account when it records the end.
+    // If the store fails now, it still considers this when it records the end.
     let Ok(delivered) = shared.store.delivery_delivered(claimed.message).await else {
         return verdict;
     };
@@ -46,7 +47,8 @@ pub async fn verdict(
     settle::later(reason, transmit::tried(claimed), options)
 }
 
-/// Has the recipients that may have the message wait for the next attempt; whether there is one.
+/// Makes the recipients that may have the message wait for the next attempt. Gives whether there
+/// are any.
 fn again(recipients: &mut [Json], may_have: impl Fn(&Json) -> bool) -> bool {
     let mut any = false;
     for recipient in recipients.iter_mut().filter(|recipient| may_have(recipient)) {

@@ -11,23 +11,23 @@ use std::time::Duration;
 /// How many replies a reason names; `recipients` has all of them.
 const REPLIES_COUNT_MAX: usize = 20;
 
-/// What is to become of a delivery after one attempt.
+/// The decision about a delivery after one attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// Every recipient's server has it.
+    /// The server accepted it for every recipient.
     Sent,
-    /// Tried again after the delay, for those that are left.
+    /// It is tried again after the delay, for the remaining recipients.
     Later {
-        /// From now on.
+        /// The delay from now.
         after: Duration,
         /// Why, in words.
         reason: String,
-        /// Whether the attempt counts; not when the account has reached a limit.
+        /// Whether the attempt counts. It does not if the account has reached a limit.
         counts: bool,
     },
-    /// It ends.
+    /// It ends as `error`.
     Error {
-        /// A stable word.
+        /// The stable code.
         code: &'static str,
         /// Why, in words.
         reason: String,
@@ -39,12 +39,12 @@ pub enum Verdict {
 pub struct Tried {
     /// Attempts so far, the present one included.
     pub attempts: u32,
-    /// How long it has waited between them, as the waits were planned: a clock that jumps adds
+    /// How long it has waited between them. The planned waits count, so that a clock jump adds
     /// nothing.
     pub waited: Duration,
 }
 
-/// The places of the recipients that still wait for the message.
+/// The positions of the recipients that still wait for the message.
 #[must_use]
 pub fn waiting(recipients: &[Json]) -> Vec<usize> {
     let waits = |recipient: &Json| {
@@ -54,8 +54,8 @@ pub fn waiting(recipients: &[Json]) -> Vec<usize> {
     places.map(|(place, _)| place).collect()
 }
 
-/// Writes the answers into the rows of the recipients that were named, in that order: `sent`,
-/// `deferred` or `refused`, with the reply.
+/// Writes the answers into the entries of the named recipients, in their order: `sent`, `deferred`
+/// or `refused`, with the reply.
 ///
 /// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5).
 pub fn record(recipients: &mut [Json], named: &[usize], outcome: &TransactionReplies) {
@@ -76,8 +76,8 @@ pub fn record(recipients: &mut [Json], named: &[usize], outcome: &TransactionRep
     }
 }
 
-/// The reply of a transaction that speaks of a limit of the account. An answer to one recipient
-/// does so by its code alone only when no recipient is accepted.
+/// The reply of a transaction that is about a limit of the account. For a reply to one recipient,
+/// the code alone suffices only if no recipient was accepted.
 #[must_use]
 pub fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
     let mut replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
@@ -90,7 +90,7 @@ pub fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
     of_data.or_else(|| replies.find(|reply| !reply.is_success() && hints(reply)))
 }
 
-/// Says of some recipients how it went, with one reply for all.
+/// Writes the same state and reply into the entries of some recipients.
 pub fn put_all(recipients: &mut [Json], places: &[usize], state: &str, reply: &str) {
     for place in places {
         if let Some(recipient) = recipients.get_mut(*place) {
@@ -106,7 +106,7 @@ fn put(recipient: &mut Json, state: &str, reply: &str) {
     }
 }
 
-/// What becomes of the delivery, now that each recipient's row says how it went.
+/// Decides about the delivery by the entries of its recipients.
 #[must_use]
 pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict {
     if recipients.is_empty() {
@@ -127,7 +127,7 @@ pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict 
     later(reason, tried, options)
 }
 
-/// Tries again later, or gives up when it has waited for too long, and was tried more than once.
+/// Postpones, or gives up if it has waited for too long and was tried more than once.
 #[must_use]
 pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
     if tried.waited >= options.duration("retry_for") && tried.attempts > 1 {
@@ -139,8 +139,9 @@ pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
     Verdict::Later { after, reason, counts: true }
 }
 
-/// Waits until a pause of the account is over, which counts as no attempt. A message that got such
-/// an answer before gives way to others, because the answer may be about it alone.
+/// Postpones until a pause of the account is over. This does not count as an attempt. A message
+/// that got such an answer before waits longer than others, because the answer may be about this
+/// message only.
 #[must_use]
 pub fn limited(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
     let has_waited = !tried.waited.is_zero();

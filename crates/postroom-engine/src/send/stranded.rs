@@ -1,8 +1,8 @@
-//! Stranded: messages in state `sending` whose account has no sender.
+//! Orphaned deliveries: messages in state `sending` whose account has no sender.
 //!
-//! Nothing waits in silence: without an account, or a server that sends, a message ends as `error`;
-//! that of a disabled account says that it waits. What was after its final dot when its sender
-//! ended is settled, so that clients can change the message again.
+//! No message waits without a reason. Without an account or an SMTP server, it ends as `error`.
+//! With a disabled account, it says that it waits. A delivery that was after its final dot when its
+//! sender ended is settled, so that clients can change the message again.
 
 use crate::account::Account;
 use crate::error::Error;
@@ -17,12 +17,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The shortest time between two looks.
+/// The shortest time between two checks.
 const PAUSE: Duration = Duration::from_millis(500);
-/// It is looked again at least so often.
+/// The longest time between two checks.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// Looks after them until `stop`, whenever a message or the configuration was changed.
+/// Checks them until `stop`, after each change of a message or the configuration.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut outgoing = shared.store.watch_all_outgoing();
     let mut configuration = shared.store.watch_configuration();
@@ -49,7 +49,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-/// Takes up what the sender of an account left that has just ended.
+/// Recovers the deliveries of an account whose sender has just ended.
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ async fn look(shared: &Shared) -> Result<(), Error> {
     }
 }
 
-/// Settles what is in doubt for accounts that have no sender to do it.
+/// Settles deliveries in doubt for accounts without a sender.
 async fn settle_doubts(shared: &Shared) -> Result<(), Error> {
     let doubtful = shared.store.delivery_doubtful().await?;
     if doubtful.is_empty() {

@@ -1,34 +1,34 @@
-//! Suspect: an answer to one message that may be one to all messages.
+//! Recognises an answer to one message that may be about all messages of the account.
 //!
-//! It is settled for its message. Only when another message gets the same one next, the account is
-//! in trouble.
+//! Such an answer counts for its message. Only if the next message gets the same answer is the
+//! account in trouble.
 
 use postroom_smtp::Error;
 use uuid::Uuid;
 
-/// What such an answer says.
+/// The kind of such an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// A login is wanted.
+    /// The server demands a login.
     Login,
-    /// The reverse path is not taken just now.
+    /// The server refuses the reverse path for now.
     Mail,
 }
 
-/// The last message, when its answer may be one to all.
+/// The last message, if its answer may be about all messages.
 #[derive(Debug, Default)]
 pub struct Suspect {
     last: Option<(Uuid, Answer)>,
 }
 
 impl Suspect {
-    /// The last message got an answer that is its own.
+    /// Notes that the last answer was about its message only.
     pub fn clear(&mut self) {
         self.last = None;
     }
 
-    /// Whether the answer to `message` is that which another message got just before; `None` when
-    /// it is about this message alone.
+    /// Whether another message got the same answer just before. `None`: the answer is about this
+    /// message only.
     pub fn is_confirmed(&mut self, message: Uuid, error: &Error) -> Option<bool> {
         let answer = match error {
             Error::Credentials { .. } => Answer::Login,

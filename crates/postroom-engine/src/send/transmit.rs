@@ -1,4 +1,4 @@
-//! Transmit: one attempt to hand one delivery to the server.
+//! Transmit: one attempt to send one delivery.
 
 use crate::account::Account;
 use crate::backoff;
@@ -26,7 +26,7 @@ use serde_json::Value as Json;
 use std::io;
 use std::time::Duration;
 
-/// How many recipients one transaction names (RFC 5321 §4.5.3.1.8: each server takes so many).
+/// How many recipients one transaction names. Every server accepts this many (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_MAX: usize = 100;
 
 /// The bytes of a composed message on their way out of the store.
@@ -40,22 +40,22 @@ impl MessageSource for Stored {
     }
 }
 
-/// How far an attempt got that no error ended.
+/// The result of an attempt without an error.
 #[derive(Debug, Default)]
 pub struct HandedOver {
-    /// Whether the server took the message for somebody.
+    /// Whether the server accepted the message for at least one recipient.
     pub was_accepted: bool,
-    /// What the server said of a limit of the account; then nothing more was tried.
+    /// The server's reply about a limit of the account. Then nothing more was tried.
     pub limit: Option<Reply>,
 }
 
-/// Sends one claimed delivery over a connection, in as many transactions as its recipients need;
-/// the rows of the recipients say how it went. Who has the message is durable before the next
-/// transaction.
+/// Sends one claimed delivery over a connection, in as many transactions as its recipients need.
+/// The entries of the recipients get the results. The results are durable before the next
+/// transaction begins.
 ///
 /// # Errors
 ///
-/// What ended the attempt; the recipients of earlier transactions have their results.
+/// What ended the attempt. The recipients of earlier transactions have their results.
 pub async fn hand_over(
     shared: &Shared,
     connection: &mut SmtpConnection,
@@ -105,8 +105,8 @@ pub async fn hand_over(
     Ok(handed_over)
 }
 
-/// Those of a group that the server did not take because there were too many: the next transaction
-/// may name them at once (RFC 5321 §4.5.3.1.10).
+/// The recipients of a group that the server refused because there were too many. The next
+/// transaction may name them at once (RFC 5321 §4.5.3.1.10).
 fn too_many(group: &[usize], outcome: &TransactionReplies) -> Vec<usize> {
     let answers = group.iter().zip(&outcome.recipients);
     let again =
@@ -114,7 +114,8 @@ fn too_many(group: &[usize], outcome: &TransactionReplies) -> Vec<usize> {
     again.map(|(place, _)| *place).collect()
 }
 
-/// What an error says of the recipients that were named, and of those that were to come.
+/// Writes an error into the entries of the recipients that were named, and of those that were to
+/// follow.
 fn failed(
     recipients: &mut [Json],
     (group, left): (&[usize], &[usize]),
@@ -134,7 +135,7 @@ fn failed(
     settle::put_all(recipients, left, state, &words);
 }
 
-/// Refuses a recipient whose address the server cannot take; says whether it did.
+/// Refuses a recipient whose address the server cannot accept. Gives whether it did.
 fn refuse_beyond_ascii(recipients: &mut [Json], place: usize) -> bool {
     let path = wire_of(recipients, place);
     let is_refused = !path.is_ascii();
@@ -162,7 +163,7 @@ async fn one(
         reverse_path: claimed.reverse_path.clone(),
         forward_paths,
         smtp_utf8,
-        // What we compose is ASCII but for such addresses.
+        // Composed messages are ASCII, except for such addresses.
         eight_bit: claimed.smtp_utf8,
         size_bytes: claimed.size_bytes,
     };
@@ -177,7 +178,7 @@ async fn one(
     connection.send(&envelope, &mut source, before_dot).await
 }
 
-/// What becomes of a delivery after an attempt that ended so.
+/// Decides about a delivery by the result of an attempt.
 #[must_use]
 pub fn verdict(
     claimed: &Claimed,
@@ -202,7 +203,7 @@ pub fn verdict(
     }
 }
 
-/// What becomes of a delivery when the account has reached a limit, for as long as `pause`.
+/// Decides about a delivery after the account has reached a limit and pauses for `pause`.
 #[must_use]
 pub fn limited(claimed: &Claimed, reason: String, pause: Duration, options: &Options) -> Verdict {
     if claimed.recipients.iter().all(|recipient| recipient["state"] == "sent") {
@@ -211,7 +212,7 @@ pub fn limited(claimed: &Claimed, reason: String, pause: Duration, options: &Opt
     settle::limited(reason, pause, tried(claimed), options)
 }
 
-/// What becomes of a delivery whose connection was lost after its final dot.
+/// Decides about a delivery whose outcome is unknown.
 #[must_use]
 pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
     if options.word("uncertain") == "resend" {
@@ -224,7 +225,8 @@ pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
     Verdict::Error { code: "uncertain", reason }
 }
 
-/// Settles what was after its final dot when its sender ended; `None`: its account is gone.
+/// Settles a delivery that was after its final dot when its sender ended. `None`: its account is
+/// gone.
 ///
 /// # Errors
 ///
@@ -247,7 +249,7 @@ pub async fn settle_doubt(
     Ok(())
 }
 
-/// A verdict as the store records it.
+/// A verdict in the form that the store records.
 #[must_use]
 pub fn settlement(clock: &Clock, verdict: Verdict) -> Settlement {
     let now_ms = clock.now_ms();

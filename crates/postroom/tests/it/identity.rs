@@ -125,7 +125,7 @@ async fn less_than_all_of_a_message_is_asked_for_again_and_never_a_reason_to_del
     let path = format!("email/Folders/{folder}");
     let pending = |folder: &Json| {
         let text = folder["statusText"].as_str()?;
-        (folder["pendingCount"] == 1 && text.contains("gives 0 of")).then_some(())
+        (folder["pendingCount"] == 1 && text.contains("returned 0 of")).then_some(())
     };
     until(&postroom, &path, "the pending message", pending).await;
     assert_eq!(left(&sandbox), 1);
