@@ -208,7 +208,7 @@ impl Error {
     /// Whether the server may have refused only the form of the command, so that a plainer form may
     /// succeed. A refusal because of credentials or load does not count.
     #[must_use]
-    pub fn is_of_the_form(&self) -> bool {
+    pub(crate) fn is_of_the_form(&self) -> bool {
         let Self::Refused { code, text, .. } = self else {
             return false;
         };

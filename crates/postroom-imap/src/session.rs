@@ -159,7 +159,7 @@ impl Session {
     }
 
     /// From now on, message bodies are discarded.
-    pub fn discard_bodies(&mut self) {
+    pub(crate) fn discard_bodies(&mut self) {
         if let Some(running) = &mut self.running {
             running.takes_bodies = false;
         }

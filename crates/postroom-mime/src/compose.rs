@@ -173,7 +173,7 @@ impl Composed {
     ///
     /// Errors of `out`, `open` or a reader; [`io::ErrorKind::InvalidInput`] if `draft` is not the
     /// draft that this was composed from, or a content does not have its announced size.
-    pub fn write_to<'a>(
+    pub(crate) fn write_to<'a>(
         &self,
         draft: &Draft,
         out: &mut impl io::Write,

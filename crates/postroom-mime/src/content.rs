@@ -88,7 +88,7 @@ impl ContentFields {
 
     /// Whether it is a multipart.
     #[must_use]
-    pub fn is_multipart(&self) -> bool {
+    pub(crate) fn is_multipart(&self) -> bool {
         self.media_type.starts_with("multipart/")
     }
 

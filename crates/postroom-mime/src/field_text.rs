@@ -29,7 +29,7 @@ pub struct FieldText<'a> {
 
 impl FieldText<'_> {
     /// The text of an unstructured field, as a person reads it.
-    pub fn unstructured(&mut self, value: &[u8]) -> String {
+    pub(crate) fn unstructured(&mut self, value: &[u8]) -> String {
         let mut line = String::new();
         self.append(value, &mut line);
         line
@@ -44,7 +44,7 @@ impl FieldText<'_> {
     }
 
     /// The same for a value that is [`plain`], and may have words in it.
-    pub fn append_plain(&mut self, value: &str, may_have: bool, line: &mut String) -> bool {
+    pub(crate) fn append_plain(&mut self, value: &str, may_have: bool, line: &mut String) -> bool {
         let start = line.len();
         unfold(value.trim_ascii(), line);
         may_have && self.decode_words(start, line)

@@ -78,7 +78,7 @@ impl<'a> Parameters<'a> {
 
     /// The bytes of a parameter that a semicolon introduces and whose quote, if any, is closed.
     #[must_use]
-    pub fn sound_bytes(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn sound_bytes(&self, name: &str) -> Option<&[u8]> {
         let found = self.find(name).filter(|parameter| parameter.is_sound);
         found.map(|parameter| &*parameter.value)
     }

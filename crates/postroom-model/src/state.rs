@@ -115,7 +115,7 @@ pub fn next(state: Option<MessageState>, step: Step) -> Result<Option<MessageSta
 /// sent, it may set values that extensions added, and set the given state again after them. Only
 /// the engine sets `sent`, `received`, `raw` and `error`.
 #[must_use]
-pub fn client_problem(
+pub(crate) fn client_problem(
     from: Option<&str>,
     to: Option<&str>,
     outgoing: bool,

@@ -155,7 +155,7 @@ impl SandboxState {
     }
 
     /// Whether there is this user.
-    pub fn has_user(&self, address: &str) -> bool {
+    pub(crate) fn has_user(&self, address: &str) -> bool {
         self.users.contains_key(&key(address))
     }
 

@@ -52,7 +52,7 @@ impl Reply {
 
     /// Whether it is 3yz: the server waits for more.
     #[must_use]
-    pub fn is_go_on(&self) -> bool {
+    pub(crate) fn is_go_on(&self) -> bool {
         (300..400).contains(&self.code)
     }
 }
@@ -174,7 +174,7 @@ impl ReplyCollector {
     /// Whether a line belongs to the next reply because its first digit differs. Then this reply
     /// has no last line.
     #[must_use]
-    pub fn is_ended_by(&self, line: &[u8]) -> bool {
+    pub(crate) fn is_ended_by(&self, line: &[u8]) -> bool {
         let class = parse_reply_line(line).ok().filter(|it| it.has_code).map(|it| it.code / 100);
         self.code().zip(class).is_some_and(|(code, class)| code / 100 != class)
     }

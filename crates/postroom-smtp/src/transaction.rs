@@ -132,7 +132,7 @@ impl SmtpConnection {
 
     /// Whether the server accepts such an address. Letters outside ASCII need SMTPUTF8.
     #[must_use]
-    pub fn takes_address(&self, path: &str) -> bool {
+    pub(crate) fn takes_address(&self, path: &str) -> bool {
         path.is_ascii() || self.extensions.smtp_utf8
     }
 

@@ -109,7 +109,7 @@ impl Dovecot {
     }
 
     /// The port for LMTP.
-    pub fn lmtp_port(&self) -> u16 {
+    pub(crate) fn lmtp_port(&self) -> u16 {
         self.ports.lmtp
     }
 
