@@ -388,7 +388,10 @@ mod tests {
             let turns = Arc::new(AtomicUsize::new(0));
             let counted = Arc::clone(&turns);
             let other = tokio::spawn(async move {
-                while is_busy {
+                if !is_busy {
+                    return;
+                }
+                loop {
                     counted.fetch_add(1, Ordering::Relaxed);
                     tokio::task::yield_now().await;
                 }
