@@ -44,7 +44,7 @@ pub struct ContentFields {
     pub boundary: Option<Vec<u8>>,
     /// Whether the text is flowed (RFC 3676), and then whether `DelSp` is set.
     pub flowed: Option<bool>,
-    /// `protocol` of signed and encrypted multiparts, `smime-type` of S/MIME.
+    /// `protocol` or `smime-type` of what may be S/MIME.
     pub security_type: Option<String>,
     /// How the content is written.
     pub encoding: TransferEncoding,
@@ -131,8 +131,11 @@ impl ContentFields {
         self.is_typed = true;
         let parameters = Parameters::parse(value);
         self.is_malformed = false;
-        let boundary = boundary(&parameters);
-        self.media_type = media_type(&parameters.head).unwrap_or_else(|| {
+        let written = media_type(&parameters.head);
+        let may_be_multipart =
+            written.as_ref().is_none_or(|written| written.starts_with("multipart/"));
+        let boundary = may_be_multipart.then(|| boundary(&parameters)).flatten();
+        self.media_type = written.unwrap_or_else(|| {
             defects.note(Defect::MediaTypeMalformed);
             self.is_malformed = boundary.is_none();
             match boundary {
@@ -142,11 +145,7 @@ impl ContentFields {
             }
         });
         self.charset = parameters.token("charset");
-        let charset = self.charset.as_deref().and_then(charset::named);
-        self.type_name = parameters.text("name", charset);
-        if self.type_name.is_none() {
-            self.type_name = parameters.text("filename", charset);
-        }
+        self.type_name = file_name(&parameters, ["name", "filename"], self.charset.as_deref());
         if self.media_type.starts_with("text/") {
             let is = |name, value| {
                 parameters
@@ -155,11 +154,13 @@ impl ContentFields {
             };
             self.flowed = is("format", "flowed").then(|| is("delsp", "yes"));
         }
-        self.boundary = boundary.filter(|_| self.is_multipart()).map(<[u8]>::to_vec);
+        self.boundary = boundary.map(<[u8]>::to_vec);
         if self.media_type == "multipart/related" {
             self.start = parameters.token("start").map(|start| bare_id(&start).to_owned());
         }
-        let security = parameters.token("protocol").or_else(|| parameters.token("smime-type"));
+        let is_application = self.media_type.starts_with("application/");
+        let security = || parameters.token("protocol").or_else(|| parameters.token("smime-type"));
+        let security = is_application.then(security).flatten();
         self.security_type = security.map(|value| value.to_ascii_lowercase());
     }
 
@@ -212,12 +213,15 @@ impl ContentFields {
             10 if is(b"attachment") => Some(Disposition::Attachment),
             _ => Some(Disposition::Other),
         };
-        let charset = self.charset.as_deref().and_then(charset::named);
-        self.file_name = parameters.text("filename", charset);
-        if self.file_name.is_none() {
-            self.file_name = parameters.text("name", charset);
-        }
+        self.file_name = file_name(&parameters, ["filename", "name"], self.charset.as_deref());
     }
+}
+
+/// The first parameter of these names that says something; bytes in it may be in the charset of
+/// the text.
+fn file_name(parameters: &Parameters<'_>, names: [&str; 2], label: Option<&str>) -> Option<String> {
+    let mut names = names.into_iter().filter(|name| parameters.bytes(name).is_some());
+    names.find_map(|name| parameters.text(name, label.and_then(charset::named)))
 }
 
 /// The boundary that a type names. A boundary without a semicolon before it, or with an unclosed

@@ -172,7 +172,7 @@ fn step<S: ByteSource>(source: &mut S, at: u64) -> io::Result<&[u8]> {
 
 /// How many bytes the byte order mark before a field has.
 fn mark_bytes(start: &[u8]) -> u64 {
-    let mark = MARKS.iter().find(|mark| start.starts_with(mark));
+    let mark = MARKS.iter().find(|mark| start.first() == mark.first() && start.starts_with(mark));
     let is_field = |mark: &&&[u8]| {
         let line = start.get(mark.len()..).unwrap_or_default();
         matches!(classify(line), HeaderLine::Field { .. } | HeaderLine::Mbox)

@@ -63,11 +63,17 @@ impl<'a> Parameters<'a> {
             head = Cow::Borrowed(&[]);
             reader = ParameterReader::new(value);
         }
-        let mut pieces = vec![];
+        let (mut list, mut sections) = (vec![], vec![]);
         while let Some(piece) = reader.piece() {
-            pieces.push(piece);
+            match piece.section {
+                Some(_) => sections.push(piece),
+                None => list.push(whole_piece(piece)),
+            }
         }
-        Self { head, is_loose, list: join(pieces) }
+        if !sections.is_empty() {
+            list.append(&mut join(sections));
+        }
+        Self { head, is_loose, list }
     }
 
     /// The bytes of a parameter.
@@ -126,16 +132,10 @@ impl<'a> Parameters<'a> {
 /// How many encoded words one parameter may have.
 const WORDS_MAX: usize = 1_000;
 
-/// Joins the pieces of each parameter.
-fn join(pieces: Vec<ParameterPiece<'_>>) -> Vec<Parameter<'_>> {
-    if pieces.iter().all(|piece| piece.section.is_none()) {
-        return pieces.into_iter().map(whole_piece).collect();
-    }
-    let (mut sections, whole): (Vec<_>, Vec<_>) =
-        pieces.into_iter().partition(|piece| piece.section.is_some());
+/// Joins the numbered pieces of each parameter.
+fn join(mut sections: Vec<ParameterPiece<'_>>) -> Vec<Parameter<'_>> {
     // Stable: of two pieces with one number the first comes first.
     sections.sort_by(|a, b| lower(a.name).cmp(lower(b.name)).then(a.section.cmp(&b.section)));
-    let mut list: Vec<_> = whole.into_iter().map(whole_piece).collect();
     let mut last_section = None;
     let mut joined: Vec<Parameter<'_>> = vec![];
     for piece in sections {
@@ -150,8 +150,7 @@ fn join(pieces: Vec<ParameterPiece<'_>>) -> Vec<Parameter<'_>> {
         }
         last_section = piece.section;
     }
-    list.append(&mut joined);
-    list
+    joined
 }
 
 fn lower(name: &[u8]) -> impl Iterator<Item = u8> {

@@ -31,6 +31,7 @@ use crate::transfer::SAMPLE_BYTES;
 use crate::transfer::TransferEncoding;
 use memchr::memmem::Finder;
 use std::io;
+use std::sync::LazyLock;
 
 mod boundary;
 mod encoding;
@@ -39,6 +40,9 @@ mod guess;
 
 pub use crate::structure::entity::MimeEntity;
 
+/// What a delimiter line begins with, and the end of the line before it.
+static DASHES_BEHIND_LF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n--"));
+static DASHES_BEHIND_CR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r--"));
 /// How much of a body is searched at once.
 const STEP_BYTES: usize = 64 << 10;
 /// How much of a field about the content is read.
@@ -119,10 +123,9 @@ impl<S: ByteSource> Scanner<'_, S> {
         if self.boundaries.count() == 0 {
             return self.close_to(0, self.size_bytes);
         }
-        let needle = [self.line_end.0, b'-', b'-'];
-        let finder = Finder::new(&needle);
+        let finder = if self.line_end.0 == b'\r' { &*DASHES_BEHIND_CR } else { &*DASHES_BEHIND_LF };
         while self.boundaries.count() > 0 {
-            let Some(found) = self.next_delimiter(at, &finder)? else {
+            let Some(found) = self.next_delimiter(at, finder)? else {
                 break;
             };
             at = found.end;

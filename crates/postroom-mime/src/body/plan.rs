@@ -62,22 +62,47 @@ const BINARY: [&str; 26] = [
     ".mp4", ".ics", ".vcf", ".p7m",
 ];
 
-/// The entities of a message, and what was found out of them.
+/// The entities of a message, and what was found out of them. What most messages have no need for
+/// is empty.
 struct Plan<'a> {
     entities: &'a [MimeEntity],
     shown: Vec<Option<ShownAs>>,
-    /// The innermost alternative around each.
+    /// Whether there are alternatives.
+    has_choice: bool,
+    /// The innermost alternative around each; empty where there is none.
     alternative: Vec<Option<usize>>,
     /// Of each multipart, whether a part stands in it that can replace others.
     has_better: Vec<bool>,
+}
+
+/// Which bodies: the text, the html.
+type InBodies = (bool, bool);
+
+/// What goes into the bodies by one entity.
+#[derive(Clone, Copy)]
+struct BodyShare {
+    /// Whether the bodies are open to what comes next in the multipart.
+    open: InBodies,
+    /// Whether they were open to the multipart itself.
+    begun: InBodies,
+    /// Where the leaf is.
+    place: InBodies,
+    /// What of the multipart is in the bodies.
+    has: InBodies,
+    /// Where all of an alternative is of which only one form is there.
+    wider: Option<InBodies>,
 }
 
 /// The role of each entity.
 #[must_use]
 pub(crate) fn roles(entities: &[MimeEntity]) -> Vec<Role> {
     let mut plan = Plan::new(entities);
-    plan.relate();
-    plan.name();
+    if entities.iter().any(|entity| is_related(entity) || is_apple_double(entity)) {
+        plan.relate();
+    }
+    if entities.iter().any(|entity| entity.content.name().is_some()) {
+        plan.name();
+    }
     if plan.shown.iter().all(Option::is_none) {
         plan.show_others();
     }
@@ -85,7 +110,7 @@ pub(crate) fn roles(entities: &[MimeEntity]) -> Vec<Role> {
     let places = plan.places();
     let role = |(at, entity): (usize, &MimeEntity)| {
         let place = |shown| {
-            let (in_text, in_html) = places.get(at).copied().unwrap_or((true, true));
+            let (in_text, in_html) = places.get(at).map_or((true, true), |share| share.place);
             Role::Body(LeafPlace { shown, in_text, in_html })
         };
         match plan.shown.get(at).copied().flatten() {
@@ -106,20 +131,32 @@ pub(crate) fn is_apple_double(entity: &MimeEntity) -> bool {
     matches!(kind, "multipart/appledouble" | "multipart/x-appledouble")
 }
 
+fn is_related(entity: &MimeEntity) -> bool {
+    entity.content.media_type == "multipart/related"
+}
+
+fn is_alternative(entity: &MimeEntity) -> bool {
+    entity.content.media_type == "multipart/alternative"
+}
+
 impl<'a> Plan<'a> {
     fn new(entities: &'a [MimeEntity]) -> Self {
-        let mut alternative: Vec<Option<usize>> = Vec::with_capacity(entities.len());
-        for entity in entities {
+        let has_choice = entities.iter().any(is_alternative);
+        let mut alternative: Vec<Option<usize>> = vec![];
+        if has_choice {
+            alternative.reserve_exact(entities.len());
+        }
+        for entity in entities.iter().filter(|_| has_choice) {
             let holder = entity.parent.and_then(|parent| Some((parent, entities.get(parent)?)));
             alternative.push(holder.and_then(|(at, holder)| {
-                let is_it = holder.content.media_type == "multipart/alternative";
-                if is_it { Some(at) } else { alternative.get(at).copied().flatten() }
+                let around = || alternative.get(at).copied().flatten();
+                if is_alternative(holder) { Some(at) } else { around() }
             }));
         }
         let is_whole = |entity: &&MimeEntity| !entity.has_parts;
         let shown =
             entities.iter().map(|entity| Some(entity).filter(is_whole).and_then(shown)).collect();
-        Self { entities, shown, alternative, has_better: vec![] }
+        Self { entities, shown, has_choice, alternative, has_better: vec![] }
     }
 
     fn holder(&self, entity: &MimeEntity) -> Option<&'a MimeEntity> {
@@ -145,9 +182,8 @@ impl<'a> Plan<'a> {
         }
         for (at, entity) in self.entities.iter().enumerate() {
             let Some((parent, holder)) = entity.parent.zip(self.holder(entity)) else { continue };
-            let is_related = holder.content.media_type == "multipart/related";
             let is_root = roots.get(parent).copied().flatten() == Some(at);
-            if ((is_related && !is_root) || is_apple_double(holder))
+            if ((is_related(holder) && !is_root) || is_apple_double(holder))
                 && let Some(shown) = self.shown.get_mut(at)
             {
                 *shown = None;
@@ -222,22 +258,21 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// For each leaf, whether it belongs to the text and whether to the html.
-    fn places(&self) -> Vec<(bool, bool)> {
-        let count = self.entities.len();
-        // Whether the bodies are open to what comes next in each multipart.
-        let mut open = vec![(true, true); count];
-        let mut places = vec![(false, false); count];
-        // Of each multipart, whether the bodies were open to it, and what of it is in them.
-        let mut begun = vec![(true, true); count];
-        let mut has = vec![(false, false); count];
+    /// For each leaf, whether it belongs to the text and whether to the html. Where nothing is an
+    /// alternative all belongs to both, and nothing is returned.
+    fn places(&self) -> Vec<BodyShare> {
+        const BOTH: InBodies = (true, true);
+        const NONE: InBodies = (false, false);
+        if !self.has_choice {
+            return vec![];
+        }
+        let share = BodyShare { open: BOTH, begun: BOTH, place: NONE, has: NONE, wider: None };
+        let mut shares = vec![share; self.entities.len()];
         for (at, entity) in self.entities.iter().enumerate() {
-            let parent = entity.parent.unwrap_or(0);
-            let around = open.get(parent).copied().filter(|_| entity.parent.is_some());
-            let around = around.unwrap_or((true, true));
-            if let (Some(own), Some(begun)) = (open.get_mut(at), begun.get_mut(at)) {
-                (*own, *begun) = (around, around);
-            }
+            let around = entity.parent.and_then(|parent| shares.get(parent));
+            let around = around.map_or(BOTH, |holder| holder.open);
+            let Some(own) = shares.get_mut(at) else { continue };
+            (own.open, own.begun) = (around, around);
             let Some(shown) = self.shown.get(at).copied().flatten() else { continue };
             let alternative = self.alternative.get(at).copied().flatten();
             let is_choice = alternative.is_some() && alternative == entity.parent;
@@ -249,56 +284,44 @@ impl<'a> Plan<'a> {
                 (ShownAs::Html, false) if alternative.is_some() && around.1 => (false, true),
                 (_, false) => around,
             };
-            if let Some(open) = open.get_mut(parent).filter(|_| !is_choice) {
-                *open = place;
-            }
-            if let Some(own) = places.get_mut(at) {
-                *own = place;
-            }
-            if let Some(has) = has.get_mut(at) {
-                *has = place;
+            (own.place, own.has) = (place, place);
+            let holder = shares.get_mut(entity.parent.unwrap_or(0));
+            if let Some(holder) = holder.filter(|_| !is_choice) {
+                holder.open = place;
             }
         }
-        self.complete(&mut places, &mut has, &begun);
-        places
+        self.complete(&mut shares);
+        shares
     }
 
     /// An alternative of which only one form is there is in all bodies that are open to it.
-    fn complete(
-        &self,
-        places: &mut [(bool, bool)],
-        has: &mut [(bool, bool)],
-        begun: &[(bool, bool)],
-    ) {
-        let mut wider: Vec<Option<(bool, bool)>> = vec![None; self.entities.len()];
+    fn complete(&self, shares: &mut [BodyShare]) {
         for (at, entity) in self.entities.iter().enumerate().rev() {
-            let mut found = has.get(at).copied().unwrap_or_default();
-            let open = begun.get(at).copied().unwrap_or((true, true));
+            let Some(own) = shares.get_mut(at) else { continue };
+            let (mut found, open) = (own.has, own.begun);
             let is_one = (found.0 != found.1 && open == (true, true)) || found == (false, false);
-            if entity.content.media_type == "multipart/alternative" && entity.has_parts && is_one {
+            if is_alternative(entity) && entity.has_parts && is_one {
                 found = open;
-                if let Some(wider) = wider.get_mut(at) {
-                    *wider = Some(open);
-                }
+                own.wider = Some(open);
             }
-            if let Some(parent) = entity.parent.and_then(|parent| has.get_mut(parent)) {
-                *parent = (parent.0 || found.0, parent.1 || found.1);
+            if let Some(holder) = entity.parent.and_then(|parent| shares.get_mut(parent)) {
+                holder.has = (holder.has.0 || found.0, holder.has.1 || found.1);
             }
         }
         for (at, entity) in self.entities.iter().enumerate() {
-            let around = entity.parent.and_then(|parent| wider.get(parent)).copied().flatten();
-            let own = around.or_else(|| wider.get(at).copied().flatten());
-            if let Some(wider) = wider.get_mut(at) {
-                *wider = own;
-            }
-            if let (Some(place), Some(own)) = (places.get_mut(at), own) {
-                *place = own;
-            }
+            let holder = entity.parent.and_then(|parent| shares.get(parent));
+            let around = holder.and_then(|holder| holder.wider);
+            let Some(own) = shares.get_mut(at) else { continue };
+            own.wider = around.or(own.wider);
+            own.place = own.wider.unwrap_or(own.place);
         }
     }
 
     /// Notes in which multiparts something stands that can replace others.
     fn compare(&mut self) {
+        if !self.has_choice && !self.entities.iter().any(is_apple_double) {
+            return;
+        }
         let mut has_better = vec![false; self.entities.len()];
         for (at, entity) in self.entities.iter().enumerate() {
             let is_shown = self.shown.get(at).copied().flatten().is_some();
@@ -326,7 +349,7 @@ impl<'a> Plan<'a> {
             return content.media_type == "application/applefile";
         }
         UNSHOWN.contains(&&*content.media_type)
-            && holder.content.media_type == "multipart/alternative"
+            && is_alternative(holder)
             && content.disposition != Some(Disposition::Attachment)
             && content.name().is_none()
     }

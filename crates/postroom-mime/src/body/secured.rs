@@ -144,6 +144,9 @@ impl<S: ByteSource> BodyReader<'_, S> {
 
 /// What a header says of a part that may be S/MIME; `None` if it is none.
 fn told(content: &ContentFields) -> Option<DeclaredProtection> {
+    if !content.media_type.starts_with("application/") {
+        return None;
+    }
     let name = content.name().map(|name| name.trim().to_ascii_lowercase());
     let ends = |end: &str| name.as_deref().is_some_and(|name| name.ends_with(end));
     let told = match content.security_type.as_deref() {
@@ -161,7 +164,7 @@ fn told(content: &ContentFields) -> Option<DeclaredProtection> {
         "application/octet-stream" if name.is_none() => {
             Some(told.unwrap_or(DeclaredProtection::Either))
         }
-        kind if kind.starts_with("application/") && !kind.contains("signature") => {
+        kind if !kind.contains("signature") => {
             (told.is_some() || ends(".p7m")).then_some(told.unwrap_or(DeclaredProtection::Either))
         }
         _ => None,

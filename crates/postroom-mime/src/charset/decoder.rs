@@ -180,9 +180,17 @@ fn whatwg(
 
 /// Leaves out each escape sequence that is followed by another one: side by side they are in use
 /// where words were joined, and the WHATWG's decoder takes them for an attack.
-fn escapes(held: &mut Vec<u8>, bytes: &[u8], last: bool) -> Vec<u8> {
+fn escapes(held: &mut Vec<u8>, mut bytes: &[u8], last: bool) -> Vec<u8> {
     let mut kept = Vec::with_capacity(held.len() + bytes.len());
-    for &byte in bytes {
+    loop {
+        if held.is_empty() {
+            let escape = memchr::memchr(0x1B, bytes).unwrap_or(bytes.len());
+            let (plain, rest) = bytes.split_at_checked(escape).unwrap_or((bytes, &[]));
+            kept.extend_from_slice(plain);
+            bytes = rest;
+        }
+        let Some((&byte, rest)) = bytes.split_first() else { break };
+        bytes = rest;
         match (held.as_slice(), byte) {
             ([] | [_, _, _, ..], 0x1B) => {
                 held.clear();

@@ -7,7 +7,7 @@
 
 use crate::source::ByteSource;
 use crate::structure::entity::MimeEntity;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 
 /// How much of a body is searched.
@@ -20,7 +20,7 @@ const BOUNDARY_BYTES_MAX: usize = 200;
 /// What was guessed, by the place of the multipart's header.
 #[derive(Debug, Default)]
 pub(crate) struct Guessed {
-    boundaries: HashMap<u64, Vec<u8>>,
+    boundaries: BTreeMap<u64, Vec<u8>>,
     passes: usize,
 }
 
@@ -70,20 +70,16 @@ impl Guessed {
 
 /// The boundary that the delimiters of a body have.
 fn boundary(body: &[u8]) -> Option<&[u8]> {
-    let mut rest = body;
-    let mut looked_at = 0;
-    while !rest.is_empty() && looked_at < LINES_MAX {
-        let (line, behind) = next_line(rest);
-        rest = behind;
-        let Some(name) = line.strip_prefix(b"--").filter(|name| is_boundary(name)) else {
-            continue;
-        };
-        looked_at += 1;
-        if begins_with_content(behind) || is_closed(name, behind) {
-            return Some(name);
-        }
-    }
-    None
+    let is_line_start = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|before| body.get(before));
+        before.is_none_or(|byte| matches!(byte, b'\r' | b'\n'))
+    };
+    let starts = memchr::memmem::find_iter(body, b"--").filter(is_line_start);
+    let lines = starts.map(|at| next_line(body.get(at + 2..).unwrap_or_default()));
+    let mut lines = lines.filter(|(name, _)| is_boundary(name)).take(LINES_MAX);
+    let is_it =
+        |(name, behind): &(&[u8], &[u8])| begins_with_content(behind) || is_closed(name, behind);
+    lines.find(is_it).map(|(name, _)| name)
 }
 
 /// The next line without blanks at its end, and what follows it.

@@ -169,16 +169,17 @@ impl Base64 {
                 break;
             };
             body = rest;
+            if matches!(byte, b'\r' | b'\n') {
+                self.line = LinePosition::Start;
+                continue;
+            }
             if byte == b'-' && self.line == LinePosition::Dash {
                 self.malformed = true;
                 self.after = if self.has_text { PaddingState::End } else { PaddingState::Armour };
                 break;
             }
-            self.line = match (byte, self.line) {
-                (b'\r' | b'\n', _) => LinePosition::Start,
-                (b'-', LinePosition::Start) => LinePosition::Dash,
-                _ => LinePosition::Within,
-            };
+            let is_dash = byte == b'-' && self.line == LinePosition::Start;
+            self.line = if is_dash { LinePosition::Dash } else { LinePosition::Within };
             if self.character(byte, content) {
                 self.after = PaddingState::Padding(Vec::new());
                 break;
