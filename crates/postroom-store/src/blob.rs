@@ -307,23 +307,11 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MasterKey;
-    use crate::StoreConfig;
+    use crate::fixture::Time;
+    use crate::fixture::store_in;
 
     async fn open(directory: &std::path::Path) -> Store {
-        let key = MasterKey::in_directory(directory).unwrap();
-        let classes = postroom_model::builtin::classes().unwrap();
-        let directory = directory.to_owned();
-        Store::open(&StoreConfig {
-            directory,
-            key,
-            classes,
-            readers: 1,
-            clock: crate::Clock::system(),
-            work: crate::Work::Threads,
-        })
-        .await
-        .unwrap()
+        store_in(directory, crate::Clock::system(), crate::Work::Threads).await
     }
 
     async fn count(store: &Store, table: &str) -> i64 {
@@ -355,6 +343,24 @@ mod tests {
             let store = open(directory.path()).await;
             let (blob, statements) = Content::prepare(content).statements(&store);
             store.write(statements).await.unwrap();
+            ids.push(blob.0);
+        }
+        assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+    }
+    #[tokio::test]
+    async fn an_id_is_not_given_again_when_its_content_is_gone_or_the_clock_is_set_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let mut ids = vec![];
+        for now_ms in [5_000_000, 6_000_000, 1_000_000] {
+            time.set(now_ms);
+            let store = store_in(directory.path(), time.clock(), crate::Work::Threads).await;
+            let (blob, statements) = Content::prepare(b"a").statements(&store);
+            store.write(statements).await.unwrap();
+            if now_ms == 5_000_000 {
+                // No chunk tells of it any more.
+                store.write(vec![chunk::delete(blob)]).await.unwrap();
+            }
             ids.push(blob.0);
         }
         assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");

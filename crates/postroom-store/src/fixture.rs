@@ -1,24 +1,58 @@
-//! What the tests inside this crate share: a store of its own.
+//! What the tests inside this crate share: a store of its own, and a time of day that they set.
 
 use crate::Clock;
 use crate::MasterKey;
 use crate::StoreConfig;
+use crate::Work;
+use crate::clock::TimeAndChance;
 use crate::store::Store;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
 /// A new store, and the directory that it is in for as long as it is kept.
 pub async fn store() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let key = MasterKey::in_directory(directory.path()).unwrap();
+    let store = store_in(directory.path(), Clock::system(), Work::Threads).await;
+    (directory, store)
+}
+
+/// The store of a directory.
+pub async fn store_in(directory: &Path, clock: Clock, work: Work) -> Store {
+    let key = MasterKey::in_directory(directory).unwrap();
     let classes = postroom_model::builtin::classes().unwrap();
-    let at = directory.path().to_owned();
-    let config = StoreConfig {
-        directory: at,
-        key,
-        classes,
-        readers: 1,
-        clock: Clock::system(),
-        work: crate::Work::Threads,
-    };
-    (directory, Store::open(&config).await.unwrap())
+    let directory = directory.to_owned();
+    Store::open(&StoreConfig { directory, key, classes, readers: 1, clock, work }).await.unwrap()
+}
+
+/// A time of day that a test sets.
+#[derive(Debug, Default)]
+pub struct Time {
+    now_ms: AtomicI64,
+    random: AtomicU64,
+}
+
+impl Time {
+    /// It is now so many milliseconds since 1970.
+    pub fn set(&self, now_ms: i64) {
+        self.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// A clock that shows this time.
+    pub fn clock(self: &Arc<Self>) -> Clock {
+        Clock::of(Arc::<Self>::clone(self))
+    }
+}
+
+impl TimeAndChance for Time {
+    fn now_ms(&self) -> i64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    fn random(&self) -> u64 {
+        self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
 }

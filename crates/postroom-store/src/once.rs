@@ -86,3 +86,39 @@ pub(crate) fn keep(
         .bind(store.clock().now_ms())
         .must_change(Failed::KeyUsed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Work;
+    use crate::entity::NewEntity;
+    use crate::entity::Terms;
+    use crate::fixture::Time;
+    use crate::fixture::store_in;
+    use postroom_model::builtin::PROFILES;
+    use serde_json::json;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_kept_for_a_day_and_not_for_ever() {
+        const HOUR_MS: i64 = 3_600_000;
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        let store = store_in(directory.path(), time.clock(), Work::Inline).await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());
+        let values = json!({"name": "p"}).as_object().unwrap().clone();
+        let entity = Entity::new(store.clock().new_id(), values);
+        let once = Once { key: "k".to_owned(), request: [7; 32] };
+        let terms = Terms { once: Some(&once), ..Terms::default() };
+        let new = vec![NewEntity { entity, files: vec![] }];
+        store.entity_create_on((&domain, &class), new, terms).await.unwrap();
+        for (hours, is_kept) in [(0, true), (24, true), (26, false)] {
+            time.set(hours * HOUR_MS);
+            // As long as it takes for the store to look what it throws away.
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            let found = store.once_find(&domain, &class, "k").await.unwrap();
+            assert_eq!(found.is_some(), is_kept, "after {hours} hours");
+        }
+    }
+}
