@@ -9,97 +9,97 @@
 //! returns a view. Every refusal is a [`problem::Problem`]. Everything that a request keeps in
 //! memory has a limit, and files stream in both directions.
 
-pub mod limits;
+mod limits;
 
-pub mod problem;
+mod problem;
 
-pub mod source;
+mod source;
 
-pub mod json;
+mod json;
 
-pub mod budget;
+mod budget;
 
-pub mod lockout;
+mod lockout;
 
-pub mod connections;
+mod connections;
 
-pub mod socket;
+mod socket;
 
-pub mod app;
+mod app;
 
-pub mod caller;
+mod caller;
 
-pub mod trace;
+mod trace;
 
-pub mod host;
+mod host;
 
-pub mod percent;
+mod percent;
 
-pub mod parameters;
+mod parameters;
 
-pub mod place;
+mod place;
 
-pub mod verb;
+mod verb;
 
-pub mod mask;
+mod mask;
 
-pub mod cursor;
+mod cursor;
 
-pub mod listing;
+mod listing;
 
-pub mod range;
+mod range;
 
-pub mod etag;
+mod etag;
 
-pub mod media_type;
+mod media_type;
 
-pub mod disposition;
+mod disposition;
 
-pub mod attributes;
+mod attributes;
 
-pub mod enclosed;
+mod enclosed;
 
-pub mod body;
+mod body;
 
-pub mod form;
+mod form;
 
-pub mod view;
+mod view;
 
-pub mod parts;
+mod parts;
 
-pub mod message;
+mod message;
 
-pub mod references;
+mod references;
 
-pub mod folder;
+mod folder;
 
-pub mod account;
+mod account;
 
-pub mod upload;
+mod upload;
 
-pub mod once;
+mod once;
 
-pub mod create;
+mod create;
 
-pub mod change;
+mod change;
 
-pub mod entity;
+mod entity;
 
-pub mod download;
+mod download;
 
-pub mod file;
+mod file;
 
-pub mod job;
+mod job;
 
 mod try_now;
 
-pub mod design;
+mod design;
 
-pub mod health;
+mod health;
 
-pub mod routes;
+mod routes;
 
-pub mod serve;
+mod serve;
 
 pub use app::App;
 pub use limits::Limits;

@@ -9,57 +9,57 @@
 //! code path. Rules of this crate: (1) Nothing is changed at a server before its record is durable.
 //! (2) One bad message never stops a folder. (3) One bad server never delays another account.
 
-pub mod error;
+mod error;
 
-pub mod backoff;
+mod backoff;
 
-pub mod settings;
+mod settings;
 
-pub mod under_way;
+mod under_way;
 
-pub mod pulse;
+mod pulse;
 
-pub mod lanes;
+mod lanes;
 
 pub mod shared;
 
-pub mod account;
+mod account;
 
-pub mod journal;
+mod journal;
 
-pub mod report;
+mod report;
 
 pub mod content;
 
-pub mod original;
+mod original;
 
-pub mod derive;
+mod derive;
 
 pub mod outgoing;
 
-pub mod receive;
+mod receive;
 
-pub mod connect;
+mod connect;
 
-pub mod alone;
+mod alone;
 
 mod renamed;
 
-pub mod survey;
+mod survey;
 
-pub mod send;
+mod send;
 
-pub mod polls;
+mod polls;
 
 mod refusals;
 
-pub mod receiver;
+mod receiver;
 
-pub mod sender;
+mod sender;
 
 pub mod redecompose;
 
-pub mod supervisor;
+mod supervisor;
 
 pub use error::Error;
 pub use settings::Dialing;

@@ -11,37 +11,37 @@
 //! committed. Nothing before `commit` shows the message to a client. `commit` has no effect the
 //! second time for the same folder, epoch and UID.
 
-pub mod asks;
+pub(crate) mod asks;
 
-pub mod doubt;
+pub(crate) mod doubt;
 
-pub mod single;
+pub(crate) mod single;
 
-pub mod witness;
+pub(crate) mod witness;
 
-pub mod identity;
+pub(crate) mod identity;
 
-pub mod listing;
+pub(crate) mod listing;
 
-pub mod turn;
+pub(crate) mod turn;
 
-pub mod decompose;
+pub(crate) mod decompose;
 
-pub mod wishes;
+pub(crate) mod wishes;
 
-pub mod baseline;
+pub(crate) mod baseline;
 
-pub mod watch;
+pub(crate) mod watch;
 
 mod collector;
 
-pub mod intake;
+pub(crate) mod intake;
 
-pub mod prove;
+pub(crate) mod prove;
 
-pub mod fetch;
+pub(crate) mod fetch;
 
-pub mod commit;
+pub(crate) mod commit;
 
 use crate::account::Account;
 use crate::account::Folder;

@@ -9,26 +9,26 @@
 //! same bytes. `dot-sent` is durable before the final dot is sent. So a claimed delivery without
 //! `dot-sent` is a safe retry. With `dot-sent` and without an answer, its outcome is unknown.
 
-pub mod settle;
+pub(crate) mod settle;
 
 mod inline;
 
-pub mod prepare;
+pub(crate) mod prepare;
 
-pub mod transmit;
+pub(crate) mod transmit;
 
-pub mod refused;
+pub(crate) mod refused;
 
-pub mod stranded;
+pub(crate) mod stranded;
 
-pub mod connect;
+pub(crate) mod connect;
 
-pub mod pace;
+pub(crate) mod pace;
 
-pub mod pause;
+pub(crate) mod pause;
 
-pub mod suspect;
+pub(crate) mod suspect;
 
-pub mod kept;
+pub(crate) mod kept;
 
-pub mod held;
+pub(crate) mod held;

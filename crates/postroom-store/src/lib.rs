@@ -16,11 +16,11 @@ mod work;
 
 mod failed;
 
-pub mod error;
+mod error;
 
-pub mod key;
+mod key;
 
-pub mod database;
+mod database;
 
 mod sqlite;
 
@@ -42,7 +42,7 @@ mod wake;
 
 mod set_up;
 
-pub mod store;
+mod store;
 
 #[cfg(test)]
 mod fixture;
@@ -53,51 +53,51 @@ mod record;
 
 mod integrity;
 
-pub mod blob;
+mod blob;
 
-pub mod file;
+mod file;
 
 mod file_change;
 
-pub mod once;
+mod once;
 
-pub mod login;
+mod login;
 
-pub mod entity;
+mod entity;
 
-pub mod change;
+mod change;
 
-pub mod origin;
+mod origin;
 
-pub mod receipt;
+mod receipt;
 
-pub mod receive;
+mod receive;
 
-pub mod job;
+mod job;
 
-pub mod redecompose;
+mod redecompose;
 
-pub mod delivered;
+mod delivered;
 
-pub mod delivery;
+mod delivery;
 
 mod prepared;
 
-pub mod waiting;
+mod waiting;
 
 mod saved;
 
 mod surveyed;
 
-pub mod account;
+mod account;
 
 mod rename;
 
 mod account_try;
 
-pub mod token;
+mod token;
 
-pub mod overview;
+mod overview;
 
 pub use account::AccountReport;
 pub use account::AccountRow;

@@ -74,11 +74,6 @@ impl Asks {
         self.halves.clear();
     }
 
-    /// Forgets everything, because the UIDs mean other messages now.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Whether nothing is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
