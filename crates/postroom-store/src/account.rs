@@ -1,4 +1,4 @@
-//! What the engine asks and says of accounts and folders, in all domains.
+//! The engine's access to accounts and folders, in all domains.
 
 use crate::columns::domain;
 use crate::columns::sealed_bytes;
@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// An account with all that belongs to it.
+/// An account with its profile, folders and secrets.
 #[derive(Debug, Clone)]
 pub struct AccountRow {
     /// The tenant.
@@ -44,8 +44,8 @@ pub struct AccountRow {
     pub folders: Vec<Entity>,
     /// Its secrets.
     pub secrets: Secrets,
-    /// Differs after each time that its secrets or its profile were saved, be they the same, or
-    /// that somebody asked to try at once.
+    /// A value that changes whenever its secrets or its profile are saved, even unchanged, and with
+    /// each request to try at once.
     pub saved: [u8; 16],
 }
 
@@ -58,7 +58,7 @@ pub struct Secrets {
     pub smtp_password: Option<Sealed>,
 }
 
-/// What the engine says of an account.
+/// The engine's report about an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountReport {
     /// The property `state`.
@@ -69,7 +69,7 @@ pub struct AccountReport {
     pub last_connected_at: Option<Timestamp>,
 }
 
-/// What the engine says of a folder; `None` leaves a property as it is.
+/// The engine's report about a folder. `None` leaves a property unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FolderReport {
     /// The property `statusText`.
@@ -90,8 +90,8 @@ pub struct FolderReport {
     pub last_proof_at: Option<Timestamp>,
 }
 
-/// What a folder says whose mailbox is gone.
-const GONE: &str = "the server no longer has this mailbox";
+/// The `statusText` of a folder whose mailbox is gone.
+const GONE: &str = "the server no longer has this mailbox; its received messages stay here";
 /// How many folders are made in one transaction.
 const FOLDERS_AT_ONCE: usize = 50;
 /// After so many rows of a long answer other tasks have their turn.
@@ -184,7 +184,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Says how an account fares.
+    /// Writes a report about an account.
     ///
     /// # Errors
     ///
@@ -206,7 +206,7 @@ impl Store {
         self.records(domain, &class).tell(account, &values).await
     }
 
-    /// Says how a folder fares.
+    /// Writes a report about a folder.
     ///
     /// # Errors
     ///
@@ -234,9 +234,9 @@ impl Store {
         self.records(domain, &class).tell(folder, &values.collect()).await
     }
 
-    /// Brings the folders of an account in line with what a survey found: new ones are made, not
-    /// enabled; those that are gone say so. What a survey does not name that is not whole may be
-    /// there, and nothing is said of it.
+    /// Updates the folders of an account by a survey. New mailboxes get folders that are not
+    /// enabled. Folders whose mailboxes are gone say so. If the survey is incomplete, nothing is
+    /// said about folders that are missing in it.
     ///
     /// # Errors
     ///
@@ -285,9 +285,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes folders, some at a time so that nobody waits long for the one writer, as long as the
-    /// account is there. Gives `false` when a client made a folder for one of these mailboxes
-    /// meanwhile.
+    /// Makes folders in small groups, so that nothing waits long for the writer, as long as the
+    /// account exists. `false`: a client made a folder for one of these mailboxes meanwhile.
     async fn folders_create(
         &self,
         (domain, account): (&Domain, Uuid),
@@ -321,7 +320,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Takes care that an account has a folder of this name for outgoing mail.
+    /// Ensures that an account has a folder of this name for outgoing mail.
     ///
     /// # Errors
     ///

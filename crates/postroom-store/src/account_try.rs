@@ -1,4 +1,4 @@
-//! The wish to try the servers of an account at once.
+//! The request to try the servers of an account at once.
 
 use crate::error::Error;
 use crate::store::Store;

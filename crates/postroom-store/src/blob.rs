@@ -1,9 +1,9 @@
 //! Blobs: contents in chunks of at most 256 KiB, compressed where it pays, beside the model in the
 //! same database.
 //!
-//! A content that fits in a few chunks is written in the batch that refers to it. A large one is
-//! written ahead in batches of its own, marked as unfinished until the batch that refers to it.
-//! What is abandoned on that way is thrown away soon after, and at start what is unfinished then.
+//! Content of a few chunks is written in the batch that refers to it. Large content is written
+//! ahead in batches of its own, and is marked as unfinished until the batch that refers to it.
+//! Abandoned content is deleted soon after. At start, all unfinished content is deleted.
 
 use crate::chunk;
 use crate::chunk::BlobId;
@@ -44,7 +44,7 @@ struct Ahead {
     written: i64,
 }
 
-/// Held as long as somebody may still refer to a blob that is unfinished.
+/// Held as long as a batch may still refer to an unfinished blob.
 #[derive(Debug)]
 struct Begun {
     store: Store,
@@ -53,13 +53,13 @@ struct Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        // Most of them were referred to; the sweep tells which were not.
+        // Most of them are in use. The sweep finds those that are not.
         self.store.inner.abandoned.add(Instant::now(), self.blob);
     }
 }
 
 impl Content {
-    /// Prepares a content in memory. This compresses: call it where that work belongs.
+    /// Prepares content in memory. This compresses, so call it on a thread for such work.
     #[must_use]
     pub fn prepare(bytes: &[u8]) -> Self {
         let chunks = bytes.chunks(CHUNK_BYTES).map(Chunk::prepare).collect();
@@ -251,8 +251,8 @@ impl Store {
         let files: Vec<_> = files.unwrap_or_default().iter().map(said).collect();
         tracing::error!(
             files = files.join(", "),
-            "stored bytes are damaged: their checksum differs; they are not served. Check the \
-             disk, and put the data directory back from a backup"
+            "stored bytes are damaged, because their checksum differs; they are not served. Check \
+             the disk, and restore the data directory from a backup"
         );
     }
 

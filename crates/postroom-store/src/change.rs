@@ -20,10 +20,10 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// How a change or a deletion went.
+/// The result of a change or a deletion.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Updated {
-    /// It was done; this is the entity as it is now, or as it was before it was deleted.
+    /// It was done. This is the entity after the change, or before the deletion.
     Done(Entity),
     /// There is no such entity in the domain.
     Missing,
@@ -101,7 +101,7 @@ impl Store {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// A client's change of an entity with what it implies, if the client may make it.
+    /// A client's change of an entity with its consequences, if the client may make it.
     async fn client_change(
         &self,
         domain: &Domain,
@@ -124,8 +124,8 @@ impl Store {
         Ok(changes)
     }
 
-    /// Deletes one entity with its files. With an account go its folders and their ledgers, and
-    /// what it has in the queue; messages stay, and those that were to be sent end as `error`.
+    /// Deletes one entity with its files. An account is deleted with its folders, their ledgers,
+    /// and its deliveries. Its messages stay, and those that were to be sent end as `error`.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl Store {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// What goes with an entity, or what keeps it.
+    /// The statements that delete the dependents of an entity, or what prevents the deletion.
     async fn dependents(
         &self,
         domain: &Domain,
@@ -203,7 +203,7 @@ impl Store {
     }
 }
 
-/// Forgets what of the mailbox of a folder was received, and where.
+/// The statements that delete the ledger and the origin of a folder.
 fn ledger_gone(folder: Uuid) -> [Statement; 2] {
     let gone = |sql| Statement::new(sql).bind(folder);
     [

@@ -33,8 +33,8 @@ pub struct BlobId(pub(crate) i64);
 pub struct BlobCounter(AtomicI64);
 
 impl BlobCounter {
-    /// Goes on after the last chunk there is, and after all that came before `now_ms`: what was
-    /// thrown away keeps its id, so that no validator of a client means another content.
+    /// Continues after the last chunk, and after all ids from before `now_ms`. Ids of deleted
+    /// content are not used again, so that a client's validator never matches other content.
     #[must_use]
     pub fn after(last_chunk: i64, now_ms: i64) -> Self {
         Self(AtomicI64::new((last_chunk / CHUNKS_MAX + 1).max(now_ms)))

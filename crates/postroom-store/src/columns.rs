@@ -1,4 +1,4 @@
-//! Between the JSON of properties and the columns of class tables.
+//! Converts between the JSON of properties and the columns of class tables.
 
 use crate::database::ColumnKind;
 use crate::database::Row;
@@ -19,8 +19,8 @@ use uuid::Uuid;
 /// The columns that lead each class table, before those of the properties.
 pub const LEADING: usize = 3;
 
-/// The last column of each class table. It has [`END_MARK`], which lies on the last page that a
-/// row reaches: a page of zeros in its place, or columns that are shifted, are found by it.
+/// The last column of each class table. Its value [`END_MARK`] is on the last page of a row. So a
+/// page of zeros in its place, or shifted columns, are detected.
 pub const END: &str = "end of row";
 /// What stands there, also in rows of earlier versions, as the default of the column.
 pub const END_MARK: i64 = 0x504F_5354;
@@ -64,7 +64,7 @@ pub fn domain(row: &Row) -> Result<Domain, Error> {
     name.ok_or(Error::Damaged { what: "a domain" })
 }
 
-/// Where a secret belongs, so that it opens nowhere else.
+/// The place of a secret, so that it cannot be decrypted for another place.
 pub fn secret_place(class: &Class, id: Uuid, property: &str) -> String {
     format!("{}/{id}/{property}", class.classname)
 }

@@ -1,4 +1,4 @@
-//! From a filter to SQL: every value bound, every name from the class.
+//! Translates a filter to SQL. Every value is bound, and every name comes from the class.
 
 use crate::columns::quoted;
 use crate::database::Dialect;
@@ -31,8 +31,8 @@ impl<'a> Conditions<'a> {
         format!("${}", self.values.len())
     }
 
-    /// A filter as SQL. An unset property makes a comparison false, so that `not` means what it
-    /// says.
+    /// A filter as SQL. A comparison with an unset property is false, not NULL, so that `not` of it
+    /// is true.
     pub fn filter(&mut self, filter: &Filter) -> String {
         match filter {
             Filter::And(all) => {
@@ -65,8 +65,8 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// A filter on a value inside JSON. Where that is a list, one of its values must be as the
-    /// filter says; none must, where it says what the value is not.
+    /// A filter on a value inside JSON. If the value is a list, at least one item must match. For
+    /// `!=`, no item may be equal.
     fn inside(&mut self, operand: &Operand, filter: &Filter) -> String {
         let step = |step: &String| format!(".\"{}\"", step.replace('"', ""));
         let path: String = operand.path.iter().map(step).collect();
@@ -124,8 +124,8 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// A condition that is unknown for an unset property, made false for it. Only `not` tells the
-    /// difference; elsewhere it stays bare, so that an index serves it.
+    /// Makes a condition false for an unset property. This matters only within `not`. Elsewhere the
+    /// condition stays as it is, so that an index can be used.
     fn or_false(&self, condition: String) -> String {
         if self.negated { format!("COALESCE({condition}, 1=0)") } else { format!("({condition})") }
     }
@@ -152,7 +152,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// A list of values stays flat, however long it is: databases bound how deep a condition nests.
+    /// A list of values stays flat, because databases limit the nesting of conditions.
     fn one_of(&mut self, column: &str, literals: &[Literal]) -> String {
         let null = Literal::Null;
         let mut any = vec![];

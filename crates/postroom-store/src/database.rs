@@ -1,10 +1,10 @@
-//! The seam between Postroom and a database.
+//! The interface between Postroom and a database.
 //!
-//! A statement is portable SQL with `$1 … $n` and the values that are bound to it. A batch is a
-//! list of statements that commits or fails as one; there are no interactive transactions.
-//! Conditions stand in the batch, each with its name: an assert is a query that must find a row,
-//! and [`Statement::must_change`] is for a change that must not pass by. A batch whose condition
-//! does not hold fails with [`Error::Condition`].
+//! A statement is portable SQL with `$1 … $n` and its bound values. A batch is a list of statements
+//! that commits or fails as one. There are no interactive transactions. Conditions are part of the
+//! batch, and each has a name. An assert is a query that must find a row.
+//! [`Statement::must_change`] is for a change that must change a row. A batch whose condition does
+//! not hold fails with [`Error::Condition`].
 
 use crate::error::Error;
 use crate::failed::Failed;
@@ -47,7 +47,7 @@ from!(bool => Boolean, i64 => Whole, i32 => Whole, u32 => Whole, f64 => Float, &
       String => Text, Vec<u8> => Bytes, Uuid => Id);
 
 impl From<u64> for Value {
-    /// What is beyond the 63 bits of the database stays the greatest number there is.
+    /// A number of more than 63 bits becomes the greatest number of the database.
     fn from(value: u64) -> Self {
         Self::Whole(i64::try_from(value).unwrap_or(i64::MAX))
     }
@@ -59,7 +59,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// What must come of a statement, or its batch fails.
+/// The required result of a statement. Otherwise its batch fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Must {
     /// It changes a row.
@@ -83,21 +83,22 @@ impl Must {
     }
 }
 
-/// What an assert keeps as it is until its batch is committed. A database with one writer does so
-/// anyway; one with several locks these rows before it looks.
+/// What an assert protects until its batch is committed. A database with one writer does so anyway.
+/// A database with several locks these rows before the query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lock {
     /// The rows that are found: they stay.
     Found,
-    /// One row that all who could break the rule lock first, because what must not be there cannot
-    /// be locked.
+    /// One row that every writer that could break the rule locks first, because a missing row
+    /// cannot be locked.
     Row {
         /// Its table.
         table: &'static str,
         /// The value of its column `id`.
         id: Uuid,
     },
-    /// A name that all who could break the rule lock first, because the rule is about no one row.
+    /// A name that every writer that could break the rule locks first, because the rule is not
+    /// about a single row.
     Name(&'static str),
 }
 
@@ -108,12 +109,12 @@ pub struct Statement {
     pub sql: Cow<'static, str>,
     /// The values of `$1 … $n`.
     pub values: Vec<Value>,
-    /// What must come of it, or its batch fails.
+    /// Its required result. Otherwise its batch fails.
     pub must: Option<Must>,
-    /// Reading ends behind the row with which the answer has more bytes than that.
+    /// Reading ends after the row with which the answer exceeds this size.
     pub bytes_max: usize,
-    /// Reading fails with [`Error::TooSlow`] when it takes longer; `None` for however long. With a
-    /// bound it never delays what has none.
+    /// Reading fails with [`Error::TooSlow`] if it takes longer. `None`: no limit. A query with a
+    /// limit never delays one without.
     pub within: Option<Duration>,
     /// Whether it looks into texts or JSON. With a bound it never delays what does not.
     pub searches: bool,
@@ -259,7 +260,7 @@ pub struct Outcome {
     pub rows: Vec<Row>,
 }
 
-/// An answer that is on its way. Dropping it does not undo what was asked.
+/// A pending answer. Dropping it does not undo the request.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// Where the space for a batch may come from.
@@ -276,22 +277,23 @@ pub trait Database: Send + Sync + std::fmt::Debug {
     /// Reads.
     fn read(&self, statement: Statement) -> Answer<Vec<Row>>;
 
-    /// Writes all statements or none. Waiting batches may be committed together; each still
-    /// succeeds or fails by itself. The answer comes when it is durable.
+    /// Writes all statements or none. Waiting batches may be committed together, but each succeeds
+    /// or fails by itself. The answer comes after the batch is durable.
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>>;
 
-    /// Gives back a little of the space that deleted rows leave, and what stands of them in logs;
-    /// the answer says whether there is more.
+    /// Gives back a little of the space of deleted rows, and clears them from logs. The answer says
+    /// whether there is more.
     fn tidy(&self) -> Answer<bool>;
 
-    /// Ends it with everything in its file, and waits for that. What is asked then is refused.
+    /// Ends the database with everything in its file, and waits for that. Later requests are
+    /// refused.
     fn close(&self);
 
-    /// What cannot be said in portable SQL.
+    /// The SQL that is not portable.
     fn dialect(&self) -> &'static dyn Dialect;
 }
 
-/// What differs between databases, as pieces of SQL. Arguments are column names and placeholders,
+/// The SQL fragments that differ between databases. Arguments are column names and placeholders,
 /// never values.
 pub trait Dialect: Send + Sync {
     /// The type of a column for values of this kind.

@@ -1,8 +1,8 @@
-//! Who has a message already, or may have it, while it is not `sent` as a whole.
+//! The recipients that have a message, or may have it, while the whole message is not `sent`.
 //!
-//! This, and not what a client may write into `recipients`, says to whom it is not sent again, and
-//! of whom nobody can say any more that they do not have it. Recipients are known by their mailbox,
-//! however their address is spelt.
+//! This table, not the property `recipients`, which clients can write, decides who is not sent the
+//! message again, and whose outcome is unknown. Recipients are identified by their mailbox, in any
+//! spelling of the address.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -17,9 +17,9 @@ use uuid::Uuid;
 /// How far an earlier attempt got with one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
-    /// What the server said, or why nobody knows.
+    /// The server's reply, or why the outcome is unknown.
     pub reply: Option<String>,
-    /// Whether its server may have the message; else it has it.
+    /// Whether the outcome is unknown. Otherwise the server has the message.
     pub in_doubt: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    /// How far an earlier attempt got with an address; `None`: no server has it.
+    /// The result of earlier attempts for an address. `None`: no server has the message.
     #[must_use]
     pub fn get(&self, address: &str) -> Option<&Earlier> {
         self.by_mailbox.get(&address::mailbox(address))
@@ -67,8 +67,8 @@ impl Store {
         Ok(Delivered { by_mailbox: rows.iter().filter_map(earlier).collect() })
     }
 
-    /// Makes it durable which recipients have the message after one of several transactions; the
-    /// attempt goes on.
+    /// Records which recipients have the message after one of several transactions. The attempt
+    /// continues.
     ///
     /// # Errors
     ///

@@ -7,10 +7,11 @@
 //!                                             ▲─ settle: later, release ◄───────────┤
 //!                              settle: sent, error ─► (the row goes)  ◄─────────────┘
 //! ```
-//! `messageState` is what clients see; the row of this table is how far the engine has got. Every
-//! step changes the message's row only while its state is still `sending`: a state that somebody
-//! else has set stays. What is claimed is not composed anew; what is only due is, after a change,
-//! and keeps its attempts. Who has the message stands in `delivered`, whatever clients write.
+//! `messageState` is what clients see. The row of this table is how far the engine has got. Every
+//! step changes the message only while its state is still `sending`, so that a state that somebody
+//! else set stays. A claimed message is not composed again. A due message is composed again after a
+//! client's change, and its attempt count is kept. The table `delivered` lists the recipients that
+//! have the message, whatever clients write.
 
 use crate::chunk::BlobId;
 use crate::database::Row;
@@ -43,8 +44,8 @@ pub struct Claimed {
     pub message_id: Option<String>,
     /// Attempts so far, the present one included.
     pub attempts: u32,
-    /// How long it has waited between attempts, in milliseconds: the waits as they were planned,
-    /// whatever clocks say.
+    /// How long it has waited between attempts, in milliseconds. The planned waits count, so that a
+    /// clock jump adds nothing.
     pub waited_ms: i64,
     /// The reverse path of its envelope.
     pub reverse_path: String,
@@ -61,7 +62,7 @@ pub struct Claimed {
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Settlement {
-    /// The server took it for every recipient.
+    /// The server accepted it for every recipient.
     Sent {
         /// When.
         at: Timestamp,
@@ -87,9 +88,9 @@ pub enum Settlement {
 }
 
 impl Store {
-    /// Takes due deliveries of an account, in the order of `dateTime`, each for one attempt. One
-    /// that waits until after `latest_ms` is due too, because the clock was set back; but not where
-    /// that is a time of the client that is still ahead.
+    /// Claims due deliveries of an account, in the order of `dateTime`, each for one attempt. A
+    /// delivery that waits until after `latest_ms` is due too, because the clock was set back,
+    /// unless the client set this time.
     ///
     /// # Errors
     ///
@@ -158,8 +159,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Makes it durable that the final dot goes out now; `false` when the message may no longer be
-    /// sent.
+    /// Records durably that the final dot is sent now. `false`: the message may no longer be sent.
     ///
     /// # Errors
     ///
@@ -187,8 +187,8 @@ impl Store {
         self.write_at_need(vec![Statement::new(sql).bind(message)]).await.map(drop)
     }
 
-    /// Records how an attempt ended, with each recipient's result, in the queue and the message.
-    /// Gives what was recorded: what was in doubt once ends as such.
+    /// Records the result of an attempt and of each recipient, in the queue and the message. Gives
+    /// what was recorded, because a message with an unknown outcome ends as `uncertain`.
     ///
     /// # Errors
     ///
@@ -250,8 +250,8 @@ impl Store {
         self.settle((domain, message), &changes, queue).await
     }
 
-    /// How a message ends: what may have reached a recipient is never called refused or given up.
-    /// Each recipient that does not have it says why.
+    /// Decides how a message ends. A message that may have reached a recipient never ends as
+    /// refused or given up. Each recipient that does not have it gets a reason.
     pub(crate) async fn at_last(
         &self,
         message: Uuid,

@@ -1,4 +1,4 @@
-//! The disk of the data directory: whether it takes more, and who uses it.
+//! The disk of the data directory: whether it has room, and which process uses it.
 
 use crate::error::Error;
 use std::fs::File;
@@ -19,7 +19,7 @@ static BLOCK: [u8; 64 * 1024] = [0x5A; 64 * 1024];
 pub fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
     let path = directory.join("probe");
     let written = write(&path, bytes);
-    // What could not be made need not be removed.
+    // A file that could not be made need not be removed.
     let removed = match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
@@ -31,7 +31,7 @@ pub fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
     })
 }
 
-/// Takes the directory for this process alone, as long as the file is open.
+/// Locks the directory for this process, as long as the file is open.
 ///
 /// # Errors
 ///

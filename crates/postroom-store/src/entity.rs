@@ -31,7 +31,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a query of a client may take: others wait for the same readers.
+/// How long a query of a client may take, because others wait for the same readers.
 const QUERY_WITHIN: Duration = Duration::from_secs(30);
 
 /// An entity to be kept, with its files.
@@ -109,7 +109,8 @@ impl Store {
         let references = new.iter().flat_map(|new| self.references(class, &new.entity.properties));
         let references: BTreeSet<_> = references.collect();
         let entities: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
-        // Whatever is referred to is there when this is durable, not only when it was looked up.
+        // The batch checks that references exist, because they may have been deleted since they
+        // were checked.
         let mut batch: Vec<_> =
             references.iter().map(|reference| reference.condition(domain)).collect();
         batch.extend(once.map(|once| once::keep(self, (domain, class), once, &entities)));

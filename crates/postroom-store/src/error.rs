@@ -1,50 +1,50 @@
-//! What the store could not do.
+//! Why the store failed.
 
 use crate::failed::Failed;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why the store did not do what it was asked.
+/// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A condition of the batch did not hold; nothing of it was done.
     #[error("{0}")]
     Condition(Failed),
-    /// Reading took longer than it may.
-    #[error("the query takes too long: narrow its filter, or leave out the order or the count")]
+    /// Reading took too long.
+    #[error("the query takes too long: use a narrower filter, or leave out the order or the count")]
     TooSlow,
     /// There is no space left for the database.
     #[error("the disk is full")]
     Full,
     /// The database's file cannot be read or written.
-    #[error("the database does not work")]
+    #[error("the database cannot be read or written")]
     Database(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The database has ended.
     #[error("the database is closed")]
     Closed,
-    /// What was read is not what was written.
-    #[error("the database holds {what} that cannot be read")]
+    /// Stored data is damaged.
+    #[error("the database has {what} that is damaged and cannot be read")]
     Damaged {
         /// What it is.
         what: &'static str,
     },
     /// The database is without the log that it had: it was copied without it.
     #[error(
-        "{} is not whole: it was copied without `postroom.db-wal`, which held its latest changes. \
-         Copy the whole data directory, while Postroom is stopped; or, while it runs, use \
-         `sqlite3 postroom.db \".backup COPY\"` and copy `key` beside it",
+        "{} is incomplete: it was copied without `postroom.db-wal`, which had its latest changes. \
+         Copy the whole data directory while Postroom is stopped. Or, while it runs, use \
+         `sqlite3 postroom.db \".backup COPY\"`, and copy `key` beside it",
         .path.display()
     )]
     WalMissing {
         /// The database's file.
         path: PathBuf,
     },
-    /// The log beside the database is that of another time.
+    /// The log beside the database is from another moment.
     #[error(
-        "{} and the file `-wal` beside it are not of the same moment: they were copied one after \
+        "{} and the file `-wal` beside it are from different moments: they were copied one after \
          the other while Postroom ran, and mail is missing in them. Copy the data directory while \
-         Postroom is stopped; or, while it runs, use `sqlite3 postroom.db \".backup COPY\"`",
+         Postroom is stopped. Or, while it runs, use `sqlite3 postroom.db \".backup COPY\"`",
         .path.display()
     )]
     WalForeign {
@@ -66,7 +66,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The key is of another form.
-    #[error("a key is 64 hexadecimal digits")]
+    #[error("the key must be 64 hexadecimal digits")]
     KeyForm,
     /// There is a database, but no key to it.
     #[error("{} is missing: put it back, or set POSTROOM_MASTER_KEY", .path.display())]
@@ -75,7 +75,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The key is not the one that the database was made with.
-    #[error("the key is not the one that this data directory was made with")]
+    #[error("this is not the key of this data directory: use the key that it was made with")]
     KeyDiffers,
     /// The database was made by a later version.
     #[error("the database has schema {found}; this version knows {known}: use a newer Postroom")]

@@ -1,7 +1,7 @@
-//! The conditions of batches, by name: what did not hold when a batch was refused.
+//! The named conditions of batches. A refused batch says which one did not hold.
 //!
-//! A rule that must hold stands in the batch that could break it. What is checked before the batch
-//! only makes the words better.
+//! A rule is enforced in every batch that could break it. A check before the batch only makes the
+//! error text better.
 
 use postroom_model::Invalid;
 use std::fmt;

@@ -1,10 +1,11 @@
 //! The change feed: one row for each change of an entity, in the transaction of the change.
 //!
-//! A row holds only what the change replaced, so a create costs a few bytes: the state after any
-//! change is the present row with the later changes undone ([`FeedRow::undo`]). Of an entity that
-//! was deleted only the id stays. Old rows go after [`RETAINED`] later ones.
+//! A row holds only the values that the change replaced, so the row of a new entity has a few
+//! bytes. To get the state after any change, undo the later changes of the present row
+//! ([`FeedRow::undo`]). Only the id of a deleted entity is kept. A row is removed after
+//! [`RETAINED`] later ones.
 //!
-//! Only `record` writes rows, each beside the statement that changes the entity.
+//! Only `record` writes rows, in the batch that changes the entity.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -63,9 +64,9 @@ pub struct FeedRow {
     pub operation: Operation,
     /// When.
     pub at: Timestamp,
-    /// What the change replaced: the former values by property, null for one that was unset, the
-    /// former `version` where that grew. A file property has the list of its former files, without
-    /// their content. `None` for a new entity, and where the entity was deleted since.
+    /// The replaced values by property. Null: the property was unset. If the version grew, the
+    /// former `version` is included. A file property has the list of its former files, without
+    /// their content. `None`: the entity was new, or was deleted since.
     pub replaced: Option<Map<String, Json>>,
     /// Who changed it; `None` in rows of an earlier version.
     pub modifier: Option<Modifier>,

@@ -1,7 +1,7 @@
 //! Files of entities: attachments, inlines, html, the original.
 //!
-//! A file has a blob of its own, or it is a part of the original by offset: then it is decoded
-//! while it streams out, and cannot be changed.
+//! A file has a blob of its own, or it is a part of the original by offset. A part is decoded while
+//! it streams out, and cannot be changed.
 
 use crate::blob::Content;
 use crate::chunk;
@@ -120,7 +120,7 @@ pub enum FileSource {
 }
 
 impl FileRow {
-    /// A validator for this content: it changes whenever the content may have changed.
+    /// A validator for this content. It changes whenever the content may have changed.
     #[must_use]
     pub fn etag(&self) -> String {
         match &self.source {
@@ -280,7 +280,8 @@ pub(crate) fn take_away(entity: Uuid, file: &FileRow) -> Vec<Statement> {
     vec![forget(entity, file), chunk::delete(file.blob())]
 }
 
-/// The statement that takes a file away and leaves its blob: parts have that of the original.
+/// The statement that removes a file and keeps its blob, because parts share the blob of the
+/// original.
 pub(crate) fn forget(entity: Uuid, file: &FileRow) -> Statement {
     let sql = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2 AND \"name\" = $3";
     Statement::new(sql).bind(entity).bind(file.property.as_str()).bind(file.name.as_str())

@@ -1,4 +1,4 @@
-//! The statements that keep the rules of the data model, for the batches of changes.
+//! The statements that enforce the rules of the data model, for the batches of changes.
 
 use crate::columns::quoted;
 use crate::database::Lock;
@@ -34,7 +34,7 @@ pub fn folder_must_be(domain: &Domain, folder: Uuid) -> Statement {
     there.assert(Failed::NoFolder, Lock::Found)
 }
 
-/// Makes a batch fail when the account has other folders by now than those that were read.
+/// Makes a batch fail if the account has got other folders since they were read.
 pub fn no_others(account: Uuid, known: usize) -> Statement {
     let sql = "SELECT 1
         WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
@@ -43,8 +43,8 @@ pub fn no_others(account: Uuid, known: usize) -> Statement {
     Statement::new(sql).bind(account).bind(count).assert(Failed::OtherFolders, lock)
 }
 
-/// Makes a batch fail when a client made a folder that stands for the mailbox of a new one, and
-/// no survey has met it: it would be this one.
+/// Makes a batch fail if a client made a folder for the mailbox of a new folder, and no survey has
+/// found it yet. The client's folder must be used then.
 pub fn none_of_clients(account: Uuid, new: &Map<String, Json>) -> Statement {
     let text = |name: &str| new.get(name).and_then(Json::as_str);
     let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"email/Folders\"
@@ -66,8 +66,8 @@ pub fn profile_unused(profile: Uuid) -> Statement {
     Statement::new(sql).bind(profile).assert(Failed::InUse { by: "an account".to_owned() }, lock)
 }
 
-/// Lets a batch fail when another folder of the account stands for the same mailbox; `None` for
-/// what is no folder, or names no mailbox.
+/// Makes a batch fail if another folder of the account has the same mailbox. `None`: the entity is
+/// not a folder, or names no mailbox.
 pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Statement> {
     let other = OtherFolder::of(class, folder)?;
     let lock = Lock::Row { table: ACCOUNTS, id: other.account };
@@ -75,8 +75,8 @@ pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Sta
     Some(other.bound(Statement::new(sql), domain).assert(Failed::OneFolder, lock))
 }
 
-/// Lets a batch fail when the folder of a message is of another account than the message; `None`
-/// for what is no message, or lacks one of the two.
+/// Makes a batch fail if the folder of a message belongs to another account than the message.
+/// `None`: the entity is not a message, or lacks one of the two.
 pub fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
     let is_message = class.classname == MESSAGES;
     let folder = message.reference("folder_id").filter(|_| is_message)?;
@@ -174,7 +174,7 @@ impl Store {
         }
     }
 
-    /// Another folder of the account that stands for the same mailbox as `folder`.
+    /// Another folder of the account with the same mailbox as `folder`.
     ///
     /// # Errors
     ///

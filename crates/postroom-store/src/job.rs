@@ -1,7 +1,7 @@
-//! Jobs: work in the background that goes on after a restart.
+//! Jobs: work in the background that continues after a restart.
 //!
-//! A job says which messages are to be decomposed again, how far it is, and what came of it. It
-//! goes through them in the order of their ids: `behind` is the last one that is done.
+//! A job says which messages to parse again, its progress, and its result. It processes them in the
+//! order of their ids. `behind` is the last processed one.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -35,7 +35,7 @@ impl JobState {
     }
 }
 
-/// What came of the messages of a job so far.
+/// The results of a job so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JobCounts {
     /// How many were looked at.
@@ -219,7 +219,7 @@ impl Store {
         self.read(Statement::new(sql)).await?.first().map(Job::from_row).transpose()
     }
 
-    /// Records how far an open job is; `false` when it was taken away meanwhile.
+    /// Records the progress of an open job. `false`: it was deleted meanwhile.
     ///
     /// # Errors
     ///
@@ -232,8 +232,7 @@ impl Store {
         }
     }
 
-    /// Stops a job and forgets it; `false` when the domain has none of that id. What it has done
-    /// stays.
+    /// Stops and deletes a job. `false`: the domain has no job of this id. Its finished work stays.
     ///
     /// # Errors
     ///

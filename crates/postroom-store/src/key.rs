@@ -1,4 +1,4 @@
-//! The key that secrets are encrypted with, and what it is used for.
+//! The key that secrets are encrypted with.
 //!
 //! Standards: RFC 8439 (ChaCha20-Poly1305).
 
@@ -24,10 +24,10 @@ pub const DATABASE_FILE: &str = "postroom.db";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 
-/// Makes a file whole or not at all, whenever the process ends.
+/// Makes a file completely or not at all, whenever the process ends.
 fn make(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
     let begun = directory.join("key.new");
-    // What an earlier start left half done.
+    // The unfinished file of an earlier start.
     match std::fs::remove_file(&begun) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -40,12 +40,12 @@ fn make(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
     std::fs::File::open(directory)?.sync_all()
 }
 
-/// 32 secret bytes. Shown nowhere, not even in debug output. Clones share them, so that they stand
-/// in memory once.
+/// 32 secret bytes. They are never shown, not even in debug output. Clones share them, so that they
+/// are in memory once.
 #[derive(Clone)]
 pub struct MasterKey(Arc<SecretBox<[u8; KEY_BYTES]>>);
 
-/// A secret of an account as it is kept. It stays sealed in memory, until it is used.
+/// A stored secret of an account. It stays encrypted in memory until it is used.
 #[derive(Debug, Clone)]
 pub struct Sealed {
     key: MasterKey,
@@ -68,7 +68,7 @@ impl Sealed {
     }
 }
 
-/// Whether it is the same writing of the same secret: saving one again makes another.
+/// Whether it is the same stored value. Saving the same secret again makes another value.
 impl PartialEq for Sealed {
     fn eq(&self, other: &Self) -> bool {
         (&self.place, &self.bytes) == (&other.place, &other.bytes)
@@ -131,7 +131,7 @@ impl MasterKey {
         Self(Arc::new(key))
     }
 
-    /// Encrypts a secret for one place (`context`); it opens nowhere else.
+    /// Encrypts a secret for one place (`context`). It cannot be decrypted for another place.
     #[must_use]
     pub fn seal(&self, context: &str, secret: &str) -> Vec<u8> {
         let nonce: [u8; NONCE_BYTES] = random_bytes();

@@ -1,4 +1,4 @@
-//! The store: everything durable, in one database, behind functions named noun first.
+//! The store: everything durable, in one database. The names of its functions begin with a noun.
 //!
 //! ```text
 //!   entity  file  token          what clients see
@@ -6,9 +6,9 @@
 //!        │ statements and batches
 //!   database (the seam) ──► sqlite (writer thread with group commit, readers)
 //! ```
-//! No SQL outside this crate, and no value formatted into SQL: values are bound, and names of
-//! tables and columns come from class definitions. A batch commits or fails as one; its conditions
-//! stand in the SQL. Each change of an entity writes its row of the feed in the same batch.
+//! No other crate has SQL. Values are bound and never formatted into SQL, and names of tables and
+//! columns come from class definitions. A batch commits or fails as one, and its conditions are SQL
+//! statements of the batch. A change of an entity writes its row of the feed in the same batch.
 
 mod clock;
 

@@ -1,8 +1,8 @@
 //! One account for each login at a server: two would fetch every mail twice.
 //!
-//! The rule stands in the batch that creates or changes an account or a profile, behind the change
-//! itself, and compares what is stored then: host and login without case (the address where there
-//! is no login), and the port. A client may ask for an exception.
+//! The rule is part of the batch that creates or changes an account or a profile, after the change
+//! itself. It compares the stored values: host and login without case (the address if there is no
+//! login), and the port. A client may ask for an exception.
 
 use crate::database::Lock;
 use crate::database::Statement;

@@ -1,5 +1,5 @@
-//! Keys of clients under which something is created once, however often it is asked for
-//! (`Idempotency-Key`). A key is kept in the transaction that creates, for a day and an hour.
+//! The keys of `Idempotency-Key`: a repeated request with the same key creates nothing again. A key
+//! is stored in the transaction that creates, and kept for 25 hours.
 
 use crate::database::Statement;
 use crate::error::Error;

@@ -1,10 +1,11 @@
-//! Origins: whose mailbox the receipts of a folder belong to.
+//! Origins: the mailbox that the receipts of a folder belong to.
 //!
-//! UIDs mean something at one server under one UIDVALIDITY, and only as long as the server keeps
-//! its word. One such life of a mailbox has a number, its generation. When the account moves to
-//! another server, when UIDVALIDITY changes, or when the server shows other messages under known
-//! UIDs, a new life begins: the receipts of former lives mean nothing to the UIDs, what was still
-//! to be done at the server for them is void, and their messages are known by their bytes alone.
+//! A UID identifies a message only at one server, under one UIDVALIDITY, and as long as the server
+//! keeps its promise. This is an epoch of the mailbox (`Life` in the code), and its number is the
+//! generation. A new epoch begins when the account moves to another server, UIDVALIDITY changes, or
+//! the server shows other messages under known UIDs. Then the receipts of former epochs no longer
+//! say anything about UIDs, their open server-side actions are cancelled, and their messages are
+//! recognised only by their bytes.
 
 use crate::columns::domain;
 use crate::database::Statement;
@@ -61,7 +62,7 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn origin(&self, folder: Uuid) -> Result<Origin, Error> {
-        // Before lives were counted, UIDVALIDITY was the number.
+        // In earlier versions, the number of an epoch was its UIDVALIDITY.
         let sql = "SELECT o.\"login\", COALESCE(o.\"generation\", f.\"uidValidity\"),
               COALESCE(o.\"uid_validity\", f.\"uidValidity\"), f.\"uidNext\", f.\"lastProofAt\"
             FROM \"email/Folders\" f LEFT JOIN \"origin\" o ON o.\"folder\" = f.\"id\"
@@ -90,8 +91,8 @@ impl Store {
         self.write(vec![Statement::new(sql).bind(folder).bind(login)]).await.map(drop)
     }
 
-    /// Begins a life of the mailbox of a folder. What was pending, or still to be done at the
-    /// server, in former ones is void.
+    /// Begins an epoch of the mailbox of a folder. Pending receipts and open actions of former
+    /// epochs are cancelled.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! An overview of what a domain has to do: accounts by state, what is not received, what waits.
+//! The overview of a domain: accounts by state, messages that are not received yet, and the queue.
 
 use crate::database::Statement;
 use crate::error::Error;

@@ -1,7 +1,7 @@
-//! Prepared: what enters the queue of outgoing messages.
+//! Prepared messages: what enters the queue of outgoing messages.
 //!
-//! The composed bytes, the row of the queue and what composition adds to the message are durable
-//! together. What a client has changed since it was read is composed anew.
+//! The composed bytes, the row of the queue and the changes of the message are committed together.
+//! If a client changed the message meanwhile, it is composed again.
 
 use crate::blob::Content;
 use crate::database::Statement;
@@ -21,8 +21,9 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// Puts a composed message in the queue, or in the place of what was composed before ($11: in which
-/// phase that is). A time of the client that lies ahead begins the waiting anew.
+/// Puts a composed message into the queue, or replaces the bytes that were composed before ($11:
+/// the phase of that row). If the client set a time in the future, the waited time starts again at
+/// zero.
 const PREPARE: &str = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
       \"order\", \"due\", \"planned\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
       \"blob\", \"size\") VALUES ($1, $2, $3, 'due', $4, $5, $6, 0, $7, $8, $9, $10)
@@ -51,8 +52,8 @@ pub struct Prepared {
     pub content: Content,
     /// What composition adds to the properties of the message.
     pub changes: Map<String, Json>,
-    /// Whether it takes the place of bytes that were claimed and that the server cannot take; else
-    /// of nothing, or of what a change made void.
+    /// Whether it replaces claimed bytes that the server cannot accept. Otherwise it replaces
+    /// nothing, or discarded bytes.
     pub replaces_claimed: bool,
 }
 
@@ -117,8 +118,8 @@ impl Store {
         )
     }
 
-    /// Puts a composed message in the queue: its bytes become the original of the message, and
-    /// both are durable together. `false` when the message was changed since it was read.
+    /// Puts a composed message into the queue, and makes its bytes the original of the message, in
+    /// one transaction. `false`: the message was changed since it was read.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! What other changes of a message mean for its place in the queue.
+//! What a client's change of a message means for its delivery.
 //!
-//! A change of what a message is composed of makes void what was composed; the row stays, and with
-//! it how long and how often the message was tried. A message that is withdrawn leaves the queue.
+//! If a client changes a composed property of a queued message, the composed bytes are discarded.
+//! The row stays, with the attempt count and the waited time. A withdrawn message leaves the queue.
 
 use crate::database::Lock;
 use crate::database::Statement;
@@ -13,14 +13,14 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// Makes void what was composed of a message, while it is only due.
+/// Discards the composed bytes of a message, if no attempt is running.
 pub fn invalidate(message: Uuid) -> Statement {
     let sql = "UPDATE \"delivery\" SET \"phase\" = 'void'
         WHERE \"message\" = $1 AND \"phase\" = 'due'";
     Statement::new(sql).bind(message)
 }
 
-/// Makes a batch fail while a message is in the queue, and what was composed of it not void.
+/// Makes a batch fail while a message is in the queue and its composed bytes are valid.
 pub fn none_of(message: Uuid) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
         (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" <> 'void')";
@@ -39,8 +39,8 @@ pub fn forget_delivered(message: Uuid) -> Statement {
     Statement::new("DELETE FROM \"delivered\" WHERE \"message\" = $1").bind(message)
 }
 
-/// The statements with which a client's change begins: none when it is not about sending. They do
-/// not hold while the message is being sent.
+/// The first statements of a client's change. There are none if the change is not about sending.
+/// They make the batch fail while the message is being sent.
 pub fn before_change(class: &Class, id: Uuid, changes: &Map<String, Json>) -> Vec<Statement> {
     let composed = |name: &String| builtin::COMPOSED.contains(&name.as_str());
     if class.classname != builtin::MESSAGES || !changes.keys().any(composed) {

@@ -1,8 +1,9 @@
 //! The ledger: which messages of which mailbox are recorded.
 //!
-//! A receipt is written in the transaction that keeps the message, and survives the deletion of
-//! the message. One without a message is pending: announced by the server, not to be had yet. It
-//! keeps what the server said of the message, so that other words under the same UID are noticed.
+//! A receipt is written in the transaction that stores the message, and stays after the message is
+//! deleted. A receipt without a message is pending: the server listed the message, but it could not
+//! be fetched yet. A receipt keeps the facts about the message, so that another message under the
+//! same UID is noticed.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 /// How many UIDs one query names: SQL knows no list as a value.
 const UIDS_MAX: usize = 500;
 
-/// What is wished of the server for a message that is recorded.
+/// The server-side action for a recorded message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     /// Mark it `\Seen`.
@@ -38,7 +39,7 @@ impl Wish {
     }
 }
 
-/// What a server says of a message at little cost, to know it again. `None`: it did not say it.
+/// Cheap facts about a message, to recognise it. `None`: the server did not give the fact.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Witness {
     /// RFC822.SIZE.
@@ -67,7 +68,7 @@ pub struct Pending {
     pub uid: u64,
     /// Why it could not be had, in words.
     pub reason: String,
-    /// How often it was tried; with a hash: how often these very bytes came.
+    /// How often it was tried. With a hash: how often exactly these bytes arrived.
     pub attempts: u32,
     /// When it is tried next, in milliseconds since 1970.
     pub next_attempt_ms: i64,
@@ -75,7 +76,7 @@ pub struct Pending {
     pub hash: Option<[u8; 16]>,
 }
 
-/// A message that is there by its header alone.
+/// A message of which only the header is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Oversized {
     /// Its UID.
@@ -86,7 +87,7 @@ pub struct Oversized {
     pub message: Uuid,
 }
 
-/// What is recorded of one life of a mailbox.
+/// The records of one epoch of a mailbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// The UIDs with a receipt, pending ones too, ascending.
@@ -150,7 +151,7 @@ impl Store {
         Ok(ledger)
     }
 
-    /// The receipts alone, of a range of UIDs: what one portion needs, however long the ledger is.
+    /// Only the receipts of a range of UIDs. A portion needs no more, however long the ledger is.
     pub(crate) async fn ledger_part(
         &self,
         life: Life,
@@ -227,7 +228,7 @@ impl Store {
         self.write(uids.iter().map(forget).collect()).await.map(drop)
     }
 
-    /// Wishes of a folder that are not fulfilled yet, by UID, from the first behind `after` on.
+    /// The open actions of a folder, by UID, from the first one after `after`.
     ///
     /// # Errors
     ///
@@ -250,7 +251,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(wish).collect())
     }
 
-    /// Takes wishes off the list: they are fulfilled, or given up.
+    /// Removes actions from the list, because they are done or dropped.
     ///
     /// # Errors
     ///

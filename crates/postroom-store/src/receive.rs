@@ -1,4 +1,4 @@
-//! Recording what was received: messages, files, originals, receipts and feed in one transaction.
+//! Records received messages: entities, files, originals, receipts and feed in one transaction.
 
 use crate::blob::Content;
 use crate::database::Statement;
@@ -41,11 +41,11 @@ pub struct ReceivedMessage {
     pub files: Vec<NewFile>,
     /// The original; `None` when it is not to be kept (then no file is a part of it).
     pub original: Option<Content>,
-    /// A hash of its bytes, to know them again in another life of the mailbox.
+    /// A hash of its bytes, to recognise it in another epoch of the mailbox.
     pub hash: [u8; 16],
     /// What the server said of it.
     pub witness: Witness,
-    /// What is wished of the server afterwards.
+    /// The server-side action afterwards.
     pub wish: Option<Wish>,
 }
 
@@ -58,7 +58,7 @@ pub struct ReceiveBatch {
     pub life: Life,
     /// The messages.
     pub messages: Vec<ReceivedMessage>,
-    /// Whether what is known by its bytes from a former life is linked, not kept again.
+    /// Whether messages with bytes from a former epoch are linked, not stored again.
     pub relink: bool,
 }
 
@@ -76,19 +76,19 @@ pub enum ReceiveOutcome {
     FolderGone,
 }
 
-/// A message that the server announced but that could not be had.
+/// A message that the server listed but that could not be fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Miss {
     /// Its UID.
     pub uid: u64,
     /// Why, in words.
     pub reason: String,
-    /// Why, as a stable word.
+    /// Why, as a stable code.
     pub code: String,
-    /// Whether it never can be had: then it becomes a message in state `error`.
+    /// Whether it is not fetched again. Then it becomes a message in state `error`.
     pub forever: bool,
-    /// The hash of bytes that came, but cannot be all of the message. Other bytes than before are
-    /// a first attempt again.
+    /// The hash of bytes that arrived but cannot be the whole message. If the bytes differ from
+    /// those before, the attempts are counted from one again.
     pub hash: Option<[u8; 16]>,
     /// How many bytes it has, where that is why it was not had.
     pub size_bytes: Option<u64>,
@@ -97,8 +97,8 @@ pub struct Miss {
 }
 
 impl Store {
-    /// Records messages: entities, files, original, receipts, feed, in one transaction. What has a
-    /// receipt already is passed over.
+    /// Records messages in one transaction: entities, files, originals, receipts and feed. Messages
+    /// with a receipt are skipped.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl Store {
             }
             stored += 1;
             if let Some(oversized) = oversized {
-                // What was there by its header alone makes room for all of the message.
+                // The whole message replaces the entity that had only the header.
                 statements.extend(records.delete_any(oversized.message));
             }
             let ReceivedMessage { row, files, original, .. } = message;
@@ -172,8 +172,8 @@ impl Store {
         Ok(statements)
     }
 
-    /// Receipts of a folder from former lives, by hash: each is linked once and then gone, so that
-    /// two equal messages stay two.
+    /// The receipts of a folder from former epochs, by hash. Each is linked once and then deleted,
+    /// so that two equal messages stay two.
     async fn receipts_by_hash(&self, life: Life, hashes: &[[u8; 16]]) -> Result<Former, Error> {
         let mut found = HashMap::new();
         for hashes in hashes.chunks(HASHES_MAX) {
@@ -221,8 +221,9 @@ impl Store {
         Ok(self.receipts_by_hash(life, &[hash]).await?.remove(&hash).and_then(|mut all| all.pop()))
     }
 
-    /// Records what could not be had: pending, to be tried again after `delay_ms` of its attempts
-    /// so far (the present one included); what never can be had as a message in state `error`.
+    /// Records messages that could not be fetched. A pending one is retried after `delay_ms` of its
+    /// attempts so far, including this one. One that is not fetched again becomes a message in
+    /// state `error`.
     ///
     /// # Errors
     ///
@@ -307,8 +308,8 @@ impl Receipt {
 }
 
 fn receipt(life: Life, message: Uuid, says: Receipt) -> Statement {
-    // A pending receipt is completed; one with a message makes this change nothing, and the batch
-    // fails: the same UID is never recorded twice.
+    // A pending receipt is completed. If the receipt has a message, this changes nothing, and the
+    // batch fails, so that a UID is never recorded twice.
     let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"message\", \"hash\",
            \"wish\", \"size\", \"internal_date\", \"message_id\", \"reason\", \"uid_validity\")
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,

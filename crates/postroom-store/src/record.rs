@@ -1,8 +1,8 @@
 //! The only place that changes class tables: each statement with its row of the feed.
 //!
-//! Whoever changes an entity says what it was before. The statement holds only while the entity is
-//! so, in version and in the values that it changes: what the row of the feed says was replaced is
-//! what was there. `cargo xtask tidy` refuses a change of a class table elsewhere.
+//! A caller that changes an entity gives its former state. The statement succeeds only if version
+//! and changed values still equal that state. So the replaced values in the feed are right. `cargo
+//! xtask tidy` refuses changes of class tables elsewhere.
 
 use crate::columns;
 use crate::columns::LEADING;
@@ -26,7 +26,7 @@ use serde_json::Value as Json;
 use std::borrow::Cow;
 use uuid::Uuid;
 
-/// Properties that tell only of time: a change of these alone writes no row of the feed, because
+/// Properties with times only. A change of only these writes no row of the feed, because otherwise
 /// each poll of each folder would.
 pub const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
 
@@ -97,9 +97,9 @@ impl Records<'_> {
         [update, self.row(current.id, Operation::Change, Some(replaced))]
     }
 
-    /// Sets properties that only the engine sets. The version stays: what a client may change did
-    /// not change, and its `If-Match` shall hold. What is as it was is left out; nothing is left
-    /// when all is.
+    /// Sets properties that only the engine sets. The version stays the same, so that a client's
+    /// `If-Match` still matches, because no property of the client changed. Unchanged values are
+    /// left out. If all are unchanged, there is no statement.
     pub fn report(&self, current: &Entity, values: &Map<String, Json>) -> Vec<Statement> {
         let differs = |(name, value): &(&String, &Json)| current.get(name) != *value;
         let changes: Map<_, _> = values

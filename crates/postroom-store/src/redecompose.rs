@@ -1,4 +1,4 @@
-//! Decomposing again: the messages whose originals are here, and what is derived of each.
+//! Parsing again: finds the messages with stored originals, and records the results.
 
 use crate::blob::Content;
 use crate::chunk;
@@ -24,7 +24,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-/// What a message must be to be decomposed again: received, and its original is here.
+/// The condition for parsing a message again: it was received, and its original is stored.
 const HAS_ORIGINAL: &str = "\"uid\" IS NOT NULL AND EXISTS (SELECT 1 FROM \"file\"
     WHERE \"file\".\"entity\" = \"id\" AND \"file\".\"property\" = 'rawMessage')";
 
@@ -153,8 +153,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Records what was derived of a message again, and with it how far the job is: after a crash
-    /// nothing is counted twice or not at all.
+    /// Records the result for a message together with the progress of the job. So after a crash, no
+    /// message is counted twice or skipped.
     ///
     /// # Errors
     ///

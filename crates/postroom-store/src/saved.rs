@@ -1,4 +1,4 @@
-//! What tells one saving of an account from the next, for those who try at once what was refused.
+//! Recognises each saving of an account, so that a refused login is tried at once after it.
 
 use postroom_model::Entity;
 

@@ -1,4 +1,4 @@
-//! The tables: those of the classes, from their definitions, and those of our own.
+//! The tables: those of the classes, made from their definitions, and the internal ones.
 
 use crate::columns::END;
 use crate::columns::END_MARK;
@@ -25,8 +25,8 @@ pub fn meta_table(dialect: &dyn Dialect) -> Statement {
     )
 }
 
-/// The steps that lead from a version (0: nothing is there) to the present one, each with the
-/// version that it leads to. A step is one transaction; those that were released never change.
+/// The steps from a version (0: an empty database) to the present one, each with the version that
+/// it leads to. A step is one transaction. A released step never changes.
 pub fn steps_from(dialect: &dyn Dialect, version: i64) -> Vec<(i64, Vec<Statement>)> {
     let statements = |step: &&[&str]| step.iter().map(|sql| with_types(dialect, sql)).collect();
     let all = (1..).zip(STEPS.iter().map(statements));
@@ -159,9 +159,9 @@ const MODIFIERS: &[&str] = &[
     "DROP INDEX \"change replaced\"",
 ];
 
-/// Makes the table of a class, or adds the columns that it lacks beside those it has (`present`;
-/// empty when there is no table), and makes its indexes. Columns that are added later stand behind
-/// the mark of the end.
+/// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
+/// existing columns; empty if there is no table. Columns that are added later come after the mark
+/// of the end.
 pub fn class_table(dialect: &dyn Dialect, class: &Class, present: &[String]) -> Vec<Statement> {
     let table = quoted(&class.classname);
     let column = |property: &postroom_model::Property| {

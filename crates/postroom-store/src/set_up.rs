@@ -1,4 +1,4 @@
-//! Setting up: the tables as this version has them, and the key as it was.
+//! Sets up the tables of this version, and checks the key.
 
 use crate::database::Database;
 use crate::database::Room;
@@ -10,7 +10,7 @@ use crate::key::MasterKey;
 use crate::schema;
 use postroom_model::Class;
 
-/// What is sealed under the key, to know it again.
+/// The text that is encrypted with the key, to recognise the key.
 const KEY_CHECK: &str = "postroom";
 
 /// Reads one row.
@@ -54,7 +54,7 @@ pub async fn set_up(
     }
     match database.write(vec![schema::one_folder_each()], Room::Reserve).await {
         Ok(_) => {}
-        // Which of the two is to go, a person must say: mail was stored under each.
+        // A person must decide which of the two to delete, because both have mail.
         Err(Error::Condition(Failed::OneFolder)) => tracing::warn!(
             "an account has two folders for one mailbox, made by an earlier version: their mail \
              is stored twice. Delete one of the two"

@@ -1,8 +1,8 @@
-//! SQLite: one file, one thread that writes, a few that read.
+//! SQLite: one file, one writer thread, a few reader threads.
 //!
-//! The writer takes all batches that wait into one transaction, a savepoint for each, and answers
-//! when it is durable (WAL, `synchronous=FULL`): one flush of the disk serves many batches.
-//! What is deleted is overwritten (`secure_delete`), and its space given back.
+//! The writer commits all waiting batches in one transaction, with a savepoint for each, and
+//! answers when that is durable (WAL, `synchronous=FULL`). So one flush of the disk serves many
+//! batches. Deleted data is overwritten (`secure_delete`), and its space is given back.
 
 mod statement;
 
@@ -61,7 +61,8 @@ const GROUP_MAX: usize = 256;
 const STATEMENTS_MAX: usize = 128;
 /// How long a connection waits for another process that has locked the database.
 const BUSY: Duration = Duration::from_secs(10);
-/// A log of this many pages is emptied when there is nothing else to do: deleted mail stands in it.
+/// A log of this many pages is emptied when the writer is idle, because it may contain deleted
+/// mail.
 const LOG_PAGES_KEPT: i32 = 8;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -75,7 +76,7 @@ struct Write {
     reply: Reply<Vec<Outcome>>,
 }
 
-/// What the thread that writes is asked.
+/// A request to the writer thread.
 enum Ask {
     Write(Write),
     /// To give back a little space; the answer says whether there is more.
@@ -98,7 +99,7 @@ impl Sqlite {
     /// When the file cannot be opened, is no database, or is without the log that it had.
     pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
         match Self::try_open(file, readers) {
-            // Even the index of the log takes space.
+            // The index of the log needs space too.
             Err(Error::Full) if Reserve::beside(file).release() => Self::try_open(file, readers),
             opened => opened,
         }
@@ -106,7 +107,7 @@ impl Sqlite {
 
     fn try_open(file: &Path, readers: usize) -> Result<Self, Error> {
         let writer = open_writer(file)?;
-        // Before the thread: where this fails nobody else may be taking space.
+        // This comes before the thread starts, because nothing else may take space when it fails.
         let lanes = Lanes::open(file, readers)?;
         let (writes, asked) = mpsc::channel();
         let thread = thread::Builder::new().name("postroom-write".to_owned());
@@ -143,7 +144,8 @@ impl Drop for Sqlite {
     }
 }
 
-/// Makes the file, for its owner alone: SQLite gives those beside it the same permissions.
+/// Makes the file, readable by its owner only. SQLite gives the files beside it the same
+/// permissions.
 fn make(file: &Path) -> Result<(), Error> {
     let made = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
     made.map(drop).map_err(|source| Error::File { path: file.to_owned(), source })
@@ -191,12 +193,16 @@ impl Database for Sqlite {
     }
 
     fn close(&self) {
-        // Readers first: the last connection empties the log, and nobody may read it then.
+        // The readers end first, because the last connection empties the log, and nothing may read
+        // it then.
         self.lanes.close();
         drop(self.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that writes the database ended by a fault of its own");
+            tracing::error!(
+                "the writer thread of the database failed, which is a fault of \
+                             Postroom"
+            );
         }
     }
 
@@ -222,8 +228,8 @@ impl Writer {
         self.close();
     }
 
-    /// Does what is asked, together with the batches that are `waiting` behind it; gives back what
-    /// it took from there and did not do.
+    /// Serves a request, together with the batches that are `waiting` after it. Gives back a
+    /// request that it took but did not serve.
     fn answer(&mut self, ask: Ask, mut waiting: impl FnMut() -> Option<Ask>) -> Option<Ask> {
         let first = match ask {
             Ask::Write(first) => first,
@@ -272,13 +278,13 @@ impl Writer {
         self.wal.after_commit(&self.connection);
     }
 
-    /// Gives back some space; when there is no more, empties the log.
+    /// Gives back some space. If no space is left to give back, empties the log.
     fn tidy(&mut self) -> Result<bool, Error> {
         if space::give_back(&self.connection)? {
             return Ok(true);
         }
         if self.wal.pages() > LOG_PAGES_KEPT || self.reserve.is_used() {
-            // Readers are not waited for: the next time will do.
+            // It does not wait for readers, because the next attempt suffices.
             self.connection.busy_timeout(Duration::ZERO).map_err(statement::failed)?;
             let emptied = self.wal.checkpoint(&self.connection, Checkpoint::Truncate);
             self.connection.busy_timeout(BUSY).map_err(statement::failed)?;
@@ -288,9 +294,9 @@ impl Writer {
     }
 }
 
-/// Commits a group: each batch in a savepoint of its own, all in one transaction. An error that
-/// takes the whole transaction with it (a full disk) is that of every batch in it so far; the
-/// batches behind it begin anew. Gives back, unanswered, those that the reserve has room for.
+/// Commits a group in one transaction, with a savepoint for each batch. If an error aborts the
+/// whole transaction (a full disk), every batch so far fails with it, and the later batches start a
+/// new transaction. Gives back, unanswered, the batches that may use the reserve.
 fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
     let mut waiting = group.into_iter();
     let mut unwritten = vec![];
@@ -320,9 +326,9 @@ fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
     unwritten
 }
 
-/// Tells those who wait how it went. A batch that was refused hears it no sooner than the others:
-/// what refused it may be one of them, and whoever looks must find it there. Gives back those that
-/// found no space and may use the reserve.
+/// Answers each waiting batch. A refused batch is answered only after the commit, because the row
+/// that refused it may belong to another batch of the group. Gives back the batches that found no
+/// space and may use the reserve.
 fn settle(connection: &Connection, committed: Result<(), Error>, done: Vec<Ran>) -> Vec<Write> {
     let lost = committed.err();
     if lost.is_some()

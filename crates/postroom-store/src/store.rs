@@ -42,12 +42,12 @@ use uuid::Uuid;
 const SWEEP: Duration = Duration::from_secs(60);
 /// The same while the disk is full.
 const SWEEP_FULL: Duration = Duration::from_secs(2);
-/// How long the batch that refers to a content may take once nobody holds it any more.
+/// How long the batch that refers to content may take after the content is no longer held.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
-/// How much the disk must take for the store to be well.
+/// How much room the disk must have for the store to be healthy.
 const PROBE_BYTES: usize = 256 * 1024;
-/// The same after it took no more: as much as is received at once.
+/// The same after the disk was full: as much as is received at once.
 const PROBE_AFTER_FULL_BYTES: usize = 8 * 1024 * 1024;
 
 /// What a store is opened with.
@@ -71,7 +71,7 @@ pub struct StoreConfig {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
-    /// Who changes what is changed by this clone.
+    /// The modifier of the changes through this clone.
     pub(crate) modifier: Modifier,
 }
 
@@ -245,11 +245,11 @@ impl Store {
             return Ok(Some("pages of the database cannot be read"));
         }
         let is_damaged = self.blobs_are_damaged().await?;
-        Ok(is_damaged.then_some("stored bytes of messages are not what was written"))
+        Ok(is_damaged.then_some("stored bytes of messages are damaged"))
     }
 
-    /// Ends the store with everything in one file, so that a copy of the data directory is whole.
-    /// What is asked of it afterwards is refused.
+    /// Ends the store with everything in one file, so that a copy of the data directory is
+    /// complete. Later calls are refused.
     ///
     /// # Errors
     ///
@@ -289,8 +289,8 @@ impl Store {
             Err(Error::Full) => {
                 if !self.inner.full.swap(true, Ordering::Relaxed) {
                     tracing::error!(
-                        "the disk is full: no mail is stored or sent until there is space; \
-                         mail that waits stays at its server"
+                        "the disk is full: no mail is stored or sent until there is space; new \
+                         mail stays at its server"
                     );
                 }
             }
@@ -299,7 +299,8 @@ impl Store {
         wrote
     }
 
-    /// Writes what makes room, or is small and must not be lost: on a full disk from the reserve.
+    /// Writes a batch that frees space, or is small and must not be lost. On a full disk it uses
+    /// the reserve.
     pub(crate) async fn write_at_need(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
         let wrote = self.seen(self.inner.database.write(batch, Room::Reserve).await);
         if matches!(wrote, Err(Error::Full)) {
@@ -315,21 +316,22 @@ impl Store {
         {
             tracing::error!(
                 %error,
-                "the database's file is damaged: what stands there is not served. Check the disk, \
-                 and put the data directory back from a backup"
+                "the database's file is damaged; the damaged data is not served. Check the disk, \
+                 and restore the data directory from a backup"
             );
         }
         answer
     }
 
-    /// Gives back the space of what was deleted, little by little: others write in between.
+    /// Gives back the space of deleted data in small steps, so that others can write in between.
     async fn tidy(&self) {
         loop {
             match self.inner.database.tidy().await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "space of deleted mail was not given back; tried again");
+                    tracing::warn!(%error, "the space of deleted mail was not given back; it is \
+                                            tried again");
                     return;
                 }
             }
@@ -353,7 +355,7 @@ impl Store {
     }
 }
 
-/// Throws away, from time to time, what is no longer kept.
+/// Removes expired data from time to time.
 async fn sweep(inner: std::sync::Weak<Inner>) {
     loop {
         let is_full = inner.upgrade().is_some_and(|inner| inner.full.load(Ordering::Relaxed));

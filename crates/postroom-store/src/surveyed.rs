@@ -1,6 +1,7 @@
-//! What a survey found, and which folder stands for which mailbox.
+//! The result of a survey, and which folder belongs to which mailbox.
 //!
-//! Each mailbox is looked up, never searched for: a server may list as many as it likes.
+//! Each mailbox is looked up in a map, never searched in a list, because a server may list very
+//! many.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -17,8 +18,8 @@ use uuid::Uuid;
 pub struct Survey {
     /// The mailboxes.
     pub folders: Vec<SurveyedFolder>,
-    /// Whether these are all that the server has; else a mailbox that is not among them may still
-    /// be there.
+    /// Whether these are all mailboxes of the server. If not, a mailbox that is missing here may
+    /// still exist.
     pub is_whole: bool,
 }
 
@@ -27,7 +28,7 @@ pub struct Survey {
 pub enum FolderMailbox {
     /// As a survey found it, percent-encoded.
     Surveyed(String),
-    /// As a client named it; no survey found it yet.
+    /// As a client named it. No survey has found it yet.
     Named(String),
 }
 
@@ -63,7 +64,7 @@ impl<'a> Index<'a> {
             if let Some(mailbox) = folder.text("mailbox") {
                 linked.entry(mailbox).or_insert(folder);
             }
-            // One that a client made is known by its name or title.
+            // A folder that a client made is found by its name or title.
             if !folder.get("mailbox").is_null() || folder.text("mode") == Some("sendOnly") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Tokens: who may see which domain. Only their hashes are kept.
+//! Tokens: each gives access to one domain. Only their hashes are stored.
 
 use crate::database::Statement;
 use crate::error::Error;
@@ -50,8 +50,8 @@ impl Store {
         Ok(!self.read(statement).await?.is_empty())
     }
 
-    /// Whose token it is; `None` when it is not valid. Their hashes are in memory, so
-    /// that a wrong one costs nothing that others wait for.
+    /// The holder of a token. `None`: it is not valid. The hashes are in memory, so that a wrong
+    /// token delays nobody.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! Waiting: what becomes of deliveries that nobody sends just now.
+//! Waiting deliveries: those that no sender is sending now.
 //!
-//! Their sender has ended, has no connection, or there is none for their account: nothing of them
-//! stays claimed, and each message says why it waits.
+//! Their sender has ended or has no connection, or their account has no sender. None of them stays
+//! claimed, and each message says why it waits.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 /// The `errorCode` of messages that wait for their account to be enabled.
 const DISABLED: &str = "account_disabled";
-/// How many messages are told at a time why they wait.
+/// How many messages get the reason why they wait in one batch.
 const AT_ONCE: u32 = 100;
 
 /// A message in state `sending` whose account has no sender, or had none.
@@ -67,8 +67,9 @@ impl Store {
         Ok(rows.first().and_then(|row| row.whole(0)))
     }
 
-    /// Takes up what an earlier sender of an account left (`None`: of each): claimed deliveries are
-    /// due again, those after their final dot are in doubt. No other sender of it may be at work.
+    /// Recovers the deliveries of an earlier sender of an account (`None`: of all accounts).
+    /// Claimed deliveries become due again. Deliveries after their final dot become in doubt. No
+    /// other sender of the account may be running.
     ///
     /// # Errors
     ///
@@ -93,7 +94,7 @@ impl Store {
         Ok(self.read(Statement::new(sql)).await?.iter().filter_map(|row| row.id(0)).collect())
     }
 
-    /// Makes what an account has tried already due now: its server is another one.
+    /// Makes tried deliveries of an account due now, because its server has changed.
     ///
     /// # Errors
     ///
@@ -138,8 +139,9 @@ impl Store {
         self.deliveries(condition, values, "LIMIT $4").await
     }
 
-    /// Says in the messages of an account that are due why they wait, and until when; those that
-    /// say so already stay as they are. `told` hears of each that says so now, with its Message-ID.
+    /// Writes into the due messages of an account why they wait, and until when. Messages that
+    /// already say so are not changed. `told` is called for each changed message, with its
+    /// Message-ID.
     ///
     /// # Errors
     ///
@@ -171,7 +173,8 @@ impl Store {
         }
     }
 
-    /// Messages in state `sending` that no sender cares for, and those that say so no longer truly.
+    /// Messages in state `sending` without a sender, and messages that wrongly say that they have
+    /// none.
     ///
     /// # Errors
     ///

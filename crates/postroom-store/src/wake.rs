@@ -1,5 +1,5 @@
-//! Wake-ups of those who send: each account has its own, so that a change of one message makes one
-//! sender look.
+//! Wake-ups for senders. Each account has its own, so that a change of a message wakes only one
+//! sender.
 
 use postroom_model::Entity;
 use std::collections::HashMap;
@@ -35,8 +35,7 @@ impl Wakes {
         self.all.subscribe()
     }
 
-    /// A message was changed, as it is now: wakes the sender of its account. A message that came
-    /// in concerns nobody who sends.
+    /// Wakes the sender of a changed message's account. Received messages wake nobody.
     pub fn changed(&self, message: &Entity) {
         if message.text("messageDirection") != Some("out") {
             return;

@@ -1,4 +1,4 @@
-//! Lanes: the threads that read, so that no question waits behind slow ones of somebody else.
+//! Lanes: the reader threads, arranged so that no query waits for slow queries of others.
 //!
 //! ```text
 //!   engine, single entities, files, /healthz ────► own lane
@@ -6,9 +6,9 @@
 //!     that compare values, if anything ──────────► quick lane ───┐
 //!     that look into texts or JSON ──────────────► search lane ──┴ not done in QUICK ──► slow lane
 //! ```
-//! However many searches there are at once, they take no thread of the quick lane.
-//! A query that is passed on begins anew in the slow lane. Its bound counts from the moment it was
-//! asked, so that waiting in a queue of slow ones is bounded too.
+//! Searches never take a thread of the quick lane, however many there are. A query that is moved to
+//! the slow lane starts again there. Its time limit counts from the request, so that the time in
+//! the slow lane's queue is limited too.
 
 use crate::database::Row;
 use crate::database::Statement;
@@ -130,7 +130,10 @@ impl Lanes {
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
-                tracing::error!("a thread that reads the database ended by a fault of its own");
+                tracing::error!(
+                    "a reader thread of the database failed, which is a fault of \
+                                 Postroom"
+                );
             }
         }
     }

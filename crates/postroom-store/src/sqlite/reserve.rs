@@ -1,8 +1,8 @@
-//! The reserve: space on the disk that only deletions may use, and what is small and must not be
-//! lost. A deletion writes before it frees, so on a full disk nobody could make room without it.
+//! The reserve: disk space for deletions, and for small writes that must not be lost. A deletion
+//! writes before it frees space, so without the reserve nobody could make room on a full disk.
 //!
-//! It is a file of its own. When such a batch finds no space, the file is cut to nothing; from then
-//! on all other batches are refused until there is space for a new reserve.
+//! It is a separate file. If such a batch finds no space, the file is truncated. From then on, all
+//! other batches are refused until there is space for a new reserve.
 
 use rustix::fs::FallocateFlags;
 use rustix::fs::StatVfs;
@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// The most that is held back: as much as the log of the database grows to.
+/// The maximum size, which is the maximum size of the database's log.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The part of a small disk that is held back.
 const PART: u64 = 5;
@@ -44,7 +44,7 @@ impl Reserve {
         Some(part_of(&disk))
     }
 
-    /// Whether only those may write that may use the reserve. Looks for space first.
+    /// Whether only batches that may use the reserve can write. Checks for space first.
     pub fn is_used(&mut self) -> bool {
         if self.is_used {
             self.restore();
@@ -61,8 +61,8 @@ impl Reserve {
             Ok(()) => {
                 self.is_used = true;
                 tracing::error!(
-                    "the disk is full: new mail stays at its server, and messages that are to be \
-                     sent are refused, until there is space. Deletions work, from the reserve"
+                    "the disk is full: new mail stays at its server, and new messages to send are \
+                     refused, until there is space; deletions work, because they use the reserve"
                 );
                 true
             }
@@ -82,7 +82,7 @@ impl Reserve {
         match made {
             Ok(true) => {
                 if std::mem::take(&mut self.is_used) {
-                    tracing::info!("the disk has space again: all goes on");
+                    tracing::info!("the disk has space again: mail is stored and sent again");
                 }
             }
             Ok(false) => {}

@@ -1,4 +1,4 @@
-//! Space: what deleted rows leave is given back to the disk, a few pages at a time.
+//! Gives the space of deleted rows back to the disk, a few pages at a time.
 
 use crate::error::Error;
 use crate::sqlite::statement;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// How many free pages the file keeps: what comes and goes needs no other file size.
+/// How many free pages the file keeps, so that its size does not change with every message.
 const KEPT_PAGES: i64 = 64;
 /// How many pages are given back in one transaction.
 const STEP_PAGES: i64 = 256;
@@ -30,8 +30,8 @@ pub fn give_back(connection: &Connection) -> Result<bool, Error> {
 /// What `PRAGMA auto_vacuum` says of a database that gives back pages when it is asked to.
 const INCREMENTAL: i64 = 2;
 
-/// Makes of a database of an earlier version one that can give back pages. That writes it anew,
-/// once; when there is no space for that, it stays as it is.
+/// Converts a database of an earlier version so that it can give pages back. This rewrites the file
+/// once. If there is no space for that, the file stays as it is.
 ///
 /// # Errors
 ///
@@ -56,12 +56,16 @@ pub fn prepare(file: &Path) -> Result<(), Error> {
         tracing::warn!(
             bytes,
             free,
-            "the database is of an earlier version: the space of deleted mail is used again, but \
-             not given back to the disk. With twice its size free, the next start mends that"
+            "the database is of an earlier version: the space of deleted mail is reused, but not \
+             given back to the disk. If twice its size is free, the next start converts it"
         );
         return Ok(());
     }
-    tracing::info!(bytes, "the database is written anew, once, so that it can give back space");
+    tracing::info!(
+        bytes,
+        "the database is rewritten once, so that it can give space back to the \
+                           disk"
+    );
     let replaced = write_anew(&connection, &new).and_then(|()| {
         drop(connection);
         std::fs::rename(&new, file).map_err(failed)

@@ -1,15 +1,15 @@
-//! The write-ahead log: when it is written back, and how a copy without it is known.
+//! The write-ahead log: when it is written back, and how a copy without it is recognised.
 //!
-//! Most of what is new stands in `postroom.db-wal` and not yet in `postroom.db`. A copy of the
-//! latter alone looks like a sound database, older or empty. So the row `wal` of `meta` has a
-//! number that is odd in the file as long as there is more in the log, and even for who reads both:
+//! Most new data is in `postroom.db-wal` and not yet in `postroom.db`. A copy of `postroom.db`
+//! alone looks like an intact database that is older or empty. So the row `wal` of `meta` has a
+//! number that is odd in the file as long as the log has more, and even for a reader of both:
 //!
 //! ```text
 //!   commit 2n+1 ─► checkpoint: the file holds 2n+1 ─► commit 2n+2, first in the new log ─► …
 //! ```
-//! A clean stop leaves an even number in the file, and no log; so does the backup command of
-//! SQLite. The log is begun anew only behind a whole checkpoint, so the number of a file and a log
-//! that belong together differs by at most 2.
+//! A clean stop leaves an even number in the file, and no log. So does the backup command of
+//! SQLite. A new log begins only after a complete checkpoint, so the numbers of a file and its log
+//! differ by at most 2.
 
 use crate::error::Error;
 use crate::sqlite::statement;
@@ -134,8 +134,8 @@ impl Wal {
         Ok(Self { number: number + number % 2, at_pages: PAGES, pages_max: PAGES, logged })
     }
 
-    /// Keeps the log so short that a reserve of these bytes has room for it in the file: what is
-    /// in the log takes space once more when it is written back. [`PAGES`] fit a large reserve.
+    /// Limits the log so that a reserve of this size suffices to write it back, because the content
+    /// of the log needs the same space again in the file. [`PAGES`] fit a large reserve.
     #[must_use]
     pub fn at_most(mut self, reserve_bytes: Option<u64>) -> Self {
         let fitting = reserve_bytes.and_then(|bytes| i32::try_from(bytes / PAGE_BYTES).ok());
