@@ -294,6 +294,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_value_that_is_derived_is_named_as_a_property() {
+        let raw = b"From: Anna <a@b.example>\r\nTo: c@d.example\r\nCc: e@f.example\r\n\
+            Bcc: g@h.example\r\nReply-To: i@j.example\r\nSubject: One\r\n\
+            Message-ID: <two@b.example>\r\nIn-Reply-To: <one@b.example>\r\n\
+            References: <zero@b.example> <one@b.example>\r\n\
+            Content-Type: multipart/signed; boundary=b\r\n\r\n\
+            --b\r\nContent-Type: text/plain\r\n\r\nHello\r\n\
+            --b\r\nContent-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n\
+            UID:1\r\nDTSTART:20261101T100000Z\r\nSUMMARY:Talk\r\nEND:VEVENT\r\n\
+            END:VCALENDAR\r\n--b--\r\n";
+        let mut values = fields(&postroom_mime::parse(raw), 1_000);
+        assert_eq!(values.get("inReplyTo"), Some(&json!(["one@b.example"])));
+        // Those that all messages have, beside the fields.
+        for name in ["attachmentCount", "parserVersion"] {
+            values.insert(name.to_owned(), json!(1));
+        }
+        let mut found: Vec<&str> = values.keys().map(String::as_str).collect();
+        let mut named = PROPERTIES.to_vec();
+        found.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(found, named);
+    }
+
+    #[test]
     fn a_name_without_an_address_is_a_recipient_but_no_address() {
         let raw = b"From: a@b.example\r\nTo: Anna Bee, c@d.example\r\nReply-To: Team\r\n\r\nx";
         let values = fields(&postroom_mime::parse(raw), 1_000);

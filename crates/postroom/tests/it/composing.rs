@@ -51,6 +51,17 @@ async fn an_answer_continues_the_thread_of_what_it_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_go_where_the_client_says() {
+    let (sandbox, postroom, account) = sandbox(json!({})).await;
+    let mut message = outgoing(&account, "answers");
+    message["replyTo"] = json!(["desk@demo.test", "ben@demo.test"]);
+    let got = sent(&postroom, &message).await;
+    assert_eq!(got["replyTo"], message["replyTo"]);
+    let wire = last(&sandbox);
+    assert!(wire.contains("\r\nReply-To: desk@demo.test, ben@demo.test\r\n"), "{wire}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_get_the_type_and_the_id_that_they_lack() {
     let (sandbox, postroom, account) = sandbox(json!({})).await;
     let mut message = outgoing(&account, "files");
