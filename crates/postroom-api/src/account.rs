@@ -21,7 +21,7 @@ const PARAMETER: &str = "duplicate";
 /// # Errors
 ///
 /// 422 for every parameter that the request does not take.
-pub fn same_login(asked: &Asked) -> Result<SameLogin, Problem> {
+pub(crate) fn same_login(asked: &Asked) -> Result<SameLogin, Problem> {
     let is_about = [ACCOUNTS, PROFILES].contains(&asked.class.classname.as_str());
     let names: &[&str] = if is_about { &[PARAMETER] } else { &[] };
     let mut said = SameLogin::Refused;
@@ -36,7 +36,7 @@ pub fn same_login(asked: &Asked) -> Result<SameLogin, Problem> {
 }
 
 /// The problem for accounts or profiles that would make a second account of one login.
-pub async fn twin(asked: &Asked, wanted: &[Entity]) -> Problem {
+pub(crate) async fn twin(asked: &Asked, wanted: &[Entity]) -> Problem {
     let mut other = "another account of the same request".to_owned();
     for wanted in wanted {
         match asked.app.store.login_twin(&asked.domain, &asked.class, wanted).await {

@@ -72,7 +72,7 @@ impl fmt::Debug for Engine {
 
 /// One authorised request at a place of the data model, without its body.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// What every request needs.
     pub app: App,
     /// The domain of the token.

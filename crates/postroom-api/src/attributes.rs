@@ -14,7 +14,7 @@ const CONTENT_ID_BYTES_MAX: usize = 255;
 
 /// Why a text is not a file name. `None`: it is one.
 #[must_use]
-pub fn name_problem(name: &str) -> Option<&'static str> {
+pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() || matches!(name, "." | "..") {
         return Some("is not a file name");
     }
@@ -32,7 +32,7 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
 
 /// Why a text is not a media type. `None`: it is one.
 #[must_use]
-pub fn media_type_problem(text: &str) -> Option<&'static str> {
+pub(crate) fn media_type_problem(text: &str) -> Option<&'static str> {
     if text.chars().any(char::is_control) {
         return Some(CONTROL);
     }
@@ -50,7 +50,7 @@ pub fn media_type_problem(text: &str) -> Option<&'static str> {
 /// # Errors
 ///
 /// It is empty, too long, or has a character that is not allowed.
-pub fn content_id(text: &str) -> Result<String, &'static str> {
+pub(crate) fn content_id(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let inner = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
     if !is_content_id(inner) {
@@ -63,7 +63,7 @@ pub fn content_id(text: &str) -> Result<String, &'static str> {
 /// The content id of an inline file without one: its name, if that is a valid content id. So
 /// `cid:logo.png` finds `logo.png`.
 #[must_use]
-pub fn content_id_from_name(name: &str) -> Option<String> {
+pub(crate) fn content_id_from_name(name: &str) -> Option<String> {
     is_content_id(name).then(|| name.to_owned())
 }
 

@@ -55,7 +55,7 @@ impl From<BodyError> for Problem {
 }
 
 /// A body that is being read.
-pub struct Incoming {
+pub(crate) struct Incoming {
     stream: BodyDataStream,
     read_bytes: u64,
     bytes_max: u64,
@@ -68,7 +68,7 @@ impl Incoming {
     /// # Errors
     ///
     /// 413 at once if the request announces a larger body.
-    pub fn new(
+    pub(crate) fn new(
         headers: &HeaderMap,
         body: Body,
         bytes_max: u64,
@@ -93,7 +93,7 @@ impl Incoming {
     /// # Errors
     ///
     /// See [`BodyError`].
-    pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         let next = tokio::time::timeout(self.silence_max, self.stream.next()).await;
         let next = next.map_err(|_| BodyError::Silent)?;
         let Some(piece) = next.transpose().map_err(|_| BodyError::BrokenOff)? else {
@@ -107,7 +107,7 @@ impl Incoming {
     }
 
     /// The pieces as a stream.
-    pub fn pieces(self) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+    pub(crate) fn pieces(self) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
         stream::unfold(Some(self), |incoming| async {
             let mut incoming = incoming?;
             match incoming.next().await {
@@ -143,7 +143,7 @@ fn coding(headers: &HeaderMap, name: &HeaderName, known: &str) -> Option<String>
 
 /// A JSON body, with its share of the memory for such bodies.
 #[derive(Debug)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// The JSON.
     pub document: Document,
     /// The share. It is held as long as the JSON is needed.
@@ -156,7 +156,7 @@ pub struct Sent {
 ///
 /// 415 for another media type, 413 if it is too large, 400 with line and column if it is not JSON
 /// or nested too deeply, 503 if there is no memory for it in time.
-pub async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Problem> {
+pub(crate) async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Problem> {
     let media_type = MediaType::of(headers);
     if let Some(other) = media_type.as_ref().filter(|media_type| !media_type.is_json()) {
         let said = headers.get(header::CONTENT_TYPE).and_then(|field| field.to_str().ok());
@@ -196,7 +196,11 @@ pub async fn json(headers: &HeaderMap, body: Body, app: &App) -> Result<Sent, Pr
 ///
 /// 400 with line and column if it is not JSON or nested too deeply, 413 if it has too many values,
 /// 503 if there is no memory for it in time.
-pub async fn parse_json(what: &'static str, bytes: Vec<u8>, app: &App) -> Result<Sent, Problem> {
+pub(crate) async fn parse_json(
+    what: &'static str,
+    bytes: Vec<u8>,
+    app: &App,
+) -> Result<Sent, Problem> {
     if bytes.len() <= SMALL_BYTES {
         let values = json::count(what, &bytes)?;
         let share = app.budget.to_parse(bytes.len() + values * json::VALUE_BYTES).await?;

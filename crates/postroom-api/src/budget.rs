@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 /// Smaller requests are not counted.
-pub const SMALL_BYTES: usize = 64 * 1024;
+pub(crate) const SMALL_BYTES: usize = 64 * 1024;
 /// How long a request waits for its share.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// How many bytes one permit stands for.

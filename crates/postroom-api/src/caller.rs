@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 /// An authorised caller. A function that takes one cannot be reached without a good token.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The domain of the token. The caller sees nothing else.
     pub domain: Domain,
     /// The name of the token: the feed says that it changed what the caller changes.

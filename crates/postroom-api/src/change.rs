@@ -38,7 +38,7 @@ const TRIES_MAX: usize = 20;
 ///
 /// 404, 412 for another version, 422 with everything that is wrong, 409 for a message that is being
 /// sent at this moment.
-pub async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
     account::same_login(&asked)?;
     let sent = body::json(&asked.headers, body, &asked.app).await?;
     apply(&asked, id, &sent.document.json).await
@@ -50,7 +50,7 @@ pub async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Probl
 /// # Errors
 ///
 /// As [`patch`], and as creating does.
-pub async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
     account::same_login(&asked)?;
     let mut sent = body::json(&asked.headers, body, &asked.app).await?;
     for _ in 0..TRIES_MAX {
@@ -74,7 +74,7 @@ pub async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem
 /// # Errors
 ///
 /// 404, 412 for another version, 409 if something still refers to it.
-pub async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+pub(crate) async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let store = &asked.app.store;
     for _ in 0..TRIES_MAX {
@@ -97,7 +97,7 @@ pub async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
 /// # Errors
 ///
 /// 404 when the domain has none of that id.
-pub async fn find(asked: &Asked, id: Uuid) -> Result<Entity, Problem> {
+pub(crate) async fn find(asked: &Asked, id: Uuid) -> Result<Entity, Problem> {
     let found = asked.app.store.entity_get(&asked.domain, &asked.class, id).await?;
     found.ok_or_else(|| missing(&asked.class))
 }

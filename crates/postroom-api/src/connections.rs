@@ -28,7 +28,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a connection has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Leave {
+pub(crate) enum Leave {
     /// It may stay.
     No,
     /// It ends after the running request, or at once if there is none.
@@ -39,7 +39,7 @@ pub enum Leave {
 
 /// One open connection.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     number: u64,
     source: IpAddr,
     /// The number of its last request, in the order of all requests. 0: it had none.
@@ -51,18 +51,18 @@ pub struct Connection {
 impl Connection {
     /// Whether the head of a request has arrived on it.
     #[must_use]
-    pub fn has_asked(&self) -> bool {
+    pub(crate) fn has_asked(&self) -> bool {
         self.used.load(Ordering::Relaxed) > 0
     }
 
     /// Notes that a request on it had a good token.
-    pub fn is_known(&self) {
+    pub(crate) fn is_known(&self) {
         self.known.store(true, Ordering::Relaxed);
     }
 
     /// What it has to do from now on.
     #[must_use]
-    pub fn leaving(&self) -> watch::Receiver<Leave> {
+    pub(crate) fn leaving(&self) -> watch::Receiver<Leave> {
         self.leave.subscribe()
     }
 
@@ -81,7 +81,7 @@ impl Connection {
 
 /// All open connections. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Connections {
+pub(crate) struct Connections {
     inner: Arc<Inner>,
 }
 
@@ -97,7 +97,7 @@ struct Inner {
 
 /// The place of a connection. Dropping it frees the place.
 #[derive(Debug)]
-pub struct Seat {
+pub(crate) struct Seat {
     /// The connection.
     pub connection: Arc<Connection>,
     connections: Connections,
@@ -113,7 +113,7 @@ impl Drop for Seat {
 impl Connections {
     /// No connections yet, with the limits of the interface.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         let inner = Inner {
             open: Mutex::default(),
             places: Arc::new(Semaphore::new(limits.connections_max)),
@@ -126,7 +126,7 @@ impl Connections {
     }
 
     /// Waits for a place for a new connection. Others are told to give way for it.
-    pub async fn seat(&self, address: IpAddr) -> Seat {
+    pub(crate) async fn seat(&self, address: IpAddr) -> Seat {
         let source = source::network(address);
         loop {
             self.make_room(source);
@@ -139,13 +139,13 @@ impl Connections {
     }
 
     /// Notes that a request has begun on a connection.
-    pub fn used(&self, connection: &Connection) {
+    pub(crate) fn used(&self, connection: &Connection) {
         let number = self.inner.requests.fetch_add(1, Ordering::Relaxed) + 1;
         connection.used.store(number, Ordering::Relaxed);
     }
 
     /// Tells all to end, and waits until they have.
-    pub async fn end(&self) {
+    pub(crate) async fn end(&self) {
         for connection in self.open().values() {
             let quiet = !connection.has_asked();
             connection.tell(if quiet { Leave::Now } else { Leave::WhenDone });

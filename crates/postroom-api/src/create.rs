@@ -52,7 +52,7 @@ const JSON_PART: &str = "message";
 /// # Errors
 ///
 /// 422 with everything that is wrong, in a list with its index; errors of reading and storing.
-pub async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem> {
     let same_login = account::same_login(&asked)?;
     let is_form = MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form());
     let mut contents = blake3::Hasher::new();
@@ -115,7 +115,11 @@ async fn all(asked: &Asked, list: Vec<Json>) -> Result<Vec<NewEntity>, Problem> 
 /// # Errors
 ///
 /// As [`create`]; 412 when another version was to be replaced.
-pub async fn put(asked: &Asked, id: Uuid, mut json: Json) -> Result<Option<Response>, Problem> {
+pub(crate) async fn put(
+    asked: &Asked,
+    id: Uuid,
+    mut json: Json,
+) -> Result<Option<Response>, Problem> {
     let same_login = account::same_login(asked)?;
     if asked.headers.contains_key(header::IF_MATCH) {
         etag::matches(&asked.headers, None)?;

@@ -20,7 +20,7 @@ use serde_json::json;
 
 /// The cursor after `entity`.
 #[must_use]
-pub fn behind(order: &[Order], entity: &Entity) -> String {
+pub(crate) fn behind(order: &[Order], entity: &Entity) -> String {
     let key = |order: &Order| json!([sign(order), value(entity, &order.property)]);
     let keys: Vec<Json> = complete(order).iter().map(key).collect();
     URL_SAFE_NO_PAD.encode(Json::Array(keys).to_string())
@@ -31,7 +31,7 @@ pub fn behind(order: &[Order], entity: &Entity) -> String {
 /// # Errors
 ///
 /// The text is not a cursor, or a cursor of another order.
-pub fn filter(class: &Class, order: &[Order], cursor: &str) -> Result<Filter, Invalid> {
+pub(crate) fn filter(class: &Class, order: &[Order], cursor: &str) -> Result<Filter, Invalid> {
     let other = || {
         Invalid::new(
             "after",

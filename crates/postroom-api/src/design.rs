@@ -12,14 +12,14 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 
 /// Where the classes are.
-pub const CLASSES: &str = "/rest/v1/design/classes";
+pub(crate) const CLASSES: &str = "/rest/v1/design/classes";
 
 /// `GET` of all classes.
 ///
 /// # Errors
 ///
 /// 422 for parameters.
-pub async fn list(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
     let classes: Vec<_> = app.store.classes().iter().map(AsRef::as_ref).collect();
     Ok(Json(classes).into_response())
@@ -30,7 +30,7 @@ pub async fn list(State(app): State<App>, _: Caller, uri: Uri) -> Result<Respons
 /// # Errors
 ///
 /// 404 when there is none.
-pub async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
     let name = uri.path().strip_prefix(CLASSES).and_then(|path| path.strip_prefix('/'));
     let name = name.and_then(percent::decode).unwrap_or_default();

@@ -7,7 +7,7 @@ use axum::http::HeaderValue;
 
 /// `attachment` with the file's name: once in ASCII for old clients, once as it is.
 #[must_use]
-pub fn attachment(name: &str) -> HeaderValue {
+pub(crate) fn attachment(name: &str) -> HeaderValue {
     let safe = |char: char| match char {
         '"' | '\\' | '%' | '/' | ':' => '_',
         ' '..='~' => char,

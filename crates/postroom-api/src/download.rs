@@ -41,7 +41,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// # Errors
 ///
 /// 416 for a range that the file does not have; errors of the store.
-pub async fn download(
+pub(crate) async fn download(
     store: &Store,
     file: &FileRow,
     headers: &HeaderMap,

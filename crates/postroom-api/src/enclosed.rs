@@ -22,7 +22,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A file out of the JSON of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Enclosed {
+pub(crate) struct Enclosed {
     /// The property that it belongs to.
     pub property: String,
     /// Its place in the JSON, for error texts.
@@ -42,7 +42,7 @@ pub struct Enclosed {
 /// # Errors
 ///
 /// Every problem found, with its place: `attachments[2].content`.
-pub fn take(class: &Class, json: &mut Json) -> Result<Vec<Enclosed>, Vec<Invalid>> {
+pub(crate) fn take(class: &Class, json: &mut Json) -> Result<Vec<Enclosed>, Vec<Invalid>> {
     let Some(members) = json.as_object_mut() else {
         return Ok(vec![]);
     };

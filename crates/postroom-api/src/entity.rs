@@ -24,7 +24,7 @@ const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// # Errors
 ///
 /// 422 with every parameter that is unknown or wrong.
-pub async fn list(asked: Asked) -> Result<Response, Problem> {
+pub(crate) async fn list(asked: Asked) -> Result<Response, Problem> {
     let (store, class) = (&asked.app.store, &asked.class);
     let pairs = parameters::all(&asked.uri)?;
     let listing = listing::parse(class, &pairs)?;
@@ -68,7 +68,7 @@ async fn last_of(asked: &Asked, query: &Query) -> Result<Option<Entity>, Problem
 /// # Errors
 ///
 /// 404 when the domain has none of that id.
-pub async fn show(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+pub(crate) async fn show(asked: Asked, id: Uuid) -> Result<Response, Problem> {
     let pairs = parameters::of(&asked.uri, &["mask"])?;
     let mask = pairs.first().map(|(_, text)| Mask::parse(&asked.class, text)).transpose()?;
     let entity = change::find(&asked, id).await?;

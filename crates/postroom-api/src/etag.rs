@@ -13,19 +13,19 @@ use postroom_store::FileRow;
 
 /// The tag of an entity: its version.
 #[must_use]
-pub fn of_version(version: i64) -> String {
+pub(crate) fn of_version(version: i64) -> String {
     format!("\"{version}\"")
 }
 
 /// The tag of a file: its content.
 #[must_use]
-pub fn of_file(file: &FileRow) -> String {
+pub(crate) fn of_file(file: &FileRow) -> String {
     format!("\"{}\"", file.etag())
 }
 
 /// The tag as the value of a header field. `None`: it has bytes that a header field cannot have.
 #[must_use]
-pub fn header(tag: &str) -> Option<HeaderValue> {
+pub(crate) fn header(tag: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(tag).ok()
 }
 
@@ -36,7 +36,7 @@ pub fn header(tag: &str) -> Option<HeaderValue> {
 ///
 /// 412 if `If-Match` names only other versions, or `If-None-Match` names this one; 400 for a
 /// malformed field.
-pub fn check(headers: &HeaderMap, version: i64) -> Result<bool, Problem> {
+pub(crate) fn check(headers: &HeaderMap, version: i64) -> Result<bool, Problem> {
     if is_known(headers, &of_version(version))? {
         let detail = "If-None-Match: the entity exists already";
         return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
@@ -53,7 +53,7 @@ pub fn check(headers: &HeaderMap, version: i64) -> Result<bool, Problem> {
 /// # Errors
 ///
 /// 400 when the field is malformed.
-pub fn matches(headers: &HeaderMap, tag: Option<&str>) -> Result<bool, Problem> {
+pub(crate) fn matches(headers: &HeaderMap, tag: Option<&str>) -> Result<bool, Problem> {
     let sent = tags(headers, &header::IF_MATCH)?;
     Ok(tag.is_some_and(|tag| sent.iter().any(|sent| *sent == "*" || *sent == tag)))
 }
@@ -63,7 +63,7 @@ pub fn matches(headers: &HeaderMap, tag: Option<&str>) -> Result<bool, Problem> 
 /// # Errors
 ///
 /// 400 when the field is malformed.
-pub fn is_known(headers: &HeaderMap, tag: &str) -> Result<bool, Problem> {
+pub(crate) fn is_known(headers: &HeaderMap, tag: &str) -> Result<bool, Problem> {
     let weak = |sent: &str| sent.strip_prefix("W/").unwrap_or(sent) == tag;
     Ok(tags(headers, &header::IF_NONE_MATCH)?.iter().any(|sent| *sent == "*" || weak(sent)))
 }

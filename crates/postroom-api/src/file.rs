@@ -38,7 +38,7 @@ type At<'a> = (Uuid, &'a str, Option<&'a str>);
 /// # Errors
 ///
 /// 404 when the entity is not there.
-pub async fn list(asked: Asked, id: Uuid, property: &str) -> Result<Response, Problem> {
+pub(crate) async fn list(asked: Asked, id: Uuid, property: &str) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     change::find(&asked, id).await?;
     let rows = rows(&asked, id, property).await?;
@@ -50,7 +50,7 @@ pub async fn list(asked: Asked, id: Uuid, property: &str) -> Result<Response, Pr
 /// # Errors
 ///
 /// 404 when it is not there, 412 for another content, 416 for a range that it does not have.
-pub async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
+pub(crate) async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
     let as_attachment = as_attachment(&asked)?;
     let file = find(&asked, at).await?.ok_or_else(missing)?;
     check_match(&asked.headers, Some(&file))?;
@@ -62,7 +62,12 @@ pub async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
 /// # Errors
 ///
 /// 409 for a name that exists or files that cannot be changed, 415 for a body that is not a form.
-pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn add(
+    asked: Asked,
+    id: Uuid,
+    property: &str,
+    body: Body,
+) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let property = writable(&asked, (id, property)).await?;
     if !MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form()) {
@@ -98,7 +103,7 @@ pub async fn add(asked: Asked, id: Uuid, property: &str, body: Body) -> Result<R
 /// # Errors
 ///
 /// 409 for files that do not change, 412 for another content, 413, 415 and 422 for the content.
-pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let (id, property, name) = at;
     let property = writable(&asked, (id, property)).await?;
@@ -139,7 +144,7 @@ pub async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Probl
 /// # Errors
 ///
 /// 404 when it is not there, 409 for files that do not change, 412 for another content.
-pub async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
+pub(crate) async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let (id, property, _) = at;
     let file = find(&asked, at).await?.ok_or_else(missing)?;

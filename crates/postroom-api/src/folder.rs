@@ -11,7 +11,7 @@ use postroom_model::Entity;
 /// # Errors
 ///
 /// 409 that names the other folder.
-pub async fn check(asked: &Asked, folder: &Entity) -> Result<(), Problem> {
+pub(crate) async fn check(asked: &Asked, folder: &Entity) -> Result<(), Problem> {
     match asked.app.store.folder_same(&asked.domain, folder).await? {
         None => Ok(()),
         Some(other) => {

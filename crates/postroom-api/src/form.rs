@@ -25,7 +25,7 @@ use postroom_engine::outgoing;
 use std::error::Error;
 
 /// A form that is being read.
-pub struct Form {
+pub(crate) struct Form {
     parts: Multipart,
     left: usize,
 }
@@ -36,7 +36,11 @@ impl Form {
     /// # Errors
     ///
     /// 413 when it is too large, 400 when its boundary is missing.
-    pub async fn open(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Self, Problem> {
+    pub(crate) async fn open(
+        headers: &HeaderMap,
+        body: Body,
+        limits: &Limits,
+    ) -> Result<Self, Problem> {
         let incoming = Incoming::new(headers, body, limits.upload_bytes_max, limits)?;
         let mut request = Request::new(Body::from_stream(incoming.pieces()));
         if let Some(media_type) = headers.get(header::CONTENT_TYPE) {
@@ -53,7 +57,7 @@ impl Form {
     /// # Errors
     ///
     /// As those of the body; 422 if there are too many parts.
-    pub async fn next(&mut self) -> Result<Option<Field<'_>>, Problem> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Field<'_>>, Problem> {
         let next = self.parts.next_field().await.map_err(|error| problem(&error))?;
         if next.is_some() {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
@@ -67,7 +71,7 @@ impl Form {
 
 /// The `Content-Disposition` of a part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FormDisposition {
+pub(crate) struct FormDisposition {
     /// The name of the part.
     pub name: Option<String>,
     /// The name of its file.
@@ -81,7 +85,7 @@ impl FormDisposition {
     /// # Errors
     ///
     /// 400 when it is not UTF-8.
-    pub fn of(field: &Field<'_>) -> Result<Self, Problem> {
+    pub(crate) fn of(field: &Field<'_>) -> Result<Self, Problem> {
         let value = field.headers().get(header::CONTENT_DISPOSITION);
         Self::parse(value.map(HeaderValue::as_bytes).unwrap_or_default())
     }
@@ -159,7 +163,7 @@ fn extended_value(value: &str) -> Option<String> {
 }
 
 /// The bytes of a part.
-pub fn bytes(field: Field<'_>) -> impl Stream<Item = Result<Bytes, Problem>> + Send + Unpin {
+pub(crate) fn bytes(field: Field<'_>) -> impl Stream<Item = Result<Bytes, Problem>> + Send + Unpin {
     field.map(|piece| piece.map_err(|error| problem(&error)))
 }
 

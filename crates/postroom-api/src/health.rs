@@ -27,7 +27,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// 503 when the store does not answer in time or the engine does not work, 507 when the disk is
 /// full; 401 for a token that is not known.
-pub async fn show(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn show(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     parameters::of(&parts.uri, &[])?;
     let caller = if parts.headers.contains_key(header::AUTHORIZATION) {

@@ -12,7 +12,7 @@ use axum::response::Response;
 
 /// Refuses an HTTP/1.1 request with no host or several hosts, because a proxy may have read it as
 /// another request.
-pub async fn check(request: Request, next: Next) -> Response {
+pub(crate) async fn check(request: Request, next: Next) -> Response {
     let count = request.headers().get_all(header::HOST).iter().count();
     if request.version() == Version::HTTP_11 && count != 1 {
         let detail = format!("HTTP/1.1 takes one header field Host, not {count}");

@@ -22,7 +22,7 @@ use postroom_store::Job;
 use uuid::Uuid;
 
 /// Where the jobs are.
-pub const JOBS: &str = "/rest/v1/jobs";
+pub(crate) const JOBS: &str = "/rest/v1/jobs";
 /// How many jobs are listed, the newest first.
 const LIST_MAX: u32 = 100;
 
@@ -32,7 +32,7 @@ const LIST_MAX: u32 = 100;
 /// # Errors
 ///
 /// 400 and 422 for a wrong filter; 400 for a body, because the filter is a parameter.
-pub async fn redecompose(asked: Asked, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn redecompose(asked: Asked, body: Body) -> Result<Response, Problem> {
     let pairs = parameters::of(&asked.uri, &["filter"])?;
     let limits = &asked.app.limits;
     let mut incoming = Incoming::new(&asked.headers, body, limits.json_bytes_max, limits)?;
@@ -59,7 +59,11 @@ pub async fn redecompose(asked: Asked, body: Body) -> Result<Response, Problem> 
 /// # Errors
 ///
 /// When the store fails.
-pub async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
     let jobs = app.store.job_list(&caller.domain, LIST_MAX).await?;
     Ok(Json(jobs.iter().map(Job::to_json).collect::<Vec<_>>()).into_response())
@@ -70,7 +74,7 @@ pub async fn list(State(app): State<App>, caller: Caller, uri: Uri) -> Result<Re
 /// # Errors
 ///
 /// 404 when there is none of that id.
-pub async fn show(
+pub(crate) async fn show(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
@@ -86,7 +90,7 @@ pub async fn show(
 /// # Errors
 ///
 /// 404 when there is none of that id.
-pub async fn delete(
+pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,

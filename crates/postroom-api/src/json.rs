@@ -21,17 +21,17 @@ use serde_json::Value as Json;
 use std::fmt;
 
 /// How deep arrays and objects may nest.
-pub const DEPTH_MAX: usize = 64;
+pub(crate) const DEPTH_MAX: usize = 64;
 /// How many values one text may hold, including the names of members.
-pub const VALUES_MAX: usize = 500_000;
+pub(crate) const VALUES_MAX: usize = 500_000;
 /// About how many bytes of memory a value takes.
-pub const VALUE_BYTES: usize = 160;
+pub(crate) const VALUE_BYTES: usize = 160;
 /// How much of a name is quoted.
 const QUOTED_CHARS: usize = 100;
 
 /// A parsed JSON text.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Document {
+pub(crate) struct Document {
     /// Its value.
     pub json: Json,
     /// A hash of it that does not depend on the order of members.
@@ -43,7 +43,7 @@ pub struct Document {
 /// # Errors
 ///
 /// 400 when it is empty or nested too deep, 413 when it has too many values.
-pub fn count(what: &str, bytes: &[u8]) -> Result<usize, Problem> {
+pub(crate) fn count(what: &str, bytes: &[u8]) -> Result<usize, Problem> {
     let bytes = without_mark(bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::malformed(format!("{what} is empty; it takes JSON")));
@@ -81,7 +81,7 @@ pub fn count(what: &str, bytes: &[u8]) -> Result<usize, Problem> {
 /// # Errors
 ///
 /// 400 with line and column when it is no JSON, or an object has a name twice.
-pub fn parse(what: &str, bytes: &[u8]) -> Result<Document, Problem> {
+pub(crate) fn parse(what: &str, bytes: &[u8]) -> Result<Document, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(without_mark(bytes));
     let json = Strict.deserialize(&mut reader);
     let json = json.and_then(|json| reader.end().map(|()| json));

@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// The parameters of a list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// The query: which entities, in which order, how many.
     pub query: Query,
     /// The filter for counting, which includes entities before and after the page.
@@ -32,7 +32,7 @@ pub struct Listing {
 /// # Errors
 ///
 /// 422 with every parameter that is unknown or wrong; 400 when `filter` is no JSON.
-pub fn parse(class: &Class, pairs: &[(String, String)]) -> Result<Listing, Problem> {
+pub(crate) fn parse(class: &Class, pairs: &[(String, String)]) -> Result<Listing, Problem> {
     let mut reader = Reader::default();
     for (at, (name, text)) in pairs.iter().enumerate() {
         let twice = pairs.iter().skip(at + 1).any(|(other, _)| other == name);
@@ -65,7 +65,12 @@ pub fn parse(class: &Class, pairs: &[(String, String)]) -> Result<Listing, Probl
 
 /// The link to the page after `last`: the same request with a cursor.
 #[must_use]
-pub fn next_page(path: &str, pairs: &[(String, String)], query: &Query, last: &Entity) -> String {
+pub(crate) fn next_page(
+    path: &str,
+    pairs: &[(String, String)],
+    query: &Query,
+    last: &Entity,
+) -> String {
     let kept = pairs.iter().filter(|(name, _)| !matches!(name.as_str(), "after" | "offset"));
     let mut reference = format!("{path}?");
     for (name, text) in kept {

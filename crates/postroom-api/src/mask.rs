@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 16;
 
 /// The fields that are shown, each as its path of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mask(Vec<Vec<String>>);
+pub(crate) struct Mask(Vec<Vec<String>>);
 
 impl Mask {
     /// Reads a list of fields, separated by commas. A dot leads into JSON: `id,recipients.address`.
@@ -20,7 +20,7 @@ impl Mask {
     /// # Errors
     ///
     /// The field that the class does not have, or that is not shown.
-    pub fn parse(class: &Class, text: &str) -> Result<Self, Invalid> {
+    pub(crate) fn parse(class: &Class, text: &str) -> Result<Self, Invalid> {
         let mut fields = vec![];
         let names = text.split(',').map(str::trim);
         for name in names.filter(|name| !name.is_empty()) {
@@ -45,13 +45,13 @@ impl Mask {
 
     /// The properties of which at least a part is shown.
     #[must_use]
-    pub fn properties(&self) -> Vec<String> {
+    pub(crate) fn properties(&self) -> Vec<String> {
         self.0.iter().filter_map(|path| path.first().cloned()).collect()
     }
 
     /// The shown part of an entity, in the order of the entity.
     #[must_use]
-    pub fn apply(&self, entity: &Json) -> Json {
+    pub(crate) fn apply(&self, entity: &Json) -> Json {
         let paths: Vec<&[String]> = self.0.iter().map(Vec::as_slice).collect();
         narrow(entity, &paths)
     }

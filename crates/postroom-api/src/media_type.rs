@@ -7,11 +7,11 @@ use axum::http::HeaderValue;
 use axum::http::header;
 
 /// The type of bytes of an unknown kind.
-pub const OCTETS: &str = "application/octet-stream";
+pub(crate) const OCTETS: &str = "application/octet-stream";
 
 /// The media type of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MediaType {
+pub(crate) struct MediaType {
     /// `type/subtype`, in lower case.
     pub essence: String,
     /// The parameter `charset`, in lower case.
@@ -21,7 +21,7 @@ pub struct MediaType {
 impl MediaType {
     /// Reads a media type. `None`: it is malformed.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(';');
         let essence = parts.next()?.trim().to_ascii_lowercase();
         let (kind, subtype) = essence.split_once('/')?;
@@ -36,7 +36,7 @@ impl MediaType {
 
     /// The media type of a request. `None`: it has none.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let field = headers.get(header::CONTENT_TYPE)?;
         let unknown = Self { essence: OCTETS.to_owned(), charset: None };
         Some(field.to_str().ok().and_then(Self::parse).unwrap_or(unknown))
@@ -44,20 +44,20 @@ impl MediaType {
 
     /// Whether it is JSON.
     #[must_use]
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.essence == "application/json"
             || (self.essence.starts_with("application/") && self.essence.ends_with("+json"))
     }
 
     /// Whether it is a form with files.
     #[must_use]
-    pub fn is_form(&self) -> bool {
+    pub(crate) fn is_form(&self) -> bool {
         self.essence == "multipart/form-data"
     }
 
     /// Whether its charset is UTF-8 or not given.
     #[must_use]
-    pub fn is_utf8(&self) -> bool {
+    pub(crate) fn is_utf8(&self) -> bool {
         let charset = self.charset.as_deref();
         charset.is_none_or(|charset| matches!(charset, "utf-8" | "utf8" | "us-ascii"))
     }
@@ -66,7 +66,7 @@ impl MediaType {
 /// The value of `Content-Type` for a stored file. A malformed type becomes
 /// `application/octet-stream`.
 #[must_use]
-pub fn shown(stored: &str, charset: Option<&str>) -> HeaderValue {
+pub(crate) fn shown(stored: &str, charset: Option<&str>) -> HeaderValue {
     let octets = HeaderValue::from_static(OCTETS);
     let Some(media_type) = MediaType::parse(stored) else {
         return octets;

@@ -21,7 +21,11 @@ use serde_json::Value as Json;
 /// # Errors
 ///
 /// Every problem found, each with its property.
-pub fn check(class: &Class, before: Option<&Entity>, after: &Entity) -> Result<(), Vec<Invalid>> {
+pub(crate) fn check(
+    class: &Class,
+    before: Option<&Entity>,
+    after: &Entity,
+) -> Result<(), Vec<Invalid>> {
     let mut problems = match before {
         None => client::create_problems(class, after),
         Some(_) => vec![],
@@ -35,7 +39,7 @@ pub fn check(class: &Class, before: Option<&Entity>, after: &Entity) -> Result<(
 
 /// Brings the message ids of an outgoing message into the stored form: one for each item, without
 /// angle brackets. A text that is not a message id stays, and is refused when the message is sent.
-pub fn plain_ids(values: &mut Map<String, Json>) {
+pub(crate) fn plain_ids(values: &mut Map<String, Json>) {
     for name in THREAD {
         let Some(texts) = values.get(name).and_then(Json::as_array) else {
             continue;
@@ -51,7 +55,12 @@ pub fn plain_ids(values: &mut Map<String, Json>) {
 /// The properties that are known as soon as a message is to be sent: its Message-ID, and its type
 /// by its bodies. `from` is the address of its account.
 #[must_use]
-pub fn announced(clock: &Clock, message: &Entity, has_html: bool, from: &str) -> Map<String, Json> {
+pub(crate) fn announced(
+    clock: &Clock,
+    message: &Entity,
+    has_html: bool,
+    from: &str,
+) -> Map<String, Json> {
     let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
     let kind = outgoing::message_type(text("text").is_some(), has_html);
     let mut known = Map::from_iter([("messageType".to_owned(), kind.into())]);

@@ -19,7 +19,7 @@ const KEY_BYTES_MAX: usize = 255;
 /// # Errors
 ///
 /// 400 when it is empty, too long, or not printable ASCII.
-pub fn of(
+pub(crate) fn of(
     headers: &HeaderMap,
     digest: blake3::Hash,
     (files, contents): (&[NewFile], blake3::Hash),
@@ -49,7 +49,7 @@ pub fn of(
 /// # Errors
 ///
 /// 422 if the key was used for another request, 410 if the entity was deleted since.
-pub async fn before(asked: &Asked, once: &Once) -> Result<Option<Vec<Entity>>, Problem> {
+pub(crate) async fn before(asked: &Asked, once: &Once) -> Result<Option<Vec<Entity>>, Problem> {
     let store = &asked.app.store;
     let Some(before) = store.once_find(&asked.domain, &asked.class, &once.key).await? else {
         return Ok(None);

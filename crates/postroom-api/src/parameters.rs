@@ -15,7 +15,7 @@ const COUNT_MAX: usize = 64;
 /// # Errors
 ///
 /// 400 when they are not well formed or too many.
-pub fn all(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+pub(crate) fn all(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     let odd = || Problem::malformed("the query is not name=value&…, percent-encoded UTF-8");
     let decoded = |text: &str| percent::decode(&text.replace('+', " "));
     let pair = |pair: &str| {
@@ -35,7 +35,7 @@ pub fn all(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
 /// # Errors
 ///
 /// As [`all`]; 422 with every other parameter.
-pub fn of(uri: &Uri, names: &[&str]) -> Result<Vec<(String, String)>, Problem> {
+pub(crate) fn of(uri: &Uri, names: &[&str]) -> Result<Vec<(String, String)>, Problem> {
     let pairs = all(uri)?;
     let mut problems = vec![];
     for (at, (name, _)) in pairs.iter().enumerate() {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// # Errors
 ///
 /// No cursor can be made for `last`.
-pub fn body(
+pub(crate) fn body(
     asked: &Asked,
     listing: &Listing,
     first: ListPart,

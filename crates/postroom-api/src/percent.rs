@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// The text with everything percent-encoded but letters, digits and `-._~`.
 #[must_use]
-pub fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -21,13 +21,13 @@ pub fn encode(text: &str) -> String {
 
 /// The text that was percent-encoded; `None` when an escape is cut or the result is not UTF-8.
 #[must_use]
-pub fn decode(encoded: &str) -> Option<String> {
+pub(crate) fn decode(encoded: &str) -> Option<String> {
     String::from_utf8(decode_bytes(encoded)?).ok()
 }
 
 /// The bytes that were percent-encoded; `None` when an escape is cut.
 #[must_use]
-pub fn decode_bytes(encoded: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_bytes(encoded: &str) -> Option<Vec<u8>> {
     let mut bytes = encoded.bytes();
     let mut plain = Vec::with_capacity(encoded.len());
     while let Some(byte) = bytes.next() {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// A class, and the part of it that a path names.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The class.
     pub class: Arc<Class>,
     /// What of the class.
@@ -30,7 +30,7 @@ pub struct Place {
 
 /// The part of a class that a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// All entities.
     Collection,
     /// One entity.
@@ -47,7 +47,7 @@ pub enum Target {
 /// # Errors
 ///
 /// 404 with the segment that names nothing; 400 if a segment is not percent-encoded UTF-8.
-pub fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
+pub(crate) fn find(path: &str, classes: &[Arc<Class>]) -> Result<Place, Problem> {
     let segments: Vec<String> = path
         .split('/')
         .map(percent::decode)

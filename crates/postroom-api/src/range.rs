@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// What a `Range` asks of a file of a given size.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// The whole file.
     Whole,
     /// These bytes; never empty.
@@ -21,7 +21,7 @@ pub enum Wanted {
 /// Reads a `Range` for a file of `size_bytes`. A malformed range, and a unit other than `bytes`, is
 /// ignored.
 #[must_use]
-pub fn parse(field: &str, size_bytes: u64) -> Wanted {
+pub(crate) fn parse(field: &str, size_bytes: u64) -> Wanted {
     let Some((unit, set)) = field.split_once('=') else {
         return Wanted::Whole;
     };

@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// # Errors
 ///
 /// When the store fails.
-pub async fn account_address(asked: &Asked, message: &Entity) -> Result<String, Problem> {
+pub(crate) async fn account_address(asked: &Asked, message: &Entity) -> Result<String, Problem> {
     let Some(account) = message.reference("account_id") else {
         return Ok(String::new());
     };

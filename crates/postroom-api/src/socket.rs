@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 
 /// The requests of a connection. Shared with the code that answers them.
 #[derive(Debug, Clone, Default)]
-pub struct Answering(Arc<Requests>);
+pub(crate) struct Answering(Arc<Requests>);
 
 #[derive(Debug, Default)]
 struct Requests {
@@ -34,12 +34,12 @@ struct Requests {
 
 impl Answering {
     /// A request has arrived.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.0.begun.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The server has read its whole answer, or given it up.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.0.ended.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -56,7 +56,7 @@ impl Answering {
 
 /// A stream with a deadline for writing.
 #[derive(Debug)]
-pub struct Socket<S> {
+pub(crate) struct Socket<S> {
     stream: S,
     answering: Answering,
     /// How many requests have been answered to the last byte.
@@ -72,7 +72,7 @@ pub struct Socket<S> {
 
 impl<S: AsyncWrite + Unpin> Socket<S> {
     /// A stream whose client must read something within each `within`.
-    pub fn new(stream: S, answering: Answering, within: Duration) -> Self {
+    pub(crate) fn new(stream: S, answering: Answering, within: Duration) -> Self {
         let (answered, line_behind, refusal, deadline) = (0, None, None, None);
         Self { stream, answering, answered, line_behind, refusal, within, deadline }
     }

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 /// The network that counts as one source: an IPv4 address, or the first 64 bits of IPv6.
 #[must_use]
-pub fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -26,7 +26,7 @@ const PATH_BYTES_MAX: usize = 512;
 /// requests are logged with `RUST_LOG=info,postroom_api=debug`.
 ///
 /// Parameters are not logged, because filters contain addresses and words of messages.
-pub async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
+pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
     let id = clock.new_id().to_string();
     let method = request.method().clone();
     let path = request.uri().path();

@@ -15,7 +15,7 @@ use uuid::Uuid;
 /// # Errors
 ///
 /// 404 when the domain has no account of that id; 422 for parameters.
-pub async fn try_now(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+pub(crate) async fn try_now(asked: Asked, id: Uuid) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     asked.app.store.account_try(&asked.domain, id).await?;
     let account = change::find(&asked, id).await?;

@@ -21,7 +21,7 @@ use postroom_store::Store;
 
 /// What a client says about a file, and its place in the request, for error texts.
 #[derive(Debug, Clone, Default)]
-pub struct Said {
+pub(crate) struct Said {
     /// The place of the file in the request, such as `attachments[2]`. Empty: the body itself.
     pub place: String,
     /// The name. `None`: the client gave none.
@@ -35,7 +35,7 @@ pub struct Said {
 impl Said {
     /// What a part of a form says about its file.
     #[must_use]
-    pub fn by(field: &Field<'_>, disposition: FormDisposition, place: String) -> Self {
+    pub(crate) fn by(field: &Field<'_>, disposition: FormDisposition, place: String) -> Self {
         let content_id = field.headers().get("content-id");
         let content_id = content_id.and_then(|value| value.to_str().ok());
         Self {
@@ -84,7 +84,7 @@ impl Said {
 /// # Errors
 ///
 /// 422 for a wrong name, type or text, 413 if it is too large; errors of the pieces or the store.
-pub async fn take(
+pub(crate) async fn take(
     store: &Store,
     limits: &Limits,
     property: &Property,
@@ -120,7 +120,7 @@ pub async fn take(
 /// # Errors
 ///
 /// As [`take`].
-pub async fn take_enclosed(
+pub(crate) async fn take_enclosed(
     store: &Store,
     limits: &Limits,
     property: &Property,
@@ -134,7 +134,7 @@ pub async fn take_enclosed(
 
 /// The name of a single file if the client gave none.
 #[must_use]
-pub fn default_name(property: &Property) -> &str {
+pub(crate) fn default_name(property: &Property) -> &str {
     match property.name.as_str() {
         files::HTML => "message.html",
         files::RAW_MESSAGE => "message.eml",

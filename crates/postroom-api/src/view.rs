@@ -17,7 +17,7 @@ use serde_json::json;
 
 /// One entity with its ETag.
 #[must_use]
-pub fn entity(class: &Class, entity: &Entity, mask: Option<&Mask>) -> Response {
+pub(crate) fn entity(class: &Class, entity: &Entity, mask: Option<&Mask>) -> Response {
     let mut response = Json(fields(class, entity, mask)).into_response();
     if let Some(tag) = etag::header(&etag::of_version(entity.version)) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -27,19 +27,19 @@ pub fn entity(class: &Class, entity: &Entity, mask: Option<&Mask>) -> Response {
 
 /// A list of entities.
 #[must_use]
-pub fn entities(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> Response {
+pub(crate) fn entities(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> Response {
     list(Body::from(["[", &elements(class, entities, mask), "]"].concat()))
 }
 
 /// A list with this body as its JSON.
 #[must_use]
-pub fn list(body: Body) -> Response {
+pub(crate) fn list(body: Body) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// The elements of a list. Each is dropped as soon as it is written, because some are large.
 #[must_use]
-pub fn elements(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> String {
+pub(crate) fn elements(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> String {
     let mut elements = String::new();
     for entity in entities {
         if !elements.is_empty() {
@@ -52,7 +52,7 @@ pub fn elements(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> St
 
 /// A new entity: 201 with its `Location`.
 #[must_use]
-pub fn created(class: &Class, created: &Entity) -> Response {
+pub(crate) fn created(class: &Class, created: &Entity) -> Response {
     let mut response = entity(class, created, None);
     *response.status_mut() = StatusCode::CREATED;
     let place = format!("/rest/v1/model/{}/{}", class.classname, created.id);
@@ -64,7 +64,7 @@ pub fn created(class: &Class, created: &Entity) -> Response {
 
 /// 304: the client already has it.
 #[must_use]
-pub fn not_modified(tag: &str) -> Response {
+pub(crate) fn not_modified(tag: &str) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     if let Some(tag) = etag::header(tag) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -74,7 +74,7 @@ pub fn not_modified(tag: &str) -> Response {
 
 /// The description of a file, without its content.
 #[must_use]
-pub fn file(row: &FileRow) -> Value {
+pub(crate) fn file(row: &FileRow) -> Value {
     json!({
         "name": row.name,
         "contentType": row.media_type,

@@ -16,11 +16,11 @@ use postroom_store::Secrets;
 use uuid::Uuid;
 
 /// The name of the folder that a system account gets for its outgoing mail.
-pub const SYSTEM_SEND_BOX: &str = "Virtual_System_Send_Box";
+pub(crate) const SYSTEM_SEND_BOX: &str = "Virtual_System_Send_Box";
 
 /// One server of an account, and how to log in there.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub(crate) struct Server {
     /// Where it is.
     pub endpoint: Endpoint,
     /// The login. `None`: the account has no password for this server.
@@ -32,7 +32,7 @@ pub struct Server {
 
 /// How to log in. The secret stays sealed until then.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Login {
+pub(crate) struct Login {
     /// The name.
     pub name: String,
     secret: Sealed,
@@ -45,7 +45,7 @@ impl Login {
     /// # Errors
     ///
     /// When the secret cannot be decrypted.
-    pub fn open(&self) -> Result<Credentials, Error> {
+    pub(crate) fn open(&self) -> Result<Credentials, Error> {
         let secret = self.secret.open()?;
         let oauth = self.is_oauth;
         let secret = if oauth { Secret::OAuth2(secret) } else { Secret::Password(secret) };
@@ -55,7 +55,7 @@ impl Login {
 
 /// A folder that may be monitored.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Folder {
+pub(crate) struct Folder {
     /// Its id in the data model.
     pub id: Uuid,
     /// The mailbox at the server, byte for byte.
@@ -72,7 +72,7 @@ pub struct Folder {
 
 /// An account with its servers and folders, as the data model has it now.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub(crate) struct Account {
     /// The tenant.
     pub domain: Domain,
     /// Its id in the data model.
@@ -111,7 +111,7 @@ pub struct Account {
 impl Account {
     /// Reads an account from its rows.
     #[must_use]
-    pub fn from_row(row: &AccountRow) -> Self {
+    pub(crate) fn from_row(row: &AccountRow) -> Self {
         let (account, profile) = (&row.account, &row.profile);
         let text = |name: &str| account.text(name).filter(|text| !text.is_empty());
         let address = text("address").unwrap_or_default().to_owned();
@@ -158,13 +158,13 @@ impl Account {
     }
 
     /// The monitored folders.
-    pub fn monitored(&self) -> impl Iterator<Item = &Folder> {
+    pub(crate) fn monitored(&self) -> impl Iterator<Item = &Folder> {
         self.folders.iter().filter(|folder| folder.monitored)
     }
 
     /// The server and login of its mailboxes. Under another one, the same UIDs mean other messages.
     #[must_use]
-    pub fn mailbox_origin(&self) -> String {
+    pub(crate) fn mailbox_origin(&self) -> String {
         let Some(server) = &self.imap else {
             return String::new();
         };
@@ -179,7 +179,7 @@ impl Account {
 
     /// The largest message that any of its folders accepts. It is the limit of the connection.
     #[must_use]
-    pub fn message_bytes_max(&self) -> u64 {
+    pub(crate) fn message_bytes_max(&self) -> u64 {
         let folders = self.monitored().map(|folder| &folder.options);
         let options = folders.chain([&self.options]);
         options.map(|options| options.count("message_bytes_max")).max().unwrap_or(0)
@@ -187,13 +187,13 @@ impl Account {
 
     /// How many mailboxes of the account become folders.
     #[must_use]
-    pub fn mailboxes_max(&self) -> usize {
+    pub(crate) fn mailboxes_max(&self) -> usize {
         usize::try_from(self.options.count("mailboxes_max")).unwrap_or(usize::MAX)
     }
 
     /// Whether a connection that was made for `other` can serve this account.
     #[must_use]
-    pub fn connects_like(&self, other: &Self) -> bool {
+    pub(crate) fn connects_like(&self, other: &Self) -> bool {
         same_server(self.imap.as_ref(), other.imap.as_ref())
             && same_server(self.smtp.as_ref(), other.smtp.as_ref())
             && self.message_bytes_max() == other.message_bytes_max()
@@ -205,13 +205,13 @@ impl Account {
     /// Whether to try at once what was refused for `other`, because this account connects in
     /// another way, or a person asked for it.
     #[must_use]
-    pub fn is_tried_anew(&self, other: &Self) -> bool {
+    pub(crate) fn is_tried_anew(&self, other: &Self) -> bool {
         !self.connects_like(other) || self.saved != other.saved
     }
 
     /// Whether the engine would do the same for both.
     #[must_use]
-    pub fn works_like(&self, other: &Self) -> bool {
+    pub(crate) fn works_like(&self, other: &Self) -> bool {
         !self.is_tried_anew(other)
             && self.enabled == other.enabled
             && self.is_system == other.is_system

@@ -26,7 +26,7 @@ const FAR: Duration = Duration::from_secs(86_400);
 
 /// A message that is fetched alone.
 #[derive(Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Its folder.
     pub folder: Uuid,
     /// Its UID.
@@ -37,7 +37,7 @@ pub struct Wanted {
 
 /// The result.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Its folder.
     pub folder: Uuid,
     /// Its UID.
@@ -50,7 +50,7 @@ pub struct Ended {
 
 /// The messages of one account that are fetched alone.
 #[derive(Debug, Default)]
-pub struct Alone {
+pub(crate) struct Alone {
     waiting: VecDeque<Wanted>,
     running: Option<Running>,
 }
@@ -72,19 +72,19 @@ impl Drop for Running {
 
 impl Alone {
     /// Takes one more.
-    pub fn push(&mut self, wanted: Wanted) {
+    pub(crate) fn push(&mut self, wanted: Wanted) {
         self.waiting.push_back(wanted);
     }
 
     /// Removes the messages of folders that are not monitored.
-    pub fn retain_monitored(&mut self, account: &Account) {
+    pub(crate) fn retain_monitored(&mut self, account: &Account) {
         let is_monitored = |id: Uuid| account.monitored().any(|folder| folder.id == id);
         self.waiting.retain(|wanted| is_monitored(wanted.folder));
         self.running.take_if(|running| !is_monitored(running.folder));
     }
 
     /// Begins with the next one, unless one is running.
-    pub fn start(
+    pub(crate) fn start(
         &mut self,
         shared: &Arc<Shared>,
         account: &Arc<Account>,
@@ -104,7 +104,7 @@ impl Alone {
 
     /// Waits until the running one has ended. Without a running one, it waits forever. Dropping the
     /// future loses nothing.
-    pub async fn ended(&mut self) -> Ended {
+    pub(crate) async fn ended(&mut self) -> Ended {
         let Some(running) = &mut self.running else {
             return std::future::pending().await;
         };

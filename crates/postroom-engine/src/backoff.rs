@@ -5,40 +5,40 @@ use postroom_store::Clock;
 use std::time::Duration;
 
 /// No pause of an account is longer that delays a message.
-pub const PAUSE_LONGEST: Duration = Duration::from_secs(900);
+pub(crate) const PAUSE_LONGEST: Duration = Duration::from_secs(900);
 
 /// The delay before attempt `failures + 1`, when `failures` (at least 1) have gone before.
 ///
 /// It doubles from `first` up to `longest`. Up to a tenth is added or subtracted at random, so that
 /// many accounts of one server do not return at the same moment.
 #[must_use]
-pub fn delay(clock: &Clock, failures: u32, first: Duration, longest: Duration) -> Duration {
+pub(crate) fn delay(clock: &Clock, failures: u32, first: Duration, longest: Duration) -> Duration {
     jittered(clock, doubled(failures, first, longest))
 }
 
 /// The same without chance.
 #[must_use]
-pub fn doubled(failures: u32, first: Duration, longest: Duration) -> Duration {
+pub(crate) fn doubled(failures: u32, first: Duration, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(30);
     first.saturating_mul(1 << doublings).min(longest)
 }
 
 /// The delay, with a random tenth taken off or added.
 #[must_use]
-pub fn jittered(clock: &Clock, delay: Duration) -> Duration {
+pub(crate) fn jittered(clock: &Clock, delay: Duration) -> Duration {
     delay.mul_f64(0.9 + 0.2 * clock.part())
 }
 
 /// A duration in milliseconds, as moments are counted.
 #[must_use]
-pub fn ms(duration: Duration) -> i64 {
+pub(crate) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
 /// No retry is later than this, with jitter and pauses. A later one was planned before the clock
 /// was set back.
 #[must_use]
-pub fn latest_ms(options: &Options, now_ms: i64) -> i64 {
+pub(crate) fn latest_ms(options: &Options, now_ms: i64) -> i64 {
     let longest = options.duration("retry_longest").mul_f64(1.25);
     now_ms.saturating_add(ms(longest)).saturating_add(ms(PAUSE_LONGEST))
 }

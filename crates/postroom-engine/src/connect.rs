@@ -15,7 +15,7 @@ const STALL_PART: u32 = 8;
 
 /// How long a FETCH of messages may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waits {
+pub(crate) enum Waits {
     /// A part of `silence_timeout`, because others wait behind it.
     Briefly,
     /// `silence_timeout`.
@@ -24,7 +24,7 @@ pub enum Waits {
 
 /// How long a FETCH of messages may be silent if other messages wait for it.
 #[must_use]
-pub fn stall(account: &Account) -> Duration {
+pub(crate) fn stall(account: &Account) -> Duration {
     account.options.duration("silence_timeout") / STALL_PART
 }
 
@@ -33,7 +33,7 @@ pub fn stall(account: &Account) -> Duration {
 /// # Errors
 ///
 /// Why there is no connection.
-pub async fn connect(
+pub(crate) async fn connect(
     shared: &Shared,
     account: &Account,
     waits: Waits,
@@ -71,7 +71,7 @@ pub async fn connect(
 /// # Errors
 ///
 /// When the server asks for patience.
-pub fn is_gone(noop: Result<(), postroom_imap::Error>) -> Result<bool, Error> {
+pub(crate) fn is_gone(noop: Result<(), postroom_imap::Error>) -> Result<bool, Error> {
     match noop {
         Ok(()) => Ok(false),
         Err(error) if error.leaves_connection_open() => Ok(false),

@@ -20,7 +20,7 @@ const TEXT_BYTES_MAX: usize = 1024;
 
 /// The data for the line of a received message. It is kept until the entity is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// Its id in the data model.
     pub id: Uuid,
     uid: u64,
@@ -34,7 +34,7 @@ pub struct Arrival {
 impl Arrival {
     /// The data for the line of an entity.
     #[must_use]
-    pub fn of(entity: &Entity) -> Self {
+    pub(crate) fn of(entity: &Entity) -> Self {
         let text = |name: &str| entity.text(name).map(|text| short(text).to_owned());
         let is_raw = entity.text("messageState") == Some("raw");
         Self {
@@ -50,7 +50,7 @@ impl Arrival {
 
 /// The beginning of a text that others wrote, so that they cannot make a line of the log long.
 #[must_use]
-pub fn short(text: &str) -> &str {
+pub(crate) fn short(text: &str) -> &str {
     text.split_at(text.floor_char_boundary(TEXT_BYTES_MAX)).0
 }
 
@@ -59,7 +59,7 @@ fn number(entity: &Entity, name: &str) -> u64 {
 }
 
 /// A message of the folder is recorded.
-pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
+pub(crate) fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
     let Arrival { id, uid, message_id, from, size_bytes, raw_reason } = arrival;
     let message_id = message_id.as_deref().unwrap_or("-");
     let (account, folder) = (short(&account.address), short(&folder.title));
@@ -77,7 +77,7 @@ pub fn received(account: &Account, folder: &Folder, arrival: &Arrival) {
 }
 
 /// Messages of a renumbered mailbox were recognised as stored ones.
-pub fn recognized(account: &Account, folder: &Folder, count: u64) {
+pub(crate) fn recognized(account: &Account, folder: &Folder, count: u64) {
     let (account, folder) = (short(&account.address), short(&folder.title));
     tracing::info!(
         account,
@@ -89,14 +89,14 @@ pub fn recognized(account: &Account, folder: &Folder, count: u64) {
 }
 
 /// The server was asked to delete messages that are stored here, and said OK.
-pub fn deleted(folder: &Folder, uids: &UidSet) {
+pub(crate) fn deleted(folder: &Folder, uids: &UidSet) {
     let (folder, uids) = (short(&folder.title), uids.to_string());
     let uids = short(&uids);
     tracing::info!(folder, uids, "messages deleted at the server, because they are stored here");
 }
 
 /// A message that the server listed could not be loaded.
-pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
+pub(crate) fn missed(account: &Account, folder: &Folder, miss: &Miss) {
     let (account, folder) = (short(&account.address), short(&folder.title));
     let Miss { uid, reason, code, forever, .. } = miss;
     let reason = short(reason);
@@ -126,7 +126,7 @@ pub fn missed(account: &Account, folder: &Folder, miss: &Miss) {
 
 /// The data for the lines of an outgoing message.
 #[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
+pub(crate) struct Outgoing<'a> {
     /// The address of its account; `None` when the account is gone.
     pub account: Option<&'a str>,
     /// Its id in the data model.
@@ -138,21 +138,21 @@ pub struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// The data of an entity that is not in the queue.
     #[must_use]
-    pub fn of(account: Option<&'a Account>, message: &'a Entity) -> Self {
+    pub(crate) fn of(account: Option<&'a Account>, message: &'a Entity) -> Self {
         let account = account.map(|account| account.address.as_str());
         Self { account, id: message.id, message_id: message.text("messageId").map(short) }
     }
 
     /// The data of a delivery.
     #[must_use]
-    pub fn claimed(account: Option<&'a Account>, claimed: &'a Claimed) -> Self {
+    pub(crate) fn claimed(account: Option<&'a Account>, claimed: &'a Claimed) -> Self {
         let account = account.map(|account| account.address.as_str());
         Self { account, id: claimed.message, message_id: claimed.message_id.as_deref().map(short) }
     }
 }
 
 /// An attempt to send ended, and its result is recorded.
-pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settlement) {
+pub(crate) fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settlement) {
     let Outgoing { account, id, message_id } = Outgoing::claimed(account, claimed);
     let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
     let (attempt, recipients) = (claimed.attempts, claimed.recipients.len());
@@ -180,7 +180,7 @@ pub fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settle
 }
 
 /// A message is not tried now, because of its account.
-pub fn waits(outgoing: Outgoing<'_>, reason: &str) {
+pub(crate) fn waits(outgoing: Outgoing<'_>, reason: &str) {
     let Outgoing { account, id, message_id } = outgoing;
     let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
     let reason = short(reason);
@@ -188,13 +188,16 @@ pub fn waits(outgoing: Outgoing<'_>, reason: &str) {
 }
 
 /// A function that writes this line for a message of the account.
-pub fn waiting<'a>(account: &'a Account, reason: &'a str) -> impl Fn(Uuid, Option<&str>) + 'a {
+pub(crate) fn waiting<'a>(
+    account: &'a Account,
+    reason: &'a str,
+) -> impl Fn(Uuid, Option<&str>) + 'a {
     let account = Some(account.address.as_str());
     move |id, message_id| waits(Outgoing { account, id, message_id }, reason)
 }
 
 /// A message ended as `error` without an attempt.
-pub fn refused(outgoing: Outgoing<'_>, code: &str, reason: &str) {
+pub(crate) fn refused(outgoing: Outgoing<'_>, code: &str, reason: &str) {
     let Outgoing { account, id, message_id } = outgoing;
     let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
     let reason = short(reason);

@@ -15,7 +15,7 @@ const START_BYTES: usize = 64 << 10;
 
 /// The bytes of a message.
 #[derive(Debug)]
-pub enum Original {
+pub(crate) enum Original {
     /// In memory.
     Memory(Bytes),
     /// In a file of the spool directory. Dropping this value deletes the file.
@@ -30,7 +30,7 @@ pub enum Original {
 impl Original {
     /// How many bytes the message has.
     #[must_use]
-    pub fn size_bytes(&self) -> u64 {
+    pub(crate) fn size_bytes(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
             Self::Spool { size_bytes, .. } => *size_bytes,
@@ -39,7 +39,7 @@ impl Original {
 
     /// How much memory it takes.
     #[must_use]
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         match self {
             Self::Memory(bytes) => bytes.len(),
             Self::Spool { .. } => 0,
@@ -51,7 +51,7 @@ impl Original {
     /// # Errors
     ///
     /// Those of the file.
-    pub fn parse(&self) -> io::Result<Message> {
+    pub(crate) fn parse(&self) -> io::Result<Message> {
         match self {
             Self::Memory(bytes) => Ok(postroom_mime::parse(bytes)),
             Self::Spool { file, .. } => {
@@ -65,7 +65,7 @@ impl Original {
     /// # Errors
     ///
     /// Those of the file.
-    pub fn decode(&self, part: &Part) -> io::Result<Vec<u8>> {
+    pub(crate) fn decode(&self, part: &Part) -> io::Result<Vec<u8>> {
         match self {
             Self::Memory(bytes) => Ok(part.decode(bytes)),
             Self::Spool { file, .. } => part.decode_from(file.path()),
@@ -78,7 +78,7 @@ impl Original {
     /// # Errors
     ///
     /// Those of the file.
-    pub fn hash(&self) -> io::Result<[u8; 16]> {
+    pub(crate) fn hash(&self) -> io::Result<[u8; 16]> {
         match self {
             Self::Memory(bytes) => Ok(hash_of(bytes)),
             Self::Spool { file, .. } => {
@@ -99,7 +99,7 @@ impl Original {
     /// # Errors
     ///
     /// Those of the file.
-    pub fn start(&self) -> io::Result<Bytes> {
+    pub(crate) fn start(&self) -> io::Result<Bytes> {
         match self {
             Self::Memory(bytes) => Ok(bytes.slice(..bytes.len().min(START_BYTES))),
             Self::Spool { file, .. } => {
@@ -113,7 +113,7 @@ impl Original {
 
 /// As [`Original::hash`], of bytes in memory.
 #[must_use]
-pub fn hash_of(bytes: &[u8]) -> [u8; 16] {
+pub(crate) fn hash_of(bytes: &[u8]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     let (start, rest) = bytes.split_at(bytes.len().min(START_BYTES));
     let after_header = hash_header(&mut hasher, start);
@@ -157,7 +157,7 @@ fn finished(hasher: &blake3::Hasher) -> [u8; 16] {
 
 /// A message on its way into a spool file.
 #[derive(Debug)]
-pub struct Spool {
+pub(crate) struct Spool {
     path: NamedTempFile,
     file: tokio::fs::File,
     size_bytes: u64,
@@ -169,7 +169,7 @@ impl Spool {
     /// # Errors
     ///
     /// Those of the directory.
-    pub fn create(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
         let path = NamedTempFile::new_in(directory)?;
         let file = tokio::fs::File::from_std(path.reopen()?);
         Ok(Self { path, file, size_bytes: 0 })
@@ -180,7 +180,7 @@ impl Spool {
     /// # Errors
     ///
     /// Those of the file.
-    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.size_bytes += bytes.len() as u64;
         self.file.write_all(bytes).await
     }
@@ -190,7 +190,7 @@ impl Spool {
     /// # Errors
     ///
     /// Those of the file.
-    pub async fn finish(mut self) -> io::Result<Original> {
+    pub(crate) async fn finish(mut self) -> io::Result<Original> {
         self.file.flush().await?;
         Ok(Original::Spool { file: self.path, size_bytes: self.size_bytes })
     }

@@ -14,7 +14,7 @@ const REFUSALS_MAX: u32 = 3;
 
 /// How often in a row a login was refused.
 #[derive(Debug)]
-pub struct Refusals {
+pub(crate) struct Refusals {
     count: u32,
     /// Whether the server took this login before.
     was_let_in: bool,
@@ -23,29 +23,29 @@ pub struct Refusals {
 impl Refusals {
     /// None so far.
     #[must_use]
-    pub fn new(was_let_in: bool) -> Self {
+    pub(crate) fn new(was_let_in: bool) -> Self {
         Self { count: 0, was_let_in }
     }
 
     /// Whether the server took this login before.
     #[must_use]
-    pub fn was_let_in(&self) -> bool {
+    pub(crate) fn was_let_in(&self) -> bool {
         self.was_let_in
     }
 
     /// Notes that the server accepted the login.
-    pub fn let_in(&mut self) {
+    pub(crate) fn let_in(&mut self) {
         self.was_let_in = true;
     }
 
     /// Attempts begin anew.
-    pub fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self) {
         self.count = 0;
     }
 
     /// Notes a refusal. Gives the delay before the next attempt. `usual` is the delay after other
     /// failures.
-    pub fn refused(&mut self, settings: &Settings, usual: Duration) -> Duration {
+    pub(crate) fn refused(&mut self, settings: &Settings, usual: Duration) -> Duration {
         self.count = self.count.saturating_add(1);
         if !self.was_let_in {
             return if self.count < REFUSALS_MAX { usual } else { settings.credentials_probe };
@@ -58,7 +58,7 @@ impl Refusals {
     /// What a person should know and do. It follows the server's reply. The next attempt is at
     /// `at_ms`.
     #[must_use]
-    pub fn advice(&self, is_wrong_login: bool, at_ms: i64) -> String {
+    pub(crate) fn advice(&self, is_wrong_login: bool, at_ms: i64) -> String {
         let at_ms = at_ms / 1000 * 1000;
         let next = format!(
             "the next try is at {}, or when the account is saved",

@@ -29,7 +29,7 @@ const WITNESSES: (usize, usize) = (8, 8);
 /// # Errors
 ///
 /// What ended the connection, or the store.
-pub async fn follow(
+pub(crate) async fn follow(
     shared: &Shared,
     account: &Account,
     connection: &mut ImapConnection,
@@ -67,7 +67,7 @@ pub async fn follow(
 /// # Errors
 ///
 /// When the store fails.
-pub async fn known_mailboxes(
+pub(crate) async fn known_mailboxes(
     shared: &Shared,
     account: &Account,
 ) -> Result<BTreeSet<MailboxName>, Error> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 /// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// The first connection is being made.
     Connecting,
     /// All is well.
@@ -30,7 +30,7 @@ pub enum State {
 impl State {
     /// The value of the property `state`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
             Self::Ready => "ready",
@@ -44,7 +44,7 @@ impl State {
 /// Writes the state of an account after each change. Receiver and sender report separately, and the
 /// account shows the worse state.
 #[derive(Debug)]
-pub struct Reporter {
+pub(crate) struct Reporter {
     store: Store,
     domain: Domain,
     account: Uuid,
@@ -67,7 +67,7 @@ struct Said {
 impl Reporter {
     /// Reports for one account.
     #[must_use]
-    pub fn new(store: &Store, account: &Account) -> Self {
+    pub(crate) fn new(store: &Store, account: &Account) -> Self {
         Self {
             store: store.clone(),
             domain: account.domain.clone(),
@@ -78,7 +78,7 @@ impl Reporter {
     }
 
     /// The account may have another address now.
-    pub fn rename(&self, account: &Account) {
+    pub(crate) fn rename(&self, account: &Account) {
         self.address().clone_from(&account.address);
     }
 
@@ -87,14 +87,14 @@ impl Reporter {
     }
 
     /// Takes a report of the receiver, with a text for people. Empty: all is well.
-    pub async fn receiving(&self, state: State, text: &str) {
+    pub(crate) async fn receiving(&self, state: State, text: &str) {
         let mut said = self.said.lock().await;
         said.receiving = Some((state, text.to_owned()));
         self.show(&mut said).await;
     }
 
     /// Takes the trouble of the sender. `None`: all is well.
-    pub async fn sending(&self, trouble: Option<String>) {
+    pub(crate) async fn sending(&self, trouble: Option<String>) {
         let mut said = self.said.lock().await;
         said.sending = trouble.map(|text| format!("sending: {text}"));
         self.show(&mut said).await;
@@ -157,7 +157,7 @@ impl Said {
 
 /// The error with its causes, for a person.
 #[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -174,7 +174,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Whether a quick retry is useless: a wrong or missing password, or a server that cannot do what
 /// the account demands.
 #[must_use]
-pub fn needs_a_person(error: &Error) -> bool {
+pub(crate) fn needs_a_person(error: &Error) -> bool {
     match error {
         Error::Imap(error) => error.verdict() == ImapVerdict::Credentials,
         Error::Smtp(postroom_smtp::Error::Unsupported { .. }) => true,
@@ -196,7 +196,7 @@ pub fn needs_a_person(error: &Error) -> bool {
 
 /// Whether the server refuses the login and password.
 #[must_use]
-pub fn is_wrong_login(error: &Error) -> bool {
+pub(crate) fn is_wrong_login(error: &Error) -> bool {
     let no_login =
         matches!(error, Error::NoPassword | Error::Imap(postroom_imap::Error::NoMechanism { .. }));
     needs_a_person(error) && !no_login
@@ -205,7 +205,7 @@ pub fn is_wrong_login(error: &Error) -> bool {
 /// Whether the error is about one mailbox or one list only, so that the connection can be used for
 /// others.
 #[must_use]
-pub fn leaves_others(error: &Error) -> bool {
+pub(crate) fn leaves_others(error: &Error) -> bool {
     match error {
         Error::Imap(imap) => imap.leaves_connection_open() && !needs_a_person(error),
         Error::Unlisted { .. } | Error::NoMailbox => true,

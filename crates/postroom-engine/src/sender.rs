@@ -42,7 +42,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Sends for one account until `stop`.
-pub async fn run(
+pub(crate) async fn run(
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
     mut setup: watch::Receiver<Arc<Account>>,

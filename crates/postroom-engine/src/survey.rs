@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 const NOT_SELECTABLE: [&str; 2] = ["\\noselect", "\\nonexistent"];
 
 /// The result of a survey.
-pub struct Surveyed {
+pub(crate) struct Surveyed {
     /// The mailboxes that can be selected.
     pub names: BTreeSet<MailboxName>,
     /// A problem with the list, for people.
@@ -31,7 +31,7 @@ pub struct Surveyed {
 /// # Errors
 ///
 /// What ended the connection, the server's refusal, or the store.
-pub async fn survey(
+pub(crate) async fn survey(
     shared: &Shared,
     account: &Account,
     connection: &mut ImapConnection,

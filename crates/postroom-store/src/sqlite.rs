@@ -27,7 +27,7 @@ mod lanes;
 mod inline;
 
 pub use dialect::SqliteDialect;
-pub use inline::Inline;
+pub(crate) use inline::Inline;
 
 use crate::database::Answer;
 use crate::database::Database;

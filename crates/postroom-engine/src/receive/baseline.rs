@@ -19,7 +19,7 @@ const MARGIN_MS: i64 = 2 * 86_400_000;
 /// # Errors
 ///
 /// What ended the connection, or the server's refusal.
-pub async fn baseline(
+pub(crate) async fn baseline(
     folder: &Folder,
     origin: &Origin,
     listed: &[u64],

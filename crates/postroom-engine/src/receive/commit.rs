@@ -39,7 +39,7 @@ const SPOOL_PIECE_BYTES: usize = 256 * 1024;
 /// # Errors
 ///
 /// Errors of the store. Then nothing after the last complete portion is recorded.
-pub async fn commit(
+pub(crate) async fn commit(
     shared: &Shared,
     (account, folder): (&Account, &Folder),
     (news, recorded): (&News, &mut u64),
@@ -150,7 +150,7 @@ fn by_header(header: &Bytes, id: Uuid) -> Map<String, Json> {
 /// # Errors
 ///
 /// When the store fails.
-pub async fn record_missed(
+pub(crate) async fn record_missed(
     shared: &Shared,
     (account, folder): (&Account, &Folder),
     news: &News,

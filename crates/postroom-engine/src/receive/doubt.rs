@@ -14,7 +14,7 @@ const NOTICE_BYTES_MAX: u64 = 16 << 10;
 
 /// Why these octets cannot be a whole message of the announced size. `None`: they may be.
 #[must_use]
-pub fn too_few(announced: Option<u64>, octets: u64) -> Option<String> {
+pub(crate) fn too_few(announced: Option<u64>, octets: u64) -> Option<String> {
     match announced {
         Some(0) => None,
         None if octets > 0 => None,
@@ -34,7 +34,7 @@ pub fn too_few(announced: Option<u64>, octets: u64) -> Option<String> {
 /// # Errors
 ///
 /// Those of the file.
-pub fn may_be_deleted(announced: Option<u64>, original: &Original) -> io::Result<bool> {
+pub(crate) fn may_be_deleted(announced: Option<u64>, original: &Original) -> io::Result<bool> {
     let start = original.start()?;
     if !begins_with_header(&start) {
         return Ok(false);
@@ -56,7 +56,7 @@ fn bare_line_feeds(bytes: &[u8]) -> u64 {
 
 /// Whether the first line is a field of a header; a line of an mbox file may stand before it.
 #[must_use]
-pub fn begins_with_header(start: &[u8]) -> bool {
+pub(crate) fn begins_with_header(start: &[u8]) -> bool {
     let mut lines = start.split(|byte| *byte == b'\n');
     let mut line = lines.next().unwrap_or_default();
     if line.starts_with(b"From ") || line.starts_with(b">From ") {
@@ -72,7 +72,7 @@ pub fn begins_with_header(start: &[u8]) -> bool {
 
 /// A notice that a server gives in place of a message that it cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// A known notice, word for word.
     Known,
     /// It reads like a notice and has no trace fields. It may also be a message that quotes a
@@ -86,7 +86,7 @@ pub enum Notice {
 /// # Errors
 ///
 /// Those of the file.
-pub fn notice(original: &Original) -> io::Result<Option<Notice>> {
+pub(crate) fn notice(original: &Original) -> io::Result<Option<Notice>> {
     if original.size_bytes() > NOTICE_BYTES_MAX {
         return Ok(None);
     }

@@ -12,7 +12,7 @@ use std::fmt::Write;
 
 /// The numbers of SELECT that show whether mail came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Glance {
+pub(crate) struct Glance {
     /// UIDVALIDITY; 0 where the server has none.
     pub uid_validity: u64,
     /// How many messages it has.
@@ -24,7 +24,7 @@ pub struct Glance {
 impl Glance {
     /// `None`: the server does not give all numbers.
     #[must_use]
-    pub fn of(selected: &Selected) -> Option<Self> {
+    pub(crate) fn of(selected: &Selected) -> Option<Self> {
         let uid_validity = selected.uid_validity.unwrap_or(0);
         let exists = u64::from(selected.exists?);
         selected.uid_next.map(|uid_next| Self { uid_validity, exists, uid_next })
@@ -33,7 +33,7 @@ impl Glance {
 
 /// The messages of a mailbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// Their UIDs, ascending, each once.
     pub uids: Vec<u64>,
     /// How many listed numbers are not UIDs.
@@ -45,13 +45,13 @@ pub struct Listing {
 impl Listing {
     /// Whether the server lists as many messages as it counts.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.unusable == 0 && self.counted == Some(self.uids.len() as u64)
     }
 
     /// What is wrong with the list, for people. `None`: nothing.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         if self.is_whole() {
             return None;
         }
@@ -78,7 +78,10 @@ impl Listing {
 /// # Errors
 ///
 /// What ended the connection; a refusal of SEARCH, if FETCH lists nothing either.
-pub async fn list(connection: &mut ImapConnection, selected: &Selected) -> Result<Listing, Error> {
+pub(crate) async fn list(
+    connection: &mut ImapConnection,
+    selected: &Selected,
+) -> Result<Listing, Error> {
     let mut listing = Listing { counted: selected.exists.map(u64::from), ..Listing::default() };
     if listing.counted == Some(0) {
         return Ok(listing);

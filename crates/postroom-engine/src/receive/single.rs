@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// How a message is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// `BODY.PEEK[]` by UID.
     Whole,
     /// From the first octet on (RFC 3501 §6.4.5).
@@ -30,7 +30,7 @@ pub enum Form {
 
 /// What came.
 #[derive(Debug)]
-pub enum Single {
+pub(crate) enum Single {
     /// Octets, which may be the whole message or not.
     Given(Fetched, Original),
     /// None, and why.
@@ -42,7 +42,7 @@ pub enum Single {
 /// # Errors
 ///
 /// What ended the connection, or the spool directory.
-pub async fn ask(
+pub(crate) async fn ask(
     connection: &mut ImapConnection,
     uid: u64,
     form: Form,
@@ -62,7 +62,10 @@ pub async fn ask(
 /// # Errors
 ///
 /// What ended the connection.
-pub async fn header(connection: &mut ImapConnection, uid: u64) -> Result<Option<Bytes>, Error> {
+pub(crate) async fn header(
+    connection: &mut ImapConnection,
+    uid: u64,
+) -> Result<Option<Bytes>, Error> {
     match header_of(connection, uid).await {
         Ok(header) => Ok(header),
         Err(error) if error.leaves_connection_open() => Ok(None),

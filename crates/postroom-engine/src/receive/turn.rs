@@ -10,7 +10,7 @@ const PORTIONS_MAX: u32 = 5;
 
 /// The turn of one folder at its account's connection.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     /// The configuration. When it changes, the turn ends at once.
     pub setup: &'a watch::Receiver<Arc<Account>>,
     /// When something else of the account is due.
@@ -20,7 +20,7 @@ pub struct Turn<'a> {
 impl Turn<'_> {
     /// Whether it is over after so many portions.
     #[must_use]
-    pub fn is_over(&self, portions: u32) -> bool {
+    pub(crate) fn is_over(&self, portions: u32) -> bool {
         // Without a sender, this task is about to be stopped.
         self.setup.has_changed().unwrap_or(true)
             || portions >= PORTIONS_MAX && self.others_due <= Instant::now()

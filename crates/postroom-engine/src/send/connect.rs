@@ -20,7 +20,7 @@ const SILENT: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// When there is no connection, or the server does not take the login.
-pub async fn open(
+pub(crate) async fn open(
     shared: &Shared,
     reporter: &Reporter,
     account: &Account,
@@ -55,7 +55,7 @@ async fn open_at_last(shared: &Shared, account: &Account) -> Result<SmtpConnecti
 }
 
 /// Waits until the account has another server or login than `account`.
-pub async fn server_changed(mut setup: watch::Receiver<Arc<Account>>, account: &Account) {
+pub(crate) async fn server_changed(mut setup: watch::Receiver<Arc<Account>>, account: &Account) {
     loop {
         if !setup.borrow_and_update().connects_like(account) || setup.changed().await.is_err() {
             return;

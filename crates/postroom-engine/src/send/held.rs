@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The answers that are not stored yet, oldest first.
-pub struct Held {
+pub(crate) struct Held {
     shared: Arc<Shared>,
     setup: watch::Receiver<Arc<Account>>,
     answers: Vec<(Claimed, Settlement)>,
@@ -24,7 +24,7 @@ pub struct Held {
 impl Held {
     /// None yet.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, setup: watch::Receiver<Arc<Account>>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, setup: watch::Receiver<Arc<Account>>) -> Self {
         Self { shared, setup, answers: vec![] }
     }
 
@@ -33,7 +33,7 @@ impl Held {
     /// # Errors
     ///
     /// When the store fails; then the answer is held.
-    pub async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
+    pub(crate) async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
         self.answers.push((claimed, transmit::settlement(&self.shared.clock, verdict)));
         self.write().await
     }
@@ -43,7 +43,7 @@ impl Held {
     /// # Errors
     ///
     /// When the store fails; what it did not take is still held.
-    pub async fn write(&mut self) -> Result<(), Error> {
+    pub(crate) async fn write(&mut self) -> Result<(), Error> {
         while let Some((claimed, settlement)) = self.answers.first() {
             let recorded = self.shared.store.delivery_settle(claimed, settlement).await?;
             let account = Arc::clone(&self.setup.borrow());

@@ -6,7 +6,7 @@
 use postroom_mime::compose::Draft;
 
 /// Gives each inline file of a draft a content id.
-pub fn name(draft: &mut Draft) {
+pub(crate) fn name(draft: &mut Draft) {
     let domain = draft.message_id.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
     let domain = domain.to_owned();
     for (at, inline) in draft.inlines.iter_mut().enumerate() {

@@ -18,7 +18,7 @@ const KEEP_IDLE: Duration = Duration::from_secs(15);
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The kept connection, and how to open a new one.
-pub struct Kept {
+pub(crate) struct Kept {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
     setup: watch::Receiver<Arc<Account>>,
@@ -29,7 +29,7 @@ pub struct Kept {
 }
 
 /// A connection that is ready for a message.
-pub struct Ready {
+pub(crate) struct Ready {
     /// The connection.
     pub connection: SmtpConnection,
     /// Whether it is new.
@@ -38,7 +38,7 @@ pub struct Ready {
 
 impl Kept {
     /// None yet.
-    pub fn new(
+    pub(crate) fn new(
         shared: Arc<Shared>,
         reporter: Arc<Reporter>,
         setup: watch::Receiver<Arc<Account>>,
@@ -49,7 +49,7 @@ impl Kept {
     }
 
     /// Whether a connection was made since the last change or trouble of the account.
-    pub fn is_probed(&self) -> bool {
+    pub(crate) fn is_probed(&self) -> bool {
         self.is_probed
     }
 
@@ -58,7 +58,7 @@ impl Kept {
     /// # Errors
     ///
     /// As [`Self::open`].
-    pub async fn take(&mut self, account: &Account) -> Result<Ready, Error> {
+    pub(crate) async fn take(&mut self, account: &Account) -> Result<Ready, Error> {
         if let Some((mut connection, since)) = self.connection.take() {
             let is_fresh = since.elapsed() < FRESH;
             if is_fresh || (since.elapsed() < KEEP_IDLE && connection.is_alive().await) {
@@ -73,7 +73,7 @@ impl Kept {
     /// # Errors
     ///
     /// When there is none, or the server does not take the login.
-    pub async fn open(&mut self, account: &Account) -> Result<SmtpConnection, Error> {
+    pub(crate) async fn open(&mut self, account: &Account) -> Result<SmtpConnection, Error> {
         let superseded = async {
             tokio::select! {
                 biased;
@@ -95,7 +95,7 @@ impl Kept {
     }
 
     /// Keeps a connection for the next message, if it can take one.
-    pub fn keep(&mut self, connection: SmtpConnection) {
+    pub(crate) fn keep(&mut self, connection: SmtpConnection) {
         if connection.is_reusable() {
             self.connection = Some((connection, Instant::now()));
         }
@@ -103,18 +103,18 @@ impl Kept {
 
     /// From now on, sends each command only after the answer to the one before, because answers to
     /// pipelined commands did not match.
-    pub fn speak_in_turn(&mut self) {
+    pub(crate) fn speak_in_turn(&mut self) {
         self.in_turn = true;
     }
 
     /// Drops the connection after trouble. The next connection is a new one and is tested first.
-    pub fn lose(&mut self) {
+    pub(crate) fn lose(&mut self) {
         self.connection = None;
         self.is_probed = false;
     }
 
     /// Closes a connection that was idle for long. Otherwise gives when that will be the case.
-    pub async fn close_idle(&mut self) -> Option<Instant> {
+    pub(crate) async fn close_idle(&mut self) -> Option<Instant> {
         let until = self.connection.as_ref().map(|(_, since)| *since + KEEP_IDLE)?;
         if until > Instant::now() {
             return Some(until);
@@ -124,14 +124,14 @@ impl Kept {
     }
 
     /// Sends QUIT and closes the connection.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         if let Some((connection, _)) = self.connection.take() {
             connection.quit().await;
         }
     }
 
     /// Forgets the former server.
-    pub async fn forget(&mut self) {
+    pub(crate) async fn forget(&mut self) {
         self.close().await;
         self.is_probed = false;
         self.in_turn = false;

@@ -21,7 +21,7 @@ const GOOD_RUN: u32 = 20;
 
 /// What is known of the pace of one server.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub(crate) struct Pace {
     space: Duration,
     last: Option<Instant>,
     limits: u32,
@@ -30,7 +30,7 @@ pub struct Pace {
 
 impl Pace {
     /// Notes an accepted message.
-    pub fn accepted(&mut self, now: Instant) {
+    pub(crate) fn accepted(&mut self, now: Instant) {
         self.last = Some(now);
         self.limits = 0;
         self.good += 1;
@@ -44,7 +44,7 @@ impl Pace {
     }
 
     /// Notes a reply about a limit. Gives how long nothing is sent.
-    pub fn limited(&mut self) -> Duration {
+    pub(crate) fn limited(&mut self) -> Duration {
         self.good = 0;
         self.limits += 1;
         if self.limits == 1 {
@@ -56,13 +56,13 @@ impl Pace {
 
     /// When the next message may be sent. `None`: now.
     #[must_use]
-    pub fn ready_at(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn ready_at(&self, now: Instant) -> Option<Instant> {
         self.last.map(|last| last + self.space).filter(|ready| *ready > now)
     }
 
     /// Whether messages are sent one at a time.
     #[must_use]
-    pub fn is_slow(&self) -> bool {
+    pub(crate) fn is_slow(&self) -> bool {
         !self.space.is_zero()
     }
 }

@@ -16,7 +16,7 @@ const SAID_FROM: Duration = Duration::from_secs(5);
 
 /// A pause of an account.
 #[derive(Debug)]
-pub struct Pause {
+pub(crate) struct Pause {
     /// When it ends.
     pub until: Instant,
     /// Why, in words.
@@ -29,7 +29,7 @@ pub struct Pause {
 impl Pause {
     /// The pause after an error, the `failures`th in a row.
     #[must_use]
-    pub fn after(error: &Error, failures: u32, shared: &Shared) -> Self {
+    pub(crate) fn after(error: &Error, failures: u32, shared: &Shared) -> Self {
         let (settings, needs_a_person) = (&shared.settings, needs_a_person(error));
         let length = if let Error::Limited { pause, .. } = error {
             *pause
@@ -47,7 +47,7 @@ impl Pause {
     /// The wait that the pause adds to each message, in milliseconds, if a person has to act.
     /// Otherwise each attempt adds its own wait.
     #[must_use]
-    pub fn waits_ms(&self) -> i64 {
+    pub(crate) fn waits_ms(&self) -> i64 {
         if self.needs_a_person { backoff::ms(self.length) } else { 0 }
     }
 
@@ -56,7 +56,7 @@ impl Pause {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn explain(&self, shared: &Shared, account: &Account) -> Result<(), Error> {
+    pub(crate) async fn explain(&self, shared: &Shared, account: &Account) -> Result<(), Error> {
         if self.length < SAID_FROM {
             return Ok(());
         }

@@ -54,7 +54,7 @@ struct Files {
 ///
 /// Errors of the store. A message that cannot be composed ends as `error`, and the next one
 /// follows.
-pub async fn prepare_page(shared: &Shared, account: &Account) -> Result<bool, Error> {
+pub(crate) async fn prepare_page(shared: &Shared, account: &Account) -> Result<bool, Error> {
     let messages = shared.store.delivery_unprepared(&account.domain, account.id, PAGE).await?;
     let is_full = messages.len() >= PAGE as usize;
     for message in messages {
@@ -96,7 +96,7 @@ async fn refuse(
 /// # Errors
 ///
 /// As [`prepare_page`].
-pub async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error> {
+pub(crate) async fn prepare_all(shared: &Shared, account: &Account) -> Result<(), Error> {
     while prepare_page(shared, account).await? {}
     Ok(())
 }
@@ -115,7 +115,7 @@ async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result
 /// # Errors
 ///
 /// When the store fails.
-pub async fn without_utf8(
+pub(crate) async fn without_utf8(
     shared: &Shared,
     account: &Account,
     claimed: &Claimed,
@@ -364,7 +364,7 @@ fn headers(message: &Entity) -> Vec<(String, String)> {
 }
 
 /// An address as it goes over the wire: its domain in ASCII.
-pub fn wire(address: &str) -> String {
+pub(crate) fn wire(address: &str) -> String {
     wire_address(address).map_or_else(|_| address.to_owned(), |wire| wire.address)
 }
 

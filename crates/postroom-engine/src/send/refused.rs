@@ -16,7 +16,7 @@ use postroom_store::Claimed;
 use serde_json::Value as Json;
 
 /// Decides about a delivery by the result of an attempt and the open results of earlier attempts.
-pub async fn verdict(
+pub(crate) async fn verdict(
     shared: &Shared,
     claimed: &mut Claimed,
     ended: &Result<HandedOver, postroom_smtp::Error>,

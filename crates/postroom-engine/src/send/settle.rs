@@ -13,7 +13,7 @@ const REPLIES_COUNT_MAX: usize = 20;
 
 /// The decision about a delivery after one attempt.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The server accepted it for every recipient.
     Sent,
     /// It is tried again after the delay, for the remaining recipients.
@@ -36,7 +36,7 @@ pub enum Verdict {
 
 /// How long a delivery has been tried.
 #[derive(Debug, Clone, Copy)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// Attempts so far, the present one included.
     pub attempts: u32,
     /// How long it has waited between them. The planned waits count, so that a clock jump adds
@@ -46,7 +46,7 @@ pub struct Tried {
 
 /// The positions of the recipients that still wait for the message.
 #[must_use]
-pub fn waiting(recipients: &[Json]) -> Vec<usize> {
+pub(crate) fn waiting(recipients: &[Json]) -> Vec<usize> {
     let waits = |recipient: &Json| {
         !matches!(recipient.get("state").and_then(Json::as_str), Some("sent" | "refused"))
     };
@@ -58,7 +58,7 @@ pub fn waiting(recipients: &[Json]) -> Vec<usize> {
 /// or `refused`, with the reply.
 ///
 /// A recipient that was accepted shares the fate of the data (RFC 5321 §4.2.5).
-pub fn record(recipients: &mut [Json], named: &[usize], outcome: &TransactionReplies) {
+pub(crate) fn record(recipients: &mut [Json], named: &[usize], outcome: &TransactionReplies) {
     for (place, answer) in named.iter().zip(&outcome.recipients) {
         let Some(recipient) = recipients.get_mut(*place) else {
             continue;
@@ -79,7 +79,7 @@ pub fn record(recipients: &mut [Json], named: &[usize], outcome: &TransactionRep
 /// The reply of a transaction that is about a limit of the account. For a reply to one recipient,
 /// the code alone suffices only if no recipient was accepted.
 #[must_use]
-pub fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
+pub(crate) fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
     let mut replies = outcome.recipients.iter().map(|recipient| &recipient.reply);
     let any = outcome.recipients.iter().any(|recipient| recipient.reply.is_success());
     let of_data = outcome
@@ -91,7 +91,7 @@ pub fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
 }
 
 /// Writes the same state and reply into the entries of some recipients.
-pub fn put_all(recipients: &mut [Json], places: &[usize], state: &str, reply: &str) {
+pub(crate) fn put_all(recipients: &mut [Json], places: &[usize], state: &str, reply: &str) {
     for place in places {
         if let Some(recipient) = recipients.get_mut(*place) {
             put(recipient, state, reply);
@@ -108,7 +108,7 @@ fn put(recipient: &mut Json, state: &str, reply: &str) {
 
 /// Decides about the delivery by the entries of its recipients.
 #[must_use]
-pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict {
+pub(crate) fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict {
     if recipients.is_empty() {
         return Verdict::Error { code: "invalid", reason: "there is no recipient".to_owned() };
     }
@@ -129,7 +129,7 @@ pub fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict 
 
 /// Postpones, or gives up if it has waited for too long and was tried more than once.
 #[must_use]
-pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
+pub(crate) fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
     if tried.waited >= options.duration("retry_for") && tried.attempts > 1 {
         let reason = format!("given up after {} attempts: {reason}", tried.attempts);
         return Verdict::Error { code: "gave_up", reason };
@@ -143,7 +143,7 @@ pub fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
 /// that got such an answer before waits longer than others, because the answer may be about this
 /// message only.
 #[must_use]
-pub fn limited(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
+pub(crate) fn limited(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
     let has_waited = !tried.waited.is_zero();
     if tried.waited >= options.duration("retry_for") && has_waited {
         let reason = format!("given up, because the limit of the server did not end: {reason}");

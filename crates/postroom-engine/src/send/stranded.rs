@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Checks them until `stop`, after each change of a message or the configuration.
-pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut outgoing = shared.store.watch_all_outgoing();
     let mut configuration = shared.store.watch_configuration();
     while !stop.is_cancelled() {
@@ -54,7 +54,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 /// # Errors
 ///
 /// When the store fails.
-pub async fn take_up(shared: &Shared, account: Uuid) -> Result<(), Error> {
+pub(crate) async fn take_up(shared: &Shared, account: Uuid) -> Result<(), Error> {
     shared.store.delivery_recover(Some(account)).await?;
     look(shared).await
 }

@@ -17,19 +17,19 @@ enum Answer {
 
 /// The last message, if its answer may be about all messages.
 #[derive(Debug, Default)]
-pub struct Suspect {
+pub(crate) struct Suspect {
     last: Option<(Uuid, Answer)>,
 }
 
 impl Suspect {
     /// Notes that the last answer was about its message only.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.last = None;
     }
 
     /// Whether another message got the same answer just before. `None`: the answer is about this
     /// message only.
-    pub fn is_confirmed(&mut self, message: Uuid, error: &Error) -> Option<bool> {
+    pub(crate) fn is_confirmed(&mut self, message: Uuid, error: &Error) -> Option<bool> {
         let answer = match error {
             Error::Credentials { .. } => Answer::Login,
             Error::Reply { command: "MAIL", reply } if !reply.is_permanent() => Answer::Mail,

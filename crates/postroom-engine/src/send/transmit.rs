@@ -42,7 +42,7 @@ impl MessageSource for Stored {
 
 /// The result of an attempt without an error.
 #[derive(Debug, Default)]
-pub struct HandedOver {
+pub(crate) struct HandedOver {
     /// Whether the server accepted the message for at least one recipient.
     pub was_accepted: bool,
     /// The server's reply about a limit of the account. Then nothing more was tried.
@@ -56,7 +56,7 @@ pub struct HandedOver {
 /// # Errors
 ///
 /// What ended the attempt. The recipients of earlier transactions have their results.
-pub async fn hand_over(
+pub(crate) async fn hand_over(
     shared: &Shared,
     connection: &mut SmtpConnection,
     claimed: &mut Claimed,
@@ -180,7 +180,7 @@ async fn one(
 
 /// Decides about a delivery by the result of an attempt.
 #[must_use]
-pub fn verdict(
+pub(crate) fn verdict(
     claimed: &Claimed,
     ended: &Result<HandedOver, postroom_smtp::Error>,
     options: &Options,
@@ -205,7 +205,12 @@ pub fn verdict(
 
 /// Decides about a delivery after the account has reached a limit and pauses for `pause`.
 #[must_use]
-pub fn limited(claimed: &Claimed, reason: String, pause: Duration, options: &Options) -> Verdict {
+pub(crate) fn limited(
+    claimed: &Claimed,
+    reason: String,
+    pause: Duration,
+    options: &Options,
+) -> Verdict {
     if claimed.recipients.iter().all(|recipient| recipient["state"] == "sent") {
         return Verdict::Sent;
     }
@@ -214,7 +219,7 @@ pub fn limited(claimed: &Claimed, reason: String, pause: Duration, options: &Opt
 
 /// Decides about a delivery whose outcome is unknown.
 #[must_use]
-pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
+pub(crate) fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
     if options.word("uncertain") == "resend" {
         return settle::later(reason, tried, options);
     }
@@ -231,7 +236,7 @@ pub fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
 /// # Errors
 ///
 /// When the store fails.
-pub async fn settle_doubt(
+pub(crate) async fn settle_doubt(
     shared: &Shared,
     mut claimed: Claimed,
     account: Option<&Account>,
@@ -251,7 +256,7 @@ pub async fn settle_doubt(
 
 /// A verdict in the form that the store records.
 #[must_use]
-pub fn settlement(clock: &Clock, verdict: Verdict) -> Settlement {
+pub(crate) fn settlement(clock: &Clock, verdict: Verdict) -> Settlement {
     let now_ms = clock.now_ms();
     match verdict {
         Verdict::Sent => Settlement::Sent { at: Timestamp::from_ms(now_ms) },
@@ -266,7 +271,7 @@ pub fn settlement(clock: &Clock, verdict: Verdict) -> Settlement {
 
 /// How long a delivery has been tried.
 #[must_use]
-pub fn tried(claimed: &Claimed) -> Tried {
+pub(crate) fn tried(claimed: &Claimed) -> Tried {
     let waited = Duration::from_millis(u64::try_from(claimed.waited_ms).unwrap_or(0));
     Tried { attempts: claimed.attempts, waited }
 }

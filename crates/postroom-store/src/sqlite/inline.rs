@@ -35,7 +35,7 @@ const LATENCY_MS_MAX: usize = 4;
 
 /// A SQLite database without threads.
 #[derive(Debug)]
-pub struct Inline {
+pub(crate) struct Inline {
     clock: Clock,
     reader: Arc<Mutex<Option<Connection>>>,
     writes: Mutex<Option<mpsc::UnboundedSender<Ask>>>,
@@ -47,7 +47,7 @@ impl Inline {
     /// # Errors
     ///
     /// When the file cannot be opened, is no database, or is without the log that it had.
-    pub fn open(file: &Path, clock: Clock) -> Result<Self, Error> {
+    pub(crate) fn open(file: &Path, clock: Clock) -> Result<Self, Error> {
         let writer = open_writer(file)?;
         let connection = connect(file)?;
         connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;

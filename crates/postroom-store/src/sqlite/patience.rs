@@ -19,7 +19,7 @@ const INSTRUCTIONS: i32 = 500;
 
 /// Until when the present statement may run.
 #[derive(Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     start: Instant,
     /// Milliseconds since the start.
     until_ms: Arc<AtomicU64>,
@@ -27,7 +27,7 @@ pub struct Patience {
 
 impl Patience {
     /// Watches a connection. With `ending` whatever it reads is over.
-    pub fn of(connection: &mut Connection, ending: Arc<AtomicBool>) -> Result<Self, Error> {
+    pub(crate) fn of(connection: &mut Connection, ending: Arc<AtomicBool>) -> Result<Self, Error> {
         let (start, until_ms) = (Instant::now(), Arc::new(AtomicU64::new(u64::MAX)));
         let until = Arc::clone(&until_ms);
         let is_over: IsOver = Arc::new(move || {
@@ -40,7 +40,7 @@ impl Patience {
     }
 
     /// A statement begins that may take so long.
-    pub fn begin(&self, within: Option<Duration>) {
+    pub(crate) fn begin(&self, within: Option<Duration>) {
         let until = within.map_or(u64::MAX, |within| ms(self.start.elapsed() + within));
         self.until_ms.store(until, Ordering::Relaxed);
     }

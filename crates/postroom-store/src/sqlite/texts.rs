@@ -20,24 +20,24 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 /// Whether a text is as a pattern says.
-pub const LIKE: &str = "postroom_like";
+pub(crate) const LIKE: &str = "postroom_like";
 /// Whether a text has another one somewhere.
-pub const HAS: &str = "postroom_has";
+pub(crate) const HAS: &str = "postroom_has";
 /// Whether a text begins with another one.
-pub const BEGINS: &str = "postroom_begins";
+pub(crate) const BEGINS: &str = "postroom_begins";
 
 /// How much is folded at once.
 const FOLD_BYTES: usize = 64 << 10;
 
 /// Says whether the time of what a connection runs is up.
-pub type IsOver = Arc<dyn Fn() -> bool + Send + Sync>;
+pub(crate) type IsOver = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Gives a connection the functions.
 ///
 /// # Errors
 ///
 /// When the database does not take them.
-pub fn teach(connection: &Connection, is_over: &IsOver) -> Result<(), Error> {
+pub(crate) fn teach(connection: &Connection, is_over: &IsOver) -> Result<(), Error> {
     define(connection, LIKE, is_over, Pattern::new, |text, pattern, effort| {
         pattern.matches(&folded(text, effort)?, effort)
     })?;
