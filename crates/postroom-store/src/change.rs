@@ -72,12 +72,13 @@ impl Store {
             }
             let changes = self.client_change(domain, class, &current, changes).await?;
             let mut batch = queue::before_change(class, id, &changes);
+            // Before the change, so that it is told by the property.
+            batch.extend(self.reference_conditions(domain, class, &changes));
             let records = self.records(domain, class);
             batch.extend(records.change(&current, &changes, Map::new()));
             if same_login == SameLogin::Refused {
                 batch.extend(login::rule(class, id, &changes));
             }
-            batch.extend(self.reference_conditions(domain, class, &changes));
             let mut after = client::after(&current, &changes);
             after.version += 1;
             after.properties.retain(|name, _| !is_secret(class, name));

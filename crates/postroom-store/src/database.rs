@@ -308,6 +308,10 @@ pub trait Dialect: Send + Sync {
     /// The query for the names of the columns of the table bound at `$1`.
     fn columns(&self) -> &'static str;
 
+    /// The query for the names of the columns of the table bound at `$1` that refer to another
+    /// table, and whose target the database keeps.
+    fn references(&self) -> &'static str;
+
     /// The value that a condition within [`Self::json_some`] is about.
     fn json_item(&self) -> &'static str;
 

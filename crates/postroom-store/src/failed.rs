@@ -42,6 +42,8 @@ pub enum Failed {
         /// What refers to it.
         by: String,
     },
+    /// References lead to what is there, whatever else a batch looked at.
+    Referred,
     /// An account has one folder for each mailbox, or its mail would arrive twice.
     OneFolder,
     /// The account has the folders that were read, and no others.
@@ -111,6 +113,9 @@ impl fmt::Display for Failed {
             }
             Self::ReadOnly { reason } => reason,
             Self::OtherAccount => "folder_id is a folder of another account",
+            Self::Referred => {
+                "another entity refers to it, or it refers to one that does not exist"
+            }
             Self::OneFolder => "the account has a folder for this mailbox already",
             Self::OtherFolders => "the account got another folder at the same moment",
             Self::SameLogin => "another account has this login at this server",

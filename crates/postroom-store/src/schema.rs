@@ -2,12 +2,14 @@
 
 use crate::columns::END;
 use crate::columns::END_MARK;
+use crate::columns::column_list;
 use crate::columns::kind;
 use crate::columns::quoted;
 use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::Statement;
 use postroom_model::Class;
+use postroom_model::Property;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
@@ -162,28 +164,24 @@ const MODIFIERS: &[&str] = &[
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. Columns that are added later come after the mark
 /// of the end.
-pub fn class_table(dialect: &dyn Dialect, class: &Class, present: &[String]) -> Vec<Statement> {
+pub fn class_table(
+    dialect: &dyn Dialect,
+    classes: &[Class],
+    class: &Class,
+    present: &[String],
+) -> Vec<Statement> {
     let table = quoted(&class.classname);
-    let column = |property: &postroom_model::Property| {
-        format!("{} {}", quoted(&property.name), dialect.column_type(kind(property)))
-    };
-    let whole = dialect.column_type(ColumnKind::Whole);
-    let end = format!("{} {whole} NOT NULL DEFAULT {END_MARK}", quoted(END));
     let mut statements = vec![];
     if present.is_empty() {
-        let columns: Vec<_> = class.columns().map(column).collect();
-        let text = dialect.column_type(ColumnKind::Text);
-        let id = dialect.column_type(ColumnKind::Id);
-        statements.push(Statement::new(format!(
-            "CREATE TABLE {table} (\"domain\" {text} NOT NULL, \"id\" {id} PRIMARY KEY, \
-             \"version\" {whole} NOT NULL, {}, {end})",
-            columns.join(", ")
-        )));
+        statements.push(Statement::new(created(dialect, classes, class, &table)));
     } else {
         let missing = class.columns().filter(|property| !present.contains(&property.name));
-        let add = |property| format!("ALTER TABLE {table} ADD COLUMN {}", column(property));
+        let add = |property| {
+            format!("ALTER TABLE {table} ADD COLUMN {}", column(dialect, classes, property))
+        };
         statements.extend(missing.map(add).map(Statement::new));
         if !present.iter().any(|column| column == END) {
+            let end = end(dialect);
             statements.push(Statement::new(format!("ALTER TABLE {table} ADD COLUMN {end}")));
         }
     }
@@ -193,6 +191,52 @@ pub fn class_table(dialect: &dyn Dialect, class: &Class, present: &[String]) -> 
     }
     statements.extend(indexes(class).into_iter().map(Statement::new));
     statements
+}
+
+/// Makes the table of a class anew with its rows, because a reference cannot be added to a column.
+pub fn class_table_anew(dialect: &dyn Dialect, classes: &[Class], class: &Class) -> Vec<Statement> {
+    let (table, new) = (quoted(&class.classname), quoted(&format!("{} anew", class.classname)));
+    let columns = format!("{}, {}", column_list(class, |_| true), quoted(END));
+    let mut all = vec![
+        created(dialect, classes, class, &new),
+        format!("INSERT INTO {new} ({columns}) SELECT {columns} FROM {table}"),
+        format!("DROP TABLE {table}"),
+        format!("ALTER TABLE {new} RENAME TO {table}"),
+    ];
+    all.extend(indexes(class));
+    all.into_iter().map(Statement::new).collect()
+}
+
+/// The table that the column of a property refers to: an entity that must have one keeps its
+/// target. What may be without, as a message may, stays when its target is deleted.
+pub fn refers_to<'a>(classes: &'a [Class], property: &Property) -> Option<&'a Class> {
+    let idclass = property.idclass.filter(|_| property.required && !property.multi)?;
+    classes.iter().find(|class| class.id == idclass)
+}
+
+fn column(dialect: &dyn Dialect, classes: &[Class], property: &Property) -> String {
+    let refers = refers_to(classes, property);
+    let refers = refers.map(|to| format!(" REFERENCES {} (\"id\")", quoted(&to.classname)));
+    let (name, of_type) = (quoted(&property.name), dialect.column_type(kind(property)));
+    format!("{name} {of_type}{}", refers.unwrap_or_default())
+}
+
+fn end(dialect: &dyn Dialect) -> String {
+    let whole = dialect.column_type(ColumnKind::Whole);
+    format!("{} {whole} NOT NULL DEFAULT {END_MARK}", quoted(END))
+}
+
+fn created(dialect: &dyn Dialect, classes: &[Class], class: &Class, table: &str) -> String {
+    let columns: Vec<_> = class.columns().map(|p| column(dialect, classes, p)).collect();
+    let text = dialect.column_type(ColumnKind::Text);
+    let id = dialect.column_type(ColumnKind::Id);
+    let whole = dialect.column_type(ColumnKind::Whole);
+    format!(
+        "CREATE TABLE {table} (\"domain\" {text} NOT NULL, \"id\" {id} PRIMARY KEY, \
+         \"version\" {whole} NOT NULL, {}, {})",
+        columns.join(", "),
+        end(dialect)
+    )
 }
 
 /// The indexes of a class table: by reference, and for messages what lists and the queue ask for.

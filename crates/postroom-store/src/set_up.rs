@@ -1,5 +1,6 @@
 //! Sets up the tables of this version, and checks the key.
 
+use crate::columns::quoted;
 use crate::database::Database;
 use crate::database::Room;
 use crate::database::Row;
@@ -50,8 +51,10 @@ pub async fn set_up(
         let rows = database.read(columns).await?;
         let present: Vec<_> =
             rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect();
-        database.write(schema::class_table(dialect, class, &present), Room::Reserve).await?;
+        let table = schema::class_table(dialect, classes, class, &present);
+        database.write(table, Room::Reserve).await?;
     }
+    references(database, classes).await?;
     match database.write(vec![schema::one_folder_each()], Room::Reserve).await {
         Ok(_) => {}
         // A person must decide which of the two to delete, because both have mail.
@@ -64,9 +67,145 @@ pub async fn set_up(
     Ok(())
 }
 
+/// Gives the tables of an earlier version the references that the database keeps. Where something
+/// refers to nothing it says so, and leaves the table without: the conditions of batches keep the
+/// rule for all that is written from now on.
+async fn references(database: &dyn Database, classes: &[Class]) -> Result<(), Error> {
+    let dialect = database.dialect();
+    for class in classes {
+        let wanted = class.columns().filter_map(|p| Some((p, schema::refers_to(classes, p)?)));
+        let kept = Statement::new(dialect.references()).bind(class.classname.as_str());
+        let kept = database.read(kept).await?;
+        let is_kept = |name: &str| kept.iter().any(|row| row.text(0) == Some(name));
+        let wanted: Vec<_> = wanted.filter(|(property, _)| !is_kept(&property.name)).collect();
+        let mut orphans = 0;
+        for (property, to) in &wanted {
+            let (table, name) = (quoted(&class.classname), quoted(&property.name));
+            let sql = format!(
+                "SELECT COUNT(*) FROM {table} WHERE {name} IS NULL OR {name} NOT IN
+                 (SELECT \"id\" FROM {})",
+                quoted(&to.classname)
+            );
+            let rows = database.read(Statement::new(sql)).await?;
+            let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
+            if count > 0 {
+                tracing::warn!(
+                    count,
+                    "entities of {} refer by `{}` to an entity of {} that does not exist; an \
+                     earlier version deleted it. Nothing works for them: delete them, or give them \
+                     another `{}`",
+                    class.classname,
+                    property.name,
+                    to.classname,
+                    property.name
+                );
+            }
+            orphans += count;
+        }
+        if wanted.is_empty() {
+            continue;
+        }
+        let anew = schema::class_table_anew(dialect, classes, class);
+        match if orphans > 0 { Ok(vec![]) } else { database.write(anew, Room::Free).await } {
+            Ok(done) if !done.is_empty() => {}
+            // What refers to this table must stay as it is too, or this one could not follow later.
+            Ok(_) | Err(Error::Full) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 async fn check_key(database: &dyn Database, key: &MasterKey) -> Result<(), Error> {
     let check = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = 'key'";
     let row = read_one(database, check).await?.ok_or(Error::Damaged { what: "a key check" })?;
     let sealed = row.bytes(0).unwrap_or_default();
     key.open(KEY_CHECK, sealed).map(drop).map_err(|_| Error::KeyDiffers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Clock;
+    use crate::Work;
+    use crate::fixture::store_in;
+    use crate::store::Store;
+    use postroom_model::builtin::ACCOUNTS;
+    use postroom_model::builtin::FOLDERS;
+    use postroom_model::builtin::PROFILES;
+    use std::path::Path;
+    use uuid::Uuid;
+
+    async fn open(directory: &Path) -> Store {
+        store_in(directory, Clock::system(), Work::Threads).await
+    }
+
+    async fn kept(store: &Store, class: &'static str) -> usize {
+        let sql = store.inner.database.dialect().references();
+        store.read(Statement::new(sql).bind(class)).await.unwrap().len()
+    }
+
+    fn row(class: &str, column: &str, id: u128, to: u128) -> Statement {
+        let sql = format!(
+            "INSERT INTO \"{class}\" (\"domain\", \"id\", \"version\", \"{column}\")
+             VALUES ('default', $1, 1, $2)"
+        );
+        Statement::new(sql).bind(Uuid::from_u128(id)).bind(Uuid::from_u128(to))
+    }
+
+    /// The database as an earlier version made it.
+    fn without_references(directory: &Path) -> rusqlite::Connection {
+        let database = rusqlite::Connection::open(directory.join(crate::DATABASE_FILE)).unwrap();
+        let older = "PRAGMA writable_schema = ON;
+            UPDATE sqlite_schema SET sql = REPLACE(REPLACE(sql,
+              ' REFERENCES \"email/Profiles\" (\"id\")', ''),
+              ' REFERENCES \"email/Accounts\" (\"id\")', '');
+            PRAGMA writable_schema = RESET";
+        database.execute_batch(older).unwrap();
+        database
+    }
+
+    #[tokio::test]
+    async fn the_database_keeps_what_is_referred_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).await;
+        let profile = "INSERT INTO \"email/Profiles\" (\"domain\", \"id\", \"version\")
+            VALUES ('default', $1, 1)";
+        let profile = Statement::new(profile).bind(Uuid::from_u128(1));
+        store.write(vec![profile, row(ACCOUNTS, "profile_id", 2, 1)]).await.unwrap();
+        let gone = Statement::new("DELETE FROM \"email/Profiles\"");
+        for broken in [gone, row(FOLDERS, "account_id", 3, 9)] {
+            let refused = store.write(vec![broken]).await;
+            assert!(matches!(refused, Err(Error::Condition(Failed::Referred))), "{refused:?}");
+        }
+        store.write(vec![row(FOLDERS, "account_id", 3, 2)]).await.unwrap();
+        store.close().await.unwrap();
+        drop(without_references(directory.path()));
+        let store = open(directory.path()).await;
+        for (class, count) in [(PROFILES, 0), (ACCOUNTS, 1), (FOLDERS, 1)] {
+            assert_eq!(kept(&store, class).await, count, "{class}");
+        }
+        let both = "SELECT (SELECT COUNT(*) FROM \"email/Accounts\")
+            + (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"end of row\" IS NOT NULL)";
+        let rows = store.read(Statement::new(both)).await.unwrap();
+        assert_eq!(rows.first().and_then(|row| row.whole(0)), Some(2));
+        let again = store.write(vec![Statement::new("DELETE FROM \"email/Profiles\"")]).await;
+        assert!(matches!(again, Err(Error::Condition(Failed::Referred))), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn what_refers_to_nothing_stops_no_start() {
+        let directory = tempfile::tempdir().unwrap();
+        open(directory.path()).await.close().await.unwrap();
+        let orphan = "INSERT INTO \"email/Accounts\" (\"domain\", \"id\", \"version\",
+            \"profile_id\") VALUES ('default', zeroblob(16), 1, x'01')";
+        without_references(directory.path()).execute_batch(orphan).unwrap();
+        let store = open(directory.path()).await;
+        assert_eq!((kept(&store, ACCOUNTS).await, kept(&store, FOLDERS).await), (0, 0));
+        let gone = Statement::new("DELETE FROM \"email/Accounts\"").must_change(Failed::Stale);
+        store.write(vec![gone]).await.unwrap();
+        store.close().await.unwrap();
+        let store = open(directory.path()).await;
+        assert_eq!((kept(&store, ACCOUNTS).await, kept(&store, FOLDERS).await), (1, 1));
+    }
 }

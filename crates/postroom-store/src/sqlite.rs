@@ -159,6 +159,7 @@ fn connect(file: &Path) -> Result<Connection, Error> {
         ("auto_vacuum", "INCREMENTAL"),
         ("synchronous", "FULL"),
         ("secure_delete", "ON"),
+        ("foreign_keys", "ON"),
         ("cell_size_check", "ON"),
         ("cache_size", "-8192"),
         ("temp_store", "MEMORY"),

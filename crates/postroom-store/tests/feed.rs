@@ -448,6 +448,10 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
     assert!(rows.len() > 60, "{}", rows.len());
     let mut entity = present;
     for row in rows.iter().skip(1).rev() {
+        // What was replaced is what was there, not what somebody had read before another change.
+        for (name, former) in row.replaced.as_ref().unwrap() {
+            assert_ne!(entity.get(name), former, "{name} in {row:?}");
+        }
         entity = row.undo(entity).unwrap();
     }
     assert_eq!(comparable(entity.clone()), comparable(folder));

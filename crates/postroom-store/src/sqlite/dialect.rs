@@ -29,6 +29,10 @@ impl Dialect for SqliteDialect {
         "SELECT \"name\" FROM pragma_table_info($1)"
     }
 
+    fn references(&self) -> &'static str {
+        "SELECT \"from\" FROM pragma_foreign_key_list($1)"
+    }
+
     fn json_item(&self) -> &'static str {
         "CASE WHEN item.type IN ('object', 'array') THEN json_extract(item.value, path.text) END"
     }

@@ -108,6 +108,8 @@ fn is_log_index_full(error: &rusqlite::Error) -> bool {
 fn violated(error: rusqlite::Error) -> Error {
     let code = error.sqlite_error().map_or(0, |error| error.extended_code);
     match (code, constraint(&error.to_string())) {
+        // A reference has no name here; the conditions of batches tell which one it is.
+        (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, _) => Error::Condition(Failed::Referred),
         (
             ffi::SQLITE_CONSTRAINT_PRIMARYKEY
             | ffi::SQLITE_CONSTRAINT_UNIQUE
