@@ -141,6 +141,18 @@ fn every_option_stands_in_the_readme() {
 }
 
 #[test]
+fn the_readme_parses_again_what_an_earlier_parser_made() {
+    let parser = include_str!("../../../postroom-mime/src/parse.rs");
+    let (_, version) = parser.split_once("PARSER_VERSION: u32 = ").unwrap();
+    let (version, _) = version.split_once(';').unwrap();
+    let filter = format!("[\"<\", [\"property\", \"parserVersion\"], {version}]");
+    assert!(README.contains(&filter), "the README needs {filter}");
+    assert!(README.contains(&format!("The version of this release is {version}")), "{version}");
+    let help = include_str!("../../src/cli.rs").replace('\\', "");
+    assert!(help.contains(&filter), "the help of redecompose needs {filter}");
+}
+
+#[test]
 fn the_pages_that_the_readme_leads_to_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let links = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
