@@ -25,11 +25,11 @@ const SOURCES_MAX: usize = 10_000;
 /// The sources that failed lately.
 #[derive(Debug, Default)]
 pub struct Lockout {
-    sources: Mutex<HashMap<IpAddr, Source>>,
+    sources: Mutex<HashMap<IpAddr, FailedLogins>>,
 }
 
 #[derive(Debug)]
-struct Source {
+struct FailedLogins {
     seen: Instant,
     failures: VecDeque<Instant>,
     locked_until: Option<Instant>,
@@ -53,13 +53,18 @@ impl Lockout {
         })
     }
 
-    fn with<T>(&self, source: IpAddr, now: Instant, change: impl FnOnce(&mut Source) -> T) -> T {
+    fn with<T>(
+        &self,
+        source: IpAddr,
+        now: Instant,
+        change: impl FnOnce(&mut FailedLogins) -> T,
+    ) -> T {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let key = network(source);
         if sources.len() >= SOURCES_MAX && !sources.contains_key(&key) {
             forget(&mut sources, now);
         }
-        let entry = sources.entry(key).or_insert_with(|| Source {
+        let entry = sources.entry(key).or_insert_with(|| FailedLogins {
             seen: now,
             failures: VecDeque::new(),
             locked_until: None,
@@ -70,8 +75,9 @@ impl Lockout {
 }
 
 /// Forgets the older half of the sources. Sources that are locked out are forgotten last.
-fn forget(sources: &mut HashMap<IpAddr, Source>, now: Instant) {
-    let rank = |source: &Source| (source.locked_until.is_some_and(|at| at > now), source.seen);
+fn forget(sources: &mut HashMap<IpAddr, FailedLogins>, now: Instant) {
+    let rank =
+        |source: &FailedLogins| (source.locked_until.is_some_and(|at| at > now), source.seen);
     let mut ranks: Vec<_> = sources.values().map(rank).collect();
     let middle = ranks.len() / 2;
     let (_, median, _) = ranks.select_nth_unstable(middle);

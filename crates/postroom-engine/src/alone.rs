@@ -8,7 +8,7 @@ use crate::connect::Waits;
 use crate::connect::connect;
 use crate::connect::stall;
 use crate::error::Error;
-use crate::receive::asks::Asked;
+use crate::receive::asks::FetchedAlone;
 use crate::receive::receive_one;
 use crate::receive::turn::Turn;
 use crate::receive::watch::News;
@@ -43,7 +43,7 @@ pub(crate) struct Ended {
     /// Its UID.
     pub uid: u64,
     /// Whether it is recorded.
-    pub asked: Asked,
+    pub asked: FetchedAlone,
     /// Whether it arrived so late that it would have held up others.
     pub is_late: bool,
 }
@@ -61,7 +61,7 @@ struct Running {
     uid: u64,
     began: Instant,
     stall: Duration,
-    task: JoinHandle<Asked>,
+    task: JoinHandle<FetchedAlone>,
 }
 
 impl Drop for Running {
@@ -109,8 +109,8 @@ impl Alone {
             return std::future::pending().await;
         };
         // A task that panicked has not recorded the message.
-        let asked = (&mut running.task).await.unwrap_or(Asked::Missed);
-        let is_late = asked == Asked::Came && running.began.elapsed() >= running.stall;
+        let asked = (&mut running.task).await.unwrap_or(FetchedAlone::Missed);
+        let is_late = asked == FetchedAlone::Came && running.began.elapsed() >= running.stall;
         let ended = Ended { folder: running.folder, uid: running.uid, asked, is_late };
         self.running = None;
         ended
@@ -122,15 +122,15 @@ async fn ask(
     account: Arc<Account>,
     setup: watch::Receiver<Arc<Account>>,
     wanted: Wanted,
-) -> Asked {
+) -> FetchedAlone {
     let Some(folder) = account.monitored().find(|folder| folder.id == wanted.folder) else {
-        return Asked::NotAsked;
+        return FetchedAlone::NotAsked;
     };
     let mut connection = match connect(&shared, &account, Waits::Long).await {
         Ok(connection) => connection,
         Err(error) => {
             tell(&account, &wanted, &error);
-            return Asked::NotAsked;
+            return FetchedAlone::NotAsked;
         }
     };
     let turn = Turn { setup: &setup, others_due: Instant::now() + FAR };
@@ -139,11 +139,11 @@ async fn ask(
         Ok(is_recorded) => {
             // An unanswered LOGOUT does no harm.
             let _ = connection.logout().await;
-            if is_recorded { Asked::Came } else { Asked::Missed }
+            if is_recorded { FetchedAlone::Came } else { FetchedAlone::Missed }
         }
         Err(error) => {
             tell(&account, &wanted, &error);
-            Asked::Missed
+            FetchedAlone::Missed
         }
     }
 }

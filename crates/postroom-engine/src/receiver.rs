@@ -18,7 +18,7 @@ use crate::polls::Polls;
 use crate::polls::Trouble;
 use crate::polls::Visit;
 use crate::receive;
-use crate::receive::asks::Asked;
+use crate::receive::asks::FetchedAlone;
 use crate::receive::turn::Turn;
 use crate::receive::watch::Known;
 use crate::refusals::Refusals;
@@ -325,7 +325,7 @@ impl Receiver {
         if let Some(known) = self.known.get_mut(&ended.folder) {
             known.asks.back(ended.uid, ended.asked);
             known.look_closely();
-            if ended.asked == Asked::Came {
+            if ended.asked == FetchedAlone::Came {
                 known.wishes.are_open = true;
                 self.polls.visited(ended.folder, Visit::good(true));
             }

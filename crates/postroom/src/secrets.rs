@@ -16,27 +16,27 @@ use std::path::PathBuf;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The administrator's token.
-pub const ADMIN_TOKEN: Source = Source {
+pub const ADMIN_TOKEN: SecretSource = SecretSource {
     argument: "--admin-token-file",
     credential: "postroom.admin-token",
     variable: "POSTROOM_ADMIN_TOKEN",
 };
 
 /// The key that passwords are encrypted with.
-pub const MASTER_KEY: Source = Source {
+pub const MASTER_KEY: SecretSource = SecretSource {
     argument: "--master-key-file",
     credential: "postroom.master-key",
     variable: "POSTROOM_MASTER_KEY",
 };
 
 /// The places that a secret may come from.
-pub struct Source {
+pub struct SecretSource {
     argument: &'static str,
     credential: &'static str,
     variable: &'static str,
 }
 
-impl Source {
+impl SecretSource {
     /// Reads the secret from the given file, otherwise from a credential, otherwise from the
     /// environment.
     ///

@@ -25,7 +25,7 @@ const ENDS_MAX: u32 = 2;
 
 /// The result of fetching a message on a connection of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum FetchedAlone {
     /// It is recorded.
     Came,
     /// It is to be fetched there again.
@@ -159,11 +159,11 @@ impl Asks {
     }
 
     /// Notes the result of a message on a connection of its own.
-    pub fn back(&mut self, uid: u64, asked: Asked) {
+    pub fn back(&mut self, uid: u64, asked: FetchedAlone) {
         match asked {
-            Asked::Came => drop(self.stalled.remove(&uid)),
-            Asked::Missed => drop(self.stalled.insert(uid, false)),
-            Asked::NotAsked => {
+            FetchedAlone::Came => drop(self.stalled.remove(&uid)),
+            FetchedAlone::Missed => drop(self.stalled.insert(uid, false)),
+            FetchedAlone::NotAsked => {
                 self.stalled.remove(&uid);
                 self.ends.entry(uid).or_default();
             }
@@ -229,11 +229,11 @@ mod tests {
         // It is not asked for twice at the same time.
         asks.fill([7].into(), &[3]);
         assert_eq!((asks.take_alone(), all(&mut asks)), (vec![], vec![vec![7]]));
-        asks.back(3, Asked::Missed);
+        asks.back(3, FetchedAlone::Missed);
         asks.fill([].into(), &[3]);
         assert_eq!((asks.take_alone(), all(&mut asks)), (vec![3], vec![]));
         // Where there is no other connection it has its turn as the last on this one.
-        asks.back(3, Asked::NotAsked);
+        asks.back(3, FetchedAlone::NotAsked);
         asks.fill([8].into(), &[1, 2, 3]);
         let want: [&[u64]; 3] = [&[8], &[1, 2], &[3]];
         assert_eq!(
@@ -241,7 +241,7 @@ mod tests {
             (vec![], &want.map(<[u64]>::to_vec)[..])
         );
         assert_eq!(asks.stalled(&[3]), Some(3));
-        asks.back(3, Asked::Came);
+        asks.back(3, FetchedAlone::Came);
         asks.fill([].into(), &[3]);
         assert_eq!(all(&mut asks), [[3]]);
     }
