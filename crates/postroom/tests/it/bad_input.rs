@@ -94,7 +94,7 @@ fn a_start_that_cannot_be_says_why() {
     #[rustfmt::skip]
     let table: &[Start<'_>] = &[
         (&[],                                          &[], "--data DIR"),
-        (&["--data", &file, "--listen", free],         &[], "something else of that name"),
+        (&["--data", &file, "--listen", free],         &[], "a file, not a directory"),
         (&["--data", &data, "--listen", &taken],       &[], &taken),
         (&["--config", &config],                       &[], "unknown field `dat`"),
         (&["--data", &keyless, "--listen", free],      &[], "key is missing"),
