@@ -6,7 +6,7 @@
 //!                                                                  store, engine::content
 //! ```
 //! A handler does four things: it authorises, extracts, calls one function of a lower crate, and
-//! returns a view. Every refusal is a [`problem::Problem`]. Everything that a request keeps in
+//! returns a view. Every refusal is a `Problem`. Everything that a request keeps in
 //! memory has a limit, and files stream in both directions.
 
 mod limits;

@@ -6,7 +6,7 @@
 //! ```
 //! Reading a filter looks its names up in the class, and converts each literal to the type of its
 //! property. So the store gets only well-formed filters. Depth, number of nodes and size of
-//! literals are limited ([`crate::limits`]).
+//! literals are limited (`limits.rs`).
 
 mod condition;
 mod parse;

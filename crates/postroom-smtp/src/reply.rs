@@ -133,7 +133,7 @@ impl ReplyCollector {
     ///
     /// # Errors
     ///
-    /// [`NotAReply`] when no line so far shows a class.
+    /// `NotAReply` when no line so far shows a class.
     pub fn push(&mut self, line: &[u8]) -> Result<ReplyProgress, NotAReply> {
         let parsed = match (parse_reply_line(line), &self.reply) {
             (Ok(parsed), None) => parsed,

@@ -173,7 +173,7 @@ impl Dovecot {
     }
 
     /// Makes `count` messages of a corpus the INBOX of `user` and indexes it, so that the first
-    /// reader does not pay for that. `kind` as in [`crate::corpus_write`].
+    /// reader does not pay for that. `kind` is that of `corpus_write`.
     ///
     /// # Errors
     ///
