@@ -176,6 +176,11 @@ impl Sandbox {
         self.house.authority.ca_pem()
     }
 
+    /// Is told of every change of the state from now on.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.house.shared.watch()
+    }
+
     /// Reads the state.
     pub fn look<T>(&self, read: impl FnOnce(&SandboxState) -> T) -> T {
         self.house.shared.look(read)

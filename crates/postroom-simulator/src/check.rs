@@ -1,0 +1,291 @@
+//! The checks: what must hold at any time, and what must hold in the end.
+
+use crate::client;
+use crate::process::Process;
+use crate::servers::USERS;
+use crate::truth::Arrival;
+use crate::truth::Deleted;
+use crate::truth::Mailbox;
+use crate::world::World;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::builtin;
+use postroom_model::builtin::files;
+use postroom_sandbox::StoredMessage;
+use postroom_store::FileSource;
+use postroom_store::Store;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long mail of a server that is well may take, in both directions.
+const PROMPT: Duration = Duration::from_secs(75);
+
+/// What the store has, sorted.
+struct Stored<'a> {
+    received: BTreeMap<&'a str, Vec<&'a Entity>>,
+    outgoing: BTreeMap<&'a str, &'a Entity>,
+}
+
+/// Checks what must hold at any time, of all messages.
+///
+/// # Errors
+///
+/// Says what does not hold.
+pub async fn always(world: &mut World, process: &Process) -> Result<Vec<Entity>> {
+    let entities = client::list(&process.store, builtin::MESSAGES).await?;
+    let stored = sort(&entities)?;
+    verify_bytes(world, &process.store, &stored).await?;
+    for (subject, found) in &stored.received {
+        let arrival = world.truth.arrivals.get(*subject);
+        let arrival = arrival.with_context(|| format!("{subject} was recorded and never came"))?;
+        recorded(world, subject, arrival, found)?;
+    }
+    at_servers(world, &stored)?;
+    copies(world, &stored)?;
+    if world.plan.calm && !world.plan.jumps {
+        prompt(world, process, &stored)?;
+    }
+    if let Some(problem) = process.problem() {
+        bail!("the engine is not well: {problem}");
+    }
+    Ok(entities)
+}
+
+fn sort(entities: &[Entity]) -> Result<Stored<'_>> {
+    let mut stored = Stored { received: BTreeMap::new(), outgoing: BTreeMap::new() };
+    for entity in entities {
+        let subject = entity.text("subject").unwrap_or_default();
+        if entity.text("messageDirection") == Some("in") {
+            stored.received.entry(subject).or_default().push(entity);
+        } else {
+            let twin = stored.outgoing.insert(subject, entity);
+            ensure!(twin.is_none(), "{subject} is there twice");
+        }
+    }
+    Ok(stored)
+}
+
+/// A message is recorded once, for the folder where it is.
+fn recorded(
+    world: &World,
+    subject: &str,
+    arrival: &Arrival,
+    found: &[&Entity],
+) -> Result<()> {
+    ensure!(found.len() <= 1, "{subject} is recorded {} times", found.len());
+    ensure!(arrival.deleted != Deleted::Yes, "{subject} is back although a client deleted it");
+    let folder = world.truth.folders.get(&arrival.mailbox).map(|folder| folder.id);
+    let account = world.truth.accounts.get(&arrival.mailbox.user).map(|account| account.id);
+    for entity in found {
+        ensure!(entity.reference("folder_id") == folder, "{subject} is in another folder");
+        ensure!(entity.reference("account_id") == account, "{subject} is in another account");
+        let state = entity.text("messageState");
+        ensure!(matches!(state, Some("received" | "raw")), "{subject} is {state:?}");
+    }
+    Ok(())
+}
+
+/// What was recorded has the very bytes.
+async fn verify_bytes(world: &mut World, store: &Store, stored: &Stored<'_>) -> Result<()> {
+    for (subject, found) in &stored.received {
+        let Some(arrival) = world.truth.arrivals.get_mut(*subject) else {
+            continue;
+        };
+        for entity in found {
+            if arrival.verified == Some(entity.id) {
+                continue;
+            }
+            let domain = Domain::default_domain();
+            let rows = store.file_list(&domain, entity.id, files::RAW_MESSAGE).await?;
+            let row = rows.first().with_context(|| format!("{subject} has no original"))?;
+            let (FileSource::Blob(blob) | FileSource::Part { blob, .. }) = &row.source;
+            let mut reader = store.blob_read(*blob, 0..row.size_bytes);
+            let mut bytes = vec![];
+            while let Some(piece) = reader.next().await? {
+                bytes.extend_from_slice(&piece);
+            }
+            ensure!(bytes == arrival.bytes, "{subject} is recorded with other bytes");
+            arrival.verified = Some(entity.id);
+        }
+    }
+    Ok(())
+}
+
+/// Nothing was deleted or marked at a server that should not have been.
+fn at_servers(world: &World, stored: &Stored<'_>) -> Result<()> {
+    let mut there = BTreeMap::new();
+    for mailbox in world.truth.folders.keys() {
+        there.insert(*mailbox, in_mailbox(world, *mailbox)?);
+    }
+    for (subject, arrival) in &world.truth.arrivals {
+        let folder = world.truth.folders.get(&arrival.mailbox).context("no such folder")?;
+        let there = there.get(&arrival.mailbox).context("no such mailbox")?;
+        let message = there.iter().find(|message| message.bytes == arrival.bytes);
+        let is_recorded = stored.received.contains_key(subject.as_str());
+        let Some(message) = message else {
+            if !arrival.removed_by_others {
+                ensure!(folder.may_delete, "{subject} was deleted at the server, and nobody asked");
+                let was_recorded = is_recorded || arrival.deleted != Deleted::No;
+                ensure!(was_recorded, "{subject} was deleted at the server and is not recorded");
+            }
+            continue;
+        };
+        if message.has_flag("\\Seen") && !arrival.seen_by_others {
+            ensure!(folder.may_mark, "{subject} was marked, and nobody asked");
+            let was_recorded = is_recorded || arrival.deleted != Deleted::No;
+            ensure!(was_recorded, "{subject} was marked and is not recorded");
+        }
+    }
+    Ok(())
+}
+
+fn in_mailbox(world: &World, mailbox: Mailbox) -> Result<Vec<StoredMessage>> {
+    let address = world.user(mailbox.user)?.address;
+    Ok(world.server_of(mailbox.user)?.sandbox.messages(address, mailbox.name))
+}
+
+/// What a server took is what was to be sent: once, or more often where that is right.
+fn copies(world: &World, stored: &Stored<'_>) -> Result<()> {
+    let mut taken: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut bytes = BTreeMap::new();
+    for server in world.servers.all() {
+        for mail in server.sandbox.accepted() {
+            let subject = subject_of(&mail.bytes).context("a message without subject was sent")?;
+            let known = world.truth.outgoing.get(&subject);
+            let known = known.with_context(|| format!("{subject} was sent and never asked for"))?;
+            for path in &mail.forward_paths {
+                ensure!(known.recipients.contains(path), "{subject} was sent to {path}");
+                *taken.entry((subject.clone(), path.clone())).or_default() += 1;
+            }
+            let first = bytes.entry(subject.clone()).or_insert_with(|| mail.bytes.clone());
+            let same = *first == mail.bytes || known.withdrawn != Deleted::No;
+            ensure!(same, "{subject} was sent with other bytes the second time");
+        }
+    }
+    for (subject, outgoing) in &world.truth.outgoing {
+        let entity = stored.outgoing.get(subject.as_str());
+        let server = world.server_of(outgoing.user)?;
+        let doubts = server.doubts() - outgoing.doubts_before;
+        let resends = world.user(outgoing.user)?.resends || outgoing.withdrawn != Deleted::No;
+        let most = if resends { 1 + doubts } else { 1 };
+        let copies = |to: &String| {
+            taken.get(&(subject.clone(), to.clone())).copied().unwrap_or_default()
+        };
+        for to in &outgoing.recipients {
+            ensure!(copies(to) <= most, "{to} has {subject} {} times", copies(to));
+        }
+        let Some(entity) = entity else {
+            let may_be_gone = !outgoing.is_acknowledged || outgoing.deleted != Deleted::No;
+            ensure!(may_be_gone, "{subject} is gone, and the client was told that it is kept");
+            continue;
+        };
+        ensure!(outgoing.deleted != Deleted::Yes, "{subject} is back although it was deleted");
+        let refusals = server.refusals() - outgoing.refusals_before;
+        let sent = |to: &String| copies(to) > 0;
+        let (state, code) = (entity.text("messageState"), entity.text("errorCode"));
+        match (state, code) {
+            (Some("sending"), _) => {}
+            (None, _) if outgoing.withdrawn != Deleted::No => {}
+            (Some("sent"), _) => {
+                ensure!(outgoing.recipients.iter().all(sent), "{subject} is `sent` and was not");
+            }
+            (Some("error"), Some("uncertain")) => {
+                ensure!(doubts > 0, "{subject} is uncertain, and nothing was");
+            }
+            (Some("error"), Some("refused")) => {
+                ensure!(refusals > 0, "{subject} is refused, and nobody refused it");
+            }
+            (state, code) => {
+                let text = entity.text("errorText").unwrap_or_default();
+                bail!("{subject} is {state:?} {code:?}: {text}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The subject of a message that was sent.
+fn subject_of(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().find_map(|line| line.strip_prefix("Subject: "))?;
+    Some(line.trim().to_owned())
+}
+
+/// The accounts of a server that is well never wait for those of another.
+fn prompt(world: &World, process: &Process, stored: &Stored<'_>) -> Result<()> {
+    let now = world.time.passed();
+    let is_long_ago = |at: Duration| at + PROMPT < now;
+    if !is_long_ago(process.began) {
+        return Ok(());
+    }
+    let calm: BTreeSet<usize> =
+        (0..USERS.len()).filter(|user| USERS.get(*user).is_some_and(|u| u.server == 1)).collect();
+    let is_up = |user: &usize| {
+        let account = world.truth.accounts.get(user);
+        calm.contains(user) && account.and_then(|a| a.enabled_at).is_some_and(is_long_ago)
+    };
+    for (subject, arrival) in &world.truth.arrivals {
+        let folder = world.truth.folders.get(&arrival.mailbox);
+        let is_due = is_up(&arrival.mailbox.user)
+            && folder.and_then(|folder| folder.enabled_at).is_some_and(is_long_ago)
+            && is_long_ago(arrival.at)
+            && !arrival.removed_by_others
+            && arrival.deleted == Deleted::No;
+        let is_there = stored.received.contains_key(subject.as_str());
+        ensure!(!is_due || is_there, "{subject} waits, and its server is well");
+    }
+    for (subject, outgoing) in &world.truth.outgoing {
+        let is_due = is_up(&outgoing.user) && is_long_ago(outgoing.at);
+        let state = stored.outgoing.get(subject.as_str()).and_then(|e| e.text("messageState"));
+        ensure!(!is_due || state != Some("sending"), "{subject} waits, and its server is well");
+    }
+    Ok(())
+}
+
+/// What is still missing in the end, when all servers are well; `None` when nothing is.
+///
+/// # Errors
+///
+/// Says what must always hold and does not.
+pub async fn missing(world: &mut World, process: &Process) -> Result<Option<String>> {
+    let entities = always(world, process).await?;
+    let stored = sort(&entities)?;
+    for (subject, arrival) in &world.truth.arrivals {
+        let there = in_mailbox(world, arrival.mailbox)?;
+        let is_there = there.iter().any(|message| message.bytes == arrival.bytes);
+        let is_recorded = stored.received.contains_key(subject.as_str());
+        if is_there && !is_recorded && arrival.deleted == Deleted::No {
+            return Ok(Some(format!("{subject} is in its mailbox and not recorded")));
+        }
+    }
+    for (subject, outgoing) in &world.truth.outgoing {
+        let entity = stored.outgoing.get(subject.as_str());
+        let state = entity.and_then(|entity| entity.text("messageState"));
+        if state == Some("sending") {
+            return Ok(Some(format!("{subject} is still `sending`")));
+        }
+        if outgoing.withdrawn == Deleted::Yes && entity.is_some() && state.is_some() {
+            bail!("{subject} was taken back and is {state:?}");
+        }
+    }
+    for folder in client::list(&process.store, builtin::FOLDERS).await? {
+        let number = |name: &str| folder.number(name).unwrap_or_default();
+        if folder.is_set("enabled")
+            && (number("pendingCount") != 0 || number("serverCount") != number("storedCount"))
+        {
+            return Ok(Some(format!("folder {:?} is not complete", folder.text("title"))));
+        }
+    }
+    for account in client::list(&process.store, builtin::ACCOUNTS).await? {
+        if account.text("state") != Some("ready") {
+            let (address, text) = (account.text("address"), account.text("statusText"));
+            return Ok(Some(format!("account {address:?} is not ready: {text:?}")));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,262 @@
+//! Events: what happens next, by chance, as far as the plan lets it.
+
+use crate::client;
+use crate::faults;
+use crate::mail;
+use crate::process::Process;
+use crate::servers::PASSWORD;
+use crate::servers::Reach;
+use crate::servers::Server;
+use crate::servers::USERS;
+use crate::servers::WORK;
+use crate::truth::Arrival;
+use crate::truth::Deleted;
+use crate::truth::Mailbox;
+use crate::world::World;
+use anyhow::Context;
+use anyhow::Result;
+use postroom_model::builtin;
+use postroom_sandbox::StoredMessage;
+use serde_json::json;
+use uuid::Uuid;
+
+/// One thing happens.
+///
+/// # Errors
+///
+/// When a client is refused what it may do.
+pub async fn happen(world: &mut World, process: &Process) -> Result<()> {
+    let plan = world.plan;
+    let server = world.chance.usize(..2);
+    let may_fail = server == 0 || !plan.calm;
+    match world.chance.u8(..24) {
+        0..6 => arrive(world),
+        6..10 => {
+            let user = world.chance.usize(..USERS.len());
+            for _ in 0..world.chance.usize(1..4) {
+                client::submit(world, &process.store, user).await?;
+            }
+            Ok(())
+        }
+        10..12 if plan.imap_faults && may_fail => fault(world, server, Fault::Imap),
+        12..14 if plan.smtp_faults && may_fail => fault(world, server, Fault::Smtp),
+        14 if plan.refusals && may_fail => fault(world, server, Fault::Refusal),
+        15 => mend(world, server),
+        16 if plan.outages && may_fail => outage(world, server),
+        17 if plan.jumps => {
+            jump(world);
+            Ok(())
+        }
+        18 | 19 if plan.changes => change(world, process).await,
+        20 if plan.deletions => delete_received(world, process).await,
+        21 if plan.deletions => delete_outgoing(world, process).await,
+        22 | 23 if plan.others => others(world),
+        _ => Ok(()),
+    }
+}
+
+fn any_mailbox(world: &mut World) -> Mailbox {
+    let user = world.chance.usize(..USERS.len());
+    let name = if world.chance.bool() { "INBOX" } else { WORK };
+    Mailbox { user, name }
+}
+
+/// Mail comes.
+fn arrive(world: &mut World) -> Result<()> {
+    let mailbox = any_mailbox(world);
+    for _ in 0..world.chance.usize(1..6) {
+        let subject = world.truth.subject("in");
+        let bytes = mail::make(&mut world.chance, &subject);
+        let address = world.user(mailbox.user)?.address;
+        let server = world.server_of(mailbox.user)?;
+        let uid = server.sandbox.deliver(address, mailbox.name, bytes.clone())?;
+        let arrival = Arrival {
+            mailbox,
+            bytes,
+            at: world.time.passed(),
+            removed_by_others: false,
+            seen_by_others: false,
+            deleted: Deleted::No,
+            verified: None,
+        };
+        world.truth.arrivals.insert(subject.clone(), arrival);
+        world.note(&format!("{subject} arrives: {mailbox:?} UID {uid}"));
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Imap,
+    Smtp,
+    Refusal,
+}
+
+/// Something goes wrong from now on.
+fn fault(world: &mut World, server: usize, kind: Fault) -> Result<()> {
+    let rule = match kind {
+        Fault::Imap => faults::imap(&mut world.chance),
+        Fault::Smtp => faults::smtp(&mut world.chance),
+        Fault::Refusal => faults::refusal(&mut world.chance),
+    };
+    world.note(&format!("server {server}: {rule:?}"));
+    world.servers.get(server)?.script(rule, matches!(kind, Fault::Refusal));
+    Ok(())
+}
+
+/// One of the things that go wrong does not any more.
+fn mend(world: &mut World, server: usize) -> Result<()> {
+    let count = world.servers.get(server)?.faults_count();
+    if count > 0 {
+        let place = world.chance.usize(..count);
+        world.note(&format!("server {server}: fault {place} is mended"));
+        world.servers.get(server)?.unscript(place);
+    }
+    Ok(())
+}
+
+/// A server goes down or comes back, cuts connections, or refuses logins.
+fn outage(world: &mut World, server: usize) -> Result<()> {
+    let what = world.chance.u8(..5);
+    world.note(&format!("server {server}: outage {what}"));
+    let at = world.servers.get(server)?;
+    match what {
+        0 => at.set_reach(Reach::Refuses),
+        1 => at.set_reach(Reach::Silent),
+        2 => at.cut(),
+        3 => at.sandbox.edit(|state| state.refuse_logins(None, Some(2))),
+        _ => at.set_reach(Reach::Up),
+    }
+    Ok(())
+}
+
+/// The time of day jumps, by seconds or by days.
+fn jump(world: &mut World) {
+    let longest: i64 = if world.chance.bool() { 120_000 } else { 3 * 86_400_000 };
+    let ms = world.chance.i64(-longest..longest);
+    world.note(&format!("the time of day jumps by {} s", ms / 1000));
+    world.time.jump(ms);
+}
+
+/// A client changes the configuration.
+async fn change(world: &mut World, process: &Process) -> Result<()> {
+    let mailbox = any_mailbox(world);
+    let store = &process.store;
+    let id = world.truth.folders.get(&mailbox).context("no such folder")?.id;
+    let what = world.chance.u8(..7);
+    world.note(&format!("client: change {what} of {mailbox:?}"));
+    let values = match what {
+        0 => return client::enable_folder(world, store, mailbox, false).await,
+        1 => return client::enable_folder(world, store, mailbox, true).await,
+        2 => return client::enable_account(world, store, mailbox.user, false).await,
+        3 => return client::enable_account(world, store, mailbox.user, true).await,
+        4 => {
+            if let Some(folder) = world.truth.folders.get_mut(&mailbox) {
+                folder.may_delete = true;
+            }
+            json!({"deleteOnServer": true})
+        }
+        5 => {
+            if let Some(folder) = world.truth.folders.get_mut(&mailbox) {
+                folder.may_mark = true;
+            }
+            json!({"options": {"keep_unseen": false}})
+        }
+        _ => json!({"deleteOnServer": false, "options": {}}),
+    };
+    client::change(store, builtin::FOLDERS, id, values).await?;
+    Ok(())
+}
+
+/// A client deletes a message that was received.
+async fn delete_received(world: &mut World, process: &Process) -> Result<()> {
+    let received = client::list(&process.store, builtin::MESSAGES).await?;
+    let received: Vec<_> =
+        received.iter().filter(|m| m.text("messageDirection") == Some("in")).collect();
+    let Some(entity) = world.chance.choice(&received) else {
+        return Ok(());
+    };
+    let subject = entity.text("subject").unwrap_or_default().to_owned();
+    let Some(arrival) = world.truth.arrivals.get_mut(&subject) else {
+        return Ok(());
+    };
+    arrival.deleted = Deleted::Asked;
+    let deleted = client::delete(&process.store, entity.id).await?;
+    arrival.deleted = deleted;
+    world.note(&format!("client: delete {subject}: {deleted:?}"));
+    Ok(())
+}
+
+/// A client deletes a message that was to be sent, or takes it back.
+async fn delete_outgoing(world: &mut World, process: &Process) -> Result<()> {
+    let kept = world.truth.outgoing.iter().filter(|(_, one)| one.deleted == Deleted::No);
+    let kept: Vec<(String, Uuid)> = kept.map(|(subject, one)| (subject.clone(), one.id)).collect();
+    let Some((subject, id)) = world.chance.choice(&kept).cloned() else {
+        return Ok(());
+    };
+    if world.chance.bool() {
+        return client::withdraw(world, &process.store, &subject).await;
+    }
+    if let Some(outgoing) = world.truth.outgoing.get_mut(&subject) {
+        outgoing.deleted = Deleted::Asked;
+        let deleted = client::delete(&process.store, id).await?;
+        outgoing.deleted = deleted;
+        world.note(&format!("client: delete {subject}: {deleted:?}"));
+    }
+    Ok(())
+}
+
+/// Somebody else works in a mailbox, or the server numbers its messages anew.
+fn others(world: &mut World) -> Result<()> {
+    let mailbox = any_mailbox(world);
+    let address = world.user(mailbox.user)?.address;
+    let messages = world.server_of(mailbox.user)?.sandbox.messages(address, mailbox.name);
+    let chosen = world.chance.choice(&messages).cloned();
+    match (world.chance.u8(..4), chosen) {
+        (0, Some(message)) => {
+            note_others(world, &message, true);
+            let server = world.server_of(mailbox.user)?;
+            in_mailbox(server, address, mailbox, |found| drop(found.expunge(message.uid)))
+        }
+        (1, Some(message)) => {
+            note_others(world, &message, false);
+            let server = world.server_of(mailbox.user)?;
+            in_mailbox(server, address, mailbox, |found| {
+                found.set_flags(message.uid, vec!["\\Seen".to_owned()]);
+            })
+        }
+        (2, _) => {
+            let (validity, first) = (world.chance.u32(1..1_000_000), world.chance.u32(1..5));
+            world.note(&format!("{mailbox:?} is numbered anew: {validity} from {first} on"));
+            let server = world.server_of(mailbox.user)?;
+            in_mailbox(server, address, mailbox, |found| found.renumber(validity, first))
+        }
+        _ => {
+            // The password is another for a while; who has it is let in.
+            world.note(&format!("server: password of {address} is saved again"));
+            world.server_of(mailbox.user)?.sandbox.add_user(address, PASSWORD);
+            Ok(())
+        }
+    }
+}
+
+/// Notes what others do with a message.
+fn note_others(world: &mut World, message: &StoredMessage, removes: bool) {
+    let known = world.truth.arrivals.iter_mut().find(|(_, one)| one.bytes == message.bytes);
+    if let Some((subject, arrival)) = known {
+        let line = format!("others: {subject} is {}", if removes { "removed" } else { "seen" });
+        arrival.removed_by_others |= removes;
+        arrival.seen_by_others = true;
+        world.note(&line);
+    }
+}
+
+fn in_mailbox(
+    server: &Server,
+    address: &str,
+    mailbox: Mailbox,
+    change: impl FnOnce(&mut postroom_sandbox::Mailbox),
+) -> Result<()> {
+    server.sandbox.edit(|state| state.mailbox_mut(address, mailbox.name).map(change))?;
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! The mail servers: two sandboxes in memory, and the network that leads to them.
+
+use crate::time::SimulatedTime;
+use anyhow::Context;
+use anyhow::Result;
+use postroom_net::Dialed;
+use postroom_net::Network;
+use postroom_sandbox::Point;
+use postroom_sandbox::Protocol;
+use postroom_sandbox::Rule;
+use postroom_sandbox::RuleId;
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxConfig;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+/// The ports of both servers.
+pub const IMAP_PORT: u16 = 143;
+/// The port of submission.
+pub const SMTP_PORT: u16 = 587;
+/// The password of every user.
+pub const PASSWORD: &str = "secret";
+/// The mailbox that each user has beside INBOX and the usual ones.
+pub const WORK: &str = "Work";
+
+/// A user of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// The mail address, which is the login too.
+    pub address: &'static str,
+    /// The place of the server in [`HOSTS`].
+    pub server: usize,
+    /// Whether another copy is wanted of a message whose outcome is unknown.
+    pub resends: bool,
+}
+
+/// The hosts of the servers.
+pub const HOSTS: [&str; 2] = ["one.test", "two.test"];
+/// All users.
+pub const USERS: [User; 3] = [
+    User { address: "anna@one.test", server: 0, resends: true },
+    User { address: "bert@one.test", server: 0, resends: false },
+    User { address: "carl@two.test", server: 1, resends: false },
+];
+
+/// How the network treats who dials a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It answers.
+    Up,
+    /// It refuses connections.
+    Refuses,
+    /// Nothing comes back.
+    Silent,
+}
+
+/// One server, and what went wrong there so far.
+pub struct Server {
+    /// The server.
+    pub sandbox: Sandbox,
+    reach: Mutex<Reach>,
+    faults: Mutex<Faults>,
+}
+
+/// The rules in force, and how often those acted that are no more.
+#[derive(Debug, Default)]
+struct Faults {
+    active: Vec<Fault>,
+    doubts: u64,
+    refusals: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Fault {
+    rule: RuleId,
+    leaves_doubt: bool,
+    refuses: bool,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+/// All servers.
+#[derive(Debug)]
+pub struct Servers(Vec<Server>);
+
+impl Servers {
+    /// Servers with all users.
+    ///
+    /// # Errors
+    ///
+    /// When a sandbox cannot be made.
+    pub fn new(time: &Arc<SimulatedTime>) -> Result<Arc<Self>> {
+        let mut servers = vec![];
+        for server in 0..HOSTS.len() {
+            let users = USERS.iter().filter(|user| user.server == server);
+            let time = Arc::clone(time);
+            let config = SandboxConfig {
+                users: users.map(|user| (user.address.to_owned(), PASSWORD.to_owned())).collect(),
+                tls: false,
+                now_ms: Arc::new(move || time.server_ms()),
+                ..SandboxConfig::default()
+            };
+            let sandbox = Sandbox::in_memory(&config)?;
+            for (user, _) in &config.users {
+                sandbox.create_mailbox(user, WORK)?;
+            }
+            let (reach, faults) = (Mutex::new(Reach::Up), Mutex::default());
+            servers.push(Server { sandbox, reach, faults });
+        }
+        Ok(Arc::new(Self(servers)))
+    }
+
+    /// One server.
+    ///
+    /// # Errors
+    ///
+    /// When there is none at that place.
+    pub fn get(&self, server: usize) -> Result<&Server> {
+        self.0.get(server).context("there is no such server")
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Server> {
+        self.0.iter()
+    }
+}
+
+impl Server {
+    /// From now on the network treats it so.
+    pub fn set_reach(&self, reach: Reach) {
+        *lock(&self.reach) = reach;
+        if reach != Reach::Up {
+            self.cut();
+        }
+    }
+
+    /// Cuts off all connections.
+    pub fn cut(&self) {
+        lock(&self.faults).doubts += 1;
+        self.sandbox.hang_up();
+    }
+
+    /// The process of the clients has died.
+    pub fn client_died(&self) {
+        lock(&self.faults).doubts += 1;
+    }
+
+    /// Makes something go wrong. `refuses`: a message may be refused for good by it.
+    pub fn script(&self, rule: Rule, refuses: bool) {
+        let leaves_doubt = !matches!(
+            rule.on,
+            Point::ImapConnect
+                | Point::ImapGreeting
+                | Point::ImapCommand(_)
+                | Point::ImapDone(_)
+                | Point::ImapMessage(_)
+        );
+        let rule = self.sandbox.script(rule);
+        lock(&self.faults).active.push(Fault { rule, leaves_doubt, refuses });
+    }
+
+    /// Takes one of the rules out of force: that at `place`, of [`Self::faults_count`].
+    pub fn unscript(&self, place: usize) {
+        let mut faults = lock(&self.faults);
+        if place < faults.active.len() {
+            let fault = faults.active.swap_remove(place);
+            let acted = u64::from(self.sandbox.acted_count(fault.rule));
+            faults.doubts += if fault.leaves_doubt { acted } else { 0 };
+            faults.refusals += if fault.refuses { acted } else { 0 };
+            self.sandbox.unscript(fault.rule);
+        }
+    }
+
+    /// How many rules are in force.
+    #[must_use]
+    pub fn faults_count(&self) -> usize {
+        lock(&self.faults).active.len()
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn heal(&self) {
+        while self.faults_count() > 0 {
+            self.unscript(0);
+        }
+        *lock(&self.reach) = Reach::Up;
+    }
+
+    /// How often the outcome of a message may have become unknown so far.
+    #[must_use]
+    pub fn doubts(&self) -> u64 {
+        let faults = lock(&self.faults);
+        let acted = |fault: &Fault| u64::from(self.sandbox.acted_count(fault.rule));
+        let active = faults.active.iter().filter(|fault| fault.leaves_doubt);
+        faults.doubts + active.map(acted).sum::<u64>()
+    }
+
+    /// How often a message may have been refused for good so far.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        let faults = lock(&self.faults);
+        let acted = |fault: &Fault| u64::from(self.sandbox.acted_count(fault.rule));
+        let active = faults.active.iter().filter(|fault| fault.refuses);
+        faults.refusals + active.map(acted).sum::<u64>()
+    }
+}
+
+/// Leads to the servers.
+#[derive(Debug)]
+pub struct Wires(pub Arc<Servers>);
+
+impl Network for Wires {
+    fn dial(&self, host: &str, port: u16) -> Dialed {
+        let (servers, host) = (Arc::clone(&self.0), host.to_owned());
+        Box::pin(async move {
+            let place = HOSTS.iter().position(|known| *known == host);
+            let server = place.and_then(|place| servers.get(place).ok());
+            let protocol = match port {
+                IMAP_PORT => Some(Protocol::Imap),
+                SMTP_PORT => Some(Protocol::Smtp),
+                _ => None,
+            };
+            let (Some(server), Some(protocol)) = (server, protocol) else {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            };
+            let reach = *lock(&server.reach);
+            match reach {
+                Reach::Up => Ok(server.sandbox.connect(protocol)),
+                Reach::Refuses => Err(io::ErrorKind::ConnectionRefused.into()),
+                Reach::Silent => std::future::pending().await,
+            }
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,112 @@
+//! The truth: what the simulation knows from outside of what was put into the world.
+
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Whether a client has deleted something, as far as the client knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It has not.
+    No,
+    /// It asked for it and had no answer: both is right.
+    Asked,
+    /// It has, and was told so.
+    Yes,
+}
+
+/// A mailbox of a user that is monitored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mailbox {
+    /// The place of the user in [`crate::servers::USERS`].
+    pub user: usize,
+    /// Its name.
+    pub name: &'static str,
+}
+
+/// A message that was put into a mailbox.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Where it was put.
+    pub mailbox: Mailbox,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// When it was put there.
+    pub at: Duration,
+    /// Whether somebody else than the engine has removed it.
+    pub removed_by_others: bool,
+    /// Whether somebody else than the engine has marked it `\Seen`.
+    pub seen_by_others: bool,
+    /// Whether a client has deleted its entity.
+    pub deleted: Deleted,
+    /// The entity whose bytes were compared already.
+    pub verified: Option<Uuid>,
+}
+
+/// A message that a client wants to have sent.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its id.
+    pub id: Uuid,
+    /// The place of the user in [`crate::servers::USERS`].
+    pub user: usize,
+    /// Its recipients.
+    pub recipients: Vec<String>,
+    /// When it was created.
+    pub at: Duration,
+    /// Whether the client was told that it is kept.
+    pub is_acknowledged: bool,
+    /// How often an outcome had become unknown at its server before.
+    pub doubts_before: u64,
+    /// How often a message had been refused for good at its server before.
+    pub refusals_before: u64,
+    /// Whether a client has deleted its entity.
+    pub deleted: Deleted,
+    /// Whether a client has taken it back, and was told so or not.
+    pub withdrawn: Deleted,
+}
+
+/// What is known of a folder.
+#[derive(Debug, Default)]
+pub struct Folder {
+    /// Its id.
+    pub id: Uuid,
+    /// Whether the engine may delete messages at the server, or ever might.
+    pub may_delete: bool,
+    /// Whether the engine may mark messages `\Seen`, or ever might.
+    pub may_mark: bool,
+    /// Since when it is monitored without a break; `None`: it is not.
+    pub enabled_at: Option<Duration>,
+}
+
+/// What is known of an account.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Its id.
+    pub id: Uuid,
+    /// Since when it is enabled without a break; `None`: it is not.
+    pub enabled_at: Option<Duration>,
+}
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub struct Truth {
+    /// The accounts, by user.
+    pub accounts: BTreeMap<usize, Account>,
+    /// The monitored folders.
+    pub folders: BTreeMap<Mailbox, Folder>,
+    /// The messages that arrived, by subject.
+    pub arrivals: BTreeMap<String, Arrival>,
+    /// The messages that are to be sent, by subject.
+    pub outgoing: BTreeMap<String, Outgoing>,
+    count: u64,
+}
+
+impl Truth {
+    /// A subject that no other message has.
+    pub fn subject(&mut self, kind: &str) -> String {
+        self.count += 1;
+        format!("{kind}-{}", self.count)
+    }
+}

@@ -1,0 +1,145 @@
+//! The world of one simulation.
+
+use crate::servers::Server;
+use crate::servers::Servers;
+use crate::servers::USERS;
+use crate::servers::User;
+use crate::time::SimulatedTime;
+use crate::truth::Truth;
+use anyhow::Context;
+use anyhow::Result;
+use fastrand::Rng;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many lines of the history a failure shows.
+const HISTORY_MAX: usize = 400;
+
+/// What a seed lets happen. Not everything happens in each: what is frequent hides what is rare.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How many events there are.
+    pub events: usize,
+    /// Whether the process is killed.
+    pub kills: bool,
+    /// Whether something goes wrong in IMAP.
+    pub imap_faults: bool,
+    /// Whether something goes wrong in SMTP.
+    pub smtp_faults: bool,
+    /// Whether servers refuse messages for good.
+    pub refusals: bool,
+    /// Whether servers go down, and cut connections.
+    pub outages: bool,
+    /// Whether the time of day jumps.
+    pub jumps: bool,
+    /// Whether clients change the configuration.
+    pub changes: bool,
+    /// Whether clients delete and take back messages.
+    pub deletions: bool,
+    /// Whether others work in the mailboxes, and servers number messages anew.
+    pub others: bool,
+    /// Whether the second server stays well, so that its account must never wait.
+    pub calm: bool,
+}
+
+impl Plan {
+    fn of(chance: &mut Rng) -> Self {
+        Self {
+            events: chance.usize(15..60),
+            kills: chance.u8(..4) > 0,
+            imap_faults: chance.bool(),
+            smtp_faults: chance.bool(),
+            refusals: chance.u8(..4) == 0,
+            outages: chance.bool(),
+            jumps: chance.u8(..4) == 0,
+            changes: chance.bool(),
+            deletions: chance.bool(),
+            others: chance.bool(),
+            calm: chance.u8(..3) > 0,
+        }
+    }
+}
+
+/// The world.
+#[derive(Debug)]
+pub struct World {
+    /// What may happen.
+    pub plan: Plan,
+    /// What happens.
+    pub chance: Rng,
+    /// When it happens.
+    pub time: Arc<SimulatedTime>,
+    /// The servers.
+    pub servers: Arc<Servers>,
+    /// What is known from outside.
+    pub truth: Truth,
+    history: VecDeque<String>,
+    hash: blake3::Hasher,
+}
+
+impl World {
+    /// The world of a seed.
+    ///
+    /// # Errors
+    ///
+    /// When the servers cannot be made.
+    pub fn new(seed: u64) -> Result<Self> {
+        let mut chance = Rng::with_seed(seed);
+        let time = Arc::new(SimulatedTime::new(chance.u64(..)));
+        let servers = Servers::new(&time)?;
+        let plan = Plan::of(&mut chance);
+        let (truth, history, hash) = (Truth::default(), VecDeque::new(), blake3::Hasher::new());
+        let mut world = Self { plan, chance, time, servers, truth, history, hash };
+        world.note(&format!("{plan:?}"));
+        Ok(world)
+    }
+
+    /// A user by place.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn user(&self, place: usize) -> Result<User> {
+        USERS.get(place).copied().context("there is no such user")
+    }
+
+    /// The server of a user.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn server_of(&self, user: usize) -> Result<&Server> {
+        self.servers.get(self.user(user)?.server)
+    }
+
+    /// Adds a line to the history.
+    pub fn note(&mut self, line: &str) {
+        let passed = self.time.passed();
+        let line = format!("{:>9.3} s  {line}", passed.as_secs_f64());
+        self.hash.update(line.as_bytes());
+        self.history.push_back(line);
+        if self.history.len() > HISTORY_MAX {
+            self.history.pop_front();
+        }
+    }
+
+    /// The last lines of the history.
+    #[must_use]
+    pub fn history(&self) -> String {
+        self.history.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// A hash of the whole history and of every line that the servers were told.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = self.hash.clone();
+        for server in self.servers.all() {
+            server.sandbox.look(|state| {
+                for line in state.transcript() {
+                    hash.update(line.text.as_bytes());
+                }
+            });
+        }
+        hash.finalize().to_hex().as_str().get(..16).unwrap_or_default().to_owned()
+    }
+}
