@@ -8,6 +8,7 @@ mod arguments;
 mod bench;
 mod fuzz;
 mod kill_loop;
+mod simulate;
 mod test;
 mod tidy;
 
@@ -23,6 +24,8 @@ cargo xtask CHORE
   fuzz [NAME] [--seconds N]   one fuzz target, or all, for N seconds each (default 60)
   kill-loop [--kills N] [--count N] [--seed N]
                               kill Postroom again and again while it loads a mailbox
+  simulate [--seeds N] [--first N] [--threads N] [--log]
+                              the engine in simulated time with seeded faults (default 100 seeds)
   bench receive [--count N] [--runs N] [--kind a|b|c|t]
                               Postroom and mbsync on the same mailbox, in turns
   bench mime [FILE..]         the parser and two others on the same messages
@@ -49,6 +52,7 @@ fn run(arguments: &mut Arguments) -> Result<()> {
         "test" => test::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "kill-loop" => kill_loop::run(arguments),
+        "simulate" => simulate::run(arguments),
         "bench" => bench::run(arguments),
         "oracle" => bench::example("postroom-mime", "oracle", arguments),
         "" | "help" | "--help" | "-h" => {

@@ -10,9 +10,8 @@ use crate::backoff;
 use crate::receive::Left;
 use crate::shared::Shared;
 use postroom_imap::MailboxName;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -99,9 +98,9 @@ pub struct Trouble {
 /// The visits to the folders of an account.
 #[derive(Debug, Default)]
 pub struct Polls {
-    visits: HashMap<Uuid, Visit>,
+    visits: BTreeMap<Uuid, Visit>,
     /// The folders whose mailboxes the last survey did not find.
-    missing: HashSet<Uuid>,
+    missing: BTreeSet<Uuid>,
 }
 
 impl Polls {

@@ -33,7 +33,7 @@ use crate::survey::survey;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
 use postroom_store::FolderReport;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -71,7 +71,7 @@ pub async fn run(
     let mut receiver = Receiver {
         reporter,
         shared,
-        known: HashMap::new(),
+        known: BTreeMap::new(),
         alone: Alone::default(),
         late: 0,
         polls: Polls::default(),
@@ -121,7 +121,7 @@ pub async fn run(
 struct Receiver {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
-    known: HashMap<Uuid, Known>,
+    known: BTreeMap<Uuid, Known>,
     /// The messages that are fetched on a connection of their own.
     alone: Alone,
     /// How many of them in a row arrived late. Then the server is slow, and the messages are fine.

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use postroom_store::AccountRow;
 use postroom_store::Store;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -114,7 +114,7 @@ async fn supervise(
     let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
     let mut stranded = tokio::spawn(stranded::run(Arc::clone(&shared), stop.clone()));
     let mut fleet =
-        Fleet { shared, running: HashMap::new(), stopping: HashMap::new(), is_ending: false };
+        Fleet { shared, running: BTreeMap::new(), stopping: BTreeMap::new(), is_ending: false };
     loop {
         if jobs.is_finished() && !stop.is_cancelled() {
             wait_for(Some(jobs)).await;
@@ -156,10 +156,10 @@ async fn supervise(
 /// The running accounts.
 struct Fleet {
     shared: Arc<Shared>,
-    running: HashMap<Uuid, Running>,
+    running: BTreeMap<Uuid, Running>,
     /// Accounts whose sender still finishes a message. Only a new sender of the same account waits
     /// for it.
-    stopping: HashMap<Uuid, JoinHandle<()>>,
+    stopping: BTreeMap<Uuid, JoinHandle<()>>,
     /// Whether the engine stops. Then the next start recovers the queue.
     is_ending: bool,
 }

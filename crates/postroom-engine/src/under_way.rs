@@ -1,6 +1,6 @@
 //! The messages that are being sent now, so that a stop can say what it waits for.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 #[derive(Debug, Default)]
 pub struct UnderWay {
     /// The address of the account, by the id of the message.
-    messages: Mutex<HashMap<Uuid, String>>,
+    messages: Mutex<BTreeMap<Uuid, String>>,
 }
 
 /// One message is under way for as long as this lives.

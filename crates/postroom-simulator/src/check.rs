@@ -1,11 +1,11 @@
 //! The checks: what must hold at any time, and what must hold in the end.
 
 use crate::client;
-use crate::process::Process;
+use crate::process::EngineProcess;
 use crate::servers::USERS;
-use crate::truth::Arrival;
+use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
-use crate::truth::Mailbox;
+use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
@@ -13,6 +13,7 @@ use anyhow::bail;
 use anyhow::ensure;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::builtin::files;
 use postroom_sandbox::StoredMessage;
@@ -26,7 +27,7 @@ use std::time::Duration;
 const PROMPT: Duration = Duration::from_secs(75);
 
 /// What the store has, sorted.
-struct Stored<'a> {
+struct StoredMessages<'a> {
     received: BTreeMap<&'a str, Vec<&'a Entity>>,
     outgoing: BTreeMap<&'a str, &'a Entity>,
 }
@@ -36,7 +37,7 @@ struct Stored<'a> {
 /// # Errors
 ///
 /// Says what does not hold.
-pub async fn always(world: &mut World, process: &Process) -> Result<Vec<Entity>> {
+pub async fn always(world: &mut World, process: &EngineProcess) -> Result<Vec<Entity>> {
     let entities = client::list(&process.store, builtin::MESSAGES).await?;
     let stored = sort(&entities)?;
     verify_bytes(world, &process.store, &stored).await?;
@@ -56,8 +57,8 @@ pub async fn always(world: &mut World, process: &Process) -> Result<Vec<Entity>>
     Ok(entities)
 }
 
-fn sort(entities: &[Entity]) -> Result<Stored<'_>> {
-    let mut stored = Stored { received: BTreeMap::new(), outgoing: BTreeMap::new() };
+fn sort(entities: &[Entity]) -> Result<StoredMessages<'_>> {
+    let mut stored = StoredMessages { received: BTreeMap::new(), outgoing: BTreeMap::new() };
     for entity in entities {
         let subject = entity.text("subject").unwrap_or_default();
         if entity.text("messageDirection") == Some("in") {
@@ -71,12 +72,7 @@ fn sort(entities: &[Entity]) -> Result<Stored<'_>> {
 }
 
 /// A message is recorded once, for the folder where it is.
-fn recorded(
-    world: &World,
-    subject: &str,
-    arrival: &Arrival,
-    found: &[&Entity],
-) -> Result<()> {
+fn recorded(world: &World, subject: &str, arrival: &ArrivedMail, found: &[&Entity]) -> Result<()> {
     ensure!(found.len() <= 1, "{subject} is recorded {} times", found.len());
     ensure!(arrival.deleted != Deleted::Yes, "{subject} is back although a client deleted it");
     let folder = world.truth.folders.get(&arrival.mailbox).map(|folder| folder.id);
@@ -91,7 +87,7 @@ fn recorded(
 }
 
 /// What was recorded has the very bytes.
-async fn verify_bytes(world: &mut World, store: &Store, stored: &Stored<'_>) -> Result<()> {
+async fn verify_bytes(world: &mut World, store: &Store, stored: &StoredMessages<'_>) -> Result<()> {
     for (subject, found) in &stored.received {
         let Some(arrival) = world.truth.arrivals.get_mut(*subject) else {
             continue;
@@ -117,7 +113,7 @@ async fn verify_bytes(world: &mut World, store: &Store, stored: &Stored<'_>) -> 
 }
 
 /// Nothing was deleted or marked at a server that should not have been.
-fn at_servers(world: &World, stored: &Stored<'_>) -> Result<()> {
+fn at_servers(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
     let mut there = BTreeMap::new();
     for mailbox in world.truth.folders.keys() {
         there.insert(*mailbox, in_mailbox(world, *mailbox)?);
@@ -144,13 +140,13 @@ fn at_servers(world: &World, stored: &Stored<'_>) -> Result<()> {
     Ok(())
 }
 
-fn in_mailbox(world: &World, mailbox: Mailbox) -> Result<Vec<StoredMessage>> {
+fn in_mailbox(world: &World, mailbox: UserMailbox) -> Result<Vec<StoredMessage>> {
     let address = world.user(mailbox.user)?.address;
     Ok(world.server_of(mailbox.user)?.sandbox.messages(address, mailbox.name))
 }
 
 /// What a server took is what was to be sent: once, or more often where that is right.
-fn copies(world: &World, stored: &Stored<'_>) -> Result<()> {
+fn copies(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
     let mut taken: BTreeMap<(String, String), u64> = BTreeMap::new();
     let mut bytes = BTreeMap::new();
     for server in world.servers.all() {
@@ -173,9 +169,8 @@ fn copies(world: &World, stored: &Stored<'_>) -> Result<()> {
         let doubts = server.doubts() - outgoing.doubts_before;
         let resends = world.user(outgoing.user)?.resends || outgoing.withdrawn != Deleted::No;
         let most = if resends { 1 + doubts } else { 1 };
-        let copies = |to: &String| {
-            taken.get(&(subject.clone(), to.clone())).copied().unwrap_or_default()
-        };
+        let copies =
+            |to: &String| taken.get(&(subject.clone(), to.clone())).copied().unwrap_or_default();
         for to in &outgoing.recipients {
             ensure!(copies(to) <= most, "{to} has {subject} {} times", copies(to));
         }
@@ -217,7 +212,7 @@ fn subject_of(bytes: &[u8]) -> Option<String> {
 }
 
 /// The accounts of a server that is well never wait for those of another.
-fn prompt(world: &World, process: &Process, stored: &Stored<'_>) -> Result<()> {
+fn prompt(world: &World, process: &EngineProcess, stored: &StoredMessages<'_>) -> Result<()> {
     let now = world.time.passed();
     let is_long_ago = |at: Duration| at + PROMPT < now;
     if !is_long_ago(process.began) {
@@ -247,12 +242,18 @@ fn prompt(world: &World, process: &Process, stored: &Stored<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether the time that a client set has not come: the time of day went back behind it.
+fn is_later(process: &EngineProcess, entity: &Entity) -> bool {
+    let moment = entity.text("dateTime").and_then(|text| Timestamp::parse(text).ok());
+    moment.is_some_and(|moment| moment.as_ms() > process.store.clock().now_ms())
+}
+
 /// What is still missing in the end, when all servers are well; `None` when nothing is.
 ///
 /// # Errors
 ///
 /// Says what must always hold and does not.
-pub async fn missing(world: &mut World, process: &Process) -> Result<Option<String>> {
+pub async fn missing(world: &mut World, process: &EngineProcess) -> Result<Option<String>> {
     let entities = always(world, process).await?;
     let stored = sort(&entities)?;
     for (subject, arrival) in &world.truth.arrivals {
@@ -266,7 +267,8 @@ pub async fn missing(world: &mut World, process: &Process) -> Result<Option<Stri
     for (subject, outgoing) in &world.truth.outgoing {
         let entity = stored.outgoing.get(subject.as_str());
         let state = entity.and_then(|entity| entity.text("messageState"));
-        if state == Some("sending") {
+        let waits_for_time = entity.is_some_and(|entity| is_later(process, entity));
+        if state == Some("sending") && !waits_for_time {
             return Ok(Some(format!("{subject} is still `sending`")));
         }
         if outgoing.withdrawn == Deleted::Yes && entity.is_some() && state.is_some() {

@@ -1,17 +1,17 @@
 //! The clients: they write through the store, as the REST interface does for them.
 
-use crate::process::Process;
+use crate::process::EngineProcess;
 use crate::servers::HOSTS;
 use crate::servers::IMAP_PORT;
 use crate::servers::PASSWORD;
 use crate::servers::SMTP_PORT;
 use crate::servers::USERS;
 use crate::servers::WORK;
-use crate::truth::Account;
 use crate::truth::Deleted;
-use crate::truth::Folder;
-use crate::truth::Mailbox;
-use crate::truth::Outgoing;
+use crate::truth::KnownAccount;
+use crate::truth::KnownFolder;
+use crate::truth::SubmittedMail;
+use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
@@ -101,7 +101,7 @@ fn profile(server: usize, host: &str) -> Json {
 /// # Errors
 ///
 /// When something is refused, or the engine finds nothing.
-pub async fn set_up(world: &mut World, process: &Process) -> Result<()> {
+pub async fn set_up(world: &mut World, process: &EngineProcess) -> Result<()> {
     let store = &process.store;
     for (server, host) in HOSTS.iter().enumerate() {
         let profile = create(store, builtin::PROFILES, profile(server, host)).await?;
@@ -113,7 +113,7 @@ pub async fn set_up(world: &mut World, process: &Process) -> Result<()> {
             });
             let id = create(store, builtin::ACCOUNTS, account).await?;
             let enabled_at = Some(world.time.passed());
-            world.truth.accounts.insert(place, Account { id, enabled_at });
+            world.truth.accounts.insert(place, KnownAccount { id, enabled_at });
         }
     }
     let began = world.time.passed();
@@ -123,7 +123,7 @@ pub async fn set_up(world: &mut World, process: &Process) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let mailboxes: Vec<Mailbox> = world.truth.folders.keys().copied().collect();
+    let mailboxes: Vec<UserMailbox> = world.truth.folders.keys().copied().collect();
     for mailbox in mailboxes {
         enable_folder(world, store, mailbox, true).await?;
     }
@@ -142,7 +142,7 @@ async fn find_folders(world: &mut World, store: &Store) -> Result<bool> {
             let Some(found) = found else {
                 return Ok(false);
             };
-            let mailbox = Mailbox { user: *user, name };
+            let mailbox = UserMailbox { user: *user, name };
             world.truth.folders.entry(mailbox).or_default().id = found.id;
         }
     }
@@ -157,7 +157,7 @@ async fn find_folders(world: &mut World, store: &Store) -> Result<bool> {
 pub async fn enable_folder(
     world: &mut World,
     store: &Store,
-    mailbox: Mailbox,
+    mailbox: UserMailbox,
     enabled: bool,
 ) -> Result<()> {
     let folder = world.truth.folders.get_mut(&mailbox).context("no such folder")?;
@@ -165,7 +165,7 @@ pub async fn enable_folder(
     let id = folder.id;
     change(store, builtin::FOLDERS, id, json!({"enabled": enabled})).await?;
     let passed = world.time.passed();
-    if let Some(Folder { enabled_at, .. }) = world.truth.folders.get_mut(&mailbox) {
+    if let Some(KnownFolder { enabled_at, .. }) = world.truth.folders.get_mut(&mailbox) {
         *enabled_at = enabled.then_some(passed);
     }
     Ok(())
@@ -206,7 +206,7 @@ pub async fn submit(world: &mut World, store: &Store, user: usize) -> Result<()>
     let account = world.truth.accounts.get(&user).context("no such account")?.id;
     let id = store.clock().new_id();
     let server = world.server_of(user)?;
-    let outgoing = Outgoing {
+    let outgoing = SubmittedMail {
         id,
         user,
         recipients: recipients.clone(),
@@ -250,8 +250,9 @@ pub async fn withdraw(world: &mut World, store: &Store, subject: &str) -> Result
     let withdrawn = store.entity_update(place, &values, Some(current.version)).await;
     outgoing.withdrawn = match withdrawn {
         Ok(Updated::Done(_)) => Deleted::Yes,
-        Ok(Updated::Stale { .. } | Updated::Missing)
-        | Err(Error::Condition(Failed::Sending)) => Deleted::No,
+        Ok(Updated::Stale { .. } | Updated::Missing) | Err(Error::Condition(Failed::Sending)) => {
+            Deleted::No
+        }
         Err(error) => return Err(error.into()),
     };
     let line = format!("client: withdraw {subject}: {:?}", outgoing.withdrawn);
@@ -269,8 +270,9 @@ pub async fn delete(store: &Store, id: Uuid) -> Result<Deleted> {
     let place = (&Domain::default_domain(), &*class, id);
     match store.entity_delete(place, None).await {
         Ok(Updated::Done(_)) => Ok(Deleted::Yes),
-        Ok(Updated::Missing | Updated::Stale { .. })
-        | Err(Error::Condition(Failed::Sending)) => Ok(Deleted::No),
+        Ok(Updated::Missing | Updated::Stale { .. }) | Err(Error::Condition(Failed::Sending)) => {
+            Ok(Deleted::No)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -3,15 +3,15 @@
 use crate::client;
 use crate::faults;
 use crate::mail;
-use crate::process::Process;
+use crate::process::EngineProcess;
+use crate::servers::MailServer;
 use crate::servers::PASSWORD;
 use crate::servers::Reach;
-use crate::servers::Server;
 use crate::servers::USERS;
 use crate::servers::WORK;
-use crate::truth::Arrival;
+use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
-use crate::truth::Mailbox;
+use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// # Errors
 ///
 /// When a client is refused what it may do.
-pub async fn happen(world: &mut World, process: &Process) -> Result<()> {
+pub async fn happen(world: &mut World, process: &EngineProcess) -> Result<()> {
     let plan = world.plan;
     let server = world.chance.usize(..2);
     let may_fail = server == 0 || !plan.calm;
@@ -38,9 +38,9 @@ pub async fn happen(world: &mut World, process: &Process) -> Result<()> {
             }
             Ok(())
         }
-        10..12 if plan.imap_faults && may_fail => fault(world, server, Fault::Imap),
-        12..14 if plan.smtp_faults && may_fail => fault(world, server, Fault::Smtp),
-        14 if plan.refusals && may_fail => fault(world, server, Fault::Refusal),
+        10..12 if plan.imap_faults && may_fail => fault(world, server, FaultKind::Imap),
+        12..14 if plan.smtp_faults && may_fail => fault(world, server, FaultKind::Smtp),
+        14 if plan.refusals && may_fail => fault(world, server, FaultKind::Refusal),
         15 => mend(world, server),
         16 if plan.outages && may_fail => outage(world, server),
         17 if plan.jumps => {
@@ -55,10 +55,10 @@ pub async fn happen(world: &mut World, process: &Process) -> Result<()> {
     }
 }
 
-fn any_mailbox(world: &mut World) -> Mailbox {
+fn any_mailbox(world: &mut World) -> UserMailbox {
     let user = world.chance.usize(..USERS.len());
     let name = if world.chance.bool() { "INBOX" } else { WORK };
-    Mailbox { user, name }
+    UserMailbox { user, name }
 }
 
 /// Mail comes.
@@ -70,7 +70,7 @@ fn arrive(world: &mut World) -> Result<()> {
         let address = world.user(mailbox.user)?.address;
         let server = world.server_of(mailbox.user)?;
         let uid = server.sandbox.deliver(address, mailbox.name, bytes.clone())?;
-        let arrival = Arrival {
+        let arrival = ArrivedMail {
             mailbox,
             bytes,
             at: world.time.passed(),
@@ -86,21 +86,21 @@ fn arrive(world: &mut World) -> Result<()> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+enum FaultKind {
     Imap,
     Smtp,
     Refusal,
 }
 
 /// Something goes wrong from now on.
-fn fault(world: &mut World, server: usize, kind: Fault) -> Result<()> {
+fn fault(world: &mut World, server: usize, kind: FaultKind) -> Result<()> {
     let rule = match kind {
-        Fault::Imap => faults::imap(&mut world.chance),
-        Fault::Smtp => faults::smtp(&mut world.chance),
-        Fault::Refusal => faults::refusal(&mut world.chance),
+        FaultKind::Imap => faults::imap(&mut world.chance),
+        FaultKind::Smtp => faults::smtp(&mut world.chance),
+        FaultKind::Refusal => faults::refusal(&mut world.chance),
     };
     world.note(&format!("server {server}: {rule:?}"));
-    world.servers.get(server)?.script(rule, matches!(kind, Fault::Refusal));
+    world.servers.get(server)?.script(rule, matches!(kind, FaultKind::Refusal));
     Ok(())
 }
 
@@ -139,7 +139,7 @@ fn jump(world: &mut World) {
 }
 
 /// A client changes the configuration.
-async fn change(world: &mut World, process: &Process) -> Result<()> {
+async fn change(world: &mut World, process: &EngineProcess) -> Result<()> {
     let mailbox = any_mailbox(world);
     let store = &process.store;
     let id = world.truth.folders.get(&mailbox).context("no such folder")?.id;
@@ -169,7 +169,7 @@ async fn change(world: &mut World, process: &Process) -> Result<()> {
 }
 
 /// A client deletes a message that was received.
-async fn delete_received(world: &mut World, process: &Process) -> Result<()> {
+async fn delete_received(world: &mut World, process: &EngineProcess) -> Result<()> {
     let received = client::list(&process.store, builtin::MESSAGES).await?;
     let received: Vec<_> =
         received.iter().filter(|m| m.text("messageDirection") == Some("in")).collect();
@@ -188,7 +188,7 @@ async fn delete_received(world: &mut World, process: &Process) -> Result<()> {
 }
 
 /// A client deletes a message that was to be sent, or takes it back.
-async fn delete_outgoing(world: &mut World, process: &Process) -> Result<()> {
+async fn delete_outgoing(world: &mut World, process: &EngineProcess) -> Result<()> {
     let kept = world.truth.outgoing.iter().filter(|(_, one)| one.deleted == Deleted::No);
     let kept: Vec<(String, Uuid)> = kept.map(|(subject, one)| (subject.clone(), one.id)).collect();
     let Some((subject, id)) = world.chance.choice(&kept).cloned() else {
@@ -252,9 +252,9 @@ fn note_others(world: &mut World, message: &StoredMessage, removes: bool) {
 }
 
 fn in_mailbox(
-    server: &Server,
+    server: &MailServer,
     address: &str,
-    mailbox: Mailbox,
+    mailbox: UserMailbox,
     change: impl FnOnce(&mut postroom_sandbox::Mailbox),
 ) -> Result<()> {
     server.sandbox.edit(|state| state.mailbox_mut(address, mailbox.name).map(change))?;

@@ -2,7 +2,7 @@
 //! since undone. So no change is missing in the feed, and none says what was not.
 
 use crate::client;
-use crate::process::Process;
+use crate::process::EngineProcess;
 use anyhow::Result;
 use anyhow::ensure;
 use postroom_model::Domain;
@@ -45,7 +45,7 @@ impl FeedCheck {
     /// # Errors
     ///
     /// Says which entity does not follow.
-    pub async fn check(&mut self, process: &Process) -> Result<()> {
+    pub async fn check(&mut self, process: &EngineProcess) -> Result<()> {
         let store = &process.store;
         // Files have rows of their own.
         let classes = store.classes().iter().flat_map(|class| class.columns());

@@ -35,7 +35,7 @@ const MEMORY: &str = "/dev/shm";
 
 /// A running process.
 #[derive(Debug)]
-pub struct Process {
+pub struct EngineProcess {
     /// The store.
     pub store: Store,
     engine: Supervisor,
@@ -56,9 +56,9 @@ pub fn runtime() -> Result<Runtime> {
 
 /// A data directory.
 #[derive(Debug)]
-pub struct DataDirectory(TempDir);
+pub struct Directory(TempDir);
 
-impl DataDirectory {
+impl Directory {
     /// An empty one.
     ///
     /// # Errors
@@ -94,14 +94,14 @@ impl DataDirectory {
     }
 }
 
-impl Process {
+impl EngineProcess {
     /// Starts on the present runtime.
     ///
     /// # Errors
     ///
     /// When the store or the engine does not start.
     pub async fn start(
-        directory: &DataDirectory,
+        directory: &Directory,
         servers: &Arc<Servers>,
         time: &Arc<SimulatedTime>,
     ) -> Result<Self> {

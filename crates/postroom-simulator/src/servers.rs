@@ -29,7 +29,7 @@ pub const WORK: &str = "Work";
 
 /// A user of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct User {
+pub struct SimulatedUser {
     /// The mail address, which is the login too.
     pub address: &'static str,
     /// The place of the server in [`HOSTS`].
@@ -41,10 +41,10 @@ pub struct User {
 /// The hosts of the servers.
 pub const HOSTS: [&str; 2] = ["one.test", "two.test"];
 /// All users.
-pub const USERS: [User; 3] = [
-    User { address: "anna@one.test", server: 0, resends: true },
-    User { address: "bert@one.test", server: 0, resends: false },
-    User { address: "carl@two.test", server: 1, resends: false },
+pub const USERS: [SimulatedUser; 3] = [
+    SimulatedUser { address: "anna@one.test", server: 0, resends: true },
+    SimulatedUser { address: "bert@one.test", server: 0, resends: false },
+    SimulatedUser { address: "carl@two.test", server: 1, resends: false },
 ];
 
 /// How the network treats who dials a server.
@@ -59,7 +59,7 @@ pub enum Reach {
 }
 
 /// One server, and what went wrong there so far.
-pub struct Server {
+pub struct MailServer {
     /// The server.
     pub sandbox: Sandbox,
     reach: Mutex<Reach>,
@@ -69,19 +69,19 @@ pub struct Server {
 /// The rules in force, and how often those acted that are no more.
 #[derive(Debug, Default)]
 struct Faults {
-    active: Vec<Fault>,
+    active: Vec<ActiveFault>,
     doubts: u64,
     refusals: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Fault {
+struct ActiveFault {
     rule: RuleId,
     leaves_doubt: bool,
     refuses: bool,
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for MailServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").finish_non_exhaustive()
     }
@@ -89,7 +89,7 @@ impl fmt::Debug for Server {
 
 /// All servers.
 #[derive(Debug)]
-pub struct Servers(Vec<Server>);
+pub struct Servers(Vec<MailServer>);
 
 impl Servers {
     /// Servers with all users.
@@ -113,7 +113,7 @@ impl Servers {
                 sandbox.create_mailbox(user, WORK)?;
             }
             let (reach, faults) = (Mutex::new(Reach::Up), Mutex::default());
-            servers.push(Server { sandbox, reach, faults });
+            servers.push(MailServer { sandbox, reach, faults });
         }
         Ok(Arc::new(Self(servers)))
     }
@@ -123,17 +123,17 @@ impl Servers {
     /// # Errors
     ///
     /// When there is none at that place.
-    pub fn get(&self, server: usize) -> Result<&Server> {
+    pub fn get(&self, server: usize) -> Result<&MailServer> {
         self.0.get(server).context("there is no such server")
     }
 
     /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Server> {
+    pub fn all(&self) -> impl Iterator<Item = &MailServer> {
         self.0.iter()
     }
 }
 
-impl Server {
+impl MailServer {
     /// From now on the network treats it so.
     pub fn set_reach(&self, reach: Reach) {
         *lock(&self.reach) = reach;
@@ -164,7 +164,7 @@ impl Server {
                 | Point::ImapMessage(_)
         );
         let rule = self.sandbox.script(rule);
-        lock(&self.faults).active.push(Fault { rule, leaves_doubt, refuses });
+        lock(&self.faults).active.push(ActiveFault { rule, leaves_doubt, refuses });
     }
 
     /// Takes one of the rules out of force: that at `place`, of [`Self::faults_count`].
@@ -197,7 +197,7 @@ impl Server {
     #[must_use]
     pub fn doubts(&self) -> u64 {
         let faults = lock(&self.faults);
-        let acted = |fault: &Fault| u64::from(self.sandbox.acted_count(fault.rule));
+        let acted = |fault: &ActiveFault| u64::from(self.sandbox.acted_count(fault.rule));
         let active = faults.active.iter().filter(|fault| fault.leaves_doubt);
         faults.doubts + active.map(acted).sum::<u64>()
     }
@@ -206,7 +206,7 @@ impl Server {
     #[must_use]
     pub fn refusals(&self) -> u64 {
         let faults = lock(&self.faults);
-        let acted = |fault: &Fault| u64::from(self.sandbox.acted_count(fault.rule));
+        let acted = |fault: &ActiveFault| u64::from(self.sandbox.acted_count(fault.rule));
         let active = faults.active.iter().filter(|fault| fault.refuses);
         faults.refusals + active.map(acted).sum::<u64>()
     }

@@ -5,10 +5,10 @@ use crate::client;
 use crate::events;
 use crate::feed::FeedCheck;
 use crate::process;
-use crate::process::DataDirectory;
-use crate::process::Process;
+use crate::process::Directory;
+use crate::process::EngineProcess;
 use crate::truth::Deleted;
-use crate::truth::Mailbox;
+use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Result;
 use anyhow::bail;
@@ -81,17 +81,17 @@ pub fn simulate(seed: u64) -> Result<Summary, Box<Failure>> {
 }
 
 fn run(world: &mut World) -> Result<usize> {
-    let mut directory = DataDirectory::new()?;
+    let mut directory = Directory::new()?;
     let mut feed = FeedCheck::default();
     let mut events_left = world.plan.events;
     for number in 1.. {
         let is_last = number >= PROCESSES_MAX;
         let runtime = process::runtime()?;
-        let life = Life { number, is_last, events_left };
+        let life = ProcessRun { number, is_last, events_left };
         let (end, left) = runtime.block_on(life.live(world, &mut feed, &directory))?;
         events_left = left;
-        world.note(&format!("process {number} ends: {end:?}"));
         runtime.block_on(async { world.time.process_ends() });
+        world.note(&format!("process {number} ends: {end:?}"));
         let copy = (end == End::Killed && world.chance.bool()).then(|| directory.as_killed());
         drop(runtime);
         if end == End::Killed {
@@ -108,20 +108,20 @@ fn run(world: &mut World) -> Result<usize> {
 }
 
 /// One process, from its start to its end.
-struct Life {
+struct ProcessRun {
     number: usize,
     is_last: bool,
     events_left: usize,
 }
 
-impl Life {
+impl ProcessRun {
     async fn live(
         self,
         world: &mut World,
         feed: &mut FeedCheck,
-        directory: &DataDirectory,
+        directory: &Directory,
     ) -> Result<(End, usize)> {
-        let process = Process::start(directory, &world.servers, &world.time).await?;
+        let process = EngineProcess::start(directory, &world.servers, &world.time).await?;
         if self.number == 1 {
             client::set_up(world, &process).await?;
         } else {
@@ -190,7 +190,7 @@ async fn wait_to_kill(servers: &crate::servers::Servers, chance: &mut Rng) {
 }
 
 /// What a client asked for when the process died may have been done or not.
-async fn settle_doubts(world: &mut World, process: &Process) -> Result<()> {
+async fn settle_doubts(world: &mut World, process: &EngineProcess) -> Result<()> {
     let entities = client::list(&process.store, builtin::MESSAGES).await?;
     let is_there = |id: Uuid| entities.iter().any(|entity| entity.id == id);
     for (subject, arrival) in &mut world.truth.arrivals {
@@ -211,10 +211,14 @@ async fn settle_doubts(world: &mut World, process: &Process) -> Result<()> {
 }
 
 /// Everything is mended, and then all must be well.
-async fn become_well(world: &mut World, feed: &mut FeedCheck, process: &Process) -> Result<()> {
+async fn become_well(
+    world: &mut World,
+    feed: &mut FeedCheck,
+    process: &EngineProcess,
+) -> Result<()> {
     world.note("everything is mended");
     world.servers.all().for_each(|server| server.heal());
-    let mailboxes: Vec<Mailbox> = world.truth.folders.keys().copied().collect();
+    let mailboxes: Vec<UserMailbox> = world.truth.folders.keys().copied().collect();
     for mailbox in mailboxes {
         client::enable_folder(world, &process.store, mailbox, true).await?;
     }

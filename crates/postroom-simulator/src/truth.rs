@@ -18,7 +18,7 @@ pub enum Deleted {
 
 /// A mailbox of a user that is monitored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mailbox {
+pub struct UserMailbox {
     /// The place of the user in [`crate::servers::USERS`].
     pub user: usize,
     /// Its name.
@@ -27,9 +27,9 @@ pub struct Mailbox {
 
 /// A message that was put into a mailbox.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct ArrivedMail {
     /// Where it was put.
-    pub mailbox: Mailbox,
+    pub mailbox: UserMailbox,
     /// Its bytes.
     pub bytes: Bytes,
     /// When it was put there.
@@ -46,7 +46,7 @@ pub struct Arrival {
 
 /// A message that a client wants to have sent.
 #[derive(Debug)]
-pub struct Outgoing {
+pub struct SubmittedMail {
     /// Its id.
     pub id: Uuid,
     /// The place of the user in [`crate::servers::USERS`].
@@ -69,7 +69,7 @@ pub struct Outgoing {
 
 /// What is known of a folder.
 #[derive(Debug, Default)]
-pub struct Folder {
+pub struct KnownFolder {
     /// Its id.
     pub id: Uuid,
     /// Whether the engine may delete messages at the server, or ever might.
@@ -82,7 +82,7 @@ pub struct Folder {
 
 /// What is known of an account.
 #[derive(Debug, Default)]
-pub struct Account {
+pub struct KnownAccount {
     /// Its id.
     pub id: Uuid,
     /// Since when it is enabled without a break; `None`: it is not.
@@ -93,13 +93,13 @@ pub struct Account {
 #[derive(Debug, Default)]
 pub struct Truth {
     /// The accounts, by user.
-    pub accounts: BTreeMap<usize, Account>,
+    pub accounts: BTreeMap<usize, KnownAccount>,
     /// The monitored folders.
-    pub folders: BTreeMap<Mailbox, Folder>,
+    pub folders: BTreeMap<UserMailbox, KnownFolder>,
     /// The messages that arrived, by subject.
-    pub arrivals: BTreeMap<String, Arrival>,
+    pub arrivals: BTreeMap<String, ArrivedMail>,
     /// The messages that are to be sent, by subject.
-    pub outgoing: BTreeMap<String, Outgoing>,
+    pub outgoing: BTreeMap<String, SubmittedMail>,
     count: u64,
 }
 

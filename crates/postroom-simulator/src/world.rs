@@ -1,9 +1,9 @@
 //! The world of one simulation.
 
-use crate::servers::Server;
+use crate::servers::MailServer;
 use crate::servers::Servers;
+use crate::servers::SimulatedUser;
 use crate::servers::USERS;
-use crate::servers::User;
 use crate::time::SimulatedTime;
 use crate::truth::Truth;
 use anyhow::Context;
@@ -17,7 +17,7 @@ const HISTORY_MAX: usize = 400;
 
 /// What a seed lets happen. Not everything happens in each: what is frequent hides what is rare.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct SeedPlan {
     /// How many events there are.
     pub events: usize,
     /// Whether the process is killed.
@@ -42,7 +42,7 @@ pub struct Plan {
     pub calm: bool,
 }
 
-impl Plan {
+impl SeedPlan {
     fn of(chance: &mut Rng) -> Self {
         Self {
             events: chance.usize(15..60),
@@ -64,7 +64,7 @@ impl Plan {
 #[derive(Debug)]
 pub struct World {
     /// What may happen.
-    pub plan: Plan,
+    pub plan: SeedPlan,
     /// What happens.
     pub chance: Rng,
     /// When it happens.
@@ -87,7 +87,7 @@ impl World {
         let mut chance = Rng::with_seed(seed);
         let time = Arc::new(SimulatedTime::new(chance.u64(..)));
         let servers = Servers::new(&time)?;
-        let plan = Plan::of(&mut chance);
+        let plan = SeedPlan::of(&mut chance);
         let (truth, history, hash) = (Truth::default(), VecDeque::new(), blake3::Hasher::new());
         let mut world = Self { plan, chance, time, servers, truth, history, hash };
         world.note(&format!("{plan:?}"));
@@ -99,7 +99,7 @@ impl World {
     /// # Errors
     ///
     /// When there is none.
-    pub fn user(&self, place: usize) -> Result<User> {
+    pub fn user(&self, place: usize) -> Result<SimulatedUser> {
         USERS.get(place).copied().context("there is no such user")
     }
 
@@ -108,7 +108,7 @@ impl World {
     /// # Errors
     ///
     /// When there is none.
-    pub fn server_of(&self, user: usize) -> Result<&Server> {
+    pub fn server_of(&self, user: usize) -> Result<&MailServer> {
         self.servers.get(self.user(user)?.server)
     }
 

@@ -42,12 +42,26 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("postroom-sandbox", &[]),
     ("postroom-testkit", &[]),
+    (
+        "postroom-simulator",
+        &[
+            "postroom-engine",
+            "postroom-store",
+            "postroom-net",
+            "postroom-model",
+            "postroom-sandbox",
+        ],
+    ),
     ("xtask", &["postroom-testkit"]),
 ];
 
 /// Dependencies that only some crates may have, with the rule behind it.
 const RESTRICTED: &[(&str, &[&str], &str)] = &[
-    ("anyhow", &["postroom", "postroom-testkit", "xtask"], "libraries have an error enum"),
+    (
+        "anyhow",
+        &["postroom", "postroom-simulator", "postroom-testkit", "xtask"],
+        "libraries have an error enum",
+    ),
     ("rusqlite", &["postroom-store"], "SQL stays in the store"),
     ("axum", &["postroom-api"], "HTTP stays in the api"),
     ("clap", &["postroom"], "arguments stay in the binary"),

@@ -13,7 +13,7 @@
 //! which the server was silent is fetched on another connection ([`crate::alone`]).
 
 use postroom_imap::UidSet;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
 /// How many octets a UID set may have in one command, because some servers accept no longer lines.
@@ -45,10 +45,10 @@ pub struct Asks {
     /// Sets during which the connection ended. The first one is next, after all other sets.
     suspects: VecDeque<Vec<u64>>,
     /// How often the connection ended while a UID was fetched alone.
-    ends: HashMap<u64, u32>,
+    ends: BTreeMap<u64, u32>,
     /// The UIDs for which the server was silent, and whether they are being fetched on a connection
     /// of their own.
-    stalled: HashMap<u64, bool>,
+    stalled: BTreeMap<u64, bool>,
     /// The UIDs to hand to a connection of their own.
     alone: Vec<u64>,
     /// How many bytes a message has, on average of the last set.

@@ -34,7 +34,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
 use postroom_imap::UidSet;
 use postroom_store::Wish;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -100,7 +100,7 @@ struct Fetching<'a, 'b> {
 /// What arrived of one set.
 #[derive(Default)]
 struct Got {
-    uids: HashSet<u64>,
+    uids: BTreeSet<u64>,
     bytes: u64,
 }
 
@@ -172,7 +172,7 @@ impl Fetching<'_, '_> {
         if uids.is_empty() {
             return Ok(());
         }
-        let mut still_there = HashSet::new();
+        let mut still_there = BTreeSet::new();
         let mut result = Ok(());
         for set in UidSet::from_uids(&uids).split(SET_OCTETS_MAX) {
             match self.connection.uid_search(&format!("UID {set}")).await {

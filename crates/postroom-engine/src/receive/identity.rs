@@ -17,7 +17,7 @@ use postroom_store::Clock;
 use postroom_store::Ledger;
 use postroom_store::Life;
 use postroom_store::Origin;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// For how many messages the bytes are fetched if the facts differ.
@@ -171,7 +171,7 @@ pub async fn look(
 #[must_use]
 pub fn sample(clock: &Clock, uids: &[u64], newest: usize, others: usize) -> Vec<u64> {
     let (older, last) = uids.split_at(uids.len().saturating_sub(newest));
-    let mut chosen: HashSet<u64> = last.iter().copied().collect();
+    let mut chosen: BTreeSet<u64> = last.iter().copied().collect();
     for _ in 0..others.min(older.len()) {
         chosen.extend(older.get(clock.below(older.len())));
     }

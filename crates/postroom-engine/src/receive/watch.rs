@@ -32,7 +32,7 @@ use postroom_store::Ledger;
 use postroom_store::Life;
 use postroom_store::Origin;
 use postroom_store::Pending;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -166,7 +166,7 @@ pub struct News {
     /// stored again.
     pub relink: bool,
     /// The pending ones of them, by UID.
-    pub pending: HashMap<u64, Pending>,
+    pub pending: BTreeMap<u64, Pending>,
 }
 
 /// A poll of a folder: the connection, and what is remembered.

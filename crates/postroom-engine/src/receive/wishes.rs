@@ -27,7 +27,7 @@ use postroom_imap::UidSet;
 use postroom_store::Clock;
 use postroom_store::Life;
 use postroom_store::Wish;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -58,7 +58,7 @@ pub struct Wishes {
     /// Why they cannot be carried out, for people.
     pub trouble: Option<String>,
     /// Deletions that the server answered with OK.
-    tried: HashSet<u64>,
+    tried: BTreeSet<u64>,
     failures: u32,
     due: Option<Instant>,
 }
@@ -149,7 +149,7 @@ struct Job<'a> {
     connection: &'a mut ImapConnection,
     at: At<'a>,
     unsteady: &'a mut Unsteady,
-    tried: HashSet<u64>,
+    tried: BTreeSet<u64>,
 }
 
 impl Job<'_> {

@@ -21,7 +21,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::UidSet;
 use postroom_store::Remembered;
 use postroom_store::Witness;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The present facts about a message.
@@ -146,8 +146,8 @@ pub async fn ask(
     connection: &mut ImapConnection,
     uids: &[u64],
     items: FetchItems,
-) -> Result<HashMap<u64, Seen>, Error> {
-    let mut seen = HashMap::new();
+) -> Result<BTreeMap<u64, Seen>, Error> {
+    let mut seen = BTreeMap::new();
     for set in UidSet::from_uids(uids).split(SET_OCTETS_MAX) {
         let result = ask_set(connection, &set, items, &mut seen).await;
         match result {
@@ -170,7 +170,7 @@ async fn ask_set(
     connection: &mut ImapConnection,
     set: &UidSet,
     items: FetchItems,
-    seen: &mut HashMap<u64, Seen>,
+    seen: &mut BTreeMap<u64, Seen>,
 ) -> Result<(), postroom_imap::Error> {
     let mut fetch = connection.uid_fetch(set, items).await?;
     while let Some(event) = fetch.next().await? {
