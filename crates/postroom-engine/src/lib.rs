@@ -53,6 +53,8 @@ mod polls;
 
 mod refusals;
 
+mod worn;
+
 mod receiver;
 
 mod sender;

@@ -30,6 +30,9 @@ use crate::report::leaves_others;
 use crate::report::needs_a_person;
 use crate::shared::Shared;
 use crate::survey::survey;
+use crate::worn::Round;
+use crate::worn::Wear;
+use crate::worn::WearLimits;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
 use postroom_store::FolderReport;
@@ -39,10 +42,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
-
-/// After so many rounds without new mail, the connection is made again, because some servers show
-/// on a connection only the mail that was there when it began.
-const QUIET_ROUNDS_MAX: u32 = 15;
 
 /// The longest delay after our own store or disk failed, because room may come back at any moment.
 const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
@@ -78,6 +77,8 @@ pub async fn run(
         survey: None,
         has_surveyed: false,
         has_progressed: false,
+        was_refused: false,
+        renewed: None,
         failures: 0,
         refusals: Refusals::new(setup.borrow().was_let_in),
     };
@@ -131,6 +132,10 @@ struct Receiver {
     has_surveyed: bool,
     /// Whether something was recorded since the last failure.
     has_progressed: bool,
+    /// Whether the server refused to show a folder in this round.
+    was_refused: bool,
+    /// When a connection was last made again because of that.
+    renewed: Option<Instant>,
     /// How often in a row a connection could not be made, or ended before its first round was
     /// complete.
     failures: u32,
@@ -194,19 +199,20 @@ impl Receiver {
         }
         let waits = if self.late >= LATE_MIN { Waits::Long } else { Waits::Briefly };
         let mut connection = connect(&self.shared, account, waits).await?;
-        let (born, mut quiet_rounds) = (Instant::now(), 0);
+        let mut wear = Wear::new(Instant::now());
+        let limits = WearLimits::of(&self.shared.settings);
         let mut account = Arc::clone(account);
         loop {
             self.alone.start(&self.shared, &account, setup);
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
             let before = std::mem::take(&mut self.has_progressed);
-            let count = self.poll_due(&account, &mut connection, setup).await?;
+            let polled = self.poll_due(&account, &mut connection, setup).await?;
             self.alone.start(&self.shared, &account, setup);
-            quiet_rounds =
-                if self.has_progressed { 0 } else { quiet_rounds + u32::from(count > 0) };
+            let was_refused = std::mem::take(&mut self.was_refused);
+            wear.add(Round { polled, has_progressed: self.has_progressed, was_refused });
             self.has_progressed |= before;
             let is_changed = setup.has_changed().unwrap_or(true);
-            if !is_changed && self.is_well(&account, count) {
+            if !is_changed && self.is_well(&account, polled) {
                 self.forgive();
                 self.refusals.let_in();
             }
@@ -235,8 +241,7 @@ impl Receiver {
                 return Ok(Ended::Reconfigured);
             }
             account = newest;
-            let longest = self.shared.settings.connection_longest;
-            if quiet_rounds >= QUIET_ROUNDS_MAX || born.elapsed() >= longest {
+            if wear.is_over(limits, &mut self.renewed, Instant::now()) {
                 let _ = connection.logout().await;
                 return Ok(Ended::Worn);
             }
@@ -378,6 +383,7 @@ impl Receiver {
             let report = FolderReport { status_text: Some(text), ..FolderReport::default() };
             self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
         }
+        self.was_refused |= leaves_others;
         if leaves_others { Ok(false) } else { Err(error) }
     }
 }

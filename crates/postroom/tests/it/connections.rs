@@ -105,3 +105,19 @@ async fn an_account_that_never_was_let_in_says_so() {
     let text = failed["statusText"].as_str().unwrap();
     assert!(text.starts_with("never connected so far: "), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_refused_on_an_old_connection_is_asked_for_on_a_fresh_one() {
+    let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.1})).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    sandbox.deliver(ANNA, "INBOX", mail("before")).unwrap();
+    messages(&postroom, &folder, 1).await;
+    let examine = Point::ImapCommand(ImapCommand::Examine);
+    let logins = count(&sandbox, "AUTHENTICATE");
+    let refused = always(&sandbox, examine, Action::tagged("NO Unable to open this mailbox"));
+    let renewed = async || Ok((count(&sandbox, "AUTHENTICATE") > logins).then_some(()));
+    postroom_testkit::wait_until("another login", PATIENCE, renewed).await.unwrap();
+    sandbox.unscript(refused);
+    sandbox.deliver(ANNA, "INBOX", mail("after")).unwrap();
+    messages(&postroom, &folder, 2).await;
+}
