@@ -28,6 +28,7 @@ use postroom_model::client;
 use postroom_store::Failed;
 use postroom_store::FileRow;
 use postroom_store::NewFile;
+use postroom_store::Replace;
 use uuid::Uuid;
 
 /// Where a file is: entity, property, and name within a list.
@@ -92,7 +93,7 @@ pub(crate) async fn add(
     }
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     let place = (&asked.domain, asked.class.as_ref(), id);
-    app.store.file_add(place, files, false).await?;
+    app.store.file_add(place, files, &Replace::Nothing).await?;
     let rows = rows(&asked, id, &property.name).await?;
     let added = rows.iter().filter(|row| names.contains(&row.name)).map(view::file);
     Ok((StatusCode::CREATED, Json(added.collect::<Vec<_>>())).into_response())
@@ -133,7 +134,12 @@ pub(crate) async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response
     };
     let place = (&asked.domain, asked.class.as_ref(), id);
     let name = file.name.clone();
-    app.store.file_add(place, vec![file], true).await?;
+    let replace = if is_conditional(&asked.headers) {
+        Replace::Seen(present.as_ref().map(FileRow::etag))
+    } else {
+        Replace::Any
+    };
+    app.store.file_add(place, vec![file], &replace).await?;
     let row = find(&asked, (id, &property.name, Some(&name))).await?.ok_or_else(missing)?;
     let status = if present.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(view::file(&row))).into_response())
@@ -151,7 +157,8 @@ pub(crate) async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem
     writable(&asked, (id, property)).await?;
     check_condition(&asked.headers, Some(&file))?;
     let place = (&asked.domain, asked.class.as_ref(), id);
-    if asked.app.store.file_delete(place, property, &file.name).await? {
+    let seen = is_conditional(&asked.headers).then(|| file.etag());
+    if asked.app.store.file_delete(place, property, &file.name, seen.as_deref()).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Err(missing())
@@ -193,6 +200,11 @@ fn check_match(headers: &HeaderMap, present: Option<&FileRow>) -> Result<(), Pro
         return Err(stale("the file was changed meanwhile: read it again"));
     }
     Ok(())
+}
+
+/// Whether the client wants the change of a certain content only.
+fn is_conditional(headers: &HeaderMap) -> bool {
+    [header::IF_MATCH, header::IF_NONE_MATCH].iter().any(|name| headers.contains_key(name))
 }
 
 /// Checks `If-Match` and `If-None-Match: *` before a change of the content.

@@ -265,6 +265,7 @@ impl From<Failed> for Problem {
             Failed::Reference { property } => {
                 Invalid::new(property, "refers to an entity that does not exist").into()
             }
+            Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),
             Failed::SameLogin => Self::conflict("same-login", text),
             Failed::Stale
             | Failed::Sending

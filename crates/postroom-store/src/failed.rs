@@ -66,6 +66,8 @@ pub enum Failed {
     Finished,
     /// The message is not in the queue already.
     Queued,
+    /// The file is still the one that the client saw.
+    OtherFile,
     /// The file is no part of the original.
     PartOfOriginal {
         /// The name of the file.
@@ -127,6 +129,7 @@ impl fmt::Display for Failed {
             Self::Relinked => "the message of a former life was linked at the same moment",
             Self::Finished => "the content that was written ahead is finished, or gone",
             Self::Queued => "the message is in the queue already",
+            Self::OtherFile => "the file was changed meanwhile: read it again",
             Self::PartOfOriginal { name } => {
                 return write!(f, "`{name}` is part of the original message");
             }

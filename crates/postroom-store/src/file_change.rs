@@ -21,31 +21,48 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+/// Which file a new one may take the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replace {
+    /// None: its name must be free.
+    Nothing,
+    /// The one of its name, or the only one of a property that is no list.
+    Any,
+    /// The same, if it has this tag, as [`FileRow::etag`] gives it; `None`: if there is none.
+    Seen(Option<String>),
+}
+
 impl Store {
-    /// Adds files to an entity, all or none; with `replace`, one of the same name is replaced.
+    /// Adds files to an entity, all or none, each in the place of what `replace` lets it.
     ///
     /// # Errors
     ///
     /// [`Failed::Exists`] names the one that is there already; [`Failed::Sending`] while the entity
     /// is being sent, [`Failed::Stale`] when it is no longer there, [`Failed::PartOfOriginal`] for
-    /// a file that is not replaced.
+    /// a file that is not replaced, [`Failed::OtherFile`] where another one was seen.
     pub async fn file_add(
         &self,
         (domain, class, entity): (&Domain, &Class, Uuid),
         files: Vec<NewFile>,
-        replace: bool,
+        replace: &Replace,
     ) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let mut touch = self.touch((domain, class), entity).await?;
             for file in files.iter().cloned() {
                 touch.check(&file.property)?;
                 let present = touch.files_of(self, &file.property).await?;
-                if let Some(same) = present.iter().find(|present| present.name == file.name) {
-                    if !replace {
-                        let what = format!("a file `{}`", file.name);
+                let is_list = class.property(&file.property).is_none_or(|property| property.multi);
+                let same = present.iter().find(|one| one.name == file.name || !is_list);
+                match (replace, same) {
+                    (Replace::Nothing, Some(same)) => {
+                        let what = format!("a file `{}`", same.name);
                         return Err(Error::Condition(Failed::Exists { what }));
                     }
-                    touch.statements.extend(removal(entity, same)?);
+                    (Replace::Seen(seen), same) if *seen != same.map(FileRow::etag) => {
+                        return Err(Error::Condition(Failed::OtherFile));
+                    }
+                    (_, Some(same)) => touch.statements.extend(removal(entity, same)?),
+                    (_, None) => {}
                 }
                 let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
                 let at = (domain, entity);
@@ -60,16 +77,19 @@ impl Store {
         Err(Error::Condition(Failed::Crowded))
     }
 
-    /// Deletes one file; `false` when there is none of that name.
+    /// Deletes one file; `false` when there is none of that name. With `seen`, only the one of this
+    /// tag.
     ///
     /// # Errors
     ///
-    /// [`Failed::Sending`] while the entity is being sent; [`Failed::PartOfOriginal`].
+    /// [`Failed::Sending`] while the entity is being sent; [`Failed::PartOfOriginal`];
+    /// [`Failed::OtherFile`].
     pub async fn file_delete(
         &self,
         (domain, class, entity): (&Domain, &Class, Uuid),
         property: &str,
         name: &str,
+        seen: Option<&str>,
     ) -> Result<bool, Error> {
         for _ in 0..ATTEMPTS {
             let mut touch = self.touch((domain, class), entity).await?;
@@ -77,6 +97,9 @@ impl Store {
             let Some(file) = present.iter().find(|file| file.name == name) else {
                 return Ok(false);
             };
+            if seen.is_some_and(|seen| seen != file.etag()) {
+                return Err(Error::Condition(Failed::OtherFile));
+            }
             touch.check(property)?;
             touch.statements.extend(removal(entity, file)?);
             match touch.write(self, Room::Reserve).await {

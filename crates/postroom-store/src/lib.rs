@@ -125,6 +125,7 @@ pub use file::FileRow;
 pub use file::FileSource;
 pub use file::NewContent;
 pub use file::NewFile;
+pub use file_change::Replace;
 pub use job::Job;
 pub use job::JobCounts;
 pub use job::JobState;

@@ -160,8 +160,10 @@ impl History {
                     let (class, file) = (self.class(builtin::MESSAGES), self.file());
                     let place = (&self.domain, &*class, message.id);
                     let changed = match number % 3 {
-                        0 => self.client.file_delete(place, "file", &file.name).await.map(drop),
-                        _ => self.client.file_add(place, vec![file], true).await,
+                        0 => {
+                            self.client.file_delete(place, "file", &file.name, None).await.map(drop)
+                        }
+                        _ => self.client.file_add(place, vec![file], &Replace::Any).await,
                     };
                     let read_only =
                         matches!(&changed, Err(Error::Condition(Failed::ReadOnly { .. })));

@@ -161,6 +161,12 @@ impl Track {
         Ok(matches!(outcome, ReceiveOutcome::Done { stored: 1, .. }))
     }
 
+    async fn html(&self, id: Uuid) -> Option<FileRow> {
+        let mut files = self.store.file_list(&self.domain, id, "html").await.unwrap();
+        assert!(files.len() <= 1, "{files:?}");
+        files.pop()
+    }
+
     /// The number that a query of the database gives.
     fn number(&self, sql: &str) -> i64 {
         let file = self.directory.path().join(DATABASE_FILE);
@@ -424,7 +430,7 @@ async fn what_is_sent_is_what_the_message_was() {
             async move {
                 let class = track.store.class(builtin::MESSAGES).unwrap();
                 let place = (&track.domain, class.as_ref(), id);
-                track.store.file_add(place, vec![file(at)], true).await.map(|()| true)
+                track.store.file_add(place, vec![file(at)], &Replace::Any).await.map(|()| true)
             }
         }));
         let done = race(round, all).await;
@@ -583,5 +589,42 @@ async fn a_job_that_was_taken_away_changes_nothing() {
         refused_by(&done, |_| false);
         let now = track.get(builtin::MESSAGES, message.id).await.unwrap();
         assert_eq!(now.version, message.version + i64::try_from(changed).unwrap());
+        let late = object(json!({"preview": "late"}));
+        let again = Redecomposed { message: now.clone(), changes: late, files: None };
+        let place = (&track.domain, class.as_ref());
+        let late = track.store.message_redecompose(place, again, &job).await.unwrap();
+        assert_eq!(late, Recorded::JobGone);
+        assert_eq!(track.get(builtin::MESSAGES, message.id).await, Some(now));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn of_changes_of_one_content_one_is_made() {
+    let track = Track::open().await;
+    let values = json!({"messageDirection": "out"});
+    let id = track.create(builtin::MESSAGES, values).await.unwrap();
+    let mut seen = None;
+    for round in 0..ROUNDS {
+        let all = racers(RACERS, |at| {
+            let (track, seen) = (Arc::clone(&track), seen.clone());
+            async move {
+                let class = track.store.class(builtin::MESSAGES).unwrap();
+                let place = (&track.domain, class.as_ref(), id);
+                let html = NewFile { property: "html".to_owned(), ..file(at) };
+                let replace = Replace::Seen(seen.clone());
+                match (at % 2, &seen) {
+                    (1, Some(tag)) => {
+                        let name = track.html(id).await.map(|html| html.name).unwrap_or_default();
+                        track.store.file_delete(place, "html", &name, Some(tag)).await
+                    }
+                    _ => track.store.file_add(place, vec![html], &replace).await.map(|()| true),
+                }
+            }
+        });
+        let done = race(round, all).await;
+        assert_eq!(count(&done), 1, "{done:?}");
+        refused_by(&done, |failed| matches!(failed, Failed::OtherFile | Failed::Crowded));
+        seen = track.html(id).await.map(|html| html.etag());
+    }
+    assert!(track.number("SELECT COUNT(*) FROM \"file\"") <= 1);
 }

@@ -338,7 +338,7 @@ async fn a_uid_is_recorded_once_with_its_files() {
     assert_eq!(fixture.read(&part[0]).await, b"xx");
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, id);
-    let kept = fixture.store.file_delete(at, "file", "a.txt").await;
+    let kept = fixture.store.file_delete(at, "file", "a.txt", None).await;
     assert!(
         matches!(kept, Err(Error::Condition(Failed::ReadOnly { .. }))),
         "a part of the original stays"
@@ -473,8 +473,8 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
     };
     let class = fixture.class(builtin::MESSAGES);
     let at = (&fixture.domain, &*class, id);
-    fixture.store.file_add(at, vec![file.clone()], false).await.unwrap();
-    let twice = fixture.store.file_add(at, vec![file], false).await;
+    fixture.store.file_add(at, vec![file.clone()], &Replace::Nothing).await.unwrap();
+    let twice = fixture.store.file_add(at, vec![file], &Replace::Nothing).await;
     assert!(matches!(twice, Err(Error::Condition(Failed::Exists { .. }))));
     let files = fixture.store.file_list(&fixture.domain, id, "file").await.unwrap();
     assert!(fixture.read(&files[0]).await == noise);
