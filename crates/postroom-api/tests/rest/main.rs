@@ -14,3 +14,4 @@ mod jobs;
 mod lists;
 mod messages;
 mod once;
+mod together;
