@@ -17,6 +17,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Class;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
@@ -27,7 +28,6 @@ use postroom_store::Failed;
 use postroom_store::Updated;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// How often a change is tried when others change the same entity meanwhile.
 const TRIES_MAX: usize = 20;
@@ -38,7 +38,7 @@ const TRIES_MAX: usize = 20;
 ///
 /// 404, 412 for another version, 422 with everything that is wrong, 409 for a message that is being
 /// sent at this moment.
-pub(crate) async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn patch(asked: Asked, id: EntityId, body: Body) -> Result<Response, Problem> {
     account::same_login(&asked)?;
     let sent = body::json(&asked.headers, body, &asked.app).await?;
     apply(&asked, id, &sent.document.json).await
@@ -50,7 +50,7 @@ pub(crate) async fn patch(asked: Asked, id: Uuid, body: Body) -> Result<Response
 /// # Errors
 ///
 /// As [`patch`], and as creating does.
-pub(crate) async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Response, Problem> {
     account::same_login(&asked)?;
     let mut sent = body::json(&asked.headers, body, &asked.app).await?;
     for _ in 0..TRIES_MAX {
@@ -74,7 +74,7 @@ pub(crate) async fn put(asked: Asked, id: Uuid, body: Body) -> Result<Response, 
 /// # Errors
 ///
 /// 404, 412 for another version, 409 if something still refers to it.
-pub(crate) async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+pub(crate) async fn delete(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let store = &asked.app.store;
     for _ in 0..TRIES_MAX {
@@ -97,12 +97,12 @@ pub(crate) async fn delete(asked: Asked, id: Uuid) -> Result<Response, Problem> 
 /// # Errors
 ///
 /// 404 when the domain has none of that id.
-pub(crate) async fn find(asked: &Asked, id: Uuid) -> Result<Entity, Problem> {
+pub(crate) async fn find(asked: &Asked, id: EntityId) -> Result<Entity, Problem> {
     let found = asked.app.store.entity_get(&asked.domain, &asked.class, id).await?;
     found.ok_or_else(|| missing(&asked.class))
 }
 
-async fn apply(asked: &Asked, id: Uuid, sent: &Json) -> Result<Response, Problem> {
+async fn apply(asked: &Asked, id: EntityId, sent: &Json) -> Result<Response, Problem> {
     let (class, same_login) = (&asked.class, account::same_login(asked)?);
     for _ in 0..TRIES_MAX {
         let current = find(asked, id).await?;

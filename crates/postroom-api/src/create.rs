@@ -27,6 +27,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Invalid;
 use postroom_model::PROBLEMS_MAX;
 use postroom_model::builtin::FOLDERS;
@@ -41,7 +42,6 @@ use postroom_store::NewFile;
 use postroom_store::Terms;
 use serde_json::Value as Json;
 use std::collections::HashSet;
-use uuid::Uuid;
 
 /// The part of a form that holds the JSON.
 const JSON_PART: &str = "message";
@@ -117,7 +117,7 @@ async fn all(asked: &Asked, list: Vec<Json>) -> Result<Vec<NewEntity>, Problem> 
 /// As [`create`]; 412 when another version was to be replaced.
 pub(crate) async fn put(
     asked: &Asked,
-    id: Uuid,
+    id: EntityId,
     mut json: Json,
 ) -> Result<Option<Response>, Problem> {
     let same_login = account::same_login(asked)?;
@@ -145,7 +145,7 @@ pub(crate) async fn put(
     }
 }
 
-async fn change_is_possible(asked: &Asked, id: Uuid) -> Result<bool, Problem> {
+async fn change_is_possible(asked: &Asked, id: EntityId) -> Result<bool, Problem> {
     Ok(asked.app.store.entity_get(&asked.domain, &asked.class, id).await?.is_some())
 }
 

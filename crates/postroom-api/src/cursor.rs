@@ -141,12 +141,12 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postroom_model::EntityId;
     use postroom_model::builtin;
     use postroom_model::parse_order;
-    use uuid::Uuid;
 
     fn message(values: Json) -> Entity {
-        Entity::new(Uuid::nil(), values.as_object().unwrap().clone())
+        Entity::new(EntityId::nil(), values.as_object().unwrap().clone())
     }
 
     #[test]

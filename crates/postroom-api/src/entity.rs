@@ -14,8 +14,8 @@ use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::Response;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Query;
-use uuid::Uuid;
 
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
@@ -68,7 +68,7 @@ async fn last_of(asked: &Asked, query: &Query) -> Result<Option<Entity>, Problem
 /// # Errors
 ///
 /// 404 when the domain has none of that id.
-pub(crate) async fn show(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+pub(crate) async fn show(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     let pairs = parameters::of(&asked.uri, &["mask"])?;
     let mask = pairs.first().map(|(_, text)| Mask::parse(&asked.class, text)).transpose()?;
     let entity = change::find(&asked, id).await?;

@@ -22,6 +22,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use futures_util::StreamExt;
+use postroom_model::EntityId;
 use postroom_model::Invalid;
 use postroom_model::Property;
 use postroom_model::client;
@@ -29,17 +30,16 @@ use postroom_store::Failed;
 use postroom_store::FileRow;
 use postroom_store::NewFile;
 use postroom_store::Replace;
-use uuid::Uuid;
 
 /// Where a file is: entity, property, and name within a list.
-type At<'a> = (Uuid, &'a str, Option<&'a str>);
+type At<'a> = (EntityId, &'a str, Option<&'a str>);
 
 /// `GET` of a list of files: the description of each.
 ///
 /// # Errors
 ///
 /// 404 when the entity is not there.
-pub(crate) async fn list(asked: Asked, id: Uuid, property: &str) -> Result<Response, Problem> {
+pub(crate) async fn list(asked: Asked, id: EntityId, property: &str) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     change::find(&asked, id).await?;
     let rows = rows(&asked, id, property).await?;
@@ -65,7 +65,7 @@ pub(crate) async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> 
 /// 409 for a name that exists or files that cannot be changed, 415 for a body that is not a form.
 pub(crate) async fn add(
     asked: Asked,
-    id: Uuid,
+    id: EntityId,
     property: &str,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -165,7 +165,7 @@ pub(crate) async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem
 }
 
 /// The property, if the entity exists and its files may be changed.
-async fn writable(asked: &Asked, (id, property): (Uuid, &str)) -> Result<Property, Problem> {
+async fn writable(asked: &Asked, (id, property): (EntityId, &str)) -> Result<Property, Problem> {
     let entity = change::find(asked, id).await?;
     if let Some(reason) = client::file_problem(&asked.class, &entity, property) {
         return Err(Failed::ReadOnly { reason }.into());
@@ -173,7 +173,7 @@ async fn writable(asked: &Asked, (id, property): (Uuid, &str)) -> Result<Propert
     asked.class.property(property).cloned().ok_or_else(missing)
 }
 
-async fn rows(asked: &Asked, id: Uuid, property: &str) -> Result<Vec<FileRow>, Problem> {
+async fn rows(asked: &Asked, id: EntityId, property: &str) -> Result<Vec<FileRow>, Problem> {
     Ok(asked.app.store.file_list(&asked.domain, id, property).await?)
 }
 

@@ -17,9 +17,9 @@ use axum::http::Uri;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_model::EntityId;
 use postroom_model::filter;
 use postroom_store::Job;
-use uuid::Uuid;
 
 /// Where the jobs are.
 pub(crate) const JOBS: &str = "/rest/v1/jobs";
@@ -103,7 +103,7 @@ pub(crate) async fn delete(
     Err(missing())
 }
 
-fn id_of(text: &str) -> Result<Uuid, Problem> {
+fn id_of(text: &str) -> Result<EntityId, Problem> {
     text.parse().map_err(|_| missing())
 }
 

@@ -199,7 +199,7 @@ mod tests {
     fn the_next_page_is_the_same_request() {
         let order = vec![];
         let query = Query { order, ..Query::default() };
-        let entity = Entity::new(uuid::Uuid::nil(), serde_json::Map::new());
+        let entity = Entity::new(postroom_model::EntityId::nil(), serde_json::Map::new());
         let pairs = [("limit", "5"), ("offset", "9"), ("subject", "a&b ü"), ("after", "x")];
         let pairs = pairs.map(|(name, text)| (name.to_owned(), text.to_owned()));
         let next = next_page("/p", &pairs, &query, &entity);

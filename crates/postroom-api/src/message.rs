@@ -74,8 +74,8 @@ pub(crate) fn announced(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postroom_model::EntityId;
     use serde_json::json;
-    use uuid::Uuid;
 
     fn message(values: &Json) -> Entity {
         let mut all = json!({
@@ -85,7 +85,7 @@ mod tests {
         let members = all.as_object_mut().unwrap();
         members.extend(values.as_object().unwrap().clone());
         members.retain(|_, value| !value.is_null());
-        Entity::new(Uuid::nil(), members.clone())
+        Entity::new(EntityId::nil(), members.clone())
     }
 
     #[test]

@@ -14,8 +14,8 @@
 use crate::percent;
 use crate::problem::Problem;
 use postroom_model::Class;
+use postroom_model::EntityId;
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// A class, and the part of it that a path names.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,12 +34,12 @@ pub(crate) enum Target {
     /// All entities.
     Collection,
     /// One entity.
-    Entity(Uuid),
+    Entity(EntityId),
     /// The files of a property that holds a list.
-    FileList(Uuid, String),
+    FileList(EntityId, String),
     /// One file. For a property with a list of files, the name chooses it. Otherwise it is the only
     /// one.
-    File(Uuid, String, Option<String>),
+    File(EntityId, String, Option<String>),
 }
 
 /// Finds what a path names. `path` is what follows `/rest/v1/model/`, still percent-encoded.
@@ -108,12 +108,12 @@ fn class_of<'a>(
     })
 }
 
-fn id_of(segment: &str) -> Result<Uuid, Problem> {
+fn id_of(segment: &str) -> Result<EntityId, Problem> {
     if segment.is_empty() {
         return Err(Problem::not_found("the path of a collection has no slash at its end"));
     }
     // Only the canonical form of an id counts, so that an entity has one path.
-    let id = segment.parse::<Uuid>().ok();
+    let id = segment.parse::<EntityId>().ok();
     id.filter(|_| segment.len() == 36)
         .ok_or_else(|| Problem::not_found("the path of an entity ends with its id, a UUID"))
 }
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn paths_name_places() {
-        let id: Uuid = ID.parse().unwrap();
+        let id: EntityId = ID.parse().unwrap();
         let file = || "file".to_owned();
         #[rustfmt::skip]
         let table = [

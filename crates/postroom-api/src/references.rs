@@ -3,8 +3,8 @@
 use crate::app::Asked;
 use crate::problem::Problem;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
-use uuid::Uuid;
 
 /// The address of the account of a message; empty without one.
 ///
@@ -20,7 +20,7 @@ pub(crate) async fn account_address(asked: &Asked, message: &Entity) -> Result<S
     Ok(address.unwrap_or_default().to_owned())
 }
 
-async fn find(asked: &Asked, class: &str, id: Uuid) -> Result<Option<Entity>, Problem> {
+async fn find(asked: &Asked, class: &str, id: EntityId) -> Result<Option<Entity>, Problem> {
     let class = asked.app.store.class(class);
     let class = class.ok_or_else(|| Problem::fault("a built-in class is missing"))?;
     Ok(asked.app.store.entity_get(&asked.domain, &class, id).await?)

@@ -8,14 +8,14 @@ use crate::view;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use uuid::Uuid;
+use postroom_model::EntityId;
 
 /// Records the request and answers 202 with the account. `state` and `statusText` show the result.
 ///
 /// # Errors
 ///
 /// 404 when the domain has no account of that id; 422 for parameters.
-pub(crate) async fn try_now(asked: Asked, id: Uuid) -> Result<Response, Problem> {
+pub(crate) async fn try_now(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     asked.app.store.account_try(&asked.domain, id).await?;
     let account = change::find(&asked, id).await?;

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_verb_is_a_method_or_what_follows_a_colon() {
         let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
-        let of_account = format!("email/Accounts/{}", uuid::Uuid::nil());
+        let of_account = format!("email/Accounts/{}", postroom_model::EntityId::nil());
         let tried = format!("{of_account}:try");
         #[rustfmt::skip]
         let table = [

@@ -4,6 +4,7 @@ use crate::error::Error;
 use postroom_imap::MailboxName;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Options;
 use postroom_model::fingerprint;
 use postroom_net::Credentials;
@@ -13,7 +14,6 @@ use postroom_net::Security;
 use postroom_store::AccountRow;
 use postroom_store::Sealed;
 use postroom_store::Secrets;
-use uuid::Uuid;
 
 /// The name of the folder that a system account gets for its outgoing mail.
 pub(crate) const SYSTEM_SEND_BOX: &str = "Virtual_System_Send_Box";
@@ -57,7 +57,7 @@ impl Login {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Folder {
     /// Its id in the data model.
-    pub id: Uuid,
+    pub id: EntityId,
     /// The mailbox at the server, byte for byte.
     pub mailbox: MailboxName,
     /// The title, for people and logs.
@@ -76,7 +76,7 @@ pub(crate) struct Account {
     /// The tenant.
     pub domain: Domain,
     /// Its id in the data model.
-    pub id: Uuid,
+    pub id: EntityId,
     /// Its mail address.
     pub address: String,
     /// The display name of its outgoing mail, when a message has none.

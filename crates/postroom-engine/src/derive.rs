@@ -15,6 +15,7 @@ use postroom_mime::Moment;
 use postroom_mime::Part;
 use postroom_mime::PartSource;
 use postroom_mime::html::name_utf8;
+use postroom_model::EntityId;
 use postroom_model::Options;
 use postroom_model::Timestamp;
 use postroom_model::builtin::files;
@@ -28,7 +29,6 @@ use serde_json::json;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use uuid::Uuid;
 
 /// The derived properties. Those that are missing from [`Derived::values`] are unset.
 pub const PROPERTIES: &[&str] = &[
@@ -125,7 +125,7 @@ pub fn is_sane(ms: i64, now_ms: i64) -> bool {
 /// # Errors
 ///
 /// When the file of a large message cannot be read again.
-pub fn derive(original: &Original, keep: Keep, id: Uuid) -> io::Result<Derived> {
+pub fn derive(original: &Original, keep: Keep, id: EntityId) -> io::Result<Derived> {
     let read = || -> io::Result<(Message, Vec<NewFile>)> {
         let message = original.parse()?;
         let files = file_rows(&message, original, keep)?;

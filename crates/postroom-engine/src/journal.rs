@@ -8,12 +8,12 @@ use crate::account::Account;
 use crate::account::Folder;
 use postroom_imap::UidSet;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_store::Claimed;
 use postroom_store::Miss;
 use postroom_store::Settlement;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// How much of a text of a message or a server a line shows.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -22,7 +22,7 @@ const TEXT_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Arrival {
     /// Its id in the data model.
-    pub id: Uuid,
+    pub id: EntityId,
     uid: u64,
     message_id: Option<String>,
     from: Option<String>,
@@ -130,7 +130,7 @@ pub(crate) struct Outgoing<'a> {
     /// The address of its account; `None` when the account is gone.
     pub account: Option<&'a str>,
     /// Its id in the data model.
-    pub id: Uuid,
+    pub id: EntityId,
     /// Its Message-ID; `None` before it was composed for the first time.
     pub message_id: Option<&'a str>,
 }
@@ -191,7 +191,7 @@ pub(crate) fn waits(outgoing: Outgoing<'_>, reason: &str) {
 pub(crate) fn waiting<'a>(
     account: &'a Account,
     reason: &'a str,
-) -> impl Fn(Uuid, Option<&str>) + 'a {
+) -> impl Fn(EntityId, Option<&str>) + 'a {
     let account = Some(account.address.as_str());
     move |id, message_id| waits(Outgoing { account, id, message_id }, reason)
 }
@@ -225,7 +225,7 @@ mod tests {
                 "messageState": state, "uid": 7, "messageId": "a@b.test", "from": "ben@demo.test",
                 "size": 1234, "errorText": "why",
             });
-            Entity::new(Uuid::nil(), values.as_object().cloned().unwrap())
+            Entity::new(EntityId::nil(), values.as_object().cloned().unwrap())
         };
         let arrival = Arrival::of(&entity("received"));
         assert_eq!((arrival.uid, arrival.size_bytes), (7, 1234));

@@ -7,6 +7,7 @@ use postroom_mime::compose::message_id;
 use postroom_mime::compose::wire_address;
 use postroom_mime::encoded_word;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Invalid;
 use postroom_model::Timestamp;
 use postroom_model::address;
@@ -14,7 +15,6 @@ use postroom_model::builtin::COMPOSED;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashSet;
-use uuid::Uuid;
 
 /// The beginning of 1900, in milliseconds since 1970.
 const DATE_MS_MIN: i64 = -2_208_988_800_000;
@@ -146,7 +146,7 @@ pub fn message_ids(text: &str) -> Option<Vec<String>> {
 
 /// Makes a unique Message-ID with the domain of the author (RFC 5322 §3.6.4).
 #[must_use]
-pub fn new_message_id(from: &str, id: Uuid) -> String {
+pub fn new_message_id(from: &str, id: EntityId) -> String {
     let wire = wire_address(from).map_or_else(|_| from.to_owned(), |wire| wire.address);
     let domain = wire.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
     format!("{}@{domain}", id)
@@ -294,7 +294,7 @@ mod tests {
         });
         let members = all.as_object_mut().unwrap();
         members.extend(values.as_object().unwrap().clone());
-        Entity::new(uuid::Uuid::nil(), members.clone())
+        Entity::new(EntityId::nil(), members.clone())
     }
 
     #[test]

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// The last poll of a folder, or the last survey.
 #[derive(Debug, Clone)]
@@ -98,16 +97,16 @@ pub struct Trouble {
 /// The visits to the folders of an account.
 #[derive(Debug, Default)]
 pub struct Polls {
-    visits: BTreeMap<Uuid, Visit>,
+    visits: BTreeMap<EntityId, Visit>,
     /// The folders whose mailboxes the last survey did not find.
-    missing: BTreeSet<Uuid>,
+    missing: BTreeSet<EntityId>,
 }
 
 impl Polls {
     /// Removes folders that are no longer monitored. If they are monitored again, they are due at
     /// once.
     pub fn retain_monitored(&mut self, account: &Account) {
-        let is_monitored = |id: &Uuid| account.monitored().any(|folder| folder.id == *id);
+        let is_monitored = |id: &EntityId| account.monitored().any(|folder| folder.id == *id);
         self.visits.retain(|id, _| is_monitored(id));
     }
 
@@ -136,19 +135,19 @@ impl Polls {
 
     /// When the next folder is due, except the folder `but`. `None`: no other folder is monitored.
     #[must_use]
-    pub fn next(&self, account: &Account, but: Option<Uuid>) -> Option<Instant> {
+    pub fn next(&self, account: &Account, but: Option<EntityId>) -> Option<Instant> {
         let others = account.monitored().filter(|folder| Some(folder.id) != but);
         others.map(|folder| self.next_of(folder).unwrap_or_else(Instant::now)).min()
     }
 
     /// The last visit to a folder.
     #[must_use]
-    pub fn visit(&self, folder: Uuid) -> Option<&Visit> {
+    pub fn visit(&self, folder: EntityId) -> Option<&Visit> {
         self.visits.get(&folder)
     }
 
     /// Notes a visit.
-    pub fn visited(&mut self, folder: Uuid, visit: Visit) {
+    pub fn visited(&mut self, folder: EntityId, visit: Visit) {
         self.visits.insert(folder, visit);
     }
 
@@ -177,7 +176,7 @@ mod tests {
 
     fn account(mailbox: &str) -> Account {
         let entity = |id: u128, values: serde_json::Value| {
-            Entity::new(Uuid::from_u128(id), values.as_object().unwrap().clone())
+            Entity::new(EntityId::from_u128(id), values.as_object().unwrap().clone())
         };
         Account::from_row(&AccountRow {
             domain: Domain::new("a.test").unwrap(),
@@ -198,7 +197,7 @@ mod tests {
         let (account, mut polls) = (account("Work"), Polls::default());
         let wait = Some(Duration::from_secs(3600));
         let failed = Visit { wait, failures: 5, ..Visit::good(false) };
-        let folder = Uuid::from_u128(3);
+        let folder = EntityId::from_u128(3);
         let with = BTreeSet::from([MailboxName::from_display("Work")]);
         let without = BTreeSet::from([MailboxName::from_display("Projects")]);
         polls.surveyed(&account, &with);

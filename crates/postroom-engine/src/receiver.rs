@@ -35,13 +35,13 @@ use crate::worn::Wear;
 use crate::worn::WearLimits;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
+use postroom_model::EntityId;
 use postroom_store::FolderReport;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// The longest delay after our own store or disk failed, because room may come back at any moment.
 const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
@@ -122,7 +122,7 @@ pub async fn run(
 struct Receiver {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
-    known: BTreeMap<Uuid, Known>,
+    known: BTreeMap<EntityId, Known>,
     /// The messages that are fetched on a connection of their own.
     alone: Alone,
     /// How many of them in a row arrived late. Then the server is slow, and the messages are fine.

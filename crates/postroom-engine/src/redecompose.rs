@@ -23,6 +23,7 @@ use futures_util::StreamExt;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::MessageState;
 use postroom_model::Options;
@@ -46,7 +47,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// How many messages are read together.
 const PAGE: u32 = 100;
@@ -147,7 +147,7 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
 async fn record(
     shared: &Arc<Shared>,
     (job, class): (&Job, &Class),
-    (id, keep): (Uuid, Keep),
+    (id, keep): (EntityId, Keep),
     mut found: Found,
 ) -> Result<Option<Job>, Error> {
     let mut next = Job { behind: Some(id), ..job.clone() };
@@ -288,14 +288,14 @@ fn changes(message: &Entity, derived: &Derived, now_ms: i64) -> Map<String, Json
 struct Keeps<'a> {
     shared: &'a Shared,
     domain: &'a Domain,
-    known: HashMap<Option<Uuid>, Keep>,
+    known: HashMap<Option<EntityId>, Keep>,
 }
 
 impl Keeps<'_> {
     /// What to keep of a message. The original exists, so it stays.
     async fn of(&mut self, message: &Entity) -> Result<Keep, Error> {
         let id = |entity: &Entity, name: &str| entity.text(name).and_then(|id| id.parse().ok());
-        let folder_id: Option<Uuid> = id(message, "folder_id");
+        let folder_id: Option<EntityId> = id(message, "folder_id");
         if let Some(keep) = self.known.get(&folder_id) {
             return Ok(*keep);
         }
@@ -312,7 +312,7 @@ impl Keeps<'_> {
         Ok(keep)
     }
 
-    async fn entity(&self, class: &str, id: Option<Uuid>) -> Result<Option<Entity>, Error> {
+    async fn entity(&self, class: &str, id: Option<EntityId>) -> Result<Option<Entity>, Error> {
         match (self.shared.store.class(class), id) {
             (Some(class), Some(id)) => {
                 Ok(self.shared.store.entity_get(self.domain, &class, id).await?)
@@ -356,7 +356,7 @@ mod tests {
              json!({"dateTime": "2023-11-14T22:13:20.000Z", "dateTimeSource": "date"})),
         ];
         for (before, values, raw_reason, want) in table {
-            let entity = Entity::new(Uuid::nil(), before.as_object().unwrap().clone());
+            let entity = Entity::new(EntityId::nil(), before.as_object().unwrap().clone());
             let found = changes(&entity, &derived(&values, raw_reason), 1_700_000_000_001);
             assert_eq!(Json::Object(found), want, "{before} {values}");
         }

@@ -5,12 +5,12 @@ use crate::error::Error;
 use crate::journal;
 use postroom_imap::ImapVerdict;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_store::AccountReport;
 use postroom_store::Store;
 use std::sync::PoisonError;
 use tokio::sync::Mutex;
-use uuid::Uuid;
 
 /// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl State {
 pub(crate) struct Reporter {
     store: Store,
     domain: Domain,
-    account: Uuid,
+    account: EntityId,
     /// Its address, for the log.
     address: std::sync::Mutex<String>,
     said: Mutex<Said>,

@@ -17,6 +17,7 @@ use crate::sender;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use postroom_model::EntityId;
 use postroom_store::AccountRow;
 use postroom_store::Store;
 use std::collections::BTreeMap;
@@ -25,7 +26,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// The configuration is read at least this often, even without a wake-up.
 const READ_AGAIN: Duration = Duration::from_secs(60);
@@ -67,12 +67,12 @@ impl Supervisor {
     /// The messages that are being sent now: the address of the account and the id of the message.
     /// A stop waits for them.
     #[must_use]
-    pub fn under_way(&self) -> Vec<(String, Uuid)> {
+    pub fn under_way(&self) -> Vec<(String, EntityId)> {
         self.shared.under_way.list()
     }
 
     /// A function that gives the same while the engine stops.
-    pub fn watch_under_way(&self) -> impl Fn() -> Vec<(String, Uuid)> + use<> {
+    pub fn watch_under_way(&self) -> impl Fn() -> Vec<(String, EntityId)> + use<> {
         let shared = Arc::clone(&self.shared);
         move || shared.under_way.list()
     }
@@ -156,10 +156,10 @@ async fn supervise(
 /// The running accounts.
 struct Fleet {
     shared: Arc<Shared>,
-    running: BTreeMap<Uuid, Running>,
+    running: BTreeMap<EntityId, Running>,
     /// Accounts whose sender still finishes a message. Only a new sender of the same account waits
     /// for it.
-    stopping: BTreeMap<Uuid, JoinHandle<()>>,
+    stopping: BTreeMap<EntityId, JoinHandle<()>>,
     /// Whether the engine stops. Then the next start recovers the queue.
     is_ending: bool,
 }
@@ -234,7 +234,7 @@ impl Fleet {
     }
 
     /// Stops an account in the background, so that no other account waits for its server.
-    fn stop(&mut self, id: Uuid, running: Running) {
+    fn stop(&mut self, id: EntityId, running: Running) {
         let former = self.stopping.remove(&id);
         let (shared, is_ending) = (Arc::clone(&self.shared), self.is_ending);
         let stopping = tokio::spawn(async move {

@@ -171,8 +171,8 @@ fn message_implied(before: &Entity, changes: &mut Map<String, Json>) {
 mod tests {
     use super::*;
     use crate::builtin;
+    use crate::id::EntityId;
     use serde_json::json;
-    use uuid::Uuid;
 
     fn class(at: usize) -> Class {
         builtin::classes().unwrap().remove(at)
@@ -186,7 +186,7 @@ mod tests {
         let members = all.as_object_mut().unwrap();
         members.extend(values.as_object().unwrap().clone());
         members.retain(|_, value| !value.is_null());
-        Entity::new(Uuid::nil(), members.clone())
+        Entity::new(EntityId::nil(), members.clone())
     }
 
     #[test]
@@ -280,12 +280,12 @@ mod tests {
 
     #[test]
     fn what_is_required_stays() {
-        let folder = Entity::new(Uuid::nil(), Map::new());
+        let folder = Entity::new(EntityId::nil(), Map::new());
         let problems = create_problems(&class(2), &folder);
         let names: Vec<_> = problems.iter().map(|problem| problem.property.as_str()).collect();
         assert_eq!(names, ["account_id", "name"]);
-        let values = json!({"account_id": Uuid::nil().to_string(), "title": "t"});
-        let folder = Entity::new(Uuid::nil(), values.as_object().unwrap().clone());
+        let values = json!({"account_id": EntityId::nil().to_string(), "title": "t"});
+        let folder = Entity::new(EntityId::nil(), values.as_object().unwrap().clone());
         assert!(create_problems(&class(2), &folder).is_empty());
         let sent = Map::from_iter([("title".to_owned(), Json::Null)]);
         assert_eq!(changed(&class(2), &folder, &sent).unwrap_err()[0].property, "name");

@@ -1,15 +1,15 @@
 //! An entity: one thing of a class, with the values of its properties.
 
 use crate::class::Class;
+use crate::id::EntityId;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// One entity. `id` and `version` are not among the properties. An unset property is absent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entity {
     /// Its id, unique within the class.
-    pub id: Uuid,
+    pub id: EntityId,
     /// 1 for a new entity, one more after each change. It is the ETag.
     pub version: i64,
     /// The values by name, in their JSON form; times as RFC 3339 text.
@@ -19,7 +19,7 @@ pub struct Entity {
 impl Entity {
     /// A new entity.
     #[must_use]
-    pub fn new(id: Uuid, properties: Map<String, Json>) -> Self {
+    pub fn new(id: EntityId, properties: Map<String, Json>) -> Self {
         Self { id, version: 1, properties }
     }
 
@@ -49,7 +49,7 @@ impl Entity {
 
     /// The id that a property of type `entity` or `uuid` holds.
     #[must_use]
-    pub fn reference(&self, name: &str) -> Option<Uuid> {
+    pub fn reference(&self, name: &str) -> Option<EntityId> {
         self.text(name).and_then(|text| text.parse().ok())
     }
 
@@ -85,13 +85,13 @@ mod tests {
     fn secrets_and_files_are_never_shown() {
         let classes = builtin::classes().unwrap();
         let values = json!({"address": "a@b.test", "password": "hush"});
-        let entity = Entity::new(Uuid::nil(), values.as_object().unwrap().clone());
+        let entity = Entity::new(EntityId::nil(), values.as_object().unwrap().clone());
         let shown = entity.to_json(&classes[1]);
         assert_eq!(shown["address"], "a@b.test");
         assert_eq!(shown["name"], Json::Null);
         assert_eq!(shown["version"], 1);
         assert!(shown.get("password").is_none());
-        let shown = Entity::new(Uuid::nil(), Map::new()).to_json(&classes[3]);
+        let shown = Entity::new(EntityId::nil(), Map::new()).to_json(&classes[3]);
         assert_eq!(shown["to"], json!([]));
         assert!(shown.get("rawMessage").is_none());
     }

@@ -23,6 +23,8 @@ pub mod fingerprint;
 
 mod property;
 
+mod id;
+
 mod class;
 
 pub mod builtin;
@@ -52,6 +54,12 @@ pub use domain::NotADomain;
 pub use entity::Entity;
 pub use filter::Filter;
 pub use fold::fold;
+pub use id::AccountId;
+pub use id::EntityId;
+pub use id::FolderId;
+pub use id::JobId;
+pub use id::MessageEntityId;
+pub use id::ProfileId;
 pub use invalid::Invalid;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;

@@ -118,16 +118,16 @@ pub fn given(message: &Entity) -> Option<MessageState> {
 mod tests {
     use super::*;
     use crate::builtin;
+    use crate::id::EntityId;
     use serde_json::Value as Json;
     use serde_json::json;
-    use uuid::Uuid;
 
     type Allowed = fn(&str) -> bool;
 
     fn message(values: &Json) -> Entity {
         let mut values = values.as_object().unwrap().clone();
         values.retain(|_, value| !value.is_null());
-        Entity::new(Uuid::nil(), values)
+        Entity::new(EntityId::nil(), values)
     }
 
     /// Every property that a client can set at all.

@@ -5,6 +5,7 @@ use crate::address;
 use crate::class::Class;
 use crate::entity::Entity;
 use crate::fingerprint;
+use crate::id::EntityId;
 use crate::invalid::Invalid;
 use crate::limits::ANY_BYTES_MAX;
 use crate::limits::MULTI_VALUES_MAX;
@@ -17,13 +18,12 @@ use crate::timestamp::NotATimestamp;
 use crate::timestamp::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// What a client sends for a new entity, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckedEntity {
     /// The id that the client chose. `None`: the store makes one.
-    pub id: Option<Uuid>,
+    pub id: Option<EntityId>,
     /// The values in canonical form, with defaults. Unset properties are absent.
     pub properties: Map<String, Json>,
 }
@@ -44,7 +44,7 @@ pub fn create(class: &Class, json: &Json) -> Result<CheckedEntity, Vec<Invalid>>
         }
         match (name.as_str(), class.property(name)) {
             ("id", None) if value.is_null() => {}
-            ("id", None) => match value.as_str().and_then(|text| text.parse::<Uuid>().ok()) {
+            ("id", None) => match value.as_str().and_then(|text| text.parse::<EntityId>().ok()) {
                 Some(given) if !given.is_nil() => id = Some(given),
                 _ => problems.push(Invalid::new("id", "takes a UUID that is not all zeros")),
             },
@@ -176,7 +176,7 @@ pub(crate) fn scalar(property: &Property, value: &Json) -> Result<Json, String> 
             time.map(|time| Json::String(time.to_string()))
         }
         DataType::Uuid | DataType::Entity => {
-            let id = value.as_str().and_then(|text| text.parse::<Uuid>().ok());
+            let id = value.as_str().and_then(|text| text.parse::<EntityId>().ok());
             id.map(|id| Json::String(id.to_string()))
         }
         DataType::Enum => {
@@ -380,7 +380,7 @@ mod tests {
     fn an_entity_that_was_read_can_be_sent_back() {
         let classes = builtin::classes().unwrap();
         let values = json!({"account_id": "018f0000-0000-7000-8000-000000000000", "uidNext": 5});
-        let folder = Entity::new(Uuid::nil(), values.as_object().unwrap().clone());
+        let folder = Entity::new(EntityId::nil(), values.as_object().unwrap().clone());
         let mut shown = folder.to_json(&classes[2]);
         shown["enabled"] = json!(true);
         let changes = change(&classes[2], &shown, &folder).unwrap();
@@ -404,7 +404,7 @@ mod tests {
         let messages = builtin::classes().unwrap().remove(3);
         let odd =
             json!({"messageDirection": "in", "text": "a\u{0}b", "headers": [["a\u{0}", "b"]]});
-        let message = Entity::new(Uuid::nil(), odd.as_object().unwrap().clone());
+        let message = Entity::new(EntityId::nil(), odd.as_object().unwrap().clone());
         assert_eq!(change(&messages, &message.to_json(&messages), &message), Ok(Map::new()));
         for name in ["text", "headers"] {
             let sent = json!({name: ["b\u{0}"]});

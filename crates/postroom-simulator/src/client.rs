@@ -19,6 +19,7 @@ use anyhow::anyhow;
 use anyhow::bail;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
@@ -31,7 +32,6 @@ use postroom_store::Updated;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// How long the first survey may take.
 const SURVEY_MAX: Duration = Duration::from_secs(60);
@@ -54,7 +54,7 @@ pub async fn list(store: &Store, class: &'static str) -> Result<Vec<Entity>> {
 /// # Errors
 ///
 /// When it is refused.
-pub async fn create(store: &Store, class: &'static str, values: Json) -> Result<Uuid> {
+pub async fn create(store: &Store, class: &'static str, values: Json) -> Result<EntityId> {
     let class = store.builtin(class)?;
     let checked = validate::create(&class, &values).map_err(|found| anyhow!("{found:?}"))?;
     let id = checked.id.unwrap_or_else(|| store.clock().new_id());
@@ -71,7 +71,7 @@ pub async fn create(store: &Store, class: &'static str, values: Json) -> Result<
 pub async fn change(
     store: &Store,
     class: &'static str,
-    id: Uuid,
+    id: EntityId,
     values: Json,
 ) -> Result<Updated, Error> {
     let class = store.builtin(class)?;
@@ -265,7 +265,7 @@ pub async fn withdraw(world: &mut World, store: &Store, subject: &str) -> Result
 /// # Errors
 ///
 /// When the store fails.
-pub async fn delete(store: &Store, id: Uuid) -> Result<Deleted> {
+pub async fn delete(store: &Store, id: EntityId) -> Result<Deleted> {
     let class = store.builtin(builtin::MESSAGES)?;
     let place = (&Domain::default_domain(), &*class, id);
     match store.entity_delete(place, None).await {

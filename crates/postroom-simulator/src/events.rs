@@ -15,10 +15,10 @@ use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
+use postroom_model::EntityId;
 use postroom_model::builtin;
 use postroom_sandbox::StoredMessage;
 use serde_json::json;
-use uuid::Uuid;
 
 /// One thing happens.
 ///
@@ -190,7 +190,8 @@ async fn delete_received(world: &mut World, process: &EngineProcess) -> Result<(
 /// A client deletes a message that was to be sent, or takes it back.
 async fn delete_outgoing(world: &mut World, process: &EngineProcess) -> Result<()> {
     let kept = world.truth.outgoing.iter().filter(|(_, one)| one.deleted == Deleted::No);
-    let kept: Vec<(String, Uuid)> = kept.map(|(subject, one)| (subject.clone(), one.id)).collect();
+    let kept: Vec<(String, EntityId)> =
+        kept.map(|(subject, one)| (subject.clone(), one.id)).collect();
     let Some((subject, id)) = world.chance.choice(&kept).cloned() else {
         return Ok(());
     };

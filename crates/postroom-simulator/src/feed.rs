@@ -7,11 +7,11 @@ use anyhow::Result;
 use anyhow::ensure;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin;
 use postroom_store::Operation;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use uuid::Uuid;
 
 /// The classes that are looked at.
 const CLASSES: [&str; 4] =
@@ -25,7 +25,7 @@ const ALL: u32 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct FeedCheck {
     seq: i64,
-    entities: BTreeMap<Uuid, Entity>,
+    entities: BTreeMap<EntityId, Entity>,
 }
 
 /// Compares but for what is only shown, and no change to anybody.
@@ -68,7 +68,7 @@ impl FeedCheck {
                 return Ok(());
             }
         };
-        let mut then: BTreeMap<Uuid, Option<Entity>> =
+        let mut then: BTreeMap<EntityId, Option<Entity>> =
             now.iter().map(|(id, entity)| (*id, Some(entity.clone()))).collect();
         for row in rows.iter().rev() {
             if row.operation == Operation::Delete {

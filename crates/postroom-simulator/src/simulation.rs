@@ -14,9 +14,9 @@ use anyhow::Result;
 use anyhow::bail;
 use fastrand::Rng;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_model::builtin;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// How long everything may take to be well once the servers are.
 const SETTLED_WITHIN: Duration = Duration::from_secs(6 * 3600);
@@ -192,7 +192,7 @@ async fn wait_to_kill(servers: &crate::servers::Servers, chance: &mut Rng) {
 /// What a client asked for when the process died may have been done or not.
 async fn settle_doubts(world: &mut World, process: &EngineProcess) -> Result<()> {
     let entities = client::list(&process.store, builtin::MESSAGES).await?;
-    let is_there = |id: Uuid| entities.iter().any(|entity| entity.id == id);
+    let is_there = |id: EntityId| entities.iter().any(|entity| entity.id == id);
     for (subject, arrival) in &mut world.truth.arrivals {
         if arrival.deleted == Deleted::Asked {
             let found = entities.iter().any(|entity| entity.text("subject") == Some(subject));
@@ -222,7 +222,7 @@ async fn become_well(
     for mailbox in mailboxes {
         client::enable_folder(world, &process.store, mailbox, true).await?;
     }
-    let accounts: Vec<(usize, Uuid)> =
+    let accounts: Vec<(usize, EntityId)> =
         world.truth.accounts.iter().map(|(user, account)| (*user, account.id)).collect();
     for (user, id) in accounts {
         client::enable_account(world, &process.store, user, true).await?;

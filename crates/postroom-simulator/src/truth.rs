@@ -1,9 +1,9 @@
 //! The truth: what the simulation knows from outside of what was put into the world.
 
 use bytes::Bytes;
+use postroom_model::EntityId;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// Whether a client has deleted something, as far as the client knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +41,14 @@ pub struct ArrivedMail {
     /// Whether a client has deleted its entity.
     pub deleted: Deleted,
     /// The entity whose bytes were compared already.
-    pub verified: Option<Uuid>,
+    pub verified: Option<EntityId>,
 }
 
 /// A message that a client wants to have sent.
 #[derive(Debug)]
 pub struct SubmittedMail {
     /// Its id.
-    pub id: Uuid,
+    pub id: EntityId,
     /// The place of the user in [`crate::servers::USERS`].
     pub user: usize,
     /// Its recipients.
@@ -71,7 +71,7 @@ pub struct SubmittedMail {
 #[derive(Debug, Default)]
 pub struct KnownFolder {
     /// Its id.
-    pub id: Uuid,
+    pub id: EntityId,
     /// Whether the engine may delete messages at the server, or ever might.
     pub may_delete: bool,
     /// Whether the engine may mark messages `\Seen`, or ever might.
@@ -84,7 +84,7 @@ pub struct KnownFolder {
 #[derive(Debug, Default)]
 pub struct KnownAccount {
     /// Its id.
-    pub id: Uuid,
+    pub id: EntityId,
     /// Since when it is enabled without a break; `None`: it is not.
     pub enabled_at: Option<Duration>,
 }

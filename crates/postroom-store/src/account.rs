@@ -18,6 +18,7 @@ use crate::surveyed::Survey;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
@@ -29,7 +30,6 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// An account with its profile, folders and secrets.
 #[derive(Debug, Clone)]
@@ -121,13 +121,13 @@ impl Store {
 
     async fn accounts_with(&self, which: &'static str) -> Result<Vec<AccountRow>, Error> {
         let accounts = self.builtin(ACCOUNTS)?;
-        let profiles: HashMap<Uuid, Entity> = self
+        let profiles: HashMap<EntityId, Entity> = self
             .all(PROFILES)
             .await?
             .into_iter()
             .map(|(_, profile)| (profile.id, profile))
             .collect();
-        let mut folders: HashMap<Uuid, Vec<Entity>> = HashMap::new();
+        let mut folders: HashMap<EntityId, Vec<Entity>> = HashMap::new();
         let class = self.builtin(FOLDERS)?;
         let sql = format!("{} WHERE {which}", Self::select(&class));
         let rows = self.read(Statement::new(sql)).await?;
@@ -192,7 +192,7 @@ impl Store {
     pub async fn account_report(
         &self,
         domain: &Domain,
-        account: Uuid,
+        account: EntityId,
         report: &AccountReport,
     ) -> Result<(), Error> {
         let mut values = Map::new();
@@ -214,7 +214,7 @@ impl Store {
     pub async fn folder_report(
         &self,
         domain: &Domain,
-        folder: Uuid,
+        folder: EntityId,
         report: &FolderReport,
     ) -> Result<(), Error> {
         let moment = |at: Option<Timestamp>| at.map(|at| Json::from(at.to_string()));
@@ -244,7 +244,7 @@ impl Store {
     pub async fn survey_commit(
         &self,
         domain: &Domain,
-        account: Uuid,
+        account: EntityId,
         survey: &Survey,
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
@@ -289,7 +289,7 @@ impl Store {
     /// account exists. `false`: a client made a folder for one of these mailboxes meanwhile.
     async fn folders_create(
         &self,
-        (domain, account): (&Domain, Uuid),
+        (domain, account): (&Domain, EntityId),
         new: Vec<Map<String, Json>>,
     ) -> Result<bool, Error> {
         let class = self.builtin(FOLDERS)?;
@@ -328,7 +328,7 @@ impl Store {
     pub async fn send_box_ensure(
         &self,
         domain: &Domain,
-        (account, address): (Uuid, &str),
+        (account, address): (EntityId, &str),
         name: &str,
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
@@ -351,7 +351,12 @@ impl Store {
         }
     }
 
-    fn new_folder(&self, account: Uuid, class: &Class, mut values: Map<String, Json>) -> Entity {
+    fn new_folder(
+        &self,
+        account: EntityId,
+        class: &Class,
+        mut values: Map<String, Json>,
+    ) -> Entity {
         values.insert("account_id".to_owned(), json!(account.to_string()));
         for property in class.columns().filter(|property| !property.default.is_null()) {
             values.entry(property.name.clone()).or_insert_with(|| property.default.clone());
@@ -359,7 +364,7 @@ impl Store {
         Entity::new(self.clock().new_id(), values)
     }
 
-    async fn folders_of(&self, domain: &Domain, account: Uuid) -> Result<Vec<Entity>, Error> {
+    async fn folders_of(&self, domain: &Domain, account: EntityId) -> Result<Vec<Entity>, Error> {
         let class = self.builtin(FOLDERS)?;
         let sql = format!("{} WHERE \"account_id\" = $1 AND \"domain\" = $2", Self::select(&class));
         let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;

@@ -3,10 +3,10 @@
 use crate::error::Error;
 use crate::store::Store;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use serde_json::json;
-use uuid::Uuid;
 
 impl Store {
     /// Notes that somebody wants the account to be tried at once; `false`: there is none.
@@ -14,7 +14,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn account_try(&self, domain: &Domain, account: Uuid) -> Result<bool, Error> {
+    pub async fn account_try(&self, domain: &Domain, account: EntityId) -> Result<bool, Error> {
         let class = self.builtin(ACCOUNTS)?;
         if self.entity_get(domain, &class, account).await?.is_none() {
             return Ok(false);

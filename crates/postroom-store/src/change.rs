@@ -14,11 +14,11 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin;
 use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// The result of a change or a deletion.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ impl Store {
     /// that refers to nothing; [`Failed::Sending`] for a message that is being sent.
     pub async fn entity_update(
         &self,
-        (domain, class, id): (&Domain, &Class, Uuid),
+        (domain, class, id): (&Domain, &Class, EntityId),
         changes: &Map<String, Json>,
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
@@ -58,7 +58,7 @@ impl Store {
     /// As [`Self::entity_update`]; [`Failed::SameLogin`] where they may not, and would.
     pub async fn entity_update_on(
         &self,
-        (domain, class, id): (&Domain, &Class, Uuid),
+        (domain, class, id): (&Domain, &Class, EntityId),
         changes: &Map<String, Json>,
         if_version: Option<i64>,
         same_login: SameLogin,
@@ -134,7 +134,7 @@ impl Store {
     /// being sent.
     pub async fn entity_delete(
         &self,
-        (domain, class, id): (&Domain, &Class, Uuid),
+        (domain, class, id): (&Domain, &Class, EntityId),
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
         for _ in 0..ATTEMPTS {
@@ -168,7 +168,7 @@ impl Store {
         &self,
         domain: &Domain,
         class: &Class,
-        id: Uuid,
+        id: EntityId,
     ) -> Result<Vec<Statement>, Error> {
         match class.classname.as_str() {
             builtin::PROFILES => {
@@ -205,7 +205,7 @@ impl Store {
 }
 
 /// The statements that delete the ledger and the origin of a folder.
-fn ledger_gone(folder: Uuid) -> [Statement; 2] {
+fn ledger_gone(folder: EntityId) -> [Statement; 2] {
     let gone = |sql| Statement::new(sql).bind(folder);
     [
         gone("DELETE FROM \"receipt\" WHERE \"folder\" = $1"),

@@ -4,6 +4,7 @@
 //! of its own, so that the same seed gives the same history. Waiting is not done here: tokio does
 //! that, and tests pause it.
 
+use postroom_model::EntityId;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -66,9 +67,9 @@ impl Clock {
 
     /// A new id: a UUID of version 7, which grows with time (RFC 9562 §5.7).
     #[must_use]
-    pub fn new_id(&self) -> Uuid {
+    pub fn new_id(&self) -> EntityId {
         let Kind::HandedIn { source, last } = &self.0 else {
-            return Uuid::now_v7();
+            return EntityId::new(Uuid::now_v7());
         };
         let now_ms = u64::try_from(source.now_ms()).unwrap_or(0);
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +84,7 @@ impl Clock {
         let (count, chance) = random.split_at_mut(2);
         count.copy_from_slice(&last.count.to_be_bytes());
         chance.copy_from_slice(&source.random().to_be_bytes());
-        Builder::from_unix_timestamp_millis(last.ms, &random).into_uuid()
+        EntityId::new(Builder::from_unix_timestamp_millis(last.ms, &random).into_uuid())
     }
 
     /// A random part of one: at least 0, below 1.
@@ -159,7 +160,7 @@ mod tests {
         let first = ids();
         assert_eq!(first, ids());
         assert!(first.is_sorted_by(|one, next| one < next));
-        assert!(first.iter().all(|id| id.get_version_num() == 7));
+        assert!(first.iter().all(|id| id.uuid().get_version_num() == 7));
     }
 
     #[test]

@@ -10,11 +10,11 @@ use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Property;
 use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// The columns that lead each class table, before those of the properties.
 pub const LEADING: usize = 3;
@@ -65,7 +65,7 @@ pub fn domain(row: &Row) -> Result<Domain, Error> {
 }
 
 /// The place of a secret, so that it cannot be decrypted for another place.
-pub fn secret_place(class: &Class, id: Uuid, property: &str) -> String {
+pub fn secret_place(class: &Class, id: EntityId, property: &str) -> String {
     format!("{}/{id}/{property}", class.classname)
 }
 
@@ -73,7 +73,7 @@ pub fn secret_place(class: &Class, id: Uuid, property: &str) -> String {
 pub fn to_value(
     key: &MasterKey,
     class: &Class,
-    id: Uuid,
+    id: EntityId,
     (property, json): (&Property, &Json),
 ) -> Value {
     if json.is_null() {

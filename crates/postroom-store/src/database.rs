@@ -8,10 +8,15 @@
 
 use crate::error::Error;
 use crate::failed::Failed;
+use postroom_model::AccountId;
+use postroom_model::EntityId;
+use postroom_model::FolderId;
+use postroom_model::JobId;
+use postroom_model::MessageEntityId;
+use postroom_model::ProfileId;
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// A value that is bound, or that was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +38,7 @@ pub enum Value {
     /// A moment, in milliseconds since 1970.
     Moment(i64),
     /// A UUID.
-    Id(Uuid),
+    Id(EntityId),
 }
 
 macro_rules! from {
@@ -44,7 +49,8 @@ macro_rules! from {
     )*};
 }
 from!(bool => Boolean, i64 => Whole, i32 => Whole, u32 => Whole, f64 => Float, &str => Text,
-      String => Text, Vec<u8> => Bytes, Uuid => Id);
+      String => Text, Vec<u8> => Bytes, EntityId => Id, ProfileId => Id, AccountId => Id,
+      FolderId => Id, MessageEntityId => Id, JobId => Id);
 
 impl From<u64> for Value {
     /// A number of more than 63 bits becomes the greatest number of the database.
@@ -95,7 +101,7 @@ pub enum Lock {
         /// Its table.
         table: &'static str,
         /// The value of its column `id`.
-        id: Uuid,
+        id: EntityId,
     },
     /// A name that every writer that could break the rule locks first, because the rule is not
     /// about a single row.
@@ -243,11 +249,11 @@ impl Row {
 
     /// The id of a column; 16 bytes count as one.
     #[must_use]
-    pub fn id(&self, column: usize) -> Option<Uuid> {
+    pub fn id(&self, column: usize) -> Option<EntityId> {
         if let Value::Id(id) = self.value(column) {
             return Some(*id);
         }
-        self.bytes(column).and_then(|bytes| Uuid::from_slice(bytes).ok())
+        self.bytes(column).and_then(EntityId::from_slice)
     }
 }
 

@@ -8,11 +8,11 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
+use postroom_model::EntityId;
 use postroom_model::address;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashMap;
-use uuid::Uuid;
 
 /// How far an earlier attempt got with one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_delivered(&self, message: Uuid) -> Result<Delivered, Error> {
+    pub async fn delivery_delivered(&self, message: EntityId) -> Result<Delivered, Error> {
         let sql =
             "SELECT \"address\", \"reply\", \"doubt\" FROM \"delivered\" WHERE \"message\" = $1";
         let rows = self.read(Statement::new(sql).bind(message)).await?;
@@ -73,7 +73,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_part(&self, message: Uuid, recipients: &[Json]) -> Result<(), Error> {
+    pub async fn delivery_part(&self, message: EntityId, recipients: &[Json]) -> Result<(), Error> {
         let mut batch = self.newly_delivered(message, recipients).await?;
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'claimed' WHERE \"message\" = $1";
         batch.push(Statement::new(sql).bind(message));
@@ -83,7 +83,7 @@ impl Store {
     /// The statements that keep which recipients are `sent` or `uncertain` and were not before.
     pub(crate) async fn newly_delivered(
         &self,
-        message: Uuid,
+        message: EntityId,
         recipients: &[Json],
     ) -> Result<Vec<Statement>, Error> {
         let known = self.delivery_delivered(message).await?;

@@ -23,6 +23,7 @@ use crate::failed::Failed;
 use crate::queue;
 use crate::store::Store;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
@@ -31,7 +32,6 @@ use postroom_model::state::Step;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
-use uuid::Uuid;
 
 /// A delivery that was claimed for one attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,7 @@ pub struct Claimed {
     /// The tenant.
     pub domain: Domain,
     /// The message.
-    pub message: Uuid,
+    pub message: EntityId,
     /// Its Message-ID.
     pub message_id: Option<String>,
     /// Attempts so far, the present one included.
@@ -97,7 +97,7 @@ impl Store {
     /// When the store fails; then none is taken.
     pub async fn delivery_claim(
         &self,
-        account: Uuid,
+        account: EntityId,
         (now_ms, latest_ms): (i64, i64),
         limit: u32,
     ) -> Result<Vec<Claimed>, Error> {
@@ -128,7 +128,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_in_doubt(&self, account: Uuid) -> Result<Vec<Claimed>, Error> {
+    pub async fn delivery_in_doubt(&self, account: EntityId) -> Result<Vec<Claimed>, Error> {
         let condition = "d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'";
         self.deliveries(condition, vec![account.into()], "").await
     }
@@ -164,7 +164,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_dot_sent(&self, message: Uuid) -> Result<bool, Error> {
+    pub async fn delivery_dot_sent(&self, message: EntityId) -> Result<bool, Error> {
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'dot-sent'
             WHERE \"message\" = $1 AND \"phase\" = 'claimed' AND EXISTS (
               SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND \"messageState\" = 'sending')";
@@ -181,7 +181,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_release(&self, message: Uuid) -> Result<(), Error> {
+    pub async fn delivery_release(&self, message: EntityId) -> Result<(), Error> {
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"attempts\" = \"attempts\" - 1
             WHERE \"message\" = $1 AND \"phase\" = 'claimed'";
         self.write_at_need(vec![Statement::new(sql).bind(message)]).await.map(drop)
@@ -233,7 +233,7 @@ impl Store {
     pub async fn delivery_refuse(
         &self,
         domain: &Domain,
-        message: Uuid,
+        message: EntityId,
         (code, reason): (&str, &str),
     ) -> Result<(), Error> {
         let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
@@ -254,7 +254,7 @@ impl Store {
     /// refused or given up. Each recipient that does not have it gets a reason.
     pub(crate) async fn at_last(
         &self,
-        message: Uuid,
+        message: EntityId,
         settlement: &Settlement,
         recipients: &mut [Json],
     ) -> Result<Settlement, Error> {
@@ -289,7 +289,7 @@ impl Store {
     /// Changes the message while it is `sending`, and the queue in the same transaction.
     pub(crate) async fn settle(
         &self,
-        (domain, message): (&Domain, Uuid),
+        (domain, message): (&Domain, EntityId),
         changes: &Map<String, Json>,
         queue: Vec<Statement>,
     ) -> Result<(), Error> {

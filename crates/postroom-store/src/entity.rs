@@ -20,6 +20,7 @@ use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::Property;
 use postroom_model::Query;
@@ -29,7 +30,6 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// How long a query of a client may take, because others wait for the same readers.
 const QUERY_WITHIN: Duration = Duration::from_secs(30);
@@ -150,13 +150,18 @@ impl Store {
         &self,
         domain: &Domain,
         class: &Class,
-        id: Uuid,
+        id: EntityId,
     ) -> Result<Option<Entity>, Error> {
         let row = self.row(domain, class, id).await?;
         row.map(|row| self.entity_of(class, &row)).transpose()
     }
 
-    async fn row(&self, domain: &Domain, class: &Class, id: Uuid) -> Result<Option<Row>, Error> {
+    async fn row(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        id: EntityId,
+    ) -> Result<Option<Row>, Error> {
         let sql = format!("{} WHERE \"id\" = $1 AND \"domain\" = $2", Self::select(class));
         let rows = self.read(Statement::new(sql).bind(id).bind(domain.as_str())).await?;
         Ok(rows.into_iter().next())
@@ -295,7 +300,7 @@ impl Store {
 struct Reference {
     property: String,
     table: String,
-    id: Uuid,
+    id: EntityId,
 }
 
 impl Reference {

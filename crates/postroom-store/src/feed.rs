@@ -14,10 +14,10 @@ use crate::modifier::Modifier;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// How many rows are kept.
 pub const RETAINED: i64 = 1_000_000;
@@ -59,7 +59,7 @@ pub struct FeedRow {
     /// The name of the class.
     pub class: String,
     /// The entity.
-    pub entity: Uuid,
+    pub entity: EntityId,
     /// What happened to it.
     pub operation: Operation,
     /// When.
@@ -139,7 +139,7 @@ impl Store {
     pub async fn feed_of(
         &self,
         domain: &Domain,
-        entity: Uuid,
+        entity: EntityId,
         after: i64,
     ) -> Result<Vec<FeedRow>, Error> {
         let sql = format!(

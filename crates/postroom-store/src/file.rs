@@ -11,11 +11,11 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_model::builtin::files;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
-use uuid::Uuid;
 
 /// A file to be kept.
 #[derive(Debug, Clone)]
@@ -174,7 +174,7 @@ const SELECT: &str = "SELECT \"property\", \"name\", \"position\", \"media_type\
 /// The statements that keep a file. `original` is the blob of the original, for its parts.
 pub(crate) fn insert(
     store: &Store,
-    (domain, entity): (&Domain, Uuid),
+    (domain, entity): (&Domain, EntityId),
     (file, position): (NewFile, i64),
     original: Option<BlobId>,
 ) -> Result<Vec<Statement>, Error> {
@@ -208,7 +208,7 @@ pub(crate) fn insert(
 }
 
 /// The statements that throw away all files of an entity, with their blobs.
-pub(crate) async fn delete_all(store: &Store, entity: Uuid) -> Result<Vec<Statement>, Error> {
+pub(crate) async fn delete_all(store: &Store, entity: EntityId) -> Result<Vec<Statement>, Error> {
     let rows = store
         .read(
             Statement::new("SELECT DISTINCT \"blob\" FROM \"file\" WHERE \"entity\" = $1")
@@ -230,7 +230,7 @@ impl Store {
     pub async fn file_list(
         &self,
         domain: &Domain,
-        entity: Uuid,
+        entity: EntityId,
         property: &str,
     ) -> Result<Vec<FileRow>, Error> {
         let sql = format!(
@@ -249,7 +249,7 @@ impl Store {
     pub async fn file_list_all(
         &self,
         domain: &Domain,
-        entity: Uuid,
+        entity: EntityId,
     ) -> Result<Vec<FileRow>, Error> {
         let sql = format!("{SELECT} WHERE \"entity\" = $1 AND \"domain\" = $2");
         let statement = Statement::new(sql).bind(entity).bind(domain.as_str());
@@ -276,13 +276,13 @@ pub(crate) fn former(files: &[FileRow]) -> Map<String, Json> {
 }
 
 /// The statements that take a file away with its blob.
-pub(crate) fn take_away(entity: Uuid, file: &FileRow) -> Vec<Statement> {
+pub(crate) fn take_away(entity: EntityId, file: &FileRow) -> Vec<Statement> {
     vec![forget(entity, file), chunk::delete(file.blob())]
 }
 
 /// The statement that removes a file and keeps its blob, because parts share the blob of the
 /// original.
-pub(crate) fn forget(entity: Uuid, file: &FileRow) -> Statement {
+pub(crate) fn forget(entity: EntityId, file: &FileRow) -> Statement {
     let sql = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2 AND \"name\" = $3";
     Statement::new(sql).bind(entity).bind(file.property.as_str()).bind(file.name.as_str())
 }

@@ -15,11 +15,11 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin::files;
 use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// Which file a new one may take the place of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Store {
     /// a file that is not replaced, [`Failed::OtherFile`] where another one was seen.
     pub async fn file_add(
         &self,
-        (domain, class, entity): (&Domain, &Class, Uuid),
+        (domain, class, entity): (&Domain, &Class, EntityId),
         files: Vec<NewFile>,
         replace: &Replace,
     ) -> Result<(), Error> {
@@ -86,7 +86,7 @@ impl Store {
     /// [`Failed::OtherFile`].
     pub async fn file_delete(
         &self,
-        (domain, class, entity): (&Domain, &Class, Uuid),
+        (domain, class, entity): (&Domain, &Class, EntityId),
         property: &str,
         name: &str,
         seen: Option<&str>,
@@ -116,7 +116,7 @@ impl Store {
     async fn touch<'a>(
         &self,
         (domain, class): (&'a Domain, &'a Class),
-        entity: Uuid,
+        entity: EntityId,
     ) -> Result<Touch<'a>, Error> {
         let current = self.entity_get(domain, class, entity).await?;
         let current = current.ok_or(Error::Condition(Failed::Stale))?;
@@ -168,7 +168,7 @@ impl Touch<'_> {
     }
 }
 
-fn removal(entity: Uuid, file: &FileRow) -> Result<Vec<Statement>, Error> {
+fn removal(entity: EntityId, file: &FileRow) -> Result<Vec<Statement>, Error> {
     if file.is_part() {
         return Err(Error::Condition(Failed::PartOfOriginal { name: file.name.clone() }));
     }

@@ -9,6 +9,7 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::MessageState;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
@@ -16,10 +17,9 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// Makes a batch fail when the account is not there.
-pub fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
+pub fn account_must_be(domain: &Domain, account: EntityId) -> Statement {
     let table = quoted(ACCOUNTS);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
     let there = Statement::new(sql).bind(account).bind(domain.as_str());
@@ -27,7 +27,7 @@ pub fn account_must_be(domain: &Domain, account: Uuid) -> Statement {
 }
 
 /// Makes a batch fail when the folder is not there.
-pub fn folder_must_be(domain: &Domain, folder: Uuid) -> Statement {
+pub fn folder_must_be(domain: &Domain, folder: EntityId) -> Statement {
     let table = quoted(FOLDERS);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
     let there = Statement::new(sql).bind(folder).bind(domain.as_str());
@@ -35,7 +35,7 @@ pub fn folder_must_be(domain: &Domain, folder: Uuid) -> Statement {
 }
 
 /// Makes a batch fail if the account has got other folders since they were read.
-pub fn no_others(account: Uuid, known: usize) -> Statement {
+pub fn no_others(account: EntityId, known: usize) -> Statement {
     let sql = "SELECT 1
         WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
     let count = i64::try_from(known).unwrap_or(i64::MAX);
@@ -45,7 +45,7 @@ pub fn no_others(account: Uuid, known: usize) -> Statement {
 
 /// Makes a batch fail if a client made a folder for the mailbox of a new folder, and no survey has
 /// found it yet. The client's folder must be used then.
-pub fn none_of_clients(account: Uuid, new: &Map<String, Json>) -> Statement {
+pub fn none_of_clients(account: EntityId, new: &Map<String, Json>) -> Statement {
     let text = |name: &str| new.get(name).and_then(Json::as_str);
     let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"email/Folders\"
         WHERE \"account_id\" = $1 AND \"mailbox\" IS NULL
@@ -58,7 +58,7 @@ pub fn none_of_clients(account: Uuid, new: &Map<String, Json>) -> Statement {
 }
 
 /// Lets a batch fail while an account uses a profile.
-pub fn profile_unused(profile: Uuid) -> Statement {
+pub fn profile_unused(profile: EntityId) -> Statement {
     let accounts = quoted(ACCOUNTS);
     let sql =
         format!("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {accounts} WHERE \"profile_id\" = $1)");
@@ -110,8 +110,8 @@ const OTHER: &str = "SELECT \"id\" FROM \"email/Folders\"
 
 /// What [`OTHER`] asks for.
 struct OtherFolder<'a> {
-    account: Uuid,
-    folder: Uuid,
+    account: EntityId,
+    folder: EntityId,
     name: Option<&'a str>,
     title: Option<&'a str>,
 }
@@ -183,7 +183,7 @@ impl Store {
         &self,
         domain: &Domain,
         folder: &Entity,
-    ) -> Result<Option<Uuid>, Error> {
+    ) -> Result<Option<EntityId>, Error> {
         let class = self.builtin(FOLDERS)?;
         let Some(other) = OtherFolder::of(&class, folder) else {
             return Ok(None);

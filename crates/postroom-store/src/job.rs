@@ -9,11 +9,11 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_model::filter::Filter;
 use serde_json::Value as Json;
 use serde_json::json;
-use uuid::Uuid;
 
 /// The state of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct JobCounts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its id.
-    pub id: Uuid,
+    pub id: EntityId,
     /// The tenant.
     pub domain: Domain,
     /// The class of what it works on.
@@ -60,7 +60,7 @@ pub struct Job {
     /// Its state.
     pub state: JobState,
     /// The last entity that is done, in the order of ids.
-    pub behind: Option<Uuid>,
+    pub behind: Option<EntityId>,
     /// How many entities there were when it was asked for.
     pub total: u64,
     /// What came of it so far.
@@ -192,7 +192,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn job_get(&self, domain: &Domain, id: Uuid) -> Result<Option<Job>, Error> {
+    pub async fn job_get(&self, domain: &Domain, id: EntityId) -> Result<Option<Job>, Error> {
         let sql = format!("{SELECT} WHERE \"id\" = $1 AND \"domain\" = $2");
         let rows = self.read(Statement::new(sql).bind(id).bind(domain.as_str())).await?;
         rows.first().map(Job::from_row).transpose()
@@ -237,7 +237,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn job_delete(&self, domain: &Domain, id: Uuid) -> Result<bool, Error> {
+    pub async fn job_delete(&self, domain: &Domain, id: EntityId) -> Result<bool, Error> {
         let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
         let delete = Statement::new(sql).bind(id).bind(domain.as_str());
         let delete = delete.must_change(Failed::NoJob);

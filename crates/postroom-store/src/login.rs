@@ -12,11 +12,11 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::PROFILES;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// Whether two accounts may have the same login at the same server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,7 +32,7 @@ pub enum SameLogin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Twin {
     /// Its id.
-    pub id: Uuid,
+    pub id: EntityId,
     /// Its address.
     pub address: String,
 }
@@ -58,7 +58,7 @@ fn same(term: &str, one: &str, other: &str) -> String {
 
 /// The statement that makes a batch fail when what it has done before leads to a second account of
 /// one login; `None` when `values` say nothing about that.
-pub(crate) fn rule(class: &Class, id: Uuid, values: &Map<String, Json>) -> Option<Statement> {
+pub(crate) fn rule(class: &Class, id: EntityId, values: &Map<String, Json>) -> Option<Statement> {
     let (_, saying) = SAYING.iter().find(|(name, _)| *name == class.classname)?;
     if !saying.iter().any(|name| values.contains_key(*name)) {
         return None;
@@ -110,7 +110,7 @@ fn of_account(account: &Entity) -> Statement {
            WHERE {own} = LOWER($2) AND b.\"id\" <> $3 AND b.\"domain\" = $4 AND {host} AND {port}
            ORDER BY b.\"id\" LIMIT 1"
     );
-    let profile = account.reference("profile_id").unwrap_or(Uuid::nil());
+    let profile = account.reference("profile_id").unwrap_or(EntityId::nil());
     Statement::new(sql).bind(profile).bind(login)
 }
 

@@ -8,8 +8,8 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// How long a key is kept: more than the 24 hours that are promised.
 const KEPT_MS: i64 = 25 * 3_600_000;
@@ -29,7 +29,7 @@ pub struct Before {
     /// The hash of the request that created it.
     pub request: [u8; 32],
     /// The ids.
-    pub entities: Vec<Uuid>,
+    pub entities: Vec<EntityId>,
 }
 
 impl Store {

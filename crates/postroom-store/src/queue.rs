@@ -7,21 +7,21 @@ use crate::database::Lock;
 use crate::database::Statement;
 use crate::failed::Failed;
 use postroom_model::Class;
+use postroom_model::EntityId;
 use postroom_model::MessageState;
 use postroom_model::builtin;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// Discards the composed bytes of a message, if no attempt is running.
-pub fn invalidate(message: Uuid) -> Statement {
+pub fn invalidate(message: EntityId) -> Statement {
     let sql = "UPDATE \"delivery\" SET \"phase\" = 'void'
         WHERE \"message\" = $1 AND \"phase\" = 'due'";
     Statement::new(sql).bind(message)
 }
 
 /// Makes a batch fail while a message is in the queue and its composed bytes are valid.
-pub fn none_of(message: Uuid) -> Statement {
+pub fn none_of(message: EntityId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
         (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" <> 'void')";
     let lock = Lock::Row { table: builtin::MESSAGES, id: message };
@@ -29,19 +29,19 @@ pub fn none_of(message: Uuid) -> Statement {
 }
 
 /// Takes a message out of the queue, unless it is being sent.
-pub fn leave(message: Uuid) -> Statement {
+pub fn leave(message: EntityId) -> Statement {
     let sql = "DELETE FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" IN ('due', 'void')";
     Statement::new(sql).bind(message)
 }
 
 /// Forgets which recipients have a message.
-pub fn forget_delivered(message: Uuid) -> Statement {
+pub fn forget_delivered(message: EntityId) -> Statement {
     Statement::new("DELETE FROM \"delivered\" WHERE \"message\" = $1").bind(message)
 }
 
 /// The first statements of a client's change. There are none if the change is not about sending.
 /// They make the batch fail while the message is being sent.
-pub fn before_change(class: &Class, id: Uuid, changes: &Map<String, Json>) -> Vec<Statement> {
+pub fn before_change(class: &Class, id: EntityId, changes: &Map<String, Json>) -> Vec<Statement> {
     let composed = |name: &String| builtin::COMPOSED.contains(&name.as_str());
     if class.classname != builtin::MESSAGES || !changes.keys().any(composed) {
         return vec![];

@@ -11,8 +11,8 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::origin::Life;
 use crate::store::Store;
+use postroom_model::EntityId;
 use std::ops::RangeInclusive;
-use uuid::Uuid;
 
 /// How many UIDs one query names: SQL knows no list as a value.
 const UIDS_MAX: usize = 500;
@@ -84,7 +84,7 @@ pub struct Oversized {
     /// How many bytes it has, where that is known.
     pub size_bytes: Option<u64>,
     /// The message in state `error`.
-    pub message: Uuid,
+    pub message: EntityId,
 }
 
 /// The records of one epoch of a mailbox.

@@ -15,6 +15,7 @@ use crate::record::EntityRow;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use serde_json::Map;
@@ -22,13 +23,12 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use uuid::Uuid;
 
 /// How many hashes one query names: SQL knows no list as a value.
 const HASHES_MAX: usize = 200;
 
 /// Receipts of former lives by hash: generation, UID, message.
-type Former = HashMap<[u8; 16], Vec<(i64, i64, Uuid)>>;
+type Former = HashMap<[u8; 16], Vec<(i64, i64, EntityId)>>;
 
 /// A received message to be recorded.
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ impl Store {
 
     fn received_files(
         &self,
-        at: (&Domain, Uuid),
+        at: (&Domain, EntityId),
         files: Vec<NewFile>,
         original: Option<Content>,
     ) -> Result<Vec<Statement>, Error> {
@@ -214,7 +214,7 @@ impl Store {
         &self,
         life: Life,
         hash: Option<[u8; 16]>,
-    ) -> Result<Option<(i64, i64, Uuid)>, Error> {
+    ) -> Result<Option<(i64, i64, EntityId)>, Error> {
         let Some(hash) = hash else {
             return Ok(None);
         };
@@ -230,7 +230,7 @@ impl Store {
     /// When the store fails.
     pub async fn receive_missed(
         &self,
-        (domain, account): (&Domain, Uuid),
+        (domain, account): (&Domain, EntityId),
         (life, uid_validity): (Life, u64),
         misses: &[Miss],
         delay_ms: impl Fn(u32) -> i64,
@@ -307,7 +307,7 @@ impl Receipt {
     }
 }
 
-fn receipt(life: Life, message: Uuid, says: Receipt) -> Statement {
+fn receipt(life: Life, message: EntityId, says: Receipt) -> Statement {
     // A pending receipt is completed. If the receipt has a message, this changes nothing, and the
     // batch fails, so that a UID is never recorded twice.
     let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"message\", \"hash\",

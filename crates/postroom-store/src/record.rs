@@ -20,11 +20,11 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Property;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::borrow::Cow;
-use uuid::Uuid;
 
 /// Properties with times only. A change of only these writes no row of the feed, because otherwise
 /// each poll of each folder would.
@@ -45,7 +45,7 @@ pub struct Records<'a> {
 #[derive(Debug, Clone)]
 pub struct EntityRow {
     /// The id of the entity.
-    pub id: Uuid,
+    pub id: EntityId,
     version: i64,
     /// Those of the columns, in the order of the class.
     values: Vec<Value>,
@@ -124,7 +124,7 @@ impl Records<'_> {
     /// # Errors
     ///
     /// When the store fails, or many others change the entity.
-    pub async fn tell(&self, id: Uuid, values: &Map<String, Json>) -> Result<(), Error> {
+    pub async fn tell(&self, id: EntityId, values: &Map<String, Json>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let Some(current) = self.store.entity_get(self.domain, self.class, id).await? else {
                 return Ok(());
@@ -153,7 +153,7 @@ impl Records<'_> {
     }
 
     /// Deletes an entity, whatever its version, if it is there.
-    pub fn delete_any(&self, id: Uuid) -> [Statement; 3] {
+    pub fn delete_any(&self, id: EntityId) -> [Statement; 3] {
         let table = quoted(&self.class.classname);
         let values = format!(
             "SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM {table}
@@ -211,7 +211,7 @@ impl Records<'_> {
 
     fn row(
         &self,
-        id: Uuid,
+        id: EntityId,
         operation: Operation,
         replaced: Option<Map<String, Json>>,
     ) -> Statement {
@@ -223,7 +223,7 @@ impl Records<'_> {
     fn row_of(
         &self,
         sql: impl Into<Cow<'static, str>>,
-        id: Uuid,
+        id: EntityId,
         operation: Operation,
         replaced: Option<String>,
     ) -> Statement {
@@ -268,7 +268,7 @@ fn is_compared(property: &Property) -> bool {
 }
 
 /// The statement that forgets what changes of an entity replaced.
-fn forget(entity: Uuid) -> Statement {
+fn forget(entity: EntityId) -> Statement {
     let sql = "UPDATE \"change\" SET \"replaced\" = NULL
         WHERE \"entity\" = $1 AND \"replaced\" IS NOT NULL";
     Statement::new(sql).bind(entity)

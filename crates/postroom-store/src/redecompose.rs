@@ -18,11 +18,11 @@ use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::builtin::files;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// The condition for parsing a message again: it was received, and its original is stored.
 const HAS_ORIGINAL: &str = "\"uid\" IS NOT NULL AND EXISTS (SELECT 1 FROM \"file\"
@@ -79,12 +79,12 @@ impl Store {
         &self,
         (domain, class): (&Domain, &Class),
         filter: Option<&Filter>,
-        behind: Option<Uuid>,
+        behind: Option<EntityId>,
         limit: u32,
     ) -> Result<Vec<Entity>, Error> {
         let mut conditions = self.conditions(domain);
         let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
-        let behind = conditions.bind(Value::Id(behind.unwrap_or(Uuid::nil())));
+        let behind = conditions.bind(Value::Id(behind.unwrap_or(EntityId::nil())));
         let limit = conditions.bind(Value::Whole(i64::from(limit)));
         let sql = format!(
             "{} WHERE \"domain\" = $1 AND \"id\" > {behind} AND {HAS_ORIGINAL}{}

@@ -3,11 +3,11 @@
 use crate::error::Error;
 use crate::store::Store;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
-use uuid::Uuid;
 
 impl Store {
     /// Follows a mailbox that has another name at the server: byte for byte, and for people.
@@ -18,7 +18,7 @@ impl Store {
     pub async fn folder_follow(
         &self,
         domain: &Domain,
-        folder: Uuid,
+        folder: EntityId,
         (mailbox, name): (&str, &str),
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;

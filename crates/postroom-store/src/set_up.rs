@@ -130,11 +130,11 @@ mod tests {
     use crate::Work;
     use crate::fixture::store_in;
     use crate::store::Store;
+    use postroom_model::EntityId;
     use postroom_model::builtin::ACCOUNTS;
     use postroom_model::builtin::FOLDERS;
     use postroom_model::builtin::PROFILES;
     use std::path::Path;
-    use uuid::Uuid;
 
     async fn open(directory: &Path) -> Store {
         store_in(directory, Clock::system(), Work::Threads).await
@@ -150,7 +150,7 @@ mod tests {
             "INSERT INTO \"{class}\" (\"domain\", \"id\", \"version\", \"{column}\")
              VALUES ('default', $1, 1, $2)"
         );
-        Statement::new(sql).bind(Uuid::from_u128(id)).bind(Uuid::from_u128(to))
+        Statement::new(sql).bind(EntityId::from_u128(id)).bind(EntityId::from_u128(to))
     }
 
     /// The database as an earlier version made it.
@@ -171,7 +171,7 @@ mod tests {
         let store = open(directory.path()).await;
         let profile = "INSERT INTO \"email/Profiles\" (\"domain\", \"id\", \"version\")
             VALUES ('default', $1, 1)";
-        let profile = Statement::new(profile).bind(Uuid::from_u128(1));
+        let profile = Statement::new(profile).bind(EntityId::from_u128(1));
         store.write(vec![profile, row(ACCOUNTS, "profile_id", 2, 1)]).await.unwrap();
         let gone = Statement::new("DELETE FROM \"email/Profiles\"");
         for broken in [gone, row(FOLDERS, "account_id", 3, 9)] {

@@ -26,6 +26,7 @@ use crate::wake::Wakes;
 use crate::work::Work;
 use postroom_model::Class;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin;
 use std::collections::HashMap;
 use std::fs::File;
@@ -36,7 +37,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::RwLock;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 /// The time between two looks at what may be thrown away.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -195,7 +195,7 @@ impl Store {
 
     /// Wakes when a message that an account sends was changed by a client.
     #[must_use]
-    pub fn watch_outgoing(&self, account: Uuid) -> watch::Receiver<u64> {
+    pub fn watch_outgoing(&self, account: EntityId) -> watch::Receiver<u64> {
         self.inner.outgoing.of(account)
     }
 

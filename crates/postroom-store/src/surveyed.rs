@@ -10,8 +10,8 @@ use crate::integrity::mailbox_name;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use std::collections::HashMap;
-use uuid::Uuid;
 
 /// What a survey found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Store {
     pub async fn folder_mailboxes(
         &self,
         domain: &Domain,
-        account: Uuid,
+        account: EntityId,
     ) -> Result<Vec<FolderMailbox>, Error> {
         let sql = "SELECT \"mailbox\", \"name\" FROM \"email/Folders\" WHERE \"account_id\" = $1 \
                    AND \"domain\" = $2";

@@ -3,6 +3,7 @@
 
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::*;
@@ -13,7 +14,6 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 const CANARY: &str = "canary-4711-words-of-a-private-mail";
 
@@ -43,17 +43,17 @@ async fn create(store: &Store, class: &str, values: Json) -> Result<Entity, Erro
     Ok(store.entity_create(&domain(), &class, vec![new]).await?.remove(0))
 }
 
-async fn profile(store: &Store, name: &str) -> Uuid {
+async fn profile(store: &Store, name: &str) -> EntityId {
     create(store, builtin::PROFILES, json!({"name": name})).await.unwrap().id
 }
 
-async fn account(store: &Store, profile: Uuid) -> Result<Uuid, Error> {
+async fn account(store: &Store, profile: EntityId) -> Result<EntityId, Error> {
     let values = json!({"profile_id": profile.to_string(), "address": format!("{profile}@b.test")});
     Ok(create(store, builtin::ACCOUNTS, values).await?.id)
 }
 
 /// A message with a file of these bytes.
-async fn message(store: &Store, subject: &str, bytes: &[u8]) -> Uuid {
+async fn message(store: &Store, subject: &str, bytes: &[u8]) -> EntityId {
     let values = json!({"subject": subject, "messageDirection": "out", "text": subject});
     let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
     let id = entity.id;
@@ -70,12 +70,12 @@ async fn message(store: &Store, subject: &str, bytes: &[u8]) -> Uuid {
     id
 }
 
-async fn delete(store: &Store, class: &str, id: Uuid) -> Result<Updated, Error> {
+async fn delete(store: &Store, class: &str, id: EntityId) -> Result<Updated, Error> {
     let class = store.class(class).unwrap();
     store.entity_delete((&domain(), &class, id), None).await
 }
 
-async fn file_bytes(store: &Store, message: Uuid) -> Result<Vec<u8>, Error> {
+async fn file_bytes(store: &Store, message: EntityId) -> Result<Vec<u8>, Error> {
     let file = store.file_list(&domain(), message, "attachments").await?.remove(0);
     let FileSource::Blob(blob) = file.source else { unreachable!("a file of its own") };
     let mut reader = store.blob_read(blob, 0..file.size_bytes);
@@ -184,7 +184,7 @@ async fn damaged_bytes_are_refused_and_said_by_the_check() {
 }
 
 /// A message whose row reaches over several pages, `lost@rows.test` on the last one.
-async fn long_row(store: &Store) -> Uuid {
+async fn long_row(store: &Store) -> EntityId {
     let values = json!({
         "subject": "a long row", "messageDirection": "in", "text": "word ".repeat(8_000),
         "messageId": "lost@rows.test",

@@ -4,6 +4,7 @@
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
@@ -15,7 +16,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 /// Properties that change without a row of the feed.
 const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
@@ -23,7 +23,7 @@ const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
 const STEPS: u64 = 120;
 
 /// All entities by class and id, with their files.
-type State = BTreeMap<(String, Uuid), Entity>;
+type State = BTreeMap<(String, EntityId), Entity>;
 
 struct History {
     _directory: TempDir,
@@ -93,7 +93,7 @@ impl History {
         self.client.entity_create(&self.domain, &class, vec![new]).await.unwrap();
     }
 
-    async fn change(&mut self, class: &str, id: Uuid, values: Json) {
+    async fn change(&mut self, class: &str, id: EntityId, values: Json) {
         let place = (&self.domain, &*self.class(class), id);
         let changed = self.client.entity_update(place, &object(values), None).await;
         // Not all of what is tried may be.
@@ -101,7 +101,7 @@ impl History {
         assert!(changed.is_ok() || may_fail, "{changed:?}");
     }
 
-    async fn delete(&mut self, class: &str, id: Uuid) {
+    async fn delete(&mut self, class: &str, id: EntityId) {
         let class = self.class(class);
         let gone = self.client.entity_delete((&self.domain, &class, id), None).await;
         let may_fail =
@@ -239,7 +239,7 @@ impl History {
         }
     }
 
-    async fn receive(&mut self, folder: Uuid) {
+    async fn receive(&mut self, folder: EntityId) {
         let class = self.class(builtin::MESSAGES);
         let life = Life { folder, generation: 1 };
         let ledger = self.engine.ledger(life).await.unwrap();
@@ -269,7 +269,7 @@ impl History {
     }
 
     /// Composes a message, anew where it was before, and ends it in one way or another.
-    async fn send(&mut self, account: Uuid) {
+    async fn send(&mut self, account: EntityId) {
         let Some(message) = self.any(builtin::MESSAGES).await else {
             return;
         };
@@ -304,7 +304,7 @@ impl History {
         }
     }
 
-    async fn miss(&mut self, account: Uuid, folder: Uuid) {
+    async fn miss(&mut self, account: EntityId, folder: EntityId) {
         let life = Life { folder, generation: 1 };
         let (uid, code) = (self.uid, "too_big".to_owned());
         self.uid += 1;
@@ -370,7 +370,7 @@ async fn every_entity_is_rebuilt_from_the_feed_at_any_point_of_a_history() {
         let feed = history.feed().await;
         let present = history.state().await;
         let is_gone = |row: &&FeedRow| row.operation == Operation::Delete;
-        let gone: BTreeMap<Uuid, i64> =
+        let gone: BTreeMap<EntityId, i64> =
             feed.iter().filter(is_gone).map(|row| (row.entity, row.seq)).collect();
         let mut compared = 0;
         for (seq, then) in &history.states {
@@ -403,7 +403,11 @@ async fn every_entity_is_rebuilt_from_the_feed_at_any_point_of_a_history() {
 
 /// An entity that is gone was there from its first row up to its deletion, which is its last; none
 /// of its rows has more than its id.
-fn ends_with_its_deletion(feed: &[FeedRow], gone: &BTreeMap<Uuid, i64>, states: &[(i64, State)]) {
+fn ends_with_its_deletion(
+    feed: &[FeedRow],
+    gone: &BTreeMap<EntityId, i64>,
+    states: &[(i64, State)],
+) {
     for (id, deleted) in gone {
         let of: Vec<_> = feed.iter().filter(|row| row.entity == *id).collect();
         assert_eq!(of[0].operation, Operation::Create);

@@ -4,6 +4,7 @@
 
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_store::*;
@@ -15,7 +16,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::Barrier;
-use uuid::Uuid;
 
 /// How many rounds each race has.
 const ROUNDS: u32 = 200;
@@ -46,41 +46,41 @@ impl Track {
         Arc::new(Self { directory, store, domain: Domain::default_domain() })
     }
 
-    async fn create(&self, class: &str, values: Json) -> Result<Uuid, Error> {
+    async fn create(&self, class: &str, values: Json) -> Result<EntityId, Error> {
         let entity = Entity::new(Clock::system().new_id(), object(values));
         let (id, class) = (entity.id, self.store.class(class).unwrap());
         let new = NewEntity { entity, files: vec![] };
         self.store.entity_create(&self.domain, &class, vec![new]).await.map(|_| id)
     }
 
-    async fn profile(&self) -> Uuid {
-        let host = format!("{}.test", Uuid::now_v7().simple());
+    async fn profile(&self) -> EntityId {
+        let host = format!("{}.test", uuid::Uuid::now_v7().simple());
         let values = json!({"name": "p", "imapHost": host, "imapSecurity": "tls"});
         self.create(builtin::PROFILES, values).await.unwrap()
     }
 
-    async fn account_of(&self, profile: Uuid, address: &str) -> Result<Uuid, Error> {
+    async fn account_of(&self, profile: EntityId, address: &str) -> Result<EntityId, Error> {
         let values = json!({"profile_id": profile.to_string(), "address": address});
         self.create(builtin::ACCOUNTS, values).await
     }
 
-    async fn account(&self) -> Uuid {
+    async fn account(&self) -> EntityId {
         self.account_of(self.profile().await, "a@b.test").await.unwrap()
     }
 
-    async fn folder_of(&self, account: Uuid, name: &str) -> Result<Uuid, Error> {
+    async fn folder_of(&self, account: EntityId, name: &str) -> Result<EntityId, Error> {
         let values = json!({"account_id": account.to_string(), "name": name, "title": name});
         self.create(builtin::FOLDERS, values).await
     }
 
-    async fn change(&self, class: &str, id: Uuid, values: Json) -> Result<bool, Error> {
+    async fn change(&self, class: &str, id: EntityId, values: Json) -> Result<bool, Error> {
         self.change_of(class, id, values, None).await
     }
 
     async fn change_of(
         &self,
         class: &str,
-        id: Uuid,
+        id: EntityId,
         values: Json,
         version: Option<i64>,
     ) -> Result<bool, Error> {
@@ -90,13 +90,13 @@ impl Track {
         Ok(matches!(updated, Updated::Done(_)))
     }
 
-    async fn delete(&self, class: &str, id: Uuid) -> Result<bool, Error> {
+    async fn delete(&self, class: &str, id: EntityId) -> Result<bool, Error> {
         let class = self.store.class(class).unwrap();
         let gone = self.store.entity_delete((&self.domain, &class, id), None).await?;
         Ok(matches!(gone, Updated::Done(_)))
     }
 
-    async fn message(&self, account: Uuid) -> Entity {
+    async fn message(&self, account: EntityId) -> Entity {
         let values = json!({
             "account_id": account.to_string(), "messageDirection": "out", "to": ["x@y.test"],
             "messageState": "sending",
@@ -105,12 +105,12 @@ impl Track {
         self.get(builtin::MESSAGES, id).await.unwrap()
     }
 
-    async fn get(&self, class: &str, id: Uuid) -> Option<Entity> {
+    async fn get(&self, class: &str, id: EntityId) -> Option<Entity> {
         let class = self.store.class(class).unwrap();
         self.store.entity_get(&self.domain, &class, id).await.unwrap()
     }
 
-    async fn prepare(&self, account: Uuid, message: &Entity) -> Result<bool, Error> {
+    async fn prepare(&self, account: EntityId, message: &Entity) -> Result<bool, Error> {
         let prepared = Prepared {
             account,
             due_ms: 0,
@@ -124,7 +124,7 @@ impl Track {
     }
 
     /// Sends what is due, as a sender does; whether something was sent.
-    async fn send(&self, account: Uuid) -> Result<bool, Error> {
+    async fn send(&self, account: EntityId) -> Result<bool, Error> {
         let mut sent = false;
         for mut claimed in self.store.delivery_claim(account, (1, i64::MAX), 9).await? {
             if !self.store.delivery_dot_sent(claimed.message).await? {
@@ -139,7 +139,7 @@ impl Track {
         Ok(sent)
     }
 
-    async fn receive(&self, folder: Uuid, uid: u64) -> Result<bool, Error> {
+    async fn receive(&self, folder: EntityId, uid: u64) -> Result<bool, Error> {
         let class = self.store.class(builtin::MESSAGES).unwrap();
         let values = json!({
             "messageDirection": "in", "messageState": "received", "uid": uid,
@@ -161,7 +161,7 @@ impl Track {
         Ok(matches!(outcome, ReceiveOutcome::Done { stored: 1, .. }))
     }
 
-    async fn html(&self, id: Uuid) -> Option<FileRow> {
+    async fn html(&self, id: EntityId) -> Option<FileRow> {
         let mut files = self.store.file_list(&self.domain, id, "html").await.unwrap();
         assert!(files.len() <= 1, "{files:?}");
         files.pop()
@@ -389,7 +389,10 @@ async fn what_a_key_creates_is_created_once() {
             let (track, once) = (Arc::clone(&track), once.clone());
             async move {
                 let class = track.store.class(builtin::PROFILES).unwrap();
-                let entity = Entity::new(Uuid::now_v7(), object(json!({"name": "once"})));
+                let entity = Entity::new(
+                    EntityId::new(uuid::Uuid::now_v7()),
+                    object(json!({"name": "once"})),
+                );
                 let new = vec![NewEntity { entity, files: vec![] }];
                 let terms = Terms { once: Some(&once), ..Terms::default() };
                 let place = (&track.domain, class.as_ref());
@@ -520,7 +523,7 @@ async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
         let done = race(round, all).await;
         refused_by(&done, |failed| matches!(failed, Failed::Recorded | Failed::NoFolder));
         let of_folder = |table: &str, column: &str| {
-            let folder = folder.simple();
+            let folder = folder.uuid().simple();
             let sql = format!("SELECT COUNT(*) FROM \"{table}\" WHERE \"{column}\" = x'{folder}'");
             track.number(&sql)
         };

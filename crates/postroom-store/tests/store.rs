@@ -4,6 +4,7 @@
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
@@ -17,7 +18,6 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 struct Fixture {
     directory: TempDir,
@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     /// An account with one folder.
-    async fn account(&self) -> (Uuid, Uuid) {
+    async fn account(&self) -> (EntityId, EntityId) {
         let profile = self.create(builtin::PROFILES, json!({"name": "p"})).await.id;
         let account = json!({
             "profile_id": profile.to_string(), "address": "a@b.test", "password": "hush-7391",
@@ -65,7 +65,7 @@ impl Fixture {
         (account, self.create(builtin::FOLDERS, folder).await.id)
     }
 
-    async fn get(&self, class: &str, id: Uuid) -> Entity {
+    async fn get(&self, class: &str, id: EntityId) -> Entity {
         self.store.entity_get(&self.domain, &self.class(class), id).await.unwrap().unwrap()
     }
 
@@ -84,7 +84,7 @@ impl Fixture {
 
     async fn receive(
         &self,
-        folder: Uuid,
+        folder: EntityId,
         generation: i64,
         messages: Vec<ReceivedMessage>,
     ) -> ReceiveOutcome {
@@ -279,7 +279,7 @@ async fn of_many_changes_at_once_none_is_lost() {
 async fn references_must_exist_and_are_protected() {
     let fixture = fixture().await;
     let class = fixture.class(builtin::ACCOUNTS);
-    let values = json!({"profile_id": Uuid::nil().to_string(), "address": "a@b.test"});
+    let values = json!({"profile_id": EntityId::nil().to_string(), "address": "a@b.test"});
     let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
     let new = NewEntity { entity, files: vec![] };
     let refused = fixture.store.entity_create(&fixture.domain, &class, vec![new]).await;
@@ -486,7 +486,7 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
 }
 
 impl Fixture {
-    async fn outgoing(&self, account: Uuid, subject: &str) -> Entity {
+    async fn outgoing(&self, account: EntityId, subject: &str) -> Entity {
         let values = json!({
             "account_id": account.to_string(), "messageDirection": "out", "messageState": "sending",
             "subject": subject, "to": ["x@b.test"],
@@ -494,11 +494,11 @@ impl Fixture {
         self.create(builtin::MESSAGES, values).await
     }
 
-    async fn prepare(&self, account: Uuid, message: &Entity) -> bool {
+    async fn prepare(&self, account: EntityId, message: &Entity) -> bool {
         self.prepare_for(account, message, 5).await
     }
 
-    async fn prepare_for(&self, account: Uuid, message: &Entity, due_ms: i64) -> bool {
+    async fn prepare_for(&self, account: EntityId, message: &Entity, due_ms: i64) -> bool {
         let prepared = Prepared {
             account,
             due_ms,

@@ -14,6 +14,7 @@ use postroom_engine::Dialing;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
 use postroom_model::Domain;
+use postroom_model::EntityId;
 use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Store;
@@ -30,7 +31,6 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
-use uuid::Uuid;
 
 /// The default address.
 const LISTEN_DEFAULT: &str = "127.0.0.1:8025";
@@ -237,7 +237,7 @@ impl Running {
 }
 
 /// Writes what a stop waits for.
-fn tell_under_way(under_way: &[(String, Uuid)], within: Duration) {
+fn tell_under_way(under_way: &[(String, EntityId)], within: Duration) {
     for (account, id) in under_way {
         let seconds = within.as_secs();
         tracing::info!(

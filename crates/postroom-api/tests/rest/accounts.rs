@@ -2,6 +2,7 @@
 
 use crate::server::Server;
 use crate::server::answer;
+use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::PROFILES;
 use serde_json::Value as Json;
@@ -153,8 +154,8 @@ async fn parameters_that_a_request_does_not_take_are_refused() {
         ("PUT", format!("{message}/file/hello.txt")),
         ("DELETE", format!("{message}/file/hello.txt")),
         ("GET", "/rest/v1/jobs".to_owned()),
-        ("GET", format!("/rest/v1/jobs/{}", uuid::Uuid::nil())),
-        ("DELETE", format!("/rest/v1/jobs/{}", uuid::Uuid::nil())),
+        ("GET", format!("/rest/v1/jobs/{}", EntityId::nil())),
+        ("DELETE", format!("/rest/v1/jobs/{}", EntityId::nil())),
         ("GET", "/rest/v1/design/classes".to_owned()),
         ("GET", "/rest/v1/design/classes/email/Messages".to_owned()),
         ("GET", "/healthz".to_owned()),

@@ -5,6 +5,7 @@ use postroom_api::App;
 use postroom_api::Limits;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::Content;
@@ -24,7 +25,6 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
 use tempfile::TempDir;
-use uuid::Uuid;
 
 pub const TOKEN: &str = "a-token-of-the-default-domain";
 pub const OTHER_TOKEN: &str = "a-token-of-another-domain";
@@ -191,7 +191,7 @@ impl Server {
         };
         let batch = ReceiveBatch {
             domain: Domain::default_domain(),
-            life: Life { folder: folder.parse::<Uuid>().unwrap(), generation: 1 },
+            life: Life { folder: folder.parse::<EntityId>().unwrap(), generation: 1 },
             messages: vec![message],
             relink: false,
         };

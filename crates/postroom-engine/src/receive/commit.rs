@@ -16,6 +16,7 @@ use crate::receive::intake::Missed;
 use crate::receive::watch::News;
 use crate::shared::Shared;
 use bytes::Bytes;
+use postroom_model::EntityId;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Miss;
 use postroom_store::ReceiveBatch;
@@ -26,7 +27,6 @@ use serde_json::Value as Json;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 /// The longest delay before a pending message is fetched again.
 const RETRY_LONGEST: Duration = Duration::from_secs(86_400);
@@ -121,7 +121,7 @@ async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<Receiv
 }
 
 /// The values from the header of a message that is too large.
-fn by_header(header: &Bytes, id: Uuid) -> Map<String, Json> {
+fn by_header(header: &Bytes, id: EntityId) -> Map<String, Json> {
     const TOLD: [&str; 10] = [
         "from",
         "fromDisplayName",

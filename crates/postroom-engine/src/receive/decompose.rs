@@ -10,6 +10,7 @@ use crate::journal::Arrival;
 use crate::original::Original;
 use crate::receive::witness;
 use postroom_model::Entity;
+use postroom_model::EntityId;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::standing::NOT_DECOMPOSABLE;
@@ -25,7 +26,6 @@ use serde_json::Value as Json;
 use serde_json::json;
 use std::io;
 use tempfile::NamedTempFile;
-use uuid::Uuid;
 
 /// One message as FETCH gave it.
 #[derive(Debug)]
@@ -48,9 +48,9 @@ pub struct Arrived {
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The account.
-    pub account: Uuid,
+    pub account: EntityId,
     /// The folder.
-    pub folder: Uuid,
+    pub folder: EntityId,
     /// UIDVALIDITY of the mailbox.
     pub uid_validity: u64,
     /// What of a message is kept.

@@ -183,12 +183,12 @@ pub fn sample(clock: &Clock, uids: &[u64], newest: usize, others: usize) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
+    use postroom_model::EntityId;
 
     fn origin() -> Origin {
         Origin {
             login: Some("a@x.test".to_owned()),
-            life: Some(Life { folder: Uuid::nil(), generation: 1 }),
+            life: Some(Life { folder: EntityId::nil(), generation: 1 }),
             uid_validity: Some(7),
             uid_next: Some(10),
             last_proof_ms: None,

@@ -1,5 +1,6 @@
 //! What a filter is made of: comparisons of properties with values, joined by and, or, not.
 
+use crate::id::EntityId;
 use crate::property::DataType;
 
 /// How many values a filter may compare with and still be one that costs little for each entity.
@@ -38,7 +39,7 @@ pub enum Literal {
     /// A moment, in milliseconds since 1970.
     Moment(i64),
     /// A UUID.
-    Id(uuid::Uuid),
+    Id(EntityId),
 }
 
 /// A property of the class, or a value inside its JSON.

@@ -5,6 +5,7 @@ use crate::filter::condition::Comparison;
 use crate::filter::condition::Filter;
 use crate::filter::condition::Literal;
 use crate::filter::condition::Operand;
+use crate::id::EntityId;
 use crate::invalid::Invalid;
 use crate::limits::FILTER_DEPTH_MAX;
 use crate::limits::FILTER_IN_VALUES_MAX;
@@ -286,7 +287,7 @@ impl FilterReader<'_> {
                 return Err("`version` takes a whole number".to_owned());
             }
             ("version", None) => value.clone(),
-            (_, None) => match value.as_str().and_then(|text| text.parse::<uuid::Uuid>().ok()) {
+            (_, None) => match value.as_str().and_then(|text| text.parse::<EntityId>().ok()) {
                 Some(id) => return Ok(Literal::Id(id)),
                 None => return Err("`id` takes a UUID".to_owned()),
             },

@@ -1,6 +1,7 @@
 //! Faults at chosen points, with the sandbox.
 
 use crate::world::*;
+use postroom_model::EntityId;
 use postroom_sandbox::Action;
 use postroom_sandbox::Ending;
 use postroom_sandbox::ImapCommand;
@@ -268,7 +269,7 @@ async fn a_folder_whose_marks_are_refused_says_so_once_a_turn() {
     let database = rusqlite::Connection::open(file).unwrap();
     let sql = "SELECT json_type(replaced, '$.statusText') FROM change
         WHERE entity = ?1 AND json_type(replaced, '$.statusText') IS NOT NULL ORDER BY seq";
-    let entity: uuid::Uuid = folder.parse().unwrap();
+    let entity: EntityId = folder.parse().unwrap();
     let mut changes = database.prepare(sql).unwrap();
     let changes = changes.query_map([entity.as_bytes().as_slice()], |row| row.get(0)).unwrap();
     let replaced: Vec<String> = changes.map(Result::unwrap).collect();
