@@ -10,6 +10,7 @@ use crate::backoff;
 use crate::receive::Left;
 use crate::shared::Shared;
 use postroom_imap::MailboxName;
+use postroom_model::EntityId;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! The messages that are being sent now, so that a stop can say what it waits for.
 
+use postroom_model::EntityId;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
