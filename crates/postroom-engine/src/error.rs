@@ -1,5 +1,6 @@
 //! Why work of the engine failed.
 
+use postroom_store::Failed;
 use std::io;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use std::time::Duration;
 pub enum Error {
     /// The store did not do what it was asked.
     #[error("the store failed")]
-    Store(#[from] postroom_store::Error),
+    Store(#[source] postroom_store::Error),
     /// The IMAP server or the connection to it failed.
     #[error(transparent)]
     Imap(#[from] postroom_imap::Error),
@@ -58,6 +59,16 @@ pub enum Error {
     Compose(String),
 }
 
+impl From<postroom_store::Error> for Error {
+    /// That a folder was deleted is no failure of the store.
+    fn from(error: postroom_store::Error) -> Self {
+        if matches!(error, postroom_store::Error::Condition(Failed::NoFolder)) {
+            return Self::FolderGone;
+        }
+        Self::Store(error)
+    }
+}
+
 fn counted(count: Option<u32>) -> String {
     match count {
         Some(count) => format!("counts {count}"),
@@ -87,6 +98,13 @@ fn spool(error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_gone_is_no_failure_of_the_store() {
+        let of = |failed| Error::from(postroom_store::Error::Condition(failed));
+        assert!(matches!(of(Failed::NoFolder), Error::FolderGone));
+        assert!(matches!(of(Failed::NoAccount), Error::Store(_)));
+    }
 
     #[test]
     fn only_a_full_disk_is_called_full() {
