@@ -111,6 +111,16 @@ pub fn hurries(before: &Entity, changes: &Map<String, Json>) -> bool {
         && !before.get("nextAttemptAt").is_null()
 }
 
+/// What is wrong with files of these properties as those of one new entity.
+#[must_use]
+pub fn files_problems(class: &Class, properties: &[&str]) -> Vec<Invalid> {
+    let is_list = |name: &str| class.property(name).is_none_or(|property| property.multi);
+    let is_second = |at: usize, name: &str| properties.iter().take(at).any(|one| *one == name);
+    let second = properties.iter().enumerate();
+    let second = second.filter(|(at, name)| !is_list(name) && is_second(*at, name));
+    second.map(|(_, name)| Invalid::new(*name, "takes one file, not two")).collect()
+}
+
 fn only_ours(name: &str) -> Invalid {
     Invalid::new(name, "is set by Postroom alone")
 }
@@ -276,6 +286,13 @@ mod tests {
         assert_eq!(sent(again.clone()).unwrap()["errorText"], Json::Null, "as it is implied");
         let again = json!({"messageState": "sending", "errorText": "theirs"});
         assert_eq!(sent(again).unwrap_err()[0].property, "errorText");
+    }
+
+    #[test]
+    fn a_property_of_one_file_takes_one() {
+        let problems = |names: &[&str]| files_problems(&class(3), names).len();
+        assert_eq!(problems(&["file", "html", "file", "inlines"]), 0);
+        assert_eq!(problems(&["html", "file", "html"]), 1);
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl Store {
             if class.classname == MESSAGES {
                 self.message_placed(domain, entity, None).await?;
             }
-            let problems = client::create_problems(class, entity);
+            let mut problems = client::create_problems(class, entity);
+            let of_files: Vec<_> = files.iter().map(|file| file.property.as_str()).collect();
+            problems.extend(client::files_problems(class, &of_files));
             if !problems.is_empty() {
                 return Err(Error::Condition(Failed::Invalid { problems }));
             }

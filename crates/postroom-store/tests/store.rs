@@ -951,3 +951,43 @@ async fn an_older_schema_is_brought_forward() {
     let job = store.job_create((&domain, &messages), None).await.unwrap();
     assert_eq!(store.job_next().await.unwrap(), Some(job));
 }
+
+#[tokio::test]
+async fn a_message_without_its_account_is_not_set_to_be_sent_and_an_html_is_one() {
+    let fixture = fixture().await;
+    let (account, folder) = fixture.account().await;
+    let draft = json!({
+        "account_id": account.to_string(), "messageDirection": "out", "to": ["x@y.test"],
+    });
+    let draft = fixture.create(builtin::MESSAGES, draft).await.id;
+    let class = fixture.class(builtin::MESSAGES);
+    let other = json!({"profile_id": fixture.create(builtin::PROFILES, json!({"name": "q"})).await
+        .id.to_string(), "address": "other@b.test"});
+    let other = fixture.create(builtin::ACCOUNTS, other).await.id;
+    let change = |values: Json| {
+        let (store, domain, class) = (&fixture.store, &fixture.domain, &class);
+        let values = values.as_object().unwrap().clone();
+        async move { store.entity_update((domain, class, draft), &values, None).await }
+    };
+    let moved = json!({"folder_id": folder.to_string(), "account_id": other.to_string()});
+    let refused = change(moved).await;
+    assert!(matches!(refused, Err(Error::Condition(Failed::OtherAccount))), "{refused:?}");
+    let at = (&fixture.domain, &*fixture.class(builtin::ACCOUNTS), account);
+    fixture.store.entity_delete(at, None).await.unwrap();
+    let refused = change(json!({"messageState": "sending"})).await;
+    let property = "account_id".to_owned();
+    let missing = Failed::Reference { property };
+    assert!(matches!(&refused, Err(Error::Condition(failed)) if *failed == missing), "{refused:?}");
+    let file = |name: &str| NewFile {
+        property: "html".to_owned(),
+        name: name.to_owned(),
+        media_type: "text/html".to_owned(),
+        content_id: None,
+        content: NewContent::Own(Content::prepare(b"<p>")),
+    };
+    let values = json!({"messageDirection": "out"}).as_object().unwrap().clone();
+    let entity = Entity::new(Clock::system().new_id(), values);
+    let new = NewEntity { entity, files: vec![file("a"), file("b")] };
+    let twice = fixture.store.entity_create(&fixture.domain, &class, vec![new]).await;
+    assert!(matches!(twice, Err(Error::Condition(Failed::Invalid { .. }))), "{twice:?}");
+}
