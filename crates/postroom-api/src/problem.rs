@@ -31,9 +31,14 @@ pub struct Problem {
     fault: Option<Fault>,
 }
 
-/// The cause, for the log only. The response carries it to where it is logged.
+/// The cause, for the log. The response carries it to where it is logged.
 #[derive(Debug, Clone)]
-pub struct Fault(pub String);
+pub struct Fault {
+    /// The cause.
+    pub cause: Box<str>,
+    /// Whether the client gets only the id of the request, because nothing else was meant for it.
+    pub is_hidden: bool,
+}
 
 impl Problem {
     /// A refusal with a stable code for programs and a sentence for people.
@@ -128,7 +133,7 @@ impl Problem {
     #[must_use]
     pub fn fault(cause: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "");
-        problem.fault = Some(Fault(cause.into()));
+        problem.fault = Some(Fault { cause: cause.into().into(), is_hidden: true });
         problem
     }
 
@@ -140,7 +145,7 @@ impl Problem {
              check the disk, and restore the data directory from a backup"
         );
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail);
-        problem.fault = Some(Fault(what.to_owned()));
+        problem.fault = Some(Fault { cause: what.into(), is_hidden: false });
         problem
     }
 
@@ -149,7 +154,7 @@ impl Problem {
     pub fn later(status: StatusCode, detail: &str, cause: impl Into<String>) -> Self {
         let mut problem = Self::new(status, "unavailable", detail)
             .with(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        problem.fault = Some(Fault(cause.into()));
+        problem.fault = Some(Fault { cause: cause.into().into(), is_hidden: false });
         problem
     }
 

@@ -6,7 +6,6 @@ use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
-use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
@@ -37,10 +36,10 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
         .unwrap_or_else(|_| Problem::fault("a fault of its own ended the request").into_response());
     let status = response.status();
     let fault = response.extensions_mut().remove::<Fault>();
-    if let Some(Fault(cause)) = fault {
+    if let Some(Fault { cause, is_hidden }) = fault {
         let (status, duration_ms) = (status.as_u16(), milliseconds(begun));
         tracing::error!(request = id, %method, path, status, duration_ms, cause, "request failed");
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
+        if is_hidden {
             response = Problem::fault("").of_request(&id).into_response();
         }
     } else {
@@ -69,6 +68,7 @@ mod tests {
     use super::*;
     use axum::Router;
     use axum::body::Body;
+    use axum::http::StatusCode;
     use axum::middleware;
     use axum::routing::get;
     use tower::Service;
@@ -83,6 +83,7 @@ mod tests {
             .route("/panic", get(|| async { panic!("a secret") }.map(|never: ()| never)))
             .route("/fault", get(fault))
             .route("/full", get(full))
+            .route("/damaged", get(|| async { Problem::damaged("a file") }))
             .layer(middleware::from_fn_with_state(Clock::system(), trace));
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router.call(request).await.unwrap();
@@ -105,5 +106,8 @@ mod tests {
             (status, &body["detail"]),
             (StatusCode::INSUFFICIENT_STORAGE, &"the disk is full".into())
         );
+        let (status, _, body) = asked("/damaged").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(body["detail"].as_str().unwrap().starts_with("a file: "), "{body}");
     }
 }

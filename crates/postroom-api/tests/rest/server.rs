@@ -69,6 +69,15 @@ impl Server {
 
     pub async fn start_with(limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let store = Self::open(&directory).await;
+        let other = Domain::new("other").unwrap();
+        for (domain, token) in [(&Domain::default_domain(), TOKEN), (&other, OTHER_TOKEN)] {
+            store.token_set(domain, "admin", &SecretString::from(token)).await.unwrap();
+        }
+        Self::serve(store, limits, Arc::new(directory)).await
+    }
+
+    async fn open(directory: &TempDir) -> Store {
         let config = StoreConfig {
             directory: directory.path().to_owned(),
             key: MasterKey::in_directory(directory.path()).unwrap(),
@@ -77,12 +86,26 @@ impl Server {
             clock: Clock::system(),
             work: postroom_store::Work::Threads,
         };
-        let store = Store::open(&config).await.unwrap();
-        let other = Domain::new("other").unwrap();
-        for (domain, token) in [(&Domain::default_domain(), TOKEN), (&other, OTHER_TOKEN)] {
-            store.token_set(domain, "admin", &SecretString::from(token)).await.unwrap();
+        Store::open(&config).await.unwrap()
+    }
+
+    /// Closes the store. Gives a server of a copy in which one bit of the stored `bytes` at `place`
+    /// or soon after is flipped.
+    pub async fn damaged(self, bytes: &[u8], place: usize) -> Self {
+        self.store.close().await.unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(self.directory.path()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
         }
-        Self::serve(store, limits, Arc::new(directory)).await
+        let path = copy.path().join(postroom_store::DATABASE_FILE);
+        let mut whole = std::fs::read(&path).unwrap();
+        // Bytes are stored in pages. One of these pieces does not reach over the end of a page.
+        let find = |piece: &[u8]| whole.windows(piece.len()).position(|window| window == piece);
+        let at = bytes[place..].chunks(32).take(3).find_map(find).unwrap();
+        whole[at] ^= 4;
+        std::fs::write(&path, whole).unwrap();
+        Self::serve(Self::open(&copy).await, Limits::default(), Arc::new(copy)).await
     }
 
     /// The same store with other limits.
