@@ -106,9 +106,13 @@ impl Known {
     }
 
     /// Begins another epoch. Knowledge of the mailbox is discarded, except how its server behaves.
-    fn begin_anew(&mut self, origin: Origin, over: &Over) {
+    /// An empty one has nothing to fetch again: Mailutils renumbers it each time.
+    fn begin_anew(&mut self, origin: Origin, over: &Over, is_empty: bool) {
         let former = std::mem::take(self);
-        let changes = if *over == Over::New { 0 } else { former.changes.saturating_add(1) };
+        let changes = match former.changes.saturating_add(1) {
+            _ if *over == Over::New => 0,
+            changes => changes.min(if is_empty { CHANGES_MAX } else { u32::MAX }),
+        };
         *self = Self {
             origin: Some(origin),
             wishes: Wishes::open(),
@@ -340,7 +344,7 @@ impl Look<'_> {
             uid_next: selected.uid_next,
             last_proof_ms: noted.last_proof_ms,
         };
-        self.known.begin_anew(origin, over);
+        self.known.begin_anew(origin, over, listing.uids.is_empty());
         Ok(life)
     }
 
@@ -391,5 +395,34 @@ impl Look<'_> {
         let domain = &self.account.domain;
         self.shared.store.folder_report(domain, self.folder.id, &report).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest delay after so many epochs in a row.
+    fn longest_s(epochs: u32, is_empty: bool) -> u64 {
+        let (clock, mut known) = (Clock::system(), Known::default());
+        for _ in 0..epochs {
+            let origin = Origin {
+                login: None,
+                life: None,
+                uid_validity: Some(7),
+                uid_next: None,
+                last_proof_ms: None,
+            };
+            known.begin_anew(origin, &Over::UidValidity, is_empty);
+        }
+        (0..50).filter_map(|_| known.rarely(&clock)).map(|delay| delay.as_secs()).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_mailbox_that_is_renumbered_each_time_is_polled_rarely_and_an_empty_one_every_minute() {
+        assert_eq!((longest_s(4, false), longest_s(4, true)), (0, 0));
+        assert!((54..=66).contains(&longest_s(5, true)), "{}", longest_s(5, true));
+        assert!((54..=66).contains(&longest_s(500, true)), "{}", longest_s(500, true));
+        assert!(longest_s(500, false) > 3600, "{}", longest_s(500, false));
     }
 }
