@@ -10,13 +10,16 @@ use crate::builtin::files;
 use crate::class::Class;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
+use crate::property::DataType;
 use crate::property::Property;
 use crate::standing;
 use crate::standing::Standing;
 use crate::state;
 use crate::state::MessageState;
+use crate::timestamp::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 /// The property with the state of a message.
 const STATE: &str = "messageState";
@@ -28,6 +31,7 @@ const RECIPIENTS: &str = "recipients";
 pub fn create_problems(class: &Class, new: &Entity) -> Vec<Invalid> {
     let own = class.columns().filter(|p| p.read_only() && !new.get(&p.name).is_null());
     let mut problems: Vec<_> = own.map(|property| only_ours(&property.name)).collect();
+    problems.extend(type_problems(class, &new.properties));
     problems.extend(of_any(class, new));
     if class.classname == MESSAGES {
         problems.extend(state_problem(None, new));
@@ -55,6 +59,7 @@ pub fn changed(
     let same = |name: &str, value: &Json| changes.get(name).unwrap_or(before.get(name)) == value;
     let ours = sent.iter().filter(|(name, value)| is_ours(name) && !same(name, value));
     let mut problems: Vec<_> = ours.map(|(name, _)| only_ours(name)).collect();
+    problems.extend(type_problems(class, &changes));
     let after = after(before, &changes);
     problems.extend(of_any(class, &after));
     if class.classname == MESSAGES {
@@ -123,6 +128,37 @@ pub fn files_problems(class: &Class, properties: &[&str]) -> Vec<Invalid> {
 
 fn only_ours(name: &str) -> Invalid {
     Invalid::new(name, "is set by Postroom alone")
+}
+
+/// The values that no column of their property could hold: they would be stored as unset.
+fn type_problems(class: &Class, values: &Map<String, Json>) -> Vec<Invalid> {
+    let wrong = |(name, value): (&String, &Json)| {
+        let Some(property) = class.property(name) else {
+            return Some(Invalid::new(name, format!("no such property in {}", class.classname)));
+        };
+        let fits = value.is_null()
+            || match value.as_array().filter(|_| property.multi) {
+                Some(list) => list.iter().all(|one| is_of(property.data_type, one)),
+                None => !property.multi && is_of(property.data_type, value),
+            };
+        (!fits).then(|| Invalid::new(name, "has a value of another type"))
+    };
+    values.iter().filter_map(wrong).collect()
+}
+
+fn is_of(data_type: DataType, value: &Json) -> bool {
+    match data_type {
+        DataType::String | DataType::Enum | DataType::Date | DataType::Time => value.is_string(),
+        DataType::Boolean => value.is_boolean(),
+        DataType::Integer | DataType::Long | DataType::Increment => value.is_i64(),
+        DataType::Float => value.is_number(),
+        DataType::Datetime => value.as_str().is_some_and(|text| Timestamp::parse(text).is_ok()),
+        DataType::Uuid | DataType::Entity => {
+            value.as_str().is_some_and(|text| text.parse::<Uuid>().is_ok())
+        }
+        DataType::Any => true,
+        DataType::Attachment => false,
+    }
 }
 
 /// What is wrong with an entity, new or changed.
@@ -286,6 +322,31 @@ mod tests {
         assert_eq!(sent(again.clone()).unwrap()["errorText"], Json::Null, "as it is implied");
         let again = json!({"messageState": "sending", "errorText": "theirs"});
         assert_eq!(sent(again).unwrap_err()[0].property, "errorText");
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_and_not_lost() {
+        #[rustfmt::skip]
+        let table = [
+            (json!({"subject": 5}),                     "subject"),
+            (json!({"to": "a@b.test"}),                 "to"),
+            (json!({"to": ["a@b.test", 5]}),            "to"),
+            (json!({"dateTime": "yesterday"}),          "dateTime"),
+            (json!({"folder_id": "none"}),              "folder_id"),
+            (json!({"file": "a"}),                      "file"),
+            (json!({"unknown": 1}),                     "unknown"),
+            (json!({"recipients": {"any": [1, null]}}), ""),
+            (json!({"dateTime": "2026-01-01T00:00:00Z", "subject": "s", "text": null}), ""),
+        ];
+        for (values, want) in table {
+            let created = create_problems(&class(3), &message(&values));
+            let values = values.as_object().unwrap();
+            let changed = changed(&class(3), &message(&json!({})), values).err();
+            for problems in [created, changed.unwrap_or_default()] {
+                let found = problems.first().map_or("", |problem| problem.property.as_str());
+                assert_eq!(found, want, "{values:?}: {problems:?}");
+            }
+        }
     }
 
     #[test]
