@@ -17,7 +17,7 @@ use axum::http::Uri;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use postroom_model::EntityId;
+use postroom_model::JobId;
 use postroom_model::filter;
 use postroom_store::Job;
 
@@ -103,7 +103,7 @@ pub(crate) async fn delete(
     Err(missing())
 }
 
-fn id_of(text: &str) -> Result<EntityId, Problem> {
+fn id_of(text: &str) -> Result<JobId, Problem> {
     text.parse().map_err(|_| missing())
 }
 

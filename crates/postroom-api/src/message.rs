@@ -9,6 +9,7 @@ use postroom_engine::outgoing::THREAD;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::Invalid;
+use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
 use postroom_model::client;
 use postroom_store::Clock;
@@ -65,7 +66,10 @@ pub(crate) fn announced(
     let kind = outgoing::message_type(text("text").is_some(), has_html);
     let mut known = Map::from_iter([("messageType".to_owned(), kind.into())]);
     if text("messageId").is_none() {
-        let id = outgoing::new_message_id(text("from").unwrap_or(from), clock.new_id());
+        let id = outgoing::new_message_id(
+            text("from").unwrap_or(from),
+            MessageEntityId::of(clock.new_id()).into(),
+        );
         known.insert("messageId".to_owned(), id.into());
     }
     known

@@ -8,6 +8,7 @@ use crate::view;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_model::AccountId;
 use postroom_model::EntityId;
 
 /// Records the request and answers 202 with the account. `state` and `statusText` show the result.
@@ -17,7 +18,7 @@ use postroom_model::EntityId;
 /// 404 when the domain has no account of that id; 422 for parameters.
 pub(crate) async fn try_now(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
-    asked.app.store.account_try(&asked.domain, id).await?;
+    asked.app.store.account_try(&asked.domain, AccountId::of(id)).await?;
     let account = change::find(&asked, id).await?;
     Ok((StatusCode::ACCEPTED, view::entity(&asked.class, &account, None)).into_response())
 }

@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use postroom_imap::MailboxName;
+use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
-use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::Options;
 use postroom_model::fingerprint;
 use postroom_net::Credentials;
@@ -57,7 +58,7 @@ impl Login {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Folder {
     /// Its id in the data model.
-    pub id: EntityId,
+    pub id: FolderId,
     /// The mailbox at the server, byte for byte.
     pub mailbox: MailboxName,
     /// The title, for people and logs.
@@ -76,7 +77,7 @@ pub(crate) struct Account {
     /// The tenant.
     pub domain: Domain,
     /// Its id in the data model.
-    pub id: EntityId,
+    pub id: AccountId,
     /// Its mail address.
     pub address: String,
     /// The display name of its outgoing mail, when a message has none.
@@ -136,7 +137,7 @@ impl Account {
         };
         Self {
             domain: row.domain.clone(),
-            id: account.id,
+            id: AccountId::of(account.id),
             display_name: text("fromDisplayName").map(str::to_owned),
             reply_to: text("replyTo").map(str::to_owned),
             enabled: account.is_set("enabled"),
@@ -233,7 +234,7 @@ impl Folder {
         let nameless = folder.text("mailbox").or(folder.text("name")).is_none_or(str::is_empty);
         let sends_only = folder.text("mode") == Some("sendOnly");
         Self {
-            id: folder.id,
+            id: FolderId::of(folder.id),
             mailbox,
             title: folder.text("title").unwrap_or_default().to_owned(),
             monitored: folder.is_set("enabled") && !sends_only && !nameless,

@@ -13,7 +13,7 @@ use crate::receive::receive_one;
 use crate::receive::turn::Turn;
 use crate::receive::watch::News;
 use crate::shared::Shared;
-use postroom_model::EntityId;
+use postroom_model::FolderId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const FAR: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub(crate) struct Wanted {
     /// Its folder.
-    pub folder: EntityId,
+    pub folder: FolderId,
     /// Its UID.
     pub uid: u64,
     /// The result of the poll that found it.
@@ -39,7 +39,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// Its folder.
-    pub folder: EntityId,
+    pub folder: FolderId,
     /// Its UID.
     pub uid: u64,
     /// Whether it is recorded.
@@ -57,7 +57,7 @@ pub(crate) struct Alone {
 
 #[derive(Debug)]
 struct Running {
-    folder: EntityId,
+    folder: FolderId,
     uid: u64,
     began: Instant,
     stall: Duration,
@@ -78,7 +78,7 @@ impl Alone {
 
     /// Removes the messages of folders that are not monitored.
     pub(crate) fn retain_monitored(&mut self, account: &Account) {
-        let is_monitored = |id: EntityId| account.monitored().any(|folder| folder.id == id);
+        let is_monitored = |id: FolderId| account.monitored().any(|folder| folder.id == id);
         self.waiting.retain(|wanted| is_monitored(wanted.folder));
         self.running.take_if(|running| !is_monitored(running.folder));
     }

@@ -15,7 +15,7 @@ use postroom_mime::Moment;
 use postroom_mime::Part;
 use postroom_mime::PartSource;
 use postroom_mime::html::name_utf8;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::Options;
 use postroom_model::Timestamp;
 use postroom_model::builtin::files;
@@ -120,12 +120,12 @@ pub fn is_sane(ms: i64, now_ms: i64) -> bool {
     (YEAR_MS..now_ms + SLACK_MS).contains(&ms)
 }
 
-/// Derives what there is to derive. `id` names the message in the log.
+/// Derives what there is to derive. `message` names it in the log.
 ///
 /// # Errors
 ///
 /// When the file of a large message cannot be read again.
-pub fn derive(original: &Original, keep: Keep, id: EntityId) -> io::Result<Derived> {
+pub fn derive(original: &Original, keep: Keep, message: MessageEntityId) -> io::Result<Derived> {
     let read = || -> io::Result<(Message, Vec<NewFile>)> {
         let message = original.parse()?;
         let files = file_rows(&message, original, keep)?;
@@ -136,7 +136,7 @@ pub fn derive(original: &Original, keep: Keep, id: EntityId) -> io::Result<Deriv
         Err(_) => {
             let reason = "the parser of Postroom failed on this message; the original is kept: \
                           please report it";
-            tracing::error!(message = %id, "{reason}");
+            tracing::error!(%message, "{reason}");
             let raw_reason = Some(reason.to_owned());
             (Message { raw_reason, ..Message::default() }, vec![])
         }

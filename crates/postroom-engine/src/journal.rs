@@ -8,7 +8,7 @@ use crate::account::Account;
 use crate::account::Folder;
 use postroom_imap::UidSet;
 use postroom_model::Entity;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_store::Claimed;
 use postroom_store::Miss;
@@ -22,7 +22,7 @@ const TEXT_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Arrival {
     /// Its id in the data model.
-    pub id: EntityId,
+    pub id: MessageEntityId,
     uid: u64,
     message_id: Option<String>,
     from: Option<String>,
@@ -38,7 +38,7 @@ impl Arrival {
         let text = |name: &str| entity.text(name).map(|text| short(text).to_owned());
         let is_raw = entity.text("messageState") == Some("raw");
         Self {
-            id: entity.id,
+            id: MessageEntityId::of(entity.id),
             uid: number(entity, "uid"),
             message_id: text("messageId"),
             from: text("from"),
@@ -130,7 +130,7 @@ pub(crate) struct Outgoing<'a> {
     /// The address of its account; `None` when the account is gone.
     pub account: Option<&'a str>,
     /// Its id in the data model.
-    pub id: EntityId,
+    pub id: MessageEntityId,
     /// Its Message-ID; `None` before it was composed for the first time.
     pub message_id: Option<&'a str>,
 }
@@ -140,7 +140,11 @@ impl<'a> Outgoing<'a> {
     #[must_use]
     pub(crate) fn of(account: Option<&'a Account>, message: &'a Entity) -> Self {
         let account = account.map(|account| account.address.as_str());
-        Self { account, id: message.id, message_id: message.text("messageId").map(short) }
+        Self {
+            account,
+            id: MessageEntityId::of(message.id),
+            message_id: message.text("messageId").map(short),
+        }
     }
 
     /// The data of a delivery.
@@ -191,7 +195,7 @@ pub(crate) fn waits(outgoing: Outgoing<'_>, reason: &str) {
 pub(crate) fn waiting<'a>(
     account: &'a Account,
     reason: &'a str,
-) -> impl Fn(EntityId, Option<&str>) + 'a {
+) -> impl Fn(MessageEntityId, Option<&str>) + 'a {
     let account = Some(account.address.as_str());
     move |id, message_id| waits(Outgoing { account, id, message_id }, reason)
 }
@@ -225,7 +229,7 @@ mod tests {
                 "messageState": state, "uid": 7, "messageId": "a@b.test", "from": "ben@demo.test",
                 "size": 1234, "errorText": "why",
             });
-            Entity::new(EntityId::nil(), values.as_object().cloned().unwrap())
+            Entity::new(postroom_model::EntityId::nil(), values.as_object().cloned().unwrap())
         };
         let arrival = Arrival::of(&entity("received"));
         assert_eq!((arrival.uid, arrival.size_bytes), (7, 1234));

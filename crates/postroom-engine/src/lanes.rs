@@ -11,7 +11,7 @@
 //! The decomposition of a message cannot be interrupted. So a long one continues outside the turns.
 //! Later messages of the same account wait for it, and other accounts do not.
 
-use postroom_model::EntityId;
+use postroom_model::AccountId;
 use postroom_store::Work;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct Lanes {
     /// One permit for each slow account that decomposes.
     slow: Semaphore,
     /// The lanes of the slow accounts.
-    lanes: Mutex<HashMap<EntityId, Arc<Lane>>>,
+    lanes: Mutex<HashMap<AccountId, Arc<Lane>>>,
     work: Work,
 }
 
@@ -71,7 +71,7 @@ impl Lanes {
     /// When the work panics.
     pub async fn run<T: Send + 'static>(
         &self,
-        account: EntityId,
+        account: AccountId,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
         if let Some(lane) = self.lane(account) {
@@ -99,7 +99,7 @@ impl Lanes {
 
     /// Waits while an account is slow and one of its decompositions is running, so that it takes no
     /// further memory.
-    pub async fn ready(&self, account: EntityId) {
+    pub async fn ready(&self, account: AccountId) {
         if let Some(lane) = self.lane(account) {
             let _place = lane.place.acquire().await;
         }
@@ -107,7 +107,7 @@ impl Lanes {
 
     async fn run_beside<T: Send + 'static>(
         &self,
-        account: EntityId,
+        account: AccountId,
         lane: &Lane,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
@@ -124,11 +124,11 @@ impl Lanes {
         done
     }
 
-    fn lane(&self, account: EntityId) -> Option<Arc<Lane>> {
+    fn lane(&self, account: AccountId) -> Option<Arc<Lane>> {
         self.lanes().get(&account).cloned()
     }
 
-    fn lanes(&self) -> MutexGuard<'_, HashMap<EntityId, Arc<Lane>>> {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<Lane>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +149,7 @@ mod tests {
         messages: Vec<JoinHandle<usize>>,
     }
 
-    fn slow(lanes: &Arc<Lanes>, account: EntityId) -> Slow {
+    fn slow(lanes: &Arc<Lanes>, account: AccountId) -> Slow {
         let (end, ended) = mpsc::channel::<()>();
         let ended = Arc::new(Mutex::new(ended));
         let begun = Arc::new(AtomicUsize::new(0));
@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn slow_messages_keep_no_other_account_waiting() {
         let lanes = Arc::new(Lanes::new(TURNS, Work::Threads));
-        let accounts = [1, 2, 3].map(EntityId::from_u128);
+        let accounts = [1, 2, 3].map(AccountId::from_u128);
         let mut all = vec![];
         for account in accounts {
             all.push(slow(&lanes, account));
@@ -180,13 +180,13 @@ mod tests {
             }
         }
         for number in 0..50 {
-            assert_eq!(lanes.run(EntityId::nil(), move || number).await.unwrap(), number);
+            assert_eq!(lanes.run(AccountId::nil(), move || number).await.unwrap(), number);
         }
         for Slow { begun, messages, .. } in &all {
             assert!(begun.load(Ordering::SeqCst) <= TURNS, "an account has few under way");
             assert!(messages.iter().all(|message| !message.is_finished()));
         }
-        assert!(lanes.lane(EntityId::nil()).is_none());
+        assert!(lanes.lane(AccountId::nil()).is_none());
 
         // None is lost.
         for Slow { end, messages, .. } in all {
@@ -207,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn an_account_waits_for_its_own_slow_message_alone() {
         let lanes = Arc::new(Lanes::new(TURNS, Work::Threads));
-        let account = EntityId::from_u128(1);
+        let account = AccountId::from_u128(1);
         let Slow { end, messages, .. } = slow(&lanes, account);
         while lanes.lane(account).is_none() {
             tokio::task::yield_now().await;
@@ -216,8 +216,8 @@ mod tests {
             let lanes = Arc::clone(&lanes);
             async move { lanes.ready(account).await }
         });
-        lanes.ready(EntityId::nil()).await;
-        lanes.run(EntityId::nil(), || ()).await.unwrap();
+        lanes.ready(AccountId::nil()).await;
+        lanes.run(AccountId::nil(), || ()).await.unwrap();
         assert!(!ready.is_finished());
         drop(end);
         ready.await.unwrap();

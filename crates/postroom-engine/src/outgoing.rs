@@ -149,7 +149,7 @@ pub fn message_ids(text: &str) -> Option<Vec<String>> {
 pub fn new_message_id(from: &str, id: EntityId) -> String {
     let wire = wire_address(from).map_or_else(|_| from.to_owned(), |wire| wire.address);
     let domain = wire.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-    format!("{}@{domain}", id)
+    format!("{id}@{domain}")
 }
 
 /// The `messageType` of a message with these bodies.
@@ -294,7 +294,7 @@ mod tests {
         });
         let members = all.as_object_mut().unwrap();
         members.extend(values.as_object().unwrap().clone());
-        Entity::new(EntityId::nil(), members.clone())
+        Entity::new(postroom_model::EntityId::nil(), members.clone())
     }
 
     #[test]

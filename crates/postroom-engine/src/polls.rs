@@ -10,7 +10,7 @@ use crate::backoff;
 use crate::receive::Left;
 use crate::shared::Shared;
 use postroom_imap::MailboxName;
-use postroom_model::EntityId;
+use postroom_model::FolderId;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -98,16 +98,16 @@ pub struct Trouble {
 /// The visits to the folders of an account.
 #[derive(Debug, Default)]
 pub struct Polls {
-    visits: BTreeMap<EntityId, Visit>,
+    visits: BTreeMap<FolderId, Visit>,
     /// The folders whose mailboxes the last survey did not find.
-    missing: BTreeSet<EntityId>,
+    missing: BTreeSet<FolderId>,
 }
 
 impl Polls {
     /// Removes folders that are no longer monitored. If they are monitored again, they are due at
     /// once.
     pub fn retain_monitored(&mut self, account: &Account) {
-        let is_monitored = |id: &EntityId| account.monitored().any(|folder| folder.id == *id);
+        let is_monitored = |id: &FolderId| account.monitored().any(|folder| folder.id == *id);
         self.visits.retain(|id, _| is_monitored(id));
     }
 
@@ -136,19 +136,19 @@ impl Polls {
 
     /// When the next folder is due, except the folder `but`. `None`: no other folder is monitored.
     #[must_use]
-    pub fn next(&self, account: &Account, but: Option<EntityId>) -> Option<Instant> {
+    pub fn next(&self, account: &Account, but: Option<FolderId>) -> Option<Instant> {
         let others = account.monitored().filter(|folder| Some(folder.id) != but);
         others.map(|folder| self.next_of(folder).unwrap_or_else(Instant::now)).min()
     }
 
     /// The last visit to a folder.
     #[must_use]
-    pub fn visit(&self, folder: EntityId) -> Option<&Visit> {
+    pub fn visit(&self, folder: FolderId) -> Option<&Visit> {
         self.visits.get(&folder)
     }
 
     /// Notes a visit.
-    pub fn visited(&mut self, folder: EntityId, visit: Visit) {
+    pub fn visited(&mut self, folder: FolderId, visit: Visit) {
         self.visits.insert(folder, visit);
     }
 
@@ -177,7 +177,10 @@ mod tests {
 
     fn account(mailbox: &str) -> Account {
         let entity = |id: u128, values: serde_json::Value| {
-            Entity::new(EntityId::from_u128(id), values.as_object().unwrap().clone())
+            Entity::new(
+                postroom_model::EntityId::from_u128(id),
+                values.as_object().unwrap().clone(),
+            )
         };
         Account::from_row(&AccountRow {
             domain: Domain::new("a.test").unwrap(),
@@ -198,7 +201,7 @@ mod tests {
         let (account, mut polls) = (account("Work"), Polls::default());
         let wait = Some(Duration::from_secs(3600));
         let failed = Visit { wait, failures: 5, ..Visit::good(false) };
-        let folder = EntityId::from_u128(3);
+        let folder = FolderId::from_u128(3);
         let with = BTreeSet::from([MailboxName::from_display("Work")]);
         let without = BTreeSet::from([MailboxName::from_display("Projects")]);
         polls.surveyed(&account, &with);

@@ -35,7 +35,7 @@ use crate::worn::Wear;
 use crate::worn::WearLimits;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
-use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_store::FolderReport;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ pub async fn run(
 struct Receiver {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
-    known: BTreeMap<EntityId, Known>,
+    known: BTreeMap<FolderId, Known>,
     /// The messages that are fetched on a connection of their own.
     alone: Alone,
     /// How many of them in a row arrived late. Then the server is slow, and the messages are fine.

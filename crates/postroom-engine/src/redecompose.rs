@@ -20,11 +20,13 @@ use crate::report::chain;
 use crate::shared::Shared;
 use bytes::BytesMut;
 use futures_util::StreamExt;
+use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Filter;
+use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
 use postroom_model::Options;
 use postroom_model::Timestamp;
@@ -220,8 +222,9 @@ async fn look(
         Err(error) => return Err(error),
     };
     let id = message.id;
-    let work = move || derive::derive(&original, keep, id);
-    let account = message.text("account_id").and_then(|id| id.parse().ok()).unwrap_or_default();
+    let work = move || derive::derive(&original, keep, MessageEntityId::of(id));
+    let account = message.reference("account_id").unwrap_or_default();
+    let account = AccountId::of(account);
     let derived = shared.lanes.run(account, work).await.map_err(Error::Fault)?;
     let derived = derived.map_err(Error::Spool)?;
     let changes = changes(&message, &derived, shared.clock.now_ms());

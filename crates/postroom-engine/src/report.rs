@@ -4,8 +4,8 @@ use crate::account::Account;
 use crate::error::Error;
 use crate::journal;
 use postroom_imap::ImapVerdict;
+use postroom_model::AccountId;
 use postroom_model::Domain;
-use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_store::AccountReport;
 use postroom_store::Store;
@@ -47,7 +47,7 @@ impl State {
 pub(crate) struct Reporter {
     store: Store,
     domain: Domain,
-    account: EntityId,
+    account: AccountId,
     /// Its address, for the log.
     address: std::sync::Mutex<String>,
     said: Mutex<Said>,

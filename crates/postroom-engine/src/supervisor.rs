@@ -17,7 +17,8 @@ use crate::sender;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
-use postroom_model::EntityId;
+use postroom_model::AccountId;
+use postroom_model::MessageEntityId;
 use postroom_store::AccountRow;
 use postroom_store::Store;
 use std::collections::BTreeMap;
@@ -67,12 +68,12 @@ impl Supervisor {
     /// The messages that are being sent now: the address of the account and the id of the message.
     /// A stop waits for them.
     #[must_use]
-    pub fn under_way(&self) -> Vec<(String, EntityId)> {
+    pub fn under_way(&self) -> Vec<(String, MessageEntityId)> {
         self.shared.under_way.list()
     }
 
     /// A function that gives the same while the engine stops.
-    pub fn watch_under_way(&self) -> impl Fn() -> Vec<(String, EntityId)> + use<> {
+    pub fn watch_under_way(&self) -> impl Fn() -> Vec<(String, MessageEntityId)> + use<> {
         let shared = Arc::clone(&self.shared);
         move || shared.under_way.list()
     }
@@ -156,10 +157,10 @@ async fn supervise(
 /// The running accounts.
 struct Fleet {
     shared: Arc<Shared>,
-    running: BTreeMap<EntityId, Running>,
+    running: BTreeMap<AccountId, Running>,
     /// Accounts whose sender still finishes a message. Only a new sender of the same account waits
     /// for it.
-    stopping: BTreeMap<EntityId, JoinHandle<()>>,
+    stopping: BTreeMap<AccountId, JoinHandle<()>>,
     /// Whether the engine stops. Then the next start recovers the queue.
     is_ending: bool,
 }
@@ -234,18 +235,18 @@ impl Fleet {
     }
 
     /// Stops an account in the background, so that no other account waits for its server.
-    fn stop(&mut self, id: EntityId, running: Running) {
-        let former = self.stopping.remove(&id);
+    fn stop(&mut self, account: AccountId, running: Running) {
+        let former = self.stopping.remove(&account);
         let (shared, is_ending) = (Arc::clone(&self.shared), self.is_ending);
         let stopping = tokio::spawn(async move {
             running.stop(shared.settings.stop_within).await;
             wait_for(former).await;
-            if !is_ending && let Err(error) = stranded::take_up(&shared, id).await {
-                tracing::error!(account = %id, error = chain(&error), "the queue of a stopped \
+            if !is_ending && let Err(error) = stranded::take_up(&shared, account).await {
+                tracing::error!(%account, error = chain(&error), "the queue of a stopped \
                                                                        account was not checked");
             }
         });
-        self.stopping.insert(id, stopping);
+        self.stopping.insert(account, stopping);
     }
 
     async fn stop_all(mut self) {

@@ -1,6 +1,6 @@
 //! The messages that are being sent now, so that a stop can say what it waits for.
 
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -9,19 +9,19 @@ use std::sync::PoisonError;
 #[derive(Debug, Default)]
 pub struct UnderWay {
     /// The address of the account, by the id of the message.
-    messages: Mutex<BTreeMap<EntityId, String>>,
+    messages: Mutex<BTreeMap<MessageEntityId, String>>,
 }
 
 /// One message is under way for as long as this lives.
 #[derive(Debug)]
 pub struct OnItsWay<'a> {
     under_way: &'a UnderWay,
-    message: EntityId,
+    message: MessageEntityId,
 }
 
 impl UnderWay {
     /// A message is begun.
-    pub fn enter(&self, account: &str, message: EntityId) -> OnItsWay<'_> {
+    pub fn enter(&self, account: &str, message: MessageEntityId) -> OnItsWay<'_> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         messages.insert(message, account.to_owned());
         OnItsWay { under_way: self, message }
@@ -29,7 +29,7 @@ impl UnderWay {
 
     /// All of them, with the address of their account, in the order of the addresses.
     #[must_use]
-    pub fn list(&self) -> Vec<(String, EntityId)> {
+    pub fn list(&self) -> Vec<(String, MessageEntityId)> {
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list: Vec<_> =
             messages.iter().map(|(id, account)| (account.clone(), *id)).collect();
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_message_is_listed_until_it_ends() {
         let under_way = UnderWay::default();
-        let (one, other) = (EntityId::from_u128(1), EntityId::from_u128(2));
+        let (one, other) = (MessageEntityId::from_u128(1), MessageEntityId::from_u128(2));
         let first = under_way.enter("b@x.test", one);
         let second = under_way.enter("a@x.test", other);
         assert_eq!(

@@ -91,6 +91,18 @@ macro_rules! id_of_class {
                 Self(entity)
             }
 
+            /// The id that no entity has.
+            #[must_use]
+            pub const fn nil() -> Self {
+                Self(EntityId::nil())
+            }
+
+            /// The id with these 128 bits.
+            #[must_use]
+            pub const fn from_u128(bits: u128) -> Self {
+                Self(EntityId::from_u128(bits))
+            }
+
             /// The same id as that of an entity of any class.
             #[must_use]
             pub const fn entity(self) -> EntityId {

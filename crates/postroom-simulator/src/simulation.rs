@@ -13,6 +13,7 @@ use crate::world::World;
 use anyhow::Result;
 use anyhow::bail;
 use fastrand::Rng;
+use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::builtin;
@@ -227,7 +228,7 @@ async fn become_well(
     for (user, id) in accounts {
         client::enable_account(world, &process.store, user, true).await?;
         // A person has looked at it.
-        process.store.account_try(&Domain::default_domain(), id).await?;
+        process.store.account_try(&Domain::default_domain(), AccountId::of(id)).await?;
     }
     let began = world.time.passed();
     loop {

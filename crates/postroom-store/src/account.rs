@@ -15,10 +15,12 @@ use crate::saved::saved;
 use crate::store::Store;
 use crate::surveyed::Index;
 use crate::surveyed::Survey;
+use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
@@ -192,7 +194,7 @@ impl Store {
     pub async fn account_report(
         &self,
         domain: &Domain,
-        account: EntityId,
+        account: AccountId,
         report: &AccountReport,
     ) -> Result<(), Error> {
         let mut values = Map::new();
@@ -203,7 +205,7 @@ impl Store {
             values.insert("lastConnectedAt".to_owned(), json!(at.to_string()));
         }
         let class = self.builtin(ACCOUNTS)?;
-        self.records(domain, &class).tell(account, &values).await
+        self.records(domain, &class).tell(account.into(), &values).await
     }
 
     /// Writes a report about a folder.
@@ -214,7 +216,7 @@ impl Store {
     pub async fn folder_report(
         &self,
         domain: &Domain,
-        folder: EntityId,
+        folder: FolderId,
         report: &FolderReport,
     ) -> Result<(), Error> {
         let moment = |at: Option<Timestamp>| at.map(|at| Json::from(at.to_string()));
@@ -231,7 +233,7 @@ impl Store {
         ];
         let values = all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let class = self.builtin(FOLDERS)?;
-        self.records(domain, &class).tell(folder, &values.collect()).await
+        self.records(domain, &class).tell(folder.into(), &values.collect()).await
     }
 
     /// Updates the folders of an account by a survey. New mailboxes get folders that are not
@@ -244,7 +246,7 @@ impl Store {
     pub async fn survey_commit(
         &self,
         domain: &Domain,
-        account: EntityId,
+        account: AccountId,
         survey: &Survey,
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
@@ -279,7 +281,7 @@ impl Store {
             if folder.text("mailbox").is_some_and(|mailbox| !there.contains(mailbox)) {
                 let report =
                     FolderReport { status_text: Some(GONE.to_owned()), ..FolderReport::default() };
-                self.folder_report(domain, folder.id, &report).await?;
+                self.folder_report(domain, FolderId::of(folder.id), &report).await?;
             }
         }
         Ok(())
@@ -289,7 +291,7 @@ impl Store {
     /// account exists. `false`: a client made a folder for one of these mailboxes meanwhile.
     async fn folders_create(
         &self,
-        (domain, account): (&Domain, EntityId),
+        (domain, account): (&Domain, AccountId),
         new: Vec<Map<String, Json>>,
     ) -> Result<bool, Error> {
         let class = self.builtin(FOLDERS)?;
@@ -328,7 +330,7 @@ impl Store {
     pub async fn send_box_ensure(
         &self,
         domain: &Domain,
-        (account, address): (EntityId, &str),
+        (account, address): (AccountId, &str),
         name: &str,
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
@@ -353,7 +355,7 @@ impl Store {
 
     fn new_folder(
         &self,
-        account: EntityId,
+        account: AccountId,
         class: &Class,
         mut values: Map<String, Json>,
     ) -> Entity {
@@ -364,7 +366,7 @@ impl Store {
         Entity::new(self.clock().new_id(), values)
     }
 
-    async fn folders_of(&self, domain: &Domain, account: EntityId) -> Result<Vec<Entity>, Error> {
+    async fn folders_of(&self, domain: &Domain, account: AccountId) -> Result<Vec<Entity>, Error> {
         let class = self.builtin(FOLDERS)?;
         let sql = format!("{} WHERE \"account_id\" = $1 AND \"domain\" = $2", Self::select(&class));
         let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;

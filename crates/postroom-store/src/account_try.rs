@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::Domain;
-use postroom_model::EntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use serde_json::json;
@@ -14,14 +14,14 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn account_try(&self, domain: &Domain, account: EntityId) -> Result<bool, Error> {
+    pub async fn account_try(&self, domain: &Domain, account: AccountId) -> Result<bool, Error> {
         let class = self.builtin(ACCOUNTS)?;
-        if self.entity_get(domain, &class, account).await?.is_none() {
+        if self.entity_get(domain, &class, account.into()).await?.is_none() {
             return Ok(false);
         }
         let now = Timestamp::from_ms(self.clock().now_ms()).to_string();
         let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
-        self.records(domain, &class).tell(account, &values).await?;
+        self.records(domain, &class).tell(account.into(), &values).await?;
         self.reconfigured();
         Ok(true)
     }

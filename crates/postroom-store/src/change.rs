@@ -11,10 +11,14 @@ use crate::login::SameLogin;
 use crate::queue;
 use crate::record::ATTEMPTS;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
+use postroom_model::MessageEntityId;
+use postroom_model::ProfileId;
 use postroom_model::builtin;
 use postroom_model::client;
 use serde_json::Map;
@@ -144,9 +148,12 @@ impl Store {
             if if_version.is_some_and(|version| version != current.version) {
                 return Ok(Updated::Stale { version: current.version });
             }
-            let mut batch = vec![queue::invalidate(id)];
-            batch.push(queue::none_of(id));
-            batch.extend([queue::leave(id), queue::forget_delivered(id)]);
+            let mut batch = vec![];
+            if class.classname == builtin::MESSAGES {
+                let message = MessageEntityId::of(id);
+                batch.extend([queue::invalidate(message), queue::none_of(message)]);
+                batch.extend([queue::leave(message), queue::forget_delivered(message)]);
+            }
             batch.extend(self.dependents(domain, class, id).await?);
             batch.extend(file::delete_all(self, id).await?);
             batch.extend(self.records(domain, class).delete(&current));
@@ -180,7 +187,7 @@ impl Store {
                         let by = format!("the account {address}");
                         Err(Error::Condition(Failed::InUse { by }))
                     }
-                    None => Ok(vec![integrity::profile_unused(id)]),
+                    None => Ok(vec![integrity::profile_unused(ProfileId::of(id))]),
                 }
             }
             builtin::ACCOUNTS => {
@@ -189,23 +196,23 @@ impl Store {
                 let mut batch = vec![];
                 for row in self.read(Statement::new(sql).bind(id)).await? {
                     let folder = row.id(0).ok_or(Error::Damaged { what: "a folder" })?;
-                    batch.extend(ledger_gone(folder));
+                    batch.extend(ledger_gone(FolderId::of(folder)));
                     batch.extend(self.records(domain, &folders).delete_any(folder));
                 }
-                batch.push(no_others(id, 0));
+                batch.push(no_others(AccountId::of(id), 0));
                 let sql = "DELETE FROM \"delivery\"
                     WHERE \"account\" = $1 AND \"phase\" IN ('due', 'void')";
                 batch.push(Statement::new(sql).bind(id));
                 Ok(batch)
             }
-            builtin::FOLDERS => Ok(ledger_gone(id).into()),
+            builtin::FOLDERS => Ok(ledger_gone(FolderId::of(id)).into()),
             _ => Ok(vec![]),
         }
     }
 }
 
 /// The statements that delete the ledger and the origin of a folder.
-fn ledger_gone(folder: EntityId) -> [Statement; 2] {
+fn ledger_gone(folder: FolderId) -> [Statement; 2] {
     let gone = |sql| Statement::new(sql).bind(folder);
     [
         gone("DELETE FROM \"receipt\" WHERE \"folder\" = $1"),

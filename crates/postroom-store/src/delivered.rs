@@ -8,7 +8,7 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::address;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -55,7 +55,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_delivered(&self, message: EntityId) -> Result<Delivered, Error> {
+    pub async fn delivery_delivered(&self, message: MessageEntityId) -> Result<Delivered, Error> {
         let sql =
             "SELECT \"address\", \"reply\", \"doubt\" FROM \"delivered\" WHERE \"message\" = $1";
         let rows = self.read(Statement::new(sql).bind(message)).await?;
@@ -73,7 +73,11 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_part(&self, message: EntityId, recipients: &[Json]) -> Result<(), Error> {
+    pub async fn delivery_part(
+        &self,
+        message: MessageEntityId,
+        recipients: &[Json],
+    ) -> Result<(), Error> {
         let mut batch = self.newly_delivered(message, recipients).await?;
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'claimed' WHERE \"message\" = $1";
         batch.push(Statement::new(sql).bind(message));
@@ -83,7 +87,7 @@ impl Store {
     /// The statements that keep which recipients are `sent` or `uncertain` and were not before.
     pub(crate) async fn newly_delivered(
         &self,
-        message: EntityId,
+        message: MessageEntityId,
         recipients: &[Json],
     ) -> Result<Vec<Statement>, Error> {
         let known = self.delivery_delivered(message).await?;

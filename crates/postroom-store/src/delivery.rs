@@ -22,8 +22,9 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::queue;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::Domain;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
@@ -39,7 +40,7 @@ pub struct Claimed {
     /// The tenant.
     pub domain: Domain,
     /// The message.
-    pub message: EntityId,
+    pub message: MessageEntityId,
     /// Its Message-ID.
     pub message_id: Option<String>,
     /// Attempts so far, the present one included.
@@ -97,7 +98,7 @@ impl Store {
     /// When the store fails; then none is taken.
     pub async fn delivery_claim(
         &self,
-        account: EntityId,
+        account: AccountId,
         (now_ms, latest_ms): (i64, i64),
         limit: u32,
     ) -> Result<Vec<Claimed>, Error> {
@@ -128,7 +129,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_in_doubt(&self, account: EntityId) -> Result<Vec<Claimed>, Error> {
+    pub async fn delivery_in_doubt(&self, account: AccountId) -> Result<Vec<Claimed>, Error> {
         let condition = "d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'";
         self.deliveries(condition, vec![account.into()], "").await
     }
@@ -164,7 +165,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_dot_sent(&self, message: EntityId) -> Result<bool, Error> {
+    pub async fn delivery_dot_sent(&self, message: MessageEntityId) -> Result<bool, Error> {
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'dot-sent'
             WHERE \"message\" = $1 AND \"phase\" = 'claimed' AND EXISTS (
               SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND \"messageState\" = 'sending')";
@@ -181,7 +182,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_release(&self, message: EntityId) -> Result<(), Error> {
+    pub async fn delivery_release(&self, message: MessageEntityId) -> Result<(), Error> {
         let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"attempts\" = \"attempts\" - 1
             WHERE \"message\" = $1 AND \"phase\" = 'claimed'";
         self.write_at_need(vec![Statement::new(sql).bind(message)]).await.map(drop)
@@ -233,12 +234,12 @@ impl Store {
     pub async fn delivery_refuse(
         &self,
         domain: &Domain,
-        message: EntityId,
+        message: MessageEntityId,
         (code, reason): (&str, &str),
     ) -> Result<(), Error> {
         let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
         let class = self.builtin(MESSAGES)?;
-        let current = self.entity_get(domain, &class, message).await?;
+        let current = self.entity_get(domain, &class, message.into()).await?;
         let listed = current.as_ref().and_then(|message| message.get("recipients").as_array());
         let mut recipients = listed.cloned().unwrap_or_default();
         let settlement = self.at_last(message, &settlement, &mut recipients).await?;
@@ -254,7 +255,7 @@ impl Store {
     /// refused or given up. Each recipient that does not have it gets a reason.
     pub(crate) async fn at_last(
         &self,
-        message: EntityId,
+        message: MessageEntityId,
         settlement: &Settlement,
         recipients: &mut [Json],
     ) -> Result<Settlement, Error> {
@@ -289,13 +290,13 @@ impl Store {
     /// Changes the message while it is `sending`, and the queue in the same transaction.
     pub(crate) async fn settle(
         &self,
-        (domain, message): (&Domain, EntityId),
+        (domain, message): (&Domain, MessageEntityId),
         changes: &Map<String, Json>,
         queue: Vec<Statement>,
     ) -> Result<(), Error> {
         let class = self.builtin(MESSAGES)?;
         loop {
-            let current = self.entity_get(domain, &class, message).await?;
+            let current = self.entity_get(domain, &class, message.into()).await?;
             let current = current.filter(|now| now.text("messageState") == Some("sending"));
             let mut batch = match &current {
                 Some(current) => {
@@ -349,7 +350,7 @@ fn from_row(row: &Row) -> Option<Claimed> {
     let recipients = row.text(7).and_then(|text| serde_json::from_str(text).ok());
     Some(Claimed {
         domain: Domain::new(row.text(8)?).ok()?,
-        message: row.id(0)?,
+        message: MessageEntityId::of(row.id(0)?),
         message_id: row.text(9).map(str::to_owned),
         attempts: u32::try_from(row.whole(1)?).ok()?,
         waited_ms: row.whole(2)?,

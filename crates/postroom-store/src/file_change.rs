@@ -16,6 +16,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::builtin::files;
 use postroom_model::client;
 use serde_json::Map;
@@ -155,7 +156,10 @@ impl Touch<'_> {
         let Self { domain, class, current, former, statements } = self;
         let mut batch = vec![];
         if former.keys().any(|property| files::COMPOSED.contains(&property.as_str())) {
-            batch.extend([queue::invalidate(current.id), queue::none_of(current.id)]);
+            batch.extend([
+                queue::invalidate(MessageEntityId::of(current.id)),
+                queue::none_of(MessageEntityId::of(current.id)),
+            ]);
         }
         batch.extend(store.records(domain, class).change(&current, &Map::new(), former));
         batch.extend(statements);

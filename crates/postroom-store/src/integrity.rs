@@ -6,11 +6,14 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::MessageState;
+use postroom_model::ProfileId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
@@ -19,7 +22,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 /// Makes a batch fail when the account is not there.
-pub fn account_must_be(domain: &Domain, account: EntityId) -> Statement {
+pub fn account_must_be(domain: &Domain, account: AccountId) -> Statement {
     let table = quoted(ACCOUNTS);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
     let there = Statement::new(sql).bind(account).bind(domain.as_str());
@@ -27,7 +30,7 @@ pub fn account_must_be(domain: &Domain, account: EntityId) -> Statement {
 }
 
 /// Makes a batch fail when the folder is not there.
-pub fn folder_must_be(domain: &Domain, folder: EntityId) -> Statement {
+pub fn folder_must_be(domain: &Domain, folder: FolderId) -> Statement {
     let table = quoted(FOLDERS);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
     let there = Statement::new(sql).bind(folder).bind(domain.as_str());
@@ -35,34 +38,34 @@ pub fn folder_must_be(domain: &Domain, folder: EntityId) -> Statement {
 }
 
 /// Makes a batch fail if the account has got other folders since they were read.
-pub fn no_others(account: EntityId, known: usize) -> Statement {
+pub fn no_others(account: AccountId, known: usize) -> Statement {
     let sql = "SELECT 1
         WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
     let count = i64::try_from(known).unwrap_or(i64::MAX);
-    let lock = Lock::Row { table: ACCOUNTS, id: account };
+    let lock = Lock::Row { table: ACCOUNTS, id: account.into() };
     Statement::new(sql).bind(account).bind(count).assert(Failed::OtherFolders, lock)
 }
 
 /// Makes a batch fail if a client made a folder for the mailbox of a new folder, and no survey has
 /// found it yet. The client's folder must be used then.
-pub fn none_of_clients(account: EntityId, new: &Map<String, Json>) -> Statement {
+pub fn none_of_clients(account: AccountId, new: &Map<String, Json>) -> Statement {
     let text = |name: &str| new.get(name).and_then(Json::as_str);
     let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"email/Folders\"
         WHERE \"account_id\" = $1 AND \"mailbox\" IS NULL
           AND COALESCE(\"mode\", '') <> 'sendOnly'
           AND ((CASE WHEN UPPER(\"name\") = 'INBOX' THEN 'INBOX' ELSE \"name\" END) = $2
             OR \"title\" = $3))";
-    let lock = Lock::Row { table: ACCOUNTS, id: account };
+    let lock = Lock::Row { table: ACCOUNTS, id: account.into() };
     let names = Statement::new(sql).bind(account).bind(text("name").map(mailbox_name));
     names.bind(text("title")).assert(Failed::OtherFolders, lock)
 }
 
 /// Lets a batch fail while an account uses a profile.
-pub fn profile_unused(profile: EntityId) -> Statement {
+pub fn profile_unused(profile: ProfileId) -> Statement {
     let accounts = quoted(ACCOUNTS);
     let sql =
         format!("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {accounts} WHERE \"profile_id\" = $1)");
-    let lock = Lock::Row { table: PROFILES, id: profile };
+    let lock = Lock::Row { table: PROFILES, id: profile.into() };
     Statement::new(sql).bind(profile).assert(Failed::InUse { by: "an account".to_owned() }, lock)
 }
 
@@ -70,7 +73,7 @@ pub fn profile_unused(profile: EntityId) -> Statement {
 /// not a folder, or names no mailbox.
 pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Statement> {
     let other = OtherFolder::of(class, folder)?;
-    let lock = Lock::Row { table: ACCOUNTS, id: other.account };
+    let lock = Lock::Row { table: ACCOUNTS, id: other.account.into() };
     let sql = format!("SELECT 1 WHERE NOT EXISTS ({OTHER})");
     Some(other.bound(Statement::new(sql), domain).assert(Failed::OneFolder, lock))
 }
@@ -110,8 +113,8 @@ const OTHER: &str = "SELECT \"id\" FROM \"email/Folders\"
 
 /// What [`OTHER`] asks for.
 struct OtherFolder<'a> {
-    account: EntityId,
-    folder: EntityId,
+    account: AccountId,
+    folder: FolderId,
     name: Option<&'a str>,
     title: Option<&'a str>,
 }
@@ -123,7 +126,12 @@ impl<'a> OtherFolder<'a> {
             return None;
         }
         let account = folder.reference("account_id")?;
-        Some(Self { account, folder: folder.id, name: name.map(mailbox_name), title })
+        Some(Self {
+            account: AccountId::of(account),
+            folder: FolderId::of(folder.id),
+            name: name.map(mailbox_name),
+            title,
+        })
     }
 
     fn bound(self, statement: Statement, domain: &Domain) -> Statement {

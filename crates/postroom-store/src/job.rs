@@ -10,6 +10,7 @@ use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::EntityId;
+use postroom_model::JobId;
 use postroom_model::Timestamp;
 use postroom_model::filter::Filter;
 use serde_json::Value as Json;
@@ -50,7 +51,7 @@ pub struct JobCounts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Its id.
-    pub id: EntityId,
+    pub id: JobId,
     /// The tenant.
     pub domain: Domain,
     /// The class of what it works on.
@@ -99,7 +100,7 @@ impl Job {
         let text = |column| row.text(column).map(str::to_owned);
         let count = |column| row.whole(column).and_then(|count| u64::try_from(count).ok());
         Ok(Self {
-            id: row.id(0).ok_or(DAMAGED)?,
+            id: JobId::of(row.id(0).ok_or(DAMAGED)?),
             domain: text(1).and_then(|name| Domain::new(&name).ok()).ok_or(DAMAGED)?,
             class: text(2).ok_or(DAMAGED)?,
             filter: match text(3) {
@@ -159,7 +160,7 @@ impl Store {
     ) -> Result<Job, Error> {
         let total = self.original_count(domain, class, filter.as_ref().map(|(f, _)| f)).await?;
         let job = Job {
-            id: self.clock().new_id(),
+            id: JobId::of(self.clock().new_id()),
             domain: domain.clone(),
             class: class.classname.clone(),
             filter: filter.map(|(_, json)| json),
@@ -192,7 +193,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn job_get(&self, domain: &Domain, id: EntityId) -> Result<Option<Job>, Error> {
+    pub async fn job_get(&self, domain: &Domain, id: JobId) -> Result<Option<Job>, Error> {
         let sql = format!("{SELECT} WHERE \"id\" = $1 AND \"domain\" = $2");
         let rows = self.read(Statement::new(sql).bind(id).bind(domain.as_str())).await?;
         rows.first().map(Job::from_row).transpose()
@@ -237,7 +238,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn job_delete(&self, domain: &Domain, id: EntityId) -> Result<bool, Error> {
+    pub async fn job_delete(&self, domain: &Domain, id: JobId) -> Result<bool, Error> {
         let sql = "DELETE FROM \"job\" WHERE \"id\" = $1 AND \"domain\" = $2";
         let delete = Statement::new(sql).bind(id).bind(domain.as_str());
         let delete = delete.must_change(Failed::NoJob);

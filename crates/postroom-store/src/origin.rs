@@ -14,7 +14,7 @@ use crate::failed::Failed;
 use crate::integrity::folder_must_be;
 use crate::record::ATTEMPTS;
 use crate::store::Store;
-use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::builtin::FOLDERS;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -24,7 +24,7 @@ use serde_json::json;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Life {
     /// The folder.
-    pub folder: EntityId,
+    pub folder: FolderId,
     /// Its number, which no other life of the folder has.
     pub generation: i64,
 }
@@ -61,7 +61,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn origin(&self, folder: EntityId) -> Result<Origin, Error> {
+    pub async fn origin(&self, folder: FolderId) -> Result<Origin, Error> {
         // In earlier versions, the number of an epoch was its UIDVALIDITY.
         let sql = "SELECT o.\"login\", COALESCE(o.\"generation\", f.\"uidValidity\"),
               COALESCE(o.\"uid_validity\", f.\"uidValidity\"), f.\"uidNext\", f.\"lastProofAt\"
@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn origin_note(&self, folder: EntityId, login: &str) -> Result<(), Error> {
+    pub async fn origin_note(&self, folder: FolderId, login: &str) -> Result<(), Error> {
         let sql = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\")
               SELECT \"id\", $2, 0 FROM \"email/Folders\" WHERE \"id\" = $1
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\"";
@@ -97,7 +97,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails; then nothing of it is done. [`Failed::NoFolder`].
-    pub async fn life_begin(&self, folder: EntityId, begun: Beginning<'_>) -> Result<Life, Error> {
+    pub async fn life_begin(&self, folder: FolderId, begun: Beginning<'_>) -> Result<Life, Error> {
         let former = self.origin(folder).await?.life.map_or(0, |life| life.generation);
         let sql = "SELECT MAX(\"generation\") FROM \"receipt\" WHERE \"folder\" = $1";
         let rows = self.read(Statement::new(sql).bind(folder)).await?;
@@ -129,7 +129,7 @@ impl Store {
     /// Writes what begins a life, and what the folder shows of it.
     async fn life_write(
         &self,
-        folder: EntityId,
+        folder: FolderId,
         shown: Map<String, Json>,
         begun: Vec<Statement>,
     ) -> Result<(), Error> {

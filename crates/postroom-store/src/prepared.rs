@@ -12,10 +12,10 @@ use crate::file::NewFile;
 use crate::integrity::account_must_be;
 use crate::schema::SENDING;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
-use postroom_model::EntityId;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
 use serde_json::Map;
@@ -41,7 +41,7 @@ const PREPARE: &str = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"acco
 #[derive(Debug)]
 pub struct Prepared {
     /// The account that sends it.
-    pub account: EntityId,
+    pub account: AccountId,
     /// Its place in the order, and when it is due, in milliseconds since 1970.
     pub due_ms: i64,
     /// The reverse path of its envelope.
@@ -67,7 +67,7 @@ impl Store {
     pub async fn message_of_id(
         &self,
         domain: &Domain,
-        account: EntityId,
+        account: AccountId,
         message_id: &str,
     ) -> Result<Option<Entity>, Error> {
         let class = self.builtin(MESSAGES)?;
@@ -95,7 +95,7 @@ impl Store {
     pub async fn delivery_unprepared(
         &self,
         domain: &Domain,
-        account: EntityId,
+        account: AccountId,
         limit: u32,
     ) -> Result<Vec<Entity>, Error> {
         let class = self.builtin(MESSAGES)?;
@@ -176,7 +176,7 @@ mod tests {
     async fn looking_for_what_is_to_be_sent_costs_nothing_for_all_the_rest() {
         let (directory, store) = store().await;
         let class = store.builtin(MESSAGES).unwrap();
-        let (domain, account) = (Domain::default_domain(), EntityId::from_u128(7));
+        let (domain, account) = (Domain::default_domain(), AccountId::from_u128(7));
         let row = |number: u32, direction: &str, state: &str| {
             let values = json!({
                 "account_id": account.to_string(), "messageDirection": direction,
@@ -195,7 +195,7 @@ mod tests {
         let file = directory.path().join(crate::DATABASE_FILE);
         let database = rusqlite::Connection::open(file).unwrap();
         let mut query = database.prepare(&store.unprepared(&class)).unwrap();
-        query.raw_bind_parameter(1, account.as_bytes().as_slice()).unwrap();
+        query.raw_bind_parameter(1, account.entity().as_bytes().as_slice()).unwrap();
         query.raw_bind_parameter(2, domain.as_str()).unwrap();
         query.raw_bind_parameter(3, 100).unwrap();
         let mut rows = query.raw_query();

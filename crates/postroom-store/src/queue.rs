@@ -8,34 +8,35 @@ use crate::database::Statement;
 use crate::failed::Failed;
 use postroom_model::Class;
 use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
 use postroom_model::builtin;
 use serde_json::Map;
 use serde_json::Value as Json;
 
 /// Discards the composed bytes of a message, if no attempt is running.
-pub fn invalidate(message: EntityId) -> Statement {
+pub fn invalidate(message: MessageEntityId) -> Statement {
     let sql = "UPDATE \"delivery\" SET \"phase\" = 'void'
         WHERE \"message\" = $1 AND \"phase\" = 'due'";
     Statement::new(sql).bind(message)
 }
 
 /// Makes a batch fail while a message is in the queue and its composed bytes are valid.
-pub fn none_of(message: EntityId) -> Statement {
+pub fn none_of(message: MessageEntityId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
         (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" <> 'void')";
-    let lock = Lock::Row { table: builtin::MESSAGES, id: message };
+    let lock = Lock::Row { table: builtin::MESSAGES, id: message.into() };
     Statement::new(sql).bind(message).assert(Failed::Sending, lock)
 }
 
 /// Takes a message out of the queue, unless it is being sent.
-pub fn leave(message: EntityId) -> Statement {
+pub fn leave(message: MessageEntityId) -> Statement {
     let sql = "DELETE FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" IN ('due', 'void')";
     Statement::new(sql).bind(message)
 }
 
 /// Forgets which recipients have a message.
-pub fn forget_delivered(message: EntityId) -> Statement {
+pub fn forget_delivered(message: MessageEntityId) -> Statement {
     Statement::new("DELETE FROM \"delivered\" WHERE \"message\" = $1").bind(message)
 }
 
@@ -46,9 +47,10 @@ pub fn before_change(class: &Class, id: EntityId, changes: &Map<String, Json>) -
     if class.classname != builtin::MESSAGES || !changes.keys().any(composed) {
         return vec![];
     }
-    let mut batch = vec![invalidate(id), none_of(id)];
+    let message = MessageEntityId::of(id);
+    let mut batch = vec![invalidate(message), none_of(message)];
     if changes.get("messageState").is_some_and(|state| !is_sending(state.as_str())) {
-        batch.push(leave(id));
+        batch.push(leave(message));
     }
     batch
 }

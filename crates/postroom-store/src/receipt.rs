@@ -11,7 +11,7 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::origin::Life;
 use crate::store::Store;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use std::ops::RangeInclusive;
 
 /// How many UIDs one query names: SQL knows no list as a value.
@@ -84,7 +84,7 @@ pub struct Oversized {
     /// How many bytes it has, where that is known.
     pub size_bytes: Option<u64>,
     /// The message in state `error`.
-    pub message: EntityId,
+    pub message: MessageEntityId,
 }
 
 /// The records of one epoch of a mailbox.
@@ -176,7 +176,11 @@ impl Store {
             }
             if let (Some(message), Some(_)) = (row.id(7), row.text(2)) {
                 let size_bytes = row.whole(8).and_then(|size| u64::try_from(size).ok());
-                ledger.oversized.push(Oversized { uid, size_bytes, message });
+                ledger.oversized.push(Oversized {
+                    uid,
+                    size_bytes,
+                    message: MessageEntityId::of(message),
+                });
             }
             if row.whole(1) == Some(1) {
                 ledger.pending.push(Pending {

@@ -13,9 +13,10 @@ use crate::receipt::Wish;
 use crate::receipt::Witness;
 use crate::record::EntityRow;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use serde_json::Map;
@@ -28,7 +29,7 @@ use std::ops::RangeInclusive;
 const HASHES_MAX: usize = 200;
 
 /// Receipts of former lives by hash: generation, UID, message.
-type Former = HashMap<[u8; 16], Vec<(i64, i64, EntityId)>>;
+type Former = HashMap<[u8; 16], Vec<(i64, i64, MessageEntityId)>>;
 
 /// A received message to be recorded.
 #[derive(Debug, Clone)]
@@ -127,7 +128,8 @@ impl Store {
                 continue;
             }
             let known = former.get_mut(&message.hash).and_then(Vec::pop);
-            let id = known.as_ref().map_or(message.row.id, |(_, _, id)| *id);
+            let new = MessageEntityId::of(message.row.id);
+            let id = known.as_ref().map_or(new, |(_, _, id)| *id);
             statements.push(receipt(at, id, Receipt::of(&message)));
             if let Some((generation, uid, _)) = known {
                 statements.push(relinked(Life { generation, ..at }, uid));
@@ -137,7 +139,7 @@ impl Store {
             stored += 1;
             if let Some(oversized) = oversized {
                 // The whole message replaces the entity that had only the header.
-                statements.extend(records.delete_any(oversized.message));
+                statements.extend(records.delete_any(oversized.message.into()));
             }
             let ReceivedMessage { row, files, original, .. } = message;
             statements.extend(records.create(row));
@@ -152,10 +154,11 @@ impl Store {
 
     fn received_files(
         &self,
-        at: (&Domain, EntityId),
+        (domain, message): (&Domain, MessageEntityId),
         files: Vec<NewFile>,
         original: Option<Content>,
     ) -> Result<Vec<Statement>, Error> {
+        let at = (domain, message.entity());
         let mut statements = vec![];
         let mut blob = None;
         if let Some(original) = original {
@@ -203,7 +206,7 @@ impl Store {
             if let (Some(hash), Some(generation), Some(uid), Some(id)) =
                 (hash, row.whole(1), row.whole(2), row.id(3))
             {
-                found.entry(hash).or_default().push((generation, uid, id));
+                found.entry(hash).or_default().push((generation, uid, MessageEntityId::of(id)));
             }
         }
         Ok(())
@@ -214,7 +217,7 @@ impl Store {
         &self,
         life: Life,
         hash: Option<[u8; 16]>,
-    ) -> Result<Option<(i64, i64, EntityId)>, Error> {
+    ) -> Result<Option<(i64, i64, MessageEntityId)>, Error> {
         let Some(hash) = hash else {
             return Ok(None);
         };
@@ -230,7 +233,7 @@ impl Store {
     /// When the store fails.
     pub async fn receive_missed(
         &self,
-        (domain, account): (&Domain, EntityId),
+        (domain, account): (&Domain, AccountId),
         (life, uid_validity): (Life, u64),
         misses: &[Miss],
         delay_ms: impl Fn(u32) -> i64,
@@ -260,7 +263,7 @@ impl Store {
                 batch.push(relinked(Life { generation, ..life }, uid));
                 continue;
             }
-            let id = self.clock().new_id();
+            let id = MessageEntityId::of(self.clock().new_id());
             let known = json!({
                 "account_id": account.to_string(), "folder_id": life.folder.to_string(),
                 "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
@@ -274,7 +277,7 @@ impl Store {
             let reason = Some(miss.code.clone());
             let says = Receipt { uid: miss.uid, hash, witness, reason, wish: None };
             batch.push(receipt(life, id, says));
-            let row = self.entity_row(&class, &Entity::new(id, values));
+            let row = self.entity_row(&class, &Entity::new(id.into(), values));
             batch.extend(self.records(domain, &class).create(row));
         }
         match self.write(batch).await {
@@ -307,7 +310,7 @@ impl Receipt {
     }
 }
 
-fn receipt(life: Life, message: EntityId, says: Receipt) -> Statement {
+fn receipt(life: Life, message: MessageEntityId, says: Receipt) -> Statement {
     // A pending receipt is completed. If the receipt has a message, this changes nothing, and the
     // batch fails, so that a UID is never recorded twice.
     let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"message\", \"hash\",

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::store::Store;
 use postroom_model::Domain;
-use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::builtin::FOLDERS;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -18,11 +18,11 @@ impl Store {
     pub async fn folder_follow(
         &self,
         domain: &Domain,
-        folder: EntityId,
+        folder: FolderId,
         (mailbox, name): (&str, &str),
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
-        let Some(current) = self.entity_get(domain, &class, folder).await? else {
+        let Some(current) = self.entity_get(domain, &class, folder.into()).await? else {
             return Ok(());
         };
         let mut values = Map::new();
@@ -33,7 +33,7 @@ impl Store {
         if let Some(before) = current.text("title").and_then(|title| title.strip_suffix(former)) {
             values.insert("title".to_owned(), json!(format!("{before}{name}")));
         }
-        self.records(domain, &class).tell(folder, &values).await?;
+        self.records(domain, &class).tell(folder.into(), &values).await?;
         self.reconfigured();
         Ok(())
     }

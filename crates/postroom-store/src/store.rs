@@ -24,9 +24,9 @@ use crate::sqlite::Inline;
 use crate::sqlite::Sqlite;
 use crate::wake::Wakes;
 use crate::work::Work;
+use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Entity;
-use postroom_model::EntityId;
 use postroom_model::builtin;
 use std::collections::HashMap;
 use std::fs::File;
@@ -195,7 +195,7 @@ impl Store {
 
     /// Wakes when a message that an account sends was changed by a client.
     #[must_use]
-    pub fn watch_outgoing(&self, account: EntityId) -> watch::Receiver<u64> {
+    pub fn watch_outgoing(&self, account: AccountId) -> watch::Receiver<u64> {
         self.inner.outgoing.of(account)
     }
 

@@ -8,9 +8,9 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::integrity::mailbox_name;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
-use postroom_model::EntityId;
 use std::collections::HashMap;
 
 /// What a survey found.
@@ -99,7 +99,7 @@ impl Store {
     pub async fn folder_mailboxes(
         &self,
         domain: &Domain,
-        account: EntityId,
+        account: AccountId,
     ) -> Result<Vec<FolderMailbox>, Error> {
         let sql = "SELECT \"mailbox\", \"name\" FROM \"email/Folders\" WHERE \"account_id\" = $1 \
                    AND \"domain\" = $2";

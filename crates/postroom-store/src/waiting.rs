@@ -9,8 +9,9 @@ use crate::delivery::Claimed;
 use crate::error::Error;
 use crate::schema::SENDING;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::Domain;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -27,7 +28,7 @@ pub struct Stranded {
     /// The tenant.
     pub domain: Domain,
     /// The message.
-    pub message: EntityId,
+    pub message: MessageEntityId,
     /// Its Message-ID, once it has been composed.
     pub message_id: Option<String>,
     /// The address of its account, when that is there.
@@ -58,7 +59,7 @@ impl Store {
     /// When the store fails.
     pub async fn delivery_next_due(
         &self,
-        account: EntityId,
+        account: AccountId,
         latest_ms: i64,
     ) -> Result<Option<i64>, Error> {
         let sql = "SELECT MIN(CASE WHEN \"due\" > $2 AND NOT \"planned\" THEN 0 ELSE \"due\" END)
@@ -74,7 +75,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_recover(&self, account: Option<EntityId>) -> Result<(), Error> {
+    pub async fn delivery_recover(&self, account: Option<AccountId>) -> Result<(), Error> {
         let from_to = |from: &'static str, to: &'static str| {
             let sql = "UPDATE \"delivery\" SET \"phase\" = $3
                 WHERE \"phase\" = $2 AND ($1 IS NULL OR \"account\" = $1)";
@@ -89,9 +90,14 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_doubtful(&self) -> Result<Vec<EntityId>, Error> {
+    pub async fn delivery_doubtful(&self) -> Result<Vec<AccountId>, Error> {
         let sql = "SELECT DISTINCT \"account\" FROM \"delivery\" WHERE \"phase\" = 'in-doubt'";
-        Ok(self.read(Statement::new(sql)).await?.iter().filter_map(|row| row.id(0)).collect())
+        Ok(self
+            .read(Statement::new(sql))
+            .await?
+            .iter()
+            .filter_map(|row| row.id(0).map(AccountId::of))
+            .collect())
     }
 
     /// Makes tried deliveries of an account due now, because its server has changed.
@@ -99,7 +105,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_hasten(&self, account: EntityId, now_ms: i64) -> Result<(), Error> {
+    pub async fn delivery_hasten(&self, account: AccountId, now_ms: i64) -> Result<(), Error> {
         let sql = "UPDATE \"delivery\" SET \"due\" = $2 WHERE \"account\" = $1
             AND \"phase\" = 'due' AND NOT \"planned\" AND \"due\" > $2";
         self.write(vec![Statement::new(sql).bind(account).bind(now_ms)]).await.map(drop)
@@ -112,7 +118,7 @@ impl Store {
     /// When the store fails.
     pub async fn delivery_waited(
         &self,
-        account: EntityId,
+        account: AccountId,
         now_ms: i64,
         waits_ms: i64,
     ) -> Result<(), Error> {
@@ -129,7 +135,7 @@ impl Store {
     /// When the store fails.
     pub async fn delivery_overdue(
         &self,
-        account: EntityId,
+        account: AccountId,
         now_ms: i64,
         waited_ms: i64,
     ) -> Result<Vec<Claimed>, Error> {
@@ -148,10 +154,10 @@ impl Store {
     /// When the store fails.
     pub async fn delivery_wait(
         &self,
-        account: EntityId,
+        account: AccountId,
         (now_ms, until): (i64, Option<Timestamp>),
         reason: &str,
-        told: impl Fn(EntityId, Option<&str>),
+        told: impl Fn(MessageEntityId, Option<&str>),
     ) -> Result<(), Error> {
         let sql = "SELECT d.\"domain\", d.\"message\", m.\"messageId\" FROM \"delivery\" d
             JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
@@ -220,7 +226,7 @@ impl Store {
     pub async fn delivery_disabled(
         &self,
         domain: &Domain,
-        message: EntityId,
+        message: MessageEntityId,
         reason: Option<&str>,
     ) -> Result<(), Error> {
         let says = match reason {
@@ -243,8 +249,8 @@ fn text<'a>(
     changes.as_object().cloned().unwrap_or_default()
 }
 
-fn place(row: &Row) -> Result<(Domain, EntityId), Error> {
+fn place(row: &Row) -> Result<(Domain, MessageEntityId), Error> {
     let domain = row.text(0).and_then(|name| Domain::new(name).ok());
-    let place = domain.zip(row.id(1));
+    let place = domain.zip(row.id(1).map(MessageEntityId::of));
     place.ok_or(Error::Damaged { what: "a message in the queue" })
 }

@@ -1,8 +1,8 @@
 //! Wake-ups for senders. Each account has its own, so that a change of a message wakes only one
 //! sender.
 
+use postroom_model::AccountId;
 use postroom_model::Entity;
-use postroom_model::EntityId;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 /// Who is woken when an outgoing message was changed by a client.
 #[derive(Debug)]
 pub struct Wakes {
-    accounts: Mutex<HashMap<EntityId, watch::Sender<u64>>>,
+    accounts: Mutex<HashMap<AccountId, watch::Sender<u64>>>,
     all: watch::Sender<u64>,
 }
 
@@ -23,7 +23,7 @@ impl Default for Wakes {
 
 impl Wakes {
     /// Wakes for the messages of one account.
-    pub fn of(&self, account: EntityId) -> watch::Receiver<u64> {
+    pub fn of(&self, account: AccountId) -> watch::Receiver<u64> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         // Those whom nobody listens to any more.
         accounts.retain(|_, sender| sender.receiver_count() > 0);
@@ -43,7 +43,7 @@ impl Wakes {
         wake(&self.all);
         let account = message.reference("account_id");
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = account.and_then(|account| accounts.get(&account)) {
+        if let Some(sender) = account.and_then(|account| accounts.get(&AccountId::of(account))) {
             wake(sender);
         }
     }
@@ -61,11 +61,11 @@ mod tests {
     #[test]
     fn a_change_of_one_message_wakes_one_sender() {
         let wakes = Wakes::default();
-        let (one, other) = (EntityId::from_u128(1), EntityId::from_u128(2));
+        let (one, other) = (AccountId::from_u128(1), AccountId::from_u128(2));
         let (mut first, mut second, mut all) = (wakes.of(one), wakes.of(other), wakes.of_all());
         let message = |direction: &str| {
             let values = json!({"account_id": one.to_string(), "messageDirection": direction});
-            Entity::new(EntityId::from_u128(3), values.as_object().unwrap().clone())
+            Entity::new(postroom_model::EntityId::from_u128(3), values.as_object().unwrap().clone())
         };
         let mut woken = || {
             [&mut first, &mut second, &mut all].map(|watch| {

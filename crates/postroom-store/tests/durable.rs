@@ -4,6 +4,8 @@
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
+use postroom_model::ProfileId;
 use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::*;
@@ -43,11 +45,11 @@ async fn create(store: &Store, class: &str, values: Json) -> Result<Entity, Erro
     Ok(store.entity_create(&domain(), &class, vec![new]).await?.remove(0))
 }
 
-async fn profile(store: &Store, name: &str) -> EntityId {
-    create(store, builtin::PROFILES, json!({"name": name})).await.unwrap().id
+async fn profile(store: &Store, name: &str) -> ProfileId {
+    ProfileId::of(create(store, builtin::PROFILES, json!({"name": name})).await.unwrap().id)
 }
 
-async fn account(store: &Store, profile: EntityId) -> Result<EntityId, Error> {
+async fn account(store: &Store, profile: ProfileId) -> Result<EntityId, Error> {
     let values = json!({"profile_id": profile.to_string(), "address": format!("{profile}@b.test")});
     Ok(create(store, builtin::ACCOUNTS, values).await?.id)
 }
@@ -75,8 +77,8 @@ async fn delete(store: &Store, class: &str, id: EntityId) -> Result<Updated, Err
     store.entity_delete((&domain(), &class, id), None).await
 }
 
-async fn file_bytes(store: &Store, message: EntityId) -> Result<Vec<u8>, Error> {
-    let file = store.file_list(&domain(), message, "attachments").await?.remove(0);
+async fn file_bytes(store: &Store, message: MessageEntityId) -> Result<Vec<u8>, Error> {
+    let file = store.file_list(&domain(), message.into(), "attachments").await?.remove(0);
     let FileSource::Blob(blob) = file.source else { unreachable!("a file of its own") };
     let mut reader = store.blob_read(blob, 0..file.size_bytes);
     let mut all = vec![];
@@ -123,7 +125,7 @@ async fn after_a_clean_stop_one_file_holds_everything() {
     assert!(!directory.path().join("postroom.db-wal").exists());
     let copy = copy_of_the_database(directory.path());
     let restored = open(copy.path()).await;
-    assert_eq!(file_bytes(&restored, message).await.unwrap(), b"bytes");
+    assert_eq!(file_bytes(&restored, MessageEntityId::of(message)).await.unwrap(), b"bytes");
 }
 
 #[tokio::test]
@@ -175,7 +177,7 @@ async fn damaged_bytes_are_refused_and_said_by_the_check() {
     file.write_all_at(&[whole[at] ^ 4], at as u64).unwrap();
     let store = open(directory.path()).await;
     assert_eq!(store.damage().await.unwrap(), None);
-    let read = file_bytes(&store, message).await;
+    let read = file_bytes(&store, MessageEntityId::of(message)).await;
     assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
     assert!(store.damage().await.unwrap().unwrap().contains("bytes of messages"));
     // With the message the damage is gone.
@@ -289,7 +291,7 @@ async fn nothing_of_deleted_mail_stays_and_its_space_comes_back() {
     assert!(left_bytes < full_bytes / 2, "{left_bytes} of {full_bytes}");
     drop(store);
     let store = open(directory.path()).await;
-    assert_eq!(file_bytes(&store, kept).await.unwrap(), b"kept");
+    assert_eq!(file_bytes(&store, MessageEntityId::of(kept)).await.unwrap(), b"kept");
 }
 
 #[tokio::test]
@@ -303,7 +305,7 @@ async fn a_database_of_an_earlier_version_gives_back_space_too() {
     database.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM").unwrap();
     drop(database);
     let store = open(directory.path()).await;
-    assert_eq!(file_bytes(&store, kept).await.unwrap(), b"kept");
+    assert_eq!(file_bytes(&store, MessageEntityId::of(kept)).await.unwrap(), b"kept");
     store.close().await.unwrap();
     let database = rusqlite::Connection::open(&path).unwrap();
     let mode: i64 = database.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).unwrap();
@@ -357,8 +359,10 @@ async fn an_account_always_has_its_profile() {
     let store = open(directory.path()).await;
     for round in 0..30 {
         let profile = profile(&store, &format!("p{round}")).await;
-        let (made, gone) =
-            tokio::join!(account(&store, profile), delete(&store, builtin::PROFILES, profile));
+        let (made, gone) = tokio::join!(
+            account(&store, ProfileId::of(profile.into())),
+            delete(&store, builtin::PROFILES, profile.into())
+        );
         match (&made, &gone) {
             (Ok(_), Err(Error::Condition(Failed::InUse { .. })))
             | (Err(Error::Condition(Failed::Reference { .. })), Ok(Updated::Done(_))) => {}

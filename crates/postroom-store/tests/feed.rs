@@ -1,10 +1,12 @@
 //! The feed as its readers use it: every entity is rebuilt from it, at any point of a history.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
@@ -196,14 +198,18 @@ impl History {
                 let status_text = format!("trouble {number}");
                 let last_connected_at = Some(Timestamp::from_ms(i64::try_from(number).unwrap()));
                 let report = AccountReport { state, status_text, last_connected_at };
-                engine.account_report(&domain, account.id, &report).await.unwrap();
+                engine.account_report(&domain, AccountId::of(account.id), &report).await.unwrap();
             }
             (1, _) => engine
-                .send_box_ensure(&domain, (account.id, &address), "Virtual_System_Send_Box")
+                .send_box_ensure(
+                    &domain,
+                    (AccountId::of(account.id), &address),
+                    "Virtual_System_Send_Box",
+                )
                 .await
                 .unwrap(),
-            (2, _) => drop(engine.account_try(&domain, account.id).await.unwrap()),
-            (9, _) => self.send(account.id).await,
+            (2, _) => drop(engine.account_try(&domain, AccountId::of(account.id)).await.unwrap()),
+            (9, _) => self.send(AccountId::of(account.id)).await,
             (3, _) | (_, None) => {
                 let folders = (0..1 + number % 4).map(|n| SurveyedFolder {
                     mailbox: format!("m{n}"),
@@ -215,7 +221,7 @@ impl History {
                 });
                 let survey =
                     Survey { folders: folders.collect(), is_whole: !number.is_multiple_of(3) };
-                engine.survey_commit(&domain, account.id, &survey).await.unwrap();
+                engine.survey_commit(&domain, AccountId::of(account.id), &survey).await.unwrap();
             }
             (4, Some(folder)) => {
                 let report = FolderReport {
@@ -224,22 +230,27 @@ impl History {
                     last_poll_at: Some(Timestamp::from_ms(i64::try_from(number).unwrap())),
                     ..FolderReport::default()
                 };
-                engine.folder_report(&domain, folder.id, &report).await.unwrap();
+                engine.folder_report(&domain, FolderId::of(folder.id), &report).await.unwrap();
             }
             (5, Some(folder)) => {
                 let begun = Beginning { login: "l", uid_validity: number, baseline: number / 2 };
-                engine.life_begin(folder.id, begun).await.unwrap();
+                engine.life_begin(FolderId::of(folder.id), begun).await.unwrap();
             }
             (6, Some(folder)) => {
                 let name = format!("renamed{number}");
-                engine.folder_follow(&domain, folder.id, (&name, &name)).await.unwrap();
+                engine
+                    .folder_follow(&domain, FolderId::of(folder.id), (&name, &name))
+                    .await
+                    .unwrap();
             }
-            (7, Some(folder)) => self.receive(folder.id).await,
-            (_, Some(folder)) => self.miss(account.id, folder.id).await,
+            (7, Some(folder)) => self.receive(FolderId::of(folder.id)).await,
+            (_, Some(folder)) => {
+                self.miss(AccountId::of(account.id), FolderId::of(folder.id)).await
+            }
         }
     }
 
-    async fn receive(&mut self, folder: EntityId) {
+    async fn receive(&mut self, folder: FolderId) {
         let class = self.class(builtin::MESSAGES);
         let life = Life { folder, generation: 1 };
         let ledger = self.engine.ledger(life).await.unwrap();
@@ -269,7 +280,7 @@ impl History {
     }
 
     /// Composes a message, anew where it was before, and ends it in one way or another.
-    async fn send(&mut self, account: EntityId) {
+    async fn send(&mut self, account: AccountId) {
         let Some(message) = self.any(builtin::MESSAGES).await else {
             return;
         };
@@ -304,7 +315,7 @@ impl History {
         }
     }
 
-    async fn miss(&mut self, account: EntityId, folder: EntityId) {
+    async fn miss(&mut self, account: AccountId, folder: FolderId) {
         let life = Life { folder, generation: 1 };
         let (uid, code) = (self.uid, "too_big".to_owned());
         self.uid += 1;
@@ -440,11 +451,11 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
         let values = object(json!({"name": format!("n{round}")}));
         let name = format!("f{round}");
         let (one, two, three, four, five) = tokio::join!(
-            history.engine.folder_report(domain, folder.id, &a),
-            history.engine.folder_report(domain, folder.id, &b),
+            history.engine.folder_report(domain, FolderId::of(folder.id), &a),
+            history.engine.folder_report(domain, FolderId::of(folder.id), &b),
             history.client.entity_update((domain, &class, folder.id), &values, None),
-            history.engine.life_begin(folder.id, begun),
-            history.engine.folder_follow(domain, folder.id, (&name, &name)),
+            history.engine.life_begin(FolderId::of(folder.id), begun),
+            history.engine.folder_follow(domain, FolderId::of(folder.id), (&name, &name)),
         );
         one.and(two).unwrap();
         three.map(drop).and(four.map(drop)).and(five).unwrap();

@@ -2,9 +2,12 @@
 //! each round.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
+use postroom_model::ProfileId;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_store::*;
@@ -53,24 +56,24 @@ impl Track {
         self.store.entity_create(&self.domain, &class, vec![new]).await.map(|_| id)
     }
 
-    async fn profile(&self) -> EntityId {
+    async fn profile(&self) -> ProfileId {
         let host = format!("{}.test", uuid::Uuid::now_v7().simple());
         let values = json!({"name": "p", "imapHost": host, "imapSecurity": "tls"});
-        self.create(builtin::PROFILES, values).await.unwrap()
+        ProfileId::of(self.create(builtin::PROFILES, values).await.unwrap())
     }
 
-    async fn account_of(&self, profile: EntityId, address: &str) -> Result<EntityId, Error> {
+    async fn account_of(&self, profile: ProfileId, address: &str) -> Result<AccountId, Error> {
         let values = json!({"profile_id": profile.to_string(), "address": address});
-        self.create(builtin::ACCOUNTS, values).await
+        self.create(builtin::ACCOUNTS, values).await.map(AccountId::of)
     }
 
-    async fn account(&self) -> EntityId {
+    async fn account(&self) -> AccountId {
         self.account_of(self.profile().await, "a@b.test").await.unwrap()
     }
 
-    async fn folder_of(&self, account: EntityId, name: &str) -> Result<EntityId, Error> {
+    async fn folder_of(&self, account: AccountId, name: &str) -> Result<FolderId, Error> {
         let values = json!({"account_id": account.to_string(), "name": name, "title": name});
-        self.create(builtin::FOLDERS, values).await
+        self.create(builtin::FOLDERS, values).await.map(FolderId::of)
     }
 
     async fn change(&self, class: &str, id: EntityId, values: Json) -> Result<bool, Error> {
@@ -96,7 +99,7 @@ impl Track {
         Ok(matches!(gone, Updated::Done(_)))
     }
 
-    async fn message(&self, account: EntityId) -> Entity {
+    async fn message(&self, account: AccountId) -> Entity {
         let values = json!({
             "account_id": account.to_string(), "messageDirection": "out", "to": ["x@y.test"],
             "messageState": "sending",
@@ -110,7 +113,7 @@ impl Track {
         self.store.entity_get(&self.domain, &class, id).await.unwrap()
     }
 
-    async fn prepare(&self, account: EntityId, message: &Entity) -> Result<bool, Error> {
+    async fn prepare(&self, account: AccountId, message: &Entity) -> Result<bool, Error> {
         let prepared = Prepared {
             account,
             due_ms: 0,
@@ -124,7 +127,7 @@ impl Track {
     }
 
     /// Sends what is due, as a sender does; whether something was sent.
-    async fn send(&self, account: EntityId) -> Result<bool, Error> {
+    async fn send(&self, account: AccountId) -> Result<bool, Error> {
         let mut sent = false;
         for mut claimed in self.store.delivery_claim(account, (1, i64::MAX), 9).await? {
             if !self.store.delivery_dot_sent(claimed.message).await? {
@@ -139,7 +142,7 @@ impl Track {
         Ok(sent)
     }
 
-    async fn receive(&self, folder: EntityId, uid: u64) -> Result<bool, Error> {
+    async fn receive(&self, folder: FolderId, uid: u64) -> Result<bool, Error> {
         let class = self.store.class(builtin::MESSAGES).unwrap();
         let values = json!({
             "messageDirection": "in", "messageState": "received", "uid": uid,
@@ -234,11 +237,11 @@ async fn an_account_has_its_profile() {
         });
         all.extend(racers(2, |_| {
             let (track, to) = (Arc::clone(&track), json!({"profile_id": profile.to_string()}));
-            async move { track.change(builtin::ACCOUNTS, other, to).await }
+            async move { track.change(builtin::ACCOUNTS, other.into(), to).await }
         }));
         all.extend(racers(3, |_| {
             let track = Arc::clone(&track);
-            async move { track.delete(builtin::PROFILES, profile).await }
+            async move { track.delete(builtin::PROFILES, profile.into()).await }
         }));
         let done = race(round, all).await;
         assert!(count(&done[..5]) == 0 || count(&done[5..]) == 0, "{done:?}");
@@ -277,7 +280,7 @@ async fn a_folder_has_its_account() {
         }));
         all.extend(racers(2, |_| {
             let track = Arc::clone(&track);
-            async move { track.delete(builtin::ACCOUNTS, account).await }
+            async move { track.delete(builtin::ACCOUNTS, account.into()).await }
         }));
         let done = race(round, all).await;
         assert_eq!(count(&done[6..]), 1, "{done:?}");
@@ -310,7 +313,7 @@ async fn a_mailbox_has_one_folder() {
         });
         all.extend(racers(1, |_| {
             let track = Arc::clone(&track);
-            async move { track.change(builtin::FOLDERS, other, json!({"name": "Inbox"})).await }
+            async move { track.change(builtin::FOLDERS, other.into(), json!({"name": "Inbox"})).await }
         }));
         all.extend(racers(2, |_| {
             let track = Arc::clone(&track);
@@ -340,15 +343,19 @@ async fn a_login_at_a_server_has_one_account() {
     let track = Track::open().await;
     for round in 0..ROUNDS {
         let (one, two) = (track.profile().await, track.profile().await);
-        let host =
-            track.get(builtin::PROFILES, one).await.unwrap().text("imapHost").map(str::to_owned);
+        let host = track
+            .get(builtin::PROFILES, one.into())
+            .await
+            .unwrap()
+            .text("imapHost")
+            .map(str::to_owned);
         let mut all = racers(6, |at| {
             let (track, profile) = (Arc::clone(&track), [one, two][at % 2]);
             async move { track.account_of(profile, "Twin@b.test").await.map(|_| true) }
         });
         all.extend(racers(2, |_| {
             let (track, to) = (Arc::clone(&track), json!({"imapHost": host}));
-            async move { track.change(builtin::PROFILES, two, to).await.map(|_| false) }
+            async move { track.change(builtin::PROFILES, two.into(), to).await.map(|_| false) }
         }));
         let done = race(round, all).await;
         // Where the profiles stayed two servers there is one account at each.
@@ -366,14 +373,14 @@ async fn of_changes_of_one_version_one_is_made() {
     let track = Track::open().await;
     let profile = track.profile().await;
     for round in 0..ROUNDS {
-        let version = track.get(builtin::PROFILES, profile).await.unwrap().version;
+        let version = track.get(builtin::PROFILES, profile.into()).await.unwrap().version;
         let all = racers(RACERS, |at| {
             let (track, name) = (Arc::clone(&track), json!({"name": format!("{round}-{at}")}));
-            async move { track.change_of(builtin::PROFILES, profile, name, Some(version)).await }
+            async move { track.change_of(builtin::PROFILES, profile.into(), name, Some(version)).await }
         });
         let done = race(round, all).await;
         assert_eq!(count(&done), 1, "{done:?}");
-        let now = track.get(builtin::PROFILES, profile).await.unwrap();
+        let now = track.get(builtin::PROFILES, profile.into()).await.unwrap();
         let first = done.iter().position(|done| matches!(done, Ok(true))).unwrap();
         assert_eq!(now.text("name"), Some(format!("{round}-{first}").as_str()));
         assert_eq!(now.version, version + 1);
@@ -517,13 +524,13 @@ async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
         if round % 3 > 0 {
             all.extend(racers(2, |_| {
                 let track = Arc::clone(&track);
-                async move { track.delete(builtin::FOLDERS, folder).await }
+                async move { track.delete(builtin::FOLDERS, folder.into()).await }
             }));
         }
         let done = race(round, all).await;
         refused_by(&done, |failed| matches!(failed, Failed::Recorded | Failed::NoFolder));
         let of_folder = |table: &str, column: &str| {
-            let folder = folder.uuid().simple();
+            let folder = folder.entity().uuid().simple();
             let sql = format!("SELECT COUNT(*) FROM \"{table}\" WHERE \"{column}\" = x'{folder}'");
             track.number(&sql)
         };
@@ -549,7 +556,7 @@ async fn a_queue_ends_with_its_account() {
         });
         all.extend(racers(4, |_| {
             let track = Arc::clone(&track);
-            async move { track.delete(builtin::ACCOUNTS, account).await }
+            async move { track.delete(builtin::ACCOUNTS, account.into()).await }
         }));
         let done = race(round, all).await;
         assert_eq!(count(&done[4..]), 1, "{done:?}");

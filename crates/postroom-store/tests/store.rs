@@ -1,10 +1,13 @@
 //! The store as its callers use it, on a real database in a temporary directory.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
+use postroom_model::MessageEntityId;
 use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
@@ -55,14 +58,14 @@ impl Fixture {
     }
 
     /// An account with one folder.
-    async fn account(&self) -> (EntityId, EntityId) {
+    async fn account(&self) -> (AccountId, FolderId) {
         let profile = self.create(builtin::PROFILES, json!({"name": "p"})).await.id;
         let account = json!({
             "profile_id": profile.to_string(), "address": "a@b.test", "password": "hush-7391",
         });
-        let account = self.create(builtin::ACCOUNTS, account).await.id;
+        let account = AccountId::of(self.create(builtin::ACCOUNTS, account).await.id);
         let folder = json!({"account_id": account.to_string(), "title": "a@b.test/INBOX"});
-        (account, self.create(builtin::FOLDERS, folder).await.id)
+        (account, FolderId::of(self.create(builtin::FOLDERS, folder).await.id))
     }
 
     async fn get(&self, class: &str, id: EntityId) -> Entity {
@@ -84,7 +87,7 @@ impl Fixture {
 
     async fn receive(
         &self,
-        folder: EntityId,
+        folder: FolderId,
         generation: i64,
         messages: Vec<ReceivedMessage>,
     ) -> ReceiveOutcome {
@@ -173,7 +176,7 @@ async fn what_was_answered_is_there_after_a_restart() {
 async fn secrets_are_encrypted_and_come_back_for_the_engine_alone() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
-    assert!(fixture.get(builtin::ACCOUNTS, account).await.get("password").is_null());
+    assert!(fixture.get(builtin::ACCOUNTS, account.into()).await.get("password").is_null());
     let rows = fixture.store.account_list().await.unwrap();
     assert_eq!(
         rows[0].secrets.password.as_ref().unwrap().open().unwrap().expose_secret(),
@@ -289,14 +292,15 @@ async fn references_must_exist_and_are_protected() {
 
     let (account, folder) = fixture.account().await;
     fixture.receive(folder, 7, vec![fixture.received(1, b"one")]).await;
-    let profile = fixture.get(builtin::ACCOUNTS, account).await.reference("profile_id").unwrap();
+    let profile =
+        fixture.get(builtin::ACCOUNTS, account.into()).await.reference("profile_id").unwrap();
     let profiles = fixture.class(builtin::PROFILES);
     let used = fixture.store.entity_delete((&fixture.domain, &profiles, profile), None).await;
     assert!(
         matches!(used, Err(Error::Condition(Failed::InUse { by })) if by == "the account a@b.test")
     );
 
-    fixture.store.entity_delete((&fixture.domain, &class, account), None).await.unwrap();
+    fixture.store.entity_delete((&fixture.domain, &class, account.into()), None).await.unwrap();
     assert!(fixture.store.account_list().await.unwrap().is_empty());
     assert!(
         fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap().recorded.is_empty()
@@ -486,7 +490,7 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
 }
 
 impl Fixture {
-    async fn outgoing(&self, account: EntityId, subject: &str) -> Entity {
+    async fn outgoing(&self, account: AccountId, subject: &str) -> Entity {
         let values = json!({
             "account_id": account.to_string(), "messageDirection": "out", "messageState": "sending",
             "subject": subject, "to": ["x@b.test"],
@@ -494,11 +498,11 @@ impl Fixture {
         self.create(builtin::MESSAGES, values).await
     }
 
-    async fn prepare(&self, account: EntityId, message: &Entity) -> bool {
+    async fn prepare(&self, account: AccountId, message: &Entity) -> bool {
         self.prepare_for(account, message, 5).await
     }
 
-    async fn prepare_for(&self, account: EntityId, message: &Entity, due_ms: i64) -> bool {
+    async fn prepare_for(&self, account: AccountId, message: &Entity, due_ms: i64) -> bool {
         let prepared = Prepared {
             account,
             due_ms,
@@ -552,7 +556,7 @@ async fn a_delivery_goes_from_due_to_sent() {
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
     claimed = fixture.store.delivery_claim(account, (50, 9_000), 9).await.unwrap();
     assert_eq!(claimed[0].attempts, 2);
-    assert!(fixture.store.delivery_dot_sent(message.id).await.unwrap());
+    assert!(fixture.store.delivery_dot_sent(MessageEntityId::of(message.id)).await.unwrap());
     let sent = Settlement::Sent { at: Timestamp::from_ms(60) };
     fixture.store.delivery_settle(&claimed[0], &sent).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
@@ -627,7 +631,8 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     let claimed = fixture.store.delivery_claim(account, (60, 9_000), 9).await.unwrap();
     assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (2, 40));
     assert_eq!(claimed[0].recipients[0]["state"], "sent");
-    let delivered = fixture.store.delivery_delivered(message.id).await.unwrap();
+    let delivered =
+        fixture.store.delivery_delivered(MessageEntityId::of(message.id)).await.unwrap();
     assert!(delivered.has("x@B.test"), "however it is spelt");
 }
 
@@ -714,7 +719,11 @@ async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
         fixture.store.delivery_settle(&claimed[0], &later(5)).await.unwrap();
         if code == "invalid" {
             let why = ("invalid", "x");
-            fixture.store.delivery_refuse(&fixture.domain, message.id, why).await.unwrap();
+            fixture
+                .store
+                .delivery_refuse(&fixture.domain, MessageEntityId::of(message.id), why)
+                .await
+                .unwrap();
         } else {
             let mut claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
             claimed[0].recipients = vec![row("refused")];
@@ -766,19 +775,24 @@ async fn messages_of_accounts_that_are_gone_or_disabled_are_found() {
     };
     assert_eq!(why().await, [Why::NoServer]);
     let accounts = fixture.class(builtin::ACCOUNTS);
-    let profile = fixture.get(builtin::ACCOUNTS, account).await.reference("profile_id").unwrap();
+    let profile =
+        fixture.get(builtin::ACCOUNTS, account.into()).await.reference("profile_id").unwrap();
     let profiles = fixture.class(builtin::PROFILES);
     let host = json!({"smtpHost": "b.test"}).as_object().unwrap().clone();
     let at = (&fixture.domain, &*profiles, profile);
     fixture.store.entity_update(at, &host, None).await.unwrap();
-    let at = (&fixture.domain, &*accounts, account);
+    let at = (&fixture.domain, &*accounts, account.into());
     let mut enabled = json!({"enabled": true}).as_object().unwrap().clone();
     fixture.store.entity_update(at, &enabled, None).await.unwrap();
     assert_eq!(why().await, []);
     enabled.insert("enabled".to_owned(), json!(false));
     fixture.store.entity_update(at, &enabled, None).await.unwrap();
     assert_eq!(why().await, [Why::Disabled]);
-    fixture.store.delivery_disabled(&fixture.domain, message.id, Some("off")).await.unwrap();
+    fixture
+        .store
+        .delivery_disabled(&fixture.domain, MessageEntityId::of(message.id), Some("off"))
+        .await
+        .unwrap();
     assert_eq!(why().await, []);
     assert!(matches!(fixture.store.entity_delete(at, None).await, Ok(Updated::Done(_))));
     assert_eq!(why().await, [Why::NoAccount]);
@@ -972,7 +986,7 @@ async fn a_message_without_its_account_is_not_set_to_be_sent_and_an_html_is_one(
     let moved = json!({"folder_id": folder.to_string(), "account_id": other.to_string()});
     let refused = change(moved).await;
     assert!(matches!(refused, Err(Error::Condition(Failed::OtherAccount))), "{refused:?}");
-    let at = (&fixture.domain, &*fixture.class(builtin::ACCOUNTS), account);
+    let at = (&fixture.domain, &*fixture.class(builtin::ACCOUNTS), account.into());
     fixture.store.entity_delete(at, None).await.unwrap();
     let refused = change(json!({"messageState": "sending"})).await;
     let property = "account_id".to_owned();

@@ -14,7 +14,7 @@ use postroom_engine::Dialing;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
 use postroom_model::Domain;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::Store;
@@ -237,7 +237,7 @@ impl Running {
 }
 
 /// Writes what a stop waits for.
-fn tell_under_way(under_way: &[(String, EntityId)], within: Duration) {
+fn tell_under_way(under_way: &[(String, MessageEntityId)], within: Duration) {
     for (account, id) in under_way {
         let seconds = within.as_secs();
         tracing::info!(

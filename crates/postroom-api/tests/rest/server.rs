@@ -6,6 +6,7 @@ use postroom_api::Limits;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::Content;
@@ -214,7 +215,7 @@ impl Server {
         };
         let batch = ReceiveBatch {
             domain: Domain::default_domain(),
-            life: Life { folder: folder.parse::<EntityId>().unwrap(), generation: 1 },
+            life: Life { folder: FolderId::of(folder.parse::<EntityId>().unwrap()), generation: 1 },
             messages: vec![message],
             relink: false,
         };

@@ -10,8 +10,8 @@ use crate::receive::decompose::Wanted;
 use crate::receive::decompose::decompose;
 use crate::receive::wishes;
 use crate::shared::Shared;
+use postroom_model::AccountId;
 use postroom_model::Entity;
-use postroom_model::EntityId;
 use postroom_model::builtin::MESSAGES;
 use std::io;
 use std::path::Path;
@@ -50,7 +50,7 @@ impl<'a> Collector<'a> {
     /// With nothing in it.
     pub fn new(
         shared: &'a Arc<Shared>,
-        (account, folder): (EntityId, &Folder),
+        (account, folder): (AccountId, &Folder),
         uid_validity: u64,
         sender: mpsc::Sender<Portion>,
     ) -> Self {
@@ -193,7 +193,7 @@ mod tests {
 
     fn folder() -> Folder {
         Folder {
-            id: EntityId::nil(),
+            id: postroom_model::FolderId::nil(),
             mailbox: MailboxName::inbox(),
             title: String::new(),
             monitored: true,
@@ -221,7 +221,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let shared = shared(directory.path()).await;
         let (sender, mut receiver) = mpsc::channel(9);
-        let mut collector = Collector::new(&shared, (EntityId::nil(), &folder()), 1, sender);
+        let mut collector = Collector::new(&shared, (AccountId::nil(), &folder()), 1, sender);
         for uid in 1..=6 {
             collector.add(spooled(&shared, uid).await).await.unwrap();
         }
@@ -238,7 +238,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let shared = shared(directory.path()).await;
         let (sender, receiver) = mpsc::channel(9);
-        let mut collector = Collector::new(&shared, (EntityId::nil(), &folder()), 1, sender);
+        let mut collector = Collector::new(&shared, (AccountId::nil(), &folder()), 1, sender);
         drop(receiver);
         let mut result = Ok(());
         for uid in 1..=3 {

@@ -16,7 +16,7 @@ use crate::receive::intake::Missed;
 use crate::receive::watch::News;
 use crate::shared::Shared;
 use bytes::Bytes;
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Miss;
 use postroom_store::ReceiveBatch;
@@ -97,7 +97,7 @@ async fn is_stored(shared: &Shared, account: &Account, arrival: &Arrival) -> boo
     let Some(class) = shared.store.class(MESSAGES) else {
         return true;
     };
-    let found = shared.store.entity_get(&account.domain, &class, arrival.id).await;
+    let found = shared.store.entity_get(&account.domain, &class, arrival.id.into()).await;
     !matches!(found, Ok(None))
 }
 
@@ -121,7 +121,7 @@ async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<Receiv
 }
 
 /// The values from the header of a message that is too large.
-fn by_header(header: &Bytes, id: EntityId) -> Map<String, Json> {
+fn by_header(header: &Bytes, message: MessageEntityId) -> Map<String, Json> {
     const TOLD: [&str; 10] = [
         "from",
         "fromDisplayName",
@@ -137,7 +137,7 @@ fn by_header(header: &Bytes, id: EntityId) -> Map<String, Json> {
     let keep = Keep { raw: false, html: false, text_bytes_max: 0 };
     let original = Original::Memory(header.clone());
     // Reading memory cannot fail.
-    let mut values = derive::derive(&original, keep, id).map(|derived| derived.values);
+    let mut values = derive::derive(&original, keep, message).map(|derived| derived.values);
     if let Ok(values) = &mut values {
         values.retain(|name, _| TOLD.contains(&name.as_str()));
     }
@@ -162,7 +162,9 @@ pub(crate) async fn record_missed(
     let clock = &shared.clock;
     let header_of = |missed: &Missed| {
         let header = missed.header.as_ref();
-        header.map(|header| by_header(header, clock.new_id())).unwrap_or_default()
+        header
+            .map(|header| by_header(header, MessageEntityId::of(clock.new_id())))
+            .unwrap_or_default()
     };
     let miss = |missed: &Missed| Miss {
         uid: missed.uid,

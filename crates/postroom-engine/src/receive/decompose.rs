@@ -9,8 +9,10 @@ use crate::derive::Keep;
 use crate::journal::Arrival;
 use crate::original::Original;
 use crate::receive::witness;
+use postroom_model::AccountId;
 use postroom_model::Entity;
-use postroom_model::EntityId;
+use postroom_model::FolderId;
+use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::standing::NOT_DECOMPOSABLE;
@@ -48,9 +50,9 @@ pub struct Arrived {
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The account.
-    pub account: EntityId,
+    pub account: AccountId,
     /// The folder.
-    pub folder: EntityId,
+    pub folder: FolderId,
     /// UIDVALIDITY of the mailbox.
     pub uid_validity: u64,
     /// What of a message is kept.
@@ -82,7 +84,7 @@ pub fn decompose(
     row: impl FnOnce(Entity) -> EntityRow,
 ) -> io::Result<Decomposed> {
     let (id, now_ms) = (clock.new_id(), clock.now_ms());
-    let mut derived = derive::derive(&arrived.original, wanted.keep, id)?;
+    let mut derived = derive::derive(&arrived.original, wanted.keep, MessageEntityId::of(id))?;
     let mut values = std::mem::take(&mut derived.values);
     // Both steps are possible from null.
     let state = state::next(None, derived.step()).ok().flatten().unwrap_or(MessageState::Raw);

@@ -183,12 +183,11 @@ pub fn sample(clock: &Clock, uids: &[u64], newest: usize, others: usize) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postroom_model::EntityId;
 
     fn origin() -> Origin {
         Origin {
             login: Some("a@x.test".to_owned()),
-            life: Some(Life { folder: EntityId::nil(), generation: 1 }),
+            life: Some(Life { folder: postroom_model::FolderId::nil(), generation: 1 }),
             uid_validity: Some(7),
             uid_next: Some(10),
             last_proof_ms: None,

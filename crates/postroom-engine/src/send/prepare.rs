@@ -21,6 +21,7 @@ use postroom_mime::compose::message_id;
 use postroom_mime::compose::wire_address;
 use postroom_model::Entity;
 use postroom_model::Invalid;
+use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
@@ -85,9 +86,8 @@ async fn refuse(
     message: &Entity,
     why: (&str, &str),
 ) -> Result<(), Error> {
-    shared.store.delivery_refuse(&account.domain, message.id, why).await?;
-    let (code, reason) = why;
-    journal::refused(Outgoing::of(Some(account), message), code, reason);
+    shared.store.delivery_refuse(&account.domain, MessageEntityId::of(message.id), why).await?;
+    journal::refused(Outgoing::of(Some(account), message), why.0, why.1);
     Ok(())
 }
 
@@ -129,8 +129,8 @@ pub(crate) async fn without_utf8(
     let Some(class) = shared.store.class(MESSAGES) else {
         return Ok(false);
     };
-    let Some(message) = shared.store.entity_get(&claimed.domain, &class, claimed.message).await?
-    else {
+    let found = shared.store.entity_get(&claimed.domain, &class, claimed.message.into()).await?;
+    let Some(message) = found else {
         return Ok(false);
     };
     let prepared = match composed(shared, account, (&message, true)).await {
@@ -164,7 +164,7 @@ async fn composed(
         }
     }
     let content = writer.finish();
-    let delivered = shared.store.delivery_delivered(message.id).await?;
+    let delivered = shared.store.delivery_delivered(MessageEntityId::of(message.id)).await?;
     let mut states: Vec<_> =
         recipients.iter().map(|recipient| state(recipient, &delivered)).collect();
     if ascii {

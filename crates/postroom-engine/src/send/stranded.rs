@@ -11,7 +11,7 @@ use crate::journal::Outgoing;
 use crate::report::chain;
 use crate::send::transmit;
 use crate::shared::Shared;
-use postroom_model::EntityId;
+use postroom_model::AccountId;
 use postroom_store::Why;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 /// # Errors
 ///
 /// When the store fails.
-pub(crate) async fn take_up(shared: &Shared, account: EntityId) -> Result<(), Error> {
+pub(crate) async fn take_up(shared: &Shared, account: AccountId) -> Result<(), Error> {
     shared.store.delivery_recover(Some(account)).await?;
     look(shared).await
 }

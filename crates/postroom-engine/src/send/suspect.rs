@@ -3,7 +3,7 @@
 //! Such an answer counts for its message. Only if the next message gets the same answer is the
 //! account in trouble.
 
-use postroom_model::EntityId;
+use postroom_model::MessageEntityId;
 use postroom_smtp::Error;
 
 /// The kind of such an answer.
@@ -18,7 +18,7 @@ enum Answer {
 /// The last message, if its answer may be about all messages.
 #[derive(Debug, Default)]
 pub(crate) struct Suspect {
-    last: Option<(EntityId, Answer)>,
+    last: Option<(MessageEntityId, Answer)>,
 }
 
 impl Suspect {
@@ -29,7 +29,7 @@ impl Suspect {
 
     /// Whether another message got the same answer just before. `None`: the answer is about this
     /// message only.
-    pub(crate) fn is_confirmed(&mut self, message: EntityId, error: &Error) -> Option<bool> {
+    pub(crate) fn is_confirmed(&mut self, message: MessageEntityId, error: &Error) -> Option<bool> {
         let answer = match error {
             Error::Credentials { .. } => Answer::Login,
             Error::Reply { command: "MAIL", reply } if !reply.is_permanent() => Answer::Mail,
@@ -63,7 +63,7 @@ mod tests {
     fn it_takes_two_messages_with_the_same_answer() {
         let wants_login = || Error::Credentials { reply: reply(530) };
         let to_mail = |code| Error::Reply { command: "MAIL", reply: reply(code) };
-        let (one, other) = (EntityId::from_u128(1), EntityId::from_u128(2));
+        let (one, other) = (MessageEntityId::from_u128(1), MessageEntityId::from_u128(2));
         let table = [
             (one, wants_login(), Some(false)),
             (one, wants_login(), Some(false)),
