@@ -223,7 +223,11 @@ impl Store {
         let bytes = if was_full { PROBE_AFTER_FULL_BYTES } else { PROBE_BYTES };
         let directory = self.inner.directory.clone();
         let probed = self.work().spawn(move || disk::probe(&directory, bytes)).await;
-        probed.map_err(|_| Error::Closed)??;
+        let probed = probed.map_err(|_| Error::Closed)?;
+        if matches!(probed, Err(Error::Full)) {
+            self.disk_is_full();
+        }
+        probed?;
         if was_full {
             // Nothing else may be waiting to be written: this says that it can be.
             let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', $1)
@@ -283,20 +287,23 @@ impl Store {
         match &wrote {
             Ok(outcomes) if outcomes.iter().any(|outcome| outcome.changed > 0) => {
                 if self.inner.full.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the disk has space again: mail is stored again");
+                    tracing::info!("the disk has space again: mail is stored and sent again");
                 }
             }
-            Err(Error::Full) => {
-                if !self.inner.full.swap(true, Ordering::Relaxed) {
-                    tracing::error!(
-                        "the disk is full: no mail is stored or sent until there is space; new \
-                         mail stays at its server"
-                    );
-                }
-            }
+            Err(Error::Full) => self.disk_is_full(),
             Ok(_) | Err(_) => {}
         }
         wrote
+    }
+
+    /// Notes that the disk is full, and says so once.
+    fn disk_is_full(&self) {
+        if !self.inner.full.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "the disk is full: no mail is stored or sent until there is space; new mail stays \
+                 at its server, and deletions work as long as they find space"
+            );
+        }
     }
 
     /// Writes a batch that frees space, or is small and must not be lost. On a full disk it uses
@@ -304,7 +311,7 @@ impl Store {
     pub(crate) async fn write_at_need(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
         let wrote = self.seen(self.inner.database.write(batch, Room::Reserve).await);
         if matches!(wrote, Err(Error::Full)) {
-            self.inner.full.store(true, Ordering::Relaxed);
+            self.disk_is_full();
         }
         wrote
     }

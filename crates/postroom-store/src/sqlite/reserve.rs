@@ -60,9 +60,9 @@ impl Reserve {
         match File::options().write(true).open(&self.path).and_then(|file| file.set_len(0)) {
             Ok(()) => {
                 self.is_used = true;
-                tracing::error!(
-                    "the disk is full: new mail stays at its server, and new messages to send are \
-                     refused, until there is space; deletions work, because they use the reserve"
+                tracing::warn!(
+                    "the reserve of disk space was freed, so that deletions and small writes that \
+                     must not be lost still work"
                 );
                 true
             }
@@ -82,7 +82,7 @@ impl Reserve {
         match made {
             Ok(true) => {
                 if std::mem::take(&mut self.is_used) {
-                    tracing::info!("the disk has space again: mail is stored and sent again");
+                    tracing::info!("the reserve of disk space was made again");
                 }
             }
             Ok(false) => {}
