@@ -93,6 +93,8 @@ mod job;
 
 mod try_now;
 
+mod fetch;
+
 mod design;
 
 mod health;

@@ -7,6 +7,7 @@ use crate::change;
 use crate::create;
 use crate::design;
 use crate::entity;
+use crate::fetch;
 use crate::file;
 use crate::health;
 use crate::host;
@@ -77,6 +78,7 @@ async fn model(
         (Target::Entity(id), Verb::Put)      => change::put(asked, *id, body).await,
         (Target::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
         (Target::Entity(id), Verb::Try)      => try_now::try_now(asked, *id).await,
+        (Target::Entity(id), Verb::Fetch)    => fetch::fetch(asked, *id).await,
         (Target::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
         (Target::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
         (Target::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,

@@ -28,6 +28,8 @@ pub enum Verb {
     Redecompose,
     /// Tries the servers of an account at once.
     Try,
+    /// A message that was too large is loaded all the same.
+    Fetch,
 }
 
 /// A verb of our own, and the place that accepts it.
@@ -43,6 +45,7 @@ struct Own {
 const OWN: &[Own] = &[
     Own { verb: Verb::Redecompose, method: "REDECOMPOSE", classname: MESSAGES, of_entity: false },
     Own { verb: Verb::Try, method: "TRY", classname: ACCOUNTS, of_entity: true },
+    Own { verb: Verb::Fetch, method: "FETCH", classname: MESSAGES, of_entity: true },
 ];
 
 impl Verb {
@@ -117,6 +120,8 @@ mod tests {
         let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
         let of_account = format!("email/Accounts/{}", postroom_model::EntityId::nil());
         let tried = format!("{of_account}:try");
+        let of_message = format!("email/Messages/{}", uuid::Uuid::nil());
+        let fetched = format!("{of_message}:fetch");
         #[rustfmt::skip]
         let table = [
             ("GET",         "email/Messages",             Ok(Verb::Get)),
@@ -130,6 +135,11 @@ mod tests {
             ("POST",        &tried,                       Ok(Verb::Try)),
             ("GET",         &tried,                       Err(405)),
             ("POST",        "email/Accounts:try",         Err(404)),
+            ("FETCH",       &of_message,                  Ok(Verb::Fetch)),
+            ("POST",        &fetched,                     Ok(Verb::Fetch)),
+            ("GET",         &fetched,                     Err(405)),
+            ("POST",        "email/Messages:fetch",       Err(404)),
+            ("FETCH",       &of_account,                  Err(405)),
             ("POST",        "email/Messages:nope",        Err(404)),
             ("POST",        "email/Messages:",            Err(404)),
             ("POST",        "email/Profiles:redecompose", Err(404)),

@@ -102,7 +102,7 @@ async fn fetch_one(
     }
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
     let mut asks = Asks::default();
-    asks.fill([uid].into(), &[]);
+    asks.fill([uid].into(), &[], &[]);
     let fetched = fetch::fetch(shared, who, connection, (&mut asks, turn), (news, sender));
     let committed = commit::commit(shared, who, (news, &mut *count), receiver);
     let (fetched, committed) = tokio::join!(fetched, committed);

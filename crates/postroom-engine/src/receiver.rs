@@ -25,6 +25,7 @@ use crate::refusals::Refusals;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
+use crate::report::hint;
 use crate::report::is_wrong_login;
 use crate::report::leaves_others;
 use crate::report::needs_a_person;
@@ -34,7 +35,6 @@ use crate::worn::Round;
 use crate::worn::Wear;
 use crate::worn::WearLimits;
 use postroom_imap::ImapConnection;
-use postroom_imap::ImapVerdict;
 use postroom_model::FolderId;
 use postroom_store::FolderReport;
 use std::collections::BTreeMap;
@@ -75,6 +75,7 @@ pub async fn run(
         late: 0,
         polls: Polls::default(),
         survey: None,
+        saved: setup.borrow().saved,
         has_surveyed: false,
         has_progressed: false,
         was_refused: false,
@@ -129,6 +130,8 @@ struct Receiver {
     late: u32,
     polls: Polls,
     survey: Option<Visit>,
+    /// [`Account::saved`] when the folders were made due last.
+    saved: [u8; 16],
     has_surveyed: bool,
     /// Whether something was recorded since the last failure.
     has_progressed: bool,
@@ -153,6 +156,14 @@ impl Receiver {
         self.polls = Polls::default();
         self.survey = None;
         self.has_surveyed = false;
+    }
+
+    /// Looks at all folders at once after somebody asked to try at once or saved a password.
+    fn heed(&mut self, account: &Account) {
+        if std::mem::replace(&mut self.saved, account.saved) != account.saved {
+            self.polls = Polls::default();
+            self.known.values_mut().for_each(Known::look_anew);
+        }
     }
 
     /// Resets the delays between attempts.
@@ -203,6 +214,7 @@ impl Receiver {
         let limits = WearLimits::of(&self.shared.settings);
         let mut account = Arc::clone(account);
         loop {
+            self.heed(&account);
             self.alone.start(&self.shared, &account, setup);
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
             let before = std::mem::take(&mut self.has_progressed);
@@ -317,8 +329,8 @@ impl Receiver {
             }
             let survey_due = self.survey.as_ref().map(|visit| visit.next(interval));
             let poll_due = self.polls.next(account, Some(folder.id));
-            let far = Instant::now() + interval;
-            let others_due = survey_due.unwrap_or(far).min(poll_due.unwrap_or(far));
+            let due = survey_due.into_iter().chain(poll_due).min();
+            let others_due = due.unwrap_or_else(|| Instant::now() + interval);
             let turn = Turn { setup, others_due };
             count += usize::from(self.poll((account, folder), connection, &turn).await?);
         }
@@ -369,10 +381,9 @@ impl Receiver {
             Err(error) => error,
         };
         known.look_closely();
-        let text = chain(&error);
-        let leaves_others = leaves_others(&error);
-        let interval = folder.options.duration("after_read_timeout");
-        let least = if leaves_others { interval.max(hint(&error)) } else { Duration::ZERO };
+        let (text, leaves_others) = (chain(&error), leaves_others(&error));
+        let interval = folder.options.duration("after_read_timeout").max(hint(&error));
+        let least = if leaves_others { interval } else { Duration::ZERO };
         let trouble = Trouble { text: format!("{}: {text}", folder.title), least, has_progressed };
         let before = self.polls.visit(folder.id);
         let visit = Visit::bad(before, &self.shared, trouble);
@@ -386,14 +397,4 @@ impl Receiver {
         self.was_refused |= leaves_others;
         if leaves_others { Ok(false) } else { Err(error) }
     }
-}
-
-/// How long the server asks us to wait.
-fn hint(error: &Error) -> Duration {
-    if let Error::Imap(error) = error
-        && let ImapVerdict::RetryLater { after: Some(hint) } = error.verdict()
-    {
-        return hint;
-    }
-    Duration::ZERO
 }

@@ -10,6 +10,7 @@ use postroom_model::Timestamp;
 use postroom_store::AccountReport;
 use postroom_store::Store;
 use std::sync::PoisonError;
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The state of an account.
@@ -200,6 +201,17 @@ pub(crate) fn is_wrong_login(error: &Error) -> bool {
     let no_login =
         matches!(error, Error::NoPassword | Error::Imap(postroom_imap::Error::NoMechanism { .. }));
     needs_a_person(error) && !no_login
+}
+
+/// How long the server asks us to wait.
+#[must_use]
+pub(crate) fn hint(error: &Error) -> Duration {
+    if let Error::Imap(error) = error
+        && let ImapVerdict::RetryLater { after: Some(hint) } = error.verdict()
+    {
+        return hint;
+    }
+    Duration::ZERO
 }
 
 /// Whether the error is about one mailbox or one list only, so that the connection can be used for

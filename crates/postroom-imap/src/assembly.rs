@@ -100,7 +100,7 @@ impl Assembly {
     }
 
     /// Reads from the buffer up to the next event. `None`: more bytes are needed. Messages are kept
-    /// or handed on only if `takes_bodies`.
+    /// or handed on only up to `body_bytes_max`. `None`: they are not wanted.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Assembly {
         &mut self,
         buffer: &mut BytesMut,
         limits: &ImapLimits,
-        takes_bodies: bool,
+        body_bytes_max: Option<u64>,
     ) -> Result<Option<Assembled>, Error> {
         loop {
             if let Some(error) = self.failed.take() {
@@ -129,7 +129,7 @@ impl Assembly {
                 return Ok(None);
             };
             let assembled = match frame {
-                Frame::Text(text, after) => self.text(text, after, limits, takes_bodies)?,
+                Frame::Text(text, after) => self.text(text, after, limits, body_bytes_max)?,
                 Frame::Literal(bytes) => {
                     self.segments.push(Segment::Literal(bytes));
                     None
@@ -152,7 +152,7 @@ impl Assembly {
         text: Bytes,
         after: TextEnd,
         limits: &ImapLimits,
-        takes_bodies: bool,
+        body_bytes_max: Option<u64>,
     ) -> Result<Option<Assembled>, Error> {
         let after_literal = !matches!(self.segments.last(), Some(Segment::Text(_)) | None);
         if after_literal && !matches!(text.first(), None | Some(b' ' | b')')) && self.is_fetch() {
@@ -173,7 +173,7 @@ impl Assembly {
             }
             TextEnd::End if self.segments.is_empty() => Ok(None),
             TextEnd::End => Ok(Some(self.finish(false))),
-            TextEnd::Literal(size) => self.announced(size, limits, takes_bodies),
+            TextEnd::Literal(size) => self.announced(size, limits, body_bytes_max),
             TextEnd::More => {
                 let piece = self.finish(false);
                 self.progress.is_more_search = true;
@@ -187,7 +187,7 @@ impl Assembly {
         &mut self,
         size: u64,
         limits: &ImapLimits,
-        takes_bodies: bool,
+        body_bytes_max: Option<u64>,
     ) -> Result<Option<Assembled>, Error> {
         let whole = usize::try_from(size).unwrap_or(usize::MAX);
         let room = limits.line_bytes_max.saturating_sub(self.progress.kept_bytes);
@@ -198,7 +198,7 @@ impl Assembly {
                 return Ok(None);
             }
             self.segments.push(Segment::Skipped);
-        } else if takes_bodies && size <= limits.literal_bytes_max {
+        } else if body_bytes_max.is_some_and(|bytes_max| size <= bytes_max) {
             self.progress.has_body = true;
             if whole <= limits.literal_in_memory_bytes {
                 self.framer.deliver(LiteralUse::Whole(whole));
@@ -209,7 +209,8 @@ impl Assembly {
             return Ok(Some(Assembled::BodyStart { size_bytes: size }));
         } else {
             self.progress.has_body = true;
-            self.segments.push(if takes_bodies { Segment::TooBig(size) } else { Segment::Skipped });
+            let is_wanted = body_bytes_max.is_some();
+            self.segments.push(if is_wanted { Segment::TooBig(size) } else { Segment::Skipped });
         }
         self.skip(size, limits)
     }

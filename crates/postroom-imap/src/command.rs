@@ -9,6 +9,7 @@ use crate::encoder::CommandPart;
 use crate::encoder::Encoder;
 use crate::encoder::NameForm;
 use crate::error::Error;
+use crate::items::FetchItems;
 use crate::mailbox::MailboxName;
 use crate::set::UidSet;
 use bytes::Bytes;
@@ -23,61 +24,6 @@ pub enum Mode {
     /// EXAMINE: nothing changes, not even `\Recent`.
     Examine,
 }
-
-/// What a FETCH asks for. It never asks for ENVELOPE or BODYSTRUCTURE, because servers get them
-/// wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FetchItems {
-    /// All of the message, without setting `\Seen`.
-    Message,
-    /// As [`Self::Message`], in the partial form (RFC 3501 §6.4.5). Other code of the server
-    /// answers it, so it may work where [`Self::Message`] fails.
-    MessagePartial,
-    /// As [`Self::Message`], in the oldest form. It sets `\Seen`, unless the mailbox was opened by
-    /// EXAMINE.
-    MessageOld,
-    /// The header, beside flags, date and size.
-    Header,
-    /// What identifies a message at little cost: size, date, a few header fields.
-    Witness,
-    /// Size and date.
-    Sizes,
-    /// UID and flags.
-    Flags,
-    /// The UID alone.
-    Uids,
-}
-
-impl FetchItems {
-    fn names(self) -> String {
-        const KNOWN: &str = "UID FLAGS INTERNALDATE RFC822.SIZE";
-        match self {
-            Self::Message => format!("({KNOWN} BODY.PEEK[])"),
-            Self::MessagePartial => format!("({KNOWN} BODY.PEEK[]<0.{PARTIAL_OCTETS}>)"),
-            Self::MessageOld => format!("({KNOWN} RFC822)"),
-            Self::Header => format!("({KNOWN} BODY.PEEK[HEADER])"),
-            Self::Witness => {
-                let fields = "MESSAGE-ID DATE FROM SUBJECT";
-                format!("(UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS ({fields})])")
-            }
-            Self::Sizes => "(UID INTERNALDATE RFC822.SIZE)".to_owned(),
-            Self::Flags => "(UID FLAGS)".to_owned(),
-            Self::Uids => "(UID)".to_owned(),
-        }
-    }
-
-    /// Whether whole messages may arrive. Some servers send the whole message when they are asked
-    /// for one field.
-    fn wants_bodies(self) -> bool {
-        match self {
-            Self::Message | Self::MessagePartial | Self::MessageOld | Self::Witness => true,
-            Self::Header | Self::Sizes | Self::Flags | Self::Uids => false,
-        }
-    }
-}
-
-/// The largest length in the partial form that every server understands: 31 bits.
-const PARTIAL_OCTETS: u32 = 0x7fff_ffff;
 
 /// A change of the flags of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +63,8 @@ pub struct Command {
     pub last_answer: Option<&'static [u8]>,
     /// Whether it asks for whole messages.
     pub wants_bodies: bool,
+    /// How many octets one may have; `None`: as many as the limits of the connection say.
+    pub body_bytes_max: Option<u64>,
     /// The messages that a FETCH asks for.
     pub asked: UidSet,
 }
@@ -124,7 +72,7 @@ pub struct Command {
 impl Command {
     fn of(name: &'static str, encoder: Encoder) -> Self {
         let (parts, asked) = (encoder.finish(), UidSet::default());
-        Self { name, parts, last_answer: None, wants_bodies: false, asked }
+        Self { name, parts, last_answer: None, wants_bodies: false, body_bytes_max: None, asked }
     }
 
     fn plain(name: &'static str, text: &str) -> Self {
@@ -279,6 +227,7 @@ impl Command {
         let (written, names) = (written(set)?, items.names());
         let mut command = Self::plain("UID FETCH", &format!("UID FETCH {written} {names}"));
         command.wants_bodies = items.wants_bodies();
+        command.body_bytes_max = items.body_bytes_max();
         command.asked = set.clone();
         Ok(command)
     }

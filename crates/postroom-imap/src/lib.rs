@@ -42,6 +42,8 @@ mod assembly;
 
 mod encoder;
 
+mod items;
+
 mod command;
 
 mod session;
@@ -65,11 +67,12 @@ mod change;
 mod login;
 
 pub use capabilities::Capabilities;
-pub use command::{Command, FetchItems, FlagChange, Mode};
+pub use command::{Command, FlagChange, Mode};
 pub use connection::{ImapConnection, Mailboxes, SearchResult};
 pub use encoder::quoted;
 pub use error::{Error, ImapVerdict, Refusal};
 pub use fetch::{Fetch, FetchEvent};
+pub use items::FetchItems;
 pub use limits::{ImapDeadlines, ImapLimits, ImapOptions};
 pub use mailbox::MailboxName;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};

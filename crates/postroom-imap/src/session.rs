@@ -90,7 +90,8 @@ struct RunningCommand {
     tag: String,
     name: &'static str,
     last_answer: Option<&'static [u8]>,
-    takes_bodies: bool,
+    /// How large a message body may be to be taken; `None`: none is wanted.
+    body_bytes_max: Option<u64>,
     surplus_requests: u32,
 }
 
@@ -141,11 +142,13 @@ impl Session {
         let octets = Octets::Text(Zeroizing::new(format!("{tag} ").into_bytes()));
         self.parts.push_front(CommandPart { waits: false, octets });
         self.go_ahead = false;
+        let usual = self.options.limits.literal_bytes_max;
+        let body_bytes_max = command.wants_bodies.then(|| command.body_bytes_max.unwrap_or(usual));
         self.running = Some(RunningCommand {
             tag,
             name: command.name,
             last_answer: command.last_answer,
-            takes_bodies: command.wants_bodies,
+            body_bytes_max,
             surplus_requests: 0,
         });
     }
@@ -161,7 +164,7 @@ impl Session {
     /// From now on, message bodies are discarded.
     pub(crate) fn discard_bodies(&mut self) {
         if let Some(running) = &mut self.running {
-            running.takes_bodies = false;
+            running.body_bytes_max = None;
         }
     }
 
@@ -183,10 +186,10 @@ impl Session {
     ///
     /// What ends the connection: BYE, a limit, or a message whose end is unknown.
     pub fn receive(&mut self, buffer: &mut BytesMut) -> Result<Option<SessionEvent>, Error> {
-        let takes_bodies = self.running.as_ref().is_some_and(|running| running.takes_bodies);
+        let body_bytes_max = self.running.as_ref().and_then(|running| running.body_bytes_max);
         let options = Arc::clone(&self.options);
         let limits = &options.limits;
-        while let Some(assembled) = self.assembly.receive(buffer, limits, takes_bodies)? {
+        while let Some(assembled) = self.assembly.receive(buffer, limits, body_bytes_max)? {
             let event = match assembled {
                 Assembled::Response { segments, is_more_search: true, .. } => {
                     Some(SessionEvent::Response(parse_more_search(&segments)))

@@ -64,6 +64,7 @@ pub use invalid::Invalid;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
 
+pub use options::MESSAGE_BYTES_MAX;
 pub use options::Options;
 pub use options::option_names;
 pub use property::DataType;

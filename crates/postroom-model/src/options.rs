@@ -84,6 +84,9 @@ const fn count(
 
 const MIB: u64 = 1024 * 1024;
 
+/// No message of more bytes is loaded, whatever the options say.
+pub const MESSAGE_BYTES_MAX: u64 = 2048 * MIB;
+
 /// Every option there is.
 pub(crate) const DECLARATIONS: &[Declaration] = &[
     seconds("after_read_timeout", [0.1, 3600.0, 30.0], "The time between two polls of a folder."),
@@ -131,7 +134,7 @@ pub(crate) const DECLARATIONS: &[Declaration] = &[
     count(
         "message_bytes_max",
         "bytes",
-        [1024, 2048 * MIB, 150 * MIB],
+        [1024, MESSAGE_BYTES_MAX, 150 * MIB],
         "A larger message is not loaded. It appears in state `error` with the code `too_big`.",
     ),
     count(

@@ -1,5 +1,6 @@
 //! The request to try the servers of an account at once.
 
+use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
 use postroom_model::AccountId;
@@ -9,7 +10,8 @@ use postroom_model::builtin::ACCOUNTS;
 use serde_json::json;
 
 impl Store {
-    /// Notes that somebody wants the account to be tried at once; `false`: there is none.
+    /// Notes that somebody wants the account to be tried at once, and with it the messages that
+    /// could not be had so far; `false`: there is no such account.
     ///
     /// # Errors
     ///
@@ -19,10 +21,26 @@ impl Store {
         if self.entity_get(domain, &class, account.into()).await?.is_none() {
             return Ok(false);
         }
+        let sql = "UPDATE \"receipt\" SET \"next_attempt\" = $2 WHERE \"folder\" IN
+              (SELECT \"id\" FROM \"email/Folders\" WHERE \"account_id\" = $1)
+            AND \"reason\" IS NOT NULL AND \"message\" IS NULL AND \"next_attempt\" > $2";
+        let now_ms = self.clock().now_ms();
+        self.write(vec![Statement::new(sql).bind(account).bind(now_ms)]).await?;
+        self.account_noted(domain, account).await?;
+        Ok(true)
+    }
+
+    /// Notes in an account that it is to be tried at once.
+    pub(crate) async fn account_noted(
+        &self,
+        domain: &Domain,
+        account: AccountId,
+    ) -> Result<(), Error> {
+        let class = self.builtin(ACCOUNTS)?;
         let now = Timestamp::from_ms(self.clock().now_ms()).to_string();
         let values = [("tryRequestedAt".to_owned(), json!(now))].into_iter().collect();
         self.records(domain, &class).tell(account.into(), &values).await?;
         self.reconfigured();
-        Ok(true)
+        Ok(())
     }
 }

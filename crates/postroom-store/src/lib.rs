@@ -71,7 +71,11 @@ mod origin;
 
 mod receipt;
 
+mod oversized;
+
 mod receive;
+
+mod missed;
 
 mod job;
 
@@ -135,6 +139,7 @@ pub use key::Sealed;
 pub use key::random_token;
 pub use login::SameLogin;
 pub use login::Twin;
+pub use missed::Miss;
 pub use modifier::Bearer;
 pub use modifier::Modifier;
 pub use once::Before;
@@ -142,6 +147,9 @@ pub use once::Once;
 pub use origin::Beginning;
 pub use origin::Life;
 pub use origin::Origin;
+pub use oversized::LoadRequest;
+pub use oversized::TOO_BIG;
+pub use oversized::Unloadable;
 pub use prepared::Prepared;
 pub use receipt::Ledger;
 pub use receipt::Oversized;
@@ -149,7 +157,6 @@ pub use receipt::Pending;
 pub use receipt::Remembered;
 pub use receipt::Wish;
 pub use receipt::Witness;
-pub use receive::Miss;
 pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;

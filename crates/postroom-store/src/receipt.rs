@@ -85,6 +85,16 @@ pub struct Oversized {
     pub size_bytes: Option<u64>,
     /// The message in state `error`.
     pub message: MessageEntityId,
+    /// Whether somebody asked for all of it, however large it is.
+    pub is_requested: bool,
+}
+
+impl Oversized {
+    /// Whether it is loaded now that messages may have so many bytes, without being asked for.
+    #[must_use]
+    pub(crate) fn fits(&self, bytes_max: u64) -> bool {
+        !self.is_requested && self.size_bytes.is_some_and(|size_bytes| size_bytes <= bytes_max)
+    }
 }
 
 /// The records of one epoch of a mailbox.
@@ -124,6 +134,20 @@ impl Ledger {
         self.oversized.get(at)
     }
 
+    /// Whether a message is to be fetched again at this time: a pending one whose delay is over, or
+    /// one that fits now that messages may have so many bytes.
+    #[must_use]
+    pub fn is_due(&self, uid: u64, now_ms: i64, bytes_max: u64) -> bool {
+        self.pending(uid).is_some_and(|pending| pending.next_attempt_ms <= now_ms)
+            || self.oversized(uid).is_some_and(|oversized| oversized.fits(bytes_max))
+    }
+
+    /// Whether a client has asked for all of a message, however large it is.
+    #[must_use]
+    pub fn is_requested(&self, uid: u64) -> bool {
+        self.oversized(uid).is_some_and(|oversized| oversized.is_requested)
+    }
+
     /// The pending receipt of a UID.
     #[must_use]
     pub fn pending(&self, uid: u64) -> Option<&Pending> {
@@ -159,7 +183,8 @@ impl Store {
     ) -> Result<Ledger, Error> {
         let sql = "SELECT \"uid\", \"message\" IS NULL, \"reason\", \"attempts\", \"next_attempt\",
               \"gone\", CASE WHEN \"message\" IS NULL THEN \"hash\" END,
-              \"message\", \"size\"
+              \"message\", \"size\", CASE WHEN \"reason\" IS NOT NULL THEN EXISTS (SELECT 1
+                FROM \"email/Messages\" m WHERE m.\"id\" = \"receipt\".\"message\") END
             FROM \"receipt\" WHERE \"folder\" = $1 AND \"generation\" = $2
               AND \"uid\" BETWEEN $3 AND $4 ORDER BY \"uid\"";
         let (first, last) = uids.into_inner();
@@ -174,13 +199,12 @@ impl Store {
             if row.whole(5) == Some(1) {
                 ledger.gone.push(uid);
             }
-            if let (Some(message), Some(_)) = (row.id(7), row.text(2)) {
+            // A client may have deleted the message.
+            if let (Some(message), Some(1)) = (row.id(7), row.whole(9)) {
                 let size_bytes = row.whole(8).and_then(|size| u64::try_from(size).ok());
-                ledger.oversized.push(Oversized {
-                    uid,
-                    size_bytes,
-                    message: MessageEntityId::of(message),
-                });
+                let is_requested = row.whole(4).is_some();
+                let message = MessageEntityId::of(message);
+                ledger.oversized.push(Oversized { uid, size_bytes, message, is_requested });
             }
             if row.whole(1) == Some(1) {
                 ledger.pending.push(Pending {

@@ -13,15 +13,9 @@ use crate::receipt::Wish;
 use crate::receipt::Witness;
 use crate::record::EntityRow;
 use crate::store::Store;
-use postroom_model::AccountId;
 use postroom_model::Domain;
-use postroom_model::Entity;
 use postroom_model::MessageEntityId;
-use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
-use serde_json::Map;
-use serde_json::Value as Json;
-use serde_json::json;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
@@ -77,26 +71,6 @@ pub enum ReceiveOutcome {
     FolderGone,
 }
 
-/// A message that the server listed but that could not be fetched.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Miss {
-    /// Its UID.
-    pub uid: u64,
-    /// Why, in words.
-    pub reason: String,
-    /// Why, as a stable code.
-    pub code: String,
-    /// Whether it is not fetched again. Then it becomes a message in state `error`.
-    pub forever: bool,
-    /// The hash of bytes that arrived but cannot be the whole message. If the bytes differ from
-    /// those before, the attempts are counted from one again.
-    pub hash: Option<[u8; 16]>,
-    /// How many bytes it has, where that is why it was not had.
-    pub size_bytes: Option<u64>,
-    /// What its header alone tells: values of the message in state `error`.
-    pub values: Map<String, Json>,
-}
-
 impl Store {
     /// Records messages in one transaction: entities, files, originals, receipts and feed. Messages
     /// with a receipt are skipped.
@@ -128,21 +102,25 @@ impl Store {
                 continue;
             }
             let known = former.get_mut(&message.hash).and_then(Vec::pop);
+            let by_header = oversized.map(|oversized| oversized.message);
             let new = MessageEntityId::of(message.row.id);
-            let id = known.as_ref().map_or(new, |(_, _, id)| *id);
+            let id = known.as_ref().map(|(_, _, id)| *id).or(by_header).unwrap_or(new);
             statements.push(receipt(at, id, Receipt::of(&message)));
             if let Some((generation, uid, _)) = known {
                 statements.push(relinked(Life { generation, ..at }, uid));
+                // It is here as another message.
+                if let Some(header) = by_header.filter(|header| *header != id) {
+                    statements.extend(records.delete_any(header.into()));
+                }
                 repeated += 1;
                 continue;
             }
             stored += 1;
-            if let Some(oversized) = oversized {
-                // The whole message replaces the entity that had only the header.
-                statements.extend(records.delete_any(oversized.message.into()));
-            }
             let ReceivedMessage { row, files, original, .. } = message;
-            statements.extend(records.create(row));
+            match by_header {
+                Some(_) => statements.extend(self.complete(&batch.domain, id, row).await?),
+                None => statements.extend(records.create(row)),
+            }
             statements.extend(self.received_files((&batch.domain, id), files, original)?);
         }
         match self.write(statements).await {
@@ -177,7 +155,11 @@ impl Store {
 
     /// The receipts of a folder from former epochs, by hash. Each is linked once and then deleted,
     /// so that two equal messages stay two.
-    async fn receipts_by_hash(&self, life: Life, hashes: &[[u8; 16]]) -> Result<Former, Error> {
+    pub(crate) async fn receipts_by_hash(
+        &self,
+        life: Life,
+        hashes: &[[u8; 16]],
+    ) -> Result<Former, Error> {
         let mut found = HashMap::new();
         for hashes in hashes.chunks(HASHES_MAX) {
             self.receipts_of_hashes(life, hashes, &mut found).await?;
@@ -211,96 +193,22 @@ impl Store {
         }
         Ok(())
     }
-
-    /// The receipt of a former life by its hash.
-    async fn former_of(
-        &self,
-        life: Life,
-        hash: Option<[u8; 16]>,
-    ) -> Result<Option<(i64, i64, MessageEntityId)>, Error> {
-        let Some(hash) = hash else {
-            return Ok(None);
-        };
-        Ok(self.receipts_by_hash(life, &[hash]).await?.remove(&hash).and_then(|mut all| all.pop()))
-    }
-
-    /// Records messages that could not be fetched. A pending one is retried after `delay_ms` of its
-    /// attempts so far, including this one. One that is not fetched again becomes a message in
-    /// state `error`.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn receive_missed(
-        &self,
-        (domain, account): (&Domain, AccountId),
-        (life, uid_validity): (Life, u64),
-        misses: &[Miss],
-        delay_ms: impl Fn(u32) -> i64,
-    ) -> Result<(), Error> {
-        let class = self.builtin(MESSAGES)?;
-        let ledger = self.ledger_part(life, range(misses.iter().map(|miss| miss.uid))).await?;
-        let now_ms = self.clock().now_ms();
-        let mut batch = vec![folder_must_be(domain, life.folder)];
-        for miss in misses {
-            let former = ledger.pending(miss.uid).filter(|former| former.hash == miss.hash);
-            let attempts = former.map_or(0, |pending| pending.attempts) + 1;
-            if !miss.forever {
-                let next = now_ms + delay_ms(attempts);
-                batch.push(pending_receipt(life, miss, (attempts, next)));
-                continue;
-            }
-            if ledger.oversized(miss.uid).is_some() {
-                // It is there already, by its header.
-                continue;
-            }
-            let hash = miss.hash.unwrap_or_default();
-            if let Some((generation, uid, id)) = self.former_of(life, miss.hash).await? {
-                let reason = Some(miss.code.clone());
-                let witness = Witness { size_bytes: miss.size_bytes, ..Witness::default() };
-                let says = Receipt { uid: miss.uid, hash, witness, reason, wish: None };
-                batch.push(receipt(life, id, says));
-                batch.push(relinked(Life { generation, ..life }, uid));
-                continue;
-            }
-            let id = MessageEntityId::of(self.clock().new_id());
-            let known = json!({
-                "account_id": account.to_string(), "folder_id": life.folder.to_string(),
-                "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
-                "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
-                "errorCode": miss.code, "uidValidity": uid_validity, "uid": miss.uid,
-                "size": miss.size_bytes,
-            });
-            let mut values = miss.values.clone();
-            values.extend(known.as_object().cloned().unwrap_or_default());
-            let witness = Witness { size_bytes: miss.size_bytes, ..Witness::default() };
-            let reason = Some(miss.code.clone());
-            let says = Receipt { uid: miss.uid, hash, witness, reason, wish: None };
-            batch.push(receipt(life, id, says));
-            let row = self.entity_row(&class, &Entity::new(id.into(), values));
-            batch.extend(self.records(domain, &class).create(row));
-        }
-        match self.write(batch).await {
-            Ok(_) | Err(Error::Condition(Failed::NoFolder)) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 /// From the least to the greatest.
-fn range(uids: impl Iterator<Item = u64> + Clone) -> RangeInclusive<u64> {
+pub(crate) fn range(uids: impl Iterator<Item = u64> + Clone) -> RangeInclusive<u64> {
     uids.clone().min().unwrap_or(0)..=uids.max().unwrap_or(0)
 }
 
 /// What a receipt says beside whose message it is.
 #[derive(Default)]
-struct Receipt {
-    uid: u64,
-    hash: [u8; 16],
-    witness: Witness,
-    wish: Option<Wish>,
+pub(crate) struct Receipt {
+    pub uid: u64,
+    pub hash: [u8; 16],
+    pub witness: Witness,
+    pub wish: Option<Wish>,
     /// Why the message is there by its header alone.
-    reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl Receipt {
@@ -310,7 +218,7 @@ impl Receipt {
     }
 }
 
-fn receipt(life: Life, message: MessageEntityId, says: Receipt) -> Statement {
+pub(crate) fn receipt(life: Life, message: MessageEntityId, says: Receipt) -> Statement {
     // A pending receipt is completed. If the receipt has a message, this changes nothing, and the
     // batch fails, so that a UID is never recorded twice.
     let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"message\", \"hash\",
@@ -340,26 +248,9 @@ fn receipt(life: Life, message: MessageEntityId, says: Receipt) -> Statement {
 }
 
 /// The message of a receipt from a former life has one of the present life now.
-fn relinked(former: Life, uid: i64) -> Statement {
+pub(crate) fn relinked(former: Life, uid: i64) -> Statement {
     let sql = "DELETE FROM \"receipt\"
         WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3";
     let gone = Statement::new(sql).bind(former.folder).bind(former.generation).bind(uid);
     gone.must_change(Failed::Relinked)
-}
-
-fn pending_receipt(life: Life, miss: &Miss, (attempts, next_ms): (u32, i64)) -> Statement {
-    let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"reason\",
-           \"attempts\", \"next_attempt\", \"hash\") VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (\"folder\", \"generation\", \"uid\") DO UPDATE SET
-           \"reason\" = excluded.\"reason\", \"attempts\" = excluded.\"attempts\",
-           \"next_attempt\" = excluded.\"next_attempt\", \"hash\" = excluded.\"hash\"
-         WHERE \"receipt\".\"message\" IS NULL";
-    Statement::new(sql)
-        .bind(life.folder)
-        .bind(life.generation)
-        .bind(miss.uid)
-        .bind(miss.reason.as_str())
-        .bind(attempts)
-        .bind(next_ms)
-        .bind(miss.hash.map(|hash| hash.to_vec()))
 }

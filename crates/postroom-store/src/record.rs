@@ -97,6 +97,30 @@ impl Records<'_> {
         [update, self.row(current.id, Operation::Change, Some(replaced))]
     }
 
+    /// Gives an entity those values of `row` that `takes` names, by name and value; its version
+    /// grows.
+    pub fn fill(
+        &self,
+        current: &Entity,
+        row: EntityRow,
+        takes: impl Fn(&str, &Value) -> bool,
+    ) -> [Statement; 2] {
+        let mut set = vec!["\"version\" = \"version\" + 1".to_owned()];
+        let (mut values, mut replaced) = (vec![], Map::new());
+        replaced.insert(VERSION.to_owned(), Json::from(current.version));
+        for (property, value) in self.class.columns().zip(row.values) {
+            if takes(&property.name, &value) {
+                values.push(value);
+                set.push(format!("{} = ${}", quoted(&property.name), values.len() + BOUND));
+                if !property.write_only() {
+                    replaced.insert(property.name.clone(), current.get(&property.name).clone());
+                }
+            }
+        }
+        let update = self.update_of(current, &set, "").bind_all(values).must_change(Failed::Stale);
+        [update, self.row(current.id, Operation::Change, Some(replaced))]
+    }
+
     /// Sets properties that only the engine sets. The version stays the same, so that a client's
     /// `If-Match` still matches, because no property of the client changed. Unchanged values are
     /// left out. If all are unchanged, there is no statement.
@@ -196,17 +220,18 @@ impl Records<'_> {
             }
             replaced.insert(property.name.clone(), former.clone());
         }
+        self.update_of(current, &set, &is_so).bind_all(values).must_change(Failed::Stale)
+    }
+
+    /// The statement that changes an entity of this version, if `is_so` holds too. Values are bound
+    /// from the place after [`BOUND`] on.
+    fn update_of(&self, current: &Entity, set: &[String], is_so: &str) -> Statement {
         let sql = format!(
             "UPDATE {} SET {} WHERE \"id\" = $1 AND \"domain\" = $2 AND \"version\" = $3{is_so}",
             quoted(&self.class.classname),
             set.join(", ")
         );
-        Statement::new(sql)
-            .bind(current.id)
-            .bind(self.domain.as_str())
-            .bind(current.version)
-            .bind_all(values)
-            .must_change(Failed::Stale)
+        Statement::new(sql).bind(current.id).bind(self.domain.as_str()).bind(current.version)
     }
 
     fn row(

@@ -50,7 +50,8 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
-const STEPS: &[&[&str]] = &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES, MODIFIERS];
+const STEPS: &[&[&str]] =
+    &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES, MODIFIERS, UNSETTLED];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -160,6 +161,11 @@ const MODIFIERS: &[&str] = &[
     "CREATE INDEX \"change of entity\" ON \"change\" (\"entity\", \"seq\")",
     "DROP INDEX \"change replaced\"",
 ];
+
+/// Receipts of messages that are not whole here, which are few, are found by an index.
+const UNSETTLED: &[&str] =
+    &["CREATE INDEX \"receipt unsettled\" ON \"receipt\" (\"folder\", \"generation\")
+       WHERE \"reason\" IS NOT NULL"];
 
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. Columns that are added later come after the mark

@@ -928,7 +928,7 @@ async fn an_older_schema_is_brought_forward() {
     drop(store);
     // As the first step left it, before jobs and before a property was added.
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
-    let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\";
+    let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\"; DROP INDEX \"receipt unsettled\";
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_type\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";

@@ -37,10 +37,8 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     ("crates/postroom-store/src/file_change.rs", &["file_add", "file_delete", "touch"]),
     ("crates/postroom-store/src/job.rs", &["job_create"]),
     ("crates/postroom-store/src/once.rs", &["keep"]),
-    (
-        "crates/postroom-store/src/receive.rs",
-        &["pending_receipt", "receive_missed", "received_files"],
-    ),
+    ("crates/postroom-store/src/missed.rs", &["receive_missed"]),
+    ("crates/postroom-store/src/receive.rs", &["received_files"]),
     ("crates/postroom-store/src/redecompose.rs", &["message_redecompose", "original_list"]),
     ("crates/postroom-store/src/rename.rs", &["folder_follow"]),
     ("crates/postroom-store/src/waiting.rs", &["delivery_wait"]),

@@ -236,3 +236,46 @@ async fn a_draft_whose_folder_is_gone_can_still_be_edited() {
     let refused = server.send("PATCH", &path, &json!({"messageDirection": "in"})).await.expect(422);
     assert!(refused["detail"].as_str().unwrap().contains("messageDirection"), "{refused}");
 }
+
+#[tokio::test]
+async fn only_a_message_that_was_too_large_can_be_fetched_and_only_where_somebody_receives() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let message = json!({"messageDirection": "out", "account_id": account, "to": ["ben@b.test"]});
+    let outgoing = server.create(MESSAGES, &message).await;
+    let received = server.received(&account, &folder).await;
+    let [usual, huge] = server.too_large(&account, &folder, [5000, 3 << 30]).await;
+    let refused = async |id: &str, words: &str| {
+        let path = format!("{MESSAGES}/{id}");
+        let problem = server.send("POST", &format!("{path}:fetch"), &json!({})).await.expect(409);
+        assert_eq!(problem["type"], "urn:postroom:problem:not-loadable");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(words), "{detail}");
+        answer(server.request("FETCH", &path)).await.expect(409);
+    };
+    refused(&outgoing, "messageState is not set").await;
+    refused(&received, "messageState is received").await;
+    refused(&huge, "no message of more than 2147483648 can be loaded").await;
+    refused(&usual, "INBOX is not enabled").await;
+    let path = format!("email/Folders/{folder}");
+    server.send("PATCH", &path, &json!({"enabled": true})).await.expect(200);
+    refused(&usual, "has no imapHost").await;
+    let shown = server.get(&format!("email/Accounts/{account}")).await.expect(200);
+    let profile = format!("email/Profiles/{}", shown["profile_id"].as_str().unwrap());
+    server.send("PATCH", &profile, &json!({"imapHost": "imap.b.test"})).await.expect(200);
+    let of_account = format!("email/Accounts/{account}");
+    server.send("PATCH", &of_account, &json!({"enabled": false})).await.expect(200);
+    refused(&usual, "anna@b.test is not enabled").await;
+    server.send("PATCH", &of_account, &json!({"enabled": true})).await.expect(200);
+    let before = server.get(&of_account).await.expect(200);
+    let fetched = answer(server.request("FETCH", &format!("{MESSAGES}/{usual}"))).await;
+    assert_eq!(fetched.expect(202)["id"], json!(usual));
+    let after = server.get(&of_account).await.expect(200);
+    assert_ne!(before["tryRequestedAt"], after["tryRequestedAt"], "the receiver is told");
+    let unknown = format!("{MESSAGES}/{}:fetch", uuid::Uuid::nil());
+    server.send("POST", &unknown, &json!({})).await.expect(404);
+    let odd = format!("{MESSAGES}/{usual}:fetch?now=1");
+    server.send("POST", &odd, &json!({})).await.expect(422);
+    server.send("DELETE", &path, &json!({})).await.expect(204);
+    refused(&usual, "the folder of the message is no longer here").await;
+}

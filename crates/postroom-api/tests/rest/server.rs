@@ -8,10 +8,12 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::builtin;
+use postroom_store::Beginning;
 use postroom_store::Clock;
 use postroom_store::Content;
 use postroom_store::Life;
 use postroom_store::MasterKey;
+use postroom_store::Miss;
 use postroom_store::NewContent;
 use postroom_store::NewFile;
 use postroom_store::ReceiveBatch;
@@ -221,6 +223,33 @@ impl Server {
         };
         self.store.receive_commit(batch).await.unwrap();
         id
+    }
+
+    /// Messages of these sizes that are there by their headers alone, as the engine records them.
+    pub async fn too_large<const N: usize>(
+        &self,
+        account: &str,
+        folder: &str,
+        sizes: [u64; N],
+    ) -> [String; N] {
+        let (account, folder) = (account.parse().unwrap(), folder.parse().unwrap());
+        let begun = Beginning { login: "anna@b.test", uid_validity: 1, baseline: 0 };
+        let life = self.store.life_begin(folder, begun).await.unwrap();
+        let (reason, code) = ("too large".to_owned(), "too_big".to_owned());
+        let miss = |(uid, size): (u64, u64)| Miss {
+            uid,
+            reason: reason.clone(),
+            code: code.clone(),
+            forever: true,
+            size_bytes: Some(size),
+            ..Miss::default()
+        };
+        let misses: Vec<_> = (10..).zip(sizes).map(miss).collect();
+        let who = (&Domain::default_domain(), account);
+        self.store.receive_missed(who, (life, 1), &misses, |_| 0).await.unwrap();
+        let path = "email/Messages?errorCode=too_big&order=uid";
+        let found = self.get(path).await.expect(200);
+        std::array::from_fn(|at| found[at]["id"].as_str().unwrap().to_owned())
     }
 
     /// Every byte of the data directory.

@@ -56,18 +56,19 @@ pub struct Asks {
 }
 
 impl Asks {
-    /// Takes the new UIDs, ascending, and the UIDs to retry. Knowledge of messages that end
-    /// connections is kept.
-    pub fn fill(&mut self, fresh: VecDeque<u64>, again: &[u64]) {
+    /// Takes the new UIDs, ascending, the UIDs to retry, and those to ask for one by one. Knowledge
+    /// of messages that end connections is kept.
+    pub fn fill(&mut self, fresh: VecDeque<u64>, again: &[u64], singly: &[u64]) {
+        let again = again.iter().filter(|uid| !singly.contains(uid)).chain(singly);
         let (stalled, again): (Vec<u64>, Vec<u64>) =
-            again.iter().partition(|uid| self.stalled.contains_key(uid));
+            again.partition(|uid| self.stalled.contains_key(uid));
         for uid in stalled {
             if self.stalled.insert(uid, true) == Some(false) {
                 self.alone.push(uid);
             }
         }
         let (alone, together): (Vec<u64>, Vec<u64>) =
-            again.iter().partition(|uid| self.ends.contains_key(uid));
+            again.iter().partition(|uid| self.ends.contains_key(uid) || singly.contains(uid));
         let together = together.chunks(FIRST_COUNT_MAX).map(<[u64]>::to_vec);
         self.suspects = together.chain(alone.into_iter().map(|uid| vec![uid])).collect();
         self.fresh = fresh;
@@ -194,7 +195,7 @@ mod tests {
     #[test]
     fn what_is_refused_comes_next_in_halves_and_what_ends_connections_last() {
         let mut asks = Asks::default();
-        asks.fill((1..=9).collect(), &[]);
+        asks.fill((1..=9).collect(), &[], &[]);
         assert_eq!(asks.next(4, usize::MAX), Some(vec![1, 2, 3, 4]));
         assert_eq!(asks.ended(&[2, 3, 4]), None);
         assert_eq!(asks.next(4, usize::MAX), Some(vec![5, 6, 7, 8]));
@@ -207,9 +208,9 @@ mod tests {
     #[test]
     fn a_message_that_ends_two_connections_alone_is_given_up_and_later_at_once() {
         let mut asks = Asks::default();
-        asks.fill([7].into(), &[]);
+        asks.fill([7].into(), &[], &[]);
         assert_eq!((asks.ended(&[7]), asks.ended(&[7])), (None, Some(7)));
-        asks.fill([8].into(), &[5, 6, 7]);
+        asks.fill([8].into(), &[5, 6, 7], &[]);
         let want: [&[u64]; 3] = [&[8], &[5, 6], &[7]];
         assert_eq!(all(&mut asks), want);
         assert_eq!(asks.ended(&[7]), Some(7));
@@ -220,21 +221,21 @@ mod tests {
     #[test]
     fn what_lets_us_wait_waits_for_a_connection_of_its_own_and_the_others_do_not() {
         let mut asks = Asks::default();
-        asks.fill((1..=6).collect(), &[]);
+        asks.fill((1..=6).collect(), &[], &[]);
         assert_eq!(asks.next(9, usize::MAX).unwrap().len(), 6);
         assert_eq!(asks.stalled(&[3, 4, 5, 6]), Some(3));
         assert_eq!((asks.take_alone(), asks.take_alone()), (vec![3], vec![]));
         let want: [&[u64]; 2] = [&[4, 5], &[6]];
         assert_eq!(all(&mut asks), want);
         // It is not asked for twice at the same time.
-        asks.fill([7].into(), &[3]);
+        asks.fill([7].into(), &[3], &[]);
         assert_eq!((asks.take_alone(), all(&mut asks)), (vec![], vec![vec![7]]));
         asks.back(3, FetchedAlone::Missed);
-        asks.fill([].into(), &[3]);
+        asks.fill([].into(), &[3], &[]);
         assert_eq!((asks.take_alone(), all(&mut asks)), (vec![3], vec![]));
         // Where there is no other connection it has its turn as the last on this one.
         asks.back(3, FetchedAlone::NotAsked);
-        asks.fill([8].into(), &[1, 2, 3]);
+        asks.fill([8].into(), &[1, 2, 3], &[]);
         let want: [&[u64]; 3] = [&[8], &[1, 2], &[3]];
         assert_eq!(
             (asks.take_alone(), all(&mut asks).as_slice()),
@@ -242,15 +243,23 @@ mod tests {
         );
         assert_eq!(asks.stalled(&[3]), Some(3));
         asks.back(3, FetchedAlone::Came);
-        asks.fill([].into(), &[3]);
+        asks.fill([].into(), &[3], &[]);
         assert_eq!(all(&mut asks), [[3]]);
+    }
+
+    #[test]
+    fn what_was_asked_for_by_somebody_is_a_set_of_its_own() {
+        let mut asks = Asks::default();
+        asks.fill([9].into(), &[1, 2, 3], &[2, 5]);
+        let want: [&[u64]; 4] = [&[9], &[1, 3], &[2], &[5]];
+        assert_eq!(all(&mut asks), want);
     }
 
     #[test]
     fn sets_are_bounded_by_count_bytes_and_octets() {
         let mut asks = Asks::default();
         let sparse = (0..2000).map(|n| 4_000_000_000 + n * 2);
-        asks.fill(sparse.collect(), &[]);
+        asks.fill(sparse.collect(), &[], &[]);
         let first = asks.next(200, 8000).unwrap();
         assert_eq!(first.len(), 50);
         asks.came(first.into_iter(), 50 * 4000);

@@ -208,6 +208,7 @@ mod tests {
         let original = spool.finish().await.unwrap();
         Arrived {
             uid,
+            known_as: None,
             flags: vec![],
             internal_date_ms: None,
             size_bytes: None,

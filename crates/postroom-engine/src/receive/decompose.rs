@@ -34,6 +34,8 @@ use tempfile::NamedTempFile;
 pub struct Arrived {
     /// Its UID.
     pub uid: u64,
+    /// The id of the message that is there by its header alone, where it is this one.
+    pub known_as: Option<MessageEntityId>,
     /// Its flags.
     pub flags: Vec<String>,
     /// INTERNALDATE in milliseconds since 1970, if the server gave a valid one.
@@ -83,8 +85,9 @@ pub fn decompose(
     wanted: &Wanted,
     row: impl FnOnce(Entity) -> EntityRow,
 ) -> io::Result<Decomposed> {
-    let (id, now_ms) = (clock.new_id(), clock.now_ms());
-    let mut derived = derive::derive(&arrived.original, wanted.keep, MessageEntityId::of(id))?;
+    let now_ms = clock.now_ms();
+    let id = arrived.known_as.unwrap_or_else(|| MessageEntityId::of(clock.new_id()));
+    let mut derived = derive::derive(&arrived.original, wanted.keep, id)?;
     let mut values = std::mem::take(&mut derived.values);
     // Both steps are possible from null.
     let state = state::next(None, derived.step()).ok().flatten().unwrap_or(MessageState::Raw);
@@ -101,7 +104,7 @@ pub fn decompose(
     }
     values.insert("dateTime".to_owned(), moment(date_time_ms));
     values.insert("dateTimeSource".to_owned(), json!(source));
-    let entity = Entity::new(id, values);
+    let entity = Entity::new(id.into(), values);
     let arrival = Arrival::of(&entity);
     let keep = wanted.keep.raw || is_raw;
     let hash = arrived.original.hash()?;

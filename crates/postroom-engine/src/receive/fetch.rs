@@ -68,11 +68,12 @@ pub async fn fetch(
     (asks, turn): (&mut Asks, &Turn<'_>),
     (news, sender): (&News, mpsc::Sender<Portion>),
 ) -> Outcome {
+    let deletes = wishes::wished(folder) == Some(Wish::Delete);
     let collector = Collector::new(shared, (account.id, folder), news.uid_validity, sender);
     let mut fetching = Fetching {
         connection,
         asks,
-        intake: Intake::new(collector, wishes::wished(folder) == Some(Wish::Delete)),
+        intake: Intake::new(collector, deletes, news),
         news,
         refused: 0,
         singles: 0,
@@ -266,6 +267,10 @@ impl Fetching<'_, '_> {
 
     /// The other forms in which a message can be asked for.
     fn forms(&self, uid: u64) -> Vec<Form> {
+        if self.intake.bytes_max(uid) > self.intake.collector.message_bytes_max {
+            // They are for messages of the usual sizes.
+            return vec![];
+        }
         let listing = &self.news.listing;
         let at = listing.uids.binary_search(&uid).ok().filter(|_| listing.is_whole());
         let sequence = at.and_then(|at| u32::try_from(at + 1).ok()).map(Form::Sequence);
@@ -273,8 +278,17 @@ impl Fetching<'_, '_> {
         [Some(Form::Partial), sequence, old].into_iter().flatten().collect()
     }
 
+    /// What is asked for: all of each message, and of one that somebody asked for whatever its size
+    /// is. Such a one is a set of its own.
+    fn items(&self, asked: &UidSet) -> FetchItems {
+        let bytes_max = asked.iter().map(|uid| self.intake.bytes_max(uid)).min();
+        let usual = self.intake.collector.message_bytes_max;
+        let larger = bytes_max.filter(|bytes_max| *bytes_max > usual);
+        larger.map_or(FetchItems::Message, FetchItems::MessageUpTo)
+    }
+
     async fn set(&mut self, asked: &UidSet, got: &mut Got) -> Result<(), Error> {
-        let mut fetch = self.connection.uid_fetch(asked, FetchItems::Message).await?;
+        let mut fetch = self.connection.uid_fetch(asked, self.items(asked)).await?;
         let mut spool: Option<Spool> = None;
         loop {
             let event = match tokio::time::timeout(PATIENCE, fetch.next()).await {
@@ -307,7 +321,8 @@ impl Fetching<'_, '_> {
                     if got.uids.contains(&uid) {
                         continue;
                     }
-                    match body(&message, spool).await? {
+                    let bytes_max = self.intake.bytes_max(uid);
+                    match body(&message, spool, bytes_max).await? {
                         Ok(body) => {
                             got.uids.insert(uid);
                             got.bytes += body.size_bytes();
@@ -334,6 +349,7 @@ impl Fetching<'_, '_> {
 async fn body(
     message: &Fetched,
     spool: Option<Spool>,
+    bytes_max: u64,
 ) -> Result<Result<Original, Option<Missed>>, Error> {
     let miss = |reason: String, forever| Some(Missed { forever, ..Missed::pending(0, reason) });
     Ok(match &message.body {
@@ -342,7 +358,7 @@ async fn body(
             Some(spool) => Ok(spool.finish().await.map_err(Error::Spool)?),
             None => Err(None),
         },
-        postroom_imap::Body::TooBig { size_bytes } => Err(Some(too_big(*size_bytes))),
+        postroom_imap::Body::TooBig { size_bytes } => Err(Some(too_big(*size_bytes, bytes_max))),
         postroom_imap::Body::WrongSize => {
             Err(miss("the server gave another size than it announced".to_owned(), false))
         }

@@ -6,8 +6,10 @@ use crate::original::Original;
 use crate::receive::collector::Collector;
 use crate::receive::decompose::Arrived;
 use crate::receive::doubt;
+use crate::receive::watch::News;
 use bytes::Bytes;
 use postroom_imap::Fetched;
+use postroom_model::MESSAGE_BYTES_MAX;
 
 /// A message that the server listed but did not return.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct Intake<'a> {
     pub collector: Collector<'a>,
     /// Whether messages are deleted at the server once they are recorded.
     deletes: bool,
+    /// What the look at the mailbox has found.
+    news: &'a News,
     /// Messages that could not be fetched.
     pub missed: Vec<Missed>,
     /// How many messages are not deleted at the server because they may not be whole.
@@ -62,8 +66,15 @@ pub struct Intake<'a> {
 impl<'a> Intake<'a> {
     /// With nothing in it.
     #[must_use]
-    pub fn new(collector: Collector<'a>, deletes: bool) -> Self {
-        Self { collector, deletes, missed: vec![], withheld: 0, doubted: vec![] }
+    pub fn new(collector: Collector<'a>, deletes: bool, news: &'a News) -> Self {
+        Self { collector, deletes, news, missed: vec![], withheld: 0, doubted: vec![] }
+    }
+
+    /// How large the message may be: as the folder says, unless somebody asked for it.
+    #[must_use]
+    pub fn bytes_max(&self, uid: u64) -> u64 {
+        let is_requested = self.news.oversized.get(&uid).is_some_and(|one| one.is_requested);
+        if is_requested { MESSAGE_BYTES_MAX } else { self.collector.message_bytes_max }
     }
 
     /// Takes fetched bytes, unless they cannot be the whole message.
@@ -94,8 +105,9 @@ impl<'a> Intake<'a> {
         original: Original,
         is_whole: bool,
     ) -> Result<(), Error> {
-        if original.size_bytes() > self.collector.message_bytes_max {
-            self.missed.push(Missed { uid, ..too_big(original.size_bytes()) });
+        let bytes_max = self.bytes_max(uid);
+        if original.size_bytes() > bytes_max {
+            self.missed.push(Missed { uid, ..too_big(original.size_bytes(), bytes_max) });
             return Ok(());
         }
         let may_be_deleted = is_whole
@@ -103,6 +115,7 @@ impl<'a> Intake<'a> {
         self.withheld += u64::from(self.deletes && !may_be_deleted);
         let arrived = Arrived {
             uid,
+            known_as: self.news.oversized.get(&uid).map(|one| one.message),
             flags: message.flags,
             internal_date_ms: message.internal_date_ms,
             size_bytes: message.size_bytes,
@@ -134,11 +147,15 @@ pub fn doubt_of(message: &Fetched, original: &Original) -> Result<Option<String>
 
 /// The record of a message that is too large.
 #[must_use]
-pub fn too_big(size_bytes: u64) -> Missed {
-    let reason = format!(
-        "the message has {size_bytes} bytes, more than `message_bytes_max`: raise \
-                          that option to load it"
-    );
+pub fn too_big(size_bytes: u64, bytes_max: u64) -> Missed {
+    let limit = match bytes_max {
+        MESSAGE_BYTES_MAX => {
+            format!("the {MESSAGE_BYTES_MAX} that any message may have: it stays at the server")
+        }
+        _ => "`message_bytes_max`: raise that option, or ask for the message by FETCH, to load it"
+            .to_owned(),
+    };
+    let reason = format!("the message has {size_bytes} bytes, more than {limit}");
     let size_bytes = Some(size_bytes);
     Missed { forever: true, size_bytes, ..Missed::pending(0, reason) }
 }

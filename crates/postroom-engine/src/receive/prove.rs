@@ -35,6 +35,13 @@ pub async fn prove(
         let gone: Vec<u64> = gone.iter().map(|pending| pending.uid).collect();
         shared.store.pending_forget(news.life, &gone).await?;
     }
+    let requested = || ledger.oversized.iter().filter(|one| one.is_requested);
+    if news.listing.is_whole() {
+        for oversized in requested().filter(|one| !is_listed(one.uid)) {
+            let domain = &account.domain;
+            shared.store.request_failed(domain, news.life, oversized, NOT_LISTED).await?;
+        }
+    }
     let pending: Vec<_> = pending.into_iter().filter(|p| p.uid > ledger.baseline).collect();
     let counted = listed.iter().filter(|uid| **uid > ledger.baseline);
     let has_receipt = counted.clone().filter(|uid| ledger.has(**uid)).count();
@@ -58,11 +65,16 @@ pub async fn prove(
     };
     shared.store.folder_report(&account.domain, folder.id, &report).await?;
     let waits = pending.iter().filter(|pending| !known.asks.is_alone(pending.uid));
-    let retry_ms = waits.map(|pending| pending.next_attempt_ms).min();
-    known.retry_ms = retry_ms;
+    let waits = waits.map(|pending| pending.next_attempt_ms);
+    // What was asked for and is not settled is looked for again.
+    let requested = requested().filter(|one| is_listed(one.uid) && !known.asks.is_alone(one.uid));
+    known.retry_ms = waits.chain(requested.map(|_| 0)).min();
     known.proved(&shared.clock, news, &ledger, complete);
     Ok(())
 }
+
+/// Why a message that somebody asked for could not be loaded.
+const NOT_LISTED: &str = "the server no longer lists it in the mailbox";
 
 /// The text of a folder while it is being loaded.
 const STILL_TO_BE_LOADED: &str = "some messages are not loaded yet";

@@ -31,6 +31,7 @@ use postroom_store::FolderReport;
 use postroom_store::Ledger;
 use postroom_store::Life;
 use postroom_store::Origin;
+use postroom_store::Oversized;
 use postroom_store::Pending;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -171,6 +172,8 @@ pub struct News {
     pub relink: bool,
     /// The pending ones of them, by UID.
     pub pending: BTreeMap<u64, Pending>,
+    /// Those that are there by their headers alone, by UID.
+    pub oversized: BTreeMap<u64, Oversized>,
 }
 
 /// A poll of a folder: the connection, and what is remembered.
@@ -359,19 +362,14 @@ impl Look<'_> {
         let now_ms = self.shared.clock.now_ms();
         let counted = listing.uids.iter().copied().filter(|uid| *uid > ledger.baseline);
         let bytes_max = self.folder.options.count("message_bytes_max");
-        let fits = |uid: &u64| {
-            let oversized = ledger.oversized(*uid).and_then(|oversized| oversized.size_bytes);
-            oversized.is_some_and(|size_bytes| size_bytes <= bytes_max)
-        };
-        let is_due = |uid: &u64| {
-            ledger.pending(*uid).is_some_and(|p| p.next_attempt_ms <= now_ms) || fits(uid)
-        };
         let fresh = counted.clone().filter(|uid| !ledger.has(*uid)).collect();
+        let singly: Vec<u64> = counted.clone().filter(|uid| ledger.is_requested(*uid)).collect();
+        let is_due = |uid: &u64| ledger.is_due(*uid, now_ms, bytes_max);
         let again: Vec<u64> = counted.clone().filter(is_due).collect();
         let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
         let recorded = counted.filter(is_recorded).count() as u64;
         let known = &mut *self.known;
-        known.asks.fill(fresh, &again);
+        known.asks.fill(fresh, &again, &singly);
         known.recorded = 0;
         let disagrees = !listing.is_whole();
         known.disagreements = if disagrees { known.disagreements.saturating_add(1) } else { 0 };
@@ -382,6 +380,7 @@ impl Look<'_> {
             examined: self.examined,
             relink: ledger.has_former,
             pending: ledger.pending.iter().map(|pending| (pending.uid, pending.clone())).collect(),
+            oversized: ledger.oversized.iter().map(|one| (one.uid, *one)).collect(),
             recorded,
             listing,
         });

@@ -1,7 +1,7 @@
 //! The session, fed with scripted bytes.
 
 use super::*;
-use crate::command::FetchItems;
+use crate::items::FetchItems;
 use crate::limits::ImapLimits;
 use crate::set::UidSet;
 use proptest::prelude::*;

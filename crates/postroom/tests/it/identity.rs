@@ -216,13 +216,14 @@ async fn a_message_that_is_too_large_shows_its_header_and_is_loaded_when_the_lim
         (&json!("large"), &json!("ben@demo.test"))
     );
     assert_eq!(found[0]["size"], large.len());
+    let by_header = id(&found[0]);
     proven(&postroom, &folder, 0).await;
     let account = postroom.get(&format!("email/Accounts/{account}")).await.unwrap();
     let profile = format!("email/Profiles/{}", account["profile_id"].as_str().unwrap());
     postroom.patch(&profile, &json!({"options": limit(100_000)})).await.unwrap();
     proven(&postroom, &folder, 1).await;
     let found = messages(&postroom, &folder, 1).await;
-    assert_eq!(found.len(), 1);
+    assert_eq!((found.len(), id(&found[0])), (1, by_header), "it is the same message");
     assert_eq!(
         (&found[0]["messageState"], &found[0]["size"]),
         (&json!("received"), &json!(large.len()))

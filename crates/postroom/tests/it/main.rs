@@ -30,6 +30,7 @@ mod composing;
 mod connections;
 mod deliveries;
 mod identity;
+mod too_large;
 
 mod fleet;
 

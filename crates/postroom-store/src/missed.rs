@@ -1,0 +1,146 @@
+//! Records messages that could not be fetched: as pending, or as messages in state `error`.
+
+use crate::database::Statement;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::integrity::folder_must_be;
+use crate::origin::Life;
+use crate::oversized;
+use crate::receipt::Witness;
+use crate::receive::Receipt;
+use crate::receive::range;
+use crate::receive::receipt;
+use crate::receive::relinked;
+use crate::store::Store;
+use postroom_model::AccountId;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::MessageEntityId;
+use postroom_model::Timestamp;
+use postroom_model::builtin::MESSAGES;
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+
+/// A message that the server announced but that could not be had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Miss {
+    /// Its UID.
+    pub uid: u64,
+    /// Why, in words.
+    pub reason: String,
+    /// Why, as a stable word.
+    pub code: String,
+    /// Whether it never can be had: then it becomes a message in state `error`.
+    pub forever: bool,
+    /// The hash of bytes that came, but cannot be all of the message. Other bytes than before are
+    /// a first attempt again.
+    pub hash: Option<[u8; 16]>,
+    /// How many bytes it has, where that is why it was not had.
+    pub size_bytes: Option<u64>,
+    /// What its header alone tells: values of the message in state `error`.
+    pub values: Map<String, Json>,
+}
+
+impl Store {
+    /// The receipt of a former life by its hash.
+    async fn former_of(
+        &self,
+        life: Life,
+        hash: Option<[u8; 16]>,
+    ) -> Result<Option<(i64, i64, MessageEntityId)>, Error> {
+        let Some(hash) = hash else {
+            return Ok(None);
+        };
+        Ok(self.receipts_by_hash(life, &[hash]).await?.remove(&hash).and_then(|mut all| all.pop()))
+    }
+
+    /// Records messages that could not be fetched. A pending one is retried after `delay_ms` of its
+    /// attempts so far, including this one. One that is not fetched again becomes a message in
+    /// state `error`. One whose header is stored already gets the reason as its text, if a client
+    /// has asked for it.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn receive_missed(
+        &self,
+        (domain, account): (&Domain, AccountId),
+        (life, uid_validity): (Life, u64),
+        misses: &[Miss],
+        delay_ms: impl Fn(u32) -> i64,
+    ) -> Result<(), Error> {
+        let class = self.builtin(MESSAGES)?;
+        let ledger = self.ledger_part(life, range(misses.iter().map(|miss| miss.uid))).await?;
+        let now_ms = self.clock().now_ms();
+        let mut batch = vec![folder_must_be(domain, life.folder)];
+        for miss in misses {
+            if let Some(oversized) = ledger.oversized(miss.uid) {
+                if oversized.is_requested || !miss.forever {
+                    self.request_failed(domain, life, oversized, &miss.reason).await?;
+                }
+                continue;
+            }
+            if !miss.forever {
+                let former = ledger.pending(miss.uid).filter(|former| former.hash == miss.hash);
+                let attempts = former.map_or(0, |pending| pending.attempts) + 1;
+                let next = now_ms + delay_ms(attempts);
+                batch.push(pending_receipt(life, miss, attempts, next));
+                continue;
+            }
+            if let Some((generation, uid, id)) = self.former_of(life, miss.hash).await? {
+                let former = Life { generation, ..life };
+                batch.push(receipt(life, id, miss.receipt()));
+                batch.push(oversized::request_moved(former, uid, life, miss.uid));
+                batch.push(relinked(former, uid));
+                continue;
+            }
+            let id = MessageEntityId::of(self.clock().new_id());
+            let known = json!({
+                "account_id": account.to_string(), "folder_id": life.folder.to_string(),
+                "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
+                "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
+                "errorCode": miss.code, "uidValidity": uid_validity, "uid": miss.uid,
+                "size": miss.size_bytes,
+            });
+            let mut values = miss.values.clone();
+            values.extend(known.as_object().cloned().unwrap_or_default());
+            batch.push(receipt(life, id, miss.receipt()));
+            let row = self.entity_row(&class, &Entity::new(id.into(), values));
+            batch.extend(self.records(domain, &class).create(row));
+        }
+        match self.write(batch).await {
+            Ok(_) | Err(Error::Condition(Failed::NoFolder)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Miss {
+    fn receipt(&self) -> Receipt {
+        Receipt {
+            uid: self.uid,
+            hash: self.hash.unwrap_or_default(),
+            witness: Witness { size_bytes: self.size_bytes, ..Witness::default() },
+            reason: Some(self.code.clone()),
+            wish: None,
+        }
+    }
+}
+
+fn pending_receipt(life: Life, miss: &Miss, attempts: u32, next_ms: i64) -> Statement {
+    let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"reason\",
+           \"attempts\", \"next_attempt\", \"hash\") VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (\"folder\", \"generation\", \"uid\") DO UPDATE SET
+           \"reason\" = excluded.\"reason\", \"attempts\" = excluded.\"attempts\",
+           \"next_attempt\" = excluded.\"next_attempt\", \"hash\" = excluded.\"hash\"
+         WHERE \"receipt\".\"message\" IS NULL";
+    Statement::new(sql)
+        .bind(life.folder)
+        .bind(life.generation)
+        .bind(miss.uid)
+        .bind(miss.reason.as_str())
+        .bind(attempts)
+        .bind(next_ms)
+        .bind(miss.hash.map(|hash| hash.to_vec()))
+}

@@ -1,0 +1,239 @@
+//! Oversized: messages that are there by their headers alone, and how they become whole.
+//!
+//! Somebody may ask for all of one, however large it is. The request stands in its receipt until
+//! the server has given the message, or has shown that it does not.
+
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::origin::Life;
+use crate::receipt::Oversized;
+use crate::record::EntityRow;
+use crate::store::Store;
+use postroom_model::AccountId;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::FolderId;
+use postroom_model::MessageEntityId;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::PROFILES;
+use serde_json::json;
+
+/// The `errorCode` of a message that is there by its header alone.
+pub const TOO_BIG: &str = "too_big";
+
+/// How a request for all of a message went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadRequest {
+    /// It is noted.
+    Noted,
+    /// There is no such message.
+    Missing,
+    /// The message cannot be loaded, and why.
+    Refused(Unloadable),
+}
+
+/// Why a message cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unloadable {
+    /// It is not there by its header alone.
+    #[error(
+        "only a received message in state `error` with errorCode `too_big` can be loaded; \
+         this one is not: {0}"
+    )]
+    Whole(String),
+    /// It is larger than any message may be.
+    #[error(
+        "the message has {size_bytes} bytes, and no message of more than {bytes_max} can be \
+         loaded; it stays at the server"
+    )]
+    TooLarge {
+        /// How many bytes it has.
+        size_bytes: u64,
+        /// How many one may have.
+        bytes_max: u64,
+    },
+    /// Its folder or account is gone.
+    #[error("the {0} of the message is no longer here, so nobody can load it")]
+    Gone(&'static str),
+    /// Its folder is not monitored.
+    #[error("the folder {0} is not enabled, or is for sending only; enable it, then ask again")]
+    FolderDisabled(String),
+    /// Its account is not worked for.
+    #[error("the account {0} is not enabled; enable it, then ask again")]
+    AccountDisabled(String),
+    /// Its account has no server that receives.
+    #[error("the profile of the account {0} has no imapHost; set it, then ask again")]
+    NoServer(String),
+    /// The mailbox was numbered anew, and what it has was not looked at since.
+    #[error(
+        "the server has numbered the mailbox anew, and the message was not found in it so far; \
+         ask again when the folder is proven (lastProofAt)"
+    )]
+    NotFound,
+}
+
+impl Store {
+    /// Notes that somebody wants all of a message that was not loaded because of its size, and
+    /// that its account is to be tried at once. More than `bytes_max` bytes cannot be loaded.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn message_request(
+        &self,
+        domain: &Domain,
+        message: MessageEntityId,
+        bytes_max: u64,
+    ) -> Result<LoadRequest, Error> {
+        let class = self.builtin(MESSAGES)?;
+        let Some(found) = self.entity_get(domain, &class, message.into()).await? else {
+            return Ok(LoadRequest::Missing);
+        };
+        if let Some(why) = not_oversized(&found, bytes_max) {
+            return Ok(LoadRequest::Refused(why));
+        }
+        let (folder, account) = match self.receiving(domain, &found).await? {
+            Ok(receiving) => receiving,
+            Err(why) => return Ok(LoadRequest::Refused(why)),
+        };
+        let Some(life) = self.origin(folder).await?.life else {
+            return Ok(LoadRequest::Refused(Unloadable::NotFound));
+        };
+        let noted = "UPDATE \"receipt\" SET \"next_attempt\" = $4 WHERE \"folder\" = $1
+              AND \"generation\" = $2 AND \"message\" = $3 AND \"reason\" IS NOT NULL";
+        let noted = Statement::new(noted).bind(folder).bind(life.generation).bind(message);
+        match self
+            .write(vec![noted.bind(self.clock().now_ms()).must_change(Failed::Relinked)])
+            .await
+        {
+            Ok(_) => {}
+            Err(Error::Condition(Failed::Relinked)) => {
+                return Ok(LoadRequest::Refused(Unloadable::NotFound));
+            }
+            Err(error) => return Err(error),
+        }
+        self.account_noted(domain, account).await?;
+        Ok(LoadRequest::Noted)
+    }
+
+    /// The folder and the account of a message, if they receive.
+    async fn receiving(
+        &self,
+        domain: &Domain,
+        message: &Entity,
+    ) -> Result<Result<(FolderId, AccountId), Unloadable>, Error> {
+        let Some(folder) = self.referred(domain, message, "folder_id", FOLDERS).await? else {
+            return Ok(Err(Unloadable::Gone("folder")));
+        };
+        let Some(account) = self.referred(domain, &folder, "account_id", ACCOUNTS).await? else {
+            return Ok(Err(Unloadable::Gone("account")));
+        };
+        let profile = self.referred(domain, &account, "profile_id", PROFILES).await?;
+        let host = profile.as_ref().and_then(|profile| profile.text("imapHost"));
+        let name = |entity: &Entity, property| entity.text(property).unwrap_or_default().to_owned();
+        Ok(if !account.is_set("enabled") {
+            Err(Unloadable::AccountDisabled(name(&account, "address")))
+        } else if !folder.is_set("enabled") || folder.text("mode") == Some("sendOnly") {
+            Err(Unloadable::FolderDisabled(name(&folder, "title")))
+        } else if host.is_none_or(|host| host.trim().is_empty()) {
+            Err(Unloadable::NoServer(name(&account, "address")))
+        } else {
+            Ok((FolderId::of(folder.id), AccountId::of(account.id)))
+        })
+    }
+
+    async fn referred(
+        &self,
+        domain: &Domain,
+        from: &Entity,
+        property: &str,
+        class: &'static str,
+    ) -> Result<Option<Entity>, Error> {
+        match from.reference(property) {
+            Some(id) => {
+                let class = self.builtin(class)?;
+                self.entity_get(domain, &class, id).await
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The request for all of a message is at its end without success; the message says why.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn request_failed(
+        &self,
+        domain: &Domain,
+        life: Life,
+        oversized: &Oversized,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let class = self.builtin(MESSAGES)?;
+        let size =
+            oversized.size_bytes.map_or_else(String::new, |size| format!(" of {size} bytes"));
+        let text = format!(
+            "the message{size} was asked for, and could not be loaded: {reason}; what is here is \
+             its header; ask for it again when the cause is mended"
+        );
+        let says = [("errorText".to_owned(), json!(text))].into_iter().collect();
+        self.records(domain, &class).tell(oversized.message.into(), &says).await?;
+        let done = "UPDATE \"receipt\" SET \"next_attempt\" = NULL
+            WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3
+              AND \"message\" IS NOT NULL";
+        let done = Statement::new(done).bind(life.folder).bind(life.generation);
+        self.write(vec![done.bind(oversized.uid)]).await.map(drop)
+    }
+
+    /// A message that is there by its header alone gets the values of the whole message. What an
+    /// extension says of it stays, a state of its own too.
+    pub(crate) async fn complete(
+        &self,
+        domain: &Domain,
+        id: MessageEntityId,
+        row: EntityRow,
+    ) -> Result<[Statement; 2], Error> {
+        let class = self.builtin(MESSAGES)?;
+        let Some(current) = self.entity_get(domain, &class, id.into()).await? else {
+            // A client deleted it meanwhile. Nothing of the portion is kept, and the next look at
+            // the mailbox passes the message over.
+            return Err(Error::Condition(Failed::Stale));
+        };
+        let is_own = current.text("messageState").is_some_and(|state| state != "error");
+        Ok(self.records(domain, &class).fill(&current, row, |name, value| match name {
+            "messageState" => !is_own,
+            "errorText" | "errorCode" => true,
+            _ => *value != Value::Null,
+        }))
+    }
+}
+
+/// Why a message is not one that can be loaded; `None`: it is.
+fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
+    let text = |name| message.text(name);
+    let is_it = text("messageState") == Some("error") && text("errorCode") == Some(TOO_BIG);
+    if !is_it || text("messageDirection") != Some("in") {
+        let shown = |name| text(name).unwrap_or("not set").to_owned();
+        let (state, code) = (shown("messageState"), shown("errorCode"));
+        let is = format!("messageState is {state}, errorCode is {code}");
+        return Some(Unloadable::Whole(is));
+    }
+    let size_bytes = message.number("size").and_then(|size| u64::try_from(size).ok());
+    let too_large = size_bytes.filter(|size_bytes| *size_bytes > bytes_max);
+    too_large.map(|size_bytes| Unloadable::TooLarge { size_bytes, bytes_max })
+}
+
+/// The message of a former receipt has a new one; the request for it moves with it.
+pub(crate) fn request_moved(former: Life, former_uid: i64, life: Life, uid: u64) -> Statement {
+    let sql = "UPDATE \"receipt\" SET \"next_attempt\" = (SELECT f.\"next_attempt\"
+          FROM \"receipt\" f WHERE f.\"folder\" = $1 AND f.\"generation\" = $4
+            AND f.\"uid\" = $5)
+        WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3";
+    let statement = Statement::new(sql).bind(life.folder).bind(life.generation).bind(uid);
+    statement.bind(former.generation).bind(former_uid)
+}
