@@ -31,6 +31,12 @@ pub fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
     })
 }
 
+/// Whether the disk of the directory has so many bytes free; also where it does not say.
+pub fn has_space(directory: &Path, bytes: usize) -> bool {
+    rustix::fs::statvfs(directory)
+        .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes as u64)
+}
+
 /// Locks the directory for this process, as long as the file is open.
 ///
 /// # Errors

@@ -286,7 +286,10 @@ impl Store {
         let wrote = self.seen(self.inner.database.write(batch, Room::Free).await);
         match &wrote {
             Ok(outcomes) if outcomes.iter().any(|outcome| outcome.changed > 0) => {
-                if self.inner.full.swap(false, Ordering::Relaxed) {
+                // A small write finds space where a message does not.
+                let has_space = self.inner.full.load(Ordering::Relaxed)
+                    && disk::has_space(&self.inner.directory, PROBE_AFTER_FULL_BYTES);
+                if has_space && self.inner.full.swap(false, Ordering::Relaxed) {
                     tracing::info!("the disk has space again: mail is stored and sent again");
                 }
             }
