@@ -113,24 +113,31 @@ async fn verify_bytes(world: &mut World, store: &Store, stored: &StoredMessages<
 }
 
 /// Nothing was deleted or marked at a server that should not have been.
-fn at_servers(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
+fn at_servers(world: &mut World, stored: &StoredMessages<'_>) -> Result<()> {
     let mut there = BTreeMap::new();
     for mailbox in world.truth.folders.keys() {
         there.insert(*mailbox, in_mailbox(world, *mailbox)?);
     }
-    for (subject, arrival) in &world.truth.arrivals {
+    let now = world.time.passed();
+    for (subject, arrival) in &mut world.truth.arrivals {
         let folder = world.truth.folders.get(&arrival.mailbox).context("no such folder")?;
         let there = there.get(&arrival.mailbox).context("no such mailbox")?;
         let message = there.iter().find(|message| message.bytes == arrival.bytes);
         let is_recorded = stored.received.contains_key(subject.as_str());
         let Some(message) = message else {
             if !arrival.removed_by_others {
+                ensure!(
+                    !arrival.must_stay,
+                    "{subject} was deleted at the server after it was to stay"
+                );
                 ensure!(folder.may_delete, "{subject} was deleted at the server, and nobody asked");
                 let was_recorded = is_recorded || arrival.deleted != Deleted::No;
                 ensure!(was_recorded, "{subject} was deleted at the server and is not recorded");
             }
             continue;
         };
+        // What was under way when the client was told is over by now.
+        arrival.must_stay |= folder.keeps_since.is_some_and(|since| since + PROMPT < now);
         if message.has_flag("\\Seen") && !arrival.seen_by_others {
             ensure!(folder.may_mark, "{subject} was marked, and nobody asked");
             let was_recorded = is_recorded || arrival.deleted != Deleted::No;

@@ -76,6 +76,7 @@ fn arrive(world: &mut World) -> Result<()> {
             at: world.time.passed(),
             removed_by_others: false,
             seen_by_others: false,
+            must_stay: false,
             deleted: Deleted::No,
             verified: None,
         };
@@ -152,8 +153,10 @@ async fn change(world: &mut World, process: &EngineProcess) -> Result<()> {
         3 => return client::enable_account(world, store, mailbox.user, true).await,
         4 => {
             if let Some(folder) = world.truth.folders.get_mut(&mailbox) {
-                folder.may_delete = true;
+                (folder.may_delete, folder.keeps_since) = (true, None);
             }
+            let arrivals = world.truth.arrivals.values_mut();
+            arrivals.filter(|one| one.mailbox == mailbox).for_each(|one| one.must_stay = false);
             json!({"deleteOnServer": true})
         }
         5 => {
@@ -165,6 +168,10 @@ async fn change(world: &mut World, process: &EngineProcess) -> Result<()> {
         _ => json!({"deleteOnServer": false, "options": {}}),
     };
     client::change(store, builtin::FOLDERS, id, values).await?;
+    let passed = world.time.passed();
+    if let (6.., Some(folder)) = (what, world.truth.folders.get_mut(&mailbox)) {
+        folder.keeps_since = Some(passed);
+    }
     Ok(())
 }
 

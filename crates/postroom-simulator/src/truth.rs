@@ -38,6 +38,8 @@ pub struct ArrivedMail {
     pub removed_by_others: bool,
     /// Whether somebody else than the engine has marked it `\Seen`.
     pub seen_by_others: bool,
+    /// Whether the engine has no right to delete it at the server any more.
+    pub must_stay: bool,
     /// Whether a client has deleted its entity.
     pub deleted: Deleted,
     /// The entity whose bytes were compared already.
@@ -74,6 +76,8 @@ pub struct KnownFolder {
     pub id: EntityId,
     /// Whether the engine may delete messages at the server, or ever might.
     pub may_delete: bool,
+    /// Since when it may not any more, as far as the client was told; `None`: it may.
+    pub keeps_since: Option<Duration>,
     /// Whether the engine may mark messages `\Seen`, or ever might.
     pub may_mark: bool,
     /// Since when it is monitored without a break; `None`: it is not.
