@@ -23,6 +23,7 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
 use postroom_model::client;
 use postroom_model::validate;
+use postroom_store::EntityPlace;
 use postroom_store::Error;
 use postroom_store::Failed;
 use postroom_store::Updated;
@@ -80,8 +81,9 @@ pub(crate) async fn delete(asked: Asked, id: EntityId) -> Result<Response, Probl
     for _ in 0..TRIES_MAX {
         let current = find(&asked, id).await?;
         let conditional = etag::check(&asked.headers, current.version)?;
-        let gone =
-            store.entity_delete((&asked.domain, &asked.class, id), Some(current.version)).await?;
+        let gone = store
+            .entity_delete(EntityPlace::new(&asked.domain, &asked.class, id), Some(current.version))
+            .await?;
         match gone {
             Updated::Done(_) => return Ok(StatusCode::NO_CONTENT.into_response()),
             Updated::Missing => return Err(missing(&asked.class)),
@@ -128,7 +130,7 @@ async fn apply(asked: &Asked, id: EntityId, sent: &Json) -> Result<Response, Pro
         if changes.is_empty() {
             return Ok(view::entity(class, &current, None));
         }
-        let place = (&asked.domain, class.as_ref(), id);
+        let place = EntityPlace::new(&asked.domain, class.as_ref(), id);
         let version = Some(current.version);
         let updated = asked.app.store.entity_update_on(place, &changes, version, same_login).await;
         if matches!(updated, Err(Error::Condition(Failed::SameLogin))) {

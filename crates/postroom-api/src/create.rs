@@ -66,7 +66,7 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
     if is_form && json.is_array() {
         return Err(Invalid::new(JSON_PART, "takes one entity; a list cannot have files").into());
     }
-    let once = once::of(&asked.headers, digest, (&files, contents.finalize()))?;
+    let once = once::of(&asked.headers, digest, &files, contents.finalize())?;
     let is_list = json.is_array();
     let created = match &once {
         Some(once) => once::before(&asked, once).await?,
@@ -154,9 +154,9 @@ async fn store(
     new: Vec<NewEntity>,
     terms: Terms<'_>,
 ) -> Result<Vec<Entity>, Problem> {
-    let place = (&asked.domain, asked.class.as_ref());
+    let (domain, class) = (&asked.domain, asked.class.as_ref());
     let wanted: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
-    match (asked.app.store.entity_create_on(place, new, terms).await, terms.once) {
+    match (asked.app.store.entity_create_on(domain, class, new, terms).await, terms.once) {
         (Ok(Some(created)), _) => Ok(created),
         // The same request on another connection was faster.
         (Ok(None), Some(once)) => {

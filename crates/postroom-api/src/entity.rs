@@ -29,7 +29,7 @@ pub(crate) async fn list(asked: Asked) -> Result<Response, Problem> {
     let pairs = parameters::all(&asked.uri)?;
     let listing = listing::parse(class, &pairs)?;
     let bytes_max = asked.app.limits.list_part_bytes_max;
-    let part = store.entity_part((&asked.domain, class), &listing.query, bytes_max).await?;
+    let part = store.entity_part(&asked.domain, class, &listing.query, bytes_max).await?;
     let is_full = part.entities.len() as u64 == u64::from(listing.query.limit);
     let behind = if part.is_cut { last_of(&asked, &listing.query).await? } else { None };
     let last = behind.as_ref().or(part.entities.last().filter(|_| is_full));

@@ -26,6 +26,7 @@ use postroom_model::EntityId;
 use postroom_model::Invalid;
 use postroom_model::Property;
 use postroom_model::client;
+use postroom_store::EntityPlace;
 use postroom_store::Failed;
 use postroom_store::FileRow;
 use postroom_store::NewFile;
@@ -70,7 +71,7 @@ pub(crate) async fn add(
     body: Body,
 ) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
-    let property = writable(&asked, (id, property)).await?;
+    let property = writable(&asked, id, property).await?;
     if !MediaType::of(&asked.headers).is_some_and(|media_type| media_type.is_form()) {
         return Err(Problem::unsupported("takes multipart/form-data with the files"));
     }
@@ -92,7 +93,7 @@ pub(crate) async fn add(
         return Err(Invalid::new("files", "the form has no file").into());
     }
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
-    let place = (&asked.domain, asked.class.as_ref(), id);
+    let place = EntityPlace::new(&asked.domain, asked.class.as_ref(), id);
     app.store.file_add(place, files, &Replace::Nothing).await?;
     let rows = rows(&asked, id, &property.name).await?;
     let added = rows.iter().filter(|row| names.contains(&row.name)).map(view::file);
@@ -107,7 +108,7 @@ pub(crate) async fn add(
 pub(crate) async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let (id, property, name) = at;
-    let property = writable(&asked, (id, property)).await?;
+    let property = writable(&asked, id, property).await?;
     let present = find(&asked, at).await?;
     check_condition(&asked.headers, present.as_ref())?;
     // A single file keeps its name, so that the new file replaces it.
@@ -132,7 +133,7 @@ pub(crate) async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response
         let pieces = incoming.pieces().map(|piece| piece.map_err(Problem::from)).boxed();
         upload::take(&app.store, &app.limits, &property, said, pieces).await?
     };
-    let place = (&asked.domain, asked.class.as_ref(), id);
+    let place = EntityPlace::new(&asked.domain, asked.class.as_ref(), id);
     let name = file.name.clone();
     let replace = if is_conditional(&asked.headers) {
         Replace::Seen(present.as_ref().map(FileRow::etag))
@@ -154,9 +155,9 @@ pub(crate) async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem
     parameters::of(&asked.uri, &[])?;
     let (id, property, _) = at;
     let file = find(&asked, at).await?.ok_or_else(missing)?;
-    writable(&asked, (id, property)).await?;
+    writable(&asked, id, property).await?;
     check_condition(&asked.headers, Some(&file))?;
-    let place = (&asked.domain, asked.class.as_ref(), id);
+    let place = EntityPlace::new(&asked.domain, asked.class.as_ref(), id);
     let seen = is_conditional(&asked.headers).then(|| file.etag());
     if asked.app.store.file_delete(place, property, &file.name, seen.as_deref()).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -165,7 +166,7 @@ pub(crate) async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem
 }
 
 /// The property, if the entity exists and its files may be changed.
-async fn writable(asked: &Asked, (id, property): (EntityId, &str)) -> Result<Property, Problem> {
+async fn writable(asked: &Asked, id: EntityId, property: &str) -> Result<Property, Problem> {
     let entity = change::find(asked, id).await?;
     if let Some(reason) = client::file_problem(&asked.class, &entity, property) {
         return Err(Failed::ReadOnly { reason }.into());

@@ -46,7 +46,7 @@ pub(crate) async fn redecompose(asked: Asked, body: Body) -> Result<Response, Pr
         wanted = Some((filter::parse(&asked.class, &json)?, json));
     }
     let store = &asked.app.store;
-    let job = store.job_create((&asked.domain, asked.class.as_ref()), wanted).await?;
+    let job = store.job_create(&asked.domain, asked.class.as_ref(), wanted).await?;
     let mut response = (StatusCode::ACCEPTED, Json(job.to_json())).into_response();
     if let Ok(place) = HeaderValue::from_str(&format!("{JOBS}/{}", job.id)) {
         response.headers_mut().insert(header::LOCATION, place);

@@ -22,7 +22,8 @@ const KEY_BYTES_MAX: usize = 255;
 pub(crate) fn of(
     headers: &HeaderMap,
     digest: blake3::Hash,
-    (files, contents): (&[NewFile], blake3::Hash),
+    files: &[NewFile],
+    contents: blake3::Hash,
 ) -> Result<Option<Once>, Problem> {
     let Some(field) = headers.get(FIELD) else {
         return Ok(None);

@@ -89,8 +89,8 @@ impl Rest {
             Next::First(part) => ("[", part),
             Next::Behind(filter) => {
                 let query = self.query.clone().and(filter);
-                let place = (&self.domain, self.class.as_ref());
-                (",", self.store.entity_part(place, &query, self.bytes_max).await?)
+                let (domain, class) = (&self.domain, self.class.as_ref());
+                (",", self.store.entity_part(domain, class, &query, self.bytes_max).await?)
             }
         };
         let last = part.entities.last().filter(|_| part.is_cut);

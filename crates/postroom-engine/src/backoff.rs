@@ -2,6 +2,7 @@
 
 use postroom_model::Options;
 use postroom_store::Clock;
+use postroom_store::DueAt;
 use std::time::Duration;
 
 /// No pause of an account is longer that delays a message.
@@ -33,6 +34,12 @@ pub(crate) fn jittered(clock: &Clock, delay: Duration) -> Duration {
 #[must_use]
 pub(crate) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+/// What is due now, for the deliveries of an account with these options.
+#[must_use]
+pub(crate) fn due_at(options: &Options, now_ms: i64) -> DueAt {
+    DueAt { now_ms, latest_ms: latest_ms(options, now_ms) }
 }
 
 /// No retry is later than this, with jitter and pauses. A later one was planned before the clock

@@ -39,6 +39,7 @@ use postroom_store::FileRow;
 use postroom_store::FileSource;
 use postroom_store::Job;
 use postroom_store::JobState;
+use postroom_store::OriginalPage;
 use postroom_store::Recorded;
 use postroom_store::Redecomposed;
 use serde_json::Map;
@@ -116,7 +117,7 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
     let domain = job.domain.clone();
     let mut keeps = Keeps { shared, domain: &domain, known: HashMap::new() };
     loop {
-        let page = page(shared, (&job, &class), filter.as_ref()).await?;
+        let page = page(shared, &job, &class, filter.as_ref()).await?;
         if page.is_empty() {
             return end(shared, job, None).await;
         }
@@ -167,8 +168,7 @@ async fn record(
         };
         let mut changed = next.clone();
         changed.counts.changed += 1;
-        let place = (&job.domain, class);
-        match shared.store.message_redecompose(place, *again, &changed).await? {
+        match shared.store.message_redecompose(&job.domain, class, *again, &changed).await? {
             Recorded::Done => return Ok(Some(changed)),
             Recorded::JobGone => return Ok(None),
             Recorded::Stale => {}
@@ -182,10 +182,12 @@ async fn record(
 
 async fn page(
     shared: &Shared,
-    (job, class): (&Job, &Class),
+    job: &Job,
+    class: &Class,
     filter: Option<&Filter>,
 ) -> Result<Vec<Entity>, Error> {
-    Ok(shared.store.original_list((&job.domain, class), filter, job.behind, PAGE).await?)
+    let page = OriginalPage { filter, behind: job.behind, limit: PAGE };
+    Ok(shared.store.original_list(&job.domain, class, page).await?)
 }
 
 async fn end(shared: &Shared, mut job: Job, reason: Option<&str>) -> Result<(), Error> {

@@ -117,6 +117,6 @@ async fn take(
         candidate.display
     );
     let mailbox = candidate.name.to_percent_encoded();
-    shared.store.folder_follow(&account.domain, folder.id, (&mailbox, &candidate.display)).await?;
+    shared.store.folder_follow(&account.domain, folder.id, &mailbox, &candidate.display).await?;
     Ok(())
 }

@@ -159,7 +159,7 @@ impl Sender {
     }
 
     async fn claim(&self, account: &Account, now_ms: i64) -> Result<Vec<Claimed>, Error> {
-        let due = (now_ms, backoff::latest_ms(&account.options, now_ms));
+        let due = backoff::due_at(&account.options, now_ms);
         let count = if self.pace.is_slow() { 1 } else { CLAIM };
         Ok(self.shared.store.delivery_claim(account.id, due, count).await?)
     }

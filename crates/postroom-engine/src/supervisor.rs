@@ -360,8 +360,10 @@ fn is_due(task: Option<&JoinHandle<()>>, account: &Account) -> bool {
 
 /// Makes the folder for the outgoing mail of a system account.
 async fn ensure_send_box(shared: &Shared, account: &Account) {
-    let owner = (account.id, account.address.as_str());
-    let made = shared.store.send_box_ensure(&account.domain, owner, SYSTEM_SEND_BOX).await;
+    let made = shared
+        .store
+        .send_box_ensure(&account.domain, account.id, &account.address, SYSTEM_SEND_BOX)
+        .await;
     if let Err(error) = made {
         tracing::error!(
             account = account.address,

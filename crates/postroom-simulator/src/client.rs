@@ -24,6 +24,7 @@ use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::validate;
+use postroom_store::EntityPlace;
 use postroom_store::Error;
 use postroom_store::Failed;
 use postroom_store::NewEntity;
@@ -75,7 +76,8 @@ pub async fn change(
     values: Json,
 ) -> Result<Updated, Error> {
     let class = store.builtin(class)?;
-    let place = (&Domain::default_domain(), &*class, id);
+    let domain = Domain::default_domain();
+    let place = EntityPlace::new(&domain, &class, id);
     let Json::Object(values) = values else {
         return Ok(Updated::Missing);
     };
@@ -246,7 +248,8 @@ pub async fn withdraw(world: &mut World, store: &Store, subject: &str) -> Result
     };
     outgoing.withdrawn = Deleted::Asked;
     let values = serde_json::Map::from_iter([("messageState".to_owned(), Json::Null)]);
-    let place = (&Domain::default_domain(), &*class, id);
+    let domain = Domain::default_domain();
+    let place = EntityPlace::new(&domain, &class, id);
     let withdrawn = store.entity_update(place, &values, Some(current.version)).await;
     outgoing.withdrawn = match withdrawn {
         Ok(Updated::Done(_)) => Deleted::Yes,
@@ -267,7 +270,8 @@ pub async fn withdraw(world: &mut World, store: &Store, subject: &str) -> Result
 /// When the store fails.
 pub async fn delete(store: &Store, id: EntityId) -> Result<Deleted> {
     let class = store.builtin(builtin::MESSAGES)?;
-    let place = (&Domain::default_domain(), &*class, id);
+    let domain = Domain::default_domain();
+    let place = EntityPlace::new(&domain, &class, id);
     match store.entity_delete(place, None).await {
         Ok(Updated::Done(_)) => Ok(Deleted::Yes),
         Ok(Updated::Missing | Updated::Stale { .. }) | Err(Error::Condition(Failed::Sending)) => {

@@ -272,7 +272,7 @@ impl Store {
                 self.records(domain, &class).tell(folder.id, &values).await?;
             }
         }
-        if !self.folders_create((domain, account), new).await? || !survey.is_whole {
+        if !self.folders_create(domain, account, new).await? || !survey.is_whole {
             return Ok(());
         }
         let there: HashSet<&str> =
@@ -291,7 +291,8 @@ impl Store {
     /// account exists. `false`: a client made a folder for one of these mailboxes meanwhile.
     async fn folders_create(
         &self,
-        (domain, account): (&Domain, AccountId),
+        domain: &Domain,
+        account: AccountId,
         new: Vec<Map<String, Json>>,
     ) -> Result<bool, Error> {
         let class = self.builtin(FOLDERS)?;
@@ -330,7 +331,8 @@ impl Store {
     pub async fn send_box_ensure(
         &self,
         domain: &Domain,
-        (account, address): (AccountId, &str),
+        account: AccountId,
+        address: &str,
         name: &str,
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;

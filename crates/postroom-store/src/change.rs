@@ -1,6 +1,7 @@
 //! Changes and deletions of entities, each only while the entity has the version that was read.
 
 use crate::database::Statement;
+use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
@@ -47,11 +48,10 @@ impl Store {
     /// that refers to nothing; [`Failed::Sending`] for a message that is being sent.
     pub async fn entity_update(
         &self,
-        (domain, class, id): (&Domain, &Class, EntityId),
+        place: EntityPlace<'_>,
         changes: &Map<String, Json>,
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
-        let place = (domain, class, id);
         self.entity_update_on(place, changes, if_version, SameLogin::Refused).await
     }
 
@@ -62,11 +62,12 @@ impl Store {
     /// As [`Self::entity_update`]; [`Failed::SameLogin`] where they may not, and would.
     pub async fn entity_update_on(
         &self,
-        (domain, class, id): (&Domain, &Class, EntityId),
+        place: EntityPlace<'_>,
         changes: &Map<String, Json>,
         if_version: Option<i64>,
         same_login: SameLogin,
     ) -> Result<Updated, Error> {
+        let EntityPlace { domain, class, id } = place;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);
@@ -138,9 +139,10 @@ impl Store {
     /// being sent.
     pub async fn entity_delete(
         &self,
-        (domain, class, id): (&Domain, &Class, EntityId),
+        place: EntityPlace<'_>,
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
+        let EntityPlace { domain, class, id } = place;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);

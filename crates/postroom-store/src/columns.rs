@@ -74,7 +74,8 @@ pub fn to_value(
     key: &MasterKey,
     class: &Class,
     id: EntityId,
-    (property, json): (&Property, &Json),
+    property: &Property,
+    json: &Json,
 ) -> Value {
     if json.is_null() {
         return Value::Null;

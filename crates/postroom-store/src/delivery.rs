@@ -60,6 +60,15 @@ pub struct Claimed {
     pub recipients: Vec<Json>,
 }
 
+/// When a delivery counts as due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueAt {
+    /// Now, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// The latest time to which an attempt can be postponed from now on.
+    pub latest_ms: i64,
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Settlement {
@@ -99,12 +108,13 @@ impl Store {
     pub async fn delivery_claim(
         &self,
         account: AccountId,
-        (now_ms, latest_ms): (i64, i64),
+        due: DueAt,
         limit: u32,
     ) -> Result<Vec<Claimed>, Error> {
         let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due'
             AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND NOT d.\"planned\"))
             AND m.\"messageState\" = 'sending'";
+        let DueAt { now_ms, latest_ms } = due;
         let values = vec![account.into(), now_ms.into(), latest_ms.into(), limit.into()];
         let due = self.deliveries(condition, values, "LIMIT $4").await?;
         let claim = |claimed: &Claimed| {
@@ -222,7 +232,7 @@ impl Store {
         if !matches!(settlement, Settlement::Sent { .. }) {
             queue.extend(self.newly_delivered(claimed.message, &claimed.recipients).await?);
         }
-        self.settle((&claimed.domain, claimed.message), &changes, queue).await?;
+        self.settle(&claimed.domain, claimed.message, &changes, queue).await?;
         Ok(settlement)
     }
 
@@ -235,7 +245,8 @@ impl Store {
         &self,
         domain: &Domain,
         message: MessageEntityId,
-        (code, reason): (&str, &str),
+        code: &str,
+        reason: &str,
     ) -> Result<(), Error> {
         let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
         let class = self.builtin(MESSAGES)?;
@@ -248,7 +259,7 @@ impl Store {
             changes.insert("recipients".to_owned(), Json::Array(recipients));
         }
         let queue = vec![queue::leave(message)];
-        self.settle((domain, message), &changes, queue).await
+        self.settle(domain, message, &changes, queue).await
     }
 
     /// Decides how a message ends. A message that may have reached a recipient never ends as
@@ -290,7 +301,8 @@ impl Store {
     /// Changes the message while it is `sending`, and the queue in the same transaction.
     pub(crate) async fn settle(
         &self,
-        (domain, message): (&Domain, MessageEntityId),
+        domain: &Domain,
+        message: MessageEntityId,
         changes: &Map<String, Json>,
         queue: Vec<Statement>,
     ) -> Result<(), Error> {

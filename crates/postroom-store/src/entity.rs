@@ -9,6 +9,7 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
+use crate::file::FileOwner;
 use crate::file::NewFile;
 use crate::integrity;
 use crate::login;
@@ -75,7 +76,7 @@ impl Store {
         class: &Class,
         new: Vec<NewEntity>,
     ) -> Result<Vec<Entity>, Error> {
-        let created = self.entity_create_on((domain, class), new, Terms::default()).await?;
+        let created = self.entity_create_on(domain, class, new, Terms::default()).await?;
         // Without a key nothing was created before.
         created.ok_or(Error::Damaged { what: "a key of a client" })
     }
@@ -87,7 +88,8 @@ impl Store {
     /// As [`Self::entity_create`]; [`Failed::SameLogin`] for a second account of one login.
     pub async fn entity_create_on(
         &self,
-        (domain, class): (&Domain, &Class),
+        domain: &Domain,
+        class: &Class,
         new: Vec<NewEntity>,
         Terms { once, same_login }: Terms<'_>,
     ) -> Result<Option<Vec<Entity>>, Error> {
@@ -115,7 +117,7 @@ impl Store {
         // were checked.
         let mut batch: Vec<_> =
             references.iter().map(|reference| reference.condition(domain)).collect();
-        batch.extend(once.map(|once| once::keep(self, (domain, class), once, &entities)));
+        batch.extend(once.map(|once| once::keep(self, domain, class, once, &entities)));
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
             batch.extend(integrity::one_account(domain, class, &entity));
@@ -123,9 +125,10 @@ impl Store {
             let mut counts = std::collections::HashMap::new();
             for new_file in files {
                 let position: &mut i64 = counts.entry(new_file.property.clone()).or_default();
-                let at = (new_file, *position);
+                let at = *position;
                 *position += 1;
-                batch.extend(file::insert(self, (domain, entity.id), at, None)?);
+                let owner = FileOwner { domain, entity: entity.id };
+                batch.extend(file::insert(self, owner, new_file, at, None)?);
             }
         }
         if same_login == SameLogin::Refused {
@@ -180,7 +183,7 @@ impl Store {
         class: &Class,
         query: &Query,
     ) -> Result<Vec<Entity>, Error> {
-        Ok(self.entity_part((domain, class), query, usize::MAX).await?.entities)
+        Ok(self.entity_part(domain, class, query, usize::MAX).await?.entities)
     }
 
     /// The first of those entities, as many as have `bytes_max` bytes and one more.
@@ -190,7 +193,8 @@ impl Store {
     /// When the store fails.
     pub async fn entity_part(
         &self,
-        (domain, class): (&Domain, &Class),
+        domain: &Domain,
+        class: &Class,
         query: &Query,
         bytes_max: usize,
     ) -> Result<ListPart, Error> {
@@ -230,13 +234,14 @@ impl Store {
         class: &Class,
         query: &Query,
     ) -> Result<u64, Error> {
-        self.count((domain, class), query.filter.as_ref(), "1=1").await
+        self.count(domain, class, query.filter.as_ref(), "1=1").await
     }
 
     /// How many entities a filter lets through that are also as the condition `also` says.
     pub(crate) async fn count(
         &self,
-        (domain, class): (&Domain, &Class),
+        domain: &Domain,
+        class: &Class,
         filter: Option<&Filter>,
         also: &'static str,
     ) -> Result<u64, Error> {

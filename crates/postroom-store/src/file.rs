@@ -171,11 +171,21 @@ impl FileRow {
 const SELECT: &str = "SELECT \"property\", \"name\", \"position\", \"media_type\", \"content_id\", \
     \"size\", \"blob\", \"offset\", \"length\", \"transfer_encoding\", \"charset\" FROM \"file\"";
 
+/// Whose file it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileOwner<'a> {
+    /// The tenant.
+    pub domain: &'a Domain,
+    /// The entity.
+    pub entity: EntityId,
+}
+
 /// The statements that keep a file. `original` is the blob of the original, for its parts.
 pub(crate) fn insert(
     store: &Store,
-    (domain, entity): (&Domain, EntityId),
-    (file, position): (NewFile, i64),
+    owner: FileOwner<'_>,
+    file: NewFile,
+    position: i64,
     original: Option<BlobId>,
 ) -> Result<Vec<Statement>, Error> {
     const SQL: &str = "INSERT INTO \"file\" (\"domain\", \"entity\", \"property\", \"name\", \
@@ -183,8 +193,8 @@ pub(crate) fn insert(
         \"transfer_encoding\", \"charset\") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)";
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let row = Statement::new(SQL)
-        .bind(domain.as_str())
-        .bind(entity)
+        .bind(owner.domain.as_str())
+        .bind(owner.entity)
         .bind(file.property)
         .bind(file.name)
         .bind(position)

@@ -2,8 +2,10 @@
 
 use crate::database::Room;
 use crate::database::Statement;
+use crate::entity_place::EntityPlace;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::file::FileOwner;
 use crate::file::FileRow;
 use crate::file::NewFile;
 use crate::file::former_of;
@@ -43,12 +45,13 @@ impl Store {
     /// a file that is not replaced, [`Failed::OtherFile`] where another one was seen.
     pub async fn file_add(
         &self,
-        (domain, class, entity): (&Domain, &Class, EntityId),
+        place: EntityPlace<'_>,
         files: Vec<NewFile>,
         replace: &Replace,
     ) -> Result<(), Error> {
+        let EntityPlace { domain, class, id: entity } = place;
         for _ in 0..ATTEMPTS {
-            let mut touch = self.touch((domain, class), entity).await?;
+            let mut touch = self.touch(place).await?;
             for file in files.iter().cloned() {
                 touch.check(&file.property)?;
                 let present = touch.files_of(self, &file.property).await?;
@@ -66,8 +69,8 @@ impl Store {
                     (_, None) => {}
                 }
                 let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
-                let at = (domain, entity);
-                touch.statements.extend(insert(self, at, (file, position), None)?);
+                let owner = FileOwner { domain, entity };
+                touch.statements.extend(insert(self, owner, file, position, None)?);
             }
             match touch.write(self, Room::Free).await {
                 // Somebody was faster: look again.
@@ -87,13 +90,13 @@ impl Store {
     /// [`Failed::OtherFile`].
     pub async fn file_delete(
         &self,
-        (domain, class, entity): (&Domain, &Class, EntityId),
+        place: EntityPlace<'_>,
         property: &str,
         name: &str,
         seen: Option<&str>,
     ) -> Result<bool, Error> {
         for _ in 0..ATTEMPTS {
-            let mut touch = self.touch((domain, class), entity).await?;
+            let mut touch = self.touch(place).await?;
             let present = touch.files_of(self, property).await?;
             let Some(file) = present.iter().find(|file| file.name == name) else {
                 return Ok(false);
@@ -102,7 +105,7 @@ impl Store {
                 return Err(Error::Condition(Failed::OtherFile));
             }
             touch.check(property)?;
-            touch.statements.extend(removal(entity, file)?);
+            touch.statements.extend(removal(place.id, file)?);
             match touch.write(self, Room::Reserve).await {
                 // Somebody was faster: look again.
                 Err(Error::Condition(Failed::Stale)) => {}
@@ -114,11 +117,8 @@ impl Store {
     }
 
     /// Begins to change files of an entity.
-    async fn touch<'a>(
-        &self,
-        (domain, class): (&'a Domain, &'a Class),
-        entity: EntityId,
-    ) -> Result<Touch<'a>, Error> {
+    async fn touch<'a>(&self, place: EntityPlace<'a>) -> Result<Touch<'a>, Error> {
+        let EntityPlace { domain, class, id: entity } = place;
         let current = self.entity_get(domain, class, entity).await?;
         let current = current.ok_or(Error::Condition(Failed::Stale))?;
         Ok(Touch { domain, class, current, former: Map::new(), statements: vec![] })

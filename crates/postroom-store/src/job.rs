@@ -155,7 +155,8 @@ impl Store {
     /// When the store fails.
     pub async fn job_create(
         &self,
-        (domain, class): (&Domain, &postroom_model::Class),
+        domain: &Domain,
+        class: &postroom_model::Class,
         filter: Option<(Filter, Json)>,
     ) -> Result<Job, Error> {
         let total = self.original_count(domain, class, filter.as_ref().map(|(f, _)| f)).await?;

@@ -57,6 +57,8 @@ mod blob;
 
 mod file;
 
+mod entity_place;
+
 mod file_change;
 
 mod once;
@@ -117,10 +119,12 @@ pub use clock::TimeAndChance;
 pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;
+pub use delivery::DueAt;
 pub use delivery::Settlement;
 pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;
+pub use entity_place::EntityPlace;
 pub use error::Error;
 pub use failed::Failed;
 pub use feed::FeedRow;
@@ -140,6 +144,7 @@ pub use key::random_token;
 pub use login::SameLogin;
 pub use login::Twin;
 pub use missed::Miss;
+pub use missed::MissedAt;
 pub use modifier::Bearer;
 pub use modifier::Modifier;
 pub use once::Before;
@@ -161,6 +166,7 @@ pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
 pub use record::EntityRow;
+pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
 pub use store::Store;
@@ -169,5 +175,6 @@ pub use surveyed::FolderMailbox;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
 pub use waiting::Stranded;
+pub use waiting::Wait;
 pub use waiting::Why;
 pub use work::Work;

@@ -42,6 +42,19 @@ pub struct Miss {
     pub values: Map<String, Json>,
 }
 
+/// Where messages could not be fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct MissedAt<'a> {
+    /// The tenant.
+    pub domain: &'a Domain,
+    /// The account.
+    pub account: AccountId,
+    /// The life of the mailbox.
+    pub life: Life,
+    /// Its UIDVALIDITY; 0 where the server has none.
+    pub uid_validity: u64,
+}
+
 impl Store {
     /// The receipt of a former life by its hash.
     async fn former_of(
@@ -65,11 +78,11 @@ impl Store {
     /// When the store fails.
     pub async fn receive_missed(
         &self,
-        (domain, account): (&Domain, AccountId),
-        (life, uid_validity): (Life, u64),
+        at: MissedAt<'_>,
         misses: &[Miss],
         delay_ms: impl Fn(u32) -> i64,
     ) -> Result<(), Error> {
+        let MissedAt { domain, account, life, uid_validity } = at;
         let class = self.builtin(MESSAGES)?;
         let ledger = self.ledger_part(life, range(misses.iter().map(|miss| miss.uid))).await?;
         let now_ms = self.clock().now_ms();

@@ -68,7 +68,8 @@ impl Store {
 /// The statement that keeps a key; it makes the batch fail when the key is there already.
 pub(crate) fn keep(
     store: &Store,
-    (domain, class): (&Domain, &Class),
+    domain: &Domain,
+    class: &Class,
     once: &Once,
     entities: &[Entity],
 ) -> Statement {
@@ -112,7 +113,7 @@ mod tests {
         let once = Once { key: "k".to_owned(), request: [7; 32] };
         let terms = Terms { once: Some(&once), ..Terms::default() };
         let new = vec![NewEntity { entity, files: vec![] }];
-        store.entity_create_on((&domain, &class), new, terms).await.unwrap();
+        store.entity_create_on(&domain, &class, new, terms).await.unwrap();
         for (hours, is_kept) in [(0, true), (24, true), (26, false)] {
             time.set(hours * HOUR_MS);
             // As long as it takes for the store to look what it throws away.

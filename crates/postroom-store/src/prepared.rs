@@ -8,6 +8,7 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
+use crate::file::FileOwner;
 use crate::file::NewFile;
 use crate::integrity::account_must_be;
 use crate::schema::SENDING;
@@ -143,7 +144,8 @@ impl Store {
         let (blob, chunks) = prepared.content.statements(self);
         batch.extend(chunks);
         let original = NewFile::original(size_bytes);
-        batch.extend(file::insert(self, (domain, message.id), (original, 0), Some(blob))?);
+        let owner = FileOwner { domain, entity: message.id };
+        batch.extend(file::insert(self, owner, original, 0, Some(blob))?);
         let row = Statement::new(PREPARE)
             .bind(message.id)
             .bind(domain.as_str())

@@ -6,6 +6,7 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
+use crate::file::FileOwner;
 use crate::file::NewFile;
 use crate::integrity::folder_must_be;
 use crate::origin::Life;
@@ -121,7 +122,7 @@ impl Store {
                 Some(_) => statements.extend(self.complete(&batch.domain, id, row).await?),
                 None => statements.extend(records.create(row)),
             }
-            statements.extend(self.received_files((&batch.domain, id), files, original)?);
+            statements.extend(self.received_files(&batch.domain, id, files, original)?);
         }
         match self.write(statements).await {
             Ok(_) => Ok(ReceiveOutcome::Done { stored, repeated }),
@@ -132,11 +133,12 @@ impl Store {
 
     fn received_files(
         &self,
-        (domain, message): (&Domain, MessageEntityId),
+        domain: &Domain,
+        message: MessageEntityId,
         files: Vec<NewFile>,
         original: Option<Content>,
     ) -> Result<Vec<Statement>, Error> {
-        let at = (domain, message.entity());
+        let owner = FileOwner { domain, entity: message.into() };
         let mut statements = vec![];
         let mut blob = None;
         if let Some(original) = original {
@@ -145,10 +147,10 @@ impl Store {
             statements.extend(chunks);
             blob = Some(id);
             let file = NewFile::original(size_bytes);
-            statements.extend(file::insert(self, at, (file, 0), blob)?);
+            statements.extend(file::insert(self, owner, file, 0, blob)?);
         }
         for (position, file) in (0..).zip(files) {
-            statements.extend(file::insert(self, at, (file, position), blob)?);
+            statements.extend(file::insert(self, owner, file, position, blob)?);
         }
         Ok(statements)
     }

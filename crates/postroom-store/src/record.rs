@@ -58,7 +58,7 @@ impl Store {
     pub fn entity_row(&self, class: &Class, entity: &Entity) -> EntityRow {
         let value = |property: &Property| {
             let json = entity.get(&property.name);
-            columns::to_value(&self.inner.key, class, entity.id, (property, json))
+            columns::to_value(&self.inner.key, class, entity.id, property, json)
         };
         let values = class.columns().map(value).collect();
         EntityRow { id: entity.id, version: entity.version, values }
@@ -207,14 +207,14 @@ impl Records<'_> {
                 continue;
             };
             let column = quoted(&property.name);
-            values.push(columns::to_value(key, self.class, current.id, (property, json)));
+            values.push(columns::to_value(key, self.class, current.id, property, json));
             set.push(format!("{column} = ${}", values.len() + BOUND));
             if property.write_only() {
                 continue;
             }
             let former = current.get(&property.name);
             if is_compared(property) {
-                values.push(columns::to_value(key, self.class, current.id, (property, former)));
+                values.push(columns::to_value(key, self.class, current.id, property, former));
                 let place = values.len() + BOUND;
                 is_so.push_str(&format!(" AND {column} IS NOT DISTINCT FROM ${place}"));
             }

@@ -8,6 +8,7 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
+use crate::file::FileOwner;
 use crate::file::FileRow;
 use crate::file::FileSource;
 use crate::file::NewContent;
@@ -54,6 +55,17 @@ pub enum Recorded {
 /// How many bytes of messages are read at once.
 const PART_BYTES: usize = 1 << 20;
 
+/// Which messages with an original come next.
+#[derive(Debug, Clone, Copy)]
+pub struct OriginalPage<'a> {
+    /// Those that it lets through; `None`: all.
+    pub filter: Option<&'a Filter>,
+    /// Those behind this id; `None`: from the first.
+    pub behind: Option<EntityId>,
+    /// How many at most.
+    pub limit: u32,
+}
+
 impl Store {
     /// How many received messages of a filter have their original here.
     ///
@@ -66,7 +78,7 @@ impl Store {
         class: &Class,
         filter: Option<&Filter>,
     ) -> Result<u64, Error> {
-        self.count((domain, class), filter, HAS_ORIGINAL).await
+        self.count(domain, class, filter, HAS_ORIGINAL).await
     }
 
     /// The next of those messages behind an id, at most `limit` and fewer if they are large, in the
@@ -77,11 +89,11 @@ impl Store {
     /// When the store fails.
     pub async fn original_list(
         &self,
-        (domain, class): (&Domain, &Class),
-        filter: Option<&Filter>,
-        behind: Option<EntityId>,
-        limit: u32,
+        domain: &Domain,
+        class: &Class,
+        page: OriginalPage<'_>,
     ) -> Result<Vec<Entity>, Error> {
+        let OriginalPage { filter, behind, limit } = page;
         let mut conditions = self.conditions(domain);
         let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
         let behind = conditions.bind(Value::Id(behind.unwrap_or(EntityId::nil())));
@@ -161,7 +173,8 @@ impl Store {
     /// When the store fails; then nothing of it is kept.
     pub async fn message_redecompose(
         &self,
-        (domain, class): (&Domain, &Class),
+        domain: &Domain,
+        class: &Class,
         again: Redecomposed,
         job: &Job,
     ) -> Result<Recorded, Error> {
@@ -179,8 +192,8 @@ impl Store {
                 }
             }
             for (position, file) in (0..).zip(derived) {
-                let at = (domain, current.id);
-                batch.extend(file::insert(self, at, (file, position), original)?);
+                let owner = FileOwner { domain, entity: current.id };
+                batch.extend(file::insert(self, owner, file, position, original)?);
             }
         }
         match self.write(batch).await {

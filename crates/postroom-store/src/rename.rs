@@ -19,7 +19,8 @@ impl Store {
         &self,
         domain: &Domain,
         folder: FolderId,
-        (mailbox, name): (&str, &str),
+        mailbox: &str,
+        name: &str,
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
         let Some(current) = self.entity_get(domain, &class, folder.into()).await? else {

@@ -37,6 +37,17 @@ pub struct Stranded {
     pub why: Why,
 }
 
+/// What due messages wait for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait<'a> {
+    /// Those that are due at this time, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// Until when they wait; `None`: nobody knows.
+    pub until: Option<Timestamp>,
+    /// Why, in words.
+    pub reason: &'a str,
+}
+
 /// Why a message is not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
@@ -155,8 +166,7 @@ impl Store {
     pub async fn delivery_wait(
         &self,
         account: AccountId,
-        (now_ms, until): (i64, Option<Timestamp>),
-        reason: &str,
+        wait: Wait<'_>,
         told: impl Fn(MessageEntityId, Option<&str>),
     ) -> Result<(), Error> {
         let sql = "SELECT d.\"domain\", d.\"message\", m.\"messageId\" FROM \"delivery\" d
@@ -164,6 +174,7 @@ impl Store {
             WHERE d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"due\" <= $2
               AND m.\"messageState\" = 'sending' AND COALESCE(m.\"errorText\", '') <> $3
             ORDER BY d.\"order\", d.\"message\" LIMIT $4";
+        let Wait { now_ms, until, reason } = wait;
         let waits = text(reason, "postponed", until);
         loop {
             let due = Statement::new(sql).bind(account).bind(now_ms).bind(reason).bind(AT_ONCE);
@@ -173,7 +184,7 @@ impl Store {
             }
             for row in rows {
                 let (domain, message) = place(&row)?;
-                self.settle((&domain, message), &waits, vec![]).await?;
+                self.settle(&domain, message, &waits, vec![]).await?;
                 told(message, row.text(2));
             }
         }
@@ -233,7 +244,7 @@ impl Store {
             Some(reason) => text(reason, DISABLED, None),
             None => text(None::<&str>, None::<&str>, None),
         };
-        self.settle((domain, message), &says, vec![]).await
+        self.settle(domain, message, &says, vec![]).await
     }
 }
 

@@ -8,6 +8,7 @@ use postroom_model::MessageEntityId;
 use postroom_model::ProfileId;
 use postroom_model::builtin;
 use postroom_store::Clock;
+use postroom_store::EntityPlace;
 use postroom_store::*;
 use secrecy::SecretString;
 use serde_json::Value as Json;
@@ -74,7 +75,7 @@ async fn message(store: &Store, subject: &str, bytes: &[u8]) -> EntityId {
 
 async fn delete(store: &Store, class: &str, id: EntityId) -> Result<Updated, Error> {
     let class = store.class(class).unwrap();
-    store.entity_delete((&domain(), &class, id), None).await
+    store.entity_delete(EntityPlace::new(&domain(), &class, id), None).await
 }
 
 async fn file_bytes(store: &Store, message: MessageEntityId) -> Result<Vec<u8>, Error> {
@@ -250,7 +251,7 @@ async fn rows_of_an_earlier_version_are_read_and_marked_when_they_change() {
     let read = store.entity_get(&domain(), &class, id).await.unwrap().unwrap();
     assert_eq!(read.get("messageId"), &json!("lost@rows.test"));
     let change = json!({"subject": "changed"}).as_object().unwrap().clone();
-    store.entity_update((&domain(), &class, id), &change, None).await.unwrap();
+    store.entity_update(EntityPlace::new(&domain(), &class, id), &change, None).await.unwrap();
     assert_eq!(store.entity_get(&domain(), &class, id).await.unwrap().unwrap().version, 2);
     store.close().await.unwrap();
     // Its mark is on the last page now.
@@ -271,7 +272,7 @@ async fn nothing_of_deleted_mail_stays_and_its_space_comes_back() {
     for seed in 0..12 {
         let id = message(&store, CANARY, &[noise(seed, 400_000), CANARY.into()].concat()).await;
         let change = json!({"subject": "changed"}).as_object().unwrap().clone();
-        store.entity_update((&domain(), &class, id), &change, None).await.unwrap();
+        store.entity_update(EntityPlace::new(&domain(), &class, id), &change, None).await.unwrap();
         ids.push(id);
     }
     store.close().await.unwrap();

@@ -10,6 +10,9 @@ use postroom_model::FolderId;
 use postroom_model::Query;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
+use postroom_store::DueAt;
+use postroom_store::EntityPlace;
+use postroom_store::MissedAt;
 use postroom_store::*;
 use secrecy::SecretString;
 use serde_json::Map;
@@ -96,7 +99,8 @@ impl History {
     }
 
     async fn change(&mut self, class: &str, id: EntityId, values: Json) {
-        let place = (&self.domain, &*self.class(class), id);
+        let class = self.class(class);
+        let place = EntityPlace::new(&self.domain, &class, id);
         let changed = self.client.entity_update(place, &object(values), None).await;
         // Not all of what is tried may be.
         let may_fail = matches!(&changed, Err(Error::Condition(Failed::Invalid { .. })));
@@ -105,7 +109,8 @@ impl History {
 
     async fn delete(&mut self, class: &str, id: EntityId) {
         let class = self.class(class);
-        let gone = self.client.entity_delete((&self.domain, &class, id), None).await;
+        let gone =
+            self.client.entity_delete(EntityPlace::new(&self.domain, &class, id), None).await;
         let may_fail =
             matches!(&gone, Err(Error::Condition(Failed::InUse { .. } | Failed::Sending)));
         assert!(gone.is_ok() || may_fail, "{gone:?}");
@@ -160,7 +165,7 @@ impl History {
             6 => {
                 if let Some(message) = self.any(builtin::MESSAGES).await {
                     let (class, file) = (self.class(builtin::MESSAGES), self.file());
-                    let place = (&self.domain, &*class, message.id);
+                    let place = EntityPlace::new(&self.domain, &class, message.id);
                     let changed = match number % 3 {
                         0 => {
                             self.client.file_delete(place, "file", &file.name, None).await.map(drop)
@@ -203,7 +208,8 @@ impl History {
             (1, _) => engine
                 .send_box_ensure(
                     &domain,
-                    (AccountId::of(account.id), &address),
+                    AccountId::of(account.id),
+                    &address,
                     "Virtual_System_Send_Box",
                 )
                 .await
@@ -238,10 +244,7 @@ impl History {
             }
             (6, Some(folder)) => {
                 let name = format!("renamed{number}");
-                engine
-                    .folder_follow(&domain, FolderId::of(folder.id), (&name, &name))
-                    .await
-                    .unwrap();
+                engine.folder_follow(&domain, FolderId::of(folder.id), &name, &name).await.unwrap();
             }
             (7, Some(folder)) => self.receive(FolderId::of(folder.id)).await,
             (_, Some(folder)) => {
@@ -304,7 +307,11 @@ impl History {
         if !engine.delivery_prepare(&self.domain, &message, prepared).await.unwrap() {
             return;
         }
-        for claimed in engine.delivery_claim(account, (i64::MAX, i64::MAX), 100).await.unwrap() {
+        for claimed in engine
+            .delivery_claim(account, DueAt { now_ms: i64::MAX, latest_ms: i64::MAX }, 100)
+            .await
+            .unwrap()
+        {
             let reason = "so".to_owned();
             let settlement = match self.below(3) {
                 0 => Settlement::Sent { at: Timestamp::from_ms(5) },
@@ -320,8 +327,8 @@ impl History {
         let (uid, code) = (self.uid, "too_big".to_owned());
         self.uid += 1;
         let miss = Miss { uid, code, forever: true, ..Miss::default() };
-        let at = (&self.domain, account);
-        self.engine.receive_missed(at, (life, 1), &[miss], |_| 0).await.unwrap();
+        let at = MissedAt { domain: &self.domain, account, life, uid_validity: 1 };
+        self.engine.receive_missed(at, &[miss], |_| 0).await.unwrap();
     }
 
     /// All entities as they are, with their files.
@@ -453,9 +460,13 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
         let (one, two, three, four, five) = tokio::join!(
             history.engine.folder_report(domain, FolderId::of(folder.id), &a),
             history.engine.folder_report(domain, FolderId::of(folder.id), &b),
-            history.client.entity_update((domain, &class, folder.id), &values, None),
+            history.client.entity_update(
+                EntityPlace::new(domain, &class, folder.id),
+                &values,
+                None
+            ),
             history.engine.life_begin(FolderId::of(folder.id), begun),
-            history.engine.folder_follow(domain, FolderId::of(folder.id), (&name, &name)),
+            history.engine.folder_follow(domain, FolderId::of(folder.id), &name, &name),
         );
         one.and(two).unwrap();
         three.map(drop).and(four.map(drop)).and(five).unwrap();

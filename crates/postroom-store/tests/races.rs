@@ -10,6 +10,9 @@ use postroom_model::FolderId;
 use postroom_model::ProfileId;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
+use postroom_store::DueAt;
+use postroom_store::EntityPlace;
+use postroom_store::OriginalPage;
 use postroom_store::*;
 use secrecy::SecretString;
 use serde_json::Map;
@@ -88,14 +91,15 @@ impl Track {
         version: Option<i64>,
     ) -> Result<bool, Error> {
         let class = self.store.class(class).unwrap();
-        let place = (&self.domain, class.as_ref(), id);
+        let place = EntityPlace::new(&self.domain, class.as_ref(), id);
         let updated = self.store.entity_update(place, &object(values), version).await?;
         Ok(matches!(updated, Updated::Done(_)))
     }
 
     async fn delete(&self, class: &str, id: EntityId) -> Result<bool, Error> {
         let class = self.store.class(class).unwrap();
-        let gone = self.store.entity_delete((&self.domain, &class, id), None).await?;
+        let gone =
+            self.store.entity_delete(EntityPlace::new(&self.domain, &class, id), None).await?;
         Ok(matches!(gone, Updated::Done(_)))
     }
 
@@ -129,7 +133,9 @@ impl Track {
     /// Sends what is due, as a sender does; whether something was sent.
     async fn send(&self, account: AccountId) -> Result<bool, Error> {
         let mut sent = false;
-        for mut claimed in self.store.delivery_claim(account, (1, i64::MAX), 9).await? {
+        for mut claimed in
+            self.store.delivery_claim(account, DueAt { now_ms: 1, latest_ms: i64::MAX }, 9).await?
+        {
             if !self.store.delivery_dot_sent(claimed.message).await? {
                 self.store.delivery_release(claimed.message).await?;
                 continue;
@@ -274,8 +280,11 @@ async fn a_folder_has_its_account() {
         all.extend(racers(2, |_| {
             let track = Arc::clone(&track);
             async move {
-                let who = (account, "a@b.test");
-                track.store.send_box_ensure(&track.domain, who, "box").await.map(|()| true)
+                track
+                    .store
+                    .send_box_ensure(&track.domain, account, "a@b.test", "box")
+                    .await
+                    .map(|()| true)
             }
         }));
         all.extend(racers(2, |_| {
@@ -318,8 +327,11 @@ async fn a_mailbox_has_one_folder() {
         all.extend(racers(2, |_| {
             let track = Arc::clone(&track);
             async move {
-                let who = (account, "a@b.test");
-                track.store.send_box_ensure(&track.domain, who, "box").await.map(|()| false)
+                track
+                    .store
+                    .send_box_ensure(&track.domain, account, "a@b.test", "box")
+                    .await
+                    .map(|()| false)
             }
         }));
         all.extend(racers(2, |_| {
@@ -402,8 +414,8 @@ async fn what_a_key_creates_is_created_once() {
                 );
                 let new = vec![NewEntity { entity, files: vec![] }];
                 let terms = Terms { once: Some(&once), ..Terms::default() };
-                let place = (&track.domain, class.as_ref());
-                Ok(track.store.entity_create_on(place, new, terms).await?.is_some())
+                let (domain, class) = (&track.domain, class.as_ref());
+                Ok(track.store.entity_create_on(domain, class, new, terms).await?.is_some())
             }
         });
         let done = race(round, all).await;
@@ -439,7 +451,7 @@ async fn what_is_sent_is_what_the_message_was() {
             let track = Arc::clone(&track);
             async move {
                 let class = track.store.class(builtin::MESSAGES).unwrap();
-                let place = (&track.domain, class.as_ref(), id);
+                let place = EntityPlace::new(&track.domain, class.as_ref(), id);
                 track.store.file_add(place, vec![file(at)], &Replace::Any).await.map(|()| true)
             }
         }));
@@ -575,8 +587,9 @@ async fn a_job_that_was_taken_away_changes_nothing() {
     assert!(track.receive(folder, 1).await.unwrap());
     let class = track.store.class(builtin::MESSAGES).unwrap();
     for round in 0..ROUNDS {
-        let job = track.store.job_create((&track.domain, &class), None).await.unwrap();
-        let message = track.store.original_list((&track.domain, &class), None, None, 9).await;
+        let job = track.store.job_create(&track.domain, &class, None).await.unwrap();
+        let page = OriginalPage { filter: None, behind: None, limit: 9 };
+        let message = track.store.original_list(&track.domain, &class, page).await;
         let message = message.unwrap().remove(0);
         let mut all = racers(6, |at| {
             let (track, job, message) = (Arc::clone(&track), job.clone(), message.clone());
@@ -584,8 +597,8 @@ async fn a_job_that_was_taken_away_changes_nothing() {
             async move {
                 let changes = object(json!({"preview": format!("{round}-{at}")}));
                 let again = Redecomposed { message, changes, files: None };
-                let place = (&track.domain, class.as_ref());
-                let recorded = track.store.message_redecompose(place, again, &job).await?;
+                let (domain, class) = (&track.domain, class.as_ref());
+                let recorded = track.store.message_redecompose(domain, class, again, &job).await?;
                 Ok(recorded == Recorded::Done)
             }
         });
@@ -601,8 +614,8 @@ async fn a_job_that_was_taken_away_changes_nothing() {
         assert_eq!(now.version, message.version + i64::try_from(changed).unwrap());
         let late = object(json!({"preview": "late"}));
         let again = Redecomposed { message: now.clone(), changes: late, files: None };
-        let place = (&track.domain, class.as_ref());
-        let late = track.store.message_redecompose(place, again, &job).await.unwrap();
+        let (domain, class) = (&track.domain, class.as_ref());
+        let late = track.store.message_redecompose(domain, class, again, &job).await.unwrap();
         assert_eq!(late, Recorded::JobGone);
         assert_eq!(track.get(builtin::MESSAGES, message.id).await, Some(now));
     }
@@ -619,7 +632,7 @@ async fn of_changes_of_one_content_one_is_made() {
             let (track, seen) = (Arc::clone(&track), seen.clone());
             async move {
                 let class = track.store.class(builtin::MESSAGES).unwrap();
-                let place = (&track.domain, class.as_ref(), id);
+                let place = EntityPlace::new(&track.domain, class.as_ref(), id);
                 let html = NewFile { property: "html".to_owned(), ..file(at) };
                 let replace = Replace::Seen(seen.clone());
                 match (at % 2, &seen) {

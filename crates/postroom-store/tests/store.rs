@@ -14,6 +14,9 @@ use postroom_model::builtin;
 use postroom_model::filter;
 use postroom_model::parse_order;
 use postroom_store::Clock;
+use postroom_store::DueAt;
+use postroom_store::EntityPlace;
+use postroom_store::MissedAt;
 use postroom_store::*;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
@@ -248,7 +251,7 @@ async fn a_stale_version_changes_nothing() {
     let fixture = fixture().await;
     let class = fixture.class(builtin::PROFILES);
     let id = fixture.create(builtin::PROFILES, json!({"name": "p"})).await.id;
-    let at = (&fixture.domain, &*class, id);
+    let at = EntityPlace::new(&fixture.domain, &class, id);
     let name = |name: &str| json!({"name": name}).as_object().unwrap().clone();
     let first = fixture.store.entity_update(at, &name("q"), Some(1)).await.unwrap();
     assert!(matches!(first, Updated::Done(entity) if entity.version == 2));
@@ -269,7 +272,7 @@ async fn of_many_changes_at_once_none_is_lost() {
         let (store, domain, class) = (fixture.store.clone(), fixture.domain.clone(), class.clone());
         tokio::spawn(async move {
             let value = json!({"imapPort": at + 1}).as_object().unwrap().clone();
-            store.entity_update((&domain, &class, id), &value, None).await.unwrap()
+            store.entity_update(EntityPlace::new(&domain, &class, id), &value, None).await.unwrap()
         })
     });
     for change in changes.collect::<Vec<_>>() {
@@ -295,12 +298,19 @@ async fn references_must_exist_and_are_protected() {
     let profile =
         fixture.get(builtin::ACCOUNTS, account.into()).await.reference("profile_id").unwrap();
     let profiles = fixture.class(builtin::PROFILES);
-    let used = fixture.store.entity_delete((&fixture.domain, &profiles, profile), None).await;
+    let used = fixture
+        .store
+        .entity_delete(EntityPlace::new(&fixture.domain, &profiles, profile), None)
+        .await;
     assert!(
         matches!(used, Err(Error::Condition(Failed::InUse { by })) if by == "the account a@b.test")
     );
 
-    fixture.store.entity_delete((&fixture.domain, &class, account.into()), None).await.unwrap();
+    fixture
+        .store
+        .entity_delete(EntityPlace::new(&fixture.domain, &class, account.into()), None)
+        .await
+        .unwrap();
     assert!(fixture.store.account_list().await.unwrap().is_empty());
     assert!(
         fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap().recorded.is_empty()
@@ -318,7 +328,11 @@ async fn another_domain_sees_nothing() {
     let other = Domain::new("other").unwrap();
     assert_eq!(fixture.store.entity_get(&other, &class, id).await.unwrap(), None);
     let change = json!({"name": "q"}).as_object().unwrap().clone();
-    let changed = fixture.store.entity_update((&other, &class, id), &change, None).await.unwrap();
+    let changed = fixture
+        .store
+        .entity_update(EntityPlace::new(&other, &class, id), &change, None)
+        .await
+        .unwrap();
     assert_eq!(changed, Updated::Missing);
     let all = fixture.store.entity_list(&other, &class, &Query::default()).await.unwrap();
     assert!(all.is_empty());
@@ -341,7 +355,7 @@ async fn a_uid_is_recorded_once_with_its_files() {
     let part = fixture.store.file_list(&fixture.domain, id, "file").await.unwrap();
     assert_eq!(fixture.read(&part[0]).await, b"xx");
     let class = fixture.class(builtin::MESSAGES);
-    let at = (&fixture.domain, &*class, id);
+    let at = EntityPlace::new(&fixture.domain, &class, id);
     let kept = fixture.store.file_delete(at, "file", "a.txt", None).await;
     assert!(
         matches!(kept, Err(Error::Condition(Failed::ReadOnly { .. }))),
@@ -393,15 +407,16 @@ async fn what_could_not_be_had_is_pending_until_it_is() {
         Miss { uid, reason, code, forever, ..Miss::default() }
     };
     let misses = [miss(4, false), miss(5, true)];
-    let who = (&fixture.domain, account);
+    let who =
+        |life, uid_validity| MissedAt { domain: &fixture.domain, account, life, uid_validity };
     fixture
         .store
-        .receive_missed(who, (Life { folder, generation: 7 }, 7), &misses, |_| 60_000)
+        .receive_missed(who(Life { folder, generation: 7 }, 7), &misses, |_| 60_000)
         .await
         .unwrap();
     fixture
         .store
-        .receive_missed(who, (Life { folder, generation: 7 }, 7), &misses[..1], |_| 60_000)
+        .receive_missed(who(Life { folder, generation: 7 }, 7), &misses[..1], |_| 60_000)
         .await
         .unwrap();
     let ledger = fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap();
@@ -438,8 +453,9 @@ async fn a_new_life_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
     fixture.receive(folder, first.generation, vec![fixture.received(1, b"one")]).await;
     let (reason, code) = ("NIL".to_owned(), "not_given".to_owned());
     let miss = Miss { uid: 2, reason, code, ..Miss::default() };
-    let who = (&fixture.domain, account);
-    store.receive_missed(who, (first, 1), &[miss], |_| 60_000).await.unwrap();
+    let who =
+        |life, uid_validity| MissedAt { domain: &fixture.domain, account, life, uid_validity };
+    store.receive_missed(who(first, 1), &[miss], |_| 60_000).await.unwrap();
     assert_eq!(store.wish_list(first, 0, 10).await.unwrap(), [(1, Wish::Delete)]);
     let second = store.life_begin(folder, begin(1_764_000_999_999)).await.unwrap();
     let back = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();
@@ -476,7 +492,7 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
         content: NewContent::Own(writer.finish()),
     };
     let class = fixture.class(builtin::MESSAGES);
-    let at = (&fixture.domain, &*class, id);
+    let at = EntityPlace::new(&fixture.domain, &class, id);
     fixture.store.file_add(at, vec![file.clone()], &Replace::Nothing).await.unwrap();
     let twice = fixture.store.file_add(at, vec![file], &Replace::Nothing).await;
     assert!(matches!(twice, Err(Error::Condition(Failed::Exists { .. }))));
@@ -533,15 +549,31 @@ async fn a_delivery_goes_from_due_to_sent() {
         fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap().is_empty()
     );
     assert!(
-        fixture.store.delivery_claim(account, (4, 9_000), 9).await.unwrap().is_empty(),
+        fixture
+            .store
+            .delivery_claim(account, DueAt { now_ms: 4, latest_ms: 9_000 }, 9)
+            .await
+            .unwrap()
+            .is_empty(),
         "not due yet"
     );
-    let mut claimed = fixture.store.delivery_claim(account, (5, 9_000), 9).await.unwrap();
+    let mut claimed = fixture
+        .store
+        .delivery_claim(account, DueAt { now_ms: 5, latest_ms: 9_000 }, 9)
+        .await
+        .unwrap();
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
-    assert!(fixture.store.delivery_claim(account, (5, 9_000), 9).await.unwrap().is_empty());
+    assert!(
+        fixture
+            .store
+            .delivery_claim(account, DueAt { now_ms: 5, latest_ms: 9_000 }, 9)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 
     let class = fixture.class(builtin::MESSAGES);
-    let at = (&fixture.domain, &*class, message.id);
+    let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let change = json!({"subject": "t"}).as_object().unwrap().clone();
     let busy = fixture.store.entity_update(at, &change, None).await;
     assert!(
@@ -554,7 +586,11 @@ async fn a_delivery_goes_from_due_to_sent() {
     let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
-    claimed = fixture.store.delivery_claim(account, (50, 9_000), 9).await.unwrap();
+    claimed = fixture
+        .store
+        .delivery_claim(account, DueAt { now_ms: 50, latest_ms: 9_000 }, 9)
+        .await
+        .unwrap();
     assert_eq!(claimed[0].attempts, 2);
     assert!(fixture.store.delivery_dot_sent(MessageEntityId::of(message.id)).await.unwrap());
     let sent = Settlement::Sent { at: Timestamp::from_ms(60) };
@@ -573,19 +609,33 @@ async fn a_message_that_was_changed_or_withdrawn_is_not_sent_as_it_was() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     let class = fixture.class(builtin::MESSAGES);
-    let at = (&fixture.domain, &*class, message.id);
+    let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let change = |json: Json| json.as_object().unwrap().clone();
     fixture.store.entity_update(at, &change(json!({"subject": "t"})), None).await.unwrap();
     assert!(!fixture.prepare(account, &message).await, "composed from an older version");
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
     fixture.store.entity_update(at, &change(json!({"subject": "u"})), None).await.unwrap();
-    assert!(fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap().is_empty());
+    assert!(
+        fixture
+            .store
+            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let again = fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap();
     assert_eq!(again.len(), 1, "it is composed anew");
     assert!(fixture.prepare(account, &again[0]).await);
     fixture.store.entity_update(at, &change(json!({"messageState": null})), None).await.unwrap();
-    assert!(fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap().is_empty());
+    assert!(
+        fixture
+            .store
+            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -597,13 +647,21 @@ async fn a_restart_makes_claims_due_again_and_dots_doubtful() {
         let message = fixture.outgoing(account, subject).await;
         assert!(fixture.prepare(account, &message).await);
     }
-    let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    let claimed = fixture
+        .store
+        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
+        .await
+        .unwrap();
     fixture.store.delivery_dot_sent(claimed[1].message).await.unwrap();
     fixture.store.delivery_recover(Some(account)).await.unwrap();
     let doubtful = fixture.store.delivery_in_doubt(account).await.unwrap();
     assert_eq!(doubtful.len(), 1);
     assert_eq!(doubtful[0].message, claimed[1].message);
-    let due = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    let due = fixture
+        .store
+        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
+        .await
+        .unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].message, claimed[0].message);
 }
@@ -614,12 +672,16 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
-    let mut claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    let mut claimed = fixture
+        .store
+        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
+        .await
+        .unwrap();
     claimed[0].recipients = vec![json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
     let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
-    let at = (&fixture.domain, &*class, message.id);
+    let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let change = |json: Json| json.as_object().unwrap().clone();
     fixture.store.entity_update(at, &change(json!({"messageType": "text"})), None).await.unwrap();
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
@@ -628,7 +690,11 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), None);
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture.store.delivery_claim(account, (60, 9_000), 9).await.unwrap();
+    let claimed = fixture
+        .store
+        .delivery_claim(account, DueAt { now_ms: 60, latest_ms: 9_000 }, 9)
+        .await
+        .unwrap();
     assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (2, 40));
     assert_eq!(claimed[0].recipients[0]["state"], "sent");
     let delivered =
@@ -642,11 +708,15 @@ async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    let claimed = fixture
+        .store
+        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
+        .await
+        .unwrap();
     let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
-    let at = (&fixture.domain, &*class, message.id);
+    let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let change = |json: Json| json.as_object().unwrap().clone();
     let withdrawn = change(json!({"messageState": null}));
     fixture.store.entity_update(at, &withdrawn, None).await.unwrap();
@@ -656,7 +726,11 @@ async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
     fixture.store.entity_update(at, &again, None).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap();
+    let claimed = fixture
+        .store
+        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
+        .await
+        .unwrap();
     assert_eq!(claimed[0].attempts, 1);
 }
 
@@ -666,12 +740,28 @@ async fn a_clock_that_was_set_back_delays_nothing_for_long() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+    let claimed =
+        fixture.store.delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9).await.unwrap();
     let later = later(5_000);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
-    assert_eq!(fixture.store.delivery_claim(account, (9, 9_000), 9).await.unwrap(), []);
+    assert_eq!(
+        fixture
+            .store
+            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
+            .await
+            .unwrap(),
+        []
+    );
     assert_eq!(fixture.store.delivery_next_due(account, 90).await.unwrap(), Some(0));
-    assert_eq!(fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap().len(), 1);
+    assert_eq!(
+        fixture
+            .store
+            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -680,22 +770,23 @@ async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+    let claimed =
+        fixture.store.delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9).await.unwrap();
     fixture.store.delivery_settle(&claimed[0], &later(50)).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
-    let at = (&fixture.domain, &*class, message.id);
+    let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let in_two_days = Clock::system().now_ms() + 2 * 86_400_000;
     let moved = json!({"dateTime": Timestamp::from_ms(in_two_days).to_string()});
     fixture.store.entity_update(at, moved.as_object().unwrap(), None).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare_for(account, &message, in_two_days).await);
-    let now = (100, 200);
+    let now = DueAt { now_ms: 100, latest_ms: 200 };
     assert_eq!(fixture.store.delivery_claim(account, now, 9).await.unwrap(), []);
     assert_eq!(fixture.store.delivery_next_due(account, 200).await.unwrap(), Some(in_two_days));
     fixture.store.delivery_hasten(account, 100).await.unwrap();
     assert_eq!(fixture.store.delivery_claim(account, now, 9).await.unwrap(), []);
     // Its time has come once: from then on its times are our own.
-    let due = (in_two_days, in_two_days + 90);
+    let due = DueAt { now_ms: in_two_days, latest_ms: in_two_days + 90 };
     let claimed = fixture.store.delivery_claim(account, due, 9).await.unwrap();
     assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (2, 0));
     fixture.store.delivery_settle(&claimed[0], &later(in_two_days + 50)).await.unwrap();
@@ -714,18 +805,26 @@ async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
     for code in ["refused", "gave_up", "invalid"] {
         let message = fixture.outgoing(account, code).await;
         assert!(fixture.prepare(account, &message).await);
-        let mut claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+        let mut claimed = fixture
+            .store
+            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9)
+            .await
+            .unwrap();
         claimed[0].recipients = vec![row("uncertain")];
         fixture.store.delivery_settle(&claimed[0], &later(5)).await.unwrap();
         if code == "invalid" {
             let why = ("invalid", "x");
             fixture
                 .store
-                .delivery_refuse(&fixture.domain, MessageEntityId::of(message.id), why)
+                .delivery_refuse(&fixture.domain, MessageEntityId::of(message.id), why.0, why.1)
                 .await
                 .unwrap();
         } else {
-            let mut claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+            let mut claimed = fixture
+                .store
+                .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9)
+                .await
+                .unwrap();
             claimed[0].recipients = vec![row("refused")];
             fixture.store.delivery_settle(&claimed[0], &error(code)).await.unwrap();
         }
@@ -736,7 +835,8 @@ async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
     // Without a doubt, each recipient says how it ended.
     let message = fixture.outgoing(account, "plain").await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+    let claimed =
+        fixture.store.delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9).await.unwrap();
     fixture.store.delivery_settle(&claimed[0], &error("refused")).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("errorCode"), Some("refused"));
@@ -751,7 +851,11 @@ async fn an_attempt_that_does_not_count_is_not_counted() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     for waited_ms in [0, 40] {
-        let claimed = fixture.store.delivery_claim(account, (9, 90), 9).await.unwrap();
+        let claimed = fixture
+            .store
+            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9)
+            .await
+            .unwrap();
         assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (1, waited_ms));
         let reason = "421".to_owned();
         let limit = Settlement::Later { next_attempt_ms: 5, reason, waits_ms: 40, counts: false };
@@ -779,9 +883,9 @@ async fn messages_of_accounts_that_are_gone_or_disabled_are_found() {
         fixture.get(builtin::ACCOUNTS, account.into()).await.reference("profile_id").unwrap();
     let profiles = fixture.class(builtin::PROFILES);
     let host = json!({"smtpHost": "b.test"}).as_object().unwrap().clone();
-    let at = (&fixture.domain, &*profiles, profile);
+    let at = EntityPlace::new(&fixture.domain, &profiles, profile);
     fixture.store.entity_update(at, &host, None).await.unwrap();
-    let at = (&fixture.domain, &*accounts, account.into());
+    let at = EntityPlace::new(&fixture.domain, &accounts, account.into());
     let mut enabled = json!({"enabled": true}).as_object().unwrap().clone();
     fixture.store.entity_update(at, &enabled, None).await.unwrap();
     assert_eq!(why().await, []);
@@ -876,7 +980,7 @@ async fn a_survey_makes_folders_and_says_which_are_gone() {
     assert_eq!((named.len(), named[0].id), (1, made.id));
     let owner = (account, "a@b.test");
     for _ in 0..2 {
-        fixture.store.send_box_ensure(&fixture.domain, owner, "Box").await.unwrap();
+        fixture.store.send_box_ensure(&fixture.domain, owner.0, owner.1, "Box").await.unwrap();
     }
     let row = fixture.store.account_list().await.unwrap().remove(0);
     let boxes: Vec<_> = row.folders.iter().filter(|f| f.text("mode") == Some("sendOnly")).collect();
@@ -962,7 +1066,7 @@ async fn an_older_schema_is_brought_forward() {
     assert_eq!((feed.len(), &feed[0].modifier), (1, &None), "nobody noted who it was");
     let messages = store.class(builtin::MESSAGES).unwrap();
     assert!(store.entity_list(&domain, &messages, &Query::default()).await.unwrap().is_empty());
-    let job = store.job_create((&domain, &messages), None).await.unwrap();
+    let job = store.job_create(&domain, &messages, None).await.unwrap();
     assert_eq!(store.job_next().await.unwrap(), Some(job));
 }
 
@@ -981,12 +1085,13 @@ async fn a_message_without_its_account_is_not_set_to_be_sent_and_an_html_is_one(
     let change = |values: Json| {
         let (store, domain, class) = (&fixture.store, &fixture.domain, &class);
         let values = values.as_object().unwrap().clone();
-        async move { store.entity_update((domain, class, draft), &values, None).await }
+        async move { store.entity_update(EntityPlace::new(domain, class, draft), &values, None).await }
     };
     let moved = json!({"folder_id": folder.to_string(), "account_id": other.to_string()});
     let refused = change(moved).await;
     assert!(matches!(refused, Err(Error::Condition(Failed::OtherAccount))), "{refused:?}");
-    let at = (&fixture.domain, &*fixture.class(builtin::ACCOUNTS), account.into());
+    let accounts = fixture.class(builtin::ACCOUNTS);
+    let at = EntityPlace::new(&fixture.domain, &accounts, account.into());
     fixture.store.entity_delete(at, None).await.unwrap();
     let refused = change(json!({"messageState": "sending"})).await;
     let property = "account_id".to_owned();

@@ -57,7 +57,7 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let job = store.job_create((&Domain::default_domain(), class.as_ref()), filter).await?;
+    let job = store.job_create(&Domain::default_domain(), class.as_ref(), filter).await?;
     say(&format!("{} messages have their original here", job.total));
     // No connection is made, so no certificate needs to be trusted.
     let dialer = Dialer::new(&Trust { system: false, extra_ca_pem: vec![] })?;

@@ -167,7 +167,7 @@ async fn a_draft_is_sent_withdrawn_and_sent_again() {
     patch(json!({"messageState": "sending"}), 200).await;
     let domain = postroom_model::Domain::default_domain();
     let id = path.rsplit('/').next().unwrap().parse().unwrap();
-    server.store.delivery_refuse(&domain, id, ("refused", "550 no")).await.unwrap();
+    server.store.delivery_refuse(&domain, id, "refused", "550 no").await.unwrap();
     let failed = server.get(&path).await.expect(200);
     assert_eq!(
         (&failed["messageState"], &failed["errorText"]),

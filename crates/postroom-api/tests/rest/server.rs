@@ -14,6 +14,7 @@ use postroom_store::Content;
 use postroom_store::Life;
 use postroom_store::MasterKey;
 use postroom_store::Miss;
+use postroom_store::MissedAt;
 use postroom_store::NewContent;
 use postroom_store::NewFile;
 use postroom_store::ReceiveBatch;
@@ -245,8 +246,9 @@ impl Server {
             ..Miss::default()
         };
         let misses: Vec<_> = (10..).zip(sizes).map(miss).collect();
-        let who = (&Domain::default_domain(), account);
-        self.store.receive_missed(who, (life, 1), &misses, |_| 0).await.unwrap();
+        let domain = &Domain::default_domain();
+        let at = MissedAt { domain, account, life, uid_validity: 1 };
+        self.store.receive_missed(at, &misses, |_| 0).await.unwrap();
         let path = "email/Messages?errorCode=too_big&order=uid";
         let found = self.get(path).await.expect(200);
         std::array::from_fn(|at| found[at]["id"].as_str().unwrap().to_owned())

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Miss;
+use postroom_store::MissedAt;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
 use postroom_store::ReceivedMessage;
@@ -179,8 +180,9 @@ pub(crate) async fn record_missed(
     let delay = |attempts: u32| backoff::delay(clock, attempts, first, RETRY_LONGEST);
     let delay_ms = |attempts: u32| backoff::ms(delay(attempts));
     let misses: Vec<_> = missed.iter().map(miss).collect();
-    let (who, at) = ((&account.domain, account.id), (news.life, news.uid_validity));
-    shared.store.receive_missed(who, at, &misses, delay_ms).await?;
+    let (domain, uid_validity) = (&account.domain, news.uid_validity);
+    let at = MissedAt { domain, account: account.id, life: news.life, uid_validity };
+    shared.store.receive_missed(at, &misses, delay_ms).await?;
     for miss in &misses {
         journal::missed(account, folder, miss);
     }

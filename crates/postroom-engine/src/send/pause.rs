@@ -8,6 +8,7 @@ use crate::report::chain;
 use crate::report::needs_a_person;
 use crate::shared::Shared;
 use postroom_model::Timestamp;
+use postroom_store::Wait;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -64,7 +65,8 @@ impl Pause {
         let left = self.until.saturating_duration_since(Instant::now());
         let until = Timestamp::from_ms(now_ms.saturating_add(backoff::ms(left)));
         let until = (!self.needs_a_person).then_some(until);
+        let wait = Wait { now_ms, until, reason: &self.reason };
         let told = journal::waiting(account, &self.reason);
-        Ok(shared.store.delivery_wait(account.id, (now_ms, until), &self.reason, told).await?)
+        Ok(shared.store.delivery_wait(account.id, wait, told).await?)
     }
 }

@@ -62,16 +62,13 @@ pub(crate) async fn prepare_page(shared: &Shared, account: &Account) -> Result<b
         match prepare(shared, account, &message).await {
             Ok(()) => {}
             Err(Error::Compose(reason)) => {
-                refuse(shared, account, &message, ("invalid", &reason)).await?;
+                refuse(shared, account, &message, "invalid", &reason).await?;
             }
             Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
                 tracing::error!(message = %message.id, %error, "a message could not be composed");
-                let why = (
-                    "damaged",
-                    "a file of the message is damaged and cannot be read: upload \
-                            it again, then set `sending`",
-                );
-                refuse(shared, account, &message, why).await?;
+                let reason = "a file of the message is damaged and cannot be read: upload it \
+                              again, then set `sending`";
+                refuse(shared, account, &message, "damaged", reason).await?;
             }
             Err(error) => return Err(error),
         }
@@ -84,10 +81,12 @@ async fn refuse(
     shared: &Shared,
     account: &Account,
     message: &Entity,
-    why: (&str, &str),
+    code: &str,
+    reason: &str,
 ) -> Result<(), Error> {
-    shared.store.delivery_refuse(&account.domain, MessageEntityId::of(message.id), why).await?;
-    journal::refused(Outgoing::of(Some(account), message), why.0, why.1);
+    let id = MessageEntityId::of(message.id);
+    shared.store.delivery_refuse(&account.domain, id, code, reason).await?;
+    journal::refused(Outgoing::of(Some(account), message), code, reason);
     Ok(())
 }
 
@@ -102,7 +101,7 @@ pub(crate) async fn prepare_all(shared: &Shared, account: &Account) -> Result<()
 }
 
 async fn prepare(shared: &Shared, account: &Account, message: &Entity) -> Result<(), Error> {
-    let prepared = composed(shared, account, (message, false)).await?;
+    let prepared = composed(shared, account, message, false).await?;
     shared.store.delivery_prepare(&account.domain, message, prepared).await?;
     Ok(())
 }
@@ -133,7 +132,7 @@ pub(crate) async fn without_utf8(
     let Some(message) = found else {
         return Ok(false);
     };
-    let prepared = match composed(shared, account, (&message, true)).await {
+    let prepared = match composed(shared, account, &message, true).await {
         Ok(prepared) if !prepared.smtp_utf8 => prepared,
         Ok(_) | Err(Error::Compose(_)) => return Ok(false),
         Err(error) => return Err(error),
@@ -146,12 +145,13 @@ pub(crate) async fn without_utf8(
 async fn composed(
     shared: &Shared,
     account: &Account,
-    (read, ascii): (&Entity, bool),
+    read: &Entity,
+    ascii: bool,
 ) -> Result<Prepared, Error> {
     let message = &outgoing::composed_of(read);
     outgoing::check(message).map_err(|problems| invalid(&problems))?;
     let recipients = outgoing::recipients(message).map_err(|problems| invalid(&problems))?;
-    let (mut draft, files) = draft(shared, account, (message, &recipients)).await?;
+    let (mut draft, files) = draft(shared, account, message, &recipients).await?;
     draft.ascii_addresses = ascii;
     inline::name(&mut draft);
     let composed =
@@ -215,18 +215,14 @@ fn changes(draft: &Draft, recipients: Vec<Json>, size_bytes: u64) -> Map<String,
         "inReplyTo": draft.in_reply_to, "references": draft.references,
         "recipients": recipients, "errorText": null, "errorCode": null, "nextAttemptAt": null,
     });
-    match changes {
-        Json::Object(changes) => changes,
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
-            Map::new()
-        }
-    }
+    changes.as_object().cloned().unwrap_or_default()
 }
 
 async fn draft(
     shared: &Shared,
     account: &Account,
-    (message, recipients): (&Entity, &[Recipient]),
+    message: &Entity,
+    recipients: &[Recipient],
 ) -> Result<(Draft, Files), Error> {
     let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
     let from = text("from").unwrap_or(&account.address).to_owned();
@@ -250,7 +246,7 @@ async fn draft(
     // Without angle brackets, like that of a received message.
     let message_id = text("messageId").map(|id| message_id(id).unwrap_or(id).to_owned());
     let in_reply_to = ids(message, "inReplyTo");
-    let references = references(shared, account, (message, &in_reply_to)).await?;
+    let references = references(shared, account, message, &in_reply_to).await?;
     let draft = Draft {
         message_id: message_id
             .unwrap_or_else(|| outgoing::new_message_id(&from, shared.clock.new_id())),
@@ -283,7 +279,8 @@ fn ids(message: &Entity, property: &str) -> Vec<String> {
 async fn references(
     shared: &Shared,
     account: &Account,
-    (message, in_reply_to): (&Entity, &[String]),
+    message: &Entity,
+    in_reply_to: &[String],
 ) -> Result<Vec<String>, Error> {
     let given = ids(message, "references");
     let Some(answered) = in_reply_to.last().filter(|_| given.is_empty()) else {

@@ -78,13 +78,13 @@ async fn look(shared: &Shared) -> Result<(), Error> {
                 Why::NoAccount => {
                     let reason = "the account of the message was deleted: create the message again \
                                   with another account";
-                    store.delivery_refuse(domain, message, ("account_deleted", reason)).await?;
+                    store.delivery_refuse(domain, message, "account_deleted", reason).await?;
                     journal::refused(outgoing, "account_deleted", reason);
                 }
                 Why::NoServer => {
                     let reason = "the account only receives, because its profile has no smtpHost: \
                                   set it, then set `sending` again";
-                    store.delivery_refuse(domain, message, ("cannot_send", reason)).await?;
+                    store.delivery_refuse(domain, message, "cannot_send", reason).await?;
                     journal::refused(outgoing, "cannot_send", reason);
                 }
                 Why::Disabled => {

@@ -69,10 +69,10 @@ pub(crate) async fn hand_over(
     let mut group_max = RECIPIENTS_MAX;
     while !left.is_empty() {
         let group: Vec<_> = left.drain(..left.len().min(group_max)).collect();
-        let outcome = match one(shared, connection, (claimed, &group)).await {
+        let outcome = match one(shared, connection, claimed, &group).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                failed(&mut claimed.recipients, (&group, &left), &error);
+                failed(&mut claimed.recipients, &group, &left, &error);
                 return Err(error);
             }
         };
@@ -116,11 +116,7 @@ fn too_many(group: &[usize], outcome: &TransactionReplies) -> Vec<usize> {
 
 /// Writes an error into the entries of the recipients that were named, and of those that were to
 /// follow.
-fn failed(
-    recipients: &mut [Json],
-    (group, left): (&[usize], &[usize]),
-    error: &postroom_smtp::Error,
-) {
+fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &postroom_smtp::Error) {
     let words = error.reply().map_or_else(|| error.to_string(), ToString::to_string);
     let state = match error.verdict() {
         postroom_smtp::SmtpVerdict::InDoubt => {
@@ -154,7 +150,8 @@ fn wire_of(recipients: &[Json], place: usize) -> String {
 async fn one(
     shared: &Shared,
     connection: &mut SmtpConnection,
-    (claimed, places): (&Claimed, &[usize]),
+    claimed: &Claimed,
+    places: &[usize],
 ) -> Result<TransactionReplies, postroom_smtp::Error> {
     let forward_paths: Vec<_> =
         places.iter().map(|place| wire_of(&claimed.recipients, *place)).collect();
