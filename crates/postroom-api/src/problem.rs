@@ -246,6 +246,7 @@ impl From<postroom_store::Error> for Problem {
             | Error::WalForeign { .. }
             | Error::Locked { .. }
             | Error::File { .. }
+            | Error::IllegalStep(_)
             | Error::KeyForm
             | Error::KeyMissing { .. }
             | Error::KeyDiffers

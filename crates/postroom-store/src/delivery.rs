@@ -29,6 +29,7 @@ use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::state;
+use postroom_model::state::IllegalStep;
 use postroom_model::state::Step;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -211,7 +212,7 @@ impl Store {
     ) -> Result<Settlement, Error> {
         let mut recipients = claimed.recipients.clone();
         let settlement = self.at_last(claimed.message, settlement, &mut recipients).await?;
-        let mut changes = changes(&settlement);
+        let mut changes = changes(&settlement)?;
         let counts = !matches!(settlement, Settlement::Later { counts: false, .. });
         let attempts = claimed.attempts - u32::from(!counts && claimed.attempts > 0);
         changes.insert("attempts".to_owned(), json!(attempts));
@@ -254,7 +255,7 @@ impl Store {
         let listed = current.as_ref().and_then(|message| message.get("recipients").as_array());
         let mut recipients = listed.cloned().unwrap_or_default();
         let settlement = self.at_last(message, &settlement, &mut recipients).await?;
-        let mut changes = changes(&settlement);
+        let mut changes = changes(&settlement)?;
         if !recipients.is_empty() {
             changes.insert("recipients".to_owned(), Json::Array(recipients));
         }
@@ -337,13 +338,18 @@ fn put(recipient: &mut Json, state: &str, reply: &str) {
     }
 }
 
-fn changes(settlement: &Settlement) -> Map<String, Json> {
-    let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
+/// The state of a message in state `sending` after a step.
+fn after(step: Step) -> Result<&'static str, Error> {
     let sending = Some(MessageState::Sending);
-    let after = |step| state::next(sending, step).ok().flatten().map(MessageState::as_str);
+    let state = state::next(sending, step)?.ok_or(IllegalStep { state: sending, step })?;
+    Ok(state.as_str())
+}
+
+fn changes(settlement: &Settlement) -> Result<Map<String, Json>, Error> {
+    let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
     let changes = match settlement {
         Settlement::Sent { at } => json!({
-            "messageState": after(Step::Accept), "sentAt": at.to_string(), "nextAttemptAt": null,
+            "messageState": after(Step::Accept)?, "sentAt": at.to_string(), "nextAttemptAt": null,
             "errorText": null, "errorCode": null,
         }),
         Settlement::Later { next_attempt_ms, reason, .. } => json!({
@@ -351,11 +357,11 @@ fn changes(settlement: &Settlement) -> Map<String, Json> {
             "errorCode": "postponed",
         }),
         Settlement::Error { code, reason } => json!({
-            "messageState": after(Step::Refuse), "errorCode": code, "errorText": reason,
+            "messageState": after(Step::Refuse)?, "errorCode": code, "errorText": reason,
             "nextAttemptAt": null,
         }),
     };
-    changes.as_object().cloned().unwrap_or_default()
+    Ok(changes.as_object().cloned().unwrap_or_default())
 }
 
 fn from_row(row: &Row) -> Option<Claimed> {
@@ -372,4 +378,19 @@ fn from_row(row: &Row) -> Option<Claimed> {
         size_bytes: u64::try_from(row.whole(6)?).ok()?,
         recipients: recipients.unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_a_queued_message_cannot_take_is_an_error_and_no_null() {
+        assert_eq!(after(Step::Accept).unwrap(), "sent");
+        assert_eq!(after(Step::Refuse).unwrap(), "error");
+        // Withdrawn, it would have no state at all.
+        for step in [Step::Withdraw, Step::Decompose, Step::Keep, Step::Miss] {
+            assert!(matches!(after(step), Err(Error::IllegalStep(_))), "{step:?}");
+        }
+    }
 }

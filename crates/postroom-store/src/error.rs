@@ -1,6 +1,7 @@
 //! Why the store failed.
 
 use crate::failed::Failed;
+use postroom_model::state::IllegalStep;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ pub enum Error {
     /// The database has ended.
     #[error("the database is closed")]
     Closed,
+    /// The message cannot take this step from its state. Nothing of it was done.
+    #[error("the state of the message was not changed: {0}")]
+    IllegalStep(#[from] IllegalStep),
     /// Stored data is damaged.
     #[error("the database has {what} that is damaged and cannot be read")]
     Damaged {

@@ -146,6 +146,7 @@ pub fn again(error: &Error) -> Error {
         | Error::WalForeign { .. }
         | Error::Locked { .. }
         | Error::File { .. }
+        | Error::IllegalStep(_)
         | Error::KeyForm
         | Error::KeyMissing { .. }
         | Error::KeyDiffers
