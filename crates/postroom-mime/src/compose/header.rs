@@ -36,11 +36,16 @@ const RESERVED: [&str; 17] = [
     "apparently-to",
 ];
 
+/// Content-* fields that say nothing about the encoding or the structure of a message, so that a
+/// draft may have them (RFC 3282, RFC 2045 §8).
+const ABOUT_THE_WHOLE: [&str; 2] = ["content-language", "content-description"];
+
 /// Whether a header field is written from other properties of a draft, or by the transport.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    RESERVED.contains(&lower.as_str()) || lower.starts_with("content-")
+    let is_of_mime = lower.starts_with("content-") && !ABOUT_THE_WHOLE.contains(&lower.as_str());
+    RESERVED.contains(&lower.as_str()) || is_of_mime
 }
 
 /// Writes the header of `draft`; tells whether it needs SMTPUTF8.

@@ -193,6 +193,14 @@ fn what_else_is_refused() {
 }
 
 #[test]
+fn content_fields_that_do_not_say_how_a_message_is_built_are_a_clients() {
+    let mut draft = draft();
+    draft.headers = vec![("Content-Language".to_owned(), "de, en".to_owned())];
+    let got = text(&draft);
+    assert!(got.contains("\r\nContent-Language: de, en\r\n"), "{got}");
+}
+
+#[test]
 fn an_attached_message_is_not_encoded_or_goes_as_a_file() {
     let mut draft = draft();
     draft.attachments = vec![file("m.eml", "message/rfc822", b"Subject: x\r\n\r\nbody\r\n")];
