@@ -431,4 +431,19 @@ mod tests {
         // Where it does not count, what it lists is all that is known.
         assert_eq!(found("", few + 1).await.unwrap(), few + 1);
     }
+
+    #[tokio::test]
+    async fn flags_that_nobody_asked_for_are_not_kept() {
+        let kept = async |command: Command| {
+            let said = "* 1 FETCH (UID 1 FLAGS (\\Seen))\r\nP1 OK done\r\n";
+            let (stream, mut server) = tokio::io::duplex(said.len());
+            server.write_all(said.as_bytes()).await.unwrap();
+            let mut wire = ImapWire::new(stream, Arc::new(ImapOptions::default()));
+            wire.command(command).await.unwrap().fetched.len()
+        };
+        assert_eq!(kept(Command::uid_search("ALL", false).unwrap()).await, 0);
+        let mut store = Command::expunge();
+        store.name = "UID STORE";
+        assert_eq!(kept(store).await, 1);
+    }
 }
