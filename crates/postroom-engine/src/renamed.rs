@@ -11,6 +11,7 @@ use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
+use postroom_imap::Error as ImapError;
 use postroom_imap::ImapConnection;
 use postroom_imap::Listed;
 use postroom_imap::MailboxName;
@@ -24,7 +25,15 @@ const CANDIDATES_MAX: usize = 50;
 /// How many of the newest recorded messages, and how many others, are compared.
 const WITNESSES: (usize, usize) = (8, 8);
 
+/// Codes of refusals that do not change with time (RFC 5530 §3): such a mailbox is none that we
+/// read.
+const LASTING: [&str; 3] = ["NOPERM", "NONEXISTENT", "CANNOT"];
+
 /// Gives folders whose mailboxes are gone the names of the new mailboxes that are the same ones.
+///
+/// Gives the new mailboxes of which nobody knows yet whether they are one of those: the server
+/// refused to show them for now, or there are too many for one survey. They must stay unknown until
+/// a later survey has compared them: with a folder of its own, a mailbox is not new any more.
 ///
 /// # Errors
 ///
@@ -34,32 +43,45 @@ pub(crate) async fn follow(
     account: &Account,
     connection: &mut ImapConnection,
     listed: &[Listed],
-) -> Result<(), Error> {
+) -> Result<BTreeSet<MailboxName>, Error> {
     let names: BTreeSet<_> = listed.iter().map(|listed| &listed.name).collect();
     let gone: Vec<_> =
         account.monitored().filter(|folder| !names.contains(&folder.mailbox)).collect();
     if gone.is_empty() {
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
     let known = known_mailboxes(shared, account).await?;
     let is_new = |listed: &&Listed| !known.contains(&listed.name);
-    let mut candidates: Vec<_> = listed.iter().filter(is_new).take(CANDIDATES_MAX).collect();
+    let mut new = listed.iter().filter(is_new);
+    let mut candidates: Vec<_> = new.by_ref().take(CANDIDATES_MAX).collect();
+    let mut open: BTreeSet<_> = new.map(|listed| listed.name.clone()).collect();
     for folder in gone {
         let origin = shared.store.origin(folder.id).await?;
         for (at, candidate) in candidates.iter().enumerate() {
             match is_same(shared, connection, &origin, candidate).await {
                 Ok(true) => {
                     take(shared, account, folder, candidate).await?;
+                    open.remove(&candidate.name);
                     candidates.swap_remove(at);
                     break;
                 }
                 Ok(false) => {}
-                Err(Error::Imap(error)) if error.leaves_connection_open() => {}
+                Err(Error::Imap(error)) if error.leaves_connection_open() => {
+                    if !is_lasting(&error) {
+                        open.insert(candidate.name.clone());
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
     }
-    Ok(())
+    Ok(open)
+}
+
+/// Whether a refusal is no matter of time.
+fn is_lasting(error: &ImapError) -> bool {
+    matches!(error, ImapError::Refused { code: Some(code), .. }
+        if LASTING.iter().any(|lasting| code.eq_ignore_ascii_case(lasting)))
 }
 
 /// The mailboxes of all folders of an account, monitored or not.

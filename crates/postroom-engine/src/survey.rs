@@ -49,11 +49,13 @@ pub(crate) async fn survey(
     let selectable: Vec<_> = listed.into_iter().filter(is_selectable).collect();
     // A mailbox that is missing from an incomplete list need not be gone or renamed.
     let is_whole = is_whole && over_count == 0;
-    if is_whole {
-        renamed::follow(shared, account, connection, &selectable).await?;
-    }
+    let open = match is_whole {
+        true => renamed::follow(shared, account, connection, &selectable).await?,
+        false => BTreeSet::new(),
+    };
     let _turn = shared.survey_turn(selectable.len()).await;
-    let folders: Vec<_> = selectable.iter().map(|listed| folder(account, listed)).collect();
+    let settled = selectable.iter().filter(|listed| !open.contains(&listed.name));
+    let folders: Vec<_> = settled.map(|listed| folder(account, listed)).collect();
     let survey = Survey { folders, is_whole };
     shared.store.survey_commit(&account.domain, account.id, &survey).await?;
     let names = selectable.into_iter().map(|listed| listed.name).collect();

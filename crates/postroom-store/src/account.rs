@@ -93,7 +93,10 @@ pub struct FolderReport {
 }
 
 /// The `statusText` of a folder whose mailbox is gone.
-const GONE: &str = "the server no longer has this mailbox; its received messages stay here";
+const GONE: &str = "the server no longer has this mailbox; its received messages stay here; if the \
+                    mailbox has another name now, enable the folder of that name";
+/// How that text begins, in earlier versions too.
+const GONE_BEGINS: &str = "the server no longer has this mailbox;";
 /// How many folders are made in one transaction.
 const FOLDERS_AT_ONCE: usize = 50;
 /// After so many rows of a long answer other tasks have their turn.
@@ -265,7 +268,7 @@ impl Store {
                 new.push(values);
                 continue;
             };
-            if folder.text("statusText") == Some(GONE) {
+            if folder.text("statusText").is_some_and(|text| text.starts_with(GONE_BEGINS)) {
                 values.insert("statusText".to_owned(), Json::Null);
             }
             if values.iter().any(|(name, value)| folder.get(name) != value) {

@@ -203,6 +203,31 @@ async fn a_folder_follows_its_mailbox_to_another_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_mailbox_that_is_refused_for_now_is_followed_by_a_later_survey() {
+    let (sandbox, postroom, account) =
+        sandbox(json!({"after_read_timeout": 0.1, "survey_interval": 1})).await;
+    sandbox.create_mailbox(ANNA, "Orders").unwrap();
+    sandbox.deliver(ANNA, "Orders", mail("one")).unwrap();
+    let folder = enable(&postroom, &account, "Orders", json!({})).await;
+    messages(&postroom, &folder, 1).await;
+    let refused = Action::tagged("NO [INUSE] try later");
+    let rule = always(&sandbox, Point::ImapCommand(ImapCommand::Status), refused);
+    sandbox.edit(|state| state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap());
+    sandbox.deliver(ANNA, "Orders 2026", mail("two")).unwrap();
+    let path = format!("email/Folders/{folder}");
+    let is_gone = |folder: &Json| {
+        let text = folder["statusText"].as_str()?;
+        text.contains("if the mailbox has another name now, enable").then_some(())
+    };
+    until(&postroom, &path, "that the mailbox is gone", is_gone).await;
+    sandbox.unscript(rule);
+    let found = messages(&postroom, &folder, 2).await;
+    assert_eq!(subjects(&found), ["one", "two"]);
+    let shown = postroom.get(&path).await.unwrap();
+    assert_eq!((&shown["name"], &shown["statusText"]), (&json!("Orders 2026"), &Json::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_too_large_shows_its_header_and_is_loaded_when_the_limit_allows() {
     let limit = |bytes: u64| json!({"after_read_timeout": 0.1, "message_bytes_max": bytes});
     let (sandbox, postroom, account) = sandbox(limit(2000)).await;
