@@ -228,6 +228,25 @@ async fn a_renamed_mailbox_that_is_refused_for_now_is_followed_by_a_later_survey
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_was_cut_short_renames_no_folder() {
+    let (sandbox, postroom, account) =
+        sandbox(json!({"after_read_timeout": 0.1, "survey_interval": 1, "mailboxes_max": 7})).await;
+    // With the six that each user has, that makes seven.
+    sandbox.create_mailbox(ANNA, "Orders").unwrap();
+    sandbox.deliver(ANNA, "Orders", mail("one")).unwrap();
+    let folder = enable(&postroom, &account, "Orders", json!({})).await;
+    messages(&postroom, &folder, 1).await;
+    sandbox.edit(|state| {
+        state.rename_mailbox(ANNA, "Orders", "Bills").unwrap();
+        state.create_mailbox(ANNA, "Zoo").unwrap();
+    });
+    let other = id(&postroom.folder(&account, "Bills").await.unwrap());
+    assert_ne!(other, folder);
+    let shown = postroom.get(&format!("email/Folders/{folder}")).await.unwrap();
+    assert_eq!(shown["name"], "Orders");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_too_large_shows_its_header_and_is_loaded_when_the_limit_allows() {
     let limit = |bytes: u64| json!({"after_read_timeout": 0.1, "message_bytes_max": bytes});
     let (sandbox, postroom, account) = sandbox(limit(2000)).await;
