@@ -2,6 +2,7 @@
 
 use crate::client;
 use crate::process::EngineProcess;
+use crate::servers::HOSTS;
 use crate::servers::USERS;
 use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
@@ -25,6 +26,10 @@ use std::time::Duration;
 
 /// How long mail of a server that is well may take, in both directions.
 const PROMPT: Duration = Duration::from_secs(75);
+
+/// How often a server may be dialled within a minute, by all of its accounts. Attempts that fail come
+/// ever more rarely.
+const DIALS_MAX: usize = 40;
 
 /// What the store has, sorted.
 struct StoredMessages<'a> {
@@ -50,6 +55,10 @@ pub async fn always(world: &mut World, process: &EngineProcess) -> Result<Vec<En
     copies(world, &stored)?;
     if world.plan.calm && !world.plan.jumps {
         prompt(world, process, &stored)?;
+    }
+    for (server, host) in world.servers.all().zip(HOSTS) {
+        let most = server.dials_most();
+        ensure!(most <= DIALS_MAX, "{host} was dialled {most} times within a minute");
     }
     if let Some(problem) = process.problem() {
         bail!("the engine is not well: {problem}");

@@ -34,6 +34,8 @@ mod feed;
 
 mod check;
 
+mod killer;
+
 mod simulation;
 
 pub use simulation::Failure;

@@ -106,6 +106,7 @@ impl EngineProcess {
         time: &Arc<SimulatedTime>,
     ) -> Result<Self> {
         time.process_begins();
+        servers.all().for_each(|server| server.client_began());
         let source: Arc<SimulatedTime> = Arc::clone(time);
         let config = StoreConfig {
             directory: directory.path(),

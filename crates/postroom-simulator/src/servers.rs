@@ -11,12 +11,14 @@ use postroom_sandbox::Rule;
 use postroom_sandbox::RuleId;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 /// The ports of both servers.
 pub const IMAP_PORT: u16 = 143;
@@ -26,6 +28,8 @@ pub const SMTP_PORT: u16 = 587;
 pub const PASSWORD: &str = "secret";
 /// The mailbox that each user has beside INBOX and the usual ones.
 pub const WORK: &str = "Work";
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A user of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,15 @@ pub struct MailServer {
     pub sandbox: Sandbox,
     reach: Mutex<Reach>,
     faults: Mutex<Faults>,
+    time: Arc<SimulatedTime>,
+    dials: Mutex<Dials>,
+}
+
+/// When the present process dialled.
+#[derive(Debug, Default)]
+struct Dials {
+    in_last_minute: VecDeque<Duration>,
+    most: usize,
 }
 
 /// The rules in force, and how often those acted that are no more.
@@ -101,7 +114,7 @@ impl Servers {
         let mut servers = vec![];
         for server in 0..HOSTS.len() {
             let users = USERS.iter().filter(|user| user.server == server);
-            let time = Arc::clone(time);
+            let (time, of_server) = (Arc::clone(time), Arc::clone(time));
             let config = SandboxConfig {
                 users: users.map(|user| (user.address.to_owned(), PASSWORD.to_owned())).collect(),
                 tls: false,
@@ -113,7 +126,8 @@ impl Servers {
                 sandbox.create_mailbox(user, WORK)?;
             }
             let (reach, faults) = (Mutex::new(Reach::Up), Mutex::default());
-            servers.push(MailServer { sandbox, reach, faults });
+            let (time, dials) = (of_server, Mutex::default());
+            servers.push(MailServer { sandbox, reach, faults, time, dials });
         }
         Ok(Arc::new(Self(servers)))
     }
@@ -151,6 +165,27 @@ impl MailServer {
     /// The process of the clients has died.
     pub fn client_died(&self) {
         lock(&self.faults).doubts += 1;
+    }
+
+    /// A process begins.
+    pub fn client_began(&self) {
+        *lock(&self.dials) = Dials::default();
+    }
+
+    /// The most connections that the present process tried to open within a minute.
+    #[must_use]
+    pub fn dials_most(&self) -> usize {
+        lock(&self.dials).most
+    }
+
+    fn dialled(&self) {
+        let now = self.time.passed();
+        let mut dials = lock(&self.dials);
+        dials.in_last_minute.push_back(now);
+        while dials.in_last_minute.front().is_some_and(|at| *at + MINUTE < now) {
+            dials.in_last_minute.pop_front();
+        }
+        dials.most = dials.most.max(dials.in_last_minute.len());
     }
 
     /// Makes something go wrong. `refuses`: a message may be refused for good by it.
@@ -230,6 +265,7 @@ impl Network for Wires {
             let (Some(server), Some(protocol)) = (server, protocol) else {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             };
+            server.dialled();
             let reach = *lock(&server.reach);
             match reach {
                 Reach::Up => Ok(server.sandbox.connect(protocol)),

@@ -4,6 +4,7 @@ use crate::check;
 use crate::client;
 use crate::events;
 use crate::feed::FeedCheck;
+use crate::killer;
 use crate::process;
 use crate::process::Directory;
 use crate::process::EngineProcess;
@@ -131,14 +132,14 @@ impl ProcessRun {
         check::always(world, &process).await?;
         feed.check(&process).await?;
         let mut left = self.events_left;
-        let count = world.chance.usize(1..40).min(left);
+        let count = world.chance.usize(1..25).min(left);
         let count = if self.is_last { left } else { count };
-        let kill = world.plan.kills && !self.is_last && world.chance.u8(..4) > 0;
+        let kill = world.plan.kills && !self.is_last && world.chance.u8(..8) > 0;
         let mut chance = Rng::with_seed(world.chance.u64(..));
         let servers = std::sync::Arc::clone(&world.servers);
         let killer = async {
             if kill {
-                wait_to_kill(&servers, &mut chance).await;
+                killer::wait_to_kill(&servers, &mut chance).await;
             } else {
                 std::future::pending::<()>().await;
             }
@@ -167,26 +168,6 @@ impl ProcessRun {
         }
         become_well(world, feed, &process).await?;
         Ok((End::Well, 0))
-    }
-}
-
-/// Waits for the moment of the kill: so and so many changes at a server from now, and a few steps
-/// or milliseconds after.
-async fn wait_to_kill(servers: &crate::servers::Servers, chance: &mut Rng) {
-    let Ok(server) = servers.get(chance.usize(..2)) else {
-        return;
-    };
-    let mut changes = server.sandbox.watch();
-    for _ in 0..chance.usize(1..400) {
-        if changes.changed().await.is_err() {
-            return;
-        }
-    }
-    if chance.bool() {
-        tokio::time::sleep(Duration::from_millis(chance.u64(..8))).await;
-    }
-    for _ in 0..chance.usize(..60) {
-        tokio::task::yield_now().await;
     }
 }
 
