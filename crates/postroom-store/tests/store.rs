@@ -604,6 +604,21 @@ async fn a_delivery_goes_from_due_to_sent() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_is_given_back_has_not_been_tried() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    assert!(fixture.prepare(account, &message).await);
+    let due = DueAt { now_ms: 9, latest_ms: 90 };
+    for _ in 0..3 {
+        let claimed = fixture.store.delivery_claim(account, due, 9).await.unwrap();
+        let attempts: Vec<_> = claimed.iter().map(|claimed| claimed.attempts).collect();
+        assert_eq!(attempts, [1]);
+        fixture.store.delivery_release(MessageEntityId::of(message.id)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_was_changed_or_withdrawn_is_not_sent_as_it_was() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
