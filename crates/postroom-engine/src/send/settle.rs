@@ -248,6 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn each_attempt_waits_twice_as_long_as_the_one_before() {
+        let options = Options::cascade([&json!({"retry_first": 5, "retry_longest": 60})]);
+        let delay_s = |attempts| {
+            let tried = Tried { attempts, waited: Duration::ZERO };
+            match later("451".to_owned(), tried, &options) {
+                Verdict::Later { after, counts: true, .. } => after.as_secs(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!([1, 2, 3, 4, 5, 99].map(delay_s), [5, 10, 20, 40, 60, 60]);
+    }
+
+    #[test]
     fn only_those_wait_who_neither_have_it_nor_refused() {
         let recipients = [("a", "sent"), ("b", "deferred"), ("c", "refused"), ("d", "waiting")];
         let recipients = recipients.map(|(a, s)| json!({"address": a, "state": s}));
