@@ -180,14 +180,20 @@ async fn a_pending_message_that_is_gone_is_forgotten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_password_is_not_tried_for_each_change_of_a_folder() {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
-    let sandbox =
-        Sandbox::start(SandboxConfig { users, ..SandboxConfig::default() }).await.unwrap();
-    let postroom = postroom(sandbox.ca_pem());
-    let profile = json!({
-        "name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
-    });
-    let account = json!({"address": ANNA, "password": "secret"});
-    let account = account_of(&postroom, profile, account).await;
+    let config = || SandboxConfig { users: users.clone(), ..SandboxConfig::default() };
+    let sandbox = Sandbox::start(config()).await.unwrap();
+    let good = Sandbox::start(config()).await.unwrap();
+    let postroom = postroom(&[sandbox.ca_pem(), good.ca_pem()].concat());
+    let profile = |sandbox: &Sandbox| {
+        json!({
+            "name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port(),
+            "options": quick(),
+        })
+    };
+    let user = json!({"address": ANNA, "password": "secret"});
+    let account = account_of(&postroom, profile(&good), user.clone()).await;
+    let witness = enable(&postroom, &account, "INBOX", json!({})).await;
+    let account = account_of(&postroom, profile(&sandbox), user).await;
     let folder = id(&postroom.folder(&account, "INBOX").await.unwrap());
     let path = format!("email/Accounts/{account}");
     postroom.patch(&path, &json!({"password": "wrong"})).await.unwrap();
@@ -197,7 +203,8 @@ async fn a_refused_password_is_not_tried_for_each_change_of_a_folder() {
     for number in 0..10 {
         let change = json!({"enabled": number % 2 == 0});
         postroom.patch(&format!("email/Folders/{folder}"), &change).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        // Time enough for an attempt: the account that is well has two rounds.
+        polls(&postroom, &witness, 2).await;
     }
     assert_eq!(sandbox.look(logins), before);
     postroom.patch(&path, &json!({"password": "secret"})).await.unwrap();
@@ -269,6 +276,8 @@ async fn a_wish_that_is_withdrawn_is_not_fulfilled() {
     until(&postroom, &path, "the text to go", well).await;
     sandbox.deliver(ANNA, "INBOX", mail("too")).unwrap();
     messages(&postroom, &folder, 2).await;
+    // What is to be done at the server is done by the end of a round.
+    polls(&postroom, &folder, 3).await;
     assert_eq!(sandbox.messages(ANNA, "INBOX").len(), 2);
 }
 

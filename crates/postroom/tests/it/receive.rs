@@ -70,6 +70,7 @@ async fn enabling_and_disabling_take_effect_at_once() {
     let postroom = postroom("");
     let user = "switch@test.test";
     dovecot.fill(user, "INBOX", [sample(1, 500)]).unwrap();
+    dovecot.fill(user, "Other", [sample(3, 500)]).unwrap();
     let options = json!({"after_read_timeout": 0.2});
     let account = postroom.account_create(&dovecot, user, &options).await.unwrap();
     postroom.folder(&account, "INBOX").await.unwrap();
@@ -77,20 +78,23 @@ async fn enabling_and_disabling_take_effect_at_once() {
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     messages(&postroom, &folder, 1).await;
     assert!(begun.elapsed() < Duration::from_secs(10), "a poll does not wait for its interval");
+    let other = enable(&postroom, &account, "Other", json!({})).await;
+    messages(&postroom, &other, 1).await;
     let disabled = json!({"enabled": false});
     postroom.patch(&format!("email/Folders/{folder}"), &disabled).await.unwrap();
     let polled = async || {
         postroom.get(&format!("email/Folders/{folder}")).await.unwrap()["lastPollAt"].clone()
     };
-    // Polls end: ten intervals pass without one.
+    // Polls end: the other folder has ten, and this one has none.
     let mut last = polled().await;
     loop {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        polls(&postroom, &other, 10).await;
         let now = polled().await;
         if now == last {
             break;
         }
         last = now;
+        assert!(begun.elapsed() < PATIENCE, "a folder that is disabled is polled");
     }
     dovecot.append(user, "INBOX", &sample(2, 500)).unwrap();
     enable(&postroom, &account, "INBOX", json!({})).await;

@@ -92,6 +92,19 @@ pub async fn messages(postroom: &Postroom, folder: &str, count: usize) -> Vec<Js
     until(postroom, &path, &format!("{count} messages"), enough).await
 }
 
+/// Waits until a folder was polled so many times from now on.
+pub async fn polls(postroom: &Postroom, folder: &str, count: usize) {
+    let path = format!("email/Folders/{folder}");
+    let mut last = postroom.get(&path).await.unwrap()["lastPollAt"].clone();
+    for number in 1..=count {
+        let newer = |folder: &Json| {
+            let now = &folder["lastPollAt"];
+            (*now != last).then(|| now.clone())
+        };
+        last = until(postroom, &path, &format!("poll {number}"), newer).await;
+    }
+}
+
 /// Waits until a message is no longer `sending`; gives it.
 pub async fn settled(postroom: &Postroom, message: &str) -> Json {
     let path = format!("email/Messages/{message}");
