@@ -319,3 +319,31 @@ fn is_still_wished(folder: &Folder, wish: Wish) -> bool {
         Wish::Delete => folder.delete_on_server,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_imap::MailboxName;
+    use postroom_model::FolderId;
+    use postroom_model::Options;
+    use serde_json::json;
+
+    #[test]
+    fn an_action_is_dropped_once_the_folder_does_not_demand_it() {
+        let folder = |delete_on_server: bool, keep_unseen: bool| {
+            let options = json!({"keep_unseen": keep_unseen});
+            Folder {
+                id: FolderId::nil(),
+                mailbox: MailboxName::from_display("INBOX"),
+                title: String::new(),
+                monitored: true,
+                delete_on_server,
+                options: Options::cascade([&options]),
+            }
+        };
+        for on in [true, false] {
+            assert_eq!(is_still_wished(&folder(on, true), Wish::Delete), on);
+            assert_eq!(is_still_wished(&folder(false, !on), Wish::Seen), on);
+        }
+    }
+}
