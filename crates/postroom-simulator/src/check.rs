@@ -2,6 +2,7 @@
 
 use crate::client;
 use crate::process::EngineProcess;
+use crate::servers::DIALS_MAX;
 use crate::servers::HOSTS;
 use crate::servers::USERS;
 use crate::truth::ArrivedMail;
@@ -26,10 +27,6 @@ use std::time::Duration;
 
 /// How long mail of a server that is well may take, in both directions.
 const PROMPT: Duration = Duration::from_secs(75);
-
-/// How often a server may be dialled within a minute, by all of its accounts. Attempts that fail come
-/// ever more rarely.
-const DIALS_MAX: usize = 40;
 
 /// What the store has, sorted.
 struct StoredMessages<'a> {

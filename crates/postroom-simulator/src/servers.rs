@@ -29,6 +29,9 @@ pub const PASSWORD: &str = "secret";
 /// The mailbox that each user has beside INBOX and the usual ones.
 pub const WORK: &str = "Work";
 
+/// How often a server may be dialled within a minute, by all of its accounts. Attempts that fail come
+/// ever more rarely.
+pub const DIALS_MAX: usize = 40;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A user of a server.
@@ -178,7 +181,8 @@ impl MailServer {
         lock(&self.dials).most
     }
 
-    fn dialled(&self) {
+    /// Notes an attempt; gives the most within a minute.
+    fn dialled(&self) -> usize {
         let now = self.time.passed();
         let mut dials = lock(&self.dials);
         dials.in_last_minute.push_back(now);
@@ -186,6 +190,7 @@ impl MailServer {
             dials.in_last_minute.pop_front();
         }
         dials.most = dials.most.max(dials.in_last_minute.len());
+        dials.most
     }
 
     /// Makes something go wrong. `refuses`: a message may be refused for good by it.
@@ -265,7 +270,10 @@ impl Network for Wires {
             let (Some(server), Some(protocol)) = (server, protocol) else {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             };
-            server.dialled();
+            if server.dialled() > DIALS_MAX {
+                // The next check tells. Until then an endless loop ends here.
+                return std::future::pending().await;
+            }
             let reach = *lock(&server.reach);
             match reach {
                 Reach::Up => Ok(server.sandbox.connect(protocol)),
