@@ -17,7 +17,7 @@ const AFTER_MS_MAX: u64 = 10;
 
 /// What a kill follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
+enum KillMoment {
     /// Any change at a server.
     Any,
     /// The contents of messages are fetched, and are about to be recorded.
@@ -28,7 +28,7 @@ enum Moment {
     Changed,
 }
 
-impl Moment {
+impl KillMoment {
     fn chosen(chance: &mut Rng) -> Self {
         match chance.u8(..8) {
             0 => Self::Any,
@@ -59,7 +59,7 @@ impl Moment {
 
 /// Waits for the moment of the kill.
 pub async fn wait_to_kill(servers: &Servers, chance: &mut Rng) {
-    let moment = Moment::chosen(chance);
+    let moment = KillMoment::chosen(chance);
     let times = chance.usize(1..=moment.times_max());
     let (Ok(one), Ok(two)) = (servers.get(0), servers.get(1)) else {
         return;
@@ -69,7 +69,7 @@ pub async fn wait_to_kill(servers: &Servers, chance: &mut Rng) {
         () = wait_for(one, moment, times) => {}
         () = wait_for(two, moment, times) => {}
     }
-    if moment != Moment::Any || chance.bool() {
+    if moment != KillMoment::Any || chance.bool() {
         tokio::time::sleep(Duration::from_millis(chance.u64(..AFTER_MS_MAX))).await;
     }
     for _ in 0..chance.usize(..60) {
@@ -77,7 +77,7 @@ pub async fn wait_to_kill(servers: &Servers, chance: &mut Rng) {
     }
 }
 
-async fn wait_for(server: &MailServer, moment: Moment, times: usize) {
+async fn wait_for(server: &MailServer, moment: KillMoment, times: usize) {
     let mut changes = server.sandbox.watch();
     let mut before = None;
     for _ in 0..times {
@@ -86,7 +86,7 @@ async fn wait_for(server: &MailServer, moment: Moment, times: usize) {
                 return;
             }
             let last = server.sandbox.look(|state| state.transcript().next_back().cloned());
-            if moment == Moment::Any {
+            if moment == KillMoment::Any {
                 break;
             }
             let is_new = last != before;

@@ -29,8 +29,8 @@ pub const PASSWORD: &str = "secret";
 /// The mailbox that each user has beside INBOX and the usual ones.
 pub const WORK: &str = "Work";
 
-/// How often a server may be dialled within a minute, by all of its accounts. Attempts that fail come
-/// ever more rarely.
+/// How often a server may be dialled within a minute, by all of its accounts. Attempts that fail
+/// come ever more rarely.
 pub const DIALS_MAX: usize = 40;
 const MINUTE: Duration = Duration::from_secs(60);
 
