@@ -252,10 +252,11 @@ mod tests {
         let options = Options::cascade([&json!({"retry_first": 5, "retry_longest": 60})]);
         let delay_s = |attempts| {
             let tried = Tried { attempts, waited: Duration::ZERO };
-            match later("451".to_owned(), tried, &options) {
-                Verdict::Later { after, counts: true, .. } => after.as_secs(),
-                other => panic!("{other:?}"),
-            }
+            let verdict = later("451".to_owned(), tried, &options);
+            let Verdict::Later { after, counts: true, .. } = verdict else {
+                panic!("{verdict:?}");
+            };
+            after.as_secs()
         };
         assert_eq!([1, 2, 3, 4, 5, 99].map(delay_s), [5, 10, 20, 40, 60, 60]);
     }
