@@ -192,11 +192,17 @@ impl Account {
         usize::try_from(self.options.count("mailboxes_max")).unwrap_or(usize::MAX)
     }
 
+    /// Whether both have the same servers and the same logins there.
+    #[must_use]
+    pub(crate) fn logs_in_like(&self, other: &Self) -> bool {
+        same_server(self.imap.as_ref(), other.imap.as_ref())
+            && same_server(self.smtp.as_ref(), other.smtp.as_ref())
+    }
+
     /// Whether a connection that was made for `other` can serve this account.
     #[must_use]
     pub(crate) fn connects_like(&self, other: &Self) -> bool {
-        same_server(self.imap.as_ref(), other.imap.as_ref())
-            && same_server(self.smtp.as_ref(), other.smtp.as_ref())
+        self.logs_in_like(other)
             && self.message_bytes_max() == other.message_bytes_max()
             && self.mailboxes_max() == other.mailboxes_max()
             && self.dialing == other.dialing

@@ -88,7 +88,7 @@ pub async fn run(
         let (until, is_idle) = match receiver.attend(&account, &mut setup).await {
             Ok(Ended::Worn) => continue,
             Ok(Ended::Reconfigured) => {
-                receiver.begin_anew();
+                receiver.begin_anew(setup.borrow().logs_in_like(&account));
                 continue;
             }
             Ok(Ended::Idle(until)) => (until, true),
@@ -106,7 +106,7 @@ pub async fn run(
                     // must not cause another attempt with a refused password.
                     let now = Arc::clone(&setup.borrow_and_update());
                     if !now.connects_like(&account) {
-                        receiver.begin_anew();
+                        receiver.begin_anew(now.logs_in_like(&account));
                         break;
                     }
                     if is_idle || now.is_tried_anew(&account) {
@@ -147,21 +147,21 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Forgets everything, because it was learnt at another server or under another login.
-    fn begin_anew(&mut self) {
+    /// Forgets what was learnt at another server, under another login, or (`same_login`) in another
+    /// way to connect to the same ones.
+    fn begin_anew(&mut self, same_login: bool) {
         self.forgive();
-        self.refusals = Refusals::new(false);
+        self.refusals = Refusals::new(same_login && self.refusals.was_let_in());
         self.known.clear();
-        (self.alone, self.late) = (Alone::default(), 0);
-        self.polls = Polls::default();
-        self.survey = None;
-        self.has_surveyed = false;
+        (self.alone, self.late, self.polls) = (Alone::default(), 0, Polls::default());
+        (self.survey, self.has_surveyed) = (None, false);
     }
 
-    /// Looks at all folders at once after somebody asked to try at once or saved a password.
+    /// Makes survey and folders due after somebody asked to try at once or saved a password.
     fn heed(&mut self, account: &Account) {
         if std::mem::replace(&mut self.saved, account.saved) != account.saved {
             self.polls = Polls::default();
+            self.survey = None;
             self.known.values_mut().for_each(Known::look_anew);
         }
     }

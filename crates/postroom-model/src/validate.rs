@@ -157,7 +157,12 @@ pub(crate) fn scalar(property: &Property, value: &Json) -> Result<Json, String> 
     let canonical = match property.data_type {
         DataType::String => return string(property, value),
         DataType::Any => return any(property, value),
-        DataType::Attachment => return Err("is a file; use its own endpoint".to_owned()),
+        DataType::Attachment => {
+            return Err(format!(
+                "is a file: PUT or POST it at …/ID/{} of the message",
+                property.name
+            ));
+        }
         DataType::Boolean => value.as_bool().map(Json::from),
         DataType::Integer => whole(property, value, i64::from(i32::MIN), i64::from(i32::MAX)),
         DataType::Long | DataType::Increment => whole(property, value, i64::MIN, i64::MAX),
@@ -349,7 +354,7 @@ mod tests {
             (builtin::FOLDERS,  json!({"account_id": "018f0000-0000-7000-8000-000000000000", "uidNext": 5}), "uidNext: is set by Postroom alone"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "to": "a@b.test"}), "to: takes a list; each value takes a string"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "to": ["a", 5]}), "to[1]: takes a string"),
-            (builtin::MESSAGES, json!({"messageDirection": "out", "html": "<p>"}), "html: is a file; use its own endpoint"),
+            (builtin::MESSAGES, json!({"messageDirection": "out", "html": "<p>"}), "html: is a file: PUT or POST it at …/ID/html of the message"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "now"}), "dateTime: takes a time as in RFC 3339, with an offset: 2026-11-23T10:00:00.000Z"),
             (builtin::MESSAGES, json!({"messageDirection": "out", "dateTime": "-000001-01-01T00:00:00Z"}), "dateTime: takes a time from 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z"),
             (builtin::MESSAGES, json!([]), "takes a JSON object of properties"),

@@ -223,7 +223,7 @@ fn reason(problem: &CertificateError, digest: &[u8; fingerprint::OCTETS]) -> Str
         }
         CertificateError::UnknownIssuer => "its issuer is not trusted",
         CertificateError::BadSignature => {
-            "it is signed with another key than that of its issuer; was the authority created anew?"
+            "it is signed with another key than its issuer has; the issuer may be a newer one"
         }
         CertificateError::Revoked => return "it was revoked".to_owned(),
         CertificateError::BadEncoding => "it is not well formed",
@@ -232,7 +232,7 @@ fn reason(problem: &CertificateError, digest: &[u8; fingerprint::OCTETS]) -> Str
     let shown = fingerprint::written(digest);
     format!(
         "{what}. If this is the right server, either start Postroom with --trust-ca and a file \
-         that holds this certificate or its issuer's, or set `tlsFingerprint` of the profile to \
-         its SHA-256 fingerprint {shown}"
+         that holds this certificate or its issuer's (after the file changed, send SIGHUP), or \
+         set `tlsFingerprint` of the profile to its SHA-256 fingerprint {shown}"
     )
 }

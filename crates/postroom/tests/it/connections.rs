@@ -121,3 +121,26 @@ async fn a_folder_that_is_refused_on_an_old_connection_is_asked_for_on_a_fresh_o
     sandbox.deliver(ANNA, "INBOX", mail("after")).unwrap();
     messages(&postroom, &folder, 2).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_account_is_not_tried_and_says_so() {
+    let (_sandbox, postroom, account) = sandbox(json!({})).await;
+    let path = format!("email/Accounts/{account}");
+    postroom.patch(&path, &json!({"enabled": false})).await.unwrap();
+    let tried = postroom.request(reqwest::Method::POST, &format!("{path}:try"), None).await;
+    let tried = tried.unwrap();
+    assert_eq!(tried.status().as_u16(), 409);
+    let problem: serde_json::Value = tried.json().await.unwrap();
+    assert_eq!(problem["type"], "urn:postroom:problem:disabled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_an_account_has_its_mailboxes_listed_again() {
+    let (sandbox, postroom, account) = sandbox(json!({"survey_interval": 7200.0})).await;
+    let folders = format!("email/Folders?account_id={account}");
+    until(&postroom, &folders, "the first survey", |found| found.get(0).map(|_| ())).await;
+    sandbox.edit(|state| state.create_mailbox(ANNA, "Later").map(drop)).unwrap();
+    postroom.post(&format!("email/Accounts/{account}:try"), &json!({})).await.unwrap();
+    let later = format!("{folders}&name=Later");
+    until(&postroom, &later, "the new mailbox", |found| found.get(0).map(|_| ())).await;
+}

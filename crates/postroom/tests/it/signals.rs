@@ -60,6 +60,15 @@ async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
     postroom.signal("HUP").unwrap();
     let anew = |state: &SandboxState| imap(state).iter().any(|id| !before.contains(id));
     sandbox.wait_for(anew, PATIENCE).await.unwrap();
+    // An account that worked does not say that it was never connected.
+    std::fs::write(postroom.trust_ca_file(), former.ca_pem()).unwrap();
+    postroom.signal("HUP").unwrap();
+    let refused = |account: &Json| {
+        let text = account["statusText"].as_str().unwrap_or_default();
+        text.contains("certificate").then(|| text.to_owned())
+    };
+    let text = until(&postroom, &account, "the certificate to be refused", refused).await;
+    assert!(!text.contains("never connected"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
