@@ -113,7 +113,7 @@ async fn only_a_certificate_that_is_good_is_accepted() {
         ("localhost",   [2020, 2021], &trusted,  "has expired"),
         ("localhost",   [2080, 2090], &trusted,  "is not valid yet"),
         ("localhost",   good,         &stranger, "its issuer is not trusted. If this is the right server, either start Postroom with --trust-ca"),
-        ("localhost",   good,         &impostor, "is signed with another key than that of its issuer"),
+        ("localhost",   good,         &impostor, "is signed with another key than its issuer has"),
     ];
     for (name, years, trust, want) in table {
         let port = authority.serve(name, years).await;
