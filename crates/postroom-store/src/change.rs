@@ -121,9 +121,10 @@ impl Store {
         self.check_references(domain, class, &changes).await?;
         if class.classname == builtin::MESSAGES {
             let mut after = client::after(current, &changes);
+            let sent = after.get("account_id").clone();
             self.message_placed(domain, &mut after, Some(current)).await?;
             let account = after.get("account_id");
-            if account != client::after(current, &changes).get("account_id") {
+            if *account != sent {
                 changes.insert("account_id".to_owned(), account.clone());
             }
         }
