@@ -24,6 +24,8 @@ mod wal;
 
 mod lanes;
 
+mod writing;
+
 mod inline;
 
 pub use dialect::SqliteDialect;
@@ -42,6 +44,10 @@ use crate::sqlite::reserve::Reserve;
 use crate::sqlite::texts::IsOver;
 use crate::sqlite::wal::Checkpoint;
 use crate::sqlite::wal::Wal;
+use crate::sqlite::writing::Ask;
+use crate::sqlite::writing::Reply;
+use crate::sqlite::writing::Write;
+use crate::sqlite::writing::WriteChannel;
 use rusqlite::Connection;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,7 +59,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// How many batches are committed together at the most.
 const GROUP_MAX: usize = 256;
@@ -65,29 +70,14 @@ const BUSY: Duration = Duration::from_secs(10);
 /// mail.
 const LOG_PAGES_KEPT: i32 = 8;
 
-type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
 /// A batch that was run, and how it went.
 type Ran = (Write, Result<Vec<Outcome>, Error>);
-
-struct Write {
-    batch: Vec<Statement>,
-    room: Room,
-    reply: Reply<Vec<Outcome>>,
-}
-
-/// A request to the writer thread.
-enum Ask {
-    Write(Write),
-    /// To give back a little space; the answer says whether there is more.
-    Tidy(Reply<bool>),
-}
 
 /// A SQLite database. Its threads end when the last reference is gone.
 #[derive(Debug)]
 pub struct Sqlite {
     lanes: Lanes,
-    writes: Mutex<Option<mpsc::Sender<Ask>>>,
+    writes: WriteChannel,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -114,15 +104,8 @@ impl Sqlite {
         let thread = thread.spawn(move || writer.run(&asked));
         let thread =
             thread.map_err(|source| Error::File { path: "postroom-write".into(), source })?;
-        let (writes, thread) = (Mutex::new(Some(writes)), Mutex::new(Some(thread)));
-        Ok(Self { lanes, writes, thread })
-    }
-
-    fn ask(&self, ask: Ask) {
-        if let Some(writes) = &*self.writes.lock().unwrap_or_else(PoisonError::into_inner) {
-            // When the thread is gone, so is the reply, and the answer says that it is closed.
-            let _ = writes.send(ask);
-        }
+        let writes = WriteChannel::new(move |ask| drop(writes.send(ask)));
+        Ok(Self { lanes, writes, thread: Mutex::new(Some(thread)) })
     }
 }
 
@@ -182,22 +165,18 @@ impl Database for Sqlite {
     }
 
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Ask::Write(Write { batch, room, reply }));
-        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+        self.writes.write(batch, room)
     }
 
     fn tidy(&self) -> Answer<bool> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Ask::Tidy(reply));
-        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+        self.writes.tidy()
     }
 
     fn close(&self) {
         // The readers end first, because the last connection empties the log, and nothing may read
         // it then.
         self.lanes.close();
-        drop(self.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.writes.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!(
@@ -394,6 +373,7 @@ fn execute(connection: &Connection, sql: &'static str) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::failed::Failed;
+    use tokio::sync::oneshot;
 
     type Asked = (Write, oneshot::Receiver<Result<Vec<Outcome>, Error>>);
 

@@ -14,13 +14,13 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::sqlite::Ask;
 use crate::sqlite::SqliteDialect;
-use crate::sqlite::Write;
 use crate::sqlite::Writer;
 use crate::sqlite::connect;
 use crate::sqlite::open_writer;
 use crate::sqlite::statement;
+use crate::sqlite::writing::Ask;
+use crate::sqlite::writing::WriteChannel;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ const LATENCY_MS_MAX: usize = 4;
 pub(crate) struct Inline {
     clock: Clock,
     reader: Arc<Mutex<Option<Connection>>>,
-    writes: Mutex<Option<mpsc::UnboundedSender<Ask>>>,
+    writes: WriteChannel,
 }
 
 impl Inline {
@@ -53,15 +53,8 @@ impl Inline {
         connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;
         let (writes, asked) = mpsc::unbounded_channel();
         tokio::spawn(run(writer, asked, clock.clone()));
-        let (reader, writes) = (Arc::new(Mutex::new(Some(connection))), Mutex::new(Some(writes)));
-        Ok(Self { clock, reader, writes })
-    }
-
-    fn ask(&self, ask: Ask) {
-        if let Some(writes) = &*self.writes.lock().unwrap_or_else(PoisonError::into_inner) {
-            // When the task is gone, so is the reply, and the answer says that it is closed.
-            let _ = writes.send(ask);
-        }
+        let writes = WriteChannel::new(move |ask| drop(writes.send(ask)));
+        Ok(Self { clock, reader: Arc::new(Mutex::new(Some(connection))), writes })
     }
 }
 
@@ -97,20 +90,16 @@ impl Database for Inline {
     }
 
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Ask::Write(Write { batch, room, reply }));
-        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+        self.writes.write(batch, room)
     }
 
     fn tidy(&self) -> Answer<bool> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(Ask::Tidy(reply));
-        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+        self.writes.tidy()
     }
 
     fn close(&self) {
         drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
-        drop(self.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.writes.close();
     }
 
     fn dialect(&self) -> &'static dyn Dialect {

@@ -1,0 +1,71 @@
+//! What is asked of the one who writes, and the way there.
+
+use crate::database::Answer;
+use crate::database::Outcome;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use tokio::sync::oneshot;
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// A batch to be written.
+pub(crate) struct Write {
+    pub batch: Vec<Statement>,
+    pub room: Room,
+    pub reply: Reply<Vec<Outcome>>,
+}
+
+/// A request to the one who writes.
+pub(crate) enum Ask {
+    Write(Write),
+    /// To give back a little space; the answer says whether there is more.
+    Tidy(Reply<bool>),
+}
+
+/// Sends a request, if its receiver is still there. When it is gone, so is the reply, and the
+/// answer says that it is closed.
+type Line = Box<dyn Fn(Ask) + Send>;
+
+/// The way to the one who writes, until it is closed.
+pub(crate) struct WriteChannel(Mutex<Option<Line>>);
+
+impl WriteChannel {
+    /// A way that ends in `send`.
+    pub(crate) fn new(send: impl Fn(Ask) + Send + 'static) -> Self {
+        Self(Mutex::new(Some(Box::new(send))))
+    }
+
+    /// Writes a batch.
+    pub(crate) fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
+        self.ask(|reply| Ask::Write(Write { batch, room, reply }))
+    }
+
+    /// Gives back a little space.
+    pub(crate) fn tidy(&self) -> Answer<bool> {
+        self.ask(Ask::Tidy)
+    }
+
+    /// Takes no more requests. The one who writes ends after those that it has.
+    pub(crate) fn close(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn ask<T: Send + 'static>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Answer<T> {
+        let (reply, answer) = oneshot::channel();
+        if let Some(send) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            send(ask(reply));
+        }
+        Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
+    }
+}
+
+impl fmt::Debug for WriteChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteChannel").finish_non_exhaustive()
+    }
+}
