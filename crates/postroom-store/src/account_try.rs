@@ -9,17 +9,35 @@ use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use serde_json::json;
 
+/// How a request to try an account went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TryRequest {
+    /// It is noted.
+    Noted,
+    /// There is no such account.
+    Missing,
+    /// The account is disabled, so nothing is tried.
+    Disabled,
+}
+
 impl Store {
     /// Notes that somebody wants the account to be tried at once, and with it the messages that
-    /// could not be had so far; `false`: there is no such account.
+    /// could not be had so far.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn account_try(&self, domain: &Domain, account: AccountId) -> Result<bool, Error> {
+    pub async fn account_try(
+        &self,
+        domain: &Domain,
+        account: AccountId,
+    ) -> Result<TryRequest, Error> {
         let class = self.builtin(ACCOUNTS)?;
-        if self.entity_get(domain, &class, account.into()).await?.is_none() {
-            return Ok(false);
+        let Some(found) = self.entity_get(domain, &class, account.into()).await? else {
+            return Ok(TryRequest::Missing);
+        };
+        if !found.is_set("enabled") {
+            return Ok(TryRequest::Disabled);
         }
         let sql = "UPDATE \"receipt\" SET \"next_attempt\" = $2 WHERE \"folder\" IN
               (SELECT \"id\" FROM \"email/Folders\" WHERE \"account_id\" = $1)
@@ -27,7 +45,7 @@ impl Store {
         let now_ms = self.clock().now_ms();
         self.write(vec![Statement::new(sql).bind(account).bind(now_ms)]).await?;
         self.account_noted(domain, account).await?;
-        Ok(true)
+        Ok(TryRequest::Noted)
     }
 
     /// Notes in an account that it is to be tried at once.

@@ -109,6 +109,7 @@ pub use account::AccountReport;
 pub use account::AccountRow;
 pub use account::FolderReport;
 pub use account::Secrets;
+pub use account_try::TryRequest;
 pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
