@@ -1,6 +1,10 @@
 //! What is durable: backups that are whole, damage that is seen, deletions that leave nothing.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "opened/config.rs"]
+mod opened;
+
+use opened::config;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -10,7 +14,6 @@ use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::EntityPlace;
 use postroom_store::*;
-use secrecy::SecretString;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::fs;
@@ -20,19 +23,8 @@ use tempfile::TempDir;
 
 const CANARY: &str = "canary-4711-words-of-a-private-mail";
 
-fn config(directory: &Path) -> StoreConfig {
-    StoreConfig {
-        directory: directory.to_owned(),
-        key: MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap(),
-        classes: builtin::classes().unwrap(),
-        clock: Clock::system(),
-        work: postroom_store::Work::Threads,
-        readers: 1,
-    }
-}
-
 async fn open(directory: &Path) -> Store {
-    Store::open(&config(directory)).await.unwrap()
+    Store::open(&StoreConfig { readers: 1, ..config(directory, "a") }).await.unwrap()
 }
 
 fn domain() -> Domain {
@@ -135,7 +127,7 @@ async fn a_database_copied_without_its_log_is_refused_in_words() {
     let store = open(directory.path()).await;
     message(&store, "kept", b"bytes").await;
     let copy = copy_of_the_database(directory.path());
-    let refused = Store::open(&config(copy.path())).await.unwrap_err();
+    let refused = Store::open(&config(copy.path(), "a")).await.unwrap_err();
     assert!(matches!(refused, Error::WalMissing { .. }), "{refused}");
     assert!(refused.to_string().contains("Copy the whole data directory"), "{refused}");
     // With the log it is whole; and so is what SQLite itself copies.
@@ -159,7 +151,7 @@ async fn a_log_of_another_moment_is_refused_in_words() {
     }
     let log = "postroom.db-wal";
     fs::copy(directory.path().join(log), copy.path().join(log)).unwrap();
-    let refused = Store::open(&config(copy.path())).await.unwrap_err();
+    let refused = Store::open(&config(copy.path(), "a")).await.unwrap_err();
     assert!(matches!(refused, Error::WalForeign { .. }), "{refused}");
 }
 

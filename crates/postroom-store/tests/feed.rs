@@ -1,6 +1,10 @@
 //! The feed as its readers use it: every entity is rebuilt from it, at any point of a history.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "opened/config.rs"]
+mod opened;
+
+use opened::config;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -14,7 +18,6 @@ use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::MissedAt;
 use postroom_store::*;
-use secrecy::SecretString;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -43,15 +46,7 @@ struct History {
 
 async fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let config = StoreConfig {
-        directory: directory.path().to_owned(),
-        key: MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap(),
-        classes: builtin::classes().unwrap(),
-        readers: 2,
-        clock: Clock::system(),
-        work: Work::Threads,
-    };
-    let store = Store::open(&config).await.unwrap();
+    let store = Store::open(&config(directory.path(), "a")).await.unwrap();
     (directory, store)
 }
 

@@ -2,6 +2,10 @@
 //! each round.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "opened/config.rs"]
+mod opened;
+
+use opened::config;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -14,7 +18,6 @@ use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::OriginalPage;
 use postroom_store::*;
-use secrecy::SecretString;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -40,15 +43,7 @@ struct Track {
 impl Track {
     async fn open() -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            directory: directory.path().to_owned(),
-            key: MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap(),
-            classes: builtin::classes().unwrap(),
-            readers: 2,
-            clock: Clock::system(),
-            work: Work::Threads,
-        };
-        let store = Store::open(&config).await.unwrap();
+        let store = Store::open(&config(directory.path(), "a")).await.unwrap();
         Arc::new(Self { directory, store, domain: Domain::default_domain() })
     }
 
@@ -68,6 +63,10 @@ impl Track {
     async fn account_of(&self, profile: ProfileId, address: &str) -> Result<AccountId, Error> {
         let values = json!({"profile_id": profile.to_string(), "address": address});
         self.create(builtin::ACCOUNTS, values).await.map(AccountId::of)
+    }
+
+    async fn send_box(&self, account: AccountId) -> Result<(), Error> {
+        self.store.send_box_ensure(&self.domain, account, "a@b.test", "box").await
     }
 
     async fn account(&self) -> AccountId {
@@ -279,13 +278,7 @@ async fn a_folder_has_its_account() {
         }));
         all.extend(racers(2, |_| {
             let track = Arc::clone(&track);
-            async move {
-                track
-                    .store
-                    .send_box_ensure(&track.domain, account, "a@b.test", "box")
-                    .await
-                    .map(|()| true)
-            }
+            async move { track.send_box(account).await.map(|()| true) }
         }));
         all.extend(racers(2, |_| {
             let track = Arc::clone(&track);
@@ -326,13 +319,7 @@ async fn a_mailbox_has_one_folder() {
         }));
         all.extend(racers(2, |_| {
             let track = Arc::clone(&track);
-            async move {
-                track
-                    .store
-                    .send_box_ensure(&track.domain, account, "a@b.test", "box")
-                    .await
-                    .map(|()| false)
-            }
+            async move { track.send_box(account).await.map(|()| false) }
         }));
         all.extend(racers(2, |_| {
             let track = Arc::clone(&track);

@@ -1,6 +1,10 @@
 //! The store as its callers use it, on a real database in a temporary directory.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "opened/config.rs"]
+mod opened;
+
+use opened::config;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -19,7 +23,6 @@ use postroom_store::EntityPlace;
 use postroom_store::MissedAt;
 use postroom_store::*;
 use secrecy::ExposeSecret;
-use secrecy::SecretString;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
@@ -31,20 +34,9 @@ struct Fixture {
     domain: Domain,
 }
 
-fn config(directory: &TempDir, digit: &str) -> StoreConfig {
-    StoreConfig {
-        directory: directory.path().to_owned(),
-        key: MasterKey::from_hex(&SecretString::from(digit.repeat(64))).unwrap(),
-        classes: builtin::classes().unwrap(),
-        clock: Clock::system(),
-        work: postroom_store::Work::Threads,
-        readers: 2,
-    }
-}
-
 async fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&config(&directory, "a")).await.unwrap();
+    let store = Store::open(&config(directory.path(), "a")).await.unwrap();
     Fixture { directory, store, domain: Domain::default_domain() }
 }
 
@@ -69,6 +61,12 @@ impl Fixture {
         let account = AccountId::of(self.create(builtin::ACCOUNTS, account).await.id);
         let folder = json!({"account_id": account.to_string(), "title": "a@b.test/INBOX"});
         (account, FolderId::of(self.create(builtin::FOLDERS, folder).await.id))
+    }
+
+    /// What an account has to send at this moment, at most nine.
+    async fn claim(&self, account: AccountId, now_ms: i64, latest_ms: i64) -> Vec<Claimed> {
+        let due = DueAt { now_ms, latest_ms };
+        self.store.delivery_claim(account, due, 9).await.unwrap()
     }
 
     async fn get(&self, class: &str, id: EntityId) -> Entity {
@@ -154,12 +152,12 @@ const fn done(stored: u64, repeated: u64) -> ReceiveOutcome {
 #[tokio::test]
 async fn a_second_process_and_another_key_are_refused() {
     let Fixture { directory, store, .. } = fixture().await;
-    let again = Store::open(&config(&directory, "a")).await.unwrap_err();
+    let again = Store::open(&config(directory.path(), "a")).await.unwrap_err();
     assert!(matches!(again, Error::Locked { .. }), "{again}");
     drop(store);
-    let other = Store::open(&config(&directory, "b")).await.unwrap_err();
+    let other = Store::open(&config(directory.path(), "b")).await.unwrap_err();
     assert!(matches!(other, Error::KeyDiffers), "{other}");
-    Store::open(&config(&directory, "a")).await.unwrap();
+    Store::open(&config(directory.path(), "a")).await.unwrap();
 }
 
 #[tokio::test]
@@ -171,7 +169,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     let new = NewEntity { entity: entity.clone(), files: vec![] };
     store.entity_create(&domain, &class, vec![new]).await.unwrap();
     drop(store);
-    let store = Store::open(&config(&directory, "a")).await.unwrap();
+    let store = Store::open(&config(directory.path(), "a")).await.unwrap();
     assert_eq!(store.entity_get(&domain, &class, entity.id).await.unwrap(), Some(entity));
 }
 
@@ -477,7 +475,7 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
     writer.write(&noise).await.unwrap();
     let abandoned = writer.finish();
     drop((abandoned, store));
-    let store = Store::open(&config(&directory, "a")).await.unwrap();
+    let store = Store::open(&config(directory.path(), "a")).await.unwrap();
     let fixture = Fixture { directory, store, domain };
     let id = fixture.create(builtin::MESSAGES, json!({"messageDirection": "out"})).await.id;
     let mut writer = fixture.store.blob_writer();
@@ -548,29 +546,10 @@ async fn a_delivery_goes_from_due_to_sent() {
     assert!(
         fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap().is_empty()
     );
-    assert!(
-        fixture
-            .store
-            .delivery_claim(account, DueAt { now_ms: 4, latest_ms: 9_000 }, 9)
-            .await
-            .unwrap()
-            .is_empty(),
-        "not due yet"
-    );
-    let mut claimed = fixture
-        .store
-        .delivery_claim(account, DueAt { now_ms: 5, latest_ms: 9_000 }, 9)
-        .await
-        .unwrap();
+    assert!(fixture.claim(account, 4, 9_000).await.is_empty(), "not due yet");
+    let mut claimed = fixture.claim(account, 5, 9_000).await;
     assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
-    assert!(
-        fixture
-            .store
-            .delivery_claim(account, DueAt { now_ms: 5, latest_ms: 9_000 }, 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(fixture.claim(account, 5, 9_000).await.is_empty());
 
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, message.id);
@@ -586,11 +565,7 @@ async fn a_delivery_goes_from_due_to_sent() {
     let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
-    claimed = fixture
-        .store
-        .delivery_claim(account, DueAt { now_ms: 50, latest_ms: 9_000 }, 9)
-        .await
-        .unwrap();
+    claimed = fixture.claim(account, 50, 9_000).await;
     assert_eq!(claimed[0].attempts, 2);
     assert!(fixture.store.delivery_dot_sent(MessageEntityId::of(message.id)).await.unwrap());
     let sent = Settlement::Sent { at: Timestamp::from_ms(60) };
@@ -631,26 +606,12 @@ async fn a_message_that_was_changed_or_withdrawn_is_not_sent_as_it_was() {
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
     fixture.store.entity_update(at, &change(json!({"subject": "u"})), None).await.unwrap();
-    assert!(
-        fixture
-            .store
-            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(fixture.claim(account, 9, 9_000).await.is_empty());
     let again = fixture.store.delivery_unprepared(&fixture.domain, account, 9).await.unwrap();
     assert_eq!(again.len(), 1, "it is composed anew");
     assert!(fixture.prepare(account, &again[0]).await);
     fixture.store.entity_update(at, &change(json!({"messageState": null})), None).await.unwrap();
-    assert!(
-        fixture
-            .store
-            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(fixture.claim(account, 9, 9_000).await.is_empty());
 }
 
 #[tokio::test]
@@ -662,21 +623,13 @@ async fn a_restart_makes_claims_due_again_and_dots_doubtful() {
         let message = fixture.outgoing(account, subject).await;
         assert!(fixture.prepare(account, &message).await);
     }
-    let claimed = fixture
-        .store
-        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
-        .await
-        .unwrap();
+    let claimed = fixture.claim(account, 9, 9_000).await;
     fixture.store.delivery_dot_sent(claimed[1].message).await.unwrap();
     fixture.store.delivery_recover(Some(account)).await.unwrap();
     let doubtful = fixture.store.delivery_in_doubt(account).await.unwrap();
     assert_eq!(doubtful.len(), 1);
     assert_eq!(doubtful[0].message, claimed[1].message);
-    let due = fixture
-        .store
-        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
-        .await
-        .unwrap();
+    let due = fixture.claim(account, 9, 9_000).await;
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].message, claimed[0].message);
 }
@@ -687,11 +640,7 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
-    let mut claimed = fixture
-        .store
-        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
-        .await
-        .unwrap();
+    let mut claimed = fixture.claim(account, 9, 9_000).await;
     claimed[0].recipients = vec![json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
     let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
@@ -705,11 +654,7 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), None);
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture
-        .store
-        .delivery_claim(account, DueAt { now_ms: 60, latest_ms: 9_000 }, 9)
-        .await
-        .unwrap();
+    let claimed = fixture.claim(account, 60, 9_000).await;
     assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (2, 40));
     assert_eq!(claimed[0].recipients[0]["state"], "sent");
     let delivered =
@@ -723,11 +668,7 @@ async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture
-        .store
-        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
-        .await
-        .unwrap();
+    let claimed = fixture.claim(account, 9, 9_000).await;
     let later = later(50);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
@@ -741,11 +682,7 @@ async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
     fixture.store.entity_update(at, &again, None).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed = fixture
-        .store
-        .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
-        .await
-        .unwrap();
+    let claimed = fixture.claim(account, 9, 9_000).await;
     assert_eq!(claimed[0].attempts, 1);
 }
 
@@ -755,28 +692,12 @@ async fn a_clock_that_was_set_back_delays_nothing_for_long() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed =
-        fixture.store.delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9).await.unwrap();
+    let claimed = fixture.claim(account, 9, 90).await;
     let later = later(5_000);
     fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
-    assert_eq!(
-        fixture
-            .store
-            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 9_000 }, 9)
-            .await
-            .unwrap(),
-        []
-    );
+    assert_eq!(fixture.claim(account, 9, 9_000).await, []);
     assert_eq!(fixture.store.delivery_next_due(account, 90).await.unwrap(), Some(0));
-    assert_eq!(
-        fixture
-            .store
-            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(fixture.claim(account, 9, 90).await.len(), 1);
 }
 
 #[tokio::test]
@@ -785,8 +706,7 @@ async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
     let (account, _) = fixture.account().await;
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed =
-        fixture.store.delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9).await.unwrap();
+    let claimed = fixture.claim(account, 9, 90).await;
     fixture.store.delivery_settle(&claimed[0], &later(50)).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, message.id);
@@ -820,11 +740,7 @@ async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
     for code in ["refused", "gave_up", "invalid"] {
         let message = fixture.outgoing(account, code).await;
         assert!(fixture.prepare(account, &message).await);
-        let mut claimed = fixture
-            .store
-            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9)
-            .await
-            .unwrap();
+        let mut claimed = fixture.claim(account, 9, 90).await;
         claimed[0].recipients = vec![row("uncertain")];
         fixture.store.delivery_settle(&claimed[0], &later(5)).await.unwrap();
         if code == "invalid" {
@@ -835,11 +751,7 @@ async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
                 .await
                 .unwrap();
         } else {
-            let mut claimed = fixture
-                .store
-                .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9)
-                .await
-                .unwrap();
+            let mut claimed = fixture.claim(account, 9, 90).await;
             claimed[0].recipients = vec![row("refused")];
             fixture.store.delivery_settle(&claimed[0], &error(code)).await.unwrap();
         }
@@ -850,8 +762,7 @@ async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
     // Without a doubt, each recipient says how it ended.
     let message = fixture.outgoing(account, "plain").await;
     assert!(fixture.prepare(account, &message).await);
-    let claimed =
-        fixture.store.delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9).await.unwrap();
+    let claimed = fixture.claim(account, 9, 90).await;
     fixture.store.delivery_settle(&claimed[0], &error("refused")).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("errorCode"), Some("refused"));
@@ -866,11 +777,7 @@ async fn an_attempt_that_does_not_count_is_not_counted() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     for waited_ms in [0, 40] {
-        let claimed = fixture
-            .store
-            .delivery_claim(account, DueAt { now_ms: 9, latest_ms: 90 }, 9)
-            .await
-            .unwrap();
+        let claimed = fixture.claim(account, 9, 90).await;
         assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (1, waited_ms));
         let reason = "421".to_owned();
         let limit = Settlement::Later { next_attempt_ms: 5, reason, waits_ms: 40, counts: false };
@@ -1069,7 +976,7 @@ async fn an_older_schema_is_brought_forward() {
     drop(database);
     let store = loop {
         // The threads of the first store end by themselves.
-        match Store::open(&config(&directory, "a")).await {
+        match Store::open(&config(directory.path(), "a")).await {
             Ok(store) => break store,
             Err(Error::Locked { .. }) => tokio::task::yield_now().await,
             Err(error) => panic!("{error}"),
