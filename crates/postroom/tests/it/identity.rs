@@ -13,6 +13,7 @@ use postroom_sandbox::Rule;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::When;
+use postroom_testkit::Postroom;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -186,14 +187,20 @@ async fn without_uidplus_a_message_is_deleted_unless_somebody_else_has_marked_on
     assert_eq!(left(&sandbox), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_folder_follows_its_mailbox_to_another_name() {
+/// A folder of the mailbox `Orders` in which one message is stored.
+async fn orders() -> (Sandbox, Postroom, String) {
     let (sandbox, postroom, account) =
         sandbox(json!({"after_read_timeout": 0.1, "survey_interval": 1})).await;
     sandbox.create_mailbox(ANNA, "Orders").unwrap();
     sandbox.deliver(ANNA, "Orders", mail("one")).unwrap();
     let folder = enable(&postroom, &account, "Orders", json!({})).await;
     messages(&postroom, &folder, 1).await;
+    (sandbox, postroom, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_follows_its_mailbox_to_another_name() {
+    let (sandbox, postroom, folder) = orders().await;
     sandbox.edit(|state| state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap());
     sandbox.deliver(ANNA, "Orders 2026", mail("two")).unwrap();
     let found = messages(&postroom, &folder, 2).await;
@@ -204,12 +211,7 @@ async fn a_folder_follows_its_mailbox_to_another_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renamed_mailbox_that_is_refused_for_now_is_followed_by_a_later_survey() {
-    let (sandbox, postroom, account) =
-        sandbox(json!({"after_read_timeout": 0.1, "survey_interval": 1})).await;
-    sandbox.create_mailbox(ANNA, "Orders").unwrap();
-    sandbox.deliver(ANNA, "Orders", mail("one")).unwrap();
-    let folder = enable(&postroom, &account, "Orders", json!({})).await;
-    messages(&postroom, &folder, 1).await;
+    let (sandbox, postroom, folder) = orders().await;
     let refused = Action::tagged("NO [INUSE] try later");
     let rule = always(&sandbox, Point::ImapCommand(ImapCommand::Status), refused);
     sandbox.edit(|state| state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap());
