@@ -83,8 +83,7 @@ pub(crate) fn recognized(account: &Account, folder: &Folder, count: u64) {
         account,
         folder,
         count,
-        "messages are known already, so they are not stored \
-                                            again"
+        "messages are known already, so they are not stored again"
     );
 }
 

@@ -81,10 +81,8 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
         Err(invalid) => problems.extend(invalid),
     }
     if let Some(from) = message.text("from").filter(|from| !from.is_empty()) {
-        let with_name = has_name(from).then_some(
-            "takes an address only; the name goes into \
-                                                  `fromDisplayName`",
-        );
+        let with_name = "takes an address only; the name goes into `fromDisplayName`";
+        let with_name = has_name(from).then_some(with_name);
         let problem = with_name.or_else(|| address::problem(from));
         problems.extend(problem.map(|problem| Invalid::new("from", problem)));
     }

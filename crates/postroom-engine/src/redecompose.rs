@@ -103,15 +103,8 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
     let filter = match job.filter.as_ref().map(|json| filter::parse(&class, json)).transpose() {
         Ok(filter) => filter,
         Err(_) => {
-            return end(
-                shared,
-                job,
-                Some(
-                    "the filter of the job does not fit the \
-                                                class",
-                ),
-            )
-            .await;
+            let text = "the filter of the job does not fit the class";
+            return end(shared, job, Some(text)).await;
         }
     };
     let domain = job.domain.clone();

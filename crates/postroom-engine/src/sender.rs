@@ -383,8 +383,8 @@ impl Sender {
         let hastened =
             self.shared.store.delivery_hasten(account.id, self.shared.clock.now_ms()).await;
         if let Err(error) = hastened {
-            tracing::error!(account = account.address, %error, "waiting messages could not be made \
-                                                                due");
+            let account = &account.address;
+            tracing::error!(account, %error, "waiting messages could not be made due");
         }
     }
 

@@ -242,8 +242,8 @@ impl Fleet {
             running.stop(shared.settings.stop_within).await;
             wait_for(former).await;
             if !is_ending && let Err(error) = stranded::take_up(&shared, account).await {
-                tracing::error!(%account, error = chain(&error), "the queue of a stopped \
-                                                                       account was not checked");
+                let error = chain(&error);
+                tracing::error!(%account, error, "the queue of a stopped account was not checked");
             }
         });
         self.stopping.insert(account, stopping);
@@ -349,8 +349,7 @@ fn is_due(task: Option<&JoinHandle<()>>, account: &Account) -> bool {
         Some(task) if task.is_finished() => {
             tracing::error!(
                 account = account.address,
-                "a task of the account failed, which is a \
-                                                        fault of Postroom; it is started again"
+                "a task of the account failed, which is a fault of Postroom; it is started again"
             );
             true
         }
@@ -368,10 +367,7 @@ async fn ensure_send_box(shared: &Shared, account: &Account) {
         tracing::error!(
             account = account.address,
             error = chain(&error),
-            "the folder for outgoing \
-                                                                           mail of a system \
-                                                                           account could not be \
-                                                                           made"
+            "the folder for outgoing mail of a system account could not be made"
         );
     }
 }

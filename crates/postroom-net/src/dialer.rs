@@ -253,9 +253,10 @@ fn handshake_problem(inner: Option<&rustls::Error>, source: &io::Error) -> Strin
         ) => "the server supports only outdated TLS (older than TLS 1.2, or with ciphers that are \
               no longer safe); its operator has to update it"
             .to_owned(),
-        Some(rustls::Error::InvalidMessage(_)) => "the other side does not speak TLS; is the \
-                                                   security setting right for this port?"
-            .to_owned(),
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the other side does not speak TLS; is the security setting right for this port?"
+                .to_owned()
+        }
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
             "the server's certificate cannot be read; its operator has to replace it".to_owned()
         }

@@ -340,8 +340,10 @@ impl Store {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "the space of deleted mail was not given back; it is \
-                                            tried again");
+                    tracing::warn!(
+                        %error,
+                        "the space of deleted mail was not given back; it is tried again"
+                    );
                     return;
                 }
             }

@@ -81,10 +81,8 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
 async fn follow(store: &Store, job: &Job) -> anyhow::Result<Job> {
     let mut shown = 0;
     loop {
-        let now = store.job_get(&job.domain, job.id).await?.context(
-            "the job was deleted while it \
-                                                                     ran",
-        )?;
+        let now = store.job_get(&job.domain, job.id).await?;
+        let now = now.context("the job was deleted while it ran")?;
         if now.state == JobState::Done {
             return Ok(now);
         }

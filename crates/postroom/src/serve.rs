@@ -166,8 +166,7 @@ impl Running {
         tracing::info!(
             trust_ca,
             ehlo_name,
-            "SIGHUP: settings were read again, and all accounts \
-                                             connect again"
+            "SIGHUP: settings were read again, and all accounts connect again"
         );
     }
 

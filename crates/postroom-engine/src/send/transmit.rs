@@ -95,8 +95,8 @@ pub(crate) async fn hand_over(
         }
         let kept = shared.store.delivery_part(claimed.message, &claimed.recipients).await;
         if let Err(error) = &kept {
-            tracing::error!(message = %claimed.message, %error, "the results of the recipients \
-                                                                 were not written");
+            let message = claimed.message;
+            tracing::error!(%message, %error, "the results of the recipients were not written");
         }
         if kept.is_err() || !connection.is_reusable() {
             break;

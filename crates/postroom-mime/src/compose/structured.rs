@@ -303,12 +303,8 @@ fn list_id(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
 fn ids(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
     let mut any = false;
     for word in value.split_whitespace() {
-        let id = message_id(word).ok_or_else(|| {
-            format!(
-                "has `{word}`, which is not a message \
-                                                         id"
-            )
-        })?;
+        let id =
+            message_id(word).ok_or_else(|| format!("has `{word}`, which is not a message id"))?;
         field.token(&format!("<{id}>"));
         any = true;
     }
