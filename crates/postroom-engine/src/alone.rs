@@ -9,9 +9,10 @@ use crate::connect::connect;
 use crate::connect::stall;
 use crate::error::Error;
 use crate::receive::asks::FetchedAlone;
+use crate::receive::mailbox::MonitoredMailbox;
+use crate::receive::news::LateMessage;
 use crate::receive::receive_one;
 use crate::receive::turn::Turn;
-use crate::receive::watch::News;
 use crate::shared::Shared;
 use postroom_model::FolderId;
 use std::collections::VecDeque;
@@ -23,17 +24,6 @@ use tokio::time::Instant;
 
 /// This connection has nothing else to do, so its turn never has to end for others.
 const FAR: Duration = Duration::from_secs(86_400);
-
-/// A message that is fetched alone.
-#[derive(Debug)]
-pub(crate) struct Wanted {
-    /// Its folder.
-    pub folder: FolderId,
-    /// Its UID.
-    pub uid: u64,
-    /// The result of the poll that found it.
-    pub news: Arc<News>,
-}
 
 /// The result.
 #[derive(Debug)]
@@ -51,7 +41,7 @@ pub(crate) struct Ended {
 /// The messages of one account that are fetched alone.
 #[derive(Debug, Default)]
 pub(crate) struct Alone {
-    waiting: VecDeque<Wanted>,
+    waiting: VecDeque<LateMessage>,
     running: Option<Running>,
 }
 
@@ -72,14 +62,14 @@ impl Drop for Running {
 
 impl Alone {
     /// Takes one more.
-    pub(crate) fn push(&mut self, wanted: Wanted) {
-        self.waiting.push_back(wanted);
+    pub(crate) fn push(&mut self, late: LateMessage) {
+        self.waiting.push_back(late);
     }
 
     /// Removes the messages of folders that are not monitored.
     pub(crate) fn retain_monitored(&mut self, account: &Account) {
         let is_monitored = |id: FolderId| account.monitored().any(|folder| folder.id == id);
-        self.waiting.retain(|wanted| is_monitored(wanted.folder));
+        self.waiting.retain(|late| is_monitored(late.folder));
         self.running.take_if(|running| !is_monitored(running.folder));
     }
 
@@ -93,11 +83,11 @@ impl Alone {
         if self.running.is_some() {
             return;
         }
-        if let Some(wanted) = self.waiting.pop_front() {
-            let (folder, uid) = (wanted.folder, wanted.uid);
+        if let Some(late) = self.waiting.pop_front() {
+            let (folder, uid) = (late.folder, late.uid);
             let (shared, account) = (Arc::clone(shared), Arc::clone(account));
             let (began, stall) = (Instant::now(), stall(&account));
-            let task = tokio::spawn(ask(shared, account, setup.clone(), wanted));
+            let task = tokio::spawn(ask(shared, account, setup.clone(), late));
             self.running = Some(Running { folder, uid, began, stall, task });
         }
     }
@@ -121,35 +111,35 @@ async fn ask(
     shared: Arc<Shared>,
     account: Arc<Account>,
     setup: watch::Receiver<Arc<Account>>,
-    wanted: Wanted,
+    late: LateMessage,
 ) -> FetchedAlone {
-    let Some(folder) = account.monitored().find(|folder| folder.id == wanted.folder) else {
+    let Some(folder) = account.monitored().find(|folder| folder.id == late.folder) else {
         return FetchedAlone::NotAsked;
     };
     let mut connection = match connect(&shared, &account, Waits::Long).await {
         Ok(connection) => connection,
         Err(error) => {
-            tell(&account, &wanted, &error);
+            tell(&account, &late, &error);
             return FetchedAlone::NotAsked;
         }
     };
     let turn = Turn { setup: &setup, others_due: Instant::now() + FAR };
-    let (who, what) = ((&*account, folder), (wanted.uid, &*wanted.news));
-    match receive_one(&shared, who, &mut connection, what, &turn).await {
+    let mailbox = MonitoredMailbox { account: &account, folder };
+    match receive_one(&shared, mailbox, &mut connection, &late, &turn).await {
         Ok(is_recorded) => {
             // An unanswered LOGOUT does no harm.
             let _ = connection.logout().await;
             if is_recorded { FetchedAlone::Came } else { FetchedAlone::Missed }
         }
         Err(error) => {
-            tell(&account, &wanted, &error);
+            tell(&account, &late, &error);
             FetchedAlone::Missed
         }
     }
 }
 
-fn tell(account: &Account, wanted: &Wanted, error: &Error) {
-    let (address, uid) = (&account.address, wanted.uid);
+fn tell(account: &Account, late: &LateMessage, error: &Error) {
+    let (address, uid) = (&account.address, late.uid);
     tracing::warn!(
         account = address,
         uid,

@@ -11,6 +11,8 @@
 //! committed. Nothing before `commit` shows the message to a client. `commit` has no effect the
 //! second time for the same folder, epoch and UID.
 
+pub(crate) mod mailbox;
+
 pub(crate) mod asks;
 
 pub(crate) mod doubt;
@@ -31,7 +33,13 @@ pub(crate) mod wishes;
 
 pub(crate) mod baseline;
 
+pub(crate) mod news;
+
+pub(crate) mod known;
+
 pub(crate) mod watch;
+
+mod portion;
 
 mod collector;
 
@@ -43,21 +51,22 @@ pub(crate) mod fetch;
 
 pub(crate) mod commit;
 
-use crate::account::Account;
-use crate::account::Folder;
 use crate::error::Error;
 use crate::shared::Shared;
 use asks::Asks;
+use collector::Collector;
+use intake::Intake;
 use intake::Missed;
+use known::Known;
+use mailbox::MonitoredMailbox;
+use news::LateMessage;
+use portion::Portion;
 use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use turn::Turn;
-use watch::Known;
-use watch::News;
 use wishes::At;
 
 /// Takes one message through the same path, on a connection that nothing else uses. Gives whether
@@ -68,56 +77,55 @@ use wishes::At;
 /// Errors of the store.
 pub async fn receive_one(
     shared: &Arc<Shared>,
-    who: (&Account, &Folder),
+    mailbox: MonitoredMailbox<'_>,
     connection: &mut ImapConnection,
-    (uid, news): (u64, &News),
+    late: &LateMessage,
     turn: &Turn<'_>,
 ) -> Result<bool, Error> {
-    let mut count = 0;
-    let asked = fetch_one(shared, who, connection, (uid, news, &mut count), turn).await;
-    let missed = match asked {
-        Ok(missed) => missed,
+    let (count, missed) = match fetch_one(shared, mailbox, connection, late, turn).await {
+        Ok(fetched) => fetched,
         Err(Error::Imap(error)) => {
             let reason = format!("it was fetched on a connection of its own, and {error}");
-            vec![Missed::pending(uid, reason)]
+            (0, vec![Missed::pending(late.uid, reason)])
         }
         Err(error) => return Err(error),
     };
-    commit::record_missed(shared, who, news, &missed).await?;
+    commit::record_missed(shared, mailbox, &late.news, &missed).await?;
     Ok(count > 0 || missed.iter().any(|missed| missed.forever))
 }
 
+/// Fetches and commits one message. Gives how many are durable, and what could not be fetched.
 async fn fetch_one(
     shared: &Arc<Shared>,
-    who: (&Account, &Folder),
+    mailbox: MonitoredMailbox<'_>,
     connection: &mut ImapConnection,
-    (uid, news, count): (u64, &News, &mut u64),
+    late: &LateMessage,
     turn: &Turn<'_>,
-) -> Result<Vec<Missed>, Error> {
+) -> Result<(u64, Vec<Missed>), Error> {
+    let (uid, news, mut count) = (late.uid, &*late.news, 0);
     let mode = if news.examined { Mode::Examine } else { Mode::Select };
-    let selected = connection.select(&who.1.mailbox, mode).await?;
+    let selected = connection.select(&mailbox.folder.mailbox, mode).await?;
     if selected.uid_validity.unwrap_or(0) != news.uid_validity {
         let reason = "on a connection of its own the mailbox had another UIDVALIDITY".to_owned();
-        return Ok(vec![Missed::pending(uid, reason)]);
+        return Ok((0, vec![Missed::pending(uid, reason)]));
     }
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
     let mut asks = Asks::default();
     asks.fill([uid].into(), &[], &[]);
-    let fetched = fetch::fetch(shared, who, connection, (&mut asks, turn), (news, sender));
-    let committed = commit::commit(shared, who, (news, &mut *count), receiver);
+    let collector =
+        Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
+    let fetched = fetch::fetch(Intake::new(collector, news), connection, &mut asks, turn);
+    let committed = commit::commit(shared, mailbox, news, &mut count, receiver);
     let (fetched, committed) = tokio::join!(fetched, committed);
     committed?;
-    if *count == 0 && fetched.missed.is_empty() {
+    if count == 0 && fetched.missed.is_empty() {
         fetched.result?;
     }
-    Ok(fetched.missed)
+    Ok((count, fetched.missed))
 }
 
 /// How many portions may be between fetch and commit.
 const PORTIONS_IN_FLIGHT: usize = 2;
-
-/// A portion that is being decomposed.
-type Portion = JoinHandle<Result<collector::Ready, Error>>;
 
 /// When a folder needs its next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,19 +147,20 @@ pub enum Left {
 /// continues after them.
 pub async fn receive(
     shared: &Arc<Shared>,
-    (account, folder): (&Account, &Folder),
+    mailbox: MonitoredMailbox<'_>,
     connection: &mut ImapConnection,
     known: &mut Known,
     turn: &Turn<'_>,
 ) -> Result<Left, Error> {
-    let who = (account, folder);
-    let Some(news) = watch::watch(shared, who, connection, known).await? else {
+    let Some(news) = watch::watch(shared, mailbox, connection, known).await? else {
         return Ok(Left::Nothing);
     };
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
     let mut count = 0;
-    let fetched = fetch::fetch(shared, who, connection, (&mut known.asks, turn), (&news, sender));
-    let committed = commit::commit(shared, who, (&news, &mut count), receiver);
+    let collector =
+        Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
+    let fetched = fetch::fetch(Intake::new(collector, &news), connection, &mut known.asks, turn);
+    let committed = commit::commit(shared, mailbox, &news, &mut count, receiver);
     // Both run to their end, so that messages that were fetched before the connection broke are
     // committed.
     let (fetched, committed) = tokio::join!(fetched, committed);
@@ -159,10 +168,11 @@ pub async fn receive(
     known.withheld += fetched.withheld;
     let stalls = matches!(fetched.result, Err(Error::Imap(postroom_imap::Error::Stalled { .. })));
     known.has_progressed |= count > 0 || !fetched.missed.is_empty() && !stalls;
-    let alone = known.asks.take_alone().into_iter().map(|uid| (uid, Arc::clone(&news)));
-    known.alone.extend(alone);
+    let folder = mailbox.folder;
+    let late = |uid| LateMessage { folder: folder.id, uid, news: Arc::clone(&news) };
+    known.alone.extend(known.asks.take_alone().into_iter().map(late));
     let recorded = match committed {
-        Ok(()) => commit::record_missed(shared, who, &news, &fetched.missed).await,
+        Ok(()) => commit::record_missed(shared, mailbox, &news, &fetched.missed).await,
         Err(error) => Err(error),
     };
     if let Err(error) = recorded {
@@ -172,8 +182,8 @@ pub async fn receive(
     known.wishes.are_open = true;
     fetched.result?;
     let at = At { folder, life: news.life, listing: &news.listing };
-    let fulfilled = (&mut known.wishes, &mut known.unsteady);
-    let fulfilled = wishes::fulfil(shared, connection, at, fulfilled).await;
+    let (wishes, unsteady) = (&mut known.wishes, &mut known.unsteady);
+    let fulfilled = wishes::fulfil(shared, connection, at, wishes, unsteady).await;
     if let Ok(Some(over)) = fulfilled {
         known.over = Some(over);
         known.look_anew();
@@ -182,10 +192,10 @@ pub async fn receive(
     // Said once, when all that it tells of is known.
     let is_more = !known.asks.is_empty();
     if is_more {
-        prove::tell_progress(shared, who, &news, known).await?;
+        prove::tell_progress(shared, mailbox, &news, known).await?;
     } else {
         known.news = None;
-        prove::prove(shared, who, &news, known).await?;
+        prove::prove(shared, mailbox, &news, known).await?;
     }
     fulfilled?;
     Ok(match known.rarely(&shared.clock) {

@@ -5,10 +5,8 @@
 //! what is recorded.
 
 use crate::account::Account;
-use crate::account::Folder;
 use crate::alone;
 use crate::alone::Alone;
-use crate::alone::Wanted;
 use crate::backoff;
 use crate::connect::Waits;
 use crate::connect::connect;
@@ -19,8 +17,9 @@ use crate::polls::Trouble;
 use crate::polls::Visit;
 use crate::receive;
 use crate::receive::asks::FetchedAlone;
+use crate::receive::known::Known;
+use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::turn::Turn;
-use crate::receive::watch::Known;
 use crate::refusals::Refusals;
 use crate::report::Reporter;
 use crate::report::State;
@@ -332,7 +331,8 @@ impl Receiver {
             let due = survey_due.into_iter().chain(poll_due).min();
             let others_due = due.unwrap_or_else(|| Instant::now() + interval);
             let turn = Turn { setup, others_due };
-            count += usize::from(self.poll((account, folder), connection, &turn).await?);
+            let mailbox = MonitoredMailbox { account, folder };
+            count += usize::from(self.poll(mailbox, connection, &turn).await?);
         }
         Ok(count)
     }
@@ -357,18 +357,16 @@ impl Receiver {
     /// Errors that end the connection, or are about the whole account.
     async fn poll(
         &mut self,
-        (account, folder): (&Account, &Folder),
+        mailbox: MonitoredMailbox<'_>,
         connection: &mut ImapConnection,
         turn: &Turn<'_>,
     ) -> Result<bool, Error> {
+        let MonitoredMailbox { account, folder } = mailbox;
         let known = self.known.entry(folder.id).or_default();
-        let result =
-            receive::receive(&self.shared, (account, folder), connection, known, turn).await;
+        let result = receive::receive(&self.shared, mailbox, connection, known, turn).await;
         let has_progressed = std::mem::take(&mut known.has_progressed);
         self.has_progressed |= has_progressed;
-        for (uid, news) in known.alone.drain(..) {
-            self.alone.push(Wanted { folder: folder.id, uid, news });
-        }
+        known.alone.drain(..).for_each(|late| self.alone.push(late));
         let error = match result {
             Ok(left) => {
                 self.polls.visited(folder.id, Visit::after(left));

@@ -119,14 +119,14 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
             let keep = keeps.of(&message).await?;
             let (id, domain) = (message.id, &domain);
             tasks.push(async move {
-                Ok::<_, Error>((id, keep, look(shared, domain, message, keep).await?))
+                let found = look(shared, domain, message, keep).await?;
+                Ok::<_, Error>(Looked { id, keep, found })
             });
         }
         // They are recorded in order, because the job continues after the last recorded one.
         let mut found = futures_util::stream::iter(tasks).buffered(AT_ONCE);
-        while let Some(found) = found.next().await {
-            let (id, keep, found) = found?;
-            match record(shared, (&job, &class), (id, keep), found).await? {
+        while let Some(looked) = found.next().await {
+            match record(shared, &job, &class, looked?).await? {
                 Some(next) => job = next,
                 None => return Ok(()),
             }
@@ -142,10 +142,11 @@ pub async fn work(shared: &Arc<Shared>, mut job: Job) -> Result<(), Error> {
 /// Gives the updated job. `None`: it was stopped.
 async fn record(
     shared: &Arc<Shared>,
-    (job, class): (&Job, &Class),
-    (id, keep): (EntityId, Keep),
-    mut found: Found,
+    job: &Job,
+    class: &Class,
+    looked: Looked,
 ) -> Result<Option<Job>, Error> {
+    let Looked { id, keep, mut found } = looked;
     let mut next = Job { behind: Some(id), ..job.clone() };
     next.counts.done += 1;
     loop {
@@ -190,6 +191,13 @@ async fn end(shared: &Shared, mut job: Job, reason: Option<&str>) -> Result<(), 
     // It was deleted at this moment, so it has ended as well.
     shared.store.job_progress(&job).await?;
     Ok(())
+}
+
+/// A message that was decomposed again.
+struct Looked {
+    id: EntityId,
+    keep: Keep,
+    found: Found,
 }
 
 /// The result for one message.

@@ -9,6 +9,7 @@ use crate::account::Folder;
 use crate::error::Error;
 use crate::receive::identity;
 use crate::receive::identity::Care;
+use crate::receive::identity::IdentityCheck;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use postroom_imap::Error as ImapError;
@@ -121,8 +122,8 @@ async fn is_same(
     }
     let recorded = shared.store.ledger(life).await?.recorded;
     let some = identity::sample(&shared.clock, &recorded, WITNESSES.0, WITNESSES.1);
-    let care = (Care::Much, &mut Unsteady::default());
-    let look = identity::look(shared, connection, life, &some, care).await?;
+    let check = IdentityCheck { shared, connection, life, unsteady: &mut Unsteady::default() };
+    let look = check.look(&some, Care::Much).await?;
     Ok(look.over.is_none() && !look.same.is_empty())
 }
 

@@ -6,54 +6,19 @@
 use crate::tidy::source::Offence;
 use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
-use std::collections::BTreeSet;
-
-/// Functions that still have one, by file. The list only gets shorter: an entry that no function
-/// needs is an offence.
-const EXCEPTIONS: &[(&str, &[&str])] = &[
-    ("crates/postroom-engine/src/receive.rs", &["fetch_one", "receive", "receive_one"]),
-    ("crates/postroom-engine/src/receive/collector.rs", &["new"]),
-    ("crates/postroom-engine/src/receive/commit.rs", &["commit", "record_missed", "tell"]),
-    ("crates/postroom-engine/src/receive/fetch.rs", &["fetch"]),
-    ("crates/postroom-engine/src/receive/identity.rs", &["look"]),
-    ("crates/postroom-engine/src/receive/prove.rs", &["prove", "tell_progress"]),
-    ("crates/postroom-engine/src/receive/watch.rs", &["watch"]),
-    ("crates/postroom-engine/src/receive/wishes.rs", &["fulfil"]),
-    ("crates/postroom-engine/src/receiver.rs", &["poll"]),
-    ("crates/postroom-engine/src/redecompose.rs", &["record"]),
-];
 
 /// Checks all files of the crates.
 pub fn check(sources: &[Source]) -> Vec<Offence> {
-    check_with(sources, EXCEPTIONS)
-}
-
-fn check_with(sources: &[Source], exceptions: &[(&str, &[&str])]) -> Vec<Offence> {
     let mut offences = vec![];
-    let mut needed = BTreeSet::new();
     let of_crates =
         |source: &&Source| source.path.starts_with("crates/") && source.path.contains("/src/");
     for source in sources.iter().filter(|source| source.is_rust()).filter(of_crates) {
-        let excepted = exceptions.iter().find(|(path, _)| *path == source.path);
-        let excepted = excepted.map_or(&[][..], |(_, functions)| functions);
         for (line, function, parameter) in tuples(source) {
-            if excepted.contains(&function.as_str()) {
-                needed.insert((source.path.as_str(), function));
-                continue;
-            }
             let text = format!(
                 "`{function}` takes the tuple `{parameter}`: give it a name as a struct, or pass \
                  its values one by one"
             );
             offences.push(source.offence(line, text));
-        }
-    }
-    for (path, functions) in exceptions {
-        for function in *functions {
-            if !needed.contains(&(*path, (*function).to_owned())) {
-                let text = format!("`{function}` takes no tuple any more: take it off the list");
-                offences.push(Offence { path: (*path).to_owned(), line: 1, text });
-            }
         }
     }
     offences
@@ -186,14 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_holds_only_as_long_as_it_is_needed() {
-        let sources = [Source::new(PATH, "fn f(a: (u8, u8)) {}\nfn g(a: (u8, u8)) {}\n")];
-        let told = |exceptions: &[(&str, &[&str])]| -> Vec<String> {
-            check_with(&sources, exceptions).iter().map(|one| format!("{one}")).collect()
-        };
-        assert_eq!(told(&[(PATH, &["f", "g"])]).len(), 0);
-        assert_eq!(told(&[(PATH, &["f"])]).len(), 1);
-        let told = told(&[(PATH, &["f", "g", "h"])]);
-        assert!(told.iter().any(|one| one.contains("`h` takes no tuple any more")), "{told:?}");
+    fn an_offence_names_the_function_and_the_tuple() {
+        let sources = [Source::new(PATH, "fn f(a: (u8, u8)) {}\nfn g(a: u8) {}\n")];
+        let [one] = check(&sources).try_into().unwrap();
+        assert!(one.to_string().contains("`f` takes the tuple `a: (u8, u8)`"), "{one}");
     }
 }

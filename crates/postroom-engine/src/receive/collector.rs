@@ -3,30 +3,22 @@
 use crate::account::Folder;
 use crate::derive::Keep;
 use crate::error::Error;
-use crate::receive::Portion;
 use crate::receive::decompose::Arrived;
-use crate::receive::decompose::Decomposed;
 use crate::receive::decompose::Wanted;
 use crate::receive::decompose::decompose;
+use crate::receive::portion::Portion;
+use crate::receive::portion::Ready;
 use crate::receive::wishes;
 use crate::shared::Shared;
 use postroom_model::AccountId;
 use postroom_model::Entity;
 use postroom_model::builtin::MESSAGES;
+use postroom_store::Wish;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
-
-/// A portion after decomposition, with its share of the memory.
-#[derive(Debug)]
-pub struct Ready {
-    /// The messages, in the order of their arrival.
-    pub messages: Vec<Decomposed>,
-    /// Their share of [`Shared::bytes_in_flight`]. It is given back after the commit.
-    pub permit: Option<OwnedSemaphorePermit>,
-}
 
 /// Collects messages into portions and starts their decomposition.
 pub struct Collector<'a> {
@@ -50,7 +42,8 @@ impl<'a> Collector<'a> {
     /// With nothing in it.
     pub fn new(
         shared: &'a Arc<Shared>,
-        (account, folder): (AccountId, &Folder),
+        account: AccountId,
+        folder: &Folder,
         uid_validity: u64,
         sender: mpsc::Sender<Portion>,
     ) -> Self {
@@ -75,6 +68,11 @@ impl<'a> Collector<'a> {
             permit: None,
             portions: 0,
         }
+    }
+
+    /// Whether messages are deleted at the server once they are recorded.
+    pub fn deletes(&self) -> bool {
+        self.wanted.wish == Some(Wish::Delete)
     }
 
     /// The directory for large messages while they arrive.
@@ -222,7 +220,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let shared = shared(directory.path()).await;
         let (sender, mut receiver) = mpsc::channel(9);
-        let mut collector = Collector::new(&shared, (AccountId::nil(), &folder()), 1, sender);
+        let mut collector = Collector::new(&shared, AccountId::nil(), &folder(), 1, sender);
         for uid in 1..=6 {
             collector.add(spooled(&shared, uid).await).await.unwrap();
         }
@@ -239,7 +237,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let shared = shared(directory.path()).await;
         let (sender, receiver) = mpsc::channel(9);
-        let mut collector = Collector::new(&shared, (AccountId::nil(), &folder()), 1, sender);
+        let mut collector = Collector::new(&shared, AccountId::nil(), &folder(), 1, sender);
         drop(receiver);
         let mut result = Ok(());
         for uid in 1..=3 {

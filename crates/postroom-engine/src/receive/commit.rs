@@ -1,7 +1,6 @@
 //! Commit: one transaction for each portion, with messages, files, ledger and feed together.
 
 use crate::account::Account;
-use crate::account::Folder;
 use crate::backoff;
 use crate::derive;
 use crate::derive::Keep;
@@ -10,10 +9,11 @@ use crate::journal;
 use crate::journal::Arrival;
 use crate::original::Original;
 use crate::original::hash_of;
-use crate::receive::Portion;
 use crate::receive::decompose::Decomposed;
 use crate::receive::intake::Missed;
-use crate::receive::watch::News;
+use crate::receive::mailbox::MonitoredMailbox;
+use crate::receive::news::News;
+use crate::receive::portion::Portion;
 use crate::shared::Shared;
 use bytes::Bytes;
 use postroom_model::MessageEntityId;
@@ -42,8 +42,9 @@ const SPOOL_PIECE_BYTES: usize = 256 * 1024;
 /// Errors of the store. Then nothing after the last complete portion is recorded.
 pub(crate) async fn commit(
     shared: &Shared,
-    (account, folder): (&Account, &Folder),
-    (news, recorded): (&News, &mut u64),
+    mailbox: MonitoredMailbox<'_>,
+    news: &News,
+    recorded: &mut u64,
     mut portions: mpsc::Receiver<Portion>,
 ) -> Result<(), Error> {
     while let Some(portion) = portions.recv().await {
@@ -55,7 +56,7 @@ pub(crate) async fn commit(
             messages.push(with_original(shared, decomposed).await?);
         }
         let batch = ReceiveBatch {
-            domain: account.domain.clone(),
+            domain: mailbox.account.domain.clone(),
             life: news.life,
             messages,
             relink: news.relink,
@@ -63,7 +64,7 @@ pub(crate) async fn commit(
         match shared.store.receive_commit(batch).await? {
             ReceiveOutcome::Done { stored, repeated } => {
                 *recorded += stored + repeated;
-                tell(shared, (account, folder), &arrivals, (stored, repeated)).await;
+                tell(shared, mailbox, &arrivals, stored, repeated).await;
             }
             ReceiveOutcome::FolderGone => return Err(Error::FolderGone),
         }
@@ -76,10 +77,12 @@ pub(crate) async fn commit(
 /// which ones are new.
 async fn tell(
     shared: &Shared,
-    (account, folder): (&Account, &Folder),
+    mailbox: MonitoredMailbox<'_>,
     arrivals: &[Arrival],
-    (stored, repeated): (u64, u64),
+    stored: u64,
+    repeated: u64,
 ) {
+    let MonitoredMailbox { account, folder } = mailbox;
     if repeated > 0 {
         journal::recognized(account, folder, repeated);
     }
@@ -153,10 +156,11 @@ fn by_header(header: &Bytes, message: MessageEntityId) -> Map<String, Json> {
 /// When the store fails.
 pub(crate) async fn record_missed(
     shared: &Shared,
-    (account, folder): (&Account, &Folder),
+    mailbox: MonitoredMailbox<'_>,
     news: &News,
     missed: &[Missed],
 ) -> Result<(), Error> {
+    let MonitoredMailbox { account, folder } = mailbox;
     if missed.is_empty() {
         return Ok(());
     }

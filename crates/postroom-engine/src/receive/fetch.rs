@@ -4,15 +4,11 @@
 //! holds no memory that others need. [`crate::receive::asks`] decides how refused sets, and sets
 //! during which the connection ended, are retried. So one bad message never affects another.
 
-use crate::account::Account;
-use crate::account::Folder;
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
-use crate::receive::Portion;
 use crate::receive::asks::Asks;
 use crate::receive::asks::SET_OCTETS_MAX;
-use crate::receive::collector::Collector;
 use crate::receive::doubt;
 use crate::receive::doubt::Notice;
 use crate::receive::intake::Doubted;
@@ -24,20 +20,14 @@ use crate::receive::single;
 use crate::receive::single::Form;
 use crate::receive::single::Single;
 use crate::receive::turn::Turn;
-use crate::receive::watch::News;
-use crate::receive::wishes;
-use crate::shared::Shared;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
 use postroom_imap::Fetched;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
 use postroom_imap::UidSet;
-use postroom_store::Wish;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// How long a portion that is not full waits for the next message.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -62,22 +52,12 @@ pub struct Outcome {
 
 /// Fetches the UIDs of the plan and hands the messages on, until none is left or the turn is over.
 pub async fn fetch(
-    shared: &Arc<Shared>,
-    (account, folder): (&Account, &Folder),
+    intake: Intake<'_>,
     connection: &mut ImapConnection,
-    (asks, turn): (&mut Asks, &Turn<'_>),
-    (news, sender): (&News, mpsc::Sender<Portion>),
+    asks: &mut Asks,
+    turn: &Turn<'_>,
 ) -> Outcome {
-    let deletes = wishes::wished(folder) == Some(Wish::Delete);
-    let collector = Collector::new(shared, (account.id, folder), news.uid_validity, sender);
-    let mut fetching = Fetching {
-        connection,
-        asks,
-        intake: Intake::new(collector, deletes, news),
-        news,
-        refused: 0,
-        singles: 0,
-    };
+    let mut fetching = Fetching { connection, asks, intake, refused: 0, singles: 0 };
     let mut result = fetching.all(turn).await;
     let flushed = fetching.intake.collector.flush().await;
     if result.is_ok() {
@@ -91,7 +71,6 @@ struct Fetching<'a, 'b> {
     connection: &'a mut ImapConnection,
     asks: &'a mut Asks,
     intake: Intake<'b>,
-    news: &'a News,
     /// How many messages were asked for in other forms.
     singles: u32,
     /// How many messages in a row were refused.
@@ -253,7 +232,7 @@ impl Fetching<'_, '_> {
             return Ok(());
         };
         let hash = original.hash().map_err(Error::Spool)?;
-        let before = self.news.pending.get(&uid).filter(|before| before.hash == Some(hash));
+        let before = self.intake.news.pending.get(&uid).filter(|before| before.hash == Some(hash));
         let times = before.map_or(0, |before| before.attempts) + 1;
         let notice = doubt::notice(&original).map_err(Error::Spool)?;
         if times >= SAME_MIN && original.size_bytes() > 0 && notice != Some(Notice::Known) {
@@ -271,10 +250,10 @@ impl Fetching<'_, '_> {
             // They are for messages of the usual sizes.
             return vec![];
         }
-        let listing = &self.news.listing;
+        let listing = &self.intake.news.listing;
         let at = listing.uids.binary_search(&uid).ok().filter(|_| listing.is_whole());
         let sequence = at.and_then(|at| u32::try_from(at + 1).ok()).map(Form::Sequence);
-        let old = self.news.examined.then_some(Form::Old);
+        let old = self.intake.news.examined.then_some(Form::Old);
         [Some(Form::Partial), sequence, old].into_iter().flatten().collect()
     }
 

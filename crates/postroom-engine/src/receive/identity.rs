@@ -118,52 +118,61 @@ pub enum Care {
     All,
 }
 
-/// Compares messages of the selected mailbox with their records.
-///
-/// # Errors
-///
-/// What ended the connection, the store, or the spool directory.
-pub async fn look(
-    shared: &Shared,
-    connection: &mut ImapConnection,
-    life: Life,
-    uids: &[u64],
-    (care, unsteady): (Care, &mut Unsteady),
-) -> Result<Look, Error> {
-    let mut look = Look::default();
-    if uids.is_empty() {
-        return Ok(look);
-    }
-    let items = if care == Care::Little { FetchItems::Sizes } else { FetchItems::Witness };
-    let remembered = shared.store.remembered(life, uids).await?;
-    let seen = witness::ask(connection, uids, items).await?;
-    let mut proofs = 0;
-    for then in &remembered {
-        let Some(now) = seen.get(&then.uid) else {
-            continue;
-        };
-        let comparison = witness::compare(then, now, *unsteady);
-        if comparison == Likeness::Same || care != Care::All && comparison == Likeness::Likely {
-            look.same.push(then.uid);
-            continue;
+/// The selected mailbox, whose messages are compared with their records.
+pub(crate) struct IdentityCheck<'a> {
+    /// The engine.
+    pub shared: &'a Shared,
+    /// The connection that has selected it.
+    pub connection: &'a mut ImapConnection,
+    /// The epoch of the records.
+    pub life: Life,
+    /// Which facts of this server are no evidence.
+    pub unsteady: &'a mut Unsteady,
+}
+
+impl IdentityCheck<'_> {
+    /// Compares messages with their records.
+    ///
+    /// # Errors
+    ///
+    /// What ended the connection, the store, or the spool directory.
+    pub(crate) async fn look(self, uids: &[u64], care: Care) -> Result<Look, Error> {
+        let Self { shared, connection, life, unsteady } = self;
+        let mut look = Look::default();
+        if uids.is_empty() {
+            return Ok(look);
         }
-        if proofs >= PROOFS_MAX && care != Care::All {
-            break;
-        }
-        proofs += 1;
-        match witness::prove(connection, then, &shared.settings.spool_directory).await? {
-            Proof::Same => {
-                unsteady.learn(then, now);
+        let items = if care == Care::Little { FetchItems::Sizes } else { FetchItems::Witness };
+        let remembered = shared.store.remembered(life, uids).await?;
+        let seen = witness::ask(connection, uids, items).await?;
+        let mut proofs = 0;
+        for then in &remembered {
+            let Some(now) = seen.get(&then.uid) else {
+                continue;
+            };
+            let comparison = witness::compare(then, now, *unsteady);
+            if comparison == Likeness::Same || care != Care::All && comparison == Likeness::Likely {
                 look.same.push(then.uid);
+                continue;
             }
-            Proof::Other => {
-                look.over = Some(Over::Other { uid: then.uid });
-                return Ok(look);
+            if proofs >= PROOFS_MAX && care != Care::All {
+                break;
             }
-            Proof::None => {}
+            proofs += 1;
+            match witness::prove(connection, then, &shared.settings.spool_directory).await? {
+                Proof::Same => {
+                    unsteady.learn(then, now);
+                    look.same.push(then.uid);
+                }
+                Proof::Other => {
+                    look.over = Some(Over::Other { uid: then.uid });
+                    return Ok(look);
+                }
+                Proof::None => {}
+            }
         }
+        Ok(look)
     }
-    Ok(look)
 }
 
 /// A sample of many ascending UIDs: the newest ones, which a restored server gives again first, and

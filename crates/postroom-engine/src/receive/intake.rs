@@ -6,7 +6,7 @@ use crate::original::Original;
 use crate::receive::collector::Collector;
 use crate::receive::decompose::Arrived;
 use crate::receive::doubt;
-use crate::receive::watch::News;
+use crate::receive::news::News;
 use bytes::Bytes;
 use postroom_imap::Fetched;
 use postroom_model::MESSAGE_BYTES_MAX;
@@ -51,10 +51,8 @@ pub struct Doubted {
 pub struct Intake<'a> {
     /// The collector of messages.
     pub collector: Collector<'a>,
-    /// Whether messages are deleted at the server once they are recorded.
-    deletes: bool,
     /// What the look at the mailbox has found.
-    news: &'a News,
+    pub news: &'a News,
     /// Messages that could not be fetched.
     pub missed: Vec<Missed>,
     /// How many messages are not deleted at the server because they may not be whole.
@@ -66,8 +64,8 @@ pub struct Intake<'a> {
 impl<'a> Intake<'a> {
     /// With nothing in it.
     #[must_use]
-    pub fn new(collector: Collector<'a>, deletes: bool, news: &'a News) -> Self {
-        Self { collector, deletes, news, missed: vec![], withheld: 0, doubted: vec![] }
+    pub fn new(collector: Collector<'a>, news: &'a News) -> Self {
+        Self { collector, news, missed: vec![], withheld: 0, doubted: vec![] }
     }
 
     /// How large the message may be: as the folder says, unless somebody asked for it.
@@ -112,7 +110,7 @@ impl<'a> Intake<'a> {
         }
         let may_be_deleted = is_whole
             && doubt::may_be_deleted(message.size_bytes, &original).map_err(Error::Spool)?;
-        self.withheld += u64::from(self.deletes && !may_be_deleted);
+        self.withheld += u64::from(self.collector.deletes() && !may_be_deleted);
         let arrived = Arrived {
             uid,
             known_as: self.news.oversized.get(&uid).map(|one| one.message),

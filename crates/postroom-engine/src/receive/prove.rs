@@ -3,11 +3,10 @@
 //!
 //! Otherwise the folder says what is missing, and why.
 
-use crate::account::Account;
-use crate::account::Folder;
 use crate::error::Error;
-use crate::receive::watch::Known;
-use crate::receive::watch::News;
+use crate::receive::known::Known;
+use crate::receive::mailbox::MonitoredMailbox;
+use crate::receive::news::News;
 use crate::shared::Shared;
 use postroom_model::Timestamp;
 use postroom_store::Clock;
@@ -22,7 +21,7 @@ use postroom_store::Pending;
 /// When the store does not answer.
 pub async fn prove(
     shared: &Shared,
-    (account, folder): (&Account, &Folder),
+    mailbox: MonitoredMailbox<'_>,
     news: &News,
     known: &mut Known,
 ) -> Result<(), Error> {
@@ -38,7 +37,7 @@ pub async fn prove(
     let requested = || ledger.oversized.iter().filter(|one| one.is_requested);
     if news.listing.is_whole() {
         for oversized in requested().filter(|one| !is_listed(one.uid)) {
-            let domain = &account.domain;
+            let domain = &mailbox.account.domain;
             shared.store.request_failed(domain, news.life, oversized, NOT_LISTED).await?;
         }
     }
@@ -63,7 +62,7 @@ pub async fn prove(
         last_proof_at: complete.then_some(now),
         status_text: Some(status(&shared.clock, news, known, has_all, &pending)),
     };
-    shared.store.folder_report(&account.domain, folder.id, &report).await?;
+    shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
     let waits = pending.iter().filter(|pending| !known.asks.is_alone(pending.uid));
     let waits = waits.map(|pending| pending.next_attempt_ms);
     // What was asked for and is not settled is looked for again.
@@ -123,7 +122,7 @@ fn status(
 /// When the store does not answer.
 pub async fn tell_progress(
     shared: &Shared,
-    (account, folder): (&Account, &Folder),
+    mailbox: MonitoredMailbox<'_>,
     news: &News,
     known: &Known,
 ) -> Result<(), Error> {
@@ -135,7 +134,7 @@ pub async fn tell_progress(
         status_text: Some(STILL_TO_BE_LOADED.to_owned()),
         ..FolderReport::default()
     };
-    shared.store.folder_report(&account.domain, folder.id, &report).await?;
+    shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
     Ok(())
 }
 

@@ -12,8 +12,8 @@ use crate::backoff;
 use crate::error::Error;
 use crate::journal;
 use crate::receive::asks::SET_OCTETS_MAX;
-use crate::receive::identity;
 use crate::receive::identity::Care;
+use crate::receive::identity::IdentityCheck;
 use crate::receive::identity::Over;
 use crate::receive::listing::Listing;
 use crate::receive::witness::Unsteady;
@@ -105,7 +105,8 @@ pub async fn fulfil(
     shared: &Shared,
     connection: &mut ImapConnection,
     at: At<'_>,
-    (wishes, unsteady): (&mut Wishes, &mut Unsteady),
+    wishes: &mut Wishes,
+    unsteady: &mut Unsteady,
 ) -> Result<Option<Over>, Error> {
     if wishes.due.is_some_and(|due| due > Instant::now()) {
         return Ok(None);
@@ -215,8 +216,13 @@ impl Job<'_> {
                  here, and Postroom tries again later"
             ));
         }
-        let care = (Care::All, &mut *self.unsteady);
-        let look = identity::look(self.shared, self.connection, self.at.life, uids, care).await?;
+        let check = IdentityCheck {
+            shared: self.shared,
+            connection: self.connection,
+            life: self.at.life,
+            unsteady: self.unsteady,
+        };
+        let look = check.look(uids, Care::All).await?;
         if look.over.is_some() {
             done.over = look.over;
             return Ok(());

@@ -1,0 +1,149 @@
+//! What is remembered of a folder between two polls.
+
+use crate::receive::asks::Asks;
+use crate::receive::identity;
+use crate::receive::identity::Over;
+use crate::receive::listing::Glance;
+use crate::receive::news::LateMessage;
+use crate::receive::news::News;
+use crate::receive::wishes::Wishes;
+use crate::receive::witness::Unsteady;
+use postroom_store::Clock;
+use postroom_store::Ledger;
+use postroom_store::Origin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many messages are remembered for the check of the next poll: newest, others.
+const SHOWN_MAX: (usize, usize) = (6, 60);
+/// After so many epochs in a row that lasted for one poll, polls become rare.
+const CHANGES_MAX: u32 = 5;
+const RARELY_FIRST: Duration = Duration::from_secs(60);
+const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
+
+/// What is remembered of a folder between two polls.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// What the mailbox looked like when the folder was last proven complete.
+    pub proven: Option<Glance>,
+    /// Some of the messages that it had then.
+    pub shown: Vec<u64>,
+    /// When the next pending message is retried, in milliseconds since 1970.
+    pub retry_ms: Option<i64>,
+    /// The server-side actions.
+    pub wishes: Wishes,
+    /// The result of the last poll, until all of it is fetched.
+    pub news: Option<Arc<News>>,
+    /// The fetch plan for the rest of it.
+    pub asks: Asks,
+    /// The messages to fetch on a connection of their own. The caller takes them.
+    pub alone: Vec<LateMessage>,
+    /// How many messages of it are recorded.
+    pub recorded: u64,
+    /// Whether something was recorded. The caller takes it.
+    pub has_progressed: bool,
+    /// How many recorded messages are not deleted at the server because they may not be whole.
+    pub withheld: u64,
+    /// Which facts of this server are no evidence.
+    pub unsteady: Unsteady,
+    /// Why the epoch of the mailbox is over, if the check before a deletion showed it.
+    pub over: Option<Over>,
+    /// The origin from the store, once it was read.
+    pub origin: Option<Origin>,
+    /// Whether the mailbox is opened by SELECT because EXAMINE gives it another UIDVALIDITY.
+    pub selects: bool,
+    /// How many polls in a row found the mailbox in another epoch.
+    pub changes: u32,
+    /// How many listings in a row did not agree with the server's count.
+    pub disagreements: u32,
+    /// When all recorded messages were checked last.
+    pub all_at: Option<Instant>,
+}
+
+impl Known {
+    /// Makes the next poll a full one, because the folder's text must be written again.
+    pub fn look_closely(&mut self) {
+        self.proven = None;
+    }
+
+    /// Discards the poll result, because it is not known what was recorded.
+    pub fn look_anew(&mut self) {
+        self.news = None;
+        self.proven = None;
+    }
+
+    /// Begins another epoch. Knowledge of the mailbox is discarded, except how its server behaves.
+    /// An empty one has nothing to fetch again: Mailutils renumbers it each time.
+    pub fn begin_anew(&mut self, origin: Origin, over: &Over, is_empty: bool) {
+        let former = std::mem::take(self);
+        let changes = match former.changes.saturating_add(1) {
+            _ if *over == Over::New => 0,
+            changes => changes.min(if is_empty { CHANGES_MAX } else { u32::MAX }),
+        };
+        *self = Self {
+            origin: Some(origin),
+            wishes: Wishes::open(),
+            unsteady: former.unsteady,
+            selects: former.selects,
+            changes,
+            ..Self::default()
+        };
+    }
+
+    /// Whether two listings in a row disagreed with the server's count. One disagreement is
+    /// ignored, because mail may come or go between two commands.
+    #[must_use]
+    pub fn has_disagreed(&self) -> bool {
+        self.disagreements > 1
+    }
+
+    /// Notes that every found message is recorded or pending, and whether the folder is complete.
+    pub fn proved(&mut self, clock: &Clock, news: &News, ledger: &Ledger, complete: bool) {
+        let (uid_validity, listed) = (news.uid_validity, &news.listing.uids);
+        let exists = listed.len() as u64;
+        let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
+        self.proven = glance.filter(|_| complete);
+        let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
+        let shown: Vec<u64> = listed.iter().copied().filter(is_recorded).collect();
+        self.shown = identity::sample(clock, &shown, SHOWN_MAX.0, SHOWN_MAX.1);
+        self.all_at.get_or_insert_with(Instant::now);
+    }
+
+    /// How long the folder is not polled, because each poll finds the mailbox in another epoch.
+    /// `None`: it is polled as usual.
+    #[must_use]
+    pub fn rarely(&self, clock: &Clock) -> Option<Duration> {
+        let times = self.changes.checked_sub(CHANGES_MAX)?;
+        Some(crate::backoff::delay(clock, times.saturating_add(1), RARELY_FIRST, RARELY_LONGEST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest delay after so many epochs in a row.
+    fn longest_s(epochs: u32, is_empty: bool) -> u64 {
+        let (clock, mut known) = (Clock::system(), Known::default());
+        for _ in 0..epochs {
+            let origin = Origin {
+                login: None,
+                life: None,
+                uid_validity: Some(7),
+                uid_next: None,
+                last_proof_ms: None,
+            };
+            known.begin_anew(origin, &Over::UidValidity, is_empty);
+        }
+        (0..50).filter_map(|_| known.rarely(&clock)).map(|delay| delay.as_secs()).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_mailbox_that_is_renumbered_each_time_is_polled_rarely_and_an_empty_one_every_minute() {
+        assert_eq!((longest_s(4, false), longest_s(4, true)), (0, 0));
+        assert!((54..=66).contains(&longest_s(5, true)), "{}", longest_s(5, true));
+        assert!((54..=66).contains(&longest_s(500, true)), "{}", longest_s(500, true));
+        assert!(longest_s(500, false) > 3600, "{}", longest_s(500, false));
+    }
+}

@@ -1,0 +1,44 @@
+//! News: the result of a poll, which is remembered until all of it is fetched.
+
+use crate::receive::listing::Listing;
+use postroom_model::FolderId;
+use postroom_store::Life;
+use postroom_store::Oversized;
+use postroom_store::Pending;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The result of a poll of a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct News {
+    /// The epoch of the mailbox.
+    pub life: Life,
+    /// UIDVALIDITY of the mailbox; 0 when the server has none.
+    pub uid_validity: u64,
+    /// UIDNEXT, when the server gave it.
+    pub uid_next: Option<u64>,
+    /// Whether it was opened by EXAMINE, so that no command changes anything.
+    pub examined: bool,
+    /// What the server lists.
+    pub listing: Listing,
+    /// How many of the listed messages were recorded before.
+    pub recorded: u64,
+    /// Whether there are receipts of former epochs. Then messages with known bytes are linked, not
+    /// stored again.
+    pub relink: bool,
+    /// The pending ones of them, by UID.
+    pub pending: BTreeMap<u64, Pending>,
+    /// Those that are there by their headers alone, by UID.
+    pub oversized: BTreeMap<u64, Oversized>,
+}
+
+/// A message for which the server was silent, so that it is fetched on a connection of its own.
+#[derive(Debug)]
+pub(crate) struct LateMessage {
+    /// Its folder.
+    pub folder: FolderId,
+    /// Its UID.
+    pub uid: u64,
+    /// The result of the poll that found it.
+    pub news: Arc<News>,
+}
