@@ -17,6 +17,7 @@ use postroom_net::Trust;
 use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
 use postroom_store::MasterKey;
+use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
@@ -108,15 +109,15 @@ impl EngineProcess {
         time.process_begins();
         servers.all().for_each(|server| server.client_began());
         let source: Arc<SimulatedTime> = Arc::clone(time);
+        let clock = Clock::of(source);
+        let database = SqliteDirectory::open_inline(&directory.path(), clock.clone())?;
         let config = StoreConfig {
-            directory: directory.path(),
             key: MasterKey::from_hex(&SecretString::from("5".repeat(64)))?,
             classes: builtin::classes()?,
-            readers: 1,
-            clock: Clock::of(source),
+            clock,
             work: Work::Inline,
         };
-        let store = Store::open(&config).await.context("the store does not open")?;
+        let store = Store::open(database, &config).await.context("the store does not open")?;
         let dialer = Dialer::new(&Trust::default())?.over(Arc::new(Wires(Arc::clone(servers))));
         let dialing = Dialing { dialer, ehlo_name: "client.test".to_owned() };
         let settings = Settings {

@@ -278,7 +278,7 @@ pub enum Room {
     Reserve,
 }
 
-/// A database.
+/// A database. Whoever opens a store makes one of them first. Several stores may share it.
 pub trait Database: Send + Sync + std::fmt::Debug {
     /// Reads.
     fn read(&self, statement: Statement) -> Answer<Vec<Row>>;
@@ -291,7 +291,20 @@ pub trait Database: Send + Sync + std::fmt::Debug {
     /// whether there is more.
     fn tidy(&self) -> Answer<bool>;
 
-    /// Ends the database with everything in its file, and waits for that. Later requests are
+    /// Whether it answers both who reads and who writes, and has room for what comes next. The
+    /// answer is [`Error::Full`] when there is no room.
+    fn check(&self) -> Answer<()>;
+
+    /// Whether the last batch that needed space found none.
+    fn is_full(&self) -> bool;
+
+    /// What of it was found damaged since it was opened, in words.
+    fn damage(&self) -> Option<&'static str>;
+
+    /// Tells it that a row that it gave is not what was written.
+    fn found_damaged(&self, error: &Error);
+
+    /// Ends the database with everything kept as a whole, and waits for that. Later requests are
     /// refused.
     fn close(&self);
 

@@ -2,6 +2,7 @@
 
 use crate::Clock;
 use crate::MasterKey;
+use crate::SqliteDirectory;
 use crate::StoreConfig;
 use crate::Work;
 use crate::clock::TimeAndChance;
@@ -24,8 +25,11 @@ pub async fn store() -> (TempDir, Store) {
 pub async fn store_in(directory: &Path, clock: Clock, work: Work) -> Store {
     let key = MasterKey::in_directory(directory).unwrap();
     let classes = postroom_model::builtin::classes().unwrap();
-    let directory = directory.to_owned();
-    Store::open(&StoreConfig { directory, key, classes, readers: 1, clock, work }).await.unwrap()
+    let database = match work {
+        Work::Threads => SqliteDirectory::open(directory, 1, clock.clone()).unwrap(),
+        Work::Inline => SqliteDirectory::open_inline(directory, clock.clone()).unwrap(),
+    };
+    Store::open(database, &StoreConfig { key, classes, clock, work }).await.unwrap()
 }
 
 /// A time of day that a test sets.

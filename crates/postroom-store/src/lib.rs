@@ -4,7 +4,7 @@
 //!   entity  file  token          what clients see
 //!   receipt  delivery  account  job   what the engine keeps: ledger, queue, reports
 //!        │ statements and batches
-//!   database (the seam) ──► sqlite (writer thread with group commit, readers)
+//!   database (the seam) ──► sqlite_directory (lock, disk) ──► sqlite (writer thread, readers)
 //! ```
 //! No other crate has SQL. Values are bound and never formatted into SQL, and names of tables and
 //! columns come from class definitions. A batch commits or fails as one, and its conditions are SQL
@@ -24,6 +24,10 @@ mod database;
 
 mod sqlite;
 
+mod disk;
+
+mod sqlite_directory;
+
 mod columns;
 
 mod schema;
@@ -35,8 +39,6 @@ mod modifier;
 mod chunk;
 
 mod queue;
-
-mod disk;
 
 mod wake;
 
@@ -117,6 +119,7 @@ pub use change::Updated;
 pub use chunk::BlobId;
 pub use clock::Clock;
 pub use clock::TimeAndChance;
+pub use database::Database;
 pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;
@@ -170,6 +173,7 @@ pub use record::EntityRow;
 pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
+pub use sqlite_directory::SqliteDirectory;
 pub use store::Store;
 pub use store::StoreConfig;
 pub use surveyed::FolderMailbox;

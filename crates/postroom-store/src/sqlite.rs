@@ -4,6 +4,8 @@
 //! answers when that is durable (WAL, `synchronous=FULL`). So one flush of the disk serves many
 //! batches. Deleted data is overwritten (`secure_delete`), and its space is given back.
 
+mod access;
+
 mod statement;
 
 mod effort;
@@ -28,12 +30,11 @@ mod writing;
 
 mod inline;
 
+pub(crate) use access::Access;
 pub use dialect::SqliteDialect;
 pub(crate) use inline::Inline;
 
 use crate::database::Answer;
-use crate::database::Database;
-use crate::database::Dialect;
 use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Row;
@@ -158,7 +159,7 @@ fn connect(file: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-impl Database for Sqlite {
+impl Access for Sqlite {
     fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
         let answer = self.lanes.ask(statement);
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
@@ -184,10 +185,6 @@ impl Database for Sqlite {
                              Postroom"
             );
         }
-    }
-
-    fn dialect(&self) -> &'static dyn Dialect {
-        &SqliteDialect
     }
 }
 

@@ -13,15 +13,11 @@ use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
-use crate::disk;
 use crate::error::Error;
-use crate::key::DATABASE_FILE;
 use crate::key::MasterKey;
 use crate::modifier::Bearer;
 use crate::modifier::Modifier;
 use crate::set_up;
-use crate::sqlite::Inline;
-use crate::sqlite::Sqlite;
 use crate::wake::Wakes;
 use crate::work::Work;
 use postroom_model::AccountId;
@@ -29,11 +25,7 @@ use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::builtin;
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::RwLock;
 use tokio::sync::watch;
@@ -45,22 +37,13 @@ const SWEEP_FULL: Duration = Duration::from_secs(2);
 /// How long the batch that refers to content may take after the content is no longer held.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
-/// How much room the disk must have for the store to be healthy.
-const PROBE_BYTES: usize = 256 * 1024;
-/// The same after the disk was full: as much as is received at once.
-const PROBE_AFTER_FULL_BYTES: usize = 8 * 1024 * 1024;
-
-/// What a store is opened with.
+/// What a store is opened with, beside its database.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
-    /// The data directory; it exists.
-    pub directory: PathBuf,
     /// The key that secrets are encrypted with.
     pub key: MasterKey,
     /// The classes.
     pub classes: Vec<Class>,
-    /// How many threads read.
-    pub readers: usize,
     /// The time of day, new ids and chance.
     pub clock: Clock,
     /// Where work runs that takes long.
@@ -77,7 +60,7 @@ pub struct Store {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub database: Box<dyn Database>,
+    pub database: Arc<dyn Database>,
     pub key: MasterKey,
     pub clock: Clock,
     work: Work,
@@ -86,34 +69,21 @@ pub(crate) struct Inner {
     pub damage: Damage,
     /// Chunks up to this one are of a version that kept no checksums.
     pub unsummed: i64,
-    full: AtomicBool,
-    directory: PathBuf,
-    /// Whether the database's file has pages that cannot be read.
-    corrupt: AtomicBool,
     /// The domains by the hashes of their tokens; `None` until somebody asks.
     pub tokens: RwLock<Option<HashMap<Vec<u8>, Bearer>>>,
     classes: Vec<Arc<Class>>,
     configuration: watch::Sender<u64>,
     outgoing: Wakes,
     pub jobs: watch::Sender<u64>,
-    /// Held as long as the store is: one process for one directory.
-    _lock: File,
 }
 
 impl Store {
-    /// Opens the store of a directory, or makes it.
+    /// Opens the store of a database, or makes its tables. Other stores may share the database.
     ///
     /// # Errors
     ///
-    /// When another process uses the directory, the key is another, the schema is newer, or the
-    /// disk does not work.
-    pub async fn open(config: &StoreConfig) -> Result<Self, Error> {
-        let lock = disk::lock(&config.directory)?;
-        let path = config.directory.join(DATABASE_FILE);
-        let database: Box<dyn Database> = match config.work {
-            Work::Threads => Box::new(Sqlite::open(&path, config.readers)?),
-            Work::Inline => Box::new(Inline::open(&path, config.clock.clone())?),
-        };
+    /// When the key is another, the schema is newer, or the database does not work.
+    pub async fn open(database: Arc<dyn Database>, config: &StoreConfig) -> Result<Self, Error> {
         set_up::set_up(database.as_ref(), &config.key, &config.classes).await?;
         let last = set_up::read_one(database.as_ref(), "SELECT MAX(\"id\") FROM \"chunk\"").await?;
         let last = last.and_then(|row| row.whole(0)).unwrap_or(0);
@@ -129,15 +99,11 @@ impl Store {
                 abandoned: Abandoned::default(),
                 damage: Damage::default(),
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
-                full: AtomicBool::new(false),
-                directory: config.directory.clone(),
-                corrupt: AtomicBool::new(false),
                 tokens: RwLock::default(),
                 classes: config.classes.iter().cloned().map(Arc::new).collect(),
                 configuration: watch::Sender::new(0),
                 outgoing: Wakes::default(),
                 jobs: watch::Sender::new(0),
-                _lock: lock,
             }),
             modifier: Modifier::Engine,
         };
@@ -217,26 +183,7 @@ impl Store {
     ///
     /// When it does not; [`Error::Full`] when there is no space for what comes next.
     pub async fn check(&self) -> Result<(), Error> {
-        self.read(Statement::new("SELECT 1")).await?;
-        // Where the last that was to be kept found no space, there must be some for a large part.
-        let was_full = self.inner.full.load(Ordering::Relaxed);
-        let bytes = if was_full { PROBE_AFTER_FULL_BYTES } else { PROBE_BYTES };
-        let directory = self.inner.directory.clone();
-        let probed = self.work().spawn(move || disk::probe(&directory, bytes)).await;
-        let probed = probed.map_err(|_| Error::Closed)?;
-        if matches!(probed, Err(Error::Full)) {
-            self.disk_is_full();
-        }
-        probed?;
-        if was_full {
-            // Nothing else may be waiting to be written: this says that it can be.
-            let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', $1)
-                ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
-            self.write(vec![Statement::new(probe).bind(self.clock().now_ms())]).await?;
-        } else {
-            self.inner.database.write(vec![], Room::Free).await?;
-        }
-        Ok(())
+        self.inner.database.check().await
     }
 
     /// What of it was found damaged since the start, in words, and is still kept.
@@ -245,8 +192,8 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn damage(&self) -> Result<Option<&'static str>, Error> {
-        if self.inner.corrupt.load(Ordering::Relaxed) {
-            return Ok(Some("pages of the database cannot be read"));
+        if let Some(damage) = self.inner.database.damage() {
+            return Ok(Some(damage));
         }
         let is_damaged = self.blobs_are_damaged().await?;
         Ok(is_damaged.then_some("stored bytes of messages are damaged"))
@@ -278,59 +225,18 @@ impl Store {
     }
 
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
-        self.seen(self.inner.database.read(statement).await)
+        self.inner.database.read(statement).await
     }
 
     /// Writes, if there is space.
     pub(crate) async fn write(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
-        let wrote = self.seen(self.inner.database.write(batch, Room::Free).await);
-        match &wrote {
-            Ok(outcomes) if outcomes.iter().any(|outcome| outcome.changed > 0) => {
-                // A small write finds space where a message does not.
-                let has_space = self.inner.full.load(Ordering::Relaxed)
-                    && disk::has_space(&self.inner.directory, PROBE_AFTER_FULL_BYTES);
-                if has_space && self.inner.full.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the disk has space again: mail is stored and sent again");
-                }
-            }
-            Err(Error::Full) => self.disk_is_full(),
-            Ok(_) | Err(_) => {}
-        }
-        wrote
-    }
-
-    /// Notes that the disk is full, and says so once.
-    fn disk_is_full(&self) {
-        if !self.inner.full.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                "the disk is full: no mail is stored or sent until there is space; new mail stays \
-                 at its server, and deletions work as long as they find space"
-            );
-        }
+        self.inner.database.write(batch, Room::Free).await
     }
 
     /// Writes a batch that frees space, or is small and must not be lost. On a full disk it uses
     /// the reserve.
     pub(crate) async fn write_at_need(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
-        let wrote = self.seen(self.inner.database.write(batch, Room::Reserve).await);
-        if matches!(wrote, Err(Error::Full)) {
-            self.disk_is_full();
-        }
-        wrote
-    }
-
-    /// Keeps in mind that the database's file is damaged.
-    fn seen<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error @ Error::Damaged { .. }) = &answer
-            && !self.inner.corrupt.swap(true, Ordering::Relaxed)
-        {
-            tracing::error!(
-                %error,
-                "the database's file is damaged; the damaged data is not served. Check the disk, \
-                 and restore the data directory from a backup"
-            );
-        }
-        answer
+        self.inner.database.write(batch, Room::Reserve).await
     }
 
     /// Gives back the space of deleted data in small steps, so that others can write in between.
@@ -352,7 +258,11 @@ impl Store {
 
     /// The entity of a row of [`Self::select`].
     pub(crate) fn entity_of(&self, class: &Class, row: &Row) -> Result<Entity, Error> {
-        self.seen(columns::to_entity(class, row))
+        let entity = columns::to_entity(class, row);
+        if let Err(error @ Error::Damaged { .. }) = &entity {
+            self.inner.database.found_damaged(error);
+        }
+        entity
     }
 
     /// `SELECT` of all columns of a class, up to and without its `WHERE`.
@@ -370,7 +280,7 @@ impl Store {
 /// Removes expired data from time to time.
 async fn sweep(inner: std::sync::Weak<Inner>) {
     loop {
-        let is_full = inner.upgrade().is_some_and(|inner| inner.full.load(Ordering::Relaxed));
+        let is_full = inner.upgrade().is_some_and(|inner| inner.database.is_full());
         tokio::time::sleep(if is_full { SWEEP_FULL } else { SWEEP }).await;
         let Some(inner) = inner.upgrade() else {
             return;

@@ -4,7 +4,7 @@
 #[path = "opened/config.rs"]
 mod opened;
 
-use opened::config;
+use opened::open as open_store;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const CANARY: &str = "canary-4711-words-of-a-private-mail";
 
 async fn open(directory: &Path) -> Store {
-    Store::open(&StoreConfig { readers: 1, ..config(directory, "a") }).await.unwrap()
+    open_store(directory, "a").await.unwrap()
 }
 
 fn domain() -> Domain {
@@ -127,7 +127,7 @@ async fn a_database_copied_without_its_log_is_refused_in_words() {
     let store = open(directory.path()).await;
     message(&store, "kept", b"bytes").await;
     let copy = copy_of_the_database(directory.path());
-    let refused = Store::open(&config(copy.path(), "a")).await.unwrap_err();
+    let refused = open_store(copy.path(), "a").await.unwrap_err();
     assert!(matches!(refused, Error::WalMissing { .. }), "{refused}");
     assert!(refused.to_string().contains("Copy the whole data directory"), "{refused}");
     // With the log it is whole; and so is what SQLite itself copies.
@@ -151,7 +151,7 @@ async fn a_log_of_another_moment_is_refused_in_words() {
     }
     let log = "postroom.db-wal";
     fs::copy(directory.path().join(log), copy.path().join(log)).unwrap();
-    let refused = Store::open(&config(copy.path(), "a")).await.unwrap_err();
+    let refused = open_store(copy.path(), "a").await.unwrap_err();
     assert!(matches!(refused, Error::WalForeign { .. }), "{refused}");
 }
 

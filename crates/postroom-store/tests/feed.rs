@@ -4,7 +4,7 @@
 #[path = "opened/config.rs"]
 mod opened;
 
-use opened::config;
+use opened::open as open_store;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -46,7 +46,7 @@ struct History {
 
 async fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&config(directory.path(), "a")).await.unwrap();
+    let store = open_store(directory.path(), "a").await.unwrap();
     (directory, store)
 }
 

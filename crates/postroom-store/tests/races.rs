@@ -5,7 +5,7 @@
 #[path = "opened/config.rs"]
 mod opened;
 
-use opened::config;
+use opened::open as open_store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -43,7 +43,7 @@ struct Track {
 impl Track {
     async fn open() -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&config(directory.path(), "a")).await.unwrap();
+        let store = open_store(directory.path(), "a").await.unwrap();
         Arc::new(Self { directory, store, domain: Domain::default_domain() })
     }
 

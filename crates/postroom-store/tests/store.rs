@@ -4,7 +4,7 @@
 #[path = "opened/config.rs"]
 mod opened;
 
-use opened::config;
+use opened::open as open_store;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -36,7 +36,7 @@ struct Fixture {
 
 async fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&config(directory.path(), "a")).await.unwrap();
+    let store = open_store(directory.path(), "a").await.unwrap();
     Fixture { directory, store, domain: Domain::default_domain() }
 }
 
@@ -152,12 +152,12 @@ const fn done(stored: u64, repeated: u64) -> ReceiveOutcome {
 #[tokio::test]
 async fn a_second_process_and_another_key_are_refused() {
     let Fixture { directory, store, .. } = fixture().await;
-    let again = Store::open(&config(directory.path(), "a")).await.unwrap_err();
+    let again = open_store(directory.path(), "a").await.unwrap_err();
     assert!(matches!(again, Error::Locked { .. }), "{again}");
     drop(store);
-    let other = Store::open(&config(directory.path(), "b")).await.unwrap_err();
+    let other = open_store(directory.path(), "b").await.unwrap_err();
     assert!(matches!(other, Error::KeyDiffers), "{other}");
-    Store::open(&config(directory.path(), "a")).await.unwrap();
+    open_store(directory.path(), "a").await.unwrap();
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     let new = NewEntity { entity: entity.clone(), files: vec![] };
     store.entity_create(&domain, &class, vec![new]).await.unwrap();
     drop(store);
-    let store = Store::open(&config(directory.path(), "a")).await.unwrap();
+    let store = open_store(directory.path(), "a").await.unwrap();
     assert_eq!(store.entity_get(&domain, &class, entity.id).await.unwrap(), Some(entity));
 }
 
@@ -475,7 +475,7 @@ async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
     writer.write(&noise).await.unwrap();
     let abandoned = writer.finish();
     drop((abandoned, store));
-    let store = Store::open(&config(directory.path(), "a")).await.unwrap();
+    let store = open_store(directory.path(), "a").await.unwrap();
     let fixture = Fixture { directory, store, domain };
     let id = fixture.create(builtin::MESSAGES, json!({"messageDirection": "out"})).await.id;
     let mut writer = fixture.store.blob_writer();
@@ -976,7 +976,7 @@ async fn an_older_schema_is_brought_forward() {
     drop(database);
     let store = loop {
         // The threads of the first store end by themselves.
-        match Store::open(&config(directory.path(), "a")).await {
+        match open_store(directory.path(), "a").await {
             Ok(store) => break store,
             Err(Error::Locked { .. }) => tokio::task::yield_now().await,
             Err(error) => panic!("{error}"),

@@ -5,6 +5,7 @@ use anyhow::ensure;
 use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::MasterKey;
+use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
@@ -67,13 +68,8 @@ pub async fn open(data: &Path, master_key: Option<&SecretString>) -> anyhow::Res
         None => MasterKey::in_directory(data).context("key file")?,
     };
     let classes = builtin::classes().context("built-in classes")?;
-    let config = StoreConfig {
-        directory: data.to_owned(),
-        key,
-        classes,
-        readers: READERS,
-        clock: Clock::system(),
-        work: Work::Threads,
-    };
-    Store::open(&config).await.context("store")
+    let clock = Clock::system();
+    let database = SqliteDirectory::open(data, READERS, clock.clone()).context("store")?;
+    let config = StoreConfig { key, classes, clock, work: Work::Threads };
+    Store::open(database, &config).await.context("store")
 }

@@ -19,6 +19,7 @@ use postroom_store::NewContent;
 use postroom_store::NewFile;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceivedMessage;
+use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Witness;
@@ -82,15 +83,15 @@ impl Server {
     }
 
     async fn open(directory: &TempDir) -> Store {
+        let clock = Clock::system();
+        let database = SqliteDirectory::open(directory.path(), 2, clock.clone()).unwrap();
         let config = StoreConfig {
-            directory: directory.path().to_owned(),
             key: MasterKey::in_directory(directory.path()).unwrap(),
             classes: builtin::classes().unwrap(),
-            readers: 2,
-            clock: Clock::system(),
+            clock,
             work: postroom_store::Work::Threads,
         };
-        Store::open(&config).await.unwrap()
+        Store::open(database, &config).await.unwrap()
     }
 
     /// Closes the store. Gives a server of a copy in which one bit of the stored `bytes` at `place`

@@ -165,6 +165,7 @@ mod tests {
     use postroom_net::Dialer;
     use postroom_net::Trust;
     use postroom_store::MasterKey;
+    use postroom_store::SqliteDirectory;
     use postroom_store::Store;
     use postroom_store::StoreConfig;
     use serde_json::json;
@@ -172,15 +173,15 @@ mod tests {
     const LARGE_BYTES: usize = 3_000_000;
 
     async fn shared(directory: &Path) -> Arc<Shared> {
+        let clock = postroom_store::Clock::system();
+        let database = SqliteDirectory::open(directory, 1, clock.clone()).unwrap();
         let config = StoreConfig {
-            directory: directory.to_owned(),
             key: MasterKey::in_directory(directory).unwrap(),
             classes: builtin::classes().unwrap(),
-            readers: 1,
-            clock: postroom_store::Clock::system(),
+            clock,
             work: postroom_store::Work::Threads,
         };
-        let store = Store::open(&config).await.unwrap();
+        let store = Store::open(database, &config).await.unwrap();
         let dialer = Dialer::new(&Trust::default()).unwrap();
         let settings = Settings::new(
             Dialing { dialer, ehlo_name: "x.test".to_owned() },

@@ -7,15 +7,13 @@
 
 use crate::clock::Clock;
 use crate::database::Answer;
-use crate::database::Database;
-use crate::database::Dialect;
 use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::sqlite::SqliteDialect;
 use crate::sqlite::Writer;
+use crate::sqlite::access::Access;
 use crate::sqlite::connect;
 use crate::sqlite::open_writer;
 use crate::sqlite::statement;
@@ -75,7 +73,7 @@ async fn wait(clock: &Clock) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
-impl Database for Inline {
+impl Access for Inline {
     fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
         let (reply, answer) = oneshot::channel();
         let (reader, clock) = (Arc::clone(&self.reader), self.clock.clone());
@@ -100,10 +98,6 @@ impl Database for Inline {
     fn close(&self) {
         drop(self.reader.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.writes.close();
-    }
-
-    fn dialect(&self) -> &'static dyn Dialect {
-        &SqliteDialect
     }
 }
 

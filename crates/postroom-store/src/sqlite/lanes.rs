@@ -179,8 +179,8 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::Database;
     use crate::sqlite::Sqlite;
+    use crate::sqlite::access::Access;
 
     const ENDLESS: &str = "WITH RECURSIVE \"n\" (\"x\") AS \
         (SELECT 1 UNION ALL SELECT \"x\" + 1 FROM \"n\") SELECT COUNT(*) FROM \"n\"";

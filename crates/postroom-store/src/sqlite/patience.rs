@@ -53,9 +53,9 @@ fn ms(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::Database;
     use crate::database::Statement;
     use crate::sqlite::Sqlite;
+    use crate::sqlite::access::Access;
 
     #[tokio::test]
     async fn what_never_ends_is_ended_and_the_next_one_is_not() {

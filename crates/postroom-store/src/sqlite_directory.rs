@@ -1,0 +1,261 @@
+//! A data directory with a SQLite database: its lock, its disk, and what is known of both.
+//!
+//! One process has the directory at a time, because its lock says so. All stores of this process
+//! share what is opened here.
+
+use crate::clock::Clock;
+use crate::database::Answer;
+use crate::database::Database;
+use crate::database::Dialect;
+use crate::database::Outcome;
+use crate::database::Room;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::disk;
+use crate::error::Error;
+use crate::key::DATABASE_FILE;
+use crate::sqlite::Access;
+use crate::sqlite::Inline;
+use crate::sqlite::Sqlite;
+use crate::sqlite::SqliteDialect;
+use crate::work::Work;
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+/// How much room the disk must have for the database to be healthy.
+const PROBE_BYTES: usize = 256 * 1024;
+/// The same after the disk was full: as much as is received at once.
+const PROBE_AFTER_FULL_BYTES: usize = 8 * 1024 * 1024;
+
+/// A data directory with a SQLite database.
+#[derive(Debug)]
+pub struct SqliteDirectory {
+    access: Arc<dyn Access>,
+    state: Arc<DiskState>,
+    clock: Clock,
+    work: Work,
+    /// Held as long as the database is: one process for one directory.
+    _lock: File,
+}
+
+/// What is known of the directory.
+#[derive(Debug)]
+struct DiskState {
+    path: PathBuf,
+    /// Whether the last batch that needed space found none.
+    is_full: AtomicBool,
+    /// Whether the database's file has pages that cannot be read.
+    is_corrupt: AtomicBool,
+}
+
+impl SqliteDirectory {
+    /// Opens the database of a directory, which exists, or makes it. `readers` threads read it.
+    ///
+    /// # Errors
+    ///
+    /// When another process uses the directory, its database is incomplete, or the disk does not
+    /// work.
+    pub fn open(
+        directory: &Path,
+        readers: usize,
+        clock: Clock,
+    ) -> Result<Arc<dyn Database>, Error> {
+        let lock = disk::lock(directory)?;
+        let access = Arc::new(Sqlite::open(&directory.join(DATABASE_FILE), readers)?);
+        let state = DiskState::of(directory);
+        Ok(Arc::new(Self { access, state, clock, work: Work::Threads, _lock: lock }))
+    }
+
+    /// The same without threads, for simulations: tasks of the present runtime read and write.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::open`].
+    pub fn open_inline(directory: &Path, clock: Clock) -> Result<Arc<dyn Database>, Error> {
+        let lock = disk::lock(directory)?;
+        let access = Arc::new(Inline::open(&directory.join(DATABASE_FILE), clock.clone())?);
+        let state = DiskState::of(directory);
+        Ok(Arc::new(Self { access, state, clock, work: Work::Inline, _lock: lock }))
+    }
+}
+
+impl Database for SqliteDirectory {
+    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
+        let (answer, state) = (self.access.read(statement), Arc::clone(&self.state));
+        Box::pin(async move { state.seen(answer.await) })
+    }
+
+    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
+        let (answer, state) = (self.access.write(batch, room), Arc::clone(&self.state));
+        Box::pin(async move {
+            let wrote = state.seen(answer.await);
+            match &wrote {
+                Err(Error::Full) => state.no_space(),
+                Ok(outcomes) if room == Room::Free => state.wrote(outcomes),
+                Ok(_) | Err(_) => {}
+            }
+            wrote
+        })
+    }
+
+    fn tidy(&self) -> Answer<bool> {
+        self.access.tidy()
+    }
+
+    fn check(&self) -> Answer<()> {
+        let (access, state) = (Arc::clone(&self.access), Arc::clone(&self.state));
+        let (work, now_ms) = (self.work, self.clock.now_ms());
+        Box::pin(async move {
+            access.read(Statement::new("SELECT 1")).await?;
+            // Where the last batch found no space, there must be some for a large part.
+            let was_full = state.is_full();
+            let bytes = if was_full { PROBE_AFTER_FULL_BYTES } else { PROBE_BYTES };
+            let probed = Arc::clone(&state);
+            let probed = work.spawn(move || disk::probe(&probed.path, bytes)).await;
+            let probed = probed.map_err(|_| Error::Closed)?;
+            if matches!(probed, Err(Error::Full)) {
+                state.no_space();
+            }
+            probed?;
+            if !was_full {
+                return access.write(vec![], Room::Free).await.map(drop);
+            }
+            // Nothing else may be waiting to be written: this says that it can be.
+            let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', $1)
+                ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+            let probe = vec![Statement::new(probe).bind(now_ms)];
+            state.wrote(&access.write(probe, Room::Free).await?);
+            Ok(())
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.state.is_full()
+    }
+
+    fn damage(&self) -> Option<&'static str> {
+        let is_corrupt = self.state.is_corrupt.load(Ordering::Relaxed);
+        is_corrupt.then_some("pages of the database cannot be read")
+    }
+
+    fn found_damaged(&self, error: &Error) {
+        self.state.damaged(error);
+    }
+
+    fn close(&self) {
+        self.access.close();
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        &SqliteDialect
+    }
+}
+
+impl DiskState {
+    fn of(directory: &Path) -> Arc<Self> {
+        let (is_full, is_corrupt) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { path: directory.to_owned(), is_full, is_corrupt })
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a batch found space. A small batch finds some where a message does not.
+    fn wrote(&self, outcomes: &[Outcome]) {
+        let has_space = self.is_full()
+            && outcomes.iter().any(|outcome| outcome.changed > 0)
+            && disk::has_space(&self.path, PROBE_AFTER_FULL_BYTES);
+        if has_space && self.is_full.swap(false, Ordering::Relaxed) {
+            tracing::info!("the disk has space again: mail is stored and sent again");
+        }
+    }
+
+    /// Notes that the disk is full, and says so once.
+    fn no_space(&self) {
+        if !self.is_full.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "the disk is full: no mail is stored or sent until there is space; new mail stays \
+                 at its server, and deletions work as long as they find space"
+            );
+        }
+    }
+
+    /// Keeps in mind that the database's file is damaged.
+    fn seen<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error @ Error::Damaged { .. }) = &answer {
+            self.damaged(error);
+        }
+        answer
+    }
+
+    fn damaged(&self, error: &Error) {
+        if !self.is_corrupt.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                %error,
+                "the database's file is damaged; the damaged data is not served. Check the disk, \
+                 and restore the data directory from a backup"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_process_has_a_directory_until_its_database_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = SqliteDirectory::open(directory.path(), 1, Clock::system()).unwrap();
+        let shared = Arc::clone(&database);
+        for _ in 0..2 {
+            let again = SqliteDirectory::open_inline(directory.path(), Clock::system());
+            assert!(matches!(again, Err(Error::Locked { .. })), "{again:?}");
+        }
+        drop(database);
+        assert!(shared.check().await.is_ok());
+        drop(shared);
+        SqliteDirectory::open(directory.path(), 1, Clock::system()).unwrap().close();
+    }
+
+    #[tokio::test]
+    async fn a_damaged_page_is_remembered_and_a_damaged_row_is_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = SqliteDirectory::open(directory.path(), 1, Clock::system()).unwrap();
+        assert_eq!(database.damage(), None);
+        database.found_damaged(&Error::Damaged { what: "an entity" });
+        assert_eq!(database.damage(), Some("pages of the database cannot be read"));
+    }
+
+    #[tokio::test]
+    async fn a_check_needs_the_directory_and_an_open_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = SqliteDirectory::open(directory.path(), 1, Clock::system()).unwrap();
+        database.check().await.unwrap();
+        assert!(!directory.path().join("probe").exists());
+        std::fs::create_dir(directory.path().join("probe")).unwrap();
+        let refused = database.check().await;
+        assert!(matches!(refused, Err(Error::File { .. })), "{refused:?}");
+        std::fs::remove_dir(directory.path().join("probe")).unwrap();
+        database.close();
+        assert!(matches!(database.check().await, Err(Error::Closed)));
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_only_a_change_that_finds_space_says_that_there_is_some() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = DiskState::of(directory.path());
+        let outcome = |changed| [Outcome { changed, rows: vec![] }];
+        state.no_space();
+        assert!(state.is_full());
+        state.wrote(&outcome(0));
+        assert!(state.is_full(), "nothing was written");
+        state.wrote(&outcome(1));
+        assert!(!state.is_full());
+    }
+}
