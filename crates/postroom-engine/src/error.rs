@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store did not do what it was asked.
-    #[error("the store failed")]
+    #[error("{}", stored(.0))]
     Store(#[source] postroom_store::Error),
     /// The IMAP server or the connection to it failed.
     #[error(transparent)]
@@ -67,6 +67,16 @@ impl From<postroom_store::Error> for Error {
         }
         Self::Store(error)
     }
+}
+
+/// What a failure of the store means for mail. The cause follows.
+fn stored(error: &postroom_store::Error) -> String {
+    if matches!(error, postroom_store::Error::Full) {
+        return format!("new mail stays at its server, and mail to be sent waits, because {error}");
+    }
+    "Postroom cannot read or write its data, so new mail stays at its server, and mail to be sent \
+     waits"
+        .to_owned()
 }
 
 fn counted(count: Option<u32>) -> String {

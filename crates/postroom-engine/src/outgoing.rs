@@ -43,6 +43,17 @@ pub struct Recipient {
     pub address: String,
 }
 
+impl Recipient {
+    /// Its entry in the property `recipients`.
+    #[must_use]
+    pub fn row(&self, state: &str, reply: Option<&str>) -> Json {
+        json!({
+            "kind": self.kind, "name": self.name, "address": self.address, "state": state,
+            "reply": reply,
+        })
+    }
+}
+
 /// The message with only the properties that it is composed of. So code that reads a property
 /// outside [`COMPOSED`] finds nothing, and no change of such a property can be missed.
 #[must_use]
@@ -178,6 +189,18 @@ pub fn decoded_words(text: &str) -> String {
 ///
 /// Every recipient that mail cannot be sent to.
 pub fn recipients(message: &Entity) -> Result<Vec<Recipient>, Vec<Invalid>> {
+    let found = found(message);
+    if found.problems.is_empty() { Ok(found.recipients) } else { Err(found.problems) }
+}
+
+/// The entries of the recipients of a message that was not tried. Recipients that mail cannot be
+/// sent to are left out.
+#[must_use]
+pub fn waiting_rows(message: &Entity) -> Vec<Json> {
+    found(message).recipients.iter().map(|recipient| recipient.row("waiting", None)).collect()
+}
+
+fn found(message: &Entity) -> Found {
     let mut found = Found::default();
     let listed = message.get("recipients").as_array().map(Vec::as_slice).unwrap_or_default();
     for (at, item) in listed.iter().enumerate() {
@@ -204,7 +227,7 @@ pub fn recipients(message: &Entity) -> Result<Vec<Recipient>, Vec<Invalid>> {
             found.add(format!("{kind}[{at}]"), kind, None, address);
         }
     }
-    if found.problems.is_empty() { Ok(found.recipients) } else { Err(found.problems) }
+    found
 }
 
 #[derive(Default)]

@@ -25,10 +25,10 @@ pub(crate) mod connect;
 
 pub(crate) mod pace;
 
-pub(crate) mod pause;
-
 pub(crate) mod suspect;
 
 pub(crate) mod kept;
 
 pub(crate) mod held;
+
+pub(crate) mod pause;

@@ -20,7 +20,6 @@ use crate::send::pause::Pause;
 use crate::send::prepare;
 use crate::send::refused;
 use crate::send::settle;
-use crate::send::settle::Verdict;
 use crate::send::suspect::Suspect;
 use crate::send::transmit;
 use crate::send::transmit::HandedOver;
@@ -227,6 +226,15 @@ impl Sender {
         mut claimed: Claimed,
         ended: Result<HandedOver, postroom_smtp::Error>,
     ) -> Result<(), Error> {
+        let ended = match ended {
+            Ok(HandedOver { unrecorded: Some(error), .. }) => {
+                let error = Error::Store(error);
+                let verdict = transmit::unrecorded(&claimed, chain(&error));
+                self.held.settle(claimed, verdict).await?;
+                return Err(error);
+            }
+            ended => ended,
+        };
         if ended.as_ref().is_ok_and(|handed_over| handed_over.was_accepted) {
             self.pace.accepted(Instant::now());
             self.suspect.clear();
@@ -293,9 +301,7 @@ impl Sender {
         if needs_a_person(&error) || matches!(error, Error::Superseded) {
             self.shared.store.delivery_release(claimed.message).await?;
         } else {
-            let tried = transmit::tried(&claimed);
-            let verdict = settle::later(chain(&error), tried, &account.options);
-            self.held.settle(claimed, verdict).await?;
+            self.postpone(account, claimed, &error).await?;
         }
         // The other deliveries wait for the server too.
         Err(error)
@@ -319,35 +325,17 @@ impl Sender {
         let pause = Pause::after(error, self.failures, &self.shared);
         let until = pause.until;
         self.reporter.sending(Some(pause.reason.clone())).await;
-        if matches!(error, Error::Store(_)) {
-            self.is_recovered = false;
-            return until;
-        }
-        let begun = self.begin(account, &pause).await;
-        self.pause = Some(pause);
-        if let Err(error) = begun {
+        if let Err(error) = pause.begin(&self.shared, account, &mut self.held).await {
             let error = chain(&error);
             tracing::error!(account = account.address, error, "reasons not written");
             self.is_recovered = false;
         }
+        if matches!(error, Error::Store(_)) {
+            self.is_recovered = false;
+        } else {
+            self.pause = Some(pause);
+        }
         until
-    }
-
-    /// Begins a pause. Deliveries that have waited for a person for too long end.
-    async fn begin(&mut self, account: &Account, pause: &Pause) -> Result<(), Error> {
-        let (now_ms, waits_ms) = (self.shared.clock.now_ms(), pause.waits_ms());
-        let store = &self.shared.store;
-        if waits_ms > 0 && self.failures > 1 {
-            let waited_ms = backoff::ms(account.options.duration("retry_for"));
-            for claimed in store.delivery_overdue(account.id, now_ms, waited_ms).await? {
-                let reason = format!("given up: {}", pause.reason);
-                self.held.settle(claimed, Verdict::Error { code: "gave_up", reason }).await?;
-            }
-        }
-        if waits_ms > 0 {
-            store.delivery_waited(account.id, now_ms, waits_ms).await?;
-        }
-        pause.explain(&self.shared, account).await
     }
 
     /// Postpones all due deliveries without a connection, unless a person has to act first.
@@ -363,11 +351,14 @@ impl Sender {
                 return Ok(error);
             }
             for claimed in due {
-                let tried = transmit::tried(&claimed);
-                let verdict = settle::later(chain(&error), tried, &account.options);
-                self.held.settle(claimed, verdict).await?;
+                self.postpone(account, claimed, &error).await?;
             }
         }
+    }
+
+    async fn postpone(&mut self, by: &Account, it: Claimed, error: &Error) -> Result<(), Error> {
+        let verdict = settle::later(chain(error), transmit::tried(&it), &by.options);
+        self.held.settle(it, verdict).await
     }
 
     /// Takes another server or login. A pause ends, and waiting messages are due.

@@ -20,6 +20,7 @@ use crate::database::Value;
 use crate::delivered;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::outcome;
 use crate::queue;
 use crate::store::Store;
 use postroom_model::AccountId;
@@ -212,6 +213,7 @@ impl Store {
     ) -> Result<Settlement, Error> {
         let mut recipients = claimed.recipients.clone();
         let settlement = self.at_last(claimed.message, settlement, &mut recipients).await?;
+        let settlement = told(settlement, &recipients);
         let mut changes = changes(&settlement)?;
         let counts = !matches!(settlement, Settlement::Later { counts: false, .. });
         let attempts = claimed.attempts - u32::from(!counts && claimed.attempts > 0);
@@ -235,32 +237,6 @@ impl Store {
         }
         self.settle(&claimed.domain, claimed.message, &changes, queue).await?;
         Ok(settlement)
-    }
-
-    /// Ends a message that cannot be put in the queue as `error`.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn delivery_refuse(
-        &self,
-        domain: &Domain,
-        message: MessageEntityId,
-        code: &str,
-        reason: &str,
-    ) -> Result<(), Error> {
-        let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
-        let class = self.builtin(MESSAGES)?;
-        let current = self.entity_get(domain, &class, message.into()).await?;
-        let listed = current.as_ref().and_then(|message| message.get("recipients").as_array());
-        let mut recipients = listed.cloned().unwrap_or_default();
-        let settlement = self.at_last(message, &settlement, &mut recipients).await?;
-        let mut changes = changes(&settlement)?;
-        if !recipients.is_empty() {
-            changes.insert("recipients".to_owned(), Json::Array(recipients));
-        }
-        let queue = vec![queue::leave(message)];
-        self.settle(domain, message, &changes, queue).await
     }
 
     /// Decides how a message ends. A message that may have reached a recipient never ends as
@@ -328,6 +304,21 @@ impl Store {
     }
 }
 
+/// The settlement with a reason that says who has the message.
+pub fn told(settlement: Settlement, recipients: &[Json]) -> Settlement {
+    match settlement {
+        Settlement::Sent { at } => Settlement::Sent { at },
+        Settlement::Later { next_attempt_ms, reason, waits_ms, counts } => {
+            let reason = outcome::with_addresses(reason, recipients, "not yet to");
+            Settlement::Later { next_attempt_ms, reason, waits_ms, counts }
+        }
+        Settlement::Error { code, reason } => {
+            let reason = outcome::with_addresses(reason, recipients, "not to");
+            Settlement::Error { code, reason }
+        }
+    }
+}
+
 /// Gives a recipient a state, and a reply when it has none yet.
 fn put(recipient: &mut Json, state: &str, reply: &str) {
     if let Some(row) = recipient.as_object_mut() {
@@ -345,7 +336,12 @@ fn after(step: Step) -> Result<&'static str, Error> {
     Ok(state.as_str())
 }
 
-fn changes(settlement: &Settlement) -> Result<Map<String, Json>, Error> {
+/// What a settlement changes in the properties of its message.
+///
+/// # Errors
+///
+/// When a message in state `sending` cannot take that step.
+pub fn changes(settlement: &Settlement) -> Result<Map<String, Json>, Error> {
     let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
     let changes = match settlement {
         Settlement::Sent { at } => json!({

@@ -16,7 +16,7 @@ pub enum Error {
     #[error("the query takes too long: use a narrower filter, or leave out the order or the count")]
     TooSlow,
     /// There is no space left for the database.
-    #[error("the disk is full")]
+    #[error("the disk is full; free some space, or delete messages")]
     Full,
     /// The database's file cannot be read or written.
     #[error("the database cannot be read or written")]

@@ -87,7 +87,11 @@ mod redecompose;
 
 mod delivered;
 
+mod outcome;
+
 mod delivery;
+
+mod unsendable;
 
 mod prepared;
 
@@ -179,6 +183,7 @@ pub use store::StoreConfig;
 pub use surveyed::FolderMailbox;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
+pub use unsendable::Unsendable;
 pub use waiting::Stranded;
 pub use waiting::Wait;
 pub use waiting::Why;

@@ -157,7 +157,14 @@ impl Records<'_> {
             if batch.is_empty() {
                 return Ok(());
             }
-            match self.store.write(batch).await {
+            // On a full disk the account and the folder must be able to say so.
+            let text = values.get("statusText");
+            let written = if text.is_some_and(|text| text != current.get("statusText")) {
+                self.store.write_at_need(batch).await
+            } else {
+                self.store.write(batch).await
+            };
+            match written {
                 Ok(_) => return Ok(()),
                 // Somebody was faster: look again.
                 Err(Error::Condition(Failed::Stale)) => {}

@@ -744,12 +744,10 @@ async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
         claimed[0].recipients = vec![row("uncertain")];
         fixture.store.delivery_settle(&claimed[0], &later(5)).await.unwrap();
         if code == "invalid" {
-            let why = ("invalid", "x");
-            fixture
-                .store
-                .delivery_refuse(&fixture.domain, MessageEntityId::of(message.id), why.0, why.1)
-                .await
-                .unwrap();
+            let id = MessageEntityId::of(message.id);
+            let recipients = |_: &Entity| vec![json!({"address": "x@b.test", "state": "waiting"})];
+            let refusal = Unsendable { code: "invalid", reason: "x", recipients };
+            fixture.store.delivery_refuse(&fixture.domain, id, refusal).await.unwrap();
         } else {
             let mut claimed = fixture.claim(account, 9, 90).await;
             claimed[0].recipients = vec![row("refused")];

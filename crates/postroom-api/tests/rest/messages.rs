@@ -3,6 +3,7 @@
 use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
+use postroom_store::Unsendable;
 use reqwest::multipart::Form;
 use reqwest::multipart::Part;
 use serde_json::Value as Json;
@@ -167,7 +168,8 @@ async fn a_draft_is_sent_withdrawn_and_sent_again() {
     patch(json!({"messageState": "sending"}), 200).await;
     let domain = postroom_model::Domain::default_domain();
     let id = path.rsplit('/').next().unwrap().parse().unwrap();
-    server.store.delivery_refuse(&domain, id, "refused", "550 no").await.unwrap();
+    let refusal = Unsendable { code: "refused", reason: "550 no", recipients: |_| vec![] };
+    server.store.delivery_refuse(&domain, id, refusal).await.unwrap();
     let failed = server.get(&path).await.expect(200);
     assert_eq!(
         (&failed["messageState"], &failed["errorText"]),

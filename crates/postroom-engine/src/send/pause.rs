@@ -6,6 +6,8 @@ use crate::error::Error;
 use crate::journal;
 use crate::report::chain;
 use crate::report::needs_a_person;
+use crate::send::held::Held;
+use crate::send::settle::Verdict;
 use crate::shared::Shared;
 use postroom_model::Timestamp;
 use postroom_store::Wait;
@@ -25,6 +27,7 @@ pub(crate) struct Pause {
     /// Whether somebody has to act first.
     pub needs_a_person: bool,
     length: Duration,
+    failures: u32,
 }
 
 impl Pause {
@@ -42,7 +45,13 @@ impl Pause {
             };
             backoff::delay(&shared.clock, failures, first, longest)
         };
-        Self { until: Instant::now() + length, reason: chain(error), needs_a_person, length }
+        Self {
+            until: Instant::now() + length,
+            reason: chain(error),
+            needs_a_person,
+            length,
+            failures,
+        }
     }
 
     /// The wait that the pause adds to each message, in milliseconds, if a person has to act.
@@ -50,6 +59,32 @@ impl Pause {
     #[must_use]
     pub(crate) fn waits_ms(&self) -> i64 {
         if self.needs_a_person { backoff::ms(self.length) } else { 0 }
+    }
+
+    /// Begins the pause: due messages say why they wait. Those that have waited for a person for
+    /// too long end.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn begin(
+        &self,
+        shared: &Shared,
+        account: &Account,
+        held: &mut Held,
+    ) -> Result<(), Error> {
+        let (store, now_ms, waits_ms) = (&shared.store, shared.clock.now_ms(), self.waits_ms());
+        if waits_ms > 0 && self.failures > 1 {
+            let waited_ms = backoff::ms(account.options.duration("retry_for"));
+            for claimed in store.delivery_overdue(account.id, now_ms, waited_ms).await? {
+                let reason = format!("given up: {}", self.reason);
+                held.settle(claimed, Verdict::Error { code: "gave_up", reason }).await?;
+            }
+        }
+        if waits_ms > 0 {
+            store.delivery_waited(account.id, now_ms, waits_ms).await?;
+        }
+        self.explain(shared, account).await
     }
 
     /// Writes into due messages why they wait, unless the pause ends soon.

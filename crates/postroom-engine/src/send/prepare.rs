@@ -31,6 +31,7 @@ use postroom_store::Claimed;
 use postroom_store::Delivered;
 use postroom_store::FileRow;
 use postroom_store::Prepared;
+use postroom_store::Unsendable;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -85,7 +86,8 @@ async fn refuse(
     reason: &str,
 ) -> Result<(), Error> {
     let id = MessageEntityId::of(message.id);
-    shared.store.delivery_refuse(&account.domain, id, code, reason).await?;
+    let refusal = Unsendable { code, reason, recipients: outgoing::waiting_rows };
+    shared.store.delivery_refuse(&account.domain, id, refusal).await?;
     journal::refused(Outgoing::of(Some(account), message), code, reason);
     Ok(())
 }
@@ -198,10 +200,7 @@ fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
 fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
     let earlier = delivered.get(&recipient.address);
     let state = if earlier.is_some_and(|it| !it.in_doubt) { "sent" } else { "waiting" };
-    json!({
-        "kind": recipient.kind, "name": recipient.name, "address": recipient.address,
-        "state": state, "reply": earlier.and_then(|earlier| earlier.reply.clone()),
-    })
+    recipient.row(state, earlier.and_then(|earlier| earlier.reply.as_deref()))
 }
 
 /// What composing changes in the properties. The results of earlier attempts are removed.

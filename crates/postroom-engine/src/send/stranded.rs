@@ -8,10 +8,12 @@ use crate::account::Account;
 use crate::error::Error;
 use crate::journal;
 use crate::journal::Outgoing;
+use crate::outgoing;
 use crate::report::chain;
 use crate::send::transmit;
 use crate::shared::Shared;
 use postroom_model::AccountId;
+use postroom_store::Unsendable;
 use postroom_store::Why;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +63,7 @@ pub(crate) async fn take_up(shared: &Shared, account: AccountId) -> Result<(), E
 
 async fn look(shared: &Shared) -> Result<(), Error> {
     settle_doubts(shared).await?;
+    let recipients = outgoing::waiting_rows;
     loop {
         let stranded = shared.store.delivery_stranded().await?;
         if stranded.is_empty() {
@@ -78,13 +81,15 @@ async fn look(shared: &Shared) -> Result<(), Error> {
                 Why::NoAccount => {
                     let reason = "the account of the message was deleted: create the message again \
                                   with another account";
-                    store.delivery_refuse(domain, message, "account_deleted", reason).await?;
+                    let refusal = Unsendable { code: "account_deleted", reason, recipients };
+                    store.delivery_refuse(domain, message, refusal).await?;
                     journal::refused(outgoing, "account_deleted", reason);
                 }
                 Why::NoServer => {
                     let reason = "the account only receives, because its profile has no smtpHost: \
                                   set it, then set `sending` again";
-                    store.delivery_refuse(domain, message, "cannot_send", reason).await?;
+                    let refusal = Unsendable { code: "cannot_send", reason, recipients };
+                    store.delivery_refuse(domain, message, refusal).await?;
                     journal::refused(outgoing, "cannot_send", reason);
                 }
                 Why::Disabled => {

@@ -29,6 +29,9 @@ use std::time::Duration;
 /// How many recipients one transaction names. Every server accepts this many (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_MAX: usize = 100;
 
+/// How long a message waits after our own store kept it from being sent.
+const OWN_TROUBLE: Duration = Duration::from_secs(10);
+
 /// The bytes of a composed message on their way out of the store.
 struct Stored {
     reader: BlobReader,
@@ -47,6 +50,9 @@ pub(crate) struct HandedOver {
     pub was_accepted: bool,
     /// The server's reply about a limit of the account. Then nothing more was tried.
     pub limit: Option<Reply>,
+    /// Why our own store could not record that the final dot is sent next. Then the server does not
+    /// have the message, and nothing more was tried.
+    pub unrecorded: Option<postroom_store::Error>,
 }
 
 /// Sends one claimed delivery over a connection, in as many transactions as its recipients need.
@@ -69,8 +75,13 @@ pub(crate) async fn hand_over(
     let mut group_max = RECIPIENTS_MAX;
     while !left.is_empty() {
         let group: Vec<_> = left.drain(..left.len().min(group_max)).collect();
-        let outcome = match one(shared, connection, claimed, &group).await {
+        let mut unrecorded = None;
+        let outcome = match one(shared, connection, claimed, &group, &mut unrecorded).await {
             Ok(outcome) => outcome,
+            Err(_) if unrecorded.is_some() => {
+                handed_over.unrecorded = unrecorded;
+                break;
+            }
             Err(error) => {
                 failed(&mut claimed.recipients, &group, &left, &error);
                 return Err(error);
@@ -115,7 +126,8 @@ fn too_many(group: &[usize], outcome: &TransactionReplies) -> Vec<usize> {
 }
 
 /// Writes an error into the entries of the recipients that were named, and of those that were to
-/// follow.
+/// follow. A recipient is `deferred` only by a reply of the server. A lost connection, and trouble
+/// of our own, leave the entries as they are, and the message has the reason in `errorText`.
 fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &postroom_smtp::Error) {
     let words = error.reply().map_or_else(|| error.to_string(), ToString::to_string);
     let state = match error.verdict() {
@@ -124,6 +136,9 @@ fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &post
         }
         postroom_smtp::SmtpVerdict::Refuse => "refused",
         postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
+            if error.reply().is_none() {
+                return;
+            }
             "deferred"
         }
     };
@@ -152,6 +167,7 @@ async fn one(
     connection: &mut SmtpConnection,
     claimed: &Claimed,
     places: &[usize],
+    unrecorded: &mut Option<postroom_store::Error>,
 ) -> Result<TransactionReplies, postroom_smtp::Error> {
     let forward_paths: Vec<_> =
         places.iter().map(|place| wire_of(&claimed.recipients, *place)).collect();
@@ -167,10 +183,14 @@ async fn one(
     let reader = shared.store.blob_read(claimed.blob, 0..claimed.size_bytes);
     let mut source = Stored { reader };
     let (store, message) = (shared.store.clone(), claimed.message);
-    let before_dot = async move || match store.delivery_dot_sent(message).await {
+    let before_dot = async || match store.delivery_dot_sent(message).await {
         Ok(true) => Ok(()),
         Ok(false) => Err("the message was withdrawn".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            let reason = error.to_string();
+            *unrecorded = Some(error);
+            Err(reason)
+        }
     };
     connection.send(&envelope, &mut source, before_dot).await
 }
@@ -212,6 +232,16 @@ pub(crate) fn limited(
         return Verdict::Sent;
     }
     settle::limited(reason, pause, tried(claimed), options)
+}
+
+/// Decides about a delivery that our own store kept from being sent. This does not count as an
+/// attempt.
+#[must_use]
+pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
+    if claimed.recipients.iter().all(|recipient| recipient["state"] == "sent") {
+        return Verdict::Sent;
+    }
+    Verdict::Later { after: OWN_TROUBLE, reason, counts: false }
 }
 
 /// Decides about a delivery whose outcome is unknown.
@@ -271,4 +301,32 @@ pub(crate) fn settlement(clock: &Clock, verdict: Verdict) -> Settlement {
 pub(crate) fn tried(claimed: &Claimed) -> Tried {
     let waited = Duration::from_millis(u64::try_from(claimed.waited_ms).unwrap_or(0));
     Tried { attempts: claimed.attempts, waited }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_words_of_the_server_are_a_reply() {
+        let smtp = postroom_smtp::Error::Abandoned { reason: "the disk is full".to_owned() };
+        let lost = postroom_smtp::Error::Lost { command: "RCPT", source: io::Error::other("x") };
+        let busy =
+            Reply { code: 451, has_code: true, enhanced: None, lines: vec!["busy".to_owned()] };
+        let busy = postroom_smtp::Error::Reply { command: "MAIL", reply: busy };
+        let before = [
+            json!({"state": "waiting", "reply": null}),
+            json!({"state": "deferred", "reply": "450 grey"}),
+        ];
+        for (error, want) in [
+            (smtp, before.clone()),
+            (lost, before.clone()),
+            (busy, [0, 1].map(|_| json!({"state": "deferred", "reply": "451 busy"}))),
+        ] {
+            let mut recipients = before.clone();
+            failed(&mut recipients, &[0], &[1], &error);
+            assert_eq!(recipients, want, "{error}");
+        }
+    }
 }

@@ -100,7 +100,11 @@ async fn who_has_a_message_is_not_sent_it_again_when_it_is_submitted_again() {
     let mut message = outgoing(&account, "again");
     message["to"] = json!([ANNA, BEN]);
     let message = post(&postroom, message).await;
-    assert_eq!(states(&settled(&postroom, &message).await), ["sent", "refused"]);
+    let ended = settled(&postroom, &message).await;
+    assert_eq!(states(&ended), ["sent", "refused"]);
+    let text = ended["errorText"].as_str().unwrap();
+    let who = format!("the message was sent to {ANNA}, but not to {BEN}");
+    assert!(text.contains("550 5.1.1 nobody") && text.ends_with(&who), "{text}");
     let again = json!({"messageState": "sending", "recipients": null});
     postroom.patch(&format!("email/Messages/{message}"), &again).await.unwrap();
     assert_eq!(settled(&postroom, &message).await["messageState"], "sent");
@@ -289,6 +293,8 @@ async fn messages_of_an_account_that_cannot_send_end_with_a_reason() {
     let message = post(&postroom, outgoing(&account, "mute")).await;
     let ended = settled(&postroom, &message).await;
     assert_eq!(ended["errorCode"], "cannot_send");
+    assert_eq!(states(&ended), ["failed"]);
+    assert_eq!(ended["recipients"][0]["reply"], ended["errorText"]);
     assert!(ended["errorText"].as_str().unwrap().contains("smtpHost"));
 }
 

@@ -81,6 +81,14 @@ async fn a_full_disk_loses_nothing_and_receiving_goes_on_by_itself() {
         Ok((health.status() == 507).then_some(()))
     });
     full.await.unwrap();
+    // The account says it, although nothing can be stored.
+    let shown = format!("email/Accounts/{account}");
+    until(&postroom, &shown, "what the account says", |account| {
+        let text = account["statusText"].as_str()?;
+        let is_told = text.starts_with("new mail stays at its server") && text.contains("is full");
+        (account["state"] == "degraded" && is_told).then_some(())
+    })
+    .await;
     // What was recorded stays readable; what was not is not half there.
     let kept = postroom.count(&format!("email/Messages?folder_id={folder}")).await.unwrap();
     assert!(kept < COUNT as u64, "{kept}");

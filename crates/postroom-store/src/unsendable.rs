@@ -1,0 +1,55 @@
+//! Messages that end as `error` before they are tried.
+
+use crate::delivered;
+use crate::delivery::Settlement;
+use crate::delivery::changes;
+use crate::delivery::told;
+use crate::error::Error;
+use crate::queue;
+use crate::store::Store;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::MessageEntityId;
+use postroom_model::builtin::MESSAGES;
+use serde_json::Value as Json;
+
+/// Why a message ends before it is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Unsendable<'a> {
+    /// Why, as a stable word.
+    pub code: &'a str,
+    /// Why, in words.
+    pub reason: &'a str,
+    /// The recipients of a message, as its property `recipients` has them.
+    pub recipients: fn(&Entity) -> Vec<Json>,
+}
+
+impl Store {
+    /// Ends a message that cannot be put in the queue as `error`. Each recipient gets its state.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn delivery_refuse(
+        &self,
+        domain: &Domain,
+        message: MessageEntityId,
+        unsendable: Unsendable<'_>,
+    ) -> Result<(), Error> {
+        let Unsendable { code, reason, recipients } = unsendable;
+        let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
+        let class = self.builtin(MESSAGES)?;
+        let current = self.entity_get(domain, &class, message.into()).await?;
+        let mut recipients = current.as_ref().map(recipients).unwrap_or_default();
+        let delivered = self.delivery_delivered(message).await?;
+        recipients.iter_mut().for_each(|recipient| delivered::mark(recipient, &delivered));
+        let settlement = self.at_last(message, &settlement, &mut recipients).await?;
+        let settlement = told(settlement, &recipients);
+        let mut changes = changes(&settlement)?;
+        if !recipients.is_empty() {
+            changes.insert("recipients".to_owned(), Json::Array(recipients));
+        }
+        let queue = vec![queue::leave(message)];
+        self.settle(domain, message, &changes, queue).await
+    }
+}
