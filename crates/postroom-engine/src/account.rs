@@ -1,6 +1,5 @@
 //! An account of the data model, in the types of the engine.
 
-use crate::error::Error;
 use postroom_imap::MailboxName;
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -8,50 +7,46 @@ use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::Options;
 use postroom_model::fingerprint;
-use postroom_net::Credentials;
 use postroom_net::Endpoint;
-use postroom_net::Secret;
 use postroom_net::Security;
 use postroom_store::AccountRow;
 use postroom_store::Sealed;
+use postroom_store::SecretMark;
 use postroom_store::Secrets;
 
 /// The name of the folder that a system account gets for its outgoing mail.
 pub(crate) const SYSTEM_SEND_BOX: &str = "Virtual_System_Send_Box";
 
+/// Which of the two servers of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerKind {
+    /// The server of its mailboxes.
+    Imap,
+    /// The server that takes its outgoing mail.
+    Smtp,
+}
+
 /// One server of an account, and how to log in there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Server {
     /// Where it is.
     pub endpoint: Endpoint,
-    /// The login. `None`: the account has no password for this server.
-    pub credentials: Option<Login>,
+    /// The login.
+    pub login: Login,
     /// Whether the login is meant for this server, so that the server must accept it. Otherwise it
     /// is that of the other server, and is used only if this server offers a login.
     pub must_log_in: bool,
 }
 
-/// How to log in. The secret stays sealed until then.
+/// How to log in. The secret itself is asked for when a connection logs in.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Login {
     /// The name.
     pub name: String,
-    secret: Sealed,
-    is_oauth: bool,
-}
-
-impl Login {
-    /// The credentials with the secret opened, for one login.
-    ///
-    /// # Errors
-    ///
-    /// When the secret cannot be decrypted.
-    pub(crate) fn open(&self) -> Result<Credentials, Error> {
-        let secret = self.secret.open()?;
-        let oauth = self.is_oauth;
-        let secret = if oauth { Secret::OAuth2(secret) } else { Secret::Password(secret) };
-        Ok(Credentials { login: self.name.clone(), secret })
-    }
+    /// Whether the secret is an access token.
+    pub is_oauth: bool,
+    /// Tells one saving of the secret from the next. `None`: none is stored.
+    saved: Option<SecretMark>,
 }
 
 /// A folder that may be monitored.
@@ -121,19 +116,16 @@ impl Account {
         let login = text("login").unwrap_or(&address).to_owned();
         let smtp_login = text("smtpLogin").unwrap_or(&login).to_owned();
         let Secrets { password, smtp_password } = &row.secrets;
-        let sends_only = Kind::Imap.endpoint(profile).is_none();
+        let sends_only = ServerKind::Imap.endpoint(profile).is_none();
         let must_log_in = sends_only || smtp_password.is_some() || text("smtpLogin").is_some();
         let smtp_password = smtp_password.as_ref().or(password.as_ref());
         let oauth = profile.text("auth") == Some("oauth2");
-        let server = |kind: Kind, login: String, password: Option<&Sealed>| {
+        let server = |kind: ServerKind, login: String, password: Option<&Sealed>| {
             let endpoint = kind.endpoint(profile)?;
-            let credentials = password.map(|password| Login {
-                name: login,
-                secret: password.clone(),
-                is_oauth: oauth,
-            });
-            let must_log_in = must_log_in || matches!(kind, Kind::Imap);
-            Some(Server { endpoint, credentials, must_log_in })
+            let saved = password.map(Sealed::mark);
+            let login = Login { name: login, is_oauth: oauth, saved };
+            let must_log_in = must_log_in || kind == ServerKind::Imap;
+            Some(Server { endpoint, login, must_log_in })
         };
         Self {
             domain: row.domain.clone(),
@@ -142,8 +134,8 @@ impl Account {
             reply_to: text("replyTo").map(str::to_owned),
             enabled: account.is_set("enabled"),
             is_system: account.is_set("isSystem"),
-            imap: server(Kind::Imap, login, password.as_ref()),
-            smtp: server(Kind::Smtp, smtp_login, smtp_password),
+            imap: server(ServerKind::Imap, login, password.as_ref()),
+            smtp: server(ServerKind::Smtp, smtp_login, smtp_password),
             options: Options::cascade(levels),
             folders: folders.collect(),
             state: text("state").unwrap_or_default().to_owned(),
@@ -169,7 +161,7 @@ impl Account {
         let Some(server) = &self.imap else {
             return String::new();
         };
-        let login = server.credentials.as_ref().map_or("", |login| &login.name);
+        let login = &server.login.name;
         let host = server.endpoint.bare_host().to_ascii_lowercase();
         match server.endpoint.port {
             // The usual ports lead to the same server.
@@ -195,8 +187,16 @@ impl Account {
     /// Whether both have the same servers and the same logins there.
     #[must_use]
     pub(crate) fn logs_in_like(&self, other: &Self) -> bool {
-        same_server(self.imap.as_ref(), other.imap.as_ref())
-            && same_server(self.smtp.as_ref(), other.smtp.as_ref())
+        self.imap == other.imap && self.smtp == other.smtp
+    }
+
+    /// One of its servers.
+    #[must_use]
+    pub(crate) fn server(&self, kind: ServerKind) -> Option<&Server> {
+        match kind {
+            ServerKind::Imap => self.imap.as_ref(),
+            ServerKind::Smtp => self.smtp.as_ref(),
+        }
     }
 
     /// Whether a connection that was made for `other` can serve this account.
@@ -250,14 +250,7 @@ impl Folder {
     }
 }
 
-/// Which of the two servers of a profile.
-#[derive(Clone, Copy)]
-enum Kind {
-    Imap,
-    Smtp,
-}
-
-impl Kind {
+impl ServerKind {
     fn endpoint(self, profile: &Entity) -> Option<Endpoint> {
         let (host, port, security) = match self {
             Self::Imap => ("imapHost", "imapPort", "imapSecurity"),
@@ -277,17 +270,5 @@ impl Kind {
             (Self::Smtp, Security::StartTls | Security::None) => 587,
         });
         Some(Endpoint { host: host.to_owned(), port, security })
-    }
-}
-
-fn same_server(one: Option<&Server>, other: Option<&Server>) -> bool {
-    match (one, other) {
-        (None, None) => true,
-        (Some(one), Some(other)) => {
-            one.endpoint == other.endpoint
-                && one.must_log_in == other.must_log_in
-                && one.credentials == other.credentials
-        }
-        (None, Some(_)) | (Some(_), None) => false,
     }
 }

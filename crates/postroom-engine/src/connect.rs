@@ -1,6 +1,7 @@
 //! Connects to the IMAP server of an account and logs in.
 
 use crate::account::Account;
+use crate::account::ServerKind;
 use crate::error::Error;
 use crate::shared::Shared;
 use postroom_imap::ImapConnection;
@@ -28,7 +29,7 @@ pub(crate) fn stall(account: &Account) -> Duration {
     account.options.duration("silence_timeout") / STALL_PART
 }
 
-/// Connects and logs in.
+/// Asks for the login, connects and logs in.
 ///
 /// # Errors
 ///
@@ -39,8 +40,8 @@ pub(crate) async fn connect(
     waits: Waits,
 ) -> Result<ImapConnection, Error> {
     // An account without IMAP has no receiver.
-    let server = account.imap.as_ref().ok_or(Error::NoPassword)?;
-    let credentials = server.credentials.as_ref().ok_or(Error::NoPassword)?;
+    let server = account.imap.as_ref().ok_or(Error::Superseded)?;
+    let credentials = shared.credentials(account, ServerKind::Imap).await?;
     let limits = ImapLimits {
         literal_bytes_max: account.message_bytes_max(),
         literal_in_memory_bytes: shared.settings.in_memory_bytes_max,
@@ -61,7 +62,7 @@ pub(crate) async fn connect(
     let dialer = dialing.dialer.pinned(&account.fingerprints);
     let dialer = dialer.map_err(postroom_imap::Error::from)?;
     let mut connection = ImapConnection::open(&dialer, &server.endpoint, &options).await?;
-    connection.login(&credentials.open()?).await?;
+    connection.login(&credentials).await?;
     Ok(connection)
 }
 

@@ -1,5 +1,6 @@
 //! Why work of the engine failed.
 
+use crate::credentials::CredentialError;
 use postroom_store::Failed;
 use std::io;
 use std::time::Duration;
@@ -19,9 +20,9 @@ pub enum Error {
     /// A large message could not be written to the spool directory.
     #[error("the spool directory cannot be written: {}", spool(.0))]
     Spool(#[source] io::Error),
-    /// The account has no password.
-    #[error("the account has no password: set `password`")]
-    NoPassword,
+    /// There is no login for the account's server.
+    #[error(transparent)]
+    Credentials(CredentialError),
     /// The folder was deleted while it was read.
     #[error("the folder was deleted meanwhile")]
     FolderGone,
@@ -57,6 +58,16 @@ pub enum Error {
     /// A message cannot be composed.
     #[error("the message cannot be composed: {0}")]
     Compose(String),
+}
+
+impl From<CredentialError> for Error {
+    /// That an account was changed is no trouble of its login.
+    fn from(error: CredentialError) -> Self {
+        if matches!(error, CredentialError::Changed) {
+            return Self::Superseded;
+        }
+        Self::Credentials(error)
+    }
 }
 
 impl From<postroom_store::Error> for Error {

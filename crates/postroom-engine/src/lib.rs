@@ -9,6 +9,10 @@
 //! code path. Rules of this crate: (1) Nothing is changed at a server before its record is durable.
 //! (2) One bad message never stops a folder. (3) One bad server never delays another account.
 
+mod account;
+
+mod credentials;
+
 mod error;
 
 mod backoff;
@@ -22,8 +26,6 @@ mod pulse;
 mod lanes;
 
 pub mod shared;
-
-mod account;
 
 mod journal;
 
@@ -63,6 +65,11 @@ pub mod redecompose;
 
 mod supervisor;
 
+pub use account::ServerKind;
+pub use credentials::CredentialAnswer;
+pub use credentials::CredentialError;
+pub use credentials::CredentialRequest;
+pub use credentials::CredentialSource;
 pub use error::Error;
 pub use settings::Dialing;
 pub use settings::Settings;

@@ -44,7 +44,8 @@ use tokio::time::Instant;
 
 /// The longest delay after our own store or disk failed, because room may come back at any moment.
 const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
-
+/// How long to wait for a change of the configuration that is on its way.
+const CHANGED_AGAIN: Duration = Duration::from_secs(2);
 /// After so many late messages in a row that arrived on connections of their own, the server counts
 /// as slow, and all messages get the longer time.
 const LATE_MIN: u32 = 3;
@@ -91,6 +92,7 @@ pub async fn run(
                 continue;
             }
             Ok(Ended::Idle(until)) => (until, true),
+            Err(Error::Superseded) => (Instant::now() + CHANGED_AGAIN, false),
             Err(error) => (receiver.failed(&error).await, false),
         };
         loop {
@@ -179,15 +181,13 @@ impl Receiver {
         self.failures = self.failures.saturating_add(1);
         let (settings, clock) = (&self.shared.settings, &self.shared.clock);
         let is_ours = matches!(error, Error::Store(_) | Error::Spool(_));
-        let bound = if is_ours { OWN_TROUBLE_LONGEST } else { settings.reconnect_longest };
+        let bound = if is_ours { OWN_TROUBLE_LONGEST } else { Duration::MAX };
         let longest = bound.min(settings.reconnect_longest);
         let mut delay = backoff::delay(clock, self.failures, settings.reconnect_first, longest);
         let ever = self.has_surveyed || self.refusals.was_let_in();
         let mut state = if ever { State::Degraded } else { State::Failed };
-        let mut text = chain(error);
-        if !ever {
-            text.insert_str(0, "never connected so far: ");
-        }
+        let never = if ever { "" } else { "never connected so far: " };
+        let mut text = format!("{never}{}", chain(error));
         if needs_a_person(error) {
             state = State::Failed;
             delay = self.refusals.refused(settings, delay).max(hint(error));

@@ -180,7 +180,7 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
         Error::Imap(error) => error.verdict() == ImapVerdict::Credentials,
         Error::Smtp(postroom_smtp::Error::Unsupported { .. }) => true,
         Error::Smtp(error) => error.verdict() == postroom_smtp::SmtpVerdict::Credentials,
-        Error::NoPassword => true,
+        Error::Credentials(error) => error.needs_a_person(),
         Error::Store(_)
         | Error::Spool(_)
         | Error::FolderGone
@@ -198,14 +198,19 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
 /// Whether the server refuses the login and password.
 #[must_use]
 pub(crate) fn is_wrong_login(error: &Error) -> bool {
-    let no_login =
-        matches!(error, Error::NoPassword | Error::Imap(postroom_imap::Error::NoMechanism { .. }));
+    let no_login = matches!(
+        error,
+        Error::Credentials(_) | Error::Imap(postroom_imap::Error::NoMechanism { .. })
+    );
     needs_a_person(error) && !no_login
 }
 
-/// How long the server asks us to wait.
+/// How long the server, or the source of the login, asks us to wait.
 #[must_use]
 pub(crate) fn hint(error: &Error) -> Duration {
+    if let Error::Credentials(error) = error {
+        return error.hint();
+    }
     if let Error::Imap(error) = error
         && let ImapVerdict::RetryLater { after: Some(hint) } = error.verdict()
     {
@@ -224,7 +229,7 @@ pub(crate) fn leaves_others(error: &Error) -> bool {
         Error::Store(_)
         | Error::Smtp(_)
         | Error::Spool(_)
-        | Error::NoPassword
+        | Error::Credentials(_)
         | Error::FolderGone
         | Error::Superseded
         | Error::Unheard
@@ -238,6 +243,7 @@ pub(crate) fn leaves_others(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::CredentialError;
 
     #[test]
     fn only_a_login_that_is_refused_is_to_be_checked() {
@@ -251,6 +257,10 @@ mod tests {
             advice: "",
             offered: String::new(),
         };
+        let damaged = postroom_store::Error::Damaged { what: "a secret" };
+        let unreadable = CredentialError::Unreadable { property: "password", source: damaged };
+        let not_now = CredentialError::Temporary { reason: String::new(), after: None };
+        let consent = CredentialError::NeedsPerson { reason: String::new() };
         let exchange = "User is authenticated but not connected.";
         #[rustfmt::skip]
         let table = [
@@ -260,7 +270,11 @@ mod tests {
             (refused("SELECT", "no"),           false, false, true),
             (refused("SELECT", "unavailable"),  false, false, true),
             (Error::Imap(no_mechanism),         true,  false, false),
-            (Error::NoPassword,                 true,  false, false),
+            (CredentialError::Missing.into(),   true,  false, false),
+            (unreadable.into(),                 true,  false, false),
+            (not_now.into(),                    false, false, false),
+            (consent.into(),                    true,  false, false),
+            (CredentialError::Changed.into(),   false, false, false),
             (Error::Unlisted { count: Some(1) },      false, false, true),
             (Error::Unheard,                    false, false, false),
         ];

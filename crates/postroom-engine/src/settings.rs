@@ -1,7 +1,9 @@
 //! The settings of the engine, which are given once at start.
 
+use crate::credentials::CredentialSource;
 use postroom_net::Dialer;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How connections are made.
@@ -39,6 +41,10 @@ pub struct Settings {
     /// The delays after the server refused a login that it accepted before: the first, the second
     /// and so on. The last one is repeated.
     pub relogin: [Duration; 4],
+    /// Where logins come from. `None`: from the store.
+    pub credentials: Option<Arc<dyn CredentialSource>>,
+    /// How long it may take to give one.
+    pub credentials_timeout: Duration,
     /// The maximum age of a connection, because some servers show stale data on old ones.
     pub connection_longest: Duration,
     /// How long a stop waits for messages after their final dot.
@@ -60,6 +66,8 @@ impl Settings {
             reconnect_longest: Duration::from_secs(300),
             credentials_probe: Duration::from_secs(3600),
             relogin: [30, 60, 300, 900].map(Duration::from_secs),
+            credentials: None,
+            credentials_timeout: Duration::from_secs(60),
             connection_longest: Duration::from_secs(3600),
             stop_within: Duration::from_secs(20),
         }

@@ -1,11 +1,19 @@
 //! What all accounts share: the store, the settings, and budgets.
 
+use crate::account::Account;
+use crate::account::ServerKind;
+use crate::credentials;
+use crate::credentials::CredentialError;
+use crate::credentials::CredentialRequest;
+use crate::credentials::CredentialSource;
+use crate::credentials::StoredCredentials;
 use crate::error::Error;
 use crate::lanes::Lanes;
 use crate::pulse::Pulse;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::under_way::UnderWay;
+use postroom_net::Credentials;
 use postroom_net::Endpoint;
 use postroom_store::Clock;
 use postroom_store::Store;
@@ -37,6 +45,8 @@ pub struct Shared {
     pub under_way: UnderWay,
     /// The health of the engine.
     pub pulse: Pulse,
+    /// Where logins come from.
+    credentials: Arc<dyn CredentialSource>,
     dialing: RwLock<Arc<Dialing>>,
     /// One permit: long lists of mailboxes are recorded one after another.
     long_surveys: Arc<Semaphore>,
@@ -63,7 +73,9 @@ impl Shared {
             std::fs::remove_dir_all(spool).map_err(Error::Spool)?;
         }
         std::fs::create_dir_all(spool).map_err(Error::Spool)?;
+        let stored = || Arc::new(StoredCredentials::new(store.clone())) as _;
         Ok(Arc::new(Self {
+            credentials: settings.credentials.clone().unwrap_or_else(stored),
             lanes: Lanes::new(settings.decompositions_max, store.work()),
             bytes_in_flight: Arc::new(Semaphore::new(settings.bytes_in_flight_max)),
             connects: Mutex::default(),
@@ -75,6 +87,21 @@ impl Shared {
             store,
             settings,
         }))
+    }
+
+    /// The login of an account at one of its servers.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(crate) async fn credentials(
+        &self,
+        account: &Account,
+        server: ServerKind,
+    ) -> Result<Credentials, CredentialError> {
+        // An account without this server has no task that connects to it.
+        let request = CredentialRequest::of(account, server).ok_or(CredentialError::Changed)?;
+        credentials::ask(&*self.credentials, &request, self.settings.credentials_timeout).await
     }
 
     /// How connections are made now.

@@ -1,9 +1,5 @@
 //! The engine's access to accounts and folders, in all domains.
 
-use crate::columns::domain;
-use crate::columns::sealed_bytes;
-use crate::columns::secret;
-use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -11,7 +7,6 @@ use crate::integrity::account_must_be;
 use crate::integrity::none_of_clients;
 use crate::integrity::one_folder;
 use crate::key::Sealed;
-use crate::saved::saved;
 use crate::store::Store;
 use crate::surveyed::Index;
 use crate::surveyed::Survey;
@@ -19,16 +14,13 @@ use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
-use postroom_model::EntityId;
 use postroom_model::FolderId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
-use postroom_model::builtin::PROFILES;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -99,96 +91,10 @@ const GONE: &str = "the server no longer has this mailbox; its received messages
 const GONE_BEGINS: &str = "the server no longer has this mailbox;";
 /// How many folders are made in one transaction.
 const FOLDERS_AT_ONCE: usize = 50;
-/// After so many rows of a long answer other tasks have their turn.
-const ROWS_BETWEEN_YIELDS: usize = 100;
 /// After making some folders, others have the store and the processor for so many times as long.
 const FOLDERS_PAUSE: u32 = 2;
 
 impl Store {
-    /// All accounts of all domains whose profile is there, with what belongs to them.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn account_list(&self) -> Result<Vec<AccountRow>, Error> {
-        self.accounts_with("1=1").await
-    }
-
-    /// The same with those folders only that are enabled: a server may list very many mailboxes,
-    /// and nothing works for the folders of the others.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub async fn account_list_enabled_folders(&self) -> Result<Vec<AccountRow>, Error> {
-        self.accounts_with("\"enabled\"").await
-    }
-
-    async fn accounts_with(&self, which: &'static str) -> Result<Vec<AccountRow>, Error> {
-        let accounts = self.builtin(ACCOUNTS)?;
-        let profiles: HashMap<EntityId, Entity> = self
-            .all(PROFILES)
-            .await?
-            .into_iter()
-            .map(|(_, profile)| (profile.id, profile))
-            .collect();
-        let mut folders: HashMap<EntityId, Vec<Entity>> = HashMap::new();
-        let class = self.builtin(FOLDERS)?;
-        let sql = format!("{} WHERE {which}", Self::select(&class));
-        let rows = self.read(Statement::new(sql)).await?;
-        for (_, folder) in self.entities_of(&class, rows).await? {
-            if let Some(account) = folder.reference("account_id") {
-                folders.entry(account).or_default().push(folder);
-            }
-        }
-        let mut found = vec![];
-        for row in self.read(Statement::new(Self::select(&accounts))).await? {
-            let account = self.entity_of(&accounts, &row)?;
-            let profile = account.reference("profile_id").and_then(|id| profiles.get(&id));
-            let Some(profile) = profile else {
-                continue;
-            };
-            let of = |name| secret(&self.inner.key, &accounts, &row, name);
-            let secrets = Secrets { password: of("password"), smtp_password: of("smtpPassword") };
-            let sealed =
-                ["password", "smtpPassword"].map(|name| sealed_bytes(&accounts, &row, name));
-            let saved = saved(sealed, &account, profile);
-            let mut folders = folders.remove(&account.id).unwrap_or_default();
-            folders.sort_by(|a, b| a.text("title").cmp(&b.text("title")));
-            let domain = domain(&row)?;
-            found.push(AccountRow {
-                domain,
-                account,
-                profile: profile.clone(),
-                folders,
-                secrets,
-                saved,
-            });
-        }
-        Ok(found)
-    }
-
-    async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {
-        let class = self.builtin(class)?;
-        let rows = self.read(Statement::new(Self::select(&class))).await?;
-        self.entities_of(&class, rows).await
-    }
-
-    async fn entities_of(
-        &self,
-        class: &Class,
-        rows: Vec<Row>,
-    ) -> Result<Vec<(Domain, Entity)>, Error> {
-        let mut found = Vec::with_capacity(rows.len());
-        for (at, row) in rows.into_iter().enumerate() {
-            if at % ROWS_BETWEEN_YIELDS == 0 {
-                tokio::task::yield_now().await;
-            }
-            found.push((domain(&row)?, self.entity_of(class, &row)?));
-        }
-        Ok(found)
-    }
-
     /// Writes a report about an account.
     ///
     /// # Errors

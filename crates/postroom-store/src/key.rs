@@ -23,6 +23,7 @@ use zeroize::Zeroize;
 pub const DATABASE_FILE: &str = "postroom.db";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
+const MARK_BYTES: usize = 16;
 
 /// Makes a file completely or not at all, whenever the process ends.
 fn make(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
@@ -66,14 +67,21 @@ impl Sealed {
     pub fn open(&self) -> Result<SecretString, Error> {
         self.key.open(&self.place, &self.bytes)
     }
-}
 
-/// Whether it is the same stored value. Saving the same secret again makes another value.
-impl PartialEq for Sealed {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.place, &self.bytes) == (&other.place, &other.bytes)
+    /// Tells this saving of the secret from others.
+    #[must_use]
+    pub fn mark(&self) -> SecretMark {
+        let mut mark = [0; MARK_BYTES];
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.bytes).update(self.place.as_bytes()).finalize_xof().fill(&mut mark);
+        SecretMark(mark)
     }
 }
+
+/// Tells one saving of a secret from the next, and says nothing about the secret. Saving the same
+/// secret again makes another mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretMark([u8; MARK_BYTES]);
 
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -103,6 +103,8 @@ mod surveyed;
 
 mod account;
 
+mod account_list;
+
 mod rename;
 
 mod account_try;
@@ -148,6 +150,7 @@ pub use job::JobState;
 pub use key::DATABASE_FILE;
 pub use key::MasterKey;
 pub use key::Sealed;
+pub use key::SecretMark;
 pub use key::random_token;
 pub use login::SameLogin;
 pub use login::Twin;

@@ -1,9 +1,12 @@
 //! Opens a connection that is ready for messages, and logs in if the account has a login.
 
 use crate::account::Account;
+use crate::account::ServerKind;
+use crate::credentials::CredentialError;
 use crate::error::Error;
 use crate::report::Reporter;
 use crate::shared::Shared;
+use postroom_net::Credentials;
 use postroom_smtp::SmtpConnection;
 use postroom_smtp::SmtpOptions;
 use std::pin::pin;
@@ -14,8 +17,8 @@ use tokio::sync::watch;
 /// After this time of silence, the account reports it, while it still waits.
 const SILENT: Duration = Duration::from_secs(30);
 
-/// Opens a connection to the account's server and logs in. A server that is silent for long is
-/// reported meanwhile.
+/// Asks for the login, opens a connection to the account's server and logs in. A server that is
+/// silent for long is reported meanwhile.
 ///
 /// # Errors
 ///
@@ -25,7 +28,8 @@ pub(crate) async fn open(
     reporter: &Reporter,
     account: &Account,
 ) -> Result<SmtpConnection, Error> {
-    let mut opening = pin!(open_at_last(shared, account));
+    let credentials = shared.credentials(account, ServerKind::Smtp).await;
+    let mut opening = pin!(open_at_last(shared, account, credentials));
     tokio::select! {
         biased;
         opened = &mut opening => return opened,
@@ -37,19 +41,30 @@ pub(crate) async fn open(
 }
 
 /// A login for IMAP is used only if the SMTP server offers a login. A login for SMTP must be used.
-async fn open_at_last(shared: &Shared, account: &Account) -> Result<SmtpConnection, Error> {
+/// Without a stored secret, a server that needs no login still takes mail.
+async fn open_at_last(
+    shared: &Shared,
+    account: &Account,
+    credentials: Result<Credentials, CredentialError>,
+) -> Result<SmtpConnection, Error> {
     // An account without SMTP has no sender.
-    let server = account.smtp.as_ref().ok_or(Error::NoPassword)?;
+    let server = account.smtp.as_ref().ok_or(Error::Superseded)?;
+    let credentials = match credentials {
+        Err(CredentialError::Missing) => None,
+        // The login would be needed in any case.
+        Err(error) if server.must_log_in => return Err(error.into()),
+        credentials => Some(credentials),
+    };
     let dialing = shared.dialing();
     let options = SmtpOptions { ehlo_name: dialing.ehlo_name.clone(), ..SmtpOptions::default() };
     let _turn = shared.turn(&server.endpoint).await;
     let dialer =
         dialing.dialer.pinned(&account.fingerprints).map_err(postroom_smtp::Error::from)?;
     let mut connection = SmtpConnection::open(&dialer, &server.endpoint, &options).await?;
-    if let Some(credentials) = &server.credentials
+    if let Some(credentials) = credentials
         && (server.must_log_in || connection.extensions().offers_auth())
     {
-        connection.login(&credentials.open()?).await?;
+        connection.login(&credentials?).await?;
     }
     Ok(connection)
 }

@@ -5,6 +5,7 @@ use crate::backoff;
 use crate::error::Error;
 use crate::journal;
 use crate::report::chain;
+use crate::report::hint;
 use crate::report::needs_a_person;
 use crate::send::held::Held;
 use crate::send::settle::Verdict;
@@ -43,7 +44,8 @@ impl Pause {
             } else {
                 (settings.reconnect_first, settings.reconnect_longest)
             };
-            backoff::delay(&shared.clock, failures, first, longest)
+            let delay = backoff::delay(&shared.clock, failures, first, longest);
+            delay.max(hint(error).min(backoff::PAUSE_LONGEST))
         };
         Self {
             until: Instant::now() + length,

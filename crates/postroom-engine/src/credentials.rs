@@ -1,0 +1,316 @@
+//! Where the login of a connection comes from. A source is asked each time a connection logs in, so
+//! that a new password or token takes effect at the next login.
+//!
+//! The source is asked before the connection is dialled: a source that is slow holds up its own
+//! account, and no other account of the same server.
+
+use crate::account::Account;
+use crate::account::ServerKind;
+use postroom_model::AccountId;
+use postroom_model::Domain;
+use postroom_model::fingerprint;
+use postroom_net::Credentials;
+use postroom_net::Endpoint;
+use postroom_net::Secret;
+use postroom_store::Store;
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// No source makes an account wait for longer than this at once.
+const PATIENCE_LONGEST: Duration = Duration::from_secs(3600);
+
+/// The login that a connection needs. Two requests are equal if the same secret may be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CredentialRequest {
+    /// The tenant.
+    pub domain: Domain,
+    /// The account.
+    pub account: AccountId,
+    /// Which of its servers.
+    pub server: ServerKind,
+    /// Where that server is. The secret is sent there, and must be meant for it.
+    pub endpoint: Endpoint,
+    /// The fingerprints that its certificate must have. Empty: any trusted certificate.
+    pub fingerprints: Vec<[u8; fingerprint::OCTETS]>,
+    /// The name to log in with.
+    pub login: String,
+    /// Whether an access token is wanted, and no password.
+    pub is_oauth: bool,
+}
+
+impl CredentialRequest {
+    /// What an account needs. `None`: it has no such server.
+    pub(crate) fn of(account: &Account, server: ServerKind) -> Option<Self> {
+        let at = account.server(server)?;
+        Some(Self {
+            domain: account.domain.clone(),
+            account: account.id,
+            server,
+            endpoint: at.endpoint.clone(),
+            fingerprints: account.fingerprints.clone(),
+            login: at.login.name.clone(),
+            is_oauth: at.login.is_oauth,
+        })
+    }
+}
+
+/// What a source gives, some time later.
+pub type CredentialAnswer<'a> =
+    Pin<Box<dyn Future<Output = Result<Credentials, CredentialError>> + Send + 'a>>;
+
+/// Gives the login of an account at one of its servers.
+///
+/// It is asked for each login, so it has to keep what is expensive to get. What it gives must be
+/// valid for a few minutes, because the connection may have to wait for its turn to dial. Dropping
+/// the answer before it is ready must lose nothing.
+pub trait CredentialSource: fmt::Debug + Send + Sync {
+    /// The login of now.
+    fn get<'a>(&'a self, request: &'a CredentialRequest) -> CredentialAnswer<'a>;
+}
+
+/// Why there is no login. The texts are shown to people, so they must not contain secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// Nobody has set one.
+    #[error("the account has no password: set `password`")]
+    Missing,
+    /// It is stored, but cannot be decrypted.
+    #[error(
+        "the stored `{property}` of the account cannot be decrypted, so nothing was sent to the \
+         server: save `{property}` again"
+    )]
+    Unreadable {
+        /// The property that holds it.
+        property: &'static str,
+        /// Why.
+        #[source]
+        source: postroom_store::Error,
+    },
+    /// It cannot be had now. The server was not asked, so this is no wrong login.
+    #[error("the login of the account cannot be had now, so the server was not asked: {reason}")]
+    Temporary {
+        /// Why.
+        reason: String,
+        /// How long to wait before the next attempt, if the source knows.
+        after: Option<Duration>,
+    },
+    /// It cannot be had until a person does something.
+    #[error("{reason}")]
+    NeedsPerson {
+        /// What is wrong, and who has to do what.
+        reason: String,
+    },
+    /// The account has another server or login now.
+    #[error("the account was changed meanwhile")]
+    Changed,
+}
+
+impl CredentialError {
+    /// How long to wait before the next attempt at least.
+    #[must_use]
+    pub(crate) fn hint(&self) -> Duration {
+        match self {
+            Self::Temporary { after, .. } => after.unwrap_or_default().min(PATIENCE_LONGEST),
+            Self::Missing | Self::Unreadable { .. } | Self::NeedsPerson { .. } | Self::Changed => {
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Whether a quick retry is useless.
+    #[must_use]
+    pub(crate) fn needs_a_person(&self) -> bool {
+        match self {
+            Self::Missing | Self::Unreadable { .. } | Self::NeedsPerson { .. } => true,
+            Self::Temporary { .. } | Self::Changed => false,
+        }
+    }
+}
+
+/// Asks a source for a login. A source that does not answer `within` a limit counts as a temporary
+/// problem.
+///
+/// # Errors
+///
+/// Why there is none.
+pub(crate) async fn ask(
+    source: &dyn CredentialSource,
+    request: &CredentialRequest,
+    within: Duration,
+) -> Result<Credentials, CredentialError> {
+    tokio::time::timeout(within, source.get(request)).await.unwrap_or_else(|_| {
+        let reason = format!("its source did not answer within {} s", within.as_secs());
+        Err(CredentialError::Temporary { reason, after: None })
+    })
+}
+
+/// The passwords and tokens that clients have stored with the accounts.
+#[derive(Debug)]
+pub(crate) struct StoredCredentials {
+    store: Store,
+}
+
+impl StoredCredentials {
+    /// Those of a store.
+    #[must_use]
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Reads the account anew. A secret that was saved for another server or login is not given
+    /// out, because it would be sent to the server that the connection was meant for.
+    async fn read(&self, request: &CredentialRequest) -> Result<Credentials, CredentialError> {
+        let row = self.store.account_find(request.account).await.map_err(|error| {
+            CredentialError::Temporary { reason: error.to_string(), after: None }
+        })?;
+        let row = row.ok_or(CredentialError::Changed)?;
+        let now = CredentialRequest::of(&Account::from_row(&row), request.server);
+        if now.as_ref() != Some(request) {
+            return Err(CredentialError::Changed);
+        }
+        let own = row.secrets.smtp_password.as_ref().map(|secret| (secret, "smtpPassword"));
+        let own = own.filter(|_| request.server == ServerKind::Smtp);
+        let common = row.secrets.password.as_ref().map(|secret| (secret, "password"));
+        let (sealed, property) = own.or(common).ok_or(CredentialError::Missing)?;
+        let secret =
+            sealed.open().map_err(|source| CredentialError::Unreadable { property, source })?;
+        let is_oauth = request.is_oauth;
+        let secret = if is_oauth { Secret::OAuth2(secret) } else { Secret::Password(secret) };
+        Ok(Credentials { login: request.login.clone(), secret })
+    }
+}
+
+impl CredentialSource for StoredCredentials {
+    fn get<'a>(&'a self, request: &'a CredentialRequest) -> CredentialAnswer<'a> {
+        Box::pin(self.read(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_model::Entity;
+    use postroom_model::builtin;
+    use postroom_model::builtin::ACCOUNTS;
+    use postroom_model::builtin::PROFILES;
+    use postroom_model::validate;
+    use postroom_store::Clock;
+    use postroom_store::EntityPlace;
+    use postroom_store::MasterKey;
+    use postroom_store::NewEntity;
+    use postroom_store::StoreConfig;
+    use postroom_store::Work;
+    use secrecy::ExposeSecret;
+    use secrecy::SecretString;
+    use serde_json::Value as Json;
+    use serde_json::json;
+
+    async fn open(directory: &std::path::Path) -> Store {
+        let config = StoreConfig {
+            directory: directory.to_owned(),
+            key: MasterKey::from_hex(&SecretString::from("5".repeat(64))).unwrap(),
+            classes: builtin::classes().unwrap(),
+            readers: 1,
+            clock: Clock::system(),
+            work: Work::Threads,
+        };
+        Store::open(&config).await.unwrap()
+    }
+
+    async fn create(store: &Store, class: &'static str, values: Json) -> String {
+        let class = store.builtin(class).unwrap();
+        let values = validate::create(&class, &values).unwrap();
+        let new = Entity::new(store.clock().new_id(), values.properties);
+        let id = new.id.to_string();
+        let new = vec![NewEntity { entity: new, files: vec![] }];
+        store.entity_create(&Domain::default_domain(), &class, new).await.unwrap();
+        id
+    }
+
+    async fn change(store: &Store, class: &'static str, id: &str, values: Json) {
+        let class = store.builtin(class).unwrap();
+        let domain = Domain::default_domain();
+        let place = EntityPlace::new(&domain, &class, id.parse().unwrap());
+        store.entity_update(place, values.as_object().unwrap(), None).await.unwrap();
+    }
+
+    async fn account(store: &Store) -> Account {
+        Account::from_row(&store.account_list().await.unwrap()[0])
+    }
+
+    fn password(given: Result<Credentials, CredentialError>) -> String {
+        match given.unwrap().secret {
+            Secret::Password(secret) => secret.expose_secret().to_owned(),
+            Secret::OAuth2(_) => panic!("a token"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_given_for_the_server_alone_that_it_was_saved_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).await;
+        let hosts = json!({"name": "p", "imapHost": "one.test", "smtpHost": "one.test"});
+        let profile = create(&store, PROFILES, hosts).await;
+        let other = json!({"name": "q", "imapHost": "two.test", "smtpHost": "two.test"});
+        let other = create(&store, PROFILES, other).await;
+        let anna = json!({"address": "a@one.test", "password": "old", "profile_id": profile});
+        let id = create(&store, ACCOUNTS, anna).await;
+        let source = StoredCredentials::new(store.clone());
+        let before = account(&store).await;
+        let request = |account: &Account, server| CredentialRequest::of(account, server).unwrap();
+        let imap = request(&before, ServerKind::Imap);
+        let smtp = request(&before, ServerKind::Smtp);
+        assert_eq!(password(source.get(&imap).await), "old");
+        assert_eq!(password(source.get(&smtp).await), "old");
+
+        // The account that asks need not know of a new password.
+        change(&store, ACCOUNTS, &id, json!({"password": "new", "smtpPassword": "own"})).await;
+        assert_eq!(password(source.get(&imap).await), "new");
+        assert_eq!(password(source.get(&smtp).await), "own");
+        assert!(!account(&store).await.connects_like(&before));
+
+        // A password for another server, login or certificate must not reach this one.
+        let elsewhere = [
+            (ACCOUNTS, &id, json!({"password": "of two", "profile_id": other})),
+            (ACCOUNTS, &id, json!({"profile_id": profile, "login": "another"})),
+            (ACCOUNTS, &id, json!({"login": null})),
+            (PROFILES, &profile, json!({"imapPort": 1993, "smtpPort": 1465})),
+            (PROFILES, &profile, json!({"tlsFingerprint": "ab".repeat(32)})),
+            (PROFILES, &profile, json!({"auth": "oauth2"})),
+        ];
+        for (class, id, values) in elsewhere {
+            let before = account(&store).await;
+            change(&store, class, id, values.clone()).await;
+            for server in [ServerKind::Imap, ServerKind::Smtp] {
+                let given = source.get(&request(&before, server)).await;
+                assert!(matches!(given, Err(CredentialError::Changed)), "{values} {given:?}");
+            }
+        }
+        let now = account(&store).await;
+        let given = source.get(&request(&now, ServerKind::Imap)).await.unwrap();
+        assert!(matches!(given.secret, Secret::OAuth2(_)));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_secret_is_unreadable_and_one_that_is_not_there_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).await;
+        let hosts = json!({"name": "p", "imapHost": "one.test"});
+        let profile = create(&store, PROFILES, hosts).await;
+        let anna = json!({"address": "a@one.test", "password": "old", "profile_id": profile});
+        let id = create(&store, ACCOUNTS, anna).await;
+        let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
+        let sql = "UPDATE \"email/Accounts\" SET \"password\" = x'00'";
+        assert_eq!(database.execute(sql, []).unwrap(), 1);
+        let request = CredentialRequest::of(&account(&store).await, ServerKind::Imap).unwrap();
+        let source = StoredCredentials::new(store.clone());
+        let given = source.get(&request).await;
+        let is_unreadable =
+            matches!(given, Err(CredentialError::Unreadable { property: "password", .. }));
+        assert!(is_unreadable, "{given:?}");
+        change(&store, ACCOUNTS, &id, json!({"password": null})).await;
+        let given = source.get(&request).await;
+        assert!(matches!(given, Err(CredentialError::Missing)), "{given:?}");
+    }
+}

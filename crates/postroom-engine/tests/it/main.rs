@@ -1,0 +1,8 @@
+//! The engine on paused time, over sandboxes in memory: what no story of the whole process can
+//! hold still.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod world;
+
+mod credentials;

@@ -1,0 +1,178 @@
+//! What the tests share: a sandbox in memory, a store, the engine, and waiting for conditions.
+
+use postroom_engine::Dialing;
+use postroom_engine::Settings;
+use postroom_engine::Supervisor;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::EntityId;
+use postroom_model::Query;
+use postroom_model::builtin;
+use postroom_model::validate;
+use postroom_net::Dialed;
+use postroom_net::Dialer;
+use postroom_net::Network;
+use postroom_net::Trust;
+use postroom_sandbox::Protocol;
+use postroom_sandbox::Sandbox;
+use postroom_sandbox::SandboxConfig;
+use postroom_store::Clock;
+use postroom_store::EntityPlace;
+use postroom_store::MasterKey;
+use postroom_store::NewEntity;
+use postroom_store::Store;
+use postroom_store::StoreConfig;
+use postroom_store::TimeAndChance;
+use postroom_store::Work;
+use secrecy::SecretString;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The port of IMAP in memory.
+const IMAP: u16 = 143;
+/// The port of SMTP in memory.
+const SMTP: u16 = 587;
+/// Users of the sandbox.
+pub const ANNA: &str = "anna@demo.test";
+/// Another one.
+pub const BEN: &str = "ben@demo.test";
+/// The password of both.
+pub const PASSWORD: &str = "secret";
+/// How long a condition may take to hold, in paused time.
+const PATIENCE: Duration = Duration::from_secs(6 * 3600);
+
+/// The time of day follows the paused time.
+#[derive(Debug)]
+struct PausedTime(Instant);
+
+impl TimeAndChance for PausedTime {
+    fn now_ms(&self) -> i64 {
+        1_748_736_000_000 + i64::try_from(self.0.elapsed().as_millis()).unwrap()
+    }
+
+    fn random(&self) -> u64 {
+        u64::MAX / 2
+    }
+}
+
+/// Leads to the sandbox.
+struct Wires(Arc<Sandbox>);
+
+impl fmt::Debug for Wires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wires")
+    }
+}
+
+impl Network for Wires {
+    fn dial(&self, _host: &str, port: u16) -> Dialed {
+        let protocol = if port == IMAP { Protocol::Imap } else { Protocol::Smtp };
+        let stream = self.0.connect(protocol);
+        Box::pin(async move { Ok(stream) })
+    }
+}
+
+/// A sandbox, a store and, once started, an engine.
+pub struct World {
+    /// The mail server.
+    pub sandbox: Arc<Sandbox>,
+    /// The store.
+    pub store: Store,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    /// Without an engine so far.
+    pub async fn new() -> Self {
+        let users = [ANNA, BEN].map(|user| (user.to_owned(), PASSWORD.to_owned()));
+        let config =
+            SandboxConfig { users: users.to_vec(), tls: false, ..SandboxConfig::default() };
+        let directory = tempfile::tempdir().unwrap();
+        // A reserve that is there is not made: it would take time and nothing else.
+        std::fs::write(directory.path().join("reserve"), b".").unwrap();
+        let store = StoreConfig {
+            directory: directory.path().to_owned(),
+            key: MasterKey::from_hex(&SecretString::from("5".repeat(64))).unwrap(),
+            classes: builtin::classes().unwrap(),
+            readers: 1,
+            clock: Clock::of(Arc::new(PausedTime(Instant::now()))),
+            work: Work::Inline,
+        };
+        let store = Store::open(&store).await.unwrap();
+        Self { sandbox: Arc::new(Sandbox::in_memory(&config).unwrap()), store, directory }
+    }
+
+    /// Usual settings over the sandbox.
+    pub fn settings(&self) -> Settings {
+        let dialer = Dialer::new(&Trust::default()).unwrap();
+        let dialer = dialer.over(Arc::new(Wires(Arc::clone(&self.sandbox))));
+        let dialing = Dialing { dialer, ehlo_name: "client.test".to_owned() };
+        Settings::new(dialing, self.directory.path().join("spool"))
+    }
+
+    /// Starts the engine.
+    pub async fn start(&self, settings: Settings) -> Supervisor {
+        Supervisor::start(self.store.clone(), settings).await.unwrap()
+    }
+
+    /// A profile of the sandbox and an account of it. Gives the id of the account.
+    pub async fn account(&self, account: Json) -> EntityId {
+        let profile = json!({
+            "name": account["address"],
+            "imapHost": "mail.test", "imapPort": IMAP, "imapSecurity": "none",
+            "smtpHost": "mail.test", "smtpPort": SMTP, "smtpSecurity": "none",
+        });
+        let profile = self.create(builtin::PROFILES, profile).await;
+        let mut account = account;
+        account["profile_id"] = json!(profile.to_string());
+        self.create(builtin::ACCOUNTS, account).await
+    }
+
+    /// Creates an entity.
+    pub async fn create(&self, class: &'static str, values: Json) -> EntityId {
+        let class = self.store.builtin(class).unwrap();
+        let checked = validate::create(&class, &values).unwrap();
+        let id = self.store.clock().new_id();
+        let new = NewEntity { entity: Entity::new(id, checked.properties), files: vec![] };
+        self.store.entity_create(&Domain::default_domain(), &class, vec![new]).await.unwrap();
+        id
+    }
+
+    /// Changes an entity.
+    pub async fn change(&self, class: &'static str, id: EntityId, values: Json) {
+        let class = self.store.builtin(class).unwrap();
+        let domain = Domain::default_domain();
+        let place = EntityPlace::new(&domain, &class, id);
+        let Json::Object(values) = values else { panic!("no object") };
+        self.store.entity_update(place, &values, None).await.unwrap();
+    }
+
+    /// All entities of a class.
+    pub async fn list(&self, class: &'static str) -> Vec<Entity> {
+        let class = self.store.builtin(class).unwrap();
+        let query = Query { limit: 1000, ..Query::default() };
+        self.store.entity_list(&Domain::default_domain(), &class, &query).await.unwrap()
+    }
+
+    /// Waits until an entity is as `wanted` says. Gives it.
+    pub async fn until(
+        &self,
+        class: &'static str,
+        id: EntityId,
+        wanted: impl Fn(&Entity) -> bool,
+    ) -> Entity {
+        let began = Instant::now();
+        loop {
+            let entity = self.list(class).await.into_iter().find(|entity| entity.id == id).unwrap();
+            if wanted(&entity) {
+                return entity;
+            }
+            assert!(began.elapsed() < PATIENCE, "{entity:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Reads accounts with what belongs to them, in all domains.
+
+use crate::account::AccountRow;
+use crate::account::Secrets;
+use crate::columns::domain;
+use crate::columns::sealed_bytes;
+use crate::columns::secret;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::saved::saved;
+use crate::store::Store;
+use postroom_model::AccountId;
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::EntityId;
+use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::PROFILES;
+use std::collections::HashMap;
+
+/// After so many rows of a long answer other tasks have their turn.
+const ROWS_BETWEEN_YIELDS: usize = 100;
+
+impl Store {
+    /// All accounts of all domains whose profile is there, with what belongs to them.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn account_list(&self) -> Result<Vec<AccountRow>, Error> {
+        self.accounts_with("1=1").await
+    }
+
+    /// The same with those folders only that are enabled: a server may list very many mailboxes,
+    /// and nothing works for the folders of the others.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn account_list_enabled_folders(&self) -> Result<Vec<AccountRow>, Error> {
+        self.accounts_with("\"enabled\"").await
+    }
+
+    async fn accounts_with(&self, which: &'static str) -> Result<Vec<AccountRow>, Error> {
+        let accounts = self.builtin(ACCOUNTS)?;
+        let profiles: HashMap<EntityId, Entity> = self
+            .all(PROFILES)
+            .await?
+            .into_iter()
+            .map(|(_, profile)| (profile.id, profile))
+            .collect();
+        let mut folders: HashMap<EntityId, Vec<Entity>> = HashMap::new();
+        let class = self.builtin(FOLDERS)?;
+        let sql = format!("{} WHERE {which}", Self::select(&class));
+        let rows = self.read(Statement::new(sql)).await?;
+        for (_, folder) in self.entities_of(&class, rows).await? {
+            if let Some(account) = folder.reference("account_id") {
+                folders.entry(account).or_default().push(folder);
+            }
+        }
+        let mut found = vec![];
+        for row in self.read(Statement::new(Self::select(&accounts))).await? {
+            let account = self.entity_of(&accounts, &row)?;
+            let profile = account.reference("profile_id").and_then(|id| profiles.get(&id));
+            let Some(profile) = profile else {
+                continue;
+            };
+            let mut folders = folders.remove(&account.id).unwrap_or_default();
+            folders.sort_by(|a, b| a.text("title").cmp(&b.text("title")));
+            let found_row = self.account_row(&accounts, &row, account, profile.clone())?;
+            found.push(AccountRow { folders, ..found_row });
+        }
+        Ok(found)
+    }
+
+    /// One account with its profile and secrets, without its folders. `None`: it, or its profile,
+    /// is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn account_find(&self, account: AccountId) -> Result<Option<AccountRow>, Error> {
+        let (accounts, profiles) = (self.builtin(ACCOUNTS)?, self.builtin(PROFILES)?);
+        let one = |class| Statement::new(format!("{} WHERE id = $1", Self::select(class)));
+        let rows = self.read(one(&accounts).bind(account)).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let account = self.entity_of(&accounts, row)?;
+        let Some(profile) = account.reference("profile_id") else {
+            return Ok(None);
+        };
+        let profile = self.read(one(&profiles).bind(profile)).await?;
+        let profile = profile.first().map(|row| self.entity_of(&profiles, row)).transpose()?;
+        profile.map(|profile| self.account_row(&accounts, row, account, profile)).transpose()
+    }
+
+    /// An account without its folders.
+    fn account_row(
+        &self,
+        class: &Class,
+        row: &Row,
+        account: Entity,
+        profile: Entity,
+    ) -> Result<AccountRow, Error> {
+        let of = |name| secret(&self.inner.key, class, row, name);
+        let secrets = Secrets { password: of("password"), smtp_password: of("smtpPassword") };
+        let sealed = ["password", "smtpPassword"].map(|name| sealed_bytes(class, row, name));
+        let saved = saved(sealed, &account, &profile);
+        let (domain, folders) = (domain(row)?, vec![]);
+        Ok(AccountRow { domain, account, profile, folders, secrets, saved })
+    }
+
+    async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {
+        let class = self.builtin(class)?;
+        let rows = self.read(Statement::new(Self::select(&class))).await?;
+        self.entities_of(&class, rows).await
+    }
+
+    pub(crate) async fn entities_of(
+        &self,
+        class: &Class,
+        rows: Vec<Row>,
+    ) -> Result<Vec<(Domain, Entity)>, Error> {
+        let mut found = Vec::with_capacity(rows.len());
+        for (at, row) in rows.into_iter().enumerate() {
+            if at % ROWS_BETWEEN_YIELDS == 0 {
+                tokio::task::yield_now().await;
+            }
+            found.push((domain(&row)?, self.entity_of(class, &row)?));
+        }
+        Ok(found)
+    }
+}
