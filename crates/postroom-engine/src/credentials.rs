@@ -199,6 +199,7 @@ mod tests {
     use postroom_store::EntityPlace;
     use postroom_store::MasterKey;
     use postroom_store::NewEntity;
+    use postroom_store::SqliteDirectory;
     use postroom_store::StoreConfig;
     use postroom_store::Work;
     use secrecy::ExposeSecret;
@@ -207,15 +208,14 @@ mod tests {
     use serde_json::json;
 
     async fn open(directory: &std::path::Path) -> Store {
+        let database = SqliteDirectory::open_inline(directory, Clock::system()).unwrap();
         let config = StoreConfig {
-            directory: directory.to_owned(),
             key: MasterKey::from_hex(&SecretString::from("5".repeat(64))).unwrap(),
             classes: builtin::classes().unwrap(),
-            readers: 1,
             clock: Clock::system(),
-            work: Work::Threads,
+            work: Work::Inline,
         };
-        Store::open(&config).await.unwrap()
+        Store::open(database, &config).await.unwrap()
     }
 
     async fn create(store: &Store, class: &'static str, values: Json) -> String {

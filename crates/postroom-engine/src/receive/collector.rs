@@ -174,9 +174,11 @@ mod tests {
 
     async fn shared(directory: &Path) -> Arc<Shared> {
         let clock = postroom_store::Clock::system();
+        // No key is made beside a database.
+        let key = MasterKey::in_directory(directory).unwrap();
         let database = SqliteDirectory::open(directory, 1, clock.clone()).unwrap();
         let config = StoreConfig {
-            key: MasterKey::in_directory(directory).unwrap(),
+            key,
             classes: builtin::classes().unwrap(),
             clock,
             work: postroom_store::Work::Threads,

@@ -20,6 +20,7 @@ use postroom_store::Clock;
 use postroom_store::EntityPlace;
 use postroom_store::MasterKey;
 use postroom_store::NewEntity;
+use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::TimeAndChance;
@@ -94,15 +95,15 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         // A reserve that is there is not made: it would take time and nothing else.
         std::fs::write(directory.path().join("reserve"), b".").unwrap();
-        let store = StoreConfig {
-            directory: directory.path().to_owned(),
+        let clock = Clock::of(Arc::new(PausedTime(Instant::now())));
+        let database = SqliteDirectory::open_inline(directory.path(), clock.clone()).unwrap();
+        let config_of_store = StoreConfig {
             key: MasterKey::from_hex(&SecretString::from("5".repeat(64))).unwrap(),
             classes: builtin::classes().unwrap(),
-            readers: 1,
-            clock: Clock::of(Arc::new(PausedTime(Instant::now()))),
+            clock,
             work: Work::Inline,
         };
-        let store = Store::open(&store).await.unwrap();
+        let store = Store::open(database, &config_of_store).await.unwrap();
         Self { sandbox: Arc::new(Sandbox::in_memory(&config).unwrap()), store, directory }
     }
 
