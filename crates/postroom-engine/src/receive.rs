@@ -35,6 +35,8 @@ pub(crate) mod baseline;
 
 pub(crate) mod news;
 
+pub(crate) mod opening;
+
 pub(crate) mod known;
 
 pub(crate) mod watch;
@@ -55,6 +57,7 @@ use crate::error::Error;
 use crate::shared::Shared;
 use asks::Asks;
 use collector::Collector;
+use identity::differs;
 use intake::Intake;
 use intake::Missed;
 use known::Known;
@@ -105,6 +108,10 @@ async fn fetch_one(
     let (uid, news, mut count) = (late.uid, &*late.news, 0);
     let mode = if news.examined { Mode::Examine } else { Mode::Select };
     let selected = connection.select(&mailbox.folder.mailbox, mode).await?;
+    if differs(news.mailbox_id.as_ref(), selected.mailbox_id.as_ref()) {
+        let reason = "on a connection of its own another mailbox had this name".to_owned();
+        return Ok((0, vec![Missed::pending(uid, reason)]));
+    }
     if selected.uid_validity.unwrap_or(0) != news.uid_validity {
         let reason = "on a connection of its own the mailbox had another UIDVALIDITY".to_owned();
         return Ok((0, vec![Missed::pending(uid, reason)]));

@@ -15,6 +15,7 @@ use crate::response::Selected;
 use crate::response::Status;
 use crate::token::number;
 use crate::token::uid;
+use postroom_model::MailboxId;
 use std::sync::Arc;
 
 /// How many octets a UID takes in a SEARCH response, at most, with its blank.
@@ -114,6 +115,10 @@ impl CommandResponses {
             "UIDVALIDITY" => selected.uid_validity = uid(argument),
             "UIDNEXT" => selected.uid_next = uid(argument),
             "HIGHESTMODSEQ" => selected.highest_mod_seq = number(argument).filter(|n| *n > 0),
+            "MAILBOXID" => {
+                let written = code.arguments.trim().trim_start_matches('(').trim_end_matches(')');
+                selected.mailbox_id = MailboxId::parse(written.trim());
+            }
             "READ-ONLY" => selected.read_only = true,
             "READ-WRITE" => selected.read_only = false,
             "PERMANENTFLAGS" => {
@@ -211,6 +216,7 @@ mod tests {
             ("UIDNEXT", "0"),
             ("HIGHESTMODSEQ", "715194045007"),
             ("PERMANENTFLAGS", "(\\Seen \\*)"),
+            ("MAILBOXID", "(F2212ea87-6097)"),
             ("READ-ONLY", ""),
             ("APPENDUID", "3 9"),
         ] {
@@ -221,6 +227,7 @@ mod tests {
         let want = Selected {
             uid_validity: Some(7),
             highest_mod_seq: Some(715_194_045_007),
+            mailbox_id: MailboxId::parse("F2212ea87-6097"),
             permanent_flags: vec!["\\Seen".to_owned(), "\\*".to_owned()],
             read_only: true,
             ..Selected::default()

@@ -1,6 +1,6 @@
 //! Responses as values. A response that is unknown or malformed is [`Response::Other`].
 //!
-//! Standards: RFC 3501 §7, RFC 9051 §7, RFC 2342 §5, RFC 4731 §3, RFC 6154 §2.
+//! Standards: RFC 3501 §7, RFC 9051 §7, RFC 2342 §5, RFC 4731 §3, RFC 6154 §2, RFC 8474 §4.1.
 
 mod fetch;
 mod state;
@@ -27,6 +27,7 @@ use crate::token::readable;
 use crate::token::skip_list;
 use crate::token::strings;
 use crate::token::uid;
+use postroom_model::MailboxId;
 
 /// An untagged response.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,6 +107,8 @@ pub struct Selected {
     pub uid_next: Option<u64>,
     /// HIGHESTMODSEQ (RFC 7162 §3.1.2.1).
     pub highest_mod_seq: Option<u64>,
+    /// MAILBOXID (RFC 8474 §4.1); `None` when the server does not say it.
+    pub mailbox_id: Option<MailboxId>,
     /// The flags that messages may have.
     pub flags: Vec<String>,
     /// The flags that can be changed; empty when the server does not say.

@@ -15,6 +15,7 @@ mod limits;
 
 mod domain;
 mod invalid;
+mod mailbox_id;
 mod timestamp;
 
 pub mod address;
@@ -63,6 +64,7 @@ pub use id::ProfileId;
 pub use invalid::Invalid;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
+pub use mailbox_id::MailboxId;
 
 pub use options::MESSAGE_BYTES_MAX;
 pub use options::Options;

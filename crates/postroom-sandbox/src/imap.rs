@@ -9,7 +9,8 @@
 //! whatever other clients do to it meanwhile (RFC 3501 §7.4.1).
 //!
 //! Standards: RFC 3501, RFC 2177 (IDLE), 2342 (NAMESPACE), 2971 (ID), 3691 (UNSELECT), 4315
-//! (UIDPLUS), 4731 (ESEARCH), 4959 (SASL-IR), 6154 (SPECIAL-USE), 6851 (MOVE), 7888 (LITERAL+).
+//! (UIDPLUS), 4731 (ESEARCH), 4959 (SASL-IR), 6154 (SPECIAL-USE), 6851 (MOVE), 7888 (LITERAL+),
+//! 8474 (OBJECTID, MAILBOXID only).
 
 mod date;
 mod set;

@@ -74,6 +74,7 @@ pub use script::SmtpCommand;
 pub use script::When;
 pub use state::AcceptedMail;
 pub use state::CapabilityChanges;
+pub use state::MailboxIds;
 pub use state::OpenConnection;
 pub use state::SandboxState;
 pub use transcript::CommandLine;

@@ -32,6 +32,8 @@ pub struct Mailbox {
     pub attributes: Vec<String>,
     /// Whether LSUB lists it.
     pub subscribed: bool,
+    /// MAILBOXID (RFC 8474 §4.1), which stays when the mailbox is renamed. `None`: it is not told.
+    pub mailbox_id: Option<String>,
     uid_validity: u32,
     uid_next: u32,
     version: u64,
@@ -39,11 +41,12 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// An empty mailbox.
+    /// An empty mailbox without MAILBOXID.
     pub fn new(uid_validity: u32) -> Self {
         Self {
             attributes: Vec::new(),
             subscribed: true,
+            mailbox_id: None,
             uid_validity,
             uid_next: 1,
             version: 0,

@@ -80,6 +80,20 @@ pub struct OpenConnection {
     pub idling: bool,
 }
 
+/// How the server tells MAILBOXID (RFC 8474).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MailboxIds {
+    /// As it is.
+    #[default]
+    Right,
+    /// Right in SELECT and EXAMINE, other bytes in STATUS, as Cyrus 3.6.1 does.
+    WrongInStatus,
+    /// The same for all mailboxes.
+    AllTheSame,
+    /// Another one each time.
+    NewEachTime,
+}
+
 struct User {
     password: String,
     mailboxes: BTreeMap<String, Mailbox>,
@@ -100,6 +114,8 @@ pub struct SandboxState {
     pub imap_capabilities: CapabilityChanges,
     /// How the capabilities of the SMTP server differ.
     pub smtp_capabilities: CapabilityChanges,
+    /// How the IMAP server tells MAILBOXID.
+    pub mailbox_ids: MailboxIds,
     /// The certificate that the next TLS handshakes show.
     pub certificate: Certificate,
     users: BTreeMap<String, User>,
@@ -108,6 +124,7 @@ pub struct SandboxState {
     connections: BTreeMap<u64, OpenConnection>,
     connection_last: u64,
     uid_validity_last: u32,
+    mailbox_id_told: u64,
     pub(crate) rules: Rules,
     pub(crate) transcript: Transcript,
     pub(crate) now_ms: NowMs,
@@ -119,6 +136,7 @@ impl SandboxState {
         Self {
             imap_capabilities: CapabilityChanges::default(),
             smtp_capabilities: CapabilityChanges::default(),
+            mailbox_ids: MailboxIds::default(),
             certificate: Certificate::Good,
             users: BTreeMap::new(),
             refusals: Vec::new(),
@@ -126,6 +144,7 @@ impl SandboxState {
             connections: BTreeMap::new(),
             connection_last: 0,
             uid_validity_last: 1_700_000_000,
+            mailbox_id_told: 0,
             rules: Rules::default(),
             transcript: Transcript::default(),
             now_ms,
@@ -148,10 +167,32 @@ impl SandboxState {
         self.users.insert(key(address), user);
     }
 
-    /// A mailbox with a UIDVALIDITY that no other has.
+    /// A mailbox with a UIDVALIDITY and a MAILBOXID that no other has.
     pub(crate) fn new_mailbox(&mut self) -> Mailbox {
         self.uid_validity_last += 1;
-        Mailbox::new(self.uid_validity_last)
+        let mut mailbox = Mailbox::new(self.uid_validity_last);
+        mailbox.mailbox_id = Some(format!("F{}", self.uid_validity_last));
+        mailbox
+    }
+
+    /// What SELECT and EXAMINE tell as MAILBOXID of a mailbox whose own is `right`.
+    pub(crate) fn mailbox_id_selected(&mut self, right: String) -> String {
+        self.mailbox_id_told += 1;
+        match self.mailbox_ids {
+            MailboxIds::Right | MailboxIds::WrongInStatus => right,
+            MailboxIds::AllTheSame => "F1".to_owned(),
+            MailboxIds::NewEachTime => format!("T{}", self.mailbox_id_told),
+        }
+    }
+
+    /// What STATUS tells.
+    pub(crate) fn mailbox_id_of_status(&mut self, right: String) -> Vec<u8> {
+        match self.mailbox_ids {
+            MailboxIds::WrongInStatus => b"\xF0\x8B\x10V".to_vec(),
+            MailboxIds::Right | MailboxIds::AllTheSame | MailboxIds::NewEachTime => {
+                self.mailbox_id_selected(right).into_bytes()
+            }
+        }
     }
 
     /// Whether there is this user.

@@ -14,7 +14,9 @@ use crate::failed::Failed;
 use crate::integrity::folder_must_be;
 use crate::record::ATTEMPTS;
 use crate::store::Store;
+use postroom_model::AccountId;
 use postroom_model::FolderId;
+use postroom_model::MailboxId;
 use postroom_model::builtin::FOLDERS;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -40,6 +42,8 @@ pub struct Origin {
     pub uid_validity: Option<u64>,
     /// UIDNEXT as it was last told.
     pub uid_next: Option<u64>,
+    /// MAILBOXID as it was last told, in this life or before.
+    pub mailbox_id: Option<MailboxId>,
     /// When the folder was last proven complete, in milliseconds since 1970; `None`: never.
     pub last_proof_ms: Option<i64>,
 }
@@ -51,6 +55,8 @@ pub struct Beginning<'a> {
     pub login: &'a str,
     /// Its UIDVALIDITY; 0 where the server has none.
     pub uid_validity: u64,
+    /// MAILBOXID, if the server tells it.
+    pub mailbox_id: Option<&'a MailboxId>,
     /// UIDs up to this one are not loaded.
     pub baseline: u64,
 }
@@ -64,7 +70,8 @@ impl Store {
     pub async fn origin(&self, folder: FolderId) -> Result<Origin, Error> {
         // In earlier versions, the number of an epoch was its UIDVALIDITY.
         let sql = "SELECT o.\"login\", COALESCE(o.\"generation\", f.\"uidValidity\"),
-              COALESCE(o.\"uid_validity\", f.\"uidValidity\"), f.\"uidNext\", f.\"lastProofAt\"
+              COALESCE(o.\"uid_validity\", f.\"uidValidity\"), f.\"uidNext\", f.\"lastProofAt\",
+              o.\"mailbox_id\"
             FROM \"email/Folders\" f LEFT JOIN \"origin\" o ON o.\"folder\" = f.\"id\"
             WHERE f.\"id\" = $1";
         let rows = self.read(Statement::new(sql).bind(folder)).await?;
@@ -76,6 +83,7 @@ impl Store {
             uid_validity: number(2),
             uid_next: number(3),
             last_proof_ms: whole(4),
+            mailbox_id: rows.first().and_then(|row| row.text(5)).and_then(MailboxId::parse),
         })
     }
 
@@ -89,6 +97,34 @@ impl Store {
               SELECT \"id\", $2, 0 FROM \"email/Folders\" WHERE \"id\" = $1
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\"";
         self.write(vec![Statement::new(sql).bind(folder).bind(login)]).await.map(drop)
+    }
+
+    /// Notes MAILBOXID of the mailbox of a folder.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn mailbox_id_note(&self, folder: FolderId, id: &MailboxId) -> Result<(), Error> {
+        let sql = "UPDATE \"origin\" SET \"mailbox_id\" = $2 WHERE \"folder\" = $1";
+        self.write(vec![Statement::new(sql).bind(folder).bind(id.as_str())]).await.map(drop)
+    }
+
+    /// Those folders of an account whose mailboxes have this MAILBOXID. More than one: the server
+    /// contradicts itself.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn mailbox_id_folders(
+        &self,
+        account: AccountId,
+        id: &MailboxId,
+    ) -> Result<Vec<FolderId>, Error> {
+        let sql = "SELECT f.\"id\" FROM \"email/Folders\" f
+            JOIN \"origin\" o ON o.\"folder\" = f.\"id\"
+            WHERE f.\"account_id\" = $1 AND o.\"mailbox_id\" = $2";
+        let rows = self.read(Statement::new(sql).bind(account).bind(id.as_str())).await?;
+        Ok(rows.iter().filter_map(|row| row.id(0)).map(FolderId::of).collect())
     }
 
     /// Begins an epoch of the mailbox of a folder. Pending receipts and open actions of former
@@ -107,18 +143,25 @@ impl Store {
         let void = "UPDATE \"receipt\" SET \"wish\" = NULL
             WHERE \"folder\" = $1 AND \"wish\" IS NOT NULL";
         let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\", \"generation\",
-              \"uid_validity\") VALUES ($1, $2, 0, $3, $4)
+              \"uid_validity\", \"mailbox_id\") VALUES ($1, $2, 0, $3, $4, $5)
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\",
               \"generation\" = excluded.\"generation\",
-              \"uid_validity\" = excluded.\"uid_validity\"";
+              \"uid_validity\" = excluded.\"uid_validity\",
+              \"mailbox_id\" = excluded.\"mailbox_id\"";
         // Those of folders that are gone are of no use to anybody.
         let gone = "DELETE FROM \"origin\" WHERE \"folder\" NOT IN
             (SELECT \"id\" FROM \"email/Folders\")";
-        let Beginning { login, uid_validity, baseline } = begun;
+        let Beginning { login, uid_validity, mailbox_id, baseline } = begun;
+        let mailbox_id = mailbox_id.map(MailboxId::as_str);
         let batch = vec![
             Statement::new(forgotten).bind(folder),
             Statement::new(void).bind(folder),
-            Statement::new(noted).bind(folder).bind(login).bind(generation).bind(uid_validity),
+            Statement::new(noted)
+                .bind(folder)
+                .bind(login)
+                .bind(generation)
+                .bind(uid_validity)
+                .bind(mailbox_id),
             Statement::new(gone),
         ];
         let shown = json!({"uidValidity": uid_validity, "uidBaseline": baseline, "uidNext": null});

@@ -51,7 +51,7 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
 }
 
 const STEPS: &[&[&str]] =
-    &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES, MODIFIERS, UNSETTLED];
+    &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES, MODIFIERS, UNSETTLED, MAILBOX_IDS];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -166,6 +166,9 @@ const MODIFIERS: &[&str] = &[
 const UNSETTLED: &[&str] =
     &["CREATE INDEX \"receipt unsettled\" ON \"receipt\" (\"folder\", \"generation\")
        WHERE \"reason\" IS NOT NULL"];
+
+/// The identity that the server gave the mailbox of a folder.
+const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
 
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. Columns that are added later come after the mark

@@ -234,7 +234,12 @@ impl History {
                 engine.folder_report(&domain, FolderId::of(folder.id), &report).await.unwrap();
             }
             (5, Some(folder)) => {
-                let begun = Beginning { login: "l", uid_validity: number, baseline: number / 2 };
+                let begun = Beginning {
+                    login: "l",
+                    uid_validity: number,
+                    mailbox_id: None,
+                    baseline: number / 2,
+                };
                 engine.life_begin(FolderId::of(folder.id), begun).await.unwrap();
             }
             (6, Some(folder)) => {
@@ -449,7 +454,7 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
         let text = |who: &str| Some(format!("{who}{round}"));
         let report = |who: &str| FolderReport { status_text: text(who), ..FolderReport::default() };
         let (a, b) = (report("a"), report("b"));
-        let begun = Beginning { login: "l", uid_validity: round, baseline: 0 };
+        let begun = Beginning { login: "l", uid_validity: round, mailbox_id: None, baseline: 0 };
         let values = object(json!({"name": format!("n{round}")}));
         let name = format!("f{round}");
         let (one, two, three, four, five) = tokio::join!(

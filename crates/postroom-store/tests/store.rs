@@ -444,7 +444,8 @@ async fn wishes_stay_until_they_are_done() {
 async fn a_new_life_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
-    let begin = |uid_validity| Beginning { login: "a@x.test", uid_validity, baseline: 0 };
+    let begin =
+        |uid_validity| Beginning { login: "a@x.test", uid_validity, mailbox_id: None, baseline: 0 };
     let store = &fixture.store;
     assert_eq!(store.origin(folder).await.unwrap().life, None);
     let first = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();

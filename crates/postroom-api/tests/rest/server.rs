@@ -235,7 +235,8 @@ impl Server {
         sizes: [u64; N],
     ) -> [String; N] {
         let (account, folder) = (account.parse().unwrap(), folder.parse().unwrap());
-        let begun = Beginning { login: "anna@b.test", uid_validity: 1, baseline: 0 };
+        let begun =
+            Beginning { login: "anna@b.test", uid_validity: 1, mailbox_id: None, baseline: 0 };
         let life = self.store.life_begin(folder, begun).await.unwrap();
         let (reason, code) = ("too large".to_owned(), "too_big".to_owned());
         let miss = |(uid, size): (u64, u64)| Miss {

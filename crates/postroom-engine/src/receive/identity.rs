@@ -32,6 +32,8 @@ pub enum Over {
     Moved,
     /// UIDVALIDITY has changed.
     UidValidity,
+    /// MAILBOXID has changed: another mailbox has the name now.
+    MailboxId,
     /// UIDNEXT is smaller than before, or not larger than a UID in use.
     UidNext {
         /// What it is now.
@@ -57,6 +59,7 @@ impl fmt::Display for Over {
             Self::New => write!(f, "the mailbox is read for the first time"),
             Self::Moved => write!(f, "the account is at another server now"),
             Self::UidValidity => write!(f, "the server changed UIDVALIDITY"),
+            Self::MailboxId => write!(f, "another mailbox has this name now (MAILBOXID changed)"),
             Self::UidNext { now, then } => write!(f, "UIDNEXT fell from {then} to {now}"),
             Self::Back { uid } => {
                 write!(f, "the server lists UID {uid} again, which was deleted")
@@ -78,10 +81,19 @@ pub fn by_selected(origin: &Origin, selected: &Selected, login: &str) -> Option<
     if origin.uid_validity != Some(selected.uid_validity.unwrap_or(0)) {
         return Some(Over::UidValidity);
     }
+    if differs(origin.mailbox_id.as_ref(), selected.mailbox_id.as_ref()) {
+        return Some(Over::MailboxId);
+    }
     match (selected.uid_next, origin.uid_next) {
         (Some(now), Some(then)) if now < then => Some(Over::UidNext { now, then }),
         _ => None,
     }
+}
+
+/// Whether two facts differ. A missing one says nothing.
+#[must_use]
+pub fn differs<T: PartialEq>(then: Option<&T>, now: Option<&T>) -> bool {
+    then.is_some() && now.is_some() && then != now
 }
 
 /// Whether the listed UIDs end the epoch of the ledger.
@@ -192,6 +204,7 @@ pub fn sample(clock: &Clock, uids: &[u64], newest: usize, others: usize) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postroom_model::MailboxId;
 
     fn origin() -> Origin {
         Origin {
@@ -199,6 +212,7 @@ mod tests {
             life: Some(Life { folder: postroom_model::FolderId::nil(), generation: 1 }),
             uid_validity: Some(7),
             uid_next: Some(10),
+            mailbox_id: MailboxId::parse("F1"),
             last_proof_ms: None,
         }
     }
@@ -219,6 +233,11 @@ mod tests {
         assert_eq!(by(&origin(), Some(7), Some(9)), Some(Over::UidNext { now: 9, then: 10 }));
         assert_eq!(by(&Origin { life: None, ..origin() }, Some(7), None), Some(Over::New));
         assert_eq!(by(&Origin { login: None, ..origin() }, Some(7), None), None);
+        for (id, want) in [("F1", None), ("F2", Some(Over::MailboxId)), ("", None)] {
+            let mailbox_id = MailboxId::parse(id);
+            let told = Selected { mailbox_id, ..selected(Some(7), None) };
+            assert_eq!(by_selected(&origin(), &told, "a@x.test"), want, "{id}");
+        }
         let moved = by_selected(&origin(), &selected(Some(7), Some(10)), "a@y.test");
         assert_eq!(moved, Some(Over::Moved));
     }

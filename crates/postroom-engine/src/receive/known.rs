@@ -6,6 +6,7 @@ use crate::receive::identity::Over;
 use crate::receive::listing::Glance;
 use crate::receive::news::LateMessage;
 use crate::receive::news::News;
+use crate::receive::opening::Opening;
 use crate::receive::wishes::Wishes;
 use crate::receive::witness::Unsteady;
 use postroom_store::Clock;
@@ -51,8 +52,8 @@ pub(crate) struct Known {
     pub over: Option<Over>,
     /// The origin from the store, once it was read.
     pub origin: Option<Origin>,
-    /// Whether the mailbox is opened by SELECT because EXAMINE gives it another UIDVALIDITY.
-    pub selects: bool,
+    /// How the mailbox is opened.
+    pub opening: Opening,
     /// How many polls in a row found the mailbox in another epoch.
     pub changes: u32,
     /// How many listings in a row did not agree with the server's count.
@@ -85,7 +86,7 @@ impl Known {
             origin: Some(origin),
             wishes: Wishes::open(),
             unsteady: former.unsteady,
-            selects: former.selects,
+            opening: former.opening.after(over),
             changes,
             ..Self::default()
         };
@@ -132,6 +133,7 @@ mod tests {
                 life: None,
                 uid_validity: Some(7),
                 uid_next: None,
+                mailbox_id: None,
                 last_proof_ms: None,
             };
             known.begin_anew(origin, &Over::UidValidity, is_empty);

@@ -2,6 +2,7 @@
 
 use crate::receive::listing::Listing;
 use postroom_model::FolderId;
+use postroom_model::MailboxId;
 use postroom_store::Life;
 use postroom_store::Oversized;
 use postroom_store::Pending;
@@ -15,6 +16,8 @@ pub(crate) struct News {
     pub life: Life,
     /// UIDVALIDITY of the mailbox; 0 when the server has none.
     pub uid_validity: u64,
+    /// MAILBOXID, when the server gave it and it is evidence.
+    pub mailbox_id: Option<MailboxId>,
     /// UIDNEXT, when the server gave it.
     pub uid_next: Option<u64>,
     /// Whether it was opened by EXAMINE, so that no command changes anything.

@@ -19,7 +19,8 @@ use crate::receive::listing::Glance;
 use crate::receive::listing::Listing;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::News;
-use crate::receive::wishes;
+use crate::receive::opening::OpenMailbox;
+use crate::receive::opening::OpeningMailbox;
 use crate::receive::wishes::Wishes;
 use crate::shared::Shared;
 use postroom_imap::ImapConnection;
@@ -77,16 +78,23 @@ impl Poll<'_> {
                 self.shared.store.origin(self.mailbox.folder.id).await?
             }
         };
-        let selected = self.select(&origin).await?;
+        let asked = OpeningMailbox { mailbox: self.mailbox, origin: &origin };
+        let OpenMailbox { selected, mode } =
+            self.known.opening.open(self.shared, self.connection, &asked).await?;
+        self.examined = mode == Mode::Examine;
         let login = self.mailbox.account.mailbox_origin();
         let found_out = self.known.over.take();
         let mut over = found_out.or_else(|| identity::by_selected(&origin, &selected, &login));
         if over.is_none() && origin.login.is_none() {
             self.shared.store.origin_note(self.mailbox.folder.id, &login).await?;
         }
+        if let (None, None, Some(id)) = (&over, &origin.mailbox_id, &selected.mailbox_id) {
+            self.shared.store.mailbox_id_note(self.mailbox.folder.id, id).await?;
+        }
         let origin = self.known.origin.insert(Origin {
             login: origin.login.or_else(|| Some(login.clone())),
             uid_next: origin.uid_next.max(selected.uid_next),
+            mailbox_id: origin.mailbox_id.or_else(|| selected.mailbox_id.clone()),
             ..origin
         });
         let origin = origin.clone();
@@ -119,23 +127,6 @@ impl Poll<'_> {
         let life = self.begin(&over, &selected, &listing).await?;
         let ledger = self.shared.store.ledger(life).await?;
         Ok(Some(self.found(life, listing, &ledger, &selected)))
-    }
-
-    /// Opens the mailbox. Courier gives a mailbox that nobody has opened by SELECT another
-    /// UIDVALIDITY at each EXAMINE.
-    async fn select(&mut self, origin: &Origin) -> Result<Selected, Error> {
-        let changes = wishes::wished(self.mailbox.folder).is_some();
-        let mode = if changes || self.known.selects { Mode::Select } else { Mode::Examine };
-        self.examined = mode == Mode::Examine;
-        let selected = self.connection.select(&self.mailbox.folder.mailbox, mode).await?;
-        let uid_validity = Some(selected.uid_validity.unwrap_or(0));
-        let differs = origin.uid_validity.is_some() && origin.uid_validity != uid_validity;
-        if !differs || mode == Mode::Select {
-            return Ok(selected);
-        }
-        self.known.selects = true;
-        self.examined = false;
-        Ok(self.connection.select(&self.mailbox.folder.mailbox, Mode::Select).await?)
     }
 
     /// Whether the result of SELECT shows that no mail came, and nothing else is due.
@@ -207,7 +198,8 @@ impl Poll<'_> {
             baseline(self.mailbox.folder, &noted, &listing.uids, self.connection).await?;
         let uid_validity = selected.uid_validity.unwrap_or(0);
         let login = self.mailbox.account.mailbox_origin();
-        let begun = Beginning { login: &login, uid_validity, baseline };
+        let mailbox_id = selected.mailbox_id.as_ref();
+        let begun = Beginning { login: &login, uid_validity, mailbox_id, baseline };
         let life = self.shared.store.life_begin(self.mailbox.folder.id, begun).await?;
         if *over != Over::New {
             tracing::warn!(
@@ -221,6 +213,7 @@ impl Poll<'_> {
             life: Some(life),
             uid_validity: Some(uid_validity),
             uid_next: selected.uid_next,
+            mailbox_id: selected.mailbox_id.clone(),
             last_proof_ms: noted.last_proof_ms,
         };
         self.known.begin_anew(origin, over, listing.uids.is_empty());
@@ -252,6 +245,7 @@ impl Poll<'_> {
         let news = Arc::new(News {
             life,
             uid_validity: selected.uid_validity.unwrap_or(0),
+            mailbox_id: selected.mailbox_id.clone(),
             uid_next: selected.uid_next,
             examined: self.examined,
             relink: ledger.has_former,

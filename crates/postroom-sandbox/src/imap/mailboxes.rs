@@ -67,10 +67,15 @@ impl ImapDialogue {
     /// STATUS.
     pub(crate) fn status(&mut self, name: &str, items: &[String]) -> String {
         let without = self.without.take();
+        let offers_ids = self.offers("OBJECTID");
+        let right = self.mailbox(name, |mailbox| mailbox.mailbox_id.clone()).flatten();
+        let mailbox_id = right
+            .filter(|_| offers_ids)
+            .map(|right| self.peer.house.shared.edit(|state| state.mailbox_id_of_status(right)));
         let said = self.mailbox(name, |mailbox| {
             let unseen =
                 || mailbox.messages().filter(|message| !message.has_flag("\\Seen")).count();
-            let mut said = Vec::new();
+            let mut said: Vec<Vec<u8>> = Vec::new();
             for item in items.iter().filter(|item| without.as_ref() != Some(*item)) {
                 let value = match item.as_str() {
                     "MESSAGES" => mailbox.len() as u64,
@@ -79,18 +84,23 @@ impl ImapDialogue {
                     "UIDVALIDITY" => u64::from(mailbox.uid_validity()),
                     "UNSEEN" => unseen() as u64,
                     "SIZE" => mailbox.messages().map(|message| message.bytes.len() as u64).sum(),
+                    "MAILBOXID" if offers_ids => {
+                        let told = mailbox_id.as_deref().unwrap_or_default();
+                        said.push([&b"MAILBOXID ("[..], told, b")"].concat());
+                        continue;
+                    }
                     _ => return Err("BAD no such STATUS item".to_owned()),
                 };
-                said.push(format!("{item} {value}"));
+                said.push(format!("{item} {value}").into_bytes());
             }
-            Ok(said.join(" "))
+            Ok(said.join(&b" "[..]))
         });
         match said {
             None => no_such_mailbox(),
             Some(Err(bad)) => bad,
             Some(Ok(said)) => {
                 let name = string(name.as_bytes());
-                let line = [b"* STATUS ", &*name, format!(" ({said})\r\n").as_bytes()].concat();
+                let line = [b"* STATUS ", &*name, b" (", &said, b")\r\n"].concat();
                 self.peer.wire.push(&line);
                 "OK said".to_owned()
             }

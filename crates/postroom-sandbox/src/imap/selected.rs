@@ -26,14 +26,16 @@ impl ImapDialogue {
     /// SELECT, EXAMINE.
     pub(crate) fn select(&mut self, name: &str, read_only: bool) -> String {
         self.view = None;
+        let mailbox_id = self.mailbox_id(name);
         let opened = self.mailbox(name, |mailbox| {
             let closed =
                 mailbox.attributes.iter().any(|own| own.eq_ignore_ascii_case("\\Noselect"));
             (!closed).then(|| (View::new(name, mailbox, read_only), greeting(mailbox, read_only)))
         });
-        let Some(Some((view, lines))) = opened else {
+        let Some(Some((view, mut lines))) = opened else {
             return no_such_mailbox();
         };
+        lines.extend(mailbox_id.map(|id| format!("* OK [MAILBOXID ({id})] its identity\r\n")));
         let without = self.without.take();
         for line in lines {
             let code = line.split_once('[').map_or("", |(_, code)| code);
@@ -45,6 +47,13 @@ impl ImapDialogue {
         self.view = Some(view);
         let access = if read_only { "READ-ONLY" } else { "READ-WRITE" };
         format!("OK [{access}] selected")
+    }
+
+    /// MAILBOXID of a mailbox, as SELECT and EXAMINE tell it.
+    fn mailbox_id(&self, name: &str) -> Option<String> {
+        let right = self.mailbox(name, |mailbox| mailbox.mailbox_id.clone())??;
+        let told = || self.peer.house.shared.edit(|state| state.mailbox_id_selected(right));
+        self.offers("OBJECTID").then(told)
     }
 
     /// CLOSE, which also removes what is marked \Deleted, and UNSELECT, which does not.

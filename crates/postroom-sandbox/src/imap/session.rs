@@ -41,6 +41,7 @@ impl ImapDialogue {
             usual.push(if refused { "LOGINDISABLED" } else { "AUTH=PLAIN" });
         }
         usual.extend(["UIDPLUS", "SPECIAL-USE", "ESEARCH", "IDLE", "MOVE", "UNSELECT"]);
+        usual.push("OBJECTID");
         let usual = usual.into_iter().map(str::to_owned).collect();
         house.shared.look(|state| state.imap_capabilities.applied(usual))
     }

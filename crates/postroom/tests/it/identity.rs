@@ -7,6 +7,7 @@ use postroom_sandbox::CapabilityChanges;
 use postroom_sandbox::Ending;
 use postroom_sandbox::ImapCommand;
 use postroom_sandbox::Mailbox;
+use postroom_sandbox::MailboxIds;
 use postroom_sandbox::MessageFault;
 use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
@@ -189,13 +190,21 @@ async fn without_uidplus_a_message_is_deleted_unless_somebody_else_has_marked_on
 
 /// A folder of the mailbox `Orders` in which one message is stored.
 async fn orders() -> (Sandbox, Postroom, String) {
+    let (sandbox, postroom, account) = orders_of(MailboxIds::Right).await;
+    let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
+    (sandbox, postroom, folder)
+}
+
+/// The same at a server that tells MAILBOXID in another way; with the account.
+async fn orders_of(mailbox_ids: MailboxIds) -> (Sandbox, Postroom, String) {
     let (sandbox, postroom, account) =
         sandbox(json!({"after_read_timeout": 0.1, "survey_interval": 1})).await;
+    sandbox.edit(|state| state.mailbox_ids = mailbox_ids);
     sandbox.create_mailbox(ANNA, "Orders").unwrap();
     sandbox.deliver(ANNA, "Orders", mail("one")).unwrap();
     let folder = enable(&postroom, &account, "Orders", json!({})).await;
     messages(&postroom, &folder, 1).await;
-    (sandbox, postroom, folder)
+    (sandbox, postroom, account)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,10 +219,82 @@ async fn a_folder_follows_its_mailbox_to_another_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_mailbox_is_followed_by_its_mailboxid_though_it_is_renumbered() {
+    let (sandbox, postroom, folder) = orders().await;
+    sandbox.edit(|state| {
+        state.mailbox_ids = MailboxIds::WrongInStatus;
+        state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap();
+        state.mailbox_mut(ANNA, "Orders 2026").unwrap().renumber(77, 40);
+    });
+    sandbox.deliver(ANNA, "Orders 2026", mail("two")).unwrap();
+    let found = messages(&postroom, &folder, 2).await;
+    assert_eq!(subjects(&found), ["one", "two"], "the recorded one is known again");
+    let shown = postroom.get(&format!("email/Folders/{folder}")).await.unwrap();
+    assert_eq!((&shown["name"], &shown["uidValidity"]), (&json!("Orders 2026"), &json!(77)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailboxid_that_several_mailboxes_have_is_no_evidence() {
+    let (sandbox, postroom, account) = orders_of(MailboxIds::AllTheSame).await;
+    let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
+    sandbox.edit(|state| {
+        state.rename_mailbox(ANNA, "Orders", "Bills").unwrap();
+        *state.mailbox_mut(ANNA, "Bills").unwrap() = Mailbox::new(77);
+        state.mailbox_mut(ANNA, "Bills").unwrap().mailbox_id = Some("any".to_owned());
+    });
+    let other = id(&postroom.folder(&account, "Bills").await.unwrap());
+    assert_ne!(other, folder);
+    // Messages are evidence all the same.
+    sandbox.create_mailbox(ANNA, "Orders").unwrap();
+    sandbox.deliver(ANNA, "Orders", mail("two")).unwrap();
+    messages(&postroom, &folder, 2).await;
+    sandbox.edit(|state| state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap());
+    sandbox.deliver(ANNA, "Orders 2026", mail("three")).unwrap();
+    messages(&postroom, &folder, 3).await;
+}
+
+/// Two messages that size, date and the usual fields do not tell apart.
+fn twins() -> [Vec<u8>; 2] {
+    ["one body", "or other"].map(|body| [&mail("twin")[..], body.as_bytes()].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_mailboxid_under_the_same_name_and_uidvalidity_is_another_mailbox() {
+    let (sandbox, postroom, account) = sandbox(quick()).await;
+    let [first, second] = twins();
+    let replace = |bytes: Vec<u8>, mailbox_id: &str| {
+        sandbox.edit(|state| {
+            let inbox = state.mailbox_mut(ANNA, "INBOX").unwrap();
+            *inbox = Mailbox::new(7);
+            inbox.mailbox_id = Some(mailbox_id.to_owned());
+            inbox.append(bytes.into(), vec![], MOMENT_MS);
+        });
+    };
+    replace(first, "F1");
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 1).await;
+    replace(second, "F2");
+    messages(&postroom, &folder, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailboxid_that_is_another_one_each_time_fetches_nothing_again() {
+    let (sandbox, postroom, account) = orders_of(MailboxIds::NewEachTime).await;
+    let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
+    for count in 2..=4 {
+        sandbox.deliver(ANNA, "Orders", mail("more")).unwrap();
+        messages(&postroom, &folder, count).await;
+    }
+    let lines = sandbox.transcript();
+    let bodies: Vec<_> = lines.iter().filter(|line| line.text.contains("BODY.PEEK[]")).collect();
+    assert_eq!(bodies.len(), 4, "{bodies:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renamed_mailbox_that_is_refused_for_now_is_followed_by_a_later_survey() {
     let (sandbox, postroom, folder) = orders().await;
     let refused = Action::tagged("NO [INUSE] try later");
-    let rule = always(&sandbox, Point::ImapCommand(ImapCommand::Status), refused);
+    let rule = always(&sandbox, Point::ImapCommand(ImapCommand::Examine), refused);
     sandbox.edit(|state| state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap());
     sandbox.deliver(ANNA, "Orders 2026", mail("two")).unwrap();
     let path = format!("email/Folders/{folder}");
