@@ -7,6 +7,7 @@ use crate::integrity::folder_must_be;
 use crate::origin::Life;
 use crate::oversized;
 use crate::receipt::Witness;
+use crate::receive::FormerReceipt;
 use crate::receive::Receipt;
 use crate::receive::range;
 use crate::receive::receipt;
@@ -61,7 +62,7 @@ impl Store {
         &self,
         life: Life,
         hash: Option<[u8; 16]>,
-    ) -> Result<Option<(i64, i64, MessageEntityId)>, Error> {
+    ) -> Result<Option<FormerReceipt>, Error> {
         let Some(hash) = hash else {
             return Ok(None);
         };
@@ -101,9 +102,10 @@ impl Store {
                 batch.push(pending_receipt(life, miss, attempts, next));
                 continue;
             }
-            if let Some((generation, uid, id)) = self.former_of(life, miss.hash).await? {
+            if let Some(known) = self.former_of(life, miss.hash).await? {
+                let FormerReceipt { generation, uid, message, .. } = known;
                 let former = Life { generation, ..life };
-                batch.push(receipt(life, id, miss.receipt()));
+                batch.push(receipt(life, message, miss.receipt()));
                 batch.push(oversized::request_moved(former, uid, life, miss.uid));
                 batch.push(relinked(former, uid));
                 continue;

@@ -140,8 +140,9 @@ impl Store {
         let last = rows.first().and_then(|row| row.whole(0)).unwrap_or(0).max(former).max(0);
         let generation = last.saturating_add(1);
         let forgotten = "DELETE FROM \"receipt\" WHERE \"folder\" = $1 AND \"message\" IS NULL";
-        let void = "UPDATE \"receipt\" SET \"wish\" = NULL
-            WHERE \"folder\" = $1 AND \"wish\" IS NOT NULL";
+        // Whether a message had one is still to be known when it is recognised.
+        let void = "UPDATE \"receipt\" SET \"wish\" = -\"wish\"
+            WHERE \"folder\" = $1 AND \"wish\" > 0";
         let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\", \"generation\",
               \"uid_validity\", \"mailbox_id\") VALUES ($1, $2, 0, $3, $4, $5)
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\",

@@ -268,7 +268,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(u64, Wish)>, Error> {
         let sql = "SELECT \"uid\", \"wish\" FROM \"receipt\" WHERE \"folder\" = $1
-            AND \"generation\" = $2 AND \"wish\" IS NOT NULL AND \"uid\" > $3
+            AND \"generation\" = $2 AND \"wish\" > 0 AND \"uid\" > $3
             ORDER BY \"uid\" LIMIT $4";
         let statement = Statement::new(sql).bind(life.folder).bind(life.generation);
         let wish = |row: Row| {

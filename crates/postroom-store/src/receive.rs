@@ -23,8 +23,18 @@ use std::ops::RangeInclusive;
 /// How many hashes one query names: SQL knows no list as a value.
 const HASHES_MAX: usize = 200;
 
-/// Receipts of former lives by hash: generation, UID, message.
-type Former = HashMap<[u8; 16], Vec<(i64, i64, MessageEntityId)>>;
+/// A receipt of a former life.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FormerReceipt {
+    pub generation: i64,
+    pub uid: i64,
+    pub message: MessageEntityId,
+    /// Whether a server-side action was recorded with it, and not dropped since.
+    pub had_wish: bool,
+}
+
+/// Receipts of former lives by hash.
+type Former = HashMap<[u8; 16], Vec<FormerReceipt>>;
 
 /// A received message to be recorded.
 #[derive(Debug, Clone)]
@@ -105,9 +115,11 @@ impl Store {
             let known = former.get_mut(&message.hash).and_then(Vec::pop);
             let by_header = oversized.map(|oversized| oversized.message);
             let new = MessageEntityId::of(message.row.id);
-            let id = known.as_ref().map(|(_, _, id)| *id).or(by_header).unwrap_or(new);
-            statements.push(receipt(at, id, Receipt::of(&message)));
-            if let Some((generation, uid, _)) = known {
+            let id = known.map(|known| known.message).or(by_header).unwrap_or(new);
+            // What was stored before an action was demanded stays as it is at the server.
+            let wish = message.wish.filter(|_| known.is_none_or(|known| known.had_wish));
+            statements.push(receipt(at, id, Receipt { wish, ..Receipt::of(&message) }));
+            if let Some(FormerReceipt { generation, uid, .. }) = known {
                 statements.push(relinked(Life { generation, ..at }, uid));
                 // It is here as another message.
                 if let Some(header) = by_header.filter(|header| *header != id) {
@@ -177,7 +189,9 @@ impl Store {
     ) -> Result<(), Error> {
         let places: Vec<_> = (3..).take(hashes.len()).map(|n| format!("${n}")).collect();
         let sql = format!(
-            "SELECT \"hash\", \"generation\", \"uid\", \"message\" FROM \"receipt\"
+            "SELECT \"hash\", \"generation\", \"uid\", \"message\",
+              CASE WHEN \"wish\" IS NULL AND \"gone\" IS NULL THEN 0 ELSE 1 END
+            FROM \"receipt\"
             WHERE \"folder\" = $1 AND \"generation\" <> $2 AND \"message\" IS NOT NULL
               AND \"hash\" IN ({}) ORDER BY \"uid\" DESC",
             places.join(", ")
@@ -190,7 +204,9 @@ impl Store {
             if let (Some(hash), Some(generation), Some(uid), Some(id)) =
                 (hash, row.whole(1), row.whole(2), row.id(3))
             {
-                found.entry(hash).or_default().push((generation, uid, MessageEntityId::of(id)));
+                let (message, had_wish) = (MessageEntityId::of(id), row.whole(4) == Some(1));
+                let former = FormerReceipt { generation, uid, message, had_wish };
+                found.entry(hash).or_default().push(former);
             }
         }
         Ok(())

@@ -468,6 +468,39 @@ async fn a_new_life_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
 }
 
 #[tokio::test]
+async fn in_a_new_life_only_messages_that_had_an_action_have_it_again() {
+    let fixture = fixture().await;
+    let (_, folder) = fixture.account().await;
+    let store = &fixture.store;
+    let received = |uid, bytes: &[u8], wish| {
+        let message = fixture.received(uid, bytes);
+        ReceivedMessage { wish, ..message }
+    };
+    let begun = Beginning { login: "a@x.test", uid_validity: 7, baseline: 0 };
+    let first = store.life_begin(folder, begun).await.unwrap();
+    let messages = vec![
+        received(1, b"before", None),
+        received(2, b"open", Some(Wish::Delete)),
+        received(3, b"gone", Some(Wish::Delete)),
+        received(4, b"dropped", Some(Wish::Delete)),
+    ];
+    fixture.receive(folder, first.generation, messages).await;
+    store.wish_gone(first, &[3]).await.unwrap();
+    store.wish_done(first, &[4]).await.unwrap();
+    // Twice, because an epoch may end before anything of it is received.
+    store.life_begin(folder, begun).await.unwrap();
+    let last = store.life_begin(folder, begun).await.unwrap();
+    let mut uid = 0;
+    let again = [&b"before"[..], b"open", b"gone", b"dropped", b"new"].map(|bytes| {
+        uid += 1;
+        received(uid, bytes, Some(Wish::Delete))
+    });
+    assert_eq!(fixture.receive(folder, last.generation, again.into()).await, done(1, 4));
+    let deleted = [(2, Wish::Delete), (3, Wish::Delete), (5, Wish::Delete)];
+    assert_eq!(store.wish_list(last, 0, 10).await.unwrap(), deleted);
+}
+
+#[tokio::test]
 async fn what_is_written_ahead_and_not_referred_to_is_thrown_away() {
     let Fixture { directory, store, domain } = fixture().await;
     let mut writer = store.blob_writer();
