@@ -147,6 +147,26 @@ impl Mailbox {
             self.messages.insert(stored.uid, stored);
         }
     }
+
+    /// Gives two messages each other's UIDs, as after the index was rebuilt. UIDVALIDITY stays.
+    /// False if one of them is gone.
+    pub fn swap(&mut self, one: u32, other: u32) -> bool {
+        let (Some(first), Some(second)) =
+            (self.messages.get(&one).cloned(), self.messages.get(&other).cloned())
+        else {
+            return false;
+        };
+        self.version += 1;
+        self.messages.insert(one, StoredMessage { uid: one, ..second });
+        self.messages.insert(other, StoredMessage { uid: other, ..first });
+        true
+    }
+
+    /// Restores a clone of this mailbox from earlier, with its UIDVALIDITY and UIDNEXT.
+    pub fn restore(&mut self, backup: &Self) {
+        let version = self.version + 1;
+        *self = Self { version, ..backup.clone() };
+    }
 }
 
 #[cfg(test)]
@@ -169,5 +189,26 @@ mod tests {
             (uids, mailbox.uid_next(), mailbox.uid_validity()),
             (vec![100, 101, 102], 103, 3)
         );
+    }
+
+    #[test]
+    fn uids_are_swapped_and_given_again_after_a_backup_under_the_same_uidvalidity() {
+        let mut mailbox = Mailbox::new(7);
+        for text in ["a", "b"] {
+            mailbox.append(text.into(), vec![], 0);
+        }
+        let backup = mailbox.clone();
+        let bytes = |mailbox: &Mailbox| -> Vec<(u32, Bytes)> {
+            mailbox.messages().map(|message| (message.uid, message.bytes.clone())).collect()
+        };
+        assert!(mailbox.swap(1, 2) && !mailbox.swap(1, 3));
+        assert_eq!(bytes(&mailbox), [(1, "b".into()), (2, "a".into())]);
+        mailbox.append("c".into(), vec![], 0);
+        let version = mailbox.version();
+        mailbox.restore(&backup);
+        assert!(mailbox.version() > version, "clients are told");
+        assert_eq!(mailbox.append("d".into(), vec![], 0), 3);
+        let all = [(1, "a".into()), (2, "b".into()), (3, "d".into())];
+        assert_eq!((bytes(&mailbox), mailbox.uid_validity()), (all.to_vec(), 7));
     }
 }

@@ -73,10 +73,11 @@ impl Port {
         async move {
             tokio::select! {
                 biased;
+                // What is cut off carries out nothing more, whatever has come already.
+                _ = hang_up.changed() => {}
                 ended = dialogue => if let Err(error) = ended {
                     tracing::debug!(connection = id, %error, "connection ended");
                 },
-                _ = hang_up.changed() => {}
             }
         }
     }

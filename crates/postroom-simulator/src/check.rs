@@ -1,6 +1,7 @@
 //! The checks: what must hold at any time, and what must hold in the end.
 
 use crate::client;
+use crate::others;
 use crate::process::EngineProcess;
 use crate::servers::DIALS_MAX;
 use crate::servers::HOSTS;
@@ -8,6 +9,7 @@ use crate::servers::USERS;
 use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
 use crate::truth::UserMailbox;
+use crate::world::PROMPT;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
@@ -25,9 +27,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long mail of a server that is well may take, in both directions.
-const PROMPT: Duration = Duration::from_secs(75);
-
 /// What the store has, sorted.
 struct StoredMessages<'a> {
     received: BTreeMap<&'a str, Vec<&'a Entity>>,
@@ -40,6 +39,7 @@ struct StoredMessages<'a> {
 ///
 /// Says what does not hold.
 pub async fn always(world: &mut World, process: &EngineProcess) -> Result<Vec<Entity>> {
+    let there = look_at_servers(world)?;
     let entities = client::list(&process.store, builtin::MESSAGES).await?;
     let stored = sort(&entities)?;
     verify_bytes(world, &process.store, &stored).await?;
@@ -48,7 +48,7 @@ pub async fn always(world: &mut World, process: &EngineProcess) -> Result<Vec<En
         let arrival = arrival.with_context(|| format!("{subject} was recorded and never came"))?;
         recorded(world, subject, arrival, found)?;
     }
-    at_servers(world, &stored)?;
+    at_servers(world, &there, &stored)?;
     copies(world, &stored)?;
     if world.plan.calm && !world.plan.jumps {
         prompt(world, process, &stored)?;
@@ -118,12 +118,17 @@ async fn verify_bytes(world: &mut World, store: &Store, stored: &StoredMessages<
     Ok(())
 }
 
-/// Nothing was deleted or marked at a server that should not have been.
-fn at_servers(world: &mut World, stored: &StoredMessages<'_>) -> Result<()> {
-    let mut there = BTreeMap::new();
-    for mailbox in world.truth.folders.keys() {
-        there.insert(*mailbox, in_mailbox(world, *mailbox)?);
-    }
+/// What the mailboxes have.
+type AtServers = BTreeMap<UserMailbox, Vec<StoredMessage>>;
+
+fn look_at_servers(world: &World) -> Result<AtServers> {
+    let all = world.truth.folders.keys();
+    all.map(|mailbox| Ok((*mailbox, others::messages(world, *mailbox)?))).collect()
+}
+
+/// Nothing was deleted or marked at a server that should not have been. Servers were looked at
+/// before the store: what they show must have been recorded by then.
+fn at_servers(world: &mut World, there: &AtServers, stored: &StoredMessages<'_>) -> Result<()> {
     let now = world.time.passed();
     for (subject, arrival) in &mut world.truth.arrivals {
         let folder = world.truth.folders.get(&arrival.mailbox).context("no such folder")?;
@@ -151,11 +156,6 @@ fn at_servers(world: &mut World, stored: &StoredMessages<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn in_mailbox(world: &World, mailbox: UserMailbox) -> Result<Vec<StoredMessage>> {
-    let address = world.user(mailbox.user)?.address;
-    Ok(world.server_of(mailbox.user)?.sandbox.messages(address, mailbox.name))
 }
 
 /// What a server took is what was to be sent: once, or more often where that is right.
@@ -270,7 +270,7 @@ pub async fn missing(world: &mut World, process: &EngineProcess) -> Result<Optio
     let entities = always(world, process).await?;
     let stored = sort(&entities)?;
     for (subject, arrival) in &world.truth.arrivals {
-        let there = in_mailbox(world, arrival.mailbox)?;
+        let there = others::messages(world, arrival.mailbox)?;
         let is_there = there.iter().any(|message| message.bytes == arrival.bytes);
         let is_recorded = stored.received.contains_key(subject.as_str());
         if is_there && !is_recorded && arrival.deleted == Deleted::No {

@@ -3,21 +3,17 @@
 use crate::client;
 use crate::faults;
 use crate::mail;
+use crate::others;
 use crate::process::EngineProcess;
-use crate::servers::MailServer;
-use crate::servers::PASSWORD;
 use crate::servers::Reach;
 use crate::servers::USERS;
-use crate::servers::WORK;
 use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
-use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
 use postroom_model::EntityId;
 use postroom_model::builtin;
-use postroom_sandbox::StoredMessage;
 use serde_json::json;
 
 /// One thing happens.
@@ -29,7 +25,7 @@ pub async fn happen(world: &mut World, process: &EngineProcess) -> Result<()> {
     let plan = world.plan;
     let server = world.chance.usize(..2);
     let may_fail = server == 0 || !plan.calm;
-    match world.chance.u8(..24) {
+    match world.chance.u8(..27) {
         0..6 => arrive(world),
         6..10 => {
             let user = world.chance.usize(..USERS.len());
@@ -50,21 +46,19 @@ pub async fn happen(world: &mut World, process: &EngineProcess) -> Result<()> {
         18 | 19 if plan.changes => change(world, process).await,
         20 if plan.deletions => delete_received(world, process).await,
         21 if plan.deletions => delete_outgoing(world, process).await,
-        22 | 23 if plan.others => others(world),
+        22 | 23 if plan.others => others::work(world),
+        24 | 25 if plan.restores => others::restore(world),
+        26 if plan.refuses_actions && may_fail => refuse_actions(world, server),
         _ => Ok(()),
     }
 }
 
-fn any_mailbox(world: &mut World) -> UserMailbox {
-    let user = world.chance.usize(..USERS.len());
-    let name = if world.chance.bool() { "INBOX" } else { WORK };
-    UserMailbox { user, name }
-}
-
-/// Mail comes.
+/// Mail comes: a little, or so much that not all of it is looked at in each poll.
 fn arrive(world: &mut World) -> Result<()> {
-    let mailbox = any_mailbox(world);
-    for _ in 0..world.chance.usize(1..6) {
+    let mailbox = world.any_mailbox();
+    let is_much = world.plan.restores && world.chance.u8(..5) == 0;
+    let count = if is_much { 10..30 } else { 1..6 };
+    for _ in 0..world.chance.usize(count) {
         let subject = world.truth.subject("in");
         let bytes = mail::make(&mut world.chance, &subject);
         let address = world.user(mailbox.user)?.address;
@@ -116,6 +110,14 @@ fn mend(world: &mut World, server: usize) -> Result<()> {
     Ok(())
 }
 
+/// A server does not mark and delete messages for a while, so that what is to be deleted waits.
+fn refuse_actions(world: &mut World, server: usize) -> Result<()> {
+    let rule = faults::refused_action(&mut world.chance);
+    world.note(&format!("server {server}: {rule:?}"));
+    world.servers.get(server)?.script(rule, false);
+    Ok(())
+}
+
 /// A server goes down or comes back, cuts connections, or refuses logins.
 fn outage(world: &mut World, server: usize) -> Result<()> {
     let what = world.chance.u8(..5);
@@ -141,7 +143,7 @@ fn jump(world: &mut World) {
 
 /// A client changes the configuration.
 async fn change(world: &mut World, process: &EngineProcess) -> Result<()> {
-    let mailbox = any_mailbox(world);
+    let mailbox = world.any_mailbox();
     let store = &process.store;
     let id = world.truth.folders.get(&mailbox).context("no such folder")?.id;
     let what = world.chance.u8(..7);
@@ -152,11 +154,8 @@ async fn change(world: &mut World, process: &EngineProcess) -> Result<()> {
         2 => return client::enable_account(world, store, mailbox.user, false).await,
         3 => return client::enable_account(world, store, mailbox.user, true).await,
         4 => {
-            if let Some(folder) = world.truth.folders.get_mut(&mailbox) {
-                (folder.may_delete, folder.keeps_since) = (true, None);
-            }
-            let arrivals = world.truth.arrivals.values_mut();
-            arrivals.filter(|one| one.mailbox == mailbox).for_each(|one| one.must_stay = false);
+            let stored = client::list(store, builtin::MESSAGES).await?;
+            world.may_delete(mailbox, &stored);
             json!({"deleteOnServer": true})
         }
         5 => {
@@ -211,60 +210,5 @@ async fn delete_outgoing(world: &mut World, process: &EngineProcess) -> Result<(
         outgoing.deleted = deleted;
         world.note(&format!("client: delete {subject}: {deleted:?}"));
     }
-    Ok(())
-}
-
-/// Somebody else works in a mailbox, or the server numbers its messages anew.
-fn others(world: &mut World) -> Result<()> {
-    let mailbox = any_mailbox(world);
-    let address = world.user(mailbox.user)?.address;
-    let messages = world.server_of(mailbox.user)?.sandbox.messages(address, mailbox.name);
-    let chosen = world.chance.choice(&messages).cloned();
-    match (world.chance.u8(..4), chosen) {
-        (0, Some(message)) => {
-            note_others(world, &message, true);
-            let server = world.server_of(mailbox.user)?;
-            in_mailbox(server, address, mailbox, |found| drop(found.expunge(message.uid)))
-        }
-        (1, Some(message)) => {
-            note_others(world, &message, false);
-            let server = world.server_of(mailbox.user)?;
-            in_mailbox(server, address, mailbox, |found| {
-                found.set_flags(message.uid, vec!["\\Seen".to_owned()]);
-            })
-        }
-        (2, _) => {
-            let (validity, first) = (world.chance.u32(1..1_000_000), world.chance.u32(1..5));
-            world.note(&format!("{mailbox:?} is numbered anew: {validity} from {first} on"));
-            let server = world.server_of(mailbox.user)?;
-            in_mailbox(server, address, mailbox, |found| found.renumber(validity, first))
-        }
-        _ => {
-            // The password is another for a while; who has it is let in.
-            world.note(&format!("server: password of {address} is saved again"));
-            world.server_of(mailbox.user)?.sandbox.add_user(address, PASSWORD);
-            Ok(())
-        }
-    }
-}
-
-/// Notes what others do with a message.
-fn note_others(world: &mut World, message: &StoredMessage, removes: bool) {
-    let known = world.truth.arrivals.iter_mut().find(|(_, one)| one.bytes == message.bytes);
-    if let Some((subject, arrival)) = known {
-        let line = format!("others: {subject} is {}", if removes { "removed" } else { "seen" });
-        arrival.removed_by_others |= removes;
-        arrival.seen_by_others = true;
-        world.note(&line);
-    }
-}
-
-fn in_mailbox(
-    server: &MailServer,
-    address: &str,
-    mailbox: UserMailbox,
-    change: impl FnOnce(&mut postroom_sandbox::Mailbox),
-) -> Result<()> {
-    server.sandbox.edit(|state| state.mailbox_mut(address, mailbox.name).map(change))?;
     Ok(())
 }

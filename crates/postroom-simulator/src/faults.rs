@@ -99,6 +99,14 @@ pub fn refusal(chance: &mut Rng) -> Rule {
     Rule { on, when: When::First(chance.u32(1..4)), act }
 }
 
+/// A server refuses to mark or to remove messages, until it is mended.
+#[must_use]
+pub fn refused_action(chance: &mut Rng) -> Rule {
+    let command = pick(chance, &[ImapCommand::Store, ImapCommand::Expunge], ImapCommand::Store);
+    let act = Action::tagged("NO [INUSE] not now");
+    Rule { on: Point::ImapCommand(command), when: When::Always, act }
+}
+
 fn when(chance: &mut Rng) -> When {
     match chance.u8(..4) {
         0 => When::Always,

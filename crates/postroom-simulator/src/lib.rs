@@ -28,6 +28,8 @@ pub mod client;
 
 mod faults;
 
+mod others;
+
 mod events;
 
 mod feed;

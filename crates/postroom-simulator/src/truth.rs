@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use postroom_model::EntityId;
+use postroom_sandbox::Mailbox;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -102,6 +103,8 @@ pub struct Truth {
     pub folders: BTreeMap<UserMailbox, KnownFolder>,
     /// The messages that arrived, by subject.
     pub arrivals: BTreeMap<String, ArrivedMail>,
+    /// The newest backups of mailboxes.
+    pub backups: BTreeMap<UserMailbox, Mailbox>,
     /// The messages that are to be sent, by subject.
     pub outgoing: BTreeMap<String, SubmittedMail>,
     count: u64,

@@ -4,14 +4,20 @@ use crate::servers::MailServer;
 use crate::servers::Servers;
 use crate::servers::SimulatedUser;
 use crate::servers::USERS;
+use crate::servers::WORK;
 use crate::time::SimulatedTime;
 use crate::truth::Truth;
+use crate::truth::UserMailbox;
 use anyhow::Context;
 use anyhow::Result;
 use fastrand::Rng;
+use postroom_model::Entity;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// How long the engine may take for what nothing stands in the way of.
+pub const PROMPT: Duration = Duration::from_secs(75);
 /// How many lines of the history a failure shows.
 const HISTORY_MAX: usize = 400;
 
@@ -38,6 +44,10 @@ pub struct SeedPlan {
     pub deletions: bool,
     /// Whether others work in the mailboxes, and servers number messages anew.
     pub others: bool,
+    /// Whether servers are restored and rebuilt, so that UIDs mean other messages.
+    pub restores: bool,
+    /// Whether servers refuse to mark and delete messages for a while.
+    pub refuses_actions: bool,
     /// Whether the second server stays well, so that its account must never wait.
     pub calm: bool,
 }
@@ -55,6 +65,8 @@ impl SeedPlan {
             changes: chance.bool(),
             deletions: chance.bool(),
             others: chance.bool(),
+            restores: chance.bool(),
+            refuses_actions: chance.bool(),
             calm: chance.u8(..3) > 0,
         }
     }
@@ -110,6 +122,31 @@ impl World {
     /// When there is none.
     pub fn server_of(&self, user: usize) -> Result<&MailServer> {
         self.servers.get(self.user(user)?.server)
+    }
+
+    /// A mailbox of any user.
+    pub fn any_mailbox(&mut self) -> UserMailbox {
+        let user = self.chance.usize(..USERS.len());
+        let name = if self.chance.bool() { "INBOX" } else { WORK };
+        UserMailbox { user, name }
+    }
+
+    /// A client is about to let the engine delete messages of a mailbox at the server. What is
+    /// stored already stays there.
+    pub fn may_delete(&mut self, mailbox: UserMailbox, stored: &[Entity]) {
+        let now = self.time.passed();
+        let Some(folder) = self.truth.folders.get_mut(&mailbox) else {
+            return;
+        };
+        let keeps = folder.keeps_since.is_some_and(|since| since + PROMPT < now);
+        let is_off = keeps || !folder.may_delete;
+        (folder.may_delete, folder.keeps_since) = (true, None);
+        for (subject, arrival) in &mut self.truth.arrivals {
+            let is_stored = stored.iter().any(|entity| entity.text("subject") == Some(subject));
+            if arrival.mailbox == mailbox {
+                arrival.must_stay = is_stored && (is_off || arrival.must_stay);
+            }
+        }
     }
 
     /// Adds a line to the history.

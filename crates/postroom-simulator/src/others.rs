@@ -1,0 +1,131 @@
+//! Others: who works in the mailboxes beside the engine, and servers that give UIDs other meanings.
+
+use crate::servers::PASSWORD;
+use crate::truth::UserMailbox;
+use crate::world::World;
+use anyhow::Result;
+use postroom_sandbox::Mailbox;
+use postroom_sandbox::StoredMessage;
+
+/// Somebody removes or reads a message, or the server numbers its messages anew.
+///
+/// # Errors
+///
+/// When there is no such mailbox.
+pub fn work(world: &mut World) -> Result<()> {
+    let mailbox = world.any_mailbox();
+    let messages = messages(world, mailbox)?;
+    let chosen = world.chance.choice(&messages).cloned();
+    match (world.chance.u8(..4), chosen) {
+        (0, Some(message)) => {
+            note_message(world, &message, true);
+            in_mailbox(world, mailbox, |found| drop(found.expunge(message.uid)))
+        }
+        (1, Some(message)) => {
+            note_message(world, &message, false);
+            in_mailbox(world, mailbox, |found| {
+                found.set_flags(message.uid, vec!["\\Seen".to_owned()]);
+            })
+        }
+        (2, _) => {
+            let (validity, first) = (world.chance.u32(1..1_000_000), world.chance.u32(1..5));
+            world.note(&format!("{mailbox:?} is numbered anew: {validity} from {first} on"));
+            in_mailbox(world, mailbox, |found| found.renumber(validity, first))
+        }
+        _ => {
+            // The password is another for a while; who has it is let in.
+            let address = world.user(mailbox.user)?.address;
+            world.note(&format!("server: password of {address} is saved again"));
+            world.server_of(mailbox.user)?.sandbox.add_user(address, PASSWORD);
+            Ok(())
+        }
+    }
+}
+
+/// Makes a backup of a mailbox, or does what gives UIDs other meanings under the same UIDVALIDITY:
+/// restores it, rebuilds its index, or numbers its messages from 1 on.
+///
+/// Sessions do not survive that. Otherwise nobody could know what a UID means.
+///
+/// # Errors
+///
+/// When there is no such mailbox.
+pub fn restore(world: &mut World) -> Result<()> {
+    let mailbox = world.any_mailbox();
+    let address = world.user(mailbox.user)?.address;
+    let server = world.server_of(mailbox.user)?;
+    let now = server.sandbox.look(|state| state.mailbox(address, mailbox.name).cloned())?;
+    match world.chance.u8(..8) {
+        0..3 => {
+            world.note(&format!("{mailbox:?} is saved: {} messages", now.len()));
+            world.truth.backups.insert(mailbox, now);
+            return Ok(());
+        }
+        3 => from_backup(world, mailbox)?,
+        4 => {
+            // From a higher UID on it would look as if all messages were moved away and back, and
+            // such messages are recorded again.
+            world.note(&format!("{mailbox:?} is numbered anew under the same UIDVALIDITY"));
+            in_mailbox(world, mailbox, |found| found.renumber(now.uid_validity(), 1))?;
+        }
+        _ => {
+            let uids: Vec<u32> = now.messages().map(|message| message.uid).collect();
+            for _ in 0..world.chance.usize(1..4) {
+                let (one, other) = (world.chance.choice(&uids), world.chance.choice(&uids));
+                if let (Some(one), Some(other)) = (one, other) {
+                    world.note(&format!("{mailbox:?}: UIDs {one} and {other} are swapped"));
+                    in_mailbox(world, mailbox, |found| {
+                        found.swap(*one, *other);
+                    })?;
+                }
+            }
+        }
+    }
+    world.server_of(mailbox.user)?.cut();
+    Ok(())
+}
+
+/// What came since is lost, and what was removed is back.
+fn from_backup(world: &mut World, mailbox: UserMailbox) -> Result<()> {
+    let Some(backup) = world.truth.backups.get(&mailbox).cloned() else {
+        return Ok(());
+    };
+    world.note(&format!("{mailbox:?} is restored: {} messages", backup.len()));
+    for arrival in world.truth.arrivals.values_mut().filter(|one| one.mailbox == mailbox) {
+        let is_back = backup.messages().any(|message| message.bytes == arrival.bytes);
+        arrival.removed_by_others = !is_back;
+    }
+    in_mailbox(world, mailbox, |found| found.restore(&backup))
+}
+
+/// The messages that a mailbox has at its server.
+///
+/// # Errors
+///
+/// When there is no such user.
+pub fn messages(world: &World, mailbox: UserMailbox) -> Result<Vec<StoredMessage>> {
+    let address = world.user(mailbox.user)?.address;
+    Ok(world.server_of(mailbox.user)?.sandbox.messages(address, mailbox.name))
+}
+
+/// Notes what others do with a message.
+fn note_message(world: &mut World, message: &StoredMessage, removes: bool) {
+    let known = world.truth.arrivals.iter_mut().find(|(_, one)| one.bytes == message.bytes);
+    if let Some((subject, arrival)) = known {
+        let line = format!("others: {subject} is {}", if removes { "removed" } else { "seen" });
+        arrival.removed_by_others |= removes;
+        arrival.seen_by_others = true;
+        world.note(&line);
+    }
+}
+
+fn in_mailbox(
+    world: &World,
+    mailbox: UserMailbox,
+    change: impl FnOnce(&mut Mailbox),
+) -> Result<()> {
+    let address = world.user(mailbox.user)?.address;
+    let server = world.server_of(mailbox.user)?;
+    server.sandbox.edit(|state| state.mailbox_mut(address, mailbox.name).map(change))?;
+    Ok(())
+}
