@@ -82,11 +82,11 @@ impl Connection {
 /// All open connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
-    inner: Arc<Inner>,
+    inner: Arc<ConnectionTable>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ConnectionTable {
     open: Mutex<BTreeMap<u64, Arc<Connection>>>,
     places: Arc<Semaphore>,
     places_max: usize,
@@ -114,7 +114,7 @@ impl Connections {
     /// No connections yet, with the limits of the interface.
     #[must_use]
     pub(crate) fn new(limits: &Limits) -> Self {
-        let inner = Inner {
+        let inner = ConnectionTable {
             open: Mutex::default(),
             places: Arc::new(Semaphore::new(limits.connections_max)),
             places_max: limits.connections_max,

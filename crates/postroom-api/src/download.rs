@@ -9,7 +9,7 @@ use crate::etag;
 use crate::media_type;
 use crate::problem::Problem;
 use crate::range;
-use crate::range::Wanted;
+use crate::range::WantedRange;
 use crate::view;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -96,10 +96,10 @@ async fn measure(mut download: Download) -> Result<u64, Error> {
 
 /// The range to serve. `None`: the whole file.
 fn wanted(field: Option<&str>, size_bytes: u64) -> Result<Option<Range<u64>>, Problem> {
-    match field.map_or(Wanted::Whole, |field| range::parse(field, size_bytes)) {
-        Wanted::Whole => Ok(None),
-        Wanted::Bytes(range) => Ok(Some(range)),
-        Wanted::Unsatisfiable => {
+    match field.map_or(WantedRange::Whole, |field| range::parse(field, size_bytes)) {
+        WantedRange::Whole => Ok(None),
+        WantedRange::Bytes(range) => Ok(Some(range)),
+        WantedRange::Unsatisfiable => {
             let detail = format!("the file has {size_bytes} bytes");
             let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range", detail);
             let size = HeaderValue::from_str(&format!("bytes */{size_bytes}"));

@@ -46,7 +46,7 @@ pub(crate) fn take(class: &Class, json: &mut Json) -> Result<Vec<Enclosed>, Vec<
     let Some(members) = json.as_object_mut() else {
         return Ok(vec![]);
     };
-    let mut reader = Reader::default();
+    let mut reader = EnclosedReader::default();
     let names: Vec<String> = members.keys().cloned().collect();
     for name in names {
         let Some(property) = class.file_property(&name) else {
@@ -70,12 +70,12 @@ pub(crate) fn take(class: &Class, json: &mut Json) -> Result<Vec<Enclosed>, Vec<
 }
 
 #[derive(Default)]
-struct Reader {
+struct EnclosedReader {
     files: Vec<Enclosed>,
     problems: Vec<Invalid>,
 }
 
-impl Reader {
+impl EnclosedReader {
     fn refuse(&mut self, place: impl Into<String>, reason: impl Into<String>) {
         if self.problems.len() <= PROBLEMS_MAX {
             self.problems.push(Invalid::new(place, reason));

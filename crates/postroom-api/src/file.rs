@@ -32,8 +32,16 @@ use postroom_store::FileRow;
 use postroom_store::NewFile;
 use postroom_store::Replace;
 
-/// Where a file is: entity, property, and name within a list.
-type At<'a> = (EntityId, &'a str, Option<&'a str>);
+/// Where a file is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FilePlace<'a> {
+    /// The entity.
+    pub entity: EntityId,
+    /// The property.
+    pub property: &'a str,
+    /// The name within a list. `None`: the only file of its property.
+    pub name: Option<&'a str>,
+}
 
 /// `GET` of a list of files: the description of each.
 ///
@@ -52,7 +60,7 @@ pub(crate) async fn list(asked: Asked, id: EntityId, property: &str) -> Result<R
 /// # Errors
 ///
 /// 404 when it is not there, 412 for another content, 416 for a range that it does not have.
-pub(crate) async fn show(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
+pub(crate) async fn show(asked: Asked, at: FilePlace<'_>) -> Result<Response, Problem> {
     let as_attachment = as_attachment(&asked)?;
     let file = find(&asked, at).await?.ok_or_else(missing)?;
     check_match(&asked.headers, Some(&file))?;
@@ -105,9 +113,9 @@ pub(crate) async fn add(
 /// # Errors
 ///
 /// 409 for files that do not change, 412 for another content, 413, 415 and 422 for the content.
-pub(crate) async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn put(asked: Asked, at: FilePlace<'_>, body: Body) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
-    let (id, property, name) = at;
+    let FilePlace { entity: id, property, name } = at;
     let property = writable(&asked, id, property).await?;
     let present = find(&asked, at).await?;
     check_condition(&asked.headers, present.as_ref())?;
@@ -141,7 +149,8 @@ pub(crate) async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response
         Replace::Any
     };
     app.store.file_add(place, vec![file], &replace).await?;
-    let row = find(&asked, (id, &property.name, Some(&name))).await?.ok_or_else(missing)?;
+    let place = FilePlace { entity: id, property: &property.name, name: Some(&name) };
+    let row = find(&asked, place).await?.ok_or_else(missing)?;
     let status = if present.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(view::file(&row))).into_response())
 }
@@ -151,9 +160,9 @@ pub(crate) async fn put(asked: Asked, at: At<'_>, body: Body) -> Result<Response
 /// # Errors
 ///
 /// 404 when it is not there, 409 for files that do not change, 412 for another content.
-pub(crate) async fn delete(asked: Asked, at: At<'_>) -> Result<Response, Problem> {
+pub(crate) async fn delete(asked: Asked, at: FilePlace<'_>) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
-    let (id, property, _) = at;
+    let FilePlace { entity: id, property, .. } = at;
     let file = find(&asked, at).await?.ok_or_else(missing)?;
     writable(&asked, id, property).await?;
     check_condition(&asked.headers, Some(&file))?;
@@ -179,9 +188,9 @@ async fn rows(asked: &Asked, id: EntityId, property: &str) -> Result<Vec<FileRow
 }
 
 /// The file at a place. Without a name, the only file of its property.
-async fn find(asked: &Asked, (id, property, name): At<'_>) -> Result<Option<FileRow>, Problem> {
-    let rows = rows(asked, id, property).await?;
-    Ok(rows.into_iter().find(|row| name.is_none_or(|name| row.name == name)))
+async fn find(asked: &Asked, place: FilePlace<'_>) -> Result<Option<FileRow>, Problem> {
+    let rows = rows(asked, place.entity, place.property).await?;
+    Ok(rows.into_iter().find(|row| place.name.is_none_or(|name| row.name == name)))
 }
 
 /// What the header fields say about a file whose bytes are the body.

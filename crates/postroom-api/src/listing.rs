@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// The parameters of a list.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Listing {
+pub(crate) struct ListRequest {
     /// The query: which entities, in which order, how many.
     pub query: Query,
     /// The filter for counting, which includes entities before and after the page.
@@ -32,8 +32,8 @@ pub(crate) struct Listing {
 /// # Errors
 ///
 /// 422 with every parameter that is unknown or wrong; 400 when `filter` is no JSON.
-pub(crate) fn parse(class: &Class, pairs: &[(String, String)]) -> Result<Listing, Problem> {
-    let mut reader = Reader::default();
+pub(crate) fn parse(class: &Class, pairs: &[(String, String)]) -> Result<ListRequest, Problem> {
+    let mut reader = ListReader::default();
     for (at, (name, text)) in pairs.iter().enumerate() {
         let twice = pairs.iter().skip(at + 1).any(|(other, _)| other == name);
         let read = match name.as_str() {
@@ -85,7 +85,7 @@ pub(crate) fn next_page(
 }
 
 #[derive(Default)]
-struct Reader {
+struct ListReader {
     query: Query,
     filters: Vec<Filter>,
     after: Option<String>,
@@ -94,8 +94,8 @@ struct Reader {
     errors: Vec<Invalid>,
 }
 
-impl Reader {
-    fn finish(mut self, class: &Class) -> Result<Listing, Problem> {
+impl ListReader {
+    fn finish(mut self, class: &Class) -> Result<ListRequest, Problem> {
         let counted = self.filters.into_iter().reduce(Filter::and);
         self.query.filter.clone_from(&counted);
         if let Some(after) = self.after {
@@ -109,7 +109,7 @@ impl Reader {
         }
         let Self { mut query, count, mask, .. } = self;
         query.shown = mask.as_ref().map(Mask::properties);
-        Ok(Listing { query, counted, count, mask })
+        Ok(ListRequest { query, counted, count, mask })
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     use axum::http::Uri;
     use postroom_model::builtin;
 
-    fn read(query: &str) -> Result<Listing, u16> {
+    fn read(query: &str) -> Result<ListRequest, u16> {
         let messages = builtin::classes().unwrap().remove(3);
         let uri: Uri = format!("/x?{query}").parse().unwrap();
         let listing = parameters::all(&uri).and_then(|pairs| parse(&messages, &pairs));

@@ -6,7 +6,7 @@
 
 use crate::app::Asked;
 use crate::cursor;
-use crate::listing::Listing;
+use crate::listing::ListRequest;
 use crate::mask::Mask;
 use crate::view;
 use axum::body::Body;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 /// No cursor can be made for `last`.
 pub(crate) fn body(
     asked: &Asked,
-    listing: &Listing,
+    listing: &ListRequest,
     first: ListPart,
     last: Option<&Entity>,
 ) -> Result<Body, Invalid> {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// What a `Range` asks of a file of a given size.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum WantedRange {
     /// The whole file.
     Whole,
     /// These bytes; never empty.
@@ -21,15 +21,15 @@ pub(crate) enum Wanted {
 /// Reads a `Range` for a file of `size_bytes`. A malformed range, and a unit other than `bytes`, is
 /// ignored.
 #[must_use]
-pub(crate) fn parse(field: &str, size_bytes: u64) -> Wanted {
+pub(crate) fn parse(field: &str, size_bytes: u64) -> WantedRange {
     let Some((unit, set)) = field.split_once('=') else {
-        return Wanted::Whole;
+        return WantedRange::Whole;
     };
     let Some((first, last)) = set.trim().split_once('-') else {
-        return Wanted::Whole;
+        return WantedRange::Whole;
     };
     if !unit.trim().eq_ignore_ascii_case("bytes") {
-        return Wanted::Whole;
+        return WantedRange::Whole;
     }
     match (number(first), number(last)) {
         (Some(Some(first)), Some(None)) => bytes(first..size_bytes, size_bytes),
@@ -39,13 +39,13 @@ pub(crate) fn parse(field: &str, size_bytes: u64) -> Wanted {
         (Some(None), Some(Some(suffix))) => {
             bytes(size_bytes.saturating_sub(suffix)..size_bytes, size_bytes)
         }
-        _ => Wanted::Whole,
+        _ => WantedRange::Whole,
     }
 }
 
-fn bytes(range: Range<u64>, size_bytes: u64) -> Wanted {
+fn bytes(range: Range<u64>, size_bytes: u64) -> WantedRange {
     let range = range.start..range.end.min(size_bytes);
-    if range.is_empty() { Wanted::Unsatisfiable } else { Wanted::Bytes(range) }
+    if range.is_empty() { WantedRange::Unsatisfiable } else { WantedRange::Bytes(range) }
 }
 
 /// The number. `Some(None)`: the text is empty. `None`: it is not a number. A number of more than
@@ -67,30 +67,30 @@ mod tests {
     fn forms_of_ranges() {
         #[rustfmt::skip]
         let table = [
-            ("bytes=0-0",                     Wanted::Bytes(0..1)),
-            ("bytes=2-5",                     Wanted::Bytes(2..6)),
-            ("bytes=2-",                      Wanted::Bytes(2..10)),
-            ("bytes=-3",                      Wanted::Bytes(7..10)),
-            ("bytes=-99",                     Wanted::Bytes(0..10)),
-            ("bytes=8-99",                    Wanted::Bytes(8..10)),
-            ("BYTES = 1-2",                   Wanted::Bytes(1..3)),
-            ("bytes=0-99999999999999999999",  Wanted::Bytes(0..10)),
-            ("bytes=10-",                     Wanted::Unsatisfiable),
-            ("bytes=99999999999999999999-",   Wanted::Unsatisfiable),
-            ("bytes=-0",                      Wanted::Unsatisfiable),
-            ("bytes=5-2",                     Wanted::Whole),
-            ("bytes=1-2,4-5",                 Wanted::Whole),
-            ("bytes=-",                       Wanted::Whole),
-            ("bytes=a-b",                     Wanted::Whole),
-            ("bytes=+1-2",                    Wanted::Whole),
-            ("lines=1-2",                     Wanted::Whole),
-            ("bytes",                         Wanted::Whole),
-            ("",                              Wanted::Whole),
+            ("bytes=0-0",                     WantedRange::Bytes(0..1)),
+            ("bytes=2-5",                     WantedRange::Bytes(2..6)),
+            ("bytes=2-",                      WantedRange::Bytes(2..10)),
+            ("bytes=-3",                      WantedRange::Bytes(7..10)),
+            ("bytes=-99",                     WantedRange::Bytes(0..10)),
+            ("bytes=8-99",                    WantedRange::Bytes(8..10)),
+            ("BYTES = 1-2",                   WantedRange::Bytes(1..3)),
+            ("bytes=0-99999999999999999999",  WantedRange::Bytes(0..10)),
+            ("bytes=10-",                     WantedRange::Unsatisfiable),
+            ("bytes=99999999999999999999-",   WantedRange::Unsatisfiable),
+            ("bytes=-0",                      WantedRange::Unsatisfiable),
+            ("bytes=5-2",                     WantedRange::Whole),
+            ("bytes=1-2,4-5",                 WantedRange::Whole),
+            ("bytes=-",                       WantedRange::Whole),
+            ("bytes=a-b",                     WantedRange::Whole),
+            ("bytes=+1-2",                    WantedRange::Whole),
+            ("lines=1-2",                     WantedRange::Whole),
+            ("bytes",                         WantedRange::Whole),
+            ("",                              WantedRange::Whole),
         ];
         for (field, want) in table {
             assert_eq!(parse(field, 10), want, "{field}");
         }
-        assert_eq!(parse("bytes=0-", 0), Wanted::Unsatisfiable);
-        assert_eq!(parse("bytes=-5", 0), Wanted::Unsatisfiable);
+        assert_eq!(parse("bytes=0-", 0), WantedRange::Unsatisfiable);
+        assert_eq!(parse("bytes=-5", 0), WantedRange::Unsatisfiable);
     }
 }

@@ -9,6 +9,7 @@ use crate::design;
 use crate::entity;
 use crate::fetch;
 use crate::file;
+use crate::file::FilePlace;
 use crate::health;
 use crate::host;
 use crate::job;
@@ -29,6 +30,7 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::any;
 use axum::routing::get;
+use postroom_model::EntityId;
 
 /// The path of the entities.
 const MODEL: &str = "/rest/v1/model/";
@@ -81,12 +83,16 @@ async fn model(
         (Target::Entity(id), Verb::Fetch)    => fetch::fetch(asked, *id).await,
         (Target::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
         (Target::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
-        (Target::File(id, p, n), Verb::Get)   => file::show(asked, (*id, p, n.as_deref())).await,
-        (Target::File(id, p, n), Verb::Put) => file::put(asked, (*id, p, n.as_deref()), body).await,
-        (Target::File(id, p, n), Verb::Delete) => file::delete(asked, (*id, p, n.as_deref())).await,
+        (Target::File(id, p, n), Verb::Get)   => file::show(asked, at(*id, p, n)).await,
+        (Target::File(id, p, n), Verb::Put) => file::put(asked, at(*id, p, n), body).await,
+        (Target::File(id, p, n), Verb::Delete) => file::delete(asked, at(*id, p, n)).await,
         (_, _)                               => Err(Problem::method_not_allowed(&methods)),
     };
     answered
+}
+
+fn at<'a>(entity: EntityId, property: &'a str, name: &'a Option<String>) -> FilePlace<'a> {
+    FilePlace { entity, property, name: name.as_deref() }
 }
 
 async fn nothing(_: Caller) -> Problem {

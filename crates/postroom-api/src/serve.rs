@@ -140,7 +140,7 @@ impl One {
     fn answer(
         &self,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + use<> {
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send + use<> {
         self.answering.begin();
         self.connections.used(&self.connection);
         let mut request = request.map(Body::new);
@@ -148,23 +148,23 @@ impl One {
         request.extensions_mut().insert(Arc::clone(&self.connection));
         let answered = self.router.clone().call(request);
         let answering = self.answering.clone();
-        async move { Ok(answered.await?.map(|body| Answer { body, answering })) }
+        async move { Ok(answered.await?.map(|body| AnswerBody { body, answering })) }
     }
 }
 
 /// The body of an answer. It notes when the server has read all of it.
-struct Answer {
+struct AnswerBody {
     body: Body,
     answering: Answering,
 }
 
-impl Drop for Answer {
+impl Drop for AnswerBody {
     fn drop(&mut self) {
         self.answering.end();
     }
 }
 
-impl hyper::body::Body for Answer {
+impl hyper::body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -8,9 +8,9 @@ use crate::connect::Waits;
 use crate::connect::connect;
 use crate::connect::stall;
 use crate::error::Error;
-use crate::receive::asks::FetchedAlone;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::LateMessage;
+use crate::receive::plan::FetchedAlone;
 use crate::receive::receive_one;
 use crate::receive::turn::Turn;
 use crate::shared::Shared;
@@ -27,7 +27,7 @@ const FAR: Duration = Duration::from_secs(86_400);
 
 /// The result.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct LateResult {
     /// Its folder.
     pub folder: FolderId,
     /// Its UID.
@@ -42,11 +42,11 @@ pub(crate) struct Ended {
 #[derive(Debug, Default)]
 pub(crate) struct Alone {
     waiting: VecDeque<LateMessage>,
-    running: Option<Running>,
+    running: Option<RunningFetch>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningFetch {
     folder: FolderId,
     uid: u64,
     began: Instant,
@@ -54,7 +54,7 @@ struct Running {
     task: JoinHandle<FetchedAlone>,
 }
 
-impl Drop for Running {
+impl Drop for RunningFetch {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -88,20 +88,20 @@ impl Alone {
             let (shared, account) = (Arc::clone(shared), Arc::clone(account));
             let (began, stall) = (Instant::now(), stall(&account));
             let task = tokio::spawn(ask(shared, account, setup.clone(), late));
-            self.running = Some(Running { folder, uid, began, stall, task });
+            self.running = Some(RunningFetch { folder, uid, began, stall, task });
         }
     }
 
     /// Waits until the running one has ended. Without a running one, it waits forever. Dropping the
     /// future loses nothing.
-    pub(crate) async fn ended(&mut self) -> Ended {
+    pub(crate) async fn ended(&mut self) -> LateResult {
         let Some(running) = &mut self.running else {
             return std::future::pending().await;
         };
         // A task that panicked has not recorded the message.
         let asked = (&mut running.task).await.unwrap_or(FetchedAlone::Missed);
         let is_late = asked == FetchedAlone::Came && running.began.elapsed() >= running.stall;
-        let ended = Ended { folder: running.folder, uid: running.uid, asked, is_late };
+        let ended = LateResult { folder: running.folder, uid: running.uid, asked, is_late };
         self.running = None;
         ended
     }

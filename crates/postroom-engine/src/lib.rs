@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   supervisor ──► one receiver and one sender for each enabled account
-//!   receiver:  survey │ watch ──► fetch ──► decompose ──► commit ──► wishes      (receive/)
+//!   receiver:  survey │ watch ──► fetch ──► decompose ──► commit ──► actions      (receive/)
 //!   sender:    prepare ──► claim ──► transmit ──► settle                         (send/)
 //! ```
 //! Wake-ups carry no data. Each loop asks the store what to do, so start, crash and change are one

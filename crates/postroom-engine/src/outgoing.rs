@@ -200,8 +200,8 @@ pub fn waiting_rows(message: &Entity) -> Vec<Json> {
     found(message).recipients.iter().map(|recipient| recipient.row("waiting", None)).collect()
 }
 
-fn found(message: &Entity) -> Found {
-    let mut found = Found::default();
+fn found(message: &Entity) -> EnvelopeRecipients {
+    let mut found = EnvelopeRecipients::default();
     let listed = message.get("recipients").as_array().map(Vec::as_slice).unwrap_or_default();
     for (at, item) in listed.iter().enumerate() {
         let place = format!("recipients[{at}]");
@@ -231,13 +231,13 @@ fn found(message: &Entity) -> Found {
 }
 
 #[derive(Default)]
-struct Found {
+struct EnvelopeRecipients {
     recipients: Vec<Recipient>,
     known: HashSet<String>,
     problems: Vec<Invalid>,
 }
 
-impl Found {
+impl EnvelopeRecipients {
     fn add(&mut self, place: String, kind: &'static str, name: Option<String>, address: &str) {
         let address = address.trim();
         if let Some(problem) = address_problem(address) {

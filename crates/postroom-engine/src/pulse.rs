@@ -27,7 +27,7 @@ impl Pulse {
 
     /// Runs a task, and notes a panic.
     pub async fn watch<T>(&self, task: impl Future<Output = T>) -> T {
-        let ended = Ended(self);
+        let ended = PanicCounter(self);
         let done = task.await;
         std::mem::forget(ended);
         done
@@ -48,9 +48,9 @@ impl Pulse {
 }
 
 /// Counts a task when it is dropped by a panic, not when it is aborted.
-struct Ended<'a>(&'a Pulse);
+struct PanicCounter<'a>(&'a Pulse);
 
-impl Drop for Ended<'_> {
+impl Drop for PanicCounter<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.ended.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //! `docs/receive.md`.
 //!
 //! ```text
-//!   watch ──► fetch ──► decompose ──► commit ──► wishes
+//!   watch ──► fetch ──► decompose ──► commit ──► actions
 //!   what is   portions  fields and    one trans-  \Deleted, \Seen: only for what
 //!   new?      of bytes  parts (CPU)   action each is durable, and recorded with it
 //! ```
@@ -13,9 +13,9 @@
 
 pub(crate) mod mailbox;
 
-pub(crate) mod asks;
+pub(crate) mod plan;
 
-pub(crate) mod doubt;
+pub(crate) mod incomplete;
 
 pub(crate) mod single;
 
@@ -29,7 +29,7 @@ pub(crate) mod turn;
 
 pub(crate) mod decompose;
 
-pub(crate) mod wishes;
+pub(crate) mod actions;
 
 pub(crate) mod baseline;
 
@@ -55,7 +55,7 @@ pub(crate) mod commit;
 
 use crate::error::Error;
 use crate::shared::Shared;
-use asks::Asks;
+use actions::SelectedMailbox;
 use collector::Collector;
 use identity::differs;
 use intake::Intake;
@@ -63,6 +63,7 @@ use intake::Missed;
 use known::Known;
 use mailbox::MonitoredMailbox;
 use news::LateMessage;
+use plan::FetchPlan;
 use portion::Portion;
 use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
@@ -70,7 +71,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use turn::Turn;
-use wishes::At;
 
 /// Takes one message through the same path, on a connection that nothing else uses. Gives whether
 /// it is recorded. A message that the server does not return stays pending, with the reason.
@@ -117,11 +117,11 @@ async fn fetch_one(
         return Ok((0, vec![Missed::pending(uid, reason)]));
     }
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
-    let mut asks = Asks::default();
-    asks.fill([uid].into(), &[], &[]);
+    let mut plan = FetchPlan::default();
+    plan.fill([uid].into(), &[], &[]);
     let collector =
         Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
-    let fetched = fetch::fetch(Intake::new(collector, news), connection, &mut asks, turn);
+    let fetched = fetch::fetch(Intake::new(collector, news), connection, &mut plan, turn);
     let committed = commit::commit(shared, mailbox, news, &mut count, receiver);
     let (fetched, committed) = tokio::join!(fetched, committed);
     committed?;
@@ -166,7 +166,7 @@ pub async fn receive(
     let mut count = 0;
     let collector =
         Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
-    let fetched = fetch::fetch(Intake::new(collector, &news), connection, &mut known.asks, turn);
+    let fetched = fetch::fetch(Intake::new(collector, &news), connection, &mut known.plan, turn);
     let committed = commit::commit(shared, mailbox, &news, &mut count, receiver);
     // Both run to their end, so that messages that were fetched before the connection broke are
     // committed.
@@ -177,7 +177,7 @@ pub async fn receive(
     known.has_progressed |= count > 0 || !fetched.missed.is_empty() && !stalls;
     let folder = mailbox.folder;
     let late = |uid| LateMessage { folder: folder.id, uid, news: Arc::clone(&news) };
-    known.alone.extend(known.asks.take_alone().into_iter().map(late));
+    known.alone.extend(known.plan.take_alone().into_iter().map(late));
     let recorded = match committed {
         Ok(()) => commit::record_missed(shared, mailbox, &news, &fetched.missed).await,
         Err(error) => Err(error),
@@ -186,25 +186,25 @@ pub async fn receive(
         known.look_anew();
         return Err(error);
     }
-    known.wishes.are_open = true;
+    known.actions.are_open = true;
     fetched.result?;
-    let at = At { folder, life: news.life, listing: &news.listing };
-    let (wishes, unsteady) = (&mut known.wishes, &mut known.unsteady);
-    let fulfilled = wishes::fulfil(shared, connection, at, wishes, unsteady).await;
-    if let Ok(Some(over)) = fulfilled {
+    let at = SelectedMailbox { folder, life: news.life, listing: &news.listing };
+    let (actions, unsteady) = (&mut known.actions, &mut known.unsteady);
+    let carried_out = actions::carry_out(shared, connection, at, actions, unsteady).await;
+    if let Ok(Some(over)) = carried_out {
         known.over = Some(over);
         known.look_anew();
         return Ok(Left::More);
     }
     // Said once, when all that it tells of is known.
-    let is_more = !known.asks.is_empty();
+    let is_more = !known.plan.is_empty();
     if is_more {
         prove::tell_progress(shared, mailbox, &news, known).await?;
     } else {
         known.news = None;
         prove::prove(shared, mailbox, &news, known).await?;
     }
-    fulfilled?;
+    carried_out?;
     Ok(match known.rarely(&shared.clock) {
         _ if is_more => Left::More,
         Some(delay) => Left::Rarely(delay),

@@ -16,9 +16,9 @@ use crate::polls::Polls;
 use crate::polls::Trouble;
 use crate::polls::Visit;
 use crate::receive;
-use crate::receive::asks::FetchedAlone;
 use crate::receive::known::Known;
 use crate::receive::mailbox::MonitoredMailbox;
+use crate::receive::plan::FetchedAlone;
 use crate::receive::turn::Turn;
 use crate::refusals::Refusals;
 use crate::report::Reporter;
@@ -338,12 +338,12 @@ impl Receiver {
     }
 
     /// Notes the result of a message that was fetched on a connection of its own.
-    fn alone_ended(&mut self, ended: &alone::Ended) {
+    fn alone_ended(&mut self, ended: &alone::LateResult) {
         if let Some(known) = self.known.get_mut(&ended.folder) {
-            known.asks.back(ended.uid, ended.asked);
+            known.plan.back(ended.uid, ended.asked);
             known.look_closely();
             if ended.asked == FetchedAlone::Came {
-                known.wishes.are_open = true;
+                known.actions.are_open = true;
                 self.polls.visited(ended.folder, Visit::good(true));
             }
         }

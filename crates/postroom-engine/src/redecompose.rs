@@ -151,14 +151,14 @@ async fn record(
     next.counts.done += 1;
     loop {
         let again = match found {
-            Found::Same => return Ok(Some(next)),
-            Found::Failed(why) => {
+            Reparsed::Same => return Ok(Some(next)),
+            Reparsed::Failed(why) => {
                 tracing::warn!(message = %id, why, "not decomposed again");
                 next.counts.failed += 1;
                 next.reason = Some(format!("{id}: {why}"));
                 return Ok(Some(next));
             }
-            Found::Different(again) => again,
+            Reparsed::Different(again) => again,
         };
         let mut changed = next.clone();
         changed.counts.changed += 1;
@@ -169,7 +169,7 @@ async fn record(
         }
         found = match shared.store.entity_get(&job.domain, class, id).await? {
             Some(present) => look(shared, &job.domain, present, keep).await?,
-            None => Found::Same,
+            None => Reparsed::Same,
         };
     }
 }
@@ -197,11 +197,11 @@ async fn end(shared: &Shared, mut job: Job, reason: Option<&str>) -> Result<(), 
 struct Looked {
     id: EntityId,
     keep: Keep,
-    found: Found,
+    found: Reparsed,
 }
 
 /// The result for one message.
-enum Found {
+enum Reparsed {
     Same,
     Different(Box<Redecomposed>),
     Failed(String),
@@ -213,14 +213,14 @@ async fn look(
     domain: &Domain,
     message: Entity,
     keep: Keep,
-) -> Result<Found, Error> {
+) -> Result<Reparsed, Error> {
     let rows = shared.store.file_list_all(domain, message.id).await?;
     let original = match original(shared, &rows).await {
         Ok(Some(original)) => original,
         // The message was deleted meanwhile.
-        Ok(None) => return Ok(Found::Same),
+        Ok(None) => return Ok(Reparsed::Same),
         Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
-            return Ok(Found::Failed(error.to_string()));
+            return Ok(Reparsed::Failed(error.to_string()));
         }
         Err(error) => return Err(error),
     };
@@ -233,10 +233,10 @@ async fn look(
     let changes = changes(&message, &derived, shared.clock.now_ms());
     let same_files = shared.store.files_equal(&rows, &derived.files).await?;
     if changes.is_empty() && same_files {
-        return Ok(Found::Same);
+        return Ok(Reparsed::Same);
     }
     let files = (!same_files).then_some((rows, derived.files));
-    Ok(Found::Different(Box::new(Redecomposed { message, changes, files })))
+    Ok(Reparsed::Different(Box::new(Redecomposed { message, changes, files })))
 }
 
 /// The original of a message. `None`: it has none any more. A large original goes through the spool

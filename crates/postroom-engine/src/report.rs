@@ -51,12 +51,12 @@ pub(crate) struct Reporter {
     account: AccountId,
     /// Its address, for the log.
     address: std::sync::Mutex<String>,
-    said: Mutex<Said>,
+    said: Mutex<LastReports>,
 }
 
 /// The last reports.
 #[derive(Debug, Default)]
-struct Said {
+struct LastReports {
     /// That of the receiver. `None`: the account has none.
     receiving: Option<(State, String)>,
     /// The trouble of the sender. `None`: it has none.
@@ -74,7 +74,7 @@ impl Reporter {
             domain: account.domain.clone(),
             account: account.id,
             address: std::sync::Mutex::new(account.address.clone()),
-            said: Mutex::new(Said::default()),
+            said: Mutex::new(LastReports::default()),
         }
     }
 
@@ -102,7 +102,7 @@ impl Reporter {
     }
 
     /// A report that cannot be written is logged. The next report is written in any case.
-    async fn show(&self, said: &mut Said) {
+    async fn show(&self, said: &mut LastReports) {
         let (state, text) = said.together();
         if said.shown.as_ref() == Some(&(state, text.clone())) {
             return;
@@ -141,7 +141,7 @@ fn tell(account: &str, state: State, text: &str) {
     }
 }
 
-impl Said {
+impl LastReports {
     fn together(&self) -> (State, String) {
         match (&self.receiving, &self.sending) {
             (None, None) => (State::Ready, String::new()),
@@ -288,7 +288,7 @@ mod tests {
     fn the_worse_of_receiving_and_sending_is_shown() {
         let said = |receiving: Option<(State, &str)>, sending: Option<&str>| {
             let receiving = receiving.map(|(state, text)| (state, text.to_owned()));
-            Said { receiving, sending: sending.map(str::to_owned), shown: None }.together()
+            LastReports { receiving, sending: sending.map(str::to_owned), shown: None }.together()
         };
         #[rustfmt::skip]
         let table = [

@@ -19,7 +19,7 @@ pub(crate) mod transmit;
 
 pub(crate) mod refused;
 
-pub(crate) mod stranded;
+pub(crate) mod orphaned;
 
 pub(crate) mod connect;
 

@@ -83,7 +83,7 @@ struct Sender {
     kept: Kept,
     held: Held,
     pace: Pace,
-    /// Whether this sender has recovered what earlier senders left claimed or in doubt.
+    /// Whether this sender has recovered the deliveries that earlier senders left.
     is_recovered: bool,
     failures: u32,
     /// Why no connection is tried for a while.
@@ -122,8 +122,8 @@ impl Sender {
             self.is_recovered = true;
         }
         let mut has_more = prepare::prepare_page(&self.shared, account).await?;
-        for claimed in self.shared.store.delivery_in_doubt(account.id).await? {
-            transmit::settle_doubt(&self.shared, claimed, Some(account)).await?;
+        for claimed in self.shared.store.delivery_outcome_unknown(account.id).await? {
+            transmit::settle_unknown_outcome(&self.shared, claimed, Some(account)).await?;
         }
         if let Some(pause) = self.pause.as_ref().filter(|pause| Instant::now() < pause.until) {
             prepare::prepare_all(&self.shared, account).await?;

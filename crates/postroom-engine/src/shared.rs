@@ -57,7 +57,7 @@ const SURVEY_LONG_COUNT: usize = 1000;
 
 /// The right to open a connection. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Turn {
+pub struct ConnectionPermit {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -117,17 +117,17 @@ impl Shared {
 
     /// Waits for the right to record so many mailboxes, so that the memory that long lists take is
     /// that of one. Short lists do not wait.
-    pub async fn survey_turn(&self, count: usize) -> Turn {
+    pub async fn survey_turn(&self, count: usize) -> ConnectionPermit {
         if count <= SURVEY_LONG_COUNT {
-            return Turn { _permit: None };
+            return ConnectionPermit { _permit: None };
         }
         // The semaphore is never closed.
-        Turn { _permit: Arc::clone(&self.long_surveys).acquire_owned().await.ok() }
+        ConnectionPermit { _permit: Arc::clone(&self.long_surveys).acquire_owned().await.ok() }
     }
 
     /// Waits for the right to open a connection to a server. The caller holds it until the login is
     /// complete. It waits only for connections to the same host and port.
-    pub async fn turn(&self, endpoint: &Endpoint) -> Turn {
+    pub async fn turn(&self, endpoint: &Endpoint) -> ConnectionPermit {
         let server = (endpoint.host.to_ascii_lowercase(), endpoint.port);
         let semaphore = {
             let mut connects = self.connects.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,6 +139,6 @@ impl Shared {
             Arc::clone(connects.entry(server).or_insert_with(new))
         };
         // The semaphore is never closed.
-        Turn { _permit: semaphore.acquire_owned().await.ok() }
+        ConnectionPermit { _permit: semaphore.acquire_owned().await.ok() }
     }
 }

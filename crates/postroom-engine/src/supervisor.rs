@@ -12,7 +12,7 @@ use crate::redecompose;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::chain;
-use crate::send::stranded;
+use crate::send::orphaned;
 use crate::sender;
 use crate::settings::Dialing;
 use crate::settings::Settings;
@@ -113,7 +113,7 @@ async fn supervise(
 ) {
     let mut changes = shared.store.watch_configuration();
     let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
-    let mut stranded = tokio::spawn(stranded::run(Arc::clone(&shared), stop.clone()));
+    let mut orphaned = tokio::spawn(orphaned::run(Arc::clone(&shared), stop.clone()));
     let mut fleet =
         Fleet { shared, running: BTreeMap::new(), stopping: BTreeMap::new(), is_ending: false };
     loop {
@@ -121,9 +121,9 @@ async fn supervise(
             wait_for(Some(jobs)).await;
             jobs = tokio::spawn(redecompose::run(Arc::clone(&fleet.shared), stop.clone()));
         }
-        if stranded.is_finished() && !stop.is_cancelled() {
-            wait_for(Some(stranded)).await;
-            stranded = tokio::spawn(stranded::run(Arc::clone(&fleet.shared), stop.clone()));
+        if orphaned.is_finished() && !stop.is_cancelled() {
+            wait_for(Some(orphaned)).await;
+            orphaned = tokio::spawn(orphaned::run(Arc::clone(&fleet.shared), stop.clone()));
         }
         changes.borrow_and_update();
         match fleet.shared.store.account_list_enabled_folders().await {
@@ -150,14 +150,14 @@ async fn supervise(
         }
     }
     fleet.stop_all().await;
-    wait_for(Some(stranded)).await;
+    wait_for(Some(orphaned)).await;
     wait_for(Some(jobs)).await;
 }
 
 /// The running accounts.
 struct Fleet {
     shared: Arc<Shared>,
-    running: BTreeMap<AccountId, Running>,
+    running: BTreeMap<AccountId, AccountTasks>,
     /// Accounts whose sender still finishes a message. Only a new sender of the same account waits
     /// for it.
     stopping: BTreeMap<AccountId, JoinHandle<()>>,
@@ -201,7 +201,7 @@ impl Fleet {
             ensure_send_box(&self.shared, account).await;
         }
         let (setup, _) = watch::channel(Arc::clone(account));
-        let mut running = Running {
+        let mut running = AccountTasks {
             reporter: Arc::new(Reporter::new(&self.shared.store, account)),
             setup,
             stop: CancellationToken::new(),
@@ -214,7 +214,7 @@ impl Fleet {
     }
 
     /// Takes a new configuration. An account that lost or got a server is started again.
-    async fn keep(&mut self, mut old: Running, account: &Arc<Account>) {
+    async fn keep(&mut self, mut old: AccountTasks, account: &Arc<Account>) {
         let former = Arc::clone(&old.setup.borrow());
         let servers = |account: &Account| (account.imap.is_some(), account.smtp.is_some());
         if servers(&former) != servers(account) {
@@ -235,13 +235,13 @@ impl Fleet {
     }
 
     /// Stops an account in the background, so that no other account waits for its server.
-    fn stop(&mut self, account: AccountId, running: Running) {
+    fn stop(&mut self, account: AccountId, running: AccountTasks) {
         let former = self.stopping.remove(&account);
         let (shared, is_ending) = (Arc::clone(&self.shared), self.is_ending);
         let stopping = tokio::spawn(async move {
             running.stop(shared.settings.stop_within).await;
             wait_for(former).await;
-            if !is_ending && let Err(error) = stranded::take_up(&shared, account).await {
+            if !is_ending && let Err(error) = orphaned::take_up(&shared, account).await {
                 let error = chain(&error);
                 tracing::error!(%account, error, "the queue of a stopped account was not checked");
             }
@@ -289,7 +289,7 @@ async fn wait_for(task: Option<JoinHandle<()>>) {
 }
 
 /// The tasks of one account.
-struct Running {
+struct AccountTasks {
     reporter: Arc<Reporter>,
     setup: watch::Sender<Arc<Account>>,
     stop: CancellationToken,
@@ -297,7 +297,7 @@ struct Running {
     sender: Option<JoinHandle<()>>,
 }
 
-impl Running {
+impl AccountTasks {
     /// Starts the tasks that the account needs and that do not run: at first all, later those that
     /// panicked. A sender begins after the `former` sender of the account has ended.
     fn start_tasks(

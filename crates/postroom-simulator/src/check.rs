@@ -179,9 +179,9 @@ fn copies(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
     for (subject, outgoing) in &world.truth.outgoing {
         let entity = stored.outgoing.get(subject.as_str());
         let server = world.server_of(outgoing.user)?;
-        let doubts = server.doubts() - outgoing.doubts_before;
+        let unknown_outcomes = server.unknown_outcomes() - outgoing.unknown_outcomes_before;
         let resends = world.user(outgoing.user)?.resends || outgoing.withdrawn != Deleted::No;
-        let most = if resends { 1 + doubts } else { 1 };
+        let most = if resends { 1 + unknown_outcomes } else { 1 };
         let copies =
             |to: &String| taken.get(&(subject.clone(), to.clone())).copied().unwrap_or_default();
         for to in &outgoing.recipients {
@@ -203,7 +203,7 @@ fn copies(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
                 ensure!(outgoing.recipients.iter().all(sent), "{subject} is `sent` and was not");
             }
             (Some("error"), Some("uncertain")) => {
-                ensure!(doubts > 0, "{subject} is uncertain, and nothing was");
+                ensure!(unknown_outcomes > 0, "{subject} is uncertain, and nothing was");
             }
             (Some("error"), Some("refused")) => {
                 ensure!(refusals > 0, "{subject} is refused, and nobody refused it");

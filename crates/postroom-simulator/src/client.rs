@@ -214,7 +214,7 @@ pub async fn submit(world: &mut World, store: &Store, user: usize) -> Result<()>
         recipients: recipients.clone(),
         at: world.time.passed(),
         is_acknowledged: false,
-        doubts_before: server.doubts(),
+        unknown_outcomes_before: server.unknown_outcomes(),
         refusals_before: server.refusals(),
         deleted: Deleted::No,
         withdrawn: Deleted::No,

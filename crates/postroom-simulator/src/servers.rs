@@ -86,14 +86,14 @@ struct Dials {
 #[derive(Debug, Default)]
 struct Faults {
     active: Vec<ActiveFault>,
-    doubts: u64,
+    unknown_outcomes: u64,
     refusals: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct ActiveFault {
     rule: RuleId,
-    leaves_doubt: bool,
+    leaves_outcome_unknown: bool,
     refuses: bool,
 }
 
@@ -161,13 +161,13 @@ impl MailServer {
 
     /// Cuts off all connections.
     pub fn cut(&self) {
-        lock(&self.faults).doubts += 1;
+        lock(&self.faults).unknown_outcomes += 1;
         self.sandbox.hang_up();
     }
 
     /// The process of the clients has died.
     pub fn client_died(&self) {
-        lock(&self.faults).doubts += 1;
+        lock(&self.faults).unknown_outcomes += 1;
     }
 
     /// A process begins.
@@ -195,7 +195,7 @@ impl MailServer {
 
     /// Makes something go wrong. `refuses`: a message may be refused for good by it.
     pub fn script(&self, rule: Rule, refuses: bool) {
-        let leaves_doubt = !matches!(
+        let leaves_outcome_unknown = !matches!(
             rule.on,
             Point::ImapConnect
                 | Point::ImapGreeting
@@ -204,7 +204,7 @@ impl MailServer {
                 | Point::ImapMessage(_)
         );
         let rule = self.sandbox.script(rule);
-        lock(&self.faults).active.push(ActiveFault { rule, leaves_doubt, refuses });
+        lock(&self.faults).active.push(ActiveFault { rule, leaves_outcome_unknown, refuses });
     }
 
     /// Takes one of the rules out of force: that at `place`, of [`Self::faults_count`].
@@ -213,7 +213,7 @@ impl MailServer {
         if place < faults.active.len() {
             let fault = faults.active.swap_remove(place);
             let acted = u64::from(self.sandbox.acted_count(fault.rule));
-            faults.doubts += if fault.leaves_doubt { acted } else { 0 };
+            faults.unknown_outcomes += if fault.leaves_outcome_unknown { acted } else { 0 };
             faults.refusals += if fault.refuses { acted } else { 0 };
             self.sandbox.unscript(fault.rule);
         }
@@ -235,11 +235,11 @@ impl MailServer {
 
     /// How often the outcome of a message may have become unknown so far.
     #[must_use]
-    pub fn doubts(&self) -> u64 {
+    pub fn unknown_outcomes(&self) -> u64 {
         let faults = lock(&self.faults);
         let acted = |fault: &ActiveFault| u64::from(self.sandbox.acted_count(fault.rule));
-        let active = faults.active.iter().filter(|fault| fault.leaves_doubt);
-        faults.doubts + active.map(acted).sum::<u64>()
+        let active = faults.active.iter().filter(|fault| fault.leaves_outcome_unknown);
+        faults.unknown_outcomes + active.map(acted).sum::<u64>()
     }
 
     /// How often a message may have been refused for good so far.

@@ -127,7 +127,7 @@ impl ProcessRun {
         if self.number == 1 {
             client::set_up(world, &process).await?;
         } else {
-            settle_doubts(world, &process).await?;
+            settle_unknown_outcomes(world, &process).await?;
         }
         check::always(world, &process).await?;
         feed.check(&process).await?;
@@ -172,7 +172,7 @@ impl ProcessRun {
 }
 
 /// What a client asked for when the process died may have been done or not.
-async fn settle_doubts(world: &mut World, process: &EngineProcess) -> Result<()> {
+async fn settle_unknown_outcomes(world: &mut World, process: &EngineProcess) -> Result<()> {
     let entities = client::list(&process.store, builtin::MESSAGES).await?;
     let is_there = |id: EntityId| entities.iter().any(|entity| entity.id == id);
     for (subject, arrival) in &mut world.truth.arrivals {

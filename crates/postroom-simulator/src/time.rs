@@ -12,10 +12,10 @@ const BEGIN_MS: i64 = 1_748_736_000_000;
 
 /// The time of a simulation, and the chance that its engine has.
 #[derive(Debug)]
-pub struct SimulatedTime(Mutex<Inner>);
+pub struct SimulatedTime(Mutex<ClockState>);
 
 #[derive(Debug)]
-struct Inner {
+struct ClockState {
     /// How much time had passed when the present process began.
     before: Duration,
     /// When the present process began, by the clock of its runtime.
@@ -30,7 +30,7 @@ impl SimulatedTime {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let chance = fastrand::Rng::with_seed(seed);
-        Self(Mutex::new(Inner { before: Duration::ZERO, began: None, off_ms: 0, chance }))
+        Self(Mutex::new(ClockState { before: Duration::ZERO, began: None, off_ms: 0, chance }))
     }
 
     /// A process begins; called on its runtime.
@@ -62,12 +62,12 @@ impl SimulatedTime {
         self.inner().off_ms += ms;
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, ClockState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn passed(inner: &Inner) -> Duration {
+fn passed(inner: &ClockState) -> Duration {
     inner.before + inner.began.map_or(Duration::ZERO, |began| began.elapsed())
 }
 

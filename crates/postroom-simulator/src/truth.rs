@@ -61,7 +61,7 @@ pub struct SubmittedMail {
     /// Whether the client was told that it is kept.
     pub is_acknowledged: bool,
     /// How often an outcome had become unknown at its server before.
-    pub doubts_before: u64,
+    pub unknown_outcomes_before: u64,
     /// How often a message had been refused for good at its server before.
     pub refusals_before: u64,
     /// Whether a client has deleted its entity.

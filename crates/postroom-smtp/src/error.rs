@@ -58,7 +58,7 @@ pub enum Error {
     },
     /// There was no answer to the final dot: the server may have the message (RFC 1047).
     #[error("no clear answer came to the end of the message: {reason}")]
-    InDoubt {
+    OutcomeUnknown {
         /// How it ended.
         reason: String,
     },
@@ -74,7 +74,7 @@ pub enum SmtpVerdict {
     /// The login must be corrected first. The message is not at fault.
     Credentials,
     /// The server may have it.
-    InDoubt,
+    OutcomeUnknown,
 }
 
 impl Error {
@@ -94,7 +94,7 @@ impl Error {
             | Self::Lost { .. }
             | Self::Timeout { .. }
             | Self::Abandoned { .. } => SmtpVerdict::Postpone,
-            Self::InDoubt { .. } => SmtpVerdict::InDoubt,
+            Self::OutcomeUnknown { .. } => SmtpVerdict::OutcomeUnknown,
         }
     }
 
@@ -122,7 +122,7 @@ impl Error {
             Self::Credentials { .. }
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
-            | Self::InDoubt { .. } => false,
+            | Self::OutcomeUnknown { .. } => false,
         }
     }
 
@@ -137,7 +137,7 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
-            | Self::InDoubt { .. } => None,
+            | Self::OutcomeUnknown { .. } => None,
         }
     }
 
@@ -160,7 +160,7 @@ impl Error {
             | Self::Lost { .. }
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
-            | Self::InDoubt { .. } => false,
+            | Self::OutcomeUnknown { .. } => false,
         }
     }
 
@@ -179,7 +179,7 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Unsupported { .. }
             | Self::Abandoned { .. }
-            | Self::InDoubt { .. } => false,
+            | Self::OutcomeUnknown { .. } => false,
         }
     }
 }

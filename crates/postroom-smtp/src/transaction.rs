@@ -276,18 +276,18 @@ impl SmtpConnection {
             let reason = "it answered the message before its end".to_owned();
             return self.early_refusal(Error::Protocol { reason }).await;
         }
-        let doubt = |error: Error| Error::InDoubt { reason: reason(&error) };
+        let unknown = |error: Error| Error::OutcomeUnknown { reason: reason(&error) };
         let ended = self.wire.write(b".\r\n", "end of data", self.deadlines.block).await;
         if let Err(error) = ended {
-            return self.early_refusal(doubt(error)).await;
+            return self.early_refusal(unknown(error)).await;
         }
-        let reply = self.wire.reply("end of data", self.deadlines.dot).await.map_err(doubt)?;
+        let reply = self.wire.reply("end of data", self.deadlines.dot).await.map_err(unknown)?;
         match reply.code {
             200..=299 | 400..=599 => {
                 self.idle = reply.code != 421 && !self.wire.is_out_of_step();
                 Ok(reply)
             }
-            _ => Err(Error::InDoubt { reason: format!("the server answered {reply}") }),
+            _ => Err(Error::OutcomeUnknown { reason: format!("the server answered {reply}") }),
         }
     }
 

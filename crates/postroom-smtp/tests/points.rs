@@ -239,10 +239,10 @@ async fn what_becomes_of_a_message_at_each_point() {
         ("dot",      Say("5.7.1 x\r\n"),  "250,250 Some(500)"),
         ("dot",      Say("4.7.1 x\r\n"),  "250,250 Some(400)"),
         ("dot",      Say("blocked\r\n550 x\r\n"), "250,250 Some(550)"),
-        ("dot",      Say("354 x\r\n"),    "InDoubt"),
-        ("dot",      Say("what\r\n"),     "InDoubt"),
-        ("dot",      Drop,                "InDoubt"),
-        ("dot",      Stall,               "InDoubt"),
+        ("dot",      Say("354 x\r\n"),    "OutcomeUnknown"),
+        ("dot",      Say("what\r\n"),     "OutcomeUnknown"),
+        ("dot",      Drop,                "OutcomeUnknown"),
+        ("dot",      Stall,               "OutcomeUnknown"),
     ];
     for (point, act, want) in table {
         let server = Server::start(point, act).await;

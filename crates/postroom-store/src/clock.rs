@@ -25,10 +25,10 @@ pub trait TimeAndChance: Send + Sync + fmt::Debug {
 
 /// The time of day, new ids and chance. Clones share what they read.
 #[derive(Debug, Clone)]
-pub struct Clock(Kind);
+pub struct Clock(ClockKind);
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum ClockKind {
     System,
     HandedIn { source: Arc<dyn TimeAndChance>, last: Arc<Mutex<Last>> },
 }
@@ -47,28 +47,28 @@ impl Clock {
     /// The clock and the chance of the machine.
     #[must_use]
     pub fn system() -> Self {
-        Self(Kind::System)
+        Self(ClockKind::System)
     }
 
     /// A clock that reads `source`.
     #[must_use]
     pub fn of(source: Arc<dyn TimeAndChance>) -> Self {
-        Self(Kind::HandedIn { source, last: Arc::default() })
+        Self(ClockKind::HandedIn { source, last: Arc::default() })
     }
 
     /// Now, in milliseconds since 1970. The clock of a machine that stands before 1970 gives 0.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
-            Kind::System => system_ms(),
-            Kind::HandedIn { source, .. } => source.now_ms(),
+            ClockKind::System => system_ms(),
+            ClockKind::HandedIn { source, .. } => source.now_ms(),
         }
     }
 
     /// A new id: a UUID of version 7, which grows with time (RFC 9562 §5.7).
     #[must_use]
     pub fn new_id(&self) -> EntityId {
-        let Kind::HandedIn { source, last } = &self.0 else {
+        let ClockKind::HandedIn { source, last } = &self.0 else {
             return EntityId::new(Uuid::now_v7());
         };
         let now_ms = u64::try_from(source.now_ms()).unwrap_or(0);
@@ -106,8 +106,8 @@ impl Clock {
 
     fn random(&self) -> u64 {
         match &self.0 {
-            Kind::System => fastrand::u64(..),
-            Kind::HandedIn { source, .. } => source.random(),
+            ClockKind::System => fastrand::u64(..),
+            ClockKind::HandedIn { source, .. } => source.random(),
         }
     }
 }

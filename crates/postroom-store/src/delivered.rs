@@ -20,7 +20,7 @@ pub struct Earlier {
     /// The server's reply, or why the outcome is unknown.
     pub reply: Option<String>,
     /// Whether the outcome is unknown. Otherwise the server has the message.
-    pub in_doubt: bool,
+    pub outcome_unknown: bool,
 }
 
 /// The recipients that have a message, or may have it.
@@ -39,13 +39,13 @@ impl Delivered {
     /// Whether an address has the message.
     #[must_use]
     pub fn has(&self, address: &str) -> bool {
-        self.get(address).is_some_and(|earlier| !earlier.in_doubt)
+        self.get(address).is_some_and(|earlier| !earlier.outcome_unknown)
     }
 
     /// Whether an address may have the message, and nobody knows.
     #[must_use]
     pub fn may_have(&self, address: &str) -> bool {
-        self.get(address).is_some_and(|earlier| earlier.in_doubt)
+        self.get(address).is_some_and(|earlier| earlier.outcome_unknown)
     }
 }
 
@@ -60,9 +60,9 @@ impl Store {
             "SELECT \"address\", \"reply\", \"doubt\" FROM \"delivered\" WHERE \"message\" = $1";
         let rows = self.read(Statement::new(sql).bind(message)).await?;
         let earlier = |row: &Row| {
-            let in_doubt = row.whole(2) != Some(0);
+            let outcome_unknown = row.whole(2) != Some(0);
             let reply = row.text(1).map(str::to_owned);
-            Some((address::mailbox(row.text(0)?), Earlier { reply, in_doubt }))
+            Some((address::mailbox(row.text(0)?), Earlier { reply, outcome_unknown }))
         };
         Ok(Delivered { by_mailbox: rows.iter().filter_map(earlier).collect() })
     }
@@ -93,7 +93,7 @@ impl Store {
         let known = self.delivery_delivered(message).await?;
         let insert = |recipient: &Json| {
             let address = address_of(recipient)?;
-            let in_doubt = match recipient["state"].as_str() {
+            let outcome_unknown = match recipient["state"].as_str() {
                 Some("sent") if !known.has(address) => false,
                 Some("uncertain") if known.get(address).is_none() => true,
                 _ => return None,
@@ -102,7 +102,7 @@ impl Store {
                 VALUES ($1, $2, $3, $4) ON CONFLICT (\"message\", \"address\") DO UPDATE
                 SET \"reply\" = excluded.\"reply\", \"doubt\" = excluded.\"doubt\"";
             let row = Statement::new(sql).bind(message).bind(address::mailbox(address));
-            Some(row.bind(recipient["reply"].as_str()).bind(in_doubt))
+            Some(row.bind(recipient["reply"].as_str()).bind(outcome_unknown))
         };
         Ok(recipients.iter().filter_map(insert).collect())
     }
@@ -119,7 +119,7 @@ pub fn mark(recipient: &mut Json, delivered: &Delivered) {
     let Some(row) = recipient.as_object_mut() else {
         return;
     };
-    if let Some(Earlier { reply, in_doubt: false }) = earlier {
+    if let Some(Earlier { reply, outcome_unknown: false }) = earlier {
         row.insert("state".to_owned(), json!("sent"));
         row.insert("reply".to_owned(), json!(reply));
     }

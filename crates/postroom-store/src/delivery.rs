@@ -141,7 +141,10 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_in_doubt(&self, account: AccountId) -> Result<Vec<Claimed>, Error> {
+    pub async fn delivery_outcome_unknown(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<Claimed>, Error> {
         let condition = "d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'";
         self.deliveries(condition, vec![account.into()], "").await
     }
@@ -251,13 +254,13 @@ impl Store {
             return Ok(settlement.clone());
         };
         let delivered = self.delivery_delivered(message).await?;
-        let mut doubtful = 0;
+        let mut unknown = 0;
         for recipient in recipients {
             let may_have =
                 delivered::address_of(recipient).is_some_and(|at| delivered.may_have(at));
             let state = recipient["state"].as_str().unwrap_or("waiting").to_owned();
             if (may_have && state != "sent") || state == "uncertain" {
-                doubtful += 1;
+                unknown += 1;
                 put(recipient, "uncertain", reason);
             } else if matches!(state.as_str(), "waiting" | "deferred") {
                 let ends = if code == "refused" { "refused" } else { "failed" };
@@ -265,7 +268,7 @@ impl Store {
                 put(recipient, ends, if code == "uncertain" { not_tried } else { reason });
             }
         }
-        if doubtful == 0 || code == "uncertain" {
+        if unknown == 0 || code == "uncertain" {
             return Ok(settlement.clone());
         }
         let reason = format!(

@@ -138,7 +138,7 @@ impl Miss {
             hash: self.hash.unwrap_or_default(),
             witness: Witness { size_bytes: self.size_bytes, ..Witness::default() },
             reason: Some(self.code.clone()),
-            wish: None,
+            action: None,
         }
     }
 }

@@ -19,14 +19,14 @@ const UIDS_MAX: usize = 500;
 
 /// The server-side action for a recorded message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum ServerAction {
     /// Mark it `\Seen`.
     Seen,
     /// Delete it.
     Delete,
 }
 
-impl Wish {
+impl ServerAction {
     pub(crate) fn number(self) -> i64 {
         match self {
             Self::Seen => 1,
@@ -35,7 +35,7 @@ impl Wish {
     }
 
     fn from_number(number: i64) -> Option<Self> {
-        [Self::Seen, Self::Delete].into_iter().find(|wish| wish.number() == number)
+        [Self::Seen, Self::Delete].into_iter().find(|action| action.number() == number)
     }
 }
 
@@ -261,22 +261,22 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn wish_list(
+    pub async fn action_list(
         &self,
         life: Life,
         after: u64,
         limit: u32,
-    ) -> Result<Vec<(u64, Wish)>, Error> {
+    ) -> Result<Vec<(u64, ServerAction)>, Error> {
         let sql = "SELECT \"uid\", \"wish\" FROM \"receipt\" WHERE \"folder\" = $1
             AND \"generation\" = $2 AND \"wish\" > 0 AND \"uid\" > $3
             ORDER BY \"uid\" LIMIT $4";
         let statement = Statement::new(sql).bind(life.folder).bind(life.generation);
-        let wish = |row: Row| {
+        let action = |row: Row| {
             let uid = u64::try_from(row.whole(0)?).ok()?;
-            Some((uid, Wish::from_number(row.whole(1)?)?))
+            Some((uid, ServerAction::from_number(row.whole(1)?)?))
         };
         let rows = self.read(statement.bind(after).bind(limit)).await?;
-        Ok(rows.into_iter().filter_map(wish).collect())
+        Ok(rows.into_iter().filter_map(action).collect())
     }
 
     /// Removes actions from the list, because they are done or dropped.
@@ -284,7 +284,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn wish_done(&self, life: Life, uids: &[u64]) -> Result<(), Error> {
+    pub async fn action_done(&self, life: Life, uids: &[u64]) -> Result<(), Error> {
         self.each(life, uids, "\"wish\" = NULL").await
     }
 
@@ -293,7 +293,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn wish_gone(&self, life: Life, uids: &[u64]) -> Result<(), Error> {
+    pub async fn action_gone(&self, life: Life, uids: &[u64]) -> Result<(), Error> {
         self.each(life, uids, "\"wish\" = NULL, \"gone\" = 1").await
     }
 

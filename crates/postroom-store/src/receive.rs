@@ -10,7 +10,7 @@ use crate::file::FileOwner;
 use crate::file::NewFile;
 use crate::integrity::folder_must_be;
 use crate::origin::Life;
-use crate::receipt::Wish;
+use crate::receipt::ServerAction;
 use crate::receipt::Witness;
 use crate::record::EntityRow;
 use crate::store::Store;
@@ -30,7 +30,7 @@ pub(crate) struct FormerReceipt {
     pub uid: i64,
     pub message: MessageEntityId,
     /// Whether a server-side action was recorded with it, and not dropped since.
-    pub had_wish: bool,
+    pub had_action: bool,
 }
 
 /// Receipts of former lives by hash.
@@ -52,7 +52,7 @@ pub struct ReceivedMessage {
     /// What the server said of it.
     pub witness: Witness,
     /// The server-side action afterwards.
-    pub wish: Option<Wish>,
+    pub action: Option<ServerAction>,
 }
 
 /// Messages of one mailbox that are recorded together.
@@ -117,8 +117,8 @@ impl Store {
             let new = MessageEntityId::of(message.row.id);
             let id = known.map(|known| known.message).or(by_header).unwrap_or(new);
             // What was stored before an action was demanded stays as it is at the server.
-            let wish = message.wish.filter(|_| known.is_none_or(|known| known.had_wish));
-            statements.push(receipt(at, id, Receipt { wish, ..Receipt::of(&message) }));
+            let action = message.action.filter(|_| known.is_none_or(|known| known.had_action));
+            statements.push(receipt(at, id, Receipt { action, ..Receipt::of(&message) }));
             if let Some(FormerReceipt { generation, uid, .. }) = known {
                 statements.push(relinked(Life { generation, ..at }, uid));
                 // It is here as another message.
@@ -204,8 +204,8 @@ impl Store {
             if let (Some(hash), Some(generation), Some(uid), Some(id)) =
                 (hash, row.whole(1), row.whole(2), row.id(3))
             {
-                let (message, had_wish) = (MessageEntityId::of(id), row.whole(4) == Some(1));
-                let former = FormerReceipt { generation, uid, message, had_wish };
+                let (message, had_action) = (MessageEntityId::of(id), row.whole(4) == Some(1));
+                let former = FormerReceipt { generation, uid, message, had_action };
                 found.entry(hash).or_default().push(former);
             }
         }
@@ -224,15 +224,15 @@ pub(crate) struct Receipt {
     pub uid: u64,
     pub hash: [u8; 16],
     pub witness: Witness,
-    pub wish: Option<Wish>,
+    pub action: Option<ServerAction>,
     /// Why the message is there by its header alone.
     pub reason: Option<String>,
 }
 
 impl Receipt {
     fn of(message: &ReceivedMessage) -> Self {
-        let ReceivedMessage { uid, hash, witness, wish, .. } = *message;
-        Self { uid, hash, witness, wish, reason: None }
+        let ReceivedMessage { uid, hash, witness, action, .. } = *message;
+        Self { uid, hash, witness, action, reason: None }
     }
 }
 
@@ -250,14 +250,14 @@ pub(crate) fn receipt(life: Life, message: MessageEntityId, says: Receipt) -> St
            \"message_id\" = excluded.\"message_id\", \"reason\" = excluded.\"reason\",
            \"uid_validity\" = excluded.\"uid_validity\", \"next_attempt\" = NULL
          WHERE \"receipt\".\"message\" IS NULL OR \"receipt\".\"reason\" IS NOT NULL";
-    let Receipt { uid, hash, witness, wish, reason } = says;
+    let Receipt { uid, hash, witness, action, reason } = says;
     Statement::new(sql)
         .bind(life.folder)
         .bind(life.generation)
         .bind(uid)
         .bind(message)
         .bind(hash.to_vec())
-        .bind(wish.map(Wish::number))
+        .bind(action.map(ServerAction::number))
         .bind(witness.size_bytes)
         .bind(witness.internal_date_ms)
         .bind(witness.message_id)

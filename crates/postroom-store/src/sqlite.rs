@@ -40,13 +40,13 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::sqlite::lanes::Lanes;
+use crate::sqlite::lanes::ReadLanes;
 use crate::sqlite::reserve::Reserve;
 use crate::sqlite::texts::IsOver;
 use crate::sqlite::wal::Checkpoint;
 use crate::sqlite::wal::Wal;
 use crate::sqlite::writing::Ask;
-use crate::sqlite::writing::Reply;
+use crate::sqlite::writing::ReplySender;
 use crate::sqlite::writing::Write;
 use crate::sqlite::writing::WriteChannel;
 use rusqlite::Connection;
@@ -77,7 +77,7 @@ type Ran = (Write, Result<Vec<Outcome>, Error>);
 /// A SQLite database. Its threads end when the last reference is gone.
 #[derive(Debug)]
 pub struct Sqlite {
-    lanes: Lanes,
+    lanes: ReadLanes,
     writes: WriteChannel,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -99,7 +99,7 @@ impl Sqlite {
     fn try_open(file: &Path, readers: usize) -> Result<Self, Error> {
         let writer = open_writer(file)?;
         // This comes before the thread starts, because nothing else may take space when it fails.
-        let lanes = Lanes::open(file, readers)?;
+        let lanes = ReadLanes::open(file, readers)?;
         let (writes, asked) = mpsc::channel();
         let thread = thread::Builder::new().name("postroom-write".to_owned());
         let thread = thread.spawn(move || writer.run(&asked));
@@ -330,7 +330,7 @@ fn settle(connection: &Connection, committed: Result<(), Error>, done: Vec<Ran>)
     unwritten
 }
 
-fn refuse_all<T>(replies: impl Iterator<Item = Reply<T>>, error: &Error) {
+fn refuse_all<T>(replies: impl Iterator<Item = ReplySender<T>>, error: &Error) {
     for reply in replies {
         let _ = reply.send(Err(statement::again(error)));
     }

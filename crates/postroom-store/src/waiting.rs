@@ -24,7 +24,7 @@ const AT_ONCE: u32 = 100;
 
 /// A message in state `sending` whose account has no sender, or had none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stranded {
+pub struct Orphaned {
     /// The tenant.
     pub domain: Domain,
     /// The message.
@@ -80,8 +80,8 @@ impl Store {
     }
 
     /// Recovers the deliveries of an earlier sender of an account (`None`: of all accounts).
-    /// Claimed deliveries become due again. Deliveries after their final dot become in doubt. No
-    /// other sender of the account may be running.
+    /// Claimed deliveries become due again. Deliveries after their final dot get an unknown
+    /// outcome. No other sender of the account may be running.
     ///
     /// # Errors
     ///
@@ -96,12 +96,12 @@ impl Store {
         self.write_at_need(batch).await.map(drop)
     }
 
-    /// The accounts, there or gone, with deliveries in doubt.
+    /// The accounts, there or gone, with deliveries of unknown outcome.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_doubtful(&self) -> Result<Vec<AccountId>, Error> {
+    pub async fn delivery_outcome_unknown_accounts(&self) -> Result<Vec<AccountId>, Error> {
         let sql = "SELECT DISTINCT \"account\" FROM \"delivery\" WHERE \"phase\" = 'in-doubt'";
         Ok(self
             .read(Statement::new(sql))
@@ -196,7 +196,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn delivery_stranded(&self) -> Result<Vec<Stranded>, Error> {
+    pub async fn delivery_orphaned(&self) -> Result<Vec<Orphaned>, Error> {
         let sending = self.inner.database.dialect().by_index(SENDING);
         let sql = format!(
             "SELECT * FROM (
@@ -214,7 +214,7 @@ impl Store {
             WHERE \"gone\" OR \"mute\" OR \"enabled\" = \"told\" LIMIT $3"
         );
         let sql = Statement::new(sql).bind(false).bind(DISABLED).bind(AT_ONCE);
-        let stranded = |row: &Row| {
+        let orphaned = |row: &Row| {
             let (domain, message) = place(row)?;
             let is = |column| row.whole(column) == Some(1);
             let why = match (is(2), is(3), is(4)) {
@@ -224,9 +224,9 @@ impl Store {
                 (false, false, true) => Why::Enabled,
             };
             let own = |column| row.text(column).map(str::to_owned);
-            Ok(Stranded { domain, message, message_id: own(6), address: own(7), why })
+            Ok(Orphaned { domain, message, message_id: own(6), address: own(7), why })
         };
-        self.read(sql).await?.iter().map(stranded).collect()
+        self.read(sql).await?.iter().map(orphaned).collect()
     }
 
     /// Says in a message that it waits for its account to be enabled, or no longer.

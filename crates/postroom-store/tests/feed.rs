@@ -275,7 +275,7 @@ impl History {
             original: Some(Content::prepare(bytes.as_bytes())),
             hash,
             witness: Witness::default(),
-            wish: None,
+            action: None,
         };
         let (domain, messages) = (self.domain.clone(), vec![message]);
         let batch = ReceiveBatch { domain, life, messages, relink: false };

@@ -161,7 +161,7 @@ impl Track {
             original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
             hash: [7; 16],
             witness: Witness::default(),
-            wish: None,
+            action: None,
         };
         let (domain, life) = (self.domain.clone(), Life { folder, generation: 1 });
         let batch = ReceiveBatch { domain, life, messages: vec![message], relink: false };
@@ -565,7 +565,7 @@ async fn a_queue_ends_with_its_account() {
     assert_eq!(track.number("SELECT COUNT(*) FROM \"delivery\""), 0);
     let sql = "SELECT COUNT(*) FROM \"email/Messages\" WHERE \"messageState\" = 'sending'";
     assert_eq!(track.number(sql), 2 * i64::from(ROUNDS), "they wait to be told so");
-    assert!(!track.store.delivery_stranded().await.unwrap().is_empty());
+    assert!(!track.store.delivery_orphaned().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]

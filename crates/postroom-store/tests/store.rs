@@ -140,7 +140,7 @@ impl Fixture {
             original: Some(Content::prepare(bytes)),
             hash,
             witness: Witness { size_bytes: Some(bytes.len() as u64), ..Witness::default() },
-            wish: (uid == 1).then_some(Wish::Delete),
+            action: (uid == 1).then_some(ServerAction::Delete),
         }
     }
 }
@@ -426,17 +426,17 @@ async fn what_could_not_be_had_is_pending_until_it_is() {
 }
 
 #[tokio::test]
-async fn wishes_stay_until_they_are_done() {
+async fn actions_stay_until_they_are_done() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;
     fixture
         .receive(folder, 7, vec![fixture.received(1, b"one"), fixture.received(2, b"two")])
         .await;
-    let wishes = fixture.store.wish_list(Life { folder, generation: 7 }, 0, 10).await.unwrap();
-    assert_eq!(wishes, [(1, Wish::Delete)]);
-    fixture.store.wish_done(Life { folder, generation: 7 }, &[1]).await.unwrap();
+    let actions = fixture.store.action_list(Life { folder, generation: 7 }, 0, 10).await.unwrap();
+    assert_eq!(actions, [(1, ServerAction::Delete)]);
+    fixture.store.action_done(Life { folder, generation: 7 }, &[1]).await.unwrap();
     assert!(
-        fixture.store.wish_list(Life { folder, generation: 7 }, 0, 10).await.unwrap().is_empty()
+        fixture.store.action_list(Life { folder, generation: 7 }, 0, 10).await.unwrap().is_empty()
     );
 }
 
@@ -455,11 +455,11 @@ async fn a_new_life_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
     let who =
         |life, uid_validity| MissedAt { domain: &fixture.domain, account, life, uid_validity };
     store.receive_missed(who(first, 1), &[miss], |_| 60_000).await.unwrap();
-    assert_eq!(store.wish_list(first, 0, 10).await.unwrap(), [(1, Wish::Delete)]);
+    assert_eq!(store.action_list(first, 0, 10).await.unwrap(), [(1, ServerAction::Delete)]);
     let second = store.life_begin(folder, begin(1_764_000_999_999)).await.unwrap();
     let back = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();
     assert!(first != second && second != back && first != back);
-    assert!(store.wish_list(first, 0, 10).await.unwrap().is_empty());
+    assert!(store.action_list(first, 0, 10).await.unwrap().is_empty());
     assert_eq!(store.ledger(first).await.unwrap().recorded, [1], "what is pending is forgotten");
     let ledger = store.ledger(back).await.unwrap();
     assert!(ledger.recorded.is_empty() && ledger.has_former);
@@ -472,32 +472,32 @@ async fn in_a_new_life_only_messages_that_had_an_action_have_it_again() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;
     let store = &fixture.store;
-    let received = |uid, bytes: &[u8], wish| {
+    let received = |uid, bytes: &[u8], action| {
         let message = fixture.received(uid, bytes);
-        ReceivedMessage { wish, ..message }
+        ReceivedMessage { action, ..message }
     };
-    let begun = Beginning { login: "a@x.test", uid_validity: 7, baseline: 0 };
+    let begun = Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0 };
     let first = store.life_begin(folder, begun).await.unwrap();
     let messages = vec![
         received(1, b"before", None),
-        received(2, b"open", Some(Wish::Delete)),
-        received(3, b"gone", Some(Wish::Delete)),
-        received(4, b"dropped", Some(Wish::Delete)),
+        received(2, b"open", Some(ServerAction::Delete)),
+        received(3, b"gone", Some(ServerAction::Delete)),
+        received(4, b"dropped", Some(ServerAction::Delete)),
     ];
     fixture.receive(folder, first.generation, messages).await;
-    store.wish_gone(first, &[3]).await.unwrap();
-    store.wish_done(first, &[4]).await.unwrap();
+    store.action_gone(first, &[3]).await.unwrap();
+    store.action_done(first, &[4]).await.unwrap();
     // Twice, because an epoch may end before anything of it is received.
     store.life_begin(folder, begun).await.unwrap();
     let last = store.life_begin(folder, begun).await.unwrap();
     let mut uid = 0;
     let again = [&b"before"[..], b"open", b"gone", b"dropped", b"new"].map(|bytes| {
         uid += 1;
-        received(uid, bytes, Some(Wish::Delete))
+        received(uid, bytes, Some(ServerAction::Delete))
     });
     assert_eq!(fixture.receive(folder, last.generation, again.into()).await, done(1, 4));
-    let deleted = [(2, Wish::Delete), (3, Wish::Delete), (5, Wish::Delete)];
-    assert_eq!(store.wish_list(last, 0, 10).await.unwrap(), deleted);
+    let deleted = [(2, ServerAction::Delete), (3, ServerAction::Delete), (5, ServerAction::Delete)];
+    assert_eq!(store.action_list(last, 0, 10).await.unwrap(), deleted);
 }
 
 #[tokio::test]
@@ -649,7 +649,7 @@ async fn a_message_that_was_changed_or_withdrawn_is_not_sent_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_restart_makes_claims_due_again_and_dots_doubtful() {
+async fn a_restart_makes_claims_due_again_and_outcomes_after_dots_unknown() {
     let Fixture { directory, store, domain } = fixture().await;
     let fixture = Fixture { directory, store, domain };
     let (account, _) = fixture.account().await;
@@ -660,9 +660,9 @@ async fn a_restart_makes_claims_due_again_and_dots_doubtful() {
     let claimed = fixture.claim(account, 9, 9_000).await;
     fixture.store.delivery_dot_sent(claimed[1].message).await.unwrap();
     fixture.store.delivery_recover(Some(account)).await.unwrap();
-    let doubtful = fixture.store.delivery_in_doubt(account).await.unwrap();
-    assert_eq!(doubtful.len(), 1);
-    assert_eq!(doubtful[0].message, claimed[1].message);
+    let unknown = fixture.store.delivery_outcome_unknown(account).await.unwrap();
+    assert_eq!(unknown.len(), 1);
+    assert_eq!(unknown[0].message, claimed[1].message);
     let due = fixture.claim(account, 9, 9_000).await;
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].message, claimed[0].message);
@@ -763,7 +763,7 @@ async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
 }
 
 #[tokio::test]
-async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
+async fn an_outcome_that_was_once_unknown_ends_as_sent_or_uncertain() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
     let row = |state: &str| json!({"address": "x@b.test", "state": state, "reply": "554 x"});
@@ -791,7 +791,7 @@ async fn what_was_once_in_doubt_ends_as_sent_or_uncertain() {
         assert_eq!(message.text("errorCode"), Some("uncertain"), "{code}");
         assert_eq!(message.get("recipients")[0]["state"], "uncertain");
     }
-    // Without a doubt, each recipient says how it ended.
+    // Without an unknown outcome, each recipient says how it ended.
     let message = fixture.outgoing(account, "plain").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 90).await;
@@ -828,8 +828,8 @@ async fn messages_of_accounts_that_are_gone_or_disabled_are_found() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let why = async || {
-        let found = fixture.store.delivery_stranded().await.unwrap();
-        found.iter().map(|stranded| stranded.why).collect::<Vec<_>>()
+        let found = fixture.store.delivery_orphaned().await.unwrap();
+        found.iter().map(|orphaned| orphaned.why).collect::<Vec<_>>()
     };
     assert_eq!(why().await, [Why::NoServer]);
     let accounts = fixture.class(builtin::ACCOUNTS);

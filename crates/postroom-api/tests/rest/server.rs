@@ -215,7 +215,7 @@ impl Server {
             original: Some(Content::prepare(ORIGINAL)),
             hash: [0; 16],
             witness: Witness::default(),
-            wish: None,
+            action: None,
         };
         let batch = ReceiveBatch {
             domain: Domain::default_domain(),

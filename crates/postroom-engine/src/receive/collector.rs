@@ -3,17 +3,17 @@
 use crate::account::Folder;
 use crate::derive::Keep;
 use crate::error::Error;
+use crate::receive::actions;
 use crate::receive::decompose::Arrived;
-use crate::receive::decompose::Wanted;
+use crate::receive::decompose::Recording;
 use crate::receive::decompose::decompose;
+use crate::receive::portion::DecomposedPortion;
 use crate::receive::portion::Portion;
-use crate::receive::portion::Ready;
-use crate::receive::wishes;
 use crate::shared::Shared;
 use postroom_model::AccountId;
 use postroom_model::Entity;
 use postroom_model::builtin::MESSAGES;
-use postroom_store::Wish;
+use postroom_store::ServerAction;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 /// Collects messages into portions and starts their decomposition.
 pub struct Collector<'a> {
     shared: &'a Arc<Shared>,
-    wanted: Wanted,
+    recording: Recording,
     /// The largest message that is kept.
     pub message_bytes_max: u64,
     /// How many messages a portion has at most.
@@ -49,16 +49,16 @@ impl<'a> Collector<'a> {
     ) -> Self {
         let options = &folder.options;
         let count = |name: &str| usize::try_from(options.count(name)).unwrap_or(usize::MAX);
-        let wanted = Wanted {
+        let recording = Recording {
             account,
             folder: folder.id,
             uid_validity,
             keep: Keep::from_options(options),
-            wish: wishes::wished(folder),
+            action: actions::demanded(folder),
         };
         Self {
             shared,
-            wanted,
+            recording,
             message_bytes_max: options.count("message_bytes_max"),
             count_max: count("portion_limit").max(1),
             bytes_max: count("portion_bytes"),
@@ -72,7 +72,7 @@ impl<'a> Collector<'a> {
 
     /// Whether messages are deleted at the server once they are recorded.
     pub fn deletes(&self) -> bool {
-        self.wanted.wish == Some(Wish::Delete)
+        self.recording.action == Some(ServerAction::Delete)
     }
 
     /// The directory for large messages while they arrive.
@@ -86,11 +86,11 @@ impl<'a> Collector<'a> {
     ///
     /// [`Error::Unheard`].
     pub async fn add(&mut self, message: Arrived) -> Result<(), Error> {
-        self.shared.lanes.ready(self.wanted.account).await;
+        self.shared.lanes.ready(self.recording.account).await;
         let all = usize::try_from(message.original.size_bytes()).unwrap_or(usize::MAX);
         let in_memory = message.original.memory_bytes();
         // Parts that are kept without their original are decoded into memory.
-        self.reserve(if self.wanted.keep.raw { in_memory } else { all }).await?;
+        self.reserve(if self.recording.keep.raw { in_memory } else { all }).await?;
         self.bytes = self.bytes.saturating_add(all);
         self.messages.push(message);
         if self.messages.len() >= self.count_max || self.bytes >= self.bytes_max {
@@ -136,18 +136,18 @@ impl<'a> Collector<'a> {
         let messages = std::mem::take(&mut self.messages);
         let permit = self.permit.take();
         self.bytes = 0;
-        let (shared, wanted) = (Arc::clone(self.shared), self.wanted.clone());
-        let (store, account) = (shared.store.clone(), wanted.account);
+        let (shared, recording) = (Arc::clone(self.shared), self.recording.clone());
+        let (store, account) = (shared.store.clone(), recording.account);
         let portion = tokio::spawn(async move {
             let class = store.builtin(MESSAGES)?;
             let work = move || {
                 let row = |entity: Entity| store.entity_row(&class, &entity);
-                let decompose = |message| decompose(store.clock(), message, &wanted, row);
+                let decompose = |message| decompose(store.clock(), message, &recording, row);
                 messages.into_iter().map(decompose).collect()
             };
             let messages: io::Result<Vec<_>> =
                 shared.lanes.run(account, work).await.map_err(Error::Fault)?;
-            Ok(Ready { messages: messages.map_err(Error::Spool)?, permit })
+            Ok(DecomposedPortion { messages: messages.map_err(Error::Spool)?, permit })
         });
         self.sender.send(portion).await.map_err(|_| Error::Unheard)
     }

@@ -21,7 +21,7 @@ use postroom_store::Clock;
 use postroom_store::Content;
 use postroom_store::EntityRow;
 use postroom_store::ReceivedMessage;
-use postroom_store::Wish;
+use postroom_store::ServerAction;
 use postroom_store::Witness;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -50,7 +50,7 @@ pub struct Arrived {
 
 /// How the messages of a folder are recorded.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct Recording {
     /// The account.
     pub account: AccountId,
     /// The folder.
@@ -60,7 +60,7 @@ pub struct Wanted {
     /// What of a message is kept.
     pub keep: Keep,
     /// The server-side action once the message is durable.
-    pub wish: Option<Wish>,
+    pub action: Option<ServerAction>,
 }
 
 /// A message after decomposition.
@@ -82,12 +82,12 @@ pub struct Decomposed {
 pub fn decompose(
     clock: &Clock,
     arrived: Arrived,
-    wanted: &Wanted,
+    recording: &Recording,
     row: impl FnOnce(Entity) -> EntityRow,
 ) -> io::Result<Decomposed> {
     let now_ms = clock.now_ms();
     let id = arrived.known_as.unwrap_or_else(|| MessageEntityId::of(clock.new_id()));
-    let mut derived = derive::derive(&arrived.original, wanted.keep, id)?;
+    let mut derived = derive::derive(&arrived.original, recording.keep, id)?;
     let mut values = std::mem::take(&mut derived.values);
     // Both steps are possible from null.
     let state = state::next(None, derived.step()).ok().flatten().unwrap_or(MessageState::Raw);
@@ -97,7 +97,7 @@ pub fn decompose(
         values.insert("errorCode".to_owned(), json!(NOT_DECOMPOSABLE));
         values.insert("errorText".to_owned(), json!(derived.raw_reason));
     }
-    envelope(&arrived, wanted, &mut values);
+    envelope(&arrived, recording, &mut values);
     let (date_time_ms, source) = date_time(&arrived, &derived, now_ms);
     if source == "internalDate" {
         values.insert("internalDate".to_owned(), moment(date_time_ms));
@@ -106,14 +106,14 @@ pub fn decompose(
     values.insert("dateTimeSource".to_owned(), json!(source));
     let entity = Entity::new(id.into(), values);
     let arrival = Arrival::of(&entity);
-    let keep = wanted.keep.raw || is_raw;
+    let keep = recording.keep.raw || is_raw;
     let hash = arrived.original.hash()?;
     let witness = Witness {
         size_bytes: arrived.size_bytes,
         internal_date_ms: arrived.internal_date_ms,
         message_id: witness::message_id(&arrived.original.start()?),
     };
-    let is_kept = |wish: &Wish| *wish != Wish::Delete || arrived.may_be_deleted;
+    let is_kept = |action: &ServerAction| *action != ServerAction::Delete || arrived.may_be_deleted;
     let (original, spool) = match arrived.original {
         Original::Memory(bytes) => (keep.then(|| Content::prepare(&bytes)), None),
         Original::Spool { file, .. } => (None, keep.then_some(file)),
@@ -125,18 +125,18 @@ pub fn decompose(
         original,
         hash,
         witness,
-        wish: wanted.wish.filter(is_kept),
+        action: recording.action.filter(is_kept),
     };
     Ok(Decomposed { message, arrival, spool })
 }
 
 /// The values that do not come from the bytes.
-fn envelope(arrived: &Arrived, wanted: &Wanted, values: &mut Map<String, Json>) {
+fn envelope(arrived: &Arrived, recording: &Recording, values: &mut Map<String, Json>) {
     let mut put = |name: &str, value: Json| values.insert(name.to_owned(), value);
-    put("account_id", json!(wanted.account.to_string()));
-    put("folder_id", json!(wanted.folder.to_string()));
+    put("account_id", json!(recording.account.to_string()));
+    put("folder_id", json!(recording.folder.to_string()));
     put("messageDirection", json!("in"));
-    put("uidValidity", json!(wanted.uid_validity));
+    put("uidValidity", json!(recording.uid_validity));
     put("uid", json!(arrived.uid));
     put("size", json!(arrived.original.size_bytes()));
     put("flags", json!(arrived.flags));

@@ -1,23 +1,23 @@
 //! Fetches new messages, in portions limited by count and bytes.
 //!
 //! A portion is handed on as soon as it is full, or when the server pauses, so that a slow server
-//! holds no memory that others need. [`crate::receive::asks`] decides how refused sets, and sets
+//! holds no memory that others need. [`crate::receive::plan`] decides how refused sets, and sets
 //! during which the connection ended, are retried. So one bad message never affects another.
 
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
-use crate::receive::asks::Asks;
-use crate::receive::asks::SET_OCTETS_MAX;
-use crate::receive::doubt;
-use crate::receive::doubt::Notice;
-use crate::receive::intake::Doubted;
+use crate::receive::incomplete;
+use crate::receive::incomplete::Notice;
+use crate::receive::intake::IncompleteMessage;
 use crate::receive::intake::Intake;
 use crate::receive::intake::Missed;
-use crate::receive::intake::doubt_of;
 use crate::receive::intake::too_big;
+use crate::receive::intake::why_incomplete;
+use crate::receive::plan::FetchPlan;
+use crate::receive::plan::SET_OCTETS_MAX;
 use crate::receive::single;
-use crate::receive::single::Form;
+use crate::receive::single::FetchForm;
 use crate::receive::single::Single;
 use crate::receive::turn::Turn;
 use postroom_imap::FetchEvent;
@@ -41,7 +41,7 @@ const SAME_MIN: u32 = 4;
 
 /// The result of fetching.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct FetchOutcome {
     /// The messages that could not be fetched, whatever the result is.
     pub missed: Vec<Missed>,
     /// How many messages are not deleted at the server because they may not be whole.
@@ -54,22 +54,22 @@ pub struct Outcome {
 pub async fn fetch(
     intake: Intake<'_>,
     connection: &mut ImapConnection,
-    asks: &mut Asks,
+    plan: &mut FetchPlan,
     turn: &Turn<'_>,
-) -> Outcome {
-    let mut fetching = Fetching { connection, asks, intake, refused: 0, singles: 0 };
+) -> FetchOutcome {
+    let mut fetching = Fetching { connection, plan, intake, refused: 0, singles: 0 };
     let mut result = fetching.all(turn).await;
     let flushed = fetching.intake.collector.flush().await;
     if result.is_ok() {
         result = flushed;
     }
-    Outcome { missed: fetching.intake.missed, withheld: fetching.intake.withheld, result }
+    FetchOutcome { missed: fetching.intake.missed, withheld: fetching.intake.withheld, result }
 }
 
 /// A running fetch.
 struct Fetching<'a, 'b> {
     connection: &'a mut ImapConnection,
-    asks: &'a mut Asks,
+    plan: &'a mut FetchPlan,
     intake: Intake<'b>,
     /// How many messages were asked for in other forms.
     singles: u32,
@@ -89,7 +89,7 @@ impl Fetching<'_, '_> {
         let (count_max, bytes_max) =
             (self.intake.collector.count_max, self.intake.collector.bytes_max);
         while !turn.is_over(self.intake.collector.portions) {
-            let Some(uids) = self.asks.next(count_max, bytes_max) else {
+            let Some(uids) = self.plan.next(count_max, bytes_max) else {
                 return Ok(());
             };
             let mut got = Got::default();
@@ -98,7 +98,7 @@ impl Fetching<'_, '_> {
             if !got.uids.is_empty() {
                 self.refused = 0;
             }
-            self.asks.came(got.uids.into_iter(), got.bytes);
+            self.plan.came(got.uids.into_iter(), got.bytes);
             match result {
                 Ok(()) => {
                     self.not_given(rest).await?;
@@ -107,7 +107,7 @@ impl Fetching<'_, '_> {
                 }
                 Err(Error::Imap(error)) => self.rest_of(rest, error)?,
                 Err(error) => {
-                    self.asks.put_back(rest);
+                    self.plan.put_back(rest);
                     return Err(error);
                 }
             }
@@ -120,9 +120,9 @@ impl Fetching<'_, '_> {
         if !error.leaves_connection_open() {
             if matches!(error, postroom_imap::Error::Stalled { .. }) {
                 let reason = format!("{error}; the message is fetched on a connection of its own");
-                let suspect = self.asks.stalled(&rest);
+                let suspect = self.plan.stalled(&rest);
                 self.intake.missed.extend(suspect.map(|uid| Missed::pending(uid, reason)));
-            } else if let Some(uid) = self.asks.ended(&rest) {
+            } else if let Some(uid) = self.plan.ended(&rest) {
                 let reason = format!("the connection ends when it is fetched: {error}");
                 self.intake.missed.push(Missed::pending(uid, reason));
             }
@@ -131,7 +131,7 @@ impl Fetching<'_, '_> {
         match error.verdict() {
             // The reply is about the account, not about a message.
             ImapVerdict::Credentials | ImapVerdict::RetryLater { after: Some(_) } => {
-                self.asks.put_back(rest);
+                self.plan.put_back(rest);
                 return Err(error.into());
             }
             ImapVerdict::Retry
@@ -139,7 +139,7 @@ impl Fetching<'_, '_> {
             | ImapVerdict::Refused
             | ImapVerdict::Protocol => {}
         }
-        if let Some(uid) = self.asks.refused(rest) {
+        if let Some(uid) = self.plan.refused(rest) {
             self.intake.missed.push(Missed::pending(uid, error.to_string()));
             self.refused += 1;
         }
@@ -166,33 +166,33 @@ impl Fetching<'_, '_> {
                 }
             }
         }
-        let doubted = |uid| {
+        let incomplete = |uid| {
             let reason = "the server lists this message but returns no body".to_owned();
-            Doubted { uid, reason, came: None }
+            IncompleteMessage { uid, reason, came: None }
         };
         self.intake
-            .doubted
-            .extend(uids.into_iter().filter(|uid| still_there.contains(uid)).map(doubted));
+            .incomplete
+            .extend(uids.into_iter().filter(|uid| still_there.contains(uid)).map(incomplete));
         if result.is_err() {
-            self.intake.give_up_doubted();
+            self.intake.give_up_incomplete();
         }
         result
     }
 
     /// Fetches messages that did not arrive as a whole in other forms.
     async fn resolve(&mut self) -> Result<(), Error> {
-        while let Some(doubted) = self.intake.doubted.pop() {
+        while let Some(incomplete) = self.intake.incomplete.pop() {
             if self.singles >= SINGLES_MAX {
-                self.intake.doubted.push(doubted);
-                self.intake.give_up_doubted();
+                self.intake.incomplete.push(incomplete);
+                self.intake.give_up_incomplete();
                 return Ok(());
             }
             self.singles += 1;
-            let uid = doubted.uid;
-            if let Err(error) = self.resolve_one(doubted).await {
+            let uid = incomplete.uid;
+            if let Err(error) = self.resolve_one(incomplete).await {
                 let reason = format!("the connection ends when it is fetched: {error}");
                 self.intake.missed.push(Missed::pending(uid, reason));
-                self.intake.give_up_doubted();
+                self.intake.give_up_incomplete();
                 return Err(error);
             }
         }
@@ -209,14 +209,14 @@ impl Fetching<'_, '_> {
         Ok(())
     }
 
-    async fn resolve_one(&mut self, doubted: Doubted) -> Result<(), Error> {
-        let Doubted { uid, mut reason, mut came } = doubted;
+    async fn resolve_one(&mut self, incomplete: IncompleteMessage) -> Result<(), Error> {
+        let IncompleteMessage { uid, mut reason, mut came } = incomplete;
         for form in self.forms(uid) {
             let directory = self.intake.collector.spool_directory().to_owned();
             match single::ask(self.connection, uid, form, &directory).await? {
                 Single::Missed(why) if came.is_none() => reason = why,
                 Single::Missed(_) => {}
-                Single::Given(message, original) => match doubt_of(&message, &original)? {
+                Single::Given(message, original) => match why_incomplete(&message, &original)? {
                     None => return self.intake.take(message, uid, original, true).await,
                     Some(why) => {
                         let best = came.as_ref().map_or(0, |(_, best)| best.size_bytes());
@@ -234,7 +234,7 @@ impl Fetching<'_, '_> {
         let hash = original.hash().map_err(Error::Spool)?;
         let before = self.intake.news.pending.get(&uid).filter(|before| before.hash == Some(hash));
         let times = before.map_or(0, |before| before.attempts) + 1;
-        let notice = doubt::notice(&original).map_err(Error::Spool)?;
+        let notice = incomplete::notice(&original).map_err(Error::Spool)?;
         if times >= SAME_MIN && original.size_bytes() > 0 && notice != Some(Notice::Known) {
             // The announced size is wrong, or the message quotes a notice. These bytes are the
             // whole message.
@@ -245,16 +245,16 @@ impl Fetching<'_, '_> {
     }
 
     /// The other forms in which a message can be asked for.
-    fn forms(&self, uid: u64) -> Vec<Form> {
+    fn forms(&self, uid: u64) -> Vec<FetchForm> {
         if self.intake.bytes_max(uid) > self.intake.collector.message_bytes_max {
             // They are for messages of the usual sizes.
             return vec![];
         }
         let listing = &self.intake.news.listing;
         let at = listing.uids.binary_search(&uid).ok().filter(|_| listing.is_whole());
-        let sequence = at.and_then(|at| u32::try_from(at + 1).ok()).map(Form::Sequence);
-        let old = self.intake.news.examined.then_some(Form::Old);
-        [Some(Form::Partial), sequence, old].into_iter().flatten().collect()
+        let sequence = at.and_then(|at| u32::try_from(at + 1).ok()).map(FetchForm::Sequence);
+        let old = self.intake.news.examined.then_some(FetchForm::Old);
+        [Some(FetchForm::Partial), sequence, old].into_iter().flatten().collect()
     }
 
     /// What is asked for: all of each message, and of one that somebody asked for whatever its size
@@ -313,7 +313,11 @@ impl Fetching<'_, '_> {
                         }
                         Err(Some(Missed { reason, .. })) => {
                             got.uids.insert(uid);
-                            self.intake.doubted.push(Doubted { uid, reason, came: None });
+                            self.intake.incomplete.push(IncompleteMessage {
+                                uid,
+                                reason,
+                                came: None,
+                            });
                         }
                         // Only flags, which the server sent unasked.
                         Err(None) => {}

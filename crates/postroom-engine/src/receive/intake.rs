@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::original::Original;
 use crate::receive::collector::Collector;
 use crate::receive::decompose::Arrived;
-use crate::receive::doubt;
+use crate::receive::incomplete;
 use crate::receive::news::News;
 use bytes::Bytes;
 use postroom_imap::Fetched;
@@ -38,7 +38,7 @@ impl Missed {
 
 /// A message to fetch in other forms.
 #[derive(Debug)]
-pub struct Doubted {
+pub struct IncompleteMessage {
     /// Its UID.
     pub uid: u64,
     /// Why, in words.
@@ -58,14 +58,14 @@ pub struct Intake<'a> {
     /// How many messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
     /// Messages that did not arrive, or whose bytes cannot be the whole message.
-    pub doubted: Vec<Doubted>,
+    pub incomplete: Vec<IncompleteMessage>,
 }
 
 impl<'a> Intake<'a> {
     /// With nothing in it.
     #[must_use]
     pub fn new(collector: Collector<'a>, news: &'a News) -> Self {
-        Self { collector, news, missed: vec![], withheld: 0, doubted: vec![] }
+        Self { collector, news, missed: vec![], withheld: 0, incomplete: vec![] }
     }
 
     /// How large the message may be: as the folder says, unless somebody asked for it.
@@ -81,11 +81,11 @@ impl<'a> Intake<'a> {
     ///
     /// Those of the spool file, or [`Error::Unheard`].
     pub async fn come(&mut self, message: Fetched, uid: u64, body: Original) -> Result<(), Error> {
-        match doubt_of(&message, &body)? {
+        match why_incomplete(&message, &body)? {
             None => self.take(message, uid, body, true).await,
             Some(reason) => {
                 let came = Some((message, body));
-                self.doubted.push(Doubted { uid, reason, came });
+                self.incomplete.push(IncompleteMessage { uid, reason, came });
                 Ok(())
             }
         }
@@ -109,7 +109,7 @@ impl<'a> Intake<'a> {
             return Ok(());
         }
         let may_be_deleted = is_whole
-            && doubt::may_be_deleted(message.size_bytes, &original).map_err(Error::Spool)?;
+            && incomplete::may_be_deleted(message.size_bytes, &original).map_err(Error::Spool)?;
         self.withheld += u64::from(self.collector.deletes() && !may_be_deleted);
         let arrived = Arrived {
             uid,
@@ -123,10 +123,11 @@ impl<'a> Intake<'a> {
         self.collector.add(arrived).await
     }
 
-    /// Leaves the doubtful messages pending.
-    pub fn give_up_doubted(&mut self) {
-        let missed = |doubted: Doubted| Missed::pending(doubted.uid, doubted.reason);
-        self.missed.extend(self.doubted.drain(..).map(missed));
+    /// Leaves the incomplete messages pending.
+    pub fn give_up_incomplete(&mut self) {
+        let missed =
+            |incomplete: IncompleteMessage| Missed::pending(incomplete.uid, incomplete.reason);
+        self.missed.extend(self.incomplete.drain(..).map(missed));
     }
 }
 
@@ -135,12 +136,12 @@ impl<'a> Intake<'a> {
 /// # Errors
 ///
 /// Those of the spool file.
-pub fn doubt_of(message: &Fetched, original: &Original) -> Result<Option<String>, Error> {
-    if doubt::notice(original).map_err(Error::Spool)?.is_some() {
+pub fn why_incomplete(message: &Fetched, original: &Original) -> Result<Option<String>, Error> {
+    if incomplete::notice(original).map_err(Error::Spool)?.is_some() {
         let reason = "the server cannot read the message, and returned a notice instead";
         return Ok(Some(reason.to_owned()));
     }
-    Ok(doubt::too_few(message.size_bytes, original.size_bytes()))
+    Ok(incomplete::too_few(message.size_bytes, original.size_bytes()))
 }
 
 /// The record of a message that is too large.

@@ -1,13 +1,13 @@
 //! What is remembered of a folder between two polls.
 
-use crate::receive::asks::Asks;
+use crate::receive::actions::ServerActions;
 use crate::receive::identity;
 use crate::receive::identity::Over;
 use crate::receive::listing::Glance;
 use crate::receive::news::LateMessage;
 use crate::receive::news::News;
 use crate::receive::opening::Opening;
-use crate::receive::wishes::Wishes;
+use crate::receive::plan::FetchPlan;
 use crate::receive::witness::Unsteady;
 use postroom_store::Clock;
 use postroom_store::Ledger;
@@ -33,11 +33,11 @@ pub(crate) struct Known {
     /// When the next pending message is retried, in milliseconds since 1970.
     pub retry_ms: Option<i64>,
     /// The server-side actions.
-    pub wishes: Wishes,
+    pub actions: ServerActions,
     /// The result of the last poll, until all of it is fetched.
     pub news: Option<Arc<News>>,
     /// The fetch plan for the rest of it.
-    pub asks: Asks,
+    pub plan: FetchPlan,
     /// The messages to fetch on a connection of their own. The caller takes them.
     pub alone: Vec<LateMessage>,
     /// How many messages of it are recorded.
@@ -84,7 +84,7 @@ impl Known {
         };
         *self = Self {
             origin: Some(origin),
-            wishes: Wishes::open(),
+            actions: ServerActions::open(),
             unsteady: former.unsteady,
             opening: former.opening.after(over),
             changes,

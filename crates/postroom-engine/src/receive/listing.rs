@@ -33,7 +33,7 @@ impl Glance {
 
 /// The messages of a mailbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Listing {
+pub(crate) struct MailboxListing {
     /// Their UIDs, ascending, each once.
     pub uids: Vec<u64>,
     /// How many listed numbers are not UIDs.
@@ -42,7 +42,7 @@ pub(crate) struct Listing {
     pub counted: Option<u64>,
 }
 
-impl Listing {
+impl MailboxListing {
     /// Whether the server lists as many messages as it counts.
     #[must_use]
     pub(crate) fn is_whole(&self) -> bool {
@@ -81,8 +81,9 @@ impl Listing {
 pub(crate) async fn list(
     connection: &mut ImapConnection,
     selected: &Selected,
-) -> Result<Listing, Error> {
-    let mut listing = Listing { counted: selected.exists.map(u64::from), ..Listing::default() };
+) -> Result<MailboxListing, Error> {
+    let mut listing =
+        MailboxListing { counted: selected.exists.map(u64::from), ..MailboxListing::default() };
     if listing.counted == Some(0) {
         return Ok(listing);
     }
@@ -121,7 +122,7 @@ const UIDS_BEYOND_COUNT_MAX: u64 = 100_000;
 /// dropping the fetch ends the connection if more follow.
 async fn fetched(
     connection: &mut ImapConnection,
-    listing: &mut Listing,
+    listing: &mut MailboxListing,
 ) -> Result<(), postroom_imap::Error> {
     let max = uids_max(listing);
     let mut more: Vec<u64> = vec![];
@@ -141,7 +142,7 @@ async fn fetched(
 }
 
 /// How many UIDs FETCH may give for what was counted or listed before.
-fn uids_max(listing: &Listing) -> u64 {
+fn uids_max(listing: &MailboxListing) -> u64 {
     let known = listing.counted.unwrap_or(0).max(listing.uids.len() as u64);
     known.saturating_add(UIDS_BEYOND_COUNT_MAX).min(UIDS_COUNT_MAX)
 }
@@ -152,8 +153,11 @@ mod tests {
 
     #[test]
     fn a_listing_is_whole_when_the_server_counts_as_many() {
-        let listing =
-            |uids: &[u64], unusable, counted| Listing { uids: uids.to_vec(), unusable, counted };
+        let listing = |uids: &[u64], unusable, counted| MailboxListing {
+            uids: uids.to_vec(),
+            unusable,
+            counted,
+        };
         assert!(listing(&[1, 2], 0, Some(2)).trouble().is_none());
         let fewer = listing(&[1, 2, 3], 0, Some(5)).trouble().unwrap();
         assert!(fewer.contains("counts 5 messages but lists 3"), "{fewer}");
@@ -168,7 +172,7 @@ mod tests {
     fn fetch_may_give_few_more_uids_than_the_server_counts() {
         let max = |counted, listed: usize| {
             let uids = (1..=listed as u64).collect();
-            uids_max(&Listing { uids, unusable: 0, counted })
+            uids_max(&MailboxListing { uids, unusable: 0, counted })
         };
         assert_eq!(max(Some(5), 3), 100_005);
         assert_eq!(max(None, 3), 100_003);

@@ -1,6 +1,6 @@
 //! News: the result of a poll, which is remembered until all of it is fetched.
 
-use crate::receive::listing::Listing;
+use crate::receive::listing::MailboxListing;
 use postroom_model::FolderId;
 use postroom_model::MailboxId;
 use postroom_store::Life;
@@ -23,7 +23,7 @@ pub(crate) struct News {
     /// Whether it was opened by EXAMINE, so that no command changes anything.
     pub examined: bool,
     /// What the server lists.
-    pub listing: Listing,
+    pub listing: MailboxListing,
     /// How many of the listed messages were recorded before.
     pub recorded: u64,
     /// Whether there are receipts of former epochs. Then messages with known bytes are linked, not

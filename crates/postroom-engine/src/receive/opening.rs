@@ -6,9 +6,9 @@
 //! Standards: RFC 3501 §6.3.1, RFC 8474 §4.1.
 
 use crate::error::Error;
+use crate::receive::actions;
 use crate::receive::identity::Over;
 use crate::receive::mailbox::MonitoredMailbox;
-use crate::receive::wishes;
 use crate::shared::Shared;
 use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
@@ -65,7 +65,7 @@ impl Opening {
         asked: &OpeningMailbox<'_>,
     ) -> Result<OpenMailbox, Error> {
         let (folder, origin) = (asked.mailbox.folder, asked.origin);
-        let changes = wishes::wished(folder).is_some();
+        let changes = actions::demanded(folder).is_some();
         let mut mode = if changes || self.selects { Mode::Select } else { Mode::Examine };
         let mut selected = connection.select(&folder.mailbox, mode).await?;
         let uid_validity = Some(selected.uid_validity.unwrap_or(0));

@@ -6,11 +6,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 /// A portion that is being decomposed.
-pub(crate) type Portion = JoinHandle<Result<Ready, Error>>;
+pub(crate) type Portion = JoinHandle<Result<DecomposedPortion, Error>>;
 
 /// A portion after decomposition, with its share of the memory.
 #[derive(Debug)]
-pub(crate) struct Ready {
+pub(crate) struct DecomposedPortion {
     /// The messages, in the order of their arrival.
     pub messages: Vec<Decomposed>,
     /// Their share of `Shared::bytes_in_flight`. It is given back after the commit.

@@ -63,10 +63,10 @@ pub async fn prove(
         status_text: Some(status(&shared.clock, news, known, has_all, &pending)),
     };
     shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
-    let waits = pending.iter().filter(|pending| !known.asks.is_alone(pending.uid));
+    let waits = pending.iter().filter(|pending| !known.plan.is_alone(pending.uid));
     let waits = waits.map(|pending| pending.next_attempt_ms);
     // What was asked for and is not settled is looked for again.
-    let requested = requested().filter(|one| is_listed(one.uid) && !known.asks.is_alone(one.uid));
+    let requested = requested().filter(|one| is_listed(one.uid) && !known.plan.is_alone(one.uid));
     known.retry_ms = waits.chain(requested.map(|_| 0)).min();
     known.proved(&shared.clock, news, &ledger, complete);
     Ok(())
@@ -104,7 +104,7 @@ fn status(
                 .to_owned(),
         );
     }
-    texts.extend(known.wishes.trouble.clone());
+    texts.extend(known.actions.trouble.clone());
     if known.withheld > 0 {
         texts.push(format!(
             "{} messages were not deleted at the server, because the server returned them without \

@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// How a message is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum FetchForm {
     /// `BODY.PEEK[]` by UID.
     Whole,
     /// From the first octet on (RFC 3501 §6.4.5).
@@ -45,7 +45,7 @@ pub(crate) enum Single {
 pub(crate) async fn ask(
     connection: &mut ImapConnection,
     uid: u64,
-    form: Form,
+    form: FetchForm,
     spool: &Path,
 ) -> Result<Single, Error> {
     match fetch(connection, uid, form, spool).await {
@@ -93,15 +93,15 @@ async fn header_of(
 async fn fetch(
     connection: &mut ImapConnection,
     uid: u64,
-    form: Form,
+    form: FetchForm,
     directory: &Path,
 ) -> Result<Single, Error> {
     let set = UidSet::from_uids(&[uid]);
     let mut fetch = match form {
-        Form::Whole => connection.uid_fetch(&set, FetchItems::Message).await?,
-        Form::Partial => connection.uid_fetch(&set, FetchItems::MessagePartial).await?,
-        Form::Old => connection.uid_fetch(&set, FetchItems::MessageOld).await?,
-        Form::Sequence(number) => connection.fetch(number, uid, FetchItems::Message).await?,
+        FetchForm::Whole => connection.uid_fetch(&set, FetchItems::Message).await?,
+        FetchForm::Partial => connection.uid_fetch(&set, FetchItems::MessagePartial).await?,
+        FetchForm::Old => connection.uid_fetch(&set, FetchItems::MessageOld).await?,
+        FetchForm::Sequence(number) => connection.fetch(number, uid, FetchItems::Message).await?,
     };
     let mut spool: Option<Spool> = None;
     let mut single = Single::Missed("the server returns no body".to_owned());

@@ -7,6 +7,7 @@
 //! fetched, so that the next turn of the folder needs no list.
 
 use crate::error::Error;
+use crate::receive::actions::ServerActions;
 use crate::receive::baseline::baseline;
 use crate::receive::identity;
 use crate::receive::identity::Care;
@@ -16,12 +17,11 @@ use crate::receive::identity::Over;
 use crate::receive::known::Known;
 use crate::receive::listing;
 use crate::receive::listing::Glance;
-use crate::receive::listing::Listing;
+use crate::receive::listing::MailboxListing;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::News;
 use crate::receive::opening::OpenMailbox;
 use crate::receive::opening::OpeningMailbox;
-use crate::receive::wishes::Wishes;
 use crate::shared::Shared;
 use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
@@ -74,7 +74,7 @@ impl Poll<'_> {
         let origin = match self.known.origin.take() {
             Some(origin) => origin,
             None => {
-                self.known.wishes = Wishes::open();
+                self.known.actions = ServerActions::open();
                 self.shared.store.origin(self.mailbox.folder.id).await?
             }
         };
@@ -133,7 +133,7 @@ impl Poll<'_> {
     fn is_quiet(&self, selected: &Selected) -> bool {
         let glance = Glance::of(selected);
         let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= self.shared.clock.now_ms());
-        let is_due = retry || self.known.wishes.are_due() || self.is_all_due();
+        let is_due = retry || self.known.actions.are_due() || self.is_all_due();
         glance.is_some() && glance == self.known.proven && !is_due
     }
 
@@ -191,7 +191,7 @@ impl Poll<'_> {
         &mut self,
         over: &Over,
         selected: &Selected,
-        listing: &Listing,
+        listing: &MailboxListing,
     ) -> Result<Life, Error> {
         let noted = self.shared.store.origin(self.mailbox.folder.id).await?;
         let baseline =
@@ -224,7 +224,7 @@ impl Poll<'_> {
     fn found(
         &mut self,
         life: Life,
-        listing: Listing,
+        listing: MailboxListing,
         ledger: &Ledger,
         selected: &Selected,
     ) -> Arc<News> {
@@ -238,7 +238,7 @@ impl Poll<'_> {
         let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
         let recorded = counted.filter(is_recorded).count() as u64;
         let known = &mut *self.known;
-        known.asks.fill(fresh, &again, &singly);
+        known.plan.fill(fresh, &again, &singly);
         known.recorded = 0;
         let disagrees = !listing.is_whole();
         known.disagreements = if disagrees { known.disagreements.saturating_add(1) } else { 0 };

@@ -9,10 +9,10 @@
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::hash_of;
-use crate::receive::asks::SET_OCTETS_MAX;
-use crate::receive::doubt;
+use crate::receive::incomplete;
+use crate::receive::plan::SET_OCTETS_MAX;
 use crate::receive::single;
-use crate::receive::single::Form;
+use crate::receive::single::FetchForm;
 use crate::receive::single::Single;
 use postroom_imap::Body;
 use postroom_imap::FetchEvent;
@@ -197,8 +197,8 @@ async fn ask_set(
 /// Whether the fetched bytes can be compared.
 fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
     let original = Original::Memory(bytes.clone());
-    doubt::too_few(announced, bytes.len() as u64).is_none()
-        && doubt::notice(&original).is_ok_and(|notice| notice.is_none())
+    incomplete::too_few(announced, bytes.len() as u64).is_none()
+        && incomplete::notice(&original).is_ok_and(|notice| notice.is_none())
 }
 
 /// Compares the bytes of a message with those that were recorded.
@@ -215,16 +215,16 @@ pub async fn prove(
         return Ok(Proof::None);
     };
     let Single::Given(message, original) =
-        single::ask(connection, then.uid, Form::Whole, spool).await?
+        single::ask(connection, then.uid, FetchForm::Whole, spool).await?
     else {
         return Ok(Proof::None);
     };
-    let is_doubted = doubt::too_few(message.size_bytes, original.size_bytes()).is_some()
-        || doubt::notice(&original).map_err(Error::Spool)?.is_some();
+    let is_incomplete = incomplete::too_few(message.size_bytes, original.size_bytes()).is_some()
+        || incomplete::notice(&original).map_err(Error::Spool)?.is_some();
     let now = original.hash().map_err(Error::Spool)?;
     Ok(match now == hash {
         true => Proof::Same,
-        false if is_doubted => Proof::None,
+        false if is_incomplete => Proof::None,
         false => Proof::Other,
     })
 }

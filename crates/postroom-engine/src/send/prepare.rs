@@ -199,7 +199,7 @@ fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
 /// again.
 fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
     let earlier = delivered.get(&recipient.address);
-    let state = if earlier.is_some_and(|it| !it.in_doubt) { "sent" } else { "waiting" };
+    let state = if earlier.is_some_and(|it| !it.outcome_unknown) { "sent" } else { "waiting" };
     recipient.row(state, earlier.and_then(|earlier| earlier.reply.as_deref()))
 }
 

@@ -66,7 +66,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_recipients_in_doubt_wait_for_another_attempt() {
+    fn only_recipients_with_an_unknown_outcome_wait_for_another_attempt() {
         let mut recipients = vec![
             json!({"address": "a@x.test", "state": "refused"}),
             json!({"address": "b@x.test", "state": "refused"}),

@@ -8,7 +8,7 @@ use postroom_smtp::Error;
 
 /// The kind of such an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum SuspectAnswer {
     /// The server demands a login.
     Login,
     /// The server refuses the reverse path for now.
@@ -18,7 +18,7 @@ enum Answer {
 /// The last message, if its answer may be about all messages.
 #[derive(Debug, Default)]
 pub(crate) struct Suspect {
-    last: Option<(MessageEntityId, Answer)>,
+    last: Option<(MessageEntityId, SuspectAnswer)>,
 }
 
 impl Suspect {
@@ -31,8 +31,8 @@ impl Suspect {
     /// message only.
     pub(crate) fn is_confirmed(&mut self, message: MessageEntityId, error: &Error) -> Option<bool> {
         let answer = match error {
-            Error::Credentials { .. } => Answer::Login,
-            Error::Reply { command: "MAIL", reply } if !reply.is_permanent() => Answer::Mail,
+            Error::Credentials { .. } => SuspectAnswer::Login,
+            Error::Reply { command: "MAIL", reply } if !reply.is_permanent() => SuspectAnswer::Mail,
             Error::Reply { .. }
             | Error::Connect(_)
             | Error::Unsupported { .. }
@@ -40,7 +40,7 @@ impl Suspect {
             | Error::Lost { .. }
             | Error::Timeout { .. }
             | Error::Abandoned { .. }
-            | Error::InDoubt { .. } => {
+            | Error::OutcomeUnknown { .. } => {
                 self.clear();
                 return None;
             }

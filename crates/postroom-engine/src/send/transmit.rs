@@ -131,7 +131,7 @@ fn too_many(group: &[usize], outcome: &TransactionReplies) -> Vec<usize> {
 fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &postroom_smtp::Error) {
     let words = error.reply().map_or_else(|| error.to_string(), ToString::to_string);
     let state = match error.verdict() {
-        postroom_smtp::SmtpVerdict::InDoubt => {
+        postroom_smtp::SmtpVerdict::OutcomeUnknown => {
             return settle::put_all(recipients, group, "uncertain", &words);
         }
         postroom_smtp::SmtpVerdict::Refuse => "refused",
@@ -216,7 +216,9 @@ pub(crate) fn verdict(
         postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
             settle::later(error.to_string(), tried, options)
         }
-        postroom_smtp::SmtpVerdict::InDoubt => in_doubt(error.to_string(), tried, options),
+        postroom_smtp::SmtpVerdict::OutcomeUnknown => {
+            outcome_unknown(error.to_string(), tried, options)
+        }
     }
 }
 
@@ -246,7 +248,7 @@ pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
 
 /// Decides about a delivery whose outcome is unknown.
 #[must_use]
-pub(crate) fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdict {
+pub(crate) fn outcome_unknown(reason: String, tried: Tried, options: &Options) -> Verdict {
     if options.word("uncertain") == "resend" {
         return settle::later(reason, tried, options);
     }
@@ -263,7 +265,7 @@ pub(crate) fn in_doubt(reason: String, tried: Tried, options: &Options) -> Verdi
 /// # Errors
 ///
 /// When the store fails.
-pub(crate) async fn settle_doubt(
+pub(crate) async fn settle_unknown_outcome(
     shared: &Shared,
     mut claimed: Claimed,
     account: Option<&Account>,
@@ -271,10 +273,10 @@ pub(crate) async fn settle_doubt(
     let none = Options::cascade([]);
     let options = account.map_or(&none, |account| &account.options);
     let reason = "Postroom was stopped before the answer came".to_owned();
-    let mut doubtful = settle::waiting(&claimed.recipients);
-    doubtful.truncate(RECIPIENTS_MAX);
-    settle::put_all(&mut claimed.recipients, &doubtful, "uncertain", &reason);
-    let verdict = in_doubt(reason, tried(&claimed), options);
+    let mut unknown = settle::waiting(&claimed.recipients);
+    unknown.truncate(RECIPIENTS_MAX);
+    settle::put_all(&mut claimed.recipients, &unknown, "uncertain", &reason);
+    let verdict = outcome_unknown(reason, tried(&claimed), options);
     let recorded =
         shared.store.delivery_settle(&claimed, &settlement(&shared.clock, verdict)).await?;
     journal::settled(account, &claimed, &recorded);

@@ -45,7 +45,7 @@ struct Question {
 
 /// The threads that read.
 #[derive(Debug)]
-pub struct Lanes {
+pub struct ReadLanes {
     senders: Mutex<Option<Senders>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     ending: Arc<AtomicBool>,
@@ -67,7 +67,7 @@ struct Reader {
     slower: Option<mpsc::Sender<Question>>,
 }
 
-impl Lanes {
+impl ReadLanes {
     /// Starts the threads: `readers` for the own lane, and those of the others.
     pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
         let lanes = Self {

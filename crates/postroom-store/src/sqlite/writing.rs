@@ -11,20 +11,20 @@ use std::sync::PoisonError;
 use tokio::sync::oneshot;
 
 /// Where an answer goes.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+pub(crate) type ReplySender<T> = oneshot::Sender<Result<T, Error>>;
 
 /// A batch to be written.
 pub(crate) struct Write {
     pub batch: Vec<Statement>,
     pub room: Room,
-    pub reply: Reply<Vec<Outcome>>,
+    pub reply: ReplySender<Vec<Outcome>>,
 }
 
 /// A request to the one who writes.
 pub(crate) enum Ask {
     Write(Write),
     /// To give back a little space; the answer says whether there is more.
-    Tidy(Reply<bool>),
+    Tidy(ReplySender<bool>),
 }
 
 /// Sends a request, if its receiver is still there. When it is gone, so is the reply, and the
@@ -55,7 +55,7 @@ impl WriteChannel {
         drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    fn ask<T: Send + 'static>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Answer<T> {
+    fn ask<T: Send + 'static>(&self, ask: impl FnOnce(ReplySender<T>) -> Ask) -> Answer<T> {
         let (reply, answer) = oneshot::channel();
         if let Some(send) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             send(ask(reply));

@@ -182,7 +182,7 @@ async fn one_mailbox_in_two_spellings_gets_one_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_in_doubt_once_never_ends_as_refused() {
+async fn a_message_with_an_unknown_outcome_never_ends_as_refused() {
     let options = json!({"retry_first": 0.1, "retry_for": 0.5, "uncertain": "resend"});
     let (sandbox, postroom, account) = sandbox(options).await;
     let drop = Action::End(Ending::Close);
@@ -195,7 +195,7 @@ async fn what_was_in_doubt_once_never_ends_as_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_in_doubt_is_sent_however_often_it_was_refused_in_between() {
+async fn a_message_with_an_unknown_outcome_is_sent_however_often_it_was_refused_in_between() {
     let options = json!({"retry_first": 0.1, "retry_longest": 0.1, "uncertain": "resend"});
     let (sandbox, postroom, account) = sandbox(options).await;
     let drop = Action::End(Ending::Close);

@@ -259,7 +259,7 @@ async fn a_large_load_lets_the_other_folders_have_their_turn_and_ends_when_it_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wish_that_is_withdrawn_is_not_fulfilled() {
+async fn an_action_that_is_withdrawn_is_not_carried_out() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     sandbox.deliver(ANNA, "INBOX", mail("stays")).unwrap();
     let store = Point::ImapCommand(ImapCommand::Store);

@@ -22,7 +22,7 @@ async fn a_refusal_of_a_login_that_was_good_says_when_it_is_tried_again_and_who_
     enable(&postroom, &account, "INBOX", json!({})).await;
     let path = format!("email/Accounts/{account}");
     until(&postroom, &path, "the account to be ready", in_state("ready")).await;
-    for wish in ["try", "password", "profile"] {
+    for request in ["try", "password", "profile"] {
         let no = Action::tagged("NO [AUTHENTICATIONFAILED] Authentication failed.");
         let rule = always(&sandbox, Point::ImapCommand(ImapCommand::Authenticate), no);
         sandbox.hang_up();
@@ -30,7 +30,7 @@ async fn a_refusal_of_a_login_that_was_good_says_when_it_is_tried_again_and_who_
         let text = failed["statusText"].as_str().unwrap();
         assert!(text.contains("accepted before; the next try is at 20"), "{text}");
         sandbox.unscript(rule);
-        match wish {
+        match request {
             "try" => drop(postroom.post(&format!("{path}:try"), &json!({})).await.unwrap()),
             "password" => {
                 drop(postroom.patch(&path, &json!({"password": "secret"})).await.unwrap());
@@ -41,7 +41,7 @@ async fn a_refusal_of_a_login_that_was_good_says_when_it_is_tried_again_and_who_
                 postroom.patch(&format!("email/Profiles/{profile}"), &change).await.unwrap();
             }
         }
-        // Without the wish it would take 30 seconds.
+        // Without the request it would take 30 seconds.
         until(&postroom, &path, "the account to be ready", in_state("ready")).await;
     }
 }

@@ -120,9 +120,9 @@ async fn many_recipients_take_several_transactions_each_with_its_result() {
     let to: Vec<_> = (0..230).map(|number| format!("r{number}@else.test")).collect();
     message["to"] = json!(to);
     let message = post(&postroom, message).await;
-    let doubtful = settled(&postroom, &message).await;
-    assert_eq!(doubtful["errorCode"], "uncertain");
-    let count = |state: &str| states(&doubtful).iter().filter(|it| **it == state).count();
+    let unknown = settled(&postroom, &message).await;
+    assert_eq!(unknown["errorCode"], "uncertain");
+    let count = |state: &str| states(&unknown).iter().filter(|it| **it == state).count();
     assert_eq!([count("sent"), count("uncertain"), count("failed")], [100, 100, 30]);
     let again = json!({"messageState": "sending"});
     postroom.patch(&format!("email/Messages/{message}"), &again).await.unwrap();

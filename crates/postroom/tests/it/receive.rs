@@ -102,7 +102,7 @@ async fn enabling_and_disabling_take_effect_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_wishes_of_a_folder_are_fulfilled_at_the_server() {
+async fn the_actions_of_a_folder_are_carried_out_at_the_server() {
     let Some(dovecot) = dovecot() else { return };
     let postroom = postroom("");
     let options = json!({"after_read_timeout": 0.2});

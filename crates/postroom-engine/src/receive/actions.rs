@@ -11,11 +11,11 @@ use crate::account::Folder;
 use crate::backoff;
 use crate::error::Error;
 use crate::journal;
-use crate::receive::asks::SET_OCTETS_MAX;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::identity::Over;
-use crate::receive::listing::Listing;
+use crate::receive::listing::MailboxListing;
+use crate::receive::plan::SET_OCTETS_MAX;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use postroom_imap::FetchEvent;
@@ -26,7 +26,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::UidSet;
 use postroom_store::Clock;
 use postroom_store::Life;
-use postroom_store::Wish;
+use postroom_store::ServerAction;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,19 +40,19 @@ const DELETED: &str = "\\Deleted";
 
 /// The action for messages of a folder that are recorded from now on.
 #[must_use]
-pub fn wished(folder: &Folder) -> Option<Wish> {
+pub fn demanded(folder: &Folder) -> Option<ServerAction> {
     if folder.delete_on_server {
-        Some(Wish::Delete)
+        Some(ServerAction::Delete)
     } else if folder.options.flag("keep_unseen") {
         None
     } else {
-        Some(Wish::Seen)
+        Some(ServerAction::Seen)
     }
 }
 
 /// The state of the actions of a folder.
 #[derive(Debug, Default)]
-pub struct Wishes {
+pub struct ServerActions {
     /// Whether some may be open.
     pub are_open: bool,
     /// Why they cannot be carried out, for people.
@@ -63,7 +63,7 @@ pub struct Wishes {
     due: Option<Instant>,
 }
 
-impl Wishes {
+impl ServerActions {
     /// A state in which some actions may be open.
     #[must_use]
     pub fn open() -> Self {
@@ -86,13 +86,13 @@ impl Wishes {
 
 /// The selected mailbox, and its newest listing.
 #[derive(Debug, Clone, Copy)]
-pub struct At<'a> {
+pub struct SelectedMailbox<'a> {
     /// The folder.
     pub folder: &'a Folder,
     /// The life of its mailbox.
     pub life: Life,
     /// What it has.
-    pub listing: &'a Listing,
+    pub listing: &'a MailboxListing,
 }
 
 /// Carries out the recorded actions of one folder. If a message to be deleted turns out to be
@@ -101,34 +101,34 @@ pub struct At<'a> {
 /// # Errors
 ///
 /// What ended the connection, or the store.
-pub async fn fulfil(
+pub async fn carry_out(
     shared: &Shared,
     connection: &mut ImapConnection,
-    at: At<'_>,
-    wishes: &mut Wishes,
+    at: SelectedMailbox<'_>,
+    actions: &mut ServerActions,
     unsteady: &mut Unsteady,
 ) -> Result<Option<Over>, Error> {
-    if wishes.due.is_some_and(|due| due > Instant::now()) {
+    if actions.due.is_some_and(|due| due > Instant::now()) {
         return Ok(None);
     }
     let mut job =
-        Job { shared, connection, at, unsteady, tried: std::mem::take(&mut wishes.tried) };
+        ActionRun { shared, connection, at, unsteady, tried: std::mem::take(&mut actions.tried) };
     let result = job.all().await;
-    wishes.tried = job.tried;
+    actions.tried = job.tried;
     match result {
-        Ok(Done { over: Some(over), .. }) => Ok(Some(over)),
-        Ok(Done { are_open, trouble: Some(trouble), .. }) => {
-            wishes.are_open = are_open;
-            wishes.refused(&shared.clock, trouble);
+        Ok(ActionResult { over: Some(over), .. }) => Ok(Some(over)),
+        Ok(ActionResult { are_open, trouble: Some(trouble), .. }) => {
+            actions.are_open = are_open;
+            actions.refused(&shared.clock, trouble);
             Ok(None)
         }
-        Ok(Done { are_open, .. }) => {
-            let tried = std::mem::take(&mut wishes.tried);
-            *wishes = Wishes { are_open, tried, ..Wishes::default() };
+        Ok(ActionResult { are_open, .. }) => {
+            let tried = std::mem::take(&mut actions.tried);
+            *actions = ServerActions { are_open, tried, ..ServerActions::default() };
             Ok(None)
         }
         Err(Error::Imap(error)) if error.leaves_connection_open() => {
-            wishes.refused(&shared.clock, format!(
+            actions.refused(&shared.clock, format!(
                 "the server refuses to mark or delete messages that are stored here: {error}; they \
                  stay at the server, and Postroom tries again later"
             ));
@@ -139,34 +139,34 @@ pub async fn fulfil(
 }
 
 #[derive(Default)]
-struct Done {
+struct ActionResult {
     are_open: bool,
     trouble: Option<String>,
     over: Option<Over>,
 }
 
-struct Job<'a> {
+struct ActionRun<'a> {
     shared: &'a Shared,
     connection: &'a mut ImapConnection,
-    at: At<'a>,
+    at: SelectedMailbox<'a>,
     unsteady: &'a mut Unsteady,
     tried: BTreeSet<u64>,
 }
 
-impl Job<'_> {
-    async fn all(&mut self) -> Result<Done, Error> {
-        let mut done = Done::default();
+impl ActionRun<'_> {
+    async fn all(&mut self) -> Result<ActionResult, Error> {
+        let mut done = ActionResult::default();
         let (life, mut after) = (self.at.life, 0);
         loop {
-            let wishes = self.shared.store.wish_list(life, after, PORTION).await?;
-            let Some((last, _)) = wishes.last() else {
+            let actions = self.shared.store.action_list(life, after, PORTION).await?;
+            let Some((last, _)) = actions.last() else {
                 return Ok(done);
             };
             after = *last;
-            for wish in [Wish::Seen, Wish::Delete] {
-                let of = |(uid, is): &(u64, Wish)| (*is == wish).then_some(*uid);
-                let uids: Vec<u64> = wishes.iter().filter_map(of).collect();
-                self.some(wish, &uids, &mut done).await?;
+            for action in [ServerAction::Seen, ServerAction::Delete] {
+                let of = |(uid, is): &(u64, ServerAction)| (*is == action).then_some(*uid);
+                let uids: Vec<u64> = actions.iter().filter_map(of).collect();
+                self.some(action, &uids, &mut done).await?;
                 if done.over.is_some() {
                     return Ok(done);
                 }
@@ -174,41 +174,46 @@ impl Job<'_> {
         }
     }
 
-    async fn some(&mut self, wish: Wish, uids: &[u64], done: &mut Done) -> Result<(), Error> {
+    async fn some(
+        &mut self,
+        action: ServerAction,
+        uids: &[u64],
+        done: &mut ActionResult,
+    ) -> Result<(), Error> {
         let (store, life) = (&self.shared.store, self.at.life);
         if uids.is_empty() {
             return Ok(());
         }
-        if !is_still_wished(self.at.folder, wish) {
-            store.wish_done(life, uids).await?;
+        if !is_still_demanded(self.at.folder, action) {
+            store.action_done(life, uids).await?;
             return Ok(());
         }
         let is_listed = |uid: &u64| self.at.listing.uids.binary_search(uid).is_ok();
         let (listed, unlisted): (Vec<u64>, Vec<u64>) = uids.iter().partition(|uid| is_listed(uid));
         if !unlisted.is_empty() && self.at.listing.is_whole() {
-            match wish {
-                Wish::Seen => store.wish_done(life, &unlisted).await?,
-                Wish::Delete => store.wish_gone(life, &unlisted).await?,
+            match action {
+                ServerAction::Seen => store.action_done(life, &unlisted).await?,
+                ServerAction::Delete => store.action_gone(life, &unlisted).await?,
             }
             self.tried.retain(|uid| !unlisted.contains(uid));
         }
-        done.are_open |= wish == Wish::Delete && !listed.is_empty();
-        match wish {
+        done.are_open |= action == ServerAction::Delete && !listed.is_empty();
+        match action {
             _ if listed.is_empty() => {}
-            Wish::Seen => {
+            ServerAction::Seen => {
                 for set in UidSet::from_uids(&listed).split(SET_OCTETS_MAX) {
                     self.connection.uid_store(&set, &FlagChange::add_silent("\\Seen")).await?;
                 }
-                store.wish_done(life, &listed).await?;
+                store.action_done(life, &listed).await?;
             }
-            Wish::Delete => self.delete(&listed, done).await?,
+            ServerAction::Delete => self.delete(&listed, done).await?,
         }
         Ok(())
     }
 
     /// Deletes the messages that are certainly the recorded ones. They stay on the list until they
     /// are gone.
-    async fn delete(&mut self, uids: &[u64], done: &mut Done) -> Result<(), Error> {
+    async fn delete(&mut self, uids: &[u64], done: &mut ActionResult) -> Result<(), Error> {
         let kept = uids.iter().filter(|uid| self.tried.contains(uid)).count();
         if kept > 0 {
             done.trouble = Some(format!(
@@ -319,10 +324,10 @@ fn marked(told: &[Fetched]) -> Vec<u64> {
 }
 
 /// Whether the folder still demands the action.
-fn is_still_wished(folder: &Folder, wish: Wish) -> bool {
-    match wish {
-        Wish::Seen => !folder.options.flag("keep_unseen"),
-        Wish::Delete => folder.delete_on_server,
+fn is_still_demanded(folder: &Folder, action: ServerAction) -> bool {
+    match action {
+        ServerAction::Seen => !folder.options.flag("keep_unseen"),
+        ServerAction::Delete => folder.delete_on_server,
     }
 }
 
@@ -348,8 +353,8 @@ mod tests {
             }
         };
         for on in [true, false] {
-            assert_eq!(is_still_wished(&folder(on, true), Wish::Delete), on);
-            assert_eq!(is_still_wished(&folder(false, !on), Wish::Seen), on);
+            assert_eq!(is_still_demanded(&folder(on, true), ServerAction::Delete), on);
+            assert_eq!(is_still_demanded(&folder(false, !on), ServerAction::Seen), on);
         }
     }
 }

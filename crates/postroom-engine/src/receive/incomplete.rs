@@ -164,9 +164,9 @@ mod tests {
             (Some(5000), 5000, false), (Some(5000), 5002, false), (Some(5000), 4900, false),
             (Some(2), 2, false), (Some(u64::MAX), 10, true),
         ];
-        for (announced, octets, is_doubted) in table {
+        for (announced, octets, is_incomplete) in table {
             let reason = too_few(*announced, *octets);
-            assert_eq!(reason.is_some(), *is_doubted, "{octets} of {announced:?}");
+            assert_eq!(reason.is_some(), *is_incomplete, "{octets} of {announced:?}");
         }
     }
 

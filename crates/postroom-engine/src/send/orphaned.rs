@@ -62,14 +62,14 @@ pub(crate) async fn take_up(shared: &Shared, account: AccountId) -> Result<(), E
 }
 
 async fn look(shared: &Shared) -> Result<(), Error> {
-    settle_doubts(shared).await?;
+    settle_unknown_outcomes(shared).await?;
     let recipients = outgoing::waiting_rows;
     loop {
-        let stranded = shared.store.delivery_stranded().await?;
-        if stranded.is_empty() {
+        let orphaned = shared.store.delivery_orphaned().await?;
+        if orphaned.is_empty() {
             return Ok(());
         }
-        for found in stranded {
+        for found in orphaned {
             let at = (&found.domain, found.message);
             let (store, (domain, message)) = (&shared.store, at);
             let outgoing = Outgoing {
@@ -103,21 +103,21 @@ async fn look(shared: &Shared) -> Result<(), Error> {
     }
 }
 
-/// Settles deliveries in doubt for accounts without a sender.
-async fn settle_doubts(shared: &Shared) -> Result<(), Error> {
-    let doubtful = shared.store.delivery_doubtful().await?;
-    if doubtful.is_empty() {
+/// Settles deliveries with an unknown outcome, for accounts without a sender.
+async fn settle_unknown_outcomes(shared: &Shared) -> Result<(), Error> {
+    let unknown = shared.store.delivery_outcome_unknown_accounts().await?;
+    if unknown.is_empty() {
         return Ok(());
     }
     let accounts = shared.store.account_list_enabled_folders().await?;
     let accounts: Vec<_> = accounts.iter().map(Account::from_row).collect();
-    for id in doubtful {
+    for id in unknown {
         let account = accounts.iter().find(|account| account.id == id);
         if account.is_some_and(|account| account.enabled && account.smtp.is_some()) {
             continue;
         }
-        for claimed in shared.store.delivery_in_doubt(id).await? {
-            transmit::settle_doubt(shared, claimed, account).await?;
+        for claimed in shared.store.delivery_outcome_unknown(id).await? {
+            transmit::settle_unknown_outcome(shared, claimed, account).await?;
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ pub enum FetchedAlone {
 
 /// The UIDs that are still to be fetched.
 #[derive(Debug, Default)]
-pub struct Asks {
+pub struct FetchPlan {
     /// Not fetched so far, ascending.
     fresh: VecDeque<u64>,
     /// Refused sets. The last one is next.
@@ -55,7 +55,7 @@ pub struct Asks {
     average_bytes: Option<u64>,
 }
 
-impl Asks {
+impl FetchPlan {
     /// Takes the new UIDs, ascending, the UIDs to retry, and those to ask for one by one. Knowledge
     /// of messages that end connections is kept.
     pub fn fill(&mut self, fresh: VecDeque<u64>, again: &[u64], singly: &[u64]) {
@@ -188,85 +188,85 @@ impl Asks {
 mod tests {
     use super::*;
 
-    fn all(asks: &mut Asks) -> Vec<Vec<u64>> {
-        std::iter::from_fn(|| asks.next(4, usize::MAX)).collect()
+    fn all(plan: &mut FetchPlan) -> Vec<Vec<u64>> {
+        std::iter::from_fn(|| plan.next(4, usize::MAX)).collect()
     }
 
     #[test]
     fn what_is_refused_comes_next_in_halves_and_what_ends_connections_last() {
-        let mut asks = Asks::default();
-        asks.fill((1..=9).collect(), &[], &[]);
-        assert_eq!(asks.next(4, usize::MAX), Some(vec![1, 2, 3, 4]));
-        assert_eq!(asks.ended(&[2, 3, 4]), None);
-        assert_eq!(asks.next(4, usize::MAX), Some(vec![5, 6, 7, 8]));
-        assert_eq!(asks.refused(vec![5, 6, 7, 8]), None);
+        let mut plan = FetchPlan::default();
+        plan.fill((1..=9).collect(), &[], &[]);
+        assert_eq!(plan.next(4, usize::MAX), Some(vec![1, 2, 3, 4]));
+        assert_eq!(plan.ended(&[2, 3, 4]), None);
+        assert_eq!(plan.next(4, usize::MAX), Some(vec![5, 6, 7, 8]));
+        assert_eq!(plan.refused(vec![5, 6, 7, 8]), None);
         let want: [&[u64]; 6] = [&[5, 6], &[7, 8], &[9], &[3], &[4], &[2]];
-        assert_eq!(all(&mut asks), want);
-        assert!(asks.is_empty());
+        assert_eq!(all(&mut plan), want);
+        assert!(plan.is_empty());
     }
 
     #[test]
     fn a_message_that_ends_two_connections_alone_is_given_up_and_later_at_once() {
-        let mut asks = Asks::default();
-        asks.fill([7].into(), &[], &[]);
-        assert_eq!((asks.ended(&[7]), asks.ended(&[7])), (None, Some(7)));
-        asks.fill([8].into(), &[5, 6, 7], &[]);
+        let mut plan = FetchPlan::default();
+        plan.fill([7].into(), &[], &[]);
+        assert_eq!((plan.ended(&[7]), plan.ended(&[7])), (None, Some(7)));
+        plan.fill([8].into(), &[5, 6, 7], &[]);
         let want: [&[u64]; 3] = [&[8], &[5, 6], &[7]];
-        assert_eq!(all(&mut asks), want);
-        assert_eq!(asks.ended(&[7]), Some(7));
-        asks.came([7].into_iter(), 10);
-        assert_eq!(asks.ended(&[7]), None);
+        assert_eq!(all(&mut plan), want);
+        assert_eq!(plan.ended(&[7]), Some(7));
+        plan.came([7].into_iter(), 10);
+        assert_eq!(plan.ended(&[7]), None);
     }
 
     #[test]
     fn what_lets_us_wait_waits_for_a_connection_of_its_own_and_the_others_do_not() {
-        let mut asks = Asks::default();
-        asks.fill((1..=6).collect(), &[], &[]);
-        assert_eq!(asks.next(9, usize::MAX).unwrap().len(), 6);
-        assert_eq!(asks.stalled(&[3, 4, 5, 6]), Some(3));
-        assert_eq!((asks.take_alone(), asks.take_alone()), (vec![3], vec![]));
+        let mut plan = FetchPlan::default();
+        plan.fill((1..=6).collect(), &[], &[]);
+        assert_eq!(plan.next(9, usize::MAX).unwrap().len(), 6);
+        assert_eq!(plan.stalled(&[3, 4, 5, 6]), Some(3));
+        assert_eq!((plan.take_alone(), plan.take_alone()), (vec![3], vec![]));
         let want: [&[u64]; 2] = [&[4, 5], &[6]];
-        assert_eq!(all(&mut asks), want);
+        assert_eq!(all(&mut plan), want);
         // It is not asked for twice at the same time.
-        asks.fill([7].into(), &[3], &[]);
-        assert_eq!((asks.take_alone(), all(&mut asks)), (vec![], vec![vec![7]]));
-        asks.back(3, FetchedAlone::Missed);
-        asks.fill([].into(), &[3], &[]);
-        assert_eq!((asks.take_alone(), all(&mut asks)), (vec![3], vec![]));
+        plan.fill([7].into(), &[3], &[]);
+        assert_eq!((plan.take_alone(), all(&mut plan)), (vec![], vec![vec![7]]));
+        plan.back(3, FetchedAlone::Missed);
+        plan.fill([].into(), &[3], &[]);
+        assert_eq!((plan.take_alone(), all(&mut plan)), (vec![3], vec![]));
         // Where there is no other connection it has its turn as the last on this one.
-        asks.back(3, FetchedAlone::NotAsked);
-        asks.fill([8].into(), &[1, 2, 3], &[]);
+        plan.back(3, FetchedAlone::NotAsked);
+        plan.fill([8].into(), &[1, 2, 3], &[]);
         let want: [&[u64]; 3] = [&[8], &[1, 2], &[3]];
         assert_eq!(
-            (asks.take_alone(), all(&mut asks).as_slice()),
+            (plan.take_alone(), all(&mut plan).as_slice()),
             (vec![], &want.map(<[u64]>::to_vec)[..])
         );
-        assert_eq!(asks.stalled(&[3]), Some(3));
-        asks.back(3, FetchedAlone::Came);
-        asks.fill([].into(), &[3], &[]);
-        assert_eq!(all(&mut asks), [[3]]);
+        assert_eq!(plan.stalled(&[3]), Some(3));
+        plan.back(3, FetchedAlone::Came);
+        plan.fill([].into(), &[3], &[]);
+        assert_eq!(all(&mut plan), [[3]]);
     }
 
     #[test]
     fn what_was_asked_for_by_somebody_is_a_set_of_its_own() {
-        let mut asks = Asks::default();
-        asks.fill([9].into(), &[1, 2, 3], &[2, 5]);
+        let mut plan = FetchPlan::default();
+        plan.fill([9].into(), &[1, 2, 3], &[2, 5]);
         let want: [&[u64]; 4] = [&[9], &[1, 3], &[2], &[5]];
-        assert_eq!(all(&mut asks), want);
+        assert_eq!(all(&mut plan), want);
     }
 
     #[test]
     fn sets_are_bounded_by_count_bytes_and_octets() {
-        let mut asks = Asks::default();
+        let mut plan = FetchPlan::default();
         let sparse = (0..2000).map(|n| 4_000_000_000 + n * 2);
-        asks.fill(sparse.collect(), &[], &[]);
-        let first = asks.next(200, 8000).unwrap();
+        plan.fill(sparse.collect(), &[], &[]);
+        let first = plan.next(200, 8000).unwrap();
         assert_eq!(first.len(), 50);
-        asks.came(first.into_iter(), 50 * 4000);
-        assert_eq!(asks.next(200, 8000).unwrap().len(), 2);
-        asks.came([1].into_iter(), 10);
+        plan.came(first.into_iter(), 50 * 4000);
+        assert_eq!(plan.next(200, 8000).unwrap().len(), 2);
+        plan.came([1].into_iter(), 10);
         let mut count = 0;
-        while let Some(set) = asks.next(200, usize::MAX) {
+        while let Some(set) = plan.next(200, usize::MAX) {
             assert!(UidSet::from_uids(&set).to_string().len() <= SET_OCTETS_MAX);
             count += set.len();
         }
