@@ -297,7 +297,7 @@ mod tests {
             (json!({"messageState": "sent"}),                           "file",       false),
             (json!({"messageState": "received"}),                       "file",       false),
             (json!({"messageState": "raw"}),                            "rawMessage", false),
-            (json!({"messageState": "handled", "uid": 7}),              "file",       false),
+            (json!({"messageState": "handled", "messageDirection": "in", "dateTimeSource": "date"}), "file", false),
         ];
         for (values, property, allowed) in table {
             assert_eq!(
@@ -377,9 +377,9 @@ mod tests {
             (json!({}),                                            sending.clone(),                   ""),
             (json!({"messageState": "error"}),                     sending.clone(),                   ""),
             (json!({"messageState": "sent"}),                      sending.clone(),                   "messageState"),
-            (json!({"messageState": "received", "uid": 5}),        sending.clone(),                   "messageState"),
-            (json!({"messageState": "received", "uid": 5}),        json!({"subject": "s"}),           "subject"),
-            (json!({"messageState": "received", "uid": 5}),        json!({"messageState": "done"}),   ""),
+            (json!({"messageState": "received", "messageDirection": "in", "dateTimeSource": "date"}),        sending.clone(),                   "messageState"),
+            (json!({"messageState": "received", "messageDirection": "in", "dateTimeSource": "date"}),        json!({"subject": "s"}),           "subject"),
+            (json!({"messageState": "received", "messageDirection": "in", "dateTimeSource": "date"}),        json!({"messageState": "done"}),   ""),
             (sending.clone(),                                      json!({"subject": "s"}),           ""),
             (sending.clone(),                                      json!({"messageState": "done"}),   "messageState"),
             (sending.clone(),                                      json!({"messageDirection": "in"}), "messageDirection"),

@@ -21,6 +21,11 @@ const OTHERS: [&str; 2] = ["folder_id", "messageType"];
 /// The `errorCode` of a received message that could not be decomposed.
 pub const NOT_DECOMPOSABLE: &str = "not_decomposable";
 
+/// The property that says where the time of a received message comes from.
+pub const TIME_SOURCE: &str = "dateTimeSource";
+/// Its value for a message whose time is that of its arrival here.
+pub const ARRIVAL: &str = "arrival";
+
 /// Where a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {
@@ -41,7 +46,7 @@ impl Standing {
     #[must_use]
     pub fn of(message: &Entity) -> Self {
         let state = message.text("messageState").and_then(MessageState::from_name);
-        if !message.get("uid").is_null() {
+        if was_received(message) {
             return Self::Received;
         }
         match state {
@@ -84,6 +89,15 @@ impl Standing {
             }
         }
     }
+}
+
+/// Whether a source of mail gave or listed the message. A client may write a message of the same
+/// direction, but only the batch that records a receipt sets where the time of a message comes
+/// from. It says so of every source, whatever the source calls its messages, and longer than the
+/// receipt, which ends with its folder.
+#[must_use]
+pub fn was_received(message: &Entity) -> bool {
+    message.text("messageDirection") == Some("in") && !message.get(TIME_SOURCE).is_null()
 }
 
 /// The changes that a client may not make, each with its property.
@@ -144,7 +158,7 @@ mod tests {
         let but_direction = |name: &str| name != "messageDirection";
         let folder = |name: &str| name == "folder_id";
         #[rustfmt::skip]
-        let table: [(Json, Standing, Allowed); 13] = [
+        let table: [(Json, Standing, Allowed); 15] = [
             (json!({}),                                                    Standing::Draft,    all),
             (json!({"messageState": "handled"}),                           Standing::Draft,    all),
             (json!({"messageDirection": "in"}),                            Standing::Draft,    all),
@@ -153,10 +167,12 @@ mod tests {
             (json!({"messageState": "error"}),                             Standing::Failed,   but_direction),
             (json!({"messageState": "sent"}),                              Standing::Sent,     folder),
             (json!({"messageState": "handled", "sentAt": "2026-01-01T00:00:00.000Z"}), Standing::Sent, folder),
-            (json!({"messageState": "received", "uid": 5}),                Standing::Received, none),
-            (json!({"messageState": "raw", "uid": 5}),                     Standing::Received, none),
-            (json!({"messageState": "error", "uid": 5}),                   Standing::Received, none),
-            (json!({"messageState": "handled", "uid": 5}),                 Standing::Received, none),
+            (json!({"messageState": "received", "messageDirection": "in", "dateTimeSource": "date"}), Standing::Received, none),
+            (json!({"messageState": "raw", "messageDirection": "in", "dateTimeSource": "date"}),      Standing::Received, none),
+            (json!({"messageState": "error", "messageDirection": "in", "dateTimeSource": "arrival"}), Standing::Received, none),
+            (json!({"messageState": "handled", "messageDirection": "in", "dateTimeSource": "date"}),  Standing::Received, none),
+            (json!({"messageState": "error", "messageDirection": "in"}),   Standing::Failed,   but_direction),
+            (json!({"messageState": "handled", "uid": 5}),                 Standing::Draft,    all),
             (json!({"messageState": "received"}),                          Standing::Received, none),
         ];
         for (values, standing, allowed) in table {
@@ -182,9 +198,9 @@ mod tests {
             (json!({}),                                                None),
             (json!({"errorCode": "refused"}),                          Some(Error)),
             (json!({"sentAt": "2026-01-01T00:00:00.000Z"}),            Some(Sent)),
-            (json!({"uid": 5}),                                        Some(Received)),
-            (json!({"uid": 5, "errorCode": "not_decomposable"}),       Some(Raw)),
-            (json!({"uid": 5, "errorCode": "too_big"}),                Some(Error)),
+            (json!({"messageDirection": "in", "dateTimeSource": "date"}), Some(Received)),
+            (json!({"messageDirection": "in", "dateTimeSource": "date", "errorCode": "not_decomposable"}), Some(Raw)),
+            (json!({"messageDirection": "in", "dateTimeSource": "arrival", "errorCode": "too_big"}), Some(Error)),
         ];
         for (values, want) in table {
             let mut values = values;

@@ -113,7 +113,7 @@ impl Store {
         Ok(AccountRow { domain, account, profile, folders, secrets, saved })
     }
 
-    async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {
+    pub(crate) async fn all(&self, class: &'static str) -> Result<Vec<(Domain, Entity)>, Error> {
         let class = self.builtin(class)?;
         let rows = self.read(Statement::new(Self::select(&class))).await?;
         self.entities_of(&class, rows).await

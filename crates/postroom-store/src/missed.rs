@@ -19,6 +19,8 @@ use postroom_model::Entity;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::standing::ARRIVAL;
+use postroom_model::standing::TIME_SOURCE;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -115,7 +117,7 @@ impl Store {
                 "account_id": account.to_string(), "folder_id": life.folder.to_string(),
                 "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
                 "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
-                "errorCode": miss.code, "uidValidity": uid_validity, "uid": miss.uid,
+                "errorCode": miss.code, TIME_SOURCE: ARRIVAL, "uidValidity": uid_validity, "uid": miss.uid,
                 "size": miss.size_bytes,
             });
             let mut values = miss.values.clone();

@@ -25,8 +25,10 @@ use postroom_model::builtin::files;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// The condition for parsing a message again: it was received, and its original is stored.
-const HAS_ORIGINAL: &str = "\"uid\" IS NOT NULL AND EXISTS (SELECT 1 FROM \"file\"
+/// The condition for parsing a message again: it was received
+/// ([`postroom_model::standing::was_received`]), and its original is stored.
+const HAS_ORIGINAL: &str = "\"messageDirection\" = 'in' AND \"dateTimeSource\" IS NOT NULL
+    AND EXISTS (SELECT 1 FROM \"file\"
     WHERE \"file\".\"entity\" = \"id\" AND \"file\".\"property\" = 'rawMessage')";
 
 /// A message that was decomposed again, and something differs.

@@ -10,6 +10,9 @@ use crate::failed::Failed;
 use crate::key::MasterKey;
 use crate::schema;
 use postroom_model::Class;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::standing::ARRIVAL;
+use postroom_model::standing::TIME_SOURCE;
 
 /// The text that is encrypted with the key, to recognise the key.
 const KEY_CHECK: &str = "postroom";
@@ -54,6 +57,7 @@ pub async fn set_up(
         let table = schema::class_table(dialect, classes, class, &present);
         database.write(table, Room::Reserve).await?;
     }
+    received(database).await?;
     references(database, classes).await?;
     match database.write(vec![schema::one_folder_each()], Room::Reserve).await {
         Ok(_) => {}
@@ -65,6 +69,24 @@ pub async fn set_up(
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// Marks the received messages of earlier versions as such
+/// ([`postroom_model::standing::was_received`]), once. Those versions did it for messages that were
+/// decomposed, and not for those that could not be had.
+async fn received(database: &dyn Database) -> Result<(), Error> {
+    let done = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'received are marked'";
+    if read_one(database, done).await?.is_some() {
+        return Ok(());
+    }
+    let (table, source) = (quoted(MESSAGES), quoted(TIME_SOURCE));
+    let mark = format!(
+        "UPDATE {table} SET {source} = $1
+         WHERE {source} IS NULL AND \"messageDirection\" = 'in' AND \"uid\" IS NOT NULL"
+    );
+    let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('received are marked', 1)";
+    let batch = vec![Statement::new(mark).bind(ARRIVAL), Statement::new(noted)];
+    database.write(batch, Room::Reserve).await.map(drop)
 }
 
 /// Gives the tables of an earlier version the references that the database keeps. Where something
@@ -207,5 +229,31 @@ mod tests {
         store.close().await.unwrap();
         let store = open(directory.path()).await;
         assert_eq!((kept(&store, ACCOUNTS).await, kept(&store, FOLDERS).await), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_version_received_is_marked_as_received() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).await;
+        let messages = [("in", Some(7), None), ("in", None, None), ("in", Some(8), Some("date"))];
+        for (id, (direction, uid, source)) in (1..).zip(messages) {
+            let sql = "INSERT INTO \"email/Messages\" (\"domain\", \"id\", \"version\",
+                \"messageDirection\", \"uid\", \"dateTimeSource\")
+                VALUES ('default', $1, 1, $2, $3, $4)";
+            let row = Statement::new(sql).bind(EntityId::from_u128(id)).bind(direction);
+            store.write(vec![row.bind(uid).bind(source)]).await.unwrap();
+        }
+        let forget = "DELETE FROM \"meta\" WHERE \"name\" = 'received are marked'";
+        store.write(vec![Statement::new(forget)]).await.unwrap();
+        store.close().await.unwrap();
+        let store = open(directory.path()).await;
+        let class = store.class(MESSAGES).unwrap();
+        let all = store.all(MESSAGES).await.unwrap();
+        let received: Vec<_> = all
+            .iter()
+            .map(|(_, message)| postroom_model::standing::was_received(message))
+            .collect();
+        assert_eq!(received, [true, false, true], "{class:?}");
+        assert_eq!(all[2].1.text(TIME_SOURCE), Some("date"));
     }
 }

@@ -262,6 +262,7 @@ impl History {
         self.uid += 1;
         let values = json!({
             "messageDirection": "in", "messageState": "received", "uid": uid,
+            "dateTimeSource": "arrival",
             "folder_id": folder.to_string(),
         });
         let entity = Entity::new(Clock::system().new_id(), object(values));

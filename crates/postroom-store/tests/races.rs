@@ -151,6 +151,7 @@ impl Track {
         let class = self.store.class(builtin::MESSAGES).unwrap();
         let values = json!({
             "messageDirection": "in", "messageState": "received", "uid": uid,
+            "dateTimeSource": "arrival",
             "folder_id": folder.to_string(),
         });
         let entity = Entity::new(Clock::system().new_id(), object(values));

@@ -113,7 +113,10 @@ impl Fixture {
     }
 
     fn received(&self, uid: u64, bytes: &[u8]) -> ReceivedMessage {
-        let values = json!({"messageDirection": "in", "messageState": "received", "uid": uid});
+        let values = json!({
+            "messageDirection": "in", "messageState": "received", "uid": uid,
+            "dateTimeSource": "arrival",
+        });
         let mut hash = [0; 16];
         hash[..bytes.len().min(16)].copy_from_slice(&bytes[..bytes.len().min(16)]);
         let content = NewContent::Part {

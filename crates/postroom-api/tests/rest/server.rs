@@ -186,6 +186,7 @@ impl Server {
     pub async fn received(&self, account: &str, folder: &str) -> String {
         let values = json!({
             "account_id": account, "folder_id": folder, "messageDirection": "in", "uid": 1,
+            "dateTimeSource": "arrival",
             "messageState": "received", "subject": "hi", "uidValidity": 1,
         });
         let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());

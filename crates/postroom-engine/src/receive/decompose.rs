@@ -15,7 +15,9 @@ use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
+use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::NOT_DECOMPOSABLE;
+use postroom_model::standing::TIME_SOURCE;
 use postroom_model::state;
 use postroom_store::Clock;
 use postroom_store::Content;
@@ -103,7 +105,7 @@ pub fn decompose(
         values.insert("internalDate".to_owned(), moment(date_time_ms));
     }
     values.insert("dateTime".to_owned(), moment(date_time_ms));
-    values.insert("dateTimeSource".to_owned(), json!(source));
+    values.insert(TIME_SOURCE.to_owned(), json!(source));
     let entity = Entity::new(id.into(), values);
     let arrival = Arrival::of(&entity);
     let keep = recording.keep.raw || is_raw;
@@ -146,7 +148,7 @@ fn envelope(arrived: &Arrived, recording: &Recording, values: &mut Map<String, J
 fn date_time(arrived: &Arrived, derived: &Derived, now_ms: i64) -> (i64, &'static str) {
     match arrived.internal_date_ms.filter(|ms| derive::is_sane(*ms, now_ms)) {
         Some(ms) => (ms, "internalDate"),
-        None => derived.date_time(now_ms).unwrap_or((now_ms, "arrival")),
+        None => derived.date_time(now_ms).unwrap_or((now_ms, ARRIVAL)),
     }
 }
 
