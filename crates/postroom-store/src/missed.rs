@@ -117,8 +117,8 @@ impl Store {
                 "account_id": account.to_string(), "folder_id": life.folder.to_string(),
                 "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
                 "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
-                "errorCode": miss.code, TIME_SOURCE: ARRIVAL, "uidValidity": uid_validity, "uid": miss.uid,
-                "size": miss.size_bytes,
+                "errorCode": miss.code, TIME_SOURCE: ARRIVAL, "uidValidity": uid_validity,
+                "uid": miss.uid, "size": miss.size_bytes,
             });
             let mut values = miss.values.clone();
             values.extend(known.as_object().cloned().unwrap_or_default());

@@ -13,6 +13,8 @@ use postroom_model::Property;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::standing::ARRIVAL;
+use postroom_model::standing::TIME_SOURCE;
 
 /// The version of the schema that this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a few steps")]
@@ -277,6 +279,17 @@ fn indexes(class: &Class) -> Vec<String> {
     let unmet = (class.classname == FOLDERS)
         .then(|| index("not surveyed", "(\"account_id\") WHERE \"mailbox\" IS NULL"));
     references.chain(login).chain(unmet).collect()
+}
+
+/// Marks the received messages of earlier versions that are not marked as such. In those versions
+/// the UID said it.
+pub fn received_are_marked() -> Statement {
+    let (table, source) = (quoted(MESSAGES), quoted(TIME_SOURCE));
+    let sql = format!(
+        "UPDATE {table} SET {source} = $1
+         WHERE {source} IS NULL AND \"messageDirection\" = 'in' AND \"uid\" IS NOT NULL"
+    );
+    Statement::new(sql).bind(ARRIVAL)
 }
 
 /// The index of messages that are to be sent.

@@ -10,9 +10,6 @@ use crate::failed::Failed;
 use crate::key::MasterKey;
 use crate::schema;
 use postroom_model::Class;
-use postroom_model::builtin::MESSAGES;
-use postroom_model::standing::ARRIVAL;
-use postroom_model::standing::TIME_SOURCE;
 
 /// The text that is encrypted with the key, to recognise the key.
 const KEY_CHECK: &str = "postroom";
@@ -79,13 +76,8 @@ async fn received(database: &dyn Database) -> Result<(), Error> {
     if read_one(database, done).await?.is_some() {
         return Ok(());
     }
-    let (table, source) = (quoted(MESSAGES), quoted(TIME_SOURCE));
-    let mark = format!(
-        "UPDATE {table} SET {source} = $1
-         WHERE {source} IS NULL AND \"messageDirection\" = 'in' AND \"uid\" IS NOT NULL"
-    );
     let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('received are marked', 1)";
-    let batch = vec![Statement::new(mark).bind(ARRIVAL), Statement::new(noted)];
+    let batch = vec![schema::received_are_marked(), Statement::new(noted)];
     database.write(batch, Room::Reserve).await.map(drop)
 }
 
@@ -155,7 +147,9 @@ mod tests {
     use postroom_model::EntityId;
     use postroom_model::builtin::ACCOUNTS;
     use postroom_model::builtin::FOLDERS;
+    use postroom_model::builtin::MESSAGES;
     use postroom_model::builtin::PROFILES;
+    use postroom_model::standing::TIME_SOURCE;
     use std::path::Path;
 
     async fn open(directory: &Path) -> Store {
