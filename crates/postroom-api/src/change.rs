@@ -7,9 +7,11 @@ use crate::create;
 use crate::etag;
 use crate::folder;
 use crate::message;
+use crate::once;
 use crate::parameters;
 use crate::problem::Problem;
 use crate::references;
+use crate::same_files;
 use crate::view;
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -23,9 +25,11 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
 use postroom_model::client;
 use postroom_model::validate;
+use postroom_store::ChangeTerms;
 use postroom_store::EntityPlace;
 use postroom_store::Error;
 use postroom_store::Failed;
+use postroom_store::Once;
 use postroom_store::Updated;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -42,11 +46,12 @@ const TRIES_MAX: usize = 20;
 pub(crate) async fn patch(asked: Asked, id: EntityId, body: Body) -> Result<Response, Problem> {
     account::same_login(&asked)?;
     let sent = body::json(&asked.headers, body, &asked.app).await?;
-    apply(&asked, id, &sent.document.json).await
+    apply(&asked, id, &sent.document.json, None).await
 }
 
 /// `PUT` of an entity: properties that are not sent get their default. Secrets stay, because a
-/// client cannot send back what no answer shows. An unknown id is created.
+/// client cannot send back what no answer shows. An unknown id is created. A PUT of a message that
+/// repeats the last one changes nothing, whatever became of the message since.
 ///
 /// # Errors
 ///
@@ -54,16 +59,25 @@ pub(crate) async fn patch(asked: Asked, id: EntityId, body: Body) -> Result<Resp
 pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Response, Problem> {
     account::same_login(&asked)?;
     let mut sent = body::json(&asked.headers, body, &asked.app).await?;
+    let once = once::of_put(&asked.class, id, sent.document.digest);
     for _ in 0..TRIES_MAX {
         let found = asked.app.store.entity_get(&asked.domain, &asked.class, id).await?;
-        if found.is_some() {
+        if let Some(current) = found {
+            if let Some(once) = &once
+                && once::is_repeated(&asked, once).await?
+            {
+                etag::check(&asked.headers, current.version)?;
+                return Ok(view::entity(&asked.class, &current, None));
+            }
             let json = &mut sent.document.json;
+            same_files::check(&asked, id, json).await?;
             if let Some(members) = json.as_object_mut() {
                 fill(&asked.class, members);
             }
-            return apply(&asked, id, json).await;
+            return apply(&asked, id, json, once.as_ref()).await;
         }
-        if let Some(created) = create::put(&asked, id, sent.document.json.clone()).await? {
+        let json = sent.document.json.clone();
+        if let Some(created) = create::put(&asked, id, json, once.as_ref()).await? {
             return Ok(created);
         }
     }
@@ -104,7 +118,12 @@ pub(crate) async fn find(asked: &Asked, id: EntityId) -> Result<Entity, Problem>
     found.ok_or_else(|| missing(&asked.class))
 }
 
-async fn apply(asked: &Asked, id: EntityId, sent: &Json) -> Result<Response, Problem> {
+async fn apply(
+    asked: &Asked,
+    id: EntityId,
+    sent: &Json,
+    once: Option<&Once>,
+) -> Result<Response, Problem> {
     let (class, same_login) = (&asked.class, account::same_login(asked)?);
     for _ in 0..TRIES_MAX {
         let current = find(asked, id).await?;
@@ -131,8 +150,8 @@ async fn apply(asked: &Asked, id: EntityId, sent: &Json) -> Result<Response, Pro
             return Ok(view::entity(class, &current, None));
         }
         let place = EntityPlace::new(&asked.domain, class.as_ref(), id);
-        let version = Some(current.version);
-        let updated = asked.app.store.entity_update_on(place, &changes, version, same_login).await;
+        let terms = ChangeTerms { if_version: Some(current.version), same_login, once };
+        let updated = asked.app.store.entity_update_on(place, &changes, terms).await;
         if matches!(updated, Err(Error::Condition(Failed::SameLogin))) {
             return Err(account::twin(asked, &[client::after(&current, &changes)]).await);
         }

@@ -39,6 +39,7 @@ use postroom_store::Error;
 use postroom_store::Failed;
 use postroom_store::NewEntity;
 use postroom_store::NewFile;
+use postroom_store::Once;
 use postroom_store::Terms;
 use serde_json::Value as Json;
 use std::collections::HashSet;
@@ -119,6 +120,7 @@ pub(crate) async fn put(
     asked: &Asked,
     id: EntityId,
     mut json: Json,
+    once: Option<&Once>,
 ) -> Result<Option<Response>, Problem> {
     let same_login = account::same_login(asked)?;
     if asked.headers.contains_key(header::IF_MATCH) {
@@ -135,7 +137,7 @@ pub(crate) async fn put(
         members.insert("id".to_owned(), path);
     }
     let new = entity(asked, json, vec![]).await?;
-    match store(asked, vec![new], Terms { once: None, same_login }).await {
+    match store(asked, vec![new], Terms { once, same_login }).await {
         Ok(created) => {
             let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;
             Ok(Some(view::created(&asked.class, created)))

@@ -2,6 +2,7 @@
 //! "contentId", "content": base64}]}`.
 
 use crate::attributes;
+use base64::DecodeError;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
@@ -149,9 +150,23 @@ impl EnclosedReader {
             BASE64.decode(text)
         };
         decoded.unwrap_or_else(|error| {
-            self.refuse(format!("{place}.content"), format!("is not base64: {error}"));
+            self.refuse(format!("{place}.content"), not_base64(error));
             vec![]
         })
+    }
+}
+
+/// Why a text is not base64.
+fn not_base64(error: DecodeError) -> String {
+    match error {
+        DecodeError::InvalidByte(at, byte) => {
+            let character = byte.escape_ascii();
+            format!("is not base64: it has `{character}` at character {at}")
+        }
+        DecodeError::InvalidLength(_) => "is not base64: it is cut off".to_owned(),
+        DecodeError::InvalidLastSymbol { .. } | DecodeError::InvalidPadding => {
+            "is not base64: its end is cut off or damaged".to_owned()
+        }
     }
 }
 

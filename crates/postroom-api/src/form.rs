@@ -176,7 +176,10 @@ fn problem(error: &MultipartError) -> Problem {
         }
         cause = error.source();
     }
-    Problem::malformed(format!("the form is malformed: {error}"))
+    Problem::malformed(
+        "the form is malformed: each part begins with the boundary of Content-Type and its own \
+         header, and the last boundary ends the form",
+    )
 }
 
 #[cfg(test)]

@@ -81,6 +81,8 @@ mod once;
 
 mod create;
 
+mod same_files;
+
 mod change;
 
 mod entity;

@@ -4,7 +4,10 @@ use crate::app::Asked;
 use crate::problem::Problem;
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
+use postroom_model::Class;
 use postroom_model::Entity;
+use postroom_model::EntityId;
+use postroom_model::builtin::MESSAGES;
 use postroom_store::NewFile;
 use postroom_store::Once;
 
@@ -42,6 +45,23 @@ pub(crate) fn of(
         hasher.update(&file.size_bytes().to_le_bytes());
     }
     Ok(Some(Once { key: key.to_owned(), request: *hasher.finalize().as_bytes() }))
+}
+
+/// The key of a PUT. `None`: the class is not one whose entities Postroom goes on to change, so a
+/// repeated PUT changes nothing anyway.
+#[must_use]
+pub(crate) fn of_put(class: &Class, id: EntityId, digest: blake3::Hash) -> Option<Once> {
+    (class.classname == MESSAGES).then(|| Once::put(id, *digest.as_bytes()))
+}
+
+/// Whether a PUT repeats the last one, and no client has changed the entity since.
+///
+/// # Errors
+///
+/// When the store fails.
+pub(crate) async fn is_repeated(asked: &Asked, put: &Once) -> Result<bool, Problem> {
+    let before = asked.app.store.once_find(&asked.domain, &asked.class, &put.key).await?;
+    Ok(before.is_some_and(|before| before.request == put.request))
 }
 
 /// The entities that were created under a key before, in their present form. `None`: there are

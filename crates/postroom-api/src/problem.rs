@@ -56,7 +56,15 @@ impl Problem {
     /// 400: the body is not JSON.
     #[must_use]
     pub fn not_json(what: &str, error: &serde_json::Error) -> Self {
-        let detail = format!("{what} is not valid JSON: {error}");
+        let text = error.to_string();
+        let text = ["value", "string", "list"].iter().fold(text, |text, inside| {
+            text.replace(
+                &format!("EOF while parsing a {inside}"),
+                &format!("it ends within a {inside}"),
+            )
+        });
+        let text = text.replace("EOF while parsing an object", "it ends within an object");
+        let detail = format!("{what} is not valid JSON: {text}");
         Self::new(StatusCode::BAD_REQUEST, "invalid-json", detail)
     }
 

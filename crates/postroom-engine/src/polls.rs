@@ -8,9 +8,11 @@ use crate::account::Account;
 use crate::account::Folder;
 use crate::backoff;
 use crate::receive::Left;
+use crate::report::Trouble;
 use crate::shared::Shared;
 use postroom_imap::MailboxName;
 use postroom_model::FolderId;
+use postroom_store::Clock;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,7 +27,7 @@ pub struct Visit {
     /// How often in a row it went wrong.
     failures: u32,
     /// What is wrong.
-    pub trouble: Option<String>,
+    trouble: Option<String>,
 }
 
 impl Visit {
@@ -61,8 +63,8 @@ impl Visit {
     /// A failed one, perhaps one of several in a row. The next is due after a delay of at least
     /// `least`. The delay starts again from the shortest if something was achieved.
     #[must_use]
-    pub fn bad(before: Option<&Self>, shared: &Shared, trouble: Trouble) -> Self {
-        let Trouble { text, least, has_progressed } = trouble;
+    pub fn bad(before: Option<&Self>, shared: &Shared, bad: BadVisit) -> Self {
+        let BadVisit { text, least, has_progressed } = bad;
         let before = before.filter(|_| !has_progressed);
         let failures = before.map_or(0, |visit| visit.failures).saturating_add(1);
         let (first, longest) = (shared.settings.reconnect_first, shared.settings.reconnect_longest);
@@ -77,6 +79,13 @@ impl Visit {
         self.failures > 1
     }
 
+    /// What is wrong, and when it is tried again.
+    #[must_use]
+    pub fn told(&self, interval: Duration) -> Option<VisitTrouble<'_>> {
+        let next = (!self.went_well()).then(|| self.next(interval));
+        self.trouble.as_deref().map(|text| VisitTrouble { text, next })
+    }
+
     /// When it is due again.
     #[must_use]
     pub fn next(&self, interval: Duration) -> Instant {
@@ -84,9 +93,27 @@ impl Visit {
     }
 }
 
+/// What is wrong, for people.
+#[derive(Debug, Clone, Copy)]
+pub struct VisitTrouble<'a> {
+    text: &'a str,
+    /// When it is tried again. `None`: a try would change nothing.
+    next: Option<Instant>,
+}
+
+impl VisitTrouble<'_> {
+    /// The same by the time of day.
+    #[must_use]
+    pub fn by(&self, clock: &Clock) -> Trouble {
+        let wait = self.next.map(|next| next.saturating_duration_since(Instant::now()));
+        let next_ms = wait.map(|wait| clock.now_ms().saturating_add(backoff::ms(wait)));
+        Trouble { text: self.text.to_owned(), next_ms }
+    }
+}
+
 /// What went wrong with a visit.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct BadVisit {
     /// In words.
     pub text: String,
     /// How long to wait at least.
@@ -152,11 +179,27 @@ impl Polls {
         self.visits.insert(folder, visit);
     }
 
+    /// What is wrong with the last survey, otherwise with any of the folders.
+    #[must_use]
+    pub fn trouble(
+        &self,
+        account: &Account,
+        survey: Option<&Visit>,
+        clock: &Clock,
+    ) -> Option<Trouble> {
+        let interval = account.options.duration("survey_interval");
+        let surveyed = survey.and_then(|survey| survey.told(interval));
+        surveyed.or_else(|| self.told(account)).map(|told| told.by(clock))
+    }
+
     /// What is wrong with any of the folders.
     #[must_use]
-    pub fn trouble(&self, account: &Account) -> Option<&str> {
-        let trouble = |folder: &Folder| self.visits.get(&folder.id)?.trouble.as_deref();
-        account.monitored().find_map(trouble)
+    pub fn told(&self, account: &Account) -> Option<VisitTrouble<'_>> {
+        let told = |folder: &Folder| {
+            let interval = folder.options.duration("after_read_timeout");
+            self.visits.get(&folder.id)?.told(interval)
+        };
+        account.monitored().find_map(told)
     }
 
     /// `None`: never visited.

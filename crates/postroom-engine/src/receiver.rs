@@ -12,8 +12,8 @@ use crate::connect::Waits;
 use crate::connect::connect;
 use crate::connect::is_gone;
 use crate::error::Error;
+use crate::polls::BadVisit;
 use crate::polls::Polls;
-use crate::polls::Trouble;
 use crate::polls::Visit;
 use crate::receive;
 use crate::receive::known::Known;
@@ -23,6 +23,7 @@ use crate::receive::turn::Turn;
 use crate::refusals::Refusals;
 use crate::report::Reporter;
 use crate::report::State;
+use crate::report::Trouble;
 use crate::report::chain;
 use crate::report::hint;
 use crate::report::is_wrong_login;
@@ -190,12 +191,12 @@ impl Receiver {
         let mut text = format!("{never}{}", chain(error));
         if needs_a_person(error) {
             state = State::Failed;
-            delay = self.refusals.refused(settings, delay).max(hint(error));
-            let next_ms = clock.now_ms().saturating_add(backoff::ms(delay));
-            text.push_str(&self.refusals.advice(is_wrong_login(error), next_ms));
+            delay = self.refusals.refused(settings, delay);
+            text.push_str(self.refusals.advice(is_wrong_login(error)));
         }
         delay = delay.max(hint(error));
-        self.reporter.receiving(state, &text).await;
+        let next_ms = Some(clock.now_ms().saturating_add(backoff::ms(delay)));
+        self.reporter.receiving(state, Trouble { text, next_ms }).await;
         Instant::now() + delay
     }
 
@@ -205,7 +206,7 @@ impl Receiver {
         setup: &mut watch::Receiver<Arc<Account>>,
     ) -> Result<Ended, Error> {
         if self.failures == 0 && !self.has_surveyed {
-            self.reporter.receiving(State::Connecting, "").await;
+            self.reporter.receiving(State::Connecting, Trouble::default()).await;
         }
         let waits = if self.late >= LATE_MIN { Waits::Long } else { Waits::Briefly };
         let mut connection = connect(&self.shared, account, waits).await?;
@@ -265,16 +266,14 @@ impl Receiver {
     /// Whether a whole round of `polled` folders went well. A login alone proves nothing.
     fn is_well(&self, account: &Account, polled: usize) -> bool {
         let has_listed = self.survey.as_ref().is_some_and(Visit::went_well);
-        has_listed && (polled > 0 || self.polls.trouble(account).is_none())
+        has_listed && (polled > 0 || self.polls.told(account).is_none())
     }
 
     /// Reports the state of the account while its connection is open.
     async fn report(&self, account: &Account) {
-        let surveyed = self.survey.as_ref().and_then(|survey| survey.trouble.as_deref());
-        match surveyed.or(self.polls.trouble(account)) {
-            None => self.reporter.receiving(State::Ready, "").await,
-            Some(text) => self.reporter.receiving(State::Degraded, text).await,
-        }
+        let trouble = self.polls.trouble(account, self.survey.as_ref(), &self.shared.clock);
+        let state = if trouble.is_some() { State::Degraded } else { State::Ready };
+        self.reporter.receiving(state, trouble.unwrap_or_default()).await;
     }
 
     /// Surveys if that is due. Gives when it is due next. If the server refuses the list, the known
@@ -299,7 +298,7 @@ impl Receiver {
             Err(error) => {
                 // The folders get their turn before the survey is tried again.
                 let least = (self.shared.settings.reconnect_first * 4).max(hint(&error));
-                let trouble = Trouble { text: chain(&error), least, has_progressed: false };
+                let trouble = BadVisit { text: chain(&error), least, has_progressed: false };
                 let visit = Visit::bad(self.survey.as_ref(), &self.shared, trouble);
                 (visit, if leaves_others(&error) { Ok(()) } else { Err(error) })
             }
@@ -382,14 +381,16 @@ impl Receiver {
         let (text, leaves_others) = (chain(&error), leaves_others(&error));
         let interval = folder.options.duration("after_read_timeout").max(hint(&error));
         let least = if leaves_others { interval } else { Duration::ZERO };
-        let trouble = Trouble { text: format!("{}: {text}", folder.title), least, has_progressed };
+        let bad = BadVisit { text: format!("{}: {text}", folder.title), least, has_progressed };
         let before = self.polls.visit(folder.id);
-        let visit = Visit::bad(before, &self.shared, trouble);
+        let visit = Visit::bad(before, &self.shared, bad);
+        let next = visit.told(interval).map(|told| told.by(&self.shared.clock)).unwrap_or_default();
         let is_repeated = visit.is_repeated();
         self.polls.visited(folder.id, visit);
         // A connection that is lost once says nothing about the folder.
         if leaves_others || is_repeated {
-            let report = FolderReport { status_text: Some(text), ..FolderReport::default() };
+            let text = Some(Trouble { text, ..next }.shown());
+            let report = FolderReport { status_text: text, ..FolderReport::default() };
             self.shared.store.folder_report(&account.domain, folder.id, &report).await?;
         }
         self.was_refused |= leaves_others;

@@ -5,7 +5,6 @@
 //! that the server does not lock the account.
 
 use crate::settings::Settings;
-use postroom_model::Timestamp;
 use std::time::Duration;
 
 /// After so many refusals in a row, a login that was never accepted is tried only at long
@@ -55,25 +54,17 @@ impl Refusals {
         settings.relogin.get(at).copied().unwrap_or(last)
     }
 
-    /// What a person should know and do. It follows the server's reply. The next attempt is at
-    /// `at_ms`.
+    /// What a person should know and do. It follows the server's reply.
     #[must_use]
-    pub(crate) fn advice(&self, is_wrong_login: bool, at_ms: i64) -> String {
-        let at_ms = at_ms / 1000 * 1000;
-        let next = format!(
-            "the next try is at {}, or when the account is saved",
-            Timestamp::from_ms(at_ms)
-        );
+    pub(crate) fn advice(&self, is_wrong_login: bool) -> &'static str {
         match (is_wrong_login, self.was_let_in) {
-            (false, _) => format!("; {next}"),
-            (true, true) => format!("; this login was accepted before; {next}"),
-            (true, false) if self.count < REFUSALS_MAX => {
-                format!("; check login and password; {next}")
-            }
-            (true, false) => format!(
+            (false, _) => "",
+            (true, true) => "; this login was accepted before",
+            (true, false) if self.count < REFUSALS_MAX => "; check login and password",
+            (true, false) => {
                 "; check login and password; it is not tried again soon, so that the provider does \
-                 not lock the account: {next}"
-            ),
+                 not lock the account"
+            }
         }
     }
 }

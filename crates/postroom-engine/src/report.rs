@@ -54,15 +54,51 @@ pub(crate) struct Reporter {
     said: Mutex<LastReports>,
 }
 
+/// A text for people, and when the next try is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// What is wrong, and what to do. Empty: all is well.
+    pub text: String,
+    /// When it is tried again, in milliseconds since 1970. `None`: nothing is to be tried, or the
+    /// text says it.
+    pub next_ms: Option<i64>,
+}
+
+impl Trouble {
+    /// A text that needs no time.
+    #[must_use]
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), next_ms: None }
+    }
+
+    /// The text with the time, to the second.
+    #[must_use]
+    pub(crate) fn shown(&self) -> String {
+        match self.next_ms {
+            None => self.text.clone(),
+            Some(next_ms) => format!("{}; {}", self.text, next_try(next_ms)),
+        }
+    }
+}
+
+/// When the next try is, in words.
+#[must_use]
+pub(crate) fn next_try(next_ms: i64) -> String {
+    let at = Timestamp::from_ms(next_ms / 1000 * 1000);
+    format!("the next try is at {at}, or when the account is saved")
+}
+
 /// The last reports.
 #[derive(Debug, Default)]
 struct LastReports {
     /// That of the receiver. `None`: the account has none.
-    receiving: Option<(State, String)>,
+    receiving: Option<(State, Trouble)>,
     /// The trouble of the sender. `None`: it has none.
-    sending: Option<String>,
+    sending: Option<Trouble>,
     /// What the account shows now.
     shown: Option<(State, String)>,
+    /// What the log said last: the same without the times.
+    logged: Option<(State, String)>,
 }
 
 impl Reporter {
@@ -87,27 +123,33 @@ impl Reporter {
         self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a report of the receiver, with a text for people. Empty: all is well.
-    pub(crate) async fn receiving(&self, state: State, text: &str) {
+    /// Takes a report of the receiver.
+    pub(crate) async fn receiving(&self, state: State, trouble: Trouble) {
         let mut said = self.said.lock().await;
-        said.receiving = Some((state, text.to_owned()));
+        said.receiving = Some((state, trouble));
         self.show(&mut said).await;
     }
 
     /// Takes the trouble of the sender. `None`: all is well.
-    pub(crate) async fn sending(&self, trouble: Option<String>) {
+    pub(crate) async fn sending(&self, trouble: Option<Trouble>) {
         let mut said = self.said.lock().await;
-        said.sending = trouble.map(|text| format!("sending: {text}"));
+        said.sending = trouble
+            .map(|trouble| Trouble { text: format!("sending: {}", trouble.text), ..trouble });
         self.show(&mut said).await;
     }
 
     /// A report that cannot be written is logged. The next report is written in any case.
     async fn show(&self, said: &mut LastReports) {
-        let (state, text) = said.together();
+        let (state, text) = said.together(Trouble::shown);
         if said.shown.as_ref() == Some(&(state, text.clone())) {
             return;
         }
-        tell(&self.address(), state, &text);
+        // Another time alone is nothing new.
+        let news = Some(said.together(|trouble| trouble.text.clone()));
+        if said.logged != news {
+            tell(&self.address(), state, &text);
+            said.logged = news;
+        }
         let connected =
             matches!(state, State::Ready).then(|| Timestamp::from_ms(self.store.clock().now_ms()));
         let report = AccountReport {
@@ -142,16 +184,21 @@ fn tell(account: &str, state: State, text: &str) {
 }
 
 impl LastReports {
-    fn together(&self) -> (State, String) {
+    /// The state and text of both, as `text` writes them.
+    fn together(&self, text: impl Fn(&Trouble) -> String) -> (State, String) {
         match (&self.receiving, &self.sending) {
             (None, None) => (State::Ready, String::new()),
-            (None, Some(text)) => (State::Failed, text.clone()),
-            (Some((state, text)), None) => (*state, text.clone()),
-            (Some((State::Ready | State::Connecting, _)), Some(text)) => {
-                (State::Degraded, text.clone())
+            (None, Some(sending)) => (State::Failed, text(sending)),
+            (Some((state, receiving)), None) => (*state, text(receiving)),
+            (Some((State::Ready | State::Connecting, _)), Some(sending)) => {
+                (State::Degraded, text(sending))
             }
-            (Some((state, text)), Some(sending)) if text.is_empty() => (*state, sending.clone()),
-            (Some((state, text)), Some(sending)) => (*state, format!("{text}; {sending}")),
+            (Some((state, receiving)), Some(sending)) if receiving.text.is_empty() => {
+                (*state, text(sending))
+            }
+            (Some((state, receiving)), Some(sending)) => {
+                (*state, format!("{}; {}", text(receiving), text(sending)))
+            }
         }
     }
 }
@@ -162,7 +209,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
+        let cause_text = postroom_net::cause(cause);
         if !text.contains(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
@@ -287,8 +334,9 @@ mod tests {
     #[test]
     fn the_worse_of_receiving_and_sending_is_shown() {
         let said = |receiving: Option<(State, &str)>, sending: Option<&str>| {
-            let receiving = receiving.map(|(state, text)| (state, text.to_owned()));
-            LastReports { receiving, sending: sending.map(str::to_owned), shown: None }.together()
+            let receiving = receiving.map(|(state, text)| (state, Trouble::new(text)));
+            let sending = sending.map(Trouble::new);
+            LastReports { receiving, sending, ..LastReports::default() }.together(Trouble::shown)
         };
         #[rustfmt::skip]
         let table = [
@@ -302,5 +350,19 @@ mod tests {
         for (receiving, sending, (state, text)) in table {
             assert_eq!(said(receiving, sending), (state, text.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_trouble_says_when_the_next_try_is() {
+        let trouble = |text: &str, next_ms| Trouble { text: text.to_owned(), next_ms };
+        let said = LastReports {
+            receiving: Some((State::Failed, trouble("r", Some(1_999)))),
+            sending: Some(trouble("s", Some(61_000))),
+            ..LastReports::default()
+        };
+        let (state, text) = said.together(Trouble::shown);
+        let want = "r; the next try is at 1970-01-01T00:00:01.000Z, or when the account is saved; \
+                    s; the next try is at 1970-01-01T00:01:01.000Z, or when the account is saved";
+        assert_eq!((state, text.as_str()), (State::Failed, want));
     }
 }

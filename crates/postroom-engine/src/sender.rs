@@ -324,7 +324,7 @@ impl Sender {
         }
         let pause = Pause::after(error, self.failures, &self.shared);
         let until = pause.until;
-        self.reporter.sending(Some(pause.reason.clone())).await;
+        self.reporter.sending(Some(pause.trouble())).await;
         if let Err(error) = pause.begin(&self.shared, account, &mut self.held).await {
             let error = chain(&error);
             tracing::error!(account = account.address, error, "reasons not written");

@@ -11,6 +11,7 @@ use crate::receiver;
 use crate::redecompose;
 use crate::report::Reporter;
 use crate::report::State;
+use crate::report::Trouble;
 use crate::report::chain;
 use crate::send::orphaned;
 use crate::sender;
@@ -185,7 +186,7 @@ impl Fleet {
                     if account.state != State::Disabled.as_str() {
                         let store = &self.shared.store;
                         let reporter = Reporter::new(store, &account);
-                        reporter.receiving(State::Disabled, "").await;
+                        reporter.receiving(State::Disabled, Trouble::default()).await;
                     }
                 }
             }

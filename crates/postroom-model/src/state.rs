@@ -49,9 +49,29 @@ pub enum Step {
     Miss,
 }
 
+impl Step {
+    /// What becomes of a message by the step, for texts.
+    fn past(self) -> &'static str {
+        match self {
+            Self::Submit => "sent",
+            Self::Withdraw => "withdrawn",
+            Self::Accept => "accepted by its server",
+            Self::Postpone => "postponed",
+            Self::Refuse => "refused",
+            Self::Decompose => "decomposed",
+            Self::Keep => "kept undecomposed",
+            Self::Miss => "marked as not loaded",
+        }
+    }
+}
+
 /// The step is not possible from that state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{step:?} is not possible from {}", .state.map_or("null", MessageState::as_str))]
+#[error(
+    "a message in state `{}` cannot be {}",
+    .state.map_or("null", MessageState::as_str),
+    .step.past()
+)]
 pub struct IllegalStep {
     /// The state of the message. `None`: null.
     pub state: Option<MessageState>,

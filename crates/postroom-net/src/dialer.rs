@@ -1,5 +1,6 @@
 //! The dialer: makes connections, and knows which certificates to trust.
 
+use crate::cause::cause;
 use crate::endpoint::Endpoint;
 use crate::endpoint::Security;
 use crate::error::Error;
@@ -266,7 +267,7 @@ fn handshake_problem(inner: Option<&rustls::Error>, source: &io::Error) -> Strin
         _ if source.kind() == io::ErrorKind::UnexpectedEof => "the server closed the connection; \
              is the security setting right for this port?"
             .to_owned(),
-        _ => format!("{source}; is the security setting right for this port?"),
+        _ => format!("{}; is the security setting right for this port?", cause(source)),
     }
 }
 

@@ -8,6 +8,8 @@
 
 #![warn(unreachable_pub)]
 
+mod cause;
+
 mod error;
 
 mod endpoint;
@@ -24,6 +26,7 @@ mod trust;
 
 mod dialer;
 
+pub use cause::cause;
 pub use credentials::Credentials;
 pub use credentials::Secret;
 pub use dialer::Dialer;

@@ -166,7 +166,10 @@ impl ServerCertVerifier for Verifier {
 
 fn named(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&trust.extra_ca_pem).collect();
-    let named = read.map_err(|error| Error::Trust { reason: format!("not PEM: {error}") })?;
+    let named = read.map_err(|_| {
+        let reason = "the file is not PEM, or is damaged within a certificate".to_owned();
+        Error::Trust { reason }
+    })?;
     if named.is_empty() {
         let reason = "the file holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned();
         return Err(Error::Trust { reason });

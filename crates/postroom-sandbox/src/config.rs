@@ -38,6 +38,9 @@ pub struct SandboxConfig {
     pub delimiter: char,
     /// Messages above this many bytes are refused, by APPEND and by SMTP. Default 64 MiB.
     pub message_bytes_max: u64,
+    /// UIDVALIDITY of the first mailbox; each further one has the next number. Default:
+    /// 1,700,000,001.
+    pub uid_validity_first: u32,
     /// The time of day, for INTERNALDATE. Default: the machine's.
     pub now_ms: NowMs,
 }
@@ -59,6 +62,7 @@ impl Default for SandboxConfig {
             smtp_capabilities: CapabilityChanges::default(),
             delimiter: '/',
             message_bytes_max: 64 * 1024 * 1024,
+            uid_validity_first: 1_700_000_001,
             now_ms: clock::system(),
         }
     }

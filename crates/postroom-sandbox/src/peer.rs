@@ -44,7 +44,7 @@ impl House {
     ///
     /// [`Error::Certificate`].
     pub(crate) fn of(config: &SandboxConfig) -> Result<Self, Error> {
-        let mut state = SandboxState::new(Arc::clone(&config.now_ms));
+        let mut state = SandboxState::new(Arc::clone(&config.now_ms), config.uid_validity_first);
         state.certificate = config.certificate;
         state.imap_capabilities = config.imap_capabilities.clone();
         state.smtp_capabilities = config.smtp_capabilities.clone();

@@ -132,7 +132,7 @@ pub struct SandboxState {
 
 impl SandboxState {
     /// Without any user.
-    pub(crate) fn new(now_ms: NowMs) -> Self {
+    pub(crate) fn new(now_ms: NowMs, uid_validity_first: u32) -> Self {
         Self {
             imap_capabilities: CapabilityChanges::default(),
             smtp_capabilities: CapabilityChanges::default(),
@@ -143,7 +143,7 @@ impl SandboxState {
             accepted: Vec::new(),
             connections: BTreeMap::new(),
             connection_last: 0,
-            uid_validity_last: 1_700_000_000,
+            uid_validity_last: uid_validity_first.saturating_sub(1),
             mailbox_id_told: 0,
             rules: Rules::default(),
             transcript: Transcript::default(),

@@ -12,6 +12,7 @@ use crate::dot::DotStuffer;
 use crate::error::Error;
 use crate::reply::Reply;
 use bytes::Bytes;
+use postroom_net::cause;
 use std::io;
 
 /// How many bytes of data are written at once.
@@ -358,5 +359,5 @@ fn refused_mail(reply: Reply) -> Error {
 /// The error with its causes on one line.
 fn reason(error: &Error) -> String {
     let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {}", cause(source)))
 }

@@ -10,6 +10,8 @@ use crate::key::Sealed;
 use crate::store::Store;
 use crate::surveyed::Index;
 use crate::surveyed::Survey;
+use crate::surveyed::UNFOUND;
+use crate::surveyed::is_unfound;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -161,7 +163,7 @@ impl Store {
         let class = self.builtin(FOLDERS)?;
         let folders = self.folders_of(domain, account).await?;
         let index = Index::of(&folders);
-        let mut new = vec![];
+        let (mut new, mut linked) = (vec![], HashSet::new());
         for found in &survey.folders {
             let mut values = Map::new();
             values.insert("mailbox".to_owned(), json!(found.mailbox));
@@ -174,7 +176,9 @@ impl Store {
                 new.push(values);
                 continue;
             };
-            if folder.text("statusText").is_some_and(|text| text.starts_with(GONE_BEGINS)) {
+            linked.insert(folder.id);
+            let is_over = |text: &str| text.starts_with(GONE_BEGINS) || text == UNFOUND;
+            if folder.text("statusText").is_some_and(is_over) {
                 values.insert("statusText".to_owned(), Json::Null);
             }
             if values.iter().any(|(name, value)| folder.get(name) != value) {
@@ -186,12 +190,15 @@ impl Store {
         }
         let there: HashSet<&str> =
             survey.folders.iter().map(|found| found.mailbox.as_str()).collect();
-        for folder in &folders {
-            if folder.text("mailbox").is_some_and(|mailbox| !there.contains(mailbox)) {
-                let report =
-                    FolderReport { status_text: Some(GONE.to_owned()), ..FolderReport::default() };
-                self.folder_report(domain, FolderId::of(folder.id), &report).await?;
-            }
+        for folder in folders.iter().filter(|folder| !linked.contains(&folder.id)) {
+            let text = match folder.text("mailbox") {
+                Some(mailbox) if !there.contains(mailbox) => GONE,
+                None if is_unfound(folder) && folder.get("statusText").is_null() => UNFOUND,
+                Some(_) | None => continue,
+            };
+            let report =
+                FolderReport { status_text: Some(text.to_owned()), ..FolderReport::default() };
+            self.folder_report(domain, FolderId::of(folder.id), &report).await?;
         }
         Ok(())
     }

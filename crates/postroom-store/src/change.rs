@@ -9,9 +9,12 @@ use crate::integrity;
 use crate::integrity::no_others;
 use crate::login;
 use crate::login::SameLogin;
+use crate::once;
+use crate::once::Once;
 use crate::queue;
 use crate::record::ATTEMPTS;
 use crate::store::Store;
+use crate::surveyed;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
@@ -24,6 +27,17 @@ use postroom_model::builtin;
 use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
+
+/// The terms of a client for a change.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ChangeTerms<'a> {
+    /// Changes only this version.
+    pub if_version: Option<i64>,
+    /// For accounts.
+    pub same_login: SameLogin,
+    /// The key of a PUT, by which a repeated one is recognised.
+    pub once: Option<&'a Once>,
+}
 
 /// The result of a change or a deletion.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,10 +66,11 @@ impl Store {
         changes: &Map<String, Json>,
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
-        self.entity_update_on(place, changes, if_version, SameLogin::Refused).await
+        let terms = ChangeTerms { if_version, ..ChangeTerms::default() };
+        self.entity_update_on(place, changes, terms).await
     }
 
-    /// The same, where two accounts may have the same login at the same server.
+    /// The same on terms of the client.
     ///
     /// # Errors
     ///
@@ -64,10 +79,10 @@ impl Store {
         &self,
         place: EntityPlace<'_>,
         changes: &Map<String, Json>,
-        if_version: Option<i64>,
-        same_login: SameLogin,
+        terms: ChangeTerms<'_>,
     ) -> Result<Updated, Error> {
         let EntityPlace { domain, class, id } = place;
+        let ChangeTerms { if_version, same_login, once } = terms;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
                 return Ok(Updated::Missing);
@@ -87,6 +102,9 @@ impl Store {
             let mut after = client::after(&current, &changes);
             after.version += 1;
             after.properties.retain(|name, _| !is_secret(class, name));
+            batch.push(once::forget_put(domain, class, id));
+            let entity = std::slice::from_ref(&after);
+            batch.extend(once.map(|once| once::keep(self, domain, class, once, entity)));
             batch.extend(integrity::has_sender(domain, class, &after));
             if ["account_id", "name", "title"].iter().any(|name| changes.contains_key(*name)) {
                 batch.extend(integrity::one_folder(domain, class, &after));
@@ -119,6 +137,10 @@ impl Store {
         let mut changes =
             changed.map_err(|problems| Error::Condition(Failed::Invalid { problems }))?;
         self.check_references(domain, class, &changes).await?;
+        let is_unfound = current.text("statusText") == Some(surveyed::UNFOUND);
+        if is_unfound && !surveyed::is_unfound(&client::after(current, &changes)) {
+            changes.insert("statusText".to_owned(), Json::Null);
+        }
         if class.classname == builtin::MESSAGES {
             let mut after = client::after(current, &changes);
             let sent = after.get("account_id").clone();
@@ -157,6 +179,7 @@ impl Store {
                 batch.extend([queue::invalidate(message), queue::none_of(message)]);
                 batch.extend([queue::leave(message), queue::forget_delivered(message)]);
             }
+            batch.push(once::forget_put(domain, class, id));
             batch.extend(self.dependents(domain, class, id).await?);
             batch.extend(file::delete_all(self, id).await?);
             batch.extend(self.records(domain, class).delete(&current));

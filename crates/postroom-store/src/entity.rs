@@ -17,6 +17,7 @@ use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
 use crate::store::Store;
+use crate::surveyed;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
@@ -25,10 +26,12 @@ use postroom_model::EntityId;
 use postroom_model::Filter;
 use postroom_model::Property;
 use postroom_model::Query;
+use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -103,6 +106,9 @@ impl Store {
             problems.extend(client::files_problems(class, &of_files));
             if !problems.is_empty() {
                 return Err(Error::Condition(Failed::Invalid { problems }));
+            }
+            if class.classname == FOLDERS && surveyed::is_unfound(entity) {
+                entity.properties.insert("statusText".to_owned(), json!(surveyed::UNFOUND));
             }
             let mut problems =
                 files.iter().filter_map(|f| client::file_problem(class, entity, &f.property));

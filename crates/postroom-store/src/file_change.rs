@@ -11,6 +11,7 @@ use crate::file::NewFile;
 use crate::file::former_of;
 use crate::file::insert;
 use crate::file::take_away;
+use crate::once;
 use crate::queue;
 use crate::record::ATTEMPTS;
 use crate::store::Store;
@@ -161,6 +162,7 @@ impl Touch<'_> {
                 queue::none_of(MessageEntityId::of(current.id)),
             ]);
         }
+        batch.push(once::forget_put(domain, class, current.id));
         batch.extend(store.records(domain, class).change(&current, &Map::new(), former));
         batch.extend(statements);
         match room {

@@ -61,11 +61,13 @@ mod file;
 
 mod entity_place;
 
-mod file_change;
-
 mod once;
 
+mod file_change;
+
 mod login;
+
+mod surveyed;
 
 mod entity;
 
@@ -99,8 +101,6 @@ mod waiting;
 
 mod saved;
 
-mod surveyed;
-
 mod account;
 
 mod account_list;
@@ -121,6 +121,7 @@ pub use account_try::TryRequest;
 pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
+pub use change::ChangeTerms;
 pub use change::Updated;
 pub use chunk::BlobId;
 pub use clock::Clock;

@@ -1,5 +1,8 @@
 //! The keys of `Idempotency-Key`: a repeated request with the same key creates nothing again. A key
 //! is stored in the transaction that creates, and kept for 25 hours.
+//!
+//! A PUT of a message has a key of its own, so that a repeated PUT changes nothing, whatever became
+//! of the message since. The key goes away with the next change of a client.
 
 use crate::database::Statement;
 use crate::error::Error;
@@ -21,6 +24,17 @@ pub struct Once {
     pub key: String,
     /// A hash of the request: the same key with another request is a mistake.
     pub request: [u8; 32],
+}
+
+/// What no key of a client begins with.
+const PUT: &str = "\nPUT ";
+
+impl Once {
+    /// The key of a PUT of an entity.
+    #[must_use]
+    pub fn put(entity: EntityId, request: [u8; 32]) -> Self {
+        Self { key: format!("{PUT}{entity}"), request }
+    }
 }
 
 /// What was created under a key before.
@@ -63,6 +77,13 @@ impl Store {
         let old = Statement::new("DELETE FROM \"once\" WHERE \"at\" < $1");
         self.write_at_need(vec![old.bind(self.clock().now_ms() - KEPT_MS)]).await.map(drop)
     }
+}
+
+/// The statement that forgets the last PUT of an entity.
+pub(crate) fn forget_put(domain: &Domain, class: &Class, entity: EntityId) -> Statement {
+    let sql = "DELETE FROM \"once\" WHERE \"domain\" = $1 AND \"class\" = $2 AND \"key\" = $3";
+    let forget = Statement::new(sql).bind(domain.as_str()).bind(class.classname.as_str());
+    forget.bind(format!("{PUT}{entity}"))
 }
 
 /// The statement that keeps a key; it makes the batch fail when the key is there already.

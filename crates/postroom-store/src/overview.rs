@@ -16,7 +16,8 @@ impl Store {
     /// - `accounts`: how many there are, by their `state`; those that were never tried are `new`.
     /// - `pending`: how many messages folders list that are not stored, in how many folders, and
     ///   the oldest moment at which one of these folders was last proven complete.
-    /// - `queue`: how many messages are due to be sent, and since when the oldest has been.
+    /// - `queue`: how many messages are due to be sent, since when the oldest has been, and how
+    ///   many are planned for later.
     ///
     /// It reads no message that is not to be sent, and never waits behind queries of clients.
     ///
@@ -38,7 +39,8 @@ impl Store {
         let queue = self.numbers(queue).await?;
         let moment = |ms: Option<i64>| ms.map(|ms| Timestamp::from_ms(ms).to_string());
         let at = |numbers: &[Option<i64>], at: usize| numbers.get(at).copied().flatten();
-        let age = at(&queue, 1).map(|oldest_ms| (now_ms - oldest_ms).max(0) / 1000);
+        let oldest_ms = at(&queue, 1).filter(|oldest_ms| *oldest_ms <= now_ms);
+        let age = oldest_ms.map(|oldest_ms| (now_ms - oldest_ms) / 1000);
         Ok(json!({
             "accounts": accounts,
             "pending": {
@@ -46,17 +48,21 @@ impl Store {
                 "oldestProofAt": moment(at(&pending, 2)),
             },
             "queue": {
-                "messages": at(&queue, 0), "oldest": moment(at(&queue, 1)), "ageSeconds": age,
+                "messages": at(&queue, 0), "oldest": moment(oldest_ms), "ageSeconds": age,
+                "planned": at(&queue, 2),
             },
         }))
     }
 
-    /// The query for what is due to be sent. It reads messages that are to be sent and no others.
+    /// The query for what is due to be sent, and what is planned. It reads messages that are to be
+    /// sent and no others.
     fn due(&self) -> String {
         format!(
-            "SELECT COUNT(*), MIN(COALESCE(\"dateTime\", $2)) FROM \"email/Messages\" {}
-             WHERE \"domain\" = $1 AND \"messageState\" = 'sending'
-               AND \"messageDirection\" = 'out' AND COALESCE(\"dateTime\", $2) <= $2",
+            "SELECT COUNT(CASE WHEN \"since\" <= $2 THEN 1 END), MIN(\"since\"),
+               COUNT(CASE WHEN \"since\" > $2 THEN 1 END)
+             FROM (SELECT COALESCE(\"dateTime\", $2) AS \"since\" FROM \"email/Messages\" {}
+               WHERE \"domain\" = $1 AND \"messageState\" = 'sending'
+                 AND \"messageDirection\" = 'out') AS \"sending\"",
             self.inner.database.dialect().by_index(SENDING)
         )
     }

@@ -13,6 +13,18 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use std::collections::HashMap;
 
+/// The `statusText` of a folder that a client made, while no survey has found its mailbox.
+pub(crate) const UNFOUND: &str = "no mailbox of this name has been found at the server yet, so \
+    nothing is received here: create the mailbox, or correct `name`; POST …/Accounts/ID:try looks \
+    again at once. For outgoing mail only, set `mode` to `sendOnly`";
+
+/// Whether a folder waits for a survey that finds its mailbox.
+#[must_use]
+pub(crate) fn is_unfound(folder: &Entity) -> bool {
+    ["mailbox", "lastPollAt"].iter().all(|name| folder.get(name).is_null())
+        && folder.text("mode") != Some("sendOnly")
+}
+
 /// What a survey found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {

@@ -52,8 +52,8 @@ async fn show(arguments: &DemoArguments) -> anyhow::Result<()> {
     terminal.title(child.url(), &sandbox);
     let told = story::tell(&client, &mut child, &mut sandbox, terminal).await;
     let told = told.map_err(|error| error.context(child.last_words()))?;
-    terminal.closing(child.url(), &sandbox, &told, &token);
     if !arguments.exit {
+        terminal.closing(child.url(), &sandbox, &told, &token);
         child.wait().await?;
     }
     child.stop().await?;

@@ -25,6 +25,7 @@ pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
         imaps_port: arguments.imaps_port,
         smtp_port: arguments.smtp_port,
         smtps_port: arguments.smtps_port,
+        uid_validity_first: arguments.uid_validity.unwrap_or_else(by_the_time),
         ..SandboxConfig::default()
     };
     let mut terminate = signal(SignalKind::terminate())?;
@@ -46,6 +47,12 @@ pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
     }
     sandbox.stop().await;
     Ok(())
+}
+
+/// A UIDVALIDITY that no earlier start had: the seconds since 1970 (RFC 9051 §2.3.1.1).
+fn by_the_time() -> u32 {
+    let now_ms = postroom_store::Clock::system().now_ms();
+    u32::try_from(now_ms / 1000).unwrap_or(u32::MAX / 2)
 }
 
 fn users(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {

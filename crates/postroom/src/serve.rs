@@ -362,7 +362,7 @@ fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {
 fn checked_name(given: &str) -> anyhow::Result<String> {
     let is_part = |char: char| char.is_ascii_alphanumeric() || "-.:[]".contains(char);
     if given.is_empty() || !given.chars().all(is_part) {
-        bail!("--ehlo-name takes the name of a host, or its address in brackets; not {given:?}");
+        bail!("--ehlo-name takes the name of a host, or its address in brackets; not `{given}`");
     }
     Ok(given.to_owned())
 }

@@ -42,6 +42,7 @@ async fn with_a_token_health_tells_what_there_is_to_do() {
     let pending = json!({"messages": 0, "folders": 0, "oldestProofAt": null});
     assert_eq!(told["pending"], pending);
     assert_eq!(told["queue"]["messages"], 1, "one is due, the other waits for its time");
+    assert_eq!(told["queue"]["planned"], 1);
     assert_eq!(told["queue"]["oldest"], "2020-01-01T00:00:00.000Z");
     assert!(told["queue"]["ageSeconds"].as_i64().unwrap() > 100_000_000);
     let other = answer(server.anonymous("GET", "/healthz").bearer_auth(OTHER_TOKEN)).await;

@@ -281,3 +281,59 @@ async fn only_a_message_that_was_too_large_can_be_fetched_and_only_where_somebod
     server.send("DELETE", &path, &json!({})).await.expect(204);
     refused(&usual, "the folder of the message is no longer here").await;
 }
+
+#[tokio::test]
+async fn a_repeated_put_of_a_message_changes_nothing_whatever_became_of_it() {
+    let server = Server::start().await;
+    let (account, _) = server.account().await;
+    let id = "018f0000-0000-7000-8000-0000000000aa";
+    let path = format!("{MESSAGES}/{id}");
+    let body = json!({
+        "account_id": account, "messageDirection": "out", "messageState": "sending",
+        "to": ["b@c.test"], "subject": "offer", "html": "<p>ü",
+        "attachments": [{"name": "a.txt", "content": "aGVsbG8="}],
+    });
+    let put = async |body: &Json, status| server.send("PUT", &path, body).await.expect(status);
+    let created = put(&body, 201).await;
+    assert_eq!(put(&body, 200).await, created);
+    let reordered: serde_json::Map<_, _> =
+        body.as_object().unwrap().iter().rev().map(|(k, v)| (k.clone(), v.clone())).collect();
+    assert_eq!(put(&Json::Object(reordered), 200).await, created);
+    // What the engine makes of it is not undone, and it is not sent again.
+    let domain = postroom_model::Domain::default_domain();
+    let unsendable = Unsendable { code: "refused", reason: "550 no", recipients: |_| vec![] };
+    server.store.delivery_refuse(&domain, id.parse().unwrap(), unsendable).await.unwrap();
+    let failed = put(&body, 200).await;
+    assert_eq!(
+        (&failed["messageState"], &failed["errorText"]),
+        (&json!("error"), &json!("550 no"))
+    );
+    assert_eq!(server.get(&path).await.expect(200), failed);
+    // After a change of a client it is a change: the files are the same, so they may be named.
+    let other = json!({"subject": "other"});
+    server.send("PATCH", &path, &other).await.expect(200);
+    let again = put(&body, 200).await;
+    assert_eq!((&again["messageState"], &again["subject"]), (&json!("sending"), &json!("offer")));
+    // Other files are refused, with what to do.
+    for (name, files) in [
+        ("html", json!("<p>other")),
+        ("attachments", json!([])),
+        ("attachments", json!([{"name": "b.txt", "content": "aGVsbG8="}])),
+        (
+            "attachments",
+            json!([{"name": "a.txt", "contentType": "image/png", "content": "aGVsbG8="}]),
+        ),
+    ] {
+        let mut body = body.clone();
+        body[name] = files;
+        let refused = put(&body, 422).await;
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("change them at …/ID/{name}")), "{detail}");
+    }
+    server.send("DELETE", &path, &Json::Null).await.expect(204);
+    put(&body, 201).await;
+    // A file that was changed is a change of a client too.
+    let html = server.request("PUT", &format!("{path}/html")).header("content-type", "text/html");
+    answer(html.body("<p>new")).await.expect(200);
+    put(&body, 422).await;
+}

@@ -84,9 +84,11 @@ impl Server {
 
     async fn open(directory: &TempDir) -> Store {
         let clock = Clock::system();
+        // A key is made only where there is no database yet.
+        let key = MasterKey::in_directory(directory.path()).unwrap();
         let database = SqliteDirectory::open(directory.path(), 2, clock.clone()).unwrap();
         let config = StoreConfig {
-            key: MasterKey::in_directory(directory.path()).unwrap(),
+            key,
             classes: builtin::classes().unwrap(),
             clock,
             work: postroom_store::Work::Threads,

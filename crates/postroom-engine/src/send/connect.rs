@@ -5,6 +5,7 @@ use crate::account::ServerKind;
 use crate::credentials::CredentialError;
 use crate::error::Error;
 use crate::report::Reporter;
+use crate::report::Trouble;
 use crate::shared::Shared;
 use postroom_net::Credentials;
 use postroom_smtp::SmtpConnection;
@@ -36,7 +37,7 @@ pub(crate) async fn open(
         () = tokio::time::sleep(SILENT) => {}
     }
     let text = "the server is silent: are smtpHost, smtpPort and smtpSecurity right?";
-    reporter.sending(Some(text.to_owned())).await;
+    reporter.sending(Some(Trouble::new(text))).await;
     opening.await
 }
 

@@ -4,6 +4,7 @@ use crate::account::Account;
 use crate::backoff;
 use crate::error::Error;
 use crate::journal;
+use crate::report::Trouble;
 use crate::report::chain;
 use crate::report::hint;
 use crate::report::needs_a_person;
@@ -28,6 +29,7 @@ pub(crate) struct Pause {
     /// Whether somebody has to act first.
     pub needs_a_person: bool,
     length: Duration,
+    until_ms: i64,
     failures: u32,
 }
 
@@ -47,13 +49,15 @@ impl Pause {
             let delay = backoff::delay(&shared.clock, failures, first, longest);
             delay.max(hint(error).min(backoff::PAUSE_LONGEST))
         };
-        Self {
-            until: Instant::now() + length,
-            reason: chain(error),
-            needs_a_person,
-            length,
-            failures,
-        }
+        let (until, reason) = (Instant::now() + length, chain(error));
+        let until_ms = shared.clock.now_ms().saturating_add(backoff::ms(length));
+        Self { until, reason, needs_a_person, length, until_ms, failures }
+    }
+
+    /// What the account says meanwhile.
+    #[must_use]
+    pub(crate) fn trouble(&self) -> Trouble {
+        Trouble { text: self.reason.clone(), next_ms: Some(self.until_ms) }
     }
 
     /// The wait that the pause adds to each message, in milliseconds, if a person has to act.

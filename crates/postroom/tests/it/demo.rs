@@ -24,8 +24,8 @@ async fn the_demo_tells_its_story_and_ends() {
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
-    let url = url(&text);
-    assert!(text.contains(&format!("M={url}/rest/v1/model")), "{text}");
+    // Nothing is left to go on with.
+    assert!(!text.contains("Go on") && !text.contains("TOKEN="), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,6 +47,7 @@ async fn ended_by(signal: &str, code: Option<i32>) {
     });
     told.await.unwrap();
     let url = url(&shown());
+    assert!(shown().contains(&format!("M={url}/rest/v1/model")), "{}", shown());
     let healthz = format!("{url}/healthz");
     assert!(reqwest::get(&healthz).await.unwrap().status().is_success(), "{healthz}");
     let id = demo.id().to_string();

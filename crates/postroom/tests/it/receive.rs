@@ -9,6 +9,7 @@ use postroom_testkit::Postroom;
 use postroom_testkit::require;
 use postroom_testkit::sample;
 use postroom_testkit::sha256;
+use serde_json::Value as Json;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -157,4 +158,38 @@ async fn a_kill_at_any_moment_neither_loses_nor_repeats() {
     }
     let kill_loop = KillLoop { count: 1500, kills: 8, kind: 't', seed: 1 };
     kill_loop.run(Path::new(env!("CARGO_BIN_EXE_postroom"))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_a_client_made_says_what_it_waits_for() {
+    let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
+    // After the survey nothing looks for mailboxes for minutes.
+    postroom.folder(&account, "INBOX").await.unwrap();
+    let made = async |values: Json| {
+        let mut folder = json!({"account_id": account});
+        folder.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
+        postroom.post("email/Folders", &folder).await.unwrap()
+    };
+    let unfound = |folder: &Json| {
+        let text = folder["statusText"].as_str()?;
+        text.starts_with("no mailbox of this name has been found").then_some(())
+    };
+    let late = made(json!({"name": "Late"})).await;
+    let titled = made(json!({"title": "Outgoing"})).await;
+    assert!(unfound(&late).is_some() && unfound(&titled).is_some(), "{late} {titled}");
+    let own = made(json!({"title": "Out", "mode": "sendOnly"})).await;
+    assert_eq!(own["statusText"], Json::Null);
+    let path = |folder: &Json| format!("email/Folders/{}", id(folder));
+    let sends = json!({"mode": "sendOnly"});
+    let changed = postroom.patch(&path(&titled), &sends).await.unwrap();
+    assert_eq!(changed["statusText"], Json::Null);
+    // It is still not there, and then it is.
+    postroom.post(&format!("email/Accounts/{account}:try"), &json!({})).await.unwrap();
+    until(&postroom, &path(&late), "the text", unfound).await;
+    sandbox.create_mailbox(ANNA, "Late").unwrap();
+    postroom.post(&format!("email/Accounts/{account}:try"), &json!({})).await.unwrap();
+    let found = |folder: &Json| {
+        (folder["mailbox"] == "Late" && folder["statusText"].is_null()).then_some(())
+    };
+    until(&postroom, &path(&late), "the mailbox", found).await;
 }

@@ -26,6 +26,12 @@ struct Started {
 
 impl Started {
     fn with(fails: &[&str]) -> Self {
+        let fails = fails.iter().flat_map(|fail| ["--fail", fail]);
+        Self::by(&fails.collect::<Vec<_>>())
+    }
+
+    /// With these arguments.
+    fn by(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let ca_file = directory.path().join("ca.pem");
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
@@ -33,9 +39,7 @@ impl Started {
         for port in ["--imap-port", "--imaps-port", "--smtp-port", "--smtps-port"] {
             command.args([port, "0"]);
         }
-        for fail in fails {
-            command.args(["--fail", fail]);
-        }
+        command.args(arguments);
         let mut process = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let mut ports = (0, 0);
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
@@ -169,4 +173,20 @@ fn an_argument_that_is_wrong_is_named() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(error.contains("--fail explode=anna@demo.test: there is no `explode`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_start_of_the_sandbox_has_other_uidvalidities() {
+    let validity = async |sandbox: Started| {
+        let (postroom, account) = sandbox.postroom(json!({})).await;
+        let inbox = enable(&postroom, &account, "INBOX", json!({})).await;
+        let path = format!("email/Folders/{inbox}");
+        let validity = |folder: &Json| folder["uidValidity"].as_u64();
+        until(&postroom, &path, "UIDVALIDITY", validity).await
+    };
+    let first = validity(Started::with(&[])).await;
+    // The next start comes in a later second, because Postroom was started and stopped meanwhile.
+    let second = validity(Started::with(&[])).await;
+    assert!(second > first, "{first} {second}");
+    assert_eq!(validity(Started::by(&["--uid-validity", "7"])).await, 7);
 }

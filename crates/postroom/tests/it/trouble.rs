@@ -48,6 +48,8 @@ async fn the_account_says_what_is_wrong_with_its_server() {
         let path = format!("email/Accounts/{account}");
         let text = until(&postroom, &path, want, failed).await;
         assert!(text.contains(want), "{text}, not {want}");
+        assert!(text.contains("; the next try is at 20"), "{text}");
+        assert!(!text.contains("os error") && !text.contains("http"), "{text}");
     }
 }
 
