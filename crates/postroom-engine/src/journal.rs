@@ -8,10 +8,11 @@ use crate::account::Account;
 use crate::account::Folder;
 use postroom_imap::UidSet;
 use postroom_model::Entity;
+use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_store::Claimed;
-use postroom_store::Miss;
+use postroom_store::MissedMessage;
 use postroom_store::Settlement;
 use serde_json::Value as Json;
 
@@ -95,12 +96,13 @@ pub(crate) fn deleted(folder: &Folder, uids: &UidSet) {
 }
 
 /// A message that the server listed could not be loaded.
-pub(crate) fn missed(account: &Account, folder: &Folder, miss: &Miss) {
+pub(crate) fn missed(account: &Account, folder: &Folder, missed: &MissedMessage) {
     let (account, folder) = (short(&account.address), short(&folder.title));
-    let Miss { uid, reason, code, forever, .. } = miss;
+    let MissedMessage { uid, reason, is_too_big, .. } = missed;
     let reason = short(reason);
-    match (forever, code.as_str()) {
-        (true, "too_big") => tracing::warn!(
+    if *is_too_big {
+        let code = ErrorCode::TooBig.as_str();
+        tracing::warn!(
             account,
             folder,
             uid,
@@ -108,18 +110,16 @@ pub(crate) fn missed(account: &Account, folder: &Folder, miss: &Miss) {
             reason,
             "message not loaded: it is larger than `message_bytes_max`; it stays at the server, \
              and only its header is stored"
-        ),
-        (true, code) => {
-            tracing::warn!(account, folder, uid, code, reason, "message not loaded");
-        }
-        (false, code) => tracing::warn!(
+        );
+    } else {
+        tracing::warn!(
             account,
             folder,
             uid,
-            code,
+            code = "not_given",
             reason,
             "message not received yet: it will be fetched again later"
-        ),
+        );
     }
 }
 

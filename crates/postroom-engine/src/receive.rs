@@ -19,6 +19,8 @@ pub(crate) mod incomplete;
 
 pub(crate) mod single;
 
+mod header;
+
 pub(crate) mod witness;
 
 pub(crate) mod identity;
@@ -59,7 +61,6 @@ use actions::SelectedMailbox;
 use collector::Collector;
 use identity::differs;
 use intake::Intake;
-use intake::Missed;
 use known::Known;
 use mailbox::MonitoredMailbox;
 use news::LateMessage;
@@ -67,6 +68,7 @@ use plan::FetchPlan;
 use portion::Portion;
 use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
+use postroom_store::MissedMessage;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -89,12 +91,12 @@ pub async fn receive_one(
         Ok(fetched) => fetched,
         Err(Error::Imap(error)) => {
             let reason = format!("it was fetched on a connection of its own, and {error}");
-            (0, vec![Missed::pending(late.uid, reason)])
+            (0, vec![MissedMessage::pending(late.uid, reason)])
         }
         Err(error) => return Err(error),
     };
     commit::record_missed(shared, mailbox, &late.news, &missed).await?;
-    Ok(count > 0 || missed.iter().any(|missed| missed.forever))
+    Ok(count > 0 || missed.iter().any(|missed| missed.is_too_big))
 }
 
 /// Fetches and commits one message. Gives how many are durable, and what could not be fetched.
@@ -104,17 +106,17 @@ async fn fetch_one(
     connection: &mut ImapConnection,
     late: &LateMessage,
     turn: &Turn<'_>,
-) -> Result<(u64, Vec<Missed>), Error> {
+) -> Result<(u64, Vec<MissedMessage>), Error> {
     let (uid, news, mut count) = (late.uid, &*late.news, 0);
     let mode = if news.examined { Mode::Examine } else { Mode::Select };
     let selected = connection.select(&mailbox.folder.mailbox, mode).await?;
     if differs(news.mailbox_id.as_ref(), selected.mailbox_id.as_ref()) {
         let reason = "on a connection of its own another mailbox had this name".to_owned();
-        return Ok((0, vec![Missed::pending(uid, reason)]));
+        return Ok((0, vec![MissedMessage::pending(uid, reason)]));
     }
     if selected.uid_validity.unwrap_or(0) != news.uid_validity {
         let reason = "on a connection of its own the mailbox had another UIDVALIDITY".to_owned();
-        return Ok((0, vec![Missed::pending(uid, reason)]));
+        return Ok((0, vec![MissedMessage::pending(uid, reason)]));
     }
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
     let mut plan = FetchPlan::default();

@@ -25,6 +25,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::ErrorCode;
 use postroom_model::Filter;
 use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
@@ -33,7 +34,6 @@ use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::builtin::files;
 use postroom_model::filter;
-use postroom_model::standing::NOT_DECOMPOSABLE;
 use postroom_model::state;
 use postroom_store::FileRow;
 use postroom_store::FileSource;
@@ -277,7 +277,7 @@ fn changes(message: &Entity, derived: &Derived, now_ms: i64) -> Map<String, Json
     let before = message.text("messageState").and_then(MessageState::from_name);
     if let (Some(_), Ok(Some(after))) = (before, state::next(before, derived.step())) {
         put("messageState", json!(after.as_str()));
-        put("errorCode", derived.raw_reason.as_ref().map(|_| NOT_DECOMPOSABLE).into());
+        put("errorCode", json!(derived.raw_reason.as_ref().map(|_| ErrorCode::NotDecomposable)));
         put("errorText", json!(derived.raw_reason));
     }
     if message.text("dateTimeSource") != Some("internalDate")

@@ -14,8 +14,10 @@
 mod limits;
 
 mod domain;
+mod error_code;
 mod invalid;
 mod mailbox_id;
+mod recipient_state;
 mod timestamp;
 
 pub mod address;
@@ -53,6 +55,7 @@ pub use class::StorageMode;
 pub use domain::Domain;
 pub use domain::NotADomain;
 pub use entity::Entity;
+pub use error_code::ErrorCode;
 pub use filter::Filter;
 pub use fold::fold;
 pub use id::AccountId;
@@ -65,7 +68,6 @@ pub use invalid::Invalid;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
 pub use mailbox_id::MailboxId;
-
 pub use options::MESSAGE_BYTES_MAX;
 pub use options::Options;
 pub use options::option_names;
@@ -74,6 +76,7 @@ pub use property::Property;
 pub use query::Order;
 pub use query::Query;
 pub use query::parse_order;
+pub use recipient_state::RecipientState;
 pub use standing::Standing;
 pub use state::MessageState;
 pub use timestamp::NotATimestamp;

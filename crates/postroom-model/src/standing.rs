@@ -13,13 +13,12 @@
 
 use crate::builtin::COMPOSED;
 use crate::entity::Entity;
+use crate::error_code::ErrorCode;
 use crate::invalid::Invalid;
 use crate::state::MessageState;
 
 /// The properties that a client may set although no message is composed of them.
 const OTHERS: [&str; 2] = ["folder_id", "messageType"];
-/// The `errorCode` of a received message that could not be decomposed.
-pub const NOT_DECOMPOSABLE: &str = "not_decomposable";
 
 /// The property that says where the time of a received message comes from.
 pub const TIME_SOURCE: &str = "dateTimeSource";
@@ -120,9 +119,9 @@ pub fn given(message: &Entity) -> Option<MessageState> {
         Standing::Queued => Some(MessageState::Sending),
         Standing::Failed => Some(MessageState::Error),
         Standing::Sent => Some(MessageState::Sent),
-        Standing::Received => Some(match code {
+        Standing::Received => Some(match code.map(ErrorCode::from_name) {
             None => MessageState::Received,
-            Some(NOT_DECOMPOSABLE) => MessageState::Raw,
+            Some(Some(ErrorCode::NotDecomposable)) => MessageState::Raw,
             Some(_) => MessageState::Error,
         }),
     }

@@ -128,6 +128,15 @@ pub fn next(state: Option<MessageState>, step: Step) -> Result<Option<MessageSta
     }
 }
 
+/// The state after a step that leaves the message in a state.
+///
+/// # Errors
+///
+/// [`IllegalStep`], also for a step to null.
+pub fn after(state: Option<MessageState>, step: Step) -> Result<MessageState, IllegalStep> {
+    next(state, step)?.ok_or(IllegalStep { state, step })
+}
+
 /// Why a client may not change `messageState` from `from` to `to`. `None`: it may.
 ///
 /// `outgoing`: whether `messageDirection` is `out`. `given`: the state that the engine gave the

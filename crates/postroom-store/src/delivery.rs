@@ -30,7 +30,6 @@ use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::state;
-use postroom_model::state::IllegalStep;
 use postroom_model::state::Step;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -334,9 +333,7 @@ fn put(recipient: &mut Json, state: &str, reply: &str) {
 
 /// The state of a message in state `sending` after a step.
 fn after(step: Step) -> Result<&'static str, Error> {
-    let sending = Some(MessageState::Sending);
-    let state = state::next(sending, step)?.ok_or(IllegalStep { state: sending, step })?;
-    Ok(state.as_str())
+    Ok(state::after(Some(MessageState::Sending), step)?.as_str())
 }
 
 /// What a settlement changes in the properties of its message.

@@ -16,6 +16,7 @@ use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
@@ -27,21 +28,20 @@ use serde_json::json;
 
 /// A message that the server announced but that could not be had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Miss {
+pub struct MissedMessage {
     /// Its UID.
     pub uid: u64,
     /// Why, in words.
     pub reason: String,
-    /// Why, as a stable word.
-    pub code: String,
-    /// Whether it never can be had: then it becomes a message in state `error`.
-    pub forever: bool,
+    /// Whether it is larger than the limit, so that it is not fetched again. Then it becomes a
+    /// message in state `error`.
+    pub is_too_big: bool,
     /// The hash of bytes that came, but cannot be all of the message. Other bytes than before are
     /// a first attempt again.
     pub hash: Option<[u8; 16]>,
     /// How many bytes it has, where that is why it was not had.
     pub size_bytes: Option<u64>,
-    /// What its header alone tells: values of the message in state `error`.
+    /// The values from its header, for the message in state `error`.
     pub values: Map<String, Json>,
 }
 
@@ -82,7 +82,7 @@ impl Store {
     pub async fn receive_missed(
         &self,
         at: MissedAt<'_>,
-        misses: &[Miss],
+        misses: &[MissedMessage],
         delay_ms: impl Fn(u32) -> i64,
     ) -> Result<(), Error> {
         let MissedAt { domain, account, life, uid_validity } = at;
@@ -92,12 +92,12 @@ impl Store {
         let mut batch = vec![folder_must_be(domain, life.folder)];
         for miss in misses {
             if let Some(oversized) = ledger.oversized(miss.uid) {
-                if oversized.is_requested || !miss.forever {
+                if oversized.is_requested || !miss.is_too_big {
                     self.request_failed(domain, life, oversized, &miss.reason).await?;
                 }
                 continue;
             }
-            if !miss.forever {
+            if !miss.is_too_big {
                 let former = ledger.pending(miss.uid).filter(|former| former.hash == miss.hash);
                 let attempts = former.map_or(0, |pending| pending.attempts) + 1;
                 let next = now_ms + delay_ms(attempts);
@@ -117,7 +117,7 @@ impl Store {
                 "account_id": account.to_string(), "folder_id": life.folder.to_string(),
                 "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
                 "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
-                "errorCode": miss.code, TIME_SOURCE: ARRIVAL, "uidValidity": uid_validity,
+                "errorCode": ErrorCode::TooBig, TIME_SOURCE: ARRIVAL, "uidValidity": uid_validity,
                 "uid": miss.uid, "size": miss.size_bytes,
             });
             let mut values = miss.values.clone();
@@ -133,19 +133,25 @@ impl Store {
     }
 }
 
-impl Miss {
+impl MissedMessage {
+    /// A message that is fetched again.
+    #[must_use]
+    pub fn pending(uid: u64, reason: String) -> Self {
+        Self { uid, reason, ..Self::default() }
+    }
+
     fn receipt(&self) -> Receipt {
         Receipt {
             uid: self.uid,
             hash: self.hash.unwrap_or_default(),
             witness: Witness { size_bytes: self.size_bytes, ..Witness::default() },
-            reason: Some(self.code.clone()),
+            reason: Some(ErrorCode::TooBig.to_string()),
             action: None,
         }
     }
 }
 
-fn pending_receipt(life: Life, miss: &Miss, attempts: u32, next_ms: i64) -> Statement {
+fn pending_receipt(life: Life, miss: &MissedMessage, attempts: u32, next_ms: i64) -> Statement {
     let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"reason\",
            \"attempts\", \"next_attempt\", \"hash\") VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (\"folder\", \"generation\", \"uid\") DO UPDATE SET

@@ -14,6 +14,7 @@ use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::ErrorCode;
 use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::ACCOUNTS;
@@ -21,9 +22,6 @@ use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
 use serde_json::json;
-
-/// The `errorCode` of a message that is there by its header alone.
-pub const TOO_BIG: &str = "too_big";
 
 /// How a request for all of a message went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,7 +214,8 @@ impl Store {
 /// Why a message is not one that can be loaded; `None`: it is.
 fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
     let text = |name| message.text(name);
-    let is_it = text("messageState") == Some("error") && text("errorCode") == Some(TOO_BIG);
+    let is_it = text("messageState") == Some("error")
+        && text("errorCode") == Some(ErrorCode::TooBig.as_str());
     if !is_it || text("messageDirection") != Some("in") {
         let shown = |name| text(name).unwrap_or("not set").to_owned();
         let (state, code) = (shown("messageState"), shown("errorCode"));

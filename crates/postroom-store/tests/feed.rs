@@ -325,9 +325,9 @@ impl History {
 
     async fn miss(&mut self, account: AccountId, folder: FolderId) {
         let life = Life { folder, generation: 1 };
-        let (uid, code) = (self.uid, "too_big".to_owned());
+        let uid = self.uid;
         self.uid += 1;
-        let miss = Miss { uid, code, forever: true, ..Miss::default() };
+        let miss = MissedMessage { uid, is_too_big: true, ..MissedMessage::default() };
         let at = MissedAt { domain: &self.domain, account, life, uid_validity: 1 };
         self.engine.receive_missed(at, &[miss], |_| 0).await.unwrap();
     }

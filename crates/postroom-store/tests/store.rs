@@ -403,9 +403,9 @@ async fn after_a_change_of_uidvalidity_equal_bytes_are_linked_one_to_one() {
 async fn what_could_not_be_had_is_pending_until_it_is() {
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
-    let miss = |uid, forever| {
-        let (reason, code) = ("NIL".to_owned(), "too_big".to_owned());
-        Miss { uid, reason, code, forever, ..Miss::default() }
+    let miss = |uid, is_too_big| {
+        let missed = MissedMessage::pending(uid, "NIL".to_owned());
+        MissedMessage { is_too_big, ..missed }
     };
     let misses = [miss(4, false), miss(5, true)];
     let who =
@@ -453,8 +453,7 @@ async fn a_new_life_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
     assert_eq!(store.origin(folder).await.unwrap().life, None);
     let first = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();
     fixture.receive(folder, first.generation, vec![fixture.received(1, b"one")]).await;
-    let (reason, code) = ("NIL".to_owned(), "not_given".to_owned());
-    let miss = Miss { uid: 2, reason, code, ..Miss::default() };
+    let miss = MissedMessage::pending(2, "NIL".to_owned());
     let who =
         |life, uid_validity| MissedAt { domain: &fixture.domain, account, life, uid_validity };
     store.receive_missed(who(first, 1), &[miss], |_| 60_000).await.unwrap();

@@ -13,8 +13,8 @@ use postroom_store::Clock;
 use postroom_store::Content;
 use postroom_store::Life;
 use postroom_store::MasterKey;
-use postroom_store::Miss;
 use postroom_store::MissedAt;
+use postroom_store::MissedMessage;
 use postroom_store::NewContent;
 use postroom_store::NewFile;
 use postroom_store::ReceiveBatch;
@@ -241,14 +241,10 @@ impl Server {
         let begun =
             Beginning { login: "anna@b.test", uid_validity: 1, mailbox_id: None, baseline: 0 };
         let life = self.store.life_begin(folder, begun).await.unwrap();
-        let (reason, code) = ("too large".to_owned(), "too_big".to_owned());
-        let miss = |(uid, size): (u64, u64)| Miss {
-            uid,
-            reason: reason.clone(),
-            code: code.clone(),
-            forever: true,
+        let miss = |(uid, size): (u64, u64)| MissedMessage {
+            is_too_big: true,
             size_bytes: Some(size),
-            ..Miss::default()
+            ..MissedMessage::pending(uid, "too large".to_owned())
         };
         let misses: Vec<_> = (10..).zip(sizes).map(miss).collect();
         let domain = &Domain::default_domain();

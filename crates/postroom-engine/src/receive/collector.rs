@@ -13,8 +13,8 @@ use crate::shared::Shared;
 use postroom_model::AccountId;
 use postroom_model::Entity;
 use postroom_model::builtin::MESSAGES;
+use postroom_store::Clock;
 use postroom_store::ServerAction;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -73,6 +73,11 @@ impl<'a> Collector<'a> {
     /// Whether messages are deleted at the server once they are recorded.
     pub fn deletes(&self) -> bool {
         self.recording.action == Some(ServerAction::Delete)
+    }
+
+    /// The clock of the engine.
+    pub fn clock(&self) -> &'a Clock {
+        &self.shared.clock
     }
 
     /// The directory for large messages while they arrive.
@@ -145,9 +150,9 @@ impl<'a> Collector<'a> {
                 let decompose = |message| decompose(store.clock(), message, &recording, row);
                 messages.into_iter().map(decompose).collect()
             };
-            let messages: io::Result<Vec<_>> =
+            let messages: Result<Vec<_>, Error> =
                 shared.lanes.run(account, work).await.map_err(Error::Fault)?;
-            Ok(DecomposedPortion { messages: messages.map_err(Error::Spool)?, permit })
+            Ok(DecomposedPortion { messages: messages?, permit })
         });
         self.sender.send(portion).await.map_err(|_| Error::Unheard)
     }

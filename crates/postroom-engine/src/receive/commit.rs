@@ -2,29 +2,20 @@
 
 use crate::account::Account;
 use crate::backoff;
-use crate::derive;
-use crate::derive::Keep;
 use crate::error::Error;
 use crate::journal;
 use crate::journal::Arrival;
-use crate::original::Original;
-use crate::original::hash_of;
 use crate::receive::decompose::Decomposed;
-use crate::receive::intake::Missed;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::News;
 use crate::receive::portion::Portion;
 use crate::shared::Shared;
-use bytes::Bytes;
-use postroom_model::MessageEntityId;
 use postroom_model::builtin::MESSAGES;
-use postroom_store::Miss;
 use postroom_store::MissedAt;
+use postroom_store::MissedMessage;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
 use postroom_store::ReceivedMessage;
-use serde_json::Map;
-use serde_json::Value as Json;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -124,30 +115,6 @@ async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<Receiv
     Ok(message)
 }
 
-/// The values from the header of a message that is too large.
-fn by_header(header: &Bytes, message: MessageEntityId) -> Map<String, Json> {
-    const TOLD: [&str; 10] = [
-        "from",
-        "fromDisplayName",
-        "to",
-        "cc",
-        "replyTo",
-        "recipients",
-        "subject",
-        "messageId",
-        "inReplyTo",
-        "references",
-    ];
-    let keep = Keep { raw: false, html: false, text_bytes_max: 0 };
-    let original = Original::Memory(header.clone());
-    // Reading memory cannot fail.
-    let mut values = derive::derive(&original, keep, message).map(|derived| derived.values);
-    if let Ok(values) = &mut values {
-        values.retain(|name, _| TOLD.contains(&name.as_str()));
-    }
-    values.unwrap_or_default()
-}
-
 /// Records the messages that could not be fetched: as pending, to be retried later, or, if they are
 /// too large, as messages in state `error`.
 ///
@@ -158,37 +125,21 @@ pub(crate) async fn record_missed(
     shared: &Shared,
     mailbox: MonitoredMailbox<'_>,
     news: &News,
-    missed: &[Missed],
+    missed: &[MissedMessage],
 ) -> Result<(), Error> {
     let MonitoredMailbox { account, folder } = mailbox;
     if missed.is_empty() {
         return Ok(());
     }
     let clock = &shared.clock;
-    let header_of = |missed: &Missed| {
-        let header = missed.header.as_ref();
-        header
-            .map(|header| by_header(header, MessageEntityId::of(clock.new_id())))
-            .unwrap_or_default()
-    };
-    let miss = |missed: &Missed| Miss {
-        uid: missed.uid,
-        reason: missed.reason.clone(),
-        code: if missed.forever { "too_big" } else { "not_given" }.to_owned(),
-        forever: missed.forever,
-        hash: missed.hash.or(missed.header.as_ref().map(|header| hash_of(header))),
-        size_bytes: missed.size_bytes,
-        values: header_of(missed),
-    };
     let first = folder.options.duration("retry_first");
     let delay = |attempts: u32| backoff::delay(clock, attempts, first, RETRY_LONGEST);
     let delay_ms = |attempts: u32| backoff::ms(delay(attempts));
-    let misses: Vec<_> = missed.iter().map(miss).collect();
     let (domain, uid_validity) = (&account.domain, news.uid_validity);
     let at = MissedAt { domain, account: account.id, life: news.life, uid_validity };
-    shared.store.receive_missed(at, &misses, delay_ms).await?;
-    for miss in &misses {
-        journal::missed(account, folder, miss);
+    shared.store.receive_missed(at, missed, delay_ms).await?;
+    for one in missed {
+        journal::missed(account, folder, one);
     }
     Ok(())
 }

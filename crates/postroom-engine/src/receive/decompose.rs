@@ -6,17 +6,17 @@
 use crate::derive;
 use crate::derive::Derived;
 use crate::derive::Keep;
+use crate::error::Error;
 use crate::journal::Arrival;
 use crate::original::Original;
 use crate::receive::witness;
 use postroom_model::AccountId;
 use postroom_model::Entity;
+use postroom_model::ErrorCode;
 use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
-use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::standing::ARRIVAL;
-use postroom_model::standing::NOT_DECOMPOSABLE;
 use postroom_model::standing::TIME_SOURCE;
 use postroom_model::state;
 use postroom_store::Clock;
@@ -28,7 +28,6 @@ use postroom_store::Witness;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
-use std::io;
 use tempfile::NamedTempFile;
 
 /// One message as FETCH gave it.
@@ -80,23 +79,23 @@ pub struct Decomposed {
 ///
 /// # Errors
 ///
-/// When the file of a large message cannot be read again.
+/// When the file of a large message cannot be read again, or its state is an illegal one.
 pub fn decompose(
     clock: &Clock,
     arrived: Arrived,
     recording: &Recording,
     row: impl FnOnce(Entity) -> EntityRow,
-) -> io::Result<Decomposed> {
+) -> Result<Decomposed, Error> {
     let now_ms = clock.now_ms();
     let id = arrived.known_as.unwrap_or_else(|| MessageEntityId::of(clock.new_id()));
-    let mut derived = derive::derive(&arrived.original, recording.keep, id)?;
+    let mut derived =
+        derive::derive(&arrived.original, recording.keep, id).map_err(Error::Spool)?;
     let mut values = std::mem::take(&mut derived.values);
-    // Both steps are possible from null.
-    let state = state::next(None, derived.step()).ok().flatten().unwrap_or(MessageState::Raw);
+    let state = state::after(None, derived.step()).map_err(postroom_store::Error::from)?;
     values.insert("messageState".to_owned(), json!(state.as_str()));
     let is_raw = derived.raw_reason.is_some();
     if is_raw {
-        values.insert("errorCode".to_owned(), json!(NOT_DECOMPOSABLE));
+        values.insert("errorCode".to_owned(), json!(ErrorCode::NotDecomposable));
         values.insert("errorText".to_owned(), json!(derived.raw_reason));
     }
     envelope(&arrived, recording, &mut values);
@@ -109,11 +108,12 @@ pub fn decompose(
     let entity = Entity::new(id.into(), values);
     let arrival = Arrival::of(&entity);
     let keep = recording.keep.raw || is_raw;
-    let hash = arrived.original.hash()?;
+    let hash = arrived.original.hash().map_err(Error::Spool)?;
+    let start = arrived.original.start().map_err(Error::Spool)?;
     let witness = Witness {
         size_bytes: arrived.size_bytes,
         internal_date_ms: arrived.internal_date_ms,
-        message_id: witness::message_id(&arrived.original.start()?),
+        message_id: witness::message_id(&start),
     };
     let is_kept = |action: &ServerAction| *action != ServerAction::Delete || arrived.may_be_deleted;
     let (original, spool) = match arrived.original {

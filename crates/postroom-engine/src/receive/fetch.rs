@@ -7,11 +7,11 @@
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
+use crate::receive::header;
 use crate::receive::incomplete;
 use crate::receive::incomplete::Notice;
 use crate::receive::intake::IncompleteMessage;
 use crate::receive::intake::Intake;
-use crate::receive::intake::Missed;
 use crate::receive::intake::too_big;
 use crate::receive::intake::why_incomplete;
 use crate::receive::plan::FetchPlan;
@@ -26,6 +26,7 @@ use postroom_imap::Fetched;
 use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
 use postroom_imap::UidSet;
+use postroom_store::MissedMessage;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ const SAME_MIN: u32 = 4;
 #[derive(Debug)]
 pub struct FetchOutcome {
     /// The messages that could not be fetched, whatever the result is.
-    pub missed: Vec<Missed>,
+    pub missed: Vec<MissedMessage>,
     /// How many messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
     /// What ended it early. Complete messages that arrived before were handed on.
@@ -121,10 +122,10 @@ impl Fetching<'_, '_> {
             if matches!(error, postroom_imap::Error::Stalled { .. }) {
                 let reason = format!("{error}; the message is fetched on a connection of its own");
                 let suspect = self.plan.stalled(&rest);
-                self.intake.missed.extend(suspect.map(|uid| Missed::pending(uid, reason)));
+                self.intake.missed.extend(suspect.map(|uid| MissedMessage::pending(uid, reason)));
             } else if let Some(uid) = self.plan.ended(&rest) {
                 let reason = format!("the connection ends when it is fetched: {error}");
-                self.intake.missed.push(Missed::pending(uid, reason));
+                self.intake.missed.push(MissedMessage::pending(uid, reason));
             }
             return Err(error.into());
         }
@@ -140,7 +141,7 @@ impl Fetching<'_, '_> {
             | ImapVerdict::Protocol => {}
         }
         if let Some(uid) = self.plan.refused(rest) {
-            self.intake.missed.push(Missed::pending(uid, error.to_string()));
+            self.intake.missed.push(MissedMessage::pending(uid, error.to_string()));
             self.refused += 1;
         }
         if self.refused >= REFUSED_MAX { Err(error.into()) } else { Ok(()) }
@@ -191,7 +192,7 @@ impl Fetching<'_, '_> {
             let uid = incomplete.uid;
             if let Err(error) = self.resolve_one(incomplete).await {
                 let reason = format!("the connection ends when it is fetched: {error}");
-                self.intake.missed.push(Missed::pending(uid, reason));
+                self.intake.missed.push(MissedMessage::pending(uid, reason));
                 self.intake.give_up_incomplete();
                 return Err(error);
             }
@@ -201,9 +202,10 @@ impl Fetching<'_, '_> {
 
     /// Fetches the headers of messages that are too large.
     async fn headers(&mut self) -> Result<(), Error> {
-        for missed in self.intake.missed.iter_mut().filter(|missed| missed.forever) {
-            if missed.header.is_none() {
-                missed.header = single::header(self.connection, missed.uid).await?;
+        let clock = self.intake.collector.clock();
+        for missed in self.intake.missed.iter_mut().filter(|missed| missed.is_too_big) {
+            if missed.hash.is_none() {
+                header::add(self.connection, missed, clock).await?;
             }
         }
         Ok(())
@@ -228,7 +230,7 @@ impl Fetching<'_, '_> {
             }
         }
         let Some((message, original)) = came else {
-            self.intake.missed.push(Missed::pending(uid, reason));
+            self.intake.missed.push(MissedMessage::pending(uid, reason));
             return Ok(());
         };
         let hash = original.hash().map_err(Error::Spool)?;
@@ -240,7 +242,9 @@ impl Fetching<'_, '_> {
             // whole message.
             return self.intake.take(message, uid, original, false).await;
         }
-        self.intake.missed.push(Missed { hash: Some(hash), ..Missed::pending(uid, reason) });
+        self.intake
+            .missed
+            .push(MissedMessage { hash: Some(hash), ..MissedMessage::pending(uid, reason) });
         Ok(())
     }
 
@@ -307,11 +311,11 @@ impl Fetching<'_, '_> {
                             got.bytes += body.size_bytes();
                             self.intake.come(message, uid, body).await?;
                         }
-                        Err(Some(miss)) if miss.forever => {
+                        Err(Some(miss)) if miss.is_too_big => {
                             got.uids.insert(uid);
-                            self.intake.missed.push(Missed { uid, ..miss });
+                            self.intake.missed.push(MissedMessage { uid, ..miss });
                         }
-                        Err(Some(Missed { reason, .. })) => {
+                        Err(Some(MissedMessage { reason, .. })) => {
                             got.uids.insert(uid);
                             self.intake.incomplete.push(IncompleteMessage {
                                 uid,
@@ -333,8 +337,8 @@ async fn body(
     message: &Fetched,
     spool: Option<Spool>,
     bytes_max: u64,
-) -> Result<Result<Original, Option<Missed>>, Error> {
-    let miss = |reason: String, forever| Some(Missed { forever, ..Missed::pending(0, reason) });
+) -> Result<Result<Original, Option<MissedMessage>>, Error> {
+    let miss = |reason: &str| Some(MissedMessage::pending(0, reason.to_owned()));
     Ok(match &message.body {
         postroom_imap::Body::Bytes(bytes) => Ok(Original::Memory(bytes.clone())),
         postroom_imap::Body::Streamed => match spool {
@@ -343,9 +347,9 @@ async fn body(
         },
         postroom_imap::Body::TooBig { size_bytes } => Err(Some(too_big(*size_bytes, bytes_max))),
         postroom_imap::Body::WrongSize => {
-            Err(miss("the server gave another size than it announced".to_owned(), false))
+            Err(miss("the server gave another size than it announced"))
         }
-        postroom_imap::Body::Nil => Err(miss("the server gave NIL for its body".to_owned(), false)),
+        postroom_imap::Body::Nil => Err(miss("the server gave NIL for its body")),
         postroom_imap::Body::Missing => Err(None),
     })
 }

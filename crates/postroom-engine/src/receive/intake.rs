@@ -7,34 +7,9 @@ use crate::receive::collector::Collector;
 use crate::receive::decompose::Arrived;
 use crate::receive::incomplete;
 use crate::receive::news::News;
-use bytes::Bytes;
 use postroom_imap::Fetched;
 use postroom_model::MESSAGE_BYTES_MAX;
-
-/// A message that the server listed but did not return.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missed {
-    /// Its UID.
-    pub uid: u64,
-    /// Why, in words.
-    pub reason: String,
-    /// Whether it is not fetched again, because it is larger than the limit.
-    pub forever: bool,
-    /// The hash of bytes that arrived but cannot be the whole message.
-    pub hash: Option<[u8; 16]>,
-    /// How many bytes it has, where it is too large.
-    pub size_bytes: Option<u64>,
-    /// Its header, if it could be fetched.
-    pub header: Option<Bytes>,
-}
-
-impl Missed {
-    /// A message to fetch again.
-    #[must_use]
-    pub fn pending(uid: u64, reason: String) -> Self {
-        Self { uid, reason, forever: false, hash: None, size_bytes: None, header: None }
-    }
-}
+use postroom_store::MissedMessage;
 
 /// A message to fetch in other forms.
 #[derive(Debug)]
@@ -54,7 +29,7 @@ pub struct Intake<'a> {
     /// What the look at the mailbox has found.
     pub news: &'a News,
     /// Messages that could not be fetched.
-    pub missed: Vec<Missed>,
+    pub missed: Vec<MissedMessage>,
     /// How many messages are not deleted at the server because they may not be whole.
     pub withheld: u64,
     /// Messages that did not arrive, or whose bytes cannot be the whole message.
@@ -105,7 +80,7 @@ impl<'a> Intake<'a> {
     ) -> Result<(), Error> {
         let bytes_max = self.bytes_max(uid);
         if original.size_bytes() > bytes_max {
-            self.missed.push(Missed { uid, ..too_big(original.size_bytes(), bytes_max) });
+            self.missed.push(MissedMessage { uid, ..too_big(original.size_bytes(), bytes_max) });
             return Ok(());
         }
         let may_be_deleted = is_whole
@@ -125,8 +100,9 @@ impl<'a> Intake<'a> {
 
     /// Leaves the incomplete messages pending.
     pub fn give_up_incomplete(&mut self) {
-        let missed =
-            |incomplete: IncompleteMessage| Missed::pending(incomplete.uid, incomplete.reason);
+        let missed = |incomplete: IncompleteMessage| {
+            MissedMessage::pending(incomplete.uid, incomplete.reason)
+        };
         self.missed.extend(self.incomplete.drain(..).map(missed));
     }
 }
@@ -146,7 +122,7 @@ pub fn why_incomplete(message: &Fetched, original: &Original) -> Result<Option<S
 
 /// The record of a message that is too large.
 #[must_use]
-pub fn too_big(size_bytes: u64, bytes_max: u64) -> Missed {
+pub fn too_big(size_bytes: u64, bytes_max: u64) -> MissedMessage {
     let limit = match bytes_max {
         MESSAGE_BYTES_MAX => {
             format!("the {MESSAGE_BYTES_MAX} that any message may have: it stays at the server")
@@ -156,5 +132,5 @@ pub fn too_big(size_bytes: u64, bytes_max: u64) -> Missed {
     };
     let reason = format!("the message has {size_bytes} bytes, more than {limit}");
     let size_bytes = Some(size_bytes);
-    Missed { forever: true, size_bytes, ..Missed::pending(0, reason) }
+    MissedMessage { is_too_big: true, size_bytes, ..MissedMessage::pending(0, reason) }
 }

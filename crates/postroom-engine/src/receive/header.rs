@@ -1,0 +1,58 @@
+//! What is stored of a message that is too large: the values from its header.
+
+use crate::derive;
+use crate::derive::Keep;
+use crate::error::Error;
+use crate::original::Original;
+use crate::original::hash_of;
+use crate::receive::single;
+use bytes::Bytes;
+use postroom_imap::ImapConnection;
+use postroom_model::MessageEntityId;
+use postroom_store::Clock;
+use postroom_store::MissedMessage;
+use serde_json::Map;
+use serde_json::Value as Json;
+
+/// Fetches the header of a message that is too large, and takes values and hash from it. If the
+/// server does not return it, the message stays without them.
+///
+/// # Errors
+///
+/// What ended the connection.
+pub(crate) async fn add(
+    connection: &mut ImapConnection,
+    missed: &mut MissedMessage,
+    clock: &Clock,
+) -> Result<(), Error> {
+    let Some(header) = single::header(connection, missed.uid).await? else {
+        return Ok(());
+    };
+    missed.values = values_of(&header, MessageEntityId::of(clock.new_id()));
+    missed.hash = Some(hash_of(&header));
+    Ok(())
+}
+
+/// The values from the header of a message that is too large.
+fn values_of(header: &Bytes, message: MessageEntityId) -> Map<String, Json> {
+    const TOLD: [&str; 10] = [
+        "from",
+        "fromDisplayName",
+        "to",
+        "cc",
+        "replyTo",
+        "recipients",
+        "subject",
+        "messageId",
+        "inReplyTo",
+        "references",
+    ];
+    let keep = Keep { raw: false, html: false, text_bytes_max: 0 };
+    let original = Original::Memory(header.clone());
+    // Reading memory cannot fail.
+    let mut values = derive::derive(&original, keep, message).map(|derived| derived.values);
+    if let Ok(values) = &mut values {
+        values.retain(|name, _| TOLD.contains(&name.as_str()));
+    }
+    values.unwrap_or_default()
+}
