@@ -248,7 +248,9 @@ impl From<postroom_store::Error> for Problem {
             Error::Damaged { .. } => Self::damaged(&text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
-            Error::Closed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
+            Error::Closed | Error::NotLeading => {
+                Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
+            }
             Error::Database(_)
             | Error::WalMissing { .. }
             | Error::WalForeign { .. }
@@ -281,6 +283,7 @@ impl From<Failed> for Problem {
             }
             Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),
             Failed::SameLogin => Self::conflict("same-login", text),
+            Failed::Deposed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
             Failed::Stale
             | Failed::Sending
             | Failed::NotSending

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +13,8 @@ pub struct Pulse {
     unread: Mutex<Option<String>>,
     /// How many tasks panicked and are not started again yet.
     ended: AtomicUsize,
+    /// Whether another process has taken over.
+    is_deposed: AtomicBool,
 }
 
 impl Pulse {
@@ -25,6 +28,11 @@ impl Pulse {
         self.ended.store(0, Ordering::Relaxed);
     }
 
+    /// Another process has taken over.
+    pub fn depose(&self) {
+        self.is_deposed.store(true, Ordering::Relaxed);
+    }
+
     /// Runs a task, and notes a panic.
     pub async fn watch<T>(&self, task: impl Future<Output = T>) -> T {
         let ended = PanicCounter(self);
@@ -36,6 +44,11 @@ impl Pulse {
     /// What is wrong, for people; `None` when all is well.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
+        if self.is_deposed.load(Ordering::Relaxed) {
+            let text = "another process has taken over: it receives and sends the mail. Stop this \
+                        one, unless you want it to serve REST only";
+            return Some(text.to_owned());
+        }
         let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = &*unread {
             return Some(format!("the configuration cannot be read: {reason}"));

@@ -62,12 +62,14 @@ pub struct ConnectionPermit {
 }
 
 impl Shared {
-    /// Makes the budgets, and an empty spool directory.
+    /// Makes the budgets, and an empty spool directory. From now on this process leads its group, so
+    /// an engine that led it before writes nothing more.
     ///
     /// # Errors
     ///
-    /// When the spool directory cannot be made.
-    pub fn new(store: Store, settings: Settings) -> Result<Arc<Self>, Error> {
+    /// When the spool directory cannot be made, or the store fails.
+    pub async fn new(store: Store, settings: Settings) -> Result<Arc<Self>, Error> {
+        let store = store.lead().await?;
         let spool = &settings.spool_directory;
         if spool.exists() {
             std::fs::remove_dir_all(spool).map_err(Error::Spool)?;

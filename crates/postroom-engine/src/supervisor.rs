@@ -49,9 +49,9 @@ impl Supervisor {
     ///
     /// # Errors
     ///
-    /// The spool directory cannot be made, or the queue cannot be recovered.
+    /// The spool directory cannot be made, or the store fails.
     pub async fn start(store: Store, settings: Settings) -> Result<Self, Error> {
-        let shared = Shared::new(store, settings)?;
+        let shared = Shared::new(store, settings).await?;
         // No sender runs yet, so nothing may stay claimed, even if its account will have no sender.
         shared.store.delivery_recover(None).await?;
         let stop = CancellationToken::new();
@@ -90,10 +90,11 @@ impl Supervisor {
     pub fn watch_health(&self) -> impl Fn() -> Option<String> + Send + Sync + use<> {
         let (shared, task) = (Arc::clone(&self.shared), self.task.abort_handle());
         move || {
-            if task.is_finished() {
+            let problem = shared.pulse.problem();
+            if task.is_finished() && problem.is_none() {
                 return Some("the engine has stopped: restart Postroom".to_owned());
             }
-            shared.pulse.problem()
+            problem
         }
     }
 
@@ -112,7 +113,8 @@ async fn supervise(
     mut redialed: watch::Receiver<u64>,
     stop: CancellationToken,
 ) {
-    let mut changes = shared.store.watch_configuration();
+    let store = shared.store.clone();
+    let mut changes = store.watch_configuration();
     let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
     let mut orphaned = tokio::spawn(orphaned::run(Arc::clone(&shared), stop.clone()));
     let mut fleet =
@@ -145,6 +147,12 @@ async fn supervise(
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            () = store.deposed() => {
+                // Every batch is refused now, so nothing of it must go on.
+                fleet.shared.pulse.depose();
+                stop.cancel();
+                break;
+            }
             _ = changes.changed() => tokio::time::sleep(SETTLE).await,
             Ok(()) = redialed.changed() => {}
             () = tokio::time::sleep(READ_AGAIN) => {}

@@ -17,6 +17,7 @@ use postroom_net::Trust;
 use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
 use postroom_store::MasterKey;
+use postroom_store::Member;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
@@ -116,6 +117,7 @@ impl EngineProcess {
             classes: builtin::classes()?,
             clock,
             work: Work::Inline,
+            member: Member::alone(),
         };
         let store = Store::open(database, &config).await.context("the store does not open")?;
         let dialer = Dialer::new(&Trust::default())?.over(Arc::new(Wires(Arc::clone(servers))));

@@ -2,13 +2,15 @@
 //! same database.
 //!
 //! Content of a few chunks is written in the batch that refers to it. Large content is written
-//! ahead in batches of its own, and is marked as unfinished until the batch that refers to it.
-//! Abandoned content is deleted soon after. At start, all unfinished content is deleted.
+//! ahead in batches of its own, and is marked as unfinished until the batch that refers to it. The
+//! mark names its owner. Abandoned content is deleted soon after, and unfinished content when its
+//! owner has ended.
 
 use crate::chunk;
 use crate::chunk::BlobId;
 use crate::chunk::CHUNK_BYTES;
 use crate::chunk::Chunk;
+use crate::database::Lock;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
@@ -72,10 +74,14 @@ impl Content {
     }
 
     /// The statements that belong in the batch that refers to this content, and its blob.
-    pub(crate) fn statements(self, store: &Store) -> (BlobId, Vec<Statement>) {
+    ///
+    /// # Errors
+    ///
+    /// When the store fails to give an id.
+    pub(crate) async fn statements(self, store: &Store) -> Result<(BlobId, Vec<Statement>), Error> {
         let (blob, written) = match &self.ahead {
             Some(ahead) => (ahead.begun.blob, ahead.written),
-            None => (store.inner.blobs.next(), 0),
+            None => (store.blob_id().await?, 0),
         };
         let mut statements: Vec<_> = self
             .chunks
@@ -91,7 +97,7 @@ impl Content {
             let finished = "DELETE FROM \"unfinished\" WHERE \"blob\" = $1";
             statements.push(Statement::new(finished).bind(blob.0).must_change(Failed::Finished));
         }
-        (blob, statements)
+        Ok((blob, statements))
     }
 }
 
@@ -158,16 +164,18 @@ impl BlobWriter {
     }
 
     async fn write_ahead(&mut self) -> Result<(), Error> {
-        let mut batch = vec![];
-        let mut ahead = self.content.ahead.clone().unwrap_or_else(|| {
-            let blob = self.store.inner.blobs.next();
-            Ahead { begun: Arc::new(Begun { store: self.store.clone(), blob }), written: 0 }
-        });
+        let (mut ahead, mut batch) = match &self.content.ahead {
+            // Its owner may have been taken for one that has ended, and the content be gone.
+            Some(ahead) => (ahead.clone(), vec![is_unfinished(ahead.begun.blob)]),
+            None => {
+                let (store, blob) = (self.store.clone(), self.store.blob_id().await?);
+                let begun = "INSERT INTO \"unfinished\" (\"blob\", \"owner\") VALUES ($1, $2)";
+                let begun = Statement::new(begun).bind(blob.0).bind(store.inner.owner);
+                let batch = vec![store.present(), begun];
+                (Ahead { begun: Arc::new(Begun { store, blob }), written: 0 }, batch)
+            }
+        };
         let blob = ahead.begun.blob;
-        if self.content.ahead.is_none() {
-            let begun = "INSERT INTO \"unfinished\" (\"blob\") VALUES ($1)";
-            batch.push(Statement::new(begun).bind(blob.0));
-        }
         let chunks = std::mem::take(&mut self.content.chunks);
         let count = i64::try_from(chunks.len()).unwrap_or(0);
         let numbered = chunks.into_iter().zip(ahead.written..);
@@ -177,6 +185,12 @@ impl BlobWriter {
         self.content.ahead = Some(ahead);
         self.store.write(batch).await.map(drop)
     }
+}
+
+/// Makes a batch fail when content that was written ahead is gone.
+fn is_unfinished(blob: BlobId) -> Statement {
+    let sql = "SELECT 1 FROM \"unfinished\" WHERE \"blob\" = $1";
+    Statement::new(sql).bind(blob.0).assert(Failed::Finished, Lock::Found)
 }
 
 /// Reads a blob, or a range of it, chunk by chunk.
@@ -288,13 +302,17 @@ impl Store {
         result
     }
 
-    /// Throws away what was being written when an earlier process ended.
+    /// Throws away what was being written when its owner ended.
     pub(crate) async fn blob_sweep(&self) -> Result<(), Error> {
-        let rows = self.read(Statement::new("SELECT \"blob\" FROM \"unfinished\"")).await?;
+        const OWNED: &str = "COALESCE(\"owner\", 0) IN (SELECT \"id\" FROM \"owner\")";
+        let left = format!("SELECT \"blob\" FROM \"unfinished\" WHERE NOT {OWNED}");
+        let rows = self.read(Statement::new(left)).await?;
         for blob in rows.iter().filter_map(|row| row.whole(0)) {
-            let done = Statement::new("DELETE FROM \"unfinished\" WHERE \"blob\" = $1").bind(blob);
-            match self.write_at_need(vec![chunk::delete(BlobId(blob)), done]).await {
-                Ok(_) => {}
+            // Its owner may be back.
+            let sql = format!("DELETE FROM \"unfinished\" WHERE \"blob\" = $1 AND NOT {OWNED}");
+            let left = Statement::new(sql).bind(blob).must_change(Failed::Finished);
+            match self.write_at_need(vec![left, chunk::delete(BlobId(blob))]).await {
+                Ok(_) | Err(Error::Condition(Failed::Finished)) => {}
                 // A full disk is no reason not to start: this can wait.
                 Err(Error::Full) => self.inner.abandoned.add(Instant::now(), BlobId(blob)),
                 Err(error) => return Err(error),
@@ -341,7 +359,7 @@ mod tests {
         let mut ids = vec![];
         for content in [&b""[..], b"a", b""] {
             let store = open(directory.path()).await;
-            let (blob, statements) = Content::prepare(content).statements(&store);
+            let (blob, statements) = Content::prepare(content).statements(&store).await.unwrap();
             store.write(statements).await.unwrap();
             ids.push(blob.0);
         }
@@ -355,7 +373,7 @@ mod tests {
         for now_ms in [5_000_000, 6_000_000, 1_000_000] {
             time.set(now_ms);
             let store = store_in(directory.path(), time.clock(), crate::Work::Threads).await;
-            let (blob, statements) = Content::prepare(b"a").statements(&store);
+            let (blob, statements) = Content::prepare(b"a").statements(&store).await.unwrap();
             store.write(statements).await.unwrap();
             if now_ms == 5_000_000 {
                 // No chunk tells of it any more.

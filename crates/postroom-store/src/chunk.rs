@@ -5,18 +5,17 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many bytes of content a chunk has, but for the last.
 pub const CHUNK_BYTES: usize = 256 * 1024;
-/// How many chunks a blob may have: the low bits of a chunk's id. The bits above hold milliseconds
-/// since 1970 until the year 2248.
-const CHUNKS_MAX: i64 = 1 << 20;
+/// How many chunks a blob may have: the low bits of a chunk's id. The bits above hold the id of the
+/// blob, of which there may be 2^43.
+pub const CHUNKS_MAX: i64 = 1 << 20;
 /// The chunk is as it is.
 const PLAIN: i64 = 0;
 /// The chunk is compressed with zstd.
@@ -28,21 +27,20 @@ const ZSTD_LEVEL: i32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlobId(pub(crate) i64);
 
-/// Gives out the ids of blobs.
-#[derive(Debug)]
-pub struct BlobCounter(AtomicI64);
+/// The ids of blobs that this process may give out. It takes them from the database, a range at a
+/// time. No id is given twice, so that a client's validator never matches other content.
+#[derive(Debug, Default)]
+pub struct BlobIds(Mutex<Range<i64>>);
 
-impl BlobCounter {
-    /// Continues after the last chunk, and after all ids from before `now_ms`. Ids of deleted
-    /// content are not used again, so that a client's validator never matches other content.
-    #[must_use]
-    pub fn after(last_chunk: i64, now_ms: i64) -> Self {
-        Self(AtomicI64::new((last_chunk / CHUNKS_MAX + 1).max(now_ms)))
+impl BlobIds {
+    /// The next id; `None` when all are given out.
+    pub fn next(&self) -> Option<BlobId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next().map(BlobId)
     }
 
-    /// The next id.
-    pub fn next(&self) -> BlobId {
-        BlobId(self.0.fetch_add(1, Ordering::Relaxed))
+    /// Takes new ones, when all are given out.
+    pub fn refill(&self, ids: Range<i64>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ids;
     }
 }
 

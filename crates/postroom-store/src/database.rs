@@ -304,6 +304,10 @@ pub trait Database: Send + Sync + std::fmt::Debug {
     /// Tells it that a row that it gave is not what was written.
     fn found_damaged(&self, error: &Error);
 
+    /// Whether nobody else can have it, and nobody has asked this before since it was opened. Then
+    /// whoever is registered in it has ended.
+    fn is_first(&self) -> bool;
+
     /// Ends the database with everything kept as a whole, and waits for that. Later requests are
     /// refused.
     fn close(&self);
@@ -317,6 +321,9 @@ pub trait Database: Send + Sync + std::fmt::Debug {
 pub trait Dialect: Send + Sync {
     /// The type of a column for values of this kind.
     fn column_type(&self, kind: ColumnKind) -> &'static str;
+
+    /// The time of day by the clock of the database, in milliseconds since 1970.
+    fn now(&self) -> &'static str;
 
     /// The definition of a column whose values the database counts up, as the primary key.
     fn serial(&self) -> &'static str;

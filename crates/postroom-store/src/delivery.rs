@@ -115,15 +115,16 @@ impl Store {
         let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due'
             AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND NOT d.\"planned\"))
             AND m.\"messageState\" = 'sending'";
+        let epoch = self.epoch()?;
         let DueAt { now_ms, latest_ms } = due;
         let values = vec![account.into(), now_ms.into(), latest_ms.into(), limit.into()];
         let due = self.deliveries(condition, values, "LIMIT $4").await?;
         let claim = |claimed: &Claimed| {
             let sql = "UPDATE \"delivery\" SET \"phase\" = 'claimed', \"attempts\" = $3,
-                  \"planned\" = FALSE
+                  \"planned\" = FALSE, \"epoch\" = $4
                 WHERE \"message\" = $1 AND \"phase\" = 'due' AND \"blob\" = $2";
             let claim = Statement::new(sql).bind(claimed.message).bind(claimed.blob.0);
-            claim.bind(claimed.attempts + 1)
+            claim.bind(claimed.attempts + 1).bind(epoch)
         };
         if due.is_empty() {
             return Ok(due);

@@ -134,7 +134,7 @@ impl Store {
                 let at = *position;
                 *position += 1;
                 let owner = FileOwner { domain, entity: entity.id };
-                batch.extend(file::insert(self, owner, new_file, at, None)?);
+                batch.extend(file::insert(self, owner, new_file, at, None).await?);
             }
         }
         if same_login == SameLogin::Refused {

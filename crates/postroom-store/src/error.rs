@@ -24,6 +24,9 @@ pub enum Error {
     /// The database has ended.
     #[error("the database is closed")]
     Closed,
+    /// This store is not that of an engine, so it may not do the engine's work.
+    #[error("this process does not lead its group: it receives and sends no mail")]
+    NotLeading,
     /// The message cannot take this step from its state. Nothing of it was done.
     #[error("the state of the message was not changed: {0}")]
     IllegalStep(#[from] IllegalStep),

@@ -75,6 +75,8 @@ pub enum Failed {
     },
     /// The entity stays the same for the moment that a change takes.
     Crowded,
+    /// This process still leads its group. If it does not, another process has taken over.
+    Deposed,
 }
 
 impl Failed {
@@ -133,6 +135,7 @@ impl fmt::Display for Failed {
             Self::PartOfOriginal { name } => {
                 return write!(f, "`{name}` is part of the original message");
             }
+            Self::Deposed => "another process has taken over; this one writes no more",
             Self::Crowded => "the entity is changed by many at once; try again",
         })
     }

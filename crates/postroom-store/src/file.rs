@@ -181,7 +181,7 @@ pub(crate) struct FileOwner<'a> {
 }
 
 /// The statements that keep a file. `original` is the blob of the original, for its parts.
-pub(crate) fn insert(
+pub(crate) async fn insert(
     store: &Store,
     owner: FileOwner<'_>,
     file: NewFile,
@@ -203,7 +203,7 @@ pub(crate) fn insert(
     match file.content {
         NewContent::Own(content) => {
             let size = whole(content.size_bytes);
-            let (blob, mut statements) = content.statements(store);
+            let (blob, mut statements) = content.statements(store).await?;
             let none = || None::<String>;
             let row = row.bind(size).bind(blob.0).bind(None::<i64>).bind(None::<i64>);
             statements.push(row.bind(none()).bind(none()));

@@ -71,7 +71,7 @@ impl Store {
                 }
                 let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
                 let owner = FileOwner { domain, entity };
-                touch.statements.extend(insert(self, owner, file, position, None)?);
+                touch.statements.extend(insert(self, owner, file, position, None).await?);
             }
             match touch.write(self, Room::Free).await {
                 // Somebody was faster: look again.

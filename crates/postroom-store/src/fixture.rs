@@ -2,6 +2,7 @@
 
 use crate::Clock;
 use crate::MasterKey;
+use crate::Member;
 use crate::SqliteDirectory;
 use crate::StoreConfig;
 use crate::Work;
@@ -23,13 +24,39 @@ pub async fn store() -> (TempDir, Store) {
 
 /// The store of a directory.
 pub async fn store_in(directory: &Path, clock: Clock, work: Work) -> Store {
+    let config = config(directory, clock.clone(), work);
+    let database = match work {
+        Work::Threads => SqliteDirectory::open(directory, 1, clock).unwrap(),
+        Work::Inline => SqliteDirectory::open_inline(directory, clock).unwrap(),
+    };
+    Store::open(database, &config).await.unwrap().lead().await.unwrap()
+}
+
+fn config(directory: &Path, clock: Clock, work: Work) -> StoreConfig {
     let key = MasterKey::in_directory(directory).unwrap();
     let classes = postroom_model::builtin::classes().unwrap();
-    let database = match work {
-        Work::Threads => SqliteDirectory::open(directory, 1, clock.clone()).unwrap(),
-        Work::Inline => SqliteDirectory::open_inline(directory, clock.clone()).unwrap(),
-    };
-    Store::open(database, &StoreConfig { key, classes, clock, work }).await.unwrap()
+    StoreConfig { key, classes, clock, work, member: Member::alone() }
+}
+
+/// Two stores on one database, as two processes have one, and the clock of all. Neither leads.
+pub struct Two {
+    _directory: TempDir,
+    pub time: Arc<Time>,
+    pub one: Store,
+    pub other: Store,
+}
+
+impl Two {
+    pub async fn open() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let time = Arc::new(Time::default());
+        time.set(1_000_000);
+        let config = config(directory.path(), time.clock(), Work::Threads);
+        let database = SqliteDirectory::open(directory.path(), 2, time.clock()).unwrap();
+        let open = || async { Store::open(Arc::clone(&database), &config).await.unwrap() };
+        let (one, other) = (open().await, open().await);
+        Self { _directory: directory, time, one, other }
+    }
 }
 
 /// A time of day that a test sets.

@@ -44,7 +44,11 @@ mod wake;
 
 mod set_up;
 
+mod lease;
+
 mod store;
+
+mod leading;
 
 #[cfg(test)]
 mod fixture;
@@ -153,6 +157,7 @@ pub use key::MasterKey;
 pub use key::Sealed;
 pub use key::SecretMark;
 pub use key::random_token;
+pub use lease::Member;
 pub use login::SameLogin;
 pub use login::Twin;
 pub use missed::MissedAt;

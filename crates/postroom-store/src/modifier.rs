@@ -4,12 +4,11 @@ use postroom_model::Domain;
 use std::sync::Arc;
 
 /// Who changed an entity.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Modifier {
     /// A client, by the name of its token.
     Client(Arc<str>),
     /// The engine: what servers said, and what became of messages.
-    #[default]
     Engine,
     /// The store itself.
     System,

@@ -141,11 +141,11 @@ impl Store {
         }
         let size_bytes = prepared.content.size_bytes;
         let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-        let (blob, chunks) = prepared.content.statements(self);
+        let (blob, chunks) = prepared.content.statements(self).await?;
         batch.extend(chunks);
         let original = NewFile::original(size_bytes);
         let owner = FileOwner { domain, entity: message.id };
-        batch.extend(file::insert(self, owner, original, 0, Some(blob))?);
+        batch.extend(file::insert(self, owner, original, 0, Some(blob)).await?);
         let row = Statement::new(PREPARE)
             .bind(message.id)
             .bind(domain.as_str())

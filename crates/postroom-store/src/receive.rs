@@ -134,7 +134,7 @@ impl Store {
                 Some(_) => statements.extend(self.complete(&batch.domain, id, row).await?),
                 None => statements.extend(records.create(row)),
             }
-            statements.extend(self.received_files(&batch.domain, id, files, original)?);
+            statements.extend(self.received_files(&batch.domain, id, files, original).await?);
         }
         match self.write(statements).await {
             Ok(_) => Ok(ReceiveOutcome::Done { stored, repeated }),
@@ -143,7 +143,7 @@ impl Store {
         }
     }
 
-    fn received_files(
+    async fn received_files(
         &self,
         domain: &Domain,
         message: MessageEntityId,
@@ -155,14 +155,14 @@ impl Store {
         let mut blob = None;
         if let Some(original) = original {
             let size_bytes = original.size_bytes;
-            let (id, chunks) = original.statements(self);
+            let (id, chunks) = original.statements(self).await?;
             statements.extend(chunks);
             blob = Some(id);
             let file = NewFile::original(size_bytes);
-            statements.extend(file::insert(self, owner, file, 0, blob)?);
+            statements.extend(file::insert(self, owner, file, 0, blob).await?);
         }
         for (position, file) in (0..).zip(files) {
-            statements.extend(file::insert(self, owner, file, position, blob)?);
+            statements.extend(file::insert(self, owner, file, position, blob).await?);
         }
         Ok(statements)
     }

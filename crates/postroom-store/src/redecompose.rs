@@ -195,7 +195,7 @@ impl Store {
             }
             for (position, file) in (0..).zip(derived) {
                 let owner = FileOwner { domain, entity: current.id };
-                batch.extend(file::insert(self, owner, file, position, original)?);
+                batch.extend(file::insert(self, owner, file, position, original).await?);
             }
         }
         match self.write(batch).await {

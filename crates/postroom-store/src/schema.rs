@@ -53,7 +53,10 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
 }
 
 const STEPS: &[&[&str]] =
-    &[OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES, MODIFIERS, UNSETTLED, MAILBOX_IDS];
+    &[
+        OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES, MODIFIERS, UNSETTLED, MAILBOX_IDS,
+        LEASES,
+    ];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (
@@ -171,6 +174,18 @@ const UNSETTLED: &[&str] =
 
 /// The identity that the server gave the mailbox of a folder.
 const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
+
+/// Several processes may have the database: who leads a group, who is there, who claimed a delivery,
+/// and who writes a blob.
+const LEASES: &[&str] = &[
+    "CREATE TABLE \"lease\" (
+       \"group\" {text} PRIMARY KEY, \"holder\" {whole} NOT NULL, \"epoch\" {whole} NOT NULL,
+       \"until\" {moment} NOT NULL) {clustered}",
+    "CREATE TABLE \"owner\" (
+       \"id\" {whole} PRIMARY KEY, \"name\" {text} NOT NULL, \"until\" {moment} NOT NULL)",
+    "ALTER TABLE \"delivery\" ADD COLUMN \"epoch\" {whole}",
+    "ALTER TABLE \"unfinished\" ADD COLUMN \"owner\" {whole}",
+];
 
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. Columns that are added later come after the mark

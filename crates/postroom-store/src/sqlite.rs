@@ -14,6 +14,8 @@ mod like;
 
 mod texts;
 
+mod time;
+
 mod dialect;
 
 mod patience;
@@ -34,6 +36,7 @@ pub(crate) use access::Access;
 pub use dialect::SqliteDialect;
 pub(crate) use inline::Inline;
 
+use crate::clock::Clock;
 use crate::database::Answer;
 use crate::database::Outcome;
 use crate::database::Room;
@@ -88,16 +91,18 @@ impl Sqlite {
     /// # Errors
     ///
     /// When the file cannot be opened, is no database, or is without the log that it had.
-    pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
-        match Self::try_open(file, readers) {
+    pub fn open(file: &Path, readers: usize, clock: &Clock) -> Result<Self, Error> {
+        match Self::try_open(file, readers, clock) {
             // The index of the log needs space too.
-            Err(Error::Full) if Reserve::beside(file).release() => Self::try_open(file, readers),
+            Err(Error::Full) if Reserve::beside(file).release() => {
+                Self::try_open(file, readers, clock)
+            }
             opened => opened,
         }
     }
 
-    fn try_open(file: &Path, readers: usize) -> Result<Self, Error> {
-        let writer = open_writer(file)?;
+    fn try_open(file: &Path, readers: usize, clock: &Clock) -> Result<Self, Error> {
+        let writer = open_writer(file, clock)?;
         // This comes before the thread starts, because nothing else may take space when it fails.
         let lanes = ReadLanes::open(file, readers)?;
         let (writes, asked) = mpsc::channel();
@@ -111,11 +116,12 @@ impl Sqlite {
 }
 
 /// Opens the database in `file`, or makes it, for the one who writes.
-fn open_writer(file: &Path) -> Result<Writer, Error> {
+fn open_writer(file: &Path, clock: &Clock) -> Result<Writer, Error> {
     make(file)?;
     let number = wal::before_open(file)?;
     space::prepare(file)?;
     let mut connection = connect(file)?;
+    time::teach(&connection, clock.clone())?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
     let reserve = Reserve::beside(file);
     let wal = Wal::of(&mut connection, file, number)?.at_most(reserve.holds());

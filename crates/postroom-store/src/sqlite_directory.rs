@@ -50,6 +50,8 @@ struct DiskState {
     is_full: AtomicBool,
     /// Whether the database's file has pages that cannot be read.
     is_corrupt: AtomicBool,
+    /// Whether somebody has asked if he is the first.
+    was_asked: AtomicBool,
 }
 
 impl SqliteDirectory {
@@ -65,7 +67,7 @@ impl SqliteDirectory {
         clock: Clock,
     ) -> Result<Arc<dyn Database>, Error> {
         let lock = disk::lock(directory)?;
-        let access = Arc::new(Sqlite::open(&directory.join(DATABASE_FILE), readers)?);
+        let access = Arc::new(Sqlite::open(&directory.join(DATABASE_FILE), readers, &clock)?);
         let state = DiskState::of(directory);
         Ok(Arc::new(Self { access, state, clock, work: Work::Threads, _lock: lock }))
     }
@@ -146,6 +148,11 @@ impl Database for SqliteDirectory {
         self.state.damaged(error);
     }
 
+    fn is_first(&self) -> bool {
+        // The lock says that no other process has it.
+        !self.state.was_asked.swap(true, Ordering::Relaxed)
+    }
+
     fn close(&self) {
         self.access.close();
     }
@@ -157,8 +164,12 @@ impl Database for SqliteDirectory {
 
 impl DiskState {
     fn of(directory: &Path) -> Arc<Self> {
-        let (is_full, is_corrupt) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { path: directory.to_owned(), is_full, is_corrupt })
+        Arc::new(Self {
+            path: directory.to_owned(),
+            is_full: AtomicBool::new(false),
+            is_corrupt: AtomicBool::new(false),
+            was_asked: AtomicBool::new(false),
+        })
     }
 
     fn is_full(&self) -> bool {

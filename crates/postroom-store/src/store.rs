@@ -1,7 +1,7 @@
 //! The store itself: opening, the classes, wake-ups.
 
 use crate::chunk::Abandoned;
-use crate::chunk::BlobCounter;
+use crate::chunk::BlobIds;
 use crate::chunk::Damage;
 use crate::clock::Clock;
 use crate::columns;
@@ -14,7 +14,11 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::key::MasterKey;
+use crate::lease;
+use crate::lease::Lease;
+use crate::lease::Member;
 use crate::modifier::Bearer;
 use crate::modifier::Modifier;
 use crate::set_up;
@@ -26,6 +30,8 @@ use postroom_model::Entity;
 use postroom_model::builtin;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::RwLock;
 use tokio::sync::watch;
@@ -48,6 +54,8 @@ pub struct StoreConfig {
     pub clock: Clock,
     /// Where work runs that takes long.
     pub work: Work,
+    /// Which process this is.
+    pub member: Member,
 }
 
 /// Everything durable. Clones share it.
@@ -56,6 +64,8 @@ pub struct Store {
     pub(crate) inner: Arc<Inner>,
     /// The modifier of the changes through this clone.
     pub(crate) modifier: Modifier,
+    /// The right of the engine to write, when this is the engine's.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +74,12 @@ pub(crate) struct Inner {
     pub key: MasterKey,
     pub clock: Clock,
     work: Work,
-    pub blobs: BlobCounter,
+    pub member: Member,
+    /// The number of this process among those that have or had the database.
+    pub owner: i64,
+    lease: Mutex<Option<Arc<Lease>>>,
+    pub blobs: BlobIds,
+    pub blobs_refill: tokio::sync::Mutex<()>,
     pub abandoned: Abandoned,
     pub damage: Damage,
     /// Chunks up to this one are of a version that kept no checksums.
@@ -85,8 +100,8 @@ impl Store {
     /// When the key is another, the schema is newer, or the database does not work.
     pub async fn open(database: Arc<dyn Database>, config: &StoreConfig) -> Result<Self, Error> {
         set_up::set_up(database.as_ref(), &config.key, &config.classes).await?;
-        let last = set_up::read_one(database.as_ref(), "SELECT MAX(\"id\") FROM \"chunk\"").await?;
-        let last = last.and_then(|row| row.whole(0)).unwrap_or(0);
+        lease::blobs_begin(database.as_ref(), config.clock.now_ms()).await?;
+        let owner = lease::register(database.as_ref(), &config.member).await?;
         let unsummed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'chunks without sum'";
         let unsummed = set_up::read_one(database.as_ref(), unsummed).await?;
         let store = Self {
@@ -95,7 +110,11 @@ impl Store {
                 key: config.key.clone(),
                 clock: config.clock.clone(),
                 work: config.work,
-                blobs: BlobCounter::after(last, config.clock.now_ms()),
+                member: config.member.clone(),
+                owner,
+                lease: Mutex::default(),
+                blobs: BlobIds::default(),
+                blobs_refill: tokio::sync::Mutex::default(),
                 abandoned: Abandoned::default(),
                 damage: Damage::default(),
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
@@ -105,7 +124,8 @@ impl Store {
                 outgoing: Wakes::default(),
                 jobs: watch::Sender::new(0),
             }),
-            modifier: Modifier::Engine,
+            modifier: Modifier::System,
+            lease: None,
         };
         store.blob_sweep().await?;
         store.tidy().await;
@@ -129,7 +149,8 @@ impl Store {
     /// changed by it.
     #[must_use]
     pub fn of_client(&self, name: &str) -> Self {
-        Self { inner: Arc::clone(&self.inner), modifier: Modifier::Client(name.into()) }
+        let modifier = Modifier::Client(name.into());
+        Self { inner: Arc::clone(&self.inner), modifier, lease: None }
     }
 
     /// The classes.
@@ -199,13 +220,16 @@ impl Store {
         Ok(is_damaged.then_some("stored bytes of messages are damaged"))
     }
 
-    /// Ends the store with everything in one file, so that a copy of the data directory is
-    /// complete. Later calls are refused.
+    /// Ends the store and its database with everything in one file, so that a copy of the data
+    /// directory is complete. Later calls are refused, also those of other stores on the database.
     ///
     /// # Errors
     ///
     /// When a thread of the database ended by a fault.
     pub async fn close(self) -> Result<(), Error> {
+        if let Err(error) = self.resign().await {
+            tracing::warn!(%error, "the end of this process was not recorded: others wait for it");
+        }
         let closed = self.work().spawn(move || self.inner.database.close()).await;
         closed.map_err(|_| Error::Closed)
     }
@@ -230,13 +254,55 @@ impl Store {
 
     /// Writes, if there is space.
     pub(crate) async fn write(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
-        self.inner.database.write(batch, Room::Free).await
+        self.write_in(batch, Room::Free).await
     }
 
     /// Writes a batch that frees space, or is small and must not be lost. On a full disk it uses
     /// the reserve.
     pub(crate) async fn write_at_need(&self, batch: Vec<Statement>) -> Result<Vec<Outcome>, Error> {
-        self.inner.database.write(batch, Room::Reserve).await
+        self.write_in(batch, Room::Reserve).await
+    }
+
+    /// Removes expired data. What belongs to all is removed by the leader alone.
+    pub(crate) async fn sweep(&self) {
+        let own = Self { lease: None, ..self.clone() };
+        if let Err(error) = self.renew().await {
+            tracing::error!(%error, "this process did not say that it is still there");
+        }
+        if self.lease.is_some() && !self.is_deposed() {
+            if let Err(error) = self.feed_trim().await {
+                tracing::error!(%error, "the change feed was not trimmed");
+            }
+            if let Err(error) = self.once_trim().await {
+                tracing::error!(%error, "old keys of clients were not thrown away");
+            }
+        }
+        let swept = own.blob_sweep_abandoned(ABANDONED_AFTER).await;
+        if let Err(error) = swept.and(own.blob_sweep().await) {
+            tracing::error!(%error, "contents that nothing refers to were not thrown away");
+        }
+        own.tidy().await;
+    }
+
+    /// Writes a batch, and for the engine only as long as it leads.
+    async fn write_in(&self, mut batch: Vec<Statement>, room: Room) -> Result<Vec<Outcome>, Error> {
+        let Some(lease) = self.lease.as_ref().filter(|_| !batch.is_empty()) else {
+            return self.inner.database.write(batch, room).await;
+        };
+        batch.insert(0, lease.holds());
+        match self.inner.database.write(batch, room).await {
+            Ok(mut outcomes) => {
+                // The caller knows nothing of the assert.
+                outcomes.remove(0);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                if matches!(error, Error::Condition(Failed::Deposed)) {
+                    lease.end();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Gives back the space of deleted data in small steps, so that others can write in between.
@@ -277,6 +343,19 @@ impl Store {
     }
 }
 
+impl Inner {
+    /// The right of the engine of this process to write, once it leads.
+    pub fn lease(&self) -> Option<Arc<Lease>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The engine of this process leads.
+    pub fn set_lease(&self, lease: &Arc<Lease>) {
+        let mut present = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        *present = Some(Arc::clone(lease));
+    }
+}
+
 /// Removes expired data from time to time.
 async fn sweep(inner: std::sync::Weak<Inner>) {
     loop {
@@ -285,16 +364,8 @@ async fn sweep(inner: std::sync::Weak<Inner>) {
         let Some(inner) = inner.upgrade() else {
             return;
         };
-        let store = Store { inner, modifier: Modifier::System };
-        if let Err(error) = store.feed_trim().await {
-            tracing::error!(%error, "the change feed was not trimmed");
-        }
-        if let Err(error) = store.once_trim().await {
-            tracing::error!(%error, "old keys of clients were not thrown away");
-        }
-        if let Err(error) = store.blob_sweep_abandoned(ABANDONED_AFTER).await {
-            tracing::error!(%error, "contents that nothing refers to were not thrown away");
-        }
-        store.tidy().await;
+        let lease = inner.lease();
+        let store = Store { inner, modifier: Modifier::System, lease };
+        store.sweep().await;
     }
 }

@@ -81,16 +81,19 @@ impl Store {
 
     /// Recovers the deliveries of an earlier sender of an account (`None`: of all accounts).
     /// Claimed deliveries become due again. Deliveries after their final dot get an unknown
-    /// outcome. No other sender of the account may be running.
+    /// outcome. No other sender of the account may be running. Of all accounts, only those are
+    /// recovered that were claimed in epochs before the present one.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn delivery_recover(&self, account: Option<AccountId>) -> Result<(), Error> {
+        let latest = self.epoch()? - i64::from(account.is_none());
         let from_to = |from: &'static str, to: &'static str| {
             let sql = "UPDATE \"delivery\" SET \"phase\" = $3
-                WHERE \"phase\" = $2 AND ($1 IS NULL OR \"account\" = $1)";
-            Statement::new(sql).bind(account).bind(from).bind(to)
+                WHERE \"phase\" = $2 AND ($1 IS NULL OR \"account\" = $1)
+                  AND COALESCE(\"epoch\", 0) <= $4";
+            Statement::new(sql).bind(account).bind(from).bind(to).bind(latest)
         };
         let batch = vec![from_to("claimed", "due"), from_to("dot-sent", "in-doubt")];
         self.write_at_need(batch).await.map(drop)

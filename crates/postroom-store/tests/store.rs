@@ -989,6 +989,9 @@ async fn an_older_schema_is_brought_forward() {
     // As the first step left it, before jobs and before a property was added.
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
     let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\"; DROP INDEX \"receipt unsettled\";
+        DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";
+        ALTER TABLE \"unfinished\" DROP COLUMN \"owner\";
+        DELETE FROM \"meta\" WHERE \"name\" IN ('blobs', 'owners');
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_type\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";

@@ -5,6 +5,7 @@ use anyhow::ensure;
 use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::MasterKey;
+use postroom_store::Member;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
@@ -61,8 +62,13 @@ pub fn write_secret(file: &Path, secret: &SecretString) -> anyhow::Result<()> {
     opened.sync_all().with_context(at)
 }
 
-/// Opens the store of a data directory, with the given key or the one in the directory.
-pub async fn open(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<Store> {
+/// Opens the store of a data directory for one process, with the given key or the one in the
+/// directory.
+pub async fn open(
+    data: &Path,
+    master_key: Option<&SecretString>,
+    member: Member,
+) -> anyhow::Result<Store> {
     let key = match master_key {
         Some(given) => MasterKey::from_hex(given).context("master key")?,
         None => MasterKey::in_directory(data).context("key file")?,
@@ -70,6 +76,6 @@ pub async fn open(data: &Path, master_key: Option<&SecretString>) -> anyhow::Res
     let classes = builtin::classes().context("built-in classes")?;
     let clock = Clock::system();
     let database = SqliteDirectory::open(data, READERS, clock.clone()).context("store")?;
-    let config = StoreConfig { key, classes, clock, work: Work::Threads };
+    let config = StoreConfig { key, classes, clock, work: Work::Threads, member };
     Store::open(database, &config).await.context("store")
 }

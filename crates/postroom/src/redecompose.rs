@@ -22,6 +22,7 @@ use postroom_net::Trust;
 use postroom_store::DATABASE_FILE;
 use postroom_store::Job;
 use postroom_store::JobState;
+use postroom_store::Member;
 use postroom_store::Store;
 use serde_json::Value as Json;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     let directory = &arguments.data;
     ensure!(directory.join(DATABASE_FILE).is_file(), "{} holds no data", directory.display());
     let key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
-    let store = data::open(directory, key.as_ref()).await.map_err(|error| {
+    let store = data::open(directory, key.as_ref(), Member::alone()).await.map_err(|error| {
         match error.downcast_ref::<postroom_store::Error>() {
             Some(postroom_store::Error::Locked { .. }) => error.context(RUNS),
             Some(_) | None => error,
@@ -65,7 +66,7 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
         Dialing { dialer, ehlo_name: "localhost".to_owned() },
         directory.join("spool"),
     );
-    let shared = Shared::new(store.clone(), settings)?;
+    let shared = Shared::new(store.clone(), settings).await?;
     let stop = CancellationToken::new();
     let work = tokio::spawn(redecompose::run(shared, stop.clone()));
     let job = follow(&store, &job).await?;

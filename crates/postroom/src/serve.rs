@@ -17,6 +17,7 @@ use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_net::Dialer;
 use postroom_net::Trust;
+use postroom_store::Member;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
@@ -99,6 +100,7 @@ struct Setup {
     listen: String,
     trust_ca: Option<PathBuf>,
     ehlo_name: Option<String>,
+    member: Member,
 }
 
 impl Setup {
@@ -111,11 +113,17 @@ impl Setup {
             bail!("the data directory is missing: give it with --data DIR");
         };
         let listen = arguments.listen.clone().or(instance.listen);
+        let alone = Member::alone();
+        let member = Member {
+            group: instance.group.map_or(alone.group, |group| group.to_string()),
+            name: if instance.name.is_empty() { host_name() } else { instance.name },
+        };
         Ok(Self {
             data,
             listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
             trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
             ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
+            member,
         })
     }
 
@@ -263,7 +271,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
              listen on loopback behind a proxy that speaks TLS, or use a private network"
         );
     }
-    let store = open_store(&setup.data, arguments).await?;
+    let store = open_store(&setup, arguments).await?;
     let settings = Settings::new(dialing, setup.data.join("spool"));
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
     let app = postroom_api::App::new(store.clone()).with_engine(supervisor.watch_health());
@@ -303,9 +311,10 @@ fn is_beyond_this_host(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-async fn open_store(data: &Path, arguments: &ServeArguments) -> anyhow::Result<Store> {
+async fn open_store(setup: &Setup, arguments: &ServeArguments) -> anyhow::Result<Store> {
+    let data = &setup.data;
     data::make(data)?;
-    let store = data::open(data, arguments.master_key.as_ref()).await?;
+    let store = data::open(data, arguments.master_key.as_ref(), setup.member.clone()).await?;
     ensure_token(&store, data, arguments).await?;
     Ok(store)
 }

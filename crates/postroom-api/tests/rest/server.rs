@@ -92,6 +92,7 @@ impl Server {
             classes: builtin::classes().unwrap(),
             clock,
             work: postroom_store::Work::Threads,
+            member: postroom_store::Member::alone(),
         };
         Store::open(database, &config).await.unwrap()
     }

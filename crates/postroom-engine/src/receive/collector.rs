@@ -187,6 +187,7 @@ mod tests {
             classes: builtin::classes().unwrap(),
             clock,
             work: postroom_store::Work::Threads,
+            member: postroom_store::Member::alone(),
         };
         let store = Store::open(database, &config).await.unwrap();
         let dialer = Dialer::new(&Trust::default()).unwrap();
@@ -194,7 +195,7 @@ mod tests {
             Dialing { dialer, ehlo_name: "x.test".to_owned() },
             directory.join("spool"),
         );
-        Shared::new(store, settings).unwrap()
+        Shared::new(store, settings).await.unwrap()
     }
 
     fn folder() -> Folder {

@@ -3,6 +3,7 @@
 use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::sqlite::texts;
+use crate::sqlite::time;
 
 /// The dialect of SQLite.
 pub struct SqliteDialect;
@@ -15,6 +16,10 @@ impl Dialect for SqliteDialect {
             ColumnKind::Text | ColumnKind::Json => "TEXT",
             ColumnKind::Bytes | ColumnKind::Id => "BLOB",
         }
+    }
+
+    fn now(&self) -> &'static str {
+        time::NOW
     }
 
     fn serial(&self) -> &'static str {

@@ -46,7 +46,7 @@ impl Inline {
     ///
     /// When the file cannot be opened, is no database, or is without the log that it had.
     pub(crate) fn open(file: &Path, clock: Clock) -> Result<Self, Error> {
-        let writer = open_writer(file)?;
+        let writer = open_writer(file, &clock)?;
         let connection = connect(file)?;
         connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;
         let (writes, asked) = mpsc::unbounded_channel();

@@ -179,6 +179,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::sqlite::Sqlite;
     use crate::sqlite::access::Access;
 
@@ -190,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn slow_queries_of_clients_delay_nobody_else() {
         let directory = tempfile::tempdir().unwrap();
-        let database = Sqlite::open(&directory.path().join("db"), 1).unwrap();
+        let database = Sqlite::open(&directory.path().join("db"), 1, &Clock::system()).unwrap();
         let endless = || database.read(Statement::new(ENDLESS).within(PATIENCE * 10));
         let slow: Vec<_> = (0..8).map(|_| endless()).collect();
         let quick = async {
@@ -216,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn however_many_searches_wait_a_plain_query_does_not() {
         let directory = tempfile::tempdir().unwrap();
-        let database = Sqlite::open(&directory.path().join("db"), 1).unwrap();
+        let database = Sqlite::open(&directory.path().join("db"), 1, &Clock::system()).unwrap();
         let searching =
             |sql: &'static str| Statement::new(sql).within(PATIENCE * 10).searches(true);
         let slow: Vec<_> = (0..20).map(|_| database.read(searching(ENDLESS))).collect();
@@ -236,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_behind_slow_queries_counts_as_time_of_a_query() {
         let directory = tempfile::tempdir().unwrap();
-        let database = Sqlite::open(&directory.path().join("db"), 1).unwrap();
+        let database = Sqlite::open(&directory.path().join("db"), 1, &Clock::system()).unwrap();
         let within = QUICK * 2;
         let slow: Vec<_> =
             (0..6).map(|_| database.read(Statement::new(ENDLESS).within(within))).collect();

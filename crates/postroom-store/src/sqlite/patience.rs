@@ -53,6 +53,7 @@ fn ms(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::database::Statement;
     use crate::sqlite::Sqlite;
     use crate::sqlite::access::Access;
@@ -65,7 +66,7 @@ mod tests {
             (SELECT 1 UNION ALL SELECT \"x\" + 1 FROM \"n\" WHERE \"x\" < 100000) \
             SELECT COUNT(*) FROM \"n\"";
         let directory = tempfile::tempdir().unwrap();
-        let database = Sqlite::open(&directory.path().join("db"), 1).unwrap();
+        let database = Sqlite::open(&directory.path().join("db"), 1, &Clock::system()).unwrap();
         for _ in 0..2 {
             let endless = Statement::new(ENDLESS).within(Duration::from_millis(20));
             assert!(matches!(database.read(endless).await, Err(Error::TooSlow)));

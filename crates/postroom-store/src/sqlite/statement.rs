@@ -147,6 +147,7 @@ pub fn again(error: &Error) -> Error {
         | Error::Locked { .. }
         | Error::File { .. }
         | Error::IllegalStep(_)
+        | Error::NotLeading
         | Error::KeyForm
         | Error::KeyMissing { .. }
         | Error::KeyDiffers

@@ -1,0 +1,316 @@
+//! What a store does as an owner of the database, and as the leader of its group.
+
+use crate::chunk::BlobId;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::lease::Lease;
+use crate::lease::number;
+use crate::lease::numbers;
+use crate::lease::present;
+use crate::lease::until;
+use crate::modifier::Modifier;
+use crate::store::Store;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// How many ids of blobs an owner takes at once.
+const BLOBS_AT_ONCE: i64 = 1 << 16;
+
+impl Store {
+    /// The same store for the engine of this process: it takes the next epoch of its group, and a
+    /// process that led the group before writes nothing from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn lead(&self) -> Result<Self, Error> {
+        let database = &*self.inner.database;
+        let member = &self.inner.member;
+        let sql = format!(
+            "INSERT INTO \"lease\" (\"group\", \"holder\", \"epoch\", \"until\")
+               VALUES ($1, $2, 1, {})
+             ON CONFLICT (\"group\") DO UPDATE SET \"holder\" = excluded.\"holder\",
+               \"epoch\" = \"lease\".\"epoch\" + 1, \"until\" = excluded.\"until\"
+             RETURNING \"epoch\"",
+            until(database)
+        );
+        let take = Statement::new(sql).bind(member.group.as_str()).bind(self.inner.owner);
+        let epoch = number(&database.write(vec![take], Room::Reserve).await?)?;
+        let group = member.group.clone();
+        let lease = Arc::new(Lease { group, epoch, is_over: watch::Sender::new(false) });
+        self.inner.set_lease(&lease);
+        Ok(Self { inner: Arc::clone(&self.inner), modifier: Modifier::Engine, lease: Some(lease) })
+    }
+
+    /// The epoch of this store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotLeading`] when it is not the engine's.
+    pub(crate) fn epoch(&self) -> Result<i64, Error> {
+        self.lease.as_ref().map(|lease| lease.epoch).ok_or(Error::NotLeading)
+    }
+
+    /// Whether another process has taken over from the engine that this store is for.
+    #[must_use]
+    pub fn is_deposed(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| *lease.is_over.borrow())
+    }
+
+    /// Waits until another process takes over from the engine that this store is for.
+    pub async fn deposed(&self) {
+        let Some(lease) = &self.lease else {
+            return std::future::pending().await;
+        };
+        // The sender is as long there as this store.
+        let _ = lease.is_over.subscribe().wait_for(|is_over| *is_over).await;
+    }
+
+    /// Says that this process is still there, and forgets owners that are not.
+    pub(crate) async fn renew(&self) -> Result<(), Error> {
+        let database = &*self.inner.database;
+        let mut batch = vec![self.present()];
+        let lease = self.lease.as_ref().filter(|_| !self.is_deposed());
+        if let Some(lease) = lease {
+            let sql = format!(
+                "UPDATE \"lease\" SET \"until\" = {} WHERE \"group\" = $1 AND \"epoch\" = $2",
+                until(database)
+            );
+            batch.push(Statement::new(sql).bind(lease.group.as_str()).bind(lease.epoch));
+        }
+        let ended = format!("DELETE FROM \"owner\" WHERE \"until\" < {}", database.dialect().now());
+        batch.push(Statement::new(ended));
+        let lease = lease.cloned();
+        Self { lease, ..self.clone() }.write_at_need(batch).await.map(drop)
+    }
+
+    /// The statement that says that this process is still there.
+    pub(crate) fn present(&self) -> Statement {
+        present(&*self.inner.database, self.inner.owner, &self.inner.member.name)
+    }
+
+    /// Says that this process ends: others need not wait for it.
+    pub(crate) async fn resign(&self) -> Result<(), Error> {
+        let gone = "DELETE FROM \"owner\" WHERE \"id\" = $1";
+        let mut batch = vec![Statement::new(gone).bind(self.inner.owner)];
+        if let Some(lease) = self.inner.lease() {
+            let sql = format!(
+                "UPDATE \"lease\" SET \"until\" = {} WHERE \"group\" = $1 AND \"epoch\" = $2",
+                self.inner.database.dialect().now()
+            );
+            batch.push(Statement::new(sql).bind(lease.group.as_str()).bind(lease.epoch));
+        }
+        self.inner.database.write(batch, Room::Reserve).await.map(drop)
+    }
+
+    /// A new id of a blob. No other process gets the same, whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn blob_id(&self) -> Result<BlobId, Error> {
+        let blobs = &self.inner.blobs;
+        if let Some(id) = blobs.next() {
+            return Ok(id);
+        }
+        let _one_refills = self.inner.blobs_refill.lock().await;
+        if let Some(id) = blobs.next() {
+            return Ok(id);
+        }
+        let take = vec![numbers("blobs", BLOBS_AT_ONCE)];
+        let last = number(&self.inner.database.write(take, Room::Free).await?)?;
+        blobs.refill(last - BLOBS_AT_ONCE + 1..last + 1);
+        blobs.next().ok_or(Error::Damaged { what: "a counter" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::Content;
+    use crate::failed::Failed;
+    use crate::fixture::Two;
+    use crate::fixture::store_in;
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    const MINUTE_MS: i64 = 60_000;
+    /// More than is held back before it is written ahead.
+    const LARGE_BYTES: usize = 5 << 20;
+
+    async fn number_of(store: &Store, sql: &'static str) -> i64 {
+        store.read(Statement::new(sql)).await.unwrap()[0].whole(0).unwrap()
+    }
+
+    async fn chunks(store: &Store) -> i64 {
+        number_of(store, "SELECT COUNT(*) FROM \"chunk\"").await
+    }
+
+    async fn write_nothing(store: &Store) -> Result<(), Error> {
+        store.write(vec![Statement::new("DELETE FROM \"once\"")]).await.map(drop)
+    }
+
+    fn is_deposed(done: &Result<(), Error>) -> bool {
+        matches!(done, Err(Error::Condition(Failed::Deposed)))
+    }
+
+    #[tokio::test]
+    async fn who_takes_the_next_epoch_deposes_the_one_before_at_its_next_batch() {
+        let two = Two::open().await;
+        let former = two.one.lead().await.unwrap();
+        write_nothing(&former).await.unwrap();
+        let leader = two.other.lead().await.unwrap();
+        assert_eq!((former.epoch().unwrap(), leader.epoch().unwrap()), (1, 2));
+        assert!(!former.is_deposed(), "nobody has told it yet");
+        assert!(is_deposed(&write_nothing(&former).await));
+        assert!(is_deposed(&former.write_at_need(vec![former.present()]).await.map(drop)));
+        tokio::time::timeout(Duration::from_secs(60), former.deposed()).await.unwrap();
+        assert!(former.is_deposed() && !leader.is_deposed());
+        write_nothing(&leader).await.unwrap();
+        // Clients of the former one go on.
+        for store in [&two.one, &two.one.of_client("admin")] {
+            write_nothing(store).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_assert_finds_is_not_told_to_the_caller() {
+        let two = Two::open().await;
+        let leader = two.one.lead().await.unwrap();
+        let batch = || vec![numbers("x", 3), numbers("y", 5)];
+        let done = leader.write(batch()).await.unwrap();
+        assert_eq!(done.len(), 2);
+        assert_eq!((number(&done[..1]).unwrap(), number(&done).unwrap()), (3, 5));
+        assert_eq!(leader.write(vec![]).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn groups_have_leaders_of_their_own() {
+        let two = Two::open().await;
+        let other = "INSERT INTO \"lease\" VALUES ('another', 7, 9, 0)";
+        two.other.write(vec![Statement::new(other)]).await.unwrap();
+        let leader = two.one.lead().await.unwrap();
+        assert_eq!(leader.epoch().unwrap(), 1);
+        write_nothing(&leader).await.unwrap();
+        let epoch = "SELECT \"epoch\" FROM \"lease\" WHERE \"group\" = 'another'";
+        assert_eq!(number_of(&leader, epoch).await, 9);
+    }
+
+    #[tokio::test]
+    async fn owners_and_leaders_are_renewed_by_the_clock_of_the_database_and_forgotten_after() {
+        let two = Two::open().await;
+        let leader = two.one.lead().await.unwrap();
+        let until = "SELECT \"until\" FROM \"lease\"";
+        let first = number_of(&leader, until).await;
+        assert_eq!(first, 1_000_000 + 3 * MINUTE_MS);
+        two.time.set(1_000_000 + MINUTE_MS);
+        leader.sweep().await;
+        assert_eq!(number_of(&leader, until).await, first + MINUTE_MS);
+        let owners = "SELECT COUNT(*) FROM \"owner\"";
+        assert_eq!(number_of(&leader, owners).await, 2);
+        two.time.set(1_000_000 + 4 * MINUTE_MS);
+        leader.sweep().await;
+        assert_eq!(number_of(&leader, owners).await, 1, "the other one has not said that it is");
+        two.other.renew().await.unwrap();
+        assert_eq!(number_of(&leader, owners).await, 2, "it was only late");
+        // A deposed one does not renew the lease of another.
+        let next = two.other.lead().await.unwrap();
+        write_nothing(&leader).await.unwrap_err();
+        two.time.set(1_000_000 + 5 * MINUTE_MS);
+        leader.sweep().await;
+        assert_eq!(number_of(&next, until).await, 1_000_000 + 7 * MINUTE_MS);
+        leader.resign().await.unwrap();
+        assert_eq!(number_of(&next, until).await, 1_000_000 + 7 * MINUTE_MS);
+        next.resign().await.unwrap();
+        assert_eq!(number_of(&next, until).await, 1_000_000 + 5 * MINUTE_MS);
+        assert_eq!(number_of(&next, owners).await, 0);
+    }
+
+    #[tokio::test]
+    async fn no_sweep_takes_what_another_living_owner_writes_and_each_takes_what_a_dead_one_wrote()
+    {
+        let two = Two::open().await;
+        let mut writers = vec![];
+        for store in [&two.one, &two.other] {
+            let mut writer = store.blob_writer();
+            writer.write(&vec![7; LARGE_BYTES]).await.unwrap();
+            writers.push(writer);
+        }
+        let both = chunks(&two.one).await;
+        for store in [&two.one, &two.other, &two.one.lead().await.unwrap()] {
+            store.sweep().await;
+        }
+        assert_eq!(chunks(&two.one).await, both);
+        // One of them falls silent, as a process does that is stopped.
+        two.time.set(1_000_000 + 4 * MINUTE_MS);
+        two.one.sweep().await;
+        assert_eq!(chunks(&two.one).await, both / 2);
+        let mut late = writers.pop().unwrap();
+        let refused = late.write(&vec![8; LARGE_BYTES]).await;
+        assert!(matches!(refused, Err(Error::Condition(Failed::Finished))), "{refused:?}");
+        assert_eq!(chunks(&two.one).await, both / 2, "nothing is left of what it wrote late");
+        let content = writers.pop().unwrap().finish();
+        let (_, batch) = content.statements(&two.one).await.unwrap();
+        two.one.write(batch).await.unwrap();
+        two.other.sweep().await;
+        assert!(chunks(&two.one).await >= both / 2, "finished content stays");
+        // It writes again, and is there again.
+        let mut again = two.other.blob_writer();
+        again.write(&vec![9; LARGE_BYTES]).await.unwrap();
+        let now = chunks(&two.one).await;
+        two.one.sweep().await;
+        assert_eq!(chunks(&two.one).await, now);
+    }
+
+    #[tokio::test]
+    async fn at_a_start_whatever_earlier_processes_wrote_ahead_is_thrown_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = || crate::Clock::system();
+        let store = store_in(directory.path(), clock(), crate::Work::Threads).await;
+        let mut writer = store.blob_writer();
+        writer.write(&vec![7; LARGE_BYTES]).await.unwrap();
+        assert!(chunks(&store).await > 0);
+        // It is killed: nobody says that it ends.
+        store.inner.database.close();
+        drop((writer, store));
+        let store = store_in(directory.path(), clock(), crate::Work::Threads).await;
+        assert_eq!(store.epoch().unwrap(), 2);
+        assert_eq!(chunks(&store).await, 0);
+        assert_eq!(number_of(&store, "SELECT COUNT(*) FROM \"owner\"").await, 1);
+    }
+
+    #[tokio::test]
+    async fn two_owners_never_give_out_the_same_id_of_a_blob() {
+        let two = Two::open().await;
+        let mut ids = HashSet::new();
+        for round in 0..4 {
+            for store in [&two.one, &two.other] {
+                for _ in 0..10 {
+                    assert!(ids.insert(store.blob_id().await.unwrap()));
+                }
+                // As if all of the range was given out, in every second round.
+                if round % 2 == 0 {
+                    store.inner.blobs.refill(0..0);
+                }
+            }
+        }
+        let least = ids.iter().map(|id| id.0).min().unwrap();
+        assert!(least > 1_000_000, "behind those that an earlier version took from its clock");
+        let many = (0..100).map(|at| {
+            let store = [&two.one, &two.other][at % 2].clone();
+            store.inner.blobs.refill(0..0);
+            tokio::spawn(async move { store.blob_id().await.unwrap() })
+        });
+        for id in many.collect::<Vec<_>>() {
+            assert!(ids.insert(id.await.unwrap()));
+        }
+    }
+
+    #[tokio::test]
+    async fn small_content_needs_no_mark() {
+        let two = Two::open().await;
+        let (_, batch) = Content::prepare(b"small").statements(&two.one).await.unwrap();
+        assert_eq!(batch.len(), 1);
+    }
+}

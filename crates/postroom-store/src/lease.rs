@@ -1,0 +1,124 @@
+//! Who works on the database: its owners, and the one that leads a group.
+//!
+//! ```text
+//!   open ─► owner: what this process writes ahead belongs to it
+//!   lead ─► lease: epoch n + 1 of its group ─► every batch of the engine asserts that epoch
+//! ```
+//! Each store that is opened is an owner, whether it leads or not. The row of an owner, and the
+//! lease of a leader, are good until a moment of the database's clock, and are renewed from time to
+//! time. An expired lease does not stop its holder. Only the next epoch does, because then every
+//! batch of the former leader fails with [`Failed::Deposed`].
+
+use crate::chunk::CHUNKS_MAX;
+use crate::database::Database;
+use crate::database::Lock;
+use crate::database::Outcome;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::failed::Failed;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long an owner and a leader are good after each renewal. They are renewed by each sweep.
+const GOOD_FOR: Duration = Duration::from_secs(180);
+
+/// Which process this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The processes of one group take over from each other.
+    pub group: String,
+    /// The name of the process, for people.
+    pub name: String,
+}
+
+impl Member {
+    /// A process that has a group for itself.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self { group: "alone".to_owned(), name: "postroom".to_owned() }
+    }
+}
+
+/// The right to lead a group, in one epoch.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub group: String,
+    pub epoch: i64,
+    /// Whether another process has taken the next epoch.
+    pub is_over: watch::Sender<bool>,
+}
+
+impl Lease {
+    /// Makes a batch fail when another process has taken over.
+    pub fn holds(&self) -> Statement {
+        let sql = "SELECT 1 FROM \"lease\" WHERE \"group\" = $1 AND \"epoch\" = $2";
+        let holds = Statement::new(sql).bind(self.group.as_str()).bind(self.epoch);
+        holds.assert(Failed::Deposed, Lock::Found)
+    }
+
+    /// Notes that another process has taken over, and says so once.
+    pub fn end(&self) {
+        if !self.is_over.send_replace(true) {
+            tracing::error!(
+                group = self.group,
+                epoch = self.epoch,
+                "another process has taken over: this one receives and sends no more mail"
+            );
+        }
+    }
+}
+
+/// A moment of the database's clock that lies [`GOOD_FOR`] ahead.
+pub(crate) fn until(database: &dyn Database) -> String {
+    format!("{} + {}", database.dialect().now(), GOOD_FOR.as_millis())
+}
+
+/// Takes the next `count` numbers of a kind, which no other process gets. Gives the last of them.
+pub(crate) fn numbers(kind: &'static str, count: i64) -> Statement {
+    let sql = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ($1, $2)
+        ON CONFLICT (\"name\") DO UPDATE SET \"number\" = \"meta\".\"number\" + excluded.\"number\"
+        RETURNING \"number\"";
+    Statement::new(sql).bind(kind).bind(count)
+}
+
+/// The number that the last statement of a batch gives.
+pub(crate) fn number(outcomes: &[Outcome]) -> Result<i64, Error> {
+    let row = outcomes.last().and_then(|outcome| outcome.rows.first());
+    row.and_then(|row| row.whole(0)).ok_or(Error::Damaged { what: "a counter" })
+}
+
+/// A new owner of the database. If nobody else can have it, whoever was registered has ended.
+pub(crate) async fn register(database: &dyn Database, member: &Member) -> Result<i64, Error> {
+    let taken = database.write(vec![numbers("owners", 1)], Room::Reserve).await?;
+    let owner = number(&taken)?;
+    let mut batch = vec![present(database, owner, &member.name)];
+    if database.is_first() {
+        let others = "DELETE FROM \"owner\" WHERE \"id\" <> $1";
+        batch.push(Statement::new(others).bind(owner));
+    }
+    database.write(batch, Room::Reserve).await?;
+    Ok(owner)
+}
+
+/// Says that an owner is there, for [`GOOD_FOR`] from now on.
+pub(crate) fn present(database: &dyn Database, owner: i64, name: &str) -> Statement {
+    let until = until(database);
+    let sql = format!(
+        "INSERT INTO \"owner\" (\"id\", \"name\", \"until\") VALUES ($1, $2, {until})
+         ON CONFLICT (\"id\") DO UPDATE SET \"until\" = excluded.\"until\""
+    );
+    Statement::new(sql).bind(owner).bind(name)
+}
+
+/// Ids of blobs continue behind those that an earlier version gave out: behind the last chunk, and
+/// behind `now_ms`, because it took them from its clock.
+pub(crate) async fn blobs_begin(database: &dyn Database, now_ms: i64) -> Result<(), Error> {
+    let last = "SELECT MAX(\"id\") FROM \"chunk\"";
+    let last = database.read(Statement::new(last)).await?;
+    let last = last.first().and_then(|row| row.whole(0)).unwrap_or(0);
+    let begin = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('blobs', $1)
+        ON CONFLICT (\"name\") DO NOTHING";
+    let begin = Statement::new(begin).bind((last / CHUNKS_MAX).max(now_ms));
+    database.write(vec![begin], Room::Reserve).await.map(drop)
+}
