@@ -71,7 +71,6 @@ pub(crate) async fn run(
         }
     }
     sender.kept.close().await;
-    // The process that has taken over settles what is held here.
     while sender.held.write().await.is_err() && !sender.shared.store.is_deposed() {
         tokio::time::sleep(STORE_AGAIN).await;
     }

@@ -62,8 +62,8 @@ pub struct ConnectionPermit {
 }
 
 impl Shared {
-    /// Makes the budgets, and an empty spool directory. From now on this process leads its group, so
-    /// an engine that led it before writes nothing more.
+    /// Makes the budgets, and an empty spool directory. From now on this process leads its group,
+    /// so an engine that led it before writes nothing more.
     ///
     /// # Errors
     ///

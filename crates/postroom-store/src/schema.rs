@@ -175,8 +175,8 @@ const UNSETTLED: &[&str] =
 /// The identity that the server gave the mailbox of a folder.
 const MAILBOX_IDS: &[&str] = &["ALTER TABLE \"origin\" ADD COLUMN \"mailbox_id\" {text}"];
 
-/// Several processes may have the database: who leads a group, who is there, who claimed a delivery,
-/// and who writes a blob.
+/// Several processes may have the database: who leads a group, who is there, who claimed a
+/// delivery, and who writes a blob.
 const LEASES: &[&str] = &[
     "CREATE TABLE \"lease\" (
        \"group\" {text} PRIMARY KEY, \"holder\" {whole} NOT NULL, \"epoch\" {whole} NOT NULL,

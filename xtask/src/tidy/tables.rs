@@ -6,7 +6,9 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 11] = [
+const OWN: [&str; 13] = [
+    "lease",
+    "owner",
     "chunk",
     "delivered",
     "delivery",
