@@ -214,6 +214,7 @@ mod tests {
             classes: builtin::classes().unwrap(),
             clock: Clock::system(),
             work: Work::Inline,
+            member: postroom_store::Member::alone(),
         };
         Store::open(database, &config).await.unwrap()
     }

@@ -52,11 +52,20 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
-const STEPS: &[&[&str]] =
-    &[
-        OWN, JOBS, ONCE, ORIGINS, WAITS, SUMS, FORGOTTEN, LIVES, MODIFIERS, UNSETTLED, MAILBOX_IDS,
-        LEASES,
-    ];
+const STEPS: &[&[&str]] = &[
+    OWN,
+    JOBS,
+    ONCE,
+    ORIGINS,
+    WAITS,
+    SUMS,
+    FORGOTTEN,
+    LIVES,
+    MODIFIERS,
+    UNSETTLED,
+    MAILBOX_IDS,
+    LEASES,
+];
 
 const OWN: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS \"token\" (

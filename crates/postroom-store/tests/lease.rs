@@ -107,7 +107,7 @@ impl Node {
             original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
             hash: [7; 16],
             witness: Witness::default(),
-            wish: None,
+            action: None,
         };
         let (domain, life) = (self.domain.clone(), Life { folder, generation: 1 });
         let batch = ReceiveBatch { domain, life, messages: vec![message], relink: false };
@@ -150,7 +150,7 @@ async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_reco
     assert!(is_deposed(&former.receive(folder, 2).await));
     let life = Life { folder, generation: 1 };
     assert!(is_deposed(&former.store.pending_forget(life, &[1]).await));
-    assert!(is_deposed(&former.store.wish_done(life, &[1]).await));
+    assert!(is_deposed(&former.store.action_done(life, &[1]).await));
     let survey = Survey { folders: vec![], is_whole: true };
     let surveyed = former.store.survey_commit(&former.domain, account, &survey).await;
     assert!(surveyed.is_ok() || is_deposed(&surveyed), "nothing to write: {surveyed:?}");
@@ -159,7 +159,7 @@ async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_reco
     leader.store.delivery_recover(None).await.unwrap();
     let again = leader.store.delivery_claim(account, DUE, 9).await.unwrap();
     assert_eq!(again.iter().map(|one| one.message).collect::<Vec<_>>(), [claimed]);
-    let doubt = leader.store.delivery_in_doubt(account).await.unwrap();
+    let doubt = leader.store.delivery_outcome_unknown(account).await.unwrap();
     assert_eq!(doubt.iter().map(|one| one.message).collect::<Vec<_>>(), [dotted]);
     leader.store.delivery_settle(&again[0], &sent()).await.unwrap();
     let message = one.get(builtin::MESSAGES, claimed.into()).await;

@@ -6,3 +6,5 @@
 mod world;
 
 mod credentials;
+
+mod taken_over;

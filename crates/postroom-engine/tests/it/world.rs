@@ -102,6 +102,7 @@ impl World {
             classes: builtin::classes().unwrap(),
             clock,
             work: Work::Inline,
+            member: postroom_store::Member::alone(),
         };
         let store = Store::open(database, &config_of_store).await.unwrap();
         Self { sandbox: Arc::new(Sandbox::in_memory(&config).unwrap()), store, directory }

@@ -1,5 +1,4 @@
 //! Two engines on one database: the one that starts later takes over, and the former one stops.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use postroom_engine::Dialing;
 use postroom_engine::Settings;
