@@ -9,6 +9,7 @@ use postroom_mime::encoded_word;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
+use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::address;
 use postroom_model::builtin::COMPOSED;
@@ -46,7 +47,7 @@ pub struct Recipient {
 impl Recipient {
     /// Its entry in the property `recipients`.
     #[must_use]
-    pub fn row(&self, state: &str, reply: Option<&str>) -> Json {
+    pub fn row(&self, state: RecipientState, reply: Option<&str>) -> Json {
         json!({
             "kind": self.kind, "name": self.name, "address": self.address, "state": state,
             "reply": reply,
@@ -197,7 +198,11 @@ pub fn recipients(message: &Entity) -> Result<Vec<Recipient>, Vec<Invalid>> {
 /// sent to are left out.
 #[must_use]
 pub fn waiting_rows(message: &Entity) -> Vec<Json> {
-    found(message).recipients.iter().map(|recipient| recipient.row("waiting", None)).collect()
+    found(message)
+        .recipients
+        .iter()
+        .map(|recipient| recipient.row(RecipientState::Waiting, None))
+        .collect()
 }
 
 fn found(message: &Entity) -> EnvelopeRecipients {

@@ -95,6 +95,8 @@ mod delivered;
 
 mod outcome;
 
+mod verdict;
+
 mod delivery;
 
 mod unsendable;
@@ -135,7 +137,6 @@ pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;
 pub use delivery::DueAt;
-pub use delivery::Settlement;
 pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;
@@ -192,6 +193,7 @@ pub use surveyed::FolderMailbox;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
 pub use unsendable::Unsendable;
+pub use verdict::Verdict;
 pub use waiting::Orphaned;
 pub use waiting::Wait;
 pub use waiting::Why;

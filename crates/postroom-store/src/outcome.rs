@@ -1,6 +1,7 @@
 //! Outcome: the text of a message that some recipients have and others have not.
 
 use crate::delivered;
+use postroom_model::RecipientState;
 use serde_json::Value as Json;
 
 /// How many addresses of one kind the text names; `recipients` has all of them.
@@ -11,9 +12,9 @@ const NAMED_MAX: usize = 10;
 pub fn with_addresses(reason: String, recipients: &[Json], not_to: &str) -> String {
     let (mut have, mut may_have, mut have_not) = (vec![], vec![], vec![]);
     for recipient in recipients {
-        let these = match recipient["state"].as_str() {
-            Some("sent") => &mut have,
-            Some("uncertain") => &mut may_have,
+        let these = match RecipientState::of(recipient) {
+            Some(RecipientState::Sent) => &mut have,
+            Some(RecipientState::Uncertain) => &mut may_have,
             _ => &mut have_not,
         };
         these.push(delivered::address_of(recipient).unwrap_or_default());

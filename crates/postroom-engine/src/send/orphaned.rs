@@ -13,6 +13,7 @@ use crate::report::chain;
 use crate::send::transmit;
 use crate::shared::Shared;
 use postroom_model::AccountId;
+use postroom_model::ErrorCode;
 use postroom_store::Unsendable;
 use postroom_store::Why;
 use std::sync::Arc;
@@ -81,16 +82,17 @@ async fn look(shared: &Shared) -> Result<(), Error> {
                 Why::NoAccount => {
                     let reason = "the account of the message was deleted: create the message again \
                                   with another account";
-                    let refusal = Unsendable { code: "account_deleted", reason, recipients };
+                    let refusal =
+                        Unsendable { code: ErrorCode::AccountDeleted, reason, recipients };
                     store.delivery_refuse(domain, message, refusal).await?;
-                    journal::refused(outgoing, "account_deleted", reason);
+                    journal::refused(outgoing, ErrorCode::AccountDeleted, reason);
                 }
                 Why::NoServer => {
                     let reason = "the account only receives, because its profile has no smtpHost: \
                                   set it, then set `sending` again";
-                    let refusal = Unsendable { code: "cannot_send", reason, recipients };
+                    let refusal = Unsendable { code: ErrorCode::CannotSend, reason, recipients };
                     store.delivery_refuse(domain, message, refusal).await?;
-                    journal::refused(outgoing, "cannot_send", reason);
+                    journal::refused(outgoing, ErrorCode::CannotSend, reason);
                 }
                 Why::Disabled => {
                     let reason = "the account is disabled; the message waits until it is enabled";

@@ -9,9 +9,10 @@ use crate::report::chain;
 use crate::report::hint;
 use crate::report::needs_a_person;
 use crate::send::held::Held;
-use crate::send::settle::Verdict;
 use crate::shared::Shared;
+use postroom_model::ErrorCode;
 use postroom_model::Timestamp;
+use postroom_store::Verdict;
 use postroom_store::Wait;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -84,7 +85,7 @@ impl Pause {
             let waited_ms = backoff::ms(account.options.duration("retry_for"));
             for claimed in store.delivery_overdue(account.id, now_ms, waited_ms).await? {
                 let reason = format!("given up: {}", self.reason);
-                held.settle(claimed, Verdict::Error { code: "gave_up", reason }).await?;
+                held.settle(claimed, Verdict::Error { code: ErrorCode::GaveUp, reason }).await?;
             }
         }
         if waits_ms > 0 {
