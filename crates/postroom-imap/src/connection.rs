@@ -24,6 +24,8 @@ use crate::response::Namespaces;
 use crate::response::Selected;
 use crate::response::Status;
 use crate::set::UidSet;
+use crate::unasked::Unasked;
+use crate::unasked::UnaskedLog;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use std::collections::BTreeMap;
@@ -66,6 +68,9 @@ pub struct Mailboxes {
 pub struct ImapConnection {
     requests: mpsc::Sender<Box<Request>>,
     _alive: oneshot::Sender<()>,
+    unasked: UnaskedLog,
+    /// The mailbox that is open.
+    selected: Option<MailboxName>,
     pub(crate) capabilities: Arc<Capabilities>,
     pub(crate) options: Arc<ImapOptions>,
     pub(crate) is_logged_in: bool,
@@ -106,16 +111,37 @@ impl ImapConnection {
     {
         let Opened { mut wire, is_logged_in } = opened;
         let capabilities = Arc::clone(wire.session().capabilities());
+        let unasked = wire.unasked_log().clone();
         let (requests, receiver) = mpsc::channel(1);
         let (alive, handle) = oneshot::channel();
         tokio::spawn(run(wire, receiver, handle));
-        Self { requests, _alive: alive, capabilities, options, is_logged_in }
+        let selected = None;
+        Self { requests, _alive: alive, unasked, selected, capabilities, options, is_logged_in }
     }
 
     /// What the server can do.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// Takes what the server has said so far without being asked.
+    #[must_use]
+    pub fn take_unasked(&self) -> Unasked {
+        self.unasked.take()
+    }
+
+    /// Waits until the server says, without being asked, that the open mailbox has more messages,
+    /// or something that a person must see. The connection need not be idle. Dropping the future
+    /// loses nothing.
+    pub async fn unasked(&self) {
+        self.unasked.wait().await;
+    }
+
+    /// The mailbox that is open.
+    #[must_use]
+    pub fn selected(&self) -> Option<&MailboxName> {
+        self.selected.as_ref()
     }
 
     /// The namespaces. `None`: the server does not support NAMESPACE.
@@ -199,6 +225,7 @@ impl ImapConnection {
     ///
     /// [`Error::Refused`], and then no mailbox is open; or what ended the connection.
     pub async fn select(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
+        self.selected = None;
         let mut selected = match self.select_as(mailbox, mode).await {
             // QUIRK: some servers know SELECT only.
             Err(Error::Refused { refusal: Refusal::Bad, .. }) if mode == Mode::Examine => {
@@ -206,6 +233,7 @@ impl ImapConnection {
             }
             result => result?,
         };
+        self.selected = Some(mailbox.clone());
         selected.read_only |= mode == Mode::Examine;
         if selected.uid_validity.is_none() || selected.exists.is_none() {
             // QUIRK: some servers say zero or nothing. STATUS may tell it.

@@ -48,6 +48,8 @@ mod command;
 
 mod session;
 
+mod unasked;
+
 mod reading_pace;
 
 mod response_timer;
@@ -78,3 +80,4 @@ pub use mailbox::MailboxName;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};
 pub use session::{Completion, Session, SessionEvent};
 pub use set::UidSet;
+pub use unasked::Unasked;
