@@ -25,6 +25,10 @@ use tokio::time::Instant;
 /// This connection has nothing else to do, so its turn never has to end for others.
 const FAR: Duration = Duration::from_secs(86_400);
 
+/// After so many late messages in a row that arrived on connections of their own, the server counts
+/// as slow, and all messages get the longer time.
+const LATE_MIN: u32 = 3;
+
 /// The result.
 #[derive(Debug)]
 pub(crate) struct LateResult {
@@ -34,8 +38,6 @@ pub(crate) struct LateResult {
     pub uid: u64,
     /// Whether it is recorded.
     pub asked: FetchedAlone,
-    /// Whether it arrived so late that it would have held up others.
-    pub is_late: bool,
 }
 
 /// The messages of one account that are fetched alone.
@@ -43,6 +45,8 @@ pub(crate) struct LateResult {
 pub(crate) struct Alone {
     waiting: VecDeque<LateMessage>,
     running: Option<RunningFetch>,
+    /// How many in a row arrived late. Then the server is slow, and the messages are fine.
+    late: u32,
 }
 
 #[derive(Debug)]
@@ -64,6 +68,12 @@ impl Alone {
     /// Takes one more.
     pub(crate) fn push(&mut self, late: LateMessage) {
         self.waiting.push_back(late);
+    }
+
+    /// How long a message of the main connection may be silent.
+    #[must_use]
+    pub(crate) fn waits(&self) -> Waits {
+        if self.late >= LATE_MIN { Waits::Long } else { Waits::Briefly }
     }
 
     /// Removes the messages of folders that are not monitored.
@@ -101,7 +111,8 @@ impl Alone {
         // A task that panicked has not recorded the message.
         let asked = (&mut running.task).await.unwrap_or(FetchedAlone::Missed);
         let is_late = asked == FetchedAlone::Came && running.began.elapsed() >= running.stall;
-        let ended = LateResult { folder: running.folder, uid: running.uid, asked, is_late };
+        let ended = LateResult { folder: running.folder, uid: running.uid, asked };
+        self.late = if is_late { self.late.saturating_add(1) } else { 0 };
         self.running = None;
         ended
     }

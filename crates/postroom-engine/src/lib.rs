@@ -41,6 +41,8 @@ pub mod outgoing;
 
 mod receive;
 
+mod alerts;
+
 mod connect;
 
 mod alone;
@@ -54,6 +56,8 @@ mod send;
 mod polls;
 
 mod refusals;
+
+mod attempts;
 
 mod worn;
 

@@ -5,14 +5,16 @@
 //! what is recorded.
 
 use crate::account::Account;
+use crate::account::Folder;
+use crate::alerts::Alerts;
 use crate::alone;
 use crate::alone::Alone;
-use crate::backoff;
-use crate::connect::Waits;
+use crate::attempts::Attempts;
 use crate::connect::connect;
 use crate::connect::is_gone;
 use crate::error::Error;
 use crate::polls::BadVisit;
+use crate::polls::EARLY_AFTER;
 use crate::polls::Polls;
 use crate::polls::Visit;
 use crate::receive;
@@ -20,15 +22,12 @@ use crate::receive::known::Known;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::turn::Turn;
-use crate::refusals::Refusals;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::Trouble;
 use crate::report::chain;
 use crate::report::hint;
-use crate::report::is_wrong_login;
 use crate::report::leaves_others;
-use crate::report::needs_a_person;
 use crate::shared::Shared;
 use crate::survey::survey;
 use crate::worn::Round;
@@ -43,14 +42,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The longest delay after our own store or disk failed, because room may come back at any moment.
-const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
 /// How long to wait for a change of the configuration that is on its way.
 const CHANGED_AGAIN: Duration = Duration::from_secs(2);
-/// After so many late messages in a row that arrived on connections of their own, the server counts
-/// as slow, and all messages get the longer time.
-const LATE_MIN: u32 = 3;
-
 /// Why the work on a connection ended without an error.
 enum Ended {
     /// The servers or credentials of the account have changed.
@@ -73,7 +66,7 @@ pub async fn run(
         shared,
         known: BTreeMap::new(),
         alone: Alone::default(),
-        late: 0,
+        alerts: Alerts::default(),
         polls: Polls::default(),
         survey: None,
         saved: setup.borrow().saved,
@@ -81,8 +74,7 @@ pub async fn run(
         has_progressed: false,
         was_refused: false,
         renewed: None,
-        failures: 0,
-        refusals: Refusals::new(setup.borrow().was_let_in),
+        attempts: Attempts::new(setup.borrow().was_let_in),
     };
     loop {
         let account = Arc::clone(&setup.borrow_and_update());
@@ -112,7 +104,7 @@ pub async fn run(
                         break;
                     }
                     if is_idle || now.is_tried_anew(&account) {
-                        receiver.forgive();
+                        receiver.attempts.forgive();
                         break;
                     }
                 }
@@ -122,14 +114,19 @@ pub async fn run(
     }
 }
 
+/// Waits until the server says something that the account should act on, at most once a second.
+async fn said_something(connection: &ImapConnection) {
+    tokio::time::sleep(EARLY_AFTER).await;
+    connection.unsolicited().await;
+}
+
 struct Receiver {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
     known: BTreeMap<FolderId, Known>,
     /// The messages that are fetched on a connection of their own.
     alone: Alone,
-    /// How many of them in a row arrived late. Then the server is slow, and the messages are fine.
-    late: u32,
+    alerts: Alerts,
     polls: Polls,
     survey: Option<Visit>,
     /// [`Account::saved`] when the folders were made due last.
@@ -141,21 +138,16 @@ struct Receiver {
     was_refused: bool,
     /// When a connection was last made again because of that.
     renewed: Option<Instant>,
-    /// How often in a row a connection could not be made, or ended before its first round was
-    /// complete.
-    failures: u32,
-    /// How often in a row the login was refused.
-    refusals: Refusals,
+    attempts: Attempts,
 }
 
 impl Receiver {
     /// Forgets what was learnt at another server, under another login, or (`same_login`) in another
     /// way to connect to the same ones.
     fn begin_anew(&mut self, same_login: bool) {
-        self.forgive();
-        self.refusals = Refusals::new(same_login && self.refusals.was_let_in());
+        self.attempts = Attempts::new(same_login && self.attempts.was_let_in());
         self.known.clear();
-        (self.alone, self.late, self.polls) = (Alone::default(), 0, Polls::default());
+        (self.alone, self.polls) = (Alone::default(), Polls::default());
         (self.survey, self.has_surveyed) = (None, false);
     }
 
@@ -168,36 +160,26 @@ impl Receiver {
         }
     }
 
-    /// Resets the delays between attempts.
-    fn forgive(&mut self) {
-        self.failures = 0;
-        self.refusals.forgive();
+    /// Takes what the server said without being asked: a folder that has grown is due early.
+    fn hear(&mut self, account: &Account, connection: &ImapConnection) {
+        let said = connection.take_unsolicited();
+        let is_open = |folder: &&Folder| Some(&folder.mailbox) == connection.selected();
+        if said.grown_to.is_some()
+            && let Some(folder) = account.monitored().find(is_open)
+        {
+            self.polls.grown(folder);
+        }
+        self.alerts.hear(account, said.alerts);
     }
 
     /// Reports an error and says when to try again.
     async fn failed(&mut self, error: &Error) -> Instant {
         if std::mem::take(&mut self.has_progressed) {
-            self.failures = 0;
+            self.attempts.has_progressed();
         }
-        self.failures = self.failures.saturating_add(1);
-        let (settings, clock) = (&self.shared.settings, &self.shared.clock);
-        let is_ours = matches!(error, Error::Store(_) | Error::Spool(_));
-        let bound = if is_ours { OWN_TROUBLE_LONGEST } else { Duration::MAX };
-        let longest = bound.min(settings.reconnect_longest);
-        let mut delay = backoff::delay(clock, self.failures, settings.reconnect_first, longest);
-        let ever = self.has_surveyed || self.refusals.was_let_in();
-        let mut state = if ever { State::Degraded } else { State::Failed };
-        let never = if ever { "" } else { "never connected so far: " };
-        let mut text = format!("{never}{}", chain(error));
-        if needs_a_person(error) {
-            state = State::Failed;
-            delay = self.refusals.refused(settings, delay);
-            text.push_str(self.refusals.advice(is_wrong_login(error)));
-        }
-        delay = delay.max(hint(error));
-        let next_ms = Some(clock.now_ms().saturating_add(backoff::ms(delay)));
-        self.reporter.receiving(state, Trouble { text, next_ms }).await;
-        Instant::now() + delay
+        let failed = self.attempts.failed(&self.shared, error, self.has_surveyed);
+        self.reporter.receiving(failed.state, failed.trouble).await;
+        Instant::now() + failed.delay
     }
 
     async fn attend(
@@ -205,16 +187,17 @@ impl Receiver {
         account: &Arc<Account>,
         setup: &mut watch::Receiver<Arc<Account>>,
     ) -> Result<Ended, Error> {
-        if self.failures == 0 && !self.has_surveyed {
+        if self.attempts.went_well() && !self.has_surveyed {
             self.reporter.receiving(State::Connecting, Trouble::default()).await;
         }
-        let waits = if self.late >= LATE_MIN { Waits::Long } else { Waits::Briefly };
-        let mut connection = connect(&self.shared, account, waits).await?;
+        let mut connection = connect(&self.shared, account, self.alone.waits()).await?;
+        self.alerts.begin();
         let mut wear = Wear::new(Instant::now());
         let limits = WearLimits::of(&self.shared.settings);
         let mut account = Arc::clone(account);
         loop {
             self.heed(&account);
+            self.hear(&account, &connection);
             self.alone.start(&self.shared, &account, setup);
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
             let before = std::mem::take(&mut self.has_progressed);
@@ -225,8 +208,8 @@ impl Receiver {
             self.has_progressed |= before;
             let is_changed = setup.has_changed().unwrap_or(true);
             if !is_changed && self.is_well(&account, polled) {
-                self.forgive();
-                self.refusals.let_in();
+                self.attempts.forgive();
+                self.attempts.let_in();
             }
             self.report(&account).await;
             if account.monitored().next().is_none() && !is_changed {
@@ -245,6 +228,7 @@ impl Receiver {
                     }
                 }
                 () = tokio::time::sleep_until(wait) => {}
+                () = said_something(&connection) => {}
                 ended = self.alone.ended() => self.alone_ended(&ended),
             }
             let newest = Arc::clone(&setup.borrow_and_update());
@@ -273,7 +257,8 @@ impl Receiver {
     async fn report(&self, account: &Account) {
         let trouble = self.polls.trouble(account, self.survey.as_ref(), &self.shared.clock);
         let state = if trouble.is_some() { State::Degraded } else { State::Ready };
-        self.reporter.receiving(state, trouble.unwrap_or_default()).await;
+        let trouble = trouble.unwrap_or_else(|| Trouble::new(self.alerts.shown()));
+        self.reporter.receiving(state, trouble).await;
     }
 
     /// Surveys if that is due. Gives when it is due next. If the server refuses the list, the known
@@ -332,6 +317,7 @@ impl Receiver {
             let turn = Turn { setup, others_due };
             let mailbox = MonitoredMailbox { account, folder };
             count += usize::from(self.poll(mailbox, connection, &turn).await?);
+            self.hear(account, connection);
         }
         Ok(count)
     }
@@ -346,7 +332,6 @@ impl Receiver {
                 self.polls.visited(ended.folder, Visit::good(true));
             }
         }
-        self.late = if ended.is_late { self.late.saturating_add(1) } else { 0 };
     }
 
     /// Gives one folder its turn and notes the result. Gives whether it went well.
@@ -365,6 +350,9 @@ impl Receiver {
         let result = receive::receive(&self.shared, mailbox, connection, known, turn).await;
         let has_progressed = std::mem::take(&mut known.has_progressed);
         self.has_progressed |= has_progressed;
+        if has_progressed {
+            self.polls.found(folder.id);
+        }
         known.alone.drain(..).for_each(|late| self.alone.push(late));
         let error = match result {
             Ok(left) => {

@@ -24,8 +24,7 @@ use crate::response::Namespaces;
 use crate::response::Selected;
 use crate::response::Status;
 use crate::set::UidSet;
-use crate::unasked::Unasked;
-use crate::unasked::UnaskedLog;
+use crate::unsolicited::UnsolicitedLog;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use std::collections::BTreeMap;
@@ -68,9 +67,9 @@ pub struct Mailboxes {
 pub struct ImapConnection {
     requests: mpsc::Sender<Box<Request>>,
     _alive: oneshot::Sender<()>,
-    unasked: UnaskedLog,
+    pub(crate) unsolicited: UnsolicitedLog,
     /// The mailbox that is open.
-    selected: Option<MailboxName>,
+    pub(crate) selected: Option<MailboxName>,
     pub(crate) capabilities: Arc<Capabilities>,
     pub(crate) options: Arc<ImapOptions>,
     pub(crate) is_logged_in: bool,
@@ -111,37 +110,18 @@ impl ImapConnection {
     {
         let Opened { mut wire, is_logged_in } = opened;
         let capabilities = Arc::clone(wire.session().capabilities());
-        let unasked = wire.unasked_log().clone();
+        let unsolicited = wire.unsolicited_log().clone();
         let (requests, receiver) = mpsc::channel(1);
         let (alive, handle) = oneshot::channel();
         tokio::spawn(run(wire, receiver, handle));
         let selected = None;
-        Self { requests, _alive: alive, unasked, selected, capabilities, options, is_logged_in }
+        Self { requests, _alive: alive, unsolicited, selected, capabilities, options, is_logged_in }
     }
 
     /// What the server can do.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
-    }
-
-    /// Takes what the server has said so far without being asked.
-    #[must_use]
-    pub fn take_unasked(&self) -> Unasked {
-        self.unasked.take()
-    }
-
-    /// Waits until the server says, without being asked, that the open mailbox has more messages,
-    /// or something that a person must see. The connection need not be idle. Dropping the future
-    /// loses nothing.
-    pub async fn unasked(&self) {
-        self.unasked.wait().await;
-    }
-
-    /// The mailbox that is open.
-    #[must_use]
-    pub fn selected(&self) -> Option<&MailboxName> {
-        self.selected.as_ref()
     }
 
     /// The namespaces. `None`: the server does not support NAMESPACE.

@@ -48,7 +48,7 @@ mod command;
 
 mod session;
 
-mod unasked;
+mod unsolicited;
 
 mod reading_pace;
 
@@ -63,6 +63,8 @@ mod actor;
 mod opening;
 
 mod connection;
+
+mod listening;
 
 mod change;
 
@@ -80,4 +82,4 @@ pub use mailbox::MailboxName;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};
 pub use session::{Completion, Session, SessionEvent};
 pub use set::UidSet;
-pub use unasked::Unasked;
+pub use unsolicited::Unsolicited;

@@ -18,8 +18,8 @@ use crate::response::Response;
 use crate::response_timer::ResponseTimer;
 use crate::session::Session;
 use crate::session::SessionEvent;
-use crate::unasked::UnaskedLog;
-use crate::unasked::is_selecting;
+use crate::unsolicited::UnsolicitedLog;
+use crate::unsolicited::is_selecting;
 use bytes::Buf;
 use bytes::BytesMut;
 use secrecy::zeroize::Zeroizing;
@@ -64,7 +64,7 @@ pub(crate) struct ImapWire<S> {
     received: u64,
     /// How many messages the selected mailbox has, as the server said last.
     exists: Option<u32>,
-    unasked: UnaskedLog,
+    unsolicited: UnsolicitedLog,
     pace: ReadingPace,
 }
 
@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
             read_bytes,
             received: 0,
             exists: None,
-            unasked: UnaskedLog::default(),
+            unsolicited: UnsolicitedLog::default(),
             pace: ReadingPace::default(),
         }
     }
@@ -155,16 +155,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
         let command = self.session.running();
         let event = self.session.receive(&mut self.buffer);
         match &event {
-            Ok(Some(event)) => self.unasked.hear(command, event, &mut self.exists),
-            Err(Error::Bye { text, .. }) => self.unasked.bye(text),
+            Ok(Some(event)) => self.unsolicited.hear(command, event, &mut self.exists),
+            Err(Error::Bye { text, .. }) => self.unsolicited.bye(text),
             Ok(None) | Err(_) => {}
         }
         event
     }
 
     /// What the server says without being asked.
-    pub(crate) fn unasked_log(&self) -> &UnaskedLog {
-        &self.unasked
+    pub(crate) fn unsolicited_log(&self) -> &UnsolicitedLog {
+        &self.unsolicited
     }
 
     /// The next event.
@@ -346,7 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
         };
         if is_selecting(name) {
             self.exists = None;
-            self.unasked.reselected();
+            self.unsolicited.reselected();
         }
         let mut limits = self.options.limits.clone();
         limits.uids_count_max = uids_count_max(self.exists, &limits);

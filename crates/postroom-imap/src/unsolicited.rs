@@ -18,7 +18,7 @@ const ALERTS_MAX: usize = 8;
 
 /// What a server said without being asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unasked {
+pub struct Unsolicited {
     /// How many messages the selected mailbox has, if they became more.
     pub grown_to: Option<u32>,
     /// How many messages were removed from the selected mailbox, by others than this connection.
@@ -31,7 +31,7 @@ pub struct Unasked {
     pub farewell: Option<String>,
 }
 
-impl Unasked {
+impl Unsolicited {
     /// Whether the owner has a reason to act before it is due to: new mail, or a text for people.
     fn wants_attention(&self) -> bool {
         self.grown_to.is_some() || !self.alerts.is_empty()
@@ -40,17 +40,17 @@ impl Unasked {
 
 /// What was said so far. Clones share it: the task of the connection writes, the owner takes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct UnaskedLog(Arc<Shared>);
+pub(crate) struct UnsolicitedLog(Arc<UnsolicitedCell>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    said: Mutex<Unasked>,
+struct UnsolicitedCell {
+    said: Mutex<Unsolicited>,
     more: Notify,
 }
 
-impl UnaskedLog {
+impl UnsolicitedLog {
     /// Takes all.
-    pub(crate) fn take(&self) -> Unasked {
+    pub(crate) fn take(&self) -> Unsolicited {
         std::mem::take(&mut *self.said())
     }
 
@@ -69,7 +69,7 @@ impl UnaskedLog {
     pub(crate) fn reselected(&self) {
         let mut said = self.said();
         let (alerts, farewell) = (std::mem::take(&mut said.alerts), said.farewell.take());
-        *said = Unasked { alerts, farewell, ..Unasked::default() };
+        *said = Unsolicited { alerts, farewell, ..Unsolicited::default() };
     }
 
     /// The server ends the connection.
@@ -126,7 +126,7 @@ impl UnaskedLog {
         }
     }
 
-    fn said(&self) -> MutexGuard<'_, Unasked> {
+    fn said(&self) -> MutexGuard<'_, Unsolicited> {
         self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
