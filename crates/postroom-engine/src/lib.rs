@@ -13,6 +13,8 @@ mod account;
 
 mod credentials;
 
+mod counted;
+
 mod error;
 
 mod backoff;

@@ -327,7 +327,11 @@ impl Sender {
         self.reporter.sending(Some(pause.trouble())).await;
         if let Err(error) = pause.begin(&self.shared, account, &mut self.held).await {
             let error = chain(&error);
-            tracing::error!(account = account.address, error, "reasons not written");
+            tracing::error!(
+                account = account.address,
+                error,
+                "messages do not say why they wait, because that was not written"
+            );
             self.is_recovered = false;
         }
         if matches!(error, Error::Store(_)) {

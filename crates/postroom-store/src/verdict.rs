@@ -59,11 +59,11 @@ pub fn told(verdict: Verdict, recipients: &[Json]) -> Verdict {
     match verdict {
         Verdict::Sent => Verdict::Sent,
         Verdict::Later { after, reason, counts } => {
-            let reason = outcome::with_addresses(reason, recipients, "not yet to");
+            let reason = outcome::with_addresses(reason, recipients, true);
             Verdict::Later { after, reason, counts }
         }
         Verdict::Error { code, reason } => {
-            let reason = outcome::with_addresses(reason, recipients, "not to");
+            let reason = outcome::with_addresses(reason, recipients, false);
             Verdict::Error { code, reason }
         }
     }
