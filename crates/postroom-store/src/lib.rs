@@ -20,6 +20,8 @@ mod error;
 
 mod key;
 
+mod bell;
+
 mod database;
 
 mod sqlite;
@@ -39,8 +41,6 @@ mod modifier;
 mod chunk;
 
 mod queue;
-
-mod wake;
 
 mod set_up;
 
@@ -124,6 +124,8 @@ pub use account::AccountRow;
 pub use account::FolderReport;
 pub use account::Secrets;
 pub use account_try::TryRequest;
+pub use bell::Listener;
+pub use bell::Topic;
 pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
