@@ -12,6 +12,7 @@ use crate::report::Trouble;
 use crate::shared::Shared;
 use postroom_imap::MailboxName;
 use postroom_model::FolderId;
+use postroom_model::options;
 use postroom_store::Clock;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -188,7 +189,7 @@ impl Polls {
     /// The server says that the mailbox of a folder has grown, so the folder is due early: at first
     /// a second after its last poll, and later each time if nothing was found there.
     pub fn grown(&mut self, folder: &Folder) {
-        let interval = folder.options.duration("after_read_timeout");
+        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
         let Some(visit) = self.visits.get_mut(&folder.id) else {
             return;
         };
@@ -213,7 +214,7 @@ impl Polls {
         survey: Option<&Visit>,
         clock: &Clock,
     ) -> Option<Trouble> {
-        let interval = account.options.duration("survey_interval");
+        let interval = account.options.duration(&options::SURVEY_INTERVAL);
         let surveyed = survey.and_then(|survey| survey.told(interval));
         surveyed.or_else(|| self.told(account)).map(|told| told.by(clock))
     }
@@ -222,7 +223,7 @@ impl Polls {
     #[must_use]
     pub fn told(&self, account: &Account) -> Option<VisitTrouble<'_>> {
         let told = |folder: &Folder| {
-            let interval = folder.options.duration("after_read_timeout");
+            let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
             self.visits.get(&folder.id)?.told(interval)
         };
         account.monitored().find_map(told)
@@ -230,7 +231,7 @@ impl Polls {
 
     /// `None`: never visited.
     fn next_of(&self, folder: &Folder) -> Option<Instant> {
-        let interval = folder.options.duration("after_read_timeout");
+        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
         self.visits.get(&folder.id).map(|visit| visit.next(interval))
     }
 }

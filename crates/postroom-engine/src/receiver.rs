@@ -35,6 +35,7 @@ use crate::worn::Wear;
 use crate::worn::WearLimits;
 use postroom_imap::ImapConnection;
 use postroom_model::FolderId;
+use postroom_model::options;
 use postroom_store::FolderReport;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -268,7 +269,7 @@ impl Receiver {
         account: &Account,
         connection: &mut ImapConnection,
     ) -> Result<Instant, Error> {
-        let interval = account.options.duration("survey_interval");
+        let interval = account.options.duration(&options::SURVEY_INTERVAL);
         let due = self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval));
         if due > Instant::now() {
             return Ok(due);
@@ -305,7 +306,7 @@ impl Receiver {
         self.polls.retain_monitored(account);
         self.known.retain(|id, _| account.monitored().any(|folder| folder.id == *id));
         self.alone.retain_monitored(account);
-        let interval = account.options.duration("survey_interval");
+        let interval = account.options.duration(&options::SURVEY_INTERVAL);
         for folder in self.polls.due(account) {
             if setup.has_changed().unwrap_or(true) {
                 break;
@@ -367,7 +368,7 @@ impl Receiver {
         };
         known.look_closely();
         let (text, leaves_others) = (chain(&error), leaves_others(&error));
-        let interval = folder.options.duration("after_read_timeout").max(hint(&error));
+        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT).max(hint(&error));
         let least = if leaves_others { interval } else { Duration::ZERO };
         let bad = BadVisit { text: format!("{}: {text}", folder.title), least, has_progressed };
         let before = self.polls.visit(folder.id);

@@ -25,6 +25,7 @@ use postroom_imap::Fetched;
 use postroom_imap::FlagChange;
 use postroom_imap::ImapConnection;
 use postroom_imap::UidSet;
+use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::Life;
 use postroom_store::ServerAction;
@@ -44,7 +45,7 @@ const DELETED: &str = "\\Deleted";
 pub fn demanded(folder: &Folder) -> Option<ServerAction> {
     if folder.delete_on_server {
         Some(ServerAction::Delete)
-    } else if folder.options.flag("keep_unseen") {
+    } else if folder.options.flag(&options::KEEP_UNSEEN) {
         None
     } else {
         Some(ServerAction::Seen)
@@ -329,7 +330,7 @@ fn marked(told: &[Fetched]) -> Vec<u64> {
 /// Whether the folder still demands the action.
 fn is_still_demanded(folder: &Folder, action: ServerAction) -> bool {
     match action {
-        ServerAction::Seen => !folder.options.flag("keep_unseen"),
+        ServerAction::Seen => !folder.options.flag(&options::KEEP_UNSEEN),
         ServerAction::Delete => folder.delete_on_server,
     }
 }

@@ -12,6 +12,7 @@ use crate::send::held::Held;
 use crate::shared::Shared;
 use postroom_model::ErrorCode;
 use postroom_model::Timestamp;
+use postroom_model::options;
 use postroom_store::Verdict;
 use postroom_store::Wait;
 use std::time::Duration;
@@ -82,7 +83,7 @@ impl Pause {
     ) -> Result<(), Error> {
         let (store, now_ms, waits_ms) = (&shared.store, shared.clock.now_ms(), self.waits_ms());
         if waits_ms > 0 && self.failures > 1 {
-            let waited_ms = backoff::ms(account.options.duration("retry_for"));
+            let waited_ms = backoff::ms(account.options.duration(&options::RETRY_FOR));
             for claimed in store.delivery_overdue(account.id, now_ms, waited_ms).await? {
                 let reason = format!("given up: {}", self.reason);
                 held.settle(claimed, Verdict::Error { code: ErrorCode::GaveUp, reason }).await?;

@@ -13,6 +13,7 @@ use crate::shared::Shared;
 use postroom_model::ErrorCode;
 use postroom_model::Options;
 use postroom_model::RecipientState;
+use postroom_model::Uncertain;
 use postroom_store::Claimed;
 use postroom_store::Verdict;
 use serde_json::Value as Json;
@@ -28,7 +29,7 @@ pub(crate) async fn verdict(
     let Verdict::Error { code: ErrorCode::Refused, reason } = &verdict else {
         return verdict;
     };
-    if options.word("uncertain") != "resend" {
+    if options.uncertain() != Uncertain::Resend {
         return verdict;
     }
     // If the store fails now, it still considers this when it records the end.

@@ -4,6 +4,7 @@ use crate::backoff;
 use postroom_model::ErrorCode;
 use postroom_model::Options;
 use postroom_model::RecipientState;
+use postroom_model::options;
 use postroom_smtp::Reply;
 use postroom_smtp::TransactionReplies;
 use postroom_store::Verdict;
@@ -119,12 +120,12 @@ pub(crate) fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> V
 /// Postpones, or gives up if it has waited for too long and was tried more than once.
 #[must_use]
 pub(crate) fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
-    if tried.waited >= options.duration("retry_for") && tried.attempts > 1 {
+    if tried.waited >= options.duration(&options::RETRY_FOR) && tried.attempts > 1 {
         let reason = format!("given up after {} attempts: {reason}", tried.attempts);
         return Verdict::Error { code: ErrorCode::GaveUp, reason };
     }
-    let first = options.duration("retry_first");
-    let after = backoff::doubled(tried.attempts, first, options.duration("retry_longest"));
+    let first = options.duration(&options::RETRY_FIRST);
+    let after = backoff::doubled(tried.attempts, first, options.duration(&options::RETRY_LONGEST));
     Verdict::Later { after, reason, counts: true }
 }
 
@@ -134,11 +135,11 @@ pub(crate) fn later(reason: String, tried: Tried, options: &Options) -> Verdict 
 #[must_use]
 pub(crate) fn limited(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
     let has_waited = !tried.waited.is_zero();
-    if tried.waited >= options.duration("retry_for") && has_waited {
+    if tried.waited >= options.duration(&options::RETRY_FOR) && has_waited {
         let reason = format!("given up, because the limit of the server did not end: {reason}");
         return Verdict::Error { code: ErrorCode::GaveUp, reason };
     }
-    let behind = tried.waited.min(options.duration("retry_longest"));
+    let behind = tried.waited.min(options.duration(&options::RETRY_LONGEST));
     Verdict::Later { after: pause + behind, reason, counts: false }
 }
 

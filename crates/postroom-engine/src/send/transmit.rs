@@ -13,6 +13,7 @@ use postroom_model::ErrorCode;
 use postroom_model::Options;
 use postroom_model::RecipientState;
 use postroom_model::Timestamp;
+use postroom_model::Uncertain;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
 use postroom_smtp::Reply;
@@ -250,7 +251,7 @@ pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
 /// Decides about a delivery whose outcome is unknown.
 #[must_use]
 pub(crate) fn outcome_unknown(reason: String, tried: Tried, options: &Options) -> Verdict {
-    if options.word("uncertain") == "resend" {
+    if options.uncertain() == Uncertain::Resend {
         return settle::later(reason, tried, options);
     }
     let reason = format!(
