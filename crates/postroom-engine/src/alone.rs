@@ -29,6 +29,34 @@ const FAR: Duration = Duration::from_secs(86_400);
 /// as slow, and all messages get the longer time.
 const LATE_MIN: u32 = 3;
 
+/// How many messages in a row arrived late on connections of their own, or not in time otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct Lateness {
+    in_a_row: u32,
+}
+
+impl Lateness {
+    /// Notes whether one more was late.
+    pub(crate) fn note(&mut self, is_late: bool) {
+        self.in_a_row = if is_late { self.in_a_row.saturating_add(1) } else { 0 };
+    }
+
+    /// Notes an error that ended the main connection. `is_blamed`: a message is fetched on a
+    /// connection of its own because of it. Otherwise the server was late with facts about recorded
+    /// messages. Without them no mail is received at all.
+    pub(crate) fn ended(&mut self, error: &Error, is_blamed: bool) {
+        if !is_blamed && matches!(error, Error::Imap(postroom_imap::Error::Stalled { .. })) {
+            self.note(true);
+        }
+    }
+
+    /// How long the main connection waits for messages. If the server is slow, the messages are
+    /// fine.
+    pub(crate) fn waits(&self) -> Waits {
+        if self.in_a_row >= LATE_MIN { Waits::Long } else { Waits::Briefly }
+    }
+}
+
 /// The result.
 #[derive(Debug)]
 pub(crate) struct LateResult {
@@ -38,6 +66,8 @@ pub(crate) struct LateResult {
     pub uid: u64,
     /// Whether it is recorded.
     pub asked: FetchedAlone,
+    /// Whether it arrived so late that it would have held up others.
+    pub is_late: bool,
 }
 
 /// The messages of one account that are fetched alone.
@@ -45,8 +75,6 @@ pub(crate) struct LateResult {
 pub(crate) struct Alone {
     waiting: VecDeque<LateMessage>,
     running: Option<RunningFetch>,
-    /// How many in a row arrived late. Then the server is slow, and the messages are fine.
-    late: u32,
 }
 
 #[derive(Debug)]
@@ -68,12 +96,6 @@ impl Alone {
     /// Takes one more.
     pub(crate) fn push(&mut self, late: LateMessage) {
         self.waiting.push_back(late);
-    }
-
-    /// How long a message of the main connection may be silent.
-    #[must_use]
-    pub(crate) fn waits(&self) -> Waits {
-        if self.late >= LATE_MIN { Waits::Long } else { Waits::Briefly }
     }
 
     /// Removes the messages of folders that are not monitored.
@@ -111,8 +133,7 @@ impl Alone {
         // A task that panicked has not recorded the message.
         let asked = (&mut running.task).await.unwrap_or(FetchedAlone::Missed);
         let is_late = asked == FetchedAlone::Came && running.began.elapsed() >= running.stall;
-        let ended = LateResult { folder: running.folder, uid: running.uid, asked };
-        self.late = if is_late { self.late.saturating_add(1) } else { 0 };
+        let ended = LateResult { folder: running.folder, uid: running.uid, asked, is_late };
         self.running = None;
         ended
     }
@@ -158,4 +179,27 @@ fn tell(account: &Account, late: &LateMessage, error: &Error) {
          tried again later: {}",
         crate::report::chain(error)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_slow_after_several_late_messages_in_a_row() {
+        let mut lateness = Lateness::default();
+        for (is_late, want) in [
+            (true, Waits::Briefly),
+            (true, Waits::Briefly),
+            (false, Waits::Briefly),
+            (true, Waits::Briefly),
+            (true, Waits::Briefly),
+            (true, Waits::Long),
+            (true, Waits::Long),
+            (false, Waits::Briefly),
+        ] {
+            lateness.note(is_late);
+            assert_eq!(lateness.waits(), want, "{lateness:?}");
+        }
+    }
 }

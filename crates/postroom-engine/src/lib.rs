@@ -13,8 +13,6 @@ mod account;
 
 mod credentials;
 
-mod counted;
-
 mod error;
 
 mod backoff;
@@ -43,8 +41,6 @@ pub mod outgoing;
 
 mod receive;
 
-mod alerts;
-
 mod connect;
 
 mod alone;
@@ -58,8 +54,6 @@ mod send;
 mod polls;
 
 mod refusals;
-
-mod attempts;
 
 mod worn;
 

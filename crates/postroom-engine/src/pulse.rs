@@ -1,6 +1,5 @@
 //! The health of the engine: whether everything runs that should run.
 
-use crate::counted::counted;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
@@ -56,8 +55,7 @@ impl Pulse {
         }
         let ended = self.ended.load(Ordering::Relaxed);
         (ended > 0).then(|| {
-            let tasks = counted(ended as u64, "task");
-            format!("{tasks} of accounts failed and will be started again within a minute")
+            format!("{ended} tasks of accounts failed; they are started again within a minute")
         })
     }
 }
@@ -96,7 +94,7 @@ mod tests {
         assert!(aborted.await.unwrap_err().is_cancelled());
         assert_eq!(pulse.problem(), None);
         watched(true).await.unwrap_err();
-        assert!(pulse.problem().unwrap().starts_with("1 task of"));
+        assert!(pulse.problem().unwrap().starts_with("1 tasks"));
         pulse.all_run();
         assert_eq!(pulse.problem(), None);
         pulse.read(Some("why".to_owned()));

@@ -42,7 +42,6 @@ use postroom_store::JobState;
 use postroom_store::OriginalPage;
 use postroom_store::Recorded;
 use postroom_store::Redecomposed;
-use postroom_store::Topic;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -61,9 +60,9 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// Runs the jobs in the order in which they were created, until it is stopped.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    let mut news = shared.store.listen(Topic::Jobs);
+    let mut news = shared.store.watch_jobs();
     loop {
-        news.catch_up();
+        news.borrow_and_update();
         let step = async {
             match shared.store.job_next().await? {
                 Some(job) => work(&shared, job).await.map(|()| true),
@@ -86,7 +85,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            () = news.rung() => {}
+            _ = news.changed() => {}
             () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}
         }
     }

@@ -6,6 +6,8 @@
 //!
 //! Standards: RFC 8474 §4.1.
 
+mod resemblance;
+
 use crate::account::Account;
 use crate::account::Folder;
 use crate::error::Error;
@@ -13,6 +15,7 @@ use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::witness::Unsteady;
+use crate::renamed::resemblance::is_alike;
 use crate::shared::Shared;
 use postroom_imap::Error as ImapError;
 use postroom_imap::ImapConnection;
@@ -20,24 +23,69 @@ use postroom_imap::Listed;
 use postroom_imap::MailboxName;
 use postroom_imap::Mode;
 use postroom_imap::Selected;
+use postroom_model::FolderId;
 use postroom_store::FolderMailbox;
+use postroom_store::MailboxHolder;
 use postroom_store::Origin;
+use postroom_store::Renamed;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// How many new mailboxes are checked in one survey.
+/// How many mailboxes are examined in one survey.
 const CANDIDATES_MAX: usize = 50;
 /// How many of the newest recorded messages, and how many others, are compared.
 const WITNESSES: (usize, usize) = (8, 8);
+/// A mailbox that has a folder and was not the wanted one is examined again after this time.
+const EXAMINED_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
 /// Codes of refusals that do not change with time (RFC 5530 §3): such a mailbox is none that we
 /// read.
 const LASTING: [&str; 3] = ["NOPERM", "NONEXISTENT", "CANNOT"];
 
-/// Gives folders whose mailboxes are gone the names of the new mailboxes that are the same ones.
+/// Which mailboxes that have folders were examined for each folder whose mailbox is gone, and when
+/// the first of them was.
+#[derive(Debug, Default)]
+pub(crate) struct Examined {
+    since: BTreeMap<FolderId, (Instant, BTreeSet<MailboxName>)>,
+}
+
+impl Examined {
+    /// Forgets the folders whose mailboxes are back, and what was examined long ago.
+    fn retain(&mut self, gone: &[&Folder]) {
+        self.since.retain(|folder, (at, _)| {
+            at.elapsed() < EXAMINED_AGAIN && gone.iter().any(|gone| gone.id == *folder)
+        });
+    }
+
+    /// Whether a mailbox was examined for all of these folders.
+    fn has(&self, gone: &[&Folder], name: &MailboxName) -> bool {
+        let has = |folder: &&Folder| {
+            self.since.get(&folder.id).is_some_and(|(_, names)| names.contains(name))
+        };
+        gone.iter().all(has)
+    }
+
+    fn add(&mut self, gone: &[&Folder], name: &MailboxName) {
+        for folder in gone {
+            let (_, names) =
+                self.since.entry(folder.id).or_insert_with(|| (Instant::now(), BTreeSet::new()));
+            names.insert(name.clone());
+        }
+    }
+}
+
+/// The folders of an account by mailbox. `None` where the folder is enabled, or stands for no
+/// mailbox.
+pub(crate) type KnownMailboxes = BTreeMap<MailboxName, Option<FolderId>>;
+
+/// Gives folders whose mailboxes are gone the names of the other mailboxes that are the same ones:
+/// of new ones, and of those whose folders are not enabled.
 ///
 /// Gives the new mailboxes of which nobody knows yet whether they are one of those: the server
-/// refused to show them for now, or there are too many for one survey. They must stay unknown until
-/// a later survey has compared them: with a folder of its own, a mailbox is not new any more.
+/// refused to show them for now, or there are too many for one survey. They get no folder until a
+/// later survey has compared them: with a folder of its own, a mailbox is not new any more.
 ///
 /// # Errors
 ///
@@ -47,31 +95,76 @@ pub(crate) async fn follow(
     account: &Account,
     connection: &mut ImapConnection,
     listed: &[Listed],
+    examined: &mut Examined,
 ) -> Result<BTreeSet<MailboxName>, Error> {
     let names: BTreeSet<_> = listed.iter().map(|listed| &listed.name).collect();
     let gone: Vec<_> =
         account.monitored().filter(|folder| !names.contains(&folder.mailbox)).collect();
+    examined.retain(&gone);
     if gone.is_empty() {
         return Ok(BTreeSet::new());
     }
     let known = known_mailboxes(shared, account).await?;
-    let is_new = |listed: &&Listed| !known.contains(&listed.name);
-    let mut new = listed.iter().filter(is_new);
+    let mut new = listed.iter().filter(|listed| !known.contains_key(&listed.name));
     let some: Vec<_> = new.by_ref().take(CANDIDATES_MAX).collect();
-    let open = new.map(|listed| listed.name.clone()).collect();
+    let open: BTreeSet<_> = new.map(|listed| listed.name.clone()).collect();
+    let idle = listed.iter().filter_map(|listed| Some((listed, (*known.get(&listed.name)?)?)));
+    let idle = idle.filter(|(listed, _)| !examined.has(&gone, &listed.name));
+    let idle: Vec<_> = idle.take(CANDIDATES_MAX - some.len()).collect();
+    let has_all = open.is_empty();
     let mut search = Search { shared, account, connection, candidates: vec![], open };
-    search.examine(&some).await?;
-    for folder in gone {
-        search.follow(folder).await?;
+    for listed in some {
+        search.examine(listed, None).await?;
+    }
+    for (listed, folder) in idle {
+        if search.examine(listed, Some(folder)).await? {
+            examined.add(&gone, &listed.name);
+        }
+    }
+    let left = search.follow(&gone).await?;
+    if has_all {
+        search.follow_alike(&left).await?;
+    } else {
+        // Whether only one is alike is not known before all are examined.
+        let new = search.candidates.iter().filter(|candidate| candidate.folder.is_none());
+        search.open.extend(new.map(|candidate| candidate.listed.name.clone()));
     }
     Ok(search.open)
 }
 
-/// A new mailbox.
+/// The mailboxes of all folders of an account.
+///
+/// # Errors
+///
+/// When the store fails.
+pub(crate) async fn known_mailboxes(
+    shared: &Shared,
+    account: &Account,
+) -> Result<KnownMailboxes, Error> {
+    let folders = shared.store.folders_known(&account.domain, account.id).await?;
+    let known = |known: MailboxHolder| {
+        let name = match known.mailbox {
+            FolderMailbox::Surveyed(encoded) => MailboxName::from_percent_encoded(&encoded),
+            FolderMailbox::Named(name) => MailboxName::from_display(&name),
+        };
+        (name, known.is_idle.then_some(known.folder))
+    };
+    Ok(folders.into_iter().map(known).collect())
+}
+
+/// A mailbox that may be the one of a folder whose mailbox is gone.
 struct Candidate<'a> {
     listed: &'a Listed,
+    /// The folder that stands for it, which is not enabled. `None`: the mailbox is new.
+    folder: Option<FolderId>,
     /// What EXAMINE told of it.
     told: Selected,
+}
+
+/// A folder whose mailbox is gone, and what is noted of the mailbox.
+struct Gone<'a> {
+    folder: &'a Folder,
+    origin: Origin,
 }
 
 /// The search for the mailboxes of folders whose mailboxes are gone.
@@ -85,97 +178,161 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Asks what the new mailboxes are.
-    async fn examine(&mut self, some: &[&'a Listed]) -> Result<(), Error> {
-        for listed in some.iter().copied() {
-            match self.connection.select(&listed.name, Mode::Examine).await {
-                Ok(told) => self.candidates.push(Candidate { listed, told }),
-                Err(error) if error.leaves_connection_open() => {
-                    if !is_lasting(&error) {
-                        self.open.insert(listed.name.clone());
-                    }
-                }
-                Err(error) => return Err(error.into()),
+    /// Asks what a mailbox is. Gives whether the server showed it, or will never do.
+    async fn examine(
+        &mut self,
+        listed: &'a Listed,
+        folder: Option<FolderId>,
+    ) -> Result<bool, Error> {
+        match self.connection.select(&listed.name, Mode::Examine).await {
+            Ok(told) => {
+                self.candidates.push(Candidate { listed, folder, told });
+                Ok(true)
             }
+            Err(error) if error.leaves_connection_open() => {
+                let is_lasting = is_lasting(&error);
+                if folder.is_none() && !is_lasting {
+                    self.open.insert(listed.name.clone());
+                }
+                Ok(is_lasting)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives folders whose mailboxes are gone those that have the same MAILBOXID, or the same
+    /// UIDVALIDITY and messages. Gives the folders for which there is none.
+    async fn follow<'b>(&mut self, gone: &[&'b Folder]) -> Result<Vec<Gone<'b>>, Error> {
+        let mut left = vec![];
+        for folder in gone.iter().copied() {
+            let origin = self.shared.store.origin(folder.id).await?;
+            if origin.login.as_ref().is_some_and(|login| *login != self.account.mailbox_origin()) {
+                // The folder's mailbox was at another server, or under another login.
+                continue;
+            }
+            let gone = Gone { folder, origin };
+            let at = match self.by_mailbox_id(&gone).await? {
+                Some(at) => Some(at),
+                None => self.by_uids(&gone.origin).await?,
+            };
+            match at {
+                Some(at) => self.take(folder, at).await?,
+                None => left.push(gone),
+            }
+        }
+        Ok(left)
+    }
+
+    /// Gives folders whose mailboxes are gone the new ones that have the same messages under other
+    /// UIDs, where only one mailbox has, and only those of one folder.
+    async fn follow_alike(&mut self, gone: &[Gone<'_>]) -> Result<(), Error> {
+        let mut pairs = vec![];
+        for gone in gone {
+            for at in 0..self.candidates.len() {
+                if self.is_alike(&gone.origin, at).await? {
+                    pairs.push((gone.folder, at));
+                }
+            }
+        }
+        let is_only = |(folder, at): &(&Folder, usize)| {
+            let involved =
+                |(other, place): &&(&Folder, usize)| other.id == folder.id || place == at;
+            pairs.iter().filter(involved).count() == 1
+        };
+        let mut taken: Vec<_> = pairs.iter().filter(|pair| is_only(pair)).collect();
+        // The last one first, because taking one moves those behind it.
+        taken.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+        for (folder, at) in taken {
+            self.take(folder, *at).await?;
         }
         Ok(())
     }
 
-    /// Gives a folder whose mailbox is gone the new mailbox that is the same one, if there is one.
-    async fn follow(&mut self, folder: &Folder) -> Result<(), Error> {
-        let origin = self.shared.store.origin(folder.id).await?;
-        if origin.login.as_ref().is_some_and(|login| *login != self.account.mailbox_origin()) {
-            // The folder's mailbox was at another server, or under another login.
-            return Ok(());
-        }
-        let at = match self.by_mailbox_id(folder, &origin).await? {
-            Some(at) => Some(at),
-            None => self.by_messages(&origin).await?,
-        };
-        match at {
-            Some(at) => self.take(folder, at).await,
-            None => Ok(()),
-        }
-    }
-
-    /// The new mailbox that has the MAILBOXID of a folder whose mailbox is gone. `None` also where
-    /// the server gives this MAILBOXID to several mailboxes.
-    async fn by_mailbox_id(
-        &mut self,
-        folder: &Folder,
-        origin: &Origin,
-    ) -> Result<Option<usize>, Error> {
-        let Some(id) = &origin.mailbox_id else {
+    /// The mailbox that has the MAILBOXID of a folder whose mailbox is gone. `None` also where the
+    /// server gives this MAILBOXID to several mailboxes.
+    async fn by_mailbox_id(&mut self, gone: &Gone<'_>) -> Result<Option<usize>, Error> {
+        let Some(id) = &gone.origin.mailbox_id else {
             return Ok(None);
         };
-        let has_it =
-            |(_, candidate): &(_, &Candidate<'_>)| candidate.told.mailbox_id.as_ref() == Some(id);
-        let mut found = self.candidates.iter().enumerate().filter(has_it).map(|(at, _)| at);
-        let (Some(at), None) = (found.next(), found.next()) else {
+        let has_it = |candidate: &Candidate<'_>| candidate.told.mailbox_id.as_ref() == Some(id);
+        let Some(at) = self.candidates.iter().position(has_it) else {
             return Ok(None);
         };
+        if self.candidates.iter().filter(|candidate| has_it(candidate)).count() > 1 {
+            return Ok(None);
+        }
         let noted = self.shared.store.mailbox_id_folders(self.account.id, id).await?;
-        if noted.iter().any(|other| *other != folder.id) {
+        if noted.iter().any(|other| *other != gone.folder.id) {
             return Ok(None);
         }
         // INBOX is never renamed, so it must have another one.
-        let inbox = self.connection.select(&MailboxName::inbox(), Mode::Examine).await;
-        match inbox {
+        match self.connection.select(&MailboxName::inbox(), Mode::Examine).await {
             Ok(inbox) if inbox.mailbox_id.as_ref() == Some(id) => Ok(None),
             Err(error) if !error.leaves_connection_open() => Err(error.into()),
             Ok(_) | Err(_) => Ok(Some(at)),
         }
     }
 
-    /// The new mailbox that has UIDVALIDITY and messages of a folder whose mailbox is gone.
-    async fn by_messages(&mut self, origin: &Origin) -> Result<Option<usize>, Error> {
-        let Search { shared, connection, candidates, open, .. } = self;
-        for (at, candidate) in candidates.iter().enumerate() {
-            match is_same(shared, connection, origin, candidate).await {
-                Ok(true) => return Ok(Some(at)),
-                Ok(false) => {}
-                Err(Error::Imap(error)) if error.leaves_connection_open() => {
-                    if !is_lasting(&error) {
-                        open.insert(candidate.listed.name.clone());
-                    }
-                }
-                Err(error) => return Err(error),
+    /// The mailbox that has UIDVALIDITY, UIDs and messages of one that is gone.
+    async fn by_uids(&mut self, origin: &Origin) -> Result<Option<usize>, Error> {
+        for at in 0..self.candidates.len() {
+            if self.has_same_uids(origin, at).await? {
+                return Ok(Some(at));
             }
         }
         Ok(None)
     }
 
+    async fn has_same_uids(&mut self, origin: &Origin, at: usize) -> Result<bool, Error> {
+        let Some(candidate) = self.candidates.get(at) else {
+            return Ok(false);
+        };
+        let result = has_same_uids(self.shared, self.connection, origin, candidate).await;
+        self.heard(at, result)
+    }
+
+    async fn is_alike(&mut self, origin: &Origin, at: usize) -> Result<bool, Error> {
+        let (Some(life), Some(candidate)) = (origin.life, self.candidates.get(at)) else {
+            return Ok(false);
+        };
+        // A mailbox that was there beside the gone one may be its copy.
+        let Some(exists) = candidate.told.exists.filter(|_| candidate.folder.is_none()) else {
+            return Ok(false);
+        };
+        let name = &candidate.listed.name;
+        let result = match self.connection.select(name, Mode::Examine).await {
+            Ok(_) => is_alike(self.shared, self.connection, life, exists).await,
+            Err(error) => Err(error.into()),
+        };
+        self.heard(at, result)
+    }
+
+    /// A refusal is no evidence. A new mailbox that is refused for now is compared again later.
+    fn heard(&mut self, at: usize, result: Result<bool, Error>) -> Result<bool, Error> {
+        match result {
+            Err(Error::Imap(error)) if error.leaves_connection_open() => {
+                let new = self.candidates.get(at).filter(|candidate| candidate.folder.is_none());
+                let name = new.filter(|_| !is_lasting(&error)).map(|new| new.listed.name.clone());
+                self.open.extend(name);
+                Ok(false)
+            }
+            result => result,
+        }
+    }
+
     async fn take(&mut self, folder: &Folder, at: usize) -> Result<(), Error> {
-        let Listed { name, display: new_name, .. } = self.candidates.swap_remove(at).listed;
-        tracing::info!(
-            account = self.account.address,
-            folder = folder.title,
-            "the mailbox was renamed to {new_name}: the folder follows it"
-        );
-        self.open.remove(name);
-        let mailbox = name.to_percent_encoded();
+        let Candidate { listed, folder: former, .. } = self.candidates.swap_remove(at);
+        self.open.remove(&listed.name);
+        let (mailbox, name) = (listed.name.to_percent_encoded(), &listed.display);
+        let renamed = Renamed { mailbox: &mailbox, name, former };
         let domain = &self.account.domain;
-        self.shared.store.folder_follow(domain, folder.id, &mailbox, new_name).await?;
+        if self.shared.store.folder_follow(domain, folder.id, &renamed).await? {
+            tracing::info!(
+                account = self.account.address,
+                folder = folder.title,
+                "the mailbox was renamed to {name}: the folder follows it"
+            );
+        }
         Ok(())
     }
 }
@@ -186,25 +343,8 @@ fn is_lasting(error: &ImapError) -> bool {
         if LASTING.iter().any(|lasting| code.eq_ignore_ascii_case(lasting)))
 }
 
-/// The mailboxes of all folders of an account, monitored or not.
-///
-/// # Errors
-///
-/// When the store fails.
-pub(crate) async fn known_mailboxes(
-    shared: &Shared,
-    account: &Account,
-) -> Result<BTreeSet<MailboxName>, Error> {
-    let mailboxes = shared.store.folder_mailboxes(&account.domain, account.id).await?;
-    let name = |mailbox| match mailbox {
-        FolderMailbox::Surveyed(encoded) => MailboxName::from_percent_encoded(&encoded),
-        FolderMailbox::Named(name) => MailboxName::from_display(&name),
-    };
-    Ok(mailboxes.into_iter().map(name).collect())
-}
-
-/// Whether a new mailbox has UIDVALIDITY and messages of one that is gone.
-async fn is_same(
+/// Whether a mailbox has UIDVALIDITY, UIDs and messages of one that is gone.
+async fn has_same_uids(
     shared: &Shared,
     connection: &mut ImapConnection,
     origin: &Origin,

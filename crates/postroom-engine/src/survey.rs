@@ -6,6 +6,7 @@
 use crate::account::Account;
 use crate::error::Error;
 use crate::renamed;
+use crate::renamed::Examined;
 use crate::shared::Shared;
 use postroom_imap::ImapConnection;
 use postroom_imap::Listed;
@@ -35,11 +36,12 @@ pub(crate) async fn survey(
     shared: &Shared,
     account: &Account,
     connection: &mut ImapConnection,
+    examined: &mut Examined,
 ) -> Result<Surveyed, Error> {
     let Mailboxes { listed, over_count, is_whole } = connection.list().await?;
     let names: BTreeSet<_> = listed.iter().map(|listed| &listed.name).collect();
     let has_all = is_whole
-        || renamed::known_mailboxes(shared, account).await?.iter().all(|name| names.contains(name));
+        || renamed::known_mailboxes(shared, account).await?.keys().all(|name| names.contains(name));
     if listed.is_empty() || !has_all {
         // Every account has INBOX, so an empty list is a fault of the server and does not mean that
         // the folders are gone.
@@ -50,7 +52,7 @@ pub(crate) async fn survey(
     // A mailbox that is missing from an incomplete list need not be gone or renamed.
     let is_whole = is_whole && over_count == 0;
     let open = match is_whole {
-        true => renamed::follow(shared, account, connection, &selectable).await?,
+        true => renamed::follow(shared, account, connection, &selectable, examined).await?,
         false => BTreeSet::new(),
     };
     let _turn = shared.survey_turn(selectable.len()).await;

@@ -48,8 +48,6 @@ mod command;
 
 mod session;
 
-mod unsolicited;
-
 mod reading_pace;
 
 mod response_timer;
@@ -63,8 +61,6 @@ mod actor;
 mod opening;
 
 mod connection;
-
-mod listening;
 
 mod change;
 
@@ -82,4 +78,3 @@ pub use mailbox::MailboxName;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};
 pub use session::{Completion, Session, SessionEvent};
 pub use set::UidSet;
-pub use unsolicited::Unsolicited;

@@ -250,7 +250,6 @@ impl Session {
             | Response::List(_)
             | Response::Status(..)
             | Response::Namespace(_)
-            | Response::Expunge
             | Response::Other => {}
         }
         Ok(SessionEvent::Response(response))

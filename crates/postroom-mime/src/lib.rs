@@ -12,8 +12,6 @@
 #![warn(unreachable_pub)]
 
 mod calendar;
-mod date;
-
 pub mod compose;
 mod uuencode;
 mod yenc;
@@ -34,6 +32,7 @@ mod field_text;
 mod parameter;
 
 mod address;
+mod date;
 mod flowed;
 pub mod html;
 

@@ -32,6 +32,8 @@ mod script;
 
 mod mailbox;
 
+mod mailbox_ids;
+
 mod transcript;
 
 mod state;
@@ -62,6 +64,7 @@ pub use config::SandboxConfig;
 pub use error::Error;
 pub use mailbox::Mailbox;
 pub use mailbox::StoredMessage;
+pub use mailbox_ids::MailboxIds;
 pub use sandbox::Sandbox;
 pub use script::Action;
 pub use script::Ending;
@@ -74,7 +77,6 @@ pub use script::SmtpCommand;
 pub use script::When;
 pub use state::AcceptedMail;
 pub use state::CapabilityChanges;
-pub use state::MailboxIds;
 pub use state::OpenConnection;
 pub use state::SandboxState;
 pub use transcript::CommandLine;

@@ -5,6 +5,7 @@ use crate::certificate::Certificate;
 use crate::clock::NowMs;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
+use crate::mailbox_ids::MailboxIds;
 use crate::mailbox_name;
 use crate::script::RuleId;
 use crate::script::Rules;
@@ -80,20 +81,6 @@ pub struct OpenConnection {
     pub idling: bool,
 }
 
-/// How the server tells MAILBOXID (RFC 8474).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MailboxIds {
-    /// As it is.
-    #[default]
-    Right,
-    /// Right in SELECT and EXAMINE, other bytes in STATUS, as Cyrus 3.6.1 does.
-    WrongInStatus,
-    /// The same for all mailboxes.
-    AllTheSame,
-    /// Another one each time.
-    NewEachTime,
-}
-
 struct User {
     password: String,
     mailboxes: BTreeMap<String, Mailbox>,
@@ -116,6 +103,8 @@ pub struct SandboxState {
     pub smtp_capabilities: CapabilityChanges,
     /// How the IMAP server tells MAILBOXID.
     pub mailbox_ids: MailboxIds,
+    /// How many times it told one.
+    pub(crate) mailbox_ids_told: u64,
     /// The certificate that the next TLS handshakes show.
     pub certificate: Certificate,
     users: BTreeMap<String, User>,
@@ -124,7 +113,6 @@ pub struct SandboxState {
     connections: BTreeMap<u64, OpenConnection>,
     connection_last: u64,
     uid_validity_last: u32,
-    mailbox_id_told: u64,
     pub(crate) rules: Rules,
     pub(crate) transcript: Transcript,
     pub(crate) now_ms: NowMs,
@@ -137,6 +125,7 @@ impl SandboxState {
             imap_capabilities: CapabilityChanges::default(),
             smtp_capabilities: CapabilityChanges::default(),
             mailbox_ids: MailboxIds::default(),
+            mailbox_ids_told: 0,
             certificate: Certificate::Good,
             users: BTreeMap::new(),
             refusals: Vec::new(),
@@ -144,7 +133,6 @@ impl SandboxState {
             connections: BTreeMap::new(),
             connection_last: 0,
             uid_validity_last: uid_validity_first.saturating_sub(1),
-            mailbox_id_told: 0,
             rules: Rules::default(),
             transcript: Transcript::default(),
             now_ms,
@@ -175,24 +163,10 @@ impl SandboxState {
         mailbox
     }
 
-    /// What SELECT and EXAMINE tell as MAILBOXID of a mailbox whose own is `right`.
-    pub(crate) fn mailbox_id_selected(&mut self, right: String) -> String {
-        self.mailbox_id_told += 1;
-        match self.mailbox_ids {
-            MailboxIds::Right | MailboxIds::WrongInStatus => right,
-            MailboxIds::AllTheSame => "F1".to_owned(),
-            MailboxIds::NewEachTime => format!("T{}", self.mailbox_id_told),
-        }
-    }
-
-    /// What STATUS tells.
-    pub(crate) fn mailbox_id_of_status(&mut self, right: String) -> Vec<u8> {
-        match self.mailbox_ids {
-            MailboxIds::WrongInStatus => b"\xF0\x8B\x10V".to_vec(),
-            MailboxIds::Right | MailboxIds::AllTheSame | MailboxIds::NewEachTime => {
-                self.mailbox_id_selected(right).into_bytes()
-            }
-        }
+    /// Tells a MAILBOXID once more.
+    pub(crate) fn told_mailbox_id<T>(&mut self, tell: impl FnOnce(MailboxIds, u64) -> T) -> T {
+        self.mailbox_ids_told += 1;
+        tell(self.mailbox_ids, self.mailbox_ids_told)
     }
 
     /// Whether there is this user.
@@ -301,6 +275,17 @@ impl SandboxState {
         let renamed = mailboxes.remove(&former).ok_or_else(|| no_mailbox(user, from))?;
         mailboxes.insert(wire, renamed);
         Ok(())
+    }
+
+    /// Deletes a mailbox with its messages, as another client of the user would.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::NoMailbox`].
+    pub fn delete_mailbox(&mut self, user: &str, name: &str) -> Result<(), Error> {
+        let mailboxes = self.wire_mailboxes_mut(user).ok_or_else(|| no_user(user))?;
+        let deleted = mailboxes.remove(&mailbox_name::encode(name));
+        deleted.map(drop).ok_or_else(|| no_mailbox(user, name))
     }
 
     /// Puts a message into a mailbox, without flags, as of now; returns its UID.

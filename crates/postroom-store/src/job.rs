@@ -3,7 +3,6 @@
 //! A job says which messages to parse again, its progress, and its result. It processes them in the
 //! order of their ids. `behind` is the last processed one.
 
-use crate::bell::Topic;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
@@ -186,7 +185,7 @@ impl Store {
             .bind(whole(total))
             .bind(job.begun_ms);
         self.write(vec![insert]).await?;
-        self.inner.database.ring(Topic::Jobs);
+        self.inner.jobs.send_modify(|count| *count = count.wrapping_add(1));
         Ok(job)
     }
 

@@ -20,8 +20,6 @@ mod error;
 
 mod key;
 
-mod bell;
-
 mod database;
 
 mod sqlite;
@@ -41,6 +39,8 @@ mod modifier;
 mod chunk;
 
 mod queue;
+
+mod wake;
 
 mod set_up;
 
@@ -95,8 +95,6 @@ mod delivered;
 
 mod outcome;
 
-mod verdict;
-
 mod delivery;
 
 mod unsendable;
@@ -124,8 +122,6 @@ pub use account::AccountRow;
 pub use account::FolderReport;
 pub use account::Secrets;
 pub use account_try::TryRequest;
-pub use bell::Listener;
-pub use bell::Topic;
 pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
@@ -139,6 +135,7 @@ pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;
 pub use delivery::DueAt;
+pub use delivery::Settlement;
 pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;
@@ -188,14 +185,15 @@ pub use record::EntityRow;
 pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
+pub use rename::Renamed;
 pub use sqlite_directory::SqliteDirectory;
 pub use store::Store;
 pub use store::StoreConfig;
 pub use surveyed::FolderMailbox;
+pub use surveyed::MailboxHolder;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
 pub use unsendable::Unsendable;
-pub use verdict::Verdict;
 pub use waiting::Orphaned;
 pub use waiting::Wait;
 pub use waiting::Why;

@@ -242,6 +242,26 @@ impl Store {
         Ok(found)
     }
 
+    /// The newest recorded messages of a life that were not deleted at the server by us, as they
+    /// are known again, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn remembered_newest(
+        &self,
+        life: Life,
+        limit: usize,
+    ) -> Result<Vec<Remembered>, Error> {
+        let sql =
+            "SELECT \"uid\", \"size\", \"internal_date\", \"message_id\", \"hash\", \"reason\"
+            FROM \"receipt\" WHERE \"folder\" = $1 AND \"generation\" = $2
+              AND \"message\" IS NOT NULL AND \"gone\" IS NULL ORDER BY \"uid\" DESC LIMIT $3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let statement = Statement::new(sql).bind(life.folder).bind(life.generation).bind(limit);
+        Ok(self.read(statement).await?.iter().filter_map(remembered_of).collect())
+    }
+
     /// Forgets pending receipts: the server no longer has the messages.
     ///
     /// # Errors

@@ -1,16 +1,45 @@
 //! What follows when a mailbox has another name at its server.
+//!
+//! One folder stands for each mailbox. So a folder that is not enabled gives up the mailbox that an
+//! enabled folder follows. It is deleted if nothing is lost with it: it has no messages, and no
+//! client made or changed it. Otherwise it stays, stands for no mailbox, and says so.
 
+use crate::change::ledger_gone;
+use crate::database::Lock;
+use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
+use crate::record::ATTEMPTS;
 use crate::store::Store;
+use postroom_model::AccountId;
+use postroom_model::Class;
 use postroom_model::Domain;
+use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::builtin::FOLDERS;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
+/// What a folder that gave up its mailbox has behind its name.
+const REPLACED: &str = "(replaced)";
+/// How many folders of one name are told apart.
+const REPLACED_MAX: u32 = 1000;
+
+/// The name that the mailbox of a folder has now.
+#[derive(Debug, Clone, Copy)]
+pub struct Renamed<'a> {
+    /// Byte for byte, percent-encoded.
+    pub mailbox: &'a str,
+    /// For people.
+    pub name: &'a str,
+    /// The folder that stands for the mailbox of this name so far.
+    pub former: Option<FolderId>,
+}
+
 impl Store {
-    /// Follows a mailbox that has another name at the server: byte for byte, and for people.
+    /// Follows a mailbox that has another name at the server. `false`: the folder that stands for
+    /// this name so far was enabled meanwhile, so nothing is changed.
     ///
     /// # Errors
     ///
@@ -19,23 +48,124 @@ impl Store {
         &self,
         domain: &Domain,
         folder: FolderId,
-        mailbox: &str,
-        name: &str,
-    ) -> Result<(), Error> {
+        renamed: &Renamed<'_>,
+    ) -> Result<bool, Error> {
         let class = self.builtin(FOLDERS)?;
-        let Some(current) = self.entity_get(domain, &class, folder.into()).await? else {
-            return Ok(());
-        };
-        let mut values = Map::new();
-        values.insert("mailbox".to_owned(), json!(mailbox));
-        values.insert("name".to_owned(), json!(name));
-        values.insert("statusText".to_owned(), Json::Null);
-        let former = current.text("name").unwrap_or_default();
-        if let Some(before) = current.text("title").and_then(|title| title.strip_suffix(former)) {
-            values.insert("title".to_owned(), json!(format!("{before}{name}")));
+        for _ in 0..ATTEMPTS {
+            let Some(current) = self.entity_get(domain, &class, folder.into()).await? else {
+                return Ok(true);
+            };
+            let values = followed(&current, renamed);
+            let mut batch = match renamed.former {
+                Some(former) if former != folder => {
+                    let former = self.entity_get(domain, &class, former.into()).await?;
+                    if former.as_ref().is_some_and(|former| former.is_set("enabled")) {
+                        return Ok(false);
+                    }
+                    match former {
+                        Some(former) => self.mailbox_left(domain, &class, &former, &values).await?,
+                        None => vec![],
+                    }
+                }
+                Some(_) | None => vec![],
+            };
+            batch.extend(self.records(domain, &class).report(&current, &values));
+            match self.write(batch).await {
+                Ok(_) => {
+                    self.reconfigured();
+                    return Ok(true);
+                }
+                // Somebody was faster: look again.
+                Err(Error::Condition(Failed::Stale | Failed::InUse { .. })) => {}
+                Err(error) => return Err(error),
+            }
         }
-        self.records(domain, &class).tell(folder.into(), &values).await?;
-        self.reconfigured();
-        Ok(())
+        Err(Error::Condition(Failed::Crowded))
     }
+
+    /// Takes the mailbox from a folder that another one with these values stands for from now on.
+    async fn mailbox_left(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        former: &Entity,
+        values: &Map<String, Json>,
+    ) -> Result<Vec<Statement>, Error> {
+        let records = self.records(domain, class);
+        if self.is_untouched(class, former).await? {
+            let folder = FolderId::of(former.id);
+            let mut batch = vec![has_no_messages(folder)];
+            batch.extend(ledger_gone(folder));
+            batch.extend(records.delete(former));
+            return Ok(batch);
+        }
+        let name = self.replaced_name(former).await?;
+        let text = format!(
+            "the folder {} stands for the mailbox of this name now, because the mailbox of that \
+             folder was renamed to it; no mail is received here; received messages stay here; \
+             delete this folder when nobody needs them",
+            values.get("title").and_then(Json::as_str).unwrap_or_default()
+        );
+        let mut left = Map::new();
+        left.insert("mailbox".to_owned(), Json::Null);
+        left.insert("statusText".to_owned(), json!(text));
+        if former.get("title") == values.get("title").unwrap_or(&Json::Null) {
+            let title = former.text("title").unwrap_or_default();
+            let end = former.text("name").unwrap_or_default();
+            let before = title.strip_suffix(end).unwrap_or_default();
+            left.insert("title".to_owned(), json!(format!("{before}{name}")));
+        }
+        left.insert("name".to_owned(), json!(name));
+        Ok(records.report(former, &left))
+    }
+
+    /// Whether a folder is as a survey made it: no message is in it, and no client made or changed
+    /// it.
+    async fn is_untouched(&self, class: &Class, folder: &Entity) -> Result<bool, Error> {
+        let is_default = |name: &str| {
+            let default = class.property(name).map(|property| &property.default);
+            default.is_some_and(|default| folder.get(name) == default)
+        };
+        if folder.version > 1 || !["options", "deleteOnServer", "mode"].into_iter().all(is_default)
+        {
+            return Ok(false);
+        }
+        let sql = "SELECT 1 FROM \"change\" WHERE \"entity\" = $1 AND \"modifier_type\" = 'client'
+            UNION ALL SELECT 1 FROM \"email/Messages\" WHERE \"folder_id\" = $1 LIMIT 1";
+        Ok(self.read(Statement::new(sql).bind(folder.id)).await?.is_empty())
+    }
+
+    /// A name for a folder that gave up its mailbox, which no other folder of the account has.
+    async fn replaced_name(&self, former: &Entity) -> Result<String, Error> {
+        let account = former.reference("account_id").map(AccountId::of);
+        let sql = "SELECT \"name\" FROM \"email/Folders\" WHERE \"account_id\" = $1";
+        let rows = self.read(Statement::new(sql).bind(account)).await?;
+        let is_free = |name: &String| rows.iter().all(|row| row.text(0) != Some(name));
+        let name = former.text("name").unwrap_or_default();
+        let numbered = (2..REPLACED_MAX).map(|number| format!("{name} {REPLACED} {number}"));
+        let mut names = std::iter::once(format!("{name} {REPLACED}")).chain(numbered);
+        names.find(is_free).ok_or(Error::Condition(Failed::OneFolder))
+    }
+}
+
+/// What a folder shows once it follows its mailbox to another name.
+fn followed(current: &Entity, renamed: &Renamed<'_>) -> Map<String, Json> {
+    let Renamed { mailbox, name, .. } = *renamed;
+    let mut values = Map::new();
+    values.insert("mailbox".to_owned(), json!(mailbox));
+    values.insert("name".to_owned(), json!(name));
+    values.insert("statusText".to_owned(), Json::Null);
+    let former = current.text("name").unwrap_or_default();
+    if let Some(before) = current.text("title").and_then(|title| title.strip_suffix(former)) {
+        values.insert("title".to_owned(), json!(format!("{before}{name}")));
+    }
+    values
+}
+
+/// Makes a batch fail if a message is in the folder.
+fn has_no_messages(folder: FolderId) -> Statement {
+    let sql = "SELECT 1 WHERE NOT EXISTS
+        (SELECT 1 FROM \"email/Messages\" WHERE \"folder_id\" = $1)";
+    let lock = Lock::Row { table: FOLDERS, id: folder.into() };
+    Statement::new(sql).bind(folder).assert(Failed::InUse { by: "a message".to_owned() }, lock)
 }

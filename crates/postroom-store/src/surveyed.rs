@@ -11,6 +11,7 @@ use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::FolderId;
 use std::collections::HashMap;
 
 /// The `statusText` of a folder that a client made, while no survey has found its mailbox.
@@ -42,6 +43,17 @@ pub enum FolderMailbox {
     Surveyed(String),
     /// As a client named it. No survey has found it yet.
     Named(String),
+}
+
+/// A folder of an account, and its mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxHolder {
+    /// The folder.
+    pub folder: FolderId,
+    /// Its mailbox.
+    pub mailbox: FolderMailbox,
+    /// Whether it stands for a mailbox and is not enabled.
+    pub is_idle: bool,
 }
 
 /// A mailbox that a survey found.
@@ -102,24 +114,29 @@ impl<'a> Index<'a> {
 }
 
 impl Store {
-    /// The mailboxes of all folders of an account, percent-encoded; that of a folder that no survey
-    /// found yet is its name.
+    /// All folders of an account with their mailboxes, percent-encoded; that of a folder that no
+    /// survey found yet is its name.
     ///
     /// # Errors
     ///
     /// When the store fails.
-    pub async fn folder_mailboxes(
+    pub async fn folders_known(
         &self,
         domain: &Domain,
         account: AccountId,
-    ) -> Result<Vec<FolderMailbox>, Error> {
-        let sql = "SELECT \"mailbox\", \"name\" FROM \"email/Folders\" WHERE \"account_id\" = $1 \
-                   AND \"domain\" = $2";
+    ) -> Result<Vec<MailboxHolder>, Error> {
+        let sql =
+            "SELECT \"id\", \"mailbox\", \"name\", \"enabled\", \"mode\" FROM \"email/Folders\"
+            WHERE \"account_id\" = $1 AND \"domain\" = $2";
         let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;
-        let mailbox = |row: Row| match (row.text(0), row.text(1)) {
-            (Some(encoded), _) => FolderMailbox::Surveyed(encoded.to_owned()),
-            (None, name) => FolderMailbox::Named(name.unwrap_or_default().to_owned()),
+        let known = |row: &Row| {
+            let mailbox = match (row.text(1), row.text(2)) {
+                (Some(encoded), _) => FolderMailbox::Surveyed(encoded.to_owned()),
+                (None, name) => FolderMailbox::Named(name.unwrap_or_default().to_owned()),
+            };
+            let is_idle = row.whole(3) != Some(1) && row.text(4) != Some("sendOnly");
+            Some(MailboxHolder { folder: FolderId::of(row.id(0)?), mailbox, is_idle })
         };
-        Ok(rows.into_iter().map(mailbox).collect())
+        Ok(rows.iter().filter_map(known).collect())
     }
 }

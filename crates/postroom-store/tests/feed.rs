@@ -10,7 +10,6 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
-use postroom_model::ErrorCode;
 use postroom_model::FolderId;
 use postroom_model::Query;
 use postroom_model::Timestamp;
@@ -18,14 +17,12 @@ use postroom_model::builtin;
 use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::MissedAt;
-use postroom_store::Verdict;
 use postroom_store::*;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// Properties that change without a row of the feed.
@@ -35,6 +32,11 @@ const STEPS: u64 = 120;
 
 /// All entities by class and id, with their files.
 type State = BTreeMap<(String, EntityId), Entity>;
+
+/// The mailbox has this name now.
+fn renamed(name: &str) -> Renamed<'_> {
+    Renamed { mailbox: name, name, former: None }
+}
 
 struct History {
     _directory: TempDir,
@@ -247,7 +249,10 @@ impl History {
             }
             (6, Some(folder)) => {
                 let name = format!("renamed{number}");
-                engine.folder_follow(&domain, FolderId::of(folder.id), &name, &name).await.unwrap();
+                engine
+                    .folder_follow(&domain, FolderId::of(folder.id), &renamed(&name))
+                    .await
+                    .unwrap();
             }
             (7, Some(folder)) => self.receive(FolderId::of(folder.id)).await,
             (_, Some(folder)) => {
@@ -317,12 +322,12 @@ impl History {
             .unwrap()
         {
             let reason = "so".to_owned();
-            let verdict = match self.below(3) {
-                0 => Verdict::Sent,
-                1 => Verdict::Error { code: ErrorCode::Refused, reason },
-                _ => Verdict::Later { after: Duration::from_millis(4), reason, counts: true },
+            let settlement = match self.below(3) {
+                0 => Settlement::Sent { at: Timestamp::from_ms(5) },
+                1 => Settlement::Error { code: "refused".to_owned(), reason },
+                _ => Settlement::Later { next_attempt_ms: 9, reason, waits_ms: 0, counts: true },
             };
-            engine.delivery_settle(&claimed, &verdict, Timestamp::from_ms(5)).await.unwrap();
+            engine.delivery_settle(&claimed, &settlement).await.unwrap();
         }
     }
 
@@ -461,6 +466,7 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
         let begun = Beginning { login: "l", uid_validity: round, mailbox_id: None, baseline: 0 };
         let values = object(json!({"name": format!("n{round}")}));
         let name = format!("f{round}");
+        let renamed = renamed(&name);
         let (one, two, three, four, five) = tokio::join!(
             history.engine.folder_report(domain, FolderId::of(folder.id), &a),
             history.engine.folder_report(domain, FolderId::of(folder.id), &b),
@@ -470,7 +476,7 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
                 None
             ),
             history.engine.life_begin(FolderId::of(folder.id), begun),
-            history.engine.folder_follow(domain, FolderId::of(folder.id), &name, &name),
+            history.engine.folder_follow(domain, FolderId::of(folder.id), &renamed),
         );
         one.and(two).unwrap();
         three.map(drop).and(four.map(drop)).and(five).unwrap();

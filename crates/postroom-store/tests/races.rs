@@ -140,7 +140,8 @@ impl Track {
                 continue;
             }
             claimed.recipients = vec![json!({"address": "x@y.test", "state": "sent"})];
-            self.store.delivery_settle(&claimed, &Verdict::Sent, Timestamp::from_ms(5)).await?;
+            let settlement = Settlement::Sent { at: Timestamp::from_ms(5) };
+            self.store.delivery_settle(&claimed, &settlement).await?;
             sent = true;
         }
         Ok(sent)

@@ -10,7 +10,6 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
-use postroom_model::ErrorCode;
 use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
 use postroom_model::Query;
@@ -22,13 +21,11 @@ use postroom_store::Clock;
 use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::MissedAt;
-use postroom_store::Verdict;
 use postroom_store::*;
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
 use tempfile::TempDir;
 
 struct Fixture {
@@ -569,15 +566,9 @@ impl Fixture {
     }
 }
 
-const DELAY: Duration = Duration::from_millis(40);
-
-fn later() -> Verdict {
-    Verdict::Later { after: DELAY, reason: "451".to_owned(), counts: true }
-}
-
-/// When an attempt ended whose next attempt is due at this time.
-fn ended(next_attempt_ms: i64) -> Timestamp {
-    Timestamp::from_ms(next_attempt_ms - 40)
+fn later(next_attempt_ms: i64) -> Settlement {
+    let reason = "451".to_owned();
+    Settlement::Later { next_attempt_ms, reason, waits_ms: 40, counts: true }
 }
 
 #[tokio::test]
@@ -607,13 +598,14 @@ async fn a_delivery_goes_from_due_to_sent() {
     let busy = fixture.store.entity_delete(at, None).await;
     assert!(matches!(busy, Err(Error::Condition(Failed::Sending))));
 
-    fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap();
+    let later = later(50);
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
     claimed = fixture.claim(account, 50, 9_000).await;
     assert_eq!(claimed[0].attempts, 2);
     assert!(fixture.store.delivery_dot_sent(MessageEntityId::of(message.id)).await.unwrap());
-    let at = Timestamp::from_ms(60);
-    fixture.store.delivery_settle(&claimed[0], &Verdict::Sent, at).await.unwrap();
+    let sent = Settlement::Sent { at: Timestamp::from_ms(60) };
+    fixture.store.delivery_settle(&claimed[0], &sent).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("messageState"), Some("sent"));
     assert_eq!(message.number("attempts"), Some(2));
@@ -686,7 +678,8 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     assert!(fixture.prepare(account, &message).await);
     let mut claimed = fixture.claim(account, 9, 9_000).await;
     claimed[0].recipients = vec![json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
-    fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap();
+    let later = later(50);
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let change = |json: Json| json.as_object().unwrap().clone();
@@ -712,7 +705,8 @@ async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 9_000).await;
-    fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap();
+    let later = later(50);
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let change = |json: Json| json.as_object().unwrap().clone();
@@ -735,7 +729,8 @@ async fn a_clock_that_was_set_back_delays_nothing_for_long() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 90).await;
-    fixture.store.delivery_settle(&claimed[0], &later(), ended(5_000)).await.unwrap();
+    let later = later(5_000);
+    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
     assert_eq!(fixture.claim(account, 9, 9_000).await, []);
     assert_eq!(fixture.store.delivery_next_due(account, 90).await.unwrap(), Some(0));
     assert_eq!(fixture.claim(account, 9, 90).await.len(), 1);
@@ -748,7 +743,7 @@ async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 90).await;
-    fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(50)).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let in_two_days = Clock::system().now_ms() + 2 * 86_400_000;
@@ -765,7 +760,7 @@ async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
     let due = DueAt { now_ms: in_two_days, latest_ms: in_two_days + 90 };
     let claimed = fixture.store.delivery_claim(account, due, 9).await.unwrap();
     assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (2, 0));
-    fixture.store.delivery_settle(&claimed[0], &later(), ended(in_two_days + 50)).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(in_two_days + 50)).await.unwrap();
     assert_eq!(fixture.store.delivery_claim(account, now, 9).await.unwrap().len(), 1);
 }
 
@@ -774,22 +769,25 @@ async fn an_outcome_that_was_once_unknown_ends_as_sent_or_uncertain() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
     let row = |state: &str| json!({"address": "x@b.test", "state": state, "reply": "554 x"});
-    let error = |code| Verdict::Error { code, reason: "554 x".to_owned() };
-    for code in [ErrorCode::Refused, ErrorCode::GaveUp, ErrorCode::Invalid] {
-        let message = fixture.outgoing(account, code.as_str()).await;
+    let error = |code: &str| {
+        let (code, reason) = (code.to_owned(), "554 x".to_owned());
+        Settlement::Error { code, reason }
+    };
+    for code in ["refused", "gave_up", "invalid"] {
+        let message = fixture.outgoing(account, code).await;
         assert!(fixture.prepare(account, &message).await);
         let mut claimed = fixture.claim(account, 9, 90).await;
         claimed[0].recipients = vec![row("uncertain")];
-        fixture.store.delivery_settle(&claimed[0], &later(), ended(5)).await.unwrap();
-        if code == ErrorCode::Invalid {
+        fixture.store.delivery_settle(&claimed[0], &later(5)).await.unwrap();
+        if code == "invalid" {
             let id = MessageEntityId::of(message.id);
             let recipients = |_: &Entity| vec![json!({"address": "x@b.test", "state": "waiting"})];
-            let refusal = Unsendable { code: ErrorCode::Invalid, reason: "x", recipients };
+            let refusal = Unsendable { code: "invalid", reason: "x", recipients };
             fixture.store.delivery_refuse(&fixture.domain, id, refusal).await.unwrap();
         } else {
             let mut claimed = fixture.claim(account, 9, 90).await;
             claimed[0].recipients = vec![row("refused")];
-            fixture.store.delivery_settle(&claimed[0], &error(code), ended(5)).await.unwrap();
+            fixture.store.delivery_settle(&claimed[0], &error(code)).await.unwrap();
         }
         let message = fixture.get(builtin::MESSAGES, message.id).await;
         assert_eq!(message.text("errorCode"), Some("uncertain"), "{code}");
@@ -799,7 +797,7 @@ async fn an_outcome_that_was_once_unknown_ends_as_sent_or_uncertain() {
     let message = fixture.outgoing(account, "plain").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 90).await;
-    fixture.store.delivery_settle(&claimed[0], &error(ErrorCode::Refused), ended(5)).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &error("refused")).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("errorCode"), Some("refused"));
     assert_eq!(message.get("recipients")[0]["state"], "refused");
@@ -816,8 +814,8 @@ async fn an_attempt_that_does_not_count_is_not_counted() {
         let claimed = fixture.claim(account, 9, 90).await;
         assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (1, waited_ms));
         let reason = "421".to_owned();
-        let limit = Verdict::Later { after: DELAY, reason, counts: false };
-        fixture.store.delivery_settle(&claimed[0], &limit, ended(5)).await.unwrap();
+        let limit = Settlement::Later { next_attempt_ms: 5, reason, waits_ms: 40, counts: false };
+        fixture.store.delivery_settle(&claimed[0], &limit).await.unwrap();
     }
     assert_eq!(fixture.get(builtin::MESSAGES, message.id).await.number("attempts"), Some(0));
     assert_eq!(fixture.store.delivery_overdue(account, 9, 81).await.unwrap(), []);
@@ -889,6 +887,98 @@ async fn a_survey_of_many_mailboxes_makes_each_folder_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survey_of_many_mailboxes_lets_others_write_in_between() {
+    const COUNT: usize = 1000;
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let folders: Vec<_> = (0..COUNT).map(|at| mailbox(&format!("f{at}"))).collect();
+    let (store, domain) = (fixture.store.clone(), fixture.domain.clone());
+    let survey =
+        tokio::spawn(async move { store.survey_commit(&domain, account, &whole(&folders)).await });
+    let (mut written, mut counts) = (0, std::collections::BTreeSet::new());
+    while !survey.is_finished() {
+        fixture.create(builtin::PROFILES, json!({"name": "other"})).await;
+        written += 1;
+        counts.insert(fixture.store.folders_known(&fixture.domain, account).await.unwrap().len());
+    }
+    survey.await.unwrap().unwrap();
+    assert!(counts.len() > 10, "{counts:?}");
+    assert!(written > 60, "{written}");
+}
+
+/// A mailbox of the account of the fixture, as a survey finds it.
+fn mailbox(name: &str) -> SurveyedFolder {
+    SurveyedFolder {
+        mailbox: name.to_owned(),
+        name: name.to_owned(),
+        title: format!("a@b.test/{name}"),
+        delimiter: "/".to_owned(),
+        flags: vec![],
+        special_use: None,
+    }
+}
+
+/// What is there under this id.
+async fn folder_of(fixture: &Fixture, id: FolderId) -> Option<Entity> {
+    let class = fixture.class(builtin::FOLDERS);
+    fixture.store.entity_get(&fixture.domain, &class, id.into()).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_folder_stands_for_a_renamed_mailbox_and_nothing_of_a_client_is_lost() {
+    let fixture = fixture().await;
+    let (account, folder) = fixture.account().await;
+    let names = ["a", "b", "c", "d", "e"];
+    // One is there already, made by a client.
+    let made = json!({"account_id": account.to_string(), "name": "e"});
+    let entity = Entity::new(Clock::system().new_id(), made.as_object().unwrap().clone());
+    let new = vec![NewEntity { entity, files: vec![] }];
+    let client = fixture.store.of_client("c");
+    client.entity_create(&fixture.domain, &fixture.class(builtin::FOLDERS), new).await.unwrap();
+    let all: Vec<_> = names.into_iter().map(mailbox).collect();
+    fixture.store.survey_commit(&fixture.domain, account, &whole(&all)).await.unwrap();
+    let known = fixture.store.folders_known(&fixture.domain, account).await.unwrap();
+    let of = |name: &str| {
+        let is_it =
+            |known: &&MailboxHolder| known.mailbox == FolderMailbox::Surveyed(name.to_owned());
+        known.iter().find(is_it).unwrap().folder
+    };
+    let class = fixture.class(builtin::FOLDERS);
+    let place = |id: FolderId| EntityPlace::new(&fixture.domain, class.as_ref(), id.into());
+    let change = async |id: FolderId, values: Json| {
+        let values = values.as_object().unwrap();
+        fixture.store.entity_update(place(id), values, None).await.unwrap();
+    };
+    change(of("b"), json!({"enabled": true})).await;
+    change(of("c"), json!({"options": {"keep_unseen": true}})).await;
+    let message = json!({
+        "account_id": account.to_string(), "folder_id": of("d").to_string(),
+        "messageDirection": "out", "messageState": "draft",
+    });
+    fixture.create(builtin::MESSAGES, message).await;
+    for (name, follows, left) in [
+        ("a", true, None),
+        ("b", false, Some("b")),
+        ("c", true, Some("c (replaced)")),
+        ("d", true, Some("d (replaced)")),
+        ("e", true, Some("e (replaced)")),
+    ] {
+        let former = Some(of(name));
+        let renamed = Renamed { mailbox: name, name, former };
+        let done = fixture.store.folder_follow(&fixture.domain, folder, &renamed).await.unwrap();
+        assert_eq!(done, follows, "{name}");
+        let shown = folder_of(&fixture, of(name)).await;
+        assert_eq!(shown.as_ref().and_then(|shown| shown.text("name")), left, "{name}");
+        if follows {
+            let has_it = folder_of(&fixture, folder).await.unwrap();
+            assert_eq!(has_it.text("mailbox"), Some(name));
+            assert!(shown.is_none_or(|shown| shown.get("mailbox").is_null()
+                && shown.text("statusText").is_some_and(|text| text.contains("stands for"))));
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_survey_makes_folders_and_says_which_are_gone() {
     let fixture = fixture().await;
@@ -919,7 +1009,7 @@ async fn a_survey_makes_folders_and_says_which_are_gone() {
     let enabled = row.folders.iter().filter(|folder| folder.is_set("enabled")).count();
     let rows = fixture.store.account_list_enabled_folders().await.unwrap();
     assert_eq!(rows[0].folders.len(), enabled);
-    let mailboxes = fixture.store.folder_mailboxes(&fixture.domain, account).await.unwrap();
+    let mailboxes = fixture.store.folders_known(&fixture.domain, account).await.unwrap();
     assert_eq!(mailboxes.len(), row.folders.len());
     assert!(row.folders[1].text("statusText").unwrap().contains("no longer"));
     assert!(row.folders[0].get("statusText").is_null());

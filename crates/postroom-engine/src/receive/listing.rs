@@ -3,7 +3,6 @@
 //! A missing UID proves nothing while the server counts more messages than it lists. If the two
 //! differ, the mailbox is listed in a second way. If they still differ, the folder says so.
 
-use crate::counted::counted;
 use crate::error::Error;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
@@ -59,13 +58,9 @@ impl MailboxListing {
         let listed = self.uids.len();
         let mut text = match self.counted {
             None => {
-                let listed = counted(listed as u64, "message");
-                format!("the server lists {listed} but does not say how many there are")
+                format!("the server lists {listed} messages but does not say how many there are")
             }
-            Some(count) => {
-                let count = counted(count, "message");
-                format!("the server counts {count} but lists {listed}")
-            }
+            Some(counted) => format!("the server counts {counted} messages but lists {listed}"),
         };
         if self.unusable > 0 {
             let _ = write!(text, ", and lists numbers that are not UIDs ({})", self.unusable);
@@ -155,6 +150,39 @@ fn uids_max(listing: &MailboxListing) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postroom_imap::ImapOptions;
+    use tokio::io::AsyncBufReadExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio::io::BufReader;
+
+    #[tokio::test]
+    async fn a_flood_of_uids_is_ended_and_none_of_it_is_kept() {
+        let (stream, server) = tokio::io::duplex(1 << 16);
+        let flood = tokio::spawn(async move {
+            let mut server = BufReader::new(server);
+            let mut line = String::new();
+            let greeting = b"* PREAUTH [CAPABILITY IMAP4rev1] hello\r\n";
+            server.get_mut().write_all(greeting).await.unwrap();
+            server.read_line(&mut line).await.unwrap();
+            for uid in 1..=u64::MAX {
+                let response = format!("* {uid} FETCH (UID {uid})\r\n");
+                if server.get_mut().write_all(response.as_bytes()).await.is_err() {
+                    return uid;
+                }
+            }
+            u64::MAX
+        });
+        let mut connection = ImapConnection::over(stream, &ImapOptions::default()).await.unwrap();
+        let mut listing = MailboxListing { uids: vec![7], unusable: 0, counted: Some(2) };
+        let result = fetched(&mut connection, &mut listing).await;
+        assert!(
+            matches!(result, Err(postroom_imap::Error::Limit { what: UIDS, max: 100_002 })),
+            "{result:?}"
+        );
+        assert_eq!(listing.uids, [7]);
+        let sent = flood.await.unwrap();
+        assert!(sent < 1_000_000, "the connection ends, after {sent} UIDs");
+    }
 
     #[test]
     fn a_listing_is_whole_when_the_server_counts_as_many() {

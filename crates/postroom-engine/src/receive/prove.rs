@@ -3,7 +3,6 @@
 //!
 //! Otherwise the folder says what is missing, and why.
 
-use crate::counted::counted;
 use crate::error::Error;
 use crate::receive::known::Known;
 use crate::receive::mailbox::MonitoredMailbox;
@@ -108,8 +107,9 @@ fn status(
     texts.extend(known.actions.trouble.clone());
     if known.withheld > 0 {
         texts.push(format!(
-            "not deleted at the server: {} that came without a header, or shorter than announced",
-            counted(known.withheld, "message")
+            "{} messages were not deleted at the server, because the server returned them without \
+             a header, or shorter than announced",
+            known.withheld
         ));
     }
     texts.join("; ")

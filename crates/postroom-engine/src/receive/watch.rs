@@ -27,7 +27,6 @@ use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
 use postroom_imap::Selected;
 use postroom_model::Timestamp;
-use postroom_model::options;
 use postroom_store::Beginning;
 use postroom_store::FolderReport;
 use postroom_store::Ledger;
@@ -231,7 +230,7 @@ impl Poll<'_> {
     ) -> Arc<News> {
         let now_ms = self.shared.clock.now_ms();
         let counted = listing.uids.iter().copied().filter(|uid| *uid > ledger.baseline);
-        let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
+        let bytes_max = self.mailbox.folder.options.count("message_bytes_max");
         let fresh = counted.clone().filter(|uid| !ledger.has(*uid)).collect();
         let singly: Vec<u64> = counted.clone().filter(|uid| ledger.is_requested(*uid)).collect();
         let is_due = |uid: &u64| ledger.is_due(*uid, now_ms, bytes_max);

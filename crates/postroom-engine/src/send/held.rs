@@ -6,26 +6,19 @@
 use crate::account::Account;
 use crate::error::Error;
 use crate::journal;
+use crate::send::settle::Verdict;
 use crate::send::transmit;
 use crate::shared::Shared;
-use postroom_model::Timestamp;
 use postroom_store::Claimed;
-use postroom_store::Verdict;
+use postroom_store::Settlement;
 use std::sync::Arc;
 use tokio::sync::watch;
-
-/// How an attempt ended, and when.
-struct Answered {
-    claimed: Claimed,
-    verdict: Verdict,
-    at: Timestamp,
-}
 
 /// The answers that are not stored yet, oldest first.
 pub(crate) struct Held {
     shared: Arc<Shared>,
     setup: watch::Receiver<Arc<Account>>,
-    answers: Vec<Answered>,
+    answers: Vec<(Claimed, Settlement)>,
 }
 
 impl Held {
@@ -41,9 +34,7 @@ impl Held {
     ///
     /// When the store fails; then the answer is held.
     pub(crate) async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
-        let clock = &self.shared.clock;
-        let at = Timestamp::from_ms(clock.now_ms());
-        self.answers.push(Answered { claimed, verdict: transmit::jittered(clock, verdict), at });
+        self.answers.push((claimed, transmit::settlement(&self.shared.clock, verdict)));
         self.write().await
     }
 
@@ -53,10 +44,10 @@ impl Held {
     ///
     /// When the store fails; what it did not take is still held.
     pub(crate) async fn write(&mut self) -> Result<(), Error> {
-        while let Some(Answered { claimed, verdict, at }) = self.answers.first() {
-            let recorded = self.shared.store.delivery_settle(claimed, verdict, *at).await?;
+        while let Some((claimed, settlement)) = self.answers.first() {
+            let recorded = self.shared.store.delivery_settle(claimed, settlement).await?;
             let account = Arc::clone(&self.setup.borrow());
-            journal::settled(Some(&account), claimed, &recorded, *at);
+            journal::settled(Some(&account), claimed, &recorded);
             self.answers.remove(0);
         }
         Ok(())

@@ -20,10 +20,8 @@ use postroom_mime::compose::FileContent;
 use postroom_mime::compose::message_id;
 use postroom_mime::compose::wire_address;
 use postroom_model::Entity;
-use postroom_model::ErrorCode;
 use postroom_model::Invalid;
 use postroom_model::MessageEntityId;
-use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
@@ -65,13 +63,13 @@ pub(crate) async fn prepare_page(shared: &Shared, account: &Account) -> Result<b
         match prepare(shared, account, &message).await {
             Ok(()) => {}
             Err(Error::Compose(reason)) => {
-                refuse(shared, account, &message, ErrorCode::Invalid, &reason).await?;
+                refuse(shared, account, &message, "invalid", &reason).await?;
             }
             Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
                 tracing::error!(message = %message.id, %error, "a message could not be composed");
                 let reason = "a file of the message is damaged and cannot be read: upload it \
                               again, then set `sending`";
-                refuse(shared, account, &message, ErrorCode::Damaged, reason).await?;
+                refuse(shared, account, &message, "damaged", reason).await?;
             }
             Err(error) => return Err(error),
         }
@@ -84,7 +82,7 @@ async fn refuse(
     shared: &Shared,
     account: &Account,
     message: &Entity,
-    code: ErrorCode,
+    code: &str,
     reason: &str,
 ) -> Result<(), Error> {
     let id = MessageEntityId::of(message.id);
@@ -192,7 +190,7 @@ fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
     for (place, recipient) in recipients.iter().enumerate() {
         let path = wire(&recipient.address);
         if !path.is_ascii() {
-            settle::put_all(states, &[place], RecipientState::Refused, &no_such_addresses(&path));
+            settle::put_all(states, &[place], "refused", &no_such_addresses(&path));
         }
     }
 }
@@ -201,8 +199,7 @@ fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
 /// again.
 fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
     let earlier = delivered.get(&recipient.address);
-    let has_it = earlier.is_some_and(|it| !it.outcome_unknown);
-    let state = if has_it { RecipientState::Sent } else { RecipientState::Waiting };
+    let state = if earlier.is_some_and(|it| !it.outcome_unknown) { "sent" } else { "waiting" };
     recipient.row(state, earlier.and_then(|earlier| earlier.reply.as_deref()))
 }
 

@@ -8,4 +8,3 @@ mod world;
 mod credentials;
 
 mod taken_over;
-mod unasked;

@@ -9,4 +9,3 @@ mod faults;
 mod login;
 mod odd_responses;
 mod start_tls;
-mod unsolicited;

@@ -69,9 +69,12 @@ impl ImapDialogue {
         let without = self.without.take();
         let offers_ids = self.offers("OBJECTID");
         let right = self.mailbox(name, |mailbox| mailbox.mailbox_id.clone()).flatten();
-        let mailbox_id = right
-            .filter(|_| offers_ids)
-            .map(|right| self.peer.house.shared.edit(|state| state.mailbox_id_of_status(right)));
+        let mailbox_id = right.filter(|_| offers_ids).map(|right| {
+            self.peer
+                .house
+                .shared
+                .edit(|state| state.told_mailbox_id(|ids, times| ids.status(right, times)))
+        });
         let said = self.mailbox(name, |mailbox| {
             let unseen =
                 || mailbox.messages().filter(|message| !message.has_flag("\\Seen")).count();

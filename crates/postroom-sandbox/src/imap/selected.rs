@@ -52,7 +52,12 @@ impl ImapDialogue {
     /// MAILBOXID of a mailbox, as SELECT and EXAMINE tell it.
     fn mailbox_id(&self, name: &str) -> Option<String> {
         let right = self.mailbox(name, |mailbox| mailbox.mailbox_id.clone())??;
-        let told = || self.peer.house.shared.edit(|state| state.mailbox_id_selected(right));
+        let told = || {
+            self.peer
+                .house
+                .shared
+                .edit(|state| state.told_mailbox_id(|ids, times| ids.selected(right, times)))
+        };
         self.offers("OBJECTID").then(told)
     }
 

@@ -4,6 +4,7 @@ use crate::world::*;
 use postroom_sandbox::Action;
 use postroom_sandbox::Ending;
 use postroom_sandbox::ImapCommand;
+use postroom_sandbox::MessageFault;
 use postroom_sandbox::Point;
 use postroom_sandbox::Rule;
 use postroom_sandbox::Sandbox;
@@ -12,6 +13,7 @@ use postroom_sandbox::SandboxState;
 use postroom_sandbox::When;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::time::Duration;
 
 fn quick() -> Json {
     json!({"after_read_timeout": 0.1})
@@ -149,7 +151,7 @@ async fn a_server_that_counts_but_does_not_list_proves_nothing() {
     }
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     let path = format!("email/Folders/{folder}");
-    told(&postroom, &path, "counts 1 message but lists none").await;
+    told(&postroom, &path, "counts 1 messages but lists none").await;
     assert_eq!(postroom.get(&path).await.unwrap()["lastProofAt"], Json::Null);
     sandbox.unscript_all();
     messages(&postroom, &folder, 1).await;
@@ -391,4 +393,62 @@ async fn what_is_never_given_alone_either_stays_pending_and_says_so() {
     sandbox.wait_for(|state| asked(state) > 1, PATIENCE).await.unwrap();
     sandbox.deliver(ANNA, "INBOX", mail("n7")).unwrap();
     messages(&postroom, &folder, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_several_late_messages_the_server_counts_as_slow_and_gets_the_longer_time() {
+    // The main connection waits for half a second at first, and then for four.
+    let options = json!({"after_read_timeout": 0.1, "retry_first": 0.1, "silence_timeout": 4});
+    let (sandbox, postroom, account) = sandbox(options).await;
+    always(&sandbox, Point::ImapMessage(None), Action::Delay(Duration::from_millis(800)));
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    for number in 1..=6 {
+        sandbox.deliver(ANNA, "INBOX", mail(&format!("n{number}"))).unwrap();
+        messages(&postroom, &folder, number).await;
+    }
+    let asked = |uid: u32| {
+        let fetch = format!("UID FETCH {uid} ");
+        let is_body = |text: &str| text.contains(&fetch) && text.contains("BODY.PEEK[]");
+        sandbox.transcript().iter().filter(|line| is_body(&line.text)).count()
+    };
+    assert_eq!(asked(1), 2, "on the main connection, and on one of its own");
+    assert_eq!(asked(6), 1, "on the main connection");
+}
+
+/// What Courier and Exchange give in place of a message that they cannot read, with the size of
+/// the notice.
+const NOTICES: [&str; 2] = [
+    "From: System Administrator <root@localhost>\r\nSubject: message unavailable\r\n\r\n\
+     This message is no longer available on the server.\r\n",
+    "From: postmaster@demo.test\r\nSubject: Retrieval using the IMAP4 protocol failed for the \
+     following message: 7\r\n\r\nThe server couldn't retrieve the following message:\r\n",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_in_place_of_a_message_is_not_taken_for_the_message_and_never_deletes_it() {
+    for notice in NOTICES {
+        let options = json!({"after_read_timeout": 0.1, "retry_first": 0.1});
+        let (sandbox, postroom, account) = sandbox(options).await;
+        let mut bytes = mail("real");
+        bytes.resize(notice.len(), b'x');
+        sandbox.deliver(ANNA, "INBOX", bytes).unwrap();
+        sandbox.deliver(ANNA, "INBOX", mail("other")).unwrap();
+        let fault = Action::Message(MessageFault::Body(notice.as_bytes().to_vec()));
+        let rule = always(&sandbox, Point::ImapMessage(Some(1)), fault);
+        let folder = enable(&postroom, &account, "INBOX", json!({"deleteOnServer": true})).await;
+        let path = format!("email/Folders/{folder}");
+        told(&postroom, &path, "UID 1: the server cannot read the message").await;
+        let found = messages(&postroom, &folder, 1).await;
+        assert_eq!((found.len(), &found[0]["subject"]), (1, &json!("other")));
+        let left = |state: &SandboxState| {
+            let uids = state.mailbox(ANNA, "INBOX").unwrap().messages().map(|m| m.uid);
+            uids.collect::<Vec<_>>()
+        };
+        sandbox.wait_for(|state| left(state) == [1], PATIENCE).await.unwrap();
+        // As soon as the server can read it, it is fetched and deleted there.
+        sandbox.unscript(rule);
+        let found = messages(&postroom, &folder, 2).await;
+        assert_eq!((found.len(), &found[0]["subject"]), (2, &json!("real")));
+        sandbox.wait_for(|state| left(state).is_empty(), PATIENCE).await.unwrap();
+    }
 }

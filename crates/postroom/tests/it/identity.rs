@@ -310,6 +310,102 @@ async fn a_renamed_mailbox_that_is_refused_for_now_is_followed_by_a_later_survey
     assert_eq!((&shown["name"], &shown["statusText"]), (&json!("Orders 2026"), &Json::Null));
 }
 
+/// Deletes `Bills`, and renames `Orders` to it.
+fn put_orders_in_place_of_bills(sandbox: &Sandbox) {
+    sandbox.edit(|state| {
+        state.delete_mailbox(ANNA, "Bills").unwrap();
+        state.rename_mailbox(ANNA, "Orders", "Bills").unwrap();
+    });
+    sandbox.deliver(ANNA, "Bills", mail("two")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_follows_its_mailbox_to_a_name_that_had_an_unused_folder() {
+    let (sandbox, postroom, account) = orders_of(MailboxIds::Right).await;
+    let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
+    sandbox.create_mailbox(ANNA, "Bills").unwrap();
+    let unused = id(&postroom.folder(&account, "Bills").await.unwrap());
+    put_orders_in_place_of_bills(&sandbox);
+    let found = messages(&postroom, &folder, 2).await;
+    assert_eq!(subjects(&found), ["one", "two"]);
+    assert_eq!(id(&postroom.folder(&account, "Bills").await.unwrap()), folder);
+    let gone = postroom.get(&format!("email/Folders?id={unused}")).await.unwrap();
+    assert_eq!(gone, json!([]), "one folder stands for each mailbox");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_messages_gives_up_its_mailbox_and_stays() {
+    let (sandbox, postroom, account) = orders_of(MailboxIds::AllTheSame).await;
+    let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
+    sandbox.create_mailbox(ANNA, "Bills").unwrap();
+    sandbox.deliver(ANNA, "Bills", mail("bill")).unwrap();
+    let bills = enable(&postroom, &account, "Bills", json!({})).await;
+    messages(&postroom, &bills, 1).await;
+    let path = format!("email/Folders/{bills}");
+    postroom.patch(&path, &json!({"enabled": false})).await.unwrap();
+    put_orders_in_place_of_bills(&sandbox);
+    let found = messages(&postroom, &folder, 2).await;
+    assert_eq!(subjects(&found), ["one", "two"]);
+    let left = postroom.get(&path).await.unwrap();
+    assert_eq!((&left["name"], &left["mailbox"]), (&json!("Bills (replaced)"), &Json::Null));
+    assert!(left["statusText"].as_str().unwrap().contains("/Bills stands for the mailbox"));
+    assert_eq!(subjects(&messages(&postroom, &bills, 1).await), ["bill"]);
+    // The next surveys leave it so.
+    polls(&postroom, &folder, 12).await;
+    let later = postroom.get(&path).await.unwrap();
+    assert_eq!((&later["name"], &later["statusText"]), (&left["name"], &left["statusText"]));
+}
+
+/// A server that tells no MAILBOXID; the folder of its mailbox `Orders` has so many messages.
+async fn orders_without_id(count: usize) -> (Sandbox, Postroom, String) {
+    let (sandbox, postroom, account) = orders_of(MailboxIds::Right).await;
+    sandbox.edit(|state| {
+        state.imap_capabilities.without.push("OBJECTID".to_owned());
+        let orders = state.mailbox_mut(ANNA, "Orders").unwrap();
+        for number in 2..=count {
+            let bytes = mail(&"number".repeat(number));
+            orders.append(bytes.into(), vec![], MOMENT_MS);
+        }
+    });
+    let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
+    messages(&postroom, &folder, count).await;
+    (sandbox, postroom, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_that_is_renumbered_by_its_renaming_is_followed_by_its_messages() {
+    let (sandbox, postroom, folder) = orders_without_id(5).await;
+    sandbox.edit(|state| {
+        state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap();
+        state.mailbox_mut(ANNA, "Orders 2026").unwrap().renumber(77, 1000);
+    });
+    sandbox.deliver(ANNA, "Orders 2026", mail("new")).unwrap();
+    let found = messages(&postroom, &folder, 6).await;
+    assert_eq!(found.len(), 6, "what is stored is not stored again");
+    let shown = postroom.get(&format!("email/Folders/{folder}")).await.unwrap();
+    assert_eq!(shown["name"], "Orders 2026");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_mailboxes_with_the_same_messages_none_is_followed() {
+    let (sandbox, postroom, folder) = orders_without_id(5).await;
+    sandbox.edit(|state| {
+        let orders = state.mailbox(ANNA, "Orders").unwrap().clone();
+        state.delete_mailbox(ANNA, "Orders").unwrap();
+        for (uid_validity, name) in [(77, "Copy"), (78, "Other copy")] {
+            let copy = state.create_mailbox(ANNA, name).unwrap();
+            *copy = orders.clone();
+            copy.renumber(uid_validity, 1000);
+        }
+    });
+    let path = format!("email/Folders/{folder}");
+    let is_gone = |folder: &Json| {
+        folder["statusText"].as_str()?.contains("no longer has this mailbox").then_some(())
+    };
+    until(&postroom, &path, "that the mailbox is gone", is_gone).await;
+    assert_eq!(postroom.get(&path).await.unwrap()["name"], "Orders");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_was_cut_short_renames_no_folder() {
     let (sandbox, postroom, account) =
