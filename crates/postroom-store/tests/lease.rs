@@ -8,6 +8,7 @@ use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::ErrorCode;
 use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
@@ -125,8 +126,9 @@ fn is_deposed<T>(done: &Result<T, Error>) -> bool {
     matches!(done, Err(Error::Condition(Failed::Deposed)))
 }
 
-fn sent() -> Settlement {
-    Settlement::Sent { at: Timestamp::from_ms(5) }
+/// When an attempt ended.
+fn at() -> Timestamp {
+    Timestamp::from_ms(5)
 }
 
 #[tokio::test]
@@ -142,7 +144,7 @@ async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_reco
 
     let leader = other.lead().await;
     let late = taken.remove(0);
-    assert!(is_deposed(&former.store.delivery_settle(&late, &sent()).await));
+    assert!(is_deposed(&former.store.delivery_settle(&late, &Verdict::Sent, at()).await));
     assert!(is_deposed(&former.store.delivery_dot_sent(claimed).await));
     assert!(is_deposed(&former.store.delivery_release(claimed).await));
     assert!(is_deposed(&former.store.delivery_part(claimed, &[]).await));
@@ -161,7 +163,7 @@ async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_reco
     assert_eq!(again.iter().map(|one| one.message).collect::<Vec<_>>(), [claimed]);
     let doubt = leader.store.delivery_outcome_unknown(account).await.unwrap();
     assert_eq!(doubt.iter().map(|one| one.message).collect::<Vec<_>>(), [dotted]);
-    leader.store.delivery_settle(&again[0], &sent()).await.unwrap();
+    leader.store.delivery_settle(&again[0], &Verdict::Sent, at()).await.unwrap();
     let message = one.get(builtin::MESSAGES, claimed.into()).await;
     assert_eq!(message.text("messageState"), Some("sent"));
     leader.receive(folder, 2).await.unwrap();
@@ -227,7 +229,7 @@ async fn a_message_is_settled_by_one_epoch() {
             let (barrier, leader) = (Arc::clone(&barrier), leader);
             tokio::spawn(async move {
                 barrier.wait().await;
-                leader.store.delivery_settle(&claimed, &sent()).await
+                leader.store.delivery_settle(&claimed, &Verdict::Sent, at()).await
             })
         };
         let takes_over = {
@@ -237,10 +239,10 @@ async fn a_message_is_settled_by_one_epoch() {
                 let leader = next.lead().await;
                 leader.store.delivery_recover(None).await.unwrap();
                 let claimed = leader.store.delivery_claim(account, DUE, 9).await.unwrap();
-                let code = "refused".to_owned();
-                let ends = Settlement::Error { code, reason: "by the next".to_owned() };
+                let reason = "by the next".to_owned();
+                let ends = Verdict::Error { code: ErrorCode::Refused, reason };
                 for one in &claimed {
-                    leader.store.delivery_settle(one, &ends).await.unwrap();
+                    leader.store.delivery_settle(one, &ends, at()).await.unwrap();
                 }
                 claimed.len()
             })
