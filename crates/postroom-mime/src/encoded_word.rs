@@ -11,6 +11,7 @@ use crate::charset::Charset;
 use crate::defect::Defect;
 use crate::defect::Defects;
 use crate::transfer::TransferEncoding;
+use crate::transfer::hex;
 use std::ops::Range;
 
 /// A longer name of a charset is none.
@@ -42,7 +43,12 @@ struct Run<'a> {
 pub fn begins(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let start = |mark: usize| mark.checked_sub(1).filter(|at| bytes.get(*at) == Some(&b'='));
-    memchr::memchr_iter(b'?', bytes).find_map(start)
+    match bytes {
+        // No search: words stand side by side, or with a blank between them.
+        [b'=', b'?', ..] => Some(0),
+        [_, b'=', b'?', ..] => Some(1),
+        _ => memchr::memchr_iter(b'?', bytes).find_map(start),
+    }
 }
 
 /// Encodes the bytes outside ASCII in words of the "Q" encoding, as they should have been: they are
@@ -309,12 +315,6 @@ fn quoted(content: &[u8], bytes: &mut Vec<u8>) {
 fn digit(value: u8) -> u8 {
     let digit = char::from_digit(u32::from(value), 16).unwrap_or('0');
     u8::try_from(digit.to_ascii_uppercase()).unwrap_or(b'0')
-}
-
-/// The value of a hexadecimal digit.
-#[must_use]
-pub fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

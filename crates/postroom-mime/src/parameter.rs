@@ -14,10 +14,10 @@ use crate::charset;
 use crate::charset::Charset;
 use crate::charset::Detection;
 use crate::defect::Defects;
-use crate::encoded_word;
 use crate::field_text::FieldText;
 use crate::parameter::reader::ParameterPiece;
 use crate::parameter::reader::ParameterReader;
+use crate::transfer::hex;
 use std::borrow::Cow;
 
 mod reader;
@@ -199,9 +199,7 @@ pub(crate) fn percent(text: &[u8], bytes: &mut Vec<u8>) {
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         let escaped = match after {
-            [high, low, ..] if byte == b'%' => {
-                encoded_word::hex(*high).zip(encoded_word::hex(*low))
-            }
+            [high, low, ..] if byte == b'%' => hex(*high).zip(hex(*low)),
             _ => None,
         };
         if let Some((high, low)) = escaped {

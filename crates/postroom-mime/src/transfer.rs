@@ -11,6 +11,8 @@ use crate::transfer::quoted_printable::QuotedPrintable;
 mod base64;
 mod quoted_printable;
 
+pub(crate) use crate::transfer::quoted_printable::hex;
+
 /// How much of a body tells whether it is written in an encoding.
 pub(crate) const SAMPLE_BYTES: usize = 4 << 10;
 /// A line in base64 that is as long as this is hardly anything else.

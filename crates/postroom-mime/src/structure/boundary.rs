@@ -23,8 +23,6 @@ pub(crate) struct Boundaries {
     open: Vec<Boundary>,
     /// A hash of each but the first [`FEW`], looked at before the bytes.
     hashes: Vec<u64>,
-    /// The longest boundary from the outermost to each.
-    longest: Vec<usize>,
     hasher: RandomState,
 }
 
@@ -37,6 +35,8 @@ struct Boundary {
     blanks: Vec<u8>,
     /// Whether its delimiters have been seen to have these blanks.
     needs_blanks: bool,
+    /// How many bytes the longest boundary from the outermost to this one has.
+    longest_bytes: usize,
 }
 
 /// What a line delimits.
@@ -56,12 +56,12 @@ impl Boundaries {
     /// Opens a multipart.
     pub(crate) fn push(&mut self, mut boundary: Vec<u8>) {
         let name_bytes = boundary.trim_ascii_end().len();
-        self.longest.push(boundary.len().max(self.longest.last().copied().unwrap_or(0)));
+        let longest_bytes = boundary.len().max(self.longest_bytes());
         let blanks = boundary.split_off(name_bytes);
         if self.open.len() >= FEW {
             self.hashes.push(self.hasher.hash_one(boundary.as_slice()));
         }
-        self.open.push(Boundary { name: boundary, blanks, needs_blanks: false });
+        self.open.push(Boundary { name: boundary, blanks, needs_blanks: false, longest_bytes });
     }
 
     /// Takes note of a delimiter that was found.
@@ -75,7 +75,6 @@ impl Boundaries {
     pub(crate) fn truncate(&mut self, count: usize) {
         self.open.truncate(count);
         self.hashes.truncate(count.saturating_sub(FEW));
-        self.longest.truncate(count);
     }
 
     /// How many are open.
@@ -85,7 +84,11 @@ impl Boundaries {
 
     /// How many bytes of a line decide what it delimits.
     pub(crate) fn line_bytes_max(&self) -> usize {
-        self.longest.last().copied().unwrap_or(0) + 4 + BLANKS_MAX
+        self.longest_bytes() + 4 + BLANKS_MAX
+    }
+
+    fn longest_bytes(&self) -> usize {
+        self.open.last().map_or(0, |innermost| innermost.longest_bytes)
     }
 
     /// What a line delimits. The line begins with `--`; its end may be there.
@@ -121,7 +124,7 @@ impl Boundaries {
     }
 
     fn level(&self, name: &[u8]) -> Option<usize> {
-        if name.len() > *self.longest.last()? {
+        if name.len() > self.longest_bytes() {
             return None;
         }
         let (few, many) = self.open.split_at_checked(FEW).unwrap_or((&self.open, &[]));

@@ -299,21 +299,37 @@ const fn group(shift: u32) -> [u32; 256] {
 
 /// Decodes whole groups of four from the front, a line or so; returns what follows them.
 fn groups<'a>(body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
-    let [first, second, third, fourth] = &GROUP;
-    // Always there: the tables have a place for each byte.
-    let at = |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(BAD);
     let mut room = [0; GROUPS_MAX * 3];
     let mut done = 0;
-    for (group, room) in body.chunks_exact(4).zip(room.chunks_exact_mut(3)) {
-        let &[a, b, c, d] = group else { break };
-        let bits = at(first, a) | at(second, b) | at(third, c) | at(fourth, d);
-        if bits & BAD != 0 {
+    // In pairs, then one that may be left.
+    for (pair, room) in body.chunks_exact(8).zip(room.chunks_exact_mut(6)) {
+        let &[a, b, c, d, e, f, g, h] = pair else { break };
+        let (first, second) = (bits([a, b, c, d]), bits([e, f, g, h]));
+        if (first | second) & BAD != 0 {
             break;
         }
-        let [_, bytes @ ..] = bits.to_be_bytes();
+        let [_, _, bytes @ ..] = (u64::from(first) << 24 | u64::from(second)).to_be_bytes();
         room.copy_from_slice(&bytes);
-        done += 1;
+        done += 2;
+    }
+    let left = body.get(done * 4..).unwrap_or_default();
+    if let (&[a, b, c, d, ..], Some(room)) = (left, room.get_mut(done * 3..done * 3 + 3)) {
+        let bits = bits([a, b, c, d]);
+        if bits & BAD == 0 {
+            let [_, bytes @ ..] = bits.to_be_bytes();
+            room.copy_from_slice(&bytes);
+            done += 1;
+        }
     }
     content.extend_from_slice(room.get(..done * 3).unwrap_or_default());
     body.get(done * 4..).unwrap_or_default()
+}
+
+/// The bits of a group of four, or [`BAD`] if one of them is none of base64.
+fn bits(group: [u8; 4]) -> u32 {
+    let [a, b, c, d] = group;
+    let [first, second, third, fourth] = &GROUP;
+    // Always there: the tables have a place for each byte.
+    let at = |table: &[u32; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(BAD);
+    at(first, a) | at(second, b) | at(third, c) | at(fourth, d)
 }

@@ -75,8 +75,14 @@ impl QuotedPrintable {
         loop {
             let end = memchr::memchr2(b'=', b'\n', body).unwrap_or(body.len());
             let (plain, rest) = body.split_at_checked(end).unwrap_or_default();
+            if rest.starts_with(b"\n") && !ends_blank(plain) {
+                let (line, after) = body.split_at_checked(end + 1).unwrap_or((body, &[]));
+                content.extend_from_slice(line);
+                body = after;
+                continue;
+            }
             if !rest.starts_with(b"=") {
-                // The end of a line, or of what there is so far.
+                // The end of a line with blanks, or of what there is so far.
                 return self.line_end(plain, rest, content);
             }
             content.extend_from_slice(plain);
@@ -88,7 +94,7 @@ impl QuotedPrintable {
                         return rest.get(1..).unwrap_or_default();
                     };
                     content.push(high << 4 | low);
-                    body = after;
+                    body = escapes(after, content);
                 }
                 _ => {
                     self.held.push(b'=');
@@ -176,6 +182,12 @@ impl QuotedPrintable {
     }
 }
 
+/// Whether blanks stand at the end of a line, before its CR.
+fn ends_blank(line: &[u8]) -> bool {
+    let text = line.strip_suffix(b"\r").unwrap_or(line);
+    matches!(text.last(), Some(b' ' | b'\t' | b'\r'))
+}
+
 /// Ends a line without the blanks before its end.
 fn end_line(blanks: &[u8], content: &mut Vec<u8>) {
     // Bare CRs are no blanks; the last one belongs to the end of the line.
@@ -190,11 +202,34 @@ fn end_line(blanks: &[u8], content: &mut Vec<u8>) {
     content.extend_from_slice(if is_last { b"\r\n" } else { b"\n" });
 }
 
-fn hex(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// Decodes the escapes at the front, which stand close together where there are any; returns what
+/// follows them.
+fn escapes<'a>(mut body: &'a [u8], content: &mut Vec<u8>) -> &'a [u8] {
+    while let [b'=', high, low, after @ ..] = body
+        && let Some((high, low)) = hex(*high).zip(hex(*low))
+    {
+        content.push(high << 4 | low);
+        body = after;
     }
+    body
+}
+
+/// The value of a hexadecimal digit, in upper or lower case.
+pub(crate) fn hex(byte: u8) -> Option<u8> {
+    /// No digit.
+    const NONE: u8 = 0xFF;
+    const DIGITS: [u8; 256] = {
+        let mut digits = [NONE; 256];
+        let mut value = 0;
+        while value < 16 {
+            #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
+            {
+                digits[b"0123456789abcdef"[value] as usize] = value as u8;
+                digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+            }
+            value += 1;
+        }
+        digits
+    };
+    DIGITS.get(usize::from(byte)).copied().filter(|digit| *digit != NONE)
 }
