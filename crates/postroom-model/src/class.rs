@@ -41,6 +41,9 @@ pub struct Class {
     pub opts: Map<String, Json>,
     /// Values of extensions.
     pub ext: Map<String, Json>,
+    /// The version of the classes of the store that it is one of; 0 outside of a store.
+    #[serde(skip)]
+    pub version: i64,
 }
 
 impl Class {

@@ -44,6 +44,8 @@ mod options;
 
 pub mod validate;
 
+mod class_check;
+
 mod fold;
 
 pub mod filter;

@@ -27,6 +27,18 @@ pub(crate) const STRING_BYTES_MAX: usize = 64 * 1024;
 /// How many octets of JSON a property of type `any` may hold, unless it has its own limit.
 pub(crate) const ANY_BYTES_MAX: usize = 64 * 1024;
 
+/// How many classes there may be.
+pub(crate) const CLASSES_MAX: usize = 200;
+
+/// How many properties a class may have.
+pub(crate) const PROPERTIES_MAX: usize = 200;
+
+/// How many items an enum may have.
+pub(crate) const ITEMS_MAX: usize = 1000;
+
+/// How many characters a property's name may have, and each part of a class's name.
+pub(crate) const NAME_CHARS_MAX: usize = 63;
+
 /// How many problems the answer to one request lists.
 pub const PROBLEMS_MAX: usize = 100;
 
