@@ -7,8 +7,10 @@ use postroom_testkit::PostroomOptions;
 use postroom_testkit::skipped;
 use postroom_testkit::wait_until;
 use reqwest::Method;
+use serde_json::Value as Json;
 use serde_json::json;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -156,4 +158,64 @@ async fn health_knows_a_full_disk_before_anything_is_written() {
     assert_eq!(health().await, 200);
     postroom.stop().unwrap();
     assert_eq!(said_of_space(&postroom.log()), [true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_says_that_the_disk_is_full_also_where_only_the_reserve_has_space() {
+    let Some(disk) = Disk::mount("12m") else { return };
+    let start =
+        PostroomOptions { data_within: Some(disk.path().to_owned()), ..PostroomOptions::default() };
+    let options = json!({"after_read_timeout": 0.2, "retry_first": 0.2, "retry_longest": 1});
+    let (mut sandbox, postroom, account) = sandbox_with(options, start).await;
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    let shown = format!("email/Accounts/{account}");
+    let is_ready = |account: &Json| (account["state"] == "ready").then_some(());
+    until(&postroom, &shown, "a good start", is_ready).await;
+    let text = "a draft ".repeat(4_000);
+    let draft = json!({"account_id": account, "messageDirection": "out", "text": text});
+    let mut drafts = vec![];
+    for _ in 0..60 {
+        drafts.push(id(&postroom.post("email/Messages", &draft).await.unwrap()));
+    }
+    sandbox.smtp_down().await;
+    let sends = id(&postroom.post("email/Messages", &outgoing(&account, "leaves")).await.unwrap());
+    let sends = format!("email/Messages/{sends}");
+    let waits = |message: &Json| message["errorText"].as_str().map(str::to_owned);
+    until(&postroom, &sends, "the wait for the server", waits).await;
+    let others = disk.path().join("others");
+    let mut file = std::fs::File::create(&others).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
+    // Deletions take the reserve. From then on everything else is refused.
+    let reserve = reserve_of(disk.path());
+    for draft in drafts {
+        if std::fs::metadata(&reserve).unwrap().len() == 0 {
+            break;
+        }
+        postroom.delete(&format!("email/Messages/{draft}")).await.unwrap();
+    }
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 0);
+    sandbox.deliver(ANNA, "INBOX", mail("waits")).unwrap();
+    let is_told = |account: &Json| {
+        let text = account["statusText"].as_str()?;
+        (account["state"] == "degraded" && text.contains("the disk is full")).then_some(())
+    };
+    until(&postroom, &shown, "what the account says", is_told).await;
+    sandbox.smtp_up().await.unwrap();
+    let is_told = |message: &Json| {
+        let is_ours = waits(message)?.contains("the disk is full");
+        (is_ours && message["recipients"][0]["state"] == "waiting").then_some(())
+    };
+    until(&postroom, &sends, "what the message says", is_told).await;
+    std::fs::remove_file(&others).unwrap();
+    drop(file);
+    let is_sent = |message: &Json| (message["messageState"] == "sent").then_some(());
+    until(&postroom, &sends, "sending the message", is_sent).await;
+    messages(&postroom, &folder, 2).await;
+    until(&postroom, &shown, "the end of it", is_ready).await;
+}
+
+/// The file that keeps space back, of the only data directory within another.
+fn reserve_of(directory: &Path) -> PathBuf {
+    let found = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    found.map(|path| path.join("reserve")).find(|path| path.exists()).unwrap()
 }
