@@ -98,7 +98,8 @@ pub(crate) fn deleted(folder: &Folder, uids: &UidSet) {
 /// A message that the server listed could not be loaded.
 pub(crate) fn missed(account: &Account, folder: &Folder, missed: &MissedMessage) {
     let (account, folder) = (short(&account.address), short(&folder.title));
-    let MissedMessage { uid, reason, is_too_big, .. } = missed;
+    let MissedMessage { key, reason, is_too_big, .. } = missed;
+    let uid = key.uid();
     let reason = short(reason);
     if *is_too_big {
         let code = ErrorCode::TooBig.as_str();

@@ -69,6 +69,7 @@ use portion::Portion;
 use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
 use postroom_store::MissedMessage;
+use postroom_store::SourceKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -91,7 +92,7 @@ pub async fn receive_one(
         Ok(fetched) => fetched,
         Err(Error::Imap(error)) => {
             let reason = format!("it was fetched on a connection of its own, and {error}");
-            (0, vec![MissedMessage::pending(late.uid, reason)])
+            (0, vec![MissedMessage::pending(SourceKey::of_uid(late.uid), reason)])
         }
         Err(error) => return Err(error),
     };
@@ -112,11 +113,11 @@ async fn fetch_one(
     let selected = connection.select(&mailbox.folder.mailbox, mode).await?;
     if differs(news.mailbox_id.as_ref(), selected.mailbox_id.as_ref()) {
         let reason = "on a connection of its own another mailbox had this name".to_owned();
-        return Ok((0, vec![MissedMessage::pending(uid, reason)]));
+        return Ok((0, vec![MissedMessage::pending(SourceKey::of_uid(uid), reason)]));
     }
     if selected.uid_validity.unwrap_or(0) != news.uid_validity {
         let reason = "on a connection of its own the mailbox had another UIDVALIDITY".to_owned();
-        return Ok((0, vec![MissedMessage::pending(uid, reason)]));
+        return Ok((0, vec![MissedMessage::pending(SourceKey::of_uid(uid), reason)]));
     }
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
     let mut plan = FetchPlan::default();
@@ -190,7 +191,7 @@ pub async fn receive(
     }
     known.actions.are_open = true;
     fetched.result?;
-    let at = SelectedMailbox { folder, life: news.life, listing: &news.listing };
+    let at = SelectedMailbox { folder, epoch: news.epoch, listing: &news.listing };
     let (actions, unsteady) = (&mut known.actions, &mut known.unsteady);
     let carried_out = actions::carry_out(shared, connection, at, actions, unsteady).await;
     if let Ok(Some(over)) = carried_out {

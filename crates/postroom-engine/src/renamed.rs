@@ -28,6 +28,7 @@ use postroom_store::FolderMailbox;
 use postroom_store::MailboxHolder;
 use postroom_store::Origin;
 use postroom_store::Renamed;
+use postroom_store::SourceKey;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -292,7 +293,7 @@ impl<'a> Search<'a> {
     }
 
     async fn is_alike(&mut self, origin: &Origin, at: usize) -> Result<bool, Error> {
-        let (Some(life), Some(candidate)) = (origin.life, self.candidates.get(at)) else {
+        let (Some(epoch), Some(candidate)) = (origin.epoch, self.candidates.get(at)) else {
             return Ok(false);
         };
         // A mailbox that was there beside the gone one may be its copy.
@@ -301,7 +302,7 @@ impl<'a> Search<'a> {
         };
         let name = &candidate.listed.name;
         let result = match self.connection.select(name, Mode::Examine).await {
-            Ok(_) => is_alike(self.shared, self.connection, life, exists).await,
+            Ok(_) => is_alike(self.shared, self.connection, epoch, exists).await,
             Err(error) => Err(error.into()),
         };
         self.heard(at, result)
@@ -350,7 +351,7 @@ async fn has_same_uids(
     origin: &Origin,
     candidate: &Candidate<'_>,
 ) -> Result<bool, Error> {
-    let (Some(life), Some(uid_validity)) = (origin.life, origin.uid_validity) else {
+    let (Some(epoch), Some(uid_validity)) = (origin.epoch, origin.uid_validity) else {
         return Ok(false);
     };
     let told = &candidate.told;
@@ -365,9 +366,10 @@ async fn has_same_uids(
     if selected.uid_validity != Some(uid_validity) || selected.uid_next.is_some_and(is_changed) {
         return Ok(false);
     }
-    let recorded = shared.store.ledger(life).await?.recorded;
+    let recorded = shared.store.ledger(epoch).await?.recorded;
+    let recorded: Vec<u64> = recorded.into_iter().map(SourceKey::uid).collect();
     let some = identity::sample(&shared.clock, &recorded, WITNESSES.0, WITNESSES.1);
-    let check = IdentityCheck { shared, connection, life, unsteady: &mut Unsteady::default() };
+    let check = IdentityCheck { shared, connection, epoch, unsteady: &mut Unsteady::default() };
     let look = check.look(&some, Care::Much).await?;
     Ok(look.over.is_none() && !look.same.is_empty())
 }

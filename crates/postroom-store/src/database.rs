@@ -331,6 +331,9 @@ pub trait Dialect: Send + Sync {
     /// What keeps the rows of a table in the order of its primary key; may be empty.
     fn clustered(&self) -> &'static str;
 
+    /// How a column is computed from others, without taking space where that is possible.
+    fn computed(&self) -> &'static str;
+
     /// The query for the names of the columns of the table bound at `$1`.
     fn columns(&self) -> &'static str;
 

@@ -60,7 +60,7 @@ pub enum Failed {
     NoJob,
     /// The UID of the mailbox has no message yet.
     Recorded,
-    /// The receipt of a former life is still there.
+    /// The receipt of a former epoch is still there.
     Relinked,
     /// The content that was written ahead is still there, and belongs to nothing yet.
     Finished,
@@ -86,7 +86,7 @@ impl Failed {
     pub fn of_constraint(name: &str) -> Self {
         match name {
             "email/Folders one each" => Self::OneFolder,
-            "receipt(folder, generation, uid)" => Self::Recorded,
+            "receipt(folder, epoch, key)" => Self::Recorded,
             "once(domain, class, key)" => Self::KeyUsed,
             "delivery(message)" => Self::Queued,
             "file(entity, property, name)" => exists("a file of this name"),
@@ -128,7 +128,7 @@ impl fmt::Display for Failed {
             Self::NoFolder => "the folder was deleted at the same moment",
             Self::NoJob => "the job has ended, or was taken away",
             Self::Recorded => "the UID is recorded already",
-            Self::Relinked => "the message of a former life was linked at the same moment",
+            Self::Relinked => "the message of a former epoch was linked at the same moment",
             Self::Finished => "the content that was written ahead is finished, or gone",
             Self::Queued => "the message is in the queue already",
             Self::OtherFile => "the file was changed meanwhile: read it again",
@@ -150,7 +150,7 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             ("email/Folders one each",           Failed::OneFolder),
-            ("receipt(folder, generation, uid)", Failed::Recorded),
+            ("receipt(folder, epoch, key)", Failed::Recorded),
             ("once(domain, class, key)",         Failed::KeyUsed),
             ("file(entity, property, name)",     exists("a file of this name")),
             ("email/Messages(id)",               exists("an entity of this id")),

@@ -79,6 +79,8 @@ mod change;
 
 mod origin;
 
+mod source_key;
+
 mod receipt;
 
 mod oversized;
@@ -167,7 +169,7 @@ pub use modifier::Modifier;
 pub use once::Before;
 pub use once::Once;
 pub use origin::Beginning;
-pub use origin::Life;
+pub use origin::MailboxEpoch;
 pub use origin::Origin;
 pub use oversized::LoadRequest;
 pub use oversized::Unloadable;
@@ -186,6 +188,7 @@ pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
 pub use rename::Renamed;
+pub use source_key::SourceKey;
 pub use sqlite_directory::SqliteDirectory;
 pub use store::Store;
 pub use store::StoreConfig;

@@ -4,7 +4,7 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::integrity::folder_must_be;
-use crate::origin::Life;
+use crate::origin::MailboxEpoch;
 use crate::oversized;
 use crate::receipt::Witness;
 use crate::receive::FormerReceipt;
@@ -12,6 +12,7 @@ use crate::receive::Receipt;
 use crate::receive::range;
 use crate::receive::receipt;
 use crate::receive::relinked;
+use crate::source_key::SourceKey;
 use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -29,8 +30,8 @@ use serde_json::json;
 /// A message that the server announced but that could not be had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MissedMessage {
-    /// Its UID.
-    pub uid: u64,
+    /// Its key.
+    pub key: SourceKey,
     /// Why, in words.
     pub reason: String,
     /// Whether it is larger than the limit, so that it is not fetched again. Then it becomes a
@@ -52,23 +53,23 @@ pub struct MissedAt<'a> {
     pub domain: &'a Domain,
     /// The account.
     pub account: AccountId,
-    /// The life of the mailbox.
-    pub life: Life,
+    /// The epoch of the mailbox.
+    pub epoch: MailboxEpoch,
     /// Its UIDVALIDITY; 0 where the server has none.
     pub uid_validity: u64,
 }
 
 impl Store {
-    /// The receipt of a former life by its hash.
+    /// The receipt of a former epoch by its hash.
     async fn former_of(
         &self,
-        life: Life,
+        epoch: MailboxEpoch,
         hash: Option<[u8; 16]>,
     ) -> Result<Option<FormerReceipt>, Error> {
         let Some(hash) = hash else {
             return Ok(None);
         };
-        Ok(self.receipts_by_hash(life, &[hash]).await?.remove(&hash).and_then(|mut all| all.pop()))
+        Ok(self.receipts_by_hash(epoch, &[hash]).await?.remove(&hash).and_then(|mut all| all.pop()))
     }
 
     /// Records messages that could not be fetched. A pending one is retried after `delay_ms` of its
@@ -85,44 +86,44 @@ impl Store {
         misses: &[MissedMessage],
         delay_ms: impl Fn(u32) -> i64,
     ) -> Result<(), Error> {
-        let MissedAt { domain, account, life, uid_validity } = at;
+        let MissedAt { domain, account, epoch, uid_validity } = at;
         let class = self.builtin(MESSAGES)?;
-        let ledger = self.ledger_part(life, range(misses.iter().map(|miss| miss.uid))).await?;
+        let ledger = self.ledger_part(epoch, range(misses.iter().map(|miss| miss.key))).await?;
         let now_ms = self.clock().now_ms();
-        let mut batch = vec![folder_must_be(domain, life.folder)];
+        let mut batch = vec![folder_must_be(domain, epoch.folder)];
         for miss in misses {
-            if let Some(oversized) = ledger.oversized(miss.uid) {
+            if let Some(oversized) = ledger.oversized(miss.key) {
                 if oversized.is_requested || !miss.is_too_big {
-                    self.request_failed(domain, life, oversized, &miss.reason).await?;
+                    self.request_failed(domain, epoch, oversized, &miss.reason).await?;
                 }
                 continue;
             }
             if !miss.is_too_big {
-                let former = ledger.pending(miss.uid).filter(|former| former.hash == miss.hash);
+                let former = ledger.pending(miss.key).filter(|former| former.hash == miss.hash);
                 let attempts = former.map_or(0, |pending| pending.attempts) + 1;
                 let next = now_ms + delay_ms(attempts);
-                batch.push(pending_receipt(life, miss, attempts, next));
+                batch.push(pending_receipt(epoch, miss, attempts, next));
                 continue;
             }
-            if let Some(known) = self.former_of(life, miss.hash).await? {
-                let FormerReceipt { generation, uid, message, .. } = known;
-                let former = Life { generation, ..life };
-                batch.push(receipt(life, message, miss.receipt()));
-                batch.push(oversized::request_moved(former, uid, life, miss.uid));
-                batch.push(relinked(former, uid));
+            if let Some(known) = self.former_of(epoch, miss.hash).await? {
+                let FormerReceipt { number, key, message, .. } = known;
+                let former = MailboxEpoch { number, ..epoch };
+                batch.push(receipt(epoch, message, miss.receipt()));
+                batch.push(oversized::request_moved(former, key, epoch, miss.key));
+                batch.push(relinked(former, key));
                 continue;
             }
             let id = MessageEntityId::of(self.clock().new_id());
             let known = json!({
-                "account_id": account.to_string(), "folder_id": life.folder.to_string(),
+                "account_id": account.to_string(), "folder_id": epoch.folder.to_string(),
                 "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
                 "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
                 "errorCode": ErrorCode::TooBig, TIME_SOURCE: ARRIVAL, "uidValidity": uid_validity,
-                "uid": miss.uid, "size": miss.size_bytes,
+                "uid": miss.key.uid(), "size": miss.size_bytes,
             });
             let mut values = miss.values.clone();
             values.extend(known.as_object().cloned().unwrap_or_default());
-            batch.push(receipt(life, id, miss.receipt()));
+            batch.push(receipt(epoch, id, miss.receipt()));
             let row = self.entity_row(&class, &Entity::new(id.into(), values));
             batch.extend(self.records(domain, &class).create(row));
         }
@@ -136,13 +137,13 @@ impl Store {
 impl MissedMessage {
     /// A message that is fetched again.
     #[must_use]
-    pub fn pending(uid: u64, reason: String) -> Self {
-        Self { uid, reason, ..Self::default() }
+    pub fn pending(key: SourceKey, reason: String) -> Self {
+        Self { key, reason, ..Self::default() }
     }
 
     fn receipt(&self) -> Receipt {
         Receipt {
-            uid: self.uid,
+            key: self.key,
             hash: self.hash.unwrap_or_default(),
             witness: Witness { size_bytes: self.size_bytes, ..Witness::default() },
             reason: Some(ErrorCode::TooBig.to_string()),
@@ -151,17 +152,22 @@ impl MissedMessage {
     }
 }
 
-fn pending_receipt(life: Life, miss: &MissedMessage, attempts: u32, next_ms: i64) -> Statement {
-    let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"reason\",
+fn pending_receipt(
+    epoch: MailboxEpoch,
+    miss: &MissedMessage,
+    attempts: u32,
+    next_ms: i64,
+) -> Statement {
+    let sql = "INSERT INTO \"receipt\" (\"folder\", \"epoch\", \"key\", \"reason\",
            \"attempts\", \"next_attempt\", \"hash\") VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (\"folder\", \"generation\", \"uid\") DO UPDATE SET
+         ON CONFLICT (\"folder\", \"epoch\", \"key\") DO UPDATE SET
            \"reason\" = excluded.\"reason\", \"attempts\" = excluded.\"attempts\",
            \"next_attempt\" = excluded.\"next_attempt\", \"hash\" = excluded.\"hash\"
          WHERE \"receipt\".\"message\" IS NULL";
     Statement::new(sql)
-        .bind(life.folder)
-        .bind(life.generation)
-        .bind(miss.uid)
+        .bind(epoch.folder)
+        .bind(epoch.number)
+        .bind(miss.key.number())
         .bind(miss.reason.as_str())
         .bind(attempts)
         .bind(next_ms)

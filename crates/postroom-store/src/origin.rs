@@ -1,8 +1,8 @@
 //! Origins: the mailbox that the receipts of a folder belong to.
 //!
 //! A UID identifies a message only at one server, under one UIDVALIDITY, and as long as the server
-//! keeps its promise. This is an epoch of the mailbox (`Life` in the code), and its number is the
-//! generation. A new epoch begins when the account moves to another server, UIDVALIDITY changes, or
+//! keeps its promise. This is an epoch of the mailbox (`MailboxEpoch` in the code), and its number is the
+//! number. A new epoch begins when the account moves to another server, UIDVALIDITY changes, or
 //! the server shows other messages under known UIDs. Then the receipts of former epochs no longer
 //! say anything about UIDs, their open server-side actions are cancelled, and their messages are
 //! recognised only by their bytes.
@@ -22,13 +22,13 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// One life of the mailbox of a folder.
+/// One epoch of the mailbox of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Life {
+pub struct MailboxEpoch {
     /// The folder.
     pub folder: FolderId,
-    /// Its number, which no other life of the folder has.
-    pub generation: i64,
+    /// Its number, which no other epoch of the folder has.
+    pub number: i64,
 }
 
 /// What is noted of the mailbox of a folder.
@@ -36,19 +36,19 @@ pub struct Life {
 pub struct Origin {
     /// At which server, and under which login, it was read; `None`: nobody noted it.
     pub login: Option<String>,
-    /// Its present life; `None`: it was never read.
-    pub life: Option<Life>,
-    /// UIDVALIDITY in this life; 0 where the server has none.
+    /// Its present epoch; `None`: it was never read.
+    pub epoch: Option<MailboxEpoch>,
+    /// UIDVALIDITY in this epoch; 0 where the server has none.
     pub uid_validity: Option<u64>,
     /// UIDNEXT as it was last told.
     pub uid_next: Option<u64>,
-    /// MAILBOXID as it was last told, in this life or before.
+    /// MAILBOXID as it was last told, in this epoch or before.
     pub mailbox_id: Option<MailboxId>,
     /// When the folder was last proven complete, in milliseconds since 1970; `None`: never.
     pub last_proof_ms: Option<i64>,
 }
 
-/// How a life of a mailbox begins.
+/// How an epoch of a mailbox begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beginning<'a> {
     /// At which server, and under which login, it is read.
@@ -69,7 +69,7 @@ impl Store {
     /// When the store fails.
     pub async fn origin(&self, folder: FolderId) -> Result<Origin, Error> {
         // In earlier versions, the number of an epoch was its UIDVALIDITY.
-        let sql = "SELECT o.\"login\", COALESCE(o.\"generation\", f.\"uidValidity\"),
+        let sql = "SELECT o.\"login\", COALESCE(o.\"epoch\", f.\"uidValidity\"),
               COALESCE(o.\"uid_validity\", f.\"uidValidity\"), f.\"uidNext\", f.\"lastProofAt\",
               o.\"mailbox_id\"
             FROM \"email/Folders\" f LEFT JOIN \"origin\" o ON o.\"folder\" = f.\"id\"
@@ -79,7 +79,7 @@ impl Store {
         let number = |column| whole(column).and_then(|number| u64::try_from(number).ok());
         Ok(Origin {
             login: rows.first().and_then(|row| row.text(0)).map(str::to_owned),
-            life: whole(1).map(|generation| Life { folder, generation }),
+            epoch: whole(1).map(|number| MailboxEpoch { folder, number }),
             uid_validity: number(2),
             uid_next: number(3),
             last_proof_ms: whole(4),
@@ -133,20 +133,24 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails; then nothing of it is done. [`Failed::NoFolder`].
-    pub async fn life_begin(&self, folder: FolderId, begun: Beginning<'_>) -> Result<Life, Error> {
-        let former = self.origin(folder).await?.life.map_or(0, |life| life.generation);
-        let sql = "SELECT MAX(\"generation\") FROM \"receipt\" WHERE \"folder\" = $1";
+    pub async fn epoch_begin(
+        &self,
+        folder: FolderId,
+        begun: Beginning<'_>,
+    ) -> Result<MailboxEpoch, Error> {
+        let former = self.origin(folder).await?.epoch.map_or(0, |epoch| epoch.number);
+        let sql = "SELECT MAX(\"epoch\") FROM \"receipt\" WHERE \"folder\" = $1";
         let rows = self.read(Statement::new(sql).bind(folder)).await?;
         let last = rows.first().and_then(|row| row.whole(0)).unwrap_or(0).max(former).max(0);
-        let generation = last.saturating_add(1);
+        let number = last.saturating_add(1);
         let forgotten = "DELETE FROM \"receipt\" WHERE \"folder\" = $1 AND \"message\" IS NULL";
         // Whether a message had one is still to be known when it is recognised.
         let void = "UPDATE \"receipt\" SET \"wish\" = -\"wish\"
             WHERE \"folder\" = $1 AND \"wish\" > 0";
-        let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\", \"generation\",
+        let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\", \"epoch\",
               \"uid_validity\", \"mailbox_id\") VALUES ($1, $2, 0, $3, $4, $5)
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\",
-              \"generation\" = excluded.\"generation\",
+              \"epoch\" = excluded.\"epoch\",
               \"uid_validity\" = excluded.\"uid_validity\",
               \"mailbox_id\" = excluded.\"mailbox_id\"";
         // Those of folders that are gone are of no use to anybody.
@@ -160,18 +164,18 @@ impl Store {
             Statement::new(noted)
                 .bind(folder)
                 .bind(login)
-                .bind(generation)
+                .bind(number)
                 .bind(uid_validity)
                 .bind(mailbox_id),
             Statement::new(gone),
         ];
         let shown = json!({"uidValidity": uid_validity, "uidBaseline": baseline, "uidNext": null});
-        self.life_write(folder, shown.as_object().cloned().unwrap_or_default(), batch).await?;
-        Ok(Life { folder, generation })
+        self.epoch_write(folder, shown.as_object().cloned().unwrap_or_default(), batch).await?;
+        Ok(MailboxEpoch { folder, number })
     }
 
-    /// Writes what begins a life, and what the folder shows of it.
-    async fn life_write(
+    /// Writes what begins an epoch, and what the folder shows of it.
+    async fn epoch_write(
         &self,
         folder: FolderId,
         shown: Map<String, Json>,

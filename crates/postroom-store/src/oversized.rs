@@ -7,9 +7,10 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::origin::Life;
+use crate::origin::MailboxEpoch;
 use crate::receipt::Oversized;
 use crate::record::EntityRow;
+use crate::source_key::SourceKey;
 use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -98,12 +99,12 @@ impl Store {
             Ok(receiving) => receiving,
             Err(why) => return Ok(LoadRequest::Refused(why)),
         };
-        let Some(life) = self.origin(folder).await?.life else {
+        let Some(epoch) = self.origin(folder).await?.epoch else {
             return Ok(LoadRequest::Refused(Unloadable::NotFound));
         };
         let noted = "UPDATE \"receipt\" SET \"next_attempt\" = $4 WHERE \"folder\" = $1
-              AND \"generation\" = $2 AND \"message\" = $3 AND \"reason\" IS NOT NULL";
-        let noted = Statement::new(noted).bind(folder).bind(life.generation).bind(message);
+              AND \"epoch\" = $2 AND \"message\" = $3 AND \"reason\" IS NOT NULL";
+        let noted = Statement::new(noted).bind(folder).bind(epoch.number).bind(message);
         match self
             .write(vec![noted.bind(self.clock().now_ms()).must_change(Failed::Relinked)])
             .await
@@ -168,7 +169,7 @@ impl Store {
     pub async fn request_failed(
         &self,
         domain: &Domain,
-        life: Life,
+        epoch: MailboxEpoch,
         oversized: &Oversized,
         reason: &str,
     ) -> Result<(), Error> {
@@ -182,10 +183,10 @@ impl Store {
         let says = [("errorText".to_owned(), json!(text))].into_iter().collect();
         self.records(domain, &class).tell(oversized.message.into(), &says).await?;
         let done = "UPDATE \"receipt\" SET \"next_attempt\" = NULL
-            WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3
+            WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3
               AND \"message\" IS NOT NULL";
-        let done = Statement::new(done).bind(life.folder).bind(life.generation);
-        self.write(vec![done.bind(oversized.uid)]).await.map(drop)
+        let done = Statement::new(done).bind(epoch.folder).bind(epoch.number);
+        self.write(vec![done.bind(oversized.key.number())]).await.map(drop)
     }
 
     /// A message that is there by its header alone gets the values of the whole message. What an
@@ -228,11 +229,16 @@ fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
 }
 
 /// The message of a former receipt has a new one; the request for it moves with it.
-pub(crate) fn request_moved(former: Life, former_uid: i64, life: Life, uid: u64) -> Statement {
+pub(crate) fn request_moved(
+    former: MailboxEpoch,
+    former_key: SourceKey,
+    epoch: MailboxEpoch,
+    key: SourceKey,
+) -> Statement {
     let sql = "UPDATE \"receipt\" SET \"next_attempt\" = (SELECT f.\"next_attempt\"
-          FROM \"receipt\" f WHERE f.\"folder\" = $1 AND f.\"generation\" = $4
-            AND f.\"uid\" = $5)
-        WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3";
-    let statement = Statement::new(sql).bind(life.folder).bind(life.generation).bind(uid);
-    statement.bind(former.generation).bind(former_uid)
+          FROM \"receipt\" f WHERE f.\"folder\" = $1 AND f.\"epoch\" = $4
+            AND f.\"key\" = $5)
+        WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3";
+    let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number).bind(key.number());
+    statement.bind(former.number).bind(former_key.number())
 }

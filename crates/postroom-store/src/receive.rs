@@ -9,10 +9,11 @@ use crate::file;
 use crate::file::FileOwner;
 use crate::file::NewFile;
 use crate::integrity::folder_must_be;
-use crate::origin::Life;
+use crate::origin::MailboxEpoch;
 use crate::receipt::ServerAction;
 use crate::receipt::Witness;
 use crate::record::EntityRow;
+use crate::source_key::SourceKey;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
@@ -23,24 +24,24 @@ use std::ops::RangeInclusive;
 /// How many hashes one query names: SQL knows no list as a value.
 const HASHES_MAX: usize = 200;
 
-/// A receipt of a former life.
+/// A receipt of a former epoch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FormerReceipt {
-    pub generation: i64,
-    pub uid: i64,
+    pub number: i64,
+    pub key: SourceKey,
     pub message: MessageEntityId,
     /// Whether a server-side action was recorded with it, and not dropped since.
     pub had_action: bool,
 }
 
-/// Receipts of former lives by hash.
+/// Receipts of former epochs by hash.
 type Former = HashMap<[u8; 16], Vec<FormerReceipt>>;
 
 /// A received message to be recorded.
 #[derive(Debug, Clone)]
 pub struct ReceivedMessage {
-    /// Its UID.
-    pub uid: u64,
+    /// Its key.
+    pub key: SourceKey,
     /// Its entity, a row of `email/Messages`.
     pub row: EntityRow,
     /// Its files but for the original.
@@ -60,8 +61,8 @@ pub struct ReceivedMessage {
 pub struct ReceiveBatch {
     /// The tenant.
     pub domain: Domain,
-    /// The life of the mailbox.
-    pub life: Life,
+    /// The epoch of the mailbox.
+    pub epoch: MailboxEpoch,
     /// The messages.
     pub messages: Vec<ReceivedMessage>,
     /// Whether messages with bytes from a former epoch are linked, not stored again.
@@ -91,9 +92,9 @@ impl Store {
     /// When the store fails; then nothing of it is kept.
     pub async fn receive_commit(&self, batch: ReceiveBatch) -> Result<ReceiveOutcome, Error> {
         let class = self.builtin(MESSAGES)?;
-        let at = batch.life;
-        let uids = range(batch.messages.iter().map(|message| message.uid));
-        let ledger = self.ledger_part(at, uids).await?;
+        let at = batch.epoch;
+        let keys = range(batch.messages.iter().map(|message| message.key));
+        let ledger = self.ledger_part(at, keys).await?;
         let mut former = if batch.relink {
             let mut hashes: Vec<_> = batch.messages.iter().map(|message| message.hash).collect();
             hashes.sort_unstable();
@@ -106,9 +107,9 @@ impl Store {
         let mut statements = vec![folder_must_be(&batch.domain, at.folder)];
         let (mut stored, mut repeated) = (0, 0);
         for message in batch.messages {
-            let pending = ledger.pending(message.uid).is_some();
-            let oversized = ledger.oversized(message.uid);
-            if ledger.has(message.uid) && !pending && oversized.is_none() {
+            let pending = ledger.pending(message.key).is_some();
+            let oversized = ledger.oversized(message.key);
+            if ledger.has(message.key) && !pending && oversized.is_none() {
                 repeated += 1;
                 continue;
             }
@@ -119,8 +120,8 @@ impl Store {
             // What was stored before an action was demanded stays as it is at the server.
             let action = message.action.filter(|_| known.is_none_or(|known| known.had_action));
             statements.push(receipt(at, id, Receipt { action, ..Receipt::of(&message) }));
-            if let Some(FormerReceipt { generation, uid, .. }) = known {
-                statements.push(relinked(Life { generation, ..at }, uid));
+            if let Some(FormerReceipt { number, key, .. }) = known {
+                statements.push(relinked(MailboxEpoch { number, ..at }, key));
                 // It is here as another message.
                 if let Some(header) = by_header.filter(|header| *header != id) {
                     statements.extend(records.delete_any(header.into()));
@@ -171,41 +172,40 @@ impl Store {
     /// so that two equal messages stay two.
     pub(crate) async fn receipts_by_hash(
         &self,
-        life: Life,
+        epoch: MailboxEpoch,
         hashes: &[[u8; 16]],
     ) -> Result<Former, Error> {
         let mut found = HashMap::new();
         for hashes in hashes.chunks(HASHES_MAX) {
-            self.receipts_of_hashes(life, hashes, &mut found).await?;
+            self.receipts_of_hashes(epoch, hashes, &mut found).await?;
         }
         Ok(found)
     }
 
     async fn receipts_of_hashes(
         &self,
-        life: Life,
+        epoch: MailboxEpoch,
         hashes: &[[u8; 16]],
         found: &mut Former,
     ) -> Result<(), Error> {
         let places: Vec<_> = (3..).take(hashes.len()).map(|n| format!("${n}")).collect();
         let sql = format!(
-            "SELECT \"hash\", \"generation\", \"uid\", \"message\",
+            "SELECT \"hash\", \"epoch\", \"key\", \"message\",
               CASE WHEN \"wish\" IS NULL AND \"gone\" IS NULL THEN 0 ELSE 1 END
             FROM \"receipt\"
-            WHERE \"folder\" = $1 AND \"generation\" <> $2 AND \"message\" IS NOT NULL
-              AND \"hash\" IN ({}) ORDER BY \"uid\" DESC",
+            WHERE \"folder\" = $1 AND \"epoch\" <> $2 AND \"message\" IS NOT NULL
+              AND \"hash\" IN ({}) ORDER BY \"key\" DESC",
             places.join(", ")
         );
         let hashes = hashes.iter().map(|hash| Value::from(hash.to_vec()));
-        let statement =
-            Statement::new(sql).bind(life.folder).bind(life.generation).bind_all(hashes);
+        let statement = Statement::new(sql).bind(epoch.folder).bind(epoch.number).bind_all(hashes);
         for row in self.read(statement).await? {
             let hash = row.bytes(0).and_then(|hash| hash.try_into().ok());
-            if let (Some(hash), Some(generation), Some(uid), Some(id)) =
-                (hash, row.whole(1), row.whole(2), row.id(3))
+            if let (Some(hash), Some(number), Some(key), Some(id)) =
+                (hash, row.whole(1), row.whole(2).and_then(SourceKey::of_stored), row.id(3))
             {
                 let (message, had_action) = (MessageEntityId::of(id), row.whole(4) == Some(1));
-                let former = FormerReceipt { generation, uid, message, had_action };
+                let former = FormerReceipt { number, key, message, had_action };
                 found.entry(hash).or_default().push(former);
             }
         }
@@ -214,14 +214,14 @@ impl Store {
 }
 
 /// From the least to the greatest.
-pub(crate) fn range(uids: impl Iterator<Item = u64> + Clone) -> RangeInclusive<u64> {
-    uids.clone().min().unwrap_or(0)..=uids.max().unwrap_or(0)
+pub(crate) fn range(keys: impl Iterator<Item = SourceKey> + Clone) -> RangeInclusive<SourceKey> {
+    keys.clone().min().unwrap_or_default()..=keys.max().unwrap_or_default()
 }
 
 /// What a receipt says beside whose message it is.
 #[derive(Default)]
 pub(crate) struct Receipt {
-    pub uid: u64,
+    pub key: SourceKey,
     pub hash: [u8; 16],
     pub witness: Witness,
     pub action: Option<ServerAction>,
@@ -231,30 +231,30 @@ pub(crate) struct Receipt {
 
 impl Receipt {
     fn of(message: &ReceivedMessage) -> Self {
-        let ReceivedMessage { uid, hash, witness, action, .. } = *message;
-        Self { uid, hash, witness, action, reason: None }
+        let ReceivedMessage { key, hash, witness, action, .. } = *message;
+        Self { key, hash, witness, action, reason: None }
     }
 }
 
-pub(crate) fn receipt(life: Life, message: MessageEntityId, says: Receipt) -> Statement {
+pub(crate) fn receipt(epoch: MailboxEpoch, message: MessageEntityId, says: Receipt) -> Statement {
     // A pending receipt is completed. If the receipt has a message, this changes nothing, and the
-    // batch fails, so that a UID is never recorded twice.
-    let sql = "INSERT INTO \"receipt\" (\"folder\", \"generation\", \"uid\", \"message\", \"hash\",
+    // batch fails, so that a key is never recorded twice.
+    let sql = "INSERT INTO \"receipt\" (\"folder\", \"epoch\", \"key\", \"message\", \"hash\",
            \"wish\", \"size\", \"internal_date\", \"message_id\", \"reason\", \"uid_validity\")
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
              (SELECT \"uid_validity\" FROM \"origin\" WHERE \"folder\" = $1))
-         ON CONFLICT (\"folder\", \"generation\", \"uid\") DO UPDATE SET
+         ON CONFLICT (\"folder\", \"epoch\", \"key\") DO UPDATE SET
            \"message\" = excluded.\"message\", \"hash\" = excluded.\"hash\",
            \"wish\" = excluded.\"wish\", \"size\" = excluded.\"size\",
            \"internal_date\" = excluded.\"internal_date\",
            \"message_id\" = excluded.\"message_id\", \"reason\" = excluded.\"reason\",
            \"uid_validity\" = excluded.\"uid_validity\", \"next_attempt\" = NULL
          WHERE \"receipt\".\"message\" IS NULL OR \"receipt\".\"reason\" IS NOT NULL";
-    let Receipt { uid, hash, witness, action, reason } = says;
+    let Receipt { key, hash, witness, action, reason } = says;
     Statement::new(sql)
-        .bind(life.folder)
-        .bind(life.generation)
-        .bind(uid)
+        .bind(epoch.folder)
+        .bind(epoch.number)
+        .bind(key.number())
         .bind(message)
         .bind(hash.to_vec())
         .bind(action.map(ServerAction::number))
@@ -265,10 +265,10 @@ pub(crate) fn receipt(life: Life, message: MessageEntityId, says: Receipt) -> St
         .must_change(Failed::Recorded)
 }
 
-/// The message of a receipt from a former life has one of the present life now.
-pub(crate) fn relinked(former: Life, uid: i64) -> Statement {
+/// The message of a receipt from a former epoch has one of the present epoch now.
+pub(crate) fn relinked(former: MailboxEpoch, key: SourceKey) -> Statement {
     let sql = "DELETE FROM \"receipt\"
-        WHERE \"folder\" = $1 AND \"generation\" = $2 AND \"uid\" = $3";
-    let gone = Statement::new(sql).bind(former.folder).bind(former.generation).bind(uid);
+        WHERE \"folder\" = $1 AND \"epoch\" = $2 AND \"key\" = $3";
+    let gone = Statement::new(sql).bind(former.folder).bind(former.number).bind(key.number());
     gone.must_change(Failed::Relinked)
 }

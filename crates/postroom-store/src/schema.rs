@@ -49,6 +49,7 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     ];
     let put = |sql: String, (name, kind): (&str, _)| sql.replace(name, dialect.column_type(kind));
     let sql = sql.replace("{serial}", dialect.serial()).replace("{clustered}", dialect.clustered());
+    let sql = sql.replace("{computed}", dialect.computed());
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
@@ -65,6 +66,7 @@ const STEPS: &[&[&str]] = &[
     UNSETTLED,
     MAILBOX_IDS,
     LEASES,
+    SOURCE_KEYS,
 ];
 
 const OWN: &[&str] = &[
@@ -194,6 +196,15 @@ const LEASES: &[&str] = &[
        \"id\" {whole} PRIMARY KEY, \"name\" {text} NOT NULL, \"until\" {moment} NOT NULL)",
     "ALTER TABLE \"delivery\" ADD COLUMN \"epoch\" {whole}",
     "ALTER TABLE \"unfinished\" ADD COLUMN \"owner\" {whole}",
+];
+
+/// The key of a receipt is (folder, epoch, source key), whatever the source is. In earlier versions
+/// the names were those of IMAP. Tools that read the database find a UID where it was.
+const SOURCE_KEYS: &[&str] = &[
+    "ALTER TABLE \"receipt\" RENAME COLUMN \"generation\" TO \"epoch\"",
+    "ALTER TABLE \"receipt\" RENAME COLUMN \"uid\" TO \"key\"",
+    "ALTER TABLE \"receipt\" ADD COLUMN \"uid\" {whole} GENERATED ALWAYS AS (\"key\") {computed}",
+    "ALTER TABLE \"origin\" RENAME COLUMN \"generation\" TO \"epoch\"",
 ];
 
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the

@@ -17,6 +17,7 @@ use postroom_model::builtin;
 use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::MissedAt;
+use postroom_store::SourceKey;
 use postroom_store::*;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -245,7 +246,7 @@ impl History {
                     mailbox_id: None,
                     baseline: number / 2,
                 };
-                engine.life_begin(FolderId::of(folder.id), begun).await.unwrap();
+                engine.epoch_begin(FolderId::of(folder.id), begun).await.unwrap();
             }
             (6, Some(folder)) => {
                 let name = format!("renamed{number}");
@@ -263,10 +264,10 @@ impl History {
 
     async fn receive(&mut self, folder: FolderId) {
         let class = self.class(builtin::MESSAGES);
-        let life = Life { folder, generation: 1 };
-        let ledger = self.engine.ledger(life).await.unwrap();
+        let epoch = MailboxEpoch { folder, number: 1 };
+        let ledger = self.engine.ledger(epoch).await.unwrap();
         // What was there by its header alone is had as a whole now.
-        let uid = ledger.oversized.first().map_or(self.uid, |oversized| oversized.uid);
+        let uid = ledger.oversized.first().map_or(self.uid, |oversized| oversized.key.uid());
         self.uid += 1;
         let values = json!({
             "messageDirection": "in", "messageState": "received", "uid": uid,
@@ -278,7 +279,7 @@ impl History {
         let mut hash = [0; 16];
         hash[..8].copy_from_slice(&uid.to_le_bytes());
         let message = ReceivedMessage {
-            uid,
+            key: SourceKey::of_uid(uid),
             row: self.engine.entity_row(&class, &entity),
             files: vec![],
             original: Some(Content::prepare(bytes.as_bytes())),
@@ -287,7 +288,7 @@ impl History {
             action: None,
         };
         let (domain, messages) = (self.domain.clone(), vec![message]);
-        let batch = ReceiveBatch { domain, life, messages, relink: false };
+        let batch = ReceiveBatch { domain, epoch, messages, relink: false };
         self.engine.receive_commit(batch).await.unwrap();
     }
 
@@ -332,11 +333,15 @@ impl History {
     }
 
     async fn miss(&mut self, account: AccountId, folder: FolderId) {
-        let life = Life { folder, generation: 1 };
+        let epoch = MailboxEpoch { folder, number: 1 };
         let uid = self.uid;
         self.uid += 1;
-        let miss = MissedMessage { uid, is_too_big: true, ..MissedMessage::default() };
-        let at = MissedAt { domain: &self.domain, account, life, uid_validity: 1 };
+        let miss = MissedMessage {
+            key: SourceKey::of_uid(uid),
+            is_too_big: true,
+            ..MissedMessage::default()
+        };
+        let at = MissedAt { domain: &self.domain, account, epoch, uid_validity: 1 };
         self.engine.receive_missed(at, &[miss], |_| 0).await.unwrap();
     }
 
@@ -475,7 +480,7 @@ async fn what_many_change_at_once_is_undone_in_its_order() {
                 &values,
                 None
             ),
-            history.engine.life_begin(FolderId::of(folder.id), begun),
+            history.engine.epoch_begin(FolderId::of(folder.id), begun),
             history.engine.folder_follow(domain, FolderId::of(folder.id), &renamed),
         );
         one.and(two).unwrap();

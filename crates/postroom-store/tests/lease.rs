@@ -13,6 +13,7 @@ use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
+use postroom_store::SourceKey;
 use postroom_store::*;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -102,7 +103,7 @@ impl Node {
         });
         let entity = Entity::new(Clock::system().new_id(), object(values));
         let message = ReceivedMessage {
-            uid,
+            key: SourceKey::of_uid(uid),
             row: self.store.entity_row(&class, &entity),
             files: vec![],
             original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
@@ -110,8 +111,8 @@ impl Node {
             witness: Witness::default(),
             action: None,
         };
-        let (domain, life) = (self.domain.clone(), Life { folder, generation: 1 });
-        let batch = ReceiveBatch { domain, life, messages: vec![message], relink: false };
+        let (domain, epoch) = (self.domain.clone(), MailboxEpoch { folder, number: 1 });
+        let batch = ReceiveBatch { domain, epoch, messages: vec![message], relink: false };
         self.store.receive_commit(batch).await
     }
 
@@ -150,9 +151,9 @@ async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_reco
     assert!(is_deposed(&former.store.delivery_part(claimed, &[]).await));
     assert!(is_deposed(&former.store.delivery_recover(None).await));
     assert!(is_deposed(&former.receive(folder, 2).await));
-    let life = Life { folder, generation: 1 };
-    assert!(is_deposed(&former.store.pending_forget(life, &[1]).await));
-    assert!(is_deposed(&former.store.action_done(life, &[1]).await));
+    let epoch = MailboxEpoch { folder, number: 1 };
+    assert!(is_deposed(&former.store.pending_forget(epoch, &[SourceKey::of_uid(1)]).await));
+    assert!(is_deposed(&former.store.action_done(epoch, &[SourceKey::of_uid(1)]).await));
     let survey = Survey { folders: vec![], is_whole: true };
     let surveyed = former.store.survey_commit(&former.domain, account, &survey).await;
     assert!(surveyed.is_ok() || is_deposed(&surveyed), "nothing to write: {surveyed:?}");

@@ -17,6 +17,7 @@ use postroom_model::builtin;
 use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::OriginalPage;
+use postroom_store::SourceKey;
 use postroom_store::*;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -156,7 +157,7 @@ impl Track {
         });
         let entity = Entity::new(Clock::system().new_id(), object(values));
         let message = ReceivedMessage {
-            uid,
+            key: SourceKey::of_uid(uid),
             row: self.store.entity_row(&class, &entity),
             files: vec![],
             original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
@@ -164,8 +165,8 @@ impl Track {
             witness: Witness::default(),
             action: None,
         };
-        let (domain, life) = (self.domain.clone(), Life { folder, generation: 1 });
-        let batch = ReceiveBatch { domain, life, messages: vec![message], relink: false };
+        let (domain, epoch) = (self.domain.clone(), MailboxEpoch { folder, number: 1 });
+        let batch = ReceiveBatch { domain, epoch, messages: vec![message], relink: false };
         let outcome = self.store.receive_commit(batch).await?;
         Ok(matches!(outcome, ReceiveOutcome::Done { stored: 1, .. }))
     }
@@ -519,7 +520,7 @@ async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
                 }
                 let begun =
                     Beginning { login: "login", uid_validity: 1, mailbox_id: None, baseline: 0 };
-                track.store.life_begin(folder, begun).await.map(|_| false)
+                track.store.epoch_begin(folder, begun).await.map(|_| false)
             }
         }));
         if round % 3 > 0 {

@@ -21,6 +21,7 @@ use postroom_store::Clock;
 use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::MissedAt;
+use postroom_store::SourceKey;
 use postroom_store::*;
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
@@ -89,13 +90,13 @@ impl Fixture {
     async fn receive(
         &self,
         folder: FolderId,
-        generation: i64,
+        number: i64,
         messages: Vec<ReceivedMessage>,
     ) -> ReceiveOutcome {
         let domain = self.domain.clone();
-        let life = Life { folder, generation };
-        let relink = self.store.ledger(life).await.unwrap().has_former;
-        let batch = ReceiveBatch { domain, life, messages, relink };
+        let epoch = MailboxEpoch { folder, number };
+        let relink = self.store.ledger(epoch).await.unwrap().has_former;
+        let batch = ReceiveBatch { domain, epoch, messages, relink };
         self.store.receive_commit(batch).await.unwrap()
     }
 
@@ -134,7 +135,7 @@ impl Fixture {
             content,
         };
         ReceivedMessage {
-            uid,
+            key: SourceKey::of_uid(uid),
             row: self.store.entity_row(
                 &self.store.builtin(builtin::MESSAGES).unwrap(),
                 &Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone()),
@@ -150,6 +151,10 @@ impl Fixture {
 
 const fn done(stored: u64, repeated: u64) -> ReceiveOutcome {
     ReceiveOutcome::Done { stored, repeated }
+}
+
+fn keys<const N: usize>(uids: [u64; N]) -> [SourceKey; N] {
+    uids.map(SourceKey::of_uid)
 }
 
 #[tokio::test]
@@ -314,7 +319,7 @@ async fn references_must_exist_and_are_protected() {
         .unwrap();
     assert!(fixture.store.account_list().await.unwrap().is_empty());
     assert!(
-        fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap().recorded.is_empty()
+        fixture.store.ledger(MailboxEpoch { folder, number: 7 }).await.unwrap().recorded.is_empty()
     );
     assert_eq!(fixture.list(json!(["and"])).await.len(), 1, "messages stay");
     let gone = fixture.receive(folder, 7, vec![fixture.received(2, b"two")]).await;
@@ -349,8 +354,8 @@ async fn a_uid_is_recorded_once_with_its_files() {
     let both = vec![fixture.received(1, b"one"), first];
     assert_eq!(fixture.receive(folder, 7, both).await, done(2, 0));
     assert_eq!(fixture.receive(folder, 7, vec![fixture.received(2, b"again")]).await, done(0, 1));
-    let ledger = fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap();
-    assert_eq!(ledger.recorded, [1, 2]);
+    let ledger = fixture.store.ledger(MailboxEpoch { folder, number: 7 }).await.unwrap();
+    assert_eq!(ledger.recorded, keys([1, 2]));
     let raw = fixture.store.file_list(&fixture.domain, id, "rawMessage").await.unwrap();
     assert_eq!(fixture.read(&raw[0]).await, bytes);
     let part = fixture.store.file_list(&fixture.domain, id, "file").await.unwrap();
@@ -364,8 +369,8 @@ async fn a_uid_is_recorded_once_with_its_files() {
     );
     fixture.store.entity_delete(at, None).await.unwrap();
     assert_eq!(
-        fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap().recorded,
-        [1, 2],
+        fixture.store.ledger(MailboxEpoch { folder, number: 7 }).await.unwrap().recorded,
+        keys([1, 2]),
         "receipts stay"
     );
     assert!(fixture.store.file_list(&fixture.domain, id, "file").await.unwrap().is_empty());
@@ -394,7 +399,7 @@ async fn after_a_change_of_uidvalidity_equal_bytes_are_linked_one_to_one() {
         fixture.received(22, b"new"),
     ];
     assert_eq!(fixture.receive(folder, 9, back).await, done(0, 3));
-    let former = fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap();
+    let former = fixture.store.ledger(MailboxEpoch { folder, number: 7 }).await.unwrap();
     assert!(former.recorded.is_empty(), "receipts are gone once their messages have newer ones");
     assert_eq!(fixture.list(json!(["and"])).await.len(), 5);
 }
@@ -404,28 +409,30 @@ async fn what_could_not_be_had_is_pending_until_it_is() {
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
     let miss = |uid, is_too_big| {
-        let missed = MissedMessage::pending(uid, "NIL".to_owned());
+        let missed = MissedMessage::pending(SourceKey::of_uid(uid), "NIL".to_owned());
         MissedMessage { is_too_big, ..missed }
     };
     let misses = [miss(4, false), miss(5, true)];
     let who =
-        |life, uid_validity| MissedAt { domain: &fixture.domain, account, life, uid_validity };
+        |epoch, uid_validity| MissedAt { domain: &fixture.domain, account, epoch, uid_validity };
     fixture
         .store
-        .receive_missed(who(Life { folder, generation: 7 }, 7), &misses, |_| 60_000)
+        .receive_missed(who(MailboxEpoch { folder, number: 7 }, 7), &misses, |_| 60_000)
         .await
         .unwrap();
     fixture
         .store
-        .receive_missed(who(Life { folder, generation: 7 }, 7), &misses[..1], |_| 60_000)
+        .receive_missed(who(MailboxEpoch { folder, number: 7 }, 7), &misses[..1], |_| 60_000)
         .await
         .unwrap();
-    let ledger = fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap();
-    assert_eq!(ledger.recorded, [4, 5]);
-    assert_eq!((ledger.pending[0].uid, ledger.pending[0].attempts), (4, 2));
+    let ledger = fixture.store.ledger(MailboxEpoch { folder, number: 7 }).await.unwrap();
+    assert_eq!(ledger.recorded, keys([4, 5]));
+    assert_eq!((ledger.pending[0].key.uid(), ledger.pending[0].attempts), (4, 2));
     assert_eq!(fixture.list(json!(["==", ["property", "errorCode"], "too_big"])).await.len(), 1);
     assert_eq!(fixture.receive(folder, 7, vec![fixture.received(4, b"four")]).await, done(1, 0));
-    assert!(fixture.store.ledger(Life { folder, generation: 7 }).await.unwrap().pending.is_empty());
+    assert!(
+        fixture.store.ledger(MailboxEpoch { folder, number: 7 }).await.unwrap().pending.is_empty()
+    );
 }
 
 #[tokio::test]
@@ -435,42 +442,58 @@ async fn actions_stay_until_they_are_done() {
     fixture
         .receive(folder, 7, vec![fixture.received(1, b"one"), fixture.received(2, b"two")])
         .await;
-    let actions = fixture.store.action_list(Life { folder, generation: 7 }, 0, 10).await.unwrap();
-    assert_eq!(actions, [(1, ServerAction::Delete)]);
-    fixture.store.action_done(Life { folder, generation: 7 }, &[1]).await.unwrap();
+    let actions = fixture
+        .store
+        .action_list(MailboxEpoch { folder, number: 7 }, SourceKey::FIRST, 10)
+        .await
+        .unwrap();
+    assert_eq!(actions, [(SourceKey::of_uid(1), ServerAction::Delete)]);
+    fixture.store.action_done(MailboxEpoch { folder, number: 7 }, &keys([1])).await.unwrap();
     assert!(
-        fixture.store.action_list(Life { folder, generation: 7 }, 0, 10).await.unwrap().is_empty()
+        fixture
+            .store
+            .action_list(MailboxEpoch { folder, number: 7 }, SourceKey::FIRST, 10)
+            .await
+            .unwrap()
+            .is_empty()
     );
 }
 
 #[tokio::test]
-async fn a_new_life_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
+async fn a_new_epoch_of_a_mailbox_voids_what_was_to_be_done_in_the_former() {
     let fixture = fixture().await;
     let (account, folder) = fixture.account().await;
     let begin =
         |uid_validity| Beginning { login: "a@x.test", uid_validity, mailbox_id: None, baseline: 0 };
     let store = &fixture.store;
-    assert_eq!(store.origin(folder).await.unwrap().life, None);
-    let first = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();
-    fixture.receive(folder, first.generation, vec![fixture.received(1, b"one")]).await;
-    let miss = MissedMessage::pending(2, "NIL".to_owned());
+    assert_eq!(store.origin(folder).await.unwrap().epoch, None);
+    let first = store.epoch_begin(folder, begin(1_764_000_000_000)).await.unwrap();
+    fixture.receive(folder, first.number, vec![fixture.received(1, b"one")]).await;
+    let miss = MissedMessage::pending(SourceKey::of_uid(2), "NIL".to_owned());
     let who =
-        |life, uid_validity| MissedAt { domain: &fixture.domain, account, life, uid_validity };
+        |epoch, uid_validity| MissedAt { domain: &fixture.domain, account, epoch, uid_validity };
     store.receive_missed(who(first, 1), &[miss], |_| 60_000).await.unwrap();
-    assert_eq!(store.action_list(first, 0, 10).await.unwrap(), [(1, ServerAction::Delete)]);
-    let second = store.life_begin(folder, begin(1_764_000_999_999)).await.unwrap();
-    let back = store.life_begin(folder, begin(1_764_000_000_000)).await.unwrap();
+    assert_eq!(
+        store.action_list(first, SourceKey::FIRST, 10).await.unwrap(),
+        [(SourceKey::of_uid(1), ServerAction::Delete)]
+    );
+    let second = store.epoch_begin(folder, begin(1_764_000_999_999)).await.unwrap();
+    let back = store.epoch_begin(folder, begin(1_764_000_000_000)).await.unwrap();
     assert!(first != second && second != back && first != back);
-    assert!(store.action_list(first, 0, 10).await.unwrap().is_empty());
-    assert_eq!(store.ledger(first).await.unwrap().recorded, [1], "what is pending is forgotten");
+    assert!(store.action_list(first, SourceKey::FIRST, 10).await.unwrap().is_empty());
+    assert_eq!(
+        store.ledger(first).await.unwrap().recorded,
+        keys([1]),
+        "what is pending is forgotten"
+    );
     let ledger = store.ledger(back).await.unwrap();
     assert!(ledger.recorded.is_empty() && ledger.has_former);
     let noted = store.origin(folder).await.unwrap();
-    assert_eq!((noted.life, noted.uid_validity), (Some(back), Some(1_764_000_000_000)));
+    assert_eq!((noted.epoch, noted.uid_validity), (Some(back), Some(1_764_000_000_000)));
 }
 
 #[tokio::test]
-async fn in_a_new_life_only_messages_that_had_an_action_have_it_again() {
+async fn in_a_new_epoch_only_messages_that_had_an_action_have_it_again() {
     let fixture = fixture().await;
     let (_, folder) = fixture.account().await;
     let store = &fixture.store;
@@ -479,27 +502,31 @@ async fn in_a_new_life_only_messages_that_had_an_action_have_it_again() {
         ReceivedMessage { action, ..message }
     };
     let begun = Beginning { login: "a@x.test", uid_validity: 7, mailbox_id: None, baseline: 0 };
-    let first = store.life_begin(folder, begun).await.unwrap();
+    let first = store.epoch_begin(folder, begun).await.unwrap();
     let messages = vec![
         received(1, b"before", None),
         received(2, b"open", Some(ServerAction::Delete)),
         received(3, b"gone", Some(ServerAction::Delete)),
         received(4, b"dropped", Some(ServerAction::Delete)),
     ];
-    fixture.receive(folder, first.generation, messages).await;
-    store.action_gone(first, &[3]).await.unwrap();
-    store.action_done(first, &[4]).await.unwrap();
+    fixture.receive(folder, first.number, messages).await;
+    store.action_gone(first, &keys([3])).await.unwrap();
+    store.action_done(first, &keys([4])).await.unwrap();
     // Twice, because an epoch may end before anything of it is received.
-    store.life_begin(folder, begun).await.unwrap();
-    let last = store.life_begin(folder, begun).await.unwrap();
+    store.epoch_begin(folder, begun).await.unwrap();
+    let last = store.epoch_begin(folder, begun).await.unwrap();
     let mut uid = 0;
     let again = [&b"before"[..], b"open", b"gone", b"dropped", b"new"].map(|bytes| {
         uid += 1;
         received(uid, bytes, Some(ServerAction::Delete))
     });
-    assert_eq!(fixture.receive(folder, last.generation, again.into()).await, done(1, 4));
-    let deleted = [(2, ServerAction::Delete), (3, ServerAction::Delete), (5, ServerAction::Delete)];
-    assert_eq!(store.action_list(last, 0, 10).await.unwrap(), deleted);
+    assert_eq!(fixture.receive(folder, last.number, again.into()).await, done(1, 4));
+    let deleted = [
+        (SourceKey::of_uid(2), ServerAction::Delete),
+        (SourceKey::of_uid(3), ServerAction::Delete),
+        (SourceKey::of_uid(5), ServerAction::Delete),
+    ];
+    assert_eq!(store.action_list(last, SourceKey::FIRST, 10).await.unwrap(), deleted);
 }
 
 #[tokio::test]
@@ -1089,7 +1116,9 @@ async fn an_older_schema_is_brought_forward() {
         ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';
         ALTER TABLE \"receipt\" DROP COLUMN \"uid_validity\";
-        ALTER TABLE \"receipt\" RENAME COLUMN \"generation\" TO \"uid_validity\";
+        ALTER TABLE \"receipt\" DROP COLUMN \"uid\";
+        ALTER TABLE \"receipt\" RENAME COLUMN \"key\" TO \"uid\";
+        ALTER TABLE \"receipt\" RENAME COLUMN \"epoch\" TO \"uid_validity\";
         ALTER TABLE \"receipt\" DROP COLUMN \"size\";
         ALTER TABLE \"receipt\" DROP COLUMN \"internal_date\";
         ALTER TABLE \"receipt\" DROP COLUMN \"message_id\";
@@ -1102,6 +1131,14 @@ async fn an_older_schema_is_brought_forward() {
         ALTER TABLE \"delivery\" ADD COLUMN \"first_due\" INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE \"delivered\" DROP COLUMN \"doubt\"";
     database.execute_batch(older).unwrap();
+    let folder = FolderId::from_u128(5);
+    let insert =
+        "INSERT INTO \"receipt\" (\"folder\", \"uid_validity\", \"uid\", \"message\", \"wish\")
+        VALUES (?1, 7, ?2, ?1, 2)";
+    for uid in [300, 4_294_967_296_i64] {
+        let id = 5_u128.to_be_bytes();
+        database.execute(insert, rusqlite::params![id, uid]).unwrap();
+    }
     drop(database);
     let store = loop {
         // The threads of the first store end by themselves.
@@ -1119,6 +1156,15 @@ async fn an_older_schema_is_brought_forward() {
     assert!(store.entity_list(&domain, &messages, &Query::default()).await.unwrap().is_empty());
     let job = store.job_create(&domain, &messages, None).await.unwrap();
     assert_eq!(store.job_next().await.unwrap(), Some(job));
+    let epoch = MailboxEpoch { folder, number: 7 };
+    let both = keys([300, 4_294_967_296]);
+    assert_eq!(store.ledger(epoch).await.unwrap().recorded, both);
+    let open = both.map(|key| (key, ServerAction::Delete));
+    assert_eq!(store.action_list(epoch, SourceKey::FIRST, 10).await.unwrap(), open);
+    // Tools that read the database find what they know.
+    let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
+    let sql = "SELECT \"uid\" FROM \"receipt\" WHERE \"uid_validity\" = 7 ORDER BY 1 LIMIT 1";
+    assert_eq!(database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 300);
 }
 
 #[tokio::test]

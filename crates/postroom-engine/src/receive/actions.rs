@@ -25,8 +25,9 @@ use postroom_imap::FlagChange;
 use postroom_imap::ImapConnection;
 use postroom_imap::UidSet;
 use postroom_store::Clock;
-use postroom_store::Life;
+use postroom_store::MailboxEpoch;
 use postroom_store::ServerAction;
+use postroom_store::SourceKey;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -89,8 +90,8 @@ impl ServerActions {
 pub struct SelectedMailbox<'a> {
     /// The folder.
     pub folder: &'a Folder,
-    /// The life of its mailbox.
-    pub life: Life,
+    /// The epoch of its mailbox.
+    pub epoch: MailboxEpoch,
     /// What it has.
     pub listing: &'a MailboxListing,
 }
@@ -153,18 +154,23 @@ struct ActionRun<'a> {
     tried: BTreeSet<u64>,
 }
 
+fn keys(uids: &[u64]) -> Vec<SourceKey> {
+    uids.iter().copied().map(SourceKey::of_uid).collect()
+}
+
 impl ActionRun<'_> {
     async fn all(&mut self) -> Result<ActionResult, Error> {
         let mut done = ActionResult::default();
-        let (life, mut after) = (self.at.life, 0);
+        let (epoch, mut after) = (self.at.epoch, SourceKey::FIRST);
         loop {
-            let actions = self.shared.store.action_list(life, after, PORTION).await?;
+            let actions = self.shared.store.action_list(epoch, after, PORTION).await?;
             let Some((last, _)) = actions.last() else {
                 return Ok(done);
             };
             after = *last;
             for action in [ServerAction::Seen, ServerAction::Delete] {
-                let of = |(uid, is): &(u64, ServerAction)| (*is == action).then_some(*uid);
+                let of =
+                    |(key, is): &(SourceKey, ServerAction)| (*is == action).then_some(key.uid());
                 let uids: Vec<u64> = actions.iter().filter_map(of).collect();
                 self.some(action, &uids, &mut done).await?;
                 if done.over.is_some() {
@@ -180,20 +186,20 @@ impl ActionRun<'_> {
         uids: &[u64],
         done: &mut ActionResult,
     ) -> Result<(), Error> {
-        let (store, life) = (&self.shared.store, self.at.life);
+        let (store, epoch) = (&self.shared.store, self.at.epoch);
         if uids.is_empty() {
             return Ok(());
         }
         if !is_still_demanded(self.at.folder, action) {
-            store.action_done(life, uids).await?;
+            store.action_done(epoch, &keys(uids)).await?;
             return Ok(());
         }
         let is_listed = |uid: &u64| self.at.listing.uids.binary_search(uid).is_ok();
         let (listed, unlisted): (Vec<u64>, Vec<u64>) = uids.iter().partition(|uid| is_listed(uid));
         if !unlisted.is_empty() && self.at.listing.is_whole() {
             match action {
-                ServerAction::Seen => store.action_done(life, &unlisted).await?,
-                ServerAction::Delete => store.action_gone(life, &unlisted).await?,
+                ServerAction::Seen => store.action_done(epoch, &keys(&unlisted)).await?,
+                ServerAction::Delete => store.action_gone(epoch, &keys(&unlisted)).await?,
             }
             self.tried.retain(|uid| !unlisted.contains(uid));
         }
@@ -204,7 +210,7 @@ impl ActionRun<'_> {
                 for set in UidSet::from_uids(&listed).split(SET_OCTETS_MAX) {
                     self.connection.uid_store(&set, &FlagChange::add_silent("\\Seen")).await?;
                 }
-                store.action_done(life, &listed).await?;
+                store.action_done(epoch, &keys(&listed)).await?;
             }
             ServerAction::Delete => self.delete(&listed, done).await?,
         }
@@ -224,7 +230,7 @@ impl ActionRun<'_> {
         let check = IdentityCheck {
             shared: self.shared,
             connection: self.connection,
-            life: self.at.life,
+            epoch: self.at.epoch,
             unsteady: self.unsteady,
         };
         let look = check.look(uids, Care::All).await?;

@@ -30,7 +30,7 @@ pub(crate) async fn baseline(
     }
     let last = listed.last().copied().unwrap_or(0);
     match origin.last_proof_ms {
-        _ if origin.life.is_none() => Ok(last),
+        _ if origin.epoch.is_none() => Ok(last),
         // Nothing shows which messages were there when the folder was enabled.
         None => Ok(0),
         Some(proven_ms) => {

@@ -48,7 +48,7 @@ pub(crate) async fn commit(
         }
         let batch = ReceiveBatch {
             domain: mailbox.account.domain.clone(),
-            life: news.life,
+            epoch: news.epoch,
             messages,
             relink: news.relink,
         };
@@ -136,7 +136,7 @@ pub(crate) async fn record_missed(
     let delay = |attempts: u32| backoff::delay(clock, attempts, first, RETRY_LONGEST);
     let delay_ms = |attempts: u32| backoff::ms(delay(attempts));
     let (domain, uid_validity) = (&account.domain, news.uid_validity);
-    let at = MissedAt { domain, account: account.id, life: news.life, uid_validity };
+    let at = MissedAt { domain, account: account.id, epoch: news.epoch, uid_validity };
     shared.store.receive_missed(at, missed, delay_ms).await?;
     for one in missed {
         journal::missed(account, folder, one);

@@ -24,6 +24,7 @@ use postroom_store::Content;
 use postroom_store::EntityRow;
 use postroom_store::ReceivedMessage;
 use postroom_store::ServerAction;
+use postroom_store::SourceKey;
 use postroom_store::Witness;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -121,7 +122,7 @@ pub fn decompose(
         Original::Spool { file, .. } => (None, keep.then_some(file)),
     };
     let message = ReceivedMessage {
-        uid: arrived.uid,
+        key: SourceKey::of_uid(arrived.uid),
         row: row(entity),
         files: derived.files,
         original,

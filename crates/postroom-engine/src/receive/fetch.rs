@@ -27,6 +27,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::ImapVerdict;
 use postroom_imap::UidSet;
 use postroom_store::MissedMessage;
+use postroom_store::SourceKey;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -122,10 +123,12 @@ impl Fetching<'_, '_> {
             if matches!(error, postroom_imap::Error::Stalled { .. }) {
                 let reason = format!("{error}; the message is fetched on a connection of its own");
                 let suspect = self.plan.stalled(&rest);
-                self.intake.missed.extend(suspect.map(|uid| MissedMessage::pending(uid, reason)));
+                self.intake.missed.extend(
+                    suspect.map(|uid| MissedMessage::pending(SourceKey::of_uid(uid), reason)),
+                );
             } else if let Some(uid) = self.plan.ended(&rest) {
                 let reason = format!("the connection ends when it is fetched: {error}");
-                self.intake.missed.push(MissedMessage::pending(uid, reason));
+                self.intake.missed.push(MissedMessage::pending(SourceKey::of_uid(uid), reason));
             }
             return Err(error.into());
         }
@@ -141,7 +144,9 @@ impl Fetching<'_, '_> {
             | ImapVerdict::Protocol => {}
         }
         if let Some(uid) = self.plan.refused(rest) {
-            self.intake.missed.push(MissedMessage::pending(uid, error.to_string()));
+            self.intake
+                .missed
+                .push(MissedMessage::pending(SourceKey::of_uid(uid), error.to_string()));
             self.refused += 1;
         }
         if self.refused >= REFUSED_MAX { Err(error.into()) } else { Ok(()) }
@@ -192,7 +197,7 @@ impl Fetching<'_, '_> {
             let uid = incomplete.uid;
             if let Err(error) = self.resolve_one(incomplete).await {
                 let reason = format!("the connection ends when it is fetched: {error}");
-                self.intake.missed.push(MissedMessage::pending(uid, reason));
+                self.intake.missed.push(MissedMessage::pending(SourceKey::of_uid(uid), reason));
                 self.intake.give_up_incomplete();
                 return Err(error);
             }
@@ -230,7 +235,7 @@ impl Fetching<'_, '_> {
             }
         }
         let Some((message, original)) = came else {
-            self.intake.missed.push(MissedMessage::pending(uid, reason));
+            self.intake.missed.push(MissedMessage::pending(SourceKey::of_uid(uid), reason));
             return Ok(());
         };
         let hash = original.hash().map_err(Error::Spool)?;
@@ -242,9 +247,10 @@ impl Fetching<'_, '_> {
             // whole message.
             return self.intake.take(message, uid, original, false).await;
         }
-        self.intake
-            .missed
-            .push(MissedMessage { hash: Some(hash), ..MissedMessage::pending(uid, reason) });
+        self.intake.missed.push(MissedMessage {
+            hash: Some(hash),
+            ..MissedMessage::pending(SourceKey::of_uid(uid), reason)
+        });
         Ok(())
     }
 
@@ -313,7 +319,9 @@ impl Fetching<'_, '_> {
                         }
                         Err(Some(miss)) if miss.is_too_big => {
                             got.uids.insert(uid);
-                            self.intake.missed.push(MissedMessage { uid, ..miss });
+                            self.intake
+                                .missed
+                                .push(MissedMessage { key: SourceKey::of_uid(uid), ..miss });
                         }
                         Err(Some(MissedMessage { reason, .. })) => {
                             got.uids.insert(uid);
@@ -338,7 +346,7 @@ async fn body(
     spool: Option<Spool>,
     bytes_max: u64,
 ) -> Result<Result<Original, Option<MissedMessage>>, Error> {
-    let miss = |reason: &str| Some(MissedMessage::pending(0, reason.to_owned()));
+    let miss = |reason: &str| Some(MissedMessage::pending(SourceKey::default(), reason.to_owned()));
     Ok(match &message.body {
         postroom_imap::Body::Bytes(bytes) => Ok(Original::Memory(bytes.clone())),
         postroom_imap::Body::Streamed => match spool {

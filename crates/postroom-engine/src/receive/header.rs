@@ -25,7 +25,7 @@ pub(crate) async fn add(
     missed: &mut MissedMessage,
     clock: &Clock,
 ) -> Result<(), Error> {
-    let Some(header) = single::header(connection, missed.uid).await? else {
+    let Some(header) = single::header(connection, missed.key.uid()).await? else {
         return Ok(());
     };
     missed.values = values_of(&header, MessageEntityId::of(clock.new_id()));

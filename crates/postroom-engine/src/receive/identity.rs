@@ -15,8 +15,9 @@ use postroom_imap::ImapConnection;
 use postroom_imap::Selected;
 use postroom_store::Clock;
 use postroom_store::Ledger;
-use postroom_store::Life;
+use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
+use postroom_store::SourceKey;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -72,7 +73,7 @@ impl fmt::Display for Over {
 /// Whether the result of SELECT ends the noted epoch.
 #[must_use]
 pub fn by_selected(origin: &Origin, selected: &Selected, login: &str) -> Option<Over> {
-    if origin.life.is_none() {
+    if origin.epoch.is_none() {
         return Some(Over::New);
     }
     if origin.login.as_ref().is_some_and(|noted| noted != login) {
@@ -102,11 +103,11 @@ pub fn by_listing(ledger: &Ledger, uid_next: Option<u64>, listed: &[u64]) -> Opt
     // A server that lists UIDs beyond UIDNEXT contradicts itself, so its UIDNEXT shows nothing.
     let is_below = |now: u64| listed.last().is_none_or(|last| *last < now);
     if let (Some(now), Some(last)) = (uid_next.filter(|now| is_below(*now)), ledger.recorded.last())
-        && now <= *last
+        && now <= last.uid()
     {
-        return Some(Over::UidNext { now, then: last.saturating_add(1) });
+        return Some(Over::UidNext { now, then: last.uid().saturating_add(1) });
     }
-    let back = listed.iter().find(|uid| ledger.is_gone(**uid))?;
+    let back = listed.iter().find(|uid| ledger.is_gone(SourceKey::of_uid(**uid)))?;
     Some(Over::Back { uid: *back })
 }
 
@@ -137,7 +138,7 @@ pub(crate) struct IdentityCheck<'a> {
     /// The connection that has selected it.
     pub connection: &'a mut ImapConnection,
     /// The epoch of the records.
-    pub life: Life,
+    pub epoch: MailboxEpoch,
     /// Which facts of this server are no evidence.
     pub unsteady: &'a mut Unsteady,
 }
@@ -149,22 +150,23 @@ impl IdentityCheck<'_> {
     ///
     /// What ended the connection, the store, or the spool directory.
     pub(crate) async fn look(self, uids: &[u64], care: Care) -> Result<Look, Error> {
-        let Self { shared, connection, life, unsteady } = self;
+        let Self { shared, connection, epoch, unsteady } = self;
         let mut look = Look::default();
         if uids.is_empty() {
             return Ok(look);
         }
+        let keys: Vec<_> = uids.iter().copied().map(SourceKey::of_uid).collect();
         let items = if care == Care::Little { FetchItems::Sizes } else { FetchItems::Witness };
-        let remembered = shared.store.remembered(life, uids).await?;
+        let remembered = shared.store.remembered(epoch, &keys).await?;
         let seen = witness::ask(connection, uids, items).await?;
         let mut proofs = 0;
         for then in &remembered {
-            let Some(now) = seen.get(&then.uid) else {
+            let Some(now) = seen.get(&then.key.uid()) else {
                 continue;
             };
             let comparison = witness::compare(then, now, *unsteady);
             if comparison == Likeness::Same || care != Care::All && comparison == Likeness::Likely {
-                look.same.push(then.uid);
+                look.same.push(then.key.uid());
                 continue;
             }
             if proofs >= PROOFS_MAX && care != Care::All {
@@ -174,10 +176,10 @@ impl IdentityCheck<'_> {
             match witness::prove(connection, then, &shared.settings.spool_directory).await? {
                 Proof::Same => {
                     unsteady.learn(then, now);
-                    look.same.push(then.uid);
+                    look.same.push(then.key.uid());
                 }
                 Proof::Other => {
-                    look.over = Some(Over::Other { uid: then.uid });
+                    look.over = Some(Over::Other { uid: then.key.uid() });
                     return Ok(look);
                 }
                 Proof::None => {}
@@ -209,7 +211,7 @@ mod tests {
     fn origin() -> Origin {
         Origin {
             login: Some("a@x.test".to_owned()),
-            life: Some(Life { folder: postroom_model::FolderId::nil(), generation: 1 }),
+            epoch: Some(MailboxEpoch { folder: postroom_model::FolderId::nil(), number: 1 }),
             uid_validity: Some(7),
             uid_next: Some(10),
             mailbox_id: MailboxId::parse("F1"),
@@ -231,7 +233,7 @@ mod tests {
         assert_eq!(by(&origin(), Some(8), Some(10)), Some(Over::UidValidity));
         assert_eq!(by(&origin(), None, Some(10)), Some(Over::UidValidity));
         assert_eq!(by(&origin(), Some(7), Some(9)), Some(Over::UidNext { now: 9, then: 10 }));
-        assert_eq!(by(&Origin { life: None, ..origin() }, Some(7), None), Some(Over::New));
+        assert_eq!(by(&Origin { epoch: None, ..origin() }, Some(7), None), Some(Over::New));
         assert_eq!(by(&Origin { login: None, ..origin() }, Some(7), None), None);
         for (id, want) in [("F1", None), ("F2", Some(Over::MailboxId)), ("", None)] {
             let mailbox_id = MailboxId::parse(id);
@@ -244,7 +246,11 @@ mod tests {
 
     #[test]
     fn a_life_ends_when_a_deleted_message_is_listed_or_uidnext_is_below_a_recorded_uid() {
-        let ledger = Ledger { recorded: vec![1, 2, 5], gone: vec![2], ..Ledger::default() };
+        let ledger = Ledger {
+            recorded: [1, 2, 5].map(SourceKey::of_uid).to_vec(),
+            gone: vec![SourceKey::of_uid(2)],
+            ..Ledger::default()
+        };
         assert_eq!(by_listing(&ledger, Some(6), &[1, 5, 6]), None);
         assert_eq!(by_listing(&ledger, None, &[1]), None);
         assert_eq!(by_listing(&ledger, None, &[1, 2]), Some(Over::Back { uid: 2 }));

@@ -10,6 +10,7 @@ use crate::receive::news::News;
 use postroom_imap::Fetched;
 use postroom_model::MESSAGE_BYTES_MAX;
 use postroom_store::MissedMessage;
+use postroom_store::SourceKey;
 
 /// A message to fetch in other forms.
 #[derive(Debug)]
@@ -80,7 +81,8 @@ impl<'a> Intake<'a> {
     ) -> Result<(), Error> {
         let bytes_max = self.bytes_max(uid);
         if original.size_bytes() > bytes_max {
-            self.missed.push(MissedMessage { uid, ..too_big(original.size_bytes(), bytes_max) });
+            let key = SourceKey::of_uid(uid);
+            self.missed.push(MissedMessage { key, ..too_big(original.size_bytes(), bytes_max) });
             return Ok(());
         }
         let may_be_deleted = is_whole
@@ -101,7 +103,7 @@ impl<'a> Intake<'a> {
     /// Leaves the incomplete messages pending.
     pub fn give_up_incomplete(&mut self) {
         let missed = |incomplete: IncompleteMessage| {
-            MissedMessage::pending(incomplete.uid, incomplete.reason)
+            MissedMessage::pending(SourceKey::of_uid(incomplete.uid), incomplete.reason)
         };
         self.missed.extend(self.incomplete.drain(..).map(missed));
     }
@@ -132,5 +134,9 @@ pub fn too_big(size_bytes: u64, bytes_max: u64) -> MissedMessage {
     };
     let reason = format!("the message has {size_bytes} bytes, more than {limit}");
     let size_bytes = Some(size_bytes);
-    MissedMessage { is_too_big: true, size_bytes, ..MissedMessage::pending(0, reason) }
+    MissedMessage {
+        is_too_big: true,
+        size_bytes,
+        ..MissedMessage::pending(SourceKey::default(), reason)
+    }
 }

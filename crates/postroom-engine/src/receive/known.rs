@@ -12,6 +12,7 @@ use crate::receive::witness::Unsteady;
 use postroom_store::Clock;
 use postroom_store::Ledger;
 use postroom_store::Origin;
+use postroom_store::SourceKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -105,7 +106,7 @@ impl Known {
         let exists = listed.len() as u64;
         let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
         self.proven = glance.filter(|_| complete);
-        let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
+        let is_recorded = |uid: &u64| ledger.is_stored(SourceKey::of_uid(*uid));
         let shown: Vec<u64> = listed.iter().copied().filter(is_recorded).collect();
         self.shown = identity::sample(clock, &shown, SHOWN_MAX.0, SHOWN_MAX.1);
         self.all_at.get_or_insert_with(Instant::now);
@@ -130,7 +131,7 @@ mod tests {
         for _ in 0..epochs {
             let origin = Origin {
                 login: None,
-                life: None,
+                epoch: None,
                 uid_validity: Some(7),
                 uid_next: None,
                 mailbox_id: None,

@@ -3,7 +3,7 @@
 use crate::receive::listing::MailboxListing;
 use postroom_model::FolderId;
 use postroom_model::MailboxId;
-use postroom_store::Life;
+use postroom_store::MailboxEpoch;
 use postroom_store::Oversized;
 use postroom_store::Pending;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct News {
     /// The epoch of the mailbox.
-    pub life: Life,
+    pub epoch: MailboxEpoch,
     /// UIDVALIDITY of the mailbox; 0 when the server has none.
     pub uid_validity: u64,
     /// MAILBOXID, when the server gave it and it is evidence.

@@ -12,6 +12,7 @@ use postroom_model::Timestamp;
 use postroom_store::Clock;
 use postroom_store::FolderReport;
 use postroom_store::Pending;
+use postroom_store::SourceKey;
 
 /// Compares the server's list with the ledger, and writes the result into the folder. Pending
 /// receipts of messages that are no longer listed are removed.
@@ -25,29 +26,30 @@ pub async fn prove(
     news: &News,
     known: &mut Known,
 ) -> Result<(), Error> {
-    let ledger = shared.store.ledger(news.life).await?;
+    let ledger = shared.store.ledger(news.epoch).await?;
     let listed = &news.listing.uids;
-    let is_listed = |uid: u64| listed.binary_search(&uid).is_ok();
+    let is_listed = |key: SourceKey| listed.binary_search(&key.uid()).is_ok();
     let (pending, gone): (Vec<_>, Vec<_>) =
-        ledger.pending.iter().partition(|pending| is_listed(pending.uid));
+        ledger.pending.iter().partition(|pending| is_listed(pending.key));
     if !gone.is_empty() && news.listing.is_whole() {
-        let gone: Vec<u64> = gone.iter().map(|pending| pending.uid).collect();
-        shared.store.pending_forget(news.life, &gone).await?;
+        let gone: Vec<_> = gone.iter().map(|pending| pending.key).collect();
+        shared.store.pending_forget(news.epoch, &gone).await?;
     }
     let requested = || ledger.oversized.iter().filter(|one| one.is_requested);
     if news.listing.is_whole() {
-        for oversized in requested().filter(|one| !is_listed(one.uid)) {
+        for oversized in requested().filter(|one| !is_listed(one.key)) {
             let domain = &mailbox.account.domain;
-            shared.store.request_failed(domain, news.life, oversized, NOT_LISTED).await?;
+            shared.store.request_failed(domain, news.epoch, oversized, NOT_LISTED).await?;
         }
     }
-    let pending: Vec<_> = pending.into_iter().filter(|p| p.uid > ledger.baseline).collect();
-    let counted = listed.iter().filter(|uid| **uid > ledger.baseline);
-    let has_receipt = counted.clone().filter(|uid| ledger.has(**uid)).count();
+    let pending: Vec<_> = pending.into_iter().filter(|p| p.key > ledger.baseline).collect();
+    let counted = listed.iter().copied().map(SourceKey::of_uid);
+    let counted = counted.filter(|key| *key > ledger.baseline);
+    let has_receipt = counted.clone().filter(|key| ledger.has(*key)).count();
     let oversized = ledger
         .oversized
         .iter()
-        .filter(|one| one.uid > ledger.baseline && is_listed(one.uid))
+        .filter(|one| one.key > ledger.baseline && is_listed(one.key))
         .count();
     let has_all = counted.count() == has_receipt;
     let complete = has_all && news.listing.is_whole();
@@ -63,10 +65,11 @@ pub async fn prove(
         status_text: Some(status(&shared.clock, news, known, has_all, &pending)),
     };
     shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
-    let waits = pending.iter().filter(|pending| !known.plan.is_alone(pending.uid));
+    let waits = pending.iter().filter(|pending| !known.plan.is_alone(pending.key.uid()));
     let waits = waits.map(|pending| pending.next_attempt_ms);
     // What was asked for and is not settled is looked for again.
-    let requested = requested().filter(|one| is_listed(one.uid) && !known.plan.is_alone(one.uid));
+    let requested =
+        requested().filter(|one| is_listed(one.key) && !known.plan.is_alone(one.key.uid()));
     known.retry_ms = waits.chain(requested.map(|_| 0)).min();
     known.proved(&shared.clock, news, &ledger, complete);
     Ok(())
@@ -140,7 +143,7 @@ pub async fn tell_progress(
 
 fn pending_text(clock: &Clock, pending: &[&Pending]) -> String {
     let shown: Vec<_> =
-        pending.iter().take(3).map(|p| format!("UID {}: {}", p.uid, p.reason)).collect();
+        pending.iter().take(3).map(|p| format!("UID {}: {}", p.key.uid(), p.reason)).collect();
     let more = if pending.len() > 3 {
         format!(" (and {} more)", pending.len() - 3)
     } else {

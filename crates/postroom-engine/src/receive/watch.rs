@@ -30,8 +30,9 @@ use postroom_model::Timestamp;
 use postroom_store::Beginning;
 use postroom_store::FolderReport;
 use postroom_store::Ledger;
-use postroom_store::Life;
+use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
+use postroom_store::SourceKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -101,10 +102,10 @@ impl Poll<'_> {
         if let (None, Some(news)) = (&over, &self.known.news) {
             return Ok(Some(Arc::clone(news)));
         }
-        if let (None, Some(life)) = (&over, origin.life)
+        if let (None, Some(epoch)) = (&over, origin.epoch)
             && self.is_quiet(&selected)
         {
-            over = self.sample(life).await?;
+            over = self.sample(epoch).await?;
             if over.is_none() {
                 self.known.changes = 0;
                 self.tell_visit().await?;
@@ -112,21 +113,21 @@ impl Poll<'_> {
             }
         }
         let listing = listing::list(self.connection, &selected).await?;
-        if let (None, Some(life)) = (&over, origin.life) {
-            let ledger = self.shared.store.ledger(life).await?;
+        if let (None, Some(epoch)) = (&over, origin.epoch) {
+            let ledger = self.shared.store.ledger(epoch).await?;
             over = identity::by_listing(&ledger, selected.uid_next, &listing.uids);
             if over.is_none() {
-                over = self.compare(life, &ledger, &listing.uids).await?;
+                over = self.compare(epoch, &ledger, &listing.uids).await?;
             }
             if over.is_none() {
                 self.known.changes = 0;
-                return Ok(Some(self.found(life, listing, &ledger, &selected)));
+                return Ok(Some(self.found(epoch, listing, &ledger, &selected)));
             }
         }
         let over = over.unwrap_or(Over::New);
-        let life = self.begin(&over, &selected, &listing).await?;
-        let ledger = self.shared.store.ledger(life).await?;
-        Ok(Some(self.found(life, listing, &ledger, &selected)))
+        let epoch = self.begin(&over, &selected, &listing).await?;
+        let ledger = self.shared.store.ledger(epoch).await?;
+        Ok(Some(self.found(epoch, listing, &ledger, &selected)))
     }
 
     /// Whether the result of SELECT shows that no mail came, and nothing else is due.
@@ -143,19 +144,19 @@ impl Poll<'_> {
 
     /// Checks some of the remembered messages, because the numbers of a mailbox may be the same
     /// although its messages differ.
-    async fn sample(&mut self, life: Life) -> Result<Option<Over>, Error> {
+    async fn sample(&mut self, epoch: MailboxEpoch) -> Result<Option<Over>, Error> {
         let some = match self.known.shown.len() {
             ..=FEW => self.known.shown.clone(),
             _ => identity::sample(&self.shared.clock, &self.known.shown, SAMPLE.0, SAMPLE.1),
         };
-        Ok(self.look(life, &some, Care::Much).await?.over)
+        Ok(self.look(epoch, &some, Care::Much).await?.over)
     }
 
-    async fn look(&mut self, life: Life, uids: &[u64], care: Care) -> Result<Look, Error> {
+    async fn look(&mut self, epoch: MailboxEpoch, uids: &[u64], care: Care) -> Result<Look, Error> {
         let check = IdentityCheck {
             shared: self.shared,
             connection: self.connection,
-            life,
+            epoch,
             unsteady: &mut self.known.unsteady,
         };
         check.look(uids, care).await
@@ -164,11 +165,11 @@ impl Poll<'_> {
     /// Checks recorded messages that are listed: some of them, and from time to time all.
     async fn compare(
         &mut self,
-        life: Life,
+        epoch: MailboxEpoch,
         ledger: &Ledger,
         listed: &[u64],
     ) -> Result<Option<Over>, Error> {
-        let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
+        let is_recorded = |uid: &u64| ledger.is_stored(SourceKey::of_uid(*uid));
         let both: Vec<u64> = listed.iter().copied().filter(is_recorded).collect();
         let is_first = self.known.all_at.is_none();
         let all_max = if is_first { FIRST_MAX } else { ALL_MAX };
@@ -177,13 +178,13 @@ impl Poll<'_> {
             self.known.all_at = Some(Instant::now());
         }
         if takes_all && both.len() > FEW {
-            let look = self.look(life, &both, Care::Little).await?;
+            let look = self.look(epoch, &both, Care::Little).await?;
             if look.over.is_some() {
                 return Ok(look.over);
             }
         }
         self.known.shown = both;
-        self.sample(life).await
+        self.sample(epoch).await
     }
 
     /// Begins another epoch of the mailbox.
@@ -192,7 +193,7 @@ impl Poll<'_> {
         over: &Over,
         selected: &Selected,
         listing: &MailboxListing,
-    ) -> Result<Life, Error> {
+    ) -> Result<MailboxEpoch, Error> {
         let noted = self.shared.store.origin(self.mailbox.folder.id).await?;
         let baseline =
             baseline(self.mailbox.folder, &noted, &listing.uids, self.connection).await?;
@@ -200,7 +201,7 @@ impl Poll<'_> {
         let login = self.mailbox.account.mailbox_origin();
         let mailbox_id = selected.mailbox_id.as_ref();
         let begun = Beginning { login: &login, uid_validity, mailbox_id, baseline };
-        let life = self.shared.store.life_begin(self.mailbox.folder.id, begun).await?;
+        let epoch = self.shared.store.epoch_begin(self.mailbox.folder.id, begun).await?;
         if *over != Over::New {
             tracing::warn!(
                 folder = self.mailbox.folder.title,
@@ -210,32 +211,34 @@ impl Poll<'_> {
         }
         let origin = Origin {
             login: Some(login),
-            life: Some(life),
+            epoch: Some(epoch),
             uid_validity: Some(uid_validity),
             uid_next: selected.uid_next,
             mailbox_id: selected.mailbox_id.clone(),
             last_proof_ms: noted.last_proof_ms,
         };
         self.known.begin_anew(origin, over, listing.uids.is_empty());
-        Ok(life)
+        Ok(epoch)
     }
 
     /// Makes and remembers the result of the poll.
     fn found(
         &mut self,
-        life: Life,
+        epoch: MailboxEpoch,
         listing: MailboxListing,
         ledger: &Ledger,
         selected: &Selected,
     ) -> Arc<News> {
         let now_ms = self.shared.clock.now_ms();
-        let counted = listing.uids.iter().copied().filter(|uid| *uid > ledger.baseline);
+        let counted =
+            listing.uids.iter().copied().filter(|uid| SourceKey::of_uid(*uid) > ledger.baseline);
         let bytes_max = self.mailbox.folder.options.count("message_bytes_max");
-        let fresh = counted.clone().filter(|uid| !ledger.has(*uid)).collect();
-        let singly: Vec<u64> = counted.clone().filter(|uid| ledger.is_requested(*uid)).collect();
-        let is_due = |uid: &u64| ledger.is_due(*uid, now_ms, bytes_max);
+        let fresh = counted.clone().filter(|uid| !ledger.has(SourceKey::of_uid(*uid))).collect();
+        let singly: Vec<u64> =
+            counted.clone().filter(|uid| ledger.is_requested(SourceKey::of_uid(*uid))).collect();
+        let is_due = |uid: &u64| ledger.is_due(SourceKey::of_uid(*uid), now_ms, bytes_max);
         let again: Vec<u64> = counted.clone().filter(is_due).collect();
-        let is_recorded = |uid: &u64| ledger.has(*uid) && ledger.pending(*uid).is_none();
+        let is_recorded = |uid: &u64| ledger.is_stored(SourceKey::of_uid(*uid));
         let recorded = counted.filter(is_recorded).count() as u64;
         let known = &mut *self.known;
         known.plan.fill(fresh, &again, &singly);
@@ -243,14 +246,18 @@ impl Poll<'_> {
         let disagrees = !listing.is_whole();
         known.disagreements = if disagrees { known.disagreements.saturating_add(1) } else { 0 };
         let news = Arc::new(News {
-            life,
+            epoch,
             uid_validity: selected.uid_validity.unwrap_or(0),
             mailbox_id: selected.mailbox_id.clone(),
             uid_next: selected.uid_next,
             examined: self.examined,
             relink: ledger.has_former,
-            pending: ledger.pending.iter().map(|pending| (pending.uid, pending.clone())).collect(),
-            oversized: ledger.oversized.iter().map(|one| (one.uid, *one)).collect(),
+            pending: ledger
+                .pending
+                .iter()
+                .map(|pending| (pending.key.uid(), pending.clone()))
+                .collect(),
+            oversized: ledger.oversized.iter().map(|one| (one.key.uid(), *one)).collect(),
             recorded,
             listing,
         });

@@ -215,7 +215,7 @@ pub async fn prove(
         return Ok(Proof::None);
     };
     let Single::Given(message, original) =
-        single::ask(connection, then.uid, FetchForm::Whole, spool).await?
+        single::ask(connection, then.key.uid(), FetchForm::Whole, spool).await?
     else {
         return Ok(Proof::None);
     };
@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn then(witness: Witness) -> Remembered {
-        Remembered { uid: 1, witness, hash: Some([7; 16]) }
+        Remembered { key: postroom_store::SourceKey::of_uid(1), witness, hash: Some([7; 16]) }
     }
 
     #[test]

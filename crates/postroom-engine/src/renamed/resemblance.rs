@@ -12,7 +12,7 @@ use crate::receive::witness::Seen;
 use crate::shared::Shared;
 use postroom_imap::FetchItems;
 use postroom_imap::ImapConnection;
-use postroom_store::Life;
+use postroom_store::MailboxEpoch;
 use postroom_store::Remembered;
 use postroom_store::Witness;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const FOUND_MIN: usize = 3;
 /// How many of those that were found are compared by Message-ID: newest, others.
 const SAMPLE: (usize, usize) = (8, 8);
 
-/// Whether the selected mailbox, which has so many messages, is the one whose life this was.
+/// Whether the selected mailbox, which has so many messages, is the one whose epoch this was.
 ///
 /// # Errors
 ///
@@ -34,13 +34,13 @@ const SAMPLE: (usize, usize) = (8, 8);
 pub(crate) async fn is_alike(
     shared: &Shared,
     connection: &mut ImapConnection,
-    life: Life,
+    epoch: MailboxEpoch,
     exists: u32,
 ) -> Result<bool, Error> {
     if exists > LISTED_MAX || (exists as usize) < FOUND_MIN {
         return Ok(false);
     }
-    let recorded = shared.store.remembered_newest(life, RECORDED_MAX).await?;
+    let recorded = shared.store.remembered_newest(epoch, RECORDED_MAX).await?;
     if recorded.len() < FOUND_MIN {
         return Ok(false);
     }

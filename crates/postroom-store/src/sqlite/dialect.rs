@@ -30,6 +30,10 @@ impl Dialect for SqliteDialect {
         "WITHOUT ROWID"
     }
 
+    fn computed(&self) -> &'static str {
+        "VIRTUAL"
+    }
+
     fn columns(&self) -> &'static str {
         "SELECT \"name\" FROM pragma_table_info($1)"
     }
