@@ -250,10 +250,8 @@ impl History {
             }
             (6, Some(folder)) => {
                 let name = format!("renamed{number}");
-                engine
-                    .folder_follow(&domain, FolderId::of(folder.id), &renamed(&name))
-                    .await
-                    .unwrap();
+                let (folder, renamed) = (FolderId::of(folder.id), renamed(&name));
+                engine.folder_follow(&domain, folder, &renamed).await.unwrap();
             }
             (7, Some(folder)) => self.receive(FolderId::of(folder.id)).await,
             (_, Some(folder)) => {
