@@ -3,9 +3,9 @@
 //! A UID identifies a message only at one server, under one UIDVALIDITY, and as long as the server
 //! keeps its promise. This is an epoch of the mailbox ([`MailboxEpoch`]), and it has a number. A
 //! new epoch begins when the account moves to another server, UIDVALIDITY changes, or the server
-//! shows other messages under known UIDs. Then the receipts of former epochs no longer say anything about
-//! UIDs, their open server-side actions are cancelled, and their messages are recognised only by
-//! their bytes.
+//! shows other messages under known UIDs. Then the receipts of former epochs no longer say anything
+//! about UIDs, their open server-side actions are cancelled, and their messages are recognised only
+//! by their bytes.
 
 use crate::columns::domain;
 use crate::database::Statement;
