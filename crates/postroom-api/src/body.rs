@@ -122,12 +122,13 @@ impl Incoming {
 /// Checks that a body has no encoding, such as compression.
 fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(coding) = coding(headers, &header::CONTENT_ENCODING, "identity") {
-        let detail = format!("takes no Content-Encoding, and not {coding}: send it as it is");
+        let detail =
+            format!("takes a body without Content-Encoding, not {coding}: send it uncompressed");
         let identity = HeaderValue::from_static("identity");
         return Err(Problem::unsupported(detail).with(header::ACCEPT_ENCODING, identity));
     }
     if let Some(coding) = coding(headers, &header::TRANSFER_ENCODING, "chunked") {
-        let detail = format!("takes no Transfer-Encoding but chunked, and not {coding}");
+        let detail = format!("takes no Transfer-Encoding other than chunked, not {coding}");
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-encoding", detail));
     }
     Ok(())

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::EntityId;
-use postroom_model::MESSAGE_BYTES_MAX;
+use postroom_model::MESSAGE_BYTES_LIMIT;
 use postroom_model::MessageEntityId;
 use postroom_store::LoadRequest;
 
@@ -24,7 +24,7 @@ pub async fn fetch(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let message = MessageEntityId::of(id);
     let request =
-        asked.app.store.message_request(&asked.domain, message, MESSAGE_BYTES_MAX).await?;
+        asked.app.store.message_request(&asked.domain, message, MESSAGE_BYTES_LIMIT).await?;
     if let LoadRequest::Refused(why) = request {
         return Err(Problem::conflict("not-loadable", why.to_string()));
     }

@@ -48,7 +48,9 @@ impl Form {
         }
         DefaultBodyLimit::disable().apply(&mut request);
         let parts = Multipart::from_request(request, &()).await;
-        let parts = parts.map_err(|rejection| Problem::malformed(rejection.body_text()))?;
+        let parts = parts.map_err(|_| {
+            Problem::malformed("the Content-Type multipart/form-data has no usable `boundary`")
+        })?;
         Ok(Self { parts, left: limits.files_count_max + 1 })
     }
 

@@ -14,6 +14,7 @@ use postroom_model::client;
 use postroom_store::Clock;
 use serde_json::Map;
 use serde_json::Value as Json;
+use std::collections::HashSet;
 
 /// Checks a message as the client wants it, so that the answer names each problem: the store and
 /// the engine keep these rules anyway. `before` is the stored message. `None`: a new one.
@@ -38,7 +39,8 @@ pub(crate) fn check(
 }
 
 /// Brings the message ids of an outgoing message into the stored form: one for each item, without
-/// angle brackets. A text that is not a message id stays, and is refused when the message is sent.
+/// angle brackets, each once. A text that is not a message id stays, and is refused when the
+/// message is sent.
 pub(crate) fn plain_ids(values: &mut Map<String, Json>) {
     for name in THREAD {
         let Some(texts) = values.get(name).and_then(Json::as_array) else {
@@ -47,7 +49,9 @@ pub(crate) fn plain_ids(values: &mut Map<String, Json>) {
         let ids = texts.iter().map(|text| text.as_str().and_then(outgoing::message_ids));
         let ids: Option<Vec<_>> = ids.collect();
         if let Some(ids) = ids {
-            values.insert(name.to_owned(), ids.concat().into());
+            let (mut known, mut ids) = (HashSet::new(), ids.concat());
+            ids.retain(|id| known.insert(id.clone()));
+            values.insert(name.to_owned(), ids.into());
         }
     }
 }
@@ -84,7 +88,7 @@ mod tests {
     #[test]
     fn message_ids_are_kept_without_brackets() {
         let mut values = json!({
-            "inReplyTo": ["<a@b>"], "references": ["<a@b> <c@d>", "e@f"], "subject": "<x@y>",
+            "inReplyTo": ["<a@b>", "a@b"], "references": ["<a@b> <c@d>", "e@f"], "subject": "<x@y>",
         });
         plain_ids(values.as_object_mut().unwrap());
         let want = json!({

@@ -7,6 +7,7 @@ use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::Options;
 use postroom_model::fingerprint;
+use postroom_model::options;
 use postroom_net::Endpoint;
 use postroom_net::Security;
 use postroom_store::AccountRow;
@@ -175,13 +176,13 @@ impl Account {
     pub(crate) fn message_bytes_max(&self) -> u64 {
         let folders = self.monitored().map(|folder| &folder.options);
         let options = folders.chain([&self.options]);
-        options.map(|options| options.count("message_bytes_max")).max().unwrap_or(0)
+        options.map(|options| options.count(&options::MESSAGE_BYTES_MAX)).max().unwrap_or(0)
     }
 
     /// How many mailboxes of the account become folders.
     #[must_use]
     pub(crate) fn mailboxes_max(&self) -> usize {
-        usize::try_from(self.options.count("mailboxes_max")).unwrap_or(usize::MAX)
+        usize::try_from(self.options.count(&options::MAILBOXES_MAX)).unwrap_or(usize::MAX)
     }
 
     /// Whether both have the same servers and the same logins there.

@@ -66,8 +66,6 @@ pub(crate) struct LateResult {
     pub uid: u64,
     /// Whether it is recorded.
     pub asked: FetchedAlone,
-    /// Whether it arrived so late that it would have held up others.
-    pub is_late: bool,
 }
 
 /// The messages of one account that are fetched alone.
@@ -75,6 +73,7 @@ pub(crate) struct LateResult {
 pub(crate) struct Alone {
     waiting: VecDeque<LateMessage>,
     running: Option<RunningFetch>,
+    pub lateness: Lateness,
 }
 
 #[derive(Debug)]
@@ -133,7 +132,8 @@ impl Alone {
         // A task that panicked has not recorded the message.
         let asked = (&mut running.task).await.unwrap_or(FetchedAlone::Missed);
         let is_late = asked == FetchedAlone::Came && running.began.elapsed() >= running.stall;
-        let ended = LateResult { folder: running.folder, uid: running.uid, asked, is_late };
+        let ended = LateResult { folder: running.folder, uid: running.uid, asked };
+        self.lateness.note(is_late);
         self.running = None;
         ended
     }

@@ -1,6 +1,7 @@
 //! Delays between attempts. They double each time, with jitter, up to a limit.
 
 use postroom_model::Options;
+use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::DueAt;
 use std::time::Duration;
@@ -46,7 +47,7 @@ pub(crate) fn due_at(options: &Options, now_ms: i64) -> DueAt {
 /// was set back.
 #[must_use]
 pub(crate) fn latest_ms(options: &Options, now_ms: i64) -> i64 {
-    let longest = options.duration("retry_longest").mul_f64(1.25);
+    let longest = options.duration(&options::RETRY_LONGEST).mul_f64(1.25);
     now_ms.saturating_add(ms(longest)).saturating_add(ms(PAUSE_LONGEST))
 }
 

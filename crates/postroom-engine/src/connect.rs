@@ -9,6 +9,7 @@ use postroom_imap::ImapDeadlines;
 use postroom_imap::ImapLimits;
 use postroom_imap::ImapOptions;
 use postroom_imap::ImapVerdict;
+use postroom_model::options;
 use std::time::Duration;
 
 /// A message that is silent for this part of `silence_timeout` holds up the others.
@@ -26,7 +27,7 @@ pub(crate) enum Waits {
 /// How long a FETCH of messages may be silent if other messages wait for it.
 #[must_use]
 pub(crate) fn stall(account: &Account) -> Duration {
-    account.options.duration("silence_timeout") / STALL_PART
+    account.options.duration(&options::SILENCE_TIMEOUT) / STALL_PART
 }
 
 /// Asks for the login, connects and logs in.
@@ -48,10 +49,10 @@ pub(crate) async fn connect(
         mailboxes_count_max: account.mailboxes_max(),
         ..ImapLimits::default()
     };
-    let silence = account.options.duration("silence_timeout");
+    let silence = account.options.duration(&options::SILENCE_TIMEOUT);
     let deadlines = ImapDeadlines {
-        greeting: account.options.duration("greeting_timeout"),
-        command: account.options.duration("command_timeout"),
+        greeting: account.options.duration(&options::GREETING_TIMEOUT),
+        command: account.options.duration(&options::COMMAND_TIMEOUT),
         silence,
         stall: if waits == Waits::Briefly { stall(account) } else { silence },
         ..ImapDeadlines::default()

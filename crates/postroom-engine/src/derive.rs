@@ -19,6 +19,7 @@ use postroom_model::MessageEntityId;
 use postroom_model::Options;
 use postroom_model::Timestamp;
 use postroom_model::builtin::files;
+use postroom_model::options;
 use postroom_model::state::Step;
 use postroom_store::Content;
 use postroom_store::NewContent;
@@ -71,9 +72,10 @@ impl Keep {
     #[must_use]
     pub fn from_options(options: &Options) -> Self {
         Self {
-            raw: options.flag("store_raw_as_file"),
-            html: options.flag("store_html_as_file"),
-            text_bytes_max: usize::try_from(options.count("text_bytes_max")).unwrap_or(usize::MAX),
+            raw: options.flag(&options::STORE_RAW_AS_FILE),
+            html: options.flag(&options::STORE_HTML_AS_FILE),
+            text_bytes_max: usize::try_from(options.count(&options::TEXT_BYTES_MAX))
+                .unwrap_or(usize::MAX),
         }
     }
 }

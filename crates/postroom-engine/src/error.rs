@@ -1,5 +1,6 @@
 //! Why work of the engine failed.
 
+use crate::counted::counted;
 use crate::credentials::CredentialError;
 use postroom_store::Failed;
 use std::io;
@@ -30,7 +31,7 @@ pub enum Error {
     #[error("the account was changed meanwhile")]
     Superseded,
     /// The server counts messages in a mailbox but lists none.
-    #[error("the server {} messages but lists none of them", counted(*count))]
+    #[error("the server {} but lists none of them", said(*count))]
     Unlisted {
         /// How many it counts; `None`: it does not say it.
         count: Option<u32>,
@@ -90,10 +91,10 @@ fn stored(error: &postroom_store::Error) -> String {
         .to_owned()
 }
 
-fn counted(count: Option<u32>) -> String {
+fn said(count: Option<u32>) -> String {
     match count {
-        Some(count) => format!("counts {count}"),
-        None => "may have".to_owned(),
+        Some(count) => format!("counts {}", counted(count.into(), "message")),
+        None => "may have messages".to_owned(),
     }
 }
 

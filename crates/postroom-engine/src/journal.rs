@@ -13,7 +13,7 @@ use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_store::Claimed;
 use postroom_store::MissedMessage;
-use postroom_store::Settlement;
+use postroom_store::Verdict;
 use serde_json::Value as Json;
 
 /// How much of a text of a message or a server a line shows.
@@ -156,24 +156,30 @@ impl<'a> Outgoing<'a> {
 }
 
 /// An attempt to send ended, and its result is recorded.
-pub(crate) fn settled(account: Option<&Account>, claimed: &Claimed, settlement: &Settlement) {
+pub(crate) fn settled(
+    account: Option<&Account>,
+    claimed: &Claimed,
+    verdict: &Verdict,
+    at: Timestamp,
+) {
     let Outgoing { account, id, message_id } = Outgoing::claimed(account, claimed);
     let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
     let (attempt, recipients) = (claimed.attempts, claimed.recipients.len());
-    match settlement {
-        Settlement::Sent { .. } => {
+    match verdict {
+        Verdict::Sent => {
             let reply = short(reply(&claimed.recipients));
             tracing::info!(account, message_id, %id, recipients, attempt, reply, "message sent");
         }
-        Settlement::Later { next_attempt_ms, reason, .. } => {
+        Verdict::Later { reason, .. } => {
             let reason = short(reason);
-            let next_attempt = Timestamp::from_ms(*next_attempt_ms).to_string();
+            let next_attempt = verdict.next_attempt(at).map(|next| next.to_string());
             tracing::warn!(
                 account, message_id, %id, recipients, attempt, reason, next_attempt,
                 "message postponed: it will be tried again"
             );
         }
-        Settlement::Error { code, reason } => {
+        Verdict::Error { code, reason } => {
+            let code = code.as_str();
             let reason = short(reason);
             tracing::warn!(
                 account, message_id, %id, recipients, attempt, code, reason,
@@ -201,10 +207,10 @@ pub(crate) fn waiting<'a>(
 }
 
 /// A message ended as `error` without an attempt.
-pub(crate) fn refused(outgoing: Outgoing<'_>, code: &str, reason: &str) {
+pub(crate) fn refused(outgoing: Outgoing<'_>, code: ErrorCode, reason: &str) {
     let Outgoing { account, id, message_id } = outgoing;
     let (account, message_id) = (account.unwrap_or("-"), message_id.unwrap_or("-"));
-    let reason = short(reason);
+    let (code, reason) = (code.as_str(), short(reason));
     tracing::warn!(
         account, message_id, %id, code, reason, "message not sent: it is in state `error` now"
     );

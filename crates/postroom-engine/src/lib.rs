@@ -13,6 +13,8 @@ mod account;
 
 mod credentials;
 
+mod counted;
+
 mod error;
 
 mod backoff;
@@ -41,6 +43,8 @@ pub mod outgoing;
 
 mod receive;
 
+mod alerts;
+
 mod connect;
 
 mod alone;
@@ -54,6 +58,8 @@ mod send;
 mod polls;
 
 mod refusals;
+
+mod attempts;
 
 mod worn;
 

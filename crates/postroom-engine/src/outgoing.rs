@@ -9,6 +9,7 @@ use postroom_mime::encoded_word;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
+use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::address;
 use postroom_model::builtin::COMPOSED;
@@ -25,6 +26,9 @@ pub const RECIPIENTS_MAX: usize = 10_000;
 
 /// The kinds of recipients, each the name of a property with addresses.
 const KINDS: [&str; 3] = ["to", "cc", "bcc"];
+
+/// The members of an entry of `recipients`. The last two are the result of sending.
+const ROW: [&str; 5] = ["kind", "name", "address", "state", "reply"];
 
 /// The properties that place a message in a thread.
 pub const THREAD: [&str; 2] = ["inReplyTo", "references"];
@@ -46,7 +50,7 @@ pub struct Recipient {
 impl Recipient {
     /// Its entry in the property `recipients`.
     #[must_use]
-    pub fn row(&self, state: &str, reply: Option<&str>) -> Json {
+    pub fn row(&self, state: RecipientState, reply: Option<&str>) -> Json {
         json!({
             "kind": self.kind, "name": self.name, "address": self.address, "state": state,
             "reply": reply,
@@ -93,12 +97,12 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     }
     if let Some(from) = message.text("from").filter(|from| !from.is_empty()) {
         let with_name = "takes an address only; the name goes into `fromDisplayName`";
-        let with_name = has_name(from).then_some(with_name);
+        let with_name = named(from).map(|_| with_name);
         let problem = with_name.or_else(|| address::problem(from));
         problems.extend(problem.map(|problem| Invalid::new("from", problem)));
     }
     for (at, reply_to) in message.texts("replyTo").enumerate() {
-        let with_name = has_name(reply_to).then_some("takes an address only, without a name");
+        let with_name = named(reply_to).map(|_| "takes an address only, without a name");
         let problem = with_name.or_else(|| address::problem(reply_to));
         problems.extend(problem.map(|p| Invalid::new(format!("replyTo[{at}]"), p)));
     }
@@ -197,14 +201,33 @@ pub fn recipients(message: &Entity) -> Result<Vec<Recipient>, Vec<Invalid>> {
 /// sent to are left out.
 #[must_use]
 pub fn waiting_rows(message: &Entity) -> Vec<Json> {
-    found(message).recipients.iter().map(|recipient| recipient.row("waiting", None)).collect()
+    found(message)
+        .recipients
+        .iter()
+        .map(|recipient| recipient.row(RecipientState::Waiting, None))
+        .collect()
 }
 
 fn found(message: &Entity) -> EnvelopeRecipients {
     let mut found = EnvelopeRecipients::default();
-    let listed = message.get("recipients").as_array().map(Vec::as_slice).unwrap_or_default();
+    let listed = message.get("recipients");
+    if !listed.is_null() && !listed.is_array() {
+        found.refuse("recipients".to_owned(), "takes a list of {kind, name, address}");
+    }
+    let listed = listed.as_array().map(Vec::as_slice).unwrap_or_default();
     for (at, item) in listed.iter().enumerate() {
         let place = format!("recipients[{at}]");
+        let Some(members) = item.as_object() else {
+            found.refuse(place, "takes {kind, name, address}");
+            continue;
+        };
+        for name in members.keys().filter(|name| !ROW.contains(&name.as_str())) {
+            let reason = "no such member; there are kind, name and address";
+            found.refuse(format!("{place}.{name}"), reason);
+        }
+        if !matches!(item.get("name"), None | Some(Json::Null | Json::String(_))) {
+            found.refuse(format!("{place}.name"), "takes a string");
+        }
         let kind = match item.get("kind") {
             None | Some(Json::Null) => Some("to"),
             Some(kind) => KINDS.into_iter().find(|known| kind == known),
@@ -252,22 +275,31 @@ impl EnvelopeRecipients {
     }
 }
 
-/// Whether a text is an address with a display name, such as `Anna <a@b>`.
-fn has_name(text: &str) -> bool {
-    let angle = text.trim_end().strip_suffix('>').and_then(|text| text.rsplit_once('<'));
-    angle.is_some_and(|(_, address)| address::problem(address.trim()).is_none())
-}
-
-/// Why mail cannot be sent to an address.
+/// Why mail cannot be sent to an address, and how to write it.
 fn address_problem(text: &str) -> Option<String> {
     let problem = address::problem(text)?;
-    if !has_name(text) {
-        return Some(problem.to_owned());
+    let mut parts = text.split([',', ';']).map(str::trim).filter(|part| !part.is_empty());
+    let is_address = |part: &str| address::problem(part).is_none() || named(part).is_some();
+    if parts.next().is_some_and(|first| first != text && is_address(first)) && parts.all(is_address)
+    {
+        let reason = "takes one address; further addresses are further items of the list";
+        return Some(reason.to_owned());
     }
-    let (name, address) = text.trim_end().trim_end_matches('>').rsplit_once('<')?;
-    let (name, address) = (name.trim().trim_matches('"'), address.trim());
+    let Some((name, address)) = named(text) else {
+        return Some(problem.to_owned());
+    };
+    if name.is_empty() {
+        return Some(format!("takes an address without angle brackets: {address}"));
+    }
     let row = json!({"name": name, "address": address});
     Some(format!("takes an address only; an address with a name goes into `recipients` as {row}"))
+}
+
+/// The name and the address of a text such as `Anna <a@b>` or `<a@b>`.
+fn named(text: &str) -> Option<(&str, &str)> {
+    let (name, address) = text.trim_end().strip_suffix('>')?.rsplit_once('<')?;
+    let (name, address) = (name.trim().trim_matches('"'), address.trim());
+    address::problem(address).is_none().then_some((name, address))
 }
 
 /// Checks additional header fields: a list of `[name, value]` without the fields that Postroom
@@ -335,6 +367,14 @@ mod tests {
             (json!({"to": ["a@b.test"], "messageId": "a b@x"}), "messageId: is not a message id"),
             (json!({"to": ["a@b.test"], "dateTime": "1899-12-31T23:59:59.999Z"}), "dateTime: is before 1900"),
             (json!({"to": ["Anna <a@b.test>"]}), "to[0]: takes an address only; an address with a name goes into `recipients` as {\"name\":\"Anna\",\"address\":\"a@b.test\"}"),
+            (json!({"to": ["<a@b.test>"]}), "to[0]: takes an address without angle brackets: a@b.test"),
+            (json!({"to": ["a@b.test, c@d.test"]}), "to[0]: takes one address; further addresses are further items"),
+            (json!({"to": ["a@b.test; C <c@d.test>"]}), "to[0]: takes one address; further addresses are further items"),
+            (json!({"to": ["a,b@c.test"]}), "to[0]: has a character before the '@'"),
+            (json!({"to": ["a@b.test"], "recipients": "x"}), "recipients: takes a list of {kind, name, address}"),
+            (json!({"to": ["a@b.test"], "recipients": ["x"]}), "recipients[0]: takes {kind, name, address}"),
+            (json!({"recipients": [{"address": "a@b.test", "nmae": "A"}]}), "recipients[0].nmae: no such member"),
+            (json!({"recipients": [{"address": "a@b.test", "name": 5}]}), "recipients[0].name: takes a string"),
             (json!({"to": ["\u{200b}a@b.test"]}), "to[0]: has an invisible character"),
             (json!({"to": ["a@b.test"], "from": "Me <m@b.test>"}), "from: takes an address only; the name goes into `fromDisplayName`"),
             (json!({"to": ["a@b.test"], "inReplyTo": ["Your mail"]}), "inReplyTo[0]: is not a message id"),

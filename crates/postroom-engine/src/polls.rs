@@ -12,11 +12,15 @@ use crate::report::Trouble;
 use crate::shared::Shared;
 use postroom_imap::MailboxName;
 use postroom_model::FolderId;
+use postroom_model::options;
 use postroom_store::Clock;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// How soon after its last poll a folder is polled whose mailbox has grown.
+pub(crate) const EARLY_AFTER: Duration = Duration::from_secs(1);
 
 /// The last poll of a folder, or the last survey.
 #[derive(Debug, Clone)]
@@ -128,6 +132,8 @@ pub struct Polls {
     visits: BTreeMap<FolderId, Visit>,
     /// The folders whose mailboxes the last survey did not find.
     missing: BTreeSet<FolderId>,
+    /// How often in a row a folder was polled early, and nothing was found.
+    early: BTreeMap<FolderId, u32>,
 }
 
 impl Polls {
@@ -136,6 +142,7 @@ impl Polls {
     pub fn retain_monitored(&mut self, account: &Account) {
         let is_monitored = |id: &FolderId| account.monitored().any(|folder| folder.id == *id);
         self.visits.retain(|id, _| is_monitored(id));
+        self.early.retain(|id, _| is_monitored(id));
     }
 
     /// Notes which mailboxes a survey found. A folder whose mailbox is back is due at once.
@@ -179,6 +186,26 @@ impl Polls {
         self.visits.insert(folder, visit);
     }
 
+    /// The server says that the mailbox of a folder has grown, so the folder is due early: at first
+    /// a second after its last poll, and later each time if nothing was found there.
+    pub fn grown(&mut self, folder: &Folder) {
+        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
+        let Some(visit) = self.visits.get_mut(&folder.id) else {
+            return;
+        };
+        // A folder in trouble keeps its delays. One that is due at once needs nothing.
+        if visit.went_well() && visit.wait.is_none() {
+            let count = self.early.entry(folder.id).or_default();
+            *count = count.saturating_add(1);
+            visit.wait = Some(backoff::doubled(*count, EARLY_AFTER, interval));
+        }
+    }
+
+    /// Something was found in a folder.
+    pub fn found(&mut self, folder: FolderId) {
+        self.early.remove(&folder);
+    }
+
     /// What is wrong with the last survey, otherwise with any of the folders.
     #[must_use]
     pub fn trouble(
@@ -187,7 +214,7 @@ impl Polls {
         survey: Option<&Visit>,
         clock: &Clock,
     ) -> Option<Trouble> {
-        let interval = account.options.duration("survey_interval");
+        let interval = account.options.duration(&options::SURVEY_INTERVAL);
         let surveyed = survey.and_then(|survey| survey.told(interval));
         surveyed.or_else(|| self.told(account)).map(|told| told.by(clock))
     }
@@ -196,7 +223,7 @@ impl Polls {
     #[must_use]
     pub fn told(&self, account: &Account) -> Option<VisitTrouble<'_>> {
         let told = |folder: &Folder| {
-            let interval = folder.options.duration("after_read_timeout");
+            let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
             self.visits.get(&folder.id)?.told(interval)
         };
         account.monitored().find_map(told)
@@ -204,7 +231,7 @@ impl Polls {
 
     /// `None`: never visited.
     fn next_of(&self, folder: &Folder) -> Option<Instant> {
-        let interval = folder.options.duration("after_read_timeout");
+        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
         self.visits.get(&folder.id).map(|visit| visit.next(interval))
     }
 }

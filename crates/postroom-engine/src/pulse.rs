@@ -1,5 +1,6 @@
 //! The health of the engine: whether everything runs that should run.
 
+use crate::counted::counted;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
@@ -55,7 +56,8 @@ impl Pulse {
         }
         let ended = self.ended.load(Ordering::Relaxed);
         (ended > 0).then(|| {
-            format!("{ended} tasks of accounts failed; they are started again within a minute")
+            let tasks = counted(ended as u64, "task");
+            format!("{tasks} of accounts failed and will be started again within a minute")
         })
     }
 }
@@ -94,7 +96,7 @@ mod tests {
         assert!(aborted.await.unwrap_err().is_cancelled());
         assert_eq!(pulse.problem(), None);
         watched(true).await.unwrap_err();
-        assert!(pulse.problem().unwrap().starts_with("1 tasks"));
+        assert!(pulse.problem().unwrap().starts_with("1 task of"));
         pulse.all_run();
         assert_eq!(pulse.problem(), None);
         pulse.read(Some("why".to_owned()));

@@ -5,14 +5,16 @@
 //! what is recorded.
 
 use crate::account::Account;
+use crate::account::Folder;
+use crate::alerts::Alerts;
 use crate::alone;
 use crate::alone::Alone;
-use crate::alone::Lateness;
-use crate::backoff;
+use crate::attempts::Attempts;
 use crate::connect::connect;
 use crate::connect::is_gone;
 use crate::error::Error;
 use crate::polls::BadVisit;
+use crate::polls::EARLY_AFTER;
 use crate::polls::Polls;
 use crate::polls::Visit;
 use crate::receive;
@@ -20,16 +22,13 @@ use crate::receive::known::Known;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::turn::Turn;
-use crate::refusals::Refusals;
 use crate::renamed::Examined;
 use crate::report::Reporter;
 use crate::report::State;
 use crate::report::Trouble;
 use crate::report::chain;
 use crate::report::hint;
-use crate::report::is_wrong_login;
 use crate::report::leaves_others;
-use crate::report::needs_a_person;
 use crate::shared::Shared;
 use crate::survey::survey;
 use crate::worn::Round;
@@ -37,6 +36,7 @@ use crate::worn::Wear;
 use crate::worn::WearLimits;
 use postroom_imap::ImapConnection;
 use postroom_model::FolderId;
+use postroom_model::options;
 use postroom_store::FolderReport;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,8 +44,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The longest delay after our own store or disk failed, because room may come back at any moment.
-const OWN_TROUBLE_LONGEST: Duration = Duration::from_secs(30);
 /// How long to wait for a change of the configuration that is on its way.
 const CHANGED_AGAIN: Duration = Duration::from_secs(2);
 /// Why the work on a connection ended without an error.
@@ -70,7 +68,7 @@ pub async fn run(
         shared,
         known: BTreeMap::new(),
         alone: Alone::default(),
-        lateness: Lateness::default(),
+        alerts: Alerts::default(),
         polls: Polls::default(),
         survey: None,
         examined: Examined::default(),
@@ -79,8 +77,7 @@ pub async fn run(
         has_progressed: false,
         was_refused: false,
         renewed: None,
-        failures: 0,
-        refusals: Refusals::new(setup.borrow().was_let_in),
+        attempts: Attempts::new(setup.borrow().was_let_in),
     };
     loop {
         let account = Arc::clone(&setup.borrow_and_update());
@@ -110,7 +107,7 @@ pub async fn run(
                         break;
                     }
                     if is_idle || now.is_tried_anew(&account) {
-                        receiver.forgive();
+                        receiver.attempts.forgive();
                         break;
                     }
                 }
@@ -120,13 +117,19 @@ pub async fn run(
     }
 }
 
+/// Waits until the server says something that the account should act on, at most once a second.
+async fn said_something(connection: &ImapConnection) {
+    tokio::time::sleep(EARLY_AFTER).await;
+    connection.unsolicited().await;
+}
+
 struct Receiver {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
     known: BTreeMap<FolderId, Known>,
     /// The messages that are fetched on a connection of their own.
     alone: Alone,
-    lateness: Lateness,
+    alerts: Alerts,
     polls: Polls,
     survey: Option<Visit>,
     /// The mailboxes that were compared with those that are gone.
@@ -140,22 +143,16 @@ struct Receiver {
     was_refused: bool,
     /// When a connection was last made again because of that.
     renewed: Option<Instant>,
-    /// How often in a row a connection could not be made, or ended before its first round was
-    /// complete.
-    failures: u32,
-    /// How often in a row the login was refused.
-    refusals: Refusals,
+    attempts: Attempts,
 }
 
 impl Receiver {
     /// Forgets what was learnt at another server, under another login, or (`same_login`) in another
     /// way to connect to the same ones.
     fn begin_anew(&mut self, same_login: bool) {
-        self.forgive();
-        self.refusals = Refusals::new(same_login && self.refusals.was_let_in());
+        self.attempts = Attempts::new(same_login && self.attempts.was_let_in());
         self.known.clear();
-        (self.alone, self.lateness) = (Alone::default(), Lateness::default());
-        self.polls = Polls::default();
+        (self.alone, self.polls) = (Alone::default(), Polls::default());
         (self.survey, self.has_surveyed, self.examined) = (None, false, Examined::default());
     }
 
@@ -168,36 +165,26 @@ impl Receiver {
         }
     }
 
-    /// Resets the delays between attempts.
-    fn forgive(&mut self) {
-        self.failures = 0;
-        self.refusals.forgive();
+    /// Takes what the server said without being asked: a folder that has grown is due early.
+    fn hear(&mut self, account: &Account, connection: &ImapConnection) {
+        let said = connection.take_unsolicited();
+        let is_open = |folder: &&Folder| Some(&folder.mailbox) == connection.selected();
+        if said.grown_to.is_some()
+            && let Some(folder) = account.monitored().find(is_open)
+        {
+            self.polls.grown(folder);
+        }
+        self.alerts.hear(account, said.alerts);
     }
 
     /// Reports an error and says when to try again.
     async fn failed(&mut self, error: &Error) -> Instant {
         if std::mem::take(&mut self.has_progressed) {
-            self.failures = 0;
+            self.attempts.has_progressed();
         }
-        self.failures = self.failures.saturating_add(1);
-        let (settings, clock) = (&self.shared.settings, &self.shared.clock);
-        let is_ours = matches!(error, Error::Store(_) | Error::Spool(_));
-        let bound = if is_ours { OWN_TROUBLE_LONGEST } else { Duration::MAX };
-        let longest = bound.min(settings.reconnect_longest);
-        let mut delay = backoff::delay(clock, self.failures, settings.reconnect_first, longest);
-        let ever = self.has_surveyed || self.refusals.was_let_in();
-        let mut state = if ever { State::Degraded } else { State::Failed };
-        let never = if ever { "" } else { "never connected so far: " };
-        let mut text = format!("{never}{}", chain(error));
-        if needs_a_person(error) {
-            state = State::Failed;
-            delay = self.refusals.refused(settings, delay);
-            text.push_str(self.refusals.advice(is_wrong_login(error)));
-        }
-        delay = delay.max(hint(error));
-        let next_ms = Some(clock.now_ms().saturating_add(backoff::ms(delay)));
-        self.reporter.receiving(state, Trouble { text, next_ms }).await;
-        Instant::now() + delay
+        let failed = self.attempts.failed(&self.shared, error, self.has_surveyed);
+        self.reporter.receiving(failed.state, failed.trouble).await;
+        Instant::now() + failed.delay
     }
 
     async fn attend(
@@ -205,15 +192,17 @@ impl Receiver {
         account: &Arc<Account>,
         setup: &mut watch::Receiver<Arc<Account>>,
     ) -> Result<Ended, Error> {
-        if self.failures == 0 && !self.has_surveyed {
+        if self.attempts.went_well() && !self.has_surveyed {
             self.reporter.receiving(State::Connecting, Trouble::default()).await;
         }
-        let mut connection = connect(&self.shared, account, self.lateness.waits()).await?;
+        let mut connection = connect(&self.shared, account, self.alone.lateness.waits()).await?;
+        self.alerts.begin();
         let mut wear = Wear::new(Instant::now());
         let limits = WearLimits::of(&self.shared.settings);
         let mut account = Arc::clone(account);
         loop {
             self.heed(&account);
+            self.hear(&account, &connection);
             self.alone.start(&self.shared, &account, setup);
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
             let before = std::mem::take(&mut self.has_progressed);
@@ -224,8 +213,8 @@ impl Receiver {
             self.has_progressed |= before;
             let is_changed = setup.has_changed().unwrap_or(true);
             if !is_changed && self.is_well(&account, polled) {
-                self.forgive();
-                self.refusals.let_in();
+                self.attempts.forgive();
+                self.attempts.let_in();
             }
             self.report(&account).await;
             if account.monitored().next().is_none() && !is_changed {
@@ -244,6 +233,7 @@ impl Receiver {
                     }
                 }
                 () = tokio::time::sleep_until(wait) => {}
+                () = said_something(&connection) => {}
                 ended = self.alone.ended() => self.alone_ended(&ended),
             }
             let newest = Arc::clone(&setup.borrow_and_update());
@@ -272,7 +262,8 @@ impl Receiver {
     async fn report(&self, account: &Account) {
         let trouble = self.polls.trouble(account, self.survey.as_ref(), &self.shared.clock);
         let state = if trouble.is_some() { State::Degraded } else { State::Ready };
-        self.reporter.receiving(state, trouble.unwrap_or_default()).await;
+        let trouble = trouble.unwrap_or_else(|| Trouble::new(self.alerts.shown()));
+        self.reporter.receiving(state, trouble).await;
     }
 
     /// Surveys if that is due. Gives when it is due next. If the server refuses the list, the known
@@ -282,7 +273,7 @@ impl Receiver {
         account: &Account,
         connection: &mut ImapConnection,
     ) -> Result<Instant, Error> {
-        let interval = account.options.duration("survey_interval");
+        let interval = account.options.duration(&options::SURVEY_INTERVAL);
         let due = self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval));
         if due > Instant::now() {
             return Ok(due);
@@ -319,7 +310,7 @@ impl Receiver {
         self.polls.retain_monitored(account);
         self.known.retain(|id, _| account.monitored().any(|folder| folder.id == *id));
         self.alone.retain_monitored(account);
-        let interval = account.options.duration("survey_interval");
+        let interval = account.options.duration(&options::SURVEY_INTERVAL);
         for folder in self.polls.due(account) {
             if setup.has_changed().unwrap_or(true) {
                 break;
@@ -331,6 +322,7 @@ impl Receiver {
             let turn = Turn { setup, others_due };
             let mailbox = MonitoredMailbox { account, folder };
             count += usize::from(self.poll(mailbox, connection, &turn).await?);
+            self.hear(account, connection);
         }
         Ok(count)
     }
@@ -345,7 +337,6 @@ impl Receiver {
                 self.polls.visited(ended.folder, Visit::good(true));
             }
         }
-        self.lateness.note(ended.is_late);
     }
 
     /// Gives one folder its turn and notes the result. Gives whether it went well.
@@ -365,6 +356,9 @@ impl Receiver {
         let has_progressed = std::mem::take(&mut known.has_progressed);
         self.has_progressed |= has_progressed;
         let is_blamed = !known.alone.is_empty();
+        if has_progressed {
+            self.polls.found(folder.id);
+        }
         known.alone.drain(..).for_each(|late| self.alone.push(late));
         let error = match result {
             Ok(left) => {
@@ -378,9 +372,9 @@ impl Receiver {
             Err(error) => error,
         };
         known.look_closely();
-        self.lateness.ended(&error, is_blamed);
+        self.alone.lateness.ended(&error, is_blamed);
         let (text, leaves_others) = (chain(&error), leaves_others(&error));
-        let interval = folder.options.duration("after_read_timeout").max(hint(&error));
+        let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT).max(hint(&error));
         let least = if leaves_others { interval } else { Duration::ZERO };
         let bad = BadVisit { text: format!("{}: {text}", folder.title), least, has_progressed };
         let before = self.polls.visit(folder.id);

@@ -42,6 +42,7 @@ use postroom_store::JobState;
 use postroom_store::OriginalPage;
 use postroom_store::Recorded;
 use postroom_store::Redecomposed;
+use postroom_store::Topic;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -60,9 +61,9 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// Runs the jobs in the order in which they were created, until it is stopped.
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    let mut news = shared.store.watch_jobs();
+    let mut news = shared.store.listen(Topic::Jobs);
     loop {
-        news.borrow_and_update();
+        news.catch_up();
         let step = async {
             match shared.store.job_next().await? {
                 Some(job) => work(&shared, job).await.map(|()| true),
@@ -85,7 +86,7 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            _ = news.changed() => {}
+            () = news.rung() => {}
             () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}
         }
     }

@@ -161,7 +161,7 @@ impl Reporter {
             Ok(()) => said.shown = Some((state, text)),
             Err(error) => {
                 let account = self.address().clone();
-                tracing::error!(account, %error, "report not written");
+                tracing::error!(account, %error, "the state of the account was not written");
             }
         }
     }

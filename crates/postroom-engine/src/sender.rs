@@ -27,6 +27,7 @@ use crate::shared::Shared;
 use postroom_smtp::LoginRefusal;
 use postroom_smtp::Reply;
 use postroom_store::Claimed;
+use postroom_store::Topic;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -47,10 +48,10 @@ pub(crate) async fn run(
     mut setup: watch::Receiver<Arc<Account>>,
     stop: CancellationToken,
 ) {
-    let mut queue = shared.store.watch_outgoing(setup.borrow().id);
+    let mut queue = shared.store.listen(Topic::Outgoing(setup.borrow().id));
     let mut sender = Sender::new(shared, reporter, setup.clone(), stop.clone());
     while !stop.is_cancelled() {
-        queue.borrow_and_update();
+        queue.catch_up();
         let account = Arc::clone(&setup.borrow_and_update());
         let wait = match sender.work(&account).await {
             Ok(next) => next,
@@ -59,7 +60,7 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            _ = queue.changed(), if sender.is_recovered => {}
+            () = queue.rung(), if sender.is_recovered => {}
             changed = setup.changed() => {
                 let now = Arc::clone(&setup.borrow());
                 sender.reconfigure(&account, &now).await;
@@ -327,7 +328,11 @@ impl Sender {
         self.reporter.sending(Some(pause.trouble())).await;
         if let Err(error) = pause.begin(&self.shared, account, &mut self.held).await {
             let error = chain(&error);
-            tracing::error!(account = account.address, error, "reasons not written");
+            tracing::error!(
+                account = account.address,
+                error,
+                "messages do not say why they wait, because that was not written"
+            );
             self.is_recovered = false;
         }
         if matches!(error, Error::Store(_)) {

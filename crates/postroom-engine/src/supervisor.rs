@@ -1,8 +1,8 @@
 //! The supervisor: one receiver and one sender for each enabled account, as the data model says.
 //!
-//! It reads the whole configuration after each change, and starts, changes and stops tasks
-//! accordingly. A task that panics is logged, counted and started again. Other accounts are not
-//! affected.
+//! It reads the whole configuration after each change, and each minute, and starts, changes and
+//! stops tasks accordingly. A task that panics is logged, counted and started again. Other accounts
+//! are not affected.
 
 use crate::account::Account;
 use crate::account::SYSTEM_SEND_BOX;
@@ -22,6 +22,7 @@ use postroom_model::AccountId;
 use postroom_model::MessageEntityId;
 use postroom_store::AccountRow;
 use postroom_store::Store;
+use postroom_store::Topic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +30,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The configuration is read at least this often, even without a wake-up.
-const READ_AGAIN: Duration = Duration::from_secs(60);
 /// Changes that come within this time are taken together.
 const SETTLE: Duration = Duration::from_millis(20);
 
@@ -114,7 +113,7 @@ async fn supervise(
     stop: CancellationToken,
 ) {
     let store = shared.store.clone();
-    let mut changes = store.watch_configuration();
+    let mut changes = store.listen(Topic::Configuration);
     let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
     let mut orphaned = tokio::spawn(orphaned::run(Arc::clone(&shared), stop.clone()));
     let mut fleet =
@@ -128,7 +127,7 @@ async fn supervise(
             wait_for(Some(orphaned)).await;
             orphaned = tokio::spawn(orphaned::run(Arc::clone(&fleet.shared), stop.clone()));
         }
-        changes.borrow_and_update();
+        changes.catch_up();
         match fleet.shared.store.account_list_enabled_folders().await {
             Ok(rows) => {
                 let dialing = *redialed.borrow_and_update();
@@ -153,9 +152,8 @@ async fn supervise(
                 stop.cancel();
                 break;
             }
-            _ = changes.changed() => tokio::time::sleep(SETTLE).await,
+            () = changes.rung() => tokio::time::sleep(SETTLE).await,
             Ok(()) = redialed.changed() => {}
-            () = tokio::time::sleep(READ_AGAIN) => {}
         }
     }
     fleet.stop_all().await;

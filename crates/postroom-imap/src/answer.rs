@@ -90,7 +90,7 @@ impl CommandResponses {
             Response::Status(name, status) => self.statuses.push((name, status)),
             Response::Namespace(namespaces) => self.namespaces = Some(namespaces),
             Response::Fetch(fetched) => self.fetched.push(fetched),
-            Response::Capability(_) | Response::Other => {}
+            Response::Capability(_) | Response::Expunge | Response::Other => {}
         }
         uids_count = self.uids.len() as u64;
         check("UIDs", uids_count, limits.uids_count_max as u64)?;

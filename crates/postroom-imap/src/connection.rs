@@ -24,6 +24,7 @@ use crate::response::Namespaces;
 use crate::response::Selected;
 use crate::response::Status;
 use crate::set::UidSet;
+use crate::unsolicited::UnsolicitedLog;
 use postroom_net::Dialer;
 use postroom_net::Endpoint;
 use std::collections::BTreeMap;
@@ -66,6 +67,9 @@ pub struct Mailboxes {
 pub struct ImapConnection {
     requests: mpsc::Sender<Box<Request>>,
     _alive: oneshot::Sender<()>,
+    pub(crate) unsolicited: UnsolicitedLog,
+    /// The mailbox that is open.
+    pub(crate) selected: Option<MailboxName>,
     pub(crate) capabilities: Arc<Capabilities>,
     pub(crate) options: Arc<ImapOptions>,
     pub(crate) is_logged_in: bool,
@@ -106,10 +110,12 @@ impl ImapConnection {
     {
         let Opened { mut wire, is_logged_in } = opened;
         let capabilities = Arc::clone(wire.session().capabilities());
+        let unsolicited = wire.unsolicited_log().clone();
         let (requests, receiver) = mpsc::channel(1);
         let (alive, handle) = oneshot::channel();
         tokio::spawn(run(wire, receiver, handle));
-        Self { requests, _alive: alive, capabilities, options, is_logged_in }
+        let selected = None;
+        Self { requests, _alive: alive, unsolicited, selected, capabilities, options, is_logged_in }
     }
 
     /// What the server can do.
@@ -199,6 +205,7 @@ impl ImapConnection {
     ///
     /// [`Error::Refused`], and then no mailbox is open; or what ended the connection.
     pub async fn select(&mut self, mailbox: &MailboxName, mode: Mode) -> Result<Selected, Error> {
+        self.selected = None;
         let mut selected = match self.select_as(mailbox, mode).await {
             // QUIRK: some servers know SELECT only.
             Err(Error::Refused { refusal: Refusal::Bad, .. }) if mode == Mode::Examine => {
@@ -206,6 +213,7 @@ impl ImapConnection {
             }
             result => result?,
         };
+        self.selected = Some(mailbox.clone());
         selected.read_only |= mode == Mode::Examine;
         if selected.uid_validity.is_none() || selected.exists.is_none() {
             // QUIRK: some servers say zero or nothing. STATUS may tell it.

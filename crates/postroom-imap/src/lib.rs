@@ -48,6 +48,8 @@ mod command;
 
 mod session;
 
+mod unsolicited;
+
 mod reading_pace;
 
 mod response_timer;
@@ -61,6 +63,8 @@ mod actor;
 mod opening;
 
 mod connection;
+
+mod listening;
 
 mod change;
 
@@ -78,3 +82,4 @@ pub use mailbox::MailboxName;
 pub use response::{Body, Fetched, Listed, Namespace, Namespaces, Response, Selected, Status};
 pub use session::{Completion, Session, SessionEvent};
 pub use set::UidSet;
+pub use unsolicited::Unsolicited;

@@ -53,6 +53,8 @@ pub enum Response {
     Namespace(Namespaces),
     /// A message.
     Fetch(Fetched),
+    /// A message was removed from the selected mailbox.
+    Expunge,
     /// Anything else.
     Other,
 }
@@ -207,6 +209,7 @@ fn numbered(count: u32, tokens: &mut Tokens<'_>) -> Response {
             parse_fetch(tokens).map_or(Response::Other, Response::Fetch)
         }
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"EXISTS") => Response::Exists(count),
+        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"EXPUNGE") => Response::Expunge,
         _ => Response::Other,
     }
 }

@@ -250,6 +250,7 @@ impl Session {
             | Response::List(_)
             | Response::Status(..)
             | Response::Namespace(_)
+            | Response::Expunge
             | Response::Other => {}
         }
         Ok(SessionEvent::Response(response))

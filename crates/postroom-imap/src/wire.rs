@@ -18,6 +18,8 @@ use crate::response::Response;
 use crate::response_timer::ResponseTimer;
 use crate::session::Session;
 use crate::session::SessionEvent;
+use crate::unsolicited::UnsolicitedLog;
+use crate::unsolicited::is_selecting;
 use bytes::Buf;
 use bytes::BytesMut;
 use secrecy::zeroize::Zeroizing;
@@ -62,6 +64,7 @@ pub(crate) struct ImapWire<S> {
     received: u64,
     /// How many messages the selected mailbox has, as the server said last.
     exists: Option<u32>,
+    unsolicited: UnsolicitedLog,
     pace: ReadingPace,
 }
 
@@ -88,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
             read_bytes,
             received: 0,
             exists: None,
+            unsolicited: UnsolicitedLog::default(),
             pace: ReadingPace::default(),
         }
     }
@@ -148,7 +152,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
     ///
     /// As [`Session::receive`].
     pub(crate) fn ready_event(&mut self) -> Result<Option<SessionEvent>, Error> {
-        self.session.receive(&mut self.buffer)
+        let command = self.session.running();
+        let event = self.session.receive(&mut self.buffer);
+        match &event {
+            Ok(Some(event)) => self.unsolicited.hear(command, event, &mut self.exists),
+            Err(Error::Bye { text, .. }) => self.unsolicited.bye(text),
+            Ok(None) | Err(_) => {}
+        }
+        event
+    }
+
+    /// What the server says without being asked.
+    pub(crate) fn unsolicited_log(&self) -> &UnsolicitedLog {
+        &self.unsolicited
     }
 
     /// The next event.
@@ -328,8 +344,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
             "LOGOUT" => ResponseTimer::whole(deadlines.logout, deadlines.logout),
             _ => ResponseTimer::whole(deadlines.silence, deadlines.command),
         };
-        if matches!(name, "SELECT" | "EXAMINE") {
+        if is_selecting(name) {
             self.exists = None;
+            self.unsolicited.reselected();
         }
         let mut limits = self.options.limits.clone();
         limits.uids_count_max = uids_count_max(self.exists, &limits);
@@ -358,7 +375,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ImapWire<S> {
                         // Nobody asked for them, and there may be very many.
                         answer.fetched.clear();
                     }
-                    self.exists = answer.selected.exists.or(self.exists);
                     limits.uids_count_max = uids_count_max(self.exists, &self.options.limits);
                 }
                 SessionEvent::BodyStart { .. } | SessionEvent::Chunk(_) | SessionEvent::BodyEnd => {

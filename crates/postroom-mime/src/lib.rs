@@ -12,6 +12,8 @@
 #![warn(unreachable_pub)]
 
 mod calendar;
+mod date;
+
 pub mod compose;
 mod uuencode;
 mod yenc;
@@ -32,7 +34,6 @@ mod field_text;
 mod parameter;
 
 mod address;
-mod date;
 mod flowed;
 pub mod html;
 

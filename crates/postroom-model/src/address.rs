@@ -2,6 +2,9 @@
 //!
 //! Standards: RFC 5321 §4.1.2 (Mailbox), RFC 6531 (non-ASCII).
 
+/// The longest label of a domain.
+const LABEL_OCTETS_MAX: usize = 63;
+
 /// Why `address` is not a bare address that mail can be sent to.
 ///
 /// A bare address is `local-part@domain`, without a display name, angle brackets or comments.
@@ -51,7 +54,8 @@ pub fn mailbox(address: &str) -> String {
 }
 
 /// A quoted local part without its quotes, if they are unnecessary.
-fn unquoted(local: &str) -> String {
+#[must_use]
+pub fn unquoted(local: &str) -> String {
     let inner = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let Some(inner) = inner else {
         return local.to_owned();
@@ -114,7 +118,9 @@ fn domain_problem(domain: &str) -> Option<&'static str> {
     let label_is_good = |label: &str| {
         let inside =
             |char: char| !char.is_ascii() || char.is_ascii_alphanumeric() || "-_".contains(char);
-        !label.is_empty() && label.chars().all(inside)
+        // A label beyond ASCII has another length on the wire.
+        let is_long = label.is_ascii() && label.len() > LABEL_OCTETS_MAX;
+        !label.is_empty() && !is_long && label.chars().all(inside)
     };
     if !domain.split('.').all(label_is_good) {
         return Some("has an invalid domain");
@@ -185,5 +191,10 @@ mod tests {
         for address in bad {
             assert!(problem(address).is_some(), "{address}");
         }
+        let label = |length| format!("a@{}.test", "b".repeat(length));
+        assert_eq!(
+            (problem(&label(63)), problem(&label(64))),
+            (None, Some("has an invalid domain"))
+        );
     }
 }

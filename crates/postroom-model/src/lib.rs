@@ -40,7 +40,9 @@ pub mod standing;
 
 pub mod client;
 
-mod options;
+mod option_key;
+
+pub mod options;
 
 pub mod validate;
 
@@ -70,8 +72,12 @@ pub use invalid::Invalid;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
 pub use mailbox_id::MailboxId;
-pub use options::MESSAGE_BYTES_MAX;
+pub use option_key::CountKey;
+pub use option_key::DurationKey;
+pub use option_key::FlagKey;
+pub use options::MESSAGE_BYTES_LIMIT;
 pub use options::Options;
+pub use options::Uncertain;
 pub use options::option_names;
 pub use property::DataType;
 pub use property::Property;

@@ -6,180 +6,130 @@
 
 use crate::invalid::Invalid;
 use crate::limits::PROBLEMS_MAX;
+use crate::option_key::CountKey;
+use crate::option_key::Declaration;
+use crate::option_key::DurationKey;
+use crate::option_key::FlagKey;
+use crate::option_key::OptionKind;
+use crate::option_key::count;
+use crate::option_key::flag;
+use crate::option_key::seconds;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::time::Duration;
 
-/// The type of the values of an option.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum OptionKind {
-    /// `true` or `false`.
-    Boolean {
-        /// Used when nothing is set.
-        default: bool,
-    },
-    /// A whole number.
-    Count {
-        /// The smallest value.
-        minimum: u64,
-        /// The largest value.
-        maximum: u64,
-        /// Used when nothing is set.
-        default: u64,
-    },
-    /// A duration in seconds, fractions allowed.
-    Seconds {
-        /// The smallest value.
-        minimum: f64,
-        /// The largest value.
-        maximum: f64,
-        /// Used when nothing is set.
-        default: f64,
-    },
-    /// One of a few words; the first is the default.
-    Word {
-        /// The allowed words.
-        words: &'static [&'static str],
-    },
-}
-
-/// One option.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Declaration {
-    /// Its name in `options`.
-    pub name: &'static str,
-    /// The unit of its number, for people: `seconds`, `messages`, `bytes`, or empty.
-    pub unit: &'static str,
-    /// The type of its values, with range and default.
-    pub kind: OptionKind,
-    /// What it does.
-    pub doc: &'static str,
-}
-
-const fn flag(name: &'static str, default: bool, doc: &'static str) -> Declaration {
-    Declaration { name, unit: "", kind: OptionKind::Boolean { default }, doc }
-}
-
-const fn seconds(
-    name: &'static str,
-    [minimum, maximum, default]: [f64; 3],
-    doc: &'static str,
-) -> Declaration {
-    Declaration {
-        name,
-        unit: "seconds",
-        kind: OptionKind::Seconds { minimum, maximum, default },
-        doc,
-    }
-}
-
-const fn count(
-    name: &'static str,
-    unit: &'static str,
-    [minimum, maximum, default]: [u64; 3],
-    doc: &'static str,
-) -> Declaration {
-    Declaration { name, unit, kind: OptionKind::Count { minimum, maximum, default }, doc }
-}
-
 const MIB: u64 = 1024 * 1024;
 
 /// No message of more bytes is loaded, whatever the options say.
-pub const MESSAGE_BYTES_MAX: u64 = 2048 * MIB;
+pub const MESSAGE_BYTES_LIMIT: u64 = 2048 * MIB;
+
+/// The time between two polls of a folder.
+pub const AFTER_READ_TIMEOUT: DurationKey = seconds("after_read_timeout", [0.1, 3600.0, 30.0]);
+
+/// The time between two surveys of the mailboxes of an account.
+pub const SURVEY_INTERVAL: DurationKey = seconds("survey_interval", [1.0, 7200.0, 600.0]);
+
+/// How many mailboxes of an account become folders. Further mailboxes are ignored, and the account
+/// says so.
+pub const MAILBOXES_MAX: CountKey = count("mailboxes_max", "mailboxes", [1, 100_000, 10_000]);
+
+/// How long an IMAP server may take for its greeting.
+pub const GREETING_TIMEOUT: DurationKey = seconds("greeting_timeout", [1.0, 600.0, 30.0]);
+
+/// How long an IMAP server may take for the whole answer to a command. A FETCH may take longer
+/// while it makes progress.
+pub const COMMAND_TIMEOUT: DurationKey = seconds("command_timeout", [1.0, 3600.0, 600.0]);
+
+/// How long an IMAP server may be silent within an answer. After an eighth of it, the message that
+/// is late is fetched on a connection of its own, and the others go on.
+pub const SILENCE_TIMEOUT: DurationKey = seconds("silence_timeout", [1.0, 3600.0, 120.0]);
+
+/// How many messages are fetched and committed together at most.
+pub const PORTION_LIMIT: CountKey = count("portion_limit", "messages", [1, 10_000, 200]);
+
+/// A portion is committed as soon as it has this size.
+pub const PORTION_BYTES: CountKey =
+    count("portion_bytes", "bytes", [64 * 1024, 256 * MIB, 8 * MIB]);
+
+/// A larger message is not loaded. It appears in state `error` with the code `too_big`.
+pub const MESSAGE_BYTES_MAX: CountKey =
+    count("message_bytes_max", "bytes", [1024, MESSAGE_BYTES_LIMIT, 150 * MIB]);
+
+/// How much of the text body `text` holds. The original message has all of it.
+pub const TEXT_BYTES_MAX: CountKey = count("text_bytes_max", "bytes", [0, 16 * MIB, 256 * 1024]);
+
+/// Whether messages that were in the folder before it was enabled are loaded.
+pub const LOAD_EXISTING: FlagKey = flag("load_existing", true);
+
+/// With `true`, the flags in the mailbox stay as they are. With `false`, a stored message is marked
+/// \Seen.
+pub const KEEP_UNSEEN: FlagKey = flag("keep_unseen", true);
+
+/// Whether the original message is kept in `rawMessage`.
+pub const STORE_RAW_AS_FILE: FlagKey = flag("store_raw_as_file", true);
+
+/// Whether the html body is kept in `html`.
+pub const STORE_HTML_AS_FILE: FlagKey = flag("store_html_as_file", true);
+
+/// The delay before the second attempt to send a message, or to load one that the server lists but
+/// does not give. Each further delay is twice as long.
+pub const RETRY_FIRST: DurationKey = seconds("retry_first", [0.1, 3600.0, 60.0]);
+
+/// The longest delay between two attempts to send. For loading it is one day.
+pub const RETRY_LONGEST: DurationKey = seconds("retry_longest", [0.1, 7200.0, 3600.0]);
+
+/// How long a message is tried before it ends as `error` with the code `gave_up`.
+pub const RETRY_FOR: DurationKey = seconds("retry_for", [0.0, 2_592_000.0, 432_000.0]);
+
+/// What becomes of a message whose outcome is unknown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Uncertain {
+    /// It ends as `error` with the code `uncertain`.
+    #[default]
+    Hold,
+    /// It is sent again, until a server takes it or `retry_for` is over.
+    Resend,
+}
+
+impl Uncertain {
+    /// The words in their order. The first is the default.
+    const WORDS: [&'static str; 2] = ["hold", "resend"];
+
+    fn from_word(word: &str) -> Option<Self> {
+        let [hold, resend] = Self::WORDS;
+        [(hold, Self::Hold), (resend, Self::Resend)]
+            .into_iter()
+            .find_map(|(known, value)| (known == word).then_some(value))
+    }
+}
+
+/// What becomes of a message whose outcome is unknown.
+const UNCERTAIN: Declaration = Declaration {
+    name: "uncertain",
+    unit: "",
+    kind: OptionKind::Word { words: &Uncertain::WORDS },
+};
 
 /// Every option there is.
 pub(crate) const DECLARATIONS: &[Declaration] = &[
-    seconds("after_read_timeout", [0.1, 3600.0, 30.0], "The time between two polls of a folder."),
-    seconds(
-        "survey_interval",
-        [1.0, 7200.0, 600.0],
-        "The time between two surveys of the mailboxes of an account.",
-    ),
-    count(
-        "mailboxes_max",
-        "mailboxes",
-        [1, 100_000, 10_000],
-        "How many mailboxes of an account become folders. Further mailboxes are ignored, and the \
-         account says so.",
-    ),
-    seconds(
-        "greeting_timeout",
-        [1.0, 600.0, 30.0],
-        "How long an IMAP server may take for its greeting.",
-    ),
-    seconds(
-        "command_timeout",
-        [1.0, 3600.0, 600.0],
-        "How long an IMAP server may take for the whole answer to a command. A FETCH may take \
-         longer while it makes progress.",
-    ),
-    seconds(
-        "silence_timeout",
-        [1.0, 3600.0, 120.0],
-        "How long an IMAP server may be silent within an answer. After an eighth of it, the \
-         message that is late is fetched on a connection of its own, and the others go on.",
-    ),
-    count(
-        "portion_limit",
-        "messages",
-        [1, 10_000, 200],
-        "How many messages are fetched and committed together at most.",
-    ),
-    count(
-        "portion_bytes",
-        "bytes",
-        [64 * 1024, 256 * MIB, 8 * MIB],
-        "A portion is committed as soon as it has this size.",
-    ),
-    count(
-        "message_bytes_max",
-        "bytes",
-        [1024, MESSAGE_BYTES_MAX, 150 * MIB],
-        "A larger message is not loaded. It appears in state `error` with the code `too_big`.",
-    ),
-    count(
-        "text_bytes_max",
-        "bytes",
-        [0, 16 * MIB, 256 * 1024],
-        "How much of the text body `text` holds. The original message has all of it.",
-    ),
-    flag(
-        "load_existing",
-        true,
-        "Whether messages that were in the folder before it was enabled are loaded.",
-    ),
-    flag(
-        "keep_unseen",
-        true,
-        "With `true`, the flags in the mailbox stay as they are. With `false`, a stored message is \
-         marked \\Seen.",
-    ),
-    flag("store_raw_as_file", true, "Whether the original message is kept in `rawMessage`."),
-    flag("store_html_as_file", true, "Whether the html body is kept in `html`."),
-    seconds(
-        "retry_first",
-        [0.1, 3600.0, 60.0],
-        "The delay before the second attempt to send a message, or to load one that the server \
-         lists but does not give. Each further delay is twice as long.",
-    ),
-    seconds(
-        "retry_longest",
-        [0.1, 7200.0, 3600.0],
-        "The longest delay between two attempts to send. For loading it is one day.",
-    ),
-    seconds(
-        "retry_for",
-        [0.0, 2_592_000.0, 432_000.0],
-        "How long a message is tried before it ends as `error` with the code `gave_up`.",
-    ),
-    Declaration {
-        name: "uncertain",
-        unit: "",
-        kind: OptionKind::Word { words: &["hold", "resend"] },
-        doc: "What becomes of a message whose connection was lost after its last byte: `hold` ends \
-              it as `error` with the code `uncertain`, `resend` sends it again until a server \
-              takes it or `retry_for` is over.",
-    },
+    AFTER_READ_TIMEOUT.declaration,
+    SURVEY_INTERVAL.declaration,
+    MAILBOXES_MAX.declaration,
+    GREETING_TIMEOUT.declaration,
+    COMMAND_TIMEOUT.declaration,
+    SILENCE_TIMEOUT.declaration,
+    PORTION_LIMIT.declaration,
+    PORTION_BYTES.declaration,
+    MESSAGE_BYTES_MAX.declaration,
+    TEXT_BYTES_MAX.declaration,
+    LOAD_EXISTING.declaration,
+    KEEP_UNSEEN.declaration,
+    STORE_RAW_AS_FILE.declaration,
+    STORE_HTML_AS_FILE.declaration,
+    RETRY_FIRST.declaration,
+    RETRY_LONGEST.declaration,
+    RETRY_FOR.declaration,
+    UNCERTAIN,
 ];
 
 /// The names of all options, as clients set them.
@@ -191,39 +141,6 @@ pub fn option_names() -> impl Iterator<Item = &'static str> {
 #[must_use]
 pub(crate) fn declaration(name: &str) -> Option<&'static Declaration> {
     DECLARATIONS.iter().find(|declaration| declaration.name == name)
-}
-
-impl Declaration {
-    /// What is wrong with a value. `None`: nothing.
-    #[must_use]
-    pub(crate) fn problem(&self, value: &Json) -> Option<String> {
-        let wanted = match self.kind {
-            OptionKind::Boolean { .. } => {
-                return (!value.is_boolean()).then(|| "takes true or false".to_owned());
-            }
-            OptionKind::Count { minimum, maximum, .. } => {
-                let good = value.as_u64().is_some_and(|n| (minimum..=maximum).contains(&n));
-                if good {
-                    return None;
-                }
-                format!("takes a whole number of {} from {minimum} to {maximum}", self.unit)
-            }
-            OptionKind::Seconds { minimum, maximum, .. } => {
-                let good = value.as_f64().is_some_and(|n| (minimum..=maximum).contains(&n));
-                if good {
-                    return None;
-                }
-                format!("takes seconds (not milliseconds) from {minimum} to {maximum}")
-            }
-            OptionKind::Word { words } => {
-                if value.as_str().is_some_and(|word| words.contains(&word)) {
-                    return None;
-                }
-                format!("takes one of {}", words.join(", "))
-            }
-        };
-        Some(wanted)
-    }
 }
 
 /// Checks the value of an `options` property. The problems name it as `property`.
@@ -263,64 +180,36 @@ impl Options {
         Self { levels }
     }
 
-    /// The value of a boolean option; `false` when there is no such option.
+    /// The value of a boolean option.
     #[must_use]
-    pub fn flag(&self, name: &str) -> bool {
-        let default = match declaration(name).map(|known| known.kind) {
-            Some(OptionKind::Boolean { default }) => default,
-            Some(
-                OptionKind::Count { .. } | OptionKind::Seconds { .. } | OptionKind::Word { .. },
-            )
-            | None => false,
-        };
-        self.value(name).and_then(Json::as_bool).unwrap_or(default)
+    pub fn flag(&self, key: &FlagKey) -> bool {
+        self.value(&key.declaration).and_then(Json::as_bool).unwrap_or(key.default)
     }
 
-    /// The value of a whole number; 0 when there is no such option.
+    /// The value of a whole number.
     #[must_use]
-    pub fn count(&self, name: &str) -> u64 {
-        let default = match declaration(name).map(|known| known.kind) {
-            Some(OptionKind::Count { default, .. }) => default,
-            Some(
-                OptionKind::Boolean { .. } | OptionKind::Seconds { .. } | OptionKind::Word { .. },
-            )
-            | None => 0,
-        };
-        self.value(name).and_then(Json::as_u64).unwrap_or(default)
+    pub fn count(&self, key: &CountKey) -> u64 {
+        self.value(&key.declaration).and_then(Json::as_u64).unwrap_or(key.default)
     }
 
-    /// The value of a duration; zero when there is no such option.
+    /// The value of a duration.
     #[must_use]
-    pub fn duration(&self, name: &str) -> Duration {
-        let default = match declaration(name).map(|known| known.kind) {
-            Some(OptionKind::Seconds { default, .. }) => default,
-            Some(
-                OptionKind::Boolean { .. } | OptionKind::Count { .. } | OptionKind::Word { .. },
-            )
-            | None => 0.0,
-        };
-        let seconds = self.value(name).and_then(Json::as_f64).unwrap_or(default);
+    pub fn duration(&self, key: &DurationKey) -> Duration {
+        let seconds = self.value(&key.declaration).and_then(Json::as_f64).unwrap_or(key.default);
         Duration::try_from_secs_f64(seconds).unwrap_or_default()
     }
 
-    /// The word of an option; empty when there is no such option.
+    /// What becomes of a message whose outcome is unknown.
     #[must_use]
-    pub fn word(&self, name: &str) -> &str {
-        let default = match declaration(name).map(|known| known.kind) {
-            Some(OptionKind::Word { words }) => words.first().copied().unwrap_or_default(),
-            Some(
-                OptionKind::Boolean { .. } | OptionKind::Count { .. } | OptionKind::Seconds { .. },
-            )
-            | None => "",
-        };
-        self.value(name).and_then(Json::as_str).unwrap_or(default)
+    pub fn uncertain(&self) -> Uncertain {
+        let word = self.value(&UNCERTAIN).and_then(Json::as_str);
+        word.and_then(Uncertain::from_word).unwrap_or_default()
     }
 
     /// The nearest valid value. A value that was stored before its range was narrowed is ignored.
-    fn value(&self, name: &str) -> Option<&Json> {
-        let known = declaration(name)?;
+    fn value(&self, known: &Declaration) -> Option<&Json> {
         let valid = |value: &&Json| !value.is_null() && known.problem(value).is_none();
-        self.levels.iter().filter_map(|level| level.get(name)).find(valid)
+        self.levels.iter().filter_map(|level| level.get(known.name)).find(valid)
     }
 }
 
@@ -336,12 +225,12 @@ mod tests {
         let account = json!({"portion_limit": 8, "after_read_timeout": 1.5});
         let profile = json!({"after_read_timeout": 9, "keep_unseen": false, "uncertain": "resend"});
         let options = Options::cascade([&folder, &account, &profile]);
-        assert_eq!(options.count("portion_limit"), 7);
-        assert_eq!(options.duration("after_read_timeout"), Duration::from_millis(1500));
-        assert!(!options.flag("keep_unseen"));
-        assert_eq!(options.word("uncertain"), "resend");
-        assert_eq!(options.count("portion_bytes"), 8 * MIB);
-        assert!(options.flag("load_existing"));
+        assert_eq!(options.count(&PORTION_LIMIT), 7);
+        assert_eq!(options.duration(&AFTER_READ_TIMEOUT), Duration::from_millis(1500));
+        assert!(!options.flag(&KEEP_UNSEEN));
+        assert_eq!(options.uncertain(), Uncertain::Resend);
+        assert_eq!(options.count(&PORTION_BYTES), 8 * MIB);
+        assert!(options.flag(&LOAD_EXISTING));
     }
 
     #[test]
@@ -376,8 +265,17 @@ mod tests {
                 OptionKind::Word { words } => json!(words[0]),
             };
             assert_eq!(known.problem(&default), None, "{}", known.name);
-            assert!(known.doc.ends_with('.'), "{}", known.name);
         }
+    }
+
+    #[test]
+    fn every_key_is_declared_and_every_word_has_its_meaning() {
+        let keys = include_str!("options.rs").matches("Key =").count();
+        // The line above stands for `uncertain`, which has no key.
+        assert_eq!(keys, DECLARATIONS.len());
+        let meanings = Uncertain::WORDS.map(Uncertain::from_word);
+        assert_eq!(meanings, [Some(Uncertain::Hold), Some(Uncertain::Resend)]);
+        assert_eq!(Uncertain::from_word("maybe"), None);
     }
 
     /// Any value that a client, or a database of an older version, may hold for an option.
@@ -402,10 +300,17 @@ mod tests {
             let levels: Vec<_> = values.iter().map(|value| json!({known.name: value})).collect();
             let options = Options::cascade(&levels);
             let holds = match known.kind {
-                OptionKind::Boolean { .. } => json!(options.flag(known.name)),
-                OptionKind::Count { .. } => json!(options.count(known.name)),
-                OptionKind::Seconds { .. } => json!(options.duration(known.name).as_secs_f64()),
-                OptionKind::Word { .. } => json!(options.word(known.name)),
+                OptionKind::Boolean { default } => {
+                    json!(options.flag(&FlagKey { declaration: *known, default }))
+                }
+                OptionKind::Count { default, .. } => {
+                    json!(options.count(&CountKey { declaration: *known, default }))
+                }
+                OptionKind::Seconds { default, .. } => {
+                    let key = DurationKey { declaration: *known, default };
+                    json!(options.duration(&key).as_secs_f64())
+                }
+                OptionKind::Word { words } => json!(words[options.uncertain() as usize]),
             };
             prop_assert_eq!(known.problem(&holds), None);
             // What was checked holds, the nearest level first.

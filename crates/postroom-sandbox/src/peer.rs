@@ -16,13 +16,20 @@ use crate::transcript;
 use crate::transcript::CommandLine;
 use crate::transcript::Protocol;
 use crate::wire::ClientWire;
+use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// How many interruptions a connection may be behind; older ones are lost.
+const INTERRUPTIONS_MAX: usize = 64;
 
 /// What both servers share. It never changes while the sandbox runs.
 pub(crate) struct House {
     /// The state.
     pub shared: SharedState,
+    /// What IMAP servers say in between, each with its user.
+    pub interruptions: broadcast::Sender<(String, Bytes)>,
     /// The certificates.
     pub authority: TestAuthority,
     /// Whether plain ports offer STARTTLS.
@@ -53,6 +60,7 @@ impl House {
         }
         Ok(Self {
             shared: SharedState::new(state),
+            interruptions: broadcast::Sender::new(INTERRUPTIONS_MAX),
             authority: TestAuthority::new()?,
             tls: config.tls,
             login_needs_tls: config.login_needs_tls,

@@ -210,6 +210,13 @@ impl Sandbox {
         self.edit(|state| state.deliver(user, mailbox, bytes))
     }
 
+    /// Sends these bytes at once to each IMAP connection of the user that waits for a command, as
+    /// servers do that do not wait to be asked. [`SandboxState::say`] waits for the next reply.
+    pub fn interrupt(&self, user: &str, bytes: impl Into<Bytes>) {
+        // Nobody may be connected.
+        let _ = self.house.interruptions.send((user.to_owned(), bytes.into()));
+    }
+
     /// The messages of a mailbox by ascending UID; none if there is no such mailbox.
     pub fn messages(&self, user: &str, mailbox: &str) -> Vec<StoredMessage> {
         self.look(|state| match state.mailbox(user, mailbox) {

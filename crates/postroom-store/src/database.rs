@@ -6,6 +6,8 @@
 //! [`Statement::must_change`] is for a change that must change a row. A batch whose condition does
 //! not hold fails with [`Error::Condition`].
 
+use crate::bell::Listener;
+use crate::bell::Topic;
 use crate::error::Error;
 use crate::failed::Failed;
 use postroom_model::AccountId;
@@ -307,6 +309,13 @@ pub trait Database: Send + Sync + std::fmt::Debug {
     /// Whether nobody else can have it, and nobody has asked this before since it was opened. Then
     /// whoever is registered in it has ended.
     fn is_first(&self) -> bool;
+
+    /// Wakes those who listen to a topic, in this process and, as far as they can be told, in
+    /// others.
+    fn ring(&self, topic: Topic);
+
+    /// Listens to a topic from now on.
+    fn listen(&self, topic: Topic) -> Listener;
 
     /// Ends the database with everything kept as a whole, and waits for that. Later requests are
     /// refused.

@@ -9,6 +9,7 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
 use postroom_model::MessageEntityId;
+use postroom_model::RecipientState;
 use postroom_model::address;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -93,10 +94,15 @@ impl Store {
         let known = self.delivery_delivered(message).await?;
         let insert = |recipient: &Json| {
             let address = address_of(recipient)?;
-            let outcome_unknown = match recipient["state"].as_str() {
-                Some("sent") if !known.has(address) => false,
-                Some("uncertain") if known.get(address).is_none() => true,
-                _ => return None,
+            let outcome_unknown = match RecipientState::of(recipient)? {
+                RecipientState::Sent if !known.has(address) => false,
+                RecipientState::Uncertain if known.get(address).is_none() => true,
+                RecipientState::Waiting
+                | RecipientState::Deferred
+                | RecipientState::Sent
+                | RecipientState::Refused
+                | RecipientState::Uncertain
+                | RecipientState::Failed => return None,
             };
             let sql = "INSERT INTO \"delivered\" (\"message\", \"address\", \"reply\", \"doubt\")
                 VALUES ($1, $2, $3, $4) ON CONFLICT (\"message\", \"address\") DO UPDATE
@@ -116,11 +122,10 @@ pub fn address_of(recipient: &Json) -> Option<&str> {
 /// Says of a recipient that it has the message, when it does.
 pub fn mark(recipient: &mut Json, delivered: &Delivered) {
     let earlier = address_of(recipient).and_then(|address| delivered.get(address)).cloned();
-    let Some(row) = recipient.as_object_mut() else {
-        return;
-    };
     if let Some(Earlier { reply, outcome_unknown: false }) = earlier {
-        row.insert("state".to_owned(), json!("sent"));
-        row.insert("reply".to_owned(), json!(reply));
+        RecipientState::Sent.put(recipient);
+        if let Some(row) = recipient.as_object_mut() {
+            row.insert("reply".to_owned(), json!(reply));
+        }
     }
 }

@@ -20,17 +20,19 @@ use crate::database::Value;
 use crate::delivered;
 use crate::error::Error;
 use crate::failed::Failed;
-use crate::outcome;
 use crate::queue;
 use crate::store::Store;
+use crate::verdict::Verdict;
+use crate::verdict::changes;
+use crate::verdict::told;
+use crate::verdict::whole_ms;
 use postroom_model::AccountId;
 use postroom_model::Domain;
+use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
-use postroom_model::MessageState;
+use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
-use postroom_model::state;
-use postroom_model::state::Step;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -68,34 +70,6 @@ pub struct DueAt {
     pub now_ms: i64,
     /// The latest time to which an attempt can be postponed from now on.
     pub latest_ms: i64,
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Settlement {
-    /// The server accepted it for every recipient.
-    Sent {
-        /// When.
-        at: Timestamp,
-    },
-    /// It is tried again.
-    Later {
-        /// When, in milliseconds since 1970.
-        next_attempt_ms: i64,
-        /// Why not now, in words.
-        reason: String,
-        /// How long it waits until then, in milliseconds.
-        waits_ms: i64,
-        /// Whether the attempt counts.
-        counts: bool,
-    },
-    /// It ends without success.
-    Error {
-        /// Why, as a stable word.
-        code: String,
-        /// Why, in words.
-        reason: String,
-    },
 }
 
 impl Store {
@@ -203,8 +177,9 @@ impl Store {
         self.write_at_need(vec![Statement::new(sql).bind(message)]).await.map(drop)
     }
 
-    /// Records the result of an attempt and of each recipient, in the queue and the message. Gives
-    /// what was recorded, because a message with an unknown outcome ends as `uncertain`.
+    /// Records the result of an attempt that ended `at` this time, and of each recipient, in the
+    /// queue and the message. Gives what was recorded, because a message with an unknown outcome
+    /// ends as `uncertain`.
     ///
     /// # Errors
     ///
@@ -212,34 +187,36 @@ impl Store {
     pub async fn delivery_settle(
         &self,
         claimed: &Claimed,
-        settlement: &Settlement,
-    ) -> Result<Settlement, Error> {
+        verdict: &Verdict,
+        at: Timestamp,
+    ) -> Result<Verdict, Error> {
         let mut recipients = claimed.recipients.clone();
-        let settlement = self.at_last(claimed.message, settlement, &mut recipients).await?;
-        let settlement = told(settlement, &recipients);
-        let mut changes = changes(&settlement)?;
-        let counts = !matches!(settlement, Settlement::Later { counts: false, .. });
+        let verdict = self.at_last(claimed.message, verdict, &mut recipients).await?;
+        let verdict = told(verdict, &recipients);
+        let mut changes = changes(&verdict, at)?;
+        let counts = !matches!(verdict, Verdict::Later { counts: false, .. });
         let attempts = claimed.attempts - u32::from(!counts && claimed.attempts > 0);
         changes.insert("attempts".to_owned(), json!(attempts));
         changes.insert("recipients".to_owned(), json!(recipients));
         let gone = "DELETE FROM \"delivery\" WHERE \"message\" = $1";
         let gone = Statement::new(gone).bind(claimed.message);
-        let mut queue = match &settlement {
-            Settlement::Sent { .. } => vec![queue::forget_delivered(claimed.message), gone],
-            Settlement::Error { .. } => vec![gone],
-            Settlement::Later { next_attempt_ms, waits_ms, .. } => {
+        let mut queue = match &verdict {
+            Verdict::Sent => vec![queue::forget_delivered(claimed.message), gone],
+            Verdict::Error { .. } => vec![gone],
+            Verdict::Later { after, .. } => {
                 let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"due\" = $2,
                       \"waited\" = \"waited\" + $3, \"attempts\" = $4
                     WHERE \"message\" = $1";
-                let later = Statement::new(sql).bind(claimed.message).bind(*next_attempt_ms);
-                vec![later.bind(*waits_ms).bind(attempts)]
+                let next_ms = verdict.next_attempt(at).map(Timestamp::as_ms);
+                let later = Statement::new(sql).bind(claimed.message).bind(next_ms);
+                vec![later.bind(whole_ms(*after)).bind(attempts)]
             }
         };
-        if !matches!(settlement, Settlement::Sent { .. }) {
+        if verdict != Verdict::Sent {
             queue.extend(self.newly_delivered(claimed.message, &claimed.recipients).await?);
         }
         self.settle(&claimed.domain, claimed.message, &changes, queue).await?;
-        Ok(settlement)
+        Ok(verdict)
     }
 
     /// Decides how a message ends. A message that may have reached a recipient never ends as
@@ -247,35 +224,43 @@ impl Store {
     pub(crate) async fn at_last(
         &self,
         message: MessageEntityId,
-        settlement: &Settlement,
+        verdict: &Verdict,
         recipients: &mut [Json],
-    ) -> Result<Settlement, Error> {
-        let Settlement::Error { code, reason } = settlement else {
-            return Ok(settlement.clone());
+    ) -> Result<Verdict, Error> {
+        let Verdict::Error { code, reason } = verdict else {
+            return Ok(verdict.clone());
         };
         let delivered = self.delivery_delivered(message).await?;
         let mut unknown = 0;
         for recipient in recipients {
             let may_have =
                 delivered::address_of(recipient).is_some_and(|at| delivered.may_have(at));
-            let state = recipient["state"].as_str().unwrap_or("waiting").to_owned();
-            if (may_have && state != "sent") || state == "uncertain" {
-                unknown += 1;
-                put(recipient, "uncertain", reason);
-            } else if matches!(state.as_str(), "waiting" | "deferred") {
-                let ends = if code == "refused" { "refused" } else { "failed" };
-                let not_tried = "not tried: the answer for other recipients is not known";
-                put(recipient, ends, if code == "uncertain" { not_tried } else { reason });
+            match RecipientState::of(recipient).unwrap_or(RecipientState::Waiting) {
+                RecipientState::Sent => {}
+                state if may_have || state == RecipientState::Uncertain => {
+                    unknown += 1;
+                    put(recipient, RecipientState::Uncertain, reason);
+                }
+                RecipientState::Waiting | RecipientState::Deferred => {
+                    let is_refused = *code == ErrorCode::Refused;
+                    let ends =
+                        if is_refused { RecipientState::Refused } else { RecipientState::Failed };
+                    let not_tried = "not tried: the answer for other recipients is not known";
+                    let is_uncertain = *code == ErrorCode::Uncertain;
+                    let reply = if is_uncertain { not_tried } else { reason };
+                    put(recipient, ends, reply);
+                }
+                RecipientState::Refused | RecipientState::Uncertain | RecipientState::Failed => {}
             }
         }
-        if unknown == 0 || code == "uncertain" {
-            return Ok(settlement.clone());
+        if unknown == 0 || *code == ErrorCode::Uncertain {
+            return Ok(verdict.clone());
         }
         let reason = format!(
             "an earlier attempt ended without an answer, so the server may have the message; \
              since then: {reason}"
         );
-        Ok(Settlement::Error { code: "uncertain".to_owned(), reason })
+        Ok(Verdict::Error { code: ErrorCode::Uncertain, reason })
     }
 
     /// Changes the message while it is `sending`, and the queue in the same transaction.
@@ -307,58 +292,14 @@ impl Store {
     }
 }
 
-/// The settlement with a reason that says who has the message.
-pub fn told(settlement: Settlement, recipients: &[Json]) -> Settlement {
-    match settlement {
-        Settlement::Sent { at } => Settlement::Sent { at },
-        Settlement::Later { next_attempt_ms, reason, waits_ms, counts } => {
-            let reason = outcome::with_addresses(reason, recipients, "not yet to");
-            Settlement::Later { next_attempt_ms, reason, waits_ms, counts }
-        }
-        Settlement::Error { code, reason } => {
-            let reason = outcome::with_addresses(reason, recipients, "not to");
-            Settlement::Error { code, reason }
-        }
-    }
-}
-
 /// Gives a recipient a state, and a reply when it has none yet.
-fn put(recipient: &mut Json, state: &str, reply: &str) {
-    if let Some(row) = recipient.as_object_mut() {
-        row.insert("state".to_owned(), json!(state));
-        if row.get("reply").is_none_or(Json::is_null) {
-            row.insert("reply".to_owned(), json!(reply));
-        }
+fn put(recipient: &mut Json, state: RecipientState, reply: &str) {
+    state.put(recipient);
+    if let Some(row) = recipient.as_object_mut()
+        && row.get("reply").is_none_or(Json::is_null)
+    {
+        row.insert("reply".to_owned(), json!(reply));
     }
-}
-
-/// The state of a message in state `sending` after a step.
-fn after(step: Step) -> Result<&'static str, Error> {
-    Ok(state::after(Some(MessageState::Sending), step)?.as_str())
-}
-
-/// What a settlement changes in the properties of its message.
-///
-/// # Errors
-///
-/// When a message in state `sending` cannot take that step.
-pub fn changes(settlement: &Settlement) -> Result<Map<String, Json>, Error> {
-    let moment = |ms: i64| Timestamp::from_ms(ms).to_string();
-    let changes = match settlement {
-        Settlement::Sent { at } => json!({
-            "messageState": after(Step::Accept)?, "sentAt": at.to_string(), "nextAttemptAt": null,
-            "errorText": null, "errorCode": null,
-        }),
-        Settlement::Later { next_attempt_ms, reason, .. } => json!({
-            "nextAttemptAt": moment(*next_attempt_ms), "errorText": reason,
-            "errorCode": "postponed",
-        }),
-        Settlement::Error { code, reason } => json!({
-            "messageState": after(Step::Refuse)?, "errorCode": code, "errorText": reason,
-            "nextAttemptAt": null,
-        }),
-    };
-    Ok(changes.as_object().cloned().unwrap_or_default())
 }
 
 fn from_row(row: &Row) -> Option<Claimed> {
@@ -375,19 +316,4 @@ fn from_row(row: &Row) -> Option<Claimed> {
         size_bytes: u64::try_from(row.whole(6)?).ok()?,
         recipients: recipients.unwrap_or_default(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_that_a_queued_message_cannot_take_is_an_error_and_no_null() {
-        assert_eq!(after(Step::Accept).unwrap(), "sent");
-        assert_eq!(after(Step::Refuse).unwrap(), "error");
-        // Withdrawn, it would have no state at all.
-        for step in [Step::Withdraw, Step::Decompose, Step::Keep, Step::Miss] {
-            assert!(matches!(after(step), Err(Error::IllegalStep(_))), "{step:?}");
-        }
-    }
 }

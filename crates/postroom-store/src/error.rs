@@ -31,7 +31,7 @@ pub enum Error {
     #[error("the state of the message was not changed: {0}")]
     IllegalStep(#[from] IllegalStep),
     /// Stored data is damaged.
-    #[error("the database has {what} that is damaged and cannot be read")]
+    #[error("the database is damaged: {what} cannot be read")]
     Damaged {
         /// What it is.
         what: &'static str,

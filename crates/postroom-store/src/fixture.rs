@@ -1,12 +1,23 @@
 //! What the tests inside this crate share: a store of its own, and a time of day that they set.
 
 use crate::Clock;
+use crate::Database;
 use crate::MasterKey;
 use crate::Member;
 use crate::SqliteDirectory;
 use crate::StoreConfig;
 use crate::Work;
+use crate::bell::Bell;
+use crate::bell::Listener;
+use crate::bell::Topic;
 use crate::clock::TimeAndChance;
+use crate::database::Answer;
+use crate::database::Dialect;
+use crate::database::Outcome;
+use crate::database::Room;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
 use crate::store::Store;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +49,63 @@ fn config(directory: &Path, clock: Clock, work: Work) -> StoreConfig {
     StoreConfig { key, classes, clock, work, member: Member::alone() }
 }
 
+/// A database whose rings are not heard by others, as that of a process that nobody can tell.
+#[derive(Debug)]
+struct Unheard {
+    database: Arc<dyn Database>,
+    bell: Bell,
+}
+
+impl Database for Unheard {
+    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
+        self.database.read(statement)
+    }
+
+    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
+        self.database.write(batch, room)
+    }
+
+    fn tidy(&self) -> Answer<bool> {
+        self.database.tidy()
+    }
+
+    fn check(&self) -> Answer<()> {
+        self.database.check()
+    }
+
+    fn is_full(&self) -> bool {
+        self.database.is_full()
+    }
+
+    fn damage(&self) -> Option<&'static str> {
+        self.database.damage()
+    }
+
+    fn found_damaged(&self, error: &Error) {
+        self.database.found_damaged(error);
+    }
+
+    fn is_first(&self) -> bool {
+        self.database.is_first()
+    }
+
+    fn ring(&self, topic: Topic) {
+        self.bell.ring(topic);
+    }
+
+    fn listen(&self, topic: Topic) -> Listener {
+        self.bell.listen(topic)
+    }
+
+    fn close(&self) {
+        self.database.close();
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        self.database.dialect()
+    }
+}
+
 /// Two stores on one database, as two processes have one, and the clock of all. Neither leads.
 pub struct Two {
     _directory: TempDir,
@@ -48,12 +116,24 @@ pub struct Two {
 
 impl Two {
     pub async fn open() -> Self {
+        Self::open_with(Arc::clone).await
+    }
+
+    /// The same where neither hears the other's rings.
+    pub async fn open_unheard() -> Self {
+        let unheard = |database: &Arc<dyn Database>| -> Arc<dyn Database> {
+            Arc::new(Unheard { database: Arc::clone(database), bell: Bell::default() })
+        };
+        Self::open_with(unheard).await
+    }
+
+    async fn open_with(of: impl Fn(&Arc<dyn Database>) -> Arc<dyn Database>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let time = Arc::new(Time::default());
         time.set(1_000_000);
-        let config = config(directory.path(), time.clock(), Work::Threads);
-        let database = SqliteDirectory::open(directory.path(), 2, time.clock()).unwrap();
-        let open = || async { Store::open(Arc::clone(&database), &config).await.unwrap() };
+        let config = config(directory.path(), time.clock(), Work::Inline);
+        let database = SqliteDirectory::open_inline(directory.path(), time.clock()).unwrap();
+        let open = || async { Store::open(of(&database), &config).await.unwrap() };
         let (one, other) = (open().await, open().await);
         Self { _directory: directory, time, one, other }
     }

@@ -3,6 +3,7 @@
 //! A job says which messages to parse again, its progress, and its result. It processes them in the
 //! order of their ids. `behind` is the last processed one.
 
+use crate::bell::Topic;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
@@ -185,7 +186,7 @@ impl Store {
             .bind(whole(total))
             .bind(job.begun_ms);
         self.write(vec![insert]).await?;
-        self.inner.jobs.send_modify(|count| *count = count.wrapping_add(1));
+        self.inner.database.ring(Topic::Jobs);
         Ok(job)
     }
 

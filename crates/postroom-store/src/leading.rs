@@ -128,12 +128,24 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bell::HEARD_WITHIN;
+    use crate::bell::Listener;
+    use crate::bell::Topic;
     use crate::blob::Content;
+    use crate::entity::NewEntity;
     use crate::failed::Failed;
     use crate::fixture::Two;
     use crate::fixture::store_in;
+    use postroom_model::AccountId;
+    use postroom_model::Domain;
+    use postroom_model::Entity;
+    use postroom_model::builtin::MESSAGES;
+    use postroom_model::builtin::PROFILES;
+    use secrecy::SecretString;
+    use serde_json::json;
     use std::collections::HashSet;
     use std::time::Duration;
+    use tokio::time::Instant;
 
     const MINUTE_MS: i64 = 60_000;
     /// More than is held back before it is written ahead.
@@ -304,6 +316,81 @@ mod tests {
         });
         for id in many.collect::<Vec<_>>() {
             assert!(ids.insert(id.await.unwrap()));
+        }
+    }
+
+    /// What has rung of these since they were asked before.
+    fn heard(listeners: &mut [Listener]) -> Vec<bool> {
+        let heard = listeners.iter().map(Listener::has_rung).collect();
+        listeners.iter_mut().for_each(Listener::catch_up);
+        heard
+    }
+
+    #[tokio::test]
+    async fn what_is_written_through_one_store_is_heard_through_the_other() {
+        let two = Two::open().await;
+        let domain = Domain::default_domain();
+        let (account, another) = (AccountId::from_u128(1), AccountId::from_u128(2));
+        let topics = [
+            Topic::Configuration,
+            Topic::Outgoing(account),
+            Topic::Outgoing(another),
+            Topic::AnyOutgoing,
+            Topic::Jobs,
+            Topic::Tokens,
+        ];
+        let mut listeners = topics.map(|topic| two.other.listen(topic));
+        let message = |direction: &str| {
+            let values = json!({"account_id": account.to_string(), "messageDirection": direction});
+            Entity::new(two.one.clock().new_id(), values.as_object().unwrap().clone())
+        };
+        let messages = two.one.builtin(MESSAGES).unwrap();
+        two.one.changed(&messages, &message("in"));
+        assert_eq!(heard(&mut listeners), [false; 6]);
+        two.one.changed(&messages, &message("out"));
+        assert_eq!(heard(&mut listeners), [false, true, false, true, false, false]);
+        let profiles = two.one.builtin(PROFILES).unwrap();
+        let values = json!({"name": "p"}).as_object().unwrap().clone();
+        let entity = Entity::new(two.one.clock().new_id(), values);
+        let new = vec![NewEntity { entity, files: vec![] }];
+        two.one.entity_create(&domain, &profiles, new).await.unwrap();
+        assert_eq!(heard(&mut listeners), [true, false, false, false, false, false]);
+        let job = two.one.job_create(&domain, &messages, None).await.unwrap();
+        assert_eq!(heard(&mut listeners), [false, false, false, false, true, false]);
+        assert_eq!(two.other.job_next().await.unwrap(), Some(job));
+        two.one.token_set(&domain, "a", &SecretString::from("one")).await.unwrap();
+        assert_eq!(heard(&mut listeners), [false, false, false, false, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_could_tell_is_found_within_a_minute() {
+        let two = Two::open_unheard().await;
+        let messages = two.one.builtin(MESSAGES).unwrap();
+        let mut listener = two.other.listen(Topic::Jobs);
+        let begun = Instant::now();
+        let job = two.one.job_create(&Domain::default_domain(), &messages, None).await.unwrap();
+        assert!(!listener.has_rung());
+        listener.rung().await;
+        assert!(begun.elapsed() <= HEARD_WITHIN + Duration::from_secs(1));
+        assert_eq!(two.other.job_next().await.unwrap(), Some(job));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_another_process_takes_away_is_refused() {
+        let domain = Domain::default_domain();
+        let [first, second] = ["first", "second"].map(SecretString::from);
+        let ways = [(Two::open().await, Duration::ZERO), (Two::open_unheard().await, HEARD_WITHIN)];
+        for (two, within) in ways {
+            two.one.token_set(&domain, "admin", &first).await.unwrap();
+            assert!(two.other.token_verify("first").await.unwrap().is_some());
+            two.one.token_set(&domain, "admin", &second).await.unwrap();
+            assert_eq!(two.one.token_verify("first").await.unwrap(), None);
+            let begun = Instant::now();
+            while two.other.token_verify("first").await.unwrap().is_some() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            assert!(begun.elapsed() <= within + Duration::from_secs(2), "{:?}", begun.elapsed());
+            assert!(two.other.token_verify("second").await.unwrap().is_some());
         }
     }
 

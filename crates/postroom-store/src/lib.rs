@@ -20,6 +20,8 @@ mod error;
 
 mod key;
 
+mod bell;
+
 mod database;
 
 mod sqlite;
@@ -39,8 +41,6 @@ mod modifier;
 mod chunk;
 
 mod queue;
-
-mod wake;
 
 mod set_up;
 
@@ -97,6 +97,8 @@ mod delivered;
 
 mod outcome;
 
+mod verdict;
+
 mod delivery;
 
 mod unsendable;
@@ -124,6 +126,8 @@ pub use account::AccountRow;
 pub use account::FolderReport;
 pub use account::Secrets;
 pub use account_try::TryRequest;
+pub use bell::Listener;
+pub use bell::Topic;
 pub use blob::BlobReader;
 pub use blob::BlobWriter;
 pub use blob::Content;
@@ -137,7 +141,6 @@ pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;
 pub use delivery::DueAt;
-pub use delivery::Settlement;
 pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;
@@ -197,6 +200,7 @@ pub use surveyed::MailboxHolder;
 pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
 pub use unsendable::Unsendable;
+pub use verdict::Verdict;
 pub use waiting::Orphaned;
 pub use waiting::Wait;
 pub use waiting::Why;

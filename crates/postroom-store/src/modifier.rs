@@ -1,6 +1,8 @@
 //! Who changed an entity, and who has a token.
 
+use crate::bell::Listener;
 use postroom_model::Domain;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Who changed an entity.
@@ -42,6 +44,15 @@ impl Modifier {
             _ => None,
         }
     }
+}
+
+/// All tokens, as they were read from the database.
+#[derive(Debug)]
+pub(crate) struct KnownTokens {
+    /// Who has each, by its hash.
+    pub by_hash: HashMap<Vec<u8>, Bearer>,
+    /// Tells when there may be others, also those that another process has set.
+    pub news: Listener,
 }
 
 /// Who has a token.

@@ -3,6 +3,9 @@
 //! One process has the directory at a time, because its lock says so. All stores of this process
 //! share what is opened here.
 
+use crate::bell::Bell;
+use crate::bell::Listener;
+use crate::bell::Topic;
 use crate::clock::Clock;
 use crate::database::Answer;
 use crate::database::Database;
@@ -38,6 +41,8 @@ pub struct SqliteDirectory {
     state: Arc<DiskState>,
     clock: Clock,
     work: Work,
+    /// No other process has the database, so nobody else is to be told.
+    bell: Bell,
     /// Held as long as the database is: one process for one directory.
     _lock: File,
 }
@@ -68,8 +73,8 @@ impl SqliteDirectory {
     ) -> Result<Arc<dyn Database>, Error> {
         let lock = disk::lock(directory)?;
         let access = Arc::new(Sqlite::open(&directory.join(DATABASE_FILE), readers, &clock)?);
-        let state = DiskState::of(directory);
-        Ok(Arc::new(Self { access, state, clock, work: Work::Threads, _lock: lock }))
+        let (state, bell) = (DiskState::of(directory), Bell::default());
+        Ok(Arc::new(Self { access, state, clock, work: Work::Threads, bell, _lock: lock }))
     }
 
     /// The same without threads, for simulations: tasks of the present runtime read and write.
@@ -80,8 +85,8 @@ impl SqliteDirectory {
     pub fn open_inline(directory: &Path, clock: Clock) -> Result<Arc<dyn Database>, Error> {
         let lock = disk::lock(directory)?;
         let access = Arc::new(Inline::open(&directory.join(DATABASE_FILE), clock.clone())?);
-        let state = DiskState::of(directory);
-        Ok(Arc::new(Self { access, state, clock, work: Work::Inline, _lock: lock }))
+        let (state, bell) = (DiskState::of(directory), Bell::default());
+        Ok(Arc::new(Self { access, state, clock, work: Work::Inline, bell, _lock: lock }))
     }
 }
 
@@ -151,6 +156,14 @@ impl Database for SqliteDirectory {
     fn is_first(&self) -> bool {
         // The lock says that no other process has it.
         !self.state.was_asked.swap(true, Ordering::Relaxed)
+    }
+
+    fn ring(&self, topic: Topic) {
+        self.bell.ring(topic);
+    }
+
+    fn listen(&self, topic: Topic) -> Listener {
+        self.bell.listen(topic)
     }
 
     fn close(&self) {

@@ -1,5 +1,7 @@
 //! The store itself: opening, the classes, wake-ups.
 
+use crate::bell::Listener;
+use crate::bell::Topic;
 use crate::chunk::Abandoned;
 use crate::chunk::BlobIds;
 use crate::chunk::Damage;
@@ -19,22 +21,19 @@ use crate::key::MasterKey;
 use crate::lease;
 use crate::lease::Lease;
 use crate::lease::Member;
-use crate::modifier::Bearer;
+use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
 use crate::set_up;
-use crate::wake::Wakes;
 use crate::work::Work;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::builtin;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::RwLock;
-use tokio::sync::watch;
 
 /// The time between two looks at what may be thrown away.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -85,11 +84,8 @@ pub(crate) struct Inner {
     /// Chunks up to this one are of a version that kept no checksums.
     pub unsummed: i64,
     /// The domains by the hashes of their tokens; `None` until somebody asks.
-    pub tokens: RwLock<Option<HashMap<Vec<u8>, Bearer>>>,
+    pub tokens: RwLock<Option<KnownTokens>>,
     classes: Vec<Arc<Class>>,
-    configuration: watch::Sender<u64>,
-    outgoing: Wakes,
-    pub jobs: watch::Sender<u64>,
 }
 
 impl Store {
@@ -120,9 +116,6 @@ impl Store {
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 tokens: RwLock::default(),
                 classes: config.classes.iter().cloned().map(Arc::new).collect(),
-                configuration: watch::Sender::new(0),
-                outgoing: Wakes::default(),
-                jobs: watch::Sender::new(0),
             }),
             modifier: Modifier::System,
             lease: None,
@@ -174,28 +167,10 @@ impl Store {
         self.class(name).ok_or(Error::Damaged { what: name })
     }
 
-    /// Wakes when a profile, an account or a folder was changed by a client.
+    /// Listens to a topic from now on.
     #[must_use]
-    pub fn watch_configuration(&self) -> watch::Receiver<u64> {
-        self.inner.configuration.subscribe()
-    }
-
-    /// Wakes when a message that an account sends was changed by a client.
-    #[must_use]
-    pub fn watch_outgoing(&self, account: AccountId) -> watch::Receiver<u64> {
-        self.inner.outgoing.of(account)
-    }
-
-    /// Wakes when any outgoing message was changed by a client.
-    #[must_use]
-    pub fn watch_all_outgoing(&self) -> watch::Receiver<u64> {
-        self.inner.outgoing.of_all()
-    }
-
-    /// Wakes when there is a new job.
-    #[must_use]
-    pub fn watch_jobs(&self) -> watch::Receiver<u64> {
-        self.inner.jobs.subscribe()
+    pub fn listen(&self, topic: Topic) -> Listener {
+        self.inner.database.listen(topic)
     }
 
     /// Whether the database answers both who reads and who writes, and the disk takes more.
@@ -234,18 +209,23 @@ impl Store {
         closed.map_err(|_| Error::Closed)
     }
 
-    /// Tells those who watch that a client changed an entity of a class.
+    /// Tells those who listen that a client changed an entity of a class. Received messages wake
+    /// nobody.
     pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
-        if class.classname == builtin::MESSAGES {
-            self.inner.outgoing.changed(entity);
-        } else {
-            self.reconfigured();
+        if class.classname != builtin::MESSAGES {
+            return self.reconfigured();
         }
+        if entity.text("messageDirection") != Some("out") {
+            return;
+        }
+        let account = entity.reference("account_id").map(AccountId::of);
+        let topics = account.map(Topic::Outgoing).into_iter().chain([Topic::AnyOutgoing]);
+        topics.for_each(|topic| self.inner.database.ring(topic));
     }
 
-    /// Tells those who watch that a profile, an account or a folder is another.
+    /// Tells those who listen that a profile, an account or a folder is another.
     pub(crate) fn reconfigured(&self) {
-        self.inner.configuration.send_modify(|count| *count = count.wrapping_add(1));
+        self.inner.database.ring(Topic::Configuration);
     }
 
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {

@@ -1,8 +1,10 @@
 //! Tokens: each gives access to one domain. Only their hashes are stored.
 
+use crate::bell::Topic;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::modifier::Bearer;
+use crate::modifier::KnownTokens;
 use crate::store::Store;
 use postroom_model::Domain;
 use secrecy::ExposeSecret;
@@ -36,7 +38,9 @@ impl Store {
         let gone = Statement::new(gone).bind(domain.as_str()).bind(name);
         let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)";
         let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
-        self.write_at_need(vec![gone, put]).await.map(drop)
+        self.write_at_need(vec![gone, put]).await?;
+        self.inner.database.ring(Topic::Tokens);
+        Ok(())
     }
 
     /// Whether a name in a domain has a token.
@@ -51,29 +55,32 @@ impl Store {
     }
 
     /// The holder of a token. `None`: it is not valid. The hashes are in memory, so that a wrong
-    /// token delays nobody.
+    /// token delays nobody. They are read again when tokens were set, and from time to time.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn token_verify(&self, token: &str) -> Result<Option<Bearer>, Error> {
         let hash = self.inner.key.token_hash(token);
-        if let Some(known) = self.inner.tokens.read().await.as_ref() {
-            return Ok(known.get(hash.as_slice()).cloned());
+        let is_new = |known: &&KnownTokens| !known.news.has_rung();
+        if let Some(known) = self.inner.tokens.read().await.as_ref().filter(is_new) {
+            return Ok(known.by_hash.get(hash.as_slice()).cloned());
         }
         let mut known = self.inner.tokens.write().await;
+        // It listens before it reads, so that nothing is missed in between.
+        let news = self.inner.database.listen(Topic::Tokens);
         let sql = "SELECT \"hash\", \"domain\", \"name\" FROM \"token\"";
         let rows = self.read(Statement::new(sql)).await?;
-        let mut tokens = HashMap::new();
+        let mut by_hash = HashMap::new();
         for row in rows {
             let domain = row.text(1).and_then(|name| Domain::new(name).ok());
             let (Some(hash), Some(domain), Some(name)) = (row.bytes(0), domain, row.text(2)) else {
                 return Err(Error::Damaged { what: "a token" });
             };
-            tokens.insert(hash.to_vec(), Bearer { domain, name: name.to_owned() });
+            by_hash.insert(hash.to_vec(), Bearer { domain, name: name.to_owned() });
         }
-        let found = tokens.get(hash.as_slice()).cloned();
-        *known = Some(tokens);
+        let found = by_hash.get(hash.as_slice()).cloned();
+        *known = Some(KnownTokens { by_hash, news });
         Ok(found)
     }
 }

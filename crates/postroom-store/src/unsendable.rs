@@ -1,23 +1,25 @@
 //! Messages that end as `error` before they are tried.
 
 use crate::delivered;
-use crate::delivery::Settlement;
-use crate::delivery::changes;
-use crate::delivery::told;
 use crate::error::Error;
 use crate::queue;
 use crate::store::Store;
+use crate::verdict::Verdict;
+use crate::verdict::changes;
+use crate::verdict::told;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
+use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use serde_json::Value as Json;
 
 /// Why a message ends before it is tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Unsendable<'a> {
-    /// Why, as a stable word.
-    pub code: &'a str,
+    /// Why.
+    pub code: ErrorCode,
     /// Why, in words.
     pub reason: &'a str,
     /// The recipients of a message, as its property `recipients` has them.
@@ -37,15 +39,15 @@ impl Store {
         unsendable: Unsendable<'_>,
     ) -> Result<(), Error> {
         let Unsendable { code, reason, recipients } = unsendable;
-        let settlement = Settlement::Error { code: code.to_owned(), reason: reason.to_owned() };
+        let verdict = Verdict::Error { code, reason: reason.to_owned() };
         let class = self.builtin(MESSAGES)?;
         let current = self.entity_get(domain, &class, message.into()).await?;
         let mut recipients = current.as_ref().map(recipients).unwrap_or_default();
         let delivered = self.delivery_delivered(message).await?;
         recipients.iter_mut().for_each(|recipient| delivered::mark(recipient, &delivered));
-        let settlement = self.at_last(message, &settlement, &mut recipients).await?;
-        let settlement = told(settlement, &recipients);
-        let mut changes = changes(&settlement)?;
+        let verdict = self.at_last(message, &verdict, &mut recipients).await?;
+        let verdict = told(verdict, &recipients);
+        let mut changes = changes(&verdict, Timestamp::from_ms(self.clock().now_ms()))?;
         if !recipients.is_empty() {
             changes.insert("recipients".to_owned(), Json::Array(recipients));
         }

@@ -11,14 +11,13 @@ use crate::schema::SENDING;
 use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
+use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-/// The `errorCode` of messages that wait for their account to be enabled.
-const DISABLED: &str = "account_disabled";
 /// How many messages get the reason why they wait in one batch.
 const AT_ONCE: u32 = 100;
 
@@ -178,7 +177,7 @@ impl Store {
               AND m.\"messageState\" = 'sending' AND COALESCE(m.\"errorText\", '') <> $3
             ORDER BY d.\"order\", d.\"message\" LIMIT $4";
         let Wait { now_ms, until, reason } = wait;
-        let waits = text(reason, "postponed", until);
+        let waits = text(reason, ErrorCode::Postponed, until);
         loop {
             let due = Statement::new(sql).bind(account).bind(now_ms).bind(reason).bind(AT_ONCE);
             let rows = self.read(due).await?;
@@ -216,7 +215,8 @@ impl Store {
                   AND d.\"phase\" NOT IN ('due', 'void'))) AS \"waiting\"
             WHERE \"gone\" OR \"mute\" OR \"enabled\" = \"told\" LIMIT $3"
         );
-        let sql = Statement::new(sql).bind(false).bind(DISABLED).bind(AT_ONCE);
+        let sql =
+            Statement::new(sql).bind(false).bind(ErrorCode::AccountDisabled.as_str()).bind(AT_ONCE);
         let orphaned = |row: &Row| {
             let (domain, message) = place(row)?;
             let is = |column| row.whole(column) == Some(1);
@@ -244,8 +244,8 @@ impl Store {
         reason: Option<&str>,
     ) -> Result<(), Error> {
         let says = match reason {
-            Some(reason) => text(reason, DISABLED, None),
-            None => text(None::<&str>, None::<&str>, None),
+            Some(reason) => text(reason, ErrorCode::AccountDisabled, None),
+            None => text(None, None, None),
         };
         self.settle(domain, message, &says, vec![]).await
     }
@@ -254,7 +254,7 @@ impl Store {
 /// Why a message waits.
 fn text<'a>(
     reason: impl Into<Option<&'a str>>,
-    code: impl Into<Option<&'a str>>,
+    code: impl Into<Option<ErrorCode>>,
     until: Option<Timestamp>,
 ) -> Map<String, Json> {
     let (reason, code) = (reason.into(), code.into());

@@ -10,6 +10,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::ErrorCode;
 use postroom_model::FolderId;
 use postroom_model::Query;
 use postroom_model::Timestamp;
@@ -18,12 +19,14 @@ use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::MissedAt;
 use postroom_store::SourceKey;
+use postroom_store::Verdict;
 use postroom_store::*;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Properties that change without a row of the feed.
@@ -321,12 +324,12 @@ impl History {
             .unwrap()
         {
             let reason = "so".to_owned();
-            let settlement = match self.below(3) {
-                0 => Settlement::Sent { at: Timestamp::from_ms(5) },
-                1 => Settlement::Error { code: "refused".to_owned(), reason },
-                _ => Settlement::Later { next_attempt_ms: 9, reason, waits_ms: 0, counts: true },
+            let verdict = match self.below(3) {
+                0 => Verdict::Sent,
+                1 => Verdict::Error { code: ErrorCode::Refused, reason },
+                _ => Verdict::Later { after: Duration::from_millis(4), reason, counts: true },
             };
-            engine.delivery_settle(&claimed, &settlement).await.unwrap();
+            engine.delivery_settle(&claimed, &verdict, Timestamp::from_ms(5)).await.unwrap();
         }
     }
 

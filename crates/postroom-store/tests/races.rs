@@ -141,8 +141,7 @@ impl Track {
                 continue;
             }
             claimed.recipients = vec![json!({"address": "x@y.test", "state": "sent"})];
-            let settlement = Settlement::Sent { at: Timestamp::from_ms(5) };
-            self.store.delivery_settle(&claimed, &settlement).await?;
+            self.store.delivery_settle(&claimed, &Verdict::Sent, Timestamp::from_ms(5)).await?;
             sent = true;
         }
         Ok(sent)

@@ -10,6 +10,7 @@ use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::ErrorCode;
 use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
 use postroom_model::Query;
@@ -22,11 +23,13 @@ use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::MissedAt;
 use postroom_store::SourceKey;
+use postroom_store::Verdict;
 use postroom_store::*;
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 struct Fixture {
@@ -593,9 +596,15 @@ impl Fixture {
     }
 }
 
-fn later(next_attempt_ms: i64) -> Settlement {
-    let reason = "451".to_owned();
-    Settlement::Later { next_attempt_ms, reason, waits_ms: 40, counts: true }
+const DELAY: Duration = Duration::from_millis(40);
+
+fn later() -> Verdict {
+    Verdict::Later { after: DELAY, reason: "451".to_owned(), counts: true }
+}
+
+/// When an attempt ended whose next attempt is due at this time.
+fn ended(next_attempt_ms: i64) -> Timestamp {
+    Timestamp::from_ms(next_attempt_ms - 40)
 }
 
 #[tokio::test]
@@ -625,14 +634,13 @@ async fn a_delivery_goes_from_due_to_sent() {
     let busy = fixture.store.entity_delete(at, None).await;
     assert!(matches!(busy, Err(Error::Condition(Failed::Sending))));
 
-    let later = later(50);
-    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap();
     assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), Some(50));
     claimed = fixture.claim(account, 50, 9_000).await;
     assert_eq!(claimed[0].attempts, 2);
     assert!(fixture.store.delivery_dot_sent(MessageEntityId::of(message.id)).await.unwrap());
-    let sent = Settlement::Sent { at: Timestamp::from_ms(60) };
-    fixture.store.delivery_settle(&claimed[0], &sent).await.unwrap();
+    let at = Timestamp::from_ms(60);
+    fixture.store.delivery_settle(&claimed[0], &Verdict::Sent, at).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("messageState"), Some("sent"));
     assert_eq!(message.number("attempts"), Some(2));
@@ -705,8 +713,7 @@ async fn a_change_keeps_attempts_and_who_has_the_message() {
     assert!(fixture.prepare(account, &message).await);
     let mut claimed = fixture.claim(account, 9, 9_000).await;
     claimed[0].recipients = vec![json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
-    let later = later(50);
-    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let change = |json: Json| json.as_object().unwrap().clone();
@@ -732,8 +739,7 @@ async fn a_withdrawn_message_waits_for_nothing_and_begins_anew() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 9_000).await;
-    let later = later(50);
-    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let change = |json: Json| json.as_object().unwrap().clone();
@@ -756,8 +762,7 @@ async fn a_clock_that_was_set_back_delays_nothing_for_long() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 90).await;
-    let later = later(5_000);
-    fixture.store.delivery_settle(&claimed[0], &later).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(), ended(5_000)).await.unwrap();
     assert_eq!(fixture.claim(account, 9, 9_000).await, []);
     assert_eq!(fixture.store.delivery_next_due(account, 90).await.unwrap(), Some(0));
     assert_eq!(fixture.claim(account, 9, 90).await.len(), 1);
@@ -770,7 +775,7 @@ async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
     let message = fixture.outgoing(account, "s").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 90).await;
-    fixture.store.delivery_settle(&claimed[0], &later(50)).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap();
     let class = fixture.class(builtin::MESSAGES);
     let at = EntityPlace::new(&fixture.domain, &class, message.id);
     let in_two_days = Clock::system().now_ms() + 2 * 86_400_000;
@@ -787,7 +792,7 @@ async fn a_time_that_the_client_set_is_waited_for_whatever_was_tried_before() {
     let due = DueAt { now_ms: in_two_days, latest_ms: in_two_days + 90 };
     let claimed = fixture.store.delivery_claim(account, due, 9).await.unwrap();
     assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (2, 0));
-    fixture.store.delivery_settle(&claimed[0], &later(in_two_days + 50)).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &later(), ended(in_two_days + 50)).await.unwrap();
     assert_eq!(fixture.store.delivery_claim(account, now, 9).await.unwrap().len(), 1);
 }
 
@@ -796,25 +801,22 @@ async fn an_outcome_that_was_once_unknown_ends_as_sent_or_uncertain() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;
     let row = |state: &str| json!({"address": "x@b.test", "state": state, "reply": "554 x"});
-    let error = |code: &str| {
-        let (code, reason) = (code.to_owned(), "554 x".to_owned());
-        Settlement::Error { code, reason }
-    };
-    for code in ["refused", "gave_up", "invalid"] {
-        let message = fixture.outgoing(account, code).await;
+    let error = |code| Verdict::Error { code, reason: "554 x".to_owned() };
+    for code in [ErrorCode::Refused, ErrorCode::GaveUp, ErrorCode::Invalid] {
+        let message = fixture.outgoing(account, code.as_str()).await;
         assert!(fixture.prepare(account, &message).await);
         let mut claimed = fixture.claim(account, 9, 90).await;
         claimed[0].recipients = vec![row("uncertain")];
-        fixture.store.delivery_settle(&claimed[0], &later(5)).await.unwrap();
-        if code == "invalid" {
+        fixture.store.delivery_settle(&claimed[0], &later(), ended(5)).await.unwrap();
+        if code == ErrorCode::Invalid {
             let id = MessageEntityId::of(message.id);
             let recipients = |_: &Entity| vec![json!({"address": "x@b.test", "state": "waiting"})];
-            let refusal = Unsendable { code: "invalid", reason: "x", recipients };
+            let refusal = Unsendable { code: ErrorCode::Invalid, reason: "x", recipients };
             fixture.store.delivery_refuse(&fixture.domain, id, refusal).await.unwrap();
         } else {
             let mut claimed = fixture.claim(account, 9, 90).await;
             claimed[0].recipients = vec![row("refused")];
-            fixture.store.delivery_settle(&claimed[0], &error(code)).await.unwrap();
+            fixture.store.delivery_settle(&claimed[0], &error(code), ended(5)).await.unwrap();
         }
         let message = fixture.get(builtin::MESSAGES, message.id).await;
         assert_eq!(message.text("errorCode"), Some("uncertain"), "{code}");
@@ -824,7 +826,7 @@ async fn an_outcome_that_was_once_unknown_ends_as_sent_or_uncertain() {
     let message = fixture.outgoing(account, "plain").await;
     assert!(fixture.prepare(account, &message).await);
     let claimed = fixture.claim(account, 9, 90).await;
-    fixture.store.delivery_settle(&claimed[0], &error("refused")).await.unwrap();
+    fixture.store.delivery_settle(&claimed[0], &error(ErrorCode::Refused), ended(5)).await.unwrap();
     let message = fixture.get(builtin::MESSAGES, message.id).await;
     assert_eq!(message.text("errorCode"), Some("refused"));
     assert_eq!(message.get("recipients")[0]["state"], "refused");
@@ -841,8 +843,8 @@ async fn an_attempt_that_does_not_count_is_not_counted() {
         let claimed = fixture.claim(account, 9, 90).await;
         assert_eq!((claimed[0].attempts, claimed[0].waited_ms), (1, waited_ms));
         let reason = "421".to_owned();
-        let limit = Settlement::Later { next_attempt_ms: 5, reason, waits_ms: 40, counts: false };
-        fixture.store.delivery_settle(&claimed[0], &limit).await.unwrap();
+        let limit = Verdict::Later { after: DELAY, reason, counts: false };
+        fixture.store.delivery_settle(&claimed[0], &limit, ended(5)).await.unwrap();
     }
     assert_eq!(fixture.get(builtin::MESSAGES, message.id).await.number("attempts"), Some(0));
     assert_eq!(fixture.store.delivery_overdue(account, 9, 81).await.unwrap(), []);

@@ -2,6 +2,7 @@
 
 use crate::server::Server;
 use crate::server::answer;
+use postroom_model::ErrorCode;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Unsendable;
 use reqwest::multipart::Form;
@@ -168,7 +169,7 @@ async fn a_draft_is_sent_withdrawn_and_sent_again() {
     patch(json!({"messageState": "sending"}), 200).await;
     let domain = postroom_model::Domain::default_domain();
     let id = path.rsplit('/').next().unwrap().parse().unwrap();
-    let refusal = Unsendable { code: "refused", reason: "550 no", recipients: |_| vec![] };
+    let refusal = Unsendable { code: ErrorCode::Refused, reason: "550 no", recipients: |_| vec![] };
     server.store.delivery_refuse(&domain, id, refusal).await.unwrap();
     let failed = server.get(&path).await.expect(200);
     assert_eq!(
@@ -301,7 +302,8 @@ async fn a_repeated_put_of_a_message_changes_nothing_whatever_became_of_it() {
     assert_eq!(put(&Json::Object(reordered), 200).await, created);
     // What the engine makes of it is not undone, and it is not sent again.
     let domain = postroom_model::Domain::default_domain();
-    let unsendable = Unsendable { code: "refused", reason: "550 no", recipients: |_| vec![] };
+    let unsendable =
+        Unsendable { code: ErrorCode::Refused, reason: "550 no", recipients: |_| vec![] };
     server.store.delivery_refuse(&domain, id.parse().unwrap(), unsendable).await.unwrap();
     let failed = put(&body, 200).await;
     assert_eq!(

@@ -9,6 +9,7 @@
 
 use crate::account::Folder;
 use crate::backoff;
+use crate::counted::counted;
 use crate::error::Error;
 use crate::journal;
 use crate::receive::identity::Care;
@@ -24,6 +25,7 @@ use postroom_imap::Fetched;
 use postroom_imap::FlagChange;
 use postroom_imap::ImapConnection;
 use postroom_imap::UidSet;
+use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::MailboxEpoch;
 use postroom_store::ServerAction;
@@ -44,7 +46,7 @@ const DELETED: &str = "\\Deleted";
 pub fn demanded(folder: &Folder) -> Option<ServerAction> {
     if folder.delete_on_server {
         Some(ServerAction::Delete)
-    } else if folder.options.flag("keep_unseen") {
+    } else if folder.options.flag(&options::KEEP_UNSEEN) {
         None
     } else {
         Some(ServerAction::Seen)
@@ -223,8 +225,8 @@ impl ActionRun<'_> {
         let kept = uids.iter().filter(|uid| self.tried.contains(uid)).count();
         if kept > 0 {
             done.trouble = Some(format!(
-                "the server still has {kept} messages that it was asked to delete; they are stored \
-                 here, and Postroom tries again later"
+                "the server still has {} that it was asked to delete; Postroom tries again later",
+                counted(kept as u64, "stored message")
             ));
         }
         let check = IdentityCheck {
@@ -241,8 +243,9 @@ impl ActionRun<'_> {
         let unsure = uids.len() - look.same.len();
         if unsure > 0 {
             done.trouble = Some(format!(
-                "{unsure} messages that are stored here were not deleted at the server, because \
-                 the server does not show now which messages they are; Postroom tries again later"
+                "the server does not show now where {} can be found, so nothing of it was deleted \
+                 there; Postroom tries again later",
+                counted(unsure as u64, "stored message")
             ));
         }
         for set in UidSet::from_uids(&look.same).split(SET_OCTETS_MAX) {
@@ -311,10 +314,11 @@ impl ActionRun<'_> {
         let others = found.uids.iter().filter(|uid| !is_mine(uid)).count();
         if others > 0 || found.unusable > 0 || !uids.iter().all(|uid| found.uids.contains(uid)) {
             return Ok(Some(format!(
-                "{} messages that are stored here stay at the server, marked as deleted, because \
-                 the server lacks UIDPLUS, and deleting them would also delete {others} messages \
-                 that somebody else marked: expunge the mailbox with another program",
-                uids.len()
+                "the server keeps {}, marked as deleted, because it lacks UIDPLUS, and an \
+                 expunge would also remove {} that somebody else marked: expunge the mailbox with \
+                 another program",
+                counted(uids.len() as u64, "stored message"),
+                counted(others as u64, "message")
             )));
         }
         self.connection.expunge().await?;
@@ -332,7 +336,7 @@ fn marked(told: &[Fetched]) -> Vec<u64> {
 /// Whether the folder still demands the action.
 fn is_still_demanded(folder: &Folder, action: ServerAction) -> bool {
     match action {
-        ServerAction::Seen => !folder.options.flag("keep_unseen"),
+        ServerAction::Seen => !folder.options.flag(&options::KEEP_UNSEEN),
         ServerAction::Delete => folder.delete_on_server,
     }
 }

@@ -8,6 +8,7 @@ use crate::account::Folder;
 use crate::error::Error;
 use postroom_imap::ImapConnection;
 use postroom_model::Timestamp;
+use postroom_model::options;
 use postroom_store::Origin;
 
 /// The margin is needed because INTERNALDATE is compared by day, in the time zone of the server
@@ -25,7 +26,7 @@ pub(crate) async fn baseline(
     listed: &[u64],
     connection: &mut ImapConnection,
 ) -> Result<u64, Error> {
-    if folder.options.flag("load_existing") {
+    if folder.options.flag(&options::LOAD_EXISTING) {
         return Ok(0);
     }
     let last = listed.last().copied().unwrap_or(0);

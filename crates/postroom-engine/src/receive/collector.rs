@@ -11,8 +11,10 @@ use crate::receive::portion::DecomposedPortion;
 use crate::receive::portion::Portion;
 use crate::shared::Shared;
 use postroom_model::AccountId;
+use postroom_model::CountKey;
 use postroom_model::Entity;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::ServerAction;
 use std::path::Path;
@@ -48,7 +50,7 @@ impl<'a> Collector<'a> {
         sender: mpsc::Sender<Portion>,
     ) -> Self {
         let options = &folder.options;
-        let count = |name: &str| usize::try_from(options.count(name)).unwrap_or(usize::MAX);
+        let count = |key: &CountKey| usize::try_from(options.count(key)).unwrap_or(usize::MAX);
         let recording = Recording {
             account,
             folder: folder.id,
@@ -59,9 +61,9 @@ impl<'a> Collector<'a> {
         Self {
             shared,
             recording,
-            message_bytes_max: options.count("message_bytes_max"),
-            count_max: count("portion_limit").max(1),
-            bytes_max: count("portion_bytes"),
+            message_bytes_max: options.count(&options::MESSAGE_BYTES_MAX),
+            count_max: count(&options::PORTION_LIMIT).max(1),
+            bytes_max: count(&options::PORTION_BYTES),
             sender,
             messages: vec![],
             bytes: 0,

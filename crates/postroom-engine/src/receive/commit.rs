@@ -11,6 +11,7 @@ use crate::receive::news::News;
 use crate::receive::portion::Portion;
 use crate::shared::Shared;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::options;
 use postroom_store::MissedAt;
 use postroom_store::MissedMessage;
 use postroom_store::ReceiveBatch;
@@ -132,7 +133,7 @@ pub(crate) async fn record_missed(
         return Ok(());
     }
     let clock = &shared.clock;
-    let first = folder.options.duration("retry_first");
+    let first = folder.options.duration(&options::RETRY_FIRST);
     let delay = |attempts: u32| backoff::delay(clock, attempts, first, RETRY_LONGEST);
     let delay_ms = |attempts: u32| backoff::ms(delay(attempts));
     let (domain, uid_validity) = (&account.domain, news.uid_validity);

@@ -8,7 +8,7 @@ use crate::receive::decompose::Arrived;
 use crate::receive::incomplete;
 use crate::receive::news::News;
 use postroom_imap::Fetched;
-use postroom_model::MESSAGE_BYTES_MAX;
+use postroom_model::MESSAGE_BYTES_LIMIT;
 use postroom_store::MissedMessage;
 use postroom_store::SourceKey;
 
@@ -48,7 +48,7 @@ impl<'a> Intake<'a> {
     #[must_use]
     pub fn bytes_max(&self, uid: u64) -> u64 {
         let is_requested = self.news.oversized.get(&uid).is_some_and(|one| one.is_requested);
-        if is_requested { MESSAGE_BYTES_MAX } else { self.collector.message_bytes_max }
+        if is_requested { MESSAGE_BYTES_LIMIT } else { self.collector.message_bytes_max }
     }
 
     /// Takes fetched bytes, unless they cannot be the whole message.
@@ -126,8 +126,8 @@ pub fn why_incomplete(message: &Fetched, original: &Original) -> Result<Option<S
 #[must_use]
 pub fn too_big(size_bytes: u64, bytes_max: u64) -> MissedMessage {
     let limit = match bytes_max {
-        MESSAGE_BYTES_MAX => {
-            format!("the {MESSAGE_BYTES_MAX} that any message may have: it stays at the server")
+        MESSAGE_BYTES_LIMIT => {
+            format!("the {MESSAGE_BYTES_LIMIT} that any message may have: it stays at the server")
         }
         _ => "`message_bytes_max`: raise that option, or ask for the message by FETCH, to load it"
             .to_owned(),

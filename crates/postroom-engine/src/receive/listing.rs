@@ -3,6 +3,7 @@
 //! A missing UID proves nothing while the server counts more messages than it lists. If the two
 //! differ, the mailbox is listed in a second way. If they still differ, the folder says so.
 
+use crate::counted::counted;
 use crate::error::Error;
 use postroom_imap::FetchEvent;
 use postroom_imap::FetchItems;
@@ -58,9 +59,13 @@ impl MailboxListing {
         let listed = self.uids.len();
         let mut text = match self.counted {
             None => {
-                format!("the server lists {listed} messages but does not say how many there are")
+                let listed = counted(listed as u64, "message");
+                format!("the server lists {listed} but does not say how many there are")
             }
-            Some(counted) => format!("the server counts {counted} messages but lists {listed}"),
+            Some(count) => {
+                let count = counted(count, "message");
+                format!("the server counts {count} but lists {listed}")
+            }
         };
         if self.unusable > 0 {
             let _ = write!(text, ", and lists numbers that are not UIDs ({})", self.unusable);

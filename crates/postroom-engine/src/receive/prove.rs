@@ -3,6 +3,7 @@
 //!
 //! Otherwise the folder says what is missing, and why.
 
+use crate::counted::counted;
 use crate::error::Error;
 use crate::receive::known::Known;
 use crate::receive::mailbox::MonitoredMailbox;
@@ -110,9 +111,8 @@ fn status(
     texts.extend(known.actions.trouble.clone());
     if known.withheld > 0 {
         texts.push(format!(
-            "{} messages were not deleted at the server, because the server returned them without \
-             a header, or shorter than announced",
-            known.withheld
+            "not deleted at the server: {} that came without a header, or shorter than announced",
+            counted(known.withheld, "message")
         ));
     }
     texts.join("; ")

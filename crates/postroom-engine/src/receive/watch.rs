@@ -27,6 +27,7 @@ use postroom_imap::ImapConnection;
 use postroom_imap::Mode;
 use postroom_imap::Selected;
 use postroom_model::Timestamp;
+use postroom_model::options;
 use postroom_store::Beginning;
 use postroom_store::FolderReport;
 use postroom_store::Ledger;
@@ -232,7 +233,7 @@ impl Poll<'_> {
         let now_ms = self.shared.clock.now_ms();
         let counted =
             listing.uids.iter().copied().filter(|uid| SourceKey::of_uid(*uid) > ledger.baseline);
-        let bytes_max = self.mailbox.folder.options.count("message_bytes_max");
+        let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
         let fresh = counted.clone().filter(|uid| !ledger.has(SourceKey::of_uid(*uid))).collect();
         let singly: Vec<u64> =
             counted.clone().filter(|uid| ledger.is_requested(SourceKey::of_uid(*uid))).collect();

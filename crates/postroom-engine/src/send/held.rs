@@ -6,19 +6,26 @@
 use crate::account::Account;
 use crate::error::Error;
 use crate::journal;
-use crate::send::settle::Verdict;
 use crate::send::transmit;
 use crate::shared::Shared;
+use postroom_model::Timestamp;
 use postroom_store::Claimed;
-use postroom_store::Settlement;
+use postroom_store::Verdict;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// How an attempt ended, and when.
+struct Answered {
+    claimed: Claimed,
+    verdict: Verdict,
+    at: Timestamp,
+}
 
 /// The answers that are not stored yet, oldest first.
 pub(crate) struct Held {
     shared: Arc<Shared>,
     setup: watch::Receiver<Arc<Account>>,
-    answers: Vec<(Claimed, Settlement)>,
+    answers: Vec<Answered>,
 }
 
 impl Held {
@@ -34,7 +41,9 @@ impl Held {
     ///
     /// When the store fails; then the answer is held.
     pub(crate) async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
-        self.answers.push((claimed, transmit::settlement(&self.shared.clock, verdict)));
+        let clock = &self.shared.clock;
+        let at = Timestamp::from_ms(clock.now_ms());
+        self.answers.push(Answered { claimed, verdict: transmit::jittered(clock, verdict), at });
         self.write().await
     }
 
@@ -44,10 +53,10 @@ impl Held {
     ///
     /// When the store fails; what it did not take is still held.
     pub(crate) async fn write(&mut self) -> Result<(), Error> {
-        while let Some((claimed, settlement)) = self.answers.first() {
-            let recorded = self.shared.store.delivery_settle(claimed, settlement).await?;
+        while let Some(Answered { claimed, verdict, at }) = self.answers.first() {
+            let recorded = self.shared.store.delivery_settle(claimed, verdict, *at).await?;
             let account = Arc::clone(&self.setup.borrow());
-            journal::settled(Some(&account), claimed, &recorded);
+            journal::settled(Some(&account), claimed, &recorded, *at);
             self.answers.remove(0);
         }
         Ok(())

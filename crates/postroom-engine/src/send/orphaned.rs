@@ -13,6 +13,8 @@ use crate::report::chain;
 use crate::send::transmit;
 use crate::shared::Shared;
 use postroom_model::AccountId;
+use postroom_model::ErrorCode;
+use postroom_store::Topic;
 use postroom_store::Unsendable;
 use postroom_store::Why;
 use std::sync::Arc;
@@ -21,16 +23,14 @@ use tokio_util::sync::CancellationToken;
 
 /// The shortest time between two checks.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The longest time between two checks.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// Checks them until `stop`, after each change of a message or the configuration.
+/// Checks them until `stop`, after each change of a message or the configuration, and each minute.
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    let mut outgoing = shared.store.watch_all_outgoing();
-    let mut configuration = shared.store.watch_configuration();
+    let mut outgoing = shared.store.listen(Topic::AnyOutgoing);
+    let mut configuration = shared.store.listen(Topic::Configuration);
     while !stop.is_cancelled() {
-        outgoing.borrow_and_update();
-        configuration.borrow_and_update();
+        outgoing.catch_up();
+        configuration.catch_up();
         if let Err(error) = look(&shared).await {
             tracing::error!(error = chain(&error), "messages without a sender were not checked");
         }
@@ -38,9 +38,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             tokio::time::sleep(PAUSE).await;
             tokio::select! {
                 biased;
-                _ = outgoing.changed() => {}
-                _ = configuration.changed() => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = outgoing.rung() => {}
+                () = configuration.rung() => {}
             }
         };
         tokio::select! {
@@ -81,16 +80,17 @@ async fn look(shared: &Shared) -> Result<(), Error> {
                 Why::NoAccount => {
                     let reason = "the account of the message was deleted: create the message again \
                                   with another account";
-                    let refusal = Unsendable { code: "account_deleted", reason, recipients };
+                    let refusal =
+                        Unsendable { code: ErrorCode::AccountDeleted, reason, recipients };
                     store.delivery_refuse(domain, message, refusal).await?;
-                    journal::refused(outgoing, "account_deleted", reason);
+                    journal::refused(outgoing, ErrorCode::AccountDeleted, reason);
                 }
                 Why::NoServer => {
                     let reason = "the account only receives, because its profile has no smtpHost: \
                                   set it, then set `sending` again";
-                    let refusal = Unsendable { code: "cannot_send", reason, recipients };
+                    let refusal = Unsendable { code: ErrorCode::CannotSend, reason, recipients };
                     store.delivery_refuse(domain, message, refusal).await?;
-                    journal::refused(outgoing, "cannot_send", reason);
+                    journal::refused(outgoing, ErrorCode::CannotSend, reason);
                 }
                 Why::Disabled => {
                     let reason = "the account is disabled; the message waits until it is enabled";

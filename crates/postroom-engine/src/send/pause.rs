@@ -9,9 +9,11 @@ use crate::report::chain;
 use crate::report::hint;
 use crate::report::needs_a_person;
 use crate::send::held::Held;
-use crate::send::settle::Verdict;
 use crate::shared::Shared;
+use postroom_model::ErrorCode;
 use postroom_model::Timestamp;
+use postroom_model::options;
+use postroom_store::Verdict;
 use postroom_store::Wait;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -81,10 +83,10 @@ impl Pause {
     ) -> Result<(), Error> {
         let (store, now_ms, waits_ms) = (&shared.store, shared.clock.now_ms(), self.waits_ms());
         if waits_ms > 0 && self.failures > 1 {
-            let waited_ms = backoff::ms(account.options.duration("retry_for"));
+            let waited_ms = backoff::ms(account.options.duration(&options::RETRY_FOR));
             for claimed in store.delivery_overdue(account.id, now_ms, waited_ms).await? {
                 let reason = format!("given up: {}", self.reason);
-                held.settle(claimed, Verdict::Error { code: "gave_up", reason }).await?;
+                held.settle(claimed, Verdict::Error { code: ErrorCode::GaveUp, reason }).await?;
             }
         }
         if waits_ms > 0 {

@@ -20,8 +20,10 @@ use postroom_mime::compose::FileContent;
 use postroom_mime::compose::message_id;
 use postroom_mime::compose::wire_address;
 use postroom_model::Entity;
+use postroom_model::ErrorCode;
 use postroom_model::Invalid;
 use postroom_model::MessageEntityId;
+use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
@@ -63,13 +65,13 @@ pub(crate) async fn prepare_page(shared: &Shared, account: &Account) -> Result<b
         match prepare(shared, account, &message).await {
             Ok(()) => {}
             Err(Error::Compose(reason)) => {
-                refuse(shared, account, &message, "invalid", &reason).await?;
+                refuse(shared, account, &message, ErrorCode::Invalid, &reason).await?;
             }
             Err(Error::Store(error @ postroom_store::Error::Damaged { .. })) => {
                 tracing::error!(message = %message.id, %error, "a message could not be composed");
                 let reason = "a file of the message is damaged and cannot be read: upload it \
                               again, then set `sending`";
-                refuse(shared, account, &message, "damaged", reason).await?;
+                refuse(shared, account, &message, ErrorCode::Damaged, reason).await?;
             }
             Err(error) => return Err(error),
         }
@@ -82,7 +84,7 @@ async fn refuse(
     shared: &Shared,
     account: &Account,
     message: &Entity,
-    code: &str,
+    code: ErrorCode,
     reason: &str,
 ) -> Result<(), Error> {
     let id = MessageEntityId::of(message.id);
@@ -190,7 +192,7 @@ fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
     for (place, recipient) in recipients.iter().enumerate() {
         let path = wire(&recipient.address);
         if !path.is_ascii() {
-            settle::put_all(states, &[place], "refused", &no_such_addresses(&path));
+            settle::put_all(states, &[place], RecipientState::Refused, &no_such_addresses(&path));
         }
     }
 }
@@ -199,7 +201,8 @@ fn refuse_beyond_ascii(recipients: &[Recipient], states: &mut [Json]) {
 /// again.
 fn state(recipient: &Recipient, delivered: &Delivered) -> Json {
     let earlier = delivered.get(&recipient.address);
-    let state = if earlier.is_some_and(|it| !it.outcome_unknown) { "sent" } else { "waiting" };
+    let has_it = earlier.is_some_and(|it| !it.outcome_unknown);
+    let state = if has_it { RecipientState::Sent } else { RecipientState::Waiting };
     recipient.row(state, earlier.and_then(|earlier| earlier.reply.as_deref()))
 }
 

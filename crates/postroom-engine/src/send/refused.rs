@@ -7,12 +7,15 @@
 //! ends as `uncertain`.
 
 use crate::send::settle;
-use crate::send::settle::Verdict;
 use crate::send::transmit;
 use crate::send::transmit::HandedOver;
 use crate::shared::Shared;
+use postroom_model::ErrorCode;
 use postroom_model::Options;
+use postroom_model::RecipientState;
+use postroom_model::Uncertain;
 use postroom_store::Claimed;
+use postroom_store::Verdict;
 use serde_json::Value as Json;
 
 /// Decides about a delivery by the result of an attempt and the open results of earlier attempts.
@@ -23,10 +26,10 @@ pub(crate) async fn verdict(
     options: &Options,
 ) -> Verdict {
     let verdict = transmit::verdict(claimed, ended, options);
-    let Verdict::Error { code: "refused", reason } = &verdict else {
+    let Verdict::Error { code: ErrorCode::Refused, reason } = &verdict else {
         return verdict;
     };
-    if options.word("uncertain") != "resend" {
+    if options.uncertain() != Uncertain::Resend {
         return verdict;
     }
     // If the store fails now, it still considers this when it records the end.
@@ -35,7 +38,7 @@ pub(crate) async fn verdict(
     };
     let may_have = |recipient: &Json| {
         let address = recipient["address"].as_str().unwrap_or_default();
-        recipient["state"] != "sent" && delivered.may_have(address)
+        !RecipientState::Sent.is_of(recipient) && delivered.may_have(address)
     };
     if !again(&mut claimed.recipients, may_have) {
         return verdict;
@@ -52,9 +55,7 @@ pub(crate) async fn verdict(
 fn again(recipients: &mut [Json], may_have: impl Fn(&Json) -> bool) -> bool {
     let mut any = false;
     for recipient in recipients.iter_mut().filter(|recipient| may_have(recipient)) {
-        if let Some(row) = recipient.as_object_mut() {
-            row.insert("state".to_owned(), Json::from("deferred"));
-        }
+        RecipientState::Deferred.put(recipient);
         any = true;
     }
     any

@@ -1,38 +1,19 @@
 //! Settle: from the server's answers to the next state, for each recipient and for the message.
 
 use crate::backoff;
+use postroom_model::ErrorCode;
 use postroom_model::Options;
+use postroom_model::RecipientState;
+use postroom_model::options;
 use postroom_smtp::Reply;
 use postroom_smtp::TransactionReplies;
+use postroom_store::Verdict;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
 
 /// How many replies a reason names; `recipients` has all of them.
 const REPLIES_COUNT_MAX: usize = 20;
-
-/// The decision about a delivery after one attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Verdict {
-    /// The server accepted it for every recipient.
-    Sent,
-    /// It is tried again after the delay, for the remaining recipients.
-    Later {
-        /// The delay from now.
-        after: Duration,
-        /// Why, in words.
-        reason: String,
-        /// Whether the attempt counts. It does not if the account has reached a limit.
-        counts: bool,
-    },
-    /// It ends as `error`.
-    Error {
-        /// The stable code.
-        code: &'static str,
-        /// Why, in words.
-        reason: String,
-    },
-}
 
 /// How long a delivery has been tried.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +29,8 @@ pub(crate) struct Tried {
 #[must_use]
 pub(crate) fn waiting(recipients: &[Json]) -> Vec<usize> {
     let waits = |recipient: &Json| {
-        !matches!(recipient.get("state").and_then(Json::as_str), Some("sent" | "refused"))
+        let state = RecipientState::of(recipient);
+        !matches!(state, Some(RecipientState::Sent | RecipientState::Refused))
     };
     let places = recipients.iter().enumerate().filter(|(_, recipient)| waits(recipient));
     places.map(|(place, _)| place).collect()
@@ -68,9 +50,9 @@ pub(crate) fn record(recipients: &mut [Json], named: &[usize], outcome: &Transac
             (_, _) => (&answer.reply, answer.reply.is_too_many() || answer.reply.wants_login()),
         };
         let state = match (decisive.is_success(), decisive.is_permanent()) {
-            (true, _) => "sent",
-            (false, true) if !may_pass => "refused",
-            (false, _) => "deferred",
+            (true, _) => RecipientState::Sent,
+            (false, true) if !may_pass => RecipientState::Refused,
+            (false, _) => RecipientState::Deferred,
         };
         put(recipient, state, &decisive.to_string());
     }
@@ -91,7 +73,12 @@ pub(crate) fn limit(outcome: &TransactionReplies) -> Option<&Reply> {
 }
 
 /// Writes the same state and reply into the entries of some recipients.
-pub(crate) fn put_all(recipients: &mut [Json], places: &[usize], state: &str, reply: &str) {
+pub(crate) fn put_all(
+    recipients: &mut [Json],
+    places: &[usize],
+    state: RecipientState,
+    reply: &str,
+) {
     for place in places {
         if let Some(recipient) = recipients.get_mut(*place) {
             put(recipient, state, reply);
@@ -99,9 +86,9 @@ pub(crate) fn put_all(recipients: &mut [Json], places: &[usize], state: &str, re
     }
 }
 
-fn put(recipient: &mut Json, state: &str, reply: &str) {
+fn put(recipient: &mut Json, state: RecipientState, reply: &str) {
+    state.put(recipient);
     if let Some(row) = recipient.as_object_mut() {
-        row.insert("state".to_owned(), json!(state));
         row.insert("reply".to_owned(), json!(reply));
     }
 }
@@ -110,17 +97,20 @@ fn put(recipient: &mut Json, state: &str, reply: &str) {
 #[must_use]
 pub(crate) fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> Verdict {
     if recipients.is_empty() {
-        return Verdict::Error { code: "invalid", reason: "there is no recipient".to_owned() };
+        let reason = "there is no recipient".to_owned();
+        return Verdict::Error { code: ErrorCode::Invalid, reason };
     }
-    let count = |state: &str| recipients.iter().filter(|r| r["state"] == state).count();
-    if count("sent") == recipients.len() {
+    let count = |state: RecipientState| recipients.iter().filter(|one| state.is_of(one)).count();
+    let sent = count(RecipientState::Sent);
+    if sent == recipients.len() {
         return Verdict::Sent;
     }
-    if count("sent") + count("refused") == recipients.len() {
-        return Verdict::Error { code: "refused", reason: replies(recipients, "refused") };
+    if sent + count(RecipientState::Refused) == recipients.len() {
+        let reason = replies(recipients, RecipientState::Refused);
+        return Verdict::Error { code: ErrorCode::Refused, reason };
     }
-    let reason = if count("deferred") > 0 {
-        replies(recipients, "deferred")
+    let reason = if count(RecipientState::Deferred) > 0 {
+        replies(recipients, RecipientState::Deferred)
     } else {
         "the connection ended before all recipients were named".to_owned()
     };
@@ -130,12 +120,12 @@ pub(crate) fn verdict(recipients: &[Json], tried: Tried, options: &Options) -> V
 /// Postpones, or gives up if it has waited for too long and was tried more than once.
 #[must_use]
 pub(crate) fn later(reason: String, tried: Tried, options: &Options) -> Verdict {
-    if tried.waited >= options.duration("retry_for") && tried.attempts > 1 {
+    if tried.waited >= options.duration(&options::RETRY_FOR) && tried.attempts > 1 {
         let reason = format!("given up after {} attempts: {reason}", tried.attempts);
-        return Verdict::Error { code: "gave_up", reason };
+        return Verdict::Error { code: ErrorCode::GaveUp, reason };
     }
-    let first = options.duration("retry_first");
-    let after = backoff::doubled(tried.attempts, first, options.duration("retry_longest"));
+    let first = options.duration(&options::RETRY_FIRST);
+    let after = backoff::doubled(tried.attempts, first, options.duration(&options::RETRY_LONGEST));
     Verdict::Later { after, reason, counts: true }
 }
 
@@ -145,17 +135,17 @@ pub(crate) fn later(reason: String, tried: Tried, options: &Options) -> Verdict 
 #[must_use]
 pub(crate) fn limited(reason: String, pause: Duration, tried: Tried, options: &Options) -> Verdict {
     let has_waited = !tried.waited.is_zero();
-    if tried.waited >= options.duration("retry_for") && has_waited {
+    if tried.waited >= options.duration(&options::RETRY_FOR) && has_waited {
         let reason = format!("given up, because the limit of the server did not end: {reason}");
-        return Verdict::Error { code: "gave_up", reason };
+        return Verdict::Error { code: ErrorCode::GaveUp, reason };
     }
-    let behind = tried.waited.min(options.duration("retry_longest"));
+    let behind = tried.waited.min(options.duration(&options::RETRY_LONGEST));
     Verdict::Later { after: pause + behind, reason, counts: false }
 }
 
 /// The replies to the first recipients in `state`, for a person.
-fn replies(recipients: &[Json], state: &str) -> String {
-    let these = recipients.iter().filter(|recipient| recipient["state"] == state);
+fn replies(recipients: &[Json], state: RecipientState) -> String {
+    let these = recipients.iter().filter(|recipient| state.is_of(recipient));
     let count = these.clone().count();
     let reply = |recipient: &Json| {
         let address = recipient["address"].as_str().unwrap_or_default();
@@ -224,7 +214,7 @@ mod tests {
             let verdict = match verdict {
                 Verdict::Sent => "sent",
                 Verdict::Later { .. } => "later",
-                Verdict::Error { code, .. } => code,
+                Verdict::Error { code, .. } => code.as_str(),
             };
             assert_eq!(verdict, *want, "{rcpt:?} {data:?}");
         }
@@ -323,6 +313,6 @@ mod tests {
             counts: false,
         };
         assert_eq!([after(0), after(8), after(60)], [later(4), later(12), later(24)]);
-        assert!(matches!(after(100), Verdict::Error { code: "gave_up", .. }));
+        assert!(matches!(after(100), Verdict::Error { code: ErrorCode::GaveUp, .. }));
     }
 }

@@ -7,11 +7,13 @@ use crate::journal;
 use crate::send::prepare::wire;
 use crate::send::settle;
 use crate::send::settle::Tried;
-use crate::send::settle::Verdict;
 use crate::shared::Shared;
 use bytes::Bytes;
+use postroom_model::ErrorCode;
 use postroom_model::Options;
+use postroom_model::RecipientState;
 use postroom_model::Timestamp;
+use postroom_model::Uncertain;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
 use postroom_smtp::Reply;
@@ -21,7 +23,7 @@ use postroom_smtp::no_such_addresses;
 use postroom_store::BlobReader;
 use postroom_store::Claimed;
 use postroom_store::Clock;
-use postroom_store::Settlement;
+use postroom_store::Verdict;
 use serde_json::Value as Json;
 use std::io;
 use std::time::Duration;
@@ -132,14 +134,14 @@ fn failed(recipients: &mut [Json], group: &[usize], left: &[usize], error: &post
     let words = error.reply().map_or_else(|| error.to_string(), ToString::to_string);
     let state = match error.verdict() {
         postroom_smtp::SmtpVerdict::OutcomeUnknown => {
-            return settle::put_all(recipients, group, "uncertain", &words);
+            return settle::put_all(recipients, group, RecipientState::Uncertain, &words);
         }
-        postroom_smtp::SmtpVerdict::Refuse => "refused",
+        postroom_smtp::SmtpVerdict::Refuse => RecipientState::Refused,
         postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
             if error.reply().is_none() {
                 return;
             }
-            "deferred"
+            RecipientState::Deferred
         }
     };
     settle::put_all(recipients, group, state, &words);
@@ -151,7 +153,7 @@ fn refuse_beyond_ascii(recipients: &mut [Json], place: usize) -> bool {
     let path = wire_of(recipients, place);
     let is_refused = !path.is_ascii();
     if is_refused {
-        settle::put_all(recipients, &[place], "refused", &no_such_addresses(&path));
+        settle::put_all(recipients, &[place], RecipientState::Refused, &no_such_addresses(&path));
     }
     is_refused
 }
@@ -209,8 +211,8 @@ pub(crate) fn verdict(
     match error.verdict() {
         postroom_smtp::SmtpVerdict::Refuse => {
             let verdict = settle::verdict(&claimed.recipients, tried, options);
-            let is_refused = matches!(verdict, Verdict::Error { code: "refused", .. });
-            let whole = Verdict::Error { code: "refused", reason: error.to_string() };
+            let is_refused = matches!(verdict, Verdict::Error { code: ErrorCode::Refused, .. });
+            let whole = Verdict::Error { code: ErrorCode::Refused, reason: error.to_string() };
             if is_refused { whole } else { verdict }
         }
         postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
@@ -230,7 +232,7 @@ pub(crate) fn limited(
     pause: Duration,
     options: &Options,
 ) -> Verdict {
-    if claimed.recipients.iter().all(|recipient| recipient["state"] == "sent") {
+    if claimed.recipients.iter().all(|recipient| RecipientState::Sent.is_of(recipient)) {
         return Verdict::Sent;
     }
     settle::limited(reason, pause, tried(claimed), options)
@@ -240,7 +242,7 @@ pub(crate) fn limited(
 /// attempt.
 #[must_use]
 pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
-    if claimed.recipients.iter().all(|recipient| recipient["state"] == "sent") {
+    if claimed.recipients.iter().all(|recipient| RecipientState::Sent.is_of(recipient)) {
         return Verdict::Sent;
     }
     Verdict::Later { after: OWN_TROUBLE, reason, counts: false }
@@ -249,14 +251,14 @@ pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
 /// Decides about a delivery whose outcome is unknown.
 #[must_use]
 pub(crate) fn outcome_unknown(reason: String, tried: Tried, options: &Options) -> Verdict {
-    if options.word("uncertain") == "resend" {
+    if options.uncertain() == Uncertain::Resend {
         return settle::later(reason, tried, options);
     }
     let reason = format!(
         "the server may have the message, because {reason}; set `sending` to send it again, which \
          may deliver it twice"
     );
-    Verdict::Error { code: "uncertain", reason }
+    Verdict::Error { code: ErrorCode::Uncertain, reason }
 }
 
 /// Settles a delivery that was after its final dot when its sender ended. `None`: its account is
@@ -275,26 +277,22 @@ pub(crate) async fn settle_unknown_outcome(
     let reason = "Postroom was stopped before the answer came".to_owned();
     let mut unknown = settle::waiting(&claimed.recipients);
     unknown.truncate(RECIPIENTS_MAX);
-    settle::put_all(&mut claimed.recipients, &unknown, "uncertain", &reason);
-    let verdict = outcome_unknown(reason, tried(&claimed), options);
-    let recorded =
-        shared.store.delivery_settle(&claimed, &settlement(&shared.clock, verdict)).await?;
-    journal::settled(account, &claimed, &recorded);
+    settle::put_all(&mut claimed.recipients, &unknown, RecipientState::Uncertain, &reason);
+    let verdict = jittered(&shared.clock, outcome_unknown(reason, tried(&claimed), options));
+    let at = Timestamp::from_ms(shared.clock.now_ms());
+    let recorded = shared.store.delivery_settle(&claimed, &verdict, at).await?;
+    journal::settled(account, &claimed, &recorded, at);
     Ok(())
 }
 
-/// A verdict in the form that the store records.
+/// The verdict with a delay that differs a little each time, so that deliveries spread.
 #[must_use]
-pub(crate) fn settlement(clock: &Clock, verdict: Verdict) -> Settlement {
-    let now_ms = clock.now_ms();
+pub(crate) fn jittered(clock: &Clock, verdict: Verdict) -> Verdict {
     match verdict {
-        Verdict::Sent => Settlement::Sent { at: Timestamp::from_ms(now_ms) },
         Verdict::Later { after, reason, counts } => {
-            let waits_ms = backoff::ms(backoff::jittered(clock, after));
-            let next_attempt_ms = now_ms.saturating_add(waits_ms);
-            Settlement::Later { next_attempt_ms, reason, waits_ms, counts }
+            Verdict::Later { after: backoff::jittered(clock, after), reason, counts }
         }
-        Verdict::Error { code, reason } => Settlement::Error { code: code.to_owned(), reason },
+        Verdict::Sent | Verdict::Error { .. } => verdict,
     }
 }
 

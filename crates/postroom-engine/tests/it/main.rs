@@ -8,3 +8,4 @@ mod world;
 mod credentials;
 
 mod taken_over;
+mod unasked;

@@ -9,3 +9,4 @@ mod faults;
 mod login;
 mod odd_responses;
 mod start_tls;
+mod unsolicited;

@@ -122,14 +122,18 @@ fn path(property: &str, at: usize) -> String {
 }
 
 fn date(out: &mut Vec<u8>, date_ms: i64) -> Result<(), Invalid> {
-    let date = Timestamp::from_millisecond(date_ms)
-        .map(|timestamp| Offset::UTC.to_datetime(timestamp))
-        .ok()
-        .filter(|date| (1900..=9999).contains(&date.year()))
+    let text = date_text(date_ms)
         .ok_or_else(|| Invalid::new("dateTime", "is not between the years 1900 and 9999"))?;
-    let text = date.strftime("Date: %a, %d %b %Y %H:%M:%S +0000\r\n");
-    out.extend_from_slice(text.to_string().as_bytes());
+    out.extend_from_slice(format!("Date: {text}\r\n").as_bytes());
     Ok(())
+}
+
+/// A time as header fields have it (RFC 5322 §3.3), from milliseconds since 1970. `None`: before
+/// 1900, or after 9999.
+pub(crate) fn date_text(date_ms: i64) -> Option<String> {
+    let date = Offset::UTC.to_datetime(Timestamp::from_millisecond(date_ms).ok()?);
+    let is_possible = (1900..=9999).contains(&date.year());
+    is_possible.then(|| date.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string())
 }
 
 /// A message id without its angle brackets (RFC 5322 §3.6.4), given with or without them; `None` if

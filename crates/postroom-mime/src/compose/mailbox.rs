@@ -2,6 +2,7 @@
 //!
 //! Standards: RFC 5322 §3.4, RFC 6532 (non-ASCII local parts), RFC 5891 (domains in ASCII).
 
+use postroom_model::address;
 use postroom_model::address::problem;
 
 use crate::compose::field::FieldWriter;
@@ -30,7 +31,7 @@ pub struct WireAddress {
 }
 
 /// Brings a bare address into the form of the wire: a domain in Unicode becomes its ASCII form, a
-/// local part that is no dot-atom is quoted.
+/// local part that is no dot-atom is quoted, and any other is not.
 ///
 /// # Errors
 ///
@@ -45,7 +46,9 @@ pub fn wire_address(address: &str) -> Result<WireAddress, &'static str> {
     } else {
         idna::domain_to_ascii(domain).map_err(|_| "has an invalid domain")?
     };
-    let address = if local.starts_with('"') || is_dot_atom(local) {
+    // Servers may not know that quotes which are unnecessary mean nothing (RFC 5321 §4.1.2).
+    let local = address::unquoted(local);
+    let address = if local.starts_with('"') || is_dot_atom(&local) {
         format!("{local}@{domain}")
     } else {
         format!("\"{local}\"@{domain}")
@@ -122,6 +125,8 @@ mod tests {
             ("a@bücher.test", Ok(("a@xn--bcher-kva.test", false))),
             ("jürgen@bücher.test", Ok(("jürgen@xn--bcher-kva.test", true))),
             ("\"a b\"@b.test", Ok(("\"a b\"@b.test", false))),
+            ("\"anna\"@b.test", Ok(("anna@b.test", false))),
+            ("\"a..b\"@b.test", Ok(("\"a..b\"@b.test", false))),
             ("a..b@b.test", Ok(("\"a..b\"@b.test", false))),
             ("a.@b.test", Ok(("\"a.\"@b.test", false))),
             ("a@[127.0.0.1]", Ok(("a@[127.0.0.1]", false))),

@@ -8,12 +8,14 @@
 //!   Ids         Supersedes, ..                                 <id>
 //!   Phrases     Keywords                                       each in words
 //!   Base64      Autocrypt, DKIM-Signature, ..                  ASCII, folded anywhere
-//!   Ascii       Auto-Submitted, Resent-Date, ..                ASCII, folded at blanks
+//!   Date        Expires, Resent-Date, ..                       a date
+//!   Ascii       Auto-Submitted, Importance, ..                 ASCII, folded at blanks
 //!   Text        all others                                     any text, in words where it must be
 //! ```
 //! Standards: RFC 5322 §3.6, RFC 2369, RFC 2919, RFC 2047 §5, RFC 3987 §3.1.
 
 use crate::compose::field::FieldWriter;
+use crate::compose::header::date_text;
 use crate::compose::header::message_id;
 use crate::compose::mailbox;
 use crate::compose::mailbox::Address;
@@ -34,12 +36,13 @@ enum Grammar {
     Ids,
     Phrases,
     Base64,
+    Date,
     Ascii,
     Text,
 }
 
 #[rustfmt::skip]
-const KNOWN: [(Grammar, &[&str]); 7] = [
+const KNOWN: [(Grammar, &[&str]); 8] = [
     (Grammar::Addresses, &[
         "abuse-reports-to", "disposition-notification-to", "errors-to", "mail-followup-to",
         "mail-reply-to", "resent-cc", "resent-from", "resent-reply-to", "resent-sender",
@@ -57,14 +60,16 @@ const KNOWN: [(Grammar, &[&str]); 7] = [
         "autocrypt-setup-message", "dkim-signature", "domainkey-signature", "openpgp",
         "thread-index", "x-face",
     ]),
+    (Grammar::Date, &[
+        "deferred-delivery", "expires", "expiry-date", "latest-delivery-time", "reply-by",
+        "resent-date",
+    ]),
     (Grammar::Ascii, &[
         "accept-language", "arc-authentication-results", "authentication-results",
-        "auto-submitted", "deferred-delivery", "disposition-notification-options", "expires",
-        "expiry-date", "feedback-id", "importance", "latest-delivery-time",
+        "auto-submitted", "disposition-notification-options", "feedback-id", "importance",
         "list-unsubscribe-post", "message-context", "mt-priority", "original-recipient",
-        "precedence", "priority", "received-spf", "reply-by", "require-recipient-valid-since",
-        "resent-date", "sensitivity", "tls-required", "x-auto-response-suppress",
-        "x-msmail-priority", "x-priority",
+        "precedence", "priority", "received-spf", "require-recipient-valid-since", "sensitivity",
+        "tls-required", "x-auto-response-suppress", "x-msmail-priority", "x-priority",
     ]),
 ];
 
@@ -102,6 +107,7 @@ pub(crate) fn write(
         Grammar::Ids => ids(&mut field, value)?,
         Grammar::Phrases => phrases(&mut field, value),
         Grammar::Base64 => ascii(&mut field, value, BASE64_PIECE_OCTETS)?,
+        Grammar::Date => date(&mut field, value)?,
         Grammar::Ascii => ascii(&mut field, value, usize::MAX)?,
         Grammar::Text => field.text(value),
     }
@@ -319,10 +325,24 @@ fn phrases(field: &mut FieldWriter<'_>, value: &str) {
     }
 }
 
+/// A date: one as JSON has it (RFC 3339) is written as mail has it, any other as it is.
+fn date(field: &mut FieldWriter<'_>, value: &str) -> Result<(), String> {
+    let json = value.trim().parse::<jiff::Timestamp>().ok();
+    if let Some(text) = json.and_then(|time| date_text(time.as_millisecond())) {
+        return ascii(field, &text, usize::MAX);
+    }
+    if crate::date::parse(value).is_none() {
+        let example = "2026-11-28T10:00:00Z, or Sat, 28 Nov 2026 10:00:00 +0000";
+        return Err(format!("has `{value}`, which is not a date (such as {example})"));
+    }
+    ascii(field, value, usize::MAX)
+}
+
 /// ASCII as it is, folded at blanks, and in pieces of `octets` where blanks mean nothing.
 fn ascii(field: &mut FieldWriter<'_>, value: &str, octets: usize) -> Result<(), String> {
     if !value.bytes().all(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t')) {
-        return Err("takes printable ASCII only: there is no way to encode other text in it".into());
+        let reason = "has other characters than printable ASCII, which this field cannot have";
+        return Err(reason.to_owned());
     }
     let mut any = false;
     for word in value.split([' ', '\t']).filter(|word| !word.is_empty()) {
@@ -378,6 +398,8 @@ mod tests {
             ("Supersedes",       "a@b.test <c@d.test>",         "Supersedes: <a@b.test> <c@d.test>"),
             ("Keywords",         "Grün, plain words",           "Keywords: =?utf-8?B?R3LDvG4=?=, plain words"),
             ("Auto-Submitted",   "auto-replied",                "Auto-Submitted: auto-replied"),
+            ("Expires",          "2026-11-28T10:00:00+01:00",   "Expires: Sat, 28 Nov 2026 09:00:00 +0000"),
+            ("Expires",          "Sat, 28 Nov 2026 10:00:00 +0100", "Expires: Sat, 28 Nov 2026 10:00:00 +0100"),
             ("X-Note",           "für dich",                    "X-Note: =?utf-8?B?ZsO8ciBkaWNo?="),
         ];
         for (name, value, want) in table {
@@ -395,7 +417,9 @@ mod tests {
             ("List-Unsubscribe", "<https://u.test/a",       "has `<` without `>`"),
             ("List-Id",          "<a b>",                   "has `a b`, which is not a list id"),
             ("Supersedes",       "<日本@x>",                "has `<日本@x>`, which is not a message id"),
-            ("Auto-Submitted",   "automatisch für alle",    "takes printable ASCII only"),
+            ("Auto-Submitted",   "automatisch für alle",    "has other characters than printable ASCII"),
+            ("Expires",          "morgen",                  "has `morgen`, which is not a date"),
+            ("Reply-By",         "",                        "has ``, which is not a date"),
         ];
         for (name, value, want) in table {
             let got = field(name, value).unwrap_err();

@@ -47,6 +47,7 @@ impl ImapDialogue {
         loop {
             if self.peer.wire.input().is_empty() {
                 self.peer.wire.flush().await?;
+                self.listen().await?;
             }
             if let Some(received) = self.receive(pipelined).await? {
                 let name = received.name;

@@ -3,6 +3,9 @@
 use crate::imap::view::View;
 use crate::mailbox::Mailbox;
 use crate::peer::Peer;
+use bytes::Bytes;
+use std::io;
+use tokio::sync::broadcast;
 
 /// One dialogue.
 pub(crate) struct ImapDialogue {
@@ -14,12 +17,35 @@ pub(crate) struct ImapDialogue {
     pub without: Option<String>,
     /// How many of the sayings of [`crate::SandboxState::say`] the client has heard.
     pub heard_count: usize,
+    interruptions: broadcast::Receiver<(String, Bytes)>,
 }
 
 impl ImapDialogue {
     /// With a client that has just connected.
     pub(crate) fn new(peer: Peer) -> Self {
-        Self { peer, view: None, without: None, heard_count: 0 }
+        let interruptions = peer.house.interruptions.subscribe();
+        Self { peer, view: None, without: None, heard_count: 0, interruptions }
+    }
+
+    /// Waits for the client to say something, and interrupts it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost.
+    pub(crate) async fn listen(&mut self) -> io::Result<()> {
+        while self.peer.wire.input().is_empty() {
+            tokio::select! {
+                biased;
+                filled = self.peer.wire.fill() => filled?,
+                Ok((user, bytes)) = self.interruptions.recv() => {
+                    if self.user().eq_ignore_ascii_case(&user) {
+                        self.peer.wire.push(&bytes);
+                        self.peer.wire.flush().await?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Who is logged in; empty before that.

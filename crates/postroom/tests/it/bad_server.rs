@@ -151,7 +151,7 @@ async fn a_server_that_counts_but_does_not_list_proves_nothing() {
     }
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     let path = format!("email/Folders/{folder}");
-    told(&postroom, &path, "counts 1 messages but lists none").await;
+    told(&postroom, &path, "counts 1 message but lists none").await;
     assert_eq!(postroom.get(&path).await.unwrap()["lastProofAt"], Json::Null);
     sandbox.unscript_all();
     messages(&postroom, &folder, 1).await;

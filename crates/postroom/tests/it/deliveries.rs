@@ -103,7 +103,7 @@ async fn who_has_a_message_is_not_sent_it_again_when_it_is_submitted_again() {
     let ended = settled(&postroom, &message).await;
     assert_eq!(states(&ended), ["sent", "refused"]);
     let text = ended["errorText"].as_str().unwrap();
-    let who = format!("the message was sent to {ANNA}, but not to {BEN}");
+    let who = format!("the message was sent to {ANNA}; refused for {BEN}");
     assert!(text.contains("550 5.1.1 nobody") && text.ends_with(&who), "{text}");
     let again = json!({"messageState": "sending", "recipients": null});
     postroom.patch(&format!("email/Messages/{message}"), &again).await.unwrap();

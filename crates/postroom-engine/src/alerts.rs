@@ -1,0 +1,50 @@
+//! Alerts: texts of a mail server that a person must see (RFC 3501 §7.1).
+
+use crate::account::Account;
+use crate::journal;
+use std::collections::VecDeque;
+
+/// How many texts are remembered as logged.
+const LOGGED_MAX: usize = 32;
+/// How many texts the account shows.
+const SHOWN_MAX: usize = 3;
+
+/// The alerts of an account's IMAP server. Servers repeat them at each login, so each is logged
+/// once.
+#[derive(Debug, Default)]
+pub(crate) struct Alerts {
+    /// Those of the present connection.
+    shown: Vec<String>,
+    logged: VecDeque<String>,
+}
+
+impl Alerts {
+    /// Takes what was said on the present connection.
+    pub(crate) fn hear(&mut self, account: &Account, alerts: Vec<String>) {
+        for text in alerts {
+            if !self.logged.contains(&text) {
+                let (address, said) = (journal::short(&account.address), journal::short(&text));
+                tracing::warn!(account = address, text = said, "the mail server has a message");
+                self.logged.truncate(LOGGED_MAX - 1);
+                self.logged.push_front(text.clone());
+            }
+            if self.shown.len() < SHOWN_MAX && !self.shown.contains(&text) {
+                self.shown.push(text);
+            }
+        }
+    }
+
+    /// There is a new connection. What its server does not repeat is over.
+    pub(crate) fn begin(&mut self) {
+        self.shown.clear();
+    }
+
+    /// What the account shows while all is well.
+    #[must_use]
+    pub(crate) fn shown(&self) -> String {
+        if self.shown.is_empty() {
+            return String::new();
+        }
+        format!("mail is received; the mail server says: {}", self.shown.join(" | "))
+    }
+}
