@@ -114,7 +114,7 @@ mod tests {
 
     fn recorded(facts: &[Facts]) -> Vec<Remembered> {
         let one = |(uid, (size, date, id)): (u64, &Facts)| Remembered {
-            uid,
+            key: postroom_store::SourceKey::of_uid(uid),
             witness: witness(*size, *date, *id),
             hash: None,
         };
