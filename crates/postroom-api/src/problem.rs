@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use postroom_model::Invalid;
 use postroom_model::PROBLEMS_MAX;
+use postroom_model::json_problem;
 use postroom_store::Failed;
 use serde_json::json;
 
@@ -56,15 +57,7 @@ impl Problem {
     /// 400: the body is not JSON.
     #[must_use]
     pub fn not_json(what: &str, error: &serde_json::Error) -> Self {
-        let text = error.to_string();
-        let text = ["value", "string", "list"].iter().fold(text, |text, inside| {
-            text.replace(
-                &format!("EOF while parsing a {inside}"),
-                &format!("it ends within a {inside}"),
-            )
-        });
-        let text = text.replace("EOF while parsing an object", "it ends within an object");
-        let detail = format!("{what} is not valid JSON: {text}");
+        let detail = format!("{what} is not valid JSON: {}", json_problem(error));
         Self::new(StatusCode::BAD_REQUEST, "invalid-json", detail)
     }
 

@@ -16,6 +16,8 @@ mod limits;
 mod domain;
 mod error_code;
 mod invalid;
+
+mod json_problem;
 mod mailbox_id;
 mod recipient_state;
 mod timestamp;
@@ -69,6 +71,7 @@ pub use id::JobId;
 pub use id::MessageEntityId;
 pub use id::ProfileId;
 pub use invalid::Invalid;
+pub use json_problem::json_problem;
 pub use limits::PROBLEMS_MAX;
 pub use limits::QUOTED_CHARS_MAX;
 pub use mailbox_id::MailboxId;

@@ -27,7 +27,7 @@ fn of_system(error: &io::Error) -> String {
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown => "the network has no way to it",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full",
-        io::ErrorKind::PermissionDenied => "the system does not permit it",
+        io::ErrorKind::PermissionDenied => "permission denied",
         io::ErrorKind::NotFound if error.raw_os_error().is_some() => "it does not exist",
         _ => return without_number(&error.to_string()),
     };

@@ -8,7 +8,9 @@
 //! error.
 
 use anyhow::Context;
+use anyhow::anyhow;
 use anyhow::bail;
+use postroom_model::json_problem;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use std::path::Path;
@@ -56,7 +58,8 @@ pub fn instance(path: &Path, name: Option<&str>) -> anyhow::Result<Instance> {
 }
 
 fn parse(text: &str, name: Option<&str>) -> anyhow::Result<Instance> {
-    let file: File = serde_json::from_str(text)?;
+    let file: File = serde_json::from_str(text)
+        .map_err(|error| anyhow!("it is not valid JSON: {}", json_problem(&error)))?;
     let mut found = vec![];
     for (at, role) in file.roles.into_iter().enumerate() {
         if role.get("roletype").and_then(Json::as_str) != Some(ROLE_TYPE) {
@@ -102,7 +105,7 @@ mod tests {
             (TWO, Some("im1"), "no instance `im1`"),
             (r#"{"roles": []}"#, None, "no instance of the role type `email`"),
             (r#"{"rolls": []}"#, None, "unknown field `rolls`"),
-            ("{", None, "EOF while parsing"),
+            ("{", None, "it ends within an object"),
             (
                 r#"{"roles": [{"name": "e", "roletype": "email", "lisen": "x"}]}"#,
                 None,

@@ -54,7 +54,9 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            logging::complain(json, &format!("{error:#}"));
+            // The causes in words, without the numbers of the system.
+            let causes: Vec<_> = error.chain().map(postroom_net::cause).collect();
+            logging::complain(json, &causes.join(": "));
             ExitCode::FAILURE
         }
     }

@@ -17,6 +17,7 @@ use postroom_engine::shared::Shared;
 use postroom_model::Domain;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::filter;
+use postroom_model::json_problem;
 use postroom_net::Dialer;
 use postroom_net::Trust;
 use postroom_store::DATABASE_FILE;
@@ -52,7 +53,8 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     let class = store.class(MESSAGES).context("built-in classes")?;
     let filter = match &arguments.filter {
         Some(text) => {
-            let json: Json = serde_json::from_str(text).context("--filter is not valid JSON")?;
+            let json: Json = serde_json::from_str(text)
+                .map_err(|error| anyhow!("--filter is not valid JSON: {}", json_problem(&error)))?;
             let filter = filter::parse(&class, &json).map_err(|invalid| anyhow!("--{invalid}"))?;
             Some((filter, json))
         }

@@ -8,6 +8,7 @@ use crate::data;
 use crate::logging;
 use crate::secrets;
 use anyhow::Context;
+use anyhow::anyhow;
 use anyhow::bail;
 use futures_util::future::OptionFuture;
 use postroom_engine::Dialing;
@@ -292,18 +293,17 @@ fn cannot_listen(listen: &str, error: std::io::Error) -> anyhow::Error {
         (ErrorKind::InvalidInput, "--listen takes HOST:PORT, such as 127.0.0.1:8025"),
         (
             ErrorKind::AddrNotAvailable,
-            "this host does not have this address; choose another with \
-                                       --listen",
+            "this host does not have this address; choose another with --listen",
         ),
         (
             ErrorKind::PermissionDenied,
-            "ports below 1024 need a privilege; choose another with \
-                                       --listen",
+            "ports below 1024 need a privilege; choose another with --listen",
         ),
     ];
-    let known = table.iter().find(|(kind, _)| *kind == error.kind());
-    let advice = known.map_or("see --listen", |(_, advice)| advice);
-    anyhow::Error::new(error).context(format!("cannot listen on {listen} ({advice})"))
+    match table.iter().find(|(kind, _)| *kind == error.kind()) {
+        Some((_, advice)) => anyhow!("cannot listen on {listen}: {advice}"),
+        None => anyhow::Error::new(error).context(format!("cannot listen on {listen}")),
+    }
 }
 
 /// Whether other hosts can reach an address that we listen on.

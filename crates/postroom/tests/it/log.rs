@@ -198,7 +198,7 @@ fn what_keeps_it_from_starting_is_json_too() {
     let missing = missing.to_str().unwrap();
     let table = [
         (with(&["--data", data, "--listen", "127.0.0.1:0"]), vec![], 1, "data directory"),
-        (with(&["--data", missing, "--trust-ca", missing]), vec![], 1, "certificates to trust"),
+        (with(&["--data", missing, "--trust-ca", missing]), vec![], 1, "it does not exist"),
         (with(&["--data", missing]), vec![("RUST_LOG", "x=loud")], 1, "RUST_LOG"),
         (with(&["--data", missing]), vec![("POSTROOM_ADMIN_TOKEN", "")], 1, "POSTROOM_ADMIN_TOKEN"),
         (with(&["--data", missing]), vec![("RUST_LOG", "verbose")], 1, "`verbose` is not a level"),
