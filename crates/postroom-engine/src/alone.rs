@@ -5,15 +5,15 @@
 
 use crate::account::Account;
 use crate::connect::Waits;
-use crate::connect::connect;
 use crate::connect::stall;
 use crate::error::Error;
+use crate::pool::ConnectionPool;
+use crate::pool::Purpose;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::LateMessage;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::receive_one;
 use crate::receive::turn::Turn;
-use crate::shared::Shared;
 use postroom_model::FolderId;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Alone {
     /// Begins with the next one, unless one is running.
     pub(crate) fn start(
         &mut self,
-        shared: &Arc<Shared>,
+        pool: &Arc<ConnectionPool>,
         account: &Arc<Account>,
         setup: &watch::Receiver<Arc<Account>>,
     ) {
@@ -116,9 +116,9 @@ impl Alone {
         }
         if let Some(late) = self.waiting.pop_front() {
             let (folder, uid) = (late.folder, late.uid);
-            let (shared, account) = (Arc::clone(shared), Arc::clone(account));
+            let (pool, account) = (Arc::clone(pool), Arc::clone(account));
             let (began, stall) = (Instant::now(), stall(&account));
-            let task = tokio::spawn(ask(shared, account, setup.clone(), late));
+            let task = tokio::spawn(ask(pool, account, setup.clone(), late));
             self.running = Some(RunningFetch { folder, uid, began, stall, task });
         }
     }
@@ -140,7 +140,7 @@ impl Alone {
 }
 
 async fn ask(
-    shared: Arc<Shared>,
+    pool: Arc<ConnectionPool>,
     account: Arc<Account>,
     setup: watch::Receiver<Arc<Account>>,
     late: LateMessage,
@@ -148,7 +148,7 @@ async fn ask(
     let Some(folder) = account.monitored().find(|folder| folder.id == late.folder) else {
         return FetchedAlone::NotAsked;
     };
-    let mut connection = match connect(&shared, &account, Waits::Long).await {
+    let mut connection = match pool.open(&account, Purpose::Suspects).await {
         Ok(connection) => connection,
         Err(error) => {
             tell(&account, &late, &error);
@@ -157,10 +157,11 @@ async fn ask(
     };
     let turn = Turn { setup: &setup, others_due: Instant::now() + FAR };
     let mailbox = MonitoredMailbox { account: &account, folder };
-    match receive_one(&shared, mailbox, &mut connection, &late, &turn).await {
+    let received = receive_one(pool.shared(), mailbox, &mut connection, &late, &turn).await;
+    pool.hear(&connection);
+    match received {
         Ok(is_recorded) => {
-            // An unanswered LOGOUT does no harm.
-            let _ = connection.logout().await;
+            connection.log_out().await;
             if is_recorded { FetchedAlone::Came } else { FetchedAlone::Missed }
         }
         Err(error) => {

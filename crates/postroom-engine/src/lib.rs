@@ -47,6 +47,8 @@ mod alerts;
 
 mod connect;
 
+mod pool;
+
 mod alone;
 
 mod renamed;

@@ -10,13 +10,14 @@ use crate::alerts::Alerts;
 use crate::alone;
 use crate::alone::Alone;
 use crate::attempts::Attempts;
-use crate::connect::connect;
 use crate::connect::is_gone;
 use crate::error::Error;
 use crate::polls::BadVisit;
 use crate::polls::EARLY_AFTER;
 use crate::polls::Polls;
 use crate::polls::Visit;
+use crate::pool::ConnectionPool;
+use crate::pool::Purpose;
 use crate::receive;
 use crate::receive::known::Known;
 use crate::receive::mailbox::MonitoredMailbox;
@@ -64,6 +65,7 @@ pub async fn run(
     mut setup: watch::Receiver<Arc<Account>>,
 ) {
     let mut receiver = Receiver {
+        pool: ConnectionPool::new(&shared),
         reporter,
         shared,
         known: BTreeMap::new(),
@@ -125,6 +127,7 @@ async fn said_something(connection: &ImapConnection) {
 
 struct Receiver {
     shared: Arc<Shared>,
+    pool: Arc<ConnectionPool>,
     reporter: Arc<Reporter>,
     known: BTreeMap<FolderId, Known>,
     /// The messages that are fetched on a connection of their own.
@@ -175,6 +178,7 @@ impl Receiver {
             self.polls.grown(folder);
         }
         self.alerts.hear(account, said.alerts);
+        self.alerts.hear(account, self.pool.take_alerts());
     }
 
     /// Reports an error and says when to try again.
@@ -195,7 +199,8 @@ impl Receiver {
         if self.attempts.went_well() && !self.has_surveyed {
             self.reporter.receiving(State::Connecting, Trouble::default()).await;
         }
-        let mut connection = connect(&self.shared, account, self.alone.lateness.waits()).await?;
+        let mut connection =
+            self.pool.open(account, Purpose::Work(self.alone.lateness.waits())).await?;
         self.alerts.begin();
         let mut wear = Wear::new(Instant::now());
         let limits = WearLimits::of(&self.shared.settings);
@@ -203,11 +208,11 @@ impl Receiver {
         loop {
             self.heed(&account);
             self.hear(&account, &connection);
-            self.alone.start(&self.shared, &account, setup);
+            self.alone.start(&self.pool, &account, setup);
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
             let before = std::mem::take(&mut self.has_progressed);
             let polled = self.poll_due(&account, &mut connection, setup).await?;
-            self.alone.start(&self.shared, &account, setup);
+            self.alone.start(&self.pool, &account, setup);
             let was_refused = std::mem::take(&mut self.was_refused);
             wear.add(Round { polled, has_progressed: self.has_progressed, was_refused });
             self.has_progressed |= before;
@@ -218,8 +223,7 @@ impl Receiver {
             }
             self.report(&account).await;
             if account.monitored().next().is_none() && !is_changed {
-                // An unanswered LOGOUT does no harm.
-                let _ = connection.logout().await;
+                connection.log_out().await;
                 return Ok(Ended::Idle(next_survey));
             }
             let next_poll = self.polls.next(&account, None);
@@ -228,7 +232,7 @@ impl Receiver {
                biased;
                 changed = setup.changed() => {
                     if changed.is_err() {
-                        let _ = connection.logout().await;
+                        connection.log_out().await;
                         return Ok(Ended::Idle(next_survey));
                     }
                 }
@@ -238,12 +242,12 @@ impl Receiver {
             }
             let newest = Arc::clone(&setup.borrow_and_update());
             if !newest.connects_like(&account) {
-                let _ = connection.logout().await;
+                connection.log_out().await;
                 return Ok(Ended::Reconfigured);
             }
             account = newest;
             if wear.is_over(limits, &mut self.renewed, Instant::now()) {
-                let _ = connection.logout().await;
+                connection.log_out().await;
                 return Ok(Ended::Worn);
             }
             if is_gone(connection.noop().await)? {

@@ -118,3 +118,20 @@ async fn a_text_for_people_is_shown_while_the_connection_lasts() {
     world.until(ACCOUNTS, account, |it| it.text("statusText").is_none()).await;
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_on_the_connection_for_late_messages_reaches_the_account_too() {
+    let (world, engine, account) = polled().await;
+    let late = Action::Delay(Duration::from_secs(60));
+    let rule = |on, when, act| world.sandbox.script(Rule { on, when, act });
+    rule(Point::ImapMessage(None), When::First(1), late);
+    // The account connects again, and then once more for the message alone.
+    let alert = Action::After(b"* OK [ALERT] Said to the second\r\n".to_vec());
+    rule(Point::ImapCommand(ImapCommand::Authenticate), When::Nth(2), alert);
+    deliver(&world, "late");
+    say(&world, "* 2 EXISTS\r\n");
+    let told = |text: Option<&str>| text.is_some_and(|text| text.contains("Said to the second"));
+    world.until(ACCOUNTS, account, |it| told(it.text("statusText"))).await;
+    has_messages(&world, 2).await;
+    engine.stop().await;
+}
