@@ -23,6 +23,7 @@ use postroom_model::EntityId;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
+use postroom_model::builtin::names;
 use postroom_model::client;
 use postroom_model::validate;
 use postroom_store::ChangeTerms;
@@ -130,7 +131,7 @@ async fn apply(
         let conditional = etag::check(&asked.headers, current.version)?;
         let mut changes = validate::change(class, sent, &current)?;
         let is_message = class.classname == MESSAGES;
-        if is_message && current.text("messageDirection") == Some("out") {
+        if is_message && current.text(names::MESSAGE_DIRECTION) == Some("out") {
             message::plain_ids(&mut changes);
         }
         // Setting `sending` again counts as a change: the message is composed again and is due at
@@ -138,7 +139,8 @@ async fn apply(
         let hurries = sent.as_object().is_some_and(|sent| client::hurries(&current, sent));
         changes.retain(|name, value| is_secret(class, name) || value != current.get(name));
         if is_message && hurries {
-            changes.insert("messageState".to_owned(), current.get("messageState").clone());
+            changes
+                .insert(names::MESSAGE_STATE.to_owned(), current.get(names::MESSAGE_STATE).clone());
         }
         if is_message {
             check_message(asked, &current, &mut changes).await?;
@@ -177,14 +179,14 @@ async fn check_message(
     let mut after = client::after(current, changes);
     asked.app.store.message_placed(&asked.domain, &mut after, Some(current)).await?;
     // If the folder implies an account, that account counts, whatever was sent.
-    let account = after.get("account_id");
-    if account == current.get("account_id") {
+    let account = after.get(names::ACCOUNT_ID);
+    if account == current.get(names::ACCOUNT_ID) {
         changes.shift_remove("account_id");
     } else {
-        changes.insert("account_id".to_owned(), account.clone());
+        changes.insert(names::ACCOUNT_ID.to_owned(), account.clone());
     }
     message::check(&asked.class, Some(current), &after)?;
-    let sends = |message: &Entity| message.text("messageState") == Some("sending");
+    let sends = |message: &Entity| message.text(names::MESSAGE_STATE) == Some("sending");
     if sends(&after) && !sends(current) {
         let html = asked.app.store.file_list(&asked.domain, current.id, files::HTML).await?;
         let from = references::account_address(asked, &after).await?;

@@ -33,6 +33,7 @@ use postroom_model::PROBLEMS_MAX;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files::HTML;
+use postroom_model::builtin::names;
 use postroom_model::client;
 use postroom_model::validate;
 use postroom_store::Error;
@@ -233,7 +234,7 @@ async fn entity(
     let id = draft.id.unwrap_or_else(|| app.store.clock().new_id());
     let mut entity = Entity::new(id, draft.properties);
     if class.classname == MESSAGES {
-        if entity.text("messageDirection") == Some("out") {
+        if entity.text(names::MESSAGE_DIRECTION) == Some("out") {
             message::plain_ids(&mut entity.properties);
         }
         app.store.message_placed(&asked.domain, &mut entity, None).await?;
@@ -251,7 +252,7 @@ async fn entity(
         }
     }
     check_files(asked, &entity, &files)?;
-    if class.classname == MESSAGES && entity.text("messageState") == Some("sending") {
+    if class.classname == MESSAGES && entity.text(names::MESSAGE_STATE) == Some("sending") {
         let has_html = files.iter().any(|file| file.property == HTML);
         let from = references::account_address(asked, &entity).await?;
         entity.properties.extend(message::announced(app.store.clock(), &entity, has_html, &from));

@@ -10,6 +10,7 @@ use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::MessageState;
+use postroom_model::builtin::names;
 use postroom_model::client;
 use postroom_store::Clock;
 use serde_json::Map;
@@ -31,7 +32,7 @@ pub(crate) fn check(
         None => client::create_problems(class, after),
         Some(_) => vec![],
     };
-    let is_sent = after.text("messageState") == Some(MessageState::Sending.as_str());
+    let is_sent = after.text(names::MESSAGE_STATE) == Some(MessageState::Sending.as_str());
     if is_sent && problems.is_empty() {
         problems.extend(outgoing::check(after).err().into_iter().flatten());
     }
@@ -66,11 +67,11 @@ pub(crate) fn announced(
     from: &str,
 ) -> Map<String, Json> {
     let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
-    let kind = outgoing::message_type(text("text").is_some(), has_html);
+    let kind = outgoing::message_type(text(names::TEXT).is_some(), has_html);
     let mut known = Map::from_iter([("messageType".to_owned(), kind.into())]);
-    if text("messageId").is_none() {
-        let id = outgoing::new_message_id(text("from").unwrap_or(from), clock.new_id());
-        known.insert("messageId".to_owned(), id.into());
+    if text(names::MESSAGE_ID).is_none() {
+        let id = outgoing::new_message_id(text(names::FROM).unwrap_or(from), clock.new_id());
+        known.insert(names::MESSAGE_ID.to_owned(), id.into());
     }
     known
 }

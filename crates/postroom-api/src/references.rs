@@ -5,6 +5,7 @@ use crate::problem::Problem;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::names;
 
 /// The address of the account of a message; empty without one.
 ///
@@ -12,11 +13,11 @@ use postroom_model::builtin::ACCOUNTS;
 ///
 /// When the store fails.
 pub(crate) async fn account_address(asked: &Asked, message: &Entity) -> Result<String, Problem> {
-    let Some(account) = message.reference("account_id") else {
+    let Some(account) = message.reference(names::ACCOUNT_ID) else {
         return Ok(String::new());
     };
     let account = find(asked, ACCOUNTS, account).await?;
-    let address = account.as_ref().and_then(|account| account.text("address"));
+    let address = account.as_ref().and_then(|account| account.text(names::ADDRESS));
     Ok(address.unwrap_or_default().to_owned())
 }
 

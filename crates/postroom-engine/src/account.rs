@@ -6,6 +6,7 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::Options;
+use postroom_model::builtin::names;
 use postroom_model::fingerprint;
 use postroom_model::options;
 use postroom_net::Endpoint;
@@ -111,16 +112,17 @@ impl Account {
     pub(crate) fn from_row(row: &AccountRow) -> Self {
         let (account, profile) = (&row.account, &row.profile);
         let text = |name: &str| account.text(name).filter(|text| !text.is_empty());
-        let address = text("address").unwrap_or_default().to_owned();
-        let levels = [account.get("options"), profile.get("options")];
+        let address = text(names::ADDRESS).unwrap_or_default().to_owned();
+        let levels = [account.get(names::OPTIONS), profile.get(names::OPTIONS)];
         let folders = row.folders.iter().map(|folder| Folder::from_entity(folder, levels));
-        let login = text("login").unwrap_or(&address).to_owned();
-        let smtp_login = text("smtpLogin").unwrap_or(&login).to_owned();
+        let login = text(names::LOGIN).unwrap_or(&address).to_owned();
+        let smtp_login = text(names::SMTP_LOGIN).unwrap_or(&login).to_owned();
         let Secrets { password, smtp_password } = &row.secrets;
         let sends_only = ServerKind::Imap.endpoint(profile).is_none();
-        let must_log_in = sends_only || smtp_password.is_some() || text("smtpLogin").is_some();
+        let must_log_in =
+            sends_only || smtp_password.is_some() || text(names::SMTP_LOGIN).is_some();
         let smtp_password = smtp_password.as_ref().or(password.as_ref());
-        let oauth = profile.text("auth") == Some("oauth2");
+        let oauth = profile.text(names::AUTH) == Some("oauth2");
         let server = |kind: ServerKind, login: String, password: Option<&Sealed>| {
             let endpoint = kind.endpoint(profile)?;
             let saved = password.map(Sealed::mark);
@@ -131,19 +133,19 @@ impl Account {
         Self {
             domain: row.domain.clone(),
             id: AccountId::of(account.id),
-            display_name: text("fromDisplayName").map(str::to_owned),
-            reply_to: text("replyTo").map(str::to_owned),
-            enabled: account.is_set("enabled"),
-            is_system: account.is_set("isSystem"),
+            display_name: text(names::FROM_DISPLAY_NAME).map(str::to_owned),
+            reply_to: text(names::REPLY_TO).map(str::to_owned),
+            enabled: account.is_set(names::ENABLED),
+            is_system: account.is_set(names::IS_SYSTEM),
             imap: server(ServerKind::Imap, login, password.as_ref()),
             smtp: server(ServerKind::Smtp, smtp_login, smtp_password),
             options: Options::cascade(levels),
             folders: folders.collect(),
-            state: text("state").unwrap_or_default().to_owned(),
+            state: text(names::STATE).unwrap_or_default().to_owned(),
             dialing: 0,
-            was_let_in: text("lastConnectedAt").is_some(),
+            was_let_in: text(names::LAST_CONNECTED_AT).is_some(),
             fingerprints: profile
-                .text("tlsFingerprint")
+                .text(names::TLS_FINGERPRINT)
                 .and_then(|text| fingerprint::parse(text).ok())
                 .unwrap_or_default(),
             saved: row.saved,
@@ -234,19 +236,20 @@ impl Account {
 impl Folder {
     fn from_entity(folder: &Entity, levels: [&serde_json::Value; 2]) -> Self {
         let [account, profile] = levels;
-        let mailbox = match folder.text("mailbox") {
+        let mailbox = match folder.text(names::MAILBOX) {
             Some(encoded) => MailboxName::from_percent_encoded(encoded),
-            None => MailboxName::from_display(folder.text("name").unwrap_or_default()),
+            None => MailboxName::from_display(folder.text(names::NAME).unwrap_or_default()),
         };
-        let nameless = folder.text("mailbox").or(folder.text("name")).is_none_or(str::is_empty);
-        let sends_only = folder.text("mode") == Some("sendOnly");
+        let nameless =
+            folder.text(names::MAILBOX).or(folder.text(names::NAME)).is_none_or(str::is_empty);
+        let sends_only = folder.text(names::MODE) == Some("sendOnly");
         Self {
             id: FolderId::of(folder.id),
             mailbox,
-            title: folder.text("title").unwrap_or_default().to_owned(),
-            monitored: folder.is_set("enabled") && !sends_only && !nameless,
-            delete_on_server: folder.is_set("deleteOnServer"),
-            options: Options::cascade([folder.get("options"), account, profile]),
+            title: folder.text(names::TITLE).unwrap_or_default().to_owned(),
+            monitored: folder.is_set(names::ENABLED) && !sends_only && !nameless,
+            delete_on_server: folder.is_set(names::DELETE_ON_SERVER),
+            options: Options::cascade([folder.get(names::OPTIONS), account, profile]),
         }
     }
 }

@@ -19,6 +19,7 @@ use postroom_model::MessageEntityId;
 use postroom_model::Options;
 use postroom_model::Timestamp;
 use postroom_model::builtin::files;
+use postroom_model::builtin::names;
 use postroom_model::options;
 use postroom_model::state::Step;
 use postroom_store::Content;
@@ -33,27 +34,27 @@ use std::panic::catch_unwind;
 
 /// The derived properties. Those that are missing from [`Derived::values`] are unset.
 pub const PROPERTIES: &[&str] = &[
-    "from",
-    "fromDisplayName",
-    "to",
-    "cc",
-    "bcc",
-    "replyTo",
-    "recipients",
-    "subject",
-    "text",
-    "textSource",
-    "preview",
-    "messageId",
-    "inReplyTo",
-    "references",
-    "headers",
-    "messageType",
-    "attachmentCount",
-    "defects",
-    "calendar",
-    "security",
-    "parserVersion",
+    names::FROM,
+    names::FROM_DISPLAY_NAME,
+    names::TO,
+    names::CC,
+    names::BCC,
+    names::REPLY_TO,
+    names::RECIPIENTS,
+    names::SUBJECT,
+    names::TEXT,
+    names::TEXT_SOURCE,
+    names::PREVIEW,
+    names::MESSAGE_ID,
+    names::IN_REPLY_TO,
+    names::REFERENCES,
+    names::HEADERS,
+    names::MESSAGE_TYPE,
+    names::ATTACHMENT_COUNT,
+    names::DEFECTS,
+    names::CALENDAR,
+    names::SECURITY,
+    names::PARSER_VERSION,
 ];
 
 /// What to keep of a message.
@@ -145,8 +146,8 @@ pub fn derive(original: &Original, keep: Keep, message: MessageEntityId) -> io::
     };
     let mut values = fields(&message, keep.text_bytes_max);
     let attachments = files.iter().filter(|file| file.property == files::ATTACHMENTS);
-    values.insert("attachmentCount".to_owned(), json!(attachments.count()));
-    values.insert("parserVersion".to_owned(), json!(postroom_mime::PARSER_VERSION));
+    values.insert(names::ATTACHMENT_COUNT.to_owned(), json!(attachments.count()));
+    values.insert(names::PARSER_VERSION.to_owned(), json!(postroom_mime::PARSER_VERSION));
     Ok(Derived {
         values,
         files,
@@ -175,38 +176,38 @@ fn fields(message: &Message, text_bytes_max: usize) -> Map<String, Json> {
         addresses.filter(|address| !address.is_empty()).map(Json::from).collect()
     };
     if let Some(from) = message.from.first().or(message.sender.as_ref()) {
-        put("from", json!(from.address));
-        put("fromDisplayName", json!(from.name));
+        put(names::FROM, json!(from.address));
+        put(names::FROM_DISPLAY_NAME, json!(from.name));
     }
-    put("to", bare(&message.to));
-    put("cc", bare(&message.cc));
-    put("bcc", bare(&message.bcc));
-    put("replyTo", bare(&message.reply_to));
-    put("recipients", recipients(message));
-    put("subject", json!(message.subject));
-    put("messageId", json!(message.message_id));
-    put("inReplyTo", json!(message.in_reply_to));
-    put("references", json!(message.references));
-    put("headers", message.headers.iter().map(|(name, value)| json!([name, value])).collect());
-    put("preview", json!(message.preview));
-    put("messageType", json!(message.kind.as_str()));
-    put("security", json!(message.security.map(|security| security.as_str())));
+    put(names::TO, bare(&message.to));
+    put(names::CC, bare(&message.cc));
+    put(names::BCC, bare(&message.bcc));
+    put(names::REPLY_TO, bare(&message.reply_to));
+    put(names::RECIPIENTS, recipients(message));
+    put(names::SUBJECT, json!(message.subject));
+    put(names::MESSAGE_ID, json!(message.message_id));
+    put(names::IN_REPLY_TO, json!(message.in_reply_to));
+    put(names::REFERENCES, json!(message.references));
+    put(names::HEADERS, message.headers.iter().map(|(name, value)| json!([name, value])).collect());
+    put(names::PREVIEW, json!(message.preview));
+    put(names::MESSAGE_TYPE, json!(message.kind.as_str()));
+    put(names::SECURITY, json!(message.security.map(|security| security.as_str())));
     let mut defects: Vec<_> = message.defects.iter().map(|defect| defect.as_str()).collect();
     // One byte more tells whether there is more.
     if let Some((text, source)) = message.shown_text(text_bytes_max.saturating_add(4)) {
         let kept = text.get(..text.floor_char_boundary(text_bytes_max)).unwrap_or_default();
-        put("text", json!(kept));
+        put(names::TEXT, json!(kept));
         if !kept.is_empty() {
-            put("textSource", json!(source.as_str()));
+            put(names::TEXT_SOURCE, json!(source.as_str()));
         }
         let over = Defect::TextOver.as_str();
         if kept.len() < text.len() && !defects.contains(&over) {
             defects.push(over);
         }
     }
-    put("defects", json!(defects));
+    put(names::DEFECTS, json!(defects));
     if let Some(calendar) = &message.calendar {
-        put("calendar", summary(calendar));
+        put(names::CALENDAR, summary(calendar));
     }
     values
 }

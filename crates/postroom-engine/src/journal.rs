@@ -11,6 +11,7 @@ use postroom_model::Entity;
 use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
+use postroom_model::builtin::names;
 use postroom_store::Claimed;
 use postroom_store::MissedMessage;
 use postroom_store::Verdict;
@@ -37,14 +38,14 @@ impl Arrival {
     #[must_use]
     pub(crate) fn of(entity: &Entity) -> Self {
         let text = |name: &str| entity.text(name).map(|text| short(text).to_owned());
-        let is_raw = entity.text("messageState") == Some("raw");
+        let is_raw = entity.text(names::MESSAGE_STATE) == Some("raw");
         Self {
             id: MessageEntityId::of(entity.id),
             uid: number(entity, "uid"),
-            message_id: text("messageId"),
-            from: text("from"),
+            message_id: text(names::MESSAGE_ID),
+            from: text(names::FROM),
             size_bytes: number(entity, "size"),
-            raw_reason: text("errorText").filter(|_| is_raw),
+            raw_reason: text(names::ERROR_TEXT).filter(|_| is_raw),
         }
     }
 }
@@ -143,7 +144,7 @@ impl<'a> Outgoing<'a> {
         Self {
             account,
             id: MessageEntityId::of(message.id),
-            message_id: message.text("messageId").map(short),
+            message_id: message.text(names::MESSAGE_ID).map(short),
         }
     }
 

@@ -13,6 +13,7 @@ use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::address;
 use postroom_model::builtin::COMPOSED;
+use postroom_model::builtin::names;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::HashSet;
@@ -74,10 +75,10 @@ pub fn composed_of(message: &Entity) -> Entity {
 /// Every problem found, each with its property.
 pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     let mut problems = vec![];
-    if message.text("messageDirection") != Some("out") {
+    if message.text(names::MESSAGE_DIRECTION) != Some("out") {
         problems.push(Invalid::new("messageDirection", "must be `out` for a message to be sent"));
     }
-    if message.reference("account_id").is_none() {
+    if message.reference(names::ACCOUNT_ID).is_none() {
         let reason = "is required for a message to be sent (or a folder_id of the account)";
         problems.push(Invalid::new("account_id", reason));
     }
@@ -95,23 +96,23 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
         Ok(_) => {}
         Err(invalid) => problems.extend(invalid),
     }
-    if let Some(from) = message.text("from").filter(|from| !from.is_empty()) {
+    if let Some(from) = message.text(names::FROM).filter(|from| !from.is_empty()) {
         let with_name = "takes an address only; the name goes into `fromDisplayName`";
         let with_name = named(from).map(|_| with_name);
         let problem = with_name.or_else(|| address::problem(from));
         problems.extend(problem.map(|problem| Invalid::new("from", problem)));
     }
-    for (at, reply_to) in message.texts("replyTo").enumerate() {
+    for (at, reply_to) in message.texts(names::REPLY_TO).enumerate() {
         let with_name = named(reply_to).map(|_| "takes an address only, without a name");
         let problem = with_name.or_else(|| address::problem(reply_to));
         problems.extend(problem.map(|p| Invalid::new(format!("replyTo[{at}]"), p)));
     }
-    let message_id_given = message.text("messageId").filter(|id| !id.is_empty());
+    let message_id_given = message.text(names::MESSAGE_ID).filter(|id| !id.is_empty());
     if message_id_given.is_some_and(|id| message_id(id).is_none()) {
         let reason = "is not a message id: use ASCII such as id@host, without blanks";
         problems.push(Invalid::new("messageId", reason));
     }
-    let date = message.text("dateTime").and_then(|text| Timestamp::parse(text).ok());
+    let date = message.text(names::DATE_TIME).and_then(|text| Timestamp::parse(text).ok());
     if date.is_some_and(|date| date.as_ms() < DATE_MS_MIN) {
         let reason = "is before 1900, which no message can have as its date (RFC 5322 §3.3)";
         problems.push(Invalid::new("dateTime", reason));
@@ -122,7 +123,7 @@ pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
             problems.extend(is_wrong.then(|| Invalid::new(format!("{name}[{at}]"), NO_MESSAGE_ID)));
         }
     }
-    problems.extend(header_problems(message.get("headers")));
+    problems.extend(header_problems(message.get(names::HEADERS)));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
@@ -210,7 +211,7 @@ pub fn waiting_rows(message: &Entity) -> Vec<Json> {
 
 fn found(message: &Entity) -> EnvelopeRecipients {
     let mut found = EnvelopeRecipients::default();
-    let listed = message.get("recipients");
+    let listed = message.get(names::RECIPIENTS);
     if !listed.is_null() && !listed.is_array() {
         found.refuse("recipients".to_owned(), "takes a list of {kind, name, address}");
     }

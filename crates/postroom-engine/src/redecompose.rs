@@ -33,6 +33,7 @@ use postroom_model::Options;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::builtin::files;
+use postroom_model::builtin::names;
 use postroom_model::filter;
 use postroom_model::state;
 use postroom_store::FileRow;
@@ -227,7 +228,7 @@ async fn look(
     };
     let id = message.id;
     let work = move || derive::derive(&original, keep, MessageEntityId::of(id));
-    let account = message.reference("account_id").unwrap_or_default();
+    let account = message.reference(names::ACCOUNT_ID).unwrap_or_default();
     let account = AccountId::of(account);
     let derived = shared.lanes.run(account, work).await.map_err(Error::Fault)?;
     let derived = derived.map_err(Error::Spool)?;
@@ -275,18 +276,21 @@ fn changes(message: &Entity, derived: &Derived, now_ms: i64) -> Map<String, Json
     }
     let mut put = |name: &str, value: Json| put(name, Cow::Owned(value));
     // A state that business logic has set stays, and so do its other properties.
-    let before = message.text("messageState").and_then(MessageState::from_name);
+    let before = message.text(names::MESSAGE_STATE).and_then(MessageState::from_name);
     if let (Some(_), Ok(Some(after))) = (before, state::next(before, derived.step())) {
-        put("messageState", json!(after.as_str()));
-        put("errorCode", json!(derived.raw_reason.as_ref().map(|_| ErrorCode::NotDecomposable)));
-        put("errorText", json!(derived.raw_reason));
+        put(names::MESSAGE_STATE, json!(after.as_str()));
+        put(
+            names::ERROR_CODE,
+            json!(derived.raw_reason.as_ref().map(|_| ErrorCode::NotDecomposable)),
+        );
+        put(names::ERROR_TEXT, json!(derived.raw_reason));
     }
-    if message.text("dateTimeSource") != Some("internalDate")
-        && message.get("internalDate").is_null()
+    if message.text(names::DATE_TIME_SOURCE) != Some("internalDate")
+        && message.get(names::INTERNAL_DATE).is_null()
         && let Some((ms, source)) = derived.date_time(now_ms)
     {
-        put("dateTime", json!(Timestamp::from_ms(ms).to_string()));
-        put("dateTimeSource", json!(source));
+        put(names::DATE_TIME, json!(Timestamp::from_ms(ms).to_string()));
+        put(names::DATE_TIME_SOURCE, json!(source));
     }
     changes
 }
@@ -302,18 +306,18 @@ impl Keeps<'_> {
     /// What to keep of a message. The original exists, so it stays.
     async fn of(&mut self, message: &Entity) -> Result<Keep, Error> {
         let id = |entity: &Entity, name: &str| entity.text(name).and_then(|id| id.parse().ok());
-        let folder_id: Option<EntityId> = id(message, "folder_id");
+        let folder_id: Option<EntityId> = id(message, names::FOLDER_ID);
         if let Some(keep) = self.known.get(&folder_id) {
             return Ok(*keep);
         }
         let folder = self.entity(builtin::FOLDERS, folder_id).await?;
-        let account_id = folder.as_ref().and_then(|folder| id(folder, "account_id"));
+        let account_id = folder.as_ref().and_then(|folder| id(folder, names::ACCOUNT_ID));
         let account = self.entity(builtin::ACCOUNTS, account_id).await?;
-        let profile_id = account.as_ref().and_then(|account| id(account, "profile_id"));
+        let profile_id = account.as_ref().and_then(|account| id(account, names::PROFILE_ID));
         let profile = self.entity(builtin::PROFILES, profile_id).await?;
         let levels = [&folder, &account, &profile];
-        let options =
-            levels.map(|level| level.as_ref().map_or(&Json::Null, |level| level.get("options")));
+        let options = levels
+            .map(|level| level.as_ref().map_or(&Json::Null, |level| level.get(names::OPTIONS)));
         let keep = Keep { raw: true, ..Keep::from_options(&Options::cascade(options)) };
         self.known.insert(folder_id, keep);
         Ok(keep)

@@ -1,5 +1,7 @@
 //! The four classes that exist from the start, as JSON definitions.
 
+pub mod names;
+
 use crate::class::Class;
 
 /// The class name of profiles.
@@ -28,23 +30,23 @@ pub mod files {
 /// The properties that an outgoing message is composed of and sent by. If one of them changes, the
 /// composed bytes are discarded. A change of another property discards nothing.
 pub const COMPOSED: [&str; 17] = [
-    "account_id",
-    "messageDirection",
-    "messageState",
-    "dateTime",
-    "messageId",
-    "from",
-    "fromDisplayName",
-    "to",
-    "cc",
-    "bcc",
-    "recipients",
-    "replyTo",
-    "subject",
-    "text",
-    "inReplyTo",
-    "references",
-    "headers",
+    names::ACCOUNT_ID,
+    names::MESSAGE_DIRECTION,
+    names::MESSAGE_STATE,
+    names::DATE_TIME,
+    names::MESSAGE_ID,
+    names::FROM,
+    names::FROM_DISPLAY_NAME,
+    names::TO,
+    names::CC,
+    names::BCC,
+    names::RECIPIENTS,
+    names::REPLY_TO,
+    names::SUBJECT,
+    names::TEXT,
+    names::IN_REPLY_TO,
+    names::REFERENCES,
+    names::HEADERS,
 ];
 
 const DEFINITIONS: [&str; 4] = [

@@ -7,6 +7,7 @@
 use crate::builtin::FOLDERS;
 use crate::builtin::MESSAGES;
 use crate::builtin::files;
+use crate::builtin::names;
 use crate::class::Class;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
@@ -98,7 +99,7 @@ pub fn file_problem(class: &Class, entity: &Entity, property: &str) -> Option<&'
             Some("the files cannot be changed, because the message was sent with them")
         }
         Standing::Queued | Standing::Failed | Standing::Draft => {
-            let is_out = entity.text("messageDirection") == Some("out");
+            let is_out = entity.text(names::MESSAGE_DIRECTION) == Some("out");
             (property == files::RAW_MESSAGE && is_out).then_some(
                 "the original of an outgoing message cannot be changed, because Postroom makes it \
                  from the properties: change those",
@@ -113,7 +114,7 @@ pub fn hurries(before: &Entity, changes: &Map<String, Json>) -> bool {
     let sending = Some(MessageState::Sending.as_str());
     before.text(STATE) == sending
         && changes.get(STATE).and_then(Json::as_str) == sending
-        && !before.get("nextAttemptAt").is_null()
+        && !before.get(names::NEXT_ATTEMPT_AT).is_null()
 }
 
 /// What is wrong with files of these properties as those of one new entity.
@@ -166,7 +167,7 @@ fn of_any(class: &Class, entity: &Entity) -> Vec<Invalid> {
     let missing = |p: &&Property| p.required && entity.get(&p.name).is_null();
     let missing = class.columns().filter(missing);
     let mut problems: Vec<_> = missing.map(|p| Invalid::new(&p.name, "is required")).collect();
-    let is_nameless = entity.get("name").is_null() && entity.get("title").is_null();
+    let is_nameless = entity.get(names::NAME).is_null() && entity.get(names::TITLE).is_null();
     if class.classname == FOLDERS && is_nameless {
         problems.push(Invalid::new("name", "is required, or a title"));
     }
@@ -176,7 +177,7 @@ fn of_any(class: &Class, entity: &Entity) -> Vec<Invalid> {
 /// Why a message may not have this state.
 fn state_problem(before: Option<&Entity>, after: &Entity) -> Option<Invalid> {
     let from = before.and_then(|message| message.text(STATE));
-    let is_out = after.text("messageDirection") == Some("out");
+    let is_out = after.text(names::MESSAGE_DIRECTION) == Some("out");
     let given = before.and_then(standing::given);
     let problem = state::client_problem(from, after.text(STATE), is_out, given);
     problem.map(|problem| Invalid::new(STATE, problem))

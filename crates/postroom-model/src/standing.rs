@@ -12,6 +12,7 @@
 //! extensions.
 
 use crate::builtin::COMPOSED;
+use crate::builtin::names;
 use crate::entity::Entity;
 use crate::error_code::ErrorCode;
 use crate::invalid::Invalid;
@@ -44,14 +45,14 @@ impl Standing {
     /// The standing of a message, whatever state the business logic gave it.
     #[must_use]
     pub fn of(message: &Entity) -> Self {
-        let state = message.text("messageState").and_then(MessageState::from_name);
+        let state = message.text(names::MESSAGE_STATE).and_then(MessageState::from_name);
         if was_received(message) {
             return Self::Received;
         }
         match state {
             Some(MessageState::Received | MessageState::Raw) => Self::Received,
             Some(MessageState::Sent) => Self::Sent,
-            _ if !message.get("sentAt").is_null() => Self::Sent,
+            _ if !message.get(names::SENT_AT).is_null() => Self::Sent,
             Some(MessageState::Sending) => Self::Queued,
             Some(MessageState::Error) => Self::Failed,
             None => Self::Draft,
@@ -96,7 +97,7 @@ impl Standing {
 /// receipt, which ends with its folder.
 #[must_use]
 pub fn was_received(message: &Entity) -> bool {
-    message.text("messageDirection") == Some("in") && !message.get(TIME_SOURCE).is_null()
+    message.text(names::MESSAGE_DIRECTION) == Some("in") && !message.get(TIME_SOURCE).is_null()
 }
 
 /// The changes that a client may not make, each with its property.
@@ -113,7 +114,7 @@ pub fn problems(before: &Entity, after: &Entity) -> Vec<Invalid> {
 /// `None`: Postroom gave none.
 #[must_use]
 pub fn given(message: &Entity) -> Option<MessageState> {
-    let code = message.text("errorCode");
+    let code = message.text(names::ERROR_CODE);
     match Standing::of(message) {
         Standing::Draft => code.map(|_| MessageState::Error),
         Standing::Queued => Some(MessageState::Sending),

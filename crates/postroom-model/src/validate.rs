@@ -2,6 +2,7 @@
 //! property. Nothing is guessed, and no unknown property is silently dropped.
 
 use crate::address;
+use crate::builtin::names;
 use crate::class::Class;
 use crate::entity::Entity;
 use crate::fingerprint;
@@ -210,7 +211,7 @@ fn keep(
     if sent.is_null() {
         return;
     }
-    if property.data_type == DataType::Any && property.text("options").is_some() {
+    if property.data_type == DataType::Any && property.text(names::OPTIONS).is_some() {
         problems.extend(options::problems(&property.name, sent));
     }
     match value(property, sent) {

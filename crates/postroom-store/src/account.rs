@@ -20,6 +20,7 @@ use postroom_model::FolderId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -109,11 +110,11 @@ impl Store {
         report: &AccountReport,
     ) -> Result<(), Error> {
         let mut values = Map::new();
-        values.insert("state".to_owned(), json!(report.state));
+        values.insert(names::STATE.to_owned(), json!(report.state));
         let text = Some(&report.status_text).filter(|text| !text.is_empty());
-        values.insert("statusText".to_owned(), json!(text));
+        values.insert(names::STATUS_TEXT.to_owned(), json!(text));
         if let Some(at) = report.last_connected_at {
-            values.insert("lastConnectedAt".to_owned(), json!(at.to_string()));
+            values.insert(names::LAST_CONNECTED_AT.to_owned(), json!(at.to_string()));
         }
         let class = self.builtin(ACCOUNTS)?;
         self.records(domain, &class).tell(account.into(), &values).await
@@ -166,20 +167,20 @@ impl Store {
         let (mut new, mut linked) = (vec![], HashSet::new());
         for found in &survey.folders {
             let mut values = Map::new();
-            values.insert("mailbox".to_owned(), json!(found.mailbox));
-            values.insert("name".to_owned(), json!(found.name));
-            values.insert("delimiter".to_owned(), json!(found.delimiter));
-            values.insert("flags".to_owned(), json!(found.flags));
-            values.insert("specialUse".to_owned(), json!(found.special_use));
+            values.insert(names::MAILBOX.to_owned(), json!(found.mailbox));
+            values.insert(names::NAME.to_owned(), json!(found.name));
+            values.insert(names::DELIMITER.to_owned(), json!(found.delimiter));
+            values.insert(names::FLAGS.to_owned(), json!(found.flags));
+            values.insert(names::SPECIAL_USE.to_owned(), json!(found.special_use));
             let Some(folder) = index.folder(found) else {
-                values.insert("title".to_owned(), json!(found.title));
+                values.insert(names::TITLE.to_owned(), json!(found.title));
                 new.push(values);
                 continue;
             };
             linked.insert(folder.id);
             let is_over = |text: &str| text.starts_with(GONE_BEGINS) || text == UNFOUND;
-            if folder.text("statusText").is_some_and(is_over) {
-                values.insert("statusText".to_owned(), Json::Null);
+            if folder.text(names::STATUS_TEXT).is_some_and(is_over) {
+                values.insert(names::STATUS_TEXT.to_owned(), Json::Null);
             }
             if values.iter().any(|(name, value)| folder.get(name) != value) {
                 self.records(domain, &class).tell(folder.id, &values).await?;
@@ -191,9 +192,9 @@ impl Store {
         let there: HashSet<&str> =
             survey.folders.iter().map(|found| found.mailbox.as_str()).collect();
         for folder in folders.iter().filter(|folder| !linked.contains(&folder.id)) {
-            let text = match folder.text("mailbox") {
+            let text = match folder.text(names::MAILBOX) {
                 Some(mailbox) if !there.contains(mailbox) => GONE,
-                None if is_unfound(folder) && folder.get("statusText").is_null() => UNFOUND,
+                None if is_unfound(folder) && folder.get(names::STATUS_TEXT).is_null() => UNFOUND,
                 Some(_) | None => continue,
             };
             let report =
@@ -253,14 +254,14 @@ impl Store {
     ) -> Result<(), Error> {
         let class = self.builtin(FOLDERS)?;
         let folders = self.folders_of(domain, account).await?;
-        if folders.iter().any(|folder| folder.text("name") == Some(name)) {
+        if folders.iter().any(|folder| folder.text(names::NAME) == Some(name)) {
             return Ok(());
         }
         let mut values = Map::new();
-        values.insert("title".to_owned(), json!(format!("{address}/{name}")));
-        values.insert("name".to_owned(), json!(name));
-        values.insert("mode".to_owned(), json!("sendOnly"));
-        values.insert("enabled".to_owned(), json!(true));
+        values.insert(names::TITLE.to_owned(), json!(format!("{address}/{name}")));
+        values.insert(names::NAME.to_owned(), json!(name));
+        values.insert(names::MODE.to_owned(), json!("sendOnly"));
+        values.insert(names::ENABLED.to_owned(), json!(true));
         let folder = self.new_folder(account, &class, values);
         let mut batch = vec![account_must_be(domain, account)];
         batch.extend(one_folder(domain, &class, &folder));
@@ -277,7 +278,7 @@ impl Store {
         class: &Class,
         mut values: Map<String, Json>,
     ) -> Entity {
-        values.insert("account_id".to_owned(), json!(account.to_string()));
+        values.insert(names::ACCOUNT_ID.to_owned(), json!(account.to_string()));
         for property in class.columns().filter(|property| !property.default.is_null()) {
             values.entry(property.name.clone()).or_insert_with(|| property.default.clone());
         }

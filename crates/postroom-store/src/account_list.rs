@@ -18,6 +18,7 @@ use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::names;
 use std::collections::HashMap;
 
 /// After so many rows of a long answer other tasks have their turn.
@@ -56,19 +57,19 @@ impl Store {
         let sql = format!("{} WHERE {which}", Self::select(&class));
         let rows = self.read(Statement::new(sql)).await?;
         for (_, folder) in self.entities_of(&class, rows).await? {
-            if let Some(account) = folder.reference("account_id") {
+            if let Some(account) = folder.reference(names::ACCOUNT_ID) {
                 folders.entry(account).or_default().push(folder);
             }
         }
         let mut found = vec![];
         for row in self.read(Statement::new(Self::select(&accounts))).await? {
             let account = self.entity_of(&accounts, &row)?;
-            let profile = account.reference("profile_id").and_then(|id| profiles.get(&id));
+            let profile = account.reference(names::PROFILE_ID).and_then(|id| profiles.get(&id));
             let Some(profile) = profile else {
                 continue;
             };
             let mut folders = folders.remove(&account.id).unwrap_or_default();
-            folders.sort_by(|a, b| a.text("title").cmp(&b.text("title")));
+            folders.sort_by(|a, b| a.text(names::TITLE).cmp(&b.text(names::TITLE)));
             let found_row = self.account_row(&accounts, &row, account, profile.clone())?;
             found.push(AccountRow { folders, ..found_row });
         }
@@ -89,7 +90,7 @@ impl Store {
             return Ok(None);
         };
         let account = self.entity_of(&accounts, row)?;
-        let Some(profile) = account.reference("profile_id") else {
+        let Some(profile) = account.reference(names::PROFILE_ID) else {
             return Ok(None);
         };
         let profile = self.read(one(&profiles).bind(profile)).await?;

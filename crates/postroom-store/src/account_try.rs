@@ -7,6 +7,7 @@ use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::names;
 use serde_json::json;
 
 /// How a request to try an account went.
@@ -36,7 +37,7 @@ impl Store {
         let Some(found) = self.entity_get(domain, &class, account.into()).await? else {
             return Ok(TryRequest::Missing);
         };
-        if !found.is_set("enabled") {
+        if !found.is_set(names::ENABLED) {
             return Ok(TryRequest::Disabled);
         }
         let sql = "UPDATE \"receipt\" SET \"next_attempt\" = $2 WHERE \"folder\" IN

@@ -24,6 +24,7 @@ use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
 use postroom_model::ProfileId;
 use postroom_model::builtin;
+use postroom_model::builtin::names;
 use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -109,7 +110,7 @@ impl Store {
             if ["account_id", "name", "title"].iter().any(|name| changes.contains_key(*name)) {
                 batch.extend(integrity::one_folder(domain, class, &after));
             }
-            if changes.contains_key("folder_id") {
+            if changes.contains_key(names::FOLDER_ID) {
                 batch.extend(integrity::one_account(domain, class, &after));
             }
             match self.write(batch).await {
@@ -137,17 +138,17 @@ impl Store {
         let mut changes =
             changed.map_err(|problems| Error::Condition(Failed::Invalid { problems }))?;
         self.check_references(domain, class, &changes).await?;
-        let is_unfound = current.text("statusText") == Some(surveyed::UNFOUND);
+        let is_unfound = current.text(names::STATUS_TEXT) == Some(surveyed::UNFOUND);
         if is_unfound && !surveyed::is_unfound(&client::after(current, &changes)) {
-            changes.insert("statusText".to_owned(), Json::Null);
+            changes.insert(names::STATUS_TEXT.to_owned(), Json::Null);
         }
         if class.classname == builtin::MESSAGES {
             let mut after = client::after(current, &changes);
-            let sent = after.get("account_id").clone();
+            let sent = after.get(names::ACCOUNT_ID).clone();
             self.message_placed(domain, &mut after, Some(current)).await?;
-            let account = after.get("account_id");
+            let account = after.get(names::ACCOUNT_ID);
             if *account != sent {
-                changes.insert("account_id".to_owned(), account.clone());
+                changes.insert(names::ACCOUNT_ID.to_owned(), account.clone());
             }
         }
         Ok(changes)

@@ -33,6 +33,7 @@ use postroom_model::MessageEntityId;
 use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -196,8 +197,8 @@ impl Store {
         let mut changes = changes(&verdict, at)?;
         let counts = !matches!(verdict, Verdict::Later { counts: false, .. });
         let attempts = claimed.attempts - u32::from(!counts && claimed.attempts > 0);
-        changes.insert("attempts".to_owned(), json!(attempts));
-        changes.insert("recipients".to_owned(), json!(recipients));
+        changes.insert(names::ATTEMPTS.to_owned(), json!(attempts));
+        changes.insert(names::RECIPIENTS.to_owned(), json!(recipients));
         let gone = "DELETE FROM \"delivery\" WHERE \"message\" = $1";
         let gone = Statement::new(gone).bind(claimed.message);
         let mut queue = match &verdict {
@@ -274,7 +275,7 @@ impl Store {
         let class = self.builtin(MESSAGES)?;
         loop {
             let current = self.entity_get(domain, &class, message.into()).await?;
-            let current = current.filter(|now| now.text("messageState") == Some("sending"));
+            let current = current.filter(|now| now.text(names::MESSAGE_STATE) == Some("sending"));
             let mut batch = match &current {
                 Some(current) => {
                     self.records(domain, &class).change(current, changes, Map::new()).into()

@@ -28,6 +28,7 @@ use postroom_model::Property;
 use postroom_model::Query;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::names;
 use postroom_model::client;
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -108,7 +109,7 @@ impl Store {
                 return Err(Error::Condition(Failed::Invalid { problems }));
             }
             if class.classname == FOLDERS && surveyed::is_unfound(entity) {
-                entity.properties.insert("statusText".to_owned(), json!(surveyed::UNFOUND));
+                entity.properties.insert(names::STATUS_TEXT.to_owned(), json!(surveyed::UNFOUND));
             }
             let mut problems =
                 files.iter().filter_map(|f| client::file_problem(class, entity, &f.property));

@@ -18,6 +18,7 @@ use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -56,8 +57,8 @@ pub fn none_of_clients(account: AccountId, new: &Map<String, Json>) -> Statement
           AND ((CASE WHEN UPPER(\"name\") = 'INBOX' THEN 'INBOX' ELSE \"name\" END) = $2
             OR \"title\" = $3))";
     let lock = Lock::Row { table: ACCOUNTS, id: account.into() };
-    let names = Statement::new(sql).bind(account).bind(text("name").map(mailbox_name));
-    names.bind(text("title")).assert(Failed::OtherFolders, lock)
+    let names = Statement::new(sql).bind(account).bind(text(names::NAME).map(mailbox_name));
+    names.bind(text(names::TITLE)).assert(Failed::OtherFolders, lock)
 }
 
 /// Lets a batch fail while an account uses a profile.
@@ -82,8 +83,8 @@ pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Sta
 /// `None`: the entity is not a message, or lacks one of the two.
 pub fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
     let is_message = class.classname == MESSAGES;
-    let folder = message.reference("folder_id").filter(|_| is_message)?;
-    let account = message.reference("account_id")?;
+    let folder = message.reference(names::FOLDER_ID).filter(|_| is_message)?;
+    let account = message.reference(names::ACCOUNT_ID)?;
     let folders = quoted(FOLDERS);
     let sql = format!(
         "SELECT 1 FROM {folders}
@@ -95,8 +96,8 @@ pub fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<S
 
 /// Lets a batch fail when the account of a message that is to be sent is not there.
 pub fn has_sender(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
-    let sends = message.text("messageState") == Some(MessageState::Sending.as_str());
-    let account = message.reference("account_id");
+    let sends = message.text(names::MESSAGE_STATE) == Some(MessageState::Sending.as_str());
+    let account = message.reference(names::ACCOUNT_ID);
     let account = account.filter(|_| sends && class.classname == MESSAGES)?;
     let sql = format!("SELECT 1 FROM {} WHERE \"id\" = $1 AND \"domain\" = $2", quoted(ACCOUNTS));
     let there = Statement::new(sql).bind(account).bind(domain.as_str());
@@ -121,11 +122,11 @@ struct OtherFolder<'a> {
 
 impl<'a> OtherFolder<'a> {
     fn of(class: &Class, folder: &'a Entity) -> Option<Self> {
-        let (name, title) = (folder.text("name"), folder.text("title"));
+        let (name, title) = (folder.text(names::NAME), folder.text(names::TITLE));
         if class.classname != FOLDERS || (name.is_none() && title.is_none()) {
             return None;
         }
-        let account = folder.reference("account_id")?;
+        let account = folder.reference(names::ACCOUNT_ID)?;
         Some(Self {
             account: AccountId::of(account),
             folder: FolderId::of(folder.id),
@@ -161,7 +162,7 @@ impl Store {
     ) -> Result<(), Error> {
         let is_same = |name: &str| before.is_some_and(|was| was.get(name) == message.get(name));
         let is_left = is_same("folder_id");
-        let Some(folder) = message.reference("folder_id") else {
+        let Some(folder) = message.reference(names::FOLDER_ID) else {
             return Ok(());
         };
         if is_left && is_same("account_id") {
@@ -172,12 +173,12 @@ impl Store {
             let gone = Failed::Reference { property: "folder_id".to_owned() };
             return if is_left { Ok(()) } else { Err(Error::Condition(gone)) };
         };
-        match (message.reference("account_id"), folder.get("account_id")) {
+        match (message.reference(names::ACCOUNT_ID), folder.get(names::ACCOUNT_ID)) {
             (None, its) => {
-                message.properties.insert("account_id".to_owned(), its.clone());
+                message.properties.insert(names::ACCOUNT_ID.to_owned(), its.clone());
                 Ok(())
             }
-            (Some(own), _) if folder.reference("account_id") == Some(own) => Ok(()),
+            (Some(own), _) if folder.reference(names::ACCOUNT_ID) == Some(own) => Ok(()),
             (Some(_), _) => Err(Error::Condition(Failed::OtherAccount)),
         }
     }

@@ -15,6 +15,7 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -100,7 +101,8 @@ impl Store {
 
 /// Finds the twin of an account: `$3` is its id, `$4` the domain.
 fn of_account(account: &Entity) -> Statement {
-    let login = account.text("login").or_else(|| account.text("address")).unwrap_or_default();
+    let login =
+        account.text(names::LOGIN).or_else(|| account.text(names::ADDRESS)).unwrap_or_default();
     let (own, host, port) =
         (LOGIN.replace("x.", "b."), same(HOST, "q.", "p."), same(PORT, "q.", "p."));
     let sql = format!(
@@ -110,15 +112,15 @@ fn of_account(account: &Entity) -> Statement {
            WHERE {own} = LOWER($2) AND b.\"id\" <> $3 AND b.\"domain\" = $4 AND {host} AND {port}
            ORDER BY b.\"id\" LIMIT 1"
     );
-    let profile = account.reference("profile_id").unwrap_or(EntityId::nil());
+    let profile = account.reference(names::PROFILE_ID).unwrap_or(EntityId::nil());
     Statement::new(sql).bind(profile).bind(login)
 }
 
 /// Finds the twin of an account of a profile: `$3` is the profile's id, `$4` the domain.
 fn of_profile(profile: &Entity) -> Statement {
-    let host = profile.text("imapHost").unwrap_or_default().trim_end_matches('.');
-    let is_tls = profile.text("imapSecurity") == Some("tls");
-    let port = profile.number("imapPort").unwrap_or(if is_tls { 993 } else { 143 });
+    let host = profile.text(names::IMAP_HOST).unwrap_or_default().trim_end_matches('.');
+    let is_tls = profile.text(names::IMAP_SECURITY) == Some("tls");
+    let port = profile.number(names::IMAP_PORT).unwrap_or(if is_tls { 993 } else { 143 });
     let (login, its_host, its_port) =
         (same(LOGIN, "b.", "a."), HOST.replace("x.", "q."), PORT.replace("x.", "q."));
     let sql = format!(

@@ -22,6 +22,7 @@ use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_model::builtin::names;
 use serde_json::json;
 
 /// How a request for all of a message went.
@@ -132,11 +133,11 @@ impl Store {
             return Ok(Err(Unloadable::Gone("account")));
         };
         let profile = self.referred(domain, &account, "profile_id", PROFILES).await?;
-        let host = profile.as_ref().and_then(|profile| profile.text("imapHost"));
+        let host = profile.as_ref().and_then(|profile| profile.text(names::IMAP_HOST));
         let name = |entity: &Entity, property| entity.text(property).unwrap_or_default().to_owned();
-        Ok(if !account.is_set("enabled") {
+        Ok(if !account.is_set(names::ENABLED) {
             Err(Unloadable::AccountDisabled(name(&account, "address")))
-        } else if !folder.is_set("enabled") || folder.text("mode") == Some("sendOnly") {
+        } else if !folder.is_set(names::ENABLED) || folder.text(names::MODE) == Some("sendOnly") {
             Err(Unloadable::FolderDisabled(name(&folder, "title")))
         } else if host.is_none_or(|host| host.trim().is_empty()) {
             Err(Unloadable::NoServer(name(&account, "address")))
@@ -203,7 +204,7 @@ impl Store {
             // the mailbox passes the message over.
             return Err(Error::Condition(Failed::Stale));
         };
-        let is_own = current.text("messageState").is_some_and(|state| state != "error");
+        let is_own = current.text(names::MESSAGE_STATE).is_some_and(|state| state != "error");
         Ok(self.records(domain, &class).fill(&current, row, |name, value| match name {
             "messageState" => !is_own,
             "errorText" | "errorCode" => true,
@@ -215,15 +216,15 @@ impl Store {
 /// Why a message is not one that can be loaded; `None`: it is.
 fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
     let text = |name| message.text(name);
-    let is_it = text("messageState") == Some("error")
-        && text("errorCode") == Some(ErrorCode::TooBig.as_str());
-    if !is_it || text("messageDirection") != Some("in") {
+    let is_it = text(names::MESSAGE_STATE) == Some("error")
+        && text(names::ERROR_CODE) == Some(ErrorCode::TooBig.as_str());
+    if !is_it || text(names::MESSAGE_DIRECTION) != Some("in") {
         let shown = |name| text(name).unwrap_or("not set").to_owned();
         let (state, code) = (shown("messageState"), shown("errorCode"));
         let is = format!("messageState is {state}, errorCode is {code}");
         return Some(Unloadable::Whole(is));
     }
-    let size_bytes = message.number("size").and_then(|size| u64::try_from(size).ok());
+    let size_bytes = message.number(names::SIZE).and_then(|size| u64::try_from(size).ok());
     let too_large = size_bytes.filter(|size_bytes| *size_bytes > bytes_max);
     too_large.map(|size_bytes| Unloadable::TooLarge { size_bytes, bytes_max })
 }

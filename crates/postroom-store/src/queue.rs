@@ -11,6 +11,7 @@ use postroom_model::EntityId;
 use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
 use postroom_model::builtin;
+use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -49,7 +50,7 @@ pub fn before_change(class: &Class, id: EntityId, changes: &Map<String, Json>) -
     }
     let message = MessageEntityId::of(id);
     let mut batch = vec![invalidate(message), none_of(message)];
-    if changes.get("messageState").is_some_and(|state| !is_sending(state.as_str())) {
+    if changes.get(names::MESSAGE_STATE).is_some_and(|state| !is_sending(state.as_str())) {
         batch.push(leave(message));
     }
     batch

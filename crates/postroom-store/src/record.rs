@@ -22,6 +22,7 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Property;
+use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::borrow::Cow;
@@ -158,8 +159,8 @@ impl Records<'_> {
                 return Ok(());
             }
             // On a full disk the account and the folder must be able to say so.
-            let text = values.get("statusText");
-            let written = if text.is_some_and(|text| text != current.get("statusText")) {
+            let text = values.get(names::STATUS_TEXT);
+            let written = if text.is_some_and(|text| text != current.get(names::STATUS_TEXT)) {
                 self.store.write_at_need(batch).await
             } else {
                 self.store.write(batch).await

@@ -17,6 +17,7 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::FolderId;
 use postroom_model::builtin::FOLDERS;
+use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -59,7 +60,7 @@ impl Store {
             let mut batch = match renamed.former {
                 Some(former) if former != folder => {
                     let former = self.entity_get(domain, &class, former.into()).await?;
-                    if former.as_ref().is_some_and(|former| former.is_set("enabled")) {
+                    if former.as_ref().is_some_and(|former| former.is_set(names::ENABLED)) {
                         return Ok(false);
                     }
                     match former {
@@ -104,18 +105,18 @@ impl Store {
             "the folder {} stands for the mailbox of this name now, because the mailbox of that \
              folder was renamed to it; no mail is received here; received messages stay here; \
              delete this folder when nobody needs them",
-            values.get("title").and_then(Json::as_str).unwrap_or_default()
+            values.get(names::TITLE).and_then(Json::as_str).unwrap_or_default()
         );
         let mut left = Map::new();
-        left.insert("mailbox".to_owned(), Json::Null);
-        left.insert("statusText".to_owned(), json!(text));
-        if former.get("title") == values.get("title").unwrap_or(&Json::Null) {
-            let title = former.text("title").unwrap_or_default();
-            let end = former.text("name").unwrap_or_default();
+        left.insert(names::MAILBOX.to_owned(), Json::Null);
+        left.insert(names::STATUS_TEXT.to_owned(), json!(text));
+        if former.get(names::TITLE) == values.get(names::TITLE).unwrap_or(&Json::Null) {
+            let title = former.text(names::TITLE).unwrap_or_default();
+            let end = former.text(names::NAME).unwrap_or_default();
             let before = title.strip_suffix(end).unwrap_or_default();
-            left.insert("title".to_owned(), json!(format!("{before}{name}")));
+            left.insert(names::TITLE.to_owned(), json!(format!("{before}{name}")));
         }
-        left.insert("name".to_owned(), json!(name));
+        left.insert(names::NAME.to_owned(), json!(name));
         Ok(records.report(former, &left))
     }
 
@@ -137,11 +138,11 @@ impl Store {
 
     /// A name for a folder that gave up its mailbox, which no other folder of the account has.
     async fn replaced_name(&self, former: &Entity) -> Result<String, Error> {
-        let account = former.reference("account_id").map(AccountId::of);
+        let account = former.reference(names::ACCOUNT_ID).map(AccountId::of);
         let sql = "SELECT \"name\" FROM \"email/Folders\" WHERE \"account_id\" = $1";
         let rows = self.read(Statement::new(sql).bind(account)).await?;
         let is_free = |name: &String| rows.iter().all(|row| row.text(0) != Some(name));
-        let name = former.text("name").unwrap_or_default();
+        let name = former.text(names::NAME).unwrap_or_default();
         let numbered = (2..REPLACED_MAX).map(|number| format!("{name} {REPLACED} {number}"));
         let mut names = std::iter::once(format!("{name} {REPLACED}")).chain(numbered);
         names.find(is_free).ok_or(Error::Condition(Failed::OneFolder))
@@ -152,12 +153,12 @@ impl Store {
 fn followed(current: &Entity, renamed: &Renamed<'_>) -> Map<String, Json> {
     let Renamed { mailbox, name, .. } = *renamed;
     let mut values = Map::new();
-    values.insert("mailbox".to_owned(), json!(mailbox));
-    values.insert("name".to_owned(), json!(name));
-    values.insert("statusText".to_owned(), Json::Null);
-    let former = current.text("name").unwrap_or_default();
-    if let Some(before) = current.text("title").and_then(|title| title.strip_suffix(former)) {
-        values.insert("title".to_owned(), json!(format!("{before}{name}")));
+    values.insert(names::MAILBOX.to_owned(), json!(mailbox));
+    values.insert(names::NAME.to_owned(), json!(name));
+    values.insert(names::STATUS_TEXT.to_owned(), Json::Null);
+    let former = current.text(names::NAME).unwrap_or_default();
+    if let Some(before) = current.text(names::TITLE).and_then(|title| title.strip_suffix(former)) {
+        values.insert(names::TITLE.to_owned(), json!(format!("{before}{name}")));
     }
     values
 }

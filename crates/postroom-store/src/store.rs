@@ -29,6 +29,7 @@ use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::builtin;
+use postroom_model::builtin::names;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -215,10 +216,10 @@ impl Store {
         if class.classname != builtin::MESSAGES {
             return self.reconfigured();
         }
-        if entity.text("messageDirection") != Some("out") {
+        if entity.text(names::MESSAGE_DIRECTION) != Some("out") {
             return;
         }
-        let account = entity.reference("account_id").map(AccountId::of);
+        let account = entity.reference(names::ACCOUNT_ID).map(AccountId::of);
         let topics = account.map(Topic::Outgoing).into_iter().chain([Topic::AnyOutgoing]);
         topics.for_each(|topic| self.inner.database.ring(topic));
     }

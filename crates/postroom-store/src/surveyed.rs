@@ -12,6 +12,7 @@ use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::FolderId;
+use postroom_model::builtin::names;
 use std::collections::HashMap;
 
 /// The `statusText` of a folder that a client made, while no survey has found its mailbox.
@@ -23,7 +24,7 @@ pub(crate) const UNFOUND: &str = "no mailbox of this name has been found at the 
 #[must_use]
 pub(crate) fn is_unfound(folder: &Entity) -> bool {
     ["mailbox", "lastPollAt"].iter().all(|name| folder.get(name).is_null())
-        && folder.text("mode") != Some("sendOnly")
+        && folder.text(names::MODE) != Some("sendOnly")
 }
 
 /// What a survey found.
@@ -85,17 +86,18 @@ impl<'a> Index<'a> {
     pub(crate) fn of(folders: &'a [Entity]) -> Self {
         let (mut linked, mut titles, mut names) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (at, folder) in folders.iter().enumerate() {
-            if let Some(mailbox) = folder.text("mailbox") {
+            if let Some(mailbox) = folder.text(names::MAILBOX) {
                 linked.entry(mailbox).or_insert(folder);
             }
             // A folder that a client made is found by its name or title.
-            if !folder.get("mailbox").is_null() || folder.text("mode") == Some("sendOnly") {
+            if !folder.get(names::MAILBOX).is_null() || folder.text(names::MODE) == Some("sendOnly")
+            {
                 continue;
             }
-            if let Some(title) = folder.text("title") {
+            if let Some(title) = folder.text(names::TITLE) {
                 titles.entry(title).or_insert((at, folder));
             }
-            if let Some(name) = folder.text("name") {
+            if let Some(name) = folder.text(names::NAME) {
                 names.entry(mailbox_name(name)).or_insert((at, folder));
             }
         }

@@ -13,6 +13,7 @@ use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::names;
 use serde_json::Value as Json;
 
 /// Why a message ends before it is tried.
@@ -49,7 +50,7 @@ impl Store {
         let verdict = told(verdict, &recipients);
         let mut changes = changes(&verdict, Timestamp::from_ms(self.clock().now_ms()))?;
         if !recipients.is_empty() {
-            changes.insert("recipients".to_owned(), Json::Array(recipients));
+            changes.insert(names::RECIPIENTS.to_owned(), Json::Array(recipients));
         }
         let queue = vec![queue::leave(message)];
         self.settle(domain, message, &changes, queue).await

@@ -11,7 +11,7 @@ use postroom_model::builtin;
 use postroom_store::Beginning;
 use postroom_store::Clock;
 use postroom_store::Content;
-use postroom_store::Life;
+use postroom_store::MailboxEpoch;
 use postroom_store::MasterKey;
 use postroom_store::MissedAt;
 use postroom_store::MissedMessage;
@@ -19,6 +19,7 @@ use postroom_store::NewContent;
 use postroom_store::NewFile;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceivedMessage;
+use postroom_store::SourceKey;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
@@ -209,7 +210,7 @@ impl Server {
                 },
             };
         let message = ReceivedMessage {
-            uid: 1,
+            key: SourceKey::of_uid(1),
             row: self.store.entity_row(&self.store.builtin(builtin::MESSAGES).unwrap(), &entity),
             files: vec![
                 part("html", "message.html", (15, 11, 11)),
@@ -223,7 +224,10 @@ impl Server {
         };
         let batch = ReceiveBatch {
             domain: Domain::default_domain(),
-            life: Life { folder: FolderId::of(folder.parse::<EntityId>().unwrap()), generation: 1 },
+            epoch: MailboxEpoch {
+                folder: FolderId::of(folder.parse::<EntityId>().unwrap()),
+                number: 1,
+            },
             messages: vec![message],
             relink: false,
         };
@@ -241,15 +245,15 @@ impl Server {
         let (account, folder) = (account.parse().unwrap(), folder.parse().unwrap());
         let begun =
             Beginning { login: "anna@b.test", uid_validity: 1, mailbox_id: None, baseline: 0 };
-        let life = self.store.life_begin(folder, begun).await.unwrap();
+        let epoch = self.store.epoch_begin(folder, begun).await.unwrap();
         let miss = |(uid, size): (u64, u64)| MissedMessage {
             is_too_big: true,
             size_bytes: Some(size),
-            ..MissedMessage::pending(uid, "too large".to_owned())
+            ..MissedMessage::pending(SourceKey::of_uid(uid), "too large".to_owned())
         };
         let misses: Vec<_> = (10..).zip(sizes).map(miss).collect();
         let domain = &Domain::default_domain();
-        let at = MissedAt { domain, account, life, uid_validity: 1 };
+        let at = MissedAt { domain, account, epoch, uid_validity: 1 };
         self.store.receive_missed(at, &misses, |_| 0).await.unwrap();
         let path = "email/Messages?errorCode=too_big&order=uid";
         let found = self.get(path).await.expect(200);

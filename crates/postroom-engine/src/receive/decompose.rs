@@ -16,6 +16,7 @@ use postroom_model::ErrorCode;
 use postroom_model::FolderId;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
+use postroom_model::builtin::names;
 use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 use postroom_model::state;
@@ -93,18 +94,18 @@ pub fn decompose(
         derive::derive(&arrived.original, recording.keep, id).map_err(Error::Spool)?;
     let mut values = std::mem::take(&mut derived.values);
     let state = state::after(None, derived.step()).map_err(postroom_store::Error::from)?;
-    values.insert("messageState".to_owned(), json!(state.as_str()));
+    values.insert(names::MESSAGE_STATE.to_owned(), json!(state.as_str()));
     let is_raw = derived.raw_reason.is_some();
     if is_raw {
-        values.insert("errorCode".to_owned(), json!(ErrorCode::NotDecomposable));
-        values.insert("errorText".to_owned(), json!(derived.raw_reason));
+        values.insert(names::ERROR_CODE.to_owned(), json!(ErrorCode::NotDecomposable));
+        values.insert(names::ERROR_TEXT.to_owned(), json!(derived.raw_reason));
     }
     envelope(&arrived, recording, &mut values);
     let (date_time_ms, source) = date_time(&arrived, &derived, now_ms);
     if source == "internalDate" {
-        values.insert("internalDate".to_owned(), moment(date_time_ms));
+        values.insert(names::INTERNAL_DATE.to_owned(), moment(date_time_ms));
     }
-    values.insert("dateTime".to_owned(), moment(date_time_ms));
+    values.insert(names::DATE_TIME.to_owned(), moment(date_time_ms));
     values.insert(TIME_SOURCE.to_owned(), json!(source));
     let entity = Entity::new(id.into(), values);
     let arrival = Arrival::of(&entity);
@@ -136,13 +137,13 @@ pub fn decompose(
 /// The values that do not come from the bytes.
 fn envelope(arrived: &Arrived, recording: &Recording, values: &mut Map<String, Json>) {
     let mut put = |name: &str, value: Json| values.insert(name.to_owned(), value);
-    put("account_id", json!(recording.account.to_string()));
-    put("folder_id", json!(recording.folder.to_string()));
-    put("messageDirection", json!("in"));
-    put("uidValidity", json!(recording.uid_validity));
-    put("uid", json!(arrived.uid));
-    put("size", json!(arrived.original.size_bytes()));
-    put("flags", json!(arrived.flags));
+    put(names::ACCOUNT_ID, json!(recording.account.to_string()));
+    put(names::FOLDER_ID, json!(recording.folder.to_string()));
+    put(names::MESSAGE_DIRECTION, json!("in"));
+    put(names::UID_VALIDITY, json!(recording.uid_validity));
+    put(names::UID, json!(arrived.uid));
+    put(names::SIZE, json!(arrived.original.size_bytes()));
+    put(names::FLAGS, json!(arrived.flags));
 }
 
 /// When the message came, and what says so.

@@ -9,6 +9,7 @@ use crate::receive::single;
 use bytes::Bytes;
 use postroom_imap::ImapConnection;
 use postroom_model::MessageEntityId;
+use postroom_model::builtin::names;
 use postroom_store::Clock;
 use postroom_store::MissedMessage;
 use serde_json::Map;
@@ -36,16 +37,16 @@ pub(crate) async fn add(
 /// The values from the header of a message that is too large.
 fn values_of(header: &Bytes, message: MessageEntityId) -> Map<String, Json> {
     const TOLD: [&str; 10] = [
-        "from",
-        "fromDisplayName",
-        "to",
-        "cc",
-        "replyTo",
-        "recipients",
-        "subject",
-        "messageId",
-        "inReplyTo",
-        "references",
+        names::FROM,
+        names::FROM_DISPLAY_NAME,
+        names::TO,
+        names::CC,
+        names::REPLY_TO,
+        names::RECIPIENTS,
+        names::SUBJECT,
+        names::MESSAGE_ID,
+        names::IN_REPLY_TO,
+        names::REFERENCES,
     ];
     let keep = Keep { raw: false, html: false, text_bytes_max: 0 };
     let original = Original::Memory(header.clone());

@@ -27,6 +27,7 @@ use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
+use postroom_model::builtin::names;
 use postroom_smtp::no_such_addresses;
 use postroom_store::BlobWriter;
 use postroom_store::Claimed;
@@ -56,8 +57,7 @@ struct Files {
 ///
 /// # Errors
 ///
-/// Errors of the store. A message that cannot be composed ends as `error`, and the next one
-/// follows.
+/// Errors of the store. A message that cannot be composed ends as `error`.
 pub(crate) async fn prepare_page(shared: &Shared, account: &Account) -> Result<bool, Error> {
     let messages = shared.store.delivery_unprepared(&account.domain, account.id, PAGE).await?;
     let is_full = messages.len() >= PAGE as usize;
@@ -177,7 +177,7 @@ async fn composed(
     Ok(Prepared {
         account: account.id,
         due_ms: message
-            .text("dateTime")
+            .text(names::DATE_TIME)
             .and_then(|text| Timestamp::parse(text).ok())
             .map_or_else(|| shared.clock.now_ms(), Timestamp::as_ms),
         reverse_path: wire(&draft.from.address),
@@ -227,14 +227,15 @@ async fn draft(
     recipients: &[Recipient],
 ) -> Result<(Draft, Files), Error> {
     let text = |name: &str| message.text(name).filter(|text| !text.is_empty());
-    let from = text("from").unwrap_or(&account.address).to_owned();
-    let name = text("fromDisplayName").map(str::to_owned).or_else(|| account.display_name.clone());
+    let from = text(names::FROM).unwrap_or(&account.address).to_owned();
+    let name =
+        text(names::FROM_DISPLAY_NAME).map(str::to_owned).or_else(|| account.display_name.clone());
     let of_kind = |kind: &str| {
         let these = recipients.iter().filter(|recipient| recipient.kind == kind);
         these.map(|r| Address { name: r.name.clone(), address: r.address.clone() }).collect()
     };
     let bare = |address: &str| Address { name: None, address: address.to_owned() };
-    let mut reply_to: Vec<_> = message.texts("replyTo").map(bare).collect();
+    let mut reply_to: Vec<_> = message.texts(names::REPLY_TO).map(bare).collect();
     if reply_to.is_empty() {
         // Answers go to the account's own address. A field that equals From is left out.
         let default = Some(account.address.as_str()).filter(|address| *address != from);
@@ -244,9 +245,9 @@ async fn draft(
         inlines: file_rows(shared, account, message, files::INLINES).await?,
         attachments: file_rows(shared, account, message, files::ATTACHMENTS).await?,
     };
-    let date = text("dateTime").and_then(|text| Timestamp::parse(text).ok());
+    let date = text(names::DATE_TIME).and_then(|text| Timestamp::parse(text).ok());
     // Without angle brackets, like that of a received message.
-    let message_id = text("messageId").map(|id| message_id(id).unwrap_or(id).to_owned());
+    let message_id = text(names::MESSAGE_ID).map(|id| message_id(id).unwrap_or(id).to_owned());
     let in_reply_to = ids(message, "inReplyTo");
     let references = references(shared, account, message, &in_reply_to).await?;
     let draft = Draft {
@@ -257,8 +258,8 @@ async fn draft(
         reply_to,
         to: of_kind("to"),
         cc: of_kind("cc"),
-        subject: text("subject").unwrap_or_default().to_owned(),
-        text: text("text").map(str::to_owned),
+        subject: text(names::SUBJECT).unwrap_or_default().to_owned(),
+        text: text(names::TEXT).map(str::to_owned),
         html: html(shared, account, message).await?,
         inlines: contents(shared, &files.inlines).await?,
         attachments: contents(shared, &files.attachments).await?,
@@ -359,7 +360,7 @@ fn headers(message: &Entity) -> Vec<(String, String)> {
         Some([Json::String(name), Json::String(value)]) => Some((name.clone(), value.clone())),
         _ => None,
     };
-    message.get("headers").as_array().into_iter().flatten().filter_map(field).collect()
+    message.get(names::HEADERS).as_array().into_iter().flatten().filter_map(field).collect()
 }
 
 /// An address as it goes over the wire: its domain in ASCII.

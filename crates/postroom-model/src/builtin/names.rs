@@ -1,0 +1,174 @@
+//! The names of the properties of the built-in classes.
+//!
+//! Code names a property by its constant, so that a misspelt one does not compile. A test compares
+//! the constants with the definitions of the classes.
+
+/// `account_id` of a folder and a message.
+pub const ACCOUNT_ID: &str = "account_id";
+/// `address` of an account.
+pub const ADDRESS: &str = "address";
+/// `attachmentCount` of a message.
+pub const ATTACHMENT_COUNT: &str = "attachmentCount";
+/// `attempts` of a message.
+pub const ATTEMPTS: &str = "attempts";
+/// `auth` of a profile.
+pub const AUTH: &str = "auth";
+/// `bcc` of a message.
+pub const BCC: &str = "bcc";
+/// `calendar` of a message.
+pub const CALENDAR: &str = "calendar";
+/// `cc` of a message.
+pub const CC: &str = "cc";
+/// `dateTime` of a message.
+pub const DATE_TIME: &str = "dateTime";
+/// `dateTimeSource` of a message.
+pub const DATE_TIME_SOURCE: &str = "dateTimeSource";
+/// `defects` of a message.
+pub const DEFECTS: &str = "defects";
+/// `deleteOnServer` of a folder.
+pub const DELETE_ON_SERVER: &str = "deleteOnServer";
+/// `delimiter` of a folder.
+pub const DELIMITER: &str = "delimiter";
+/// `enabled` of an account and a folder.
+pub const ENABLED: &str = "enabled";
+/// `errorCode` of a message.
+pub const ERROR_CODE: &str = "errorCode";
+/// `errorText` of a message.
+pub const ERROR_TEXT: &str = "errorText";
+/// `file` of a message.
+pub const FILE: &str = "file";
+/// `flags` of a folder and a message.
+pub const FLAGS: &str = "flags";
+/// `folder_id` of a message.
+pub const FOLDER_ID: &str = "folder_id";
+/// `from` of a message.
+pub const FROM: &str = "from";
+/// `fromDisplayName` of an account and a message.
+pub const FROM_DISPLAY_NAME: &str = "fromDisplayName";
+/// `headers` of a message.
+pub const HEADERS: &str = "headers";
+/// `html` of a message.
+pub const HTML: &str = "html";
+/// `imapHost` of a profile.
+pub const IMAP_HOST: &str = "imapHost";
+/// `imapPort` of a profile.
+pub const IMAP_PORT: &str = "imapPort";
+/// `imapSecurity` of a profile.
+pub const IMAP_SECURITY: &str = "imapSecurity";
+/// `inlines` of a message.
+pub const INLINES: &str = "inlines";
+/// `internalDate` of a message.
+pub const INTERNAL_DATE: &str = "internalDate";
+/// `inReplyTo` of a message.
+pub const IN_REPLY_TO: &str = "inReplyTo";
+/// `isSystem` of an account.
+pub const IS_SYSTEM: &str = "isSystem";
+/// `lastConnectedAt` of an account.
+pub const LAST_CONNECTED_AT: &str = "lastConnectedAt";
+/// `lastPollAt` of a folder.
+pub const LAST_POLL_AT: &str = "lastPollAt";
+/// `lastProofAt` of a folder.
+pub const LAST_PROOF_AT: &str = "lastProofAt";
+/// `login` of an account.
+pub const LOGIN: &str = "login";
+/// `mailbox` of a folder.
+pub const MAILBOX: &str = "mailbox";
+/// `messageDirection` of a message.
+pub const MESSAGE_DIRECTION: &str = "messageDirection";
+/// `messageId` of a message.
+pub const MESSAGE_ID: &str = "messageId";
+/// `messageState` of a message.
+pub const MESSAGE_STATE: &str = "messageState";
+/// `messageType` of a message.
+pub const MESSAGE_TYPE: &str = "messageType";
+/// `mode` of a folder.
+pub const MODE: &str = "mode";
+/// `name` of a profile, an account and a folder.
+pub const NAME: &str = "name";
+/// `nextAttemptAt` of a message.
+pub const NEXT_ATTEMPT_AT: &str = "nextAttemptAt";
+/// `options` of a profile, an account and a folder.
+pub const OPTIONS: &str = "options";
+/// `parserVersion` of a message.
+pub const PARSER_VERSION: &str = "parserVersion";
+/// `password` of an account.
+pub const PASSWORD: &str = "password";
+/// `pendingCount` of a folder.
+pub const PENDING_COUNT: &str = "pendingCount";
+/// `preview` of a message.
+pub const PREVIEW: &str = "preview";
+/// `profile_id` of an account.
+pub const PROFILE_ID: &str = "profile_id";
+/// `rawMessage` of a message.
+pub const RAW_MESSAGE: &str = "rawMessage";
+/// `recipients` of a message.
+pub const RECIPIENTS: &str = "recipients";
+/// `references` of a message.
+pub const REFERENCES: &str = "references";
+/// `replyTo` of an account and a message.
+pub const REPLY_TO: &str = "replyTo";
+/// `security` of a message.
+pub const SECURITY: &str = "security";
+/// `sentAt` of a message.
+pub const SENT_AT: &str = "sentAt";
+/// `serverCount` of a folder.
+pub const SERVER_COUNT: &str = "serverCount";
+/// `size` of a message.
+pub const SIZE: &str = "size";
+/// `smtpHost` of a profile.
+pub const SMTP_HOST: &str = "smtpHost";
+/// `smtpLogin` of an account.
+pub const SMTP_LOGIN: &str = "smtpLogin";
+/// `smtpPassword` of an account.
+pub const SMTP_PASSWORD: &str = "smtpPassword";
+/// `smtpPort` of a profile.
+pub const SMTP_PORT: &str = "smtpPort";
+/// `smtpSecurity` of a profile.
+pub const SMTP_SECURITY: &str = "smtpSecurity";
+/// `specialUse` of a folder.
+pub const SPECIAL_USE: &str = "specialUse";
+/// `state` of an account.
+pub const STATE: &str = "state";
+/// `statusText` of an account and a folder.
+pub const STATUS_TEXT: &str = "statusText";
+/// `storedCount` of a folder.
+pub const STORED_COUNT: &str = "storedCount";
+/// `subject` of a message.
+pub const SUBJECT: &str = "subject";
+/// `text` of a message.
+pub const TEXT: &str = "text";
+/// `textSource` of a message.
+pub const TEXT_SOURCE: &str = "textSource";
+/// `title` of a folder.
+pub const TITLE: &str = "title";
+/// `tlsFingerprint` of a profile.
+pub const TLS_FINGERPRINT: &str = "tlsFingerprint";
+/// `to` of a message.
+pub const TO: &str = "to";
+/// `tryRequestedAt` of an account.
+pub const TRY_REQUESTED_AT: &str = "tryRequestedAt";
+/// `uid` of a message.
+pub const UID: &str = "uid";
+/// `uidBaseline` of a folder.
+pub const UID_BASELINE: &str = "uidBaseline";
+/// `uidNext` of a folder.
+pub const UID_NEXT: &str = "uidNext";
+/// `uidValidity` of a folder and a message.
+pub const UID_VALIDITY: &str = "uidValidity";
+
+#[cfg(test)]
+mod tests {
+    use crate::builtin;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_property_has_a_constant_and_each_constant_a_property() {
+        let classes = builtin::classes().unwrap();
+        let names = classes.iter().flat_map(|class| &class.properties);
+        let names: BTreeSet<&str> = names.map(|property| property.name.as_str()).collect();
+        let declared =
+            include_str!("names.rs").lines().filter(|line| line.starts_with("pub const"));
+        let values = declared.filter_map(|line| line.split('"').nth(1));
+        assert_eq!(values.collect::<BTreeSet<_>>(), names);
+    }
+}
