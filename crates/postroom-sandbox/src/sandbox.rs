@@ -3,6 +3,7 @@
 use crate::config::SandboxConfig;
 use crate::error::Error;
 use crate::mailbox::StoredMessage;
+use crate::mailbox_name;
 use crate::peer::House;
 use crate::peer::Peer;
 use crate::port::Port;
@@ -237,6 +238,20 @@ impl Sandbox {
     /// [`Error::NoUser`], [`Error::MailboxExists`].
     pub fn create_mailbox(&self, user: &str, mailbox: &str) -> Result<(), Error> {
         self.edit(|state| state.create_mailbox(user, mailbox).map(|_| ()))
+    }
+
+    /// Deletes a mailbox with its messages, as another client of the user would.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoUser`], [`Error::NoMailbox`].
+    pub fn delete_mailbox(&self, user: &str, mailbox: &str) -> Result<(), Error> {
+        self.edit(|state| {
+            state.mailbox(user, mailbox)?;
+            let mailboxes = state.wire_mailboxes_mut(user);
+            mailboxes.map(|all| all.remove(&mailbox_name::encode(mailbox)));
+            Ok(())
+        })
     }
 
     /// Changes UIDVALIDITY to any number, even zero or a smaller one. The UIDs stay.

@@ -5,9 +5,9 @@ use crate::others;
 use crate::process::EngineProcess;
 use crate::servers::DIALS_MAX;
 use crate::servers::HOSTS;
-use crate::servers::USERS;
 use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
+use crate::truth::Truth;
 use crate::truth::UserMailbox;
 use crate::world::PROMPT;
 use crate::world::World;
@@ -28,8 +28,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What the store has, sorted.
+#[derive(Default)]
 struct StoredMessages<'a> {
     received: BTreeMap<&'a str, Vec<&'a Entity>>,
+    /// Those of folders that clients have deleted.
+    former: BTreeSet<&'a str>,
     outgoing: BTreeMap<&'a str, &'a Entity>,
 }
 
@@ -41,7 +44,7 @@ struct StoredMessages<'a> {
 pub async fn always(world: &mut World, process: &EngineProcess) -> Result<Vec<Entity>> {
     let there = look_at_servers(world)?;
     let entities = client::list(&process.store, builtin::MESSAGES).await?;
-    let stored = sort(&entities)?;
+    let stored = sort(&world.truth, &entities)?;
     verify_bytes(world, &process.store, &stored).await?;
     for (subject, found) in &stored.received {
         let arrival = world.truth.arrivals.get(*subject);
@@ -57,17 +60,22 @@ pub async fn always(world: &mut World, process: &EngineProcess) -> Result<Vec<En
         let most = server.dials_most();
         ensure!(most <= DIALS_MAX, "{host} was dialled {most} times within a minute");
     }
-    if let Some(problem) = process.problem() {
+    let has_room = world.disk.room_since().is_some_and(|at| at + PROMPT < world.time.passed());
+    if let Some(problem) = process.problem().filter(|_| has_room) {
         bail!("the engine is not well: {problem}");
     }
     Ok(entities)
 }
 
-fn sort(entities: &[Entity]) -> Result<StoredMessages<'_>> {
-    let mut stored = StoredMessages { received: BTreeMap::new(), outgoing: BTreeMap::new() };
+fn sort<'a>(truth: &Truth, entities: &'a [Entity]) -> Result<StoredMessages<'a>> {
+    let mut stored = StoredMessages::default();
     for entity in entities {
         let subject = entity.text("subject").unwrap_or_default();
-        if entity.text("messageDirection") == Some("in") {
+        let folder = entity.reference("folder_id");
+        let is_former = folder.is_none_or(|folder| truth.former_folders.contains(&folder));
+        if entity.text("messageDirection") == Some("in") && is_former {
+            stored.former.insert(subject);
+        } else if entity.text("messageDirection") == Some("in") {
             stored.received.entry(subject).or_default().push(entity);
         } else {
             let twin = stored.outgoing.insert(subject, entity);
@@ -81,8 +89,8 @@ fn sort(entities: &[Entity]) -> Result<StoredMessages<'_>> {
 fn recorded(world: &World, subject: &str, arrival: &ArrivedMail, found: &[&Entity]) -> Result<()> {
     ensure!(found.len() <= 1, "{subject} is recorded {} times", found.len());
     ensure!(arrival.deleted != Deleted::Yes, "{subject} is back although a client deleted it");
-    let folder = world.truth.folders.get(&arrival.mailbox).map(|folder| folder.id);
-    let account = world.truth.accounts.get(&arrival.mailbox.user).map(|account| account.id);
+    let folder = world.truth.folders.get(&arrival.mailbox).and_then(|folder| folder.id);
+    let account = world.truth.accounts.get(&arrival.mailbox.user).and_then(|account| account.id);
     for entity in found {
         ensure!(entity.reference("folder_id") == folder, "{subject} is in another folder");
         ensure!(entity.reference("account_id") == account, "{subject} is in another account");
@@ -134,7 +142,10 @@ fn at_servers(world: &mut World, there: &AtServers, stored: &StoredMessages<'_>)
         let folder = world.truth.folders.get(&arrival.mailbox).context("no such folder")?;
         let there = there.get(&arrival.mailbox).context("no such mailbox")?;
         let message = there.iter().find(|message| message.bytes == arrival.bytes);
-        let is_recorded = stored.received.contains_key(subject.as_str());
+        let subject = subject.as_str();
+        let is_recorded = stored.received.contains_key(subject)
+            || stored.former.contains(subject)
+            || arrival.was_recorded;
         let Some(message) = message else {
             if !arrival.removed_by_others {
                 ensure!(
@@ -178,8 +189,7 @@ fn copies(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
     }
     for (subject, outgoing) in &world.truth.outgoing {
         let entity = stored.outgoing.get(subject.as_str());
-        let server = world.server_of(outgoing.user)?;
-        let unknown_outcomes = server.unknown_outcomes() - outgoing.unknown_outcomes_before;
+        let unknown_outcomes = world.unknown_outcomes() - outgoing.unknown_outcomes_before;
         let resends = world.user(outgoing.user)?.resends || outgoing.withdrawn != Deleted::No;
         let most = if resends { 1 + unknown_outcomes } else { 1 };
         let copies =
@@ -193,7 +203,7 @@ fn copies(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
             continue;
         };
         ensure!(outgoing.deleted != Deleted::Yes, "{subject} is back although it was deleted");
-        let refusals = server.refusals() - outgoing.refusals_before;
+        let refusals = world.refusals() - outgoing.refusals_before;
         let sent = |to: &String| copies(to) > 0;
         let (state, code) = (entity.text("messageState"), entity.text("errorCode"));
         match (state, code) {
@@ -208,6 +218,7 @@ fn copies(world: &World, stored: &StoredMessages<'_>) -> Result<()> {
             (Some("error"), Some("refused")) => {
                 ensure!(refusals > 0, "{subject} is refused, and nobody refused it");
             }
+            (Some("error"), Some("account_deleted")) if outgoing.account_is_gone => {}
             (state, code) => {
                 let text = entity.text("errorText").unwrap_or_default();
                 bail!("{subject} is {state:?} {code:?}: {text}");
@@ -231,11 +242,12 @@ fn prompt(world: &World, process: &EngineProcess, stored: &StoredMessages<'_>) -
     if !is_long_ago(process.began) {
         return Ok(());
     }
-    let calm: BTreeSet<usize> =
-        (0..USERS.len()).filter(|user| USERS.get(*user).is_some_and(|u| u.server == 1)).collect();
+    if !world.disk.room_since().is_some_and(is_long_ago) {
+        return Ok(());
+    }
     let is_up = |user: &usize| {
-        let account = world.truth.accounts.get(user);
-        calm.contains(user) && account.and_then(|a| a.enabled_at).is_some_and(is_long_ago)
+        let account = world.truth.accounts.get(user).filter(|account| account.server == 1);
+        account.and_then(|account| account.enabled_at).is_some_and(is_long_ago)
     };
     for (subject, arrival) in &world.truth.arrivals {
         let folder = world.truth.folders.get(&arrival.mailbox);
@@ -268,7 +280,7 @@ fn is_later(process: &EngineProcess, entity: &Entity) -> bool {
 /// Says what must always hold and does not.
 pub async fn missing(world: &mut World, process: &EngineProcess) -> Result<Option<String>> {
     let entities = always(world, process).await?;
-    let stored = sort(&entities)?;
+    let stored = sort(&world.truth, &entities)?;
     for (subject, arrival) in &world.truth.arrivals {
         let there = others::messages(world, arrival.mailbox)?;
         let is_there = there.iter().any(|message| message.bytes == arrival.bytes);

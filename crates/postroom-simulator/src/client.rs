@@ -107,48 +107,79 @@ pub async fn set_up(world: &mut World, process: &EngineProcess) -> Result<()> {
     let store = &process.store;
     for (server, host) in HOSTS.iter().enumerate() {
         let profile = create(store, builtin::PROFILES, profile(server, host)).await?;
-        for (place, user) in USERS.iter().enumerate().filter(|(_, user)| user.server == server) {
-            let uncertain = if user.resends { "resend" } else { "hold" };
-            let account = json!({
-                "profile_id": profile, "address": user.address, "password": PASSWORD,
-                "options": {"uncertain": uncertain},
-            });
-            let id = create(store, builtin::ACCOUNTS, account).await?;
-            let enabled_at = Some(world.time.passed());
-            world.truth.accounts.insert(place, KnownAccount { id, enabled_at });
+        world.truth.profiles.push(profile);
+    }
+    for (place, user) in USERS.iter().enumerate() {
+        make_account(world, store, place, user.server).await?;
+        for name in ["INBOX", WORK] {
+            world.truth.folders.entry(UserMailbox { user: place, name }).or_default();
         }
     }
     let began = world.time.passed();
-    while !find_folders(world, store).await? {
+    while !adopt(world, store).await? {
         if world.time.passed() > began + SURVEY_MAX {
             bail!("the engine has not found the folders of all accounts");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let mailboxes: Vec<UserMailbox> = world.truth.folders.keys().copied().collect();
-    for mailbox in mailboxes {
-        enable_folder(world, store, mailbox, true).await?;
-    }
     Ok(())
 }
 
-/// Whether all folders are found that are to be monitored.
-async fn find_folders(world: &mut World, store: &Store) -> Result<bool> {
+/// Makes the account of a user at a server.
+///
+/// # Errors
+///
+/// When it is refused.
+pub async fn make_account(
+    world: &mut World,
+    store: &Store,
+    place: usize,
+    server: usize,
+) -> Result<()> {
+    let user = world.user(place)?;
+    let uncertain = if user.resends { "resend" } else { "hold" };
+    let profile = world.truth.profiles.get(server).context("no such profile")?;
+    let account = json!({
+        "profile_id": profile, "address": user.address, "password": PASSWORD,
+        "options": {"uncertain": uncertain},
+    });
+    let id = Some(create(store, builtin::ACCOUNTS, account).await?);
+    let enabled_at = Some(world.time.passed());
+    world.truth.accounts.insert(place, KnownAccount { id, server, enabled_at });
+    Ok(())
+}
+
+/// Finds folders that are to be monitored and are not known, and enables them. Says whether all
+/// are known.
+///
+/// # Errors
+///
+/// When the store refuses something.
+pub async fn adopt(world: &mut World, store: &Store) -> Result<bool> {
+    let unknown = world.truth.folders.iter().filter(|(_, folder)| folder.id.is_none());
+    let unknown: Vec<UserMailbox> = unknown.map(|(mailbox, _)| *mailbox).collect();
+    if unknown.is_empty() {
+        return Ok(true);
+    }
     let folders = list(store, builtin::FOLDERS).await?;
-    for (user, account) in &world.truth.accounts {
-        for name in ["INBOX", WORK] {
-            let found = folders.iter().find(|folder| {
-                folder.reference("account_id") == Some(account.id)
-                    && folder.text("name") == Some(name)
-            });
-            let Some(found) = found else {
-                return Ok(false);
-            };
-            let mailbox = UserMailbox { user: *user, name };
-            world.truth.folders.entry(mailbox).or_default().id = found.id;
+    let mut all = true;
+    for mailbox in unknown {
+        let account = world.truth.accounts.get(&mailbox.user).and_then(|account| account.id);
+        let name = world.mailbox_name(mailbox);
+        let found = folders.iter().find(|folder| {
+            account.is_some()
+                && folder.reference("account_id") == account
+                && folder.text("name") == name
+        });
+        match (found, world.truth.folders.get_mut(&mailbox)) {
+            (Some(found), Some(folder)) => {
+                folder.id = Some(found.id);
+                enable_folder(world, store, mailbox, true).await?;
+            }
+            _ => all = false,
         }
     }
-    Ok(true)
+    Ok(all)
 }
 
 /// Begins or ends monitoring a folder.
@@ -164,7 +195,9 @@ pub async fn enable_folder(
 ) -> Result<()> {
     let folder = world.truth.folders.get_mut(&mailbox).context("no such folder")?;
     folder.enabled_at = None;
-    let id = folder.id;
+    let Some(id) = folder.id else {
+        return Ok(());
+    };
     change(store, builtin::FOLDERS, id, json!({"enabled": enabled})).await?;
     let passed = world.time.passed();
     if let Some(KnownFolder { enabled_at, .. }) = world.truth.folders.get_mut(&mailbox) {
@@ -186,7 +219,9 @@ pub async fn enable_account(
 ) -> Result<()> {
     let account = world.truth.accounts.get_mut(&user).context("no such account")?;
     account.enabled_at = None;
-    let id = account.id;
+    let Some(id) = account.id else {
+        return Ok(());
+    };
     change(store, builtin::ACCOUNTS, id, json!({"enabled": enabled})).await?;
     let passed = world.time.passed();
     if let Some(account) = world.truth.accounts.get_mut(&user) {
@@ -201,23 +236,26 @@ pub async fn enable_account(
 ///
 /// When it is refused.
 pub async fn submit(world: &mut World, store: &Store, user: usize) -> Result<()> {
+    let known = world.truth.accounts.get(&user).context("no such account")?;
+    let Some(account) = known.id else {
+        return Ok(());
+    };
     let subject = world.truth.subject("out");
     let count = world.chance.usize(1..=3);
     let recipients: Vec<String> =
         (0..count).map(|number| format!("{subject}-{number}@else.test")).collect();
-    let account = world.truth.accounts.get(&user).context("no such account")?.id;
     let id = store.clock().new_id();
-    let server = world.server_of(user)?;
     let outgoing = SubmittedMail {
         id,
         user,
         recipients: recipients.clone(),
         at: world.time.passed(),
         is_acknowledged: false,
-        unknown_outcomes_before: server.unknown_outcomes(),
-        refusals_before: server.refusals(),
+        unknown_outcomes_before: world.unknown_outcomes(),
+        refusals_before: world.refusals(),
         deleted: Deleted::No,
         withdrawn: Deleted::No,
+        account_is_gone: false,
     };
     world.truth.outgoing.insert(subject.clone(), outgoing);
     world.note(&format!("client: submit {subject} for user {user} to {count}"));
@@ -263,13 +301,29 @@ pub async fn withdraw(world: &mut World, store: &Store, subject: &str) -> Result
     Ok(())
 }
 
-/// Deletes an entity of a message; says whether it is gone.
+/// Does what clients asked for and do not know to be done.
+///
+/// # Errors
+///
+/// When it is refused again.
+pub async fn ask_again(world: &mut World, store: &Store) -> Result<()> {
+    while let Some(asked) = world.truth.asked.first().cloned() {
+        match asked.values {
+            Some(values) => drop(change(store, asked.class, asked.id, values).await?),
+            None => drop(delete(store, asked.class, asked.id).await?),
+        }
+        world.truth.asked.remove(0);
+    }
+    Ok(())
+}
+
+/// Deletes an entity; says whether it is gone.
 ///
 /// # Errors
 ///
 /// When the store fails.
-pub async fn delete(store: &Store, id: EntityId) -> Result<Deleted> {
-    let class = store.builtin(builtin::MESSAGES)?;
+pub async fn delete(store: &Store, class: &'static str, id: EntityId) -> Result<Deleted> {
+    let class = store.builtin(class)?;
     let domain = Domain::default_domain();
     let place = EntityPlace::new(&domain, &class, id);
     match store.entity_delete(place, None).await {

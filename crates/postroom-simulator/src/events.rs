@@ -9,23 +9,38 @@ use crate::servers::Reach;
 use crate::servers::USERS;
 use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
+use crate::upheavals;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::ensure;
 use postroom_model::EntityId;
 use postroom_model::builtin;
 use serde_json::json;
 
-/// One thing happens.
+/// One thing happens. Where the disk is full, clients are refused.
 ///
 /// # Errors
 ///
 /// When a client is refused what it may do.
 pub async fn happen(world: &mut World, process: &EngineProcess) -> Result<()> {
+    match one(world, process).await {
+        Err(error) if matches!(error.downcast_ref(), Some(postroom_store::Error::Full)) => {
+            ensure!(world.disk.room_since().is_none(), "the disk is not full: {error:#}");
+            world.note("client: refused, the disk is full");
+            Ok(())
+        }
+        happened => happened,
+    }
+}
+
+async fn one(world: &mut World, process: &EngineProcess) -> Result<()> {
+    client::ask_again(world, &process.store).await?;
+    client::adopt(world, &process.store).await?;
     let plan = world.plan;
     let server = world.chance.usize(..2);
     let may_fail = server == 0 || !plan.calm;
-    match world.chance.u8(..27) {
+    match world.chance.u8(..32) {
         0..6 => arrive(world),
         6..10 => {
             let user = world.chance.usize(..USERS.len());
@@ -49,6 +64,13 @@ pub async fn happen(world: &mut World, process: &EngineProcess) -> Result<()> {
         22 | 23 if plan.others => others::work(world),
         24 | 25 if plan.restores => others::restore(world),
         26 if plan.refuses_actions && may_fail => refuse_actions(world, server),
+        27 | 28 if plan.mailboxes => upheavals::mailbox(world),
+        29 if plan.moves => upheavals::configuration(world, &process.store).await,
+        30 if plan.full_disk => {
+            upheavals::disk(world);
+            Ok(())
+        }
+        31 if plan.passwords => upheavals::password(world),
         _ => Ok(()),
     }
 }
@@ -62,8 +84,11 @@ fn arrive(world: &mut World) -> Result<()> {
         let subject = world.truth.subject("in");
         let bytes = mail::make(&mut world.chance, &subject);
         let address = world.user(mailbox.user)?.address;
+        let Some(name) = world.mailbox_name(mailbox) else {
+            return Ok(());
+        };
         let server = world.server_of(mailbox.user)?;
-        let uid = server.sandbox.deliver(address, mailbox.name, bytes.clone())?;
+        let uid = server.sandbox.deliver(address, name, bytes.clone())?;
         let arrival = ArrivedMail {
             mailbox,
             bytes,
@@ -72,6 +97,7 @@ fn arrive(world: &mut World) -> Result<()> {
             seen_by_others: false,
             must_stay: false,
             deleted: Deleted::No,
+            was_recorded: false,
             verified: None,
         };
         world.truth.arrivals.insert(subject.clone(), arrival);
@@ -145,7 +171,9 @@ fn jump(world: &mut World) {
 async fn change(world: &mut World, process: &EngineProcess) -> Result<()> {
     let mailbox = world.any_mailbox();
     let store = &process.store;
-    let id = world.truth.folders.get(&mailbox).context("no such folder")?.id;
+    let Some(id) = world.truth.folders.get(&mailbox).context("no such folder")?.id else {
+        return Ok(());
+    };
     let what = world.chance.u8(..7);
     world.note(&format!("client: change {what} of {mailbox:?}"));
     let values = match what {
@@ -177,8 +205,13 @@ async fn change(world: &mut World, process: &EngineProcess) -> Result<()> {
 /// A client deletes a message that was received.
 async fn delete_received(world: &mut World, process: &EngineProcess) -> Result<()> {
     let received = client::list(&process.store, builtin::MESSAGES).await?;
-    let received: Vec<_> =
-        received.iter().filter(|m| m.text("messageDirection") == Some("in")).collect();
+    // Those of a folder that was deleted may come again in another.
+    let is_former = |folder| world.truth.former_folders.contains(&folder);
+    let received: Vec<_> = received
+        .iter()
+        .filter(|m| m.text("messageDirection") == Some("in"))
+        .filter(|m| m.reference("folder_id").is_some_and(|folder| !is_former(folder)))
+        .collect();
     let Some(entity) = world.chance.choice(&received) else {
         return Ok(());
     };
@@ -187,7 +220,7 @@ async fn delete_received(world: &mut World, process: &EngineProcess) -> Result<(
         return Ok(());
     };
     arrival.deleted = Deleted::Asked;
-    let deleted = client::delete(&process.store, entity.id).await?;
+    let deleted = client::delete(&process.store, builtin::MESSAGES, entity.id).await?;
     arrival.deleted = deleted;
     world.note(&format!("client: delete {subject}: {deleted:?}"));
     Ok(())
@@ -206,7 +239,7 @@ async fn delete_outgoing(world: &mut World, process: &EngineProcess) -> Result<(
     }
     if let Some(outgoing) = world.truth.outgoing.get_mut(&subject) {
         outgoing.deleted = Deleted::Asked;
-        let deleted = client::delete(&process.store, id).await?;
+        let deleted = client::delete(&process.store, builtin::MESSAGES, id).await?;
         outgoing.deleted = deleted;
         world.note(&format!("client: delete {subject}: {deleted:?}"));
     }

@@ -59,6 +59,7 @@ pub fn imap(chance: &mut Rng) -> Rule {
         // A command that was not carried out is not answered OK: that would be a lie about mail.
         (Point::ImapDone(_) | Point::ImapCommand(_), 0) => refusal(chance),
         (Point::ImapGreeting, 0) => Action::farewell("* BYE too many connections"),
+        (Point::ImapDone(_) | Point::ImapCommand(_), 1) if chance.bool() => garbage(chance),
         _ => ending(chance),
     };
     Rule { on, when: when(chance), act }
@@ -88,15 +89,29 @@ pub fn smtp(chance: &mut Rng) -> Rule {
 /// A refusal for good.
 #[must_use]
 pub fn refusal(chance: &mut Rng) -> Rule {
-    let on = match chance.u8(..4) {
+    let on = match chance.u8(..7) {
         0 => Point::SmtpCommand(SmtpCommand::Mail),
         1 => Point::SmtpCommand(SmtpCommand::Data),
         2 => Point::SmtpDot,
+        3 => Point::SmtpGreeting,
+        4 => Point::SmtpCommand(SmtpCommand::Ehlo),
+        5 => Point::SmtpCommand(SmtpCommand::Auth),
         _ => Point::SmtpCommand(SmtpCommand::Rcpt),
     };
-    let texts = ["550 5.1.1 no such user", "554 5.7.1 not wanted"];
+    let texts = ["550 5.1.1 no such user", "554 5.7.1 not wanted", "535 5.7.8 not you"];
     let act = Action::line(pick(chance, &texts, "550 no"));
     Rule { on, when: When::First(chance.u32(1..4)), act }
+}
+
+/// What no client understands, before the ordinary reply or with the end of the connection.
+fn garbage(chance: &mut Rng) -> Action {
+    match chance.u8(..5) {
+        0 => Action::farewell("* BYE going down"),
+        1 => Action::Before(b"* NONSENSE ((\r\n".to_vec()),
+        2 => Action::Before(b"\xff\x00 no protocol at all\r\n".to_vec()),
+        3 => Action::Before(b"* 99999999999 FETCH (UID x)\r\n".to_vec()),
+        _ => Action::Before(b"* OK [ALERT] be careful\r\n".to_vec()),
+    }
 }
 
 /// A server refuses to mark or to remove messages, until it is mended.

@@ -14,6 +14,8 @@
 
 pub mod time;
 
+pub mod disk;
+
 pub mod servers;
 
 pub mod mail;
@@ -29,6 +31,8 @@ pub mod client;
 mod faults;
 
 mod others;
+
+mod upheavals;
 
 mod events;
 

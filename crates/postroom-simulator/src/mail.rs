@@ -18,6 +18,10 @@ pub fn make(chance: &mut Rng, subject: &str) -> Bytes {
               filename=a.png\r\n\r\niVBORw0KGgo=\r\n--b--\r\n"
             .to_owned(),
         2 => "Content-Type: text/html\r\n\r\n<p>Only <b>html</b></p>\r\n".to_owned(),
+        6 => format!(
+            "\r\n{}\r\n",
+            "large: it goes through a file\r\n".repeat(chance.usize(200..600))
+        ),
         3 => format!("\r\n{}\r\n", "a long line of text ".repeat(chance.usize(10..600))),
         4 => "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"not there\"\r\n\r\n\
               no part at all\r\n"

@@ -1,6 +1,5 @@
 //! Others: who works in the mailboxes beside the engine, and servers that give UIDs other meanings.
 
-use crate::servers::PASSWORD;
 use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Result;
@@ -32,13 +31,15 @@ pub fn work(world: &mut World) -> Result<()> {
             world.note(&format!("{mailbox:?} is numbered anew: {validity} from {first} on"));
             in_mailbox(world, mailbox, |found| found.renumber(validity, first))
         }
-        _ => {
-            // The password is another for a while; who has it is let in.
-            let address = world.user(mailbox.user)?.address;
-            world.note(&format!("server: password of {address} is saved again"));
-            world.server_of(mailbox.user)?.sandbox.add_user(address, PASSWORD);
-            Ok(())
+        (_, Some(message)) => {
+            // Somebody marks it, and never expunges it.
+            world.note(&format!("others: UID {} of {mailbox:?} is marked", message.uid));
+            in_mailbox(world, mailbox, |found| {
+                let flags = [message.flags.clone(), vec!["\\Deleted".to_owned()]].concat();
+                found.set_flags(message.uid, flags);
+            })
         }
+        _ => Ok(()),
     }
 }
 
@@ -53,8 +54,11 @@ pub fn work(world: &mut World) -> Result<()> {
 pub fn restore(world: &mut World) -> Result<()> {
     let mailbox = world.any_mailbox();
     let address = world.user(mailbox.user)?.address;
+    let Some(name) = world.mailbox_name(mailbox) else {
+        return Ok(());
+    };
     let server = world.server_of(mailbox.user)?;
-    let now = server.sandbox.look(|state| state.mailbox(address, mailbox.name).cloned())?;
+    let now = server.sandbox.look(|state| state.mailbox(address, name).cloned())?;
     match world.chance.u8(..8) {
         0..3 => {
             world.note(&format!("{mailbox:?} is saved: {} messages", now.len()));
@@ -105,7 +109,10 @@ fn from_backup(world: &mut World, mailbox: UserMailbox) -> Result<()> {
 /// When there is no such user.
 pub fn messages(world: &World, mailbox: UserMailbox) -> Result<Vec<StoredMessage>> {
     let address = world.user(mailbox.user)?.address;
-    Ok(world.server_of(mailbox.user)?.sandbox.messages(address, mailbox.name))
+    let Some(name) = world.mailbox_name(mailbox) else {
+        return Ok(vec![]);
+    };
+    Ok(world.server_of(mailbox.user)?.sandbox.messages(address, name))
 }
 
 /// Notes what others do with a message.
@@ -125,7 +132,9 @@ fn in_mailbox(
     change: impl FnOnce(&mut Mailbox),
 ) -> Result<()> {
     let address = world.user(mailbox.user)?.address;
-    let server = world.server_of(mailbox.user)?;
-    server.sandbox.edit(|state| state.mailbox_mut(address, mailbox.name).map(change))?;
+    if let Some(name) = world.mailbox_name(mailbox) {
+        let server = world.server_of(mailbox.user)?;
+        server.sandbox.edit(|state| state.mailbox_mut(address, name).map(change))?;
+    }
     Ok(())
 }

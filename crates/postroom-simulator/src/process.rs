@@ -3,9 +3,10 @@
 //! The runtime is the process. When it is dropped, all that ran in it ends at the point where it
 //! waited, as with SIGKILL: batches that were asked for and not begun are lost, connections break.
 
-use crate::servers::Servers;
+use crate::disk::SimulatedDisk;
 use crate::servers::Wires;
 use crate::time::SimulatedTime;
+use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
 use postroom_engine::Dialing;
@@ -32,6 +33,8 @@ use tempfile::TempDir;
 use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
 
+/// Messages above this go through the spool directory.
+const IN_MEMORY_BYTES_MAX: usize = 6000;
 /// Where directories are made if it is there: no disk is waited for.
 const MEMORY: &str = "/dev/shm";
 
@@ -104,14 +107,14 @@ impl EngineProcess {
     /// When the store or the engine does not start.
     pub async fn start(
         directory: &Directory,
-        servers: &Arc<Servers>,
-        time: &Arc<SimulatedTime>,
+        World { servers, time, disk, .. }: &World,
     ) -> Result<Self> {
         time.process_begins();
         servers.all().for_each(|server| server.client_began());
         let source: Arc<SimulatedTime> = Arc::clone(time);
         let clock = Clock::of(source);
         let database = SqliteDirectory::open_inline(&directory.path(), clock.clone())?;
+        let database = Arc::new(SimulatedDisk { database, state: Arc::clone(disk) });
         let config = StoreConfig {
             key: MasterKey::from_hex(&SecretString::from("5".repeat(64)))?,
             classes: builtin::classes()?,
@@ -124,6 +127,7 @@ impl EngineProcess {
         let dialing = Dialing { dialer, ehlo_name: "client.test".to_owned() };
         let settings = Settings {
             decompositions_max: 2,
+            in_memory_bytes_max: IN_MEMORY_BYTES_MAX,
             reconnect_longest: Duration::from_secs(60),
             ..Settings::new(dialing, directory.path().join("spool"))
         };

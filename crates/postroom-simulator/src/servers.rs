@@ -39,7 +39,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct SimulatedUser {
     /// The mail address, which is the login too.
     pub address: &'static str,
-    /// The place of the server in [`HOSTS`].
+    /// The place of its first server in [`HOSTS`].
     pub server: usize,
     /// Whether another copy is wanted of a message whose outcome is unknown.
     pub resends: bool,
@@ -115,8 +115,9 @@ impl Servers {
     /// When a sandbox cannot be made.
     pub fn new(time: &Arc<SimulatedTime>) -> Result<Arc<Self>> {
         let mut servers = vec![];
-        for server in 0..HOSTS.len() {
-            let users = USERS.iter().filter(|user| user.server == server);
+        for _ in HOSTS {
+            // Each is known at both, so that accounts can move.
+            let users = USERS.iter();
             let (time, of_server) = (Arc::clone(time), Arc::clone(time));
             let config = SandboxConfig {
                 users: users.map(|user| (user.address.to_owned(), PASSWORD.to_owned())).collect(),
@@ -157,6 +158,17 @@ impl MailServer {
         if reach != Reach::Up {
             self.cut();
         }
+    }
+
+    /// From now on it offers hardly any extension.
+    pub fn lack_extensions(&self) {
+        let lacks = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        self.sandbox.edit(|state| {
+            let imap = ["UIDPLUS", "ESEARCH", "IDLE", "LITERAL+", "SPECIAL-USE", "NAMESPACE"];
+            state.imap_capabilities.without = lacks(&imap);
+            state.smtp_capabilities.without =
+                lacks(&["PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME"]);
+        });
     }
 
     /// Cuts off all connections.

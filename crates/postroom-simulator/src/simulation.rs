@@ -2,6 +2,7 @@
 
 use crate::check;
 use crate::client;
+use crate::disk::Fullness;
 use crate::events;
 use crate::feed::FeedCheck;
 use crate::killer;
@@ -10,9 +11,12 @@ use crate::process::Directory;
 use crate::process::EngineProcess;
 use crate::truth::Deleted;
 use crate::truth::UserMailbox;
+use crate::upheavals;
 use crate::world::World;
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use anyhow::ensure;
 use fastrand::Rng;
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -22,6 +26,8 @@ use std::time::Duration;
 
 /// How long everything may take to be well once the servers are.
 const SETTLED_WITHIN: Duration = Duration::from_secs(6 * 3600);
+/// How long folders may take to follow renamed mailboxes: two surveys.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(150);
 /// No more processes than this: what is left to happen happens in the last one.
 const PROCESSES_MAX: usize = 12;
 
@@ -123,7 +129,7 @@ impl ProcessRun {
         feed: &mut FeedCheck,
         directory: &Directory,
     ) -> Result<(End, usize)> {
-        let process = EngineProcess::start(directory, &world.servers, &world.time).await?;
+        let process = start(world, directory).await?;
         if self.number == 1 {
             client::set_up(world, &process).await?;
         } else {
@@ -171,6 +177,19 @@ impl ProcessRun {
     }
 }
 
+/// Starts a process. If there is no room for that, somebody makes room, and starts it again.
+async fn start(world: &World, directory: &Directory) -> Result<EngineProcess> {
+    match EngineProcess::start(directory, world).await {
+        Err(error) if world.disk.room_since().is_none() => {
+            let is_full = matches!(error.downcast_ref(), Some(postroom_store::Error::Full));
+            ensure!(is_full, "the disk is full, and what is said of it is: {error:#}");
+            world.disk.set(Fullness::Room, world.time.passed());
+            EngineProcess::start(directory, world).await
+        }
+        started => started,
+    }
+}
+
 /// What a client asked for when the process died may have been done or not.
 async fn settle_unknown_outcomes(world: &mut World, process: &EngineProcess) -> Result<()> {
     let entities = client::list(&process.store, builtin::MESSAGES).await?;
@@ -200,21 +219,33 @@ async fn become_well(
 ) -> Result<()> {
     world.note("everything is mended");
     world.servers.all().for_each(|server| server.heal());
+    world.disk.set(Fullness::Room, world.time.passed());
+    upheavals::restore_passwords(world);
+    upheavals::restore_mailboxes(world)?;
+    client::ask_again(world, &process.store).await?;
+    upheavals::make_accounts(world, &process.store).await?;
     let mailboxes: Vec<UserMailbox> = world.truth.folders.keys().copied().collect();
     for mailbox in mailboxes {
         client::enable_folder(world, &process.store, mailbox, true).await?;
     }
-    let accounts: Vec<(usize, EntityId)> =
+    let accounts: Vec<(usize, Option<EntityId>)> =
         world.truth.accounts.iter().map(|(user, account)| (*user, account.id)).collect();
     for (user, id) in accounts {
         client::enable_account(world, &process.store, user, true).await?;
         // A person has looked at it.
+        let id = id.context("no such account")?;
         process.store.account_try(&Domain::default_domain(), AccountId::of(id)).await?;
     }
+    // Folders follow renamed mailboxes by then, or not at all.
+    tokio::time::sleep(FOLLOWED_WITHIN).await;
+    upheavals::delete_left_behind(world, &process.store).await?;
     let began = world.time.passed();
     loop {
         tokio::time::sleep(Duration::from_secs(20)).await;
+        let is_complete = client::adopt(world, &process.store).await?;
         let missing = check::missing(world, process).await?;
+        let unknown = (!is_complete).then(|| "a mailbox has no folder".to_owned());
+        let missing = missing.or(unknown);
         feed.check(process).await?;
         let Some(missing) = missing else {
             return Ok(());

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use postroom_model::EntityId;
 use postroom_sandbox::Mailbox;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Whether a client has deleted something, as far as the client knows.
@@ -43,6 +45,8 @@ pub struct ArrivedMail {
     pub must_stay: bool,
     /// Whether a client has deleted its entity.
     pub deleted: Deleted,
+    /// Whether it was recorded for a folder that a client has deleted since.
+    pub was_recorded: bool,
     /// The entity whose bytes were compared already.
     pub verified: Option<EntityId>,
 }
@@ -68,13 +72,19 @@ pub struct SubmittedMail {
     pub deleted: Deleted,
     /// Whether a client has taken it back, and was told so or not.
     pub withdrawn: Deleted,
+    /// Whether a client has deleted its account.
+    pub account_is_gone: bool,
 }
 
 /// What is known of a folder.
 #[derive(Debug, Default)]
 pub struct KnownFolder {
-    /// Its id.
-    pub id: EntityId,
+    /// Its id; `None` after a client has deleted it, until a survey has found the mailbox again.
+    pub id: Option<EntityId>,
+    /// The name of its mailbox. `None`: it has the usual one.
+    pub renamed: Option<&'static str>,
+    /// Whether its mailbox is gone from the server.
+    pub is_away: bool,
     /// Whether the engine may delete messages at the server, or ever might.
     pub may_delete: bool,
     /// Since when it may not any more, as far as the client was told; `None`: it may.
@@ -88,15 +98,35 @@ pub struct KnownFolder {
 /// What is known of an account.
 #[derive(Debug, Default)]
 pub struct KnownAccount {
-    /// Its id.
-    pub id: EntityId,
-    /// Since when it is enabled without a break; `None`: it is not.
+    /// Its id; `None` after a client has deleted it, until it is made again.
+    pub id: Option<EntityId>,
+    /// The place of its server in [`crate::servers::HOSTS`].
+    pub server: usize,
+    /// Since when it is enabled without a break, at a server that takes its password; `None`: it is
+    /// not.
     pub enabled_at: Option<Duration>,
+}
+
+/// A change that a client asks for until it is done.
+#[derive(Debug, Clone)]
+pub struct AskedChange {
+    /// The class.
+    pub class: &'static str,
+    /// The entity.
+    pub id: EntityId,
+    /// The new values; `None`: it is to be deleted.
+    pub values: Option<Json>,
 }
 
 /// All that is known.
 #[derive(Debug, Default)]
 pub struct Truth {
+    /// The profiles, by server.
+    pub profiles: Vec<EntityId>,
+    /// What a client asked for and does not know to be done: it asks again.
+    pub asked: Vec<AskedChange>,
+    /// The folders that clients have deleted.
+    pub former_folders: BTreeSet<EntityId>,
     /// The accounts, by user.
     pub accounts: BTreeMap<usize, KnownAccount>,
     /// The monitored folders.
@@ -111,6 +141,11 @@ pub struct Truth {
 }
 
 impl Truth {
+    /// The messages that arrived in a mailbox.
+    pub fn arrivals_in(&mut self, mailbox: UserMailbox) -> impl Iterator<Item = &mut ArrivedMail> {
+        self.arrivals.values_mut().filter(move |arrival| arrival.mailbox == mailbox)
+    }
+
     /// A subject that no other message has.
     pub fn subject(&mut self, kind: &str) -> String {
         self.count += 1;

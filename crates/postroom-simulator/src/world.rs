@@ -1,5 +1,6 @@
 //! The world of one simulation.
 
+use crate::disk::DiskRoom;
 use crate::servers::MailServer;
 use crate::servers::Servers;
 use crate::servers::SimulatedUser;
@@ -48,6 +49,16 @@ pub struct SeedPlan {
     pub restores: bool,
     /// Whether servers refuse to mark and delete messages for a while.
     pub refuses_actions: bool,
+    /// Whether mailboxes are renamed, removed and made again.
+    pub mailboxes: bool,
+    /// Whether accounts move to the other server, and clients delete folders and accounts.
+    pub moves: bool,
+    /// Whether the disk is full for a while.
+    pub full_disk: bool,
+    /// Whether servers do not take passwords for a while.
+    pub passwords: bool,
+    /// Whether the servers lack most extensions.
+    pub bare: bool,
     /// Whether the second server stays well, so that its account must never wait.
     pub calm: bool,
 }
@@ -67,6 +78,11 @@ impl SeedPlan {
             others: chance.bool(),
             restores: chance.bool(),
             refuses_actions: chance.bool(),
+            mailboxes: chance.u8(..3) == 0,
+            moves: chance.u8(..3) == 0,
+            full_disk: chance.u8(..4) == 0,
+            passwords: chance.u8(..4) == 0,
+            bare: chance.u8(..4) == 0,
             calm: chance.u8(..3) > 0,
         }
     }
@@ -83,6 +99,8 @@ pub struct World {
     pub time: Arc<SimulatedTime>,
     /// The servers.
     pub servers: Arc<Servers>,
+    /// The disk.
+    pub disk: Arc<DiskRoom>,
     /// What is known from outside.
     pub truth: Truth,
     history: VecDeque<String>,
@@ -100,8 +118,12 @@ impl World {
         let time = Arc::new(SimulatedTime::new(chance.u64(..)));
         let servers = Servers::new(&time)?;
         let plan = SeedPlan::of(&mut chance);
+        if plan.bare {
+            servers.all().for_each(MailServer::lack_extensions);
+        }
+        let disk = Arc::default();
         let (truth, history, hash) = (Truth::default(), VecDeque::new(), blake3::Hasher::new());
-        let mut world = Self { plan, chance, time, servers, truth, history, hash };
+        let mut world = Self { plan, chance, time, servers, disk, truth, history, hash };
         world.note(&format!("{plan:?}"));
         Ok(world)
     }
@@ -121,7 +143,30 @@ impl World {
     ///
     /// When there is none.
     pub fn server_of(&self, user: usize) -> Result<&MailServer> {
-        self.servers.get(self.user(user)?.server)
+        let first = self.user(user)?.server;
+        let known = self.truth.accounts.get(&user);
+        self.servers.get(known.map_or(first, |account| account.server))
+    }
+
+    /// How often the outcome of a message may have become unknown, at any server.
+    #[must_use]
+    pub fn unknown_outcomes(&self) -> u64 {
+        self.servers.all().map(MailServer::unknown_outcomes).sum()
+    }
+
+    /// How often a message may have been refused for good, at any server.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        self.servers.all().map(MailServer::refusals).sum()
+    }
+
+    /// The present name of a mailbox at its server; `None`: it is gone.
+    #[must_use]
+    pub fn mailbox_name(&self, mailbox: UserMailbox) -> Option<&'static str> {
+        let folder = self.truth.folders.get(&mailbox);
+        let is_away = folder.is_some_and(|folder| folder.is_away);
+        let renamed = folder.and_then(|folder| folder.renamed);
+        (!is_away).then(|| renamed.unwrap_or(mailbox.name))
     }
 
     /// A mailbox of any user.
