@@ -4,10 +4,12 @@ use postroom_store::Answer;
 use postroom_store::Database;
 use postroom_store::Dialect;
 use postroom_store::Error;
+use postroom_store::Listener;
 use postroom_store::Outcome;
 use postroom_store::Room;
 use postroom_store::Row;
 use postroom_store::Statement;
+use postroom_store::Topic;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -108,6 +110,18 @@ impl Database for SimulatedDisk {
 
     fn found_damaged(&self, error: &Error) {
         self.database.found_damaged(error);
+    }
+
+    fn is_first(&self) -> bool {
+        self.database.is_first()
+    }
+
+    fn ring(&self, topic: Topic) {
+        self.database.ring(topic);
+    }
+
+    fn listen(&self, topic: Topic) -> Listener {
+        self.database.listen(topic)
     }
 
     fn close(&self) {
