@@ -30,10 +30,10 @@ pub enum Fullness {
 
 /// The state of the disk, which outlives the process.
 #[derive(Debug, Default)]
-pub struct DiskRoom(Mutex<Inner>);
+pub struct DiskRoom(Mutex<RoomLeft>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct RoomLeft {
     fullness: Fullness,
     room_since: Duration,
 }
@@ -63,7 +63,7 @@ impl DiskRoom {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, RoomLeft> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
