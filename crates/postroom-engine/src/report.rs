@@ -54,6 +54,9 @@ pub(crate) struct Reporter {
     said: Mutex<LastReports>,
 }
 
+/// Times of tries that differ by less are the same try.
+const SAME_TIME_MS: u64 = 500;
+
 /// A text for people, and when the next try is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Trouble {
@@ -69,6 +72,16 @@ impl Trouble {
     #[must_use]
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), next_ms: None }
+    }
+
+    /// Whether it says the same as `former`. The time of a try is computed anew for each report,
+    /// so the same time differs by some milliseconds.
+    fn is_like(&self, former: &Self) -> bool {
+        let is_same_time = match (self.next_ms, former.next_ms) {
+            (Some(next_ms), Some(former_ms)) => next_ms.abs_diff(former_ms) < SAME_TIME_MS,
+            (next_ms, former_ms) => next_ms == former_ms,
+        };
+        self.text == former.text && is_same_time
     }
 
     /// The text with the time, to the second.
@@ -126,6 +139,10 @@ impl Reporter {
     /// Takes a report of the receiver.
     pub(crate) async fn receiving(&self, state: State, trouble: Trouble) {
         let mut said = self.said.lock().await;
+        let trouble = match said.receiving.take() {
+            Some((_, former)) if trouble.is_like(&former) => former,
+            Some(_) | None => trouble,
+        };
         said.receiving = Some((state, trouble));
         self.show(&mut said).await;
     }
@@ -364,5 +381,20 @@ mod tests {
         let want = "r; the next try is at 1970-01-01T00:00:01.000Z, or when the account is saved; \
                     s; the next try is at 1970-01-01T00:01:01.000Z, or when the account is saved";
         assert_eq!((state, text.as_str()), (State::Failed, want));
+    }
+
+    #[test]
+    fn the_same_try_is_no_news_although_its_time_is_computed_anew() {
+        let trouble = |text: &str, next_ms| Trouble { text: text.to_owned(), next_ms };
+        let former = trouble("r", Some(1_999));
+        for (new, want) in [
+            (trouble("r", Some(2_001)), true),
+            (trouble("r", Some(4_000)), false),
+            (trouble("r", None), false),
+            (trouble("other", Some(1_999)), false),
+        ] {
+            assert_eq!(new.is_like(&former), want, "{new:?}");
+        }
+        assert!(Trouble::default().is_like(&Trouble::default()));
     }
 }
