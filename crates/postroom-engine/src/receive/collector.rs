@@ -216,7 +216,7 @@ mod tests {
         spool.write(&vec![b'x'; LARGE_BYTES]).await.unwrap();
         let original = spool.finish().await.unwrap();
         Arrived {
-            uid,
+            key: postroom_store::SourceKey::of_uid(uid),
             known_as: None,
             flags: vec![],
             internal_date_ms: None,

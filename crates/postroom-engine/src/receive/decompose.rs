@@ -32,11 +32,12 @@ use serde_json::Value as Json;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-/// One message as FETCH gave it.
+/// One message as its source gave it. From here on, nothing depends on IMAP but the two properties
+/// that show the key of an IMAP message.
 #[derive(Debug)]
 pub struct Arrived {
-    /// Its UID.
-    pub uid: u64,
+    /// Its key at the source.
+    pub key: SourceKey,
     /// The id of the message that is there by its header alone, where it is this one.
     pub known_as: Option<MessageEntityId>,
     /// Its flags.
@@ -123,7 +124,7 @@ pub fn decompose(
         Original::Spool { file, .. } => (None, keep.then_some(file)),
     };
     let message = ReceivedMessage {
-        key: SourceKey::of_uid(arrived.uid),
+        key: arrived.key,
         row: row(entity),
         files: derived.files,
         original,
@@ -141,7 +142,7 @@ fn envelope(arrived: &Arrived, recording: &Recording, values: &mut Map<String, J
     put(names::FOLDER_ID, json!(recording.folder.to_string()));
     put(names::MESSAGE_DIRECTION, json!("in"));
     put(names::UID_VALIDITY, json!(recording.uid_validity));
-    put(names::UID, json!(arrived.uid));
+    put(names::UID, json!(arrived.key.uid()));
     put(names::SIZE, json!(arrived.original.size_bytes()));
     put(names::FLAGS, json!(arrived.flags));
 }

@@ -89,7 +89,7 @@ impl<'a> Intake<'a> {
             && incomplete::may_be_deleted(message.size_bytes, &original).map_err(Error::Spool)?;
         self.withheld += u64::from(self.collector.deletes() && !may_be_deleted);
         let arrived = Arrived {
-            uid,
+            key: SourceKey::of_uid(uid),
             known_as: self.news.oversized.get(&uid).map(|one| one.message),
             flags: message.flags,
             internal_date_ms: message.internal_date_ms,
