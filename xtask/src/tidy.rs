@@ -25,11 +25,13 @@ mod links;
 mod names;
 mod order;
 mod parents;
+mod properties;
 mod reasons;
 mod shape;
 mod signatures;
 mod standards;
 mod tables;
+mod unused;
 mod words;
 
 use crate::tidy::source::Source;
@@ -50,6 +52,7 @@ pub fn run() -> Result<()> {
             offences.extend(shape::check(source));
             offences.extend(names::check(source));
             offences.extend(tables::check(source));
+            offences.extend(properties::check(source));
             offences.extend(words::check_rust(source));
         }
     }
@@ -57,6 +60,7 @@ pub fn run() -> Result<()> {
     offences.extend(parents::check(&sources));
     offences.extend(signatures::check(&sources));
     offences.extend(doubles::check(&sources));
+    offences.extend(unused::check(&sources));
     offences.extend(standards::check(&sources));
     let is_there = |path: &str| workspace::root().join(path).exists();
     offences.extend(links::check(&sources, is_there));

@@ -262,7 +262,7 @@ async fn entity(
 
 /// The name of a property for clients: its alias, if it has one.
 fn shown_name(asked: &Asked, property: &str) -> String {
-    let alias = asked.class.property(property).and_then(|property| property.text("alias"));
+    let alias = asked.class.property(property).and_then(|property| property.alias());
     alias.unwrap_or(property).to_owned()
 }
 

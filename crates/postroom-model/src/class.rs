@@ -58,8 +58,7 @@ impl Class {
     #[must_use]
     pub fn file_property(&self, segment: &str) -> Option<&Property> {
         self.properties.iter().find(|property| {
-            property.is_file()
-                && (property.name == segment || property.text("alias") == Some(segment))
+            property.is_file() && (property.name == segment || property.alias() == Some(segment))
         })
     }
 

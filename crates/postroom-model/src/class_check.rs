@@ -111,7 +111,7 @@ impl Class {
             }
         };
         is_free(&property.name, format!("{place}.name"), problems);
-        if let Some(alias) = property.text("alias").filter(|_| property.is_file()) {
+        if let Some(alias) = property.alias().filter(|_| property.is_file()) {
             is_free(alias, format!("{place}.opts.alias"), problems);
         }
     }

@@ -103,9 +103,15 @@ impl Property {
         self.opts.get(name).and_then(Json::as_i64)
     }
 
+    /// The name that clients see instead of its own, if there is one.
+    #[must_use]
+    pub fn alias(&self) -> Option<&str> {
+        self.opt_text("alias")
+    }
+
     /// The text `name` of `opts`, if there is one.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn opt_text(&self, name: &str) -> Option<&str> {
         self.opts.get(name).and_then(Json::as_str)
     }
 

@@ -2,7 +2,6 @@
 //! property. Nothing is guessed, and no unknown property is silently dropped.
 
 use crate::address;
-use crate::builtin::names;
 use crate::class::Class;
 use crate::entity::Entity;
 use crate::fingerprint;
@@ -211,7 +210,7 @@ fn keep(
     if sent.is_null() {
         return;
     }
-    if property.data_type == DataType::Any && property.text(names::OPTIONS).is_some() {
+    if property.data_type == DataType::Any && property.opt_text("options").is_some() {
         problems.extend(options::problems(&property.name, sent));
     }
     match value(property, sent) {
@@ -237,7 +236,9 @@ fn string(property: &Property, value: &Json) -> Result<Json, String> {
     if property.single_line() && text.chars().any(|char| char.is_control() && char != '\t') {
         return Err("has a control character (a line break, for example)".to_owned());
     }
-    if let Some(problem) = property.text("format").and_then(|format| format_problem(format, text)) {
+    if let Some(problem) =
+        property.opt_text("format").and_then(|format| format_problem(format, text))
+    {
         return Err(problem.to_owned());
     }
     Ok(Json::String(text.to_owned()))
