@@ -293,16 +293,14 @@ impl<'a> Search<'a> {
     }
 
     async fn is_alike(&mut self, origin: &Origin, at: usize) -> Result<bool, Error> {
-        let (Some(epoch), Some(candidate)) = (origin.epoch, self.candidates.get(at)) else {
-            return Ok(false);
-        };
         // A mailbox that was there beside the gone one may be its copy.
-        let Some(exists) = candidate.told.exists.filter(|_| candidate.folder.is_none()) else {
+        let new = self.candidates.get(at).filter(|candidate| candidate.folder.is_none());
+        let (Some(epoch), Some(candidate)) = (origin.epoch, new) else {
             return Ok(false);
         };
         let name = &candidate.listed.name;
         let result = match self.connection.select(name, Mode::Examine).await {
-            Ok(_) => is_alike(self.shared, self.connection, epoch, exists).await,
+            Ok(_) => is_alike(self.shared, self.connection, epoch).await,
             Err(error) => Err(error.into()),
         };
         self.heard(at, result)
