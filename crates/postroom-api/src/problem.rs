@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_engine::chain;
 use postroom_model::Invalid;
 use postroom_model::PROBLEMS_MAX;
 use postroom_model::json_problem;
@@ -292,18 +293,6 @@ impl From<Failed> for Problem {
             | Failed::Crowded => Self::conflict("busy", text),
         }
     }
-}
-
-/// The error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl IntoResponse for Problem {

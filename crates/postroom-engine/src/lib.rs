@@ -79,6 +79,7 @@ pub use credentials::CredentialError;
 pub use credentials::CredentialRequest;
 pub use credentials::CredentialSource;
 pub use error::Error;
+pub use report::chain;
 pub use settings::Dialing;
 pub use settings::Settings;
 pub use supervisor::Supervisor;

@@ -222,7 +222,7 @@ impl LastReports {
 
 /// The error with its causes, for a person.
 #[must_use]
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
