@@ -169,9 +169,8 @@ pub struct SandboxArguments {
     /// ben@demo.test:secret).
     #[arg(long = "user", value_name = "ADDRESS:PASSWORD")]
     pub users: Vec<String>,
-    /// UIDVALIDITY of the first mailbox; each further one has the next number (default: the time
-    /// of the start, in seconds since 1970, so that other mail never has the numbers of former
-    /// mail).
+    /// UIDVALIDITY of the first mailbox; each further one has the next number (default: a number
+    /// made of the time of the start, so that other mail never has the numbers of former mail).
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pub uid_validity: Option<u32>,
     /// The port for IMAP, plain and STARTTLS.

@@ -14,6 +14,9 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tracing::level_filters::LevelFilter;
 
+/// The beginning of 2026, in milliseconds since 1970.
+const START_OF_2026_MS: i64 = 1_767_225_600_000;
+
 /// Runs the command until a signal.
 pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::INFO)?;
@@ -49,10 +52,11 @@ pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A UIDVALIDITY that no earlier start had: the seconds since 1970 (RFC 9051 §2.3.1.1).
+/// A UIDVALIDITY that no earlier start had: tenths of a second since 2026, which fit until 2039, so
+/// that a sandbox that is started again at once has a higher one (RFC 9051 §2.3.1.1).
 fn by_the_time() -> u32 {
-    let now_ms = postroom_store::Clock::system().now_ms();
-    u32::try_from(now_ms / 1000).unwrap_or(u32::MAX / 2)
+    let tenths = (postroom_store::Clock::system().now_ms() - START_OF_2026_MS) / 100;
+    u32::try_from(tenths.rem_euclid(i64::from(u32::MAX - 1)) + 1).unwrap_or(1)
 }
 
 fn users(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {

@@ -33,11 +33,15 @@ async fn place() -> (Sandbox, Postroom) {
 
 /// The script with the ports of this test instead of the usual ones.
 fn here(script: &str, sandbox: &Sandbox, postroom: &Postroom) -> String {
-    script
-        .replace("http://127.0.0.1:8025", postroom.url())
-        .replace("1993", &sandbox.imaps().port().to_string())
-        .replace("1465", &sandbox.smtps().port().to_string())
-        .replace("1587", &sandbox.smtp().port().to_string())
+    let usual = ["http://127.0.0.1:8025", "1993", "1465", "1587"];
+    let [imaps, smtps, smtp] = [sandbox.imaps(), sandbox.smtps(), sandbox.smtp()];
+    let [imaps, smtps, smtp] = [imaps, smtps, smtp].map(|address| address.port().to_string());
+    let here = [postroom.url(), &imaps, &smtps, &smtp];
+    // First marks, because a port of this test may contain a usual one, such as 41993.
+    let mark = |at: usize| format!("\u{1}{at}\u{1}");
+    let marked =
+        (0..usual.len()).fold(script.to_owned(), |text, at| text.replace(usual[at], &mark(at)));
+    (0..here.len()).fold(marked, |text, at| text.replace(&mark(at), here[at]))
 }
 
 fn run(program: &str, arguments: &[&str], (sandbox, postroom): (&Sandbox, &Postroom)) -> Output {
