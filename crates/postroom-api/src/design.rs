@@ -21,7 +21,8 @@ pub(crate) const CLASSES: &str = "/rest/v1/design/classes";
 /// 422 for parameters.
 pub(crate) async fn list(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
     parameters::of(&uri, &[])?;
-    let classes: Vec<_> = app.store.classes().iter().map(AsRef::as_ref).collect();
+    let classes = app.store.classes();
+    let classes: Vec<_> = classes.iter().map(AsRef::as_ref).collect();
     Ok(Json(classes).into_response())
 }
 
@@ -35,8 +36,8 @@ pub(crate) async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<
     let name = uri.path().strip_prefix(CLASSES).and_then(|path| path.strip_prefix('/'));
     let name = name.and_then(percent::decode).unwrap_or_default();
     let id = name.parse().ok();
-    let mut classes = app.store.classes().iter();
-    let class = classes.find(|class| class.classname == name || Some(class.id) == id);
+    let classes = app.store.classes();
+    let class = classes.iter().find(|class| class.classname == name || Some(class.id) == id);
     match class {
         Some(class) => Ok(Json(class.as_ref()).into_response()),
         None => Err(Problem::not_found("no class of that name or id")),

@@ -251,6 +251,7 @@ impl From<postroom_store::Error> for Problem {
             | Error::Locked { .. }
             | Error::File { .. }
             | Error::IllegalStep(_)
+            | Error::WrongType { .. }
             | Error::KeyForm
             | Error::KeyMissing { .. }
             | Error::KeyDiffers
@@ -277,7 +278,9 @@ impl From<Failed> for Problem {
             }
             Failed::OtherFile => Self::new(StatusCode::PRECONDITION_FAILED, "stale", text),
             Failed::SameLogin => Self::conflict("same-login", text),
-            Failed::Deposed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
+            Failed::Deposed | Failed::OtherClasses => {
+                Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
+            }
             Failed::Stale
             | Failed::Sending
             | Failed::NotSending

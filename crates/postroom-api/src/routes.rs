@@ -60,7 +60,7 @@ async fn model(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
-    let place = place::find(path, app.store.classes())?;
+    let place = place::find(path, &app.store.classes())?;
     let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
     if head.method == Method::HEAD {

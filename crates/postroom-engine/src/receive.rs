@@ -29,6 +29,8 @@ pub(crate) mod listing;
 
 pub(crate) mod turn;
 
+mod fitting;
+
 pub(crate) mod decompose;
 
 pub(crate) mod actions;

@@ -164,10 +164,16 @@ async fn record(
         };
         let mut changed = next.clone();
         changed.counts.changed += 1;
-        match shared.store.message_redecompose(&job.domain, class, *again, &changed).await? {
-            Recorded::Done => return Ok(Some(changed)),
-            Recorded::JobGone => return Ok(None),
-            Recorded::Stale => {}
+        match shared.store.message_redecompose(&job.domain, class, *again, &changed).await {
+            Ok(Recorded::Done) => return Ok(Some(changed)),
+            Ok(Recorded::JobGone) => return Ok(None),
+            Ok(Recorded::Stale) => {}
+            // The job must not stop at this message for ever.
+            Err(error @ postroom_store::Error::WrongType { .. }) => {
+                found = Reparsed::Failed(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         }
         found = match shared.store.entity_get(&job.domain, class, id).await? {
             Some(present) => look(shared, &job.domain, present, keep).await?,

@@ -48,7 +48,8 @@ impl FeedCheck {
     pub async fn check(&mut self, process: &EngineProcess) -> Result<()> {
         let store = &process.store;
         // Files have rows of their own.
-        let classes = store.classes().iter().flat_map(|class| class.columns());
+        let classes = store.classes();
+        let classes = classes.iter().flat_map(|class| class.columns());
         let columns: BTreeSet<String> = classes.map(|property| property.name.clone()).collect();
         let (domain, mut tries) = (Domain::default_domain(), 0);
         // Nothing may change while all of it is read.

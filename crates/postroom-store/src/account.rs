@@ -221,7 +221,8 @@ impl Store {
             for values in some {
                 batch.push(none_of_clients(account, values));
                 let folder = self.new_folder(account, &class, values.clone());
-                batch.extend(self.records(domain, &class).create(self.entity_row(&class, &folder)));
+                batch
+                    .extend(self.records(domain, &class).create(self.entity_row(&class, &folder)?));
             }
             match self.write(batch).await {
                 Ok(_) => {}
@@ -265,7 +266,7 @@ impl Store {
         let folder = self.new_folder(account, &class, values);
         let mut batch = vec![account_must_be(domain, account)];
         batch.extend(one_folder(domain, &class, &folder));
-        batch.extend(self.records(domain, &class).create(self.entity_row(&class, &folder)));
+        batch.extend(self.records(domain, &class).create(self.entity_row(&class, &folder)?));
         match self.write(batch).await {
             Ok(_) | Err(Error::Condition(Failed::NoAccount | Failed::OneFolder)) => Ok(()),
             Err(error) => Err(error),

@@ -96,7 +96,7 @@ impl Store {
             // Before the change, so that it is told by the property.
             batch.extend(self.reference_conditions(domain, class, &changes));
             let records = self.records(domain, class);
-            batch.extend(records.change(&current, &changes, Map::new()));
+            batch.extend(records.change(&current, &changes, Map::new())?);
             if same_login == SameLogin::Refused {
                 batch.extend(login::rule(class, id, &changes));
             }

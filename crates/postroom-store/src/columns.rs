@@ -70,34 +70,62 @@ pub fn secret_place(class: &Class, id: EntityId, property: &str) -> String {
 }
 
 /// The value that is bound for a property of an entity. Secrets are encrypted on the way.
+///
+/// # Errors
+///
+/// [`Error::WrongType`] for a value that is not of the type of the property.
 pub fn to_value(
     key: &MasterKey,
     class: &Class,
     id: EntityId,
     property: &Property,
     json: &Json,
-) -> Value {
+) -> Result<Value, Error> {
     if json.is_null() {
-        return Value::Null;
+        return Ok(Value::Null);
     }
-    if property.write_only() {
-        let secret = json.as_str().unwrap_or_default();
-        return Value::Bytes(key.seal(&secret_place(class, id, &property.name), secret));
-    }
-    let value = match kind(property) {
-        ColumnKind::Text => json.as_str().map(Value::from),
-        ColumnKind::Boolean => json.as_bool().map(Value::from),
-        ColumnKind::Whole => json.as_i64().map(Value::from),
-        ColumnKind::Float => json.as_f64().map(Value::from),
-        ColumnKind::Moment => {
-            let moment = json.as_str().and_then(|text| Timestamp::parse(text).ok());
-            moment.map(|moment| Value::Moment(moment.as_ms()))
+    let text = || json.as_str();
+    let value = if property.write_only() {
+        let seal = |secret| key.seal(&secret_place(class, id, &property.name), secret);
+        text().map(seal).map(Value::Bytes)
+    } else if property.multi && !json.is_array() {
+        None
+    } else {
+        match kind(property) {
+            ColumnKind::Text => text().map(Value::from),
+            ColumnKind::Boolean => json.as_bool().map(Value::from),
+            ColumnKind::Whole => json.as_i64().map(Value::from),
+            ColumnKind::Float => json.as_f64().map(Value::from),
+            ColumnKind::Moment => {
+                let moment = text().and_then(|text| Timestamp::parse(text).ok());
+                moment.map(|moment| Value::Moment(moment.as_ms()))
+            }
+            ColumnKind::Id => text().and_then(|text| text.parse().ok()).map(Value::Id),
+            ColumnKind::Json => Some(Value::Json(json.to_string())),
+            ColumnKind::Bytes => None,
         }
-        ColumnKind::Id => json.as_str().and_then(|text| text.parse().ok()).map(Value::Id),
-        ColumnKind::Json => Some(Value::Json(json.to_string())),
-        ColumnKind::Bytes => None,
     };
-    value.unwrap_or(Value::Null)
+    value.ok_or_else(|| Error::WrongType {
+        class: class.classname.clone(),
+        property: property.name.clone(),
+        wanted: wanted(property),
+    })
+}
+
+/// What the values of a property are, for people.
+fn wanted(property: &Property) -> &'static str {
+    if property.multi {
+        return "a list";
+    }
+    match property.data_type {
+        DataType::String | DataType::Enum | DataType::Date | DataType::Time => "text",
+        DataType::Boolean => "true or false",
+        DataType::Integer | DataType::Long | DataType::Increment => "a whole number of 64 bits",
+        DataType::Float => "a number",
+        DataType::Datetime => "a moment (RFC 3339)",
+        DataType::Uuid | DataType::Entity => "a UUID",
+        DataType::Any | DataType::Attachment => "JSON",
+    }
 }
 
 /// Reads an entity from a row of [`column_list`] and the mark of its end. Secrets are left out;
@@ -149,4 +177,127 @@ pub fn sealed_bytes<'a>(class: &Class, row: &'a Row, name: &str) -> Option<&'a [
 pub fn secret(key: &MasterKey, class: &Class, row: &Row, name: &str) -> Option<Sealed> {
     let (id, sealed) = (row.id(1)?, sealed_bytes(class, row, name)?);
     Some(Sealed::new(key, secret_place(class, id, name), sealed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+    use secrecy::SecretString;
+    use serde_json::json;
+
+    const TYPES: [&str; 13] = [
+        "string",
+        "boolean",
+        "integer",
+        "long",
+        "float",
+        "increment",
+        "datetime",
+        "date",
+        "time",
+        "uuid",
+        "entity",
+        "enum",
+        "any",
+    ];
+
+    fn key() -> MasterKey {
+        MasterKey::from_hex(&SecretString::from("a".repeat(64))).unwrap()
+    }
+
+    /// A class with one property.
+    fn class(property: Json) -> Class {
+        let class = json!({
+            "id": EntityId::from_u128(1).to_string(), "classname": "crm/Tickets", "name": "",
+            "description": "", "parent_id": null, "storage_mode": "category",
+            "properties": [property], "opts": {}, "ext": {},
+        });
+        serde_json::from_value(class).unwrap()
+    }
+
+    fn bound(class: &Class, json: &Json) -> Result<Value, Error> {
+        to_value(&key(), class, EntityId::from_u128(7), &class.properties[0], json)
+    }
+
+    fn row(id: u128, value: Value) -> Row {
+        let id = Value::Id(EntityId::from_u128(id));
+        Row(vec!["default".into(), id, 1_i64.into(), value, END_MARK.into()])
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_is_refused_with_class_property_and_type() {
+        #[rustfmt::skip]
+        let table = [
+            ("string",   json!(1),        "text"),
+            ("boolean",  json!("true"),   "true or false"),
+            ("long",     json!(1.5),      "a whole number of 64 bits"),
+            ("long",     json!(u64::MAX), "a whole number of 64 bits"),
+            ("integer",  json!("1"),      "a whole number of 64 bits"),
+            ("float",    json!("1"),      "a number"),
+            ("datetime", json!("soon"),   "a moment (RFC 3339)"),
+            ("datetime", json!(5),        "a moment (RFC 3339)"),
+            ("uuid",     json!("x"),      "a UUID"),
+            ("entity",   json!([]),       "a UUID"),
+            ("enum",     json!({}),       "text"),
+        ];
+        for (of_type, json, wanted) in table {
+            let error = bound(&class(json!({"name": "p", "data_type": of_type})), &json);
+            let text = error.unwrap_err().to_string();
+            assert!(text.contains("crm/Tickets") && text.contains("`p`"), "{text}");
+            assert!(text.ends_with(wanted), "{text}: {wanted}");
+        }
+        let list = class(json!({"name": "p", "data_type": "string", "multi": true}));
+        assert!(bound(&list, &json!("one")).unwrap_err().to_string().ends_with("a list"));
+        let opts = json!({"name": "p", "data_type": "string", "opts": {"write_only": true}});
+        assert!(matches!(bound(&class(opts), &json!(5)), Err(Error::WrongType { .. })));
+    }
+
+    #[test]
+    fn a_secret_is_bound_for_its_place_and_read_there_alone() {
+        let opts = json!({"name": "p", "data_type": "string", "opts": {"write_only": true}});
+        let class = class(opts);
+        let value = bound(&class, &json!("pass")).unwrap();
+        let of = |id| secret(&key(), &class, &row(id, value.clone()), "p").unwrap().open();
+        assert_eq!(of(7).unwrap().expose_secret(), "pass");
+        assert!(of(8).is_err());
+        assert_eq!(to_entity(&class, &row(7, value.clone())).unwrap().properties, Map::new());
+    }
+
+    fn json_value() -> impl Strategy<Value = Json> {
+        prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            any::<u64>().prop_map(Json::from),
+            (-1.0e9..1.0e9).prop_map(|number: f64| json!(number)),
+            ".{0,8}".prop_map(Json::from),
+            any::<u128>().prop_map(|id| json!(EntityId::from_u128(id).to_string())),
+            (0..4_000_000_000_000_i64).prop_map(|ms| json!(Timestamp::from_ms(ms).to_string())),
+            prop::collection::vec(any::<i64>(), 0..3).prop_map(Json::from),
+            Just(json!({"a": [1, "b"]})),
+        ]
+    }
+
+    proptest! {
+        /// What is bound is read again as it was, and what cannot be is refused: nothing is lost.
+        #[test]
+        fn a_value_is_kept_as_it_is_or_refused(
+            of_type in prop::sample::select(&TYPES[..]), multi: bool, json in json_value(),
+        ) {
+            let class = class(json!({"name": "p", "data_type": of_type, "multi": multi}));
+            match bound(&class, &json) {
+                Ok(value) => {
+                    let read = to_entity(&class, &row(7, value)).unwrap().get("p").clone();
+                    let is_float = of_type == "float" && read.as_f64() == json.as_f64();
+                    prop_assert!(read == json || is_float, "{of_type} {json} became {read}");
+                }
+                Err(Error::WrongType { .. }) => {
+                    prop_assert!(!json.is_null() && (of_type != "any" || multi));
+                }
+                Err(error) => prop_assert!(false, "{error}"),
+            }
+        }
+    }
 }

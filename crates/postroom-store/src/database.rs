@@ -126,6 +126,8 @@ pub struct Statement {
     pub within: Option<Duration>,
     /// Whether it looks into texts or JSON. With a bound it never delays what does not.
     pub searches: bool,
+    /// The version of the classes that it was built with. `None`: it changes no entity.
+    pub classes: Option<i64>,
 }
 
 impl Statement {
@@ -138,6 +140,7 @@ impl Statement {
             bytes_max: usize::MAX,
             within: None,
             searches: false,
+            classes: None,
         }
     }
 
@@ -167,6 +170,13 @@ impl Statement {
     #[must_use]
     pub fn assert(mut self, failed: Failed, lock: Lock) -> Self {
         self.must = Some(Must::Hold { failed, lock });
+        self
+    }
+
+    /// Says which version of the classes it was built with.
+    #[must_use]
+    pub fn of_classes(mut self, version: i64) -> Self {
+        self.classes = Some(version);
         self
     }
 

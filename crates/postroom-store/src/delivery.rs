@@ -272,21 +272,21 @@ impl Store {
         changes: &Map<String, Json>,
         queue: Vec<Statement>,
     ) -> Result<(), Error> {
-        let class = self.builtin(MESSAGES)?;
         loop {
+            let class = self.builtin(MESSAGES)?;
             let current = self.entity_get(domain, &class, message.into()).await?;
             let current = current.filter(|now| now.text(names::MESSAGE_STATE) == Some("sending"));
             let mut batch = match &current {
                 Some(current) => {
-                    self.records(domain, &class).change(current, changes, Map::new()).into()
+                    self.records(domain, &class).change(current, changes, Map::new())?.into()
                 }
                 None => vec![],
             };
             batch.extend(queue.iter().cloned());
             match self.write_at_need(batch).await {
                 Ok(_) => return Ok(()),
-                // Somebody changed the message in between: look again.
-                Err(Error::Condition(Failed::Stale)) => {}
+                // Somebody changed the message or the classes in between: look again.
+                Err(Error::Condition(Failed::Stale | Failed::OtherClasses)) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -128,7 +128,7 @@ impl Store {
         for NewEntity { entity, files } in new {
             batch.extend(integrity::one_folder(domain, class, &entity));
             batch.extend(integrity::one_account(domain, class, &entity));
-            batch.extend(self.records(domain, class).create(self.entity_row(class, &entity)));
+            batch.extend(self.records(domain, class).create(self.entity_row(class, &entity)?));
             let mut counts = std::collections::HashMap::new();
             for new_file in files {
                 let position: &mut i64 = counts.entry(new_file.property.clone()).or_default();
@@ -272,11 +272,11 @@ impl Store {
 
     /// What the values of an entity refer to.
     fn references(&self, class: &Class, values: &Map<String, Json>) -> Vec<Reference> {
+        let classes = self.classes();
         let properties = class.columns().filter(|p| p.data_type == DataType::Entity && !p.multi);
         let reference = |property: &Property| {
             let id = values.get(&property.name)?.as_str()?.parse().ok()?;
-            let mut classes = self.classes().iter();
-            let target = classes.find(|class| Some(class.id) == property.idclass);
+            let target = classes.iter().find(|class| Some(class.id) == property.idclass);
             let table = target.map(|class| class.classname.clone()).unwrap_or_default();
             Some(Reference { property: property.name.clone(), table, id })
         };

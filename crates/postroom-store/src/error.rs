@@ -30,6 +30,16 @@ pub enum Error {
     /// The message cannot take this step from its state. Nothing of it was done.
     #[error("the state of the message was not changed: {0}")]
     IllegalStep(#[from] IllegalStep),
+    /// A value is not of the type of its property, so it is not stored.
+    #[error("`{property}` of {class} is of another type: it takes {wanted}")]
+    WrongType {
+        /// The class.
+        class: String,
+        /// The property.
+        property: String,
+        /// What its values are.
+        wanted: &'static str,
+    },
     /// Stored data is damaged.
     #[error("the database is damaged: {what} cannot be read")]
     Damaged {

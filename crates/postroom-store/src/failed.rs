@@ -75,6 +75,8 @@ pub enum Failed {
     },
     /// The entity stays the same for the moment that a change takes.
     Crowded,
+    /// The classes are those that the batch was built with.
+    OtherClasses,
     /// This process still leads its group. If it does not, another process has taken over.
     Deposed,
 }
@@ -134,6 +136,9 @@ impl fmt::Display for Failed {
             Self::OtherFile => "the file was changed meanwhile: read it again",
             Self::PartOfOriginal { name } => {
                 return write!(f, "`{name}` is part of the original message");
+            }
+            Self::OtherClasses => {
+                "the classes were changed at the same moment, and nothing was done; try again"
             }
             Self::Deposed => "another process has taken over; this one writes no more",
             Self::Crowded => "the entity is changed by many at once; try again",

@@ -176,7 +176,7 @@ mod tests {
         for name in ["a", "b", "c", "d", "e"] {
             let values = json!({"name": name}).as_object().unwrap().clone();
             let entity = Entity::new(store.clock().new_id(), values);
-            let row = store.entity_row(&class, &entity);
+            let row = store.entity_row(&class, &entity).unwrap();
             store.write(store.records(&domain, &class).create(row).into()).await.unwrap();
         }
         let all = store.feed_list(&domain, 0, 100).await.unwrap();

@@ -163,7 +163,7 @@ impl Touch<'_> {
             ]);
         }
         batch.push(once::forget_put(domain, class, current.id));
-        batch.extend(store.records(domain, class).change(&current, &Map::new(), former));
+        batch.extend(store.records(domain, class).change(&current, &Map::new(), former)?);
         batch.extend(statements);
         match room {
             Room::Free => store.write(batch).await?,

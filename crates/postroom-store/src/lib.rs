@@ -44,6 +44,8 @@ mod queue;
 
 mod set_up;
 
+mod classes;
+
 mod lease;
 
 mod store;
@@ -134,6 +136,7 @@ pub use blob::Content;
 pub use change::ChangeTerms;
 pub use change::Updated;
 pub use chunk::BlobId;
+pub use classes::Classes;
 pub use clock::Clock;
 pub use clock::TimeAndChance;
 pub use database::Answer;

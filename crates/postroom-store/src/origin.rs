@@ -189,7 +189,7 @@ impl Store {
             let (domain, current) = (domain(row)?, self.entity_of(&class, row)?);
             let mut batch = vec![folder_must_be(&domain, folder)];
             batch.extend(begun.iter().cloned());
-            batch.extend(self.records(&domain, &class).report(&current, &shown));
+            batch.extend(self.records(&domain, &class).report(&current, &shown)?);
             match self.write(batch).await {
                 Ok(_) => return Ok(()),
                 // Somebody was faster: look again.

@@ -135,7 +135,7 @@ impl Store {
         let originals = self.file_list(domain, message.id, files::RAW_MESSAGE).await?;
         let former = file::former_of(files::RAW_MESSAGE, &originals);
         let mut batch = vec![account_must_be(domain, prepared.account)];
-        batch.extend(self.records(domain, &class).change(message, &prepared.changes, former));
+        batch.extend(self.records(domain, &class).change(message, &prepared.changes, former)?);
         for original in &originals {
             batch.extend(file::take_away(message.id, original));
         }
@@ -186,7 +186,7 @@ mod tests {
                 "dateTime": "2026-01-01T00:00:00.000Z",
             });
             let entity = Entity::new(store.clock().new_id(), values.as_object().unwrap().clone());
-            store.records(&domain, &class).create(store.entity_row(&class, &entity))
+            store.records(&domain, &class).create(store.entity_row(&class, &entity).unwrap())
         };
         let others = (0..3000).map(|n| row(n, "in", "received"));
         let sent = (0..3000).map(|n| row(n, "out", "sent"));

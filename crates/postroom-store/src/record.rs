@@ -48,6 +48,8 @@ pub struct EntityRow {
     /// The id of the entity.
     pub id: EntityId,
     version: i64,
+    /// The version of the classes that it was built with.
+    classes: i64,
     /// Those of the columns, in the order of the class.
     values: Vec<Value>,
 }
@@ -55,14 +57,18 @@ pub struct EntityRow {
 impl Store {
     /// The row that an entity of a class will be. With large values that is work: do it where such
     /// work belongs.
-    #[must_use]
-    pub fn entity_row(&self, class: &Class, entity: &Entity) -> EntityRow {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`] names the first property whose value is of another type.
+    pub fn entity_row(&self, class: &Class, entity: &Entity) -> Result<EntityRow, Error> {
         let value = |property: &Property| {
             let json = entity.get(&property.name);
             columns::to_value(&self.inner.key, class, entity.id, property, json)
         };
-        let values = class.columns().map(value).collect();
-        EntityRow { id: entity.id, version: entity.version, values }
+        let values = class.columns().map(value).collect::<Result<_, _>>()?;
+        let (id, version) = (entity.id, entity.version);
+        Ok(EntityRow { id, version, classes: class.version, values })
     }
 
     /// The entities of a class in a domain, to be changed.
@@ -79,7 +85,8 @@ impl Records<'_> {
             .bind(self.domain.as_str())
             .bind(row.id)
             .bind(row.version)
-            .bind_all(row.values);
+            .bind_all(row.values)
+            .of_classes(row.classes);
         [insert, self.row(id, Operation::Create, None)]
     }
 
@@ -90,12 +97,12 @@ impl Records<'_> {
         current: &Entity,
         changes: &Map<String, Json>,
         files: Map<String, Json>,
-    ) -> [Statement; 2] {
+    ) -> Result<[Statement; 2], Error> {
         let set = "\"version\" = \"version\" + 1".to_owned();
         let mut replaced = files;
         replaced.insert(VERSION.to_owned(), Json::from(current.version));
-        let update = self.update(current, changes, vec![set], &mut replaced);
-        [update, self.row(current.id, Operation::Change, Some(replaced))]
+        let update = self.update(current, changes, vec![set], &mut replaced)?;
+        Ok([update, self.row(current.id, Operation::Change, Some(replaced))])
     }
 
     /// Gives an entity those values of `row` that `takes` names, by name and value; its version
@@ -109,6 +116,7 @@ impl Records<'_> {
         let mut set = vec!["\"version\" = \"version\" + 1".to_owned()];
         let (mut values, mut replaced) = (vec![], Map::new());
         replaced.insert(VERSION.to_owned(), Json::from(current.version));
+        let classes = row.classes;
         for (property, value) in self.class.columns().zip(row.values) {
             if takes(&property.name, &value) {
                 values.push(value);
@@ -118,14 +126,23 @@ impl Records<'_> {
                 }
             }
         }
-        let update = self.update_of(current, &set, "").bind_all(values).must_change(Failed::Stale);
+        let update = self.update_of(current, &set, "").bind_all(values).of_classes(classes);
+        let update = update.must_change(Failed::Stale);
         [update, self.row(current.id, Operation::Change, Some(replaced))]
     }
 
     /// Sets properties that only the engine sets. The version stays the same, so that a client's
     /// `If-Match` still matches, because no property of the client changed. Unchanged values are
     /// left out. If all are unchanged, there is no statement.
-    pub fn report(&self, current: &Entity, values: &Map<String, Json>) -> Vec<Statement> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`].
+    pub fn report(
+        &self,
+        current: &Entity,
+        values: &Map<String, Json>,
+    ) -> Result<Vec<Statement>, Error> {
         let differs = |(name, value): &(&String, &Json)| current.get(name) != *value;
         let changes: Map<_, _> = values
             .iter()
@@ -133,14 +150,14 @@ impl Records<'_> {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         if changes.is_empty() {
-            return vec![];
+            return Ok(vec![]);
         }
         let mut replaced = Map::new();
-        let mut batch = vec![self.update(current, &changes, vec![], &mut replaced)];
+        let mut batch = vec![self.update(current, &changes, vec![], &mut replaced)?];
         if replaced.keys().any(|name| !OF_TIME.contains(&name.as_str())) {
             batch.push(self.row(current.id, Operation::Change, Some(replaced)));
         }
-        batch
+        Ok(batch)
     }
 
     /// Sets properties that only the engine sets, as [`Self::report`], whoever changes the entity
@@ -151,10 +168,13 @@ impl Records<'_> {
     /// When the store fails, or many others change the entity.
     pub async fn tell(&self, id: EntityId, values: &Map<String, Json>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let Some(current) = self.store.entity_get(self.domain, self.class, id).await? else {
+            let class = self.store.class(&self.class.classname);
+            let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
+            let records = Records { class: &class, ..*self };
+            let Some(current) = self.store.entity_get(self.domain, &class, id).await? else {
                 return Ok(());
             };
-            let batch = self.report(&current, values);
+            let batch = records.report(&current, values)?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -168,7 +188,7 @@ impl Records<'_> {
             match written {
                 Ok(_) => return Ok(()),
                 // Somebody was faster: look again.
-                Err(Error::Condition(Failed::Stale)) => {}
+                Err(Error::Condition(Failed::Stale | Failed::OtherClasses)) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -180,6 +200,7 @@ impl Records<'_> {
         let table = quoted(&self.class.classname);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
         let gone = Statement::new(sql).bind(current.id).bind(current.version);
+        let gone = gone.of_classes(self.class.version);
         let row = self.row(current.id, Operation::Delete, None);
         [gone.must_change(Failed::Stale), forget(current.id), row]
     }
@@ -195,6 +216,7 @@ impl Records<'_> {
         let row = self.row_of(sql, id, Operation::Delete, None);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
         let gone = Statement::new(sql).bind(id).bind(self.domain.as_str());
+        let gone = gone.of_classes(self.class.version);
         [row, gone, forget(id)]
     }
 
@@ -206,7 +228,7 @@ impl Records<'_> {
         changes: &Map<String, Json>,
         mut set: Vec<String>,
         replaced: &mut Map<String, Json>,
-    ) -> Statement {
+    ) -> Result<Statement, Error> {
         let key = &self.store.inner.key;
         let mut values: Vec<Value> = vec![];
         let mut is_so = String::new();
@@ -215,20 +237,21 @@ impl Records<'_> {
                 continue;
             };
             let column = quoted(&property.name);
-            values.push(columns::to_value(key, self.class, current.id, property, json));
+            values.push(columns::to_value(key, self.class, current.id, property, json)?);
             set.push(format!("{column} = ${}", values.len() + BOUND));
             if property.write_only() {
                 continue;
             }
             let former = current.get(&property.name);
             if is_compared(property) {
-                values.push(columns::to_value(key, self.class, current.id, property, former));
+                values.push(columns::to_value(key, self.class, current.id, property, former)?);
                 let place = values.len() + BOUND;
                 is_so.push_str(&format!(" AND {column} IS NOT DISTINCT FROM ${place}"));
             }
             replaced.insert(property.name.clone(), former.clone());
         }
-        self.update_of(current, &set, &is_so).bind_all(values).must_change(Failed::Stale)
+        let update = self.update_of(current, &set, &is_so).bind_all(values);
+        Ok(update.must_change(Failed::Stale))
     }
 
     /// The statement that changes an entity of this version, if `is_so` holds too. Values are bound
@@ -239,7 +262,11 @@ impl Records<'_> {
             quoted(&self.class.classname),
             set.join(", ")
         );
-        Statement::new(sql).bind(current.id).bind(self.domain.as_str()).bind(current.version)
+        Statement::new(sql)
+            .bind(current.id)
+            .bind(self.domain.as_str())
+            .bind(current.version)
+            .of_classes(self.class.version)
     }
 
     fn row(

@@ -183,7 +183,7 @@ impl Store {
         let current = &again.message;
         let mut batch = vec![job::progress(job)];
         let former = again.files.as_ref().map(|(rows, _)| file::former(rows)).unwrap_or_default();
-        batch.extend(self.records(domain, class).change(current, &again.changes, former));
+        batch.extend(self.records(domain, class).change(current, &again.changes, former)?);
         if let Some((rows, derived)) = again.files {
             let original = rows.iter().find(|row| is_original(row)).map(FileRow::blob);
             for row in rows.iter().filter(|row| !is_original(row)) {

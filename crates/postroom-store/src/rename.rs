@@ -70,7 +70,7 @@ impl Store {
                 }
                 Some(_) | None => vec![],
             };
-            batch.extend(self.records(domain, &class).report(&current, &values));
+            batch.extend(self.records(domain, &class).report(&current, &values)?);
             match self.write(batch).await {
                 Ok(_) => {
                     self.reconfigured();
@@ -117,7 +117,7 @@ impl Store {
             left.insert(names::TITLE.to_owned(), json!(format!("{before}{name}")));
         }
         left.insert(names::NAME.to_owned(), json!(name));
-        Ok(records.report(former, &left))
+        records.report(former, &left)
     }
 
     /// Whether a folder is as a survey made it: no message is in it, and no client made or changed

@@ -67,6 +67,7 @@ const STEPS: &[&[&str]] = &[
     MAILBOX_IDS,
     LEASES,
     SOURCE_KEYS,
+    CLASSES,
 ];
 
 const OWN: &[&str] = &[
@@ -206,6 +207,10 @@ const SOURCE_KEYS: &[&str] = &[
     "ALTER TABLE \"receipt\" ADD COLUMN \"uid\" {whole} GENERATED ALWAYS AS (\"key\") {computed}",
     "ALTER TABLE \"origin\" RENAME COLUMN \"generation\" TO \"epoch\"",
 ];
+
+/// The definitions of the classes, whose version `meta` has.
+const CLASSES: &[&str] = &["CREATE TABLE \"class\" (
+    \"name\" {text} PRIMARY KEY, \"position\" {whole} NOT NULL, \"definition\" {json} NOT NULL)"];
 
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. Columns that are added later come after the mark

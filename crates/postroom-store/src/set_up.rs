@@ -47,12 +47,7 @@ pub async fn set_up(
         database.write(step, Room::Free).await?;
     }
     for class in classes {
-        let columns = Statement::new(dialect.columns()).bind(class.classname.as_str());
-        let rows = database.read(columns).await?;
-        let present: Vec<_> =
-            rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect();
-        let table = schema::class_table(dialect, classes, class, &present);
-        database.write(table, Room::Reserve).await?;
+        database.write(table_of(database, classes, class).await?, Room::Reserve).await?;
     }
     received(database).await?;
     references(database, classes).await?;
@@ -79,6 +74,19 @@ async fn received(database: &dyn Database) -> Result<(), Error> {
     let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('received are marked', 1)";
     let batch = vec![schema::received_are_marked(), Statement::new(noted)];
     database.write(batch, Room::Reserve).await.map(drop)
+}
+
+/// The statements that make the table of a class, or add what it lacks.
+pub async fn table_of(
+    database: &dyn Database,
+    classes: &[Class],
+    class: &Class,
+) -> Result<Vec<Statement>, Error> {
+    let dialect = database.dialect();
+    let columns = Statement::new(dialect.columns()).bind(class.classname.as_str());
+    let rows = database.read(columns).await?;
+    let present: Vec<_> = rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect();
+    Ok(schema::class_table(dialect, classes, class, &present))
 }
 
 /// Gives the tables of an earlier version the references that the database keeps. Where something

@@ -5,6 +5,8 @@ use crate::bell::Topic;
 use crate::chunk::Abandoned;
 use crate::chunk::BlobIds;
 use crate::chunk::Damage;
+use crate::classes;
+use crate::classes::Classes;
 use crate::clock::Clock;
 use crate::columns;
 use crate::columns::END;
@@ -86,7 +88,7 @@ pub(crate) struct Inner {
     pub unsummed: i64,
     /// The domains by the hashes of their tokens; `None` until somebody asks.
     pub tokens: RwLock<Option<KnownTokens>>,
-    classes: Vec<Arc<Class>>,
+    classes: std::sync::RwLock<Classes>,
 }
 
 impl Store {
@@ -96,7 +98,9 @@ impl Store {
     ///
     /// When the key is another, the schema is newer, or the database does not work.
     pub async fn open(database: Arc<dyn Database>, config: &StoreConfig) -> Result<Self, Error> {
+        classes::check(&config.classes)?;
         set_up::set_up(database.as_ref(), &config.key, &config.classes).await?;
+        let classes = classes::begin(database.as_ref(), &config.classes).await?;
         lease::blobs_begin(database.as_ref(), config.clock.now_ms()).await?;
         let owner = lease::register(database.as_ref(), &config.member).await?;
         let unsummed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'chunks without sum'";
@@ -116,7 +120,7 @@ impl Store {
                 damage: Damage::default(),
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 tokens: RwLock::default(),
-                classes: config.classes.iter().cloned().map(Arc::new).collect(),
+                classes: std::sync::RwLock::new(classes),
             }),
             modifier: Modifier::System,
             lease: None,
@@ -147,16 +151,52 @@ impl Store {
         Self { inner: Arc::clone(&self.inner), modifier, lease: None }
     }
 
-    /// The classes.
+    /// The present classes. They may be replaced at any moment, so whatever belongs together takes
+    /// them once.
     #[must_use]
-    pub fn classes(&self) -> &[Arc<Class>] {
-        &self.inner.classes
+    pub fn classes(&self) -> Classes {
+        self.inner.classes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the classes in one transaction: definitions, tables and version. Batches that were
+    /// built with the former ones are refused from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::Invalid`] for definitions that cannot be used; [`Failed::OtherClasses`] when they
+    /// were replaced since they had the version `former`.
+    pub async fn classes_replace(&self, former: i64, classes: &[Class]) -> Result<Classes, Error> {
+        classes::check(classes)?;
+        let database = self.inner.database.as_ref();
+        let mut tables = vec![];
+        for class in classes {
+            tables.extend(set_up::table_of(database, classes, class).await?);
+        }
+        let replaced = classes::replace(database, former, classes, tables).await;
+        self.classes_refresh().await?;
+        replaced
+    }
+
+    /// Reads the classes again: another process may have replaced them.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn classes_refresh(&self) -> Result<(), Error> {
+        let read = classes::read(self.inner.database.as_ref()).await?;
+        let read = read.ok_or(Error::Damaged { what: "a class" })?;
+        let mut present = self.inner.classes.write().unwrap_or_else(PoisonError::into_inner);
+        // An answer may be older than the one of somebody else.
+        if read.version() > present.version() {
+            *present = read;
+        }
+        Ok(())
     }
 
     /// The class of that name.
     #[must_use]
     pub fn class(&self, name: &str) -> Option<Arc<Class>> {
-        self.inner.classes.iter().find(|class| class.classname == name).cloned()
+        self.classes().get(name).cloned()
     }
 
     /// A built-in class.
@@ -262,28 +302,37 @@ impl Store {
         if let Err(error) = swept.and(own.blob_sweep().await) {
             tracing::error!(%error, "contents that nothing refers to were not thrown away");
         }
+        // Another process may have replaced the classes.
+        if let Err(error) = own.classes_refresh().await {
+            tracing::error!(%error, "the classes were not read again");
+        }
         own.tidy().await;
     }
 
-    /// Writes a batch, and for the engine only as long as it leads.
+    /// Writes a batch, for the engine only as long as it leads, and changes of entities only on the
+    /// classes that they were built with.
     async fn write_in(&self, mut batch: Vec<Statement>, room: Room) -> Result<Vec<Outcome>, Error> {
-        let Some(lease) = self.lease.as_ref().filter(|_| !batch.is_empty()) else {
-            return self.inner.database.write(batch, room).await;
-        };
-        batch.insert(0, lease.holds());
-        match self.inner.database.write(batch, room).await {
-            Ok(mut outcomes) => {
-                // The caller knows nothing of the assert.
-                outcomes.remove(0);
-                Ok(outcomes)
-            }
-            Err(error) => {
-                if matches!(error, Error::Condition(Failed::Deposed)) {
-                    lease.end();
-                }
-                Err(error)
-            }
+        let mut asserts = vec![];
+        if let Some(lease) = self.lease.as_ref().filter(|_| !batch.is_empty()) {
+            asserts.push(lease.holds());
         }
+        let mut versions = batch.iter().filter_map(|statement| statement.classes);
+        if let Some(version) = versions.next() {
+            if versions.any(|other| other != version) {
+                return Err(Error::Condition(Failed::OtherClasses));
+            }
+            asserts.push(classes::are_of(version));
+        }
+        let count = asserts.len();
+        batch.splice(0..0, asserts);
+        let wrote = self.inner.database.write(batch, room).await;
+        match (&wrote, &self.lease) {
+            (Err(Error::Condition(Failed::Deposed)), Some(lease)) => lease.end(),
+            (Err(Error::Condition(Failed::OtherClasses)), _) => self.classes_refresh().await?,
+            _ => {}
+        }
+        // The caller knows nothing of the asserts.
+        wrote.map(|mut outcomes| outcomes.split_off(count.min(outcomes.len())))
     }
 
     /// Gives back the space of deleted data in small steps, so that others can write in between.

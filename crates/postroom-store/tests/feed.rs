@@ -281,7 +281,7 @@ impl History {
         hash[..8].copy_from_slice(&uid.to_le_bytes());
         let message = ReceivedMessage {
             key: SourceKey::of_uid(uid),
-            row: self.engine.entity_row(&class, &entity),
+            row: self.engine.entity_row(&class, &entity).unwrap(),
             files: vec![],
             original: Some(Content::prepare(bytes.as_bytes())),
             hash,
@@ -349,7 +349,7 @@ impl History {
     /// All entities as they are, with their files.
     async fn state(&self) -> State {
         let mut state = State::new();
-        for class in self.engine.classes() {
+        for class in self.engine.classes().iter() {
             for mut entity in self.all(&class.classname).await {
                 for file in self.engine.file_list_all(&self.domain, entity.id).await.unwrap() {
                     let list = entity.properties.entry(file.property).or_insert(json!([]));

@@ -104,7 +104,7 @@ impl Node {
         let entity = Entity::new(Clock::system().new_id(), object(values));
         let message = ReceivedMessage {
             key: SourceKey::of_uid(uid),
-            row: self.store.entity_row(&class, &entity),
+            row: self.store.entity_row(&class, &entity).unwrap(),
             files: vec![],
             original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
             hash: [7; 16],

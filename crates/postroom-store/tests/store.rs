@@ -139,10 +139,13 @@ impl Fixture {
         };
         ReceivedMessage {
             key: SourceKey::of_uid(uid),
-            row: self.store.entity_row(
-                &self.store.builtin(builtin::MESSAGES).unwrap(),
-                &Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone()),
-            ),
+            row: self
+                .store
+                .entity_row(
+                    &self.store.builtin(builtin::MESSAGES).unwrap(),
+                    &Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone()),
+                )
+                .unwrap(),
             files: vec![file],
             original: Some(Content::prepare(bytes)),
             hash,
@@ -219,7 +222,7 @@ async fn filters_find_what_they_say() {
             continue;
         };
         let entity = Entity::new(Clock::system().new_id(), value.as_object().unwrap().clone());
-        let row = fixture.store.entity_row(&class, &entity);
+        let row = fixture.store.entity_row(&class, &entity).unwrap();
         let message = ReceivedMessage { row, ..fixture.received(uid, &[uid.to_le_bytes()[0]; 16]) };
         fixture.receive(folder, 1, vec![message]).await;
     }
@@ -1110,6 +1113,7 @@ async fn an_older_schema_is_brought_forward() {
     // As the first step left it, before jobs and before a property was added.
     let database = rusqlite::Connection::open(directory.path().join("postroom.db")).unwrap();
     let older = "DROP TABLE \"job\"; DROP TABLE \"once\"; DROP TABLE \"origin\"; DROP INDEX \"receipt unsettled\";
+        DROP TABLE \"class\"; DELETE FROM \"meta\" WHERE \"name\" = 'classes';
         DROP TABLE \"lease\"; DROP TABLE \"owner\"; ALTER TABLE \"delivery\" DROP COLUMN \"epoch\";
         ALTER TABLE \"unfinished\" DROP COLUMN \"owner\";
         DELETE FROM \"meta\" WHERE \"name\" IN ('blobs', 'owners');

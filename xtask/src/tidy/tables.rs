@@ -6,7 +6,8 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 13] = [
+const OWN: [&str; 14] = [
+    "class",
     "lease",
     "owner",
     "chunk",

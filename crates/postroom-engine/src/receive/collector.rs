@@ -148,7 +148,7 @@ impl<'a> Collector<'a> {
         let portion = tokio::spawn(async move {
             let class = store.builtin(MESSAGES)?;
             let work = move || {
-                let row = |entity: Entity| store.entity_row(&class, &entity);
+                let row = |entity: &Entity| store.entity_row(&class, entity);
                 let decompose = |message| decompose(store.clock(), message, &recording, row);
                 messages.into_iter().map(decompose).collect()
             };

@@ -9,6 +9,7 @@ use crate::derive::Keep;
 use crate::error::Error;
 use crate::journal::Arrival;
 use crate::original::Original;
+use crate::receive::fitting;
 use crate::receive::witness;
 use postroom_model::AccountId;
 use postroom_model::Entity;
@@ -78,7 +79,8 @@ pub struct Decomposed {
     pub spool: Option<NamedTempFile>,
 }
 
-/// Decomposes one message; `row` makes its entity the row that is kept.
+/// Decomposes one message; `row` makes its entity the row that is kept. If a value does not fit, the
+/// message is `raw`.
 ///
 /// # Errors
 ///
@@ -87,7 +89,7 @@ pub fn decompose(
     clock: &Clock,
     arrived: Arrived,
     recording: &Recording,
-    row: impl FnOnce(Entity) -> EntityRow,
+    row: impl Fn(&Entity) -> Result<EntityRow, postroom_store::Error>,
 ) -> Result<Decomposed, Error> {
     let now_ms = clock.now_ms();
     let id = arrived.known_as.unwrap_or_else(|| MessageEntityId::of(clock.new_id()));
@@ -108,7 +110,10 @@ pub fn decompose(
     }
     values.insert(names::DATE_TIME.to_owned(), moment(date_time_ms));
     values.insert(TIME_SOURCE.to_owned(), json!(source));
-    let entity = Entity::new(id.into(), values);
+    let mut entity = Entity::new(id.into(), values);
+    let (row, fits) = fitting::row_of(&mut entity, row)?;
+    let is_raw = is_raw || !fits;
+    let files = if fits { derived.files } else { vec![] };
     let arrival = Arrival::of(&entity);
     let keep = recording.keep.raw || is_raw;
     let hash = arrived.original.hash().map_err(Error::Spool)?;
@@ -125,8 +130,8 @@ pub fn decompose(
     };
     let message = ReceivedMessage {
         key: arrived.key,
-        row: row(entity),
-        files: derived.files,
+        row,
+        files,
         original,
         hash,
         witness,

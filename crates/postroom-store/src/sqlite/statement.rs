@@ -148,6 +148,7 @@ pub fn again(error: &Error) -> Error {
         | Error::File { .. }
         | Error::IllegalStep(_)
         | Error::NotLeading
+        | Error::WrongType { .. }
         | Error::KeyForm
         | Error::KeyMissing { .. }
         | Error::KeyDiffers

@@ -1,0 +1,185 @@
+//! Classes that are replaced while others work with the former ones.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "opened/config.rs"]
+mod opened;
+
+use postroom_model::Class;
+use postroom_model::Domain;
+use postroom_model::Entity;
+use postroom_model::EntityId;
+use postroom_model::FolderId;
+use postroom_model::Property;
+use postroom_model::builtin;
+use postroom_store::Error;
+use postroom_store::*;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// Two stores on one database.
+async fn stores() -> (TempDir, Store, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let database = SqliteDirectory::open(directory.path(), 2, Clock::system()).unwrap();
+    let open = || async { Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap() };
+    let (one, other) = (open().await, open().await);
+    (directory, one, other)
+}
+
+/// The present classes, with one property more in one of them.
+fn extended(store: &Store, class: &str, property: Json) -> Vec<Class> {
+    let property: Property = serde_json::from_value(property).unwrap();
+    let add = |present: &Arc<Class>| {
+        let mut present = Class::clone(present);
+        if present.classname == class {
+            present.properties.push(property.clone());
+        }
+        present
+    };
+    store.classes().iter().map(add).collect()
+}
+
+async fn create(store: &Store, class: &Class, values: Json) -> Result<EntityId, Error> {
+    let values = values.as_object().unwrap().clone();
+    let entity = Entity::new(store.clock().new_id(), values);
+    let (id, domain) = (entity.id, Domain::default_domain());
+    let new = vec![NewEntity { entity, files: vec![] }];
+    store.entity_create(&domain, class, new).await.map(|_| id)
+}
+
+fn are_others<T>(done: &Result<T, Error>) -> bool {
+    matches!(done, Err(Error::Condition(Failed::OtherClasses)))
+}
+
+#[tokio::test]
+async fn a_property_that_is_added_is_there_at_once_and_what_was_built_before_is_refused() {
+    let (_directory, one, other) = stores().await;
+    let domain = Domain::default_domain();
+    let former = one.class(builtin::PROFILES).unwrap();
+    let snapshot = one.classes();
+    let before = create(&one, &former, json!({"name": "before"})).await.unwrap();
+    let seat = json!({"name": "seat", "data_type": "long"});
+    let classes = extended(&one, builtin::PROFILES, seat);
+    let replaced = one.classes_replace(snapshot.version(), &classes).await.unwrap();
+    assert_eq!(replaced.version(), snapshot.version() + 1);
+    assert_eq!(one.classes(), replaced);
+    assert!(snapshot.get(builtin::PROFILES).unwrap().property("seat").is_none(), "it was taken");
+
+    // Nothing that was built with the former classes is done, whatever it is.
+    let place = EntityPlace::new(&domain, &former, before);
+    let changes = json!({"name": "x"}).as_object().unwrap().clone();
+    assert!(are_others(&create(&one, &former, json!({"name": "late"})).await));
+    assert!(are_others(&one.entity_update(place, &changes, None).await));
+    assert!(are_others(&one.entity_delete(place, None).await));
+    let class = one.class(builtin::PROFILES).unwrap();
+    let kept = one.entity_get(&domain, &class, before).await.unwrap().unwrap();
+    assert_eq!((kept.text("name"), kept.version), (Some("before"), 1));
+
+    // With the present ones all of it is.
+    let new = create(&one, &class, json!({"name": "new", "seat": 7})).await.unwrap();
+    let read = one.entity_get(&domain, &class, new).await.unwrap().unwrap();
+    assert_eq!(read.get("seat"), 7);
+
+    // Another process learns of it by its first refusal, and repeats its work.
+    let stale = other.class(builtin::PROFILES).unwrap();
+    assert!(are_others(&create(&other, &stale, json!({"name": "there"})).await));
+    let class = other.class(builtin::PROFILES).unwrap();
+    let there = create(&other, &class, json!({"name": "there", "seat": 8})).await.unwrap();
+    let read = one.entity_get(&domain, &class, there).await.unwrap().unwrap();
+    assert_eq!(read.get("seat"), 8);
+    assert_eq!(other.classes(), one.classes());
+}
+
+#[tokio::test]
+async fn of_two_who_replace_the_same_classes_one_does() {
+    let (_directory, one, other) = stores().await;
+    let version = one.classes().version();
+    let a = extended(&one, builtin::PROFILES, json!({"name": "a", "data_type": "string"}));
+    let b = extended(&other, builtin::PROFILES, json!({"name": "b", "data_type": "string"}));
+    let (first, second) =
+        tokio::join!(one.classes_replace(version, &a), other.classes_replace(version, &b));
+    assert_eq!([first.is_ok(), second.is_ok()].iter().filter(|done| **done).count(), 1);
+    assert!(are_others(&first) || are_others(&second));
+    // Whoever was late builds on what is there now.
+    assert_eq!(one.classes().version(), version + 1);
+    assert_eq!(other.classes(), one.classes());
+    let c = extended(&other, builtin::PROFILES, json!({"name": "c", "data_type": "string"}));
+    other.classes_replace(version + 1, &c).await.unwrap();
+    let class = other.class(builtin::PROFILES).unwrap();
+    assert!(class.property("c").is_some());
+    assert!(class.property("a").is_some() != class.property("b").is_some());
+}
+
+#[tokio::test]
+async fn a_bad_definition_changes_nothing_and_is_told_with_its_place() {
+    let (_directory, one, _other) = stores().await;
+    let before = one.classes();
+    let bad = extended(&one, builtin::PROFILES, json!({"name": "NAME", "data_type": "string"}));
+    match one.classes_replace(before.version(), &bad).await {
+        Err(Error::Condition(Failed::Invalid { problems })) => {
+            let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+            assert!(problem.property.starts_with("email/Profiles: properties["), "{problem}");
+        }
+        done => panic!("{done:?}"),
+    }
+    assert_eq!(one.classes(), before);
+    let class = one.class(builtin::PROFILES).unwrap();
+    create(&one, &class, json!({"name": "p"})).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_same_classes_have_the_same_version_after_a_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = opened::open(directory.path(), "a").await.unwrap();
+    let before = store.classes();
+    assert_eq!(before.version(), 1);
+    assert!(before.iter().all(|class| class.version == 1));
+    store.close().await.unwrap();
+    let store = opened::open(directory.path(), "a").await.unwrap();
+    assert_eq!(store.classes(), before);
+}
+
+#[tokio::test]
+async fn a_received_message_of_former_classes_is_refused_as_a_whole_and_taken_when_it_is_rebuilt() {
+    let (_directory, one, other) = stores().await;
+    let domain = Domain::default_domain();
+    let engine = one.lead().await.unwrap();
+    let class = |name: &str| one.class(name).unwrap();
+    let profile = create(&one, &class(builtin::PROFILES), json!({"name": "p"})).await.unwrap();
+    let values = json!({"profile_id": profile.to_string(), "address": "a@b.test"});
+    let account = create(&one, &class(builtin::ACCOUNTS), values).await.unwrap();
+    let values = json!({"account_id": account.to_string(), "name": "f", "title": "f"});
+    let folder = create(&one, &class(builtin::FOLDERS), values).await.unwrap();
+    let commit = async || {
+        let class = engine.builtin(builtin::MESSAGES).unwrap();
+        let values = json!({
+            "messageDirection": "in", "messageState": "received", "uid": 1,
+            "folder_id": folder.to_string(),
+        });
+        let entity = Entity::new(one.clock().new_id(), values.as_object().unwrap().clone());
+        let message = ReceivedMessage {
+            key: SourceKey::of_uid(1),
+            row: engine.entity_row(&class, &entity).unwrap(),
+            files: vec![],
+            original: Some(Content::prepare(b"Subject: s")),
+            hash: [7; 16],
+            witness: Witness::default(),
+            action: None,
+        };
+        let epoch = MailboxEpoch { folder: FolderId::of(folder), number: 1 };
+        let (domain, messages) = (domain.clone(), vec![message]);
+        engine.receive_commit(ReceiveBatch { domain, epoch, messages, relink: false }).await
+    };
+    let note = json!({"name": "note", "data_type": "string"});
+    let classes = extended(&other, builtin::MESSAGES, note);
+    other.classes_replace(other.classes().version(), &classes).await.unwrap();
+    assert!(are_others(&commit().await));
+    let messages = other.class(builtin::MESSAGES).unwrap();
+    let count = async || {
+        other.entity_count(&domain, &messages, &postroom_model::Query::default()).await.unwrap()
+    };
+    assert_eq!(count().await, 0);
+    commit().await.unwrap();
+    assert_eq!(count().await, 1);
+}
