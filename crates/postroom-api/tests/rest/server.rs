@@ -209,9 +209,10 @@ impl Server {
                     charset: Some("iso-8859-1".to_owned()),
                 },
             };
+        let class = self.store.builtin(builtin::MESSAGES).unwrap();
         let message = ReceivedMessage {
             key: SourceKey::of_uid(1),
-            row: self.store.entity_row(&self.store.builtin(builtin::MESSAGES).unwrap(), &entity),
+            row: self.store.entity_row(&class, &entity).unwrap(),
             files: vec![
                 part("html", "message.html", (15, 11, 11)),
                 part("file", "hello.txt", (26, 8, 5)),
