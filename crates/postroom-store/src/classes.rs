@@ -91,8 +91,8 @@ fn keep(former: i64, classes: &[Class]) -> Result<Vec<Statement>, Error> {
     Ok(batch)
 }
 
-/// Makes these the classes of the database in one transaction, with `tables` for their tables, if it
-/// still has the version `former`.
+/// Makes these the classes of the database in one transaction, with `tables` for their tables, if
+/// it still has the version `former`.
 ///
 /// # Errors
 ///

@@ -8,6 +8,7 @@
 
 use crate::bell::Listener;
 use crate::bell::Topic;
+pub use crate::column_kind::ColumnKind;
 use crate::error::Error;
 use crate::failed::Failed;
 use postroom_model::AccountId;
@@ -383,25 +384,4 @@ pub trait Dialect: Send + Sync {
 
     /// What stands behind the name of a table to make it read by way of an index; may be empty.
     fn by_index(&self, index: &str) -> String;
-}
-
-/// What the values of a column are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnKind {
-    /// `true` or `false`.
-    Boolean,
-    /// Whole numbers of 64 bits.
-    Whole,
-    /// Floating point numbers.
-    Float,
-    /// Text.
-    Text,
-    /// JSON.
-    Json,
-    /// Bytes.
-    Bytes,
-    /// Moments.
-    Moment,
-    /// UUIDs.
-    Id,
 }

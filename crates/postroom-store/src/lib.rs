@@ -22,6 +22,8 @@ mod key;
 
 mod bell;
 
+mod column_kind;
+
 mod database;
 
 mod sqlite;

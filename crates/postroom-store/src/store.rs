@@ -302,7 +302,6 @@ impl Store {
         if let Err(error) = swept.and(own.blob_sweep().await) {
             tracing::error!(%error, "contents that nothing refers to were not thrown away");
         }
-        // Another process may have replaced the classes.
         if let Err(error) = own.classes_refresh().await {
             tracing::error!(%error, "the classes were not read again");
         }

@@ -79,8 +79,8 @@ pub struct Decomposed {
     pub spool: Option<NamedTempFile>,
 }
 
-/// Decomposes one message; `row` makes its entity the row that is kept. If a value does not fit, the
-/// message is `raw`.
+/// Decomposes one message; `row` makes its entity the row that is kept. If a value does not fit,
+/// the message is `raw`.
 ///
 /// # Errors
 ///

@@ -1,0 +1,22 @@
+//! What the columns of a table hold.
+
+/// What the values of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// `true` or `false`.
+    Boolean,
+    /// Whole numbers of 64 bits.
+    Whole,
+    /// Floating point numbers.
+    Float,
+    /// Text.
+    Text,
+    /// JSON.
+    Json,
+    /// Bytes.
+    Bytes,
+    /// Moments.
+    Moment,
+    /// UUIDs.
+    Id,
+}
