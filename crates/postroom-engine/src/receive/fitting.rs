@@ -99,7 +99,7 @@ mod tests {
         row: impl Fn(&Entity) -> Result<EntityRow, postroom_store::Error>,
     ) -> Decomposed {
         let arrived = Arrived {
-            uid: u64::from(u32::MAX),
+            key: postroom_store::SourceKey::of_uid(u64::from(u32::MAX)),
             known_as: None,
             flags: vec!["\\Seen".to_owned(), "odd\u{1}flag".to_owned()],
             internal_date_ms: Some(i64::MAX),
