@@ -26,6 +26,7 @@ cargo xtask CHORE
                               kill Postroom again and again while it loads a mailbox
   simulate [--seeds N] [--first N] [--threads N] [--log]
                               the engine in simulated time with seeded faults (default 100 seeds)
+  simulate --planted [WORD]   proves that the simulator finds faults that are planted on purpose
   bench receive [--count N] [--runs N] [--kind a|b|c|t]
                               Postroom and mbsync on the same mailbox, in turns
   bench mime [FILE..]         the parser and two others on the same messages
