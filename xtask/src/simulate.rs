@@ -49,7 +49,8 @@ const PLANTED: [PlantedFault; 4] = [
         name: "messages are deleted at the server without a look at which they are",
         file: "crates/postroom-engine/src/receive/actions.rs",
         sound: "let look = check.look(uids, Care::All).await?;",
-        faulty: "let mut look = check.look(&[], Care::All).await?;\n        look.same = uids.to_vec();",
+        faulty: "let mut look = check.look(&[], Care::All).await?;
+            look.same = uids.to_vec();",
     },
     PlantedFault {
         name: "an action is carried out that the folder no longer demands",
