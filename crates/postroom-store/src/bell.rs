@@ -65,7 +65,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Waits for a ring since the last wake-up, but for [`HEARD_WITHIN`] at most. Dropping it loses
+    /// Waits for a ring since the last wake-up, but for a minute at most. Dropping it loses
     /// no ring.
     pub async fn rung(&mut self) {
         let ring = async {
