@@ -13,7 +13,7 @@
 use crate::error::Error;
 use crate::limits::ImapLimits;
 use crate::response::is_state_line;
-use crate::token::number;
+use crate::token::size;
 use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
@@ -235,7 +235,7 @@ fn announced(line: &[u8], fresh: bool) -> Option<(usize, u64)> {
     }
     let before = inside.get(..open)?;
     let before = before.strip_suffix(b"~").unwrap_or(before);
-    Some((before.len(), number(digits)?))
+    Some((before.len(), size(digits)?))
 }
 
 #[cfg(test)]

@@ -269,6 +269,12 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
     format!("{float:.0}").parse().ok()
 }
 
+/// As [`number`], clamped to the 63 bits that the size of a message may have (RFC 9051 §9,
+/// `number64`). Whoever announces more can neither send nor store it.
+pub(crate) fn size(text: &[u8]) -> Option<u64> {
+    number(text).map(|size_bytes| size_bytes.min(i64::MAX.unsigned_abs()))
+}
+
 /// As [`number`], clamped to 32 bits.
 pub(crate) fn number_u32(text: &[u8]) -> Option<u32> {
     number(text).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
@@ -358,6 +364,7 @@ mod tests {
             assert_eq!(number(text), *want, "{}", text.escape_ascii());
         }
         assert_eq!(number_u32(b"4294967297"), Some(u32::MAX));
+        assert_eq!(size(b"18446744073709551615"), Some(i64::MAX.unsigned_abs()));
         assert_eq!((uid(b"0"), uid(b"7")), (None, Some(7)));
         assert_eq!(uid(b"1764000000000"), Some(1_764_000_000_000), "beyond 32 bits");
         assert_eq!(uid(b"9223372036854775807"), Some(UID_MAX));

@@ -5,7 +5,7 @@
 use crate::date;
 use crate::token::Token;
 use crate::token::Tokens;
-use crate::token::number;
+use crate::token::size;
 use crate::token::skip_list;
 use crate::token::strings;
 use crate::token::uid;
@@ -86,7 +86,7 @@ fn item(name: &[u8], tokens: &mut Tokens<'_>, fetched: &mut Fetched) {
         (FetchedItem::Flags, Token::Open) => fetched.flags = strings(tokens),
         (_, Token::Open) => skip_list(tokens),
         (FetchedItem::Uid, value) => fetched.uid = value.string().and_then(uid),
-        (FetchedItem::Size, value) => fetched.size_bytes = value.string().and_then(number),
+        (FetchedItem::Size, value) => fetched.size_bytes = value.string().and_then(size),
         (FetchedItem::Date, value) => {
             fetched.internal_date_ms = value.string().and_then(date::parse)
         }
