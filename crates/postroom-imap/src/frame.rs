@@ -255,7 +255,7 @@ mod tests {
             (b"* 1 FETCH (BODY[] {5}",   true,  Some((18, 5))),
             (b"* 1 FETCH (BODY[] {5+}",  true,  Some((18, 5))),
             (b"* 1 FETCH (X ~{5}",       true,  Some((13, 5))),
-            (b"* X {99999999999999999999999}", true, Some((4, u64::MAX))),
+            (b"* X {99999999999999999999999}", true, Some((4, i64::MAX.unsigned_abs()))),
             (b" BODY[] {5}",             false, Some((8, 5))),
             (b"A1 OK {5}",               false, Some((6, 5))),
             (b"* OK see item {5}",       true,  None),
