@@ -8,8 +8,10 @@
 //!   commit 2n+1 ─► checkpoint: the file holds 2n+1 ─► commit 2n+2, first in the new log ─► …
 //! ```
 //! A clean stop leaves an even number in the file, and no log. So does the backup command of
-//! SQLite. A new log begins only after a complete checkpoint, so the numbers of a file and its log
-//! differ by at most 2.
+//! SQLite. Each checkpoint has numbers of its own, also one that does not get to its end: on a full
+//! disk, or where somebody reads. A new log begins only after a complete one, whose number the row
+//! `wal whole` has. So a log belongs to a file whose number is neither below `wal whole` nor above
+//! `wal`, as the log tells them.
 
 use crate::error::Error;
 use crate::sqlite::statement;
@@ -22,6 +24,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering;
 
+/// The row of `meta` that tells the number.
+const NUMBER: &str = "wal";
+/// The row of `meta` that tells the number of the last complete checkpoint.
+const WHOLE: &str = "wal whole";
 /// How many pages of the log are written back at once.
 const PAGES: i32 = 4096;
 /// After a checkpoint that readers kept from its end: how many more pages until the next.
@@ -45,6 +51,8 @@ pub enum Checkpoint {
 pub struct Wal {
     /// The number that was committed last; even.
     number: i64,
+    /// The number of the last complete checkpoint: the file has it, or a later one.
+    whole: i64,
     /// At how many pages the log is written back.
     at_pages: i32,
     /// At how many pages that is after a whole checkpoint.
@@ -92,12 +100,12 @@ fn number_in_file(file: &Path) -> Option<i64> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri, flags).ok()?;
     // A file without such a row was never written by a version that has it.
-    number(&connection).ok().flatten()
+    number(&connection, NUMBER).ok().flatten()
 }
 
-fn number(connection: &Connection) -> Result<Option<i64>, rusqlite::Error> {
-    let sql = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'wal'";
-    connection.query_row(sql, [], |row| row.get(0)).optional()
+fn number(connection: &Connection, name: &str) -> Result<Option<i64>, rusqlite::Error> {
+    let sql = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = ?1";
+    connection.query_row(sql, [name], |row| row.get(0)).optional()
 }
 
 impl Wal {
@@ -114,12 +122,17 @@ impl Wal {
     ) -> Result<Self, Error> {
         let meta = "SELECT 1 FROM \"sqlite_master\" WHERE \"name\" = 'meta'";
         let meta = connection.query_row(meta, [], |_| Ok(())).optional();
-        let number = match meta.map_err(statement::failed)? {
-            Some(()) => number(connection).map_err(statement::failed)?,
-            None => None,
+        let (number, whole) = match meta.map_err(statement::failed)? {
+            Some(()) => (
+                number(connection, NUMBER).map_err(statement::failed)?,
+                number(connection, WHOLE).map_err(statement::failed)?,
+            ),
+            None => (None, None),
         };
+        // Earlier versions had no row for it: their numbers differed by 2 at most.
+        let whole = whole.or(number.map(|number| number - 2)).unwrap_or(0);
         if let Some(in_file) = in_file
-            && !number.is_some_and(|number| (0..=2).contains(&(number - in_file)))
+            && !number.is_some_and(|number| (whole..=number).contains(&in_file))
         {
             return Err(Error::WalForeign { path: file.to_owned() });
         }
@@ -131,7 +144,7 @@ impl Wal {
         };
         connection.wal_hook(Some(hook)).map_err(statement::failed)?;
         let number = number.unwrap_or(0);
-        Ok(Self { number: number + number % 2, at_pages: PAGES, pages_max: PAGES, logged })
+        Ok(Self { number: number + number % 2, whole, at_pages: PAGES, pages_max: PAGES, logged })
     }
 
     /// Limits the log so that a reserve of this size suffices to write it back, because the content
@@ -169,16 +182,19 @@ impl Wal {
 
     /// Writes the log back, and marks the file: there is more in the log.
     pub fn checkpoint(&mut self, connection: &Connection, how: Checkpoint) -> Result<(), Error> {
-        self.put(connection, self.number + 1)?;
-        let whole = run(connection, how);
-        if matches!(whole, Ok(true)) {
-            self.number += 2;
+        let attempt = self.number + 1;
+        self.put(connection, attempt)?;
+        let is_whole = run(connection, how);
+        if matches!(is_whole, Ok(true)) {
+            self.whole = attempt;
             self.at_pages = self.pages_max;
         } else {
+            // Some pages may have been written back, and this number with them.
             self.at_pages = self.again();
         }
+        self.number = attempt + 1;
         self.put(connection, self.number)?;
-        whole.map(drop)
+        is_whole.map(drop)
     }
 
     /// Leaves all in the file.
@@ -187,10 +203,10 @@ impl Wal {
     }
 
     fn put(&self, connection: &Connection, number: i64) -> Result<(), Error> {
-        let sql = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('wal', ?1)
+        let sql = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES (?1, ?2), (?3, ?4)
             ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
         let mut put = connection.prepare_cached(sql).map_err(statement::failed)?;
-        put.execute([number]).map(drop).map_err(statement::failed)
+        put.execute((NUMBER, number, WHOLE, self.whole)).map(drop).map_err(statement::failed)
     }
 }
 
@@ -212,10 +228,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_checkpoint_wrote_that_did_not_get_to_its_end_belongs_to_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.db");
+        let mut connection = Connection::open(&file).unwrap();
+        let set_up = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+            CREATE TABLE \"meta\" (\"name\" TEXT PRIMARY KEY, \"number\" INTEGER)";
+        connection.execute_batch(set_up).unwrap();
+        let mut wal = Wal::of(&mut connection, &file, None).unwrap();
+        wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
+        assert_eq!((wal.whole, wal.number, number_in_file(&file)), (1, 2, Some(1)));
+        // Somebody reads what was there before, twice, and no page is written back.
+        let reader = Connection::open(&file).unwrap();
+        reader.execute_batch("BEGIN; SELECT * FROM \"meta\"").unwrap();
+        wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
+        wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
+        assert_eq!((wal.whole, wal.number, number_in_file(&file)), (1, 6, Some(1)));
+        // A full disk ends a checkpoint in the middle: any of its numbers may be in the file.
+        for in_file in 1..=6 {
+            Wal::of(&mut connection, &file, Some(in_file)).unwrap();
+        }
+        for in_file in [0, 7] {
+            let refused = Wal::of(&mut connection, &file, Some(in_file)).unwrap_err();
+            assert!(matches!(refused, Error::WalForeign { .. }), "{in_file}: {refused}");
+        }
+        reader.execute_batch("COMMIT").unwrap();
+        wal.checkpoint(&connection, Checkpoint::Passive).unwrap();
+        assert_eq!((wal.whole, wal.number, number_in_file(&file)), (7, 8, Some(7)));
+    }
+
+    #[test]
     fn a_log_is_no_longer_than_what_the_reserve_has_room_for() {
         let wal = || {
             let logged = Arc::new(AtomicI32::new(0));
-            Wal { number: 0, at_pages: PAGES, pages_max: PAGES, logged }
+            Wal { number: 0, whole: 0, at_pages: PAGES, pages_max: PAGES, logged }
         };
         for (reserve_bytes, pages) in
             [(None, PAGES), (Some(64 << 20), PAGES), (Some(16 << 20), 511), (Some(0), 1)]
