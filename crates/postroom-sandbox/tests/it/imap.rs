@@ -311,7 +311,17 @@ async fn bad_certificates_are_bad_in_their_way() {
 
 #[tokio::test]
 async fn what_is_not_offered_is_not_done() {
-    let lacks = ["UIDPLUS", "ESEARCH", "IDLE", "MOVE", "ID", "NAMESPACE", "UNSELECT", "LITERAL+"];
+    let lacks = [
+        "UIDPLUS",
+        "ESEARCH",
+        "IDLE",
+        "MOVE",
+        "ID",
+        "NAMESPACE",
+        "UNSELECT",
+        "LITERAL+",
+        "OBJECTID",
+    ];
     let mut without: Vec<String> = lacks.iter().map(|name| (*name).to_owned()).collect();
     without.extend(["STARTTLS".to_owned(), "SPECIAL-USE".to_owned(), "SASL-IR".to_owned()]);
     let imap_capabilities = CapabilityChanges { without, with: vec!["XFOO".to_owned()] };
