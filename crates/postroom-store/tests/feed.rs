@@ -3,6 +3,8 @@
 
 #[path = "opened/config.rs"]
 mod opened;
+#[path = "opened/queued.rs"]
+mod queued;
 
 use opened::open as open_store;
 use postroom_model::AccountId;
@@ -21,7 +23,8 @@ use postroom_store::MissedAt;
 use postroom_store::SourceKey;
 use postroom_store::Verdict;
 use postroom_store::*;
-use serde_json::Map;
+use queued::object;
+use queued::prepared;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -57,10 +60,6 @@ async fn open() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = open_store(directory.path(), "a").await.unwrap();
     (directory, store)
-}
-
-fn object(json: Json) -> Map<String, Json> {
-    json.as_object().unwrap().clone()
 }
 
 impl History {
@@ -306,15 +305,8 @@ impl History {
         let engine = self.engine.clone();
         let class = self.class(builtin::MESSAGES);
         let message = engine.entity_get(&self.domain, &class, message.id).await.unwrap().unwrap();
-        let prepared = Prepared {
-            account,
-            due_ms: 0,
-            reverse_path: "a@b.test".to_owned(),
-            smtp_utf8: false,
-            content: Content::prepare(b"Subject: s\r\n\r\n"),
-            changes: object(json!({"preview": format!("{}", self.uid), "recipients": []})),
-            replaces_claimed: false,
-        };
+        let prepared =
+            prepared(account, json!({"preview": format!("{}", self.uid), "recipients": []}));
         if !engine.delivery_prepare(&self.domain, &message, prepared).await.unwrap() {
             return;
         }

@@ -3,6 +3,10 @@
 
 #[path = "opened/config.rs"]
 mod opened;
+#[path = "opened/queued.rs"]
+mod queued;
+#[path = "opened/received.rs"]
+mod received;
 
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -15,7 +19,9 @@ use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_store::SourceKey;
 use postroom_store::*;
-use serde_json::Map;
+use queued::object;
+use queued::prepared;
+use received::received;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
@@ -40,10 +46,6 @@ async fn nodes() -> (TempDir, Arc<Node>, Arc<Node>) {
     };
     let (one, other) = (node().await, node().await);
     (directory, one, other)
-}
-
-fn object(json: Json) -> Map<String, Json> {
-    json.as_object().unwrap().clone()
 }
 
 const DUE: DueAt = DueAt { now_ms: 1, latest_ms: i64::MAX };
@@ -81,39 +83,14 @@ impl Node {
         });
         let id = self.create(builtin::MESSAGES, values).await;
         let message = self.get(builtin::MESSAGES, id).await;
-        let prepared = Prepared {
-            account,
-            due_ms: 0,
-            reverse_path: "a@b.test".to_owned(),
-            smtp_utf8: false,
-            content: Content::prepare(b"Subject: s\r\n\r\n"),
-            changes: object(json!({"recipients": [{"address": "x@y.test"}]})),
-            replaces_claimed: false,
-        };
+        let prepared = prepared(account, json!({"recipients": [{"address": "x@y.test"}]}));
         assert!(self.store.delivery_prepare(&self.domain, &message, prepared).await.unwrap());
         MessageEntityId::of(id)
     }
 
     /// Commits a received message of this UID.
     async fn receive(&self, folder: FolderId, uid: u64) -> Result<ReceiveOutcome, Error> {
-        let class = self.store.class(builtin::MESSAGES).unwrap();
-        let values = json!({
-            "messageDirection": "in", "messageState": "received", "uid": uid,
-            "folder_id": folder.to_string(),
-        });
-        let entity = Entity::new(Clock::system().new_id(), object(values));
-        let message = ReceivedMessage {
-            key: SourceKey::of_uid(uid),
-            row: self.store.entity_row(&class, &entity).unwrap(),
-            files: vec![],
-            original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
-            hash: [7; 16],
-            witness: Witness::default(),
-            action: None,
-        };
-        let (domain, epoch) = (self.domain.clone(), MailboxEpoch { folder, number: 1 });
-        let batch = ReceiveBatch { domain, epoch, messages: vec![message], relink: false };
-        self.store.receive_commit(batch).await
+        self.store.receive_commit(received(&self.store, &self.domain, folder, uid)).await
     }
 
     /// Takes the lead, as an engine does that starts.

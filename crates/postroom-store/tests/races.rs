@@ -4,6 +4,10 @@
 
 #[path = "opened/config.rs"]
 mod opened;
+#[path = "opened/queued.rs"]
+mod queued;
+#[path = "opened/received.rs"]
+mod received;
 
 use opened::open as open_store;
 use postroom_model::AccountId;
@@ -17,9 +21,10 @@ use postroom_model::builtin;
 use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::OriginalPage;
-use postroom_store::SourceKey;
 use postroom_store::*;
-use serde_json::Map;
+use queued::object;
+use queued::prepared;
+use received::received;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::pin::Pin;
@@ -118,15 +123,7 @@ impl Track {
     }
 
     async fn prepare(&self, account: AccountId, message: &Entity) -> Result<bool, Error> {
-        let prepared = Prepared {
-            account,
-            due_ms: 0,
-            reverse_path: "a@b.test".to_owned(),
-            smtp_utf8: false,
-            content: Content::prepare(b"Subject: s\r\n\r\n"),
-            changes: object(json!({"recipients": [{"address": "x@y.test"}]})),
-            replaces_claimed: false,
-        };
+        let prepared = prepared(account, json!({"recipients": [{"address": "x@y.test"}]}));
         self.store.delivery_prepare(&self.domain, message, prepared).await
     }
 
@@ -148,24 +145,7 @@ impl Track {
     }
 
     async fn receive(&self, folder: FolderId, uid: u64) -> Result<bool, Error> {
-        let class = self.store.class(builtin::MESSAGES).unwrap();
-        let values = json!({
-            "messageDirection": "in", "messageState": "received", "uid": uid,
-            "dateTimeSource": "arrival",
-            "folder_id": folder.to_string(),
-        });
-        let entity = Entity::new(Clock::system().new_id(), object(values));
-        let message = ReceivedMessage {
-            key: SourceKey::of_uid(uid),
-            row: self.store.entity_row(&class, &entity).unwrap(),
-            files: vec![],
-            original: Some(Content::prepare(b"Subject: s\r\n\r\n")),
-            hash: [7; 16],
-            witness: Witness::default(),
-            action: None,
-        };
-        let (domain, epoch) = (self.domain.clone(), MailboxEpoch { folder, number: 1 });
-        let batch = ReceiveBatch { domain, epoch, messages: vec![message], relink: false };
+        let batch = received(&self.store, &self.domain, folder, uid);
         let outcome = self.store.receive_commit(batch).await?;
         Ok(matches!(outcome, ReceiveOutcome::Done { stored: 1, .. }))
     }
@@ -183,10 +163,6 @@ impl Track {
         database.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
         database.query_row(sql, [], |row| row.get(0)).unwrap()
     }
-}
-
-fn object(json: Json) -> Map<String, Json> {
-    json.as_object().unwrap().clone()
 }
 
 /// Lets them start at the same moment, those of odd rounds the other way round, and gives what each
