@@ -72,13 +72,7 @@ impl Store {
         let database = &*self.inner.database;
         let mut batch = vec![self.present()];
         let lease = self.lease.as_ref().filter(|_| !self.is_deposed());
-        if let Some(lease) = lease {
-            let sql = format!(
-                "UPDATE \"lease\" SET \"until\" = {} WHERE \"group\" = $1 AND \"epoch\" = $2",
-                until(database)
-            );
-            batch.push(Statement::new(sql).bind(lease.group.as_str()).bind(lease.epoch));
-        }
+        batch.extend(lease.map(|lease| lease.good_until(&until(database))));
         let ended = format!("DELETE FROM \"owner\" WHERE \"until\" < {}", database.dialect().now());
         batch.push(Statement::new(ended));
         let lease = lease.cloned();
@@ -94,13 +88,8 @@ impl Store {
     pub(crate) async fn resign(&self) -> Result<(), Error> {
         let gone = "DELETE FROM \"owner\" WHERE \"id\" = $1";
         let mut batch = vec![Statement::new(gone).bind(self.inner.owner)];
-        if let Some(lease) = self.inner.lease() {
-            let sql = format!(
-                "UPDATE \"lease\" SET \"until\" = {} WHERE \"group\" = $1 AND \"epoch\" = $2",
-                self.inner.database.dialect().now()
-            );
-            batch.push(Statement::new(sql).bind(lease.group.as_str()).bind(lease.epoch));
-        }
+        let now = self.inner.database.dialect().now();
+        batch.extend(self.inner.lease().map(|lease| lease.good_until(now)));
         self.inner.database.write(batch, Room::Reserve).await.map(drop)
     }
 

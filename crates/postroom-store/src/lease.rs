@@ -57,6 +57,14 @@ impl Lease {
         holds.assert(Failed::Deposed, Lock::Found)
     }
 
+    /// Says until when the lease is good: a moment of the database's clock, in SQL.
+    pub fn good_until(&self, moment: &str) -> Statement {
+        let sql = format!(
+            "UPDATE \"lease\" SET \"until\" = {moment} WHERE \"group\" = $1 AND \"epoch\" = $2"
+        );
+        Statement::new(sql).bind(self.group.as_str()).bind(self.epoch)
+    }
+
     /// Notes that another process has taken over, and says so once.
     pub fn end(&self) {
         if !self.is_over.send_replace(true) {
