@@ -88,17 +88,12 @@ impl QuotedPrintable {
             content.extend_from_slice(plain);
             match rest {
                 [b'=', b'\r', b'\n', after @ ..] | [b'=', b'\n', after @ ..] => body = after,
-                [b'=', high, low, after @ ..] => {
-                    let (Some(high), Some(low)) = (hex(*high), hex(*low)) else {
+                _ => {
+                    body = escapes(rest, content);
+                    if body.len() == rest.len() {
                         self.held.push(b'=');
                         return rest.get(1..).unwrap_or_default();
-                    };
-                    content.push(high << 4 | low);
-                    body = escapes(after, content);
-                }
-                _ => {
-                    self.held.push(b'=');
-                    return rest.get(1..).unwrap_or_default();
+                    }
                 }
             }
         }

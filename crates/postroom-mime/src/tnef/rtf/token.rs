@@ -1,5 +1,7 @@
 //! The tokens of RTF.
 
+use crate::transfer::hex;
+
 /// A token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RtfToken<'a> {
@@ -60,10 +62,7 @@ impl<'a> RtfTokens<'a> {
     }
 
     fn byte(&mut self) -> RtfToken<'a> {
-        let digit = |at: usize| {
-            let digit = self.rest.get(at).copied().unwrap_or_default();
-            char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
-        };
+        let digit = |at: usize| self.rest.get(at).copied().and_then(hex);
         match (digit(0), digit(1)) {
             (Some(high), Some(low)) => {
                 self.skip(2);
