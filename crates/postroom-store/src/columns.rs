@@ -265,6 +265,17 @@ mod tests {
         assert_eq!(to_entity(&class, &row(7, value.clone())).unwrap().properties, Map::new());
     }
 
+    /// Reading a number as JSON must not change its last digit.
+    #[test]
+    fn a_number_with_a_fraction_is_kept_to_its_last_digit() {
+        let class = class(json!({"name": "p", "data_type": "any"}));
+        for text in ["-996311073.4259871", "0.1", "123456.78901234567", "5e-324"] {
+            let number: Json = serde_json::from_str(text).unwrap();
+            let read = to_entity(&class, &row(7, bound(&class, &number).unwrap())).unwrap();
+            assert_eq!(read.get("p").as_f64(), Some(text.parse().unwrap()), "{text}");
+        }
+    }
+
     fn json_value() -> impl Strategy<Value = Json> {
         prop_oneof![
             Just(Json::Null),
