@@ -14,7 +14,9 @@ use crate::receive::news::LateMessage;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::receive_one;
 use crate::receive::turn::Turn;
+use crate::source::failure::SourceFailure;
 use postroom_model::FolderId;
+use postroom_store::SourceKey;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +47,7 @@ impl Lateness {
     /// connection of its own because of it. Otherwise the server was late with facts about recorded
     /// messages. Without them no mail is received at all.
     pub(crate) fn ended(&mut self, error: &Error, is_blamed: bool) {
-        if !is_blamed && matches!(error, Error::Imap(postroom_imap::Error::Stalled { .. })) {
+        if !is_blamed && SourceFailure::of(error) == Some(SourceFailure::Silent) {
             self.note(true);
         }
     }
@@ -62,8 +64,8 @@ impl Lateness {
 pub(crate) struct LateResult {
     /// Its folder.
     pub folder: FolderId,
-    /// Its UID.
-    pub uid: u64,
+    /// Its key.
+    pub key: SourceKey,
     /// Whether it is recorded.
     pub asked: FetchedAlone,
 }
@@ -79,7 +81,7 @@ pub(crate) struct Alone {
 #[derive(Debug)]
 struct RunningFetch {
     folder: FolderId,
-    uid: u64,
+    key: SourceKey,
     began: Instant,
     stall: Duration,
     task: JoinHandle<FetchedAlone>,
@@ -115,11 +117,11 @@ impl Alone {
             return;
         }
         if let Some(late) = self.waiting.pop_front() {
-            let (folder, uid) = (late.folder, late.uid);
+            let (folder, key) = (late.folder, late.key);
             let (pool, account) = (Arc::clone(pool), Arc::clone(account));
             let (began, stall) = (Instant::now(), stall(&account));
             let task = tokio::spawn(ask(pool, account, setup.clone(), late));
-            self.running = Some(RunningFetch { folder, uid, began, stall, task });
+            self.running = Some(RunningFetch { folder, key, began, stall, task });
         }
     }
 
@@ -132,7 +134,7 @@ impl Alone {
         // A task that panicked has not recorded the message.
         let asked = (&mut running.task).await.unwrap_or(FetchedAlone::Missed);
         let is_late = asked == FetchedAlone::Came && running.began.elapsed() >= running.stall;
-        let ended = LateResult { folder: running.folder, uid: running.uid, asked };
+        let ended = LateResult { folder: running.folder, key: running.key, asked };
         self.lateness.note(is_late);
         self.running = None;
         ended
@@ -157,7 +159,7 @@ async fn ask(
     };
     let turn = Turn { setup: &setup, others_due: Instant::now() + FAR };
     let mailbox = MonitoredMailbox { account: &account, folder };
-    let received = receive_one(pool.shared(), mailbox, &mut connection, &late, &turn).await;
+    let received = receive_one(pool.shared(), mailbox, &mut *connection, &late, &turn).await;
     pool.hear(&connection);
     match received {
         Ok(is_recorded) => {
@@ -172,7 +174,7 @@ async fn ask(
 }
 
 fn tell(account: &Account, late: &LateMessage, error: &Error) {
-    let (address, uid) = (&account.address, late.uid);
+    let (address, uid) = (&account.address, late.key.uid());
     tracing::warn!(
         account = address,
         uid,

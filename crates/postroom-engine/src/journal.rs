@@ -14,6 +14,7 @@ use postroom_model::Timestamp;
 use postroom_model::builtin::names;
 use postroom_store::Claimed;
 use postroom_store::MissedMessage;
+use postroom_store::SourceKey;
 use postroom_store::Verdict;
 use serde_json::Value as Json;
 
@@ -90,8 +91,9 @@ pub(crate) fn recognized(account: &Account, folder: &Folder, count: u64) {
 }
 
 /// The server was asked to delete messages that are stored here, and said OK.
-pub(crate) fn deleted(folder: &Folder, uids: &UidSet) {
-    let (folder, uids) = (short(&folder.title), uids.to_string());
+pub(crate) fn deleted(folder: &Folder, keys: &[SourceKey]) {
+    let uids: Vec<u64> = keys.iter().map(|key| key.uid()).collect();
+    let (folder, uids) = (short(&folder.title), UidSet::from_uids(&uids).to_string());
     let uids = short(&uids);
     tracing::info!(folder, uids, "messages deleted at the server, because they are stored here");
 }

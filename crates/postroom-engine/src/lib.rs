@@ -41,6 +41,8 @@ mod derive;
 
 pub mod outgoing;
 
+mod source;
+
 mod receive;
 
 mod alerts;

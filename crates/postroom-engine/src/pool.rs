@@ -13,7 +13,7 @@ use crate::connect::Waits;
 use crate::connect::connect;
 use crate::error::Error;
 use crate::shared::Shared;
-use postroom_imap::ImapConnection;
+use crate::source::imap::connection::ImapSource;
 use std::ops::Deref;
 use std::ops::DerefMut;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) struct ConnectionPool {
 /// A connection in its place. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
-    connection: ImapConnection,
+    source: ImapSource,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -80,11 +80,11 @@ impl ConnectionPool {
         // The semaphore is never closed.
         let place = Arc::clone(places).acquire_owned().await.ok();
         let connection = connect(&self.shared, account, waits).await?;
-        Ok(PooledConnection { connection, _place: place })
+        Ok(PooledConnection { source: ImapSource::new(connection), _place: place })
     }
 
     /// Keeps what the server has said on a connection that is not the receiver's.
-    pub(crate) fn hear(&self, connection: &ImapConnection) {
+    pub(crate) fn hear(&self, connection: &ImapSource) {
         self.alerts().extend(connection.take_unsolicited().alerts);
     }
 
@@ -102,20 +102,20 @@ impl ConnectionPool {
 impl PooledConnection {
     /// Sends LOGOUT and closes the connection. An unanswered LOGOUT does no harm.
     pub(crate) async fn log_out(self) {
-        let _ = self.connection.logout().await;
+        self.source.log_out().await;
     }
 }
 
 impl Deref for PooledConnection {
-    type Target = ImapConnection;
+    type Target = ImapSource;
 
-    fn deref(&self) -> &ImapConnection {
-        &self.connection
+    fn deref(&self) -> &ImapSource {
+        &self.source
     }
 }
 
 impl DerefMut for PooledConnection {
-    fn deref_mut(&mut self) -> &mut ImapConnection {
-        &mut self.connection
+    fn deref_mut(&mut self) -> &mut ImapSource {
+        &mut self.source
     }
 }

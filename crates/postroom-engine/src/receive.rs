@@ -1,15 +1,15 @@
-//! The receive path: from a mailbox at the IMAP server of an account to committed messages. See
+//! The receive path: from a mailbox at the source of an account to committed messages. See
 //! `docs/receive.md`.
 //!
 //! ```text
 //!   watch ──► fetch ──► decompose ──► commit ──► actions
-//!   what is   portions  fields and    one trans-  \Deleted, \Seen: only for what
-//!   new?      of bytes  parts (CPU)   action each is durable, and recorded with it
+//!   what is   portions  fields and    one trans-  mark, delete: only for what is
+//!   new?      of bytes  parts (CPU)   action each durable, and recorded with it
 //! ```
 //! There is no queue, because the server keeps the mail, and the ledger says which of it is
 //! recorded. A portion is fetched while the one before is decomposed, and the one before that
 //! committed. Nothing before `commit` shows the message to a client. `commit` has no effect the
-//! second time for the same folder, epoch and UID.
+//! second time for the same folder, epoch and source key.
 
 pub(crate) mod mailbox;
 
@@ -25,7 +25,7 @@ pub(crate) mod witness;
 
 pub(crate) mod identity;
 
-pub(crate) mod listing;
+mod glance;
 
 pub(crate) mod turn;
 
@@ -59,7 +59,9 @@ pub(crate) mod commit;
 
 use crate::error::Error;
 use crate::shared::Shared;
-use actions::SelectedMailbox;
+use crate::source::contract::Source;
+use crate::source::failure::SourceFailure;
+use actions::OpenListing;
 use collector::Collector;
 use identity::differs;
 use intake::Intake;
@@ -68,10 +70,7 @@ use mailbox::MonitoredMailbox;
 use news::LateMessage;
 use plan::FetchPlan;
 use portion::Portion;
-use postroom_imap::ImapConnection;
-use postroom_imap::Mode;
 use postroom_store::MissedMessage;
-use postroom_store::SourceKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -83,18 +82,18 @@ use turn::Turn;
 /// # Errors
 ///
 /// Errors of the store.
-pub async fn receive_one(
+pub(crate) async fn receive_one<S: Source>(
     shared: &Arc<Shared>,
     mailbox: MonitoredMailbox<'_>,
-    connection: &mut ImapConnection,
+    source: &mut S,
     late: &LateMessage,
     turn: &Turn<'_>,
 ) -> Result<bool, Error> {
-    let (count, missed) = match fetch_one(shared, mailbox, connection, late, turn).await {
+    let (count, missed) = match fetch_one(shared, mailbox, source, late, turn).await {
         Ok(fetched) => fetched,
-        Err(Error::Imap(error)) => {
+        Err(error) if SourceFailure::of(&error).is_some() => {
             let reason = format!("it was fetched on a connection of its own, and {error}");
-            (0, vec![MissedMessage::pending(SourceKey::of_uid(late.uid), reason)])
+            (0, vec![MissedMessage::pending(late.key, reason)])
         }
         Err(error) => return Err(error),
     };
@@ -103,30 +102,29 @@ pub async fn receive_one(
 }
 
 /// Fetches and commits one message. Gives how many are durable, and what could not be fetched.
-async fn fetch_one(
+async fn fetch_one<S: Source>(
     shared: &Arc<Shared>,
     mailbox: MonitoredMailbox<'_>,
-    connection: &mut ImapConnection,
+    source: &mut S,
     late: &LateMessage,
     turn: &Turn<'_>,
 ) -> Result<(u64, Vec<MissedMessage>), Error> {
-    let (uid, news, mut count) = (late.uid, &*late.news, 0);
-    let mode = if news.examined { Mode::Examine } else { Mode::Select };
-    let selected = connection.select(&mailbox.folder.mailbox, mode).await?;
-    if differs(news.mailbox_id.as_ref(), selected.mailbox_id.as_ref()) {
+    let (key, news, mut count) = (late.key, &*late.news, 0);
+    let opened = source.open(&mailbox.folder.mailbox, news.access).await?;
+    if differs(news.mailbox_id.as_ref(), opened.mailbox_id.as_ref()) {
         let reason = "on a connection of its own another mailbox had this name".to_owned();
-        return Ok((0, vec![MissedMessage::pending(SourceKey::of_uid(uid), reason)]));
+        return Ok((0, vec![MissedMessage::pending(key, reason)]));
     }
-    if selected.uid_validity.unwrap_or(0) != news.uid_validity {
+    if opened.uid_validity != news.uid_validity {
         let reason = "on a connection of its own the mailbox had another UIDVALIDITY".to_owned();
-        return Ok((0, vec![MissedMessage::pending(SourceKey::of_uid(uid), reason)]));
+        return Ok((0, vec![MissedMessage::pending(key, reason)]));
     }
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
     let mut plan = FetchPlan::default();
-    plan.fill([uid].into(), &[], &[]);
+    plan.fill([key].into(), &[], &[]);
     let collector =
         Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
-    let fetched = fetch::fetch(Intake::new(collector, news), connection, &mut plan, turn);
+    let fetched = fetch::fetch(Intake::new(collector, news), source, &mut plan, turn);
     let committed = commit::commit(shared, mailbox, news, &mut count, receiver);
     let (fetched, committed) = tokio::join!(fetched, committed);
     committed?;
@@ -157,31 +155,32 @@ pub enum Left {
 ///
 /// What ended the connection, or errors of the store. Committed messages stay, and the next call
 /// continues after them.
-pub async fn receive(
+pub(crate) async fn receive<S: Source>(
     shared: &Arc<Shared>,
     mailbox: MonitoredMailbox<'_>,
-    connection: &mut ImapConnection,
+    source: &mut S,
     known: &mut Known,
     turn: &Turn<'_>,
 ) -> Result<Left, Error> {
-    let Some(news) = watch::watch(shared, mailbox, connection, known).await? else {
+    let Some(news) = watch::watch(shared, mailbox, source, known).await? else {
         return Ok(Left::Nothing);
     };
     let (sender, receiver) = mpsc::channel::<Portion>(PORTIONS_IN_FLIGHT);
     let mut count = 0;
     let collector =
         Collector::new(shared, mailbox.account.id, mailbox.folder, news.uid_validity, sender);
-    let fetched = fetch::fetch(Intake::new(collector, &news), connection, &mut known.plan, turn);
+    let fetched = fetch::fetch(Intake::new(collector, &news), source, &mut known.plan, turn);
     let committed = commit::commit(shared, mailbox, &news, &mut count, receiver);
     // Both run to their end, so that messages that were fetched before the connection broke are
     // committed.
     let (fetched, committed) = tokio::join!(fetched, committed);
     known.recorded += count;
     known.withheld += fetched.withheld;
-    let stalls = matches!(fetched.result, Err(Error::Imap(postroom_imap::Error::Stalled { .. })));
+    let failure = fetched.result.as_ref().err().and_then(SourceFailure::of);
+    let stalls = failure == Some(SourceFailure::Silent);
     known.has_progressed |= count > 0 || !fetched.missed.is_empty() && !stalls;
     let folder = mailbox.folder;
-    let late = |uid| LateMessage { folder: folder.id, uid, news: Arc::clone(&news) };
+    let late = |key| LateMessage { folder: folder.id, key, news: Arc::clone(&news) };
     known.alone.extend(known.plan.take_alone().into_iter().map(late));
     let recorded = match committed {
         Ok(()) => commit::record_missed(shared, mailbox, &news, &fetched.missed).await,
@@ -193,9 +192,9 @@ pub async fn receive(
     }
     known.actions.are_open = true;
     fetched.result?;
-    let at = SelectedMailbox { folder, epoch: news.epoch, listing: &news.listing };
+    let at = OpenListing { folder, epoch: news.epoch, listing: &news.listing };
     let (actions, unsteady) = (&mut known.actions, &mut known.unsteady);
-    let carried_out = actions::carry_out(shared, connection, at, actions, unsteady).await;
+    let carried_out = actions::carry_out(shared, source, at, actions, unsteady).await;
     if let Ok(Some(over)) = carried_out {
         known.over = Some(over);
         known.look_anew();
@@ -216,3 +215,6 @@ pub async fn receive(
         None => Left::Nothing,
     })
 }
+
+#[cfg(test)]
+mod tests;

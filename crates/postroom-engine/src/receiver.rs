@@ -31,11 +31,11 @@ use crate::report::chain;
 use crate::report::hint;
 use crate::report::leaves_others;
 use crate::shared::Shared;
+use crate::source::imap::connection::ImapSource;
 use crate::survey::survey;
 use crate::worn::Round;
 use crate::worn::Wear;
 use crate::worn::WearLimits;
-use postroom_imap::ImapConnection;
 use postroom_model::FolderId;
 use postroom_model::options;
 use postroom_store::FolderReport;
@@ -120,7 +120,7 @@ pub async fn run(
 }
 
 /// Waits until the server says something that the account should act on, at most once a second.
-async fn said_something(connection: &ImapConnection) {
+async fn said_something(connection: &ImapSource) {
     tokio::time::sleep(EARLY_AFTER).await;
     connection.unsolicited().await;
 }
@@ -169,7 +169,7 @@ impl Receiver {
     }
 
     /// Takes what the server said without being asked: a folder that has grown is due early.
-    fn hear(&mut self, account: &Account, connection: &ImapConnection) {
+    fn hear(&mut self, account: &Account, connection: &ImapSource) {
         let said = connection.take_unsolicited();
         let is_open = |folder: &&Folder| Some(&folder.mailbox) == connection.selected();
         if said.grown_to.is_some()
@@ -275,7 +275,7 @@ impl Receiver {
     async fn survey_if_due(
         &mut self,
         account: &Account,
-        connection: &mut ImapConnection,
+        connection: &mut ImapSource,
     ) -> Result<Instant, Error> {
         let interval = account.options.duration(&options::SURVEY_INTERVAL);
         let due = self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval));
@@ -307,7 +307,7 @@ impl Receiver {
     async fn poll_due(
         &mut self,
         account: &Account,
-        connection: &mut ImapConnection,
+        connection: &mut ImapSource,
         setup: &watch::Receiver<Arc<Account>>,
     ) -> Result<usize, Error> {
         let mut count = 0;
@@ -334,7 +334,7 @@ impl Receiver {
     /// Notes the result of a message that was fetched on a connection of its own.
     fn alone_ended(&mut self, ended: &alone::LateResult) {
         if let Some(known) = self.known.get_mut(&ended.folder) {
-            known.plan.back(ended.uid, ended.asked);
+            known.plan.back(ended.key, ended.asked);
             known.look_closely();
             if ended.asked == FetchedAlone::Came {
                 known.actions.are_open = true;
@@ -351,7 +351,7 @@ impl Receiver {
     async fn poll(
         &mut self,
         mailbox: MonitoredMailbox<'_>,
-        connection: &mut ImapConnection,
+        connection: &mut ImapSource,
         turn: &Turn<'_>,
     ) -> Result<bool, Error> {
         let MonitoredMailbox { account, folder } = mailbox;

@@ -17,18 +17,18 @@ use crate::receive::identity::IdentityCheck;
 use crate::receive::witness::Unsteady;
 use crate::renamed::resemblance::is_alike;
 use crate::shared::Shared;
-use postroom_imap::Error as ImapError;
-use postroom_imap::ImapConnection;
-use postroom_imap::Listed;
+use crate::source::contract::ListedMailbox;
+use crate::source::contract::MailboxAccess;
+use crate::source::contract::OpenedMailbox;
+use crate::source::contract::Source;
+use crate::source::failure::SourceFailure;
+use crate::source::failure::is_refusal;
 use postroom_imap::MailboxName;
-use postroom_imap::Mode;
-use postroom_imap::Selected;
 use postroom_model::FolderId;
 use postroom_store::FolderMailbox;
 use postroom_store::MailboxHolder;
 use postroom_store::Origin;
 use postroom_store::Renamed;
-use postroom_store::SourceKey;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -40,10 +40,6 @@ const CANDIDATES_MAX: usize = 50;
 const WITNESSES: (usize, usize) = (8, 8);
 /// A mailbox that has a folder and was not the wanted one is examined again after this time.
 const EXAMINED_AGAIN: Duration = Duration::from_secs(24 * 3600);
-
-/// Codes of refusals that do not change with time (RFC 5530 §3): such a mailbox is none that we
-/// read.
-const LASTING: [&str; 3] = ["NOPERM", "NONEXISTENT", "CANNOT"];
 
 /// Which mailboxes that have folders were examined for each folder whose mailbox is gone, and when
 /// the first of them was.
@@ -91,11 +87,11 @@ pub(crate) type KnownMailboxes = BTreeMap<MailboxName, Option<FolderId>>;
 /// # Errors
 ///
 /// What ended the connection, or the store.
-pub(crate) async fn follow(
+pub(crate) async fn follow<S: Source>(
     shared: &Shared,
     account: &Account,
-    connection: &mut ImapConnection,
-    listed: &[Listed],
+    source: &mut S,
+    listed: &[ListedMailbox],
     examined: &mut Examined,
 ) -> Result<BTreeSet<MailboxName>, Error> {
     let names: BTreeSet<_> = listed.iter().map(|listed| &listed.name).collect();
@@ -113,7 +109,7 @@ pub(crate) async fn follow(
     let idle = idle.filter(|(listed, _)| !examined.has(&gone, &listed.name));
     let idle: Vec<_> = idle.take(CANDIDATES_MAX - some.len()).collect();
     let has_all = open.is_empty();
-    let mut search = Search { shared, account, connection, candidates: vec![], open };
+    let mut search = Search { shared, account, source, candidates: vec![], open };
     for listed in some {
         search.examine(listed, None).await?;
     }
@@ -155,11 +151,11 @@ pub(crate) async fn known_mailboxes(
 
 /// A mailbox that may be the one of a folder whose mailbox is gone.
 struct Candidate<'a> {
-    listed: &'a Listed,
+    listed: &'a ListedMailbox,
     /// The folder that stands for it, which is not enabled. `None`: the mailbox is new.
     folder: Option<FolderId>,
-    /// What EXAMINE told of it.
-    told: Selected,
+    /// Its identity facts.
+    told: OpenedMailbox,
 }
 
 /// A folder whose mailbox is gone, and what is noted of the mailbox.
@@ -169,35 +165,35 @@ struct Gone<'a> {
 }
 
 /// The search for the mailboxes of folders whose mailboxes are gone.
-struct Search<'a> {
+struct Search<'a, S> {
     shared: &'a Shared,
     account: &'a Account,
-    connection: &'a mut ImapConnection,
+    source: &'a mut S,
     candidates: Vec<Candidate<'a>>,
     /// The new mailboxes of which nobody knows yet.
     open: BTreeSet<MailboxName>,
 }
 
-impl<'a> Search<'a> {
+impl<'a, S: Source> Search<'a, S> {
     /// Asks what a mailbox is. Gives whether the server showed it, or will never do.
     async fn examine(
         &mut self,
-        listed: &'a Listed,
+        listed: &'a ListedMailbox,
         folder: Option<FolderId>,
     ) -> Result<bool, Error> {
-        match self.connection.select(&listed.name, Mode::Examine).await {
+        match self.source.open(&listed.name, MailboxAccess::Read).await {
             Ok(told) => {
                 self.candidates.push(Candidate { listed, folder, told });
                 Ok(true)
             }
-            Err(error) if error.leaves_connection_open() => {
+            Err(error) if is_refusal(&error) => {
                 let is_lasting = is_lasting(&error);
                 if folder.is_none() && !is_lasting {
                     self.open.insert(listed.name.clone());
                 }
                 Ok(is_lasting)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -267,9 +263,9 @@ impl<'a> Search<'a> {
             return Ok(None);
         }
         // INBOX is never renamed, so it must have another one.
-        match self.connection.select(&MailboxName::inbox(), Mode::Examine).await {
+        match self.source.open(&MailboxName::inbox(), MailboxAccess::Read).await {
             Ok(inbox) if inbox.mailbox_id.as_ref() == Some(id) => Ok(None),
-            Err(error) if !error.leaves_connection_open() => Err(error.into()),
+            Err(error) if !is_refusal(&error) => Err(error),
             Ok(_) | Err(_) => Ok(Some(at)),
         }
     }
@@ -288,7 +284,7 @@ impl<'a> Search<'a> {
         let Some(candidate) = self.candidates.get(at) else {
             return Ok(false);
         };
-        let result = has_same_uids(self.shared, self.connection, origin, candidate).await;
+        let result = has_same_uids(self.shared, self.source, origin, candidate).await;
         self.heard(at, result)
     }
 
@@ -299,9 +295,9 @@ impl<'a> Search<'a> {
             return Ok(false);
         };
         let name = &candidate.listed.name;
-        let result = match self.connection.select(name, Mode::Examine).await {
-            Ok(_) => is_alike(self.shared, self.connection, epoch).await,
-            Err(error) => Err(error.into()),
+        let result = match self.source.open(name, MailboxAccess::Read).await {
+            Ok(_) => is_alike(self.shared, self.source, epoch).await,
+            Err(error) => Err(error),
         };
         self.heard(at, result)
     }
@@ -309,7 +305,7 @@ impl<'a> Search<'a> {
     /// A refusal is no evidence. A new mailbox that is refused for now is compared again later.
     fn heard(&mut self, at: usize, result: Result<bool, Error>) -> Result<bool, Error> {
         match result {
-            Err(Error::Imap(error)) if error.leaves_connection_open() => {
+            Err(error) if is_refusal(&error) => {
                 let new = self.candidates.get(at).filter(|candidate| candidate.folder.is_none());
                 let name = new.filter(|_| !is_lasting(&error)).map(|new| new.listed.name.clone());
                 self.open.extend(name);
@@ -337,15 +333,14 @@ impl<'a> Search<'a> {
 }
 
 /// Whether a refusal is no matter of time.
-fn is_lasting(error: &ImapError) -> bool {
-    matches!(error, ImapError::Refused { code: Some(code), .. }
-        if LASTING.iter().any(|lasting| code.eq_ignore_ascii_case(lasting)))
+fn is_lasting(error: &Error) -> bool {
+    matches!(SourceFailure::of(error), Some(SourceFailure::Refused { is_lasting: true, .. }))
 }
 
 /// Whether a mailbox has UIDVALIDITY, UIDs and messages of one that is gone.
-async fn has_same_uids(
+async fn has_same_uids<S: Source>(
     shared: &Shared,
-    connection: &mut ImapConnection,
+    source: &mut S,
     origin: &Origin,
     candidate: &Candidate<'_>,
 ) -> Result<bool, Error> {
@@ -355,19 +350,18 @@ async fn has_same_uids(
     let told = &candidate.told;
     let is_changed = |now: u64| origin.uid_next.is_some_and(|then| now < then);
     if uid_validity == 0
-        || told.uid_validity != Some(uid_validity)
+        || told.uid_validity != uid_validity
         || told.uid_next.is_some_and(is_changed)
     {
         return Ok(false);
     }
-    let selected = connection.select(&candidate.listed.name, Mode::Examine).await?;
-    if selected.uid_validity != Some(uid_validity) || selected.uid_next.is_some_and(is_changed) {
+    let opened = source.open(&candidate.listed.name, MailboxAccess::Read).await?;
+    if opened.uid_validity != uid_validity || opened.uid_next.is_some_and(is_changed) {
         return Ok(false);
     }
     let recorded = shared.store.ledger(epoch).await?.recorded;
-    let recorded: Vec<u64> = recorded.into_iter().map(SourceKey::uid).collect();
     let some = identity::sample(&shared.clock, &recorded, WITNESSES.0, WITNESSES.1);
-    let check = IdentityCheck { shared, connection, epoch, unsteady: &mut Unsteady::default() };
+    let check = IdentityCheck { shared, source, epoch, unsteady: &mut Unsteady::default() };
     let look = check.look(&some, Care::Much).await?;
     Ok(look.over.is_none() && !look.same.is_empty())
 }

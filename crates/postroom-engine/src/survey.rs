@@ -8,16 +8,13 @@ use crate::error::Error;
 use crate::renamed;
 use crate::renamed::Examined;
 use crate::shared::Shared;
-use postroom_imap::ImapConnection;
-use postroom_imap::Listed;
+use crate::source::contract::ListedMailbox;
+use crate::source::contract::ListedMailboxes;
+use crate::source::contract::Source;
 use postroom_imap::MailboxName;
-use postroom_imap::Mailboxes;
 use postroom_store::Survey;
 use postroom_store::SurveyedFolder;
 use std::collections::BTreeSet;
-
-/// Attributes of names that cannot be selected (RFC 9051 §7.3.1).
-const NOT_SELECTABLE: [&str; 2] = ["\\noselect", "\\nonexistent"];
 
 /// The result of a survey.
 pub(crate) struct Surveyed {
@@ -32,13 +29,13 @@ pub(crate) struct Surveyed {
 /// # Errors
 ///
 /// What ended the connection, the server's refusal, or the store.
-pub(crate) async fn survey(
+pub(crate) async fn survey<S: Source>(
     shared: &Shared,
     account: &Account,
-    connection: &mut ImapConnection,
+    source: &mut S,
     examined: &mut Examined,
 ) -> Result<Surveyed, Error> {
-    let Mailboxes { listed, over_count, is_whole } = connection.list().await?;
+    let ListedMailboxes { listed, over_count, is_whole } = source.survey().await?;
     let names: BTreeSet<_> = listed.iter().map(|listed| &listed.name).collect();
     let has_all = is_whole
         || renamed::known_mailboxes(shared, account).await?.keys().all(|name| names.contains(name));
@@ -48,11 +45,11 @@ pub(crate) async fn survey(
         return Err(Error::NoMailbox);
     }
     let trouble = (over_count > 0).then(|| too_many(listed.len() as u64, over_count));
-    let selectable: Vec<_> = listed.into_iter().filter(is_selectable).collect();
+    let selectable: Vec<_> = listed.into_iter().filter(|listed| listed.is_selectable).collect();
     // A mailbox that is missing from an incomplete list need not be gone or renamed.
     let is_whole = is_whole && over_count == 0;
     let open = match is_whole {
-        true => renamed::follow(shared, account, connection, &selectable, examined).await?,
+        true => renamed::follow(shared, account, source, &selectable, examined).await?,
         false => BTreeSet::new(),
     };
     let _turn = shared.survey_turn(selectable.len()).await;
@@ -73,14 +70,7 @@ fn too_many(taken: u64, over_count: u64) -> String {
     )
 }
 
-fn is_selectable(listed: &Listed) -> bool {
-    !listed
-        .attributes
-        .iter()
-        .any(|attribute| NOT_SELECTABLE.iter().any(|not| attribute.eq_ignore_ascii_case(not)))
-}
-
-pub(crate) fn folder(account: &Account, listed: &Listed) -> SurveyedFolder {
+pub(crate) fn folder(account: &Account, listed: &ListedMailbox) -> SurveyedFolder {
     SurveyedFolder {
         mailbox: listed.name.to_percent_encoded(),
         name: listed.display.clone(),

@@ -2,10 +2,9 @@
 //!
 //! An action is recorded in the transaction that records the message. A deletion stays on the list
 //! until a listing lacks the message. So a crash, a lost answer, or a server that says OK and does
-//! nothing loses no message and hides none. Before a deletion, the facts about the UID are compared
-//! with the recorded ones. After marking, only messages that the server reports as marked are
-//! expunged. If the configuration of the folder changes, its open actions are dropped. A refusal
-//! delays only the actions, not the mail.
+//! nothing loses no message and hides none. Before a deletion, the facts about the message are
+//! compared with the recorded ones. If the configuration of the folder changes, its open actions
+//! are dropped. A refusal delays only the actions, not the mail.
 
 use crate::account::Folder;
 use crate::backoff;
@@ -15,16 +14,12 @@ use crate::journal;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::identity::Over;
-use crate::receive::listing::MailboxListing;
-use crate::receive::plan::SET_OCTETS_MAX;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
-use postroom_imap::FetchEvent;
-use postroom_imap::FetchItems;
-use postroom_imap::Fetched;
-use postroom_imap::FlagChange;
-use postroom_imap::ImapConnection;
-use postroom_imap::UidSet;
+use crate::source::contract::Deletion;
+use crate::source::contract::Source;
+use crate::source::failure::is_refusal;
+use crate::source::listing::MailboxListing;
 use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::MailboxEpoch;
@@ -39,7 +34,6 @@ const PORTION: u32 = 100;
 /// How long actions wait after one failed.
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
-const DELETED: &str = "\\Deleted";
 
 /// The action for messages of a folder that are recorded from now on.
 #[must_use]
@@ -61,7 +55,7 @@ pub struct ServerActions {
     /// Why they cannot be carried out, for people.
     pub trouble: Option<String>,
     /// Deletions that the server answered with OK.
-    tried: BTreeSet<u64>,
+    tried: BTreeSet<SourceKey>,
     failures: u32,
     due: Option<Instant>,
 }
@@ -87,9 +81,9 @@ impl ServerActions {
     }
 }
 
-/// The selected mailbox, and its newest listing.
+/// The open mailbox, and its newest listing.
 #[derive(Debug, Clone, Copy)]
-pub struct SelectedMailbox<'a> {
+pub struct OpenListing<'a> {
     /// The folder.
     pub folder: &'a Folder,
     /// The epoch of its mailbox.
@@ -104,10 +98,10 @@ pub struct SelectedMailbox<'a> {
 /// # Errors
 ///
 /// What ended the connection, or the store.
-pub async fn carry_out(
+pub(crate) async fn carry_out<S: Source>(
     shared: &Shared,
-    connection: &mut ImapConnection,
-    at: SelectedMailbox<'_>,
+    source: &mut S,
+    at: OpenListing<'_>,
     actions: &mut ServerActions,
     unsteady: &mut Unsteady,
 ) -> Result<Option<Over>, Error> {
@@ -115,7 +109,7 @@ pub async fn carry_out(
         return Ok(None);
     }
     let mut job =
-        ActionRun { shared, connection, at, unsteady, tried: std::mem::take(&mut actions.tried) };
+        ActionRun { shared, source, at, unsteady, tried: std::mem::take(&mut actions.tried) };
     let result = job.all().await;
     actions.tried = job.tried;
     match result {
@@ -130,7 +124,7 @@ pub async fn carry_out(
             *actions = ServerActions { are_open, tried, ..ServerActions::default() };
             Ok(None)
         }
-        Err(Error::Imap(error)) if error.leaves_connection_open() => {
+        Err(error) if is_refusal(&error) => {
             actions.refused(&shared.clock, format!(
                 "the server refuses to mark or delete messages that are stored here: {error}; they \
                  stay at the server, and Postroom tries again later"
@@ -148,19 +142,15 @@ struct ActionResult {
     over: Option<Over>,
 }
 
-struct ActionRun<'a> {
+struct ActionRun<'a, S> {
     shared: &'a Shared,
-    connection: &'a mut ImapConnection,
-    at: SelectedMailbox<'a>,
+    source: &'a mut S,
+    at: OpenListing<'a>,
     unsteady: &'a mut Unsteady,
-    tried: BTreeSet<u64>,
+    tried: BTreeSet<SourceKey>,
 }
 
-fn keys(uids: &[u64]) -> Vec<SourceKey> {
-    uids.iter().copied().map(SourceKey::of_uid).collect()
-}
-
-impl ActionRun<'_> {
+impl<S: Source> ActionRun<'_, S> {
     async fn all(&mut self) -> Result<ActionResult, Error> {
         let mut done = ActionResult::default();
         let (epoch, mut after) = (self.at.epoch, SourceKey::FIRST);
@@ -171,10 +161,9 @@ impl ActionRun<'_> {
             };
             after = *last;
             for action in [ServerAction::Seen, ServerAction::Delete] {
-                let of =
-                    |(key, is): &(SourceKey, ServerAction)| (*is == action).then_some(key.uid());
-                let uids: Vec<u64> = actions.iter().filter_map(of).collect();
-                self.some(action, &uids, &mut done).await?;
+                let of = |(key, is): &(SourceKey, ServerAction)| (*is == action).then_some(*key);
+                let keys: Vec<_> = actions.iter().filter_map(of).collect();
+                self.some(action, &keys, &mut done).await?;
                 if done.over.is_some() {
                     return Ok(done);
                 }
@@ -185,34 +174,33 @@ impl ActionRun<'_> {
     async fn some(
         &mut self,
         action: ServerAction,
-        uids: &[u64],
+        keys: &[SourceKey],
         done: &mut ActionResult,
     ) -> Result<(), Error> {
         let (store, epoch) = (&self.shared.store, self.at.epoch);
-        if uids.is_empty() {
+        if keys.is_empty() {
             return Ok(());
         }
         if !is_still_demanded(self.at.folder, action) {
-            store.action_done(epoch, &keys(uids)).await?;
+            store.action_done(epoch, keys).await?;
             return Ok(());
         }
-        let is_listed = |uid: &u64| self.at.listing.uids.binary_search(uid).is_ok();
-        let (listed, unlisted): (Vec<u64>, Vec<u64>) = uids.iter().partition(|uid| is_listed(uid));
+        let is_listed = |key: &SourceKey| self.at.listing.keys.binary_search(key).is_ok();
+        let (listed, unlisted): (Vec<SourceKey>, Vec<SourceKey>) =
+            keys.iter().partition(|key| is_listed(key));
         if !unlisted.is_empty() && self.at.listing.is_whole() {
             match action {
-                ServerAction::Seen => store.action_done(epoch, &keys(&unlisted)).await?,
-                ServerAction::Delete => store.action_gone(epoch, &keys(&unlisted)).await?,
+                ServerAction::Seen => store.action_done(epoch, &unlisted).await?,
+                ServerAction::Delete => store.action_gone(epoch, &unlisted).await?,
             }
-            self.tried.retain(|uid| !unlisted.contains(uid));
+            self.tried.retain(|key| !unlisted.contains(key));
         }
         done.are_open |= action == ServerAction::Delete && !listed.is_empty();
         match action {
             _ if listed.is_empty() => {}
             ServerAction::Seen => {
-                for set in UidSet::from_uids(&listed).split(SET_OCTETS_MAX) {
-                    self.connection.uid_store(&set, &FlagChange::add_silent("\\Seen")).await?;
-                }
-                store.action_done(epoch, &keys(&listed)).await?;
+                self.source.mark_seen(&listed).await?;
+                store.action_done(epoch, &listed).await?;
             }
             ServerAction::Delete => self.delete(&listed, done).await?,
         }
@@ -221,8 +209,8 @@ impl ActionRun<'_> {
 
     /// Deletes the messages that are certainly the recorded ones. They stay on the list until they
     /// are gone.
-    async fn delete(&mut self, uids: &[u64], done: &mut ActionResult) -> Result<(), Error> {
-        let kept = uids.iter().filter(|uid| self.tried.contains(uid)).count();
+    async fn delete(&mut self, keys: &[SourceKey], done: &mut ActionResult) -> Result<(), Error> {
+        let kept = keys.iter().filter(|key| self.tried.contains(key)).count();
         if kept > 0 {
             done.trouble = Some(format!(
                 "the server still has {} that it was asked to delete; Postroom tries again later",
@@ -231,16 +219,16 @@ impl ActionRun<'_> {
         }
         let check = IdentityCheck {
             shared: self.shared,
-            connection: self.connection,
+            source: self.source,
             epoch: self.at.epoch,
             unsteady: self.unsteady,
         };
-        let look = check.look(uids, Care::All).await?;
+        let look = check.look(keys, Care::All).await?;
         if look.over.is_some() {
             done.over = look.over;
             return Ok(());
         }
-        let unsure = uids.len() - look.same.len();
+        let unsure = keys.len() - look.same.len();
         if unsure > 0 {
             done.trouble = Some(format!(
                 "the server does not show now where {} can be found, so nothing of it was deleted \
@@ -248,17 +236,15 @@ impl ActionRun<'_> {
                 counted(unsure as u64, "stored message")
             ));
         }
-        for set in UidSet::from_uids(&look.same).split(SET_OCTETS_MAX) {
-            match self.mark(&set).await? {
-                Ok(marked) if marked.is_empty() => {}
-                Ok(marked) => match self.expunge(&marked).await? {
-                    None => {
-                        journal::deleted(self.at.folder, &UidSet::from_uids(&marked));
-                        self.tried.extend(marked);
-                    }
-                    trouble => done.trouble = trouble,
-                },
-                Err(trouble) => {
+        for some in S::requests(&look.same) {
+            match self.source.delete(&some, &self.tried).await? {
+                Deletion::Agreed(agreed) if agreed.is_empty() => {}
+                Deletion::Agreed(agreed) => {
+                    journal::deleted(self.at.folder, &agreed);
+                    self.tried.extend(agreed);
+                }
+                Deletion::Kept(trouble) => done.trouble = Some(trouble),
+                Deletion::Distrusted(trouble) => {
                     done.trouble = Some(trouble);
                     return Ok(());
                 }
@@ -266,71 +252,6 @@ impl ActionRun<'_> {
         }
         Ok(())
     }
-
-    /// Marks messages. Gives those that the server reports as marked, or why the server cannot be
-    /// trusted.
-    async fn mark(&mut self, set: &UidSet) -> Result<Result<Vec<u64>, String>, Error> {
-        let told = self.connection.uid_store(set, &FlagChange::add(DELETED)).await?;
-        let told = marked(&told);
-        let (mut mine, others): (Vec<u64>, Vec<u64>) =
-            told.into_iter().partition(|uid| set.contains(*uid));
-        let silent: Vec<u64> = set.iter().filter(|uid| !mine.contains(uid)).collect();
-        if !silent.is_empty() {
-            mine.extend(self.flagged(&UidSet::from_uids(&silent)).await?);
-        }
-        if (mine.len() as u64) < set.count() && !others.is_empty() {
-            let others = UidSet::from_uids(&others);
-            self.connection.uid_store(&others, &FlagChange::remove_silent(DELETED)).await?;
-            return Ok(Err(format!(
-                "the server marked other messages as deleted (UID {others}) than it was asked to; \
-                 Postroom removed these marks, and deletes nothing"
-            )));
-        }
-        Ok(Ok(mine))
-    }
-
-    /// Which of these are marked, for servers that do not report it by themselves.
-    async fn flagged(&mut self, set: &UidSet) -> Result<Vec<u64>, Error> {
-        let mut fetch = self.connection.uid_fetch(set, FetchItems::Flags).await?;
-        let mut told = vec![];
-        while let Some(event) = fetch.next().await? {
-            if let FetchEvent::Message(message) = event {
-                told.push(message);
-            }
-        }
-        Ok(marked(&told).into_iter().filter(|uid| set.contains(*uid)).collect())
-    }
-
-    /// Removes marked messages, or gives why they stay.
-    async fn expunge(&mut self, uids: &[u64]) -> Result<Option<String>, Error> {
-        let capabilities = self.connection.capabilities();
-        if capabilities.has("UIDPLUS") || capabilities.has("IMAP4REV2") {
-            self.connection.uid_expunge(&UidSet::from_uids(uids)).await?;
-            return Ok(None);
-        }
-        // A bare EXPUNGE removes every marked message.
-        let found = self.connection.search("DELETED").await?;
-        let is_mine = |uid: &u64| uids.contains(uid) || self.tried.contains(uid);
-        let others = found.uids.iter().filter(|uid| !is_mine(uid)).count();
-        if others > 0 || found.unusable > 0 || !uids.iter().all(|uid| found.uids.contains(uid)) {
-            return Ok(Some(format!(
-                "the server keeps {}, marked as deleted, because it lacks UIDPLUS, and an \
-                 expunge would also remove {} that somebody else marked: expunge the mailbox with \
-                 another program",
-                counted(uids.len() as u64, "stored message"),
-                counted(others as u64, "message")
-            )));
-        }
-        self.connection.expunge().await?;
-        Ok(None)
-    }
-}
-
-/// The UIDs of the messages that are reported with `\Deleted`.
-fn marked(told: &[Fetched]) -> Vec<u64> {
-    let is_marked =
-        |message: &&Fetched| message.flags.iter().any(|flag| flag.eq_ignore_ascii_case(DELETED));
-    told.iter().filter(is_marked).filter_map(|message| message.uid).collect()
 }
 
 /// Whether the folder still demands the action.

@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::original::Original;
 use crate::original::hash_of;
 use crate::receive::single;
+use crate::source::contract::Source;
 use bytes::Bytes;
-use postroom_imap::ImapConnection;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::names;
 use postroom_store::Clock;
@@ -21,12 +21,12 @@ use serde_json::Value as Json;
 /// # Errors
 ///
 /// What ended the connection.
-pub(crate) async fn add(
-    connection: &mut ImapConnection,
+pub(crate) async fn add<S: Source>(
+    source: &mut S,
     missed: &mut MissedMessage,
     clock: &Clock,
 ) -> Result<(), Error> {
-    let Some(header) = single::header(connection, missed.key.uid()).await? else {
+    let Some(header) = single::header(source, missed.key).await? else {
         return Ok(());
     };
     missed.values = values_of(&header, MessageEntityId::of(clock.new_id()));

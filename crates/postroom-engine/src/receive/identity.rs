@@ -1,4 +1,4 @@
-//! Identity: is a UID still the message that was recorded under it?
+//! Identity: is a key still the message that was recorded under it?
 //!
 //! A server that was restored from a backup, moved or repaired may give the same UIDs again under
 //! the same UIDVALIDITY. Any sign of this ends the epoch of the mailbox. Then all messages are
@@ -6,13 +6,13 @@
 
 use crate::error::Error;
 use crate::receive::witness;
+use crate::receive::witness::Facts;
 use crate::receive::witness::Likeness;
 use crate::receive::witness::Proof;
 use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
-use postroom_imap::FetchItems;
-use postroom_imap::ImapConnection;
-use postroom_imap::Selected;
+use crate::source::contract::OpenedMailbox;
+use crate::source::contract::Source;
 use postroom_store::Clock;
 use postroom_store::Ledger;
 use postroom_store::MailboxEpoch;
@@ -44,13 +44,13 @@ pub enum Over {
     },
     /// The server lists a message that was deleted there.
     Back {
-        /// Its UID.
-        uid: u64,
+        /// Its key.
+        key: SourceKey,
     },
     /// Another message has the UID of one that was recorded.
     Other {
-        /// The UID.
-        uid: u64,
+        /// The key.
+        key: SourceKey,
     },
 }
 
@@ -62,30 +62,32 @@ impl fmt::Display for Over {
             Self::UidValidity => write!(f, "the server changed UIDVALIDITY"),
             Self::MailboxId => write!(f, "another mailbox has this name now (MAILBOXID changed)"),
             Self::UidNext { now, then } => write!(f, "UIDNEXT fell from {then} to {now}"),
-            Self::Back { uid } => {
-                write!(f, "the server lists UID {uid} again, which was deleted")
+            Self::Back { key } => {
+                write!(f, "the server lists UID {} again, which was deleted", key.uid())
             }
-            Self::Other { uid } => write!(f, "the server has another message under UID {uid}"),
+            Self::Other { key } => {
+                write!(f, "the server has another message under UID {}", key.uid())
+            }
         }
     }
 }
 
-/// Whether the result of SELECT ends the noted epoch.
+/// Whether the identity facts of the opened mailbox end the noted epoch.
 #[must_use]
-pub fn by_selected(origin: &Origin, selected: &Selected, login: &str) -> Option<Over> {
+pub(crate) fn by_opened(origin: &Origin, opened: &OpenedMailbox, login: &str) -> Option<Over> {
     if origin.epoch.is_none() {
         return Some(Over::New);
     }
     if origin.login.as_ref().is_some_and(|noted| noted != login) {
         return Some(Over::Moved);
     }
-    if origin.uid_validity != Some(selected.uid_validity.unwrap_or(0)) {
+    if origin.uid_validity != Some(opened.uid_validity) {
         return Some(Over::UidValidity);
     }
-    if differs(origin.mailbox_id.as_ref(), selected.mailbox_id.as_ref()) {
+    if differs(origin.mailbox_id.as_ref(), opened.mailbox_id.as_ref()) {
         return Some(Over::MailboxId);
     }
-    match (selected.uid_next, origin.uid_next) {
+    match (opened.uid_next, origin.uid_next) {
         (Some(now), Some(then)) if now < then => Some(Over::UidNext { now, then }),
         _ => None,
     }
@@ -97,25 +99,25 @@ pub fn differs<T: PartialEq>(then: Option<&T>, now: Option<&T>) -> bool {
     then.is_some() && now.is_some() && then != now
 }
 
-/// Whether the listed UIDs end the epoch of the ledger.
+/// Whether the listed keys end the epoch of the ledger.
 #[must_use]
-pub fn by_listing(ledger: &Ledger, uid_next: Option<u64>, listed: &[u64]) -> Option<Over> {
+pub fn by_listing(ledger: &Ledger, uid_next: Option<u64>, listed: &[SourceKey]) -> Option<Over> {
     // A server that lists UIDs beyond UIDNEXT contradicts itself, so its UIDNEXT shows nothing.
-    let is_below = |now: u64| listed.last().is_none_or(|last| *last < now);
+    let is_below = |now: u64| listed.last().is_none_or(|last| last.uid() < now);
     if let (Some(now), Some(last)) = (uid_next.filter(|now| is_below(*now)), ledger.recorded.last())
         && now <= last.uid()
     {
         return Some(Over::UidNext { now, then: last.uid().saturating_add(1) });
     }
-    let back = listed.iter().find(|uid| ledger.is_gone(SourceKey::of_uid(**uid)))?;
-    Some(Over::Back { uid: *back })
+    let back = listed.iter().find(|key| ledger.is_gone(**key))?;
+    Some(Over::Back { key: *back })
 }
 
 /// The result of checking some messages.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// Those that are certainly the ones that were recorded.
-    pub same: Vec<u64>,
+    pub same: Vec<SourceKey>,
     /// Why the epoch of the mailbox is over, if it is.
     pub over: Option<Over>,
 }
@@ -131,55 +133,54 @@ pub enum Care {
     All,
 }
 
-/// The selected mailbox, whose messages are compared with their records.
-pub(crate) struct IdentityCheck<'a> {
+/// The open mailbox, whose messages are compared with their records.
+pub(crate) struct IdentityCheck<'a, S> {
     /// The engine.
     pub shared: &'a Shared,
-    /// The connection that has selected it.
-    pub connection: &'a mut ImapConnection,
+    /// The source that has opened it.
+    pub source: &'a mut S,
     /// The epoch of the records.
     pub epoch: MailboxEpoch,
     /// Which facts of this server are no evidence.
     pub unsteady: &'a mut Unsteady,
 }
 
-impl IdentityCheck<'_> {
+impl<S: Source> IdentityCheck<'_, S> {
     /// Compares messages with their records.
     ///
     /// # Errors
     ///
     /// What ended the connection, the store, or the spool directory.
-    pub(crate) async fn look(self, uids: &[u64], care: Care) -> Result<Look, Error> {
-        let Self { shared, connection, epoch, unsteady } = self;
+    pub(crate) async fn look(self, keys: &[SourceKey], care: Care) -> Result<Look, Error> {
+        let Self { shared, source, epoch, unsteady } = self;
         let mut look = Look::default();
-        if uids.is_empty() {
+        if keys.is_empty() {
             return Ok(look);
         }
-        let keys: Vec<_> = uids.iter().copied().map(SourceKey::of_uid).collect();
-        let items = if care == Care::Little { FetchItems::Sizes } else { FetchItems::Witness };
-        let remembered = shared.store.remembered(epoch, &keys).await?;
-        let seen = witness::ask(connection, uids, items).await?;
+        let facts = if care == Care::Little { Facts::Few } else { Facts::All };
+        let remembered = shared.store.remembered(epoch, keys).await?;
+        let seen = witness::ask(source, keys, facts).await?;
         let mut proofs = 0;
         for then in &remembered {
-            let Some(now) = seen.get(&then.key.uid()) else {
+            let Some(now) = seen.get(&then.key) else {
                 continue;
             };
             let comparison = witness::compare(then, now, *unsteady);
             if comparison == Likeness::Same || care != Care::All && comparison == Likeness::Likely {
-                look.same.push(then.key.uid());
+                look.same.push(then.key);
                 continue;
             }
             if proofs >= PROOFS_MAX && care != Care::All {
                 break;
             }
             proofs += 1;
-            match witness::prove(connection, then, &shared.settings.spool_directory).await? {
+            match witness::prove(source, then, &shared.settings.spool_directory).await? {
                 Proof::Same => {
                     unsteady.learn(then, now);
-                    look.same.push(then.key.uid());
+                    look.same.push(then.key);
                 }
                 Proof::Other => {
-                    look.over = Some(Over::Other { uid: then.key.uid() });
+                    look.over = Some(Over::Other { key: then.key });
                     return Ok(look);
                 }
                 Proof::None => {}
@@ -189,16 +190,16 @@ impl IdentityCheck<'_> {
     }
 }
 
-/// A sample of many ascending UIDs: the newest ones, which a restored server gives again first, and
+/// A sample of many ascending keys: the newest ones, which a restored server gives again first, and
 /// some of the others, different ones each time.
 #[must_use]
-pub fn sample(clock: &Clock, uids: &[u64], newest: usize, others: usize) -> Vec<u64> {
-    let (older, last) = uids.split_at(uids.len().saturating_sub(newest));
-    let mut chosen: BTreeSet<u64> = last.iter().copied().collect();
+pub fn sample(clock: &Clock, keys: &[SourceKey], newest: usize, others: usize) -> Vec<SourceKey> {
+    let (older, last) = keys.split_at(keys.len().saturating_sub(newest));
+    let mut chosen: BTreeSet<SourceKey> = last.iter().copied().collect();
     for _ in 0..others.min(older.len()) {
         chosen.extend(older.get(clock.below(older.len())));
     }
-    let mut chosen: Vec<u64> = chosen.into_iter().collect();
+    let mut chosen: Vec<SourceKey> = chosen.into_iter().collect();
     chosen.sort_unstable();
     chosen
 }
@@ -219,28 +220,31 @@ mod tests {
         }
     }
 
-    fn selected(uid_validity: Option<u64>, uid_next: Option<u64>) -> Selected {
-        Selected { uid_validity, uid_next, ..Selected::default() }
+    fn opened(uid_validity: u64, uid_next: Option<u64>) -> OpenedMailbox {
+        OpenedMailbox { uid_validity, uid_next, ..OpenedMailbox::default() }
+    }
+
+    fn keys(uids: &[u64]) -> Vec<SourceKey> {
+        uids.iter().copied().map(SourceKey::of_uid).collect()
     }
 
     #[test]
     fn a_life_ends_with_another_server_another_uidvalidity_or_a_lower_uidnext() {
-        let by = |noted: &Origin, validity, next| {
-            by_selected(noted, &selected(validity, next), "a@x.test")
-        };
-        assert_eq!(by(&origin(), Some(7), Some(10)), None);
-        assert_eq!(by(&origin(), Some(7), None), None);
-        assert_eq!(by(&origin(), Some(8), Some(10)), Some(Over::UidValidity));
-        assert_eq!(by(&origin(), None, Some(10)), Some(Over::UidValidity));
-        assert_eq!(by(&origin(), Some(7), Some(9)), Some(Over::UidNext { now: 9, then: 10 }));
-        assert_eq!(by(&Origin { epoch: None, ..origin() }, Some(7), None), Some(Over::New));
-        assert_eq!(by(&Origin { login: None, ..origin() }, Some(7), None), None);
+        let by =
+            |noted: &Origin, validity, next| by_opened(noted, &opened(validity, next), "a@x.test");
+        assert_eq!(by(&origin(), 7, Some(10)), None);
+        assert_eq!(by(&origin(), 7, None), None);
+        assert_eq!(by(&origin(), 8, Some(10)), Some(Over::UidValidity));
+        assert_eq!(by(&origin(), 0, Some(10)), Some(Over::UidValidity));
+        assert_eq!(by(&origin(), 7, Some(9)), Some(Over::UidNext { now: 9, then: 10 }));
+        assert_eq!(by(&Origin { epoch: None, ..origin() }, 7, None), Some(Over::New));
+        assert_eq!(by(&Origin { login: None, ..origin() }, 7, None), None);
         for (id, want) in [("F1", None), ("F2", Some(Over::MailboxId)), ("", None)] {
             let mailbox_id = MailboxId::parse(id);
-            let told = Selected { mailbox_id, ..selected(Some(7), None) };
-            assert_eq!(by_selected(&origin(), &told, "a@x.test"), want, "{id}");
+            let told = OpenedMailbox { mailbox_id, ..opened(7, None) };
+            assert_eq!(by_opened(&origin(), &told, "a@x.test"), want, "{id}");
         }
-        let moved = by_selected(&origin(), &selected(Some(7), Some(10)), "a@y.test");
+        let moved = by_opened(&origin(), &opened(7, Some(10)), "a@y.test");
         assert_eq!(moved, Some(Over::Moved));
     }
 
@@ -251,21 +255,24 @@ mod tests {
             gone: vec![SourceKey::of_uid(2)],
             ..Ledger::default()
         };
-        assert_eq!(by_listing(&ledger, Some(6), &[1, 5, 6]), None);
-        assert_eq!(by_listing(&ledger, None, &[1]), None);
-        assert_eq!(by_listing(&ledger, None, &[1, 2]), Some(Over::Back { uid: 2 }));
-        assert_eq!(by_listing(&ledger, Some(5), &[1, 5]), None, "UIDNEXT is wrong");
+        assert_eq!(by_listing(&ledger, Some(6), &keys(&[1, 5, 6])), None);
+        assert_eq!(by_listing(&ledger, None, &keys(&[1])), None);
+        assert_eq!(
+            by_listing(&ledger, None, &keys(&[1, 2])),
+            Some(Over::Back { key: SourceKey::of_uid(2) })
+        );
+        assert_eq!(by_listing(&ledger, Some(5), &keys(&[1, 5])), None, "UIDNEXT is wrong");
         let fell = Some(Over::UidNext { now: 5, then: 6 });
-        assert_eq!(by_listing(&ledger, Some(5), &[1]), fell);
+        assert_eq!(by_listing(&ledger, Some(5), &keys(&[1])), fell);
     }
 
     #[test]
     fn a_sample_has_the_newest_and_no_more_than_asked() {
-        let uids: Vec<u64> = (1..=1000).collect();
+        let uids = keys(&(1..=1000).collect::<Vec<_>>());
         let some = sample(&Clock::system(), &uids, 4, 4);
         assert!(some.is_sorted() && (5..=8).contains(&some.len()), "{some:?}");
-        assert!((997..=1000).all(|uid| some.contains(&uid)), "{some:?}");
-        assert_eq!(sample(&Clock::system(), &[3, 5], 4, 4), [3, 5]);
+        assert!((997..=1000).all(|uid| some.contains(&SourceKey::of_uid(uid))), "{some:?}");
+        assert_eq!(sample(&Clock::system(), &keys(&[3, 5]), 4, 4), keys(&[3, 5]));
         assert!(sample(&Clock::system(), &[], 4, 4).is_empty());
     }
 }

@@ -7,7 +7,7 @@ use crate::receive::collector::Collector;
 use crate::receive::decompose::Arrived;
 use crate::receive::incomplete;
 use crate::receive::news::News;
-use postroom_imap::Fetched;
+use crate::source::message::SourceMessage;
 use postroom_model::MESSAGE_BYTES_LIMIT;
 use postroom_store::MissedMessage;
 use postroom_store::SourceKey;
@@ -15,12 +15,12 @@ use postroom_store::SourceKey;
 /// A message to fetch in other forms.
 #[derive(Debug)]
 pub struct IncompleteMessage {
-    /// Its UID.
-    pub uid: u64,
+    /// Its key.
+    pub key: SourceKey,
     /// Why, in words.
     pub reason: String,
     /// What arrived, if anything.
-    pub came: Option<(Fetched, Original)>,
+    pub came: Option<(SourceMessage, Original)>,
 }
 
 /// The sorted result of a fetch.
@@ -46,8 +46,8 @@ impl<'a> Intake<'a> {
 
     /// How large the message may be: as the folder says, unless somebody asked for it.
     #[must_use]
-    pub fn bytes_max(&self, uid: u64) -> u64 {
-        let is_requested = self.news.oversized.get(&uid).is_some_and(|one| one.is_requested);
+    pub fn bytes_max(&self, key: SourceKey) -> u64 {
+        let is_requested = self.news.oversized.get(&key).is_some_and(|one| one.is_requested);
         if is_requested { MESSAGE_BYTES_LIMIT } else { self.collector.message_bytes_max }
     }
 
@@ -56,12 +56,12 @@ impl<'a> Intake<'a> {
     /// # Errors
     ///
     /// Those of the spool file, or [`Error::Unheard`].
-    pub async fn come(&mut self, message: Fetched, uid: u64, body: Original) -> Result<(), Error> {
+    pub async fn come(&mut self, message: SourceMessage, body: Original) -> Result<(), Error> {
         match why_incomplete(&message, &body)? {
-            None => self.take(message, uid, body, true).await,
+            None => self.take(message, body, true).await,
             Some(reason) => {
-                let came = Some((message, body));
-                self.incomplete.push(IncompleteMessage { uid, reason, came });
+                let (key, came) = (message.key, Some((message, body)));
+                self.incomplete.push(IncompleteMessage { key, reason, came });
                 Ok(())
             }
         }
@@ -74,14 +74,13 @@ impl<'a> Intake<'a> {
     /// Those of the spool file, or [`Error::Unheard`].
     pub async fn take(
         &mut self,
-        message: Fetched,
-        uid: u64,
+        message: SourceMessage,
         original: Original,
         is_whole: bool,
     ) -> Result<(), Error> {
-        let bytes_max = self.bytes_max(uid);
+        let key = message.key;
+        let bytes_max = self.bytes_max(key);
         if original.size_bytes() > bytes_max {
-            let key = SourceKey::of_uid(uid);
             self.missed.push(MissedMessage { key, ..too_big(original.size_bytes(), bytes_max) });
             return Ok(());
         }
@@ -89,8 +88,8 @@ impl<'a> Intake<'a> {
             && incomplete::may_be_deleted(message.size_bytes, &original).map_err(Error::Spool)?;
         self.withheld += u64::from(self.collector.deletes() && !may_be_deleted);
         let arrived = Arrived {
-            key: SourceKey::of_uid(uid),
-            known_as: self.news.oversized.get(&uid).map(|one| one.message),
+            key,
+            known_as: self.news.oversized.get(&key).map(|one| one.message),
             flags: message.flags,
             internal_date_ms: message.internal_date_ms,
             size_bytes: message.size_bytes,
@@ -103,7 +102,7 @@ impl<'a> Intake<'a> {
     /// Leaves the incomplete messages pending.
     pub fn give_up_incomplete(&mut self) {
         let missed = |incomplete: IncompleteMessage| {
-            MissedMessage::pending(SourceKey::of_uid(incomplete.uid), incomplete.reason)
+            MissedMessage::pending(incomplete.key, incomplete.reason)
         };
         self.missed.extend(self.incomplete.drain(..).map(missed));
     }
@@ -114,7 +113,10 @@ impl<'a> Intake<'a> {
 /// # Errors
 ///
 /// Those of the spool file.
-pub fn why_incomplete(message: &Fetched, original: &Original) -> Result<Option<String>, Error> {
+pub fn why_incomplete(
+    message: &SourceMessage,
+    original: &Original,
+) -> Result<Option<String>, Error> {
     if incomplete::notice(original).map_err(Error::Spool)?.is_some() {
         let reason = "the server cannot read the message, and returned a notice instead";
         return Ok(Some(reason.to_owned()));

@@ -1,9 +1,9 @@
 //! What is remembered of a folder between two polls.
 
 use crate::receive::actions::ServerActions;
+use crate::receive::glance::Glance;
 use crate::receive::identity;
 use crate::receive::identity::Over;
-use crate::receive::listing::Glance;
 use crate::receive::news::LateMessage;
 use crate::receive::news::News;
 use crate::receive::opening::Opening;
@@ -30,7 +30,7 @@ pub(crate) struct Known {
     /// What the mailbox looked like when the folder was last proven complete.
     pub proven: Option<Glance>,
     /// Some of the messages that it had then.
-    pub shown: Vec<u64>,
+    pub shown: Vec<SourceKey>,
     /// When the next pending message is retried, in milliseconds since 1970.
     pub retry_ms: Option<i64>,
     /// The server-side actions.
@@ -102,12 +102,12 @@ impl Known {
 
     /// Notes that every found message is recorded or pending, and whether the folder is complete.
     pub fn proved(&mut self, clock: &Clock, news: &News, ledger: &Ledger, complete: bool) {
-        let (uid_validity, listed) = (news.uid_validity, &news.listing.uids);
+        let (uid_validity, listed) = (news.uid_validity, &news.listing.keys);
         let exists = listed.len() as u64;
         let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
         self.proven = glance.filter(|_| complete);
-        let is_recorded = |uid: &u64| ledger.is_stored(SourceKey::of_uid(*uid));
-        let shown: Vec<u64> = listed.iter().copied().filter(is_recorded).collect();
+        let is_recorded = |key: &SourceKey| ledger.is_stored(*key);
+        let shown: Vec<SourceKey> = listed.iter().copied().filter(is_recorded).collect();
         self.shown = identity::sample(clock, &shown, SHOWN_MAX.0, SHOWN_MAX.1);
         self.all_at.get_or_insert_with(Instant::now);
     }

@@ -1,11 +1,13 @@
 //! News: the result of a poll, which is remembered until all of it is fetched.
 
-use crate::receive::listing::MailboxListing;
+use crate::source::contract::MailboxAccess;
+use crate::source::listing::MailboxListing;
 use postroom_model::FolderId;
 use postroom_model::MailboxId;
 use postroom_store::MailboxEpoch;
 use postroom_store::Oversized;
 use postroom_store::Pending;
+use postroom_store::SourceKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,8 +22,8 @@ pub(crate) struct News {
     pub mailbox_id: Option<MailboxId>,
     /// UIDNEXT, when the server gave it.
     pub uid_next: Option<u64>,
-    /// Whether it was opened by EXAMINE, so that no command changes anything.
-    pub examined: bool,
+    /// How it was opened.
+    pub access: MailboxAccess,
     /// What the server lists.
     pub listing: MailboxListing,
     /// How many of the listed messages were recorded before.
@@ -29,10 +31,10 @@ pub(crate) struct News {
     /// Whether there are receipts of former epochs. Then messages with known bytes are linked, not
     /// stored again.
     pub relink: bool,
-    /// The pending ones of them, by UID.
-    pub pending: BTreeMap<u64, Pending>,
-    /// Those that are there by their headers alone, by UID.
-    pub oversized: BTreeMap<u64, Oversized>,
+    /// The pending ones of them, by key.
+    pub pending: BTreeMap<SourceKey, Pending>,
+    /// Those that are there by their headers alone, by key.
+    pub oversized: BTreeMap<SourceKey, Oversized>,
 }
 
 /// A message for which the server was silent, so that it is fetched on a connection of its own.
@@ -40,8 +42,8 @@ pub(crate) struct News {
 pub(crate) struct LateMessage {
     /// Its folder.
     pub folder: FolderId,
-    /// Its UID.
-    pub uid: u64,
+    /// Its key.
+    pub key: SourceKey,
     /// The result of the poll that found it.
     pub news: Arc<News>,
 }

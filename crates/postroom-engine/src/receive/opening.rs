@@ -1,7 +1,8 @@
 //! Opens a mailbox for a poll: in which way, and which of the numbers that the server tells are
 //! evidence.
 //!
-//! MAILBOXID is taken from SELECT and EXAMINE only. QUIRK(Cyrus 3.6.1): STATUS tells other bytes.
+//! The identity of a mailbox (MAILBOXID) is what the source tells when it opens it. QUIRK(Cyrus
+//! 3.6.1): STATUS tells other bytes.
 //!
 //! Standards: RFC 3501 §6.3.1, RFC 8474 §4.1.
 
@@ -10,9 +11,9 @@ use crate::receive::actions;
 use crate::receive::identity::Over;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::shared::Shared;
-use postroom_imap::ImapConnection;
-use postroom_imap::Mode;
-use postroom_imap::Selected;
+use crate::source::contract::MailboxAccess;
+use crate::source::contract::OpenedMailbox;
+use crate::source::contract::Source;
 use postroom_store::Origin;
 
 /// If MAILBOXID alone ends more epochs than this, the server is assumed to make it up.
@@ -21,8 +22,8 @@ const REPLACED_MAX: u32 = 2;
 /// What is known of the way in which the mailbox of a folder is opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Opening {
-    /// Whether it is opened by SELECT because EXAMINE gives it another UIDVALIDITY.
-    selects: bool,
+    /// Whether it is opened for changes because it has another UIDVALIDITY otherwise.
+    for_changes: bool,
     /// Whether the server's MAILBOXID is no evidence.
     ids_vary: bool,
     /// How many times MAILBOXID alone showed another mailbox.
@@ -39,10 +40,10 @@ pub(crate) struct OpeningMailbox<'a> {
 
 /// A mailbox that was opened.
 pub(crate) struct OpenMailbox {
-    /// What the server tells of it, without a MAILBOXID that is no evidence.
-    pub selected: Selected,
-    /// How it was opened. After EXAMINE no command changes anything.
-    pub mode: Mode,
+    /// Its identity facts, without a MAILBOXID that is no evidence.
+    pub opened: OpenedMailbox,
+    /// How it was opened.
+    pub access: MailboxAccess,
 }
 
 impl Opening {
@@ -58,58 +59,58 @@ impl Opening {
     /// # Errors
     ///
     /// What ended the connection, the server's refusal of the mailbox, or the store.
-    pub async fn open(
+    pub async fn open<S: Source>(
         &mut self,
         shared: &Shared,
-        connection: &mut ImapConnection,
+        source: &mut S,
         asked: &OpeningMailbox<'_>,
     ) -> Result<OpenMailbox, Error> {
         let (folder, origin) = (asked.mailbox.folder, asked.origin);
         let changes = actions::demanded(folder).is_some();
-        let mut mode = if changes || self.selects { Mode::Select } else { Mode::Examine };
-        let mut selected = connection.select(&folder.mailbox, mode).await?;
-        let uid_validity = Some(selected.uid_validity.unwrap_or(0));
+        let mut access =
+            if changes || self.for_changes { MailboxAccess::Change } else { MailboxAccess::Read };
+        let mut opened = source.open(&folder.mailbox, access).await?;
+        let uid_validity = Some(opened.uid_validity);
         let differs = origin.uid_validity.is_some() && origin.uid_validity != uid_validity;
-        if differs && mode == Mode::Examine {
+        if differs && access == MailboxAccess::Read {
             // QUIRK(Courier): a mailbox that nobody has opened by SELECT has another UIDVALIDITY at
             // each EXAMINE.
-            self.selects = true;
-            mode = Mode::Select;
-            selected = connection.select(&folder.mailbox, mode).await?;
+            self.for_changes = true;
+            access = MailboxAccess::Change;
+            opened = source.open(&folder.mailbox, access).await?;
         }
-        let selected =
-            self.check(shared, connection, asked, OpenMailbox { selected, mode }).await?;
-        Ok(OpenMailbox { selected, mode })
+        let opened = self.check(shared, source, asked, OpenMailbox { opened, access }).await?;
+        Ok(OpenMailbox { opened, access })
     }
 
-    /// Takes MAILBOXID out of the result of SELECT if it differs from the noted one and is no
+    /// Takes MAILBOXID out of the identity facts if it differs from the noted one and is no
     /// evidence: the server tells the noted one of several mailboxes, or another one each time. If
     /// it is evidence, another mailbox has the name now.
-    async fn check(
+    async fn check<S: Source>(
         &mut self,
         shared: &Shared,
-        connection: &mut ImapConnection,
+        source: &mut S,
         asked: &OpeningMailbox<'_>,
-        opened: OpenMailbox,
-    ) -> Result<Selected, Error> {
-        let OpenMailbox { mut selected, mode } = opened;
-        let (Some(then), Some(now)) = (&asked.origin.mailbox_id, &selected.mailbox_id) else {
-            return Ok(selected);
+        open: OpenMailbox,
+    ) -> Result<OpenedMailbox, Error> {
+        let OpenMailbox { mut opened, access } = open;
+        let (Some(then), Some(now)) = (&asked.origin.mailbox_id, &opened.mailbox_id) else {
+            return Ok(opened);
         };
         if then == now {
-            return Ok(selected);
+            return Ok(opened);
         }
         if !self.ids_vary {
             let folders = shared.store.mailbox_id_folders(asked.mailbox.account.id, then).await?;
-            let again = connection.select(&asked.mailbox.folder.mailbox, mode).await?;
+            let again = source.open(&asked.mailbox.folder.mailbox, access).await?;
             self.ids_vary = folders.iter().any(|other| *other != asked.mailbox.folder.id)
-                || again.mailbox_id != selected.mailbox_id;
-            selected = again;
+                || again.mailbox_id != opened.mailbox_id;
+            opened = again;
         }
         if self.ids_vary {
-            selected.mailbox_id = None;
+            opened.mailbox_id = None;
         }
-        Ok(selected)
+        Ok(opened)
     }
 }
 

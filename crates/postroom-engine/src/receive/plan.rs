@@ -1,4 +1,4 @@
-//! The fetch plan of one mailbox: which UIDs to fetch next, in which sets.
+//! The fetch plan of one mailbox: which messages to fetch next, in which sets.
 //!
 //! ```text
 //!   fresh ──► a set ──► came                      settled
@@ -12,12 +12,10 @@
 //! message that ends the connection twice when it is fetched alone stays pending. A message for
 //! which the server was silent is fetched on another connection ([`crate::alone`]).
 
-use postroom_imap::UidSet;
+use postroom_store::SourceKey;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
-/// How many octets a UID set may have in one command, because some servers accept no longer lines.
-pub const SET_OCTETS_MAX: usize = 900;
 /// How many messages are fetched before their average size is known.
 const FIRST_COUNT_MAX: usize = 50;
 /// How often the connection may end while a message is fetched alone.
@@ -35,42 +33,42 @@ pub enum FetchedAlone {
     NotAsked,
 }
 
-/// The UIDs that are still to be fetched.
+/// The keys of the messages that are still to be fetched.
 #[derive(Debug, Default)]
 pub struct FetchPlan {
     /// Not fetched so far, ascending.
-    fresh: VecDeque<u64>,
+    fresh: VecDeque<SourceKey>,
     /// Refused sets. The last one is next.
-    halves: Vec<Vec<u64>>,
+    halves: Vec<Vec<SourceKey>>,
     /// Sets during which the connection ended. The first one is next, after all other sets.
-    suspects: VecDeque<Vec<u64>>,
-    /// How often the connection ended while a UID was fetched alone.
-    ends: BTreeMap<u64, u32>,
-    /// The UIDs for which the server was silent, and whether they are being fetched on a connection
-    /// of their own.
-    stalled: BTreeMap<u64, bool>,
-    /// The UIDs to hand to a connection of their own.
-    alone: Vec<u64>,
+    suspects: VecDeque<Vec<SourceKey>>,
+    /// How often the connection ended while a message was fetched alone.
+    ends: BTreeMap<SourceKey, u32>,
+    /// The messages for which the server was silent, and whether each is being fetched on a
+    /// connection of its own.
+    stalled: BTreeMap<SourceKey, bool>,
+    /// The messages to hand to a connection of their own.
+    alone: Vec<SourceKey>,
     /// How many bytes a message has, on average of the last set.
     average_bytes: Option<u64>,
 }
 
 impl FetchPlan {
-    /// Takes the new UIDs, ascending, the UIDs to retry, and those to ask for one by one. Knowledge
+    /// Takes the new keys, ascending, the keys to retry, and those to ask for one by one. Knowledge
     /// of messages that end connections is kept.
-    pub fn fill(&mut self, fresh: VecDeque<u64>, again: &[u64], singly: &[u64]) {
-        let again = again.iter().filter(|uid| !singly.contains(uid)).chain(singly);
-        let (stalled, again): (Vec<u64>, Vec<u64>) =
-            again.partition(|uid| self.stalled.contains_key(uid));
-        for uid in stalled {
-            if self.stalled.insert(uid, true) == Some(false) {
-                self.alone.push(uid);
+    pub fn fill(&mut self, fresh: VecDeque<SourceKey>, again: &[SourceKey], singly: &[SourceKey]) {
+        let again = again.iter().filter(|key| !singly.contains(key)).chain(singly);
+        let (stalled, again): (Vec<SourceKey>, Vec<SourceKey>) =
+            again.partition(|key| self.stalled.contains_key(key));
+        for key in stalled {
+            if self.stalled.insert(key, true) == Some(false) {
+                self.alone.push(key);
             }
         }
-        let (alone, together): (Vec<u64>, Vec<u64>) =
-            again.iter().partition(|uid| self.ends.contains_key(uid) || singly.contains(uid));
-        let together = together.chunks(FIRST_COUNT_MAX).map(<[u64]>::to_vec);
-        self.suspects = together.chain(alone.into_iter().map(|uid| vec![uid])).collect();
+        let (alone, together): (Vec<SourceKey>, Vec<SourceKey>) =
+            again.iter().partition(|key| self.ends.contains_key(key) || singly.contains(key));
+        let together = together.chunks(FIRST_COUNT_MAX).map(<[SourceKey]>::to_vec);
+        self.suspects = together.chain(alone.into_iter().map(|key| vec![key])).collect();
         self.fresh = fresh;
         self.halves.clear();
     }
@@ -81,8 +79,14 @@ impl FetchPlan {
         self.fresh.is_empty() && self.halves.is_empty() && self.suspects.is_empty()
     }
 
-    /// The next set: at most `count_max` messages and about `bytes_max` bytes.
-    pub fn next(&mut self, count_max: usize, bytes_max: usize) -> Option<Vec<u64>> {
+    /// The next set: at most `count_max` messages and about `bytes_max` bytes, which fit into one
+    /// request.
+    pub fn next(
+        &mut self,
+        count_max: usize,
+        bytes_max: usize,
+        fits: impl Fn(&[SourceKey]) -> bool,
+    ) -> Option<Vec<SourceKey>> {
         let by_bytes = match self.average_bytes {
             None => FIRST_COUNT_MAX,
             Some(average) => bytes_max / usize::try_from(average.max(1)).unwrap_or(usize::MAX),
@@ -93,7 +97,7 @@ impl FetchPlan {
             None if self.fresh.is_empty() => self.suspects.pop_front()?,
             None => self.fresh.drain(..count.min(self.fresh.len())).collect(),
         };
-        while set.len() > 1 && UidSet::from_uids(&set).to_string().len() > SET_OCTETS_MAX {
+        while set.len() > 1 && !fits(&set) {
             let later = set.split_off(set.len() / 2);
             self.halves.push(later);
         }
@@ -101,10 +105,10 @@ impl FetchPlan {
     }
 
     /// Notes which messages of a set arrived, and their bytes.
-    pub fn came(&mut self, uids: impl Iterator<Item = u64>, bytes: u64) {
+    pub fn came(&mut self, keys: impl Iterator<Item = SourceKey>, bytes: u64) {
         let mut count = 0;
-        for uid in uids {
-            self.ends.remove(&uid);
+        for key in keys {
+            self.ends.remove(&key);
             count += 1;
         }
         self.average_bytes = bytes.checked_div(count).or(self.average_bytes);
@@ -112,9 +116,9 @@ impl FetchPlan {
 
     /// Notes that a set, or the rest of it, was refused. It is split into halves. Gives a message
     /// that was refused alone.
-    pub fn refused(&mut self, mut rest: Vec<u64>) -> Option<u64> {
-        if let [uid] = rest.as_slice() {
-            return Some(*uid);
+    pub fn refused(&mut self, mut rest: Vec<SourceKey>) -> Option<SourceKey> {
+        if let [key] = rest.as_slice() {
+            return Some(*key);
         }
         let later = rest.split_off(rest.len() / 2);
         self.halves.extend([later, rest].into_iter().filter(|half| !half.is_empty()));
@@ -123,7 +127,7 @@ impl FetchPlan {
 
     /// Notes that the connection ended before the rest of a set arrived. Gives a message that ends
     /// it repeatedly.
-    pub fn ended(&mut self, rest: &[u64]) -> Option<u64> {
+    pub fn ended(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
         let (first, others) = rest.split_first()?;
         if others.is_empty() {
             let ends = self.ends.entry(*first).or_default();
@@ -139,7 +143,7 @@ impl FetchPlan {
 
     /// Notes that the server was silent before the rest of a set. The first message of the rest
     /// goes to a connection of its own, and is given.
-    pub fn stalled(&mut self, rest: &[u64]) -> Option<u64> {
+    pub fn stalled(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
         let (first, others) = rest.split_first()?;
         self.suspect(others);
         if self.stalled.insert(*first, true) != Some(true) {
@@ -149,35 +153,35 @@ impl FetchPlan {
     }
 
     /// The messages to hand to a connection of their own, each once.
-    pub fn take_alone(&mut self) -> Vec<u64> {
+    pub fn take_alone(&mut self) -> Vec<SourceKey> {
         std::mem::take(&mut self.alone)
     }
 
     /// Whether a message is being fetched, or will be, on a connection of its own.
     #[must_use]
-    pub fn is_alone(&self, uid: u64) -> bool {
-        self.stalled.get(&uid) == Some(&true)
+    pub fn is_alone(&self, key: SourceKey) -> bool {
+        self.stalled.get(&key) == Some(&true)
     }
 
     /// Notes the result of a message on a connection of its own.
-    pub fn back(&mut self, uid: u64, asked: FetchedAlone) {
+    pub fn back(&mut self, key: SourceKey, asked: FetchedAlone) {
         match asked {
-            FetchedAlone::Came => drop(self.stalled.remove(&uid)),
-            FetchedAlone::Missed => drop(self.stalled.insert(uid, false)),
+            FetchedAlone::Came => drop(self.stalled.remove(&key)),
+            FetchedAlone::Missed => drop(self.stalled.insert(key, false)),
             FetchedAlone::NotAsked => {
-                self.stalled.remove(&uid);
-                self.ends.entry(uid).or_default();
+                self.stalled.remove(&key);
+                self.ends.entry(key).or_default();
             }
         }
     }
 
-    fn suspect(&mut self, others: &[u64]) {
-        let halves = others.chunks(others.len().div_ceil(2).max(1)).map(<[u64]>::to_vec);
+    fn suspect(&mut self, others: &[SourceKey]) {
+        let halves = others.chunks(others.len().div_ceil(2).max(1)).map(<[SourceKey]>::to_vec);
         self.suspects.extend(halves);
     }
 
     /// Puts back a set that could not be fetched for a reason of our own. It is next again.
-    pub fn put_back(&mut self, rest: Vec<u64>) {
+    pub fn put_back(&mut self, rest: Vec<SourceKey>) {
         if !rest.is_empty() {
             self.halves.push(rest);
         }
@@ -188,18 +192,50 @@ impl FetchPlan {
 mod tests {
     use super::*;
 
+    fn key(number: u64) -> SourceKey {
+        SourceKey::of_uid(number)
+    }
+
+    fn keys(numbers: &[u64]) -> Vec<SourceKey> {
+        numbers.iter().copied().map(key).collect()
+    }
+
+    fn numbers(keys: Vec<SourceKey>) -> Vec<u64> {
+        keys.into_iter().map(SourceKey::uid).collect()
+    }
+
+    fn fill(plan: &mut FetchPlan, fresh: &[u64], again: &[u64], singly: &[u64]) {
+        plan.fill(keys(fresh).into(), &keys(again), &keys(singly));
+    }
+
+    fn next(plan: &mut FetchPlan, count_max: usize) -> Option<Vec<u64>> {
+        plan.next(count_max, usize::MAX, |_| true).map(numbers)
+    }
+
+    fn ended(plan: &mut FetchPlan, rest: &[u64]) -> Option<u64> {
+        plan.ended(&keys(rest)).map(SourceKey::uid)
+    }
+
+    fn stalled(plan: &mut FetchPlan, rest: &[u64]) -> Option<u64> {
+        plan.stalled(&keys(rest)).map(SourceKey::uid)
+    }
+
+    fn alone(plan: &mut FetchPlan) -> Vec<u64> {
+        numbers(plan.take_alone())
+    }
+
     fn all(plan: &mut FetchPlan) -> Vec<Vec<u64>> {
-        std::iter::from_fn(|| plan.next(4, usize::MAX)).collect()
+        std::iter::from_fn(|| next(plan, 4)).collect()
     }
 
     #[test]
     fn what_is_refused_comes_next_in_halves_and_what_ends_connections_last() {
         let mut plan = FetchPlan::default();
-        plan.fill((1..=9).collect(), &[], &[]);
-        assert_eq!(plan.next(4, usize::MAX), Some(vec![1, 2, 3, 4]));
-        assert_eq!(plan.ended(&[2, 3, 4]), None);
-        assert_eq!(plan.next(4, usize::MAX), Some(vec![5, 6, 7, 8]));
-        assert_eq!(plan.refused(vec![5, 6, 7, 8]), None);
+        fill(&mut plan, &[1, 2, 3, 4, 5, 6, 7, 8, 9], &[], &[]);
+        assert_eq!(next(&mut plan, 4), Some(vec![1, 2, 3, 4]));
+        assert_eq!(ended(&mut plan, &[2, 3, 4]), None);
+        assert_eq!(next(&mut plan, 4), Some(vec![5, 6, 7, 8]));
+        assert_eq!(plan.refused(keys(&[5, 6, 7, 8])), None);
         let want: [&[u64]; 6] = [&[5, 6], &[7, 8], &[9], &[3], &[4], &[2]];
         assert_eq!(all(&mut plan), want);
         assert!(plan.is_empty());
@@ -208,66 +244,66 @@ mod tests {
     #[test]
     fn a_message_that_ends_two_connections_alone_is_given_up_and_later_at_once() {
         let mut plan = FetchPlan::default();
-        plan.fill([7].into(), &[], &[]);
-        assert_eq!((plan.ended(&[7]), plan.ended(&[7])), (None, Some(7)));
-        plan.fill([8].into(), &[5, 6, 7], &[]);
+        fill(&mut plan, &[7], &[], &[]);
+        assert_eq!((ended(&mut plan, &[7]), ended(&mut plan, &[7])), (None, Some(7)));
+        fill(&mut plan, &[8], &[5, 6, 7], &[]);
         let want: [&[u64]; 3] = [&[8], &[5, 6], &[7]];
         assert_eq!(all(&mut plan), want);
-        assert_eq!(plan.ended(&[7]), Some(7));
-        plan.came([7].into_iter(), 10);
-        assert_eq!(plan.ended(&[7]), None);
+        assert_eq!(ended(&mut plan, &[7]), Some(7));
+        plan.came([key(7)].into_iter(), 10);
+        assert_eq!(ended(&mut plan, &[7]), None);
     }
 
     #[test]
     fn what_lets_us_wait_waits_for_a_connection_of_its_own_and_the_others_do_not() {
         let mut plan = FetchPlan::default();
-        plan.fill((1..=6).collect(), &[], &[]);
-        assert_eq!(plan.next(9, usize::MAX).unwrap().len(), 6);
-        assert_eq!(plan.stalled(&[3, 4, 5, 6]), Some(3));
-        assert_eq!((plan.take_alone(), plan.take_alone()), (vec![3], vec![]));
+        fill(&mut plan, &[1, 2, 3, 4, 5, 6], &[], &[]);
+        assert_eq!(next(&mut plan, 9).unwrap().len(), 6);
+        assert_eq!(stalled(&mut plan, &[3, 4, 5, 6]), Some(3));
+        assert_eq!((alone(&mut plan), alone(&mut plan)), (vec![3], vec![]));
         let want: [&[u64]; 2] = [&[4, 5], &[6]];
         assert_eq!(all(&mut plan), want);
         // It is not asked for twice at the same time.
-        plan.fill([7].into(), &[3], &[]);
-        assert_eq!((plan.take_alone(), all(&mut plan)), (vec![], vec![vec![7]]));
-        plan.back(3, FetchedAlone::Missed);
-        plan.fill([].into(), &[3], &[]);
-        assert_eq!((plan.take_alone(), all(&mut plan)), (vec![3], vec![]));
+        fill(&mut plan, &[7], &[3], &[]);
+        assert_eq!((alone(&mut plan), all(&mut plan)), (vec![], vec![vec![7]]));
+        plan.back(key(3), FetchedAlone::Missed);
+        fill(&mut plan, &[], &[3], &[]);
+        assert_eq!((alone(&mut plan), all(&mut plan)), (vec![3], vec![]));
         // Where there is no other connection it has its turn as the last on this one.
-        plan.back(3, FetchedAlone::NotAsked);
-        plan.fill([8].into(), &[1, 2, 3], &[]);
+        plan.back(key(3), FetchedAlone::NotAsked);
+        fill(&mut plan, &[8], &[1, 2, 3], &[]);
         let want: [&[u64]; 3] = [&[8], &[1, 2], &[3]];
         assert_eq!(
-            (plan.take_alone(), all(&mut plan).as_slice()),
+            (alone(&mut plan), all(&mut plan).as_slice()),
             (vec![], &want.map(<[u64]>::to_vec)[..])
         );
-        assert_eq!(plan.stalled(&[3]), Some(3));
-        plan.back(3, FetchedAlone::Came);
-        plan.fill([].into(), &[3], &[]);
+        assert_eq!(stalled(&mut plan, &[3]), Some(3));
+        plan.back(key(3), FetchedAlone::Came);
+        fill(&mut plan, &[], &[3], &[]);
         assert_eq!(all(&mut plan), [[3]]);
     }
 
     #[test]
     fn what_was_asked_for_by_somebody_is_a_set_of_its_own() {
         let mut plan = FetchPlan::default();
-        plan.fill([9].into(), &[1, 2, 3], &[2, 5]);
+        fill(&mut plan, &[9], &[1, 2, 3], &[2, 5]);
         let want: [&[u64]; 4] = [&[9], &[1, 3], &[2], &[5]];
         assert_eq!(all(&mut plan), want);
     }
 
     #[test]
-    fn sets_are_bounded_by_count_bytes_and_octets() {
+    fn sets_are_bounded_by_count_bytes_and_what_fits_into_one_request() {
         let mut plan = FetchPlan::default();
-        let sparse = (0..2000).map(|n| 4_000_000_000 + n * 2);
-        plan.fill(sparse.collect(), &[], &[]);
-        let first = plan.next(200, 8000).unwrap();
+        let fits = |keys: &[SourceKey]| keys.len() <= 90;
+        plan.fill((0..2000).map(key).collect(), &[], &[]);
+        let first = plan.next(200, 8000, fits).unwrap();
         assert_eq!(first.len(), 50);
         plan.came(first.into_iter(), 50 * 4000);
-        assert_eq!(plan.next(200, 8000).unwrap().len(), 2);
-        plan.came([1].into_iter(), 10);
+        assert_eq!(plan.next(200, 8000, fits).unwrap().len(), 2);
+        plan.came([key(1)].into_iter(), 10);
         let mut count = 0;
-        while let Some(set) = plan.next(200, usize::MAX) {
-            assert!(UidSet::from_uids(&set).to_string().len() <= SET_OCTETS_MAX);
+        while let Some(set) = plan.next(200, usize::MAX, fits) {
+            assert!(fits(&set), "{}", set.len());
             count += set.len();
         }
         assert_eq!(count, 2000 - 52);

@@ -28,8 +28,8 @@ pub async fn prove(
     known: &mut Known,
 ) -> Result<(), Error> {
     let ledger = shared.store.ledger(news.epoch).await?;
-    let listed = &news.listing.uids;
-    let is_listed = |key: SourceKey| listed.binary_search(&key.uid()).is_ok();
+    let listed = &news.listing.keys;
+    let is_listed = |key: SourceKey| listed.binary_search(&key).is_ok();
     let (pending, gone): (Vec<_>, Vec<_>) =
         ledger.pending.iter().partition(|pending| is_listed(pending.key));
     if !gone.is_empty() && news.listing.is_whole() {
@@ -44,7 +44,7 @@ pub async fn prove(
         }
     }
     let pending: Vec<_> = pending.into_iter().filter(|p| p.key > ledger.baseline).collect();
-    let counted = listed.iter().copied().map(SourceKey::of_uid);
+    let counted = listed.iter().copied();
     let counted = counted.filter(|key| *key > ledger.baseline);
     let has_receipt = counted.clone().filter(|key| ledger.has(*key)).count();
     let oversized = ledger
@@ -66,11 +66,10 @@ pub async fn prove(
         status_text: Some(status(&shared.clock, news, known, has_all, &pending)),
     };
     shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
-    let waits = pending.iter().filter(|pending| !known.plan.is_alone(pending.key.uid()));
+    let waits = pending.iter().filter(|pending| !known.plan.is_alone(pending.key));
     let waits = waits.map(|pending| pending.next_attempt_ms);
     // What was asked for and is not settled is looked for again.
-    let requested =
-        requested().filter(|one| is_listed(one.key) && !known.plan.is_alone(one.key.uid()));
+    let requested = requested().filter(|one| is_listed(one.key) && !known.plan.is_alone(one.key));
     known.retry_ms = waits.chain(requested.map(|_| 0)).min();
     known.proved(&shared.clock, news, &ledger, complete);
     Ok(())
@@ -131,7 +130,7 @@ pub async fn tell_progress(
 ) -> Result<(), Error> {
     let report = FolderReport {
         uid_validity: Some(news.uid_validity),
-        server_count: Some(news.listing.uids.len() as u64),
+        server_count: Some(news.listing.keys.len() as u64),
         stored_count: Some(news.recorded + known.recorded),
         last_poll_at: Some(Timestamp::from_ms(shared.clock.now_ms())),
         status_text: Some(STILL_TO_BE_LOADED.to_owned()),

@@ -1,38 +1,24 @@
-//! Fetches one message alone, in one of several forms of FETCH.
-//!
-//! A server may fail in one form and not in another, because different code of the server answers
-//! them.
+//! Fetches one message alone, as a whole or in another form of its source, and headers.
 
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
+use crate::source::contract::MessageStream;
+use crate::source::contract::Source;
+use crate::source::failure::is_refusal;
+use crate::source::message::FetchScope;
+use crate::source::message::MessageEvent;
+use crate::source::message::SourceBody;
+use crate::source::message::SourceMessage;
 use bytes::Bytes;
-use postroom_imap::Body;
-use postroom_imap::FetchEvent;
-use postroom_imap::FetchItems;
-use postroom_imap::Fetched;
-use postroom_imap::ImapConnection;
-use postroom_imap::UidSet;
+use postroom_store::SourceKey;
 use std::path::Path;
-
-/// How a message is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FetchForm {
-    /// `BODY.PEEK[]` by UID.
-    Whole,
-    /// From the first octet on (RFC 3501 §6.4.5).
-    Partial,
-    /// By this sequence number.
-    Sequence(u32),
-    /// `RFC822`, which sets `\Seen` unless the mailbox was opened by EXAMINE.
-    Old,
-}
 
 /// What came.
 #[derive(Debug)]
 pub(crate) enum Single {
     /// Octets, which may be the whole message or not.
-    Given(Fetched, Original),
+    Given(SourceMessage, Original),
     /// None, and why.
     Missed(String),
 }
@@ -42,47 +28,39 @@ pub(crate) enum Single {
 /// # Errors
 ///
 /// What ended the connection, or the spool directory.
-pub(crate) async fn ask(
-    connection: &mut ImapConnection,
-    uid: u64,
-    form: FetchForm,
+pub(crate) async fn ask<S: Source>(
+    source: &mut S,
+    key: SourceKey,
+    scope: FetchScope<S::Form>,
     spool: &Path,
 ) -> Result<Single, Error> {
-    match fetch(connection, uid, form, spool).await {
-        Ok(single) => Ok(single),
-        Err(Error::Imap(error)) if error.leaves_connection_open() => {
-            Ok(Single::Missed(error.to_string()))
-        }
-        Err(error) => Err(error),
+    match fetch(source, key, scope, spool).await {
+        Err(error) if is_refusal(&error) => Ok(Single::Missed(error.to_string())),
+        result => result,
     }
 }
 
-/// Asks for the header of a message; `None` where the server does not give it.
+/// Asks for the header of a message; `None` where the source does not give it.
 ///
 /// # Errors
 ///
 /// What ended the connection.
-pub(crate) async fn header(
-    connection: &mut ImapConnection,
-    uid: u64,
+pub(crate) async fn header<S: Source>(
+    source: &mut S,
+    key: SourceKey,
 ) -> Result<Option<Bytes>, Error> {
-    match header_of(connection, uid).await {
-        Ok(header) => Ok(header),
-        Err(error) if error.leaves_connection_open() => Ok(None),
-        Err(error) => Err(error.into()),
+    match header_of(source, key).await {
+        Err(error) if is_refusal(&error) => Ok(None),
+        result => result,
     }
 }
 
-async fn header_of(
-    connection: &mut ImapConnection,
-    uid: u64,
-) -> Result<Option<Bytes>, postroom_imap::Error> {
-    let set = UidSet::from_uids(&[uid]);
-    let mut fetch = connection.uid_fetch(&set, FetchItems::Header).await?;
+async fn header_of<S: Source>(source: &mut S, key: SourceKey) -> Result<Option<Bytes>, Error> {
+    let mut messages = source.fetch(&[key], FetchScope::Header).await?;
     let mut header = None;
-    while let Some(event) = fetch.next().await? {
-        if let FetchEvent::Message(message) = event
-            && message.uid == Some(uid)
+    while let Some(event) = messages.next().await? {
+        if let MessageEvent::Message(message) = event
+            && message.key == key
         {
             header = message.header.or(header);
         }
@@ -90,35 +68,28 @@ async fn header_of(
     Ok(header)
 }
 
-async fn fetch(
-    connection: &mut ImapConnection,
-    uid: u64,
-    form: FetchForm,
+async fn fetch<S: Source>(
+    source: &mut S,
+    key: SourceKey,
+    scope: FetchScope<S::Form>,
     directory: &Path,
 ) -> Result<Single, Error> {
-    let set = UidSet::from_uids(&[uid]);
-    let mut fetch = match form {
-        FetchForm::Whole => connection.uid_fetch(&set, FetchItems::Message).await?,
-        FetchForm::Partial => connection.uid_fetch(&set, FetchItems::MessagePartial).await?,
-        FetchForm::Old => connection.uid_fetch(&set, FetchItems::MessageOld).await?,
-        FetchForm::Sequence(number) => connection.fetch(number, uid, FetchItems::Message).await?,
-    };
+    let mut messages = source.fetch(&[key], scope).await?;
     let mut spool: Option<Spool> = None;
     let mut single = Single::Missed("the server returns no body".to_owned());
-    while let Some(event) = fetch.next().await? {
+    while let Some(event) = messages.next().await? {
         match event {
-            FetchEvent::BodyStart { .. } => {
+            MessageEvent::Begin => {
                 spool = Some(Spool::create(directory).map_err(Error::Spool)?);
             }
-            FetchEvent::Chunk(bytes) => {
+            MessageEvent::Chunk(bytes) => {
                 if let Some(spool) = &mut spool {
                     spool.write(&bytes).await.map_err(Error::Spool)?;
                 }
             }
-            FetchEvent::BodyEnd => {}
-            FetchEvent::Message(message) => {
+            MessageEvent::Message(message) => {
                 let spool = spool.take();
-                let is_it = message.uid == Some(uid) && message.body != Body::Missing;
+                let is_it = message.key == key && message.body != SourceBody::Missing;
                 if is_it && !matches!(single, Single::Given(..)) {
                     single = given(message, spool).await?;
                 }
@@ -128,17 +99,16 @@ async fn fetch(
     Ok(single)
 }
 
-async fn given(mut message: Fetched, spool: Option<Spool>) -> Result<Single, Error> {
+async fn given(mut message: SourceMessage, spool: Option<Spool>) -> Result<Single, Error> {
     let missed = |reason: &str| Ok(Single::Missed(reason.to_owned()));
     match (std::mem::take(&mut message.body), spool) {
-        (Body::Bytes(bytes), _) => Ok(Single::Given(message, Original::Memory(bytes))),
-        (Body::Streamed, Some(spool)) => {
+        (SourceBody::Bytes(bytes), _) => Ok(Single::Given(message, Original::Memory(bytes))),
+        (SourceBody::Streamed, Some(spool)) => {
             let original = spool.finish().await.map_err(Error::Spool)?;
             Ok(Single::Given(message, original))
         }
-        (Body::Nil, _) => missed("the server gave NIL for its body"),
-        (Body::TooBig { .. }, _) => missed("the message is larger than message_bytes_max"),
-        (Body::WrongSize, _) => missed("the server gave another size than it announced"),
-        (Body::Streamed | Body::Missing, _) => missed("the server returns no body"),
+        (SourceBody::Unusable(reason), _) => missed(reason),
+        (SourceBody::TooBig { .. }, _) => missed("the message is larger than message_bytes_max"),
+        (SourceBody::Streamed | SourceBody::Missing, _) => missed("the server returns no body"),
     }
 }

@@ -1,31 +1,31 @@
 //! Finds the messages of a mailbox that the ledger does not have.
 //!
-//! The result is a set difference, never a count or a high-water mark: the listed UIDs without
+//! The result is a set difference, never a count or a high-water mark: the listed keys without
 //! those that have a receipt. So no message is skipped, whatever was interrupted. Before that,
-//! [`crate::receive::identity`] checks whether the UIDs still mean the same messages. If not, a new
+//! [`crate::receive::identity`] checks whether the keys still mean the same messages. If not, a new
 //! epoch of the mailbox begins, and every message is new. The result is remembered until it is
 //! fetched, so that the next turn of the folder needs no list.
 
 use crate::error::Error;
 use crate::receive::actions::ServerActions;
 use crate::receive::baseline::baseline;
+use crate::receive::glance::Glance;
 use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::identity::Look;
 use crate::receive::identity::Over;
 use crate::receive::known::Known;
-use crate::receive::listing;
-use crate::receive::listing::Glance;
-use crate::receive::listing::MailboxListing;
 use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::News;
 use crate::receive::opening::OpenMailbox;
 use crate::receive::opening::OpeningMailbox;
 use crate::shared::Shared;
-use postroom_imap::ImapConnection;
-use postroom_imap::Mode;
-use postroom_imap::Selected;
+use crate::source::contract::ListRange;
+use crate::source::contract::MailboxAccess;
+use crate::source::contract::OpenedMailbox;
+use crate::source::contract::Source;
+use crate::source::listing::MailboxListing;
 use postroom_model::Timestamp;
 use postroom_model::options;
 use postroom_store::Beginning;
@@ -47,31 +47,31 @@ const FIRST_MAX: usize = 500;
 /// From time to time all are checked, up to this number.
 const ALL_MAX: usize = 50_000;
 const ALL_EVERY: Duration = Duration::from_secs(3600);
-/// A poll of a folder: the connection, and what is remembered.
-struct Poll<'a> {
+/// A poll of a folder: the source, and what is remembered.
+struct Poll<'a, S> {
     shared: &'a Shared,
     mailbox: MonitoredMailbox<'a>,
-    connection: &'a mut ImapConnection,
+    source: &'a mut S,
     known: &'a mut Known,
-    examined: bool,
+    access: MailboxAccess,
 }
 
-/// Selects the mailbox and finds new messages. `None`: the result of SELECT shows that there are
+/// Opens the mailbox and finds new messages. `None`: its identity facts show that there are
 /// none. Messages that an earlier poll found and that were not fetched yet count as new.
 ///
 /// # Errors
 ///
 /// What ended the connection, the server's refusal of the mailbox, or the store.
-pub async fn watch(
+pub(crate) async fn watch<S: Source>(
     shared: &Shared,
     mailbox: MonitoredMailbox<'_>,
-    connection: &mut ImapConnection,
+    source: &mut S,
     known: &mut Known,
 ) -> Result<Option<Arc<News>>, Error> {
-    Poll { shared, mailbox, connection, known, examined: true }.all().await
+    Poll { shared, mailbox, source, known, access: MailboxAccess::Read }.all().await
 }
 
-impl Poll<'_> {
+impl<S: Source> Poll<'_, S> {
     async fn all(&mut self) -> Result<Option<Arc<News>>, Error> {
         let origin = match self.known.origin.take() {
             Some(origin) => origin,
@@ -81,22 +81,22 @@ impl Poll<'_> {
             }
         };
         let asked = OpeningMailbox { mailbox: self.mailbox, origin: &origin };
-        let OpenMailbox { selected, mode } =
-            self.known.opening.open(self.shared, self.connection, &asked).await?;
-        self.examined = mode == Mode::Examine;
+        let OpenMailbox { opened, access } =
+            self.known.opening.open(self.shared, self.source, &asked).await?;
+        self.access = access;
         let login = self.mailbox.account.mailbox_origin();
         let found_out = self.known.over.take();
-        let mut over = found_out.or_else(|| identity::by_selected(&origin, &selected, &login));
+        let mut over = found_out.or_else(|| identity::by_opened(&origin, &opened, &login));
         if over.is_none() && origin.login.is_none() {
             self.shared.store.origin_note(self.mailbox.folder.id, &login).await?;
         }
-        if let (None, None, Some(id)) = (&over, &origin.mailbox_id, &selected.mailbox_id) {
+        if let (None, None, Some(id)) = (&over, &origin.mailbox_id, &opened.mailbox_id) {
             self.shared.store.mailbox_id_note(self.mailbox.folder.id, id).await?;
         }
         let origin = self.known.origin.insert(Origin {
             login: origin.login.or_else(|| Some(login.clone())),
-            uid_next: origin.uid_next.max(selected.uid_next),
-            mailbox_id: origin.mailbox_id.or_else(|| selected.mailbox_id.clone()),
+            uid_next: origin.uid_next.max(opened.uid_next),
+            mailbox_id: origin.mailbox_id.or_else(|| opened.mailbox_id.clone()),
             ..origin
         });
         let origin = origin.clone();
@@ -104,7 +104,7 @@ impl Poll<'_> {
             return Ok(Some(Arc::clone(news)));
         }
         if let (None, Some(epoch)) = (&over, origin.epoch)
-            && self.is_quiet(&selected)
+            && self.is_quiet(&opened)
         {
             over = self.sample(epoch).await?;
             if over.is_none() {
@@ -113,27 +113,27 @@ impl Poll<'_> {
                 return Ok(None);
             }
         }
-        let listing = listing::list(self.connection, &selected).await?;
+        let listing = self.source.list(ListRange::All).await?;
         if let (None, Some(epoch)) = (&over, origin.epoch) {
             let ledger = self.shared.store.ledger(epoch).await?;
-            over = identity::by_listing(&ledger, selected.uid_next, &listing.uids);
+            over = identity::by_listing(&ledger, opened.uid_next, &listing.keys);
             if over.is_none() {
-                over = self.compare(epoch, &ledger, &listing.uids).await?;
+                over = self.compare(epoch, &ledger, &listing.keys).await?;
             }
             if over.is_none() {
                 self.known.changes = 0;
-                return Ok(Some(self.found(epoch, listing, &ledger, &selected)));
+                return Ok(Some(self.found(epoch, listing, &ledger, &opened)));
             }
         }
         let over = over.unwrap_or(Over::New);
-        let epoch = self.begin(&over, &selected, &listing).await?;
+        let epoch = self.begin(&over, &opened, &listing).await?;
         let ledger = self.shared.store.ledger(epoch).await?;
-        Ok(Some(self.found(epoch, listing, &ledger, &selected)))
+        Ok(Some(self.found(epoch, listing, &ledger, &opened)))
     }
 
-    /// Whether the result of SELECT shows that no mail came, and nothing else is due.
-    fn is_quiet(&self, selected: &Selected) -> bool {
-        let glance = Glance::of(selected);
+    /// Whether the identity facts show that no mail came, and nothing else is due.
+    fn is_quiet(&self, opened: &OpenedMailbox) -> bool {
+        let glance = Glance::of(opened);
         let retry = self.known.retry_ms.is_some_and(|at_ms| at_ms <= self.shared.clock.now_ms());
         let is_due = retry || self.known.actions.are_due() || self.is_all_due();
         glance.is_some() && glance == self.known.proven && !is_due
@@ -153,14 +153,19 @@ impl Poll<'_> {
         Ok(self.look(epoch, &some, Care::Much).await?.over)
     }
 
-    async fn look(&mut self, epoch: MailboxEpoch, uids: &[u64], care: Care) -> Result<Look, Error> {
+    async fn look(
+        &mut self,
+        epoch: MailboxEpoch,
+        keys: &[SourceKey],
+        care: Care,
+    ) -> Result<Look, Error> {
         let check = IdentityCheck {
             shared: self.shared,
-            connection: self.connection,
+            source: self.source,
             epoch,
             unsteady: &mut self.known.unsteady,
         };
-        check.look(uids, care).await
+        check.look(keys, care).await
     }
 
     /// Checks recorded messages that are listed: some of them, and from time to time all.
@@ -168,10 +173,10 @@ impl Poll<'_> {
         &mut self,
         epoch: MailboxEpoch,
         ledger: &Ledger,
-        listed: &[u64],
+        listed: &[SourceKey],
     ) -> Result<Option<Over>, Error> {
-        let is_recorded = |uid: &u64| ledger.is_stored(SourceKey::of_uid(*uid));
-        let both: Vec<u64> = listed.iter().copied().filter(is_recorded).collect();
+        let is_recorded = |key: &SourceKey| ledger.is_stored(*key);
+        let both: Vec<SourceKey> = listed.iter().copied().filter(is_recorded).collect();
         let is_first = self.known.all_at.is_none();
         let all_max = if is_first { FIRST_MAX } else { ALL_MAX };
         let takes_all = (is_first || self.is_all_due()) && both.len() <= all_max;
@@ -192,15 +197,14 @@ impl Poll<'_> {
     async fn begin(
         &mut self,
         over: &Over,
-        selected: &Selected,
+        opened: &OpenedMailbox,
         listing: &MailboxListing,
     ) -> Result<MailboxEpoch, Error> {
         let noted = self.shared.store.origin(self.mailbox.folder.id).await?;
-        let baseline =
-            baseline(self.mailbox.folder, &noted, &listing.uids, self.connection).await?;
-        let uid_validity = selected.uid_validity.unwrap_or(0);
+        let baseline = baseline(self.mailbox.folder, &noted, &listing.keys, self.source).await?;
+        let uid_validity = opened.uid_validity;
         let login = self.mailbox.account.mailbox_origin();
-        let mailbox_id = selected.mailbox_id.as_ref();
+        let mailbox_id = opened.mailbox_id.as_ref();
         let begun = Beginning { login: &login, uid_validity, mailbox_id, baseline };
         let epoch = self.shared.store.epoch_begin(self.mailbox.folder.id, begun).await?;
         if *over != Over::New {
@@ -214,11 +218,11 @@ impl Poll<'_> {
             login: Some(login),
             epoch: Some(epoch),
             uid_validity: Some(uid_validity),
-            uid_next: selected.uid_next,
-            mailbox_id: selected.mailbox_id.clone(),
+            uid_next: opened.uid_next,
+            mailbox_id: opened.mailbox_id.clone(),
             last_proof_ms: noted.last_proof_ms,
         };
-        self.known.begin_anew(origin, over, listing.uids.is_empty());
+        self.known.begin_anew(origin, over, listing.keys.is_empty());
         Ok(epoch)
     }
 
@@ -228,18 +232,16 @@ impl Poll<'_> {
         epoch: MailboxEpoch,
         listing: MailboxListing,
         ledger: &Ledger,
-        selected: &Selected,
+        opened: &OpenedMailbox,
     ) -> Arc<News> {
         let now_ms = self.shared.clock.now_ms();
-        let counted =
-            listing.uids.iter().copied().filter(|uid| SourceKey::of_uid(*uid) > ledger.baseline);
+        let counted = listing.keys.iter().copied().filter(|key| *key > ledger.baseline);
         let bytes_max = self.mailbox.folder.options.count(&options::MESSAGE_BYTES_MAX);
-        let fresh = counted.clone().filter(|uid| !ledger.has(SourceKey::of_uid(*uid))).collect();
-        let singly: Vec<u64> =
-            counted.clone().filter(|uid| ledger.is_requested(SourceKey::of_uid(*uid))).collect();
-        let is_due = |uid: &u64| ledger.is_due(SourceKey::of_uid(*uid), now_ms, bytes_max);
-        let again: Vec<u64> = counted.clone().filter(is_due).collect();
-        let is_recorded = |uid: &u64| ledger.is_stored(SourceKey::of_uid(*uid));
+        let fresh = counted.clone().filter(|key| !ledger.has(*key)).collect();
+        let singly: Vec<_> = counted.clone().filter(|key| ledger.is_requested(*key)).collect();
+        let is_due = |key: &SourceKey| ledger.is_due(*key, now_ms, bytes_max);
+        let again: Vec<_> = counted.clone().filter(is_due).collect();
+        let is_recorded = |key: &SourceKey| ledger.is_stored(*key);
         let recorded = counted.filter(is_recorded).count() as u64;
         let known = &mut *self.known;
         known.plan.fill(fresh, &again, &singly);
@@ -248,17 +250,13 @@ impl Poll<'_> {
         known.disagreements = if disagrees { known.disagreements.saturating_add(1) } else { 0 };
         let news = Arc::new(News {
             epoch,
-            uid_validity: selected.uid_validity.unwrap_or(0),
-            mailbox_id: selected.mailbox_id.clone(),
-            uid_next: selected.uid_next,
-            examined: self.examined,
+            uid_validity: opened.uid_validity,
+            mailbox_id: opened.mailbox_id.clone(),
+            uid_next: opened.uid_next,
+            access: self.access,
             relink: ledger.has_former,
-            pending: ledger
-                .pending
-                .iter()
-                .map(|pending| (pending.key.uid(), pending.clone()))
-                .collect(),
-            oversized: ledger.oversized.iter().map(|one| (one.key.uid(), *one)).collect(),
+            pending: ledger.pending.iter().map(|pending| (pending.key, pending.clone())).collect(),
+            oversized: ledger.oversized.iter().map(|one| (one.key, *one)).collect(),
             recorded,
             listing,
         });

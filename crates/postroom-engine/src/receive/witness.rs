@@ -10,16 +10,16 @@ use crate::error::Error;
 use crate::original::Original;
 use crate::original::hash_of;
 use crate::receive::incomplete;
-use crate::receive::plan::SET_OCTETS_MAX;
 use crate::receive::single;
-use crate::receive::single::FetchForm;
 use crate::receive::single::Single;
-use postroom_imap::Body;
-use postroom_imap::FetchEvent;
-use postroom_imap::FetchItems;
-use postroom_imap::ImapConnection;
-use postroom_imap::UidSet;
+use crate::source::contract::MessageStream;
+use crate::source::contract::Source;
+use crate::source::failure::is_refusal;
+use crate::source::message::FetchScope;
+use crate::source::message::MessageEvent;
+use crate::source::message::SourceBody;
 use postroom_store::Remembered;
+use postroom_store::SourceKey;
 use postroom_store::Witness;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +31,15 @@ pub struct Seen {
     pub witness: Witness,
     /// The hash of its bytes, if the server sent them unasked.
     pub hash: Option<[u8; 16]>,
+}
+
+/// Which facts are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Facts {
+    /// Size and date.
+    Few,
+    /// Some fields of the header too, unless the source refuses to give them.
+    All,
 }
 
 /// Which facts a server changes although the message is the same.
@@ -142,21 +151,21 @@ pub fn message_id(start: &[u8]) -> Option<i64> {
 /// # Errors
 ///
 /// What ended the connection.
-pub async fn ask(
-    connection: &mut ImapConnection,
-    uids: &[u64],
-    items: FetchItems,
-) -> Result<BTreeMap<u64, Seen>, Error> {
+pub(crate) async fn ask<S: Source>(
+    source: &mut S,
+    keys: &[SourceKey],
+    facts: Facts,
+) -> Result<BTreeMap<SourceKey, Seen>, Error> {
     let mut seen = BTreeMap::new();
-    for set in UidSet::from_uids(uids).split(SET_OCTETS_MAX) {
-        let result = ask_set(connection, &set, items, &mut seen).await;
-        match result {
+    for keys in S::requests(keys) {
+        let scope = if facts == Facts::Few { FetchScope::Sizes } else { FetchScope::Witness };
+        match ask_some(source, &keys, scope, &mut seen).await {
             Ok(()) => {}
-            Err(error) if !error.leaves_connection_open() => return Err(error.into()),
+            Err(error) if !is_refusal(&error) => return Err(error),
             // An older form of the question.
-            Err(_) if items == FetchItems::Witness => {
-                match ask_set(connection, &set, FetchItems::Sizes, &mut seen).await {
-                    Err(error) if !error.leaves_connection_open() => return Err(error.into()),
+            Err(_) if facts == Facts::All => {
+                match ask_some(source, &keys, FetchScope::Sizes, &mut seen).await {
+                    Err(error) if !is_refusal(&error) => return Err(error),
                     Ok(()) | Err(_) => {}
                 }
             }
@@ -166,22 +175,22 @@ pub async fn ask(
     Ok(seen)
 }
 
-async fn ask_set(
-    connection: &mut ImapConnection,
-    set: &UidSet,
-    items: FetchItems,
-    seen: &mut BTreeMap<u64, Seen>,
-) -> Result<(), postroom_imap::Error> {
-    let mut fetch = connection.uid_fetch(set, items).await?;
-    while let Some(event) = fetch.next().await? {
-        let FetchEvent::Message(message) = event else {
+async fn ask_some<S: Source>(
+    source: &mut S,
+    keys: &[SourceKey],
+    scope: FetchScope<S::Form>,
+    seen: &mut BTreeMap<SourceKey, Seen>,
+) -> Result<(), Error> {
+    let mut messages = source.fetch(keys, scope).await?;
+    while let Some(event) = messages.next().await? {
+        let MessageEvent::Message(message) = event else {
             continue;
         };
-        let Some(uid) = message.uid.filter(|uid| set.contains(*uid)) else {
+        if keys.binary_search(&message.key).is_err() {
             continue;
-        };
-        let entry: &mut Seen = seen.entry(uid).or_default();
-        let body = if let Body::Bytes(bytes) = &message.body { Some(bytes) } else { None };
+        }
+        let entry: &mut Seen = seen.entry(message.key).or_default();
+        let body = if let SourceBody::Bytes(bytes) = &message.body { Some(bytes) } else { None };
         let whole = body.filter(|bytes| is_whole(message.size_bytes, bytes));
         let header = message.header.as_ref().or(whole);
         let witness = Witness {
@@ -206,8 +215,8 @@ fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
 /// # Errors
 ///
 /// What ended the connection, or the spool directory.
-pub async fn prove(
-    connection: &mut ImapConnection,
+pub(crate) async fn prove<S: Source>(
+    source: &mut S,
     then: &Remembered,
     spool: &Path,
 ) -> Result<Proof, Error> {
@@ -215,7 +224,7 @@ pub async fn prove(
         return Ok(Proof::None);
     };
     let Single::Given(message, original) =
-        single::ask(connection, then.key.uid(), FetchForm::Whole, spool).await?
+        single::ask(source, then.key, FetchScope::Whole, spool).await?
     else {
         return Ok(Proof::None);
     };

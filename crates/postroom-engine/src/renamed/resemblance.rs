@@ -8,9 +8,10 @@
 use crate::error::Error;
 use crate::receive::identity;
 use crate::receive::witness;
+use crate::receive::witness::Facts;
 use crate::shared::Shared;
-use postroom_imap::FetchItems;
-use postroom_imap::ImapConnection;
+use crate::source::contract::ListRange;
+use crate::source::contract::Source;
 use postroom_store::MailboxEpoch;
 use postroom_store::Witness;
 use std::collections::HashMap;
@@ -22,26 +23,30 @@ const SAMPLE: (usize, usize) = (60, 60);
 /// So many of them must be recorded.
 const FOUND_MIN: usize = 3;
 
-/// Whether the selected mailbox is the one whose epoch this was.
+/// Whether the open mailbox is the one whose epoch this was.
 ///
 /// # Errors
 ///
 /// What ended the connection, a refusal, or the store.
-pub(crate) async fn is_alike(
+pub(crate) async fn is_alike<S: Source>(
     shared: &Shared,
-    connection: &mut ImapConnection,
+    source: &mut S,
     epoch: MailboxEpoch,
 ) -> Result<bool, Error> {
     let recorded = shared.store.remembered_newest(epoch, RECORDED_MAX).await?;
     if recorded.len() < FOUND_MIN {
         return Ok(false);
     }
-    let uids = connection.uid_search("ALL").await?;
-    let some = identity::sample(&shared.clock, &uids, SAMPLE.0, SAMPLE.1);
+    let listing = match source.list(ListRange::All).await {
+        // It counts messages and lists none.
+        Err(Error::Unlisted { .. }) => return Ok(false),
+        listing => listing?,
+    };
+    let some = identity::sample(&shared.clock, &listing.keys, SAMPLE.0, SAMPLE.1);
     if some.len() < FOUND_MIN {
         return Ok(false);
     }
-    let seen = witness::ask(connection, &some, FetchItems::Witness).await?;
+    let seen = witness::ask(source, &some, Facts::All).await?;
     let then = recorded.iter().map(|recorded| recorded.witness);
     Ok(are_recorded(then, seen.values().map(|seen| seen.witness), some.len()))
 }

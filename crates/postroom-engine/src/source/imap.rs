@@ -1,0 +1,15 @@
+//! IMAP as a source: all IMAP commands of the receive path.
+//!
+//! A key is a UID, the number of an epoch is UIDVALIDITY, and the number above all keys is UIDNEXT.
+//!
+//! Standards: RFC 3501, RFC 9051, RFC 4315, RFC 8474 §4.1.
+
+mod uids;
+
+mod search;
+
+mod fetch;
+
+mod deletion;
+
+pub(crate) mod connection;

@@ -1,0 +1,159 @@
+//! An IMAP connection as a source.
+
+use crate::error::Error;
+use crate::source::contract::Deletion;
+use crate::source::contract::ListRange;
+use crate::source::contract::ListedMailbox;
+use crate::source::contract::ListedMailboxes;
+use crate::source::contract::MailboxAccess;
+use crate::source::contract::OpenedMailbox;
+use crate::source::contract::Source;
+use crate::source::imap::deletion;
+use crate::source::imap::fetch;
+use crate::source::imap::fetch::FetchForm;
+use crate::source::imap::fetch::ImapMessages;
+use crate::source::imap::search;
+use crate::source::imap::uids::keys_of;
+use crate::source::imap::uids::set_of;
+use crate::source::imap::uids::sets_of;
+use crate::source::listing::MailboxListing;
+use crate::source::message::FetchScope;
+use postroom_imap::FlagChange;
+use postroom_imap::ImapConnection;
+use postroom_imap::Listed;
+use postroom_imap::MailboxName;
+use postroom_imap::Mailboxes;
+use postroom_imap::Mode;
+use postroom_store::SourceKey;
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::ops::DerefMut;
+
+/// Attributes of names that cannot be selected (RFC 9051 §7.3.1).
+const NOT_SELECTABLE: [&str; 2] = ["\\noselect", "\\nonexistent"];
+
+/// A connection that is logged in.
+#[derive(Debug)]
+pub(crate) struct ImapSource {
+    connection: ImapConnection,
+    /// How the mailbox is open.
+    mode: Mode,
+    /// How many messages it had when it was opened.
+    exists: Option<u32>,
+}
+
+impl ImapSource {
+    /// Without an open mailbox.
+    #[must_use]
+    pub(crate) fn new(connection: ImapConnection) -> Self {
+        Self { connection, mode: Mode::Examine, exists: None }
+    }
+
+    /// Sends LOGOUT and closes the connection. An unanswered LOGOUT does no harm.
+    pub(crate) async fn log_out(self) {
+        let _ = self.connection.logout().await;
+    }
+}
+
+impl Deref for ImapSource {
+    type Target = ImapConnection;
+
+    fn deref(&self) -> &ImapConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for ImapSource {
+    fn deref_mut(&mut self) -> &mut ImapConnection {
+        &mut self.connection
+    }
+}
+
+impl Source for ImapSource {
+    type Form = FetchForm;
+    type Messages<'a> = ImapMessages<'a>;
+
+    fn requests(keys: &[SourceKey]) -> Vec<Vec<SourceKey>> {
+        sets_of(keys).map(|set| keys_of(set.iter())).collect()
+    }
+
+    async fn survey(&mut self) -> Result<ListedMailboxes, Error> {
+        let Mailboxes { listed, over_count, is_whole } = self.connection.list().await?;
+        let listed = listed.into_iter().map(mailbox).collect();
+        Ok(ListedMailboxes { listed, over_count, is_whole })
+    }
+
+    async fn open(
+        &mut self,
+        mailbox: &MailboxName,
+        access: MailboxAccess,
+    ) -> Result<OpenedMailbox, Error> {
+        self.mode = match access {
+            MailboxAccess::Read => Mode::Examine,
+            MailboxAccess::Change => Mode::Select,
+        };
+        let selected = self.connection.select(mailbox, self.mode).await?;
+        self.exists = selected.exists;
+        Ok(OpenedMailbox {
+            uid_validity: selected.uid_validity.unwrap_or(0),
+            uid_next: selected.uid_next,
+            mailbox_id: selected.mailbox_id,
+            count: selected.exists.map(u64::from),
+        })
+    }
+
+    async fn list(&mut self, range: ListRange<'_>) -> Result<MailboxListing, Error> {
+        let connection = &mut self.connection;
+        match range {
+            ListRange::All => search::list(connection, self.exists).await,
+            ListRange::Since(ms) => search::matching(connection, &search::since(ms)).await,
+            ListRange::Among(keys) => {
+                search::matching(connection, &format!("UID {}", set_of(keys))).await
+            }
+        }
+    }
+
+    async fn fetch<'a>(
+        &'a mut self,
+        keys: &[SourceKey],
+        scope: FetchScope<FetchForm>,
+    ) -> Result<ImapMessages<'a>, Error> {
+        fetch::fetch(&mut self.connection, keys, scope).await
+    }
+
+    fn other_forms(&self, place: Option<u32>) -> Vec<FetchForm> {
+        let old = (self.mode == Mode::Examine).then_some(FetchForm::Old);
+        let sequence = place.map(FetchForm::Sequence);
+        [Some(FetchForm::Partial), sequence, old].into_iter().flatten().collect()
+    }
+
+    async fn mark_seen(&mut self, keys: &[SourceKey]) -> Result<(), Error> {
+        for set in sets_of(keys) {
+            self.connection.uid_store(&set, &FlagChange::add_silent("\\Seen")).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(
+        &mut self,
+        keys: &[SourceKey],
+        earlier: &BTreeSet<SourceKey>,
+    ) -> Result<Deletion, Error> {
+        deletion::delete(&mut self.connection, keys, earlier).await
+    }
+}
+
+fn mailbox(listed: Listed) -> ListedMailbox {
+    let is_selectable = !listed
+        .attributes
+        .iter()
+        .any(|attribute| NOT_SELECTABLE.iter().any(|not| attribute.eq_ignore_ascii_case(not)));
+    ListedMailbox {
+        name: listed.name,
+        display: listed.display,
+        delimiter: listed.delimiter,
+        attributes: listed.attributes,
+        special_use: listed.special_use,
+        is_selectable,
+    }
+}

@@ -1,0 +1,178 @@
+//! Lists UIDs: by SEARCH, and by FETCH where SEARCH does not agree with the server's count.
+
+use crate::error::Error;
+use crate::source::imap::uids::keys_of;
+use crate::source::listing::MailboxListing;
+use postroom_imap::FetchEvent;
+use postroom_imap::FetchItems;
+use postroom_imap::ImapConnection;
+use postroom_model::Timestamp;
+use postroom_store::SourceKey;
+
+/// Lists the mailbox that is selected.
+///
+/// # Errors
+///
+/// What ended the connection; a refusal of SEARCH, if FETCH lists nothing either.
+pub(crate) async fn list(
+    connection: &mut ImapConnection,
+    exists: Option<u32>,
+) -> Result<MailboxListing, Error> {
+    let mut listing =
+        MailboxListing { counted: exists.map(u64::from), ..MailboxListing::default() };
+    if listing.counted == Some(0) {
+        return Ok(listing);
+    }
+    let refused = match connection.search("ALL").await {
+        Ok(found) => {
+            listing.counted = found.exists.map(u64::from).or(listing.counted);
+            (listing.keys, listing.unusable) = (keys_of(found.uids), found.unusable);
+            None
+        }
+        Err(error) if error.leaves_connection_open() => Some(error),
+        Err(error) => return Err(error.into()),
+    };
+    if refused.is_some() || !listing.is_whole() {
+        match fetched(connection, &mut listing).await {
+            Err(error) if !error.leaves_connection_open() => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    match refused {
+        Some(error) if listing.keys.is_empty() => Err(error.into()),
+        _ if listing.keys.is_empty() && listing.counted != Some(0) && listing.unusable == 0 => {
+            Err(Error::Unlisted { count: exists })
+        }
+        _ => Ok(listing),
+    }
+}
+
+/// The maximum number of UIDs, whatever the server counts.
+const UIDS_COUNT_MAX: u64 = 10_000_000;
+/// What the limit is about.
+const UIDS: &str = "UIDs";
+/// How many more UIDs than the server's count are accepted, because some servers count too few.
+const UIDS_BEYOND_COUNT_MAX: u64 = 100_000;
+
+/// Adds the UIDs that FETCH gives. If there are far more than the server's count, none is kept, and
+/// dropping the fetch ends the connection if more follow.
+async fn fetched(
+    connection: &mut ImapConnection,
+    listing: &mut MailboxListing,
+) -> Result<(), postroom_imap::Error> {
+    let max = uids_max(listing);
+    let mut more: Vec<SourceKey> = vec![];
+    let mut fetch = connection.uid_fetch_all(FetchItems::Uids).await?;
+    while let Some(event) = fetch.next().await? {
+        if let FetchEvent::Message(message) = event {
+            more.extend(message.uid.map(SourceKey::of_uid));
+        }
+        if more.len() as u64 > max {
+            return Err(postroom_imap::Error::Limit { what: UIDS, max });
+        }
+    }
+    listing.keys.extend(more);
+    listing.keys.sort_unstable();
+    listing.keys.dedup();
+    Ok(())
+}
+
+/// How many UIDs FETCH may give for what was counted or listed before.
+fn uids_max(listing: &MailboxListing) -> u64 {
+    let known = listing.counted.unwrap_or(0).max(listing.keys.len() as u64);
+    known.saturating_add(UIDS_BEYOND_COUNT_MAX).min(UIDS_COUNT_MAX)
+}
+
+/// The margin is needed because INTERNALDATE is compared by day, in the time zone of the server
+/// (RFC 3501 §6.4.4).
+const MARGIN_MS: i64 = 2 * 86_400_000;
+
+/// Lists the messages that match. What else the answer says is left out.
+///
+/// # Errors
+///
+/// What ended the connection, or the server's refusal.
+pub(crate) async fn matching(
+    connection: &mut ImapConnection,
+    criteria: &str,
+) -> Result<MailboxListing, Error> {
+    let keys = keys_of(connection.uid_search(criteria).await?);
+    Ok(MailboxListing { keys, ..MailboxListing::default() })
+}
+
+/// What SEARCH is asked for messages that came since this time.
+#[must_use]
+pub(crate) fn since(ms: i64) -> String {
+    format!("SINCE {}", search_date(ms - MARGIN_MS))
+}
+
+/// A date as SEARCH takes it: `25-Nov-2026`.
+fn search_date(ms: i64) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    // `2026-11-25T..`
+    let text = Timestamp::from_ms(ms).to_string();
+    let mut numbers = text.get(..10).unwrap_or_default().split('-');
+    let mut number = || numbers.next().unwrap_or_default();
+    let (year, month, day) = (number(), number(), number());
+    let month = month.parse::<usize>().ok().and_then(|month| MONTHS.get(month.checked_sub(1)?));
+    format!("{day}-{}-{year}", month.unwrap_or(&"Jan"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_imap::ImapOptions;
+    use tokio::io::AsyncBufReadExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio::io::BufReader;
+
+    /// How many UIDs the server would send.
+    const FLOOD: u64 = 500_000;
+
+    #[tokio::test]
+    async fn a_flood_of_uids_is_ended_and_none_of_it_is_kept() {
+        let (stream, server) = tokio::io::duplex(1 << 16);
+        let flood = tokio::spawn(async move {
+            let mut server = BufReader::new(server);
+            let mut line = String::new();
+            let greeting = b"* PREAUTH [CAPABILITY IMAP4rev1] hello\r\n";
+            server.get_mut().write_all(greeting).await.unwrap();
+            server.read_line(&mut line).await.unwrap();
+            for uid in 1..=FLOOD {
+                let response = format!("* {uid} FETCH (UID {uid})\r\n");
+                if server.get_mut().write_all(response.as_bytes()).await.is_err() {
+                    return uid;
+                }
+            }
+            FLOOD
+        });
+        let mut connection = ImapConnection::over(stream, &ImapOptions::default()).await.unwrap();
+        let mut listing = MailboxListing { keys: keys_of([7]), unusable: 0, counted: Some(2) };
+        let result = fetched(&mut connection, &mut listing).await;
+        assert!(
+            matches!(result, Err(postroom_imap::Error::Limit { what: UIDS, max: 100_002 })),
+            "{result:?}"
+        );
+        assert_eq!(listing.keys, keys_of([7]));
+        let sent = flood.await.unwrap();
+        assert!(sent < FLOOD, "the connection ends, after {sent} UIDs");
+    }
+
+    #[test]
+    fn fetch_may_give_few_more_uids_than_the_server_counts() {
+        let max = |counted, listed: usize| {
+            let keys = keys_of(1..=listed as u64);
+            uids_max(&MailboxListing { keys, unusable: 0, counted })
+        };
+        assert_eq!(max(Some(5), 3), 100_005);
+        assert_eq!(max(None, 3), 100_003);
+        assert_eq!(max(Some(u64::from(u32::MAX)), 0), UIDS_COUNT_MAX);
+    }
+
+    #[test]
+    fn dates_are_those_of_the_standard() {
+        assert_eq!(search_date(0), "01-Jan-1970");
+        assert_eq!(search_date(1_795_000_000_000), "18-Nov-2026");
+    }
+}
