@@ -55,3 +55,42 @@ fn is_lasting(error: &postroom_imap::Error) -> bool {
     matches!(error, postroom_imap::Error::Refused { code: Some(code), .. }
         if LASTING.iter().any(|lasting| code.eq_ignore_ascii_case(lasting)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postroom_imap::Refusal;
+    use std::time::Duration;
+
+    #[test]
+    fn an_error_says_what_the_source_can_still_be_asked() {
+        let refused = |code: Option<&str>, text: &str| {
+            let (command, refusal, text) = ("FETCH", Refusal::No, text.to_owned());
+            let code = code.map(str::to_owned);
+            Error::Imap(postroom_imap::Error::Refused { command, refusal, code, text })
+        };
+        let plain = |is_about_account, is_lasting| {
+            Some(SourceFailure::Refused { is_about_account, is_lasting })
+        };
+        let exchange = "User is authenticated but not connected.";
+        let throttled = "Request is throttled. Suggested Backoff Time: 1000 milliseconds";
+        let (waited, command) = (Duration::from_secs(1), "FETCH");
+        #[rustfmt::skip]
+        let table = [
+            (refused(None, ""),                                            plain(false, false)),
+            (refused(Some("noperm"), ""),                                  plain(false, true)),
+            (refused(Some("SERVERBUG"), ""),                               plain(false, false)),
+            (refused(None, exchange),                                      plain(true, false)),
+            (refused(None, throttled),                                     plain(true, false)),
+            (Error::Imap(postroom_imap::Error::Stalled { waited }),          Some(SourceFailure::Silent)),
+            (Error::Imap(postroom_imap::Error::Timeout { command, waited }), Some(SourceFailure::Ended)),
+            (Error::Imap(postroom_imap::Error::Closed { command }),          Some(SourceFailure::Ended)),
+            // What is no error of the source says nothing about messages.
+            (Error::FolderGone,                                            None),
+            (Error::Unheard,                                               None),
+        ];
+        for (error, want) in table {
+            assert_eq!(SourceFailure::of(&error), want, "{error}");
+        }
+    }
+}
