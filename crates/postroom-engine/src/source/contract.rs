@@ -98,7 +98,8 @@ pub(crate) trait Source: Send {
     /// The mailboxes of the account.
     fn survey(&mut self) -> impl Future<Output = Result<ListedMailboxes, Error>> + Send;
 
-    /// Opens a mailbox. All that follows is about it. `Read` changes no identity fact.
+    /// Opens a mailbox. All that follows is about it. A fact that the source does not know is left
+    /// out, because a missing one says nothing and a wrong one ends the epoch.
     fn open(
         &mut self,
         mailbox: &MailboxName,
