@@ -7,6 +7,8 @@ use crate::integrity::account_must_be;
 use crate::integrity::none_of_clients;
 use crate::integrity::one_folder;
 use crate::key::Sealed;
+use crate::poll_times::PollTimes;
+use crate::record;
 use crate::store::Store;
 use crate::surveyed::Index;
 use crate::surveyed::Survey;
@@ -81,10 +83,8 @@ pub struct FolderReport {
     pub stored_count: Option<u64>,
     /// The property `pendingCount`.
     pub pending_count: Option<u64>,
-    /// The property `lastPollAt`.
-    pub last_poll_at: Option<Timestamp>,
-    /// The property `lastProofAt`.
-    pub last_proof_at: Option<Timestamp>,
+    /// The properties `lastPollAt` and `lastProofAt`.
+    pub times: PollTimes,
 }
 
 /// The `statusText` of a folder whose mailbox is gone.
@@ -92,6 +92,8 @@ const GONE: &str = "the server no longer has this mailbox; its received messages
                     mailbox has another name now, enable the folder of that name";
 /// How that text begins, in earlier versions too.
 const GONE_BEGINS: &str = "the server no longer has this mailbox;";
+/// The times of how many folders are written in one transaction.
+const TIMES_AT_ONCE: usize = 1_000;
 /// How many folders are made in one transaction.
 const FOLDERS_AT_ONCE: usize = 50;
 /// After making some folders, others have the store and the processor for so many times as long.
@@ -120,7 +122,8 @@ impl Store {
         self.records(domain, &class).tell(account.into(), &values).await
     }
 
-    /// Writes a report about a folder.
+    /// Writes a report about a folder. Times that are later than those of the last report and
+    /// nothing else are written within a minute.
     ///
     /// # Errors
     ///
@@ -140,12 +143,29 @@ impl Store {
             ("serverCount", report.server_count.map(Json::from)),
             ("storedCount", report.stored_count.map(Json::from)),
             ("pendingCount", report.pending_count.map(Json::from)),
-            ("lastPollAt", moment(report.last_poll_at)),
-            ("lastProofAt", moment(report.last_proof_at)),
+            (names::LAST_POLL_AT, moment(report.times.poll)),
+            (names::LAST_PROOF_AT, moment(report.times.proof)),
         ];
+        // From here on, readers see these times. So only first ones differ from what is read.
+        self.inner.unwritten.note(folder, report.times);
         let values = all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let class = self.builtin(FOLDERS)?;
         self.records(domain, &class).tell(folder.into(), &values.collect()).await
+    }
+
+    /// Writes the times of all folders that were polled since the last call.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails; then the next call writes the rest.
+    pub(crate) async fn poll_times_write(&self) -> Result<(), Error> {
+        let class = self.builtin(FOLDERS)?;
+        for some in self.inner.unwritten.all().chunks(TIMES_AT_ONCE) {
+            let statement = |(folder, times): &_| record::poll_times(&class, *folder, *times);
+            self.write(some.iter().map(statement).collect()).await?;
+            self.inner.unwritten.forget(some);
+        }
+        Ok(())
     }
 
     /// Updates the folders of an account by a survey. New mailboxes get folders that are not
@@ -292,5 +312,64 @@ impl Store {
         let rows = self.read(Statement::new(sql).bind(account).bind(domain.as_str())).await?;
         let found = self.entities_of(&class, rows).await?;
         Ok(found.into_iter().map(|(_, folder)| folder).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::store;
+    use crate::fixture::store_in;
+    use postroom_model::EntityId;
+    use postroom_model::builtin::PROFILES;
+
+    /// An enabled folder of a new account.
+    async fn folder(store: &Store, domain: &Domain) -> FolderId {
+        let ids: Vec<_> = (1..=3).map(EntityId::from_u128).collect();
+        let rows = [
+            (PROFILES, json!({"name": "p", "imapHost": "mail.example"})),
+            (ACCOUNTS, json!({"profile_id": ids[0], "address": "anna@demo.test"})),
+            (FOLDERS, json!({"account_id": ids[1], "name": "INBOX", "title": "t"})),
+        ];
+        for ((class, values), id) in rows.into_iter().zip(&ids) {
+            let class = store.builtin(class).unwrap();
+            let entity = Entity::new(*id, values.as_object().unwrap().clone());
+            let new = crate::entity::NewEntity { entity, files: vec![] };
+            store.entity_create(domain, &class, vec![new]).await.unwrap();
+        }
+        FolderId::of(ids[2])
+    }
+
+    fn at(ms: i64) -> FolderReport {
+        let time = Some(Timestamp::from_ms(ms));
+        FolderReport { times: PollTimes { poll: time, proof: time }, ..FolderReport::default() }
+    }
+
+    async fn written(store: &Store) -> Option<i64> {
+        let sql = "SELECT \"lastPollAt\" FROM \"email/Folders\"";
+        store.read(Statement::new(sql)).await.unwrap()[0].whole(0)
+    }
+
+    #[tokio::test]
+    async fn times_of_polls_are_seen_at_once_and_written_once_a_minute() {
+        let (directory, store) = store().await;
+        let domain = Domain::default_domain();
+        let folder = folder(&store, &domain).await;
+        let class = store.builtin(FOLDERS).unwrap();
+        let shown = async |store: &Store| {
+            let entity = store.entity_get(&domain, &class, folder.into()).await.unwrap().unwrap();
+            entity.text(names::LAST_POLL_AT).map(|text| Timestamp::parse(text).unwrap().as_ms())
+        };
+        store.folder_report(&domain, folder, &at(1_000)).await.unwrap();
+        assert_eq!(written(&store).await, Some(1_000), "a first time is written at once");
+        store.folder_report(&domain, folder, &at(2_000)).await.unwrap();
+        assert_eq!((shown(&store).await, written(&store).await), (Some(2_000), Some(1_000)));
+        assert_eq!(store.origin(folder).await.unwrap().last_proof_ms, Some(2_000));
+        store.sweep().await;
+        assert_eq!((shown(&store).await, written(&store).await), (Some(2_000), Some(2_000)));
+        store.folder_report(&domain, folder, &at(3_000)).await.unwrap();
+        store.close().await.unwrap();
+        let store = store_in(directory.path(), crate::Clock::system(), crate::Work::Threads).await;
+        assert_eq!(written(&store).await, Some(3_000), "a clean stop writes the last times");
     }
 }

@@ -50,7 +50,11 @@ mod classes;
 
 mod lease;
 
+mod poll_times;
+
 mod store;
+
+mod sweep;
 
 mod leading;
 
@@ -187,6 +191,7 @@ pub use origin::MailboxEpoch;
 pub use origin::Origin;
 pub use oversized::LoadRequest;
 pub use oversized::Unloadable;
+pub use poll_times::PollTimes;
 pub use prepared::Prepared;
 pub use receipt::Ledger;
 pub use receipt::Oversized;

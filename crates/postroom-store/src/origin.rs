@@ -77,12 +77,13 @@ impl Store {
         let rows = self.read(Statement::new(sql).bind(folder)).await?;
         let whole = |column| rows.first().and_then(|row| row.whole(column));
         let number = |column| whole(column).and_then(|number| u64::try_from(number).ok());
+        let unwritten = self.inner.unwritten.of(folder).proof.map(|proof| proof.as_ms());
         Ok(Origin {
             login: rows.first().and_then(|row| row.text(0)).map(str::to_owned),
             epoch: whole(1).map(|number| MailboxEpoch { folder, number }),
             uid_validity: number(2),
             uid_next: number(3),
-            last_proof_ms: whole(4),
+            last_proof_ms: unwritten.or(whole(4)),
             mailbox_id: rows.first().and_then(|row| row.text(5)).and_then(MailboxId::parse),
         })
     }

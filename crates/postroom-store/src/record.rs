@@ -16,19 +16,22 @@ use crate::error::Error;
 use crate::failed::Failed;
 use crate::feed::Operation;
 use crate::feed::VERSION;
+use crate::poll_times::PollTimes;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::FolderId;
 use postroom_model::Property;
+use postroom_model::Timestamp;
 use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
-/// Properties with times only. A change of only these writes no row of the feed, because otherwise
-/// each poll of each folder would.
+/// Properties with times only. A change of only these writes no row of the feed. See
+/// [`crate::poll_times`].
 pub const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
 
 /// How often a change is tried again when others change the same entity meanwhile.
@@ -297,6 +300,19 @@ impl Records<'_> {
             .bind(self.store.modifier.kind())
             .bind(self.store.modifier.id())
     }
+}
+
+/// The statement that writes the times of a folder. It writes no row of the feed.
+pub fn poll_times(class: &Class, folder: FolderId, times: PollTimes) -> Statement {
+    let [poll, proof] = OF_TIME.map(quoted);
+    let sql = format!(
+        "UPDATE {} SET {poll} = COALESCE($2, {poll}), {proof} = COALESCE($3, {proof})
+         WHERE \"id\" = $1",
+        quoted(&class.classname)
+    );
+    let moment = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::Moment(t.as_ms()));
+    let written = Statement::new(sql).bind(folder).bind(moment(times.poll));
+    written.bind(moment(times.proof)).of_classes(class.version)
 }
 
 /// The INSERT of a class with all its columns.

@@ -25,6 +25,7 @@ use crate::lease::Lease;
 use crate::lease::Member;
 use crate::modifier::KnownTokens;
 use crate::modifier::Modifier;
+use crate::poll_times::Unwritten;
 use crate::set_up;
 use crate::work::Work;
 use postroom_model::AccountId;
@@ -35,15 +36,7 @@ use postroom_model::builtin::names;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::Duration;
 use tokio::sync::RwLock;
-
-/// The time between two looks at what may be thrown away.
-const SWEEP: Duration = Duration::from_secs(60);
-/// The same while the disk is full.
-const SWEEP_FULL: Duration = Duration::from_secs(2);
-/// How long the batch that refers to content may take after the content is no longer held.
-const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 
 /// What a store is opened with, beside its database.
 #[derive(Debug, Clone)]
@@ -84,6 +77,8 @@ pub(crate) struct Inner {
     pub blobs_refill: tokio::sync::Mutex<()>,
     pub abandoned: Abandoned,
     pub damage: Damage,
+    /// When folders were polled, as far as it is not written.
+    pub unwritten: Unwritten,
     /// Chunks up to this one are of a version that kept no checksums.
     pub unsummed: i64,
     /// The domains by the hashes of their tokens; `None` until somebody asks.
@@ -118,6 +113,7 @@ impl Store {
                 blobs_refill: tokio::sync::Mutex::default(),
                 abandoned: Abandoned::default(),
                 damage: Damage::default(),
+                unwritten: Unwritten::default(),
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 tokens: RwLock::default(),
                 classes: std::sync::RwLock::new(classes),
@@ -127,7 +123,7 @@ impl Store {
         };
         store.blob_sweep().await?;
         store.tidy().await;
-        tokio::spawn(sweep(Arc::downgrade(&store.inner)));
+        tokio::spawn(Self::sweep_on(Arc::downgrade(&store.inner)));
         Ok(store)
     }
 
@@ -243,6 +239,7 @@ impl Store {
     ///
     /// When a thread of the database ended by a fault.
     pub async fn close(self) -> Result<(), Error> {
+        self.sweep_last().await;
         if let Err(error) = self.resign().await {
             tracing::warn!(%error, "the end of this process was not recorded: others wait for it");
         }
@@ -284,30 +281,6 @@ impl Store {
         self.write_in(batch, Room::Reserve).await
     }
 
-    /// Removes expired data. What belongs to all is removed by the leader alone.
-    pub(crate) async fn sweep(&self) {
-        let own = Self { lease: None, ..self.clone() };
-        if let Err(error) = self.renew().await {
-            tracing::error!(%error, "this process did not say that it is still there");
-        }
-        if self.lease.is_some() && !self.is_deposed() {
-            if let Err(error) = self.feed_trim().await {
-                tracing::error!(%error, "the change feed was not trimmed");
-            }
-            if let Err(error) = self.once_trim().await {
-                tracing::error!(%error, "old keys of clients were not thrown away");
-            }
-        }
-        let swept = own.blob_sweep_abandoned(ABANDONED_AFTER).await;
-        if let Err(error) = swept.and(own.blob_sweep().await) {
-            tracing::error!(%error, "contents that nothing refers to were not thrown away");
-        }
-        if let Err(error) = own.classes_refresh().await {
-            tracing::error!(%error, "the classes were not read again");
-        }
-        own.tidy().await;
-    }
-
     /// Writes a batch, for the engine only as long as it leads, and changes of entities only on the
     /// classes that they were built with.
     async fn write_in(&self, mut batch: Vec<Statement>, room: Room) -> Result<Vec<Outcome>, Error> {
@@ -334,28 +307,14 @@ impl Store {
         wrote.map(|mut outcomes| outcomes.split_off(count.min(outcomes.len())))
     }
 
-    /// Gives back the space of deleted data in small steps, so that others can write in between.
-    async fn tidy(&self) {
-        loop {
-            match self.inner.database.tidy().await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(
-                        %error,
-                        "the space of deleted mail was not given back; it is tried again"
-                    );
-                    return;
-                }
-            }
-        }
-    }
-
     /// The entity of a row of [`Self::select`].
     pub(crate) fn entity_of(&self, class: &Class, row: &Row) -> Result<Entity, Error> {
-        let entity = columns::to_entity(class, row);
+        let mut entity = columns::to_entity(class, row);
         if let Err(error @ Error::Damaged { .. }) = &entity {
             self.inner.database.found_damaged(error);
+        }
+        if let (builtin::FOLDERS, Ok(folder)) = (class.classname.as_str(), &mut entity) {
+            self.inner.unwritten.show(folder);
         }
         entity
     }
@@ -382,19 +341,5 @@ impl Inner {
     pub fn set_lease(&self, lease: &Arc<Lease>) {
         let mut present = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         *present = Some(Arc::clone(lease));
-    }
-}
-
-/// Removes expired data from time to time.
-async fn sweep(inner: std::sync::Weak<Inner>) {
-    loop {
-        let is_full = inner.upgrade().is_some_and(|inner| inner.database.is_full());
-        tokio::time::sleep(if is_full { SWEEP_FULL } else { SWEEP }).await;
-        let Some(inner) = inner.upgrade() else {
-            return;
-        };
-        let lease = inner.lease();
-        let store = Store { inner, modifier: Modifier::System, lease };
-        store.sweep().await;
     }
 }

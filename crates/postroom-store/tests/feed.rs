@@ -233,10 +233,11 @@ impl History {
                 engine.survey_commit(&domain, AccountId::of(account.id), &survey).await.unwrap();
             }
             (4, Some(folder)) => {
+                let poll = Some(Timestamp::from_ms(i64::try_from(number).unwrap()));
                 let report = FolderReport {
                     status_text: Some(format!("s{}", number % 3)),
                     stored_count: Some(number),
-                    last_poll_at: Some(Timestamp::from_ms(i64::try_from(number).unwrap())),
+                    times: PollTimes { poll, proof: None },
                     ..FolderReport::default()
                 };
                 engine.folder_report(&domain, FolderId::of(folder.id), &report).await.unwrap();

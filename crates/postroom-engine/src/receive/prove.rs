@@ -13,6 +13,7 @@ use postroom_model::Timestamp;
 use postroom_store::Clock;
 use postroom_store::FolderReport;
 use postroom_store::Pending;
+use postroom_store::PollTimes;
 use postroom_store::SourceKey;
 
 /// Compares the server's list with the ledger, and writes the result into the folder. Pending
@@ -61,8 +62,7 @@ pub async fn prove(
         server_count: Some(news.listing.counted.unwrap_or(listed.len() as u64)),
         stored_count: Some(has_receipt.saturating_sub(pending.len() + oversized) as u64),
         pending_count: Some(pending.len() as u64),
-        last_poll_at: Some(now),
-        last_proof_at: complete.then_some(now),
+        times: PollTimes { poll: Some(now), proof: complete.then_some(now) },
         status_text: Some(status(&shared.clock, news, known, has_all, &pending)),
     };
     shared.store.folder_report(&mailbox.account.domain, mailbox.folder.id, &report).await?;
@@ -132,7 +132,7 @@ pub async fn tell_progress(
         uid_validity: Some(news.uid_validity),
         server_count: Some(news.listing.keys.len() as u64),
         stored_count: Some(news.recorded + known.recorded),
-        last_poll_at: Some(Timestamp::from_ms(shared.clock.now_ms())),
+        times: PollTimes { poll: Some(Timestamp::from_ms(shared.clock.now_ms())), proof: None },
         status_text: Some(STILL_TO_BE_LOADED.to_owned()),
         ..FolderReport::default()
     };

@@ -33,6 +33,7 @@ use postroom_store::FolderReport;
 use postroom_store::Ledger;
 use postroom_store::MailboxEpoch;
 use postroom_store::Origin;
+use postroom_store::PollTimes;
 use postroom_store::SourceKey;
 use std::sync::Arc;
 use std::time::Duration;
@@ -265,8 +266,9 @@ impl<S: Source> Poll<'_, S> {
     }
 
     async fn tell_visit(&self) -> Result<(), Error> {
-        let last_poll_at = Some(Timestamp::from_ms(self.shared.clock.now_ms()));
-        let report = FolderReport { last_poll_at, ..FolderReport::default() };
+        let now = Timestamp::from_ms(self.shared.clock.now_ms());
+        let times = PollTimes { poll: Some(now), proof: None };
+        let report = FolderReport { times, ..FolderReport::default() };
         let domain = &self.mailbox.account.domain;
         self.shared.store.folder_report(domain, self.mailbox.folder.id, &report).await?;
         Ok(())

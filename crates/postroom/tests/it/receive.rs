@@ -103,6 +103,33 @@ async fn enabling_and_disabling_take_effect_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn polls_that_find_nothing_write_nothing() {
+    let Some(dovecot) = dovecot() else { return };
+    let postroom = postroom("");
+    let user = "idle@test.test";
+    dovecot.fill(user, "INBOX", [sample(1, 500)]).unwrap();
+    let options = json!({"after_read_timeout": 0.1});
+    let account = postroom.account_create(&dovecot, user, &options).await.unwrap();
+    let folder = enable(&postroom, &account, "INBOX", json!({})).await;
+    messages(&postroom, &folder, 1).await;
+    let written = || {
+        let log = std::fs::metadata(postroom.data_directory().join("postroom.db-wal")).unwrap();
+        (log.len(), log.modified().unwrap())
+    };
+    polls(&postroom, &folder, 2).await;
+    let begun = Instant::now();
+    loop {
+        let before = written();
+        polls(&postroom, &folder, 5).await;
+        // Once a minute there is something to write, and the times of polls go with it.
+        if written() == before {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "polls that find nothing write");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_actions_of_a_folder_are_carried_out_at_the_server() {
     let Some(dovecot) = dovecot() else { return };
     let postroom = postroom("");
