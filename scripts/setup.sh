@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the Debian packages that tests and benchmarks use: private mail servers on loopback.
+# Installs the Debian packages that tests and benchmarks use: private servers on loopback.
 # Without root or sudo it says what is missing; the tests that need it are then skipped, visibly.
 set -euo pipefail
 
@@ -9,6 +9,7 @@ wanted=(
     "/usr/lib/dovecot/lmtp dovecot-lmtpd"
     "postfix postfix"
     "mbsync isync"
+    "/usr/lib/postgresql/*/bin/postgres postgresql"
     "python3 python3"
     "c++ g++"
 )
@@ -16,7 +17,9 @@ wanted=(
 missing=()
 for line in "${wanted[@]}"; do
     read -r program package <<<"$line"
-    PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || missing+=("$package")
+    # A program may be in a directory of its version.
+    found=$(compgen -G "$program" | tail -1 || true)
+    PATH=$PATH:/usr/sbin:/sbin command -v "${found:-$program}" >/dev/null || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
@@ -32,13 +35,34 @@ if [ "${as_root[0]:-}" = none ] || ! command -v apt-get >/dev/null; then
 fi
 
 echo "Installing for the tests: ${missing[*]}"
-install_packages() {
+apt_install() {
     # The servers must not start by themselves: tests run private ones.
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-        apt-get install --yes --quiet --no-install-recommends "${missing[@]}" >"$log" 2>&1
+        apt-get install --yes --quiet --no-install-recommends "$@" >>"$log" 2>&1
 }
+clusters=/etc/postgresql-common/createcluster.conf
+install_packages() {
+    case " ${missing[*]} " in *" postgresql "*)
+        # It must not make a cluster that starts with the machine either.
+        apt_install postgresql-common || return
+        if grep -q '^#create_main_cluster' "$clusters"; then
+            "${as_root[@]}" sed -i 's/^#create_main_cluster.*/create_main_cluster = false/' "$clusters"
+            restore=yes
+        fi
+        ;;
+    esac
+    apt_install "${missing[@]}"
+}
+# shellcheck disable=SC2317 # called by the trap
+end() {
+    rm -f "$log"
+    # What somebody installs later is as they are used to.
+    [ -z "$restore" ] ||
+        "${as_root[@]}" sed -i 's/^create_main_cluster = false/#create_main_cluster = true/' "$clusters"
+}
+restore=
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap end EXIT
 if ! install_packages; then
     "${as_root[@]}" apt-get update --quiet >/dev/null 2>&1 || true
     if ! install_packages; then

@@ -19,7 +19,6 @@ use anyhow::Result;
 use anyhow::ensure;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
@@ -66,7 +65,7 @@ impl Dovecot {
 
     fn start_once(options: &DovecotOptions) -> Result<Self> {
         let authority = Authority::new()?;
-        let directory = private_directory("postroom-dovecot-")?;
+        let directory = process::private_directory("postroom-dovecot-")?;
         let at = directory.path();
         let [imap, imaps, lmtp] = process::free_ports()?;
         let ports = Ports { imap, imaps, lmtp };
@@ -236,11 +235,4 @@ impl Drop for Dovecot {
         // Its orderly end takes a second, for files that go right after.
         self.process.kill_group();
     }
-}
-
-/// A directory that other users may pass through, with a path short enough for sockets.
-pub(crate) fn private_directory(prefix: &str) -> Result<TempDir> {
-    let directory = tempfile::Builder::new().prefix(prefix).tempdir_in("/tmp")?;
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
-    Ok(directory)
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Dovecot`] and [`Postfix`] start the programs of the Debian packages with configurations,
 //! mail and queues of their own below `/tmp`, on free ports; [`Postroom`] runs the built binary and
-//! talks to it by REST. Each ends with its value, and also when this process dies.
+//! talks to it by REST. [`Postgres`] is a database server. Each ends with its value, and also when
+//! this process dies. [`on_both`] makes two tests of one: on SQLite and on PostgreSQL.
 //!
 //! A test that needs them begins with [`require`], which says what is missing.
 
@@ -15,6 +16,9 @@ mod process;
 mod authority;
 mod corpus;
 mod imap;
+
+mod postgres;
+mod test_database;
 
 mod dovecot;
 mod postfix;
@@ -40,6 +44,11 @@ pub use packages::require;
 pub use packages::skipped;
 pub use postfix::Postfix;
 pub use postfix::PostfixOptions;
+pub use postgres::Postgres;
+pub use postgres::PostgresEnd;
+pub use postgres::PostgresOptions;
 pub use postroom::Postroom;
 pub use postroom::PostroomOptions;
 pub use postroom::wait_until;
+pub use postroom_on_both::on_both;
+pub use test_database::TestDatabase;

@@ -16,6 +16,8 @@ pub enum Need {
     Postfix,
     /// mbsync, a program that benchmarks are compared with.
     Mbsync,
+    /// PostgreSQL 15 or newer.
+    Postgres,
 }
 
 /// Something that is not there.
@@ -42,7 +44,14 @@ fn missing_one(need: Need) -> Option<Missing> {
         }
         Need::Postfix if !is_root() => ("postfix", "run as root"),
         Need::Mbsync if program_path("mbsync").is_none() => ("mbsync", "apt-get install isync"),
-        Need::Dovecot | Need::Postfix | Need::Mbsync => return None,
+        Need::Postgres if postgres_programs().is_none() => {
+            ("postgresql", "apt-get install postgresql")
+        }
+        // It refuses root.
+        Need::Postgres if is_root() && user("postgres").is_none() => {
+            ("a user postgres", "apt-get install postgresql")
+        }
+        Need::Dovecot | Need::Postfix | Need::Mbsync | Need::Postgres => return None,
     };
     Some(Missing { program, remedy })
 }
@@ -71,6 +80,28 @@ pub(crate) fn program_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
     env::split_paths(&path).chain(system).map(|at| at.join(program)).find(|at| at.is_file())
+}
+
+/// Where the programs of the newest PostgreSQL are that is new enough.
+pub(crate) fn postgres_programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let version = |at: &std::fs::DirEntry| at.file_name().to_str()?.parse::<u32>().ok();
+    let newest = versions.filter_map(|at| Some((version(&at)?, at.path().join("bin"))));
+    let newest = newest.filter(|(version, bin)| *version >= 15 && bin.join("initdb").is_file());
+    // Elsewhere than on Debian they are in PATH.
+    let (_, bin) = newest.max().or_else(|| {
+        let initdb = program_path("initdb")?;
+        Some((0, initdb.parent()?.to_owned()))
+    })?;
+    bin.join("postgres").is_file().then_some(bin)
+}
+
+/// The user of this name.
+pub(crate) fn user(name: &str) -> Option<Owner> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut ids = line.split(':').skip(2);
+    Some(Owner { uid: ids.next()?.parse().ok()?, gid: ids.next()?.parse().ok()? })
 }
 
 /// Whether this process runs as root.

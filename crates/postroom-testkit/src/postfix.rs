@@ -11,10 +11,10 @@
 
 use crate::authority::Flaw;
 use crate::dovecot::Dovecot;
-use crate::dovecot::private_directory;
 use crate::packages;
 use crate::process;
 use crate::process::Process;
+use crate::process::private_directory;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;

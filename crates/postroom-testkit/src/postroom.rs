@@ -1,9 +1,9 @@
 //! The built binary as a process of its own: started, asked by REST, killed and started again.
 
 use crate::dovecot::Dovecot;
-use crate::dovecot::private_directory;
 use crate::process;
 use crate::process::Process;
+use crate::process::private_directory;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;

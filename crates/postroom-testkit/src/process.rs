@@ -1,4 +1,4 @@
-//! Processes that end with their owner, free ports, and waiting for a server to answer.
+//! Processes that end with their owner, their directories, free ports, and waiting for an answer.
 //!
 //! A guard (a shell that reads a pipe of ours) stands beside each process: when this process is
 //! killed, the pipe closes and the guard ends what we started and removes its directory.
@@ -11,6 +11,7 @@ use std::io::Read;
 use std::net::Ipv4Addr;
 use std::net::TcpListener;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Child;
@@ -18,6 +19,7 @@ use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// How often a condition is looked at while we wait for it.
@@ -26,9 +28,17 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How long a process may take to end after it was asked to.
 const END: Duration = Duration::from_secs(20);
 
-/// `$1` is the process (and group) to end, `$2` the directory to remove.
+/// `$1` is the process (and group) to end, `$2` the directory to remove, `$3` the signal that ends
+/// what the process has outside of its group; `0` where there is nothing.
 const GUARD: &str = r#"
 cat >/dev/null
+if [ "$3" != 0 ]; then
+    kill "-$3" "$1" 2>/dev/null
+    for _ in $(seq 100); do
+        kill -0 "$1" 2>/dev/null || break
+        sleep 0.05
+    done
+fi
 kill -KILL -- "-$1" 2>/dev/null
 case "$2" in /tmp/*) rm -rf -- "$2" ;; esac
 "#;
@@ -42,6 +52,15 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` in a process group of its own. `directory` is what belongs to it alone.
     pub(crate) fn start(command: &mut Command, directory: &Path) -> Result<Self> {
+        Self::start_ended_by(command, directory, "0")
+    }
+
+    /// The same for a process whose children leave its group, and end when it gets this signal.
+    pub(crate) fn start_ended_by(
+        command: &mut Command,
+        directory: &Path,
+        end: &str,
+    ) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
             .stdin(Stdio::null())
@@ -51,6 +70,7 @@ impl Process {
         let guard = Command::new("sh")
             .args(["-c", GUARD, "guard", &child.id().to_string()])
             .arg(directory)
+            .arg(end)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -90,10 +110,15 @@ impl Process {
 
     /// Asks it to end (SIGTERM) and waits; kills its group when it does not obey in time.
     pub(crate) fn stop(&mut self) -> Result<ExitStatus> {
+        self.stop_by("-TERM")
+    }
+
+    /// The same with another signal.
+    pub(crate) fn stop_by(&mut self, end: &str) -> Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
         }
-        signal("-TERM", &self.child.id().to_string())?;
+        signal(end, &self.child.id().to_string())?;
         let deadline = Instant::now() + END;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
@@ -103,7 +128,7 @@ impl Process {
         }
         signal("-KILL", &format!("-{}", self.child.id()))?;
         self.child.wait()?;
-        bail!("did not end within {} s of SIGTERM", END.as_secs())
+        bail!("did not end within {} s of SIG{}", END.as_secs(), end.trim_start_matches('-'))
     }
 }
 
@@ -131,6 +156,13 @@ pub(crate) fn cpu_time(id: &str) -> Option<Duration> {
     let ticks: u64 = fields.split(' ').skip(11).take(4).filter_map(|f| f.parse::<u64>().ok()).sum();
     // USER_HZ is 100 on every Linux that is in use.
     Some(Duration::from_millis(ticks * 10))
+}
+
+/// A directory that other users may pass through, with a path short enough for sockets.
+pub(crate) fn private_directory(prefix: &str) -> Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix(prefix).tempdir_in("/tmp")?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    Ok(directory)
 }
 
 /// `N` different ports of 127.0.0.1 that were free a moment ago.

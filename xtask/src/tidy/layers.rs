@@ -41,7 +41,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("postroom-sandbox", &[]),
-    ("postroom-testkit", &[]),
+    ("postroom-on-both", &[]),
+    ("postroom-testkit", &["postroom-on-both"]),
     (
         "postroom-simulator",
         &[
@@ -63,6 +64,7 @@ const RESTRICTED: &[(&str, &[&str], &str)] = &[
         "libraries have an error enum",
     ),
     ("rusqlite", &["postroom-store"], "SQL stays in the store"),
+    ("tokio-postgres", &["postroom-store", "postroom-testkit"], "SQL stays in the store"),
     ("axum", &["postroom-api"], "HTTP stays in the api"),
     ("clap", &["postroom"], "arguments stay in the binary"),
     ("tokio-rustls", &["postroom-net", "postroom-sandbox"], "TLS stays in net"),
