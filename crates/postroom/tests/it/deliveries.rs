@@ -17,6 +17,7 @@ use postroom_testkit::wait_until;
 use serde_json::Value as Json;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 const BEN: &str = "ben@else.test";
 const MAIL: Point = Point::SmtpCommand(SmtpCommand::Mail);
@@ -179,18 +180,20 @@ async fn a_damaged_file_ends_its_message_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_never_there_is_given_up_at_last() {
     let postroom = postroom("");
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // The port is nobody else's, and nobody listens.
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = closed.local_addr().unwrap().port();
-    drop(closed);
     let profile = json!({
-        "name": "p", "smtpHost": "localhost", "smtpPort": port,
-        "options": {"retry_first": 0.1, "retry_for": 1},
+        "name": "p", "smtpHost": "localhost", "smtpPort": port, "options": {"retry_first": 0.1},
     });
     let account = json!({"address": ANNA, "password": "secret"});
     let account = account_of(&postroom, profile, account).await;
     let message = post(&postroom, outgoing(&account, "nowhere")).await;
     let waiting = waits(&postroom, &message, "does not accept connections on port").await;
     assert!(waiting["nextAttemptAt"].is_string());
+    let briefly = json!({"options": {"retry_first": 0.1, "retry_for": 0.2}});
+    postroom.patch(&format!("email/Accounts/{account}"), &briefly).await.unwrap();
     let ended = settled(&postroom, &message).await;
     assert_eq!((&ended["messageState"], &ended["errorCode"]), (&json!("error"), &json!("gave_up")));
     assert!(ended["errorText"].as_str().unwrap().contains("does not accept connections on port"));
