@@ -242,7 +242,10 @@ impl From<postroom_store::Error> for Problem {
             Error::Damaged { .. } => Self::damaged(&text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
-            Error::Closed | Error::NotLeading => {
+            Error::Closed
+            | Error::NotLeading
+            | Error::Unreachable { .. }
+            | Error::OutcomeUnknown => {
                 Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
             }
             Error::Database(_)
@@ -252,6 +255,7 @@ impl From<postroom_store::Error> for Problem {
             | Error::File { .. }
             | Error::IllegalStep(_)
             | Error::WrongType { .. }
+            | Error::DatabaseAddress { .. }
             | Error::KeyForm
             | Error::KeyMissing { .. }
             | Error::KeyDiffers

@@ -46,6 +46,14 @@ impl Bell {
         }
     }
 
+    /// Wakes all who listen, because rings may have been lost.
+    pub fn ring_all(&self) {
+        let topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for sender in topics.values() {
+            sender.send_replace(());
+        }
+    }
+
     /// Listens to a topic from now on.
     pub fn listen(&self, topic: Topic) -> Listener {
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -345,6 +345,9 @@ pub trait Dialect: Send + Sync {
     /// The time of day by the clock of the database, in milliseconds since 1970.
     fn now(&self) -> &'static str;
 
+    /// That time so many milliseconds later.
+    fn after_now(&self, ms: u128) -> String;
+
     /// The definition of a column whose values the database counts up, as the primary key.
     fn serial(&self) -> &'static str;
 

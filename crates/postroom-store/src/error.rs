@@ -21,6 +21,25 @@ pub enum Error {
     /// The database's file cannot be read or written.
     #[error("the database cannot be read or written")]
     Database(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The server of the database cannot be reached. Nothing was done.
+    #[error("the database cannot be reached, and nothing was done: {reason}")]
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
+    /// The connection to the database was lost at the end of a change, and the database could not
+    /// be asked since.
+    #[error(
+        "the connection to the database was lost at the end of the change: it may be done or not. \
+         Look whether it is before you try again"
+    )]
+    OutcomeUnknown,
+    /// The address of the database cannot be used, or its server cannot.
+    #[error("the database cannot be used: {reason}")]
+    DatabaseAddress {
+        /// Why.
+        reason: String,
+    },
     /// The database has ended.
     #[error("the database is closed")]
     Closed,

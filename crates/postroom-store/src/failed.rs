@@ -83,16 +83,19 @@ pub enum Failed {
 
 impl Failed {
     /// The condition that a constraint of the schema stands for, by the name of the constraint:
-    /// that of its index, or the table and columns of a key.
+    /// that of its index. A key has none in SQLite, which gives its table and columns; in PostgreSQL
+    /// it is that of its table with `_pkey`.
     #[must_use]
     pub fn of_constraint(name: &str) -> Self {
         match name {
             "email/Folders one each" => Self::OneFolder,
-            "receipt(folder, epoch, key)" => Self::Recorded,
-            "once(domain, class, key)" => Self::KeyUsed,
-            "delivery(message)" => Self::Queued,
-            "file(entity, property, name)" => exists("a file of this name"),
-            _ if name.ends_with("(id)") => exists("an entity of this id"),
+            "receipt(folder, epoch, key)" | "receipt_pkey" => Self::Recorded,
+            "once(domain, class, key)" | "once_pkey" => Self::KeyUsed,
+            "delivery(message)" | "delivery_pkey" => Self::Queued,
+            "file(entity, property, name)" | "file_pkey" => exists("a file of this name"),
+            _ if name.ends_with("(id)") || name.ends_with("_pkey") => {
+                exists("an entity of this id")
+            }
             _ => exists("the same"),
         }
     }
@@ -156,9 +159,11 @@ mod tests {
         let table = [
             ("email/Folders one each",           Failed::OneFolder),
             ("receipt(folder, epoch, key)", Failed::Recorded),
+            ("receipt_pkey",                     Failed::Recorded),
             ("once(domain, class, key)",         Failed::KeyUsed),
             ("file(entity, property, name)",     exists("a file of this name")),
             ("email/Messages(id)",               exists("an entity of this id")),
+            ("email/Messages_pkey",              exists("an entity of this id")),
         ];
         for (name, want) in table {
             assert_eq!(Failed::of_constraint(name), want, "{name}");

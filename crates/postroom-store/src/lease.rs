@@ -79,7 +79,7 @@ impl Lease {
 
 /// A moment of the database's clock that lies [`GOOD_FOR`] ahead.
 pub(crate) fn until(database: &dyn Database) -> String {
-    format!("{} + {}", database.dialect().now(), GOOD_FOR.as_millis())
+    database.dialect().after_now(GOOD_FOR.as_millis())
 }
 
 /// Takes the next `count` numbers of a kind, which no other process gets. Gives the last of them.

@@ -34,6 +34,8 @@ mod sqlite_directory;
 
 mod columns;
 
+mod postgres;
+
 mod schema;
 
 mod condition;
@@ -192,6 +194,8 @@ pub use origin::Origin;
 pub use oversized::LoadRequest;
 pub use oversized::Unloadable;
 pub use poll_times::PollTimes;
+pub use postgres::PostgresConfig;
+pub use postgres::PostgresDatabase;
 pub use prepared::Prepared;
 pub use receipt::Ledger;
 pub use receipt::Oversized;

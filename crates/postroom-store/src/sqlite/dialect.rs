@@ -22,6 +22,10 @@ impl Dialect for SqliteDialect {
         time::NOW
     }
 
+    fn after_now(&self, ms: u128) -> String {
+        format!("{} + {ms}", self.now())
+    }
+
     fn serial(&self) -> &'static str {
         "INTEGER PRIMARY KEY AUTOINCREMENT"
     }

@@ -141,6 +141,9 @@ pub fn again(error: &Error) -> Error {
         Error::Database(source) => Error::Database(Arc::clone(source)),
         Error::Condition(_)
         | Error::Closed
+        | Error::Unreachable { .. }
+        | Error::OutcomeUnknown
+        | Error::DatabaseAddress { .. }
         | Error::Damaged { .. }
         | Error::WalMissing { .. }
         | Error::WalForeign { .. }

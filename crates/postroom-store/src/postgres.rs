@@ -1,0 +1,339 @@
+//! PostgreSQL: a server that several processes may share.
+//!
+//! ```text
+//!   write ─► a task ─► connection ─► batch: two flights ─► answer
+//!                         │ lost           └─ after COMMIT: was it committed? asked by its number
+//!                         └─ before COMMIT: nothing was done, so it is tried again
+//! ```
+//! Batches run at the same time, each as a transaction of its own. What their conditions read is
+//! locked ([`crate::database::Lock`]). Batches that collide are tried again.
+
+mod config;
+
+mod failure;
+
+mod tls;
+
+mod value;
+
+mod connection;
+
+mod pool;
+
+mod batch;
+
+mod dialect;
+
+mod listen;
+
+pub use config::PostgresConfig;
+pub use dialect::PostgresDialect;
+
+use crate::bell::Listener;
+use crate::bell::Topic;
+use crate::database::Answer;
+use crate::database::Database;
+use crate::database::Dialect;
+use crate::database::Outcome;
+use crate::database::Room;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::postgres::failure::Failure;
+use crate::postgres::pool::Lane;
+use crate::postgres::pool::Pool;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// How often a batch is tried that collides with others.
+const CONFLICTS_MAX: u32 = 10;
+/// How often a request is tried whose connection is lost.
+const LOST_MAX: u32 = 3;
+/// The longest time before a batch that collided is tried again doubles from this one.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(4);
+/// The time before a request whose connection was lost is tried again, but for the first time.
+const LOST_PAUSE: Duration = Duration::from_millis(250);
+/// How long it is asked whether a transaction is committed. The server ends the session of a
+/// connection that was cut off earlier than that.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(90);
+/// The time between two of these questions.
+const OUTCOME_PAUSE: Duration = Duration::from_millis(200);
+/// How long an end waits for batches that are being written.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A PostgreSQL database.
+pub struct PostgresDatabase {
+    shared: Arc<Shared>,
+    rings: mpsc::UnboundedSender<Topic>,
+}
+
+/// What the tasks of requests share.
+struct Shared {
+    pool: Arc<Pool>,
+    /// Whether the last batch that needed space found none.
+    is_full: AtomicBool,
+    /// Whether it has pages that cannot be read.
+    is_corrupt: AtomicBool,
+}
+
+impl fmt::Debug for PostgresDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresDatabase").finish_non_exhaustive()
+    }
+}
+
+impl PostgresDatabase {
+    /// Connects to a database.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`] when the server is not there or refuses the login;
+    /// [`Error::DatabaseAddress`] when it is not one that the store works with.
+    pub async fn open(config: PostgresConfig) -> Result<Arc<dyn Database>, Error> {
+        let pool = Arc::new(Pool::new(config));
+        let used = pool.get(Lane::Point).await?;
+        used.connection.check_server().await?;
+        used.give_back();
+        let rings = listen::start(&pool);
+        let shared =
+            Shared { pool, is_full: AtomicBool::new(false), is_corrupt: AtomicBool::new(false) };
+        Ok(Arc::new(Self { shared: Arc::new(shared), rings }))
+    }
+}
+
+impl Database for PostgresDatabase {
+    fn read(&self, statement: Statement) -> Answer<Vec<Row>> {
+        let shared = Arc::clone(&self.shared);
+        in_task(async move { shared.read(&statement).await })
+    }
+
+    fn write(&self, batch: Vec<Statement>, _room: Room) -> Answer<Vec<Outcome>> {
+        let shared = Arc::clone(&self.shared);
+        in_task(async move { shared.write(&batch).await })
+    }
+
+    fn tidy(&self) -> Answer<bool> {
+        // The server does that by itself.
+        Box::pin(async { Ok(false) })
+    }
+
+    fn check(&self) -> Answer<()> {
+        let shared = Arc::clone(&self.shared);
+        in_task(async move {
+            shared.read(&Statement::new("SELECT 1")).await?;
+            // Where the last batch found no space, one that needs some says whether there is some.
+            let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', 1)
+                ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+            let probe = shared.is_full.load(Ordering::Relaxed).then(|| Statement::new(probe));
+            let probe: Vec<_> = probe.into_iter().collect();
+            shared.write(&probe).await.map(drop)
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.is_full.load(Ordering::Relaxed)
+    }
+
+    fn damage(&self) -> Option<&'static str> {
+        let is_corrupt = self.shared.is_corrupt.load(Ordering::Relaxed);
+        is_corrupt.then_some("pages of the database cannot be read")
+    }
+
+    fn found_damaged(&self, error: &Error) {
+        self.shared.damaged(error);
+    }
+
+    fn is_first(&self) -> bool {
+        // Other processes may have it at any time.
+        false
+    }
+
+    fn ring(&self, topic: Topic) {
+        self.shared.pool.bell.ring(topic);
+        // The receiver is there as long as the pool is.
+        let _ = self.rings.send(topic);
+    }
+
+    fn listen(&self, topic: Topic) -> Listener {
+        self.shared.pool.bell.listen(topic)
+    }
+
+    fn close(&self) {
+        self.shared.pool.close(CLOSE_WITHIN);
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        &PostgresDialect
+    }
+}
+
+impl Drop for PostgresDatabase {
+    fn drop(&mut self) {
+        self.shared.pool.close(Duration::ZERO);
+    }
+}
+
+/// Goes on also when nobody waits for the answer any more, so that no connection is left in the
+/// middle of a request.
+fn in_task<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Answer<T> {
+    let task = tokio::spawn(work);
+    Box::pin(async move { task.await.unwrap_or(Err(Error::Closed)) })
+}
+
+impl Shared {
+    async fn read(&self, statement: &Statement) -> Result<Vec<Row>, Error> {
+        let asked = Instant::now();
+        let mut attempt = 0;
+        loop {
+            let left = statement.within.map(|within| within.saturating_sub(asked.elapsed()));
+            match self.try_read(statement, left).await {
+                Err(Failure::Lost(_)) if self.may_try(&mut attempt).await => {}
+                Err(Failure::Outdated(_) | Failure::Conflict(_)) if attempt < CONFLICTS_MAX => {
+                    attempt += 1;
+                }
+                read => return self.seen(read),
+            }
+        }
+    }
+
+    async fn try_read(
+        &self,
+        statement: &Statement,
+        left: Option<Duration>,
+    ) -> Result<Vec<Row>, Failure> {
+        let lane = match left {
+            None => Lane::Point,
+            Some(_) if statement.searches => Lane::Search,
+            Some(_) => Lane::List,
+        };
+        let got = self.pool.get(lane);
+        let used = match left {
+            None => got.await,
+            Some(left) => tokio::time::timeout(left, got).await.unwrap_or(Err(Error::TooSlow)),
+        };
+        let mut used = used.map_err(Failure::Refused)?;
+        let read = connection::read(&mut used.connection, statement, left).await;
+        if matches!(read, Err(Failure::Outdated(_))) {
+            used.connection.forget();
+        }
+        used.give_back();
+        read
+    }
+
+    async fn write(&self, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
+        let (mut lost, mut conflicts) = (0, 0);
+        loop {
+            match self.try_write(batch).await {
+                Err(Failure::Lost(_)) if self.may_try(&mut lost).await => {}
+                Err(Failure::Conflict(_) | Failure::Outdated(_)) if conflicts < CONFLICTS_MAX => {
+                    tokio::time::sleep(
+                        CONFLICT_PAUSE.mul_f64(f64::from(2_u32.pow(conflicts)) * fastrand::f64()),
+                    )
+                    .await;
+                    conflicts += 1;
+                }
+                wrote => {
+                    let wrote = self.seen(wrote)?;
+                    self.wrote(&wrote);
+                    return Ok(wrote);
+                }
+            }
+        }
+    }
+
+    async fn try_write(&self, batch: &[Statement]) -> Result<Vec<Outcome>, Failure> {
+        let mut used = self.pool.get(Lane::Write).await.map_err(Failure::Refused)?;
+        let wrote = batch::write(&mut used.connection, batch).await;
+        if matches!(wrote, Err(Failure::Outdated(_))) {
+            used.connection.forget();
+        }
+        match wrote {
+            Err(Failure::Unknown { transaction, outcomes }) => {
+                // Its permit is kept: a server that is in trouble is not asked more.
+                if self.was_committed(transaction).await.map_err(Failure::Refused)? {
+                    Ok(outcomes)
+                } else {
+                    let reason = "the connection was lost, and nothing was done".to_owned();
+                    Err(Failure::Lost(Error::Unreachable { reason }))
+                }
+            }
+            wrote => {
+                used.give_back();
+                wrote
+            }
+        }
+    }
+
+    /// Whether a transaction is committed whose connection was lost at its end.
+    async fn was_committed(&self, transaction: Value) -> Result<bool, Error> {
+        let begun = Instant::now();
+        let sql = "SELECT pg_xact_status($1)";
+        let status = Statement::new(sql).bind_all([transaction]);
+        while begun.elapsed() < OUTCOME_WITHIN {
+            if let Ok(rows) = self.try_read(&status, None).await {
+                match rows.first().and_then(|row| row.text(0)) {
+                    Some("committed") => return Ok(true),
+                    Some("aborted") => return Ok(false),
+                    // The server still has it, or has forgotten it.
+                    Some(_) | None => {}
+                }
+            }
+            if self.pool.is_closed() {
+                break;
+            }
+            tokio::time::sleep(OUTCOME_PAUSE).await;
+        }
+        Err(Error::OutcomeUnknown)
+    }
+
+    /// Whether a request whose connection was lost is tried once more, after a pause. The server
+    /// may have been restarted, so that all connections are lost, and new ones are good.
+    async fn may_try(&self, attempt: &mut u32) -> bool {
+        *attempt += 1;
+        self.pool.forget_idle();
+        if *attempt > 1 && *attempt < LOST_MAX {
+            tokio::time::sleep(LOST_PAUSE).await;
+        }
+        *attempt < LOST_MAX
+    }
+
+    /// Keeps in mind what an answer says of the database.
+    fn seen<T>(&self, answer: Result<T, Failure>) -> Result<T, Error> {
+        let answer = answer.map_err(Failure::into_error);
+        match &answer {
+            Err(Error::Full) if !self.is_full.swap(true, Ordering::Relaxed) => tracing::error!(
+                "the disk of the database is full: no mail is stored or sent until there is space; \
+                 new mail stays at its server"
+            ),
+            Err(error @ Error::Damaged { .. }) => self.damaged(error),
+            _ => {}
+        }
+        answer
+    }
+
+    fn wrote(&self, outcomes: &[Outcome]) {
+        if outcomes.iter().any(|outcome| outcome.changed > 0)
+            && self.is_full.swap(false, Ordering::Relaxed)
+        {
+            tracing::info!("the disk has space again: mail is stored and sent again");
+        }
+    }
+
+    fn damaged(&self, error: &Error) {
+        if !self.is_corrupt.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                %error,
+                "the database is damaged; the damaged data is not served. Check the disk of its \
+                 server, and restore the database from a backup"
+            );
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A batch as one transaction, in two flights.
+//!
+//! ```text
+//!   first:   BEGIN, locks, all statements, the number of the transaction    no waiting in between
+//!   second:  COMMIT, or ROLLBACK when a condition does not hold
+//! ```
+//! If the connection is lost before COMMIT is sent, nothing was done. If it is lost after that, the
+//! server is asked by the number of the transaction whether it is committed.
+
+use crate::columns::quoted;
+use crate::database::Lock;
+use crate::database::Must;
+use crate::database::Outcome;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::postgres::connection::Connection;
+use crate::postgres::connection::run;
+use crate::postgres::failure::Failure;
+use crate::postgres::failure::says_undone;
+use crate::postgres::failure::sorted;
+use futures_util::future::MaybeDone;
+use futures_util::future::maybe_done;
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::Poll;
+
+/// The number of the present transaction; NULL when it has changed nothing.
+const NUMBER: &str = "SELECT pg_current_xact_id_if_assigned()";
+/// Who changes tables waits for who does so already.
+const TABLES: &str = "tables";
+
+type Ran = Result<Outcome, Failure>;
+
+/// Runs a batch.
+pub(crate) async fn write(
+    connection: &mut Connection,
+    batch: &[Statement],
+) -> Result<Vec<Outcome>, Failure> {
+    let changes_tables = batch.iter().any(changes_tables);
+    let locks = locks(batch, changes_tables);
+    let statements: Vec<_> = batch.iter().map(locking).collect();
+    let number = Statement::new(NUMBER);
+    let all: Vec<&Statement> =
+        locks.iter().chain(statements.iter().map(AsRef::as_ref)).chain([&number]).collect();
+    let ran = if changes_tables {
+        one_by_one(connection, &all).await
+    } else {
+        at_once(connection, &all).await?
+    };
+    let done = held(batch, ran, locks.len());
+    if changes_tables {
+        connection.forget();
+    }
+    match done {
+        Ok(Done { outcomes, transaction: Value::Null }) => {
+            let _ = connection.client.batch_execute("ROLLBACK").await;
+            Ok(outcomes)
+        }
+        Ok(Done { outcomes, transaction }) => {
+            match connection.client.batch_execute("COMMIT").await {
+                Ok(()) => Ok(outcomes),
+                Err(error) if says_undone(&error) => Err(sorted(error)),
+                Err(_) => Err(Failure::Unknown { transaction, outcomes }),
+            }
+        }
+        Err(failure) => {
+            // If this fails, the connection is lost, and the server rolls back by itself.
+            let _ = connection.client.batch_execute("ROLLBACK").await;
+            Err(failure)
+        }
+    }
+}
+
+/// A batch whose statements have all done what they must.
+struct Done {
+    outcomes: Vec<Outcome>,
+    /// The number of its transaction.
+    transaction: Value,
+}
+
+/// Looks at the results in the order of the batch, so that the first reason not to commit is the
+/// one that is told.
+fn held(batch: &[Statement], ran: Vec<Ran>, locks: usize) -> Result<Done, Failure> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    let mut ran = ran.into_iter();
+    for lock in ran.by_ref().take(locks) {
+        lock?;
+    }
+    for (statement, ran) in batch.iter().zip(ran.by_ref()) {
+        let outcome = ran?;
+        if let Some(must) = statement.must.as_ref().filter(|_| outcome.changed == 0) {
+            return Err(Failure::Refused(Error::Condition(must.failed().clone())));
+        }
+        outcomes.push(outcome);
+    }
+    let number = ran.next().unwrap_or(Err(Failure::Refused(Error::Closed)))?;
+    let transaction = number.rows.first().map_or(Value::Null, |row| row.value(0).clone());
+    Ok(Done { outcomes, transaction })
+}
+
+/// Sends everything, and then waits for the answers.
+async fn at_once(connection: &mut Connection, all: &[&Statement]) -> Result<Vec<Ran>, Failure> {
+    connection.prepare_all(all.iter().map(|statement| &statement.sql)).await?;
+    let mut prepared = Vec::with_capacity(all.len());
+    for statement in all {
+        prepared.push(connection.prepared(statement).await?);
+    }
+    let client = &connection.client;
+    let mut begun = Box::pin(maybe_done(client.batch_execute("BEGIN")));
+    let mut running: Vec<Pin<Box<MaybeDone<_>>>> = prepared
+        .into_iter()
+        .zip(all)
+        .map(|(prepared, statement)| Box::pin(maybe_done(run(client, prepared, statement))))
+        .collect();
+    // A statement is sent when it is polled first: in the order of the batch.
+    std::future::poll_fn(|context| {
+        let _ = begun.as_mut().poll(context);
+        for one in &mut running {
+            let _ = one.as_mut().poll(context);
+        }
+        Poll::Ready(())
+    })
+    .await;
+    begun.as_mut().await;
+    if let Some(Err(error)) = begun.as_mut().take_output() {
+        return Err(sorted(error));
+    }
+    let mut ran = Vec::with_capacity(running.len());
+    for mut one in running {
+        one.as_mut().await;
+        ran.extend(one.as_mut().take_output());
+    }
+    Ok(ran)
+}
+
+/// Runs a batch whose statements cannot all be prepared before, because they use tables that it
+/// makes. Stops at the first that fails.
+async fn one_by_one(connection: &mut Connection, all: &[&Statement]) -> Vec<Ran> {
+    let client = &connection.client;
+    let mut ran = vec![];
+    if let Err(error) = client.batch_execute("BEGIN").await {
+        return vec![Err(sorted(error))];
+    }
+    for statement in all {
+        let one = match client.prepare(&statement.sql).await {
+            Ok(prepared) => run(client, prepared, statement).await,
+            Err(error) => Err(sorted(error)),
+        };
+        let is_over = one.is_err();
+        ran.push(one);
+        if is_over {
+            break;
+        }
+    }
+    ran
+}
+
+fn changes_tables(statement: &Statement) -> bool {
+    let first = statement.sql.split_ascii_whitespace().next().unwrap_or_default();
+    matches!(first, "CREATE" | "ALTER" | "DROP")
+}
+
+/// What a batch locks first: in one order, so that two of them do not wait for each other.
+fn locks(batch: &[Statement], changes_tables: bool) -> Vec<Statement> {
+    let mut names: Vec<_> = changes_tables.then_some(TABLES).into_iter().collect();
+    let mut rows = vec![];
+    for statement in batch {
+        match &statement.must {
+            Some(Must::Hold { lock: Lock::Name(name), .. }) => names.push(name),
+            Some(Must::Hold { lock: Lock::Row { table, id }, .. }) => rows.push((*table, *id)),
+            Some(Must::Hold { lock: Lock::Found, .. } | Must::Change(_)) | None => {}
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    rows.sort_unstable_by_key(|(table, id)| (*table, *id.as_bytes()));
+    rows.dedup();
+    let name =
+        |name: &str| Statement::new("SELECT pg_advisory_xact_lock($1)").bind(number_of(name));
+    // Whoever refers to the row may go on: only another one who locks it waits.
+    let row = |(table, id): &(&str, postroom_model::EntityId)| {
+        let sql = format!("SELECT 1 FROM {} WHERE \"id\" = $1 FOR NO KEY UPDATE", quoted(table));
+        Statement::new(sql).bind(*id)
+    };
+    names.into_iter().map(name).chain(rows.iter().map(row)).collect()
+}
+
+/// The number by which PostgreSQL locks a name.
+fn number_of(name: &str) -> i64 {
+    let mut first = [0; 8];
+    blake3::Hasher::new()
+        .update(b"postroom ")
+        .update(name.as_bytes())
+        .finalize_xof()
+        .fill(&mut first);
+    i64::from_le_bytes(first)
+}
+
+/// The statement with the lock of the rows that it finds.
+fn locking(statement: &Statement) -> Cow<'_, Statement> {
+    if let Some(Must::Hold { lock: Lock::Found, .. }) = &statement.must {
+        let sql = Cow::Owned(format!("{} FOR SHARE", statement.sql));
+        return Cow::Owned(Statement { sql, ..statement.clone() });
+    }
+    Cow::Borrowed(statement)
+}

@@ -1,0 +1,231 @@
+//! One connection to the server, with the statements that it has prepared.
+
+use crate::database::Outcome;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::postgres::config::PostgresConfig;
+use crate::postgres::failure::Failure;
+use crate::postgres::failure::sorted;
+use crate::postgres::failure::unreachable;
+use crate::postgres::tls::Tls;
+use crate::postgres::value;
+use crate::postgres::value::Bound;
+use futures_util::TryStreamExt;
+use futures_util::future::join3;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio_postgres::AsyncMessage;
+use tokio_postgres::Client;
+use tokio_postgres::NoTls;
+
+/// How many prepared statements a connection keeps.
+const STATEMENTS_MAX: usize = 512;
+/// The least version of PostgreSQL, as the server numbers it.
+const VERSION_MIN: i32 = 150_000;
+
+/// What a session is set to. A 2xx answer promises that the change is durable, so a server that is
+/// set to commit without waiting for the disk does not do so for us. Locks of a process that hangs
+/// are given up.
+const SESSION: &str = "SET default_transaction_isolation = 'read committed';
+    SET client_min_messages = warning; SET jit = off; SET TIME ZONE 'UTC';
+    SET lock_timeout = '20s'; SET idle_in_transaction_session_timeout = '60s';
+    SELECT set_config('synchronous_commit', 'on', false)
+      WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Takes the messages that the server sends unasked.
+pub(crate) type Heard = Box<dyn Fn(AsyncMessage) + Send>;
+
+/// A connection.
+pub(crate) struct Connection {
+    pub client: Client,
+    prepared: HashMap<Cow<'static, str>, Prepared>,
+    uses: u64,
+}
+
+struct Prepared {
+    statement: tokio_postgres::Statement,
+    last_use: u64,
+}
+
+impl Connection {
+    /// Connects. `heard` gets what the server sends unasked.
+    pub(crate) async fn open(config: &PostgresConfig, heard: Heard) -> Result<Self, Error> {
+        let client = if config.needs_tls() {
+            let tls = config.tls.clone().ok_or_else(|| Error::DatabaseAddress {
+                reason: "it needs TLS, which this process has none of".to_owned(),
+            })?;
+            let connected = Box::pin(config.server.connect(Tls(tls))).await;
+            let (client, connection) = connected.map_err(|error| unreachable(&error))?;
+            tokio::spawn(drive(connection, heard));
+            client
+        } else {
+            let connected = Box::pin(config.server.connect(NoTls)).await;
+            let (client, connection) = connected.map_err(|error| unreachable(&error))?;
+            tokio::spawn(drive(connection, heard));
+            client
+        };
+        let connection = Self { client, prepared: HashMap::new(), uses: 0 };
+        connection.client.batch_execute(SESSION).await.map_err(|error| unreachable(&error))?;
+        Ok(connection)
+    }
+
+    /// Checks that the server is one that the store works with.
+    pub(crate) async fn check_server(&self) -> Result<(), Error> {
+        let sql = "SELECT current_setting('server_version_num')::int4,
+            current_setting('server_version'), current_setting('server_encoding')";
+        let row = self.client.query_one(sql, &[]).await.map_err(|error| unreachable(&error))?;
+        let (number, version, encoding): (i32, String, String) =
+            (row.get(0), row.get(1), row.get(2));
+        let wrong = |reason| Err(Error::DatabaseAddress { reason });
+        if number < VERSION_MIN {
+            return wrong(format!("its server is PostgreSQL {version}: 15 or newer is needed"));
+        }
+        if encoding != "UTF8" {
+            return wrong(format!(
+                "the database is encoded in {encoding}: make it with `ENCODING 'UTF8'`"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The prepared form of a statement. It is prepared when this connection has not done so.
+    pub(crate) async fn prepared(
+        &mut self,
+        statement: &Statement,
+    ) -> Result<tokio_postgres::Statement, Failure> {
+        self.uses += 1;
+        if let Some(prepared) = self.prepared.get_mut(&statement.sql) {
+            prepared.last_use = self.uses;
+            return Ok(prepared.statement.clone());
+        }
+        let prepared = self.client.prepare(&statement.sql).await.map_err(sorted)?;
+        self.keep(statement.sql.clone(), &prepared);
+        Ok(prepared)
+    }
+
+    /// Prepares all these that are not prepared yet, without waiting in between.
+    pub(crate) async fn prepare_all(
+        &mut self,
+        texts: impl Iterator<Item = &Cow<'static, str>>,
+    ) -> Result<(), Failure> {
+        let mut missing: Vec<_> = texts.filter(|sql| !self.prepared.contains_key(*sql)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let preparing = missing.iter().map(|sql| self.client.prepare(sql));
+        let statements = futures_util::future::join_all(preparing).await;
+        for (sql, statement) in missing.into_iter().zip(statements) {
+            self.uses += 1;
+            self.keep(sql.clone(), &statement.map_err(sorted)?);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, sql: Cow<'static, str>, statement: &tokio_postgres::Statement) {
+        if self.prepared.len() >= STATEMENTS_MAX {
+            let oldest = self.prepared.iter().min_by_key(|(_, prepared)| prepared.last_use);
+            if let Some(sql) = oldest.map(|(sql, _)| sql.clone()) {
+                self.prepared.remove(&sql);
+            }
+        }
+        let prepared = Prepared { statement: statement.clone(), last_use: self.uses };
+        self.prepared.insert(sql, prepared);
+    }
+
+    /// Forgets all prepared statements, because the tables are others.
+    pub(crate) fn forget(&mut self) {
+        self.prepared.clear();
+    }
+}
+
+/// Runs the connection until it ends.
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, heard: Heard)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    // How it ended is told to whoever waits for an answer.
+    while let Some(Ok(message)) =
+        std::future::poll_fn(|context| connection.poll_message(context)).await
+    {
+        heard(message);
+    }
+}
+
+/// Reads, for so long at the most.
+pub(crate) async fn read(
+    connection: &mut Connection,
+    statement: &Statement,
+    within: Option<Duration>,
+) -> Result<Vec<Row>, Failure> {
+    let prepared = connection.prepared(statement).await?;
+    let client = &connection.client;
+    let Some(within) = within else {
+        return run(client, prepared, statement).await.map(|outcome| outcome.rows);
+    };
+    let begin = format!(
+        "BEGIN READ ONLY; SET LOCAL statement_timeout = {}",
+        within.as_millis().clamp(1, 1 << 30)
+    );
+    // They are polled in this order first, and sent then.
+    let (begun, ran, ended) = join3(
+        client.batch_execute(&begin),
+        run(client, prepared, statement),
+        client.batch_execute("COMMIT"),
+    )
+    .await;
+    begun.map_err(sorted)?;
+    let outcome = ran?;
+    ended.map_err(sorted)?;
+    Ok(outcome.rows)
+}
+
+/// Runs a prepared statement. `changed` counts the rows that it gives, where it gives some. What it
+/// sends is sent when it is polled first.
+pub(crate) async fn run(
+    client: &Client,
+    prepared: tokio_postgres::Statement,
+    statement: &Statement,
+) -> Result<Outcome, Failure> {
+    let values = values_of(&prepared, statement)?;
+    let found = client.query_raw(&prepared, values.iter().map(Bound)).await.map_err(sorted)?;
+    let mut found = pin!(found);
+    let (mut rows, mut size_bytes) = (vec![], 0);
+    while let Some(row) = found.try_next().await.map_err(sorted)? {
+        // The server has sent the others already.
+        if size_bytes <= statement.bytes_max {
+            let row = value::row(&row).map_err(sorted)?;
+            size_bytes += row.size_bytes();
+            rows.push(row);
+        }
+    }
+    let changed = if prepared.columns().is_empty() {
+        usize::try_from(found.rows_affected().unwrap_or(0)).unwrap_or(usize::MAX)
+    } else {
+        rows.len()
+    };
+    Ok(Outcome { changed, rows })
+}
+
+/// The values of the placeholders that a statement has. Those behind the last one are left out.
+fn values_of<'a>(
+    prepared: &tokio_postgres::Statement,
+    statement: &'a Statement,
+) -> Result<&'a [Value], Failure> {
+    let values = statement.values.get(..prepared.params().len());
+    values.ok_or_else(|| {
+        let text = format!("a placeholder without value: {}", statement.sql);
+        Failure::Refused(Error::Database(Arc::from(
+            Box::<dyn std::error::Error + Send + Sync>::from(text),
+        )))
+    })
+}

@@ -1,0 +1,140 @@
+//! Sorts errors of PostgreSQL by what can be done.
+
+use crate::database::Outcome;
+use crate::database::Value;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::postgres::config::chain;
+use std::fmt;
+use std::sync::Arc;
+use tokio_postgres::error::DbError;
+use tokio_postgres::error::Severity;
+use tokio_postgres::error::SqlState;
+
+/// How a batch or a query failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It is refused, and would be again.
+    Refused(Error),
+    /// Nothing of it was done, and another attempt may succeed: it collided with another one.
+    Conflict(Error),
+    /// Nothing of it was done: its prepared statements are of former tables.
+    Outdated(Error),
+    /// The connection is lost, and nothing was done.
+    Lost(Error),
+    /// The connection is lost, and the transaction may be committed or not.
+    Unknown {
+        /// Its number.
+        transaction: Value,
+        /// What its statements did, if it is committed.
+        outcomes: Vec<Outcome>,
+    },
+}
+
+impl Failure {
+    /// The error when it is not tried again.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Refused(error)
+            | Self::Conflict(error)
+            | Self::Outdated(error)
+            | Self::Lost(error) => error,
+            Self::Unknown { .. } => Error::OutcomeUnknown,
+        }
+    }
+}
+
+/// An error of the server, without the values that its details may show.
+#[derive(Debug)]
+struct Told {
+    code: String,
+    message: String,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgreSQL says {}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Told {}
+
+/// Sorts an error of a statement that is not the end of a transaction.
+pub(crate) fn sorted(error: tokio_postgres::Error) -> Failure {
+    let Some(told) = error.as_db_error() else {
+        return if error.is_closed() || is_of_connection(&error) {
+            Failure::Lost(Error::Unreachable { reason: chain(&error) })
+        } else {
+            Failure::Refused(Error::Database(Arc::new(error)))
+        };
+    };
+    let other = || Error::Database(Arc::new(Told { code: code(told), message: message(told) }));
+    match *told.code() {
+        SqlState::UNIQUE_VIOLATION => Failure::Refused(violated(told)),
+        SqlState::FOREIGN_KEY_VIOLATION => Failure::Refused(Error::Condition(Failed::Referred)),
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::LOCK_NOT_AVAILABLE => Failure::Conflict(other()),
+        SqlState::QUERY_CANCELED => Failure::Refused(Error::TooSlow),
+        SqlState::DISK_FULL => Failure::Refused(Error::Full),
+        SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
+            Failure::Refused(Error::Damaged { what: "pages" })
+        }
+        // "cached plan must not change result type", and a statement that the server forgot.
+        SqlState::FEATURE_NOT_SUPPORTED if message(told).contains("cached plan") => {
+            Failure::Outdated(other())
+        }
+        SqlState::INVALID_SQL_STATEMENT_NAME => Failure::Outdated(other()),
+        _ if ends_connection(told) => Failure::Lost(Error::Unreachable { reason: message(told) }),
+        _ => Failure::Refused(other()),
+    }
+}
+
+/// Whether an error of COMMIT says that nothing was done. Only an error of the server that leaves
+/// the connection open does.
+pub(crate) fn says_undone(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|told| !ends_connection(told))
+}
+
+/// Why no connection could be made.
+pub(crate) fn unreachable(error: &tokio_postgres::Error) -> Error {
+    let reason = match error.as_db_error() {
+        Some(told) => message(told),
+        None => chain(error),
+    };
+    Error::Unreachable { reason }
+}
+
+fn is_of_connection(error: &tokio_postgres::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    cause.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+}
+
+/// Whether an error says that the server ends the connection, or takes no changes.
+fn ends_connection(told: &DbError) -> bool {
+    let is_fatal = match told.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        None => matches!(told.severity(), "FATAL" | "PANIC"),
+    };
+    let code = told.code().code();
+    is_fatal
+        || code.starts_with("08")
+        || code.starts_with("57P")
+        || matches!(
+            *told.code(),
+            SqlState::TOO_MANY_CONNECTIONS | SqlState::READ_ONLY_SQL_TRANSACTION
+        )
+}
+
+fn code(told: &DbError) -> String {
+    told.code().code().to_owned()
+}
+
+fn message(told: &DbError) -> String {
+    told.message().to_owned()
+}
+
+/// The condition that a violated constraint stands for.
+fn violated(told: &DbError) -> Error {
+    Error::Condition(Failed::of_constraint(told.constraint().unwrap_or_default()))
+}

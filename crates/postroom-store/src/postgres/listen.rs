@@ -1,0 +1,129 @@
+//! Rings of other processes: `NOTIFY` and `LISTEN` on a connection of its own.
+//!
+//! They may be lost. Whoever listens looks again within a minute anyway.
+
+use crate::bell::Topic;
+use crate::postgres::connection::Connection;
+use crate::postgres::pool::Pool;
+use postroom_model::AccountId;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::Weak;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_postgres::AsyncMessage;
+
+/// The time between two attempts to listen again.
+const AGAIN: Duration = Duration::from_secs(2);
+/// The name that all processes with the database listen to.
+const CHANNEL: &str = "postroom";
+
+/// Tells other processes of `rings`, and hears theirs, as long as the pool is there.
+pub(crate) async fn listen(pool: Weak<Pool>, mut rings: mpsc::UnboundedReceiver<Topic>) {
+    loop {
+        let Some(connected) = connect(&pool).await else {
+            return;
+        };
+        if let Ok(connection) = connected {
+            // It was deaf until now, so there may be news of anything.
+            pool.upgrade().inspect(|pool| pool.bell.ring_all());
+            tell(&connection, &mut rings).await;
+        }
+        if rings.is_closed() {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Connects and listens; `None` when the pool is gone.
+async fn connect(pool: &Weak<Pool>) -> Option<Result<Connection, ()>> {
+    let config = pool.upgrade().filter(|pool| !pool.is_closed())?.config().clone();
+    let pool = Weak::clone(pool);
+    let heard = move |message| {
+        if let (AsyncMessage::Notification(told), Some(pool)) = (message, pool.upgrade())
+            && let Some(topic) = topic_of(told.payload())
+        {
+            pool.bell.ring(topic);
+        }
+    };
+    let Ok(connection) = Connection::open(&config, Box::new(heard)).await else {
+        return Some(Err(()));
+    };
+    let listens = connection.client.batch_execute("LISTEN \"postroom\"").await;
+    Some(listens.map(|()| connection).map_err(drop))
+}
+
+/// Tells other processes of rings until the connection is lost, or nobody rings any more.
+async fn tell(connection: &Connection, rings: &mut mpsc::UnboundedReceiver<Topic>) {
+    let mut many = vec![];
+    loop {
+        tokio::select! {
+            count = rings.recv_many(&mut many, 1000) => {
+                if count == 0 {
+                    return;
+                }
+            }
+            () = tokio::time::sleep(AGAIN) => {
+                if connection.client.is_closed() {
+                    return;
+                }
+            }
+        }
+        let topics: HashSet<_> = many.drain(..).map(payload_of).collect();
+        let topics: Vec<_> = topics.into_iter().collect();
+        let sql =
+            "SELECT pg_notify($1, \"topic\") FROM unnest($2::text[]) AS \"topics\" (\"topic\")";
+        if !topics.is_empty() && connection.client.execute(sql, &[&CHANNEL, &topics]).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn payload_of(topic: Topic) -> String {
+    match topic {
+        Topic::Configuration => "configuration".to_owned(),
+        Topic::Outgoing(account) => format!("outgoing {account}"),
+        Topic::AnyOutgoing => "any outgoing".to_owned(),
+        Topic::Jobs => "jobs".to_owned(),
+        Topic::Tokens => "tokens".to_owned(),
+    }
+}
+
+fn topic_of(payload: &str) -> Option<Topic> {
+    Some(match payload {
+        "configuration" => Topic::Configuration,
+        "any outgoing" => Topic::AnyOutgoing,
+        "jobs" => Topic::Jobs,
+        "tokens" => Topic::Tokens,
+        _ => Topic::Outgoing(AccountId::of(payload.strip_prefix("outgoing ")?.parse().ok()?)),
+    })
+}
+
+/// The way to those who tell other processes.
+pub(crate) fn start(pool: &Arc<Pool>) -> mpsc::UnboundedSender<Topic> {
+    let (sender, rings) = mpsc::unbounded_channel();
+    tokio::spawn(listen(Arc::downgrade(pool), rings));
+    sender
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_told_as_it_is() {
+        let account = AccountId::from_u128(7);
+        for topic in [
+            Topic::Configuration,
+            Topic::Outgoing(account),
+            Topic::AnyOutgoing,
+            Topic::Jobs,
+            Topic::Tokens,
+        ] {
+            assert_eq!(topic_of(&payload_of(topic)), Some(topic));
+        }
+        assert_eq!(topic_of("of a later version"), None);
+    }
+}

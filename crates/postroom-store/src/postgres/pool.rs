@@ -1,0 +1,156 @@
+//! The connections to a server, and how many of them each kind of request may use.
+
+use crate::bell::Bell;
+use crate::error::Error;
+use crate::postgres::config::PostgresConfig;
+use crate::postgres::connection::Connection;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
+
+/// The time between two looks whether a batch is still being written.
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
+
+/// What a connection is wanted for. No kind waits for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// A batch.
+    Write,
+    /// A query without a bound of time: of the engine, or of a single entity.
+    Point,
+    /// A query of a client with a bound of time.
+    List,
+    /// The same, which looks into texts or JSON.
+    Search,
+}
+
+/// The connections.
+pub(crate) struct Pool {
+    config: PostgresConfig,
+    idle: Mutex<Vec<Connection>>,
+    write: Semaphore,
+    /// How many batches may be written at once.
+    writers: usize,
+    point: Semaphore,
+    list: Semaphore,
+    search: Semaphore,
+    /// Whether the last attempt to connect failed.
+    is_lost: AtomicBool,
+    pub bell: Bell,
+}
+
+/// A connection that is used. It is closed when it is dropped, unless it is given back.
+pub(crate) struct Used<'a> {
+    pub connection: Connection,
+    pool: &'a Pool,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Pool {
+    /// A pool without a connection so far.
+    pub(crate) fn new(config: PostgresConfig) -> Self {
+        let quarter = (config.connections / 4).max(2);
+        let writers = config.connections.saturating_sub(quarter * 2).max(2);
+        Self {
+            config,
+            idle: Mutex::default(),
+            write: Semaphore::new(writers),
+            writers,
+            point: Semaphore::new(quarter),
+            list: Semaphore::new(quarter - quarter / 2),
+            search: Semaphore::new((quarter / 2).max(1)),
+            is_lost: AtomicBool::new(false),
+            bell: Bell::default(),
+        }
+    }
+
+    /// A connection for a request.
+    pub(crate) async fn get(&self, lane: Lane) -> Result<Used<'_>, Error> {
+        let lane = match lane {
+            Lane::Write => &self.write,
+            Lane::Point => &self.point,
+            Lane::List => &self.list,
+            Lane::Search => &self.search,
+        };
+        let permit = lane.acquire().await.map_err(|_| Error::Closed)?;
+        let connection = match self.idle_one() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        Ok(Used { connection, pool: self, _permit: permit })
+    }
+
+    fn idle_one(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|connection| !connection.client.is_closed());
+        idle.pop()
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let connected = Connection::open(&self.config, Box::new(|_| {})).await;
+        match &connected {
+            Ok(_) => self.found(),
+            Err(error) => self.lost(error),
+        }
+        connected
+    }
+
+    /// Notes that the server cannot be reached, and says so once.
+    pub(crate) fn lost(&self, error: &Error) {
+        self.forget_idle();
+        if !self.is_lost.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                %error,
+                "no mail is received, stored or sent until the database is there again; new mail \
+                 stays at its server"
+            );
+        }
+    }
+
+    fn found(&self) {
+        if self.is_lost.swap(false, Ordering::Relaxed) {
+            tracing::info!("the database is there again: mail is stored and sent again");
+        }
+    }
+
+    /// Where the server is.
+    pub(crate) fn config(&self) -> &PostgresConfig {
+        &self.config
+    }
+
+    /// Closes the connections that nobody uses.
+    pub(crate) fn forget_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Takes no more requests, and waits so long for the batches that are being written.
+    pub(crate) fn close(&self, within: Duration) {
+        for lane in [&self.write, &self.point, &self.list, &self.search] {
+            lane.close();
+        }
+        let mut waited = Duration::ZERO;
+        while self.write.available_permits() < self.writers && waited < within {
+            std::thread::sleep(CLOSE_PAUSE);
+            waited += CLOSE_PAUSE;
+        }
+        self.forget_idle();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.write.is_closed()
+    }
+}
+
+impl Used<'_> {
+    /// Gives the connection back. Nothing of a request may be left on it.
+    pub(crate) fn give_back(self) {
+        if !self.pool.is_closed() && !self.connection.client.is_closed() {
+            let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(self.connection);
+        }
+    }
+}
