@@ -83,8 +83,8 @@ pub enum Failed {
 
 impl Failed {
     /// The condition that a constraint of the schema stands for, by the name of the constraint:
-    /// that of its index. A key has none in SQLite, which gives its table and columns; in PostgreSQL
-    /// it is that of its table with `_pkey`.
+    /// that of its index. A key is named by its table and columns in SQLite, and by its table and
+    /// `_pkey` in PostgreSQL.
     #[must_use]
     pub fn of_constraint(name: &str) -> Self {
         match name {

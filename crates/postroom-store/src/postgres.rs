@@ -8,17 +8,17 @@
 //! Batches run at the same time, each as a transaction of its own. What their conditions read is
 //! locked ([`crate::database::Lock`]). Batches that collide are tried again.
 
+mod tls;
+
 mod config;
 
-mod failure;
-
-mod tls;
+mod failing;
 
 mod value;
 
-mod connection;
+mod session;
 
-mod pool;
+mod sessions;
 
 mod batch;
 
@@ -28,6 +28,9 @@ mod listen;
 
 pub use config::PostgresConfig;
 pub use dialect::PostgresDialect;
+pub use tls::ByteLink;
+pub use tls::Secure;
+pub use tls::Securing;
 
 use crate::bell::Listener;
 use crate::bell::Topic;
@@ -40,9 +43,9 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
-use crate::postgres::failure::Failure;
-use crate::postgres::pool::Lane;
-use crate::postgres::pool::Pool;
+use crate::postgres::failing::Failing;
+use crate::postgres::sessions::SessionUse;
+use crate::postgres::sessions::Sessions;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -69,13 +72,13 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A PostgreSQL database.
 pub struct PostgresDatabase {
-    shared: Arc<Shared>,
+    shared: Arc<PostgresShared>,
     rings: mpsc::UnboundedSender<Topic>,
 }
 
 /// What the tasks of requests share.
-struct Shared {
-    pool: Arc<Pool>,
+struct PostgresShared {
+    sessions: Arc<Sessions>,
     /// Whether the last batch that needed space found none.
     is_full: AtomicBool,
     /// Whether it has pages that cannot be read.
@@ -96,13 +99,16 @@ impl PostgresDatabase {
     /// [`Error::Unreachable`] when the server is not there or refuses the login;
     /// [`Error::DatabaseAddress`] when it is not one that the store works with.
     pub async fn open(config: PostgresConfig) -> Result<Arc<dyn Database>, Error> {
-        let pool = Arc::new(Pool::new(config));
-        let used = pool.get(Lane::Point).await?;
+        let sessions = Arc::new(Sessions::new(config));
+        let used = sessions.get(SessionUse::Point).await?;
         used.connection.check_server().await?;
         used.give_back();
-        let rings = listen::start(&pool);
-        let shared =
-            Shared { pool, is_full: AtomicBool::new(false), is_corrupt: AtomicBool::new(false) };
+        let rings = listen::start(&sessions);
+        let shared = PostgresShared {
+            sessions,
+            is_full: AtomicBool::new(false),
+            is_corrupt: AtomicBool::new(false),
+        };
         Ok(Arc::new(Self { shared: Arc::new(shared), rings }))
     }
 }
@@ -155,17 +161,17 @@ impl Database for PostgresDatabase {
     }
 
     fn ring(&self, topic: Topic) {
-        self.shared.pool.bell.ring(topic);
-        // The receiver is there as long as the pool is.
+        self.shared.sessions.bell.ring(topic);
+        // The receiver is there as long as the sessions is.
         let _ = self.rings.send(topic);
     }
 
     fn listen(&self, topic: Topic) -> Listener {
-        self.shared.pool.bell.listen(topic)
+        self.shared.sessions.bell.listen(topic)
     }
 
     fn close(&self) {
-        self.shared.pool.close(CLOSE_WITHIN);
+        self.shared.sessions.close(CLOSE_WITHIN);
     }
 
     fn dialect(&self) -> &'static dyn Dialect {
@@ -175,7 +181,7 @@ impl Database for PostgresDatabase {
 
 impl Drop for PostgresDatabase {
     fn drop(&mut self) {
-        self.shared.pool.close(Duration::ZERO);
+        self.shared.sessions.close(Duration::ZERO);
     }
 }
 
@@ -188,15 +194,15 @@ fn in_task<T: Send + 'static>(
     Box::pin(async move { task.await.unwrap_or(Err(Error::Closed)) })
 }
 
-impl Shared {
+impl PostgresShared {
     async fn read(&self, statement: &Statement) -> Result<Vec<Row>, Error> {
         let asked = Instant::now();
         let mut attempt = 0;
         loop {
             let left = statement.within.map(|within| within.saturating_sub(asked.elapsed()));
             match self.try_read(statement, left).await {
-                Err(Failure::Lost(_)) if self.may_try(&mut attempt).await => {}
-                Err(Failure::Outdated(_) | Failure::Conflict(_)) if attempt < CONFLICTS_MAX => {
+                Err(Failing::Lost(_)) if self.may_try(&mut attempt).await => {}
+                Err(Failing::Outdated(_) | Failing::Conflict(_)) if attempt < CONFLICTS_MAX => {
                     attempt += 1;
                 }
                 read => return self.seen(read),
@@ -208,20 +214,20 @@ impl Shared {
         &self,
         statement: &Statement,
         left: Option<Duration>,
-    ) -> Result<Vec<Row>, Failure> {
+    ) -> Result<Vec<Row>, Failing> {
         let lane = match left {
-            None => Lane::Point,
-            Some(_) if statement.searches => Lane::Search,
-            Some(_) => Lane::List,
+            None => SessionUse::Point,
+            Some(_) if statement.searches => SessionUse::Search,
+            Some(_) => SessionUse::List,
         };
-        let got = self.pool.get(lane);
+        let got = self.sessions.get(lane);
         let used = match left {
             None => got.await,
             Some(left) => tokio::time::timeout(left, got).await.unwrap_or(Err(Error::TooSlow)),
         };
-        let mut used = used.map_err(Failure::Refused)?;
-        let read = connection::read(&mut used.connection, statement, left).await;
-        if matches!(read, Err(Failure::Outdated(_))) {
+        let mut used = used.map_err(Failing::Refused)?;
+        let read = session::read(&mut used.connection, statement, left).await;
+        if matches!(read, Err(Failing::Outdated(_))) {
             used.connection.forget();
         }
         used.give_back();
@@ -232,8 +238,8 @@ impl Shared {
         let (mut lost, mut conflicts) = (0, 0);
         loop {
             match self.try_write(batch).await {
-                Err(Failure::Lost(_)) if self.may_try(&mut lost).await => {}
-                Err(Failure::Conflict(_) | Failure::Outdated(_)) if conflicts < CONFLICTS_MAX => {
+                Err(Failing::Lost(_)) if self.may_try(&mut lost).await => {}
+                Err(Failing::Conflict(_) | Failing::Outdated(_)) if conflicts < CONFLICTS_MAX => {
                     tokio::time::sleep(
                         CONFLICT_PAUSE.mul_f64(f64::from(2_u32.pow(conflicts)) * fastrand::f64()),
                     )
@@ -249,20 +255,20 @@ impl Shared {
         }
     }
 
-    async fn try_write(&self, batch: &[Statement]) -> Result<Vec<Outcome>, Failure> {
-        let mut used = self.pool.get(Lane::Write).await.map_err(Failure::Refused)?;
+    async fn try_write(&self, batch: &[Statement]) -> Result<Vec<Outcome>, Failing> {
+        let mut used = self.sessions.get(SessionUse::Write).await.map_err(Failing::Refused)?;
         let wrote = batch::write(&mut used.connection, batch).await;
-        if matches!(wrote, Err(Failure::Outdated(_))) {
+        if matches!(wrote, Err(Failing::Outdated(_))) {
             used.connection.forget();
         }
         match wrote {
-            Err(Failure::Unknown { transaction, outcomes }) => {
+            Err(Failing::Unknown { transaction, outcomes }) => {
                 // Its permit is kept: a server that is in trouble is not asked more.
-                if self.was_committed(transaction).await.map_err(Failure::Refused)? {
+                if self.was_committed(transaction).await.map_err(Failing::Refused)? {
                     Ok(outcomes)
                 } else {
                     let reason = "the connection was lost, and nothing was done".to_owned();
-                    Err(Failure::Lost(Error::Unreachable { reason }))
+                    Err(Failing::Lost(Error::Unreachable { reason }))
                 }
             }
             wrote => {
@@ -286,7 +292,7 @@ impl Shared {
                     Some(_) | None => {}
                 }
             }
-            if self.pool.is_closed() {
+            if self.sessions.is_closed() {
                 break;
             }
             tokio::time::sleep(OUTCOME_PAUSE).await;
@@ -298,7 +304,7 @@ impl Shared {
     /// may have been restarted, so that all connections are lost, and new ones are good.
     async fn may_try(&self, attempt: &mut u32) -> bool {
         *attempt += 1;
-        self.pool.forget_idle();
+        self.sessions.forget_idle();
         if *attempt > 1 && *attempt < LOST_MAX {
             tokio::time::sleep(LOST_PAUSE).await;
         }
@@ -306,8 +312,8 @@ impl Shared {
     }
 
     /// Keeps in mind what an answer says of the database.
-    fn seen<T>(&self, answer: Result<T, Failure>) -> Result<T, Error> {
-        let answer = answer.map_err(Failure::into_error);
+    fn seen<T>(&self, answer: Result<T, Failing>) -> Result<T, Error> {
+        let answer = answer.map_err(Failing::into_error);
         match &answer {
             Err(Error::Full) if !self.is_full.swap(true, Ordering::Relaxed) => tracing::error!(
                 "the disk of the database is full: no mail is stored or sent until there is space; \

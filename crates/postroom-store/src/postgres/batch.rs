@@ -14,11 +14,11 @@ use crate::database::Outcome;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
-use crate::postgres::connection::Connection;
-use crate::postgres::connection::run;
-use crate::postgres::failure::Failure;
-use crate::postgres::failure::says_undone;
-use crate::postgres::failure::sorted;
+use crate::postgres::failing::Failing;
+use crate::postgres::failing::says_undone;
+use crate::postgres::failing::sorted;
+use crate::postgres::session::PostgresSession;
+use crate::postgres::session::run;
 use futures_util::future::MaybeDone;
 use futures_util::future::maybe_done;
 use std::borrow::Cow;
@@ -30,13 +30,13 @@ const NUMBER: &str = "SELECT pg_current_xact_id_if_assigned()";
 /// Who changes tables waits for who does so already.
 const TABLES: &str = "tables";
 
-type Ran = Result<Outcome, Failure>;
+type StatementRan = Result<Outcome, Failing>;
 
 /// Runs a batch.
 pub(crate) async fn write(
-    connection: &mut Connection,
+    connection: &mut PostgresSession,
     batch: &[Statement],
-) -> Result<Vec<Outcome>, Failure> {
+) -> Result<Vec<Outcome>, Failing> {
     let changes_tables = batch.iter().any(changes_tables);
     let locks = locks(batch, changes_tables);
     let statements: Vec<_> = batch.iter().map(locking).collect();
@@ -61,7 +61,7 @@ pub(crate) async fn write(
             match connection.client.batch_execute("COMMIT").await {
                 Ok(()) => Ok(outcomes),
                 Err(error) if says_undone(&error) => Err(sorted(error)),
-                Err(_) => Err(Failure::Unknown { transaction, outcomes }),
+                Err(_) => Err(Failing::Unknown { transaction, outcomes }),
             }
         }
         Err(failure) => {
@@ -81,7 +81,7 @@ struct Done {
 
 /// Looks at the results in the order of the batch, so that the first reason not to commit is the
 /// one that is told.
-fn held(batch: &[Statement], ran: Vec<Ran>, locks: usize) -> Result<Done, Failure> {
+fn held(batch: &[Statement], ran: Vec<StatementRan>, locks: usize) -> Result<Done, Failing> {
     let mut outcomes = Vec::with_capacity(batch.len());
     let mut ran = ran.into_iter();
     for lock in ran.by_ref().take(locks) {
@@ -90,17 +90,20 @@ fn held(batch: &[Statement], ran: Vec<Ran>, locks: usize) -> Result<Done, Failur
     for (statement, ran) in batch.iter().zip(ran.by_ref()) {
         let outcome = ran?;
         if let Some(must) = statement.must.as_ref().filter(|_| outcome.changed == 0) {
-            return Err(Failure::Refused(Error::Condition(must.failed().clone())));
+            return Err(Failing::Refused(Error::Condition(must.failed().clone())));
         }
         outcomes.push(outcome);
     }
-    let number = ran.next().unwrap_or(Err(Failure::Refused(Error::Closed)))?;
+    let number = ran.next().unwrap_or(Err(Failing::Refused(Error::Closed)))?;
     let transaction = number.rows.first().map_or(Value::Null, |row| row.value(0).clone());
     Ok(Done { outcomes, transaction })
 }
 
 /// Sends everything, and then waits for the answers.
-async fn at_once(connection: &mut Connection, all: &[&Statement]) -> Result<Vec<Ran>, Failure> {
+async fn at_once(
+    connection: &mut PostgresSession,
+    all: &[&Statement],
+) -> Result<Vec<StatementRan>, Failing> {
     connection.prepare_all(all.iter().map(|statement| &statement.sql)).await?;
     let mut prepared = Vec::with_capacity(all.len());
     for statement in all {
@@ -136,7 +139,7 @@ async fn at_once(connection: &mut Connection, all: &[&Statement]) -> Result<Vec<
 
 /// Runs a batch whose statements cannot all be prepared before, because they use tables that it
 /// makes. Stops at the first that fails.
-async fn one_by_one(connection: &mut Connection, all: &[&Statement]) -> Vec<Ran> {
+async fn one_by_one(connection: &mut PostgresSession, all: &[&Statement]) -> Vec<StatementRan> {
     let client = &connection.client;
     let mut ran = vec![];
     if let Err(error) = client.batch_execute("BEGIN").await {

@@ -1,6 +1,7 @@
 //! Where a database is, and how it is connected to.
 
 use crate::error::Error;
+use crate::postgres::tls::Secure;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
 use std::fmt;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use tokio_postgres::config::Host;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_rustls::rustls::ClientConfig;
 
 /// How long it may take to connect.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ const CONNECTIONS_MIN: usize = 8;
 #[derive(Clone)]
 pub struct PostgresConfig {
     pub(crate) server: tokio_postgres::Config,
-    pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) tls: Option<Arc<dyn Secure>>,
     pub(crate) connections: usize,
 }
 
@@ -91,7 +91,7 @@ impl PostgresConfig {
 
     /// The same with the TLS that connections are made with.
     #[must_use]
-    pub fn with_tls(mut self, tls: Arc<ClientConfig>) -> Self {
+    pub fn with_tls(mut self, tls: Arc<dyn Secure>) -> Self {
         self.tls = Some(tls);
         self
     }

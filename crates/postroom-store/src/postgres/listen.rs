@@ -3,8 +3,8 @@
 //! They may be lost. Whoever listens looks again within a minute anyway.
 
 use crate::bell::Topic;
-use crate::postgres::connection::Connection;
-use crate::postgres::pool::Pool;
+use crate::postgres::session::PostgresSession;
+use crate::postgres::sessions::Sessions;
 use postroom_model::AccountId;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// The name that all processes with the database listen to.
 const CHANNEL: &str = "postroom";
 
-/// Tells other processes of `rings`, and hears theirs, as long as the pool is there.
-pub(crate) async fn listen(pool: Weak<Pool>, mut rings: mpsc::UnboundedReceiver<Topic>) {
+/// Tells other processes of `rings`, and hears theirs, as long as the sessions is there.
+pub(crate) async fn listen(sessions: Weak<Sessions>, mut rings: mpsc::UnboundedReceiver<Topic>) {
     loop {
-        let Some(connected) = connect(&pool).await else {
+        let Some(connected) = connect(&sessions).await else {
             return;
         };
         if let Ok(connection) = connected {
             // It was deaf until now, so there may be news of anything.
-            pool.upgrade().inspect(|pool| pool.bell.ring_all());
+            sessions.upgrade().inspect(|sessions| sessions.bell.ring_all());
             tell(&connection, &mut rings).await;
         }
         if rings.is_closed() {
@@ -36,18 +36,18 @@ pub(crate) async fn listen(pool: Weak<Pool>, mut rings: mpsc::UnboundedReceiver<
     }
 }
 
-/// Connects and listens; `None` when the pool is gone.
-async fn connect(pool: &Weak<Pool>) -> Option<Result<Connection, ()>> {
-    let config = pool.upgrade().filter(|pool| !pool.is_closed())?.config().clone();
-    let pool = Weak::clone(pool);
+/// Connects and listens; `None` when the sessions is gone.
+async fn connect(sessions: &Weak<Sessions>) -> Option<Result<PostgresSession, ()>> {
+    let config = sessions.upgrade().filter(|sessions| !sessions.is_closed())?.config().clone();
+    let sessions = Weak::clone(sessions);
     let heard = move |message| {
-        if let (AsyncMessage::Notification(told), Some(pool)) = (message, pool.upgrade())
+        if let (AsyncMessage::Notification(told), Some(sessions)) = (message, sessions.upgrade())
             && let Some(topic) = topic_of(told.payload())
         {
-            pool.bell.ring(topic);
+            sessions.bell.ring(topic);
         }
     };
-    let Ok(connection) = Connection::open(&config, Box::new(heard)).await else {
+    let Ok(connection) = PostgresSession::open(&config, Box::new(heard)).await else {
         return Some(Err(()));
     };
     let listens = connection.client.batch_execute("LISTEN \"postroom\"").await;
@@ -55,7 +55,7 @@ async fn connect(pool: &Weak<Pool>) -> Option<Result<Connection, ()>> {
 }
 
 /// Tells other processes of rings until the connection is lost, or nobody rings any more.
-async fn tell(connection: &Connection, rings: &mut mpsc::UnboundedReceiver<Topic>) {
+async fn tell(connection: &PostgresSession, rings: &mut mpsc::UnboundedReceiver<Topic>) {
     let mut many = vec![];
     loop {
         tokio::select! {
@@ -102,9 +102,9 @@ fn topic_of(payload: &str) -> Option<Topic> {
 }
 
 /// The way to those who tell other processes.
-pub(crate) fn start(pool: &Arc<Pool>) -> mpsc::UnboundedSender<Topic> {
+pub(crate) fn start(sessions: &Arc<Sessions>) -> mpsc::UnboundedSender<Topic> {
     let (sender, rings) = mpsc::unbounded_channel();
-    tokio::spawn(listen(Arc::downgrade(pool), rings));
+    tokio::spawn(listen(Arc::downgrade(sessions), rings));
     sender
 }
 

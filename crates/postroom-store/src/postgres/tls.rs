@@ -1,6 +1,6 @@
-//! TLS to the server of a database, as the process configures it.
+//! TLS to the server of a database. The process says how it is made.
 
-use crate::error::Error;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,56 +12,63 @@ use tokio::io::ReadBuf;
 use tokio_postgres::tls::ChannelBinding;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::tls::TlsConnect;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Makes TLS connections.
-#[derive(Clone)]
-pub(crate) struct Tls(pub Arc<ClientConfig>);
+/// What bytes are read from and written to.
+pub trait ByteLink: AsyncRead + AsyncWrite + Send + Unpin {}
 
-/// One connection that is about to be made, to a server of that name.
-pub(crate) struct Connect {
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteLink for T {}
+
+/// A link that is being made.
+pub type Securing = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteLink>>> + Send>>;
+
+/// Makes links secure, so that only the server of a name can read them.
+pub trait Secure: Send + Sync + fmt::Debug {
+    /// Makes a link to a server of that name secure.
+    fn secure(&self, host: &str, link: Box<dyn ByteLink>) -> Securing;
 }
 
-/// A TLS connection.
-pub(crate) struct Stream<S>(TlsStream<S>);
+/// Makes secure links.
+#[derive(Clone)]
+pub(crate) struct Securer(pub Arc<dyn Secure>);
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Tls {
-    type Stream = Stream<S>;
-    type TlsConnect = Connect;
-    type Error = Error;
+/// One link that is about to be made secure.
+pub(crate) struct ToSecure {
+    secure: Arc<dyn Secure>,
+    host: String,
+}
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<Connect, Error> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::DatabaseAddress {
-            reason: format!("`{host}` is no host name that a certificate can be for"),
-        })?;
-        Ok(Connect { config: Arc::clone(&self.0), name })
+/// A secure link.
+pub(crate) struct SecureLink(Box<dyn ByteLink>);
+
+impl<S: ByteLink + 'static> MakeTlsConnect<S> for Securer {
+    type Stream = SecureLink;
+    type TlsConnect = ToSecure;
+    type Error = io::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> io::Result<ToSecure> {
+        Ok(ToSecure { secure: Arc::clone(&self.0), host: host.to_owned() })
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Connect {
-    type Stream = Stream<S>;
+impl<S: ByteLink + 'static> TlsConnect<S> for ToSecure {
+    type Stream = SecureLink;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream<S>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<SecureLink>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        let connecting = TlsConnector::from(self.config).connect(self.name, stream);
-        Box::pin(async move { connecting.await.map(Stream) })
+        let securing = self.secure.secure(&self.host, Box::new(stream));
+        Box::pin(async move { securing.await.map(SecureLink) })
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> tokio_postgres::tls::TlsStream for Stream<S> {
+impl tokio_postgres::tls::TlsStream for SecureLink {
     fn channel_binding(&self) -> ChannelBinding {
         // The certificate is verified, so the login needs no second proof of the channel.
         ChannelBinding::none()
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
+impl AsyncRead for SecureLink {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -71,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
+impl AsyncWrite for SecureLink {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

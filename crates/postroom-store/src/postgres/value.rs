@@ -16,7 +16,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::types::to_sql_checked;
 
 /// What is said of a value that cannot be converted.
-type Refusal = Box<dyn Error + Sync + Send>;
+type Unbound = Box<dyn Error + Sync + Send>;
 
 /// The moment that PostgreSQL counts from, in milliseconds since 1970.
 const EPOCH_MS: i64 = 946_684_800_000;
@@ -28,7 +28,7 @@ const JSONB: u8 = 1;
 pub(crate) struct Bound<'a>(pub &'a Value);
 
 impl ToSql for Bound<'_> {
-    fn to_sql(&self, of_type: &Type, out: &mut BytesMut) -> Result<IsNull, Refusal> {
+    fn to_sql(&self, of_type: &Type, out: &mut BytesMut) -> Result<IsNull, Unbound> {
         if *self.0 == Value::Null {
             return Ok(IsNull::Yes);
         }
@@ -129,12 +129,12 @@ fn kind(value: &Value) -> &'static str {
 struct Found(Value);
 
 impl<'a> FromSql<'a> for Found {
-    fn from_sql(of_type: &Type, raw: &'a [u8]) -> Result<Self, Refusal> {
+    fn from_sql(of_type: &Type, raw: &'a [u8]) -> Result<Self, Unbound> {
         let unreadable = || format!("a value of type {of_type} cannot be read");
         Ok(Self(found(of_type, raw).ok_or_else(unreadable)?))
     }
 
-    fn from_sql_null(_: &Type) -> Result<Self, Refusal> {
+    fn from_sql_null(_: &Type) -> Result<Self, Unbound> {
         Ok(Self(Value::Null))
     }
 

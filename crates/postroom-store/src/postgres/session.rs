@@ -6,10 +6,10 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
 use crate::postgres::config::PostgresConfig;
-use crate::postgres::failure::Failure;
-use crate::postgres::failure::sorted;
-use crate::postgres::failure::unreachable;
-use crate::postgres::tls::Tls;
+use crate::postgres::failing::Failing;
+use crate::postgres::failing::sorted;
+use crate::postgres::failing::unreachable;
+use crate::postgres::tls::Securer;
 use crate::postgres::value;
 use crate::postgres::value::Bound;
 use futures_util::TryStreamExt;
@@ -43,25 +43,25 @@ const SESSION: &str = "SET default_transaction_isolation = 'read committed';
 pub(crate) type Heard = Box<dyn Fn(AsyncMessage) + Send>;
 
 /// A connection.
-pub(crate) struct Connection {
+pub(crate) struct PostgresSession {
     pub client: Client,
-    prepared: HashMap<Cow<'static, str>, Prepared>,
+    prepared: HashMap<Cow<'static, str>, KeptStatement>,
     uses: u64,
 }
 
-struct Prepared {
+struct KeptStatement {
     statement: tokio_postgres::Statement,
     last_use: u64,
 }
 
-impl Connection {
+impl PostgresSession {
     /// Connects. `heard` gets what the server sends unasked.
     pub(crate) async fn open(config: &PostgresConfig, heard: Heard) -> Result<Self, Error> {
         let client = if config.needs_tls() {
             let tls = config.tls.clone().ok_or_else(|| Error::DatabaseAddress {
                 reason: "it needs TLS, which this process has none of".to_owned(),
             })?;
-            let connected = Box::pin(config.server.connect(Tls(tls))).await;
+            let connected = Box::pin(config.server.connect(Securer(tls))).await;
             let (client, connection) = connected.map_err(|error| unreachable(&error))?;
             tokio::spawn(drive(connection, heard));
             client
@@ -99,7 +99,7 @@ impl Connection {
     pub(crate) async fn prepared(
         &mut self,
         statement: &Statement,
-    ) -> Result<tokio_postgres::Statement, Failure> {
+    ) -> Result<tokio_postgres::Statement, Failing> {
         self.uses += 1;
         if let Some(prepared) = self.prepared.get_mut(&statement.sql) {
             prepared.last_use = self.uses;
@@ -114,7 +114,7 @@ impl Connection {
     pub(crate) async fn prepare_all(
         &mut self,
         texts: impl Iterator<Item = &Cow<'static, str>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Failing> {
         let mut missing: Vec<_> = texts.filter(|sql| !self.prepared.contains_key(*sql)).collect();
         missing.sort_unstable();
         missing.dedup();
@@ -137,7 +137,7 @@ impl Connection {
                 self.prepared.remove(&sql);
             }
         }
-        let prepared = Prepared { statement: statement.clone(), last_use: self.uses };
+        let prepared = KeptStatement { statement: statement.clone(), last_use: self.uses };
         self.prepared.insert(sql, prepared);
     }
 
@@ -163,10 +163,10 @@ where
 
 /// Reads, for so long at the most.
 pub(crate) async fn read(
-    connection: &mut Connection,
+    connection: &mut PostgresSession,
     statement: &Statement,
     within: Option<Duration>,
-) -> Result<Vec<Row>, Failure> {
+) -> Result<Vec<Row>, Failing> {
     let prepared = connection.prepared(statement).await?;
     let client = &connection.client;
     let Some(within) = within else {
@@ -195,7 +195,7 @@ pub(crate) async fn run(
     client: &Client,
     prepared: tokio_postgres::Statement,
     statement: &Statement,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, Failing> {
     let values = values_of(&prepared, statement)?;
     let found = client.query_raw(&prepared, values.iter().map(Bound)).await.map_err(sorted)?;
     let mut found = pin!(found);
@@ -220,11 +220,11 @@ pub(crate) async fn run(
 fn values_of<'a>(
     prepared: &tokio_postgres::Statement,
     statement: &'a Statement,
-) -> Result<&'a [Value], Failure> {
+) -> Result<&'a [Value], Failing> {
     let values = statement.values.get(..prepared.params().len());
     values.ok_or_else(|| {
         let text = format!("a placeholder without value: {}", statement.sql);
-        Failure::Refused(Error::Database(Arc::from(
+        Failing::Refused(Error::Database(Arc::from(
             Box::<dyn std::error::Error + Send + Sync>::from(text),
         )))
     })

@@ -3,7 +3,7 @@
 use crate::bell::Bell;
 use crate::error::Error;
 use crate::postgres::config::PostgresConfig;
-use crate::postgres::connection::Connection;
+use crate::postgres::session::PostgresSession;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
@@ -17,7 +17,7 @@ const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a connection is wanted for. No kind waits for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum SessionUse {
     /// A batch.
     Write,
     /// A query without a bound of time: of the engine, or of a single entity.
@@ -29,9 +29,9 @@ pub(crate) enum Lane {
 }
 
 /// The connections.
-pub(crate) struct Pool {
+pub(crate) struct Sessions {
     config: PostgresConfig,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<PostgresSession>>,
     write: Semaphore,
     /// How many batches may be written at once.
     writers: usize,
@@ -45,13 +45,13 @@ pub(crate) struct Pool {
 
 /// A connection that is used. It is closed when it is dropped, unless it is given back.
 pub(crate) struct Used<'a> {
-    pub connection: Connection,
-    pool: &'a Pool,
+    pub connection: PostgresSession,
+    sessions: &'a Sessions,
     _permit: SemaphorePermit<'a>,
 }
 
-impl Pool {
-    /// A pool without a connection so far.
+impl Sessions {
+    /// A sessions without a connection so far.
     pub(crate) fn new(config: PostgresConfig) -> Self {
         let quarter = (config.connections / 4).max(2);
         let writers = config.connections.saturating_sub(quarter * 2).max(2);
@@ -69,29 +69,29 @@ impl Pool {
     }
 
     /// A connection for a request.
-    pub(crate) async fn get(&self, lane: Lane) -> Result<Used<'_>, Error> {
+    pub(crate) async fn get(&self, lane: SessionUse) -> Result<Used<'_>, Error> {
         let lane = match lane {
-            Lane::Write => &self.write,
-            Lane::Point => &self.point,
-            Lane::List => &self.list,
-            Lane::Search => &self.search,
+            SessionUse::Write => &self.write,
+            SessionUse::Point => &self.point,
+            SessionUse::List => &self.list,
+            SessionUse::Search => &self.search,
         };
         let permit = lane.acquire().await.map_err(|_| Error::Closed)?;
         let connection = match self.idle_one() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        Ok(Used { connection, pool: self, _permit: permit })
+        Ok(Used { connection, sessions: self, _permit: permit })
     }
 
-    fn idle_one(&self) -> Option<Connection> {
+    fn idle_one(&self) -> Option<PostgresSession> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|connection| !connection.client.is_closed());
         idle.pop()
     }
 
-    async fn connect(&self) -> Result<Connection, Error> {
-        let connected = Connection::open(&self.config, Box::new(|_| {})).await;
+    async fn connect(&self) -> Result<PostgresSession, Error> {
+        let connected = PostgresSession::open(&self.config, Box::new(|_| {})).await;
         match &connected {
             Ok(_) => self.found(),
             Err(error) => self.lost(error),
@@ -148,8 +148,8 @@ impl Pool {
 impl Used<'_> {
     /// Gives the connection back. Nothing of a request may be left on it.
     pub(crate) fn give_back(self) {
-        if !self.pool.is_closed() && !self.connection.client.is_closed() {
-            let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.sessions.is_closed() && !self.connection.client.is_closed() {
+            let mut idle = self.sessions.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push(self.connection);
         }
     }

@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 
 /// How a batch or a query failed.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum Failing {
     /// It is refused, and would be again.
     Refused(Error),
     /// Nothing of it was done, and another attempt may succeed: it collided with another one.
@@ -31,7 +31,7 @@ pub(crate) enum Failure {
     },
 }
 
-impl Failure {
+impl Failing {
     /// The error when it is not tried again.
     pub(crate) fn into_error(self) -> Error {
         match self {
@@ -46,47 +46,48 @@ impl Failure {
 
 /// An error of the server, without the values that its details may show.
 #[derive(Debug)]
-struct Told {
+struct ServerError {
     code: String,
     message: String,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PostgreSQL says {}: {}", self.code, self.message)
     }
 }
 
-impl std::error::Error for Told {}
+impl std::error::Error for ServerError {}
 
 /// Sorts an error of a statement that is not the end of a transaction.
-pub(crate) fn sorted(error: tokio_postgres::Error) -> Failure {
+pub(crate) fn sorted(error: tokio_postgres::Error) -> Failing {
     let Some(told) = error.as_db_error() else {
         return if error.is_closed() || is_of_connection(&error) {
-            Failure::Lost(Error::Unreachable { reason: chain(&error) })
+            Failing::Lost(Error::Unreachable { reason: chain(&error) })
         } else {
-            Failure::Refused(Error::Database(Arc::new(error)))
+            Failing::Refused(Error::Database(Arc::new(error)))
         };
     };
-    let other = || Error::Database(Arc::new(Told { code: code(told), message: message(told) }));
+    let other =
+        || Error::Database(Arc::new(ServerError { code: code(told), message: message(told) }));
     match *told.code() {
-        SqlState::UNIQUE_VIOLATION => Failure::Refused(violated(told)),
-        SqlState::FOREIGN_KEY_VIOLATION => Failure::Refused(Error::Condition(Failed::Referred)),
+        SqlState::UNIQUE_VIOLATION => Failing::Refused(violated(told)),
+        SqlState::FOREIGN_KEY_VIOLATION => Failing::Refused(Error::Condition(Failed::Referred)),
         SqlState::T_R_SERIALIZATION_FAILURE
         | SqlState::T_R_DEADLOCK_DETECTED
-        | SqlState::LOCK_NOT_AVAILABLE => Failure::Conflict(other()),
-        SqlState::QUERY_CANCELED => Failure::Refused(Error::TooSlow),
-        SqlState::DISK_FULL => Failure::Refused(Error::Full),
+        | SqlState::LOCK_NOT_AVAILABLE => Failing::Conflict(other()),
+        SqlState::QUERY_CANCELED => Failing::Refused(Error::TooSlow),
+        SqlState::DISK_FULL => Failing::Refused(Error::Full),
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
-            Failure::Refused(Error::Damaged { what: "pages" })
+            Failing::Refused(Error::Damaged { what: "pages" })
         }
         // "cached plan must not change result type", and a statement that the server forgot.
         SqlState::FEATURE_NOT_SUPPORTED if message(told).contains("cached plan") => {
-            Failure::Outdated(other())
+            Failing::Outdated(other())
         }
-        SqlState::INVALID_SQL_STATEMENT_NAME => Failure::Outdated(other()),
-        _ if ends_connection(told) => Failure::Lost(Error::Unreachable { reason: message(told) }),
-        _ => Failure::Refused(other()),
+        SqlState::INVALID_SQL_STATEMENT_NAME => Failing::Outdated(other()),
+        _ if ends_connection(told) => Failing::Lost(Error::Unreachable { reason: message(told) }),
+        _ => Failing::Refused(other()),
     }
 }
 
