@@ -15,6 +15,10 @@ use postroom_store::AccountRow;
 use postroom_store::Sealed;
 use postroom_store::SecretMark;
 use postroom_store::Secrets;
+use std::time::Duration;
+
+/// A message that is silent for this part of `silence_timeout` holds up the others.
+const STALL_PART: u32 = 8;
 
 /// The name of the folder that a system account gets for its outgoing mail.
 pub(crate) const SYSTEM_SEND_BOX: &str = "Virtual_System_Send_Box";
@@ -179,6 +183,12 @@ impl Account {
         let folders = self.monitored().map(|folder| &folder.options);
         let options = folders.chain([&self.options]);
         options.map(|options| options.count(&options::MESSAGE_BYTES_MAX)).max().unwrap_or(0)
+    }
+
+    /// How long a fetch of messages may be silent if other messages wait for it.
+    #[must_use]
+    pub(crate) fn stall(&self) -> Duration {
+        self.options.duration(&options::SILENCE_TIMEOUT) / STALL_PART
     }
 
     /// How many mailboxes of the account become folders.

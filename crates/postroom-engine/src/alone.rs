@@ -4,8 +4,6 @@
 //! with all other messages meanwhile. An account has at most one connection of this kind at a time.
 
 use crate::account::Account;
-use crate::connect::Waits;
-use crate::connect::stall;
 use crate::error::Error;
 use crate::pool::ConnectionPool;
 use crate::pool::Purpose;
@@ -14,6 +12,8 @@ use crate::receive::news::LateMessage;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::receive_one;
 use crate::receive::turn::Turn;
+use crate::source::contract::Connector;
+use crate::source::contract::Waits;
 use crate::source::failure::SourceFailure;
 use postroom_model::FolderId;
 use postroom_store::SourceKey;
@@ -107,9 +107,9 @@ impl Alone {
     }
 
     /// Begins with the next one, unless one is running.
-    pub(crate) fn start(
+    pub(crate) fn start<C: Connector>(
         &mut self,
-        pool: &Arc<ConnectionPool>,
+        pool: &Arc<ConnectionPool<C>>,
         account: &Arc<Account>,
         setup: &watch::Receiver<Arc<Account>>,
     ) {
@@ -119,7 +119,7 @@ impl Alone {
         if let Some(late) = self.waiting.pop_front() {
             let (folder, key) = (late.folder, late.key);
             let (pool, account) = (Arc::clone(pool), Arc::clone(account));
-            let (began, stall) = (Instant::now(), stall(&account));
+            let (began, stall) = (Instant::now(), account.stall());
             let task = tokio::spawn(ask(pool, account, setup.clone(), late));
             self.running = Some(RunningFetch { folder, key, began, stall, task });
         }
@@ -141,8 +141,8 @@ impl Alone {
     }
 }
 
-async fn ask(
-    pool: Arc<ConnectionPool>,
+async fn ask<C: Connector>(
+    pool: Arc<ConnectionPool<C>>,
     account: Arc<Account>,
     setup: watch::Receiver<Arc<Account>>,
     late: LateMessage,
@@ -160,7 +160,7 @@ async fn ask(
     let turn = Turn { setup: &setup, others_due: Instant::now() + FAR };
     let mailbox = MonitoredMailbox { account: &account, folder };
     let received = receive_one(pool.shared(), mailbox, &mut *connection, &late, &turn).await;
-    pool.hear(&connection);
+    pool.hear(&mut connection);
     match received {
         Ok(is_recorded) => {
             connection.log_out().await;

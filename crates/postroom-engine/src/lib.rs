@@ -47,8 +47,6 @@ mod receive;
 
 mod alerts;
 
-mod connect;
-
 mod pool;
 
 mod alone;
@@ -85,3 +83,6 @@ pub use report::chain;
 pub use settings::Dialing;
 pub use settings::Settings;
 pub use supervisor::Supervisor;
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,19 @@
-//! The IMAP connections of one account, which its receiver owns.
+//! The connections of one account to where its mail is, which its receiver owns.
 //!
 //! ```text
 //!   work      surveys, polls, fetches, acts              one
 //!   suspects  one late message, while the work goes on   one
 //! ```
 //! Each purpose has one place, so that an account never takes more of its server's connections than
-//! it has purposes. A purpose that comes later, such as listening, is a place here. What a server
-//! says unasked reaches the receiver from each connection.
+//! it has purposes. A source that is listened to on a connection of its own gets another place.
+//! What a server says unasked reaches the receiver from each connection.
 
 use crate::account::Account;
-use crate::connect::Waits;
-use crate::connect::connect;
 use crate::error::Error;
 use crate::shared::Shared;
-use crate::source::imap::connection::ImapSource;
+use crate::source::contract::Connector;
+use crate::source::contract::Source;
+use crate::source::contract::Waits;
 use std::ops::Deref;
 use std::ops::DerefMut;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ pub(crate) enum Purpose {
 
 /// The connections of one account.
 #[derive(Debug)]
-pub(crate) struct ConnectionPool {
+pub(crate) struct ConnectionPool<C> {
+    connector: C,
     shared: Arc<Shared>,
     work: Arc<Semaphore>,
     suspects: Arc<Semaphore>,
@@ -43,18 +44,18 @@ pub(crate) struct ConnectionPool {
 
 /// A connection in its place. Dropping it closes it.
 #[derive(Debug)]
-pub(crate) struct PooledConnection {
-    source: ImapSource,
+pub(crate) struct PooledConnection<S> {
+    source: S,
     _place: Option<OwnedSemaphorePermit>,
 }
 
-impl ConnectionPool {
+impl<C: Connector> ConnectionPool<C> {
     /// Without a connection.
     #[must_use]
-    pub(crate) fn new(shared: &Arc<Shared>) -> Arc<Self> {
+    pub(crate) fn new(connector: C, shared: &Arc<Shared>) -> Arc<Self> {
         let place = || Arc::new(Semaphore::new(1));
         let (shared, alerts) = (Arc::clone(shared), Mutex::default());
-        Arc::new(Self { shared, work: place(), suspects: place(), alerts })
+        Arc::new(Self { connector, shared, work: place(), suspects: place(), alerts })
     }
 
     /// What all accounts share.
@@ -72,20 +73,20 @@ impl ConnectionPool {
         &self,
         account: &Account,
         purpose: Purpose,
-    ) -> Result<PooledConnection, Error> {
+    ) -> Result<PooledConnection<C::Source>, Error> {
         let (places, waits) = match purpose {
             Purpose::Work(waits) => (&self.work, waits),
             Purpose::Suspects => (&self.suspects, Waits::Long),
         };
         // The semaphore is never closed.
         let place = Arc::clone(places).acquire_owned().await.ok();
-        let connection = connect(&self.shared, account, waits).await?;
-        Ok(PooledConnection { source: ImapSource::new(connection), _place: place })
+        let source = self.connector.connect(&self.shared, account, waits).await?;
+        Ok(PooledConnection { source, _place: place })
     }
 
     /// Keeps what the server has said on a connection that is not the receiver's.
-    pub(crate) fn hear(&self, connection: &ImapSource) {
-        self.alerts().extend(connection.take_unsolicited().alerts);
+    pub(crate) fn hear(&self, source: &mut C::Source) {
+        self.alerts().extend(source.heard().alerts);
     }
 
     /// Takes what was kept.
@@ -99,23 +100,23 @@ impl ConnectionPool {
     }
 }
 
-impl PooledConnection {
-    /// Sends LOGOUT and closes the connection. An unanswered LOGOUT does no harm.
+impl<S: Source> PooledConnection<S> {
+    /// Takes leave and closes the connection.
     pub(crate) async fn log_out(self) {
         self.source.log_out().await;
     }
 }
 
-impl Deref for PooledConnection {
-    type Target = ImapSource;
+impl<S> Deref for PooledConnection<S> {
+    type Target = S;
 
-    fn deref(&self) -> &ImapSource {
+    fn deref(&self) -> &S {
         &self.source
     }
 }
 
-impl DerefMut for PooledConnection {
-    fn deref_mut(&mut self) -> &mut ImapSource {
+impl<S> DerefMut for PooledConnection<S> {
+    fn deref_mut(&mut self) -> &mut S {
         &mut self.source
     }
 }

@@ -215,6 +215,3 @@ pub(crate) async fn receive<S: Source>(
         None => Left::Nothing,
     })
 }
-
-#[cfg(test)]
-mod tests;

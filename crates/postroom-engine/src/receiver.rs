@@ -1,16 +1,14 @@
 //! The receiver of one account: connects, surveys, polls, and starts again when a connection ends.
 //!
-//! It owns the account's IMAP connection. Changes of the configuration arrive by a watch channel
-//! and take effect within the current step. Interrupted work is repeated, because the ledger knows
-//! what is recorded.
+//! It owns the account's connections to its source, of whatever kind that is. Changes of the
+//! configuration arrive by a watch channel and take effect within the current step. Interrupted
+//! work is repeated, because the ledger knows what is recorded.
 
 use crate::account::Account;
-use crate::account::Folder;
 use crate::alerts::Alerts;
 use crate::alone;
 use crate::alone::Alone;
 use crate::attempts::Attempts;
-use crate::connect::is_gone;
 use crate::error::Error;
 use crate::polls::BadVisit;
 use crate::polls::EARLY_AFTER;
@@ -31,7 +29,8 @@ use crate::report::chain;
 use crate::report::hint;
 use crate::report::leaves_others;
 use crate::shared::Shared;
-use crate::source::imap::connection::ImapSource;
+use crate::source::contract::Connector;
+use crate::source::contract::Source;
 use crate::survey::survey;
 use crate::worn::Round;
 use crate::worn::Wear;
@@ -59,13 +58,14 @@ enum Ended {
 }
 
 /// Receives for one account until the sender of `setup` is gone.
-pub async fn run(
+pub async fn run<C: Connector>(
+    connector: C,
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
     mut setup: watch::Receiver<Arc<Account>>,
 ) {
     let mut receiver = Receiver {
-        pool: ConnectionPool::new(&shared),
+        pool: ConnectionPool::new(connector, &shared),
         reporter,
         shared,
         known: BTreeMap::new(),
@@ -119,15 +119,15 @@ pub async fn run(
     }
 }
 
-/// Waits until the server says something that the account should act on, at most once a second.
-async fn said_something(connection: &ImapSource) {
+/// Waits until the source says something that the account should act on, at most once a second.
+async fn said_something(source: &mut impl Source) {
     tokio::time::sleep(EARLY_AFTER).await;
-    connection.unsolicited().await;
+    source.listen().await;
 }
 
-struct Receiver {
+struct Receiver<C> {
     shared: Arc<Shared>,
-    pool: Arc<ConnectionPool>,
+    pool: Arc<ConnectionPool<C>>,
     reporter: Arc<Reporter>,
     known: BTreeMap<FolderId, Known>,
     /// The messages that are fetched on a connection of their own.
@@ -149,7 +149,7 @@ struct Receiver {
     attempts: Attempts,
 }
 
-impl Receiver {
+impl<C: Connector> Receiver<C> {
     /// Forgets what was learnt at another server, under another login, or (`same_login`) in another
     /// way to connect to the same ones.
     fn begin_anew(&mut self, same_login: bool) {
@@ -168,16 +168,15 @@ impl Receiver {
         }
     }
 
-    /// Takes what the server said without being asked: a folder that has grown is due early.
-    fn hear(&mut self, account: &Account, connection: &ImapSource) {
-        let said = connection.take_unsolicited();
-        let is_open = |folder: &&Folder| Some(&folder.mailbox) == connection.selected();
-        if said.grown_to.is_some()
-            && let Some(folder) = account.monitored().find(is_open)
-        {
-            self.polls.grown(folder);
+    /// Takes what the source said without being asked: a folder that has grown is due early.
+    fn hear(&mut self, account: &Account, source: &mut C::Source) {
+        let heard = source.heard();
+        for folder in account.monitored() {
+            if heard.grown.contains(&folder.mailbox) {
+                self.polls.grown(folder);
+            }
         }
-        self.alerts.hear(account, said.alerts);
+        self.alerts.hear(account, heard.alerts);
         self.alerts.hear(account, self.pool.take_alerts());
     }
 
@@ -207,7 +206,7 @@ impl Receiver {
         let mut account = Arc::clone(account);
         loop {
             self.heed(&account);
-            self.hear(&account, &connection);
+            self.hear(&account, &mut connection);
             self.alone.start(&self.pool, &account, setup);
             let next_survey = self.survey_if_due(&account, &mut connection).await?;
             let before = std::mem::take(&mut self.has_progressed);
@@ -237,7 +236,7 @@ impl Receiver {
                     }
                 }
                 () = tokio::time::sleep_until(wait) => {}
-                () = said_something(&connection) => {}
+                () = said_something(&mut *connection) => {}
                 ended = self.alone.ended() => self.alone_ended(&ended),
             }
             let newest = Arc::clone(&setup.borrow_and_update());
@@ -250,7 +249,7 @@ impl Receiver {
                 connection.log_out().await;
                 return Ok(Ended::Worn);
             }
-            if is_gone(connection.noop().await)? {
+            if !connection.is_alive().await? {
                 return Ok(Ended::Worn);
             }
         }
@@ -275,14 +274,14 @@ impl Receiver {
     async fn survey_if_due(
         &mut self,
         account: &Account,
-        connection: &mut ImapSource,
+        source: &mut C::Source,
     ) -> Result<Instant, Error> {
         let interval = account.options.duration(&options::SURVEY_INTERVAL);
         let due = self.survey.as_ref().map_or_else(Instant::now, |visit| visit.next(interval));
         if due > Instant::now() {
             return Ok(due);
         }
-        let result = survey(&self.shared, account, connection, &mut self.examined).await;
+        let result = survey(&self.shared, account, source, &mut self.examined).await;
         let (visit, result) = match result {
             Ok(found) => {
                 self.polls.surveyed(account, &found.names);
@@ -307,7 +306,7 @@ impl Receiver {
     async fn poll_due(
         &mut self,
         account: &Account,
-        connection: &mut ImapSource,
+        source: &mut C::Source,
         setup: &watch::Receiver<Arc<Account>>,
     ) -> Result<usize, Error> {
         let mut count = 0;
@@ -325,8 +324,8 @@ impl Receiver {
             let others_due = due.unwrap_or_else(|| Instant::now() + interval);
             let turn = Turn { setup, others_due };
             let mailbox = MonitoredMailbox { account, folder };
-            count += usize::from(self.poll(mailbox, connection, &turn).await?);
-            self.hear(account, connection);
+            count += usize::from(self.poll(mailbox, source, &turn).await?);
+            self.hear(account, source);
         }
         Ok(count)
     }
@@ -351,12 +350,12 @@ impl Receiver {
     async fn poll(
         &mut self,
         mailbox: MonitoredMailbox<'_>,
-        connection: &mut ImapSource,
+        source: &mut C::Source,
         turn: &Turn<'_>,
     ) -> Result<bool, Error> {
         let MonitoredMailbox { account, folder } = mailbox;
         let known = self.known.entry(folder.id).or_default();
-        let result = receive::receive(&self.shared, mailbox, connection, known, turn).await;
+        let result = receive::receive(&self.shared, mailbox, source, known, turn).await;
         let has_progressed = std::mem::take(&mut known.has_progressed);
         self.has_progressed |= has_progressed;
         let is_blamed = !known.alone.is_empty();

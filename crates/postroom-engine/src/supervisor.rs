@@ -18,6 +18,7 @@ use crate::sender;
 use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::source::imap::connect::ImapConnector;
 use postroom_model::AccountId;
 use postroom_model::MessageEntityId;
 use postroom_store::AccountRow;
@@ -315,7 +316,8 @@ impl AccountTasks {
     ) {
         if account.imap.is_some() && is_due(self.receiver.as_ref(), account) {
             let (shared, reporter) = (Arc::clone(shared), Arc::clone(&self.reporter));
-            let task = receiver::run(Arc::clone(&shared), reporter, self.setup.subscribe());
+            let setup = self.setup.subscribe();
+            let task = receiver::run(ImapConnector, Arc::clone(&shared), reporter, setup);
             self.receiver = Some(tokio::spawn(async move { shared.pulse.watch(task).await }));
         }
         if account.smtp.is_some() && is_due(self.sender.as_ref(), account) {

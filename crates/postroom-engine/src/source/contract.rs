@@ -1,6 +1,8 @@
-//! What the receive path needs from a source.
+//! What the receive path and the task of an account need from a source.
 
+use crate::account::Account;
 use crate::error::Error;
+use crate::shared::Shared;
 use crate::source::listing::MailboxListing;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
@@ -9,6 +11,38 @@ use postroom_model::MailboxId;
 use postroom_store::SourceKey;
 use std::collections::BTreeSet;
 use std::future::Future;
+
+/// How long a source may be silent in the midst of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// A part of `silence_timeout` ([`Account::stall`]), because others wait behind it.
+    Briefly,
+    /// `silence_timeout`.
+    Long,
+}
+
+/// Makes the connections of an account.
+pub(crate) trait Connector: Send + Sync + 'static {
+    /// What it connects to.
+    type Source: Source;
+
+    /// Asks for the login, connects and logs in.
+    fn connect(
+        &self,
+        shared: &Shared,
+        account: &Account,
+        waits: Waits,
+    ) -> impl Future<Output = Result<Self::Source, Error>> + Send;
+}
+
+/// What a source said without being asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// The mailboxes that have more messages than before.
+    pub grown: Vec<MailboxName>,
+    /// Texts that a person must see, each once.
+    pub alerts: Vec<String>,
+}
 
 /// What an open mailbox is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +118,7 @@ pub(crate) enum Deletion {
 
 /// An open connection to where an account's mail is. Every method waits for a bounded time only.
 /// A method whose error is [`crate::source::failure::SourceFailure::Refused`] leaves it usable.
-pub(crate) trait Source: Send {
+pub(crate) trait Source: Send + Sync + Sized + 'static {
     /// The other forms in which one message can be asked for.
     type Form: Copy + Send + Sync;
     /// A running fetch. Dropping it gives it up.
@@ -133,6 +167,19 @@ pub(crate) trait Source: Send {
         keys: &[SourceKey],
         earlier: &BTreeSet<SourceKey>,
     ) -> impl Future<Output = Result<Deletion, Error>> + Send;
+
+    /// Waits until the source has said something that [`Source::heard`] gives. It may wait for
+    /// ever. Dropping the future loses nothing.
+    fn listen(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// Takes what the source has said so far without being asked.
+    fn heard(&mut self) -> Heard;
+
+    /// Whether an idle connection still stands. An error is about the account.
+    fn is_alive(&mut self) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Takes leave and closes the connection.
+    fn log_out(self) -> impl Future<Output = ()> + Send;
 }
 
 /// A running fetch.

@@ -13,3 +13,5 @@ mod fetch;
 mod deletion;
 
 pub(crate) mod connection;
+
+pub(crate) mod connect;

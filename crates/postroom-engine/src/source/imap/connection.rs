@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::source::contract::Deletion;
+use crate::source::contract::Heard;
 use crate::source::contract::ListRange;
 use crate::source::contract::ListedMailbox;
 use crate::source::contract::ListedMailboxes;
@@ -20,14 +21,13 @@ use crate::source::listing::MailboxListing;
 use crate::source::message::FetchScope;
 use postroom_imap::FlagChange;
 use postroom_imap::ImapConnection;
+use postroom_imap::ImapVerdict;
 use postroom_imap::Listed;
 use postroom_imap::MailboxName;
 use postroom_imap::Mailboxes;
 use postroom_imap::Mode;
 use postroom_store::SourceKey;
 use std::collections::BTreeSet;
-use std::ops::Deref;
-use std::ops::DerefMut;
 
 /// Attributes of names that cannot be selected (RFC 9051 §7.3.1).
 const NOT_SELECTABLE: [&str; 2] = ["\\noselect", "\\nonexistent"];
@@ -47,25 +47,6 @@ impl ImapSource {
     #[must_use]
     pub(crate) fn new(connection: ImapConnection) -> Self {
         Self { connection, mode: Mode::Examine, exists: None }
-    }
-
-    /// Sends LOGOUT and closes the connection. An unanswered LOGOUT does no harm.
-    pub(crate) async fn log_out(self) {
-        let _ = self.connection.logout().await;
-    }
-}
-
-impl Deref for ImapSource {
-    type Target = ImapConnection;
-
-    fn deref(&self) -> &ImapConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for ImapSource {
-    fn deref_mut(&mut self) -> &mut ImapConnection {
-        &mut self.connection
     }
 }
 
@@ -140,6 +121,31 @@ impl Source for ImapSource {
         earlier: &BTreeSet<SourceKey>,
     ) -> Result<Deletion, Error> {
         deletion::delete(&mut self.connection, keys, earlier).await
+    }
+
+    async fn listen(&mut self) {
+        self.connection.unsolicited().await;
+    }
+
+    fn heard(&mut self) -> Heard {
+        let said = self.connection.take_unsolicited();
+        let open = self.connection.selected().filter(|_| said.grown_to.is_some());
+        Heard { grown: open.cloned().into_iter().collect(), alerts: said.alerts }
+    }
+
+    /// Sends NOOP. Some servers show new messages only after one.
+    async fn is_alive(&mut self) -> Result<bool, Error> {
+        match self.connection.noop().await {
+            Ok(()) => Ok(true),
+            Err(error) if error.leaves_connection_open() => Ok(true),
+            Err(error) if error.verdict() == ImapVerdict::Retry => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends LOGOUT. An unanswered one does no harm.
+    async fn log_out(self) {
+        let _ = self.connection.logout().await;
     }
 }
 
