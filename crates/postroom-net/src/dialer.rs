@@ -21,6 +21,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -120,6 +122,23 @@ impl Dialer {
     pub fn over(mut self, network: Arc<dyn Network>) -> Self {
         self.network = Some(network);
         self
+    }
+
+    /// Makes a link to a server of that name secure, which somebody else has connected.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`], and what TLS and certificates fail with.
+    pub async fn secure<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+        &self,
+        host: &str,
+        link: S,
+    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static, Error> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| Error::Name { host: host.to_owned() })?;
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        let connected = Box::pin(connector.connect(name, link)).await;
+        connected.map_err(|source| refused(host, &source))
     }
 
     /// Connects: looks the host up, tries its addresses in turn, and starts TLS at once for

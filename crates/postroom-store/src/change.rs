@@ -174,7 +174,7 @@ impl Store {
             if if_version.is_some_and(|version| version != current.version) {
                 return Ok(Updated::Stale { version: current.version });
             }
-            let mut batch = vec![];
+            let mut batch = vec![integrity::alone(domain, class, id)];
             if class.classname == builtin::MESSAGES {
                 let message = MessageEntityId::of(id);
                 batch.extend([queue::invalidate(message), queue::none_of(message)]);
@@ -223,8 +223,9 @@ impl Store {
                 let mut batch = vec![];
                 for row in self.read(Statement::new(sql).bind(id)).await? {
                     let folder = row.id(0).ok_or(Error::Damaged { what: "a folder" })?;
-                    batch.extend(ledger_gone(FolderId::of(folder)));
+                    // First the folder: it waits for what is being received into it.
                     batch.extend(self.records(domain, &folders).delete_any(folder));
+                    batch.extend(ledger_gone(FolderId::of(folder)));
                 }
                 batch.push(no_others(AccountId::of(id), 0));
                 let sql = "DELETE FROM \"delivery\"

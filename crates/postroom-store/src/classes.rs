@@ -15,6 +15,9 @@ use postroom_model::Class;
 use std::ops::Deref;
 use std::sync::Arc;
 
+/// What batches lock that change entities, and what replaces the classes.
+const CLASSES: &str = "classes";
+
 /// The classes of one version. Clones share them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classes {
@@ -52,7 +55,7 @@ impl Deref for Classes {
 /// Makes a batch fail when the classes have another version.
 pub(crate) fn are_of(version: i64) -> Statement {
     let sql = "SELECT 1 FROM \"meta\" WHERE \"name\" = 'classes' AND \"number\" = $1";
-    Statement::new(sql).bind(version).assert(Failed::OtherClasses, Lock::Found)
+    Statement::new(sql).bind(version).assert(Failed::OtherClasses, Lock::Shared(CLASSES))
 }
 
 /// The classes as the database has them; `None`: it has none so far.
@@ -79,7 +82,8 @@ fn keep(former: i64, classes: &[Class]) -> Result<Vec<Statement>, Error> {
     let next = "UPDATE \"meta\" SET \"number\" = \"number\" + 1
         WHERE \"name\" = 'classes' AND \"number\" = $1";
     let next = Statement::new(next).bind(former).must_change(Failed::OtherClasses);
-    let mut batch = vec![next, Statement::new("DELETE FROM \"class\"")];
+    let alone = Statement::new("SELECT 1").assert(Failed::OtherClasses, Lock::Name(CLASSES));
+    let mut batch = vec![alone, next, Statement::new("DELETE FROM \"class\"")];
     for (position, class) in (0_i64..).zip(classes) {
         let definition = serde_json::to_string(class);
         let definition = definition.map_err(|_| Error::Damaged { what: "a class" })?;

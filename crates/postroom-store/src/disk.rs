@@ -37,6 +37,21 @@ pub fn has_space(directory: &Path, bytes: usize) -> bool {
         .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes as u64)
 }
 
+/// A data directory that no other process has, as long as this is kept.
+#[derive(Debug)]
+pub struct DirectoryLock(#[expect(dead_code, reason = "it is unlocked when it is closed")] File);
+
+impl DirectoryLock {
+    /// Locks a directory for this process. SQLite's database does so by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] when another process has it.
+    pub fn take(directory: &Path) -> Result<Self, Error> {
+        lock(directory).map(Self)
+    }
+}
+
 /// Locks the directory for this process, as long as the file is open.
 ///
 /// # Errors

@@ -22,6 +22,15 @@ use postroom_model::builtin::names;
 use serde_json::Map;
 use serde_json::Value as Json;
 
+/// Waits for batches that need an entity which this one deletes, and lets none begin. Makes the
+/// batch fail when the entity is not there.
+pub fn alone(domain: &Domain, class: &Class, id: EntityId) -> Statement {
+    let table = quoted(&class.classname);
+    let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
+    let there = Statement::new(sql).bind(id).bind(domain.as_str());
+    there.assert(Failed::Stale, Lock::row(class.classname.clone(), id))
+}
+
 /// Makes a batch fail when the account is not there.
 pub fn account_must_be(domain: &Domain, account: AccountId) -> Statement {
     let table = quoted(ACCOUNTS);
@@ -43,7 +52,7 @@ pub fn no_others(account: AccountId, known: usize) -> Statement {
     let sql = "SELECT 1
         WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
     let count = i64::try_from(known).unwrap_or(i64::MAX);
-    let lock = Lock::Row { table: ACCOUNTS, id: account.into() };
+    let lock = Lock::row(ACCOUNTS, account);
     Statement::new(sql).bind(account).bind(count).assert(Failed::OtherFolders, lock)
 }
 
@@ -56,7 +65,7 @@ pub fn none_of_clients(account: AccountId, new: &Map<String, Json>) -> Statement
           AND COALESCE(\"mode\", '') <> 'sendOnly'
           AND ((CASE WHEN UPPER(\"name\") = 'INBOX' THEN 'INBOX' ELSE \"name\" END) = $2
             OR \"title\" = $3))";
-    let lock = Lock::Row { table: ACCOUNTS, id: account.into() };
+    let lock = Lock::row(ACCOUNTS, account);
     let names = Statement::new(sql).bind(account).bind(text(names::NAME).map(mailbox_name));
     names.bind(text(names::TITLE)).assert(Failed::OtherFolders, lock)
 }
@@ -66,7 +75,7 @@ pub fn profile_unused(profile: ProfileId) -> Statement {
     let accounts = quoted(ACCOUNTS);
     let sql =
         format!("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {accounts} WHERE \"profile_id\" = $1)");
-    let lock = Lock::Row { table: PROFILES, id: profile.into() };
+    let lock = Lock::row(PROFILES, profile);
     Statement::new(sql).bind(profile).assert(Failed::InUse { by: "an account".to_owned() }, lock)
 }
 
@@ -74,7 +83,7 @@ pub fn profile_unused(profile: ProfileId) -> Statement {
 /// not a folder, or names no mailbox.
 pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Statement> {
     let other = OtherFolder::of(class, folder)?;
-    let lock = Lock::Row { table: ACCOUNTS, id: other.account.into() };
+    let lock = Lock::row(ACCOUNTS, other.account);
     let sql = format!("SELECT 1 WHERE NOT EXISTS ({OTHER})");
     Some(other.bound(Statement::new(sql), domain).assert(Failed::OneFolder, lock))
 }

@@ -36,7 +36,7 @@ impl Store {
             until(database)
         );
         let take = Statement::new(sql).bind(member.group.as_str()).bind(self.inner.owner);
-        let epoch = number(&database.write(vec![take], Room::Reserve).await?)?;
+        let epoch = number(&database.write(vec![Lease::awaits_all(), take], Room::Reserve).await?)?;
         let group = member.group.clone();
         let lease = Arc::new(Lease { group, epoch, is_over: watch::Sender::new(false) });
         self.inner.set_lease(&lease);

@@ -23,6 +23,9 @@ use tokio::sync::watch;
 /// How long an owner and a leader are good after each renewal. They are renewed by each sweep.
 const GOOD_FOR: Duration = Duration::from_secs(180);
 
+/// What batches lock that assert an epoch, and what takes the next one.
+const LEASE: &str = "lease";
+
 /// Which process this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -54,7 +57,13 @@ impl Lease {
     pub fn holds(&self) -> Statement {
         let sql = "SELECT 1 FROM \"lease\" WHERE \"group\" = $1 AND \"epoch\" = $2";
         let holds = Statement::new(sql).bind(self.group.as_str()).bind(self.epoch);
-        holds.assert(Failed::Deposed, Lock::Found)
+        holds.assert(Failed::Deposed, Lock::Shared(LEASE))
+    }
+
+    /// Waits until no batch runs that asserts an epoch, and lets none begin, until the batch that
+    /// takes the next one is committed.
+    pub fn awaits_all() -> Statement {
+        Statement::new("SELECT 1").assert(Failed::Deposed, Lock::Name(LEASE))
     }
 
     /// Says until when the lease is good: a moment of the database's clock, in SQL.

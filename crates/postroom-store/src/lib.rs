@@ -158,6 +158,7 @@ pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;
 pub use delivery::DueAt;
+pub use disk::DirectoryLock;
 pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;

@@ -44,7 +44,7 @@ const SAYING: [(&str, [&str; 3]); 2] = [
     (PROFILES, ["imapHost", "imapPort", "imapSecurity"]),
 ];
 
-/// The login of the account `x`. There is an index on it.
+/// The login of the account `x`, with the letters of ASCII in lower case. There is an index on it.
 const LOGIN: &str = "LOWER(COALESCE(x.\"login\", x.\"address\"))";
 /// The host of the profile `x`; NULL for one that only sends, which is equal to nothing.
 const HOST: &str = "LOWER(RTRIM(x.\"imapHost\", '.'))";
@@ -109,11 +109,11 @@ fn of_account(account: &Entity) -> Statement {
         "SELECT b.\"id\", b.\"address\" FROM \"email/Accounts\" b
            JOIN \"email/Profiles\" q ON q.\"id\" = b.\"profile_id\"
            JOIN \"email/Profiles\" p ON p.\"id\" = $1
-           WHERE {own} = LOWER($2) AND b.\"id\" <> $3 AND b.\"domain\" = $4 AND {host} AND {port}
+           WHERE {own} = $2 AND b.\"id\" <> $3 AND b.\"domain\" = $4 AND {host} AND {port}
            ORDER BY b.\"id\" LIMIT 1"
     );
     let profile = account.reference(names::PROFILE_ID).unwrap_or(EntityId::nil());
-    Statement::new(sql).bind(profile).bind(login)
+    Statement::new(sql).bind(profile).bind(login.to_ascii_lowercase())
 }
 
 /// Finds the twin of an account of a profile: `$3` is the profile's id, `$4` the domain.
@@ -129,8 +129,8 @@ fn of_profile(profile: &Entity) -> Statement {
            JOIN \"email/Profiles\" q ON q.\"id\" = b.\"profile_id\"
            WHERE a.\"profile_id\" = $3 AND b.\"id\" <> a.\"id\" AND a.\"domain\" = $4
              AND b.\"domain\" = $4
-             AND (b.\"profile_id\" = $3 OR ({its_host} = LOWER($1) AND {its_port} = $2))
+             AND (b.\"profile_id\" = $3 OR ({its_host} = $1 AND {its_port} = $2))
            ORDER BY b.\"id\" LIMIT 1"
     );
-    Statement::new(sql).bind(host).bind(port)
+    Statement::new(sql).bind(host.to_ascii_lowercase()).bind(port)
 }

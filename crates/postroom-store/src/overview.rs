@@ -31,7 +31,9 @@ impl Store {
         let count =
             |row: &crate::database::Row| Some((row.text(0)?.to_owned(), Json::from(row.whole(1)?)));
         let accounts: Map<String, Json> = rows.iter().filter_map(count).collect();
-        let pending = "SELECT COALESCE(SUM(\"pendingCount\"), 0), COUNT(*), MIN(\"lastProofAt\")
+        // The sum of whole numbers is another type in some databases.
+        let pending = "SELECT CAST(COALESCE(SUM(\"pendingCount\"), 0) AS BIGINT), COUNT(*),
+              MIN(\"lastProofAt\")
             FROM \"email/Folders\" WHERE \"domain\" = $1 AND \"enabled\" AND \"pendingCount\" > 0";
         let pending = self.numbers(Statement::new(pending).bind(domain.as_str())).await?;
         let now_ms = self.clock().now_ms();

@@ -26,7 +26,7 @@ pub fn invalidate(message: MessageEntityId) -> Statement {
 pub fn none_of(message: MessageEntityId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
         (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" <> 'void')";
-    let lock = Lock::Row { table: builtin::MESSAGES, id: message.into() };
+    let lock = Lock::row(builtin::MESSAGES, message);
     Statement::new(sql).bind(message).assert(Failed::Sending, lock)
 }
 

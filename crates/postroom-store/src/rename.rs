@@ -167,6 +167,6 @@ fn followed(current: &Entity, renamed: &Renamed<'_>) -> Map<String, Json> {
 fn has_no_messages(folder: FolderId) -> Statement {
     let sql = "SELECT 1 WHERE NOT EXISTS
         (SELECT 1 FROM \"email/Messages\" WHERE \"folder_id\" = $1)";
-    let lock = Lock::Row { table: FOLDERS, id: folder.into() };
+    let lock = Lock::row(FOLDERS, folder);
     Statement::new(sql).bind(folder).assert(Failed::InUse { by: "a message".to_owned() }, lock)
 }

@@ -34,11 +34,11 @@ impl Store {
         if !self.read(same).await?.is_empty() {
             return Ok(());
         }
-        let gone = "DELETE FROM \"token\" WHERE \"domain\" = $1 AND \"name\" = $2";
-        let gone = Statement::new(gone).bind(domain.as_str()).bind(name);
-        let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)";
+        // Several processes may set the same one when they start.
+        let put = "INSERT INTO \"token\" (\"hash\", \"domain\", \"name\") VALUES ($1, $2, $3)
+            ON CONFLICT (\"domain\", \"name\") DO UPDATE SET \"hash\" = excluded.\"hash\"";
         let put = Statement::new(put).bind(hash).bind(domain.as_str()).bind(name);
-        self.write_at_need(vec![gone, put]).await?;
+        self.write_at_need(vec![put]).await?;
         self.inner.database.ring(Topic::Tokens);
         Ok(())
     }

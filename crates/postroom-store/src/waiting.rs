@@ -5,6 +5,7 @@
 
 use crate::database::Row;
 use crate::database::Statement;
+use crate::database::Value;
 use crate::delivery::Claimed;
 use crate::error::Error;
 use crate::schema::SENDING;
@@ -72,9 +73,10 @@ impl Store {
         account: AccountId,
         latest_ms: i64,
     ) -> Result<Option<i64>, Error> {
-        let sql = "SELECT MIN(CASE WHEN \"due\" > $2 AND NOT \"planned\" THEN 0 ELSE \"due\" END)
+        let sql = "SELECT MIN(CASE WHEN \"due\" > $2 AND NOT \"planned\" THEN $3 ELSE \"due\" END)
             FROM \"delivery\" WHERE \"account\" = $1 AND \"phase\" = 'due'";
-        let rows = self.read(Statement::new(sql).bind(account).bind(latest_ms)).await?;
+        let next = Statement::new(sql).bind(account).bind(latest_ms).bind(0);
+        let rows = self.read(next).await?;
         Ok(rows.first().and_then(|row| row.whole(0)))
     }
 
@@ -89,10 +91,13 @@ impl Store {
     pub async fn delivery_recover(&self, account: Option<AccountId>) -> Result<(), Error> {
         let latest = self.epoch()? - i64::from(account.is_none());
         let from_to = |from: &'static str, to: &'static str| {
-            let sql = "UPDATE \"delivery\" SET \"phase\" = $3
-                WHERE \"phase\" = $2 AND ($1 IS NULL OR \"account\" = $1)
-                  AND COALESCE(\"epoch\", 0) <= $4";
-            Statement::new(sql).bind(account).bind(from).bind(to).bind(latest)
+            let of = if account.is_some() { " AND \"account\" = $4" } else { "" };
+            let sql = format!(
+                "UPDATE \"delivery\" SET \"phase\" = $2
+                 WHERE \"phase\" = $1 AND COALESCE(\"epoch\", 0) <= $3{of}"
+            );
+            let recover = Statement::new(sql).bind(from).bind(to).bind(latest);
+            recover.bind_all(account.map(Value::from))
         };
         let batch = vec![from_to("claimed", "due"), from_to("dot-sent", "in-doubt")];
         self.write_at_need(batch).await.map(drop)

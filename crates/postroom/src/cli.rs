@@ -23,8 +23,8 @@ Examples:
   postroom sandbox                  a mail server to test your integration against
 
 Environment (`postroom serve --help` says more):
-  POSTROOM_ADMIN_TOKEN, POSTROOM_MASTER_KEY, RUST_LOG, SSL_CERT_FILE, SSL_CERT_DIR,
-  TOKIO_WORKER_THREADS
+  POSTROOM_ADMIN_TOKEN, POSTROOM_MASTER_KEY, POSTROOM_DATABASE_PASSWORD, RUST_LOG,
+  SSL_CERT_FILE, SSL_CERT_DIR, TOKIO_WORKER_THREADS
 
 Exit codes:
   0  it ended because it was asked to
@@ -41,10 +41,13 @@ Environment:
                         `admin-token` in the data directory instead.
   POSTROOM_MASTER_KEY   the key that passwords are encrypted with, 64 hexadecimal digits.
                         Without it the file `key` in the data directory holds one.
-  CREDENTIALS_DIRECTORY set by systemd: the credentials `postroom.admin-token` and
-                        `postroom.master-key` (LoadCredential=) are read from there. The
-                        environment of a process can be read by its user and by crash tools;
-                        a file or a credential is better.
+  POSTROOM_DATABASE_PASSWORD
+                        the password for --database, if its URL has none.
+  CREDENTIALS_DIRECTORY set by systemd: the credentials `postroom.admin-token`,
+                        `postroom.master-key` and `postroom.database-password`
+                        (LoadCredential=) are read from there. The environment of a process
+                        can be read by its user and by crash tools; a file or a credential
+                        is better.
   RUST_LOG              what is logged (default: info). A level (error, warn, info, debug,
                         trace), or several, as in info,postroom_api=debug (every request).
   SSL_CERT_FILE, SSL_CERT_DIR
@@ -61,7 +64,9 @@ Signals:
 Examples:
   postroom serve --data ./data
   POSTROOM_ADMIN_TOKEN=$(cat token) postroom serve --data /var/lib/postroom --log-json
-  postroom serve --config /etc/postroom.json --instance email1";
+  postroom serve --config /etc/postroom.json --instance email1
+  postroom serve --data ./data --database postgresql://postroom@db.example/postroom \\
+    --database-password-file ./database-password";
 
 /// The end of the help of `redecompose`.
 const REDECOMPOSE_HELP: &str = "\
@@ -121,9 +126,18 @@ pub enum CliCommand {
 /// Arguments of `postroom serve`. Each overrides the configuration file.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArguments {
-    /// The data directory. It holds everything, and is made if it is missing.
+    /// The data directory. It holds everything, unless --database is given, and is made if it is
+    /// missing.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// A PostgreSQL database (15 or newer) for everything but the key and files in work, which stay
+    /// in the data directory: postgresql://user@host:port/database. TLS is used unless the server
+    /// is on this machine or `?sslmode=disable` says otherwise.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// A file with the password of the database's user, instead of POSTROOM_DATABASE_PASSWORD.
+    #[arg(long, value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
     /// The address for REST requests (default: 127.0.0.1:8025). Port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,

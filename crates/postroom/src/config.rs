@@ -35,6 +35,10 @@ pub struct Instance {
     pub order: Option<u32>,
     /// The data directory.
     pub data: Option<PathBuf>,
+    /// The PostgreSQL database, as `postgresql://user@host:port/database`.
+    pub database: Option<String>,
+    /// A file with the password of that user.
+    pub database_password_file: Option<PathBuf>,
     /// The address of the REST interface, as `HOST:PORT`.
     pub listen: Option<String>,
     /// Certificates (PEM) of authorities to trust in addition to those of the system.

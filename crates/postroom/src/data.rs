@@ -1,22 +1,33 @@
-//! The data directory: the store and its key.
+//! The data directory: the store, or the lock beside a PostgreSQL database, and the key.
 
 use anyhow::Context;
 use anyhow::ensure;
 use postroom_model::builtin;
+use postroom_net::Dialer;
+use postroom_store::ByteLink;
 use postroom_store::Clock;
+use postroom_store::DATABASE_FILE;
+use postroom_store::Database;
+use postroom_store::DirectoryLock;
 use postroom_store::MasterKey;
 use postroom_store::Member;
+use postroom_store::PostgresConfig;
+use postroom_store::PostgresDatabase;
+use postroom_store::Secure;
+use postroom_store::Securing;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
+use std::io;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How many threads read the database.
 const READERS: usize = 4;
@@ -62,9 +73,66 @@ pub fn write_secret(file: &Path, secret: &SecretString) -> anyhow::Result<()> {
     opened.sync_all().with_context(at)
 }
 
+/// Makes links to the server of the database secure, as those to mail servers.
+#[derive(Debug)]
+struct SecureByDialer(Dialer);
+
+impl Secure for SecureByDialer {
+    fn secure(&self, host: &str, link: Box<dyn ByteLink>) -> Securing {
+        let (dialer, host) = (self.0.clone(), host.to_owned());
+        Box::pin(async move {
+            let secure = dialer.secure(&host, link).await.map_err(io::Error::other)?;
+            Ok(Box::new(secure) as Box<dyn ByteLink>)
+        })
+    }
+}
+
+/// A PostgreSQL database from its address. A password that is given apart replaces the one in it.
+pub fn postgres(
+    address: &str,
+    password: Option<&SecretString>,
+    dialer: &Dialer,
+) -> anyhow::Result<PostgresConfig> {
+    let config = PostgresConfig::parse(address).context("--database")?;
+    let config = config.with_tls(Arc::new(SecureByDialer(dialer.clone())));
+    Ok(match password {
+        Some(password) => config.with_password(password),
+        None => config,
+    })
+}
+
+/// Opens the store in a PostgreSQL database, with the given key or the one in the directory. The
+/// lock of the directory is to be kept as long as the store is used.
+pub async fn open_postgres(
+    data: &Path,
+    config: PostgresConfig,
+    master_key: Option<&SecretString>,
+    member: Member,
+) -> anyhow::Result<(Store, DirectoryLock)> {
+    let lock = DirectoryLock::take(data).context("store")?;
+    if data.join(DATABASE_FILE).exists() {
+        tracing::warn!(
+            file = %data.join(DATABASE_FILE).display(),
+            "the mail in this file is not used, because --database names another database"
+        );
+    }
+    let database = PostgresDatabase::open(config).await.context("--database")?;
+    Ok((open_in(database, data, master_key, member).await?, lock))
+}
+
 /// Opens the store of a data directory for one process, with the given key or the one in the
 /// directory.
 pub async fn open(
+    data: &Path,
+    master_key: Option<&SecretString>,
+    member: Member,
+) -> anyhow::Result<Store> {
+    let database = SqliteDirectory::open(data, READERS, Clock::system()).context("store")?;
+    open_in(database, data, master_key, member).await
+}
+
+async fn open_in(
+    database: Arc<dyn Database>,
     data: &Path,
     master_key: Option<&SecretString>,
     member: Member,
@@ -75,7 +143,6 @@ pub async fn open(
     };
     let classes = builtin::classes().context("built-in classes")?;
     let clock = Clock::system();
-    let database = SqliteDirectory::open(data, READERS, clock.clone()).context("store")?;
     let config = StoreConfig { key, classes, clock, work: Work::Threads, member };
     Store::open(database, &config).await.context("store")
 }

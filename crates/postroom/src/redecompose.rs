@@ -42,7 +42,11 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     ensure!(arguments.class == MESSAGES, "only {MESSAGES} can be parsed again");
     let directory = &arguments.data;
-    ensure!(directory.join(DATABASE_FILE).is_file(), "{} holds no data", directory.display());
+    ensure!(
+        directory.join(DATABASE_FILE).is_file(),
+        "{} holds no mail. For mail in a PostgreSQL database: {RUNS}",
+        directory.display()
+    );
     let key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
     let store = data::open(directory, key.as_ref(), Member::alone()).await.map_err(|error| {
         match error.downcast_ref::<postroom_store::Error>() {

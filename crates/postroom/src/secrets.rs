@@ -29,6 +29,13 @@ pub const MASTER_KEY: SecretSource = SecretSource {
     variable: "POSTROOM_MASTER_KEY",
 };
 
+/// The password of the database.
+pub const DATABASE_PASSWORD: SecretSource = SecretSource {
+    argument: "--database-password-file",
+    credential: "postroom.database-password",
+    variable: "POSTROOM_DATABASE_PASSWORD",
+};
+
 /// The places that a secret may come from.
 pub struct SecretSource {
     argument: &'static str,

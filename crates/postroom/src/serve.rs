@@ -18,6 +18,7 @@ use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_net::Dialer;
 use postroom_net::Trust;
+use postroom_store::DirectoryLock;
 use postroom_store::Member;
 use postroom_store::Store;
 use secrecy::ExposeSecret;
@@ -98,6 +99,8 @@ fn end_of_input() -> tokio::sync::oneshot::Receiver<()> {
 /// The settings from arguments and configuration file.
 struct Setup {
     data: PathBuf,
+    database: Option<String>,
+    database_password_file: Option<PathBuf>,
     listen: String,
     trust_ca: Option<PathBuf>,
     ehlo_name: Option<String>,
@@ -119,8 +122,11 @@ impl Setup {
             group: instance.group.map_or(alone.group, |group| group.to_string()),
             name: if instance.name.is_empty() { host_name() } else { instance.name },
         };
+        let password_file = arguments.database_password_file.clone();
         Ok(Self {
             data,
+            database: arguments.database.clone().or(instance.database),
+            database_password_file: password_file.or(instance.database_password_file),
             listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
             trust_ca: arguments.trust_ca.clone().or(instance.trust_ca),
             ehlo_name: arguments.ehlo_name.clone().or(instance.ehlo_name),
@@ -147,6 +153,8 @@ struct Running {
     /// Its arguments.
     setup: Setup,
     store: Store,
+    /// Of the data directory, where the database does not have it.
+    _lock: Option<DirectoryLock>,
     supervisor: Supervisor,
     api: tokio::task::JoinHandle<()>,
     stop_api: tokio::sync::oneshot::Sender<()>,
@@ -165,9 +173,10 @@ impl Running {
                 return;
             }
         };
-        let is_kept = (&setup.data, &setup.listen) == (&self.setup.data, &self.setup.listen);
-        if !is_kept {
-            tracing::warn!("SIGHUP: `data` and `listen` change only with a restart");
+        let kept =
+            |setup: &Setup| (setup.data.clone(), setup.database.clone(), setup.listen.clone());
+        if kept(&setup) != kept(&self.setup) {
+            tracing::warn!("SIGHUP: `data`, `database` and `listen` change only with a restart");
         }
         let trust_ca = setup.trust_ca.as_deref().unwrap_or(Path::new("-")).display().to_string();
         let ehlo_name = dialing.ehlo_name.clone();
@@ -272,7 +281,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
              listen on loopback behind a proxy that speaks TLS, or use a private network"
         );
     }
-    let store = open_store(&setup, arguments).await?;
+    let (store, lock) = open_store(&setup, arguments, &dialing.dialer).await?;
     let settings = Settings::new(dialing, setup.data.join("spool"));
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
     let app = postroom_api::App::new(store.clone()).with_engine(supervisor.watch_health());
@@ -283,7 +292,7 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     }));
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, data = %setup.data.display(), %address, "started");
-    Ok(Running { address, setup, store, supervisor, api, stop_api })
+    Ok(Running { address, setup, store, _lock: lock, supervisor, api, stop_api })
 }
 
 /// Why the address cannot be used, and what to do.
@@ -311,12 +320,25 @@ fn is_beyond_this_host(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-async fn open_store(setup: &Setup, arguments: &ServeArguments) -> anyhow::Result<Store> {
-    let data = &setup.data;
+async fn open_store(
+    setup: &Setup,
+    arguments: &ServeArguments,
+    dialer: &Dialer,
+) -> anyhow::Result<(Store, Option<DirectoryLock>)> {
+    let (data, key, member) = (&setup.data, arguments.master_key.as_ref(), setup.member.clone());
     data::make(data)?;
-    let store = data::open(data, arguments.master_key.as_ref(), setup.member.clone()).await?;
+    let (store, lock) = match &setup.database {
+        Some(address) => {
+            let password = setup.database_password_file.as_deref();
+            let password = secrets::DATABASE_PASSWORD.read(password)?;
+            let config = data::postgres(address, password.as_ref(), dialer)?;
+            let (store, lock) = data::open_postgres(data, config, key, member).await?;
+            (store, Some(lock))
+        }
+        None => (data::open(data, key, member).await?, None),
+    };
     ensure_token(&store, data, arguments).await?;
-    Ok(store)
+    Ok((store, lock))
 }
 
 /// Ensures that the administrator has a token: the given one, otherwise a generated one. A

@@ -21,7 +21,10 @@ use crate::postgres::session::PostgresSession;
 use crate::postgres::session::run;
 use futures_util::future::MaybeDone;
 use futures_util::future::maybe_done;
+use postroom_model::EntityId;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::Poll;
 
@@ -166,44 +169,53 @@ fn changes_tables(statement: &Statement) -> bool {
 
 /// What a batch locks first: in one order, so that two of them do not wait for each other.
 fn locks(batch: &[Statement], changes_tables: bool) -> Vec<Statement> {
-    let mut names: Vec<_> = changes_tables.then_some(TABLES).into_iter().collect();
-    let mut rows = vec![];
+    // A name that is locked in both ways is locked alone.
+    let mut names: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut rows = BTreeSet::new();
+    if changes_tables {
+        names.insert(TABLES, true);
+    }
     for statement in batch {
         match &statement.must {
-            Some(Must::Hold { lock: Lock::Name(name), .. }) => names.push(name),
-            Some(Must::Hold { lock: Lock::Row { table, id }, .. }) => rows.push((*table, *id)),
+            Some(Must::Hold { lock: Lock::Name(name), .. }) => drop(names.insert(name, true)),
+            Some(Must::Hold { lock: Lock::Shared(name), .. }) => {
+                names.entry(name).or_insert(false);
+            }
+            Some(Must::Hold { lock: Lock::Row { table, id }, .. }) => {
+                rows.insert((table.as_ref(), *id));
+            }
             Some(Must::Hold { lock: Lock::Found, .. } | Must::Change(_)) | None => {}
         }
     }
-    names.sort_unstable();
-    names.dedup();
-    rows.sort_unstable_by_key(|(table, id)| (*table, *id.as_bytes()));
-    rows.dedup();
-    let name =
-        |name: &str| Statement::new("SELECT pg_advisory_xact_lock($1)").bind(number_of(name));
-    // Whoever refers to the row may go on: only another one who locks it waits.
-    let row = |(table, id): &(&str, postroom_model::EntityId)| {
-        let sql = format!("SELECT 1 FROM {} WHERE \"id\" = $1 FOR NO KEY UPDATE", quoted(table));
-        Statement::new(sql).bind(*id)
+    let row = |(table, id): (&str, EntityId)| {
+        let sql = format!("SELECT 1 FROM {} WHERE \"id\" = $1 FOR UPDATE", quoted(table));
+        Statement::new(sql).bind(id)
     };
-    names.into_iter().map(name).chain(rows.iter().map(row)).collect()
+    names_locked(&names).into_iter().chain(rows.into_iter().map(row)).collect()
+}
+
+/// The statement that locks names. There are few, so that it stays prepared.
+fn names_locked(names: &BTreeMap<&str, bool>) -> Option<Statement> {
+    let lock = |(name, alone): (&&str, &bool)| {
+        let way = if *alone { "" } else { "_shared" };
+        format!("pg_advisory_xact_lock{way}({})", number_of(name))
+    };
+    let locks: Vec<_> = names.iter().map(lock).collect();
+    (!locks.is_empty()).then(|| Statement::new(format!("SELECT {}", locks.join(", "))))
 }
 
 /// The number by which PostgreSQL locks a name.
 fn number_of(name: &str) -> i64 {
     let mut first = [0; 8];
-    blake3::Hasher::new()
-        .update(b"postroom ")
-        .update(name.as_bytes())
-        .finalize_xof()
-        .fill(&mut first);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"postroom ").update(name.as_bytes()).finalize_xof().fill(&mut first);
     i64::from_le_bytes(first)
 }
 
 /// The statement with the lock of the rows that it finds.
 fn locking(statement: &Statement) -> Cow<'_, Statement> {
     if let Some(Must::Hold { lock: Lock::Found, .. }) = &statement.must {
-        let sql = Cow::Owned(format!("{} FOR SHARE", statement.sql));
+        let sql = Cow::Owned(format!("{} FOR KEY SHARE", statement.sql));
         return Cow::Owned(Statement { sql, ..statement.clone() });
     }
     Cow::Borrowed(statement)
