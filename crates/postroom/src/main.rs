@@ -18,6 +18,8 @@ mod data;
 
 mod secrets;
 
+mod dialing;
+
 mod serve;
 
 mod redecompose;

@@ -5,6 +5,7 @@ use crate::cli::ServeArguments;
 use crate::config;
 use crate::config::Instance;
 use crate::data;
+use crate::dialing;
 use crate::logging;
 use crate::secrets;
 use anyhow::Context;
@@ -17,7 +18,6 @@ use postroom_engine::Supervisor;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_net::Dialer;
-use postroom_net::Trust;
 use postroom_store::DirectoryLock;
 use postroom_store::Member;
 use postroom_store::Store;
@@ -120,7 +120,7 @@ impl Setup {
         let alone = Member::alone();
         let member = Member {
             group: instance.group.map_or(alone.group, |group| group.to_string()),
-            name: if instance.name.is_empty() { host_name() } else { instance.name },
+            name: if instance.name.is_empty() { dialing::host_name() } else { instance.name },
         };
         let password_file = arguments.database_password_file.clone();
         Ok(Self {
@@ -136,13 +136,7 @@ impl Setup {
 
     /// How connections are made, with the present certificates.
     fn dialing(&self) -> anyhow::Result<Dialing> {
-        let trust = trust(self.trust_ca.as_deref())?;
-        let dialer = Dialer::new(&trust).context("certificates to trust")?;
-        let ehlo_name = match &self.ehlo_name {
-            Some(given) => checked_name(given)?,
-            None => host_name(),
-        };
-        Ok(Dialing { dialer, ehlo_name })
+        dialing::of(self.trust_ca.as_deref(), self.ehlo_name.as_deref())
     }
 }
 
@@ -378,31 +372,6 @@ async fn set_token(store: &Store, token: &SecretString) -> anyhow::Result<()> {
     }
     let domain = Domain::default_domain();
     store.token_set(&domain, "admin", token).await.context("administrator's token")
-}
-
-fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {
-    let extra_ca_pem = match ca_file {
-        Some(path) => std::fs::read(path)
-            .with_context(|| format!("certificates to trust: {}", path.display()))?,
-        None => vec![],
-    };
-    Ok(Trust { system: true, extra_ca_pem })
-}
-
-/// The given name of this host, if it is valid: a domain, or an address literal (RFC 5321 §4.1.3).
-fn checked_name(given: &str) -> anyhow::Result<String> {
-    let is_part = |char: char| char.is_ascii_alphanumeric() || "-.:[]".contains(char);
-    if given.is_empty() || !given.chars().all(is_part) {
-        bail!("--ehlo-name takes the name of a host, or its address in brackets; not `{given}`");
-    }
-    Ok(given.to_owned())
-}
-
-/// The name of this host from the kernel, or `localhost` if it has none.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
 }
 
 #[cfg(test)]

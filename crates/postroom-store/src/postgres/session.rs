@@ -40,7 +40,7 @@ const SESSION: &str = "SET default_transaction_isolation = 'read committed';
       WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Takes the messages that the server sends unasked.
-pub(crate) type Heard = Box<dyn Fn(AsyncMessage) + Send>;
+pub(crate) type OnMessage = Box<dyn Fn(AsyncMessage) + Send>;
 
 /// A connection.
 pub(crate) struct PostgresSession {
@@ -56,7 +56,7 @@ struct KeptStatement {
 
 impl PostgresSession {
     /// Connects. `heard` gets what the server sends unasked.
-    pub(crate) async fn open(config: &PostgresConfig, heard: Heard) -> Result<Self, Error> {
+    pub(crate) async fn open(config: &PostgresConfig, heard: OnMessage) -> Result<Self, Error> {
         let client = if config.needs_tls() {
             let tls = config.tls.clone().ok_or_else(|| Error::DatabaseAddress {
                 reason: "it needs TLS, which this process has none of".to_owned(),
@@ -148,7 +148,7 @@ impl PostgresSession {
 }
 
 /// Runs the connection until it ends.
-async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, heard: Heard)
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, heard: OnMessage)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,

@@ -1,0 +1,43 @@
+//! How connections to mail servers are made: whom they trust, and how this host names itself.
+
+use anyhow::Context;
+use anyhow::bail;
+use postroom_engine::Dialing;
+use postroom_net::Dialer;
+use postroom_net::Trust;
+use std::path::Path;
+
+/// How connections are made, with the certificates that the file has now.
+pub fn of(trust_ca: Option<&Path>, ehlo_name: Option<&str>) -> anyhow::Result<Dialing> {
+    let dialer = Dialer::new(&trust(trust_ca)?).context("certificates to trust")?;
+    let ehlo_name = match ehlo_name {
+        Some(given) => checked_name(given)?,
+        None => host_name(),
+    };
+    Ok(Dialing { dialer, ehlo_name })
+}
+
+fn trust(ca_file: Option<&Path>) -> anyhow::Result<Trust> {
+    let extra_ca_pem = match ca_file {
+        Some(path) => std::fs::read(path)
+            .with_context(|| format!("certificates to trust: {}", path.display()))?,
+        None => vec![],
+    };
+    Ok(Trust { system: true, extra_ca_pem })
+}
+
+/// The given name of this host, if it is valid: a domain, or an address literal (RFC 5321 §4.1.3).
+fn checked_name(given: &str) -> anyhow::Result<String> {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || "-.:[]".contains(char);
+    if given.is_empty() || !given.chars().all(is_part) {
+        bail!("--ehlo-name takes the name of a host, or its address in brackets; not `{given}`");
+    }
+    Ok(given.to_owned())
+}
+
+/// The name of this host from the kernel, or `localhost` if it has none.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
