@@ -110,6 +110,15 @@ pub(crate) struct Account {
     pub saved: [u8; 16],
 }
 
+/// A mailbox that an account receives from, as the data model has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MonitoredMailbox<'a> {
+    /// The account.
+    pub account: &'a Account,
+    /// The folder that stands for the mailbox.
+    pub folder: &'a Folder,
+}
+
 impl Account {
     /// Reads an account from its rows.
     #[must_use]

@@ -4,10 +4,10 @@
 //! with all other messages meanwhile. An account has at most one connection of this kind at a time.
 
 use crate::account::Account;
+use crate::account::MonitoredMailbox;
 use crate::error::Error;
 use crate::pool::ConnectionPool;
 use crate::pool::Purpose;
-use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::LateMessage;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::receive_one;

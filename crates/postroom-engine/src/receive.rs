@@ -11,8 +11,6 @@
 //! committed. Nothing before `commit` shows the message to a client. `commit` has no effect the
 //! second time for the same folder, epoch and source key.
 
-pub(crate) mod mailbox;
-
 pub(crate) mod plan;
 
 pub(crate) mod incomplete;
@@ -25,17 +23,11 @@ pub(crate) mod witness;
 
 pub(crate) mod identity;
 
-mod glance;
-
 pub(crate) mod turn;
-
-mod fitting;
 
 pub(crate) mod decompose;
 
 pub(crate) mod actions;
-
-pub(crate) mod baseline;
 
 pub(crate) mod news;
 
@@ -44,8 +36,6 @@ pub(crate) mod opening;
 pub(crate) mod known;
 
 pub(crate) mod watch;
-
-mod portion;
 
 mod collector;
 
@@ -57,19 +47,19 @@ pub(crate) mod fetch;
 
 pub(crate) mod commit;
 
+use crate::account::MonitoredMailbox;
 use crate::error::Error;
 use crate::shared::Shared;
 use crate::source::contract::Source;
 use crate::source::failure::SourceFailure;
 use actions::OpenListing;
 use collector::Collector;
+use collector::Portion;
 use identity::differs;
 use intake::Intake;
 use known::Known;
-use mailbox::MonitoredMailbox;
 use news::LateMessage;
 use plan::FetchPlan;
-use portion::Portion;
 use postroom_store::MissedMessage;
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,7 @@
 //! work is repeated, because the ledger knows what is recorded.
 
 use crate::account::Account;
+use crate::account::MonitoredMailbox;
 use crate::alerts::Alerts;
 use crate::alone;
 use crate::alone::Alone;
@@ -18,7 +19,6 @@ use crate::pool::ConnectionPool;
 use crate::pool::Purpose;
 use crate::receive;
 use crate::receive::known::Known;
-use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::plan::FetchedAlone;
 use crate::receive::turn::Turn;
 use crate::renamed::Examined;

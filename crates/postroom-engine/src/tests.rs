@@ -3,9 +3,9 @@
 mod memory;
 
 use crate::account::Account;
+use crate::account::MonitoredMailbox;
 use crate::receive::Left;
 use crate::receive::known::Known;
-use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::receive;
 use crate::receive::turn::Turn;
 use crate::receiver;

@@ -5,10 +5,9 @@ use crate::derive::Keep;
 use crate::error::Error;
 use crate::receive::actions;
 use crate::receive::decompose::Arrived;
+use crate::receive::decompose::Decomposed;
 use crate::receive::decompose::Recording;
 use crate::receive::decompose::decompose;
-use crate::receive::portion::DecomposedPortion;
-use crate::receive::portion::Portion;
 use crate::shared::Shared;
 use postroom_model::AccountId;
 use postroom_model::CountKey;
@@ -21,6 +20,19 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// A portion that is being decomposed: messages that are decomposed and committed together.
+pub(crate) type Portion = JoinHandle<Result<DecomposedPortion, Error>>;
+
+/// A portion after decomposition, with its share of the memory.
+#[derive(Debug)]
+pub(crate) struct DecomposedPortion {
+    /// The messages, in the order of their arrival.
+    pub messages: Vec<Decomposed>,
+    /// Their share of `Shared::bytes_in_flight`. It is given back after the commit.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
 
 /// Collects messages into portions and starts their decomposition.
 pub struct Collector<'a> {

@@ -1,14 +1,14 @@
 //! Commit: one transaction for each portion, with messages, files, ledger and feed together.
 
 use crate::account::Account;
+use crate::account::MonitoredMailbox;
 use crate::backoff;
 use crate::error::Error;
 use crate::journal;
 use crate::journal::Arrival;
+use crate::receive::collector::Portion;
 use crate::receive::decompose::Decomposed;
-use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::News;
-use crate::receive::portion::Portion;
 use crate::shared::Shared;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::options;

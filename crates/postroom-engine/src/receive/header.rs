@@ -5,13 +5,17 @@ use crate::derive::Keep;
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::hash_of;
-use crate::receive::single;
+use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
+use crate::source::failure::is_refusal;
+use crate::source::message::FetchScope;
+use crate::source::message::MessageEvent;
 use bytes::Bytes;
 use postroom_model::MessageEntityId;
 use postroom_model::builtin::names;
 use postroom_store::Clock;
 use postroom_store::MissedMessage;
+use postroom_store::SourceKey;
 use serde_json::Map;
 use serde_json::Value as Json;
 
@@ -26,12 +30,33 @@ pub(crate) async fn add<S: Source>(
     missed: &mut MissedMessage,
     clock: &Clock,
 ) -> Result<(), Error> {
-    let Some(header) = single::header(source, missed.key).await? else {
+    let Some(header) = header(source, missed.key).await? else {
         return Ok(());
     };
     missed.values = values_of(&header, MessageEntityId::of(clock.new_id()));
     missed.hash = Some(hash_of(&header));
     Ok(())
+}
+
+/// Asks for the header of a message; `None` where the source does not give it.
+async fn header<S: Source>(source: &mut S, key: SourceKey) -> Result<Option<Bytes>, Error> {
+    match header_of(source, key).await {
+        Err(error) if is_refusal(&error) => Ok(None),
+        result => result,
+    }
+}
+
+async fn header_of<S: Source>(source: &mut S, key: SourceKey) -> Result<Option<Bytes>, Error> {
+    let mut messages = source.fetch(&[key], FetchScope::Header).await?;
+    let mut header = None;
+    while let Some(event) = messages.next().await? {
+        if let MessageEvent::Message(message) = event
+            && message.key == key
+        {
+            header = message.header.or(header);
+        }
+    }
+    Ok(header)
 }
 
 /// The values from the header of a message that is too large.

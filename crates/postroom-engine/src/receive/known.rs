@@ -1,7 +1,6 @@
 //! What is remembered of a folder between two polls.
 
 use crate::receive::actions::ServerActions;
-use crate::receive::glance::Glance;
 use crate::receive::identity;
 use crate::receive::identity::Over;
 use crate::receive::news::LateMessage;
@@ -9,6 +8,7 @@ use crate::receive::news::News;
 use crate::receive::opening::Opening;
 use crate::receive::plan::FetchPlan;
 use crate::receive::witness::Unsteady;
+use crate::source::contract::OpenedMailbox;
 use postroom_store::Clock;
 use postroom_store::Ledger;
 use postroom_store::Origin;
@@ -23,6 +23,26 @@ const SHOWN_MAX: (usize, usize) = (6, 60);
 const CHANGES_MAX: u32 = 5;
 const RARELY_FIRST: Duration = Duration::from_secs(60);
 const RARELY_LONGEST: Duration = Duration::from_secs(6 * 3600);
+
+/// The identity facts and counts that show whether mail came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Glance {
+    /// UIDVALIDITY; 0 where the server has none.
+    pub uid_validity: u64,
+    /// How many messages it has.
+    pub exists: u64,
+    /// UIDNEXT.
+    pub uid_next: u64,
+}
+
+impl Glance {
+    /// `None`: the server does not give all numbers.
+    #[must_use]
+    pub(crate) fn of(opened: &OpenedMailbox) -> Option<Self> {
+        let (uid_validity, exists) = (opened.uid_validity, opened.count?);
+        opened.uid_next.map(|uid_next| Self { uid_validity, exists, uid_next })
+    }
+}
 
 /// What is remembered of a folder between two polls.
 #[derive(Debug, Default)]

@@ -6,10 +6,10 @@
 //!
 //! Standards: RFC 3501 §6.3.1, RFC 8474 §4.1.
 
+use crate::account::MonitoredMailbox;
 use crate::error::Error;
 use crate::receive::actions;
 use crate::receive::identity::Over;
-use crate::receive::mailbox::MonitoredMailbox;
 use crate::shared::Shared;
 use crate::source::contract::MailboxAccess;
 use crate::source::contract::OpenedMailbox;

@@ -3,10 +3,10 @@
 //!
 //! Otherwise the folder says what is missing, and why.
 
+use crate::account::MonitoredMailbox;
 use crate::counted::counted;
 use crate::error::Error;
 use crate::receive::known::Known;
-use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::News;
 use crate::shared::Shared;
 use postroom_model::Timestamp;

@@ -1,4 +1,4 @@
-//! Fetches one message alone, as a whole or in another form of its source, and headers.
+//! Fetches one message alone, as a whole or in another form of its source.
 
 use crate::error::Error;
 use crate::original::Original;
@@ -10,7 +10,6 @@ use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
 use crate::source::message::SourceBody;
 use crate::source::message::SourceMessage;
-use bytes::Bytes;
 use postroom_store::SourceKey;
 use std::path::Path;
 
@@ -38,34 +37,6 @@ pub(crate) async fn ask<S: Source>(
         Err(error) if is_refusal(&error) => Ok(Single::Missed(error.to_string())),
         result => result,
     }
-}
-
-/// Asks for the header of a message; `None` where the source does not give it.
-///
-/// # Errors
-///
-/// What ended the connection.
-pub(crate) async fn header<S: Source>(
-    source: &mut S,
-    key: SourceKey,
-) -> Result<Option<Bytes>, Error> {
-    match header_of(source, key).await {
-        Err(error) if is_refusal(&error) => Ok(None),
-        result => result,
-    }
-}
-
-async fn header_of<S: Source>(source: &mut S, key: SourceKey) -> Result<Option<Bytes>, Error> {
-    let mut messages = source.fetch(&[key], FetchScope::Header).await?;
-    let mut header = None;
-    while let Some(event) = messages.next().await? {
-        if let MessageEvent::Message(message) = event
-            && message.key == key
-        {
-            header = message.header.or(header);
-        }
-    }
-    Ok(header)
 }
 
 async fn fetch<S: Source>(

@@ -6,17 +6,16 @@
 //! epoch of the mailbox begins, and every message is new. The result is remembered until it is
 //! fetched, so that the next turn of the folder needs no list.
 
+use crate::account::MonitoredMailbox;
 use crate::error::Error;
 use crate::receive::actions::ServerActions;
-use crate::receive::baseline::baseline;
-use crate::receive::glance::Glance;
 use crate::receive::identity;
 use crate::receive::identity::Care;
 use crate::receive::identity::IdentityCheck;
 use crate::receive::identity::Look;
 use crate::receive::identity::Over;
+use crate::receive::known::Glance;
 use crate::receive::known::Known;
-use crate::receive::mailbox::MonitoredMailbox;
 use crate::receive::news::News;
 use crate::receive::opening::OpenMailbox;
 use crate::receive::opening::OpeningMailbox;
@@ -202,7 +201,7 @@ impl<S: Source> Poll<'_, S> {
         listing: &MailboxListing,
     ) -> Result<MailboxEpoch, Error> {
         let noted = self.shared.store.origin(self.mailbox.folder.id).await?;
-        let baseline = baseline(self.mailbox.folder, &noted, &listing.keys, self.source).await?;
+        let baseline = self.baseline(&noted, &listing.keys).await?;
         let uid_validity = opened.uid_validity;
         let login = self.mailbox.account.mailbox_origin();
         let mailbox_id = opened.mailbox_id.as_ref();
@@ -225,6 +224,27 @@ impl<S: Source> Poll<'_, S> {
         };
         self.known.begin_anew(origin, over, listing.keys.is_empty());
         Ok(epoch)
+    }
+
+    /// The key up to which the mailbox is not loaded in an epoch that begins; 0 when all of it is.
+    ///
+    /// Without `load_existing`, messages that were there when the folder was enabled are not
+    /// loaded. In another epoch, all messages that arrived since the folder was last proven
+    /// complete are loaded, whatever their keys are now.
+    async fn baseline(&mut self, origin: &Origin, listed: &[SourceKey]) -> Result<u64, Error> {
+        if self.mailbox.folder.options.flag(&options::LOAD_EXISTING) {
+            return Ok(0);
+        }
+        let last = listed.last().map_or(0, |last| last.uid());
+        match origin.last_proof_ms {
+            _ if origin.epoch.is_none() => Ok(last),
+            // Nothing shows which messages were there when the folder was enabled.
+            None => Ok(0),
+            Some(proven_ms) => {
+                let came = self.source.list(ListRange::Since(proven_ms)).await?;
+                Ok(came.keys.first().map_or(last, |first| first.uid().saturating_sub(1)))
+            }
+        }
     }
 
     /// Makes and remembers the result of the poll.

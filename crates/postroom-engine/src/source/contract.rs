@@ -37,7 +37,7 @@ pub(crate) trait Connector: Send + Sync + 'static {
 
 /// What a source said without being asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub(crate) struct SaidUnasked {
     /// The mailboxes that have more messages than before.
     pub grown: Vec<MailboxName>,
     /// Texts that a person must see, each once.
@@ -173,7 +173,7 @@ pub(crate) trait Source: Send + Sync + Sized + 'static {
     fn listen(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Takes what the source has said so far without being asked.
-    fn heard(&mut self) -> Heard;
+    fn heard(&mut self) -> SaidUnasked;
 
     /// Whether an idle connection still stands. An error is about the account.
     fn is_alive(&mut self) -> impl Future<Output = Result<bool, Error>> + Send;

@@ -5,13 +5,13 @@ use crate::error::Error;
 use crate::shared::Shared;
 use crate::source::contract::Connector;
 use crate::source::contract::Deletion;
-use crate::source::contract::Heard;
 use crate::source::contract::ListRange;
 use crate::source::contract::ListedMailbox;
 use crate::source::contract::ListedMailboxes;
 use crate::source::contract::MailboxAccess;
 use crate::source::contract::MessageStream;
 use crate::source::contract::OpenedMailbox;
+use crate::source::contract::SaidUnasked;
 use crate::source::contract::Source;
 use crate::source::contract::Waits;
 use crate::source::listing::MailboxListing;
@@ -58,7 +58,7 @@ pub(crate) struct MemoryMailbox {
     /// How many connections to it were made.
     pub connections: u32,
     /// What its connection says next.
-    heard: Heard,
+    heard: SaidUnasked,
     /// Whether its connection has ended.
     pub is_cut: bool,
 }
@@ -85,7 +85,7 @@ impl MemorySource {
     pub(crate) fn say(&self, alert: &str) {
         let mut mailbox = self.mailbox();
         let alerts = vec![alert.to_owned()];
-        mailbox.heard = Heard { grown: vec![mailbox.mailbox.clone()], alerts };
+        mailbox.heard = SaidUnasked { grown: vec![mailbox.mailbox.clone()], alerts };
         self.says.notify_one();
     }
 }
@@ -100,7 +100,7 @@ impl MemoryMailbox {
             access: None,
             requests: 0,
             connections: 0,
-            heard: Heard::default(),
+            heard: SaidUnasked::default(),
             is_cut: false,
         }
     }
@@ -274,7 +274,7 @@ impl Source for MemorySource {
         self.says.notified().await;
     }
 
-    fn heard(&mut self) -> Heard {
+    fn heard(&mut self) -> SaidUnasked {
         std::mem::take(&mut self.mailbox().heard)
     }
 

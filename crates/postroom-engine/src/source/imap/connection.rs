@@ -2,12 +2,12 @@
 
 use crate::error::Error;
 use crate::source::contract::Deletion;
-use crate::source::contract::Heard;
 use crate::source::contract::ListRange;
 use crate::source::contract::ListedMailbox;
 use crate::source::contract::ListedMailboxes;
 use crate::source::contract::MailboxAccess;
 use crate::source::contract::OpenedMailbox;
+use crate::source::contract::SaidUnasked;
 use crate::source::contract::Source;
 use crate::source::imap::deletion;
 use crate::source::imap::fetch;
@@ -127,10 +127,10 @@ impl Source for ImapSource {
         self.connection.unsolicited().await;
     }
 
-    fn heard(&mut self) -> Heard {
+    fn heard(&mut self) -> SaidUnasked {
         let said = self.connection.take_unsolicited();
         let open = self.connection.selected().filter(|_| said.grown_to.is_some());
-        Heard { grown: open.cloned().into_iter().collect(), alerts: said.alerts }
+        SaidUnasked { grown: open.cloned().into_iter().collect(), alerts: said.alerts }
     }
 
     /// Sends NOOP. Some servers show new messages only after one.
