@@ -155,6 +155,7 @@ impl Connections {
         drop(self.inner.places.acquire_many(all).await);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "connections of clients are not simulated")]
     fn enter(&self, source: IpAddr, permit: OwnedSemaphorePermit) -> Seat {
         let connection = Arc::new(Connection {
             number: self.inner.numbers.fetch_add(1, Ordering::Relaxed),

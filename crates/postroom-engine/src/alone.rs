@@ -17,10 +17,10 @@ use crate::source::contract::Waits;
 use crate::source::failure::SourceFailure;
 use postroom_model::FolderId;
 use postroom_store::SourceKey;
+use postroom_watch::Watcher;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -111,7 +111,7 @@ impl Alone {
         &mut self,
         pool: &Arc<ConnectionPool<C>>,
         account: &Arc<Account>,
-        setup: &watch::Receiver<Arc<Account>>,
+        setup: &Watcher<Arc<Account>>,
     ) {
         if self.running.is_some() {
             return;
@@ -144,7 +144,7 @@ impl Alone {
 async fn ask<C: Connector>(
     pool: Arc<ConnectionPool<C>>,
     account: Arc<Account>,
-    setup: watch::Receiver<Arc<Account>>,
+    setup: Watcher<Arc<Account>>,
     late: LateMessage,
 ) -> FetchedAlone {
     let Some(folder) = account.monitored().find(|folder| folder.id == late.folder) else {

@@ -1,14 +1,18 @@
 //! The original of a message: its bytes as the server gave them, in memory or in a spool file.
 
+use crate::shared::Shared;
 use bytes::Bytes;
 use postroom_mime::Message;
 use postroom_mime::Part;
+use postroom_store::Work;
+use std::fs::File;
 use std::io;
 use std::io::BufReader;
 use std::io::Read;
+use std::io::Write;
 use std::path::Path;
 use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt;
+use tokio::task::JoinHandle;
 
 /// How much of a message is searched for the end of its header.
 const START_BYTES: usize = 64 << 10;
@@ -155,11 +159,29 @@ fn finished(hasher: &blake3::Hasher) -> [u8; 16] {
     hash
 }
 
+/// Where spool files are made, and where their reads and writes run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpoolPlace<'a> {
+    directory: &'a Path,
+    work: Work,
+}
+
+impl<'a> SpoolPlace<'a> {
+    /// That of the engine.
+    pub(crate) fn of(shared: &'a Shared) -> Self {
+        Self { directory: &shared.settings.spool_directory, work: shared.store.work() }
+    }
+}
+
 /// A message on its way into a spool file.
 #[derive(Debug)]
 pub(crate) struct Spool {
     path: NamedTempFile,
-    file: tokio::fs::File,
+    work: Work,
+    /// `None`: a write has it.
+    file: Option<File>,
+    /// The last write, which gives the file back.
+    writing: Option<JoinHandle<io::Result<File>>>,
     size_bytes: u64,
 }
 
@@ -169,20 +191,25 @@ impl Spool {
     /// # Errors
     ///
     /// Those of the directory.
-    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
-        let path = NamedTempFile::new_in(directory)?;
-        let file = tokio::fs::File::from_std(path.reopen()?);
-        Ok(Self { path, file, size_bytes: 0 })
+    pub(crate) fn create(place: SpoolPlace<'_>) -> io::Result<Self> {
+        let path = NamedTempFile::new_in(place.directory)?;
+        let file = Some(path.reopen()?);
+        Ok(Self { path, work: place.work, file, writing: None, size_bytes: 0 })
     }
 
-    /// Takes more of the message.
+    /// Takes more of the message. It is written while the next piece comes.
     ///
     /// # Errors
     ///
-    /// Those of the file.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Those of the file, for this piece or the one before.
+    pub(crate) async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        let mut file = self.written().await?;
         self.size_bytes += bytes.len() as u64;
-        self.file.write_all(bytes).await
+        self.writing = Some(self.work.spawn(move || {
+            file.write_all(&bytes)?;
+            Ok(file)
+        }));
+        Ok(())
     }
 
     /// Ends the message.
@@ -191,8 +218,18 @@ impl Spool {
     ///
     /// Those of the file.
     pub(crate) async fn finish(mut self) -> io::Result<Original> {
-        self.file.flush().await?;
+        self.written().await?;
         Ok(Original::Spool { file: self.path, size_bytes: self.size_bytes })
+    }
+
+    /// The file, once all is written that was taken.
+    async fn written(&mut self) -> io::Result<File> {
+        if let Some(writing) = &mut self.writing {
+            let written = writing.await;
+            self.writing = None;
+            return written.map_err(io::Error::other)?;
+        }
+        self.file.take().ok_or_else(|| io::Error::other("an earlier piece could not be written"))
     }
 }
 

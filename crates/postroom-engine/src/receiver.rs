@@ -38,10 +38,10 @@ use crate::worn::WearLimits;
 use postroom_model::FolderId;
 use postroom_model::options;
 use postroom_store::FolderReport;
+use postroom_watch::Watcher;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long to wait for a change of the configuration that is on its way.
@@ -62,7 +62,7 @@ pub async fn run<C: Connector>(
     connector: C,
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
-    mut setup: watch::Receiver<Arc<Account>>,
+    mut setup: Watcher<Arc<Account>>,
 ) {
     let mut receiver = Receiver {
         pool: ConnectionPool::new(connector, &shared),
@@ -193,7 +193,7 @@ impl<C: Connector> Receiver<C> {
     async fn attend(
         &mut self,
         account: &Arc<Account>,
-        setup: &mut watch::Receiver<Arc<Account>>,
+        setup: &mut Watcher<Arc<Account>>,
     ) -> Result<Ended, Error> {
         if self.attempts.went_well() && !self.has_surveyed {
             self.reporter.receiving(State::Connecting, Trouble::default()).await;
@@ -307,7 +307,7 @@ impl<C: Connector> Receiver<C> {
         &mut self,
         account: &Account,
         source: &mut C::Source,
-        setup: &watch::Receiver<Arc<Account>>,
+        setup: &Watcher<Arc<Account>>,
     ) -> Result<usize, Error> {
         let mut count = 0;
         self.polls.retain_monitored(account);

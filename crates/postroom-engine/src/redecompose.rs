@@ -16,6 +16,7 @@ use crate::derive::Keep;
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
+use crate::original::SpoolPlace;
 use crate::report::chain;
 use crate::shared::Shared;
 use bytes::BytesMut;
@@ -262,9 +263,9 @@ async fn original(shared: &Shared, rows: &[FileRow]) -> Result<Option<Original>,
         }
         return Ok(Some(Original::Memory(bytes.freeze())));
     }
-    let mut spool = Spool::create(&shared.settings.spool_directory).map_err(Error::Spool)?;
+    let mut spool = Spool::create(SpoolPlace::of(shared)).map_err(Error::Spool)?;
     while let Some(piece) = reader.next().await? {
-        spool.write(&piece).await.map_err(Error::Spool)?;
+        spool.write(piece).await.map_err(Error::Spool)?;
     }
     spool.finish().await.map(Some).map_err(Error::Spool)
 }

@@ -28,9 +28,9 @@ use postroom_smtp::LoginRefusal;
 use postroom_smtp::Reply;
 use postroom_store::Claimed;
 use postroom_store::Topic;
+use postroom_watch::Watcher;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,7 @@ const STORE_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) async fn run(
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
-    mut setup: watch::Receiver<Arc<Account>>,
+    mut setup: Watcher<Arc<Account>>,
     stop: CancellationToken,
 ) {
     let mut queue = shared.store.listen(Topic::Outgoing(setup.borrow().id));
@@ -96,7 +96,7 @@ impl Sender {
     fn new(
         shared: Arc<Shared>,
         reporter: Arc<Reporter>,
-        setup: watch::Receiver<Arc<Account>>,
+        setup: Watcher<Arc<Account>>,
         stop: CancellationToken,
     ) -> Self {
         let held = Held::new(Arc::clone(&shared), setup.clone());

@@ -24,10 +24,11 @@ use postroom_model::MessageEntityId;
 use postroom_store::AccountRow;
 use postroom_store::Store;
 use postroom_store::Topic;
+use postroom_watch::Watched;
+use postroom_watch::Watcher;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub struct Supervisor {
     shared: Arc<Shared>,
     /// How often `dial_by` was called.
-    dialing: watch::Sender<u64>,
+    dialing: Watched<u64>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -55,7 +56,8 @@ impl Supervisor {
         // No sender runs yet, so nothing may stay claimed, even if its account will have no sender.
         shared.store.delivery_recover(None).await?;
         let stop = CancellationToken::new();
-        let (dialing, redialed) = watch::channel(0);
+        let dialing = Watched::new(0);
+        let redialed = dialing.subscribe();
         let task = tokio::spawn(supervise(Arc::clone(&shared), redialed, stop.clone()));
         Ok(Self { shared, dialing, stop, task })
     }
@@ -108,11 +110,7 @@ impl Supervisor {
     }
 }
 
-async fn supervise(
-    shared: Arc<Shared>,
-    mut redialed: watch::Receiver<u64>,
-    stop: CancellationToken,
-) {
+async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: CancellationToken) {
     let store = shared.store.clone();
     let mut changes = store.listen(Topic::Configuration);
     let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
@@ -208,7 +206,7 @@ impl Fleet {
         if account.is_system {
             ensure_send_box(&self.shared, account).await;
         }
-        let (setup, _) = watch::channel(Arc::clone(account));
+        let setup = Watched::new(Arc::clone(account));
         let mut running = AccountTasks {
             reporter: Arc::new(Reporter::new(&self.shared.store, account)),
             setup,
@@ -299,7 +297,7 @@ async fn wait_for(task: Option<JoinHandle<()>>) {
 /// The tasks of one account.
 struct AccountTasks {
     reporter: Arc<Reporter>,
-    setup: watch::Sender<Arc<Account>>,
+    setup: Watched<Arc<Account>>,
     stop: CancellationToken,
     receiver: Option<JoinHandle<()>>,
     sender: Option<JoinHandle<()>>,

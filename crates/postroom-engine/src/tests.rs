@@ -34,11 +34,11 @@ use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
+use postroom_watch::Watched;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// A store, an account, and the source of its mail.
@@ -104,7 +104,8 @@ impl World {
     async fn receive(&mut self) {
         let account = Arc::new(self.account().await);
         let folder = account.monitored().next().unwrap();
-        let (_sender, setup) = watch::channel(Arc::clone(&account));
+        let owner = Watched::new(Arc::clone(&account));
+        let setup = owner.subscribe();
         let others_due = Instant::now() + Duration::from_secs(3600);
         let turn = Turn { setup: &setup, others_due };
         let mailbox = MonitoredMailbox { account: &account, folder };
@@ -248,7 +249,8 @@ async fn the_task_of_an_account_works_hears_and_connects_again_with_another_sour
     world.source.mailbox().put("a", "one");
     let account = Arc::new(world.account().await);
     let reporter = Arc::new(Reporter::new(&world.shared.store, &account));
-    let (sender, setup) = watch::channel(account);
+    let owner = Watched::new(account);
+    let setup = owner.subscribe();
     let (connector, shared) = (world.source.clone(), Arc::clone(&world.shared));
     let task = tokio::spawn(receiver::run(connector, shared, reporter, setup));
     wait_for_stored(&world, 1).await;
@@ -263,6 +265,6 @@ async fn the_task_of_an_account_works_hears_and_connects_again_with_another_sour
     world.source.say("the cellar is dry");
     wait_for_stored(&world, 3).await;
     assert_eq!(world.source.mailbox().connections, 2);
-    drop(sender);
+    drop(owner);
     task.await.unwrap();
 }

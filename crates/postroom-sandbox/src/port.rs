@@ -6,10 +6,10 @@ use crate::peer::Peer;
 use crate::smtp;
 use crate::stream::PeerStream;
 use crate::transcript::Protocol;
+use postroom_watch::Watcher;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long to wait after the system refused to accept a connection.
@@ -24,16 +24,12 @@ pub(crate) struct Port {
     /// Whether TLS begins with the first byte.
     pub implicit_tls: bool,
     /// All open connections end when this changes.
-    pub hang_up: watch::Receiver<()>,
+    pub hang_up: Watcher<()>,
 }
 
 impl Port {
     /// Serves connections until `stopping` changes. Then all its tasks have ended.
-    pub(crate) async fn accept_until(
-        self,
-        listener: TcpListener,
-        mut stopping: watch::Receiver<bool>,
-    ) {
+    pub(crate) async fn accept_until(self, listener: TcpListener, mut stopping: Watcher<bool>) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

@@ -15,12 +15,13 @@ use crate::stream::PeerStream;
 use crate::transcript::CommandLine;
 use crate::transcript::Protocol;
 use bytes::Bytes;
+use postroom_watch::Watched;
+use postroom_watch::Watcher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How many lines of the transcript an [`Error::Deadline`] shows.
@@ -59,20 +60,20 @@ pub struct Sandbox {
     imaps: SocketAddr,
     smtp: SocketAddr,
     smtps: SocketAddr,
-    hang_up: watch::Sender<()>,
+    hang_up: Watched<()>,
     imap_ports: Listeners,
     smtp_ports: Listeners,
 }
 
 /// The listeners of one protocol.
 struct Listeners {
-    stopping: watch::Sender<bool>,
+    stopping: Watched<bool>,
     listeners: JoinSet<()>,
 }
 
 impl Listeners {
     fn new() -> Self {
-        Self { stopping: watch::Sender::new(false), listeners: JoinSet::new() }
+        Self { stopping: Watched::new(false), listeners: JoinSet::new() }
     }
 
     /// Stops listening, closes what is connected, and waits until nothing of it runs any more.
@@ -97,7 +98,7 @@ impl Sandbox {
             imaps: unset,
             smtp: unset,
             smtps: unset,
-            hang_up: watch::Sender::new(()),
+            hang_up: Watched::new(()),
             imap_ports: Listeners::new(),
             smtp_ports: Listeners::new(),
         })
@@ -178,7 +179,7 @@ impl Sandbox {
     }
 
     /// Is told of every change of the state from now on.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub fn watch(&self) -> Watcher<u64> {
         self.house.shared.watch()
     }
 

@@ -5,21 +5,22 @@ use crate::script::Action;
 use crate::script::Occasion;
 use crate::script::RuleId;
 use crate::state::SandboxState;
+use postroom_watch::Watched;
+use postroom_watch::Watcher;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use tokio::sync::watch;
 
 /// The state with its lock and its wake-up.
 pub(crate) struct SharedState {
     state: Mutex<SandboxState>,
-    changed: watch::Sender<u64>,
+    changed: Watched<u64>,
 }
 
 impl SharedState {
     /// Guards `state`.
     pub(crate) fn new(state: SandboxState) -> Self {
-        Self { state: Mutex::new(state), changed: watch::Sender::new(0) }
+        Self { state: Mutex::new(state), changed: Watched::new(0) }
     }
 
     /// Reads the state.
@@ -42,7 +43,7 @@ impl SharedState {
     }
 
     /// A receiver of every change from now on.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> Watcher<u64> {
         self.changed.subscribe()
     }
 

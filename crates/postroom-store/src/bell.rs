@@ -8,11 +8,12 @@
 //! costs only this time.
 
 use postroom_model::AccountId;
+use postroom_watch::Watched;
+use postroom_watch::Watcher;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long it takes at most until a listener looks again, whether it heard a ring or not.
@@ -35,7 +36,7 @@ pub enum Topic {
 
 /// A bell for those in this process.
 #[derive(Debug, Default)]
-pub struct Bell(Mutex<HashMap<Topic, watch::Sender<()>>>);
+pub struct Bell(Mutex<HashMap<Topic, Watched<()>>>);
 
 impl Bell {
     /// Wakes those who listen to a topic.
@@ -59,7 +60,7 @@ impl Bell {
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that nobody listens to any more.
         topics.retain(|_, sender| sender.receiver_count() > 0);
-        let sender = topics.entry(topic).or_insert_with(|| watch::Sender::new(()));
+        let sender = topics.entry(topic).or_insert_with(|| Watched::new(()));
         Listener { rings: sender.subscribe(), since: Instant::now() }
     }
 }
@@ -67,7 +68,7 @@ impl Bell {
 /// Who listens to a topic.
 #[derive(Debug)]
 pub struct Listener {
-    rings: watch::Receiver<()>,
+    rings: Watcher<()>,
     /// When it was woken last.
     since: Instant,
 }

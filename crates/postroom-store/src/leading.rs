@@ -11,8 +11,8 @@ use crate::lease::present;
 use crate::lease::until;
 use crate::modifier::Modifier;
 use crate::store::Store;
+use postroom_watch::Watched;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// How many ids of blobs an owner takes at once.
 const BLOBS_AT_ONCE: i64 = 1 << 16;
@@ -38,7 +38,7 @@ impl Store {
         let take = Statement::new(sql).bind(member.group.as_str()).bind(self.inner.owner);
         let epoch = number(&database.write(vec![Lease::awaits_all(), take], Room::Reserve).await?)?;
         let group = member.group.clone();
-        let lease = Arc::new(Lease { group, epoch, is_over: watch::Sender::new(false) });
+        let lease = Arc::new(Lease { group, epoch, is_over: Watched::new(false) });
         self.inner.set_lease(&lease);
         Ok(Self { inner: Arc::clone(&self.inner), modifier: Modifier::Engine, lease: Some(lease) })
     }

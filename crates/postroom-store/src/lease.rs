@@ -17,8 +17,8 @@ use crate::database::Room;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
+use postroom_watch::Watched;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How long an owner and a leader are good after each renewal. They are renewed by each sweep.
 const GOOD_FOR: Duration = Duration::from_secs(180);
@@ -49,7 +49,7 @@ pub(crate) struct Lease {
     pub group: String,
     pub epoch: i64,
     /// Whether another process has taken the next epoch.
-    pub is_over: watch::Sender<bool>,
+    pub is_over: Watched<bool>,
 }
 
 impl Lease {

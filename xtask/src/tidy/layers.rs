@@ -9,9 +9,10 @@ use serde_json::Value;
 /// Layers, bottom first, each with the layers that it may use.
 const LAYERS: &[(&str, &[&str])] = &[
     ("postroom-model", &[]),
+    ("postroom-watch", &[]),
     ("postroom-net", &["postroom-model"]),
     ("postroom-mime", &["postroom-model"]),
-    ("postroom-store", &["postroom-model"]),
+    ("postroom-store", &["postroom-model", "postroom-watch"]),
     ("postroom-imap", &["postroom-net", "postroom-model"]),
     ("postroom-smtp", &["postroom-net", "postroom-model"]),
     (
@@ -23,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "postroom-store",
             "postroom-net",
             "postroom-model",
+            "postroom-watch",
         ],
     ),
     ("postroom-api", &["postroom-engine", "postroom-store", "postroom-model"]),
@@ -40,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "postroom-sandbox",
         ],
     ),
-    ("postroom-sandbox", &[]),
+    ("postroom-sandbox", &["postroom-watch"]),
     ("postroom-on-both", &[]),
     ("postroom-testkit", &["postroom-on-both"]),
     (

@@ -3,6 +3,7 @@
 use crate::account::Folder;
 use crate::derive::Keep;
 use crate::error::Error;
+use crate::original::SpoolPlace;
 use crate::receive::actions;
 use crate::receive::decompose::Arrived;
 use crate::receive::decompose::Decomposed;
@@ -16,7 +17,6 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::options;
 use postroom_store::Clock;
 use postroom_store::ServerAction;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
@@ -94,9 +94,9 @@ impl<'a> Collector<'a> {
         &self.shared.clock
     }
 
-    /// The directory for large messages while they arrive.
-    pub fn spool_directory(&self) -> &Path {
-        &self.shared.settings.spool_directory
+    /// Where large messages are kept while they arrive.
+    pub fn spool_place(&self) -> SpoolPlace<'a> {
+        SpoolPlace::of(self.shared)
     }
 
     /// Takes one message. Hands the portion on if it is full.
@@ -188,6 +188,7 @@ mod tests {
     use postroom_store::Store;
     use postroom_store::StoreConfig;
     use serde_json::json;
+    use std::path::Path;
 
     const LARGE_BYTES: usize = 3_000_000;
 
@@ -224,8 +225,8 @@ mod tests {
     }
 
     async fn spooled(shared: &Shared, uid: u64) -> Arrived {
-        let mut spool = Spool::create(&shared.settings.spool_directory).unwrap();
-        spool.write(&vec![b'x'; LARGE_BYTES]).await.unwrap();
+        let mut spool = Spool::create(SpoolPlace::of(shared)).unwrap();
+        spool.write(vec![b'x'; LARGE_BYTES].into()).await.unwrap();
         let original = spool.finish().await.unwrap();
         Arrived {
             key: postroom_store::SourceKey::of_uid(uid),

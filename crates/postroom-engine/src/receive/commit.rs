@@ -17,14 +17,16 @@ use postroom_store::MissedMessage;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
 use postroom_store::ReceivedMessage;
+use std::fs::File;
+use std::io;
+use std::io::Read;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 /// The longest delay before a pending message is fetched again.
 const RETRY_LONGEST: Duration = Duration::from_secs(86_400);
 /// How much of a spool file is read at once.
-const SPOOL_PIECE_BYTES: usize = 256 * 1024;
+const SPOOL_PIECE_BYTES: u64 = 256 * 1024;
 
 /// Commits portions in the order in which they were fetched, until there are no more. Counts the
 /// durable messages.
@@ -101,19 +103,28 @@ async fn is_stored(shared: &Shared, account: &Account, arrival: &Arrival) -> boo
 async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<ReceivedMessage, Error> {
     let Decomposed { mut message, spool, .. } = decomposed;
     if let Some(spool) = spool {
-        let mut file = tokio::fs::File::from_std(spool.reopen().map_err(Error::Spool)?);
+        let mut file = spool.reopen().map_err(Error::Spool)?;
         let mut writer = shared.store.blob_writer();
-        let mut piece = vec![0; SPOOL_PIECE_BYTES];
         loop {
-            let count = file.read(&mut piece).await.map_err(Error::Spool)?;
-            match piece.get(..count) {
-                None | Some([]) => break,
-                Some(read) => writer.write(read).await?,
+            let read = shared.store.work().spawn(move || read_piece(file));
+            let (rest, piece) = read.await.map_err(Error::Fault)?.map_err(Error::Spool)?;
+            if piece.is_empty() {
+                break;
             }
+            writer.write(&piece).await?;
+            file = rest;
         }
         message.original = Some(writer.finish_ahead().await?);
     }
     Ok(message)
+}
+
+/// The next piece of a file, and the file; an empty one at its end.
+fn read_piece(file: File) -> io::Result<(File, Vec<u8>)> {
+    let mut piece = vec![];
+    let mut limited = file.take(SPOOL_PIECE_BYTES);
+    limited.read_to_end(&mut piece)?;
+    Ok((limited.into_inner(), piece))
 }
 
 /// Records the messages that could not be fetched: as pending, to be retried later, or, if they are

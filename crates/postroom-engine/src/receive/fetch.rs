@@ -212,8 +212,8 @@ impl<S: Source> Fetching<'_, '_, S> {
     async fn resolve_one(&mut self, incomplete: IncompleteMessage) -> Result<(), Error> {
         let IncompleteMessage { key, mut reason, mut came } = incomplete;
         for form in self.forms(key) {
-            let directory = self.intake.collector.spool_directory().to_owned();
-            match single::ask(self.source, key, FetchScope::Form(form), &directory).await? {
+            let place = self.intake.collector.spool_place();
+            match single::ask(self.source, key, FetchScope::Form(form), place).await? {
                 Single::Missed(why) if came.is_none() => reason = why,
                 Single::Missed(_) => {}
                 Single::Given(message, original) => match why_incomplete(&message, &original)? {
@@ -284,12 +284,12 @@ impl<S: Source> Fetching<'_, '_, S> {
                     // A large message may take long, so the portion is handed on first to free its
                     // memory.
                     self.intake.collector.flush().await?;
-                    let directory = self.intake.collector.spool_directory();
-                    spool = Some(Spool::create(directory).map_err(Error::Spool)?);
+                    let place = self.intake.collector.spool_place();
+                    spool = Some(Spool::create(place).map_err(Error::Spool)?);
                 }
                 Some(MessageEvent::Chunk(bytes)) => {
                     if let Some(spool) = &mut spool {
-                        spool.write(&bytes).await.map_err(Error::Spool)?;
+                        spool.write(bytes).await.map_err(Error::Spool)?;
                     }
                 }
                 Some(MessageEvent::Message(message)) => {

@@ -5,6 +5,7 @@
 //! fetched again and recognised by their bytes, and open deletions are cancelled.
 
 use crate::error::Error;
+use crate::original::SpoolPlace;
 use crate::receive::witness;
 use crate::receive::witness::Facts;
 use crate::receive::witness::Likeness;
@@ -174,7 +175,7 @@ impl<S: Source> IdentityCheck<'_, S> {
                 break;
             }
             proofs += 1;
-            match witness::prove(source, then, &shared.settings.spool_directory).await? {
+            match witness::prove(source, then, SpoolPlace::of(shared)).await? {
                 Proof::Same => {
                     unsteady.learn(then, now);
                     look.same.push(then.key);

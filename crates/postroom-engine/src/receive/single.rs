@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::original::Original;
 use crate::original::Spool;
+use crate::original::SpoolPlace;
 use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
 use crate::source::failure::is_refusal;
@@ -11,7 +12,6 @@ use crate::source::message::MessageEvent;
 use crate::source::message::SourceBody;
 use crate::source::message::SourceMessage;
 use postroom_store::SourceKey;
-use std::path::Path;
 
 /// What came.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) async fn ask<S: Source>(
     source: &mut S,
     key: SourceKey,
     scope: FetchScope<S::Form>,
-    spool: &Path,
+    spool: SpoolPlace<'_>,
 ) -> Result<Single, Error> {
     match fetch(source, key, scope, spool).await {
         Err(error) if is_refusal(&error) => Ok(Single::Missed(error.to_string())),
@@ -43,7 +43,7 @@ async fn fetch<S: Source>(
     source: &mut S,
     key: SourceKey,
     scope: FetchScope<S::Form>,
-    directory: &Path,
+    place: SpoolPlace<'_>,
 ) -> Result<Single, Error> {
     let mut messages = source.fetch(&[key], scope).await?;
     let mut spool: Option<Spool> = None;
@@ -51,11 +51,11 @@ async fn fetch<S: Source>(
     while let Some(event) = messages.next().await? {
         match event {
             MessageEvent::Begin => {
-                spool = Some(Spool::create(directory).map_err(Error::Spool)?);
+                spool = Some(Spool::create(place).map_err(Error::Spool)?);
             }
             MessageEvent::Chunk(bytes) => {
                 if let Some(spool) = &mut spool {
-                    spool.write(&bytes).await.map_err(Error::Spool)?;
+                    spool.write(bytes).await.map_err(Error::Spool)?;
                 }
             }
             MessageEvent::Message(message) => {

@@ -1,8 +1,8 @@
 //! Turn: how long one folder may keep the connection.
 
 use crate::account::Account;
+use postroom_watch::Watcher;
 use std::sync::Arc;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How many portions a folder may take while others wait.
@@ -12,7 +12,7 @@ const PORTIONS_MAX: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     /// The configuration. When it changes, the turn ends at once.
-    pub setup: &'a watch::Receiver<Arc<Account>>,
+    pub setup: &'a Watcher<Arc<Account>>,
     /// When something else of the account is due.
     pub others_due: Instant,
 }

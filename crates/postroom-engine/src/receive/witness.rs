@@ -8,6 +8,7 @@
 
 use crate::error::Error;
 use crate::original::Original;
+use crate::original::SpoolPlace;
 use crate::original::hash_of;
 use crate::receive::incomplete;
 use crate::receive::single;
@@ -22,7 +23,6 @@ use postroom_store::Remembered;
 use postroom_store::SourceKey;
 use postroom_store::Witness;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// The present facts about a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -218,7 +218,7 @@ fn is_whole(announced: Option<u64>, bytes: &bytes::Bytes) -> bool {
 pub(crate) async fn prove<S: Source>(
     source: &mut S,
     then: &Remembered,
-    spool: &Path,
+    spool: SpoolPlace<'_>,
 ) -> Result<Proof, Error> {
     let Some(hash) = then.hash else {
         return Ok(Proof::None);

@@ -10,10 +10,10 @@ use crate::shared::Shared;
 use postroom_net::Credentials;
 use postroom_smtp::SmtpConnection;
 use postroom_smtp::SmtpOptions;
+use postroom_watch::Watcher;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// After this time of silence, the account reports it, while it still waits.
 const SILENT: Duration = Duration::from_secs(30);
@@ -71,7 +71,7 @@ async fn open_at_last(
 }
 
 /// Waits until the account has another server or login than `account`.
-pub(crate) async fn server_changed(mut setup: watch::Receiver<Arc<Account>>, account: &Account) {
+pub(crate) async fn server_changed(mut setup: Watcher<Arc<Account>>, account: &Account) {
     loop {
         if !setup.borrow_and_update().connects_like(account) || setup.changed().await.is_err() {
             return;

@@ -11,8 +11,8 @@ use crate::shared::Shared;
 use postroom_model::Timestamp;
 use postroom_store::Claimed;
 use postroom_store::Verdict;
+use postroom_watch::Watcher;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// How an attempt ended, and when.
 struct Answered {
@@ -24,14 +24,14 @@ struct Answered {
 /// The answers that are not stored yet, oldest first.
 pub(crate) struct Held {
     shared: Arc<Shared>,
-    setup: watch::Receiver<Arc<Account>>,
+    setup: Watcher<Arc<Account>>,
     answers: Vec<Answered>,
 }
 
 impl Held {
     /// None yet.
     #[must_use]
-    pub(crate) fn new(shared: Arc<Shared>, setup: watch::Receiver<Arc<Account>>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, setup: Watcher<Arc<Account>>) -> Self {
         Self { shared, setup, answers: vec![] }
     }
 

@@ -6,9 +6,9 @@ use crate::report::Reporter;
 use crate::send::connect;
 use crate::shared::Shared;
 use postroom_smtp::SmtpConnection;
+use postroom_watch::Watcher;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(crate) struct Kept {
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,
-    setup: watch::Receiver<Arc<Account>>,
+    setup: Watcher<Arc<Account>>,
     stop: CancellationToken,
     connection: Option<(SmtpConnection, Instant)>,
     is_probed: bool,
@@ -41,7 +41,7 @@ impl Kept {
     pub(crate) fn new(
         shared: Arc<Shared>,
         reporter: Arc<Reporter>,
-        setup: watch::Receiver<Arc<Account>>,
+        setup: Watcher<Arc<Account>>,
         stop: CancellationToken,
     ) -> Self {
         let (connection, is_probed, in_turn) = (None, false, false);
