@@ -322,6 +322,7 @@ mod tests {
     use crate::fixture::store_in;
     use postroom_model::EntityId;
     use postroom_model::builtin::PROFILES;
+    use postroom_testkit::on_both;
 
     /// An enabled folder of a new account.
     async fn folder(store: &Store, domain: &Domain) -> FolderId {
@@ -350,7 +351,7 @@ mod tests {
         store.read(Statement::new(sql)).await.unwrap()[0].whole(0)
     }
 
-    #[tokio::test]
+    #[on_both]
     async fn times_of_polls_are_seen_at_once_and_written_once_a_minute() {
         let (directory, store) = store().await;
         let domain = Domain::default_domain();

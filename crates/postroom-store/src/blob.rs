@@ -327,6 +327,7 @@ mod tests {
     use super::*;
     use crate::fixture::Time;
     use crate::fixture::store_in;
+    use postroom_testkit::on_both;
 
     async fn open(directory: &std::path::Path) -> Store {
         store_in(directory, crate::Clock::system(), crate::Work::Threads).await
@@ -337,7 +338,7 @@ mod tests {
         store.read(Statement::new(sql)).await.unwrap()[0].whole(0).unwrap()
     }
 
-    #[tokio::test]
+    #[on_both]
     async fn what_is_abandoned_is_thrown_away() {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path()).await;
@@ -353,7 +354,7 @@ mod tests {
         assert_eq!((count(&store, "chunk").await, count(&store, "unfinished").await), (0, 0));
     }
 
-    #[tokio::test]
+    #[on_both]
     async fn no_id_is_given_twice() {
         let directory = tempfile::tempdir().unwrap();
         let mut ids = vec![];
@@ -365,7 +366,7 @@ mod tests {
         }
         assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
     }
-    #[tokio::test]
+    #[on_both]
     async fn an_id_is_not_given_again_when_its_content_is_gone_or_the_clock_is_set_back() {
         let directory = tempfile::tempdir().unwrap();
         let time = Arc::new(Time::default());

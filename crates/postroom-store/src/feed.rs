@@ -167,9 +167,10 @@ mod tests {
     use super::*;
     use crate::fixture::store;
     use postroom_model::builtin::PROFILES;
+    use postroom_testkit::on_both;
     use serde_json::json;
 
-    #[tokio::test]
+    #[on_both]
     async fn the_newest_rows_stay() {
         let (_directory, store) = store().await;
         let (domain, class) = (Domain::default_domain(), store.builtin(PROFILES).unwrap());

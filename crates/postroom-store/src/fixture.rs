@@ -1,9 +1,13 @@
-//! What the tests inside this crate share: a store of its own, and a time of day that they set.
+//! What the tests inside this crate share: a store of its own, and times that they set.
+//!
+//! A test runs on the database that `postroom_testkit::TestDatabase` says.
 
 use crate::Clock;
 use crate::Database;
 use crate::MasterKey;
 use crate::Member;
+use crate::PostgresConfig;
+use crate::PostgresDatabase;
 use crate::SqliteDirectory;
 use crate::StoreConfig;
 use crate::Work;
@@ -19,11 +23,14 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::store::Store;
+use postroom_testkit::TestDatabase;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A new store, and the directory that it is in for as long as it is kept.
@@ -36,11 +43,19 @@ pub async fn store() -> (TempDir, Store) {
 /// The store of a directory.
 pub async fn store_in(directory: &Path, clock: Clock, work: Work) -> Store {
     let config = config(directory, clock.clone(), work);
-    let database = match work {
+    let database = database(directory, clock, work).await;
+    Store::open(database, &config).await.unwrap().lead().await.unwrap()
+}
+
+/// The database of a directory, as one more process opens it.
+async fn database(directory: &Path, clock: Clock, work: Work) -> Arc<dyn Database> {
+    if let Some(url) = TestDatabase::postgres_url(directory).unwrap() {
+        return PostgresDatabase::open(PostgresConfig::parse(&url).unwrap()).await.unwrap();
+    }
+    match work {
         Work::Threads => SqliteDirectory::open(directory, 1, clock).unwrap(),
         Work::Inline => SqliteDirectory::open_inline(directory, clock).unwrap(),
-    };
-    Store::open(database, &config).await.unwrap().lead().await.unwrap()
+    }
 }
 
 fn config(directory: &Path, clock: Clock, work: Work) -> StoreConfig {
@@ -109,7 +124,9 @@ impl Database for Unheard {
 /// Two stores on one database, as two processes have one, and the clock of all. Neither leads.
 pub struct Two {
     _directory: TempDir,
-    pub time: Arc<Time>,
+    time: Arc<Time>,
+    /// The database whose clock is set.
+    clock: Arc<dyn Database>,
     pub one: Store,
     pub other: Store,
 }
@@ -130,12 +147,68 @@ impl Two {
     async fn open_with(of: impl Fn(&Arc<dyn Database>) -> Arc<dyn Database>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let time = Arc::new(Time::default());
-        time.set(1_000_000);
         let config = config(directory.path(), time.clock(), Work::Inline);
-        let database = SqliteDirectory::open_inline(directory.path(), time.clock()).unwrap();
-        let open = || async { Store::open(of(&database), &config).await.unwrap() };
-        let (one, other) = (open().await, open().await);
-        Self { _directory: directory, time, one, other }
+        let new = || database(directory.path(), time.clock(), Work::Inline);
+        let clock = new().await;
+        // One process alone can have a directory.
+        let databases = match TestDatabase::present() {
+            TestDatabase::Sqlite => [Arc::clone(&clock), Arc::clone(&clock)],
+            TestDatabase::Postgres => {
+                clock.write(SETTABLE_CLOCK.map(Statement::new).into(), Room::Free).await.unwrap();
+                [new().await, new().await]
+            }
+        };
+        set_time(&time, &clock, 1_000_000).await;
+        let open = |at: usize| Store::open(of(&databases[at]), &config);
+        let (one, other) = (open(0).await.unwrap(), open(1).await.unwrap());
+        Self { _directory: directory, time, clock, one, other }
+    }
+
+    /// It is now so many milliseconds since 1970, also for the database.
+    pub async fn set_time(&self, now_ms: i64) {
+        set_time(&self.time, &self.clock, now_ms).await;
+    }
+}
+
+/// Makes connections from now on take the time of day from a table: what a name without a schema
+/// means is looked for in `pg_catalog` last.
+const SETTABLE_CLOCK: [&str; 5] = [
+    "CREATE SCHEMA \"settable\"",
+    "CREATE TABLE \"settable\".\"clock\" AS SELECT clock_timestamp() AS \"now\"",
+    "CREATE FUNCTION \"settable\".clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE SQL
+       AS 'SELECT \"now\" FROM \"settable\".\"clock\"'",
+    "CREATE FUNCTION \"settable\".search_path() RETURNS VOID LANGUAGE PLPGSQL AS 'BEGIN
+       EXECUTE format(''ALTER DATABASE %I SET search_path = public, settable, pg_catalog'',
+         current_database()); END'",
+    "SELECT \"settable\".search_path()",
+];
+
+async fn set_time(time: &Time, clock: &Arc<dyn Database>, now_ms: i64) {
+    time.set(now_ms);
+    if TestDatabase::present() == TestDatabase::Postgres {
+        let sql = "UPDATE \"settable\".\"clock\" SET \"now\" = to_timestamp($1)";
+        clock.write(vec![Statement::new(sql).bind(now_ms as f64 / 1000.0)], Room::Free).await.unwrap();
+    }
+}
+
+/// Time that passes only when the test says so, and does not while it waits for a server.
+pub struct Frozen {
+    /// While a blocking task runs, paused time does not advance by itself.
+    _held: mpsc::Sender<()>,
+}
+
+impl Frozen {
+    /// From now on.
+    pub fn begin() -> Self {
+        let (held, ends) = mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || ends.recv());
+        tokio::time::pause();
+        Self { _held: held }
+    }
+
+    /// So much time passes at once.
+    pub async fn pass(&self, time: Duration) {
+        tokio::time::advance(time).await;
     }
 }
 

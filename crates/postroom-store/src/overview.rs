@@ -82,6 +82,7 @@ mod tests {
     use super::*;
     use crate::fixture::store;
 
+    // SQLite alone: the plan is in its words.
     #[tokio::test]
     async fn what_is_due_is_counted_without_a_look_at_all_the_rest() {
         let (_directory, store) = store().await;

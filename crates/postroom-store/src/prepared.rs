@@ -174,6 +174,7 @@ mod tests {
     use rusqlite::StatementStatus;
     use serde_json::json;
 
+    // SQLite alone: the steps are those of its machine.
     #[tokio::test]
     async fn looking_for_what_is_to_be_sent_costs_nothing_for_all_the_rest() {
         let (directory, store) = store().await;

@@ -89,26 +89,35 @@ impl Store {
 mod tests {
     use super::*;
     use crate::fixture::store;
+    use postroom_testkit::TestDatabase;
+    use postroom_testkit::on_both;
 
-    #[tokio::test]
+    /// Another number after each change of the token.
+    async fn changes(store: &Store, sqlite: Option<&rusqlite::Connection>) -> i64 {
+        if let Some(sqlite) = sqlite {
+            // After each commit of somebody else.
+            return sqlite.pragma_query_value(None, "data_version", |row| row.get(0)).unwrap();
+        }
+        let sql = "SELECT CAST(CAST(xmin AS TEXT) AS BIGINT) FROM \"token\"";
+        store.read(Statement::new(sql)).await.unwrap()[0].whole(0).unwrap()
+    }
+
+    #[on_both]
     async fn a_token_that_is_set_already_is_not_written_again() {
         let (directory, store) = store().await;
         let domain = Domain::default_domain();
         let (first, second) = (SecretString::from("first"), SecretString::from("second"));
         store.token_set(&domain, "admin", &first).await.unwrap();
         let file = directory.path().join(crate::DATABASE_FILE);
-        let database = rusqlite::Connection::open(file).unwrap();
-        // Another number after each commit of somebody else.
-        let commits = || -> i64 {
-            database.pragma_query_value(None, "data_version", |row| row.get(0)).unwrap()
-        };
-        let before = commits();
+        let is_sqlite = TestDatabase::present() == TestDatabase::Sqlite;
+        let sqlite = is_sqlite.then(|| rusqlite::Connection::open(file).unwrap());
+        let before = changes(&store, sqlite.as_ref()).await;
         store.token_set(&domain, "admin", &first).await.unwrap();
-        assert_eq!(commits(), before);
+        assert_eq!(changes(&store, sqlite.as_ref()).await, before);
         let admin = Some(Bearer { domain: domain.clone(), name: "admin".to_owned() });
         assert_eq!(store.token_verify("first").await.unwrap(), admin);
         store.token_set(&domain, "admin", &second).await.unwrap();
-        assert_ne!(commits(), before);
+        assert_ne!(changes(&store, sqlite.as_ref()).await, before);
         assert_eq!(store.token_verify("first").await.unwrap(), None);
         assert_eq!(store.token_verify("second").await.unwrap(), admin);
     }

@@ -13,6 +13,7 @@ use postroom_model::Property;
 use postroom_model::builtin;
 use postroom_store::Error;
 use postroom_store::*;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tempfile::TempDir;
 /// Two stores on one database.
 async fn stores() -> (TempDir, Store, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let database = SqliteDirectory::open(directory.path(), 2, Clock::system()).unwrap();
+    let database = opened::database(directory.path()).await.unwrap();
     let open = || async { Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap() };
     let (one, other) = (open().await, open().await);
     (directory, one, other)
@@ -52,7 +53,7 @@ fn are_others<T>(done: &Result<T, Error>) -> bool {
     matches!(done, Err(Error::Condition(Failed::OtherClasses)))
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_property_that_is_added_is_there_at_once_and_what_was_built_before_is_refused() {
     let (_directory, one, other) = stores().await;
     let domain = Domain::default_domain();
@@ -91,7 +92,7 @@ async fn a_property_that_is_added_is_there_at_once_and_what_was_built_before_is_
     assert_eq!(other.classes(), one.classes());
 }
 
-#[tokio::test]
+#[on_both]
 async fn of_two_who_replace_the_same_classes_one_does() {
     let (_directory, one, other) = stores().await;
     let version = one.classes().version();
@@ -111,7 +112,7 @@ async fn of_two_who_replace_the_same_classes_one_does() {
     assert!(class.property("a").is_some() != class.property("b").is_some());
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_bad_definition_changes_nothing_and_is_told_with_its_place() {
     let (_directory, one, _other) = stores().await;
     let before = one.classes();
@@ -128,7 +129,7 @@ async fn a_bad_definition_changes_nothing_and_is_told_with_its_place() {
     create(&one, &class, json!({"name": "p"})).await.unwrap();
 }
 
-#[tokio::test]
+#[on_both]
 async fn the_same_classes_have_the_same_version_after_a_start() {
     let directory = tempfile::tempdir().unwrap();
     let store = opened::open(directory.path(), "a").await.unwrap();
@@ -140,7 +141,7 @@ async fn the_same_classes_have_the_same_version_after_a_start() {
     assert_eq!(store.classes(), before);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_received_message_of_former_classes_is_refused_as_a_whole_and_taken_when_it_is_rebuilt() {
     let (_directory, one, other) = stores().await;
     let domain = Domain::default_domain();

@@ -14,6 +14,7 @@ use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::EntityPlace;
 use postroom_store::*;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::fs;
@@ -306,7 +307,7 @@ async fn a_database_of_an_earlier_version_gives_back_space_too() {
     assert!(!directory.path().join("postroom.new").exists());
 }
 
-#[tokio::test]
+#[on_both]
 async fn two_folders_of_one_mailbox_are_one_whatever_the_case_of_inbox() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;
@@ -346,7 +347,7 @@ async fn futures_of<F: Future>(count: usize, make: impl Fn() -> F) -> Vec<F::Out
     done
 }
 
-#[tokio::test]
+#[on_both]
 async fn an_account_always_has_its_profile() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;
@@ -364,7 +365,7 @@ async fn an_account_always_has_its_profile() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn old_duplicates_do_not_stop_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;
@@ -374,10 +375,13 @@ async fn old_duplicates_do_not_stop_the_start() {
         create(&store, builtin::FOLDERS, values).await.unwrap();
     }
     store.close().await.unwrap();
-    let database = rusqlite::Connection::open(directory.path().join(DATABASE_FILE)).unwrap();
-    let same =
-        "DROP INDEX \"email/Folders one each\"; UPDATE \"email/Folders\" SET \"mailbox\" = 'a'";
-    database.execute_batch(same).unwrap();
+    let database = opened::database(directory.path()).await.unwrap();
+    let same = [
+        "DROP INDEX \"email/Folders one each\"",
+        "UPDATE \"email/Folders\" SET \"mailbox\" = 'a'",
+    ];
+    database.write(same.map(Statement::new).into(), Room::Free).await.unwrap();
+    database.close();
     drop(database);
     let store = open(directory.path()).await;
     assert_eq!(store.account_list().await.unwrap()[0].folders.len(), 2);

@@ -23,6 +23,7 @@ use postroom_store::MissedAt;
 use postroom_store::SourceKey;
 use postroom_store::Verdict;
 use postroom_store::*;
+use postroom_testkit::on_both;
 use queued::object;
 use queued::prepared;
 use serde_json::Value as Json;
@@ -388,7 +389,7 @@ fn comparable(mut entity: Entity) -> Entity {
     entity
 }
 
-#[tokio::test]
+#[on_both]
 async fn every_entity_is_rebuilt_from_the_feed_at_any_point_of_a_history() {
     for seed in 1..=6 {
         let mut history = History::new(seed).await;
@@ -447,7 +448,7 @@ fn ends_with_its_deletion(
     assert!(!gone.is_empty());
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_many_change_at_once_is_undone_in_its_order() {
     let mut history = History::new(7).await;
     history.create(builtin::PROFILES, json!({"name": "p"})).await;

@@ -19,6 +19,7 @@ use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_store::SourceKey;
 use postroom_store::*;
+use postroom_testkit::on_both;
 use queued::object;
 use queued::prepared;
 use received::received;
@@ -39,7 +40,7 @@ struct Node {
 /// Two nodes, of which neither leads.
 async fn nodes() -> (TempDir, Arc<Node>, Arc<Node>) {
     let directory = tempfile::tempdir().unwrap();
-    let database = SqliteDirectory::open(directory.path(), 2, Clock::system()).unwrap();
+    let database = opened::database(directory.path()).await.unwrap();
     let node = || async {
         let store = Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap();
         Arc::new(Node { store, domain: Domain::default_domain() })
@@ -109,7 +110,7 @@ fn at() -> Timestamp {
     Timestamp::from_ms(5)
 }
 
-#[tokio::test]
+#[on_both]
 async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_recovered() {
     let (_directory, one, other) = nodes().await;
     let (account, former) = (one.account().await, one.lead().await);
@@ -147,7 +148,7 @@ async fn the_late_batches_of_a_former_leader_are_refused_and_its_claims_are_reco
     leader.receive(folder, 2).await.unwrap();
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_start_recovers_no_claim_of_its_own_epoch_and_a_sender_that_starts_does() {
     let (_directory, one, _other) = nodes().await;
     let (account, leader) = (one.account().await, one.lead().await);
@@ -160,7 +161,7 @@ async fn a_start_recovers_no_claim_of_its_own_epoch_and_a_sender_that_starts_doe
     assert_eq!(again.iter().map(|one| one.message).collect::<Vec<_>>(), [message]);
 }
 
-#[tokio::test]
+#[on_both]
 async fn the_next_start_recovers_what_a_killed_process_had_claimed() {
     let directory = tempfile::tempdir().unwrap();
     let domain = Domain::default_domain();
@@ -177,7 +178,7 @@ async fn the_next_start_recovers_what_a_killed_process_had_claimed() {
     assert_eq!(again.iter().map(|one| one.message).collect::<Vec<_>>(), [message]);
 }
 
-#[tokio::test]
+#[on_both]
 async fn who_does_not_lead_claims_nothing() {
     let (_directory, one, _other) = nodes().await;
     let account = one.account().await;
@@ -190,7 +191,7 @@ async fn who_does_not_lead_claims_nothing() {
 
 /// An attempt of one node that ends while another node takes over, again and again: what a node was
 /// told to be recorded is what is there, and each message is settled once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn a_message_is_settled_by_one_epoch() {
     let (_directory, one, other) = nodes().await;
     let account = one.account().await;
@@ -243,7 +244,7 @@ async fn a_message_is_settled_by_one_epoch() {
 }
 
 /// Many take the lead at once, each writes as long as it leads.
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn each_epoch_has_one_leader_and_each_uid_one_message() {
     let (_directory, one, other) = nodes().await;
     let account = one.account().await;

@@ -9,7 +9,6 @@ mod queued;
 #[path = "opened/received.rs"]
 mod received;
 
-use opened::open as open_store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
@@ -22,6 +21,7 @@ use postroom_store::DueAt;
 use postroom_store::EntityPlace;
 use postroom_store::OriginalPage;
 use postroom_store::*;
+use postroom_testkit::on_both;
 use queued::object;
 use queued::prepared;
 use received::received;
@@ -41,7 +41,8 @@ const RACERS: usize = 8;
 type Racer = Pin<Box<dyn Future<Output = Result<bool, Error>> + Send>>;
 
 struct Track {
-    directory: TempDir,
+    _directory: TempDir,
+    database: Arc<dyn Database>,
     store: Store,
     domain: Domain,
 }
@@ -49,8 +50,10 @@ struct Track {
 impl Track {
     async fn open() -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let store = open_store(directory.path(), "a").await.unwrap();
-        Arc::new(Self { directory, store, domain: Domain::default_domain() })
+        let database = opened::database(directory.path()).await.unwrap();
+        let store = Store::open(Arc::clone(&database), &opened::config("a")).await.unwrap();
+        let store = store.lead().await.unwrap();
+        Arc::new(Self { _directory: directory, database, store, domain: Domain::default_domain() })
     }
 
     async fn create(&self, class: &str, values: Json) -> Result<EntityId, Error> {
@@ -157,11 +160,9 @@ impl Track {
     }
 
     /// The number that a query of the database gives.
-    fn number(&self, sql: &str) -> i64 {
-        let file = self.directory.path().join(DATABASE_FILE);
-        let database = rusqlite::Connection::open(file).unwrap();
-        database.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
-        database.query_row(sql, [], |row| row.get(0)).unwrap()
+    async fn number(&self, sql: &str) -> i64 {
+        let rows = self.database.read(Statement::new(sql.to_owned())).await.unwrap();
+        rows.first().and_then(|row| row.whole(0)).unwrap()
     }
 }
 
@@ -208,7 +209,7 @@ fn refused_by(done: &[Result<bool, Error>], allowed: impl Fn(&Failed) -> bool) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn an_account_has_its_profile() {
     let track = Track::open().await;
     for round in 0..ROUNDS {
@@ -234,10 +235,10 @@ async fn an_account_has_its_profile() {
     }
     let orphans = "SELECT COUNT(*) FROM \"email/Accounts\" WHERE \"profile_id\" NOT IN
         (SELECT \"id\" FROM \"email/Profiles\")";
-    assert_eq!(track.number(orphans), 0);
+    assert_eq!(track.number(orphans).await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn a_folder_has_its_account() {
     let track = Track::open().await;
     for round in 0..ROUNDS {
@@ -265,7 +266,7 @@ async fn a_folder_has_its_account() {
         assert_eq!(count(&done[6..]), 1, "{done:?}");
         refused_by(&done, |failed| matches!(failed, Failed::Reference { .. }));
     }
-    assert_eq!(track.number("SELECT COUNT(*) FROM \"email/Folders\""), 0);
+    assert_eq!(track.number("SELECT COUNT(*) FROM \"email/Folders\"").await, 0);
 }
 
 fn surveyed(mailboxes: &[&str]) -> Survey {
@@ -280,7 +281,7 @@ fn surveyed(mailboxes: &[&str]) -> Survey {
     Survey { folders: mailboxes.iter().map(folder).collect(), is_whole: true }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn a_mailbox_has_one_folder() {
     let track = Track::open().await;
     for round in 0..ROUNDS {
@@ -311,10 +312,10 @@ async fn a_mailbox_has_one_folder() {
     }
     let twice = "SELECT COUNT(*) FROM (SELECT 1 FROM \"email/Folders\"
         GROUP BY \"account_id\", UPPER(\"name\") HAVING COUNT(*) <> 1)";
-    assert_eq!(track.number(twice), 0);
+    assert_eq!(track.number(twice).await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn a_login_at_a_server_has_one_account() {
     let track = Track::open().await;
     for round in 0..ROUNDS {
@@ -341,10 +342,10 @@ async fn a_login_at_a_server_has_one_account() {
     let twins = "SELECT COUNT(*) FROM (SELECT 1 FROM \"email/Accounts\" a
         JOIN \"email/Profiles\" p ON p.\"id\" = a.\"profile_id\"
         GROUP BY p.\"imapHost\", LOWER(a.\"address\") HAVING COUNT(*) > 1)";
-    assert_eq!(track.number(twins), 0);
+    assert_eq!(track.number(twins).await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn of_changes_of_one_version_one_is_made() {
     let track = Track::open().await;
     let profile = track.profile().await;
@@ -363,7 +364,7 @@ async fn of_changes_of_one_version_one_is_made() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn what_a_key_creates_is_created_once() {
     let track = Track::open().await;
     for round in 0..ROUNDS {
@@ -386,10 +387,10 @@ async fn what_a_key_creates_is_created_once() {
         assert_eq!(count(&done), 1, "{done:?}");
         refused_by(&done, |_| false);
     }
-    assert_eq!(track.number("SELECT COUNT(*) FROM \"email/Profiles\""), i64::from(ROUNDS));
+    assert_eq!(track.number("SELECT COUNT(*) FROM \"email/Profiles\"").await, i64::from(ROUNDS));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn what_is_sent_is_what_the_message_was() {
     let track = Track::open().await;
     let account = track.account().await;
@@ -430,7 +431,7 @@ async fn what_is_sent_is_what_the_message_was() {
         assert_eq!(state.text("messageState") == Some("sent"), sent == 1);
         track.delete(builtin::MESSAGES, id).await.unwrap();
     }
-    assert_eq!(track.number("SELECT COUNT(*) FROM \"delivery\""), 0);
+    assert_eq!(track.number("SELECT COUNT(*) FROM \"delivery\"").await, 0);
 }
 
 fn file(number: usize) -> NewFile {
@@ -443,7 +444,7 @@ fn file(number: usize) -> NewFile {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn a_message_that_is_deleted_is_not_sent() {
     let track = Track::open().await;
     let account = track.account().await;
@@ -473,11 +474,11 @@ async fn a_message_that_is_deleted_is_not_sent() {
         assert!(track.get(builtin::MESSAGES, id).await.is_none());
     }
     for table in ["delivery", "delivered", "file", "chunk"] {
-        assert_eq!(track.number(&format!("SELECT COUNT(*) FROM \"{table}\"")), 0, "{table}");
+        assert_eq!(track.number(&format!("SELECT COUNT(*) FROM \"{table}\"")).await, 0, "{table}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
     let track = Track::open().await;
     let account = track.account().await;
@@ -509,7 +510,7 @@ async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
         let of_folder = |table: &str, column: &str| {
             let folder = folder.entity().uuid().simple();
             let sql = format!("SELECT COUNT(*) FROM \"{table}\" WHERE \"{column}\" = x'{folder}'");
-            track.number(&sql)
+            track.number(&sql).await
         };
         assert!(of_folder("email/Messages", "folder_id") <= 1, "{done:?}");
         if round % 3 == 0 {
@@ -520,7 +521,7 @@ async fn a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn a_queue_ends_with_its_account() {
     let track = Track::open().await;
     for round in 0..ROUNDS {
@@ -539,13 +540,13 @@ async fn a_queue_ends_with_its_account() {
         assert_eq!(count(&done[4..]), 1, "{done:?}");
         refused_by(&done, |_| false);
     }
-    assert_eq!(track.number("SELECT COUNT(*) FROM \"delivery\""), 0);
+    assert_eq!(track.number("SELECT COUNT(*) FROM \"delivery\"").await, 0);
     let sql = "SELECT COUNT(*) FROM \"email/Messages\" WHERE \"messageState\" = 'sending'";
-    assert_eq!(track.number(sql), 2 * i64::from(ROUNDS), "they wait to be told so");
+    assert_eq!(track.number(sql).await, 2 * i64::from(ROUNDS), "they wait to be told so");
     assert!(!track.store.delivery_orphaned().await.unwrap().is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn a_job_that_was_taken_away_changes_nothing() {
     let track = Track::open().await;
     let folder = track.folder_of(track.account().await, "f").await.unwrap();
@@ -586,7 +587,7 @@ async fn a_job_that_was_taken_away_changes_nothing() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+#[on_both(flavor = "multi_thread", worker_threads = 8)]
 async fn of_changes_of_one_content_one_is_made() {
     let track = Track::open().await;
     let values = json!({"messageDirection": "out"});
@@ -614,5 +615,5 @@ async fn of_changes_of_one_content_one_is_made() {
         refused_by(&done, |failed| matches!(failed, Failed::OtherFile | Failed::Crowded));
         seen = track.html(id).await.map(|html| html.etag());
     }
-    assert!(track.number("SELECT COUNT(*) FROM \"file\"") <= 1);
+    assert!(track.number("SELECT COUNT(*) FROM \"file\"").await <= 1);
 }

@@ -2,20 +2,33 @@
 
 use postroom_model::builtin;
 use postroom_store::Clock;
+use postroom_store::Database;
 use postroom_store::Error;
 use postroom_store::MasterKey;
 use postroom_store::Member;
+use postroom_store::PostgresConfig;
+use postroom_store::PostgresDatabase;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
+use postroom_testkit::TestDatabase;
 use secrecy::SecretString;
 use std::path::Path;
+use std::sync::Arc;
 
-/// The store in `directory`, with the four classes and a key of this digit.
+/// The store of `directory`, with the four classes and a key of this digit.
 pub async fn open(directory: &Path, digit: &str) -> Result<Store, Error> {
-    let database = SqliteDirectory::open(directory, 2, Clock::system())?;
+    let database = database(directory).await?;
     Store::open(database, &config(digit)).await?.lead().await
+}
+
+/// The database of `directory`, of the kind that the present test runs on.
+pub async fn database(directory: &Path) -> Result<Arc<dyn Database>, Error> {
+    match TestDatabase::postgres_url(directory).unwrap() {
+        Some(url) => PostgresDatabase::open(PostgresConfig::parse(&url)?).await,
+        None => SqliteDirectory::open(directory, 2, Clock::system()),
+    }
 }
 
 /// What a store is opened with: the four classes and a key of this digit.
