@@ -187,21 +187,28 @@ async fn set_time(time: &Time, clock: &Arc<dyn Database>, now_ms: i64) {
     time.set(now_ms);
     if TestDatabase::present() == TestDatabase::Postgres {
         let sql = "UPDATE \"settable\".\"clock\" SET \"now\" = to_timestamp($1)";
-        clock.write(vec![Statement::new(sql).bind(now_ms as f64 / 1000.0)], Room::Free).await.unwrap();
+        clock
+            .write(vec![Statement::new(sql).bind(now_ms as f64 / 1000.0)], Room::Free)
+            .await
+            .unwrap();
     }
 }
 
-/// Time that passes only when the test says so, and does not while it waits for a server.
+/// Time that passes only when the test says so, and does not while a server is waited for.
 pub struct Frozen {
     /// While a blocking task runs, paused time does not advance by itself.
-    _held: mpsc::Sender<()>,
+    _held: Option<mpsc::Sender<()>>,
 }
 
 impl Frozen {
     /// From now on.
     pub fn begin() -> Self {
-        let (held, ends) = mpsc::channel::<()>();
-        tokio::task::spawn_blocking(move || ends.recv());
+        // What SQLite takes is time in the runtime, so this must go on.
+        let held = (TestDatabase::present() == TestDatabase::Postgres).then(|| {
+            let (held, ends) = mpsc::channel::<()>();
+            tokio::task::spawn_blocking(move || ends.recv());
+            held
+        });
         tokio::time::pause();
         Self { _held: held }
     }

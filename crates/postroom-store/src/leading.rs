@@ -121,6 +121,7 @@ mod tests {
     use crate::bell::Listener;
     use crate::bell::Topic;
     use crate::blob::Content;
+    use crate::database::Value;
     use crate::entity::NewEntity;
     use crate::failed::Failed;
     use crate::fixture::Frozen;
@@ -191,8 +192,9 @@ mod tests {
     #[on_both]
     async fn groups_have_leaders_of_their_own() {
         let two = Two::open().await;
-        let other = "INSERT INTO \"lease\" VALUES ('another', 7, 9, 0)";
-        two.other.write(vec![Statement::new(other)]).await.unwrap();
+        let other = "INSERT INTO \"lease\" VALUES ('another', 7, 9, $1)";
+        let other = Statement::new(other).bind(Value::Moment(0));
+        two.other.write(vec![other]).await.unwrap();
         let leader = two.one.lead().await.unwrap();
         assert_eq!(leader.epoch().unwrap(), 1);
         write_nothing(&leader).await.unwrap();

@@ -1,6 +1,8 @@
 //! Classes that are replaced while others work with the former ones.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "opened/directory.rs"]
+mod directory;
 #[path = "opened/config.rs"]
 mod opened;
 
@@ -132,12 +134,12 @@ async fn a_bad_definition_changes_nothing_and_is_told_with_its_place() {
 #[on_both]
 async fn the_same_classes_have_the_same_version_after_a_start() {
     let directory = tempfile::tempdir().unwrap();
-    let store = opened::open(directory.path(), "a").await.unwrap();
+    let store = directory::open(directory.path(), "a").await.unwrap();
     let before = store.classes();
     assert_eq!(before.version(), 1);
     assert!(before.iter().all(|class| class.version == 1));
     store.close().await.unwrap();
-    let store = opened::open(directory.path(), "a").await.unwrap();
+    let store = directory::open(directory.path(), "a").await.unwrap();
     assert_eq!(store.classes(), before);
 }
 

@@ -1,10 +1,12 @@
 //! What is durable: backups that are whole, damage that is seen, deletions that leave nothing.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "opened/directory.rs"]
+mod directory;
 #[path = "opened/config.rs"]
 mod opened;
 
-use opened::open as open_store;
+use directory::open as open_store;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -376,10 +378,8 @@ async fn old_duplicates_do_not_stop_the_start() {
     }
     store.close().await.unwrap();
     let database = opened::database(directory.path()).await.unwrap();
-    let same = [
-        "DROP INDEX \"email/Folders one each\"",
-        "UPDATE \"email/Folders\" SET \"mailbox\" = 'a'",
-    ];
+    let same =
+        ["DROP INDEX \"email/Folders one each\"", "UPDATE \"email/Folders\" SET \"mailbox\" = 'a'"];
     database.write(same.map(Statement::new).into(), Room::Free).await.unwrap();
     database.close();
     drop(database);

@@ -1,12 +1,14 @@
 //! The feed as its readers use it: every entity is rebuilt from it, at any point of a history.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "opened/directory.rs"]
+mod directory;
 #[path = "opened/config.rs"]
 mod opened;
 #[path = "opened/queued.rs"]
 mod queued;
 
-use opened::open as open_store;
+use directory::open as open_store;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;

@@ -1,6 +1,8 @@
 //! Two stores on one database, as two processes have one: the engine of the former writes nothing.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "opened/directory.rs"]
+mod directory;
 #[path = "opened/config.rs"]
 mod opened;
 #[path = "opened/queued.rs"]
@@ -165,13 +167,13 @@ async fn a_start_recovers_no_claim_of_its_own_epoch_and_a_sender_that_starts_doe
 async fn the_next_start_recovers_what_a_killed_process_had_claimed() {
     let directory = tempfile::tempdir().unwrap();
     let domain = Domain::default_domain();
-    let store = opened::open(directory.path(), "a").await.unwrap();
+    let store = directory::open(directory.path(), "a").await.unwrap();
     let killed = Node { store, domain: domain.clone() };
     let account = killed.account().await;
     let message = killed.queued(account).await;
     assert_eq!(killed.store.delivery_claim(account, DUE, 9).await.unwrap().len(), 1);
     drop(killed);
-    let store = opened::open(directory.path(), "a").await.unwrap();
+    let store = directory::open(directory.path(), "a").await.unwrap();
     assert_eq!(store.delivery_claim(account, DUE, 9).await.unwrap(), []);
     store.delivery_recover(None).await.unwrap();
     let again = store.delivery_claim(account, DUE, 9).await.unwrap();

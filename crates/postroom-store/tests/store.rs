@@ -1,10 +1,12 @@
 //! The store as its callers use it, on a real database in a temporary directory.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "opened/directory.rs"]
+mod directory;
 #[path = "opened/config.rs"]
 mod opened;
 
-use opened::open as open_store;
+use directory::open as open_store;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;

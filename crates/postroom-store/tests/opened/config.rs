@@ -1,4 +1,4 @@
-//! How the tests open a store.
+//! What the tests open a store with.
 
 use postroom_model::builtin;
 use postroom_store::Clock;
@@ -9,19 +9,12 @@ use postroom_store::Member;
 use postroom_store::PostgresConfig;
 use postroom_store::PostgresDatabase;
 use postroom_store::SqliteDirectory;
-use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Work;
 use postroom_testkit::TestDatabase;
 use secrecy::SecretString;
 use std::path::Path;
 use std::sync::Arc;
-
-/// The store of `directory`, with the four classes and a key of this digit.
-pub async fn open(directory: &Path, digit: &str) -> Result<Store, Error> {
-    let database = database(directory).await?;
-    Store::open(database, &config(digit)).await?.lead().await
-}
 
 /// The database of `directory`, of the kind that the present test runs on.
 pub async fn database(directory: &Path) -> Result<Arc<dyn Database>, Error> {
