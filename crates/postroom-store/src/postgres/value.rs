@@ -20,6 +20,10 @@ type Unbound = Box<dyn Error + Sync + Send>;
 
 /// The moment that PostgreSQL counts from, in milliseconds since 1970.
 const EPOCH_MS: i64 = 946_684_800_000;
+/// The end of PostgreSQL's moments (the year 294277), in milliseconds since the one it counts from.
+const MOMENT_END_MS: i64 = 9_224_318_016_000_000;
+/// Their beginning (4714 BC), counted alike.
+const MOMENT_BEGIN_MS: i64 = -211_813_488_000_000;
 /// The version of the format of `jsonb`.
 const JSONB: u8 = 1;
 
@@ -52,9 +56,7 @@ fn put(value: &Value, of_type: &Type, out: &mut BytesMut) -> Option<()> {
         Type::INT4 => out.put_i32(i32::try_from(whole(value)?).ok()?),
         Type::INT8 | Type::XID8 => out.put_i64(whole(value)?),
         Type::FLOAT8 => out.put_f64(float(value)?),
-        Type::TIMESTAMPTZ => {
-            out.put_i64(whole(value)?.checked_sub(EPOCH_MS)?.checked_mul(1000)?);
-        }
+        Type::TIMESTAMPTZ => out.put_i64(microseconds(whole(value)?)),
         Type::UUID => out.put_slice(id(value)?.as_bytes()),
         Type::BYTEA => out.put_slice(bytes(value)?),
         Type::JSONB => {
@@ -67,6 +69,16 @@ fn put(value: &Value, of_type: &Type, out: &mut BytesMut) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+/// A moment as PostgreSQL counts it. One that is later, or earlier, than all of its moments is its
+/// `infinity`, with which it compares as it does with them.
+fn microseconds(ms: i64) -> i64 {
+    let since = ms.saturating_sub(EPOCH_MS);
+    if since >= MOMENT_END_MS {
+        return i64::MAX;
+    }
+    if since < MOMENT_BEGIN_MS { i64::MIN } else { since.saturating_mul(1000) }
 }
 
 fn flag(value: &Value) -> Option<bool> {
@@ -190,7 +202,8 @@ mod tests {
             (Value::Moment(-1),              Type::INT8,        Some(Value::Whole(-1))),
             (Value::Moment(-1),              Type::TIMESTAMPTZ, Some(Value::Moment(-1))),
             (Value::Whole(1_800_000_000_123), Type::TIMESTAMPTZ, Some(Value::Moment(1_800_000_000_123))),
-            (Value::Moment(i64::MAX),        Type::TIMESTAMPTZ, None),
+            // PostgreSQL's `infinity`, which is later than all that it can tell apart.
+            (Value::Moment(i64::MAX),        Type::TIMESTAMPTZ, Some(Value::Moment(9_224_318_721_654_775))),
             (Value::Float(0.1),              Type::FLOAT8,      Some(Value::Float(0.1))),
             (Value::Whole(3),                Type::FLOAT8,      Some(Value::Float(3.0))),
             (Value::Float(3.0),              Type::INT8,        None),
