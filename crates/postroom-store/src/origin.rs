@@ -8,6 +8,7 @@
 //! by their bytes.
 
 use crate::columns::domain;
+use crate::database::Lock;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
@@ -94,10 +95,15 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn origin_note(&self, folder: FolderId, login: &str) -> Result<(), Error> {
-        let sql = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\")
-              SELECT \"id\", $2, 0 FROM \"email/Folders\" WHERE \"id\" = $1
+        let there = "SELECT 1 FROM \"email/Folders\" WHERE \"id\" = $1";
+        let there = Statement::new(there).bind(folder).assert(Failed::NoFolder, Lock::Found);
+        let noted = "INSERT INTO \"origin\" (\"folder\", \"login\", \"moves\") VALUES ($1, $2, 0)
             ON CONFLICT (\"folder\") DO UPDATE SET \"login\" = excluded.\"login\"";
-        self.write(vec![Statement::new(sql).bind(folder).bind(login)]).await.map(drop)
+        match self.write(vec![there, Statement::new(noted).bind(folder).bind(login)]).await {
+            // Nothing is read there any more.
+            Ok(_) | Err(Error::Condition(Failed::NoFolder)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Notes MAILBOXID of the mailbox of a folder.

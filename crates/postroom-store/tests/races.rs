@@ -311,7 +311,7 @@ async fn a_mailbox_has_one_folder() {
         refused_by(&done, |failed| matches!(failed, Failed::OneFolder));
     }
     let twice = "SELECT COUNT(*) FROM (SELECT 1 FROM \"email/Folders\"
-        GROUP BY \"account_id\", UPPER(\"name\") HAVING COUNT(*) <> 1)";
+        GROUP BY \"account_id\", UPPER(\"name\") HAVING COUNT(*) <> 1) twice";
     assert_eq!(track.number(Statement::new(twice)).await, 0);
 }
 
@@ -341,7 +341,7 @@ async fn a_login_at_a_server_has_one_account() {
     }
     let twins = "SELECT COUNT(*) FROM (SELECT 1 FROM \"email/Accounts\" a
         JOIN \"email/Profiles\" p ON p.\"id\" = a.\"profile_id\"
-        GROUP BY p.\"imapHost\", LOWER(a.\"address\") HAVING COUNT(*) > 1)";
+        GROUP BY p.\"imapHost\", LOWER(a.\"address\") HAVING COUNT(*) > 1) twins";
     assert_eq!(track.number(Statement::new(twins)).await, 0);
 }
 
