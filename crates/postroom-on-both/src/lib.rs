@@ -34,12 +34,12 @@ pub fn on_both(arguments: TokenStream, test: TokenStream) -> TokenStream {
             }}
         }}"
     );
-    // The function comes first: an error in it is then told at its own lines.
-    let Ok(tests) = tests.parse::<TokenStream>() else {
+    // It says that the function is a test too, for lints that ask.
+    let (Ok(mut both), Ok(tests)) = ("#[cfg(test)]".parse::<TokenStream>(), tests.parse()) else {
         return error("on_both takes what tokio::test takes");
     };
-    let mut both = test;
-    both.extend(tests);
+    both.extend(test);
+    both.extend::<TokenStream>(tests);
     both
 }
 

@@ -170,27 +170,24 @@ impl Two {
     }
 }
 
-/// Makes connections from now on take the time of day from a table: what a name without a schema
-/// means is looked for in `pg_catalog` last.
-const SETTABLE_CLOCK: [&str; 5] = [
-    "CREATE SCHEMA \"settable\"",
-    "CREATE TABLE \"settable\".\"clock\" AS SELECT clock_timestamp() AS \"now\"",
-    "CREATE FUNCTION \"settable\".clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE SQL
-       AS 'SELECT \"now\" FROM \"settable\".\"clock\"'",
-    "CREATE FUNCTION \"settable\".search_path() RETURNS VOID LANGUAGE PLPGSQL AS 'BEGIN
+/// Makes connections from now on take the time of day from a function that a test can replace: what
+/// a name without a schema means is looked for in `pg_catalog` last.
+const SETTABLE_CLOCK: [&str; 3] = [
+    "CREATE SCHEMA settable",
+    "CREATE FUNCTION settable.search_path() RETURNS VOID LANGUAGE PLPGSQL AS 'BEGIN
        EXECUTE format(''ALTER DATABASE %I SET search_path = public, settable, pg_catalog'',
          current_database()); END'",
-    "SELECT \"settable\".search_path()",
+    "SELECT settable.search_path()",
 ];
 
 async fn set_time(time: &Time, clock: &Arc<dyn Database>, now_ms: i64) {
     time.set(now_ms);
     if TestDatabase::present() == TestDatabase::Postgres {
-        let sql = "UPDATE \"settable\".\"clock\" SET \"now\" = to_timestamp($1)";
-        clock
-            .write(vec![Statement::new(sql).bind(now_ms as f64 / 1000.0)], Room::Free)
-            .await
-            .unwrap();
+        let sql = format!(
+            "CREATE OR REPLACE FUNCTION settable.clock_timestamp() RETURNS TIMESTAMPTZ
+               LANGUAGE SQL AS 'SELECT to_timestamp({now_ms} / 1000.0)'"
+        );
+        clock.write(vec![Statement::new(sql)], Room::Free).await.unwrap();
     }
 }
 
