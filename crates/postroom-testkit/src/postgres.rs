@@ -294,6 +294,15 @@ impl Administrator {
         self.client.batch_execute(&sql).await.with_context(|| sql.clone())
     }
 
+    /// Writes everything to its files. Returns the directory of those of a database.
+    pub(crate) async fn flush(&self, name: &str) -> Result<PathBuf> {
+        self.client.batch_execute("CHECKPOINT").await?;
+        let sql = "SELECT current_setting('data_directory'), oid::text FROM pg_database
+            WHERE datname = $1";
+        let row = self.client.query_one(sql, &[&name]).await?;
+        Ok(Path::new(row.get::<_, &str>(0)).join("base").join(row.get::<_, &str>(1)))
+    }
+
     /// Ends all connections to a database. Returns how many there were.
     async fn connections_end(&self, database: &str) -> Result<usize> {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";

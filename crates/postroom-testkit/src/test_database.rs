@@ -18,6 +18,7 @@ use anyhow::Result;
 use anyhow::anyhow;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -83,7 +84,7 @@ impl TestDatabase {
         let Some(known) = known else {
             return Ok(None);
         };
-        let cluster = CLUSTER.as_ref().map_err(|error| anyhow!("{error}"))?;
+        let cluster = cluster()?;
         let name = match known {
             Some(name) => name,
             None => {
@@ -96,6 +97,39 @@ impl TestDatabase {
         };
         Ok(Some(cluster.postgres.url(&name)))
     }
+
+    /// Every byte that is stored of a data directory, in its files and in its database.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read.
+    pub fn stored_bytes(directory: &Path) -> Result<Vec<u8>> {
+        let mut all = bytes_below(directory)?;
+        let id = Handle::try_current().map(|handle| handle.id());
+        let name = id.ok().and_then(|id| present().get(&id)?.get(directory).cloned());
+        if let Some(name) = name {
+            all.append(&mut bytes_below(&cluster()?.files(name)?)?);
+        }
+        Ok(all)
+    }
+}
+
+fn cluster() -> Result<&'static Cluster> {
+    CLUSTER.as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+/// The bytes of all files below a directory.
+fn bytes_below(directory: &Path) -> Result<Vec<u8>> {
+    let mut all = vec![];
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            all.append(&mut bytes_below(&path)?);
+        } else {
+            all.append(&mut fs::read(&path)?);
+        }
+    }
+    Ok(all)
 }
 
 fn present() -> MutexGuard<'static, HashMap<Id, Databases>> {
@@ -128,6 +162,8 @@ impl Drop for Present {
 enum Errand {
     /// Create a database; answer with its name.
     Create(mpsc::Sender<Result<String>>),
+    /// Write a database to its files; answer with the directory of these.
+    Flush(String, mpsc::Sender<Result<PathBuf>>),
     /// Remove a database.
     Remove(String),
 }
@@ -148,8 +184,17 @@ impl Cluster {
     }
 
     fn create(&self) -> Result<String> {
+        self.ask(Errand::Create)
+    }
+
+    /// The directory of the files of a database, with all that was committed.
+    fn files(&self, name: String) -> Result<PathBuf> {
+        self.ask(|answer| Errand::Flush(name, answer))
+    }
+
+    fn ask<T>(&self, errand: impl FnOnce(mpsc::Sender<Result<T>>) -> Errand) -> Result<T> {
         let (answer, answered) = mpsc::channel();
-        self.errands.send(Errand::Create(answer)).ok().context("nobody administers PostgreSQL")?;
+        self.errands.send(errand(answer)).ok().context("nobody administers PostgreSQL")?;
         answered.recv().context("nobody administers PostgreSQL")?
     }
 }
@@ -174,6 +219,12 @@ fn administer(port: u16, asked: &mpsc::Receiver<Errand>) {
                     let _ = answer.send(created.map(|()| name));
                 }
                 (Errand::Create(answer), Err(error)) => {
+                    let _ = answer.send(Err(anyhow!("{error:#}")));
+                }
+                (Errand::Flush(name, answer), Ok(administrator)) => {
+                    let _ = answer.send(administrator.flush(&name).await);
+                }
+                (Errand::Flush(_, answer), Err(error)) => {
                     let _ = answer.send(Err(anyhow!("{error:#}")));
                 }
                 // It goes with the cluster at the latest.

@@ -6,12 +6,13 @@ use crate::server::TOKEN;
 use crate::server::answer;
 use postroom_api::Limits;
 use postroom_model::builtin::PROFILES;
+use postroom_testkit::on_both;
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 
-#[tokio::test]
+#[on_both]
 async fn everything_but_health_asks_for_a_token() {
     let server = Server::start().await;
     let health = answer(server.anonymous("GET", "/healthz")).await;
@@ -32,7 +33,7 @@ async fn everything_but_health_asks_for_a_token() {
     assert_eq!(answer(lower).await.status, 200);
 }
 
-#[tokio::test]
+#[on_both]
 async fn five_wrong_tokens_lock_their_source_out() {
     let server = Server::start().await;
     let with = |token: &str| answer(server.anonymous("GET", PROFILES).bearer_auth(token));
@@ -51,7 +52,7 @@ async fn five_wrong_tokens_lock_their_source_out() {
     assert_eq!(answer(server.anonymous("GET", "/healthz")).await.status, 200);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_token_sees_only_its_domain() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -78,7 +79,7 @@ async fn a_token_sees_only_its_domain() {
     assert_eq!(server.get(&message).await.status, 200);
 }
 
-#[tokio::test]
+#[on_both]
 async fn classes_are_shown_in_their_own_form() {
     let server = Server::start().await;
     let classes = server.get("/rest/v1/design/classes").await.expect(200);
@@ -96,7 +97,7 @@ async fn classes_are_shown_in_their_own_form() {
     assert_eq!(refused.header("allow"), "GET,HEAD");
 }
 
-#[tokio::test]
+#[on_both]
 async fn every_answer_names_its_request() {
     let server = Server::start().await;
     let ids = [server.get(PROFILES).await, server.get("email/Nothing").await];
@@ -104,7 +105,7 @@ async fn every_answer_names_its_request() {
     assert_ne!(ids[0].header("x-request-id"), ids[1].header("x-request-id"));
 }
 
-#[tokio::test]
+#[on_both]
 async fn half_a_request_takes_nothing_from_others() {
     let limits = Limits { connections_max: 2, anonymous_max: 2, ..Limits::default() };
     let server = Server::start_with(limits).await;
@@ -121,7 +122,7 @@ async fn half_a_request_takes_nothing_from_others() {
     assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", rest.escape_ascii());
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_connection_without_a_request_ends_soon() {
     let first_head_within = Duration::from_millis(200);
     let limits = Limits { first_head_within, ..Limits::default() };
@@ -145,7 +146,7 @@ async fn a_connection_without_a_request_ends_soon() {
     assert!(connection.read(&mut buffer).await.unwrap() > 0);
 }
 
-#[tokio::test]
+#[on_both]
 async fn who_never_reads_keeps_nobody_out() {
     let limits = Limits { connections_max: 8, anonymous_max: 8, ..Limits::default() };
     let server = Server::start_with(limits).await;
@@ -175,7 +176,7 @@ async fn who_never_reads_keeps_nobody_out() {
     assert!(buffer.starts_with(b"HTTP/1.1 200"));
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_request_names_one_host() {
     let server = Server::start().await;
     #[rustfmt::skip]
@@ -194,7 +195,7 @@ async fn a_request_names_one_host() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_the_server_refuses_by_itself_has_a_body_too() {
     let server = Server::start().await;
     let long = format!("GET /healthz?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000));

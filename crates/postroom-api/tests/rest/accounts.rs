@@ -5,6 +5,7 @@ use crate::server::answer;
 use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::PROFILES;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -15,7 +16,7 @@ async fn profile(server: &Server, host: &str, more: Json) -> String {
     server.create(PROFILES, &profile).await
 }
 
-#[tokio::test]
+#[on_both]
 async fn the_same_login_at_the_same_server_is_one_account() {
     let server = Server::start().await;
     let first = profile(&server, "imap.b.test", json!({})).await;
@@ -64,7 +65,7 @@ async fn the_same_login_at_the_same_server_is_one_account() {
     assert_eq!(other.as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_change_does_not_make_two_accounts_of_one_login() {
     let server = Server::start().await;
     let near = profile(&server, "imap.b.test", json!({})).await;
@@ -92,7 +93,7 @@ async fn a_change_does_not_make_two_accounts_of_one_login() {
     server.send("PATCH", &allowed, &json!({"imapPort": 993})).await.expect(200);
 }
 
-#[tokio::test]
+#[on_both]
 async fn many_at_once_make_one_account() {
     let server = Server::start().await;
     let profile = profile(&server, "imap.b.test", json!({})).await;
@@ -103,7 +104,7 @@ async fn many_at_once_make_one_account() {
     assert_eq!(answers.iter().filter(|answer| answer.status == 409).count(), 19);
 }
 
-#[tokio::test]
+#[on_both]
 async fn put_creates_what_is_not_there() {
     let server = Server::start().await;
     let id = "018f0000-0000-7000-8000-00000000000a";
@@ -133,7 +134,7 @@ async fn put_creates_what_is_not_there() {
     assert!(answers.iter().all(|answer| [200, 201].contains(&answer.status)));
 }
 
-#[tokio::test]
+#[on_both]
 async fn parameters_that_a_request_does_not_take_are_refused() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;

@@ -6,6 +6,7 @@ use crate::server::answer;
 use postroom_api::Limits;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_testkit::on_both;
 use reqwest::multipart::Form;
 use reqwest::multipart::Part;
 use serde_json::json;
@@ -86,7 +87,7 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
 
 const ID: &str = "018f0000-0000-7000-8000-000000000000";
 
-#[tokio::test]
+#[on_both]
 async fn every_refusal_is_a_problem_with_a_reason() {
     let server = Server::start().await;
     let deep = format!("{{\"name\":{}{}}}", "[".repeat(500), "]".repeat(500));
@@ -109,7 +110,7 @@ async fn every_refusal_is_a_problem_with_a_reason() {
     assert_eq!(server.get(PROFILES).await.expect(200), json!([]));
 }
 
-#[tokio::test]
+#[on_both]
 async fn other_media_types_are_refused() {
     let server = Server::start().await;
     let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
@@ -139,7 +140,7 @@ async fn other_media_types_are_refused() {
     assert_eq!(latin.expect(422)["errors"][0]["reason"], "is not UTF-8");
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_compressed_body_is_not_taken_for_what_is_in_it() {
     let server = Server::start().await;
     let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
@@ -166,7 +167,7 @@ async fn a_compressed_body_is_not_taken_for_what_is_in_it() {
     assert_eq!(answer(plain).await.status, 201);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_body_that_comes_drop_by_drop_is_not_waited_for() {
     let limits = Limits { json_within: Duration::from_millis(300), ..Limits::default() };
     let server = Server::start_with(limits).await;
@@ -179,7 +180,7 @@ async fn a_body_that_comes_drop_by_drop_is_not_waited_for() {
     assert!(problem["detail"].as_str().unwrap().contains("too long"), "{problem}");
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_body_of_many_mistakes_is_answered_shortly() {
     let server = Server::start().await;
     let many = |count: u32| -> String {
@@ -193,7 +194,7 @@ async fn a_body_of_many_mistakes_is_answered_shortly() {
     assert!(refused.expect(413)["detail"].as_str().unwrap().contains("500000 values"));
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_is_too_large_is_refused() {
     let limits = Limits {
         json_bytes_max: 10_000,
@@ -230,7 +231,7 @@ async fn what_is_too_large_is_refused() {
     assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_gigabyte_is_refused_before_it_is_sent() {
     let server = Server::start().await;
     let url = server.request("GET", "/healthz").build().unwrap().url().clone();
@@ -250,7 +251,7 @@ async fn a_gigabyte_is_refused_before_it_is_sent() {
     assert_eq!(&reply, b"HTTP/1.1 413");
 }
 
-#[tokio::test]
+#[on_both]
 async fn hostile_names_of_files_have_no_effect() {
     let server = Server::start().await;
     let message = server.create(MESSAGES, &json!({"messageDirection": "out"})).await;
@@ -265,7 +266,7 @@ async fn hostile_names_of_files_have_no_effect() {
     assert_eq!(list.expect(200), json!([]));
 }
 
-#[tokio::test]
+#[on_both]
 async fn filters_beyond_their_bounds_are_refused() {
     let server = Server::start().await;
     let one = json!(["isnull", ["property", "name"]]);

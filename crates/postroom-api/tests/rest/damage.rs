@@ -4,6 +4,7 @@ use crate::server::Answer;
 use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
+use postroom_testkit::on_both;
 use serde_json::json;
 
 /// Stored as several chunks.
@@ -55,7 +56,7 @@ fn refuses(answer: &Answer) {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_damaged_file_is_500_with_words_that_say_what_to_do() {
     let (server, bad, good) = damaged(PLACES[0]).await;
     assert_eq!(server.get("/healthz").await.expect(200)["status"], "ok", "nobody has read it yet");
@@ -70,7 +71,7 @@ async fn a_damaged_file_is_500_with_words_that_say_what_to_do() {
     assert_eq!(server.get("/healthz").await.expect(200)["status"], "ok");
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_file_that_is_damaged_further_on_breaks_off_and_never_has_wrong_bytes() {
     let (server, bad, good) = damaged(PLACES[1]).await;
     let mut response = server.request("GET", &bad).send().await.unwrap();

@@ -5,6 +5,7 @@ use crate::server::ORIGINAL;
 use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
+use postroom_testkit::on_both;
 use reqwest::multipart::Form;
 use reqwest::multipart::Part;
 use serde_json::json;
@@ -27,7 +28,7 @@ async fn put(server: &Server, path: &str, media_type: &str, bytes: &'static [u8]
     answer(request.body(bytes)).await
 }
 
-#[tokio::test]
+#[on_both]
 async fn files_are_added_listed_and_deleted() {
     let server = Server::start().await;
     let message = draft(&server).await;
@@ -52,7 +53,7 @@ async fn files_are_added_listed_and_deleted() {
     assert_eq!(server.get(&format!("{message}/file")).await.expect(200), json!([added[1]]));
 }
 
-#[tokio::test]
+#[on_both]
 async fn files_are_added_whole_or_not_at_all() {
     let server = Server::start().await;
     let files = format!("{}/file", draft(&server).await);
@@ -66,7 +67,7 @@ async fn files_are_added_whole_or_not_at_all() {
     assert_eq!(server.get(&files).await.expect(200), added, "all or none");
 }
 
-#[tokio::test]
+#[on_both]
 async fn one_file_is_put_as_it_is_or_as_a_form() {
     let server = Server::start().await;
     let message = draft(&server).await;
@@ -96,7 +97,7 @@ async fn one_file_is_put_as_it_is_or_as_a_form() {
     assert_eq!(server.get(&html).await.status, 404);
 }
 
-#[tokio::test]
+#[on_both]
 async fn conditions_guard_a_file() {
     let server = Server::start().await;
     let path = format!("{}/file/a", draft(&server).await);
@@ -114,7 +115,7 @@ async fn conditions_guard_a_file() {
     assert_eq!(with("PUT", "if-none-match", "*").await.status, 201);
 }
 
-#[tokio::test]
+#[on_both]
 async fn downloads_are_whole_or_a_range() {
     let server = Server::start().await;
     let path = format!("{}/file/ten", draft(&server).await);
@@ -159,7 +160,7 @@ async fn downloads_are_whole_or_a_range() {
     assert_eq!((head.status, head.header("content-length"), head.bytes.len()), (200, "10", 0));
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_range_of_a_large_file_is_cut_at_the_right_byte() {
     let server = Server::start().await;
     let path = format!("{}/file/large", draft(&server).await);
@@ -175,7 +176,7 @@ async fn a_range_of_a_large_file_is_cut_at_the_right_byte() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_mail_brings_is_shown_without_trust() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -203,7 +204,7 @@ async fn what_mail_brings_is_shown_without_trust() {
     assert_eq!((raw.bytes.as_ref(), raw.header("content-type")), (ORIGINAL, "message/rfc822"));
 }
 
-#[tokio::test]
+#[on_both]
 async fn files_of_a_received_message_do_not_change() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -221,7 +222,7 @@ async fn files_of_a_received_message_do_not_change() {
     assert!(refused["detail"].as_str().unwrap().contains("Postroom makes it"), "{refused}");
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_message_that_is_deleted_takes_its_files_along() {
     let server = Server::start().await;
     let message = draft(&server).await;

@@ -4,12 +4,13 @@ use crate::server::OTHER_TOKEN;
 use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
+use postroom_testkit::on_both;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-#[tokio::test]
+#[on_both]
 async fn an_engine_that_does_not_work_is_told_at_once() {
     let store = Server::start().await;
     let is_broken = Arc::new(AtomicBool::new(false));
@@ -26,7 +27,7 @@ async fn an_engine_that_does_not_work_is_told_at_once() {
     anonymous().await.expect(200);
 }
 
-#[tokio::test]
+#[on_both]
 async fn with_a_token_health_tells_what_there_is_to_do() {
     let server = Server::start().await;
     let (account, _) = server.account().await;

@@ -4,9 +4,10 @@ use crate::server::OTHER_TOKEN;
 use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
+use postroom_testkit::on_both;
 use serde_json::json;
 
-#[tokio::test]
+#[on_both]
 async fn a_job_is_seen_by_its_domain_until_it_is_taken_away() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;

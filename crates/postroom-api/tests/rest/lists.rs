@@ -3,6 +3,7 @@
 use crate::server::Server;
 use postroom_api::Limits;
 use postroom_model::builtin::MESSAGES;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -38,7 +39,7 @@ async fn found(server: &Server, query: &[(&str, &str)]) -> Vec<String> {
     subjects(&list).iter().map(ToString::to_string).collect()
 }
 
-#[tokio::test]
+#[on_both]
 async fn filters_and_equality_find_what_they_say() {
     let server = filled().await;
     #[rustfmt::skip]
@@ -72,7 +73,7 @@ async fn filters_and_equality_find_what_they_say() {
     assert_eq!(found(&server, &[]).await.len(), 7);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_long_list_of_values_is_found() {
     let server = filled().await;
     let values: Vec<String> = (0..1000).map(|at| format!("s{at}")).collect();
@@ -84,7 +85,7 @@ async fn a_long_list_of_values_is_found() {
     assert!(found(&server, &[("filter", none)]).await.is_empty());
 }
 
-#[tokio::test]
+#[on_both]
 async fn lists_are_ordered_and_cut() {
     let server = filled().await;
     #[rustfmt::skip]
@@ -100,7 +101,7 @@ async fn lists_are_ordered_and_cut() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn the_link_leads_through_the_whole_list_in_any_order() {
     let server = filled().await;
     for order in ["", "dateTime", "-dateTime", "dateTime,-subject", "-dateTime,subject", "-id"] {
@@ -120,7 +121,7 @@ async fn the_link_leads_through_the_whole_list_in_any_order() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_list_is_the_same_in_however_many_parts_it_is_read() {
     let server = filled().await;
     for list_part_bytes_max in [0, 80, 300] {
@@ -143,7 +144,7 @@ async fn a_list_is_the_same_in_however_many_parts_it_is_read() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn the_count_is_of_all_that_match() {
     let server = filled().await;
     let page =
@@ -154,7 +155,7 @@ async fn the_count_is_of_all_that_match() {
     assert_eq!(server.get(&next).await.header("x-total-count"), "3", "on each page");
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_mask_shows_only_what_it_names() {
     let server = filled().await;
     let masked = server.get(&format!("{MESSAGES}?mask=subject,recipients.address&limit=1")).await;
@@ -166,7 +167,7 @@ async fn a_mask_shows_only_what_it_names() {
     assert_eq!(one, json!({"id": id}));
 }
 
-#[tokio::test]
+#[on_both]
 async fn texts_are_found_whatever_their_case() {
     let server = Server::start().await;
     let subjects = ["GRÜSSE aus Köln", "Привет, мир", "ΟΔΟΣ", "100 % ok", "plain"];
@@ -201,7 +202,7 @@ async fn texts_are_found_whatever_their_case() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn values_inside_json_are_found_in_lists_too() {
     let server = Server::start().await;
     #[rustfmt::skip]

@@ -5,12 +5,13 @@ use crate::server::answer;
 use postroom_model::ErrorCode;
 use postroom_model::builtin::MESSAGES;
 use postroom_store::Unsendable;
+use postroom_testkit::on_both;
 use reqwest::multipart::Form;
 use reqwest::multipart::Part;
 use serde_json::Value as Json;
 use serde_json::json;
 
-#[tokio::test]
+#[on_both]
 async fn a_message_brings_its_files_in_json() {
     let server = Server::start().await;
     let (account, _) = server.account().await;
@@ -34,7 +35,7 @@ async fn a_message_brings_its_files_in_json() {
     assert_eq!((&inlines[0]["size"], &inlines[0]["contentType"]), (&json!(3), &json!("image/png")));
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_message_brings_its_files_as_a_form() {
     let server = Server::start().await;
     let message = json!({"messageDirection": "out", "subject": "s"}).to_string();
@@ -56,7 +57,7 @@ async fn a_message_brings_its_files_as_a_form() {
     assert_eq!(server.get(&format!("{path}/inlines/a.png")).await.bytes, "PNG");
 }
 
-#[tokio::test]
+#[on_both]
 async fn nothing_is_kept_of_a_message_that_is_refused() {
     let server = Server::start().await;
     let good = || Part::text(json!({"messageDirection": "out"}).to_string());
@@ -85,7 +86,7 @@ async fn nothing_is_kept_of_a_message_that_is_refused() {
     assert_eq!(server.get(MESSAGES).await.expect(200), json!([]));
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_folder_implies_its_account() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -106,7 +107,7 @@ async fn a_folder_implies_its_account() {
     assert_eq!(problem["errors"][0]["property"], "folder_id");
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_cannot_be_sent_is_refused_at_once() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -152,7 +153,7 @@ async fn what_cannot_be_sent_is_refused_at_once() {
     assert_eq!(refused["errors"][0]["property"], "messageDirection");
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_draft_is_sent_withdrawn_and_sent_again() {
     let server = Server::start().await;
     let (account, _) = server.account().await;
@@ -180,7 +181,7 @@ async fn a_draft_is_sent_withdrawn_and_sent_again() {
     assert_eq!((&again["messageState"], &again["errorText"]), (&json!("sending"), &json!(null)));
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_follows_from_the_original_is_not_changed_by_clients() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -214,7 +215,7 @@ async fn what_follows_from_the_original_is_not_changed_by_clients() {
     );
 }
 
-#[tokio::test]
+#[on_both]
 async fn the_account_of_a_folder_is_not_taken_from_its_message() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -226,7 +227,7 @@ async fn the_account_of_a_folder_is_not_taken_from_its_message() {
     assert_eq!(server.get(&path).await.expect(200)["account_id"], Json::Null);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_draft_whose_folder_is_gone_can_still_be_edited() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -240,7 +241,7 @@ async fn a_draft_whose_folder_is_gone_can_still_be_edited() {
     assert!(refused["detail"].as_str().unwrap().contains("messageDirection"), "{refused}");
 }
 
-#[tokio::test]
+#[on_both]
 async fn only_a_message_that_was_too_large_can_be_fetched_and_only_where_somebody_receives() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -283,7 +284,7 @@ async fn only_a_message_that_was_too_large_can_be_fetched_and_only_where_somebod
     refused(&usual, "the folder of the message is no longer here").await;
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_repeated_put_of_a_message_changes_nothing_whatever_became_of_it() {
     let server = Server::start().await;
     let (account, _) = server.account().await;

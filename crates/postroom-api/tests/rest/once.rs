@@ -7,6 +7,7 @@ use crate::server::TOKEN;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_testkit::on_both;
 use reqwest::multipart::Form;
 use reqwest::multipart::Part;
 use serde_json::Value as Json;
@@ -17,7 +18,7 @@ async fn post(server: &Server, (token, key): (&str, &str), body: &Json) -> Answe
     answer(request.header("Idempotency-Key", key).json(body)).await
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_key_creates_once() {
     let server = Server::start().await;
     let (one, two) = (json!({"name": "one"}), json!({"name": "two"}));
@@ -51,7 +52,7 @@ async fn a_key_creates_once() {
     assert_eq!(server.get(PROFILES).await.expect(200).as_array().unwrap().len(), 2);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_key_is_for_the_same_files_too() {
     let server = Server::start().await;
     let post = async |content: &'static [u8]| {
@@ -67,7 +68,7 @@ async fn a_key_is_for_the_same_files_too() {
     assert_eq!(server.get(MESSAGES).await.expect(200).as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
+#[on_both]
 async fn many_at_once_create_one() {
     let server = Server::start().await;
     let body = json!({"name": "p"});

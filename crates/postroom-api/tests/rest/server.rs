@@ -11,19 +11,25 @@ use postroom_model::builtin;
 use postroom_store::Beginning;
 use postroom_store::Clock;
 use postroom_store::Content;
+use postroom_store::Database;
 use postroom_store::MailboxEpoch;
 use postroom_store::MasterKey;
 use postroom_store::MissedAt;
 use postroom_store::MissedMessage;
 use postroom_store::NewContent;
 use postroom_store::NewFile;
+use postroom_store::PostgresConfig;
+use postroom_store::PostgresDatabase;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceivedMessage;
+use postroom_store::Room;
 use postroom_store::SourceKey;
 use postroom_store::SqliteDirectory;
+use postroom_store::Statement;
 use postroom_store::Store;
 use postroom_store::StoreConfig;
 use postroom_store::Witness;
+use postroom_testkit::TestDatabase;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use secrecy::SecretString;
@@ -84,23 +90,34 @@ impl Server {
     }
 
     async fn open(directory: &TempDir) -> Store {
-        let clock = Clock::system();
         // A key is made only where there is no database yet.
         let key = MasterKey::in_directory(directory.path()).unwrap();
-        let database = SqliteDirectory::open(directory.path(), 2, clock.clone()).unwrap();
+        let database = database(directory).await;
         let config = StoreConfig {
             key,
             classes: builtin::classes().unwrap(),
-            clock,
+            clock: Clock::system(),
             work: postroom_store::Work::Threads,
             member: postroom_store::Member::alone(),
         };
         Store::open(database, &config).await.unwrap()
     }
 
-    /// Closes the store. Gives a server of a copy in which one bit of the stored `bytes` at `place`
-    /// or soon after is flipped.
+    /// Flips one bit of the stored `bytes` at `place` or soon after.
     pub async fn damaged(self, bytes: &[u8], place: usize) -> Self {
+        if TestDatabase::present() == TestDatabase::Postgres {
+            let at = "position($1 IN \"bytes\") - 1";
+            let sql = format!(
+                "UPDATE \"chunk\" SET \"bytes\" = set_byte(\"bytes\", {at},
+                   get_byte(\"bytes\", {at}) # 4) WHERE position($1 IN \"bytes\") > 0"
+            );
+            let flip = Statement::new(sql).bind(bytes[place..place + 32].to_vec());
+            let database = database(&self.directory).await;
+            let flipped = database.write(vec![flip], Room::Free).await.unwrap();
+            assert_eq!(flipped[0].changed, 1);
+            return self;
+        }
+        // In a copy, because the database is in use.
         self.store.close().await.unwrap();
         let copy = tempfile::tempdir().unwrap();
         for entry in std::fs::read_dir(self.directory.path()).unwrap() {
@@ -261,10 +278,17 @@ impl Server {
         std::array::from_fn(|at| found[at]["id"].as_str().unwrap().to_owned())
     }
 
-    /// Every byte of the data directory.
+    /// Every byte that is stored.
     pub fn stored_bytes(&self) -> Vec<u8> {
-        let entries = std::fs::read_dir(self.directory.path()).unwrap();
-        entries.flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
+        TestDatabase::stored_bytes(self.directory.path()).unwrap()
+    }
+}
+
+/// The database of a directory, of the kind that the present test runs on.
+async fn database(directory: &TempDir) -> Arc<dyn Database> {
+    match TestDatabase::postgres_url(directory.path()).unwrap() {
+        Some(url) => PostgresDatabase::open(PostgresConfig::parse(&url).unwrap()).await.unwrap(),
+        None => SqliteDirectory::open(directory.path(), 2, Clock::system()).unwrap(),
     }
 }
 

@@ -3,13 +3,14 @@
 use crate::server::Server;
 use postroom_model::Domain;
 use postroom_store::Modifier;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
 /// How often each is tried.
 const ROUNDS: usize = 40;
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_account_is_not_created_beside_the_deletion_of_its_profile() {
     let server = Server::start().await;
     for round in 0..ROUNDS {
@@ -34,7 +35,7 @@ async fn an_account_is_not_created_beside_the_deletion_of_its_profile() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_mailbox_gets_one_folder_and_a_version_one_change() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -58,7 +59,7 @@ async fn a_mailbox_gets_one_folder_and_a_version_one_change() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn the_feed_says_whose_token_changed_what() {
     let server = Server::start().await;
     let (_, folder) = server.account().await;
