@@ -10,7 +10,6 @@ use crate::message;
 use crate::once;
 use crate::parameters;
 use crate::problem::Problem;
-use crate::references;
 use crate::same_files;
 use crate::view;
 use axum::body::Body;
@@ -189,7 +188,7 @@ async fn check_message(
     let sends = |message: &Entity| message.text(names::MESSAGE_STATE) == Some("sending");
     if sends(&after) && !sends(current) {
         let html = asked.app.store.file_list(&asked.domain, current.id, files::HTML).await?;
-        let from = references::account_address(asked, &after).await?;
+        let from = message::account_address(asked, &after).await?;
         changes.extend(message::announced(
             asked.app.store.clock(),
             &after,

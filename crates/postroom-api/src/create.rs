@@ -15,7 +15,6 @@ use crate::media_type::MediaType;
 use crate::message;
 use crate::once;
 use crate::problem::Problem;
-use crate::references;
 use crate::upload;
 use crate::upload::Said;
 use crate::view;
@@ -254,7 +253,7 @@ async fn entity(
     check_files(asked, &entity, &files)?;
     if class.classname == MESSAGES && entity.text(names::MESSAGE_STATE) == Some("sending") {
         let has_html = files.iter().any(|file| file.property == HTML);
-        let from = references::account_address(asked, &entity).await?;
+        let from = message::account_address(asked, &entity).await?;
         entity.properties.extend(message::announced(app.store.clock(), &entity, has_html, &from));
     }
     Ok(NewEntity { entity, files })

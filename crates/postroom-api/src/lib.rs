@@ -69,8 +69,6 @@ mod parts;
 
 mod message;
 
-mod references;
-
 mod folder;
 
 mod account;

@@ -4,12 +4,15 @@
 //! The rules are elsewhere: `postroom_model::client` says what a client may change, and the store
 //! keeps that; `postroom_engine::outgoing` says what a message needs before it is sent.
 
+use crate::app::Asked;
+use crate::problem::Problem;
 use postroom_engine::outgoing;
 use postroom_engine::outgoing::THREAD;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::Invalid;
 use postroom_model::MessageState;
+use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::names;
 use postroom_model::client;
 use postroom_store::Clock;
@@ -55,6 +58,23 @@ pub(crate) fn plain_ids(values: &mut Map<String, Json>) {
             values.insert(name.to_owned(), ids.into());
         }
     }
+}
+
+/// The address of the account of a message; empty without one.
+///
+/// # Errors
+///
+/// When the store fails.
+pub(crate) async fn account_address(asked: &Asked, message: &Entity) -> Result<String, Problem> {
+    let Some(account) = message.reference(names::ACCOUNT_ID) else {
+        return Ok(String::new());
+    };
+    let store = &asked.app.store;
+    let class = store.class(ACCOUNTS);
+    let class = class.ok_or_else(|| Problem::fault("a built-in class is missing"))?;
+    let account = store.entity_get(&asked.domain, &class, account).await?;
+    let address = account.as_ref().and_then(|account| account.text(names::ADDRESS));
+    Ok(address.unwrap_or_default().to_owned())
 }
 
 /// The properties that are known as soon as a message is to be sent: its Message-ID, and its type

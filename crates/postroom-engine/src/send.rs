@@ -17,9 +17,7 @@ pub(crate) mod prepare;
 
 pub(crate) mod transmit;
 
-pub(crate) mod refused;
-
-pub(crate) mod orphaned;
+pub(crate) mod verdict;
 
 pub(crate) mod connect;
 
@@ -30,5 +28,7 @@ pub(crate) mod suspect;
 pub(crate) mod kept;
 
 pub(crate) mod held;
+
+pub(crate) mod orphaned;
 
 pub(crate) mod pause;

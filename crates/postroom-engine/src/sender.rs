@@ -12,17 +12,17 @@ use crate::error::Error;
 use crate::report::Reporter;
 use crate::report::chain;
 use crate::report::needs_a_person;
+use crate::send::held;
 use crate::send::held::Held;
 use crate::send::kept::Kept;
 use crate::send::kept::Ready;
 use crate::send::pace::Pace;
 use crate::send::pause::Pause;
 use crate::send::prepare;
-use crate::send::refused;
-use crate::send::settle;
 use crate::send::suspect::Suspect;
 use crate::send::transmit;
 use crate::send::transmit::HandedOver;
+use crate::send::verdict;
 use crate::shared::Shared;
 use postroom_smtp::LoginRefusal;
 use postroom_smtp::Reply;
@@ -124,7 +124,7 @@ impl Sender {
         }
         let mut has_more = prepare::prepare_page(&self.shared, account).await?;
         for claimed in self.shared.store.delivery_outcome_unknown(account.id).await? {
-            transmit::settle_unknown_outcome(&self.shared, claimed, Some(account)).await?;
+            held::settle_unknown_outcome(&self.shared, claimed, Some(account)).await?;
         }
         if let Some(pause) = self.pause.as_ref().filter(|pause| Instant::now() < pause.until) {
             prepare::prepare_all(&self.shared, account).await?;
@@ -133,10 +133,11 @@ impl Sender {
         }
         if !self.kept.is_probed() {
             // A problem with the server should be known before the first message.
-            match self.take(account).await {
+            match self.kept.take(account).await {
                 Ok(ready) => self.kept.keep(ready.connection),
                 Err(error) => return Err(self.postpone_all(account, error).await?),
             }
+            self.pause = None;
         }
         loop {
             if let Some(ready) = self.pace.ready_at(Instant::now()) {
@@ -180,21 +181,15 @@ impl Sender {
         result
     }
 
-    /// The kept connection, or a new one.
-    async fn take(&mut self, account: &Account) -> Result<Ready, Error> {
-        let ready = self.kept.take(account).await?;
-        self.pause = None;
-        Ok(ready)
-    }
-
     /// Sends one delivery, and settles it.
     async fn send(&mut self, account: &Account, mut claimed: Claimed) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         let _under_way = shared.under_way.enter(&account.address, claimed.message);
-        let Ready { mut connection, is_new } = match self.take(account).await {
+        let Ready { mut connection, is_new } = match self.kept.take(account).await {
             Ok(ready) => ready,
             Err(error) => return self.no_connection(account, claimed, error).await,
         };
+        self.pause = None;
         if !connection.takes_utf8() && claimed.smtp_utf8 {
             match prepare::without_utf8(&self.shared, account, &claimed).await {
                 Ok(true) => {
@@ -230,7 +225,7 @@ impl Sender {
         let ended = match ended {
             Ok(HandedOver { unrecorded: Some(error), .. }) => {
                 let error = Error::Store(error);
-                let verdict = transmit::unrecorded(&claimed, chain(&error));
+                let verdict = verdict::unrecorded(&claimed, chain(&error));
                 self.held.settle(claimed, verdict).await?;
                 return Err(error);
             }
@@ -258,7 +253,8 @@ impl Sender {
             Err(error) if error.is_out_of_step() => self.kept.speak_in_turn(),
             Ok(_) | Err(_) => {}
         }
-        let verdict = refused::verdict(&self.shared, &mut claimed, &ended, &account.options).await;
+        let verdict =
+            verdict::of_attempt(&self.shared, &mut claimed, &ended, &account.options).await;
         self.held.settle(claimed, verdict).await?;
         match ended {
             Ok(_) => {
@@ -287,7 +283,7 @@ impl Sender {
     ) -> Result<(), Error> {
         let pause = self.pace.limited();
         let error = Error::Limited { reply, pause };
-        let verdict = transmit::limited(&claimed, chain(&error), pause, &account.options);
+        let verdict = verdict::limited(&claimed, chain(&error), pause, &account.options);
         self.held.settle(claimed, verdict).await?;
         Err(error)
     }
@@ -362,7 +358,7 @@ impl Sender {
     }
 
     async fn postpone(&mut self, by: &Account, it: Claimed, error: &Error) -> Result<(), Error> {
-        let verdict = settle::later(chain(error), transmit::tried(&it), &by.options);
+        let verdict = verdict::later(chain(error), verdict::tried(&it), &by.options);
         self.held.settle(it, verdict).await
     }
 

@@ -171,12 +171,8 @@ impl Access for Sqlite {
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
     }
 
-    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        self.writes.write(batch, room)
-    }
-
-    fn tidy(&self) -> Answer<bool> {
-        self.writes.tidy()
+    fn writes(&self) -> &WriteChannel {
+        &self.writes
     }
 
     fn close(&self) {
@@ -342,9 +338,17 @@ fn refuse_all<T>(replies: impl Iterator<Item = ReplySender<T>>, error: &Error) {
     }
 }
 
+/// Runs a batch in a savepoint.
 fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
     execute(connection, "SAVEPOINT batch")?;
-    let ran = run_all(connection, batch);
+    let run = |statement: &Statement| {
+        let outcome = statement::run(connection, statement)?;
+        match statement.must.as_ref().filter(|_| outcome.changed == 0) {
+            Some(must) => Err(Error::Condition(must.failed().clone())),
+            None => Ok(outcome),
+        }
+    };
+    let ran: Result<Vec<_>, Error> = batch.iter().map(run).collect();
     // With the transaction the savepoint is gone too.
     if !connection.is_autocommit() {
         if ran.is_err() {
@@ -353,18 +357,6 @@ fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome
         execute(connection, "RELEASE batch")?;
     }
     ran
-}
-
-fn run_all(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
-    let mut outcomes = Vec::with_capacity(batch.len());
-    for statement in batch {
-        let outcome = statement::run(connection, statement)?;
-        if let Some(must) = statement.must.as_ref().filter(|_| outcome.changed == 0) {
-            return Err(Error::Condition(must.failed().clone()));
-        }
-        outcomes.push(outcome);
-    }
-    Ok(outcomes)
 }
 
 fn execute(connection: &Connection, sql: &'static str) -> Result<(), Error> {

@@ -97,7 +97,7 @@ impl Database for SqliteDirectory {
     }
 
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        let (answer, state) = (self.access.write(batch, room), Arc::clone(&self.state));
+        let (answer, state) = (self.access.writes().write(batch, room), Arc::clone(&self.state));
         Box::pin(async move {
             let wrote = state.seen(answer.await);
             match &wrote {
@@ -110,7 +110,7 @@ impl Database for SqliteDirectory {
     }
 
     fn tidy(&self) -> Answer<bool> {
-        self.access.tidy()
+        self.access.writes().tidy()
     }
 
     fn check(&self) -> Answer<()> {
@@ -129,13 +129,13 @@ impl Database for SqliteDirectory {
             }
             probed?;
             if !was_full {
-                return access.write(vec![], Room::Free).await.map(drop);
+                return access.writes().write(vec![], Room::Free).await.map(drop);
             }
             // Nothing else may be waiting to be written: this says that it can be.
             let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', $1)
                 ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
             let probe = vec![Statement::new(probe).bind(now_ms)];
-            state.wrote(&access.write(probe, Room::Free).await?);
+            state.wrote(&access.writes().write(probe, Room::Free).await?);
             Ok(())
         })
     }

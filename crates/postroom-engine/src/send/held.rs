@@ -6,8 +6,13 @@
 use crate::account::Account;
 use crate::error::Error;
 use crate::journal;
-use crate::send::transmit;
+use crate::send::settle;
+use crate::send::transmit::RECIPIENTS_MAX;
+use crate::send::verdict;
+use crate::send::verdict::tried;
 use crate::shared::Shared;
+use postroom_model::Options;
+use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_store::Claimed;
 use postroom_store::Verdict;
@@ -43,7 +48,7 @@ impl Held {
     pub(crate) async fn settle(&mut self, claimed: Claimed, verdict: Verdict) -> Result<(), Error> {
         let clock = &self.shared.clock;
         let at = Timestamp::from_ms(clock.now_ms());
-        self.answers.push(Answered { claimed, verdict: transmit::jittered(clock, verdict), at });
+        self.answers.push(Answered { claimed, verdict: verdict::jittered(clock, verdict), at });
         self.write().await
     }
 
@@ -61,4 +66,29 @@ impl Held {
         }
         Ok(())
     }
+}
+
+/// Settles a delivery that was after its final dot when its sender ended. `None`: its account is
+/// gone.
+///
+/// # Errors
+///
+/// When the store fails.
+pub(crate) async fn settle_unknown_outcome(
+    shared: &Shared,
+    mut claimed: Claimed,
+    account: Option<&Account>,
+) -> Result<(), Error> {
+    let none = Options::cascade([]);
+    let options = account.map_or(&none, |account| &account.options);
+    let reason = "Postroom was stopped before the answer came".to_owned();
+    let mut unknown = settle::waiting(&claimed.recipients);
+    unknown.truncate(RECIPIENTS_MAX);
+    settle::put_all(&mut claimed.recipients, &unknown, RecipientState::Uncertain, &reason);
+    let verdict = verdict::outcome_unknown(reason, tried(&claimed), options);
+    let verdict = verdict::jittered(&shared.clock, verdict);
+    let at = Timestamp::from_ms(shared.clock.now_ms());
+    let recorded = shared.store.delivery_settle(&claimed, &verdict, at).await?;
+    journal::settled(account, &claimed, &recorded, at);
+    Ok(())
 }

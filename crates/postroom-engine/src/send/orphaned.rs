@@ -10,7 +10,7 @@ use crate::journal;
 use crate::journal::Outgoing;
 use crate::outgoing;
 use crate::report::chain;
-use crate::send::transmit;
+use crate::send::held;
 use crate::shared::Shared;
 use postroom_model::AccountId;
 use postroom_model::ErrorCode;
@@ -117,7 +117,7 @@ async fn settle_unknown_outcomes(shared: &Shared) -> Result<(), Error> {
             continue;
         }
         for claimed in shared.store.delivery_outcome_unknown(id).await? {
-            transmit::settle_unknown_outcome(shared, claimed, account).await?;
+            held::settle_unknown_outcome(shared, claimed, account).await?;
         }
     }
     Ok(())

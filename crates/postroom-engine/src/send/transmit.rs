@@ -1,19 +1,10 @@
 //! Transmit: one attempt to send one delivery.
 
-use crate::account::Account;
-use crate::backoff;
-use crate::error::Error;
-use crate::journal;
 use crate::send::prepare::wire;
 use crate::send::settle;
-use crate::send::settle::Tried;
 use crate::shared::Shared;
 use bytes::Bytes;
-use postroom_model::ErrorCode;
-use postroom_model::Options;
 use postroom_model::RecipientState;
-use postroom_model::Timestamp;
-use postroom_model::Uncertain;
 use postroom_smtp::Envelope;
 use postroom_smtp::MessageSource;
 use postroom_smtp::Reply;
@@ -22,17 +13,11 @@ use postroom_smtp::TransactionReplies;
 use postroom_smtp::no_such_addresses;
 use postroom_store::BlobReader;
 use postroom_store::Claimed;
-use postroom_store::Clock;
-use postroom_store::Verdict;
 use serde_json::Value as Json;
 use std::io;
-use std::time::Duration;
 
 /// How many recipients one transaction names. Every server accepts this many (RFC 5321 §4.5.3.1.8).
-const RECIPIENTS_MAX: usize = 100;
-
-/// How long a message waits after our own store kept it from being sent.
-const OWN_TROUBLE: Duration = Duration::from_secs(10);
+pub(crate) const RECIPIENTS_MAX: usize = 100;
 
 /// The bytes of a composed message on their way out of the store.
 struct Stored {
@@ -195,112 +180,6 @@ async fn one(
         }
     };
     connection.send(&envelope, &mut source, before_dot).await
-}
-
-/// Decides about a delivery by the result of an attempt.
-#[must_use]
-pub(crate) fn verdict(
-    claimed: &Claimed,
-    ended: &Result<HandedOver, postroom_smtp::Error>,
-    options: &Options,
-) -> Verdict {
-    let tried = tried(claimed);
-    let Err(error) = ended else {
-        return settle::verdict(&claimed.recipients, tried, options);
-    };
-    match error.verdict() {
-        postroom_smtp::SmtpVerdict::Refuse => {
-            let verdict = settle::verdict(&claimed.recipients, tried, options);
-            let is_refused = matches!(verdict, Verdict::Error { code: ErrorCode::Refused, .. });
-            let whole = Verdict::Error { code: ErrorCode::Refused, reason: error.to_string() };
-            if is_refused { whole } else { verdict }
-        }
-        postroom_smtp::SmtpVerdict::Postpone | postroom_smtp::SmtpVerdict::Credentials => {
-            settle::later(error.to_string(), tried, options)
-        }
-        postroom_smtp::SmtpVerdict::OutcomeUnknown => {
-            outcome_unknown(error.to_string(), tried, options)
-        }
-    }
-}
-
-/// Decides about a delivery after the account has reached a limit and pauses for `pause`.
-#[must_use]
-pub(crate) fn limited(
-    claimed: &Claimed,
-    reason: String,
-    pause: Duration,
-    options: &Options,
-) -> Verdict {
-    if claimed.recipients.iter().all(|recipient| RecipientState::Sent.is_of(recipient)) {
-        return Verdict::Sent;
-    }
-    settle::limited(reason, pause, tried(claimed), options)
-}
-
-/// Decides about a delivery that our own store kept from being sent. This does not count as an
-/// attempt.
-#[must_use]
-pub(crate) fn unrecorded(claimed: &Claimed, reason: String) -> Verdict {
-    if claimed.recipients.iter().all(|recipient| RecipientState::Sent.is_of(recipient)) {
-        return Verdict::Sent;
-    }
-    Verdict::Later { after: OWN_TROUBLE, reason, counts: false }
-}
-
-/// Decides about a delivery whose outcome is unknown.
-#[must_use]
-pub(crate) fn outcome_unknown(reason: String, tried: Tried, options: &Options) -> Verdict {
-    if options.uncertain() == Uncertain::Resend {
-        return settle::later(reason, tried, options);
-    }
-    let reason = format!(
-        "the server may have the message, because {reason}; set `sending` to send it again, which \
-         may deliver it twice"
-    );
-    Verdict::Error { code: ErrorCode::Uncertain, reason }
-}
-
-/// Settles a delivery that was after its final dot when its sender ended. `None`: its account is
-/// gone.
-///
-/// # Errors
-///
-/// When the store fails.
-pub(crate) async fn settle_unknown_outcome(
-    shared: &Shared,
-    mut claimed: Claimed,
-    account: Option<&Account>,
-) -> Result<(), Error> {
-    let none = Options::cascade([]);
-    let options = account.map_or(&none, |account| &account.options);
-    let reason = "Postroom was stopped before the answer came".to_owned();
-    let mut unknown = settle::waiting(&claimed.recipients);
-    unknown.truncate(RECIPIENTS_MAX);
-    settle::put_all(&mut claimed.recipients, &unknown, RecipientState::Uncertain, &reason);
-    let verdict = jittered(&shared.clock, outcome_unknown(reason, tried(&claimed), options));
-    let at = Timestamp::from_ms(shared.clock.now_ms());
-    let recorded = shared.store.delivery_settle(&claimed, &verdict, at).await?;
-    journal::settled(account, &claimed, &recorded, at);
-    Ok(())
-}
-
-/// The verdict with a delay that differs a little each time, so that deliveries spread.
-#[must_use]
-pub(crate) fn jittered(clock: &Clock, verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Later { after, reason, counts } => {
-            Verdict::Later { after: backoff::jittered(clock, after), reason, counts }
-        }
-        Verdict::Sent | Verdict::Error { .. } => verdict,
-    }
-}
-
-/// How long a delivery has been tried.
-#[must_use]
-pub(crate) fn tried(claimed: &Claimed) -> Tried {
-    let waited = Duration::from_millis(u64::try_from(claimed.waited_ms).unwrap_or(0));
-    Tried { attempts: claimed.attempts, waited }
 }
 
 #[cfg(test)]

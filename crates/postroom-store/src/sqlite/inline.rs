@@ -7,8 +7,6 @@
 
 use crate::clock::Clock;
 use crate::database::Answer;
-use crate::database::Outcome;
-use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
@@ -87,12 +85,8 @@ impl Access for Inline {
         Box::pin(async move { answer.await.unwrap_or(Err(Error::Closed)) })
     }
 
-    fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>> {
-        self.writes.write(batch, room)
-    }
-
-    fn tidy(&self) -> Answer<bool> {
-        self.writes.tidy()
+    fn writes(&self) -> &WriteChannel {
+        &self.writes
     }
 
     fn close(&self) {
@@ -104,20 +98,22 @@ impl Access for Inline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::Room;
 
     #[tokio::test]
     async fn what_was_asked_is_done_in_its_order_whether_somebody_waits_or_not() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("db");
         let database = Inline::open(&file, Clock::system()).unwrap();
-        let write = |sql: &'static str| database.write(vec![Statement::new(sql)], Room::Free);
+        let write =
+            |sql: &'static str| database.writes().write(vec![Statement::new(sql)], Room::Free);
         drop(write("CREATE TABLE \"t\" (\"n\" INTEGER)"));
         drop(write("INSERT INTO \"t\" VALUES (1)"));
         write("UPDATE \"t\" SET \"n\" = \"n\" + 1").await.unwrap();
         assert!(write("INSERT INTO \"nothing\" VALUES (1)").await.is_err());
         let rows = database.read(Statement::new("SELECT \"n\" FROM \"t\"")).await.unwrap();
         assert_eq!(rows, [Row(vec![crate::database::Value::Whole(2)])]);
-        assert!(!database.tidy().await.unwrap());
+        assert!(!database.writes().tidy().await.unwrap());
         database.close();
         assert!(matches!(database.read(Statement::new("SELECT 1")).await, Err(Error::Closed)));
         assert!(matches!(write("SELECT 1").await, Err(Error::Closed)));
