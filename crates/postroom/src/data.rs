@@ -116,8 +116,9 @@ pub async fn open_postgres(
             "the mail in this file is not used, because --database names another database"
         );
     }
+    let key = key_of(data, master_key)?;
     let database = PostgresDatabase::open(config).await.context("--database")?;
-    Ok((open_in(database, data, master_key, member).await?, lock))
+    Ok((open_in(database, key, member).await?, lock))
 }
 
 /// Opens the store of a data directory for one process, with the given key or the one in the
@@ -127,20 +128,25 @@ pub async fn open(
     master_key: Option<&SecretString>,
     member: Member,
 ) -> anyhow::Result<Store> {
+    // The key comes first, because none is made beside a database.
+    let key = key_of(data, master_key)?;
     let database = SqliteDirectory::open(data, READERS, Clock::system()).context("store")?;
-    open_in(database, data, master_key, member).await
+    open_in(database, key, member).await
+}
+
+/// The given key, or the one in the directory.
+fn key_of(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<MasterKey> {
+    match master_key {
+        Some(given) => MasterKey::from_hex(given).context("master key"),
+        None => MasterKey::in_directory(data).context("key file"),
+    }
 }
 
 async fn open_in(
     database: Arc<dyn Database>,
-    data: &Path,
-    master_key: Option<&SecretString>,
+    key: MasterKey,
     member: Member,
 ) -> anyhow::Result<Store> {
-    let key = match master_key {
-        Some(given) => MasterKey::from_hex(given).context("master key")?,
-        None => MasterKey::in_directory(data).context("key file")?,
-    };
     let classes = builtin::classes().context("built-in classes")?;
     let clock = Clock::system();
     let config = StoreConfig { key, classes, clock, work: Work::Threads, member };
