@@ -19,8 +19,6 @@ pub(crate) mod transmit;
 
 pub(crate) mod verdict;
 
-pub(crate) mod connect;
-
 pub(crate) mod pace;
 
 pub(crate) mod suspect;

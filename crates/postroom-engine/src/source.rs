@@ -13,6 +13,8 @@ pub(crate) mod listing;
 
 pub(crate) mod message;
 
+pub(crate) mod joining;
+
 pub(crate) mod contract;
 
 pub(crate) mod imap;

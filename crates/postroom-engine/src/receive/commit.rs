@@ -12,15 +12,16 @@ use crate::receive::news::News;
 use crate::shared::Shared;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::options;
+use postroom_store::Content;
 use postroom_store::MissedAt;
 use postroom_store::MissedMessage;
 use postroom_store::ReceiveBatch;
 use postroom_store::ReceiveOutcome;
-use postroom_store::ReceivedMessage;
 use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::time::Duration;
+use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
 /// The longest delay before a pending message is fetched again.
@@ -45,9 +46,12 @@ pub(crate) async fn commit(
         let portion = portion.await.map_err(Error::Fault)??;
         let mut messages = Vec::with_capacity(portion.messages.len());
         let mut arrivals = Vec::with_capacity(portion.messages.len());
-        for decomposed in portion.messages {
-            arrivals.push(decomposed.arrival.clone());
-            messages.push(with_original(shared, decomposed).await?);
+        for Decomposed { mut message, arrival, spool } in portion.messages {
+            if let Some(spool) = spool {
+                message.original = Some(stored(shared, &spool).await?);
+            }
+            arrivals.push(arrival);
+            messages.push(message);
         }
         let batch = ReceiveBatch {
             domain: mailbox.account.domain.clone(),
@@ -100,23 +104,18 @@ async fn is_stored(shared: &Shared, account: &Account, arrival: &Arrival) -> boo
 }
 
 /// Takes the original of a large message from its spool file into the store, piece by piece.
-async fn with_original(shared: &Shared, decomposed: Decomposed) -> Result<ReceivedMessage, Error> {
-    let Decomposed { mut message, spool, .. } = decomposed;
-    if let Some(spool) = spool {
-        let mut file = spool.reopen().map_err(Error::Spool)?;
-        let mut writer = shared.store.blob_writer();
-        loop {
-            let read = shared.store.work().spawn(move || read_piece(file));
-            let (rest, piece) = read.await.map_err(Error::Fault)?.map_err(Error::Spool)?;
-            if piece.is_empty() {
-                break;
-            }
-            writer.write(&piece).await?;
-            file = rest;
+async fn stored(shared: &Shared, spool: &NamedTempFile) -> Result<Content, Error> {
+    let mut file = spool.reopen().map_err(Error::Spool)?;
+    let mut writer = shared.store.blob_writer();
+    loop {
+        let read = shared.store.work().spawn(move || read_piece(file));
+        let (rest, piece) = read.await.map_err(Error::Fault)?.map_err(Error::Spool)?;
+        if piece.is_empty() {
+            return Ok(writer.finish_ahead().await?);
         }
-        message.original = Some(writer.finish_ahead().await?);
+        writer.write(&piece).await?;
+        file = rest;
     }
-    Ok(message)
 }
 
 /// The next piece of a file, and the file; an empty one at its end.

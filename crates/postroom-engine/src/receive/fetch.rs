@@ -5,14 +5,11 @@
 //! during which the connection ended, are retried. So one bad message never affects another.
 
 use crate::error::Error;
-use crate::original::Original;
-use crate::original::Spool;
 use crate::receive::header;
 use crate::receive::incomplete;
 use crate::receive::incomplete::Notice;
 use crate::receive::intake::IncompleteMessage;
 use crate::receive::intake::Intake;
-use crate::receive::intake::too_big;
 use crate::receive::intake::why_incomplete;
 use crate::receive::plan::FetchPlan;
 use crate::receive::single;
@@ -23,10 +20,9 @@ use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
 use crate::source::failure::SourceFailure;
 use crate::source::failure::is_refusal;
+use crate::source::joining::EventJoin;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
-use crate::source::message::SourceBody;
-use crate::source::message::SourceMessage;
 use postroom_store::MissedMessage;
 use postroom_store::SourceKey;
 use std::collections::BTreeSet;
@@ -268,8 +264,8 @@ impl<S: Source> Fetching<'_, '_, S> {
 
     async fn set(&mut self, asked: &[SourceKey], got: &mut Got) -> Result<(), Error> {
         let scope = self.scope(asked);
+        let mut join = EventJoin::new(self.intake.collector.spool_place());
         let mut messages = self.source.fetch(asked, scope).await?;
-        let mut spool: Option<Spool> = None;
         loop {
             let event = match tokio::time::timeout(PATIENCE, messages.next()).await {
                 Ok(event) => event?,
@@ -278,68 +274,25 @@ impl<S: Source> Fetching<'_, '_, S> {
                     messages.next().await?
                 }
             };
-            match event {
-                None => return Ok(()),
-                Some(MessageEvent::Begin) => {
-                    // A large message may take long, so the portion is handed on first to free its
-                    // memory.
-                    self.intake.collector.flush().await?;
-                    let place = self.intake.collector.spool_place();
-                    spool = Some(Spool::create(place).map_err(Error::Spool)?);
-                }
-                Some(MessageEvent::Chunk(bytes)) => {
-                    if let Some(spool) = &mut spool {
-                        spool.write(bytes).await.map_err(Error::Spool)?;
-                    }
-                }
-                Some(MessageEvent::Message(message)) => {
-                    let (spool, key) = (spool.take(), message.key);
-                    if asked.binary_search(&key).is_err() || got.keys.contains(&key) {
-                        continue;
-                    }
-                    let bytes_max = self.intake.bytes_max(key);
-                    match body(&message, spool, bytes_max).await? {
-                        Ok(body) => {
-                            got.keys.insert(key);
-                            got.bytes += body.size_bytes();
-                            self.intake.come(message, body).await?;
-                        }
-                        Err(Some(miss)) if miss.is_too_big => {
-                            got.keys.insert(key);
-                            self.intake.missed.push(MissedMessage { key, ..miss });
-                        }
-                        Err(Some(MissedMessage { reason, .. })) => {
-                            got.keys.insert(key);
-                            self.intake.incomplete.push(IncompleteMessage {
-                                key,
-                                reason,
-                                came: None,
-                            });
-                        }
-                        // Only flags, which the server sent unasked.
-                        Err(None) => {}
-                    }
-                }
+            let Some(event) = event else {
+                return Ok(());
+            };
+            if matches!(event, MessageEvent::Begin) {
+                // A large message may take long, so the portion is handed on first to free its
+                // memory.
+                self.intake.collector.flush().await?;
+            }
+            let Some(joined) = join.take(event).await? else {
+                continue;
+            };
+            let key = joined.message.key;
+            if asked.binary_search(&key).is_err() || got.keys.contains(&key) {
+                continue;
+            }
+            if let Some(bytes) = self.intake.come(joined).await? {
+                got.keys.insert(key);
+                got.bytes += bytes;
             }
         }
     }
-}
-
-/// The bytes of a message, or why there are none. `None`: the response was about something else.
-async fn body(
-    message: &SourceMessage,
-    spool: Option<Spool>,
-    bytes_max: u64,
-) -> Result<Result<Original, Option<MissedMessage>>, Error> {
-    let miss = |reason: &str| Some(MissedMessage::pending(SourceKey::default(), reason.to_owned()));
-    Ok(match &message.body {
-        SourceBody::Bytes(bytes) => Ok(Original::Memory(bytes.clone())),
-        SourceBody::Streamed => match spool {
-            Some(spool) => Ok(spool.finish().await.map_err(Error::Spool)?),
-            None => Err(None),
-        },
-        SourceBody::TooBig { size_bytes } => Err(Some(too_big(*size_bytes, bytes_max))),
-        SourceBody::Unusable(reason) => Err(miss(reason)),
-        SourceBody::Missing => Err(None),
-    })
 }

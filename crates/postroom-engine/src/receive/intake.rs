@@ -7,6 +7,8 @@ use crate::receive::collector::Collector;
 use crate::receive::decompose::Arrived;
 use crate::receive::incomplete;
 use crate::receive::news::News;
+use crate::source::joining::JoinedMessage;
+use crate::source::joining::NoContent;
 use crate::source::message::SourceMessage;
 use postroom_model::MESSAGE_BYTES_LIMIT;
 use postroom_store::MissedMessage;
@@ -51,20 +53,39 @@ impl<'a> Intake<'a> {
         if is_requested { MESSAGE_BYTES_LIMIT } else { self.collector.message_bytes_max }
     }
 
-    /// Takes fetched bytes, unless they cannot be the whole message.
+    /// Takes what a fetch gave of a message. Bytes that cannot be the whole message are asked for
+    /// again. Gives how many bytes came. `None`: the source said something else about it unasked,
+    /// such as its flags.
     ///
     /// # Errors
     ///
     /// Those of the spool file, or [`Error::Unheard`].
-    pub async fn come(&mut self, message: SourceMessage, body: Original) -> Result<(), Error> {
-        match why_incomplete(&message, &body)? {
-            None => self.take(message, body, true).await,
+    pub async fn come(&mut self, joined: JoinedMessage) -> Result<Option<u64>, Error> {
+        let JoinedMessage { message, content } = joined;
+        let key = message.key;
+        let original = match content {
+            Ok(original) => original,
+            Err(NoContent::Missing) => return Ok(None),
+            Err(NoContent::TooBig { size_bytes }) => {
+                let bytes_max = self.bytes_max(key);
+                self.missed.push(too_big(key, size_bytes, bytes_max));
+                return Ok(Some(0));
+            }
+            Err(NoContent::Unusable(reason)) => {
+                let reason = reason.to_owned();
+                self.incomplete.push(IncompleteMessage { key, reason, came: None });
+                return Ok(Some(0));
+            }
+        };
+        let size_bytes = original.size_bytes();
+        match why_incomplete(&message, &original)? {
+            None => self.take(message, original, true).await?,
             Some(reason) => {
-                let (key, came) = (message.key, Some((message, body)));
+                let came = Some((message, original));
                 self.incomplete.push(IncompleteMessage { key, reason, came });
-                Ok(())
             }
         }
+        Ok(Some(size_bytes))
     }
 
     /// Takes a message. `is_whole`: nothing shows that bytes are missing.
@@ -81,7 +102,7 @@ impl<'a> Intake<'a> {
         let key = message.key;
         let bytes_max = self.bytes_max(key);
         if original.size_bytes() > bytes_max {
-            self.missed.push(MissedMessage { key, ..too_big(original.size_bytes(), bytes_max) });
+            self.missed.push(too_big(key, original.size_bytes(), bytes_max));
             return Ok(());
         }
         let may_be_deleted = is_whole
@@ -125,8 +146,7 @@ pub fn why_incomplete(
 }
 
 /// The record of a message that is too large.
-#[must_use]
-pub fn too_big(size_bytes: u64, bytes_max: u64) -> MissedMessage {
+fn too_big(key: SourceKey, size_bytes: u64, bytes_max: u64) -> MissedMessage {
     let limit = match bytes_max {
         MESSAGE_BYTES_LIMIT => {
             format!("the {MESSAGE_BYTES_LIMIT} that any message may have: it stays at the server")
@@ -136,9 +156,5 @@ pub fn too_big(size_bytes: u64, bytes_max: u64) -> MissedMessage {
     };
     let reason = format!("the message has {size_bytes} bytes, more than {limit}");
     let size_bytes = Some(size_bytes);
-    MissedMessage {
-        is_too_big: true,
-        size_bytes,
-        ..MissedMessage::pending(SourceKey::default(), reason)
-    }
+    MissedMessage { is_too_big: true, size_bytes, ..MissedMessage::pending(key, reason) }
 }

@@ -1,12 +1,17 @@
-//! Keeps the SMTP connection of one account between messages.
+//! The SMTP connection of one account: opens it, logs in, and keeps it between messages.
 
 use crate::account::Account;
+use crate::account::ServerKind;
+use crate::credentials::CredentialError;
 use crate::error::Error;
 use crate::report::Reporter;
-use crate::send::connect;
+use crate::report::Trouble;
 use crate::shared::Shared;
+use postroom_net::Credentials;
 use postroom_smtp::SmtpConnection;
+use postroom_smtp::SmtpOptions;
 use postroom_watch::Watcher;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How long an unused connection is kept.
 const KEEP_IDLE: Duration = Duration::from_secs(15);
+/// After this time of silence, the account reports it, while it still waits.
+const SILENT: Duration = Duration::from_secs(30);
+/// What it reports then.
+const IS_SILENT: &str = "the server is silent: are smtpHost, smtpPort and smtpSecurity right?";
 /// Within this time after its last use, a connection is used without a NOOP.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -68,24 +77,38 @@ impl Kept {
         Ok(Ready { connection: self.open(account).await?, is_new: true })
     }
 
-    /// A new connection, unless the account changes meanwhile.
+    /// A new connection, unless the account changes meanwhile. A server that is silent for long is
+    /// reported while it is waited for.
     ///
     /// # Errors
     ///
     /// When there is none, or the server does not take the login.
     pub(crate) async fn open(&mut self, account: &Account) -> Result<SmtpConnection, Error> {
-        let superseded = async {
+        let mut superseded = pin!(async {
             tokio::select! {
                 biased;
-                () = connect::server_changed(self.setup.clone(), account) => {}
+                () = server_changed(self.setup.clone(), account) => {}
                 () = self.stop.cancelled() => {}
             }
-        };
-        let opening = connect::open(&self.shared, &self.reporter, account);
-        let mut connection = tokio::select! {
+        });
+        let credentials = tokio::select! {
             biased;
-            opened = opening => opened?,
-            () = superseded => return Err(Error::Superseded),
+            () = &mut superseded => return Err(Error::Superseded),
+            credentials = self.shared.credentials(account, ServerKind::Smtp) => credentials,
+        };
+        let mut opening = pin!(open_at_last(&self.shared, account, credentials));
+        let mut is_silent = pin!(tokio::time::sleep(SILENT));
+        let mut is_reported = false;
+        let mut connection = loop {
+            tokio::select! {
+                biased;
+                () = &mut superseded => return Err(Error::Superseded),
+                opened = &mut opening => break opened?,
+                () = &mut is_silent, if !is_reported => {
+                    self.reporter.sending(Some(Trouble::new(IS_SILENT))).await;
+                    is_reported = true;
+                }
+            }
         };
         if self.in_turn {
             connection.in_turn();
@@ -135,5 +158,43 @@ impl Kept {
         self.close().await;
         self.is_probed = false;
         self.in_turn = false;
+    }
+}
+
+/// A login for IMAP is used only if the SMTP server offers a login. A login for SMTP must be used.
+/// Without a stored secret, a server that needs no login still takes mail.
+async fn open_at_last(
+    shared: &Shared,
+    account: &Account,
+    credentials: Result<Credentials, CredentialError>,
+) -> Result<SmtpConnection, Error> {
+    // An account without SMTP has no sender.
+    let server = account.smtp.as_ref().ok_or(Error::Superseded)?;
+    let credentials = match credentials {
+        Err(CredentialError::Missing) => None,
+        // The login would be needed in any case.
+        Err(error) if server.must_log_in => return Err(error.into()),
+        credentials => Some(credentials),
+    };
+    let dialing = shared.dialing();
+    let options = SmtpOptions { ehlo_name: dialing.ehlo_name.clone(), ..SmtpOptions::default() };
+    let _turn = shared.turn(&server.endpoint).await;
+    let dialer =
+        dialing.dialer.pinned(&account.fingerprints).map_err(postroom_smtp::Error::from)?;
+    let mut connection = SmtpConnection::open(&dialer, &server.endpoint, &options).await?;
+    if let Some(credentials) = credentials
+        && (server.must_log_in || connection.extensions().offers_auth())
+    {
+        connection.login(&credentials?).await?;
+    }
+    Ok(connection)
+}
+
+/// Waits until the account has another server or login than `account`.
+async fn server_changed(mut setup: Watcher<Arc<Account>>, account: &Account) {
+    loop {
+        if !setup.borrow_and_update().connects_like(account) || setup.changed().await.is_err() {
+            return;
+        }
     }
 }

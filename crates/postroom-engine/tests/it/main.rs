@@ -7,5 +7,8 @@ mod world;
 
 mod credentials;
 
+mod silent;
+
 mod taken_over;
+
 mod unasked;
