@@ -1,6 +1,7 @@
 //! Translates a filter to SQL. Every value is bound, and every name comes from the class.
 
 use crate::columns::quoted;
+use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::Value;
 use postroom_model::filter::Comparison;
@@ -57,7 +58,7 @@ impl<'a> Conditions<'a> {
             | Filter::StartsWith(operand, ..)
             | Filter::IsNull(operand) => {
                 if operand.path.is_empty() {
-                    self.on(&quoted(&operand.property), filter)
+                    self.on(Place::Column(&quoted(&operand.property)), filter)
                 } else {
                     self.inside(operand, filter)
                 }
@@ -68,9 +69,7 @@ impl<'a> Conditions<'a> {
     /// A filter on a value inside JSON. If the value is a list, at least one item must match. For
     /// `!=`, no item may be equal.
     fn inside(&mut self, operand: &Operand, filter: &Filter) -> String {
-        let step = |step: &String| format!(".\"{}\"", step.replace('"', ""));
-        let path: String = operand.path.iter().map(step).collect();
-        let path = self.bind(Value::Text(format!("${path}")));
+        let path = self.bind(Value::Text(self.dialect.json_path(&operand.path)));
         let null = Literal::Null;
         let (contrary, wanted) = match filter {
             Filter::IsNull(_) => (true, Filter::Compare(operand.clone(), NotEqual, null)),
@@ -95,30 +94,32 @@ impl<'a> Conditions<'a> {
             | Filter::Or(_)
             | Filter::Not(_) => (false, filter.clone()),
         };
-        let condition = self.on(self.dialect.json_item(), &wanted);
+        let condition = self.on(Place::Item, &wanted);
         let some = self.dialect.json_some(&quoted(&operand.property), &path, &condition);
         if contrary { format!("(NOT {some})") } else { some }
     }
 
     /// A condition on a column, or on what stands for it.
-    fn on(&mut self, column: &str, filter: &Filter) -> String {
+    fn on(&mut self, place: Place<'_>, filter: &Filter) -> String {
+        // Texts are looked for in whatever an item is.
+        let column = self.column(place, None);
         match filter {
-            Filter::Compare(_, comparison, literal) => self.compare(column, *comparison, literal),
-            Filter::In(_, literals) => self.one_of(column, literals),
+            Filter::Compare(_, comparison, literal) => self.compare(place, *comparison, literal),
+            Filter::In(_, literals) => self.one_of(place, literals),
             Filter::Between(_, low, high) => {
-                let low = self.compare(column, Comparison::GreaterOrEqual, low);
-                let high = self.compare(column, Comparison::LessOrEqual, high);
+                let low = self.compare(place, Comparison::GreaterOrEqual, low);
+                let high = self.compare(place, Comparison::LessOrEqual, high);
                 format!("({low} AND {high})")
             }
             Filter::Like(_, pattern) => {
                 let pattern = self.bind(Value::Text(pattern.clone()));
-                self.or_false(self.dialect.like(column, &pattern))
+                self.or_false(self.dialect.like(&column, &pattern))
             }
             Filter::StartsWith(_, text) => {
                 let text = self.bind(Value::Text(text.clone()));
-                self.or_false(self.dialect.begins(column, &text))
+                self.or_false(self.dialect.begins(&column, &text))
             }
-            Filter::Contains(operand, literal) => self.contains(column, operand.multi, literal),
+            Filter::Contains(operand, literal) => self.contains(&column, operand.multi, literal),
             Filter::IsNull(_) => format!("({column} IS NULL)"),
             Filter::And(_) | Filter::Or(_) | Filter::Not(_) => self.filter(filter),
         }
@@ -130,7 +131,16 @@ impl<'a> Conditions<'a> {
         if self.negated { format!("COALESCE({condition}, 1=0)") } else { format!("({condition})") }
     }
 
-    fn compare(&mut self, column: &str, comparison: Comparison, literal: &Literal) -> String {
+    /// What stands for a place that is compared with a value of a kind.
+    fn column(&self, place: Place<'_>, kind: Option<ColumnKind>) -> String {
+        match place {
+            Place::Column(column) => column.to_owned(),
+            Place::Item => self.dialect.json_item(kind),
+        }
+    }
+
+    fn compare(&mut self, place: Place<'_>, comparison: Comparison, literal: &Literal) -> String {
+        let column = self.column(place, kind(literal));
         if *literal == Literal::Null {
             return match comparison {
                 Comparison::Equal => format!("({column} IS NULL)"),
@@ -141,7 +151,7 @@ impl<'a> Conditions<'a> {
                 | Comparison::GreaterOrEqual => "(1=0)".to_owned(),
             };
         }
-        let value = self.literal(literal);
+        let value = self.compared(place, literal);
         match comparison {
             Comparison::Equal => self.or_false(format!("{column} = {value}")),
             Comparison::NotEqual => format!("COALESCE({column} <> {value}, 1=1)"),
@@ -153,27 +163,47 @@ impl<'a> Conditions<'a> {
     }
 
     /// A list of values stays flat, because databases limit the nesting of conditions.
-    fn one_of(&mut self, column: &str, literals: &[Literal]) -> String {
+    fn one_of(&mut self, place: Place<'_>, literals: &[Literal]) -> String {
         let null = Literal::Null;
         let mut any = vec![];
         if literals.contains(&null) {
-            any.push(self.compare(column, Comparison::Equal, &null));
+            any.push(self.compare(place, Comparison::Equal, &null));
         }
-        let set = literals.iter().filter(|literal| **literal != null);
-        let places: Vec<_> = set.map(|literal| self.literal(literal)).collect();
-        if !places.is_empty() {
-            any.push(self.or_false(format!("{column} IN ({})", places.join(", "))));
+        // Values of a kind have a list of their own.
+        let mut lists: Vec<(String, Vec<String>)> = vec![];
+        for literal in literals.iter().filter(|literal| **literal != null) {
+            let column = self.column(place, kind(literal));
+            let value = self.compared(place, literal);
+            match lists.iter_mut().find(|(of, _)| *of == column) {
+                Some((_, values)) => values.push(value),
+                None => lists.push((column, vec![value])),
+            }
+        }
+        for (column, values) in lists {
+            any.push(self.or_false(format!("{column} IN ({})", values.join(", "))));
         }
         joined(&any, " OR ", "1=0")
     }
 
     fn contains(&mut self, column: &str, is_list: bool, literal: &Literal) -> String {
-        if is_list {
+        if let Some(kind) = kind(literal).filter(|_| is_list) {
             let value = self.literal(literal);
-            return self.or_false(self.dialect.json_contains(column, &value));
+            return self.or_false(self.dialect.json_contains(column, &value, kind));
         }
         let value = self.literal(literal);
         self.or_false(self.dialect.has(column, &value))
+    }
+
+    /// A literal that is compared. What is inside JSON, and a number beside a column of other
+    /// numbers, does not say of which type it is.
+    fn compared(&mut self, place: Place<'_>, literal: &Literal) -> String {
+        let value = self.literal(literal);
+        match kind(literal) {
+            Some(kind) if place == Place::Item || kind == ColumnKind::Float => {
+                self.dialect.typed(&value, kind)
+            }
+            Some(_) | None => value,
+        }
     }
 
     fn literal(&mut self, literal: &Literal) -> String {
@@ -188,6 +218,28 @@ impl<'a> Conditions<'a> {
         };
         self.bind(value)
     }
+}
+
+/// What a condition is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place<'a> {
+    /// A column.
+    Column(&'a str),
+    /// What is at the path inside JSON.
+    Item,
+}
+
+/// The kind of a literal; `None` for null.
+fn kind(literal: &Literal) -> Option<ColumnKind> {
+    Some(match literal {
+        Literal::Null => return None,
+        Literal::Boolean(_) => ColumnKind::Boolean,
+        Literal::Whole(_) => ColumnKind::Whole,
+        Literal::Float(_) => ColumnKind::Float,
+        Literal::Text(_) => ColumnKind::Text,
+        Literal::Moment(_) => ColumnKind::Moment,
+        Literal::Id(_) => ColumnKind::Id,
+    })
 }
 
 fn joined(all: &[String], operator: &str, none: &str) -> String {

@@ -374,15 +374,31 @@ pub trait Dialect: Send + Sync {
     /// table, and whose target the database keeps.
     fn references(&self) -> &'static str;
 
-    /// The value that a condition within [`Self::json_some`] is about.
-    fn json_item(&self) -> &'static str;
+    /// What orders by a column from the least value on, with NULL before all.
+    fn ascending(&self) -> &'static str;
+
+    /// What orders by a column from the greatest value on, with NULL behind all.
+    fn descending(&self) -> &'static str;
+
+    /// How a column of an index is ordered so that it serves both.
+    fn indexed(&self) -> &'static str;
+
+    /// A placeholder for a value of a kind, where nothing else says of which type it is.
+    fn typed(&self, placeholder: &str, kind: ColumnKind) -> String;
+
+    /// The path of names in JSON as it is bound.
+    fn json_path(&self, names: &[String]) -> String;
+
+    /// The value that a condition within [`Self::json_some`] is about. With a kind it is NULL for
+    /// what has another one, without it is text.
+    fn json_item(&self, kind: Option<ColumnKind>) -> String;
 
     /// Whether a condition holds for the value at the path bound at `path`, inside the JSON of a
     /// column or inside one item of it when it is a list.
     fn json_some(&self, column: &str, path: &str, condition: &str) -> String;
 
-    /// Whether a JSON list holds the value bound at `placeholder`.
-    fn json_contains(&self, column: &str, placeholder: &str) -> String;
+    /// Whether a JSON list holds the value of a kind that is bound at `placeholder`.
+    fn json_contains(&self, column: &str, placeholder: &str, kind: ColumnKind) -> String;
 
     /// Whether a column is as the pattern bound at `placeholder` says, with `%` for any text and
     /// `_` for one character. This and the next two compare what `postroom_model::fold` makes of

@@ -208,8 +208,9 @@ impl Store {
         let mut conditions = self.conditions(domain);
         let filter = query.filter.as_ref().map(|filter| conditions.filter(filter));
         let filter = filter.map(|filter| format!(" AND {filter}")).unwrap_or_default();
+        let dialect = self.inner.database.dialect();
         let step = |order: &postroom_model::Order| {
-            let way = if order.descending { "DESC" } else { "ASC" };
+            let way = if order.descending { dialect.descending() } else { dialect.ascending() };
             format!("{} {way}, ", quoted(&order.property))
         };
         let order: String = query.order.iter().map(step).collect();

@@ -240,7 +240,7 @@ pub fn class_table(
         // What earlier versions had in its place.
         statements.push(Statement::new("DROP INDEX IF EXISTS \"email/Messages outgoing\""));
     }
-    statements.extend(indexes(class).into_iter().map(Statement::new));
+    statements.extend(indexes(dialect, class).into_iter().map(Statement::new));
     statements
 }
 
@@ -254,7 +254,7 @@ pub fn class_table_anew(dialect: &dyn Dialect, classes: &[Class], class: &Class)
         format!("DROP TABLE {table}"),
         format!("ALTER TABLE {new} RENAME TO {table}"),
     ];
-    all.extend(indexes(class));
+    all.extend(indexes(dialect, class));
     all.into_iter().map(Statement::new).collect()
 }
 
@@ -291,16 +291,17 @@ fn created(dialect: &dyn Dialect, classes: &[Class], class: &Class, table: &str)
 }
 
 /// The indexes of a class table: by reference, and for messages what lists and the queue ask for.
-fn indexes(class: &Class) -> Vec<String> {
+fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     let table = quoted(&class.classname);
     let index = |name: &str, on: &str| {
         let name = quoted(&format!("{} {name}", class.classname));
         format!("CREATE INDEX IF NOT EXISTS {name} ON {table} {on}")
     };
+    let by = dialect.indexed();
     if class.classname == MESSAGES {
         return vec![
-            index("by folder", "(\"folder_id\", \"dateTime\")"),
-            index("by time", "(\"domain\", \"dateTime\")"),
+            index("by folder", &format!("(\"folder_id\", \"dateTime\"{by})")),
+            index("by time", &format!("(\"domain\", \"dateTime\"{by})")),
             index(
                 "sending",
                 "(\"account_id\", \"dateTime\", \"id\")

@@ -52,35 +52,87 @@ impl Dialect for PostgresDialect {
            WHERE c.\"contype\" = 'f' AND c.\"conrelid\" = to_regclass(quote_ident($1))"
     }
 
-    fn json_item(&self) -> &'static str {
-        "(item.value #>> path.steps)"
+    fn ascending(&self) -> &'static str {
+        "ASC NULLS FIRST"
+    }
+
+    fn descending(&self) -> &'static str {
+        "DESC NULLS LAST"
+    }
+
+    fn indexed(&self) -> &'static str {
+        " NULLS FIRST"
+    }
+
+    fn typed(&self, placeholder: &str, kind: ColumnKind) -> String {
+        let of_type = match kind {
+            ColumnKind::Text => "TEXT",
+            ColumnKind::Boolean
+            | ColumnKind::Whole
+            | ColumnKind::Float
+            | ColumnKind::Json
+            | ColumnKind::Bytes
+            | ColumnKind::Moment
+            | ColumnKind::Id => self.column_type(kind),
+        };
+        format!("CAST({placeholder} AS {of_type})")
+    }
+
+    fn json_path(&self, names: &[String]) -> String {
+        let step = |name: &String| format!(".{}", serde_json::Value::from(name.as_str()));
+        format!("strict ${}", names.iter().map(step).collect::<String>())
+    }
+
+    fn json_item(&self, kind: Option<ColumnKind>) -> String {
+        let text = format!("({JSON_ITEM} #>> '{{}}')");
+        let (json_type, value) = match kind {
+            Some(ColumnKind::Boolean) => ("boolean", format!("CAST({JSON_ITEM} AS BOOLEAN)")),
+            Some(ColumnKind::Whole | ColumnKind::Float) => {
+                ("number", format!("CAST({JSON_ITEM} AS NUMERIC)"))
+            }
+            Some(ColumnKind::Text) => ("string", format!("{text} COLLATE \"C\"")),
+            Some(ColumnKind::Json | ColumnKind::Bytes | ColumnKind::Moment | ColumnKind::Id)
+            | None => return text,
+        };
+        format!("CASE jsonb_typeof({JSON_ITEM}) WHEN '{json_type}' THEN {value} END")
     }
 
     fn json_some(&self, column: &str, path: &str, condition: &str) -> String {
         format!(
-            "EXISTS (SELECT 1 FROM (SELECT CAST({path} AS TEXT[]) AS steps) AS path, \
-             jsonb_array_elements(CASE jsonb_typeof({column}) WHEN 'array' THEN {column} \
+            "EXISTS (SELECT 1 FROM (SELECT CAST(CAST({path} AS TEXT) AS JSONPATH) AS names) AS \
+             path, jsonb_array_elements(CASE jsonb_typeof({column}) WHEN 'array' THEN {column} \
              ELSE jsonb_build_array({column}) END) AS item (value) WHERE {condition})"
         )
     }
 
-    fn json_contains(&self, column: &str, placeholder: &str) -> String {
-        format!("({column} @> to_jsonb({placeholder}))")
+    fn json_contains(&self, column: &str, placeholder: &str, kind: ColumnKind) -> String {
+        format!("({column} @> to_jsonb({}))", self.typed(placeholder, kind))
     }
 
     fn like(&self, column: &str, placeholder: &str) -> String {
-        format!("({column} LIKE {placeholder})")
+        format!("({} LIKE {} ESCAPE '')", folded(column), folded(placeholder))
     }
 
     fn has(&self, column: &str, placeholder: &str) -> String {
-        format!("(strpos({column}, {placeholder}) > 0)")
+        format!("(strpos({}, {}) > 0)", folded(column), folded(placeholder))
     }
 
     fn begins(&self, column: &str, placeholder: &str) -> String {
-        format!("starts_with({column}, {placeholder})")
+        format!("starts_with({}, {})", folded(column), folded(placeholder))
     }
 
     fn by_index(&self, _index: &str) -> String {
         String::new()
     }
+}
+
+/// The value at the path, in one item.
+const JSON_ITEM: &str = "jsonb_path_query_first(item.value, path.names, '{}', TRUE)";
+
+/// What `postroom_model::fold` makes of a text. ICU knows that a sigma ends a word, and the fold
+/// does not. The result is compared by its bytes.
+fn folded(text: &str) -> String {
+    format!(
+        "(replace(lower(upper(CAST({text} AS TEXT) COLLATE \"und-x-icu\")), 'ς', 'σ') COLLATE \"C\")"
+    )
 }

@@ -46,8 +46,30 @@ impl Dialect for SqliteDialect {
         "SELECT \"from\" FROM pragma_foreign_key_list($1)"
     }
 
-    fn json_item(&self) -> &'static str {
+    fn ascending(&self) -> &'static str {
+        "ASC"
+    }
+
+    fn descending(&self) -> &'static str {
+        "DESC"
+    }
+
+    fn indexed(&self) -> &'static str {
+        ""
+    }
+
+    fn typed(&self, placeholder: &str, _: ColumnKind) -> String {
+        placeholder.to_owned()
+    }
+
+    fn json_path(&self, names: &[String]) -> String {
+        let step = |name: &String| format!(".\"{}\"", name.replace('"', ""));
+        format!("${}", names.iter().map(step).collect::<String>())
+    }
+
+    fn json_item(&self, _: Option<ColumnKind>) -> String {
         "CASE WHEN item.type IN ('object', 'array') THEN json_extract(item.value, path.text) END"
+            .to_owned()
     }
 
     fn json_some(&self, column: &str, path: &str, condition: &str) -> String {
@@ -58,7 +80,7 @@ impl Dialect for SqliteDialect {
         )
     }
 
-    fn json_contains(&self, column: &str, placeholder: &str) -> String {
+    fn json_contains(&self, column: &str, placeholder: &str, _: ColumnKind) -> String {
         format!("EXISTS (SELECT 1 FROM json_each({column}) WHERE value = {placeholder})")
     }
 
