@@ -58,7 +58,7 @@ impl<'a> Conditions<'a> {
             | Filter::StartsWith(operand, ..)
             | Filter::IsNull(operand) => {
                 if operand.path.is_empty() {
-                    self.on(Place::Column(&quoted(&operand.property)), filter)
+                    self.on(Subject::Column(&quoted(&operand.property)), filter)
                 } else {
                     self.inside(operand, filter)
                 }
@@ -94,21 +94,21 @@ impl<'a> Conditions<'a> {
             | Filter::Or(_)
             | Filter::Not(_) => (false, filter.clone()),
         };
-        let condition = self.on(Place::Item, &wanted);
+        let condition = self.on(Subject::Item, &wanted);
         let some = self.dialect.json_some(&quoted(&operand.property), &path, &condition);
         if contrary { format!("(NOT {some})") } else { some }
     }
 
     /// A condition on a column, or on what stands for it.
-    fn on(&mut self, place: Place<'_>, filter: &Filter) -> String {
+    fn on(&mut self, subject: Subject<'_>, filter: &Filter) -> String {
         // Texts are looked for in whatever an item is.
-        let column = self.column(place, None);
+        let column = self.column(subject, None);
         match filter {
-            Filter::Compare(_, comparison, literal) => self.compare(place, *comparison, literal),
-            Filter::In(_, literals) => self.one_of(place, literals),
+            Filter::Compare(_, comparison, literal) => self.compare(subject, *comparison, literal),
+            Filter::In(_, literals) => self.one_of(subject, literals),
             Filter::Between(_, low, high) => {
-                let low = self.compare(place, Comparison::GreaterOrEqual, low);
-                let high = self.compare(place, Comparison::LessOrEqual, high);
+                let low = self.compare(subject, Comparison::GreaterOrEqual, low);
+                let high = self.compare(subject, Comparison::LessOrEqual, high);
                 format!("({low} AND {high})")
             }
             Filter::Like(_, pattern) => {
@@ -132,15 +132,20 @@ impl<'a> Conditions<'a> {
     }
 
     /// What stands for a place that is compared with a value of a kind.
-    fn column(&self, place: Place<'_>, kind: Option<ColumnKind>) -> String {
-        match place {
-            Place::Column(column) => column.to_owned(),
-            Place::Item => self.dialect.json_item(kind),
+    fn column(&self, subject: Subject<'_>, kind: Option<ColumnKind>) -> String {
+        match subject {
+            Subject::Column(column) => column.to_owned(),
+            Subject::Item => self.dialect.json_item(kind),
         }
     }
 
-    fn compare(&mut self, place: Place<'_>, comparison: Comparison, literal: &Literal) -> String {
-        let column = self.column(place, kind(literal));
+    fn compare(
+        &mut self,
+        subject: Subject<'_>,
+        comparison: Comparison,
+        literal: &Literal,
+    ) -> String {
+        let column = self.column(subject, kind(literal));
         if *literal == Literal::Null {
             return match comparison {
                 Comparison::Equal => format!("({column} IS NULL)"),
@@ -151,7 +156,7 @@ impl<'a> Conditions<'a> {
                 | Comparison::GreaterOrEqual => "(1=0)".to_owned(),
             };
         }
-        let value = self.compared(place, literal);
+        let value = self.compared(subject, literal);
         match comparison {
             Comparison::Equal => self.or_false(format!("{column} = {value}")),
             Comparison::NotEqual => format!("COALESCE({column} <> {value}, 1=1)"),
@@ -163,17 +168,17 @@ impl<'a> Conditions<'a> {
     }
 
     /// A list of values stays flat, because databases limit the nesting of conditions.
-    fn one_of(&mut self, place: Place<'_>, literals: &[Literal]) -> String {
+    fn one_of(&mut self, subject: Subject<'_>, literals: &[Literal]) -> String {
         let null = Literal::Null;
         let mut any = vec![];
         if literals.contains(&null) {
-            any.push(self.compare(place, Comparison::Equal, &null));
+            any.push(self.compare(subject, Comparison::Equal, &null));
         }
         // Values of a kind have a list of their own.
         let mut lists: Vec<(String, Vec<String>)> = vec![];
         for literal in literals.iter().filter(|literal| **literal != null) {
-            let column = self.column(place, kind(literal));
-            let value = self.compared(place, literal);
+            let column = self.column(subject, kind(literal));
+            let value = self.compared(subject, literal);
             match lists.iter_mut().find(|(of, _)| *of == column) {
                 Some((_, values)) => values.push(value),
                 None => lists.push((column, vec![value])),
@@ -196,10 +201,10 @@ impl<'a> Conditions<'a> {
 
     /// A literal that is compared. What is inside JSON, and a number beside a column of other
     /// numbers, does not say of which type it is.
-    fn compared(&mut self, place: Place<'_>, literal: &Literal) -> String {
+    fn compared(&mut self, subject: Subject<'_>, literal: &Literal) -> String {
         let value = self.literal(literal);
         match kind(literal) {
-            Some(kind) if place == Place::Item || kind == ColumnKind::Float => {
+            Some(kind) if subject == Subject::Item || kind == ColumnKind::Float => {
                 self.dialect.typed(&value, kind)
             }
             Some(_) | None => value,
@@ -222,7 +227,7 @@ impl<'a> Conditions<'a> {
 
 /// What a condition is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place<'a> {
+enum Subject<'a> {
     /// A column.
     Column(&'a str),
     /// What is at the path inside JSON.

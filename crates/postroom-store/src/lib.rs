@@ -24,6 +24,8 @@ mod bell;
 
 mod column_kind;
 
+mod dialect;
+
 mod database;
 
 mod sqlite;

@@ -132,7 +132,6 @@ const JSON_ITEM: &str = "jsonb_path_query_first(item.value, path.names, '{}', TR
 /// What `postroom_model::fold` makes of a text. ICU knows that a sigma ends a word, and the fold
 /// does not. The result is compared by its bytes.
 fn folded(text: &str) -> String {
-    format!(
-        "(replace(lower(upper(CAST({text} AS TEXT) COLLATE \"und-x-icu\")), 'ς', 'σ') COLLATE \"C\")"
-    )
+    let upper = format!("upper(CAST({text} AS TEXT) COLLATE \"und-x-icu\")");
+    format!("(replace(lower({upper}), 'ς', 'σ') COLLATE \"C\")")
 }

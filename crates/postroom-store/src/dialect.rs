@@ -1,0 +1,72 @@
+//! What is not portable in SQL: each database says it in its own words.
+
+use crate::column_kind::ColumnKind;
+
+/// The SQL fragments that differ between databases. Arguments are column names and placeholders,
+/// never values.
+pub trait Dialect: Send + Sync {
+    /// The type of a column for values of this kind.
+    fn column_type(&self, kind: ColumnKind) -> &'static str;
+
+    /// The time of day by the clock of the database, in milliseconds since 1970.
+    fn now(&self) -> &'static str;
+
+    /// That time so many milliseconds later.
+    fn after_now(&self, ms: u128) -> String;
+
+    /// The definition of a column whose values the database counts up, as the primary key.
+    fn serial(&self) -> &'static str;
+
+    /// What keeps the rows of a table in the order of its primary key; may be empty.
+    fn clustered(&self) -> &'static str;
+
+    /// How a column is computed from others, without taking space where that is possible.
+    fn computed(&self) -> &'static str;
+
+    /// The query for the names of the columns of the table bound at `$1`.
+    fn columns(&self) -> &'static str;
+
+    /// The query for the names of the columns of the table bound at `$1` that refer to another
+    /// table, and whose target the database keeps.
+    fn references(&self) -> &'static str;
+
+    /// What orders by a column from the least value on, with NULL before all.
+    fn ascending(&self) -> &'static str;
+
+    /// What orders by a column from the greatest value on, with NULL behind all.
+    fn descending(&self) -> &'static str;
+
+    /// How a column of an index is ordered so that it serves both.
+    fn indexed(&self) -> &'static str;
+
+    /// A placeholder for a value of a kind, where nothing else says of which type it is.
+    fn typed(&self, placeholder: &str, kind: ColumnKind) -> String;
+
+    /// The path of names in JSON as it is bound.
+    fn json_path(&self, names: &[String]) -> String;
+
+    /// The value that a condition within [`Self::json_some`] is about. With a kind it is NULL for
+    /// what has another one, without it is text.
+    fn json_item(&self, kind: Option<ColumnKind>) -> String;
+
+    /// Whether a condition holds for the value at the path bound at `path`, inside the JSON of a
+    /// column or inside one item of it when it is a list.
+    fn json_some(&self, column: &str, path: &str, condition: &str) -> String;
+
+    /// Whether a JSON list holds the value of a kind that is bound at `placeholder`.
+    fn json_contains(&self, column: &str, placeholder: &str, kind: ColumnKind) -> String;
+
+    /// Whether a column is as the pattern bound at `placeholder` says, with `%` for any text and
+    /// `_` for one character. This and the next two compare what `postroom_model::fold` makes of
+    /// both, are NULL for NULL, and stop when the time of their statement is up.
+    fn like(&self, column: &str, placeholder: &str) -> String;
+
+    /// Whether a column has the text bound at `placeholder` somewhere.
+    fn has(&self, column: &str, placeholder: &str) -> String;
+
+    /// Whether a column begins with the text bound at `placeholder`.
+    fn begins(&self, column: &str, placeholder: &str) -> String;
+
+    /// What stands behind the name of a table to make it read by way of an index; may be empty.
+    fn by_index(&self, index: &str) -> String;
+}
