@@ -34,6 +34,12 @@ impl Arguments {
         value.parse().ok().with_context(|| format!("{name} cannot be {value}"))
     }
 
+    /// Takes an option that has no value. Says whether it was there.
+    pub fn flag(&mut self, name: &str) -> bool {
+        let at = self.0.iter().position(|word| word == name);
+        at.is_some_and(|at| self.0.remove(at).is_some())
+    }
+
     /// Takes all words that are left.
     pub fn rest(&mut self) -> Vec<String> {
         self.0.drain(..).collect()

@@ -8,6 +8,7 @@ mod arguments;
 mod bench;
 mod fuzz;
 mod kill_loop;
+mod planted;
 mod simulate;
 mod test;
 mod tidy;
@@ -21,6 +22,7 @@ cargo xtask CHORE
 
   tidy                        check what rustfmt and clippy cannot: layers, headers, names, ..
   test [--fuzz-seconds N]     all tests, then each fuzz target for N seconds; one closing line
+  test --planted [WORD]       proves that tests find faults that are planted on purpose
   fuzz [NAME] [--seconds N]   one fuzz target, or all, for N seconds each (default 60)
   kill-loop [--kills N] [--count N] [--seed N]
                               kill Postroom again and again while it loads a mailbox

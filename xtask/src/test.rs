@@ -2,6 +2,7 @@
 
 use crate::arguments::Arguments;
 use crate::fuzz;
+use crate::planted;
 use crate::terminal;
 use crate::workspace;
 use anyhow::Result;
@@ -28,12 +29,16 @@ struct Sums {
     skipped: BTreeSet<String>,
 }
 
-/// Runs `cargo test` on the workspace and then each fuzz target briefly.
+/// Runs `cargo test` on the workspace and then each fuzz target briefly. With `--planted`, plants
+/// faults that tests must find.
 ///
 /// # Errors
 ///
 /// When anything failed.
 pub fn run(arguments: &mut Arguments) -> Result<()> {
+    if arguments.flag("--planted") {
+        return planted::by_tests(arguments.word().as_deref());
+    }
     let seconds = arguments.option("--fuzz-seconds", 0)?;
     let mut sums = Sums::default();
     let mut tests = workspace::cargo();

@@ -218,6 +218,24 @@ async fn another_source_deletes_and_marks_what_is_stored_and_nothing_else() {
     assert_eq!(folder.text("statusText").unwrap_or_default(), "", "{folder:?}");
 }
 
+#[tokio::test]
+async fn an_action_that_was_withdrawn_is_not_carried_out() {
+    let mut world = World::new(json!({"enabled": true, "deleteOnServer": true})).await;
+    world.source.mailbox().put("a", "one");
+    world.source.mailbox().is_kept = true;
+    world.receive().await;
+    let folder = world.folder().await;
+    assert_eq!(folder.text("statusText"), Some("nothing is deleted today"), "{folder:?}");
+    world.source.mailbox().is_kept = false;
+    for values in [json!({"deleteOnServer": false}), json!({"deleteOnServer": true})] {
+        world.change(values).await;
+        // As after a restart: nothing waits because of the failure.
+        world.known = Known::default();
+        world.receive().await;
+        assert_eq!(world.source.mailbox().names(), ["a"], "it was stored before");
+    }
+}
+
 /// Waits until so many messages are stored.
 async fn wait_for_stored(world: &World, count: usize) {
     let all = async {

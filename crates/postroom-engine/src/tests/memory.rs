@@ -61,6 +61,8 @@ pub(crate) struct MemoryMailbox {
     heard: SaidUnasked,
     /// Whether its connection has ended.
     pub is_cut: bool,
+    /// Whether it keeps what it is to delete, and says so.
+    pub is_kept: bool,
 }
 
 /// A connection to a mailbox in memory. Clones are of the same mailbox.
@@ -102,6 +104,7 @@ impl MemoryMailbox {
             connections: 0,
             heard: SaidUnasked::default(),
             is_cut: false,
+            is_kept: false,
         }
     }
 
@@ -265,6 +268,9 @@ impl Source for MemorySource {
         let mut open = self.mailbox();
         assert_eq!(open.access, Some(MailboxAccess::Change));
         assert!(keys.len() <= REQUEST_MAX, "{keys:?}");
+        if open.is_kept {
+            return Ok(Deletion::Kept("nothing is deleted today".to_owned()));
+        }
         let numbers = open.numbers.clone();
         open.kept.retain(|kept| !keys.contains(&SourceKey::of_uid(numbers[&kept.name])));
         Ok(Deletion::Agreed(keys.to_vec()))

@@ -1,0 +1,182 @@
+//! The faults that are planted, as data.
+
+/// A fault that is planted into a copy of the sources.
+pub struct PlantedFault {
+    /// What is wrong with it.
+    pub name: &'static str,
+    /// The file.
+    pub file: &'static str,
+    /// The sound text. The file has it exactly once.
+    pub sound: &'static str,
+    /// The text that is planted instead.
+    pub faulty: &'static str,
+    /// What must find it.
+    pub finder: Finder,
+}
+
+/// What must find a planted fault.
+#[derive(Clone, Copy)]
+pub enum Finder {
+    /// Some seed of the simulator fails.
+    Simulator,
+    /// A test fails.
+    Test {
+        /// The package that has the test.
+        package: &'static str,
+        /// The test target, as cargo's arguments name it.
+        target: &'static [&'static str],
+        /// The name of the test, or a part that no other test has.
+        test: &'static str,
+    },
+}
+
+const LIB: &[&str] = &["--lib"];
+
+const fn test(
+    package: &'static str,
+    target: &'static [&'static str],
+    test: &'static str,
+) -> Finder {
+    Finder::Test { package, target, test }
+}
+
+/// The faults for the simulator break one promise each: a write that is not durable, a wait that is
+/// left out, an identity that is not checked, a client who is not heard.
+///
+/// The faults for tests are those that no test found at some time.
+pub const PLANTED: &[PlantedFault] = &[
+    PlantedFault {
+        name: "`dot-sent` is not written before the final dot",
+        file: "crates/postroom-engine/src/send/transmit.rs",
+        sound: "match store.delivery_dot_sent(message).await {",
+        faulty: "match {
+            let _ = (&store, message);
+            Ok::<bool, postroom_store::Error>(true)
+        } {",
+        finder: Finder::Simulator,
+    },
+    PlantedFault {
+        name: "nothing waits before it is tried again",
+        file: "crates/postroom-engine/src/backoff.rs",
+        sound: "first.saturating_mul(1 << doublings).min(longest)",
+        faulty: "first.saturating_mul(1 << doublings).min(longest).min(Duration::from_millis(1))",
+        finder: Finder::Simulator,
+    },
+    PlantedFault {
+        name: "messages are deleted at the server without a look at which they are",
+        file: "crates/postroom-engine/src/receive/actions.rs",
+        sound: "let look = check.look(keys, Care::All).await?;",
+        faulty: "let mut look = check.look(&[], Care::All).await?;
+        look.same = keys.to_vec();",
+        finder: Finder::Simulator,
+    },
+    PlantedFault {
+        name: "an action is carried out that the folder no longer demands",
+        file: "crates/postroom-engine/src/receive/actions.rs",
+        sound: "ServerAction::Delete => folder.delete_on_server,",
+        faulty: "ServerAction::Delete => true,",
+        finder: Finder::Simulator,
+    },
+    PlantedFault {
+        name: "a new UIDVALIDITY means nothing",
+        file: "crates/postroom-engine/src/receive/identity.rs",
+        sound: "if origin.uid_validity != Some(opened.uid_validity) {",
+        faulty: "if origin.uid_validity.is_none() {",
+        finder: Finder::Simulator,
+    },
+    PlantedFault {
+        name: "every row of the feed is lost",
+        file: "crates/postroom-store/src/record.rs",
+        sound: "self.row_of(ROW, id, operation, replaced)",
+        faulty: "let none = \"SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE 1 = 0\";
+        let sql = ROW.replace(\"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)\", none);
+        self.row_of(sql, id, operation, replaced)",
+        finder: test("postroom-store", LIB, "feed::tests::the_newest_rows_stay"),
+    },
+    PlantedFault {
+        name: "no row of the feed is kept",
+        file: "crates/postroom-store/src/feed.rs",
+        sound: ".bind(retained)",
+        faulty: ".bind(retained.min(0))",
+        finder: test("postroom-store", LIB, "feed::tests::the_newest_rows_stay"),
+    },
+    PlantedFault {
+        name: "the `replyTo` of a client is not sent",
+        file: "crates/postroom-engine/src/send/prepare.rs",
+        sound: "message.texts(names::REPLY_TO).map(bare).collect();",
+        faulty: "message.texts(names::REPLY_TO).map(bare).take(0).collect();",
+        finder: test("postroom", &["--test", "it"], "answers_go_where_the_client_says"),
+    },
+    PlantedFault {
+        name: "delays do not double",
+        file: "crates/postroom-engine/src/backoff.rs",
+        sound: "first.saturating_mul(1 << doublings).min(longest)",
+        faulty: "first.saturating_mul(1 << (doublings - doublings)).min(longest)",
+        finder: test("postroom-engine", LIB, "backoff::tests::delays_double_up_to_the_longest"),
+    },
+    PlantedFault {
+        name: "a delivery that is given back counts as tried",
+        file: "crates/postroom-store/src/delivery.rs",
+        sound: "\\\"attempts\\\" = \\\"attempts\\\" - 1",
+        faulty: "\\\"attempts\\\" = \\\"attempts\\\"",
+        finder: test(
+            "postroom-store",
+            &["--test", "store"],
+            "a_delivery_that_is_given_back_has_not_been_tried",
+        ),
+    },
+    PlantedFault {
+        name: "`inReplyTo` is not derived again by REDECOMPOSE",
+        file: "crates/postroom-engine/src/derive.rs",
+        sound: "    names::IN_REPLY_TO,\n    names::REFERENCES,",
+        faulty: "    names::REFERENCES,",
+        finder: test("postroom-engine", LIB, "each_value_that_is_derived_is_named_as_a_property"),
+    },
+    PlantedFault {
+        name: "a deleted folder leaves its ledger behind",
+        file: "crates/postroom-store/src/change.rs",
+        sound: "builtin::FOLDERS => Ok(ledger_gone(FolderId::of(id)).into()),",
+        faulty: "builtin::FOLDERS => Ok(vec![]),",
+        finder: test(
+            "postroom-store",
+            &["--test", "races"],
+            "a_uid_is_recorded_once_and_a_ledger_ends_with_its_folder",
+        ),
+    },
+    PlantedFault {
+        name: "a message is deleted at the server although the client has withdrawn the option",
+        file: "crates/postroom-engine/src/receive/actions.rs",
+        sound: "if !is_still_demanded(self.at.folder, action) {",
+        faulty: "if !is_still_demanded(self.at.folder, action) && keys.is_empty() {",
+        finder: test("postroom-engine", LIB, "an_action_that_was_withdrawn_is_not_carried_out"),
+    },
+    PlantedFault {
+        name: "keys of `Idempotency-Key` are kept for ever",
+        file: "crates/postroom-store/src/once.rs",
+        sound: "WHERE \\\"at\\\" < $1\"",
+        faulty: "WHERE \\\"at\\\" < $1 AND 1 = 0\"",
+        finder: test(
+            "postroom-store",
+            LIB,
+            "once::tests::a_key_is_kept_for_a_day_and_not_for_ever",
+        ),
+    },
+    PlantedFault {
+        name: "ids of blobs begin before those that an earlier version took from its clock",
+        file: "crates/postroom-store/src/lease.rs",
+        sound: "(last / CHUNKS_MAX).max(now_ms)",
+        faulty: "(last / CHUNKS_MAX).max(now_ms.min(0))",
+        finder: test(
+            "postroom-store",
+            LIB,
+            "leading::tests::two_owners_never_give_out_the_same_id_of_a_blob",
+        ),
+    },
+    PlantedFault {
+        name: "a deleted account leaves its deliveries behind",
+        file: "crates/postroom-store/src/change.rs",
+        sound: "WHERE \\\"account\\\" = $1 AND \\\"phase\\\" IN ('due', 'void')\"",
+        faulty: "WHERE \\\"account\\\" = $1 AND \\\"phase\\\" IN ('')\"",
+        finder: test("postroom-store", &["--test", "races"], "a_queue_ends_with_its_account"),
+    },
+];
