@@ -15,7 +15,6 @@ use anyhow::ensure;
 use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;

@@ -2,12 +2,11 @@
 
 use crate::client;
 use crate::faults;
-use crate::mail;
 use crate::others;
 use crate::process::EngineProcess;
+use crate::scenes;
 use crate::servers::Reach;
 use crate::servers::USERS;
-use crate::truth::ArrivedMail;
 use crate::truth::Deleted;
 use crate::upheavals;
 use crate::world::World;
@@ -62,6 +61,9 @@ async fn one(world: &mut World, process: &EngineProcess) -> Result<()> {
         20 if plan.deletions => delete_received(world, process).await,
         21 if plan.deletions => delete_outgoing(world, process).await,
         22 | 23 if plan.others => others::work(world),
+        24 if plan.restores && plan.refuses_actions => {
+            scenes::delayed_deletion(world, process).await
+        }
         24 | 25 if plan.restores => others::restore(world),
         26 if plan.refuses_actions && may_fail => refuse_actions(world, server),
         27 | 28 if plan.mailboxes => upheavals::mailbox(world),
@@ -80,30 +82,8 @@ fn arrive(world: &mut World) -> Result<()> {
     let mailbox = world.any_mailbox();
     let is_much = world.plan.restores && world.chance.u8(..5) == 0;
     let count = if is_much { 10..30 } else { 1..6 };
-    for _ in 0..world.chance.usize(count) {
-        let subject = world.truth.subject("in");
-        let bytes = mail::make(&mut world.chance, &subject);
-        let address = world.user(mailbox.user)?.address;
-        let Some(name) = world.mailbox_name(mailbox) else {
-            return Ok(());
-        };
-        let server = world.server_of(mailbox.user)?;
-        let uid = server.sandbox.deliver(address, name, bytes.clone())?;
-        let arrival = ArrivedMail {
-            mailbox,
-            bytes,
-            at: world.time.passed(),
-            removed_by_others: false,
-            seen_by_others: false,
-            must_stay: false,
-            deleted: Deleted::No,
-            was_recorded: false,
-            verified: None,
-        };
-        world.truth.arrivals.insert(subject.clone(), arrival);
-        world.note(&format!("{subject} arrives: {mailbox:?} UID {uid}"));
-    }
-    Ok(())
+    let count = world.chance.usize(count);
+    scenes::arrive(world, mailbox, count)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +101,7 @@ fn fault(world: &mut World, server: usize, kind: FaultKind) -> Result<()> {
         FaultKind::Refusal => faults::refusal(&mut world.chance),
     };
     world.note(&format!("server {server}: {rule:?}"));
-    world.servers.get(server)?.script(rule, matches!(kind, FaultKind::Refusal));
+    let _ = world.servers.get(server)?.script(rule, matches!(kind, FaultKind::Refusal));
     Ok(())
 }
 
@@ -140,7 +120,7 @@ fn mend(world: &mut World, server: usize) -> Result<()> {
 fn refuse_actions(world: &mut World, server: usize) -> Result<()> {
     let rule = faults::refused_action(&mut world.chance);
     world.note(&format!("server {server}: {rule:?}"));
-    world.servers.get(server)?.script(rule, false);
+    let _ = world.servers.get(server)?.script(rule, false);
     Ok(())
 }
 

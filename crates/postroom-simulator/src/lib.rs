@@ -34,11 +34,13 @@ mod others;
 
 mod upheavals;
 
+mod check;
+
+mod scenes;
+
 mod events;
 
 mod feed;
-
-mod check;
 
 mod killer;
 

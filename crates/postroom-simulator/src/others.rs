@@ -73,19 +73,30 @@ pub fn restore(world: &mut World) -> Result<()> {
             in_mailbox(world, mailbox, |found| found.renumber(now.uid_validity(), 1))?;
         }
         _ => {
-            let uids: Vec<u32> = now.messages().map(|message| message.uid).collect();
-            for _ in 0..world.chance.usize(1..4) {
-                let (one, other) = (world.chance.choice(&uids), world.chance.choice(&uids));
-                if let (Some(one), Some(other)) = (one, other) {
-                    world.note(&format!("{mailbox:?}: UIDs {one} and {other} are swapped"));
-                    in_mailbox(world, mailbox, |found| {
-                        found.swap(*one, *other);
-                    })?;
-                }
-            }
+            let times = world.chance.usize(1..4);
+            swap(world, mailbox, times)?;
         }
     }
     world.server_of(mailbox.user)?.cut();
+    Ok(())
+}
+
+/// UIDs mean other messages: the index of a mailbox was rebuilt.
+///
+/// # Errors
+///
+/// When there is no such mailbox.
+pub fn swap(world: &mut World, mailbox: UserMailbox, times: usize) -> Result<()> {
+    let uids: Vec<u32> = messages(world, mailbox)?.iter().map(|message| message.uid).collect();
+    for _ in 0..times {
+        let (one, other) = (world.chance.choice(&uids), world.chance.choice(&uids));
+        if let (Some(one), Some(other)) = (one, other) {
+            world.note(&format!("{mailbox:?}: UIDs {one} and {other} are swapped"));
+            in_mailbox(world, mailbox, |found| {
+                found.swap(*one, *other);
+            })?;
+        }
+    }
     Ok(())
 }
 

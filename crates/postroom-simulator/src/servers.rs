@@ -206,7 +206,7 @@ impl MailServer {
     }
 
     /// Makes something go wrong. `refuses`: a message may be refused for good by it.
-    pub fn script(&self, rule: Rule, refuses: bool) {
+    pub fn script(&self, rule: Rule, refuses: bool) -> RuleId {
         let leaves_outcome_unknown = !matches!(
             rule.on,
             Point::ImapConnect
@@ -217,6 +217,15 @@ impl MailServer {
         );
         let rule = self.sandbox.script(rule);
         lock(&self.faults).active.push(ActiveFault { rule, leaves_outcome_unknown, refuses });
+        rule
+    }
+
+    /// Takes a rule out of force, if it still is in force.
+    pub fn unscript_one(&self, rule: RuleId) {
+        let place = lock(&self.faults).active.iter().position(|fault| fault.rule == rule);
+        if let Some(place) = place {
+            self.unscript(place);
+        }
     }
 
     /// Takes one of the rules out of force: that at `place`, of [`Self::faults_count`].

@@ -1,0 +1,114 @@
+//! Scenes: several things that happen one after the other, because chance alone hardly ever brings
+//! them together.
+
+use crate::check;
+use crate::client;
+use crate::mail;
+use crate::others;
+use crate::process::EngineProcess;
+use crate::servers::Reach;
+use crate::truth::ArrivedMail;
+use crate::truth::Deleted;
+use crate::truth::UserMailbox;
+use crate::world::PROMPT;
+use crate::world::World;
+use anyhow::Context;
+use anyhow::Result;
+use postroom_model::builtin;
+use postroom_sandbox::Action;
+use postroom_sandbox::ImapCommand;
+use postroom_sandbox::Point;
+use postroom_sandbox::Rule;
+use postroom_sandbox::When;
+use serde_json::json;
+use std::time::Duration;
+
+/// Mail comes to a mailbox.
+///
+/// # Errors
+///
+/// When the server does not take it.
+pub fn arrive(world: &mut World, mailbox: UserMailbox, count: usize) -> Result<()> {
+    for _ in 0..count {
+        let subject = world.truth.subject("in");
+        let bytes = mail::make(&mut world.chance, &subject);
+        let address = world.user(mailbox.user)?.address;
+        let Some(name) = world.mailbox_name(mailbox) else {
+            return Ok(());
+        };
+        let server = world.server_of(mailbox.user)?;
+        let uid = server.sandbox.deliver(address, name, bytes.clone())?;
+        let arrival = ArrivedMail {
+            mailbox,
+            bytes,
+            at: world.time.passed(),
+            removed_by_others: false,
+            seen_by_others: false,
+            must_stay: false,
+            deleted: Deleted::No,
+            was_recorded: false,
+            verified: None,
+        };
+        world.truth.arrivals.insert(subject.clone(), arrival);
+        world.note(&format!("{subject} arrives: {mailbox:?} UID {uid}"));
+    }
+    Ok(())
+}
+
+/// A server refuses to delete what is to be deleted. Before it does so again, UIDs come to mean
+/// other messages, or the client does not want it any more.
+///
+/// # Errors
+///
+/// When a client is refused, or something does not hold.
+pub async fn delayed_deletion(world: &mut World, process: &EngineProcess) -> Result<()> {
+    let mailbox = world.any_mailbox();
+    let server = world.truth.accounts.get(&mailbox.user).map_or(0, |account| account.server);
+    let folder = world.truth.folders.get(&mailbox).and_then(|folder| folder.id);
+    let (Some(folder), Some(_)) = (folder, world.mailbox_name(mailbox)) else {
+        return Ok(());
+    };
+    if server == 1 && world.plan.calm {
+        return Ok(());
+    }
+    world.note(&format!("scene: {mailbox:?} gets mail that is to stay"));
+    let (stays, goes) = (world.chance.usize(10..24), world.chance.usize(8..14));
+    arrive(world, mailbox, stays)?;
+    pause(world, 30..60).await;
+    let stored = client::list(&process.store, builtin::MESSAGES).await?;
+    world.may_delete(mailbox, &stored);
+    let on = json!({"deleteOnServer": true});
+    client::change(&process.store, builtin::FOLDERS, folder, on).await?;
+    let act = Action::tagged("NO [INUSE] not now");
+    let rule = Rule { on: Point::ImapCommand(ImapCommand::Store), when: When::Always, act };
+    let fault = world.servers.get(server)?.script(rule, false);
+    world.note("scene: mail comes that is to be deleted, and is not yet");
+    arrive(world, mailbox, goes)?;
+    pause(world, 30..60).await;
+    if world.chance.bool() {
+        let away = world.servers.get(server)?;
+        away.set_reach(Reach::Refuses);
+        others::swap(world, mailbox, 1)?;
+        world.servers.get(server)?.unscript_one(fault);
+        pause(world, 120..400).await;
+        world.servers.get(server)?.set_reach(Reach::Up);
+    } else {
+        world.note("scene: the client does not want it any more");
+        let off = json!({"deleteOnServer": false});
+        client::change(&process.store, builtin::FOLDERS, folder, off).await?;
+        let passed = world.time.passed();
+        let known = world.truth.folders.get_mut(&mailbox).context("no such folder")?;
+        known.keeps_since = Some(passed);
+        tokio::time::sleep(PROMPT).await;
+        pause(world, 1..30).await;
+        check::always(world, process).await?;
+        world.servers.get(server)?.unscript_one(fault);
+    }
+    world.note("scene: the server deletes again");
+    Ok(())
+}
+
+async fn pause(world: &mut World, seconds: std::ops::Range<u64>) {
+    let seconds = world.chance.u64(seconds);
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
