@@ -198,6 +198,17 @@ impl Postgres {
         self.administrator().await?.connections_end(database).await
     }
 
+    /// How many bytes were written to its log of changes since it was made.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer.
+    pub async fn log_position(&self) -> Result<u64> {
+        let sql = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint";
+        let position: i64 = self.administrator().await?.client.query_one(sql, &[]).await?.get(0);
+        Ok(u64::try_from(position)?)
+    }
+
     /// A connection of the superuser.
     pub(crate) async fn administrator(&self) -> Result<Administrator> {
         Administrator::connect(self.port).await

@@ -4,6 +4,7 @@ use crate::dovecot::Dovecot;
 use crate::process;
 use crate::process::Process;
 use crate::process::private_directory;
+use crate::test_database::TestDatabase;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
@@ -51,6 +52,8 @@ pub struct PostroomOptions {
     pub environment: Vec<(String, String)>,
     /// Where the data directory is made; `None` for a place of its own.
     pub data_within: Option<PathBuf>,
+    /// The address of a PostgreSQL database; `None` for the one that the present test runs on.
+    pub database: Option<String>,
 }
 
 /// A Postroom with a data directory of its own, running or stopped.
@@ -95,6 +98,10 @@ impl Postroom {
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--data").arg(self.data_directory());
         command.args(["--listen", "127.0.0.1:0"]);
+        let present = || TestDatabase::postgres_url(&self.data_directory());
+        if let Some(url) = self.options.database.clone().map_or_else(present, |url| Ok(Some(url)))? {
+            command.args(["--database", &url]);
+        }
         if !self.options.trust_ca_pem.is_empty() {
             command.arg("--trust-ca").arg(at.join("ca.pem"));
         }

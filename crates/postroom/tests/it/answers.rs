@@ -11,6 +11,7 @@ use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::SmtpCommand;
 use postroom_sandbox::When;
 use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -74,7 +75,7 @@ async fn sandbox_without(capability: &str) -> (Sandbox, Postroom, String) {
     (sandbox, postroom, account)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_login_that_one_message_wants_stops_no_other() {
     let (sandbox, postroom, account) = sandbox(json!({"retry_first": 3600})).await;
     let abroad = When::For("x@abroad.test".to_owned());
@@ -90,7 +91,7 @@ async fn a_login_that_one_message_wants_stops_no_other() {
     until(&postroom, &format!("email/Accounts/{account}"), "no trouble", ready).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_limit_pauses_the_account_and_is_charged_to_nobody() {
     let (sandbox, postroom, account) = sandbox(json!({"retry_first": 3600})).await;
     let limit = "454 Throttling failure: Maximum sending rate exceeded.";
@@ -105,7 +106,7 @@ async fn a_limit_pauses_the_account_and_is_charged_to_nobody() {
     assert_eq!(sandbox.accepted().len(), 4);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_limit_that_calls_itself_permanent_burns_no_queue() {
     let (sandbox, postroom, account) = sandbox(json!({})).await;
     let limit = "554 Domain has exceeded the max messages per hour (100/100) allowed";
@@ -121,7 +122,7 @@ async fn a_limit_that_calls_itself_permanent_burns_no_queue() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn too_many_recipients_go_in_the_next_transaction_at_once() {
     let (sandbox, postroom, account) = sandbox(json!({"retry_first": 3600})).await;
     for number in [11, 12] {
@@ -137,7 +138,7 @@ async fn too_many_recipients_go_in_the_next_transaction_at_once() {
     assert_eq!(counts, [10, 2]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_is_refused_as_a_whole_is_refused_for_each_recipient() {
     let (sandbox, postroom, account) = sandbox(json!({"retry_first": 3600})).await;
     let refused = sandbox.script(rule(MAIL, When::Always, "571 5.7.1 not yours"));
@@ -152,7 +153,7 @@ async fn a_message_that_is_refused_as_a_whole_is_refused_for_each_recipient() {
     assert_eq!(states(&waiting), ["deferred"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_address_beyond_ascii_keeps_nobody_else_from_the_message() {
     let (sandbox, postroom, account) = sandbox_without("SMTPUTF8").await;
     let message = send(&postroom, &account, &["jürgen@else.test", "good@else.test"]).await;
@@ -172,7 +173,7 @@ async fn an_address_beyond_ascii_keeps_nobody_else_from_the_message() {
     assert_eq!(states(&settled(&postroom, &copied).await), ["sent", "refused"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn one_mailbox_in_two_spellings_gets_one_copy() {
     let (sandbox, postroom, account) = sandbox(json!({})).await;
     let to = ["ben@else.test", "ben@ELSE.test", "\"ben\"@else.test"];
@@ -181,7 +182,7 @@ async fn one_mailbox_in_two_spellings_gets_one_copy() {
     assert_eq!(paths(&sandbox), [["ben@else.test"]]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_with_an_unknown_outcome_never_ends_as_refused() {
     let options = json!({"retry_first": 0.1, "retry_for": 0.5, "uncertain": "resend"});
     let (sandbox, postroom, account) = sandbox(options).await;
@@ -194,7 +195,7 @@ async fn a_message_with_an_unknown_outcome_never_ends_as_refused() {
     assert!(ended["errorText"].as_str().unwrap().contains("554 5.7.1 a duplicate"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_with_an_unknown_outcome_is_sent_however_often_it_was_refused_in_between() {
     let options = json!({"retry_first": 0.1, "retry_longest": 0.1, "uncertain": "resend"});
     let (sandbox, postroom, account) = sandbox(options).await;
@@ -209,7 +210,7 @@ async fn a_message_with_an_unknown_outcome_is_sent_however_often_it_was_refused_
     assert_eq!(ended["attempts"], 9);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_login_that_is_not_taken_is_told_by_its_cause() {
     #[rustfmt::skip]
     let table = [

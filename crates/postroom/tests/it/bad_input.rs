@@ -1,6 +1,8 @@
 //! Bad input: each gets a clear answer that names what is wrong.
 
 use crate::world::*;
+use postroom_testkit::TestDatabase;
+use postroom_testkit::on_both;
 use reqwest::Method;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -8,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn each_bad_request_is_answered_with_what_is_wrong() {
     let postroom = postroom("");
     let unknown = "email/Profiles/018f0000-0000-7000-8000-000000000000";
@@ -42,7 +44,7 @@ async fn each_bad_request_is_answered_with_what_is_wrong() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn only_the_token_opens_and_health_needs_none() {
     let postroom = postroom("");
     let client = reqwest::Client::new();
@@ -109,13 +111,17 @@ fn a_start_that_cannot_be_says_why() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_is_kept_is_for_its_owner_alone() {
     let postroom = postroom("");
     let directory = postroom.data_directory();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&directory), 0o700);
-    for name in ["postroom.db", "postroom.db-wal", "key"] {
+    let names: &[&str] = match TestDatabase::present() {
+        TestDatabase::Sqlite => &["postroom.db", "postroom.db-wal", "key"],
+        TestDatabase::Postgres => &["key"],
+    };
+    for name in names {
         assert_eq!(mode(&directory.join(name)), 0o600, "{name}");
     }
 }

@@ -11,6 +11,7 @@ use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::SandboxState;
 use postroom_sandbox::When;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::time::Duration;
@@ -36,7 +37,7 @@ async fn told(postroom: &postroom_testkit::Postroom, path: &str, what: &str) -> 
     until(postroom, path, what, says).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_ends_every_connection_costs_no_other_message_and_no_other_folder() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     for number in 0..30 {
@@ -63,7 +64,7 @@ async fn a_message_that_ends_every_connection_costs_no_other_message_and_no_othe
     messages(&postroom, &inbox, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_is_refused_is_asked_for_in_halves_whatever_the_refusal_is_called() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     for number in 0..12 {
@@ -80,7 +81,7 @@ async fn what_is_refused_is_asked_for_in_halves_whatever_the_refusal_is_called()
     assert_eq!(connections.len(), 1, "a refusal ends no connection");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_beyond_all_bounds_is_recorded_as_too_big() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     for number in 0..3 {
@@ -96,7 +97,7 @@ async fn a_message_beyond_all_bounds_is_recorded_as_too_big() {
     assert_eq!(states, [received, (&json!("error"), &json!("too_big")), received]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_folder_that_cannot_be_opened_is_trouble_of_its_own() {
     for act in [Action::tagged("NO [INUSE] try again later"), Action::End(Ending::Close)] {
         let (sandbox, postroom, account) = sandbox(quick()).await;
@@ -120,7 +121,7 @@ async fn a_folder_that_cannot_be_opened_is_trouble_of_its_own() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_list_that_is_refused_or_empty_leaves_the_folders_as_they_are() {
     let options = json!({"after_read_timeout": 0.1, "survey_interval": 1.0});
     let (sandbox, postroom, account) = sandbox(options).await;
@@ -142,7 +143,7 @@ async fn a_list_that_is_refused_or_empty_leaves_the_folders_as_they_are() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_server_that_counts_but_does_not_list_proves_nothing() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     sandbox.deliver(ANNA, "INBOX", mail("one")).unwrap();
@@ -157,7 +158,7 @@ async fn a_server_that_counts_but_does_not_list_proves_nothing() {
     messages(&postroom, &folder, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_pending_message_that_is_gone_is_forgotten() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let omit = Action::Message(postroom_sandbox::MessageFault::Omit);
@@ -179,7 +180,7 @@ async fn a_pending_message_that_is_gone_is_forgotten() {
     until(&postroom, &path, "the text without it", text).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_refused_password_is_not_tried_for_each_change_of_a_folder() {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
     let config = || SandboxConfig { users: users.clone(), ..SandboxConfig::default() };
@@ -214,7 +215,7 @@ async fn a_refused_password_is_not_tried_for_each_change_of_a_folder() {
     until(&postroom, &path, "the account to be ready", ready).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_good_login_alone_does_not_make_attempts_begin_anew() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let act = Action::farewell("{tag} BAD User is authenticated but not connected.");
@@ -234,7 +235,7 @@ async fn a_good_login_alone_does_not_make_attempts_begin_anew() {
     until(&postroom, &path, "the account to be ready", ready).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_large_load_lets_the_other_folders_have_their_turn_and_ends_when_it_is_disabled() {
     let options = json!({"after_read_timeout": 0.1, "portion_limit": 5});
     let (sandbox, postroom, account) = sandbox(options).await;
@@ -260,7 +261,7 @@ async fn a_large_load_lets_the_other_folders_have_their_turn_and_ends_when_it_is
     until(&postroom, &path, "the archive to be complete", complete).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_action_that_is_withdrawn_is_not_carried_out() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     sandbox.deliver(ANNA, "INBOX", mail("stays")).unwrap();
@@ -283,7 +284,7 @@ async fn an_action_that_is_withdrawn_is_not_carried_out() {
     assert_eq!(sandbox.messages(ANNA, "INBOX").len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn without_existing_mail_a_change_of_uidvalidity_passes_over_nothing_new() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let long_ago_ms = 1_500_000_000_000;
@@ -308,7 +309,7 @@ async fn without_existing_mail_a_change_of_uidvalidity_passes_over_nothing_new()
     assert_eq!(subjects, ["first", "second"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_account_that_moves_to_another_server_loses_nothing_to_equal_uids() {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
     let config = || SandboxConfig { users: users.clone(), ..SandboxConfig::default() };
@@ -364,7 +365,7 @@ async fn with_one_that_never_answers(
     folder
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_whose_fetch_never_answers_holds_up_no_other() {
     // Without the connection of its own each wait would be as long as the test may take.
     let options = json!({"after_read_timeout": 0.1, "retry_first": 0.5, "silence_timeout": 16});
@@ -380,7 +381,7 @@ async fn a_message_whose_fetch_never_answers_holds_up_no_other() {
     until(&postroom, &path, "the text to go", well).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_is_never_given_alone_either_stays_pending_and_says_so() {
     let options = json!({"after_read_timeout": 0.1, "retry_first": 0.5, "silence_timeout": 4});
     let (sandbox, postroom, account) = sandbox(options).await;
@@ -395,7 +396,7 @@ async fn what_is_never_given_alone_either_stays_pending_and_says_so() {
     messages(&postroom, &folder, 6).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn after_several_late_messages_the_server_counts_as_slow_and_gets_the_longer_time() {
     // The main connection waits for half a second at first, and then for four.
     let options = json!({"after_read_timeout": 0.1, "retry_first": 0.1, "silence_timeout": 4});
@@ -424,7 +425,7 @@ const NOTICES: [&str; 2] = [
      following message: 7\r\n\r\nThe server couldn't retrieve the following message:\r\n",
 ];
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_notice_in_place_of_a_message_is_not_taken_for_the_message_and_never_deletes_it() {
     for notice in NOTICES {
         let options = json!({"after_read_timeout": 0.1, "retry_first": 0.1});

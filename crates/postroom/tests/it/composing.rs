@@ -8,6 +8,7 @@ use postroom_sandbox::Sandbox;
 use postroom_sandbox::SmtpCommand;
 use postroom_sandbox::When;
 use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -26,7 +27,7 @@ fn last(sandbox: &Sandbox) -> String {
     String::from_utf8_lossy(&bytes).replace("\r\n ", " ")
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_answer_continues_the_thread_of_what_it_answers() {
     let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
@@ -50,7 +51,7 @@ async fn an_answer_continues_the_thread_of_what_it_answers() {
     assert_eq!(got["references"], json!(["a@demo.test", "b@demo.test"]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn answers_go_where_the_client_says() {
     let (sandbox, postroom, account) = sandbox(json!({})).await;
     let mut message = outgoing(&account, "answers");
@@ -61,7 +62,7 @@ async fn answers_go_where_the_client_says() {
     assert!(wire.contains("\r\nReply-To: desk@demo.test, ben@demo.test\r\n"), "{wire}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn files_get_the_type_and_the_id_that_they_lack() {
     let (sandbox, postroom, account) = sandbox(json!({})).await;
     let mut message = outgoing(&account, "files");
@@ -90,7 +91,7 @@ async fn files_get_the_type_and_the_id_that_they_lack() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_waits_is_hurried_and_one_that_is_planned_waits() {
     let (sandbox, postroom, account) = sandbox(json!({"retry_first": 3600})).await;
     let mail = Point::SmtpCommand(SmtpCommand::Rcpt);

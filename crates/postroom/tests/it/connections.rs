@@ -5,6 +5,7 @@ use postroom_sandbox::Action;
 use postroom_sandbox::ImapCommand;
 use postroom_sandbox::Point;
 use postroom_sandbox::Sandbox;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -16,7 +17,7 @@ fn in_state(state: &'static str) -> impl Fn(&Json) -> Option<Json> {
     move |account| (account["state"] == state).then(|| account.clone())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_refusal_of_a_login_that_was_good_says_when_it_is_tried_again_and_who_asks_is_served() {
     let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.1})).await;
     enable(&postroom, &account, "INBOX", json!({})).await;
@@ -46,7 +47,7 @@ async fn a_refusal_of_a_login_that_was_good_says_when_it_is_tried_again_and_who_
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_connection_that_the_server_ends_between_polls_is_made_anew_without_a_word() {
     let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.3})).await;
     let inbox = enable(&postroom, &account, "INBOX", json!({})).await;
@@ -67,7 +68,7 @@ async fn a_connection_that_the_server_ends_between_polls_is_made_anew_without_a_
     messages(&postroom, &inbox, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_connection_without_news_is_made_anew_and_asked_before_each_poll() {
     let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.1})).await;
     enable(&postroom, &account, "INBOX", json!({})).await;
@@ -78,7 +79,7 @@ async fn a_connection_without_news_is_made_anew_and_asked_before_each_poll() {
     assert!(asked * 2 > polls, "{asked} NOOP for {polls} polls");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn the_deadlines_of_the_profile_hold() {
     let options = json!({"after_read_timeout": 0.1, "greeting_timeout": 1});
     let (sandbox, postroom, account) = sandbox(options).await;
@@ -94,7 +95,7 @@ async fn the_deadlines_of_the_profile_hold() {
     until(&postroom, &path, "the deadline", told).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_account_that_never_was_let_in_says_so() {
     let postroom = postroom("");
     let profile = json!({"name": "p", "imapHost": "localhost", "imapPort": 1});
@@ -106,7 +107,7 @@ async fn an_account_that_never_was_let_in_says_so() {
     assert!(text.starts_with("never connected so far: "), "{text}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_folder_that_is_refused_on_an_old_connection_is_asked_for_on_a_fresh_one() {
     let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.1})).await;
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
@@ -122,7 +123,7 @@ async fn a_folder_that_is_refused_on_an_old_connection_is_asked_for_on_a_fresh_o
     messages(&postroom, &folder, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_disabled_account_is_not_tried_and_says_so() {
     let (_sandbox, postroom, account) = sandbox(json!({})).await;
     let path = format!("email/Accounts/{account}");
@@ -134,7 +135,7 @@ async fn a_disabled_account_is_not_tried_and_says_so() {
     assert_eq!(problem["type"], "urn:postroom:problem:disabled");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn who_tries_an_account_has_its_mailboxes_listed_again() {
     let (sandbox, postroom, account) = sandbox(json!({"survey_interval": 7200.0})).await;
     let folders = format!("email/Folders?account_id={account}");

@@ -13,6 +13,7 @@ use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::SmtpCommand;
 use postroom_sandbox::When;
 use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
 use postroom_testkit::wait_until;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -71,7 +72,7 @@ async fn only_sending(config: SandboxConfig, options: Json) -> (Sandbox, Postroo
     (sandbox, postroom, account)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn who_has_a_message_is_not_sent_it_again_when_it_is_changed() {
     let (sandbox, postroom, account) = sandbox(patient()).await;
     sandbox.script(rule(RCPT, When::NthFor(1, BEN.to_owned()), Action::line("450 4.2.1 grey")));
@@ -94,7 +95,7 @@ async fn who_has_a_message_is_not_sent_it_again_when_it_is_changed() {
     assert_eq!(paths(&sandbox), [[ANNA], [BEN]]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn who_has_a_message_is_not_sent_it_again_when_it_is_submitted_again() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     sandbox.script(rule(RCPT, When::NthFor(1, BEN.to_owned()), Action::line("550 5.1.1 nobody")));
@@ -112,7 +113,7 @@ async fn who_has_a_message_is_not_sent_it_again_when_it_is_submitted_again() {
     assert_eq!(paths(&sandbox), [[ANNA], [BEN]]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn many_recipients_take_several_transactions_each_with_its_result() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let drop = Action::End(Ending::Close);
@@ -132,28 +133,30 @@ async fn many_recipients_take_several_transactions_each_with_its_result() {
     assert_eq!(counts, [100, 100, 100, 30]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_answer_that_the_store_does_not_take_is_not_forgotten() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
-    let database =
-        rusqlite::Connection::open(postroom.data_directory().join("postroom.db")).unwrap();
-    database.busy_timeout(PATIENCE).unwrap();
-    let fault = "CREATE TRIGGER \"fault\" BEFORE UPDATE ON \"email/Messages\"
+    let for_sqlite = "CREATE TRIGGER \"fault\" BEFORE UPDATE ON \"email/Messages\"
         WHEN NEW.\"messageState\" = 'sent' BEGIN SELECT RAISE(ABORT, 'no'); END";
-    database.execute_batch(fault).unwrap();
+    let function = "CREATE FUNCTION fault() RETURNS TRIGGER LANGUAGE PLPGSQL
+        AS 'BEGIN RAISE EXCEPTION ''no''; END'";
+    let trigger = "CREATE TRIGGER \"fault\" BEFORE UPDATE ON \"email/Messages\" FOR EACH ROW
+        WHEN (NEW.\"messageState\" = 'sent') EXECUTE FUNCTION fault()";
+    execute(&postroom, &[for_sqlite], &[function, trigger]).await;
     let message = post(&postroom, outgoing(&account, "held")).await;
     let path = format!("email/Accounts/{account}");
     let degraded = |account: &Json| (account["state"] == "degraded").then_some(());
     until(&postroom, &path, "trouble with the store", degraded).await;
     assert_eq!(sandbox.accepted().len(), 1);
-    database.execute_batch("DROP TRIGGER \"fault\"").unwrap();
+    let ended = "DROP TRIGGER \"fault\" ON \"email/Messages\"";
+    execute(&postroom, &["DROP TRIGGER \"fault\""], &[ended]).await;
     assert_eq!(settled(&postroom, &message).await["messageState"], "sent");
     let next = post(&postroom, outgoing(&account, "next")).await;
     assert_eq!(settled(&postroom, &next).await["messageState"], "sent");
     assert_eq!(sandbox.accepted().len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_damaged_file_ends_its_message_and_no_other() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let mut draft = outgoing(&account, "damaged");
@@ -161,10 +164,8 @@ async fn a_damaged_file_ends_its_message_and_no_other() {
     draft["attachments"] = json!([{"name": "a.bin", "contentType": "application/octet-stream",
                                    "content": "aGVsbG8="}]);
     let draft = post(&postroom, draft).await;
-    let database = postroom.data_directory().join("postroom.db");
-    let database = rusqlite::Connection::open(database).unwrap();
-    database.busy_timeout(PATIENCE).unwrap();
-    database.execute_batch("DELETE FROM \"chunk\"").unwrap();
+    let gone = "DELETE FROM \"chunk\"";
+    execute(&postroom, &[gone], &[gone]).await;
     let sending = json!({"messageState": "sending"});
     postroom.patch(&format!("email/Messages/{draft}"), &sending).await.unwrap();
     assert_eq!(settled(&postroom, &draft).await["errorCode"], "damaged");
@@ -177,7 +178,7 @@ async fn a_damaged_file_ends_its_message_and_no_other() {
     assert!(String::from_utf8_lossy(&bytes).contains("\r\nReply-To: anna@demo.test\r\n"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_server_that_is_never_there_is_given_up_at_last() {
     let postroom = postroom("");
     // The port is nobody else's, and nobody listens.
@@ -199,7 +200,7 @@ async fn a_server_that_is_never_there_is_given_up_at_last() {
     assert!(ended["errorText"].as_str().unwrap().contains("does not accept connections on port"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_corrected_server_is_tried_at_once() {
     let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
     let postroom = postroom(sandbox.ca_pem());
@@ -219,7 +220,7 @@ async fn a_corrected_server_is_tried_at_once() {
     assert_eq!(settled(&postroom, &message).await["messageState"], "sent");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_is_uncertain_is_sent_again_where_the_options_say_so() {
     let (sandbox, postroom, account) =
         sandbox(json!({"retry_first": 0.1, "uncertain": "resend"})).await;
@@ -232,7 +233,7 @@ async fn what_is_uncertain_is_sent_again_where_the_options_say_so() {
     assert_eq!(accepted[0].bytes, accepted[1].bytes);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_a_killed_sender_left_of_a_disabled_account_is_taken_up() {
     let (sandbox, mut postroom, account) = sandbox(quick()).await;
     let path = format!("email/Accounts/{account}");
@@ -261,7 +262,7 @@ async fn what_a_killed_sender_left_of_a_disabled_account_is_taken_up() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn stopping_waits_for_the_answer_to_a_final_dot() {
     let (sandbox, mut postroom, account) = sandbox(quick()).await;
     let hold = sandbox.script(rule(Point::SmtpDot, When::Nth(1), Action::Hold));
@@ -282,7 +283,7 @@ async fn stopping_waits_for_the_answer_to_a_final_dot() {
     assert_eq!(sandbox.accepted().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn messages_of_an_account_that_cannot_send_end_with_a_reason() {
     let (sandbox, postroom, account) = sandbox(patient()).await;
     sandbox.script(rule(MAIL, When::Always, Action::line("451 4.3.0 later")));
@@ -301,7 +302,7 @@ async fn messages_of_an_account_that_cannot_send_end_with_a_reason() {
     assert!(ended["errorText"].as_str().unwrap().contains("smtpHost"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_login_that_nobody_asks_for_is_said_and_costs_no_message() {
     let without = vec!["AUTH".to_owned()];
     let smtp_capabilities = CapabilityChanges { without, ..CapabilityChanges::default() };
@@ -315,7 +316,7 @@ async fn a_login_that_nobody_asks_for_is_said_and_costs_no_message() {
     assert_eq!(sandbox.accepted(), []);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_login_that_two_messages_want_pauses_the_account() {
     let (sandbox, postroom, account) = sandbox(patient()).await;
     let refuse = Action::line("530 5.7.0 log in first");
@@ -337,7 +338,7 @@ async fn a_login_that_two_messages_want_pauses_the_account() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_server_that_is_busy_is_not_asked_for_each_message() {
     let (sandbox, postroom, account) = sandbox(json!({"retry_first": 3600})).await;
     let busy = sandbox.script(rule(MAIL, When::Always, Action::line("421 4.3.2 busy")));
@@ -361,7 +362,7 @@ async fn a_server_that_is_busy_is_not_asked_for_each_message() {
     until(&postroom, &format!("email/Accounts/{account}"), "the end of the trouble", ready).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_connection_that_ended_while_idle_costs_no_attempt() {
     let (sandbox, postroom, account) = sandbox(patient()).await;
     for act in [Action::End(Ending::Close), Action::farewell("421 4.4.2 idle for too long")] {
@@ -374,7 +375,7 @@ async fn a_connection_that_ended_while_idle_costs_no_attempt() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn auth_login_and_addresses_beyond_ascii_are_spoken() {
     let smtp_capabilities =
         CapabilityChanges { without: vec!["AUTH".to_owned()], with: vec!["AUTH LOGIN".to_owned()] };
@@ -393,7 +394,7 @@ async fn auth_login_and_addresses_beyond_ascii_are_spoken() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn the_account_says_what_is_wrong_with_the_server_that_sends() {
     let good = Sandbox::start(SandboxConfig::default()).await.unwrap();
     let certificate = Certificate::Expired;

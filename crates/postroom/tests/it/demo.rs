@@ -7,6 +7,7 @@ use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
 
+// SQLite alone: the demo has no other database.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_tells_its_story_and_ends() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
@@ -28,6 +29,7 @@ async fn the_demo_tells_its_story_and_ends() {
     assert!(!text.contains("Go on") && !text.contains("TOKEN="), "{text}");
 }
 
+// SQLite alone: the demo has no other database.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_runs_on_until_it_is_ended_and_takes_everything_along() {
     ended_by("-INT", Some(0)).await;

@@ -67,6 +67,7 @@ fn noise(number: u64) -> Vec<u8> {
     mail
 }
 
+// SQLite alone: it is the disk of the data directory that gets full.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_loses_nothing_and_receiving_goes_on_by_itself() {
     let Some(disk) = Disk::mount("12m") else { return };
@@ -137,6 +138,7 @@ fn said_of_space(log: &str) -> Vec<bool> {
     turns
 }
 
+// SQLite alone: it is the disk of the data directory that gets full.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_knows_a_full_disk_before_anything_is_written() {
     let Some(disk) = Disk::mount("12m") else { return };
@@ -160,6 +162,7 @@ async fn health_knows_a_full_disk_before_anything_is_written() {
     assert_eq!(said_of_space(&postroom.log()), [true, false]);
 }
 
+// SQLite alone: it is the disk of the data directory that gets full.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_says_that_the_disk_is_full_also_where_only_the_reserve_has_space() {
     let Some(disk) = Disk::mount("12m") else { return };

@@ -4,6 +4,7 @@ use crate::world::*;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
 use postroom_testkit::skipped;
 use std::path::Path;
 use std::process::Command;
@@ -68,7 +69,7 @@ fn lacks(programs: &[&str]) -> bool {
     missing.is_some()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn the_commands_of_the_readme_do_what_it_says() {
     if lacks(&["bash", "curl"]) {
         return;
@@ -97,7 +98,7 @@ async fn the_commands_of_the_readme_do_what_it_says() {
     assert_eq!(to_ben(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn the_code_of_the_page_integrate_runs() {
     if lacks(&["bash", "curl", "python3"]) {
         return;

@@ -11,6 +11,9 @@ use postroom_sandbox::Rule;
 use postroom_sandbox::SandboxState;
 use postroom_sandbox::SmtpCommand;
 use postroom_sandbox::When;
+use postroom_store::Statement;
+use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -18,7 +21,7 @@ fn quick() -> Json {
     json!({"after_read_timeout": 0.1, "retry_first": 0.1})
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_connection_lost_within_a_message_costs_nothing() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     for number in 0..30 {
@@ -36,7 +39,7 @@ async fn a_connection_lost_within_a_message_costs_nothing() {
     assert_eq!(subjects, want);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn one_bad_message_stops_no_other_and_is_not_passed_over_in_silence() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     for number in 0..6 {
@@ -57,7 +60,7 @@ async fn one_bad_message_stops_no_other_and_is_not_passed_over_in_silence() {
     assert!(text.contains("UID 2") && text.contains("UID 4: the server gave NIL"), "{text}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_is_given_wrongly_once_arrives_whole_and_once() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let faults = [
@@ -98,7 +101,7 @@ async fn what_is_given_wrongly_once_arrives_whole_and_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_is_too_large_ends_as_an_error() {
     let bound = json!({"message_bytes_max": 5000});
     // The nearest level holds, the folder's before that of the profile.
@@ -116,7 +119,7 @@ async fn a_message_that_is_too_large_ends_as_an_error() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_change_of_uidvalidity_neither_loses_nor_repeats() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     for _ in 0..3 {
@@ -138,7 +141,7 @@ async fn a_change_of_uidvalidity_neither_loses_nor_repeats() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn nothing_is_deleted_before_it_is_recorded() {
     let (sandbox, mut postroom, account) = sandbox(quick()).await;
     sandbox.deliver(ANNA, "INBOX", mail("keep me")).unwrap();
@@ -163,7 +166,7 @@ async fn nothing_is_deleted_before_it_is_recorded() {
     assert!(!sandbox.transcript().iter().any(|line| line.text.ends_with(" EXPUNGE")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_a_server_answers_decides_what_becomes_of_a_message() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let drop = |_: ()| Action::End(Ending::Close);
@@ -201,7 +204,7 @@ async fn what_a_server_answers_decides_what_becomes_of_a_message() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_ended_is_sent_again_under_the_same_message_id() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let act = Action::line("550 5.1.1 nobody");
@@ -217,7 +220,7 @@ async fn a_message_that_ended_is_sent_again_under_the_same_message_id() {
     assert_eq!(sandbox.accepted().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn messages_leave_in_the_order_of_their_time_and_not_before_it() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let dated = |(subject, day): (&str, &str)| {
@@ -245,7 +248,26 @@ async fn messages_leave_in_the_order_of_their_time_and_not_before_it() {
     assert_eq!(future["messageState"], "sending");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// The types of the JSON values that `statusText` of an entity had before each of its changes.
+async fn replaced_texts(postroom: &Postroom, entity: &str) -> Vec<String> {
+    let entity: EntityId = entity.parse().unwrap();
+    let Some(database) = postgres(postroom).await else {
+        let sql = "SELECT json_type(replaced, '$.statusText') FROM change
+            WHERE entity = ?1 AND json_type(replaced, '$.statusText') IS NOT NULL ORDER BY seq";
+        let database = sqlite(postroom);
+        let mut changes = database.prepare(sql).unwrap();
+        let changes = changes.query_map([entity.as_bytes().as_slice()], |row| row.get(0)).unwrap();
+        return changes.map(Result::unwrap).collect();
+    };
+    let kind = "jsonb_typeof(replaced -> 'statusText')";
+    let sql = format!(
+        "SELECT {kind} FROM change WHERE entity = $1 AND {kind} IS NOT NULL ORDER BY seq"
+    );
+    let rows = database.read(Statement::new(sql).bind(entity)).await.unwrap();
+    rows.iter().map(|row| row.text(0).unwrap().to_owned()).collect()
+}
+
+#[on_both(flavor = "multi_thread")]
 async fn a_folder_whose_marks_are_refused_says_so_once_a_turn() {
     let (sandbox, mut postroom, account) = sandbox(quick()).await;
     let no = Action::Reply(b"{tag} NO not permitted\r\n".to_vec());
@@ -265,13 +287,5 @@ async fn a_folder_whose_marks_are_refused_says_so_once_a_turn() {
         postroom.kill().unwrap();
         postroom.restart().unwrap();
     }
-    let file = postroom.data_directory().join("postroom.db");
-    let database = rusqlite::Connection::open(file).unwrap();
-    let sql = "SELECT json_type(replaced, '$.statusText') FROM change
-        WHERE entity = ?1 AND json_type(replaced, '$.statusText') IS NOT NULL ORDER BY seq";
-    let entity: EntityId = folder.parse().unwrap();
-    let mut changes = database.prepare(sql).unwrap();
-    let changes = changes.query_map([entity.as_bytes().as_slice()], |row| row.get(0)).unwrap();
-    let replaced: Vec<String> = changes.map(Result::unwrap).collect();
-    assert_eq!(replaced, ["null"], "it changes once, when it begins");
+    assert_eq!(replaced_texts(&postroom, &folder).await, ["null"], "it changes once: it begins");
 }

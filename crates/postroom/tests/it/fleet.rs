@@ -4,6 +4,7 @@ use crate::world::*;
 use postroom_testkit::Dovecot;
 use postroom_testkit::DovecotOptions;
 use postroom_testkit::Need;
+use postroom_testkit::on_both;
 use postroom_testkit::require;
 use postroom_testkit::sample;
 use serde_json::json;
@@ -17,7 +18,7 @@ const ACCOUNTS: usize = 64;
 /// More than connections could ever be in the making at once.
 const SILENT: usize = 40;
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn silent_servers_keep_no_account_of_another_server_waiting() {
     let (sandbox, postroom, _) = sandbox(json!({})).await;
     let held = Arc::new(Mutex::new(vec![]));
@@ -53,7 +54,7 @@ async fn silent_servers_keep_no_account_of_another_server_waiting() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn sixty_four_accounts_are_not_delayed_by_a_silent_one() {
     if !require(&[Need::Dovecot]) {
         return;

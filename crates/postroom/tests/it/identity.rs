@@ -15,6 +15,7 @@ use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::When;
 use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -53,7 +54,7 @@ async fn proven(postroom: &postroom_testkit::Postroom, folder: &str, stored: u64
     until(postroom, &path, "the proof", is_proven).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_mailbox_restored_from_its_backup_loses_no_new_mail_under_old_uids() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     replace(&sandbox, &["old1", "old2", "old3", "old4"]);
@@ -65,7 +66,7 @@ async fn a_mailbox_restored_from_its_backup_loses_no_new_mail_under_old_uids() {
     proven(&postroom, &folder, 3).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_mailbox_that_looks_the_same_and_has_other_messages_is_noticed() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     replace(&sandbox, &["a", "b", "c"]);
@@ -78,7 +79,7 @@ async fn a_mailbox_that_looks_the_same_and_has_other_messages_is_noticed() {
     assert_eq!(subjects(&found), ["a", "b", "c", "x", "y", "z"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_open_deletion_takes_no_message_that_has_the_uid_now() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     replace(&sandbox, &["a", "b"]);
@@ -98,7 +99,7 @@ async fn an_open_deletion_takes_no_message_that_has_the_uid_now() {
         .unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_uid_that_was_deleted_and_is_given_again_is_another_message() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     replace(&sandbox, &["first"]);
@@ -115,7 +116,7 @@ async fn a_uid_that_was_deleted_and_is_given_again_is_another_message() {
     assert_eq!(subjects(&found), ["first", "second"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn less_than_all_of_a_message_is_asked_for_again_and_never_a_reason_to_delete() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let long = [&mail("long")[..], &b"x".repeat(4000)].concat();
@@ -140,7 +141,7 @@ async fn less_than_all_of_a_message_is_asked_for_again_and_never_a_reason_to_del
         .unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_size_that_is_wrong_for_good_delays_a_message_and_keeps_it_at_the_server() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     sandbox.deliver(ANNA, "INBOX", mail("short")).unwrap();
@@ -154,7 +155,7 @@ async fn a_size_that_is_wrong_for_good_delays_a_message_and_keeps_it_at_the_serv
     assert!(sandbox.transcript().iter().all(|line| line.command != "UID EXPUNGE"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn without_uidplus_a_message_is_deleted_unless_somebody_else_has_marked_one() {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
     let without = vec!["UIDPLUS".to_owned(), "IMAP4rev2".to_owned(), "ESEARCH".to_owned()];
@@ -216,7 +217,7 @@ async fn gone(postroom: &Postroom, folder: &str) {
     until(postroom, &format!("email/Folders/{folder}"), "that the mailbox is gone", says).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_folder_follows_its_mailbox_to_another_name() {
     let (sandbox, postroom, folder) = orders().await;
     sandbox.edit(|state| state.rename_mailbox(ANNA, "Orders", "Orders 2026").unwrap());
@@ -227,7 +228,7 @@ async fn a_folder_follows_its_mailbox_to_another_name() {
     assert_eq!(shown["name"], "Orders 2026");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_renamed_mailbox_is_followed_by_its_mailboxid_though_it_is_renumbered() {
     let (sandbox, postroom, folder) = orders().await;
     sandbox.edit(|state| {
@@ -242,7 +243,7 @@ async fn a_renamed_mailbox_is_followed_by_its_mailboxid_though_it_is_renumbered(
     assert_eq!((&shown["name"], &shown["uidValidity"]), (&json!("Orders 2026"), &json!(77)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_mailboxid_that_several_mailboxes_have_is_no_evidence() {
     let (sandbox, postroom, account) = orders_of(MailboxIds::AllTheSame).await;
     let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
@@ -266,7 +267,7 @@ fn twins() -> [Vec<u8>; 2] {
     ["one body", "or other"].map(|body| [&mail("twin")[..], body.as_bytes()].concat())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn another_mailboxid_under_the_same_name_and_uidvalidity_is_another_mailbox() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let [first, second] = twins();
@@ -285,7 +286,7 @@ async fn another_mailboxid_under_the_same_name_and_uidvalidity_is_another_mailbo
     messages(&postroom, &folder, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_mailboxid_that_is_another_one_each_time_fetches_nothing_again() {
     let (sandbox, postroom, account) = orders_of(MailboxIds::NewEachTime).await;
     let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
@@ -300,7 +301,7 @@ async fn a_mailboxid_that_is_another_one_each_time_fetches_nothing_again() {
     assert!(again.is_empty(), "{again:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_renamed_mailbox_that_is_refused_for_now_is_followed_by_a_later_survey() {
     let (sandbox, postroom, folder) = orders().await;
     let refused = Action::tagged("NO [INUSE] try later");
@@ -327,7 +328,7 @@ fn put_orders_in_place_of_bills(sandbox: &Sandbox) {
     sandbox.deliver(ANNA, "Bills", mail("two")).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_folder_follows_its_mailbox_to_a_name_that_had_an_unused_folder() {
     let (sandbox, postroom, account) = orders_of(MailboxIds::Right).await;
     let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
@@ -341,7 +342,7 @@ async fn a_folder_follows_its_mailbox_to_a_name_that_had_an_unused_folder() {
     assert_eq!(gone, json!([]), "one folder stands for each mailbox");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_folder_with_messages_gives_up_its_mailbox_and_stays() {
     let (sandbox, postroom, account) = orders_of(MailboxIds::AllTheSame).await;
     let folder = id(&postroom.folder(&account, "Orders").await.unwrap());
@@ -380,7 +381,7 @@ async fn orders_without_id(count: usize) -> (Sandbox, Postroom, String) {
     (sandbox, postroom, folder)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_mailbox_that_is_renumbered_by_its_renaming_is_followed_by_its_messages() {
     let (sandbox, postroom, folder) = orders_without_id(5).await;
     sandbox.edit(|state| {
@@ -394,7 +395,7 @@ async fn a_mailbox_that_is_renumbered_by_its_renaming_is_followed_by_its_message
     assert_eq!(shown["name"], "Orders 2026");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn of_two_mailboxes_with_the_same_messages_none_is_followed() {
     let (sandbox, postroom, folder) = orders_without_id(5).await;
     sandbox.edit(|state| {
@@ -411,7 +412,7 @@ async fn of_two_mailboxes_with_the_same_messages_none_is_followed() {
     assert_eq!(postroom.get(&path).await.unwrap()["name"], "Orders");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_list_that_was_cut_short_renames_no_folder() {
     let (sandbox, postroom, account) =
         sandbox(json!({"after_read_timeout": 0.1, "survey_interval": 1, "mailboxes_max": 7})).await;
@@ -430,7 +431,7 @@ async fn a_list_that_was_cut_short_renames_no_folder() {
     assert_eq!(shown["name"], "Orders");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_is_too_large_shows_its_header_and_is_loaded_when_the_limit_allows() {
     let limit = |bytes: u64| json!({"after_read_timeout": 0.1, "message_bytes_max": bytes});
     let (sandbox, postroom, account) = sandbox(limit(2000)).await;

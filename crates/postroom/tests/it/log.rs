@@ -10,6 +10,7 @@ use postroom_sandbox::SmtpCommand;
 use postroom_sandbox::When;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
+use postroom_testkit::on_both;
 use postroom_testkit::wait_until;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -47,7 +48,7 @@ fn to(account: &str, address: &str) -> Json {
     message
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn each_mail_that_arrives_or_does_not_has_its_line() {
     let options = json!({"after_read_timeout": 0.1, "message_bytes_max": 2048});
     let (sandbox, postroom, account) = sandbox(options).await;
@@ -82,7 +83,7 @@ async fn each_mail_that_arrives_or_does_not_has_its_line() {
     assert_eq!(postroom.log().matches("good.1@demo.test").count(), 1, "{}", postroom.log());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn each_mail_that_leaves_or_does_not_has_its_line() {
     let (sandbox, postroom, account) = sandbox(json!({"retry_first": 600})).await;
     rcpt(&sandbox, "gone@other.test", "550 5.1.1 gone for good");
@@ -131,7 +132,7 @@ async fn each_mail_that_leaves_or_does_not_has_its_line() {
     line(&postroom, &["INFO", "method=GET", "email/Nothing", "status=404", "duration_ms="]).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_a_server_says_begins_no_line_and_acts_on_no_terminal() {
     for arguments in [vec![], vec!["--log-json".to_owned()]] {
         let start = PostroomOptions { arguments, ..PostroomOptions::default() };
@@ -145,7 +146,7 @@ async fn what_a_server_says_begins_no_line_and_acts_on_no_terminal() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_log_of_json_is_json_from_the_first_line_to_the_last() {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
     let sandbox =
@@ -223,6 +224,7 @@ fn what_keeps_it_from_starting_is_json_too() {
     }
 }
 
+// SQLite alone: what is printed does not depend on the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_made_is_printed_once_but_in_no_log_of_json() {
     let made = |json: bool| async move {

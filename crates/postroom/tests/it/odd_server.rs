@@ -10,6 +10,7 @@ use postroom_sandbox::RuleId;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxState;
 use postroom_sandbox::When;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -30,7 +31,7 @@ fn subjects(messages: &[Json]) -> Vec<&str> {
     subjects
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn news_are_found_where_no_uidnext_tells_of_them() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     without(&sandbox, "UIDNEXT");
@@ -41,7 +42,7 @@ async fn news_are_found_where_no_uidnext_tells_of_them() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_uidvalidity_that_comes_and_goes_neither_loses_nor_repeats() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     sandbox.deliver(ANNA, "INBOX", mail("a")).unwrap();
@@ -64,7 +65,7 @@ async fn a_uidvalidity_that_comes_and_goes_neither_loses_nor_repeats() {
     assert_eq!(subjects(&found), ["a", "b", "c", "d", "e"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn each_poll_selects_again_as_some_servers_tell_of_news_only_then() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     enable(&postroom, &account, "INBOX", json!({})).await;
@@ -74,7 +75,7 @@ async fn each_poll_selects_again_as_some_servers_tell_of_news_only_then() {
     sandbox.wait_for(polled, PATIENCE).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn the_time_of_a_message_is_told_by_whoever_knows_it() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let absurd = ["NIL", "\"00-Jan-0000 00:00:00 +0000\"", "\"01-Jan-1970 00:00:00 +0000\""];
@@ -98,7 +99,7 @@ async fn the_time_of_a_message_is_told_by_whoever_knows_it() {
     assert!(found[..3].iter().all(|message| message["internalDate"].is_null()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_cannot_be_selected_is_no_folder_and_what_is_gone_says_so() {
     let (sandbox, postroom, account) = sandbox(quick()).await;
     let inbox = enable(&postroom, &account, "INBOX", json!({})).await;
@@ -119,7 +120,7 @@ async fn what_cannot_be_selected_is_no_folder_and_what_is_gone_says_so() {
     messages(&postroom, &inbox, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_changes_while_a_mailbox_is_fetched_is_noticed() {
     type Change = fn(&mut SandboxState);
     let comes_and_goes: Change = |state| {

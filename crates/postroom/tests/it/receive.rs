@@ -5,7 +5,12 @@ use postroom_testkit::Dovecot;
 use postroom_testkit::DovecotOptions;
 use postroom_testkit::KillLoop;
 use postroom_testkit::Need;
+use postroom_testkit::Postgres;
+use postroom_testkit::PostgresOptions;
 use postroom_testkit::Postroom;
+use postroom_testkit::PostroomOptions;
+use postroom_testkit::TestDatabase;
+use postroom_testkit::on_both;
 use postroom_testkit::require;
 use postroom_testkit::sample;
 use postroom_testkit::sha256;
@@ -32,7 +37,7 @@ async fn compare(postroom: &Postroom, dovecot: &Dovecot, user: &str, folder: &st
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn messages_arrive_byte_for_byte_over_each_kind_of_connection() {
     let Some(dovecot) = dovecot() else { return };
     let postroom = postroom(&dovecot.ca_pem());
@@ -65,7 +70,7 @@ async fn messages_arrive_byte_for_byte_over_each_kind_of_connection() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn enabling_and_disabling_take_effect_at_once() {
     let Some(dovecot) = dovecot() else { return };
     let postroom = postroom("");
@@ -102,34 +107,48 @@ async fn enabling_and_disabling_take_effect_at_once() {
     messages(&postroom, &folder, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn polls_that_find_nothing_write_nothing() {
     let Some(dovecot) = dovecot() else { return };
-    let postroom = postroom("");
+    // One of its own, because all its databases share one log.
+    let is_postgres = TestDatabase::present() == TestDatabase::Postgres;
+    let server = is_postgres.then(|| {
+        let extra = "autovacuum = off".to_owned();
+        Postgres::start(&PostgresOptions { extra, ..PostgresOptions::default() }).unwrap()
+    });
+    let mut start = PostroomOptions::default();
+    if let Some(server) = &server {
+        server.database_create("idle").await.unwrap();
+        start.database = Some(server.url("idle"));
+    }
+    let postroom = Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), start).unwrap();
     let user = "idle@test.test";
     dovecot.fill(user, "INBOX", [sample(1, 500)]).unwrap();
     let options = json!({"after_read_timeout": 0.1});
     let account = postroom.account_create(&dovecot, user, &options).await.unwrap();
     let folder = enable(&postroom, &account, "INBOX", json!({})).await;
     messages(&postroom, &folder, 1).await;
-    let written = || {
+    let written = async || {
+        if let Some(server) = &server {
+            return (server.log_position().await.unwrap(), None);
+        }
         let log = std::fs::metadata(postroom.data_directory().join("postroom.db-wal")).unwrap();
-        (log.len(), log.modified().unwrap())
+        (log.len(), log.modified().ok())
     };
     polls(&postroom, &folder, 2).await;
     let begun = Instant::now();
     loop {
-        let before = written();
+        let before = written().await;
         polls(&postroom, &folder, 5).await;
         // Once a minute there is something to write, and the times of polls go with it.
-        if written() == before {
+        if written().await == before {
             break;
         }
         assert!(begun.elapsed() < PATIENCE, "polls that find nothing write");
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn the_actions_of_a_folder_are_carried_out_at_the_server() {
     let Some(dovecot) = dovecot() else { return };
     let postroom = postroom("");
@@ -178,7 +197,7 @@ async fn the_actions_of_a_folder_are_carried_out_at_the_server() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_kill_at_any_moment_neither_loses_nor_repeats() {
     if !require(&[Need::Dovecot]) {
         return;
@@ -187,7 +206,7 @@ async fn a_kill_at_any_moment_neither_loses_nor_repeats() {
     kill_loop.run(Path::new(env!("CARGO_BIN_EXE_postroom"))).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_folder_that_a_client_made_says_what_it_waits_for() {
     let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
     // After the survey nothing looks for mailboxes for minutes.

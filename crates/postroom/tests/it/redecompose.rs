@@ -3,6 +3,8 @@
 
 use crate::world::*;
 use postroom_testkit::Postroom;
+use postroom_testkit::TestDatabase;
+use postroom_testkit::on_both;
 use postroom_testkit::wait_until;
 use reqwest::Method;
 use serde_json::Value as Json;
@@ -21,7 +23,7 @@ const MAIL: &[u8] = b"From: Ben <ben@demo.test>\r\nTo: anna@demo.test\r\n\
     Content-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n\
     --b--\r\n";
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn stored_messages_are_decomposed_again() {
     let narrow = json!({"after_read_timeout": 0.2, "text_bytes_max": 4});
     let (sandbox, mut postroom, account) = sandbox(narrow).await;
@@ -68,9 +70,16 @@ async fn stored_messages_are_decomposed_again() {
     assert!(!refused.status.success() && said.contains("curl -X REDECOMPOSE"), "{said}");
     postroom.stop().unwrap();
     let done = command(&postroom);
-    let said = String::from_utf8(done.stdout).unwrap();
-    assert!(done.status.success() && said.contains("1 changed"), "{said}");
-    postroom.restart().unwrap();
+    if TestDatabase::present() == TestDatabase::Sqlite {
+        let said = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success() && said.contains("1 changed"), "{said}");
+        postroom.restart().unwrap();
+    } else {
+        // The mail is not in the directory, so a Postroom that runs is asked.
+        assert!(!done.status.success());
+        postroom.restart().unwrap();
+        assert_eq!(redecompose(&postroom, "").await["changed"], 1);
+    }
     assert_eq!(postroom.get(&second).await.unwrap()["text"], "Here it is:\n");
     assert_eq!(files_of(&postroom, &second).await, files);
 }
@@ -118,7 +127,7 @@ fn with_files() -> (Vec<u8>, Vec<(String, Vec<u8>)>) {
     (raw, files.into_iter().map(|(name, _, _, _, content)| (name.to_owned(), content)).collect())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn files_are_downloaded_byte_for_byte() {
     let (sandbox, postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
     let (raw, files) = with_files();
@@ -136,7 +145,7 @@ async fn files_are_downloaded_byte_for_byte() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_job_goes_on_after_a_crash() {
     let narrow = json!({"after_read_timeout": 0.2, "text_bytes_max": 4});
     let (sandbox, mut postroom, account) = sandbox(narrow).await;

@@ -3,6 +3,7 @@
 use crate::world::*;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::io::BufRead;
@@ -87,7 +88,7 @@ async fn send(postroom: &Postroom, account: &str, to: &str) -> String {
     id(&postroom.post("email/Messages", &message).await.unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn recipients_are_refused_deferred_and_cut_off_as_the_arguments_say() {
     // As the README has them.
     let fails = [
@@ -125,7 +126,7 @@ async fn recipients_are_refused_deferred_and_cut_off_as_the_arguments_say() {
     assert!(why.contains("452 4.2.2 full"), "{why}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn servers_that_are_down_come_back() {
     let sandbox = Started::with(&["smtp-down=2", "imap-down=0.5"]);
     let refused = TcpStream::connect(("127.0.0.1", sandbox.smtps)).unwrap_err();
@@ -138,7 +139,7 @@ async fn servers_that_are_down_come_back() {
     until(&postroom, &path, "the account to be ready", ready).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_login_is_refused_though_the_password_is_right() {
     let sandbox = Started::with(&["login=anna@demo.test"]);
     let (postroom, account) = sandbox.postroom(json!({})).await;
@@ -151,7 +152,7 @@ async fn a_login_is_refused_though_the_password_is_right() {
     assert!(text.contains("check login and password"), "{text}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn an_inbox_is_renumbered_and_nothing_arrives_twice() {
     let sandbox = Started::with(&["renumber=anna@demo.test:3"]);
     let (postroom, account) = sandbox.postroom(json!({"after_read_timeout": 0.1})).await;
@@ -175,7 +176,7 @@ fn an_argument_that_is_wrong_is_named() {
     assert!(error.contains("--fail explode=anna@demo.test: there is no `explode`"), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn each_start_of_the_sandbox_has_other_uidvalidities() {
     let validity = async |sandbox: Started| {
         let (postroom, account) = sandbox.postroom(json!({})).await;

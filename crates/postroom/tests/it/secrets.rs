@@ -8,6 +8,8 @@ use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
+use postroom_testkit::TestDatabase;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::path::Path;
@@ -46,7 +48,7 @@ fn assert_absent_below(directory: &Path) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn secrets_are_in_no_log_no_file_and_no_answer() {
     let users = vec![(ANNA.to_owned(), PASSWORD.to_owned())];
     let sandbox =
@@ -88,6 +90,9 @@ async fn secrets_are_in_no_log_no_file_and_no_answer() {
     assert!(postroom.log().contains("TRACE"), "the log is not at its most verbose");
     assert_absent("the log", postroom.log().as_bytes());
     assert_absent_below(&postroom.data_directory());
+    let stored = TestDatabase::stored_bytes(&postroom.data_directory()).unwrap();
+    assert!(stored.windows(5).any(|word| word == b"hello"), "all of it was read");
+    assert_absent("what is stored", &stored);
 }
 
 #[test]
@@ -98,7 +103,7 @@ fn a_secret_is_found_within_sasl() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn no_core_dump_is_written_and_the_key_may_come_from_a_credential() {
     let credentials = tempfile::tempdir().unwrap();
     std::fs::write(credentials.path().join("postroom.master-key"), "5".repeat(64) + "\n").unwrap();

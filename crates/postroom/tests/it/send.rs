@@ -7,6 +7,7 @@ use postroom_testkit::Need;
 use postroom_testkit::Postfix;
 use postroom_testkit::PostfixOptions;
 use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
 use postroom_testkit::require;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -62,7 +63,7 @@ fn base64(bytes: &[u8]) -> String {
     each.collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn what_is_sent_comes_back_as_it_was() {
     let Some(round) = round(false).await else {
         return;
@@ -137,7 +138,7 @@ async fn compare(postroom: &Postroom, message: &str, parts: &Json) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn each_kind_of_connection_and_login_sends() {
     let Some(round) = round(true).await else {
         return;
@@ -153,7 +154,7 @@ async fn each_kind_of_connection_and_login_sends() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn each_recipient_has_its_own_result() {
     let Some(round) = round(false).await else {
         return;

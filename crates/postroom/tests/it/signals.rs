@@ -9,6 +9,7 @@ use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::SandboxState;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
+use postroom_testkit::on_both;
 use postroom_testkit::wait_until;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -26,7 +27,7 @@ fn state<'a>(wanted: &'a str) -> impl Fn(&Json) -> Option<()> + 'a {
     move |account| (account["state"] == wanted).then_some(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
     let users = vec![(ANNA.to_owned(), "secret".to_owned())];
     let config = SandboxConfig { users, ..SandboxConfig::default() };
@@ -71,7 +72,7 @@ async fn a_hangup_reads_the_certificates_again_and_ends_nothing() {
     assert!(!text.contains("never connected"), "{text}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_hangup_takes_the_token_that_its_file_holds_now() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
@@ -103,7 +104,7 @@ async fn status(postroom: &Postroom, token: &str) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_stop_says_which_message_it_waits_for_and_lets_it_end() {
     let (sandbox, mut postroom, account) = sandbox(json!({})).await;
     let hold = always(&sandbox, Point::SmtpDot, Action::Hold);
@@ -123,7 +124,7 @@ async fn a_stop_says_which_message_it_waits_for_and_lets_it_end() {
     assert_eq!(settled(&postroom, &message).await["messageState"], "sent");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once_and_says_what_that_means() {
     let (sandbox, mut postroom, account) = sandbox(json!({})).await;
     let hold = always(&sandbox, Point::SmtpDot, Action::Hold);

@@ -6,6 +6,7 @@ use postroom_sandbox::MessageFault;
 use postroom_sandbox::Point;
 use postroom_sandbox::Sandbox;
 use postroom_testkit::Postroom;
+use postroom_testkit::on_both;
 use reqwest::Method;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -47,7 +48,7 @@ async fn told(postroom: &Postroom, message: &str, why: &str) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_is_too_large_is_loaded_when_somebody_asks_for_it() {
     let (sandbox, postroom, message, folder) = by_header(json!({})).await;
     sandbox.deliver(ANNA, "INBOX", mail("small")).unwrap();
@@ -70,7 +71,7 @@ async fn a_message_that_is_too_large_is_loaded_when_somebody_asks_for_it() {
     assert_eq!(found[2]["errorCode"], "too_big");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_request_waits_for_no_poll() {
     let rarely = json!({"after_read_timeout": 3600.0, "survey_interval": 7200.0});
     let (_sandbox, postroom, message, _) = by_header(rarely).await;
@@ -79,7 +80,7 @@ async fn a_request_waits_for_no_poll() {
     until(&postroom, &message, "all of the message", received).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_nobody_can_load_says_so_at_once() {
     let (_sandbox, postroom, message, folder) = by_header(json!({})).await;
     postroom.patch(&folder, &json!({"enabled": false})).await.unwrap();
@@ -88,7 +89,7 @@ async fn a_message_that_nobody_can_load_says_so_at_once() {
     assert!(status == 409 && detail.contains("INBOX is not enabled"), "{detail}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_is_gone_at_the_server_says_so_and_stays() {
     let (sandbox, postroom, message, _) = by_header(json!({})).await;
     sandbox.edit(|state| state.mailbox_mut(ANNA, "INBOX").unwrap().expunge(1)).unwrap();
@@ -99,7 +100,7 @@ async fn a_message_that_is_gone_at_the_server_says_so_and_stays() {
     until(&postroom, "email/Messages", "the next message", two).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_message_that_the_server_does_not_give_says_so_and_can_be_asked_for_again() {
     let (sandbox, postroom, message, _) = by_header(json!({})).await;
     let nil = Action::Message(MessageFault::BodyNil);
@@ -112,7 +113,7 @@ async fn a_message_that_the_server_does_not_give_says_so_and_can_be_asked_for_ag
     until(&postroom, &message, "all of the message", received).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn who_tries_an_account_has_its_pending_messages_asked_for_at_once() {
     let (sandbox, postroom, account) =
         sandbox(json!({"after_read_timeout": 0.1, "retry_first": 3600.0})).await;

@@ -4,6 +4,7 @@ use crate::world::*;
 use postroom_sandbox::Certificate;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -18,7 +19,7 @@ fn failed(account: &Json) -> Option<String> {
     (account["state"] == "failed").then(|| text.to_owned())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn the_account_says_what_is_wrong_with_its_server() {
     let good = sandbox_with(Certificate::Good).await;
     let expired = sandbox_with(Certificate::Expired).await;
@@ -53,7 +54,7 @@ async fn the_account_says_what_is_wrong_with_its_server() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_mended_account_works_at_once() {
     let sandbox = sandbox_with(Certificate::Good).await;
     let postroom = postroom(sandbox.ca_pem());
@@ -73,7 +74,7 @@ async fn a_mended_account_works_at_once() {
     until(&postroom, &path, "the account to be disabled", disabled).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn trouble_with_sending_is_known_before_the_first_message_and_ends_with_it() {
     let sandbox = sandbox_with(Certificate::Good).await;
     let postroom = postroom(sandbox.ca_pem());
@@ -98,7 +99,7 @@ async fn trouble_with_sending_is_known_before_the_first_message_and_ends_with_it
     until(&postroom, &path, "the account to be ready", ready).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[on_both(flavor = "multi_thread")]
 async fn a_system_account_has_a_box_that_never_touches_imap() {
     let sandbox = sandbox_with(Certificate::Good).await;
     let postroom = postroom(sandbox.ca_pem());

@@ -7,12 +7,19 @@ use postroom_sandbox::RuleId;
 use postroom_sandbox::Sandbox;
 use postroom_sandbox::SandboxConfig;
 use postroom_sandbox::When;
+use postroom_store::Database;
+use postroom_store::PostgresConfig;
+use postroom_store::PostgresDatabase;
+use postroom_store::Room;
+use postroom_store::Statement;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
+use postroom_testkit::TestDatabase;
 use postroom_testkit::wait_until;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a condition may take to hold.
@@ -46,6 +53,31 @@ pub async fn sandbox_with(options: Json, start: PostroomOptions) -> (Sandbox, Po
     let account = json!({"address": ANNA, "password": "secret", "fromDisplayName": "Anna"});
     let account = account_of(&postroom, profile, account).await;
     (sandbox, postroom, account)
+}
+
+/// The database of a Postroom, where it is a PostgreSQL.
+pub async fn postgres(postroom: &Postroom) -> Option<Arc<dyn Database>> {
+    let url = TestDatabase::postgres_url(&postroom.data_directory()).unwrap()?;
+    Some(PostgresDatabase::open(PostgresConfig::parse(&url).unwrap()).await.unwrap())
+}
+
+/// The database of a Postroom, where it is a SQLite.
+pub fn sqlite(postroom: &Postroom) -> rusqlite::Connection {
+    let file = postroom.data_directory().join("postroom.db");
+    let database = rusqlite::Connection::open(file).unwrap();
+    database.busy_timeout(PATIENCE).unwrap();
+    database
+}
+
+/// Changes the database of a Postroom by hand, with the statements for its kind.
+pub async fn execute(postroom: &Postroom, for_sqlite: &[&str], for_postgres: &[&str]) {
+    match postgres(postroom).await {
+        Some(database) => {
+            let batch = for_postgres.iter().map(|one| Statement::new((*one).to_owned())).collect();
+            database.write(batch, Room::Free).await.unwrap();
+        }
+        None => sqlite(postroom).execute_batch(&for_sqlite.join(";")).unwrap(),
+    }
 }
 
 /// From now on `act` happens at a point.
