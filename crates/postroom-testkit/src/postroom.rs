@@ -99,7 +99,9 @@ impl Postroom {
         command.arg("serve").arg("--data").arg(self.data_directory());
         command.args(["--listen", "127.0.0.1:0"]);
         let present = || TestDatabase::postgres_url(&self.data_directory());
-        if let Some(url) = self.options.database.clone().map_or_else(present, |url| Ok(Some(url)))? {
+        if let Some(url) =
+            self.options.database.clone().map_or_else(present, |url| Ok(Some(url)))?
+        {
             command.args(["--database", &url]);
         }
         if !self.options.trust_ca_pem.is_empty() {

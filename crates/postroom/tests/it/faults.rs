@@ -260,9 +260,8 @@ async fn replaced_texts(postroom: &Postroom, entity: &str) -> Vec<String> {
         return changes.map(Result::unwrap).collect();
     };
     let kind = "jsonb_typeof(replaced -> 'statusText')";
-    let sql = format!(
-        "SELECT {kind} FROM change WHERE entity = $1 AND {kind} IS NOT NULL ORDER BY seq"
-    );
+    let sql =
+        format!("SELECT {kind} FROM change WHERE entity = $1 AND {kind} IS NOT NULL ORDER BY seq");
     let rows = database.read(Statement::new(sql).bind(entity)).await.unwrap();
     rows.iter().map(|row| row.text(0).unwrap().to_owned()).collect()
 }

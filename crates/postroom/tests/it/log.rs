@@ -156,6 +156,7 @@ async fn a_log_of_json_is_json_from_the_first_line_to_the_last() {
         arguments: vec!["--log-json".to_owned()],
         environment: vec![("RUST_LOG".to_owned(), "trace".to_owned())],
         data_within: None,
+        database: None,
     };
     let mut postroom = Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), start).unwrap();
     let profile = json!({"name": "p", "imapHost": "localhost", "imapPort": sandbox.imaps().port()});
