@@ -50,9 +50,15 @@ pub(crate) async fn run(
 ) {
     let mut queue = shared.store.listen(Topic::Outgoing(setup.borrow().id));
     let mut sender = Sender::new(shared, reporter, setup.clone(), stop.clone());
+    let mut former = Arc::clone(&setup.borrow());
     while !stop.is_cancelled() {
         queue.catch_up();
         let account = Arc::clone(&setup.borrow_and_update());
+        // Whatever woke it: another ring at the same moment must not hide a change.
+        if !Arc::ptr_eq(&former, &account) {
+            sender.reconfigure(&former, &account).await;
+            former = Arc::clone(&account);
+        }
         let wait = match sender.work(&account).await {
             Ok(next) => next,
             Err(error) => sender.failed(&account, &error).await,
@@ -61,13 +67,9 @@ pub(crate) async fn run(
             biased;
             () = stop.cancelled() => break,
             () = queue.rung(), if sender.is_recovered => {}
-            changed = setup.changed() => {
-                let now = Arc::clone(&setup.borrow());
-                sender.reconfigure(&account, &now).await;
-                if changed.is_err() {
-                    break;
-                }
-            }
+            changed = setup.changed() => if changed.is_err() {
+                break;
+            },
             () = tokio::time::sleep_until(wait) => {}
         }
     }
