@@ -14,7 +14,7 @@ use crate::receive::receive_one;
 use crate::receive::turn::Turn;
 use crate::source::contract::Connector;
 use crate::source::contract::Waits;
-use crate::source::failure::SourceFailure;
+use crate::source_error::SourceFailure;
 use postroom_model::FolderId;
 use postroom_store::SourceKey;
 use postroom_watch::Watcher;
@@ -47,7 +47,7 @@ impl Lateness {
     /// connection of its own because of it. Otherwise the server was late with facts about recorded
     /// messages. Without them no mail is received at all.
     pub(crate) fn ended(&mut self, error: &Error, is_blamed: bool) {
-        if !is_blamed && SourceFailure::of(error) == Some(SourceFailure::Silent) {
+        if !is_blamed && error.source_failure() == Some(SourceFailure::Silent) {
             self.note(true);
         }
     }

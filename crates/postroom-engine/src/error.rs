@@ -2,6 +2,8 @@
 
 use crate::counted::counted;
 use crate::credentials::CredentialError;
+use crate::source_error::SourceError;
+use crate::source_error::SourceFailure;
 use postroom_store::Failed;
 use std::io;
 use std::time::Duration;
@@ -12,9 +14,9 @@ pub enum Error {
     /// The store did not do what it was asked.
     #[error("{}", stored(.0))]
     Store(#[source] postroom_store::Error),
-    /// The IMAP server or the connection to it failed.
+    /// The source of the account's mail, or the connection to it, failed.
     #[error(transparent)]
-    Imap(#[from] postroom_imap::Error),
+    Source(SourceError),
     /// The SMTP server or the connection to it failed.
     #[error(transparent)]
     Smtp(#[from] postroom_smtp::Error),
@@ -59,6 +61,20 @@ pub enum Error {
     /// A message cannot be composed.
     #[error("the message cannot be composed: {0}")]
     Compose(String),
+}
+
+impl Error {
+    /// What it means for what the source was asked. `None`: it is none of the source.
+    #[must_use]
+    pub(crate) fn source_failure(&self) -> Option<SourceFailure> {
+        if let Self::Source(error) = self { Some(error.meaning.failure) } else { None }
+    }
+
+    /// Whether it is a refusal of the source, after which that can be asked for something else.
+    #[must_use]
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Source(error) if error.is_refusal())
+    }
 }
 
 impl From<CredentialError> for Error {

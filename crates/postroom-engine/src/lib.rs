@@ -15,6 +15,8 @@ mod credentials;
 
 mod counted;
 
+mod source_error;
+
 mod error;
 
 mod backoff;
@@ -82,6 +84,10 @@ pub use error::Error;
 pub use report::chain;
 pub use settings::Dialing;
 pub use settings::Settings;
+pub use source_error::Remedy;
+pub use source_error::SourceError;
+pub use source_error::SourceFailure;
+pub use source_error::SourceMeaning;
 pub use supervisor::Supervisor;
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ use crate::account::MonitoredMailbox;
 use crate::error::Error;
 use crate::shared::Shared;
 use crate::source::contract::Source;
-use crate::source::failure::SourceFailure;
+use crate::source_error::SourceFailure;
 use actions::OpenListing;
 use collector::Collector;
 use collector::Portion;
@@ -81,7 +81,7 @@ pub(crate) async fn receive_one<S: Source>(
 ) -> Result<bool, Error> {
     let (count, missed) = match fetch_one(shared, mailbox, source, late, turn).await {
         Ok(fetched) => fetched,
-        Err(error) if SourceFailure::of(&error).is_some() => {
+        Err(error) if error.source_failure().is_some() => {
             let reason = format!("it was fetched on a connection of its own, and {error}");
             (0, vec![MissedMessage::pending(late.key, reason)])
         }
@@ -166,7 +166,7 @@ pub(crate) async fn receive<S: Source>(
     let (fetched, committed) = tokio::join!(fetched, committed);
     known.recorded += count;
     known.withheld += fetched.withheld;
-    let failure = fetched.result.as_ref().err().and_then(SourceFailure::of);
+    let failure = fetched.result.as_ref().err().and_then(Error::source_failure);
     let stalls = failure == Some(SourceFailure::Silent);
     known.has_progressed |= count > 0 || !fetched.missed.is_empty() && !stalls;
     let folder = mailbox.folder;

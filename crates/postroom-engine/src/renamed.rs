@@ -21,8 +21,7 @@ use crate::source::contract::ListedMailbox;
 use crate::source::contract::MailboxAccess;
 use crate::source::contract::OpenedMailbox;
 use crate::source::contract::Source;
-use crate::source::failure::SourceFailure;
-use crate::source::failure::is_refusal;
+use crate::source_error::SourceFailure;
 use postroom_imap::MailboxName;
 use postroom_model::FolderId;
 use postroom_store::FolderMailbox;
@@ -186,7 +185,7 @@ impl<'a, S: Source> Search<'a, S> {
                 self.candidates.push(Candidate { listed, folder, told });
                 Ok(true)
             }
-            Err(error) if is_refusal(&error) => {
+            Err(error) if error.is_refusal() => {
                 let is_lasting = is_lasting(&error);
                 if folder.is_none() && !is_lasting {
                     self.open.insert(listed.name.clone());
@@ -265,7 +264,7 @@ impl<'a, S: Source> Search<'a, S> {
         // INBOX is never renamed, so it must have another one.
         match self.source.open(&MailboxName::inbox(), MailboxAccess::Read).await {
             Ok(inbox) if inbox.mailbox_id.as_ref() == Some(id) => Ok(None),
-            Err(error) if !is_refusal(&error) => Err(error),
+            Err(error) if !error.is_refusal() => Err(error),
             Ok(_) | Err(_) => Ok(Some(at)),
         }
     }
@@ -305,7 +304,7 @@ impl<'a, S: Source> Search<'a, S> {
     /// A refusal is no evidence. A new mailbox that is refused for now is compared again later.
     fn heard(&mut self, at: usize, result: Result<bool, Error>) -> Result<bool, Error> {
         match result {
-            Err(error) if is_refusal(&error) => {
+            Err(error) if error.is_refusal() => {
                 let new = self.candidates.get(at).filter(|candidate| candidate.folder.is_none());
                 let name = new.filter(|_| !is_lasting(&error)).map(|new| new.listed.name.clone());
                 self.open.extend(name);
@@ -334,7 +333,7 @@ impl<'a, S: Source> Search<'a, S> {
 
 /// Whether a refusal is no matter of time.
 fn is_lasting(error: &Error) -> bool {
-    matches!(SourceFailure::of(error), Some(SourceFailure::Refused { is_lasting: true, .. }))
+    matches!(error.source_failure(), Some(SourceFailure::Refused { is_lasting: true, .. }))
 }
 
 /// Whether a mailbox has UIDVALIDITY, UIDs and messages of one that is gone.

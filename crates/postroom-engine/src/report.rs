@@ -3,7 +3,6 @@
 use crate::account::Account;
 use crate::error::Error;
 use crate::journal;
-use postroom_imap::ImapVerdict;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
@@ -241,7 +240,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 #[must_use]
 pub(crate) fn needs_a_person(error: &Error) -> bool {
     match error {
-        Error::Imap(error) => error.verdict() == ImapVerdict::Credentials,
+        Error::Source(error) => error.meaning.remedy.is_some(),
         Error::Smtp(postroom_smtp::Error::Unsupported { .. }) => true,
         Error::Smtp(error) => error.verdict() == postroom_smtp::SmtpVerdict::Credentials,
         Error::Credentials(error) => error.needs_a_person(),
@@ -262,10 +261,8 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
 /// Whether the server refuses the login and password.
 #[must_use]
 pub(crate) fn is_wrong_login(error: &Error) -> bool {
-    let no_login = matches!(
-        error,
-        Error::Credentials(_) | Error::Imap(postroom_imap::Error::NoMechanism { .. })
-    );
+    let is_method = matches!(error, Error::Source(error) if error.lacks_login_method());
+    let no_login = is_method || matches!(error, Error::Credentials(_));
     needs_a_person(error) && !no_login
 }
 
@@ -275,10 +272,8 @@ pub(crate) fn hint(error: &Error) -> Duration {
     if let Error::Credentials(error) = error {
         return error.hint();
     }
-    if let Error::Imap(error) = error
-        && let ImapVerdict::RetryLater { after: Some(hint) } = error.verdict()
-    {
-        return hint;
+    if let Error::Source(error) = error {
+        return error.meaning.wait.unwrap_or(Duration::ZERO);
     }
     Duration::ZERO
 }
@@ -288,7 +283,7 @@ pub(crate) fn hint(error: &Error) -> Duration {
 #[must_use]
 pub(crate) fn leaves_others(error: &Error) -> bool {
     match error {
-        Error::Imap(imap) => imap.leaves_connection_open() && !needs_a_person(error),
+        Error::Source(source) => source.is_refusal() && !needs_a_person(error),
         Error::Unlisted { .. } | Error::NoMailbox => true,
         Error::Store(_)
         | Error::Smtp(_)
@@ -314,7 +309,7 @@ mod tests {
         let refused = |command, text: &str| {
             let refusal = postroom_imap::Refusal::No;
             let (code, text) = (None, text.to_owned());
-            Error::Imap(postroom_imap::Error::Refused { command, refusal, code, text })
+            Error::from(postroom_imap::Error::Refused { command, refusal, code, text })
         };
         let no_mechanism = postroom_imap::Error::NoMechanism {
             secret: "password",
@@ -333,7 +328,7 @@ mod tests {
             (refused("LIST", exchange),         true,  true,  false),
             (refused("SELECT", "no"),           false, false, true),
             (refused("SELECT", "unavailable"),  false, false, true),
-            (Error::Imap(no_mechanism),         true,  false, false),
+            (Error::from(no_mechanism),         true,  false, false),
             (CredentialError::Missing.into(),   true,  false, false),
             (unreadable.into(),                 true,  false, false),
             (not_now.into(),                    false, false, false),

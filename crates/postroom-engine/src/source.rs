@@ -7,8 +7,6 @@
 //! The engine decides whether an epoch of a mailbox is over, what is fetched when, and which bytes
 //! are a message. The source decides in which forms it asks its server.
 
-pub(crate) mod failure;
-
 pub(crate) mod listing;
 
 pub(crate) mod message;

@@ -15,6 +15,7 @@ use crate::settings::Dialing;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::source::contract::MailboxAccess;
+use crate::source_error::SourceFailure;
 use crate::survey::survey;
 use crate::tests::memory::MemorySource;
 use postroom_model::Domain;
@@ -236,6 +237,22 @@ async fn an_action_that_was_withdrawn_is_not_carried_out() {
     }
 }
 
+#[tokio::test]
+async fn a_message_that_another_source_refuses_stays_pending_and_costs_no_other() {
+    let mut world = World::new(json!({"enabled": true})).await;
+    for name in ["a", "b", "c", "d", "e"] {
+        world.source.mailbox().put(name, "text");
+    }
+    let refused = SourceFailure::Refused { is_about_account: false, is_lasting: false };
+    world.source.mailbox().bad = Some(("b", refused));
+    world.receive().await;
+    assert_eq!(world.stored().await, ["a", "c", "d", "e"]);
+    let folder = world.folder().await;
+    assert_eq!(folder.get("pendingCount"), &json!(1), "{folder:?}");
+    let text = folder.text("statusText").unwrap_or_default();
+    assert!(text.contains("the page is torn"), "{text}");
+}
+
 /// Waits until so many messages are stored.
 async fn wait_for_stored(world: &World, count: usize) {
     let all = async {
@@ -284,5 +301,29 @@ async fn the_task_of_an_account_works_hears_and_connects_again_with_another_sour
     wait_for_stored(&world, 3).await;
     assert_eq!(world.source.mailbox().connections, 2);
     drop(owner);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_ends_connections_of_another_source_and_its_refused_login_have_their_meaning() {
+    let world = World::new(json!({"enabled": true})).await;
+    for name in ["a", "b", "c"] {
+        world.source.mailbox().put(name, "text");
+    }
+    world.source.mailbox().bad = Some(("a", SourceFailure::Ended));
+    let account = Arc::new(world.account().await);
+    let reporter = Arc::new(Reporter::new(&world.shared.store, &account));
+    let setup = Watched::new(account);
+    let (connector, shared) = (world.source.clone(), Arc::clone(&world.shared));
+    let task = tokio::spawn(receiver::run(connector, shared, reporter, setup.subscribe()));
+    wait_for_stored(&world, 2).await;
+    assert_eq!(world.stored().await, ["b", "c"], "the bad one comes last, and alone");
+    world.source.mailbox().is_locked = true;
+    world.source.mailbox().is_cut = true;
+    world.source.say("");
+    wait_for_text(&world, "the door is locked; check login and password").await;
+    let account = world.list(builtin::ACCOUNTS).await.remove(0);
+    assert_eq!(account.text("state"), Some("failed"));
+    drop(setup);
     task.await.unwrap();
 }

@@ -18,7 +18,6 @@ use crate::receive::witness::Unsteady;
 use crate::shared::Shared;
 use crate::source::contract::Deletion;
 use crate::source::contract::Source;
-use crate::source::failure::is_refusal;
 use crate::source::listing::MailboxListing;
 use postroom_model::options;
 use postroom_store::Clock;
@@ -124,7 +123,7 @@ pub(crate) async fn carry_out<S: Source>(
             *actions = ServerActions { are_open, tried, ..ServerActions::default() };
             Ok(None)
         }
-        Err(error) if is_refusal(&error) => {
+        Err(error) if error.is_refusal() => {
             actions.refused(&shared.clock, format!(
                 "the server refuses to mark or delete messages that are stored here: {error}; they \
                  stay at the server, and Postroom tries again later"

@@ -18,11 +18,10 @@ use crate::receive::turn::Turn;
 use crate::source::contract::ListRange;
 use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
-use crate::source::failure::SourceFailure;
-use crate::source::failure::is_refusal;
 use crate::source::joining::EventJoin;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
+use crate::source_error::SourceFailure;
 use postroom_store::MissedMessage;
 use postroom_store::SourceKey;
 use std::collections::BTreeSet;
@@ -114,7 +113,7 @@ impl<S: Source> Fetching<'_, '_, S> {
     /// Decides about the rest of a set. Gives the error if nothing more is to be fetched now.
     fn rest_of(&mut self, rest: Vec<SourceKey>, error: Error) -> Result<(), Error> {
         let missed = &mut self.intake.missed;
-        match SourceFailure::of(&error) {
+        match error.source_failure() {
             // Neither is about a message.
             None | Some(SourceFailure::Refused { is_about_account: true, .. }) => {
                 self.plan.put_back(rest);
@@ -155,7 +154,7 @@ impl<S: Source> Fetching<'_, '_, S> {
                 // If they are gone, the next proof removes them.
                 Err(error) => {
                     still_there.extend(some);
-                    if !is_refusal(&error) {
+                    if !error.is_refusal() {
                         result = Err(error);
                     }
                 }

@@ -7,7 +7,6 @@ use crate::original::Original;
 use crate::original::hash_of;
 use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
-use crate::source::failure::is_refusal;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
 use bytes::Bytes;
@@ -41,7 +40,7 @@ pub(crate) async fn add<S: Source>(
 /// Asks for the header of a message; `None` where the source does not give it.
 async fn header<S: Source>(source: &mut S, key: SourceKey) -> Result<Option<Bytes>, Error> {
     match header_of(source, key).await {
-        Err(error) if is_refusal(&error) => Ok(None),
+        Err(error) if error.is_refusal() => Ok(None),
         result => result,
     }
 }

@@ -5,7 +5,6 @@ use crate::original::Original;
 use crate::original::SpoolPlace;
 use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
-use crate::source::failure::is_refusal;
 use crate::source::joining::EventJoin;
 use crate::source::joining::JoinedMessage;
 use crate::source::joining::NoContent;
@@ -34,7 +33,7 @@ pub(crate) async fn ask<S: Source>(
     spool: SpoolPlace<'_>,
 ) -> Result<Single, Error> {
     match fetch(source, key, scope, spool).await {
-        Err(error) if is_refusal(&error) => Ok(Single::Missed(error.to_string())),
+        Err(error) if error.is_refusal() => Ok(Single::Missed(error.to_string())),
         result => result,
     }
 }

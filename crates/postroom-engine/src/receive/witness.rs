@@ -15,7 +15,6 @@ use crate::receive::single;
 use crate::receive::single::Single;
 use crate::source::contract::MessageStream;
 use crate::source::contract::Source;
-use crate::source::failure::is_refusal;
 use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
 use crate::source::message::SourceBody;
@@ -161,11 +160,11 @@ pub(crate) async fn ask<S: Source>(
         let scope = if facts == Facts::Few { FetchScope::Sizes } else { FetchScope::Witness };
         match ask_some(source, &keys, scope, &mut seen).await {
             Ok(()) => {}
-            Err(error) if !is_refusal(&error) => return Err(error),
+            Err(error) if !error.is_refusal() => return Err(error),
             // An older form of the question.
             Err(_) if facts == Facts::All => {
                 match ask_some(source, &keys, FetchScope::Sizes, &mut seen).await {
-                    Err(error) if !is_refusal(&error) => return Err(error),
+                    Err(error) if !error.is_refusal() => return Err(error),
                     Ok(()) | Err(_) => {}
                 }
             }

@@ -117,7 +117,7 @@ pub(crate) enum Deletion {
 }
 
 /// An open connection to where an account's mail is. Every method waits for a bounded time only.
-/// A method whose error is [`crate::source::failure::SourceFailure::Refused`] leaves it usable.
+/// A method whose error is [`crate::source_error::SourceFailure::Refused`] leaves it usable.
 pub(crate) trait Source: Send + Sync + Sized + 'static {
     /// The other forms in which one message can be asked for.
     type Form: Copy + Send + Sync;

@@ -4,6 +4,8 @@
 //!
 //! Standards: RFC 3501, RFC 9051, RFC 4315, RFC 8474 §4.1.
 
+mod failure;
+
 mod uids;
 
 mod search;

@@ -19,6 +19,10 @@ use crate::source::message::FetchScope;
 use crate::source::message::MessageEvent;
 use crate::source::message::SourceBody;
 use crate::source::message::SourceMessage;
+use crate::source_error::Remedy;
+use crate::source_error::SourceError;
+use crate::source_error::SourceFailure;
+use crate::source_error::SourceMeaning;
 use bytes::Bytes;
 use postroom_imap::MailboxName;
 use postroom_store::SourceKey;
@@ -26,6 +30,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -63,6 +68,16 @@ pub(crate) struct MemoryMailbox {
     pub is_cut: bool,
     /// Whether it keeps what it is to delete, and says so.
     pub is_kept: bool,
+    /// The message that is not given, and what that means.
+    pub bad: Option<(&'static str, SourceFailure)>,
+    /// Whether it refuses the login.
+    pub is_locked: bool,
+}
+
+/// An error of the source.
+fn error(text: &str, failure: SourceFailure, remedy: Option<Remedy>) -> Error {
+    let meaning = SourceMeaning { failure, remedy, wait: None };
+    Error::Source(SourceError::new(io::Error::other(text.to_owned()), meaning))
 }
 
 /// A connection to a mailbox in memory. Clones are of the same mailbox.
@@ -105,6 +120,8 @@ impl MemoryMailbox {
             heard: SaidUnasked::default(),
             is_cut: false,
             is_kept: false,
+            bad: None,
+            is_locked: false,
         }
     }
 
@@ -182,6 +199,9 @@ impl Connector for MemorySource {
         let mut mailbox = self.mailbox();
         mailbox.connections += 1;
         mailbox.is_cut = false;
+        if mailbox.is_locked {
+            return Err(error("the door is locked", SourceFailure::Ended, Some(Remedy::Login)));
+        }
         Ok(self.clone())
     }
 }
@@ -242,6 +262,13 @@ impl Source for MemorySource {
         assert!(keys.len() <= REQUEST_MAX, "{keys:?}");
         let mut open = self.mailbox();
         open.requests += 1;
+        let is_bad =
+            |name| open.kept.iter().any(|it| it.name == name && keys.contains(&open.key(it)));
+        if let (Some((name, failure)), FetchScope::Whole) = (open.bad, scope)
+            && is_bad(name)
+        {
+            return Err(error("the page is torn", failure, None));
+        }
         let wanted = open.kept.iter().filter(|kept| keys.contains(&open.key(kept)));
         Ok(MemoryMessages(wanted.flat_map(|kept| open.given(kept, scope)).collect()))
     }
