@@ -6,6 +6,7 @@ use crate::database::Value;
 use crate::error::Error;
 use crate::key::MasterKey;
 use crate::key::Sealed;
+use crate::nul::json_without_nul;
 use postroom_model::Class;
 use postroom_model::DataType;
 use postroom_model::Domain;
@@ -101,7 +102,7 @@ pub fn to_value(
                 moment.map(|moment| Value::Moment(moment.as_ms()))
             }
             ColumnKind::Id => text().and_then(|text| text.parse().ok()).map(Value::Id),
-            ColumnKind::Json => Some(Value::Json(json.to_string())),
+            ColumnKind::Json => Some(Value::Json(json_without_nul(json.to_string()))),
             ColumnKind::Bytes => None,
         }
     };
@@ -283,7 +284,8 @@ mod tests {
             any::<i64>().prop_map(Json::from),
             any::<u64>().prop_map(Json::from),
             (-1.0e9..1.0e9).prop_map(|number: f64| json!(number)),
-            ".{0,8}".prop_map(Json::from),
+            // U+0000 is replaced (`nul`).
+            "[^\x00]{0,8}".prop_map(Json::from),
             any::<u128>().prop_map(|id| json!(EntityId::from_u128(id).to_string())),
             (0..4_000_000_000_000_i64).prop_map(|ms| json!(Timestamp::from_ms(ms).to_string())),
             prop::collection::vec(any::<i64>(), 0..3).prop_map(Json::from),

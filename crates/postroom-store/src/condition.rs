@@ -69,7 +69,6 @@ impl<'a> Conditions<'a> {
     /// A filter on a value inside JSON. If the value is a list, at least one item must match. For
     /// `!=`, no item may be equal.
     fn inside(&mut self, operand: &Operand, filter: &Filter) -> String {
-        let path = self.bind(Value::Text(self.dialect.json_path(&operand.path)));
         let null = Literal::Null;
         let (contrary, wanted) = match filter {
             Filter::IsNull(_) => (true, Filter::Compare(operand.clone(), NotEqual, null)),
@@ -94,6 +93,7 @@ impl<'a> Conditions<'a> {
             | Filter::Or(_)
             | Filter::Not(_) => (false, filter.clone()),
         };
+        let path = self.bind(Value::Text(self.dialect.json_path(&operand.path)));
         let condition = self.on(Subject::Item, &wanted);
         let some = self.dialect.json_some(&quoted(&operand.property), &path, &condition);
         if contrary { format!("(NOT {some})") } else { some }

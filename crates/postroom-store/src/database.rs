@@ -12,6 +12,7 @@ pub use crate::column_kind::ColumnKind;
 pub use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::nul::without_nul;
 use postroom_model::AccountId;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
@@ -52,9 +53,23 @@ macro_rules! from {
         }
     )*};
 }
-from!(bool => Boolean, i64 => Whole, i32 => Whole, u32 => Whole, f64 => Float, &str => Text,
-      String => Text, Vec<u8> => Bytes, EntityId => Id, ProfileId => Id, AccountId => Id,
-      FolderId => Id, MessageEntityId => Id, JobId => Id);
+from!(bool => Boolean, i64 => Whole, i32 => Whole, u32 => Whole, f64 => Float, Vec<u8> => Bytes,
+      EntityId => Id, ProfileId => Id, AccountId => Id, FolderId => Id, MessageEntityId => Id,
+      JobId => Id);
+
+impl From<String> for Value {
+    /// A text is kept without U+0000.
+    fn from(text: String) -> Self {
+        Self::Text(without_nul(text))
+    }
+}
+
+impl From<&str> for Value {
+    /// A text is kept without U+0000.
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
 
 impl From<u64> for Value {
     /// A number of more than 63 bits becomes the greatest number of the database.

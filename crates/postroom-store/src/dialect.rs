@@ -23,6 +23,13 @@ pub trait Dialect: Send + Sync {
     /// How a column is computed from others, without taking space where that is possible.
     fn computed(&self) -> &'static str;
 
+    /// The type of a column that says which transaction made a row, where several run at once.
+    fn transaction(&self) -> &'static str;
+
+    /// The statement that keeps the database from compressing a column again whose bytes are
+    /// compressed already; empty where it never does.
+    fn incompressible(&self, table: &str, column: &str) -> String;
+
     /// The query for the names of the columns of the table bound at `$1`.
     fn columns(&self) -> &'static str;
 

@@ -24,6 +24,8 @@ mod bell;
 
 mod column_kind;
 
+mod nul;
+
 mod dialect;
 
 mod database;

@@ -32,7 +32,11 @@ pub fn meta_table(dialect: &dyn Dialect) -> Statement {
 /// The steps from a version (0: an empty database) to the present one, each with the version that
 /// it leads to. A step is one transaction. A released step never changes.
 pub fn steps_from(dialect: &dyn Dialect, version: i64) -> Vec<(i64, Vec<Statement>)> {
-    let statements = |step: &&[&str]| step.iter().map(|sql| with_types(dialect, sql)).collect();
+    let statements = |step: &&[&str]| -> Vec<_> {
+        let statements = step.iter().map(|sql| with_types(dialect, sql));
+        // Some databases need nothing for what others need a statement for.
+        statements.filter(|statement| !statement.sql.is_empty()).collect()
+    };
     let all = (1..).zip(STEPS.iter().map(statements));
     all.filter(|(leads_to, _)| *leads_to > version).collect()
 }
@@ -50,6 +54,8 @@ fn with_types(dialect: &dyn Dialect, sql: &str) -> Statement {
     let put = |sql: String, (name, kind): (&str, _)| sql.replace(name, dialect.column_type(kind));
     let sql = sql.replace("{serial}", dialect.serial()).replace("{clustered}", dialect.clustered());
     let sql = sql.replace("{computed}", dialect.computed());
+    let sql = sql.replace("{transaction}", dialect.transaction());
+    let sql = sql.replace("{incompressible chunk}", &dialect.incompressible("chunk", "bytes"));
     Statement::new(kinds.into_iter().fold(sql, put))
 }
 
@@ -68,6 +74,7 @@ const STEPS: &[&[&str]] = &[
     LEASES,
     SOURCE_KEYS,
     CLASSES,
+    SEVERAL,
 ];
 
 const OWN: &[&str] = &[
@@ -211,6 +218,12 @@ const SOURCE_KEYS: &[&str] = &[
 /// The definitions of the classes, whose version `meta` has.
 const CLASSES: &[&str] = &["CREATE TABLE \"class\" (
     \"name\" {text} PRIMARY KEY, \"position\" {whole} NOT NULL, \"definition\" {json} NOT NULL)"];
+
+/// Several transactions may run at once. The numbers of the feed are given out before a transaction
+/// is committed, so a reader that must miss nothing goes by the transaction, and stops before the
+/// first that may still run. Chunks are compressed before they are stored.
+const SEVERAL: &[&str] =
+    &["ALTER TABLE \"change\" ADD COLUMN \"transaction\" {transaction}", "{incompressible chunk}"];
 
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. Columns that are added later come after the mark

@@ -2,6 +2,7 @@
 
 use crate::columns::quoted;
 use crate::database::Database;
+use crate::database::Lock;
 use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
@@ -10,6 +11,9 @@ use crate::failed::Failed;
 use crate::key::MasterKey;
 use crate::schema;
 use postroom_model::Class;
+
+/// What those lock who change tables.
+pub const TABLES: &str = "tables";
 
 /// The text that is encrypted with the key, to recognise the key.
 const KEY_CHECK: &str = "postroom";
@@ -27,27 +31,9 @@ pub async fn set_up(
 ) -> Result<(), Error> {
     let dialect = database.dialect();
     database.write(vec![schema::meta_table(dialect)], Room::Reserve).await?;
-    let version = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'";
-    let found = read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0);
-    if found > schema::VERSION {
-        return Err(Error::Newer { found, known: schema::VERSION });
-    }
-    if found > 0 {
-        check_key(database, key).await?;
-    } else {
-        let check = key.seal(KEY_CHECK, KEY_CHECK);
-        let put = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ('key', $1)
-            ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
-        database.write(vec![Statement::new(put).bind(check)], Room::Free).await?;
-    }
-    for (version, mut step) in schema::steps_from(dialect, found) {
-        let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('schema', $1)
-            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
-        step.push(Statement::new(put).bind(version));
-        database.write(step, Room::Free).await?;
-    }
+    while !step(database, key).await? {}
     for class in classes {
-        database.write(table_of(database, classes, class).await?, Room::Reserve).await?;
+        while !made(database, classes, class).await? {}
     }
     received(database).await?;
     references(database, classes).await?;
@@ -63,6 +49,53 @@ pub async fn set_up(
     Ok(())
 }
 
+/// Brings the tables a step further; `true` when they are those of this version. Several processes
+/// may do so at the same time, and one of them takes each step.
+async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
+    let version = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'";
+    let found = read_one(database, version).await?.and_then(|row| row.whole(0)).unwrap_or(0);
+    if found > schema::VERSION {
+        return Err(Error::Newer { found, known: schema::VERSION });
+    }
+    if found > 0 {
+        check_key(database, key).await?;
+    }
+    let Some((version, statements)) =
+        schema::steps_from(database.dialect(), found).into_iter().next()
+    else {
+        return Ok(true);
+    };
+    let still = "SELECT 1 WHERE $1 =
+        COALESCE((SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'schema'), 0)";
+    let still = Statement::new(still).bind(found);
+    let mut batch = vec![still.assert(Failed::OtherClasses, Lock::Name(TABLES))];
+    if found == 0 {
+        let put = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ('key', $1)
+            ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
+        batch.push(Statement::new(put).bind(key.seal(KEY_CHECK, KEY_CHECK)));
+    }
+    batch.extend(statements);
+    let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('schema', $1)
+        ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+    batch.push(Statement::new(put).bind(version));
+    none_faster(database.write(batch, Room::Free).await).map(|_| false)
+}
+
+/// Makes the table of a class, or adds what it lacks; `false` when another process was faster.
+async fn made(database: &dyn Database, classes: &[Class], class: &Class) -> Result<bool, Error> {
+    let table = table_of(database, classes, class).await?;
+    none_faster(database.write(table, Room::Reserve).await)
+}
+
+/// Whether another process did not do the same at the same moment.
+fn none_faster<T>(done: Result<T, Error>) -> Result<bool, Error> {
+    match done {
+        Ok(_) => Ok(true),
+        Err(Error::Condition(Failed::OtherClasses)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Marks the received messages of earlier versions as such
 /// ([`postroom_model::standing::was_received`]), once. Those versions did it for messages that were
 /// decomposed, and not for those that could not be had.
@@ -71,7 +104,8 @@ async fn received(database: &dyn Database) -> Result<(), Error> {
     if read_one(database, done).await?.is_some() {
         return Ok(());
     }
-    let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('received are marked', 1)";
+    let noted = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('received are marked', 1)
+        ON CONFLICT (\"name\") DO NOTHING";
     let batch = vec![schema::received_are_marked(), Statement::new(noted)];
     database.write(batch, Room::Reserve).await.map(drop)
 }

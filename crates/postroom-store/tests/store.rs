@@ -1132,6 +1132,7 @@ async fn an_older_schema_is_brought_forward() {
         ALTER TABLE \"chunk\" DROP COLUMN \"sum\"; DROP INDEX \"change of entity\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_type\";
         ALTER TABLE \"change\" DROP COLUMN \"modifier_id\";
+        ALTER TABLE \"change\" DROP COLUMN \"transaction\";
         DELETE FROM \"meta\" WHERE \"name\" = 'chunks without sum';
         ALTER TABLE \"receipt\" DROP COLUMN \"uid_validity\";
         ALTER TABLE \"receipt\" DROP COLUMN \"uid\";

@@ -1,5 +1,6 @@
 //! PostgreSQL's way of saying what is not portable.
 
+use crate::columns::quoted;
 use crate::database::ColumnKind;
 use crate::database::Dialect;
 
@@ -39,6 +40,15 @@ impl Dialect for PostgresDialect {
 
     fn computed(&self) -> &'static str {
         "STORED"
+    }
+
+    fn transaction(&self) -> &'static str {
+        "XID8 NOT NULL DEFAULT pg_current_xact_id()"
+    }
+
+    fn incompressible(&self, table: &str, column: &str) -> String {
+        let (table, column) = (quoted(table), quoted(column));
+        format!("ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
     }
 
     fn columns(&self) -> &'static str {

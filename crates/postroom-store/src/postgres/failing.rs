@@ -76,6 +76,10 @@ pub(crate) fn sorted(error: tokio_postgres::Error) -> Failing {
         SqlState::T_R_SERIALIZATION_FAILURE
         | SqlState::T_R_DEADLOCK_DETECTED
         | SqlState::LOCK_NOT_AVAILABLE => Failing::Conflict(other()),
+        // Another process made the same table, column or index at the same moment.
+        SqlState::DUPLICATE_TABLE | SqlState::DUPLICATE_COLUMN => {
+            Failing::Refused(Error::Condition(Failed::OtherClasses))
+        }
         SqlState::QUERY_CANCELED => Failing::Refused(Error::TooSlow),
         SqlState::DISK_FULL => Failing::Refused(Error::Full),
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {

@@ -38,6 +38,15 @@ impl Dialect for SqliteDialect {
         "VIRTUAL"
     }
 
+    fn transaction(&self) -> &'static str {
+        // There is one at a time, so that the rows are numbered in the order of the commits.
+        "INTEGER"
+    }
+
+    fn incompressible(&self, _: &str, _: &str) -> String {
+        String::new()
+    }
+
     fn columns(&self) -> &'static str {
         "SELECT \"name\" FROM pragma_table_info($1)"
     }
