@@ -26,11 +26,15 @@ cargo xtask CHORE
   fuzz [NAME] [--seconds N]   one fuzz target, or all, for N seconds each (default 60)
   kill-loop [--kills N] [--count N] [--seed N]
                               kill Postroom again and again while it loads a mailbox
+  kill-loop --database postgres [--restarts N] [--cut-offs N] [--sent N]
+                              the same on PostgreSQL, which is restarted too, while mail is sent
   simulate [--seeds N] [--first N] [--threads N] [--log]
                               the engine in simulated time with seeded faults (default 100 seeds)
   simulate --planted [WORD]   proves that the simulator finds faults that are planted on purpose
   bench receive [--count N] [--runs N] [--kind a|b|c|t]
                               Postroom and mbsync on the same mailbox, in turns
+  bench receive --database postgres
+                              Postroom on PostgreSQL and on SQLite, in turns
   bench mime [FILE..]         the parser and two others on the same messages
   bench large                 memory that a message of 100 MB in a file takes
   bench memory                memory of IMAP connections

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Who owns the mailbox.
-const USER: &str = "anna@demo.test";
+pub(crate) const USER: &str = "anna@demo.test";
 
 /// How many messages one page of a list asks for.
 const PAGE: usize = 100;
@@ -81,7 +81,7 @@ impl KillLoop {
             postroom.kill()?;
             postroom.restart()?;
         }
-        self.await_all(&postroom, &folder).await?;
+        await_all(&postroom, &folder, self.count).await?;
         prove(&postroom, &folder, &want).await?;
         result.took = begin.elapsed();
         Ok(result)
@@ -109,29 +109,36 @@ impl KillLoop {
         tokio::time::sleep(Duration::from_micros(*random % 20_000)).await;
         Ok(stored)
     }
-
-    async fn await_all(&self, postroom: &Postroom, folder: &str) -> Result<()> {
-        let path = format!("email/Folders/{folder}");
-        let all = wait_until("all messages", REST, async || {
-            let folder = postroom.get(&path).await?;
-            let all = folder["storedCount"] == self.count && folder["pendingCount"] == 0;
-            Ok(all.then_some(()))
-        });
-        if let Err(error) = all.await {
-            let folder = postroom.get(&path).await?;
-            return Err(error.context(format!("{folder}")));
-        }
-        Ok(())
-    }
 }
 
-async fn stored_count(postroom: &Postroom, folder: &str) -> Result<usize> {
+/// Waits until a folder has `count` messages, and none is still to come.
+pub(crate) async fn await_all(postroom: &Postroom, folder: &str, count: usize) -> Result<()> {
+    let path = format!("email/Folders/{folder}");
+    let all = wait_until("all messages", REST, async || {
+        // The database may still be on its way back.
+        let folder = postroom.get(&path).await.unwrap_or_default();
+        let all = folder["storedCount"] == count && folder["pendingCount"] == 0;
+        Ok(all.then_some(()))
+    });
+    if let Err(error) = all.await {
+        let folder = postroom.get(&path).await?;
+        return Err(error.context(format!("{folder}\n{}", postroom.log())));
+    }
+    Ok(())
+}
+
+/// How many messages of a folder are stored.
+pub(crate) async fn stored_count(postroom: &Postroom, folder: &str) -> Result<usize> {
     let count = postroom.count(&format!("email/Messages?folder_id={folder}")).await?;
     Ok(usize::try_from(count)?)
 }
 
 /// Compares all messages of the folder with what the server's FETCH gave.
-async fn prove(postroom: &Postroom, folder: &str, want: &BTreeMap<u32, String>) -> Result<()> {
+pub(crate) async fn prove(
+    postroom: &Postroom,
+    folder: &str,
+    want: &BTreeMap<u32, String>,
+) -> Result<()> {
     let count = stored_count(postroom, folder).await?;
     ensure!(count == want.len(), "{count} messages instead of {}", want.len());
     let mut open = want.clone();

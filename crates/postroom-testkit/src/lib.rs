@@ -26,10 +26,14 @@ mod postroom;
 
 mod kill_loop;
 
+mod database_loop;
+
 pub use authority::Authority;
 pub use authority::Flaw;
 pub use authority::Identity;
 pub use corpus::sample;
+pub use database_loop::DatabaseLoop;
+pub use database_loop::DatabaseLoopResult;
 pub use dovecot::Dovecot;
 pub use dovecot::DovecotOptions;
 pub use imap::FetchedMessage;

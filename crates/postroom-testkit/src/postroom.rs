@@ -230,6 +230,27 @@ impl Postroom {
         self.json(Method::POST, path, Some(body)).await
     }
 
+    /// POST of JSON under an `Idempotency-Key`. `None` when it is not known whether it was done, or
+    /// when the server asks to try again.
+    ///
+    /// # Errors
+    ///
+    /// When the request is refused for good.
+    pub async fn post_once(&self, path: &str, body: &Value, key: &str) -> Result<Option<Value>> {
+        let url = format!("{}/rest/v1/model/{path}", self.url);
+        let request = self.client.post(&url).bearer_auth(Self::TOKEN);
+        let Ok(answer) = request.header("Idempotency-Key", key).json(body).send().await else {
+            return Ok(None);
+        };
+        let status = answer.status();
+        if status.is_server_error() {
+            return Ok(None);
+        }
+        let Ok(text) = answer.text().await else { return Ok(None) };
+        ensure!(status.is_success(), "POST {path}: {status} {text}");
+        Ok(Some(serde_json::from_str(&text).with_context(|| format!("POST {path}: {text}"))?))
+    }
+
     /// PATCH of JSON.
     ///
     /// # Errors

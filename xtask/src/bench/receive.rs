@@ -3,7 +3,8 @@
 //! Postroom is measured from the request that enables the folder until `storedCount` is the size of
 //! the mailbox. Then every message is durable and readable by REST. mbsync is measured as a whole
 //! process with its default settings, which are durable too. Both write below the same directory.
-//! The first run of each is a warm-up.
+//! The first run of each is a warm-up. With `--database postgres`, the peer is not mbsync: Postroom
+//! on a durable PostgreSQL of its own and on SQLite are measured in turns.
 
 use crate::arguments::Arguments;
 use crate::bench::mbsync;
@@ -11,10 +12,13 @@ use crate::terminal;
 use crate::workspace;
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::bail;
 use anyhow::ensure;
 use postroom_testkit::Dovecot;
 use postroom_testkit::DovecotOptions;
 use postroom_testkit::Need;
+use postroom_testkit::Postgres;
+use postroom_testkit::PostgresOptions;
 use postroom_testkit::Postroom;
 use postroom_testkit::PostroomOptions;
 use postroom_testkit::missing;
@@ -46,8 +50,14 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     let kind = arguments.option("--kind", 'a')?;
     let count = arguments.option("--count", if kind == 'c' { 20 } else { 10_000 })?;
     let runs = arguments.option("--runs", 5)?;
+    let database = arguments.option("--database", "sqlite".to_owned())?;
     arguments.end()?;
-    let missing = missing(&[Need::Dovecot, Need::Mbsync]);
+    let peer = match database.as_str() {
+        "sqlite" => Need::Mbsync,
+        "postgres" => Need::Postgres,
+        other => bail!("--database is sqlite or postgres, not {other}"),
+    };
+    let missing = missing(&[Need::Dovecot, peer]);
     ensure!(missing.is_empty(), "missing: {missing:?}");
     let binary = workspace::release_binary()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -61,9 +71,12 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     terminal::say(&format!("{count} messages, {:.1} MB", bytes as f64 / 1e6));
 
     let mailbox = Mailbox { dovecot, count, bytes };
+    if peer == Need::Postgres {
+        return runtime.block_on(postgres(&mailbox, &binary, runs));
+    }
     let (mut ours, mut theirs) = (vec![], vec![]);
     for number in 0..=runs {
-        let postroom = runtime.block_on(mailbox.postroom(&binary))?;
+        let postroom = runtime.block_on(mailbox.postroom(&binary, None))?;
         let mbsync = mailbox.mbsync()?;
         let warm = if number == 0 { " (warming up, not counted)" } else { "" };
         mailbox.tell("postroom", &postroom, warm);
@@ -83,6 +96,37 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Postroom on PostgreSQL and on SQLite.
+async fn postgres(mailbox: &Mailbox, binary: &Path, runs: usize) -> Result<()> {
+    let durable = PostgresOptions { is_durable: true, ..PostgresOptions::default() };
+    let server = Postgres::start(&durable)?;
+    let (mut on_postgres, mut on_sqlite) = (vec![], vec![]);
+    for number in 0..=runs {
+        let name = format!("run_{number}");
+        server.database_create(&name).await?;
+        let before = server.cpu_time();
+        let postgres = mailbox.postroom(binary, Some(server.url(&name))).await?;
+        let database_cpu = server.cpu_time().saturating_sub(before);
+        let sqlite = mailbox.postroom(binary, None).await?;
+        let warm = if number == 0 { " (warming up, not counted)" } else { "" };
+        let remark = format!(", PostgreSQL's {:.2} s{warm}", database_cpu.as_secs_f64());
+        mailbox.tell("postgres", &postgres, &remark);
+        mailbox.tell("sqlite", &sqlite, warm);
+        if number > 0 {
+            on_postgres.push(postgres.took);
+            on_sqlite.push(sqlite.took);
+        }
+    }
+    let (on_postgres, on_sqlite) = (median(on_postgres)?, median(on_sqlite)?);
+    terminal::say(&format!(
+        "median of {runs}: on PostgreSQL {}, on SQLite {}; ratio {:.2}",
+        mailbox.rates(on_postgres),
+        mailbox.rates(on_sqlite),
+        on_sqlite.as_secs_f64() / on_postgres.as_secs_f64()
+    ));
+    Ok(())
+}
+
 /// What is received.
 struct Mailbox {
     dovecot: Dovecot,
@@ -91,8 +135,10 @@ struct Mailbox {
 }
 
 impl Mailbox {
-    async fn postroom(&self, binary: &Path) -> Result<Measured> {
-        let mut postroom = Postroom::start(binary, PostroomOptions::default())?;
+    /// On this PostgreSQL database, or on SQLite.
+    async fn postroom(&self, binary: &Path, database: Option<String>) -> Result<Measured> {
+        let options = PostroomOptions { database, ..PostroomOptions::default() };
+        let mut postroom = Postroom::start(binary, options)?;
         let account = postroom.account_create(&self.dovecot, USER, &json!({})).await?;
         let folder = postroom.folder(&account, "INBOX").await?;
         let id = folder["id"].as_str().context("a folder without id")?;

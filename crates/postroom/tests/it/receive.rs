@@ -1,6 +1,7 @@
 //! Receiving from a real Dovecot.
 
 use crate::world::*;
+use postroom_testkit::DatabaseLoop;
 use postroom_testkit::Dovecot;
 use postroom_testkit::DovecotOptions;
 use postroom_testkit::KillLoop;
@@ -204,6 +205,25 @@ async fn a_kill_at_any_moment_neither_loses_nor_repeats() {
     }
     let kill_loop = KillLoop { count: 1500, kills: 8, kind: 't', seed: 1 };
     kill_loop.run(Path::new(env!("CARGO_BIN_EXE_postroom"))).await.unwrap();
+}
+
+// PostgreSQL alone: there is no server of SQLite that could fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_fails_at_any_moment_neither_loses_nor_repeats() {
+    if !require(&[Need::Dovecot, Need::Postfix, Need::Postgres]) {
+        return;
+    }
+    let plan = DatabaseLoop {
+        count: 1000,
+        sent: 30,
+        kills: 5,
+        restarts: 4,
+        cut_offs: 4,
+        kind: 't',
+        seed: 1,
+    };
+    let result = plan.run(Path::new(env!("CARGO_BIN_EXE_postroom"))).await.unwrap();
+    assert!(result.connections_ended > 0 && result.sent > result.uncertain, "{result:?}");
 }
 
 #[on_both(flavor = "multi_thread")]

@@ -1,0 +1,270 @@
+//! The proof that a database that fails loses and repeats nothing: while Postroom receives a mailbox
+//! and sends, it is killed, PostgreSQL is restarted, and its connections are ended, again and again.
+
+use crate::dovecot::Dovecot;
+use crate::dovecot::DovecotOptions;
+use crate::kill_loop::USER;
+use crate::kill_loop::await_all;
+use crate::kill_loop::prove;
+use crate::kill_loop::stored_count;
+use crate::postfix::Postfix;
+use crate::postfix::PostfixOptions;
+use crate::postgres::Postgres;
+use crate::postgres::PostgresEnd;
+use crate::postgres::PostgresOptions;
+use crate::postroom::Postroom;
+use crate::postroom::PostroomOptions;
+use crate::postroom::wait_until;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::ensure;
+use serde_json::Value;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Who the messages are sent to.
+const RECIPIENT: &str = "ben@demo.test";
+
+/// The name of the database.
+const DATABASE: &str = "mail";
+
+/// How long anything may take until it is as it should be.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct DatabaseLoop {
+    /// How many messages lie in the mailbox.
+    pub count: usize,
+    /// How many messages are sent meanwhile.
+    pub sent: usize,
+    /// How often Postroom is killed.
+    pub kills: usize,
+    /// How often PostgreSQL is restarted, in turns in an orderly way and as after a crash.
+    pub restarts: usize,
+    /// How often all connections to the database are ended.
+    pub cut_offs: usize,
+    /// The kind of the messages, as in `corpus_write`.
+    pub kind: char,
+    /// Where the order and the times of all that come from.
+    pub seed: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub struct DatabaseLoopResult {
+    /// How many faults hit while messages were still to come.
+    pub faults_during_load: usize,
+    /// How many connections were ended.
+    pub connections_ended: usize,
+    /// How many messages were sent without any doubt.
+    pub sent: usize,
+    /// How many may have been sent or not, and say so, because Postroom was killed in the moment
+    /// between.
+    pub uncertain: usize,
+    /// From the first start to the proof.
+    pub took: Duration,
+}
+
+/// What happens to the database, or to whoever uses it.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Kill,
+    Restart(PostgresEnd),
+    CutOff,
+}
+
+/// The servers, and what is under test.
+struct Place {
+    // Postfix delivers to Dovecot: it is dropped first.
+    postfix: Postfix,
+    dovecot: Dovecot,
+    postroom: Postroom,
+    postgres: Postgres,
+}
+
+impl DatabaseLoop {
+    /// Runs it with `binary`.
+    ///
+    /// # Errors
+    ///
+    /// When anything is lost, repeated or different, or a server does not work.
+    pub async fn run(&self, binary: &Path) -> Result<DatabaseLoopResult> {
+        let mut place = Place::start(binary).await?;
+        place.dovecot.fill_corpus(self.kind, USER, self.count)?;
+        let want = place.dovecot.digests(USER, "INBOX")?;
+        ensure!(want.len() == self.count, "the server holds {} messages", want.len());
+        let begin = Instant::now();
+        let account = place.account().await?;
+        let folder = place.postroom.folder(&account, "INBOX").await?;
+        let folder = folder["id"].as_str().context("a folder without id")?.to_owned();
+        let enabled = json!({"enabled": true});
+        place.postroom.patch(&format!("email/Folders/{folder}"), &enabled).await?;
+
+        let (mut faults_during_load, mut connections_ended) = (0, 0);
+        let mut random = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let faults = self.faults(&mut random);
+        let mut sent = vec![];
+        for (number, fault) in faults.iter().enumerate() {
+            let due = self.count * number / (faults.len() + 1);
+            let stored = place.loaded(&folder, due).await?;
+            faults_during_load += usize::from(stored < self.count);
+            while sent.len() < self.sent * (number + 1) / faults.len() {
+                sent.push(place.send(&account, sent.len()).await?);
+            }
+            tokio::time::sleep(Duration::from_micros(next(&mut random) % 40_000)).await;
+            connections_ended += place
+                .suffer(*fault)
+                .await
+                .with_context(|| format!("{fault:?}, number {number}\n{}", place.postroom.log()))?;
+        }
+        await_all(&place.postroom, &folder, self.count).await?;
+        prove(&place.postroom, &folder, &want).await?;
+        let uncertain = place.prove_sent(&sent).await?;
+        Ok(DatabaseLoopResult {
+            faults_during_load,
+            connections_ended,
+            sent: sent.len() - uncertain,
+            uncertain,
+            took: begin.elapsed(),
+        })
+    }
+
+    /// All faults in the order of the seed.
+    fn faults(&self, random: &mut u64) -> Vec<Fault> {
+        let ends = [PostgresEnd::Immediate, PostgresEnd::Fast].into_iter().cycle();
+        let mut faults = vec![Fault::Kill; self.kills];
+        faults.extend(ends.take(self.restarts).map(Fault::Restart));
+        faults.extend(vec![Fault::CutOff; self.cut_offs]);
+        for at in (1..faults.len()).rev() {
+            let other = usize::try_from(next(random) % (at as u64 + 1)).unwrap_or_default();
+            faults.swap(at, other);
+        }
+        faults
+    }
+}
+
+fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}
+
+impl Place {
+    async fn start(binary: &Path) -> Result<Self> {
+        let dovecot = Dovecot::start(&DovecotOptions::default())?;
+        let postfix = Postfix::start(&dovecot, &PostfixOptions::default())?;
+        let durable = PostgresOptions { is_durable: true, ..PostgresOptions::default() };
+        let postgres = Postgres::start(&durable)?;
+        postgres.database_create(DATABASE).await?;
+        let database = Some(postgres.url(DATABASE));
+        let postroom =
+            Postroom::start(binary, PostroomOptions { database, ..PostroomOptions::default() })?;
+        Ok(Self { postfix, dovecot, postroom, postgres })
+    }
+
+    async fn account(&self) -> Result<String> {
+        // Small portions: more commits, more places where a fault can hit.
+        let profile = json!({
+            "name": "both ways", "options": {"portion_limit": 20, "retry_first": 0.2},
+            "imapHost": "127.0.0.1", "imapPort": self.dovecot.imap_port(), "imapSecurity": "none",
+            "smtpHost": "127.0.0.1", "smtpPort": self.postfix.smtp_port(), "smtpSecurity": "none",
+        });
+        let profile = self.postroom.post("email/Profiles", &profile).await?;
+        let account = json!({
+            "profile_id": profile["id"], "address": USER, "password": Dovecot::PASSWORD,
+        });
+        let account = self.postroom.post("email/Accounts", &account).await?;
+        account["id"].as_str().map(str::to_owned).context("an account without id")
+    }
+
+    /// Waits until so many messages are stored. Returns how many are. While the database is away,
+    /// nobody can say.
+    async fn loaded(&self, folder: &str, due: usize) -> Result<usize> {
+        let what = format!("message {due}");
+        let stored = wait_until(&what, PATIENCE, async || {
+            let stored = stored_count(&self.postroom, folder).await.ok();
+            Ok(stored.filter(|stored| *stored >= due))
+        });
+        stored.await.with_context(|| self.postroom.log())
+    }
+
+    /// Sends a message, as a client does that repeats its request until it is answered. Returns its
+    /// id.
+    async fn send(&self, account: &str, number: usize) -> Result<String> {
+        let message = json!({
+            "account_id": account, "messageDirection": "out", "messageState": "sending",
+            "to": [RECIPIENT], "subject": subject(number), "text": "Hello.\n",
+        });
+        let key = format!("message-{number}");
+        let what = subject(number);
+        let created = wait_until(&what, PATIENCE, async || {
+            self.postroom.post_once("email/Messages", &message, &key).await
+        });
+        let created = created.await.with_context(|| self.postroom.log())?;
+        created["id"].as_str().map(str::to_owned).context("a message without id")
+    }
+
+    /// Returns how many connections were ended.
+    async fn suffer(&mut self, fault: Fault) -> Result<usize> {
+        match fault {
+            Fault::Kill => {
+                self.postroom.kill()?;
+                self.postroom.restart()?;
+            }
+            Fault::Restart(end) => {
+                self.postgres.stop(end)?;
+                self.postgres.restart()?;
+            }
+            Fault::CutOff => return self.postgres.connections_end(DATABASE).await,
+        }
+        Ok(0)
+    }
+
+    /// Each message that was sent is there once, and one in doubt at most once. Returns how many are
+    /// in doubt.
+    async fn prove_sent(&self, messages: &[String]) -> Result<usize> {
+        let mut uncertain = 0;
+        let mut states = vec![];
+        for id in messages {
+            let path = format!("email/Messages/{id}");
+            let ended = wait_until("the end of sending", PATIENCE, async || {
+                let message = self.postroom.get(&path).await?;
+                Ok((message["messageState"] != "sending").then_some(message))
+            });
+            states.push(ended.await.with_context(|| self.postroom.log())?);
+        }
+        let emptied = wait_until("an empty queue", PATIENCE, async || {
+            Ok((self.postfix.queued_count() == 0).then_some(()))
+        });
+        emptied.await?;
+        let mut copies = BTreeMap::<String, usize>::new();
+        for message in self.dovecot.fetch(RECIPIENT, "INBOX")?.into_values() {
+            let text = String::from_utf8_lossy(&message.bytes).into_owned();
+            let subject = text.lines().find_map(|line| line.strip_prefix("Subject: "));
+            *copies.entry(subject.unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        for (number, message) in states.iter().enumerate() {
+            let count = copies.remove(&subject(number)).unwrap_or(0);
+            let is_right = match (&message["messageState"], &message["errorCode"]) {
+                (Value::String(state), _) if state == "sent" => count == 1,
+                (_, Value::String(code)) if code == "uncertain" => {
+                    uncertain += 1;
+                    count <= 1
+                }
+                _ => false,
+            };
+            ensure!(is_right, "{count} copies arrived of {message}");
+        }
+        ensure!(copies.is_empty(), "nobody sent {copies:?}");
+        Ok(uncertain)
+    }
+}
+
+fn subject(number: usize) -> String {
+    format!("number {number}")
+}
