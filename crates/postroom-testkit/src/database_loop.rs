@@ -1,5 +1,6 @@
-//! The proof that a database that fails loses and repeats nothing: while Postroom receives a mailbox
-//! and sends, it is killed, PostgreSQL is restarted, and its connections are ended, again and again.
+//! The proof that a database that fails loses and repeats nothing. While Postroom receives a
+//! mailbox and sends, it is killed, PostgreSQL is restarted, and its connections are ended, again
+//! and again.
 
 use crate::dovecot::Dovecot;
 use crate::dovecot::DovecotOptions;
@@ -71,14 +72,14 @@ pub struct DatabaseLoopResult {
 
 /// What happens to the database, or to whoever uses it.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+enum Blow {
     Kill,
     Restart(PostgresEnd),
     CutOff,
 }
 
 /// The servers, and what is under test.
-struct Place {
+struct TestServers {
     // Postfix delivers to Dovecot: it is dropped first.
     postfix: Postfix,
     dovecot: Dovecot,
@@ -93,16 +94,16 @@ impl DatabaseLoop {
     ///
     /// When anything is lost, repeated or different, or a server does not work.
     pub async fn run(&self, binary: &Path) -> Result<DatabaseLoopResult> {
-        let mut place = Place::start(binary).await?;
-        place.dovecot.fill_corpus(self.kind, USER, self.count)?;
-        let want = place.dovecot.digests(USER, "INBOX")?;
+        let mut servers = TestServers::start(binary).await?;
+        servers.dovecot.fill_corpus(self.kind, USER, self.count)?;
+        let want = servers.dovecot.digests(USER, "INBOX")?;
         ensure!(want.len() == self.count, "the server holds {} messages", want.len());
         let begin = Instant::now();
-        let account = place.account().await?;
-        let folder = place.postroom.folder(&account, "INBOX").await?;
+        let account = servers.account().await?;
+        let folder = servers.postroom.folder(&account, "INBOX").await?;
         let folder = folder["id"].as_str().context("a folder without id")?.to_owned();
         let enabled = json!({"enabled": true});
-        place.postroom.patch(&format!("email/Folders/{folder}"), &enabled).await?;
+        servers.postroom.patch(&format!("email/Folders/{folder}"), &enabled).await?;
 
         let (mut faults_during_load, mut connections_ended) = (0, 0);
         let mut random = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -110,20 +111,19 @@ impl DatabaseLoop {
         let mut sent = vec![];
         for (number, fault) in faults.iter().enumerate() {
             let due = self.count * number / (faults.len() + 1);
-            let stored = place.loaded(&folder, due).await?;
+            let stored = servers.loaded(&folder, due).await?;
             faults_during_load += usize::from(stored < self.count);
             while sent.len() < self.sent * (number + 1) / faults.len() {
-                sent.push(place.send(&account, sent.len()).await?);
+                sent.push(servers.send(&account, sent.len()).await?);
             }
             tokio::time::sleep(Duration::from_micros(next(&mut random) % 40_000)).await;
-            connections_ended += place
-                .suffer(*fault)
-                .await
-                .with_context(|| format!("{fault:?}, number {number}\n{}", place.postroom.log()))?;
+            connections_ended += servers.suffer(*fault).await.with_context(|| {
+                format!("{fault:?}, number {number}\n{}", servers.postroom.log())
+            })?;
         }
-        await_all(&place.postroom, &folder, self.count).await?;
-        prove(&place.postroom, &folder, &want).await?;
-        let uncertain = place.prove_sent(&sent).await?;
+        await_all(&servers.postroom, &folder, self.count).await?;
+        prove(&servers.postroom, &folder, &want).await?;
+        let uncertain = servers.prove_sent(&sent).await?;
         Ok(DatabaseLoopResult {
             faults_during_load,
             connections_ended,
@@ -134,11 +134,11 @@ impl DatabaseLoop {
     }
 
     /// All faults in the order of the seed.
-    fn faults(&self, random: &mut u64) -> Vec<Fault> {
+    fn faults(&self, random: &mut u64) -> Vec<Blow> {
         let ends = [PostgresEnd::Immediate, PostgresEnd::Fast].into_iter().cycle();
-        let mut faults = vec![Fault::Kill; self.kills];
-        faults.extend(ends.take(self.restarts).map(Fault::Restart));
-        faults.extend(vec![Fault::CutOff; self.cut_offs]);
+        let mut faults = vec![Blow::Kill; self.kills];
+        faults.extend(ends.take(self.restarts).map(Blow::Restart));
+        faults.extend(vec![Blow::CutOff; self.cut_offs]);
         for at in (1..faults.len()).rev() {
             let other = usize::try_from(next(random) % (at as u64 + 1)).unwrap_or_default();
             faults.swap(at, other);
@@ -154,7 +154,7 @@ fn next(random: &mut u64) -> u64 {
     *random
 }
 
-impl Place {
+impl TestServers {
     async fn start(binary: &Path) -> Result<Self> {
         let dovecot = Dovecot::start(&DovecotOptions::default())?;
         let postfix = Postfix::start(&dovecot, &PostfixOptions::default())?;
@@ -210,22 +210,22 @@ impl Place {
     }
 
     /// Returns how many connections were ended.
-    async fn suffer(&mut self, fault: Fault) -> Result<usize> {
+    async fn suffer(&mut self, fault: Blow) -> Result<usize> {
         match fault {
-            Fault::Kill => {
+            Blow::Kill => {
                 self.postroom.kill()?;
                 self.postroom.restart()?;
             }
-            Fault::Restart(end) => {
+            Blow::Restart(end) => {
                 self.postgres.stop(end)?;
                 self.postgres.restart()?;
             }
-            Fault::CutOff => return self.postgres.connections_end(DATABASE).await,
+            Blow::CutOff => return self.postgres.connections_end(DATABASE).await,
         }
         Ok(0)
     }
 
-    /// Each message that was sent is there once, and one in doubt at most once. Returns how many are
+    /// Each message that was sent is there once, one in doubt at most once. Returns how many are
     /// in doubt.
     async fn prove_sent(&self, messages: &[String]) -> Result<usize> {
         let mut uncertain = 0;
