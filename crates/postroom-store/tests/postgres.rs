@@ -1,0 +1,214 @@
+//! What only PostgreSQL does: connections that are lost, batches that collide, a server that ends.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use postroom_model::EntityId;
+use postroom_store::Database;
+use postroom_store::Error;
+use postroom_store::Failed;
+use postroom_store::PostgresConfig;
+use postroom_store::PostgresDatabase;
+use postroom_store::Room;
+use postroom_store::Statement;
+use postroom_store::Topic;
+use postroom_testkit::Need;
+use postroom_testkit::Postgres;
+use postroom_testkit::PostgresEnd;
+use postroom_testkit::PostgresOptions;
+use postroom_testkit::require;
+use postroom_testkit::wait_until;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server of its own with a database that has the tables `t` and `meta`.
+async fn server() -> Option<(Postgres, Arc<dyn Database>)> {
+    if !require(&[Need::Postgres]) {
+        return None;
+    }
+    let server = Postgres::start(&PostgresOptions::default()).unwrap();
+    server.database_create("lost").await.unwrap();
+    let database = open(&server).await.unwrap();
+    let table = "CREATE TABLE \"t\" (\"id\" UUID PRIMARY KEY, \"number\" BIGINT NOT NULL)";
+    database.write(vec![Statement::new(table)], Room::Free).await.unwrap();
+    Some((server, database))
+}
+
+async fn open(server: &Postgres) -> Result<Arc<dyn Database>, Error> {
+    PostgresDatabase::open(PostgresConfig::parse(&server.url("lost")).unwrap()).await
+}
+
+fn insert(id: u128, number: i64) -> Statement {
+    let sql = "INSERT INTO \"t\" (\"id\", \"number\") VALUES ($1, $2)";
+    Statement::new(sql).bind(EntityId::from_u128(id)).bind(number)
+}
+
+async fn numbers(database: &dyn Database) -> Vec<i64> {
+    let sql = "SELECT \"number\" FROM \"t\" ORDER BY \"id\"";
+    let rows = database.read(Statement::new(sql)).await.unwrap();
+    rows.iter().map(|row| row.whole(0).unwrap()).collect()
+}
+
+/// Batches while all connections are ended again and again. An answer is never a lie: what was
+/// done is there, once, and what failed is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_answered_while_connections_end_is_true() {
+    let Some((server, database)) = server().await else {
+        return;
+    };
+    let (is_over, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut writers = vec![];
+    for writer in 0..6_u128 {
+        let (database, is_over) = (Arc::clone(&database), Arc::clone(&is_over));
+        let answers = Arc::clone(&answers);
+        writers.push(tokio::spawn(async move {
+            let mut wrote = vec![];
+            for at in 0.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let id = writer << 64 | at;
+                wrote.push((id, database.write(vec![insert(id, 1)], Room::Free).await.map(drop)));
+                answers.fetch_add(1, Ordering::Relaxed);
+            }
+            wrote
+        }));
+    }
+    let mut ended = 0;
+    for round in 1..=40 {
+        let more = || answers.load(Ordering::Relaxed) >= round * 10;
+        wait_until("more answers", PATIENCE, async || Ok(more().then_some(()))).await.unwrap();
+        ended += server.connections_end("lost").await.unwrap();
+    }
+    is_over.store(true, Ordering::Relaxed);
+    assert!(ended >= 40, "only {ended} connections were ended");
+    let mut wrote = vec![];
+    for writer in writers {
+        wrote.extend(writer.await.unwrap());
+    }
+    let rows = database.read(Statement::new("SELECT \"id\" FROM \"t\"")).await.unwrap();
+    let there: HashSet<_> = rows.iter().map(|row| row.id(0).unwrap()).collect();
+    for (id, wrote) in wrote {
+        let is_there = there.contains(&EntityId::from_u128(id));
+        match wrote {
+            Ok(()) => assert!(is_there, "{id}: said to be done"),
+            Err(Error::Unreachable { .. }) => assert!(!is_there, "{id}: said to be not done"),
+            Err(error) => panic!("{id}: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_that_wait_for_each_other_are_all_done() {
+    let Some((_server, database)) = server().await else {
+        return;
+    };
+    database.write(vec![insert(1, 0), insert(2, 0)], Room::Free).await.unwrap();
+    let add = |id: u128| {
+        let sql = "UPDATE \"t\" SET \"number\" = \"number\" + 1 WHERE \"id\" = $1";
+        let add = Statement::new(sql).bind(EntityId::from_u128(id));
+        add.must_change(Failed::Stale)
+    };
+    let mut tasks = vec![];
+    for at in 0..12 {
+        let batch = if at % 2 == 0 { vec![add(1), add(2)] } else { vec![add(2), add(1)] };
+        tasks.push(tokio::spawn(database.write(batch, Room::Free)));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(numbers(&*database).await, [12, 12]);
+}
+
+#[tokio::test]
+async fn a_server_that_ends_is_told_as_such_and_everything_goes_on_when_it_is_back() {
+    let Some((mut server, database)) = server().await else {
+        return;
+    };
+    for (number, end) in (0_i64..).zip([PostgresEnd::Fast, PostgresEnd::Immediate]) {
+        database
+            .write(vec![insert(number.unsigned_abs().into(), number)], Room::Free)
+            .await
+            .unwrap();
+        server.stop(end).unwrap();
+        let lost = database.read(Statement::new("SELECT 1")).await;
+        assert!(matches!(lost, Err(Error::Unreachable { .. })), "{lost:?}");
+        let lost = database.write(vec![insert(99, 99)], Room::Free).await;
+        assert!(matches!(lost, Err(Error::Unreachable { .. })), "{lost:?}");
+        assert!(database.check().await.is_err());
+        assert!(matches!(open(&server).await, Err(Error::Unreachable { .. })));
+        server.restart().unwrap();
+        database.check().await.unwrap();
+    }
+    assert_eq!(numbers(&*database).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn tables_that_another_process_changes_are_read_as_they_are_now() {
+    let Some((server, database)) = server().await else {
+        return;
+    };
+    let other = open(&server).await.unwrap();
+    let all = || Statement::new("SELECT * FROM \"t\"");
+    database.write(vec![insert(1, 1)], Room::Free).await.unwrap();
+    assert_eq!(database.read(all()).await.unwrap()[0].0.len(), 2);
+    let wider = "ALTER TABLE \"t\" ADD COLUMN \"more\" TEXT";
+    other.write(vec![Statement::new(wider)], Room::Free).await.unwrap();
+    assert_eq!(database.read(all()).await.unwrap()[0].0.len(), 3);
+    let sql = "INSERT INTO \"t\" (\"id\", \"number\") VALUES ($1, 2) RETURNING *";
+    let put = Statement::new(sql).bind(EntityId::from_u128(2));
+    let put = database.write(vec![put], Room::Free).await.unwrap();
+    assert_eq!((put[0].changed, put[0].rows[0].0.len()), (1, 3));
+}
+
+#[tokio::test]
+async fn the_first_reason_is_told_and_nothing_is_done() {
+    let Some((_server, database)) = server().await else {
+        return;
+    };
+    let none = "UPDATE \"t\" SET \"number\" = 5 WHERE \"id\" = $1";
+    let none = Statement::new(none).bind(EntityId::from_u128(77)).must_change(Failed::Stale);
+    database.write(vec![insert(1, 1)], Room::Free).await.unwrap();
+    let refused = database.write(vec![insert(2, 2), none, insert(1, 1)], Room::Free).await;
+    assert!(matches!(refused, Err(Error::Condition(Failed::Stale))), "{refused:?}");
+    let refused = database.write(vec![insert(2, 2), insert(1, 1)], Room::Free).await;
+    assert!(matches!(refused, Err(Error::Condition(Failed::Exists { .. }))), "{refused:?}");
+    assert_eq!(numbers(&*database).await, [1]);
+}
+
+#[tokio::test]
+async fn a_query_with_a_bound_of_time_ends_within_it() {
+    let Some((_server, database)) = server().await else {
+        return;
+    };
+    for searches in [false, true] {
+        let endless = Statement::new("SELECT pg_sleep(600)").searches(searches);
+        let slow = database.read(endless.within(Duration::from_millis(50))).await;
+        assert!(matches!(slow, Err(Error::TooSlow)), "{slow:?}");
+    }
+    let quick = Statement::new("SELECT 7").within(PATIENCE);
+    assert_eq!(database.read(quick).await.unwrap()[0].whole(0), Some(7));
+}
+
+#[tokio::test]
+async fn a_ring_is_heard_in_another_process() {
+    let Some((server, database)) = server().await else {
+        return;
+    };
+    let other = open(&server).await.unwrap();
+    let mut listener = other.listen(Topic::Jobs);
+    // It is told again until the other one has begun to listen.
+    let heard = async || {
+        database.ring(Topic::Jobs);
+        Ok(listener.has_rung().then_some(()))
+    };
+    wait_until("a ring", PATIENCE, heard).await.unwrap();
+    // Once it listens, one ring suffices.
+    listener.catch_up();
+    database.ring(Topic::Jobs);
+    tokio::time::timeout(PATIENCE / 2, listener.rung()).await.unwrap();
+}
