@@ -137,12 +137,16 @@ fn is_near(host: &Host) -> bool {
     }
 }
 
-/// An error with its causes.
+/// An error with its causes, without the numbers of the system.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let plain = |error: &dyn std::error::Error| {
+        let text = error.to_string();
+        text.split_once(" (os error ").map_or(text.clone(), |(said, _)| said.to_owned())
+    };
+    let mut text = plain(error);
     let mut cause = error.source();
     while let Some(error) = cause {
-        let why = error.to_string();
+        let why = plain(error);
         if !text.contains(&why) {
             text = format!("{text}: {why}");
         }
@@ -184,6 +188,13 @@ mod tests {
                 (found, _) => panic!("{address}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn causes_are_told_in_words() {
+        let refused = std::io::Error::from_raw_os_error(111);
+        let text = chain(&Error::File { path: "there".into(), source: refused });
+        assert_eq!(text, "there: Connection refused");
     }
 
     #[test]

@@ -79,7 +79,8 @@ impl PostgresSession {
     /// Checks that the server is one that the store works with.
     pub(crate) async fn check_server(&self) -> Result<(), Error> {
         let sql = "SELECT current_setting('server_version_num')::int4,
-            current_setting('server_version'), current_setting('server_encoding')";
+            current_setting('server_version'), current_setting('server_encoding'),
+            EXISTS (SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu')";
         let row = self.client.query_one(sql, &[]).await.map_err(|error| unreachable(&error))?;
         let (number, version, encoding): (i32, String, String) =
             (row.get(0), row.get(1), row.get(2));
@@ -91,6 +92,10 @@ impl PostgresSession {
             return wrong(format!(
                 "the database is encoded in {encoding}: make it with `ENCODING 'UTF8'`"
             ));
+        }
+        // Texts are found by it whatever their case, in all scripts.
+        if !row.get::<_, bool>(3) {
+            return wrong("its server was built without ICU".to_owned());
         }
         Ok(())
     }
