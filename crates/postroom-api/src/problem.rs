@@ -242,10 +242,13 @@ impl From<postroom_store::Error> for Problem {
             Error::Damaged { .. } => Self::damaged(&text),
             Error::TooSlow => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-slow", text),
             Error::Full => Self::later(StatusCode::INSUFFICIENT_STORAGE, &text, text.as_str()),
-            Error::Closed
-            | Error::NotLeading
-            | Error::Unreachable { .. }
-            | Error::OutcomeUnknown => {
+            // Without `Retry-After`: a client that repeats it blindly may do it twice.
+            Error::OutcomeUnknown => {
+                let mut problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome-unknown", text);
+                problem.fault = Some(Fault { cause: "outcome unknown".into(), is_hidden: false });
+                problem
+            }
+            Error::Closed | Error::NotLeading | Error::Unreachable { .. } => {
                 Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
             }
             Error::Database(_)
@@ -324,6 +327,18 @@ mod tests {
         let (parts, body) = problem.into_response().into_parts();
         let bytes = axum::body::to_bytes(body, 10_000).await.unwrap();
         (Response::from_parts(parts, ()), serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[test]
+    fn only_what_was_surely_not_done_is_to_be_repeated() {
+        let retried = |error: postroom_store::Error| {
+            let problem = Problem::from(error);
+            let is_told = problem.headers.iter().any(|(name, _)| *name == header::RETRY_AFTER);
+            (problem.status().as_u16(), is_told)
+        };
+        let reason = "refused".to_owned();
+        assert_eq!(retried(postroom_store::Error::Unreachable { reason }), (503, true));
+        assert_eq!(retried(postroom_store::Error::OutcomeUnknown), (504, false));
     }
 
     #[tokio::test]
