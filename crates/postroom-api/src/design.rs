@@ -1,45 +1,263 @@
-//! `/rest/v1/design/classes`: the classes.
+//! `/rest/v1/design/classes`: the classes. A class is named by its name, with slashes, or its id.
+//!
+//! Classes belong to all domains. So every token reads them, and only those of the domains
+//! `default` and `master` change them.
 
 use crate::app::App;
+use crate::body;
 use crate::caller::Caller;
+use crate::etag;
 use crate::parameters;
 use crate::percent;
 use crate::problem::Problem;
 use axum::Json;
+use axum::body::Body;
+use axum::extract::Request;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::StatusCode;
 use axum::http::Uri;
+use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use postroom_model::Class;
+use postroom_model::ClassChange;
+use postroom_model::Domain;
+use postroom_model::Invalid;
+use postroom_model::created;
+use postroom_model::patched;
+use postroom_model::replaced;
+use postroom_store::Classes;
+use postroom_store::Error;
+use postroom_store::Failed;
+use postroom_store::Store;
+use serde_json::Value;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Where the classes are.
 pub(crate) const CLASSES: &str = "/rest/v1/design/classes";
+/// The verb that waits until every process uses the newest classes.
+const SYNC: &str = "SYNC";
+/// Its twin for those who know only the common methods.
+const TWIN: &str = "sync";
+/// How long it waits.
+const SYNC_WITHIN: Duration = Duration::from_secs(30);
+/// How often a change is tried when others change classes meanwhile.
+const TRIES_MAX: usize = 20;
+/// The domains whose tokens may change classes.
+const ADMINISTRATIVE: [&str; 2] = ["default", "master"];
 
-/// `GET` of all classes.
-///
-/// # Errors
-///
-/// 422 for parameters.
-pub(crate) async fn list(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
-    parameters::of(&uri, &[])?;
-    let classes = app.store.classes();
-    let classes: Vec<_> = classes.iter().map(AsRef::as_ref).collect();
-    Ok(Json(classes).into_response())
+/// A request about classes, without its body.
+struct Asking {
+    store: Store,
+    uri: Uri,
+    headers: HeaderMap,
 }
 
-/// `GET` of one class, by its name (with slashes) or its id.
+/// Everything at and under `/rest/v1/design/classes`.
 ///
 /// # Errors
 ///
-/// 404 when there is none.
-pub(crate) async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
-    parameters::of(&uri, &[])?;
-    let name = uri.path().strip_prefix(CLASSES).and_then(|path| path.strip_prefix('/'));
-    let name = name.and_then(percent::decode).unwrap_or_default();
-    let id = name.parse().ok();
-    let classes = app.store.classes();
-    let class = classes.iter().find(|class| class.classname == name || Some(class.id) == id);
-    match class {
-        Some(class) => Ok(Json(class.as_ref()).into_response()),
-        None => Err(Problem::not_found("no class of that name or id")),
+/// 403 for a domain that may not change classes, 404, 405, 409, 412, 422.
+pub(crate) async fn classes(
+    State(app): State<App>,
+    Caller { domain, name }: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().strip_prefix(CLASSES).unwrap_or_default().to_owned();
+    let split = path.rsplit_once(':');
+    let (path, word) = split.map_or((path.as_str(), None), |(path, word)| (path, Some(word)));
+    let class = path.strip_prefix('/').map(percent::decode);
+    let class = match class {
+        Some(None) => return Err(Problem::malformed("the path is not percent-encoded UTF-8")),
+        Some(Some(name)) => Some(name),
+        None => None,
+    };
+    let store = app.store.of_client(&name);
+    let asking = Asking { store, uri: head.uri, headers: head.headers };
+    let syncs = head.method.as_str() == SYNC || word.is_some();
+    match (class, word, &head.method) {
+        (None, Some(word), _) if word != TWIN => {
+            let detail = format!("`:{word}` is not a verb of this path; there is: {TWIN}");
+            Err(Problem::not_found(detail))
+        }
+        (None, Some(_), method) if *method != Method::POST => {
+            Err(Problem::method_not_allowed("POST"))
+        }
+        (None, _, _) if syncs => asking.sync().await,
+        (Some(_), Some(word), _) => {
+            Err(Problem::not_found(format!("`:{word}` is not a verb of a class")))
+        }
+        (None, _, &Method::GET | &Method::HEAD) => asking.list(),
+        (None, _, &Method::POST) => {
+            administrates(&domain)?;
+            let sent = body::json(&asking.headers, body, &app).await?;
+            asking.create(&sent.document.json).await
+        }
+        (None, ..) => Err(Problem::method_not_allowed("GET, HEAD, POST, SYNC")),
+        (Some(name), _, &Method::GET | &Method::HEAD) => asking.show(&name),
+        (Some(name), _, &Method::DELETE) => {
+            administrates(&domain)?;
+            asking.delete(&name).await
+        }
+        (Some(name), _, &Method::PATCH) => {
+            administrates(&domain)?;
+            asking.change(&name, &app, body, patched).await
+        }
+        (Some(name), _, &Method::PUT) => {
+            administrates(&domain)?;
+            asking.change(&name, &app, body, replaced).await
+        }
+        (Some(_), ..) => Err(Problem::method_not_allowed("GET, HEAD, PATCH, PUT, DELETE")),
     }
+}
+
+impl Asking {
+    /// `GET` of all classes.
+    fn list(&self) -> Result<Response, Problem> {
+        parameters::of(&self.uri, &[])?;
+        let classes = self.store.classes();
+        let classes: Vec<_> = classes.iter().map(|class| class.to_json()).collect();
+        Ok(Json(classes).into_response())
+    }
+
+    /// `GET` of one class.
+    fn show(&self, name: &str) -> Result<Response, Problem> {
+        parameters::of(&self.uri, &[])?;
+        let classes = self.store.classes();
+        let class = find(&classes, name)?;
+        let tag = etag::of_version(class.revision);
+        if etag::is_known(&self.headers, &tag)? {
+            return Ok(crate::view::not_modified(&tag));
+        }
+        Ok(shown(StatusCode::OK, class))
+    }
+
+    /// `POST` of a class.
+    async fn create(&self, sent: &Value) -> Result<Response, Problem> {
+        parameters::of(&self.uri, &[])?;
+        let class = created(sent, self.store.clock().new_id())?;
+        let id = class.id.to_string();
+        let classes = self.made(&class).await?;
+        let class = find(&classes, &id)?;
+        let mut response = shown(StatusCode::CREATED, class);
+        let place = format!("{CLASSES}/{}", class.classname);
+        if let Ok(place) = HeaderValue::from_str(&place) {
+            response.headers_mut().insert(header::LOCATION, place);
+        }
+        Ok(response)
+    }
+
+    async fn made(&self, class: &Class) -> Result<Classes, Problem> {
+        for _ in 0..TRIES_MAX {
+            match self.store.class_create(&self.store.classes(), class.clone()).await {
+                Err(Error::Condition(Failed::OtherClasses)) => {}
+                made => return Ok(made?),
+            }
+        }
+        Err(crowded())
+    }
+
+    /// `PATCH` and `PUT` of a class, as `read` reads the body.
+    async fn change(
+        &self,
+        name: &str,
+        app: &App,
+        body: Body,
+        read: fn(&Class, &Value) -> Result<ClassChange, Vec<Invalid>>,
+    ) -> Result<Response, Problem> {
+        let confirm = confirm(&self.uri)?;
+        find(&self.store.classes(), name)?;
+        let sent = body::json(&self.headers, body, app).await?;
+        for _ in 0..TRIES_MAX {
+            let classes = self.store.classes();
+            let class = find(&classes, name)?;
+            etag::check(&self.headers, class.revision)?;
+            let change = read(class, &sent.document.json)?;
+            if change.class == **class && change.renamed.is_empty() {
+                return Ok(shown(StatusCode::OK, class));
+            }
+            match self.store.class_change(&classes, change, confirm).await {
+                Err(Error::Condition(Failed::OtherClasses)) => {}
+                changed => return Ok(shown(StatusCode::OK, find(&changed?, name)?)),
+            }
+        }
+        Err(crowded())
+    }
+
+    /// `DELETE` of a class with its entities.
+    async fn delete(&self, name: &str) -> Result<Response, Problem> {
+        let confirm = confirm(&self.uri)?;
+        for _ in 0..TRIES_MAX {
+            let classes = self.store.classes();
+            let class = find(&classes, name)?;
+            etag::check(&self.headers, class.revision)?;
+            match self.store.class_delete(&classes, class.id, confirm).await {
+                Err(Error::Condition(Failed::OtherClasses)) => {}
+                deleted => {
+                    deleted?;
+                    return Ok(StatusCode::NO_CONTENT.into_response());
+                }
+            }
+        }
+        Err(crowded())
+    }
+
+    /// `SYNC`: waits until every process uses the newest classes.
+    async fn sync(&self) -> Result<Response, Problem> {
+        parameters::of(&self.uri, &[])?;
+        let synced = self.store.classes_sync(SYNC_WITHIN).await?;
+        if synced.behind.is_empty() {
+            return Ok(Json(json!({"version": synced.version})).into_response());
+        }
+        let detail = format!(
+            "these processes do not use the newest classes yet: {}; try again",
+            synced.behind.join(", ")
+        );
+        Err(Problem::later(StatusCode::SERVICE_UNAVAILABLE, &detail, detail.as_str()))
+    }
+}
+
+/// Others change classes all the time.
+fn crowded() -> Problem {
+    Error::Condition(Failed::OtherClasses).into()
+}
+
+fn administrates(domain: &Domain) -> Result<(), Problem> {
+    if ADMINISTRATIVE.contains(&domain.as_str()) {
+        return Ok(());
+    }
+    let detail = "the classes belong to all domains: only tokens of the domains `default` and \
+                  `master` change them";
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+}
+
+/// The class of that name or id.
+fn find<'a>(classes: &'a Classes, name: &str) -> Result<&'a Arc<Class>, Problem> {
+    let id = name.parse().ok();
+    let class = classes.iter().find(|class| class.classname == name || Some(class.id) == id);
+    class.ok_or_else(|| Problem::not_found("no class of that name or id"))
+}
+
+/// The parameter `confirm`.
+fn confirm(uri: &Uri) -> Result<Option<u64>, Problem> {
+    let pairs = parameters::of(uri, &["confirm"])?;
+    let number = |(_, text): &(String, String)| {
+        let number = text.parse::<u64>();
+        number.map_err(|_| Invalid::new("confirm", "takes how many values or entities are lost"))
+    };
+    Ok(pairs.first().map(number).transpose()?)
+}
+
+fn shown(status: StatusCode, class: &Class) -> Response {
+    let mut response = (status, Json(class.to_json())).into_response();
+    if let Some(tag) = etag::header(&etag::of_version(class.revision)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }

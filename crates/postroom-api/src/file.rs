@@ -184,7 +184,8 @@ async fn writable(asked: &Asked, id: EntityId, property: &str) -> Result<Propert
 }
 
 async fn rows(asked: &Asked, id: EntityId, property: &str) -> Result<Vec<FileRow>, Problem> {
-    Ok(asked.app.store.file_list(&asked.domain, id, property).await?)
+    let place = EntityPlace::new(&asked.domain, asked.class.as_ref(), id);
+    Ok(asked.app.store.file_list_of(place, property).await?)
 }
 
 /// The file at a place. Without a name, the only file of its property.

@@ -40,8 +40,9 @@ pub fn router(app: App) -> Router {
     let clock = app.store.clock().clone();
     Router::new()
         .route("/healthz", get(health::show))
-        .route(design::CLASSES, get(design::list))
-        .route("/rest/v1/design/classes/{*classname}", get(design::show))
+        .route(design::CLASSES, any(design::classes))
+        .route("/rest/v1/design/classes:sync", any(design::classes))
+        .route("/rest/v1/design/classes/{*classname}", any(design::classes))
         .route(job::JOBS, get(job::list))
         .route("/rest/v1/jobs/{id}", get(job::show).delete(job::delete))
         .route("/rest/v1/model/{*path}", any(model))

@@ -10,6 +10,7 @@ use crate::problem::Problem;
 use postroom_engine::content;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
+use postroom_store::EntityPlace;
 use postroom_store::FileRow;
 use serde_json::Value as Json;
 
@@ -27,7 +28,8 @@ pub(crate) async fn check(asked: &Asked, id: EntityId, json: &mut Json) -> Resul
     let sent = enclosed::take(class, json)?;
     let mut problems = vec![];
     for (name, property) in named {
-        let stored = asked.app.store.file_list(&asked.domain, id, &property.name).await?;
+        let place = EntityPlace::new(&asked.domain, asked.class.as_ref(), id);
+        let stored = asked.app.store.file_list_of(place, &property.name).await?;
         let sent: Vec<_> = sent.iter().filter(|file| file.property == property.name).collect();
         let mut is_same = sent.len() == stored.len();
         for file in sent {

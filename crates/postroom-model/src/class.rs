@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// How the entities of a class are kept.
@@ -44,6 +45,12 @@ pub struct Class {
     /// The version of the classes of the store that it is one of; 0 outside of a store.
     #[serde(skip)]
     pub version: i64,
+    /// The version of the classes with which it changed last. It is the ETag.
+    #[serde(skip)]
+    pub revision: i64,
+    /// How many of its first properties are not its own, but built in or those of its parent.
+    #[serde(skip)]
+    pub fixed: usize,
 }
 
 impl Class {
@@ -51,6 +58,41 @@ impl Class {
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&Property> {
         self.properties.iter().find(|property| property.name == name)
+    }
+
+    /// The properties that clients added. They come after all others.
+    #[must_use]
+    pub fn own(&self) -> &[Property] {
+        self.properties.get(self.fixed..).unwrap_or_default()
+    }
+
+    /// Whether Postroom has it built in.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.parent_id.is_none() && self.fixed > 0
+    }
+
+    /// The name of its table. No internal table has a slash in its name.
+    #[must_use]
+    pub fn table(&self) -> Cow<'_, str> {
+        match self.classname.contains('/') {
+            true => Cow::Borrowed(&self.classname),
+            false => Cow::Owned(format!("/{}", self.classname)),
+        }
+    }
+
+    /// The class as clients see it: `id` and `version`, which every entity has, are listed as
+    /// properties.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        let [id, version] = of_every_entity();
+        let properties = [id].into_iter().chain(self.properties.iter().cloned()).chain([version]);
+        serde_json::json!({
+            "id": self.id, "classname": self.classname, "name": self.name,
+            "description": self.description, "parent_id": self.parent_id,
+            "storage_mode": self.storage_mode, "properties": properties.collect::<Vec<_>>(),
+            "opts": self.opts, "ext": self.ext,
+        })
     }
 
     /// The file property that a path segment names, by its name or by its alias. `attachments` is
@@ -73,4 +115,47 @@ impl Class {
         let limit = self.opts.get("max_limit").and_then(Json::as_u64);
         limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(LIST_LIMIT_MAX)
     }
+}
+
+/// What every entity has beside the properties of its class: `id` and `version`.
+#[must_use]
+pub(crate) fn of_every_entity() -> [Property; 2] {
+    let property = |name: &str, data_type, caption: &str| Property {
+        name: name.to_owned(),
+        data_type,
+        multi: false,
+        required: false,
+        default: Json::Null,
+        idclass: None,
+        items: vec![],
+        caption: caption.to_owned(),
+        opts: Map::new(),
+    };
+    let id = property("id", DataType::Uuid, "The id. A client may choose that of a new entity.");
+    let mut version =
+        property("version", DataType::Long, "Grows with each change. It is the ETag.");
+    version.opts.insert("read_only".to_owned(), Json::Bool(true));
+    [id, version]
+}
+
+/// The classes with the properties that they inherit. What has a parent has its own properties
+/// only before.
+#[must_use]
+pub fn inherit(classes: &[Class]) -> Vec<Class> {
+    let whole = |class: &Class| {
+        let (mut inherited, mut parent) = (vec![], class.parent_id);
+        // Definitions that refer to each other in a circle are refused, so this ends earlier.
+        for _ in 0..classes.len() {
+            let Some(found) = parent.and_then(|id| classes.iter().find(|class| class.id == id))
+            else {
+                break;
+            };
+            inherited.splice(0..0, found.properties.iter().cloned());
+            parent = found.parent_id;
+        }
+        let fixed = class.fixed.max(inherited.len());
+        inherited.extend(class.properties.iter().cloned());
+        Class { properties: inherited, fixed, ..class.clone() }
+    };
+    classes.iter().map(whole).collect()
 }

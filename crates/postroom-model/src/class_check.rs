@@ -2,7 +2,10 @@
 
 use crate::class::Class;
 use crate::invalid::Invalid;
+use crate::limits::CLASS_TEXT_BYTES_MAX;
 use crate::limits::CLASSES_MAX;
+use crate::limits::CLASSNAME_CHARS_MAX;
+use crate::limits::ITEM_BYTES_MAX;
 use crate::limits::ITEMS_MAX;
 use crate::limits::NAME_CHARS_MAX;
 use crate::limits::PROPERTIES_MAX;
@@ -10,6 +13,7 @@ use crate::property::DataType;
 use crate::property::Property;
 use crate::validate;
 use std::collections::HashSet;
+use uuid::Uuid;
 
 /// What no property may be called, in any case: what every entity has, what answers show beside the
 /// properties, and what databases call columns of their own.
@@ -28,6 +32,9 @@ impl Class {
         if !segments.iter().all(|segment| is_name(segment)) {
             let reason = format!("is one or more parts with `/` between them, and each {NAME}");
             problems.push(Invalid::new("classname", reason));
+        } else if self.classname.len() > CLASSNAME_CHARS_MAX {
+            let reason = format!("has at most {CLASSNAME_CHARS_MAX} characters");
+            problems.push(Invalid::new("classname", reason));
         }
         let others = classes.iter().filter(|other| other.id != self.id);
         let same = |other: &&Self| other.classname.eq_ignore_ascii_case(&self.classname);
@@ -36,9 +43,9 @@ impl Class {
             problems.push(Invalid::new("classname", reason));
         }
         if let Some(parent) = self.parent_id
-            && !others.clone().any(|class| class.id == parent)
+            && let Some(reason) = self.parent_problem(parent, classes)
         {
-            problems.push(Invalid::new("parent_id", "is the id of no other class"));
+            problems.push(Invalid::new("parent_id", reason));
         }
         if self.properties.len() > PROPERTIES_MAX {
             let reason = format!("a class has at most {PROPERTIES_MAX} properties");
@@ -59,13 +66,8 @@ impl Class {
             };
             problems.push(Invalid::new(format!("{place}.idclass"), reason));
         }
-        if let Some(name) = self.opts.get("partition_property") {
-            let property = name.as_str().and_then(|name| self.property(name));
-            if property.is_none_or(|property| property.data_type != DataType::Datetime) {
-                let reason = "is the name of no property with the data type `datetime`";
-                problems.push(Invalid::new("opts.partition_property", reason));
-            }
-        }
+        problems.extend(self.text_problems());
+        problems.extend(self.opts_problems());
         problems
     }
 
@@ -90,6 +92,33 @@ impl Class {
             }
         }
         problems
+    }
+
+    /// Why the class of that id cannot be its parent.
+    fn parent_problem(&self, parent: Uuid, classes: &[Self]) -> Option<&'static str> {
+        let mut next = Some(parent);
+        for _ in 0..=classes.len() {
+            let id = next?;
+            if id == self.id {
+                return Some("is the class itself, or one that extends it");
+            }
+            let Some(found) = classes.iter().find(|class| class.id == id) else {
+                return Some("is the id of no other class");
+            };
+            next = found.parent_id;
+        }
+        Some("extends classes that extend each other")
+    }
+
+    /// The texts that are too long.
+    fn text_problems(&self) -> Vec<Invalid> {
+        let own = [("name".to_owned(), &self.name), ("description".to_owned(), &self.description)];
+        let captions = self.properties.iter().enumerate();
+        let captions = captions.map(|(at, p)| (format!("properties[{at}].caption"), &p.caption));
+        let all = own.into_iter().chain(captions);
+        let odd = all.filter(|(_, text)| text.len() > CLASS_TEXT_BYTES_MAX || text.contains('\0'));
+        let reason = format!("has at most {CLASS_TEXT_BYTES_MAX} bytes, and no NUL character");
+        odd.map(|(place, _)| Invalid::new(place, reason.as_str())).collect()
     }
 
     fn check_name(
@@ -141,10 +170,24 @@ fn check_property(property: &Property, place: &str, problems: &mut Vec<Invalid>)
     for (at, item) in property.items.iter().enumerate() {
         let reason = match item.as_str() {
             "" => "is empty",
+            item if item.len() > ITEM_BYTES_MAX || item.chars().any(char::is_control) => {
+                "is too long, or has a control character"
+            }
             item if !items.insert(item) => "is there twice",
             _ => continue,
         };
         problems.push(Invalid::new(format!("{place}.items[{at}]"), reason));
+    }
+    if property.required && property.is_file() {
+        problems.push(Invalid::new(at("required"), "a file cannot be required"));
+    }
+    if property.data_type == DataType::Increment {
+        if property.multi || property.required || !property.default.is_null() {
+            let reason = "an increment is counted by Postroom: it holds no list, is not required, \
+                          and has no default";
+            problems.push(Invalid::new(at("data_type"), reason));
+        }
+        return;
     }
     if property.default.is_null() {
         return;
@@ -163,7 +206,6 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value as Json;
     use serde_json::json;
-    use uuid::Uuid;
 
     const ID: &str = "0195f3a0-0000-7000-8000-0000000000ff";
 

@@ -48,7 +48,17 @@ pub mod options;
 
 pub mod validate;
 
+mod class_opts;
+
 mod class_check;
+
+mod class_change;
+
+mod class_members;
+
+mod class_form;
+
+mod class_merge;
 
 mod fold;
 
@@ -58,6 +68,17 @@ mod query;
 
 pub use class::Class;
 pub use class::StorageMode;
+pub use class::inherit;
+pub use class_change::ClassStep;
+pub use class_change::Demand;
+pub use class_change::RenamedProperty;
+pub use class_change::class_steps;
+pub use class_change::demands;
+pub use class_form::ClassChange;
+pub use class_form::created;
+pub use class_form::patched;
+pub use class_form::replaced;
+pub use class_merge::merged;
 pub use domain::Domain;
 pub use domain::NotADomain;
 pub use entity::Entity;

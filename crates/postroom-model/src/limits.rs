@@ -39,6 +39,24 @@ pub(crate) const ITEMS_MAX: usize = 1000;
 /// How many characters a property's name may have, and each part of a class's name.
 pub(crate) const NAME_CHARS_MAX: usize = 63;
 
+/// How many characters the name of a class may have as a whole, so that databases can have it.
+pub(crate) const CLASSNAME_CHARS_MAX: usize = 60;
+
+/// How many indexes a class may ask for.
+pub(crate) const INDEXES_MAX: usize = 20;
+
+/// How many properties an index may have.
+pub(crate) const INDEX_PROPERTIES_MAX: usize = 8;
+
+/// How many octets the values of an index may have, because databases limit that.
+pub(crate) const INDEX_BYTES_MAX: i64 = 2000;
+
+/// How many octets an item of an enum may have.
+pub(crate) const ITEM_BYTES_MAX: usize = 255;
+
+/// How many octets a text of a class may have: a name, a description, a caption.
+pub(crate) const CLASS_TEXT_BYTES_MAX: usize = 16 * 1024;
+
 /// How many problems the answer to one request lists.
 pub const PROBLEMS_MAX: usize = 100;
 

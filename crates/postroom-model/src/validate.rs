@@ -105,7 +105,7 @@ pub fn change(
             }
             (_, Some(property)) => {
                 keep(property, value, &mut changes, &mut problems);
-                if value.is_null() && property.required {
+                if value.is_null() && property.required && property.default.is_null() {
                     problems.push(Invalid::new(name, "is required"));
                 } else if value.is_null() {
                     changes.insert(name.clone(), property.default.clone());

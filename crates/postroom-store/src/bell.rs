@@ -32,6 +32,8 @@ pub enum Topic {
     Jobs,
     /// There are other tokens.
     Tokens,
+    /// There are other classes.
+    Classes,
 }
 
 /// A bell for those in this process.

@@ -182,7 +182,7 @@ impl Store {
             }
             batch.push(once::forget_put(domain, class, id));
             batch.extend(self.dependents(domain, class, id).await?);
-            batch.extend(file::delete_all(self, id).await?);
+            batch.extend(file::delete_all(self, class, id).await?);
             batch.extend(self.records(domain, class).delete(&current));
             match self.write_at_need(batch).await {
                 Ok(_) => {

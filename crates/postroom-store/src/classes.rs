@@ -4,19 +4,24 @@
 //! version that it was built with. If another process has changed the classes since, the batch
 //! fails with [`Failed::OtherClasses`], nothing of it is done, and this process reads the classes
 //! again. So whoever repeats the work builds it on the present ones.
+//!
+//! Of a built-in class the database also keeps how it was built in (`base`), so that a later
+//! release knows what clients changed. A class with a parent is kept without what it inherits.
 
 use crate::database::Database;
 use crate::database::Lock;
-use crate::database::Room;
+use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::failed::Failed;
 use postroom_model::Class;
+use postroom_model::inherit;
 use std::ops::Deref;
 use std::sync::Arc;
 
 /// What batches lock that change entities, and what replaces the classes.
-const CLASSES: &str = "classes";
+pub(crate) const CLASSES: &str = "classes";
+const DAMAGED: Error = Error::Damaged { what: "a class" };
 
 /// The classes of one version. Clones share them.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,9 +31,10 @@ pub struct Classes {
 }
 
 impl Classes {
-    pub(crate) fn new(version: i64, classes: impl IntoIterator<Item = Class>) -> Self {
+    /// The classes of a version, each without what it inherits.
+    pub(crate) fn new(version: i64, classes: &[Class]) -> Self {
         let of_version = |class| Arc::new(Class { version, ..class });
-        Self { version, list: classes.into_iter().map(of_version).collect() }
+        Self { version, list: inherit(classes).into_iter().map(of_version).collect() }
     }
 
     /// Their version. It grows with each change of a class.
@@ -42,6 +48,11 @@ impl Classes {
     pub fn get(&self, name: &str) -> Option<&Arc<Class>> {
         self.list.iter().find(|class| class.classname == name)
     }
+
+    /// Each class without what it inherits.
+    pub(crate) fn own(&self) -> Vec<Class> {
+        self.list.iter().map(|class| own(class)).collect()
+    }
 }
 
 impl Deref for Classes {
@@ -52,68 +63,85 @@ impl Deref for Classes {
     }
 }
 
+/// A class without what it inherits.
+pub(crate) fn own(class: &Class) -> Class {
+    match class.parent_id {
+        Some(_) => Class { properties: class.own().to_vec(), fixed: 0, ..class.clone() },
+        None => class.clone(),
+    }
+}
+
+/// A class as the database keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct KeptClass {
+    /// The class, without what it inherits.
+    pub class: Class,
+    /// How it was built in when it was written. `None`: a client made it.
+    pub base: Option<Class>,
+}
+
 /// Makes a batch fail when the classes have another version.
 pub(crate) fn are_of(version: i64) -> Statement {
     let sql = "SELECT 1 FROM \"meta\" WHERE \"name\" = 'classes' AND \"number\" = $1";
     Statement::new(sql).bind(version).assert(Failed::OtherClasses, Lock::Shared(CLASSES))
 }
 
-/// The classes as the database has them; `None`: it has none so far.
-pub(crate) async fn read(database: &dyn Database) -> Result<Option<Classes>, Error> {
-    const DAMAGED: Error = Error::Damaged { what: "a class" };
+/// The version of the classes, and the classes as the database has them; `None`: it has none so
+/// far.
+pub(crate) async fn kept(database: &dyn Database) -> Result<Option<(i64, Vec<KeptClass>)>, Error> {
     // One statement, so that version and definitions are those of one moment.
-    let sql = "SELECT m.\"number\", c.\"definition\" FROM \"meta\" m
+    let sql = "SELECT m.\"number\", c.\"definition\", c.\"base\", c.\"revision\" FROM \"meta\" m
         LEFT JOIN \"class\" c ON TRUE WHERE m.\"name\" = 'classes' ORDER BY c.\"position\"";
     let rows = database.read(Statement::new(sql)).await?;
     let Some(first) = rows.first() else {
         return Ok(None);
     };
     let version = first.whole(0).ok_or(DAMAGED)?;
-    let mut classes = vec![];
-    for text in rows.iter().filter_map(|row| row.text(1)) {
-        classes.push(serde_json::from_str(text).map_err(|_| DAMAGED)?);
-    }
-    Ok(Some(Classes::new(version, classes)))
+    let there = rows.iter().filter(|row| row.text(1).is_some());
+    let classes = there.map(|row| from_row(row, version)).collect::<Result<_, _>>()?;
+    Ok(Some((version, classes)))
+}
+
+fn from_row(row: &Row, version: i64) -> Result<KeptClass, Error> {
+    let read = |column| row.text(column).map(serde_json::from_str::<Class>).transpose();
+    let class = read(1).map_err(|_| DAMAGED)?.ok_or(DAMAGED)?;
+    let base = read(2).map_err(|_| DAMAGED)?;
+    let base = base.map(|base| Class { fixed: base.properties.len(), ..base });
+    let fixed = base.as_ref().map_or(0, |base| base.fixed);
+    let revision = row.whole(3).filter(|revision| *revision > 0).unwrap_or(version);
+    Ok(KeptClass { class: Class { revision, fixed, ..class }, base })
+}
+
+/// The classes as the database has them; `None`: it has none so far.
+pub(crate) async fn read(database: &dyn Database) -> Result<Option<Classes>, Error> {
+    let found = kept(database).await?;
+    Ok(found.map(|(version, kept)| {
+        let classes: Vec<_> = kept.into_iter().map(|kept| kept.class).collect();
+        Classes::new(version, &classes)
+    }))
 }
 
 /// The statements that make these the classes of the database, if it still has the version
 /// `former`.
-fn keep(former: i64, classes: &[Class]) -> Result<Vec<Statement>, Error> {
+pub(crate) fn keep(former: i64, classes: &[KeptClass]) -> Result<Vec<Statement>, Error> {
     let next = "UPDATE \"meta\" SET \"number\" = \"number\" + 1
         WHERE \"name\" = 'classes' AND \"number\" = $1";
     let next = Statement::new(next).bind(former).must_change(Failed::OtherClasses);
     let alone = Statement::new("SELECT 1").assert(Failed::OtherClasses, Lock::Name(CLASSES));
     let mut batch = vec![alone, next, Statement::new("DELETE FROM \"class\"")];
-    for (position, class) in (0_i64..).zip(classes) {
-        let definition = serde_json::to_string(class);
-        let definition = definition.map_err(|_| Error::Damaged { what: "a class" })?;
-        let put = "INSERT INTO \"class\" (\"name\", \"position\", \"definition\")
-            VALUES ($1, $2, $3)";
+    for (position, KeptClass { class, base }) in (0_i64..).zip(classes) {
+        let text = |class| serde_json::to_string(class).map_err(|_| DAMAGED);
+        let put = "INSERT INTO \"class\"
+            (\"name\", \"position\", \"definition\", \"base\", \"revision\")
+            VALUES ($1, $2, $3, $4, $5)";
         let put = Statement::new(put).bind(class.classname.as_str()).bind(position);
-        batch.push(put.bind(definition));
+        let put = put.bind(text(class)?).bind(base.as_ref().map(text).transpose()?);
+        batch.push(put.bind(class.revision));
     }
     Ok(batch)
 }
 
-/// Makes these the classes of the database in one transaction, with `tables` for their tables, if
-/// it still has the version `former`.
-///
-/// # Errors
-///
-/// [`Failed::OtherClasses`].
-pub(crate) async fn replace(
-    database: &dyn Database,
-    former: i64,
-    classes: &[Class],
-    tables: Vec<Statement>,
-) -> Result<Classes, Error> {
-    let mut batch = keep(former, classes)?;
-    batch.extend(tables);
-    database.write(batch, Room::Reserve).await?;
-    Ok(Classes::new(former + 1, classes.iter().cloned()))
-}
-
-/// Refuses definitions that cannot be used.
+/// Refuses definitions that cannot be used, each with what it inherits.
 ///
 /// # Errors
 ///
@@ -121,33 +149,4 @@ pub(crate) async fn replace(
 pub(crate) fn check(classes: &[Class]) -> Result<(), Error> {
     let problems = Class::check_all(classes);
     if problems.is_empty() { Ok(()) } else { Err(Error::Condition(Failed::Invalid { problems })) }
-}
-
-/// The snapshot of a store that is opened with these classes, whose tables are there. The version
-/// grows only if the database has others.
-///
-/// # Errors
-///
-/// When the database fails.
-pub(crate) async fn begin(database: &dyn Database, classes: &[Class]) -> Result<Classes, Error> {
-    loop {
-        let found = match read(database).await? {
-            Some(found) => found,
-            None => {
-                let none = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('classes', 0)
-                    ON CONFLICT (\"name\") DO NOTHING";
-                database.write(vec![Statement::new(none)], Room::Reserve).await?;
-                Classes::new(0, [])
-            }
-        };
-        let given = Classes::new(found.version, classes.iter().cloned());
-        if given == found {
-            return Ok(found);
-        }
-        match replace(database, found.version, classes, vec![]).await {
-            // Another process was faster: look again.
-            Err(Error::Condition(Failed::OtherClasses)) => {}
-            done => return done,
-        }
-    }
 }

@@ -326,6 +326,15 @@ pub trait Database: Send + Sync + std::fmt::Debug {
     /// or fails by itself. The answer comes after the batch is durable.
     fn write(&self, batch: Vec<Statement>, room: Room) -> Answer<Vec<Outcome>>;
 
+    /// Makes an index without blocking who reads. A database that can do so blocks nobody who
+    /// writes, which takes more than one transaction.
+    /// `name` and `on`, a table with its columns, are quoted.
+    fn index(&self, name: &str, on: &str) -> Answer<()> {
+        let sql = format!("CREATE INDEX IF NOT EXISTS {name} ON {on}");
+        let written = self.write(vec![Statement::new(sql)], Room::Free);
+        Box::pin(async move { written.await.map(drop) })
+    }
+
     /// Gives back a little of the space of deleted rows, and clears them from logs. The answer says
     /// whether there is more.
     fn tidy(&self) -> Answer<bool>;

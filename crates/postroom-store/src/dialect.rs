@@ -37,6 +37,15 @@ pub trait Dialect: Send + Sync {
     /// table, and whose target the database keeps.
     fn references(&self) -> &'static str;
 
+    /// The query for the names of the indexes that begin with the text bound at `$1`, and work.
+    fn indexes(&self) -> &'static str;
+
+    /// An id as a constant, by its 32 hexadecimal digits.
+    fn id(&self, digits: &str) -> String;
+
+    /// A moment as a constant, in milliseconds since 1970.
+    fn moment(&self, ms: i64) -> String;
+
     /// What orders by a column from the least value on, with NULL before all.
     fn ascending(&self) -> &'static str;
 

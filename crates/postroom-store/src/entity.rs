@@ -134,7 +134,7 @@ impl Store {
                 let position: &mut i64 = counts.entry(new_file.property.clone()).or_default();
                 let at = *position;
                 *position += 1;
-                let owner = FileOwner { domain, entity: entity.id };
+                let owner = FileOwner { domain, entity: entity.id, class: Some(class) };
                 batch.extend(file::insert(self, owner, new_file, at, None).await?);
             }
         }
@@ -145,12 +145,34 @@ impl Store {
             Err(Error::Condition(Failed::KeyUsed)) => Ok(None),
             Err(error) => Err(error),
             Ok(_) => {
-                for entity in &entities {
+                let mut entities = entities;
+                for entity in &mut entities {
                     self.changed(class, entity);
+                    self.count_up(domain, class, entity).await?;
                 }
                 Ok(Some(entities))
             }
         }
+    }
+
+    /// Adds to a new entity what the database counted up for it.
+    async fn count_up(
+        &self,
+        domain: &Domain,
+        class: &Class,
+        entity: &mut Entity,
+    ) -> Result<(), Error> {
+        let counted = class.columns().filter(|property| property.data_type == DataType::Increment);
+        let counted: Vec<_> = counted.map(|property| property.name.clone()).collect();
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let kept = self.entity_get(domain, class, entity.id).await?;
+        for name in counted {
+            let number = kept.as_ref().map(|kept| kept.get(&name).clone());
+            entity.properties.insert(name, number.unwrap_or_default());
+        }
+        Ok(())
     }
 
     /// One entity; `None` when the domain has none of that id.
@@ -175,7 +197,8 @@ impl Store {
         id: EntityId,
     ) -> Result<Option<Row>, Error> {
         let sql = format!("{} WHERE \"id\" = $1 AND \"domain\" = $2", Self::select(class));
-        let rows = self.read(Statement::new(sql).bind(id).bind(domain.as_str())).await?;
+        let select = Statement::new(sql).bind(id).bind(domain.as_str());
+        let rows = self.read(select.of_classes(class.version)).await?;
         Ok(rows.into_iter().next())
     }
 
@@ -224,6 +247,7 @@ impl Store {
         let statement = Statement::new(sql).bind_all(conditions.values);
         let searches = query.filter.as_ref().is_some_and(Filter::searches);
         let statement = statement.at_most(bytes_max).within(QUERY_WITHIN).searches(searches);
+        let statement = statement.of_classes(class.version);
         let rows = self.read(statement).await?;
         let has_room = rows.len() as u64 != u64::from(query.limit);
         let is_cut = has_room && rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
@@ -257,10 +281,11 @@ impl Store {
         let searches = filter.is_some_and(Filter::searches);
         let filter = filter.map(|filter| format!(" AND {}", conditions.filter(filter)));
         let filter = filter.unwrap_or_default();
-        let table = quoted(&class.classname);
+        let table = quoted(&class.table());
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1 AND {also}{filter}");
         let statement = Statement::new(sql).bind_all(conditions.values);
         let statement = statement.within(QUERY_WITHIN).searches(searches);
+        let statement = statement.of_classes(class.version);
         let rows = self.read(statement).await?;
         let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))
@@ -278,7 +303,7 @@ impl Store {
         let reference = |property: &Property| {
             let id = values.get(&property.name)?.as_str()?.parse().ok()?;
             let target = classes.iter().find(|class| Some(class.id) == property.idclass);
-            let table = target.map(|class| class.classname.clone()).unwrap_or_default();
+            let table = target.map(|class| class.table().into_owned()).unwrap_or_default();
             Some(Reference { property: property.name.clone(), table, id })
         };
         properties.filter_map(reference).collect()

@@ -77,6 +77,13 @@ pub enum Failed {
     Crowded,
     /// The classes are those that the batch was built with.
     OtherClasses,
+    /// The client knows how much a change of a class takes away.
+    Unconfirmed {
+        /// How much.
+        count: u64,
+        /// What, in words.
+        what: &'static str,
+    },
     /// This process still leads its group. If it does not, another process has taken over.
     Deposed,
 }
@@ -142,6 +149,13 @@ impl fmt::Display for Failed {
             }
             Self::OtherClasses => {
                 "the classes were changed at the same moment, and nothing was done; try again"
+            }
+            Self::Unconfirmed { count, what } => {
+                return write!(
+                    f,
+                    "{count} {what} would be lost, and nothing was done. If that is meant, send \
+                     the request again with ?confirm={count}"
+                );
             }
             Self::Deposed => "another process has taken over; this one writes no more",
             Self::Crowded => "the entity is changed by many at once; try again",

@@ -178,7 +178,7 @@ mod tests {
             let values = json!({"name": name}).as_object().unwrap().clone();
             let entity = Entity::new(store.clock().new_id(), values);
             let row = store.entity_row(&class, &entity).unwrap();
-            store.write(store.records(&domain, &class).create(row).into()).await.unwrap();
+            store.write(store.records(&domain, &class).create(row)).await.unwrap();
         }
         let all = store.feed_list(&domain, 0, 100).await.unwrap();
         store.feed_trim().await.unwrap();

@@ -8,8 +8,11 @@ use crate::chunk;
 use crate::chunk::BlobId;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::entity_place::EntityPlace;
 use crate::error::Error;
+use crate::file_property::stored_property;
 use crate::store::Store;
+use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::EntityId;
 use postroom_model::builtin::files;
@@ -97,6 +100,8 @@ pub struct FileRow {
     pub size_bytes: u64,
     /// Where its bytes are.
     pub source: FileSource,
+    /// The property as it is stored (`file_property`).
+    pub(crate) stored: String,
 }
 
 /// Where the bytes of a file are.
@@ -156,8 +161,11 @@ impl FileRow {
             },
             _ => FileSource::Blob(blob),
         };
+        let stored = text(0).ok_or(DAMAGED)?;
+        let name = stored.split_once('/').map_or(stored.as_str(), |(_, name)| name);
         Ok(Self {
-            property: text(0).ok_or(DAMAGED)?,
+            property: name.to_owned(),
+            stored,
             name: text(1).ok_or(DAMAGED)?,
             position: row.whole(2).ok_or(DAMAGED)?,
             media_type: text(3).ok_or(DAMAGED)?,
@@ -178,6 +186,8 @@ pub(crate) struct FileOwner<'a> {
     pub domain: &'a Domain,
     /// The entity.
     pub entity: EntityId,
+    /// Its class. `None`: it is a message, and its files are of built-in properties alone.
+    pub class: Option<&'a Class>,
 }
 
 /// The statements that keep a file. `original` is the blob of the original, for its parts.
@@ -192,10 +202,14 @@ pub(crate) async fn insert(
         \"position\", \"media_type\", \"content_id\", \"size\", \"blob\", \"offset\", \"length\", \
         \"transfer_encoding\", \"charset\") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)";
     let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let property = match owner.class {
+        Some(class) => stored_property(class, &file.property),
+        None => file.property,
+    };
     let row = Statement::new(SQL)
         .bind(owner.domain.as_str())
         .bind(owner.entity)
-        .bind(file.property)
+        .bind(property)
         .bind(file.name)
         .bind(position)
         .bind(file.media_type)
@@ -217,22 +231,42 @@ pub(crate) async fn insert(
     }
 }
 
-/// The statements that throw away all files of an entity, with their blobs.
-pub(crate) async fn delete_all(store: &Store, entity: EntityId) -> Result<Vec<Statement>, Error> {
-    let rows = store
-        .read(
-            Statement::new("SELECT DISTINCT \"blob\" FROM \"file\" WHERE \"entity\" = $1")
-                .bind(entity),
-        )
-        .await?;
-    let blobs = rows.iter().filter_map(|row| row.whole(0));
-    let mut statements: Vec<_> = blobs.map(|id| chunk::delete(BlobId(id))).collect();
-    statements.push(Statement::new("DELETE FROM \"file\" WHERE \"entity\" = $1").bind(entity));
+/// The statements that throw away all files of an entity of a class, with their blobs.
+pub(crate) async fn delete_all(
+    store: &Store,
+    class: &Class,
+    entity: EntityId,
+) -> Result<Vec<Statement>, Error> {
+    let mut statements = vec![];
+    for property in class.properties.iter().filter(|property| property.is_file()) {
+        let stored = stored_property(class, &property.name);
+        let of = |sql: &'static str| Statement::new(sql).bind(entity).bind(stored.as_str());
+        let blobs = "SELECT DISTINCT \"blob\" FROM \"file\" WHERE \"entity\" = $1
+            AND \"property\" = $2";
+        let rows = store.read(of(blobs)).await?;
+        let blobs = rows.iter().filter_map(|row| row.whole(0));
+        statements.extend(blobs.map(|id| chunk::delete(BlobId(id))));
+        let gone = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2";
+        statements.push(of(gone));
+    }
     Ok(statements)
 }
 
 impl Store {
     /// The files of one property of an entity, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn file_list_of(
+        &self,
+        place: EntityPlace<'_>,
+        property: &str,
+    ) -> Result<Vec<FileRow>, Error> {
+        self.file_list(place.domain, place.id, &stored_property(place.class, property)).await
+    }
+
+    /// The files of one built-in property of a message, in their order.
     ///
     /// # Errors
     ///
@@ -251,7 +285,7 @@ impl Store {
         self.read(statement).await?.iter().map(FileRow::from_row).collect()
     }
 
-    /// All files of an entity.
+    /// All files of a message that are of built-in properties.
     ///
     /// # Errors
     ///
@@ -261,7 +295,10 @@ impl Store {
         domain: &Domain,
         entity: EntityId,
     ) -> Result<Vec<FileRow>, Error> {
-        let sql = format!("{SELECT} WHERE \"entity\" = $1 AND \"domain\" = $2");
+        let sql = format!(
+            "{SELECT} WHERE \"entity\" = $1 AND \"domain\" = $2
+             AND \"property\" IN ('file', 'html', 'inlines', 'rawMessage')"
+        );
         let statement = Statement::new(sql).bind(entity).bind(domain.as_str());
         self.read(statement).await?.iter().map(FileRow::from_row).collect()
     }
@@ -294,5 +331,5 @@ pub(crate) fn take_away(entity: EntityId, file: &FileRow) -> Vec<Statement> {
 /// original.
 pub(crate) fn forget(entity: EntityId, file: &FileRow) -> Statement {
     let sql = "DELETE FROM \"file\" WHERE \"entity\" = $1 AND \"property\" = $2 AND \"name\" = $3";
-    Statement::new(sql).bind(entity).bind(file.property.as_str()).bind(file.name.as_str())
+    Statement::new(sql).bind(entity).bind(file.stored.as_str()).bind(file.name.as_str())
 }

@@ -70,7 +70,7 @@ impl Store {
                     (_, None) => {}
                 }
                 let position = present.iter().map(|file| file.position + 1).max().unwrap_or(0);
-                let owner = FileOwner { domain, entity };
+                let owner = FileOwner { domain, entity, class: Some(class) };
                 touch.statements.extend(insert(self, owner, file, position, None).await?);
             }
             match touch.write(self, Room::Free).await {
@@ -148,7 +148,8 @@ impl Touch<'_> {
 
     /// The files of a property as they are, before they change.
     async fn files_of(&mut self, store: &Store, property: &str) -> Result<Vec<FileRow>, Error> {
-        let present = store.file_list(self.domain, self.current.id, property).await?;
+        let place = EntityPlace::new(self.domain, self.class, self.current.id);
+        let present = store.file_list_of(place, property).await?;
         self.former.extend(former_of(property, &present));
         Ok(present)
     }

@@ -40,6 +40,10 @@ mod columns;
 
 mod postgres;
 
+mod file_property;
+
+mod class_index;
+
 mod schema;
 
 mod condition;
@@ -52,7 +56,11 @@ mod queue;
 
 mod set_up;
 
+mod class_tables;
+
 mod classes;
+
+mod class_begin;
 
 mod lease;
 
@@ -61,6 +69,8 @@ mod poll_times;
 mod store;
 
 mod sweep;
+
+mod class_sync;
 
 mod leading;
 
@@ -75,9 +85,9 @@ mod integrity;
 
 mod blob;
 
-mod file;
-
 mod entity_place;
+
+mod file;
 
 mod once;
 
@@ -135,6 +145,12 @@ mod token;
 
 mod overview;
 
+mod class_demand;
+
+mod class_write;
+
+mod retired;
+
 pub use account::AccountReport;
 pub use account::AccountRow;
 pub use account::FolderReport;
@@ -148,6 +164,7 @@ pub use blob::Content;
 pub use change::ChangeTerms;
 pub use change::Updated;
 pub use chunk::BlobId;
+pub use class_sync::Synced;
 pub use classes::Classes;
 pub use clock::Clock;
 pub use clock::TimeAndChance;

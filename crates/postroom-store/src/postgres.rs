@@ -124,6 +124,24 @@ impl Database for PostgresDatabase {
         in_task(async move { shared.write(&batch).await })
     }
 
+    fn index(&self, name: &str, on: &str) -> Answer<()> {
+        // One that was begun and not finished is there, and does not work.
+        let gone = format!("DROP INDEX IF EXISTS {name}");
+        let made = format!("CREATE INDEX CONCURRENTLY {name} ON {on}");
+        let shared = Arc::clone(&self.shared);
+        in_task(async move {
+            let used = shared.sessions.get(SessionUse::Write).await?;
+            let mut done = Ok(());
+            for sql in [gone, made] {
+                if done.is_ok() {
+                    done = used.connection.client.batch_execute(&sql).await;
+                }
+            }
+            used.give_back();
+            shared.seen(done.map_err(failing::sorted))
+        })
+    }
+
     fn tidy(&self) -> Answer<bool> {
         // The server does that by itself.
         Box::pin(async { Ok(false) })

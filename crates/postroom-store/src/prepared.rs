@@ -144,7 +144,7 @@ impl Store {
         let (blob, chunks) = prepared.content.statements(self).await?;
         batch.extend(chunks);
         let original = NewFile::original(size_bytes);
-        let owner = FileOwner { domain, entity: message.id };
+        let owner = FileOwner { domain, entity: message.id, class: None };
         batch.extend(file::insert(self, owner, original, 0, Some(blob)).await?);
         let row = Statement::new(PREPARE)
             .bind(message.id)

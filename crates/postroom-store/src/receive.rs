@@ -151,7 +151,7 @@ impl Store {
         files: Vec<NewFile>,
         original: Option<Content>,
     ) -> Result<Vec<Statement>, Error> {
-        let owner = FileOwner { domain, entity: message.into() };
+        let owner = FileOwner { domain, entity: message.into(), class: None };
         let mut statements = vec![];
         let mut blob = None;
         if let Some(original) = original {

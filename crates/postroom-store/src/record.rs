@@ -19,6 +19,7 @@ use crate::feed::VERSION;
 use crate::poll_times::PollTimes;
 use crate::store::Store;
 use postroom_model::Class;
+use postroom_model::DataType;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -67,11 +68,35 @@ impl Store {
     pub fn entity_row(&self, class: &Class, entity: &Entity) -> Result<EntityRow, Error> {
         let value = |property: &Property| {
             let json = entity.get(&property.name);
+            // What Postroom makes has the defaults of clients too.
+            let is_own = class.own().contains(property);
+            let json = if json.is_null() && is_own { &property.default } else { json };
             columns::to_value(&self.inner.key, class, entity.id, property, json)
         };
         let values = class.columns().map(value).collect::<Result<_, _>>()?;
         let (id, version) = (entity.id, entity.version);
         Ok(EntityRow { id, version, classes: class.version, values })
+    }
+
+    /// The statements that tell, and forget in the feed, all entities of a class that is deleted.
+    pub(crate) fn all_deleted(&self, class: &Class) -> [Statement; 2] {
+        let table = quoted(&class.table());
+        let rows = format!(
+            "INSERT INTO \"change\" (\"domain\", \"class\", \"entity\", \"operation\", \"at\",
+               \"modifier_type\", \"modifier_id\")
+             SELECT \"domain\", $1, \"id\", $2, $3, $4, $5 FROM {table}"
+        );
+        let rows = Statement::new(rows)
+            .bind(class.classname.as_str())
+            .bind(Operation::Delete.number())
+            .bind(Value::Moment(self.clock().now_ms()))
+            .bind(self.modifier.kind())
+            .bind(self.modifier.id());
+        let forget = format!(
+            "UPDATE \"change\" SET \"replaced\" = NULL WHERE \"class\" = $1
+               AND \"replaced\" IS NOT NULL AND \"entity\" IN (SELECT \"id\" FROM {table})"
+        );
+        [rows, Statement::new(forget).bind(class.classname.as_str())]
     }
 
     /// The entities of a class in a domain, to be changed.
@@ -82,15 +107,29 @@ impl Store {
 
 impl Records<'_> {
     /// Keeps a new entity.
-    pub fn create(&self, row: EntityRow) -> [Statement; 2] {
+    pub fn create(&self, row: EntityRow) -> Vec<Statement> {
         let id = row.id;
+        let counted = self.class.columns().filter(|property| is_counted(property));
+        let mut batch: Vec<_> = counted.map(|property| self.count(property)).collect();
+        let values = self.class.columns().zip(row.values);
+        let values = values.filter(|(property, _)| !is_counted(property));
         let insert = Statement::new(insert_of(self.class))
             .bind(self.domain.as_str())
             .bind(row.id)
             .bind(row.version)
-            .bind_all(row.values)
+            .bind_all(values.map(|(_, value)| value))
             .of_classes(row.classes);
-        [insert, self.row(id, Operation::Create, None)]
+        batch.extend([insert, self.row(id, Operation::Create, None)]);
+        batch
+    }
+
+    /// Counts an increment up. Each domain counts by itself.
+    fn count(&self, property: &Property) -> Statement {
+        let sql = "INSERT INTO \"counter\" (\"domain\", \"class\", \"property\", \"number\")
+            VALUES ($1, $2, $3, 1) ON CONFLICT (\"domain\", \"class\", \"property\")
+            DO UPDATE SET \"number\" = \"counter\".\"number\" + 1";
+        let count = Statement::new(sql).bind(self.domain.as_str());
+        count.bind(self.class.id.to_string()).bind(property.name.as_str())
     }
 
     /// Changes an entity; its version grows. Null unsets. `files` are the former files of each
@@ -121,7 +160,7 @@ impl Records<'_> {
         replaced.insert(VERSION.to_owned(), Json::from(current.version));
         let classes = row.classes;
         for (property, value) in self.class.columns().zip(row.values) {
-            if takes(&property.name, &value) {
+            if !self.class.own().contains(property) && takes(&property.name, &value) {
                 values.push(value);
                 set.push(format!("{} = ${}", quoted(&property.name), values.len() + BOUND));
                 if !property.write_only() {
@@ -200,17 +239,17 @@ impl Records<'_> {
 
     /// Deletes an entity of this version. The feed keeps its id and nothing else.
     pub fn delete(&self, current: &Entity) -> [Statement; 3] {
-        let table = quoted(&self.class.classname);
+        let table = quoted(&self.class.table());
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
         let gone = Statement::new(sql).bind(current.id).bind(current.version);
         let gone = gone.of_classes(self.class.version);
         let row = self.row(current.id, Operation::Delete, None);
-        [gone.must_change(Failed::Stale), forget(current.id), row]
+        [gone.must_change(Failed::Stale), forget(self.class, current.id), row]
     }
 
     /// Deletes an entity, whatever its version, if it is there.
     pub fn delete_any(&self, id: EntityId) -> [Statement; 3] {
-        let table = quoted(&self.class.classname);
+        let table = quoted(&self.class.table());
         let values = format!(
             "SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM {table}
              WHERE \"id\" = $3 AND \"domain\" = $1"
@@ -220,7 +259,7 @@ impl Records<'_> {
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
         let gone = Statement::new(sql).bind(id).bind(self.domain.as_str());
         let gone = gone.of_classes(self.class.version);
-        [row, gone, forget(id)]
+        [row, gone, forget(self.class, id)]
     }
 
     /// The statement that changes what the class has of `changes`; adds the former values to
@@ -262,7 +301,7 @@ impl Records<'_> {
     fn update_of(&self, current: &Entity, set: &[String], is_so: &str) -> Statement {
         let sql = format!(
             "UPDATE {} SET {} WHERE \"id\" = $1 AND \"domain\" = $2 AND \"version\" = $3{is_so}",
-            quoted(&self.class.classname),
+            quoted(&self.class.table()),
             set.join(", ")
         );
         Statement::new(sql)
@@ -308,19 +347,37 @@ pub fn poll_times(class: &Class, folder: FolderId, times: PollTimes) -> Statemen
     let sql = format!(
         "UPDATE {} SET {poll} = COALESCE($2, {poll}), {proof} = COALESCE($3, {proof})
          WHERE \"id\" = $1",
-        quoted(&class.classname)
+        quoted(&class.table())
     );
     let moment = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::Moment(t.as_ms()));
     let written = Statement::new(sql).bind(folder).bind(moment(times.poll));
     written.bind(moment(times.proof)).of_classes(class.version)
 }
 
-/// The INSERT of a class with all its columns.
+/// The INSERT of a class with all its columns. Increments are those that were counted up before.
 fn insert_of(class: &Class) -> String {
-    let count = class.columns().count() + LEADING;
-    let places: Vec<_> = (1..=count).map(|at| format!("${at}")).collect();
-    let (table, columns) = (quoted(&class.classname), column_list(class, |_| true));
+    let mut places: Vec<_> = (1..=LEADING).map(|at| format!("${at}")).collect();
+    let mut bound = LEADING;
+    for property in class.columns() {
+        places.push(if is_counted(property) {
+            // Both are of letters, digits and dashes.
+            let (id, name) = (class.id, &property.name);
+            format!(
+                "(SELECT \"number\" FROM \"counter\" WHERE \"domain\" = $1
+                   AND \"class\" = '{id}' AND \"property\" = '{name}')"
+            )
+        } else {
+            bound += 1;
+            format!("${bound}")
+        });
+    }
+    let (table, columns) = (quoted(&class.table()), column_list(class, |_| true));
     format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "))
+}
+
+/// Whether the store counts the values of a property up.
+fn is_counted(property: &Property) -> bool {
+    property.data_type == DataType::Increment
 }
 
 /// Writes one row of the feed.
@@ -344,8 +401,8 @@ fn is_compared(property: &Property) -> bool {
 }
 
 /// The statement that forgets what changes of an entity replaced.
-fn forget(entity: EntityId) -> Statement {
+fn forget(class: &Class, entity: EntityId) -> Statement {
     let sql = "UPDATE \"change\" SET \"replaced\" = NULL
-        WHERE \"entity\" = $1 AND \"replaced\" IS NOT NULL";
-    Statement::new(sql).bind(entity)
+        WHERE \"entity\" = $1 AND \"class\" = $2 AND \"replaced\" IS NOT NULL";
+    Statement::new(sql).bind(entity).bind(class.classname.as_str())
 }

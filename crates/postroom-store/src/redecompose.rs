@@ -194,7 +194,7 @@ impl Store {
                 }
             }
             for (position, file) in (0..).zip(derived) {
-                let owner = FileOwner { domain, entity: current.id };
+                let owner = FileOwner { domain, entity: current.id, class: None };
                 batch.extend(file::insert(self, owner, file, position, original).await?);
             }
         }

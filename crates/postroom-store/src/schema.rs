@@ -8,6 +8,7 @@ use crate::columns::quoted;
 use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::Statement;
+use crate::error::Error;
 use postroom_model::Class;
 use postroom_model::Property;
 use postroom_model::builtin::ACCOUNTS;
@@ -75,6 +76,7 @@ const STEPS: &[&[&str]] = &[
     SOURCE_KEYS,
     CLASSES,
     SEVERAL,
+    EXTENSIONS,
 ];
 
 const OWN: &[&str] = &[
@@ -225,25 +227,47 @@ const CLASSES: &[&str] = &["CREATE TABLE \"class\" (
 const SEVERAL: &[&str] =
     &["ALTER TABLE \"change\" ADD COLUMN \"transaction\" {transaction}", "{incompressible chunk}"];
 
+/// Clients change classes: how a built-in one was built in, and the version of the classes with
+/// which each changed last; what is to be emptied; the counters of increments; which classes a
+/// process uses. Files that are not those of messages are found by property.
+const EXTENSIONS: &[&str] = &[
+    "ALTER TABLE \"class\" ADD COLUMN \"base\" {json}",
+    "ALTER TABLE \"class\" ADD COLUMN \"revision\" {whole} NOT NULL DEFAULT 0",
+    "ALTER TABLE \"owner\" ADD COLUMN \"classes\" {whole}",
+    "CREATE TABLE \"retired\" (
+       \"table\" {text} NOT NULL, \"column\" {text} NOT NULL,
+       PRIMARY KEY (\"table\", \"column\"))",
+    "CREATE TABLE \"counter\" (
+       \"domain\" {text} NOT NULL, \"class\" {text} NOT NULL, \"property\" {text} NOT NULL,
+       \"number\" {whole} NOT NULL, PRIMARY KEY (\"domain\", \"class\", \"property\"))",
+    "CREATE INDEX \"file by property\" ON \"file\" (\"property\")
+       WHERE \"property\" NOT IN ('file', 'html', 'inlines', 'rawMessage')",
+];
+
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
-/// existing columns; empty if there is no table. Columns that are added later come after the mark
-/// of the end.
+/// existing columns; empty if there is no table. `default`: that of a property as SQL. Columns
+/// that are added later come after the mark of the end.
 pub fn class_table(
     dialect: &dyn Dialect,
     classes: &[Class],
     class: &Class,
     present: &[String],
-) -> Vec<Statement> {
-    let table = quoted(&class.classname);
+    default: impl Fn(&Property) -> Result<String, Error>,
+) -> Result<Vec<Statement>, Error> {
+    let table = quoted(&class.table());
     let mut statements = vec![];
     if present.is_empty() {
         statements.push(Statement::new(created(dialect, classes, class, &table)));
     } else {
         let missing = class.columns().filter(|property| !present.contains(&property.name));
-        let add = |property| {
-            format!("ALTER TABLE {table} ADD COLUMN {}", column(dialect, classes, property))
-        };
-        statements.extend(missing.map(add).map(Statement::new));
+        for property in missing {
+            let mut column = column(dialect, classes, property);
+            // The database answers it for the rows that are there, and rewrites none.
+            if !property.default.is_null() && !property.write_only() {
+                column = format!("{column} DEFAULT {}", default(property)?);
+            }
+            statements.push(Statement::new(format!("ALTER TABLE {table} ADD COLUMN {column}")));
+        }
         if !present.iter().any(|column| column == END) {
             let end = end(dialect);
             statements.push(Statement::new(format!("ALTER TABLE {table} ADD COLUMN {end}")));
@@ -254,12 +278,12 @@ pub fn class_table(
         statements.push(Statement::new("DROP INDEX IF EXISTS \"email/Messages outgoing\""));
     }
     statements.extend(indexes(dialect, class).into_iter().map(Statement::new));
-    statements
+    Ok(statements)
 }
 
 /// Makes the table of a class anew with its rows, because a reference cannot be added to a column.
 pub fn class_table_anew(dialect: &dyn Dialect, classes: &[Class], class: &Class) -> Vec<Statement> {
-    let (table, new) = (quoted(&class.classname), quoted(&format!("{} anew", class.classname)));
+    let (table, new) = (quoted(&class.table()), quoted(&format!("{} anew", class.table())));
     let columns = format!("{}, {}", column_list(class, |_| true), quoted(END));
     let mut all = vec![
         created(dialect, classes, class, &new),
@@ -274,13 +298,14 @@ pub fn class_table_anew(dialect: &dyn Dialect, classes: &[Class], class: &Class)
 /// The table that the column of a property refers to: an entity that must have one keeps its
 /// target. What may be without, as a message may, stays when its target is deleted.
 pub fn refers_to<'a>(classes: &'a [Class], property: &Property) -> Option<&'a Class> {
-    let idclass = property.idclass.filter(|_| property.required && !property.multi)?;
+    let keeps = property.required && !property.multi && property.default.is_null();
+    let idclass = property.idclass.filter(|_| keeps)?;
     classes.iter().find(|class| class.id == idclass)
 }
 
-fn column(dialect: &dyn Dialect, classes: &[Class], property: &Property) -> String {
+pub fn column(dialect: &dyn Dialect, classes: &[Class], property: &Property) -> String {
     let refers = refers_to(classes, property);
-    let refers = refers.map(|to| format!(" REFERENCES {} (\"id\")", quoted(&to.classname)));
+    let refers = refers.map(|to| format!(" REFERENCES {} (\"id\")", quoted(&to.table())));
     let (name, of_type) = (quoted(&property.name), dialect.column_type(kind(property)));
     format!("{name} {of_type}{}", refers.unwrap_or_default())
 }
@@ -291,21 +316,21 @@ fn end(dialect: &dyn Dialect) -> String {
 }
 
 fn created(dialect: &dyn Dialect, classes: &[Class], class: &Class, table: &str) -> String {
-    let columns: Vec<_> = class.columns().map(|p| column(dialect, classes, p)).collect();
+    let columns = class.columns().map(|p| format!("{}, ", column(dialect, classes, p)));
     let text = dialect.column_type(ColumnKind::Text);
     let id = dialect.column_type(ColumnKind::Id);
     let whole = dialect.column_type(ColumnKind::Whole);
     format!(
         "CREATE TABLE {table} (\"domain\" {text} NOT NULL, \"id\" {id} PRIMARY KEY, \
-         \"version\" {whole} NOT NULL, {}, {})",
-        columns.join(", "),
+         \"version\" {whole} NOT NULL, {}{})",
+        columns.collect::<String>(),
         end(dialect)
     )
 }
 
 /// The indexes of a class table: by reference, and for messages what lists and the queue ask for.
 fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
-    let table = quoted(&class.classname);
+    let table = quoted(&class.table());
     let index = |name: &str, on: &str| {
         let name = quoted(&format!("{} {name}", class.classname));
         format!("CREATE INDEX IF NOT EXISTS {name} ON {table} {on}")
@@ -324,7 +349,9 @@ fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
             index("received by message id", "(\"messageId\") WHERE \"messageDirection\" = 'in'"),
         ];
     }
-    let references = class.columns().filter(|property| property.idclass.is_some());
+    // Those of clients are made outside of the transaction (`class_index`).
+    let built_in = class.properties.iter().take(if class.is_built_in() { class.fixed } else { 0 });
+    let references = built_in.filter(|property| property.idclass.is_some());
     let references = references.map(|p| index(&p.name, &format!("({})", quoted(&p.name))));
     // As the rule about logins asks for it.
     let by_login = "(LOWER(COALESCE(\"login\", \"address\")))";

@@ -23,18 +23,15 @@ pub async fn read_one(database: &dyn Database, sql: &'static str) -> Result<Opti
     Ok(database.read(Statement::new(sql)).await?.into_iter().next())
 }
 
-/// Makes the tables, or brings them to the present version, and checks the key.
-pub async fn set_up(
-    database: &dyn Database,
-    key: &MasterKey,
-    classes: &[Class],
-) -> Result<(), Error> {
-    let dialect = database.dialect();
-    database.write(vec![schema::meta_table(dialect)], Room::Reserve).await?;
+/// Makes the internal tables, or brings them to the present version, and checks the key.
+pub async fn set_up(database: &dyn Database, key: &MasterKey) -> Result<(), Error> {
+    database.write(vec![schema::meta_table(database.dialect())], Room::Reserve).await?;
     while !step(database, key).await? {}
-    for class in classes {
-        while !made(database, classes, class).await? {}
-    }
+    Ok(())
+}
+
+/// Brings what earlier versions wrote into class tables to the present form.
+pub async fn renew(database: &dyn Database, classes: &[Class]) -> Result<(), Error> {
     received(database).await?;
     references(database, classes).await?;
     match database.write(vec![schema::one_folder_each()], Room::Reserve).await {
@@ -81,12 +78,6 @@ async fn step(database: &dyn Database, key: &MasterKey) -> Result<bool, Error> {
     none_faster(database.write(batch, Room::Free).await).map(|_| false)
 }
 
-/// Makes the table of a class, or adds what it lacks; `false` when another process was faster.
-async fn made(database: &dyn Database, classes: &[Class], class: &Class) -> Result<bool, Error> {
-    let table = table_of(database, classes, class).await?;
-    none_faster(database.write(table, Room::Reserve).await)
-}
-
 /// Whether another process did not do the same at the same moment.
 fn none_faster<T>(done: Result<T, Error>) -> Result<bool, Error> {
     match done {
@@ -110,37 +101,24 @@ async fn received(database: &dyn Database) -> Result<(), Error> {
     database.write(batch, Room::Reserve).await.map(drop)
 }
 
-/// The statements that make the table of a class, or add what it lacks.
-pub async fn table_of(
-    database: &dyn Database,
-    classes: &[Class],
-    class: &Class,
-) -> Result<Vec<Statement>, Error> {
-    let dialect = database.dialect();
-    let columns = Statement::new(dialect.columns()).bind(class.classname.as_str());
-    let rows = database.read(columns).await?;
-    let present: Vec<_> = rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect();
-    Ok(schema::class_table(dialect, classes, class, &present))
-}
-
 /// Gives the tables of an earlier version the references that the database keeps. Where something
 /// refers to nothing it says so, and leaves the table without: the conditions of batches keep the
 /// rule for all that is written from now on.
 async fn references(database: &dyn Database, classes: &[Class]) -> Result<(), Error> {
     let dialect = database.dialect();
-    for class in classes {
+    for class in classes.iter().filter(|class| class.is_built_in()) {
         let wanted = class.columns().filter_map(|p| Some((p, schema::refers_to(classes, p)?)));
-        let kept = Statement::new(dialect.references()).bind(class.classname.as_str());
+        let kept = Statement::new(dialect.references()).bind(class.table().as_ref());
         let kept = database.read(kept).await?;
         let is_kept = |name: &str| kept.iter().any(|row| row.text(0) == Some(name));
         let wanted: Vec<_> = wanted.filter(|(property, _)| !is_kept(&property.name)).collect();
         let mut orphans = 0;
         for (property, to) in &wanted {
-            let (table, name) = (quoted(&class.classname), quoted(&property.name));
+            let (table, name) = (quoted(&class.table()), quoted(&property.name));
             let sql = format!(
                 "SELECT COUNT(*) FROM {table} WHERE {name} IS NULL OR {name} NOT IN
                  (SELECT \"id\" FROM {})",
-                quoted(&to.classname)
+                quoted(&to.table())
             );
             let rows = database.read(Statement::new(sql)).await?;
             let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);

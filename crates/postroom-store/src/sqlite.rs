@@ -53,6 +53,7 @@ use crate::sqlite::writing::ReplySender;
 use crate::sqlite::writing::Write;
 use crate::sqlite::writing::WriteChannel;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -157,6 +158,10 @@ fn connect(file: &Path) -> Result<Connection, Error> {
     ] {
         // Some answer with what they are set to.
         connection.pragma_update(None, pragma, value).map_err(statement::failed)?;
+    }
+    // A name that is no longer there is an error, and not a text.
+    for config in [DbConfig::SQLITE_DBCONFIG_DQS_DML, DbConfig::SQLITE_DBCONFIG_DQS_DDL] {
+        connection.set_db_config(config, false).map_err(statement::failed)?;
     }
     // A reader gets them once more, with its own bound of time.
     let never: IsOver = Arc::new(|| false);

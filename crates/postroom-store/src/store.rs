@@ -5,6 +5,7 @@ use crate::bell::Topic;
 use crate::chunk::Abandoned;
 use crate::chunk::BlobIds;
 use crate::chunk::Damage;
+use crate::class_begin::Begin;
 use crate::classes;
 use crate::classes::Classes;
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ use crate::work::Work;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Entity;
+use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::builtin::names;
 use std::sync::Arc;
@@ -83,7 +85,11 @@ pub(crate) struct Inner {
     pub unsummed: i64,
     /// The domains by the hashes of their tokens; `None` until somebody asks.
     pub tokens: RwLock<Option<KnownTokens>>,
-    classes: std::sync::RwLock<Classes>,
+    pub classes: std::sync::RwLock<Classes>,
+    /// The classes that are built in.
+    pub built_in: Vec<Class>,
+    /// Held while what a change of the classes left is done.
+    pub settling: tokio::sync::Mutex<()>,
 }
 
 impl Store {
@@ -93,9 +99,17 @@ impl Store {
     ///
     /// When the key is another, the schema is newer, or the database does not work.
     pub async fn open(database: Arc<dyn Database>, config: &StoreConfig) -> Result<Self, Error> {
-        classes::check(&config.classes)?;
-        set_up::set_up(database.as_ref(), &config.key, &config.classes).await?;
-        let classes = classes::begin(database.as_ref(), &config.classes).await?;
+        set_up::set_up(database.as_ref(), &config.key).await?;
+        let now = Timestamp::from_ms(config.clock.now_ms()).to_string();
+        let begin = Begin {
+            database: database.as_ref(),
+            key: &config.key,
+            built_in: &config.classes,
+            now: &now,
+        };
+        let classes = begin.begin().await?;
+        let all: Vec<_> = classes.iter().map(|class| Class::clone(class)).collect();
+        set_up::renew(database.as_ref(), &all).await?;
         lease::blobs_begin(database.as_ref(), config.clock.now_ms()).await?;
         let owner = lease::register(database.as_ref(), &config.member).await?;
         let unsummed = "SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'chunks without sum'";
@@ -117,13 +131,17 @@ impl Store {
                 unsummed: unsummed.and_then(|row| row.whole(0)).unwrap_or(0),
                 tokens: RwLock::default(),
                 classes: std::sync::RwLock::new(classes),
+                built_in: config.classes.clone(),
+                settling: tokio::sync::Mutex::default(),
             }),
             modifier: Modifier::System,
             lease: None,
         };
+        store.classes_used().await?;
         store.blob_sweep().await?;
         store.tidy().await;
         tokio::spawn(Self::sweep_on(Arc::downgrade(&store.inner)));
+        store.classes_follow();
         Ok(store)
     }
 
@@ -145,63 +163,6 @@ impl Store {
     pub fn of_client(&self, name: &str) -> Self {
         let modifier = Modifier::Client(name.into());
         Self { inner: Arc::clone(&self.inner), modifier, lease: None }
-    }
-
-    /// The present classes. They may be replaced at any moment, so whatever belongs together takes
-    /// them once.
-    #[must_use]
-    pub fn classes(&self) -> Classes {
-        self.inner.classes.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Replaces the classes in one transaction: definitions, tables and version. Batches that were
-    /// built with the former ones are refused from then on.
-    ///
-    /// # Errors
-    ///
-    /// [`Failed::Invalid`] for definitions that cannot be used; [`Failed::OtherClasses`] when they
-    /// were replaced since they had the version `former`.
-    pub async fn classes_replace(&self, former: i64, classes: &[Class]) -> Result<Classes, Error> {
-        classes::check(classes)?;
-        let database = self.inner.database.as_ref();
-        let mut tables = vec![];
-        for class in classes {
-            tables.extend(set_up::table_of(database, classes, class).await?);
-        }
-        let replaced = classes::replace(database, former, classes, tables).await;
-        self.classes_refresh().await?;
-        replaced
-    }
-
-    /// Reads the classes again: another process may have replaced them.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails.
-    pub(crate) async fn classes_refresh(&self) -> Result<(), Error> {
-        let read = classes::read(self.inner.database.as_ref()).await?;
-        let read = read.ok_or(Error::Damaged { what: "a class" })?;
-        let mut present = self.inner.classes.write().unwrap_or_else(PoisonError::into_inner);
-        // An answer may be older than the one of somebody else.
-        if read.version() > present.version() {
-            *present = read;
-        }
-        Ok(())
-    }
-
-    /// The class of that name.
-    #[must_use]
-    pub fn class(&self, name: &str) -> Option<Arc<Class>> {
-        self.classes().get(name).cloned()
-    }
-
-    /// A built-in class.
-    ///
-    /// # Errors
-    ///
-    /// When the store was opened without it.
-    pub fn builtin(&self, name: &'static str) -> Result<Arc<Class>, Error> {
-        self.class(name).ok_or(Error::Damaged { what: name })
     }
 
     /// Listens to a topic from now on.
@@ -266,8 +227,23 @@ impl Store {
         self.inner.database.ring(Topic::Configuration);
     }
 
+    /// Reads. A statement of former classes may name what is no more: then it fails with
+    /// [`Failed::OtherClasses`].
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
-        self.inner.database.read(statement).await
+        let version = statement.classes;
+        let read = self.inner.database.read(statement).await;
+        if let (Err(Error::Database(_)), Some(version)) = (&read, version) {
+            self.classes_refresh().await?;
+            if self.classes().version() != version {
+                return Err(Error::Condition(Failed::OtherClasses));
+            }
+        }
+        read
+    }
+
+    /// The store of these parts, for what is done from time to time.
+    pub(crate) fn of_inner(inner: Arc<Inner>) -> Self {
+        Self { inner, modifier: Modifier::System, lease: None }
     }
 
     /// Writes, if there is space.
@@ -311,6 +287,9 @@ impl Store {
     pub(crate) fn entity_of(&self, class: &Class, row: &Row) -> Result<Entity, Error> {
         let mut entity = columns::to_entity(class, row);
         if let Err(error @ Error::Damaged { .. }) = &entity {
+            if class.version != self.classes().version() {
+                return Err(Error::Condition(Failed::OtherClasses));
+            }
             self.inner.database.found_damaged(error);
         }
         if let (builtin::FOLDERS, Ok(folder)) = (class.classname.as_str(), &mut entity) {
@@ -327,7 +306,7 @@ impl Store {
     /// The same with NULL in place of the properties that are not `shown`.
     pub(crate) fn select_some(class: &Class, shown: impl Fn(&str) -> bool) -> String {
         let (columns, end) = (column_list(class, shown), quoted(END));
-        format!("SELECT {columns}, {end} FROM {}", quoted(&class.classname))
+        format!("SELECT {columns}, {end} FROM {}", quoted(&class.table()))
     }
 }
 

@@ -52,6 +52,7 @@ impl Store {
         if let Err(error) = own.classes_refresh().await {
             tracing::error!(%error, "the classes were not read again");
         }
+        own.classes_settle().await;
         own.tidy().await;
     }
 

@@ -11,8 +11,8 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::FolderId;
-use postroom_model::Property;
 use postroom_model::builtin;
+use postroom_model::patched;
 use postroom_store::Error;
 use postroom_store::*;
 use postroom_testkit::on_both;
@@ -30,17 +30,16 @@ async fn stores() -> (TempDir, Store, Store) {
     (directory, one, other)
 }
 
-/// The present classes, with one property more in one of them.
-fn extended(store: &Store, class: &str, property: Json) -> Vec<Class> {
-    let property: Property = serde_json::from_value(property).unwrap();
-    let add = |present: &Arc<Class>| {
-        let mut present = Class::clone(present);
-        if present.classname == class {
-            present.properties.push(property.clone());
-        }
-        present
-    };
-    store.classes().iter().map(add).collect()
+/// Adds a property to a class, as `former` has it.
+async fn extend(
+    store: &Store,
+    former: &Classes,
+    class: &str,
+    property: Json,
+) -> Result<Classes, Error> {
+    let sent = json!({"properties": [property]});
+    let change = patched(former.get(class).unwrap(), &sent).unwrap();
+    store.class_change(former, change, None).await
 }
 
 async fn create(store: &Store, class: &Class, values: Json) -> Result<EntityId, Error> {
@@ -60,11 +59,10 @@ async fn a_property_that_is_added_is_there_at_once_and_what_was_built_before_is_
     let (_directory, one, other) = stores().await;
     let domain = Domain::default_domain();
     let former = one.class(builtin::PROFILES).unwrap();
-    let snapshot = one.classes();
+    let (snapshot, stale) = (one.classes(), other.class(builtin::PROFILES).unwrap());
     let before = create(&one, &former, json!({"name": "before"})).await.unwrap();
     let seat = json!({"name": "seat", "data_type": "long"});
-    let classes = extended(&one, builtin::PROFILES, seat);
-    let replaced = one.classes_replace(snapshot.version(), &classes).await.unwrap();
+    let replaced = extend(&one, &snapshot, builtin::PROFILES, seat).await.unwrap();
     assert_eq!(replaced.version(), snapshot.version() + 1);
     assert_eq!(one.classes(), replaced);
     assert!(snapshot.get(builtin::PROFILES).unwrap().property("seat").is_none(), "it was taken");
@@ -85,7 +83,6 @@ async fn a_property_that_is_added_is_there_at_once_and_what_was_built_before_is_
     assert_eq!(read.get("seat"), 7);
 
     // Another process learns of it by its first refusal, and repeats its work.
-    let stale = other.class(builtin::PROFILES).unwrap();
     assert!(are_others(&create(&other, &stale, json!({"name": "there"})).await));
     let class = other.class(builtin::PROFILES).unwrap();
     let there = create(&other, &class, json!({"name": "there", "seat": 8})).await.unwrap();
@@ -97,18 +94,19 @@ async fn a_property_that_is_added_is_there_at_once_and_what_was_built_before_is_
 #[on_both]
 async fn of_two_who_replace_the_same_classes_one_does() {
     let (_directory, one, other) = stores().await;
-    let version = one.classes().version();
-    let a = extended(&one, builtin::PROFILES, json!({"name": "a", "data_type": "string"}));
-    let b = extended(&other, builtin::PROFILES, json!({"name": "b", "data_type": "string"}));
-    let (first, second) =
-        tokio::join!(one.classes_replace(version, &a), other.classes_replace(version, &b));
+    let (snapshot, same) = (one.classes(), other.classes());
+    let version = snapshot.version();
+    let property = |name: &str| json!({"name": name, "data_type": "string"});
+    let (first, second) = tokio::join!(
+        extend(&one, &snapshot, builtin::PROFILES, property("a")),
+        extend(&other, &same, builtin::PROFILES, property("b"))
+    );
     assert_eq!([first.is_ok(), second.is_ok()].iter().filter(|done| **done).count(), 1);
     assert!(are_others(&first) || are_others(&second));
     // Whoever was late builds on what is there now.
     assert_eq!(one.classes().version(), version + 1);
     assert_eq!(other.classes(), one.classes());
-    let c = extended(&other, builtin::PROFILES, json!({"name": "c", "data_type": "string"}));
-    other.classes_replace(version + 1, &c).await.unwrap();
+    extend(&other, &other.classes(), builtin::PROFILES, property("c")).await.unwrap();
     let class = other.class(builtin::PROFILES).unwrap();
     assert!(class.property("c").is_some());
     assert!(class.property("a").is_some() != class.property("b").is_some());
@@ -118,11 +116,11 @@ async fn of_two_who_replace_the_same_classes_one_does() {
 async fn a_bad_definition_changes_nothing_and_is_told_with_its_place() {
     let (_directory, one, _other) = stores().await;
     let before = one.classes();
-    let bad = extended(&one, builtin::PROFILES, json!({"name": "NAME", "data_type": "string"}));
-    match one.classes_replace(before.version(), &bad).await {
+    let bad = json!({"name": "NAME", "data_type": "string"});
+    match extend(&one, &before, builtin::PROFILES, bad).await {
         Err(Error::Condition(Failed::Invalid { problems })) => {
             let [problem] = problems.as_slice() else { panic!("{problems:?}") };
-            assert!(problem.property.starts_with("email/Profiles: properties["), "{problem}");
+            assert!(problem.property.starts_with("properties["), "{problem}");
         }
         done => panic!("{done:?}"),
     }
@@ -175,8 +173,7 @@ async fn a_received_message_of_former_classes_is_refused_as_a_whole_and_taken_wh
         engine.receive_commit(ReceiveBatch { domain, epoch, messages, relink: false }).await
     };
     let note = json!({"name": "note", "data_type": "string"});
-    let classes = extended(&other, builtin::MESSAGES, note);
-    other.classes_replace(other.classes().version(), &classes).await.unwrap();
+    extend(&other, &other.classes(), builtin::MESSAGES, note).await.unwrap();
     assert!(are_others(&commit().await));
     let messages = other.class(builtin::MESSAGES).unwrap();
     let count = async || {

@@ -56,7 +56,7 @@ async fn message(store: &Store, subject: &str, bytes: &[u8]) -> EntityId {
     let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
     let id = entity.id;
     let file = NewFile {
-        property: "attachments".to_owned(),
+        property: "file".to_owned(),
         name: "a.bin".to_owned(),
         media_type: "application/octet-stream".to_owned(),
         content_id: None,
@@ -74,7 +74,7 @@ async fn delete(store: &Store, class: &str, id: EntityId) -> Result<Updated, Err
 }
 
 async fn file_bytes(store: &Store, message: MessageEntityId) -> Result<Vec<u8>, Error> {
-    let file = store.file_list(&domain(), message.into(), "attachments").await?.remove(0);
+    let file = store.file_list(&domain(), message.into(), "file").await?.remove(0);
     let FileSource::Blob(blob) = file.source else { unreachable!("a file of its own") };
     let mut reader = store.blob_read(blob, 0..file.size_bytes);
     let mut all = vec![];

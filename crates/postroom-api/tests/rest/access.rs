@@ -93,8 +93,10 @@ async fn classes_are_shown_in_their_own_form() {
     assert_eq!(server.get(&by_id).await.expect(200), one);
     assert_eq!(server.get("/rest/v1/design/classes/email/Nothing").await.status, 404);
     let refused = server.send("POST", "/rest/v1/design/classes", &json!({})).await;
+    assert_eq!(refused.expect(422)["error_code"], 1422);
+    let refused = server.send("PATCH", "/rest/v1/design/classes", &json!({})).await;
     assert_eq!(refused.expect(405)["error_code"], 1405);
-    assert_eq!(refused.header("allow"), "GET,HEAD");
+    assert_eq!(refused.header("allow"), "GET, HEAD, POST, SYNC");
 }
 
 #[on_both]

@@ -51,6 +51,7 @@ pub struct Server {
     directory: Arc<TempDir>,
 }
 
+#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,

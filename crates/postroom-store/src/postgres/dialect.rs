@@ -62,6 +62,21 @@ impl Dialect for PostgresDialect {
            WHERE c.\"contype\" = 'f' AND c.\"conrelid\" = to_regclass(quote_ident($1))"
     }
 
+    fn indexes(&self) -> &'static str {
+        "SELECT CAST(c.\"relname\" AS TEXT) FROM \"pg_index\" i
+           JOIN \"pg_class\" c ON c.\"oid\" = i.\"indexrelid\"
+           WHERE i.\"indisvalid\" AND pg_table_is_visible(c.\"oid\")
+             AND starts_with(CAST(c.\"relname\" AS TEXT), $1)"
+    }
+
+    fn id(&self, digits: &str) -> String {
+        format!("UUID '{digits}'")
+    }
+
+    fn moment(&self, ms: i64) -> String {
+        format!("(TIMESTAMPTZ 'epoch' + {ms} * INTERVAL '1 millisecond')")
+    }
+
     fn ascending(&self) -> &'static str {
         "ASC NULLS FIRST"
     }

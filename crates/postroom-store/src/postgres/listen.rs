@@ -88,6 +88,7 @@ fn payload_of(topic: Topic) -> String {
         Topic::AnyOutgoing => "any outgoing".to_owned(),
         Topic::Jobs => "jobs".to_owned(),
         Topic::Tokens => "tokens".to_owned(),
+        Topic::Classes => "classes".to_owned(),
     }
 }
 
@@ -97,6 +98,7 @@ fn topic_of(payload: &str) -> Option<Topic> {
         "any outgoing" => Topic::AnyOutgoing,
         "jobs" => Topic::Jobs,
         "tokens" => Topic::Tokens,
+        "classes" => Topic::Classes,
         _ => Topic::Outgoing(AccountId::of(payload.strip_prefix("outgoing ")?.parse().ok()?)),
     })
 }
@@ -121,6 +123,7 @@ mod tests {
             Topic::AnyOutgoing,
             Topic::Jobs,
             Topic::Tokens,
+            Topic::Classes,
         ] {
             assert_eq!(topic_of(&payload_of(topic)), Some(topic));
         }

@@ -76,6 +76,19 @@ impl Dialect for SqliteDialect {
         format!("${}", names.iter().map(step).collect::<String>())
     }
 
+    fn indexes(&self) -> &'static str {
+        "SELECT \"name\" FROM \"sqlite_schema\" WHERE \"type\" = 'index'
+           AND substr(\"name\", 1, length($1)) = $1"
+    }
+
+    fn id(&self, digits: &str) -> String {
+        format!("x'{digits}'")
+    }
+
+    fn moment(&self, ms: i64) -> String {
+        ms.to_string()
+    }
+
     fn json_item(&self, _: Option<ColumnKind>) -> String {
         "CASE WHEN item.type IN ('object', 'array') THEN json_extract(item.value, path.text) END"
             .to_owned()

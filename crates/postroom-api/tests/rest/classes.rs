@@ -1,0 +1,486 @@
+//! Classes at run time: `/rest/v1/design/classes`, own properties, own classes.
+
+use crate::server::Answer;
+use crate::server::OTHER_TOKEN;
+use crate::server::Server;
+use crate::server::answer;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::PROFILES;
+use serde_json::Value as Json;
+use serde_json::json;
+
+const DESIGN: &str = "/rest/v1/design/classes";
+
+/// A request about classes. `path` follows `/rest/v1/design/classes`.
+async fn design(server: &Server, method: &str, path: &str, body: &Json) -> Answer {
+    let request = server.request(method, &format!("{DESIGN}{path}"));
+    let has_body = ["POST", "PATCH", "PUT"].contains(&method);
+    answer(if has_body { request.json(body) } else { request }).await
+}
+
+/// A PATCH of a class with these properties.
+async fn extend(server: &Server, class: &str, properties: Json) -> Answer {
+    design(server, "PATCH", &format!("/{class}"), &json!({"properties": properties})).await
+}
+
+fn names(class: &Json) -> Vec<&str> {
+    let properties = class["properties"].as_array().unwrap();
+    properties.iter().map(|property| property["name"].as_str().unwrap()).collect()
+}
+
+/// The only problem of an answer, as `place: reason`.
+fn problem(answer: &Answer) -> String {
+    let json = answer.expect(422);
+    let errors = json["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{json}");
+    format!(
+        "{}: {}",
+        errors[0]["property"].as_str().unwrap(),
+        errors[0]["reason"].as_str().unwrap()
+    )
+}
+
+#[tokio::test]
+async fn classes_are_shown_with_all_their_keys_by_name_and_by_id() {
+    let server = Server::start().await;
+    let all = design(&server, "GET", "", &Json::Null).await.expect(200);
+    let all = all.as_array().unwrap();
+    assert_eq!(all.len(), 4);
+    for class in all {
+        let keys: Vec<_> = class.as_object().unwrap().keys().map(String::as_str).collect();
+        let want = [
+            "id",
+            "classname",
+            "name",
+            "description",
+            "parent_id",
+            "storage_mode",
+            "properties",
+            "opts",
+            "ext",
+        ];
+        assert_eq!(keys, want);
+        assert!(class["ext"]["ct"].as_str().unwrap().ends_with('Z'), "{class}");
+        assert_eq!(class["ext"]["lwt"], class["ext"]["ct"]);
+        let names = names(class);
+        assert_eq!((names.first(), names.last()), (Some(&"id"), Some(&"version")));
+        for of in ["classname", "id"] {
+            let path = format!("/{}", class[of].as_str().unwrap());
+            let shown = design(&server, "GET", &path, &Json::Null).await;
+            assert_eq!(shown.expect(200), *class);
+            assert_eq!(shown.header("etag"), "\"1\"");
+        }
+        let property = class["properties"][1].as_object().unwrap();
+        let keys: Vec<_> = property.keys().map(String::as_str).collect();
+        let want = [
+            "name",
+            "data_type",
+            "multi",
+            "required",
+            "default",
+            "idclass",
+            "items",
+            "caption",
+            "opts",
+        ];
+        assert_eq!(keys, want);
+    }
+    design(&server, "GET", "/email/Nothing", &Json::Null).await.expect(404);
+    design(&server, "GET", "?x=1", &Json::Null).await.expect(422);
+}
+
+#[tokio::test]
+async fn a_property_of_each_type_is_there_at_once_with_its_default_for_what_was_there() {
+    let server = Server::start().await;
+    let id = server.create(PROFILES, &json!({"name": "before"})).await;
+    let uuid = "018f0000-0000-7000-8000-00000000000a";
+    let profiles = "0192d000-0000-7000-8000-000000000001";
+    #[rustfmt::skip]
+    let table = [
+        ("string",   json!("a'b\"\\ ü"),                    json!("x")),
+        ("boolean",  json!(true),                            json!(false)),
+        ("integer",  json!(-3),                              json!(7)),
+        ("long",     json!(9_007_199_254_740_993_i64),       json!(-5)),
+        ("float",    json!(2.5),                             json!(0.1)),
+        ("datetime", json!("2026-01-02T03:04:05.006Z"),      json!("2025-01-01T00:00:00.000Z")),
+        ("date",     json!("2026-01-02"),                    json!("2025-01-01")),
+        ("time",     json!("03:04:05"),                      json!("10:00:00")),
+        ("uuid",     json!(uuid),                            json!(id)),
+        ("any",      json!({"a": [1, "'"]}),                 json!([])),
+    ];
+    for (of_type, default, other) in table {
+        let (name, plain) = (format!("{of_type}_d"), format!("{of_type}_n"));
+        let lists = format!("{of_type}_m");
+        let list = json!([default, default]);
+        let properties = json!([
+            {"name": name, "data_type": of_type, "default": default, "required": true},
+            {"name": plain, "data_type": of_type},
+            {"name": lists, "data_type": of_type, "multi": true, "default": list},
+        ]);
+        extend(&server, PROFILES, properties).await.expect(200);
+        let path = format!("email/Profiles/{id}");
+        let before = server.get(&path).await.expect(200);
+        assert_eq!(
+            (&before[&name], &before[&plain], &before[&lists]),
+            (&default, &Json::Null, &list)
+        );
+        if of_type != "any" {
+            let filter = json!(["==", ["property", name], default]).to_string();
+            let found = server.request("GET", PROFILES).query(&[("filter", &filter)]);
+            assert_eq!(answer(found).await.expect(200)[0]["id"], json!(id), "{of_type}");
+        }
+        let sent = json!({(&plain): other, (&name): other});
+        let changed = server.send("PATCH", &path, &sent).await.expect(200);
+        assert_eq!((&changed[&plain], &changed[&name]), (&other, &other), "{of_type}");
+        let wrong = json!({(&plain): {"x": "\u{0}"}});
+        server.send("PATCH", &path, &wrong).await.expect(422);
+        let unset = server.send("PATCH", &path, &json!({(&name): null})).await.expect(200);
+        assert_eq!(unset[&name], default, "null sets the default");
+    }
+    // An enum, a reference, and a file.
+    let properties = json!([
+        {"name": "level", "data_type": "enum", "items": ["low", "high"], "default": "low"},
+        {"name": "next", "data_type": "entity", "idclass": profiles},
+        {"name": "scan", "data_type": "attachment"},
+        {"name": "papers", "data_type": "attachment", "multi": true, "opts": {"alias": "documents"}},
+        {"name": "number", "data_type": "increment"},
+    ]);
+    let class = extend(&server, PROFILES, properties).await;
+    assert_eq!(class.header("etag"), "\"12\"");
+    let class = class.expect(200);
+    assert!(class["ext"]["lwt"].as_str() > class["ext"]["ct"].as_str());
+    let path = format!("email/Profiles/{id}");
+    let shown = server.get(&path).await.expect(200);
+    assert_eq!((&shown["level"], &shown["number"]), (&json!("low"), &Json::Null));
+    server.send("PATCH", &path, &json!({"level": "none"})).await.expect(422);
+    server.send("PATCH", &path, &json!({"next": uuid})).await.expect(422);
+    server.send("PATCH", &path, &json!({"next": id, "level": "high"})).await.expect(200);
+    let put = server.request("PUT", &format!("{path}/scan")).body("bytes");
+    answer(put).await.expect(201);
+    let got = server.get(&format!("{path}/scan")).await;
+    assert_eq!((got.status, &got.bytes[..]), (200, &b"bytes"[..]));
+    assert_eq!(server.get(&format!("{path}/documents")).await.expect(200), json!([]));
+    for number in [1, 2] {
+        let name = format!("new {number}");
+        let new = server.send("POST", PROFILES, &json!({"name": name})).await.expect(201);
+        assert_eq!(new["number"], number);
+    }
+    let own = json!({"name": "new", "number": 7});
+    server.send("POST", PROFILES, &own).await.expect(422);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_definition_is_told_with_its_place() {
+    let server = Server::start().await;
+    #[rustfmt::skip]
+    let table = [
+        (json!({"propertys": []}),                                 "propertys: there is no such key"),
+        (json!({"properties": [{"name": "a", "type": "string"}]}), ""),
+        (json!({"properties": [{"name": "a", "data_type": "text"}]}), "properties[0].data_type: takes one of string"),
+        (json!({"properties": {"a": 1}}),                          "properties: takes a list"),
+        (json!({"properties": ["a"]}),                             "properties[0]: takes a JSON object"),
+        (json!({"properties": [{"data_type": "string"}]}),         "properties[0].name: is missing"),
+        (json!({"properties": [{"name": "a b", "data_type": "string"}]}), "properties[10].name: begins with a letter"),
+        (json!({"properties": [{"name": "NAME", "data_type": "string"}]}), "properties[10].name: another property"),
+        (json!({"properties": [{"name": "version", "data_type": "string"}]}), "properties[10].name: `version` is reserved"),
+        (json!({"properties": [{"name": "a", "data_type": "long", "default": "x"}]}), "properties[10].default: "),
+        (json!({"properties": [{"name": "a", "data_type": "string", "opts": {"max_lenght": 5}}]}), "properties[10].opts.max_lenght: there is no such key"),
+        (json!({"properties": [{"name": "a", "data_type": "string", "required": true}]}), "properties.a.default: is missing"),
+        (json!({"properties": [{"name": "imapPort", "data_type": "long"}]}), "properties.imapPort.data_type: is built in"),
+        (json!({"properties": [{"name": "name", "required": false}]}), "properties.name.required: is built in"),
+        (json!({"properties": [{"name": "auth", "removed": true}]}), "properties.auth: is built in and cannot be removed"),
+        (json!({"properties": [{"name": "host", "renamed_from": "imapHost"}]}), "properties.host.name: is built in"),
+        (json!({"properties": [{"name": "b", "renamed_from": "a", "data_type": "string"}]}), "properties.b: there is no property `a` to rename"),
+        (json!({"properties": [{"name": "a", "removed": true}]}),  "properties[0].name: there is no property `a` to remove"),
+        (json!({"classname": "email/Other"}),                      "classname: cannot be changed"),
+        (json!({"storage_mode": "history"}),                       "storage_mode: cannot be changed"),
+        (json!({"ext": {}}),                                       "ext: cannot be changed"),
+        (json!({"name": 5}),                                       "name: takes a text"),
+        (json!({"opts": {"indexs": []}}),                          "opts.indexs: there is no such key"),
+        (json!({"opts": {"indexes": [["nope"]]}}),                 "opts.indexes[0][0]: there is no property `nope`"),
+        (json!({"opts": {"indexes": [["options"]]}}),              "opts.indexes[0][0]: `options` holds JSON"),
+        (json!({"opts": {"indexes": ["name"]}}),                   "opts.indexes: takes a list of lists"),
+        (json!({"opts": {"max_limit": 0}}),                        "opts.max_limit: takes a whole number"),
+        (json!([]),                                                ": takes a JSON object"),
+    ];
+    let before = design(&server, "GET", "/email/Profiles", &Json::Null).await;
+    for (sent, want) in table {
+        let refused = design(&server, "PATCH", "/email/Profiles", &sent).await;
+        if want.is_empty() {
+            assert_eq!(refused.expect(422)["errors"].as_array().unwrap().len(), 2, "{sent}");
+        } else {
+            let found = problem(&refused);
+            assert!(found.starts_with(want), "{sent}: {found}");
+        }
+    }
+    let after = design(&server, "GET", "/email/Profiles", &Json::Null).await;
+    assert_eq!((before.json(), before.header("etag")), (after.json(), after.header("etag")));
+}
+
+#[tokio::test]
+async fn what_is_built_in_takes_more_items_other_captions_and_other_defaults() {
+    let server = Server::start().await;
+    let sent = json!({
+        "description": "Where mail is.",
+        "properties": [
+            {"name": "auth", "items": ["kerberos"], "caption": "How."},
+            {"name": "imapSecurity", "default": "starttls"},
+        ],
+        "opts": {"title": "imapHost", "comment": "ours"},
+    });
+    let changed = design(&server, "PATCH", "/email/Profiles", &sent).await.expect(200);
+    let property = |name: &str| {
+        let properties = changed["properties"].as_array().unwrap();
+        properties.iter().find(|property| property["name"] == name).unwrap().clone()
+    };
+    assert_eq!(property("auth")["items"], json!(["password", "oauth2", "kerberos"]));
+    assert_eq!(property("auth")["caption"], "How.");
+    assert_eq!(
+        (&changed["opts"]["comment"], &changed["opts"]["max_limit"]),
+        (&json!("ours"), &json!(1000))
+    );
+    let created = server.send("POST", PROFILES, &json!({"name": "p"})).await.expect(201);
+    assert_eq!(created["imapSecurity"], "starttls");
+    // What is shown can be sent back.
+    let again = design(&server, "PUT", "/email/Profiles", &changed).await;
+    assert_eq!((again.header("etag"), again.expect(200)), ("\"2\"", changed.clone()));
+    // PUT takes away what it does not name, but nothing that is built in.
+    let mut fewer = changed.clone();
+    fewer["properties"].as_array_mut().unwrap().retain(|p| p["name"] != "auth");
+    let refused = design(&server, "PUT", "/email/Profiles", &fewer).await;
+    assert!(problem(&refused).starts_with("properties.auth: is built in"), "{refused:?}");
+    let mut fewer = changed;
+    fewer["properties"][9]["items"] = json!(["password"]);
+    let refused = design(&server, "PUT", "/email/Profiles", &fewer).await;
+    assert!(problem(&refused).contains("`oauth2` is built in"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_own_property_is_renamed_changed_and_removed() {
+    let server = Server::start().await;
+    let path = format!("email/Profiles/{}", server.create(PROFILES, &json!({"name": "p"})).await);
+    extend(&server, PROFILES, json!([{"name": "seats", "data_type": "long"}])).await.expect(200);
+    server.send("PATCH", &path, &json!({"seats": 5_000_000_000_i64})).await.expect(200);
+
+    let renamed = json!([{"name": "places", "renamed_from": "seats"}]);
+    let class = extend(&server, PROFILES, renamed).await.expect(200);
+    assert!(names(&class).contains(&"places") && !names(&class).contains(&"seats"));
+    let shown = server.get(&path).await.expect(200);
+    assert_eq!((&shown["places"], shown.get("seats")), (&json!(5_000_000_000_i64), None));
+    server.send("PATCH", &path, &json!({"seats": 1})).await.expect(422);
+
+    // Narrower: refused with those that stand against it.
+    let narrower = json!([{"name": "places", "data_type": "integer"}]);
+    let refused = extend(&server, PROFILES, narrower.clone()).await;
+    let found = problem(&refused);
+    assert!(found.contains("1 entities of email/Profiles stand against it"), "{found}");
+    assert!(found.contains(path.rsplit('/').next().unwrap()), "{found}");
+    server.send("PATCH", &path, &json!({"places": 5})).await.expect(200);
+    extend(&server, PROFILES, narrower).await.expect(200);
+    server.send("PATCH", &path, &json!({"places": 5_000_000_000_i64})).await.expect(422);
+    // Wider: the values stay.
+    extend(&server, PROFILES, json!([{"name": "places", "data_type": "float"}])).await.expect(200);
+    let half = server.send("PATCH", &path, &json!({"places": 5.5})).await.expect(200);
+    assert_eq!(half["places"], 5.5);
+
+    // Removed: only by who knows what is lost.
+    let removed = json!([{"name": "places", "removed": true}]);
+    let refused = extend(&server, PROFILES, removed.clone()).await.expect(409);
+    assert_eq!(refused["error_code"], 1409);
+    assert!(refused["detail"].as_str().unwrap().contains("?confirm=1"), "{refused}");
+    let body = json!({"properties": removed});
+    design(&server, "PATCH", "/email/Profiles?confirm=2", &body).await.expect(409);
+    design(&server, "PATCH", "/email/Profiles?confirm=x", &body).await.expect(422);
+    let class = design(&server, "PATCH", "/email/Profiles?confirm=1", &body).await.expect(200);
+    assert!(!names(&class).contains(&"places"));
+    assert!(server.get(&path).await.expect(200).get("places").is_none());
+    // One of the same name begins without values.
+    let same = json!([{"name": "places", "data_type": "string"}]);
+    extend(&server, PROFILES, same).await.expect(200);
+    assert_eq!(server.get(&path).await.expect(200)["places"], Json::Null);
+}
+
+#[tokio::test]
+async fn a_change_of_a_class_keeps_if_match() {
+    let server = Server::start().await;
+    let change = |tag: &'static str, caption: &str| {
+        let body = json!({"description": caption});
+        let request = server.request("PATCH", &format!("{DESIGN}/email/Profiles"));
+        answer(request.header("If-Match", tag).json(&body))
+    };
+    let first = change("\"1\"", "a").await;
+    assert_eq!((first.status, first.header("etag")), (200, "\"2\""));
+    change("\"1\"", "b").await.expect(412);
+    let other = design(&server, "GET", "/email/Accounts", &Json::Null).await;
+    assert_eq!(other.header("etag"), "\"1\"", "the others are as they were");
+    let known = server.request("GET", &format!("{DESIGN}/email/Profiles"));
+    assert_eq!(answer(known.header("If-None-Match", "\"2\"")).await.status, 304);
+    assert_eq!(change("\"2\"", "a").await.header("etag"), "\"2\"", "nothing changed");
+}
+
+/// The definition of `crm/Tickets`.
+fn tickets() -> Json {
+    json!({
+        "classname": "crm/Tickets", "name": "Tickets", "description": "What customers want.",
+        "properties": [
+            {"name": "title", "data_type": "string", "required": true},
+            {"name": "message", "data_type": "entity",
+             "idclass": "0192d000-0000-7000-8000-000000000004"},
+            {"name": "state", "data_type": "enum", "items": ["open", "closed"], "default": "open"},
+            {"name": "due", "data_type": "datetime"},
+            {"name": "file", "data_type": "attachment", "multi": true, "opts": {"alias": "attachments"}},
+        ],
+        "opts": {"indexes": [["state", "due"]], "lookup_properties": ["title"]},
+    })
+}
+
+#[tokio::test]
+async fn an_own_class_is_made_used_and_deleted() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let message = server.received(&account, &folder).await;
+    let made = design(&server, "POST", "", &tickets()).await;
+    let class = made.expect(201);
+    assert_eq!(made.header("location"), format!("{DESIGN}/crm/Tickets"));
+    assert_eq!((&class["storage_mode"], &class["parent_id"]), (&json!("category"), &Json::Null));
+    design(&server, "POST", "", &tickets()).await.expect(409);
+
+    // As every collection: create, read, list, filter, order, mask, count, once, If-Match.
+    const TICKETS: &str = "crm/Tickets";
+    let new =
+        json!({"id": message, "title": "a", "message": message, "due": "2026-01-02T00:00:00Z"});
+    let ticket = server.send("POST", TICKETS, &new).await;
+    assert_eq!(ticket.header("location"), format!("/rest/v1/model/crm/Tickets/{message}"));
+    assert_eq!(ticket.expect(201)["state"], "open");
+    let path = format!("{TICKETS}/{message}");
+    let other = server.create(TICKETS, &json!({"title": "b", "state": "closed"})).await;
+    server.send("POST", TICKETS, &json!({"title": "c", "message": other})).await.expect(422);
+    server.send("POST", TICKETS, &json!({"title": "c", "state": "lost"})).await.expect(422);
+    server.send("POST", TICKETS, &json!({})).await.expect(422);
+    let listed = server.get("crm/Tickets?state=open&mask=title&count=true").await;
+    assert_eq!(
+        (listed.header("x-total-count"), listed.expect(200)),
+        ("1", json!([{"title": "a"}]))
+    );
+    let listed = server.get("crm/Tickets?order=-title&mask=title").await.expect(200);
+    assert_eq!(listed, json!([{"title": "b"}, {"title": "a"}]));
+    let once = || server.request("POST", TICKETS).header("Idempotency-Key", "k");
+    let first = answer(once().json(&json!({"title": "once"}))).await.expect(201);
+    assert_eq!(answer(once().json(&json!({"title": "once"}))).await.json()["id"], first["id"]);
+    let stale = server.request("PATCH", &path).header("If-Match", "\"7\"");
+    answer(stale.json(&json!({"state": "closed"}))).await.expect(412);
+    let fresh = server.request("PATCH", &path).header("If-Match", "\"1\"");
+    assert_eq!(answer(fresh.json(&json!({"state": "closed"}))).await.expect(200)["version"], 2);
+
+    // Its files are its own, though a message has the same id.
+    let files = format!("{path}/attachments");
+    assert_eq!(server.get(&files).await.expect(200), json!([]));
+    let put = server.request("PUT", &format!("{files}/a.txt")).body("of the ticket");
+    answer(put).await.expect(201);
+    let of_message = server.get(&format!("{MESSAGES}/{message}/attachments")).await.expect(200);
+    assert!(!of_message.to_string().contains("a.txt"), "{of_message}");
+    let original = server.get(&format!("{MESSAGES}/{message}/rawMessage")).await;
+    server.send("DELETE", &path, &json!({})).await.expect(204);
+    let kept = server.get(&format!("{MESSAGES}/{message}/rawMessage")).await;
+    assert_eq!((kept.status, &kept.bytes), (200, &original.bytes));
+    let domain = postroom_model::Domain::default_domain();
+    let rows = server.store.feed_list(&domain, 0, 1000).await.unwrap();
+    assert!(rows.iter().filter(|row| row.class == TICKETS).count() >= 6);
+
+    // Deleted only by who knows what is lost.
+    let refused = design(&server, "DELETE", "/crm/Tickets", &Json::Null).await.expect(409);
+    assert!(refused["detail"].as_str().unwrap().contains("2 entities would be lost"), "{refused}");
+    design(&server, "DELETE", "/crm/Tickets?confirm=2", &Json::Null).await.expect(204);
+    server.get(TICKETS).await.expect(404);
+    // One of the same name begins empty.
+    design(&server, "POST", "", &tickets()).await.expect(201);
+    assert_eq!(server.get(TICKETS).await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn a_class_inherits_the_properties_of_its_parent() {
+    let server = Server::start().await;
+    let parent = design(&server, "POST", "", &tickets()).await.expect(201);
+    let child = json!({
+        "classname": "crm/Complaints", "parent_id": parent["id"],
+        "properties": [{"name": "anger", "data_type": "integer"}],
+    });
+    let child = design(&server, "POST", "", &child).await.expect(201);
+    let want = ["id", "title", "message", "state", "due", "file", "anger", "version"];
+    assert_eq!(names(&child), want);
+    let new = json!({"title": "t", "anger": 9, "state": "closed"});
+    let path = format!("crm/Complaints/{}", server.create("crm/Complaints", &new).await);
+    // What the parent gets, it gets.
+    let added = json!([
+        {"name": "seen", "data_type": "boolean", "default": false},
+        {"name": "until", "renamed_from": "due"},
+    ]);
+    extend(&server, "crm/Tickets", added).await.expect(200);
+    let shown = server.get(&path).await.expect(200);
+    assert_eq!((&shown["seen"], &shown["until"]), (&json!(false), &Json::Null));
+    assert_eq!((&shown["anger"], &shown["state"]), (&json!(9), &json!("closed")));
+    let tag = design(&server, "GET", "/crm/Complaints", &Json::Null).await;
+    assert_eq!(tag.header("etag"), "\"4\"", "it is another one too");
+    // It keeps what it inherits, and the parent takes no name of it.
+    let sent = json!([{"name": "title", "required": false}]);
+    let refused = extend(&server, "crm/Complaints", sent).await;
+    assert!(problem(&refused).contains("is inherited"), "{refused:?}");
+    let taken = json!([{"name": "Anger", "data_type": "string"}]);
+    extend(&server, "crm/Tickets", taken).await.expect(422);
+    // The values of both are lost with a property of the parent.
+    let removed = json!([{"name": "state", "removed": true}]);
+    let refused = extend(&server, "crm/Tickets", removed).await.expect(409);
+    assert!(refused["detail"].as_str().unwrap().starts_with("1 values"), "{refused}");
+    // The parent stays as long as it is one.
+    let refused =
+        design(&server, "DELETE", "/crm/Tickets?confirm=0", &Json::Null).await.expect(409);
+    assert!(refused["detail"].as_str().unwrap().contains("crm/Complaints"), "{refused}");
+    design(&server, "DELETE", "/crm/Complaints?confirm=1", &Json::Null).await.expect(204);
+    design(&server, "DELETE", "/crm/Tickets", &Json::Null).await.expect(204);
+}
+
+#[tokio::test]
+async fn what_a_class_may_be_called_and_who_may_make_one() {
+    let server = Server::start().await;
+    let make =
+        async |name: &str| design(&server, "POST", "", &json!({"classname": name})).await.status;
+    #[rustfmt::skip]
+    let table = [
+        ("Tickets", 201), ("tickets", 409), ("meta", 201), ("file", 201), ("change", 201), ("a/b/C_1", 201),
+        ("email/Messages", 409), ("email/More", 422), ("iam/Tokens", 422), ("", 422), ("a//b", 422), ("a b", 422),
+        ("1a", 422), ("sqlite_master", 201),
+    ];
+    for (name, want) in table {
+        assert_eq!(make(name).await, want, "{name}");
+    }
+    let id = server.create("meta", &json!({})).await;
+    assert_eq!(server.get(&format!("meta/{id}")).await.expect(200)["version"], 1);
+    server.create(PROFILES, &json!({"name": "the store works"})).await;
+    let other = || server.anonymous("POST", DESIGN).bearer_auth(OTHER_TOKEN);
+    answer(other().json(&json!({"classname": "x/Y"}))).await.expect(403);
+    let read = server.anonymous("GET", DESIGN).bearer_auth(OTHER_TOKEN);
+    answer(read).await.expect(200);
+    let built_in = design(&server, "DELETE", "/email/Folders", &Json::Null).await.expect(409);
+    assert!(built_in["detail"].as_str().unwrap().contains("built in"), "{built_in}");
+    for (method, path) in [("PATCH", ""), ("DELETE", ""), ("POST", "/email/Folders"), ("PUT", "")] {
+        let refused = design(&server, method, path, &json!({})).await;
+        assert_eq!(refused.status, 405, "{method} {path}");
+        assert!(refused.header("allow").contains("GET"));
+    }
+}
+
+#[tokio::test]
+async fn sync_answers_when_every_process_uses_the_newest_classes() {
+    let server = Server::start().await;
+    let other = server.again(postroom_api::Limits::default()).await;
+    extend(&server, PROFILES, json!([{"name": "seat", "data_type": "long"}])).await.expect(200);
+    for (method, path) in [("SYNC", ""), ("POST", ":sync")] {
+        let synced = design(&server, method, path, &Json::Null).await.expect(200);
+        assert_eq!(synced, json!({"version": 2}));
+    }
+    let there = other.send("POST", PROFILES, &json!({"name": "p", "seat": 3})).await.expect(201);
+    assert_eq!(there["seat"], 3);
+    design(&server, "POST", ":nothing", &Json::Null).await.expect(404);
+    design(&server, "GET", ":sync", &Json::Null).await.expect(405);
+    design(&server, "SYNC", "?x=1", &Json::Null).await.expect(422);
+}

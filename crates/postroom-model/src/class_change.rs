@@ -1,0 +1,278 @@
+//! From a class to another definition of it: the steps for its table, what stored values must be
+//! for that, and what is refused whatever is stored.
+
+use crate::class::Class;
+use crate::invalid::Invalid;
+use crate::property::DataType;
+use crate::property::Property;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// A property that has another name from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenamedProperty {
+    /// Its former name.
+    pub from: String,
+    /// Its name.
+    pub to: String,
+}
+
+/// One step from a definition to another.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClassStep<'a> {
+    /// A new property.
+    Add(&'a Property),
+    /// A property that is no more, with its values.
+    Remove(&'a Property),
+    /// A property that stays. Its name may be another.
+    Change {
+        /// As it was.
+        before: &'a Property,
+        /// As it will be.
+        after: &'a Property,
+    },
+}
+
+/// What every stored value of a property must be, or there must be none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Demand {
+    /// Every entity has a value.
+    Filled,
+    /// No entity has a value.
+    Unset,
+    /// No entity has one of these.
+    NoneOf(Vec<String>),
+    /// Each value is one of these.
+    Among(Vec<String>),
+    /// Each number is at least this.
+    AtLeast(i64),
+    /// Each number is at most this.
+    AtMost(i64),
+    /// Each text has at most so many octets.
+    BytesMax(i64),
+    /// Each value is the id of an entity of the class of this id.
+    RefersTo(Uuid),
+}
+
+/// The steps from a definition to another.
+#[must_use]
+pub fn class_steps<'a>(
+    before: &'a Class,
+    after: &'a Class,
+    renamed: &[RenamedProperty],
+) -> Vec<ClassStep<'a>> {
+    let former = |name: &'a str| {
+        let renamed = renamed.iter().find(|renamed| renamed.to == name);
+        renamed.map_or(name.to_owned(), |renamed| renamed.from.clone())
+    };
+    let mut steps = vec![];
+    for property in &before.properties {
+        let stays = after.properties.iter().any(|after| former(&after.name) == property.name);
+        if !stays {
+            steps.push(ClassStep::Remove(property));
+        }
+    }
+    for property in &after.properties {
+        steps.push(match before.property(&former(&property.name)) {
+            Some(before) => ClassStep::Change { before, after: property },
+            None => ClassStep::Add(property),
+        });
+    }
+    steps.retain(|step| !matches!(step, ClassStep::Change { before, after } if before == after));
+    steps
+}
+
+impl Class {
+    /// What is refused of the steps to another definition, whatever is stored. `base`: the class as
+    /// it is built in, if it is.
+    #[must_use]
+    pub fn refused(
+        &self,
+        after: &Self,
+        renamed: &[RenamedProperty],
+        base: Option<&Self>,
+    ) -> Vec<Invalid> {
+        let mut problems = vec![];
+        let fixed = self.properties.get(..self.fixed).unwrap_or_default();
+        for RenamedProperty { from, to } in renamed {
+            let place = format!("properties.{to}");
+            let same = |property: &&Property| property.name.eq_ignore_ascii_case(to);
+            let other = self.properties.iter().find(same).filter(|other| other.name != *from);
+            if self.property(from).is_none() {
+                let reason = format!("there is no property `{from}` to rename");
+                problems.push(Invalid::new(place, reason));
+            } else if let Some(other) = other {
+                let reason = format!("there is a property `{}` already", other.name);
+                problems.push(Invalid::new(place, reason));
+            }
+        }
+        for step in class_steps(self, after, renamed) {
+            match step {
+                ClassStep::Add(property) => {
+                    problems.extend(add_problem(property, base.is_some()));
+                }
+                ClassStep::Remove(property) if fixed.contains(property) => {
+                    let place = format!("properties.{}", property.name);
+                    problems.push(Invalid::new(place, fixed_reason(base, "removed")));
+                }
+                ClassStep::Remove(_) => {}
+                ClassStep::Change { before, after } => {
+                    let base = base.and_then(|base| base.property(&before.name));
+                    let is_fixed = fixed.contains(before);
+                    problems.extend(change_problems(before, after, base, is_fixed));
+                }
+            }
+        }
+        if let Some(base) = base {
+            for name in ["partition_property", "partition_interval"] {
+                if after.opts.get(name) != base.opts.get(name) {
+                    let reason = "is built in and cannot be changed";
+                    problems.push(Invalid::new(format!("opts.{name}"), reason));
+                }
+            }
+        }
+        problems
+    }
+}
+
+fn fixed_reason(base: Option<&Class>, done: &str) -> String {
+    match base {
+        Some(_) => format!("is built in and cannot be {done}, because Postroom works with it"),
+        None => format!("is inherited and cannot be {done} here: change the class of `parent_id`"),
+    }
+}
+
+fn add_problem(property: &Property, is_built_in: bool) -> Option<Invalid> {
+    // Received mail and surveyed folders come without it.
+    let lacks = is_built_in && property.required && property.default.is_null();
+    let place = format!("properties.{}.default", property.name);
+    let reason = "is missing: a required property of a built-in class has a default, because \
+                  Postroom makes entities of the class too, and knows no other value";
+    lacks.then(|| Invalid::new(place, reason))
+}
+
+/// What is refused of the change of one property, whatever is stored.
+fn change_problems(
+    before: &Property,
+    after: &Property,
+    base: Option<&Property>,
+    is_fixed: bool,
+) -> Vec<Invalid> {
+    let place = |name: &str| format!("properties.{}.{name}", after.name);
+    let Some(base) = base.filter(|_| is_fixed) else {
+        if is_fixed {
+            let reason = fixed_reason(None, "changed");
+            return vec![Invalid::new(format!("properties.{}", before.name), reason)];
+        }
+        let mut problems = vec![];
+        if let Err(reason) = demands(before, after) {
+            problems.push(Invalid::new(place("data_type"), reason));
+        }
+        return problems;
+    };
+    let mut problems = vec![];
+    let mut built_in = |name: &str, is_same: bool| {
+        if !is_same {
+            let reason = "is built in and cannot be changed, because Postroom works with it";
+            problems.push(Invalid::new(place(name), reason));
+        }
+    };
+    built_in("name", before.name == after.name);
+    built_in("data_type", before.data_type == after.data_type);
+    built_in("multi", before.multi == after.multi);
+    built_in("required", before.required == after.required);
+    built_in("idclass", before.idclass == after.idclass);
+    built_in("opts", before.opts == after.opts);
+    built_in("default", before.default == after.default || !after.read_only());
+    let lost = base.items.iter().find(|item| !after.items.contains(item));
+    if let Some(item) = lost {
+        let reason = format!("`{item}` is built in and cannot be removed: Postroom works with it");
+        problems.push(Invalid::new(place("items"), reason));
+    }
+    problems
+}
+
+/// What the stored values must be for a change of a property.
+///
+/// # Errors
+///
+/// Why it is refused whatever is stored.
+pub fn demands(before: &Property, after: &Property) -> Result<Vec<Demand>, String> {
+    use DataType::*;
+    let mut demands = vec![];
+    if before.is_file() != after.is_file() {
+        let reason = "files and values do not become each other: add another property";
+        return Err(reason.to_owned());
+    }
+    if (before.data_type == Increment) != (after.data_type == Increment) {
+        return Err("an increment stays one: add another property".to_owned());
+    }
+    if before.multi && !after.multi {
+        demands.push(Demand::Unset);
+    } else if (before.data_type, before.multi) != (after.data_type, after.multi) {
+        let wider = before.multi == after.multi;
+        match (before.data_type, after.data_type) {
+            (same, other) if same == other => {}
+            (Integer, Long | Float | String) if wider => {}
+            (Long, Float) if wider => {
+                // Greater ones have no exact floating point number.
+                demands.push(Demand::AtLeast(-(1 << 53)));
+                demands.push(Demand::AtMost(1 << 53));
+            }
+            (Long, Integer) if wider => {
+                demands.push(Demand::AtLeast(i64::from(i32::MIN)));
+                demands.push(Demand::AtMost(i64::from(i32::MAX)));
+            }
+            (Long, String) | (Enum | Date | Time, String) | (Entity, Uuid) if wider => {}
+            (String, Enum) if wider => demands.push(Demand::Among(after.items.clone())),
+            (Uuid, Entity) if wider => {}
+            (_, _) => demands.push(Demand::Unset),
+        }
+    }
+    if after.required && !before.required {
+        demands.push(Demand::Filled);
+    }
+    if before.data_type == Enum && after.data_type == Enum {
+        let lost = before.items.iter().filter(|item| !after.items.contains(item));
+        let lost: Vec<_> = lost.cloned().collect();
+        let is_list = before.multi || after.multi;
+        match lost.is_empty() {
+            true => {}
+            false if is_list => demands.push(Demand::Unset),
+            false => demands.push(Demand::NoneOf(lost)),
+        }
+    }
+    if after.data_type == Entity && (before.idclass != after.idclass || before.data_type != Entity)
+    {
+        let target = after.idclass.filter(|_| !after.multi);
+        demands.push(target.map_or(Demand::Unset, Demand::RefersTo));
+    }
+    demands.extend(narrowed(before, after));
+    Ok(demands)
+}
+
+/// What the stored values must be for narrower opts.
+fn narrowed(before: &Property, after: &Property) -> Vec<Demand> {
+    let mut demands = vec![];
+    let is_list = before.multi || after.multi;
+    let mut narrower =
+        |name: &str, is_narrower: fn(i64, i64) -> bool, demand: fn(i64) -> Demand| {
+            let Some(bound) = after.bound(name) else {
+                return;
+            };
+            if before.bound(name).is_none_or(|former| is_narrower(bound, former)) {
+                demands.push(if is_list { Demand::Unset } else { demand(bound) });
+            }
+        };
+    narrower("minimum", |new, former| new > former, Demand::AtLeast);
+    narrower("maximum", |new, former| new < former, Demand::AtMost);
+    narrower("max_length", |new, former| new < former, Demand::BytesMax);
+    narrower("max_bytes", |new, former| new < former, |_| Demand::Unset);
+    for name in ["single_line", "format"] {
+        let new = after.opts.get(name).filter(|value| **value != Json::Bool(false));
+        if new.is_some() && new != before.opts.get(name) {
+            demands.push(Demand::Unset);
+        }
+    }
+    demands
+}

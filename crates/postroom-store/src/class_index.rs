@@ -1,0 +1,43 @@
+//! The indexes that clients ask for with `opts.indexes`, and those of their references.
+
+use crate::columns::quoted;
+use postroom_model::Class;
+use postroom_model::DataType;
+
+/// What the names of these indexes begin with. The rest is a hash of the class and the columns, so
+/// that a name fits into every database.
+pub const OWN_INDEX: &str = "own ";
+
+/// How much of the hash is in a name.
+const HASH_DIGITS: usize = 24;
+
+/// An index that a client asked for.
+pub struct OwnIndex {
+    /// Its name.
+    pub name: String,
+    /// The table and its columns, quoted.
+    pub on: String,
+}
+
+/// The indexes of a class that are not built in. One of `opts.indexes` leads with the domain, as
+/// every query does, and ends with the id, by which ties are ordered. A reference has one, so that
+/// what refers to an entity is found when it is deleted.
+pub fn own_indexes(class: &Class) -> Vec<OwnIndex> {
+    let whole = |names: Vec<&str>| {
+        let columns: Vec<_> = ["domain"].into_iter().chain(names).chain(["id"]).collect();
+        own_index(class, &columns)
+    };
+    let asked = class.indexes().into_iter().map(whole);
+    let built_in = if class.is_built_in() { class.fixed } else { 0 };
+    let references = class.properties.iter().skip(built_in);
+    let references = references.filter(|p| p.data_type == DataType::Entity && !p.multi);
+    asked.chain(references.map(|property| own_index(class, &[&property.name]))).collect()
+}
+
+fn own_index(class: &Class, columns: &[&str]) -> OwnIndex {
+    let hash = blake3::hash(format!("{} {}", class.id, columns.join(" ")).as_bytes()).to_hex();
+    let name = format!("{OWN_INDEX}{}", hash.get(..HASH_DIGITS).unwrap_or_default());
+    let columns: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+    let (table, columns) = (quoted(&class.table()), columns.join(", "));
+    OwnIndex { name, on: format!("{table} ({columns})") }
+}

@@ -1,0 +1,122 @@
+//! The classes that this process uses, and whether every process uses the newest.
+
+use crate::bell::Topic;
+use crate::classes;
+use crate::classes::Classes;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::store::Store;
+use postroom_model::Class;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long it takes until the processes are asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Who uses which classes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// The newest version.
+    pub version: i64,
+    /// The processes that do not use it yet, by their names.
+    pub behind: Vec<String>,
+}
+
+impl Store {
+    /// The present classes. They may be replaced at any moment, so whatever belongs together takes
+    /// them once.
+    #[must_use]
+    pub fn classes(&self) -> Classes {
+        self.inner.classes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the classes again: another process may have replaced them.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn classes_refresh(&self) -> Result<(), Error> {
+        let read = classes::read(self.inner.database.as_ref()).await?;
+        let read = read.ok_or(Error::Damaged { what: "a class" })?;
+        {
+            let mut present = self.inner.classes.write().unwrap_or_else(PoisonError::into_inner);
+            // An answer may be older than the one of somebody else.
+            if read.version() <= present.version() {
+                return Ok(());
+            }
+            *present = read;
+        }
+        self.classes_used().await
+    }
+
+    /// The class of that name.
+    #[must_use]
+    pub fn class(&self, name: &str) -> Option<Arc<Class>> {
+        self.classes().get(name).cloned()
+    }
+
+    /// A built-in class.
+    ///
+    /// # Errors
+    ///
+    /// When the store was opened without it.
+    pub fn builtin(&self, name: &'static str) -> Result<Arc<Class>, Error> {
+        self.class(name).ok_or(Error::Damaged { what: name })
+    }
+
+    /// Reads the classes again whenever a process says that they are others.
+    pub(crate) fn classes_follow(&self) {
+        let (inner, mut listener) = (Arc::downgrade(&self.inner), self.listen(Topic::Classes));
+        tokio::spawn(async move {
+            loop {
+                listener.rung().await;
+                let Some(inner) = inner.upgrade() else {
+                    return;
+                };
+                if let Err(error) = Self::of_inner(inner).classes_refresh().await {
+                    tracing::error!(%error, "the classes were not read again");
+                }
+            }
+        });
+    }
+
+    /// Waits until every process uses the newest classes, and the indexes are made that they ask
+    /// for, but no longer than `within`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn classes_sync(&self, within: Duration) -> Result<Synced, Error> {
+        self.classes_refresh().await?;
+        let (version, until) = (self.classes().version(), Instant::now() + within);
+        // Who has ended is not waited for.
+        self.renew().await?;
+        self.inner.database.ring(Topic::Classes);
+        self.classes_settle_soon();
+        loop {
+            let behind = self.behind(version).await?;
+            let is_settled = self.classes_are_settled().await?;
+            if (behind.is_empty() && is_settled) || Instant::now() >= until {
+                return Ok(Synced { version, behind });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Says which classes this process uses.
+    pub(crate) async fn classes_used(&self) -> Result<(), Error> {
+        let sql = "UPDATE \"owner\" SET \"classes\" = $1 WHERE \"id\" = $2";
+        let used = Statement::new(sql).bind(self.classes().version()).bind(self.inner.owner);
+        self.inner.database.write(vec![used], Room::Reserve).await.map(drop)
+    }
+
+    async fn behind(&self, version: i64) -> Result<Vec<String>, Error> {
+        let sql =
+            "SELECT \"name\" FROM \"owner\" WHERE COALESCE(\"classes\", 0) < $1 ORDER BY \"id\"";
+        let rows = self.read(Statement::new(sql).bind(version)).await?;
+        Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
+    }
+}

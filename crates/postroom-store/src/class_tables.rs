@@ -1,0 +1,267 @@
+//! What a change of the classes does to their tables, in the transaction of the change.
+//!
+//! ```text
+//!   a new class, property          CREATE TABLE, ADD COLUMN: rows are not rewritten; for those
+//!                                  that are there, the database answers the default
+//!   another name                   RENAME COLUMN
+//!   another type                   a new column, filled from the former one
+//!   a class or property less       the table or column gets a name that no class can have, and
+//!                                  `retired` empties it later, in small steps
+//! ```
+//! Only this file and `record` change rows of class tables. What is done here changes no value of
+//! an entity, so it writes no row of the feed.
+
+use crate::class_index::own_indexes;
+use crate::columns;
+use crate::columns::kind;
+use crate::columns::quoted;
+use crate::database::ColumnKind;
+use crate::database::Database;
+use crate::database::Dialect;
+use crate::database::Statement;
+use crate::database::Value;
+use crate::error::Error;
+use crate::file_property::stored_property;
+use crate::key::MasterKey;
+use crate::schema;
+use postroom_model::Class;
+use postroom_model::ClassStep;
+use postroom_model::DataType;
+use postroom_model::EntityId;
+use postroom_model::Property;
+use postroom_model::RenamedProperty;
+use postroom_model::class_steps;
+
+/// A class before and after a change of the classes.
+pub(crate) struct TableChange<'a> {
+    /// The class before. `None`: it is new.
+    pub before: Option<&'a Class>,
+    /// The class after, with what it inherits.
+    pub after: &'a Class,
+    /// The properties that have other names.
+    pub renamed: &'a [RenamedProperty],
+}
+
+/// Makes the statements of a change of the classes.
+pub(crate) struct Tables<'a> {
+    database: &'a dyn Database,
+    key: &'a MasterKey,
+    /// All classes after the change, with what they inherit.
+    classes: &'a [Class],
+    /// The version of the classes after the change.
+    version: i64,
+    retired: usize,
+    /// The statements so far.
+    pub batch: Vec<Statement>,
+}
+
+impl<'a> Tables<'a> {
+    pub fn new(
+        database: &'a dyn Database,
+        key: &'a MasterKey,
+        classes: &'a [Class],
+        version: i64,
+    ) -> Self {
+        Self { database, key, classes, version, retired: 0, batch: vec![] }
+    }
+
+    /// Adds what a class needs.
+    pub async fn change(&mut self, change: &TableChange<'_>) -> Result<(), Error> {
+        let TableChange { before, after, renamed } = change;
+        let mut present = self.present(after).await?;
+        let Some(before) = before.filter(|_| !present.is_empty()) else {
+            self.make(after, &present)?;
+            return Ok(());
+        };
+        let steps = class_steps(before, after, renamed);
+        let is_other = |step: &ClassStep<'_>| match step {
+            ClassStep::Add(_) => false,
+            ClassStep::Remove(_) => true,
+            ClassStep::Change { before, after } => {
+                before.name != after.name || kind(before) != kind(after)
+            }
+        };
+        // An index of a client goes with its columns. It is made again where it is still wanted.
+        if steps.iter().any(is_other) {
+            for index in own_indexes(before) {
+                self.run(format!("DROP INDEX IF EXISTS {}", quoted(&index.name)));
+            }
+        }
+        for step in &steps {
+            if let ClassStep::Remove(property) = step {
+                self.remove(before, property);
+                present.retain(|name| *name != property.name);
+            }
+        }
+        for step in &steps {
+            if let ClassStep::Change { before: former, after: property } = step {
+                self.alter(after, former, property);
+                present.retain(|name| *name != former.name);
+                present.push(property.name.clone());
+            }
+        }
+        self.make(after, &present)
+    }
+
+    /// Takes away the table of a class.
+    pub fn drop(&mut self, class: &Class) {
+        let table = class.table();
+        for property in class.properties.iter().filter(|property| property.is_file()) {
+            self.remove(class, property);
+        }
+        for index in own_indexes(class) {
+            self.run(format!("DROP INDEX IF EXISTS {}", quoted(&index.name)));
+        }
+        let gone = "DELETE FROM \"once\" WHERE \"class\" = $1";
+        self.batch.push(Statement::new(gone).bind(class.classname.as_str()));
+        let gone = "DELETE FROM \"counter\" WHERE \"class\" = $1";
+        self.batch.push(Statement::new(gone).bind(class.id.to_string()));
+        let name = self.retire("table");
+        self.run(format!("ALTER TABLE {} RENAME TO {}", quoted(&table), quoted(&name)));
+        self.batch.push(retired(&name, ""));
+    }
+
+    /// The columns of the table of a class; empty when there is no table.
+    async fn present(&self, class: &Class) -> Result<Vec<String>, Error> {
+        let columns = Statement::new(self.database.dialect().columns());
+        let rows = self.database.read(columns.bind(class.table().as_ref())).await?;
+        Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
+    }
+
+    /// Makes the table of a class, or what it lacks.
+    fn make(&mut self, class: &Class, present: &[String]) -> Result<(), Error> {
+        let dialect = self.database.dialect();
+        let default = |property: &Property| {
+            let id = EntityId::nil();
+            let value = columns::to_value(self.key, class, id, property, &property.default)?;
+            Ok(constant(dialect, &value))
+        };
+        let statements = schema::class_table(dialect, self.classes, class, present, default)?;
+        self.batch.extend(statements);
+        Ok(())
+    }
+
+    /// Takes a property away from the table of its class, or from its files.
+    fn remove(&mut self, class: &Class, property: &Property) {
+        let name = self.retire("property");
+        if property.is_file() {
+            self.batch.push(files_are_of(&stored_property(class, &property.name), &name));
+            self.batch.push(retired("file", &name));
+            return;
+        }
+        if property.data_type == DataType::Increment {
+            let gone = "DELETE FROM \"counter\" WHERE \"class\" = $1 AND \"property\" = $2";
+            let gone = Statement::new(gone).bind(class.id.to_string());
+            self.batch.push(gone.bind(property.name.as_str()));
+        }
+        self.rename_column(class, &property.name, &name);
+        self.batch.push(retired(&class.table(), &name));
+    }
+
+    /// Gives a property its new name and type.
+    fn alter(&mut self, class: &Class, before: &Property, after: &Property) {
+        if after.is_file() {
+            if before.name != after.name {
+                let [from, to] = [before, after].map(|p| stored_property(class, &p.name));
+                self.batch.push(files_are_of(&from, &to));
+            }
+            return;
+        }
+        if before.data_type == DataType::Increment && before.name != after.name {
+            let count = "UPDATE \"counter\" SET \"property\" = $3
+                WHERE \"class\" = $1 AND \"property\" = $2";
+            let count = Statement::new(count).bind(class.id.to_string());
+            self.batch.push(count.bind(before.name.as_str()).bind(after.name.as_str()));
+        }
+        if kind(before) == kind(after) {
+            if before.name != after.name {
+                self.rename_column(class, &before.name, &after.name);
+            }
+            return;
+        }
+        let former = self.retire("property");
+        self.rename_column(class, &before.name, &former);
+        let column = schema::column(self.database.dialect(), self.classes, after);
+        let table = quoted(&class.table());
+        self.run(format!("ALTER TABLE {table} ADD COLUMN {column}"));
+        if let Some(value) = converted(&former, kind(before), kind(after)) {
+            let (former, name) = (quoted(&former), quoted(&after.name));
+            self.run(format!("UPDATE {table} SET {name} = {value} WHERE {former} IS NOT NULL"));
+        }
+        self.batch.push(retired(&class.table(), &former));
+    }
+
+    fn rename_column(&mut self, class: &Class, from: &str, to: &str) {
+        let table = quoted(&class.table());
+        let (from, to) = (quoted(from), quoted(to));
+        self.run(format!("ALTER TABLE {table} RENAME COLUMN {from} TO {to}"));
+    }
+
+    /// A name that nothing has and no client can give.
+    fn retire(&mut self, what: &str) -> String {
+        self.retired += 1;
+        format!("retired {what} {} {}", self.version, self.retired)
+    }
+
+    fn run(&mut self, sql: String) {
+        self.batch.push(Statement::new(sql));
+    }
+}
+
+/// A value as a constant of SQL.
+fn constant(dialect: &dyn Dialect, value: &Value) -> String {
+    match value {
+        // No property has bytes and a default.
+        Value::Null | Value::Bytes(_) => "NULL".to_owned(),
+        Value::Boolean(flag) => if *flag { "TRUE" } else { "FALSE" }.to_owned(),
+        Value::Whole(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Text(text) | Value::Json(text) => format!("'{}'", text.replace('\'', "''")),
+        Value::Moment(ms) => dialect.moment(*ms),
+        Value::Id(id) => dialect.id(&id.uuid().simple().to_string()),
+    }
+}
+
+/// The value of a column as one of another kind; `None`: no stored value has to be kept.
+fn converted(column: &str, from: ColumnKind, to: ColumnKind) -> Option<String> {
+    let column = quoted(column);
+    match (from, to) {
+        (ColumnKind::Whole, ColumnKind::Float) => Some(column),
+        (ColumnKind::Whole, ColumnKind::Text) => Some(format!("CAST({column} AS TEXT)")),
+        _ => None,
+    }
+}
+
+/// The statement that notes what is to be emptied.
+fn retired(table: &str, column: &str) -> Statement {
+    let sql = "INSERT INTO \"retired\" (\"table\", \"column\") VALUES ($1, $2)";
+    Statement::new(sql).bind(table).bind(column)
+}
+
+/// The statement that gives files to another property.
+fn files_are_of(from: &str, to: &str) -> Statement {
+    let sql = "UPDATE \"file\" SET \"property\" = $2 WHERE \"property\" = $1
+        AND \"property\" NOT IN ('file', 'html', 'inlines', 'rawMessage')";
+    Statement::new(sql).bind(from).bind(to)
+}
+
+/// The statement that unsets a retired column in the rows behind the first id and up to the last.
+pub(crate) fn column_emptied(
+    table: &str,
+    column: &str,
+    [behind, last]: [EntityId; 2],
+) -> Statement {
+    let (table, column) = (quoted(table), quoted(column));
+    let sql = format!(
+        "UPDATE {table} SET {column} = NULL
+         WHERE \"id\" > $1 AND \"id\" <= $2 AND {column} IS NOT NULL"
+    );
+    Statement::new(sql).bind(behind).bind(last)
+}
+
+/// The statement that deletes some rows of a retired table.
+pub(crate) fn rows_deleted(table: &str, count: u32) -> Statement {
+    let table = quoted(table);
+    let sql = format!("DELETE FROM {table} WHERE \"id\" IN (SELECT \"id\" FROM {table} LIMIT $1)");
+    Statement::new(sql).bind(count)
+}

@@ -1,0 +1,256 @@
+//! Changes of classes by clients: each is one transaction with definitions, tables and version.
+//!
+//! ```text
+//!   refused whatever is stored ─► what stored values stand against it ─► one batch ─► bell
+//!                                 (read before; the batch asserts it     └─► indexes, emptying:
+//!                                 of entities that changed since)            outside, in steps
+//! ```
+//! The values are read before the batch, because that may take long and must not keep others from
+//! writing.
+
+use crate::bell::Topic;
+use crate::class_demand::Demands;
+use crate::class_tables::TableChange;
+use crate::class_tables::Tables;
+use crate::classes;
+use crate::classes::Classes;
+use crate::classes::KeptClass;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::failed::Failed;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::ClassChange;
+use postroom_model::Invalid;
+use postroom_model::RenamedProperty;
+use postroom_model::Timestamp;
+use postroom_model::class_steps;
+use postroom_model::inherit;
+use serde_json::Value as Json;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What class names of clients do not begin with, because later versions may have such classes.
+const TAKEN: [&str; 2] = ["email", "iam"];
+
+impl Store {
+    /// The class as it is built in; `None`: a client made it.
+    #[must_use]
+    pub fn class_built_in(&self, id: Uuid) -> Option<&Class> {
+        self.inner.built_in.iter().find(|class| class.id == id)
+    }
+
+    /// Makes a class, with its table.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::Invalid`] with the place of each problem; [`Failed::Exists`] for its name or id;
+    /// [`Failed::OtherClasses`] when the classes are no longer `former`.
+    pub async fn class_create(&self, former: &Classes, class: Class) -> Result<Classes, Error> {
+        let same = |other: &&Arc<Class>| {
+            other.id == class.id || other.classname.eq_ignore_ascii_case(&class.classname)
+        };
+        if let Some(other) = former.iter().find(same) {
+            let what = format!("the class {} ({})", other.classname, other.id);
+            return Err(Error::Condition(Failed::Exists { what }));
+        }
+        let first = class.classname.split('/').next().unwrap_or_default();
+        if TAKEN.iter().any(|taken| first.eq_ignore_ascii_case(taken)) {
+            let reason = format!("begins with `{first}/`, which is for classes of Postroom");
+            return Err(invalid(vec![Invalid::new("classname", reason)]));
+        }
+        let mut class = self.written(class, former.version() + 1);
+        class.ext.insert("ct".to_owned(), class.ext.get("lwt").cloned().unwrap_or_default());
+        let id = class.id;
+        let mut next = former.own();
+        next.push(class);
+        self.checked(&next, id)?;
+        self.replace(former, next, None, vec![]).await
+    }
+
+    /// Changes a class. `confirm`: how many values the client knows that it loses.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::Invalid`] with the place of each problem, also for stored values that stand
+    /// against the change; [`Failed::Unconfirmed`]; [`Failed::OtherClasses`] when the classes are
+    /// no longer
+    /// `former`.
+    pub async fn class_change(
+        &self,
+        former: &Classes,
+        change: ClassChange,
+        confirm: Option<u64>,
+    ) -> Result<Classes, Error> {
+        let ClassChange { class, renamed } = change;
+        let before = former.iter().find(|former| former.id == class.id);
+        let before = before.ok_or(Error::Condition(Failed::OtherClasses))?;
+        let problems = before.refused(&class, &renamed, self.class_built_in(class.id));
+        if !problems.is_empty() {
+            return Err(invalid(problems));
+        }
+        let id = class.id;
+        let class = classes::own(&self.written(class, former.version() + 1));
+        let mut next = former.own();
+        if let Some(present) = next.iter_mut().find(|present| present.id == id) {
+            *present = class;
+        }
+        let whole = self.checked(&next, id)?;
+        let mut demands = Demands::begin(self).await?;
+        for after in whole.iter().filter(|after| descends(after, id, &whole)) {
+            let before = former.iter().find(|former| former.id == after.id);
+            for step in before.map(|b| class_steps(b, after, &renamed)).unwrap_or_default() {
+                demands.take(after, &step, &whole)?;
+            }
+        }
+        demands.check().await?;
+        demands.confirmed(confirm)?;
+        let asserts = demands.asserts();
+        self.replace(former, next, Some((id, &renamed)), asserts).await
+    }
+
+    /// Deletes a class of a client with all its entities. `confirm`: how many the client knows that
+    /// there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed::InUse`] while other classes refer to it, and for a built-in class;
+    /// [`Failed::Unconfirmed`]; [`Failed::OtherClasses`] when the classes are no longer `former`.
+    pub async fn class_delete(
+        &self,
+        former: &Classes,
+        id: Uuid,
+        confirm: Option<u64>,
+    ) -> Result<Classes, Error> {
+        let class = former.iter().find(|class| class.id == id);
+        let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
+        if self.class_built_in(id).is_some() {
+            let by = "Postroom: the class is built in".to_owned();
+            return Err(Error::Condition(Failed::InUse { by }));
+        }
+        if let Some(by) = user_of(class, former) {
+            return Err(Error::Condition(Failed::InUse { by }));
+        }
+        let mut demands = Demands::begin(self).await?;
+        demands.count_entities(class).await?;
+        demands.confirmed(confirm)?;
+        let asserts = demands.asserts();
+        let mut next = former.own();
+        next.retain(|other| other.id != id);
+        self.replace(former, next, None, asserts).await
+    }
+
+    /// The class with the time and the version of this change.
+    fn written(&self, mut class: Class, version: i64) -> Class {
+        let now = Timestamp::from_ms(self.clock().now_ms()).to_string();
+        class.ext.insert("lwt".to_owned(), Json::from(now));
+        class.revision = version;
+        class
+    }
+
+    /// The classes with what they inherit, if they can be used. Problems of the class `id` name
+    /// their place in it.
+    fn checked(&self, next: &[Class], id: Uuid) -> Result<Vec<Class>, Error> {
+        let whole = inherit(next);
+        let changed = whole.iter().find(|class| class.id == id);
+        let problems = changed.map(|class| class.check(&whole)).unwrap_or_default();
+        if !problems.is_empty() {
+            return Err(invalid(problems));
+        }
+        classes::check(&whole)?;
+        Ok(whole)
+    }
+
+    /// Makes these the classes of the database in one transaction, with their tables.
+    async fn replace(
+        &self,
+        former: &Classes,
+        next: Vec<Class>,
+        renamed: Option<(Uuid, &[RenamedProperty])>,
+        asserts: Vec<Statement>,
+    ) -> Result<Classes, Error> {
+        let (version, database) = (former.version() + 1, self.inner.database.as_ref());
+        let whole = inherit(&next);
+        let mut tables = Tables::new(database, &self.inner.key, &whole, version);
+        for after in &whole {
+            let before = former.iter().find(|former| former.id == after.id);
+            if before.is_some_and(|before| is_same(before, after)) {
+                continue;
+            }
+            let of = renamed.filter(|(id, _)| descends(after, *id, &whole));
+            let renamed = of.map_or(&[][..], |(_, renamed)| renamed);
+            let before = before.map(AsRef::as_ref);
+            tables.change(&TableChange { before, after, renamed }).await?;
+        }
+        let mut gone = vec![];
+        for class in former.iter().filter(|class| next.iter().all(|next| next.id != class.id)) {
+            gone.extend(self.all_deleted(class));
+            tables.drop(class);
+        }
+        let kept: Vec<_> =
+            next.into_iter().map(|class| self.kept(class, version, &whole, former)).collect();
+        let mut batch = classes::keep(former.version(), &kept)?;
+        batch.extend(asserts);
+        batch.extend(gone);
+        batch.extend(tables.batch);
+        let written = database.write(batch, Room::Reserve).await;
+        self.classes_refresh().await?;
+        written?;
+        database.ring(Topic::Classes);
+        self.classes_settle_soon();
+        let classes: Vec<_> = kept.into_iter().map(|kept| kept.class).collect();
+        Ok(Classes::new(version, &classes))
+    }
+
+    /// A class as it is kept. What inherits from a changed class is changed too.
+    fn kept(&self, class: Class, version: i64, whole: &[Class], former: &Classes) -> KeptClass {
+        let base = self.class_built_in(class.id).cloned();
+        let after = whole.iter().find(|whole| whole.id == class.id);
+        let before = former.iter().find(|former| former.id == class.id);
+        let is_other = match (before, after) {
+            (Some(before), Some(after)) => !is_same(before, after),
+            _ => true,
+        };
+        let revision = if is_other { version } else { class.revision };
+        KeptClass { class: Class { revision, version: 0, ..class }, base }
+    }
+}
+
+/// Whether the definition of a class is the same.
+fn is_same(before: &Class, after: &Class) -> bool {
+    let plain = |class: &Class| Class { version: 0, revision: 0, ..class.clone() };
+    plain(before) == plain(after)
+}
+
+/// Whether a class is the one of this id, or inherits from it.
+fn descends(class: &Class, id: Uuid, all: &[Class]) -> bool {
+    let mut next = Some(class);
+    for _ in 0..=all.len() {
+        match next {
+            Some(class) if class.id == id => return true,
+            Some(class) => {
+                next = all.iter().find(|parent| Some(parent.id) == class.parent_id);
+            }
+            None => return false,
+        }
+    }
+    false
+}
+
+/// The class, and its property, that refers to a class.
+fn user_of(class: &Class, all: &Classes) -> Option<String> {
+    for other in all.iter().filter(|other| other.id != class.id) {
+        if other.parent_id == Some(class.id) {
+            return Some(format!("the class {}, whose parent it is", other.classname));
+        }
+        if let Some(property) = other.properties.iter().find(|p| p.idclass == Some(class.id)) {
+            return Some(format!("the property {} of {}", property.name, other.classname));
+        }
+    }
+    None
+}
+
+fn invalid(problems: Vec<Invalid>) -> Error {
+    Error::Condition(Failed::Invalid { problems })
+}
