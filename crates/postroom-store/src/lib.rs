@@ -147,6 +147,8 @@ mod overview;
 
 mod class_demand;
 
+mod class_deleted;
+
 mod class_write;
 
 mod retired;
