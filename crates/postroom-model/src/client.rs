@@ -87,7 +87,9 @@ pub fn after(current: &Entity, changes: &Map<String, Json>) -> Entity {
 /// Why the files of a property may not be changed; `None` when they may.
 #[must_use]
 pub fn file_problem(class: &Class, entity: &Entity, property: &str) -> Option<&'static str> {
-    if class.classname != MESSAGES {
+    // The files of properties that clients added are theirs, whatever becomes of the message.
+    let is_built_in = property == files::RAW_MESSAGE || files::COMPOSED.contains(&property);
+    if class.classname != MESSAGES || !is_built_in {
         return None;
     }
     match Standing::of(entity) {
@@ -298,6 +300,8 @@ mod tests {
             (json!({"messageState": "sent"}),                           "file",       false),
             (json!({"messageState": "received"}),                       "file",       false),
             (json!({"messageState": "raw"}),                            "rawMessage", false),
+            (json!({"messageState": "received"}),                       "scan",       true),
+            (json!({"messageState": "sent"}),                           "scan",       true),
             (json!({"messageState": "handled", "messageDirection": "in", "dateTimeSource": "date"}), "file", false),
         ];
         for (values, property, allowed) in table {

@@ -212,7 +212,11 @@ impl Store {
     /// nobody.
     pub(crate) fn changed(&self, class: &Class, entity: &Entity) {
         if class.classname != builtin::MESSAGES {
-            return self.reconfigured();
+            // The engine works with no class of a client.
+            if class.is_built_in() {
+                self.reconfigured();
+            }
+            return;
         }
         if entity.text(names::MESSAGE_DIRECTION) != Some("out") {
             return;

@@ -484,3 +484,61 @@ async fn sync_answers_when_every_process_uses_the_newest_classes() {
     design(&server, "GET", ":sync", &Json::Null).await.expect(405);
     design(&server, "SYNC", "?x=1", &Json::Null).await.expect(422);
 }
+
+#[tokio::test]
+async fn a_worker_marks_received_mail_as_processed_and_back() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let path = format!("{MESSAGES}/{}", server.received(&account, &folder).await);
+    let before = server.get(&path).await.expect(200);
+    server.send("PATCH", &path, &json!({"messageState": "processed"})).await.expect(422);
+    let properties = json!([
+        {"name": "messageState", "items": ["processed"]},
+        {"name": "ticketId", "data_type": "string"},
+        {"name": "scan", "data_type": "attachment"},
+    ]);
+    let body = json!({
+        "properties": properties,
+        "opts": {"indexes": [["ticketId"], ["messageState", "dateTime"]]},
+    });
+    design(&server, "PATCH", "/email/Messages", &body).await.expect(200);
+    design(&server, "SYNC", "", &Json::Null).await.expect(200);
+
+    // Of two workers one takes the message.
+    let tag = format!("\"{}\"", before["version"]);
+    let take = |ticket: &str| {
+        let body = json!({"messageState": "processed", "ticketId": ticket});
+        answer(server.request("PATCH", &path).header("If-Match", &tag).json(&body))
+    };
+    let taken = take("T-1").await.expect(200);
+    take("T-2").await.expect(412);
+    assert_eq!((&taken["messageState"], &taken["ticketId"]), (&json!("processed"), &json!("T-1")));
+    // What it was stays readable.
+    for name in ["messageDirection", "internalDate", "sentAt", "subject"] {
+        assert_eq!(taken[name], before[name], "{name}");
+    }
+    let found = server.get(&format!("{MESSAGES}?messageState=processed&ticketId=T-1")).await;
+    assert_eq!(found.expect(200).as_array().unwrap().len(), 1);
+    let put = server.request("PUT", &format!("{path}/scan")).body("scanned");
+    answer(put).await.expect(201);
+    assert_eq!(server.get(&format!("{path}/rawMessage")).await.status, 200);
+    for refused in ["sent", "raw", "error", "sending"] {
+        server.send("PATCH", &path, &json!({"messageState": refused})).await.expect(422);
+    }
+    server.send("PATCH", &path, &json!({"subject": "other"})).await.expect(422);
+    let back = server.send("PATCH", &path, &json!({"messageState": "received"})).await.expect(200);
+    assert_eq!(back["messageState"], "received");
+    // An item that a message has is not taken away.
+    server.send("PATCH", &path, &json!({"messageState": "processed"})).await.expect(200);
+    let class = design(&server, "GET", "/email/Messages", &Json::Null).await.expect(200);
+    let mut without = class.clone();
+    for property in without["properties"].as_array_mut().unwrap() {
+        if property["name"] == "messageState" {
+            property["items"].as_array_mut().unwrap().retain(|item| item != "processed");
+        }
+    }
+    let refused = design(&server, "PUT", "/email/Messages", &without).await;
+    assert!(problem(&refused).contains("1 entities of email/Messages stand against it"));
+    server.send("PATCH", &path, &json!({"messageState": "received"})).await.expect(200);
+    design(&server, "PUT", "/email/Messages", &without).await.expect(200);
+}

@@ -89,6 +89,10 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         "\"messageState\":\"received\"",
         "second.pdf",
         "\"kind\":\"redecompose\"",
+        "{\"messageDirection\":\"in\"",
+        "\"ticketId\":\"T-1\",\"priority\":3}",
+        "\"title\":\"An offer\"",
+        "\"name\":\"paper.txt\"",
     ] {
         assert!(out.contains(said), "{said} is not in {out}");
     }
