@@ -1,10 +1,14 @@
 //! Others: who works in the mailboxes beside the engine, and servers that give UIDs other meanings.
 
+use crate::client;
 use crate::truth::UserMailbox;
 use crate::world::World;
 use anyhow::Result;
+use postroom_model::Entity;
+use postroom_model::builtin;
 use postroom_sandbox::Mailbox;
 use postroom_sandbox::StoredMessage;
+use postroom_store::Store;
 
 /// Somebody removes or reads a message, or the server numbers its messages anew.
 ///
@@ -51,7 +55,7 @@ pub fn work(world: &mut World) -> Result<()> {
 /// # Errors
 ///
 /// When there is no such mailbox.
-pub fn restore(world: &mut World) -> Result<()> {
+pub async fn restore(world: &mut World, store: &Store) -> Result<()> {
     let mailbox = world.any_mailbox();
     let address = world.user(mailbox.user)?.address;
     let Some(name) = world.mailbox_name(mailbox) else {
@@ -73,21 +77,36 @@ pub fn restore(world: &mut World) -> Result<()> {
             in_mailbox(world, mailbox, |found| found.renumber(now.uid_validity(), 1))?;
         }
         _ => {
+            let stored = client::list(store, builtin::MESSAGES).await?;
             let times = world.chance.usize(1..4);
-            swap(world, mailbox, times)?;
+            swap(world, mailbox, &stored, times)?;
         }
     }
     world.server_of(mailbox.user)?.cut();
     Ok(())
 }
 
-/// UIDs mean other messages: the index of a mailbox was rebuilt.
+/// UIDs mean other messages, because the index of a mailbox was rebuilt. Only UIDs of `stored`
+/// messages are swapped: if one that was never fetched gets a stored message, it looks like a copy
+/// of it, and is stored as one.
 ///
 /// # Errors
 ///
 /// When there is no such mailbox.
-pub fn swap(world: &mut World, mailbox: UserMailbox, times: usize) -> Result<()> {
-    let uids: Vec<u32> = messages(world, mailbox)?.iter().map(|message| message.uid).collect();
+pub fn swap(
+    world: &mut World,
+    mailbox: UserMailbox,
+    stored: &[Entity],
+    times: usize,
+) -> Result<()> {
+    let is_stored = |message: &StoredMessage| {
+        let mut known = world.truth.arrivals.iter();
+        let subject = known.find(|(_, one)| one.bytes == message.bytes).map(|(subject, _)| subject);
+        subject.is_some_and(|subject| stored.iter().any(|e| e.text("subject") == Some(subject)))
+    };
+    let messages = messages(world, mailbox)?;
+    let uids: Vec<u32> =
+        messages.iter().filter(|one| is_stored(one)).map(|message| message.uid).collect();
     for _ in 0..times {
         let (one, other) = (world.chance.choice(&uids), world.chance.choice(&uids));
         if let (Some(one), Some(other)) = (one, other) {

@@ -88,7 +88,8 @@ pub async fn delayed_deletion(world: &mut World, process: &EngineProcess) -> Res
     if world.chance.bool() {
         let away = world.servers.get(server)?;
         away.set_reach(Reach::Refuses);
-        others::swap(world, mailbox, 1)?;
+        let stored = client::list(&process.store, builtin::MESSAGES).await?;
+        others::swap(world, mailbox, &stored, 1)?;
         world.servers.get(server)?.unscript_one(fault);
         pause(world, 120..400).await;
         world.servers.get(server)?.set_reach(Reach::Up);
