@@ -99,24 +99,41 @@ pub fn swap(
     stored: &[Entity],
     times: usize,
 ) -> Result<()> {
+    let uids = uids_of(world, mailbox, stored)?;
+    for _ in 0..times {
+        let (one, other) = (world.chance.choice(&uids), world.chance.choice(&uids));
+        if let (Some(one), Some(other)) = (one, other) {
+            swap_two(world, mailbox, *one, *other)?;
+        }
+    }
+    Ok(())
+}
+
+/// Two UIDs mean each the message of the other.
+///
+/// # Errors
+///
+/// When there is no such mailbox.
+pub fn swap_two(world: &mut World, mailbox: UserMailbox, one: u32, other: u32) -> Result<()> {
+    world.note(&format!("{mailbox:?}: UIDs {one} and {other} are swapped"));
+    in_mailbox(world, mailbox, |found| {
+        found.swap(one, other);
+    })
+}
+
+/// The UIDs of the messages of a mailbox that are among the `stored` ones.
+///
+/// # Errors
+///
+/// When there is no such user.
+pub fn uids_of(world: &World, mailbox: UserMailbox, stored: &[Entity]) -> Result<Vec<u32>> {
     let is_stored = |message: &StoredMessage| {
         let mut known = world.truth.arrivals.iter();
         let subject = known.find(|(_, one)| one.bytes == message.bytes).map(|(subject, _)| subject);
         subject.is_some_and(|subject| stored.iter().any(|e| e.text("subject") == Some(subject)))
     };
     let messages = messages(world, mailbox)?;
-    let uids: Vec<u32> =
-        messages.iter().filter(|one| is_stored(one)).map(|message| message.uid).collect();
-    for _ in 0..times {
-        let (one, other) = (world.chance.choice(&uids), world.chance.choice(&uids));
-        if let (Some(one), Some(other)) = (one, other) {
-            world.note(&format!("{mailbox:?}: UIDs {one} and {other} are swapped"));
-            in_mailbox(world, mailbox, |found| {
-                found.swap(*one, *other);
-            })?;
-        }
-    }
-    Ok(())
+    Ok(messages.iter().filter(|one| is_stored(one)).map(|message| message.uid).collect())
 }
 
 /// What came since is lost, and what was removed is back.

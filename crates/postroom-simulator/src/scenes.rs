@@ -85,11 +85,16 @@ pub async fn delayed_deletion(world: &mut World, process: &EngineProcess) -> Res
     world.note("scene: mail comes that is to be deleted, and is not yet");
     arrive(world, mailbox, goes)?;
     pause(world, 30..60).await;
-    if world.chance.bool() {
+    if world.plan.restores {
         let away = world.servers.get(server)?;
         away.set_reach(Reach::Refuses);
-        let stored = client::list(&process.store, builtin::MESSAGES).await?;
-        others::swap(world, mailbox, &stored, 1)?;
+        let later = client::list(&process.store, builtin::MESSAGES).await?;
+        let to_stay = others::uids_of(world, mailbox, &stored)?;
+        let mut to_go = others::uids_of(world, mailbox, &later)?;
+        to_go.retain(|uid| !to_stay.contains(uid));
+        if let (Some(one), Some(other)) = (to_stay.last(), to_go.first()) {
+            others::swap_two(world, mailbox, *one, *other)?;
+        }
         world.servers.get(server)?.unscript_one(fault);
         pause(world, 120..400).await;
         world.servers.get(server)?.set_reach(Reach::Up);
