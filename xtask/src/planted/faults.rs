@@ -41,7 +41,7 @@ const fn test(
 }
 
 /// The faults for the simulator break one promise each: a write that is not durable, a wait that is
-/// left out, an identity that is not checked, a client who is not heard.
+/// left out, an identity that is not checked.
 ///
 /// The faults for tests are those that no test found at some time.
 pub const PLANTED: &[PlantedFault] = &[
@@ -75,14 +75,22 @@ pub const PLANTED: &[PlantedFault] = &[
         file: "crates/postroom-engine/src/receive/actions.rs",
         sound: "ServerAction::Delete => folder.delete_on_server,",
         faulty: "ServerAction::Delete => true,",
-        finder: Finder::Simulator,
+        finder: test(
+            "postroom-engine",
+            LIB,
+            "an_action_is_dropped_once_the_folder_does_not_demand_it",
+        ),
     },
     PlantedFault {
         name: "a new UIDVALIDITY means nothing",
         file: "crates/postroom-engine/src/receive/identity.rs",
         sound: "if origin.uid_validity != Some(opened.uid_validity) {",
         faulty: "if origin.uid_validity.is_none() {",
-        finder: Finder::Simulator,
+        finder: test(
+            "postroom-engine",
+            LIB,
+            "a_life_ends_with_another_server_another_uidvalidity_or_a_lower_uidnext",
+        ),
     },
     PlantedFault {
         name: "every row of the feed is lost",
