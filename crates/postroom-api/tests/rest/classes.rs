@@ -6,6 +6,7 @@ use crate::server::Server;
 use crate::server::answer;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
+use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -40,7 +41,7 @@ fn problem(answer: &Answer) -> String {
     )
 }
 
-#[tokio::test]
+#[on_both]
 async fn classes_are_shown_with_all_their_keys_by_name_and_by_id() {
     let server = Server::start().await;
     let all = design(&server, "GET", "", &Json::Null).await.expect(200);
@@ -89,7 +90,7 @@ async fn classes_are_shown_with_all_their_keys_by_name_and_by_id() {
     design(&server, "GET", "?x=1", &Json::Null).await.expect(422);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_property_of_each_type_is_there_at_once_with_its_default_for_what_was_there() {
     let server = Server::start().await;
     let id = server.create(PROFILES, &json!({"name": "before"})).await;
@@ -169,7 +170,7 @@ async fn a_property_of_each_type_is_there_at_once_with_its_default_for_what_was_
     server.send("POST", PROFILES, &own).await.expect(422);
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_is_wrong_with_a_definition_is_told_with_its_place() {
     let server = Server::start().await;
     #[rustfmt::skip]
@@ -217,7 +218,7 @@ async fn what_is_wrong_with_a_definition_is_told_with_its_place() {
     assert_eq!((before.json(), before.header("etag")), (after.json(), after.header("etag")));
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_is_built_in_takes_more_items_other_captions_and_other_defaults() {
     let server = Server::start().await;
     let sent = json!({
@@ -255,7 +256,7 @@ async fn what_is_built_in_takes_more_items_other_captions_and_other_defaults() {
     assert!(problem(&refused).contains("`oauth2` is built in"), "{refused:?}");
 }
 
-#[tokio::test]
+#[on_both]
 async fn an_own_property_is_renamed_changed_and_removed() {
     let server = Server::start().await;
     let path = format!("email/Profiles/{}", server.create(PROFILES, &json!({"name": "p"})).await);
@@ -300,7 +301,7 @@ async fn an_own_property_is_renamed_changed_and_removed() {
     assert_eq!(server.get(&path).await.expect(200)["places"], Json::Null);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_change_of_a_class_keeps_if_match() {
     let server = Server::start().await;
     let change = |tag: &'static str, caption: &str| {
@@ -334,7 +335,7 @@ fn tickets() -> Json {
     })
 }
 
-#[tokio::test]
+#[on_both]
 async fn an_own_class_is_made_used_and_deleted() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
@@ -397,7 +398,7 @@ async fn an_own_class_is_made_used_and_deleted() {
     assert_eq!(server.get(TICKETS).await.expect(200), json!([]));
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_class_inherits_the_properties_of_its_parent() {
     let server = Server::start().await;
     let parent = design(&server, "POST", "", &tickets()).await.expect(201);
@@ -439,7 +440,7 @@ async fn a_class_inherits_the_properties_of_its_parent() {
     design(&server, "DELETE", "/crm/Tickets", &Json::Null).await.expect(204);
 }
 
-#[tokio::test]
+#[on_both]
 async fn what_a_class_may_be_called_and_who_may_make_one() {
     let server = Server::start().await;
     let make =
@@ -469,7 +470,7 @@ async fn what_a_class_may_be_called_and_who_may_make_one() {
     }
 }
 
-#[tokio::test]
+#[on_both]
 async fn sync_answers_when_every_process_uses_the_newest_classes() {
     let server = Server::start().await;
     let other = server.again(postroom_api::Limits::default()).await;
@@ -485,7 +486,7 @@ async fn sync_answers_when_every_process_uses_the_newest_classes() {
     design(&server, "SYNC", "?x=1", &Json::Null).await.expect(422);
 }
 
-#[tokio::test]
+#[on_both]
 async fn a_worker_marks_received_mail_as_processed_and_back() {
     let server = Server::start().await;
     let (account, folder) = server.account().await;
