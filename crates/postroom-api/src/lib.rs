@@ -99,6 +99,8 @@ mod design;
 
 mod health;
 
+mod sending;
+
 mod routes;
 
 mod serve;

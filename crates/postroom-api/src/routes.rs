@@ -16,6 +16,7 @@ use crate::job;
 use crate::place;
 use crate::place::Target;
 use crate::problem::Problem;
+use crate::sending;
 use crate::trace;
 use crate::try_now;
 use crate::verb;
@@ -30,6 +31,7 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::any;
 use axum::routing::get;
+use axum::routing::post;
 use postroom_model::EntityId;
 
 /// The path of the entities.
@@ -45,6 +47,8 @@ pub fn router(app: App) -> Router {
         .route("/rest/v1/design/classes/{*classname}", any(design::classes))
         .route(job::JOBS, get(job::list))
         .route("/rest/v1/jobs/{id}", get(job::show).delete(job::delete))
+        .route(sending::SENDING, get(sending::show))
+        .route(sending::RESUME, post(sending::resume))
         .route("/rest/v1/model/{*path}", any(model))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)

@@ -23,6 +23,8 @@ pub(crate) mod pace;
 
 pub(crate) mod suspect;
 
+pub(crate) mod suspended;
+
 pub(crate) mod kept;
 
 pub(crate) mod held;

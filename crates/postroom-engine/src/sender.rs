@@ -20,6 +20,7 @@ use crate::send::pace::Pace;
 use crate::send::pause::Pause;
 use crate::send::prepare;
 use crate::send::suspect::Suspect;
+use crate::send::suspended;
 use crate::send::transmit;
 use crate::send::transmit::HandedOver;
 use crate::send::verdict;
@@ -127,6 +128,9 @@ impl Sender {
         let mut has_more = prepare::prepare_page(&self.shared, account).await?;
         for claimed in self.shared.store.delivery_outcome_unknown(account.id).await? {
             held::settle_unknown_outcome(&self.shared, claimed, Some(account)).await?;
+        }
+        if suspended::look(&self.shared, account).await? {
+            return Ok(Instant::now() + LOOK_AGAIN);
         }
         if let Some(pause) = self.pause.as_ref().filter(|pause| Instant::now() < pause.until) {
             prepare::prepare_all(&self.shared, account).await?;

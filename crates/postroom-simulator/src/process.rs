@@ -9,6 +9,7 @@ use crate::time::SimulatedTime;
 use crate::world::World;
 use anyhow::Context;
 use anyhow::Result;
+use anyhow::ensure;
 use postroom_engine::Dialing;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
@@ -141,13 +142,26 @@ impl EngineProcess {
         self.engine.watch_health()()
     }
 
-    /// Stops as a process does that is asked to.
+    /// Verifies all that is stored.
     ///
     /// # Errors
     ///
-    /// When the database does not close.
+    /// Says what is damaged.
+    async fn verify(store: &Store) -> Result<()> {
+        let mut damage = vec![];
+        store.verify(|what| damage.push(what.to_owned())).await?;
+        ensure!(damage.is_empty(), "what is stored is damaged: {}", damage.join("; "));
+        Ok(())
+    }
+
+    /// Stops as a process does that is asked to. What it leaves must be sound.
+    ///
+    /// # Errors
+    ///
+    /// Says what is damaged, or why the database does not close.
     pub async fn stop(self) -> Result<()> {
         self.engine.stop().await;
+        Self::verify(&self.store).await?;
         self.store.close().await?;
         Ok(())
     }

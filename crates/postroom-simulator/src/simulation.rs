@@ -173,6 +173,7 @@ impl ProcessRun {
             return Ok((End::Stopped, left));
         }
         become_well(world, feed, &process).await?;
+        process.stop().await?;
         Ok((End::Well, 0))
     }
 }

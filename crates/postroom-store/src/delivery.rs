@@ -89,7 +89,8 @@ impl Store {
     ) -> Result<Vec<Claimed>, Error> {
         let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due'
             AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND NOT d.\"planned\"))
-            AND m.\"messageState\" = 'sending'";
+            AND m.\"messageState\" = 'sending'
+            AND NOT EXISTS (SELECT 1 FROM \"meta\" WHERE \"name\" = 'sending suspended')";
         let epoch = self.epoch()?;
         let DueAt { now_ms, latest_ms } = due;
         let values = vec![account.into(), now_ms.into(), latest_ms.into(), limit.into()];

@@ -83,6 +83,10 @@ pub trait Dialect: Send + Sync {
     /// Whether a column begins with the text bound at `placeholder`.
     fn begins(&self, column: &str, placeholder: &str) -> String;
 
+    /// The query that verifies the pages of the database: texts that say what is damaged, or `ok`.
+    /// `None`: the database has none.
+    fn structure(&self) -> Option<&'static str>;
+
     /// What stands behind the name of a table to make it read by way of an index; may be empty.
     fn by_index(&self, index: &str) -> String;
 }

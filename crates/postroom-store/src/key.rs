@@ -131,6 +131,12 @@ impl MasterKey {
         }
     }
 
+    /// The key as 64 hexadecimal digits, for a backup.
+    pub(crate) fn to_hex(&self) -> SecretString {
+        let digits = blake3::Hash::from_bytes(*self.0.expose_secret()).to_hex();
+        SecretString::from(digits.to_string())
+    }
+
     fn of(mut bytes: blake3::Hash) -> Self {
         let key = SecretBox::init_with_mut(|key: &mut [u8; KEY_BYTES]| {
             key.copy_from_slice(bytes.as_bytes());

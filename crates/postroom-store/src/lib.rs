@@ -83,6 +83,10 @@ mod record;
 
 mod integrity;
 
+mod backup;
+
+mod verify;
+
 mod blob;
 
 mod entity_place;
@@ -158,6 +162,9 @@ pub use account::AccountRow;
 pub use account::FolderReport;
 pub use account::Secrets;
 pub use account_try::TryRequest;
+pub use backup::ToBeSent;
+pub use backup::backup_key;
+pub use backup::copy_database;
 pub use bell::Listener;
 pub use bell::Topic;
 pub use blob::BlobReader;
@@ -248,6 +255,7 @@ pub use surveyed::Survey;
 pub use surveyed::SurveyedFolder;
 pub use unsendable::Unsendable;
 pub use verdict::Verdict;
+pub use verify::Verified;
 pub use waiting::Orphaned;
 pub use waiting::Wait;
 pub use waiting::Why;

@@ -16,8 +16,9 @@ impl Store {
     /// - `accounts`: how many there are, by their `state`; those that were never tried are `new`.
     /// - `pending`: how many messages folders list that are not stored, in how many folders, and
     ///   the oldest moment at which one of these folders was last proven complete.
-    /// - `queue`: how many messages are due to be sent, since when the oldest has been, and how
-    ///   many are planned for later.
+    /// - `queue`: how many messages are due to be sent, since when the oldest has been, how many
+    ///   are planned for later, and whether sending is
+    ///   suspended because this is a restored backup.
     ///
     /// It reads no message that is not to be sent, and never waits behind queries of clients.
     ///
@@ -51,7 +52,7 @@ impl Store {
             },
             "queue": {
                 "messages": at(&queue, 0), "oldest": moment(oldest_ms), "ageSeconds": age,
-                "planned": at(&queue, 2),
+                "planned": at(&queue, 2), "suspended": self.sending_is_suspended().await?,
             },
         }))
     }

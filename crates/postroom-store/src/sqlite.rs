@@ -26,6 +26,10 @@ mod space;
 
 mod wal;
 
+mod connection;
+
+mod backup;
+
 mod lanes;
 
 mod writing;
@@ -33,6 +37,7 @@ mod writing;
 mod inline;
 
 pub(crate) use access::Access;
+pub(crate) use backup::copy;
 pub use dialect::SqliteDialect;
 pub(crate) use inline::Inline;
 
@@ -43,9 +48,11 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::sqlite::connection::BUSY;
+use crate::sqlite::connection::connect;
+use crate::sqlite::connection::make;
 use crate::sqlite::lanes::ReadLanes;
 use crate::sqlite::reserve::Reserve;
-use crate::sqlite::texts::IsOver;
 use crate::sqlite::wal::Checkpoint;
 use crate::sqlite::wal::Wal;
 use crate::sqlite::writing::Ask;
@@ -53,11 +60,7 @@ use crate::sqlite::writing::ReplySender;
 use crate::sqlite::writing::Write;
 use crate::sqlite::writing::WriteChannel;
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::mpsc;
@@ -67,10 +70,6 @@ use std::time::Duration;
 
 /// How many batches are committed together at the most.
 const GROUP_MAX: usize = 256;
-/// How many prepared statements a connection keeps.
-const STATEMENTS_MAX: usize = 128;
-/// How long a connection waits for another process that has locked the database.
-const BUSY: Duration = Duration::from_secs(10);
 /// A log of this many pages is emptied when the writer is idle, because it may contain deleted
 /// mail.
 const LOG_PAGES_KEPT: i32 = 8;
@@ -133,41 +132,6 @@ impl Drop for Sqlite {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Makes the file, readable by its owner only. SQLite gives the files beside it the same
-/// permissions.
-fn make(file: &Path) -> Result<(), Error> {
-    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
-    made.map(drop).map_err(|source| Error::File { path: file.to_owned(), source })
-}
-
-fn connect(file: &Path) -> Result<Connection, Error> {
-    let connection = Connection::open(file).map_err(statement::failed)?;
-    connection.busy_timeout(BUSY).map_err(statement::failed)?;
-    for (pragma, value) in [
-        ("page_size", "16384"),
-        ("auto_vacuum", "INCREMENTAL"),
-        ("synchronous", "FULL"),
-        ("secure_delete", "ON"),
-        ("foreign_keys", "ON"),
-        ("cell_size_check", "ON"),
-        ("cache_size", "-8192"),
-        ("temp_store", "MEMORY"),
-        ("journal_size_limit", "67108864"),
-    ] {
-        // Some answer with what they are set to.
-        connection.pragma_update(None, pragma, value).map_err(statement::failed)?;
-    }
-    // A name that is no longer there is an error, and not a text.
-    for config in [DbConfig::SQLITE_DBCONFIG_DQS_DML, DbConfig::SQLITE_DBCONFIG_DQS_DDL] {
-        connection.set_db_config(config, false).map_err(statement::failed)?;
-    }
-    // A reader gets them once more, with its own bound of time.
-    let never: IsOver = Arc::new(|| false);
-    texts::teach(&connection, &never)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    Ok(connection)
 }
 
 impl Access for Sqlite {

@@ -77,6 +77,27 @@ Environment:
 Example:
   postroom redecompose --data ./data --filter '[\"<\", [\"property\", \"parserVersion\"], 5]'";
 
+/// The end of the help of `backup`.
+const BACKUP_HELP: &str = "\
+The file holds all mail, and with the key the passwords of all accounts: protect it.
+
+Environment:
+  POSTROOM_MASTER_KEY  the key of the data directory, if it is not in it
+
+Example:
+  postroom backup --data ./data --to postroom-2026-11-28.backup";
+
+/// The end of the help of `restore`.
+const RESTORE_HELP: &str = "\
+A backup does not know what was sent after it was made. So nothing is sent from the restored
+data until POST /rest/v1/sending:resume, and messages that wait say so. With --send it is sent.
+
+Environment:
+  POSTROOM_MASTER_KEY  the key, for a backup without it
+
+Example:
+  postroom restore --from postroom-2026-11-28.backup --data ./data";
+
 /// The end of the help of `sandbox`.
 const SANDBOX_HELP: &str = "\
 What can be made to fail (ADDRESS may be `*`, which means all):
@@ -119,6 +140,15 @@ pub enum CliCommand {
     /// Parses stored messages again with the parser of this release, while Postroom is stopped.
     #[command(after_help = [REDECOMPOSE_HELP, EXIT_CODES].join("\n\n"))]
     Redecompose(RedecomposeArguments),
+    /// Copies all data into one file, also while Postroom runs, and verifies the copy.
+    #[command(after_help = BACKUP_HELP)]
+    Backup(BackupArguments),
+    /// Makes a data directory of a backup. Sending is suspended until you resume it.
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArguments),
+    /// Verifies every entity, file, reference and receipt of a data directory, while Postroom is
+    /// stopped. Exit code 1: something is damaged, and each damage has a line.
+    Verify(VerifyArguments),
     /// Shows with a built-in mail server what Postroom does when things go wrong.
     Demo(DemoArguments),
 }
@@ -223,6 +253,52 @@ pub struct RedecomposeArguments {
     /// "parserVersion"], 5]' (default: all).
     #[arg(long, value_name = "JSON")]
     pub filter: Option<String>,
+}
+
+/// Arguments of `postroom backup`.
+#[derive(Debug, Clone, Args)]
+pub struct BackupArguments {
+    /// The directory that holds everything.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The file to write, which is not there yet.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+    /// Leave the key out, so that nobody reads the passwords of the accounts in the file. Keep the
+    /// key elsewhere: without it, the backup cannot be restored.
+    #[arg(long)]
+    pub without_key: bool,
+    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+}
+
+/// Arguments of `postroom restore`.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArguments {
+    /// The backup.
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// The directory to make. It has no data yet.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Send what the backup has in `sending`, though it may have been sent since.
+    #[arg(long)]
+    pub send: bool,
+    /// A file with the key that passwords are encrypted with, for a backup without it.
+    #[arg(long, value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+}
+
+/// Arguments of `postroom verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArguments {
+    /// The directory that holds everything.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// A file with the key that passwords are encrypted with, instead of POSTROOM_MASTER_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
 }
 
 /// Arguments of `postroom demo`.

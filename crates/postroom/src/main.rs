@@ -3,6 +3,7 @@
 //! ```text
 //!   cli ──► serve:    configuration ──► store, engine, api ──► until a signal
 //!       ──► redecompose: store, engine ──► the present parser over stored messages
+//!       ──► backup, restore, verify: store ──► a file with all of it, and back
 //!       ──► sandbox:  a mail server to try integrations against
 //!       ──► demo:     both, and a client that shows the main job step by step
 //! ```
@@ -23,6 +24,8 @@ mod dialing;
 mod serve;
 
 mod redecompose;
+
+mod backup;
 
 mod sandbox;
 
@@ -71,6 +74,9 @@ fn run(arguments: cli::Cli) -> anyhow::Result<()> {
         match arguments.command {
             cli::CliCommand::Serve(arguments) => Box::pin(serve::run(arguments)).await,
             cli::CliCommand::Redecompose(arguments) => Box::pin(redecompose::run(arguments)).await,
+            cli::CliCommand::Backup(arguments) => Box::pin(backup::backup(arguments)).await,
+            cli::CliCommand::Restore(arguments) => Box::pin(backup::restore(arguments)).await,
+            cli::CliCommand::Verify(arguments) => Box::pin(backup::verify(arguments)).await,
             cli::CliCommand::Sandbox(arguments) => Box::pin(sandbox::run(arguments)).await,
             cli::CliCommand::Demo(arguments) => Box::pin(demo::run(arguments)).await,
         }

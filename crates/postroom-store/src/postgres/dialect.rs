@@ -146,6 +146,10 @@ impl Dialect for PostgresDialect {
         format!("starts_with({}, {})", folded(column), folded(placeholder))
     }
 
+    fn structure(&self) -> Option<&'static str> {
+        None
+    }
+
     fn by_index(&self, _index: &str) -> String {
         String::new()
     }

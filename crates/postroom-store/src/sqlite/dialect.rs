@@ -118,6 +118,10 @@ impl Dialect for SqliteDialect {
         compared(texts::BEGINS, column, placeholder)
     }
 
+    fn structure(&self) -> Option<&'static str> {
+        Some("PRAGMA integrity_check")
+    }
+
     fn by_index(&self, index: &str) -> String {
         // A statement that cannot use it fails to be prepared: the tests see that.
         format!("INDEXED BY \"{index}\"")

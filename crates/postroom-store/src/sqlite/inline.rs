@@ -12,7 +12,7 @@ use crate::database::Statement;
 use crate::error::Error;
 use crate::sqlite::Writer;
 use crate::sqlite::access::Access;
-use crate::sqlite::connect;
+use crate::sqlite::connection::connect;
 use crate::sqlite::open_writer;
 use crate::sqlite::statement;
 use crate::sqlite::writing::Ask;

@@ -13,7 +13,7 @@
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::sqlite::connect;
+use crate::sqlite::connection::connect;
 use crate::sqlite::patience::Patience;
 use crate::sqlite::statement;
 use rusqlite::Connection;

@@ -93,7 +93,7 @@ fn is_of_an_earlier_version(file: &Path) -> std::io::Result<bool> {
 
 fn write_anew(connection: &Connection, new: &Path) -> Result<(), Error> {
     let failed = |source| Error::File { path: new.to_owned(), source };
-    crate::sqlite::make(new)?;
+    crate::sqlite::connection::make(new)?;
     connection.pragma_update(None, "auto_vacuum", INCREMENTAL).map_err(statement::failed)?;
     let name = new.to_str().ok_or(Error::Damaged { what: "a path beyond Unicode" })?;
     connection.execute("VACUUM INTO ?1", [name]).map_err(statement::failed)?;

@@ -18,6 +18,7 @@ mod send;
 
 mod disk;
 
+mod backups;
 mod redecompose;
 
 mod trouble;

@@ -1,0 +1,47 @@
+//! `/rest/v1/sending`: whether sending is suspended, as it is in a restored backup until `:resume`.
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::parameters;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde_json::json;
+
+/// Where it is.
+pub(crate) const SENDING: &str = "/rest/v1/sending";
+/// Where messages are let go.
+pub(crate) const RESUME: &str = "/rest/v1/sending:resume";
+
+/// `GET`: `suspended` says whether messages wait because this is a restored backup.
+///
+/// # Errors
+///
+/// When the store fails.
+pub(crate) async fn show(State(app): State<App>, _: Caller, uri: Uri) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    answer(&app).await
+}
+
+/// `POST …:resume`: lets the messages of a restored backup go. If sending is not suspended, it
+/// changes nothing.
+///
+/// # Errors
+///
+/// When the store fails.
+pub(crate) async fn resume(
+    State(app): State<App>,
+    _: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    parameters::of(&uri, &[])?;
+    app.store.sending_resume().await?;
+    answer(&app).await
+}
+
+async fn answer(app: &App) -> Result<Response, Problem> {
+    Ok(Json(json!({"suspended": app.store.sending_is_suspended().await?})).into_response())
+}

@@ -1,0 +1,140 @@
+//! What makes a copy of a store a backup: it may carry the key, and it sends nothing.
+//!
+//! A copy does not know what was sent after it was made. So sending is suspended in it: what is in
+//! `sending` waits until somebody resumes.
+
+use crate::bell::Topic;
+use crate::database::Database;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::key::DATABASE_FILE;
+use crate::sqlite;
+use crate::store::Store;
+use postroom_model::AccountId;
+use postroom_model::Domain;
+use postroom_model::MessageEntityId;
+use postroom_model::MessageState;
+use postroom_model::Timestamp;
+use secrecy::ExposeSecret;
+use secrecy::SecretString;
+use std::path::Path;
+
+/// The row of `meta` that carries the key in a backup.
+const KEY: &str = "backup key";
+/// The row of `meta` that says that nothing is sent.
+const SUSPENDED: &str = "sending suspended";
+
+/// A message that is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToBeSent {
+    /// The tenant.
+    pub domain: Domain,
+    /// The message.
+    pub message: MessageEntityId,
+    /// Its `dateTime`.
+    pub date_time: Option<Timestamp>,
+    /// Its subject.
+    pub subject: Option<String>,
+}
+
+/// Copies the SQLite database of a data directory as it is at one moment into another directory,
+/// which exists and has none. A process may use the first one meanwhile.
+///
+/// # Errors
+///
+/// When the log of the database is missing, or one of the files cannot be read or written.
+pub fn copy_database(from: &Path, to: &Path) -> Result<(), Error> {
+    sqlite::copy(&from.join(DATABASE_FILE), &to.join(DATABASE_FILE))
+}
+
+/// The key that a backup carries; `None`: it carries none.
+///
+/// # Errors
+///
+/// When the database does not work.
+pub async fn backup_key(database: &dyn Database) -> Result<Option<SecretString>, Error> {
+    let sql = "SELECT \"bytes\" FROM \"meta\" WHERE \"name\" = $1";
+    let rows = database.read(Statement::new(sql).bind(KEY)).await?;
+    let text = rows.first().and_then(|row| row.bytes(0)).map(<[u8]>::to_vec);
+    let text = text.map(String::from_utf8).transpose().map_err(|_| Error::KeyForm)?;
+    Ok(text.map(SecretString::from))
+}
+
+impl Store {
+    /// Makes this copy a backup: nothing is sent from it, and it carries the key when `with_key`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn backup_mark(&self, with_key: bool) -> Result<(), Error> {
+        let key = with_key.then(|| self.inner.key.to_hex());
+        let key = key.map(|key| {
+            let key = key.expose_secret().as_bytes().to_vec();
+            let sql = "INSERT INTO \"meta\" (\"name\", \"bytes\") VALUES ($1, $2)
+                ON CONFLICT (\"name\") DO UPDATE SET \"bytes\" = excluded.\"bytes\"";
+            Statement::new(sql).bind(KEY).bind(key)
+        });
+        let put = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ($1, 1)
+            ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
+        let suspended = Statement::new(put).bind(SUSPENDED);
+        self.write(key.into_iter().chain([suspended]).collect()).await.map(drop)
+    }
+
+    /// Takes the key out of a restored backup.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn backup_key_forget(&self) -> Result<(), Error> {
+        let sql = "DELETE FROM \"meta\" WHERE \"name\" = $1";
+        self.write(vec![Statement::new(sql).bind(KEY)]).await.map(drop)
+    }
+
+    /// Whether nothing is sent, because this is a restored backup and nobody has let it go.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn sending_is_suspended(&self) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM \"meta\" WHERE \"name\" = $1";
+        Ok(!self.read(Statement::new(sql).bind(SUSPENDED)).await?.is_empty())
+    }
+
+    /// Lets a restored backup send what it has in `sending`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn sending_resume(&self) -> Result<(), Error> {
+        let free = Statement::new("DELETE FROM \"meta\" WHERE \"name\" = $1").bind(SUSPENDED);
+        self.write_at_need(vec![free]).await?;
+        let accounts = "SELECT DISTINCT \"account\" FROM \"delivery\"";
+        for row in self.read(Statement::new(accounts)).await? {
+            if let Some(account) = row.id(0).map(AccountId::of) {
+                self.inner.database.ring(Topic::Outgoing(account));
+            }
+        }
+        Ok(())
+    }
+
+    /// The messages that are to be sent, at most `limit`, in order of `dateTime`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn sending_list(&self, limit: u32) -> Result<Vec<ToBeSent>, Error> {
+        let sql = "SELECT \"domain\", \"id\", \"dateTime\", \"subject\" FROM \"email/Messages\"
+            WHERE \"messageState\" = $1 AND \"messageDirection\" = 'out'
+            ORDER BY \"dateTime\", \"id\" LIMIT $2";
+        let sql = Statement::new(sql).bind(MessageState::Sending.as_str()).bind(limit);
+        let found = self.read(sql).await?.into_iter().map(|row| {
+            let domain = row.text(0).and_then(|name| Domain::new(name).ok());
+            let place = domain.zip(row.id(1).map(MessageEntityId::of));
+            let (domain, message) = place.ok_or(Error::Damaged { what: "a message" })?;
+            let subject = row.text(3).map(str::to_owned);
+            let date_time = row.whole(2).map(Timestamp::from_ms);
+            Ok(ToBeSent { domain, message, date_time, subject })
+        });
+        found.collect()
+    }
+}

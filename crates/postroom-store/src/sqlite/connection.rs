@@ -1,0 +1,54 @@
+//! Connections to the file of a database.
+
+use crate::error::Error;
+use crate::sqlite::statement;
+use crate::sqlite::texts;
+use crate::sqlite::texts::IsOver;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a connection waits for another process that has locked the database.
+pub const BUSY: Duration = Duration::from_secs(10);
+/// How many prepared statements a connection keeps.
+const STATEMENTS_MAX: usize = 128;
+
+/// Makes the file, readable by its owner only. SQLite gives the files beside it the same
+/// permissions.
+pub fn make(file: &Path) -> Result<(), Error> {
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+    made.map(drop).map_err(|source| Error::File { path: file.to_owned(), source })
+}
+
+/// A connection as all of them are.
+pub fn connect(file: &Path) -> Result<Connection, Error> {
+    let connection = Connection::open(file).map_err(statement::failed)?;
+    connection.busy_timeout(BUSY).map_err(statement::failed)?;
+    for (pragma, value) in [
+        ("page_size", "16384"),
+        ("auto_vacuum", "INCREMENTAL"),
+        ("synchronous", "FULL"),
+        ("secure_delete", "ON"),
+        ("foreign_keys", "ON"),
+        ("cell_size_check", "ON"),
+        ("cache_size", "-8192"),
+        ("temp_store", "MEMORY"),
+        ("journal_size_limit", "67108864"),
+    ] {
+        // Some answer with what they are set to.
+        connection.pragma_update(None, pragma, value).map_err(statement::failed)?;
+    }
+    // A name that is no longer there is an error, and not a text.
+    for config in [DbConfig::SQLITE_DBCONFIG_DQS_DML, DbConfig::SQLITE_DBCONFIG_DQS_DDL] {
+        connection.set_db_config(config, false).map_err(statement::failed)?;
+    }
+    // A reader gets them once more, with its own bound of time.
+    let never: IsOver = Arc::new(|| false);
+    texts::teach(&connection, &never)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}

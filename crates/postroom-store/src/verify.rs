@@ -1,0 +1,267 @@
+//! Verifies a store: every row of an entity, every reference, every file with its content, every
+//! chunk, the ledger against the messages, and the queue.
+//!
+//! It reads everything once, in parts, and changes nothing. For each content it takes about 40
+//! bytes of memory.
+
+use crate::chunk;
+use crate::chunk::CHUNK_BYTES;
+use crate::chunk::CHUNKS_MAX;
+use crate::columns;
+use crate::columns::quoted;
+use crate::database::Row;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::schema;
+use crate::store::Store;
+use postroom_model::Class;
+use postroom_model::EntityId;
+use postroom_model::standing::ARRIVAL;
+use std::collections::HashMap;
+
+/// How many rows are read at once.
+const AT_ONCE: usize = 256;
+/// How many bytes of chunks are read at once.
+const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+
+/// How much was verified.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Entities of all classes.
+    pub entities: u64,
+    /// Files, with originals and the parts of them.
+    pub files: u64,
+    /// Chunks of contents.
+    pub chunks: u64,
+    /// Receipts of the ledger.
+    pub receipts: u64,
+    /// What is damaged.
+    pub damaged: u64,
+}
+
+/// A verification that is under way.
+struct Verification<'a, F> {
+    store: &'a Store,
+    /// Told what is damaged, a line each.
+    tell: F,
+    verified: Verified,
+}
+
+impl Store {
+    /// Verifies everything that is stored. `tell` gets a line for whatever is damaged or missing.
+    /// Nobody may change the store meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails otherwise than by damage.
+    pub async fn verify(&self, tell: impl FnMut(&str)) -> Result<Verified, Error> {
+        let mut verification = Verification { store: self, tell, verified: Verified::default() };
+        verification.structure().await?;
+        for class in self.classes().iter() {
+            verification.entities(class).await?;
+            verification.references(class).await?;
+        }
+        let sizes = verification.chunks().await?;
+        verification.files(&sizes).await?;
+        verification.ledger().await?;
+        verification.queue(&sizes).await?;
+        Ok(verification.verified)
+    }
+}
+
+impl<F: FnMut(&str)> Verification<'_, F> {
+    fn damaged(&mut self, what: &str) {
+        self.verified.damaged += 1;
+        (self.tell)(what);
+    }
+
+    /// The pages of the database, where it can verify them itself.
+    async fn structure(&mut self) -> Result<(), Error> {
+        let Some(sql) = self.store.inner.database.dialect().structure() else {
+            return Ok(());
+        };
+        match self.store.read(Statement::new(sql)).await {
+            Ok(rows) => {
+                let texts = rows.iter().filter_map(|row| row.text(0));
+                for text in texts.filter(|text| *text != "ok") {
+                    self.damaged(&format!("the file of the database: {text}"));
+                }
+                Ok(())
+            }
+            Err(error @ Error::Damaged { .. }) => {
+                self.damaged(&format!("the file of the database: {error}"));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn entities(&mut self, class: &Class) -> Result<(), Error> {
+        let sql = format!("{} WHERE \"id\" > $1 ORDER BY \"id\" LIMIT $2", Store::select(class));
+        let mut behind = EntityId::from_u128(0);
+        loop {
+            let page = Statement::new(sql.clone()).bind(behind).bind(AT_ONCE as u64);
+            let rows = match self.store.read(page.at_most(BYTES_AT_ONCE)).await {
+                Ok(rows) => rows,
+                Err(Error::Damaged { .. }) => {
+                    let name = &class.classname;
+                    self.damaged(&format!("{name}: what follows {behind} cannot be read"));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(last) = rows.last().and_then(|row| row.id(1)) else {
+                return Ok(());
+            };
+            for row in &rows {
+                self.verified.entities += 1;
+                if columns::to_entity(class, row).is_err() {
+                    let id = row.id(1).map(|id| id.to_string()).unwrap_or_default();
+                    self.damaged(&format!("{}/{id}: its row is damaged", class.classname));
+                }
+            }
+            behind = last;
+        }
+    }
+
+    /// What an entity must refer to is there. What a client may delete may be missing.
+    async fn references(&mut self, class: &Class) -> Result<(), Error> {
+        let classes: Vec<_> = self.store.classes().iter().map(|c| (**c).clone()).collect();
+        for property in class.columns() {
+            let Some(target) = schema::refers_to(&classes, property) else {
+                continue;
+            };
+            let (table, column) = (quoted(&class.classname), quoted(&property.name));
+            let sql = format!(
+                "SELECT e.\"id\" FROM {table} e WHERE NOT EXISTS
+                   (SELECT 1 FROM {} t WHERE t.\"id\" = e.{column})",
+                quoted(&target.classname)
+            );
+            for row in self.store.read(Statement::new(sql)).await? {
+                let id = row.id(0).map(|id| id.to_string()).unwrap_or_default();
+                let (name, property) = (&class.classname, &property.name);
+                self.damaged(&format!("{name}/{id}: `{property}` refers to nothing"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every chunk has its checksum and can be unpacked. Gives the size of each content in bytes.
+    async fn chunks(&mut self) -> Result<HashMap<i64, u64>, Error> {
+        let sql = "SELECT \"codec\", \"bytes\", \"sum\", \"id\" FROM \"chunk\"
+            WHERE \"id\" > $1 ORDER BY \"id\" LIMIT $2";
+        let (mut sizes, mut behind) = (HashMap::<i64, u64>::new(), -1);
+        loop {
+            let page = Statement::new(sql).bind(behind).bind(AT_ONCE as u64);
+            let rows = self.store.read(page.at_most(BYTES_AT_ONCE)).await?;
+            let Some(last) = rows.last().and_then(|row| row.whole(3)) else {
+                return Ok(sizes);
+            };
+            for row in &rows {
+                self.verified.chunks += 1;
+                let id = row.whole(3).unwrap_or(0);
+                let (blob, number) = (id / CHUNKS_MAX, id % CHUNKS_MAX);
+                match chunk::plain(row, self.store.inner.unsummed) {
+                    // One that is missing in between leaves the size too small.
+                    Ok(bytes) => {
+                        let size = sizes.entry(blob).or_default();
+                        if *size == number.unsigned_abs() * CHUNK_BYTES as u64 {
+                            *size += bytes.len() as u64;
+                        }
+                    }
+                    Err(_) => {
+                        self.damaged(&format!("content {blob}: chunk {number} is damaged"));
+                    }
+                }
+            }
+            behind = last;
+        }
+    }
+
+    /// Every file belongs to an entity, and its content is there.
+    async fn files(&mut self, sizes: &HashMap<i64, u64>) -> Result<(), Error> {
+        let owners = self.store.classes();
+        let owners = owners.iter().map(|class| {
+            let table = quoted(&class.classname);
+            format!("EXISTS (SELECT 1 FROM {table} e WHERE e.\"id\" = f.\"entity\")")
+        });
+        let owners = owners.collect::<Vec<_>>().join(" OR ");
+        let sql = format!(
+            "SELECT f.\"entity\", f.\"property\", f.\"name\", f.\"blob\", f.\"size\",
+               f.\"offset\", f.\"length\", CASE WHEN {owners} THEN 1 ELSE 0 END
+             FROM \"file\" f WHERE (f.\"entity\", f.\"property\", f.\"name\") > ($1, $2, $3)
+             ORDER BY f.\"entity\", f.\"property\", f.\"name\" LIMIT $4"
+        );
+        let mut behind = (EntityId::from_u128(0), String::new(), String::new());
+        loop {
+            let (entity, property, name) = behind.clone();
+            let page = Statement::new(sql.clone()).bind(entity).bind(property).bind(name);
+            let rows = self.store.read(page.bind(AT_ONCE as u64)).await?;
+            let Some(last) = rows.last().and_then(key_of) else {
+                return Ok(());
+            };
+            for row in &rows {
+                self.verified.files += 1;
+                if let Some(what) = wrong_with(row, sizes) {
+                    let (entity, property, name) = key_of(row).unwrap_or_default();
+                    self.damaged(&format!("file {entity}/{property}/{name}: {what}"));
+                }
+            }
+            behind = last;
+        }
+    }
+
+    /// Every received message of a folder that is there has a receipt.
+    async fn ledger(&mut self) -> Result<(), Error> {
+        let count = self.store.read(Statement::new("SELECT COUNT(*) FROM \"receipt\"")).await?;
+        let count = count.first().and_then(|row| row.whole(0)).unwrap_or(0);
+        self.verified.receipts = count.unsigned_abs();
+        let sql = "SELECT m.\"id\" FROM \"email/Messages\" m
+            JOIN \"email/Folders\" f ON f.\"id\" = m.\"folder_id\"
+            WHERE m.\"messageDirection\" = 'in' AND m.\"dateTimeSource\" = $1
+              AND m.\"id\" NOT IN
+                (SELECT \"message\" FROM \"receipt\" WHERE \"message\" IS NOT NULL)";
+        for row in self.store.read(Statement::new(sql).bind(ARRIVAL)).await? {
+            let id = row.id(0).map(|id| id.to_string()).unwrap_or_default();
+            self.damaged(&format!("email/Messages/{id}: it was received, and has no receipt"));
+        }
+        Ok(())
+    }
+
+    /// Every delivery has its message and its composed bytes.
+    async fn queue(&mut self, sizes: &HashMap<i64, u64>) -> Result<(), Error> {
+        let sql = "SELECT d.\"message\", d.\"blob\", d.\"size\",
+              CASE WHEN EXISTS (SELECT 1 FROM \"email/Messages\" m WHERE m.\"id\" = d.\"message\")
+                THEN 1 ELSE 0 END
+            FROM \"delivery\" d";
+        for row in self.store.read(Statement::new(sql)).await? {
+            let id = row.id(0).map(|id| id.to_string()).unwrap_or_default();
+            if row.whole(3) != Some(1) {
+                self.damaged(&format!("delivery {id}: its message is missing"));
+            } else if row.whole(1).and_then(|blob| sizes.get(&blob).copied())
+                != row.whole(2).map(i64::unsigned_abs)
+            {
+                self.damaged(&format!("delivery {id}: its composed bytes are missing or damaged"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key_of(row: &Row) -> Option<(EntityId, String, String)> {
+    Some((row.id(0)?, row.text(1)?.to_owned(), row.text(2)?.to_owned()))
+}
+
+/// What is wrong with a file; `None`: nothing.
+fn wrong_with(row: &Row, sizes: &HashMap<i64, u64>) -> Option<&'static str> {
+    let number = |column| row.whole(column).map(i64::unsigned_abs);
+    let stored = row.whole(3).and_then(|blob| sizes.get(&blob).copied());
+    let needed = match (number(5), number(6)) {
+        (Some(offset), Some(length)) => Some(offset.saturating_add(length)),
+        _ => number(4),
+    };
+    if row.whole(7) != Some(1) {
+        return Some("it belongs to no entity");
+    }
+    (stored < needed || needed.is_none()).then_some("its content is missing or damaged")
+}

@@ -1,0 +1,223 @@
+//! `postroom backup`, `restore` and `verify`: all data in one file, and back.
+//!
+//! ```text
+//!   backup:   data ──► FILE.partial/postroom.db ──► verified, marked ──► FILE
+//!   restore:  FILE ──► DIR/restoring/postroom.db ──► verified ──► DIR/postroom.db, DIR/key
+//! ```
+//! A file or a data directory gets its name when all of it is there, so an interrupted command
+//! leaves nothing that looks whole.
+
+use crate::cli::BackupArguments;
+use crate::cli::RestoreArguments;
+use crate::cli::VerifyArguments;
+use crate::data;
+use crate::logging;
+use crate::secrets;
+use anyhow::Context;
+use anyhow::bail;
+use anyhow::ensure;
+use postroom_store::Clock;
+use postroom_store::DATABASE_FILE;
+use postroom_store::Member;
+use postroom_store::SqliteDirectory;
+use postroom_store::Store;
+use postroom_store::backup_key;
+use postroom_store::copy_database;
+use secrecy::SecretString;
+use std::ffi::OsString;
+use std::path::Path;
+use std::path::PathBuf;
+use tracing::level_filters::LevelFilter;
+
+/// The file of the key in a data directory.
+const KEY_FILE: &str = "key";
+/// How many of the messages in `sending` are listed.
+const LISTED: u32 = 1_000;
+
+/// Copies a data directory into one file.
+pub async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
+    logging::start(false, LevelFilter::ERROR)?;
+    let BackupArguments { data, to, without_key, master_key_file } = arguments;
+    check_there(&data)?;
+    ensure!(!to.exists(), "{} is there already; give the backup another name", to.display());
+    let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
+    let key = match key {
+        Some(key) => key,
+        None => key_of(&data)?,
+    };
+    let mut partial = OsString::from(&to);
+    partial.push(".partial");
+    let work = WorkDirectory::make(PathBuf::from(partial))?;
+    copy_database(&data, &work.path).context("copying the database")?;
+    let store = data::open(&work.path, Some(&key), Member::alone()).await?;
+    check_sound(&store).await.context("the data that was copied; no backup was made")?;
+    store.backup_mark(!without_key).await?;
+    store.close().await?;
+    work.hand_over(DATABASE_FILE, &to)?;
+    let with = if without_key { "without the key" } else { "with the key" };
+    say(&format!("{} holds all data, {with}", to.display()));
+    Ok(())
+}
+
+/// Makes a data directory of a backup.
+pub async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
+    logging::start(false, LevelFilter::ERROR)?;
+    let RestoreArguments { from, data, send, master_key_file } = arguments;
+    ensure!(from.is_file(), "{} is not there", from.display());
+    for file in [DATABASE_FILE, KEY_FILE] {
+        let there = data.join(file);
+        ensure!(
+            !there.exists(),
+            "{} is there already, and nothing is overwritten; give another directory",
+            there.display()
+        );
+    }
+    data::make(&data)?;
+    let work = WorkDirectory::make(data.join("restoring"))?;
+    std::fs::copy(&from, work.path.join(DATABASE_FILE))
+        .with_context(|| format!("copying {}", from.display()))?;
+    let carried = {
+        let database = SqliteDirectory::open(&work.path, 1, Clock::system()).context("backup")?;
+        let carried = backup_key(database.as_ref()).await.with_context(|| {
+            format!("{} is not a backup that `postroom backup` made", from.display())
+        })?;
+        database.close();
+        carried
+    };
+    let given = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
+    let (key, is_own) = match (carried, given) {
+        (Some(key), _) => (key, true),
+        (None, Some(key)) => (key, false),
+        (None, None) => bail!(
+            "{} was made without the key: give the key with --master-key-file, or in \
+             POSTROOM_MASTER_KEY",
+            from.display()
+        ),
+    };
+    let store = data::open(&work.path, Some(&key), Member::alone()).await?;
+    check_sound(&store).await.context("the backup; nothing was restored")?;
+    store.backup_key_forget().await?;
+    if send {
+        store.sending_resume().await?;
+    }
+    tell_sending(&store, send).await?;
+    store.close().await?;
+    if is_own {
+        data::write_secret(&data.join(KEY_FILE), &key)?;
+    }
+    work.hand_over(DATABASE_FILE, &data.join(DATABASE_FILE))?;
+    say(&format!("{} holds what was in {}", data.display(), from.display()));
+    Ok(())
+}
+
+/// Verifies a data directory.
+pub async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
+    logging::start(false, LevelFilter::ERROR)?;
+    let VerifyArguments { data, master_key_file } = arguments;
+    check_there(&data)?;
+    let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
+    let store = data::open(&data, key.as_ref(), Member::alone()).await.map_err(|error| {
+        match error.downcast_ref::<postroom_store::Error>() {
+            Some(postroom_store::Error::Locked { .. }) => {
+                error.context("stop Postroom first, or make a backup, which is verified")
+            }
+            Some(_) | None => error,
+        }
+    })?;
+    let sound = check_sound(&store).await;
+    store.close().await?;
+    sound
+}
+
+fn check_there(data: &Path) -> anyhow::Result<()> {
+    ensure!(data.join(DATABASE_FILE).is_file(), "{} holds no data", data.display());
+    Ok(())
+}
+
+/// The key in a data directory.
+fn key_of(data: &Path) -> anyhow::Result<SecretString> {
+    let file = data.join(KEY_FILE);
+    let text = std::fs::read_to_string(&file).with_context(|| {
+        format!(
+            "{}: the key is elsewhere; give it with --master-key-file, or in POSTROOM_MASTER_KEY",
+            file.display()
+        )
+    })?;
+    Ok(SecretString::from(text.trim().to_owned()))
+}
+
+/// Verifies a store, with a line for each damage.
+async fn check_sound(store: &Store) -> anyhow::Result<()> {
+    let verified = store.verify(|damage| logging::complain(false, damage)).await?;
+    say(&format!(
+        "verified: {} entities, {} files, {} chunks of content, {} receipts",
+        verified.entities, verified.files, verified.chunks, verified.receipts
+    ));
+    ensure!(verified.damaged == 0, "damaged: {} places, named above", verified.damaged);
+    Ok(())
+}
+
+/// Lists what waits to be sent.
+async fn tell_sending(store: &Store, send: bool) -> anyhow::Result<()> {
+    let waiting = store.sending_list(LISTED).await?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let then = if send {
+        "will be sent when Postroom starts"
+    } else {
+        "wait until POST /rest/v1/sending:resume; withdraw those that were sent since \
+         (messageState null)"
+    };
+    say(&format!("messages in `sending` when the backup was made, which {then}:"));
+    for message in &waiting {
+        let at = message.date_time.map(|at| at.to_string()).unwrap_or_default();
+        let subject = message.subject.as_deref().unwrap_or_default();
+        say(&format!("  {} {at} {}", message.message, subject.escape_debug()));
+    }
+    if waiting.len() >= LISTED as usize {
+        say("  and more");
+    }
+    Ok(())
+}
+
+/// A directory that is gone when the command ends, however it ends.
+struct WorkDirectory {
+    path: PathBuf,
+}
+
+impl WorkDirectory {
+    fn make(path: PathBuf) -> anyhow::Result<Self> {
+        if path.exists() {
+            // An earlier command was interrupted.
+            std::fs::remove_dir_all(&path)
+                .with_context(|| format!("removing {}", path.display()))?;
+        }
+        data::make(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Gives a file of the directory its place, durably.
+    fn hand_over(self, name: &str, to: &Path) -> anyhow::Result<()> {
+        let at = || format!("writing {}", to.display());
+        let made = self.path.join(name);
+        std::fs::File::open(&made).and_then(|file| file.sync_all()).with_context(at)?;
+        std::fs::rename(&made, to).with_context(at)?;
+        let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or_else(|| Path::new("."));
+        std::fs::File::open(parent).and_then(|parent| parent.sync_all()).with_context(at)
+    }
+}
+
+impl Drop for WorkDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            logging::complain(false, &format!("{} was not removed: {error}", self.path.display()));
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what a person waits for")]
+fn say(line: &str) {
+    println!("{line}");
+}
