@@ -131,11 +131,11 @@ impl<F: FnMut(&str)> Verification<'_, F> {
             let Some(target) = schema::refers_to(&classes, property) else {
                 continue;
             };
-            let (table, column) = (quoted(&class.classname), quoted(&property.name));
+            let (table, column) = (quoted(&class.table()), quoted(&property.name));
             let sql = format!(
                 "SELECT e.\"id\" FROM {table} e WHERE NOT EXISTS
                    (SELECT 1 FROM {} t WHERE t.\"id\" = e.{column})",
-                quoted(&target.classname)
+                quoted(&target.table())
             );
             for row in self.store.read(Statement::new(sql)).await? {
                 let id = row.id(0).map(|id| id.to_string()).unwrap_or_default();
@@ -182,7 +182,7 @@ impl<F: FnMut(&str)> Verification<'_, F> {
     async fn files(&mut self, sizes: &HashMap<i64, u64>) -> Result<(), Error> {
         let owners = self.store.classes();
         let owners = owners.iter().map(|class| {
-            let table = quoted(&class.classname);
+            let table = quoted(&class.table());
             format!("EXISTS (SELECT 1 FROM {table} e WHERE e.\"id\" = f.\"entity\")")
         });
         let owners = owners.collect::<Vec<_>>().join(" OR ");
