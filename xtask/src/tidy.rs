@@ -19,6 +19,7 @@ use std::process::Command;
 
 mod source;
 
+mod databases;
 mod doubles;
 mod layers;
 mod links;
@@ -51,6 +52,7 @@ pub fn run() -> Result<()> {
         if source.is_rust() {
             offences.extend(shape::check(source));
             offences.extend(names::check(source));
+            offences.extend(databases::check(source));
             offences.extend(tables::check(source));
             offences.extend(properties::check(source));
             offences.extend(words::check_rust(source));

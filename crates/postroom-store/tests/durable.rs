@@ -16,6 +16,7 @@ use postroom_model::builtin;
 use postroom_store::Clock;
 use postroom_store::EntityPlace;
 use postroom_store::*;
+use postroom_testkit::TestDatabase;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -112,6 +113,7 @@ fn count_in_files(directory: &Path, needle: &str) -> usize {
     files.map(count).sum()
 }
 
+// SQLite alone: it is about its file.
 #[tokio::test]
 async fn after_a_clean_stop_one_file_holds_everything() {
     let directory = tempfile::tempdir().unwrap();
@@ -124,6 +126,7 @@ async fn after_a_clean_stop_one_file_holds_everything() {
     assert_eq!(file_bytes(&restored, MessageEntityId::of(message)).await.unwrap(), b"bytes");
 }
 
+// SQLite alone: it is about its files.
 #[tokio::test]
 async fn a_database_copied_without_its_log_is_refused_in_words() {
     let directory = tempfile::tempdir().unwrap();
@@ -143,6 +146,7 @@ async fn a_database_copied_without_its_log_is_refused_in_words() {
     drop(open(backup.path()).await);
 }
 
+// SQLite alone: it is about its files.
 #[tokio::test]
 async fn a_log_of_another_moment_is_refused_in_words() {
     let directory = tempfile::tempdir().unwrap();
@@ -158,19 +162,31 @@ async fn a_log_of_another_moment_is_refused_in_words() {
     assert!(matches!(refused, Error::WalForeign { .. }), "{refused}");
 }
 
-#[tokio::test]
+/// Flips one bit of these stored bytes, while nobody has the database.
+async fn flip(directory: &Path, bytes: &[u8]) {
+    if TestDatabase::present() == TestDatabase::Postgres {
+        let at = "position($1 IN \"bytes\") - 1";
+        let sql = format!(
+            "UPDATE \"chunk\" SET \"bytes\" = set_byte(\"bytes\", {at},
+               get_byte(\"bytes\", {at}) # 4) WHERE position($1 IN \"bytes\") > 0"
+        );
+        let flip = Statement::new(sql).bind(bytes.to_vec()).must_change(Failed::Stale);
+        let database = opened::database(directory).await.unwrap();
+        database.write(vec![flip], Room::Free).await.unwrap();
+        return database.close();
+    }
+    let (at, file) = place_of(directory, bytes);
+    file.write_all_at(&[bytes[0] ^ 4], at).unwrap();
+}
+
+#[on_both]
 async fn damaged_bytes_are_refused_and_said_by_the_check() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await;
     let bytes = noise(1, 600_000);
     let message = message(&store, "damaged", &bytes).await;
     store.close().await.unwrap();
-    let path = directory.path().join(DATABASE_FILE);
-    let whole = fs::read(&path).unwrap();
-    let marker = &bytes[5_000..5_032];
-    let at = whole.windows(marker.len()).position(|window| window == marker).unwrap();
-    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    file.write_all_at(&[whole[at] ^ 4], at as u64).unwrap();
+    flip(directory.path(), &bytes[5_000..5_032]).await;
     let store = open(directory.path()).await;
     assert_eq!(store.damage().await.unwrap(), None);
     let read = file_bytes(&store, MessageEntityId::of(message)).await;
@@ -199,6 +215,7 @@ fn place_of(directory: &Path, bytes: &[u8]) -> (u64, fs::File) {
     (at as u64, fs::OpenOptions::new().write(true).open(&path).unwrap())
 }
 
+// SQLite alone: pages of PostgreSQL have checksums of their own, and its columns their types.
 #[tokio::test]
 async fn rows_that_nobody_wrote_so_are_refused_and_said() {
     const PAGE: u64 = 16_384;
@@ -232,6 +249,7 @@ async fn rows_that_nobody_wrote_so_are_refused_and_said() {
     }
 }
 
+// SQLite alone: there were no such versions with another database.
 #[tokio::test]
 async fn rows_of_an_earlier_version_are_read_and_marked_when_they_change() {
     let directory = tempfile::tempdir().unwrap();
@@ -257,6 +275,7 @@ async fn rows_of_an_earlier_version_are_read_and_marked_when_they_change() {
     assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
 }
 
+// SQLite alone: PostgreSQL gives space back by itself, and keeps deleted rows until then.
 #[tokio::test]
 async fn nothing_of_deleted_mail_stays_and_its_space_comes_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -290,6 +309,7 @@ async fn nothing_of_deleted_mail_stays_and_its_space_comes_back() {
     assert_eq!(file_bytes(&store, MessageEntityId::of(kept)).await.unwrap(), b"kept");
 }
 
+// SQLite alone: there were no such versions with another database.
 #[tokio::test]
 async fn a_database_of_an_earlier_version_gives_back_space_too() {
     let directory = tempfile::tempdir().unwrap();
