@@ -176,7 +176,8 @@ async fn flip(directory: &Path, bytes: &[u8]) {
         return database.close();
     }
     let (at, file) = place_of(directory, bytes);
-    file.write_all_at(&[bytes[0] ^ 4], at).unwrap();
+    let first = bytes.first().unwrap();
+    file.write_all_at(&[first ^ 4], at).unwrap();
 }
 
 #[on_both]

@@ -1,4 +1,4 @@
-//! What only PostgreSQL does: connections that are lost, batches that collide, a server that ends.
+//! PostgreSQL alone: connections that are lost, batches that collide, a server that ends.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use postroom_model::EntityId;
