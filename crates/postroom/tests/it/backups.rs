@@ -40,6 +40,7 @@ fn postroom_on(within: &Path, sandbox: &Sandbox) -> Postroom {
     Postroom::start(Path::new(env!("CARGO_BIN_EXE_postroom")), options).unwrap()
 }
 
+// SQLite alone: PostgreSQL has backups of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_made_while_mail_flows_and_sends_nothing_until_somebody_says_so() {
     let (sandbox, mut postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
@@ -103,6 +104,7 @@ async fn a_backup_is_made_while_mail_flows_and_sends_nothing_until_somebody_says
     assert_eq!(settled(&postroom, &waiting).await["messageState"], "sent");
 }
 
+// SQLite alone: PostgreSQL has backups of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_named_and_never_backed_up() {
     let (sandbox, mut postroom, account) = sandbox(json!({"after_read_timeout": 0.2})).await;
@@ -129,6 +131,7 @@ async fn damage_is_named_and_never_backed_up() {
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
 }
 
+// SQLite alone: PostgreSQL has backups of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_without_the_key_needs_it_when_it_is_restored() {
     let mut postroom = postroom("");
