@@ -19,8 +19,6 @@ use postroom_model::json_problem;
 use postroom_store::Failed;
 use serde_json::json;
 
-/// The kind of a problem with classes that were changed at the same moment.
-const OTHER_CLASSES: &str = "other-classes";
 /// How many of several problems the detail lists.
 const DETAILED: usize = 10;
 
@@ -216,12 +214,6 @@ impl Problem {
         body
     }
 
-    /// Whether the classes were changed at the same moment.
-    #[must_use]
-    pub fn is_of_other_classes(&self) -> bool {
-        self.kind == OTHER_CLASSES
-    }
-
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -295,7 +287,7 @@ impl From<Failed> for Problem {
             Failed::SameLogin => Self::conflict("same-login", text),
             Failed::Deposed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
             Failed::OtherClasses => Self {
-                kind: OTHER_CLASSES,
+                kind: "other-classes",
                 ..Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
             },
             Failed::Unconfirmed { .. } => Self::conflict("unconfirmed", text),

@@ -21,6 +21,8 @@ use zeroize::Zeroize;
 
 /// The name of the file in the data directory that holds the database.
 pub const DATABASE_FILE: &str = "postroom.db";
+/// The name of the file in the data directory that holds the key.
+pub const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const MARK_BYTES: usize = 16;
@@ -108,7 +110,7 @@ impl MasterKey {
     ///
     /// When the file cannot be read or made, is missing beside a database, or holds something else.
     pub fn in_directory(directory: &Path) -> Result<Self, Error> {
-        let path = directory.join("key");
+        let path = directory.join(KEY_FILE);
         let failed = |source| Error::File { path: path.clone(), source };
         match std::fs::read(&path) {
             Ok(bytes) => {

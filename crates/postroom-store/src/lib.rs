@@ -30,6 +30,8 @@ mod dialect;
 
 mod database;
 
+mod database_state;
+
 mod sqlite;
 
 mod disk;
@@ -206,6 +208,7 @@ pub use job::Job;
 pub use job::JobCounts;
 pub use job::JobState;
 pub use key::DATABASE_FILE;
+pub use key::KEY_FILE;
 pub use key::MasterKey;
 pub use key::Sealed;
 pub use key::SecretMark;

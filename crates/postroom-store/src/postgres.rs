@@ -42,14 +42,14 @@ use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::database_state::DatabaseState;
+use crate::database_state::StateTexts;
 use crate::error::Error;
 use crate::postgres::failing::Failing;
 use crate::postgres::sessions::SessionUse;
 use crate::postgres::sessions::Sessions;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -70,6 +70,13 @@ const OUTCOME_PAUSE: Duration = Duration::from_millis(200);
 /// How long an end waits for batches that are being written.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
+const TEXTS: StateTexts = StateTexts {
+    no_space: "the disk of the database is full: no mail is stored or sent until there is space; \
+               new mail stays at its server",
+    damaged: "the database is damaged; the damaged data is not served. Check the disk of its \
+              server, and restore the database from a backup",
+};
+
 /// A PostgreSQL database.
 pub struct PostgresDatabase {
     shared: Arc<PostgresShared>,
@@ -79,10 +86,7 @@ pub struct PostgresDatabase {
 /// What the tasks of requests share.
 struct PostgresShared {
     sessions: Arc<Sessions>,
-    /// Whether the last batch that needed space found none.
-    is_full: AtomicBool,
-    /// Whether it has pages that cannot be read.
-    is_corrupt: AtomicBool,
+    state: DatabaseState,
 }
 
 impl fmt::Debug for PostgresDatabase {
@@ -104,11 +108,7 @@ impl PostgresDatabase {
         used.connection.check_server().await?;
         used.give_back();
         let rings = listen::start(&sessions);
-        let shared = PostgresShared {
-            sessions,
-            is_full: AtomicBool::new(false),
-            is_corrupt: AtomicBool::new(false),
-        };
+        let shared = PostgresShared { sessions, state: DatabaseState::new(TEXTS) };
         Ok(Arc::new(Self { shared: Arc::new(shared), rings }))
     }
 }
@@ -154,23 +154,22 @@ impl Database for PostgresDatabase {
             // Where the last batch found no space, one that needs some says whether there is some.
             let probe = "INSERT INTO \"meta\" (\"name\", \"number\") VALUES ('probe', 1)
                 ON CONFLICT (\"name\") DO UPDATE SET \"number\" = excluded.\"number\"";
-            let probe = shared.is_full.load(Ordering::Relaxed).then(|| Statement::new(probe));
+            let probe = shared.state.is_full().then(|| Statement::new(probe));
             let probe: Vec<_> = probe.into_iter().collect();
             shared.write(&probe).await.map(drop)
         })
     }
 
     fn is_full(&self) -> bool {
-        self.shared.is_full.load(Ordering::Relaxed)
+        self.shared.state.is_full()
     }
 
     fn damage(&self) -> Option<&'static str> {
-        let is_corrupt = self.shared.is_corrupt.load(Ordering::Relaxed);
-        is_corrupt.then_some("pages of the database cannot be read")
+        self.shared.state.damage()
     }
 
     fn found_damaged(&self, error: &Error) {
-        self.shared.damaged(error);
+        self.shared.state.damaged(error);
     }
 
     fn is_first(&self) -> bool {
@@ -333,31 +332,16 @@ impl PostgresShared {
     fn seen<T>(&self, answer: Result<T, Failing>) -> Result<T, Error> {
         let answer = answer.map_err(Failing::into_error);
         match &answer {
-            Err(Error::Full) if !self.is_full.swap(true, Ordering::Relaxed) => tracing::error!(
-                "the disk of the database is full: no mail is stored or sent until there is space; \
-                 new mail stays at its server"
-            ),
-            Err(error @ Error::Damaged { .. }) => self.damaged(error),
+            Err(Error::Full) => self.state.no_space(),
+            Err(error @ Error::Damaged { .. }) => self.state.damaged(error),
             _ => {}
         }
         answer
     }
 
     fn wrote(&self, outcomes: &[Outcome]) {
-        if outcomes.iter().any(|outcome| outcome.changed > 0)
-            && self.is_full.swap(false, Ordering::Relaxed)
-        {
-            tracing::info!("the disk has space again: mail is stored and sent again");
-        }
-    }
-
-    fn damaged(&self, error: &Error) {
-        if !self.is_corrupt.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                %error,
-                "the database is damaged; the damaged data is not served. Check the disk of its \
-                 server, and restore the database from a backup"
-            );
+        if outcomes.iter().any(|outcome| outcome.changed > 0) {
+            self.state.has_space();
         }
     }
 }

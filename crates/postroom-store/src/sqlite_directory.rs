@@ -14,6 +14,8 @@ use crate::database::Outcome;
 use crate::database::Room;
 use crate::database::Row;
 use crate::database::Statement;
+use crate::database_state::DatabaseState;
+use crate::database_state::StateTexts;
 use crate::disk;
 use crate::error::Error;
 use crate::key::DATABASE_FILE;
@@ -34,6 +36,13 @@ const PROBE_BYTES: usize = 256 * 1024;
 /// The same after the disk was full: as much as is received at once.
 const PROBE_AFTER_FULL_BYTES: usize = 8 * 1024 * 1024;
 
+const TEXTS: StateTexts = StateTexts {
+    no_space: "the disk is full: no mail is stored or sent until there is space; new mail stays at \
+               its server, and deletions work as long as they find space",
+    damaged: "the database's file is damaged; the damaged data is not served. Check the disk, and \
+              restore the data directory from a backup",
+};
+
 /// A data directory with a SQLite database.
 #[derive(Debug)]
 pub struct SqliteDirectory {
@@ -51,10 +60,7 @@ pub struct SqliteDirectory {
 #[derive(Debug)]
 struct DiskState {
     path: PathBuf,
-    /// Whether the last batch that needed space found none.
-    is_full: AtomicBool,
-    /// Whether the database's file has pages that cannot be read.
-    is_corrupt: AtomicBool,
+    database: DatabaseState,
     /// Whether somebody has asked if he is the first.
     was_asked: AtomicBool,
 }
@@ -101,7 +107,7 @@ impl Database for SqliteDirectory {
         Box::pin(async move {
             let wrote = state.seen(answer.await);
             match &wrote {
-                Err(Error::Full) => state.no_space(),
+                Err(Error::Full) => state.database.no_space(),
                 Ok(outcomes) if room == Room::Free => state.wrote(outcomes),
                 Ok(_) | Err(_) => {}
             }
@@ -119,13 +125,13 @@ impl Database for SqliteDirectory {
         Box::pin(async move {
             access.read(Statement::new("SELECT 1")).await?;
             // Where the last batch found no space, there must be some for a large part.
-            let was_full = state.is_full();
+            let was_full = state.database.is_full();
             let bytes = if was_full { PROBE_AFTER_FULL_BYTES } else { PROBE_BYTES };
             let probed = Arc::clone(&state);
             let probed = work.spawn(move || disk::probe(&probed.path, bytes)).await;
             let probed = probed.map_err(|_| Error::Closed)?;
             if matches!(probed, Err(Error::Full)) {
-                state.no_space();
+                state.database.no_space();
             }
             probed?;
             if !was_full {
@@ -141,16 +147,15 @@ impl Database for SqliteDirectory {
     }
 
     fn is_full(&self) -> bool {
-        self.state.is_full()
+        self.state.database.is_full()
     }
 
     fn damage(&self) -> Option<&'static str> {
-        let is_corrupt = self.state.is_corrupt.load(Ordering::Relaxed);
-        is_corrupt.then_some("pages of the database cannot be read")
+        self.state.database.damage()
     }
 
     fn found_damaged(&self, error: &Error) {
-        self.state.damaged(error);
+        self.state.database.damaged(error);
     }
 
     fn is_first(&self) -> bool {
@@ -179,52 +184,27 @@ impl DiskState {
     fn of(directory: &Path) -> Arc<Self> {
         Arc::new(Self {
             path: directory.to_owned(),
-            is_full: AtomicBool::new(false),
-            is_corrupt: AtomicBool::new(false),
+            database: DatabaseState::new(TEXTS),
             was_asked: AtomicBool::new(false),
         })
     }
 
-    fn is_full(&self) -> bool {
-        self.is_full.load(Ordering::Relaxed)
-    }
-
     /// Notes that a batch found space. A small batch finds some where a message does not.
     fn wrote(&self, outcomes: &[Outcome]) {
-        let has_space = self.is_full()
+        let has_space = self.database.is_full()
             && outcomes.iter().any(|outcome| outcome.changed > 0)
             && disk::has_space(&self.path, PROBE_AFTER_FULL_BYTES);
-        if has_space && self.is_full.swap(false, Ordering::Relaxed) {
-            tracing::info!("the disk has space again: mail is stored and sent again");
-        }
-    }
-
-    /// Notes that the disk is full, and says so once.
-    fn no_space(&self) {
-        if !self.is_full.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                "the disk is full: no mail is stored or sent until there is space; new mail stays \
-                 at its server, and deletions work as long as they find space"
-            );
+        if has_space {
+            self.database.has_space();
         }
     }
 
     /// Keeps in mind that the database's file is damaged.
     fn seen<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
         if let Err(error @ Error::Damaged { .. }) = &answer {
-            self.damaged(error);
+            self.database.damaged(error);
         }
         answer
-    }
-
-    fn damaged(&self, error: &Error) {
-        if !self.is_corrupt.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                %error,
-                "the database's file is damaged; the damaged data is not served. Check the disk, \
-                 and restore the data directory from a backup"
-            );
-        }
     }
 }
 
@@ -275,11 +255,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = DiskState::of(directory.path());
         let outcome = |changed| [Outcome { changed, rows: vec![] }];
-        state.no_space();
-        assert!(state.is_full());
+        state.database.no_space();
+        assert!(state.database.is_full());
         state.wrote(&outcome(0));
-        assert!(state.is_full(), "nothing was written");
+        assert!(state.database.is_full(), "nothing was written");
         state.wrote(&outcome(1));
-        assert!(!state.is_full());
+        assert!(!state.database.is_full());
     }
 }

@@ -17,16 +17,13 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long sent bytes may stay unacknowledged before the connection counts as lost.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// How many connections there are at the most, beside the one that listens.
-const CONNECTIONS: usize = 24;
-/// With fewer, those who write could wait for those who read.
-const CONNECTIONS_MIN: usize = 8;
+pub(crate) const CONNECTIONS: usize = 24;
 
 /// A PostgreSQL database and how to connect to it.
 #[derive(Clone)]
 pub struct PostgresConfig {
     pub(crate) server: tokio_postgres::Config,
     pub(crate) tls: Option<Arc<dyn Secure>>,
-    pub(crate) connections: usize,
 }
 
 impl fmt::Debug for PostgresConfig {
@@ -79,7 +76,7 @@ impl PostgresConfig {
             server.tcp_user_timeout(UNACKNOWLEDGED);
         }
         server.keepalives_idle(UNACKNOWLEDGED);
-        Ok(Self { server, tls: None, connections: CONNECTIONS })
+        Ok(Self { server, tls: None })
     }
 
     /// The same with this password in place of the one in the address.
@@ -93,13 +90,6 @@ impl PostgresConfig {
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<dyn Secure>) -> Self {
         self.tls = Some(tls);
-        self
-    }
-
-    /// The same with so many connections at the most.
-    #[must_use]
-    pub fn with_connections(mut self, connections: usize) -> Self {
-        self.connections = connections.max(CONNECTIONS_MIN);
         self
     }
 

@@ -2,6 +2,7 @@
 
 use crate::bell::Bell;
 use crate::error::Error;
+use crate::postgres::config::CONNECTIONS;
 use crate::postgres::config::PostgresConfig;
 use crate::postgres::session::PostgresSession;
 use std::sync::Mutex;
@@ -14,6 +15,15 @@ use tokio::sync::SemaphorePermit;
 
 /// The time between two looks whether a batch is still being written.
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
+
+/// How many batches may be written at once.
+const WRITERS: usize = CONNECTIONS / 2;
+/// How many queries without a bound of time may run at once.
+const POINTS: usize = CONNECTIONS / 4;
+/// How many queries of clients may run at once.
+const LISTS: usize = CONNECTIONS / 8;
+/// How many of those that look into texts or JSON may.
+const SEARCHES: usize = CONNECTIONS - WRITERS - POINTS - LISTS;
 
 /// What a connection is wanted for. No kind waits for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +43,6 @@ pub(crate) struct Sessions {
     config: PostgresConfig,
     idle: Mutex<Vec<PostgresSession>>,
     write: Semaphore,
-    /// How many batches may be written at once.
-    writers: usize,
     point: Semaphore,
     list: Semaphore,
     search: Semaphore,
@@ -51,18 +59,15 @@ pub(crate) struct Used<'a> {
 }
 
 impl Sessions {
-    /// A sessions without a connection so far.
+    /// No connection so far.
     pub(crate) fn new(config: PostgresConfig) -> Self {
-        let quarter = (config.connections / 4).max(2);
-        let writers = config.connections.saturating_sub(quarter * 2).max(2);
         Self {
             config,
             idle: Mutex::default(),
-            write: Semaphore::new(writers),
-            writers,
-            point: Semaphore::new(quarter),
-            list: Semaphore::new(quarter - quarter / 2),
-            search: Semaphore::new((quarter / 2).max(1)),
+            write: Semaphore::new(WRITERS),
+            point: Semaphore::new(POINTS),
+            list: Semaphore::new(LISTS),
+            search: Semaphore::new(SEARCHES),
             is_lost: AtomicBool::new(false),
             bell: Bell::default(),
         }
@@ -133,7 +138,7 @@ impl Sessions {
             lane.close();
         }
         let mut waited = Duration::ZERO;
-        while self.write.available_permits() < self.writers && waited < within {
+        while self.write.available_permits() < WRITERS && waited < within {
             std::thread::sleep(CLOSE_PAUSE);
             waited += CLOSE_PAUSE;
         }
