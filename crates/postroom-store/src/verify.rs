@@ -57,9 +57,10 @@ impl Store {
     pub async fn verify(&self, tell: impl FnMut(&str)) -> Result<Verified, Error> {
         let mut verification = Verification { store: self, tell, verified: Verified::default() };
         verification.structure().await?;
-        for class in self.classes().iter() {
+        let classes: Vec<Class> = self.classes().iter().map(|class| (**class).clone()).collect();
+        for class in &classes {
             verification.entities(class).await?;
-            verification.references(class).await?;
+            verification.references(class, &classes).await?;
         }
         let sizes = verification.chunks().await?;
         verification.files(&sizes).await?;
@@ -98,7 +99,7 @@ impl<F: FnMut(&str)> Verification<'_, F> {
 
     async fn entities(&mut self, class: &Class) -> Result<(), Error> {
         let sql = format!("{} WHERE \"id\" > $1 ORDER BY \"id\" LIMIT $2", Store::select(class));
-        let mut behind = EntityId::from_u128(0);
+        let mut behind = EntityId::nil();
         loop {
             let page = Statement::new(sql.clone()).bind(behind).bind(AT_ONCE as u64);
             let rows = match self.store.read(page.at_most(BYTES_AT_ONCE)).await {
@@ -125,10 +126,9 @@ impl<F: FnMut(&str)> Verification<'_, F> {
     }
 
     /// What an entity must refer to is there. What a client may delete may be missing.
-    async fn references(&mut self, class: &Class) -> Result<(), Error> {
-        let classes: Vec<_> = self.store.classes().iter().map(|c| (**c).clone()).collect();
+    async fn references(&mut self, class: &Class, classes: &[Class]) -> Result<(), Error> {
         for property in class.columns() {
-            let Some(target) = schema::refers_to(&classes, property) else {
+            let Some(target) = schema::refers_to(classes, property) else {
                 continue;
             };
             let (table, column) = (quoted(&class.table()), quoted(&property.name));
@@ -178,7 +178,8 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         }
     }
 
-    /// Every file belongs to an entity, and its content is there.
+    /// Every file belongs to an entity, and its content is there. Files of removed properties and
+    /// classes, which are being deleted, do not count.
     async fn files(&mut self, sizes: &HashMap<i64, u64>) -> Result<(), Error> {
         let owners = self.store.classes();
         let owners = owners.iter().map(|class| {
@@ -190,9 +191,11 @@ impl<F: FnMut(&str)> Verification<'_, F> {
             "SELECT f.\"entity\", f.\"property\", f.\"name\", f.\"blob\", f.\"size\",
                f.\"offset\", f.\"length\", CASE WHEN {owners} THEN 1 ELSE 0 END
              FROM \"file\" f WHERE (f.\"entity\", f.\"property\", f.\"name\") > ($1, $2, $3)
+               AND NOT EXISTS (SELECT 1 FROM \"retired\" r
+                 WHERE r.\"table\" = 'file' AND r.\"column\" = f.\"property\")
              ORDER BY f.\"entity\", f.\"property\", f.\"name\" LIMIT $4"
         );
-        let mut behind = (EntityId::from_u128(0), String::new(), String::new());
+        let mut behind = (EntityId::nil(), String::new(), String::new());
         loop {
             let (entity, property, name) = behind.clone();
             let page = Statement::new(sql.clone()).bind(entity).bind(property).bind(name);
@@ -264,4 +267,29 @@ fn wrong_with(row: &Row, sizes: &HashMap<i64, u64>) -> Option<&'static str> {
         return Some("it belongs to no entity");
     }
     (stored < needed || needed.is_none()).then_some("its content is missing or damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::store;
+    use postroom_testkit::on_both;
+
+    #[on_both]
+    async fn files_of_a_removed_class_are_no_damage_while_they_are_deleted() {
+        let (_directory, store) = store().await;
+        let file = "INSERT INTO \"file\" (\"domain\", \"entity\", \"property\", \"name\",
+              \"position\", \"media_type\", \"size\", \"blob\")
+            VALUES ('default', $1, 'retired property 7 1', 'a.pdf', 0, 'application/pdf', 1, 99)";
+        store.write(vec![Statement::new(file).bind(EntityId::from_u128(7))]).await.unwrap();
+        let mut told = vec![];
+        let verified = store.verify(|what| told.push(what.to_owned())).await.unwrap();
+        assert_eq!((verified.files, verified.damaged), (1, 1));
+        assert!(told[0].ends_with("a.pdf: it belongs to no entity"), "{told:?}");
+        let retired = "INSERT INTO \"retired\" (\"table\", \"column\")
+            VALUES ('file', 'retired property 7 1')";
+        store.write(vec![Statement::new(retired)]).await.unwrap();
+        let verified = store.verify(|what| panic!("{what}")).await.unwrap();
+        assert_eq!((verified.files, verified.damaged), (0, 0));
+    }
 }
