@@ -12,25 +12,24 @@ use crate::cli::RestoreArguments;
 use crate::cli::VerifyArguments;
 use crate::data;
 use crate::logging;
+use crate::logging::say;
 use crate::secrets;
 use anyhow::Context;
 use anyhow::bail;
 use anyhow::ensure;
 use postroom_store::Clock;
 use postroom_store::DATABASE_FILE;
+use postroom_store::KEY_FILE;
 use postroom_store::Member;
 use postroom_store::SqliteDirectory;
 use postroom_store::Store;
 use postroom_store::backup_key;
 use postroom_store::copy_database;
-use secrecy::SecretString;
 use std::ffi::OsString;
 use std::path::Path;
 use std::path::PathBuf;
 use tracing::level_filters::LevelFilter;
 
-/// The file of the key in a data directory.
-const KEY_FILE: &str = "key";
 /// How many of the messages in `sending` are listed.
 const LISTED: u32 = 1_000;
 
@@ -41,15 +40,12 @@ pub async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
     check_there(&data)?;
     ensure!(!to.exists(), "{} is there already; give the backup another name", to.display());
     let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
-    let key = match key {
-        Some(key) => key,
-        None => key_of(&data)?,
-    };
+    let key = data::key_of(&data, key.as_ref())?;
     let mut partial = OsString::from(&to);
     partial.push(".partial");
     let work = WorkDirectory::make(PathBuf::from(partial))?;
     copy_database(&data, &work.path).context("copying the database")?;
-    let store = data::open(&work.path, Some(&key), Member::alone()).await?;
+    let store = data::open_with(&work.path, key, Member::alone()).await?;
     check_sound(&store).await.context("the data that was copied; no backup was made")?;
     store.backup_mark(!without_key).await?;
     store.close().await?;
@@ -116,14 +112,8 @@ pub async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
     let VerifyArguments { data, master_key_file } = arguments;
     check_there(&data)?;
     let key = secrets::MASTER_KEY.read(master_key_file.as_deref())?;
-    let store = data::open(&data, key.as_ref(), Member::alone()).await.map_err(|error| {
-        match error.downcast_ref::<postroom_store::Error>() {
-            Some(postroom_store::Error::Locked { .. }) => {
-                error.context("stop Postroom first, or make a backup, which is verified")
-            }
-            Some(_) | None => error,
-        }
-    })?;
+    let otherwise = "stop Postroom first, or make a backup, which is verified";
+    let store = data::open_stopped(&data, key.as_ref(), otherwise).await?;
     let sound = check_sound(&store).await;
     store.close().await?;
     sound
@@ -132,18 +122,6 @@ pub async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
 fn check_there(data: &Path) -> anyhow::Result<()> {
     ensure!(data.join(DATABASE_FILE).is_file(), "{} holds no data", data.display());
     Ok(())
-}
-
-/// The key in a data directory.
-fn key_of(data: &Path) -> anyhow::Result<SecretString> {
-    let file = data.join(KEY_FILE);
-    let text = std::fs::read_to_string(&file).with_context(|| {
-        format!(
-            "{}: the key is elsewhere; give it with --master-key-file, or in POSTROOM_MASTER_KEY",
-            file.display()
-        )
-    })?;
-    Ok(SecretString::from(text.trim().to_owned()))
 }
 
 /// Verifies a store, with a line for each damage.
@@ -215,9 +193,4 @@ impl Drop for WorkDirectory {
             logging::complain(false, &format!("{} was not removed: {error}", self.path.display()));
         }
     }
-}
-
-#[expect(clippy::print_stdout, reason = "what a person waits for")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -129,13 +129,32 @@ pub async fn open(
     member: Member,
 ) -> anyhow::Result<Store> {
     // The key comes first, because none is made beside a database.
-    let key = key_of(data, master_key)?;
+    open_with(data, key_of(data, master_key)?, member).await
+}
+
+/// The same with this key.
+pub async fn open_with(data: &Path, key: MasterKey, member: Member) -> anyhow::Result<Store> {
     let database = SqliteDirectory::open(data, READERS, Clock::system()).context("store")?;
     open_in(database, key, member).await
 }
 
+/// The same for a command that needs Postroom to be stopped. `otherwise` says what to do while it
+/// runs.
+pub async fn open_stopped(
+    data: &Path,
+    master_key: Option<&SecretString>,
+    otherwise: &'static str,
+) -> anyhow::Result<Store> {
+    open(data, master_key, Member::alone()).await.map_err(|error| {
+        match error.downcast_ref::<postroom_store::Error>() {
+            Some(postroom_store::Error::Locked { .. }) => error.context(otherwise),
+            Some(_) | None => error,
+        }
+    })
+}
+
 /// The given key, or the one in the directory.
-fn key_of(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<MasterKey> {
+pub fn key_of(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<MasterKey> {
     match master_key {
         Some(given) => MasterKey::from_hex(given).context("master key"),
         None => MasterKey::in_directory(data).context("key file"),

@@ -44,6 +44,12 @@ pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Tells a person the result of a command, on standard output.
+#[expect(clippy::print_stdout, reason = "what a person waits for")]
+pub fn say(line: &str) {
+    println!("{line}");
+}
+
 /// From now on, even a panic is written as JSON.
 pub fn tell_faults_as_json() {
     std::panic::set_hook(Box::new(|fault| {

@@ -6,6 +6,7 @@
 use crate::cli::RedecomposeArguments;
 use crate::data;
 use crate::logging;
+use crate::logging::say;
 use crate::secrets;
 use anyhow::Context;
 use anyhow::anyhow;
@@ -23,7 +24,6 @@ use postroom_net::Trust;
 use postroom_store::DATABASE_FILE;
 use postroom_store::Job;
 use postroom_store::JobState;
-use postroom_store::Member;
 use postroom_store::Store;
 use serde_json::Value as Json;
 use std::time::Duration;
@@ -48,12 +48,7 @@ pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
         directory.display()
     );
     let key = secrets::MASTER_KEY.read(arguments.master_key_file.as_deref())?;
-    let store = data::open(directory, key.as_ref(), Member::alone()).await.map_err(|error| {
-        match error.downcast_ref::<postroom_store::Error>() {
-            Some(postroom_store::Error::Locked { .. }) => error.context(RUNS),
-            Some(_) | None => error,
-        }
-    })?;
+    let store = data::open_stopped(directory, key.as_ref(), RUNS).await?;
     let class = store.class(MESSAGES).context("built-in classes")?;
     let filter = match &arguments.filter {
         Some(text) => {
@@ -99,9 +94,4 @@ async fn follow(store: &Store, job: &Job) -> anyhow::Result<Job> {
         }
         tokio::time::sleep(PROGRESS).await;
     }
-}
-
-#[expect(clippy::print_stdout, reason = "what a person waits for")]
-fn say(line: &str) {
-    println!("{line}");
 }
