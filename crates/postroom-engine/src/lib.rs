@@ -91,4 +91,7 @@ pub use source_error::SourceMeaning;
 pub use supervisor::Supervisor;
 
 #[cfg(test)]
+mod fixture;
+
+#[cfg(test)]
 mod tests;

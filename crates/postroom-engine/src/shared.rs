@@ -148,30 +148,12 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
     use futures_util::FutureExt;
-    use postroom_model::builtin;
-    use postroom_net::Dialer;
-    use postroom_net::Trust;
-    use postroom_store::MasterKey;
-    use postroom_store::Member;
-    use postroom_store::SqliteDirectory;
-    use postroom_store::StoreConfig;
-    use postroom_store::Work;
 
     #[tokio::test]
     async fn a_long_survey_waits_for_the_one_before_it_and_a_short_one_does_not() {
-        let directory = tempfile::tempdir().unwrap();
-        let clock = Clock::system();
-        let key = MasterKey::in_directory(directory.path()).unwrap();
-        let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
-        let classes = builtin::classes().unwrap();
-        let config =
-            StoreConfig { key, classes, clock, work: Work::Threads, member: Member::alone() };
-        let store = Store::open(database, &config).await.unwrap();
-        let dialer = Dialer::new(&Trust::default()).unwrap();
-        let dialing = Dialing { dialer, ehlo_name: "x.test".to_owned() };
-        let settings = Settings::new(dialing, directory.path().join("spool"));
-        let shared = Shared::new(store, settings).await.unwrap();
+        let (_directory, shared) = fixture::shared().await;
         let first = shared.survey_turn(SURVEY_LONG_COUNT + 1).await;
         assert!(shared.survey_turn(SURVEY_LONG_COUNT).now_or_never().is_some());
         let mut second = Box::pin(shared.survey_turn(SURVEY_LONG_COUNT + 1));

@@ -4,6 +4,7 @@ mod memory;
 
 use crate::account::Account;
 use crate::account::MonitoredMailbox;
+use crate::fixture;
 use crate::receive::Left;
 use crate::receive::known::Known;
 use crate::receive::receive;
@@ -11,8 +12,6 @@ use crate::receive::turn::Turn;
 use crate::receiver;
 use crate::renamed::Examined;
 use crate::report::Reporter;
-use crate::settings::Dialing;
-use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::source::contract::MailboxAccess;
 use crate::source_error::SourceFailure;
@@ -24,17 +23,8 @@ use postroom_model::EntityId;
 use postroom_model::Query;
 use postroom_model::builtin;
 use postroom_model::validate;
-use postroom_net::Dialer;
-use postroom_net::Trust;
-use postroom_store::Clock;
 use postroom_store::EntityPlace;
-use postroom_store::MasterKey;
-use postroom_store::Member;
 use postroom_store::NewEntity;
-use postroom_store::SqliteDirectory;
-use postroom_store::Store;
-use postroom_store::StoreConfig;
-use postroom_store::Work;
 use postroom_watch::Watched;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -53,18 +43,7 @@ struct World {
 impl World {
     /// With one folder that is monitored.
     async fn new(folder: Json) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let clock = Clock::system();
-        let key = MasterKey::in_directory(directory.path()).unwrap();
-        let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
-        let classes = builtin::classes().unwrap();
-        let config =
-            StoreConfig { key, classes, clock, work: Work::Threads, member: Member::alone() };
-        let store = Store::open(database, &config).await.unwrap();
-        let dialer = Dialer::new(&Trust::default()).unwrap();
-        let dialing = Dialing { dialer, ehlo_name: "x.test".to_owned() };
-        let settings = Settings::new(dialing, directory.path().join("spool"));
-        let shared = Shared::new(store, settings).await.unwrap();
+        let (directory, shared) = fixture::shared().await;
         let profile = json!({"name": "x", "imapHost": "mail.test", "imapPort": 143});
         let profile = create(&shared, builtin::PROFILES, profile).await;
         let account = json!({"address": "anna@x.test", "profile_id": profile.to_string()});

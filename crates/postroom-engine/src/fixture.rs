@@ -1,0 +1,33 @@
+//! What the tests inside this crate share: an engine without its tasks, on a store of its own.
+
+use crate::settings::Dialing;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use postroom_model::builtin;
+use postroom_net::Dialer;
+use postroom_net::Trust;
+use postroom_store::Clock;
+use postroom_store::MasterKey;
+use postroom_store::Member;
+use postroom_store::SqliteDirectory;
+use postroom_store::Store;
+use postroom_store::StoreConfig;
+use postroom_store::Work;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// What the tasks share, and the directory that its store is in for as long as it is kept.
+pub(crate) async fn shared() -> (TempDir, Arc<Shared>) {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let key = MasterKey::in_directory(directory.path()).unwrap();
+    let database = SqliteDirectory::open(directory.path(), 1, clock.clone()).unwrap();
+    let classes = builtin::classes().unwrap();
+    let config = StoreConfig { key, classes, clock, work: Work::Threads, member: Member::alone() };
+    let store = Store::open(database, &config).await.unwrap();
+    let dialer = Dialer::new(&Trust::default()).unwrap();
+    let dialing = Dialing { dialer, ehlo_name: "x.test".to_owned() };
+    let settings = Settings::new(dialing, directory.path().join("spool"));
+    let shared = Shared::new(store, settings).await.unwrap();
+    (directory, shared)
+}
