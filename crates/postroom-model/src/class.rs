@@ -138,20 +138,22 @@ pub(crate) fn of_every_entity() -> [Property; 2] {
     [id, version]
 }
 
+/// The parent of a class, its parent, and so on.
+pub fn ancestors<'a>(class: &Class, classes: &'a [Class]) -> impl Iterator<Item = &'a Class> {
+    let of = |id: Option<Uuid>| classes.iter().find(|class| Some(class.id) == id);
+    let all = std::iter::successors(of(class.parent_id), move |class| of(class.parent_id));
+    // Definitions that refer to each other in a circle are refused, so it ends earlier.
+    all.take(classes.len())
+}
+
 /// The classes with the properties that they inherit. What has a parent has its own properties
 /// only before.
 #[must_use]
 pub fn inherit(classes: &[Class]) -> Vec<Class> {
     let whole = |class: &Class| {
-        let (mut inherited, mut parent) = (vec![], class.parent_id);
-        // Definitions that refer to each other in a circle are refused, so this ends earlier.
-        for _ in 0..classes.len() {
-            let Some(found) = parent.and_then(|id| classes.iter().find(|class| class.id == id))
-            else {
-                break;
-            };
-            inherited.splice(0..0, found.properties.iter().cloned());
-            parent = found.parent_id;
+        let mut inherited = vec![];
+        for parent in ancestors(class, classes) {
+            inherited.splice(0..0, parent.properties.iter().cloned());
         }
         let fixed = class.fixed.max(inherited.len());
         inherited.extend(class.properties.iter().cloned());

@@ -68,6 +68,7 @@ mod query;
 
 pub use class::Class;
 pub use class::StorageMode;
+pub use class::ancestors;
 pub use class::inherit;
 pub use class_change::ClassStep;
 pub use class_change::Demand;

@@ -25,6 +25,7 @@ use postroom_model::ClassChange;
 use postroom_model::Invalid;
 use postroom_model::RenamedProperty;
 use postroom_model::Timestamp;
+use postroom_model::ancestors;
 use postroom_model::class_steps;
 use postroom_model::inherit;
 use serde_json::Value as Json;
@@ -225,17 +226,7 @@ fn is_same(before: &Class, after: &Class) -> bool {
 
 /// Whether a class is the one of this id, or inherits from it.
 fn descends(class: &Class, id: Uuid, all: &[Class]) -> bool {
-    let mut next = Some(class);
-    for _ in 0..=all.len() {
-        match next {
-            Some(class) if class.id == id => return true,
-            Some(class) => {
-                next = all.iter().find(|parent| Some(parent.id) == class.parent_id);
-            }
-            None => return false,
-        }
-    }
-    false
+    class.id == id || ancestors(class, all).any(|ancestor| ancestor.id == id)
 }
 
 /// The class, and its property, that refers to a class.
