@@ -21,6 +21,9 @@ pub(crate) const LIST_LIMIT_MAX: u32 = 1000;
 /// How many values a list property may hold.
 pub(crate) const MULTI_VALUES_MAX: usize = 10_000;
 
+/// How many entities a list property may refer to, because each is looked up.
+pub(crate) const MULTI_REFERENCES_MAX: usize = 1000;
+
 /// How many octets a string may have, unless its property has its own limit.
 pub(crate) const STRING_BYTES_MAX: usize = 64 * 1024;
 

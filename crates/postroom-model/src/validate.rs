@@ -8,6 +8,7 @@ use crate::fingerprint;
 use crate::id::EntityId;
 use crate::invalid::Invalid;
 use crate::limits::ANY_BYTES_MAX;
+use crate::limits::MULTI_REFERENCES_MAX;
 use crate::limits::MULTI_VALUES_MAX;
 use crate::limits::PROBLEMS_MAX;
 use crate::limits::STRING_BYTES_MAX;
@@ -139,8 +140,12 @@ pub fn value(property: &Property, value: &Json) -> Result<Json, Invalid> {
         let reason = format!("takes a list; each value {}", takes(property));
         return Err(Invalid::new(name, reason));
     };
-    if list.len() > MULTI_VALUES_MAX {
-        return Err(Invalid::new(name, format!("takes at most {MULTI_VALUES_MAX} values")));
+    let count_max = match property.data_type {
+        DataType::Entity => MULTI_REFERENCES_MAX,
+        _ => MULTI_VALUES_MAX,
+    };
+    if list.len() > count_max {
+        return Err(Invalid::new(name, format!("takes at most {count_max} values")));
     }
     let checked = list.iter().enumerate().map(|(at, value)| {
         scalar(property, value).map_err(|reason| Invalid::new(format!("{name}[{at}]"), reason))

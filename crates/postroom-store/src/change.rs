@@ -94,7 +94,7 @@ impl Store {
             let changes = self.client_change(domain, class, &current, changes).await?;
             let mut batch = queue::before_change(class, id, &changes);
             // Before the change, so that it is told by the property.
-            batch.extend(self.reference_conditions(domain, class, &changes));
+            batch.extend(self.reference_conditions(domain, class, &current, &changes));
             let records = self.records(domain, class);
             batch.extend(records.change(&current, &changes, Map::new())?);
             if same_login == SameLogin::Refused {
@@ -137,7 +137,7 @@ impl Store {
         let changed = client::changed(class, current, sent);
         let mut changes =
             changed.map_err(|problems| Error::Condition(Failed::Invalid { problems }))?;
-        self.check_references(domain, class, &changes).await?;
+        self.check_references(domain, class, current, &changes).await?;
         let is_unfound = current.text(names::STATUS_TEXT) == Some(surveyed::UNFOUND);
         if is_unfound && !surveyed::is_unfound(&client::after(current, &changes)) {
             changes.insert(names::STATUS_TEXT.to_owned(), Json::Null);

@@ -24,7 +24,6 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Filter;
-use postroom_model::Property;
 use postroom_model::Query;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
@@ -34,6 +33,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long a query of a client may take, because others wait for the same readers.
@@ -117,7 +117,8 @@ impl Store {
                 return Err(Error::Condition(Failed::ReadOnly { reason }));
             }
         }
-        let references = new.iter().flat_map(|new| self.references(class, &new.entity.properties));
+        let references =
+            new.iter().flat_map(|new| self.references(class, None, &new.entity.properties));
         let references: BTreeSet<_> = references.collect();
         let entities: Vec<_> = new.iter().map(|new| new.entity.clone()).collect();
         // The batch checks that references exist, because they may have been deleted since they
@@ -296,27 +297,50 @@ impl Store {
         Conditions::new(self.inner.database.dialect(), values)
     }
 
-    /// What the values of an entity refer to.
-    fn references(&self, class: &Class, values: &Map<String, Json>) -> Vec<Reference> {
+    /// What the values of an entity refer to, unless `current`, if there is one, refers to it too.
+    /// So a list keeps its items whose targets were deleted.
+    fn references(
+        &self,
+        class: &Class,
+        current: Option<&Entity>,
+        values: &Map<String, Json>,
+    ) -> Vec<Reference> {
         let classes = self.classes();
-        let properties = class.columns().filter(|p| p.data_type == DataType::Entity && !p.multi);
-        let reference = |property: &Property| {
-            let id = values.get(&property.name)?.as_str()?.parse().ok()?;
+        let mut references = vec![];
+        for property in class.columns().filter(|p| p.data_type == DataType::Entity) {
             let target = classes.iter().find(|class| Some(class.id) == property.idclass);
             let table = target.map(|class| class.table().into_owned()).unwrap_or_default();
-            Some(Reference { property: property.name.clone(), table, id })
-        };
-        properties.filter_map(reference).collect()
+            let mut refer = |name: String, id: &Json| {
+                if let Some(id) = id.as_str().and_then(|id| id.parse().ok()) {
+                    references.push(Reference { property: name, table: table.clone(), id });
+                }
+            };
+            let name = &property.name;
+            match values.get(name) {
+                Some(Json::Array(list)) => {
+                    let known = current.and_then(|current| current.get(name).as_array());
+                    let known: HashSet<_> = known.into_iter().flatten().collect();
+                    for (at, id) in list.iter().enumerate().filter(|(_, id)| !known.contains(id)) {
+                        refer(format!("{name}[{at}]"), id);
+                    }
+                }
+                Some(id) => refer(name.clone(), id),
+                None => {}
+            }
+        }
+        references
     }
 
-    /// The statements that let a batch fail when something that the values refer to is gone.
+    /// The statements that let a batch fail when something is gone that the values refer to, and
+    /// `current` does not.
     pub(crate) fn reference_conditions(
         &self,
         domain: &Domain,
         class: &Class,
+        current: &Entity,
         values: &Map<String, Json>,
     ) -> Vec<Statement> {
-        let references = self.references(class, values);
+        let references = self.references(class, Some(current), values);
         references.iter().map(|reference| reference.condition(domain)).collect()
     }
 
@@ -324,9 +348,10 @@ impl Store {
         &self,
         domain: &Domain,
         class: &Class,
+        current: &Entity,
         values: &Map<String, Json>,
     ) -> Result<(), Error> {
-        for reference in self.references(class, values) {
+        for reference in self.references(class, Some(current), values) {
             if self.read(reference.condition(domain)).await?.is_empty() {
                 return Err(Error::Condition(reference.missing()));
             }

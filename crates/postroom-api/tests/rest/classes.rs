@@ -177,6 +177,38 @@ async fn an_enum_a_reference_files_and_a_counter_are_properties_too() {
 }
 
 #[on_both]
+async fn a_list_of_references_takes_what_is_there_and_keeps_what_was_deleted_since() {
+    let server = Server::start().await;
+    let profiles = "0192d000-0000-7000-8000-000000000001";
+    let others =
+        json!({"name": "others", "data_type": "entity", "idclass": profiles, "multi": true});
+    extend(&server, PROFILES, json!([others])).await.expect(200);
+    let [one, two] = [json!({"name": "one"}), json!({"name": "two"})];
+    let [one, two] = [server.create(PROFILES, &one).await, server.create(PROFILES, &two).await];
+    let nobody = "018f0000-0000-7000-8000-00000000000a";
+
+    let refused =
+        server.send("POST", PROFILES, &json!({"name": "x", "others": [one, nobody]})).await;
+    assert_eq!(problem(&refused), "others[1]: refers to an entity that does not exist");
+    let new = json!({"name": "x", "others": [one, two]});
+    let path = format!("email/Profiles/{}", server.create(PROFILES, &new).await);
+    let refused = server.send("PATCH", &path, &json!({"others": [nobody, one]})).await;
+    assert_eq!(problem(&refused), "others[0]: refers to an entity that does not exist");
+
+    // What was deleted stays in the list, but is not added again.
+    server.send("DELETE", &format!("email/Profiles/{two}"), &json!({})).await.expect(204);
+    let changed =
+        server.send("PATCH", &path, &json!({"others": [two, one, one]})).await.expect(200);
+    assert_eq!(changed["others"], json!([two, one, one]));
+    server.send("PATCH", &path, &json!({"others": [one]})).await.expect(200);
+    let refused = server.send("PATCH", &path, &json!({"others": [one, two]})).await;
+    assert_eq!(problem(&refused), "others[1]: refers to an entity that does not exist");
+    let many: Vec<_> = std::iter::repeat_n(&one, 1001).collect();
+    let refused = server.send("PATCH", &path, &json!({"others": many})).await;
+    assert_eq!(problem(&refused), "others: takes at most 1000 values");
+}
+
+#[on_both]
 async fn what_is_wrong_with_a_definition_is_told_with_its_place() {
     let server = Server::start().await;
     #[rustfmt::skip]
