@@ -306,7 +306,9 @@ fn refuted(
             (condition, format!("they have a greater number than {number}"))
         }
         Demand::BytesMax(bytes) => {
-            let condition = SqlCondition::with(format!("OCTET_LENGTH({column}) > $1"), *bytes);
+            // A number may become a text.
+            let sql = format!("OCTET_LENGTH(CAST({column} AS TEXT)) > $1");
+            let condition = SqlCondition::with(sql, *bytes);
             (condition, format!("they have a longer text than {bytes} bytes"))
         }
         Demand::RefersTo(id) => {
