@@ -17,6 +17,8 @@ use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Query;
 
+/// How many entities a page has at most, where a client asked for more.
+const LIMIT: HeaderName = HeaderName::from_static("x-limit");
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 /// `GET` of a collection: a list, with a link to the next page if there may be one.
@@ -25,16 +27,39 @@ const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 ///
 /// 422 with every parameter that is unknown or wrong.
 pub(crate) async fn list(asked: Asked) -> Result<Response, Problem> {
-    let (store, class) = (&asked.app.store, &asked.class);
     let pairs = parameters::all(&asked.uri)?;
-    let listing = listing::parse(class, &pairs)?;
+    listed(asked, &pairs, Following::Parameters).await
+}
+
+/// How the next page is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Following {
+    /// With the same parameters in the URL.
+    Parameters,
+    /// With the same body.
+    SameBody,
+}
+
+/// The list that the parameters `pairs` describe.
+///
+/// # Errors
+///
+/// 422 with every parameter that is unknown or wrong.
+pub(crate) async fn listed(
+    asked: Asked,
+    pairs: &[(String, String)],
+    following: Following,
+) -> Result<Response, Problem> {
+    let (store, class) = (&asked.app.store, &asked.class);
+    let listing = listing::parse(class, pairs)?;
     let bytes_max = asked.app.limits.list_part_bytes_max;
     let part = store.entity_part(&asked.domain, class, &listing.query, bytes_max).await?;
     let is_full = part.entities.len() as u64 == u64::from(listing.query.limit);
     let behind = if part.is_cut { last_of(&asked, &listing.query).await? } else { None };
     let last = behind.as_ref().or(part.entities.last().filter(|_| is_full));
     let link = last.and_then(|last| {
-        let next = listing::next_page(asked.uri.path(), &pairs, &listing.query, last);
+        let kept = if following == Following::Parameters { pairs } else { &[] };
+        let next = listing::next_page(asked.uri.path(), kept, &listing.query, last);
         HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok()
     });
     let mut response = if part.is_cut {
@@ -43,6 +68,9 @@ pub(crate) async fn list(asked: Asked) -> Result<Response, Problem> {
         view::entities(class, part.entities, listing.mask.as_ref())
     };
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
+    if listing.is_capped {
+        response.headers_mut().insert(LIMIT, HeaderValue::from(listing.query.limit));
+    }
     if listing.count {
         let counted = Query { filter: listing.counted, ..Query::default() };
         let count = store.entity_count(&asked.domain, class, &counted).await?;

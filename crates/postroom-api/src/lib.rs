@@ -39,6 +39,8 @@ mod parameters;
 
 mod place;
 
+mod children;
+
 mod verb;
 
 mod mask;
@@ -84,6 +86,8 @@ mod same_files;
 mod change;
 
 mod entity;
+
+mod query;
 
 mod download;
 

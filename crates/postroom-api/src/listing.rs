@@ -10,6 +10,7 @@ use postroom_model::Filter;
 use postroom_model::Invalid;
 use postroom_model::Query;
 use postroom_model::filter;
+use postroom_model::filter::Literal;
 use postroom_model::parse_order;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -23,6 +24,8 @@ pub(crate) struct ListRequest {
     pub counted: Option<Filter>,
     /// Whether `X-Total-Count` is wanted.
     pub count: bool,
+    /// Whether a page has fewer entities than the limit that was asked for.
+    pub is_capped: bool,
     /// The shown fields. `None`: all.
     pub mask: Option<Mask>,
 }
@@ -47,6 +50,7 @@ pub(crate) fn parse(class: &Class, pairs: &[(String, String)]) -> Result<ListReq
             "mask" => Mask::parse(class, text).map(|mask| reader.mask = Some(mask)),
             "limit" => number(name, text).map(|limit| {
                 let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                reader.is_capped = limit > class.limit_max();
                 reader.query.limit = limit.min(class.limit_max());
             }),
             "offset" => number(name, text).map(|offset| reader.query.offset = offset),
@@ -90,6 +94,7 @@ struct ListReader {
     filters: Vec<Filter>,
     after: Option<String>,
     count: bool,
+    is_capped: bool,
     mask: Option<Mask>,
     errors: Vec<Invalid>,
 }
@@ -107,9 +112,9 @@ impl ListReader {
         if !self.errors.is_empty() {
             return Err(Problem::invalid(self.errors));
         }
-        let Self { mut query, count, mask, .. } = self;
+        let Self { mut query, count, is_capped, mask, .. } = self;
         query.shown = mask.as_ref().map(Mask::properties);
-        Ok(ListRequest { query, counted, count, mask })
+        Ok(ListRequest { query, counted, count, is_capped, mask })
     }
 }
 
@@ -135,7 +140,21 @@ fn interval(class: &Class, text: &str) -> Result<Filter, Invalid> {
     };
     let property = json!(["property", by]);
     let both = json!(["and", [">=", property, moment(from)], ["<", property, moment(until)],]);
-    filter::parse(class, &both).map_err(|problem| invalid(problem.reason))
+    let read = filter::parse(class, &both).map_err(|problem| invalid(problem.reason))?;
+    if is_reversed(&read) {
+        return Err(invalid("ends before it begins: the earlier moment comes first".to_owned()));
+    }
+    Ok(read)
+}
+
+fn is_reversed(interval: &Filter) -> bool {
+    let Filter::And(both) = interval else {
+        return false;
+    };
+    matches!(both.as_slice(), [
+        Filter::Compare(.., Literal::Moment(from)),
+        Filter::Compare(.., Literal::Moment(until)),
+    ] if from > until)
 }
 
 fn number(name: &str, text: &str) -> Result<u64, Invalid> {
@@ -186,7 +205,7 @@ mod tests {
         let table = [
             ("nope=1", 422), ("limit=x", 422), ("limit=-1", 422), ("offset=1e3", 422), ("count=yes", 422),
             ("order=nope", 422), ("order=uid,uid,uid,uid,uid,uid,uid,uid,uid", 422), ("mask=nope", 422), ("after=x", 422), ("limit=1&limit=2", 422), ("uid=1&uid=2", 422),
-            ("interval=2026-01-01", 422), ("interval=a,b", 422), ("interval=2026-01-01,", 422),
+            ("interval=2026-01-01", 422), ("interval=a,b", 422), ("interval=2026-01-01,", 422), ("interval=2026-01-02,2026-01-01", 422),
             ("uid=five", 422), ("folder_id=7", 422), ("messageState=nope", 422), ("rawMessage=x", 422),
             ("filter=%5B", 400), ("filter=%5B%22drop%22%5D", 422), ("offset=99999999999999999999", 422),
         ];

@@ -109,9 +109,6 @@ fn class_of<'a>(
 }
 
 fn id_of(segment: &str) -> Result<EntityId, Problem> {
-    if segment.is_empty() {
-        return Err(Problem::not_found("the path of a collection has no slash at its end"));
-    }
     // Only the canonical form of an id counts, so that an entity has one path.
     let id = segment.parse::<EntityId>().ok();
     id.filter(|_| segment.len() == 36)

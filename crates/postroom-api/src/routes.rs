@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::app::Asked;
 use crate::caller::Caller;
 use crate::change;
+use crate::children;
 use crate::create;
 use crate::design;
 use crate::entity;
@@ -16,6 +17,7 @@ use crate::job;
 use crate::place;
 use crate::place::Target;
 use crate::problem::Problem;
+use crate::query;
 use crate::sending;
 use crate::trace;
 use crate::try_now;
@@ -49,6 +51,7 @@ pub fn router(app: App) -> Router {
         .route("/rest/v1/jobs/{id}", get(job::show).delete(job::delete))
         .route(sending::SENDING, get(sending::show))
         .route(sending::RESUME, post(sending::resume))
+        .route(MODEL, any(model))
         .route("/rest/v1/model/{*path}", any(model))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
@@ -65,6 +68,9 @@ async fn model(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
+    if path.is_empty() || path.ends_with('/') {
+        return children::list(&head.method, &head.uri, path, &app.store.classes());
+    }
     let place = place::find(path, &app.store.classes())?;
     let (verb, methods) = (Verb::of(&head.method, &place)?, verb::methods(&place));
     let (class, uri, mut headers) = (place.class, head.uri, head.headers);
@@ -78,6 +84,7 @@ async fn model(
     #[rustfmt::skip]
     let answered = match (&target, verb) {
         (Target::Collection, Verb::Get)      => entity::list(asked).await,
+        (Target::Collection, Verb::Query)    => query::query(asked, body).await,
         (Target::Collection, Verb::Post)     => create::create(asked, body).await,
         (Target::Collection, Verb::Redecompose) => job::redecompose(asked, body).await,
         (Target::Entity(id), Verb::Get)      => entity::show(asked, *id).await,

@@ -24,6 +24,8 @@ pub enum Verb {
     Patch,
     /// `DELETE`
     Delete,
+    /// Lists, with the parameters in a JSON body.
+    Query,
     /// Parses stored messages again.
     Redecompose,
     /// Tries the servers of an account at once.
@@ -36,16 +38,23 @@ pub enum Verb {
 struct Own {
     verb: Verb,
     method: &'static str,
-    classname: &'static str,
+    /// `None`: it is a verb of all classes.
+    classname: Option<&'static str>,
     /// Whether it is for one entity. Otherwise it is for the collection.
     of_entity: bool,
 }
 
 /// The verbs of our own.
 const OWN: &[Own] = &[
-    Own { verb: Verb::Redecompose, method: "REDECOMPOSE", classname: MESSAGES, of_entity: false },
-    Own { verb: Verb::Try, method: "TRY", classname: ACCOUNTS, of_entity: true },
-    Own { verb: Verb::Fetch, method: "FETCH", classname: MESSAGES, of_entity: true },
+    Own { verb: Verb::Query, method: "QUERY", classname: None, of_entity: false },
+    Own {
+        verb: Verb::Redecompose,
+        method: "REDECOMPOSE",
+        classname: Some(MESSAGES),
+        of_entity: false,
+    },
+    Own { verb: Verb::Try, method: "TRY", classname: Some(ACCOUNTS), of_entity: true },
+    Own { verb: Verb::Fetch, method: "FETCH", classname: Some(MESSAGES), of_entity: true },
 ];
 
 impl Verb {
@@ -96,7 +105,9 @@ fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
         Target::FileList(..) | Target::File(..) => None,
     };
     let classname = place.class.classname.as_str();
-    OWN.iter().filter(move |own| own.classname == classname && Some(own.of_entity) == of_entity)
+    OWN.iter().filter(move |own| {
+        own.classname.is_none_or(|name| name == classname) && Some(own.of_entity) == of_entity
+    })
 }
 
 fn no_verb(word: &str, place: &Place) -> Problem {
@@ -126,6 +137,10 @@ mod tests {
         let table = [
             ("GET",         "email/Messages",             Ok(Verb::Get)),
             ("HEAD",        "email/Messages",             Ok(Verb::Get)),
+            ("QUERY",       "email/Messages",             Ok(Verb::Query)),
+            ("QUERY",       "email/Profiles",             Ok(Verb::Query)),
+            ("POST",        "email/Profiles:query",       Ok(Verb::Query)),
+            ("QUERY",       &of_account,                  Err(405)),
             ("REDECOMPOSE", "email/Messages",             Ok(Verb::Redecompose)),
             ("POST",        "email/Messages:redecompose", Ok(Verb::Redecompose)),
             ("POST",        "email/Messages:REDECOMPOSE", Ok(Verb::Redecompose)),
@@ -153,6 +168,6 @@ mod tests {
             assert_eq!(found.map_err(|p| p.status().as_u16()), want, "{method} {path}");
         }
         let place = place::find("email/Messages", &classes).unwrap();
-        assert_eq!(methods(&place), "GET, HEAD, POST, REDECOMPOSE");
+        assert_eq!(methods(&place), "GET, HEAD, POST, QUERY, REDECOMPOSE");
     }
 }

@@ -281,3 +281,95 @@ async fn filters_beyond_their_bounds_are_refused() {
     }
     assert_eq!(server.get(&format!("{PROFILES}/{ID}/name")).await.status, 404);
 }
+
+#[on_both]
+async fn every_verb_of_every_path_refuses_parameters_that_it_does_not_know() {
+    let server = Server::start().await;
+    let (account, folder) = server.account().await;
+    let message = server.received(&account, &folder).await;
+    let profile = server.get(PROFILES).await.expect(200)[0]["id"].as_str().unwrap().to_owned();
+    let job = server.send("REDECOMPOSE", MESSAGES, &json!({})).await;
+    assert_eq!(job.status, 400, "it takes no body");
+    let job = answer(server.request("REDECOMPOSE", MESSAGES)).await.expect(202);
+    let model = [
+        PROFILES.to_owned(),
+        "email/Accounts".to_owned(),
+        "email/Folders".to_owned(),
+        MESSAGES.to_owned(),
+        format!("{PROFILES}/{profile}"),
+        format!("email/Accounts/{account}"),
+        format!("email/Folders/{folder}"),
+        format!("{MESSAGES}/{message}"),
+        format!("{MESSAGES}/{message}/file"),
+        format!("{MESSAGES}/{message}/file/hello.txt"),
+        format!("{MESSAGES}/{message}/html"),
+        format!("{MESSAGES}/{message}/rawMessage"),
+    ];
+    let other = [
+        "/rest/v1/model/".to_owned(),
+        "/rest/v1/model/email/".to_owned(),
+        "/rest/v1/design/classes".to_owned(),
+        "/rest/v1/design/classes/email/Messages".to_owned(),
+        "/rest/v1/jobs".to_owned(),
+        format!("/rest/v1/jobs/{}", job["id"].as_str().unwrap()),
+        "/rest/v1/sending".to_owned(),
+        "/rest/v1/sending:resume".to_owned(),
+        "/healthz".to_owned(),
+    ];
+    let mut tried = 0;
+    for path in model.into_iter().chain(other) {
+        let allowed = answer(server.request("NOPE", &path)).await;
+        assert_eq!(allowed.status, 405, "{path}");
+        let methods = allowed.header("allow").to_owned();
+        let mut ways: Vec<_> =
+            methods.split([',', ' ']).filter(|method| !method.is_empty()).collect();
+        assert!(!ways.is_empty(), "{path}");
+        // The twins of verbs of our own.
+        let common = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+        let twins: Vec<_> = ways.iter().filter(|way| !common.contains(way)).copied().collect();
+        let twins: Vec<_> =
+            twins.iter().map(|verb| format!("{path}:{}", verb.to_lowercase())).collect();
+        let paths = twins.iter().map(|twin| ("POST", twin.as_str()));
+        for (method, path) in ways.drain(..).map(|method| (method, path.as_str())).chain(paths) {
+            for parameter in ["nope=1", "cascade=true"] {
+                let request = server.request(method, &format!("{path}?{parameter}"));
+                let takes_body = !["GET", "HEAD", "REDECOMPOSE"].contains(&method);
+                let request = if takes_body { request.json(&json!({})) } else { request };
+                let refused = answer(request).await;
+                assert_eq!(refused.status, 422, "{method} {path}: {:?}", refused.bytes);
+                if method != "HEAD" {
+                    let name = parameter.split_once('=').unwrap().0;
+                    assert_eq!(refused.json()["errors"][0]["property"], name, "{method} {path}");
+                }
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}
+
+#[on_both]
+async fn a_slash_at_the_end_lists_the_collections_below() {
+    let server = Server::start().await;
+    let names = |list: &serde_json::Value| {
+        let list = list.as_array().unwrap();
+        list.iter().map(|child| child["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let root = server.get("/rest/v1/model/").await.expect(200);
+    assert_eq!(names(&root), ["/rest/v1/model/email/"]);
+    let email = server.get("email/").await.expect(200);
+    let want = ["Accounts", "Folders", "Messages", "Profiles"];
+    assert_eq!(names(&email), want.map(|name| format!("/rest/v1/model/email/{name}")));
+    assert_eq!(email[2]["classname"], MESSAGES);
+    assert_eq!(server.get("email/Messages/").await.expect(200), json!([]));
+    let class = json!({
+        "classname": "email/Messages/Notes", "name": "Notes", "storage_mode": "category",
+        "properties": [],
+    });
+    server.send("POST", "/rest/v1/design/classes", &class).await.expect(201);
+    let below = server.get("email/Messages/").await.expect(200);
+    assert_eq!(names(&below), ["/rest/v1/model/email/Messages/Notes"]);
+    server.get("nope/").await.expect(404);
+    assert_eq!(answer(server.request("DELETE", "email/Messages/")).await.status, 405);
+    assert_eq!(answer(server.anonymous("GET", "email/")).await.status, 401);
+}

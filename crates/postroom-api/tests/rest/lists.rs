@@ -62,7 +62,7 @@ async fn filters_and_equality_find_what_they_say() {
         (&[("filter", r#"["and"]"#), ("limit", "2")],                                      &["s0", "s1"]),
         (&[("interval", "2026-11-02,2026-11-03")],                                         &["s3", "s4"]),
         (&[("interval", "2026-11-01T10:00:00Z,2026-11-02T12:00:00+02:00")],                &["s2"]),
-        (&[("interval", "2026-11-03,2026-11-01")],                                         &[]),
+        (&[("interval", "2026-11-03,2026-11-03")],                                         &[]),
         (&[("subject", "' OR 1=1 --")],                                                    &[]),
         (&[("filter", r#"["==",["property","subject"],"x'; DROP TABLE \"email/Messages\"; --"]"#)], &[]),
         (&[("subject", "")],                                                               &[]),
@@ -244,4 +244,45 @@ async fn values_inside_json_are_found_in_lists_too() {
     }
     assert_eq!(found(&server, &[("recipients.n", "5")]).await, ["both", "object"]);
     assert_eq!(found(&server, &[("recipients.state", "null")]).await, ["odd", "none", "empty"]);
+}
+
+#[on_both]
+async fn a_query_is_a_list_whose_parameters_are_a_body() {
+    let server = filled().await;
+    let body = json!({
+        "filter": ["in", ["property", "subject"], ["s1", "s2", "s4", "s6"]],
+        "order": ["-dateTime"], "mask": ["subject"], "limit": 3, "count": true,
+    });
+    let twin = format!("{MESSAGES}:query");
+    for (verb, path) in [("QUERY", MESSAGES), ("POST", twin.as_str())] {
+        let page = server.send(verb, path, &body).await;
+        assert_eq!(subjects(&page.expect(200)), ["s6", "s4", "s2"], "{verb}");
+        assert_eq!(page.header("x-total-count"), "4");
+        let next = page.header("link").split(['<', '>']).nth(1).unwrap().to_owned();
+        let next = next.strip_prefix("/rest/v1/model/").unwrap_or(&next).to_owned();
+        let page = server.send(verb, &next, &body).await;
+        assert_eq!(subjects(&page.expect(200)), ["s1"], "{verb}");
+        assert_eq!(page.header("link"), "");
+    }
+    #[rustfmt::skip]
+    let refused = [
+        json!([]), json!({"nope": 1}), json!({"limit": -1}), json!({"mask": {"a": 1}}),
+        json!({"filter": ["==", ["property", "subject"], 5]}), json!({"interval": ["2026-02-01", "2026-01-01"]}),
+    ];
+    for body in refused {
+        server.send("QUERY", MESSAGES, &body).await.expect(422);
+    }
+    // A filter that is longer than any URL.
+    let values: Vec<_> = (0..400).map(|at| format!("{at}{}", "x".repeat(200))).collect();
+    let values = [values, vec!["s3".to_owned()]].concat();
+    let long = json!({"filter": ["in", ["property", "subject"], values]});
+    assert_eq!(subjects(&server.send("QUERY", MESSAGES, &long).await.expect(200)), ["s3"]);
+    server.send("QUERY", &format!("{MESSAGES}?limit=1"), &json!({})).await.expect(422);
+}
+
+#[on_both]
+async fn a_limit_beyond_the_greatest_is_answered_with_a_note() {
+    let server = filled().await;
+    assert_eq!(server.get(&format!("{MESSAGES}?limit=1001")).await.header("x-limit"), "1000");
+    assert_eq!(server.get(&format!("{MESSAGES}?limit=1000")).await.header("x-limit"), "");
 }
