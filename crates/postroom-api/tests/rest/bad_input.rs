@@ -76,7 +76,7 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("REDECOMPOSE", "email/Messages?filter=%5B%22x%22%5D", "",                      422, "filter"),
     ("POST",   "email/Messages:redecompose?x=1", "",                                422, "x: no such parameter; there is filter"),
     ("GET",    "email/Messages:redecompose",  "",                                   405, "accepts only POST"),
-    ("POST",   "email/Messages:clear",        "",                                   404, "`:clear` is not a verb of this path; there are: redecompose"),
+    ("POST",   "email/Messages:nope",        "",                                   404, "`:nope` is not a verb of this path; there are: query, redecompose"),
     ("POST",   "email/Profiles:redecompose",  "",                                   404, "there is none here"),
     ("GET",    "/rest/v1/jobs/7",             "",                                   404, "no job of this id"),
     ("DELETE", "/rest/v1/jobs/018f0000-0000-7000-8000-000000000000", "",            404, "no job of this id"),
@@ -362,13 +362,17 @@ async fn a_slash_at_the_end_lists_the_collections_below() {
     assert_eq!(names(&email), want.map(|name| format!("/rest/v1/model/email/{name}")));
     assert_eq!(email[2]["classname"], MESSAGES);
     assert_eq!(server.get("email/Messages/").await.expect(200), json!([]));
-    let class = json!({
-        "classname": "email/Messages/Notes", "name": "Notes", "storage_mode": "category",
-        "properties": [],
-    });
-    server.send("POST", "/rest/v1/design/classes", &class).await.expect(201);
-    let below = server.get("email/Messages/").await.expect(200);
-    assert_eq!(names(&below), ["/rest/v1/model/email/Messages/Notes"]);
+    for classname in ["crm/Tickets", "crm/Tickets/Notes"] {
+        let class = json!({
+            "classname": classname, "name": classname, "storage_mode": "category",
+            "properties": [{"name": "title", "data_type": "string"}],
+        });
+        server.send("POST", "/rest/v1/design/classes", &class).await.expect(201);
+    }
+    let root = server.get("/rest/v1/model/").await.expect(200);
+    assert_eq!(names(&root), ["/rest/v1/model/crm/", "/rest/v1/model/email/"]);
+    let below = server.get("crm/Tickets/").await.expect(200);
+    assert_eq!(names(&below), ["/rest/v1/model/crm/Tickets/Notes"]);
     server.get("nope/").await.expect(404);
     assert_eq!(answer(server.request("DELETE", "email/Messages/")).await.status, 405);
     assert_eq!(answer(server.anonymous("GET", "email/")).await.status, 401);
