@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   QUERY /rest/v1/model/email/Messages
-//!   {"filter": ["==", ["property", "messageState"], "received"], "mask": ["id", "subject"], "limit": 5}
+//!   {"filter": ["==", ["property", "messageState"], "received"], "limit": 5}
 //! ```
 //! The members are the parameters of `GET`. `Link` has the path of the next page, to which the same
 //! body is sent.
@@ -66,7 +66,9 @@ fn texts(name: &str, value: &Json) -> Option<Vec<String>> {
             Some(vec![texts?.join(",")])
         }
         Json::Array(several) => several.iter().map(text).collect(),
-        one => Some(vec![text(one)?]),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => {
+            Some(vec![text(value)?])
+        }
     }
 }
 
