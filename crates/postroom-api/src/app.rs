@@ -1,10 +1,12 @@
 //! What every request needs.
 
+use crate::answer_budget::AnswerBudget;
 use crate::budget::Budget;
 use crate::limits::Limits;
 use crate::lockout::Lockout;
 use axum::http::HeaderMap;
 use axum::http::Uri;
+use postroom_engine::text::WholeTexts;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_store::Store;
@@ -27,6 +29,10 @@ pub struct App {
     pub engine: Engine,
     /// Held while the store is checked, so that one check runs at a time.
     pub looking: Arc<Mutex<()>>,
+    /// Finds the whole texts of messages.
+    pub texts: Arc<WholeTexts>,
+    /// Memory for answers that are made as a whole.
+    pub(crate) held: AnswerBudget,
 }
 
 impl App {
@@ -42,7 +48,15 @@ impl App {
         let budget = Budget::new(limits.json_read_bytes_max, limits.json_parsed_bytes_max);
         let (limits, budget) = (Arc::new(limits), Arc::new(budget));
         let (lockout, looking) = (Arc::default(), Arc::default());
-        Self { store, limits, budget, lockout, engine: Engine::default(), looking }
+        let texts = Arc::new(WholeTexts::new(std::env::temp_dir()));
+        let (engine, held) = (Engine::default(), AnswerBudget::default());
+        Self { store, limits, budget, lockout, engine, looking, texts, held }
+    }
+
+    /// The same, with another way to find the whole texts of messages.
+    #[must_use]
+    pub fn with_texts(self, texts: WholeTexts) -> Self {
+        Self { texts: Arc::new(texts), ..self }
     }
 
     /// The same, with a function that reports the health of the engine.

@@ -9,6 +9,7 @@ use crate::form;
 use crate::form::Form;
 use crate::form::FormDisposition;
 use crate::media_type::MediaType;
+use crate::message_html;
 use crate::parameters;
 use crate::problem::Problem;
 use crate::upload;
@@ -25,6 +26,8 @@ use futures_util::StreamExt;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
 use postroom_model::Property;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::files;
 use postroom_model::client;
 use postroom_store::EntityPlace;
 use postroom_store::Failed;
@@ -61,9 +64,13 @@ pub(crate) async fn list(asked: Asked, id: EntityId, property: &str) -> Result<R
 ///
 /// 404 when it is not there, 412 for another content, 416 for a range that it does not have.
 pub(crate) async fn show(asked: Asked, at: FilePlace<'_>) -> Result<Response, Problem> {
-    let as_attachment = as_attachment(&asked)?;
+    if is_html(&asked, &at)
+        && let Some(shown) = message_html::show(&asked, at.entity).await?
+    {
+        return Ok(shown);
+    }
+    let as_attachment = as_attachment(&asked, &at)?;
     let file = find(&asked, at).await?.ok_or_else(missing)?;
-    check_match(&asked.headers, Some(&file))?;
     download(&asked.app.store, &file, &asked.headers, as_attachment).await
 }
 
@@ -233,13 +240,17 @@ fn stale(detail: &str) -> Problem {
 }
 
 /// Whether `?attachment=true` is asked for.
-fn as_attachment(asked: &Asked) -> Result<bool, Problem> {
-    let mut wanted = false;
-    for (name, text) in parameters::of(&asked.uri, &["attachment"])? {
-        let said = text.parse().map_err(|_| Invalid::new(name, "takes true or false"));
-        wanted = said?;
-    }
-    Ok(wanted)
+fn as_attachment(asked: &Asked, at: &FilePlace<'_>) -> Result<bool, Problem> {
+    let names: &[&str] =
+        if is_html(asked, at) { &message_html::PARAMETERS } else { &["attachment"] };
+    let pairs = parameters::of(&asked.uri, names)?;
+    let said = pairs.iter().find(|(name, _)| name == "attachment");
+    said.map_or(Ok(false), |(name, value)| message_html::flag(name, value))
+}
+
+/// Whether it is the html of a message.
+fn is_html(asked: &Asked, at: &FilePlace<'_>) -> bool {
+    asked.class.classname == MESSAGES && at.property == files::HTML
 }
 
 fn missing() -> Problem {

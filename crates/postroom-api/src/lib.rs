@@ -25,6 +25,8 @@ mod connections;
 
 mod socket;
 
+mod answer_budget;
+
 mod app;
 
 mod caller;
@@ -90,6 +92,12 @@ mod entity;
 mod query;
 
 mod download;
+
+mod harmless;
+
+mod message_html;
+
+mod message_text;
 
 mod file;
 

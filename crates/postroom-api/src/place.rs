@@ -4,6 +4,7 @@
 //!   email/Messages                                    a collection: the class name has slashes
 //!   email/Messages/<id>                               one entity
 //!   email/Messages/<id>/html                          a property that holds one file
+//!   email/Messages/<id>/text                          the whole text of a message
 //!   email/Messages/<id>/attachments                   a property that holds a list of files
 //!   email/Messages/<id>/attachments/Summer%202026.pdf one of them
 //! ```
@@ -15,6 +16,8 @@ use crate::percent;
 use crate::problem::Problem;
 use postroom_model::Class;
 use postroom_model::EntityId;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::names;
 use std::sync::Arc;
 
 /// A class, and the part of it that a path names.
@@ -40,6 +43,8 @@ pub(crate) enum Target {
     /// One file. For a property with a list of files, the name chooses it. Otherwise it is the only
     /// one.
     File(EntityId, String, Option<String>),
+    /// The whole text of a message.
+    Text(EntityId),
 }
 
 /// Finds what a path names. `path` is what follows `/rest/v1/model/`, still percent-encoded.
@@ -70,6 +75,9 @@ fn named(segments: &[String], classes: &[Arc<Class>]) -> Result<Place, Problem> 
     let target = match rest {
         [] => Target::Collection,
         [id] => Target::Entity(id_of(id)?),
+        [id, property] if class.classname == MESSAGES && property == names::TEXT => {
+            Target::Text(id_of(id)?)
+        }
         [id, property] => {
             let id = id_of(id)?;
             match files_of(&class, property)? {
@@ -177,6 +185,7 @@ mod tests {
             (format!("email/Messages/{ID}/attachments"),      "email/Messages", Target::FileList(id, file())),
             (format!("email/Messages/{ID}/inlines"),          "email/Messages", Target::FileList(id, "inlines".to_owned())),
             (format!("email/Messages/{ID}/html"),             "email/Messages", Target::File(id, "html".to_owned(), None)),
+            (format!("email/Messages/{ID}/text"),             "email/Messages", Target::Text(id)),
             (format!("email/Messages/{ID}/rawMessage"),       "email/Messages", Target::File(id, "rawMessage".to_owned(), None)),
             (format!("email/Messages/{ID}/file/a%2Fb%20%C3%BC.txt"), "email/Messages", Target::File(id, file(), Some("a/b ü.txt".to_owned()))),
         ];

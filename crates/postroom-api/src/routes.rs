@@ -14,6 +14,7 @@ use crate::file::FilePlace;
 use crate::health;
 use crate::host;
 use crate::job;
+use crate::message_text;
 use crate::place;
 use crate::place::Target;
 use crate::problem::Problem;
@@ -93,6 +94,7 @@ async fn model(
         (Target::Entity(id), Verb::Delete)   => change::delete(asked, *id).await,
         (Target::Entity(id), Verb::Try)      => try_now::try_now(asked, *id).await,
         (Target::Entity(id), Verb::Fetch)    => fetch::fetch(asked, *id).await,
+        (Target::Text(id), Verb::Get)        => message_text::show(asked, *id).await,
         (Target::FileList(id, p), Verb::Get)  => file::list(asked, *id, p).await,
         (Target::FileList(id, p), Verb::Post) => file::add(asked, *id, p, body).await,
         (Target::File(id, p, n), Verb::Get)   => file::show(asked, at(*id, p, n)).await,

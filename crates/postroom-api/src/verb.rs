@@ -92,6 +92,7 @@ pub fn methods(place: &Place) -> String {
         Target::Collection | Target::FileList(..) => "GET, HEAD, POST",
         Target::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",
         Target::File(..) => "GET, HEAD, PUT, DELETE",
+        Target::Text(_) => "GET, HEAD",
     };
     let all = std::iter::once(common).chain(own(place).map(|own| own.method));
     all.collect::<Vec<_>>().join(", ")
@@ -102,7 +103,7 @@ fn own(place: &Place) -> impl Iterator<Item = &'static Own> {
     let of_entity = match place.target {
         Target::Collection => Some(false),
         Target::Entity(_) => Some(true),
-        Target::FileList(..) | Target::File(..) => None,
+        Target::FileList(..) | Target::File(..) | Target::Text(_) => None,
     };
     let classname = place.class.classname.as_str();
     OWN.iter().filter(move |own| {

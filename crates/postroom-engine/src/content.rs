@@ -8,6 +8,7 @@ use postroom_mime::TransferDecoder;
 use postroom_mime::TransferEncoding;
 use postroom_mime::charset;
 use postroom_mime::html;
+pub use postroom_mime::html::with_addresses;
 use postroom_model::builtin::files;
 use postroom_store::BlobReader;
 use postroom_store::Error;
@@ -73,6 +74,17 @@ fn as_it_is(reader: BlobReader, file: &FileRow) -> Download {
     Download { size_bytes: Some(file.size_bytes), reader, decoders: None, skip: 0, left: u64::MAX }
 }
 
+/// Bytes as text. Those that are not UTF-8 become U+FFFD.
+#[must_use]
+pub fn as_utf8(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| {
+        let mut decoder = charset::decoder("utf-8");
+        let mut text = decoder.push(error.as_bytes());
+        text.push_str(&decoder.finish());
+        text
+    })
+}
+
 /// The part of an extent that a range of it means.
 fn within(wanted: &Range<u64>, offset: u64, length: u64) -> Range<u64> {
     offset + wanted.start.min(length)..offset + wanted.end.min(length)
@@ -97,7 +109,7 @@ impl Download {
                     None => return Ok(None),
                 },
             };
-            let piece = self.cut(piece);
+            let piece = cut(Bytes::from(piece), &mut self.skip, &mut self.left);
             if !piece.is_empty() {
                 return Ok(Some(piece));
             }
@@ -106,17 +118,17 @@ impl Download {
             }
         }
     }
+}
 
-    /// The part of a piece that lies in the range.
-    fn cut(&mut self, piece: Vec<u8>) -> Bytes {
-        let length = piece.len() as u64;
-        let from = self.skip.min(length);
-        let to = length.min(from.saturating_add(self.left));
-        self.skip -= from;
-        self.left -= to - from;
-        let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-        Bytes::from(piece).slice(index(from)..index(to))
-    }
+/// The part of a piece that lies in a range: so many bytes are skipped, then so many are given.
+pub(crate) fn cut(piece: Bytes, skip: &mut u64, left: &mut u64) -> Bytes {
+    let length = piece.len() as u64;
+    let from = length.min(*skip);
+    let to = length.min(from.saturating_add(*left));
+    *skip -= from;
+    *left -= to - from;
+    let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    piece.slice(index(from)..index(to))
 }
 
 impl Decoders {

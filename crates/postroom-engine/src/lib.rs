@@ -37,6 +37,8 @@ mod report;
 
 pub mod content;
 
+pub mod text;
+
 mod original;
 
 mod derive;

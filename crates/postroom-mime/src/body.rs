@@ -28,6 +28,7 @@ use crate::source::ByteSource;
 use crate::structure::MimeEntity;
 use crate::structure::Structure;
 use crate::uuencode;
+use crate::whole_text::TextPlace;
 use encoding_rs::UTF_8;
 use std::io;
 
@@ -126,6 +127,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
             return self.file(entity);
         }
         let is_cut = size_bytes.is_none();
+        let files_before = self.bodies.files.len();
         let content = match shown {
             ShownAs::Text => self.encoded_files(&entity.content, content, is_cut),
             ShownAs::Html => content,
@@ -143,7 +145,13 @@ impl<S: ByteSource> BodyReader<'_, S> {
             text = flowed::unflow(&text, del_sp);
         }
         match shown {
-            ShownAs::Text => self.add_text(text, place),
+            ShownAs::Text => {
+                if place.in_text {
+                    let is_whole = self.bodies.files.len() == files_before;
+                    self.locate_text(entity, decoded.charset, is_whole);
+                }
+                self.add_text(text, place);
+            }
             ShownAs::Html => {
                 let html = ReadHtml { text, charset: decoded.charset, size_bytes };
                 self.add_html(entity, html, place)?;
@@ -183,6 +191,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
         if place.in_text && self.has_text {
             let text = html::text(&html.text, max);
             self.bodies.is_derived |= !text.trim().is_empty();
+            self.bodies.text_place = None;
             push(&mut self.bodies.text, &text, max, self.defects);
         }
         if place.in_html {
@@ -231,6 +240,18 @@ impl<S: ByteSource> BodyReader<'_, S> {
         let charset = html.charset.or(unknown).map(|charset| charset.name().to_owned());
         self.bodies.html_source = Some((range(entity, charset), size_bytes));
         Ok(())
+    }
+
+    /// Notes where the text is. `is_whole`: no file was taken out of it.
+    fn locate_text(&mut self, entity: &MimeEntity, charset: Option<Charset>, is_whole: bool) {
+        let is_only = self.bodies.text.is_none() && is_whole;
+        self.bodies.text_place = is_only.then(|| TextPlace {
+            offset: entity.body.start,
+            length: entity.body.end.saturating_sub(entity.body.start),
+            encoding: entity.content.encoding,
+            charset: charset.map(|charset| charset.name().to_owned()),
+            flowed: entity.content.flowed,
+        });
     }
 
     /// Adds a leaf to the files.

@@ -116,6 +116,7 @@ fn show_tnef(
                 .is_some_and(|own| start(own, usize::MAX).contains(&start(text, 60)))
         });
     let own = bodies.text.take();
+    bodies.text_place = bodies.text_place.take().filter(|_| text.is_none());
     bodies.text = match (text, own) {
         (Some(text), own) if is_blank(&own) => Some(text),
         (Some(text), Some(own)) if !is_said => Some(format!("{}\n{own}", text.trim_end())),

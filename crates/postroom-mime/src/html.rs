@@ -33,6 +33,8 @@ const LINKS: [&str; 12] = [
 const SET: &str = "srcset";
 /// A longer address in a style is none.
 const URL_BYTES_MAX: usize = 1024;
+/// A longer id is none.
+const ID_BYTES_MAX: usize = 4 << 10;
 /// How much of a body is searched for the charset it names.
 pub const META_BYTES_MAX: usize = 4096;
 
@@ -70,6 +72,44 @@ fn reference(event: HtmlToken<'_>, each: &mut impl FnMut(&str)) {
         HtmlToken::Style(text) => css(text, each),
         HtmlToken::Open(_) | HtmlToken::Close(_) | HtmlToken::Text(_) | HtmlToken::Comment(_) => {}
     }
+}
+
+/// Puts other addresses in the place of those that name a part by its Content-ID (`cid:…`).
+/// `address` gives the address for an id; `None` leaves it as it is. An address must be free of
+/// quotes, blanks, brackets, commas and `&`, so that it means the same wherever it stands.
+///
+/// Addresses are found wherever they stand, in attributes, sets and styles alike. All other bytes
+/// stay.
+///
+/// # Errors
+///
+/// The first error of `address`.
+pub fn with_addresses<E>(
+    html: &str,
+    mut address: impl FnMut(&str) -> Result<Option<String>, E>,
+) -> Result<String, E> {
+    let (mut shown, mut done) = (String::with_capacity(html.len()), 0);
+    for colon in memchr::memchr_iter(b':', html.as_bytes()) {
+        let Some(at) = colon.checked_sub(3).filter(|at| *at >= done) else { continue };
+        let is_scheme = html.get(at..colon).is_some_and(|word| word.eq_ignore_ascii_case("cid"));
+        let before = html.get(..at).and_then(|before| before.chars().next_back());
+        if !is_scheme || before.is_some_and(|char| char.is_alphanumeric() || "+-._%".contains(char))
+        {
+            continue;
+        }
+        let bound = html.floor_char_boundary(colon.saturating_add(ID_BYTES_MAX).min(html.len()));
+        let rest = html.get(colon + 1..bound).unwrap_or_default();
+        let is_end = |char: char| char.is_whitespace() || "\"'<>(),`\\".contains(char);
+        let end = rest.find(is_end).unwrap_or(rest.len());
+        let Some(written) = rest.get(..end).filter(|written| !written.is_empty()) else { continue };
+        if let Some(address) = address(&entity::decode_attribute(written))? {
+            shown.push_str(html.get(done..at).unwrap_or_default());
+            shown.push_str(&address);
+            done = colon + 1 + end;
+        }
+    }
+    shown.push_str(html.get(done..).unwrap_or_default());
+    Ok(shown)
 }
 
 fn is_one_of(name: &str, names: &[&str]) -> bool {

@@ -46,11 +46,14 @@ pub mod structure;
 
 mod headers;
 
+mod plain;
+
+mod whole_text;
+
 mod message;
 
 mod cms;
 mod fields;
-mod plain;
 mod preview;
 mod security;
 
@@ -102,5 +105,7 @@ pub use transfer::TransferDecoder;
 pub use transfer::TransferEncoding;
 pub use uuencode::UuencodeBlock;
 pub use uuencode::blocks as uuencode_blocks;
+pub use whole_text::TextDecoder;
+pub use whole_text::TextPlace;
 pub use yenc::YencBlock;
 pub use yenc::blocks as yenc_blocks;

@@ -10,6 +10,7 @@ use crate::source::ByteSource;
 use crate::source::Slice;
 use crate::source::Windows;
 use crate::transfer::TransferEncoding;
+use crate::whole_text::TextPlace;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
@@ -49,6 +50,8 @@ pub struct Message {
     pub text: Option<String>,
     /// Whether any of `text` was made of html.
     pub is_text_derived: bool,
+    /// Where `text` is in the message, if it is one part and nothing was taken out of it.
+    pub text_place: Option<TextPlace>,
     /// The html body as a file.
     pub html: Option<Part>,
     /// The html body as text, bounded as `text` is.

@@ -157,7 +157,8 @@ fn is_calendar(file: &FileLeaf) -> bool {
 /// Gives the bodies and files their places in the message.
 fn show(bodies: Bodies, limits: &ParserLimits, message: &mut Message) {
     let referred = files::referred(&bodies);
-    let Bodies { text, html, html_source, has_text, is_derived, files, .. } = bodies;
+    let Bodies { text, text_place, html, html_source, has_text, is_derived, files, .. } = bodies;
+    message.text_place = text_place;
     let mut names = FileNames::default();
     if let Some(html) = &html {
         let joined = || (PartSource::Bytes(html.clone().into_bytes()), html.len() as u64);

@@ -18,6 +18,28 @@ pub(crate) fn plain(mut text: String, bytes_max: usize, defects: &mut Defects) -
     text
 }
 
+/// Ends lines by LF and leaves out NUL, as [`plain`] does, piece by piece.
+#[derive(Debug, Default)]
+pub(crate) struct PlainLines {
+    /// Whether the last piece ended with CR, which became LF: an LF behind it is the same end.
+    is_behind_cr: bool,
+}
+
+impl PlainLines {
+    /// The next piece, plain.
+    pub(crate) fn push(&mut self, mut text: &str) -> String {
+        if self.is_behind_cr {
+            text = text.trim_start_matches('\0');
+            if text.is_empty() {
+                return String::new();
+            }
+            text = text.strip_prefix('\n').unwrap_or(text);
+        }
+        self.is_behind_cr = text.trim_end_matches('\0').ends_with('\r');
+        unix_lines(text)
+    }
+}
+
 /// The text with its lines ended by LF, and without NUL, of which there are as many as characters
 /// in UTF-16 that says it is not.
 fn unix_lines(text: &str) -> String {

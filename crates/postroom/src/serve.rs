@@ -15,6 +15,7 @@ use futures_util::future::OptionFuture;
 use postroom_engine::Dialing;
 use postroom_engine::Settings;
 use postroom_engine::Supervisor;
+use postroom_engine::text::WholeTexts;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
 use postroom_net::Dialer;
@@ -277,8 +278,11 @@ async fn start(arguments: &ServeArguments) -> anyhow::Result<Running> {
     }
     let (store, lock) = open_store(&setup, arguments, &dialing.dialer).await?;
     let settings = Settings::new(dialing, setup.data.join("spool"));
+    let texts = WholeTexts::new(settings.spool_directory.clone());
     let supervisor = Supervisor::start(store.clone(), settings).await.context("engine")?;
-    let app = postroom_api::App::new(store.clone()).with_engine(supervisor.watch_health());
+    let app = postroom_api::App::new(store.clone())
+        .with_engine(supervisor.watch_health())
+        .with_texts(texts);
     let (stop_api, stopped) = tokio::sync::oneshot::channel::<()>();
     let api = tokio::spawn(postroom_api::serve(listener, app, async move {
         // An error means that the sender is gone, which is an end too.

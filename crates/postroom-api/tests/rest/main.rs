@@ -6,6 +6,7 @@ mod server;
 mod access;
 mod accounts;
 mod bad_input;
+mod bodies;
 mod classes;
 mod damage;
 mod entities;

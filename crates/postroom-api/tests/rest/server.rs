@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use postroom_api::App;
 use postroom_api::Limits;
+use postroom_engine::text::WholeTexts;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
@@ -145,6 +146,13 @@ impl Server {
         Self::serve_app(app, directory).await
     }
 
+    /// The same store, which decodes so much of a text in memory.
+    pub async fn with_texts(&self, text_bytes_max: usize) -> Self {
+        let texts = WholeTexts::new(self.directory.path().to_owned());
+        let app = App::new(self.store.clone()).with_texts(texts.with_bytes_max(text_bytes_max));
+        Self::serve_app(app, Arc::clone(&self.directory)).await
+    }
+
     /// The same store with an engine that has a problem.
     pub async fn with_engine(
         &self,
@@ -211,8 +219,6 @@ impl Server {
             "dateTimeSource": "arrival",
             "messageState": "received", "subject": "hi", "uidValidity": 1,
         });
-        let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
-        let id = entity.id.to_string();
         let part =
             |property: &str, name: &str, (offset, length, size_bytes): (u64, u64, u64)| NewFile {
                 property: property.to_owned(),
@@ -227,16 +233,30 @@ impl Server {
                     charset: Some("iso-8859-1".to_owned()),
                 },
             };
+        let files = vec![
+            part("html", "message.html", (15, 11, 11)),
+            part("file", "hello.txt", (26, 8, 5)),
+            part("inlines", "a/b \"ü\".png", (34, 3, 3)),
+        ];
+        self.received_as(folder, &values, files, Some(ORIGINAL)).await
+    }
+
+    /// A received message with these values and files, as the engine records it.
+    pub async fn received_as(
+        &self,
+        folder: &str,
+        values: &Json,
+        files: Vec<NewFile>,
+        original: Option<&[u8]>,
+    ) -> String {
+        let entity = Entity::new(Clock::system().new_id(), values.as_object().unwrap().clone());
+        let id = entity.id.to_string();
         let class = self.store.builtin(builtin::MESSAGES).unwrap();
         let message = ReceivedMessage {
-            key: SourceKey::of_uid(1),
+            key: SourceKey::of_uid(u64::try_from(values["uid"].as_i64().unwrap()).unwrap()),
             row: self.store.entity_row(&class, &entity).unwrap(),
-            files: vec![
-                part("html", "message.html", (15, 11, 11)),
-                part("file", "hello.txt", (26, 8, 5)),
-                part("inlines", "a/b \"ü\".png", (34, 3, 3)),
-            ],
-            original: Some(Content::prepare(ORIGINAL)),
+            files,
+            original: original.map(Content::prepare),
             hash: [0; 16],
             witness: Witness::default(),
             action: None,

@@ -7,6 +7,7 @@ use crate::limits::ParserLimits;
 use crate::message::Container;
 use crate::message::PartSource;
 use crate::message::Protection;
+use crate::whole_text::TextPlace;
 use std::borrow::Cow;
 
 /// The bodies and files of a message, before files get their names.
@@ -14,6 +15,8 @@ use std::borrow::Cow;
 pub(crate) struct Bodies {
     /// The plain text, if there is a part for it.
     pub text: Option<String>,
+    /// Where the text is; `None` if it is not one part of the message as it stands there.
+    pub text_place: Option<TextPlace>,
     /// The html as text.
     pub html: Option<String>,
     /// The html as a file; `None` when several parts were joined.

@@ -133,6 +133,7 @@ impl<S: ByteSource> BodyReader<'_, S> {
             let derived = || html::text(inner.html.as_deref()?, max).into();
             let text: Option<String> = inner.text.clone().or_else(derived);
             text.into_iter().for_each(|text| push(&mut own.text, &text, max, self.defects));
+            own.text_place = None;
             own.is_derived |= is_derived || inner.is_derived;
         }
         own.has_text |= inner.has_text;

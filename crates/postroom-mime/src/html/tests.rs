@@ -111,3 +111,29 @@ proptest! {
         let _ = (text(&html, 1000), charset(html.as_bytes()));
     }
 }
+
+#[test]
+fn content_ids_get_other_addresses_wherever_they_stand() {
+    let shown = |html: &str| {
+        let address = |id: &str| Ok::<_, ()>((id == "a@b" || id == "a&b").then(|| "/x".to_owned()));
+        with_addresses(html, address).unwrap()
+    };
+    #[rustfmt::skip]
+    let table = [
+        ("<img src=\"cid:a@b\">",                   "<img src=\"/x\">"),
+        ("<img src=CID:a@b>",                        "<img src=/x>"),
+        ("<img src='cid:a@b'><img src=' cid:a@b '>", "<img src='/x'><img src=' /x '>"),
+        ("<img srcset='cid:a@b 1x, cid:a@b 2x'>",    "<img srcset='/x 1x, /x 2x'>"),
+        ("<p style='background:url(cid:a@b)'>",      "<p style='background:url(/x)'>"),
+        ("<style>p{background:url(\"cid:a@b\")}",    "<style>p{background:url(\"/x\")}"),
+        ("<img src='cid:a&amp;b'>",                  "<img src='/x'>"),
+        ("<img src='cid:c@d'>cid:",                  "<img src='cid:c@d'>cid:"),
+        ("acid:a@b x-cid:a@b ücid:a@b",              "acid:a@b x-cid:a@b ücid:a@b"),
+        ("cid:cid:a@b",                              "cid:cid:a@b"),
+        ("ü:cid:a@b",                                "ü:/x"),
+    ];
+    for (html, want) in table {
+        assert_eq!(shown(html), want, "{html}");
+    }
+    assert_eq!(with_addresses("cid:a", |_| Err::<Option<String>, _>(7)), Err(7));
+}

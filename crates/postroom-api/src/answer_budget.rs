@@ -1,0 +1,73 @@
+//! Memory for answers that are made as a whole before they are sent.
+//!
+//! A client may read slowly, so such an answer takes its share of a common budget until it is sent.
+
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+
+/// How many bytes of such answers are in memory at once.
+const BYTES_MAX: u32 = 256 << 20;
+
+/// The budget.
+#[derive(Debug, Clone)]
+pub(crate) struct AnswerBudget(Arc<Semaphore>);
+
+/// A share of it.
+#[derive(Debug)]
+pub(crate) struct AnswerShare(Option<OwnedSemaphorePermit>);
+
+/// An answer with its share.
+struct HeldAnswer {
+    text: String,
+    _share: AnswerShare,
+}
+
+impl AsRef<[u8]> for HeldAnswer {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+impl Default for AnswerBudget {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(BYTES_MAX as usize)))
+    }
+}
+
+impl AnswerBudget {
+    /// Waits for a share of so many bytes.
+    pub(crate) async fn share(&self, bytes: usize) -> AnswerShare {
+        let count = u32::try_from(bytes).unwrap_or(BYTES_MAX).min(BYTES_MAX);
+        // It is never closed.
+        AnswerShare(Arc::clone(&self.0).acquire_many_owned(count).await.ok())
+    }
+}
+
+impl AnswerShare {
+    /// The bytes of an answer, which keep as much of the share as they need until they are sent.
+    pub(crate) fn hold(mut self, text: String) -> Bytes {
+        let kept = self.0.as_mut().and_then(|all| all.split(text.len().min(all.num_permits())));
+        Bytes::from_owner(HeldAnswer { text, _share: AnswerShare(kept) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn an_answer_keeps_its_share_until_it_is_sent() {
+        let held = AnswerBudget::default();
+        let all = BYTES_MAX as usize;
+        let answer = held.share(all).await.hold("hello".to_owned());
+        let part = answer.slice(1..2);
+        drop(answer);
+        assert!(held.share(all).now_or_never().is_none());
+        assert!(held.share(all - 5).now_or_never().is_some());
+        drop(part);
+        assert!(held.share(usize::MAX).now_or_never().is_some());
+    }
+}
