@@ -26,6 +26,7 @@ mod links;
 mod names;
 mod order;
 mod parents;
+mod phases;
 mod properties;
 mod reasons;
 mod shape;
@@ -54,6 +55,7 @@ pub fn run() -> Result<()> {
             offences.extend(names::check(source));
             offences.extend(databases::check(source));
             offences.extend(tables::check(source));
+            offences.extend(phases::check(source));
             offences.extend(properties::check(source));
             offences.extend(words::check_rust(source));
         }

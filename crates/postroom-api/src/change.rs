@@ -19,6 +19,8 @@ use axum::response::Response;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::EntityId;
+use postroom_model::MessageDirection;
+use postroom_model::MessageState;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
@@ -130,7 +132,7 @@ async fn apply(
         let conditional = etag::check(&asked.headers, current.version)?;
         let mut changes = validate::change(class, sent, &current)?;
         let is_message = class.classname == MESSAGES;
-        if is_message && current.text(names::MESSAGE_DIRECTION) == Some("out") {
+        if is_message && MessageDirection::Out.is_of(&current) {
             message::plain_ids(&mut changes);
         }
         // Setting `sending` again counts as a change: the message is composed again and is due at
@@ -185,7 +187,7 @@ async fn check_message(
         changes.insert(names::ACCOUNT_ID.to_owned(), account.clone());
     }
     message::check(&asked.class, Some(current), &after)?;
-    let sends = |message: &Entity| message.text(names::MESSAGE_STATE) == Some("sending");
+    let sends = |message: &Entity| MessageState::Sending.is_of(message);
     if sends(&after) && !sends(current) {
         let html = asked.app.store.file_list(&asked.domain, current.id, files::HTML).await?;
         let from = message::account_address(asked, &after).await?;

@@ -28,11 +28,12 @@ use futures_util::StreamExt;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
+use postroom_model::MessageDirection;
+use postroom_model::MessageState;
 use postroom_model::PROBLEMS_MAX;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files::HTML;
-use postroom_model::builtin::names;
 use postroom_model::client;
 use postroom_model::validate;
 use postroom_store::Error;
@@ -233,7 +234,7 @@ async fn entity(
     let id = draft.id.unwrap_or_else(|| app.store.clock().new_id());
     let mut entity = Entity::new(id, draft.properties);
     if class.classname == MESSAGES {
-        if entity.text(names::MESSAGE_DIRECTION) == Some("out") {
+        if MessageDirection::Out.is_of(&entity) {
             message::plain_ids(&mut entity.properties);
         }
         app.store.message_placed(&asked.domain, &mut entity, None).await?;
@@ -251,7 +252,7 @@ async fn entity(
         }
     }
     check_files(asked, &entity, &files)?;
-    if class.classname == MESSAGES && entity.text(names::MESSAGE_STATE) == Some("sending") {
+    if class.classname == MESSAGES && MessageState::Sending.is_of(&entity) {
         let has_html = files.iter().any(|file| file.property == HTML);
         let from = message::account_address(asked, &entity).await?;
         entity.properties.extend(message::announced(app.store.clock(), &entity, has_html, &from));

@@ -35,7 +35,7 @@ pub(crate) fn check(
         None => client::create_problems(class, after),
         Some(_) => vec![],
     };
-    let is_sent = after.text(names::MESSAGE_STATE) == Some(MessageState::Sending.as_str());
+    let is_sent = MessageState::Sending.is_of(after);
     if is_sent && problems.is_empty() {
         problems.extend(outgoing::check(after).err().into_iter().flatten());
     }

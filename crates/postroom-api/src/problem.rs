@@ -302,6 +302,7 @@ impl From<Failed> for Problem {
             | Failed::Relinked
             | Failed::Finished
             | Failed::Queued
+            | Failed::NotQueued
             | Failed::PartOfOriginal { .. }
             | Failed::Crowded => Self::conflict("busy", text),
         }

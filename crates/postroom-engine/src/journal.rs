@@ -10,6 +10,7 @@ use postroom_imap::UidSet;
 use postroom_model::Entity;
 use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
+use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::names;
 use postroom_store::Claimed;
@@ -39,7 +40,7 @@ impl Arrival {
     #[must_use]
     pub(crate) fn of(entity: &Entity) -> Self {
         let text = |name: &str| entity.text(name).map(|text| short(text).to_owned());
-        let is_raw = entity.text(names::MESSAGE_STATE) == Some("raw");
+        let is_raw = MessageState::Raw.is_of(entity);
         Self {
             id: MessageEntityId::of(entity.id),
             uid: number(entity, "uid"),

@@ -9,6 +9,7 @@ use postroom_mime::encoded_word;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Invalid;
+use postroom_model::MessageDirection;
 use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::address;
@@ -75,7 +76,7 @@ pub fn composed_of(message: &Entity) -> Entity {
 /// Every problem found, each with its property.
 pub fn check(message: &Entity) -> Result<(), Vec<Invalid>> {
     let mut problems = vec![];
-    if message.text(names::MESSAGE_DIRECTION) != Some("out") {
+    if !MessageDirection::Out.is_of(message) {
         problems.push(Invalid::new("messageDirection", "must be `out` for a message to be sent"));
     }
     if message.reference(names::ACCOUNT_ID).is_none() {

@@ -283,9 +283,9 @@ fn changes(message: &Entity, derived: &Derived, now_ms: i64) -> Map<String, Json
     }
     let mut put = |name: &str, value: Json| put(name, Cow::Owned(value));
     // A state that business logic has set stays, and so do its other properties.
-    let before = message.text(names::MESSAGE_STATE).and_then(MessageState::from_name);
+    let before = MessageState::of(message);
     if let (Some(_), Ok(Some(after))) = (before, state::next(before, derived.step())) {
-        put(names::MESSAGE_STATE, json!(after.as_str()));
+        put(names::MESSAGE_STATE, json!(after));
         put(
             names::ERROR_CODE,
             json!(derived.raw_reason.as_ref().map(|_| ErrorCode::NotDecomposable)),

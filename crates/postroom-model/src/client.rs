@@ -9,6 +9,7 @@ use crate::builtin::MESSAGES;
 use crate::builtin::files;
 use crate::builtin::names;
 use crate::class::Class;
+use crate::direction::MessageDirection;
 use crate::entity::Entity;
 use crate::invalid::Invalid;
 use crate::property::DataType;
@@ -101,7 +102,7 @@ pub fn file_problem(class: &Class, entity: &Entity, property: &str) -> Option<&'
             Some("the files cannot be changed, because the message was sent with them")
         }
         Standing::Queued | Standing::Failed | Standing::Draft => {
-            let is_out = entity.text(names::MESSAGE_DIRECTION) == Some("out");
+            let is_out = MessageDirection::Out.is_of(entity);
             (property == files::RAW_MESSAGE && is_out).then_some(
                 "the original of an outgoing message cannot be changed, because Postroom makes it \
                  from the properties: change those",
@@ -179,7 +180,7 @@ fn of_any(class: &Class, entity: &Entity) -> Vec<Invalid> {
 /// Why a message may not have this state.
 fn state_problem(before: Option<&Entity>, after: &Entity) -> Option<Invalid> {
     let from = before.and_then(|message| message.text(STATE));
-    let is_out = after.text(names::MESSAGE_DIRECTION) == Some("out");
+    let is_out = MessageDirection::Out.is_of(after);
     let given = before.and_then(standing::given);
     let problem = state::client_problem(from, after.text(STATE), is_out, given);
     problem.map(|problem| Invalid::new(STATE, problem))

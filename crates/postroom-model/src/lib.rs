@@ -36,6 +36,8 @@ pub mod builtin;
 
 mod entity;
 
+mod direction;
+
 pub mod state;
 
 pub mod standing;
@@ -80,6 +82,7 @@ pub use class_form::created;
 pub use class_form::patched;
 pub use class_form::replaced;
 pub use class_merge::merged;
+pub use direction::MessageDirection;
 pub use domain::Domain;
 pub use domain::NotADomain;
 pub use entity::Entity;

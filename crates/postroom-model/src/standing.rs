@@ -13,6 +13,7 @@
 
 use crate::builtin::COMPOSED;
 use crate::builtin::names;
+use crate::direction::MessageDirection;
 use crate::entity::Entity;
 use crate::error_code::ErrorCode;
 use crate::invalid::Invalid;
@@ -45,7 +46,7 @@ impl Standing {
     /// The standing of a message, whatever state the business logic gave it.
     #[must_use]
     pub fn of(message: &Entity) -> Self {
-        let state = message.text(names::MESSAGE_STATE).and_then(MessageState::from_name);
+        let state = MessageState::of(message);
         if was_received(message) {
             return Self::Received;
         }
@@ -97,7 +98,7 @@ impl Standing {
 /// receipt, which ends with its folder.
 #[must_use]
 pub fn was_received(message: &Entity) -> bool {
-    message.text(names::MESSAGE_DIRECTION) == Some("in") && !message.get(TIME_SOURCE).is_null()
+    MessageDirection::In.is_of(message) && !message.get(TIME_SOURCE).is_null()
 }
 
 /// The changes that a client may not make, each with its property.

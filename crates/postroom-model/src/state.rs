@@ -11,6 +11,10 @@
 //! Values that an extension adds belong to the business logic. The engine acts only on `sending`,
 //! and never overwrites a state that it did not set.
 
+use crate::builtin::names;
+use crate::entity::Entity;
+use serde::Serialize;
+use serde::Serializer;
 use std::fmt;
 
 /// A state that the engine knows.
@@ -85,7 +89,7 @@ impl MessageState {
 
     /// The value in JSON.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sending => "sending",
             Self::Sent => "sent",
@@ -99,6 +103,24 @@ impl MessageState {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// The state of a message. `None`: it has none, or an extension added it.
+    #[must_use]
+    pub fn of(message: &Entity) -> Option<Self> {
+        message.text(names::MESSAGE_STATE).and_then(Self::from_name)
+    }
+
+    /// Whether a message has this state.
+    #[must_use]
+    pub fn is_of(self, message: &Entity) -> bool {
+        Self::of(message) == Some(self)
+    }
+}
+
+impl Serialize for MessageState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

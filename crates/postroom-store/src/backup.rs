@@ -8,12 +8,12 @@ use crate::database::Database;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::key::DATABASE_FILE;
+use crate::sending;
 use crate::sqlite;
 use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::MessageEntityId;
-use postroom_model::MessageState;
 use postroom_model::Timestamp;
 use secrecy::ExposeSecret;
 use secrecy::SecretString;
@@ -123,10 +123,12 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn sending_list(&self, limit: u32) -> Result<Vec<ToBeSent>, Error> {
-        let sql = "SELECT \"domain\", \"id\", \"dateTime\", \"subject\" FROM \"email/Messages\"
-            WHERE \"messageState\" = $1 AND \"messageDirection\" = 'out'
-            ORDER BY \"dateTime\", \"id\" LIMIT $2";
-        let sql = Statement::new(sql).bind(MessageState::Sending.as_str()).bind(limit);
+        let sql = format!(
+            "SELECT \"domain\", \"id\", \"dateTime\", \"subject\" FROM \"email/Messages\"
+             WHERE {} ORDER BY \"dateTime\", \"id\" LIMIT $1",
+            sending::is_in_index("")
+        );
+        let sql = Statement::new(sql).bind(limit);
         let found = self.read(sql).await?.into_iter().map(|row| {
             let domain = row.text(0).and_then(|name| Domain::new(name).ok());
             let place = domain.zip(row.id(1).map(MessageEntityId::of));

@@ -11,6 +11,7 @@ use crate::login;
 use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
+use crate::phase::DeliveryStep;
 use crate::queue;
 use crate::record::ATTEMPTS;
 use crate::store::Store;
@@ -228,9 +229,7 @@ impl Store {
                     batch.extend(ledger_gone(FolderId::of(folder)));
                 }
                 batch.push(no_others(AccountId::of(id), 0));
-                let sql = "DELETE FROM \"delivery\"
-                    WHERE \"account\" = $1 AND \"phase\" IN ('due', 'void')";
-                batch.push(Statement::new(sql).bind(id));
+                batch.push(DeliveryStep::Leave.taken("\"account\" = $1").bind(id));
                 Ok(batch)
             }
             builtin::FOLDERS => Ok(ledger_gone(FolderId::of(id)).into()),

@@ -7,6 +7,8 @@
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
+use crate::phase::DeliveryStep;
 use crate::store::Store;
 use postroom_model::MessageEntityId;
 use postroom_model::RecipientState;
@@ -73,16 +75,21 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// When the delivery is in no attempt, or the store fails. In no attempt, the recipients are
+    /// recorded nevertheless, because the server has the message.
     pub async fn delivery_part(
         &self,
         message: MessageEntityId,
         recipients: &[Json],
     ) -> Result<(), Error> {
-        let mut batch = self.newly_delivered(message, recipients).await?;
-        let sql = "UPDATE \"delivery\" SET \"phase\" = 'claimed' WHERE \"message\" = $1";
-        batch.push(Statement::new(sql).bind(message));
-        self.write(batch).await.map(drop)
+        let delivered = self.newly_delivered(message, recipients).await?;
+        let step = DeliveryStep::RecordPart.taken("\"message\" = $1").bind(message);
+        let step = step.must_change(Failed::NotQueued);
+        let recorded = self.write([delivered.clone(), vec![step]].concat()).await;
+        if matches!(recorded, Err(Error::Condition(Failed::NotQueued))) {
+            self.write(delivered).await?;
+        }
+        recorded.map(drop)
     }
 
     /// The statements that keep which recipients are `sent` or `uncertain` and were not before.

@@ -1,13 +1,7 @@
 //! Deliveries: the queue of outgoing messages.
 //!
-//! ```text
-//!   (message becomes `sending`) ─ prepare ─► due ─ claim ─► claimed ─ dot_sent ─► dot-sent
-//!                           a client's change ▼▲               │                    │
-//!                                           void               │                    │
-//!                                             ▲─ settle: later, release ◄───────────┤
-//!                              settle: sent, error ─► (the row goes)  ◄─────────────┘
-//! ```
-//! `messageState` is what clients see. The row of this table is how far the engine has got. Every
+//! `messageState` is what clients see. A row of the table `delivery` says how far the engine has
+//! got: its [`DeliveryPhase`]. [`DeliveryStep`] has the table of the steps between phases. Every
 //! step changes the message only while its state is still `sending`, so that a state that somebody
 //! else set stays. A claimed message is not composed again. A due message is composed again after a
 //! client's change, and its attempt count is kept. The table `delivered` lists the recipients that
@@ -20,7 +14,10 @@ use crate::database::Value;
 use crate::delivered;
 use crate::error::Error;
 use crate::failed::Failed;
+use crate::phase::DeliveryPhase;
+use crate::phase::DeliveryStep;
 use crate::queue;
+use crate::sending;
 use crate::store::Store;
 use crate::verdict::Verdict;
 use crate::verdict::changes;
@@ -30,6 +27,7 @@ use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::ErrorCode;
 use postroom_model::MessageEntityId;
+use postroom_model::MessageState;
 use postroom_model::RecipientState;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
@@ -87,19 +85,21 @@ impl Store {
         due: DueAt,
         limit: u32,
     ) -> Result<Vec<Claimed>, Error> {
-        let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due'
-            AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND NOT d.\"planned\"))
-            AND m.\"messageState\" = 'sending'
-            AND NOT EXISTS (SELECT 1 FROM \"meta\" WHERE \"name\" = 'sending suspended')";
+        let condition = format!(
+            "d.\"account\" = $1 AND {}
+             AND (d.\"due\" <= $2 OR (d.\"due\" > $3 AND NOT d.\"planned\")) AND {}
+             AND NOT EXISTS (SELECT 1 FROM \"meta\" WHERE \"name\" = 'sending suspended')",
+            DeliveryPhase::Due.is_of("d."),
+            sending::is_sending("m.")
+        );
         let epoch = self.epoch()?;
         let DueAt { now_ms, latest_ms } = due;
         let values = vec![account.into(), now_ms.into(), latest_ms.into(), limit.into()];
-        let due = self.deliveries(condition, values, "LIMIT $4").await?;
+        let due = self.deliveries(&condition, values, "LIMIT $4").await?;
         let claim = |claimed: &Claimed| {
-            let sql = "UPDATE \"delivery\" SET \"phase\" = 'claimed', \"attempts\" = $3,
-                  \"planned\" = FALSE, \"epoch\" = $4
-                WHERE \"message\" = $1 AND \"phase\" = 'due' AND \"blob\" = $2";
-            let claim = Statement::new(sql).bind(claimed.message).bind(claimed.blob.0);
+            let set = ", \"attempts\" = $3, \"planned\" = FALSE, \"epoch\" = $4";
+            let claim = DeliveryStep::Claim.taken_with(set, "\"message\" = $1 AND \"blob\" = $2");
+            let claim = claim.bind(claimed.message).bind(claimed.blob.0);
             claim.bind(claimed.attempts + 1).bind(epoch)
         };
         if due.is_empty() {
@@ -121,14 +121,14 @@ impl Store {
         &self,
         account: AccountId,
     ) -> Result<Vec<Claimed>, Error> {
-        let condition = "d.\"account\" = $1 AND d.\"phase\" = 'in-doubt'";
-        self.deliveries(condition, vec![account.into()], "").await
+        let condition = format!("d.\"account\" = $1 AND {}", DeliveryPhase::InDoubt.is_of("d."));
+        self.deliveries(&condition, vec![account.into()], "").await
     }
 
     /// Deliveries that fulfil a condition, in the order of `dateTime`.
     pub(crate) async fn deliveries(
         &self,
-        condition: &'static str,
+        condition: &str,
         values: Vec<Value>,
         limit: &'static str,
     ) -> Result<Vec<Claimed>, Error> {
@@ -157,10 +157,13 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn delivery_dot_sent(&self, message: MessageEntityId) -> Result<bool, Error> {
-        let sql = "UPDATE \"delivery\" SET \"phase\" = 'dot-sent'
-            WHERE \"message\" = $1 AND \"phase\" = 'claimed' AND EXISTS (
-              SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND \"messageState\" = 'sending')";
-        let dot_sent = Statement::new(sql).bind(message).must_change(Failed::NotSending);
+        let whose = format!(
+            "\"message\" = $1
+             AND EXISTS (SELECT 1 FROM \"email/Messages\" WHERE \"id\" = $1 AND {})",
+            sending::is_sending("")
+        );
+        let dot_sent = DeliveryStep::SendDot.taken(&whose).bind(message);
+        let dot_sent = dot_sent.must_change(Failed::NotSending);
         match self.write(vec![dot_sent]).await {
             Ok(_) => Ok(true),
             Err(Error::Condition(Failed::NotSending)) => Ok(false),
@@ -172,16 +175,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// When the delivery is not claimed, or the store fails.
     pub async fn delivery_release(&self, message: MessageEntityId) -> Result<(), Error> {
-        let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"attempts\" = \"attempts\" - 1
-            WHERE \"message\" = $1 AND \"phase\" = 'claimed'";
-        self.write_at_need(vec![Statement::new(sql).bind(message)]).await.map(drop)
+        let set = ", \"attempts\" = \"attempts\" - 1";
+        let released = DeliveryStep::Release.taken_with(set, "\"message\" = $1").bind(message);
+        let released = released.must_change(Failed::NotQueued);
+        self.write_at_need(vec![released]).await.map(drop)
     }
 
     /// Records the result of an attempt that ended `at` this time, and of each recipient, in the
     /// queue and the message. Gives what was recorded, because a message with an unknown outcome
-    /// ends as `uncertain`.
+    /// ends as `uncertain`. `None`: nothing was recorded, because a client changed or withdrew the
+    /// message before an attempt, or because the result is recorded already.
     ///
     /// # Errors
     ///
@@ -191,7 +196,7 @@ impl Store {
         claimed: &Claimed,
         verdict: &Verdict,
         at: Timestamp,
-    ) -> Result<Verdict, Error> {
+    ) -> Result<Option<Verdict>, Error> {
         let mut recipients = claimed.recipients.clone();
         let verdict = self.at_last(claimed.message, verdict, &mut recipients).await?;
         let verdict = told(verdict, &recipients);
@@ -200,25 +205,28 @@ impl Store {
         let attempts = claimed.attempts - u32::from(!counts && claimed.attempts > 0);
         changes.insert(names::ATTEMPTS.to_owned(), json!(attempts));
         changes.insert(names::RECIPIENTS.to_owned(), json!(recipients));
-        let gone = "DELETE FROM \"delivery\" WHERE \"message\" = $1";
-        let gone = Statement::new(gone).bind(claimed.message);
+        let its = "\"message\" = $1";
+        let end = DeliveryStep::End.taken(its).bind(claimed.message);
         let mut queue = match &verdict {
-            Verdict::Sent => vec![queue::forget_delivered(claimed.message), gone],
-            Verdict::Error { .. } => vec![gone],
+            // The server has the message, whatever the queue says.
+            Verdict::Sent => vec![queue::forget_delivered(claimed.message), end],
+            Verdict::Error { .. } => vec![end.must_change(Failed::NotQueued)],
             Verdict::Later { after, .. } => {
-                let sql = "UPDATE \"delivery\" SET \"phase\" = 'due', \"due\" = $2,
-                      \"waited\" = \"waited\" + $3, \"attempts\" = $4
-                    WHERE \"message\" = $1";
+                let set = ", \"due\" = $2, \"waited\" = \"waited\" + $3, \"attempts\" = $4";
                 let next_ms = verdict.next_attempt(at).map(Timestamp::as_ms);
-                let later = Statement::new(sql).bind(claimed.message).bind(next_ms);
-                vec![later.bind(whole_ms(*after)).bind(attempts)]
+                let later = DeliveryStep::Postpone.taken_with(set, its).bind(claimed.message);
+                let later = later.bind(next_ms).bind(whole_ms(*after)).bind(attempts);
+                vec![later.must_change(Failed::NotQueued)]
             }
         };
         if verdict != Verdict::Sent {
             queue.extend(self.newly_delivered(claimed.message, &claimed.recipients).await?);
         }
-        self.settle(&claimed.domain, claimed.message, &changes, queue).await?;
-        Ok(verdict)
+        match self.settle(&claimed.domain, claimed.message, &changes, queue).await {
+            Ok(()) => Ok(Some(verdict)),
+            Err(Error::Condition(Failed::NotQueued)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Decides how a message ends. A message that may have reached a recipient never ends as
@@ -276,7 +284,7 @@ impl Store {
         loop {
             let class = self.builtin(MESSAGES)?;
             let current = self.entity_get(domain, &class, message.into()).await?;
-            let current = current.filter(|now| now.text(names::MESSAGE_STATE) == Some("sending"));
+            let current = current.filter(|now| MessageState::Sending.is_of(now));
             let mut batch = match &current {
                 Some(current) => {
                     self.records(domain, &class).change(current, changes, Map::new())?.into()

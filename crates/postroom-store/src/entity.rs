@@ -276,7 +276,7 @@ impl Store {
         domain: &Domain,
         class: &Class,
         filter: Option<&Filter>,
-        also: &'static str,
+        also: &str,
     ) -> Result<u64, Error> {
         let mut conditions = self.conditions(domain);
         let searches = filter.is_some_and(Filter::searches);

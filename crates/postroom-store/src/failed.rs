@@ -66,6 +66,8 @@ pub enum Failed {
     Finished,
     /// The message is not in the queue already.
     Queued,
+    /// The delivery is in the queue, in a phase that allows the step.
+    NotQueued,
     /// The file is still the one that the client saw.
     OtherFile,
     /// The file is no part of the original.
@@ -143,6 +145,10 @@ impl fmt::Display for Failed {
             Self::Relinked => "the message of a former epoch was linked at the same moment",
             Self::Finished => "the content that was written ahead is finished, or gone",
             Self::Queued => "the message is in the queue already",
+            Self::NotQueued => {
+                "the delivery of the message is not in the queue, or not at this step: its message \
+                 was withdrawn or changed at the same moment"
+            }
             Self::OtherFile => "the file was changed meanwhile: read it again",
             Self::PartOfOriginal { name } => {
                 return write!(f, "`{name}` is part of the original message");

@@ -105,7 +105,7 @@ pub fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<S
 
 /// Lets a batch fail when the account of a message that is to be sent is not there.
 pub fn has_sender(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
-    let sends = message.text(names::MESSAGE_STATE) == Some(MessageState::Sending.as_str());
+    let sends = MessageState::Sending.is_of(message);
     let account = message.reference(names::ACCOUNT_ID);
     let account = account.filter(|_| sends && class.classname == MESSAGES)?;
     let sql = format!("SELECT 1 FROM {} WHERE \"id\" = $1 AND \"domain\" = $2", quoted(ACCOUNTS));

@@ -45,6 +45,9 @@ mod postgres;
 mod file_property;
 
 mod class_index;
+mod sending;
+
+mod phase;
 
 mod schema;
 

@@ -18,11 +18,14 @@ use postroom_model::AccountId;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::ErrorCode;
+use postroom_model::MessageDirection;
 use postroom_model::MessageEntityId;
 use postroom_model::Timestamp;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
+use postroom_model::state;
+use postroom_model::state::Step;
 use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
@@ -114,10 +117,12 @@ impl Store {
                 continue;
             }
             let id = MessageEntityId::of(self.clock().new_id());
+            let state = state::after(None, Step::Miss)?;
             let known = json!({
                 "account_id": account.to_string(), "folder_id": epoch.folder.to_string(),
-                "dateTime": Timestamp::from_ms(now_ms).to_string(), "messageDirection": "in",
-                "messageType": "undefined", "messageState": "error", "errorText": miss.reason,
+                "dateTime": Timestamp::from_ms(now_ms).to_string(),
+                "messageDirection": MessageDirection::In, "messageType": "undefined",
+                "messageState": state, "errorText": miss.reason,
                 "errorCode": ErrorCode::TooBig, TIME_SOURCE: ARRIVAL, "uidValidity": uid_validity,
                 "uid": miss.key.uid(), "size": miss.size_bytes,
             });

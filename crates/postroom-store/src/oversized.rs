@@ -17,7 +17,9 @@ use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::ErrorCode;
 use postroom_model::FolderId;
+use postroom_model::MessageDirection;
 use postroom_model::MessageEntityId;
+use postroom_model::MessageState;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
 use postroom_model::builtin::MESSAGES;
@@ -204,7 +206,8 @@ impl Store {
             // the mailbox passes the message over.
             return Err(Error::Condition(Failed::Stale));
         };
-        let is_own = current.text(names::MESSAGE_STATE).is_some_and(|state| state != "error");
+        let state = current.text(names::MESSAGE_STATE);
+        let is_own = state.is_some_and(|state| state != MessageState::Error.as_str());
         Ok(self.records(domain, &class).fill(&current, row, |name, value| match name {
             "messageState" => !is_own,
             "errorText" | "errorCode" => true,
@@ -216,9 +219,9 @@ impl Store {
 /// Why a message is not one that can be loaded; `None`: it is.
 fn not_oversized(message: &Entity, bytes_max: u64) -> Option<Unloadable> {
     let text = |name| message.text(name);
-    let is_it = text(names::MESSAGE_STATE) == Some("error")
+    let is_it = MessageState::Error.is_of(message)
         && text(names::ERROR_CODE) == Some(ErrorCode::TooBig.as_str());
-    if !is_it || text(names::MESSAGE_DIRECTION) != Some("in") {
+    if !is_it || !MessageDirection::In.is_of(message) {
         let shown = |name| text(name).unwrap_or("not set").to_owned();
         let (state, code) = (shown("messageState"), shown("errorCode"));
         let is = format!("messageState is {state}, errorCode is {code}");

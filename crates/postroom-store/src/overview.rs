@@ -2,7 +2,7 @@
 
 use crate::database::Statement;
 use crate::error::Error;
-use crate::schema::SENDING;
+use crate::sending;
 use crate::store::Store;
 use postroom_model::Domain;
 use postroom_model::Timestamp;
@@ -64,9 +64,9 @@ impl Store {
             "SELECT COUNT(CASE WHEN \"since\" <= $2 THEN 1 END), MIN(\"since\"),
                COUNT(CASE WHEN \"since\" > $2 THEN 1 END)
              FROM (SELECT COALESCE(\"dateTime\", $2) AS \"since\" FROM \"email/Messages\" {}
-               WHERE \"domain\" = $1 AND \"messageState\" = 'sending'
-                 AND \"messageDirection\" = 'out') AS \"sending\"",
-            self.inner.database.dialect().by_index(SENDING)
+               WHERE \"domain\" = $1 AND {}) AS \"sending\"",
+            self.inner.database.dialect().by_index(sending::INDEX),
+            sending::is_in_index("")
         )
     }
 
@@ -89,6 +89,6 @@ mod tests {
         let (_directory, store) = store().await;
         let plan = store.read(Statement::new(format!("EXPLAIN QUERY PLAN {}", store.due())));
         let plan = format!("{:?}", plan.await.unwrap());
-        assert!(plan.contains(SENDING), "{plan}");
+        assert!(plan.contains(sending::INDEX), "{plan}");
     }
 }

@@ -11,32 +11,35 @@ use crate::file;
 use crate::file::FileOwner;
 use crate::file::NewFile;
 use crate::integrity::account_must_be;
-use crate::schema::SENDING;
+use crate::phase::DeliveryPhase;
+use crate::phase::DeliveryStep;
+use crate::sending;
 use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
+use postroom_model::MessageDirection;
 use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::files;
 use serde_json::Map;
 use serde_json::Value as Json;
 
-/// Puts a composed message into the queue, or replaces the bytes that were composed before ($11:
-/// the phase of that row). If the client set a time in the future, the waited time starts again at
-/// zero.
-const PREPARE: &str = "INSERT INTO \"delivery\" (\"message\", \"domain\", \"account\", \"phase\",
+/// Puts a composed message into the queue, or replaces the bytes that were composed before. If the
+/// client set a time in the future, the waited time starts again at zero. `$11`: how many attempts
+/// of that row do not count.
+const PREPARE: &str =
+    "INSERT INTO \"delivery\" AS d (\"message\", \"domain\", \"account\", {phase},
       \"order\", \"due\", \"planned\", \"attempts\", \"reverse_path\", \"smtp_utf8\",
-      \"blob\", \"size\") VALUES ($1, $2, $3, 'due', $4, $5, $6, 0, $7, $8, $9, $10)
-    ON CONFLICT (\"message\") DO UPDATE SET \"phase\" = 'due',
+      \"blob\", \"size\") VALUES ($1, $2, $3, {due}, $4, $5, $6, 0, $7, $8, $9, $10)
+    ON CONFLICT (\"message\") DO UPDATE SET {phase} = {due},
       \"account\" = excluded.\"account\", \"order\" = excluded.\"order\",
       \"due\" = excluded.\"due\", \"planned\" = excluded.\"planned\",
       \"reverse_path\" = excluded.\"reverse_path\",
       \"smtp_utf8\" = excluded.\"smtp_utf8\", \"blob\" = excluded.\"blob\",
-      \"size\" = excluded.\"size\",
-      \"attempts\" = \"delivery\".\"attempts\" - CASE WHEN $11 = 'claimed' THEN 1 ELSE 0 END,
-      \"waited\" = CASE WHEN excluded.\"planned\" THEN 0 ELSE \"delivery\".\"waited\" END
-    WHERE \"delivery\".\"phase\" = $11";
+      \"size\" = excluded.\"size\", \"attempts\" = d.\"attempts\" - $11,
+      \"waited\" = CASE WHEN excluded.\"planned\" THEN 0 ELSE d.\"waited\" END
+    WHERE {possible}";
 
 /// A composed message to be put in the queue.
 #[derive(Debug)]
@@ -72,12 +75,12 @@ impl Store {
         message_id: &str,
     ) -> Result<Option<Entity>, Error> {
         let class = self.builtin(MESSAGES)?;
-        for direction in ["'in'", "'out'"] {
-            // The direction is no value, so that the index of each is used.
+        for direction in [MessageDirection::In, MessageDirection::Out] {
             let sql = format!(
-                "{} WHERE \"messageId\" = $1 AND \"messageDirection\" = {direction}
+                "{} WHERE \"messageId\" = $1 AND {}
                  AND \"domain\" = $2 ORDER BY \"account_id\" <> $3, \"id\" LIMIT 1",
-                Self::select(&class)
+                Self::select(&class),
+                sending::in_direction("", direction)
             );
             let statement = Statement::new(sql).bind(message_id).bind(domain.as_str());
             let rows = self.read(statement.bind(account)).await?;
@@ -109,13 +112,14 @@ impl Store {
     /// however many there are.
     fn unprepared(&self, class: &Class) -> String {
         format!(
-            "{} {} WHERE \"account_id\" = $1 AND \"messageState\" = 'sending'
-             AND \"messageDirection\" = 'out' AND \"domain\" = $2
+            "{} {} WHERE \"account_id\" = $1 AND {} AND \"domain\" = $2
              AND NOT EXISTS (
-               SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\" AND \"phase\" <> 'void')
+               SELECT 1 FROM \"delivery\" WHERE \"message\" = \"id\" AND NOT {})
              ORDER BY \"dateTime\", \"id\" LIMIT $3",
             Self::select(class),
-            self.inner.database.dialect().by_index(SENDING)
+            self.inner.database.dialect().by_index(sending::INDEX),
+            sending::is_in_index(""),
+            DeliveryPhase::Void.is_of("")
         )
     }
 
@@ -146,7 +150,12 @@ impl Store {
         let original = NewFile::original(size_bytes);
         let owner = FileOwner { domain, entity: message.id, class: None };
         batch.extend(file::insert(self, owner, original, 0, Some(blob)).await?);
-        let row = Statement::new(PREPARE)
+        let (step, uncounted) = match prepared.replaces_claimed {
+            true => (DeliveryStep::Recompose, 1),
+            false => (DeliveryStep::Compose, 0),
+        };
+        let row = step
+            .inserted(PREPARE)
             .bind(message.id)
             .bind(domain.as_str())
             .bind(prepared.account)
@@ -157,7 +166,7 @@ impl Store {
             .bind(prepared.smtp_utf8)
             .bind(blob.0)
             .bind(size)
-            .bind(if prepared.replaces_claimed { "claimed" } else { "void" });
+            .bind(uncounted);
         batch.push(row.must_change(Failed::Queued));
         match self.write(batch).await {
             Ok(_) => Ok(true),

@@ -6,6 +6,8 @@
 use crate::database::Lock;
 use crate::database::Statement;
 use crate::failed::Failed;
+use crate::phase::DeliveryPhase;
+use crate::phase::DeliveryStep;
 use postroom_model::Class;
 use postroom_model::EntityId;
 use postroom_model::MessageEntityId;
@@ -17,23 +19,22 @@ use serde_json::Value as Json;
 
 /// Discards the composed bytes of a message, if no attempt is running.
 pub fn invalidate(message: MessageEntityId) -> Statement {
-    let sql = "UPDATE \"delivery\" SET \"phase\" = 'void'
-        WHERE \"message\" = $1 AND \"phase\" = 'due'";
-    Statement::new(sql).bind(message)
+    DeliveryStep::Invalidate.taken("\"message\" = $1").bind(message)
 }
 
 /// Makes a batch fail while a message is in the queue and its composed bytes are valid.
 pub fn none_of(message: MessageEntityId) -> Statement {
-    let sql = "SELECT 1 WHERE NOT EXISTS
-        (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" <> 'void')";
+    let sql = format!(
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND NOT {})",
+        DeliveryPhase::Void.is_of("")
+    );
     let lock = Lock::row(builtin::MESSAGES, message);
     Statement::new(sql).bind(message).assert(Failed::Sending, lock)
 }
 
 /// Takes a message out of the queue, unless it is being sent.
 pub fn leave(message: MessageEntityId) -> Statement {
-    let sql = "DELETE FROM \"delivery\" WHERE \"message\" = $1 AND \"phase\" IN ('due', 'void')";
-    Statement::new(sql).bind(message)
+    DeliveryStep::Leave.taken("\"message\" = $1").bind(message)
 }
 
 /// Forgets which recipients have a message.

@@ -15,21 +15,28 @@ use crate::file::NewContent;
 use crate::file::NewFile;
 use crate::job;
 use crate::job::Job;
+use crate::sending;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Filter;
+use postroom_model::MessageDirection;
 use postroom_model::builtin::files;
 use serde_json::Map;
 use serde_json::Value as Json;
 
 /// The condition for parsing a message again: it was received
 /// ([`postroom_model::standing::was_received`]), and its original is stored.
-const HAS_ORIGINAL: &str = "\"messageDirection\" = 'in' AND \"dateTimeSource\" IS NOT NULL
-    AND EXISTS (SELECT 1 FROM \"file\"
-    WHERE \"file\".\"entity\" = \"id\" AND \"file\".\"property\" = 'rawMessage')";
+fn has_original() -> String {
+    format!(
+        "{} AND \"dateTimeSource\" IS NOT NULL AND EXISTS (SELECT 1 FROM \"file\"
+         WHERE \"file\".\"entity\" = \"id\" AND \"file\".\"property\" = '{}')",
+        sending::in_direction("", MessageDirection::In),
+        files::RAW_MESSAGE
+    )
+}
 
 /// A message that was decomposed again, and something differs.
 #[derive(Debug)]
@@ -80,7 +87,7 @@ impl Store {
         class: &Class,
         filter: Option<&Filter>,
     ) -> Result<u64, Error> {
-        self.count(domain, class, filter, HAS_ORIGINAL).await
+        self.count(domain, class, filter, &has_original()).await
     }
 
     /// The next of those messages behind an id, at most `limit` and fewer if they are large, in the
@@ -101,9 +108,10 @@ impl Store {
         let behind = conditions.bind(Value::Id(behind.unwrap_or(EntityId::nil())));
         let limit = conditions.bind(Value::Whole(i64::from(limit)));
         let sql = format!(
-            "{} WHERE \"domain\" = $1 AND \"id\" > {behind} AND {HAS_ORIGINAL}{}
+            "{} WHERE \"domain\" = $1 AND \"id\" > {behind} AND {}{}
              ORDER BY \"id\" LIMIT {limit}",
             Self::select(class),
+            has_original(),
             filter.unwrap_or_default()
         );
         let statement = Statement::new(sql).bind_all(conditions.values).at_most(PART_BYTES);

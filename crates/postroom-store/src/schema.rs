@@ -9,7 +9,9 @@ use crate::database::ColumnKind;
 use crate::database::Dialect;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::sending;
 use postroom_model::Class;
+use postroom_model::MessageDirection;
 use postroom_model::Property;
 use postroom_model::builtin::ACCOUNTS;
 use postroom_model::builtin::FOLDERS;
@@ -337,16 +339,25 @@ fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     };
     let by = dialect.indexed();
     if class.classname == MESSAGES {
+        let with = |direction| sending::in_direction("", direction);
         return vec![
             index("by folder", &format!("(\"folder_id\", \"dateTime\"{by})")),
             index("by time", &format!("(\"domain\", \"dateTime\"{by})")),
             index(
                 "sending",
-                "(\"account_id\", \"dateTime\", \"id\")
-                 WHERE \"messageState\" = 'sending' AND \"messageDirection\" = 'out'",
+                &format!(
+                    "(\"account_id\", \"dateTime\", \"id\") WHERE {}",
+                    sending::is_in_index("")
+                ),
             ),
-            index("by message id", "(\"messageId\") WHERE \"messageDirection\" = 'out'"),
-            index("received by message id", "(\"messageId\") WHERE \"messageDirection\" = 'in'"),
+            index(
+                "by message id",
+                &format!("(\"messageId\") WHERE {}", with(MessageDirection::Out)),
+            ),
+            index(
+                "received by message id",
+                &format!("(\"messageId\") WHERE {}", with(MessageDirection::In)),
+            ),
         ];
     }
     // Those of clients are made outside of the transaction (`class_index`).
@@ -368,13 +379,11 @@ pub fn received_are_marked() -> Statement {
     let (table, source) = (quoted(MESSAGES), quoted(TIME_SOURCE));
     let sql = format!(
         "UPDATE {table} SET {source} = $1
-         WHERE {source} IS NULL AND \"messageDirection\" = 'in' AND \"uid\" IS NOT NULL"
+         WHERE {source} IS NULL AND {} AND \"uid\" IS NOT NULL",
+        sending::in_direction("", MessageDirection::In)
     );
     Statement::new(sql).bind(ARRIVAL)
 }
-
-/// The index of messages that are to be sent.
-pub const SENDING: &str = "email/Messages sending";
 
 /// The index that keeps an account from having two folders for one mailbox. INBOX is the same in
 /// upper and lower case (RFC 9051 §5.1).

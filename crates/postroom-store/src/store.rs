@@ -32,6 +32,7 @@ use crate::work::Work;
 use postroom_model::AccountId;
 use postroom_model::Class;
 use postroom_model::Entity;
+use postroom_model::MessageDirection;
 use postroom_model::Timestamp;
 use postroom_model::builtin;
 use postroom_model::builtin::names;
@@ -218,7 +219,7 @@ impl Store {
             }
             return;
         }
-        if entity.text(names::MESSAGE_DIRECTION) != Some("out") {
+        if !MessageDirection::Out.is_of(entity) {
             return;
         }
         let account = entity.reference(names::ACCOUNT_ID).map(AccountId::of);

@@ -70,8 +70,8 @@ pub fn told(verdict: Verdict, recipients: &[Json]) -> Verdict {
 }
 
 /// The state of a message in state `sending` after a step.
-fn after(step: Step) -> Result<&'static str, Error> {
-    Ok(state::after(Some(MessageState::Sending), step)?.as_str())
+fn after(step: Step) -> Result<MessageState, Error> {
+    Ok(state::after(Some(MessageState::Sending), step)?)
 }
 
 /// What the verdict about an attempt that ended `at` this time changes in its message.
@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn a_step_that_a_queued_message_cannot_take_is_an_error_and_no_null() {
-        assert_eq!(after(Step::Accept).unwrap(), "sent");
-        assert_eq!(after(Step::Refuse).unwrap(), "error");
+        assert_eq!(after(Step::Accept).unwrap(), MessageState::Sent);
+        assert_eq!(after(Step::Refuse).unwrap(), MessageState::Error);
         // Withdrawn, it would have no state at all.
         for step in [Step::Withdraw, Step::Decompose, Step::Keep, Step::Miss] {
             assert!(matches!(after(step), Err(Error::IllegalStep(_))), "{step:?}");

@@ -13,9 +13,11 @@ use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
 use crate::schema;
+use crate::sending;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::EntityId;
+use postroom_model::MessageDirection;
 use postroom_model::standing::ARRIVAL;
 use std::collections::HashMap;
 
@@ -219,11 +221,14 @@ impl<F: FnMut(&str)> Verification<'_, F> {
         let count = self.store.read(Statement::new("SELECT COUNT(*) FROM \"receipt\"")).await?;
         let count = count.first().and_then(|row| row.whole(0)).unwrap_or(0);
         self.verified.receipts = count.unsigned_abs();
-        let sql = "SELECT m.\"id\" FROM \"email/Messages\" m
-            JOIN \"email/Folders\" f ON f.\"id\" = m.\"folder_id\"
-            WHERE m.\"messageDirection\" = 'in' AND m.\"dateTimeSource\" = $1
-              AND m.\"id\" NOT IN
-                (SELECT \"message\" FROM \"receipt\" WHERE \"message\" IS NOT NULL)";
+        let sql = format!(
+            "SELECT m.\"id\" FROM \"email/Messages\" m
+             JOIN \"email/Folders\" f ON f.\"id\" = m.\"folder_id\"
+             WHERE {} AND m.\"dateTimeSource\" = $1
+               AND m.\"id\" NOT IN
+                 (SELECT \"message\" FROM \"receipt\" WHERE \"message\" IS NOT NULL)",
+            sending::in_direction("m.", MessageDirection::In)
+        );
         for row in self.store.read(Statement::new(sql).bind(ARRIVAL)).await? {
             let id = row.id(0).map(|id| id.to_string()).unwrap_or_default();
             self.damaged(&format!("email/Messages/{id}: it was received, and has no receipt"));

@@ -8,7 +8,9 @@ use crate::database::Statement;
 use crate::database::Value;
 use crate::delivery::Claimed;
 use crate::error::Error;
-use crate::schema::SENDING;
+use crate::phase::DeliveryPhase;
+use crate::phase::DeliveryStep;
+use crate::sending;
 use crate::store::Store;
 use postroom_model::AccountId;
 use postroom_model::Domain;
@@ -73,8 +75,11 @@ impl Store {
         account: AccountId,
         latest_ms: i64,
     ) -> Result<Option<i64>, Error> {
-        let sql = "SELECT MIN(CASE WHEN \"due\" > $2 AND NOT \"planned\" THEN $3 ELSE \"due\" END)
-            FROM \"delivery\" WHERE \"account\" = $1 AND \"phase\" = 'due'";
+        let sql = format!(
+            "SELECT MIN(CASE WHEN \"due\" > $2 AND NOT \"planned\" THEN $3 ELSE \"due\" END)
+             FROM \"delivery\" WHERE \"account\" = $1 AND {}",
+            DeliveryPhase::Due.is_of("")
+        );
         let next = Statement::new(sql).bind(account).bind(latest_ms).bind(0);
         let rows = self.read(next).await?;
         Ok(rows.first().and_then(|row| row.whole(0)))
@@ -90,17 +95,12 @@ impl Store {
     /// When the store fails.
     pub async fn delivery_recover(&self, account: Option<AccountId>) -> Result<(), Error> {
         let latest = self.epoch()? - i64::from(account.is_none());
-        let from_to = |from: &'static str, to: &'static str| {
-            let of = if account.is_some() { " AND \"account\" = $4" } else { "" };
-            let sql = format!(
-                "UPDATE \"delivery\" SET \"phase\" = $2
-                 WHERE \"phase\" = $1 AND COALESCE(\"epoch\", 0) <= $3{of}"
-            );
-            let recover = Statement::new(sql).bind(from).bind(to).bind(latest);
-            recover.bind_all(account.map(Value::from))
-        };
-        let batch = vec![from_to("claimed", "due"), from_to("dot-sent", "in-doubt")];
-        self.write_at_need(batch).await.map(drop)
+        let of = if account.is_some() { " AND \"account\" = $2" } else { "" };
+        let whose = format!("COALESCE(\"epoch\", 0) <= $1{of}");
+        let steps = [DeliveryStep::Requeue, DeliveryStep::LoseAnswer];
+        let batch =
+            steps.map(|step| step.taken(&whose).bind(latest).bind_all(account.map(Value::from)));
+        self.write_at_need(batch.into()).await.map(drop)
     }
 
     /// The accounts, there or gone, with deliveries of unknown outcome.
@@ -109,7 +109,8 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn delivery_outcome_unknown_accounts(&self) -> Result<Vec<AccountId>, Error> {
-        let sql = "SELECT DISTINCT \"account\" FROM \"delivery\" WHERE \"phase\" = 'in-doubt'";
+        let unknown = DeliveryPhase::InDoubt.is_of("");
+        let sql = format!("SELECT DISTINCT \"account\" FROM \"delivery\" WHERE {unknown}");
         Ok(self
             .read(Statement::new(sql))
             .await?
@@ -124,8 +125,11 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn delivery_hasten(&self, account: AccountId, now_ms: i64) -> Result<(), Error> {
-        let sql = "UPDATE \"delivery\" SET \"due\" = $2 WHERE \"account\" = $1
-            AND \"phase\" = 'due' AND NOT \"planned\" AND \"due\" > $2";
+        let sql = format!(
+            "UPDATE \"delivery\" SET \"due\" = $2
+             WHERE \"account\" = $1 AND {} AND NOT \"planned\" AND \"due\" > $2",
+            DeliveryPhase::Due.is_of("")
+        );
         self.write(vec![Statement::new(sql).bind(account).bind(now_ms)]).await.map(drop)
     }
 
@@ -140,8 +144,11 @@ impl Store {
         now_ms: i64,
         waits_ms: i64,
     ) -> Result<(), Error> {
-        let sql = "UPDATE \"delivery\" SET \"waited\" = \"waited\" + $3
-            WHERE \"account\" = $1 AND \"phase\" = 'due' AND \"due\" <= $2";
+        let sql = format!(
+            "UPDATE \"delivery\" SET \"waited\" = \"waited\" + $3
+             WHERE \"account\" = $1 AND {} AND \"due\" <= $2",
+            DeliveryPhase::Due.is_of("")
+        );
         let waited = Statement::new(sql).bind(account).bind(now_ms).bind(waits_ms);
         self.write(vec![waited]).await.map(drop)
     }
@@ -157,10 +164,12 @@ impl Store {
         now_ms: i64,
         waited_ms: i64,
     ) -> Result<Vec<Claimed>, Error> {
-        let condition = "d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"due\" <= $2
-            AND d.\"waited\" >= $3";
+        let condition = format!(
+            "d.\"account\" = $1 AND {} AND d.\"due\" <= $2 AND d.\"waited\" >= $3",
+            DeliveryPhase::Due.is_of("d.")
+        );
         let values = vec![account.into(), now_ms.into(), waited_ms.into(), AT_ONCE.into()];
-        self.deliveries(condition, values, "LIMIT $4").await
+        self.deliveries(&condition, values, "LIMIT $4").await
     }
 
     /// Writes into the due messages of an account why they wait, and until when. Messages that
@@ -176,15 +185,20 @@ impl Store {
         wait: Wait<'_>,
         told: impl Fn(MessageEntityId, Option<&str>),
     ) -> Result<(), Error> {
-        let sql = "SELECT d.\"domain\", d.\"message\", m.\"messageId\" FROM \"delivery\" d
-            JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
-            WHERE d.\"account\" = $1 AND d.\"phase\" = 'due' AND d.\"due\" <= $2
-              AND m.\"messageState\" = 'sending' AND COALESCE(m.\"errorText\", '') <> $3
-            ORDER BY d.\"order\", d.\"message\" LIMIT $4";
+        let sql = format!(
+            "SELECT d.\"domain\", d.\"message\", m.\"messageId\" FROM \"delivery\" d
+             JOIN \"email/Messages\" m ON m.\"id\" = d.\"message\"
+             WHERE d.\"account\" = $1 AND {} AND d.\"due\" <= $2
+               AND {} AND COALESCE(m.\"errorText\", '') <> $3
+             ORDER BY d.\"order\", d.\"message\" LIMIT $4",
+            DeliveryPhase::Due.is_of("d."),
+            sending::is_sending("m.")
+        );
         let Wait { now_ms, until, reason } = wait;
         let waits = text(reason, ErrorCode::Postponed, until);
         loop {
-            let due = Statement::new(sql).bind(account).bind(now_ms).bind(reason).bind(AT_ONCE);
+            let due =
+                Statement::new(sql.clone()).bind(account).bind(now_ms).bind(reason).bind(AT_ONCE);
             let rows = self.read(due).await?;
             if rows.is_empty() {
                 return Ok(());
@@ -204,7 +218,9 @@ impl Store {
     ///
     /// When the store fails.
     pub async fn delivery_orphaned(&self) -> Result<Vec<Orphaned>, Error> {
-        let sending = self.inner.database.dialect().by_index(SENDING);
+        let sending = self.inner.database.dialect().by_index(sending::INDEX);
+        let is_sending = sending::is_in_index("m.");
+        let is_free = DeliveryStep::Leave.is_possible("d.");
         let sql = format!(
             "SELECT * FROM (
               SELECT m.\"domain\", m.\"id\", a.\"id\" IS NULL AS \"gone\",
@@ -215,9 +231,9 @@ impl Store {
               FROM \"email/Messages\" AS m {sending}
               LEFT JOIN \"email/Accounts\" a ON a.\"id\" = m.\"account_id\"
               LEFT JOIN \"email/Profiles\" p ON p.\"id\" = a.\"profile_id\"
-              WHERE m.\"messageState\" = 'sending' AND m.\"messageDirection\" = 'out'
+              WHERE {is_sending}
                 AND NOT EXISTS (SELECT 1 FROM \"delivery\" d WHERE d.\"message\" = m.\"id\"
-                  AND d.\"phase\" NOT IN ('due', 'void'))) AS \"waiting\"
+                  AND NOT {is_free})) AS \"waiting\"
             WHERE \"gone\" OR \"mute\" OR \"enabled\" = \"told\" LIMIT $3"
         );
         let sql =

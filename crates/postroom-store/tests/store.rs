@@ -679,6 +679,47 @@ async fn a_delivery_that_is_given_back_has_not_been_tried() {
 }
 
 #[on_both]
+async fn a_step_that_a_delivery_cannot_take_is_refused_and_changes_nothing() {
+    let fixture = fixture().await;
+    let (account, _) = fixture.account().await;
+    let message = fixture.outgoing(account, "s").await;
+    let id = MessageEntityId::of(message.id);
+    let is_refused = |result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::Condition(Failed::NotQueued))), "{result:?}");
+    };
+    is_refused(fixture.store.delivery_release(id).await);
+    assert!(fixture.prepare(account, &message).await);
+    // It is due: nobody has claimed it, so there is no attempt to give back, and none to continue.
+    is_refused(fixture.store.delivery_release(id).await);
+    assert!(!fixture.store.delivery_dot_sent(id).await.unwrap());
+    let has_it = [json!({"address": "x@b.test", "state": "sent", "reply": "250"})];
+    is_refused(fixture.store.delivery_part(id, &has_it).await);
+    let delivered = fixture.store.delivery_delivered(id).await.unwrap();
+    assert!(delivered.has("x@b.test"), "the server has the message, whatever the queue says");
+    let claimed = fixture.claim(account, 9, 9_000).await;
+    assert_eq!((claimed.len(), claimed[0].attempts), (1, 1));
+    assert!(fixture.store.delivery_dot_sent(id).await.unwrap());
+    // After the final dot it is no longer untried.
+    is_refused(fixture.store.delivery_release(id).await);
+    assert!(
+        fixture.store.delivery_settle(&claimed[0], &later(), ended(50)).await.unwrap().is_some()
+    );
+    let class = fixture.class(builtin::MESSAGES);
+    let at = EntityPlace::new(&fixture.domain, &class, message.id);
+    let change = json!({"subject": "t"}).as_object().unwrap().clone();
+    fixture.store.entity_update(at, &change, None).await.unwrap();
+    // A client changed it: the verdict is about bytes that are discarded.
+    let changed = fixture.get(builtin::MESSAGES, message.id).await;
+    let gave_up = Verdict::Error { code: ErrorCode::GaveUp, reason: "given up".to_owned() };
+    for verdict in [gave_up, later()] {
+        let settled = fixture.store.delivery_settle(&claimed[0], &verdict, ended(90)).await;
+        assert_eq!(settled.unwrap(), None);
+        assert_eq!(fixture.get(builtin::MESSAGES, message.id).await, changed);
+    }
+    assert_eq!(fixture.store.delivery_next_due(account, 9_000).await.unwrap(), None);
+}
+
+#[on_both]
 async fn a_message_that_was_changed_or_withdrawn_is_not_sent_as_it_was() {
     let fixture = fixture().await;
     let (account, _) = fixture.account().await;

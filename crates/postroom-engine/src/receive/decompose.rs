@@ -14,6 +14,7 @@ use postroom_model::AccountId;
 use postroom_model::Entity;
 use postroom_model::ErrorCode;
 use postroom_model::FolderId;
+use postroom_model::MessageDirection;
 use postroom_model::MessageEntityId;
 use postroom_model::MessageState;
 use postroom_model::Timestamp;
@@ -97,7 +98,7 @@ pub fn decompose(
         derive::derive(&arrived.original, recording.keep, id).map_err(Error::Spool)?;
     let mut values = std::mem::take(&mut derived.values);
     let state = state::after(None, derived.step()).map_err(postroom_store::Error::from)?;
-    values.insert(names::MESSAGE_STATE.to_owned(), json!(state.as_str()));
+    values.insert(names::MESSAGE_STATE.to_owned(), json!(state));
     let is_raw = derived.raw_reason.is_some();
     if is_raw {
         values.insert(names::ERROR_CODE.to_owned(), json!(ErrorCode::NotDecomposable));
@@ -145,7 +146,7 @@ fn envelope(arrived: &Arrived, recording: &Recording, values: &mut Map<String, J
     let mut put = |name: &str, value: Json| values.insert(name.to_owned(), value);
     put(names::ACCOUNT_ID, json!(recording.account.to_string()));
     put(names::FOLDER_ID, json!(recording.folder.to_string()));
-    put(names::MESSAGE_DIRECTION, json!("in"));
+    put(names::MESSAGE_DIRECTION, json!(MessageDirection::In));
     put(names::UID_VALIDITY, json!(recording.uid_validity));
     put(names::UID, json!(arrived.key.uid()));
     put(names::SIZE, json!(arrived.original.size_bytes()));

@@ -60,8 +60,10 @@ impl Held {
     pub(crate) async fn write(&mut self) -> Result<(), Error> {
         while let Some(Answered { claimed, verdict, at }) = self.answers.first() {
             let recorded = self.shared.store.delivery_settle(claimed, verdict, *at).await?;
-            let account = Arc::clone(&self.setup.borrow());
-            journal::settled(Some(&account), claimed, &recorded, *at);
+            if let Some(recorded) = recorded {
+                let account = Arc::clone(&self.setup.borrow());
+                journal::settled(Some(&account), claimed, &recorded, *at);
+            }
             self.answers.remove(0);
         }
         Ok(())
@@ -88,7 +90,8 @@ pub(crate) async fn settle_unknown_outcome(
     let verdict = verdict::outcome_unknown(reason, tried(&claimed), options);
     let verdict = verdict::jittered(&shared.clock, verdict);
     let at = Timestamp::from_ms(shared.clock.now_ms());
-    let recorded = shared.store.delivery_settle(&claimed, &verdict, at).await?;
-    journal::settled(account, &claimed, &recorded, at);
+    if let Some(recorded) = shared.store.delivery_settle(&claimed, &verdict, at).await? {
+        journal::settled(account, &claimed, &recorded, at);
+    }
     Ok(())
 }
