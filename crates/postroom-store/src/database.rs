@@ -46,6 +46,22 @@ pub enum Value {
     Id(EntityId),
 }
 
+impl Value {
+    /// How many bytes a text or bytes have.
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Null
+            | Self::Boolean(_)
+            | Self::Whole(_)
+            | Self::Float(_)
+            | Self::Moment(_)
+            | Self::Id(_) => 0,
+        }
+    }
+}
+
 macro_rules! from {
     ($($type:ty => $variant:ident),*) => {$(
         impl From<$type> for Value {
@@ -171,6 +187,11 @@ impl Statement {
         }
     }
 
+    /// How many bytes its texts and bytes have.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.values.iter().map(Value::size_bytes).sum()
+    }
+
     /// Binds the next value.
     #[must_use]
     pub fn bind(mut self, value: impl Into<Value>) -> Self {
@@ -237,17 +258,7 @@ impl Row {
     /// How many bytes its texts and bytes have.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        let size_bytes = |value: &Value| match value {
-            Value::Text(text) | Value::Json(text) => text.len(),
-            Value::Bytes(bytes) => bytes.len(),
-            Value::Null
-            | Value::Boolean(_)
-            | Value::Whole(_)
-            | Value::Float(_)
-            | Value::Moment(_)
-            | Value::Id(_) => 0,
-        };
-        self.0.iter().map(size_bytes).sum()
+        self.0.iter().map(Value::size_bytes).sum()
     }
 
     /// The value of a column, from 0; NULL when there is no such column.

@@ -20,6 +20,8 @@ mod session;
 
 mod sessions;
 
+mod rows;
+
 mod batch;
 
 mod dialect;

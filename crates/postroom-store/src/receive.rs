@@ -105,6 +105,8 @@ impl Store {
         };
         let records = self.records(&batch.domain, &class);
         let mut statements = vec![folder_must_be(&batch.domain, at.folder)];
+        // The rows of new messages depend on nothing else in the batch.
+        let mut new_rows = vec![];
         let (mut stored, mut repeated) = (0, 0);
         for message in batch.messages {
             let pending = ledger.pending(message.key).is_some();
@@ -131,12 +133,20 @@ impl Store {
             }
             stored += 1;
             let ReceivedMessage { row, files, original, .. } = message;
-            match by_header {
-                Some(_) => statements.extend(self.complete(&batch.domain, id, row).await?),
-                None => statements.extend(records.create(row)),
+            let files = self.received_files(&batch.domain, id, files, original).await?;
+            if by_header.is_some() {
+                statements.extend(self.complete(&batch.domain, id, row).await?);
+                statements.extend(files);
+            } else if records.counts() {
+                // Each takes the number that was counted before it.
+                statements.extend(records.create(row));
+                statements.extend(files);
+            } else {
+                new_rows.extend(records.create(row));
+                new_rows.extend(files);
             }
-            statements.extend(self.received_files(&batch.domain, id, files, original).await?);
         }
+        statements.extend(by_table(new_rows));
         match self.write(statements).await {
             Ok(_) => Ok(ReceiveOutcome::Done { stored, repeated }),
             Err(Error::Condition(Failed::NoFolder)) => Ok(ReceiveOutcome::FolderGone),
@@ -211,6 +221,21 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Equal statements one after the other, in their order, so that a database may run them as one.
+fn by_table(statements: Vec<Statement>) -> Vec<Statement> {
+    let mut groups: Vec<Vec<Statement>> = vec![];
+    for statement in statements {
+        match groups
+            .iter_mut()
+            .find(|group| group.first().is_some_and(|one| one.sql == statement.sql))
+        {
+            Some(group) => group.push(statement),
+            None => groups.push(vec![statement]),
+        }
+    }
+    groups.into_iter().flatten().collect()
 }
 
 /// From the least to the greatest.

@@ -102,6 +102,11 @@ impl Records<'_> {
         batch
     }
 
+    /// Whether new entities take numbers that are counted up.
+    pub fn counts(&self) -> bool {
+        self.class.columns().any(is_counted)
+    }
+
     /// Counts an increment up. Each domain counts by itself.
     fn count(&self, property: &Property) -> Statement {
         let sql = "INSERT INTO \"counter\" (\"domain\", \"class\", \"property\", \"number\")

@@ -51,6 +51,7 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     let count = arguments.option("--count", if kind == 'c' { 20 } else { 10_000 })?;
     let runs = arguments.option("--runs", 5)?;
     let database = arguments.option("--database", "sqlite".to_owned())?;
+    let binary = arguments.option("--binary", String::new())?;
     arguments.end()?;
     let peer = match database.as_str() {
         "sqlite" => Need::Mbsync,
@@ -59,7 +60,10 @@ pub fn run(arguments: &mut Arguments) -> Result<()> {
     };
     let missing = missing(&[Need::Dovecot, peer]);
     ensure!(missing.is_empty(), "missing: {missing:?}");
-    let binary = workspace::release_binary()?;
+    let binary = match binary.as_str() {
+        "" => workspace::release_binary()?,
+        path => path.into(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
 
     let dovecot = Dovecot::start(&DovecotOptions::default())?;

@@ -14,11 +14,15 @@ use crate::database::Outcome;
 use crate::database::Statement;
 use crate::database::Value;
 use crate::error::Error;
+use crate::failed::Failed;
 use crate::postgres::failing::Failing;
 use crate::postgres::failing::says_undone;
 use crate::postgres::failing::sorted;
+use crate::postgres::rows;
+use crate::postgres::rows::Piece;
 use crate::postgres::session::PostgresSession;
 use crate::postgres::session::run;
+use crate::postgres::session::run_rows;
 use futures_util::future::MaybeDone;
 use futures_util::future::maybe_done;
 use postroom_model::EntityId;
@@ -27,6 +31,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::Poll;
+use tokio_postgres::Client;
 
 /// The number of the present transaction; NULL when it has changed nothing.
 const NUMBER: &str = "SELECT pg_current_xact_id_if_assigned()";
@@ -41,21 +46,40 @@ pub(crate) async fn write(
     batch: &[Statement],
 ) -> Result<Vec<Outcome>, Failing> {
     let changes_tables = batch.iter().any(changes_tables);
+    let joined = Piece::all(batch, !changes_tables);
+    if joined.len() < batch.len() {
+        match write_pieces(connection, batch, joined).await {
+            // As they are, the statements say what does not hold.
+            Err(Failing::Refused(Error::Condition(_) | Error::Database(_))) => {}
+            wrote => return wrote,
+        }
+    }
+    let pieces = Piece::all(batch, false);
+    if changes_tables {
+        let wrote = write_pieces(connection, batch, pieces).await;
+        connection.forget();
+        return wrote;
+    }
+    write_pieces(connection, batch, pieces).await
+}
+
+async fn write_pieces(
+    connection: &mut PostgresSession,
+    batch: &[Statement],
+    pieces: Vec<Piece<'_>>,
+) -> Result<Vec<Outcome>, Failing> {
+    let changes_tables = batch.iter().any(changes_tables);
     let locks = locks(batch, changes_tables);
-    let statements: Vec<_> = batch.iter().map(locking).collect();
-    let number = Statement::new(NUMBER);
-    let all: Vec<&Statement> =
-        locks.iter().chain(statements.iter().map(AsRef::as_ref)).chain([&number]).collect();
+    let locks_count = locks.len();
+    let locks = locks.into_iter().map(|lock| Piece::One(Cow::Owned(lock)));
+    let number = Piece::One(Cow::Owned(Statement::new(NUMBER)));
+    let all: Vec<_> = locks.chain(pieces.into_iter().map(locking)).chain([number]).collect();
     let ran = if changes_tables {
         one_by_one(connection, &all).await
     } else {
         at_once(connection, &all).await?
     };
-    let done = held(batch, ran, locks.len());
-    if changes_tables {
-        connection.forget();
-    }
-    match done {
+    match held(batch, ran, &all, locks_count) {
         Ok(Done { outcomes, transaction: Value::Null }) => {
             let _ = connection.client.batch_execute("ROLLBACK").await;
             Ok(outcomes)
@@ -84,18 +108,35 @@ struct Done {
 
 /// Looks at the results in the order of the batch, so that the first reason not to commit is the
 /// one that is told.
-fn held(batch: &[Statement], ran: Vec<StatementRan>, locks: usize) -> Result<Done, Failing> {
+fn held(
+    batch: &[Statement],
+    ran: Vec<StatementRan>,
+    pieces: &[Piece<'_>],
+    locks: usize,
+) -> Result<Done, Failing> {
     let mut outcomes = Vec::with_capacity(batch.len());
     let mut ran = ran.into_iter();
     for lock in ran.by_ref().take(locks) {
         lock?;
     }
-    for (statement, ran) in batch.iter().zip(ran.by_ref()) {
+    let mut left = batch;
+    let pieces = pieces.iter().skip(locks);
+    for (piece, ran) in pieces.take_while(|_| !left.is_empty()).zip(ran.by_ref()) {
         let outcome = ran?;
-        if let Some(must) = statement.must.as_ref().filter(|_| outcome.changed == 0) {
+        let (statements, rest) = left.split_at(piece.len().min(left.len()));
+        left = rest;
+        let must = statements.iter().find_map(|statement| statement.must.as_ref());
+        if let Some(must) = must.filter(|_| outcome.changed == 0) {
             return Err(Failing::Refused(Error::Condition(must.failed().clone())));
         }
-        outcomes.push(outcome);
+        if statements.len() == 1 {
+            outcomes.push(outcome);
+        } else if outcome.changed == statements.len() {
+            outcomes.extend(statements.iter().map(|_| Outcome { changed: 1, rows: vec![] }));
+        } else {
+            // Which row it is shows when they are inserted one by one.
+            return Err(Failing::Refused(Error::Condition(Failed::Stale)));
+        }
     }
     let number = ran.next().unwrap_or(Err(Failing::Refused(Error::Closed)))?;
     let transaction = number.rows.first().map_or(Value::Null, |row| row.value(0).clone());
@@ -105,19 +146,15 @@ fn held(batch: &[Statement], ran: Vec<StatementRan>, locks: usize) -> Result<Don
 /// Sends everything, and then waits for the answers.
 async fn at_once(
     connection: &mut PostgresSession,
-    all: &[&Statement],
+    all: &[Piece<'_>],
 ) -> Result<Vec<StatementRan>, Failing> {
-    connection.prepare_all(all.iter().map(|statement| &statement.sql)).await?;
-    let mut prepared = Vec::with_capacity(all.len());
-    for statement in all {
-        prepared.push(connection.prepared(statement).await?);
-    }
+    let prepared = prepared(connection, all).await?;
     let client = &connection.client;
     let mut begun = Box::pin(maybe_done(client.batch_execute("BEGIN")));
     let mut running: Vec<Pin<Box<MaybeDone<_>>>> = prepared
         .into_iter()
         .zip(all)
-        .map(|(prepared, statement)| Box::pin(maybe_done(run(client, prepared, statement))))
+        .map(|(prepared, piece)| Box::pin(maybe_done(run_piece(client, prepared, piece))))
         .collect();
     // A statement is sent when it is polled first: in the order of the batch.
     std::future::poll_fn(|context| {
@@ -140,17 +177,54 @@ async fn at_once(
     Ok(ran)
 }
 
+/// The prepared forms of pieces. Those of one kind are prepared without waiting in between.
+async fn prepared(
+    connection: &mut PostgresSession,
+    all: &[Piece<'_>],
+) -> Result<Vec<tokio_postgres::Statement>, Failing> {
+    connection.prepare_all(all.iter().filter_map(Piece::sql)).await?;
+    let mut joined = Vec::with_capacity(all.len());
+    for piece in all {
+        let sql = piece.sql().cloned().unwrap_or_default();
+        joined.push(match piece {
+            Piece::One(_) => sql,
+            Piece::Rows(_) => {
+                let one = connection.prepared(&sql).await?;
+                rows::joined(&sql, one.params()).map_or(sql, Cow::Owned)
+            }
+        });
+    }
+    connection.prepare_all(joined.iter()).await?;
+    let mut prepared = Vec::with_capacity(all.len());
+    for sql in &joined {
+        prepared.push(connection.prepared(sql).await?);
+    }
+    Ok(prepared)
+}
+
+async fn run_piece(
+    client: &Client,
+    prepared: tokio_postgres::Statement,
+    piece: &Piece<'_>,
+) -> StatementRan {
+    match piece {
+        Piece::One(statement) => run(client, prepared, statement).await,
+        Piece::Rows(rows) => run_rows(client, prepared, rows).await,
+    }
+}
+
 /// Runs a batch whose statements cannot all be prepared before, because they use tables that it
 /// makes. Stops at the first that fails.
-async fn one_by_one(connection: &mut PostgresSession, all: &[&Statement]) -> Vec<StatementRan> {
+async fn one_by_one(connection: &mut PostgresSession, all: &[Piece<'_>]) -> Vec<StatementRan> {
     let client = &connection.client;
     let mut ran = vec![];
     if let Err(error) = client.batch_execute("BEGIN").await {
         return vec![Err(sorted(error))];
     }
-    for statement in all {
-        let one = match client.prepare(&statement.sql).await {
-            Ok(prepared) => run(client, prepared, statement).await,
+    for piece in all {
+        let sql = piece.sql().map_or("", AsRef::as_ref);
+        let one = match client.prepare(sql).await {
+            Ok(prepared) => run_piece(client, prepared, piece).await,
             Err(error) => Err(sorted(error)),
         };
         let is_over = one.is_err();
@@ -212,11 +286,15 @@ fn number_of(name: &str) -> i64 {
     i64::from_le_bytes(first)
 }
 
-/// The statement with the lock of the rows that it finds.
-fn locking(statement: &Statement) -> Cow<'_, Statement> {
+/// The piece with the lock of the rows that it finds.
+fn locking(piece: Piece<'_>) -> Piece<'_> {
+    let Piece::One(statement) = &piece else {
+        return piece;
+    };
     if let Some(Must::Hold { lock: Lock::Found, .. }) = &statement.must {
         let sql = Cow::Owned(format!("{} FOR KEY SHARE", statement.sql));
-        return Cow::Owned(Statement { sql, ..statement.clone() });
+        let locking = Statement { sql, ..Statement::clone(statement) };
+        return Piece::One(Cow::Owned(locking));
     }
-    Cow::Borrowed(statement)
+    piece
 }

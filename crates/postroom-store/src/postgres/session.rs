@@ -24,6 +24,7 @@ use tokio::io::AsyncWrite;
 use tokio_postgres::AsyncMessage;
 use tokio_postgres::Client;
 use tokio_postgres::NoTls;
+use tokio_postgres::RowStream;
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS_MAX: usize = 512;
@@ -32,12 +33,15 @@ const VERSION_MIN: i32 = 150_000;
 
 /// What a session is set to. A 2xx answer promises that the change is durable, so a server that is
 /// set to commit without waiting for the disk does not do so for us. Locks of a process that hangs
-/// are given up.
+/// are given up. Long texts are compressed by LZ4 where the server has it: what PostgreSQL takes
+/// otherwise costs more than the rest of receiving a message.
 const SESSION: &str = "SET default_transaction_isolation = 'read committed';
     SET client_min_messages = warning; SET jit = off; SET TIME ZONE 'UTC';
     SET lock_timeout = '20s'; SET idle_in_transaction_session_timeout = '60s';
     SELECT set_config('synchronous_commit', 'on', false)
-      WHERE current_setting('synchronous_commit') = 'off'";
+      WHERE current_setting('synchronous_commit') = 'off';
+    SELECT set_config('default_toast_compression', 'lz4', false) FROM pg_settings
+      WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
 
 /// Takes the messages that the server sends unasked.
 pub(crate) type OnMessage = Box<dyn Fn(AsyncMessage) + Send>;
@@ -103,15 +107,15 @@ impl PostgresSession {
     /// The prepared form of a statement. It is prepared when this connection has not done so.
     pub(crate) async fn prepared(
         &mut self,
-        statement: &Statement,
+        sql: &Cow<'static, str>,
     ) -> Result<tokio_postgres::Statement, Failing> {
         self.uses += 1;
-        if let Some(prepared) = self.prepared.get_mut(&statement.sql) {
+        if let Some(prepared) = self.prepared.get_mut(sql) {
             prepared.last_use = self.uses;
             return Ok(prepared.statement.clone());
         }
-        let prepared = self.client.prepare(&statement.sql).await.map_err(sorted)?;
-        self.keep(statement.sql.clone(), &prepared);
+        let prepared = self.client.prepare(sql).await.map_err(sorted)?;
+        self.keep(sql.clone(), &prepared);
         Ok(prepared)
     }
 
@@ -172,7 +176,7 @@ pub(crate) async fn read(
     statement: &Statement,
     within: Option<Duration>,
 ) -> Result<Vec<Row>, Failing> {
-    let prepared = connection.prepared(statement).await?;
+    let prepared = connection.prepared(&statement.sql).await?;
     let client = &connection.client;
     let Some(within) = within else {
         return run(client, prepared, statement).await.map(|outcome| outcome.rows);
@@ -203,11 +207,36 @@ pub(crate) async fn run(
 ) -> Result<Outcome, Failing> {
     let values = values_of(&prepared, statement)?;
     let found = client.query_raw(&prepared, values.iter().map(Bound)).await.map_err(sorted)?;
+    outcome(prepared, found, statement.bytes_max).await
+}
+
+/// Runs a prepared statement that takes many rows, each value as a list.
+pub(crate) async fn run_rows(
+    client: &Client,
+    prepared: tokio_postgres::Statement,
+    rows: &[Statement],
+) -> Result<Outcome, Failing> {
+    let mut lists: Vec<Vec<Bound<'_>>> = prepared.params().iter().map(|_| vec![]).collect();
+    for row in rows {
+        let values = values_of(&prepared, row)?;
+        for (list, value) in lists.iter_mut().zip(values) {
+            list.push(Bound(value));
+        }
+    }
+    let found = client.query_raw(&prepared, lists).await.map_err(sorted)?;
+    outcome(prepared, found, 0).await
+}
+
+async fn outcome(
+    prepared: tokio_postgres::Statement,
+    found: RowStream,
+    bytes_max: usize,
+) -> Result<Outcome, Failing> {
     let mut found = pin!(found);
     let (mut rows, mut size_bytes) = (vec![], 0);
     while let Some(row) = found.try_next().await.map_err(sorted)? {
         // The server has sent the others already.
-        if size_bytes <= statement.bytes_max {
+        if size_bytes <= bytes_max {
             let row = value::row(&row).map_err(sorted)?;
             size_bytes += row.size_bytes();
             rows.push(row);
