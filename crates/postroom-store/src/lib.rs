@@ -189,6 +189,7 @@ pub use database::Outcome;
 pub use database::Room;
 pub use database::Row;
 pub use database::Statement;
+pub use database::Value;
 pub use delivered::Delivered;
 pub use delivered::Earlier;
 pub use delivery::Claimed;

@@ -120,8 +120,9 @@ fn held(
         lock?;
     }
     let mut left = batch;
-    let pieces = pieces.iter().skip(locks);
-    for (piece, ran) in pieces.take_while(|_| !left.is_empty()).zip(ran.by_ref()) {
+    // Behind them comes the number.
+    let count = pieces.len().saturating_sub(locks + 1);
+    for (piece, ran) in pieces.iter().skip(locks).take(count).zip(ran.by_ref()) {
         let outcome = ran?;
         let (statements, rest) = left.split_at(piece.len().min(left.len()));
         left = rest;
