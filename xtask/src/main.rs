@@ -31,7 +31,7 @@ cargo xtask CHORE
   simulate [--seeds N] [--first N] [--threads N] [--log]
                               the engine in simulated time with seeded faults (default 100 seeds)
   simulate --planted [WORD]   proves that the simulator finds faults that are planted on purpose
-  bench receive [--count N] [--runs N] [--kind a|b|c|t]
+  bench receive [--count N] [--runs N] [--kind a|b|c|t] [--binary FILE]
                               Postroom and mbsync on the same mailbox, in turns
   bench receive --database postgres
                               Postroom on PostgreSQL and on SQLite, in turns

@@ -19,7 +19,7 @@ use crate::postgres::failing::Failing;
 use crate::postgres::failing::says_undone;
 use crate::postgres::failing::sorted;
 use crate::postgres::rows;
-use crate::postgres::rows::Piece;
+use crate::postgres::rows::BatchPiece;
 use crate::postgres::session::PostgresSession;
 use crate::postgres::session::run;
 use crate::postgres::session::run_rows;
@@ -46,7 +46,7 @@ pub(crate) async fn write(
     batch: &[Statement],
 ) -> Result<Vec<Outcome>, Failing> {
     let changes_tables = batch.iter().any(changes_tables);
-    let joined = Piece::all(batch, !changes_tables);
+    let joined = BatchPiece::all(batch, !changes_tables);
     if joined.len() < batch.len() {
         match write_pieces(connection, batch, joined).await {
             // As they are, the statements say what does not hold.
@@ -54,7 +54,7 @@ pub(crate) async fn write(
             wrote => return wrote,
         }
     }
-    let pieces = Piece::all(batch, false);
+    let pieces = BatchPiece::all(batch, false);
     if changes_tables {
         let wrote = write_pieces(connection, batch, pieces).await;
         connection.forget();
@@ -66,13 +66,13 @@ pub(crate) async fn write(
 async fn write_pieces(
     connection: &mut PostgresSession,
     batch: &[Statement],
-    pieces: Vec<Piece<'_>>,
+    pieces: Vec<BatchPiece<'_>>,
 ) -> Result<Vec<Outcome>, Failing> {
     let changes_tables = batch.iter().any(changes_tables);
     let locks = locks(batch, changes_tables);
     let locks_count = locks.len();
-    let locks = locks.into_iter().map(|lock| Piece::One(Cow::Owned(lock)));
-    let number = Piece::One(Cow::Owned(Statement::new(NUMBER)));
+    let locks = locks.into_iter().map(|lock| BatchPiece::One(Cow::Owned(lock)));
+    let number = BatchPiece::One(Cow::Owned(Statement::new(NUMBER)));
     let all: Vec<_> = locks.chain(pieces.into_iter().map(locking)).chain([number]).collect();
     let ran = if changes_tables {
         one_by_one(connection, &all).await
@@ -111,7 +111,7 @@ struct Done {
 fn held(
     batch: &[Statement],
     ran: Vec<StatementRan>,
-    pieces: &[Piece<'_>],
+    pieces: &[BatchPiece<'_>],
     locks: usize,
 ) -> Result<Done, Failing> {
     let mut outcomes = Vec::with_capacity(batch.len());
@@ -147,7 +147,7 @@ fn held(
 /// Sends everything, and then waits for the answers.
 async fn at_once(
     connection: &mut PostgresSession,
-    all: &[Piece<'_>],
+    all: &[BatchPiece<'_>],
 ) -> Result<Vec<StatementRan>, Failing> {
     let prepared = prepared(connection, all).await?;
     let client = &connection.client;
@@ -181,15 +181,15 @@ async fn at_once(
 /// The prepared forms of pieces. Those of one kind are prepared without waiting in between.
 async fn prepared(
     connection: &mut PostgresSession,
-    all: &[Piece<'_>],
+    all: &[BatchPiece<'_>],
 ) -> Result<Vec<tokio_postgres::Statement>, Failing> {
-    connection.prepare_all(all.iter().filter_map(Piece::sql)).await?;
+    connection.prepare_all(all.iter().filter_map(BatchPiece::sql)).await?;
     let mut joined = Vec::with_capacity(all.len());
     for piece in all {
         let sql = piece.sql().cloned().unwrap_or_default();
         joined.push(match piece {
-            Piece::One(_) => sql,
-            Piece::Rows(_) => {
+            BatchPiece::One(_) => sql,
+            BatchPiece::Rows(_) => {
                 let one = connection.prepared(&sql).await?;
                 rows::joined(&sql, one.params()).map_or(sql, Cow::Owned)
             }
@@ -206,17 +206,17 @@ async fn prepared(
 async fn run_piece(
     client: &Client,
     prepared: tokio_postgres::Statement,
-    piece: &Piece<'_>,
+    piece: &BatchPiece<'_>,
 ) -> StatementRan {
     match piece {
-        Piece::One(statement) => run(client, prepared, statement).await,
-        Piece::Rows(rows) => run_rows(client, prepared, rows).await,
+        BatchPiece::One(statement) => run(client, prepared, statement).await,
+        BatchPiece::Rows(rows) => run_rows(client, prepared, rows).await,
     }
 }
 
 /// Runs a batch whose statements cannot all be prepared before, because they use tables that it
 /// makes. Stops at the first that fails.
-async fn one_by_one(connection: &mut PostgresSession, all: &[Piece<'_>]) -> Vec<StatementRan> {
+async fn one_by_one(connection: &mut PostgresSession, all: &[BatchPiece<'_>]) -> Vec<StatementRan> {
     let client = &connection.client;
     let mut ran = vec![];
     if let Err(error) = client.batch_execute("BEGIN").await {
@@ -288,14 +288,14 @@ fn number_of(name: &str) -> i64 {
 }
 
 /// The piece with the lock of the rows that it finds.
-fn locking(piece: Piece<'_>) -> Piece<'_> {
-    let Piece::One(statement) = &piece else {
+fn locking(piece: BatchPiece<'_>) -> BatchPiece<'_> {
+    let BatchPiece::One(statement) = &piece else {
         return piece;
     };
     if let Some(Must::Hold { lock: Lock::Found, .. }) = &statement.must {
         let sql = Cow::Owned(format!("{} FOR KEY SHARE", statement.sql));
         let locking = Statement { sql, ..Statement::clone(statement) };
-        return Piece::One(Cow::Owned(locking));
+        return BatchPiece::One(Cow::Owned(locking));
     }
     piece
 }

@@ -22,14 +22,14 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What is sent as one statement.
 #[derive(Debug)]
-pub(crate) enum Piece<'a> {
+pub(crate) enum BatchPiece<'a> {
     /// A statement as it is.
     One(Cow<'a, Statement>),
     /// Equal statements with their values.
     Rows(&'a [Statement]),
 }
 
-impl<'a> Piece<'a> {
+impl<'a> BatchPiece<'a> {
     /// How many statements of the batch it is.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -62,7 +62,7 @@ impl<'a> Piece<'a> {
 }
 
 /// Equal statements in portions.
-fn portions(mut equal: &[Statement]) -> Vec<Piece<'_>> {
+fn portions(mut equal: &[Statement]) -> Vec<BatchPiece<'_>> {
     let mut pieces = vec![];
     while !equal.is_empty() {
         let mut bytes = 0;
@@ -73,14 +73,14 @@ fn portions(mut equal: &[Statement]) -> Vec<Piece<'_>> {
         };
         let count = equal.iter().take(ROWS_MAX).take_while(fits).count();
         let (portion, rest) = equal.split_at(count.max(1));
-        pieces.push(Piece::Rows(portion));
+        pieces.push(BatchPiece::Rows(portion));
         equal = rest;
     }
     pieces
 }
 
 /// An INSERT with the values of one row.
-struct Parts<'a> {
+struct InsertParts<'a> {
     /// Up to and without `VALUES`.
     head: &'a str,
     /// What is between the parentheses behind it.
@@ -91,9 +91,9 @@ struct Parts<'a> {
 
 /// The parts of an INSERT whose rows may be joined. `None`: it is something else, or its rows
 /// depend on each other.
-fn parts(sql: &str) -> Option<Parts<'_>> {
+fn parts(sql: &str) -> Option<InsertParts<'_>> {
     let (head, rest) = sql.split_once("VALUES (")?;
-    let table = head.strip_prefix("INSERT INTO \"")?.split_once('"')?.0;
+    let table = head.strip_prefix("INSERT")?.split_whitespace().nth(1)?;
     let mut depth = 1;
     let end = rest.find(|character| {
         depth += match character {
@@ -105,14 +105,14 @@ fn parts(sql: &str) -> Option<Parts<'_>> {
     })?;
     let (values, tail) = (rest.get(..end)?, rest.get(end + 1..)?);
     // A query in it would not see the rows before.
-    let looks_back = values.contains("SELECT") && values.contains(&format!("\"{table}\""));
+    let looks_back = values.contains("SELECT") && values.contains(table);
     let is_plain = !tail.contains('$') && !tail.contains("RETURNING") && !tail.contains("VALUES");
-    (is_plain && !looks_back).then_some(Parts { head, values, tail })
+    (is_plain && !looks_back).then_some(InsertParts { head, values, tail })
 }
 
 /// The statement that inserts many rows. `types`: those of the placeholders of one row.
 pub(crate) fn joined(sql: &str, types: &[Type]) -> Option<String> {
-    let Parts { head, values, tail } = parts(sql)?;
+    let InsertParts { head, values, tail } = parts(sql)?;
     let mut lists = String::new();
     for (at, of_type) in (1..).zip(types) {
         let comma = if at == 1 { "" } else { ", " };
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn lengths(batch: &[Statement]) -> Vec<usize> {
-        Piece::all(batch, true).iter().map(Piece::len).collect()
+        BatchPiece::all(batch, true).iter().map(BatchPiece::len).collect()
     }
 
     const INSERT: &str = "INSERT INTO \"t\" (\"a\") VALUES ($1)";
@@ -159,7 +159,7 @@ mod tests {
         batch.extend(rows("UPDATE \"t\" SET \"a\" = $1", 5));
         batch.extend(rows(INSERT, 2));
         assert_eq!(lengths(&batch), [5, 1, 1, 1, 1, 1, 1, 1], "and nothing else is");
-        assert_eq!(Piece::all(&batch, false).len(), batch.len());
+        assert_eq!(BatchPiece::all(&batch, false).len(), batch.len());
         assert_eq!(lengths(&rows(INSERT, ROWS_MAX + 1)), [ROWS_MAX, 1]);
     }
 

@@ -105,6 +105,7 @@ impl PostgresSession {
     }
 
     /// The prepared form of a statement. It is prepared when this connection has not done so.
+    #[expect(clippy::ptr_arg, reason = "a text that is static is kept without a copy")]
     pub(crate) async fn prepared(
         &mut self,
         sql: &Cow<'static, str>,
