@@ -69,7 +69,7 @@ pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Respon
                 && once::is_repeated(&asked, once).await?
             {
                 etag::check(&asked.headers, current.version)?;
-                return Ok(view::entity(&asked.class, &current, None));
+                return Ok(view::entity(&asked.class, &current));
             }
             let json = &mut sent.document.json;
             same_files::check(&asked, id, json).await?;
@@ -150,7 +150,7 @@ async fn apply(
             folder::check(asked, &client::after(&current, &changes)).await?;
         }
         if changes.is_empty() {
-            return Ok(view::entity(class, &current, None));
+            return Ok(view::entity(class, &current));
         }
         let place = EntityPlace::new(&asked.domain, class.as_ref(), id);
         let terms = ChangeTerms { if_version: Some(current.version), same_login, once };
@@ -159,7 +159,7 @@ async fn apply(
             return Err(account::twin(asked, &[client::after(&current, &changes)]).await);
         }
         match updated? {
-            Updated::Done(entity) => return Ok(view::entity(class, &entity, None)),
+            Updated::Done(entity) => return Ok(view::entity(class, &entity)),
             Updated::Missing => return Err(missing(class)),
             Updated::Stale { version } if conditional => return Err(Problem::stale(version)),
             // The entity was changed meanwhile, so the checks may no longer hold.

@@ -86,7 +86,7 @@ pub(crate) async fn create(asked: Asked, body: Body) -> Result<Response, Problem
         }
     };
     if is_list {
-        let list = view::entities(&asked.class, created, None);
+        let list = view::entities(&asked.class, &created);
         return Ok((StatusCode::CREATED, list).into_response());
     }
     let created = created.first().ok_or_else(|| Problem::fault("nothing was created"))?;

@@ -3,11 +3,14 @@
 use crate::app::Asked;
 use crate::change;
 use crate::etag;
+use crate::format::Format;
 use crate::listing;
 use crate::mask::Mask;
 use crate::parameters;
-use crate::parts;
+use crate::parts::ListParts;
 use crate::problem::Problem;
+use crate::rows::Rows;
+use crate::sums;
 use crate::view;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
@@ -16,6 +19,7 @@ use axum::response::Response;
 use postroom_model::Entity;
 use postroom_model::EntityId;
 use postroom_model::Query;
+use std::sync::Arc;
 
 /// How many entities a page has at most, where a client asked for more.
 const LIMIT: HeaderName = HeaderName::from_static("x-limit");
@@ -51,24 +55,39 @@ pub(crate) async fn listed(
     following: Following,
 ) -> Result<Response, Problem> {
     let (store, class) = (&asked.app.store, &asked.class);
-    let listing = listing::parse(class, pairs)?;
+    let mut listing = listing::parse(class, &store.classes(), pairs)?;
+    let format = Format::accepted(&asked.headers);
+    if let Some(aggregate) = &listing.aggregate {
+        return sums::answer(&asked, listing.counted.as_ref(), aggregate, format).await;
+    }
+    let is_page = format == Format::Array;
+    if !is_page {
+        listing.query.limit = listing.limit.unwrap_or(u32::MAX);
+    }
     let bytes_max = asked.app.limits.list_part_bytes_max;
     let part = store.entity_part(&asked.domain, class, &listing.query, bytes_max).await?;
     let is_full = part.entities.len() as u64 == u64::from(listing.query.limit);
-    let behind = if part.is_cut { last_of(&asked, &listing.query).await? } else { None };
-    let last = behind.as_ref().or(part.entities.last().filter(|_| is_full));
+    let behind = match part.is_cut && is_page {
+        true => last_of(&asked, &listing.query).await?,
+        false => None,
+    };
+    let last = behind.as_ref().or(part.entities.last().filter(|_| is_full && is_page));
     let link = last.and_then(|last| {
         let kept = if following == Following::Parameters { pairs } else { &[] };
         let next = listing::next_page(asked.uri.path(), kept, &listing.query, last);
         HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok()
     });
-    let mut response = if part.is_cut {
-        view::list(parts::body(&asked, &listing, part, behind.as_ref())?)
-    } else {
-        view::entities(class, part.entities, listing.mask.as_ref())
-    };
+    let rows =
+        Rows { flat: listing.flat && format != Format::Csv, ..rows(&asked, listing.mask.take()) };
+    let columns = rows.columns();
+    let query = listing.query.clone();
+    let mut parts = ListParts { rows, columns, format, query, bytes_max };
+    if let Some(behind) = &behind {
+        parts = parts.up_to(behind)?;
+    }
+    let mut response = view::list(parts.body(part).await?, format);
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
-    if listing.is_capped {
+    if listing.is_capped && is_page {
         response.headers_mut().insert(LIMIT, HeaderValue::from(listing.query.limit));
     }
     if listing.count {
@@ -77,6 +96,17 @@ pub(crate) async fn listed(
         response.headers_mut().insert(TOTAL_COUNT, HeaderValue::from(count));
     }
     Ok(response)
+}
+
+/// How the entities of the asked class are shown.
+fn rows(asked: &Asked, mask: Option<Mask>) -> Rows {
+    Rows {
+        store: asked.app.store.clone(),
+        domain: asked.domain.clone(),
+        class: Arc::clone(&asked.class),
+        mask,
+        flat: false,
+    }
 }
 
 /// The last entity of a full page, with the values that the order needs.
@@ -98,11 +128,17 @@ async fn last_of(asked: &Asked, query: &Query) -> Result<Option<Entity>, Problem
 /// 404 when the domain has none of that id.
 pub(crate) async fn show(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     let pairs = parameters::of(&asked.uri, &["mask"])?;
-    let mask = pairs.first().map(|(_, text)| Mask::parse(&asked.class, text)).transpose()?;
+    let classes = asked.app.store.classes();
+    let mask = |text: &str| Mask::parse(&asked.class, &classes, text);
+    let mask = pairs.first().map(|(_, text)| mask(text)).transpose()?;
     let entity = change::find(&asked, id).await?;
     let tag = etag::of_version(entity.version);
-    if etag::is_known(&asked.headers, &tag)? {
+    // The tag is not about the other entities that are shown.
+    let is_whole = mask.as_ref().is_none_or(|mask| mask.references().is_empty());
+    if is_whole && etag::is_known(&asked.headers, &tag)? {
         return Ok(view::not_modified(&tag));
     }
-    Ok(view::entity(&asked.class, &entity, mask.as_ref()))
+    let rows = rows(&asked, mask);
+    let companions = rows.companions(std::slice::from_ref(&entity)).await?;
+    Ok(view::row(&entity, rows.row(&entity, &companions)))
 }

@@ -29,5 +29,5 @@ pub async fn fetch(asked: Asked, id: EntityId) -> Result<Response, Problem> {
         return Err(Problem::conflict("not-loadable", why.to_string()));
     }
     let message = change::find(&asked, id).await?;
-    Ok((StatusCode::ACCEPTED, view::entity(&asked.class, &message, None)).into_response())
+    Ok((StatusCode::ACCEPTED, view::entity(&asked.class, &message)).into_response())
 }

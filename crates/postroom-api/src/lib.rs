@@ -47,6 +47,10 @@ mod verb;
 
 mod mask;
 
+mod rows;
+
+mod format;
+
 mod cursor;
 
 mod listing;
@@ -70,6 +74,8 @@ mod form;
 mod view;
 
 mod parts;
+
+mod sums;
 
 mod message;
 

@@ -4,6 +4,7 @@ use crate::cursor;
 use crate::mask::Mask;
 use crate::percent;
 use crate::problem::Problem;
+use postroom_model::Aggregate;
 use postroom_model::Class;
 use postroom_model::Entity;
 use postroom_model::Filter;
@@ -11,9 +12,11 @@ use postroom_model::Invalid;
 use postroom_model::Query;
 use postroom_model::filter;
 use postroom_model::filter::Literal;
+use postroom_model::parse_aggregate;
 use postroom_model::parse_order;
 use serde_json::Value as Json;
 use serde_json::json;
+use std::sync::Arc;
 
 /// The parameters of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,8 +29,14 @@ pub(crate) struct ListRequest {
     pub count: bool,
     /// Whether a page has fewer entities than the limit that was asked for.
     pub is_capped: bool,
+    /// The limit that was asked for. `None`: there was none.
+    pub limit: Option<u32>,
     /// The shown fields. `None`: all.
     pub mask: Option<Mask>,
+    /// Whether objects inside are shown as fields with dotted names.
+    pub flat: bool,
+    /// What is computed instead of a list. `None`: it is a list.
+    pub aggregate: Option<Aggregate>,
 }
 
 /// Reads the parameters of a list. Any other parameter is an equality on the property of that name.
@@ -35,7 +44,11 @@ pub(crate) struct ListRequest {
 /// # Errors
 ///
 /// 422 with every parameter that is unknown or wrong; 400 when `filter` is no JSON.
-pub(crate) fn parse(class: &Class, pairs: &[(String, String)]) -> Result<ListRequest, Problem> {
+pub(crate) fn parse(
+    class: &Class,
+    classes: &[Arc<Class>],
+    pairs: &[(String, String)],
+) -> Result<ListRequest, Problem> {
     let mut reader = ListReader::default();
     for (at, (name, text)) in pairs.iter().enumerate() {
         let twice = pairs.iter().skip(at + 1).any(|(other, _)| other == name);
@@ -47,9 +60,10 @@ pub(crate) fn parse(class: &Class, pairs: &[(String, String)]) -> Result<ListReq
                 filter::parse(class, &json).map(|filter| reader.filters.push(filter))
             }
             "order" => parse_order(class, text).map(|order| reader.query.order = order),
-            "mask" => Mask::parse(class, text).map(|mask| reader.mask = Some(mask)),
+            "mask" => Mask::parse(class, classes, text).map(|mask| reader.mask = Some(mask)),
             "limit" => number(name, text).map(|limit| {
                 let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+                reader.limit = Some(limit);
                 reader.is_capped = limit > class.limit_max();
                 reader.query.limit = limit.min(class.limit_max());
             }),
@@ -59,13 +73,34 @@ pub(crate) fn parse(class: &Class, pairs: &[(String, String)]) -> Result<ListReq
                 Ok(())
             }
             "interval" => interval(class, text).map(|filter| reader.filters.push(filter)),
+            "flat" => flag(name, text).map(|flat| reader.flat = flat),
+            "aggregate" => {
+                reader.aggregate = Some(text.clone());
+                Ok(())
+            }
+            "group" => {
+                reader.group = Some(text.clone());
+                Ok(())
+            }
             "count" => flag(name, text).map(|count| reader.count = count),
             _ => filter::equality(class, name, text).map(|filter| reader.filters.push(filter)),
         };
         reader.errors.extend(read.err());
     }
+    let of_lists = pairs.iter().map(|(name, _)| name.as_str());
+    let of_lists = of_lists.filter(|name| OF_LISTS_ALONE.contains(name));
+    if reader.aggregate.is_some() {
+        let alone = |name| Invalid::new(name, "does not go with `aggregate`, which makes no list");
+        reader.errors.extend(of_lists.map(alone));
+    } else if reader.group.is_some() {
+        let reason = "goes with `aggregate`: aggregate=count";
+        reader.errors.push(Invalid::new("group", reason));
+    }
     reader.finish(class)
 }
+
+/// The parameters that are about entities, not about sums.
+const OF_LISTS_ALONE: [&str; 7] = ["order", "mask", "limit", "offset", "after", "count", "flat"];
 
 /// The link to the page after `last`: the same request with a cursor.
 #[must_use]
@@ -95,7 +130,11 @@ struct ListReader {
     after: Option<String>,
     count: bool,
     is_capped: bool,
+    limit: Option<u32>,
     mask: Option<Mask>,
+    flat: bool,
+    aggregate: Option<String>,
+    group: Option<String>,
     errors: Vec<Invalid>,
 }
 
@@ -109,12 +148,19 @@ impl ListReader {
                 Err(invalid) => self.errors.push(invalid),
             }
         }
+        let mut aggregate = None;
+        if let Some(text) = &self.aggregate {
+            match parse_aggregate(class, text, self.group.as_deref()) {
+                Ok(read) => aggregate = Some(read),
+                Err(problems) => self.errors.extend(problems),
+            }
+        }
         if !self.errors.is_empty() {
             return Err(Problem::invalid(self.errors));
         }
-        let Self { mut query, count, is_capped, mask, .. } = self;
+        let Self { mut query, count, is_capped, limit, mask, flat, .. } = self;
         query.shown = mask.as_ref().map(Mask::properties);
-        Ok(ListRequest { query, counted, count, is_capped, mask })
+        Ok(ListRequest { query, counted, count, is_capped, limit, mask, flat, aggregate })
     }
 }
 
@@ -179,7 +225,7 @@ mod tests {
     fn read(query: &str) -> Result<ListRequest, u16> {
         let messages = builtin::classes().unwrap().remove(3);
         let uri: Uri = format!("/x?{query}").parse().unwrap();
-        let listing = parameters::all(&uri).and_then(|pairs| parse(&messages, &pairs));
+        let listing = parameters::all(&uri).and_then(|pairs| parse(&messages, &[], &pairs));
         listing.map_err(|problem| problem.status().as_u16())
     }
 
@@ -207,7 +253,8 @@ mod tests {
             ("order=nope", 422), ("order=uid,uid,uid,uid,uid,uid,uid,uid,uid", 422), ("mask=nope", 422), ("after=x", 422), ("limit=1&limit=2", 422), ("uid=1&uid=2", 422),
             ("interval=2026-01-01", 422), ("interval=a,b", 422), ("interval=2026-01-01,", 422), ("interval=2026-01-02,2026-01-01", 422),
             ("uid=five", 422), ("folder_id=7", 422), ("messageState=nope", 422), ("rawMessage=x", 422),
-            ("filter=%5B", 400), ("filter=%5B%22drop%22%5D", 422), ("offset=99999999999999999999", 422),
+            ("group=uid", 422), ("aggregate=count&limit=5", 422), ("aggregate=count&mask=id", 422), ("aggregate=nope", 422),
+            ("aggregate=count&group=nope", 422), ("flat=1", 422), ("filter=%5B", 400), ("filter=%5B%22drop%22%5D", 422), ("offset=99999999999999999999", 422),
         ];
         for (query, status) in table {
             assert_eq!(read(query), Err(status), "{query}");
@@ -225,6 +272,6 @@ mod tests {
         assert!(next.starts_with("/p?limit=5&subject=a%26b%20%C3%BC&after="), "{next}");
         assert_eq!(next.matches("after").count(), 1);
         let messages = builtin::classes().unwrap().remove(3);
-        assert!(parse(&messages, &parameters::all(&next.parse().unwrap()).unwrap()).is_ok());
+        assert!(parse(&messages, &[], &parameters::all(&next.parse().unwrap()).unwrap()).is_ok());
     }
 }

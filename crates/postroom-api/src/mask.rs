@@ -1,58 +1,168 @@
 //! The parameter `mask`: which fields of an entity are shown.
+//!
+//! A dot leads into JSON (`recipients.address`), into the entity that a property refers to
+//! (`account_id.address`), and into the descriptions of the files (`files.name`).
 
 use postroom_model::Class;
+use postroom_model::DataType;
 use postroom_model::Invalid;
+use postroom_model::Property;
 use serde_json::Map;
 use serde_json::Value as Json;
+use std::sync::Arc;
 
+/// The field with the descriptions of all files of an entity.
+pub(crate) const FILES: &str = "files";
 /// How many fields a mask may name.
 const FIELDS_MAX: usize = 256;
 /// How deep a dotted field may go.
 const DEPTH_MAX: usize = 16;
+/// How many references a dotted field may follow, because each is a query more.
+const REFERENCES_MAX: usize = 3;
 
-/// The fields that are shown, each as its path of names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mask(Vec<Vec<String>>);
+/// The fields that are shown.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Mask {
+    /// Each as its path of names. The path of a reference ends with its property.
+    paths: Vec<Vec<String>>,
+    /// The references whose entities are shown.
+    references: Vec<MaskedReference>,
+    /// Whether the files are shown.
+    has_files: bool,
+}
+
+/// A property that shows the entity to which it refers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MaskedReference {
+    /// The property.
+    pub property: String,
+    /// The class of the other entity.
+    pub class: Arc<Class>,
+    /// What of the other entity is shown.
+    pub mask: Mask,
+}
 
 impl Mask {
-    /// Reads a list of fields, separated by commas. A dot leads into JSON: `id,recipients.address`.
+    /// Reads a list of fields, separated by commas. `classes` are those to which references lead.
     ///
     /// # Errors
     ///
     /// The field that the class does not have, or that is not shown.
-    pub(crate) fn parse(class: &Class, text: &str) -> Result<Self, Invalid> {
-        let mut fields = vec![];
-        let names = text.split(',').map(str::trim);
-        for name in names.filter(|name| !name.is_empty()) {
-            let path: Vec<String> = name.split('.').map(str::to_owned).collect();
-            let first = path.first().map(String::as_str).unwrap_or_default();
-            let shown = match class.property(first) {
-                Some(property) => !property.is_file() && !property.write_only(),
-                None => matches!(first, "id" | "version"),
-            };
-            if !shown {
-                let reason = format!("{} shows no property `{first}`", class.classname);
-                return Err(Invalid::new("mask", reason));
-            }
-            fields.push(path);
-        }
-        if fields.len() > FIELDS_MAX || fields.iter().any(|path| path.len() > DEPTH_MAX) {
+    pub(crate) fn parse(
+        class: &Class,
+        classes: &[Arc<Class>],
+        text: &str,
+    ) -> Result<Self, Invalid> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let paths: Vec<Vec<String>> =
+            names.map(|name| name.split('.').map(str::to_owned).collect()).collect();
+        let invalid = |reason| Invalid::new("mask", reason);
+        if paths.len() > FIELDS_MAX || paths.iter().any(|path| path.len() > DEPTH_MAX) {
             let reason = format!("names at most {FIELDS_MAX} fields, {DEPTH_MAX} names deep");
-            return Err(Invalid::new("mask", reason));
+            return Err(invalid(reason));
         }
-        Ok(Self(fields))
+        Self::of(class, classes, &paths, REFERENCES_MAX).map_err(invalid)
+    }
+
+    fn of(
+        class: &Class,
+        classes: &[Arc<Class>],
+        paths: &[Vec<String>],
+        references_max: usize,
+    ) -> Result<Self, String> {
+        let mut mask = Self::default();
+        let mut referred: Vec<(&Property, Vec<Vec<String>>)> = vec![];
+        for path in paths {
+            let Some((first, deeper)) = path.split_first() else {
+                continue;
+            };
+            let property = class.property(first);
+            let is_shown = match property {
+                Some(property) => !property.is_file() && !property.write_only(),
+                None if first == FILES => class.properties.iter().any(Property::is_file),
+                None => matches!(first.as_str(), "id" | "version"),
+            };
+            if !is_shown {
+                return Err(format!("{} shows no property `{first}`", class.classname));
+            }
+            mask.has_files |= property.is_none() && first == FILES;
+            let refers = |property: &&Property| property.data_type == DataType::Entity;
+            match property.filter(refers).filter(|_| !deeper.is_empty()) {
+                None => mask.paths.push(path.clone()),
+                Some(property) => {
+                    let at = referred.iter().position(|(other, _)| other.name == property.name);
+                    let at = at.unwrap_or(referred.len());
+                    if at == referred.len() {
+                        referred.push((property, vec![]));
+                        mask.paths.push(vec![first.clone()]);
+                    }
+                    referred.get_mut(at).into_iter().for_each(|(_, all)| all.push(deeper.to_vec()));
+                }
+            }
+        }
+        for (property, mut below) in referred {
+            let name = &property.name;
+            let other = classes.iter().find(|other| Some(other.id) == property.idclass);
+            let other =
+                other.filter(|_| references_max > 0).ok_or_else(|| match references_max {
+                    0 => format!("follows at most {REFERENCES_MAX} references"),
+                    _ => format!("`{name}` refers to no class that exists"),
+                })?;
+            // With the property itself, the id of the other entity is shown too.
+            if paths.iter().any(|path| path.len() == 1 && path.first() == Some(name)) {
+                below.insert(0, vec!["id".to_owned()]);
+            }
+            let below = Self::of(other, classes, &below, references_max - 1)
+                .map_err(|reason| format!("{name}: {reason}"))?;
+            let class = Arc::clone(other);
+            mask.references.push(MaskedReference { property: name.clone(), class, mask: below });
+        }
+        Ok(mask)
     }
 
     /// The properties of which at least a part is shown.
     #[must_use]
     pub(crate) fn properties(&self) -> Vec<String> {
-        self.0.iter().filter_map(|path| path.first().cloned()).collect()
+        self.paths.iter().filter_map(|path| path.first().cloned()).collect()
+    }
+
+    /// The references whose entities are shown.
+    #[must_use]
+    pub(crate) fn references(&self) -> &[MaskedReference] {
+        &self.references
+    }
+
+    /// Whether the files are shown.
+    #[must_use]
+    pub(crate) fn has_files(&self) -> bool {
+        self.has_files
+    }
+
+    /// The fields with those of the other entities, in the order in which they were asked for.
+    #[must_use]
+    pub(crate) fn columns(&self) -> Vec<Vec<String>> {
+        let mut columns: Vec<Vec<String>> = vec![];
+        for path in &self.paths {
+            let name = path.first().filter(|_| path.len() == 1);
+            let reference = self.references.iter().find(|one| Some(&one.property) == name);
+            let below = match reference {
+                Some(reference) => reference.mask.columns(),
+                None => vec![vec![]],
+            };
+            for rest in below {
+                let column = [path.as_slice(), &rest].concat();
+                if !columns.contains(&column) {
+                    columns.push(column);
+                }
+            }
+        }
+        columns
     }
 
     /// The shown part of an entity, in the order of the entity.
     #[must_use]
     pub(crate) fn apply(&self, entity: &Json) -> Json {
-        let paths: Vec<&[String]> = self.0.iter().map(Vec::as_slice).collect();
+        let paths: Vec<&[String]> = self.paths.iter().map(Vec::as_slice).collect();
         narrow(entity, &paths)
     }
 }
@@ -105,7 +215,7 @@ mod tests {
             ("",                           json!({})),
         ];
         for (mask, want) in table {
-            let mask = Mask::parse(&messages, mask).unwrap();
+            let mask = Mask::parse(&messages, &[], mask).unwrap();
             assert_eq!(mask.apply(&entity), want);
         }
     }
@@ -114,8 +224,38 @@ mod tests {
     fn what_is_never_shown_cannot_be_named() {
         let classes = builtin::classes().unwrap();
         for (class, mask) in [(1, "password"), (3, "rawMessage"), (3, "id,nope"), (3, ".")] {
-            let invalid = Mask::parse(&classes[class], mask).unwrap_err();
+            let invalid = Mask::parse(&classes[class], &[], mask).unwrap_err();
             assert_eq!(invalid.property, "mask", "{mask}");
+        }
+    }
+
+    #[test]
+    fn a_dot_leads_into_the_entity_that_a_property_refers_to() {
+        let classes: Vec<_> = builtin::classes().unwrap().into_iter().map(Arc::new).collect();
+        let columns = |text: &str| {
+            let mask =
+                Mask::parse(&classes[3], &classes, text).map_err(|invalid| invalid.reason)?;
+            let columns = mask.columns().into_iter().map(|path| path.join("."));
+            Ok::<_, String>(columns.collect::<Vec<_>>().join(","))
+        };
+        #[rustfmt::skip]
+        let table = [
+            ("id,account_id.address,subject",            Ok("id,account_id.address,subject")),
+            ("account_id.address,account_id.name",       Ok("account_id.address,account_id.name")),
+            ("account_id.address,account_id",            Ok("account_id.id,account_id.address")),
+            ("account_id",                               Ok("account_id")),
+            ("folder_id.account_id.profile_id.name",     Ok("folder_id.account_id.profile_id.name")),
+            ("files,files.name",                         Ok("files,files.name")),
+            ("account_id.password",                      Err("shows no property `password`")),
+            ("account_id.nope",                          Err("shows no property `nope`")),
+            ("account_id.files",                         Err("shows no property `files`")),
+        ];
+        for (text, want) in table {
+            match (columns(text), want) {
+                (Ok(found), Ok(want)) => assert_eq!(found, want, "{text}"),
+                (Err(found), Err(want)) => assert!(found.contains(want), "{text}: {found}"),
+                (found, want) => panic!("{text}: {found:?} {want:?}"),
+            }
         }
     }
 }

@@ -1,18 +1,18 @@
-//! A list of large entities. It is read and sent part by part, so that only one part is in memory.
+//! A list of any size. It is read and sent part by part, so that only one part is in memory.
 //!
-//! Each part continues after the last entity of the part before, up to the last entity of the page.
-//! So entities that are created or deleted meanwhile neither shift nor repeat others. The same
-//! holds between pages.
+//! Each part continues after the last entity of the part before. A page ends with its last entity,
+//! and an export when nothing is left. So entities that are created or deleted meanwhile neither
+//! shift nor repeat others. The same holds between pages.
+//!
+//! If reading fails in the middle, the connection is cut, so that no client mistakes a part for the
+//! whole.
 
-use crate::app::Asked;
 use crate::cursor;
-use crate::listing::ListRequest;
-use crate::mask::Mask;
-use crate::view;
+use crate::format::Format;
+use crate::rows::Rows;
 use axum::body::Body;
 use futures_util::stream;
 use postroom_model::Class;
-use postroom_model::Domain;
 use postroom_model::Entity;
 use postroom_model::Filter;
 use postroom_model::Invalid;
@@ -20,86 +20,101 @@ use postroom_model::Order;
 use postroom_model::Query;
 use postroom_store::Error;
 use postroom_store::ListPart;
-use postroom_store::Store;
-use std::sync::Arc;
 
-/// The JSON of a list. It begins with the part `first` and ends with `last`, or when nothing is
-/// left. If reading fails, the connection is cut, so that no client mistakes a part for the whole.
-///
-/// # Errors
-///
-/// No cursor can be made for `last`.
-pub(crate) fn body(
-    asked: &Asked,
-    listing: &ListRequest,
-    first: ListPart,
-    last: Option<&Entity>,
-) -> Result<Body, Invalid> {
-    let mut query = Query { limit: u32::MAX, offset: 0, ..listing.query.clone() };
-    if let Some(last) = last {
-        let behind = behind(&asked.class, &query.order, last)?;
-        query = query.and(Filter::Not(Box::new(behind)));
-    }
-    let rest = Rest {
-        store: asked.app.store.clone(),
-        domain: asked.domain.clone(),
-        class: Arc::clone(&asked.class),
-        query,
-        mask: listing.mask.clone(),
-        bytes_max: asked.app.limits.list_part_bytes_max,
-    };
-    let shown = stream::try_unfold(Some((rest, Next::First(first))), |state| async {
-        let Some((rest, next)) = state else {
-            return Ok(None);
-        };
-        match rest.show(next).await {
-            Ok((text, next)) => Ok(Some((text, next.map(|next| (rest, next))))),
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a list broke off");
-                Err(error)
-            }
-        }
-    });
-    Ok(Body::from_stream(shown))
+/// How a list is read.
+#[derive(Debug)]
+pub(crate) struct ListParts {
+    /// What is shown of each entity.
+    pub rows: Rows,
+    /// The names of the columns, each as its path.
+    pub columns: Vec<Vec<String>>,
+    /// How it is written.
+    pub format: Format,
+    /// The query of the whole list.
+    pub query: Query,
+    /// How many bytes a part has, in their stored form.
+    pub bytes_max: usize,
 }
 
 /// The next part.
 enum Next {
     /// The first part, which is read already.
     First(ListPart),
-    /// The entities that match this filter.
-    Behind(Filter),
+    /// The entities that match this filter, at most so many.
+    Behind(Filter, u32),
 }
 
-/// How a list is read.
-struct Rest {
-    store: Store,
-    domain: Domain,
-    class: Arc<Class>,
-    /// The query of the whole page.
-    query: Query,
-    mask: Option<Mask>,
-    bytes_max: usize,
-}
+impl ListParts {
+    /// Ends the list with this entity, whatever the limit of the query is.
+    ///
+    /// # Errors
+    ///
+    /// No cursor can be made for it.
+    pub(crate) fn up_to(mut self, last: &Entity) -> Result<Self, Invalid> {
+        let behind = behind(&self.rows.class, &self.query.order, last)?;
+        self.query = Query { limit: u32::MAX, ..self.query };
+        self.query = self.query.and(Filter::Not(Box::new(behind)));
+        Ok(self)
+    }
 
-impl Rest {
+    /// The text of the list, which begins with the part `first`.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails before anything is sent.
+    pub(crate) async fn body(self, first: ListPart) -> Result<Body, Error> {
+        let (text, next) = self.show(Next::First(first)).await?;
+        let Some(next) = next else {
+            return Ok(Body::from(text));
+        };
+        let rest = stream::try_unfold(Some((self, next)), |state| async {
+            let Some((parts, next)) = state else {
+                return Ok(None);
+            };
+            match parts.show(next).await {
+                Ok((text, next)) => Ok(Some((text, next.map(|next| (parts, next))))),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a list broke off");
+                    Err(error)
+                }
+            }
+        });
+        let first = stream::once(async move { Ok::<_, Error>(text) });
+        Ok(Body::from_stream(futures_util::StreamExt::chain(first, rest)))
+    }
+
     /// The text of a part, and what follows it.
     async fn show(&self, next: Next) -> Result<(String, Option<Next>), Error> {
-        let (front, part) = match next {
-            Next::First(part) => ("[", part),
-            Next::Behind(filter) => {
-                let query = self.query.clone().and(filter);
-                let (domain, class) = (&self.domain, self.class.as_ref());
-                (",", self.store.entity_part(domain, class, &query, self.bytes_max).await?)
+        let (mut text, part, limit) = match next {
+            Next::First(part) => (self.format.front(&self.columns), part, self.query.limit),
+            Next::Behind(filter, limit) => {
+                let query = Query { limit, offset: 0, ..self.query.clone() }.and(filter);
+                let (domain, class) = (&self.rows.domain, self.rows.class.as_ref());
+                let part =
+                    self.rows.store.entity_part(domain, class, &query, self.bytes_max).await?;
+                let between = if part.entities.is_empty() { "" } else { self.format.between() };
+                (between.to_owned(), part, limit)
             }
         };
+        let count = u32::try_from(part.entities.len()).unwrap_or(u32::MAX);
         let last = part.entities.last().filter(|_| part.is_cut);
-        let next = last.map(|last| behind(&self.class, &self.query.order, last)).transpose();
+        let next = last.map(|last| behind(&self.rows.class, &self.query.order, last)).transpose();
         let next = next.map_err(|_| Error::Damaged { what: "the order of a list" })?;
-        let front = if part.entities.is_empty() { "" } else { front };
-        let end = if next.is_some() { "" } else { "]" };
-        let elements = view::elements(&self.class, part.entities, self.mask.as_ref());
-        Ok(([front, &elements, end].concat(), next.map(Next::Behind)))
+        let companions = self.rows.companions(&part.entities).await?;
+        // Each is dropped as soon as it is written, because some are large.
+        for (at, entity) in part.entities.into_iter().enumerate() {
+            if at > 0 {
+                text.push_str(self.format.between());
+            }
+            let row = self.rows.row(&entity, &companions);
+            text.push_str(&self.format.row(&row, &self.columns));
+        }
+        let left = limit.saturating_sub(count);
+        let next = next.filter(|_| left > 0).map(|filter| Next::Behind(filter, left));
+        if next.is_none() {
+            text.push_str(self.format.end());
+        }
+        Ok((text, next))
     }
 }
 

@@ -59,7 +59,7 @@ fn texts(name: &str, value: &Json) -> Option<Vec<String>> {
     if name == "filter" {
         return Some(vec![value.to_string()]);
     }
-    let is_listed = matches!(name, "mask" | "order" | "interval");
+    let is_listed = matches!(name, "mask" | "order" | "interval" | "aggregate" | "group");
     match value {
         Json::Array(several) if is_listed => {
             let texts: Option<Vec<_>> = several.iter().map(Json::as_str).collect();

@@ -25,5 +25,5 @@ pub(crate) async fn try_now(asked: Asked, id: EntityId) -> Result<Response, Prob
         return Err(Problem::conflict("disabled", detail));
     }
     let account = change::find(&asked, id).await?;
-    Ok((StatusCode::ACCEPTED, view::entity(&asked.class, &account, None)).into_response())
+    Ok((StatusCode::ACCEPTED, view::entity(&asked.class, &account)).into_response())
 }

@@ -1,7 +1,7 @@
 //! Views: the JSON of entities and files in answers.
 
 use crate::etag;
-use crate::mask::Mask;
+use crate::format::Format;
 use axum::Json;
 use axum::body::Body;
 use axum::http::HeaderValue;
@@ -17,43 +17,39 @@ use serde_json::json;
 
 /// One entity with its ETag.
 #[must_use]
-pub(crate) fn entity(class: &Class, entity: &Entity, mask: Option<&Mask>) -> Response {
-    let mut response = Json(fields(class, entity, mask)).into_response();
+pub(crate) fn entity(class: &Class, entity: &Entity) -> Response {
+    row(entity, entity.to_json(class))
+}
+
+/// One entity as `shown`, with its ETag.
+#[must_use]
+pub(crate) fn row(entity: &Entity, shown: Value) -> Response {
+    let mut response = Json(shown).into_response();
     if let Some(tag) = etag::header(&etag::of_version(entity.version)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }
 
-/// A list of entities.
+/// A list of entities, with all properties.
 #[must_use]
-pub(crate) fn entities(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> Response {
-    list(Body::from(["[", &elements(class, entities, mask), "]"].concat()))
+pub(crate) fn entities(class: &Class, entities: &[Entity]) -> Response {
+    let elements: Vec<_> =
+        entities.iter().map(|entity| entity.to_json(class).to_string()).collect();
+    list(Body::from(["[", &elements.join(","), "]"].concat()), Format::Array)
 }
 
-/// A list with this body as its JSON.
+/// A list with this body, in its format.
 #[must_use]
-pub(crate) fn list(body: Body) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-/// The elements of a list. Each is dropped as soon as it is written, because some are large.
-#[must_use]
-pub(crate) fn elements(class: &Class, entities: Vec<Entity>, mask: Option<&Mask>) -> String {
-    let mut elements = String::new();
-    for entity in entities {
-        if !elements.is_empty() {
-            elements.push(',');
-        }
-        elements.push_str(&fields(class, &entity, mask).to_string());
-    }
-    elements
+pub(crate) fn list(body: Body, format: Format) -> Response {
+    let content_type = (header::CONTENT_TYPE, format.content_type());
+    ([content_type, (header::VARY, "accept")], body).into_response()
 }
 
 /// A new entity: 201 with its `Location`.
 #[must_use]
 pub(crate) fn created(class: &Class, created: &Entity) -> Response {
-    let mut response = entity(class, created, None);
+    let mut response = entity(class, created);
     *response.status_mut() = StatusCode::CREATED;
     let place = format!("/rest/v1/model/{}/{}", class.classname, created.id);
     if let Ok(place) = HeaderValue::from_str(&place) {
@@ -82,12 +78,4 @@ pub(crate) fn file(row: &FileRow) -> Value {
         "size": row.size_bytes,
         "etag": row.etag(),
     })
-}
-
-fn fields(class: &Class, entity: &Entity, mask: Option<&Mask>) -> Value {
-    let whole = entity.to_json(class);
-    match mask {
-        Some(mask) => mask.apply(&whole),
-        None => whole,
-    }
 }

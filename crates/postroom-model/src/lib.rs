@@ -68,6 +68,12 @@ pub mod filter;
 
 mod query;
 
+mod aggregate;
+
+pub use aggregate::Aggregate;
+pub use aggregate::Computed;
+pub use aggregate::Function;
+pub use aggregate::parse_aggregate;
 pub use class::Class;
 pub use class::StorageMode;
 pub use class::ancestors;

@@ -153,7 +153,7 @@ pub fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
 }
 
 /// `None` for what is not of the kind of the property: nobody wrote that.
-fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
+pub fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
     match kind(property) {
         ColumnKind::Text => row.text(column).map(Json::from),
         ColumnKind::Boolean => row.whole(column).map(|flag| Json::from(flag != 0)),

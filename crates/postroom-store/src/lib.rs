@@ -108,6 +108,10 @@ mod surveyed;
 
 mod entity;
 
+mod aggregate;
+
+mod file_page;
+
 mod change;
 
 mod origin;
@@ -208,6 +212,7 @@ pub use file::FileSource;
 pub use file::NewContent;
 pub use file::NewFile;
 pub use file_change::Replace;
+pub use file_page::ListedFile;
 pub use job::Job;
 pub use job::JobCounts;
 pub use job::JobState;

@@ -77,7 +77,7 @@ const REFUSED: &[(&str, &str, &str, u16, &str)] = &[
     ("POST",   "email/Messages:redecompose?x=1", "",                                422, "x: no such parameter; there is filter"),
     ("GET",    "email/Messages:redecompose",  "",                                   405, "accepts only POST"),
     ("POST",   "email/Messages:nope",        "",                                   404, "`:nope` is not a verb of this path; there are: query, redecompose"),
-    ("POST",   "email/Profiles:redecompose",  "",                                   404, "there is none here"),
+    ("POST",   "email/Profiles:redecompose",  "",                                   404, "there are: query"),
     ("GET",    "/rest/v1/jobs/7",             "",                                   404, "no job of this id"),
     ("DELETE", "/rest/v1/jobs/018f0000-0000-7000-8000-000000000000", "",            404, "no job of this id"),
     ("POST",   "/rest/v1/jobs",               "",                                   405, "Allow"),

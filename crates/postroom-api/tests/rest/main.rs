@@ -17,4 +17,5 @@ mod jobs;
 mod lists;
 mod messages;
 mod once;
+mod shown;
 mod together;

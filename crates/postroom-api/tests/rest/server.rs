@@ -122,10 +122,7 @@ impl Server {
         // In a copy, because the database is in use.
         self.store.close().await.unwrap();
         let copy = tempfile::tempdir().unwrap();
-        for entry in std::fs::read_dir(self.directory.path()).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
+        copy_files(&self.directory, &copy);
         let path = copy.path().join(postroom_store::DATABASE_FILE);
         let mut whole = std::fs::read(&path).unwrap();
         // Bytes are stored in pages. One of these pieces does not reach over the end of a page.
@@ -134,6 +131,27 @@ impl Server {
         whole[at] ^= 4;
         std::fs::write(&path, whole).unwrap();
         Self::serve(Self::open(&copy).await, Limits::default(), Arc::new(copy)).await
+    }
+
+    /// The same store after a statement that no client can send.
+    pub async fn spoiled(self, sql: &'static str) -> Self {
+        let spoil = async |directory: &TempDir| {
+            let database = database(directory).await;
+            let written = database.write(vec![Statement::new(sql)], Room::Free).await.unwrap();
+            assert_eq!(written[0].changed, 1);
+            database.close();
+        };
+        if TestDatabase::present() == TestDatabase::Postgres {
+            spoil(&self.directory).await;
+            return self;
+        }
+        // In a copy of a copy, because each stays in use by those who had it.
+        self.store.close().await.unwrap();
+        let (copy, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        copy_files(&self.directory, &copy);
+        spoil(&copy).await;
+        copy_files(&copy, &second);
+        Self::serve(Self::open(&second).await, Limits::default(), Arc::new(second)).await
     }
 
     /// The same store with other limits.
@@ -302,6 +320,13 @@ impl Server {
     /// Every byte that is stored.
     pub fn stored_bytes(&self) -> Vec<u8> {
         TestDatabase::stored_bytes(self.directory.path()).unwrap()
+    }
+}
+
+fn copy_files(from: &TempDir, to: &TempDir) {
+    for entry in std::fs::read_dir(from.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
     }
 }
 
