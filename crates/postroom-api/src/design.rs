@@ -141,7 +141,7 @@ impl Asking {
     /// `POST` of a class.
     async fn create(&self, sent: &Value) -> Result<Response, Problem> {
         parameters::of(&self.uri, &[])?;
-        let class = created(sent, self.store.clock().new_id())?;
+        let class = created(sent, self.store.clock().new_class_id())?;
         let id = class.id.to_string();
         let classes = self.made(&class).await?;
         let class = find(&classes, &id)?;

@@ -1,5 +1,6 @@
 //! A class: the properties of one kind of entity.
 
+use crate::id::ClassId;
 use crate::limits::LIST_LIMIT_MAX;
 use crate::property::DataType;
 use crate::property::Property;
@@ -8,7 +9,6 @@ use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value as Json;
 use std::borrow::Cow;
-use uuid::Uuid;
 
 /// How the entities of a class are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub enum StorageMode {
 #[serde(deny_unknown_fields)]
 pub struct Class {
     /// The id by which `idclass` of other classes refers to it.
-    pub id: Uuid,
+    pub id: ClassId,
     /// The name in paths, with slashes: `email/Messages`.
     pub classname: String,
     /// The title, for people.
@@ -33,7 +33,7 @@ pub struct Class {
     /// What its entities are.
     pub description: String,
     /// The class that this one extends.
-    pub parent_id: Option<Uuid>,
+    pub parent_id: Option<ClassId>,
     /// How its entities are kept.
     pub storage_mode: StorageMode,
     /// Its properties, in the order in which they are shown.
@@ -140,7 +140,7 @@ pub(crate) fn of_every_entity() -> [Property; 2] {
 
 /// The parent of a class, its parent, and so on.
 pub fn ancestors<'a>(class: &Class, classes: &'a [Class]) -> impl Iterator<Item = &'a Class> {
-    let of = |id: Option<Uuid>| classes.iter().find(|class| Some(class.id) == id);
+    let of = |id: Option<ClassId>| classes.iter().find(|class| Some(class.id) == id);
     let all = std::iter::successors(of(class.parent_id), move |class| of(class.parent_id));
     // Definitions that refer to each other in a circle are refused, so it ends earlier.
     all.take(classes.len())

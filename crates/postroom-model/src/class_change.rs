@@ -2,11 +2,11 @@
 //! for that, and what is refused whatever is stored.
 
 use crate::class::Class;
+use crate::id::ClassId;
 use crate::invalid::Invalid;
 use crate::property::DataType;
 use crate::property::Property;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// A property that has another name from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Demand {
     /// Each text has at most so many octets.
     BytesMax(i64),
     /// Each value is the id of an entity of the class of this id.
-    RefersTo(Uuid),
+    RefersTo(ClassId),
 }
 
 /// The steps from a definition to another.

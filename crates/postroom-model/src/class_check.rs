@@ -1,6 +1,7 @@
 //! What a class definition must be, so that tables, paths and filters can be made of it.
 
 use crate::class::Class;
+use crate::id::ClassId;
 use crate::invalid::Invalid;
 use crate::limits::CLASS_TEXT_BYTES_MAX;
 use crate::limits::CLASSES_MAX;
@@ -13,7 +14,6 @@ use crate::property::DataType;
 use crate::property::Property;
 use crate::validate;
 use std::collections::HashSet;
-use uuid::Uuid;
 
 /// What no property may be called, in any case: what every entity has, what answers show beside the
 /// properties, and what databases call columns of their own.
@@ -95,7 +95,7 @@ impl Class {
     }
 
     /// Why the class of that id cannot be its parent.
-    fn parent_problem(&self, parent: Uuid, classes: &[Self]) -> Option<&'static str> {
+    fn parent_problem(&self, parent: ClassId, classes: &[Self]) -> Option<&'static str> {
         let mut next = Some(parent);
         for _ in 0..=classes.len() {
             let id = next?;
@@ -289,7 +289,7 @@ mod tests {
         );
         let classes = |count: u32| {
             let one = |at: u32| Class {
-                id: Uuid::from_u128(u128::from(at) + 1),
+                id: ClassId::from_u128(u128::from(at) + 1),
                 classname: format!("crm/C{at}"),
                 ..class(json!([]))
             };
@@ -311,7 +311,7 @@ mod tests {
         let twice = [all[0].clone(), Class { classname: "a/B".to_owned(), ..all[0].clone() }];
         let problems = Class::check_all(&twice);
         assert!(problems.iter().any(|problem| problem.property == "a/B: id"), "{problems:?}");
-        let orphan = Class { parent_id: Some(Uuid::nil()), ..class(json!([])) };
+        let orphan = Class { parent_id: Some(ClassId::nil()), ..class(json!([])) };
         assert_eq!(orphan.check(&all)[0].property, "parent_id");
         let mut history = class(json!([{"name": "at", "data_type": "date"}]));
         history.opts.insert("partition_property".to_owned(), json!("at"));

@@ -9,7 +9,7 @@ use crate::class::StorageMode;
 use crate::class::of_every_entity;
 use crate::class_change::RenamedProperty;
 use crate::class_members::Members;
-use crate::id::EntityId;
+use crate::id::ClassId;
 use crate::invalid::Invalid;
 use crate::property::DataType;
 use crate::property::Property;
@@ -52,10 +52,10 @@ pub struct ClassChange {
 /// # Errors
 ///
 /// Every problem of its form, each with its place.
-pub fn created(json: &Json, new_id: EntityId) -> Result<Class, Vec<Invalid>> {
+pub fn created(json: &Json, new_id: ClassId) -> Result<Class, Vec<Invalid>> {
     let mut read = Members::of(json, "", &OF_CLASS)?;
     let class = Class {
-        id: read.member("id", "a UUID").unwrap_or_else(|| new_id.uuid()),
+        id: read.member("id", "a UUID").unwrap_or(new_id),
         classname: read.text("classname").unwrap_or_default(),
         name: read.text("name").unwrap_or_default(),
         description: read.text("description").unwrap_or_default(),

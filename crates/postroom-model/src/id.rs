@@ -1,4 +1,5 @@
 //! Ids of entities: one type for each class that the code names, and [`EntityId`] for any class.
+//! The id of a class itself is a [`ClassId`].
 //!
 //! An id of one class cannot be given where another is expected. [`AccountId::of`] and its like say
 //! that an entity is of the class; the other way is a plain conversion.
@@ -17,12 +18,6 @@ use uuid::Uuid;
 pub struct EntityId(Uuid);
 
 impl EntityId {
-    /// An entity with this UUID.
-    #[must_use]
-    pub const fn new(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
     /// The id that is before all others and that no entity has.
     #[must_use]
     pub const fn nil() -> Self {
@@ -67,6 +62,45 @@ impl fmt::Display for EntityId {
 }
 
 impl FromStr for EntityId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// The id of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClassId(Uuid);
+
+impl ClassId {
+    /// The id that no class has.
+    #[must_use]
+    pub const fn nil() -> Self {
+        Self(Uuid::nil())
+    }
+
+    /// Whether it is the id that no class has.
+    #[must_use]
+    pub const fn is_nil(self) -> bool {
+        self.0.is_nil()
+    }
+
+    /// The id with these 128 bits.
+    #[must_use]
+    pub const fn from_u128(bits: u128) -> Self {
+        Self(Uuid::from_u128(bits))
+    }
+}
+
+impl fmt::Display for ClassId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ClassId {
     type Err = uuid::Error;
 
     fn from_str(text: &str) -> Result<Self, uuid::Error> {
@@ -158,6 +192,10 @@ mod tests {
         assert_eq!(serde_json::to_value(id).unwrap(), text);
         assert_eq!(EntityId::from_slice(id.entity().as_bytes()), Some(id.entity()));
         assert_eq!(EntityId::from_slice(b"short"), None);
+        let class: ClassId = text.parse().unwrap();
+        assert_eq!(serde_json::to_value(class).unwrap(), class.to_string());
+        assert_eq!(class.to_string(), text);
+        assert!(ClassId::nil().is_nil() && !class.is_nil());
         assert!("not an id".parse::<FolderId>().is_err());
     }
 }

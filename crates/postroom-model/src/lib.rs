@@ -26,9 +26,9 @@ pub mod address;
 
 pub mod fingerprint;
 
-mod property;
-
 mod id;
+
+mod property;
 
 mod class;
 
@@ -96,6 +96,7 @@ pub use error_code::ErrorCode;
 pub use filter::Filter;
 pub use fold::fold;
 pub use id::AccountId;
+pub use id::ClassId;
 pub use id::EntityId;
 pub use id::FolderId;
 pub use id::JobId;

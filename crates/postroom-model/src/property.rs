@@ -1,10 +1,10 @@
 //! One property of a class, as `/rest/v1/design/classes` shows it.
 
+use crate::id::ClassId;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value as Json;
-use uuid::Uuid;
 
 /// The type of the values of a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub struct Property {
     pub default: Json,
     /// The class that an `entity` refers to.
     #[serde(default)]
-    pub idclass: Option<Uuid>,
+    pub idclass: Option<ClassId>,
     /// The values of an `enum`.
     #[serde(default)]
     pub items: Vec<String>,

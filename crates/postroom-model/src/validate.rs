@@ -140,10 +140,8 @@ pub fn value(property: &Property, value: &Json) -> Result<Json, Invalid> {
         let reason = format!("takes a list; each value {}", takes(property));
         return Err(Invalid::new(name, reason));
     };
-    let count_max = match property.data_type {
-        DataType::Entity => MULTI_REFERENCES_MAX,
-        _ => MULTI_VALUES_MAX,
-    };
+    let is_reference = property.data_type == DataType::Entity;
+    let count_max = if is_reference { MULTI_REFERENCES_MAX } else { MULTI_VALUES_MAX };
     if list.len() > count_max {
         return Err(Invalid::new(name, format!("takes at most {count_max} values")));
     }

@@ -22,6 +22,7 @@ use crate::failed::Failed;
 use crate::store::Store;
 use postroom_model::Class;
 use postroom_model::ClassChange;
+use postroom_model::ClassId;
 use postroom_model::Invalid;
 use postroom_model::RenamedProperty;
 use postroom_model::Timestamp;
@@ -30,7 +31,6 @@ use postroom_model::class_steps;
 use postroom_model::inherit;
 use serde_json::Value as Json;
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// What class names of clients do not begin with, because later versions may have such classes.
 const TAKEN: [&str; 2] = ["email", "iam"];
@@ -38,7 +38,7 @@ const TAKEN: [&str; 2] = ["email", "iam"];
 impl Store {
     /// The class as it is built in; `None`: a client made it.
     #[must_use]
-    pub fn class_built_in(&self, id: Uuid) -> Option<&Class> {
+    pub fn class_built_in(&self, id: ClassId) -> Option<&Class> {
         self.inner.built_in.iter().find(|class| class.id == id)
     }
 
@@ -121,7 +121,7 @@ impl Store {
     pub async fn class_delete(
         &self,
         former: &Classes,
-        id: Uuid,
+        id: ClassId,
         confirm: Option<u64>,
     ) -> Result<Classes, Error> {
         let class = former.iter().find(|class| class.id == id);
@@ -152,7 +152,7 @@ impl Store {
 
     /// The classes with what they inherit, if they can be used. Problems of the class `id` name
     /// their place in it.
-    fn checked(&self, next: &[Class], id: Uuid) -> Result<Vec<Class>, Error> {
+    fn checked(&self, next: &[Class], id: ClassId) -> Result<Vec<Class>, Error> {
         let whole = inherit(next);
         let changed = whole.iter().find(|class| class.id == id);
         let problems = changed.map(|class| class.check(&whole)).unwrap_or_default();
@@ -168,7 +168,7 @@ impl Store {
         &self,
         former: &Classes,
         next: Vec<Class>,
-        renamed: Option<(Uuid, &[RenamedProperty])>,
+        renamed: Option<(ClassId, &[RenamedProperty])>,
         asserts: Vec<Statement>,
     ) -> Result<Classes, Error> {
         let (version, database) = (former.version() + 1, self.inner.database.as_ref());
@@ -225,7 +225,7 @@ fn is_same(before: &Class, after: &Class) -> bool {
 }
 
 /// Whether a class is the one of this id, or inherits from it.
-fn descends(class: &Class, id: Uuid, all: &[Class]) -> bool {
+fn descends(class: &Class, id: ClassId, all: &[Class]) -> bool {
     class.id == id || ancestors(class, all).any(|ancestor| ancestor.id == id)
 }
 

@@ -4,6 +4,7 @@
 //! of its own, so that the same seed gives the same history. Waiting is not done here: tokio does
 //! that, and tests pause it.
 
+use postroom_model::ClassId;
 use postroom_model::EntityId;
 use std::fmt;
 use std::sync::Arc;
@@ -68,8 +69,18 @@ impl Clock {
     /// A new id: a UUID of version 7, which grows with time (RFC 9562 §5.7).
     #[must_use]
     pub fn new_id(&self) -> EntityId {
+        EntityId::from_u128(self.new_uuid().as_u128())
+    }
+
+    /// The same for a class.
+    #[must_use]
+    pub fn new_class_id(&self) -> ClassId {
+        ClassId::from_u128(self.new_uuid().as_u128())
+    }
+
+    fn new_uuid(&self) -> Uuid {
         let ClockKind::HandedIn { source, last } = &self.0 else {
-            return EntityId::new(Uuid::now_v7());
+            return Uuid::now_v7();
         };
         let now_ms = u64::try_from(source.now_ms()).unwrap_or(0);
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +95,7 @@ impl Clock {
         let (count, chance) = random.split_at_mut(2);
         count.copy_from_slice(&last.count.to_be_bytes());
         chance.copy_from_slice(&source.random().to_be_bytes());
-        EntityId::new(Builder::from_unix_timestamp_millis(last.ms, &random).into_uuid())
+        Builder::from_unix_timestamp_millis(last.ms, &random).into_uuid()
     }
 
     /// A random part of one: at least 0, below 1.

@@ -5,9 +5,9 @@
 mod opened;
 
 use postroom_model::Class;
+use postroom_model::ClassId;
 use postroom_model::Domain;
 use postroom_model::Entity;
-use postroom_model::EntityId;
 use postroom_model::Query;
 use postroom_model::builtin::PROFILES;
 use postroom_model::created;
@@ -180,7 +180,7 @@ async fn fill(store: &Store) {
         ],
         "opts": {"indexes": [["title", "points"]]},
     });
-    let class = created(&class, EntityId::nil()).unwrap();
+    let class = created(&class, ClassId::nil()).unwrap();
     store.class_create(&store.classes(), class).await.unwrap();
     let (class, domain) = (store.class(TICKETS).unwrap(), Domain::default_domain());
     for at in ["1", "2"] {

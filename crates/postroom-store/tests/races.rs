@@ -374,7 +374,7 @@ async fn what_a_key_creates_is_created_once() {
             async move {
                 let class = track.store.class(builtin::PROFILES).unwrap();
                 let entity = Entity::new(
-                    EntityId::new(uuid::Uuid::now_v7()),
+                    EntityId::from_u128(uuid::Uuid::now_v7().as_u128()),
                     object(json!({"name": "once"})),
                 );
                 let new = vec![NewEntity { entity, files: vec![] }];
