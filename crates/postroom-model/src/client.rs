@@ -75,13 +75,7 @@ pub fn changed(
 #[must_use]
 pub fn after(current: &Entity, changes: &Map<String, Json>) -> Entity {
     let mut after = current.clone();
-    for (name, value) in changes {
-        if value.is_null() {
-            after.properties.remove(name);
-        } else {
-            after.properties.insert(name.clone(), value.clone());
-        }
-    }
+    after.apply(changes);
     after
 }
 

@@ -29,6 +29,17 @@ impl Entity {
         self.properties.get(name).unwrap_or(&Json::Null)
     }
 
+    /// Gives properties these values. Null unsets a property.
+    pub fn apply(&mut self, changes: &Map<String, Json>) {
+        for (name, value) in changes {
+            if value.is_null() {
+                self.properties.remove(name);
+            } else {
+                self.properties.insert(name.clone(), value.clone());
+            }
+        }
+    }
+
     /// The text of a property. `None`: it is unset or not a text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {

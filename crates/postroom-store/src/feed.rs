@@ -81,15 +81,12 @@ impl FeedRow {
             return None;
         }
         let mut before = after;
-        for (name, value) in self.replaced.iter().flatten() {
-            if name == VERSION {
-                before.version = value.as_i64().unwrap_or(before.version);
-            } else if value.is_null() {
-                before.properties.remove(name);
-            } else {
-                before.properties.insert(name.clone(), value.clone());
-            }
+        if let Some(replaced) = &self.replaced {
+            before.apply(replaced);
         }
+        // The version is no property.
+        let version = before.properties.remove(VERSION);
+        before.version = version.and_then(|version| version.as_i64()).unwrap_or(before.version);
         Some(before)
     }
 

@@ -84,6 +84,8 @@ mod fixture;
 
 mod feed;
 
+mod entity_row;
+
 mod record;
 
 mod integrity;
@@ -203,6 +205,7 @@ pub use entity::ListPart;
 pub use entity::NewEntity;
 pub use entity::Terms;
 pub use entity_place::EntityPlace;
+pub use entity_row::EntityRow;
 pub use error::Error;
 pub use failed::Failed;
 pub use feed::FeedRow;
@@ -252,7 +255,6 @@ pub use receipt::Witness;
 pub use receive::ReceiveBatch;
 pub use receive::ReceiveOutcome;
 pub use receive::ReceivedMessage;
-pub use record::EntityRow;
 pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;

@@ -5,11 +5,11 @@
 
 use crate::database::Statement;
 use crate::database::Value;
+use crate::entity_row::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::origin::MailboxEpoch;
 use crate::receipt::Oversized;
-use crate::record::EntityRow;
 use crate::source_key::SourceKey;
 use crate::store::Store;
 use postroom_model::AccountId;
@@ -208,11 +208,11 @@ impl Store {
         };
         let state = current.text(names::MESSAGE_STATE);
         let is_own = state.is_some_and(|state| state != MessageState::Error.as_str());
-        Ok(self.records(domain, &class).fill(&current, row, |name, value| match name {
+        self.records(domain, &class).fill(&current, row, |name, value| match name {
             "messageState" => !is_own,
             "errorText" | "errorCode" => true,
             _ => *value != Value::Null,
-        }))
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::blob::Content;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::entity_row::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::file;
@@ -12,7 +13,6 @@ use crate::integrity::folder_must_be;
 use crate::origin::MailboxEpoch;
 use crate::receipt::ServerAction;
 use crate::receipt::Witness;
-use crate::record::EntityRow;
 use crate::source_key::SourceKey;
 use crate::store::Store;
 use postroom_model::Domain;

@@ -12,6 +12,7 @@ use crate::columns::quoted;
 use crate::database::ColumnKind;
 use crate::database::Statement;
 use crate::database::Value;
+use crate::entity_row::EntityRow;
 use crate::error::Error;
 use crate::failed::Failed;
 use crate::feed::Operation;
@@ -46,38 +47,13 @@ pub struct Records<'a> {
     class: &'a Class,
 }
 
-/// An entity as a row of its class: lists are text, which takes a tenth of their memory.
-#[derive(Debug, Clone)]
-pub struct EntityRow {
-    /// The id of the entity.
-    pub id: EntityId,
-    version: i64,
-    /// The version of the classes that it was built with.
-    classes: i64,
-    /// Those of the columns, in the order of the class.
-    values: Vec<Value>,
+/// A new value of a property.
+struct NewValue<'a> {
+    property: &'a Property,
+    value: Value,
 }
 
 impl Store {
-    /// The row that an entity of a class will be. With large values that is work: do it where such
-    /// work belongs.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::WrongType`] names the first property whose value is of another type.
-    pub fn entity_row(&self, class: &Class, entity: &Entity) -> Result<EntityRow, Error> {
-        let value = |property: &Property| {
-            let json = entity.get(&property.name);
-            // What Postroom makes has the defaults of clients too.
-            let is_own = class.own().contains(property);
-            let json = if json.is_null() && is_own { &property.default } else { json };
-            columns::to_value(&self.inner.key, class, entity.id, property, json)
-        };
-        let values = class.columns().map(value).collect::<Result<_, _>>()?;
-        let (id, version) = (entity.id, entity.version);
-        Ok(EntityRow { id, version, classes: class.version, values })
-    }
-
     /// The entities of a class in a domain, to be changed.
     pub(crate) fn records<'a>(&'a self, domain: &'a Domain, class: &'a Class) -> Records<'a> {
         Records { store: self, domain, class }
@@ -124,37 +100,46 @@ impl Records<'_> {
         changes: &Map<String, Json>,
         files: Map<String, Json>,
     ) -> Result<[Statement; 2], Error> {
-        let set = "\"version\" = \"version\" + 1".to_owned();
-        let mut replaced = files;
-        replaced.insert(VERSION.to_owned(), Json::from(current.version));
-        let update = self.update(current, changes, vec![set], &mut replaced)?;
-        Ok([update, self.row(current.id, Operation::Change, Some(replaced))])
+        let values = self.values_of(current.id, changes)?;
+        self.grow(current, values, files)
     }
 
     /// Gives an entity those values of `row` that `takes` names, by name and value; its version
     /// grows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`].
     pub fn fill(
         &self,
         current: &Entity,
         row: EntityRow,
         takes: impl Fn(&str, &Value) -> bool,
-    ) -> [Statement; 2] {
-        let mut set = vec!["\"version\" = \"version\" + 1".to_owned()];
-        let (mut values, mut replaced) = (vec![], Map::new());
-        replaced.insert(VERSION.to_owned(), Json::from(current.version));
-        let classes = row.classes;
-        for (property, value) in self.class.columns().zip(row.values) {
-            if !self.class.own().contains(property) && takes(&property.name, &value) {
-                values.push(value);
-                set.push(format!("{} = ${}", quoted(&property.name), values.len() + BOUND));
-                if !property.write_only() {
-                    replaced.insert(property.name.clone(), current.get(&property.name).clone());
-                }
-            }
+    ) -> Result<[Statement; 2], Error> {
+        if row.classes != self.class.version {
+            // Its values may be those of other columns.
+            return Err(Error::Condition(Failed::OtherClasses));
         }
-        let update = self.update_of(current, &set, "").bind_all(values).of_classes(classes);
-        let update = update.must_change(Failed::Stale);
-        [update, self.row(current.id, Operation::Change, Some(replaced))]
+        let values = self.class.columns().zip(row.values);
+        let values = values.map(|(property, value)| NewValue { property, value });
+        let is_taken = |new: &NewValue| {
+            !self.class.own().contains(new.property) && takes(&new.property.name, &new.value)
+        };
+        self.grow(current, values.filter(is_taken).collect(), Map::new())
+    }
+
+    /// Gives an entity new values; its version grows. `files` are as in [`Self::change`].
+    fn grow(
+        &self,
+        current: &Entity,
+        values: Vec<NewValue>,
+        files: Map<String, Json>,
+    ) -> Result<[Statement; 2], Error> {
+        let set = "\"version\" = \"version\" + 1".to_owned();
+        let mut replaced = files;
+        replaced.insert(VERSION.to_owned(), Json::from(current.version));
+        let update = self.update(current, values, vec![set], &mut replaced)?;
+        Ok([update, self.row(current.id, Operation::Change, Some(replaced))])
     }
 
     /// Sets properties that only the engine sets. The version stays the same, so that a client's
@@ -179,7 +164,8 @@ impl Records<'_> {
             return Ok(vec![]);
         }
         let mut replaced = Map::new();
-        let mut batch = vec![self.update(current, &changes, vec![], &mut replaced)?];
+        let values = self.values_of(current.id, &changes)?;
+        let mut batch = vec![self.update(current, values, vec![], &mut replaced)?];
         if replaced.keys().any(|name| !OF_TIME.contains(&name.as_str())) {
             batch.push(self.row(current.id, Operation::Change, Some(replaced)));
         }
@@ -246,24 +232,38 @@ impl Records<'_> {
         [row, gone, forget(self.class, id)]
     }
 
-    /// The statement that changes what the class has of `changes`; adds the former values to
-    /// `replaced`, but no secrets.
+    /// The values of the columns that `changes` names.
+    fn values_of(
+        &self,
+        id: EntityId,
+        changes: &Map<String, Json>,
+    ) -> Result<Vec<NewValue<'_>>, Error> {
+        let key = &self.store.inner.key;
+        let mut values = vec![];
+        for property in self.class.columns() {
+            if let Some(json) = changes.get(&property.name) {
+                let value = columns::to_value(key, self.class, id, property, json)?;
+                values.push(NewValue { property, value });
+            }
+        }
+        Ok(values)
+    }
+
+    /// The one statement that changes an entity: it succeeds only while the entity has this version
+    /// and the former values. Adds the former values to `replaced`, but no secrets.
     fn update(
         &self,
         current: &Entity,
-        changes: &Map<String, Json>,
+        new: Vec<NewValue>,
         mut set: Vec<String>,
         replaced: &mut Map<String, Json>,
     ) -> Result<Statement, Error> {
         let key = &self.store.inner.key;
         let mut values: Vec<Value> = vec![];
         let mut is_so = String::new();
-        for property in self.class.columns() {
-            let Some(json) = changes.get(&property.name) else {
-                continue;
-            };
+        for NewValue { property, value } in new {
             let column = quoted(&property.name);
-            values.push(columns::to_value(key, self.class, current.id, property, json)?);
+            values.push(value);
             set.push(format!("{column} = ${}", values.len() + BOUND));
             if property.write_only() {
                 continue;
@@ -276,23 +276,14 @@ impl Records<'_> {
             }
             replaced.insert(property.name.clone(), former.clone());
         }
-        let update = self.update_of(current, &set, &is_so).bind_all(values);
-        Ok(update.must_change(Failed::Stale))
-    }
-
-    /// The statement that changes an entity of this version, if `is_so` holds too. Values are bound
-    /// from the place after [`BOUND`] on.
-    fn update_of(&self, current: &Entity, set: &[String], is_so: &str) -> Statement {
         let sql = format!(
             "UPDATE {} SET {} WHERE \"id\" = $1 AND \"domain\" = $2 AND \"version\" = $3{is_so}",
             quoted(&self.class.table()),
             set.join(", ")
         );
-        Statement::new(sql)
-            .bind(current.id)
-            .bind(self.domain.as_str())
-            .bind(current.version)
-            .of_classes(self.class.version)
+        let update = Statement::new(sql).bind(current.id).bind(self.domain.as_str());
+        let update = update.bind(current.version).of_classes(self.class.version).bind_all(values);
+        Ok(update.must_change(Failed::Stale))
     }
 
     fn row(
@@ -389,4 +380,61 @@ fn forget(class: &Class, entity: EntityId) -> Statement {
     let sql = "UPDATE \"change\" SET \"replaced\" = NULL
         WHERE \"entity\" = $1 AND \"class\" = $2 AND \"replaced\" IS NOT NULL";
     Statement::new(sql).bind(entity).bind(class.classname.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::store;
+    use postroom_model::builtin::MESSAGES;
+    use postroom_testkit::on_both;
+    use serde_json::json;
+
+    fn object(json: &Json) -> Map<String, Json> {
+        json.as_object().unwrap().clone()
+    }
+
+    #[on_both]
+    async fn each_change_is_refused_when_a_value_that_it_replaces_is_another_by_now() {
+        let (_directory, store) = store().await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
+        let records = store.records(&domain, &class);
+        let values = object(&json!({"messageDirection": "in", "errorText": "a"}));
+        let entity = Entity::new(store.clock().new_id(), values);
+        let row = |entity: &Entity| store.entity_row(&class, entity).unwrap();
+        store.write(records.create(row(&entity))).await.unwrap();
+        let get = async || store.entity_get(&domain, &class, entity.id).await.unwrap().unwrap();
+        let read = get().await;
+        // A report leaves the version as it is.
+        let told = object(&json!({"errorText": "b"}));
+        store.write(records.report(&read, &told).unwrap()).await.unwrap();
+        let filling = Entity::new(entity.id, object(&json!({"subject": "s", "errorText": "c"})));
+        let takes = |name: &str, _: &Value| ["subject", "errorText"].contains(&name);
+        let fill = |read: &Entity| records.fill(read, row(&filling), takes).unwrap().into();
+        let changes = object(&json!({"errorText": "c"}));
+        let change = |read: &Entity| records.change(read, &changes, Map::new()).unwrap().into();
+        for batch in [fill(&read), change(&read)] {
+            let written = store.write(batch).await;
+            assert!(matches!(written, Err(Error::Condition(Failed::Stale))), "{written:?}");
+        }
+        let read = get().await;
+        store.write(fill(&read)).await.unwrap();
+        let filled = get().await;
+        assert_eq!((filled.text("subject"), filled.text("errorText")), (Some("s"), Some("c")));
+        // What was not taken stays, and the feed has what was replaced.
+        assert_eq!(filled.text("messageDirection"), Some("in"));
+        let last = store.feed_list(&domain, 0, 9).await.unwrap().pop().unwrap();
+        assert_eq!(last.undo(filled), Some(read));
+    }
+
+    #[on_both]
+    async fn a_row_of_other_classes_fills_nothing() {
+        let (_directory, store) = store().await;
+        let (domain, class) = (Domain::default_domain(), store.builtin(MESSAGES).unwrap());
+        let entity = Entity::new(store.clock().new_id(), Map::new());
+        let row = store.entity_row(&class, &entity).unwrap();
+        let later = Class { version: class.version + 1, ..class.as_ref().clone() };
+        let filled = store.records(&domain, &later).fill(&entity, row, |_, _| true);
+        assert!(matches!(filled, Err(Error::Condition(Failed::OtherClasses))));
+    }
 }

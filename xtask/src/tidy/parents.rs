@@ -8,18 +8,10 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 use std::collections::BTreeSet;
 
-/// Files that still do. The list only gets shorter: an entry that is not needed is an offence.
-const EXCEPTIONS: &[&str] = &["crates/postroom-store/src/sqlite/inline.rs"];
-
 /// Checks all files of the crates.
 pub fn check(sources: &[Source]) -> Vec<Offence> {
-    check_with(sources, EXCEPTIONS)
-}
-
-fn check_with(sources: &[Source], exceptions: &[&str]) -> Vec<Offence> {
     let paths: BTreeSet<&str> = sources.iter().map(|source| source.path.as_str()).collect();
     let mut offences = vec![];
-    let mut needed = BTreeSet::new();
     for source in sources.iter().filter(|source| source.path.starts_with("crates/")) {
         let Some((root, module)) = source.path.split_once("/src/") else { continue };
         let Some(module) = module.strip_suffix(".rs") else { continue };
@@ -32,10 +24,6 @@ fn check_with(sources: &[Source], exceptions: &[&str]) -> Vec<Offence> {
                 if paths.contains(format!("{root}/src/{parent}/{name}.rs").as_str()) {
                     continue;
                 }
-                if exceptions.contains(&source.path.as_str()) {
-                    needed.insert(source.path.as_str());
-                    continue;
-                }
                 let text = format!(
                     "names `{name}` of its parent `{parent}`: move it into a module beside this \
                      one, or name the module that defines it"
@@ -43,10 +31,6 @@ fn check_with(sources: &[Source], exceptions: &[&str]) -> Vec<Offence> {
                 offences.push(source.offence(number, text));
             }
         }
-    }
-    for path in exceptions.iter().filter(|path| !needed.contains(*path)) {
-        let text = "names nothing of its parent any more: take it off the list in tidy/parents.rs";
-        offences.push(Offence { path: (*path).to_owned(), line: 1, text: text.to_owned() });
     }
     offences
 }
@@ -77,14 +61,10 @@ mod tests {
             Source::new("crates/x/src/a/c/tests.rs", "use crate::a::A;\n"),
             Source::new("crates/x/src/e.rs", "use crate::a::A;\n"),
         ];
-        let told = |exceptions: &[&str]| -> Vec<String> {
-            let offences = check_with(&sources, exceptions);
-            offences.iter().map(|one| format!("{}:{}", one.path, one.line)).collect()
-        };
+        let offences = check(&sources);
+        let told: Vec<_> = offences.iter().map(|o| format!("{}:{}", o.path, o.line)).collect();
         let own = "crates/x/src/a/b.rs";
         let deep = "crates/x/src/a/c/d.rs";
-        assert_eq!(told(&[]), [format!("{own}:1"), format!("{deep}:1"), format!("{deep}:2")]);
-        assert_eq!(told(&[own, deep]), Vec::<String>::new());
-        assert_eq!(told(&[own, deep, "crates/x/src/e.rs"]), ["crates/x/src/e.rs:1"]);
+        assert_eq!(told, [format!("{own}:1"), format!("{deep}:1"), format!("{deep}:2")]);
     }
 }

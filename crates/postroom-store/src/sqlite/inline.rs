@@ -10,11 +10,10 @@ use crate::database::Answer;
 use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
-use crate::sqlite::Writer;
 use crate::sqlite::access::Access;
 use crate::sqlite::connection::connect;
-use crate::sqlite::open_writer;
 use crate::sqlite::statement;
+use crate::sqlite::writer::Writer;
 use crate::sqlite::writing::Ask;
 use crate::sqlite::writing::WriteChannel;
 use rusqlite::Connection;
@@ -44,7 +43,7 @@ impl Inline {
     ///
     /// When the file cannot be opened, is no database, or is without the log that it had.
     pub(crate) fn open(file: &Path, clock: Clock) -> Result<Self, Error> {
-        let writer = open_writer(file, &clock)?;
+        let writer = Writer::open(file, &clock)?;
         let connection = connect(file)?;
         connection.pragma_update(None, "query_only", true).map_err(statement::failed)?;
         let (writes, asked) = mpsc::unbounded_channel();

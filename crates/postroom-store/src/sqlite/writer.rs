@@ -1,0 +1,302 @@
+//! The writer of SQLite: it commits all waiting batches in one transaction, with a savepoint for
+//! each, and answers when that is durable.
+
+use crate::clock::Clock;
+use crate::database::Outcome;
+use crate::database::Room;
+use crate::database::Statement;
+use crate::error::Error;
+use crate::sqlite::connection::BUSY;
+use crate::sqlite::connection::connect;
+use crate::sqlite::connection::make;
+use crate::sqlite::reserve::Reserve;
+use crate::sqlite::space;
+use crate::sqlite::statement;
+use crate::sqlite::time;
+use crate::sqlite::wal;
+use crate::sqlite::wal::Checkpoint;
+use crate::sqlite::wal::Wal;
+use crate::sqlite::writing::Ask;
+use crate::sqlite::writing::ReplySender;
+use crate::sqlite::writing::Write;
+use rusqlite::Connection;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How many batches are committed together at the most.
+const GROUP_MAX: usize = 256;
+/// A log of this many pages is emptied when the writer is idle, because it may contain deleted
+/// mail.
+const LOG_PAGES_KEPT: i32 = 8;
+
+/// A batch that was run, and how it went.
+type Ran = (Write, Result<Vec<Outcome>, Error>);
+
+/// The connection that writes. One thread or task has it.
+pub(crate) struct Writer {
+    connection: Connection,
+    wal: Wal,
+    reserve: Reserve,
+}
+
+impl Writer {
+    /// Opens the database in `file`, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened, is no database, or is without the log that it had.
+    pub(crate) fn open(file: &Path, clock: &Clock) -> Result<Self, Error> {
+        make(file)?;
+        let number = wal::before_open(file)?;
+        space::prepare(file)?;
+        let mut connection = connect(file)?;
+        time::teach(&connection, clock.clone())?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(statement::failed)?;
+        let reserve = Reserve::beside(file);
+        let wal = Wal::of(&mut connection, file, number)?.at_most(reserve.holds());
+        Ok(Self { connection, wal, reserve })
+    }
+
+    /// Serves requests until nobody can make one any more.
+    pub(crate) fn run(mut self, asked: &mpsc::Receiver<Ask>) {
+        let mut next = asked.recv().ok();
+        while let Some(ask) = next.take() {
+            let left = self.answer(ask, || asked.try_recv().ok());
+            next = left.or_else(|| asked.recv().ok());
+        }
+        self.close();
+    }
+
+    /// Serves a request, together with the batches that are `waiting` after it. Gives back a
+    /// request that it took but did not serve.
+    pub(crate) fn answer(
+        &mut self,
+        ask: Ask,
+        mut waiting: impl FnMut() -> Option<Ask>,
+    ) -> Option<Ask> {
+        let first = match ask {
+            Ask::Write(first) => first,
+            Ask::Tidy(reply) => {
+                // Nobody may be waiting any more.
+                let _ = reply.send(self.tidy());
+                return None;
+            }
+        };
+        let (mut group, mut left) = (vec![first], None);
+        while group.len() < GROUP_MAX && left.is_none() {
+            match waiting() {
+                Some(Ask::Write(write)) => group.push(write),
+                Some(other) => left = Some(other),
+                None => break,
+            }
+        }
+        self.write(group);
+        left
+    }
+
+    /// Writes the log back, and closes the connection.
+    pub(crate) fn close(self) {
+        if let Err(error) = self.wal.close(&self.connection) {
+            tracing::warn!(%error, "the log of the database was not written back at the end");
+        }
+    }
+
+    /// Commits a group, from the reserve if need be.
+    fn write(&mut self, group: Vec<Write>) {
+        let mut group = group;
+        if self.reserve.is_used() {
+            let may = |write: &mut Write| write.room == Room::Free && !write.batch.is_empty();
+            let refused: Vec<_> = group.extract_if(.., may).collect();
+            refuse_all(refused.into_iter().map(|write| write.reply), &Error::Full);
+        }
+        let unwritten = commit_group(&self.connection, group);
+        if !unwritten.is_empty() {
+            if self.reserve.release() {
+                for write in commit_group(&self.connection, unwritten) {
+                    refuse_all([write.reply].into_iter(), &Error::Full);
+                }
+            } else {
+                refuse_all(unwritten.into_iter().map(|write| write.reply), &Error::Full);
+            }
+        }
+        self.wal.after_commit(&self.connection);
+    }
+
+    /// Gives back some space. If no space is left to give back, empties the log.
+    fn tidy(&mut self) -> Result<bool, Error> {
+        if space::give_back(&self.connection)? {
+            return Ok(true);
+        }
+        if self.wal.pages() > LOG_PAGES_KEPT || self.reserve.is_used() {
+            // It does not wait for readers, because the next attempt suffices.
+            self.connection.busy_timeout(Duration::ZERO).map_err(statement::failed)?;
+            let emptied = self.wal.checkpoint(&self.connection, Checkpoint::Truncate);
+            self.connection.busy_timeout(BUSY).map_err(statement::failed)?;
+            emptied?;
+        }
+        Ok(false)
+    }
+}
+
+/// Commits a group in one transaction, with a savepoint for each batch. If an error aborts the
+/// whole transaction (a full disk), every batch so far fails with it, and the later batches start a
+/// new transaction. Gives back, unanswered, the batches that may use the reserve.
+fn commit_group(connection: &Connection, group: Vec<Write>) -> Vec<Write> {
+    let mut waiting = group.into_iter();
+    let mut unwritten = vec![];
+    while waiting.len() > 0 {
+        if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+            refuse_all(waiting.map(|write| write.reply), &error);
+            return unwritten;
+        }
+        let mut done = vec![];
+        let mut lost = None;
+        for write in waiting.by_ref() {
+            let ran = run_batch(connection, &write.batch);
+            if connection.is_autocommit() {
+                lost = ran.as_ref().err().map(statement::again);
+            }
+            done.push((write, ran));
+            if lost.is_some() {
+                break;
+            }
+        }
+        let committed = match lost {
+            Some(error) => Err(error),
+            None => execute(connection, "COMMIT"),
+        };
+        unwritten.extend(settle(connection, committed, done));
+    }
+    unwritten
+}
+
+/// Answers each waiting batch. A refused batch is answered only after the commit, because the row
+/// that refused it may belong to another batch of the group. Gives back the batches that found no
+/// space and may use the reserve.
+fn settle(connection: &Connection, committed: Result<(), Error>, done: Vec<Ran>) -> Vec<Write> {
+    let lost = committed.err();
+    if lost.is_some()
+        && !connection.is_autocommit()
+        && let Err(error) = execute(connection, "ROLLBACK")
+    {
+        tracing::error!(%error, "a failed transaction was not rolled back");
+    }
+    let mut unwritten = vec![];
+    for (write, ran) in done {
+        let ran = match &lost {
+            Some(error) => Err(statement::again(error)),
+            None => ran,
+        };
+        if matches!(ran, Err(Error::Full)) && write.room == Room::Reserve {
+            unwritten.push(write);
+        } else {
+            // Nobody may be waiting any more.
+            let _ = write.reply.send(ran);
+        }
+    }
+    unwritten
+}
+
+fn refuse_all<T>(replies: impl Iterator<Item = ReplySender<T>>, error: &Error) {
+    for reply in replies {
+        let _ = reply.send(Err(statement::again(error)));
+    }
+}
+
+/// Runs a batch in a savepoint.
+fn run_batch(connection: &Connection, batch: &[Statement]) -> Result<Vec<Outcome>, Error> {
+    execute(connection, "SAVEPOINT batch")?;
+    let run = |statement: &Statement| {
+        let outcome = statement::run(connection, statement)?;
+        match statement.must.as_ref().filter(|_| outcome.changed == 0) {
+            Some(must) => Err(Error::Condition(must.failed().clone())),
+            None => Ok(outcome),
+        }
+    };
+    let ran: Result<Vec<_>, Error> = batch.iter().map(run).collect();
+    // With the transaction the savepoint is gone too.
+    if !connection.is_autocommit() {
+        if ran.is_err() {
+            execute(connection, "ROLLBACK TO batch")?;
+        }
+        execute(connection, "RELEASE batch")?;
+    }
+    ran
+}
+
+fn execute(connection: &Connection, sql: &'static str) -> Result<(), Error> {
+    let mut prepared = connection.prepare_cached(sql).map_err(statement::failed)?;
+    prepared.raw_execute().map(drop).map_err(statement::failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failed::Failed;
+    use tokio::sync::oneshot;
+
+    type Asked = (Write, oneshot::Receiver<Result<Vec<Outcome>, Error>>);
+
+    fn insert(bytes: usize) -> Asked {
+        let (reply, answer) = oneshot::channel();
+        let sql = "INSERT INTO t VALUES ($1)";
+        (
+            Write {
+                batch: vec![Statement::new(sql).bind(vec![7; bytes])],
+                room: Room::Free,
+                reply,
+            },
+            answer,
+        )
+    }
+
+    #[test]
+    fn a_full_disk_refuses_what_is_lost_and_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = connect(&directory.path().join("db")).unwrap();
+        connection.execute_batch("CREATE TABLE t (b BLOB); PRAGMA max_page_count = 20").unwrap();
+        let asked = [10, 10_000_000, 20, 30].map(insert);
+        let (group, answers): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        commit_group(&connection, group);
+        let answers = answers.into_iter().map(|answer| answer.blocking_recv().unwrap());
+        let said: Vec<_> = answers.map(|answer| answer.map(drop)).collect();
+        assert!(matches!(said.as_slice(), [Err(Error::Full), Err(Error::Full), Ok(()), Ok(())]));
+        let sizes = "SELECT GROUP_CONCAT(LENGTH(b)) FROM t";
+        let kept: String = connection.query_row(sizes, [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "20,30");
+    }
+
+    #[test]
+    fn who_is_refused_by_another_batch_hears_it_when_that_one_is_kept() {
+        let connection = Connection::open_in_memory().unwrap();
+        let tables = "PRAGMA foreign_keys = ON; CREATE TABLE p (id INTEGER PRIMARY KEY);
+            CREATE TABLE c (p INTEGER UNIQUE REFERENCES p (id) DEFERRABLE INITIALLY DEFERRED)";
+        connection.execute_batch(tables).unwrap();
+        let once = || {
+            let (reply, answer) = oneshot::channel();
+            let sql = "INSERT INTO c VALUES (7) ON CONFLICT DO NOTHING";
+            (
+                Write {
+                    batch: vec![Statement::new(sql).must_change(Failed::KeyUsed)],
+                    room: Room::Free,
+                    reply,
+                },
+                answer,
+            )
+        };
+        // The first is not kept, for COMMIT fails: then it was no reason to refuse the second.
+        let ((first, kept), (second, refused)) = (once(), once());
+        commit_group(&connection, vec![first, second]);
+        for answer in [kept, refused] {
+            let error = answer.blocking_recv().unwrap().unwrap_err();
+            assert!(!matches!(error, Error::Condition(_)), "{error}");
+        }
+        connection.execute_batch("INSERT INTO p VALUES (7)").unwrap();
+        let ((first, kept), (second, refused)) = (once(), once());
+        commit_group(&connection, vec![first, second]);
+        assert!(kept.blocking_recv().unwrap().is_ok());
+        let error = refused.blocking_recv().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Condition(Failed::KeyUsed)), "{error}");
+    }
+}
