@@ -20,7 +20,7 @@ use postroom_store::LoadRequest;
 ///
 /// 404 when the domain has no message of that id; 409 when there is nothing to be loaded, or nobody
 /// to load it; 422 for parameters.
-pub async fn fetch(asked: Asked, id: EntityId) -> Result<Response, Problem> {
+pub(crate) async fn fetch(asked: Asked, id: EntityId) -> Result<Response, Problem> {
     parameters::of(&asked.uri, &[])?;
     let message = MessageEntityId::of(id);
     let request =

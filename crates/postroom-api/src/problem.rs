@@ -35,7 +35,7 @@ pub struct Problem {
 
 /// The cause, for the log. The response carries it to where it is logged.
 #[derive(Debug, Clone)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The cause.
     pub cause: Box<str>,
     /// Whether the client gets only the id of the request, because nothing else was meant for it.

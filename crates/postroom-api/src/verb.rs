@@ -13,7 +13,7 @@ use postroom_model::builtin::MESSAGES;
 
 /// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// `GET` and `HEAD`. The server drops the body for `HEAD`.
     Get,
     /// `POST`
@@ -64,7 +64,7 @@ impl Verb {
     ///
     /// 404 for a word after a colon that is not a verb of the place; 405 for a method that the
     /// place does not accept.
-    pub fn of(method: &Method, place: &Place) -> Result<Self, Problem> {
+    pub(crate) fn of(method: &Method, place: &Place) -> Result<Self, Problem> {
         if let Some(word) = &place.word {
             let own = own(place).find(|own| own.method.eq_ignore_ascii_case(word));
             let own = own.ok_or_else(|| no_verb(word, place))?;
@@ -87,7 +87,7 @@ impl Verb {
 
 /// The methods that a place accepts, for `Allow`.
 #[must_use]
-pub fn methods(place: &Place) -> String {
+pub(crate) fn methods(place: &Place) -> String {
     let common = match place.target {
         Target::Collection | Target::FileList(..) => "GET, HEAD, POST",
         Target::Entity(_) => "GET, HEAD, PATCH, PUT, DELETE",

@@ -33,7 +33,7 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
 /// The derived properties. Those that are missing from [`Derived::values`] are unset.
-pub const PROPERTIES: &[&str] = &[
+pub(crate) const PROPERTIES: &[&str] = &[
     names::FROM,
     names::FROM_DISPLAY_NAME,
     names::TO,
@@ -59,7 +59,7 @@ pub const PROPERTIES: &[&str] = &[
 
 /// What to keep of a message.
 #[derive(Debug, Clone, Copy)]
-pub struct Keep {
+pub(crate) struct Keep {
     /// Whether the original is kept.
     pub raw: bool,
     /// Whether the html body is kept as a file.
@@ -71,7 +71,7 @@ pub struct Keep {
 impl Keep {
     /// What the options of a folder say.
     #[must_use]
-    pub fn from_options(options: &Options) -> Self {
+    pub(crate) fn from_options(options: &Options) -> Self {
         Self {
             raw: options.flag(&options::STORE_RAW_AS_FILE),
             html: options.flag(&options::STORE_HTML_AS_FILE),
@@ -83,7 +83,7 @@ impl Keep {
 
 /// The derived values and files.
 #[derive(Debug)]
-pub struct Derived {
+pub(crate) struct Derived {
     /// The values of [`PROPERTIES`] that are set.
     pub values: Map<String, Json>,
     /// The files without the original: html, inlines, attachments.
@@ -99,14 +99,14 @@ pub struct Derived {
 impl Derived {
     /// The step that this is for the state of the message.
     #[must_use]
-    pub fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> Step {
         if self.raw_reason.is_some() { Step::Keep } else { Step::Decompose }
     }
 
     /// The time of receipt from the message, and its source: the last server on its way, otherwise
     /// its author. Impossible times are ignored.
     #[must_use]
-    pub fn date_time(&self, now_ms: i64) -> Option<(i64, &'static str)> {
+    pub(crate) fn date_time(&self, now_ms: i64) -> Option<(i64, &'static str)> {
         let told = [(self.received_ms, "received"), (self.date_ms, "date")];
         let sane =
             |(ms, source): (Option<i64>, _)| Some((ms.filter(|ms| is_sane(*ms, now_ms))?, source));
@@ -117,7 +117,7 @@ impl Derived {
 /// Whether a time of receipt can be true: after 1971 (servers say 1970 for "unknown") and not in
 /// the future by more than two days.
 #[must_use]
-pub fn is_sane(ms: i64, now_ms: i64) -> bool {
+pub(crate) fn is_sane(ms: i64, now_ms: i64) -> bool {
     const YEAR_MS: i64 = 365 * 86_400_000;
     const SLACK_MS: i64 = 2 * 86_400_000;
     (YEAR_MS..now_ms + SLACK_MS).contains(&ms)
@@ -128,7 +128,11 @@ pub fn is_sane(ms: i64, now_ms: i64) -> bool {
 /// # Errors
 ///
 /// When the file of a large message cannot be read again.
-pub fn derive(original: &Original, keep: Keep, message: MessageEntityId) -> io::Result<Derived> {
+pub(crate) fn derive(
+    original: &Original,
+    keep: Keep,
+    message: MessageEntityId,
+) -> io::Result<Derived> {
     let read = || -> io::Result<(Message, Vec<NewFile>)> {
         let message = original.parse()?;
         let files = file_rows(&message, original, keep)?;

@@ -8,6 +8,7 @@
 //! Wake-ups carry no data. Each loop asks the store what to do, so start, crash and change are one
 //! code path. Rules of this crate: (1) Nothing is changed at a server before its record is durable.
 //! (2) One bad message never stops a folder. (3) One bad server never delays another account.
+#![warn(unreachable_pub)]
 
 mod account;
 

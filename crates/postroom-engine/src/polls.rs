@@ -24,7 +24,7 @@ pub(crate) const EARLY_AFTER: Duration = Duration::from_secs(1);
 
 /// The last poll of a folder, or the last survey.
 #[derive(Debug, Clone)]
-pub struct Visit {
+pub(crate) struct Visit {
     at: Instant,
     /// When it is due again; `None`: after its interval.
     wait: Option<Duration>,
@@ -37,14 +37,14 @@ pub struct Visit {
 impl Visit {
     /// A successful one. `at_once`: there is more to do.
     #[must_use]
-    pub fn good(at_once: bool) -> Self {
+    pub(crate) fn good(at_once: bool) -> Self {
         let wait = at_once.then_some(Duration::ZERO);
         Self { at: Instant::now(), wait, failures: 0, trouble: None }
     }
 
     /// A successful one after which this is left to do.
     #[must_use]
-    pub fn after(left: Left) -> Self {
+    pub(crate) fn after(left: Left) -> Self {
         match left {
             Left::More => Self::good(true),
             Left::Nothing => Self::good(false),
@@ -54,20 +54,20 @@ impl Visit {
 
     /// The same with a problem, for people.
     #[must_use]
-    pub fn with_trouble(self, trouble: Option<String>) -> Self {
+    pub(crate) fn with_trouble(self, trouble: Option<String>) -> Self {
         Self { trouble, ..self }
     }
 
     /// Whether it was successful, with or without a problem to report.
     #[must_use]
-    pub fn went_well(&self) -> bool {
+    pub(crate) fn went_well(&self) -> bool {
         self.failures == 0
     }
 
     /// A failed one, perhaps one of several in a row. The next is due after a delay of at least
     /// `least`. The delay starts again from the shortest if something was achieved.
     #[must_use]
-    pub fn bad(before: Option<&Self>, shared: &Shared, bad: BadVisit) -> Self {
+    pub(crate) fn bad(before: Option<&Self>, shared: &Shared, bad: BadVisit) -> Self {
         let BadVisit { text, least, has_progressed } = bad;
         let before = before.filter(|_| !has_progressed);
         let failures = before.map_or(0, |visit| visit.failures).saturating_add(1);
@@ -79,27 +79,27 @@ impl Visit {
 
     /// Whether it went wrong several times in a row.
     #[must_use]
-    pub fn is_repeated(&self) -> bool {
+    pub(crate) fn is_repeated(&self) -> bool {
         self.failures > 1
     }
 
     /// What is wrong, and when it is tried again.
     #[must_use]
-    pub fn told(&self, interval: Duration) -> Option<VisitTrouble<'_>> {
+    pub(crate) fn told(&self, interval: Duration) -> Option<VisitTrouble<'_>> {
         let next = (!self.went_well()).then(|| self.next(interval));
         self.trouble.as_deref().map(|text| VisitTrouble { text, next })
     }
 
     /// When it is due again.
     #[must_use]
-    pub fn next(&self, interval: Duration) -> Instant {
+    pub(crate) fn next(&self, interval: Duration) -> Instant {
         self.at + self.wait.unwrap_or(interval)
     }
 }
 
 /// What is wrong, for people.
 #[derive(Debug, Clone, Copy)]
-pub struct VisitTrouble<'a> {
+pub(crate) struct VisitTrouble<'a> {
     text: &'a str,
     /// When it is tried again. `None`: a try would change nothing.
     next: Option<Instant>,
@@ -108,7 +108,7 @@ pub struct VisitTrouble<'a> {
 impl VisitTrouble<'_> {
     /// The same by the time of day.
     #[must_use]
-    pub fn by(&self, clock: &Clock) -> Trouble {
+    pub(crate) fn by(&self, clock: &Clock) -> Trouble {
         let wait = self.next.map(|next| next.saturating_duration_since(Instant::now()));
         let next_ms = wait.map(|wait| clock.now_ms().saturating_add(backoff::ms(wait)));
         Trouble { text: self.text.to_owned(), next_ms }
@@ -117,7 +117,7 @@ impl VisitTrouble<'_> {
 
 /// What went wrong with a visit.
 #[derive(Debug)]
-pub struct BadVisit {
+pub(crate) struct BadVisit {
     /// In words.
     pub text: String,
     /// How long to wait at least.
@@ -128,7 +128,7 @@ pub struct BadVisit {
 
 /// The visits to the folders of an account.
 #[derive(Debug, Default)]
-pub struct Polls {
+pub(crate) struct Polls {
     visits: BTreeMap<FolderId, Visit>,
     /// The folders whose mailboxes the last survey did not find.
     missing: BTreeSet<FolderId>,
@@ -139,14 +139,14 @@ pub struct Polls {
 impl Polls {
     /// Removes folders that are no longer monitored. If they are monitored again, they are due at
     /// once.
-    pub fn retain_monitored(&mut self, account: &Account) {
+    pub(crate) fn retain_monitored(&mut self, account: &Account) {
         let is_monitored = |id: &FolderId| account.monitored().any(|folder| folder.id == *id);
         self.visits.retain(|id, _| is_monitored(id));
         self.early.retain(|id, _| is_monitored(id));
     }
 
     /// Notes which mailboxes a survey found. A folder whose mailbox is back is due at once.
-    pub fn surveyed(&mut self, account: &Account, found: &BTreeSet<MailboxName>) {
+    pub(crate) fn surveyed(&mut self, account: &Account, found: &BTreeSet<MailboxName>) {
         let is_found = |folder: &&Folder| found.contains(&folder.mailbox);
         let (found, missing): (Vec<_>, Vec<_>) = account.monitored().partition(is_found);
         for folder in found.into_iter().filter(|folder| self.missing.contains(&folder.id)) {
@@ -157,7 +157,7 @@ impl Polls {
 
     /// The folders that are due, the one that has waited longest first.
     #[must_use]
-    pub fn due<'a>(&self, account: &'a Account) -> Vec<&'a Folder> {
+    pub(crate) fn due<'a>(&self, account: &'a Account) -> Vec<&'a Folder> {
         let now = Instant::now();
         let mut due: Vec<_> = account
             .monitored()
@@ -170,25 +170,25 @@ impl Polls {
 
     /// When the next folder is due, except the folder `but`. `None`: no other folder is monitored.
     #[must_use]
-    pub fn next(&self, account: &Account, but: Option<FolderId>) -> Option<Instant> {
+    pub(crate) fn next(&self, account: &Account, but: Option<FolderId>) -> Option<Instant> {
         let others = account.monitored().filter(|folder| Some(folder.id) != but);
         others.map(|folder| self.next_of(folder).unwrap_or_else(Instant::now)).min()
     }
 
     /// The last visit to a folder.
     #[must_use]
-    pub fn visit(&self, folder: FolderId) -> Option<&Visit> {
+    pub(crate) fn visit(&self, folder: FolderId) -> Option<&Visit> {
         self.visits.get(&folder)
     }
 
     /// Notes a visit.
-    pub fn visited(&mut self, folder: FolderId, visit: Visit) {
+    pub(crate) fn visited(&mut self, folder: FolderId, visit: Visit) {
         self.visits.insert(folder, visit);
     }
 
     /// The server says that the mailbox of a folder has grown, so the folder is due early: at first
     /// a second after its last poll, and later each time if nothing was found there.
-    pub fn grown(&mut self, folder: &Folder) {
+    pub(crate) fn grown(&mut self, folder: &Folder) {
         let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
         let Some(visit) = self.visits.get_mut(&folder.id) else {
             return;
@@ -202,13 +202,13 @@ impl Polls {
     }
 
     /// Something was found in a folder.
-    pub fn found(&mut self, folder: FolderId) {
+    pub(crate) fn found(&mut self, folder: FolderId) {
         self.early.remove(&folder);
     }
 
     /// What is wrong with the last survey, otherwise with any of the folders.
     #[must_use]
-    pub fn trouble(
+    pub(crate) fn trouble(
         &self,
         account: &Account,
         survey: Option<&Visit>,
@@ -221,7 +221,7 @@ impl Polls {
 
     /// What is wrong with any of the folders.
     #[must_use]
-    pub fn told(&self, account: &Account) -> Option<VisitTrouble<'_>> {
+    pub(crate) fn told(&self, account: &Account) -> Option<VisitTrouble<'_>> {
         let told = |folder: &Folder| {
             let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT);
             self.visits.get(&folder.id)?.told(interval)

@@ -129,7 +129,7 @@ const PORTIONS_IN_FLIGHT: usize = 2;
 
 /// When a folder needs its next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub(crate) enum Left {
     /// Every listed message is recorded or pending.
     Nothing,
     /// There is more to be fetched.

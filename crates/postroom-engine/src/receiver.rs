@@ -58,7 +58,7 @@ enum Ended {
 }
 
 /// Receives for one account until the sender of `setup` is gone.
-pub async fn run<C: Connector>(
+pub(crate) async fn run<C: Connector>(
     connector: C,
     shared: Arc<Shared>,
     reporter: Arc<Reporter>,

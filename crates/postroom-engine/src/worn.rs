@@ -14,7 +14,7 @@ const QUIET_ROUNDS_MAX: u32 = 15;
 
 /// The result of one round of polls.
 #[derive(Debug, Clone, Copy)]
-pub struct Round {
+pub(crate) struct Round {
     /// How many folders were polled without an error.
     pub polled: usize,
     /// Whether something was recorded.
@@ -25,7 +25,7 @@ pub struct Round {
 
 /// How long a connection may stand.
 #[derive(Debug, Clone, Copy)]
-pub struct WearLimits {
+pub(crate) struct WearLimits {
     /// The maximum age of a connection.
     pub age: Duration,
     /// The least time between two connections that are made because of a refusal.
@@ -35,14 +35,14 @@ pub struct WearLimits {
 impl WearLimits {
     /// The limits that these settings give.
     #[must_use]
-    pub fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(settings: &Settings) -> Self {
         Self { age: settings.connection_longest, renewals_apart: settings.reconnect_longest }
     }
 }
 
 /// What one connection went through since it was made.
 #[derive(Debug)]
-pub struct Wear {
+pub(crate) struct Wear {
     born: Instant,
     quiet_rounds: u32,
     rounds: u32,
@@ -52,12 +52,12 @@ pub struct Wear {
 impl Wear {
     /// The wear of a connection that was made just now.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { born: now, quiet_rounds: 0, rounds: 0, was_refused: false }
     }
 
     /// Counts a round.
-    pub fn add(&mut self, round: Round) {
+    pub(crate) fn add(&mut self, round: Round) {
         let is_quiet = !round.has_progressed;
         let quiet = u32::from(round.polled > 0);
         self.quiet_rounds = if is_quiet { self.quiet_rounds + quiet } else { 0 };
@@ -69,7 +69,12 @@ impl Wear {
     /// Whether a fresh connection is to be made. `renewed` is when one was last made because of a
     /// refusal, so that a lasting refusal costs few logins.
     #[must_use]
-    pub fn is_over(&self, limits: WearLimits, renewed: &mut Option<Instant>, now: Instant) -> bool {
+    pub(crate) fn is_over(
+        &self,
+        limits: WearLimits,
+        renewed: &mut Option<Instant>,
+        now: Instant,
+    ) -> bool {
         if self.quiet_rounds >= QUIET_ROUNDS_MAX || now.duration_since(self.born) >= limits.age {
             return true;
         }

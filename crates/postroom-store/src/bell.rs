@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long it takes at most until a listener looks again, whether it heard a ring or not.
-pub const HEARD_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
 /// What there may be news of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,11 +38,11 @@ pub enum Topic {
 
 /// A bell for those in this process.
 #[derive(Debug, Default)]
-pub struct Bell(Mutex<HashMap<Topic, Watched<()>>>);
+pub(crate) struct Bell(Mutex<HashMap<Topic, Watched<()>>>);
 
 impl Bell {
     /// Wakes those who listen to a topic.
-    pub fn ring(&self, topic: Topic) {
+    pub(crate) fn ring(&self, topic: Topic) {
         let topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = topics.get(&topic) {
             sender.send_replace(());
@@ -50,7 +50,7 @@ impl Bell {
     }
 
     /// Wakes all who listen, because rings may have been lost.
-    pub fn ring_all(&self) {
+    pub(crate) fn ring_all(&self) {
         let topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for sender in topics.values() {
             sender.send_replace(());
@@ -58,7 +58,7 @@ impl Bell {
     }
 
     /// Listens to a topic from now on.
-    pub fn listen(&self, topic: Topic) -> Listener {
+    pub(crate) fn listen(&self, topic: Topic) -> Listener {
         let mut topics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that nobody listens to any more.
         topics.retain(|_, sender| sender.receiver_count() > 0);

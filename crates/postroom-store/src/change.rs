@@ -239,7 +239,7 @@ impl Store {
 }
 
 /// The statements that delete the ledger and the origin of a folder.
-pub fn ledger_gone(folder: FolderId) -> [Statement; 2] {
+pub(crate) fn ledger_gone(folder: FolderId) -> [Statement; 2] {
     let gone = |sql| Statement::new(sql).bind(folder);
     [
         gone("DELETE FROM \"receipt\" WHERE \"folder\" = $1"),

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many bytes of content a chunk has, but for the last.
-pub const CHUNK_BYTES: usize = 256 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 /// How many chunks a blob may have: the low bits of a chunk's id. The bits above hold the id of the
 /// blob, of which there may be 2^43.
-pub const CHUNKS_MAX: i64 = 1 << 20;
+pub(crate) const CHUNKS_MAX: i64 = 1 << 20;
 /// The chunk is as it is.
 const PLAIN: i64 = 0;
 /// The chunk is compressed with zstd.
@@ -30,32 +30,32 @@ pub struct BlobId(pub(crate) i64);
 /// The ids of blobs that this process may give out. It takes them from the database, a range at a
 /// time. No id is given twice, so that a client's validator never matches other content.
 #[derive(Debug, Default)]
-pub struct BlobIds(Mutex<Range<i64>>);
+pub(crate) struct BlobIds(Mutex<Range<i64>>);
 
 impl BlobIds {
     /// The next id; `None` when all are given out.
-    pub fn next(&self) -> Option<BlobId> {
+    pub(crate) fn next(&self) -> Option<BlobId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).next().map(BlobId)
     }
 
     /// Takes new ones, when all are given out.
-    pub fn refill(&self, ids: Range<i64>) {
+    pub(crate) fn refill(&self, ids: Range<i64>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ids;
     }
 }
 
 /// Blobs that were written ahead and let go, and when.
 #[derive(Debug, Default)]
-pub struct Abandoned(Mutex<Vec<(Instant, BlobId)>>);
+pub(crate) struct Abandoned(Mutex<Vec<(Instant, BlobId)>>);
 
 impl Abandoned {
     /// Adds one that was let go at that time.
-    pub fn add(&self, at: Instant, blob: BlobId) {
+    pub(crate) fn add(&self, at: Instant, blob: BlobId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((at, blob));
     }
 
     /// Takes those that were let go at least `after` ago.
-    pub fn take(&self, after: Duration) -> Vec<(Instant, BlobId)> {
+    pub(crate) fn take(&self, after: Duration) -> Vec<(Instant, BlobId)> {
         let mut abandoned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         abandoned.extract_if(.., |(at, _)| at.elapsed() >= after).collect()
     }
@@ -63,30 +63,30 @@ impl Abandoned {
 
 /// Blobs that were found damaged since the start.
 #[derive(Debug, Default)]
-pub struct Damage(Mutex<HashSet<BlobId>>);
+pub(crate) struct Damage(Mutex<HashSet<BlobId>>);
 
 impl Damage {
     /// Adds one; `false` when it is known, or when there are too many to keep in mind.
-    pub fn add(&self, blob: BlobId) -> bool {
+    pub(crate) fn add(&self, blob: BlobId) -> bool {
         const KNOWN_MAX: usize = 10_000;
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.len() < KNOWN_MAX && known.insert(blob)
     }
 
     /// Forgets one that is no longer kept.
-    pub fn forget(&self, blob: BlobId) {
+    pub(crate) fn forget(&self, blob: BlobId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&blob);
     }
 
     /// All of them.
-    pub fn known(&self) -> Vec<BlobId> {
+    pub(crate) fn known(&self) -> Vec<BlobId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 }
 
 /// One chunk as it is kept.
 #[derive(Debug, Clone)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     codec: i64,
     bytes: Vec<u8>,
     /// The checksum of the bytes as they are kept.
@@ -95,7 +95,7 @@ pub struct Chunk {
 
 impl Chunk {
     /// Compresses a piece; keeps it as it is when that saves less than a tenth.
-    pub fn prepare(plain: &[u8]) -> Self {
+    pub(crate) fn prepare(plain: &[u8]) -> Self {
         let (codec, bytes) = match zstd::bulk::compress(plain, ZSTD_LEVEL) {
             Ok(bytes) if bytes.len() < plain.len() - plain.len() / 10 => (ZSTD, bytes),
             Ok(_) | Err(_) => (PLAIN, plain.to_vec()),
@@ -105,12 +105,12 @@ impl Chunk {
     }
 
     /// Whether a chunk that was read is the same: equal contents are compressed to equal bytes.
-    pub fn equals(&self, row: &Row) -> bool {
+    pub(crate) fn equals(&self, row: &Row) -> bool {
         row.whole(0) == Some(self.codec) && row.bytes(1) == Some(self.bytes.as_slice())
     }
 
     /// The statement that keeps it as chunk `number` of a blob.
-    pub fn insert(self, blob: BlobId, number: i64) -> Statement {
+    pub(crate) fn insert(self, blob: BlobId, number: i64) -> Statement {
         let sql = "INSERT INTO \"chunk\" (\"id\", \"codec\", \"bytes\", \"sum\")
             VALUES ($1, $2, $3, $4)";
         let id = blob.0 * CHUNKS_MAX + number;
@@ -139,7 +139,7 @@ fn placed(sum: i64, id: i64, codec: i64) -> i64 {
 }
 
 /// The statement that reads a chunk of a blob.
-pub fn select(blob: BlobId, number: i64) -> Statement {
+pub(crate) fn select(blob: BlobId, number: i64) -> Statement {
     let sql = "SELECT \"codec\", \"bytes\", \"sum\", \"id\" FROM \"chunk\" WHERE \"id\" = $1";
     Statement::new(sql).bind(blob.0 * CHUNKS_MAX + number)
 }
@@ -149,7 +149,7 @@ pub fn select(blob: BlobId, number: i64) -> Statement {
 /// # Errors
 ///
 /// [`Error::Damaged`] when it is not what was written.
-pub fn plain(row: &Row, unsummed: i64) -> Result<Vec<u8>, Error> {
+pub(crate) fn plain(row: &Row, unsummed: i64) -> Result<Vec<u8>, Error> {
     const DAMAGED: Error = Error::Damaged { what: "a file" };
     let stored = row.bytes(1).ok_or(DAMAGED)?;
     if !is_sound(row, unsummed) {
@@ -176,7 +176,7 @@ fn is_sound(row: &Row, unsummed: i64) -> bool {
 }
 
 /// The statement that throws away a blob.
-pub fn delete(blob: BlobId) -> Statement {
+pub(crate) fn delete(blob: BlobId) -> Statement {
     Statement::new("DELETE FROM \"chunk\" WHERE \"id\" >= $1 AND \"id\" < $2")
         .bind(blob.0 * CHUNKS_MAX)
         .bind((blob.0 + 1) * CHUNKS_MAX)

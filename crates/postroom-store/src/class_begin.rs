@@ -41,7 +41,7 @@ impl Begin<'_> {
     /// # Errors
     ///
     /// [`Failed::Invalid`] for definitions that cannot be used; when the database fails.
-    pub async fn begin(&self) -> Result<Classes, Error> {
+    pub(crate) async fn begin(&self) -> Result<Classes, Error> {
         classes::check(self.built_in)?;
         loop {
             let (version, former) = match classes::kept(self.database).await? {

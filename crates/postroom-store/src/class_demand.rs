@@ -69,7 +69,7 @@ pub(crate) struct Demands<'a> {
 }
 
 impl<'a> Demands<'a> {
-    pub async fn begin(store: &'a Store) -> Result<Self, Error> {
+    pub(crate) async fn begin(store: &'a Store) -> Result<Self, Error> {
         let last = "SELECT COALESCE(MAX(\"seq\"), 0) FROM \"change\"";
         let rows = store.read(Statement::new(last)).await?;
         let seq = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
@@ -77,7 +77,7 @@ impl<'a> Demands<'a> {
     }
 
     /// Adds what a step demands of the entities of a class.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         class: &Class,
         step: &ClassStep<'_>,
@@ -140,7 +140,7 @@ impl<'a> Demands<'a> {
     /// # Errors
     ///
     /// [`Failed::Invalid`] names entities that stand against the change.
-    pub async fn check(&mut self) -> Result<(), Error> {
+    pub(crate) async fn check(&mut self) -> Result<(), Error> {
         let mut problems = vec![];
         for obstacle in &self.obstacles {
             let count = self.count(obstacle).await?;
@@ -175,7 +175,7 @@ impl<'a> Demands<'a> {
     }
 
     /// Counts all entities of a class, which are lost.
-    pub async fn count_entities(&mut self, class: &Class) -> Result<(), Error> {
+    pub(crate) async fn count_entities(&mut self, class: &Class) -> Result<(), Error> {
         self.what = "entities";
         let obstacle = Obstacle {
             class: class.classname.clone(),
@@ -195,7 +195,7 @@ impl<'a> Demands<'a> {
     /// # Errors
     ///
     /// [`Failed::Unconfirmed`] with the number.
-    pub fn confirmed(&self, confirm: Option<u64>) -> Result<(), Error> {
+    pub(crate) fn confirmed(&self, confirm: Option<u64>) -> Result<(), Error> {
         let is_known = match confirm {
             Some(confirm) => confirm == self.lost,
             None => self.lost == 0,
@@ -206,7 +206,7 @@ impl<'a> Demands<'a> {
 
     /// The statements that make a batch fail when an entity that changed since the values were read
     /// stands against the change, or loses a value that was not counted.
-    pub fn asserts(&self) -> Vec<Statement> {
+    pub(crate) fn asserts(&self) -> Vec<Statement> {
         // What is converted is converted as it is then.
         let kept = self.obstacles.iter().filter(|o| o.at_most != Some(CONVERTED_MAX));
         let assert = |obstacle: &Obstacle| {

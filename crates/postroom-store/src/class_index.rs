@@ -6,13 +6,13 @@ use postroom_model::DataType;
 
 /// What the names of these indexes begin with. The rest is a hash of the class and the columns, so
 /// that a name fits into every database.
-pub const OWN_INDEX: &str = "own ";
+pub(crate) const OWN_INDEX: &str = "own ";
 
 /// How much of the hash is in a name.
 const HASH_DIGITS: usize = 24;
 
 /// An index that a client asked for.
-pub struct OwnIndex {
+pub(crate) struct OwnIndex {
     /// Its name.
     pub name: String,
     /// The table and its columns, quoted.
@@ -22,7 +22,7 @@ pub struct OwnIndex {
 /// The indexes of a class that are not built in. One of `opts.indexes` leads with the domain, as
 /// every query does, and ends with the id, by which ties are ordered. A reference has one, so that
 /// what refers to an entity is found when it is deleted.
-pub fn own_indexes(class: &Class) -> Vec<OwnIndex> {
+pub(crate) fn own_indexes(class: &Class) -> Vec<OwnIndex> {
     let whole = |names: Vec<&str>| {
         let columns: Vec<_> = ["domain"].into_iter().chain(names).chain(["id"]).collect();
         own_index(class, &columns)

@@ -56,7 +56,7 @@ pub(crate) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    pub fn new(
+    pub(crate) fn new(
         database: &'a dyn Database,
         key: &'a MasterKey,
         classes: &'a [Class],
@@ -66,7 +66,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Adds what a class needs.
-    pub async fn change(&mut self, change: &TableChange<'_>) -> Result<(), Error> {
+    pub(crate) async fn change(&mut self, change: &TableChange<'_>) -> Result<(), Error> {
         let TableChange { before, after, renamed } = change;
         let mut present = self.present(after).await?;
         let Some(before) = before.filter(|_| !present.is_empty()) else {
@@ -104,7 +104,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Takes away the table of a class.
-    pub fn drop(&mut self, class: &Class) {
+    pub(crate) fn drop(&mut self, class: &Class) {
         let table = class.table();
         for property in class.properties.iter().filter(|property| property.is_file()) {
             self.remove(class, property);

@@ -18,22 +18,22 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 /// The columns that lead each class table, before those of the properties.
-pub const LEADING: usize = 3;
+pub(crate) const LEADING: usize = 3;
 
 /// The last column of each class table. Its value [`END_MARK`] is on the last page of a row. So a
 /// page of zeros in its place, or shifted columns, are detected.
-pub const END: &str = "end of row";
+pub(crate) const END: &str = "end of row";
 /// What stands there, also in rows of earlier versions, as the default of the column.
-pub const END_MARK: i64 = 0x504F_5354;
+pub(crate) const END_MARK: i64 = 0x504F_5354;
 
 /// A quoted name. Quotes inside are doubled, though no name of a class may have any.
-pub fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// `"domain", "id", "version"` and the columns of the properties, quoted, in the class's order.
 /// NULL stands for those that are not `shown`.
-pub fn column_list(class: &Class, shown: impl Fn(&str) -> bool) -> String {
+pub(crate) fn column_list(class: &Class, shown: impl Fn(&str) -> bool) -> String {
     let leading = ["domain", "id", "version"].into_iter().map(quoted);
     let names = class.columns().map(|property| property.name.as_str());
     let names = names.map(|name| if shown(name) { quoted(name) } else { "NULL".to_owned() });
@@ -41,7 +41,7 @@ pub fn column_list(class: &Class, shown: impl Fn(&str) -> bool) -> String {
 }
 
 /// What the column of a property holds.
-pub fn kind(property: &Property) -> ColumnKind {
+pub(crate) fn kind(property: &Property) -> ColumnKind {
     if property.write_only() {
         return ColumnKind::Bytes;
     }
@@ -60,13 +60,13 @@ pub fn kind(property: &Property) -> ColumnKind {
 }
 
 /// The domain of a row of [`column_list`].
-pub fn domain(row: &Row) -> Result<Domain, Error> {
+pub(crate) fn domain(row: &Row) -> Result<Domain, Error> {
     let name = row.text(0).and_then(|name| Domain::new(name).ok());
     name.ok_or(Error::Damaged { what: "a domain" })
 }
 
 /// The place of a secret, so that it cannot be decrypted for another place.
-pub fn secret_place(class: &Class, id: EntityId, property: &str) -> String {
+pub(crate) fn secret_place(class: &Class, id: EntityId, property: &str) -> String {
     format!("{}/{id}/{property}", class.classname)
 }
 
@@ -75,7 +75,7 @@ pub fn secret_place(class: &Class, id: EntityId, property: &str) -> String {
 /// # Errors
 ///
 /// [`Error::WrongType`] for a value that is not of the type of the property.
-pub fn to_value(
+pub(crate) fn to_value(
     key: &MasterKey,
     class: &Class,
     id: EntityId,
@@ -131,7 +131,7 @@ fn wanted(property: &Property) -> &'static str {
 
 /// Reads an entity from a row of [`column_list`] and the mark of its end. Secrets are left out;
 /// [`secret`] reads them.
-pub fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
+pub(crate) fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
     const DAMAGED: Error = Error::Damaged { what: "an entity" };
     if row.whole(row.0.len().saturating_sub(1)) != Some(END_MARK) {
         return Err(DAMAGED);
@@ -153,7 +153,7 @@ pub fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
 }
 
 /// `None` for what is not of the kind of the property: nobody wrote that.
-pub fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
+pub(crate) fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
     match kind(property) {
         ColumnKind::Text => row.text(column).map(Json::from),
         ColumnKind::Boolean => row.whole(column).map(|flag| Json::from(flag != 0)),
@@ -169,13 +169,13 @@ pub fn to_json(property: &Property, row: &Row, column: usize) -> Option<Json> {
 }
 
 /// A secret of a row of [`column_list`] as it is stored, encrypted; `None` when it is unset.
-pub fn sealed_bytes<'a>(class: &Class, row: &'a Row, name: &str) -> Option<&'a [u8]> {
+pub(crate) fn sealed_bytes<'a>(class: &Class, row: &'a Row, name: &str) -> Option<&'a [u8]> {
     let at = class.columns().position(|property| property.name == name)?;
     row.bytes(LEADING + at)
 }
 
 /// Reads a secret from a row of [`column_list`], sealed as it is; `None` when it is unset.
-pub fn secret(key: &MasterKey, class: &Class, row: &Row, name: &str) -> Option<Sealed> {
+pub(crate) fn secret(key: &MasterKey, class: &Class, row: &Row, name: &str) -> Option<Sealed> {
     let (id, sealed) = (row.id(1)?, sealed_bytes(class, row, name)?);
     Some(Sealed::new(key, secret_place(class, id, name), sealed))
 }

@@ -12,7 +12,7 @@ use postroom_model::filter::Literal;
 use postroom_model::filter::Operand;
 
 /// Writes conditions and collects the values that they bind.
-pub struct Conditions<'a> {
+pub(crate) struct Conditions<'a> {
     dialect: &'a dyn Dialect,
     /// The values of `$1 … $n` so far.
     pub values: Vec<Value>,
@@ -22,19 +22,19 @@ pub struct Conditions<'a> {
 
 impl<'a> Conditions<'a> {
     /// Begins with values that are bound already.
-    pub fn new(dialect: &'a dyn Dialect, values: Vec<Value>) -> Self {
+    pub(crate) fn new(dialect: &'a dyn Dialect, values: Vec<Value>) -> Self {
         Self { dialect, values, negated: false }
     }
 
     /// Binds a value and gives its placeholder.
-    pub fn bind(&mut self, value: Value) -> String {
+    pub(crate) fn bind(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("${}", self.values.len())
     }
 
     /// A filter as SQL. A comparison with an unset property is false, not NULL, so that `not` of it
     /// is true.
-    pub fn filter(&mut self, filter: &Filter) -> String {
+    pub(crate) fn filter(&mut self, filter: &Filter) -> String {
         match filter {
             Filter::And(all) => {
                 let all: Vec<_> = all.iter().map(|one| self.filter(one)).collect();

@@ -8,7 +8,7 @@
 
 use crate::bell::Listener;
 use crate::bell::Topic;
-pub use crate::column_kind::ColumnKind;
+pub(crate) use crate::column_kind::ColumnKind;
 pub use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::failed::Failed;

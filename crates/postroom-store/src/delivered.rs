@@ -122,12 +122,12 @@ impl Store {
 }
 
 /// The address of a recipient.
-pub fn address_of(recipient: &Json) -> Option<&str> {
+pub(crate) fn address_of(recipient: &Json) -> Option<&str> {
     recipient.get("address").and_then(Json::as_str)
 }
 
 /// Says of a recipient that it has the message, when it does.
-pub fn mark(recipient: &mut Json, delivered: &Delivered) {
+pub(crate) fn mark(recipient: &mut Json, delivered: &Delivered) {
     let earlier = address_of(recipient).and_then(|address| delivered.get(address)).cloned();
     if let Some(Earlier { reply, outcome_unknown: false }) = earlier {
         RecipientState::Sent.put(recipient);

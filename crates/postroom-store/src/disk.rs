@@ -16,7 +16,7 @@ static BLOCK: [u8; 64 * 1024] = [0x5A; 64 * 1024];
 /// # Errors
 ///
 /// [`Error::Full`] when there is no space for them, [`Error::File`] when nothing can be written.
-pub fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
+pub(crate) fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
     let path = directory.join("probe");
     let written = write(&path, bytes);
     // A file that could not be made need not be removed.
@@ -32,7 +32,7 @@ pub fn probe(directory: &Path, bytes: usize) -> Result<(), Error> {
 }
 
 /// Whether the disk of the directory has so many bytes free; also where it does not say.
-pub fn has_space(directory: &Path, bytes: usize) -> bool {
+pub(crate) fn has_space(directory: &Path, bytes: usize) -> bool {
     rustix::fs::statvfs(directory)
         .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes as u64)
 }
@@ -57,7 +57,7 @@ impl DirectoryLock {
 /// # Errors
 ///
 /// [`Error::Locked`] when another process has it.
-pub fn lock(directory: &Path) -> Result<File, Error> {
+pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
     let failed = |source| Error::File { path: path.clone(), source };
     let file = File::create(&path).map_err(failed)?;

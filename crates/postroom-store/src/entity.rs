@@ -37,7 +37,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long a query of a client may take, because others wait for the same readers.
-pub const QUERY_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const QUERY_WITHIN: Duration = Duration::from_secs(30);
 
 /// An entity to be kept, with its files.
 #[derive(Debug, Clone)]

@@ -20,10 +20,10 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 /// How many rows are kept.
-pub const RETAINED: i64 = 1_000_000;
+pub(crate) const RETAINED: i64 = 1_000_000;
 
 /// The member of what a change replaced that is the version of the entity, and no property.
-pub const VERSION: &str = "version";
+pub(crate) const VERSION: &str = "version";
 
 /// What happened to an entity; the numbers are those of the subscription events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ const OF_MESSAGES: [&str; 4] =
 
 /// A property of files as it is stored. Entities of two classes may have the same id, so only the
 /// built-in properties of messages are stored by their name alone.
-pub fn stored_property(class: &Class, property: &str) -> String {
+pub(crate) fn stored_property(class: &Class, property: &str) -> String {
     if class.classname == MESSAGES && OF_MESSAGES.contains(&property) {
         return property.to_owned();
     }

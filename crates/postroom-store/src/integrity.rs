@@ -24,7 +24,7 @@ use serde_json::Value as Json;
 
 /// Waits for batches that need an entity which this one deletes, and lets none begin. Makes the
 /// batch fail when the entity is not there.
-pub fn alone(domain: &Domain, class: &Class, id: EntityId) -> Statement {
+pub(crate) fn alone(domain: &Domain, class: &Class, id: EntityId) -> Statement {
     let table = quoted(&class.classname);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
     let there = Statement::new(sql).bind(id).bind(domain.as_str());
@@ -32,7 +32,7 @@ pub fn alone(domain: &Domain, class: &Class, id: EntityId) -> Statement {
 }
 
 /// Makes a batch fail when the account is not there.
-pub fn account_must_be(domain: &Domain, account: AccountId) -> Statement {
+pub(crate) fn account_must_be(domain: &Domain, account: AccountId) -> Statement {
     let table = quoted(ACCOUNTS);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
     let there = Statement::new(sql).bind(account).bind(domain.as_str());
@@ -40,7 +40,7 @@ pub fn account_must_be(domain: &Domain, account: AccountId) -> Statement {
 }
 
 /// Makes a batch fail when the folder is not there.
-pub fn folder_must_be(domain: &Domain, folder: FolderId) -> Statement {
+pub(crate) fn folder_must_be(domain: &Domain, folder: FolderId) -> Statement {
     let table = quoted(FOLDERS);
     let sql = format!("SELECT 1 FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
     let there = Statement::new(sql).bind(folder).bind(domain.as_str());
@@ -48,7 +48,7 @@ pub fn folder_must_be(domain: &Domain, folder: FolderId) -> Statement {
 }
 
 /// Makes a batch fail if the account has got other folders since they were read.
-pub fn no_others(account: AccountId, known: usize) -> Statement {
+pub(crate) fn no_others(account: AccountId, known: usize) -> Statement {
     let sql = "SELECT 1
         WHERE (SELECT COUNT(*) FROM \"email/Folders\" WHERE \"account_id\" = $1) = $2";
     let count = i64::try_from(known).unwrap_or(i64::MAX);
@@ -58,7 +58,7 @@ pub fn no_others(account: AccountId, known: usize) -> Statement {
 
 /// Makes a batch fail if a client made a folder for the mailbox of a new folder, and no survey has
 /// found it yet. The client's folder must be used then.
-pub fn none_of_clients(account: AccountId, new: &Map<String, Json>) -> Statement {
+pub(crate) fn none_of_clients(account: AccountId, new: &Map<String, Json>) -> Statement {
     let text = |name: &str| new.get(name).and_then(Json::as_str);
     let sql = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"email/Folders\"
         WHERE \"account_id\" = $1 AND \"mailbox\" IS NULL
@@ -71,7 +71,7 @@ pub fn none_of_clients(account: AccountId, new: &Map<String, Json>) -> Statement
 }
 
 /// Lets a batch fail while an account uses a profile.
-pub fn profile_unused(profile: ProfileId) -> Statement {
+pub(crate) fn profile_unused(profile: ProfileId) -> Statement {
     let accounts = quoted(ACCOUNTS);
     let sql =
         format!("SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM {accounts} WHERE \"profile_id\" = $1)");
@@ -81,7 +81,7 @@ pub fn profile_unused(profile: ProfileId) -> Statement {
 
 /// Makes a batch fail if another folder of the account has the same mailbox. `None`: the entity is
 /// not a folder, or names no mailbox.
-pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Statement> {
+pub(crate) fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Statement> {
     let other = OtherFolder::of(class, folder)?;
     let lock = Lock::row(ACCOUNTS, other.account);
     let sql = format!("SELECT 1 WHERE NOT EXISTS ({OTHER})");
@@ -90,7 +90,7 @@ pub fn one_folder(domain: &Domain, class: &Class, folder: &Entity) -> Option<Sta
 
 /// Makes a batch fail if the folder of a message belongs to another account than the message.
 /// `None`: the entity is not a message, or lacks one of the two.
-pub fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
+pub(crate) fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
     let is_message = class.classname == MESSAGES;
     let folder = message.reference(names::FOLDER_ID).filter(|_| is_message)?;
     let account = message.reference(names::ACCOUNT_ID)?;
@@ -104,7 +104,7 @@ pub fn one_account(domain: &Domain, class: &Class, message: &Entity) -> Option<S
 }
 
 /// Lets a batch fail when the account of a message that is to be sent is not there.
-pub fn has_sender(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
+pub(crate) fn has_sender(domain: &Domain, class: &Class, message: &Entity) -> Option<Statement> {
     let sends = MessageState::Sending.is_of(message);
     let account = message.reference(names::ACCOUNT_ID);
     let account = account.filter(|_| sends && class.classname == MESSAGES)?;
@@ -151,7 +151,7 @@ impl<'a> OtherFolder<'a> {
 }
 
 /// The name of a mailbox, as it is compared: INBOX is the same in any case (RFC 9051 §5.1).
-pub fn mailbox_name(name: &str) -> &str {
+pub(crate) fn mailbox_name(name: &str) -> &str {
     if name.eq_ignore_ascii_case("INBOX") { "INBOX" } else { name }
 }
 

@@ -54,7 +54,7 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Makes a batch fail when another process has taken over.
-    pub fn holds(&self) -> Statement {
+    pub(crate) fn holds(&self) -> Statement {
         let sql = "SELECT 1 FROM \"lease\" WHERE \"group\" = $1 AND \"epoch\" = $2";
         let holds = Statement::new(sql).bind(self.group.as_str()).bind(self.epoch);
         holds.assert(Failed::Deposed, Lock::Shared(LEASE))
@@ -62,12 +62,12 @@ impl Lease {
 
     /// Waits until no batch runs that asserts an epoch, and lets none begin, until the batch that
     /// takes the next one is committed.
-    pub fn awaits_all() -> Statement {
+    pub(crate) fn awaits_all() -> Statement {
         Statement::new("SELECT 1").assert(Failed::Deposed, Lock::Name(LEASE))
     }
 
     /// Says until when the lease is good: a moment of the database's clock, in SQL.
-    pub fn good_until(&self, moment: &str) -> Statement {
+    pub(crate) fn good_until(&self, moment: &str) -> Statement {
         let sql = format!(
             "UPDATE \"lease\" SET \"until\" = {moment} WHERE \"group\" = $1 AND \"epoch\" = $2"
         );
@@ -75,7 +75,7 @@ impl Lease {
     }
 
     /// Notes that another process has taken over, and says so once.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         if !self.is_over.send_replace(true) {
             tracing::error!(
                 group = self.group,

@@ -9,6 +9,7 @@
 //! No other crate has SQL. Values are bound and never formatted into SQL, and names of tables and
 //! columns come from class definitions. A batch commits or fails as one, and its conditions are SQL
 //! statements of the batch. A change of an entity writes its row of the feed in the same batch.
+#![warn(unreachable_pub)]
 
 mod clock;
 

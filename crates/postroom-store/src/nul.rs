@@ -10,7 +10,7 @@ const REPLACEMENT: &str = "\u{FFFD}";
 
 /// A text with U+FFFD for each U+0000.
 #[must_use]
-pub fn without_nul(text: String) -> String {
+pub(crate) fn without_nul(text: String) -> String {
     match memchr(0, text.as_bytes()) {
         Some(_) => text.replace('\0', REPLACEMENT),
         None => text,
@@ -19,7 +19,7 @@ pub fn without_nul(text: String) -> String {
 
 /// JSON with U+FFFD for each U+0000 in its texts.
 #[must_use]
-pub fn json_without_nul(json: String) -> String {
+pub(crate) fn json_without_nul(json: String) -> String {
     const ESCAPED: &str = "\\u0000";
     if memmem::find(json.as_bytes(), ESCAPED.as_bytes()).is_none() {
         return json;

@@ -9,7 +9,7 @@ const NAMED_MAX: usize = 10;
 
 /// The reason, and who has the message, if some recipients have it and others do not. `waits`:
 /// whether it is tried again for those that were not refused.
-pub fn with_addresses(reason: String, recipients: &[Json], waits: bool) -> String {
+pub(crate) fn with_addresses(reason: String, recipients: &[Json], waits: bool) -> String {
     let of = |states: &[Option<RecipientState>]| {
         let these = recipients.iter().filter(|it| states.contains(&RecipientState::of(it)));
         these.filter_map(delivered::address_of).collect::<Vec<_>>()

@@ -15,7 +15,7 @@ use crate::database::Statement;
 
 /// How far the engine has got with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeliveryPhase {
+pub(crate) enum DeliveryPhase {
     /// It is composed, and waits for its next attempt.
     Due,
     /// A sender has it. Its final dot was not sent.
@@ -30,7 +30,7 @@ pub enum DeliveryPhase {
 
 /// What can happen to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeliveryStep {
+pub(crate) enum DeliveryStep {
     /// The message is composed: [`crate::Store::delivery_prepare`]. It also makes a missing row.
     Compose,
     /// The message is composed anew during an attempt, because the server cannot take its bytes:
@@ -71,7 +71,7 @@ impl DeliveryPhase {
     pub const ALL: [Self; 5] = [Self::Due, Self::Claimed, Self::DotSent, Self::InDoubt, Self::Void];
 
     /// The value in the column `phase`.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Due => "due",
             Self::Claimed => "claimed",
@@ -83,12 +83,12 @@ impl DeliveryPhase {
 
     /// Whether a delivery is in this phase. `of`: the name of its table in the query with a dot, or
     /// empty.
-    pub fn is_of(self, of: &str) -> String {
+    pub(crate) fn is_of(self, of: &str) -> String {
         format!("{of}\"phase\" = '{}'", self.as_str())
     }
 
     /// Whether a delivery is in one of these phases.
-    pub fn is_one_of(of: &str, phases: &[Self]) -> String {
+    pub(crate) fn is_one_of(of: &str, phases: &[Self]) -> String {
         let phases: Vec<_> = phases.iter().map(|phase| format!("'{}'", phase.as_str())).collect();
         format!("{of}\"phase\" IN ({})", phases.join(", "))
     }
@@ -134,32 +134,32 @@ impl DeliveryStep {
     }
 
     /// Whether a delivery is in a phase from which the step is possible.
-    pub fn is_possible(self, of: &str) -> String {
+    pub(crate) fn is_possible(self, of: &str) -> String {
         DeliveryPhase::is_one_of(of, self.transition().from)
     }
 
     /// The phase after the step. `None`: there is no row any more.
-    pub const fn leads_to(self) -> Option<DeliveryPhase> {
+    pub(crate) const fn leads_to(self) -> Option<DeliveryPhase> {
         self.transition().to
     }
 
     /// An INSERT that makes the row, or takes the step with the row that is there. It names the
     /// column as `{phase}`, the phase after the step as `{due}`, and as `{possible}` the condition
     /// for the row of the table `d`.
-    pub fn inserted(self, sql: &str) -> Statement {
+    pub(crate) fn inserted(self, sql: &str) -> Statement {
         let due = format!("'{}'", DeliveryPhase::Due.as_str());
         let sql = sql.replace("{phase}", "\"phase\"").replace("{due}", &due);
         Statement::new(sql.replace("{possible}", &self.is_possible("d.")))
     }
 
     /// The statement that takes the step with every delivery of which `whose` holds.
-    pub fn taken(self, whose: &str) -> Statement {
+    pub(crate) fn taken(self, whose: &str) -> Statement {
         self.taken_with("", whose)
     }
 
     /// The same, which also sets columns. `set` begins with a comma, or is empty. A step that
     /// deletes the row sets nothing.
-    pub fn taken_with(self, set: &str, whose: &str) -> Statement {
+    pub(crate) fn taken_with(self, set: &str, whose: &str) -> Statement {
         let possible = self.is_possible("");
         Statement::new(match self.leads_to() {
             Some(to) => format!(

@@ -25,7 +25,7 @@ pub struct PollTimes {
 
 /// The times that are not written yet.
 #[derive(Debug, Default)]
-pub struct Unwritten(Mutex<HashMap<FolderId, PollTimes>>);
+pub(crate) struct Unwritten(Mutex<HashMap<FolderId, PollTimes>>);
 
 impl PollTimes {
     /// The times of `self`, and those of `earlier` that `self` does not have.
@@ -36,7 +36,7 @@ impl PollTimes {
 
 impl Unwritten {
     /// Notes the times of a folder. Those that are `None` stay as they are.
-    pub fn note(&self, folder: FolderId, times: PollTimes) {
+    pub(crate) fn note(&self, folder: FolderId, times: PollTimes) {
         if times != PollTimes::default() {
             let mut unwritten = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let present = unwritten.entry(folder).or_default();
@@ -45,13 +45,13 @@ impl Unwritten {
     }
 
     /// The times of a folder that are not written yet.
-    pub fn of(&self, folder: FolderId) -> PollTimes {
+    pub(crate) fn of(&self, folder: FolderId) -> PollTimes {
         let unwritten = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unwritten.get(&folder).copied().unwrap_or_default()
     }
 
     /// Puts them into a folder as it was read. What was not read, or never was, stays unset.
-    pub fn show(&self, folder: &mut Entity) {
+    pub(crate) fn show(&self, folder: &mut Entity) {
         let times = self.of(FolderId::of(folder.id));
         let shown = [(names::LAST_POLL_AT, times.poll), (names::LAST_PROOF_AT, times.proof)];
         for (name, time) in shown {
@@ -62,13 +62,13 @@ impl Unwritten {
     }
 
     /// The times of all folders that have some.
-    pub fn all(&self) -> Vec<(FolderId, PollTimes)> {
+    pub(crate) fn all(&self) -> Vec<(FolderId, PollTimes)> {
         let unwritten = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unwritten.iter().map(|(folder, times)| (*folder, *times)).collect()
     }
 
     /// Forgets times that were written, unless later ones came meanwhile.
-    pub fn forget(&self, written: &[(FolderId, PollTimes)]) {
+    pub(crate) fn forget(&self, written: &[(FolderId, PollTimes)]) {
         let mut unwritten = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (folder, times) in written {
             if unwritten.get(folder) == Some(times) {

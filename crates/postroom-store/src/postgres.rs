@@ -29,7 +29,7 @@ mod dialect;
 mod listen;
 
 pub use config::PostgresConfig;
-pub use dialect::PostgresDialect;
+pub(crate) use dialect::PostgresDialect;
 pub use tls::ByteLink;
 pub use tls::Secure;
 pub use tls::Securing;

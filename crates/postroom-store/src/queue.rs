@@ -18,12 +18,12 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 /// Discards the composed bytes of a message, if no attempt is running.
-pub fn invalidate(message: MessageEntityId) -> Statement {
+pub(crate) fn invalidate(message: MessageEntityId) -> Statement {
     DeliveryStep::Invalidate.taken("\"message\" = $1").bind(message)
 }
 
 /// Makes a batch fail while a message is in the queue and its composed bytes are valid.
-pub fn none_of(message: MessageEntityId) -> Statement {
+pub(crate) fn none_of(message: MessageEntityId) -> Statement {
     let sql = format!(
         "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM \"delivery\" WHERE \"message\" = $1 AND NOT {})",
         DeliveryPhase::Void.is_of("")
@@ -33,18 +33,22 @@ pub fn none_of(message: MessageEntityId) -> Statement {
 }
 
 /// Takes a message out of the queue, unless it is being sent.
-pub fn leave(message: MessageEntityId) -> Statement {
+pub(crate) fn leave(message: MessageEntityId) -> Statement {
     DeliveryStep::Leave.taken("\"message\" = $1").bind(message)
 }
 
 /// Forgets which recipients have a message.
-pub fn forget_delivered(message: MessageEntityId) -> Statement {
+pub(crate) fn forget_delivered(message: MessageEntityId) -> Statement {
     Statement::new("DELETE FROM \"delivered\" WHERE \"message\" = $1").bind(message)
 }
 
 /// The first statements of a client's change. There are none if the change is not about sending.
 /// They make the batch fail while the message is being sent.
-pub fn before_change(class: &Class, id: EntityId, changes: &Map<String, Json>) -> Vec<Statement> {
+pub(crate) fn before_change(
+    class: &Class,
+    id: EntityId,
+    changes: &Map<String, Json>,
+) -> Vec<Statement> {
     let composed = |name: &String| builtin::COMPOSED.contains(&name.as_str());
     if class.classname != builtin::MESSAGES || !changes.keys().any(composed) {
         return vec![];

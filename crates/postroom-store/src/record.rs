@@ -34,14 +34,14 @@ use std::borrow::Cow;
 
 /// Properties with times only. A change of only these writes no row of the feed. See
 /// [`crate::poll_times`].
-pub const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
+pub(crate) const OF_TIME: [&str; 2] = ["lastPollAt", "lastProofAt"];
 
 /// How often a change is tried again when others change the same entity meanwhile.
-pub const ATTEMPTS: usize = 20;
+pub(crate) const ATTEMPTS: usize = 20;
 
 /// The entities of one class in one domain, to be changed.
 #[derive(Debug, Clone, Copy)]
-pub struct Records<'a> {
+pub(crate) struct Records<'a> {
     store: &'a Store,
     domain: &'a Domain,
     class: &'a Class,
@@ -62,7 +62,7 @@ impl Store {
 
 impl Records<'_> {
     /// Keeps a new entity.
-    pub fn create(&self, row: EntityRow) -> Vec<Statement> {
+    pub(crate) fn create(&self, row: EntityRow) -> Vec<Statement> {
         let id = row.id;
         let counted = self.class.columns().filter(|property| is_counted(property));
         let mut batch: Vec<_> = counted.map(|property| self.count(property)).collect();
@@ -79,7 +79,7 @@ impl Records<'_> {
     }
 
     /// Whether new entities take numbers that are counted up.
-    pub fn counts(&self) -> bool {
+    pub(crate) fn counts(&self) -> bool {
         self.class.columns().any(is_counted)
     }
 
@@ -94,7 +94,7 @@ impl Records<'_> {
 
     /// Changes an entity; its version grows. Null unsets. `files` are the former files of each
     /// property whose files change in the same batch.
-    pub fn change(
+    pub(crate) fn change(
         &self,
         current: &Entity,
         changes: &Map<String, Json>,
@@ -110,7 +110,7 @@ impl Records<'_> {
     /// # Errors
     ///
     /// [`Error::WrongType`].
-    pub fn fill(
+    pub(crate) fn fill(
         &self,
         current: &Entity,
         row: EntityRow,
@@ -149,7 +149,7 @@ impl Records<'_> {
     /// # Errors
     ///
     /// [`Error::WrongType`].
-    pub fn report(
+    pub(crate) fn report(
         &self,
         current: &Entity,
         values: &Map<String, Json>,
@@ -178,7 +178,7 @@ impl Records<'_> {
     /// # Errors
     ///
     /// When the store fails, or many others change the entity.
-    pub async fn tell(&self, id: EntityId, values: &Map<String, Json>) -> Result<(), Error> {
+    pub(crate) async fn tell(&self, id: EntityId, values: &Map<String, Json>) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let class = self.store.class(&self.class.classname);
             let class = class.ok_or(Error::Condition(Failed::OtherClasses))?;
@@ -208,7 +208,7 @@ impl Records<'_> {
     }
 
     /// Deletes an entity of this version. The feed keeps its id and nothing else.
-    pub fn delete(&self, current: &Entity) -> [Statement; 3] {
+    pub(crate) fn delete(&self, current: &Entity) -> [Statement; 3] {
         let table = quoted(&self.class.table());
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
         let gone = Statement::new(sql).bind(current.id).bind(current.version);
@@ -218,7 +218,7 @@ impl Records<'_> {
     }
 
     /// Deletes an entity, whatever its version, if it is there.
-    pub fn delete_any(&self, id: EntityId) -> [Statement; 3] {
+    pub(crate) fn delete_any(&self, id: EntityId) -> [Statement; 3] {
         let table = quoted(&self.class.table());
         let values = format!(
             "SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM {table}
@@ -317,7 +317,7 @@ impl Records<'_> {
 }
 
 /// The statement that writes the times of a folder. It writes no row of the feed.
-pub fn poll_times(class: &Class, folder: FolderId, times: PollTimes) -> Statement {
+pub(crate) fn poll_times(class: &Class, folder: FolderId, times: PollTimes) -> Statement {
     let [poll, proof] = OF_TIME.map(quoted);
     let sql = format!(
         "UPDATE {} SET {poll} = COALESCE($2, {poll}), {proof} = COALESCE($3, {proof})

@@ -21,10 +21,10 @@ use postroom_model::standing::TIME_SOURCE;
 
 /// The version of the schema that this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a few steps")]
-pub const VERSION: i64 = STEPS.len() as i64;
+pub(crate) const VERSION: i64 = STEPS.len() as i64;
 
 /// The table that says which version the others have; there from the start.
-pub fn meta_table(dialect: &dyn Dialect) -> Statement {
+pub(crate) fn meta_table(dialect: &dyn Dialect) -> Statement {
     with_types(
         dialect,
         "CREATE TABLE IF NOT EXISTS \"meta\" (
@@ -34,7 +34,7 @@ pub fn meta_table(dialect: &dyn Dialect) -> Statement {
 
 /// The steps from a version (0: an empty database) to the present one, each with the version that
 /// it leads to. A step is one transaction. A released step never changes.
-pub fn steps_from(dialect: &dyn Dialect, version: i64) -> Vec<(i64, Vec<Statement>)> {
+pub(crate) fn steps_from(dialect: &dyn Dialect, version: i64) -> Vec<(i64, Vec<Statement>)> {
     let statements = |step: &&[&str]| -> Vec<_> {
         let statements = step.iter().map(|sql| with_types(dialect, sql));
         // Some databases need nothing for what others need a statement for.
@@ -249,7 +249,7 @@ const EXTENSIONS: &[&str] = &[
 /// Makes the table of a class with its indexes, or adds the missing columns. `present`: the
 /// existing columns; empty if there is no table. `default`: that of a property as SQL. Columns
 /// that are added later come after the mark of the end.
-pub fn class_table(
+pub(crate) fn class_table(
     dialect: &dyn Dialect,
     classes: &[Class],
     class: &Class,
@@ -284,7 +284,11 @@ pub fn class_table(
 }
 
 /// Makes the table of a class anew with its rows, because a reference cannot be added to a column.
-pub fn class_table_anew(dialect: &dyn Dialect, classes: &[Class], class: &Class) -> Vec<Statement> {
+pub(crate) fn class_table_anew(
+    dialect: &dyn Dialect,
+    classes: &[Class],
+    class: &Class,
+) -> Vec<Statement> {
     let (table, new) = (quoted(&class.table()), quoted(&format!("{} anew", class.table())));
     let columns = format!("{}, {}", column_list(class, |_| true), quoted(END));
     let mut all = vec![
@@ -299,13 +303,13 @@ pub fn class_table_anew(dialect: &dyn Dialect, classes: &[Class], class: &Class)
 
 /// The table that the column of a property refers to: an entity that must have one keeps its
 /// target. What may be without, as a message may, stays when its target is deleted.
-pub fn refers_to<'a>(classes: &'a [Class], property: &Property) -> Option<&'a Class> {
+pub(crate) fn refers_to<'a>(classes: &'a [Class], property: &Property) -> Option<&'a Class> {
     let keeps = property.required && !property.multi && property.default.is_null();
     let idclass = property.idclass.filter(|_| keeps)?;
     classes.iter().find(|class| class.id == idclass)
 }
 
-pub fn column(dialect: &dyn Dialect, classes: &[Class], property: &Property) -> String {
+pub(crate) fn column(dialect: &dyn Dialect, classes: &[Class], property: &Property) -> String {
     let refers = refers_to(classes, property);
     let refers = refers.map(|to| format!(" REFERENCES {} (\"id\")", quoted(&to.table())));
     let (name, of_type) = (quoted(&property.name), dialect.column_type(kind(property)));
@@ -339,25 +343,15 @@ fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
     };
     let by = dialect.indexed();
     if class.classname == MESSAGES {
-        let with = |direction| sending::in_direction("", direction);
+        let by_message_id =
+            |way| format!("(\"messageId\") WHERE {}", sending::in_direction("", way));
+        let sending = sending::is_in_index("");
         return vec![
             index("by folder", &format!("(\"folder_id\", \"dateTime\"{by})")),
             index("by time", &format!("(\"domain\", \"dateTime\"{by})")),
-            index(
-                "sending",
-                &format!(
-                    "(\"account_id\", \"dateTime\", \"id\") WHERE {}",
-                    sending::is_in_index("")
-                ),
-            ),
-            index(
-                "by message id",
-                &format!("(\"messageId\") WHERE {}", with(MessageDirection::Out)),
-            ),
-            index(
-                "received by message id",
-                &format!("(\"messageId\") WHERE {}", with(MessageDirection::In)),
-            ),
+            index("sending", &format!("(\"account_id\", \"dateTime\", \"id\") WHERE {sending}")),
+            index("by message id", &by_message_id(MessageDirection::Out)),
+            index("received by message id", &by_message_id(MessageDirection::In)),
         ];
     }
     // Those of clients are made outside of the transaction (`class_index`).
@@ -375,7 +369,7 @@ fn indexes(dialect: &dyn Dialect, class: &Class) -> Vec<String> {
 
 /// Marks the received messages of earlier versions that are not marked as such. In those versions
 /// the UID said it.
-pub fn received_are_marked() -> Statement {
+pub(crate) fn received_are_marked() -> Statement {
     let (table, source) = (quoted(MESSAGES), quoted(TIME_SOURCE));
     let sql = format!(
         "UPDATE {table} SET {source} = $1
@@ -387,7 +381,7 @@ pub fn received_are_marked() -> Statement {
 
 /// The index that keeps an account from having two folders for one mailbox. INBOX is the same in
 /// upper and lower case (RFC 9051 §5.1).
-pub fn one_folder_each() -> Statement {
+pub(crate) fn one_folder_each() -> Statement {
     let table = quoted(FOLDERS);
     Statement::new(format!(
         "CREATE UNIQUE INDEX IF NOT EXISTS \"email/Folders one each\" ON {table} (\"account_id\",

@@ -9,24 +9,24 @@ use postroom_model::MessageState;
 use postroom_model::builtin::names;
 
 /// The index of messages that are to be sent.
-pub const INDEX: &str = "email/Messages sending";
+pub(crate) const INDEX: &str = "email/Messages sending";
 
 /// Whether a message is in a state. `of`: the name of its table in the query with a dot, or empty.
-pub fn in_state(of: &str, state: MessageState) -> String {
+pub(crate) fn in_state(of: &str, state: MessageState) -> String {
     format!("{of}\"{}\" = '{}'", names::MESSAGE_STATE, state.as_str())
 }
 
 /// Whether a message has a direction.
-pub fn in_direction(of: &str, direction: MessageDirection) -> String {
+pub(crate) fn in_direction(of: &str, direction: MessageDirection) -> String {
     format!("{of}\"{}\" = '{}'", names::MESSAGE_DIRECTION, direction.as_str())
 }
 
 /// Whether a message is to be sent.
-pub fn is_sending(of: &str) -> String {
+pub(crate) fn is_sending(of: &str) -> String {
     in_state(of, MessageState::Sending)
 }
 
 /// Whether a message is to be sent, in the words of the condition of [`INDEX`].
-pub fn is_in_index(of: &str) -> String {
+pub(crate) fn is_in_index(of: &str) -> String {
     format!("{} AND {}", is_sending(of), in_direction(of, MessageDirection::Out))
 }

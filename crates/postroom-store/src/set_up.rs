@@ -13,25 +13,28 @@ use crate::schema;
 use postroom_model::Class;
 
 /// What those lock who change tables.
-pub const TABLES: &str = "tables";
+pub(crate) const TABLES: &str = "tables";
 
 /// The text that is encrypted with the key, to recognise the key.
 const KEY_CHECK: &str = "postroom";
 
 /// Reads one row.
-pub async fn read_one(database: &dyn Database, sql: &'static str) -> Result<Option<Row>, Error> {
+pub(crate) async fn read_one(
+    database: &dyn Database,
+    sql: &'static str,
+) -> Result<Option<Row>, Error> {
     Ok(database.read(Statement::new(sql)).await?.into_iter().next())
 }
 
 /// Makes the internal tables, or brings them to the present version, and checks the key.
-pub async fn set_up(database: &dyn Database, key: &MasterKey) -> Result<(), Error> {
+pub(crate) async fn set_up(database: &dyn Database, key: &MasterKey) -> Result<(), Error> {
     database.write(vec![schema::meta_table(database.dialect())], Room::Reserve).await?;
     while !step(database, key).await? {}
     Ok(())
 }
 
 /// Brings what earlier versions wrote into class tables to the present form.
-pub async fn renew(database: &dyn Database, classes: &[Class]) -> Result<(), Error> {
+pub(crate) async fn renew(database: &dyn Database, classes: &[Class]) -> Result<(), Error> {
     received(database).await?;
     references(database, classes).await?;
     match database.write(vec![schema::one_folder_each()], Room::Reserve).await {

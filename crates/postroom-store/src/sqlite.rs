@@ -40,7 +40,7 @@ mod inline;
 
 pub(crate) use access::Access;
 pub(crate) use backup::copy;
-pub use dialect::SqliteDialect;
+pub(crate) use dialect::SqliteDialect;
 pub(crate) use inline::Inline;
 
 use crate::clock::Clock;
@@ -61,7 +61,7 @@ use std::thread::JoinHandle;
 
 /// A SQLite database. Its threads end when the last reference is gone.
 #[derive(Debug)]
-pub struct Sqlite {
+pub(crate) struct Sqlite {
     lanes: ReadLanes,
     writes: WriteChannel,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -73,7 +73,7 @@ impl Sqlite {
     /// # Errors
     ///
     /// When the file cannot be opened, is no database, or is without the log that it had.
-    pub fn open(file: &Path, readers: usize, clock: &Clock) -> Result<Self, Error> {
+    pub(crate) fn open(file: &Path, readers: usize, clock: &Clock) -> Result<Self, Error> {
         match Self::try_open(file, readers, clock) {
             // The index of the log needs space too.
             Err(Error::Full) if Reserve::beside(file).release() => {

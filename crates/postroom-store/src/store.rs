@@ -317,12 +317,12 @@ impl Store {
 
 impl Inner {
     /// The right of the engine of this process to write, once it leads.
-    pub fn lease(&self) -> Option<Arc<Lease>> {
+    pub(crate) fn lease(&self) -> Option<Arc<Lease>> {
         self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The engine of this process leads.
-    pub fn set_lease(&self, lease: &Arc<Lease>) {
+    pub(crate) fn set_lease(&self, lease: &Arc<Lease>) {
         let mut present = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
         *present = Some(Arc::clone(lease));
     }

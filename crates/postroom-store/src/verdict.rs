@@ -50,12 +50,12 @@ impl Verdict {
 }
 
 /// A duration in milliseconds.
-pub fn whole_ms(duration: Duration) -> i64 {
+pub(crate) fn whole_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The verdict with a reason that says who has the message.
-pub fn told(verdict: Verdict, recipients: &[Json]) -> Verdict {
+pub(crate) fn told(verdict: Verdict, recipients: &[Json]) -> Verdict {
     match verdict {
         Verdict::Sent => Verdict::Sent,
         Verdict::Later { after, reason, counts } => {
@@ -79,7 +79,7 @@ fn after(step: Step) -> Result<MessageState, Error> {
 /// # Errors
 ///
 /// When a message in state `sending` cannot take that step.
-pub fn changes(verdict: &Verdict, at: Timestamp) -> Result<Map<String, Json>, Error> {
+pub(crate) fn changes(verdict: &Verdict, at: Timestamp) -> Result<Map<String, Json>, Error> {
     let next = verdict.next_attempt(at).map(|next| next.to_string());
     let changes = match verdict {
         Verdict::Sent => json!({

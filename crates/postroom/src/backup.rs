@@ -34,7 +34,7 @@ use tracing::level_filters::LevelFilter;
 const LISTED: u32 = 1_000;
 
 /// Copies a data directory into one file.
-pub async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
+pub(crate) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     let BackupArguments { data, to, without_key, master_key_file } = arguments;
     check_there(&data)?;
@@ -56,7 +56,7 @@ pub async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
 }
 
 /// Makes a data directory of a backup.
-pub async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
+pub(crate) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     let RestoreArguments { from, data, send, master_key_file } = arguments;
     ensure!(from.is_file(), "{} is not there", from.display());
@@ -107,7 +107,7 @@ pub async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
 }
 
 /// Verifies a data directory.
-pub async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
+pub(crate) async fn verify(arguments: VerifyArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     let VerifyArguments { data, master_key_file } = arguments;
     check_there(&data)?;

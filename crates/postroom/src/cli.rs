@@ -122,7 +122,7 @@ Examples:
 /// Exchanges email between mail servers and a data model that is reached by REST.
 #[derive(Debug, Parser)]
 #[command(name = "postroom", version, about, after_help = HELP)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: CliCommand,
@@ -130,7 +130,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum CliCommand {
+pub(crate) enum CliCommand {
     /// Runs Postroom: receives, sends, and answers REST requests until it is stopped.
     #[command(after_help = [SERVE_HELP, EXIT_CODES].join("\n\n"))]
     Serve(ServeArguments),
@@ -155,7 +155,7 @@ pub enum CliCommand {
 
 /// Arguments of `postroom serve`. Each overrides the configuration file.
 #[derive(Debug, Clone, Args)]
-pub struct ServeArguments {
+pub(crate) struct ServeArguments {
     /// The data directory. It holds everything, unless --database is given, and is made if it is
     /// missing.
     #[arg(long, value_name = "DIR")]
@@ -208,7 +208,7 @@ pub struct ServeArguments {
 
 /// Arguments of `postroom sandbox`.
 #[derive(Debug, Clone, Args)]
-pub struct SandboxArguments {
+pub(crate) struct SandboxArguments {
     /// A user, as `address:password`; may be repeated (default: anna@demo.test:secret and
     /// ben@demo.test:secret).
     #[arg(long = "user", value_name = "ADDRESS:PASSWORD")]
@@ -239,7 +239,7 @@ pub struct SandboxArguments {
 
 /// Arguments of `postroom redecompose`.
 #[derive(Debug, Clone, Args)]
-pub struct RedecomposeArguments {
+pub(crate) struct RedecomposeArguments {
     /// The directory that holds everything.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -257,7 +257,7 @@ pub struct RedecomposeArguments {
 
 /// Arguments of `postroom backup`.
 #[derive(Debug, Clone, Args)]
-pub struct BackupArguments {
+pub(crate) struct BackupArguments {
     /// The directory that holds everything.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -275,7 +275,7 @@ pub struct BackupArguments {
 
 /// Arguments of `postroom restore`.
 #[derive(Debug, Clone, Args)]
-pub struct RestoreArguments {
+pub(crate) struct RestoreArguments {
     /// The backup.
     #[arg(long, value_name = "FILE")]
     pub from: PathBuf,
@@ -292,7 +292,7 @@ pub struct RestoreArguments {
 
 /// Arguments of `postroom verify`.
 #[derive(Debug, Clone, Args)]
-pub struct VerifyArguments {
+pub(crate) struct VerifyArguments {
     /// The directory that holds everything.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
@@ -303,7 +303,7 @@ pub struct VerifyArguments {
 
 /// Arguments of `postroom demo`.
 #[derive(Debug, Clone, Args)]
-pub struct DemoArguments {
+pub(crate) struct DemoArguments {
     /// End after the demonstration instead of running on.
     #[arg(long)]
     pub exit: bool,
@@ -311,12 +311,12 @@ pub struct DemoArguments {
 
 impl Cli {
     /// Whether the log is JSON.
-    pub fn logs_json(&self) -> bool {
+    pub(crate) fn logs_json(&self) -> bool {
         matches!(&self.command, CliCommand::Serve(serve) if serve.log_json)
     }
 }
 
 /// Whether wrong arguments ask for JSON.
-pub fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+pub(crate) fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     arguments.take_while(|argument| argument != "--").any(|argument| argument == "--log-json")
 }

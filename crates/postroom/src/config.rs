@@ -22,7 +22,7 @@ const ROLE_TYPE: &str = "email";
 /// One instance of the role `email`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// The name of the instance, unique in the file.
     pub name: String,
     /// Always `email`.
@@ -55,7 +55,7 @@ struct File {
 
 /// Reads the file and finds this instance: the one with the name `name`, or the only one of type
 /// `email`.
-pub fn instance(path: &Path, name: Option<&str>) -> anyhow::Result<Instance> {
+pub(crate) fn instance(path: &Path, name: Option<&str>) -> anyhow::Result<Instance> {
     let at = || format!("configuration file {}", path.display());
     let text = std::fs::read_to_string(path).with_context(at)?;
     parse(&text, name).with_context(at)

@@ -33,7 +33,7 @@ use std::sync::Arc;
 const READERS: usize = 4;
 
 /// Makes the data directory if it is missing. Only its owner can read it.
-pub fn make(data: &Path) -> anyhow::Result<()> {
+pub(crate) fn make(data: &Path) -> anyhow::Result<()> {
     let at = || format!("data directory {}", data.display());
     if data.is_dir() {
         return check_private(data);
@@ -61,7 +61,7 @@ fn check_private(data: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a secret to a file that only its owner can read. An existing file is replaced.
-pub fn write_secret(file: &Path, secret: &SecretString) -> anyhow::Result<()> {
+pub(crate) fn write_secret(file: &Path, secret: &SecretString) -> anyhow::Result<()> {
     let at = || format!("writing {}", file.display());
     if file.exists() {
         std::fs::remove_file(file).with_context(at)?;
@@ -88,7 +88,7 @@ impl Secure for SecureByDialer {
 }
 
 /// A PostgreSQL database from its address. A password that is given apart replaces the one in it.
-pub fn postgres(
+pub(crate) fn postgres(
     address: &str,
     password: Option<&SecretString>,
     dialer: &Dialer,
@@ -103,7 +103,7 @@ pub fn postgres(
 
 /// Opens the store in a PostgreSQL database, with the given key or the one in the directory. The
 /// lock of the directory is to be kept as long as the store is used.
-pub async fn open_postgres(
+pub(crate) async fn open_postgres(
     data: &Path,
     config: PostgresConfig,
     master_key: Option<&SecretString>,
@@ -123,7 +123,7 @@ pub async fn open_postgres(
 
 /// Opens the store of a data directory for one process, with the given key or the one in the
 /// directory.
-pub async fn open(
+pub(crate) async fn open(
     data: &Path,
     master_key: Option<&SecretString>,
     member: Member,
@@ -133,14 +133,18 @@ pub async fn open(
 }
 
 /// The same with this key.
-pub async fn open_with(data: &Path, key: MasterKey, member: Member) -> anyhow::Result<Store> {
+pub(crate) async fn open_with(
+    data: &Path,
+    key: MasterKey,
+    member: Member,
+) -> anyhow::Result<Store> {
     let database = SqliteDirectory::open(data, READERS, Clock::system()).context("store")?;
     open_in(database, key, member).await
 }
 
 /// The same for a command that needs Postroom to be stopped. `otherwise` says what to do while it
 /// runs.
-pub async fn open_stopped(
+pub(crate) async fn open_stopped(
     data: &Path,
     master_key: Option<&SecretString>,
     otherwise: &'static str,
@@ -154,7 +158,7 @@ pub async fn open_stopped(
 }
 
 /// The given key, or the one in the directory.
-pub fn key_of(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<MasterKey> {
+pub(crate) fn key_of(data: &Path, master_key: Option<&SecretString>) -> anyhow::Result<MasterKey> {
     match master_key {
         Some(given) => MasterKey::from_hex(given).context("master key"),
         None => MasterKey::in_directory(data).context("key file"),

@@ -23,7 +23,7 @@ use tokio::signal::unix::signal;
 use tracing::level_filters::LevelFilter;
 
 /// Runs the command: the story, and then until a signal, unless `--exit` is given.
-pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -8,7 +8,7 @@ use postroom_net::Trust;
 use std::path::Path;
 
 /// How connections are made, with the certificates that the file has now.
-pub fn of(trust_ca: Option<&Path>, ehlo_name: Option<&str>) -> anyhow::Result<Dialing> {
+pub(crate) fn of(trust_ca: Option<&Path>, ehlo_name: Option<&str>) -> anyhow::Result<Dialing> {
     let dialer = Dialer::new(&trust(trust_ca)?).context("certificates to trust")?;
     let ehlo_name = match ehlo_name {
         Some(given) => checked_name(given)?,
@@ -36,7 +36,7 @@ fn checked_name(given: &str) -> anyhow::Result<String> {
 }
 
 /// The name of this host from the kernel, or `localhost` if it has none.
-pub fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }

@@ -24,7 +24,7 @@ const VARIABLE: &str = "RUST_LOG";
 /// # Errors
 ///
 /// `RUST_LOG` is not a valid filter.
-pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
+pub(crate) fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
     if let Some(asked) = std::env::var_os(VARIABLE) {
         check(&asked.to_string_lossy())?;
     }
@@ -46,12 +46,12 @@ pub fn start(json: bool, usual: LevelFilter) -> anyhow::Result<()> {
 
 /// Tells a person the result of a command, on standard output.
 #[expect(clippy::print_stdout, reason = "what a person waits for")]
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     println!("{line}");
 }
 
 /// From now on, even a panic is written as JSON.
-pub fn tell_faults_as_json() {
+pub(crate) fn tell_faults_as_json() {
     std::panic::set_hook(Box::new(|fault| {
         complain(true, &format!("a fault of Postroom, please report it: {fault}"));
     }));
@@ -74,7 +74,7 @@ fn check(asked: &str) -> anyhow::Result<()> {
 }
 
 /// Writes to standard error why the program ends.
-pub fn complain(json: bool, text: &str) {
+pub(crate) fn complain(json: bool, text: &str) {
     // If standard error does not work, nobody can be told.
     let _ = if json {
         writeln!(io::stderr(), "{}", escaped(&line("ERROR", text)))
@@ -84,7 +84,7 @@ pub fn complain(json: bool, text: &str) {
 }
 
 /// Writes to standard output what the person or script that started us waits for.
-pub fn announce(json: bool, text: &str) {
+pub(crate) fn announce(json: bool, text: &str) {
     let text = if json { line("INFO", text) } else { text.to_owned() };
     let mut out = io::stdout().lock();
     // The other end may be closed.

@@ -8,6 +8,7 @@
 //!       ──► demo:     both, and a client that shows the main job step by step
 //! ```
 //! The only place with `anyhow`, arguments and the environment.
+#![warn(unreachable_pub)]
 
 mod config;
 

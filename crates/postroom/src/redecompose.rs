@@ -38,7 +38,7 @@ const RUNS: &str = "while Postroom runs, ask it instead: curl -X REDECOMPOSE \
     http://HOST:PORT/rest/v1/model/email/Messages";
 
 /// Runs the command to the end of the job.
-pub async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: RedecomposeArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::ERROR)?;
     ensure!(arguments.class == MESSAGES, "only {MESSAGES} can be parsed again");
     let directory = &arguments.data;

@@ -18,7 +18,7 @@ use tracing::level_filters::LevelFilter;
 const START_OF_2026_MS: i64 = 1_767_225_600_000;
 
 /// Runs the command until a signal.
-pub async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: SandboxArguments) -> anyhow::Result<()> {
     logging::start(false, LevelFilter::INFO)?;
     let users = users(&arguments.users)?;
     let fails = fail::parse(&arguments.fails, &users)?;

@@ -16,28 +16,28 @@ use std::path::PathBuf;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The administrator's token.
-pub const ADMIN_TOKEN: SecretSource = SecretSource {
+pub(crate) const ADMIN_TOKEN: SecretSource = SecretSource {
     argument: "--admin-token-file",
     credential: "postroom.admin-token",
     variable: "POSTROOM_ADMIN_TOKEN",
 };
 
 /// The key that passwords are encrypted with.
-pub const MASTER_KEY: SecretSource = SecretSource {
+pub(crate) const MASTER_KEY: SecretSource = SecretSource {
     argument: "--master-key-file",
     credential: "postroom.master-key",
     variable: "POSTROOM_MASTER_KEY",
 };
 
 /// The password of the database.
-pub const DATABASE_PASSWORD: SecretSource = SecretSource {
+pub(crate) const DATABASE_PASSWORD: SecretSource = SecretSource {
     argument: "--database-password-file",
     credential: "postroom.database-password",
     variable: "POSTROOM_DATABASE_PASSWORD",
 };
 
 /// The places that a secret may come from.
-pub struct SecretSource {
+pub(crate) struct SecretSource {
     argument: &'static str,
     credential: &'static str,
     variable: &'static str,
@@ -50,7 +50,7 @@ impl SecretSource {
     /// # Errors
     ///
     /// The secret is empty, not Unicode, or cannot be read.
-    pub fn read(&self, file: Option<&Path>) -> anyhow::Result<Option<SecretString>> {
+    pub(crate) fn read(&self, file: Option<&Path>) -> anyhow::Result<Option<SecretString>> {
         if let Some(file) = file {
             return from_file(self.argument, file).map(Some);
         }
@@ -94,7 +94,7 @@ fn variable(name: &str) -> anyhow::Result<Option<String>> {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn keep_inside() -> anyhow::Result<()> {
+pub(crate) fn keep_inside() -> anyhow::Result<()> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     rustix::process::setrlimit(Resource::Core, none).context("forbidding core dumps")?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)

@@ -49,7 +49,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(5);
 const TOKEN_FILE: &str = "admin-token";
 
 /// Runs the command until a signal.
-pub async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
+pub(crate) async fn run(mut arguments: ServeArguments) -> anyhow::Result<()> {
     logging::start(arguments.log_json, LevelFilter::INFO)?;
     let token_file = arguments.admin_token_file.as_deref();
     arguments.admin_token = secrets::ADMIN_TOKEN.read(token_file)?;

@@ -36,7 +36,7 @@ const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 
 /// The action for messages of a folder that are recorded from now on.
 #[must_use]
-pub fn demanded(folder: &Folder) -> Option<ServerAction> {
+pub(crate) fn demanded(folder: &Folder) -> Option<ServerAction> {
     if folder.delete_on_server {
         Some(ServerAction::Delete)
     } else if folder.options.flag(&options::KEEP_UNSEEN) {
@@ -48,7 +48,7 @@ pub fn demanded(folder: &Folder) -> Option<ServerAction> {
 
 /// The state of the actions of a folder.
 #[derive(Debug, Default)]
-pub struct ServerActions {
+pub(crate) struct ServerActions {
     /// Whether some may be open.
     pub are_open: bool,
     /// Why they cannot be carried out, for people.
@@ -62,13 +62,13 @@ pub struct ServerActions {
 impl ServerActions {
     /// A state in which some actions may be open.
     #[must_use]
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self { are_open: true, ..Self::default() }
     }
 
     /// Whether there is something to be done now.
     #[must_use]
-    pub fn are_due(&self) -> bool {
+    pub(crate) fn are_due(&self) -> bool {
         self.are_open && self.due.is_none_or(|due| due <= Instant::now())
     }
 
@@ -82,7 +82,7 @@ impl ServerActions {
 
 /// The open mailbox, and its newest listing.
 #[derive(Debug, Clone, Copy)]
-pub struct OpenListing<'a> {
+pub(crate) struct OpenListing<'a> {
     /// The folder.
     pub folder: &'a Folder,
     /// The epoch of its mailbox.

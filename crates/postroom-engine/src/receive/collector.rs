@@ -35,7 +35,7 @@ pub(crate) struct DecomposedPortion {
 }
 
 /// Collects messages into portions and starts their decomposition.
-pub struct Collector<'a> {
+pub(crate) struct Collector<'a> {
     shared: &'a Arc<Shared>,
     recording: Recording,
     /// The largest message that is kept.
@@ -54,7 +54,7 @@ pub struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     /// With nothing in it.
-    pub fn new(
+    pub(crate) fn new(
         shared: &'a Arc<Shared>,
         account: AccountId,
         folder: &Folder,
@@ -85,17 +85,17 @@ impl<'a> Collector<'a> {
     }
 
     /// Whether messages are deleted at the server once they are recorded.
-    pub fn deletes(&self) -> bool {
+    pub(crate) fn deletes(&self) -> bool {
         self.recording.action == Some(ServerAction::Delete)
     }
 
     /// The clock of the engine.
-    pub fn clock(&self) -> &'a Clock {
+    pub(crate) fn clock(&self) -> &'a Clock {
         &self.shared.clock
     }
 
     /// Where large messages are kept while they arrive.
-    pub fn spool_place(&self) -> SpoolPlace<'a> {
+    pub(crate) fn spool_place(&self) -> SpoolPlace<'a> {
         SpoolPlace::of(self.shared)
     }
 
@@ -104,7 +104,7 @@ impl<'a> Collector<'a> {
     /// # Errors
     ///
     /// [`Error::Unheard`].
-    pub async fn add(&mut self, message: Arrived) -> Result<(), Error> {
+    pub(crate) async fn add(&mut self, message: Arrived) -> Result<(), Error> {
         self.shared.lanes.ready(self.recording.account).await;
         let all = usize::try_from(message.original.size_bytes()).unwrap_or(usize::MAX);
         let in_memory = message.original.memory_bytes();
@@ -144,7 +144,7 @@ impl<'a> Collector<'a> {
     /// # Errors
     ///
     /// [`Error::Unheard`]: the receiver of portions has ended. It reports the reason.
-    pub async fn flush(&mut self) -> Result<(), Error> {
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
         if self.sender.is_closed() {
             return Err(Error::Unheard);
         }

@@ -37,7 +37,7 @@ use tempfile::NamedTempFile;
 /// One message as its source gave it. From here on, nothing depends on IMAP but the two properties
 /// that show the key of an IMAP message.
 #[derive(Debug)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     /// Its key at the source.
     pub key: SourceKey,
     /// The id of the message that is there by its header alone, where it is this one.
@@ -56,7 +56,7 @@ pub struct Arrived {
 
 /// How the messages of a folder are recorded.
 #[derive(Debug, Clone)]
-pub struct Recording {
+pub(crate) struct Recording {
     /// The account.
     pub account: AccountId,
     /// The folder.
@@ -71,7 +71,7 @@ pub struct Recording {
 
 /// A message after decomposition.
 #[derive(Debug)]
-pub struct Decomposed {
+pub(crate) struct Decomposed {
     /// The message to record. Its original is missing if `spool` has it.
     pub message: ReceivedMessage,
     /// What the log says of it once it is recorded.
@@ -86,7 +86,7 @@ pub struct Decomposed {
 /// # Errors
 ///
 /// When the file of a large message cannot be read again, or its state is an illegal one.
-pub fn decompose(
+pub(crate) fn decompose(
     clock: &Clock,
     arrived: Arrived,
     recording: &Recording,

@@ -39,7 +39,7 @@ const SAME_MIN: u32 = 4;
 
 /// The result of fetching.
 #[derive(Debug)]
-pub struct FetchOutcome {
+pub(crate) struct FetchOutcome {
     /// The messages that could not be fetched, whatever the result is.
     pub missed: Vec<MissedMessage>,
     /// How many messages are not deleted at the server because they may not be whole.

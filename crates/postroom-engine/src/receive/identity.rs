@@ -27,7 +27,7 @@ const PROOFS_MAX: usize = 3;
 
 /// Why an epoch of a mailbox is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Over {
+pub(crate) enum Over {
     /// There was none, because the mailbox was never read.
     New,
     /// The account is at another server, or under another login.
@@ -96,13 +96,17 @@ pub(crate) fn by_opened(origin: &Origin, opened: &OpenedMailbox, login: &str) ->
 
 /// Whether two facts differ. A missing one says nothing.
 #[must_use]
-pub fn differs<T: PartialEq>(then: Option<&T>, now: Option<&T>) -> bool {
+pub(crate) fn differs<T: PartialEq>(then: Option<&T>, now: Option<&T>) -> bool {
     then.is_some() && now.is_some() && then != now
 }
 
 /// Whether the listed keys end the epoch of the ledger.
 #[must_use]
-pub fn by_listing(ledger: &Ledger, uid_next: Option<u64>, listed: &[SourceKey]) -> Option<Over> {
+pub(crate) fn by_listing(
+    ledger: &Ledger,
+    uid_next: Option<u64>,
+    listed: &[SourceKey],
+) -> Option<Over> {
     // A server that lists UIDs beyond UIDNEXT contradicts itself, so its UIDNEXT shows nothing.
     let is_below = |now: u64| listed.last().is_none_or(|last| last.uid() < now);
     if let (Some(now), Some(last)) = (uid_next.filter(|now| is_below(*now)), ledger.recorded.last())
@@ -116,7 +120,7 @@ pub fn by_listing(ledger: &Ledger, uid_next: Option<u64>, listed: &[SourceKey]) 
 
 /// The result of checking some messages.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub(crate) struct Look {
     /// Those that are certainly the ones that were recorded.
     pub same: Vec<SourceKey>,
     /// Why the epoch of the mailbox is over, if it is.
@@ -125,7 +129,7 @@ pub struct Look {
 
 /// How thorough a check is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Care {
+pub(crate) enum Care {
     /// Size and date only, for many messages.
     Little,
     /// Message-ID too.
@@ -194,7 +198,12 @@ impl<S: Source> IdentityCheck<'_, S> {
 /// A sample of many ascending keys: the newest ones, which a restored server gives again first, and
 /// some of the others, different ones each time.
 #[must_use]
-pub fn sample(clock: &Clock, keys: &[SourceKey], newest: usize, others: usize) -> Vec<SourceKey> {
+pub(crate) fn sample(
+    clock: &Clock,
+    keys: &[SourceKey],
+    newest: usize,
+    others: usize,
+) -> Vec<SourceKey> {
     let (older, last) = keys.split_at(keys.len().saturating_sub(newest));
     let mut chosen: BTreeSet<SourceKey> = last.iter().copied().collect();
     for _ in 0..others.min(older.len()) {

@@ -16,7 +16,7 @@ use postroom_store::SourceKey;
 
 /// A message to fetch in other forms.
 #[derive(Debug)]
-pub struct IncompleteMessage {
+pub(crate) struct IncompleteMessage {
     /// Its key.
     pub key: SourceKey,
     /// Why, in words.
@@ -26,7 +26,7 @@ pub struct IncompleteMessage {
 }
 
 /// The sorted result of a fetch.
-pub struct Intake<'a> {
+pub(crate) struct Intake<'a> {
     /// The collector of messages.
     pub collector: Collector<'a>,
     /// What the look at the mailbox has found.
@@ -42,13 +42,13 @@ pub struct Intake<'a> {
 impl<'a> Intake<'a> {
     /// With nothing in it.
     #[must_use]
-    pub fn new(collector: Collector<'a>, news: &'a News) -> Self {
+    pub(crate) fn new(collector: Collector<'a>, news: &'a News) -> Self {
         Self { collector, news, missed: vec![], withheld: 0, incomplete: vec![] }
     }
 
     /// How large the message may be: as the folder says, unless somebody asked for it.
     #[must_use]
-    pub fn bytes_max(&self, key: SourceKey) -> u64 {
+    pub(crate) fn bytes_max(&self, key: SourceKey) -> u64 {
         let is_requested = self.news.oversized.get(&key).is_some_and(|one| one.is_requested);
         if is_requested { MESSAGE_BYTES_LIMIT } else { self.collector.message_bytes_max }
     }
@@ -60,7 +60,7 @@ impl<'a> Intake<'a> {
     /// # Errors
     ///
     /// Those of the spool file, or [`Error::Unheard`].
-    pub async fn come(&mut self, joined: JoinedMessage) -> Result<Option<u64>, Error> {
+    pub(crate) async fn come(&mut self, joined: JoinedMessage) -> Result<Option<u64>, Error> {
         let JoinedMessage { message, content } = joined;
         let key = message.key;
         let original = match content {
@@ -93,7 +93,7 @@ impl<'a> Intake<'a> {
     /// # Errors
     ///
     /// Those of the spool file, or [`Error::Unheard`].
-    pub async fn take(
+    pub(crate) async fn take(
         &mut self,
         message: SourceMessage,
         original: Original,
@@ -121,7 +121,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Leaves the incomplete messages pending.
-    pub fn give_up_incomplete(&mut self) {
+    pub(crate) fn give_up_incomplete(&mut self) {
         let missed = |incomplete: IncompleteMessage| {
             MissedMessage::pending(incomplete.key, incomplete.reason)
         };
@@ -134,7 +134,7 @@ impl<'a> Intake<'a> {
 /// # Errors
 ///
 /// Those of the spool file.
-pub fn why_incomplete(
+pub(crate) fn why_incomplete(
     message: &SourceMessage,
     original: &Original,
 ) -> Result<Option<String>, Error> {

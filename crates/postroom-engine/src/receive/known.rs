@@ -85,19 +85,19 @@ pub(crate) struct Known {
 
 impl Known {
     /// Makes the next poll a full one, because the folder's text must be written again.
-    pub fn look_closely(&mut self) {
+    pub(crate) fn look_closely(&mut self) {
         self.proven = None;
     }
 
     /// Discards the poll result, because it is not known what was recorded.
-    pub fn look_anew(&mut self) {
+    pub(crate) fn look_anew(&mut self) {
         self.news = None;
         self.proven = None;
     }
 
     /// Begins another epoch. Knowledge of the mailbox is discarded, except how its server behaves.
     /// An empty one has nothing to fetch again: Mailutils renumbers it each time.
-    pub fn begin_anew(&mut self, origin: Origin, over: &Over, is_empty: bool) {
+    pub(crate) fn begin_anew(&mut self, origin: Origin, over: &Over, is_empty: bool) {
         let former = std::mem::take(self);
         let changes = match former.changes.saturating_add(1) {
             _ if *over == Over::New => 0,
@@ -116,12 +116,12 @@ impl Known {
     /// Whether two listings in a row disagreed with the server's count. One disagreement is
     /// ignored, because mail may come or go between two commands.
     #[must_use]
-    pub fn has_disagreed(&self) -> bool {
+    pub(crate) fn has_disagreed(&self) -> bool {
         self.disagreements > 1
     }
 
     /// Notes that every found message is recorded or pending, and whether the folder is complete.
-    pub fn proved(&mut self, clock: &Clock, news: &News, ledger: &Ledger, complete: bool) {
+    pub(crate) fn proved(&mut self, clock: &Clock, news: &News, ledger: &Ledger, complete: bool) {
         let (uid_validity, listed) = (news.uid_validity, &news.listing.keys);
         let exists = listed.len() as u64;
         let glance = news.uid_next.map(|uid_next| Glance { uid_validity, exists, uid_next });
@@ -135,7 +135,7 @@ impl Known {
     /// How long the folder is not polled, because each poll finds the mailbox in another epoch.
     /// `None`: it is polled as usual.
     #[must_use]
-    pub fn rarely(&self, clock: &Clock) -> Option<Duration> {
+    pub(crate) fn rarely(&self, clock: &Clock) -> Option<Duration> {
         let times = self.changes.checked_sub(CHANGES_MAX)?;
         Some(crate::backoff::delay(clock, times.saturating_add(1), RARELY_FIRST, RARELY_LONGEST))
     }

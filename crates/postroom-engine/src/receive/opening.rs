@@ -49,7 +49,7 @@ pub(crate) struct OpenMailbox {
 impl Opening {
     /// The same for the next epoch of the mailbox.
     #[must_use]
-    pub fn after(self, over: &Over) -> Self {
+    pub(crate) fn after(self, over: &Over) -> Self {
         let replaced = self.replaced.saturating_add(u32::from(*over == Over::MailboxId));
         Self { ids_vary: self.ids_vary || replaced > REPLACED_MAX, replaced, ..self }
     }
@@ -59,7 +59,7 @@ impl Opening {
     /// # Errors
     ///
     /// What ended the connection, the server's refusal of the mailbox, or the store.
-    pub async fn open<S: Source>(
+    pub(crate) async fn open<S: Source>(
         &mut self,
         shared: &Shared,
         source: &mut S,

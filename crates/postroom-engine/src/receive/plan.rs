@@ -23,7 +23,7 @@ const ENDS_MAX: u32 = 2;
 
 /// The result of fetching a message on a connection of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FetchedAlone {
+pub(crate) enum FetchedAlone {
     /// It is recorded.
     Came,
     /// It is to be fetched there again.
@@ -35,7 +35,7 @@ pub enum FetchedAlone {
 
 /// The keys of the messages that are still to be fetched.
 #[derive(Debug, Default)]
-pub struct FetchPlan {
+pub(crate) struct FetchPlan {
     /// Not fetched so far, ascending.
     fresh: VecDeque<SourceKey>,
     /// Refused sets. The last one is next.
@@ -56,7 +56,12 @@ pub struct FetchPlan {
 impl FetchPlan {
     /// Takes the new keys, ascending, the keys to retry, and those to ask for one by one. Knowledge
     /// of messages that end connections is kept.
-    pub fn fill(&mut self, fresh: VecDeque<SourceKey>, again: &[SourceKey], singly: &[SourceKey]) {
+    pub(crate) fn fill(
+        &mut self,
+        fresh: VecDeque<SourceKey>,
+        again: &[SourceKey],
+        singly: &[SourceKey],
+    ) {
         let again = again.iter().filter(|key| !singly.contains(key)).chain(singly);
         let (stalled, again): (Vec<SourceKey>, Vec<SourceKey>) =
             again.partition(|key| self.stalled.contains_key(key));
@@ -75,13 +80,13 @@ impl FetchPlan {
 
     /// Whether nothing is left.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.halves.is_empty() && self.suspects.is_empty()
     }
 
     /// The next set: at most `count_max` messages and about `bytes_max` bytes, which fit into one
     /// request.
-    pub fn next(
+    pub(crate) fn next(
         &mut self,
         count_max: usize,
         bytes_max: usize,
@@ -105,7 +110,7 @@ impl FetchPlan {
     }
 
     /// Notes which messages of a set arrived, and their bytes.
-    pub fn came(&mut self, keys: impl Iterator<Item = SourceKey>, bytes: u64) {
+    pub(crate) fn came(&mut self, keys: impl Iterator<Item = SourceKey>, bytes: u64) {
         let mut count = 0;
         for key in keys {
             self.ends.remove(&key);
@@ -116,7 +121,7 @@ impl FetchPlan {
 
     /// Notes that a set, or the rest of it, was refused. It is split into halves. Gives a message
     /// that was refused alone.
-    pub fn refused(&mut self, mut rest: Vec<SourceKey>) -> Option<SourceKey> {
+    pub(crate) fn refused(&mut self, mut rest: Vec<SourceKey>) -> Option<SourceKey> {
         if let [key] = rest.as_slice() {
             return Some(*key);
         }
@@ -127,7 +132,7 @@ impl FetchPlan {
 
     /// Notes that the connection ended before the rest of a set arrived. Gives a message that ends
     /// it repeatedly.
-    pub fn ended(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
+    pub(crate) fn ended(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
         let (first, others) = rest.split_first()?;
         if others.is_empty() {
             let ends = self.ends.entry(*first).or_default();
@@ -143,7 +148,7 @@ impl FetchPlan {
 
     /// Notes that the server was silent before the rest of a set. The first message of the rest
     /// goes to a connection of its own, and is given.
-    pub fn stalled(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
+    pub(crate) fn stalled(&mut self, rest: &[SourceKey]) -> Option<SourceKey> {
         let (first, others) = rest.split_first()?;
         self.suspect(others);
         if self.stalled.insert(*first, true) != Some(true) {
@@ -153,18 +158,18 @@ impl FetchPlan {
     }
 
     /// The messages to hand to a connection of their own, each once.
-    pub fn take_alone(&mut self) -> Vec<SourceKey> {
+    pub(crate) fn take_alone(&mut self) -> Vec<SourceKey> {
         std::mem::take(&mut self.alone)
     }
 
     /// Whether a message is being fetched, or will be, on a connection of its own.
     #[must_use]
-    pub fn is_alone(&self, key: SourceKey) -> bool {
+    pub(crate) fn is_alone(&self, key: SourceKey) -> bool {
         self.stalled.get(&key) == Some(&true)
     }
 
     /// Notes the result of a message on a connection of its own.
-    pub fn back(&mut self, key: SourceKey, asked: FetchedAlone) {
+    pub(crate) fn back(&mut self, key: SourceKey, asked: FetchedAlone) {
         match asked {
             FetchedAlone::Came => drop(self.stalled.remove(&key)),
             FetchedAlone::Missed => drop(self.stalled.insert(key, false)),
@@ -181,7 +186,7 @@ impl FetchPlan {
     }
 
     /// Puts back a set that could not be fetched for a reason of our own. It is next again.
-    pub fn put_back(&mut self, rest: Vec<SourceKey>) {
+    pub(crate) fn put_back(&mut self, rest: Vec<SourceKey>) {
         if !rest.is_empty() {
             self.halves.push(rest);
         }

@@ -22,7 +22,7 @@ use postroom_store::SourceKey;
 /// # Errors
 ///
 /// When the store does not answer.
-pub async fn prove(
+pub(crate) async fn prove(
     shared: &Shared,
     mailbox: MonitoredMailbox<'_>,
     news: &News,
@@ -122,7 +122,7 @@ fn status(
 /// # Errors
 ///
 /// When the store does not answer.
-pub async fn tell_progress(
+pub(crate) async fn tell_progress(
     shared: &Shared,
     mailbox: MonitoredMailbox<'_>,
     news: &News,

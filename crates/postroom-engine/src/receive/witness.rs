@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 /// The present facts about a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The facts.
     pub witness: Witness,
     /// The hash of its bytes, if the server sent them unasked.
@@ -43,7 +43,7 @@ pub(crate) enum Facts {
 
 /// Which facts a server changes although the message is the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Unsteady {
+pub(crate) struct Unsteady {
     size: bool,
     internal_date: bool,
     message_id: bool,
@@ -51,7 +51,7 @@ pub struct Unsteady {
 
 /// What a comparison of witnesses shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Likeness {
+pub(crate) enum Likeness {
     /// The message is the same.
     Same,
     /// Nothing shows a difference, but the evidence does not suffice to delete.
@@ -62,7 +62,7 @@ pub enum Likeness {
 
 /// What the bytes of a message show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
+pub(crate) enum Proof {
     /// They are those that were recorded.
     Same,
     /// They are others.
@@ -73,7 +73,7 @@ pub enum Proof {
 
 /// Compares the recorded facts with the present ones.
 #[must_use]
-pub fn compare(then: &Remembered, now: &Seen, unsteady: Unsteady) -> Likeness {
+pub(crate) fn compare(then: &Remembered, now: &Seen, unsteady: Unsteady) -> Likeness {
     if let (Some(then), Some(now)) = (then.hash, now.hash) {
         return if then == now { Likeness::Same } else { Likeness::Differs };
     }
@@ -97,7 +97,7 @@ fn agree<T: PartialEq>(then: Option<T>, now: Option<T>, is_unsteady: bool) -> Op
 
 impl Unsteady {
     /// Notes the facts that differ although the bytes are the same.
-    pub fn learn(&mut self, then: &Remembered, now: &Seen) {
+    pub(crate) fn learn(&mut self, then: &Remembered, now: &Seen) {
         let differs = |is: Option<bool>| is == Some(false);
         let (then, now) = (&then.witness, &now.witness);
         self.size |= differs(agree(then.size_bytes, now.size_bytes, false));
@@ -112,7 +112,7 @@ const FIELDS: [&[u8]; 4] = [b"message-id", b"date", b"from", b"subject"];
 /// A hash of Message-ID, Date, From and Subject in a header or in the beginning of a message.
 /// `None`: it has none of them.
 #[must_use]
-pub fn message_id(start: &[u8]) -> Option<i64> {
+pub(crate) fn message_id(start: &[u8]) -> Option<i64> {
     let mut values: [Option<Vec<u8>>; 4] = [None, None, None, None];
     let mut current: Option<usize> = None;
     for line in start.split(|byte| *byte == b'\n') {

@@ -5,7 +5,7 @@ use crate::database::ColumnKind;
 use crate::database::Dialect;
 
 /// The dialect of PostgreSQL.
-pub struct PostgresDialect;
+pub(crate) struct PostgresDialect;
 
 impl Dialect for PostgresDialect {
     fn column_type(&self, kind: ColumnKind) -> &'static str {

@@ -21,7 +21,7 @@ const ALL_PAGES: i32 = -1;
 /// # Errors
 ///
 /// When the log is missing, or one of the files cannot be read or written.
-pub fn copy(file: &Path, to: &Path) -> Result<(), Error> {
+pub(crate) fn copy(file: &Path, to: &Path) -> Result<(), Error> {
     wal::before_open(file)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(file, flags).map_err(statement::failed)?;

@@ -13,19 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a connection waits for another process that has locked the database.
-pub const BUSY: Duration = Duration::from_secs(10);
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 /// How many prepared statements a connection keeps.
 const STATEMENTS_MAX: usize = 128;
 
 /// Makes the file, readable by its owner only. SQLite gives the files beside it the same
 /// permissions.
-pub fn make(file: &Path) -> Result<(), Error> {
+pub(super) fn make(file: &Path) -> Result<(), Error> {
     let made = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
     made.map(drop).map_err(|source| Error::File { path: file.to_owned(), source })
 }
 
 /// A connection as all of them are.
-pub fn connect(file: &Path) -> Result<Connection, Error> {
+pub(super) fn connect(file: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(file).map_err(statement::failed)?;
     connection.busy_timeout(BUSY).map_err(statement::failed)?;
     for (pragma, value) in [

@@ -6,7 +6,7 @@ use crate::sqlite::texts;
 use crate::sqlite::time;
 
 /// The dialect of SQLite.
-pub struct SqliteDialect;
+pub(crate) struct SqliteDialect;
 
 impl Dialect for SqliteDialect {
     fn column_type(&self, kind: ColumnKind) -> &'static str {

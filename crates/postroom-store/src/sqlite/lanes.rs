@@ -45,7 +45,7 @@ struct Question {
 
 /// The threads that read.
 #[derive(Debug)]
-pub struct ReadLanes {
+pub(super) struct ReadLanes {
     senders: Mutex<Option<Senders>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     ending: Arc<AtomicBool>,
@@ -69,7 +69,7 @@ struct Reader {
 
 impl ReadLanes {
     /// Starts the threads: `readers` for the own lane, and those of the others.
-    pub fn open(file: &Path, readers: usize) -> Result<Self, Error> {
+    pub(super) fn open(file: &Path, readers: usize) -> Result<Self, Error> {
         let lanes = Self {
             senders: Mutex::default(),
             threads: Mutex::default(),
@@ -108,7 +108,7 @@ impl ReadLanes {
     }
 
     /// Asks.
-    pub fn ask(&self, statement: Statement) -> oneshot::Receiver<Result<Vec<Row>, Error>> {
+    pub(super) fn ask(&self, statement: Statement) -> oneshot::Receiver<Result<Vec<Row>, Error>> {
         let (reply, answer) = oneshot::channel();
         if let Some(senders) = &*self.senders.lock().unwrap_or_else(PoisonError::into_inner) {
             let lane = match (statement.within, statement.searches) {
@@ -123,7 +123,7 @@ impl ReadLanes {
     }
 
     /// Ends the threads, and what they are reading; waits until their connections are closed.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.ending.store(true, std::sync::atomic::Ordering::Relaxed);
         drop(self.senders.lock().unwrap_or_else(PoisonError::into_inner).take());
         let threads =

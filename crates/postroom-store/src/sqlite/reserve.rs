@@ -19,7 +19,7 @@ const PART: u64 = 5;
 
 /// The reserve of a data directory.
 #[derive(Debug)]
-pub struct Reserve {
+pub(super) struct Reserve {
     path: PathBuf,
     is_used: bool,
 }
@@ -27,7 +27,7 @@ pub struct Reserve {
 impl Reserve {
     /// Takes the reserve of the directory of a database, or makes it. One that was used before
     /// stays so until there is space.
-    pub fn beside(file: &Path) -> Self {
+    pub(super) fn beside(file: &Path) -> Self {
         let path = file.with_file_name("reserve");
         let length = std::fs::metadata(&path).map(|metadata| metadata.len());
         let mut reserve = Self { path, is_used: length.as_ref().is_ok_and(|bytes| *bytes == 0) };
@@ -38,14 +38,14 @@ impl Reserve {
     }
 
     /// How many bytes it has when it is whole; `None` where that is not known.
-    pub fn holds(&self) -> Option<u64> {
+    pub(super) fn holds(&self) -> Option<u64> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         let disk = rustix::fs::statvfs(directory).ok()?;
         Some(part_of(&disk))
     }
 
     /// Whether only batches that may use the reserve can write. Checks for space first.
-    pub fn is_used(&mut self) -> bool {
+    pub(super) fn is_used(&mut self) -> bool {
         if self.is_used {
             self.restore();
         }
@@ -53,7 +53,7 @@ impl Reserve {
     }
 
     /// Frees the space; `false` when it is free already.
-    pub fn release(&mut self) -> bool {
+    pub(super) fn release(&mut self) -> bool {
         if self.is_used || !self.path.exists() {
             return false;
         }

@@ -14,7 +14,7 @@ const KEPT_PAGES: i64 = 64;
 const STEP_PAGES: i64 = 256;
 
 /// Gives back free pages; says whether there are more.
-pub fn give_back(connection: &Connection) -> Result<bool, Error> {
+pub(super) fn give_back(connection: &Connection) -> Result<bool, Error> {
     let free = whole(connection, "PRAGMA freelist_count")? - KEPT_PAGES;
     if free <= 0 || whole(connection, "PRAGMA auto_vacuum")? != INCREMENTAL {
         return Ok(false);
@@ -36,7 +36,7 @@ const INCREMENTAL: i64 = 2;
 /// # Errors
 ///
 /// When the file cannot be read, or the new one not be put in its place.
-pub fn prepare(file: &Path) -> Result<(), Error> {
+pub(super) fn prepare(file: &Path) -> Result<(), Error> {
     let failed = |source| Error::File { path: file.to_owned(), source };
     if !is_of_an_earlier_version(file).map_err(failed)? {
         return Ok(());

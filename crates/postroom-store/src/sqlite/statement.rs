@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Runs a statement. `changed` counts the rows of RETURNING when there is one.
-pub fn run(connection: &Connection, statement: &Statement) -> Result<Outcome, Error> {
+pub(super) fn run(connection: &Connection, statement: &Statement) -> Result<Outcome, Error> {
     let mut prepared = connection.prepare_cached(&statement.sql).map_err(failed)?;
     for (at, value) in statement.values.iter().enumerate() {
         // `$3` is a name to SQLite: its index is that of its first place in the text.
@@ -84,7 +84,7 @@ fn read(value: ValueRef<'_>) -> Value {
 }
 
 /// Sorts an error of SQLite by what its caller can do.
-pub fn failed(error: rusqlite::Error) -> Error {
+pub(super) fn failed(error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full,
         Some(ErrorCode::OperationInterrupted) => Error::TooSlow,
@@ -134,7 +134,7 @@ fn constraint(text: &str) -> Option<String> {
 }
 
 /// The same error once more, for another batch of the same transaction.
-pub fn again(error: &Error) -> Error {
+pub(super) fn again(error: &Error) -> Error {
     match error {
         Error::Full => Error::Full,
         Error::TooSlow => Error::TooSlow,

@@ -39,7 +39,7 @@ const PAGE_BYTES: u64 = 16_384 + 24;
 
 /// How a checkpoint goes about what is in its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checkpoint {
+pub(super) enum Checkpoint {
     /// Writes back what nobody reads.
     Passive,
     /// Also empties the log, if nobody reads it.
@@ -48,7 +48,7 @@ pub enum Checkpoint {
 
 /// The log, as the thread that writes sees it.
 #[derive(Debug)]
-pub struct Wal {
+pub(super) struct Wal {
     /// The number that was committed last; even.
     number: i64,
     /// The number of the last complete checkpoint: the file has it, or a later one.
@@ -66,7 +66,7 @@ pub struct Wal {
 /// # Errors
 ///
 /// [`Error::WalMissing`].
-pub fn before_open(file: &Path) -> Result<Option<i64>, Error> {
+pub(super) fn before_open(file: &Path) -> Result<Option<i64>, Error> {
     // First, because the number of the file may change as long as there is a log.
     let has_log = log_of(file).exists();
     let number = number_in_file(file);
@@ -115,7 +115,7 @@ impl Wal {
     /// # Errors
     ///
     /// [`Error::WalForeign`] for a log that does not belong to the file.
-    pub fn of(
+    pub(super) fn of(
         connection: &mut Connection,
         file: &Path,
         in_file: Option<i64>,
@@ -150,7 +150,7 @@ impl Wal {
     /// Limits the log so that a reserve of this size suffices to write it back, because the content
     /// of the log needs the same space again in the file. [`PAGES`] fit a large reserve.
     #[must_use]
-    pub fn at_most(mut self, reserve_bytes: Option<u64>) -> Self {
+    pub(super) fn at_most(mut self, reserve_bytes: Option<u64>) -> Self {
         let fitting = reserve_bytes.and_then(|bytes| i32::try_from(bytes / PAGE_BYTES).ok());
         // What a large message adds comes on top.
         let fitting = fitting.filter(|pages| *pages < PAGES_FIT).map(|pages| pages / 2);
@@ -165,12 +165,12 @@ impl Wal {
     }
 
     /// How many pages it has.
-    pub fn pages(&self) -> i32 {
+    pub(super) fn pages(&self) -> i32 {
         self.logged.load(Ordering::Relaxed)
     }
 
     /// Writes the log back if it is long.
-    pub fn after_commit(&mut self, connection: &Connection) {
+    pub(super) fn after_commit(&mut self, connection: &Connection) {
         if self.pages() < self.at_pages {
             return;
         }
@@ -181,7 +181,11 @@ impl Wal {
     }
 
     /// Writes the log back, and marks the file: there is more in the log.
-    pub fn checkpoint(&mut self, connection: &Connection, how: Checkpoint) -> Result<(), Error> {
+    pub(super) fn checkpoint(
+        &mut self,
+        connection: &Connection,
+        how: Checkpoint,
+    ) -> Result<(), Error> {
         let attempt = self.number + 1;
         self.put(connection, attempt)?;
         let is_whole = run(connection, how);
@@ -198,7 +202,7 @@ impl Wal {
     }
 
     /// Leaves all in the file.
-    pub fn close(self, connection: &Connection) -> Result<(), Error> {
+    pub(super) fn close(self, connection: &Connection) -> Result<(), Error> {
         run(connection, Checkpoint::Truncate).map(drop)
     }
 

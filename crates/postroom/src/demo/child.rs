@@ -24,7 +24,7 @@ const LISTENING: &str = "listening on http://";
 const LAST_LINES: usize = 5;
 
 /// The process. It is killed when it is dropped. Every start listens on the address of the first.
-pub struct Child {
+pub(super) struct Child {
     process: tokio::process::Child,
     /// The process ends when this is closed. It is kept separately, because waiting for a process
     /// closes it.
@@ -37,7 +37,7 @@ pub struct Child {
 
 impl Child {
     /// Starts it with its data below `directory`, and waits until it listens.
-    pub async fn start(
+    pub(super) async fn start(
         directory: &Path,
         ca_file: &Path,
         token: SecretString,
@@ -54,12 +54,12 @@ impl Child {
     }
 
     /// The address of its REST interface.
-    pub fn url(&self) -> &str {
+    pub(super) fn url(&self) -> &str {
         &self.url
     }
 
     /// `kill -9`, then a new start on the same data.
-    pub async fn kill_and_start(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn kill_and_start(&mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("kill -9")?;
         let listen = self.url.trim_start_matches("http://");
         let (mut process, _) = spawn(&self.directory, &self.ca_file, &self.token, listen).await?;
@@ -69,13 +69,13 @@ impl Child {
     }
 
     /// Waits until it ends, which it should not.
-    pub async fn wait(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn wait(&mut self) -> anyhow::Result<()> {
         let status = self.process.wait().await?;
         bail!("Postroom ended, {status}: {}", self.last_words())
     }
 
     /// Stops it by closing its standard input.
-    pub async fn stop(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         drop(self.input.take());
         let status = tokio::time::timeout(END, self.process.wait()).await;
         let status = status.context("Postroom does not end")??;
@@ -86,7 +86,7 @@ impl Child {
     }
 
     /// The end of its log.
-    pub fn last_words(&self) -> String {
+    pub(super) fn last_words(&self) -> String {
         let log = std::fs::read_to_string(log(&self.directory)).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
         let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();

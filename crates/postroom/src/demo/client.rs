@@ -8,14 +8,14 @@ use serde_json::Value as Json;
 use std::time::Duration;
 
 /// The path that all collections are below.
-pub const MODEL: &str = "/rest/v1/model/";
+pub(super) const MODEL: &str = "/rest/v1/model/";
 /// How long the demo waits for something to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Talks to one Postroom.
-pub struct Client {
+pub(super) struct Client {
     base: String,
     token: SecretString,
     http: reqwest::Client,
@@ -23,30 +23,30 @@ pub struct Client {
 
 impl Client {
     /// A client of the Postroom at `base`.
-    pub fn new(base: &str, token: SecretString) -> anyhow::Result<Self> {
+    pub(super) fn new(base: &str, token: SecretString) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
         Ok(Self { base: base.to_owned(), token, http })
     }
 
     /// Creates an entity.
-    pub async fn post(&self, class: &str, body: &Json) -> anyhow::Result<Json> {
+    pub(super) async fn post(&self, class: &str, body: &Json) -> anyhow::Result<Json> {
         let request = self.http.post(self.url(class)).json(body);
         self.answer(request).await
     }
 
     /// Changes an entity.
-    pub async fn patch(&self, path: &str, body: &Json) -> anyhow::Result<Json> {
+    pub(super) async fn patch(&self, path: &str, body: &Json) -> anyhow::Result<Json> {
         let request = self.http.patch(self.url(path)).json(body);
         self.answer(request).await
     }
 
     /// Reads a collection, or something below it, as JSON.
-    pub async fn get(&self, path: &str) -> anyhow::Result<Json> {
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Json> {
         self.answer(self.http.get(self.url(path))).await
     }
 
     /// Reads `path` again and again until `wanted` finds what it looks for.
-    pub async fn wait_for<T>(
+    pub(super) async fn wait_for<T>(
         &self,
         path: &str,
         what: &str,

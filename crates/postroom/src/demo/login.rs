@@ -1,7 +1,7 @@
 //! Whose mailbox the demo shows.
 
 /// The user of the demo's mail server.
-pub const ADDRESS: &str = "anna@demo.test";
+pub(super) const ADDRESS: &str = "anna@demo.test";
 
 /// Her password.
-pub const PASSWORD: &str = "secret";
+pub(super) const PASSWORD: &str = "secret";

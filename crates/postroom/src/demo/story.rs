@@ -33,7 +33,7 @@ const NOBODY: &str = "nobody@demo.test";
 const UID_FIRST: u32 = 50_001;
 
 /// What the last lines of the demo refer to.
-pub struct Told {
+pub(super) struct Told {
     /// The account.
     pub account: String,
     /// The message that was refused.
@@ -50,7 +50,7 @@ struct Stage<'a> {
 }
 
 /// Runs all steps. Fails at the first step that goes wrong.
-pub async fn tell(
+pub(super) async fn tell(
     client: &Client,
     child: &mut Child,
     sandbox: &mut Sandbox,

@@ -11,18 +11,18 @@ use std::io::Write;
 
 /// Standard output, with colours when it is a terminal.
 #[derive(Debug, Clone, Copy)]
-pub struct Terminal {
+pub(super) struct Terminal {
     colours: bool,
 }
 
 impl Terminal {
     /// Checks whether standard output is a terminal.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { colours: std::io::stdout().is_terminal() }
     }
 
     /// The servers and their addresses.
-    pub fn title(self, url: &str, sandbox: &Sandbox) {
+    pub(super) fn title(self, url: &str, sandbox: &Sandbox) {
         let (imap, smtp) = (sandbox.imaps(), sandbox.smtps());
         let title = self.paint("1", "Postroom keeps mail when things go wrong");
         self.line(&format!("\n{title}\n"));
@@ -32,22 +32,22 @@ impl Terminal {
     }
 
     /// A line for something that happened.
-    pub fn step(self, text: &str) {
+    pub(super) fn step(self, text: &str) {
         self.line(&format!("  {} {text}", self.paint("34", "▸")));
     }
 
     /// A line for something that went right.
-    pub fn done(self, text: &str) {
+    pub(super) fn done(self, text: &str) {
         self.line(&format!("  {} {}", self.paint("32", "✓"), self.paint("1", text)));
     }
 
     /// A quotation.
-    pub fn quote(self, text: &str) {
+    pub(super) fn quote(self, text: &str) {
         self.line(&format!("      {}", self.paint("3", text)));
     }
 
     /// The commands to go on with.
-    pub fn closing(self, url: &str, sandbox: &Sandbox, told: &Told, token: &SecretString) {
+    pub(super) fn closing(self, url: &str, sandbox: &Sandbox, told: &Told, token: &SecretString) {
         let (account, refused) = (&told.account, &told.refused);
         self.line("\nGo on while it runs (Ctrl-C ends it):\n");
         let token = token.expose_secret();

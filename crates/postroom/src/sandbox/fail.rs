@@ -25,7 +25,7 @@ const UID_FIRST: u32 = 1001;
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fail {
+pub(super) enum Fail {
     /// The recipient is refused for good.
     Refuse(Who),
     /// The recipient is deferred.
@@ -50,7 +50,7 @@ pub enum Fail {
 
 /// Whom it is about.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Who {
+pub(super) enum Who {
     /// All.
     All,
     /// This address.
@@ -62,7 +62,7 @@ pub enum Who {
 /// # Errors
 ///
 /// The argument, what is wrong with it, and what is accepted.
-pub fn parse(given: &[String], users: &[(String, String)]) -> anyhow::Result<Vec<Fail>> {
+pub(super) fn parse(given: &[String], users: &[(String, String)]) -> anyhow::Result<Vec<Fail>> {
     let parsed = |text: &String| {
         let fail = one(text).with_context(|| format!("--fail {text}"))?;
         if let Fail::Renumber(address, _) = &fail {
@@ -175,7 +175,7 @@ fn seconds(text: &str) -> anyhow::Result<Duration> {
 
 impl Fail {
     /// What happens, for a person.
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let times = |times: &Option<u32>| match times {
             None => "each time".to_owned(),
             Some(1) => "the first time".to_owned(),
@@ -286,12 +286,12 @@ impl Who {
 }
 
 /// The events that are still to come, the next one last.
-pub struct Events {
+pub(super) struct Events {
     coming: Vec<(Instant, Event)>,
 }
 
 /// Something that happens after a while.
-pub enum Event {
+pub(super) enum Event {
     /// SMTP is served again.
     SmtpUp,
     /// The rule that closes IMAP connections is removed.
@@ -301,7 +301,7 @@ pub enum Event {
 }
 
 /// Makes the sandbox fail from now on.
-pub async fn begin(sandbox: &mut Sandbox, fails: &[Fail]) -> Events {
+pub(super) async fn begin(sandbox: &mut Sandbox, fails: &[Fail]) -> Events {
     let now = Instant::now();
     let mut coming = vec![];
     for fail in fails {
@@ -329,7 +329,7 @@ pub async fn begin(sandbox: &mut Sandbox, fails: &[Fail]) -> Events {
 
 impl Events {
     /// Waits for the next event. `None`: none is left. It may be dropped while it waits.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub(super) async fn next(&mut self) -> Option<Event> {
         let (due, _) = self.coming.last()?;
         tokio::time::sleep_until(*due).await;
         self.coming.pop().map(|(_, event)| event)
@@ -338,7 +338,7 @@ impl Events {
 
 impl Event {
     /// Carries the event out, and says what happened.
-    pub async fn happen(self, sandbox: &mut Sandbox) -> anyhow::Result<String> {
+    pub(super) async fn happen(self, sandbox: &mut Sandbox) -> anyhow::Result<String> {
         Ok(match self {
             Self::SmtpUp => {
                 sandbox.smtp_up().await.context("SMTP could not be started again")?;
