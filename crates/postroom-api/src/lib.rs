@@ -58,6 +58,8 @@ mod listing;
 
 mod range;
 
+mod replay;
+
 mod etag;
 
 mod media_type;

@@ -19,6 +19,8 @@ use postroom_model::json_problem;
 use postroom_store::Failed;
 use serde_json::json;
 
+/// The kind of a problem with classes that were changed at the same moment.
+const OTHER_CLASSES: &str = "other-classes";
 /// How many of several problems the detail lists.
 const DETAILED: usize = 10;
 
@@ -214,6 +216,11 @@ impl Problem {
         body
     }
 
+    /// Whether the classes were changed at the same moment.
+    pub(crate) fn is_of_other_classes(&self) -> bool {
+        self.kind == OTHER_CLASSES
+    }
+
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -287,7 +294,7 @@ impl From<Failed> for Problem {
             Failed::SameLogin => Self::conflict("same-login", text),
             Failed::Deposed => Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str()),
             Failed::OtherClasses => Self {
-                kind: "other-classes",
+                kind: OTHER_CLASSES,
                 ..Self::later(StatusCode::SERVICE_UNAVAILABLE, &text, text.as_str())
             },
             Failed::Unconfirmed { .. } => Self::conflict("unconfirmed", text),

@@ -19,12 +19,14 @@ use crate::place;
 use crate::place::Target;
 use crate::problem::Problem;
 use crate::query;
+use crate::replay::Replay;
 use crate::sending;
 use crate::trace;
 use crate::try_now;
 use crate::verb;
 use crate::verb::Verb;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::Method;
@@ -37,6 +39,8 @@ use axum::routing::get;
 use axum::routing::post;
 use postroom_model::EntityId;
 
+/// How often a request is answered again when the classes were changed at the same moment.
+const AGAIN_MAX: usize = 20;
 /// The path of the entities.
 const MODEL: &str = "/rest/v1/model/";
 
@@ -61,13 +65,33 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Everything under `/rest/v1/model/`, where class names have slashes.
+/// Everything under `/rest/v1/model/`, where class names have slashes. A request that meets a
+/// change of the classes is answered again.
 async fn model(
     State(app): State<App>,
-    Caller { domain, name }: Caller,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
+    let (head, mut body, replay) = Replay::of(request);
+    for _ in 0..AGAIN_MAX {
+        match answer(app.clone(), caller.clone(), head.clone(), body).await {
+            Err(problem) if problem.is_of_other_classes() => {
+                body = replay.again().ok_or(problem)?;
+                app.store.classes_refresh().await?;
+            }
+            answered => return answered,
+        }
+    }
+    answer(app, caller, head, body).await
+}
+
+async fn answer(
+    app: App,
+    Caller { domain, name }: Caller,
+    head: axum::http::Request<()>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (head, ()) = head.into_parts();
     let path = head.uri.path().strip_prefix(MODEL).unwrap_or_default();
     if path.is_empty() || path.ends_with('/') {
         return children::list(&head.method, &head.uri, path, &app.store.classes());

@@ -32,6 +32,9 @@ pub enum Error {
     /// The account was changed or stopped while a connection was made for it.
     #[error("the account was changed meanwhile")]
     Superseded,
+    /// A client changed the classes at this moment, so what was built on them is built again.
+    #[error("the classes were changed meanwhile")]
+    OtherClasses,
     /// The server counts messages in a mailbox but lists none.
     #[error("the server {} but lists none of them", said(*count))]
     Unlisted {
@@ -88,10 +91,13 @@ impl From<CredentialError> for Error {
 }
 
 impl From<postroom_store::Error> for Error {
-    /// That a folder was deleted is no failure of the store.
+    /// That a folder was deleted, or classes were changed, is no failure of the store.
     fn from(error: postroom_store::Error) -> Self {
         if matches!(error, postroom_store::Error::Condition(Failed::NoFolder)) {
             return Self::FolderGone;
+        }
+        if matches!(error, postroom_store::Error::Condition(Failed::OtherClasses)) {
+            return Self::OtherClasses;
         }
         Self::Store(error)
     }
@@ -143,6 +149,7 @@ mod tests {
     fn a_folder_that_is_gone_is_no_failure_of_the_store() {
         let of = |failed| Error::from(postroom_store::Error::Condition(failed));
         assert!(matches!(of(Failed::NoFolder), Error::FolderGone));
+        assert!(matches!(of(Failed::OtherClasses), Error::OtherClasses));
         assert!(matches!(of(Failed::NoAccount), Error::Store(_)));
     }
 

@@ -90,7 +90,7 @@ pub(crate) async fn run<C: Connector>(
                 continue;
             }
             Ok(Ended::Idle(until)) => (until, true),
-            Err(Error::Superseded) => (Instant::now() + CHANGED_AGAIN, false),
+            Err(Error::Superseded | Error::OtherClasses) => (Instant::now() + CHANGED_AGAIN, false),
             Err(error) => (receiver.failed(&error).await, false),
         };
         loop {
@@ -375,6 +375,9 @@ impl<C: Connector> Receiver<C> {
             Err(error) => error,
         };
         known.look_closely();
+        if matches!(error, Error::OtherClasses) {
+            return Err(error);
+        }
         self.alone.lateness.ended(&error, is_blamed);
         let (text, leaves_others) = (chain(&error), leaves_others(&error));
         let interval = folder.options.duration(&options::AFTER_READ_TIMEOUT).max(hint(&error));

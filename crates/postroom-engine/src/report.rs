@@ -248,6 +248,7 @@ pub(crate) fn needs_a_person(error: &Error) -> bool {
         | Error::Spool(_)
         | Error::FolderGone
         | Error::Superseded
+        | Error::OtherClasses
         | Error::Unlisted { .. }
         | Error::NoMailbox
         | Error::Unheard
@@ -291,6 +292,7 @@ pub(crate) fn leaves_others(error: &Error) -> bool {
         | Error::Credentials(_)
         | Error::FolderGone
         | Error::Superseded
+        | Error::OtherClasses
         | Error::Unheard
         | Error::Fault(_)
         | Error::Limited { .. }

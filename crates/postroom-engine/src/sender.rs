@@ -318,7 +318,8 @@ impl Sender {
 
     /// Reports what is wrong with the account's server, and says when to try again.
     async fn failed(&mut self, account: &Account, error: &Error) -> Instant {
-        if matches!(error, Error::Superseded) {
+        if matches!(error, Error::Superseded | Error::OtherClasses) {
+            self.is_recovered &= matches!(error, Error::Superseded);
             return Instant::now();
         }
         if !matches!(error, Error::Limited { .. }) {

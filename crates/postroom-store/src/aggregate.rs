@@ -60,7 +60,7 @@ impl Store {
         );
         let statement = Statement::new(sql).bind_all(conditions.values);
         let statement = statement.within(QUERY_WITHIN).searches(searches);
-        let rows = self.read(statement.of_classes(class.version)).await?;
+        let rows = self.read(statement.of_class(class)).await?;
         rows.iter().map(|row| group_of(aggregate, row)).collect()
     }
 }

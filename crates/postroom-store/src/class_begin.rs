@@ -111,7 +111,17 @@ impl Begin<'_> {
         let is_built_in = |kept: &&KeptClass| self.built_in.iter().any(|b| b.id == kept.class.id);
         let others = former.iter().filter(|kept| !is_built_in(kept)).cloned();
         let others = others.map(|kept| StartedClass { kept, renamed: vec![] });
-        built_in.chain(others).collect()
+        let mut begun: Vec<_> = built_in.chain(others).collect();
+        // What inherits from a class that is another is another too.
+        let former = whole(former.iter().map(|kept| &kept.class));
+        let next = whole(begun.iter().map(|begun| &begun.kept.class));
+        for (StartedClass { kept, .. }, next) in begun.iter_mut().zip(&next) {
+            let before = former.iter().find(|before| before.id == next.id);
+            if before.is_some_and(|before| before.properties != next.properties) {
+                kept.class.revision = version;
+            }
+        }
+        begun
     }
 
     async fn tables(
@@ -120,9 +130,8 @@ impl Begin<'_> {
         begun: &[StartedClass],
         version: i64,
     ) -> Result<Vec<Statement>, Error> {
-        let whole = |classes: Vec<Class>| inherit(&classes);
-        let former = whole(former.iter().map(|kept| kept.class.clone()).collect());
-        let next = whole(begun.iter().map(|begun| begun.kept.class.clone()).collect());
+        let former = whole(former.iter().map(|kept| &kept.class));
+        let next = whole(begun.iter().map(|begun| &begun.kept.class));
         let mut tables = Tables::new(self.database, self.key, &next, version);
         for (class, begun) in next.iter().zip(begun) {
             let before = former.iter().find(|former| former.id == class.id);
@@ -131,4 +140,9 @@ impl Begin<'_> {
         }
         Ok(tables.batch)
     }
+}
+
+/// Each class with what it inherits.
+fn whole<'a>(classes: impl Iterator<Item = &'a Class>) -> Vec<Class> {
+    inherit(&classes.cloned().collect::<Vec<_>>())
 }

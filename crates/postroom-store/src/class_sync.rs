@@ -4,8 +4,11 @@ use crate::bell::Topic;
 use crate::classes;
 use crate::classes::Classes;
 use crate::database::Room;
+use crate::database::Row;
 use crate::database::Statement;
 use crate::error::Error;
+use crate::failed::Failed;
+use crate::lease;
 use crate::store::Store;
 use postroom_model::Class;
 use std::sync::Arc;
@@ -13,6 +16,9 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long a process may be silent after it was asked which classes it uses. It has ended, or
+/// hangs. What it would do with former classes is refused.
+const SILENT_MAX: Duration = Duration::from_secs(5);
 /// How long it takes until the processes are asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -38,7 +44,7 @@ impl Store {
     /// # Errors
     ///
     /// When the store fails.
-    pub(crate) async fn classes_refresh(&self) -> Result<(), Error> {
+    pub async fn classes_refresh(&self) -> Result<(), Error> {
         let read = classes::read(self.inner.database.as_ref()).await?;
         let read = read.ok_or(Error::Damaged { what: "a class" })?;
         {
@@ -50,6 +56,33 @@ impl Store {
             *present = read;
         }
         self.classes_used().await
+    }
+
+    /// Reads the classes again, for what is repeated soon.
+    pub(crate) fn classes_refresh_soon(&self) {
+        let store = Self { lease: None, ..self.clone() };
+        tokio::spawn(async move {
+            if let Err(error) = store.classes_refresh().await {
+                tracing::error!(%error, "the classes were not read again");
+            }
+        });
+    }
+
+    /// What was done with the classes `former`. That the database did not understand it may be
+    /// because they are others by now.
+    pub(crate) async fn of_former<T>(
+        &self,
+        former: &Classes,
+        done: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if !matches!(done, Err(Error::Database(_))) {
+            return done;
+        }
+        self.classes_refresh().await?;
+        match self.classes().version() == former.version() {
+            true => done,
+            false => Err(Error::Condition(Failed::OtherClasses)),
+        }
     }
 
     /// The class of that name.
@@ -76,7 +109,10 @@ impl Store {
                 let Some(inner) = inner.upgrade() else {
                     return;
                 };
-                if let Err(error) = Self::of_inner(inner).classes_refresh().await {
+                let store = Self::of_inner(inner);
+                let refreshed = store.classes_refresh().await;
+                // Whoever asks for it learns that this process is there.
+                if let Err(error) = refreshed.and(store.classes_used().await) {
                     tracing::error!(%error, "the classes were not read again");
                 }
             }
@@ -84,20 +120,24 @@ impl Store {
     }
 
     /// Waits until every process uses the newest classes, and the indexes are made that they ask
-    /// for, but no longer than `within`.
+    /// for, but no longer than `within`. A process that does not answer is not waited for.
     ///
     /// # Errors
     ///
     /// When the store fails.
     pub async fn classes_sync(&self, within: Duration) -> Result<Synced, Error> {
         self.classes_refresh().await?;
-        let (version, until) = (self.classes().version(), Instant::now() + within);
-        // Who has ended is not waited for.
+        let (version, begun) = (self.classes().version(), Instant::now());
+        let until = begun + within;
+        // Who has ended is not waited for. This process is there at this moment.
         self.renew().await?;
+        self.classes_used().await?;
+        let asked = self.good_until().await?;
         self.inner.database.ring(Topic::Classes);
         self.classes_settle_soon();
         loop {
-            let behind = self.behind(version).await?;
+            let since = if begun.elapsed() < SILENT_MAX { None } else { asked };
+            let behind = self.behind(version, since).await?;
             let is_settled = self.classes_are_settled().await?;
             if (behind.is_empty() && is_settled) || Instant::now() >= until {
                 return Ok(Synced { version, behind });
@@ -108,15 +148,28 @@ impl Store {
 
     /// Says which classes this process uses.
     pub(crate) async fn classes_used(&self) -> Result<(), Error> {
-        let sql = "UPDATE \"owner\" SET \"classes\" = $1 WHERE \"id\" = $2";
+        let until = lease::until(self.inner.database.as_ref());
+        let sql =
+            format!("UPDATE \"owner\" SET \"classes\" = $1, \"until\" = {until} WHERE \"id\" = $2");
         let used = Statement::new(sql).bind(self.classes().version()).bind(self.inner.owner);
         self.inner.database.write(vec![used], Room::Reserve).await.map(drop)
     }
 
-    async fn behind(&self, version: i64) -> Result<Vec<String>, Error> {
-        let sql =
-            "SELECT \"name\" FROM \"owner\" WHERE COALESCE(\"classes\", 0) < $1 ORDER BY \"id\"";
+    /// Until when this process is registered, by the database's clock.
+    async fn good_until(&self) -> Result<Option<i64>, Error> {
+        let sql = "SELECT \"until\" FROM \"owner\" WHERE \"id\" = $1";
+        let rows = self.read(Statement::new(sql).bind(self.inner.owner)).await?;
+        Ok(rows.first().and_then(|row| row.whole(0)))
+    }
+
+    /// The processes that use former classes. `since`: of those, the ones that have registered as
+    /// long as this moment or longer.
+    async fn behind(&self, version: i64, since: Option<i64>) -> Result<Vec<String>, Error> {
+        let sql = "SELECT \"name\", \"until\" FROM \"owner\"
+            WHERE COALESCE(\"classes\", 0) < $1 ORDER BY \"id\"";
         let rows = self.read(Statement::new(sql).bind(version)).await?;
-        Ok(rows.iter().filter_map(|row| row.text(0)).map(str::to_owned).collect())
+        let answered = |row: &&Row| row.whole(1) >= since;
+        let rows = rows.iter().filter(answered);
+        Ok(rows.filter_map(|row| row.text(0)).map(str::to_owned).collect())
     }
 }

@@ -116,6 +116,9 @@ impl<'a> Tables<'a> {
         self.batch.push(Statement::new(gone).bind(class.classname.as_str()));
         let gone = "DELETE FROM \"counter\" WHERE \"class\" = $1";
         self.batch.push(Statement::new(gone).bind(class.id.to_string()));
+        // With the table its removed properties go.
+        let gone = "DELETE FROM \"retired\" WHERE \"table\" = $1";
+        self.batch.push(Statement::new(gone).bind(table.as_ref()));
         let name = self.retire("table");
         self.run(format!("ALTER TABLE {} RENAME TO {}", quoted(&table), quoted(&name)));
         self.batch.push(retired(&name, ""));

@@ -84,6 +84,16 @@ impl Store {
         change: ClassChange,
         confirm: Option<u64>,
     ) -> Result<Classes, Error> {
+        let changed = self.class_changed(former, change, confirm).await;
+        self.of_former(former, changed).await
+    }
+
+    async fn class_changed(
+        &self,
+        former: &Classes,
+        change: ClassChange,
+        confirm: Option<u64>,
+    ) -> Result<Classes, Error> {
         let ClassChange { class, renamed } = change;
         let before = former.iter().find(|former| former.id == class.id);
         let before = before.ok_or(Error::Condition(Failed::OtherClasses))?;
@@ -119,6 +129,16 @@ impl Store {
     /// [`Failed::InUse`] while other classes refer to it, and for a built-in class;
     /// [`Failed::Unconfirmed`]; [`Failed::OtherClasses`] when the classes are no longer `former`.
     pub async fn class_delete(
+        &self,
+        former: &Classes,
+        id: ClassId,
+        confirm: Option<u64>,
+    ) -> Result<Classes, Error> {
+        let deleted = self.class_deleted(former, id, confirm).await;
+        self.of_former(former, deleted).await
+    }
+
+    async fn class_deleted(
         &self,
         former: &Classes,
         id: ClassId,

@@ -1,13 +1,16 @@
 //! The classes as one snapshot, which a request or a batch takes once.
 //!
-//! The database keeps the definitions and their version. A batch that changes entities asserts the
-//! version that it was built with. If another process has changed the classes since, the batch
-//! fails with [`Failed::OtherClasses`], nothing of it is done, and this process reads the classes
-//! again. So whoever repeats the work builds it on the present ones.
+//! The database keeps the definitions, their version, and the revision of each: the version with
+//! which it changed last. A batch that changes entities asserts the revisions of the classes that
+//! it was built with. If one of them has changed since, the batch fails with
+//! [`Failed::OtherClasses`], nothing of it is done, and this process reads the classes again. So
+//! whoever repeats the work builds it on the present ones. A row of an entity is read with the
+//! revision of its class.
 //!
 //! Of a built-in class the database also keeps how it was built in (`base`), so that a later
 //! release knows what clients changed. A class with a parent is kept without what it inherits.
 
+use crate::database::ClassRevision;
 use crate::database::Database;
 use crate::database::Lock;
 use crate::database::Row;
@@ -86,6 +89,13 @@ pub(crate) fn are_of(version: i64) -> Statement {
     Statement::new(sql).bind(version).assert(Failed::OtherClasses, Lock::Shared(CLASSES))
 }
 
+/// Makes a batch fail when the class is another, or gone.
+pub(crate) fn is_of(class: &ClassRevision) -> Statement {
+    let sql = "SELECT 1 FROM \"class\" WHERE \"name\" = $1 AND \"revision\" = $2";
+    let is_so = Statement::new(sql).bind(class.classname.as_str()).bind(class.revision);
+    is_so.assert(Failed::OtherClasses, Lock::Shared(CLASSES))
+}
+
 /// The version of the classes, and the classes as the database has them; `None`: it has none so
 /// far.
 pub(crate) async fn kept(database: &dyn Database) -> Result<Option<(i64, Vec<KeptClass>)>, Error> {
@@ -98,17 +108,17 @@ pub(crate) async fn kept(database: &dyn Database) -> Result<Option<(i64, Vec<Kep
     };
     let version = first.whole(0).ok_or(DAMAGED)?;
     let there = rows.iter().filter(|row| row.text(1).is_some());
-    let classes = there.map(|row| from_row(row, version)).collect::<Result<_, _>>()?;
+    let classes = there.map(from_row).collect::<Result<_, _>>()?;
     Ok(Some((version, classes)))
 }
 
-fn from_row(row: &Row, version: i64) -> Result<KeptClass, Error> {
+fn from_row(row: &Row) -> Result<KeptClass, Error> {
     let read = |column| row.text(column).map(serde_json::from_str::<Class>).transpose();
     let class = read(1).map_err(|_| DAMAGED)?.ok_or(DAMAGED)?;
     let base = read(2).map_err(|_| DAMAGED)?;
     let base = base.map(|base| Class { fixed: base.properties.len(), ..base });
     let fixed = base.as_ref().map_or(0, |base| base.fixed);
-    let revision = row.whole(3).filter(|revision| *revision > 0).unwrap_or(version);
+    let revision = row.whole(3).ok_or(DAMAGED)?;
     Ok(KeptClass { class: Class { revision, fixed, ..class }, base })
 }
 

@@ -129,8 +129,13 @@ fn wanted(property: &Property) -> &'static str {
     }
 }
 
-/// Reads an entity from a row of [`column_list`] and the mark of its end. Secrets are left out;
-/// [`secret`] reads them.
+/// The revision that the class of a row had when the row was read: the last but one column.
+pub(crate) fn revision(row: &Row) -> Option<i64> {
+    row.whole(row.0.len().checked_sub(2)?)
+}
+
+/// Reads an entity from a row of [`column_list`] with, as its last column, the mark of its end.
+/// Secrets are left out; [`secret`] reads them.
 pub(crate) fn to_entity(class: &Class, row: &Row) -> Result<Entity, Error> {
     const DAMAGED: Error = Error::Damaged { what: "an entity" };
     if row.whole(row.0.len().saturating_sub(1)) != Some(END_MARK) {

@@ -8,6 +8,7 @@
 
 use crate::bell::Listener;
 use crate::bell::Topic;
+pub use crate::class_revision::ClassRevision;
 pub(crate) use crate::column_kind::ColumnKind;
 pub use crate::dialect::Dialect;
 use crate::error::Error;
@@ -169,8 +170,8 @@ pub struct Statement {
     pub within: Option<Duration>,
     /// Whether it looks into texts or JSON. With a bound it never delays what does not.
     pub searches: bool,
-    /// The version of the classes that it was built with. `None`: it changes no entity.
-    pub classes: Option<i64>,
+    /// The definition of a class that it was built with. `None`: it depends on none.
+    pub class: Option<ClassRevision>,
 }
 
 impl Statement {
@@ -183,7 +184,7 @@ impl Statement {
             bytes_max: usize::MAX,
             within: None,
             searches: false,
-            classes: None,
+            class: None,
         }
     }
 
@@ -221,10 +222,13 @@ impl Statement {
         self
     }
 
-    /// Says which version of the classes it was built with.
+    /// Says which definition of a class it was built with. The SQL says it too, because a
+    /// connection keeps what it has prepared by its SQL, and a later definition has other types.
     #[must_use]
-    pub fn of_classes(mut self, version: i64) -> Self {
-        self.classes = Some(version);
+    pub fn of_class(mut self, class: impl Into<ClassRevision>) -> Self {
+        let class = class.into();
+        self.sql = format!("{} /* {} */", self.sql, class.revision).into();
+        self.class = Some(class);
         self
     }
 

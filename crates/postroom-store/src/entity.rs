@@ -199,7 +199,7 @@ impl Store {
     ) -> Result<Option<Row>, Error> {
         let sql = format!("{} WHERE \"id\" = $1 AND \"domain\" = $2", Self::select(class));
         let select = Statement::new(sql).bind(id).bind(domain.as_str());
-        let rows = self.read(select.of_classes(class.version)).await?;
+        let rows = self.read(select.of_class(class)).await?;
         Ok(rows.into_iter().next())
     }
 
@@ -248,7 +248,7 @@ impl Store {
         let statement = Statement::new(sql).bind_all(conditions.values);
         let searches = query.filter.as_ref().is_some_and(Filter::searches);
         let statement = statement.at_most(bytes_max).within(QUERY_WITHIN).searches(searches);
-        let statement = statement.of_classes(class.version);
+        let statement = statement.of_class(class);
         let rows = self.read(statement).await?;
         let has_room = rows.len() as u64 != u64::from(query.limit);
         let is_cut = has_room && rows.iter().map(Row::size_bytes).sum::<usize>() > bytes_max;
@@ -286,7 +286,7 @@ impl Store {
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE \"domain\" = $1 AND {also}{filter}");
         let statement = Statement::new(sql).bind_all(conditions.values);
         let statement = statement.within(QUERY_WITHIN).searches(searches);
-        let statement = statement.of_classes(class.version);
+        let statement = statement.of_class(class);
         let rows = self.read(statement).await?;
         let count = rows.first().and_then(|row| row.whole(0)).unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))

@@ -1,5 +1,6 @@
 //! An entity as a row of its class table.
 
+use crate::class_revision::ClassRevision;
 use crate::columns;
 use crate::database::Value;
 use crate::error::Error;
@@ -16,8 +17,8 @@ pub struct EntityRow {
     pub id: EntityId,
     /// Its version.
     pub(crate) version: i64,
-    /// The version of the classes that it was built with.
-    pub(crate) classes: i64,
+    /// The definition of its class that it was built with.
+    pub(crate) class: ClassRevision,
     /// Those of the columns, in the order of the class.
     pub(crate) values: Vec<Value>,
 }
@@ -39,6 +40,6 @@ impl Store {
         };
         let values = class.columns().map(value).collect::<Result<_, _>>()?;
         let (id, version) = (entity.id, entity.version);
-        Ok(EntityRow { id, version, classes: class.version, values })
+        Ok(EntityRow { id, version, class: class.into(), values })
     }
 }

@@ -23,6 +23,8 @@ mod key;
 
 mod bell;
 
+mod class_revision;
+
 mod column_kind;
 
 mod nul;
@@ -190,6 +192,7 @@ pub use classes::Classes;
 pub use clock::Clock;
 pub use clock::TimeAndChance;
 pub use database::Answer;
+pub use database::ClassRevision;
 pub use database::Database;
 pub use database::Dialect;
 pub use database::Outcome;

@@ -73,7 +73,7 @@ impl Records<'_> {
             .bind(row.id)
             .bind(row.version)
             .bind_all(values.map(|(_, value)| value))
-            .of_classes(row.classes);
+            .of_class(row.class);
         batch.extend([insert, self.row(id, Operation::Create, None)]);
         batch
     }
@@ -116,7 +116,7 @@ impl Records<'_> {
         row: EntityRow,
         takes: impl Fn(&str, &Value) -> bool,
     ) -> Result<[Statement; 2], Error> {
-        if row.classes != self.class.version {
+        if row.class != self.class.into() {
             // Its values may be those of other columns.
             return Err(Error::Condition(Failed::OtherClasses));
         }
@@ -212,7 +212,7 @@ impl Records<'_> {
         let table = quoted(&self.class.table());
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"version\" = $2");
         let gone = Statement::new(sql).bind(current.id).bind(current.version);
-        let gone = gone.of_classes(self.class.version);
+        let gone = gone.of_class(self.class);
         let row = self.row(current.id, Operation::Delete, None);
         [gone.must_change(Failed::Stale), forget(self.class, current.id), row]
     }
@@ -228,7 +228,7 @@ impl Records<'_> {
         let row = self.row_of(sql, id, Operation::Delete, None);
         let sql = format!("DELETE FROM {table} WHERE \"id\" = $1 AND \"domain\" = $2");
         let gone = Statement::new(sql).bind(id).bind(self.domain.as_str());
-        let gone = gone.of_classes(self.class.version);
+        let gone = gone.of_class(self.class);
         [row, gone, forget(self.class, id)]
     }
 
@@ -282,7 +282,7 @@ impl Records<'_> {
             set.join(", ")
         );
         let update = Statement::new(sql).bind(current.id).bind(self.domain.as_str());
-        let update = update.bind(current.version).of_classes(self.class.version).bind_all(values);
+        let update = update.bind(current.version).of_class(self.class).bind_all(values);
         Ok(update.must_change(Failed::Stale))
     }
 
@@ -326,7 +326,7 @@ pub(crate) fn poll_times(class: &Class, folder: FolderId, times: PollTimes) -> S
     );
     let moment = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::Moment(t.as_ms()));
     let written = Statement::new(sql).bind(folder).bind(moment(times.poll));
-    written.bind(moment(times.proof)).of_classes(class.version)
+    written.bind(moment(times.proof)).of_class(class)
 }
 
 /// The INSERT of a class with all its columns. Increments are those that were counted up before.

@@ -82,17 +82,20 @@ impl Store {
         Ok(())
     }
 
+    /// Empties what is retired. What fails does not keep the rest from being emptied.
     async fn retired_empty(&self) -> Result<(), Error> {
         let all = Statement::new("SELECT \"table\", \"column\" FROM \"retired\"");
+        let mut emptied = Ok(());
         for row in self.read(all).await? {
             let name = |column| row.text(column).unwrap_or_default();
-            match (name(0), name(1)) {
-                ("file", property) => self.files_emptied(property).await?,
-                (table, "") => self.table_emptied(table).await?,
-                (table, column) => self.column_emptied(table, column).await?,
-            }
+            let done = match (name(0), name(1)) {
+                ("file", property) => self.files_emptied(property).await,
+                (table, "") => self.table_emptied(table).await,
+                (table, column) => self.column_emptied(table, column).await,
+            };
+            emptied = emptied.and(done);
         }
-        Ok(())
+        emptied
     }
 
     async fn files_emptied(&self, property: &str) -> Result<(), Error> {
@@ -129,8 +132,18 @@ impl Store {
         }
     }
 
+    async fn has_column(&self, table: &str, column: &str) -> Result<bool, Error> {
+        let columns = Statement::new(self.inner.database.dialect().columns()).bind(table);
+        let rows = self.read(columns).await?;
+        Ok(rows.iter().any(|row| row.text(0) == Some(column)))
+    }
+
     async fn column_emptied(&self, table: &str, column: &str) -> Result<(), Error> {
         let (mut behind, mut count) = (EntityId::nil(), 0_i64);
+        // Its class may have been deleted since, with its table.
+        if !self.has_column(table, column).await? {
+            return self.write_at_need(vec![done(table, column)]).await.map(drop);
+        }
         loop {
             let some = format!(
                 "SELECT \"id\" FROM {} WHERE \"id\" > $1 ORDER BY \"id\" LIMIT $2",

@@ -235,6 +235,8 @@ const SEVERAL: &[&str] =
 const EXTENSIONS: &[&str] = &[
     "ALTER TABLE \"class\" ADD COLUMN \"base\" {json}",
     "ALTER TABLE \"class\" ADD COLUMN \"revision\" {whole} NOT NULL DEFAULT 0",
+    "UPDATE \"class\" SET \"revision\" =
+       (SELECT \"number\" FROM \"meta\" WHERE \"name\" = 'classes')",
     "ALTER TABLE \"owner\" ADD COLUMN \"classes\" {whole}",
     "CREATE TABLE \"retired\" (
        \"table\" {text} NOT NULL, \"column\" {text} NOT NULL,

@@ -13,6 +13,7 @@ use crate::columns;
 use crate::columns::END;
 use crate::columns::column_list;
 use crate::columns::quoted;
+use crate::database::ClassRevision;
 use crate::database::Database;
 use crate::database::Outcome;
 use crate::database::Room;
@@ -232,18 +233,34 @@ impl Store {
         self.inner.database.ring(Topic::Configuration);
     }
 
-    /// Reads. A statement of former classes may name what is no more: then it fails with
+    /// Reads. A statement of a former class may name what is no more: then it fails with
     /// [`Failed::OtherClasses`].
     pub(crate) async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
-        let version = statement.classes;
+        let class = statement.class.clone();
         let read = self.inner.database.read(statement).await;
-        if let (Err(Error::Database(_)), Some(version)) = (&read, version) {
-            self.classes_refresh().await?;
-            if self.classes().version() != version {
-                return Err(Error::Condition(Failed::OtherClasses));
-            }
+        self.of_present(read, class.as_slice()).await
+    }
+
+    /// What was done with these classes. That the database did not understand it may be because
+    /// they are others by now.
+    async fn of_present<T>(
+        &self,
+        done: Result<T, Error>,
+        classes: &[ClassRevision],
+    ) -> Result<T, Error> {
+        let was_not_understood = matches!(done, Err(Error::Database(_)));
+        if classes.is_empty() || !was_not_understood {
+            return done;
         }
-        read
+        self.classes_refresh().await?;
+        let present = self.classes();
+        let is_same = |class: &ClassRevision| {
+            present.get(&class.classname).is_some_and(|now| now.revision == class.revision)
+        };
+        match classes.iter().all(is_same) {
+            true => done,
+            false => Err(Error::Condition(Failed::OtherClasses)),
+        }
     }
 
     /// The store of these parts, for what is done from time to time.
@@ -269,16 +286,17 @@ impl Store {
         if let Some(lease) = self.lease.as_ref().filter(|_| !batch.is_empty()) {
             asserts.push(lease.holds());
         }
-        let mut versions = batch.iter().filter_map(|statement| statement.classes);
-        if let Some(version) = versions.next() {
-            if versions.any(|other| other != version) {
-                return Err(Error::Condition(Failed::OtherClasses));
+        let mut classes: Vec<ClassRevision> = vec![];
+        for class in batch.iter().filter_map(|statement| statement.class.as_ref()) {
+            if !classes.contains(class) {
+                classes.push(class.clone());
             }
-            asserts.push(classes::are_of(version));
         }
+        asserts.extend(classes.iter().map(classes::is_of));
         let count = asserts.len();
         batch.splice(0..0, asserts);
         let wrote = self.inner.database.write(batch, room).await;
+        let wrote = self.of_present(wrote, &classes).await;
         match (&wrote, &self.lease) {
             (Err(Error::Condition(Failed::Deposed)), Some(lease)) => lease.end(),
             (Err(Error::Condition(Failed::OtherClasses)), _) => self.classes_refresh().await?,
@@ -290,11 +308,12 @@ impl Store {
 
     /// The entity of a row of [`Self::select`].
     pub(crate) fn entity_of(&self, class: &Class, row: &Row) -> Result<Entity, Error> {
+        if columns::revision(row) != Some(class.revision) {
+            self.classes_refresh_soon();
+            return Err(Error::Condition(Failed::OtherClasses));
+        }
         let mut entity = columns::to_entity(class, row);
         if let Err(error @ Error::Damaged { .. }) = &entity {
-            if class.version != self.classes().version() {
-                return Err(Error::Condition(Failed::OtherClasses));
-            }
             self.inner.database.found_damaged(error);
         }
         if let (builtin::FOLDERS, Ok(folder)) = (class.classname.as_str(), &mut entity) {
@@ -303,7 +322,7 @@ impl Store {
         entity
     }
 
-    /// `SELECT` of all columns of a class, up to and without its `WHERE`.
+    /// `SELECT` of all columns of a class with its present revision, up to and without its `WHERE`.
     pub(crate) fn select(class: &Class) -> String {
         Self::select_some(class, |_| true)
     }
@@ -311,7 +330,9 @@ impl Store {
     /// The same with NULL in place of the properties that are not `shown`.
     pub(crate) fn select_some(class: &Class, shown: impl Fn(&str) -> bool) -> String {
         let (columns, end) = (column_list(class, shown), quoted(END));
-        format!("SELECT {columns}, {end} FROM {}", quoted(&class.table()))
+        let revision =
+            format!("(SELECT \"revision\" FROM \"class\" WHERE \"name\" = '{}')", class.classname);
+        format!("SELECT {columns}, {revision}, {end} FROM {}", quoted(&class.table()))
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod bad_input;
 mod bodies;
+mod class_races;
 mod classes;
 mod damage;
 mod entities;
