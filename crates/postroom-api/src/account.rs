@@ -35,6 +35,33 @@ pub(crate) fn same_login(asked: &Asked) -> Result<SameLogin, Problem> {
     Ok(said)
 }
 
+/// What becomes of the messages of an account that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MessagesFate {
+    /// They stay.
+    Kept,
+    /// They are deleted too.
+    Deleted,
+}
+
+/// What a request to delete says about messages. Without a word, they stay.
+///
+/// # Errors
+///
+/// 422 for every parameter that the request does not take.
+pub(crate) fn fate_of_messages(asked: &Asked) -> Result<MessagesFate, Problem> {
+    let names: &[&str] = if asked.class.classname == ACCOUNTS { &["messages"] } else { &[] };
+    let mut fate = MessagesFate::Kept;
+    for (name, text) in parameters::of(&asked.uri, names)? {
+        fate = match text.as_str() {
+            "keep" => MessagesFate::Kept,
+            "delete" => MessagesFate::Deleted,
+            _ => return Err(Invalid::new(name, "takes keep or delete").into()),
+        };
+    }
+    Ok(fate)
+}
+
 /// The problem for accounts or profiles that would make a second account of one login.
 pub(crate) async fn twin(asked: &Asked, wanted: &[Entity]) -> Problem {
     let mut other = "another account of the same request".to_owned();

@@ -1,6 +1,7 @@
 //! Changes of one entity: `PATCH`, `PUT`, `DELETE`. Each changes only the version that was checked.
 
 use crate::account;
+use crate::account::MessagesFate;
 use crate::app::Asked;
 use crate::body;
 use crate::create;
@@ -8,7 +9,6 @@ use crate::etag;
 use crate::folder;
 use crate::message;
 use crate::once;
-use crate::parameters;
 use crate::problem::Problem;
 use crate::same_files;
 use crate::view;
@@ -92,14 +92,18 @@ pub(crate) async fn put(asked: Asked, id: EntityId, body: Body) -> Result<Respon
 ///
 /// 404, 412 for another version, 409 if something still refers to it.
 pub(crate) async fn delete(asked: Asked, id: EntityId) -> Result<Response, Problem> {
-    parameters::of(&asked.uri, &[])?;
+    let fate = account::fate_of_messages(&asked)?;
     let store = &asked.app.store;
     for _ in 0..TRIES_MAX {
         let current = find(&asked, id).await?;
         let conditional = etag::check(&asked.headers, current.version)?;
-        let gone = store
-            .entity_delete(EntityPlace::new(&asked.domain, &asked.class, id), Some(current.version))
-            .await?;
+        let place = EntityPlace::new(&asked.domain, &asked.class, id);
+        let gone = match fate {
+            MessagesFate::Kept => store.entity_delete(place, Some(current.version)).await?,
+            MessagesFate::Deleted => {
+                store.account_delete_whole(place, Some(current.version)).await?
+            }
+        };
         match gone {
             Updated::Done(_) => return Ok(StatusCode::NO_CONTENT.into_response()),
             Updated::Missing => return Err(missing(&asked.class)),

@@ -301,6 +301,7 @@ impl From<Failed> for Problem {
             Failed::Stale
             | Failed::Sending
             | Failed::NotSending
+            | Failed::Acting
             | Failed::OtherFolders
             | Failed::NoAccount
             | Failed::NoFolder

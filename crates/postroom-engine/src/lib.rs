@@ -76,6 +76,8 @@ mod sender;
 
 pub mod redecompose;
 
+mod retention;
+
 mod supervisor;
 
 pub use account::ServerKind;

@@ -13,6 +13,7 @@ use crate::report::Reporter;
 use crate::report::State;
 use crate::report::Trouble;
 use crate::report::chain;
+use crate::retention;
 use crate::send::orphaned;
 use crate::sender;
 use crate::settings::Dialing;
@@ -114,6 +115,7 @@ async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: Cancel
     let store = shared.store.clone();
     let mut changes = store.listen(Topic::Configuration);
     let mut jobs = tokio::spawn(redecompose::run(Arc::clone(&shared), stop.clone()));
+    let mut expiring = tokio::spawn(retention::run(Arc::clone(&shared), stop.clone()));
     let mut orphaned = tokio::spawn(orphaned::run(Arc::clone(&shared), stop.clone()));
     let mut fleet =
         Fleet { shared, running: BTreeMap::new(), stopping: BTreeMap::new(), is_ending: false };
@@ -121,6 +123,10 @@ async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: Cancel
         if jobs.is_finished() && !stop.is_cancelled() {
             wait_for(Some(jobs)).await;
             jobs = tokio::spawn(redecompose::run(Arc::clone(&fleet.shared), stop.clone()));
+        }
+        if expiring.is_finished() && !stop.is_cancelled() {
+            wait_for(Some(expiring)).await;
+            expiring = tokio::spawn(retention::run(Arc::clone(&fleet.shared), stop.clone()));
         }
         if orphaned.is_finished() && !stop.is_cancelled() {
             wait_for(Some(orphaned)).await;
@@ -158,6 +164,7 @@ async fn supervise(shared: Arc<Shared>, mut redialed: Watcher<u64>, stop: Cancel
     fleet.stop_all().await;
     wait_for(Some(orphaned)).await;
     wait_for(Some(jobs)).await;
+    wait_for(Some(expiring)).await;
 }
 
 /// The running accounts.

@@ -41,7 +41,33 @@ const LENGTH_MAX: i64 = 16 * 1024 * 1024;
 /// The opt with the indexes of a class.
 const INDEXES: &str = "indexes";
 
+/// When the entities of a class expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry<'a> {
+    /// The property with the moment.
+    pub property: &'a str,
+    /// How many seconds after it.
+    pub after_seconds: i64,
+}
+
 impl Class {
+    /// When its entities expire. `None`: never.
+    #[must_use]
+    pub fn expiry(&self) -> Option<Expiry<'_>> {
+        let text = |name: &str| self.opts.get(name).and_then(Json::as_str);
+        let after = self.opts.get("expires_after").and_then(Json::as_i64);
+        match text("expires_mode") {
+            Some("create") => {
+                Some(Expiry { property: text("partition_property")?, after_seconds: after? })
+            }
+            Some("custom") => Some(Expiry {
+                property: text("expires_ts_property")?,
+                after_seconds: after.unwrap_or(0),
+            }),
+            Some(_) | None => None,
+        }
+    }
+
     /// The indexes that clients ask for: lists of names of properties.
     #[must_use]
     pub fn indexes(&self) -> Vec<Vec<&str>> {
@@ -66,6 +92,7 @@ impl Class {
                 }
             }
         }
+        problems.extend(self.expiry_problem());
         problems.extend(self.index_problems());
         if self.storage_mode == StorageMode::History
             && !self.opts.contains_key("partition_property")
@@ -118,6 +145,30 @@ impl Class {
             }
             _ => Err(format!("there is no such key; there are {}", OF_CLASS.join(", "))),
         }
+    }
+
+    /// What is missing where `expires_mode` says that entities expire.
+    fn expiry_problem(&self) -> Option<Invalid> {
+        let mode = self.opts.get("expires_mode").and_then(Json::as_str)?;
+        if mode == "none" {
+            return None;
+        }
+        if self.storage_mode != StorageMode::History {
+            let reason = "stands only with the storage mode `history`";
+            return Some(Invalid::new("opts.expires_mode", reason));
+        }
+        let (name, reason) = match mode {
+            "create" => (
+                "expires_after",
+                "is missing: with the expires_mode `create`, entities expire so many seconds after \
+                 their partition_property",
+            ),
+            _ => (
+                "expires_ts_property",
+                "is missing: with the expires_mode `custom`, it names the property with the moment",
+            ),
+        };
+        (!self.opts.contains_key(name)).then(|| Invalid::new(format!("opts.{name}"), reason))
     }
 
     fn index_problems(&self) -> Vec<Invalid> {

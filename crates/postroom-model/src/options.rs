@@ -81,6 +81,9 @@ pub const RETRY_LONGEST: DurationKey = seconds("retry_longest", [0.1, 7200.0, 36
 /// How long a message is tried before it ends as `error` with the code `gave_up`.
 pub const RETRY_FOR: DurationKey = seconds("retry_for", [0.0, 2_592_000.0, 432_000.0]);
 
+/// After how many days a message expires, counted from its `dateTime`. 0: never.
+pub const RETENTION_DAYS: CountKey = count("retention_days", "days", [0, 36_500, 0]);
+
 /// What becomes of a message whose outcome is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Uncertain {
@@ -129,6 +132,7 @@ pub(crate) const DECLARATIONS: &[Declaration] = &[
     RETRY_FIRST.declaration,
     RETRY_LONGEST.declaration,
     RETRY_FOR.declaration,
+    RETENTION_DAYS.declaration,
     UNCERTAIN,
 ];
 

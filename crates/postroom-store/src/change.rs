@@ -12,6 +12,7 @@ use crate::login::SameLogin;
 use crate::once;
 use crate::once::Once;
 use crate::phase::DeliveryStep;
+use crate::purge;
 use crate::queue;
 use crate::record::ATTEMPTS;
 use crate::store::Store;
@@ -167,6 +168,34 @@ impl Store {
         place: EntityPlace<'_>,
         if_version: Option<i64>,
     ) -> Result<Updated, Error> {
+        self.entity_delete_if(place, if_version, vec![]).await
+    }
+
+    /// The same for an account, with all its messages. They are deleted in the background.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::entity_delete`].
+    pub async fn account_delete_whole(
+        &self,
+        place: EntityPlace<'_>,
+        if_version: Option<i64>,
+    ) -> Result<Updated, Error> {
+        let begin = purge::begin(place.domain, AccountId::of(place.id));
+        let deleted = self.entity_delete_if(place, if_version, vec![begin]).await?;
+        if matches!(deleted, Updated::Done(_)) {
+            self.purge_soon();
+        }
+        Ok(deleted)
+    }
+
+    /// The same with further statements at the front of the batch.
+    pub(crate) async fn entity_delete_if(
+        &self,
+        place: EntityPlace<'_>,
+        if_version: Option<i64>,
+        rules: Vec<Statement>,
+    ) -> Result<Updated, Error> {
         let EntityPlace { domain, class, id } = place;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.entity_get(domain, class, id).await? else {
@@ -176,6 +205,7 @@ impl Store {
                 return Ok(Updated::Stale { version: current.version });
             }
             let mut batch = vec![integrity::alone(domain, class, id)];
+            batch.extend(rules.iter().cloned());
             if class.classname == builtin::MESSAGES {
                 let message = MessageEntityId::of(id);
                 batch.extend([queue::invalidate(message), queue::none_of(message)]);

@@ -3,6 +3,8 @@
 use crate::columns::quoted;
 use postroom_model::Class;
 use postroom_model::DataType;
+use postroom_model::builtin::MESSAGES;
+use postroom_model::builtin::names;
 
 /// What the names of these indexes begin with. The rest is a hash of the class and the columns, so
 /// that a name fits into every database.
@@ -31,7 +33,18 @@ pub(crate) fn own_indexes(class: &Class) -> Vec<OwnIndex> {
     let built_in = if class.is_built_in() { class.fixed } else { 0 };
     let references = class.properties.iter().skip(built_in);
     let references = references.filter(|p| p.data_type == DataType::Entity && !p.multi);
-    asked.chain(references.map(|property| own_index(class, &[&property.name]))).collect()
+    let references = references.map(|property| own_index(class, &[&property.name]));
+    // Messages have one by their time.
+    let by_time = |property: &str| class.classname == MESSAGES && property == names::DATE_TIME;
+    let expiry = class.expiry().filter(|expiry| !by_time(expiry.property));
+    let expiry = expiry.map(|expiry| whole(vec![expiry.property]));
+    let mut all: Vec<OwnIndex> = vec![];
+    for index in asked.chain(references).chain(expiry) {
+        if all.iter().all(|other| other.name != index.name) {
+            all.push(index);
+        }
+    }
+    all
 }
 
 fn own_index(class: &Class, columns: &[&str]) -> OwnIndex {

@@ -15,6 +15,8 @@ pub enum Failed {
     Sending,
     /// The message is still to be sent.
     NotSending,
+    /// The message does not wait for a server-side action.
+    Acting,
     /// Nothing of that id or name is there.
     Exists {
         /// What is there.
@@ -119,6 +121,7 @@ impl fmt::Display for Failed {
         f.write_str(match self {
             Self::Stale => "the entity was changed or deleted at the same moment",
             Self::Sending => "the message is being sent just now",
+            Self::Acting => "the message waits until something is done with it at its server",
             Self::NotSending => "the message is no longer to be sent",
             Self::Exists { what } => return write!(f, "{what} exists already"),
             Self::Reference { property } => {

@@ -117,7 +117,11 @@ mod aggregate;
 
 mod file_page;
 
+mod purge;
+
 mod change;
+
+mod retention;
 
 mod origin;
 
@@ -263,6 +267,9 @@ pub use redecompose::OriginalPage;
 pub use redecompose::Recorded;
 pub use redecompose::Redecomposed;
 pub use rename::Renamed;
+pub use retention::Expired;
+pub use retention::Expiring;
+pub use retention::ExpiryPage;
 pub use source_key::SourceKey;
 pub use sqlite_directory::SqliteDirectory;
 pub use store::Store;

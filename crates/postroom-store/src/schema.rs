@@ -19,6 +19,8 @@ use postroom_model::builtin::MESSAGES;
 use postroom_model::standing::ARRIVAL;
 use postroom_model::standing::TIME_SOURCE;
 
+mod purges;
+
 /// The version of the schema that this program knows.
 #[expect(clippy::cast_possible_wrap, reason = "a few steps")]
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
@@ -79,6 +81,7 @@ const STEPS: &[&[&str]] = &[
     CLASSES,
     SEVERAL,
     EXTENSIONS,
+    purges::STEP,
 ];
 
 const OWN: &[&str] = &[

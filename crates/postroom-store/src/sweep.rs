@@ -41,6 +41,9 @@ impl Store {
             if let Err(error) = self.feed_trim().await {
                 tracing::error!(%error, "the change feed was not trimmed");
             }
+            if let Err(error) = self.purge().await {
+                tracing::error!(%error, "messages of a deleted account were not deleted");
+            }
             if let Err(error) = self.once_trim().await {
                 tracing::error!(%error, "old keys of clients were not thrown away");
             }

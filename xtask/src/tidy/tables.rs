@@ -6,9 +6,10 @@ use crate::tidy::source::Source;
 use crate::tidy::source::code_of;
 
 /// The tables that are no class tables.
-const OWN: [&str; 16] = [
+const OWN: [&str; 17] = [
     "class",
     "counter",
+    "purge",
     "retired",
     "lease",
     "owner",

@@ -4,6 +4,7 @@ use crate::server::Server;
 use crate::server::answer;
 use postroom_model::EntityId;
 use postroom_model::builtin::ACCOUNTS;
+use postroom_model::builtin::MESSAGES;
 use postroom_model::builtin::PROFILES;
 use postroom_testkit::on_both;
 use serde_json::Value as Json;
@@ -172,4 +173,30 @@ async fn parameters_that_a_request_does_not_take_are_refused() {
     server.send("PATCH", "email/Messages?duplicate=allow", &json!({})).await.expect(405);
     let refused = server.send("POST", "email/Messages?duplicate=allow", &json!({})).await;
     assert_eq!(refused.expect(422)["errors"][0]["property"], "duplicate");
+}
+
+#[on_both]
+async fn messages_of_a_deleted_account_stay_or_are_deleted_as_asked() {
+    let server = Server::start().await;
+    for (query, is_kept) in [("", true), ("?messages=keep", true), ("?messages=delete", false)] {
+        let (account, folder) = server.account().await;
+        let message = server.received(&account, &folder).await;
+        let path = format!("{MESSAGES}/{message}");
+        let account = format!("{ACCOUNTS}/{account}");
+        for wrong in
+            ["?messages=none", "?messages", "?messages=keep&messages=keep", "?cascade=true"]
+        {
+            let refused = server.send("DELETE", &format!("{account}{wrong}"), &json!({})).await;
+            assert_eq!(refused.status, 422, "{wrong}");
+        }
+        let deleted = server.send("DELETE", &format!("{account}{query}"), &json!({})).await;
+        assert_eq!(deleted.status, 204, "{query}");
+        // They are deleted in the background, which this call waits for.
+        server.store.purge().await.unwrap();
+        assert_eq!(server.get(&path).await.status == 200, is_kept, "{query}");
+        assert_eq!(server.get(&format!("{path}/rawMessage")).await.status == 200, is_kept);
+    }
+    let (_, folder) = server.account().await;
+    let folder = format!("email/Folders/{folder}?messages=delete");
+    assert_eq!(server.send("DELETE", &folder, &json!({})).await.status, 422);
 }
